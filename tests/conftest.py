@@ -1,0 +1,34 @@
+"""Fixtures that every test may use."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def repo_root() -> Path:
+    """The checkout."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """Folder of real data (``POPSCAN_DATA``, by default ``../shared/data``)."""
+    path = Path(os.environ.get("POPSCAN_DATA", ROOT.parent / "shared" / "data"))
+    if not path.is_dir():
+        pytest.skip(f"no real data at {path}: set POPSCAN_DATA")
+    return path
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """Fresh random inputs each run; the seed is printed when a test fails."""
+    seed = int(os.environ.get("POPSCAN_TEST_SEED", np.random.SeedSequence().entropy % 2**32))
+    print(f"POPSCAN_TEST_SEED={seed}")
+    return np.random.default_rng(seed)
