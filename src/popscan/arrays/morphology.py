@@ -1,0 +1,374 @@
+"""Shape of labelled structures: volumes, components, holes, contacts, centres.
+
+All functions take arrays with axes (x, y, z, t) and treat frames (axis 3) apart: nothing is ever
+connected across time. None needs a loop over frames, so a cine of 25 frames costs little more than
+one frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import ndimage
+
+from popscan.records import STRUCTURES, Label, PopscanError
+
+Floats = NDArray[np.float64]
+
+#: Neighbourhood that connects voxels of a volume (26 neighbours) but never two frames.
+_VOLUME = np.zeros((3, 3, 3, 3), dtype=bool)
+_VOLUME[:, :, :, 1] = True
+#: Neighbourhood within a slice (8 neighbours).
+_PLANE = np.zeros((3, 3, 3, 3), dtype=bool)
+_PLANE[:, :, 1, 1] = True
+#: Neighbourhood within a slice (4 neighbours), for the background around 8-connected structures.
+_PLANE_CROSS = np.zeros((3, 3, 3, 3), dtype=bool)
+_PLANE_CROSS[1, :, 1, 1] = True
+_PLANE_CROSS[:, 1, 1, 1] = True
+
+
+def check_labels(labels: ArrayLike) -> NDArray[np.uint8]:
+    """Return `labels` as uint8 (x, y, z, t), or refuse them.
+
+    Parameters
+    ----------
+    labels : array_like, shape (x, y, z, t)
+        `Label` values.
+
+    Raises
+    ------
+    PopscanError
+        If the array is not four-dimensional or holds anything but `Label` values.
+    """
+    array = np.asarray(labels)
+    if array.ndim != 4:
+        raise PopscanError(f"labels need axes (x, y, z, t), found shape {array.shape}")
+    if array.size and (array.min() < 0 or array.max() > max(Label)):
+        raise PopscanError(
+            f"labels hold values from {array.min()} to {array.max()}, expected 0 to {max(Label):d}"
+        )
+    if array.dtype.kind == "f" and not np.array_equal(array, np.round(array)):
+        raise PopscanError("labels hold fractions, expected whole Label values")
+    return array.astype(np.uint8, copy=False)
+
+
+def check_spacing(spacing_mm: Sequence[float]) -> tuple[float, float, float]:
+    """Return three positive finite spacings, or raise `PopscanError`."""
+    values = tuple(float(value) for value in spacing_mm)
+    if len(values) != 3 or not all(np.isfinite(value) and value > 0 for value in values):
+        raise PopscanError(f"spacing_mm needs three positive numbers (x, y, z), found {values}")
+    return values
+
+
+def bounding_box(mask: NDArray[np.bool_], *, margin: int = 1) -> tuple[slice, slice]:
+    """Return in-plane slices of the box around all set voxels of any slice and frame.
+
+    Parameters
+    ----------
+    mask : ndarray of bool, shape (x, y, ...)
+    margin
+        Voxels added on each side where the array has them.
+
+    Returns
+    -------
+    tuple of 2 slices
+        Along x and y; empty slices when nothing is set.
+    """
+    rest = tuple(range(2, mask.ndim))
+    flat = mask.any(axis=rest)
+    boxes = ndimage.find_objects(flat.astype(np.uint8))
+    if not boxes or boxes[0] is None:
+        return slice(0, 0), slice(0, 0)
+    grown = [
+        slice(max(box.start - margin, 0), min(box.stop + margin, size))
+        for box, size in zip(boxes[0], flat.shape, strict=True)
+    ]
+    return grown[0], grown[1]
+
+
+def voxel_counts(labels: NDArray[np.uint8]) -> dict[Label, NDArray[np.int64]]:
+    """Count the voxels of each structure.
+
+    Parameters
+    ----------
+    labels : ndarray of uint8, shape (x, y, z, t)
+
+    Returns
+    -------
+    dict
+        Structure -> counts of shape (z, t).
+    """
+    return {label: np.count_nonzero(labels == label, axis=(0, 1)) for label in STRUCTURES}
+
+
+def volume_curves_ml(
+    labels: ArrayLike, *, spacing_mm: Sequence[float], frames: Sequence[int] | None = None
+) -> dict[str, Floats]:
+    """Volume of each structure in each frame by summation of discs.
+
+    Each slice counts as a disc as thick as the slice distance: area x distance, so that gaps
+    between slices are filled by their neighbours (Simpson's rule as used in cardiac MR;
+    Schulz-Menger et al., J Cardiovasc Magn Reson 2020, doi:10.1186/s12968-020-00610-6).
+
+    Parameters
+    ----------
+    labels : array_like, shape (x, y, z, t)
+        `Label` values.
+    spacing_mm
+        Distance of voxel centres along x, y, z; z is the slice distance.
+    frames
+        Indices of the labelled frames; all by default.
+
+    Returns
+    -------
+    dict
+        ``rv``, ``myo``, ``lv`` -> volumes in mL, shape (t,). NaN where the frame was not labelled
+        or the structure is absent: a heart has no chamber of 0 mL, so absence means not measured.
+    """
+    array = check_labels(labels)
+    voxel_ml = float(np.prod(check_spacing(spacing_mm))) / 1000.0
+    known = np.ones(array.shape[3], dtype=bool)
+    if frames is not None:
+        known[:] = False
+        known[list(frames)] = True
+    curves = {}
+    for label, counts in voxel_counts(array).items():
+        voxels = counts.sum(axis=0)
+        curves[STRUCTURES[label]] = np.where(known & (voxels > 0), voxels * voxel_ml, np.nan)
+    return curves
+
+
+def smooth_cyclic(values: ArrayLike, *, sigma_frames: float) -> Floats:
+    """Smooth a curve of one heart cycle with a Gaussian that wraps around.
+
+    Parameters
+    ----------
+    values : array_like, shape (t,)
+        NaN marks frames without a value; they are filled from their neighbours.
+    sigma_frames
+        Standard deviation in frames; 0 returns the values unchanged.
+
+    Returns
+    -------
+    ndarray, shape (t,)
+        All NaN if `values` are.
+    """
+    array = np.asarray(values, dtype=float)
+    known = np.isfinite(array)
+    if sigma_frames <= 0 or not known.any():
+        return array.copy()
+    weight = ndimage.gaussian_filter1d(known.astype(float), sigma_frames, mode="wrap")
+    total = ndimage.gaussian_filter1d(np.where(known, array, 0.0), sigma_frames, mode="wrap")
+    return np.divide(total, weight, out=np.full_like(total, np.nan), where=weight > 1e-9)
+
+
+def find_phases(
+    lv_ml: ArrayLike,
+    *,
+    frame_labels: Sequence[str] | None = None,
+    sigma_frames: float = 0.0,
+) -> tuple[int | None, int | None]:
+    """Find end-diastole and end-systole.
+
+    Frames named ``ED`` and ``ES`` are taken at their word; what is not named is the largest and
+    the smallest volume of the LV curve (smoothed over the cycle if asked for; only the choice of
+    the frame follows the smoothed curve). With fewer than two measured frames an unnamed phase is
+    unknown: a single frame is neither.
+
+    Parameters
+    ----------
+    lv_ml : array_like, shape (t,)
+        LV volume, NaN where not measured.
+    frame_labels
+        Name of each frame, e.g. ``["ED", "ES"]``; other words are ignored.
+    sigma_frames
+        Standard deviation of the smoothing in frames.
+
+    Returns
+    -------
+    tuple of int or None
+        Frames of ED and ES.
+
+    Examples
+    --------
+    >>> find_phases([120.0, 80.0, 50.0, 90.0])
+    (0, 2)
+    >>> find_phases([50.0, 120.0], frame_labels=["ED", "ES"])
+    (0, 1)
+    >>> find_phases([120.0])
+    (None, None)
+    """
+    curve = np.asarray(lv_ml, dtype=float)
+    names = [str(name).upper() for name in frame_labels or ()]
+    if names and len(names) != len(curve):
+        raise PopscanError(f"{len(names)} frame_labels for {len(curve)} frames")
+    found: list[int | None] = [
+        names.index(name) if name in names else None for name in ["ED", "ES"]
+    ]
+    known = np.isfinite(curve)
+    if known.sum() >= 2:
+        smooth = np.where(known, smooth_cyclic(curve, sigma_frames=sigma_frames), np.nan)
+        extremes = int(np.nanargmax(smooth)), int(np.nanargmin(smooth))
+        found = [
+            named if named is not None else e for named, e in zip(found, extremes, strict=True)
+        ]
+    return found[0], found[1]
+
+
+@dataclass(frozen=True)
+class Components:
+    """Connected components of a structure.
+
+    Attributes
+    ----------
+    count : ndarray of int
+        Number of components, shape (t,) for volumes or (z, t) for slices.
+    stray : ndarray of int
+        Voxels outside the largest component, same shape.
+    """
+
+    count: NDArray[np.int64]
+    stray: NDArray[np.int64]
+
+
+def components(mask: NDArray[np.bool_], *, in_plane: bool, min_voxels: int = 1) -> Components:
+    """Count connected components per frame (26 neighbours) or per slice (8 neighbours).
+
+    Parameters
+    ----------
+    mask : ndarray of bool, shape (x, y, z, t)
+    in_plane
+        Whether each slice is looked at alone.
+    min_voxels
+        Smaller components are not counted (they still are `stray`).
+    """
+    named, n = ndimage.label(mask, structure=_PLANE if in_plane else _VOLUME)
+    shape = mask.shape[2:] if in_plane else mask.shape[3:]
+    if n == 0:
+        return Components(np.zeros(shape, np.int64), np.zeros(shape, np.int64))
+    where = np.nonzero(named)
+    ids = named[where]
+    sizes = np.bincount(ids, minlength=n + 1)[1:]
+    cell = np.ravel_multi_index(where[2:] if in_plane else where[3:], shape)
+    owner = np.zeros(n, np.int64)
+    owner[ids - 1] = cell
+    cells = int(np.prod(shape))
+    count = np.bincount(owner[sizes >= min_voxels], minlength=cells)
+    largest = np.zeros(cells, np.int64)
+    np.maximum.at(largest, owner, sizes)
+    stray = np.bincount(owner, weights=sizes, minlength=cells).astype(np.int64) - largest
+    return Components(count.reshape(shape), stray.reshape(shape))
+
+
+def hole_voxels(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Count voxels that a structure encloses within its slice without containing them.
+
+    Parameters
+    ----------
+    mask : ndarray of bool, shape (x, y, z, t)
+
+    Returns
+    -------
+    ndarray of int, shape (z, t)
+    """
+    if mask.size == 0:
+        return np.zeros(mask.shape[2:], np.int64)
+    padded = np.pad(~mask, ((1, 1), (1, 1), (0, 0), (0, 0)), constant_values=True)
+    named, n = ndimage.label(padded, structure=_PLANE_CROSS)
+    outside = np.zeros(n + 1, dtype=bool)
+    outside[named[0, 0]] = True
+    holes = padded & ~outside[named]
+    return np.count_nonzero(holes, axis=(0, 1))
+
+
+def boundary_contacts(
+    labels: NDArray[np.uint8], label: Label
+) -> tuple[NDArray[np.int64], dict[Label, NDArray[np.int64]]]:
+    """Count the in-plane boundary edges of a structure and what lies beyond them.
+
+    An edge is a side shared by a voxel of the structure and a voxel that is not (4 neighbours);
+    the border of the array counts as background.
+
+    Parameters
+    ----------
+    labels : ndarray of uint8, shape (x, y, z, t)
+    label
+        The structure whose boundary is walked.
+
+    Returns
+    -------
+    edges : ndarray of int, shape (z, t)
+        All boundary edges.
+    by_neighbour
+        `Label` beyond the edge -> edges, shape (z, t) each.
+    """
+    padded = np.pad(labels, ((1, 1), (1, 1), (0, 0), (0, 0)))
+    inside = padded == label
+    by_neighbour = {
+        other: np.zeros(labels.shape[2:], np.int64) for other in Label if other != label
+    }
+    for axis in (0, 1):
+        first = [slice(None)] * 4
+        second = [slice(None)] * 4
+        first[axis], second[axis] = slice(None, -1), slice(1, None)
+        here, there = tuple(first), tuple(second)
+        for own, beyond in ((inside[here], padded[there]), (inside[there], padded[here])):
+            for other, total in by_neighbour.items():
+                total += np.count_nonzero(own & (beyond == other), axis=(0, 1))
+    edges = np.sum(list(by_neighbour.values()), axis=0)
+    return edges, by_neighbour
+
+
+def slice_centres_mm(mask: NDArray[np.bool_], *, spacing_mm: Sequence[float]) -> Floats:
+    """Centre of mass of a structure in each slice.
+
+    Parameters
+    ----------
+    mask : ndarray of bool, shape (x, y, z, t)
+    spacing_mm
+        At least the spacing along x and y.
+
+    Returns
+    -------
+    ndarray, shape (z, t, 2)
+        x and y in mm from the first voxel; NaN in slices without the structure.
+    """
+    along_x = mask.sum(axis=1, dtype=np.int64)
+    along_y = mask.sum(axis=0, dtype=np.int64)
+    total = along_x.sum(axis=0)
+    x = np.einsum("x,xzt->zt", np.arange(mask.shape[0], dtype=float), along_x)
+    y = np.einsum("y,yzt->zt", np.arange(mask.shape[1], dtype=float), along_y)
+    sums = np.stack([x * spacing_mm[0], y * spacing_mm[1]], axis=-1)
+    weight = total[..., None].astype(float)
+    return np.divide(sums, weight, out=np.full_like(sums, np.nan), where=weight > 0)
+
+
+def base_is_first(labels: NDArray[np.uint8]) -> bool:
+    """Tell whether the base of the heart lies at the low end of axis 2.
+
+    The RV reaches further towards the base than towards the apex, and so does the larger half of
+    the LV: compared are the mean slice of the RV and of the LV cavity, each against the middle of
+    the slices that hold any structure. Ties count as base first, the convention of `Scan`.
+
+    Parameters
+    ----------
+    labels : ndarray of uint8, shape (x, y, z) or (x, y, z, t)
+    """
+    extra = tuple(axis for axis in range(labels.ndim) if axis != 2)
+    profile = {
+        label: np.count_nonzero(labels == label, axis=extra).astype(float) for label in STRUCTURES
+    }
+    held = np.nonzero(np.sum(list(profile.values()), axis=0))[0]
+    if held.size == 0:
+        return True
+    middle = (held[0] + held[-1]) / 2.0
+    slices = np.arange(labels.shape[2])
+    votes = [
+        float((slices * area).sum() / area.sum() - middle)
+        for label, area in profile.items()
+        if label != Label.MYO and area.sum() > 0
+    ]
+    return sum(votes) <= 0

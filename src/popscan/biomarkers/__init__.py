@@ -1,0 +1,22 @@
+"""Biomarkers: labels -> numbers with units.
+
+`METHODS` names the ways to measure; each takes labels (x, y, z, t) and returns one flat dict whose
+columns `DICTIONARY` explains.
+"""
+
+from __future__ import annotations
+
+from popscan.biomarkers.dictionary import DICTIONARY, Column
+from popscan.biomarkers.sax import MYOCARDIAL_DENSITY_G_ML, measure, volume_curves
+
+#: Method -> where it lives; its options are its keyword-only arguments.
+METHODS: dict[str, str] = {"discs": "popscan.biomarkers.sax:measure"}
+
+__all__ = [
+    "DICTIONARY",
+    "METHODS",
+    "MYOCARDIAL_DENSITY_G_ML",
+    "Column",
+    "measure",
+    "volume_curves",
+]
