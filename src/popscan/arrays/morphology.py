@@ -149,7 +149,7 @@ def smooth_cyclic(values: ArrayLike, *, sigma_frames: float) -> Floats:
     values : array_like, shape (t,)
         NaN marks frames without a value; they are filled from their neighbours.
     sigma_frames
-        Standard deviation in frames; 0 returns the values unchanged.
+        Standard deviation in frames; below 0.1 nothing would move, and the values are returned.
 
     Returns
     -------
@@ -158,7 +158,7 @@ def smooth_cyclic(values: ArrayLike, *, sigma_frames: float) -> Floats:
     """
     array = np.asarray(values, dtype=float)
     known = np.isfinite(array)
-    if sigma_frames <= 0 or not known.any():
+    if sigma_frames < 0.1 or not known.any():
         return array.copy()
     weight = ndimage.gaussian_filter1d(known.astype(float), sigma_frames, mode="wrap")
     total = ndimage.gaussian_filter1d(np.where(known, array, 0.0), sigma_frames, mode="wrap")
