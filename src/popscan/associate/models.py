@@ -1,0 +1,228 @@
+"""Linear models of biomarkers with robust standard errors, one long table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import statsmodels.api as sm
+from statsmodels.stats.diagnostic import het_breuschpagan
+
+from popscan.associate.design import Design, build, clean, unit_of
+from popscan.records import PopscanError
+from popscan.stats import multiplicity
+
+_COLUMNS = [
+    "outcome", "term", "name", "estimate", "unit", "se", "ci_low", "ci_high", "p", "q", "n",
+    "n_dropped", "r2", "r2_adjusted", "condition_number", "max_vif", "breusch_pagan_p",
+    "residual_sd", "residual_skewness", "max_cook", "robust", "note",
+]  # fmt: skip
+
+#: Column -> (unit, meaning) of the table that `associate` returns.
+DICTIONARY: dict[str, tuple[str, str]] = {
+    "outcome": ("", "biomarker that is explained"),
+    "term": ("", "explaining column; a level of a category is shown against its reference level"),
+    "name": ("", "what the estimate says, with its unit"),
+    "estimate": ("unit", "change of the outcome per unit of the term, others held equal"),
+    "unit": ("", "unit of estimate, se and interval"),
+    "se": ("unit", "robust standard error"),
+    "ci_low": ("unit", "lower limit of the confidence interval"),
+    "ci_high": ("unit", "upper limit of the confidence interval"),
+    "p": ("", "two-sided p value of the t test that the estimate is 0"),
+    "q": ("", "p after Benjamini and Hochberg over all terms but intercepts of all outcomes"),
+    "n": ("subjects", "rows in the regression"),
+    "n_dropped": ("subjects", "rows left out for a missing outcome or term or a rare level"),
+    "r2": ("", "share of the outcome's variance explained by all terms together"),
+    "r2_adjusted": ("", "the same, corrected for the number of terms"),
+    "condition_number": ("", "of the standardised design; above 30 terms are hard to tell apart"),
+    "max_vif": ("", "largest variance inflation factor of the design"),
+    "breusch_pagan_p": ("", "p of the test of equal residual variance; why errors are robust"),
+    "residual_sd": ("outcome", "standard deviation of the residuals"),
+    "residual_skewness": ("", "skewness of the residuals"),
+    "max_cook": ("", "largest Cook's distance; above 1 one subject decides the fit"),
+    "robust": ("", "kind of standard error"),
+    "note": ("", "why there is no estimate, or with what caution to read it"),
+}
+
+
+def associate(
+    table: pd.DataFrame,
+    *,
+    outcomes: Sequence[str],
+    terms: Sequence[str] = ("age_years", "sex", "bsa_m2"),
+    categorical: Sequence[str] = (),
+    min_n: int = 20,
+    robust: str = "HC3",
+    alpha: float = 0.05,
+    min_level: int = 5,
+) -> pd.DataFrame:
+    """Regress every outcome on the same terms by least squares with robust errors.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row per unit (indexed in any way), with outcomes and terms as columns.
+    outcomes : sequence of str
+        Columns to explain.
+    terms : sequence of str
+        Columns that explain; words are treated as categories against their most frequent level.
+        ``unknown`` and empty words count as missing.
+    categorical : sequence of str
+        Columns of numbers that are codes of categories (a site's number).
+    min_n : int
+        Outcomes with fewer complete rows get no estimate; at least two per column are needed too.
+    robust : str
+        ``HC3`` (MacKinnon and White 1985), ``HC0``..``HC2`` or ``nonrobust``.
+    alpha : float
+        1 - confidence of the intervals.
+    min_level : int
+        Rarer levels of a category are merged as ``other``.
+
+    Returns
+    -------
+    DataFrame
+        One row per outcome and term, columns as in `DICTIONARY`. What cannot be estimated is a
+        row with NaN and a `note`. Without outcomes the table is empty.
+
+    Raises
+    ------
+    PopscanError
+        If `robust` is unknown.
+    """
+    kinds = ("HC0", "HC1", "HC2", "HC3", "nonrobust")
+    if robust not in kinds:
+        raise PopscanError(f"standard error {robust!r} is not known: use one of {kinds}")
+    rows: list[dict[str, Any]] = []
+    for outcome in outcomes:
+        rows.extend(
+            _one_outcome(table, outcome, terms, categorical, min_n, robust, alpha, min_level)
+        )
+    found = pd.DataFrame(rows, columns=_COLUMNS)
+    if found.empty:
+        return found
+    found["robust"] = robust
+    explains = found["term"] != "intercept"
+    found.loc[explains, "q"] = multiplicity.adjust(found.loc[explains, "p"], method="bh")
+    return found
+
+
+def _one_outcome(
+    table: pd.DataFrame,
+    outcome: str,
+    terms: Sequence[str],
+    categorical: Sequence[str],
+    min_n: int,
+    robust: str,
+    alpha: float,
+    min_level: int,
+) -> list[dict[str, Any]]:
+    """Rows of one outcome."""
+    if outcome not in table:
+        return [_empty(outcome, term, "outcome is not in the table") for term in terms]
+    usable = [term for term in terms if term != outcome]
+    values = clean(table[outcome], categorical=False)
+    design = build(
+        table, terms=usable, categorical=categorical, complete=values.notna(), min_level=min_level
+    )
+    if outcome in terms:
+        design.dropped[outcome] = "is the outcome itself"
+    matrix = design.matrix
+    n, k = matrix.shape
+    sizes = {"n": n, "n_dropped": len(table) - n}
+    y = values.loc[matrix.index]
+    obstacle = ""
+    if n < max(min_n, 2 * k):
+        obstacle = f"too few: {n} complete rows, {max(min_n, 2 * k)} needed"
+    elif y.nunique() < 2:
+        obstacle = "outcome does not vary"
+    names = ["intercept", *design.sources]
+    if obstacle:
+        kept = [name for name in names if name not in design.dropped]
+        rows = [_empty(outcome, name, obstacle) | sizes for name in kept]
+    else:
+        absent = [term for term in usable if term in design.dropped]
+        if absent:
+            design.general.append(f"not adjusted for {', '.join(absent)}")
+        rows = [row | sizes for row in _fit(y, design, outcome, robust, alpha)]
+    rows += [_empty(outcome, t, why) | sizes for t, why in design.dropped.items()]
+    for row in rows:
+        row["note"] = "; ".join([part for part in (row["note"], *design.general) if part])
+    return rows
+
+
+def _fit(
+    y: pd.Series, design: Design, outcome: str, robust: str, alpha: float
+) -> list[dict[str, Any]]:
+    """Fit and describe; the design has full rank."""
+    matrix = design.matrix
+    fit = sm.OLS(y.to_numpy(), matrix.to_numpy()).fit()
+    sturdy = fit if robust == "nonrobust" else fit.get_robustcov_results(robust, use_t=True)
+    limits = sturdy.conf_int(alpha=alpha)
+    common = _diagnostics(fit, matrix)
+    unit = unit_of(outcome)
+    rows = []
+    for i, term in enumerate(matrix.columns):
+        source = design.sources.get(term, term)
+        per = f" per {unit_of(source) or source}" if term == source != "intercept" else ""
+        rows.append(
+            {
+                "outcome": outcome,
+                "term": term,
+                "name": _name(outcome, term, source),
+                "estimate": float(sturdy.params[i]),
+                "unit": (unit or "1") + per,
+                "se": float(sturdy.bse[i]),
+                "ci_low": float(limits[i, 0]),
+                "ci_high": float(limits[i, 1]),
+                "p": float(sturdy.pvalues[i]),
+                "note": design.notes.get(term, ""),
+                **common,
+            }
+        )
+    return rows
+
+
+def _name(outcome: str, term: str, source: str) -> str:
+    """Say what an estimate is, e.g. ``lvedv_ml per age_years``."""
+    if term == "intercept":
+        return f"{outcome} where every term is 0 or at its reference"
+    return f"{outcome} per {term}" if term == source else f"{outcome}: {term}"
+
+
+def _diagnostics(fit: Any, matrix: pd.DataFrame) -> dict[str, float]:
+    """Numbers by which a reader judges the model."""
+    residuals = np.asarray(fit.resid)
+    spread = float(np.sqrt(fit.scale))
+    standard = matrix.iloc[:, 1:]
+    found = {
+        "r2": float(fit.rsquared),
+        "r2_adjusted": float(fit.rsquared_adj),
+        "condition_number": float("nan"),
+        "max_vif": float("nan"),
+        "breusch_pagan_p": float("nan"),
+        "residual_sd": spread,
+        "residual_skewness": float("nan"),
+        "max_cook": float("nan"),
+    }
+    if residuals.std() > 1e-12 * max(abs(fit.model.endog).max(), 1e-300):
+        found["residual_skewness"] = float(((residuals / residuals.std()) ** 3).mean())
+        leverage = np.minimum(fit.get_influence().hat_matrix_diag, 1 - 1e-12)
+        cook = residuals**2 * leverage / (len(fit.params) * fit.scale * (1 - leverage) ** 2)
+        found["max_cook"] = float(cook.max())
+        if standard.shape[1]:
+            found["breusch_pagan_p"] = float(het_breuschpagan(residuals, fit.model.exog)[1])
+    if standard.shape[1]:
+        correlation = np.corrcoef(standard.to_numpy(), rowvar=False).reshape(standard.shape[1], -1)
+        found["max_vif"] = float(np.diag(np.linalg.inv(correlation)).max())
+        found["condition_number"] = float(np.sqrt(np.linalg.cond(correlation)))
+    return found
+
+
+def _empty(outcome: str, term: str, note: str) -> dict[str, Any]:
+    """Row without an estimate."""
+    row: dict[str, Any] = dict.fromkeys(_COLUMNS, float("nan"))
+    row.update(outcome=outcome, term=term, name=f"{outcome} per {term}", unit="", note=note)
+    row.update(n=0, n_dropped=0)
+    return row

@@ -1,0 +1,288 @@
+"""Tests of a group against a reference, and of several groups at once.
+
+The default for means is Welch's statistic with its permutation distribution where groups are small
+or values skewed (Janssen 1997; Chung and Romano 2013: exact when the groups have the same
+distribution, right in the limit when only their means agree), and with Student's t elsewhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from popscan.stats.effects import welch_freedom
+from popscan.stats.means import Floats, Rows, moments
+
+#: Largest smaller group that is permuted; beyond it Student's t serves.
+PERMUTE_UP_TO = 500
+_FIRST_DRAWS = 1999
+_MOST_DRAWS = 99_999
+_MOST_WORK = 20_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class PValue:
+    """Outcome of one test.
+
+    Attributes
+    ----------
+    p
+        Two-sided; NaN if the test cannot be made.
+    name
+        What was done, for the table.
+    """
+
+    p: float
+    name: str
+
+
+def welch(group: Rows, reference: Rows) -> PValue:
+    """Welch's t test of two means, linearised for repeated rows.
+
+    Parameters
+    ----------
+    group, reference : Rows
+        One outcome each.
+
+    Returns
+    -------
+    PValue
+        NaN with fewer than two rows in a group; p is 1 (0) if there is no spread and the means
+        agree (differ).
+    """
+    a, b = moments(group), moments(reference)
+    se = float(np.hypot(a.se, b.se)[0])
+    difference = float((a.mean - b.mean)[0])
+    if not np.isfinite(se):
+        return PValue(p=float("nan"), name="welch t")
+    if se == 0:
+        return PValue(p=float(difference == 0), name="welch t")
+    freedom = float(welch_freedom(a.se, a.n_rows, b.se, b.n_rows)[0])
+    return PValue(p=float(2 * stats.t.sf(abs(difference / se), freedom)), name="welch t")
+
+
+def permutation(group: Rows, reference: Rows, *, rng: np.random.Generator) -> PValue:
+    """Permute group membership under Welch's statistic; two-sided, counting the sample itself.
+
+    Only the smaller group is drawn (what is left is the other), so 30 subjects against 30,000
+    cost no more than against 30. A first round of 1,999 draws is followed by up to 99,999 where
+    fewer than 10 draws were as extreme, so that a small p survives correction.
+
+    Parameters
+    ----------
+    group, reference : Rows
+        One outcome each, without missing rows.
+    rng : numpy.random.Generator
+        Source of randomness.
+
+    Returns
+    -------
+    PValue
+        ``(1 + as extreme) / (1 + draws)``.
+    """
+    small, large = sorted((group, reference), key=lambda rows: len(rows.totals))
+    if len(small.totals) < 2:
+        return PValue(p=float("nan"), name="permutation (welch t)")
+    totals = np.concatenate([small.totals, large.totals])[:, 0]
+    counts = np.concatenate([small.counts, large.counts])[:, 0]
+    totals = totals - totals.sum() / counts.sum() * counts
+    n, k = len(totals), len(small.totals)
+    observed = _split_t(totals, counts, np.arange(k)[None])[0]
+    if not np.isfinite(observed):
+        return welch(group, reference)
+    order = np.lexsort((counts, totals))  # the same draws whatever the order of rows or groups
+    totals, counts = totals[order], counts[order]
+    extreme, draws = _count_extreme(totals, counts, k, observed, _FIRST_DRAWS, rng)
+    more = min(_MOST_DRAWS, _MOST_WORK // max(min(n, 4 * k), 1))
+    if extreme < 10 and more > _FIRST_DRAWS:
+        extreme, draws = _count_extreme(totals, counts, k, observed, more, rng)
+    return PValue(p=(1 + extreme) / (1 + draws), name="permutation (welch t)")
+
+
+def _count_extreme(
+    totals: Floats, counts: Floats, k: int, observed: float, draws: int, rng: np.random.Generator
+) -> tuple[int, int]:
+    """Count random splits at least as extreme as the observed one."""
+    n, extreme = len(totals), 0
+    block = max(1, 2_000_000 // max(k, 1))
+    for start in range(0, draws, block):
+        chosen = subsets(n, k, min(block, draws - start), rng=rng)
+        t = np.abs(_split_t(totals, counts, chosen))
+        extreme += int((t >= abs(observed) * (1 - 1e-9)).sum())
+    return extreme, draws
+
+
+def _split_t(totals: Floats, counts: Floats, chosen: NDArray[np.intp]) -> Floats:
+    """Welch's statistic of chosen rows against the rest, for each row of `chosen`."""
+    x1, x0 = totals[chosen], counts[chosen]
+    part = np.stack([x0, x1, x1 * x1, x1 * x0, x0 * x0]).sum(axis=-1)
+    whole = np.stack([counts, totals, totals * totals, totals * counts, counts * counts]).sum(
+        axis=-1
+    )
+    k, n = chosen.shape[1], len(totals)
+    mean_a, square_a = _mean_and_square(part, k)
+    mean_b, square_b = _mean_and_square(whole[:, None] - part, n - k)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return (mean_a - mean_b) / np.sqrt(square_a + square_b)
+
+
+def _mean_and_square(sums: Floats, n: int) -> tuple[Floats, Floats]:
+    """Mean and squared standard error from the five sums."""
+    s0, s1, s11, s10, s00 = sums
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = s1 / s0
+        squares = np.maximum(s11 - 2 * mean * s10 + mean**2 * s00, 0.0)
+        return mean, squares * n / (n - 1) / s0**2
+
+
+def subsets(n: int, k: int, draws: int, *, rng: np.random.Generator) -> NDArray[np.intp]:
+    """Draw subsets of k out of n without replacement, all at once.
+
+    Parameters
+    ----------
+    n, k, draws : int
+        Population, subset size, number of subsets.
+    rng : numpy.random.Generator
+        Source of randomness.
+
+    Returns
+    -------
+    ndarray of intp, shape (draws, k)
+        Each row holds distinct numbers of 0..n-1; order within a row means nothing.
+    """
+    if 4 * k >= n:
+        keys = rng.random((draws, n), dtype=np.float32)
+        return np.argpartition(keys, k - 1, axis=1)[:, :k] if k < n else np.argsort(keys, axis=1)
+    chosen = np.sort(rng.integers(0, n, size=(draws, k)), axis=1)
+    while True:
+        # By symmetry among the n, redrawing repeats until none is left is uniform over subsets.
+        repeated = np.zeros(chosen.shape, dtype=bool)
+        repeated[:, 1:] = chosen[:, 1:] == chosen[:, :-1]
+        rows = np.flatnonzero(repeated.any(axis=1))
+        if len(rows) == 0:
+            return chosen
+        fresh = chosen[rows]
+        fresh[repeated[rows]] = rng.integers(0, n, size=int(repeated.sum()))
+        chosen[rows] = np.sort(fresh, axis=1)
+
+
+def mean_test(group: Rows, reference: Rows, *, rng: np.random.Generator) -> PValue:
+    """Permutation where the smaller group is small for its skewness, else Welch's t.
+
+    Student's t needs about ``25 * skewness**2`` values (Cochran 1977, section 2.15); the skewness
+    of the pooled values decides, which the permutations leave as it is.
+
+    Parameters
+    ----------
+    group, reference : Rows
+        One outcome each, without missing rows.
+    rng : numpy.random.Generator
+        Source of randomness.
+
+    Returns
+    -------
+    PValue
+        With the name of the test that was made.
+    """
+    smaller = min(len(group.totals), len(reference.totals))
+    pooled = np.concatenate([group.totals, reference.totals])[:, 0]
+    counts = np.concatenate([group.counts, reference.counts])[:, 0]
+    values = pooled / counts
+    spread = values.std()
+    skewness = float(((values - values.mean()) ** 3).mean() / spread**3) if spread > 0 else 0.0
+    if smaller <= min(PERMUTE_UP_TO, max(100.0, 25 * skewness**2)):
+        return permutation(group, reference, rng=rng)
+    return welch(group, reference)
+
+
+def proportions(events: int, n: int, events_reference: int, n_reference: int) -> PValue:
+    """Fisher's exact test where an expected count is below 5, else chi-squared.
+
+    Parameters
+    ----------
+    events, n, events_reference, n_reference : int
+        Events among all, in the group and in the reference.
+
+    Returns
+    -------
+    PValue
+        NaN if a group is empty; p is 1 without any (or with nothing but) events.
+    """
+    if n == 0 or n_reference == 0:
+        return PValue(p=float("nan"), name="fisher exact")
+    table = np.array(
+        [[events, n - events], [events_reference, n_reference - events_reference]], dtype=float
+    )
+    expected = table.sum(axis=0) * table.sum(axis=1)[:, None] / table.sum()
+    if expected.min() < 5:
+        return PValue(p=float(stats.fisher_exact(table).pvalue), name="fisher exact")
+    p = stats.chi2_contingency(table, correction=False).pvalue
+    return PValue(p=float(p), name="chi-squared")
+
+
+def mann_whitney(group: Floats, reference: Floats) -> PValue:
+    """Mann-Whitney U test; exact for small samples without ties.
+
+    Parameters
+    ----------
+    group, reference : ndarray, shape (n,), (m,)
+        Values without NaN.
+
+    Returns
+    -------
+    PValue
+        NaN if either is empty.
+    """
+    if len(group) == 0 or len(reference) == 0:
+        return PValue(p=float("nan"), name="mann-whitney")
+    if np.ptp(np.concatenate([group, reference])) == 0:
+        return PValue(p=1.0, name="mann-whitney")
+    return PValue(p=float(stats.mannwhitneyu(group, reference).pvalue), name="mann-whitney")
+
+
+def kruskal(groups: list[Floats]) -> PValue:
+    """Kruskal-Wallis test of several groups.
+
+    Parameters
+    ----------
+    groups : list of ndarray
+        Values of each group without NaN; empty groups are left out.
+
+    Returns
+    -------
+    PValue
+        NaN with fewer than two groups; 1 if all values are equal.
+    """
+    filled = [values for values in groups if len(values)]
+    if len(filled) < 2:
+        return PValue(p=float("nan"), name="kruskal-wallis")
+    if np.ptp(np.concatenate(filled)) == 0:
+        return PValue(p=1.0, name="kruskal-wallis")
+    return PValue(p=float(stats.kruskal(*filled).pvalue), name="kruskal-wallis")
+
+
+def homogeneity(events: list[int], sizes: list[int]) -> PValue:
+    """Chi-squared test that several proportions are equal.
+
+    Parameters
+    ----------
+    events, sizes : list of int
+        Events among all, per group; empty groups are left out.
+
+    Returns
+    -------
+    PValue
+        NaN with fewer than two groups; 1 without any (or with nothing but) events.
+    """
+    pairs = [(e, n - e) for e, n in zip(events, sizes, strict=True) if n > 0]
+    table = np.array(pairs, dtype=float).reshape(-1, 2)
+    if len(table) < 2:
+        return PValue(p=float("nan"), name="chi-squared")
+    if (table.sum(axis=0) == 0).any():
+        return PValue(p=1.0, name="chi-squared")
+    return PValue(
+        p=float(stats.chi2_contingency(table, correction=False).pvalue), name="chi-squared"
+    )

@@ -1,0 +1,251 @@
+"""Bootstrap draws of group means, all outcomes and all groupings at once.
+
+Two engines, chosen by the size of a group:
+
+* up to `EXACT_BELOW` rows: the ordinary bootstrap, stratified by group (n rows drawn with
+  replacement), as counts from one `bincount`;
+* above: independent weights per row with mean 1 and variance 1 (the Poisson bootstrap; Chamandy
+  et al. 2012, Google tech report; Praestgaard and Wellner 1993, Ann. Probab. 21). As weights do
+  not depend on the grouping, one matrix of them serves every attribute and every outcome: rows are
+  sorted by the cross of all attributes, each cell is one matrix product, and cells add up to groups.
+
+Medians need no resampling of rows at all: the bootstrap distribution of an order statistic is
+known (Efron 1979, Ann. Stat. 7, section 3), so its draws are drawn directly.
+
+Seeds depend on the rows in a group, not on the group's name: renaming groups changes no number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from popscan.stats.means import Floats, Rows
+
+#: Groups of at most this many rows get the ordinary stratified bootstrap.
+EXACT_BELOW = 1000
+#: Elements of one block of weights: 16 M float32 are 64 MB.
+_BLOCK = 16_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draws:
+    """Bootstrap draws of one group, each of shape (draws, K).
+
+    Attributes
+    ----------
+    mean
+        Mean of the resampled group; NaN where a draw holds no value.
+    se
+        Its standard error in the same draw (for studentised intervals), or None for groups so
+        large that nothing is studentised.
+    """
+
+    mean: Floats
+    se: Floats | None
+
+
+def group_draws(
+    rows: Rows,
+    groupings: Sequence[NDArray[np.intp]],
+    *,
+    n_boot: int,
+    seed: int,
+    joint: Sequence[bool] | None = None,
+    exact_below: int = EXACT_BELOW,
+) -> list[dict[int, Draws]]:
+    """Draw bootstrap means of every group of every grouping.
+
+    Parameters
+    ----------
+    rows : Rows
+        n rows, K outcomes.
+    groupings : sequence of int arrays, shape (n,)
+        Group code of each row, one array per attribute; -1 leaves a row out.
+    n_boot : int
+        Draws.
+    seed : int
+        Same seed and rows, same draws.
+    joint : sequence of bool, optional
+        Per grouping: draw all its groups with shared weights, because a subject sits in several.
+    exact_below : int
+        Groups with at most this many rows get the ordinary bootstrap.
+
+    Returns
+    -------
+    list of dict
+        Per grouping: group code -> `Draws`.
+    """
+    shared = list(joint) if joint is not None else [False] * len(groupings)
+    found: list[dict[int, Draws]] = [{} for _ in groupings]
+    large: list[tuple[int, int]] = []
+    for a, codes in enumerate(groupings):
+        for code in np.unique(codes[codes >= 0]):
+            members = np.flatnonzero(codes == code)
+            if shared[a] or len(members) > exact_below:
+                large.append((a, int(code)))
+                continue
+            rng = np.random.default_rng([seed, int(members[0]), len(members)])
+            found[a][int(code)] = _exact(rows.take(members), n_boot, rng)
+    for (a, code), draws in _weighted(rows, groupings, large, n_boot, seed).items():
+        found[a][code] = draws
+    return found
+
+
+def _exact(rows: Rows, n_boot: int, rng: np.random.Generator) -> Draws:
+    """Ordinary bootstrap of one group."""
+    n, k = rows.totals.shape
+    centre = rows.totals.sum(axis=0) / np.maximum(rows.counts.sum(axis=0), 1)
+    x0 = rows.counts
+    x1 = rows.totals - centre * x0  # centred: sums of squares keep their digits
+    table = np.concatenate([x0, x1, x1 * x1, x1 * x0, x0 * x0, x0 > 0], axis=1)
+    parts = []
+    for size in _blocks(n_boot, n):
+        drawn = rng.integers(0, n, size=(size, n), dtype=np.int64)
+        drawn += np.arange(size, dtype=np.int64)[:, None] * n
+        weights = np.bincount(drawn.ravel(), minlength=size * n).reshape(size, n)
+        parts.append(weights.astype(np.float64) @ table)
+    s0, s1, s11, s10, s00, present = np.split(np.concatenate(parts), 6, axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = s1 / s0
+        squares = np.maximum(s11 - 2 * mean * s10 + mean**2 * s00, 0.0)
+        se = np.sqrt(squares * present / (present - 1)) / s0
+    return Draws(mean=mean + centre, se=se)
+
+
+def _weighted(
+    rows: Rows,
+    groupings: Sequence[NDArray[np.intp]],
+    wanted: Sequence[tuple[int, int]],
+    n_boot: int,
+    seed: int,
+) -> dict[tuple[int, int], Draws]:
+    """Poisson bootstrap of the large groups, with one set of weights for all of them."""
+    if not wanted:
+        return {}
+    k = rows.totals.shape[1]
+    cells, membership = _cross(groupings, wanted)
+    order = np.flatnonzero(cells >= 0)
+    order = order[np.argsort(cells[order], kind="stable")]
+    starts = np.flatnonzero(np.diff(cells[order], prepend=-1))
+    ends = np.append(starts[1:], len(order))
+    table, centre, scale, pattern = _float32_table(rows.take(order))
+    rng = np.random.default_rng([seed, len(order)])
+    means = {key: np.empty((n_boot, k)) for key in wanted}
+    done = 0
+    for size in _blocks(n_boot, len(order)):
+        weights = _unit_weights(rng, (size, len(order)))
+        cell_sums = np.stack(
+            [weights[:, i:j] @ table[i:j] for i, j in zip(starts, ends, strict=True)], axis=0
+        ).astype(np.float64)
+        for g, key in enumerate(wanted):
+            sums = cell_sums[membership[g]].sum(axis=0)
+            with np.errstate(invalid="ignore", divide="ignore"):
+                mean = sums[:, :k] / sums[:, k + pattern]
+            means[key][done : done + size] = mean * scale + centre
+        done += size
+    return {key: Draws(mean=value, se=None) for key, value in means.items()}
+
+
+def _cross(
+    groupings: Sequence[NDArray[np.intp]], wanted: Sequence[tuple[int, int]]
+) -> tuple[NDArray[np.intp], list[NDArray[np.bool_]]]:
+    """Cell of each row in the cross of the wanted groups; which cells make up each group."""
+    flags = np.stack([groupings[a] == code for a, code in wanted], axis=1)
+    kinds, first, cells = np.unique(flags, axis=0, return_index=True, return_inverse=True)
+    rank = np.empty(len(kinds), dtype=np.intp)
+    rank[np.argsort(first)] = np.arange(len(kinds))  # by appearance: names play no part
+    kinds = kinds[np.argsort(first)]
+    cells = rank[cells.reshape(-1)]
+    used = kinds.any(axis=1)
+    compact = np.where(used, np.cumsum(used) - 1, -1)
+    return compact[cells], [kinds[used, g] for g in range(len(wanted))]
+
+
+def _float32_table(
+    rows: Rows,
+) -> tuple[NDArray[np.float32], Floats, Floats, NDArray[np.intp]]:
+    """Standardised totals beside the distinct columns of counts, for float32 products."""
+    centre = rows.totals.sum(axis=0) / np.maximum(rows.counts.sum(axis=0), 1)
+    centred = rows.totals - centre * rows.counts
+    scale = np.sqrt((centred**2).mean(axis=0))
+    scale[scale == 0] = 1.0
+    counts, pattern = np.unique(rows.counts, axis=1, return_inverse=True)
+    table = np.concatenate([centred / scale, counts], axis=1).astype(np.float32)
+    return np.ascontiguousarray(table), centre, scale, pattern.reshape(-1)
+
+
+def _blocks(n_boot: int, n: int) -> Iterator[int]:
+    """Sizes of successive blocks of draws; they depend on n alone, so do the draws."""
+    size = max(1, min(n_boot, _BLOCK // max(n, 1)))
+    for start in range(0, n_boot, size):
+        yield min(size, n_boot - start)
+
+
+@lru_cache(maxsize=1)
+def _weight_table() -> NDArray[np.float32]:
+    """65,536 equally likely weights that follow a Poisson law with mean and variance 1.
+
+    Counts per weight are the Poisson probabilities rounded to 2**-16; weights 0, 1 and 2 absorb
+    what rounding leaves, such that total, mean and variance are exact.
+    """
+    size = 1 << 16
+    values = np.arange(9)
+    counts = np.rint(stats.poisson.pmf(values, 1.0) * size).astype(np.int64)
+    rest = slice(3, None)
+    total = size - counts[rest].sum()
+    first = size - (counts * values)[rest].sum()
+    second = 2 * size - (counts * values**2)[rest].sum()
+    twos = (second - first) // 2
+    ones = first - 2 * twos
+    counts[:3] = [total - ones - twos, ones, twos]
+    return np.repeat(values.astype(np.float32), counts)
+
+
+def _unit_weights(rng: np.random.Generator, shape: tuple[int, int]) -> NDArray[np.float32]:
+    """Independent Poisson(1) weights, two bytes of randomness each."""
+    bits = rng.integers(0, 1 << 16, size=shape, dtype=np.uint16)
+    return _weight_table()[bits]
+
+
+def quantile_draws(
+    ordered: np.ndarray, level: float, *, n_boot: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Draw from the exact bootstrap distribution of a quantile.
+
+    Parameters
+    ----------
+    ordered : ndarray, shape (n,)
+        Sorted values without NaN, n >= 1.
+    level : float
+        0..1.
+    n_boot : int
+        Draws.
+    rng : numpy.random.Generator
+        Source of randomness.
+
+    Returns
+    -------
+    ndarray, shape (n_boot,)
+        Quantiles (linear between order statistics, as `numpy.quantile`) of bootstrap samples.
+
+    Notes
+    -----
+    The k-th smallest of n uniforms is Beta(k, n - k + 1); given it, the next one is
+    ``u + (1 - u) Beta(1, n - k)``.
+    """
+    n = len(ordered)
+    position = level * (n - 1)
+    k = int(position) + 1
+    u = rng.beta(k, n - k + 1, size=n_boot)
+    below = ordered[np.minimum((u * n).astype(np.intp), n - 1)]
+    if k == n:
+        return below
+    u = u + (1 - u) * rng.beta(1, n - k, size=n_boot)
+    above = ordered[np.minimum((u * n).astype(np.intp), n - 1)]
+    return below + (position - int(position)) * (above - below)
