@@ -1,0 +1,50 @@
+"""Reconstruction: multi-coil Cartesian k-space to one image series.
+
+Every method takes a `KSpace` and its options as keyword-only arguments, and returns a `Scan` with
+the geometry, times and meta of the k-space; ``meta["reconstruction"]`` says what was done.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from popscan import methods
+from popscan.records import KSpace, Scan
+
+#: Method name -> function; strings, so that a method's imports load only once it is chosen.
+METHODS = {
+    "zero_filled": "popscan.recon.zero_filled:zero_filled",
+    "cg_sense": "popscan.recon.sense:cg_sense",
+}
+
+
+def reconstruct(kspace: KSpace, *, method: str, seed: int = 0, **options: Any) -> Scan:
+    """Reconstruct a series of magnitude images.
+
+    Parameters
+    ----------
+    kspace
+        What was acquired.
+    method
+        A name in `METHODS`.
+    seed
+        For methods that draw random numbers; those here do not.
+    **options
+        The method's keyword-only arguments.
+
+    Returns
+    -------
+    Scan
+        Magnitudes, float32, shape (x, y, z, t).
+
+    Raises
+    ------
+    PopscanError
+        For an unknown method or option (the message lists what exists).
+    SubjectError
+        ``bad_kspace_shape``, ``non_finite_kspace``, ``no_acquired_lines``, ``empty_kspace``; and
+        what the method itself adds.
+    """
+    function = methods.resolve(METHODS, method, "reconstruct")
+    methods.check_options(function, options)
+    return function(kspace, **options)

@@ -1,0 +1,101 @@
+"""What of a k-space was acquired, and whether it can be used at all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from popscan.records import KSpace, Scan, SubjectError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Acquired:
+    """The usable part of a k-space.
+
+    Attributes
+    ----------
+    data : ndarray of complex64, shape (coil, kx, ky, z, t)
+        Of the coils that hold a signal; 0 where nothing was acquired.
+    coils, dropped_coils
+        Indices of the coils in `data` and of those left out because they are 0 everywhere.
+    acceleration
+        Phase-encoding lines of the grid divided by those acquired.
+    """
+
+    data: NDArray[np.complex64]
+    coils: tuple[int, ...]
+    dropped_coils: tuple[int, ...]
+    acceleration: float
+
+
+def acquired(kspace: KSpace) -> Acquired:
+    """Check a k-space and drop its dead coils.
+
+    Parameters
+    ----------
+    kspace
+        As `KSpace` describes it; samples outside ``mask`` are ignored.
+
+    Returns
+    -------
+    Acquired
+        What there is to reconstruct from.
+
+    Raises
+    ------
+    SubjectError
+        ``bad_kspace_shape``, ``no_acquired_lines`` (in some frame), ``non_finite_kspace`` or
+        ``empty_kspace`` (every coil is 0).
+    """
+    data, mask = np.asarray(kspace.data), np.asarray(kspace.mask)
+    if data.ndim != 5 or 0 in data.shape or mask.shape != (data.shape[2], data.shape[4]):
+        raise SubjectError(
+            "bad_kspace_shape",
+            f"k-space of shape {data.shape} with a mask of shape {mask.shape}: expected "
+            "(coil, kx, ky, z, t) and (ky, t)",
+        )
+    bare = np.flatnonzero(~mask.any(axis=0))
+    if bare.size:
+        raise SubjectError(
+            "no_acquired_lines",
+            f"{bare.size} of {mask.shape[1]} frames have no acquired phase-encoding line "
+            f"(first: frame {bare[0]})",
+        )
+    if not np.isfinite(data).all():
+        raise SubjectError("non_finite_kspace", "k-space holds NaN or infinite samples")
+    alive = data.any(axis=(1, 2, 3, 4))
+    if not alive.any():
+        raise SubjectError("empty_kspace", f"all {data.shape[0]} coils of the k-space are 0")
+    if not alive.all():
+        data = data[alive]
+    inside = mask[np.newaxis, np.newaxis, :, np.newaxis, :]
+    return Acquired(
+        data=(data * inside).astype(np.complex64, copy=False),
+        coils=tuple(int(i) for i in np.flatnonzero(alive)),
+        dropped_coils=tuple(int(i) for i in np.flatnonzero(~alive)),
+        acceleration=float(mask.size / mask.sum()),
+    )
+
+
+def as_scan(
+    kspace: KSpace, array: NDArray[np.float32], used: Acquired, info: Mapping[str, Any]
+) -> Scan:
+    """Wrap magnitudes of shape (x, y, z, t) as a scan with the k-space's geometry and meta."""
+    reconstruction = {
+        "n_coils": len(used.coils),
+        "dropped_coils": list(used.dropped_coils),
+        "acceleration": round(used.acceleration, 3),
+        **info,
+    }
+    return Scan(
+        array=np.ascontiguousarray(array, dtype=np.float32),
+        affine=kspace.affine,
+        spacing_mm=kspace.spacing_mm,
+        frame_times_ms=kspace.frame_times_ms,
+        view=kspace.view,
+        meta={**kspace.meta, "reconstruction": reconstruction},
+    )

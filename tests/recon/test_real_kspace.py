@@ -1,0 +1,43 @@
+"""Real coils and real noise: a fully sampled brain, undersampled in retrospect."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from popscan.arrays.image_quality import score_image
+from popscan.recon import reconstruct
+
+kspace_io = pytest.importorskip("popscan.io.kspace")
+pytestmark = pytest.mark.data
+
+
+@pytest.fixture(scope="module")
+def brain(data_dir):
+    return kspace_io.read_kspace_mat(data_dir / "kspace" / "brain_16coil_full.mat")
+
+
+@pytest.mark.parametrize(("acceleration", "largest_ratio"), [(2, 0.25), (3, 0.25), (4, 0.35)])
+def test_cg_sense_is_far_better_than_zero_filling(brain, acceleration, largest_ratio):
+    reference = reconstruct(brain, method="zero_filled")
+    n_lines = brain.data.shape[2]
+    mask = np.zeros_like(brain.mask)
+    mask[::acceleration] = True
+    mask[n_lines // 2 - 12 : n_lines // 2 + 12] = True
+    fewer = replace(brain, data=brain.data * mask[None, None, :, None], mask=mask)
+    errors = {
+        method: score_image(reconstruct(fewer, method=method), reference)["nrmse"]
+        for method in ("zero_filled", "cg_sense")
+    }
+    assert errors["cg_sense"] < largest_ratio * errors["zero_filled"]
+
+
+def test_a_randomly_sampled_brain_gives_a_head_on_a_dark_background(data_dir):
+    kspace = kspace_io.read_cfl(data_dir / "kspace" / "brain_8coil_us")
+    scan = reconstruct(kspace, method="cg_sense")
+    image = scan.array[:, :, 0, 0]
+    n_x, n_y = image.shape
+    head = image[n_x // 3 : -n_x // 3, n_y // 3 : -n_y // 3].mean()
+    corners = np.concatenate([image[:15, :15], image[-15:, -15:]]).mean()
+    assert np.isfinite(image).all()
+    assert corners < 0.2 * head
