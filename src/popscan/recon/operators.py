@@ -29,6 +29,10 @@ class LinearOperator(Protocol):
         """Map back, such that <apply(a), b> = <a, adjoint(b)>."""
         ...
 
+    def normal(self, image: Complex) -> Complex:
+        """Map forward and back."""
+        ...
+
 
 class Coils:
     """Multiplication by coil maps: one image becomes one image per coil.
@@ -50,6 +54,10 @@ class Coils:
     def adjoint(self, data: Complex) -> Complex:
         """Return the coil-combined image, shape (t, x, y)."""
         return np.einsum("cxy,tcxy->txy", self._conjugate, data)
+
+    def normal(self, image: Complex) -> Complex:
+        """Return ``adjoint(apply(image))``: the image times the coils' sum of squares."""
+        return image * np.sum(self.maps.real**2 + self.maps.imag**2, axis=0)
 
 
 class Sampling:
