@@ -19,14 +19,18 @@ class Acquired:
     Attributes
     ----------
     data : ndarray of complex64, shape (coil, kx, ky, z, t)
-        Of the coils that hold a signal; 0 where nothing was acquired.
+        Of the coils that hold a signal, divided by `gain`; 0 where nothing was acquired.
+    gain
+        Power of two that brings the largest sample near 1: powers of raw scanner units overflow
+        single precision.
     coils, dropped_coils
         Indices of the coils in `data` and of those left out because they are 0 everywhere.
     acceleration
-        Phase-encoding lines of the grid divided by those acquired.
+        Samples of the grid divided by those acquired.
     """
 
     data: NDArray[np.complex64]
+    gain: float
     coils: tuple[int, ...]
     dropped_coils: tuple[int, ...]
     acceleration: float
@@ -67,24 +71,29 @@ def acquired(kspace: KSpace) -> Acquired:
         )
     if not np.isfinite(data).all():
         raise SubjectError("non_finite_kspace", "k-space holds NaN or infinite samples")
-    alive = data.any(axis=(1, 2, 3, 4))
+    inside = mask[np.newaxis, np.newaxis, :, np.newaxis, :]
+    largest = np.max(np.abs(data), axis=(1, 2, 3, 4), where=inside, initial=0)
+    alive = largest > 0
     if not alive.any():
         raise SubjectError("empty_kspace", f"all {data.shape[0]} coils of the k-space are 0")
     if not alive.all():
         data = data[alive]
-    inside = mask[np.newaxis, np.newaxis, :, np.newaxis, :]
+    gain = float(2.0 ** np.ceil(np.log2(largest.max())))
+    data = (data * (inside / np.float32(gain))).astype(np.complex64, copy=False)
+    sampled = data.any(axis=0)
     return Acquired(
-        data=(data * inside).astype(np.complex64, copy=False),
+        data=data,
+        gain=gain,
         coils=tuple(int(i) for i in np.flatnonzero(alive)),
         dropped_coils=tuple(int(i) for i in np.flatnonzero(~alive)),
-        acceleration=float(mask.size / mask.sum()),
+        acceleration=float(sampled.size / np.count_nonzero(sampled)),
     )
 
 
 def as_scan(
     kspace: KSpace, array: NDArray[np.float32], used: Acquired, info: Mapping[str, Any]
 ) -> Scan:
-    """Wrap magnitudes of shape (x, y, z, t) as a scan with the k-space's geometry and meta."""
+    """Wrap magnitudes (x, y, z, t) as a scan in the data's units, with geometry and meta."""
     reconstruction = {
         "n_coils": len(used.coils),
         "dropped_coils": list(used.dropped_coils),
@@ -92,7 +101,7 @@ def as_scan(
         **info,
     }
     return Scan(
-        array=np.ascontiguousarray(array, dtype=np.float32),
+        array=np.ascontiguousarray(array * np.float32(used.gain), dtype=np.float32),
         affine=kspace.affine,
         spacing_mm=kspace.spacing_mm,
         frame_times_ms=kspace.frame_times_ms,

@@ -11,6 +11,8 @@ from popscan.records import SubjectError
 
 #: Fewer calibration lines than this cannot hold the smoothness of a coil map.
 MIN_CALIBRATION_LINES = 8
+#: Below this fraction of the largest signal, single precision says nothing about a coil.
+_ROUNDING = 1e-4
 
 
 def temporal_average(data: NDArray[np.complex64]) -> NDArray[np.complex64]:
@@ -126,7 +128,8 @@ def walsh_maps(
     Returns
     -------
     ndarray of complex64, shape (coil, x, y)
-        Squares add up to 1 at each pixel (0 where the images are 0). The common phase is that of
+        Squares add up to 1 at each pixel; 0 where the coils see less than 1e-4 of their largest
+        signal, which is rounding error. The common phase is that of
         a virtual coil, the combination of all coils that holds most signal, so it is smooth
         wherever that coil sees something.
     """
@@ -140,6 +143,7 @@ def walsh_maps(
     vector = covariance.sum(axis=1)
     for _ in range(n_iterations):
         vector = _unit(np.einsum("abxy,bxy->axy", covariance, vector))
+    vector = vector * support(images, threshold=_ROUNDING)
     return _with_virtual_phase(vector, images)
 
 
