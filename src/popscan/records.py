@@ -36,7 +36,7 @@ class SubjectError(PopscanError):
         self.reason = reason
 
 
-class NotApplicable(SubjectError):  # noqa: N818 - a status, not a fault
+class NotApplicable(SubjectError):
     """The stage has nothing to do for this subject (no k-space, no reference labels)."""
 
 

@@ -1,0 +1,39 @@
+# popscan: a population imaging study, from raw scans to the report.
+# Stages per subject run in shards through one runner (src/popscan/run.py); see workflow/rules.
+from pathlib import Path
+
+from snakemake.utils import min_version, validate
+
+min_version("9.0")
+
+
+if not workflow.overwrite_configfiles:
+
+    configfile: Path(workflow.basedir, "config/demo.yaml")
+
+
+validate(config, Path(workflow.basedir, "workflow/schemas/config.schema.json"))
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/plan.smk"
+include: "workflow/rules/simulate.smk"
+include: "workflow/rules/ingest.smk"
+include: "workflow/rules/reconstruct.smk"
+include: "workflow/rules/segment.smk"
+include: "workflow/rules/score.smk"
+include: "workflow/rules/qc.smk"
+include: "workflow/rules/biomarkers.smk"
+include: "workflow/rules/tables.smk"
+include: "workflow/rules/atlas.smk"
+include: "workflow/rules/report.smk"
+
+
+localrules:
+    all,
+
+
+rule all:
+    default_target: True
+    input:
+        study_targets,

@@ -1,0 +1,53 @@
+"""``popscan COMMAND``: parse arguments, call the package, print; messages, never tracebacks."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+from popscan import __version__
+from popscan.records import PopscanError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit status (0 well, 1 the work failed, 2 bad use or config)."""
+    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    arguments = parser().parse_args(argv)
+    _limit_threads(getattr(arguments, "threads", 0))
+    try:
+        return int(arguments.call(arguments) or 0)
+    except PopscanError as error:
+        print(f"popscan {arguments.command}: {error}", file=sys.stderr)
+        return getattr(error, "exit_status", 1)
+    except BrokenPipeError:
+        # The reader of our output (head, less) has left: not a fault.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _limit_threads(threads: int) -> None:
+    """Keep numerics to the threads that the scheduler gave, before any library starts its pool."""
+    if threads:
+        for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+            os.environ.setdefault(name, str(threads))
+
+
+def parser() -> argparse.ArgumentParser:
+    """Build the parser of all commands."""
+    from popscan.cli import people, rules
+
+    top = argparse.ArgumentParser(
+        prog="popscan", description="Population imaging studies; usually run through snakemake."
+    )
+    top.add_argument("--version", action="version", version=f"popscan {__version__}")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    people.add(commands)
+    rules.add(commands)
+    return top
+
+
+if __name__ == "__main__":
+    sys.exit(main())

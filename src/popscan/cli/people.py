@@ -1,0 +1,117 @@
+"""Commands that people type: check, status, rerun, schema."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from popscan.records import PopscanError
+from popscan.stages import SUBJECT_STAGES
+from popscan.store import Store
+
+
+def add(commands: Any) -> None:
+    """Add the people's commands to the parser."""
+    check = commands.add_parser(
+        "check", help="config, cohort table, models and disk: every problem at once"
+    )
+    check.add_argument("--configfile", type=Path, default=Path("config/demo.yaml"))
+    check.add_argument("--config", nargs="*", default=[], metavar="KEY=VALUE")
+    check.set_defaults(call=_check)
+
+    status = commands.add_parser("status", help="who is where, what failed and why")
+    _study(status)
+    status.set_defaults(call=_status)
+
+    rerun = commands.add_parser("rerun", help="mark subjects; snakemake then redoes them")
+    _study(rerun)
+    who = rerun.add_mutually_exclusive_group(required=True)
+    who.add_argument("--subjects", help="comma-separated, or a file with one per line")
+    who.add_argument("--failed", action="store_true", help="everybody whose record says failed")
+    who.add_argument("--all", action="store_true", help="everybody")
+    where = rerun.add_mutually_exclusive_group()
+    where.add_argument("--stage", choices=list(SUBJECT_STAGES), help="only this stage")
+    where.add_argument("--from", dest="first", choices=list(SUBJECT_STAGES), help="it and later")
+    rerun.set_defaults(call=_rerun)
+
+    schema = commands.add_parser("schema", help="export the config's JSON schema and reference")
+    schema.add_argument("--root", type=Path, default=Path())
+    schema.set_defaults(call=_schema)
+
+
+def _study(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "study", type=Path, nargs="?", help="results/<study>; default: the only one in results/"
+    )
+
+
+def _find_study(given: Path | None) -> Path:
+    """Return the study's folder: as given, or the only planned one below results/."""
+    if given is not None:
+        for path in (given, Path("results") / given):
+            if (path / "plan" / "registry.tsv").is_file():
+                return path
+        raise PopscanError(f"{given}: no study there (no plan/registry.tsv)")
+    found = sorted(p.parents[1] for p in Path("results").glob("*/plan/registry.tsv"))
+    if len(found) != 1:
+        raise PopscanError(f"say which study: {[str(p) for p in found] or 'none in results/'}")
+    return found[0]
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from popscan.pipeline.check import check_study
+
+    problems, notes = check_study(arguments.configfile, arguments.config)
+    for note in notes:
+        print(note)
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    print(f"{len(problems)} problem{'s' if len(problems) != 1 else ''} found")
+    return 2 if problems else 0
+
+
+def _status(arguments: argparse.Namespace) -> None:
+    from popscan.pipeline.status import format_status, study_status
+
+    study = _find_study(arguments.study)
+    print(study)
+    print(format_status(study_status(Store(study))))
+
+
+def _rerun(arguments: argparse.Namespace) -> None:
+    from popscan.pipeline.rerun import mark_rerun, stages_from
+
+    study = _find_study(arguments.study)
+    stages = list(SUBJECT_STAGES)
+    if arguments.stage:
+        stages = [arguments.stage]
+    elif arguments.first:
+        stages = stages_from(arguments.first)
+    subjects = _names(arguments.subjects) if arguments.subjects else None
+    counts = mark_rerun(
+        Store(study), subjects=subjects, failed=bool(arguments.failed), stages=stages
+    )
+    for stage, count in counts.items():
+        if count:
+            print(f"{stage}: {count} records will be redone")
+    if not any(counts.values()):
+        print("nothing to redo")
+
+
+def _names(text: str) -> list[str]:
+    path = Path(text)
+    if path.is_file():
+        return [line.split()[0] for line in path.read_text().splitlines() if line.strip()]
+    return [name for name in text.split(",") if name]
+
+
+def _schema(arguments: argparse.Namespace) -> None:
+    from popscan.config import json_schema
+    from popscan.pipeline.reference import config_reference
+
+    schema = arguments.root / "workflow" / "schemas" / "config.schema.json"
+    schema.write_text(json.dumps(json_schema(), indent=1, sort_keys=True) + "\n")
+    (arguments.root / "config" / "README.md").write_text(config_reference())

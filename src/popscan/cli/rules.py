@@ -1,0 +1,144 @@
+"""Commands that the rules of the workflow call: load, call, save."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from popscan.pipeline.tasks import TASKS
+from popscan.store import Store
+
+
+def add(commands: Any) -> None:
+    """Add the rules' commands to the parser."""
+    stage = _command(commands, "stage", _stage, "run one per-subject stage over one shard")
+    stage.add_argument("stage", choices=list(TASKS))
+    stage.add_argument("--shard", required=True)
+    stage.add_argument("--subjects", default="", help="comma-separated; default: all")
+    stage.add_argument("--threads", type=int, default=1)
+    _command(commands, "plan", _plan, "find the study's subjects and assign them to shards")
+    _command(commands, "collect", _collect, "write the study's tables from the manifests")
+    _command(commands, "associate", _associate, "regress biomarkers; reference ranges")
+    _command(commands, "fairness", _fairness, "compare every stage's outcome between groups")
+    prepare = _command(commands, "atlas-prepare", _atlas_prepare, "align a shard's hearts")
+    prepare.add_argument("--shard", required=True)
+    prepare.add_argument("--output", type=Path, required=True)
+    sums = _command(
+        commands, "atlas-map", _atlas_map, "register a shard to a template", study=False
+    )
+    sums.add_argument("--prepared", type=Path, required=True)
+    sums.add_argument("--template", type=Path, nargs="?")
+    sums.add_argument("--output", type=Path, required=True)
+    reduce = _command(commands, "atlas-reduce", _atlas_reduce, "make a round's template")
+    reduce.add_argument("--iteration", type=int, required=True)
+    reduce.add_argument("--template", type=Path, nargs="?")
+    reduce.add_argument("--output", type=Path, required=True)
+    atlas = _command(commands, "atlas", _atlas, "write the atlas from the last template")
+    atlas.add_argument("--template", type=Path, required=True)
+    report = commands.add_parser("report", help="write the study's report")
+    report.add_argument("--study", type=Path, required=True)
+    report.add_argument("--config", type=json.loads, required=True, help="the whole config, JSON")
+    report.set_defaults(call=_report)
+
+
+def _command(commands: Any, name: str, call: Any, text: str, *, study: bool = True) -> Any:
+    command: argparse.ArgumentParser = commands.add_parser(name, help=text)
+    if study:
+        command.add_argument("--study", type=Path, required=True, help="results/<study>")
+    command.add_argument("--options", type=json.loads, required=True, help="config sections, JSON")
+    command.set_defaults(call=call)
+    return command
+
+
+def _stage(arguments: argparse.Namespace) -> None:
+    from popscan.pipeline.tasks import run_stage
+
+    def tell(done: int, total: int) -> None:
+        print(f"\r{arguments.stage} {arguments.shard}: {done}/{total}", end="", file=sys.stderr)
+
+    result = run_stage(
+        Store(arguments.study),
+        arguments.stage,
+        arguments.shard,
+        arguments.options,
+        subjects=arguments.subjects,
+        threads=arguments.threads,
+        progress=tell,
+    )
+    print(file=sys.stderr)
+    print(
+        f"{arguments.stage} {arguments.shard}: {result.n_done} subjects done, "
+        f"{result.n_kept} kept, {len(result.records)} recorded"
+    )
+
+
+def _plan(arguments: argparse.Namespace) -> None:
+    from popscan.pipeline.planning import plan_study
+
+    summary = plan_study(arguments.study, arguments.options)
+    print(f"{summary.n_subjects} subjects in {len(summary.shards)} shards")
+    for name in ("new", "changed", "removed", "unlisted"):
+        units = getattr(summary, name)
+        if units:
+            told = ", ".join(units[:10]) + (", ..." if len(units) > 10 else "")
+            print(f"{name}: {len(units)}: {told}")
+    for problem in summary.problems:
+        print(f"problem: {problem}", file=sys.stderr)
+
+
+def _collect(arguments: argparse.Namespace) -> None:
+    from popscan.pipeline.collect import collect
+
+    for name, count in collect(Store(arguments.study), arguments.options).items():
+        print(f"{name}: {count} rows")
+
+
+def _associate(arguments: argparse.Namespace) -> None:
+    from popscan.pipeline.analysis import associate_study
+
+    associate_study(arguments.study, arguments.options)
+
+
+def _fairness(arguments: argparse.Namespace) -> None:
+    from popscan.pipeline.analysis import audit_study
+
+    audit_study(arguments.study, arguments.options)
+
+
+def _atlas_prepare(arguments: argparse.Namespace) -> None:
+    from popscan.pipeline.atlas import prepare_shard
+
+    prepare_shard(Store(arguments.study), arguments.shard, arguments.options, arguments.output)
+
+
+def _atlas_map(arguments: argparse.Namespace) -> None:
+    from popscan.pipeline.atlas import map_shard
+
+    map_shard(arguments.prepared, arguments.template, arguments.options, arguments.output)
+
+
+def _atlas_reduce(arguments: argparse.Namespace) -> None:
+    from popscan.pipeline.atlas import reduce_round
+
+    reduce_round(
+        arguments.study,
+        arguments.iteration,
+        arguments.template,
+        arguments.options,
+        arguments.output,
+    )
+
+
+def _atlas(arguments: argparse.Namespace) -> None:
+    from popscan.pipeline.atlas import write_atlas
+
+    write_atlas(arguments.study, arguments.template, arguments.options)
+
+
+def _report(arguments: argparse.Namespace) -> None:
+    from popscan.pipeline.study_report import report_study
+
+    print(report_study(arguments.study, arguments.config))

@@ -1,0 +1,142 @@
+"""What every stage's task needs: the study's store, the records above, names of files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from popscan.config import parse_section
+from popscan.plan import Planned
+from popscan.records import KSpace, LabelMap, Record, Scan, Status, Subject, SubjectError
+from popscan.store import Store
+
+#: The view that short-axis analysis reads.
+SAX = "sax"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardContext:
+    """One stage's surroundings in one shard.
+
+    Attributes
+    ----------
+    store, shard
+        The study's store and the shard's name.
+    options
+        Config sections given to the stage, as plain data.
+    planned
+        Subjects of the shard by unit.
+    threads
+        Threads that the stage's numerics may use.
+    """
+
+    store: Store
+    shard: str
+    options: Mapping[str, Any]
+    planned: Mapping[str, Planned] = field(default_factory=dict)
+    threads: int = 1
+
+    def section(self, name: str) -> Any:
+        """Typed form of a config section that the stage was given."""
+        return parse_section(name, self.options[name])
+
+    @property
+    def seed(self) -> int:
+        """Seed of the study."""
+        return int(self.options["study"]["seed"])
+
+    @cached_property
+    def _records(self) -> dict[str, Mapping[str, Record]]:
+        return {}
+
+    def record(self, stage: str, subject: Subject) -> Record:
+        """Record of another stage of the same subject.
+
+        Raises
+        ------
+        SubjectError
+            If there is none (reason ``upstream_missing``).
+        """
+        if stage not in self._records:
+            self._records[stage] = self.store.journal(stage, self.shard).read().records
+        record = self._records[stage].get(subject.unit)
+        if record is None:
+            raise SubjectError("upstream_missing", f"{stage} has no record of this subject yet")
+        return record
+
+    def digest(self, stage: str, subject: Subject) -> str:
+        """Digest of another stage's output; it enters the fingerprint of what reads it."""
+        return self.record(stage, subject).digest
+
+    def path(self, stage: str, subject: Subject, name: str) -> Path:
+        """Path of a file that a stage wrote, e.g. ``cine.nii.gz`` of view sax.
+
+        Raises
+        ------
+        SubjectError
+            If that stage's record does not list it (reason ``no_<name>``).
+        """
+        folder = self.store.stage_folder(stage, subject.folder)
+        path = folder / name
+        if str(path.relative_to(self.store.root)) not in self.record(stage, subject).files:
+            raise SubjectError("upstream_missing", f"{stage} left no {name}")
+        return path
+
+    def has(self, stage: str, subject: Subject, name: str) -> bool:
+        """Whether a stage's record lists a file of this name."""
+        folder = self.store.stage_folder(stage, subject.folder)
+        return (
+            str((folder / name).relative_to(self.store.root)) in self.record(stage, subject).files
+        )
+
+    def image_stage(self, subject: Subject) -> str:
+        """Stage whose images later stages read: reconstruct in k-space studies, else ingest."""
+        done = self.record("reconstruct", subject).status is Status.OK
+        return "reconstruct" if done else "ingest"
+
+
+def cine_name(subject: Subject, view: str = SAX, *, desc: str = "") -> str:
+    """File name of a cine, BIDS-like."""
+    return f"{_prefix(subject, view, desc)}_cine.nii.gz"
+
+
+def labels_name(subject: Subject, view: str = SAX, *, desc: str = "") -> str:
+    """File name of a label map, BIDS-like."""
+    return f"{_prefix(subject, view, desc)}_dseg.nii.gz"
+
+
+def kspace_name(subject: Subject, view: str = SAX) -> str:
+    """File name of k-space."""
+    return f"{_prefix(subject, view, '')}_kspace.h5"
+
+
+def _prefix(subject: Subject, view: str, desc: str) -> str:
+    return f"{subject.unit}_acq-{view}" + (f"_desc-{desc}" if desc else "")
+
+
+def write_output(path: Path, content: Any) -> None:
+    """Write what a stage put out, by its type.
+
+    Parameters
+    ----------
+    path
+        Where to; its name says the format.
+    content
+        `Scan`, (`LabelMap`, `Scan` on whose grid it lies), `KSpace`, or a mapping for JSON.
+    """
+    from popscan import io
+
+    match content:
+        case Scan():
+            io.write_scan(path, content)
+        case KSpace():
+            io.write_kspace(path, content)
+        case (LabelMap() as labels, Scan() as like):
+            io.write_labels(path, labels, like)
+        case Mapping():
+            io.write_json(path, content)
+        case _:
+            raise TypeError(f"{path.name}: no writer for {type(content).__name__}")

@@ -1,0 +1,117 @@
+"""Tasks of the stages that turn images into images or labels: reconstruct, segment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from popscan.pipeline.context import (
+    ShardContext,
+    cine_name,
+    kspace_name,
+    labels_name,
+    write_output,
+)
+from popscan.records import LabelMap, NotApplicable, Outcome, PopscanError, Subject
+from popscan.worker import Task
+
+
+def reconstruct_task(context: ShardContext) -> Task:
+    """Reconstruct k-space with every variant; the one in use is written as the subject's cine."""
+    section = context.section("reconstruct")
+
+    def load(subject: Subject) -> Any:
+        from popscan import io
+
+        if not context.has("ingest", subject, kspace_name(subject)):
+            raise NotApplicable("image_study", "the source gives images, not k-space")
+        return io.read_kspace(context.path("ingest", subject, kspace_name(subject)))
+
+    def work(subject: Subject, kspace: Any) -> Outcome:
+        from popscan.recon import reconstruct
+
+        files = {}
+        for name, variant in section.variants.items():
+            scan = reconstruct(kspace, method=variant.method, **variant.options)
+            desc = "" if name == section.use else name
+            files[cine_name(subject, desc=desc)] = scan
+        return Outcome(files=files, values={"variant": section.use})
+
+    return Task(
+        stage="reconstruct",
+        version=context.options["version"],
+        options=section.model_dump(),
+        reads=lambda subject: {"ingest": context.digest("ingest", subject)},
+        load=load,
+        work=work,
+        write=write_output,
+        upstream=("ingest",),
+    )
+
+
+def bundle_path(name: str) -> Path:
+    """Folder of a model: `name` itself if it is a folder, else one shipped in resources/models.
+
+    Raises
+    ------
+    PopscanError
+        If there is neither; the message lists the shipped ones.
+    """
+    shipped = Path(__file__).resolve().parents[3] / "resources" / "models"
+    for path in (Path(name), shipped / name):
+        if (path / "model.yaml").is_file():
+            return path
+    known = sorted(p.parent.name for p in shipped.glob("*/model.yaml"))
+    raise PopscanError(f"segment.model {name!r}: no bundle there; shipped bundles: {known}")
+
+
+@cache
+def load_bundle(name: str, device: str) -> Any:
+    """Load a model bundle once per process."""
+    from popscan.segment import load_bundle as load
+
+    return load(bundle_path(name), device=device)
+
+
+def segment_task(context: ShardContext) -> Task:
+    """Label every frame of the short-axis cine."""
+    section = context.section("segment")
+    bundle = load_bundle(section.model, section.device)
+
+    def load(subject: Subject) -> Any:
+        from popscan import io
+
+        return io.read_scan(context.path(context.image_stage(subject), subject, cine_name(subject)))
+
+    def work(subject: Subject, scan: Any) -> Outcome:
+        from popscan.segment import segment
+
+        found = segment(
+            scan,
+            bundle=bundle,
+            flips=section.flips,
+            largest_component=section.largest_component,
+            batch_slices=section.batch_slices,
+        )
+        labels = LabelMap(array=found.labels, frames=tuple(range(found.labels.shape[3])))
+        return Outcome(files={labels_name(subject): (labels, scan)}, values=found.values)
+
+    def reads(subject: Subject) -> Mapping[str, Any]:
+        return {"image": context.digest(context.image_stage(subject), subject)}
+
+    return Task(
+        stage="segment",
+        version=context.options["version"],
+        # The device and the batch change the speed, not the labels.
+        options={
+            **section.model_dump(exclude={"device", "batch_slices", "model"}),
+            "model_digest": bundle.digest,
+        },
+        reads=reads,
+        load=load,
+        work=work,
+        write=write_output,
+        upstream=("reconstruct",),
+    )

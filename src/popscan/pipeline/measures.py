@@ -1,0 +1,196 @@
+"""Tasks of the stages that turn labels into numbers: score, qc, biomarkers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from popscan.pipeline.context import SAX, ShardContext, cine_name, labels_name, write_output
+from popscan.pipeline.images import load_bundle
+from popscan.records import NotApplicable, Outcome, Scan, Status, Subject
+from popscan.worker import Task
+
+
+def score_task(context: ShardContext) -> Task:
+    """Score the segmentation and the reconstruction against references, where there are any."""
+    section = context.section("segment")
+    bundle = load_bundle(section.model, "cpu")
+
+    def load(subject: Subject) -> dict[str, Any]:
+        from popscan import io
+
+        reference = labels_name(subject, desc="reference")
+        if not context.has("ingest", subject, reference):
+            raise NotApplicable("no_reference", "the source has no reference labels")
+        segmentation = io.read_labels(context.path("segment", subject, labels_name(subject)))
+        stage = context.image_stage(subject)
+        return {
+            "labels": segmentation,
+            "reference": io.read_labels(context.path("ingest", subject, reference)),
+            "scan": io.read_scan(context.path(stage, subject, cine_name(subject))),
+            "images": _recon_images(context, subject),
+        }
+
+    def work(subject: Subject, inputs: dict[str, Any]) -> Outcome:
+        from popscan.arrays.metrics import score_labels
+
+        scan: Scan = inputs["scan"]
+        seen = bundle.was_trained_on(subject.sub)
+        rows = score_labels(
+            inputs["labels"].array,
+            inputs["reference"],
+            scan.spacing_mm,
+            frame_labels=scan.meta.get("frame_labels"),
+        )
+        labelled = [
+            {"unit": subject.unit, "kind": "labels", **row, "seen_in_training": seen}
+            for row in rows
+        ]
+        images = _score_images(subject, inputs["images"], inputs["reference"].array)
+        return Outcome(rows=(*labelled, *images), values={"seen_in_training": seen})
+
+    def reads(subject: Subject) -> Mapping[str, Any]:
+        return {s: context.digest(s, subject) for s in ("ingest", "reconstruct", "segment")}
+
+    return Task(
+        stage="score",
+        version=context.options["version"],
+        options={"model_digest": bundle.digest},
+        reads=reads,
+        load=load,
+        work=work,
+        write=write_output,
+        upstream=("segment",),
+    )
+
+
+def _recon_images(context: ShardContext, subject: Subject) -> dict[str, Scan]:
+    """Reference image and every variant's image of a k-space study; empty for image studies."""
+    from popscan import io
+
+    reference = cine_name(subject, desc="reference")
+    record = context.record("reconstruct", subject)
+    if record.status is not Status.OK or not context.has("ingest", subject, reference):
+        return {}
+    images = {"reference": io.read_scan(context.path("ingest", subject, reference))}
+    for name in record.files:
+        file = name.rsplit("/", 1)[-1]
+        if file.endswith("_cine.nii.gz"):
+            desc = file.partition("_desc-")[2].partition("_")[0]
+            variant = desc or str(record.values["variant"])
+            images[variant] = io.read_scan(context.path("reconstruct", subject, file))
+    return images
+
+
+def _score_images(subject: Subject, images: dict[str, Scan], labels: Any) -> list[dict[str, Any]]:
+    from popscan.arrays.image_quality import score_image
+
+    if not images:
+        return []
+    reference = images.pop("reference")
+    roi = (labels > 0).any(axis=3)
+    return [
+        {
+            "unit": subject.unit,
+            "kind": "image",
+            "variant": variant,
+            **score_image(scan.array, reference.array, roi=roi[..., None] | (labels > 0)),
+        }
+        for variant, scan in sorted(images.items())
+    ]
+
+
+def qc_task(context: ShardContext) -> Task:
+    """Check image and segmentation; a verdict of fail excludes the subject from analysis."""
+    section = context.section("qc")
+
+    def work(subject: Subject, inputs: tuple[Scan, Any]) -> Outcome:
+        from popscan.qc import check, verdict
+
+        scan, labels = inputs
+        checks = check(scan, labels.array, thresholds=section.thresholds)
+        overall = verdict(checks)
+        failed = [c.name for c in checks if c.verdict == "fail"]
+        review = [c.name for c in checks if c.verdict == "review"]
+        return Outcome(
+            rows=tuple(asdict(c) for c in checks),
+            values={"verdict": overall, "failed": " ".join(failed), "review": " ".join(review)},
+            status=Status.EXCLUDED if overall == "fail" else Status.OK,
+            reason="qc_fail" if overall == "fail" else "",
+            message=f"QC: {', '.join(failed)}" if failed else "",
+        )
+
+    return Task(
+        stage="qc",
+        version=context.options["version"],
+        options={"thresholds": section.thresholds},
+        reads=lambda subject: _read_digests(context, subject),
+        load=lambda subject: _scan_and_labels(context, subject),
+        work=work,
+        write=write_output,
+        upstream=("segment",),
+    )
+
+
+def biomarkers_task(context: ShardContext) -> Task:
+    """Measure volumes, mass, function and wall thickness; whatever QC says of the subject."""
+    section = context.section("biomarkers")
+
+    def work(subject: Subject, inputs: tuple[Scan, Any]) -> Outcome:
+        from popscan.biomarkers import METHODS
+        from popscan.methods import resolve
+
+        scan, labels = inputs
+        method = resolve(METHODS, section.method, "biomarkers")
+        values = method(
+            labels.array,
+            spacing_mm=scan.spacing_mm,
+            frame_times_ms=scan.frame_times_ms,
+            rr_ms=float(scan.meta.get("rr_ms") or math.nan),
+            frame_labels=scan.meta.get("frame_labels"),
+            **body_size(context, subject),
+        )
+        return Outcome(values=values)
+
+    def reads(subject: Subject) -> Mapping[str, Any]:
+        return {**_read_digests(context, subject), **body_size(context, subject)}
+
+    return Task(
+        stage="biomarkers",
+        version=context.options["version"],
+        options=section.model_dump(),
+        reads=reads,
+        load=lambda subject: _scan_and_labels(context, subject),
+        work=work,
+        write=write_output,
+        upstream=("segment",),
+    )
+
+
+def body_size(context: ShardContext, subject: Subject) -> dict[str, float]:
+    """Height and weight: from the cohort table, else from the source (ACDC's Info.cfg), else NaN."""
+    told = {**context.record("ingest", subject).values, **subject.row}
+    return {name: _number(told.get(name)) for name in ("height_cm", "weight_kg")}
+
+
+def _number(value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return math.nan
+
+
+def _read_digests(context: ShardContext, subject: Subject) -> dict[str, str]:
+    image = context.image_stage(subject)
+    return {stage: context.digest(stage, subject) for stage in ("segment", image)}
+
+
+def _scan_and_labels(context: ShardContext, subject: Subject) -> tuple[Scan, Any]:
+    from popscan import io
+
+    scan = io.read_scan(
+        context.path(context.image_stage(subject), subject, cine_name(subject, SAX))
+    )
+    return scan, io.read_labels(context.path("segment", subject, labels_name(subject)))

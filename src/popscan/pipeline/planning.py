@@ -1,0 +1,200 @@
+"""Find a study's subjects: the cohort table, the raw data, and what does not fit between them."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from popscan.config import parse_section
+from popscan.plan import Planned, PlanSummary, write_plan
+from popscan.records import PopscanError, Subject, check_identifier
+
+
+@dataclass(kw_only=True)
+class Cohort:
+    """Subjects of a study, and what is wrong with its table."""
+
+    planned: list[Planned] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    unlisted: list[str] = field(default_factory=list)
+
+
+def plan_study(study_root: Path, options: Mapping[str, Any]) -> PlanSummary:
+    """Find the subjects and bring the plan on disk up to date.
+
+    Parameters
+    ----------
+    study_root
+        ``results/<study>``.
+    options
+        Config sections study, source, simulate, cohort, plan.
+
+    Raises
+    ------
+    PopscanError
+        If the raw data or the cohort table cannot be read, or there is no subject at all.
+    """
+    cohort = find_cohort(options)
+    if not cohort.planned:
+        told = "; ".join(cohort.problems[:5])
+        raise PopscanError(f"no subject found in {where(options)}" + (f": {told}" if told else ""))
+    return write_plan(
+        study_root,
+        cohort.planned,
+        shard_size=parse_section("plan", options["plan"]).shard_size,
+        problems=cohort.problems,
+        unlisted=cohort.unlisted,
+    )
+
+
+def where(options: Mapping[str, Any]) -> str:
+    """Say where the study's subjects come from, for messages."""
+    source = options["source"]
+    return f"source.root {source['root']!r} (source.kind {source['kind']})"
+
+
+def find_cohort(options: Mapping[str, Any]) -> Cohort:
+    """Find the subjects of a study without changing anything."""
+    source = parse_section("source", options["source"])
+    if source.kind == "simulated":
+        return _simulated_cohort(options)
+    root = Path(source.root)
+    if not source.root or not root.is_dir():
+        raise PopscanError(
+            f"source.root: {source.root!r} is no folder; the raw data are expected there"
+        )
+    from popscan import io
+
+    cohort = Cohort()
+    found: dict[str, list[Any]] = {}
+    for item in io.find_source(source.kind, root, cohort.problems):
+        found.setdefault(item.sub, []).append(item)
+    table = Path(source.participants) if source.participants else root / "participants.tsv"
+    if source.participants and not table.is_file():
+        raise PopscanError(f"source.participants: {table}: no such file")
+    section = parse_section("cohort", options["cohort"])
+    if table.is_file():
+        rows, problems = io.read_participants(table, sex_codes=section.sex_codes or None)
+        cohort.problems += [str(problem) for problem in problems]
+        _join(cohort, rows.to_dict("records"), found)
+    else:
+        for items in found.values():
+            cohort.planned += [_planned(item.sub, item.ses, {}, [item]) for item in items]
+    _exclude(cohort, section.exclude)
+    return cohort
+
+
+def _simulated_cohort(options: Mapping[str, Any]) -> Cohort:
+    from popscan.simulate import sample_population
+
+    simulate = parse_section("simulate", options["simulate"])
+    table = sample_population(
+        simulate.n_subjects,
+        seed=int(options["study"]["seed"]),
+        bias=simulate.bias,
+        faults=simulate.faults,
+    )
+    rows = table.astype(str).to_dict("records")
+    cohort = Cohort(
+        planned=[
+            _planned(row["participant_id"], row.get("session_id", ""), row, []) for row in rows
+        ]
+    )
+    _exclude(cohort, parse_section("cohort", options["cohort"]).exclude)
+    return cohort
+
+
+def _planned(sub: str, ses: str, row: Mapping[str, str], items: Sequence[Any]) -> Planned:
+    sources = tuple(str(path) for item in items for path in item.paths)
+    stat = {path: _signature(path) for path in sources}
+    kept = {key: str(value) for key, value in row.items()}
+    return Planned(subject=Subject(sub=sub, ses=ses, row=kept, sources=sources), stat=stat)
+
+
+def _signature(path: str) -> tuple[int, int]:
+    """Size and mtime of a file; of a folder, those of its files summed and maximised.
+
+    Only one level deep: the jobs themselves compare every file, the plan has to stay cheap.
+    """
+    try:
+        if not os.path.isdir(path):
+            stat = os.stat(path)
+            return stat.st_size, stat.st_mtime_ns
+        size, latest = 0, os.stat(path).st_mtime_ns
+        with os.scandir(path) as entries:
+            for entry in entries:
+                stat = entry.stat()
+                size, latest = size + stat.st_size, max(latest, stat.st_mtime_ns)
+    except OSError:
+        return -1, 0
+    return size, latest
+
+
+def _join(
+    cohort: Cohort, rows: Sequence[Mapping[str, str]], found: Mapping[str, list[Any]]
+) -> None:
+    """Join the table's rows with the subjects found; every row and every find is accounted for."""
+    listed = set()
+    units: Counter[str] = Counter()
+    for row in rows:
+        sub, ses = with_prefix(row["participant_id"], "sub-"), row.get("session_id") or ""
+        ses = with_prefix(ses, "ses-") if ses and ses != "n/a" else ""
+        listed.add(sub)
+        items = [i for i in found.get(sub, []) if not ses or i.ses == ses]
+        visits = {i.ses: [i] for i in items} or {ses: []}
+        for visit, here in visits.items():
+            planned = _planned(sub, visit, row, here)
+            units[planned.subject.unit] += 1
+            if units[planned.subject.unit] == 1:
+                cohort.planned.append(planned)
+    for index, planned in enumerate(cohort.planned):
+        count = units[planned.subject.unit]
+        if count > 1:
+            cohort.planned[index] = _with_problem(
+                planned,
+                "failed",
+                "duplicate_subject",
+                f"the cohort table has {count} rows of {planned.subject.unit}; one is expected",
+            )
+    cohort.unlisted += sorted(sub for sub in found if sub not in listed)
+
+
+def with_prefix(text: str, prefix: str) -> str:
+    """BIDS label of an identifier: ``7`` or ``sub-7`` -> ``sub-7``."""
+    return text if text.startswith(prefix) else prefix + text
+
+
+def _with_problem(planned: Planned, status: str, reason: str, message: str) -> Planned:
+    return Planned(
+        subject=planned.subject,
+        stat=planned.stat,
+        problem={"status": status, "reason": reason, "message": message},
+    )
+
+
+def _exclude(cohort: Cohort, path: str) -> None:
+    """Set aside the subjects of the exclusion list: they stay accounted for, as excluded."""
+    if not path:
+        return
+    from popscan import io
+
+    rows, problems = io.read_participants(Path(path))
+    cohort.problems += [str(problem) for problem in problems]
+    reasons = {
+        check_identifier(with_prefix(row["participant_id"], "sub-")): row.get("reason") or "listed"
+        for row in rows.to_dict("records")
+    }
+    cohort.planned = [
+        _with_problem(p, "excluded", "exclusion_list", reasons[p.subject.sub])
+        if p.subject.sub in reasons
+        else p
+        for p in cohort.planned
+    ]
+    known = {p.subject.sub for p in cohort.planned}
+    cohort.problems += [
+        f"{path}: {sub} is excluded but not in the cohort" for sub in reasons if sub not in known
+    ]

@@ -1,0 +1,177 @@
+"""Tasks of the stages that make raw data or read it: simulate, ingest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from popscan.pipeline.context import (
+    ShardContext,
+    cine_name,
+    kspace_name,
+    labels_name,
+    write_output,
+)
+from popscan.records import KSpace, LabelMap, Outcome, Scan, Subject, SubjectError
+from popscan.worker import Task
+
+
+def simulate_task(context: ShardContext) -> Task:
+    """Render subjects of the digital population: k-space or images, true labels, true numbers."""
+    options = context.section("simulate")
+
+    def work(subject: Subject, _: None) -> Outcome:
+        from popscan.simulate import simulate_subject
+
+        made = simulate_subject(
+            subject.row,
+            seed=context.seed,
+            kspace=options.kspace,
+            matrix=(options.matrix, options.matrix),
+            spacing_mm=options.spacing_mm,
+            n_frames=options.n_frames,
+            n_coils=options.n_coils,
+            acceleration=options.acceleration,
+        )
+        files: dict[str, Any] = {labels_name(subject, desc="reference"): (made.labels, made.scan)}
+        if made.kspace is not None:
+            files[kspace_name(subject)] = made.kspace
+            files[cine_name(subject, desc="reference")] = made.scan
+        else:
+            files[cine_name(subject)] = made.scan
+        return Outcome(files=files, values={f"truth_{k}": v for k, v in made.truth.items()})
+
+    return Task(
+        stage="simulate",
+        version=context.options["version"],
+        options={"simulate": options.model_dump(exclude={"n_subjects"}), "seed": context.seed},
+        reads=lambda subject: {"row": dict(subject.row)},
+        load=lambda subject: None,
+        work=work,
+        write=write_output,
+    )
+
+
+def ingest_task(context: ShardContext) -> Task:
+    """Read raw scans of any source; write one checked 4D scan per view, k-space, references."""
+    source = context.section("source")
+    simulated = source.kind == "simulated"
+
+    def reads(subject: Subject) -> Mapping[str, Any]:
+        if simulated:
+            return {"simulate": context.digest("simulate", subject)}
+        return {"files": stat_sources(subject)}
+
+    def load(subject: Subject) -> Any:
+        if simulated:
+            return _load_simulated(context, subject)
+        from popscan import io
+
+        return io.load_source(source.kind, subject.sources, views=tuple(source.views))
+
+    return Task(
+        stage="ingest",
+        version=context.options["version"],
+        # Where the raw data lies is no part of what they say: the files themselves are compared.
+        options={"kind": source.kind, "views": source.views},
+        reads=reads,
+        load=load,
+        work=_ingest_outcome,
+        write=write_output,
+        upstream=("simulate",) if simulated else (),
+    )
+
+
+def stat_sources(subject: Subject) -> list[tuple[str, int, int]]:
+    """Name, size and mtime of every raw file of a subject.
+
+    Raises
+    ------
+    SubjectError
+        If there is none (reason ``no_images``).
+    """
+    found: list[tuple[str, int, int]] = []
+    for source in map(Path, subject.sources):
+        for path in sorted(source.rglob("*")) if source.is_dir() else [source]:
+            try:
+                stat = path.stat()
+            except OSError as error:
+                raise SubjectError(
+                    "unreadable_input", f"{path.name}: cannot be read ({error.strerror})"
+                ) from error
+            if path.is_file():
+                name = str(path.relative_to(source.parent))
+                found.append((name, stat.st_size, stat.st_mtime_ns))
+    if not found:
+        raise SubjectError("no_images", "the cohort table lists this subject, but no images exist")
+    return found
+
+
+def _load_simulated(context: ShardContext, subject: Subject) -> Any:
+    from popscan import io
+
+    if context.has("simulate", subject, kspace_name(subject)):
+        kspace = {"sax": io.read_kspace(context.path("simulate", subject, kspace_name(subject)))}
+        reference = cine_name(subject, desc="reference")
+        references = {"sax": io.read_scan(context.path("simulate", subject, reference))}
+        scans: dict[str, Scan] = {}
+    else:
+        scans = {"sax": io.read_scan(context.path("simulate", subject, cine_name(subject)))}
+        kspace, references = {}, {}
+    labels = io.read_labels(
+        context.path("simulate", subject, labels_name(subject, desc="reference"))
+    )
+    return io.Loaded(
+        scans=scans, kspace=kspace, labels={"sax": labels}, references=references, extra={}
+    )
+
+
+def _ingest_outcome(subject: Subject, loaded: Any) -> Outcome:
+    from popscan.ingest import check_kspace, check_scan
+
+    files: dict[str, Any] = {}
+    values: dict[str, Any] = dict(loaded.extra)
+    scans: dict[str, Scan] = {view: check_scan(scan) for view, scan in loaded.scans.items()}
+    kspaces: dict[str, KSpace] = {view: check_kspace(k) for view, k in loaded.kspace.items()}
+    if not scans and not kspaces:
+        raise SubjectError("no_images", "no scan of the views asked for was found")
+    for view, scan in scans.items():
+        files[cine_name(subject, view)] = scan
+    for view, kspace in kspaces.items():
+        files[kspace_name(subject, view)] = kspace
+    for view, reference in loaded.references.items():
+        files[cine_name(subject, view, desc="reference")] = reference
+    for view, labels in loaded.labels.items():
+        files[labels_name(subject, view, desc="reference")] = (
+            labels,
+            scans.get(view) or _grid_of(kspaces[view], labels),
+        )
+    first = next(iter(scans.values()), None) or next(iter(kspaces.values()))
+    values.update(describe(first), views=" ".join(sorted({*scans, *kspaces})))
+    return Outcome(files=files, values=values)
+
+
+def _grid_of(kspace: KSpace, labels: LabelMap) -> Scan:
+    """Scan that only says on which grid the labels of a k-space study lie."""
+    return Scan(
+        array=labels.array,
+        affine=kspace.affine,
+        spacing_mm=kspace.spacing_mm,
+        frame_times_ms=kspace.frame_times_ms,
+        view=kspace.view,
+    )
+
+
+def describe(scan: Scan | KSpace) -> dict[str, Any]:
+    """Columns that say how a scan was acquired."""
+    shape = scan.array.shape if isinstance(scan, Scan) else scan.data.shape[1:]
+    meta = scan.meta
+    return {
+        "n_slices": int(shape[2]),
+        "n_frames": int(shape[3]),
+        "pixel_spacing_mm": float(scan.spacing_mm[0]),
+        "slice_distance_mm": float(scan.spacing_mm[2]),
+        "manufacturer": str(meta.get("manufacturer") or ""),
+        "field_strength_t": float(meta.get("field_strength_t") or "nan"),
+    }

@@ -1,0 +1,98 @@
+"""Mark subjects to be redone: their records are forgotten, Snakemake then reruns their shards."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from popscan.plan import read_registry
+from popscan.records import PopscanError, Status
+from popscan.stages import SUBJECT_STAGES
+from popscan.store import Store
+
+
+def mark_rerun(
+    store: Store,
+    *,
+    subjects: Collection[str] | None = None,
+    failed: bool = False,
+    stages: Collection[str] = tuple(SUBJECT_STAGES),
+) -> dict[str, int]:
+    """Forget records, so that the next ``snakemake`` redoes them.
+
+    Parameters
+    ----------
+    store
+        The study's store.
+    subjects
+        Subjects (``sub-*``) or visits (``sub-*_ses-*``); None for all.
+    failed
+        Only where the record says failed.
+    stages
+        Stages concerned. Stages below redo what changes by themselves.
+
+    Returns
+    -------
+    dict
+        Stage -> number of records forgotten.
+
+    Raises
+    ------
+    PopscanError
+        For a subject or stage that the study does not have.
+    """
+    registry = read_registry(store.root / "plan" / "registry.tsv")
+    if unknown := sorted(set(stages) - set(SUBJECT_STAGES)):
+        raise PopscanError(f"no stage {unknown}; stages: {list(SUBJECT_STAGES)}")
+    wanted = _units(registry, subjects)
+    forgotten = {}
+    for stage in stages:
+        count = 0
+        for shard in sorted({registry[unit] for unit in wanted}):
+            here = [unit for unit in wanted if registry[unit] == shard]
+            count += _forget(store, stage, shard, here, failed=failed)
+        forgotten[stage] = count
+    return forgotten
+
+
+def stages_from(first: str) -> list[str]:
+    """Return `first` and the stages behind it.
+
+    Raises
+    ------
+    PopscanError
+        If there is no such stage.
+    """
+    names = list(SUBJECT_STAGES)
+    if first not in names:
+        raise PopscanError(f"no stage {first!r}; stages: {names}")
+    return names[names.index(first) :]
+
+
+def _units(registry: dict[str, str], subjects: Collection[str] | None) -> list[str]:
+    if subjects is None:
+        return list(registry)
+    wanted = set(subjects)
+    units = [unit for unit in registry if unit in wanted or unit.split("_ses-")[0] in wanted]
+    known = {unit.split("_ses-")[0] for unit in units} | set(units)
+    if missing := sorted(wanted - known):
+        raise PopscanError(f"not in the study's registry: {', '.join(missing)}")
+    return units
+
+
+def _forget(store: Store, stage: str, shard: str, units: list[str], *, failed: bool) -> int:
+    journal = store.journal(stage, shard)
+    if not journal.path.exists():
+        return 0
+    records = journal.read().records
+    chosen = [
+        unit
+        for unit in units
+        if unit in records and (not failed or records[unit].status is Status.FAILED)
+    ]
+    if chosen:
+        with journal.writer() as writer:
+            for unit in chosen:
+                writer.forget(unit)
+        # Without its output the shard's job has to run; the journal spares all other subjects.
+        store.manifest_path(stage, shard).unlink(missing_ok=True)
+    return len(chosen)

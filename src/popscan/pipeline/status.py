@@ -1,0 +1,132 @@
+"""Who is where: counts per stage, failures by reason, rate and expected end."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from popscan.plan import read_registry, read_shards
+from popscan.records import Status
+from popscan.stages import SUBJECT_STAGES
+from popscan.store import JournalState, Store
+
+_WIDTH = 24
+
+
+@dataclass(kw_only=True)
+class StageStatus:
+    """What is known of one stage: its counts add up to the study's subjects."""
+
+    stage: str
+    n_subjects: int
+    statuses: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, tuple[str, str]] = field(default_factory=dict)
+    seconds: float = 0.0
+    finished: list[str] = field(default_factory=list)
+
+    @property
+    def n_pending(self) -> int:
+        """Subjects without a record yet."""
+        return self.n_subjects - sum(self.statuses.values())
+
+    def per_hour(self) -> float:
+        """Subjects per hour between the first and the last record; NaN before the second."""
+        times = sorted(datetime.fromisoformat(t) for t in (self.finished or []))
+        if len(times) < 2 or times[0] == times[-1]:
+            return float("nan")
+        return sum(self.statuses.values()) / ((times[-1] - times[0]).total_seconds() / 3600)
+
+
+def study_status(store: Store) -> list[StageStatus]:
+    """Read the journals of a study: state of every stage that was begun.
+
+    Parameters
+    ----------
+    store
+        The study's store.
+
+    Returns
+    -------
+    list of StageStatus
+        In order of the stages; empty before the first plan.
+    """
+    shards = read_shards(store.root)
+    units = _current_units(store.root, shards)
+    begun = [s for s in SUBJECT_STAGES if (store.root / "store" / s).is_dir()]
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        return list(pool.map(lambda stage: _stage_status(store, stage, shards, units), begun))
+
+
+def _current_units(root: Path, shards: Sequence[str]) -> Mapping[str, str]:
+    registry = read_registry(root / "plan" / "registry.tsv")
+    plan = root / "plan" / "plan.json"
+    removed = set(json.loads(plan.read_text())["removed"]) if plan.exists() else set()
+    return {unit: shard for unit, shard in registry.items() if unit not in removed}
+
+
+def _stage_status(
+    store: Store, stage: str, shards: Sequence[str], units: Mapping[str, str]
+) -> StageStatus:
+    status = StageStatus(stage=stage, n_subjects=len(units))
+    for shard in shards:
+        state: JournalState = store.journal(stage, shard).read()
+        for unit, record in state.records.items():
+            if unit not in units:
+                continue
+            status.statuses[record.status] += 1
+            status.seconds += record.seconds
+            status.finished = _ends(status.finished, record.finished)
+            if record.status is not Status.OK and record.reason:
+                status.reasons[record.reason] += 1
+                status.examples.setdefault(record.reason, (unit, record.message))
+    return status
+
+
+def _ends(known: list[str], time: str) -> list[str]:
+    """First and last of some ISO times: all that a rate needs."""
+    return sorted({*known, time})[:1] + sorted({*known, time})[-1:] if time else known
+
+
+def progress_bar(done: int, total: int, *, width: int = _WIDTH) -> str:
+    """Text bar of a given width; empty study: an empty bar."""
+    filled = width * done // total if total else 0
+    return "#" * filled + "." * (width - filled)
+
+
+def format_status(stages: Sequence[StageStatus]) -> str:
+    """Say a study's status as text for a terminal."""
+    if not stages:
+        return "nothing was run yet"
+    names = [str(s) for s in Status]
+    lines = [f"{'stage':<12} {'':<{_WIDTH}} " + " ".join(f"{n:>14}" for n in names + ["pending"])]
+    for stage in stages:
+        done = stage.n_subjects - stage.n_pending
+        counts = [stage.statuses[name] for name in names] + [stage.n_pending]
+        bar = progress_bar(done, stage.n_subjects)
+        lines.append(f"{stage.stage:<12} {bar} " + " ".join(f"{c:>14}" for c in counts))
+    lines += _rates(stages)
+    for stage in stages:
+        for reason, count in stage.reasons.most_common():
+            if stage.statuses[Status.FAILED] or stage.statuses[Status.EXCLUDED]:
+                unit, message = stage.examples[reason]
+                lines.append(f"{stage.stage}: {reason} ({count}), e.g. {unit}: {message[:120]}")
+    return "\n".join(lines)
+
+
+def _rates(stages: Sequence[StageStatus]) -> list[str]:
+    lines = []
+    for stage in stages:
+        rate = stage.per_hour()
+        if stage.n_pending and rate == rate:
+            end = datetime.now(UTC) + timedelta(hours=stage.n_pending / rate)
+            lines.append(
+                f"{stage.stage}: {rate:.0f} subjects/h so far; the {stage.n_pending} left would "
+                f"end about {end.isoformat(timespec='minutes')}"
+            )
+    return lines

@@ -1,0 +1,151 @@
+"""The study's tables: what the manifests say, one row per subject (or more, said so), explained.
+
+Every table is written as parquet and as TSV, with a JSON data dictionary beside it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from popscan.plan import read_shard, read_shards
+from popscan.records import PopscanError, Status
+from popscan.store import Store, write_atomic
+
+#: Columns of the cohort table that only the simulator may see.
+HIDDEN = ("truth_", "fault", "bias_")
+
+
+def tables_folder(study_root: Path) -> Path:
+    """Folder of the study's tables."""
+    return study_root / "tables"
+
+
+def write_table(
+    study_root: Path, name: str, table: pd.DataFrame, dictionary: Mapping[str, Mapping[str, str]]
+) -> None:
+    """Write a table as parquet and TSV, with its data dictionary.
+
+    Parameters
+    ----------
+    study_root, name
+        Study, and name of the table without suffix.
+    table
+        The rows.
+    dictionary
+        Column -> unit, meaning, source. Columns that it lacks are listed with empty entries.
+    """
+    folder = tables_folder(study_root)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomic(folder / f"{name}.parquet", table.to_parquet(index=False))
+    text = table.to_csv(sep="\t", index=False, na_rep="n/a", lineterminator="\n")
+    write_atomic(folder / f"{name}.tsv", text.encode())
+    empty = {"unit": "", "meaning": "", "source": ""}
+    told = {str(column): {**empty, **dictionary.get(str(column), {})} for column in table}
+    write_atomic(folder / f"{name}.json", (json.dumps(told, indent=1) + "\n").encode())
+
+
+def read_table(study_root: Path, name: str) -> pd.DataFrame:
+    """Read a table of the study; an empty one if it was not written."""
+    path = tables_folder(study_root) / f"{name}.parquet"
+    return pd.read_parquet(path) if path.exists() else pd.DataFrame()
+
+
+def read_records(store: Store, stage: str, shards: Sequence[str]) -> list[dict[str, Any]]:
+    """Read all rows of a stage's manifests, in order of shards."""
+    return [row for shard in shards for row in store.read_manifest(stage, shard)]
+
+
+def ledger_table(records: Mapping[str, Sequence[Mapping[str, Any]]]) -> pd.DataFrame:
+    """One row per subject and stage: unit, stage, status, reason, message."""
+    columns = ["unit", "stage", "status", "reason", "message"]
+    rows = [[row[c] for c in columns] for stage in records.values() for row in stage]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def cost_table(records: Mapping[str, Sequence[Mapping[str, Any]]]) -> pd.DataFrame:
+    """One row per subject and stage: what it cost. The only table that differs between runs."""
+    columns = ["unit", "stage", "seconds", "peak_mb", "finished"]
+    rows = [[row[c] for c in columns] for stage in records.values() for row in stage]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def check_accounts(ledger: pd.DataFrame, units: Sequence[str], stages: Iterable[str]) -> None:
+    """Refuse a ledger that lost or doubled a subject.
+
+    Raises
+    ------
+    PopscanError
+        Naming the stage and the first subjects without exactly one record.
+    """
+    for stage in stages:
+        here = ledger.loc[ledger["stage"] == stage, "unit"]
+        missing = sorted(set(units) - set(here))
+        extra = sorted(set(here) - set(units)) + sorted(here[here.duplicated()])
+        if missing or extra:
+            raise PopscanError(
+                f"ledger, {stage}: {len(here)} records of {len(units)} subjects; "
+                f"without record: {missing[:5]}; not in the plan or doubled: {extra[:5]}"
+            )
+
+
+def values_table(records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """One row per subject whose record is ok or excluded: unit and the record's values."""
+    usable = (str(Status.OK), str(Status.EXCLUDED))
+    rows = [{"unit": r["unit"], **r["values"]} for r in records if r["status"] in usable]
+    return pd.DataFrame(rows) if rows else pd.DataFrame({"unit": pd.Series(dtype=str)})
+
+
+def rows_table(records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Long-form rows of a stage, each with its unit."""
+    rows = [{"unit": record["unit"], **row} for record in records for row in record["rows"]]
+    return pd.DataFrame(rows) if rows else pd.DataFrame({"unit": pd.Series(dtype=str)})
+
+
+def participants_table(
+    study_root: Path, shards: Sequence[str], ingest: pd.DataFrame
+) -> pd.DataFrame:
+    """Cohort: unit, sub, ses, the cohort table's columns, and what ingest learnt of the scan.
+
+    A column that both know is the cohort table's, with gaps filled from the scan.
+    """
+    rows = []
+    for shard in shards:
+        for planned in read_shard(study_root, shard):
+            subject = planned.subject
+            told = {k: v for k, v in subject.row.items() if not k.startswith(HIDDEN)}
+            rows.append({**told, "unit": subject.unit, "sub": subject.sub, "ses": subject.ses})
+    table = pd.DataFrame(rows).replace({"": None, "n/a": None, "nan": None})
+    table = table.drop(columns=["participant_id", "session_id"], errors="ignore")
+    merged = table.merge(ingest, on="unit", how="left", suffixes=("", "_scan"))
+    for column in [c for c in merged if c.endswith("_scan")]:
+        own = column.removesuffix("_scan")
+        merged[own] = merged[own].where(merged[own].notna(), merged[column])
+        merged = merged.drop(columns=column)
+    for column in merged.columns.difference(["unit", "sub", "ses"]):
+        merged[column] = _numeric_if_all(merged[column])
+    first = ["unit", "sub", "ses"]
+    return merged[first + [c for c in merged if c not in first]]
+
+
+def _numeric_if_all(column: pd.Series) -> pd.Series:
+    numbers = pd.to_numeric(column, errors="coerce")
+    return numbers if numbers.notna().sum() == column.notna().sum() else column
+
+
+def study_shards(study_root: Path) -> list[str]:
+    """Shards of a planned study.
+
+    Raises
+    ------
+    PopscanError
+        If it was not planned yet.
+    """
+    shards = read_shards(study_root)
+    if not shards:
+        raise PopscanError(f"{study_root}: not planned yet; run 'popscan plan' or snakemake first")
+    return shards

@@ -1,0 +1,72 @@
+"""The table of tasks, and the call that runs one stage over one shard."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from popscan.methods import resolve
+from popscan.pipeline.context import ShardContext
+from popscan.plan import read_shard
+from popscan.records import PopscanError
+from popscan.run import Limits, ShardResult, run_shard
+from popscan.store import Store
+
+#: Stage -> function that makes its task from the shard's context.
+TASKS: dict[str, str] = {
+    "simulate": "popscan.pipeline.raw:simulate_task",
+    "ingest": "popscan.pipeline.raw:ingest_task",
+    "reconstruct": "popscan.pipeline.images:reconstruct_task",
+    "segment": "popscan.pipeline.images:segment_task",
+    "score": "popscan.pipeline.measures:score_task",
+    "qc": "popscan.pipeline.measures:qc_task",
+    "biomarkers": "popscan.pipeline.measures:biomarkers_task",
+}
+
+
+def run_stage(
+    store: Store,
+    stage: str,
+    shard: str,
+    options: Mapping[str, Any],
+    *,
+    subjects: str = "",
+    limits: Limits | None = None,
+    threads: int = 1,
+    progress: Any = None,
+) -> ShardResult:
+    """Run one stage over one shard.
+
+    Parameters
+    ----------
+    store, stage, shard
+        The study's store, and which stage of which shard.
+    options
+        The config sections that the stage is given, and its version.
+    subjects
+        Comma-separated subjects (``sub-*``) or visits (``sub-*_ses-*``) to which work is
+        restricted; empty for all.
+    limits, progress
+        As in `popscan.run.run_shard`.
+    threads
+        Threads of the stage's numerics.
+
+    Raises
+    ------
+    PopscanError
+        For an unknown stage or shard, and as `run_shard`.
+    """
+    planned = read_shard(store.root, shard)
+    context = ShardContext(
+        store=store,
+        shard=shard,
+        options=options,
+        planned={p.subject.unit: p for p in planned},
+        threads=threads,
+    )
+    names = {name for name in subjects.split(",") if name}
+    only = frozenset(p.subject.unit for p in planned if {p.subject.unit, p.subject.sub} & names)
+    if names and not only:
+        raise PopscanError(f"shard {shard} holds none of the subjects {sorted(names)}")
+    task = resolve(TASKS, stage, "popscan")(context)
+    return run_shard(store, task, shard, planned, only=only, limits=limits, progress=progress)

@@ -1,0 +1,249 @@
+"""Who is in which shard: an append-only registry, cheap to read and to extend.
+
+Subjects join shards in order of appearance and never move, so ten new subjects touch one shard.
+``plan/shards/<shard>.jsonl`` holds what the jobs of a shard need of its subjects (cohort row, raw
+inputs with size and mtime); a file is only rewritten when its content changes, so that Snakemake
+reruns just the shards that something happened to.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from popscan.records import PopscanError, Subject
+from popscan.store import canonical_json, write_atomic
+
+_HEADER = "unit\tsub\tses\tshard\n"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Planned:
+    """A subject as the plan knows it.
+
+    Attributes
+    ----------
+    subject
+        Who, with cohort row and raw inputs.
+    stat
+        Size in bytes and mtime in ns of each raw input, by path: what a rerun compares.
+    problem
+        Why the subject cannot be run though it is accounted for (a duplicated row, excluded by a
+        list): ``{"status", "reason", "message"}``; empty if it can.
+    """
+
+    subject: Subject
+    stat: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    problem: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanSummary:
+    """What a planning run found.
+
+    Who is new or changed is only told; the rest stands in ``plan/plan.json``, which is rewritten
+    only when it changes.
+    """
+
+    n_subjects: int
+    shards: tuple[str, ...]
+    new: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    unlisted: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain form of what outlives the planning run."""
+        plain = {name: list(v) if isinstance(v, tuple) else v for name, v in vars(self).items()}
+        return {name: v for name, v in plain.items() if name not in ("new", "changed")}
+
+
+def shard_name(index: int) -> str:
+    """Name of the shard with this number: five digits, so that names sort."""
+    return f"{index:05d}"
+
+
+def read_registry(path: Path) -> dict[str, str]:
+    """Read the registry: unit -> shard, in order of appearance.
+
+    Raises
+    ------
+    PopscanError
+        If the file is damaged: a registry is never guessed, since shards would move.
+    """
+    if not path.exists():
+        return {}
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    if not lines or lines[0] != _HEADER:
+        raise PopscanError(f"{path}: not a popscan registry (header expected: {_HEADER!r})")
+    registry: dict[str, str] = {}
+    for number, line in enumerate(lines[1:], start=2):
+        cells = line.rstrip("\n").split("\t")
+        if len(cells) != 4 or not line.endswith("\n"):
+            raise PopscanError(f"{path}, line {number}: 4 tab-separated columns expected")
+        registry[cells[0]] = cells[3]
+    return registry
+
+
+def extend_registry(
+    registry: Mapping[str, str], subjects: Iterable[Subject], *, shard_size: int
+) -> dict[str, str]:
+    """Registry with the subjects that it lacks appended, each in the next free place.
+
+    The shard size may change between runs: places already given stay as they are, and the last
+    shard is filled up to the new size.
+    """
+    out = dict(registry)
+    counts: dict[str, int] = {}
+    for shard in out.values():
+        counts[shard] = counts.get(shard, 0) + 1
+    last = max((int(shard) for shard in counts), default=0)
+    for subject in subjects:
+        if subject.unit in out:
+            continue
+        if counts.get(shard_name(last), 0) >= shard_size:
+            last += 1
+        out[subject.unit] = shard_name(last)
+        counts[shard_name(last)] = counts.get(shard_name(last), 0) + 1
+    return out
+
+
+def planned_to_line(planned: Planned) -> str:
+    """One line of a shard file."""
+    subject = planned.subject
+    return (
+        canonical_json(
+            {
+                "sub": subject.sub,
+                "ses": subject.ses,
+                "row": dict(subject.row),
+                "sources": list(subject.sources),
+                "stat": {path: list(stat) for path, stat in planned.stat.items()},
+                "problem": dict(planned.problem),
+            }
+        )
+        + "\n"
+    )
+
+
+def planned_from_line(line: str) -> Planned:
+    """Inverse of `planned_to_line`."""
+    data = json.loads(line)
+    subject = Subject(
+        sub=data["sub"], ses=data["ses"], row=data["row"], sources=tuple(data["sources"])
+    )
+    stat = {path: (int(size), int(mtime)) for path, (size, mtime) in data["stat"].items()}
+    return Planned(subject=subject, stat=stat, problem=data["problem"])
+
+
+def shard_file(study_root: Path, shard: str) -> Path:
+    """Path of a shard's file."""
+    return study_root / "plan" / "shards" / f"{shard}.jsonl"
+
+
+def read_shard(study_root: Path, shard: str) -> list[Planned]:
+    """Read the subjects of a shard, in order of the registry.
+
+    Raises
+    ------
+    PopscanError
+        If the study has no such shard.
+    """
+    path = shard_file(study_root, shard)
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError as error:
+        raise PopscanError(f"{path}: no such shard; run 'popscan plan' first") from error
+    return [planned_from_line(line) for line in lines]
+
+
+def read_shards(study_root: Path) -> list[str]:
+    """Names of the study's shards; empty before the first plan."""
+    path = study_root / "plan" / "plan.json"
+    if not path.exists():
+        return []
+    return list(json.loads(path.read_text(encoding="utf-8"))["shards"])
+
+
+def write_plan(
+    study_root: Path,
+    planned: Sequence[Planned],
+    *,
+    shard_size: int,
+    problems: Sequence[str] = (),
+    unlisted: Sequence[str] = (),
+) -> PlanSummary:
+    """Bring the plan on disk up to date with the subjects found.
+
+    Parameters
+    ----------
+    study_root
+        ``results/<study>``.
+    planned
+        Subjects of the cohort now, each unit once.
+    shard_size
+        Subjects per shard.
+    problems, unlisted
+        Messages about the cohort table, and subjects found that it does not list; both are told.
+
+    Returns
+    -------
+    PlanSummary
+        Shards, and who is new, changed or gone since the last plan.
+    """
+    registry_path = study_root / "plan" / "registry.tsv"
+    before = read_registry(registry_path)
+    registry = extend_registry(before, (p.subject for p in planned), shard_size=shard_size)
+    by_unit = {p.subject.unit: p for p in planned}
+    members: dict[str, list[str]] = {shard: [] for shard in registry.values()}
+    for unit, shard in registry.items():
+        if unit in by_unit:
+            members[shard].append(unit)
+    if list(registry) != list(before) or not registry_path.exists():
+        write_atomic(registry_path, _registry_text(registry, by_unit, registry_path).encode())
+    changed = [
+        unit
+        for shard, units in members.items()
+        for unit in _write_shard(shard_file(study_root, shard), [by_unit[u] for u in units])
+        if unit in before
+    ]
+    summary = PlanSummary(
+        n_subjects=len(planned),
+        shards=tuple(shard for shard, units in members.items() if units),
+        new=tuple(unit for unit in by_unit if unit not in before),
+        removed=tuple(unit for unit in before if unit not in by_unit),
+        changed=tuple(changed),
+        unlisted=tuple(unlisted),
+        problems=tuple(problems),
+    )
+    text = (json.dumps(summary.to_dict(), indent=1, sort_keys=True) + "\n").encode()
+    path = study_root / "plan" / "plan.json"
+    if not path.exists() or path.read_bytes() != text:
+        write_atomic(path, text)
+    return summary
+
+
+def _registry_text(registry: Mapping[str, str], by_unit: Mapping[str, Planned], path: Path) -> str:
+    old = path.read_text(encoding="utf-8") if path.exists() else _HEADER
+    known = {line.split("\t", 1)[0] for line in old.splitlines()[1:]}
+    lines = [old]
+    for unit, shard in registry.items():
+        if unit not in known:
+            subject = by_unit[unit].subject
+            lines.append(f"{unit}\t{subject.sub}\t{subject.ses}\t{shard}\n")
+    return "".join(lines)
+
+
+def _write_shard(path: Path, planned: Sequence[Planned]) -> list[str]:
+    """Write a shard file if its content changed; return the units whose line did."""
+    lines = [planned_to_line(p) for p in planned]
+    old = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
+    if lines == old and path.exists():
+        return []
+    write_atomic(path, "".join(lines).encode())
+    known = set(old)
+    return [p.subject.unit for p, line in zip(planned, lines, strict=True) if line not in known]

@@ -1,0 +1,244 @@
+"""What is known of whom: one append-only journal per stage and shard, compacted into manifests.
+
+A journal is JSON lines. The last record of a subject wins; a torn last line (the process died
+while writing it) is ignored and cut off before the next line is written. Beside records it holds
+two short notes: ``attempt`` (work on a subject began) and ``forget`` (it is to be redone).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import IO, Any
+
+from popscan.records import PopscanError, Record, Status
+
+_RECORD_FIELDS = {f.name for f in fields(Record)}
+#: A journal with this many times more lines than subjects is rewritten when it is compacted.
+_REWRITE_FACTOR = 4
+
+
+def canonical_json(data: Any) -> str:
+    """JSON text that is equal for equal data: sorted keys, no spaces, NaN allowed."""
+    return json.dumps(data, sort_keys=True, separators=(",", ":"), default=_plain)
+
+
+def _plain(value: Any) -> Any:
+    """JSON form of NumPy scalars and arrays, paths and tuples."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if isinstance(value, (Path, Status)):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+@dataclass
+class JournalState:
+    """Contents of a journal: last record per unit, and attempts since that record."""
+
+    records: dict[str, Record] = field(default_factory=dict)
+    attempts: dict[str, int] = field(default_factory=dict)
+    n_lines: int = 0
+
+
+@dataclass(frozen=True)
+class Journal:
+    """One stage's journal of one shard.
+
+    Attributes
+    ----------
+    path
+        ``store/<stage>/<shard>.jsonl``; it need not exist yet.
+    """
+
+    path: Path
+
+    def read(self) -> JournalState:
+        """Read the journal; a torn last line and lines that are no JSON are ignored."""
+        state = JournalState()
+        if not self.path.exists():
+            return state
+        with self.path.open("rb") as stream:
+            for line in stream:
+                if line.endswith(b"\n"):
+                    state.n_lines += 1
+                    _apply(state, line)
+        return state
+
+    @contextlib.contextmanager
+    def writer(self) -> Iterator[JournalWriter]:
+        """Open for appending, alone: a second writer is refused.
+
+        Raises
+        ------
+        PopscanError
+            If another process is writing this journal.
+        """
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("a+b") as stream:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise PopscanError(
+                    f"{self.path}: another popscan process is working on this shard; "
+                    "wait for it to end, or stop it"
+                ) from error
+            _cut_torn_line(stream)
+            yield JournalWriter(stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+
+    def compact(self, order: Sequence[str], state: JournalState) -> None:
+        """Rewrite a journal that has grown far beyond its subjects; atomic."""
+        if state.n_lines <= _REWRITE_FACTOR * max(len(order), 16):
+            return
+        lines = [record_line(record) for record in state.records.values()]
+        write_atomic(self.path, "".join(lines).encode())
+
+
+@dataclass(frozen=True)
+class JournalWriter:
+    """Appends to an open, locked journal."""
+
+    stream: IO[bytes]
+
+    def record(self, record: Record) -> None:
+        """Append a record; it is complete on disk or it is not there."""
+        self._write(record_line(record))
+
+    def attempt(self, unit: str) -> None:
+        """Note that work on `unit` begins, so that a worker killed by it can be told."""
+        self._write(canonical_json({"attempt": unit}) + "\n")
+
+    def forget(self, unit: str) -> None:
+        """Note that the record of `unit` no longer counts."""
+        self._write(canonical_json({"forget": unit}) + "\n")
+
+    def _write(self, line: str) -> None:
+        self.stream.write(line.encode())
+        self.stream.flush()
+
+
+def record_line(record: Record) -> str:
+    """One journal line, with its line break."""
+    return canonical_json(asdict(record)) + "\n"
+
+
+def record_from_dict(data: Mapping[str, Any]) -> Record:
+    """Rebuild a record from its JSON form."""
+    known = {key: value for key, value in data.items() if key in _RECORD_FIELDS}
+    known["status"] = Status(known["status"])
+    known["rows"] = tuple(known.get("rows", ()))
+    return Record(**known)
+
+
+def _apply(state: JournalState, line: bytes) -> None:
+    try:
+        data = json.loads(line)
+        if "attempt" in data:
+            state.attempts[data["attempt"]] = state.attempts.get(data["attempt"], 0) + 1
+        elif "forget" in data:
+            state.records.pop(data["forget"], None)
+            state.attempts.pop(data["forget"], None)
+        else:
+            record = record_from_dict(data)
+            state.records[record.unit] = record
+            state.attempts.pop(record.unit, None)
+    except (ValueError, KeyError, TypeError):
+        # A line damaged by the disk costs its subject a rerun, nothing else.
+        return
+
+
+def _cut_torn_line(stream: IO[bytes]) -> None:
+    end = stream.seek(0, os.SEEK_END)
+    if end == 0:
+        return
+    stream.seek(end - 1)
+    if stream.read(1) == b"\n":
+        return
+    stream.seek(0)
+    kept = stream.read().rfind(b"\n") + 1
+    stream.truncate(kept)
+    stream.seek(0, os.SEEK_END)
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write `data` to a temporary file beside `path`, then rename: whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class Store:
+    """Where a study keeps what it knows.
+
+    Attributes
+    ----------
+    root
+        The study's results folder, ``results/<study>``.
+    """
+
+    root: Path
+
+    def journal(self, stage: str, shard: str) -> Journal:
+        """Return the journal of a stage and shard."""
+        return Journal(self.root / "store" / stage / f"{shard}.jsonl")
+
+    def manifest_path(self, stage: str, shard: str) -> Path:
+        """Return the path of the manifest that the rule of `stage` declares as its output."""
+        return self.root / "manifests" / stage / f"{shard}.parquet"
+
+    def stage_folder(self, stage: str, unit_folder: str) -> Path:
+        """Folder of one subject's outputs of one stage."""
+        return self.root / "derivatives" / unit_folder / stage
+
+    def write_manifest(self, stage: str, shard: str, records: Iterable[Record]) -> None:
+        """Write the records of a shard as the parquet file that Snakemake watches."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        rows = [asdict(record) for record in records]
+        for row in rows:
+            row["status"] = str(row["status"])
+            for name in ("files", "values", "rows"):
+                row[name] = canonical_json(row[name])
+        sink = pa.BufferOutputStream()
+        pq.write_table(pa.Table.from_pylist(rows, schema=_manifest_schema()), sink)
+        write_atomic(self.manifest_path(stage, shard), sink.getvalue().to_pybytes())
+
+    def read_manifest(
+        self, stage: str, shard: str, *, columns: list[str] | None = None
+    ) -> list[dict[str, Any]]:
+        """Read a manifest's rows; JSON columns are decoded. Empty if there is none yet."""
+        import pyarrow.parquet as pq
+
+        path = self.manifest_path(stage, shard)
+        if not path.exists():
+            return []
+        rows = pq.read_table(path, columns=columns).to_pylist()
+        for row in rows:
+            for name in ("files", "values", "rows"):
+                if name in row:
+                    row[name] = json.loads(row[name])
+        return rows
+
+
+def _manifest_schema() -> Any:
+    import pyarrow as pa
+
+    return pa.schema(
+        [(f.name, pa.float64() if f.type == "float" else pa.string()) for f in fields(Record)]
+    )

@@ -1,0 +1,247 @@
+"""Work on the subjects of a shard: load ahead, work, write behind, journal.
+
+A subject's failure becomes its record and the next subject goes on; a failure of the machine stops
+the job, and what is journalled stays.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import logging
+import resource
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from popscan.records import (
+    NotApplicable,
+    Outcome,
+    PopscanError,
+    Record,
+    Status,
+    Subject,
+    SubjectError,
+)
+from popscan.store import JournalState, JournalWriter, Store, canonical_json
+
+log = logging.getLogger(__name__)
+
+_MACHINE_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE}
+
+
+class MachineError(PopscanError):
+    """The machine failed, not the subject (disk full, no GPU driver): the job stops."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """One stage, as the runner sees it.
+
+    Attributes
+    ----------
+    stage, version
+        Name, and version of its code: another version means other results.
+    options
+        Options really used (JSON-able), and digests of models: they enter the fingerprint.
+    reads
+        Subject -> what its work depends on (JSON-able): size and mtime of raw inputs, digests of
+        other stages' outputs. May raise `SubjectError`.
+    load
+        Subject -> inputs in memory; runs in a thread, ahead of the work.
+    work
+        Subject, inputs -> outcome: the stage's pure function.
+    write
+        Path, object of ``Outcome.files`` -> writes it; runs in a thread, behind the work.
+    upstream
+        Stages whose failure means that this one is skipped.
+    """
+
+    stage: str
+    version: str
+    options: Mapping[str, Any]
+    reads: Callable[[Subject], Mapping[str, Any]]
+    load: Callable[[Subject], Any]
+    work: Callable[[Subject, Any], Outcome]
+    write: Callable[[Path, Any], Any]
+    upstream: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Todo:
+    """A subject to be worked on, and the fingerprint that its record will carry."""
+
+    subject: Subject
+    fingerprint: str
+
+
+def work_through(
+    store: Store,
+    task: Task,
+    writer: JournalWriter,
+    state: JournalState,
+    todo: Sequence[Todo],
+    *,
+    ahead: int,
+) -> Iterator[Record]:
+    """Do the work, loading ahead and writing behind; journal each record once its files stand."""
+    # Subjects during which a worker died come last and alone, so that they take none along.
+    suspects = [t for t in todo if state.attempts.get(t.subject.unit)]
+    calm = [t for t in todo if not state.attempts.get(t.subject.unit)]
+    for group, depth in ((calm, ahead), (suspects, 0)):
+        yield from _pipeline(store, task, writer, group, ahead=depth)
+
+
+def _pipeline(
+    store: Store, task: Task, writer: JournalWriter, todo: Sequence[Todo], *, ahead: int
+) -> Iterator[Record]:
+    with (
+        ThreadPoolExecutor(max_workers=max(ahead, 1)) as loaders,
+        ThreadPoolExecutor(max_workers=1) as savers,
+    ):
+        loading: list[tuple[Todo, Future[Any]]] = []
+        saving: list[Future[Record]] = []
+        queue = iter(todo)
+
+        def load_next() -> None:
+            item = next(queue, None)
+            if item is not None:
+                writer.attempt(item.subject.unit)
+                loading.append((item, loaders.submit(_timed_load, task, item.subject)))
+
+        try:
+            for _ in range(ahead + 1):
+                load_next()
+            while loading:
+                item, future = loading.pop(0)
+                outcome, seconds = _attempt(task, item.subject, future)
+                saving.append(savers.submit(_save, store, task, item, outcome, seconds))
+                while len(saving) > (1 if ahead else 0):
+                    yield _journalled(writer, saving.pop(0).result())
+                load_next()
+            while saving:
+                yield _journalled(writer, saving.pop(0).result())
+        finally:
+            loaders.shutdown(wait=True, cancel_futures=True)
+
+
+def _journalled(writer: JournalWriter, record: Record) -> Record:
+    writer.record(record)
+    return record
+
+
+def _timed_load(task: Task, subject: Subject) -> tuple[Any, float]:
+    began = time.perf_counter()
+    return task.load(subject), time.perf_counter() - began
+
+
+def _attempt(task: Task, subject: Subject, future: Future[Any]) -> tuple[Outcome, float]:
+    """Do one subject's work; return what came of it and the seconds of loading and work."""
+    began, loading = time.perf_counter(), 0.0
+    try:
+        inputs, loading = future.result()
+        began = time.perf_counter()
+        outcome = task.work(subject, inputs)
+    except Exception as error:
+        outcome = _outcome_of(task, subject, error)
+    return outcome, loading + time.perf_counter() - began
+
+
+def _outcome_of(task: Task, subject: Subject, error: Exception) -> Outcome:
+    """Turn what one subject's work raised into its outcome, or stop the job."""
+    if isinstance(error, NotApplicable):
+        return Outcome(status=Status.NOT_APPLICABLE, reason=error.reason, message=str(error))
+    if isinstance(error, SubjectError):
+        return Outcome(status=Status.FAILED, reason=error.reason, message=str(error))
+    if isinstance(error, MemoryError):
+        raise MachineError(f"{task.stage}, {subject.unit}: out of memory") from error
+    if isinstance(error, OSError):
+        if error.errno in _MACHINE_ERRNOS:
+            raise MachineError(f"{task.stage}, {subject.unit}: {error}") from error
+        return Outcome(status=Status.FAILED, reason="unreadable_input", message=str(error))
+    # A fault of ours or of a library: told with its traceback in the log; the next subject goes on.
+    _raise_if_machine(task, subject, error)
+    log.error("%s, %s: unexpected error", task.stage, subject.unit, exc_info=error)
+    name = type(error).__name__
+    first_line = (str(error).splitlines() or [""])[0]
+    return Outcome(
+        status=Status.FAILED, reason="unexpected_error", message=f"{name}: {first_line}"[:300]
+    )
+
+
+def _raise_if_machine(task: Task, subject: Subject, error: Exception) -> None:
+    text = str(error)
+    if isinstance(error, RuntimeError) and ("CUDA driver" in text or "No CUDA GPUs" in text):
+        raise MachineError(f"{task.stage}, {subject.unit}: {text.splitlines()[0]}") from error
+
+
+def _save(store: Store, task: Task, item: Todo, outcome: Outcome, seconds: float) -> Record:
+    """Write an outcome's files, each whole or not at all; return its record."""
+    folder = store.stage_folder(task.stage, item.subject.folder)
+    began = time.perf_counter()
+    try:
+        digest, files = _write_files(store, folder, task, outcome)
+    except OSError as error:
+        raise MachineError(f"{folder}: cannot write: {error.strerror or error}") from error
+    return Record(
+        unit=item.subject.unit,
+        stage=task.stage,
+        status=outcome.status,
+        reason=outcome.reason,
+        message=" ".join(outcome.message.split()),
+        fingerprint=item.fingerprint,
+        digest=digest,
+        files=files,
+        values=outcome.values,
+        rows=outcome.rows,
+        seconds=round(seconds + time.perf_counter() - began, 4),
+        peak_mb=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+        finished=now(),
+    )
+
+
+def _write_files(
+    store: Store, folder: Path, task: Task, outcome: Outcome
+) -> tuple[str, dict[str, int]]:
+    temporary = folder / ".tmp"
+    if temporary.exists():
+        shutil.rmtree(temporary)
+    digest = hashlib.sha256(canonical_json([outcome.status, outcome.values, outcome.rows]).encode())
+    files: dict[str, int] = {}
+    if outcome.files:
+        temporary.mkdir(parents=True)
+        for name, content in outcome.files.items():
+            task.write(temporary / name, content)
+        for path in sorted(temporary.iterdir()):
+            digest.update(path.name.encode() + b"\0" + _file_digest(path))
+            files[str((folder / path.name).relative_to(store.root))] = path.stat().st_size
+            path.replace(folder / path.name)
+        temporary.rmdir()
+    _remove_others(store, folder, files)
+    return digest.hexdigest(), files
+
+
+def _remove_others(store: Store, folder: Path, files: Mapping[str, int]) -> None:
+    """Remove files that an earlier run left and this one did not write."""
+    if not folder.is_dir():
+        return
+    for path in folder.iterdir():
+        if str(path.relative_to(store.root)) not in files:
+            path.unlink()
+    if not files:
+        folder.rmdir()
+
+
+def _file_digest(path: Path) -> bytes:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").digest()
+
+
+def now() -> str:
+    """Return the time of day, UTC, ISO 8601 to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")

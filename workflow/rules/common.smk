@@ -1,0 +1,76 @@
+# What the rules share: paths, the options that a stage is given, and the shards of the study.
+import json
+import sys
+
+from popscan.stages import STUDY_STAGES, SUBJECT_STAGES, stages_of
+
+STUDY = f"{config['study']['results']}/{config['study']['name']}"
+STAGES = stages_of(config["source"]["kind"])
+ONLY = config["subjects"]
+SUBJECTS = ",".join(ONLY if isinstance(ONLY, list) else str(ONLY).split(",")).strip(",")
+STAGE_SHELL = (
+    "popscan stage {rule} --study {STUDY:q} --shard {wildcards.shard} --threads {threads}"
+    " --options {params.options:q} --subjects {params.subjects:q} > {log} 2>&1"
+)
+
+# The package of the Python that runs Snakemake, also when its environment is not activated.
+shell.prefix(f"export PATH={Path(sys.executable).parent}:$PATH; ")
+
+
+wildcard_constraints:
+    shard=r"\d{5}",
+    iteration=r"\d+",
+
+
+def options(stage):
+    """What a stage is given of the config, as JSON: another text means that it runs again."""
+    info = {**SUBJECT_STAGES, **STUDY_STAGES}[stage]
+    given = {section: config[section] for section in info.sections}
+    # The name and place of a study change none of its results.
+    given["study"] = {"seed": config["study"]["seed"]}
+    return json.dumps({"version": info.version, **given}, sort_keys=True)
+
+
+def shards(wildcards=None):
+    """Names of the study's shards; asks for the plan first if there is none yet."""
+    with checkpoints.plan.get().output.plan.open() as stream:
+        return json.load(stream)["shards"]
+
+
+def manifests(stage):
+    """Input function: the manifests of a stage for every shard."""
+    return lambda wildcards: expand(f"{STUDY}/manifests/{stage}/{{shard}}.parquet", shard=shards())
+
+
+def study_targets(wildcards):
+    """Every stage's manifests (a failed shard must not hide behind the last stage) and the report."""
+    if not SUBJECTS:
+        per_subject = expand(
+            f"{STUDY}/manifests/{{stage}}/{{shard}}.parquet", stage=STAGES, shard=shards()
+        )
+        return [*per_subject, f"{STUDY}/report/index.html"]
+    return expand(
+        f"{STUDY}/manifests/{{stage}}/{{shard}}.parquet", stage=STAGES, shard=subset_shards()
+    )
+
+
+def subset_shards():
+    """Shards of the subjects named by --config subjects=..."""
+    names = set(SUBJECTS.split(","))
+    found = {}
+    shards()
+    with open(f"{STUDY}/plan/registry.tsv") as stream:
+        next(stream)
+        for line in stream:
+            unit, sub, _, shard = line.rstrip("\n").split("\t")
+            found.update({name: shard for name in (unit, sub) if name in names})
+    if missing := sorted(names - set(found)):
+        raise WorkflowError(f"--config subjects: not in {STUDY}/plan/registry.tsv: {missing}")
+    return sorted(set(found.values()))
+
+
+def model_files():
+    """Files of the segmentation model: a bundle's folder, or a name in resources/models."""
+    named = Path(config["segment"]["model"])
+    folder = named if named.is_dir() else Path(workflow.basedir, "resources/models", named)
+    return [str(path) for path in sorted(folder.glob("*")) if path.suffix in {".yaml", ".safetensors"}]
