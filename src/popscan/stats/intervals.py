@@ -117,6 +117,33 @@ def _quantiles(draws: Floats, low: Floats, high: Floats) -> Limits:
     return limits[0], limits[1]
 
 
+def median(values: Floats, *, alpha: float) -> tuple[float, float]:
+    """Percentile bootstrap interval of the median, without drawing.
+
+    In a bootstrap sample the rank of the median is that of the k-th of n uniforms, Beta(k, n - k +
+    1), so the interval's ranks are quantiles of it (Efron 1979, section 3).
+
+    Parameters
+    ----------
+    values : ndarray, shape (n,)
+        Sorted, without NaN.
+    alpha : float
+        1 - confidence.
+
+    Returns
+    -------
+    low, high : float
+        NaN without values.
+    """
+    n = len(values)
+    if n == 0:
+        return float("nan"), float("nan")
+    k = (n + 1) / 2
+    levels = special.betaincinv(k, n - k + 1, [alpha / 2, 1 - alpha / 2])
+    low, high = np.minimum((levels * n).astype(np.intp), n - 1)
+    return float(values[low]), float(values[high])
+
+
 def wilson(events: int, n: int, *, alpha: float) -> tuple[float, float]:
     """Wilson score interval of a proportion; NaN for n = 0.
 

@@ -9,6 +9,7 @@ below reduce to the ordinary ones (the standard error to ``sd / sqrt(n)`` with `
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -36,7 +37,7 @@ class Rows:
         """Which rows have a value, shape (rows, K)."""
         return self.counts > 0
 
-    def take(self, index: ArrayLike) -> Rows:
+    def take(self, index: NDArray[Any]) -> Rows:
         """Return the rows selected by a boolean or integer index."""
         return Rows(totals=self.totals[index], counts=self.counts[index])
 

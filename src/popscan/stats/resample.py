@@ -5,9 +5,9 @@ Two engines, chosen by the size of a group:
 * up to `EXACT_BELOW` rows: the ordinary bootstrap, stratified by group (n rows drawn with
   replacement), as counts from one `bincount`;
 * above: independent weights per row with mean 1 and variance 1 (the Poisson bootstrap; Chamandy
-  et al. 2012, Google tech report; Praestgaard and Wellner 1993, Ann. Probab. 21). As weights do
-  not depend on the grouping, one matrix of them serves every attribute and every outcome: rows are
-  sorted by the cross of all attributes, each cell is one matrix product, and cells add up to groups.
+  et al. 2012, Google tech report; Praestgaard and Wellner 1993, Ann. Probab. 21). Such weights do
+  not depend on the grouping, so one matrix of them serves every attribute and every outcome: rows
+  are sorted by the cross of all attributes, each cell is one matrix product, cells add to groups.
 
 Medians need no resampling of rows at all: the bootstrap distribution of an order statistic is
 known (Efron 1979, Ann. Stat. 7, section 3), so its draws are drawn directly.
@@ -56,7 +56,7 @@ def group_draws(
     *,
     n_boot: int,
     seed: int,
-    joint: Sequence[bool] | None = None,
+    clusters: NDArray[np.intp] | None = None,
     exact_below: int = EXACT_BELOW,
 ) -> list[dict[int, Draws]]:
     """Draw bootstrap means of every group of every grouping.
@@ -71,8 +71,9 @@ def group_draws(
         Draws.
     seed : int
         Same seed and rows, same draws.
-    joint : sequence of bool, optional
-        Per grouping: draw all its groups with shared weights, because a subject sits in several.
+    clusters : int array, shape (n,), optional
+        Code of the subject of each row, where a subject has rows in several groups: its rows then
+        share their weights, so that the draws of two groups are correlated as the groups are.
     exact_below : int
         Groups with at most this many rows get the ordinary bootstrap.
 
@@ -81,25 +82,24 @@ def group_draws(
     list of dict
         Per grouping: group code -> `Draws`.
     """
-    shared = list(joint) if joint is not None else [False] * len(groupings)
     found: list[dict[int, Draws]] = [{} for _ in groupings]
     large: list[tuple[int, int]] = []
     for a, codes in enumerate(groupings):
         for code in np.unique(codes[codes >= 0]):
             members = np.flatnonzero(codes == code)
-            if shared[a] or len(members) > exact_below:
+            if clusters is not None or len(members) > exact_below:
                 large.append((a, int(code)))
                 continue
             rng = np.random.default_rng([seed, int(members[0]), len(members)])
             found[a][int(code)] = _exact(rows.take(members), n_boot, rng)
-    for (a, code), draws in _weighted(rows, groupings, large, n_boot, seed).items():
+    for (a, code), draws in _weighted(rows, groupings, large, n_boot, seed, clusters).items():
         found[a][code] = draws
     return found
 
 
 def _exact(rows: Rows, n_boot: int, rng: np.random.Generator) -> Draws:
     """Ordinary bootstrap of one group."""
-    n, k = rows.totals.shape
+    n = len(rows.totals)
     centre = rows.totals.sum(axis=0) / np.maximum(rows.counts.sum(axis=0), 1)
     x0 = rows.counts
     x1 = rows.totals - centre * x0  # centred: sums of squares keep their digits
@@ -124,6 +124,7 @@ def _weighted(
     wanted: Sequence[tuple[int, int]],
     n_boot: int,
     seed: int,
+    clusters: NDArray[np.intp] | None,
 ) -> dict[tuple[int, int], Draws]:
     """Poisson bootstrap of the large groups, with one set of weights for all of them."""
     if not wanted:
@@ -136,10 +137,13 @@ def _weighted(
     ends = np.append(starts[1:], len(order))
     table, centre, scale, pattern = _float32_table(rows.take(order))
     rng = np.random.default_rng([seed, len(order)])
+    n_clusters = 0 if clusters is None else int(clusters.max()) + 1
     means = {key: np.empty((n_boot, k)) for key in wanted}
     done = 0
     for size in _blocks(n_boot, len(order)):
-        weights = _unit_weights(rng, (size, len(order)))
+        weights = _unit_weights(rng, (size, len(order) if clusters is None else n_clusters))
+        if clusters is not None:
+            weights = weights[:, clusters[order]]
         cell_sums = np.stack(
             [weights[:, i:j] @ table[i:j] for i, j in zip(starts, ends, strict=True)], axis=0
         ).astype(np.float64)

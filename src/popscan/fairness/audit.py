@@ -1,0 +1,244 @@
+"""Compare every outcome between groups: the table that a study's fairness is read from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from popscan.fairness import dictionary
+from popscan.fairness.describe import describe_groups
+from popscan.fairness.gaps import compare_groups
+from popscan.fairness.groups import MISSING, Grouping, OutcomeMatrix, make_groupings, outcome_matrix
+from popscan.fairness.sample import Sample, draw_samples
+from popscan.fairness.summary import summarise
+from popscan.records import PopscanError
+from popscan.stats import multiplicity
+
+#: Over which tests p values are corrected together.
+FAMILIES: Mapping[str, list[str]] = {
+    "all": [],
+    "attribute": ["attribute"],
+    "stage": ["stage"],
+    "outcome": ["stage", "outcome"],
+}
+#: How intervals of means and gaps are made; ``auto`` studentises groups small enough for it.
+INTERVALS = ("auto", "percentile", "bca", "studentised")
+#: Tests of a gap; ``mean`` permutes or takes Welch's t, whichever the sample asks for.
+TESTS = ("mean", "welch", "permutation", "rank")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditResult:
+    """Tables of one audit; their columns are explained in `popscan.fairness.dictionary`.
+
+    Attributes
+    ----------
+    groups : DataFrame
+        One row per attribute, group and outcome.
+    gaps : DataFrame
+        One row per attribute, group (but the reference) and outcome.
+    summary : DataFrame
+        One row per attribute and outcome.
+    notes
+        Sentences on who is missing, ignored or not tested.
+    settings
+        Options that were used.
+    """
+
+    groups: pd.DataFrame
+    gaps: pd.DataFrame
+    summary: pd.DataFrame
+    notes: tuple[str, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+def audit(
+    outcomes: pd.DataFrame,
+    attributes: pd.DataFrame,
+    *,
+    attributes_to_test: Sequence[str],
+    intersections: Sequence[Sequence[str]] = (),
+    reference: Mapping[str, str] | None = None,
+    min_group: int = 10,
+    n_boot: int = 1000,
+    alpha: float = 0.05,
+    correction: str = "holm",
+    family: str = "all",
+    interval: str = "auto",
+    test: str = "mean",
+    cluster: str | None = None,
+    seed: int = 0,
+) -> AuditResult:
+    """Compare outcomes between the groups of each attribute and intersection.
+
+    Parameters
+    ----------
+    outcomes : DataFrame
+        Long: unit, stage, outcome, value, better_is (``higher``, ``lower``, ``neither``), and
+        optionally kind (``continuous``, ``binary``). Units without a row have a missing value.
+    attributes : DataFrame
+        Indexed by unit: everybody in the study, also those without any outcome.
+    attributes_to_test : sequence of str
+        Columns of `attributes`.
+    intersections : sequence of sequences of str
+        Columns to cross.
+    reference : mapping, optional
+        Attribute -> reference group; by default the largest group with a recorded attribute.
+    min_group : int
+        Groups with fewer values are counted as too few, neither described nor tested.
+    n_boot : int
+        Bootstrap draws.
+    alpha : float
+        1 - confidence of intervals, and level of tests.
+    correction : str
+        ``holm``, ``bh``, ``by`` or ``none``.
+    family : str
+        Tests that are corrected together: ``all``, or those of one ``attribute``, ``stage`` or
+        ``outcome``.
+    interval : str
+        One of `INTERVALS`; binary outcomes get Wilson's and Newcombe's.
+    test : str
+        One of `TESTS`; binary outcomes get Fisher's or the chi-squared test.
+    cluster : str, optional
+        Column of `attributes` with the subject, where subjects have several units: subjects are
+        then what is resampled and permuted.
+    seed : int
+        Same seed and tables, same numbers, whatever the order of rows or the names of groups.
+
+    Returns
+    -------
+    AuditResult
+        Empty tables without outcomes.
+
+    Raises
+    ------
+    PopscanError
+        If a column, reference or option does not exist, or units repeat.
+    """
+    _check_options(family=family, interval=interval, test=test, correction=correction)
+    if not attributes.index.is_unique:
+        twice = attributes.index[attributes.index.duplicated()][0]
+        raise PopscanError(f"attributes table: unit {twice} has several rows")
+    people = attributes.sort_index()
+    matrix = outcome_matrix(outcomes, people.index)
+    groupings = make_groupings(
+        people, attributes_to_test=attributes_to_test, intersections=intersections
+    )
+    if cluster is not None and cluster not in people:
+        raise PopscanError(f"cluster column {cluster!r} is not in the attributes table")
+    clusters = None if cluster is None else pd.factorize(people[cluster])[0].astype(np.intp)
+    references = _references(groupings, reference)
+    samples = draw_samples(matrix.values, groupings, clusters, n_boot=n_boot, seed=seed)
+    groups, gaps, summary = [], [], []
+    for grouping, sample in [] if matrix.values.size == 0 else zip(groupings, samples, strict=True):
+        base = references[grouping.attribute]
+        groups += describe_groups(matrix, grouping, sample, base, min_group, alpha, interval)
+        gaps += compare_groups(
+            matrix, grouping, sample, base, min_group, alpha, interval, test, seed
+        )
+        summary += summarise(matrix, grouping, sample, min_group, alpha)
+    return AuditResult(
+        groups=pd.DataFrame(groups, columns=list(dictionary.GROUPS)),
+        gaps=_correct(pd.DataFrame(gaps), correction, family, alpha),
+        summary=_correct_summary(pd.DataFrame(summary, columns=list(dictionary.SUMMARY)), correction),
+        notes=tuple(_notes(outcomes, matrix, groupings, samples, min_group)),
+        settings={
+            "min_group": min_group, "n_boot": n_boot, "alpha": alpha, "correction": correction,
+            "family": family, "interval": interval, "test": test, "cluster": cluster, "seed": seed,
+            "reference": {g.attribute: g.names[references[g.attribute]] for g in groupings if g.names},
+        },
+    )  # fmt: skip
+
+
+def _check_options(*, family: str, interval: str, test: str, correction: str) -> None:
+    """Refuse unknown options with a list of the known ones."""
+    known = {
+        "family": (family, tuple(FAMILIES)),
+        "interval": (interval, INTERVALS),
+        "test": (test, TESTS),
+        "correction": (correction, tuple(multiplicity.CORRECTIONS)),
+    }
+    for name, (value, allowed) in known.items():
+        if value not in allowed:
+            raise PopscanError(f"{name} {value!r} is not known: use one of {sorted(allowed)}")
+
+
+def _references(groupings: Sequence[Grouping], wanted: Mapping[str, str] | None) -> dict[str, int]:
+    """Code of the reference group of each attribute."""
+    found = {}
+    chosen = dict(wanted or {})
+    for grouping in groupings:
+        name = chosen.pop(grouping.attribute, None)
+        if name is None:
+            missing = [MISSING in group.split(" & ") for group in grouping.names]
+            sizes = np.where(missing, -1, grouping.sizes)
+            found[grouping.attribute] = int(sizes.argmax()) if len(sizes) else -1
+        elif name in grouping.names:
+            found[grouping.attribute] = grouping.names.index(name)
+        else:
+            raise PopscanError(
+                f"reference group {name!r} of {grouping.attribute} does not occur; "
+                f"groups are {sorted(grouping.names)}"
+            )
+    if chosen:
+        raise PopscanError(f"reference given for {sorted(chosen)}, which is not tested")
+    return found
+
+
+def _correct(gaps: pd.DataFrame, correction: str, family: str, alpha: float) -> pd.DataFrame:
+    """Add corrected p values and what the corrected level could have detected."""
+    if gaps.empty:
+        return pd.DataFrame(columns=list(dictionary.GAPS))
+    parts = FAMILIES[family]
+    gaps["family"] = gaps[parts].agg(" / ".join, axis=1) if parts else "all"
+    gaps["p_adj"] = multiplicity.adjust(gaps["p"], method=correction, family=gaps["family"])
+    gaps["significant"] = gaps["p_adj"] <= alpha
+    tests = gaps.groupby("family")["p"].transform("count").clip(lower=1)
+    level = np.full(len(gaps), alpha) if correction == "none" else (alpha / tests).to_numpy()
+    gaps["min_detectable_gap_corrected"] = [
+        detect(a) for detect, a in zip(gaps.pop("detect"), level, strict=True)
+    ]
+    return gaps[list(dictionary.GAPS)]
+
+
+def _correct_summary(summary: pd.DataFrame, correction: str) -> pd.DataFrame:
+    """Add corrected p values of the tests over all groups."""
+    summary["p_adj"] = multiplicity.adjust(summary["p"].astype(float), method=correction)
+    return summary
+
+
+def _notes(
+    outcomes: pd.DataFrame,
+    matrix: OutcomeMatrix,
+    groupings: Sequence[Grouping],
+    samples: Sequence[Sample],
+    min_group: int,
+) -> list[str]:
+    """Say who is missing, ignored, or not tested."""
+    notes = []
+    strangers = int((~pd.Index(outcomes["unit"].unique()).isin(matrix.units)).sum())
+    if strangers:
+        notes.append(f"{strangers} units of the outcomes table are not in the attributes table "
+                     "and were left out.")  # fmt: skip
+    for grouping, sample in zip(groupings, samples, strict=True):
+        sizes = grouping.sizes
+        unknown = sum(
+            int(s)
+            for s, name in zip(sizes, grouping.names, strict=True)
+            if MISSING in name.split(" & ")
+        )
+        if unknown and " x " not in grouping.attribute:
+            notes.append(f"{grouping.attribute} was not recorded for {unknown} of {sizes.sum()} "
+                         f"units: they are the group '{MISSING}'.")  # fmt: skip
+        small = [n for n, s in zip(grouping.names, sizes, strict=True) if s < min_group]
+        if small:
+            notes.append(f"{grouping.attribute}: {', '.join(sorted(small))} have fewer than "
+                         f"{min_group} units and are neither described nor tested.")  # fmt: skip
+        if sample.spans:
+            notes.append(f"{grouping.attribute}: subjects have units in several groups; intervals "
+                         "take this into account, tests do not and err on the safe side.")  # fmt: skip
+    return notes

@@ -1,0 +1,120 @@
+"""The audit's table of groups: how each fares."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from popscan.fairness.groups import Grouping, OutcomeMatrix
+from popscan.fairness.sample import Sample
+from popscan.stats import intervals
+from popscan.stats.means import Floats, Moments
+from popscan.stats.resample import Draws
+
+
+def describe_groups(
+    matrix: OutcomeMatrix,
+    grouping: Grouping,
+    sample: Sample,
+    reference: int,
+    min_group: int,
+    alpha: float,
+    interval: str,
+) -> list[dict[str, Any]]:
+    """Describe every group of one attribute on every outcome.
+
+    Parameters
+    ----------
+    matrix, grouping, sample
+        Outcomes, groups, and their draws.
+    reference : int
+        Code of the reference group.
+    min_group : int
+        Groups with fewer values get counts only.
+    alpha : float
+        1 - confidence.
+    interval : str
+        Kind of bootstrap interval.
+
+    Returns
+    -------
+    list of dict
+        Rows with the columns of `popscan.fairness.dictionary.GROUPS`.
+    """
+    rows = []
+    for code in np.argsort(grouping.names):
+        members = grouping.codes == code
+        values = matrix.values[members]
+        low, high, method = mean_interval(
+            sample.draws[int(code)], sample.moments[int(code)], alpha, interval
+        )
+        for k, key in enumerate(matrix.keys.to_dict("records")):
+            known = np.sort(values[:, k][np.isfinite(values[:, k])])
+            row: dict[str, Any] = {
+                "attribute": grouping.attribute,
+                **key,
+                "group": grouping.names[code],
+                "n_units": int(members.sum()),
+                "n": len(known),
+                "n_missing": int(members.sum()) - len(known),
+                "is_reference": bool(code == reference),
+                "too_few": len(known) < min_group,
+            }
+            if not row["too_few"]:
+                row |= _numbers(known)
+                row |= {"ci_low": low[k], "ci_high": high[k], "ci_method": method}
+                if key["kind"] == "binary" and not sample.clustered:
+                    limits = intervals.wilson(int(known.sum()), len(known), alpha=alpha)
+                    row |= {"ci_low": limits[0], "ci_high": limits[1], "ci_method": "wilson"}
+                if not sample.clustered:
+                    limits = intervals.median(known, alpha=alpha)
+                    row |= {"median_ci_low": limits[0], "median_ci_high": limits[1]}
+            rows.append(row)
+    return rows
+
+
+def _numbers(known: Floats) -> dict[str, float]:
+    """Location and spread of sorted values."""
+    q05, q25, q50, q75, q95 = np.quantile(known, [0.05, 0.25, 0.5, 0.75, 0.95])
+    return {
+        "mean": float(known.mean()),
+        "sd": float(known.std(ddof=1)) if len(known) > 1 else float("nan"),
+        "median": float(q50),
+        "q05": float(q05),
+        "q25": float(q25),
+        "q75": float(q75),
+        "q95": float(q95),
+    }
+
+
+def mean_interval(
+    draws: Draws, moment: Moments, alpha: float, interval: str
+) -> tuple[Floats, Floats, str]:
+    """Interval of one group's means.
+
+    Parameters
+    ----------
+    draws, moment
+        Of the group.
+    alpha : float
+        1 - confidence.
+    interval : str
+        ``auto`` studentises where draws have standard errors, else BCa.
+
+    Returns
+    -------
+    low, high : ndarray, shape (K,)
+        Limits.
+    method : str
+        What was done.
+    """
+    if draws.se is not None and interval in ("auto", "studentised"):
+        limits = intervals.studentised(draws.mean, draws.se, moment.mean, moment.se, alpha=alpha)
+        return *limits, "bootstrap studentised"
+    if interval == "percentile":
+        return *intervals.percentile(draws.mean, alpha=alpha), "bootstrap percentile"
+    with np.errstate(invalid="ignore", divide="ignore"):
+        acceleration = moment.third / (6 * moment.second**1.5)
+    limits = intervals.bca(draws.mean, moment.mean, acceleration, alpha=alpha)
+    return *limits, "bootstrap bca"

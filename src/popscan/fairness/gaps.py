@@ -1,0 +1,245 @@
+"""The audit's table of gaps: each group against the reference."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from popscan.fairness.groups import Grouping, OutcomeMatrix
+from popscan.fairness.sample import Sample
+from popscan.stats import compare, effects, intervals
+from popscan.stats.means import Floats, Moments
+from popscan.stats.resample import Draws
+
+Limits = tuple[Floats, Floats]
+
+
+def compare_groups(
+    matrix: OutcomeMatrix,
+    grouping: Grouping,
+    sample: Sample,
+    reference: int,
+    min_group: int,
+    alpha: float,
+    interval: str,
+    test: str,
+    seed: int,
+) -> list[dict[str, Any]]:
+    """Compare every group of one attribute with the reference on every outcome.
+
+    Parameters
+    ----------
+    matrix, grouping, sample
+        Outcomes, groups, and their draws.
+    reference : int
+        Code of the reference group.
+    min_group : int
+        No test if either has fewer values.
+    alpha : float
+        1 - confidence.
+    interval, test : str
+        As in `popscan.fairness.audit.audit`.
+    seed : int
+        Seed of the permutations.
+
+    Returns
+    -------
+    list of dict
+        Rows with the columns of `popscan.fairness.dictionary.GAPS` but those of the correction;
+        ``detect`` gives the detectable gap at a level.
+    """
+    rows = []
+    base = sample.moments.get(reference)
+    for code in map(int, np.argsort(grouping.names)):
+        if code == reference or base is None:
+            continue
+        own = sample.moments[code]
+        limits = gap_intervals(
+            sample.draws[code], sample.draws[reference], own, base, alpha, interval
+        )
+        for k, key in enumerate(matrix.keys.to_dict("records")):
+            n, n_reference = int(own.n_values[k]), int(base.n_values[k])
+            row: dict[str, Any] = {
+                "attribute": grouping.attribute,
+                **key,
+                "group": grouping.names[code],
+                "reference": grouping.names[reference],
+                "n": n,
+                "n_reference": n_reference,
+                "direction": "",
+                "test": "",
+                "ci_method": "",
+                "note": "",
+            }
+            row |= dict.fromkeys(_NUMBERS, float("nan"))
+            row["detect"] = lambda level: float("nan")
+            if min(n, n_reference) < min_group:
+                row["note"] = f"too few: {n} and {n_reference} units, {min_group} needed"
+            else:
+                row |= _means(own, base, k, limits, alpha)
+                row |= _tested(sample, code, reference, k, key["kind"], alpha, test, seed)
+                row["direction"] = _direction(row["gap"], key["better_is"])
+                if sample.spans:
+                    row["note"] = "subjects in both groups: the test errs on the safe side"
+            rows.append(row)
+    return rows
+
+
+_NUMBERS = (
+    "gap", "ci_low", "ci_high", "ratio", "ratio_ci_low", "ratio_ci_high", "p", "hedges_g",
+    "cliffs_delta", "min_detectable_gap",
+)  # fmt: skip
+
+
+def gap_intervals(
+    draws: Draws, base_draws: Draws, own: Moments, base: Moments, alpha: float, interval: str
+) -> tuple[Limits, Limits, str]:
+    """Bootstrap intervals of gap and ratio, all outcomes at once.
+
+    Parameters
+    ----------
+    draws, base_draws
+        Of the group and of the reference.
+    own, base
+        Their moments.
+    alpha : float
+        1 - confidence.
+    interval : str
+        As in `popscan.fairness.audit.audit`.
+
+    Returns
+    -------
+    gap, ratio : (low, high)
+        Limits, each of shape (K,); those of the ratio mean something for positive means only.
+    method : str
+        What was done.
+    """
+    gap, gap_draws = own.mean - base.mean, draws.mean - base_draws.mean
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratio, ratio_draws = own.mean / base.mean, draws.mean / base_draws.mean
+        part, base_part = own.second / own.mean**2, base.second / base.mean**2
+        if interval == "percentile":
+            return (
+                intervals.percentile(gap_draws, alpha=alpha),
+                intervals.percentile(ratio_draws, alpha=alpha),
+                "bootstrap percentile",
+            )
+        small = draws.se is not None or base_draws.se is not None
+        if small and interval in ("auto", "studentised"):
+            # A group too large to be studentised has a standard error that hardly varies.
+            se = draws.se if draws.se is not None else own.se[None, :]
+            base_se = base_draws.se if base_draws.se is not None else base.se[None, :]
+            ratio_se = np.abs(ratio_draws) * np.hypot(se / draws.mean, base_se / base_draws.mean)
+            own_ratio_se = np.abs(ratio) * np.hypot(own.se / own.mean, base.se / base.mean)
+            return (
+                intervals.studentised(
+                    gap_draws, np.hypot(se, base_se), gap, np.hypot(own.se, base.se), alpha=alpha
+                ),
+                intervals.studentised(ratio_draws, ratio_se, ratio, own_ratio_se, alpha=alpha),
+                "bootstrap studentised",
+            )
+        third = own.third - base.third
+        acceleration = third / (6 * (own.second + base.second) ** 1.5)
+        ratio_third = own.third / own.mean**3 - base.third / base.mean**3
+        ratio_acceleration = ratio_third / (6 * (part + base_part) ** 1.5)
+        return (
+            intervals.bca(gap_draws, gap, acceleration, alpha=alpha),
+            intervals.bca(ratio_draws, ratio, ratio_acceleration, alpha=alpha),
+            "bootstrap bca",
+        )
+
+
+def _means(
+    own: Moments, base: Moments, k: int, limits: tuple[Limits, Limits, str], alpha: float
+) -> dict[str, Any]:
+    """Gap, ratio and their intervals; no ratio of means that are not positive."""
+    (low, high), (ratio_low, ratio_high), method = limits
+    mean, base_mean = float(own.mean[k]), float(base.mean[k])
+    detect = partial(
+        _detectable, float(own.se[k]), own.n_rows[k], float(base.se[k]), base.n_rows[k]
+    )
+    row: dict[str, Any] = {
+        "gap": mean - base_mean,
+        "ci_low": float(low[k]),
+        "ci_high": float(high[k]),
+        "ci_method": method,
+        "min_detectable_gap": detect(alpha),
+        "detect": detect,
+    }
+    if mean > 0 and base_mean > 0:
+        row["ratio"] = mean / base_mean
+        row["ratio_ci_low"], row["ratio_ci_high"] = float(ratio_low[k]), float(ratio_high[k])
+    return row
+
+
+def _detectable(se: float, n: float, base_se: float, base_n: float, alpha: float) -> float:
+    """Smallest gap found with 80% power at level `alpha`."""
+    return float(effects.min_detectable_gap(se, n, base_se, base_n, alpha=alpha))
+
+
+def _tested(
+    sample: Sample,
+    code: int,
+    reference: int,
+    k: int,
+    kind: str,
+    alpha: float,
+    test: str,
+    seed: int,
+) -> dict[str, Any]:
+    """Test and effect sizes of one gap; closed-form intervals for proportions."""
+    group, base = sample.column(code, k), sample.column(reference, k)
+    if kind == "binary" and not sample.clustered:
+        return _proportions(group.totals[:, 0], base.totals[:, 0], alpha)
+    values, base_values = ((rows.totals / rows.counts)[:, 0] for rows in (group, base))
+    rng = np.random.default_rng([seed, k, len(values) + len(base_values)])
+    if test == "rank":
+        outcome = compare.mann_whitney(values, base_values)
+    elif test == "welch" or sample.spans:
+        outcome = compare.welch(group, base)
+    elif test == "permutation":
+        outcome = compare.permutation(group, base, rng=rng)
+    else:
+        outcome = compare.mean_test(group, base, rng=rng)
+    return {
+        "p": outcome.p,
+        "test": outcome.name,
+        "hedges_g": effects.hedges_g(values, base_values),
+        "cliffs_delta": effects.cliffs_delta(values, base_values),
+    }
+
+
+def _proportions(group: Floats, base: Floats, alpha: float) -> dict[str, Any]:
+    """Risk difference, risk ratio and test of a yes/no outcome."""
+    counts = (int(group.sum()), len(group), int(base.sum()), len(base))
+    low, high = intervals.risk_difference(*counts, alpha=alpha)
+    ratio_low, ratio_high = intervals.risk_ratio(*counts, alpha=alpha)
+    outcome = compare.proportions(*counts)
+    risk, base_risk = counts[0] / counts[1], counts[2] / counts[3]
+    if base_risk > 0:
+        ratio = risk / base_risk
+    else:
+        ratio = float("inf") if risk > 0 else float("nan")
+    return {
+        "ci_low": low,
+        "ci_high": high,
+        "ci_method": "newcombe",
+        "ratio": ratio,
+        "ratio_ci_low": ratio_low,
+        "ratio_ci_high": ratio_high,
+        "p": outcome.p,
+        "test": outcome.name,
+        "hedges_g": effects.hedges_g(group, base),
+        "cliffs_delta": risk - base_risk,
+    }
+
+
+def _direction(gap: float, better_is: str) -> str:
+    """Whether the group fares worse or better than the reference."""
+    if better_is == "neither" or not np.isfinite(gap):
+        return ""
+    if gap == 0:
+        return "equal"
+    return "better" if (gap > 0) == (better_is == "higher") else "worse"

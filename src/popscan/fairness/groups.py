@@ -1,0 +1,203 @@
+"""Groups of units by attribute, and outcomes as a matrix of units by outcomes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from popscan.records import PopscanError
+from popscan.stats.means import Floats
+
+#: Name of the group of those whose attribute was not recorded.
+MISSING = "missing"
+#: Words of a cohort table that mean the same.
+NOT_RECORDED = ("", "unknown", "missing", "n/a", "nan", "none", "not recorded")
+#: Which way an outcome is good.
+DIRECTIONS = ("higher", "lower", "neither")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grouping:
+    """Units split by one attribute or one intersection.
+
+    Attributes
+    ----------
+    attribute
+        Its name; an intersection is ``sex x race``.
+    names
+        Group names by code, in order of first appearance (so that renaming a group moves nothing).
+    codes : ndarray of int, shape (units,)
+        Group of each unit.
+    """
+
+    attribute: str
+    names: tuple[str, ...]
+    codes: NDArray[np.intp]
+
+    @property
+    def sizes(self) -> NDArray[np.intp]:
+        """Units per group."""
+        return np.bincount(self.codes, minlength=len(self.names))
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutcomeMatrix:
+    """Outcomes of all units.
+
+    Attributes
+    ----------
+    units : Index
+        Sorted identifiers.
+    keys : DataFrame
+        One row per outcome: stage, outcome, better_is, kind (``continuous`` or ``binary``).
+    values : ndarray, shape (units, outcomes)
+        NaN where missing.
+    """
+
+    units: pd.Index
+    keys: pd.DataFrame
+    values: Floats
+
+
+def labels(column: pd.Series) -> pd.Series:
+    """Return group names as text, with `MISSING` where nothing was recorded.
+
+    Parameters
+    ----------
+    column : Series
+        An attribute as recorded.
+
+    Returns
+    -------
+    Series of str
+        Whole numbers lose their ``.0``.
+    """
+    if pd.api.types.is_float_dtype(column):
+        whole = bool((column.dropna() % 1 == 0).all())
+        text = column.map(lambda v: MISSING if pd.isna(v) else str(int(v) if whole else v))
+    else:
+        text = column.astype(object).map(lambda v: MISSING if pd.isna(v) else str(v).strip())
+    return text.map(lambda word: MISSING if word.lower() in NOT_RECORDED else word)
+
+
+def make_groupings(
+    attributes: pd.DataFrame,
+    *,
+    attributes_to_test: Sequence[str],
+    intersections: Sequence[Sequence[str]] = (),
+) -> list[Grouping]:
+    """Split the units by each attribute and each intersection.
+
+    Parameters
+    ----------
+    attributes : DataFrame
+        Indexed by unit, one column per attribute.
+    attributes_to_test : sequence of str
+        Columns.
+    intersections : sequence of sequences of str
+        Columns to cross, e.g. ``[["sex", "race"]]``.
+
+    Returns
+    -------
+    list of Grouping
+        Attributes first, then intersections.
+
+    Raises
+    ------
+    PopscanError
+        If a column is absent; the message lists those that exist.
+    """
+    wanted = [[name] for name in attributes_to_test] + [list(names) for names in intersections]
+    absent = sorted({name for names in wanted for name in names} - set(attributes.columns))
+    if absent:
+        raise PopscanError(
+            f"attribute {', '.join(absent)} is not in the attributes table; "
+            f"it has {', '.join(map(str, attributes.columns)) or 'no columns'}"
+        )
+    found = []
+    for names in wanted:
+        parts = [labels(attributes[name]) for name in names]
+        joined = parts[0]
+        for part in parts[1:]:
+            joined = joined + " & " + part
+        codes, groups = pd.factorize(joined)
+        found.append(
+            Grouping(
+                attribute=" x ".join(names),
+                names=tuple(map(str, groups)),
+                codes=codes.astype(np.intp),
+            )
+        )
+    return found
+
+
+def outcome_matrix(outcomes: pd.DataFrame, units: pd.Index) -> OutcomeMatrix:
+    """Turn the long table of outcomes into a matrix over all units of the study.
+
+    Parameters
+    ----------
+    outcomes : DataFrame
+        Columns unit, stage, outcome, value, better_is, and optionally kind. Values that are not
+        finite count as missing, like units without a row.
+    units : Index
+        All units, sorted; rows of others are ignored (the caller tells).
+
+    Returns
+    -------
+    OutcomeMatrix
+        Outcomes in order of first appearance. Without `kind`, an outcome whose values are all 0
+        or 1 is binary.
+
+    Raises
+    ------
+    PopscanError
+        If a column is absent, a direction unknown or contradictory, or a unit has two values.
+    """
+    needed = ["unit", "stage", "outcome", "value", "better_is"]
+    absent = [name for name in needed if name not in outcomes]
+    if absent:
+        raise PopscanError(f"outcomes table: no column {', '.join(absent)}; needed are {needed}")
+    keys = outcomes[["stage", "outcome", "better_is"]].drop_duplicates()
+    wrong = sorted(set(map(str, keys["better_is"])) - set(DIRECTIONS))
+    if wrong:
+        raise PopscanError(f"better_is {wrong} is not known: use one of {list(DIRECTIONS)}")
+    twice = keys[keys.duplicated(["stage", "outcome"])]
+    if len(twice):
+        names = ", ".join(twice["outcome"].astype(str))
+        raise PopscanError(f"outcomes table: better_is differs between rows of {names}")
+    keys = keys.reset_index(drop=True)
+    row = units.get_indexer(pd.Index(outcomes["unit"]))
+    columns = pd.MultiIndex.from_frame(keys[["stage", "outcome"]])
+    column = columns.get_indexer(pd.MultiIndex.from_frame(outcomes[["stage", "outcome"]]))
+    known = row >= 0
+    flat = row[known].astype(np.int64) * len(keys) + column[known]
+    if len(np.unique(flat)) < len(flat):
+        values, counts = np.unique(flat, return_counts=True)
+        where = int(values[counts.argmax()])
+        raise PopscanError(
+            f"outcomes table: unit {units[where // len(keys)]} has several rows of "
+            f"{keys['outcome'][where % len(keys)]}"
+        )
+    matrix = np.full((len(units), len(keys)), np.nan)
+    numbers = pd.to_numeric(outcomes["value"], errors="coerce").to_numpy(dtype=np.float64)
+    matrix.flat[flat] = numbers[known]
+    matrix[~np.isfinite(matrix)] = np.nan
+    keys["kind"] = _kinds(outcomes, keys, matrix)
+    return OutcomeMatrix(units=units, keys=keys, values=matrix)
+
+
+def _kinds(outcomes: pd.DataFrame, keys: pd.DataFrame, matrix: Floats) -> list[str]:
+    """Kind of each outcome, as declared or as its values say."""
+    if "kind" in outcomes:
+        first = outcomes.drop_duplicates(["stage", "outcome"])
+        declared = list(first["kind"].astype(str))
+        wrong = sorted(set(declared) - {"continuous", "binary"})
+        if wrong:
+            raise PopscanError(f"kind {wrong} is not known: use continuous or binary")
+        return declared
+    zero_one = np.all(np.isnan(matrix) | (matrix == 0) | (matrix == 1), axis=0)
+    return ["binary" if flag else "continuous" for flag in zero_one]
