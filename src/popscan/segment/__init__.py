@@ -1,0 +1,47 @@
+"""Segmentation of short-axis cines: images to labels and uncertainty.
+
+Examples
+--------
+>>> bundle = load_bundle("resources/models/cine_sax", "cpu")  # doctest: +SKIP
+>>> segment(scan, bundle=bundle).labels.shape == scan.array.shape  # doctest: +SKIP
+True
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from popscan.segment.bundle import Bundle, load_bundle, save_bundle
+    from popscan.segment.inference import Segmentation, segment
+    from popscan.segment.scores import score_segmentation
+
+#: Method name in the config -> function ``(scan, *, bundle, **options) -> Segmentation``.
+METHODS: dict[str, str] = {"bundle": "popscan.segment.inference:segment"}
+
+#: What is offered here -> where it lives; resolved on first use, since torch takes seconds.
+_WHERE = {
+    "Bundle": "bundle",
+    "load_bundle": "bundle",
+    "save_bundle": "bundle",
+    "Segmentation": "inference",
+    "segment": "inference",
+    "score_segmentation": "scores",
+}
+
+__all__ = [
+    "METHODS",
+    "Bundle",
+    "Segmentation",
+    "load_bundle",
+    "save_bundle",
+    "score_segmentation",
+    "segment",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)

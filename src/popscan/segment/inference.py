@@ -1,0 +1,209 @@
+"""From a short-axis cine to labels and uncertainty, with the networks of a bundle."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from popscan.arrays.resampling import Window, inplane_shape, resample_images, resample_scores
+from popscan.records import STRUCTURES, Label, Scan, SubjectError
+from popscan.segment.bundle import Bundle
+from popscan.segment.cleanup import keep_largest
+from popscan.segment.heart import heart_window, scout_slices
+from popscan.segment.networks import stride
+from popscan.segment.preprocess import normalise, slices, unslice
+
+#: Mirrorings averaged when flips are asked for: none, x, y, both (axes of (n, label, x, y)).
+_FLIPS: tuple[tuple[int, ...], ...] = ((), (2,), (3,), (2, 3))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Segmentation:
+    """What the networks say of a cine.
+
+    Attributes
+    ----------
+    labels : ndarray of uint8, shape (x, y, z, t)
+        `Label` values of every frame, on the grid of the scan.
+    entropy : ndarray of float16, shape (x, y, z, t)
+        Entropy of the class probabilities in nats, 0 (sure) to ln 4; 0 outside of the window
+        around the heart.
+    values
+        ``mean_entropy_rv`` ... (over the voxels labelled so, all frames; NaN where there are
+        none), ``n_components_removed``, ``input_warning`` (empty, or what about the input is
+        outside of what the model was trained for).
+    n_components_removed
+        Islands that the clean-up took away, over all frames.
+    """
+
+    labels: NDArray[np.uint8]
+    entropy: NDArray[np.float16]
+    values: Mapping[str, Any]
+    n_components_removed: int = 0
+
+
+def _check(scan: Scan) -> None:
+    if scan.array.ndim != 4 or 0 in scan.array.shape:
+        raise SubjectError(
+            "wrong_shape", f"expected a scan (x, y, z, t), found shape {scan.array.shape}"
+        )
+    if not np.isfinite(scan.array).all():
+        raise SubjectError("not_finite", "the scan holds NaN or infinite intensities")
+    if not all(math.isfinite(s) and s > 0 for s in scan.spacing_mm):
+        raise SubjectError("bad_spacing", f"voxel spacing {scan.spacing_mm} mm is not positive")
+
+
+def input_warning(scan: Scan, bundle: Bundle) -> str:
+    """Return what about a scan's spacing is far outside of the training range, or nothing."""
+    measured = {
+        "inplane_mm": (min(scan.spacing_mm[:2]), max(scan.spacing_mm[:2])),
+        "slice_distance_mm": (scan.spacing_mm[2],) * 2,
+    }
+    notes = []
+    for name, (low, high) in measured.items():
+        seen_low, seen_high = bundle.input_range[name]
+        if low < seen_low / 1.5 or high > seen_high * 1.5:
+            notes.append(f"{name} {low:.2f}..{high:.2f}, trained for {seen_low}..{seen_high}")
+    return "; ".join(notes)
+
+
+def _probabilities(images: torch.Tensor, bundle: Bundle, *, flips: bool) -> torch.Tensor:
+    """Return mean class probabilities (n, label, x, y) of all members and mirrorings."""
+    x = images[:, None].to(bundle.device)
+    ways = _FLIPS if flips else _FLIPS[:1]
+    total = torch.zeros((), device=bundle.device)
+    for network in bundle.networks:
+        for axes in ways:
+            scores = network(x.flip(axes) if axes else x).float().softmax(dim=1)
+            total = total + (scores.flip(axes) if axes else scores)
+    return (total / (len(ways) * len(bundle.networks))).cpu()
+
+
+def _in_batches(
+    n: int, work: Callable[[int, int], None], *, batch: int
+) -> None:
+    """Call `work(start, stop)` over 0..n; a batch that does not fit into memory is halved."""
+    start = 0
+    while start < n:
+        try:
+            work(start, min(n, start + batch))
+        except torch.OutOfMemoryError:
+            if batch == 1:
+                raise
+            torch.cuda.empty_cache()
+            batch = max(1, batch // 2)
+            continue
+        start += batch
+
+
+class _Grids:
+    """The scan's slices, the training grid, and the window that the networks see."""
+
+    def __init__(self, scan: Scan, bundle: Bundle) -> None:
+        self.images = slices(normalise(scan.array, **bundle.normalisation))
+        self.shape = (scan.array.shape[0], scan.array.shape[1])
+        self.inner = inplane_shape(
+            self.shape, spacing_mm=scan.spacing_mm[:2], target_mm=bundle.spacing_mm
+        )
+        self.multiple = max(stride(arguments) for arguments in bundle.arguments)
+
+    def cut(self, index: Any, window: Window) -> torch.Tensor:
+        return window.cut(resample_images(self.images[index], self.inner))
+
+    def back(self, probabilities: torch.Tensor, window: Window) -> torch.Tensor:
+        """Return probabilities on the scan's own grid; background outside of the window."""
+        full = window.paste(probabilities, self.inner)
+        full[:, 0] += 1.0 - full.sum(dim=1)
+        return resample_scores(full, self.shape)
+
+
+def _window(scan: Scan, bundle: Bundle, grids: _Grids) -> Window:
+    """Return the window around the heart, from a first look at a few slices."""
+    whole = Window.around(
+        ((grids.inner[0] - 1) / 2, (grids.inner[1] - 1) / 2),
+        tuple(math.ceil(side / grids.multiple) * grids.multiple for side in grids.inner),  # type: ignore[arg-type]
+    )
+    chosen = scout_slices(scan.array.shape[2], scan.array.shape[3])
+    found = _probabilities(grids.cut(chosen, whole), bundle, flips=False)
+    heart = whole.paste(1.0 - found[:, 0], grids.inner)
+    return heart_window(heart, patch=bundle.patch, multiple=grids.multiple) or whole
+
+
+def segment(
+    scan: Scan,
+    *,
+    bundle: Bundle,
+    flips: bool = False,
+    largest_component: bool = True,
+    batch_slices: int = 8,
+) -> Segmentation:
+    """Label every frame of a short-axis cine.
+
+    A first look at a few slices finds the heart; then every slice of every frame is segmented in
+    a window around it at the bundle's spacing, and probabilities (not labels) are resampled back
+    to the scan's grid.
+
+    Parameters
+    ----------
+    scan
+        Short-axis cine (x, y, z, t); one frame is enough, any in-plane spacing and orientation.
+    bundle
+        From `load_bundle`; several members are averaged.
+    flips
+        Average over four mirrorings: four times the work for a little accuracy.
+    largest_component
+        Keep one connected piece of the heart and of each structure per frame.
+    batch_slices
+        Slices that go through the network at once; halved when memory does not suffice.
+
+    Raises
+    ------
+    SubjectError
+        ``wrong_shape``, ``not_finite`` or ``bad_spacing``.
+    """
+    _check(scan)
+    grids = _Grids(scan, bundle)
+    n, (nx, ny) = len(grids.images), grids.shape
+    labels = np.zeros((n, nx, ny), dtype=np.uint8)
+    entropy = np.zeros((n, nx, ny), dtype=np.float16)
+    with torch.inference_mode():
+        window = _window(scan, bundle, grids)
+
+        def work(start: int, stop: int) -> None:
+            found = _probabilities(grids.cut(slice(start, stop), window), bundle, flips=flips)
+            found = grids.back(found, window)
+            labels[start:stop] = found.argmax(dim=1).to(torch.uint8).numpy()
+            entropy[start:stop] = torch.special.entr(found.clamp_min(0)).sum(dim=1).numpy()
+
+        _in_batches(n, work, batch=batch_slices)
+    volume = unslice(labels, n_slices=scan.array.shape[2])
+    spread = unslice(entropy, n_slices=scan.array.shape[2])
+    removed = keep_largest(volume) if largest_component else 0
+    return Segmentation(
+        labels=volume,
+        entropy=spread,
+        values=_values(volume, spread, removed, input_warning(scan, bundle)),
+        n_components_removed=removed,
+    )
+
+
+def _values(
+    labels: NDArray[np.uint8], entropy: NDArray[np.float16], removed: int, warning: str
+) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for label, name in STRUCTURES.items():
+        inside = entropy[labels == int(label)]
+        mean = float(inside.mean(dtype=np.float64)) if inside.size else float("nan")
+        values[f"mean_entropy_{name}"] = mean
+    empty = ~(labels != int(Label.BACKGROUND)).any(axis=(0, 1, 2))
+    return values | {
+        "n_frames_without_heart": int(empty.sum()),
+        "n_components_removed": removed,
+        "input_warning": warning,
+    }

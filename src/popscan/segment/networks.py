@@ -1,0 +1,99 @@
+"""Networks by name, each of a kept library (MONAI), for 2D slices.
+
+Every builder takes ``channels`` (feature channels per level, finest first) and returns a module
+that maps ``(n, 1, x, y)`` to logits ``(n, n_labels, x, y)``; sides are multiples of `stride`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+
+from popscan.records import PopscanError
+
+_INSTANCE_NORM = ("INSTANCE", {"affine": True})
+
+
+def _unet(n_labels: int, *, channels: Sequence[int], residual_units: int = 2) -> torch.nn.Module:
+    from monai.networks.nets import UNet
+
+    return UNet(
+        spatial_dims=2,
+        in_channels=1,
+        out_channels=n_labels,
+        channels=tuple(channels),
+        strides=(2,) * (len(channels) - 1),
+        num_res_units=residual_units,
+        norm=_INSTANCE_NORM,
+    )
+
+
+def _dynunet(n_labels: int, *, channels: Sequence[int], residual: bool = False) -> torch.nn.Module:
+    from monai.networks.nets import DynUNet
+
+    depth = len(channels)
+    return DynUNet(
+        spatial_dims=2,
+        in_channels=1,
+        out_channels=n_labels,
+        kernel_size=[3] * depth,
+        strides=[1] + [2] * (depth - 1),
+        upsample_kernel_size=[2] * (depth - 1),
+        filters=list(channels),
+        norm_name=_INSTANCE_NORM,
+        res_block=residual,
+    )
+
+
+def _basic_unet(n_labels: int, *, channels: Sequence[int]) -> torch.nn.Module:
+    from monai.networks.nets import BasicUNet
+
+    return BasicUNet(
+        spatial_dims=2,
+        in_channels=1,
+        out_channels=n_labels,
+        features=(*channels, channels[0]),
+        norm=_INSTANCE_NORM,
+    )
+
+
+#: Architecture name in a recipe or bundle -> builder ``(n_labels, **arguments)``.
+ARCHITECTURES: Mapping[str, Callable[..., torch.nn.Module]] = {
+    "unet": _unet,
+    "dynunet": _dynunet,
+    "basic_unet": _basic_unet,
+}
+
+
+def build_network(name: str, n_labels: int, **arguments: Any) -> torch.nn.Module:
+    """Return a freshly initialised network.
+
+    Parameters
+    ----------
+    name
+        A key of `ARCHITECTURES`: ``unet`` (residual U-Net), ``dynunet`` (as in nnU-Net,
+        Isensee et al. 2021, doi:10.1038/s41592-020-01008-z) or ``basic_unet``.
+    n_labels
+        Output channels, background included.
+    **arguments
+        What the architecture takes, ``channels`` at least.
+
+    Raises
+    ------
+    PopscanError
+        For an unknown name or arguments it does not take; the message lists the known ones.
+    """
+    if name not in ARCHITECTURES:
+        known = ", ".join(sorted(ARCHITECTURES))
+        raise PopscanError(f"unknown architecture {name!r}; known are {known}")
+    try:
+        return ARCHITECTURES[name](n_labels, **arguments)
+    except TypeError as error:
+        raise PopscanError(f"architecture {name!r} cannot be built: {error}") from error
+
+
+def stride(arguments: Mapping[str, Any]) -> int:
+    """Return what both sides of an input must be a multiple of, for a network's arguments."""
+    return int(2 ** (len(arguments["channels"]) - 1))

@@ -1,0 +1,136 @@
+"""Everything a training needs to go on exactly where it was, in safetensors and JSON."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from popscan.records import PopscanError
+from popscan.segment.networks import build_network
+from popscan.train.recipe import Recipe
+
+
+@dataclass
+class TrainState:
+    """A training between two steps.
+
+    Attributes
+    ----------
+    network, averaged
+        The weights that are optimised and their exponential moving average.
+    optimiser
+        AdamW with its moments.
+    generator
+        Source of all draws of batches and augmentation.
+    step
+        Steps done.
+    """
+
+    network: torch.nn.Module
+    averaged: torch.nn.Module
+    optimiser: torch.optim.Optimizer
+    generator: torch.Generator
+    step: int = 0
+
+
+def new_state(
+    recipe: Recipe, *, n_labels: int, init: dict[str, torch.Tensor] | None = None
+) -> TrainState:
+    """Return the state before the first step; weights from the seed, or `init` where given."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        network = build_network(recipe.architecture, n_labels, **recipe.architecture_arguments)
+    if init is not None:
+        network.load_state_dict(init)
+    optimiser = torch.optim.AdamW(
+        network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
+    )
+    generator = torch.Generator().manual_seed(recipe.seed)
+    averaged = copy.deepcopy(network).eval().requires_grad_(False)
+    return TrainState(network, averaged, optimiser, generator)
+
+
+def learning_rate(recipe: Recipe, step: int) -> float:
+    """Return the rate of a step: linear rise, then half a cosine down to the final fraction."""
+    if step < recipe.warmup_steps:
+        return recipe.learning_rate * (step + 1) / recipe.warmup_steps
+    span = max(1, recipe.steps - recipe.warmup_steps)
+    fall = 0.5 * (1 + math.cos(math.pi * min(1.0, (step - recipe.warmup_steps) / span)))
+    return recipe.learning_rate * (recipe.final_fraction + (1 - recipe.final_fraction) * fall)
+
+
+def update_average(state: TrainState, decay: float) -> None:
+    """Move the averaged weights towards the current ones; faster at first."""
+    decay = min(decay, (1 + state.step) / (10 + state.step))
+    with torch.no_grad():
+        for mean, now in zip(
+            state.averaged.parameters(), state.network.parameters(), strict=True
+        ):
+            mean.lerp_(now, 1 - decay)
+
+
+def save_state(path: Path, state: TrainState, *, recipe: Recipe) -> None:
+    """Write a checkpoint; a reader sees the old one or the new one, never half of one."""
+    tensors = {f"network.{k}": v for k, v in state.network.state_dict().items()}
+    tensors |= {f"averaged.{k}": v for k, v in state.averaged.state_dict().items()}
+    for index, moments in state.optimiser.state_dict()["state"].items():
+        tensors |= {f"optimiser.{index}.{k}": torch.as_tensor(v) for k, v in moments.items()}
+    tensors["generator"] = state.generator.get_state()
+    tensors = {k: v.detach().contiguous().clone() for k, v in tensors.items()}
+    about = {"step": str(state.step), "recipe": json.dumps(recipe.as_dict(), sort_keys=True)}
+    part = path.with_suffix(".part")
+    save_file(tensors, part, metadata=about)
+    os.replace(part, path)
+
+
+def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {k: file.get_tensor(k) for k in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise PopscanError(f"{path}: not a readable checkpoint ({error})") from error
+
+
+def _part(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def averaged_weights(path: Path) -> dict[str, torch.Tensor]:
+    """Return the averaged weights of a checkpoint."""
+    return _part(_read(path)[0], "averaged.")
+
+
+def load_state(path: Path, *, recipe: Recipe, n_labels: int) -> TrainState:
+    """Return the training that a checkpoint holds.
+
+    Raises
+    ------
+    PopscanError
+        If the file cannot be read or belongs to another recipe.
+    """
+    tensors, about = _read(path)
+    if about.get("recipe") != json.dumps(recipe.as_dict(), sort_keys=True):
+        raise PopscanError(
+            f"{path}: this checkpoint belongs to another recipe than {recipe.name!r} as it is "
+            "now; train in another folder, or remove the checkpoint to start again"
+        )
+    state = new_state(recipe, n_labels=n_labels)
+    state.network.load_state_dict(_part(tensors, "network."))
+    state.averaged.load_state_dict(_part(tensors, "averaged."))
+    moments: dict[int, dict[str, torch.Tensor]] = {}
+    for key, value in _part(tensors, "optimiser.").items():
+        index, name = key.split(".", 1)
+        moments.setdefault(int(index), {})[name] = value
+    groups = state.optimiser.state_dict()["param_groups"]
+    state.optimiser.load_state_dict({"state": moments, "param_groups": groups})
+    state.generator.set_state(tensors["generator"])
+    state.step = int(about["step"])
+    return state

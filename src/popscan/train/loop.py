@@ -1,0 +1,169 @@
+"""The one training loop: resumable at any moment, deterministic by seed."""
+
+from __future__ import annotations
+
+import csv
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+
+from popscan.records import Label, PopscanError
+from popscan.train.augment import augment
+from popscan.train.checkpoint import (
+    TrainState,
+    learning_rate,
+    load_state,
+    new_state,
+    save_state,
+    update_average,
+)
+from popscan.train.losses import LOSSES
+from popscan.train.packs import INTENSITY_SCALE, Pack
+from popscan.train.recipe import Recipe
+
+#: Called with the averaged network now and then; returns numbers for the learning curve.
+Validate = Callable[[torch.nn.Module], Mapping[str, float]]
+
+CHECKPOINT = "checkpoint.safetensors"
+CURVE = "curve.csv"
+_COLUMNS = ("step", "loss", "learning_rate", "validation_dice", "seconds")
+
+
+class Sampler:
+    """Draws batches of slices from packs."""
+
+    def __init__(self, packs: Mapping[str, Pack], shares: Mapping[str, float]) -> None:
+        if missing := sorted(set(shares) - set(packs)):
+            raise PopscanError(f"the recipe's shares name packs that are not there: {missing}")
+        used = {name: packs[name] for name in (shares or packs)}
+        self.images = torch.cat([torch.from_numpy(p.images) for p in used.values()])
+        self.labels = torch.cat([torch.from_numpy(p.labels) for p in used.values()])
+        self.weights = torch.cat(
+            [torch.full((len(p),), shares[n] / len(p) if shares else 1.0) for n, p in used.items()]
+        )
+
+    def draw(self, n: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return images (n, 1, size, size) float32 and labels (n, size, size)."""
+        index = torch.multinomial(self.weights, n, generator=generator)
+        return self.images[index, None].float() / INTENSITY_SCALE, self.labels[index]
+
+
+def train_step(state: TrainState, sampler: Sampler, recipe: Recipe) -> float:
+    """Do one step and return its loss."""
+    images, labels = sampler.draw(recipe.batch, state.generator)
+    images, labels = augment(
+        images, labels, how=recipe.augmentation, patch=recipe.patch, generator=state.generator
+    )
+    for group in state.optimiser.param_groups:
+        group["lr"] = learning_rate(recipe, state.step)
+    state.network.train()
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=recipe.autocast):
+        logits = state.network(images)
+    loss = LOSSES[recipe.loss](logits.float(), labels, **recipe.loss_arguments)
+    state.optimiser.zero_grad()
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(state.network.parameters(), recipe.clip_norm)
+    state.optimiser.step()
+    state.step += 1
+    update_average(state, recipe.ema_decay)
+    return float(loss.detach())
+
+
+def _start(
+    recipe: Recipe, folder: Path, *, n_labels: int, init: dict[str, torch.Tensor] | None
+) -> TrainState:
+    """Return the state to go on from, with the learning curve cut back to it."""
+    if not (folder / CHECKPOINT).is_file():
+        with (folder / CURVE).open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerow(_COLUMNS)
+        return new_state(recipe, n_labels=n_labels, init=init)
+    state = load_state(folder / CHECKPOINT, recipe=recipe, n_labels=n_labels)
+    with (folder / CURVE).open(newline="", encoding="utf-8") as file:
+        rows = list(csv.reader(file))
+    kept = rows[:1] + [row for row in rows[1:] if row and int(row[0]) <= state.step]
+    with (folder / CURVE).open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows(kept)
+    return state
+
+
+def fit(
+    recipe: Recipe,
+    packs: Mapping[str, Pack],
+    folder: Path,
+    *,
+    validate: Validate | None = None,
+    init: dict[str, torch.Tensor] | None = None,
+    stop_after: int | None = None,
+    quiet: bool = False,
+) -> TrainState:
+    """Train, or go on training, in `folder`.
+
+    Parameters
+    ----------
+    recipe
+        What to do.
+    packs
+        Training slices by pack name.
+    folder
+        Where checkpoint and learning curve are kept; an interrupted training is continued from
+        there and ends with the very weights it would have had (in float32 on one machine).
+    validate
+        Called with the averaged network every `recipe.validate_every` steps and at the end; its
+        ``validation_dice`` is recorded and nothing else depends on it.
+    init
+        Weights to start from.
+    stop_after
+        Return after this step, with a checkpoint: for tests and for jobs with a time limit.
+    quiet
+        Print no progress.
+
+    Returns
+    -------
+    The state after the last step; `averaged` holds the weights to ship.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    state = _start(recipe, folder, n_labels=len(Label), init=init)
+    sampler = Sampler(packs, recipe.shares)
+    end = min(recipe.steps, stop_after or recipe.steps)
+    started, losses = time.monotonic(), []
+    while state.step < end:
+        losses.append(train_step(state, sampler, recipe))
+        last = state.step == end
+        due = recipe.validate_every and state.step % recipe.validate_every == 0
+        score = float("nan")
+        if validate is not None and (due or state.step == recipe.steps):
+            score = float(validate(state.averaged)["validation_dice"])
+        if state.step % recipe.log_every == 0 or last or score == score:
+            _log(folder, recipe, state, losses, score, time.monotonic() - started, quiet=quiet)
+            losses = []
+        if state.step % recipe.checkpoint_every == 0 or last:
+            save_state(folder / CHECKPOINT, state, recipe=recipe)
+    return state
+
+
+def _log(
+    folder: Path,
+    recipe: Recipe,
+    state: TrainState,
+    losses: list[float],
+    score: float,
+    seconds: float,
+    *,
+    quiet: bool,
+) -> None:
+    loss = sum(losses) / len(losses)
+    rate = learning_rate(recipe, state.step - 1)
+    with (folder / CURVE).open("a", newline="", encoding="utf-8") as file:
+        row = (state.step, f"{loss:.5f}", f"{rate:.3e}", f"{score:.5f}", f"{seconds:.1f}")
+        csv.writer(file).writerow(row)
+    if not quiet:
+        dice = "" if score != score else f"  validation Dice {score:.4f}"
+        print(
+            f"{recipe.name}: step {state.step}/{recipe.steps}  loss {loss:.4f}{dice}  "
+            f"{seconds:.0f} s",
+            file=sys.stderr,
+            flush=True,
+        )

@@ -1,0 +1,176 @@
+"""Packs: training slices of many subjects in one array file, read without pickle.
+
+A pack holds every slice of the labelled frames at the training spacing, cut to a square around
+the heart, with whom it is from and the attributes by which cohorts are described.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from popscan.arrays.resampling import Window, inplane_shape, resample_images, resample_labels
+from popscan.records import Label, LabelMap, PopscanError, Scan
+from popscan.segment.preprocess import normalise, slices
+
+#: Stored integer = normalised intensity times this.
+INTENSITY_SCALE = 4096
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One labelled scan to train or validate on.
+
+    Attributes
+    ----------
+    unit
+        Identifier of the subject or visit.
+    scan, labels
+        Images and the labels of some of their frames, on the same grid.
+    attributes
+        What is known of the subject by name (``group``, ``sex``, ...), as text.
+    """
+
+    unit: str
+    scan: Scan
+    labels: LabelMap
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pack:
+    """Labelled slices of many subjects.
+
+    Attributes
+    ----------
+    images : ndarray of int16, shape (n, size, size)
+        Normalised intensities times `INTENSITY_SCALE`.
+    labels : ndarray of uint8, shape (n, size, size)
+        `Label` values.
+    unit, frame, slice_index : ndarray, shape (n,)
+        Whose slice it is and which.
+    spacing_mm
+        In-plane spacing of both.
+    attributes
+        Attribute name -> text per slice.
+    """
+
+    images: NDArray[np.int16]
+    labels: NDArray[np.uint8]
+    unit: NDArray[np.str_]
+    frame: NDArray[np.int32]
+    slice_index: NDArray[np.int32]
+    spacing_mm: float
+    attributes: Mapping[str, NDArray[np.str_]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def units(self) -> list[str]:
+        """Everyone in the pack, sorted."""
+        return sorted(set(self.unit.tolist()))
+
+
+def _heart_centre(labels: torch.Tensor) -> tuple[float, float]:
+    inside = (labels != int(Label.BACKGROUND)).any(dim=0)
+    if not bool(inside.any()):
+        return (labels.shape[1] - 1) / 2, (labels.shape[2] - 1) / 2
+    xs, ys = inside.any(dim=1).nonzero(), inside.any(dim=0).nonzero()
+    return float(xs.min() + xs.max()) / 2, float(ys.min() + ys.max()) / 2
+
+
+def _pack_case(case: Case, *, spacing_mm: float, size: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return images and labels (frames * z, size, size) of the labelled frames of one case."""
+    frames = list(case.labels.frames)
+    images = slices(normalise(case.scan.array)[..., frames])
+    labels = slices(case.labels.array[..., frames])
+    shape = inplane_shape(
+        (images.shape[1], images.shape[2]),
+        spacing_mm=case.scan.spacing_mm[:2],
+        target_mm=spacing_mm,
+    )
+    images = resample_images(images, shape)
+    labels = resample_labels(labels, shape, n_labels=len(Label))
+    window = Window.around(_heart_centre(labels), (size, size))
+    return window.cut(images), window.cut(labels)
+
+
+def build_pack(cases: Iterable[Case], *, spacing_mm: float = 1.5, size: int = 224) -> Pack:
+    """Return the pack of all labelled slices of `cases`, in their order.
+
+    Parameters
+    ----------
+    cases
+        Labelled scans; attributes missing in one of them become ``unknown`` there.
+    spacing_mm
+        In-plane spacing to resample to.
+    size
+        Side of the square around the heart, in pixels; larger than the training patch, so that
+        patches can be shifted and turned without meeting its border.
+
+    Raises
+    ------
+    PopscanError
+        If there is no case at all.
+    """
+    images, labels, rows = [], [], []
+    for case in cases:
+        image, label = _pack_case(case, spacing_mm=spacing_mm, size=size)
+        images.append((image * INTENSITY_SCALE).round().to(torch.int16).numpy())
+        labels.append(label.numpy())
+        n_slices = case.scan.array.shape[2]
+        rows += [(case, f, z) for f in case.labels.frames for z in range(n_slices)]
+    if not rows:
+        raise PopscanError("a pack needs at least one labelled scan")
+    names = sorted({name for case, _, _ in rows for name in case.attributes})
+    return Pack(
+        images=np.concatenate(images),
+        labels=np.concatenate(labels),
+        unit=np.array([case.unit for case, _, _ in rows]),
+        frame=np.array([f for _, f, _ in rows], dtype=np.int32),
+        slice_index=np.array([z for _, _, z in rows], dtype=np.int32),
+        spacing_mm=spacing_mm,
+        attributes={
+            name: np.array([case.attributes.get(name, "unknown") for case, _, _ in rows])
+            for name in names
+        },
+    )
+
+
+_COLUMNS = ("images", "labels", "unit", "frame", "slice_index")
+
+
+def write_pack(path: Path, pack: Pack) -> None:
+    """Write a pack as an uncompressed ``.npz`` of plain arrays."""
+    arrays = {name: getattr(pack, name) for name in _COLUMNS}
+    arrays |= {f"attribute_{name}": values for name, values in pack.attributes.items()}
+    np.savez(path, allow_pickle=False, spacing_mm=np.float64(pack.spacing_mm), **arrays)
+
+
+def read_pack(path: Path) -> Pack:
+    """Read a pack.
+
+    Raises
+    ------
+    PopscanError
+        If the file is absent, is no pack, or holds pickled objects.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        columns = {name: arrays[name] for name in _COLUMNS}
+        spacing_mm = float(arrays["spacing_mm"])
+    except (OSError, ValueError, KeyError) as error:
+        raise PopscanError(f"{path}: not a readable pack of training slices ({error})") from error
+    attributes = {
+        name.removeprefix("attribute_"): values
+        for name, values in arrays.items()
+        if name.startswith("attribute_")
+    }
+    return Pack(**columns, spacing_mm=spacing_mm, attributes=attributes)
