@@ -1,0 +1,286 @@
+"""From anatomy to noise-free complex images and labels on the scan's grid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from popscan.arrays.fourier import centred_fft
+from popscan.records import Label
+from popscan.simulate.anatomy import heart_tissue
+from popscan.simulate.scanners import Scanner
+from popscan.simulate.subject import Anatomy
+from popscan.simulate.tissue import LABEL_OF, Tissue, bssfp_signal
+from popscan.simulate.torso import torso_tissue
+
+_LEFT_BLOOD = [Tissue.LV_BLOOD, Tissue.ATRIUM, Tissue.VESSEL]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """Voxels of a stack and the finer points at which it is sampled.
+
+    Attributes
+    ----------
+    affine : ndarray, shape (4, 4)
+        Voxel index to RAS millimetres.
+    shape
+        Voxels along x, y, z.
+    thickness_share
+        Slice thickness over slice distance.
+    fine
+        Points per voxel along x and y (the same), and through the slice.
+    shifts_mm : ndarray, shape (z, 3)
+        Displacement of the patient in each slice's breath-hold (RAS).
+    """
+
+    affine: NDArray[np.float64]
+    shape: tuple[int, int, int]
+    thickness_share: float
+    fine: tuple[int, int]
+    shifts_mm: NDArray[np.float64]
+
+    def points_mm(self) -> NDArray[np.float32]:
+        """Return patient coordinates of all fine points: shape (3, z, through, x, y)."""
+        per, through = self.fine
+        nx, ny, nz = self.shape
+        x = (np.arange(nx * per) + 0.5) / per - 0.5
+        y = (np.arange(ny * per) + 0.5) / per - 0.5
+        inner = ((np.arange(through) + 0.5) / through - 0.5) * self.thickness_share
+        z = np.arange(nz)[:, None] + inner
+        a = self.affine
+        out = np.empty((3, nz, through, x.size, y.size), np.float32)
+        for axis in range(3):
+            stack = a[axis, 2] * z + a[axis, 3] - self.shifts_mm[:, axis, None]
+            plane = a[axis, 0] * x[:, None] + a[axis, 1] * y
+            out[axis] = stack[:, :, None, None] + plane
+        return out
+
+    def centres_mm(self) -> NDArray[np.float32]:
+        """Return patient coordinates of the voxel centres: shape (z, x, y, 3)."""
+        nx, ny, nz = self.shape
+        z, x, y = np.meshgrid(np.arange(nz), np.arange(nx), np.arange(ny), indexing="ij")
+        index = np.stack([x, y, z], axis=-1).astype(np.float32)
+        return index @ self.affine[:3, :3].T.astype(np.float32) + self.affine[:3, 3].astype("f4")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rendering:
+    """Noise-free k-space of the object (before any coil) and labels.
+
+    Attributes
+    ----------
+    spectrum : ndarray of complex64, shape (t, z, kx, ky)
+        Centred k-space, cropped from a finer grid, so that it rings as a real one.
+    labels : ndarray of uint8, shape (t, z, x, y)
+        The structure that fills most of each voxel.
+    """
+
+    spectrum: NDArray[np.complex64]
+    labels: NDArray[np.uint8]
+
+
+def smooth_field(
+    rng: np.random.Generator, shape: tuple[int, ...], *, width: tuple[float, ...]
+) -> NDArray[np.float32]:
+    """Random field of mean 0 and standard deviation 1, smooth over `width` samples per axis."""
+    # A wide field is drawn coarsely and enlarged: filtering it at full size would take seconds.
+    step = [max(1, int(w // 2)) for w in width]
+    coarse = [-(-n // s) + 2 for n, s in zip(shape, step, strict=True)]
+    sigma = [w / s for w, s in zip(width, step, strict=True)]
+    field = ndimage.gaussian_filter(rng.standard_normal(coarse, dtype=np.float32), sigma)
+    for axis, (n, s) in enumerate(zip(shape, step, strict=True)):
+        at = np.arange(n, dtype=np.float32) / s
+        low = at.astype(int)
+        share = (at - low).reshape([-1 if a == axis else 1 for a in range(len(shape))])
+        field = np.take(field, low, axis) * (1 - share) + np.take(field, low + 1, axis) * share
+    field -= field.mean()
+    return field / max(float(field.std()), 1e-6)
+
+
+def render(
+    anatomy: Anatomy,
+    grid: Grid,
+    *,
+    scanner: Scanner,
+    signals: NDArray[np.float32],
+    phases: NDArray[np.float64],
+    rng: np.random.Generator,
+) -> Rendering:
+    """Image the beating heart at each phase.
+
+    The torso is classified once, the heart at every phase, within its bounding box only.
+
+    Parameters
+    ----------
+    anatomy, grid
+        What is imaged, and where.
+    scanner
+        For its off-resonance and repetition time.
+    signals : ndarray, shape (len(Tissue),)
+        Signal per tissue.
+    phases : ndarray, shape (t,)
+        Share of the RR interval of each frame.
+    rng
+        Source of texture, background phase, off-resonance and flow.
+
+    Returns
+    -------
+    Rendering
+        Spectra and labels.
+    """
+    per, _ = grid.fine
+    points = grid.points_mm()
+    static = torso_tissue(anatomy.torso, points[0], points[1], points[2])
+    heart_points = _heart_coordinates(anatomy, points)
+    box = _bounding_box(anatomy, heart_points)
+    background = _average(static, np.broadcast_to(signals, (grid.shape[2], signals.size)))
+    shading = _shading(anatomy, grid, points, static, scanner=scanner, rng=rng)
+    flow = _flow(rng, len(phases), grid.shape[2])
+    inside = tuple(p[box] for p in heart_points)
+    torso_inside = static[box]
+    nx, ny, nz = grid.shape
+    labels = np.zeros((len(phases), nz, nx, ny), np.uint8)
+    spectrum = np.empty((len(phases), nz, nx, ny), np.complex64)
+    plane = (box[0], box[2], box[3])
+    for t, phase in enumerate(phases):
+        state = anatomy.heart.at(float(phase))
+        tissue = heart_tissue(state, *inside)
+        label_box = tuple(slice(s.start // per, s.stop // per) for s in box[2:])
+        labels[(t, box[0], *label_box)] = majority_label(tissue, per)
+        np.copyto(tissue, torso_inside, where=tissue == 0)
+        image = background.copy()
+        image[plane] = _average(tissue, _frame_signals(signals, flow[t])[box[0]])
+        spectrum[t] = _crop_spectrum(image * shading, (nx, ny), per)
+    return Rendering(spectrum=spectrum, labels=labels)
+
+
+def _heart_coordinates(
+    anatomy: Anatomy, points: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], ...]:
+    away = [points[axis] - np.float32(anatomy.base_mm[axis]) for axis in range(3)]
+    turn = anatomy.axes.astype(np.float32)
+    return tuple(sum(away[axis] * turn[axis, k] for axis in range(3)) for k in range(3))  # type: ignore[return-value]
+
+
+def _bounding_box(
+    anatomy: Anatomy, heart_points: tuple[NDArray[np.float32], ...]
+) -> tuple[slice, slice, slice, slice]:
+    """Box of fine points that the heart reaches in any phase, on even borders."""
+    seen = np.zeros(heart_points[0].shape, bool)
+    thin = (slice(None), slice(None), slice(None, None, 4), slice(None, None, 4))
+    for phase in (0.0, anatomy.heart.es_phase / 2, anatomy.heart.es_phase):
+        state = anatomy.heart.at(phase)
+        seen[thin] |= heart_tissue(state, *(p[thin] for p in heart_points)) > 0
+    if not seen.any():
+        return (slice(0, 0), slice(None), slice(0, 0), slice(0, 0))
+    out = []
+    for axis in (0, 2, 3):
+        others = tuple(a for a in range(4) if a != axis)
+        found = np.flatnonzero(seen.any(axis=others))
+        margin = 0 if axis == 0 else 12
+        low, high = max(found[0] - margin, 0), min(found[-1] + 1 + margin, seen.shape[axis])
+        if axis:
+            low, high = low // 12 * 12, min(-(-high // 12) * 12, seen.shape[axis])
+        out.append(slice(int(low), int(high)))
+    return (out[0], slice(None), out[1], out[2])
+
+
+def majority_label(tissue: NDArray[np.uint8], per: int) -> NDArray[np.uint8]:
+    """Reduce fine tissues (z, through, x, y) to the label that fills most of each voxel."""
+    fine = LABEL_OF[tissue]
+    nz, through, nx, ny = fine.shape
+    blocks = fine.reshape(nz, through, nx // per, per, ny // per, per)
+    counts = np.stack([(blocks == label).sum(axis=(1, 3, 5), dtype=np.uint8) for label in Label])
+    return counts.argmax(axis=0).astype(np.uint8)
+
+
+def _average(tissue: NDArray[np.uint8], signals: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Mean signal through each slice: (z, through, x, y) to (z, x, y)."""
+    out = np.empty((tissue.shape[0], *tissue.shape[2:]), np.float32)
+    for z, lookup in enumerate(signals):
+        out[z] = lookup[tissue[z]].mean(axis=0)
+    return out
+
+
+def _flow(rng: np.random.Generator, frames: int, slices: int) -> NDArray[np.float32]:
+    """Relative change of the blood's signal by frame and slice, left and right (in-flow)."""
+    out = np.stack(
+        [smooth_field(rng, (frames, slices), width=(2.0, 1.5)) for _ in range(2)], axis=-1
+    )
+    return 1 + 0.06 * np.clip(out, -2.5, 2.5)
+
+
+def _frame_signals(
+    signals: NDArray[np.float32], flow: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    out = np.repeat(signals[None], len(flow), axis=0)
+    out[:, _LEFT_BLOOD] *= flow[:, :1]
+    out[:, [Tissue.RV_BLOOD]] *= flow[:, 1:]
+    return out
+
+
+def _shading(
+    anatomy: Anatomy,
+    grid: Grid,
+    points: NDArray[np.float32],
+    static: NDArray[np.uint8],
+    *,
+    scanner: Scanner,
+    rng: np.random.Generator,
+) -> NDArray[np.complex64]:
+    """Factor that multiplies the object: texture, lung vessels, bands, smooth phase."""
+    per, _ = grid.fine
+    nx, ny, nz = grid.shape
+    shape = (nz, nx * per, ny * per)
+    grain = smooth_field(rng, shape, width=(0.3, 1.2 * per, 1.2 * per))
+    cloud = smooth_field(rng, shape, width=(0.8, 9.0 * per, 9.0 * per))
+    texture = 1 + 0.05 * grain + 0.05 * cloud
+    lung = static[:, 0] == Tissue.LUNG
+    vessels = np.maximum(smooth_field(rng, shape, width=(0.2, 1.0 * per, 1.0 * per)) - 1.6, 0)
+    texture += np.where(lung, 3.0 * vessels, 0)
+    phase = 0.5 * smooth_field(rng, shape, width=(2.0, 22.0 * per, 22.0 * per))
+    spread = smooth_field(rng, shape, width=(2.0, 16.0 * per, 16.0 * per))
+    hertz = scanner.field_spread_hz * spread + _vein_dip(anatomy, points, scanner)
+    table = np.linspace(-400, 400, 801)
+    band = np.abs(
+        bssfp_signal(
+            0.9,
+            1200.0,
+            100.0,
+            flip_deg=scanner.flip_deg,
+            tr_ms=scanner.tr_ms,
+            off_resonance_hz=table,
+        )
+    )
+    profile = np.interp(hertz, table, band / band[400])
+    return (texture * profile * np.exp(1j * phase)).astype(np.complex64)
+
+
+def _vein_dip(
+    anatomy: Anatomy, points: NDArray[np.float32], scanner: Scanner
+) -> NDArray[np.float32]:
+    """Off-resonance below the lateral wall, next to lung and vein, where bands show first."""
+    at = anatomy.base_mm + anatomy.axes @ np.array([34.0, 24.0, 45.0])
+    middle = points.shape[2] // 2
+    away2 = sum((points[axis, :, middle] - np.float32(at[axis])) ** 2 for axis in range(3))
+    return np.float32(60.0 * scanner.field_strength_t) * np.exp(-away2 / np.float32(2 * 22.0**2))
+
+
+def _crop_spectrum(
+    image: NDArray[np.complex64], shape: tuple[int, int], per: int
+) -> NDArray[np.complex64]:
+    """Centred k-space (z, kx, ky) of the scan from its finer image (z, x, y)."""
+    spectrum = centred_fft(image, axes=(1, 2))
+    for axis, n in ((1, shape[0]), (2, shape[1])):
+        fine = n * per
+        first = fine // 2 - n // 2
+        spectrum = np.take(spectrum, range(first, first + n), axis=axis)
+        # Fine points straddle the voxel's centre; the ramp moves the samples onto it.
+        offset = (per - 1) / 2 - fine // 2 + per * (n // 2)
+        ramp = np.exp(2j * np.pi * (np.arange(n) - n // 2) * offset / fine)
+        spectrum = spectrum * ramp.astype(np.complex64).reshape([-1 if a == axis else 1 for a in range(3)])
+    return (spectrum / np.float32(per)).astype(np.complex64)
