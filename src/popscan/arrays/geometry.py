@@ -1,0 +1,345 @@
+"""Where voxels lie in the patient: positions, affines, orientation, planes of a cine exam.
+
+Directions and positions that come from DICOM are in LPS millimetres (toward left, posterior,
+superior); affines map voxel indices to RAS millimetres (the NIfTI convention).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Floats = NDArray[np.float64]
+
+#: LPS -> RAS: the first two axes change sign.
+_LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+#: Where the axes of a short-axis stack shall point, in RAS: left; posterior and inferior; and from
+#: base to apex, which is to the left, anterior and inferior.
+_SAX_TARGETS = np.array([[-1.0, 0.0, 0.0], [0.0, -1.0, -1.0], [-1.0, 1.0, -1.0]])
+
+
+def nearest_rotation(matrix: ArrayLike) -> Floats:
+    """Orthonormal matrix nearest to a 3 x 3 matrix (polar factor, Frobenius norm).
+
+    The handedness of `matrix` is kept: its columns may describe a mirrored grid.
+
+    Raises
+    ------
+    ValueError
+        If the matrix is not finite or singular.
+
+    References
+    ----------
+    Higham, Computing the polar decomposition, SIAM J Sci Stat Comput 1986.
+    """
+    matrix = np.asarray(matrix, dtype=float)
+    if matrix.shape != (3, 3) or not np.isfinite(matrix).all():
+        raise ValueError("a finite 3 x 3 matrix is needed")
+    left, singular, right = np.linalg.svd(matrix)
+    if singular[-1] <= 1e-6 * singular[0]:
+        raise ValueError("the matrix is singular")
+    return left @ right
+
+
+def spacing_from_affine(affine: ArrayLike) -> tuple[float, float, float]:
+    """Distance in mm between voxel centres along each axis: the norms of the columns."""
+    norms = np.linalg.norm(np.asarray(affine, dtype=float)[:3, :3], axis=0)
+    return (float(norms[0]), float(norms[1]), float(norms[2]))
+
+
+def orthonormal_affine(affine: ArrayLike) -> tuple[Floats, tuple[float, float, float], float]:
+    """Nearest affine whose axes are at right angles, with the same spacing and origin.
+
+    Parameters
+    ----------
+    affine : array_like, shape (4, 4)
+        Voxel index to millimetres; may be sheared.
+
+    Returns
+    -------
+    affine : ndarray, shape (4, 4)
+        Without shear; the given numbers unchanged if they had none (to 1e-4 rad).
+    spacing_mm : tuple of 3 floats
+        Norms of the columns.
+    shear_deg : float
+        Largest angle by which an axis was turned.
+
+    Raises
+    ------
+    ValueError
+        If it is not finite or two axes coincide.
+    """
+    affine = np.array(affine, dtype=float)
+    if affine.shape != (4, 4) or not np.isfinite(affine).all():
+        raise ValueError("a finite 4 x 4 affine is needed")
+    spacing = spacing_from_affine(affine)
+    if min(spacing) <= 0:
+        raise ValueError("an axis of the affine has length zero")
+    directions = affine[:3, :3] / np.array(spacing)
+    rotation = nearest_rotation(directions)
+    cosines = np.clip(np.sum(directions * rotation, axis=0), -1, 1)
+    sines = np.linalg.norm(np.cross(directions.T, rotation.T), axis=1)
+    shear = float(np.max(np.arctan2(sines, cosines)))
+    if shear > 1e-4:
+        affine[:3, :3] = rotation * np.array(spacing)
+    return affine, spacing, float(np.degrees(shear))
+
+
+def plane_normal(orientation: ArrayLike) -> Floats:
+    """Return the unit normal, row x column direction, of an ImageOrientationPatient.
+
+    Raises
+    ------
+    ValueError
+        If the two directions are not finite or parallel.
+    """
+    cosines = np.asarray(orientation, dtype=float)
+    normal = np.cross(cosines[:3], cosines[3:6])
+    length = float(np.linalg.norm(normal))
+    if not np.isfinite(length) or length < 0.5:
+        raise ValueError("the row and column directions do not span a plane")
+    return normal / length
+
+
+def slice_positions_mm(positions: ArrayLike, normal: ArrayLike) -> Floats:
+    """Position of each slice along the normal.
+
+    Parameters
+    ----------
+    positions : array_like, shape (n, 3)
+        ImagePositionPatient of each slice.
+    normal : array_like, shape (3,)
+        Unit normal of the planes.
+    """
+    return np.asarray(positions, dtype=float) @ np.asarray(normal, dtype=float)
+
+
+def slice_distance_mm(along_mm: ArrayLike) -> tuple[float, float]:
+    """Distance between neighbouring slices, and how irregular it is.
+
+    Parameters
+    ----------
+    along_mm : array_like, shape (n,)
+        Positions along the normal, in any order.
+
+    Returns
+    -------
+    distance_mm : float
+        Median gap; NaN with fewer than two slices.
+    irregularity : float
+        Largest deviation of a gap from the median, as a fraction of it; 0 with fewer than 3 slices.
+    """
+    gaps = np.diff(np.sort(np.asarray(along_mm, dtype=float)))
+    if gaps.size == 0:
+        return float("nan"), 0.0
+    median = float(np.median(gaps))
+    if gaps.size == 1:
+        return median, 0.0
+    return median, float(np.max(np.abs(gaps - median)) / median) if median > 0 else float("inf")
+
+
+def dicom_affine(
+    *,
+    orientation: ArrayLike,
+    first_position: ArrayLike,
+    last_position: ArrayLike,
+    n_slices: int,
+    row_spacing_mm: float,
+    column_spacing_mm: float,
+    slice_spacing_mm: float,
+) -> Floats:
+    """Voxel -> RAS affine of a stack of DICOM planes with axes (column index, row index, slice).
+
+    Parameters
+    ----------
+    orientation : array_like, shape (6,)
+        ImageOrientationPatient: directions of a row and of a column.
+    first_position, last_position : array_like, shape (3,)
+        ImagePositionPatient of the first and last slice.
+    n_slices
+        Number of slices; with one, `slice_spacing_mm` along the normal is taken.
+    row_spacing_mm, column_spacing_mm
+        PixelSpacing: distance between rows, and between columns.
+    slice_spacing_mm
+        Slice distance.
+
+    References
+    ----------
+    DICOM PS3.3 C.7.6.2.1.1, equation C.7.6.2.1-1.
+    """
+    cosines = np.asarray(orientation, dtype=float)
+    first = np.asarray(first_position, dtype=float)
+    affine = np.eye(4)
+    affine[:3, 0] = cosines[:3] * column_spacing_mm
+    affine[:3, 1] = cosines[3:6] * row_spacing_mm
+    if n_slices > 1:
+        affine[:3, 2] = (np.asarray(last_position, dtype=float) - first) / (n_slices - 1)
+    else:
+        affine[:3, 2] = plane_normal(cosines) * slice_spacing_mm
+    affine[:3, 3] = first
+    return _LPS_TO_RAS @ affine
+
+
+def sax_orientation(affine: ArrayLike) -> tuple[tuple[int, int, int], tuple[bool, bool, bool]]:
+    """Axis order and flips that bring a short-axis stack into the defined orientation.
+
+    Axis 0 shall point to the patient's left, axis 1 to posterior and inferior, axis 2 from base to
+    apex (left, anterior, inferior). Axis 2 is the slice axis and stays in its place.
+
+    Parameters
+    ----------
+    affine : array_like, shape (4, 4)
+        Voxel -> RAS.
+
+    Returns
+    -------
+    order : tuple of int
+        Axes for ``np.transpose``: ``(0, 1, 2)`` or ``(1, 0, 2)``.
+    flips : tuple of bool
+        Axes to reverse, after the transposition.
+    """
+    directions = np.asarray(affine, dtype=float)[:3, :3]
+    directions = directions / np.linalg.norm(directions, axis=0)
+    targets = _SAX_TARGETS / np.linalg.norm(_SAX_TARGETS, axis=1, keepdims=True)
+    along = targets @ directions  # [target, axis]
+    straight = abs(along[0, 0]) + abs(along[1, 1])
+    swapped = abs(along[0, 1]) + abs(along[1, 0])
+    order = (0, 1, 2) if straight >= swapped else (1, 0, 2)
+    flips = (
+        bool(along[0, order[0]] < 0),
+        bool(along[1, order[1]] < 0),
+        bool(along[2, 2] < 0),
+    )
+    return order, flips
+
+
+def reorient(
+    array: NDArray[Any],
+    affine: ArrayLike,
+    order: tuple[int, int, int],
+    flips: tuple[bool, bool, bool],
+) -> tuple[NDArray[Any], Floats]:
+    """Transpose and flip the first three axes; every voxel keeps its place in the patient.
+
+    Parameters
+    ----------
+    array : ndarray, shape (x, y, z, ...)
+        Image or labels; a view of it is returned.
+    affine : array_like, shape (4, 4)
+        Voxel -> RAS.
+    order, flips
+        As from `sax_orientation`: first the transposition, then the flips.
+    """
+    array = array.transpose(*order, *range(3, array.ndim))
+    affine = np.asarray(affine, dtype=float)[:, [*order, 3]].copy()
+    for axis, flip in enumerate(flips):
+        if flip:
+            affine[:, 3] += affine[:, axis] * (array.shape[axis] - 1)
+            affine[:, axis] *= -1
+            array = np.flip(array, axis)
+    return array, affine
+
+
+def is_axis_aligned(affine: ArrayLike, *, tolerance: float = 1e-3) -> bool:
+    """Whether every voxel axis lies along a patient axis.
+
+    No short-axis stack does; a header that says so has lost its orientation (as ACDC's have).
+    """
+    directions = np.asarray(affine, dtype=float)[:3, :3]
+    directions = np.abs(directions / np.linalg.norm(directions, axis=0))
+    return bool(np.all(np.max(directions, axis=0) > 1 - tolerance))
+
+
+def angle_between_planes_deg(first: ArrayLike, second: ArrayLike) -> float:
+    """Angle between two planes (or axes) given by unit vectors whose sign means nothing."""
+    cosine = abs(float(np.dot(np.asarray(first, dtype=float), np.asarray(second, dtype=float))))
+    return float(np.degrees(np.arccos(min(cosine, 1.0))))
+
+
+def angle_about_axis_deg(normal: ArrayLike, axis: ArrayLike) -> float:
+    """Angle in [0, 180) of the line in which a plane cuts the planes across an axis.
+
+    Parameters
+    ----------
+    normal : array_like, shape (3,)
+        Unit normal of a plane that holds the axis, about; its sign means nothing. LPS.
+    axis : array_like, shape (3,)
+        Unit vector, e.g. of the left ventricle from base to apex. LPS.
+
+    Returns
+    -------
+    float
+        0 toward the patient's left, 90 toward anterior and superior.
+    """
+    axis = np.asarray(axis, dtype=float)
+    left = np.array([1.0, 0.0, 0.0])
+    first = left - (left @ axis) * axis
+    first /= np.linalg.norm(first)
+    second = np.cross(axis, first)
+    line = np.cross(axis, np.asarray(normal, dtype=float))
+    return float(np.degrees(np.arctan2(line @ second, line @ first)) % 180.0)
+
+
+def circular_distance_deg(first: float, second: float, *, period: float = 180.0) -> float:
+    """Distance of two angles modulo `period`."""
+    difference = abs(first - second) % period
+    return min(difference, period - difference)
+
+
+def beat_amplitude(array: NDArray[Any]) -> Floats:
+    """How much each voxel changes once per heart beat.
+
+    Parameters
+    ----------
+    array : ndarray, shape (..., t)
+        A cine; with fewer than 3 frames the result is 0 everywhere.
+
+    Returns
+    -------
+    ndarray, shape (...)
+        Magnitude of the first harmonic over time.
+
+    References
+    ----------
+    Lin et al., Automated detection of left ventricle in 4D MR images, MICCAI 2006.
+    """
+    n_frames = array.shape[-1]
+    if n_frames < 3:
+        return np.zeros(array.shape[:-1])
+    wave = np.exp(-2j * np.pi * np.arange(n_frames) / n_frames)
+    return np.abs(array.astype(np.float32, copy=False) @ wave.astype(np.complex64)).astype(float)
+
+
+def heart_centre_mm(array: NDArray[Any], affine: ArrayLike, *, share: float = 0.01) -> Floats:
+    """Centre in RAS of what beats in a stack: the most beating voxels of each slice, averaged.
+
+    Parameters
+    ----------
+    array : ndarray, shape (x, y, z, t)
+        A short-axis cine.
+    affine : array_like, shape (4, 4)
+        Voxel -> RAS.
+    share
+        Fraction of each slice's voxels that counts.
+
+    Returns
+    -------
+    ndarray, shape (3,)
+        NaN if nothing beats.
+    """
+    amplitude = beat_amplitude(array)
+    floor = np.quantile(amplitude, 1 - share, axis=(0, 1), keepdims=True)
+    weight = np.where(amplitude >= floor, amplitude, 0.0)
+    total = float(weight.sum())
+    if not total > 0:
+        return np.full(3, np.nan)
+    axes: Sequence[NDArray[np.intp]] = [np.arange(n) for n in weight.shape]
+    centre = [
+        float(np.sum(weight.sum(axis=tuple(a for a in range(3) if a != axis)) * index) / total)
+        for axis, index in enumerate(axes)
+    ]
+    return (np.asarray(affine, dtype=float) @ np.array([*centre, 1.0]))[:3]

@@ -1,0 +1,195 @@
+"""Whether a scan can be worked with at all: what no later stage could make sense of is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from popscan.arrays.dtypes import image_dtype
+from popscan.arrays.geometry import spacing_from_affine
+from popscan.records import KSpace, Scan, SubjectError
+
+VIEWS = ("sax", "2ch", "3ch", "4ch", "rvot", "other")
+
+
+def check_scan(
+    scan: Scan,
+    *,
+    min_slices: int = 2,
+    min_frames: int = 1,
+    max_spacing_mm: float = 40.0,
+) -> Scan:
+    """Return the scan with int16 or float32 values, or say why it cannot be used.
+
+    Parameters
+    ----------
+    scan
+        As read from a source.
+    min_slices
+        Fewest slices of a short-axis stack; other views may have one.
+    min_frames
+        Fewest frames.
+    max_spacing_mm
+        Largest spacing that is believed.
+
+    Raises
+    ------
+    SubjectError
+        ``wrong_dimensions``, ``bad_dtype``, ``bad_view``, ``bad_spacing``, ``bad_affine``,
+        ``one_slice``, ``too_few_slices``, ``too_few_frames``, ``bad_frame_times``, ``nan_values``
+        or ``constant_image``.
+    """
+    array = np.asarray(scan.array)
+    if array.ndim != 4 or 0 in array.shape:
+        raise SubjectError(
+            "wrong_dimensions",
+            f"{scan.view}: an array (x, y, z, t) is expected, found shape {array.shape}",
+        )
+    try:
+        array = image_dtype(array)
+    except TypeError as error:
+        raise SubjectError("bad_dtype", f"{scan.view}: {error}") from error
+    if min(array.shape[:2]) < 2:
+        raise SubjectError("wrong_dimensions", f"{scan.view}: planes of {array.shape[:2]} pixels")
+    _check_grid(scan.view, scan.affine, scan.spacing_mm, max_spacing_mm)
+    _check_counts(scan.view, array.shape[2], array.shape[3], min_slices, min_frames)
+    _check_times(scan.view, scan.frame_times_ms, array.shape[3])
+    _check_values(scan.view, array)
+    return replace(scan, array=array, spacing_mm=_floats(scan.spacing_mm))
+
+
+def check_kspace(
+    kspace: KSpace,
+    *,
+    min_slices: int = 2,
+    min_frames: int = 1,
+    max_spacing_mm: float = 40.0,
+) -> KSpace:
+    """Return k-space as it is, or say why it cannot be used; options as in `check_scan`.
+
+    Raises
+    ------
+    SubjectError
+        As `check_scan`, and ``no_samples`` where a frame has no acquired line.
+    """
+    data, mask = np.asarray(kspace.data), np.asarray(kspace.mask)
+    if data.ndim != 5 or 0 in data.shape or mask.shape != (data.shape[2], data.shape[4]):
+        raise SubjectError(
+            "wrong_dimensions",
+            f"{kspace.view}: data (coil, kx, ky, z, t) and mask (ky, t) are expected, "
+            f"found {data.shape} and {mask.shape}",
+        )
+    _check_grid(kspace.view, kspace.affine, kspace.spacing_mm, max_spacing_mm)
+    _check_counts(kspace.view, data.shape[3], data.shape[4], min_slices, min_frames)
+    _check_times(kspace.view, kspace.frame_times_ms, data.shape[4])
+    empty = np.flatnonzero(~mask.any(axis=0))
+    if empty.size:
+        raise SubjectError(
+            "no_samples", f"{kspace.view}: no line acquired in frames {_listed(empty + 1)}"
+        )
+    _check_values(kspace.view, data)
+    return kspace
+
+
+def _check_grid(view: str, affine: NDArray[Any], spacing_mm: Any, max_spacing_mm: float) -> None:
+    if view not in VIEWS:
+        raise SubjectError("bad_view", f"view {view!r}: one of {', '.join(VIEWS)} expected")
+    spacing = np.asarray(spacing_mm, dtype=float)
+    good = spacing.shape == (3,) and bool(np.all((spacing > 0) & (spacing <= max_spacing_mm)))
+    if not good:
+        raise SubjectError(
+            "bad_spacing",
+            f"{view}: spacing {tuple(spacing.tolist())} mm; three numbers above 0 and up to "
+            f"{max_spacing_mm:g} expected",
+        )
+    affine = np.asarray(affine, dtype=float)
+    if affine.shape != (4, 4) or not np.isfinite(affine).all():
+        raise SubjectError("bad_affine", f"{view}: a finite 4 x 4 affine is expected")
+    if not np.allclose(spacing_from_affine(affine), spacing, rtol=0.01):
+        raise SubjectError(
+            "bad_spacing",
+            f"{view}: spacing {tuple(spacing.tolist())} mm, but the affine says "
+            f"{tuple(round(s, 4) for s in spacing_from_affine(affine))}",
+        )
+
+
+def _check_counts(
+    view: str, n_slices: int, n_frames: int, min_slices: int, min_frames: int
+) -> None:
+    if view == "sax" and n_slices < min_slices:
+        reason = "one_slice" if n_slices == 1 else "too_few_slices"
+        raise SubjectError(
+            reason, f"{view}: {n_slices} slice(s); a stack of at least {min_slices} expected"
+        )
+    if n_frames < min_frames:
+        raise SubjectError(
+            "too_few_frames", f"{view}: {n_frames} frame(s); at least {min_frames} expected"
+        )
+
+
+def _check_times(view: str, times: NDArray[Any] | None, n_frames: int) -> None:
+    if times is None:
+        return
+    times = np.asarray(times, dtype=float)
+    if times.shape != (n_frames,):
+        raise SubjectError("bad_frame_times", f"{view}: {times.size} times for {n_frames} frames")
+    if not np.isfinite(times).all() or np.any(np.diff(times) <= 0):
+        raise SubjectError("bad_frame_times", f"{view}: frame times must increase, all finite")
+
+
+def _check_values(view: str, array: NDArray[Any]) -> None:
+    if array.dtype.kind in "fc":
+        finite = np.isfinite(array)
+        if not finite.all():
+            n_bad = int(array.size - np.count_nonzero(finite))
+            # Slice and frame are the last two axes of images and of k-space.
+            bad = ~finite.all(axis=tuple(range(array.ndim - 2)))
+            slices, frames = (np.flatnonzero(bad.any(axis=a)) + 1 for a in (1, 0))
+            raise SubjectError(
+                "nan_values",
+                f"{view}: {n_bad} of {array.size} values are NaN or infinite "
+                f"(slices {_listed(slices)}; frames {_listed(frames)})",
+            )
+    if np.all(array == array.flat[0]):
+        raise SubjectError("constant_image", f"{view}: every value is {array.flat[0]}")
+
+
+def _listed(numbers: NDArray[Any], *, most: int = 8) -> str:
+    shown = ", ".join(str(n) for n in numbers[:most].tolist())
+    return shown + (f" and {numbers.size - most} more" if numbers.size > most else "")
+
+
+def _floats(spacing_mm: Any) -> tuple[float, float, float]:
+    x, y, z = (float(s) for s in spacing_mm)
+    return (x, y, z)
+
+
+def known_meta(meta: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the part of `meta` that is known not to be personal: names on `META_KEYS` only."""
+    return {key: value for key, value in meta.items() if key in META_KEYS}
+
+
+#: Everything that may stand in ``Scan.meta`` of a scan from outside; anything else is dropped.
+META_KEYS = frozenset(
+    {
+        "affine_shear_deg",
+        "echo_time_ms",
+        "field_strength_t",
+        "flip_angle_deg",
+        "frame_index",
+        "frame_labels",
+        "frame_order",
+        "heart_rate_bpm",
+        "manufacturer",
+        "model",
+        "n_frames_acquired",
+        "orientation_known",
+        "repetition_time_ms",
+        "rr_ms",
+        "slice_thickness_mm",
+    }
+)

@@ -1,0 +1,27 @@
+"""Reading and writing: the only code that knows file formats."""
+
+from popscan.io.jsonfile import read_json, write_json
+from popscan.io.kspace import read_cfl, read_kspace, read_kspace_mat, write_kspace
+from popscan.io.nifti import read_labels, read_scan, write_labels, write_scan
+from popscan.io.sources import SOURCES, Found, Loaded, get_source
+from popscan.io.tables import Problem, read_participants, subject_label
+
+__all__ = [
+    "SOURCES",
+    "Found",
+    "Loaded",
+    "Problem",
+    "get_source",
+    "read_cfl",
+    "read_json",
+    "read_kspace",
+    "read_kspace_mat",
+    "read_labels",
+    "read_participants",
+    "read_scan",
+    "subject_label",
+    "write_json",
+    "write_kspace",
+    "write_labels",
+    "write_scan",
+]

@@ -1,0 +1,169 @@
+"""The ACDC challenge's own layout (Bernard et al., IEEE TMI 2018, doi:10.1109/TMI.2018.2837502).
+
+``patientNNN/Info.cfg`` (ED, ES, Group, Height in cm, NbFrame, Weight in kg),
+``patientNNN_frameMM.nii.gz`` and ``..._gt.nii.gz`` for the two labelled phases, and, in the
+original, ``patientNNN_4d.nii.gz``. Labels are coded as in `popscan.records.Label`. Headers have
+lost the orientation; slices run from base to apex and pixels lie as popscan defines it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from popscan.io.nifti import read_labels, read_scan
+from popscan.io.sources import Found, Loaded, found_folders, list_folders, one_folder
+from popscan.records import LabelMap, Scan, SubjectError
+
+_PHASES = ("ED", "ES")
+
+
+class Acdc:
+    """Source ``acdc``: one ``patientNNN`` folder per subject, view ``sax`` only."""
+
+    def find(self, root: str | Path, *, problems: list[str] | None = None) -> list[Found]:
+        """List the ``patientNNN`` folders of `root`; other folders are not patients."""
+        names = [n for n in list_folders(root) if n.removeprefix("sub-").startswith("patient")]
+        return found_folders(root, names, problems)
+
+    def load(self, paths: Sequence[str], *, views: Sequence[str] | None = None) -> Loaded:
+        """Read a patient: two frames (ED, ES), or the whole cine where the 4D file is there.
+
+        Parameters
+        ----------
+        paths
+            The patient's folder.
+        views
+            Nothing is read unless it is None or holds ``sax``.
+
+        Returns
+        -------
+        Loaded
+            ``meta`` of the scan has ``frame_labels`` (``["ED", "ES"]``), ``frame_index`` (their
+            numbers in the acquired cine, from 0) and ``n_frames_acquired``; `labels` if they are
+            there (the test set has none); `extra` has ``group``, ``height_cm``, ``weight_kg``.
+
+        Raises
+        ------
+        SubjectError
+            ``info_missing``, ``bad_info``, ``file_missing``, ``label_mismatch``, and those of
+            `popscan.io.nifti.read_scan`.
+        """
+        if views is not None and "sax" not in views:
+            return Loaded()
+        folder = one_folder(paths)
+        info = read_info(folder)
+        index = [_whole(folder, info, phase) - 1 for phase in _PHASES]
+        stem = folder.name.removeprefix("sub-")
+        meta: dict[str, Any] = {"frame_index": index, "orientation_known": False}
+        if "nbframe" in info:
+            meta["n_frames_acquired"] = _whole(folder, info, "NbFrame")
+        cine = folder / f"{stem}_4d.nii.gz"
+        labels = _labels(folder, stem, index)
+        if cine.exists():
+            scan, frames = read_scan(cine), tuple(index)
+            if max(index) >= scan.array.shape[3]:
+                raise SubjectError(
+                    "bad_info",
+                    f"{folder / 'Info.cfg'}: frame {max(index) + 1} of {scan.array.shape[3]}",
+                )
+            meta["n_frames_acquired"] = scan.array.shape[3]
+        else:
+            scan, frames = _two_frames(folder, stem, index), (0, 1)
+            meta["frame_labels"] = list(_PHASES)
+        scan = replace(scan, view="sax", meta={**scan.meta, **meta})
+        return Loaded(
+            scans={"sax": scan},
+            labels={} if labels is None else {"sax": _on_grid(folder, scan, labels, frames)},
+            extra=_extra(info),
+        )
+
+
+def read_info(folder: str | Path) -> dict[str, str]:
+    """Read ``Info.cfg``: keys in lower case, values as text.
+
+    Raises
+    ------
+    SubjectError
+        ``info_missing`` if it is not there, ``bad_info`` if it is not such a file.
+    """
+    path = Path(folder) / "Info.cfg"
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise SubjectError(
+            "info_missing", f"{path}: not found; ACDC says there which frames are ED and ES"
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise SubjectError("bad_info", f"{path}: cannot be read ({error})") from error
+    pairs = (line.split(":", 1) for line in text.splitlines() if ":" in line)
+    return {key.strip().lower(): value.strip() for key, value in pairs}
+
+
+def _whole(folder: Path, info: dict[str, str], key: str) -> int:
+    try:
+        value = int(info[key.lower()])
+    except (KeyError, ValueError) as error:
+        found = info.get(key.lower(), "nothing")
+        raise SubjectError(
+            "bad_info", f"{folder / 'Info.cfg'}: {key} must be a frame number, found {found!r}"
+        ) from error
+    if value < 1:
+        raise SubjectError(
+            "bad_info", f"{folder / 'Info.cfg'}: {key} is {value}, frames start at 1"
+        )
+    return value
+
+
+def _frame_file(folder: Path, stem: str, index: int, ending: str = "") -> Path:
+    return folder / f"{stem}_frame{index + 1:02d}{ending}.nii.gz"
+
+
+def _two_frames(folder: Path, stem: str, index: Sequence[int]) -> Scan:
+    scans = [read_scan(_frame_file(folder, stem, i)) for i in index]
+    first, second = (scan.array[..., :1] for scan in scans)
+    if first.shape != second.shape or not np.allclose(
+        scans[0].spacing_mm, scans[1].spacing_mm, rtol=1e-3
+    ):
+        raise SubjectError("frame_mismatch", f"{folder}: ED {first.shape} and ES {second.shape}")
+    both = np.concatenate([first, second], axis=3)
+    return replace(scans[0], array=both, frame_times_ms=None)
+
+
+def _labels(folder: Path, stem: str, index: Sequence[int]) -> list[LabelMap] | None:
+    files = [_frame_file(folder, stem, i, "_gt") for i in index]
+    if not any(file.exists() for file in files):
+        return None
+    return [read_labels(file) for file in files]
+
+
+def _on_grid(
+    folder: Path, scan: Scan, labels: Sequence[LabelMap], frames: tuple[int, ...]
+) -> LabelMap:
+    array = np.zeros(scan.array.shape, dtype=np.uint8)
+    for frame, label in zip(frames, labels, strict=True):
+        if label.array.shape[:3] != array.shape[:3]:
+            raise SubjectError(
+                "label_mismatch",
+                f"{folder}: labels {label.array.shape[:3]} on a scan of {array.shape[:3]}",
+            )
+        array[..., frame] = label.array[..., 0]
+    return LabelMap(array=array, frames=frames)
+
+
+def _extra(info: dict[str, str]) -> dict[str, str | float]:
+    extra: dict[str, str | float] = {}
+    if info.get("group"):
+        extra["group"] = info["group"]
+    for key, column in (("height", "height_cm"), ("weight", "weight_kg")):
+        try:
+            value = float(info[key])
+        except (KeyError, ValueError):
+            value = math.nan
+        extra[column] = value if value > 0 else math.nan
+    return extra

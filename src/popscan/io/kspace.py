@@ -1,0 +1,198 @@
+"""k-space files: popscan's own HDF5, and readers for BART's cfl and MATLAB's HDF5 files.
+
+Layout of the HDF5 file: dataset ``lines`` (complex64, shape (n_lines, coil, kx, z)) holds the
+acquired lines in the order of ``mask`` (bool, shape (ky, t)) read frame by frame; ``affine``
+(4, 4), ``spacing_mm`` (3,), ``frame_times_ms`` (t,) if known; attributes ``format``, ``view`` and
+``meta`` (JSON). Readers follow no links out of the file and check sizes before reading.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from popscan.io.jsonfile import plain
+from popscan.records import KSpace, PopscanError, SubjectError
+
+_FORMAT = "popscan-kspace-1"
+#: Largest k-space that is read, in bytes of the full grid.
+MAX_KSPACE_BYTES = 16 * 2**30
+
+
+def write_kspace(path: str | Path, kspace: KSpace) -> None:
+    """Write k-space; only acquired lines are stored, and equal input gives equal bytes."""
+    mask = np.asarray(kspace.mask, dtype=bool)
+    data = np.asarray(kspace.data)
+    if data.ndim != 5 or mask.shape != (data.shape[2], data.shape[4]):
+        raise ValueError(f"data {data.shape} (coil, kx, ky, z, t) with mask {mask.shape} (ky, t)")
+    frames, rows = np.nonzero(mask.T)
+    lines = np.moveaxis(data, (2, 4), (0, 1))[rows, frames].astype(np.complex64, copy=False)
+    with h5py.File(path, "w", libver=("v110", "v110")) as file:
+        file.attrs["format"] = _FORMAT
+        file.attrs["view"] = kspace.view
+        file.attrs["meta"] = json.dumps(plain(dict(kspace.meta)), sort_keys=True)
+        _put(file, "lines", np.ascontiguousarray(lines))
+        _put(file, "mask", mask)
+        _put(file, "affine", np.asarray(kspace.affine, dtype=float))
+        _put(file, "spacing_mm", np.asarray(kspace.spacing_mm, dtype=float))
+        if kspace.frame_times_ms is not None:
+            _put(file, "frame_times_ms", np.asarray(kspace.frame_times_ms, dtype=float))
+
+
+def read_kspace(path: str | Path, *, max_bytes: int = MAX_KSPACE_BYTES) -> KSpace:
+    """Read k-space; lines that were not acquired are 0.
+
+    Raises
+    ------
+    SubjectError
+        ``file_missing``, ``truncated_file``, ``not_kspace`` or ``bad_header``.
+    """
+    path = Path(path)
+    with _open(path) as file:
+        if file.attrs.get("format") != _FORMAT:
+            raise SubjectError("not_kspace", f"{path}: not a k-space file of popscan")
+        try:
+            return _read(path, file, max_bytes)
+        except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
+            raise SubjectError("bad_header", f"{path}: damaged k-space file ({error})") from error
+
+
+def _put(file: h5py.File, name: str, values: NDArray[Any]) -> None:
+    file.create_dataset(name, data=values, track_times=False)
+
+
+def _open(path: Path) -> h5py.File:
+    if not path.is_file():
+        raise SubjectError("file_missing", f"{path}: no such file")
+    try:
+        return h5py.File(path, "r")
+    except OSError as error:
+        if path.open("rb").read(4) == b"\x89HDF":
+            raise SubjectError("truncated_file", f"{path}: the file is incomplete") from error
+        raise SubjectError("not_kspace", f"{path}: not an HDF5 file") from error
+
+
+def _get(file: h5py.File, name: str, *, max_bytes: int) -> NDArray[Any]:
+    """Read a dataset that lies in the file itself and whose size is sane."""
+    if not isinstance(file.get(name, getlink=True), h5py.HardLink):
+        raise ValueError(f"{name} is a link to elsewhere")
+    item = file[name]
+    if not isinstance(item, h5py.Dataset) or item.external or item.is_virtual:
+        raise ValueError(f"{name} is not a dataset of this file")
+    if item.nbytes > max_bytes:
+        raise ValueError(f"{name} claims {item.nbytes} bytes, more than the limit of {max_bytes}")
+    if item.nbytes > 0 and item.id.get_storage_size() == 0:
+        raise ValueError(f"{name} was never written")
+    return item[()]
+
+
+def _read(path: Path, file: h5py.File, max_bytes: int) -> KSpace:
+    mask = _get(file, "mask", max_bytes=max_bytes).astype(bool)
+    lines = _get(file, "lines", max_bytes=max_bytes)
+    if mask.ndim != 2 or lines.ndim != 4 or lines.shape[0] != int(mask.sum()):
+        raise ValueError(f"lines {lines.shape} do not fit the mask {mask.shape}")
+    n_coils, n_kx, n_z = lines.shape[1:]
+    shape = (mask.shape[0], mask.shape[1], n_coils, n_kx, n_z)
+    if int(np.prod(shape, dtype=object)) * 8 > max_bytes:
+        raise ValueError(f"a grid of {shape} is beyond the limit of {max_bytes} bytes")
+    frames, rows = np.nonzero(mask.T)
+    full = np.zeros((n_coils, n_kx, mask.shape[0], n_z, mask.shape[1]), dtype=np.complex64)
+    np.moveaxis(full, (2, 4), (0, 1))[rows, frames] = lines
+    affine = _get(file, "affine", max_bytes=1024).astype(float)
+    spacing = _get(file, "spacing_mm", max_bytes=1024).astype(float)
+    times = _get(file, "frame_times_ms", max_bytes=2**20) if "frame_times_ms" in file else None
+    if affine.shape != (4, 4) or spacing.shape != (3,):
+        raise ValueError("affine or spacing_mm has the wrong shape")
+    if times is not None and times.shape != (mask.shape[1],):
+        raise ValueError(f"{times.size} frame times for {mask.shape[1]} frames")
+    return KSpace(
+        data=full,
+        mask=mask,
+        affine=affine,
+        spacing_mm=(float(spacing[0]), float(spacing[1]), float(spacing[2])),
+        frame_times_ms=None if times is None else times.astype(float),
+        view=str(file.attrs["view"]),
+        meta=dict(json.loads(file.attrs["meta"])),
+    )
+
+
+def read_cfl(path: str | Path) -> NDArray[np.complex64]:
+    """Read an array of BART's cfl/hdr pair.
+
+    Parameters
+    ----------
+    path
+        Either file of the pair, or their common stem.
+
+    Returns
+    -------
+    ndarray of complex64
+        Axes in BART's order (readout, phase encoding 1, phase encoding 2, coil, ...), trailing
+        axes of length 1 dropped.
+
+    Raises
+    ------
+    PopscanError
+        If a file is missing or the two do not fit.
+
+    References
+    ----------
+    https://bart-doc.readthedocs.io/en/latest/data.html
+    """
+    stem = Path(path).with_suffix("") if Path(path).suffix in (".cfl", ".hdr") else Path(path)
+    header, data = stem.with_suffix(".hdr"), stem.with_suffix(".cfl")
+    try:
+        lines = header.read_text(encoding="utf-8").splitlines()
+        after = next(i for i, line in enumerate(lines) if line.startswith("# Dimensions")) + 1
+        shape = [int(n) for n in lines[after].split()]
+        size = data.stat().st_size
+    except (OSError, StopIteration, ValueError, IndexError) as error:
+        raise PopscanError(f"{stem}: not a readable cfl/hdr pair ({error})") from error
+    if min(shape, default=0) < 1 or int(np.prod(shape, dtype=object)) * 8 != size:
+        raise PopscanError(f"{data}: {size} bytes do not hold an array of {shape}")
+    while len(shape) > 1 and shape[-1] == 1:
+        shape.pop()
+    values = np.fromfile(data, dtype="<c8")
+    return values.reshape(shape, order="F").astype(np.complex64, copy=False)
+
+
+def read_kspace_mat(path: str | Path, *, name: str = "raw") -> NDArray[np.complex64]:
+    """Read a complex array of a MATLAB v7.3 (HDF5) file, axes in the order of the HDF5 file.
+
+    For ``brain_16coil_full.mat`` that is (coil, slice, y, x); MATLAB shows them reversed.
+
+    Parameters
+    ----------
+    path
+        The file.
+    name
+        Variable in it.
+
+    Raises
+    ------
+    PopscanError
+        If the file has no such complex variable.
+    """
+    path = Path(path)
+    with _open(path) as file:
+        try:
+            values = _get(file, name, max_bytes=MAX_KSPACE_BYTES)
+        except (OSError, KeyError, ValueError) as error:
+            raise PopscanError(f"{path}: no readable variable {name!r} ({error})") from error
+    if values.dtype.names is not None and len(values.dtype.names) == 2:
+        return _complex(path, name, values)
+    if values.dtype.kind == "c":
+        return values.astype(np.complex64)
+    raise PopscanError(f"{path}: variable {name!r} is {values.dtype}, complex numbers expected")
+
+
+def _complex(path: Path, name: str, values: NDArray[Any]) -> NDArray[np.complex64]:
+    first, second = values.dtype.names or ("", "")
+    if values[first].dtype.kind != "f":
+        raise PopscanError(f"{path}: variable {name!r} is {values.dtype}, not complex numbers")
+    return (values[first] + 1j * values[second]).astype(np.complex64)

@@ -1,0 +1,148 @@
+"""Where raw scans come from: a table of sources, and what each of them returns.
+
+A source has two methods. ``find(root, *, problems=None)`` lists who is there, cheaply: folder
+listings only. ``load(paths, *, views=None, **options)`` reads one subject's visit.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol
+
+from popscan.io.tables import subject_label
+from popscan.records import KSpace, LabelMap, PopscanError, Scan, SubjectError
+
+#: Kind -> ``module:class``; strings, so that pydicom loads only where it is needed.
+SOURCES: Mapping[str, str] = {
+    "acdc": "popscan.io.acdc:Acdc",
+    "bids": "popscan.io.bids:Bids",
+    "dicom": "popscan.io.dicom:Dicom",
+    "simulated": "popscan.io.simulated:Simulated",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """One subject's visit in a folder of raw data.
+
+    Attributes
+    ----------
+    sub, ses
+        Labels with their prefixes; `ses` is empty where the data has no visits.
+    paths
+        What `Source.load` wants: the visit's folder.
+    """
+
+    sub: str
+    ses: str = ""
+    paths: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loaded:
+    """What a source knows of one subject's visit, by view.
+
+    Attributes
+    ----------
+    scans, kspace, labels
+        Images, k-space and reference labels; a view is in `scans` or in `kspace`.
+    references
+        Images that reconstructions are compared with (simulated studies).
+    extra
+        Facts about the subject that stand beside the images (ACDC's group, height and weight).
+    """
+
+    scans: Mapping[str, Scan] = field(default_factory=dict)
+    kspace: Mapping[str, KSpace] = field(default_factory=dict)
+    labels: Mapping[str, LabelMap] = field(default_factory=dict)
+    references: Mapping[str, Scan] = field(default_factory=dict)
+    extra: Mapping[str, str | float] = field(default_factory=dict)
+
+
+class Source(Protocol):
+    """What every source can do."""
+
+    def find(self, root: str | Path, *, problems: list[str] | None = None) -> list[Found]:
+        """List the visits below `root`, sorted; unusable folder names go to `problems`."""
+        ...
+
+    def load(
+        self, paths: Sequence[str], *, views: Sequence[str] | None = None, **options: Any
+    ) -> Loaded:
+        """Read one visit; raise `SubjectError` if it cannot be used."""
+        ...
+
+
+def get_source(kind: str) -> Source:
+    """Return the source of this kind.
+
+    Raises
+    ------
+    PopscanError
+        If there is none; the message lists those that exist.
+    """
+    try:
+        module, name = SOURCES[kind].split(":")
+    except KeyError as error:
+        known = ", ".join(sorted(SOURCES))
+        raise PopscanError(f"unknown source {kind!r}: one of {known} expected") from error
+    return getattr(import_module(module), name)()
+
+
+def list_folders(root: str | Path) -> list[str]:
+    """Names of the folders in `root`, sorted; hidden ones (``.x``) are left out.
+
+    Raises
+    ------
+    PopscanError
+        If `root` is not a readable folder.
+    """
+    try:
+        with os.scandir(root) as entries:
+            return sorted(e.name for e in entries if not e.name.startswith(".") and e.is_dir())
+    except OSError as error:
+        raise PopscanError(f"{root}: not a readable folder ({error.strerror})") from error
+
+
+def found_folders(
+    root: str | Path, names: Sequence[str], problems: list[str] | None
+) -> list[Found]:
+    """Turn folder names into visits without sessions; see `find` of `Source`.
+
+    Names that are unsafe as identifiers, or that give a label twice, are told in `problems`.
+    """
+    found: dict[str, Found] = {}
+    for name in names:
+        try:
+            sub = subject_label(name)
+        except PopscanError as error:
+            _tell(problems, f"{root}: {error}")
+            continue
+        if sub in found:
+            _tell(problems, f"{root}: folder {name!r} is {sub} again; it is left out")
+            continue
+        found[sub] = Found(sub=sub, paths=(os.path.join(root, name),))
+    return [found[sub] for sub in sorted(found)]
+
+
+def _tell(problems: list[str] | None, message: str) -> None:
+    if problems is not None:
+        problems.append(message)
+
+
+def one_folder(paths: Sequence[str]) -> Path:
+    """Return the visit's folder out of ``Found.paths``.
+
+    Raises
+    ------
+    SubjectError
+        ``file_missing`` if it is not there (any more).
+    """
+    folder = Path(paths[0]) if paths else None
+    if folder is None or not folder.is_dir():
+        raise SubjectError("file_missing", f"{folder or 'no folder'}: the subject's folder is gone")
+    return folder
