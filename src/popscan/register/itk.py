@@ -1,0 +1,62 @@
+"""Between arrays and SimpleITK images, and checks of what comes in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import ArrayLike, NDArray
+
+from popscan.records import PopscanError
+
+Spacing = Sequence[float]
+
+
+def to_image(array: ArrayLike, spacing_mm: Spacing) -> sitk.Image:
+    """Return a scalar array (x, y, z) as a float32 image with its origin at voxel 0."""
+    values = np.ascontiguousarray(np.asarray(array, dtype=np.float32).T)
+    image = sitk.GetImageFromArray(values)
+    image.SetSpacing([float(s) for s in spacing_mm])
+    return image
+
+
+def from_image(image: sitk.Image) -> NDArray[np.float32]:
+    """Return a scalar image as an array (x, y, z)."""
+    return np.ascontiguousarray(sitk.GetArrayFromImage(image).T)
+
+
+def to_field(field: ArrayLike, spacing_mm: Spacing) -> sitk.Image:
+    """Return a displacement field (x, y, z, 3) in mm as a float64 vector image."""
+    values = np.ascontiguousarray(np.asarray(field, dtype=np.float64).transpose(2, 1, 0, 3))
+    image = sitk.GetImageFromArray(values, isVector=True)
+    image.SetSpacing([float(s) for s in spacing_mm])
+    return image
+
+
+def from_field(image: sitk.Image) -> NDArray[np.float64]:
+    """Return a vector image as a displacement field (x, y, z, 3) in mm."""
+    return np.ascontiguousarray(sitk.GetArrayFromImage(image).transpose(2, 1, 0, 3))
+
+
+def check_pair(fixed: ArrayLike, moving: ArrayLike, *, same_grid: bool) -> None:
+    """Refuse arrays that cannot be registered.
+
+    Raises
+    ------
+    PopscanError
+        If an array is not three-dimensional or not finite, or the grids must agree and do not.
+    """
+    fixed, moving = np.asarray(fixed), np.asarray(moving)
+    for name, array in (("fixed", fixed), ("moving", moving)):
+        if array.ndim != 3 or 0 in array.shape:
+            raise PopscanError(
+                f"{name} image of shape {array.shape} cannot be registered: expected (x, y, z)"
+            )
+        if not np.isfinite(array).all():
+            raise PopscanError(f"{name} image holds NaN or infinite values")
+    if same_grid and fixed.shape != moving.shape:
+        raise PopscanError(
+            f"fixed image of shape {fixed.shape} and moving image of shape {moving.shape} must "
+            "share one grid"
+        )
