@@ -99,8 +99,10 @@ def _rv_outer2(state: HeartState, p: _Polar, epi2: Points) -> tuple[Points, Poin
     x = (x - np.float32(np.pi)) / half
     inside = np.clip(1 - share, 0, 1) ** np.float32(heart.rv_taper)
     area = np.float32(state.rv_base_area_mm2) * np.where(share >= 0, inside, 0)
-    bump = np.maximum(1 - x * x, 0) * (1 + np.float32(heart.rv_skew) * np.clip(x, -1, 1))
-    return (epi2 + np.float32(1.5) * area / half * bump).astype(np.float32), x
+    x2 = np.minimum(x * x, 1)
+    bump = (1 - x2) * (1 + x2 / 2) * (1 + np.float32(heart.rv_skew) * np.clip(x, -1, 1))
+    # The bump's integral over x is 22/15, and an area is half the integral of a squared radius.
+    return (epi2 + np.float32(15 / 11) * area / half * bump).astype(np.float32), x
 
 
 def _papillary(state: HeartState, p: _Polar, endo2: Points) -> NDArray[np.bool_]:
@@ -171,6 +173,8 @@ def _atria(state: HeartState, p: _Polar, out: NDArray[np.uint8]) -> None:
     out[above & (rho < np.maximum(right, left + wall) + wall)] = Tissue.RV_WALL
     out[above & (rho < right) & (rho > np.sqrt(epi2) * shrink)] = Tissue.ATRIUM
     out[above & (rho < left)] = Tissue.ATRIUM
+    # The closed valves: a thin sheet just above the base.
+    out[above & (p.level > -2.5) & (rho < np.maximum(left, right))] = Tissue.RV_WALL
     angle = state.heart.rv_angle + 0.75
     root = 0.6 * float(np.sqrt(state.epi_area_mm2 / np.pi))
     dx, dy = p.x - np.float32(root * np.cos(angle)), p.y - np.float32(root * np.sin(angle))

@@ -10,7 +10,8 @@ cross-sections: they change the look, never a volume.
 
 The right ventricle is the crescent between the left ventricle's epicardium ``r_epi`` and
 ``R**2 = r_epi**2 + B(w) q(x)``, ``x`` the angle from the septum over its half-width ``psi``,
-``q = (1 - x**2)(1 + skew x)``; its area is ``2 / 3 psi B``, whatever ``r_epi`` is.
+``q = (1 - x**2)(1 + x**2 / 2)(1 + skew x)``; its area is ``11 / 15 psi B``, whatever ``r_epi``
+is.
 
 Papillary muscles and trabeculae lie within the cavities and count as cavity, in the truth and in
 the labels; the base is one (sloping) surface for all structures, and no volume lies above it.
@@ -86,7 +87,7 @@ class Heart:
     bend_mm: tuple[float, float] = (0.0, 0.0)
     slope: tuple[float, float] = (0.0, 0.0)
     rv_angle: float = np.pi + 0.25
-    rv_half_width: float = 1.35
+    rv_half_width: float = 1.5
     rv_skew: float = 0.0
     rv_taper: float = 1.15
     rv_length: float = 0.92

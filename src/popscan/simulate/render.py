@@ -135,10 +135,11 @@ def render(
     per, _ = grid.fine
     points = grid.points_mm()
     static = torso_tissue(anatomy.torso, points[0], points[1], points[2])
+    _vessels(static, rng)
     heart_points = _heart_coordinates(anatomy, points)
     box = _bounding_box(anatomy, heart_points)
     background = _average(static, np.broadcast_to(signals, (grid.shape[2], signals.size)))
-    shading = _shading(anatomy, grid, points, static, scanner=scanner, rng=rng)
+    shading = _shading(anatomy, grid, points, scanner=scanner, rng=rng)
     flow = _flow(rng, len(phases), grid.shape[2])
     inside = tuple(p[box] for p in heart_points)
     torso_inside = static[box]
@@ -223,25 +224,29 @@ def _frame_signals(
     return out
 
 
+def _vessels(static: NDArray[np.uint8], rng: np.random.Generator) -> None:
+    """Scatter vessels through lung and liver, in place."""
+    nz, _, nx, ny = static.shape
+    field = smooth_field(rng, (nz, nx, ny), width=(0.2, 2.0, 2.0))[:, None]
+    static[(static == Tissue.LUNG) & (field > 2.4)] = Tissue.VESSEL
+    static[(static == Tissue.LIVER) & (field < -2.0)] = Tissue.VESSEL
+
+
 def _shading(
     anatomy: Anatomy,
     grid: Grid,
     points: NDArray[np.float32],
-    static: NDArray[np.uint8],
     *,
     scanner: Scanner,
     rng: np.random.Generator,
 ) -> NDArray[np.complex64]:
-    """Factor that multiplies the object: texture, lung vessels, bands, smooth phase."""
+    """Factor that multiplies the object: texture, bands, smooth phase."""
     per, _ = grid.fine
     nx, ny, nz = grid.shape
     shape = (nz, nx * per, ny * per)
     grain = smooth_field(rng, shape, width=(0.3, 1.2 * per, 1.2 * per))
     cloud = smooth_field(rng, shape, width=(0.8, 9.0 * per, 9.0 * per))
     texture = 1 + 0.05 * grain + 0.05 * cloud
-    lung = static[:, 0] == Tissue.LUNG
-    vessels = np.maximum(smooth_field(rng, shape, width=(0.2, 1.0 * per, 1.0 * per)) - 1.6, 0)
-    texture += np.where(lung, 3.0 * vessels, 0)
     phase = 0.5 * smooth_field(rng, shape, width=(2.0, 22.0 * per, 22.0 * per))
     spread = smooth_field(rng, shape, width=(2.0, 16.0 * per, 16.0 * per))
     hertz = scanner.field_spread_hz * spread + _vein_dip(anatomy, points, scanner)

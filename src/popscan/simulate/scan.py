@@ -267,8 +267,8 @@ def _plan(
     w = anatomy.axes @ np.array([np.tan(tilt[0]), np.tan(tilt[1]), 1.0])
     axes = _nearest_frame(anatomy.axes, w)
     heart = anatomy.heart
-    top = -slice_distance_mm * (0.6 + rng.random())
-    bottom = heart.length_mm + heart.apex_wall_mm + 0.3 * slice_distance_mm
+    top = -slice_distance_mm * (0.5 + rng.random())
+    bottom = heart.length_mm + heart.apex_wall_mm
     count = slices or int(np.ceil((bottom - top) / slice_distance_mm)) + 1
     # The heart seldom lies in the very middle of the field of view; the right ventricle and the
     # chest wall in front of it want room.
@@ -378,7 +378,8 @@ def acquire(
         received = centred_fft(image[t] * maps, axes=(2, 3))[..., lines]
         white = _noise(rng, (coils, received[0].size))
         received += np.float32(noise) * (mixing @ white).reshape(received.shape)
-        out[:, :, lines, :, t] = received.transpose(0, 2, 3, 1)
+        frame = out[..., t]
+        frame[:, :, lines] = received.transpose(0, 2, 3, 1)
     return out
 
 

@@ -66,12 +66,16 @@ def torso_for(
     base, per_bmi = {"female": (9.0, 1.3), "male": (5.0, 1.0)}.get(sex, (7.0, 1.15))
     fat_mm = max(base + per_bmi * (bmi - 22) + rng.normal(0, 2), 3.0) + extra_fat_mm
     size = np.sqrt(bmi / 25) * np.sqrt(height_cm / 170)
+    half_depth_mm = 108 * size * rng.normal(1, 0.03) + extra_fat_mm
+    wall_mm = rng.uniform(14, 20)
+    # The right ventricle lies just behind the breastbone.
+    front_mm = half_depth_mm - fat_mm - wall_mm - rng.normal(50, 4)
     return Torso(
         half_width_mm=float(158 * size * rng.normal(1, 0.03) + extra_fat_mm),
-        half_depth_mm=float(108 * size * rng.normal(1, 0.03) + extra_fat_mm),
+        half_depth_mm=float(half_depth_mm),
         fat_mm=float(fat_mm),
-        wall_mm=float(rng.uniform(16, 22)),
-        heart_mm=(float(rng.normal(-32, 6)), float(rng.normal(12, 5)), float(rng.normal(0, 6))),
+        wall_mm=float(wall_mm),
+        heart_mm=(float(rng.normal(-32, 6)), float(front_mm), float(rng.normal(0, 6))),
         rib_phase=float(rng.uniform(0, 2 * np.pi)),
     )
 
@@ -133,7 +137,10 @@ def _abdomen(torso: Torso, x, y, z, chest, out) -> None:
 def _midline(torso: Torso, x, y, z, chest, out) -> None:
     """Draw mediastinum, spine, spinal canal, sternum and descending aorta."""
     spine_y = -torso.half_depth_mm + torso.fat_mm * 0.75 + 46
-    middle = chest & (np.abs(x + 6) < 20) & (y > spine_y) & (out == Tissue.LUNG)
+    hx, hy, _ = torso.heart_mm
+    behind = ((x + 6) / 26) ** 2 + ((y - hy) / np.maximum(hy - spine_y, 30)) ** 2 < 1
+    before = (np.abs(x - hx - 20) < 45 + 0.5 * (y - hy - 45)) & (y > hy + 20)
+    middle = chest & (behind | before) & (out == Tissue.LUNG)
     out[middle] = Tissue.FAT
     body = (x / 24) ** 2 + ((y - spine_y) / 19) ** 2
     out[body < 1] = Tissue.MARROW
