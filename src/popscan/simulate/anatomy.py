@@ -184,6 +184,20 @@ def _atria(state: HeartState, p: _Polar, out: NDArray[np.uint8]) -> None:
     out[open_above & (away2 < 15.0**2)] = Tissue.ATRIUM
 
 
+def _reach2(state: HeartState, p: _Polar) -> Points:
+    """Squared radius beyond which nothing of the heart lies: spares most points the full look."""
+    heart = state.heart
+    swell = 1 + sum(abs(amplitude) for _, amplitude, _ in heart.shape_modes)
+    left2 = state.epi_area_mm2 / np.pi * swell
+    right2 = left2 + 15 / 11 * 1.1 * 1.5 * state.rv_base_area_mm2 / heart.rv_half_width
+    around = heart.rv_wall_mm + 2 * heart.fat_mm + 4
+    near, far = ((np.sqrt(r2) + around) ** 2 for r2 in (left2, right2))
+    along = p.x * np.float32(np.cos(heart.rv_angle)) + p.y * np.float32(np.sin(heart.rv_angle))
+    # The right ventricle, and the root of the aorta, lie within 110 degrees of the septum.
+    side = along > np.float32(-0.35) * np.sqrt(p.rho2)
+    return np.where(side, np.float32(far), np.float32(near))
+
+
 def heart_tissue(state: HeartState, u: Points, v: Points, w: Points) -> NDArray[np.uint8]:
     """Classify points in heart coordinates.
 
@@ -201,7 +215,8 @@ def heart_tissue(state: HeartState, u: Points, v: Points, w: Points) -> NDArray[
     """
     out = np.zeros(u.shape, np.uint8)
     p = _polar(state, u, v, w)
-    near = (p.rho2 < 120.0**2) & (p.level < state.epi_length_mm + APEX_CAP_MM)
+    near = _reach2(state, p) > p.rho2
+    near &= (p.level < state.epi_length_mm + APEX_CAP_MM) & (p.level > -ATRIUM_HEIGHT_MM)
     ventricles = near & (p.level >= 0)
     for part, draw in ((ventricles, _ventricles), (near & ~ventricles, _atria)):
         where = np.flatnonzero(part)

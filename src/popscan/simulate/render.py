@@ -194,8 +194,13 @@ def majority_label(tissue: NDArray[np.uint8], per: int) -> NDArray[np.uint8]:
     """Reduce fine tissues (z, through, x, y) to the label that fills most of each voxel."""
     fine = LABEL_OF[tissue]
     nz, through, nx, ny = fine.shape
-    blocks = fine.reshape(nz, through, nx // per, per, ny // per, per)
-    counts = np.stack([(blocks == label).sum(axis=(1, 3, 5), dtype=np.uint8) for label in Label])
+    counts = np.zeros((len(Label), nz, nx // per, ny // per), np.uint8)
+    for label in Label:
+        same = (fine == label).view(np.uint8)
+        through_sum = sum(same[:, k] for k in range(through))
+        for i in range(per):
+            for j in range(per):
+                counts[label] += through_sum[:, i::per, j::per]
     return counts.argmax(axis=0).astype(np.uint8)
 
 
@@ -203,7 +208,7 @@ def _average(tissue: NDArray[np.uint8], signals: NDArray[np.float32]) -> NDArray
     """Mean signal through each slice: (z, through, x, y) to (z, x, y)."""
     out = np.empty((tissue.shape[0], *tissue.shape[2:]), np.float32)
     for z, lookup in enumerate(signals):
-        out[z] = lookup[tissue[z]].mean(axis=0)
+        out[z] = sum(np.take(lookup, layer) for layer in tissue[z]) * np.float32(1 / len(tissue[z]))
     return out
 
 

@@ -97,6 +97,7 @@ def torso_tissue(
     ndarray of uint8, the shape of `x`
         `Tissue` codes; air outside the skin.
     """
+    x, y, z = _wavy(torso, x, y, z)
     out = np.full(x.shape, Tissue.AIR, np.uint8)
     power = np.float32(2.4)
     outline = (
@@ -119,6 +120,14 @@ def torso_tissue(
     return out
 
 
+def _wavy(torso: Torso, x, y, z):
+    """Bend the coordinates a little, so that no organ has a ruled edge."""
+    p = torso.rib_phase
+    a = np.sin(z / 19 + 2 * p) + np.sin(y / 13 + p) * np.cos(z / 31 - p)
+    b = np.sin(x / 15 - p) + np.sin(z / 23 + 3 * p)
+    return x + 2.2 * a, y + 2.2 * b, z + 3.0 * np.sin(x / 21 + p) + 2.0 * np.cos(y / 17 + 2 * p)
+
+
 def _abdomen(torso: Torso, x, y, z, chest, out) -> None:
     """Draw the organs under the domes of the diaphragm, on which the heart rests."""
     hx, hy, hz = torso.heart_mm
@@ -139,7 +148,7 @@ def _midline(torso: Torso, x, y, z, chest, out) -> None:
     spine_y = -torso.half_depth_mm + torso.fat_mm * 0.75 + 46
     hx, hy, _ = torso.heart_mm
     behind = ((x + 6) / 26) ** 2 + ((y - hy) / np.maximum(hy - spine_y, 30)) ** 2 < 1
-    before = (np.abs(x - hx - 20) < 45 + 0.5 * (y - hy - 45)) & (y > hy + 20)
+    before = (np.abs(x - hx - 22) < 22 + 0.35 * (y - hy - 40)) & (y > hy + 15)
     middle = chest & (behind | before) & (out == Tissue.LUNG)
     out[middle] = Tissue.FAT
     body = (x / 24) ** 2 + ((y - spine_y) / 19) ** 2
