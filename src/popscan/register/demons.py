@@ -10,9 +10,10 @@ from numpy.typing import ArrayLike
 
 from popscan.records import PopscanError
 from popscan.register.fields import Field
-from popscan.register.itk import Spacing, check_pair, from_field, to_field, to_image
+from popscan.register.itk import Spacing, check_pair, from_field, one_thread, to_field, to_image
 
 
+@one_thread()
 def register_demons(
     fixed: ArrayLike,
     moving: ArrayLike,
@@ -80,7 +81,6 @@ def _shrunk(image: sitk.Image, factor: int) -> sitk.Image:
         return image
     shrinker = sitk.BinShrinkImageFilter()
     shrinker.SetShrinkFactors(factors)
-    shrinker.SetNumberOfThreads(1)
     return shrinker.Execute(image)
 
 
@@ -91,7 +91,6 @@ def _on_grid_of(field: sitk.Image, reference: sitk.Image) -> sitk.Image:
     resampler.SetReferenceImage(reference)
     resampler.SetInterpolator(sitk.sitkLinear)
     resampler.SetUseNearestNeighborExtrapolator(True)
-    resampler.SetNumberOfThreads(1)
     return resampler.Execute(field)
 
 
@@ -109,5 +108,4 @@ def _demons(
     demons.SetStandardDeviations([max(smoothing_mm, 1e-6) / s for s in spacing])
     demons.SetMaximumUpdateStepLength(float(max_step_mm))
     demons.SetIntensityDifferenceThreshold(1e-6)
-    demons.SetNumberOfThreads(1)
     return demons.Execute(*images) if field is None else demons.Execute(*images, field)

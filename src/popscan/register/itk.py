@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import SimpleITK as sitk
@@ -11,6 +12,21 @@ from numpy.typing import ArrayLike, NDArray
 from popscan.records import PopscanError
 
 Spacing = Sequence[float]
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Run filters, and the filters that they run inside, on one thread.
+
+    The setting is the process's, so it is put back afterwards. A filter's own setting is not
+    enough: demons warp and compose with filters that ask the process.
+    """
+    before = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+    try:
+        yield
+    finally:
+        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(before)
 
 
 def to_image(array: ArrayLike, spacing_mm: Spacing) -> sitk.Image:

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
 from popscan.records import PopscanError
-from popscan.register.itk import Spacing, check_pair, to_image
+from popscan.register.itk import Spacing, check_pair, one_thread, to_image
 
 Kind = Literal["rigid", "similarity", "affine"]
 Metric = Literal["correlation", "mean_squares", "mutual_information"]
@@ -23,6 +23,7 @@ _TRANSFORMS: dict[str, Callable[[], Any]] = {
 }
 
 
+@one_thread()
 def register_rigid(
     fixed: ArrayLike,
     moving: ArrayLike,
@@ -69,7 +70,6 @@ def register_rigid(
     moving_image = to_image(moving, moving_spacing_mm or spacing_mm)
     start = _start(fixed_image, moving_image, kind, initial)
     method = sitk.ImageRegistrationMethod()
-    method.SetNumberOfThreads(1)
     {
         "correlation": method.SetMetricAsCorrelation,
         "mean_squares": method.SetMetricAsMeanSquares,

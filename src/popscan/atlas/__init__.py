@@ -1,0 +1,40 @@
+"""Population atlas: average hearts at end-diastole, per group, with label probabilities.
+
+The work is a map and a reduce, so that it runs as a DAG over shards:
+
+1. `prepare` brings one subject into the heart's frame, on a grid common to all (rigid, from
+   landmarks of the labels).
+2. `map_subjects` registers the prepared subjects of a shard to a template (none in the first
+   round) and adds them up into a `Partial`.
+3. `reduce` adds up the partials of all shards into one `Template` per group. The template of all
+   subjects (group `ALL`) is what the next round of `map_subjects` registers to.
+
+Guimond A, Meunier J, Thirion JP. Average brain models: a convergence study. Comput Vis Image
+Underst 77:192-210, 2000.
+"""
+
+from popscan.atlas.grid import AtlasGrid
+from popscan.atlas.mapping import map_subjects
+from popscan.atlas.partial import ALL, GroupSums, Partial, group_counts
+from popscan.atlas.pictures import pictures
+from popscan.atlas.preparing import Prepared, prepare
+from popscan.atlas.reducing import reduce
+from popscan.atlas.template import Template
+
+#: Ways of bringing a shard's subjects to the template.
+METHODS = {"demons": "popscan.atlas.mapping:map_subjects"}
+
+__all__ = [
+    "ALL",
+    "METHODS",
+    "AtlasGrid",
+    "GroupSums",
+    "Partial",
+    "Prepared",
+    "Template",
+    "group_counts",
+    "map_subjects",
+    "pictures",
+    "prepare",
+    "reduce",
+]

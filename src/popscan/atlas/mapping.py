@@ -1,0 +1,151 @@
+"""Map: register the prepared subjects of a shard to a template and add them up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from popscan.atlas.grid import AtlasGrid
+from popscan.atlas.partial import ALL, MEASURES, Floats, GroupSums, Partial, exact
+from popscan.atlas.preparing import Prepared
+from popscan.atlas.template import Template
+from popscan.records import PopscanError
+from popscan.register import jacobian_determinant, register_demons, warp_image
+
+#: Grey levels of RV, MYO and LV in the image that demons see: far apart where two touch, and all
+#: away from the background's 0.
+_LEVELS = np.array([0.6, -1.0, 1.0], dtype=np.float32)
+
+
+def map_subjects(
+    subjects: Sequence[tuple[str, Sequence[str], Prepared]],
+    template: Template | None,
+    *,
+    grid: AtlasGrid | None = None,
+    n_demons_iterations: tuple[int, ...] = (30, 8),
+    smoothing_mm: float = 5.0,
+    image_weight: float = 0.0,
+) -> Partial:
+    """Register subjects to a template and sum what an atlas needs.
+
+    Parameters
+    ----------
+    subjects
+        Unit, groups (``female``, ...) and prepared arrays of each; every subject also counts for
+        the group `ALL`.
+    template
+        What to register to, the previous round's template of `ALL`; None in the first round,
+        where the landmarks' rigid alignment stands.
+    grid
+        Only needed for a shard without subjects and without a template.
+    n_demons_iterations
+        Steps per level, coarse to fine (`popscan.register.register_demons`).
+    smoothing_mm
+        Stiffness of the displacement.
+    image_weight
+        How much intensities drive the registration next to the labels; 0 is labels alone, which
+        neither scanner nor coil shading can pull.
+
+    Returns
+    -------
+    Partial
+        Sums per group and one row of distances per subject.
+
+    Raises
+    ------
+    PopscanError
+        If grids differ, a unit comes twice, or nothing says which grid.
+    """
+    ordered = sorted(subjects, key=lambda subject: subject[0])
+    units = tuple(unit for unit, _, _ in ordered)
+    if len(set(units)) < len(units):
+        raise PopscanError("subjects counted twice in one shard of the atlas")
+    grid = _common_grid(ordered, template, grid)
+    groups: dict[str, GroupSums] = {}
+    values = np.full((len(ordered), len(MEASURES)), np.nan)
+    for row, (_, names, prepared) in enumerate(ordered):
+        field: NDArray = np.zeros((*grid.shape, 3))
+        if template is not None:
+            field = register_demons(
+                _feature(template.probabilities, template.image, image_weight),
+                _feature(prepared.labels, prepared.image, image_weight),
+                spacing_mm=grid.spacing,
+                n_iterations=n_demons_iterations,
+                smoothing_mm=smoothing_mm,
+            )
+        one = _summands(prepared, field, grid)
+        if template is not None:
+            values[row] = _distances(one, field, template)
+        for name in sorted({ALL, *names}):
+            groups[name] = groups.get(name, GroupSums.empty(grid)) + one
+    return Partial(grid=grid, groups=dict(sorted(groups.items())), units=units, values=values)
+
+
+def _common_grid(
+    subjects: Sequence[tuple[str, Sequence[str], Prepared]],
+    template: Template | None,
+    grid: AtlasGrid | None,
+) -> AtlasGrid:
+    grids = [prepared.grid for _, _, prepared in subjects]
+    if template is not None:
+        grids.append(template.grid)
+    if grid is not None:
+        grids.append(grid)
+    if not grids:
+        raise PopscanError("an empty shard without a template needs the atlas grid")
+    if any(other != grids[0] for other in grids):
+        raise PopscanError("subjects and template of the atlas live on different grids")
+    return grids[0]
+
+
+def _feature(
+    labels: NDArray[np.float32], image: NDArray[np.float32], image_weight: float
+) -> NDArray[np.float32]:
+    """One grey image of a labelled heart, for registration by intensity differences."""
+    feature = np.tensordot(_LEVELS, labels, axes=1)
+    if image_weight:
+        feature = feature + np.float32(image_weight) * np.nan_to_num(image)
+    return feature
+
+
+def _summands(prepared: Prepared, field: NDArray, grid: AtlasGrid) -> GroupSums:
+    def warped(array: NDArray) -> Floats:
+        return warp_image(array, field, spacing_mm=grid.spacing).astype(np.float64)
+
+    inside = (warped(prepared.inside.astype(np.float32)) > 0.5).astype(np.float64)
+    image = exact(warped(prepared.image)) * inside
+    return GroupSums(
+        n_subjects=1,
+        weight=inside,
+        image=image,
+        image_squared=exact(image**2),
+        labels=exact(np.stack([warped(membership) for membership in prepared.labels])),
+        displacement_mm=exact(field),
+    )
+
+
+def _distances(one: GroupSums, field: NDArray, template: Template) -> Floats:
+    mine, average = one.labels > 0.5, template.probabilities > 0.5
+    heart = average.any(axis=0)
+    seen = heart & (one.weight > 0) & np.isfinite(template.image)
+    difference = (one.image - template.image)[seen]
+    jacobian = jacobian_determinant(field, spacing_mm=template.grid.spacing)
+    return np.array(
+        [
+            *(_overlap(a, b) for a, b in zip(mine, average, strict=True)),
+            _mean(np.linalg.norm(field, axis=-1)[heart]),
+            np.sqrt(_mean(difference**2)),
+            jacobian.min(),
+        ]
+    )
+
+
+def _overlap(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
+    total = np.count_nonzero(a) + np.count_nonzero(b)
+    return 2.0 * np.count_nonzero(a & b) / total if total else float("nan")
+
+
+def _mean(values: Floats) -> float:
+    return float(values.mean()) if values.size else float("nan")
