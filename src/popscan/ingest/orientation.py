@@ -9,13 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from popscan.arrays.geometry import (
+from popscan.arrays.geometry import is_axis_aligned, reorient, sax_orientation
+from popscan.arrays.planes import (
     angle_about_axis_deg,
     angle_between_planes_deg,
     circular_distance_deg,
-    is_axis_aligned,
-    reorient,
-    sax_orientation,
 )
 from popscan.records import LabelMap, Scan
 
@@ -25,7 +23,7 @@ TYPICAL_AXIS = np.array([1.0, -1.0, -1.0]) / np.sqrt(3.0)
 #: axes differ from it by up to about 30 degrees, long-axis planes by 60 to 90.
 SAX_CONE_DEG = 45.0
 #: Where a plane through the axis cuts the short-axis planes, in the angle of
-#: `popscan.arrays.geometry.angle_about_axis_deg`: the three views stand about 60 degrees apart.
+#: `popscan.arrays.planes.angle_about_axis_deg`: the three views stand about 60 degrees apart.
 LONG_AXIS_ANGLES_DEG = {"4ch": 8.0, "2ch": 66.0, "3ch": 128.0}
 #: Long-axis planes hold the axis: their normal is at least this far from it,
 _LEAST_TILT_DEG = 60.0

@@ -5,7 +5,8 @@ popscan's own sidecars, or BIDS's ``Manufacturer`` ...). The view is a part of t
 ``sa``, ``2ch``, ``3ch``, ``4ch``, ``rvot`` (``acq-sax``, ``la2ch``, ``sub-1_sa_ED`` are all
 understood); images that end in ``_cine`` or ``_bold`` and name no view are short-axis. An image is
 4D, or one 3D file per frame (``_frame-01``, ``_phase-01``, ``_ED``, ``_ES``). Labels have the same
-name with ``dseg``, ``gt``, ``seg`` or ``label`` in it, beside the image or under ``derivatives/*/``.
+name with ``dseg``, ``gt``, ``seg`` or ``label`` in it, beside the image or below
+``derivatives/*/``.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ class Bids:
         Parameters
         ----------
         paths
-            The visit's folder.
+            The visit's folder, and those below ``derivatives/`` that may hold its labels.
         views
             Views wanted; None for all that are there.
 
@@ -88,7 +89,7 @@ class Bids:
         """
         folder = one_folder(paths)
         by_view: dict[str, list[_Named]] = defaultdict(list)
-        for item in _listing(folder):
+        for item in _listing([folder, *(Path(path) for path in paths[1:])]):
             if views is None or item.view in views:
                 by_view[item.view].append(item)
         scans: dict[str, Scan] = {}
@@ -111,6 +112,7 @@ class Bids:
 def find_visits(root: str | Path, problems: list[str] | None = None) -> list[Found]:
     """List ``sub-*`` folders, or their ``ses-*`` folders where there are any; sorted."""
     found = []
+    derived = _derivatives(root)
     for name in list_folders(root):
         if not name.startswith("sub-"):
             continue
@@ -125,22 +127,28 @@ def find_visits(root: str | Path, problems: list[str] | None = None) -> list[Fou
                 problems.append(f"{root}: {error}")
             continue
         for session in sessions:
-            found.append(Found(sub=name, ses=session, paths=(os.path.join(folder, session),)))
+            paths = [os.path.join(place, name, session) for place in (root, *derived.get(name, ()))]
+            there = [path for path in paths[1:] if os.path.isdir(path)]
+            found.append(Found(sub=name, ses=session, paths=(paths[0], *there)))
         if not sessions:
-            found.append(Found(sub=name, paths=(folder,)))
+            places = (root, *derived.get(name, ()))
+            found.append(Found(sub=name, paths=tuple(os.path.join(p, name) for p in places)))
     return found
 
 
-def _listing(folder: Path) -> list[_Named]:
-    visit = [folder.name]
-    root = folder.parent
-    if folder.name.startswith("ses-"):
-        visit, root = [root.name, folder.name], root.parent
-    places = [folder]
-    derivatives = root / "derivatives"
-    if derivatives.is_dir():
-        places += sorted(p.joinpath(*visit) for p in derivatives.iterdir() if p.is_dir())
-    out = []
+def _derivatives(root: str | Path) -> dict[str, list[str]]:
+    """Subject -> folders ``derivatives/*`` that know it."""
+    top = os.path.join(root, "derivatives")
+    out: dict[str, list[str]] = defaultdict(list)
+    for name in list_folders(top) if os.path.isdir(top) else ():
+        place = os.path.join(top, name)
+        for sub in list_folders(place):
+            out[sub].append(place)
+    return out
+
+
+def _listing(places: Sequence[Path]) -> list[_Named]:
+    folder, out = places[0], []
     for place in places:
         for sub in (place, *(place / name for name in _FOLDERS)):
             if sub.is_dir():

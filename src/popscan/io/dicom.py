@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from popscan.arrays.geometry import heart_centre_mm
+from popscan.arrays.planes import heart_centre_mm
 from popscan.ingest.orientation import (
     axis_of,
     is_short_axis,
@@ -25,6 +25,7 @@ from popscan.ingest.orientation import (
     standard_orientation,
 )
 from popscan.io.dicom_header import Folder, read_folder
+from popscan.io.dicom_pixels import stack_to_scan
 from popscan.io.dicom_stack import (
     Group,
     Run,
@@ -32,7 +33,6 @@ from popscan.io.dicom_stack import (
     check_series,
     group_planes,
     slice_runs,
-    stack_to_scan,
 )
 from popscan.io.sources import Found, Loaded, found_folders, list_folders, one_folder
 from popscan.records import Scan, SubjectError
@@ -96,7 +96,7 @@ class Dicom:
         cines = _cines(found, folder=str(folder), min_frames=min_frames)
         wanted = None if views is None else set(views)
         scans: dict[str, Scan] = {}
-        stack = _short_axis(cines)
+        stack = _short_axis(cines, folder=str(folder))
         sax = None
         if stack is not None and (wanted is None or wanted & {"sax", "2ch", "3ch", "4ch", "rvot"}):
             sax = _read_sax(stack, cines, folder=str(folder), gap_tolerance=gap_tolerance)
@@ -137,10 +137,32 @@ def _cines(found: Folder, *, folder: str, min_frames: int) -> list[_Cine]:
     return cines
 
 
-def _short_axis(cines: Sequence[_Cine]) -> _Cine | None:
+def _short_axis(cines: Sequence[_Cine], *, folder: str) -> _Cine | None:
     """Largest group of planes across the typical axis; of equal ones the latest."""
     across = [cine for cine in cines if is_short_axis(cine.group.normal)]
+    _one_study(across, folder=folder)
     return max(across, key=lambda c: (c.n_slices, c.latest), default=None)
+
+
+def _one_study(stacks: Sequence[_Cine], *, folder: str) -> None:
+    """Refuse whole short-axis stacks of several studies: two visits, or two people, in one folder.
+
+    A study that holds fewer than three slices is no sign of that: some anonymisers give each
+    series its own study.
+    """
+    places: dict[str, set[tuple[int, int]]] = {}
+    for number, stack in enumerate(stacks):
+        for run in stack.runs:
+            places.setdefault(run.planes[0].study, set()).add((number, round(run.along_mm)))
+    most = max((len(found) for found in places.values()), default=0)
+    rivals = [found for found in places.values() if len(found) >= max(3, most / 2)]
+    if len(rivals) > 1:
+        raise SubjectError(
+            "mixed_series",
+            f"{folder}: short-axis stacks of {len(rivals)} different studies "
+            f"({', '.join(str(len(found)) for found in rivals)} slices); one visit per folder "
+            "expected",
+        )
 
 
 def _read_sax(stack: _Cine, cines: Sequence[_Cine], *, folder: str, gap_tolerance: float) -> Scan:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +17,8 @@ from typing import Any
 import pydicom
 from pydicom.errors import InvalidDicomError
 
+from popscan.io.dicom_enhanced import frame_headers
+from popscan.io.sources import list_files
 from popscan.records import SubjectError
 
 #: Many archives hold values that break the standard's rules for text; only a few numbers matter
@@ -26,6 +27,8 @@ pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
 
 _GEOMETRY_TAGS = ["Rows", "Columns", "PixelSpacing", "ImagePositionPatient"]
 _GEOMETRY_TAGS += ["ImageOrientationPatient", "FrameOfReferenceUID", "NumberOfFrames"]
+_VALUE_TAGS = ["RescaleSlope", "RescaleIntercept"]
+_ENHANCED_TAGS = ["SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"]
 _ORDER_TAGS = ["SeriesInstanceUID", "SeriesNumber", "AcquisitionNumber", "InstanceNumber"]
 _ORDER_TAGS += ["TriggerTime", "TemporalPositionIdentifier", "AcquisitionTime", "ContentTime"]
 _ORDER_TAGS += ["SOPInstanceUID", "StudyInstanceUID", "ImageType", "Modality", "PatientID"]
@@ -44,9 +47,7 @@ META_TAGS = {
     "ScanningSequence": "scanning_sequence",
 }
 _TEXT_META = frozenset({"manufacturer", "model", "scanning_sequence"})
-_TAGS = [*_GEOMETRY_TAGS, *_ORDER_TAGS, *META_TAGS]
-#: More files than this in one subject's folder are a mistake in the path.
-MAX_FILES = 200_000
+_TAGS = [*_GEOMETRY_TAGS, *_VALUE_TAGS, *_ORDER_TAGS, *_ENHANCED_TAGS, *META_TAGS]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,8 +56,8 @@ class Plane:
 
     Attributes
     ----------
-    path
-        The file.
+    path, frame
+        The file, and the number of the frame in a multi-frame file (-1 in others).
     orientation, position
         ImageOrientationPatient (6) and ImagePositionPatient (3), LPS mm.
     rows, columns, row_spacing_mm, column_spacing_mm
@@ -67,8 +68,10 @@ class Plane:
         Numbers that order images; -1 where the file does not say.
     trigger_ms
         Time after the R wave; NaN where the file does not say.
-    time
-        AcquisitionTime or ContentTime as text, for ordering.
+    time, content_time
+        AcquisitionTime (or ContentTime), and ContentTime, as text, for ordering.
+    slope, intercept
+        From stored to real values.
     meta
         Values of `META_TAGS`, under their keys.
     """
@@ -92,6 +95,9 @@ class Plane:
     trigger_ms: float
     time: str
     content_time: str
+    frame: int = -1
+    slope: float = 1.0
+    intercept: float = 0.0
     meta: dict[str, Any] = field(default_factory=dict)
 
 
@@ -104,23 +110,6 @@ class Folder:
     n_other: int
     n_multiframe: int
     n_damaged: int
-
-
-def list_files(folder: str | Path) -> list[str]:
-    """Every file below `folder`, sorted; links to folders are not followed, hidden files skipped.
-
-    Raises
-    ------
-    SubjectError
-        ``too_many_files``.
-    """
-    files: list[str] = []
-    for place, folders, names in os.walk(folder):
-        folders.sort()
-        files += [os.path.join(place, n) for n in sorted(names) if not n.startswith(".")]
-        if len(files) > MAX_FILES:
-            raise SubjectError("too_many_files", f"{folder}: more than {MAX_FILES} files")
-    return files
 
 
 def read_folder(folder: str | Path) -> Folder:
@@ -138,15 +127,15 @@ def read_folder(folder: str | Path) -> Folder:
     planes: dict[str, Plane] = {}
     counts = {"other": 0, "multiframe": 0, "damaged": 0, "dicom": 0}
     for path in files:
-        kind, plane = _read_plane(path)
+        kind, found = _read_planes(path)
         counts[kind] += 1
-        if plane is not None:
-            planes.setdefault(plane.instance_uid or path, plane)
+        for plane in found:
+            planes.setdefault(plane.instance_uid or f"{path}#{plane.frame}", plane)
     if counts["multiframe"] and not planes:
         raise SubjectError(
             "unsupported_multiframe",
-            f"{folder}: enhanced multi-frame DICOM; convert it to single-frame files first "
-            "(e.g. with dcm4che's emf2sf)",
+            f"{folder}: multi-frame DICOM whose frames have no positions; convert it to "
+            "single-frame files first (e.g. with dcm4che's emf2sf)",
         )
     if not planes and counts["damaged"]:
         raise SubjectError("truncated_file", f"{folder}: {counts['damaged']} damaged DICOM files")
@@ -190,11 +179,12 @@ def open_dicom(path: str, *, headers_only: bool) -> pydicom.FileDataset:
         )
 
 
-def _read_plane(path: str) -> tuple[str, Plane | None]:
+def _read_planes(path: str) -> tuple[str, list[Plane]]:
+    """Return what the file is (a key of the counts) and its planes."""
     try:
         data = open_dicom(path, headers_only=True)
     except (InvalidDicomError, IsADirectoryError):
-        return "other", None
+        return "other", []
     except (
         OSError,
         EOFError,
@@ -204,15 +194,18 @@ def _read_plane(path: str) -> tuple[str, Plane | None]:
         AttributeError,
         NotImplementedError,
     ):
-        return "damaged", None
+        return "damaged", []
     try:
-        if int(data.get("NumberOfFrames") or 1) > 1:
-            return "multiframe", None
-        if not _is_image(data):
-            return "dicom", None
-        return "dicom", _plane(path, data)
+        n_frames = int(data.get("NumberOfFrames") or 1)
+        if n_frames == 1 and _is_image(data):
+            return "dicom", [_plane(path, data)]
+        if data.get("PerFrameFunctionalGroupsSequence"):
+            frames = list(frame_headers(data))[:n_frames]
+            planes = [_plane(path, f, frame=i) for i, f in enumerate(frames) if _is_image(f)]
+            return ("dicom" if planes else "multiframe"), planes
+        return ("multiframe" if n_frames > 1 else "dicom"), []
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError):
-        return "damaged", None
+        return "damaged", []
 
 
 def _is_image(data: pydicom.Dataset) -> bool:
@@ -223,7 +216,7 @@ def _is_image(data: pydicom.Dataset) -> bool:
     return not ({"P", "PHASE MAP", "PHASE CONTRAST M", "VELOCITY MAP"} & set(kinds[2:]))
 
 
-def _plane(path: str, data: pydicom.Dataset) -> Plane:
+def _plane(path: str, data: pydicom.Dataset, *, frame: int = -1) -> Plane:
     orientation = tuple(float(v) for v in data.ImageOrientationPatient)
     position = tuple(float(v) for v in data.ImagePositionPatient)
     spacing = tuple(float(v) for v in data.PixelSpacing)
@@ -254,6 +247,9 @@ def _plane(path: str, data: pydicom.Dataset) -> Plane:
         trigger_ms=_number(data, "TriggerTime", math.nan),
         time=_text(data, "AcquisitionTime") or content,
         content_time=content,
+        frame=frame,
+        slope=_number(data, "RescaleSlope", 1.0) or 1.0,
+        intercept=_number(data, "RescaleIntercept", 0.0),
         meta=_meta(data),
     )
 

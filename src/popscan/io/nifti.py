@@ -20,11 +20,14 @@ from numpy.typing import NDArray
 from popscan.arrays.dtypes import image_dtype
 from popscan.arrays.geometry import spacing_from_affine
 from popscan.io.jsonfile import read_json, write_json
-from popscan.io.nifti_raw import header_times_ms, image_geometry, read_image
+from popscan.io.nifti_raw import (
+    MAX_IMAGE_BYTES,
+    header_times_ms,
+    image_geometry,
+    read_image,
+)
 from popscan.records import STRUCTURES, LabelMap, PopscanError, Scan, SubjectError
 
-#: Largest image that is read, in bytes of the stored type: a 512 x 512 x 20 x 50 float cine is 1.
-MAX_IMAGE_BYTES = 4 * 2**30
 #: Fast: cine images hardly shrink further at higher levels.
 _GZIP_LEVEL = 1
 _SUFFIXES = (".nii.gz", ".nii")

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from popscan.arrays.geometry import orthonormal_affine
 from popscan.records import SubjectError
 
+#: Largest image that is read, in bytes of the stored type: a 512 x 512 x 20 x 50 float cine is 1.
+MAX_IMAGE_BYTES = 4 * 2**30
 #: deflate cannot do better than this: a header that promises more belongs to another file.
 _MAX_GZIP_RATIO = 1040
 #: Bytes after the image that are tolerated.

@@ -23,6 +23,8 @@ SOURCES: Mapping[str, str] = {
     "dicom": "popscan.io.dicom:Dicom",
     "simulated": "popscan.io.simulated:Simulated",
 }
+#: More files than this in one subject's folder are a mistake in the path.
+MAX_FILES = 200_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,3 +148,20 @@ def one_folder(paths: Sequence[str]) -> Path:
     if folder is None or not folder.is_dir():
         raise SubjectError("file_missing", f"{folder or 'no folder'}: the subject's folder is gone")
     return folder
+
+
+def list_files(folder: str | Path) -> list[str]:
+    """Every file below `folder`, sorted; links to folders are not followed, hidden files skipped.
+
+    Raises
+    ------
+    SubjectError
+        ``too_many_files``.
+    """
+    files: list[str] = []
+    for place, folders, names in os.walk(folder):
+        folders.sort()
+        files += [os.path.join(place, n) for n in sorted(names) if not n.startswith(".")]
+        if len(files) > MAX_FILES:
+            raise SubjectError("too_many_files", f"{folder}: more than {MAX_FILES} files")
+    return files

@@ -6,11 +6,11 @@ import csv
 import io
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
 
+from popscan.io.problems import Problem, Table
 from popscan.records import PopscanError, check_identifier
 
 #: Sex codes that need no configuration; 0 and 1 as in UK Biobank's data field 31.
@@ -39,56 +39,6 @@ RANGES: Mapping[str, tuple[float, float]] = {
 _RENAMED = {"age": "age_years", "height": "height_cm", "weight": "weight_kg"}
 _DELIMITERS = {"\t": "tabs", ",": "commas", ";": "semicolons"}
 _SEXES = ("female", "male", "unknown")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Problem:
-    """Something wrong with a table, for a person to mend.
-
-    Attributes
-    ----------
-    file, line, column
-        Where; line 1 is the header, 0 the file as a whole, column "" the whole line.
-    found, expected
-        What stands there and what should.
-    subject
-        The subject concerned, where it is known and safe to name; else empty.
-    """
-
-    file: str
-    line: int
-    column: str
-    found: str
-    expected: str
-    subject: str = ""
-
-    def __str__(self) -> str:
-        place = self.file
-        if self.line:
-            place += f", line {self.line}"
-        if self.column:
-            place += f", column {self.column}"
-        return f"{place}: found {self.found}; expected {self.expected}"
-
-
-@dataclass
-class _Table:
-    """A table while it is being read."""
-
-    file: str
-    problems: list[Problem] = field(default_factory=list)
-
-    def tell(self, line: int, column: str, found: str, expected: str, subject: str = "") -> None:
-        self.problems.append(
-            Problem(
-                file=self.file,
-                line=line,
-                column=column,
-                found=found,
-                expected=expected,
-                subject=subject,
-            )
-        )
 
 
 def subject_label(text: str, *, prefix: str = "sub-") -> str:
@@ -141,7 +91,7 @@ def read_participants(
     problems : list of Problem
         All of them, in order of the lines.
     """
-    table = _Table(file=str(path))
+    table = Table(file=str(path))
     codes = dict(SEX_CODES) | _own_codes(sex_codes or {})
     text = _read_text(Path(path), table)
     empty = pd.DataFrame({"participant_id": pd.Series(dtype=str)})
@@ -169,7 +119,7 @@ def _own_codes(sex_codes: Mapping[str, str]) -> dict[str, str]:
     return {str(code).strip().lower(): sex for code, sex in sex_codes.items()}
 
 
-def _read_text(path: Path, table: _Table) -> str | None:
+def _read_text(path: Path, table: Table) -> str | None:
     try:
         data = path.read_bytes()
     except FileNotFoundError:
@@ -193,7 +143,7 @@ def _read_text(path: Path, table: _Table) -> str | None:
     return text
 
 
-def _delimiter(path: Path, text: str, table: _Table) -> str:
+def _delimiter(path: Path, text: str, table: Table) -> str:
     """Delimiter that the header uses; one that the file name does not promise is a problem."""
     promised = "," if path.suffix.lower() == ".csv" else "\t"
     header = text.splitlines()[0]
@@ -211,7 +161,7 @@ def _delimiter(path: Path, text: str, table: _Table) -> str:
     return used
 
 
-def _columns(header: list[str], table: _Table, required: Sequence[str]) -> list[str] | None:
+def _columns(header: list[str], table: Table, required: Sequence[str]) -> list[str] | None:
     columns = [name.strip().lower() for name in header]
     while columns and not columns[-1]:  # spreadsheets leave empty columns at the end
         columns.pop()
@@ -234,7 +184,7 @@ def _columns(header: list[str], table: _Table, required: Sequence[str]) -> list[
 def _rows(
     reader: csv.reader,  # type: ignore[valid-type]
     columns: list[str],
-    table: _Table,
+    table: Table,
     codes: Mapping[str, str],
 ) -> list[dict[str, str]]:
     rows: list[dict[str, str]] = []
@@ -264,7 +214,7 @@ def _cell(text: str) -> str:
 
 
 def _check_identifiers(
-    row: dict[str, str], line: int, table: _Table, seen: dict[tuple[str, str], int]
+    row: dict[str, str], line: int, table: Table, seen: dict[tuple[str, str], int]
 ) -> bool:
     for column, prefix in (("participant_id", "sub-"), ("session_id", "ses-")):
         if column not in row or (column == "session_id" and not row[column]):
@@ -294,7 +244,7 @@ def _check_identifiers(
     return True
 
 
-def _check_sex(row: dict[str, str], line: int, table: _Table, codes: Mapping[str, str]) -> None:
+def _check_sex(row: dict[str, str], line: int, table: Table, codes: Mapping[str, str]) -> None:
     if "sex" not in row:
         return
     code = row["sex"].lower()
@@ -308,7 +258,7 @@ def _check_sex(row: dict[str, str], line: int, table: _Table, codes: Mapping[str
     row["sex"] = codes.get(code, "unknown")
 
 
-def _check_numbers(row: dict[str, str], line: int, table: _Table) -> None:
+def _check_numbers(row: dict[str, str], line: int, table: Table) -> None:
     for column, (low, high) in RANGES.items():
         text = row.get(column, "")
         if not text:
