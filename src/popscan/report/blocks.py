@@ -1,0 +1,172 @@
+"""What a section is built of, before any HTML: cards, figures, tables, lists, notes.
+
+Sections choose words and numbers; one template turns blocks into HTML. Text in blocks is plain
+and is escaped by the template; only `markupsafe.Markup` made by `popscan.report.figures` is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from markupsafe import Markup
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """One key number; `tone` is ``good``, ``warn``, ``bad`` or empty."""
+
+    value: str
+    label: str
+    note: str = ""
+    tone: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cards:
+    """A row of key numbers."""
+
+    kind: ClassVar[str] = "cards"
+    cards: Sequence[Card]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """A picture that carries its own text alternative, and what it shows.
+
+    Two `half` figures in a row stand side by side.
+    """
+
+    kind: ClassVar[str] = "figure"
+    markup: Markup
+    caption: str
+    half: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """A cell of a table.
+
+    `sort` is what sorting compares (the text by default), `tone` colours a badge, `markup` is a
+    small drawing, `href` a link within the report, `heat` the share (-1 to 1) of a heat colour.
+    """
+
+    text: str = ""
+    sort: float | str | None = None
+    tone: str = ""
+    markup: Markup | None = None
+    href: str = ""
+    heat: str = ""
+    ink: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """A column of a table; `numeric` columns are set right-aligned.
+
+    `hint` explains the title; `markup` (the scale of a column of intervals) stands below it.
+    """
+
+    title: str
+    numeric: bool = False
+    hint: str = ""
+    markup: Markup | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A table with a caption; the first column holds the row's heading.
+
+    `groups` maps the index of a row to a heading that is set above it.
+    """
+
+    kind: ClassVar[str] = "table"
+    caption: str
+    columns: Sequence[Column]
+    rows: Sequence[Sequence[Cell]]
+    note: str = ""
+    sortable: bool = True
+    groups: dict[int, str] = field(default_factory=dict)
+    dense: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Text:
+    """A paragraph; `tone` is empty, ``empty`` (nothing there), ``warn`` or ``key``."""
+
+    kind: ClassVar[str] = "text"
+    text: str
+    tone: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Heading:
+    """A heading within a section."""
+
+    kind: ClassVar[str] = "heading"
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bullets:
+    """A list of sentences."""
+
+    kind: ClassVar[str] = "bullets"
+    items: Sequence[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Code:
+    """Text set as it is."""
+
+    kind: ClassVar[str] = "code"
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tile:
+    """One thumbnail with its words and its page."""
+
+    image: str
+    alt: str
+    title: str
+    note: str = ""
+    tone: str = ""
+    href: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gallery:
+    """Thumbnails side by side."""
+
+    kind: ClassVar[str] = "gallery"
+    caption: str
+    tiles: Sequence[Tile]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Details:
+    """Blocks that open on demand (and always in print)."""
+
+    kind: ClassVar[str] = "details"
+    summary: str
+    blocks: Sequence[Block]
+
+
+Block = Cards | Figure | Table | Text | Heading | Bullets | Code | Gallery | Details
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """One numbered section of the report."""
+
+    ident: str
+    title: str
+    lead: str = ""
+    blocks: Sequence[Block] = ()
+
+
+def nothing(why: str) -> list[Block]:
+    """Return the one sentence of a section that has nothing to show."""
+    return [Text(text=why, tone="empty")]

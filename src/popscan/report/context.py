@@ -1,0 +1,243 @@
+"""What the report is made of: tables, pictures and texts of one study, already in memory.
+
+The report reads no results folder and computes no inference; whoever calls it loads the study's
+tables and hands them over in a `StudyContext`. Every field may be empty, every column may be
+missing: the section concerned then says in one sentence what is not there and why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+#: Stages run once per subject, in the order in which subjects pass them.
+SUBJECT_STAGES = ("ingest", "reconstruct", "segment", "qc", "biomarkers")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlaggedSubject:
+    """One subject that a person should look at.
+
+    Attributes
+    ----------
+    unit
+        Identifier of the visit.
+    verdict
+        ``pass``, ``review`` or ``fail``.
+    reasons
+        Why, in words or reason codes.
+    image : ndarray, shape (x, y, z, k), or None
+        The frames to show, usually k = 2 (ED and ES); None where there is no image (failed ingest).
+    labels : ndarray of uint8, shape (x, y, z, k), or None
+        `popscan.records.Label` values on the same grid.
+    frame_names
+        Names of the k frames.
+    spacing_mm
+        Voxel spacing along x, y, z; only the ratio x : y matters here.
+    volume_curve_ml
+        Volume over the cardiac cycle: structure name -> array (t,), or one array for the LV.
+    frame_times_ms : ndarray, shape (t,), or None
+        Times of the curve's points; frame numbers are shown where it is None.
+    """
+
+    unit: str
+    verdict: str = "review"
+    reasons: Sequence[str] = ()
+    image: NDArray[Any] | None = None
+    labels: NDArray[Any] | None = None
+    frame_names: Sequence[str] = ("ED", "ES")
+    spacing_mm: Sequence[float] | None = None
+    volume_curve_ml: Mapping[str, NDArray[Any]] | NDArray[Any] | None = None
+    frame_times_ms: NDArray[Any] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyContext:
+    """Everything the report shows; all of it optional.
+
+    Attributes
+    ----------
+    name, description
+        Name of the study; a sentence or two about it.
+    participants
+        Cohort table: ``unit`` (or ``participant_id`` with optional ``session_id``), ``sex``, and
+        any further attributes. Columns starting with ``truth_`` are never shown.
+    stages
+        Per-subject stages in order; stages of the ledger that are not listed follow behind.
+    ledger
+        ``unit, stage, status, reason, message, seconds, peak_mb``: one row per subject and stage.
+    study_costs
+        Stages run once for the whole study: ``stage, seconds, peak_mb``, optional ``cores``.
+    qc_checks
+        ``unit, check, kind, value, threshold, unit_of_value, verdict, message``.
+    qc
+        ``unit, verdict_auto, verdict, override_reason, override_by``.
+    biomarkers
+        ``unit`` and one column per biomarker.
+    biomarker_dictionary
+        ``column, unit, meaning, source``.
+    reference_ranges
+        ``column, sex, low, high, source``; sex may be ``all``.
+    scores
+        Agreement with reference labels: ``unit, structure, phase`` (or ``frame``), ``dice,
+        hd95_mm, seen_in_training``.
+    recon_scores
+        Agreement with reference images: ``unit, variant, nrmse, psnr_db, ssim``.
+    associations
+        ``outcome, term, estimate, ci_low, ci_high, p, q, n``.
+    fairness_groups
+        ``attribute, group, stage, outcome, n, n_missing, mean, median, sd, ci_low, ci_high,
+        too_few``.
+    fairness_gaps
+        ``attribute, outcome, group, reference, gap, ci_low, ci_high, p, p_adj, test``.
+    fairness_summary
+        One row per attribute and outcome with whatever the audit summarises.
+    sentences
+        The audit in words.
+    atlas
+        Group -> pictures: ``mean``, ``p_rv``, ``p_myo``, ``p_lv`` (2-D (x, y), or 3-D (x, y, z) of
+        which basal, middle and apical slices are shown), optional ``n`` and ``spacing_mm``.
+    provenance
+        Versions, digests, seeds, machine, timings: words or nested mappings of words.
+    config_text
+        The config as the user wrote it.
+    model_cards
+        Name of a model bundle -> text of its card.
+    limits
+        Known limits of this study, each one sentence.
+    flagged
+        Subjects that get a page, the gravest first. Consumed once, one by one: a generator keeps
+        memory flat.
+    """
+
+    name: str = "Study"
+    description: str = ""
+    participants: pd.DataFrame = field(default_factory=pd.DataFrame)
+    stages: Sequence[str] = SUBJECT_STAGES
+    ledger: pd.DataFrame = field(default_factory=pd.DataFrame)
+    study_costs: pd.DataFrame = field(default_factory=pd.DataFrame)
+    qc_checks: pd.DataFrame = field(default_factory=pd.DataFrame)
+    qc: pd.DataFrame = field(default_factory=pd.DataFrame)
+    biomarkers: pd.DataFrame = field(default_factory=pd.DataFrame)
+    biomarker_dictionary: pd.DataFrame = field(default_factory=pd.DataFrame)
+    reference_ranges: pd.DataFrame = field(default_factory=pd.DataFrame)
+    scores: pd.DataFrame = field(default_factory=pd.DataFrame)
+    recon_scores: pd.DataFrame = field(default_factory=pd.DataFrame)
+    associations: pd.DataFrame = field(default_factory=pd.DataFrame)
+    fairness_groups: pd.DataFrame = field(default_factory=pd.DataFrame)
+    fairness_gaps: pd.DataFrame = field(default_factory=pd.DataFrame)
+    fairness_summary: pd.DataFrame = field(default_factory=pd.DataFrame)
+    sentences: Sequence[str] = ()
+    atlas: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    config_text: str = ""
+    model_cards: Mapping[str, str] = field(default_factory=dict)
+    limits: Sequence[str] = ()
+    flagged: Iterable[FlaggedSubject] = ()
+
+
+def complete(table: pd.DataFrame, *columns: str) -> pd.DataFrame:
+    """Return `table` with every one of `columns`; those it lacks are filled with NaN."""
+    missing = [column for column in columns if column not in table.columns]
+    if not missing:
+        return table
+    return table.assign(**dict.fromkeys(missing, np.nan))
+
+
+def numbers(values: pd.Series) -> pd.Series:
+    """Return a column as floats: what is not a finite number becomes NaN."""
+    numeric = pd.to_numeric(values, errors="coerce").astype(float)
+    return numeric.where(np.isfinite(numeric))
+
+
+def words(values: pd.Series, *, missing: str = "") -> pd.Series:
+    """Return a column as stripped text; missing and empty cells become `missing`."""
+    text = values.astype(object).where(values.notna(), "").astype(str).str.strip()
+    return text.mask(text.isin(["", "nan", "n/a", "None", "<NA>"]), missing)
+
+
+def unit_column(table: pd.DataFrame, *, known: Iterable[str] = ()) -> pd.Series:
+    """Return the unit of every row of a cohort table.
+
+    A column ``unit`` is taken as it is; otherwise ``participant_id`` (or ``sub``) and
+    ``session_id`` (or ``ses``) are joined, with or without their BIDS prefixes, whichever spelling
+    matches more of the `known` units.
+    """
+    if "unit" in table:
+        return words(table["unit"])
+    sub = next((words(table[c]) for c in ("participant_id", "sub") if c in table), None)
+    if sub is None:
+        return pd.Series([f"row {i + 1}" for i in range(len(table))], index=table.index, dtype=str)
+    ses = next((words(table[c]) for c in ("session_id", "ses") if c in table), None)
+    seen = set(known)
+    spellings = []
+    for prefix in (False, True):
+        left = _prefixed(sub, "sub-") if prefix else sub
+        spellings.append(left)
+        if ses is not None:
+            right = _prefixed(ses, "ses-") if prefix else ses
+            spellings.insert(-1, left.where(right == "", left + "_" + right))
+    return max(spellings, key=lambda units: int(units.isin(seen).sum()))
+
+
+def _prefixed(values: pd.Series, prefix: str) -> pd.Series:
+    return values.where(values.str.startswith(prefix) | (values == ""), prefix + values)
+
+
+def study_units(context: StudyContext) -> list[str]:
+    """Return all units of the study: of the ledger, or of the cohort table without a ledger."""
+    if "unit" in context.ledger and len(context.ledger):
+        return list(dict.fromkeys(words(context.ledger["unit"])))
+    if len(context.participants):
+        return list(dict.fromkeys(unit_column(context.participants)))
+    return []
+
+
+def attribute_by_unit(context: StudyContext, column: str, *, missing: str = "unknown") -> pd.Series:
+    """Return an attribute of the cohort table, indexed by unit (empty without that column)."""
+    table = context.participants
+    if column not in table or not len(table):
+        return pd.Series(dtype=object)
+    units = unit_column(table, known=study_units(context))
+    values = words(table[column], missing=missing)
+    return pd.Series(values.to_numpy(), index=units.to_numpy()).groupby(level=0).first()
+
+
+def stage_order(context: StudyContext) -> list[str]:
+    """Return the per-subject stages that the ledger has records of, in order."""
+    if "stage" not in context.ledger:
+        return []
+    seen = list(dict.fromkeys(words(context.ledger["stage"])))
+    listed = [stage for stage in context.stages if stage in seen]
+    return listed + [stage for stage in seen if stage not in listed]
+
+
+def status_matrix(context: StudyContext) -> pd.DataFrame:
+    """Return the status of every unit (rows) at every stage (columns).
+
+    A unit without a record of a stage has ``no_record`` there, so that every column adds up to the
+    number of subjects; of several records the last one counts.
+    """
+    stages = stage_order(context)
+    if not stages:
+        return pd.DataFrame()
+    ledger = complete(context.ledger, "unit", "stage", "status")
+    tidy = pd.DataFrame({c: words(ledger[c]) for c in ("unit", "stage", "status")})
+    tidy = tidy.drop_duplicates(["unit", "stage"], keep="last")
+    matrix = tidy.pivot(index="unit", columns="stage", values="status")
+    return matrix.reindex(index=study_units(context), columns=stages).fillna("no_record")
+
+
+def verdicts(context: StudyContext) -> pd.Series:
+    """Return the final QC verdict by unit: the automatic one unless a person overrode it."""
+    table = complete(context.qc, "unit", "verdict", "verdict_auto")
+    if not len(table):
+        return pd.Series(dtype=object)
+    final = words(table["verdict"])
+    final = final.where(final != "", words(table["verdict_auto"], missing="unknown"))
+    return pd.Series(final.to_numpy(), index=words(table["unit"]).to_numpy())

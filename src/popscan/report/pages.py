@@ -1,0 +1,188 @@
+"""From a study's context to HTML pages that need nothing but a browser."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
+from functools import cache
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+import popscan
+from popscan.records import PopscanError, check_identifier
+from popscan.report.blocks import Section
+from popscan.report.context import FlaggedSubject, StudyContext
+from popscan.report.figures.base import png_uri
+from popscan.report.figures.overlays import thumbnail
+from popscan.report.sections import (
+    atlas,
+    attrition,
+    biomarkers,
+    cohort,
+    cost,
+    fairness,
+    methods,
+    overview,
+    qc,
+    quality,
+)
+from popscan.report.sections.common import Options
+from popscan.report.sections.qc import FlaggedPage
+from popscan.report.share import shareable
+from popscan.report.subject import subject_blocks
+
+
+@cache
+def _environment() -> Environment:
+    return Environment(
+        loader=PackageLoader("popscan.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+
+
+def _source(name: str) -> str:
+    return (Path(__file__).parent / "templates" / name).read_text(encoding="utf-8")
+
+
+def _page(template: str, **values: object) -> str:
+    script = _source("report.js")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return (
+        _environment()
+        .get_template(template)
+        .render(
+            style=_source("style.css"),
+            script=script,
+            script_hash=f"sha256-{digest}",
+            version=popscan.__version__,
+            **values,
+        )
+    )
+
+
+def page_name(unit: str) -> str:
+    """Return the file name of a subject's page: the unit, or a safe stand-in with its hash."""
+    try:
+        return f"{check_identifier(unit)}.html"
+    except PopscanError:
+        stem = re.sub(r"[^A-Za-z0-9]+", "-", unit).strip("-")[:40] or "subject"
+        return f"{stem}-{hashlib.sha256(unit.encode()).hexdigest()[:12]}.html"
+
+
+def _write_subjects(
+    context: StudyContext,
+    flagged: Iterable[FlaggedSubject],
+    folder: Path,
+    *,
+    options: Options,
+    max_pages: int,
+) -> list[FlaggedPage]:
+    """Write one page per flagged subject, one at a time; return what the index needs of each."""
+    pages: list[FlaggedPage] = []
+    for i, subject in enumerate(flagged):
+        if i >= max_pages:
+            break
+        folder.mkdir(parents=True, exist_ok=True)
+        name = page_name(subject.unit)
+        html = _page(
+            "subject.html.j2",
+            study=context.name,
+            subject=subject,
+            blocks=subject_blocks(context, subject),
+        )
+        (folder / name).write_text(html, encoding="utf-8", newline="\n")
+        picture = ""
+        if subject.image is not None and subject.image.size and i < options.max_thumbnails:
+            picture = png_uri(
+                thumbnail(subject.image, subject.labels, spacing_mm=subject.spacing_mm)
+            )
+        pages.append(
+            FlaggedPage(
+                unit=subject.unit,
+                verdict=subject.verdict,
+                reasons=tuple(subject.reasons),
+                thumbnail=picture,
+                href=f"subjects/{name}",
+            )
+        )
+    return pages
+
+
+def build_sections(
+    context: StudyContext, options: Options, pages: Sequence[FlaggedPage]
+) -> list[Section]:
+    """Return the twelve sections in order; each is there even when it has nothing to show."""
+    return [
+        overview.section(context, options),
+        cohort.section(context, options),
+        attrition.section(context, options),
+        quality.reconstruction(context, options),
+        quality.segmentation(context, options),
+        qc.section(context, options, pages),
+        biomarkers.section(context, options),
+        atlas.section(context, options),
+        fairness.section(context, options),
+        cost.section(context, options),
+        methods.methods(context, options),
+        methods.limits(context, options),
+    ]
+
+
+def render_study(
+    context: StudyContext,
+    out_dir: Path | str,
+    *,
+    share: bool = False,
+    min_cell: int = 5,
+    max_thumbnails: int = 24,
+    max_subject_pages: int = 200,
+) -> Path:
+    """Write the report of a study.
+
+    The same context gives the same bytes: no time but those in `context.provenance` is written.
+
+    Parameters
+    ----------
+    context
+        The study; any part may be missing.
+    out_dir
+        Folder for ``index.html`` and ``subjects/*.html``; made if it does not exist.
+    share
+        Leave out whatever could point to a person: identifiers, messages, thumbnails, subject
+        pages, the config, counts and groups below `min_cell`.
+    min_cell
+        Smallest count that a shared report shows.
+    max_thumbnails, max_subject_pages
+        Most thumbnails on the index, most pages of flagged subjects.
+
+    Returns
+    -------
+    pathlib.Path
+        The written ``index.html``.
+    """
+    folder = Path(out_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    options = Options(share=share, minimum=min_cell, max_thumbnails=max_thumbnails)
+    if share:
+        context = shareable(context, minimum=min_cell)
+    pages = _write_subjects(
+        context, context.flagged, folder / "subjects", options=options, max_pages=max_subject_pages
+    )
+    html = _page(
+        "index.html.j2",
+        name=context.name,
+        description=context.description,
+        share=share,
+        min_cell=min_cell,
+        sections=build_sections(context, options, pages),
+    )
+    index = folder / "index.html"
+    index.write_text(html, encoding="utf-8", newline="\n")
+    return index

@@ -1,0 +1,33 @@
+"""Section 8: the population's mean hearts."""
+
+from __future__ import annotations
+
+from popscan.report.blocks import Figure, Section, nothing
+from popscan.report.context import StudyContext
+from popscan.report.figures.atlas import atlas_figure, mean_image
+from popscan.report.sections.common import Options
+from popscan.report.text import listing, plural
+
+
+def section(context: StudyContext, options: Options) -> Section:
+    """Return the mean image of every group with probability contours."""
+    ident, title = "atlas", "Atlas"
+    shown = {
+        group: pictures
+        for group, pictures in context.atlas.items()
+        if (mean := mean_image(pictures)) is not None
+        and mean.size
+        and not (options.share and float(pictures.get("n", options.minimum)) < options.minimum)
+    }
+    if not shown:
+        why = "No atlas was built: it needs segmented subjects that passed quality control."
+        return Section(ident=ident, title=title, blocks=nothing(why))
+    names = listing(list(shown))
+    figure = Figure(
+        markup=atlas_figure(shown, alt=f"Mean image of {names} with label probability contours."),
+        caption="Mean image after registration, per group. Thick contour: half of the subjects "
+        "have this label there; thin: 10% and 90%. RV cavity blue, LV wall yellow, LV cavity "
+        "orange.",
+    )
+    lead = f"Population averages of {plural(len(shown), 'group')}: {names}."
+    return Section(ident=ident, title=title, lead=lead, blocks=[figure])

@@ -1,0 +1,149 @@
+"""Section 3: who was lost where, and why."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from popscan.report.blocks import (
+    Block,
+    Cell,
+    Column,
+    Details,
+    Figure,
+    Section,
+    Table,
+    nothing,
+)
+from popscan.report.context import StudyContext, complete, stage_order, status_matrix, words
+from popscan.report.figures.attrition import STATUS_ORDER, flow
+from popscan.report.sections.common import Options, count_cells
+from popscan.report.text import count, plural, shorten
+
+_TONES = {"failed": "bad", "excluded": "warn", "no_record": "bad"}
+
+
+def _status_table(matrix: pd.DataFrame, options: Options) -> Table:
+    statuses = [
+        s for s in STATUS_ORDER if s not in ("no_record", "skipped") or (matrix == s).any(axis=None)
+    ]
+    odd = sorted(set(matrix.to_numpy().ravel()) - set(STATUS_ORDER))
+    rows = []
+    for stage in matrix:
+        counts = [float((matrix[stage] == status).sum()) for status in [*statuses, *odd]]
+        tones = [_TONES.get(status, "") for status in [*statuses, *odd]]
+        rows.append(
+            [
+                Cell(text=str(stage)),
+                *count_cells(counts, options, tones=tones),
+                Cell(text=count(sum(counts)), sort=sum(counts)),
+            ]
+        )
+    return Table(
+        caption="Subjects by stage and status; every row adds up to all subjects.",
+        columns=[
+            Column(title="Stage"),
+            *[Column(title=s.replace("_", " ").capitalize(), numeric=True) for s in statuses + odd],
+            Column(title="Total", numeric=True),
+        ],
+        rows=rows,
+        sortable=False,
+    )
+
+
+def _reason_table(context: StudyContext, options: Options) -> Table | None:
+    ledger = complete(context.ledger, "unit", "stage", "status", "reason", "message")
+    tidy = pd.DataFrame({c: words(ledger[c]) for c in ("unit", "stage", "status", "reason")})
+    tidy["message"] = words(ledger["message"])
+    tidy = tidy.drop_duplicates(["unit", "stage"], keep="last")
+    tidy = tidy[tidy["status"].isin(["failed", "excluded"])]
+    if not len(tidy):
+        return None
+    tidy["reason"] = tidy["reason"].mask(tidy["reason"] == "", "no reason given")
+    order = {stage: i for i, stage in enumerate(stage_order(context))}
+    found = []
+    for (stage, status, reason), part in tidy.groupby(["stage", "status", "reason"], sort=True):
+        found.append((order[str(stage)], -len(part), str(stage), str(status), str(reason), part))
+    rows = []
+    for _, minus_n, stage, status, reason, part in sorted(found, key=lambda row: row[:5]):
+        n = -minus_n
+        cells = [
+            Cell(text=stage),
+            Cell(text=status, tone=_TONES[status]),
+            Cell(text=shorten(reason.replace("_", " "), 120)),
+            *count_cells([float(n)], options),
+        ]
+        if not options.share:
+            message = next((m for m in part["message"] if m), "")
+            who = part["unit"].iloc[0]
+            cells.append(Cell(text=shorten(f"{who}: {message}" if message else who)))
+        rows.append(cells)
+    columns = [Column(title="Stage"), Column(title="Status"), Column(title="Reason")]
+    columns.append(Column(title="Subjects", numeric=True))
+    if not options.share:
+        columns.append(Column(title="First of them, in its own words"))
+    return Table(caption="Why subjects were lost, by reason.", columns=columns, rows=rows)
+
+
+def _lost_table(context: StudyContext, options: Options) -> Details | None:
+    ledger = complete(context.ledger, "unit", "stage", "status", "reason", "message")
+    lost = ledger[words(ledger["status"]).isin(["failed", "excluded"])]
+    if options.share or not len(lost):
+        return None
+    shown = lost.head(options.max_rows)
+    rows = [
+        [Cell(text=unit), Cell(text=stage), Cell(text=status, tone=_TONES[status]),
+         Cell(text=shorten(reason.replace("_", " "), 120)), Cell(text=shorten(message))]
+        for unit, stage, status, reason, message in zip(
+            *(words(shown[c]) for c in ("unit", "stage", "status", "reason", "message")),
+            strict=True,
+        )
+    ]  # fmt: skip
+    left = len(lost) - len(shown)
+    return Details(
+        summary=f"Every lost subject with its message ({len(lost):,})",
+        blocks=[
+            Table(
+                caption="Subjects that failed or were excluded.",
+                columns=[Column(title=t) for t in ("Subject", "Stage", "Status", "Reason", "Says")],
+                rows=rows,
+                note=f"{left:,} more are in the ledger table of the study." if left else "",
+                dense=True,
+            )
+        ],
+    )
+
+
+def section(context: StudyContext, options: Options) -> Section:
+    """Return the flow of subjects through the stages, the statuses and the reasons."""
+    title = "Attrition"
+    matrix = status_matrix(context)
+    if not matrix.size:
+        why = "The ledger is empty: no stage has recorded anything of any subject."
+        return Section(ident="attrition", title=title, blocks=nothing(why))
+    counts = pd.concat([matrix[stage].value_counts() for stage in matrix])
+    safe = not options.share or int(counts.min()) >= options.minimum
+    blocks: list[Block] = []
+    if safe:
+        blocks.append(
+            Figure(
+                markup=flow(matrix),
+                caption="Subjects from stage to stage. Height is the number of subjects; the "
+                "colour of a ribbon is the status at which it arrives.",
+            )
+        )
+    blocks.append(_status_table(matrix, options))
+    reasons = _reason_table(context, options)
+    blocks.append(reasons) if reasons is not None else blocks.extend(
+        nothing("No subject failed or was excluded at any stage.")
+    )
+    lost = _lost_table(context, options)
+    if lost is not None:
+        blocks.append(lost)
+    last = str(matrix.columns[-1])
+    arrived = int((matrix[last] == "ok").sum())
+    lead = (
+        f"Of {plural(len(matrix), 'subject')}, {count(arrived)} came through “{last}”."
+        if not options.share or len(matrix) - arrived >= options.minimum or arrived == len(matrix)
+        else f"{plural(len(matrix), 'subject')} entered."
+    )
+    return Section(ident="attrition", title=title, lead=lead, blocks=blocks)

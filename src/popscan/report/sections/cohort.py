@@ -1,0 +1,173 @@
+"""Section 2: who was studied."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from popscan.report.blocks import Block, Cell, Figure, Section, Table, Text, nothing
+from popscan.report.context import StudyContext, numbers, study_units, unit_column, words
+from popscan.report.figures.distributions import Attribute, cohort
+from popscan.report.sections.common import (
+    Options,
+    count_cells,
+    groups_by_sex,
+    header,
+    order_sexes,
+    small,
+    split,
+)
+from popscan.report.text import decimals, places_for, plural, shorten, title_of
+
+_KEYS = {"unit", "participant_id", "session_id", "sub", "ses", "sex", "subject", "source", "path"}
+_MAX_LEVELS = 10
+_MAX_FIGURES = 12
+
+
+def _attributes(table: pd.DataFrame) -> dict[str, str]:
+    """Return the columns to show -> ``number`` or ``levels``; identifiers and hidden truth not."""
+    kinds = {}
+    for column in map(str, table.columns):
+        if column.lower() in _KEYS or column.startswith("truth_") or column.endswith("_id"):
+            continue
+        text = words(table[column])
+        known = text[text != ""]
+        if not len(known):
+            continue
+        numeric = numbers(known)
+        if numeric.notna().mean() >= 0.8 and numeric.nunique() > 5:
+            kinds[column] = "number"
+        elif known.nunique() <= max(_MAX_LEVELS, 0.3 * len(known)):
+            kinds[column] = "levels"
+    return kinds
+
+
+def _levels(values: pd.Series) -> pd.Series:
+    """Return the column with its rare levels merged into ``other``, missing as ``not recorded``."""
+    text = words(values, missing="not recorded")
+    common = (
+        text.value_counts().sort_index(kind="stable").sort_values(ascending=False, kind="stable")
+    )
+    if len(common) <= _MAX_LEVELS:
+        return text
+    return text.where(text.isin(common.index[: _MAX_LEVELS - 1]), "other")
+
+
+def _level_order(values: pd.Series) -> list[str]:
+    last = {"other": 1, "not recorded": 2}
+    counts = values.value_counts()
+    return sorted(counts.index, key=lambda level: (last.get(level, 0), -counts[level], level))
+
+
+def _number_row(
+    column: str, values: pd.Series, sexes: pd.Series, groups: list[str], options: Options
+) -> list[Cell]:
+    places = places_for(float(numbers(values).std()))
+    cells = [Cell(text=f"{title_of(column)}, mean (SD)")]
+    for group in [*groups, None]:
+        numeric = numbers(values if group is None else values[sexes == group])
+        known = numeric.dropna()
+        missing = len(numeric) - len(known)
+        if not len(known) or small(len(known), options):
+            cells.append(Cell(text="–"))
+            continue
+        text = f"{decimals(known.mean(), places)} ({decimals(known.std(), places)})"
+        hide = options.share and missing < options.minimum
+        cells.append(Cell(text=text + (f" [{missing:,} missing]" if missing and not hide else "")))
+    return cells
+
+
+def _level_rows(
+    values: pd.Series, sexes: pd.Series, groups: list[str], options: Options
+) -> list[list[Cell]]:
+    merged = _levels(values)
+    order = _level_order(merged)
+    columns = []
+    for group in [*groups, None]:
+        part = merged if group is None else merged[sexes == group]
+        counts = [float((part == level).sum()) for level in order]
+        columns.append(count_cells(counts, options, of=float(len(part))))
+    return [
+        [Cell(text=f"  {shorten(level, 60)}"), *(column[i] for column in columns)]
+        for i, level in enumerate(order)
+    ]
+
+
+def _table_one(context: StudyContext, sexes: pd.Series, options: Options) -> Table:
+    table = context.participants
+    groups = order_sexes(list(sexes.unique()))
+    groups = [] if groups == ["all"] else groups
+    counts = [float((sexes == group).sum()) for group in groups]
+    rows = [[Cell(text="Subjects"), *count_cells(counts, options), Cell(text=f"{len(table):,}")]]
+    headings: dict[int, str] = {}
+    kinds = _attributes(table)
+    for column in [c for c, kind in kinds.items() if kind == "number"]:
+        rows.append(_number_row(column, table[column], sexes, groups, options))
+    for column in [c for c, kind in kinds.items() if kind == "levels"]:
+        headings[len(rows)] = f"{title_of(column)}, n (%)"
+        rows += _level_rows(table[column], sexes, groups, options)
+    return Table(
+        caption="Table 1. The cohort" + (" by sex" if groups else ""),
+        columns=header("", *[g.capitalize() for g in groups], "All"),
+        rows=rows,
+        groups=headings,
+        sortable=False,
+        note="Percentages are of the column. “Not recorded” is counted as a group of its own.",
+    )
+
+
+def _figure(context: StudyContext, sexes: pd.Series) -> Figure | None:
+    table = context.participants
+    groups = order_sexes(list(sexes.unique()))
+    attributes = []
+    for column, kind in list(_attributes(table).items())[:_MAX_FIGURES]:
+        title = title_of(column)
+        if kind == "number":
+            attributes.append(Attribute(title=title, values=split(table[column], sexes)))
+            continue
+        merged = _levels(table[column])
+        levels = {
+            group: {
+                level: float(((merged == level) & (sexes == group)).sum())
+                for level in _level_order(merged)
+            }
+            for group in groups
+        }
+        attributes.append(Attribute(title=title, levels=levels))
+    if not attributes:
+        return None
+    titles = ", ".join(attribute.title for attribute in attributes)
+    return Figure(
+        markup=cohort(
+            attributes, groups=groups, alt=f"Distributions of {titles}; numbers are in table 1."
+        ),
+        caption="How the recorded attributes are distributed (number of subjects, stacked by sex).",
+    )
+
+
+def section(context: StudyContext, options: Options) -> Section:
+    """Return the cohort by sex: table 1 and the attributes' distributions."""
+    title = "Cohort"
+    table = context.participants
+    if not len(table):
+        return Section(
+            ident="cohort",
+            title=title,
+            blocks=nothing("There is no cohort table, so nothing is known of the subjects."),
+        )
+    units = unit_column(table, known=study_units(context))
+    sexes = groups_by_sex(context, units)
+    blocks: list[Block] = [_table_one(context, sexes, options)]
+    groups = set(sexes.unique())
+    if groups == {"all"}:
+        blocks.append(Text(text="The cohort table has no column for sex.", tone="empty"))
+    elif len(groups - {"unknown"}) == 1:
+        only = next(iter(groups - {"unknown"}))
+        blocks.append(Text(text=f"All subjects of known sex are {only}.", tone="empty"))
+    picture = None if options.share else _figure(context, sexes)
+    if picture is not None:
+        blocks.append(picture)
+    recorded = len(_attributes(table))
+    people = len(np.unique(units))
+    lead = f"{plural(people, 'subject')} in the cohort table, {plural(recorded, 'attribute')}."
+    return Section(ident="cohort", title=title, lead=lead.capitalize(), blocks=blocks)

@@ -1,0 +1,117 @@
+"""What several sections need: options, cells of counts, tables of whole frames."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from popscan.report.blocks import Cell, Column, Table
+from popscan.report.context import StudyContext, attribute_by_unit, numbers, words
+from popscan.report.share import suppress
+from popscan.report.text import count, number, percent, shorten, title_of
+
+SEX_ORDER = ("female", "male", "unknown")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How a report is rendered.
+
+    Attributes
+    ----------
+    share
+        Without identifiers, messages, pictures of persons and small cells.
+    minimum
+        Smallest count that a shared report shows.
+    max_thumbnails, max_rows
+        Most thumbnails, and most rows of a table of subjects.
+    """
+
+    share: bool = False
+    minimum: int = 5
+    max_thumbnails: int = 24
+    max_rows: int = 300
+
+
+def count_cells(
+    counts: Sequence[float],
+    options: Options,
+    *,
+    of: float | None = None,
+    tones: Sequence[str] | None = None,
+) -> list[Cell]:
+    """Return one cell per count of a row; small counts are hidden in a shared report.
+
+    With `of`, the share of this whole is written behind each count. `tones` colour counts above 0.
+    """
+    hidden = suppress(counts, minimum=options.minimum) if options.share else [False] * len(counts)
+    cells = []
+    for i, (n, hide) in enumerate(zip(counts, hidden, strict=True)):
+        if hide:
+            text = f"< {options.minimum}" if n < options.minimum else "hidden"
+            cells.append(Cell(text=text, sort=0))
+            continue
+        share = f" ({percent(n, of)})" if of and n else ""
+        tone = tones[i] if tones and n else ""
+        cells.append(Cell(text=count(n) + share, sort=float(n), tone=tone))
+    return cells
+
+
+def small(n: float, options: Options) -> bool:
+    """Say whether statistics of `n` people must not be shown."""
+    return options.share and n < options.minimum
+
+
+def groups_by_sex(context: StudyContext, units: pd.Series) -> pd.Series:
+    """Return the sex of every row of a table with `units`; ``all`` without a sex column."""
+    sex = attribute_by_unit(context, "sex")
+    if not len(sex):
+        return pd.Series("all", index=units.index, dtype=object)
+    found = words(units).map(sex).astype(object)
+    return found.where(found.notna(), "unknown")
+
+
+def order_sexes(sexes: Sequence[str]) -> list[str]:
+    """Return the groups with female, male first and unknown last."""
+    rank = {"female": 0, "male": 1, "unknown": 3}
+    return sorted(set(sexes), key=lambda s: (rank.get(s, 2), s))
+
+
+def split(values: pd.Series, groups: pd.Series) -> dict[str, NDArray[np.float64]]:
+    """Return the finite numbers of a column by group, groups in order of `order_sexes`."""
+    numeric = numbers(values)
+    return {
+        group: numeric[(groups == group) & numeric.notna()].to_numpy(dtype=float)
+        for group in order_sexes(list(groups.unique()))
+    }
+
+
+def header(*titles: str, numeric_from: int = 1) -> list[Column]:
+    """Return columns with these titles; from `numeric_from` on they hold numbers."""
+    return [Column(title=t, numeric=i >= numeric_from) for i, t in enumerate(titles)]
+
+
+def frame_table(frame: pd.DataFrame, *, caption: str, max_rows: int = 300) -> Table:
+    """Return a whole frame as a table: numbers with 3 digits, texts as they are."""
+    shown = frame.head(max_rows)
+    columns = [
+        Column(title=title_of(str(c)), numeric=pd.api.types.is_numeric_dtype(frame[c]))
+        for c in frame.columns
+    ]
+    rows = []
+    for values in shown.itertuples(index=False):
+        cells = []
+        for value, column in zip(values, columns, strict=True):
+            if column.numeric and not isinstance(value, bool | np.bool_):
+                missing = pd.isna(value)
+                cells.append(Cell(text=number(value), sort=None if missing else float(value)))
+            else:
+                cells.append(Cell(text="–" if pd.isna(value) else shorten(str(value))))
+        rows.append(cells)
+    left = len(frame) - len(shown)
+    note = f"{left:,} more rows are in the study's tables." if left else ""
+    return Table(caption=caption, columns=columns, rows=rows, note=note)

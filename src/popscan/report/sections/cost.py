@@ -1,0 +1,113 @@
+"""Section 10: what the study cost."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from popscan.report.blocks import Block, Card, Cards, Cell, Column, Figure, Section, Table, nothing
+from popscan.report.context import StudyContext, complete, numbers, stage_order, words
+from popscan.report.figures.cost import stage_hours, stage_seconds
+from popscan.report.sections.common import Options
+from popscan.report.text import DASH, count, number
+
+
+def hours_text(hours: float) -> str:
+    """Write a duration in the unit that a person would use."""
+    if not np.isfinite(hours):
+        return DASH
+    if hours < 1 / 60:
+        return f"{number(3600 * hours, digits=2)} s"
+    if hours < 1:
+        return f"{number(60 * hours, digits=2)} min"
+    return f"{number(hours)} h"
+
+
+def _per_stage(context: StudyContext) -> dict[str, tuple[np.ndarray, float]]:
+    """Return, per subject stage, the positive seconds and the largest memory in MB."""
+    ledger = complete(context.ledger, "stage", "seconds", "peak_mb")
+    seconds, memory, stage = (
+        numbers(ledger["seconds"]),
+        numbers(ledger["peak_mb"]),
+        words(ledger["stage"]),
+    )
+    found = {}
+    for name in stage_order(context):
+        spent = seconds[(stage == name) & (seconds > 0)].to_numpy(dtype=float)
+        peak = memory[(stage == name) & (memory > 0)]
+        if spent.size:
+            found[name] = (spent, float(peak.max()) if len(peak) else float("nan"))
+    return found
+
+
+def section(context: StudyContext, options: Options) -> Section:
+    """Return hours per stage, seconds per subject and memory."""
+    ident, title = "cost", "Cost"
+    stages = _per_stage(context)
+    study = complete(context.study_costs, "stage", "seconds", "peak_mb", "cores")
+    if not stages and not len(study):
+        why = "The ledger holds no timings."
+        return Section(ident=ident, title=title, blocks=nothing(why))
+    rows = [
+        [
+            Cell(text=name),
+            Cell(text="per subject"),
+            Cell(text=count(seconds.size)),
+            Cell(text=hours_text(seconds.sum() / 3600), sort=float(seconds.sum())),
+            Cell(text=number(np.median(seconds)), sort=float(np.median(seconds))),
+            Cell(text=number(np.percentile(seconds, 95))),
+            Cell(text=number(peak), sort=None if np.isnan(peak) else peak),
+        ]
+        for name, (seconds, peak) in stages.items()
+    ]
+    hours = {name: float(seconds.sum()) / 3600 for name, (seconds, _) in stages.items()}
+    for name, spent, peak, cores in zip(
+        words(study["stage"]), numbers(study["seconds"]), numbers(study["peak_mb"]),
+        numbers(study["cores"]), strict=True,
+    ):  # fmt: skip
+        total = spent * (cores if np.isfinite(cores) else 1.0)
+        hours[name] = total / 3600
+        rows.append(
+            [Cell(text=name), Cell(text="per study"), Cell(text="1"),
+             Cell(text=hours_text(total / 3600), sort=float(total)), Cell(text=DASH),
+             Cell(text=DASH), Cell(text=number(peak))]
+        )  # fmt: skip
+    total_hours = float(np.nansum(list(hours.values())))
+    median_sum = sum(float(np.median(seconds)) for seconds, _ in stages.values())
+    peaks = [peak for _, peak in stages.values() if np.isfinite(peak)]
+    cards = [
+        Card(value=hours_text(total_hours), label="of work in all", note="as the ledger timed it"),
+        Card(value=f"{number(median_sum)} s", label="per subject, all stages", note="medians"),
+        Card(
+            value=hours_text(median_sum * 1e5 / 3600),
+            label="for 100,000 subjects",
+            note="medians, one worker",
+        ),
+    ]
+    if peaks:
+        cards.append(Card(value=f"{number(max(peaks))} MB", label="largest memory of a stage"))
+    blocks: list[Block] = [Cards(cards=cards)]
+    if stages:
+        blocks += [
+            Figure(markup=stage_hours(hours), caption="Time by stage, summed.", half=True),
+            Figure(
+                markup=stage_seconds({name: seconds for name, (seconds, _) in stages.items()}),
+                caption="Per subject: quartiles, median, 5th to 95th percentile.",
+                half=True,
+            ),
+        ]
+    titles = ("Subjects", "Time in all", "Median (s)", "95th percentile (s)", "Peak memory (MB)")
+    blocks.append(
+        Table(
+            caption="Cost by stage.",
+            columns=[
+                Column(title="Stage"),
+                Column(title="Run"),
+                *[Column(title=t, numeric=True) for t in titles],
+            ],
+            rows=rows,
+            sortable=False,
+            note="Time is the time of work on subjects; a worker that uses several cores counts "
+            "once. Subjects whose earlier results were kept cost nothing anew.",
+        )
+    )
+    return Section(ident=ident, title=title, blocks=blocks)

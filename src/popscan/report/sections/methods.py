@@ -1,0 +1,154 @@
+"""Sections 11 and 12: methods and versions; problems and limits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from popscan.report.blocks import (
+    Block,
+    Bullets,
+    Cell,
+    Code,
+    Column,
+    Details,
+    Heading,
+    Section,
+    Table,
+    Text,
+    nothing,
+)
+from popscan.report.context import (
+    StudyContext,
+    complete,
+    numbers,
+    status_matrix,
+    study_units,
+    unit_column,
+    words,
+)
+from popscan.report.sections.common import Options
+from popscan.report.text import is_true, listing, plural, title_of
+
+
+def _flat(entries: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Return nested provenance as (name, words), in the order given."""
+    found: list[tuple[str, str]] = []
+    for key, value in entries.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            found += _flat(value, f"{name} · ")
+        elif isinstance(value, list | tuple):
+            found.append((name, ", ".join(map(str, value))))
+        else:
+            found.append((name, str(value)))
+    return found
+
+
+def methods(context: StudyContext, options: Options) -> Section:
+    """Return provenance, model cards and the config as written."""
+    ident, title = "methods", "Methods and versions"
+    blocks: list[Block] = []
+    if context.provenance:
+        rows = [[Cell(text=key.replace("_", " ")), Cell(text=value)]
+                for key, value in _flat(context.provenance)]  # fmt: skip
+        blocks.append(
+            Table(
+                caption="Where these numbers come from.",
+                columns=[Column(title="What"), Column(title="Value")],
+                rows=rows,
+                sortable=False,
+                dense=True,
+            )
+        )
+    else:
+        blocks += nothing("No provenance was recorded for this study.")
+    for name, card in context.model_cards.items():
+        blocks.append(Details(summary=f"Model card: {name}", blocks=[Code(text=card)]))
+    if context.config_text:
+        blocks.append(
+            Details(summary="The config, as written", blocks=[Code(text=context.config_text)])
+        )
+    elif options.share:
+        blocks.append(Text(text="The config and model cards are left out of a shared report.",
+                           tone="empty"))  # fmt: skip
+    if len(context.biomarker_dictionary):
+        table = complete(context.biomarker_dictionary, "column", "unit", "meaning", "source")
+        rows = [
+            [Cell(text=value) for value in row]
+            for row in zip(
+                *(words(table[c]) for c in ("column", "unit", "meaning", "source")), strict=True
+            )
+        ]
+        dictionary = Table(
+            caption="Biomarkers: columns of the study's table.",
+            columns=[Column(title=t) for t in ("Column", "Unit", "Meaning", "Source")],
+            rows=rows,
+            dense=True,
+        )
+        blocks.append(Details(summary="Data dictionary of the biomarkers", blocks=[dictionary]))
+    return Section(ident=ident, title=title, blocks=blocks)
+
+
+def problems(context: StudyContext, options: Options) -> list[str]:
+    """Return what a reader should know before trusting the numbers, one sentence each."""
+    found: list[str] = []
+    matrix = status_matrix(context)
+    if matrix.size and not options.share:
+        absent = [f"{stage} ({(matrix[stage] == 'no_record').sum():,})" for stage in matrix
+                  if (matrix[stage] == "no_record").any()]  # fmt: skip
+        if absent:
+            found.append(
+                f"Some subjects have no record at {listing(absent)}: the run is not complete."
+            )
+        failed = [f"{stage} ({(matrix[stage] == 'failed').sum():,})" for stage in matrix
+                  if (matrix[stage] == "failed").any()]  # fmt: skip
+        if failed:
+            found.append(f"Subjects failed at {listing(failed)}; they are in no later number.")
+    if len(context.participants) and len(context.ledger) and not options.share:
+        units = set(study_units(context))
+        known = unit_column(context.participants, known=units)
+        without = int((~known.isin(units)).sum())
+        if without:
+            found.append(f"{plural(without, 'row')} of the cohort table had no scan in the study.")
+        stray = len(units - set(known))
+        if stray:
+            found.append(f"{plural(stray, 'subject')} with scans had no row in the cohort table.")
+    scores = complete(context.scores, "unit", "seen_in_training")
+    if len(scores) and is_true(scores["seen_in_training"]).any():
+        found.append("Some subjects with reference labels were seen in training; their scores are "
+                     "shown apart and say nothing of new subjects.")  # fmt: skip
+    few = complete(context.fairness_groups, "attribute", "group", "too_few")
+    few = few[is_true(few["too_few"])]
+    names = list(dict.fromkeys(f"{g} ({title_of(a)})" for a, g in zip(
+        words(few["attribute"]), words(few["group"]), strict=True)))  # fmt: skip
+    if names and not options.share:
+        more = f" and {len(names) - 6} more" if len(names) > 6 else ""
+        found.append(f"Too few subjects for any statement: {', '.join(names[:6])}{more}.")
+    undefined = [
+        title_of(str(c)) for c in context.biomarkers.columns
+        if c != "unit" and pd.api.types.is_numeric_dtype(context.biomarkers[c])
+        and numbers(context.biomarkers[c]).isna().all()
+    ]  # fmt: skip
+    if len(context.biomarkers) and undefined:
+        found.append(f"Undefined for every subject: {', '.join(undefined[:12])}.")
+    return found
+
+
+def limits(context: StudyContext, options: Options) -> Section:
+    """Return what went wrong and what these numbers cannot say."""
+    ident, title = "limits", "Problems and limits"
+    found = problems(context, options)
+    blocks: list[Block] = [Heading(text="Problems of this run")]
+    blocks += [Bullets(items=found)] if found else nothing("No problem was found in this run.")
+    blocks.append(Heading(text="Limits"))
+    standing = [
+        "Segmentations and biomarkers are for research, not for the care of a patient.",
+        "Automatic quality control misses errors that look plausible; flagged subjects deserve a "
+        "person's eye, and so does a random sample of the others.",
+        "A gap that is not significant may still be there: read the interval, not the star.",
+    ]
+    blocks.append(Bullets(items=[*map(str, context.limits), *standing]))
+    return Section(ident=ident, title=title, blocks=blocks)

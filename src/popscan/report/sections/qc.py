@@ -1,0 +1,239 @@
+"""Section 6: verdicts of quality control, check by check, and the flagged subjects."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from popscan.report.blocks import (
+    Block,
+    Card,
+    Cards,
+    Cell,
+    Column,
+    Figure,
+    Gallery,
+    Section,
+    Table,
+    Text,
+    Tile,
+    nothing,
+)
+from popscan.report.context import StudyContext, complete, numbers, verdicts, words
+from popscan.report.figures.base import VERDICT_COLOURS
+from popscan.report.figures.distributions import stacked
+from popscan.report.sections.common import Options, count_cells
+from popscan.report.text import DASH, count, interval, number, percent, places_for, shorten
+
+_TONES = {"pass": "good", "review": "warn", "fail": "bad"}
+_ORDER = ("pass", "review", "fail")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlaggedPage:
+    """What the index needs of a flagged subject whose page is written already."""
+
+    unit: str
+    verdict: str
+    reasons: Sequence[str]
+    thumbnail: str
+    href: str
+
+
+def _cards(final: pd.Series, options: Options) -> Cards:
+    counts = [float((final == verdict).sum()) for verdict in _ORDER]
+    cells = count_cells(counts, options)
+    cards = [
+        Card(
+            value=cell.text,
+            label=verdict,
+            note=percent(n, len(final)) if cell.text == count(n) else "",
+            tone=_TONES[verdict],
+        )
+        for verdict, n, cell in zip(_ORDER, counts, cells, strict=True)
+    ]
+    return Cards(cards=cards)
+
+
+def _checks(context: StudyContext) -> pd.DataFrame:
+    table = complete(
+        context.qc_checks, "unit", "check", "kind", "value", "threshold", "unit_of_value", "verdict"
+    )
+    tidy = pd.DataFrame(
+        {c: words(table[c]) for c in ("check", "kind", "threshold", "unit_of_value")}
+    )
+    tidy["verdict"] = words(table["verdict"], missing="unknown")
+    tidy["value"] = numbers(table["value"])
+    return tidy
+
+
+def _check_table(checks: pd.DataFrame, options: Options) -> Table:
+    rows = []
+    for name, part in checks.groupby("check", sort=False):
+        counts = [float((part["verdict"] == v).sum()) for v in _ORDER]
+        other = len(part) - sum(counts)
+        values = part["value"].dropna()
+        places = places_for(float(values.std())) if len(values) > 1 else 2
+        thresholds = [t for t in dict.fromkeys(part["threshold"]) if t]
+        enough = len(values) and (not options.share or len(values) >= 20)
+        low, high = values.quantile([0.05, 0.95]) if enough else (float("nan"),) * 2
+        rows.append(
+            [
+                Cell(text=str(name).replace("_", " ")),
+                Cell(text=part["kind"].iloc[0]),
+                *count_cells([*counts, other], options, tones=["", "warn", "bad", ""]),
+                Cell(text=number(values.median()) if enough else DASH),
+                Cell(text=interval(low, high, places)),
+                Cell(text=shorten(", ".join(map(_threshold, thresholds[:2])), 40) or DASH),
+                Cell(text=part["unit_of_value"].iloc[0]),
+            ]
+        )
+    numeric = ("Pass", "Review", "Fail", "Other", "Median", "5–95%", "Threshold")
+    return Table(
+        caption="Checks, what they found and what they ask for.",
+        columns=[
+            Column(title="Check"),
+            Column(title="Kind"),
+            *[Column(title=t, numeric=True) for t in numeric],
+            Column(title="Unit"),
+        ],
+        rows=rows,
+        dense=True,
+    )
+
+
+def _threshold(text: str) -> str:
+    value = pd.to_numeric(text, errors="coerce")
+    return text if pd.isna(value) else number(value)
+
+
+def _check_figure(checks: pd.DataFrame) -> Figure | None:
+    rows = {}
+    for name, part in checks.groupby("check", sort=False):
+        counts = part["verdict"].value_counts()
+        if (part["verdict"] != "pass").any():
+            rows[str(name).replace("_", " ")] = {v: float(counts.get(v, 0)) for v in _ORDER}
+    if not rows:
+        return None
+    most = sorted(rows.items(), key=lambda row: (-row[1]["fail"], -row[1]["review"], row[0]))[:16]
+    return Figure(
+        markup=stacked(
+            dict(most),
+            colours=VERDICT_COLOURS,
+            name="checks",
+            alt="Share of subjects that pass, need review or fail, by check; numbers in the table.",
+        ),
+        caption="Checks that did not pass everyone, the most failing first.",
+    )
+
+
+def _override_table(context: StudyContext, options: Options) -> Table | None:
+    table = complete(
+        context.qc, "unit", "verdict_auto", "verdict", "override_reason", "override_by"
+    )
+    final, auto = words(table["verdict"]), words(table["verdict_auto"])
+    changed = table[((final != auto) & (final != "") & (auto != ""))
+                    | (words(table["override_reason"]) != "")]  # fmt: skip
+    if options.share or not len(changed):
+        return None
+    columns = ("unit", "verdict_auto", "verdict", "override_reason", "override_by")
+    rows = [
+        [Cell(text=unit), Cell(text=before, tone=_TONES.get(before, "")),
+         Cell(text=after, tone=_TONES.get(after, "")), Cell(text=shorten(reason)), Cell(text=who)]
+        for unit, before, after, reason, who in zip(
+            *(words(changed[c]) for c in columns), strict=True
+        )
+    ]  # fmt: skip
+    titles = ("Subject", "Automatic", "Final", "Reason", "By")
+    return Table(
+        caption="Verdicts that a person has overridden.",
+        columns=[Column(title=t) for t in titles],
+        rows=rows[: options.max_rows],
+    )
+
+
+def _gallery(pages: Sequence[FlaggedPage], options: Options) -> Gallery | None:
+    pictured = [page for page in pages if page.thumbnail][: options.max_thumbnails]
+    if not pictured:
+        return None
+    tiles = [
+        Tile(
+            image=page.thumbnail,
+            alt=f"Middle slice of {page.unit} with label contours",
+            title=page.unit,
+            note=shorten(", ".join(page.reasons), 60),
+            tone=_TONES.get(page.verdict, ""),
+            href=page.href,
+        )
+        for page in pictured
+    ]
+    return Gallery(
+        caption=f"Flagged subjects, end-diastole, middle slice ({len(tiles)} of {len(pages):,}). "
+        "RV cavity blue, epicardium yellow, LV cavity orange. Each opens the subject's page.",
+        tiles=tiles,
+    )
+
+
+def _flagged_table(
+    context: StudyContext, pages: Sequence[FlaggedPage], options: Options
+) -> Table | None:
+    final = verdicts(context)
+    href = {page.unit: page.href for page in pages}
+    found = {page.unit: (page.verdict, ", ".join(page.reasons)) for page in pages}
+    checks = complete(context.qc_checks, "unit", "check", "verdict")
+    bad = checks[words(checks["verdict"]).isin(["review", "fail"])]
+    failed_checks = words(bad["check"]).groupby(words(bad["unit"])).agg(", ".join)
+    for unit, verdict in final.items():
+        if verdict in ("review", "fail") and str(unit) not in found:
+            found[str(unit)] = (str(verdict), str(failed_checks.get(unit, "")))
+    if not found:
+        return None
+    ranked = sorted(found.items(), key=lambda item: (item[1][0] != "fail", item[0]))
+    rows = [
+        [
+            Cell(text=unit, href=href.get(unit, "")),
+            Cell(text=verdict, tone=_TONES.get(verdict, "")),
+            Cell(text=shorten(reasons.replace("_", " "))),
+        ]
+        for unit, (verdict, reasons) in ranked[: options.max_rows]
+    ]
+    left = len(ranked) - len(rows)
+    return Table(
+        caption=f"All flagged subjects ({len(ranked):,}).",
+        columns=[Column(title=t) for t in ("Subject", "Verdict", "Why")],
+        rows=rows,
+        note=f"{left:,} more are in the qc table of the study." if left else "",
+        dense=True,
+    )
+
+
+def section(context: StudyContext, options: Options, pages: Sequence[FlaggedPage]) -> Section:
+    """Return verdicts, checks and flagged subjects."""
+    ident, title = "qc", "Quality control"
+    final = verdicts(context)
+    checks = _checks(context)
+    if not len(final) and not len(checks) and not pages:
+        why = "Quality control has no verdict: no subject reached it."
+        return Section(ident=ident, title=title, blocks=nothing(why))
+    blocks: list[Block] = [_cards(final, options)] if len(final) else []
+    if len(checks):
+        figure = None if options.share else _check_figure(checks)
+        blocks += [figure] if figure is not None else []
+        blocks.append(_check_table(checks, options))
+    if options.share:
+        blocks.append(
+            Text(text="Subjects, thumbnails and overrides are left out of a shared report.",
+                 tone="empty")
+        )  # fmt: skip
+    else:
+        extras = (
+            _gallery(pages, options),
+            _flagged_table(context, pages, options),
+            _override_table(context, options),
+        )
+        blocks += [block for block in extras if block is not None]
+        if extras[1] is None:
+            blocks += nothing("No subject is flagged.")
+    return Section(ident=ident, title=title, blocks=blocks)

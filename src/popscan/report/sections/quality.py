@@ -1,0 +1,206 @@
+"""Sections 4 and 5: agreement of reconstructions and of segmentations with references."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from popscan.report.blocks import (
+    Block,
+    Cell,
+    Column,
+    Figure,
+    Heading,
+    Section,
+    Table,
+    Text,
+    nothing,
+)
+from popscan.report.context import StudyContext, complete, numbers, status_matrix, words
+from popscan.report.figures.base import STRUCTURE_NAMES
+from popscan.report.figures.distributions import Violins, violins
+from popscan.report.sections.common import Options, small
+from popscan.report.text import DASH, count, decimals, is_true, number, plural
+
+_RECON = {"nrmse": "NRMSE", "psnr_db": "PSNR (dB)", "ssim": "SSIM"}
+_PLACES = {"nrmse": 3, "psnr_db": 1, "ssim": 3, "dice": 3, "hd95_mm": 1}
+
+
+def _summary(values: pd.Series, places: int, options: Options) -> list[Cell]:
+    """Mean, SD, median and 5th percentile of a column as cells."""
+    known = numbers(values).dropna()
+    if not len(known) or small(len(known), options):
+        return [Cell(text=DASH)] * 4
+    numbers_shown = (known.mean(), known.std(), known.median(), known.quantile(0.05))
+    return [Cell(text=decimals(v, places), sort=float(v)) for v in numbers_shown]
+
+
+def reconstruction(context: StudyContext, options: Options) -> Section:
+    """Return NRMSE, PSNR and SSIM by variant."""
+    ident, title = "reconstruction", "Reconstruction quality"
+    table = complete(context.recon_scores, "unit", "variant", *_RECON)
+    values = table[list(_RECON)].apply(numbers) if len(table) else pd.DataFrame()
+    if not len(table) or values.isna().all(axis=None):
+        matrix = status_matrix(context)
+        images = "reconstruct" in matrix and (matrix["reconstruct"] == "not_applicable").all()
+        why = (
+            "The study starts from images: nothing was reconstructed."
+            if images
+            else "There are no reference images to compare reconstructions with."
+        )
+        return Section(ident=ident, title=title, blocks=nothing(why))
+    variant = words(table["variant"], missing="default")
+    names = list(dict.fromkeys(variant))
+    rows = []
+    for name in names:
+        part = values[variant == name]
+        n = int(part.notna().any(axis=1).sum())
+        cells = [Cell(text=name), Cell(text=count(n), sort=n)]
+        for column in _RECON:
+            mean, sd = part[column].mean(), part[column].std()
+            hide = small(int(part[column].notna().sum()), options)
+            text = f"{decimals(mean, _PLACES[column])} ({decimals(sd, _PLACES[column])})"
+            cells.append(Cell(text=DASH if hide or np.isnan(mean) else text, sort=float(mean)))
+        rows.append(cells)
+    panels = [
+        Violins(
+            title=label,
+            groups={name: values[column][variant == name].to_numpy(dtype=float) for name in names},
+            ranges={},
+        )
+        for column, label in _RECON.items()
+        if values[column].notna().any()
+    ]
+    figure = Figure(
+        markup=violins(
+            panels, name="recon", alt="Reconstruction scores by variant; numbers in the table.",
+            columns=3, private=options.share,
+        ),
+        caption="Agreement of the reconstructed with the reference images, by variant. Bars: "
+        "quartiles; line: median.",
+    )  # fmt: skip
+    scores = Table(
+        caption="Reconstruction scores, mean (SD) over subjects.",
+        columns=[
+            Column(title="Variant"),
+            *[Column(title=t, numeric=True) for t in ("Subjects", *_RECON.values())],
+        ],
+        rows=rows,
+        note="Lower NRMSE is better; higher PSNR and SSIM are better.",
+    )
+    return Section(ident=ident, title=title, blocks=[figure, scores])
+
+
+def _structure(name: str) -> str:
+    return STRUCTURE_NAMES.get(name.lower(), name)
+
+
+def _phases(table: pd.DataFrame) -> pd.Series:
+    phase = words(table["phase"])
+    frame = words(table["frame"])
+    is_name = frame.str.fullmatch(r"[A-Za-z]+")
+    phase = phase.where(phase != "", frame.where(is_name, ""))
+    return phase.str.upper().mask(phase == "", "all labelled")
+
+
+def _score_table(part: pd.DataFrame, options: Options, *, caption: str) -> Table:
+    rows = []
+    for structure in dict.fromkeys(part["structure"]):
+        for phase in dict.fromkeys(part["phase"]):
+            cell = part[(part["structure"] == structure) & (part["phase"] == phase)]
+            if not len(cell):
+                continue
+            n = int(cell["dice"].notna().sum())
+            distance = cell["hd95_mm"].dropna()
+            hide = small(len(distance), options)
+            mean = DASH if hide else decimals(distance.mean(), 1)
+            rows.append(
+                [
+                    Cell(text=_structure(structure)),
+                    Cell(text=phase),
+                    Cell(text=f"< {options.minimum}" if small(n, options) else count(n), sort=n),
+                    *_summary(cell["dice"], 3, options),
+                    Cell(text=mean, sort=float(distance.mean()) if len(distance) else None),
+                ]
+            )
+    titles = ("Subjects", "Dice mean", "SD", "Median", "5th percentile", "HD95 mean (mm)")
+    return Table(
+        caption=caption,
+        columns=[
+            Column(title="Structure"),
+            Column(title="Phase"),
+            *[Column(title=t, numeric=True) for t in titles],
+        ],
+        rows=rows,
+    )
+
+
+def _panel_figure(part: pd.DataFrame, options: Options) -> Figure:
+    panels = []
+    for structure in dict.fromkeys(part["structure"]):
+        rows = part[part["structure"] == structure]
+        groups = {
+            phase: rows.loc[rows["phase"] == phase, "dice"].to_numpy(dtype=float)
+            for phase in dict.fromkeys(part["phase"])
+        }
+        if options.share:
+            groups = {g: v for g, v in groups.items() if np.isfinite(v).sum() >= options.minimum}
+        panels.append(Violins(title=_structure(structure), groups=groups, ranges={}))
+    return Figure(
+        markup=violins(
+            panels, name="dice", alt="Dice by structure and phase; numbers are in the table.",
+            columns=3, private=options.share,
+        ),
+        caption="Dice of subjects that no training has seen. Each point is a subject; bars: "
+        "quartiles; line: median.",
+    )  # fmt: skip
+
+
+def segmentation(context: StudyContext, options: Options) -> Section:
+    """Return Dice and surface distance, unseen subjects apart from those seen in training."""
+    ident, title = "segmentation", "Segmentation quality"
+    table = complete(
+        context.scores, "unit", "structure", "phase", "frame", "dice", "hd95_mm", "seen_in_training"
+    ).copy()
+    table["dice"], table["hd95_mm"] = numbers(table["dice"]), numbers(table["hd95_mm"])
+    if not len(table) or table["dice"].isna().all():
+        why = (
+            "There are no reference labels, so agreement cannot be measured; see the quality "
+            "control section for what can be said without them."
+        )
+        return Section(ident=ident, title=title, blocks=nothing(why))
+    table["structure"] = words(table["structure"], missing="all structures")
+    table["phase"] = _phases(table)
+    seen = is_true(table["seen_in_training"])
+    unseen, trained = table[~seen], table[seen]
+    blocks: list[Block] = []
+    if unseen["dice"].notna().any():
+        blocks += [
+            _panel_figure(unseen, options),
+            _score_table(unseen, options, caption="Subjects that the model has not seen."),
+        ]
+        overall = number(unseen["dice"].mean())
+        people = unseen.loc[unseen["dice"].notna(), "unit"].nunique()
+        lead = f"Mean Dice {overall} over {plural(people, 'unseen subject')} with references."
+        if small(people, options):
+            lead = ""
+    else:
+        blocks.append(
+            Text(
+                text="Every subject with reference labels was seen in training: nothing here says "
+                "how the model does on new subjects.",
+                tone="warn",
+            )
+        )
+        lead = ""
+    if trained["dice"].notna().any():
+        blocks += [
+            Heading(text="Subjects seen in training"),
+            Text(
+                text="Kept apart: these numbers flatter the model and enter no summary of this "
+                "report.",
+                tone="warn",
+            ),
+            _score_table(trained, options, caption="Subjects that the model was trained on."),
+        ]
+    return Section(ident=ident, title=title, lead=lead, blocks=blocks)

@@ -1,0 +1,156 @@
+"""What may leave the safe room: no identifiers, no cell that a few people could be known by."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from popscan.report.context import StudyContext, complete, numbers, study_units, unit_column, words
+
+#: Provenance entries that say nothing of a person, a place or a folder.
+_PUBLIC_PROVENANCE = re.compile(
+    r"version|software|package|python|seed|digest|sha|model|method|popscan|study|date|finished",
+    re.IGNORECASE,
+)
+_TOKEN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
+_PATH = re.compile(r"(?:[A-Za-z]:\\|~?/)[\w.~+-]+(?:[/\\][\w.~+-]*)+")
+_REMOVED = "[removed]"
+
+
+def suppress(counts: Sequence[float], *, minimum: int) -> list[bool]:
+    """Say which counts of one row may not be shown.
+
+    Counts from 1 to ``minimum - 1`` are hidden. A single hidden count could be had by subtraction
+    from the total, so the smallest other non-zero count is hidden with it.
+
+    Examples
+    --------
+    >>> suppress([40, 3, 12, 0], minimum=5)
+    [False, True, True, False]
+    """
+    hidden = [0 < n < minimum for n in counts]
+    others = [i for i, n in enumerate(counts) if n > 0 and not hidden[i]]
+    if (
+        any(hidden)
+        and sum(n for n, h in zip(counts, hidden, strict=True) if h) < minimum
+        and others
+    ):
+        hidden[min(others, key=lambda i: counts[i])] = True
+    return hidden
+
+
+def suppress_grid(counts: np.ndarray, *, minimum: int) -> np.ndarray:
+    """Say which cells of a cross table may not be shown, by rows and by columns.
+
+    Parameters
+    ----------
+    counts : ndarray, shape (rows, columns)
+        Cells without totals.
+
+    Returns
+    -------
+    ndarray of bool, shape (rows, columns)
+    """
+    hidden = (counts > 0) & (counts < minimum)
+    for _ in range(counts.size):
+        before = hidden.copy()
+        for lines, marks in ((counts, hidden), (counts.T, hidden.T)):
+            for line, mark in zip(lines, marks, strict=True):
+                open_cells = np.flatnonzero((line > 0) & ~mark)
+                if mark.any() and line[mark].sum() < minimum and open_cells.size:
+                    mark[open_cells[np.argmin(line[open_cells])]] = True
+        if (before == hidden).all():
+            break
+    return hidden
+
+
+def identifiers(context: StudyContext) -> set[str]:
+    """Return every word that names a subject or a visit in any table of the study."""
+    found: set[str] = set(study_units(context))
+    table = context.participants
+    if len(table):
+        found |= set(unit_column(table, known=found))
+    for column in ("participant_id", "sub", "unit"):
+        if column in table:
+            found |= set(words(table[column]))
+    for frame in (context.qc, context.qc_checks, context.biomarkers, context.scores):
+        if "unit" in frame:
+            found |= set(words(frame["unit"]))
+    found |= {part for unit in found for part in unit.split("_") if part.startswith("sub-")}
+    bare = {name.removeprefix("sub-") for name in found}
+    # A bare "24" would also be a count in a sentence; "0024" is an identifier.
+    found |= {name for name in bare if not name.isdigit() or name.startswith("0")}
+    return {name for name in found if name}
+
+
+def scrub(text: str, names: set[str], *, minimum: int = 5) -> str:
+    """Remove identifiers, paths and small counts from a free text."""
+    clean = _PATH.sub(_REMOVED, text)
+    for name in sorted((n for n in names if not _TOKEN.fullmatch(n)), key=len, reverse=True):
+        clean = clean.replace(name, _REMOVED)
+    clean = _TOKEN.sub(
+        lambda m: _REMOVED if m[0] in names or m[0].rstrip(".") in names else m[0], clean
+    )
+    small = "|".join(str(n) for n in range(1, minimum))
+    return re.sub(rf"\bn\s*=\s*(?:{small})\b(?![.\d])", f"n < {minimum}", clean)
+
+
+def _public(entries: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in entries.items() if _PUBLIC_PROVENANCE.search(str(key))}
+
+
+def _without_small_groups(groups: pd.DataFrame, *, minimum: int) -> pd.DataFrame:
+    if not len(groups):
+        return groups
+    table = complete(groups, "n").copy()
+    n = numbers(table["n"])
+    small = (n > 0) & (n < minimum)
+    for column in table.columns:
+        numeric = pd.api.types.is_numeric_dtype(table[column])
+        if numeric and not pd.api.types.is_bool_dtype(table[column]) and column != "n":
+            table[column] = table[column].astype(float).mask(small)
+    table["n"] = n
+    table["too_few"] = complete(groups, "too_few")["too_few"].astype(object).mask(small, True)
+    return table
+
+
+def shareable(context: StudyContext, *, minimum: int) -> StudyContext:
+    """Return the study without identifiers, messages, pictures of persons and small groups.
+
+    Tables that the sections count from keep their rows; the sections hide small counts as they
+    write them. Config and free-text model cards are left out: they hold paths.
+    """
+    names = identifiers(context)
+
+    def clean(text: str) -> str:
+        return scrub(text, names, minimum=minimum)
+
+    groups = _without_small_groups(context.fairness_groups, minimum=minimum)
+    gaps = context.fairness_gaps
+    if len(gaps) and len(groups) and {"attribute", "outcome", "group"} <= set(gaps.columns):
+        few = complete(groups, "attribute", "outcome", "group", "n")
+        few = few[numbers(few["n"]) < minimum]
+        keys = set(zip(few["attribute"], few["outcome"], few["group"], strict=True))
+        kept = [
+            key not in keys
+            for key in zip(gaps["attribute"], gaps["outcome"], gaps["group"], strict=True)
+        ]
+        gaps = gaps[kept]
+    return replace(
+        context,
+        name=clean(context.name),
+        description=clean(context.description),
+        fairness_groups=groups,
+        fairness_gaps=gaps,
+        sentences=[clean(sentence) for sentence in context.sentences],
+        limits=[clean(limit) for limit in context.limits],
+        provenance=_public(context.provenance),
+        config_text="",
+        model_cards={},
+        flagged=(),
+    )

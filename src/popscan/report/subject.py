@@ -1,0 +1,159 @@
+"""The page of one flagged subject: overlays, volume curve, checks, history."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from popscan.report.blocks import Block, Bullets, Cell, Column, Figure, Heading, Table, nothing
+from popscan.report.context import FlaggedSubject, StudyContext, complete, numbers, words
+from popscan.report.figures.base import image_tag, png_uri
+from popscan.report.figures.cost import volume_curve
+from popscan.report.figures.overlays import slice_grid
+from popscan.report.text import DASH, number, shorten, title_of
+
+_TONES = {
+    "pass": "good", "ok": "good", "review": "warn", "excluded": "warn", "fail": "bad",
+    "failed": "bad",
+}  # fmt: skip
+
+
+def _overlays(subject: FlaggedSubject) -> list[Block]:
+    image = subject.image
+    if image is None or image.ndim != 4 or not image.size:
+        return nothing("There is no image of this subject to show.")
+    labels = subject.labels
+    if labels is not None and labels.shape != image.shape:
+        labels = None
+    blocks: list[Block] = []
+    for frame in range(image.shape[3]):
+        names = subject.frame_names
+        name = names[frame] if frame < len(names) else f"frame {frame + 1}"
+        sheet = slice_grid(image, labels, frame=frame, spacing_mm=subject.spacing_mm)
+        blocks.append(
+            Figure(
+                markup=image_tag(
+                    png_uri(sheet),
+                    alt=f"All {image.shape[2]} slices of {subject.unit} at {name}"
+                    + (" with label contours" if labels is not None else " without labels"),
+                    width_px=sheet.width,
+                    height_px=sheet.height,
+                ),
+                caption=f"{name}: slices from the first to the last. "
+                + (
+                    "RV cavity blue, epicardium yellow, LV cavity orange."
+                    if labels is not None
+                    else "There are no labels."
+                ),
+            )
+        )
+    return blocks
+
+
+def _curves(subject: FlaggedSubject) -> dict[str, NDArray[np.float64]]:
+    given = subject.volume_curve_ml
+    if given is None:
+        return {}
+    named: Mapping[str, NDArray] = given if isinstance(given, Mapping) else {"lv": given}
+    curves = {}
+    for name, values in named.items():
+        curve = np.asarray(values, dtype=float).ravel()
+        if np.isfinite(curve).any():
+            curves[str(name)] = np.where(np.isfinite(curve), curve, np.nan)
+    return curves
+
+
+def _curve_figure(subject: FlaggedSubject) -> list[Block]:
+    curves = _curves(subject)
+    if not curves:
+        return nothing("There is no volume curve: no frame has a measured volume.")
+    times = subject.frame_times_ms
+    longest = max(len(curve) for curve in curves.values())
+    if times is not None and (len(times) != longest or len({len(c) for c in curves.values()}) > 1):
+        times = None
+    return [Figure(markup=volume_curve(curves, times), caption="Volume over the cardiac cycle.")]
+
+
+def _check_table(context: StudyContext, unit: str) -> list[Block]:
+    table = complete(
+        context.qc_checks,
+        "unit", "check", "kind", "value", "threshold", "unit_of_value", "verdict", "message",
+    )  # fmt: skip
+    mine = table[words(table["unit"]) == unit]
+    if not len(mine):
+        return nothing("No check has been made of this subject.")
+    rank = {"fail": 0, "review": 1}
+    mine = mine.assign(rank=words(mine["verdict"]).map(rank).fillna(2)).sort_values(
+        "rank", kind="stable"
+    )
+    rows = []
+    for i in mine.index:
+        row = mine.loc[i]
+        text = {c: words(mine[c])[i] for c in ("check", "kind", "threshold", "unit_of_value")}
+        limit = pd.to_numeric(text["threshold"], errors="coerce")
+        verdict = words(mine["verdict"], missing="unknown")[i]
+        rows.append(
+            [
+                Cell(text=text["check"].replace("_", " ")),
+                Cell(text=text["kind"]),
+                Cell(text=number(row["value"])),
+                Cell(text=(text["threshold"] if pd.isna(limit) else number(limit)) or DASH),
+                Cell(text=text["unit_of_value"]),
+                Cell(text=verdict, tone=_TONES.get(verdict, "")),
+                Cell(text=shorten(words(mine["message"])[i])),
+            ]
+        )
+    columns = [
+        Column(title="Check"), Column(title="Kind"), Column(title="Value", numeric=True),
+        Column(title="Threshold", numeric=True), Column(title="Unit"), Column(title="Verdict"),
+        Column(title="Says"),
+    ]  # fmt: skip
+    return [Table(caption="Every check of this subject.", columns=columns, rows=rows, dense=True)]
+
+
+def _history(context: StudyContext, unit: str) -> list[Block]:
+    table = complete(context.ledger, "unit", "stage", "status", "reason", "message", "seconds")
+    mine = table[words(table["unit"]) == unit]
+    if not len(mine):
+        return nothing("The ledger has no record of this subject.")
+    rows = [
+        [Cell(text=stage), Cell(text=status.replace("_", " "), tone=_TONES.get(status, "")),
+         Cell(text=shorten(reason.replace("_", " "), 120)), Cell(text=shorten(message)),
+         Cell(text=number(seconds))]
+        for stage, status, reason, message, seconds in zip(
+            *(words(mine[c]) for c in ("stage", "status", "reason", "message")),
+            numbers(mine["seconds"]), strict=True,
+        )
+    ]  # fmt: skip
+    columns = [Column(title=t) for t in ("Stage", "Status", "Reason", "Says")]
+    columns.append(Column(title="Seconds", numeric=True))
+    return [Table(caption="What every stage said.", columns=columns, rows=rows, sortable=False)]
+
+
+def _values(context: StudyContext, unit: str) -> list[Block]:
+    table = context.biomarkers
+    if "unit" not in table or not (words(table["unit"]) == unit).any():
+        return nothing("This subject has no biomarkers.")
+    row = table[words(table["unit"]) == unit].iloc[0]
+    rows = [
+        [Cell(text=title_of(str(column))), Cell(text=number(row[column]))]
+        for column in table.columns
+        if column != "unit" and pd.api.types.is_numeric_dtype(table[column])
+    ]
+    columns = [Column(title="Biomarker"), Column(title="Value", numeric=True)]
+    return [Table(caption="Biomarkers of this subject.", columns=columns, rows=rows, dense=True)]
+
+
+def subject_blocks(context: StudyContext, subject: FlaggedSubject) -> list[Block]:
+    """Return everything the page of one flagged subject shows."""
+    reasons = [shorten(str(reason)) for reason in subject.reasons]
+    blocks: list[Block] = [Bullets(items=reasons)] if reasons else []
+    blocks += [Heading(text="Labels over images"), *_overlays(subject)]
+    blocks += [Heading(text="Volume curve"), *_curve_figure(subject)]
+    blocks += [Heading(text="Checks"), *_check_table(context, subject.unit)]
+    blocks += [Heading(text="Biomarkers"), *_values(context, subject.unit)]
+    blocks += [Heading(text="Stages"), *_history(context, subject.unit)]
+    return blocks

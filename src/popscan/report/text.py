@@ -1,0 +1,171 @@
+"""How the report writes numbers, names and counts."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+import pandas as pd
+
+#: Shown for a number that is undefined.
+DASH = "–"
+
+_UNITS = {
+    "_ml_m2": "mL/m²",
+    "_g_m2": "g/m²",
+    "_kg_m2": "kg/m²",
+    "_l_min_m2": "L/min/m²",
+    "_l_min": "L/min",
+    "_ml": "mL",
+    "_pct": "%",
+    "_bpm": "bpm",
+    "_mm": "mm",
+    "_cm": "cm",
+    "_kg": "kg",
+    "_m2": "m²",
+    "_years": "years",
+    "_db": "dB",
+    "_ms": "ms",
+    "_g": "g",
+}
+_ACRONYMS = re.compile(
+    r"(?:lv|rv|la|ra)[a-z]{0,4}|bsa|bmi|hr|co|ci|qc|ed|es|snr|psnr|ssim|nrmse|hd95|msd|myo|ef|id"
+    r"|mri|cmr|auc|rr|fov|rca"
+)
+_PLAIN_WORDS = {"label", "labels", "large", "last", "late", "range", "rate", "ratio", "race", "raw"}
+
+
+def number(value: Any, *, digits: int = 3) -> str:
+    """Write a number with `digits` significant digits; undefined becomes a dash.
+
+    Examples
+    --------
+    >>> number(0.91234), number(152.3), number(12345.6), number(float("nan"))
+    ('0.912', '152', '12,346', '–')
+    """
+    try:
+        x = float(value)
+    except (TypeError, ValueError):
+        return DASH
+    if not math.isfinite(x):
+        return DASH
+    if x == 0:
+        return "0"
+    decimals = max(0, digits - 1 - math.floor(math.log10(abs(x))))
+    return f"{x:,.{min(decimals, 6)}f}".replace("-", "−")
+
+
+def decimals(value: Any, places: int) -> str:
+    """Write a number with a fixed number of decimals; undefined becomes a dash."""
+    try:
+        x = float(value)
+    except (TypeError, ValueError):
+        return DASH
+    return f"{x:,.{places}f}".replace("-", "−") if math.isfinite(x) else DASH
+
+
+def places_for(scale: float) -> int:
+    """Decimals that show a quantity of this spread (a standard deviation) to about 3 digits."""
+    if not math.isfinite(scale) or scale <= 0:
+        return 2
+    return min(4, max(0, 1 - math.floor(math.log10(scale))))
+
+
+def count(value: float) -> str:
+    """Write a count with thousands separators; undefined becomes a dash."""
+    return DASH if value is None or not math.isfinite(value) else f"{int(value):,}"
+
+
+def percent(part: float, whole: float) -> str:
+    """Write a share as a percentage, with a decimal only where it says something.
+
+    Examples
+    --------
+    >>> percent(1, 3), percent(1, 1000), percent(0, 0)
+    ('33%', '0.1%', '–')
+    """
+    if not whole:
+        return DASH
+    share = 100 * part / whole
+    return f"{share:.1f}%" if 0 < share < 1 or 99 < share < 100 else f"{share:.0f}%"
+
+
+def p_value(value: Any) -> str:
+    """Write a p value: never as 0."""
+    text = decimals(value, 3)
+    if text == DASH:
+        return text
+    return "< 0.001" if float(value) < 0.001 else text
+
+
+def interval(low: Any, high: Any, places: int) -> str:
+    """Write an interval; a dash unless both ends are known."""
+    ends = decimals(low, places), decimals(high, places)
+    return DASH if DASH in ends else f"{ends[0]} to {ends[1]}"
+
+
+def plural(n: int, noun: str, many: str = "") -> str:
+    """Write a count with its noun.
+
+    Examples
+    --------
+    >>> plural(1, "subject"), plural(1200, "subject"), plural(0, "study", "studies")
+    ('1 subject', '1,200 subjects', 'no studies')
+    """
+    word = noun if n == 1 else (many or f"{noun}s")
+    return f"{f'{n:,}' if n else 'no'} {word}"
+
+
+def unit_of(column: str) -> str:
+    """Return the unit that a column name carries, or an empty text.
+
+    Examples
+    --------
+    >>> unit_of("lvedv_ml_m2"), unit_of("dice")
+    ('mL/m²', '')
+    """
+    return next((unit for suffix, unit in _UNITS.items() if column.endswith(suffix)), "")
+
+
+def title_of(column: str, *, unit: bool = True) -> str:
+    """Turn a column name into words.
+
+    Examples
+    --------
+    >>> title_of("lvedv_ml"), title_of("wall_thickness_mm"), title_of("qc_excluded")
+    ('LVEDV (mL)', 'Wall thickness (mm)', 'QC excluded')
+    """
+    suffix = next((s for s in _UNITS if column.endswith(s)), "")
+    stem = column[: len(column) - len(suffix)] or column
+    parts = [
+        part.upper() if _ACRONYMS.fullmatch(part) and part not in _PLAIN_WORDS else part
+        for part in re.split(r"[_\s]+", stem)
+        if part
+    ]
+    text = " ".join(parts) or column
+    text = text[:1].upper() + text[1:]
+    return f"{text} ({_UNITS[suffix]})" if suffix and unit else text
+
+
+def shorten(text: str, limit: int = 280) -> str:
+    """Cut a text that would fill the page, and show that it was cut."""
+    flat = " ".join(str(text).split())
+    return flat if len(flat) <= limit else flat[: limit - 1].rstrip() + "…"
+
+
+def listing(items: list[str]) -> str:
+    """Join words as a sentence does.
+
+    Examples
+    --------
+    >>> listing(["a", "b", "c"])
+    'a, b and c'
+    """
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
+
+
+def is_true(values: pd.Series) -> pd.Series:
+    """Read a yes/no column however it was stored; missing counts as no."""
+    text = values.astype(object).where(values.notna(), "").astype(str).str.strip().str.lower()
+    return text.isin(["true", "1", "1.0", "yes"])
