@@ -203,5 +203,5 @@ def test_bad_labels_are_refused() -> None:
 
 
 def test_methods_resolve() -> None:
-    module, _, function = biomarkers.METHODS["discs"].partition(":")
+    module, _, function = biomarkers.METHODS["cine_sax"].partition(":")
     assert (module, function) == (biomarkers.measure.__module__, biomarkers.measure.__name__)

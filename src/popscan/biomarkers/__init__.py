@@ -10,7 +10,7 @@ from popscan.biomarkers.dictionary import DICTIONARY, Column
 from popscan.biomarkers.sax import MYOCARDIAL_DENSITY_G_ML, measure, volume_curves
 
 #: Method -> where it lives; its options are its keyword-only arguments.
-METHODS: dict[str, str] = {"discs": "popscan.biomarkers.sax:measure"}
+METHODS: dict[str, str] = {"cine_sax": "popscan.biomarkers.sax:measure"}
 
 __all__ = [
     "DICTIONARY",

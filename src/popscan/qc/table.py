@@ -1,0 +1,124 @@
+"""The checks: what is measured, in which unit, and the default limits.
+
+The limits were set on 70 expert-labelled patients (healthy, dilated, hypertrophic, infarcted, RV
+disease), nearly all of whom should pass or ask for a look, and on simulated faults; `fail` is left
+for what cannot be right. Every limit can be replaced in the config.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from popscan.qc import function, image, motion, segmentation
+from popscan.qc.model import Limit, Spec
+from popscan.records import STRUCTURES, Label
+
+_PETERSEN = "range of Petersen et al. 2017, doi:10.1186/s12968-017-0327-9, widened for disease"
+_TARRONI = "after Tarroni et al. 2020, doi:10.1038/s41598-020-58212-2; limits own"
+
+
+def _first_line(measure: Callable) -> str:
+    """Return the first sentence of a check's docstring: its meaning, written once."""
+    inner = measure.func if isinstance(measure, partial) else measure
+    return (inner.__doc__ or "").split("\n\n")[0].replace("\n    ", " ").strip().rstrip(".")
+
+
+def _spec(
+    kind: str, measure: Callable, unit: str, bad: str, review: Limit, fail: Limit, source: str = ""
+) -> Spec:
+    return Spec(
+        measure=measure,
+        kind="image" if kind == "image" else "segmentation",
+        unit=unit,
+        bad="high" if bad == "high" else "low" if bad == "low" else "outside",
+        review=review,
+        fail=fail,
+        meaning=_first_line(measure),
+        **({"source": source} if source else {}),
+    )
+
+
+_image = partial(_spec, "image")
+_labels = partial(_spec, "segmentation")
+
+_IMAGE: dict[str, Spec] = {
+    "non_finite_pct": _image(image.non_finite_pct, "%", "high", 0.0, 1.0),
+    "pixel_spacing_mm": _image(image.pixel_spacing_mm, "mm", "outside", (0.5, 2.6), (0.2, 4.0)),
+    "pixel_aspect": _image(image.pixel_aspect, "ratio", "high", 1.1, 2.0),
+    "slice_distance_mm": _image(image.slice_distance_mm, "mm", "outside", (4.0, 12.5), (1.0, 25.0)),
+    "affine_mismatch_pct": _image(image.affine_mismatch_pct, "%", "high", 1.0, 5.0),
+    "fov_mm": _image(image.fov_mm, "mm", "outside", (180.0, 500.0), (100.0, 700.0)),
+    "fov_margin_mm": _image(image.fov_margin_mm, "mm", "low", 10.0, 1.0),
+    "slice_count": _image(image.slice_count, "slices", "low", 6.0, 3.0),
+    "stack_length_mm": _image(image.stack_length_mm, "mm", "outside", (50.0, 180.0), (30.0, 300.0)),
+    "basal_coverage_pct": _image(image.basal_coverage_pct, "%", "high", None, None),
+    "apical_coverage_pct": _image(image.apical_coverage_pct, "%", "high", 50.0, 90.0, _TARRONI),
+    "snr": _image(image.snr, "ratio", "low", 8.0, 3.0),
+    "contrast_pct": _image(image.contrast_pct, "%", "low", 15.0, 0.0, _TARRONI),
+    "edge_width_mm": _image(image.edge_width_mm, "mm", "high", 15.0, None),
+    "saturation_pct": _image(image.saturation_pct, "%", "high", 20.0, 50.0),
+    "blank_planes_pct": _image(image.blank_planes_pct, "%", "high", 0.0, 10.0),
+    "missing_frames": _image(image.missing_frames, "frames", "high", 0.0, 3.0),
+    "frame_count": _image(image.frame_count, "frames", "low", 15.0, 8.0),
+    "frame_times_pct": _image(image.frame_times_pct, "%", "high", 10.0, 99.0),
+    "slice_intensity_pct": _image(image.slice_intensity_pct, "%", "high", 40.0, 150.0),
+    "frame_intensity_pct": _image(image.frame_intensity_pct, "%", "high", 15.0, 50.0),
+    "slice_shift_mm": _image(motion.slice_shift_mm, "mm", "high", 8.0, 20.0, _TARRONI),
+    "image_shift_mm": _image(motion.image_shift_mm, "mm", "high", 10.0, None),
+}
+
+
+def _per_structure(label: Label) -> dict[str, Spec]:
+    """Return the checks that every structure gets."""
+    name = STRUCTURES[label]
+    of = partial(partial, label=label)
+    ring = label == Label.MYO
+    specs = {
+        "missing_frames_pct": _labels(of(segmentation.missing_frames_pct), "%", "high", 0.0, 10.0),
+        "components": _labels(of(segmentation.components_3d), "components", "high", 3.0, None),
+        "stray_pct": _labels(of(segmentation.stray_pct), "%", "high", 5.0, 20.0),
+        "split_slices_pct": _labels(of(segmentation.split_slices_pct), "%", "high", 25.0, 60.0),
+        "slice_gaps": _labels(of(segmentation.slice_gaps), "slices", "high", 0.0, 2.0),
+        "curve_spike_pct": _labels(of(function.curve_spike_pct), "%", "high", 10.0, 30.0),
+        "curve_roughness_pct": _labels(
+            of(function.curve_roughness_pct), "%", "high", 6.0 if ring else 4.0, 15.0
+        ),
+    }
+    return {f"{name}_{key}": spec for key, spec in specs.items()}
+
+
+def _of_one(key: str, label: Label, review: tuple, fail: tuple) -> Spec:
+    measure = {"edv_ml": function.edv_ml, "ef_pct": function.ef_pct}[key]
+    unit = "mL" if key == "edv_ml" else "%"
+    return _labels(partial(measure, label=label), unit, "outside", review, fail, _PETERSEN)
+
+
+_SEGMENTATION: dict[str, Spec] = {
+    **_per_structure(Label.LV),
+    **_per_structure(Label.MYO),
+    **_per_structure(Label.RV),
+    "heart_holes_pct": _labels(segmentation.heart_holes_pct, "%", "high", 1.0, 10.0),
+    "rv_holes_pct": _labels(segmentation.rv_holes_pct, "%", "high", 2.0, 20.0),
+    "lv_open_pct": _labels(segmentation.lv_open_pct, "%", "high", 5.0, 40.0),
+    "lv_rv_contact_pct": _labels(segmentation.lv_rv_contact_pct, "%", "high", 2.0, 25.0),
+    "rv_apart_pct": _labels(segmentation.rv_apart_pct, "%", "high", 25.0, 75.0),
+    "labelled_slices": _labels(segmentation.labelled_slices, "slices", "low", 5.0, 3.0),
+    "lv_length_ratio": _labels(
+        segmentation.lv_length_ratio, "ratio", "outside", (0.8, 2.0), (0.5, 3.0)
+    ),
+    "area_profile_pct": _labels(segmentation.area_profile_pct, "%", "high", 20.0, 60.0),
+    "rv_side": _labels(segmentation.rv_side, "cosine", "low", 0.0, None),
+    "curve_closure_pct": _labels(function.curve_closure_pct, "%", "high", 20.0, 50.0),
+    "es_phase_pct": _labels(function.es_phase_pct, "%", "outside", (20.0, 60.0), (8.0, 85.0)),
+    "lvedv_ml": _of_one("edv_ml", Label.LV, (50.0, 360.0), (15.0, 700.0)),
+    "lvef_pct": _of_one("ef_pct", Label.LV, (10.0, 82.0), (3.0, 95.0)),
+    "lvm_g": _labels(function.lv_mass_g, "g", "outside", (30.0, 280.0), (10.0, 600.0), _PETERSEN),
+    "rvedv_ml": _of_one("edv_ml", Label.RV, (50.0, 360.0), (15.0, 700.0)),
+    "rvef_pct": _of_one("ef_pct", Label.RV, (5.0, 86.0), (-10.0, 95.0)),
+    "mass_agreement_pct": _labels(function.mass_agreement_pct, "%", "high", 35.0, 80.0),
+    "stroke_agreement_pct": _labels(function.stroke_agreement_pct, "%", "high", 80.0, None),
+}
+
+#: Check name -> its definition, in the order in which `check` returns them.
+CHECKS: Mapping[str, Spec] = {**_IMAGE, **_SEGMENTATION}
