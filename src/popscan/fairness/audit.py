@@ -89,7 +89,7 @@ def audit(
     reference : mapping, optional
         Attribute -> reference group; by default the largest group with a recorded attribute.
     min_group : int
-        Groups with fewer values are counted as too few, neither described nor tested.
+        Groups with fewer subjects with a value are too few to be described or tested.
     n_boot : int
         Bootstrap draws.
     alpha : float
@@ -144,12 +144,14 @@ def audit(
     return AuditResult(
         groups=pd.DataFrame(groups, columns=list(dictionary.GROUPS)),
         gaps=_correct(pd.DataFrame(gaps), correction, family, alpha),
-        summary=_correct_summary(pd.DataFrame(summary, columns=list(dictionary.SUMMARY)), correction),
+        summary=_correct_summary(summary, correction),
         notes=tuple(_notes(outcomes, matrix, groupings, samples, min_group)),
         settings={
             "min_group": min_group, "n_boot": n_boot, "alpha": alpha, "correction": correction,
             "family": family, "interval": interval, "test": test, "cluster": cluster, "seed": seed,
-            "reference": {g.attribute: g.names[references[g.attribute]] for g in groupings if g.names},
+            "reference": {
+                g.attribute: g.names[references[g.attribute]] for g in groupings if g.names
+            },
         },
     )  # fmt: skip
 
@@ -205,8 +207,9 @@ def _correct(gaps: pd.DataFrame, correction: str, family: str, alpha: float) -> 
     return gaps[list(dictionary.GAPS)]
 
 
-def _correct_summary(summary: pd.DataFrame, correction: str) -> pd.DataFrame:
+def _correct_summary(rows: list[dict[str, Any]], correction: str) -> pd.DataFrame:
     """Add corrected p values of the tests over all groups."""
+    summary = pd.DataFrame(rows, columns=list(dictionary.SUMMARY))
     summary["p_adj"] = multiplicity.adjust(summary["p"].astype(float), method=correction)
     return summary
 
@@ -239,6 +242,8 @@ def _notes(
             notes.append(f"{grouping.attribute}: {', '.join(sorted(small))} have fewer than "
                          f"{min_group} units and are neither described nor tested.")  # fmt: skip
         if sample.spans:
-            notes.append(f"{grouping.attribute}: subjects have units in several groups; intervals "
-                         "take this into account, tests do not and err on the safe side.")  # fmt: skip
+            notes.append(
+                f"{grouping.attribute}: subjects have units in several groups; intervals take it "
+                "into account, tests do not and err on the safe side."
+            )
     return notes

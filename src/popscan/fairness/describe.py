@@ -49,7 +49,7 @@ def describe_groups(
         low, high, method = mean_interval(
             sample.draws[int(code)], sample.moments[int(code)], alpha, interval
         )
-        for k, key in enumerate(matrix.keys.to_dict("records")):
+        for k, key in enumerate(matrix.records()):
             known = np.sort(values[:, k][np.isfinite(values[:, k])])
             row: dict[str, Any] = {
                 "attribute": grouping.attribute,
@@ -59,7 +59,7 @@ def describe_groups(
                 "n": len(known),
                 "n_missing": int(members.sum()) - len(known),
                 "is_reference": bool(code == reference),
-                "too_few": len(known) < min_group,
+                "too_few": bool(sample.moments[int(code)].n_rows[k] < min_group),
             }
             if not row["too_few"]:
                 row |= _numbers(known)

@@ -52,6 +52,7 @@ def compare_groups(
     """
     rows = []
     base = sample.moments.get(reference)
+    constant = _constant(matrix.values)
     for code in map(int, np.argsort(grouping.names)):
         if code == reference or base is None:
             continue
@@ -59,7 +60,7 @@ def compare_groups(
         limits = gap_intervals(
             sample.draws[code], sample.draws[reference], own, base, alpha, interval
         )
-        for k, key in enumerate(matrix.keys.to_dict("records")):
+        for k, key in enumerate(matrix.records()):
             n, n_reference = int(own.n_values[k]), int(base.n_values[k])
             row: dict[str, Any] = {
                 "attribute": grouping.attribute,
@@ -75,13 +76,17 @@ def compare_groups(
             }
             row |= dict.fromkeys(_NUMBERS, float("nan"))
             row["detect"] = lambda level: float("nan")
-            if min(n, n_reference) < min_group:
-                row["note"] = f"too few: {n} and {n_reference} units, {min_group} needed"
+            people, people_reference = int(own.n_rows[k]), int(base.n_rows[k])
+            if min(people, people_reference) < min_group:
+                row["note"] = f"too few: {people} and {people_reference}, {min_group} needed"
             else:
                 row |= _means(own, base, k, limits, alpha)
                 row |= _tested(sample, code, reference, k, key["kind"], alpha, test, seed)
                 row["direction"] = _direction(row["gap"], key["better_is"])
-                if sample.spans:
+                if constant[k]:
+                    # Cannot differ: counting it as a test would only weaken the others
+                    row |= {"p": float("nan"), "test": "none", "note": "all values are equal"}
+                elif sample.spans:
                     row["note"] = "subjects in both groups: the test errs on the safe side"
             rows.append(row)
     return rows
@@ -218,10 +223,7 @@ def _proportions(group: Floats, base: Floats, alpha: float) -> dict[str, Any]:
     ratio_low, ratio_high = intervals.risk_ratio(*counts, alpha=alpha)
     outcome = compare.proportions(*counts)
     risk, base_risk = counts[0] / counts[1], counts[2] / counts[3]
-    if base_risk > 0:
-        ratio = risk / base_risk
-    else:
-        ratio = float("inf") if risk > 0 else float("nan")
+    ratio = risk / base_risk if base_risk > 0 else float("inf") if risk > 0 else float("nan")
     return {
         "ci_low": low,
         "ci_high": high,
@@ -243,3 +245,9 @@ def _direction(gap: float, better_is: str) -> str:
     if gap == 0:
         return "equal"
     return "better" if (gap > 0) == (better_is == "higher") else "worse"
+
+
+def _constant(values: Floats) -> list[bool]:
+    """Which outcomes have the same value in everybody."""
+    known = [column[np.isfinite(column)] for column in values.T]
+    return [len(column) > 0 and bool(np.ptp(column) == 0) for column in known]

@@ -62,6 +62,10 @@ class OutcomeMatrix:
     keys: pd.DataFrame
     values: Floats
 
+    def records(self) -> list[dict[str, str]]:
+        """Return one mapping stage, outcome, better_is, kind per outcome."""
+        return [{str(k): str(v) for k, v in row.items()} for row in self.keys.to_dict("records")]
+
 
 def labels(column: pd.Series) -> pd.Series:
     """Return group names as text, with `MISSING` where nothing was recorded.

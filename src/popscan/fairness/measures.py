@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
-from numpy.typing import NDArray
 
 from popscan.stats.means import Floats
 
@@ -100,9 +102,9 @@ def worst_and_best(means: Floats, *, better_is: str) -> tuple[int, int]:
     return (high, low) if better_is == "lower" else (low, high)
 
 
-def _over_groups(function, means: Floats) -> Floats:  # type: ignore[no-untyped-def]
+def _over_groups(function: Callable[..., Any], means: Floats) -> Floats:
     """Apply a NaN-aware function along groups; all-NaN gives NaN without a warning."""
     array = np.asarray(means, dtype=np.float64)
-    empty: NDArray[np.bool_] = np.isnan(array).all(axis=-1)
+    empty = np.asarray(np.isnan(array).all(axis=-1))
     filled = np.where(empty[..., None], 0.0, array)
     return np.where(empty, np.nan, function(filled, axis=-1))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from popscan.fairness import measures
 from popscan.fairness.groups import Grouping, OutcomeMatrix
@@ -33,11 +34,11 @@ def summarise(
         Rows with the columns of `popscan.fairness.dictionary.SUMMARY` but ``p_adj``.
     """
     rows = []
-    for k, key in enumerate(matrix.keys.to_dict("records")):
+    for k, key in enumerate(matrix.records()):
         values = matrix.values[:, k]
         known = np.isfinite(values)
         sizes = np.bincount(grouping.codes[known], minlength=len(grouping.names))
-        codes = [c for c in range(len(sizes)) if sizes[c] >= min_group]
+        codes = [c for c in range(len(sizes)) if sample.moments[c].n_rows[k] >= min_group]
         row: dict[str, Any] = {
             "attribute": grouping.attribute,
             **key,
@@ -83,7 +84,7 @@ def _bounded(
     codes: list[int],
     k: int,
     better_is: str,
-    sizes: Floats,
+    sizes: NDArray[np.intp],
     alpha: float,
 ) -> dict[str, Any]:
     """Measures for scores in 0..1."""

@@ -7,6 +7,7 @@ distribution, right in the limit when only their means agree), and with Student'
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +21,7 @@ from popscan.stats.means import Floats, Rows, moments
 PERMUTE_UP_TO = 500
 _FIRST_DRAWS = 1999
 _MOST_DRAWS = 99_999
-_MOST_WORK = 20_000_000
+_MOST_WORK = 8_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +108,7 @@ def _count_extreme(
 ) -> tuple[int, int]:
     """Count random splits at least as extreme as the observed one."""
     n, extreme = len(totals), 0
-    block = max(1, 2_000_000 // max(k, 1))
+    block = max(1, 500_000 // max(n if 4 * k >= n else k, 1))
     for start in range(0, draws, block):
         chosen = subsets(n, k, min(block, draws - start), rng=rng)
         t = np.abs(_split_t(totals, counts, chosen))
@@ -117,21 +118,24 @@ def _count_extreme(
 
 def _split_t(totals: Floats, counts: Floats, chosen: NDArray[np.intp]) -> Floats:
     """Welch's statistic of chosen rows against the rest, for each row of `chosen`."""
-    x1, x0 = totals[chosen], counts[chosen]
-    part = np.stack([x0, x1, x1 * x1, x1 * x0, x0 * x0]).sum(axis=-1)
-    whole = np.stack([counts, totals, totals * totals, totals * counts, counts * counts]).sum(
-        axis=-1
-    )
     k, n = chosen.shape[1], len(totals)
-    mean_a, square_a = _mean_and_square(part, k)
-    mean_b, square_b = _mean_and_square(whole[:, None] - part, n - k)
+    ones = bool((counts == 1).all())  # one value a row: three of the five sums are known
+    columns = [totals, totals * totals]
+    columns += [] if ones else [counts, totals * counts, counts * counts]
+    parts = [column[chosen].sum(axis=1) for column in columns]
+    if ones:
+        parts += [np.full(len(chosen), float(k)), parts[0], np.full(len(chosen), float(k))]
+        columns += [counts, totals, counts]
+    rest = [column.sum() - part for column, part in zip(columns, parts, strict=True)]
+    mean_a, square_a = _mean_and_square(parts, k)
+    mean_b, square_b = _mean_and_square(rest, n - k)
     with np.errstate(invalid="ignore", divide="ignore"):
         return (mean_a - mean_b) / np.sqrt(square_a + square_b)
 
 
-def _mean_and_square(sums: Floats, n: int) -> tuple[Floats, Floats]:
-    """Mean and squared standard error from the five sums."""
-    s0, s1, s11, s10, s00 = sums
+def _mean_and_square(sums: Sequence[Floats], n: int) -> tuple[Floats, Floats]:
+    """Mean and squared standard error from sums of x1, x1*x1, x0, x1*x0, x0*x0."""
+    s1, s11, s0, s10, s00 = sums
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = s1 / s0
         squares = np.maximum(s11 - 2 * mean * s10 + mean**2 * s00, 0.0)

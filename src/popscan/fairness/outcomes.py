@@ -1,0 +1,232 @@
+"""Every stage's outcomes in one long table: unit, stage, outcome, value, better_is, kind.
+
+A unit that a stage never reached has no row; the audit counts it as missing and says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TypeGuard
+
+import numpy as np
+import pandas as pd
+
+COLUMNS = ["unit", "stage", "outcome", "value", "better_is", "kind"]
+
+#: Ending or beginning of a score's name -> which way it is good.
+_BETTER = {
+    "dice": "higher", "ssim": "higher", "psnr": "higher", "hd95": "lower", "msd": "lower",
+    "nrmse": "lower", "entropy": "lower", "uncertainty": "lower", "error": "lower",
+    "distance": "lower",
+}  # fmt: skip
+
+
+def outcomes_table(
+    *,
+    ledger: pd.DataFrame | None = None,
+    scores: pd.DataFrame | None = None,
+    recon_scores: pd.DataFrame | None = None,
+    segmentation: pd.DataFrame | None = None,
+    qc: pd.DataFrame | None = None,
+    qc_checks: pd.DataFrame | None = None,
+    biomarkers: pd.DataFrame | None = None,
+    biomarker_columns: Sequence[str] = (),
+    truth: pd.DataFrame | None = None,
+    atlas: pd.DataFrame | None = None,
+    final_stage: str = "biomarkers",
+) -> pd.DataFrame:
+    """Gather outcomes from the study's tables; each table may be absent or empty.
+
+    Parameters
+    ----------
+    ledger : DataFrame
+        unit, stage, status: gives ``<stage>_failed`` (1 failed, 0 ok or excluded) and, over the
+        whole study, ``not_analysed`` (1 unless `final_stage` is ok).
+    scores : DataFrame
+        unit, structure, and measures such as dice, hd95_mm: gives ``dice_lv`` (mean over frames)
+        and ``dice_mean``. Rows with ``seen_in_training`` true are left out.
+    recon_scores : DataFrame
+        unit, measures such as psnr_db, ssim, and optionally variant.
+    segmentation : DataFrame
+        unit and numbers of the segmentation; those on uncertainty are used.
+    qc : DataFrame
+        unit, verdict: gives ``qc_fail`` and ``qc_not_pass``.
+    qc_checks : DataFrame
+        unit, check, verdict: gives ``check_<name>`` (1 unless pass).
+    biomarkers : DataFrame
+        unit and `biomarker_columns`; neither direction is better.
+    biomarker_columns : sequence of str
+        Columns of `biomarkers` to compare.
+    truth : DataFrame
+        unit and true biomarkers (``lvedv_ml`` or ``truth_lvedv_ml``): gives ``lvedv_ml_error``
+        (neither) and ``lvedv_ml_abs_error`` (lower).
+    atlas : DataFrame
+        unit and distances to the atlas.
+    final_stage : str
+        Stage that a unit must pass to count as analysed.
+
+    Returns
+    -------
+    DataFrame
+        Columns as in `COLUMNS`; empty without tables.
+    """
+    parts: list[pd.DataFrame] = []
+    if _has(ledger, "unit", "stage", "status"):
+        parts += _statuses(ledger, final_stage)
+    if _has(recon_scores, "unit"):
+        parts += _measured(_by_variant(recon_scores), "reconstruct")
+    if _has(scores, "unit", "structure"):
+        parts += _scores(scores)
+    if _has(segmentation, "unit"):
+        uncertain = [
+            c for c in map(str, segmentation.columns) if "entropy" in c or "uncertainty" in c
+        ]
+        parts += _measured(segmentation[["unit", *uncertain]], "segment")
+    if _has(qc, "unit", "verdict"):
+        known = qc[qc["verdict"].isin(["pass", "review", "fail"])]
+        parts.append(_part(known["unit"], "qc", "qc_fail", known["verdict"] == "fail"))
+        parts.append(_part(known["unit"], "qc", "qc_not_pass", known["verdict"] != "pass"))
+    if _has(qc_checks, "unit", "check", "verdict"):
+        for name, rows in qc_checks.groupby("check", sort=True):
+            worst = (rows["verdict"] != "pass").groupby(rows["unit"]).max()
+            parts.append(_part(worst.index, "qc", f"check_{name}", worst))
+    if _has(biomarkers, "unit"):
+        parts += _biomarkers(biomarkers, biomarker_columns, truth)
+    if _has(atlas, "unit"):
+        parts += _measured(atlas, "atlas")
+    filled = [part for part in parts if len(part)]
+    return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=COLUMNS)
+
+
+def direction(name: str) -> str:
+    """Return which way a measure is good, by its name; ``neither`` if the name does not say.
+
+    Parameters
+    ----------
+    name : str
+        E.g. ``hd95_mm_lv``.
+
+    Returns
+    -------
+    str
+        ``higher``, ``lower`` or ``neither``.
+    """
+    for part in name.lower().split("_"):
+        if part in _BETTER:
+            return _BETTER[part]
+    return "neither"
+
+
+def _has(table: pd.DataFrame | None, *columns: str) -> TypeGuard[pd.DataFrame]:
+    return table is not None and len(table) > 0 and set(columns) <= set(table.columns)
+
+
+def _part(
+    units: pd.Series | pd.Index,
+    stage: str,
+    outcome: str,
+    values: pd.Series,
+    *,
+    better_is: str = "lower",
+    kind: str = "binary",
+) -> pd.DataFrame:
+    """One outcome in long form; undefined values stay, as NaN."""
+    return pd.DataFrame(
+        {
+            "unit": np.asarray(units),
+            "stage": stage,
+            "outcome": outcome,
+            "value": np.asarray(values, dtype=float),
+            "better_is": better_is,
+            "kind": kind,
+        }
+    )
+
+
+def _statuses(ledger: pd.DataFrame, final_stage: str) -> list[pd.DataFrame]:
+    """Failures per stage, and who did not reach the end."""
+    found = []
+    for stage, rows in ledger.groupby("stage", sort=False):
+        tried = rows[rows["status"].isin(["ok", "failed", "excluded"])]
+        found.append(
+            _part(tried["unit"], str(stage), f"{stage}_failed", tried["status"] == "failed")
+        )
+    last = ledger[ledger["stage"] == final_stage]
+    if len(last):
+        found.append(_part(last["unit"], "study", "not_analysed", last["status"] != "ok"))
+    return found
+
+
+def _measured(table: pd.DataFrame, stage: str) -> list[pd.DataFrame]:
+    """Every numeric column whose name tells which way it is good."""
+    found = []
+    for column in map(str, table.columns.drop("unit")):
+        if direction(column) != "neither" and pd.api.types.is_numeric_dtype(table[column]):
+            means = table.groupby("unit")[column].mean()
+            found.append(
+                _part(means.index, stage, column, means, better_is=direction(column),
+                      kind="continuous")
+            )  # fmt: skip
+    return found
+
+
+def _by_variant(table: pd.DataFrame) -> pd.DataFrame:
+    """One column per measure and variant where a study compares reconstructions."""
+    if "variant" not in table or table["variant"].nunique() < 2:
+        return table
+    measures = [c for c in table if pd.api.types.is_numeric_dtype(table[c])]
+    wide = table.pivot_table(index="unit", columns="variant", values=measures, aggfunc="mean")
+    wide.columns = pd.Index(["_".join(map(str, key)) for key in wide.columns])
+    return wide.reset_index()
+
+
+def _scores(scores: pd.DataFrame) -> list[pd.DataFrame]:
+    """Agreement with reference labels, per structure and over structures."""
+    fair = scores
+    if "seen_in_training" in scores:
+        fair = scores[~scores["seen_in_training"].fillna(False).astype(bool)]
+    measures = [c for c in map(str, fair.columns) if direction(c) != "neither"]
+    found = []
+    for measure in measures:
+        means = fair.groupby(["unit", "structure"])[measure].mean().unstack("structure")
+        for structure in means:
+            found.append(
+                _part(means.index, "segment", f"{measure}_{structure}", means[structure],
+                      better_is=direction(measure), kind="continuous")
+            )  # fmt: skip
+        if measure == "dice" and means.shape[1] > 1:
+            found.append(
+                _part(means.index, "segment", "dice_mean", means.mean(axis=1, skipna=False),
+                      better_is="higher", kind="continuous")
+            )  # fmt: skip
+    return found
+
+
+def _biomarkers(
+    biomarkers: pd.DataFrame, columns: Sequence[str], truth: pd.DataFrame | None
+) -> list[pd.DataFrame]:
+    """Biomarkers, and their errors where the truth is known."""
+    found = []
+    true: Mapping[str, pd.Series] = {}
+    if truth is not None and _has(truth, "unit"):
+        indexed = truth.set_index("unit")
+        true = {str(c).removeprefix("truth_"): indexed[c] for c in indexed}
+    for column in columns:
+        if column not in biomarkers:
+            continue
+        values = biomarkers.set_index("unit")[column].astype(float)
+        found.append(
+            _part(values.index, "biomarkers", column, values, better_is="neither",
+                  kind="continuous")
+        )  # fmt: skip
+        if column in true:
+            error = values - true[column].reindex(values.index).astype(float)
+            found.append(
+                _part(values.index, "biomarkers", f"{column}_error", error, better_is="neither",
+                      kind="continuous")
+            )  # fmt: skip
+            found.append(
+                _part(values.index, "biomarkers", f"{column}_abs_error", error.abs(),
+                      better_is="lower", kind="continuous")
+            )  # fmt: skip
+    return found

@@ -1,0 +1,234 @@
+"""The audit in sentences, made from its numbers and never stronger than they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from popscan.fairness.groups import MISSING
+
+#: Printed beside every comparison by race or ethnicity.
+CAUTION = (
+    "Race and ethnicity are social categories as recorded by the study, not biological ones. A "
+    "gap between such groups points to what differs around them (who was scanned, where, on which "
+    "scanner, with which disease, and on whom the model was trained), and calls for that cause to "
+    "be found; it must not be used to set different thresholds by race."
+)
+#: Attribute names that call for the caution.
+SOCIAL = ("race", "ethnic", "ethnicity", "ethnic_id", "ethnic_group", "ancestry")
+
+_NAMES = {
+    "dice": "Dice", "hd95": "95% Hausdorff distance", "msd": "mean surface distance",
+    "lv": "LV", "rv": "RV", "myo": "myocardium", "qc": "QC", "lvm": "LV mass",
+    **{f"{v}{what}": f"{v.upper()} {name}" for v in ("lv", "rv") for what, name in
+       (("edv", "end-diastolic volume"), ("esv", "end-systolic volume"), ("sv", "stroke volume"),
+        ("ef", "ejection fraction"))},
+}  # fmt: skip
+_PEOPLE = {"female": "women", "male": "men", MISSING: "those not recorded"}
+_UNITS = {"_mm": "mm", "_ml": "mL", "_pct": "points", "_g": "g", "_db": "dB"}
+
+
+def sentences(
+    gaps: pd.DataFrame,
+    *,
+    alpha: float = 0.05,
+    most: int = 40,
+    names: Mapping[str, str] | None = None,
+) -> list[str]:
+    """Say what the table of gaps shows, the clearest findings first.
+
+    Parameters
+    ----------
+    gaps : DataFrame
+        `AuditResult.gaps`.
+    alpha : float
+        Level at which p_adj counts as evidence; 1 - confidence of the intervals.
+    most : int
+        Most sentences about single gaps; how many more there are is said.
+    names : mapping, optional
+        Outcome -> name for people.
+
+    Returns
+    -------
+    list of str
+        A sentence on how many comparisons were made, then on gaps with evidence, then on those
+        without (with what cannot be excluded), on groups too small, and the caution.
+    """
+    if gaps.empty:
+        return ["No groups could be compared."]
+    tested = gaps[gaps["p"].notna()]
+    found = tested[tested["p_adj"] <= alpha].sort_values(["p_adj", "p"], kind="stable")
+    rest = tested[~(tested["p_adj"] <= alpha)]
+    rest = rest.loc[rest[["ci_low", "ci_high"]].abs().max(axis=1).sort_values().index]
+    said = [_opening(tested, found, alpha)]
+    shown = pd.concat([found, rest.groupby(["attribute", "outcome"], sort=False).head(1)])
+    said += [gap_sentence(row, alpha=alpha, names=names) for _, row in shown.head(most).iterrows()]
+    left_out = len(tested) - min(most, len(shown))
+    if left_out > 0:
+        said.append(f"The table of gaps holds {left_out} further comparisons.")
+    small = gaps[gaps["note"].str.startswith("too few")]
+    for attribute, rows in small.groupby("attribute", sort=False):
+        groups = ", ".join(sorted(set(rows["group"])))
+        said.append(
+            f"By {attribute}, nothing can be said of at least one outcome for {groups}: too few "
+            "people. That is a gap of the study, not evidence of equal service."
+        )
+    if any(is_social(attribute) for attribute in gaps["attribute"].unique()):
+        said.append(CAUTION)
+    return said
+
+
+def is_social(attribute: str) -> bool:
+    """Whether an attribute or intersection involves race or ethnicity.
+
+    Parameters
+    ----------
+    attribute : str
+        E.g. ``sex x race``.
+
+    Returns
+    -------
+    bool
+        True if any part of the name says so.
+    """
+    return any(
+        part.strip().lower() in SOCIAL or part.strip().lower().startswith(("race", "ethnic"))
+        for part in attribute.split(" x ")
+    )
+
+
+def gap_sentence(
+    row: pd.Series, *, alpha: float = 0.05, names: Mapping[str, str] | None = None
+) -> str:
+    """Say one gap.
+
+    Parameters
+    ----------
+    row : Series
+        A row of `AuditResult.gaps`.
+    alpha : float
+        As in `sentences`.
+    names : mapping, optional
+        Outcome -> name for people.
+
+    Returns
+    -------
+    str
+        With evidence: direction, size and interval. Without: the largest difference that the
+        interval leaves open, never "no difference".
+    """
+    outcome = (names or {}).get(row["outcome"]) or outcome_name(row["outcome"])
+    group, reference = people(row["group"]), people(row["reference"])
+    level = f"{100 * (1 - alpha):g}%"
+    if not np.isfinite(row["p"]):
+        return f"{_capital(outcome)} of {group} and {reference} was not compared: {row['note']}."
+    scale, unit = _scale(row)
+    low, high = sorted((row["ci_low"] * scale, row["ci_high"] * scale))
+    digits = _digits(max(abs(low), abs(high)))
+    if row["p_adj"] <= alpha:
+        way = "higher" if row["gap"] > 0 else "lower"
+        verdict = {"worse": ", to their disadvantage", "better": ", to their advantage"}
+        size = f"{abs(row['gap'] * scale):.{digits}f}{unit}"
+        return (
+            f"{_capital(outcome)} is {size} {way} in {group} (n = {row['n']:,}) than in "
+            f"{reference} (n = {row['n_reference']:,}){verdict.get(row['direction'], '')}: "
+            f"{level} interval {low:.{digits}f} to {high:.{digits}f}{unit}, corrected "
+            f"p {_p(row['p_adj'])}."
+        )
+    largest = max(abs(low), abs(high))
+    detectable = row.get("min_detectable_gap", np.nan)
+    power = (
+        f" With these group sizes a true difference of {abs(detectable * scale):.{digits}f}{unit} "
+        "would have been found four times out of five before correction."
+        if np.isfinite(detectable)
+        else ""
+    )
+    if low > 0 or high < 0:
+        return (
+            f"{_capital(outcome)} seems to differ between {group} (n = {row['n']:,}) and "
+            f"{reference} (n = {row['n_reference']:,}; {level} interval {low:.{digits}f} to "
+            f"{high:.{digits}f}{unit}), but among as many comparisons as were made here chance "
+            f"alone would do this (corrected p {_p(row['p_adj'])})."
+        )
+    return (
+        f"{_capital(outcome)}: no evidence of a difference between {group} (n = {row['n']:,}) and "
+        f"{reference} (n = {row['n_reference']:,}); a difference larger than "
+        f"{largest:.{digits}f}{unit} can be excluded ({level} interval {low:.{digits}f} to "
+        f"{high:.{digits}f}{unit}), a smaller one cannot.{power}"
+    )
+
+
+def outcome_name(outcome: str) -> str:
+    """Return an outcome's name for people, e.g. ``Dice LV`` for ``dice_lv``.
+
+    Parameters
+    ----------
+    outcome : str
+        Name in the tables.
+
+    Returns
+    -------
+    str
+        Words; units at the end are left to the numbers.
+    """
+    bare = outcome
+    for ending in _UNITS:
+        bare = bare.removesuffix(ending)
+    parts = [p for p in bare.split("_") if f"_{p}" not in _UNITS]
+    return " ".join(_NAMES.get(part, part) for part in parts)
+
+
+def people(group: str) -> str:
+    """Return a group's name for people: ``female & Black`` becomes ``women & Black``.
+
+    Parameters
+    ----------
+    group : str
+        Name in the tables.
+
+    Returns
+    -------
+    str
+        Words.
+    """
+    return " & ".join(_PEOPLE.get(part, part) for part in group.split(" & "))
+
+
+def _opening(tested: pd.DataFrame, found: pd.DataFrame, alpha: float) -> str:
+    """How much was compared, and how much stands after correction."""
+    raw = int((tested["p"] <= alpha).sum())
+    return (
+        f"{len(tested)} comparisons were tested; {len(found)} show a difference at the {alpha:g} "
+        f"level after correction for multiplicity ({raw} before; {alpha * len(tested):.0f} would "
+        "be expected by chance if there were none)."
+    )
+
+
+def _scale(row: pd.Series) -> tuple[float, str]:
+    """Factor and unit in which a gap is told: percentage points for shares, points for Dice."""
+    outcome = str(row["outcome"])
+    if row["kind"] == "binary":
+        return 100.0, " percentage points"
+    if outcome.startswith(("dice", "ssim")):
+        return 100.0, " points"
+    for part, unit in _UNITS.items():
+        if f"{part}_" in f"{outcome}_":
+            return 1.0, f" {unit}"
+    return 1.0, ""
+
+
+def _digits(largest: float) -> int:
+    """Decimals that leave two or three figures."""
+    if not np.isfinite(largest) or largest <= 0:
+        return 2
+    return int(np.clip(1 - np.floor(np.log10(largest)), 0, 6))
+
+
+def _p(p: float) -> str:
+    return "< 0.001" if p < 0.001 else f"= {p:.2g}"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

@@ -1,0 +1,153 @@
+"""Regressions and reference ranges against known coefficients and degenerate designs."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import statsmodels.formula.api as smf
+from scipy import stats
+
+from popscan.associate.models import DICTIONARY, associate
+from popscan.associate.ranges import age_band, reference_ranges
+from popscan.records import PopscanError
+
+
+@pytest.fixture
+def cohort(rng):
+    n = 240
+    table = pd.DataFrame(
+        {
+            "age_years": rng.uniform(40, 80, n),
+            "sex": np.where(np.arange(n) % 5 < 3, "female", "male"),
+            "bsa_m2": rng.normal(1.85, 0.2, n),
+        }
+    )
+    noise = rng.normal(0, 4 + 0.1 * table["age_years"], n)
+    table["lvedv_ml"] = (
+        90 - 0.5 * table["age_years"] + 20 * (table["sex"] == "male") + 30 * table["bsa_m2"] + noise
+    )
+    return table
+
+
+def test_estimates_and_hc3_errors_are_statsmodels(cohort):
+    found = associate(cohort, outcomes=["lvedv_ml"]).set_index("term")
+    fit = smf.ols("lvedv_ml ~ age_years + C(sex) + bsa_m2", cohort).fit(cov_type="HC3", use_t=True)
+    for ours, theirs in {"age_years": "age_years", "sex[male vs female]": "C(sex)[T.male]"}.items():
+        assert found.loc[ours, "estimate"] == pytest.approx(fit.params[theirs])
+        assert found.loc[ours, "se"] == pytest.approx(fit.bse[theirs])
+        assert found.loc[ours, "p"] == pytest.approx(fit.pvalues[theirs])
+        assert found.loc[ours, "ci_low"] == pytest.approx(fit.conf_int().loc[theirs, 0])
+    assert found.loc["age_years", "unit"] == "mL per years"
+    assert found["n"].eq(240).all()
+    assert set(found.reset_index().columns) == set(DICTIONARY)
+
+
+def test_rows_in_any_order_give_the_same_table(cohort):
+    first = associate(cohort, outcomes=["lvedv_ml"])
+    second = associate(cohort.sample(frac=1, random_state=3), outcomes=["lvedv_ml"])
+    pd.testing.assert_frame_equal(first, second, rtol=1e-9)
+
+
+def test_unit_of_a_term_scales_its_estimate_alone(cohort):
+    metres = cohort.assign(age_years=cohort["age_years"] / 10)
+    first = associate(cohort, outcomes=["lvedv_ml"]).set_index("term")
+    second = associate(metres, outcomes=["lvedv_ml"]).set_index("term")
+    assert second.loc["age_years", "estimate"] == pytest.approx(
+        10 * first.loc["age_years", "estimate"]
+    )
+    assert second.loc["bsa_m2", "p"] == pytest.approx(first.loc["bsa_m2", "p"])
+
+
+def test_missing_values_are_dropped_and_counted(cohort):
+    cohort.loc[:9, "bsa_m2"] = np.nan
+    cohort.loc[10:14, "sex"] = "unknown"
+    cohort.loc[15:16, "lvedv_ml"] = np.nan
+    found = associate(cohort, outcomes=["lvedv_ml"])
+    assert found["n"].eq(240 - 17).all()
+    assert found["n_dropped"].eq(17).all()
+
+
+def test_degenerate_designs_are_rows_with_notes(cohort):
+    cohort["twice"] = 2 * cohort["age_years"]
+    cohort["constant"] = 1.0
+    cohort["empty"] = np.nan
+    found = associate(
+        cohort,
+        outcomes=["lvedv_ml", "constant", "empty", "absent"],
+        terms=["age_years", "twice", "constant", "empty", "absent"],
+    )
+    good = found[found["outcome"] == "lvedv_ml"].set_index("term")
+    assert "collinear with age_years" in good.loc["twice", "note"]
+    assert "cannot be told apart from twice" in good.loc["age_years", "note"]
+    assert "does not vary" in good.loc["constant", "note"]
+    assert "no subject has a value" in good.loc["empty", "note"]
+    assert "not in the table" in good.loc["absent", "note"]
+    assert good.loc[["twice", "constant", "empty", "absent"], "estimate"].isna().all()
+    assert np.isfinite(good.loc["age_years", "estimate"])
+    rest = found[found["outcome"] != "lvedv_ml"]
+    assert rest["estimate"].isna().all()
+    assert rest["note"].ne("").all()
+
+
+@pytest.mark.parametrize("n", [0, 1, 5])
+def test_too_few_subjects_are_rows_with_notes(cohort, n):
+    found = associate(cohort.iloc[:n], outcomes=["lvedv_ml"])
+    assert len(found)
+    assert found["estimate"].isna().all()
+    assert found["note"].ne("").all()
+
+
+def test_single_sex_keeps_the_other_terms(cohort):
+    found = associate(cohort[cohort["sex"] == "female"], outcomes=["lvedv_ml"]).set_index("term")
+    assert "only female" in found.loc["sex", "note"]
+    assert np.isfinite(found.loc["age_years", "estimate"])
+    assert "not adjusted for sex" in found.loc["age_years", "note"]
+
+
+def test_rare_levels_are_merged_and_told(cohort):
+    cohort["site"] = ["a"] * 120 + ["b"] * 112 + ["c"] * 4 + ["d"] * 4
+    found = associate(cohort, outcomes=["lvedv_ml"], terms=["age_years", "site"])
+    assert set(found["term"]) == {"intercept", "age_years", "site[b vs a]", "site[other vs a]"}
+    assert found["note"].str.contains("merged as other \\(c, d\\)").all()
+
+
+def test_q_is_bh_over_all_terms_of_all_outcomes(cohort, rng):
+    cohort["lvm_g"] = rng.normal(100, 10, len(cohort))
+    found = associate(cohort, outcomes=["lvedv_ml", "lvm_g"])
+    explains = found[found["term"] != "intercept"]
+    np.testing.assert_allclose(explains["q"], stats.false_discovery_control(explains["p"]))
+    assert found.loc[found["term"] == "intercept", "q"].isna().all()
+
+
+def test_unknown_error_is_refused(cohort):
+    with pytest.raises(PopscanError, match="HC3"):
+        associate(cohort, outcomes=["lvedv_ml"], robust="HC9")
+
+
+def test_no_outcomes_is_an_empty_table(cohort):
+    assert associate(cohort, outcomes=[]).empty
+
+
+def test_ranges_of_a_known_distribution_and_small_strata(rng):
+    table = pd.DataFrame(
+        {
+            "sex": ["female"] * 4000 + ["male"] * 7,
+            "age_years": [55.0] * 4007,
+            "lvedv_ml": np.concatenate([rng.normal(120, 20, 4000), np.full(7, 150.0)]),
+        }
+    )
+    found = reference_ranges(table, outcomes=["lvedv_ml"], seed=1).set_index("sex")
+    women = found.loc["female"]
+    assert women["age_band"] == "50-59"
+    assert women["lower"] == pytest.approx(120 - 1.96 * 20, abs=4)
+    assert women["lower_ci_low"] < women["lower"] < women["lower_ci_high"]
+    assert women["upper_ci_low"] < women["upper"] < women["upper_ci_high"]
+    assert "too few" in found.loc["male", "note"]
+    assert np.isnan(found.loc["male", "mean"])
+    assert found.loc["male", "n"] == 7
+
+
+def test_ranges_need_their_strata_and_bands_name_unknown_ages():
+    with pytest.raises(PopscanError, match="scanner"):
+        reference_ranges(pd.DataFrame({"x": [1.0]}), outcomes=["x"], by=["scanner"])
+    bands = age_band(pd.Series([9.0, 10.0, np.nan, 71.2]))
+    assert list(bands) == ["00-09", "10-19", "unknown", "70-79"]
