@@ -201,7 +201,10 @@ def majority_label(tissue: NDArray[np.uint8], per: int) -> NDArray[np.uint8]:
         for i in range(per):
             for j in range(per):
                 counts[label] += through_sum[:, i::per, j::per]
-    return counts.argmax(axis=0).astype(np.uint8)
+    first, last = counts.argmax(axis=0), len(Label) - 1 - counts[::-1].argmax(axis=0)
+    # Ties are common with few points; were the lower label to win them all, cavities would shrink.
+    odd = np.indices(first.shape).sum(axis=0) % 2 == 1
+    return np.where(odd, first, last).astype(np.uint8)
 
 
 def _average(tissue: NDArray[np.uint8], signals: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -69,7 +69,7 @@ def torso_for(
     half_depth_mm = 108 * size * rng.normal(1, 0.03) + extra_fat_mm
     wall_mm = rng.uniform(14, 20)
     # The right ventricle lies just behind the breastbone.
-    front_mm = half_depth_mm - fat_mm - wall_mm - rng.normal(50, 4)
+    front_mm = half_depth_mm - fat_mm - wall_mm - rng.normal(40, 4)
     return Torso(
         half_width_mm=float(158 * size * rng.normal(1, 0.03) + extra_fat_mm),
         half_depth_mm=float(half_depth_mm),
