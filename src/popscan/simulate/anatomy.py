@@ -159,9 +159,7 @@ def _atria(state: HeartState, p: _Polar, out: NDArray[np.uint8]) -> None:
     rise = p.level * np.float32(-1 / ATRIUM_HEIGHT_MM)
     shrink = np.sqrt(np.clip(1 - rise * rise, 0, 1))
     above = (p.level < 0) & (rise < 1)
-    at_base = _Polar(
-        level=np.zeros_like(p.level), rho2=p.rho2, theta=p.theta, x=p.x, y=p.y
-    )
+    at_base = _Polar(level=np.zeros_like(p.level), rho2=p.rho2, theta=p.theta, x=p.x, y=p.y)
     endo2, epi2 = _outlines(state, at_base)
     outer2, _ = _rv_outer2(state, at_base, epi2)
     left = np.sqrt(np.maximum(endo2, 0)) * np.float32(0.95) * shrink
@@ -223,7 +221,10 @@ def heart_tissue(state: HeartState, u: Points, v: Points, w: Points) -> NDArray[
         if not where.size:
             continue
         taken = _Polar(
-            **{name: getattr(p, name).ravel()[where] for name in ("level", "rho2", "theta", "x", "y")}
+            **{
+                name: getattr(p, name).ravel()[where]
+                for name in ("level", "rho2", "theta", "x", "y")
+            }
         )
         piece = np.zeros(where.size, np.uint8)
         draw(state, taken, piece)

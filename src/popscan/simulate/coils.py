@@ -41,7 +41,7 @@ def loop_layout(
 
 def coil_maps(
     torso: Torso,
-    points_mm: NDArray[np.float64],
+    points_mm: NDArray[np.floating],
     *,
     coils: int,
     loop_radius_mm: float = 75.0,

@@ -226,7 +226,11 @@ def _waves(rng: np.random.Generator, nx: int, ny: int) -> NDArray[np.float64]:
     """Two smooth random fields of unit variance, of about ten voxels' wavelength."""
     keep = 8
     spectrum = np.zeros((2, nx, ny), complex)
-    low = (slice(None), slice(nx // 2 - keep, nx // 2 + keep), slice(ny // 2 - keep, ny // 2 + keep))
+    low = (
+        slice(None),
+        slice(nx // 2 - keep, nx // 2 + keep),
+        slice(ny // 2 - keep, ny // 2 + keep),
+    )
     spectrum[low] = rng.standard_normal((2, 2 * keep, 2 * keep))
     field = np.real(centred_fft(spectrum, axes=(1, 2)))
     return field / np.maximum(field.std(axis=(1, 2), keepdims=True), 1e-9)

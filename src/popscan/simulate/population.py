@@ -1,8 +1,7 @@
 """A population whose hearts follow published reference ranges.
 
-Heart size and function by sex: Petersen et al., J Cardiovasc Magn Reson 2017 (UK Biobank,
-doi:10.1186/s12968-017-0327-9), healthy adults of 45 to 74 years with BMI below 30: see
-`REFERENCE`. Volumes and mass depend on body surface area (Mosteller) within each sex, volumes
+Heart size and function by sex follow `popscan.simulate.reference.REFERENCE` (Petersen et al.
+2017). Volumes and mass depend on body surface area (Mosteller) within each sex, volumes
 fall with age in both sexes, mass in men only, ejection fraction stays (same paper; the slopes are
 rounded). The right ventricle's stroke volume is the left's, but for 3%, as there is one
 circulation. Body size is that of middle-aged British adults, rounded.
@@ -14,7 +13,6 @@ between groups that a pipeline shows was injected by a bias switch, or is chance
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,96 +22,8 @@ from scipy.special import ndtri
 
 from popscan.records import PopscanError
 from popscan.simulate.faults import apply_bias, check_faults, parse_bias
+from popscan.simulate.reference import CONDITIONS, RACES, REFERENCE
 from popscan.simulate.scanners import SCANNERS
-
-
-@dataclass(frozen=True, kw_only=True)
-class SexReference:
-    """Published mean and standard deviation of one sex, and what they depend on.
-
-    Attributes
-    ----------
-    lvedv_ml, lvesv_ml, lvef_pct, lvm_g, rvedv_ml, rvesv_ml, rvef_pct
-        Mean and standard deviation (Petersen et al. 2017).
-    height_cm, bmi_kg_m2
-        Mean and standard deviation of the population.
-    bsa_m2
-        Mean body surface area of the reference cohort.
-    ml_per_m2, g_per_m2
-        Slopes of volumes and mass on body surface area.
-    ml_per_year, g_per_year
-        Slopes on age, about 60 years.
-    """
-
-    lvedv_ml: tuple[float, float]
-    lvesv_ml: tuple[float, float]
-    lvef_pct: tuple[float, float]
-    lvm_g: tuple[float, float]
-    rvedv_ml: tuple[float, float]
-    rvesv_ml: tuple[float, float]
-    rvef_pct: tuple[float, float]
-    height_cm: tuple[float, float]
-    bmi_kg_m2: tuple[float, float]
-    bsa_m2: float
-    ml_per_m2: float
-    g_per_m2: float
-    ml_per_year: float
-    g_per_year: float
-
-
-#: Reference values by sex.
-REFERENCE: Mapping[str, SexReference] = {
-    "male": SexReference(
-        lvedv_ml=(166, 32),
-        lvesv_ml=(69, 16),
-        lvef_pct=(58, 5),
-        lvm_g=(103, 21),
-        rvedv_ml=(182, 36),
-        rvesv_ml=(85, 22),
-        rvef_pct=(54, 6),
-        height_cm=(176.5, 6.7),
-        bmi_kg_m2=(26.4, 3.6),
-        bsa_m2=1.97,
-        ml_per_m2=100.0,
-        g_per_m2=75.0,
-        ml_per_year=-0.9,
-        g_per_year=-0.35,
-    ),
-    "female": SexReference(
-        lvedv_ml=(124, 21),
-        lvesv_ml=(49, 11),
-        lvef_pct=(61, 5),
-        lvm_g=(70, 13),
-        rvedv_ml=(130, 24),
-        rvesv_ml=(55, 15),
-        rvef_pct=(58, 6),
-        height_cm=(163.0, 6.3),
-        bmi_kg_m2=(25.8, 4.3),
-        bsa_m2=1.69,
-        ml_per_m2=70.0,
-        g_per_m2=48.0,
-        ml_per_year=-0.6,
-        g_per_year=0.0,
-    ),
-}
-
-#: Shares of the recorded race: England and Wales, census of 2021, rounded.
-RACES: Mapping[str, float] = {
-    "White": 0.817,
-    "Asian": 0.086,
-    "Black": 0.040,
-    "Mixed": 0.029,
-    "Other": 0.021,
-    "Chinese": 0.007,
-}
-
-#: Shares of the conditions; the rest is healthy.
-CONDITIONS: Mapping[str, float] = {
-    "dilated": 0.03,
-    "hypertrophic": 0.03,
-    "infarct": 0.03,
-    "rv_dilated": 0.02,
-}
 
 #: Columns that a study would know; all others are hidden truth.
 PUBLIC_COLUMNS = (
@@ -128,9 +38,24 @@ PUBLIC_COLUMNS = (
     "scanner",
 )
 
-_DRAWS = (
-    "sex age race height bmi hr site condition severity lvedv lvef lvm rvedv rvsv fault missing"
-).split()
+_DRAWS = [
+    "sex",
+    "age",
+    "race",
+    "height",
+    "bmi",
+    "hr",
+    "site",
+    "condition",
+    "severity",
+    "lvedv",
+    "lvef",
+    "lvm",
+    "rvedv",
+    "rvsv",
+    "fault",
+    "missing",
+]
 
 
 def sample_population(
@@ -241,7 +166,7 @@ def _pick(draw: NDArray[np.float64], shares: Mapping[str, float]) -> NDArray[np.
 
 
 def _by_sex(people: pd.DataFrame, name: str) -> NDArray[np.float64]:
-    """Reference value of each participant's sex: shape (n,) or (2, n) for mean and SD."""
+    """Look up the reference value of each participant's sex: shape (k, n)."""
     table = {sex: getattr(ref, name) for sex, ref in REFERENCE.items()}
     return np.array([table[sex] for sex in people["sex"]], float).reshape(len(people), -1).T
 

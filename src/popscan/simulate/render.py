@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -11,76 +9,13 @@ from scipy import ndimage
 from popscan.arrays.fourier import centred_fft
 from popscan.records import Label
 from popscan.simulate.anatomy import heart_tissue
+from popscan.simulate.plan import Grid
 from popscan.simulate.scanners import Scanner
 from popscan.simulate.subject import Anatomy
 from popscan.simulate.tissue import LABEL_OF, Tissue, bssfp_signal
 from popscan.simulate.torso import torso_tissue
 
 _LEFT_BLOOD = [Tissue.LV_BLOOD, Tissue.ATRIUM, Tissue.VESSEL]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Grid:
-    """Voxels of a stack and the finer points at which it is sampled.
-
-    Attributes
-    ----------
-    affine : ndarray, shape (4, 4)
-        Voxel index to RAS millimetres.
-    shape
-        Voxels along x, y, z.
-    thickness_share
-        Slice thickness over slice distance.
-    fine
-        Points per voxel along x and y (the same), and through the slice.
-    shifts_mm : ndarray, shape (z, 3)
-        Displacement of the patient in each slice's breath-hold (RAS).
-    """
-
-    affine: NDArray[np.float64]
-    shape: tuple[int, int, int]
-    thickness_share: float
-    fine: tuple[int, int]
-    shifts_mm: NDArray[np.float64]
-
-    def points_mm(self) -> NDArray[np.float32]:
-        """Return patient coordinates of all fine points: shape (3, z, through, x, y)."""
-        per, through = self.fine
-        nx, ny, nz = self.shape
-        x = (np.arange(nx * per) + 0.5) / per - 0.5
-        y = (np.arange(ny * per) + 0.5) / per - 0.5
-        inner = ((np.arange(through) + 0.5) / through - 0.5) * self.thickness_share
-        z = np.arange(nz)[:, None] + inner
-        a = self.affine
-        out = np.empty((3, nz, through, x.size, y.size), np.float32)
-        for axis in range(3):
-            stack = a[axis, 2] * z + a[axis, 3] - self.shifts_mm[:, axis, None]
-            plane = a[axis, 0] * x[:, None] + a[axis, 1] * y
-            out[axis] = stack[:, :, None, None] + plane
-        return out
-
-    def centres_mm(self) -> NDArray[np.float32]:
-        """Return patient coordinates of the voxel centres: shape (z, x, y, 3)."""
-        nx, ny, nz = self.shape
-        z, x, y = np.meshgrid(np.arange(nz), np.arange(nx), np.arange(ny), indexing="ij")
-        index = np.stack([x, y, z], axis=-1).astype(np.float32)
-        return index @ self.affine[:3, :3].T.astype(np.float32) + self.affine[:3, 3].astype("f4")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Rendering:
-    """Noise-free k-space of the object (before any coil) and labels.
-
-    Attributes
-    ----------
-    spectrum : ndarray of complex64, shape (t, z, kx, ky)
-        Centred k-space, cropped from a finer grid, so that it rings as a real one.
-    labels : ndarray of uint8, shape (t, z, x, y)
-        The structure that fills most of each voxel.
-    """
-
-    spectrum: NDArray[np.complex64]
-    labels: NDArray[np.uint8]
 
 
 def smooth_field(
@@ -109,7 +44,7 @@ def render(
     signals: NDArray[np.float32],
     phases: NDArray[np.float64],
     rng: np.random.Generator,
-) -> Rendering:
+) -> tuple[NDArray[np.complex64], NDArray[np.uint8]]:
     """Image the beating heart at each phase.
 
     The torso is classified once, the heart at every phase, within its bounding box only.
@@ -129,15 +64,18 @@ def render(
 
     Returns
     -------
-    Rendering
-        Spectra and labels.
+    spectrum : ndarray of complex64, shape (t, z, kx, ky)
+        Noise-free centred k-space of the object before any coil, cropped from a finer grid, so
+        that it rings as a real one.
+    labels : ndarray of uint8, shape (t, z, x, y)
+        The structure that fills most of each voxel.
     """
     per, _ = grid.fine
     points = grid.points_mm()
     static = torso_tissue(anatomy.torso, points[0], points[1], points[2])
     _vessels(static, rng)
     heart_points = _heart_coordinates(anatomy, points)
-    box = _bounding_box(anatomy, heart_points)
+    box = _bounding_box(anatomy, heart_points, per)
     background = _average(static, np.broadcast_to(signals, (grid.shape[2], signals.size)))
     shading = _shading(anatomy, grid, points, scanner=scanner, rng=rng)
     flow = _flow(rng, len(phases), grid.shape[2])
@@ -147,30 +85,32 @@ def render(
     labels = np.zeros((len(phases), nz, nx, ny), np.uint8)
     spectrum = np.empty((len(phases), nz, nx, ny), np.complex64)
     plane = (box[0], box[2], box[3])
+    wide, high = (slice(s.start // per, s.stop // per) for s in box[2:])
+    voxels = (box[0], wide, high)
     for t, phase in enumerate(phases):
         state = anatomy.heart.at(float(phase))
         tissue = heart_tissue(state, *inside)
-        label_box = tuple(slice(s.start // per, s.stop // per) for s in box[2:])
-        labels[(t, box[0], *label_box)] = majority_label(tissue, per)
+        labels[t][voxels] = majority_label(tissue, per)
         np.copyto(tissue, torso_inside, where=tissue == 0)
         image = background.copy()
         image[plane] = _average(tissue, _frame_signals(signals, flow[t])[box[0]])
         spectrum[t] = _crop_spectrum(image * shading, (nx, ny), per)
-    return Rendering(spectrum=spectrum, labels=labels)
+    return spectrum, labels
 
 
 def _heart_coordinates(
     anatomy: Anatomy, points: NDArray[np.float32]
-) -> tuple[NDArray[np.float32], ...]:
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
     away = [points[axis] - np.float32(anatomy.base_mm[axis]) for axis in range(3)]
     turn = anatomy.axes.astype(np.float32)
-    return tuple(sum(away[axis] * turn[axis, k] for axis in range(3)) for k in range(3))  # type: ignore[return-value]
+    u, v, w = (away[0] * turn[0, k] + away[1] * turn[1, k] + away[2] * turn[2, k] for k in range(3))
+    return u, v, w
 
 
 def _bounding_box(
-    anatomy: Anatomy, heart_points: tuple[NDArray[np.float32], ...]
+    anatomy: Anatomy, heart_points: tuple[NDArray[np.float32], ...], per: int
 ) -> tuple[slice, slice, slice, slice]:
-    """Box of fine points that the heart reaches in any phase, on even borders."""
+    """Box of fine points that the heart reaches in any phase, of whole voxels."""
     seen = np.zeros(heart_points[0].shape, bool)
     thin = (slice(None), slice(None), slice(None, None, 4), slice(None, None, 4))
     for phase in (0.0, anatomy.heart.es_phase / 2, anatomy.heart.es_phase):
@@ -182,10 +122,10 @@ def _bounding_box(
     for axis in (0, 2, 3):
         others = tuple(a for a in range(4) if a != axis)
         found = np.flatnonzero(seen.any(axis=others))
-        margin = 0 if axis == 0 else 12
-        low, high = max(found[0] - margin, 0), min(found[-1] + 1 + margin, seen.shape[axis])
-        if axis:
-            low, high = low // 12 * 12, min(-(-high // 12) * 12, seen.shape[axis])
+        low, high = found[0], found[-1] + 1
+        if axis:  # between the thinned points and phases the heart may reach a little further
+            low = max(low // per - 6, 0) * per
+            high = min((-(-high // per) + 6) * per, seen.shape[axis])
         out.append(slice(int(low), int(high)))
     return (out[0], slice(None), out[1], out[2])
 
@@ -223,9 +163,7 @@ def _flow(rng: np.random.Generator, frames: int, slices: int) -> NDArray[np.floa
     return 1 + 0.06 * np.clip(out, -2.5, 2.5)
 
 
-def _frame_signals(
-    signals: NDArray[np.float32], flow: NDArray[np.float32]
-) -> NDArray[np.float32]:
+def _frame_signals(signals: NDArray[np.float32], flow: NDArray[np.float32]) -> NDArray[np.float32]:
     out = np.repeat(signals[None], len(flow), axis=0)
     out[:, _LEFT_BLOOD] *= flow[:, :1]
     out[:, [Tissue.RV_BLOOD]] *= flow[:, 1:]
@@ -295,5 +233,7 @@ def _crop_spectrum(
         # Fine points straddle the voxel's centre; the ramp moves the samples onto it.
         offset = (per - 1) / 2 - fine // 2 + per * (n // 2)
         ramp = np.exp(2j * np.pi * (np.arange(n) - n // 2) * offset / fine)
-        spectrum = spectrum * ramp.astype(np.complex64).reshape([-1 if a == axis else 1 for a in range(3)])
+        spectrum = spectrum * ramp.astype(np.complex64).reshape(
+            [-1 if a == axis else 1 for a in range(3)]
+        )
     return (spectrum / np.float32(per)).astype(np.complex64)

@@ -61,7 +61,7 @@ def number(row: Mapping[str, Any], name: str, default: float | None = None) -> f
     if value is None or value == "":
         value = default
     try:
-        found = float(value)  # type: ignore[arg-type]
+        found = float(value)
     except (TypeError, ValueError) as error:
         raise PopscanError(f"simulated participant: {name} is {value!r}, not a number") from error
     if not np.isfinite(found):
@@ -124,9 +124,7 @@ def anatomy_for(row: Mapping[str, Any], *, rng: np.random.Generator) -> Anatomy:
     )
 
 
-def heart_for(
-    values: Mapping[str, float], *, condition: str, rng: np.random.Generator
-) -> Heart:
+def heart_for(values: Mapping[str, float], *, condition: str, rng: np.random.Generator) -> Heart:
     """Choose a shape for given volumes.
 
     Raises
