@@ -6,7 +6,7 @@ arrays of one shape, 2D or 3D; spacing has one value per axis. What is undefined
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -104,7 +104,7 @@ def score_labels(
     reference: LabelMap,
     spacing_mm: Sequence[float],
     *,
-    phases: Mapping[int, str] | None = None,
+    frame_labels: Sequence[str] | None = None,
 ) -> list[dict[str, Any]]:
     """Compare a segmentation with a reference, per structure and labelled frame.
 
@@ -116,8 +116,8 @@ def score_labels(
         Reference labels on the same grid; only its `frames` are compared.
     spacing_mm
         Voxel spacing along x, y, z.
-    phases
-        Name of a frame (``ED``, ``ES``) where known; else empty.
+    frame_labels
+        Name of each frame in order (``ED``, ``ES``); frames beyond its end have none.
 
     Returns
     -------
@@ -125,6 +125,7 @@ def score_labels(
     Dice is NaN where neither has the structure, distances are NaN where one has not.
     """
     _check(labels, reference.array)
+    names = dict(enumerate(frame_labels or ()))
     rows: list[dict[str, Any]] = []
     for frame in reference.frames:
         for label, name in STRUCTURES.items():
@@ -135,7 +136,7 @@ def score_labels(
                 {
                     "structure": name,
                     "frame": int(frame),
-                    "phase": (phases or {}).get(frame, ""),
+                    "phase": names.get(frame, ""),
                     "dice": mask_dice(found, truth),
                     "hd95_mm": hausdorff95_mm(distances),
                     "msd_mm": mean_surface_distance_mm(distances),

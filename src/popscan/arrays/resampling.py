@@ -79,17 +79,32 @@ class Window:
         start = (round(centre[0] - (size[0] - 1) / 2), round(centre[1] - (size[1] - 1) / 2))
         return cls(start, size)
 
-    def _pads(self, shape: tuple[int, int]) -> tuple[int, int, int, int]:
-        (x, y), (nx, ny) = self.start, self.size
-        return (-y, y + ny - shape[1], -x, x + nx - shape[0])
+    def _overlap(self, shape: tuple[int, int]) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+        """Return where window and slice overlap, in the slice's pixels and in the window's."""
+        first = [min(max(0, s), n) for s, n in zip(self.start, shape, strict=True)]
+        stop = [
+            min(max(f, s + m), n)
+            for f, s, m, n in zip(first, self.start, self.size, shape, strict=True)
+        ]
+        outer = tuple(slice(f, e) for f, e in zip(first, stop, strict=True))
+        inner = tuple(
+            slice(0, 0) if f == e else slice(f - s, e - s)
+            for f, e, s in zip(first, stop, self.start, strict=True)
+        )
+        return outer, inner
 
     def cut(self, array: torch.Tensor, *, fill: float = 0.0) -> torch.Tensor:
         """Return the window of `array` (..., x, y); pixels outside of it are `fill`."""
-        return F.pad(array, self._pads((array.shape[-2], array.shape[-1])), value=fill)
+        outer, inner = self._overlap((array.shape[-2], array.shape[-1]))
+        piece = array.new_full((*array.shape[:-2], *self.size), fill)
+        piece[..., inner[0], inner[1]] = array[..., outer[0], outer[1]]
+        return piece
 
     def paste(
         self, piece: torch.Tensor, shape: tuple[int, int], *, fill: float = 0.0
     ) -> torch.Tensor:
         """Put a cut-out `piece` (..., x, y) back onto a slice of `shape`: the inverse of `cut`."""
-        left, right, top, bottom = self._pads(shape)
-        return F.pad(piece, (-left, -right, -top, -bottom), value=fill)
+        outer, inner = self._overlap(shape)
+        array = piece.new_full((*piece.shape[:-2], *shape), fill)
+        array[..., outer[0], outer[1]] = piece[..., inner[0], inner[1]]
+        return array

@@ -24,9 +24,19 @@ MODEL, WEIGHTS, CARD = "model.yaml", "weights.safetensors", "card.md"
 FORMAT = 1
 _PICKLES = {".pt", ".pth", ".ckpt", ".bin", ".pkl", ".pickle", ".joblib"}
 _REQUIRED = (
-    "format name members labels spacing_mm patch normalisation input_range weights_sha256 "
-    "trained_on training validation"
-).split()
+    "format",
+    "name",
+    "members",
+    "labels",
+    "spacing_mm",
+    "patch",
+    "normalisation",
+    "input_range",
+    "weights_sha256",
+    "trained_on",
+    "training",
+    "validation",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +108,9 @@ def pick_device(name: str) -> torch.device:
     except RuntimeError as error:
         raise PopscanError(f"device {name!r} is unknown; use auto, cpu or cuda") from error
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise PopscanError(f"device {name!r} was asked for, but torch finds no GPU; use auto or cpu")
+        raise PopscanError(
+            f"device {name!r} was asked for, but torch finds no GPU; use auto or cpu"
+        )
     return device
 
 
@@ -136,16 +148,23 @@ def _read_about(path: Path) -> dict[str, Any]:
     if missing := [key for key in _REQUIRED if key not in about]:
         raise PopscanError(f"{path / MODEL}: lacks {', '.join(missing)}")
     if about["format"] != FORMAT:
-        raise PopscanError(f"{path / MODEL}: format {about['format']!r}, this popscan reads {FORMAT}")
+        raise PopscanError(
+            f"{path / MODEL}: format {about['format']!r}, this popscan reads {FORMAT}"
+        )
     expected = {name: int(label) for label, name in STRUCTURES.items()}
     if about["labels"] != expected:
         raise PopscanError(f"{path / MODEL}: labels {about['labels']}, popscan's are {expected}")
     return about
 
 
+def _tensors(network: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """Return parameters and buffers by name, each once even where a module is used twice."""
+    return dict(network.named_parameters()) | dict(network.named_buffers())
+
+
 def _fill(network: torch.nn.Module, tensors: Mapping[str, torch.Tensor], *, where: str) -> None:
     """Put tensors into a network after checking every name and shape."""
-    own = network.state_dict()
+    own = _tensors(network)
     if set(own) != set(tensors):
         odd = sorted(set(own) ^ set(tensors))
         raise PopscanError(
@@ -160,7 +179,9 @@ def _fill(network: torch.nn.Module, tensors: Mapping[str, torch.Tensor], *, wher
             )
         if not bool(torch.isfinite(tensor).all()):
             raise PopscanError(f"{where}: {name!r} holds numbers that are not finite")
-    network.load_state_dict({k: v.to(own[k].dtype) for k, v in tensors.items()})
+    with torch.no_grad():
+        for name, tensor in tensors.items():
+            own[name].copy_(tensor)
 
 
 def load_bundle(path: str | Path, device: str = "auto") -> Bundle:
@@ -237,15 +258,14 @@ def save_bundle(
         Store float16: half the size, and no measurable difference in what it segments.
     """
     path.mkdir(parents=True, exist_ok=True)
-    tensors = {
-        f"{index}.{name}": (value.half() if half and value.is_floating_point() else value)
-        .detach()
-        .cpu()
-        .contiguous()
-        for index, member in enumerate(weights)
-        for name, value in member.items()
-    }
+    tensors = {}
+    for index, (member, values) in enumerate(zip(about["members"], weights, strict=True)):
+        network = build_network(member["architecture"], len(Label), **member["arguments"])
+        for name in _tensors(network):
+            value = values[name].detach().cpu().contiguous()
+            tensors[f"{index}.{name}"] = value.half() if half else value.clone()
     save_file(tensors, path / WEIGHTS)
+    (path / WEIGHTS).chmod(0o644)
     head = {"format": FORMAT, "labels": {name: int(label) for label, name in STRUCTURES.items()}}
     tail = {"weights_sha256": _sha256((path / WEIGHTS).read_bytes())}
     text = yaml.safe_dump(head | dict(about) | tail, sort_keys=False, allow_unicode=True, width=100)

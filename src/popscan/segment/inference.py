@@ -85,9 +85,7 @@ def _probabilities(images: torch.Tensor, bundle: Bundle, *, flips: bool) -> torc
     return (total / (len(ways) * len(bundle.networks))).cpu()
 
 
-def _in_batches(
-    n: int, work: Callable[[int, int], None], *, batch: int
-) -> None:
+def _in_batches(n: int, work: Callable[[int, int], None], *, batch: int) -> None:
     """Call `work(start, stop)` over 0..n; a batch that does not fit into memory is halved."""
     start = 0
     while start < n:

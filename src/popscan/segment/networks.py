@@ -90,7 +90,7 @@ def build_network(name: str, n_labels: int, **arguments: Any) -> torch.nn.Module
         raise PopscanError(f"unknown architecture {name!r}; known are {known}")
     try:
         return ARCHITECTURES[name](n_labels, **arguments)
-    except TypeError as error:
+    except (TypeError, ValueError, KeyError, IndexError) as error:
         raise PopscanError(f"architecture {name!r} cannot be built: {error}") from error
 
 

@@ -48,6 +48,4 @@ def slices(array: NDArray[Any]) -> torch.Tensor:
 def unslice(stack: NDArray[Any], *, n_slices: int) -> NDArray[Any]:
     """Return a stack (t * z, x, y) as (x, y, z, t): the inverse of `slices`."""
     n, x, y = stack.shape
-    return np.ascontiguousarray(
-        stack.reshape(n // n_slices, n_slices, x, y).transpose(2, 3, 1, 0)
-    )
+    return np.ascontiguousarray(stack.reshape(n // n_slices, n_slices, x, y).transpose(2, 3, 1, 0))

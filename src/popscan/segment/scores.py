@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ def score_segmentation(
     spacing_mm: Sequence[float],
     *,
     bundle: Bundle,
-    phases: Mapping[int, str] | None = None,
+    frame_labels: Sequence[str] | None = None,
 ) -> list[dict[str, Any]]:
     """Return the rows of `popscan.arrays.metrics.score_labels` with whose they are.
 
@@ -28,5 +28,5 @@ def score_segmentation(
     subject. Means must never mix the two; a model scores itself too well on what it has seen.
     """
     seen = bundle.was_trained_on(unit)
-    rows = score_labels(labels, reference, spacing_mm, phases=phases)
+    rows = score_labels(labels, reference, spacing_mm, frame_labels=frame_labels)
     return [{"unit": unit, "seen_in_training": seen} | row for row in rows]

@@ -1,0 +1,142 @@
+"""Training: labelled scans to model bundles, by recipes that are data.
+
+`train_bundle` is the whole way; its pieces are in the modules of this package.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+    from popscan.train.packs import Case, Pack
+    from popscan.train.recipe import Recipe
+
+__all__ = ["recipe_chain", "train_bundle", "train_weights"]
+
+
+def recipe_chain(recipe: str | Path | Recipe) -> list[Recipe]:
+    """Return a recipe and those it starts from (`init_from`), first one first.
+
+    Raises
+    ------
+    PopscanError
+        For an unknown recipe or a circle of them.
+    """
+    from popscan.records import PopscanError
+    from popscan.train.recipe import Recipe, load_recipe
+
+    chain = [recipe if isinstance(recipe, Recipe) else load_recipe(recipe)]
+    while chain[0].init_from:
+        chain.insert(0, load_recipe(chain[0].init_from))
+        if chain[0].name in [r.name for r in chain[1:]]:
+            raise PopscanError(f"recipe {chain[0].name!r} starts from itself")
+    return chain
+
+
+def train_weights(
+    recipe: str | Path | Recipe,
+    packs: Mapping[str, Pack],
+    work: Path,
+    *,
+    validation: Sequence[Case] = (),
+    quiet: bool = False,
+) -> dict[str, torch.Tensor]:
+    """Train a recipe and those it starts from; return the averaged weights of the last.
+
+    Each works in ``work/<recipe name>`` and goes on from its checkpoint where there is one, so
+    calling this again after an interruption loses nothing. The learning curve is drawn there.
+    """
+    from popscan.train.curves import draw_curve
+    from popscan.train.evaluate import validator
+    from popscan.train.loop import fit
+
+    weights: dict[str, torch.Tensor] | None = None
+    for step in recipe_chain(recipe):
+        folder = work / step.name
+        validate = validator(step, validation) if validation else None
+        state = fit(step, packs, folder, validate=validate, init=weights, quiet=quiet)
+        draw_curve(folder)
+        weights = state.averaged.state_dict()
+    assert weights is not None
+    return weights
+
+
+def train_bundle(
+    recipe: str | Path | Recipe | Sequence[str | Path | Recipe],
+    *,
+    cases: Mapping[str, Sequence[Case]],
+    validation: Sequence[Case],
+    work: Path,
+    out: Path,
+    name: str,
+    notes: Mapping[str, str] | None = None,
+    stratum: str = "group",
+    quiet: bool = False,
+    **texts: Any,
+) -> Path:
+    """Train a model and write it as a bundle.
+
+    Parameters
+    ----------
+    recipe
+        Name of a shipped recipe, a file, or a `Recipe`; several make an ensemble.
+    cases
+        Pack name (as in the recipe's `shares`) -> labelled training scans.
+    validation
+        Labelled scans of other subjects, for the scores in the bundle; nothing is chosen by them.
+    work
+        Folder for packs, checkpoints and learning curves; nothing in it is part of the result.
+    out
+        Folder of the bundle.
+    name
+        Its name.
+    notes
+        Pack name -> where the data are from, licence, citation.
+    stratum
+        Attribute by which the card lists scores.
+    quiet
+        Print no progress.
+    **texts
+        ``salt``, ``summary``, ``limits``, ``reproduce`` of `popscan.train.export.export_bundle`.
+
+    Returns
+    -------
+    `out`.
+
+    Raises
+    ------
+    PopscanError
+        For an unknown recipe, a subject in both training and validation, or a checkpoint in
+        `work` that belongs to another recipe.
+    """
+    from popscan.records import PopscanError
+    from popscan.train.export import export_bundle
+    from popscan.train.packs import build_pack
+    from popscan.train.recipe import Recipe
+
+    recipes = [recipe] if isinstance(recipe, str | Path | Recipe) else list(recipe)
+    chains = [recipe_chain(r) for r in recipes]
+    trained = {case.unit for group in cases.values() for case in group}
+    if both := sorted(trained & {case.unit for case in validation}):
+        raise PopscanError(f"in training and in validation: {', '.join(both)}")
+    packs = {
+        key: build_pack(group, spacing_mm=chains[0][-1].spacing_mm) for key, group in cases.items()
+    }
+    weights = [train_weights(r, packs, work, validation=validation, quiet=quiet) for r in recipes]
+    defaults = {"salt": name, "summary": "", "limits": (), "reproduce": ""}
+    return export_bundle(
+        out,
+        name=name,
+        chains=chains,
+        weights=weights,
+        packs=packs,
+        cases=[case for group in cases.values() for case in group],
+        validation=validation,
+        notes=notes or {},
+        stratum=stratum,
+        **(defaults | texts),
+    )

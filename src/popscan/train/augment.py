@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -186,9 +187,7 @@ def _random_convolution(x: torch.Tensor, draw: Draws, how: Augmentation) -> torc
     on = draw.chance(how.random_convolution).nonzero()[:, 0]
     mix = draw.uniform(0, 1)[on].view(-1, 1, 1, 1)
     widths = (1, 2, 2, 1)
-    weights = [
-        draw.normal(out, inner, 3, 3)[on] for inner, out in zip(widths, widths[1:], strict=False)
-    ]
+    weights = [draw.normal(out, inner, 3, 3)[on] for inner, out in pairwise(widths)]
     n = len(on)
     if not n:
         return x

@@ -71,9 +71,7 @@ def update_average(state: TrainState, decay: float) -> None:
     """Move the averaged weights towards the current ones; faster at first."""
     decay = min(decay, (1 + state.step) / (10 + state.step))
     with torch.no_grad():
-        for mean, now in zip(
-            state.averaged.parameters(), state.network.parameters(), strict=True
-        ):
+        for mean, now in zip(state.averaged.parameters(), state.network.parameters(), strict=True):
             mean.lerp_(now, 1 - decay)
 
 

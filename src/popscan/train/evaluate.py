@@ -37,10 +37,6 @@ def draft_bundle(recipe: Recipe, network: torch.nn.Module) -> Bundle:
     )
 
 
-def _phases(case: Case) -> dict[int, str]:
-    return dict(enumerate(case.scan.meta.get("frame_labels", ())))
-
-
 def score_case(
     case: Case, *, bundle: Bundle, **options: Any
 ) -> tuple[list[dict[str, Any]], Segmentation]:
@@ -48,7 +44,12 @@ def score_case(
     scan, labels = case.scan, case.labels
     found = segment(scan, bundle=bundle, **options)
     rows = score_segmentation(
-        case.unit, found.labels, labels, scan.spacing_mm, bundle=bundle, phases=_phases(case)
+        case.unit,
+        found.labels,
+        labels,
+        scan.spacing_mm,
+        bundle=bundle,
+        frame_labels=scan.meta.get("frame_labels"),
     )
     return [row | dict(case.attributes) for row in rows], found
 
@@ -71,9 +72,10 @@ def mean_dice(scores: pd.DataFrame) -> float:
 
 
 def volume_errors(scores: pd.DataFrame) -> pd.DataFrame:
-    """Return per subject the differences (found - reference) in LVEDV, LVESV, LVEF, LVM, RVEDV, RVEF.
+    """Return per subject the differences (found - reference) in volumes, EF and mass.
 
-    Only subjects with frames named ED and ES have them; columns carry their units.
+    Columns ``lvedv_ml, lvesv_ml, lvef_pct, lvm_g, rvedv_ml, rvef_pct``. Only subjects with frames
+    named ED and ES have them.
     """
     rows = []
     for unit, part in scores.groupby("unit"):

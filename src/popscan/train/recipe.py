@@ -92,7 +92,9 @@ def parse_recipe(values: dict[str, Any], *, where: str = "recipe") -> Recipe:
     values = dict(_known(Recipe, values, where=where))
     if "name" not in values:
         raise PopscanError(f"{where}: a recipe needs a name")
-    how = _known(Augmentation, values.pop("augmentation", None) or {}, where=f"{where}: augmentation")
+    how = _known(
+        Augmentation, values.pop("augmentation", None) or {}, where=f"{where}: augmentation"
+    )
     how = {k: tuple(v) if isinstance(v, list) else v for k, v in how.items()}
     recipe = Recipe(**values, augmentation=Augmentation(**how))
     if recipe.loss not in LOSSES:

@@ -29,9 +29,7 @@ def stratified_split(
     Training and validation subjects, each sorted.
     """
     if not 0 < n_validation < len(strata):
-        raise PopscanError(
-            f"cannot keep {n_validation} of {len(strata)} subjects for validation"
-        )
+        raise PopscanError(f"cannot keep {n_validation} of {len(strata)} subjects for validation")
     names = sorted(set(strata.values()))
     members = {name: sorted(u for u, s in strata.items() if s == name) for name in names}
     exact = {name: n_validation * len(members[name]) / len(strata) for name in names}

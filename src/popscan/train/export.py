@@ -1,0 +1,204 @@
+"""From a finished training to a bundle: what it was trained on, how good it is, its card."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+import torch
+
+from popscan.records import STRUCTURES
+from popscan.segment.bundle import hash_identifier, load_bundle, save_bundle
+from popscan.train.evaluate import mean_dice, score_cases, volume_errors
+from popscan.train.packs import Case, Pack
+from popscan.train.recipe import Recipe
+
+_TEMPLATE = Path(__file__).parent / "card.md.j2"
+
+
+def _range(values: Sequence[float]) -> list[float]:
+    return [round(min(values), 3), round(max(values), 3)]
+
+
+def input_range(cases: Sequence[Case]) -> dict[str, list[float]]:
+    """Return the range of in-plane spacing and slice distance of the training scans."""
+    return {
+        "inplane_mm": _range([s for c in cases for s in c.scan.spacing_mm[:2]]),
+        "slice_distance_mm": _range([c.scan.spacing_mm[2] for c in cases]),
+    }
+
+
+def _cohort(cases: Sequence[Case]) -> dict[str, dict[str, int]]:
+    """Return attribute -> value -> number of training subjects."""
+    names = sorted({name for case in cases for name in case.attributes})
+    return {
+        name: dict(sorted(Counter(c.attributes.get(name, "unknown") for c in cases).items()))
+        for name in names
+    }
+
+
+def summarise(scores: pd.DataFrame, *, stratum: str) -> dict[str, Any]:
+    """Return a bundle's validation section from score rows: plain numbers, rounded.
+
+    Parameters
+    ----------
+    scores
+        Rows of `score_cases`.
+    stratum
+        Attribute column by which scores are told apart too.
+    """
+    by_structure = [
+        {
+            "structure": structure,
+            "phase": phase,
+            "dice_mean": round(float(part["dice"].mean()), 4),
+            "dice_median": round(float(part["dice"].median()), 4),
+            "dice_lowest": round(float(part["dice"].min()), 4),
+            "hd95_mm": round(float(part["hd95_mm"].mean()), 2),
+            "msd_mm": round(float(part["msd_mm"].mean()), 3),
+        }
+        for (structure, phase), part in scores.groupby(["structure", "phase"])
+    ]
+    by_stratum = [
+        {"stratum": str(name), "subjects": int(part["unit"].nunique())}
+        | {"dice_mean": round(mean_dice(part), 4)}
+        | {
+            s: round(float(part.loc[part["structure"] == s, "dice"].mean()), 4)
+            for s in STRUCTURES.values()
+        }
+        for name, part in scores.groupby(stratum)
+    ]
+    errors = volume_errors(scores)
+    volumes = [
+        {
+            "quantity": name,
+            "bias": round(float(errors[name].mean()), 2),
+            "mean_absolute": round(float(errors[name].abs().mean()), 2),
+        }
+        for name in errors.columns
+        if name != "unit"
+    ]
+    return {
+        "subjects": sorted(scores["unit"].unique().tolist()),
+        "mean_dice": round(mean_dice(scores), 4),
+        "by_structure": by_structure,
+        "by_stratum": by_stratum,
+        "volumes": volumes,
+    }
+
+
+def _card(about: Mapping[str, Any], **more: Any) -> str:
+    environment = jinja2.Environment(
+        trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined, autoescape=False
+    )
+    template = environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
+    return template.render(**about, **more).rstrip() + "\n"
+
+
+def export_bundle(
+    out: Path,
+    *,
+    name: str,
+    chains: Sequence[Sequence[Recipe]],
+    weights: Sequence[Mapping[str, torch.Tensor]],
+    packs: Mapping[str, Pack],
+    cases: Sequence[Case],
+    validation: Sequence[Case],
+    notes: Mapping[str, str],
+    salt: str,
+    stratum: str,
+    summary: str,
+    limits: Sequence[str],
+    reproduce: str,
+    flips: bool = False,
+) -> Path:
+    """Write a bundle with scores of its own measured on the validation cases.
+
+    The bundle is written, read back as a user would read it (float16 weights), scored, and
+    written again with its scores.
+
+    Parameters
+    ----------
+    out
+        Folder of the bundle.
+    name
+        Its name.
+    chains, weights
+        Per member of the ensemble: the recipes it went through, and its final weights.
+    packs, notes
+        What it was trained on, and a sentence on each (source, licence, citation).
+    cases
+        Real training cases, for cohort composition and input range.
+    validation
+        Cases that took no part in training.
+    salt
+        For the hashed identifiers of the training subjects.
+    stratum
+        Attribute by which scores are listed.
+    summary, limits, reproduce
+        Text for the card.
+    flips
+        Whether scores are measured with mirrorings averaged.
+
+    Returns
+    -------
+    The folder.
+    """
+    units = sorted({unit for pack in packs.values() for unit in pack.units})
+    last = [chain[-1] for chain in chains]
+    about: dict[str, Any] = {
+        "name": name,
+        "members": [
+            {"architecture": r.architecture, "arguments": dict(r.architecture_arguments)}
+            for r in last
+        ],
+        "spacing_mm": last[0].spacing_mm,
+        "patch": last[0].patch,
+        "normalisation": {"low_pct": 1.0, "high_pct": 99.0},
+        "input_range": input_range(cases),
+        "training": {
+            "data": [
+                {"pack": k, "subjects": len(p.units), "slices": len(p), "note": notes.get(k, "")}
+                for k, p in packs.items()
+            ],
+            "cohort": _cohort(cases),
+            "seed": [r.seed for r in last] if len(last) > 1 else last[0].seed,
+            "steps": sum(r.steps for chain in chains for r in chain),
+            "recipes": [_plain(r) for chain in chains for r in chain],
+        },
+        "trained_on": {
+            "salt": salt,
+            "sha256": sorted(hash_identifier(unit, salt=salt) for unit in units),
+        },
+        "validation": {},
+    }
+    save_bundle(out, about=about, weights=weights, card="")
+    bundle = load_bundle(out, "cpu")
+    scores = score_cases(validation, bundle=bundle, flips=flips)
+    about["validation"] = summarise(scores, stratum=stratum) | {"flips": flips}
+    card = _card(
+        about,
+        summary=summary,
+        limits=limits,
+        reproduce=reproduce,
+        stratum=stratum,
+        n_parameters=f"{sum(p.numel() for n in bundle.networks for p in n.parameters()):,}",
+    )
+    save_bundle(out, about=about, weights=weights, card=card)
+    return out
+
+
+def _plain(recipe: Recipe) -> dict[str, Any]:
+    """Return a recipe as YAML can hold it (tuples as lists)."""
+
+    def listed(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {k: listed(v) for k, v in value.items()}
+        return [listed(v) for v in value] if isinstance(value, tuple | list) else value
+
+    plain: dict[str, Any] = listed(recipe.as_dict())
+    return plain

@@ -1,0 +1,177 @@
+"""A bundle is read only when it is whole, unaltered and harmless."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from popscan.records import PopscanError
+from popscan.segment import load_bundle, save_bundle
+from popscan.segment.bundle import hash_identifier, pick_device
+from popscan.segment.networks import ARCHITECTURES, build_network, stride
+
+CHANNELS = {"channels": [4, 4, 8, 8, 8]}
+
+
+def _about(members=1, architecture="dynunet"):
+    return {
+        "name": "tiny",
+        "members": [{"architecture": architecture, "arguments": CHANNELS}] * members,
+        "spacing_mm": 1.5,
+        "patch": 32,
+        "normalisation": {"low_pct": 1.0, "high_pct": 99.0},
+        "input_range": {"inplane_mm": [1.0, 2.0], "slice_distance_mm": [5.0, 10.0]},
+        "training": {},
+        "trained_on": {"salt": "s", "sha256": [hash_identifier("patient001", salt="s")]},
+        "validation": {"subjects": ["patient002"]},
+    }
+
+
+def write(path: Path, members: int = 1, architecture: str = "dynunet") -> Path:
+    torch.manual_seed(0)
+    weights = [build_network(architecture, 4, **CHANNELS).state_dict() for _ in range(members)]
+    save_bundle(path, about=_about(members, architecture), weights=weights, card="# Tiny\n")
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return write(tmp_path / "tiny")
+
+
+@pytest.mark.parametrize("architecture", sorted(ARCHITECTURES))
+def test_round_trip_of_every_architecture(tmp_path, architecture):
+    bundle = load_bundle(write(tmp_path / "b", architecture=architecture), "cpu")
+    (network,) = bundle.networks
+    assert {p.dtype for p in network.parameters()} == {torch.float32}
+    assert not network.training
+    side = 2 * stride(CHANNELS)
+    assert network(torch.zeros(2, 1, side, side)).shape == (2, 4, side, side)
+
+
+def test_members_are_kept_apart(tmp_path):
+    bundle = load_bundle(write(tmp_path / "b", members=2), "cpu")
+    first, second = (torch.cat([p.flatten() for p in n.parameters()]) for n in bundle.networks)
+    assert not torch.equal(first, second)
+
+
+def test_digest_follows_content(tmp_path, folder):
+    same = write(tmp_path / "again")
+    assert load_bundle(folder, "cpu").digest == load_bundle(same, "cpu").digest
+    text = (same / "model.yaml").read_text().replace("name: tiny", "name: other")
+    (same / "model.yaml").write_text(text)
+    assert load_bundle(folder, "cpu").digest != load_bundle(same, "cpu").digest
+
+
+@pytest.mark.parametrize("part", ["model.yaml", "weights.safetensors", "card.md"])
+def test_missing_part(folder, part):
+    (folder / part).unlink()
+    with pytest.raises(PopscanError, match=part):
+        load_bundle(folder, "cpu")
+
+
+def test_no_bundle_at_all(tmp_path):
+    with pytest.raises(PopscanError, match="no model bundle there"):
+        load_bundle(tmp_path / "nothing", "cpu")
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".pth", ".ckpt", ".bin", ".pkl"])
+def test_pickles_are_refused_unread(tmp_path, folder, suffix):
+    alone = tmp_path / f"model{suffix}"
+    alone.write_bytes(b"never read")
+    with pytest.raises(PopscanError, match="can run code"):
+        load_bundle(alone, "cpu")
+    (folder / f"weights{suffix}").write_bytes(b"never read")
+    with pytest.raises(PopscanError, match="can run code"):
+        load_bundle(folder, "cpu")
+
+
+def test_altered_weights(folder):
+    path = folder / "weights.safetensors"
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(bytes(data))
+    with pytest.raises(PopscanError, match="was changed or cut off"):
+        load_bundle(folder, "cpu")
+
+
+def _edit(folder: Path, **changes):
+    about = yaml.safe_load((folder / "model.yaml").read_text())
+    (folder / "model.yaml").write_text(yaml.safe_dump(about | changes))
+
+
+def test_weights_that_are_no_safetensors(folder):
+    data = b"\x80\x04pickled"
+    (folder / "weights.safetensors").write_bytes(data)
+    _edit(folder, weights_sha256=hashlib.sha256(data).hexdigest())
+    with pytest.raises(PopscanError, match="not a safetensors file"):
+        load_bundle(folder, "cpu")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"format": 99}, "format 99"),
+        ({"labels": {"rv": 3, "myo": 2, "lv": 1}}, "popscan's are"),
+        (
+            {"members": [{"architecture": "vnet", "arguments": CHANNELS}]},
+            "unknown architecture 'vnet'; known are basic_unet, dynunet, unet",
+        ),
+        (
+            {"members": [{"architecture": "dynunet", "arguments": CHANNELS | {"x": 1}}]},
+            "cannot be built",
+        ),
+        (
+            {"members": [{"architecture": "dynunet", "arguments": {"channels": [4, 4, 8, 8, 12]}}]},
+            "has shape",
+        ),
+        (
+            {"members": [{"architecture": "dynunet", "arguments": {"channels": [4, 4, 8, 8]}}]},
+            "do not belong to the architecture",
+        ),
+    ],
+)
+def test_wrong_descriptions(folder, changes, message):
+    _edit(folder, **changes)
+    with pytest.raises(PopscanError, match=message):
+        load_bundle(folder, "cpu")
+
+
+def test_description_that_lacks_keys_or_is_no_yaml(folder):
+    (folder / "model.yaml").write_text("name: tiny\n")
+    with pytest.raises(PopscanError, match=r"lacks format, members"):
+        load_bundle(folder, "cpu")
+    (folder / "model.yaml").write_text("a: [1\n")
+    with pytest.raises(PopscanError, match="not readable as YAML"):
+        load_bundle(folder, "cpu")
+    (folder / "model.yaml").write_text("- 1\n")
+    with pytest.raises(PopscanError, match="expected a mapping"):
+        load_bundle(folder, "cpu")
+
+
+def test_yaml_cannot_make_objects(folder):
+    (folder / "model.yaml").write_text("!!python/object/apply:os.system ['true']\n")
+    with pytest.raises(PopscanError, match="not readable as YAML"):
+        load_bundle(folder, "cpu")
+
+
+def test_training_subjects_are_known_by_hash_only(folder):
+    bundle = load_bundle(folder, "cpu")
+    assert bundle.was_trained_on("patient001")
+    assert bundle.was_trained_on("sub-patient001_ses-01")
+    assert not bundle.was_trained_on("patient002")
+    assert "patient001" not in (folder / "model.yaml").read_text()
+
+
+def test_device_names():
+    assert pick_device("cpu").type == "cpu"
+    assert pick_device("auto").type in {"cpu", "cuda"}
+    with pytest.raises(PopscanError, match="is unknown"):
+        pick_device("abacus")
+    if not torch.cuda.is_available():
+        with pytest.raises(PopscanError, match="finds no GPU"):
+            pick_device("cuda")

@@ -1,0 +1,250 @@
+"""Laws of segmenting a cine, on a tiny network and on the shipped one."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from popscan.records import Label, LabelMap, Scan, SubjectError
+from popscan.segment import load_bundle, score_segmentation, segment
+from popscan.segment.bundle import Bundle, hash_identifier
+from popscan.segment.cleanup import keep_largest
+from popscan.segment.heart import heart_window, scout_slices
+from popscan.segment.networks import build_network
+from popscan.segment.preprocess import normalise, slices, unslice
+
+
+@pytest.fixture(scope="module")
+def bundle():
+    torch.manual_seed(1)
+    arguments = {"channels": [4, 8, 8]}
+    return Bundle(
+        name="tiny",
+        networks=(build_network("dynunet", len(Label), **arguments).eval(),),
+        arguments=(arguments,),
+        spacing_mm=1.5,
+        patch=32,
+        normalisation={},
+        input_range={"inplane_mm": (1.2, 1.9), "slice_distance_mm": (5, 10)},
+        digest="",
+        device=torch.device("cpu"),
+        about={"trained_on": {"salt": "", "sha256": [hash_identifier("a", salt="")]}},
+    )
+
+
+def _scan(array, spacing=(1.8, 1.4, 8.0)):
+    return Scan(array=array, affine=np.diag([*spacing, 1.0]), spacing_mm=spacing)
+
+
+@pytest.fixture
+def scan(rng):
+    smooth = rng.normal(size=(8, 9, 3, 4)).repeat(5, 0).repeat(5, 1)
+    return _scan((100 + 20 * smooth + rng.normal(size=smooth.shape)).astype(np.float32))
+
+
+@pytest.mark.parametrize("flips", [False, True])
+def test_result_is_on_the_grid_of_the_scan(scan, bundle, flips):
+    found = segment(scan, bundle=bundle, flips=flips)
+    assert found.labels.shape == found.entropy.shape == scan.array.shape
+    assert found.labels.dtype == np.uint8
+    assert found.entropy.dtype == np.float16
+    assert set(np.unique(found.labels)) <= {int(k) for k in Label}
+    assert found.entropy.min() >= 0
+    assert found.entropy.max() <= math.log(len(Label)) + 1e-3
+
+
+def test_deterministic_and_blind_to_the_batch_size(scan, bundle):
+    first, again = segment(scan, bundle=bundle), segment(scan, bundle=bundle)
+    np.testing.assert_array_equal(first.labels, again.labels)
+    np.testing.assert_array_equal(first.entropy, again.entropy)
+    other = segment(scan, bundle=bundle, batch_slices=5)
+    assert (other.labels == first.labels).mean() > 0.999
+
+
+def test_blind_to_scaling_and_offset_of_intensities(scan, bundle):
+    options = {"bundle": bundle, "largest_component": False}
+    plain = segment(scan, **options)
+    scaled = segment(replace(scan, array=scan.array * 7.5 + 300), **options)
+    assert (plain.labels == scaled.labels).mean() > 0.999
+
+
+def test_frames_are_segmented_one_by_one(scan, bundle):
+    """Reversing time reverses the labels: no frame depends on its neighbours."""
+    options = {"bundle": bundle, "largest_component": False}
+    # Two frames, so that the first look sees the same slices both ways.
+    two = replace(scan, array=scan.array[..., [0, 0, 1, 1]])
+    forth = segment(two, **options).labels
+    np.testing.assert_array_equal(forth[..., 0], forth[..., 1])
+    np.testing.assert_array_equal(forth[..., 2], forth[..., 3])
+
+
+def test_integer_scans_and_single_frames(scan, bundle):
+    one = replace(scan, array=scan.array[..., :1].astype(np.int16))
+    assert segment(one, bundle=bundle).labels.shape == one.array.shape
+
+
+def test_ensemble_of_the_same_member_changes_nothing(scan, bundle):
+    twice = replace(bundle, networks=bundle.networks * 2, arguments=bundle.arguments * 2)
+    np.testing.assert_array_equal(
+        segment(scan, bundle=bundle).labels, segment(scan, bundle=twice).labels
+    )
+
+
+def test_constant_scan_is_not_an_error(bundle):
+    found = segment(_scan(np.full((30, 30, 2, 2), 7.0, np.float32)), bundle=bundle)
+    assert found.labels.shape == (30, 30, 2, 2)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_not_finite(scan, bundle, bad):
+    array = scan.array.copy()
+    array[3, 3, 1, 0] = bad
+    with pytest.raises(SubjectError, match="NaN or infinite") as caught:
+        segment(replace(scan, array=array), bundle=bundle)
+    assert caught.value.reason == "not_finite"
+
+
+def test_wrong_shapes_and_spacings(scan, bundle):
+    with pytest.raises(SubjectError, match="expected a scan"):
+        segment(replace(scan, array=scan.array[..., 0]), bundle=bundle)
+    with pytest.raises(SubjectError, match="is not positive"):
+        segment(replace(scan, spacing_mm=(0.0, 1.4, 8.0)), bundle=bundle)
+
+
+def test_spacing_far_outside_is_noted_not_refused(scan, bundle):
+    assert segment(scan, bundle=bundle).values["input_warning"] == ""
+    wide = segment(replace(scan, spacing_mm=(3.5, 3.5, 8.0)), bundle=bundle)
+    assert "inplane_mm 3.50..3.50, trained for 1.2..1.9" in wide.values["input_warning"]
+    sparse = segment(replace(scan, spacing_mm=(1.5, 1.5, 25.0)), bundle=bundle)
+    assert "slice_distance_mm 25.00" in sparse.values["input_warning"]
+
+
+def test_memory_that_runs_out_halves_the_batch(scan, bundle):
+    class Small(torch.nn.Module):
+        def __init__(self, inner):
+            super().__init__()
+            self.inner = inner
+            self.largest = 0
+
+        def forward(self, x):
+            if len(x) > 3:
+                raise torch.OutOfMemoryError("too many")
+            self.largest = max(self.largest, len(x))
+            return self.inner(x)
+
+    small = Small(bundle.networks[0])
+    # One slice, two scouts: the first look fits; eleven frames in batches of 8 do not.
+    cine = replace(scan, array=np.repeat(scan.array[:, :, :1], 3, axis=3)[..., :11])
+    found = segment(cine, bundle=replace(bundle, networks=(small,)))
+    assert small.largest == 2
+    assert (found.labels == segment(cine, bundle=bundle).labels).mean() > 0.999
+
+
+def test_slices_and_back(rng):
+    array = rng.normal(size=(4, 5, 3, 2)).astype(np.float32)
+    stack = slices(array)
+    np.testing.assert_array_equal(stack[1 * 3 + 2], array[:, :, 2, 1])
+    np.testing.assert_array_equal(unslice(stack.numpy(), n_slices=3), array)
+
+
+def test_normalise_sets_percentiles_and_keeps_slices_apart():
+    array = np.arange(1001.0).reshape(1001, 1)
+    out = normalise(array)
+    assert out[10, 0] == pytest.approx(0.0, abs=1e-6)
+    assert out[990, 0] == pytest.approx(1.0, abs=1e-6)
+    assert normalise(np.full((3, 3), 5)).tolist() == np.zeros((3, 3)).tolist()
+
+
+def test_keep_largest_takes_islands_away_per_frame():
+    labels = np.zeros((12, 12, 3, 2), np.uint8)
+    labels[2:8, 2:8, :, :] = Label.MYO
+    labels[3:7, 3:7, :, :] = Label.LV
+    labels[10:12, 10:12, 1, 0] = Label.RV  # apart from the heart
+    labels[8, 5, 1, 1] = Label.LV  # touches the heart, not the cavity
+    clean = labels.copy()
+    clean[10:12, 10:12, 1, 0] = clean[8, 5, 1, 1] = Label.BACKGROUND
+    assert keep_largest(labels) == 2
+    np.testing.assert_array_equal(labels, clean)
+    assert keep_largest(labels) == 0
+    assert keep_largest(np.zeros((3, 3, 3, 1), np.uint8)) == 0
+
+
+def test_scout_slices_are_in_the_stack():
+    for n_slices in range(1, 20):
+        for n_frames in (1, 2, 3, 30):
+            chosen = scout_slices(n_slices, n_frames)
+            assert chosen
+            assert 0 <= min(chosen) <= max(chosen) < n_slices * n_frames
+    assert scout_slices(1, 1) == [0]
+
+
+def test_heart_window_holds_the_heart_wherever_it_is():
+    for centre in ((20, 25), (100, 130), (60, 15)):
+        heart = torch.zeros(4, 120, 150)
+        heart[:, centre[0] - 12 : centre[0] + 12, centre[1] - 14 : centre[1] + 14] = 0.9
+        heart[0, 3:9, 3:9] = 1.0  # a false alarm in one slice
+        window = heart_window(heart, patch=64, multiple=16)
+        assert window is not None
+        assert window.size == (64, 64)
+        for axis in (0, 1):
+            middle = window.start[axis] + (window.size[axis] - 1) / 2
+            assert abs(middle - centre[axis]) <= 1
+    assert heart_window(torch.zeros(2, 50, 50), patch=64, multiple=16) is None
+    wide = torch.zeros(1, 200, 200)
+    wide[:, 40:160, 40:160] = 1
+    found = heart_window(wide, patch=64, multiple=16)
+    assert found is not None
+    assert min(found.size) >= 120 + 2 * 16
+
+
+def test_scores_tell_seen_from_unseen(bundle):
+    labels = np.ones((4, 4, 2, 1), np.uint8)
+    reference = LabelMap(array=labels, frames=(0,))
+    for unit, seen in (("sub-a", True), ("sub-b", False)):
+        rows = score_segmentation(unit, labels, reference, (1, 1, 1), bundle=bundle)
+        assert {row["seen_in_training"] for row in rows} == {seen}
+        assert {row["unit"] for row in rows} == {unit}
+
+
+@pytest.fixture(scope="module")
+def shipped(repo_root_module):
+    return load_bundle(repo_root_module / "resources" / "models" / "cine_sax", "cpu")
+
+
+@pytest.fixture(scope="module")
+def repo_root_module():
+    from pathlib import Path
+
+    return Path(__file__).resolve().parents[2]
+
+
+def phantom(centre, *, shape=(150, 170), n_slices=5, noise=4.0):
+    """A round ventricle with a crescent beside it, bright blood, dark lung."""
+    x, y = np.meshgrid(*(np.arange(n) for n in shape), indexing="ij")
+    rng = np.random.default_rng(0)
+    image = 25 + noise * rng.normal(size=(*shape, n_slices, 2))
+    truth = np.zeros(image.shape, np.uint8)
+    for z in range(n_slices):
+        for t, scale in enumerate((1.0, 0.75)):
+            r = np.hypot(x - centre[0], y - centre[1])
+            right = np.hypot(x - centre[0] + 20, (y - centre[1] + 8) / 1.3) < 24 * scale + 3
+            outer, inner = r < 23, r < 15 * scale
+            label = np.where(right, int(Label.RV), 0)
+            label[outer], label[inner] = Label.MYO, Label.LV
+            truth[:, :, z, t] = label
+            image[:, :, z, t] += np.choose(label, [0, 200, 60, 210])
+    body = np.hypot(x - shape[0] / 2, y - shape[1] / 2) > 72
+    image[body] += 90
+    return image.astype(np.float32), truth
+
+
+@pytest.mark.parametrize("centre", [(75, 85), (50, 60), (95, 110)])
+def test_shipped_bundle_finds_a_heart_wherever_it_is(shipped, centre):
+    image, truth = phantom(centre)
+    found = segment(_scan(image, (1.5, 1.5, 8.0)), bundle=shipped).labels
+    overlap = 2 * ((found == Label.LV) & (truth == Label.LV)).sum()
+    assert overlap / ((found == Label.LV).sum() + (truth == Label.LV).sum()) > 0.75

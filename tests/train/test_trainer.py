@@ -1,0 +1,343 @@
+"""The trainer: resumable to the bit, deterministic by seed, data and not scripts."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from popscan.records import Label, LabelMap, PopscanError, Scan
+from popscan.segment import load_bundle, segment
+from popscan.train import recipe_chain, train_bundle
+from popscan.train.augment import Augmentation, augment
+from popscan.train.checkpoint import averaged_weights, learning_rate
+from popscan.train.evaluate import mean_dice, volume_errors
+from popscan.train.loop import CHECKPOINT, CURVE, Sampler, fit
+from popscan.train.losses import dice_ce, soft_dice
+from popscan.train.packs import INTENSITY_SCALE, Case, Pack, build_pack, read_pack, write_pack
+from popscan.train.recipe import RECIPES_DIR, Recipe, load_recipe, parse_recipe
+from popscan.train.split import stratified_split
+
+
+def _disc(seed: int, *, side: int = 40, n: int = 6) -> Pack:
+    """Bright discs in dark rings: something a tiny network can learn in a few steps."""
+    rng = np.random.default_rng(seed)
+    x, y = np.meshgrid(np.arange(side), np.arange(side), indexing="ij")
+    labels = np.zeros((n, side, side), np.uint8)
+    for k in range(n):
+        r = np.hypot(x - side / 2 - rng.uniform(-3, 3), y - side / 2 - rng.uniform(-3, 3))
+        labels[k][r < 12] = Label.MYO
+        labels[k][r < 7] = Label.LV
+    image = np.choose(labels, [0.4, 0.0, 0.1, 0.9]) + 0.03 * rng.normal(size=labels.shape)
+    return Pack(
+        images=(image * INTENSITY_SCALE).astype(np.int16),
+        labels=labels,
+        unit=np.array([f"s{seed}-{k // 2}" for k in range(n)]),
+        frame=np.zeros(n, np.int32),
+        slice_index=np.arange(n, dtype=np.int32),
+        spacing_mm=1.5,
+        attributes={"group": np.array(["a"] * n)},
+    )
+
+
+def _case(unit: str, seed: int) -> Case:
+    pack = _disc(seed, n=4)
+    array = pack.images.reshape(2, 2, 40, 40).transpose(2, 3, 1, 0).astype(np.float32)
+    labels = pack.labels.reshape(2, 2, 40, 40).transpose(2, 3, 1, 0)
+    scan = Scan(
+        array=array,
+        affine=np.diag([1.5, 1.5, 8.0, 1.0]),
+        spacing_mm=(1.5, 1.5, 8.0),
+        meta={"frame_labels": ["ED", "ES"]},
+    )
+    return Case(
+        unit=unit,
+        scan=scan,
+        labels=LabelMap(array=labels, frames=(0, 1)),
+        attributes={"group": "ab"[seed % 2]},
+    )
+
+
+@pytest.fixture
+def recipe():
+    return Recipe(
+        name="tiny",
+        seed=5,
+        architecture_arguments={"channels": [4, 8, 8]},
+        patch=32,
+        batch=3,
+        steps=8,
+        warmup_steps=2,
+        learning_rate=0.01,
+        autocast=False,
+        checkpoint_every=3,
+        log_every=1,
+    )
+
+
+def _same(a, b):
+    assert a.keys() == b.keys()
+    assert all(torch.equal(a[k], b[k]) for k in a)
+
+
+def test_interrupted_training_ends_with_the_same_bits(tmp_path, recipe):
+    packs = {"p": _disc(0)}
+    whole = fit(recipe, packs, tmp_path / "whole", quiet=True)
+    for stop in (1, 4, 5):
+        fit(recipe, packs, tmp_path / "parts", quiet=True, stop_after=stop)
+    parts = fit(recipe, packs, tmp_path / "parts", quiet=True)
+    _same(whole.network.state_dict(), parts.network.state_dict())
+    _same(whole.averaged.state_dict(), parts.averaged.state_dict())
+    _same(averaged_weights(tmp_path / "whole" / CHECKPOINT), parts.averaged.state_dict())
+    curves = [pd.read_csv(tmp_path / d / CURVE) for d in ("whole", "parts")]
+    assert curves[0]["step"].tolist() == list(range(1, 9))
+    pd.testing.assert_frame_equal(
+        curves[0].drop(columns="seconds"), curves[1].drop(columns="seconds")
+    )
+
+
+def test_steps_after_the_last_checkpoint_are_done_again(tmp_path, recipe):
+    """A training that dies between checkpoints loses no row and writes none twice."""
+    packs = {"p": _disc(0)}
+    fit(recipe, packs, tmp_path, quiet=True, stop_after=4)
+    with (tmp_path / CURVE).open("a", encoding="utf-8") as file:
+        file.write("5,0.1,0.1,nan,1.0\n6,0.1,0.1,nan,1.0\n")
+    fit(recipe, packs, tmp_path, quiet=True)
+    curve = pd.read_csv(tmp_path / CURVE)
+    assert curve["step"].tolist() == list(range(1, 9))
+    assert curve["loss"].iloc[4] != 0.1
+
+
+def test_seed_decides(tmp_path, recipe):
+    packs = {"p": _disc(0)}
+    short = replace(recipe, steps=2)
+    first, again = (fit(short, packs, tmp_path / d, quiet=True) for d in "ab")
+    other = fit(replace(short, seed=6), packs, tmp_path / "c", quiet=True)
+    _same(first.network.state_dict(), again.network.state_dict())
+    keys = first.network.state_dict().keys()
+    assert any(
+        not torch.equal(first.network.state_dict()[k], other.network.state_dict()[k]) for k in keys
+    )
+
+
+def test_checkpoint_of_another_recipe_is_refused(tmp_path, recipe):
+    fit(recipe, {"p": _disc(0)}, tmp_path, quiet=True, stop_after=1)
+    with pytest.raises(PopscanError, match="belongs to another recipe"):
+        fit(replace(recipe, learning_rate=0.5), {"p": _disc(0)}, tmp_path, quiet=True)
+
+
+def test_torn_checkpoint_is_a_clear_message(tmp_path, recipe):
+    fit(recipe, {"p": _disc(0)}, tmp_path, quiet=True, stop_after=1)
+    path = tmp_path / CHECKPOINT
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(PopscanError, match="not a readable checkpoint"):
+        fit(recipe, {"p": _disc(0)}, tmp_path, quiet=True)
+
+
+def test_training_learns(tmp_path, recipe):
+    longer = replace(recipe, steps=60, augmentation=Augmentation(scale=(0.9, 1.1), shift_px=2.0))
+    fit(longer, {"p": _disc(0)}, tmp_path, quiet=True)
+    loss = pd.read_csv(tmp_path / CURVE)["loss"]
+    assert loss.tail(5).mean() < 0.7 * loss.head(5).mean()
+
+
+def test_learning_rate_rises_falls_and_ends_at_its_fraction(recipe):
+    rates = [learning_rate(replace(recipe, steps=100, final_fraction=0.4), k) for k in range(101)]
+    assert rates[0] == pytest.approx(recipe.learning_rate / 2)
+    assert max(rates) == pytest.approx(recipe.learning_rate)
+    assert rates[-1] == pytest.approx(0.4 * recipe.learning_rate)
+    assert all(a >= b for a, b in pairwise(rates[2:]))
+
+
+def test_sampler_keeps_the_shares():
+    sampler = Sampler({"a": _disc(0, n=2), "b": _disc(1, n=40)}, {"a": 0.75, "b": 0.25})
+    assert sampler.weights[:2].sum().item() == pytest.approx(0.75)
+    assert sampler.weights[2:].sum().item() == pytest.approx(0.25)
+    with pytest.raises(PopscanError, match="packs that are not there"):
+        Sampler({"a": _disc(0)}, {"b": 1.0})
+
+
+def test_augmentation_is_a_function_of_its_generator(rng):
+    pack = _disc(3)
+    images = torch.from_numpy(pack.images)[:, None].float() / INTENSITY_SCALE
+    labels = torch.from_numpy(pack.labels)
+    how = Augmentation(
+        elastic=1, gamma=1, contrast=1, bias=1, noise=1, blur=1, low_resolution=1, ghost=1,
+        invert=0.5, random_convolution=1,
+    )  # fmt: skip
+    seed = int(rng.integers(2**31))
+
+    def once(seed):
+        generator = torch.Generator().manual_seed(seed)
+        return augment(images, labels, how=how, patch=28, generator=generator)
+
+    (x, y), (x2, y2), (x3, _) = once(seed), once(seed), once(seed + 1)
+    assert torch.equal(x, x2)
+    assert torch.equal(y, y2)
+    assert not torch.equal(x, x3)
+    assert x.shape == (6, 1, 28, 28)
+    assert y.shape == (6, 28, 28)
+    assert bool(x.isfinite().all())
+    assert set(y.unique().tolist()) <= {0, 1, 2, 3}
+
+
+def _nothing(**changes):
+    numbers = [f.name for f in fields(Augmentation) if isinstance(f.default, float)]
+    ranges = {"elastic_px", "bias_log", "noise_sd"}
+    off = {name: 0.0 for name in numbers if name not in ranges}
+    return Augmentation(**{**off, "scale": (1.0, 1.0), **changes})
+
+
+def test_augmentation_switched_off_only_cuts_out():
+    images = torch.rand(2, 1, 40, 40)
+    labels = torch.randint(0, 4, (2, 40, 40))
+    generator = torch.Generator().manual_seed(0)
+    x, y = augment(images, labels, how=_nothing(), patch=20, generator=generator)
+    torch.testing.assert_close(x, images[..., 10:30, 10:30], atol=1e-4, rtol=1e-4)
+    assert torch.equal(y, labels[..., 10:30, 10:30])
+
+
+def test_zoom_scales_areas_by_its_square():
+    pack = _disc(1)
+    labels = torch.from_numpy(pack.labels)
+    images = labels[:, None].float()
+    generator = torch.Generator().manual_seed(0)
+    _, y = augment(images, labels, how=_nothing(scale=(1.25, 1.25)), patch=40, generator=generator)
+    ratio = (y == Label.LV).sum() / (labels == Label.LV).sum()
+    assert ratio.item() == pytest.approx(1.25**2, rel=0.05)
+
+
+def test_geometry_moves_image_and_labels_together():
+    pack = _disc(2)
+    labels = torch.from_numpy(pack.labels)
+    generator = torch.Generator().manual_seed(4)
+    how = _nothing(turn_any=1.0, flip=0.5, scale=(0.8, 1.2), shear=0.1, elastic=1.0, elastic_px=2)
+    x, y = augment(labels[:, None].float(), labels, how=how, patch=40, generator=generator)
+    assert ((x[:, 0] - y).abs() > 1.01).float().mean() < 0.01
+
+
+def test_soft_dice_of_certainty():
+    labels = torch.randint(0, 4, (2, 8, 8))
+    right = 50.0 * torch.nn.functional.one_hot(labels, 4).movedim(-1, 1)
+    assert soft_dice(right, labels).item() == pytest.approx(0, abs=1e-4)
+    assert soft_dice(right.roll(1, dims=1), labels).item() > 0.9
+    assert dice_ce(right, labels).item() == pytest.approx(0, abs=1e-4)
+
+
+def test_packs_survive_their_file(tmp_path):
+    pack = build_pack([_case("p1", 0), _case("p2", 1)], size=48)
+    write_pack(tmp_path / "a.npz", pack)
+    again = read_pack(tmp_path / "a.npz")
+    for name in ("images", "labels", "unit", "frame", "slice_index"):
+        np.testing.assert_array_equal(getattr(pack, name), getattr(again, name))
+    assert again.units == ["p1", "p2"]
+    assert again.attributes["group"].tolist() == ["a"] * 4 + ["b"] * 4
+    assert len(again) == 8
+    assert again.images.shape == (8, 48, 48)
+    # Whole slices are 40 pixels wide: nothing of the heart is lost by the square.
+    assert (again.labels > 0).sum() == sum((c.labels.array > 0).sum() for c in
+                                           (_case("p1", 0), _case("p2", 1)))  # fmt: skip
+
+
+def test_packs_never_unpickle(tmp_path):
+    np.savez(tmp_path / "evil.npz", images=np.array([{"a": 1}], dtype=object))
+    with pytest.raises(PopscanError, match="not a readable pack"):
+        read_pack(tmp_path / "evil.npz")
+    with pytest.raises(PopscanError, match="not a readable pack"):
+        read_pack(tmp_path / "absent.npz")
+    with pytest.raises(PopscanError, match="at least one labelled scan"):
+        build_pack([])
+
+
+def test_split_is_stratified_and_fixed_by_its_seed():
+    strata = {f"p{k:02d}": "abcde"[k % 5] for k in range(70)}
+    train, validation = stratified_split(strata, n_validation=14, seed=1)
+    assert len(train) == 56
+    assert len(validation) == 14
+    assert not set(train) & set(validation)
+    counts = [sum(strata[u] == s for u in validation) for s in "abcde"]
+    assert sorted(counts) == [2, 3, 3, 3, 3]
+    assert stratified_split(strata, n_validation=14, seed=1)[1] == validation
+    with pytest.raises(PopscanError, match="cannot keep 70 of 70"):
+        stratified_split(strata, n_validation=70, seed=1)
+
+
+def test_shipped_recipes_are_valid():
+    names = sorted(p.stem for p in RECIPES_DIR.glob("*.yaml"))
+    assert names
+    for name in names:
+        assert load_recipe(name).name == name
+        assert recipe_chain(name)[-1].name == name
+
+
+def test_recipes_with_mistakes():
+    with pytest.raises(PopscanError, match="unknown keys stepz"):
+        parse_recipe({"name": "x", "stepz": 3})
+    with pytest.raises(PopscanError, match="augmentation: unknown keys rotate"):
+        parse_recipe({"name": "x", "augmentation": {"rotate": 1}})
+    with pytest.raises(PopscanError, match="unknown loss 'hinge'; known are dice_ce"):
+        parse_recipe({"name": "x", "loss": "hinge"})
+    with pytest.raises(PopscanError, match="needs a name"):
+        parse_recipe({})
+    with pytest.raises(PopscanError, match=r"no recipe 'nope'; shipped are .*cine_sax_1"):
+        load_recipe("nope")
+
+
+def test_mean_dice_and_volume_errors_by_hand():
+    rows = [
+        {"unit": "p", "structure": s, "phase": p, "dice": d, "volume_ml": v,
+         "reference_volume_ml": r}
+        for s, p, d, v, r in [
+            ("lv", "ED", 0.9, 110.0, 100.0), ("lv", "ES", 0.8, 55.0, 40.0),
+            ("rv", "ED", 0.7, 120.0, 120.0), ("rv", "ES", 0.6, 60.0, 60.0),
+            ("myo", "ED", 0.5, 100.0, 90.0), ("myo", "ES", 0.4, 90.0, 90.0),
+        ]
+    ]  # fmt: skip
+    scores = pd.DataFrame(rows)
+    assert mean_dice(scores) == pytest.approx(0.65)
+    errors = volume_errors(scores).iloc[0]
+    assert errors["lvedv_ml"] == pytest.approx(10)
+    assert errors["lvef_pct"] == pytest.approx(50 - 60)
+    assert errors["lvm_g"] == pytest.approx(10.5)
+    assert errors["rvef_pct"] == 0
+    assert np.isnan(mean_dice(scores.iloc[:0]))
+
+
+def test_train_bundle_from_cases_to_segmentation(tmp_path, recipe):
+    training = [_case(f"t{k}", k) for k in range(3)]
+    out = train_bundle(
+        replace(recipe, steps=4),
+        cases={"discs": training},
+        validation=[_case("v0", 7), _case("v1", 8)],
+        work=tmp_path / "work",
+        out=tmp_path / "bundle",
+        name="discs",
+        notes={"discs": "Made here."},
+        summary="Discs.",
+        limits=["Only discs."],
+        quiet=True,
+    )
+    bundle = load_bundle(out, "cpu")
+    assert bundle.was_trained_on("t0")
+    assert not bundle.was_trained_on("v0")
+    assert bundle.about["validation"]["subjects"] == ["v0", "v1"]
+    assert bundle.about["training"]["cohort"] == {"group": {"a": 2, "b": 1}}
+    assert bundle.input_range["slice_distance_mm"] == [8.0, 8.0]
+    card = (out / "card.md").read_text(encoding="utf-8")
+    assert "Only discs." in card
+    assert "**discs**: 3 subjects, 12 slices. Made here." in card
+    assert (tmp_path / "work" / "tiny" / "curve.png").stat().st_size > 1000
+    case = training[0]
+    assert segment(case.scan, bundle=bundle).labels.shape == case.scan.array.shape
+
+
+def test_nobody_is_in_training_and_validation(tmp_path, recipe):
+    case = _case("p", 0)
+    with pytest.raises(PopscanError, match="in training and in validation: p"):
+        train_bundle(
+            recipe, cases={"a": [case]}, validation=[case], work=tmp_path, out=tmp_path, name="x"
+        )
