@@ -185,6 +185,8 @@ def _long_axis(
     folder: str,
 ) -> dict[str, Scan]:
     """Read the other views; of several planes of one view the best fitting, then the latest."""
+    if not cines:
+        return {}
     axis = None if stack is None else axis_of(stack.group.normal)
     centre: NDArray[np.float64] | None = None
     if sax is not None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pydicom
 from pydicom.errors import InvalidDicomError
 
@@ -118,8 +119,8 @@ def read_folder(folder: str | Path) -> Folder:
     Raises
     ------
     SubjectError
-        ``no_files``, ``not_dicom``, ``unsupported_multiframe``, ``mixed_patients``, or
-        ``no_planes`` if no image has a position.
+        ``no_files``, ``not_dicom``, ``damaged_files``, ``unsupported_multiframe``,
+        ``mixed_patients``, or ``no_planes`` if no image has a position.
     """
     files = list_files(folder)
     if not files:
@@ -138,7 +139,10 @@ def read_folder(folder: str | Path) -> Folder:
             "single-frame files first (e.g. with dcm4che's emf2sf)",
         )
     if not planes and counts["damaged"]:
-        raise SubjectError("truncated_file", f"{folder}: {counts['damaged']} damaged DICOM files")
+        raise SubjectError(
+            "damaged_files",
+            f"{folder}: no usable image; {counts['damaged']} files are damaged or lie nowhere",
+        )
     if counts["other"] == len(files):
         raise SubjectError("not_dicom", f"{folder}: none of its {len(files)} files is DICOM")
     if not planes:
@@ -225,6 +229,11 @@ def _plane(path: str, data: pydicom.Dataset, *, frame: int = -1) -> Plane:
         raise ValueError("wrong number of values")
     if not all(math.isfinite(v) for v in numbers) or min(spacing) <= 0:
         raise ValueError("values that are not finite")
+    lengths = np.linalg.norm(np.reshape(orientation, (2, 3)), axis=1)
+    if abs(float(np.dot(orientation[:3], orientation[3:]))) > 0.02 or np.any(
+        np.abs(lengths - 1) > 0.02
+    ):
+        raise ValueError("directions that are not at right angles")
     patient = _text(data, "PatientID")
     content = _text(data, "ContentTime")
     return Plane(

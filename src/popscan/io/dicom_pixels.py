@@ -17,6 +17,7 @@ from popscan.arrays.geometry import (
     slice_distance_mm,
     slice_positions_mm,
 )
+from popscan.ingest.orientation import axis_of
 from popscan.io.dicom_header import Plane, open_dicom
 from popscan.io.dicom_stack import Stack, order_frames
 from popscan.io.nifti_raw import MAX_IMAGE_BYTES
@@ -35,7 +36,7 @@ def stack_to_scan(stack: Stack, *, view: str, folder: str) -> Scan:
         ``compressed_pixels``, ``truncated_file`` or ``bad_pixels``.
     """
     first = stack.runs[0].planes[0]
-    normal = plane_normal(first.orientation)
+    normal = axis_of(plane_normal(first.orientation))
     along = slice_positions_mm([r.planes[0].position for r in stack.runs], normal)
     distance, irregularity = slice_distance_mm(along)
     thickness = float(first.meta.get("slice_thickness_mm", math.nan))

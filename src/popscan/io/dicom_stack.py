@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from popscan.arrays.geometry import plane_normal, slice_distance_mm
+from popscan.ingest.orientation import axis_of
 from popscan.io.dicom_header import Plane
 from popscan.records import SubjectError
 
@@ -39,8 +40,8 @@ class Group:
 
     @property
     def normal(self) -> NDArray[np.float64]:
-        """Unit normal of its planes, LPS."""
-        return plane_normal(self.planes[0].orientation)
+        """Unit normal of its planes, LPS, signed from base to apex."""
+        return axis_of(plane_normal(self.planes[0].orientation))
 
     def fits(self, plane: Plane) -> bool:
         """Whether `plane` belongs here."""

@@ -72,7 +72,9 @@ def _open(path: Path) -> h5py.File:
     try:
         return h5py.File(path, "r")
     except OSError as error:
-        if path.open("rb").read(4) == b"\x89HDF":
+        with path.open("rb") as file:
+            start = file.read(4)
+        if start == b"\x89HDF":
             raise SubjectError("truncated_file", f"{path}: the file is incomplete") from error
         raise SubjectError("not_kspace", f"{path}: not an HDF5 file") from error
 
