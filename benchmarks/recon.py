@@ -32,7 +32,7 @@ from popscan.records import KSpace, Scan
 
 CENTRE_LINES = 24
 ACCELERATIONS = (2, 3, 4)
-DATA = Path(os.environ.get("POPSCAN_DATA", Path(__file__).parents[2] / "shared" / "data"))
+DATA = Path(os.environ.get("POPSCAN_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 
 
 def undersampled(data: NDArray[np.complex64], acceleration: int) -> KSpace:

@@ -25,7 +25,7 @@ def warp_image(
     spacing_mm
         Of that grid.
     fill
-        Value where the field points outside the image.
+        Value where the field points more than half a voxel outside the image.
 
     Returns
     -------
@@ -48,6 +48,10 @@ def _pulled(
     image, field = np.asarray(image), np.asarray(field)
     coordinates = np.moveaxis(field, -1, 0) / np.reshape(spacing_mm, (3, 1, 1, 1))
     coordinates = coordinates + np.indices(image.shape)
+    # A voxel reaches half a voxel beyond its centre: rounding at the border is not outside.
+    last = np.reshape(image.shape, (3, 1, 1, 1)) - 1
+    nearest = np.clip(coordinates, 0, last)
+    coordinates = np.where(np.abs(coordinates - nearest) <= 0.5, nearest, coordinates)
     return ndimage.map_coordinates(
         image, coordinates, output=dtype, order=order, mode="constant", cval=fill
     )
