@@ -121,8 +121,21 @@ def test_phases() -> None:
 def test_smoothing_ignores_a_single_spike() -> None:
     curve = 100 + 40 * np.cos(2 * np.pi * np.arange(20) / 20)
     curve[7] = 10.0
-    assert morphology.find_phases(curve)[1] == 7
-    assert morphology.find_phases(curve, sigma_frames=3.0)[1] in (9, 10, 8)
+    assert morphology.find_phases(curve, smoothing_share=0.0)[1] == 7
+    assert morphology.find_phases(curve)[1] in (8, 9, 10)
+
+
+def test_smoothing_takes_the_bias_of_noise_out_of_the_extremes(rng: np.random.Generator) -> None:
+    clean = 100 + 40 * np.cos(2 * np.pi * np.arange(25) / 25)
+    swing = {share: [] for share in (0.0, morphology.PHASE_SMOOTHING_SHARE)}
+    for _ in range(200):
+        noisy = clean + rng.normal(0, 4.0, 25)
+        for share, found in swing.items():
+            ed, es = morphology.find_phases(noisy, smoothing_share=share)
+            found.append(noisy[ed] - noisy[es] - 80.0)
+    raw, smooth = (np.mean(found) for found in swing.values())
+    assert raw > 4.0
+    assert abs(smooth) < 3.0
 
 
 @settings(deadline=None, max_examples=25)

@@ -18,6 +18,11 @@ from popscan.records import STRUCTURES, Label, PopscanError
 
 Floats = NDArray[np.float64]
 
+#: Standard deviation of the smoothing with which ED and ES are found, as a share of the cycle.
+PHASE_SMOOTHING_SHARE = 0.06
+#: A volume curve of fewer measured frames is not smoothed.
+MIN_SMOOTHED_FRAMES = 8
+
 #: Neighbourhood that connects voxels of a volume (26 neighbours) but never two frames.
 _VOLUME = np.zeros((3, 3, 3, 3), dtype=bool)
 _VOLUME[:, :, :, 1] = True
@@ -169,14 +174,17 @@ def find_phases(
     lv_ml: ArrayLike,
     *,
     frame_labels: Sequence[str] | None = None,
-    sigma_frames: float = 0.0,
+    smoothing_share: float = PHASE_SMOOTHING_SHARE,
 ) -> tuple[int | None, int | None]:
     """Find end-diastole and end-systole.
 
     Frames named ``ED`` and ``ES`` are taken at their word; what is not named is the largest and
-    the smallest volume of the LV curve (smoothed over the cycle if asked for; only the choice of
-    the frame follows the smoothed curve). With fewer than two measured frames an unnamed phase is
-    unknown: a single frame is neither.
+    the smallest volume of the LV curve, smoothed over the cycle. Only the choice of the frame
+    follows the smoothed curve. Without smoothing the extremes pick the luckiest noise: at 2% noise
+    of the single volumes and 25 frames, EF comes out 2 points too high; at 0.06 of the cycle the
+    bias is 0.1 points, and 0.0 without noise (``benchmarks/biomarkers.py``). Curves of fewer than
+    `MIN_SMOOTHED_FRAMES` measured frames are not smoothed. With fewer than two measured frames an
+    unnamed phase is unknown: a single frame is neither.
 
     Parameters
     ----------
@@ -184,8 +192,8 @@ def find_phases(
         LV volume, NaN where not measured.
     frame_labels
         Name of each frame, e.g. ``["ED", "ES"]``; other words are ignored.
-    sigma_frames
-        Standard deviation of the smoothing in frames.
+    smoothing_share
+        Standard deviation of the cyclic Gaussian as a share of the cycle; 0 for raw extremes.
 
     Returns
     -------
@@ -210,7 +218,8 @@ def find_phases(
     ]
     known = np.isfinite(curve)
     if known.sum() >= 2:
-        smooth = np.where(known, smooth_cyclic(curve, sigma_frames=sigma_frames), np.nan)
+        sigma = smoothing_share * curve.size if known.sum() >= MIN_SMOOTHED_FRAMES else 0.0
+        smooth = np.where(known, smooth_cyclic(curve, sigma_frames=sigma), np.nan)
         extremes = int(np.nanargmax(smooth)), int(np.nanargmin(smooth))
         found = [
             named if named is not None else e for named, e in zip(found, extremes, strict=True)

@@ -82,10 +82,14 @@ _OTHER: dict[str, Column] = {
     "co_l_min": Column("L/min", "Cardiac output of the LV: lvsv_ml x hr_bpm / 1000", _SCMR),
     "ci_l_min_m2": Column("L/min/m2", "Cardiac index: co_l_min divided by bsa_m2", _SCMR),
     "ed_frame": Column(
-        "frame index from 0", "End-diastolic frame: as named, else largest LV volume", _SCMR
+        "frame index from 0",
+        "End-diastolic frame: as named, else largest LV volume of the smoothed curve",
+        _SCMR,
     ),
     "es_frame": Column(
-        "frame index from 0", "End-systolic frame: as named, else smallest LV volume", _SCMR
+        "frame index from 0",
+        "End-systolic frame: as named, else smallest LV volume of the smoothed curve",
+        _SCMR,
     ),
     "n_frames_measured": Column(
         "frames", "Frames in which an LV cavity was labelled", "count of labels"

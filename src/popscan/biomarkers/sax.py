@@ -69,7 +69,7 @@ def measure(
     weight_kg: float = math.nan,
     frame_labels: Sequence[str] | None = None,
     frames: Sequence[int] | None = None,
-    smoothing_frames: float = 0.0,
+    smoothing_share: float = morphology.PHASE_SMOOTHING_SHARE,
 ) -> dict[str, float]:
     """Measure one subject: every column of `DICTIONARY`, in its order.
 
@@ -94,9 +94,10 @@ def measure(
         Names of frames where the source knows them, e.g. ``["ED", "ES"]``.
     frames
         Indices of the labelled frames; all by default.
-    smoothing_frames
-        Standard deviation, in frames, of the cyclic Gaussian that the LV curve is smoothed with
-        before ED and ES are chosen; 0 takes the raw extremes.
+    smoothing_share
+        Standard deviation, as a share of the cycle, of the cyclic Gaussian that the LV curve is
+        smoothed with before ED and ES are chosen; 0 takes the raw extremes, which makes EF too
+        high where single volumes are noisy (see `popscan.arrays.morphology.find_phases`).
 
     Returns
     -------
@@ -113,7 +114,7 @@ def measure(
     spacing = morphology.check_spacing(spacing_mm)
     curves = morphology.volume_curves_ml(array, spacing_mm=spacing, frames=frames)
     ed, es = morphology.find_phases(
-        curves["lv"], frame_labels=frame_labels, sigma_frames=smoothing_frames
+        curves["lv"], frame_labels=frame_labels, smoothing_share=smoothing_share
     )
     values = _ventricle("lv", curves["lv"], ed, es) | _ventricle("rv", curves["rv"], ed, es)
     values["lvm_g"] = MYOCARDIAL_DENSITY_G_ML * _at(curves["myo"], ed)

@@ -83,7 +83,7 @@ def es_phase_pct(ctx: Context) -> Measured:
     curve = _curve(ctx, Label.LV)
     if isinstance(curve, Measured):
         return curve
-    ed, es = morphology.find_phases(morphology.smooth_cyclic(curve, sigma_frames=1.0))
+    ed, es = morphology.find_phases(curve)
     assert ed is not None
     assert es is not None
     return Measured(100.0 * ((es - ed) % curve.size) / curve.size, f"ED frame {ed}, ES frame {es}")
