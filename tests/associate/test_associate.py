@@ -151,3 +151,9 @@ def test_ranges_need_their_strata_and_bands_name_unknown_ages():
         reference_ranges(pd.DataFrame({"x": [1.0]}), outcomes=["x"], by=["scanner"])
     bands = age_band(pd.Series([9.0, 10.0, np.nan, 71.2]))
     assert list(bands) == ["00-09", "10-19", "unknown", "70-79"]
+
+
+def test_ranges_without_strata_describe_everybody(cohort):
+    found = reference_ranges(cohort, outcomes=["lvedv_ml"], by=[])
+    assert len(found) == 1
+    assert found["n"].iloc[0] == 240

@@ -7,7 +7,7 @@ from statsmodels.stats.power import TTestIndPower
 from statsmodels.stats.proportion import confint_proportions_2indep
 
 from popscan.records import PopscanError
-from popscan.stats import compare, effects, intervals, multiplicity
+from popscan.stats import compare, effects, intervals, multiplicity, several
 from popscan.stats.means import moments, rows_from_values
 
 
@@ -59,8 +59,8 @@ def test_proportions_and_rank_tests_are_scipys(rng):
     assert few.name == "fisher exact"
     assert few.p == pytest.approx(stats.fisher_exact([[1, 19], [9, 21]]).pvalue)
     a, b = rng.normal(size=30), rng.normal(size=40)
-    assert compare.mann_whitney(a, b).p == pytest.approx(stats.mannwhitneyu(a, b).pvalue)
-    assert compare.kruskal([a, b, a[:0]]).p == pytest.approx(stats.kruskal(a, b).pvalue)
+    assert several.mann_whitney(a, b).p == pytest.approx(stats.mannwhitneyu(a, b).pvalue)
+    assert several.kruskal([a, b, a[:0]]).p == pytest.approx(stats.kruskal(a, b).pvalue)
 
 
 def test_degenerate_comparisons_are_nan_or_one():
@@ -73,9 +73,9 @@ def test_degenerate_comparisons_are_nan_or_one():
     assert compare.permutation(flat, flat, rng=rng).p == 1.0
     assert compare.proportions(0, 5, 0, 9).p == 1.0
     assert np.isnan(compare.proportions(0, 0, 0, 9).p)
-    assert compare.homogeneity([0, 0], [5, 9]).p == 1.0
-    assert np.isnan(compare.homogeneity([1, 0], [5, 0]).p)
-    assert np.isnan(compare.kruskal([np.ones(3)]).p)
+    assert several.homogeneity([0, 0], [5, 9]).p == 1.0
+    assert np.isnan(several.homogeneity([1, 0], [5, 0]).p)
+    assert np.isnan(several.kruskal([np.ones(3)]).p)
 
 
 def test_null_p_values_are_uniform_for_skewed_unbalanced_groups():

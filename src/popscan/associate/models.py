@@ -10,9 +10,9 @@ import pandas as pd
 import statsmodels.api as sm
 from statsmodels.stats.diagnostic import het_breuschpagan
 
-from popscan.associate.design import Design, build, clean, unit_of
 from popscan.records import PopscanError
 from popscan.stats import multiplicity
+from popscan.stats.design import Design, build, clean, unit_of
 
 _COLUMNS = [
     "outcome", "term", "name", "estimate", "unit", "se", "ci_low", "ci_high", "p", "q", "n",

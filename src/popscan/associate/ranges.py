@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from popscan.associate.design import clean, unit_of
 from popscan.records import PopscanError
+from popscan.stats.design import clean, unit_of
 from popscan.stats.resample import quantile_draws
 
 #: Column -> (unit, meaning) of the table that `reference_ranges` returns, besides the strata.
@@ -75,7 +75,8 @@ def reference_ranges(
     outcomes : sequence of str
         Columns to describe.
     by : sequence of str
-        Columns whose cross makes the strata; ``unknown`` is a stratum of its own.
+        Columns whose cross makes the strata; ``unknown`` is a stratum of its own. Empty: one
+        stratum.
     min_n : int
         Smaller strata are listed without numbers.
     low_pct, high_pct : float
@@ -110,7 +111,8 @@ def reference_ranges(
     columns = [*by, *DICTIONARY]
     rows: list[dict[str, Any]] = []
     levels = (min_n, low_pct / 100, high_pct / 100, n_boot, alpha, seed)
-    for key, part in frame.groupby(strata, sort=True) if len(frame) else []:
+    parts = frame.groupby(strata, sort=True) if strata and len(frame) else [((), frame)]
+    for key, part in parts:
         for outcome in outcomes:
             values = (
                 clean(part[outcome], categorical=False).to_numpy()

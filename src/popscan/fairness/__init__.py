@@ -2,7 +2,9 @@
 
 Tables in, tables out; no images, no files. `outcomes` brings what stages recorded into one long
 table, `attributes` makes groups out of what the cohort table says of people, `audit` compares,
-`words` says it in sentences, `suppress` hides small cells in what is shared.
+`adjusted` holds confounders equal, `pairs` compares all with all, `agreement` measures biomarkers
+against their reference, `funnel` tells who is lost on the way, `ledger` where a gap arises, `words`
+says it in sentences, `suppress` hides small cells in what is shared.
 
 Groups are those that the study recorded. Race and ethnicity are social categories: a gap between
 them says something about scanners, protocols, training data or lives, not about biology.
@@ -13,6 +15,12 @@ METHODS: dict[str, str] = {
     "outcomes": "popscan.fairness.outcomes:outcomes_table",
     "attributes": "popscan.fairness.attributes:attributes_table",
     "audit": "popscan.fairness.audit:audit",
+    "adjusted_gaps": "popscan.fairness.adjusted:adjusted_gaps",
+    "all_pairs": "popscan.fairness.pairs:all_pairs",
+    "bland_altman": "popscan.fairness.agreement:bland_altman",
+    "funnel": "popscan.fairness.funnel:funnel",
+    "exclusion_at_equal_quality": "popscan.fairness.funnel:exclusion_at_equal_quality",
+    "bias_ledger": "popscan.fairness.ledger:bias_ledger",
     "sentences": "popscan.fairness.words:sentences",
     "suppress": "popscan.fairness.suppress:suppress",
 }

@@ -12,7 +12,14 @@ import pandas as pd
 from popscan.fairness import dictionary
 from popscan.fairness.describe import describe_groups
 from popscan.fairness.gaps import compare_groups
-from popscan.fairness.groups import MISSING, Grouping, OutcomeMatrix, make_groupings, outcome_matrix
+from popscan.fairness.groups import (
+    MISSING,
+    Grouping,
+    OutcomeMatrix,
+    make_groupings,
+    outcome_matrix,
+    reference_code,
+)
 from popscan.fairness.sample import Sample, draw_samples
 from popscan.fairness.summary import summarise
 from popscan.records import PopscanError
@@ -131,7 +138,8 @@ def audit(
     if cluster is not None and cluster not in people:
         raise PopscanError(f"cluster column {cluster!r} is not in the attributes table")
     clusters = None if cluster is None else pd.factorize(people[cluster])[0].astype(np.intp)
-    references = _references(groupings, reference)
+    references = {g.attribute: reference_code(g, reference) for g in groupings}
+    unused = sorted(set(reference or {}) - set(references))
     samples = draw_samples(matrix.values, groupings, clusters, n_boot=n_boot, seed=seed)
     groups, gaps, summary = [], [], []
     for grouping, sample in [] if matrix.values.size == 0 else zip(groupings, samples, strict=True):
@@ -145,7 +153,10 @@ def audit(
         groups=pd.DataFrame(groups, columns=list(dictionary.GROUPS)),
         gaps=_correct(pd.DataFrame(gaps), correction, family, alpha),
         summary=_correct_summary(summary, correction),
-        notes=tuple(_notes(outcomes, matrix, groupings, samples, min_group)),
+        notes=(
+            *_notes(outcomes, matrix, groupings, samples, min_group),
+            *(f"A reference group is given for {name}, which is not tested." for name in unused),
+        ),
         settings={
             "min_group": min_group, "n_boot": n_boot, "alpha": alpha, "correction": correction,
             "family": family, "interval": interval, "test": test, "cluster": cluster, "seed": seed,
@@ -167,28 +178,6 @@ def _check_options(*, family: str, interval: str, test: str, correction: str) ->
     for name, (value, allowed) in known.items():
         if value not in allowed:
             raise PopscanError(f"{name} {value!r} is not known: use one of {sorted(allowed)}")
-
-
-def _references(groupings: Sequence[Grouping], wanted: Mapping[str, str] | None) -> dict[str, int]:
-    """Code of the reference group of each attribute."""
-    found = {}
-    chosen = dict(wanted or {})
-    for grouping in groupings:
-        name = chosen.pop(grouping.attribute, None)
-        if name is None:
-            missing = [MISSING in group.split(" & ") for group in grouping.names]
-            sizes = np.where(missing, -1, grouping.sizes)
-            found[grouping.attribute] = int(sizes.argmax()) if len(sizes) else -1
-        elif name in grouping.names:
-            found[grouping.attribute] = grouping.names.index(name)
-        else:
-            raise PopscanError(
-                f"reference group {name!r} of {grouping.attribute} does not occur; "
-                f"groups are {sorted(grouping.names)}"
-            )
-    if chosen:
-        raise PopscanError(f"reference given for {sorted(chosen)}, which is not tested")
-    return found
 
 
 def _correct(gaps: pd.DataFrame, correction: str, family: str, alpha: float) -> pd.DataFrame:

@@ -9,7 +9,7 @@ import numpy as np
 
 from popscan.fairness.groups import Grouping, OutcomeMatrix
 from popscan.fairness.sample import Sample
-from popscan.stats import compare, effects, intervals
+from popscan.stats import compare, effects, intervals, several
 from popscan.stats.means import Floats, Moments
 from popscan.stats.resample import Draws
 
@@ -201,7 +201,7 @@ def _tested(
     values, base_values = ((rows.totals / rows.counts)[:, 0] for rows in (group, base))
     rng = np.random.default_rng([seed, k, len(values) + len(base_values)])
     if test == "rank":
-        outcome = compare.mann_whitney(values, base_values)
+        outcome = several.mann_whitney(values, base_values)
     elif test == "welch" or sample.spans:
         outcome = compare.welch(group, base)
     elif test == "permutation":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -137,6 +137,40 @@ def make_groupings(
             )
         )
     return found
+
+
+def reference_code(grouping: Grouping, wanted: Mapping[str, str] | None) -> int:
+    """Return the code of the group that others are compared with.
+
+    Parameters
+    ----------
+    grouping : Grouping
+        The groups of one attribute.
+    wanted : mapping, optional
+        Attribute -> reference group.
+
+    Returns
+    -------
+    int
+        The group asked for, else the largest whose attribute was recorded; -1 without groups.
+
+    Raises
+    ------
+    PopscanError
+        If the group asked for does not occur.
+    """
+    name = (wanted or {}).get(grouping.attribute)
+    if not grouping.names:
+        return -1
+    if name is None:
+        missing = [MISSING in group.split(" & ") for group in grouping.names]
+        return int(np.where(missing, -1, grouping.sizes).argmax())
+    if name not in grouping.names:
+        raise PopscanError(
+            f"reference group {name!r} of {grouping.attribute} does not occur; "
+            f"groups are {sorted(grouping.names)}"
+        )
+    return grouping.names.index(name)
 
 
 def outcome_matrix(outcomes: pd.DataFrame, units: pd.Index) -> OutcomeMatrix:

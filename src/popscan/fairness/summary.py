@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from popscan.fairness import measures
 from popscan.fairness.groups import Grouping, OutcomeMatrix
 from popscan.fairness.sample import Sample
-from popscan.stats import compare, intervals
+from popscan.stats import intervals, several
 from popscan.stats.means import Floats
 
 
@@ -130,7 +130,7 @@ def _omnibus(
         return {"test": "none: subjects repeat"}
     parts = [values[(grouping.codes == c) & np.isfinite(values)] for c in codes]
     if kind == "binary":
-        found = compare.homogeneity([int(p.sum()) for p in parts], [len(p) for p in parts])
+        found = several.homogeneity([int(p.sum()) for p in parts], [len(p) for p in parts])
     else:
-        found = compare.kruskal(parts)
+        found = several.kruskal(parts)
     return {"test": found.name, "p": found.p}

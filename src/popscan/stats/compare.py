@@ -1,4 +1,4 @@
-"""Tests of a group against a reference, and of several groups at once.
+"""Tests of a group against a reference.
 
 The default for means is Welch's statistic with its permutation distribution where groups are small
 or values skewed (Janssen 1997; Chung and Romano 2013: exact when the groups have the same
@@ -225,68 +225,3 @@ def proportions(events: int, n: int, events_reference: int, n_reference: int) ->
         return PValue(p=float(stats.fisher_exact(table).pvalue), name="fisher exact")
     p = stats.chi2_contingency(table, correction=False).pvalue
     return PValue(p=float(p), name="chi-squared")
-
-
-def mann_whitney(group: Floats, reference: Floats) -> PValue:
-    """Mann-Whitney U test; exact for small samples without ties.
-
-    Parameters
-    ----------
-    group, reference : ndarray, shape (n,), (m,)
-        Values without NaN.
-
-    Returns
-    -------
-    PValue
-        NaN if either is empty.
-    """
-    if len(group) == 0 or len(reference) == 0:
-        return PValue(p=float("nan"), name="mann-whitney")
-    if np.ptp(np.concatenate([group, reference])) == 0:
-        return PValue(p=1.0, name="mann-whitney")
-    return PValue(p=float(stats.mannwhitneyu(group, reference).pvalue), name="mann-whitney")
-
-
-def kruskal(groups: list[Floats]) -> PValue:
-    """Kruskal-Wallis test of several groups.
-
-    Parameters
-    ----------
-    groups : list of ndarray
-        Values of each group without NaN; empty groups are left out.
-
-    Returns
-    -------
-    PValue
-        NaN with fewer than two groups; 1 if all values are equal.
-    """
-    filled = [values for values in groups if len(values)]
-    if len(filled) < 2:
-        return PValue(p=float("nan"), name="kruskal-wallis")
-    if np.ptp(np.concatenate(filled)) == 0:
-        return PValue(p=1.0, name="kruskal-wallis")
-    return PValue(p=float(stats.kruskal(*filled).pvalue), name="kruskal-wallis")
-
-
-def homogeneity(events: list[int], sizes: list[int]) -> PValue:
-    """Chi-squared test that several proportions are equal.
-
-    Parameters
-    ----------
-    events, sizes : list of int
-        Events among all, per group; empty groups are left out.
-
-    Returns
-    -------
-    PValue
-        NaN with fewer than two groups; 1 without any (or with nothing but) events.
-    """
-    pairs = [(e, n - e) for e, n in zip(events, sizes, strict=True) if n > 0]
-    table = np.array(pairs, dtype=float).reshape(-1, 2)
-    if len(table) < 2:
-        return PValue(p=float("nan"), name="chi-squared")
-    if (table.sum(axis=0) == 0).any():
-        return PValue(p=1.0, name="chi-squared")
-    return PValue(
-        p=float(stats.chi2_contingency(table, correction=False).pvalue), name="chi-squared"
-    )

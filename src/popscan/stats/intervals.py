@@ -35,6 +35,27 @@ def percentile(draws: Floats, *, alpha: float) -> Limits:
     return _quantiles(draws, np.full(k, alpha / 2), np.full(k, 1 - alpha / 2))
 
 
+def expanded(alpha: float, n: int) -> float:
+    """Return the level at which a percentile interval is as wide as Student's in small samples.
+
+    Parameters
+    ----------
+    alpha : float
+        Wanted 1 - confidence.
+    n : int
+        Size of the (smaller) group.
+
+    Returns
+    -------
+    float
+        Smaller than `alpha` (Hesterberg 2015, Am. Stat. 69, section 5).
+    """
+    if n < 2:
+        return alpha
+    reach = np.sqrt(n / (n - 1)) * special.stdtrit(n - 1, 1 - alpha / 2)
+    return float(2 * special.ndtr(-reach))
+
+
 def bca(draws: Floats, estimate: ArrayLike, acceleration: ArrayLike, *, alpha: float) -> Limits:
     """Bias-corrected and accelerated interval (Efron 1987, JASA 82).
 

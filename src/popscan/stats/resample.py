@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,20 +98,67 @@ def group_draws(
     return found
 
 
+def sum_draws(
+    table: Floats,
+    codes: NDArray[np.intp],
+    *,
+    n_boot: int,
+    seed: int,
+    exact_below: int = EXACT_BELOW,
+) -> dict[int, Floats]:
+    """Draw bootstrap sums of the columns of a table, stratified by group.
+
+    Whatever is a function of sums (means, covariances, regressions by their normal equations) can
+    be computed from them for all draws at once.
+
+    Parameters
+    ----------
+    table : ndarray, shape (n, c)
+        Finite numbers.
+    codes : ndarray of int, shape (n,)
+        Group of each row; -1 leaves a row out.
+    n_boot, seed : int
+        Number of draws, and their seed.
+    exact_below : int
+        As in `group_draws`.
+
+    Returns
+    -------
+    dict
+        Group code -> array (n_boot, c).
+    """
+    found = {}
+    for code in np.unique(codes[codes >= 0]):
+        members = np.flatnonzero(codes == code)
+        rng = np.random.default_rng([seed, int(members[0]), len(members)])
+        found[int(code)] = _sums(table[members], n_boot, rng, ordinary=len(members) <= exact_below)
+    return found
+
+
+def _sums(table: Floats, n_boot: int, rng: np.random.Generator, *, ordinary: bool) -> Floats:
+    """Sum over resampled rows of one group."""
+    n = len(table)
+    parts = []
+    for size in _blocks(n_boot, n):
+        weights: NDArray[Any]
+        if ordinary:
+            drawn = rng.integers(0, n, size=(size, n), dtype=np.int64)
+            drawn += np.arange(size, dtype=np.int64)[:, None] * n
+            weights = np.bincount(drawn.ravel(), minlength=size * n).reshape(size, n)
+        else:
+            weights = _unit_weights(rng, (size, n))
+        parts.append(weights.astype(np.float64) @ table)
+    return np.concatenate(parts)
+
+
 def _exact(rows: Rows, n_boot: int, rng: np.random.Generator) -> Draws:
     """Ordinary bootstrap of one group."""
-    n = len(rows.totals)
     centre = rows.totals.sum(axis=0) / np.maximum(rows.counts.sum(axis=0), 1)
     x0 = rows.counts
     x1 = rows.totals - centre * x0  # centred: sums of squares keep their digits
     table = np.concatenate([x0, x1, x1 * x1, x1 * x0, x0 * x0, x0 > 0], axis=1)
-    parts = []
-    for size in _blocks(n_boot, n):
-        drawn = rng.integers(0, n, size=(size, n), dtype=np.int64)
-        drawn += np.arange(size, dtype=np.int64)[:, None] * n
-        weights = np.bincount(drawn.ravel(), minlength=size * n).reshape(size, n)
-        parts.append(weights.astype(np.float64) @ table)
-    s0, s1, s11, s10, s00, present = np.split(np.concatenate(parts), 6, axis=1)
+    sums = _sums(table, n_boot, rng, ordinary=True)
+    s0, s1, s11, s10, s00, present = np.split(sums, 6, axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = s1 / s0
         squares = np.maximum(s11 - 2 * mean * s10 + mean**2 * s00, 0.0)

@@ -1,0 +1,225 @@
+"""Gaps with confounders held equal: what age, body size or scanner explain of a difference."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from popscan.fairness.groups import Grouping, make_groupings, outcome_matrix, reference_code
+from popscan.records import PopscanError
+from popscan.stats import multiplicity
+from popscan.stats.adjust import METHODS, Problem, unadjusted
+from popscan.stats.design import Design, build
+
+#: Column -> (unit, meaning) of the table that `adjusted_gaps` returns.
+DICTIONARY: dict[str, tuple[str, str]] = {
+    "attribute": ("", "attribute or intersection by which units are grouped"),
+    "stage": ("", "stage of the pipeline that the outcome comes from"),
+    "outcome": ("", "what is compared"),
+    "better_is": ("", "which way the outcome is good"),
+    "kind": ("", "continuous or binary"),
+    "group": ("", "group that is compared"),
+    "reference": ("", "group it is compared with"),
+    "method": ("", "way of adjusting"),
+    "adjusted_for": ("", "confounders held equal"),
+    "n": ("units", "complete rows of the group"),
+    "n_reference": ("units", "complete rows of the reference"),
+    "n_dropped": ("units", "rows of both left out for a missing confounder"),
+    "gap_raw": ("outcome", "difference of means of the same complete rows, not adjusted"),
+    "gap": ("outcome", "adjusted difference, group minus reference"),
+    "se": ("outcome", "its standard error"),
+    "ci_low": ("outcome", "lower limit of its interval"),
+    "ci_high": ("outcome", "upper limit of its interval"),
+    "p": ("", "two-sided p value that the adjusted gap is 0"),
+    "p_adj": ("", "p corrected over all rows of the same method"),
+    "explained_pct": ("%", "share of the raw gap that goes away (where the raw gap is clear of 0)"),
+    "p_slopes": ("", "test that confounders act alike in both groups (regression, ancova)"),
+    "icc": ("", "share of residual variance between blocks (mixed)"),
+    "matched_pct": ("%", "share of the group with a match (matching)"),
+    "smd_before": ("SD", "largest standardised difference of a confounder before matching"),
+    "smd_after": ("SD", "the same in the matched pairs"),
+    "note": ("", "why there is no estimate, or with what caution to read it"),
+}
+
+
+def adjusted_gaps(
+    outcomes: pd.DataFrame,
+    attributes: pd.DataFrame,
+    *,
+    attributes_to_test: Sequence[str],
+    adjust_for: Sequence[str],
+    methods: Sequence[str] = ("regression",),
+    intersections: Sequence[Sequence[str]] = (),
+    reference: Mapping[str, str] | None = None,
+    categorical: Sequence[str] = (),
+    block: str | None = None,
+    cluster: str | None = None,
+    min_group: int = 10,
+    alpha: float = 0.05,
+    correction: str = "holm",
+) -> pd.DataFrame:
+    """Compare each group with the reference, confounders held equal.
+
+    Parameters
+    ----------
+    outcomes, attributes, attributes_to_test, intersections, reference, min_group, alpha, \
+correction, cluster
+        As in `popscan.fairness.audit.audit`.
+    adjust_for : sequence of str
+        Columns of `attributes`: numbers enter linearly, words as categories.
+    methods : sequence of str
+        Keys of `popscan.stats.adjust.METHODS`.
+    categorical : sequence of str
+        Confounders whose numbers are codes.
+    block : str, optional
+        Column of `attributes` with the random effect of method ``mixed`` (site, scanner).
+
+    Returns
+    -------
+    DataFrame
+        One row per comparison and method, columns as in `DICTIONARY`. Where group and confounder
+        cannot be told apart (each group scanned at its own site) there is no estimate, and the
+        note says so.
+
+    Raises
+    ------
+    PopscanError
+        If a column or method does not exist.
+    """
+    unknown = sorted(set(methods) - set(METHODS))
+    if unknown:
+        raise PopscanError(f"adjustment {unknown} is not known: use some of {sorted(METHODS)}")
+    needed = [*adjust_for, *([block] if block else []), *([cluster] if cluster else [])]
+    absent = [name for name in needed if name not in attributes]
+    if absent:
+        raise PopscanError(f"confounder {', '.join(absent)} is not in the attributes table")
+    people = attributes.sort_index()
+    matrix = outcome_matrix(outcomes, people.index)
+    groupings = make_groupings(
+        people, attributes_to_test=attributes_to_test, intersections=intersections
+    )
+    rows: list[dict[str, Any]] = []
+    for grouping in groupings:
+        base = reference_code(grouping, reference)
+        parts = set(grouping.attribute.split(" x "))
+        usable = [name for name in adjust_for if name not in parts]
+        for k, key in enumerate(matrix.records()):
+            for code in np.argsort(grouping.names):
+                if code != base:
+                    rows += _compare(
+                        people, grouping, int(code), base, matrix.values[:, k], key, usable,
+                        categorical, methods, block, cluster, min_group, alpha,
+                    )  # fmt: skip
+    table = pd.DataFrame(rows, columns=list(DICTIONARY))
+    table["p_adj"] = multiplicity.adjust(
+        table["p"].astype(float), method=correction, family=table["method"]
+    )
+    return table
+
+
+def _compare(
+    people: pd.DataFrame,
+    grouping: Grouping,
+    code: int,
+    base: int,
+    values: NDArray[np.float64],
+    key: Mapping[str, str],
+    adjust_for: Sequence[str],
+    categorical: Sequence[str],
+    methods: Sequence[str],
+    block: str | None,
+    cluster: str | None,
+    min_group: int,
+    alpha: float,
+) -> list[dict[str, Any]]:
+    """One comparison by all methods."""
+    here = np.isin(grouping.codes, [code, base]) & np.isfinite(values)
+    table = people.loc[here, list(adjust_for)]
+    group = grouping.codes[here] == code
+    design = build(
+        table, terms=adjust_for, categorical=categorical,
+        complete=pd.Series(True, index=table.index),
+    )  # fmt: skip
+    kept = table.index.isin(design.matrix.index)
+    common: dict[str, Any] = dict.fromkeys(DICTIONARY, float("nan"))
+    common.update(
+        attribute=grouping.attribute, group=grouping.names[code], reference=grouping.names[base],
+        adjusted_for=", ".join(dict.fromkeys(design.sources.values())),
+        n=int(group[kept].sum()), n_reference=int((~group[kept]).sum()),
+        n_dropped=int((~kept).sum()), **key,
+    )  # fmt: skip
+    obstacle = _obstacle(design, group[kept], values[here][kept], min_group)
+    told = "; ".join([*(f"{t}: {why}" for t, why in design.dropped.items()), *design.general])
+    if obstacle:
+        y = values[here][kept]
+        if min(common["n"], common["n_reference"]) >= min_group:
+            common["gap_raw"] = float(y[group[kept]].mean() - y[~group[kept]].mean())
+        note = "; ".join(filter(None, (obstacle, told)))
+        return [{**common, "method": method, "note": note} for method in methods]
+    column = people.loc[here]
+    problem = Problem(
+        y=values[here][kept],
+        group=group[kept],
+        confounders=design.matrix.iloc[:, 1:],
+        binary=key["kind"] == "binary",
+        clusters=pd.factorize(column[cluster])[0][kept] if cluster else None,
+        blocks=column[block].astype(str).to_numpy()[kept] if block else None,
+        alpha=alpha,
+    )
+    return [_row(_for(method, problem, design, block), method, common, told) for method in methods]
+
+
+def _for(method: str, problem: Problem, design: Design, block: str | None) -> Problem:
+    """Leave the block's own columns to the random effect in a mixed model."""
+    if method != "mixed" or block not in design.sources.values():
+        return problem
+    kept = [name for name, source in design.sources.items() if source != block]
+    usable = [name for name in kept if name in problem.confounders]
+    return replace(problem, confounders=problem.confounders[usable])
+
+
+def _obstacle(
+    design: Design, group: NDArray[np.bool_], y: NDArray[np.float64], min_group: int
+) -> str:
+    """Why nothing can be estimated; empty if it can."""
+    smaller = int(min(group.sum(), (~group).sum()))
+    if smaller < min_group:
+        return f"too few: {smaller} complete rows in the smaller group, {min_group} needed"
+    if np.ptp(y) == 0:
+        return "all values are equal"
+    full = np.column_stack([group, design.matrix.to_numpy()])
+    if len(full) <= 2 * full.shape[1]:
+        return "too few rows for so many confounders"
+    centred = full[:, 2:] - full[:, 2:].mean(axis=0)
+    spread = centred.std(axis=0)
+    scaled = np.column_stack([np.ones(len(full)), centred / np.where(spread > 0, spread, 1)])
+    weights, *_ = np.linalg.lstsq(scaled, group.astype(float), rcond=None)
+    if np.abs(group - scaled @ weights).max() < 1e-8:
+        return "group and confounders cannot be told apart"
+    return ""
+
+
+def _row(problem: Problem, method: str, common: Mapping[str, Any], told: str) -> dict[str, Any]:
+    """Adjust by one method."""
+    found = METHODS[method](problem)
+    raw = unadjusted(problem)
+    row = {
+        **common,
+        **{name: value for name, value in found.extra.items() if name in DICTIONARY},
+        "method": method,
+        "gap_raw": raw.gap,
+        "gap": found.gap,
+        "se": found.se,
+        "ci_low": found.ci_low,
+        "ci_high": found.ci_high,
+        "p": found.p,
+        "note": "; ".join(filter(None, (found.note, told))),
+    }
+    if raw.p < 0.05 and np.isfinite(found.gap):
+        row["explained_pct"] = 100 * (1 - found.gap / raw.gap)
+    return row

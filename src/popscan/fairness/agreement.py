@@ -1,0 +1,151 @@
+"""Agreement of biomarkers with their reference, by group (Bland and Altman, Lancet 1986)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import statsmodels.api as sm
+from scipy import stats
+
+from popscan.fairness.groups import Grouping, make_groupings, reference_code
+from popscan.stats import multiplicity
+from popscan.stats.means import Floats
+
+#: Column -> (unit, meaning) of the table that `bland_altman` returns.
+DICTIONARY: dict[str, tuple[str, str]] = {
+    "attribute": ("", "attribute or intersection by which units are grouped"),
+    "biomarker": ("", "what is measured"),
+    "group": ("", "group"),
+    "reference": ("", "group it is compared with"),
+    "n": ("units", "units with a measured and a reference value"),
+    "bias": ("biomarker", "mean of measured minus reference value"),
+    "bias_ci_low": ("biomarker", "lower limit of its t interval"),
+    "bias_ci_high": ("biomarker", "upper limit of its t interval"),
+    "sd": ("biomarker", "standard deviation of the differences"),
+    "loa_low": ("biomarker", "lower limit of agreement, bias - 1.96 SD"),
+    "loa_low_ci_low": ("biomarker", "lower limit of its interval"),
+    "loa_low_ci_high": ("biomarker", "upper limit of its interval"),
+    "loa_high": ("biomarker", "upper limit of agreement, bias + 1.96 SD"),
+    "loa_high_ci_low": ("biomarker", "lower limit of its interval"),
+    "loa_high_ci_high": ("biomarker", "upper limit of its interval"),
+    "slope": ("1", "change of the difference per unit of the mean of both: proportional bias"),
+    "slope_ci_low": ("1", "lower limit of its robust interval"),
+    "slope_ci_high": ("1", "upper limit of its robust interval"),
+    "p_slope": ("", "p value that there is no proportional bias"),
+    "bias_gap": ("biomarker", "bias of the group minus bias of the reference group"),
+    "p_bias_gap": ("", "p value (Welch) that both have the same bias"),
+    "p_bias_gap_adj": ("", "the same, corrected over the table"),
+    "sd_ratio": ("", "SD of the differences over that of the reference group"),
+    "p_sd_ratio": ("", "p value (Brown-Forsythe) that both scatter alike"),
+    "too_few": ("", "fewer pairs than the minimum: counted, not described"),
+}
+
+
+def bland_altman(
+    measured: pd.DataFrame,
+    truth: pd.DataFrame,
+    attributes: pd.DataFrame,
+    *,
+    biomarkers: Sequence[str],
+    attributes_to_test: Sequence[str],
+    intersections: Sequence[Sequence[str]] = (),
+    reference: Mapping[str, str] | None = None,
+    min_group: int = 10,
+    alpha: float = 0.05,
+    correction: str = "holm",
+) -> pd.DataFrame:
+    """Describe bias, limits of agreement and proportional bias in each group.
+
+    Parameters
+    ----------
+    measured, truth : DataFrame
+        ``unit`` and biomarkers; of the truth, columns may be prefixed ``truth_``.
+    attributes : DataFrame
+        Indexed by unit.
+    biomarkers : sequence of str
+        Columns of both tables; those absent from either are left out.
+    attributes_to_test, intersections, reference, min_group, alpha, correction
+        As in `popscan.fairness.audit.audit`.
+
+    Returns
+    -------
+    DataFrame
+        One row per attribute, biomarker and group; columns as in `DICTIONARY`.
+    """
+    people = attributes.sort_index()
+    found = measured.set_index("unit").reindex(people.index)
+    known = truth.set_index("unit").reindex(people.index)
+    known.columns = pd.Index([str(c).removeprefix("truth_") for c in known.columns])
+    rows: list[dict[str, Any]] = []
+    for grouping in make_groupings(
+        people, attributes_to_test=attributes_to_test, intersections=intersections
+    ):
+        base = reference_code(grouping, reference)
+        for biomarker in biomarkers:
+            if biomarker in found and biomarker in known:
+                pair = np.column_stack([found[biomarker], known[biomarker]]).astype(float)
+                rows += _groups(grouping, pair, base, biomarker, min_group, alpha)
+    table = pd.DataFrame(rows, columns=list(DICTIONARY))
+    table["p_bias_gap_adj"] = multiplicity.adjust(
+        table["p_bias_gap"].astype(float), method=correction
+    )
+    return table
+
+
+def _groups(
+    grouping: Grouping, pair: Floats, base: int, biomarker: str, min_group: int, alpha: float
+) -> list[dict[str, Any]]:
+    """Rows of one attribute and biomarker."""
+    complete = np.isfinite(pair).all(axis=1)
+    rows = []
+    theirs = pair[complete & (grouping.codes == base)]
+    for code in np.argsort(grouping.names):
+        mine = pair[complete & (grouping.codes == code)]
+        row: dict[str, Any] = {
+            "attribute": grouping.attribute, "biomarker": biomarker,
+            "group": grouping.names[code], "reference": grouping.names[base], "n": len(mine),
+            "too_few": len(mine) < max(min_group, 3),
+        }  # fmt: skip
+        if not row["too_few"]:
+            row |= _agreement(mine, alpha)
+            if code != base and len(theirs) >= max(min_group, 3):
+                row |= _against(mine[:, 0] - mine[:, 1], theirs[:, 0] - theirs[:, 1])
+        rows.append(row)
+    return rows
+
+
+def _agreement(pair: Floats, alpha: float) -> dict[str, float]:
+    """Bias, limits and slope of one group; limits' errors as in Bland and Altman 1999."""
+    difference, mean = pair[:, 0] - pair[:, 1], pair.mean(axis=1)
+    n, bias, sd = len(difference), float(difference.mean()), float(difference.std(ddof=1))
+    t = float(stats.t.ppf(1 - alpha / 2, n - 1))
+    se, loa_se = sd / np.sqrt(n), sd * np.sqrt(1 / n + 1.96**2 / (2 * (n - 1)))
+    low, high = bias - 1.96 * sd, bias + 1.96 * sd
+    row = {
+        "bias": bias, "bias_ci_low": bias - t * se, "bias_ci_high": bias + t * se, "sd": sd,
+        "loa_low": low, "loa_low_ci_low": low - t * loa_se, "loa_low_ci_high": low + t * loa_se,
+        "loa_high": high, "loa_high_ci_low": high - t * loa_se,
+        "loa_high_ci_high": high + t * loa_se,
+    }  # fmt: skip
+    if mean.std() > 0 and sd > 0:
+        fit = sm.OLS(difference, sm.add_constant(mean - mean.mean())).fit(
+            cov_type="HC3", use_t=True
+        )
+        limits = fit.conf_int(alpha)[1]
+        row |= {"slope": float(fit.params[1]), "p_slope": float(fit.pvalues[1])}
+        row |= {"slope_ci_low": float(limits[0]), "slope_ci_high": float(limits[1])}
+    return row
+
+
+def _against(mine: Floats, theirs: Floats) -> dict[str, float]:
+    """Compare the differences of a group with those of the reference group."""
+    row = {"bias_gap": float(mine.mean() - theirs.mean())}
+    if mine.std() > 0 or theirs.std() > 0:
+        row["p_bias_gap"] = float(stats.ttest_ind(mine, theirs, equal_var=False).pvalue)
+        row["p_sd_ratio"] = float(stats.levene(mine, theirs, center="median").pvalue)
+    if theirs.std() > 0:
+        row["sd_ratio"] = float(mine.std(ddof=1) / theirs.std(ddof=1))
+    return row

@@ -1,0 +1,316 @@
+"""The bias ledger: where along the pipeline the gap of a biomarker arises.
+
+A pipeline is a chain of steps that each yield a value per unit: the truth, the value measured on
+reference images, on reconstructed images, after QC has excluded some units, after the model of
+association has adjusted. The gap between two groups can be computed after each step, so its change
+at a step is what that step adds or removes. The changes add up to the final gap exactly.
+
+A step may change values and lose units; the two are told apart: the gap of the previous values
+among those who remain, minus the previous gap, is due to who was lost, the rest to the values.
+
+All is computed from sums over units, so a bootstrap of thousands of draws is one matrix product;
+draws are stratified by group and shared by the steps, as the steps share their units.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import stats
+
+from popscan.fairness.groups import Grouping, make_groupings, reference_code
+from popscan.records import PopscanError
+from popscan.stats import intervals, multiplicity
+from popscan.stats.design import build
+from popscan.stats.means import Floats
+from popscan.stats.resample import sum_draws
+
+#: Column -> (unit, meaning) of the table that `bias_ledger` returns.
+DICTIONARY: dict[str, tuple[str, str]] = {
+    "attribute": ("", "attribute or intersection by which units are grouped"),
+    "group": ("", "group that is compared"),
+    "reference": ("", "group it is compared with"),
+    "biomarker": ("", "what is measured"),
+    "position": ("", "place in the chain, from 0"),
+    "step": ("", "step of the pipeline; 'total bias' is the last gap minus the first"),
+    "n": ("units", "units of the group with a value after the step"),
+    "n_reference": ("units", "units of the reference with a value after the step"),
+    "gap": ("biomarker", "mean of the group minus mean of the reference after the step"),
+    "gap_ci_low": ("biomarker", "lower limit of its bootstrap interval"),
+    "gap_ci_high": ("biomarker", "upper limit of its bootstrap interval"),
+    "contribution": ("biomarker", "change of the gap at the step (the gap itself at the first)"),
+    "ci_low": ("biomarker", "lower limit of the contribution's bootstrap interval"),
+    "ci_high": ("biomarker", "upper limit of the contribution's bootstrap interval"),
+    "from_values": ("biomarker", "part of the contribution due to changed values"),
+    "from_exclusions": ("biomarker", "part of the contribution due to units lost (or gained)"),
+    "p": ("", "two-sided p value that the contribution is 0"),
+    "p_adj": ("", "p corrected over all steps but the first of all rows"),
+    "note": ("", "why there is no estimate"),
+}
+TOTAL = "total bias"
+
+
+@dataclass(frozen=True)
+class _Chain:
+    """Gap after each step, and among those of the previous step who remain, per draw."""
+
+    gaps: Floats  # (draws, steps)
+    remaining: Floats  # (draws, steps): previous values among common units
+
+
+def bias_ledger(
+    steps: Mapping[str, pd.DataFrame],
+    attributes: pd.DataFrame,
+    *,
+    biomarkers: Sequence[str],
+    attributes_to_test: Sequence[str],
+    intersections: Sequence[Sequence[str]] = (),
+    reference: Mapping[str, str] | None = None,
+    adjust_for: Sequence[str] = (),
+    min_group: int = 10,
+    n_boot: int = 2000,
+    alpha: float = 0.05,
+    correction: str = "holm",
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Split the gap of each biomarker along the pipeline.
+
+    Parameters
+    ----------
+    steps : mapping
+        Name of the step -> table with ``unit`` and biomarkers, in the order of the pipeline. The
+        first is where bias starts to count: the truth, or the best reference there is. A unit that
+        is absent, or has no value, was lost at or before that step.
+    attributes : DataFrame
+        Indexed by unit.
+    biomarkers : sequence of str
+        Columns of the step tables.
+    attributes_to_test, intersections, reference, min_group, alpha, correction, seed
+        As in `popscan.fairness.audit.audit`.
+    adjust_for : sequence of str
+        Columns of `attributes`; if given, a last step ``adjusted for ...`` holds them equal by a
+        linear model with common slopes (analysis of covariance).
+    n_boot : int
+        Bootstrap draws.
+
+    Returns
+    -------
+    DataFrame
+        One row per attribute, group, biomarker and step, then one ``total bias``; columns as in
+        `DICTIONARY`. Intervals are percentile ones, widened for small groups.
+
+    Raises
+    ------
+    PopscanError
+        With fewer than two steps, or when a column does not exist.
+    """
+    if len(steps) < 2:
+        raise PopscanError("a bias ledger needs at least two steps")
+    absent = [name for name in adjust_for if name not in attributes]
+    if absent:
+        raise PopscanError(f"confounder {', '.join(absent)} is not in the attributes table")
+    people = attributes.sort_index()
+    tables = {name: _indexed(name, table) for name, table in steps.items()}
+    groupings = make_groupings(
+        people, attributes_to_test=attributes_to_test, intersections=intersections
+    )
+    rows: list[dict[str, Any]] = []
+    for biomarker in biomarkers:
+        values = np.column_stack(
+            [
+                pd.to_numeric(t[biomarker], errors="coerce").reindex(people.index).to_numpy(float)
+                if biomarker in t
+                else np.full(len(people), np.nan)
+                for t in tables.values()
+            ]
+        )
+        for grouping in groupings:
+            x, label = _confounders(people, adjust_for, grouping, values[:, -1])
+            names = [*tables, *([label] if label else [])]
+            rows += _one(
+                grouping, values, x, names, biomarker, reference or {}, min_group, n_boot, alpha,
+                seed,
+            )  # fmt: skip
+    found = pd.DataFrame(rows, columns=list(DICTIONARY))
+    family = (found["position"] > 0) & (found["step"] != TOTAL)
+    found.loc[family, "p_adj"] = multiplicity.adjust(
+        found.loc[family, "p"].astype(float), method=correction
+    )
+    return found
+
+
+def _indexed(step: str, table: pd.DataFrame) -> pd.DataFrame:
+    """Step table by unit."""
+    if "unit" not in table:
+        raise PopscanError(f"bias ledger: table of step {step!r} has no column unit")
+    if table["unit"].duplicated().any():
+        raise PopscanError(f"bias ledger: table of step {step!r} has a unit twice")
+    return table.set_index("unit")
+
+
+def _confounders(
+    people: pd.DataFrame, adjust_for: Sequence[str], grouping: Grouping, last: Floats
+) -> tuple[Floats, str]:
+    """Numeric confounders (NaN rows where incomplete) and the step's name."""
+    usable = [name for name in adjust_for if name not in grouping.attribute.split(" x ")]
+    if not usable:
+        return np.empty((len(people), 0)), ""
+    complete = pd.Series(np.isfinite(last), index=people.index)
+    design = build(people, terms=usable, categorical=(), complete=complete)
+    x = design.matrix.iloc[:, 1:].reindex(people.index).to_numpy(dtype=float)
+    if x.shape[1] == 0:
+        return x, ""
+    return x, f"adjusted for {', '.join(dict.fromkeys(design.sources.values()))}"
+
+
+def _one(
+    grouping: Grouping,
+    values: Floats,
+    x: Floats,
+    names: Sequence[str],
+    biomarker: str,
+    reference: Mapping[str, str],
+    min_group: int,
+    n_boot: int,
+    alpha: float,
+    seed: int,
+) -> list[dict[str, Any]]:
+    """Rows of one biomarker and attribute."""
+    table = _table(values, x)
+    sums = {
+        int(code): table[grouping.codes == code].sum(axis=0) for code in np.unique(grouping.codes)
+    }
+    base = reference_code(grouping, reference)
+    draws = sum_draws(table, grouping.codes, n_boot=n_boot, seed=seed)
+    rows = []
+    for code in map(int, np.argsort(grouping.names)):
+        if code == base:
+            continue
+        k = values.shape[1]
+        columns = [*range(k), *([4 * k - 2] if x.shape[1] else [])]  # counts; complete rows last
+        sizes = np.array([sums[code][columns], sums[base][columns]]).astype(int)
+        about = {
+            "attribute": grouping.attribute, "group": grouping.names[code],
+            "reference": grouping.names[base], "biomarker": biomarker,
+        }  # fmt: skip
+        smallest = int(sizes.min())
+        if smallest < min_group:
+            note = f"too few: {smallest} units after some step, {min_group} needed"
+            rows += [{**about, "step": s, "position": i, "note": note} for i, s in enumerate(names)]
+            continue
+        shape = (k, x.shape[1])
+        estimate = _chain({c: s[None] for c, s in sums.items()}, code, base, shape)
+        drawn = _chain(draws, code, base, shape)
+        level = intervals.expanded(alpha, smallest)
+        rows += _rows(about, names, sizes, estimate, drawn, level, smallest)
+    return rows
+
+
+def _table(values: Floats, x: Floats) -> Floats:
+    """Columns whose sums tell every gap: counts, totals, common counts, previous totals, products.
+
+    Values and confounders are centred, which moves no gap and keeps digits.
+    """
+    present = np.isfinite(values)
+    y = np.where(present, values - (values[present].mean() if present.any() else 0.0), 0.0)
+    common = present[:, 1:] & present[:, :-1]
+    parts = [present, y, common, y[:, :-1] * common]
+    if x.shape[1]:
+        complete = np.isfinite(x).all(axis=1) & present[:, -1]
+        z = np.where(complete[:, None], x - np.nanmean(x, axis=0), 0.0)
+        last = np.where(complete, y[:, -1], 0.0)
+        parts += [
+            complete[:, None], last[:, None], z, z * last[:, None],
+            (z[:, :, None] * z[:, None, :]).reshape(len(z), -1),
+        ]  # fmt: skip
+    return np.concatenate([part.astype(np.float64) for part in parts], axis=1)
+
+
+def _chain(sums: Mapping[int, Floats], code: int, base: int, shape: tuple[int, int]) -> _Chain:
+    """Gaps after each step, and of the previous values among who remains."""
+    k, p = shape
+    cut = np.cumsum([k, k, k - 1, k - 1])
+    n, total, shared, previous = np.split(sums[code][:, : cut[-1]], cut[:-1], axis=1)
+    n0, total0, shared0, previous0 = np.split(sums[base][:, : cut[-1]], cut[:-1], axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        gaps = total / n - total0 / n0
+        remaining = previous / shared - previous0 / shared0
+        remaining = np.concatenate([np.full((len(gaps), 1), np.nan), remaining], axis=1)
+        if p:
+            raw, adjusted = _ancova({c: s[:, cut[-1] :] for c, s in sums.items()}, code, base, p)
+            gaps = np.concatenate([gaps, adjusted[:, None]], axis=1)
+            remaining = np.concatenate([remaining, raw[:, None]], axis=1)
+    return _Chain(gaps, remaining)
+
+
+def _ancova(sums: Mapping[int, Floats], code: int, base: int, p: int) -> tuple[Floats, Floats]:
+    """Raw and adjusted gap of the complete rows, slopes pooled within all groups."""
+    draws = len(sums[code])
+    xx, xy = np.zeros((draws, p, p)), np.zeros((draws, p))
+    means: dict[int, tuple[Floats, Floats]] = {}
+    for group, s in sums.items():
+        n, y, sx = s[:, :1], s[:, 1:2], s[:, 2 : 2 + p]
+        full = np.maximum(n, 1)
+        sxy, sxx = s[:, 2 + p : 2 + 2 * p], s[:, 2 + 2 * p :].reshape(-1, p, p)
+        xx = xx + sxx - sx[:, :, None] * sx[:, None, :] / full[:, :, None]
+        xy = xy + sxy - sx * y / full
+        means[group] = (sx / n, (y / n)[:, 0])
+    slopes = np.einsum("bij,bj->bi", np.linalg.pinv(xx), xy)
+    raw = means[code][1] - means[base][1]
+    return raw, raw - ((means[code][0] - means[base][0]) * slopes).sum(axis=1)
+
+
+def _rows(
+    about: Mapping[str, Any],
+    names: Sequence[str],
+    sizes: NDArray[np.intp],
+    estimate: _Chain,
+    drawn: _Chain,
+    level: float,
+    smallest: int,
+) -> list[dict[str, Any]]:
+    """Rows of one group: steps, then the total."""
+    rows = []
+    for i, step in enumerate(names):
+        gap, gap_draws = estimate.gaps[0, i], drawn.gaps[:, i]
+        row = {**about, "step": step, "position": i, "gap": gap, "note": ""}
+        row["n"], row["n_reference"] = sizes[:, i]
+        row["gap_ci_low"], row["gap_ci_high"] = _limits(gap_draws, level)
+        if i == 0:
+            part, part_draws = gap, gap_draws
+        else:
+            part, part_draws = gap - estimate.gaps[0, i - 1], gap_draws - drawn.gaps[:, i - 1]
+            row["from_values"] = gap - estimate.remaining[0, i]
+            row["from_exclusions"] = estimate.remaining[0, i] - estimate.gaps[0, i - 1]
+        row |= _part(part, part_draws, level, smallest)
+        rows.append(row)
+    total = estimate.gaps[0, -1] - estimate.gaps[0, 0]
+    rows.append(
+        {
+            **rows[-1], "step": TOTAL, "position": len(names),
+            "from_values": sum(row.get("from_values", 0.0) for row in rows),
+            "from_exclusions": sum(row.get("from_exclusions", 0.0) for row in rows),
+            **_part(total, drawn.gaps[:, -1] - drawn.gaps[:, 0], level, smallest),
+        }
+    )  # fmt: skip
+    return rows
+
+
+def _part(part: float, draws: Floats, level: float, smallest: int) -> dict[str, float]:
+    """Contribution with interval and p value."""
+    low, high = _limits(draws, level)
+    spread = float(np.nanstd(draws)) * np.sqrt(smallest / (smallest - 1))
+    tiny = 1e-9 * max(abs(part), 1e-9)
+    p = float(2 * stats.t.sf(abs(part) / spread, smallest - 1)) if spread > tiny else float("nan")
+    return {"contribution": part, "ci_low": low, "ci_high": high, "p": p}
+
+
+def _limits(draws: Floats, level: float) -> tuple[float, float]:
+    """Percentile interval of one number."""
+    low, high = intervals.percentile(draws[:, None], alpha=level)
+    return float(low[0]), float(high[0])

@@ -1,0 +1,83 @@
+"""Every group against every other, on joint ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from popscan.fairness.groups import make_groupings, outcome_matrix
+from popscan.stats import effects, multiplicity, several
+
+#: Column -> (unit, meaning) of the table that `all_pairs` returns.
+DICTIONARY: dict[str, tuple[str, str]] = {
+    "attribute": ("", "attribute or intersection by which units are grouped"),
+    "stage": ("", "stage of the pipeline that the outcome comes from"),
+    "outcome": ("", "what is compared"),
+    "better_is": ("", "which way the outcome is good"),
+    "kind": ("", "continuous or binary"),
+    "group": ("", "first group"),
+    "other": ("", "second group"),
+    "n": ("units", "units of the first group with a value"),
+    "n_other": ("units", "units of the second group with a value"),
+    "median_gap": ("outcome", "median of the first group minus that of the second"),
+    "cliffs_delta": ("", "probability that the first is higher, minus that it is lower"),
+    "p_kruskal": ("", "p value of the Kruskal-Wallis test that all groups are alike"),
+    "p": ("", "p value of Dunn's test of the pair"),
+    "p_adj": ("", "p corrected over the pairs of one attribute and outcome"),
+}
+
+
+def all_pairs(
+    outcomes: pd.DataFrame,
+    attributes: pd.DataFrame,
+    *,
+    attributes_to_test: Sequence[str],
+    intersections: Sequence[Sequence[str]] = (),
+    min_group: int = 10,
+    correction: str = "holm",
+) -> pd.DataFrame:
+    """Compare all pairs of groups by Dunn's test after Kruskal and Wallis'.
+
+    Parameters
+    ----------
+    outcomes, attributes, attributes_to_test, intersections, min_group, correction
+        As in `popscan.fairness.audit.audit`; groups that are too small do not enter.
+
+    Returns
+    -------
+    DataFrame
+        One row per attribute, outcome and pair; columns as in `DICTIONARY`. Subjects must not
+        repeat: ranks cannot take that into account.
+    """
+    people = attributes.sort_index()
+    matrix = outcome_matrix(outcomes, people.index)
+    rows: list[dict[str, Any]] = []
+    for grouping in make_groupings(
+        people, attributes_to_test=attributes_to_test, intersections=intersections
+    ):
+        for k, key in enumerate(matrix.records()):
+            values = matrix.values[:, k]
+            known = np.isfinite(values)
+            parts = {
+                grouping.names[code]: values[known & (grouping.codes == code)]
+                for code in np.argsort(grouping.names)
+            }
+            parts = {name: part for name, part in parts.items() if len(part) >= min_group}
+            p = several.dunn(list(parts.values()))
+            overall = several.kruskal(list(parts.values())).p
+            for (i, a), (j, b) in combinations(enumerate(parts), 2):
+                row: dict[str, Any] = {"attribute": grouping.attribute, **key}
+                row |= {"group": a, "other": b, "n": len(parts[a]), "n_other": len(parts[b])}
+                row["median_gap"] = float(np.median(parts[a]) - np.median(parts[b]))
+                row["cliffs_delta"] = effects.cliffs_delta(parts[a], parts[b])
+                rows.append(row | {"p_kruskal": overall, "p": p[i, j]})
+    found = pd.DataFrame(rows, columns=list(DICTIONARY))
+    family = found[["attribute", "stage", "outcome"]].astype(str).agg("/".join, axis=1)
+    found["p_adj"] = multiplicity.adjust(
+        found["p"].astype(float), method=correction, family=family if len(found) else None
+    )
+    return found

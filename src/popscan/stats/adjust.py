@@ -1,0 +1,238 @@
+"""Differences between groups with confounders held equal, in six ways.
+
+All take the same arguments and return `Adjusted`, so that a reader can see whether a finding
+depends on the way. What a confounder is decides the analyst: adjusting for something that lies on
+the path from group to outcome (image quality, say) removes part of what an audit looks for.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import statsmodels.api as sm
+from numpy.typing import NDArray
+from statsmodels.tools.sm_exceptions import ModelWarning, PerfectSeparationError
+
+from popscan.stats.matching import matching
+from popscan.stats.means import Floats
+from popscan.stats.problem import Adjusted, Problem, adjusted
+
+
+def _design(problem: Problem) -> Floats:
+    """Intercept, group, centred confounders."""
+    x = problem.confounders.to_numpy(dtype=float)
+    return np.column_stack([np.ones(len(problem.y)), problem.group, x - x.mean(axis=0)])
+
+
+def _covariance(problem: Problem) -> dict[str, Any]:
+    """How statsmodels computes the covariance: by subject if subjects repeat, else HC3."""
+    if problem.clusters is None:
+        return {"cov_type": "HC3", "use_t": True}
+    return {"cov_type": "cluster", "cov_kwds": {"groups": problem.clusters}, "use_t": True}
+
+
+def regression(problem: Problem) -> Adjusted:
+    """Linear regression with robust (HC3 or cluster-robust) errors.
+
+    For yes/no outcomes this is the linear probability model: a risk difference.
+
+    Parameters
+    ----------
+    problem : Problem
+        What to compare.
+
+    Returns
+    -------
+    Adjusted
+        ``extra`` holds ``p_slopes``, the test that confounders act alike in both groups; a small
+        one says that a single adjusted gap hides that it depends on the confounder.
+    """
+    fit = sm.OLS(problem.y, _design(problem)).fit(**_covariance(problem))
+    p_slopes = _slopes(problem)
+    note = "" if not p_slopes < 0.01 else "the gap depends on a confounder (see standardisation)"
+    freedom = _freedom(problem, fit)
+    return adjusted(
+        float(fit.params[1]), float(fit.bse[1]), freedom, problem.alpha, note, p_slopes=p_slopes
+    )
+
+
+def _freedom(problem: Problem, fit: Any) -> float:
+    """Residual degrees of freedom, by subject if subjects repeat."""
+    if problem.clusters is None:
+        return float(fit.df_resid)
+    return max(len(np.unique(problem.clusters)) - 1.0, 1.0)
+
+
+def ancova(problem: Problem) -> Adjusted:
+    """Analysis of covariance: the classical linear model with equal variances.
+
+    Parameters
+    ----------
+    problem : Problem
+        What to compare.
+
+    Returns
+    -------
+    Adjusted
+        ``extra`` holds ``p_slopes`` as for `regression`.
+    """
+    if problem.clusters is not None:
+        return Adjusted(note="subjects repeat: ancova would count them as independent")
+    fit = sm.OLS(problem.y, _design(problem)).fit()
+    return adjusted(
+        float(fit.params[1]), float(fit.bse[1]), float(fit.df_resid), problem.alpha,
+        p_slopes=_slopes(problem),
+    )  # fmt: skip
+
+
+def _slopes(problem: Problem) -> float:
+    """P value that group and confounders do not interact (robust Wald test)."""
+    k = problem.confounders.shape[1]
+    base = _design(problem)
+    full = np.column_stack([base, problem.group[:, None] * base[:, 2:]])
+    if k == 0 or np.linalg.matrix_rank(full) < full.shape[1] or len(full) <= 2 * full.shape[1]:
+        return float("nan")
+    fit = sm.OLS(problem.y, full).fit(**_covariance(problem))
+    restriction = np.eye(full.shape[1])[-k:]
+    return float(np.squeeze(fit.wald_test(restriction, use_f=True, scalar=True).pvalue))
+
+
+def standardisation(problem: Problem) -> Adjusted:
+    """Marginal standardisation (g-computation): everybody once as group, once as reference.
+
+    Outcomes are modelled in each group on its own (all interactions with confounders; Lin 2013,
+    Ann. Appl. Stat. 7), by a logistic model for yes/no outcomes, and predicted for all; the gap is
+    the mean difference. The standard error adds the model's (delta method) to that of whom the
+    study happened to scan.
+
+    Parameters
+    ----------
+    problem : Problem
+        What to compare.
+
+    Returns
+    -------
+    Adjusted
+        No estimate if a group is too small for its own model, or a logistic model separates.
+    """
+    x = _design(problem)[:, [0, *range(2, 2 + problem.confounders.shape[1])]]
+    parts = [(problem.group, 1.0), (~problem.group, -1.0)]
+    contrast, variance = np.zeros(len(x)), 0.0
+    for members, sign in parts:
+        inside = x[members]
+        if len(inside) < 2 * x.shape[1] or np.linalg.matrix_rank(inside) < x.shape[1]:
+            return Adjusted(note="a group is too small or too uniform for a model of its own")
+        try:
+            predicted, gradient, covariance = _predict(problem, members, x)
+        except (PerfectSeparationError, np.linalg.LinAlgError, _NotFittedError):
+            return Adjusted(note="the logistic model separates the outcome completely")
+        contrast += sign * predicted
+        variance += float(gradient @ covariance @ gradient)
+    variance += float(contrast.var()) / len(contrast)
+    freedom = len(x) - 2 * x.shape[1]
+    return adjusted(float(contrast.mean()), float(np.sqrt(variance)), freedom, problem.alpha)
+
+
+class _NotFittedError(Exception):
+    """A logistic model found no finite estimate."""
+
+
+def _predict(
+    problem: Problem, members: NDArray[np.bool_], x: Floats
+) -> tuple[Floats, Floats, Floats]:
+    """Predictions for all from the model of one group, their mean's gradient, its covariance."""
+    options = _covariance(problem)
+    if problem.clusters is not None:
+        options["cov_kwds"] = {"groups": problem.clusters[members]}
+    y = problem.y[members]
+    if problem.binary and 0 < y.mean() < 1:
+        options["cov_type"] = "HC0" if problem.clusters is None else "cluster"
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            fit = sm.GLM(y, x[members], family=sm.families.Binomial()).fit(**options)
+        trouble = [w for w in caught if issubclass(w.category, (ModelWarning, RuntimeWarning))]
+        if trouble or not np.isfinite(fit.bse).all() or np.abs(fit.params).max() > 30:
+            raise _NotFittedError
+        predicted = fit.predict(x)
+        gradient = (x * (predicted * (1 - predicted))[:, None]).mean(axis=0)
+        return predicted, gradient, fit.cov_params()
+    fit = sm.OLS(y, x[members]).fit(**options)
+    return fit.predict(x), x.mean(axis=0), fit.cov_params()
+
+
+def mixed(problem: Problem) -> Adjusted:
+    """Linear mixed model with a random intercept per site or scanner.
+
+    Parameters
+    ----------
+    problem : Problem
+        What to compare; needs `Problem.blocks`.
+
+    Returns
+    -------
+    Adjusted
+        ``extra`` holds ``icc``, the share of residual variance that lies between blocks. Degrees
+        of freedom are those within blocks.
+    """
+    if problem.blocks is None or len(np.unique(problem.blocks)) < 2:
+        return Adjusted(note="needs at least two sites or scanners")
+    codes, levels = pd.factorize(problem.blocks)
+    scale = problem.y.std()
+    if scale == 0:
+        return Adjusted(gap=0.0, note="outcome does not vary")
+    x = _design(problem)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            fit = sm.MixedLM(problem.y / scale, x, groups=codes).fit(reml=True, method="lbfgs")
+        except (np.linalg.LinAlgError, ValueError) as error:
+            return Adjusted(note=f"the mixed model could not be fitted ({error})")
+    notes = []
+    if len(levels) < 5:
+        notes.append(f"only {len(levels)} blocks: their variance is hardly known")
+    if not fit.converged:
+        notes.append("the mixed model did not converge")
+    elif any("boundary" in str(w.message).lower() for w in caught):
+        notes.append("no variance between blocks")
+    between = float(np.squeeze(fit.cov_re))
+    freedom = max(len(x) - x.shape[1] - len(levels) + 1.0, 1.0)
+    return adjusted(
+        float(fit.fe_params[1] * scale), float(np.sqrt(fit.cov_params()[1, 1]) * scale), freedom, problem.alpha,
+        "; ".join(notes), icc=between / (between + float(fit.scale)),
+    )  # fmt: skip
+
+
+def unadjusted(problem: Problem) -> Adjusted:
+    """Difference of means of the same complete rows, for comparison.
+
+    Parameters
+    ----------
+    problem : Problem
+        What to compare; confounders are ignored.
+
+    Returns
+    -------
+    Adjusted
+        With robust errors.
+    """
+    x = np.column_stack([np.ones(len(problem.y)), problem.group])
+    fit = sm.OLS(problem.y, x).fit(**_covariance(problem))
+    return adjusted(float(fit.params[1]), float(fit.bse[1]), _freedom(problem, fit), problem.alpha)
+
+
+#: Way of adjusting, by its name in the config.
+METHODS: Mapping[str, Callable[[Problem], Adjusted]] = MappingProxyType(
+    {
+        "unadjusted": unadjusted,
+        "regression": regression,
+        "ancova": ancova,
+        "standardisation": standardisation,
+        "mixed": mixed,
+        "matching": matching,
+    }
+)

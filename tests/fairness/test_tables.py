@@ -1,0 +1,200 @@
+"""Attributes, outcomes, suppression and sentences."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from popscan.fairness import words
+from popscan.fairness.attributes import attributes_table, bands, decode
+from popscan.fairness.audit import audit
+from popscan.fairness.measures import equity_scaled, skewed_error_ratio
+from popscan.fairness.outcomes import COLUMNS, direction, outcomes_table
+from popscan.fairness.suppress import suppress
+from popscan.records import PopscanError
+
+
+def test_ukb_codes_are_translated_and_unknown_ones_shown():
+    codes = pd.Series([1001, 2.0, 4001, -3, np.nan, 77])
+    assert list(decode(codes, "ukb_21000")) == [
+        "White", "Mixed", "Black or Black British", "missing", "missing", "code 77 (not in coding)",
+    ]  # fmt: skip
+    assert decode(pd.Series(["3001"]), "ukb_21000_detailed").iloc[0] == "Indian"
+    assert decode(pd.Series(["x"]), {"x": "ex"}).iloc[0] == "ex"
+    with pytest.raises(PopscanError, match="ukb_21000"):
+        decode(codes, "ukb_9")
+
+
+def test_bands_and_bmi_classes():
+    ages = pd.Series([30, 45, 54.9, 55, 80, np.nan])
+    assert list(bands(ages, limits=(0, 45, 55, 75))) == [
+        "under 45", "45-54", "45-54", "55-74", "75+", "missing",
+    ]  # fmt: skip
+    with pytest.raises(PopscanError, match="ascend"):
+        bands(ages, limits=(50, 40))
+    table = attributes_table(
+        pd.DataFrame(
+            {"unit": ["u1", "u2"], "age_years": [50, None], "height_cm": [180, 0],
+             "weight_kg": [100, 70]}
+        )
+    )  # fmt: skip
+    assert list(table["bmi_class"]) == ["obese", "missing"]
+    assert list(table["age_band"]) == ["45-54", "missing"]
+    with pytest.raises(PopscanError, match="unit"):
+        attributes_table(pd.DataFrame({"sub": ["a"]}))
+
+
+def test_measures_by_hand():
+    means = np.array([0.9, 0.8, np.nan])
+    assert skewed_error_ratio(means) == pytest.approx(2.0)
+    assert skewed_error_ratio(1 - means, better_is="lower") == pytest.approx(2.0)
+    assert skewed_error_ratio(np.array([1.0, 0.9])) == np.inf
+    assert np.isnan(skewed_error_ratio(np.array([1.0, 1.0])))
+    assert equity_scaled(np.array([0.9, 0.8]), np.float64(0.85)) == pytest.approx(0.85 / 1.1)
+    assert equity_scaled(np.array([0.9, 0.9]), np.float64(0.9)) == pytest.approx(0.9)
+
+
+def test_outcomes_from_every_table():
+    units = ["u1", "u2", "u3"]
+    table = outcomes_table(
+        ledger=pd.DataFrame(
+            {"unit": units * 2, "stage": ["ingest"] * 3 + ["biomarkers"] * 3,
+             "status": ["ok", "failed", "ok", "ok", "skipped", "failed"]}
+        ),
+        scores=pd.DataFrame(
+            {"unit": ["u1"] * 4 + ["u3"], "structure": ["lv", "lv", "rv", "rv", "lv"],
+             "frame": [0, 9, 0, 9, 0], "dice": [0.9, 0.8, 0.7, 0.9, 0.5],
+             "hd95_mm": [1.0, 3.0, 2.0, 2.0, 9.0],
+             "seen_in_training": [False] * 4 + [True]}
+        ),
+        recon_scores=pd.DataFrame(
+            {"unit": units, "variant": ["a"] * 3, "psnr_db": [30, 31, np.nan], "ssim": [0.9] * 3}
+        ),
+        segmentation=pd.DataFrame({"unit": units, "entropy_mean_nats": [0.1] * 3, "frames": 20}),
+        qc=pd.DataFrame({"unit": units, "verdict": ["pass", "fail", "review"]}),
+        qc_checks=pd.DataFrame(
+            {"unit": ["u1", "u1"], "check": ["snr", "holes"], "verdict": ["pass", "review"]}
+        ),
+        biomarkers=pd.DataFrame({"unit": ["u1"], "lvedv_ml": [150.0]}),
+        biomarker_columns=["lvedv_ml"],
+        truth=pd.DataFrame({"unit": units, "truth_lvedv_ml": [140.0, 1.0, 2.0]}),
+    )  # fmt: skip
+    assert list(table) == COLUMNS
+    value = table.set_index(["unit", "outcome"])["value"]
+    assert value["u2", "ingest_failed"] == 1
+    assert ("u2", "biomarkers_failed") not in value.index
+    assert value["u2", "not_analysed"] == 1
+    assert value["u1", "dice_lv"] == pytest.approx(0.85)
+    assert value["u1", "dice_mean"] == pytest.approx((0.85 + 0.8) / 2)
+    assert ("u3", "dice_lv") not in value.index
+    assert value["u3", "qc_not_pass"] == 1
+    assert value["u3", "qc_fail"] == 0
+    assert value["u1", "check_holes"] == 1
+    assert value["u1", "lvedv_ml_error"] == 10
+    better = table.drop_duplicates("outcome").set_index("outcome")["better_is"]
+    assert better["hd95_mm_lv"] == "lower"
+    assert better["psnr_db"] == "higher"
+    assert better["lvedv_ml"] == "neither"
+    assert "frames" not in better
+    assert outcomes_table().empty
+    assert direction("lvef_pct") == "neither"
+
+
+@pytest.fixture
+def result(rng):
+    n = 200
+    people = pd.DataFrame(
+        {
+            "sex": rng.permutation(["female"] * 98 + ["male"] * 99 + ["unknown"] * 3),
+            "race": rng.permutation(["White"] * 140 + ["Black"] * 60),
+        },
+        index=[f"u{i:03d}" for i in range(n)],
+    )
+    dice = 0.9 + rng.normal(0, 0.03, n) - 0.04 * (people["race"] == "Black")
+    outcome = pd.DataFrame(
+        {"unit": people.index, "stage": "segment", "outcome": "dice_lv", "value": dice.to_numpy(),
+         "better_is": "higher"}
+    )  # fmt: skip
+    return audit(outcome, people, attributes_to_test=["sex", "race"], n_boot=300, test="welch")
+
+
+def test_small_cells_and_their_complements_are_hidden(result):
+    shown = suppress(result.groups, min_cell=5).set_index(["attribute", "group"])
+    assert shown.loc[("sex", "missing"), "suppressed"]
+    assert np.isnan(shown.loc[("sex", "missing"), "n"])
+    # with one cell hidden, the next smallest of the same sum is hidden too
+    assert shown.loc["sex"]["suppressed"].sum() == 2
+    assert np.isnan(shown.loc[("sex", "female"), "mean"])
+    assert not shown.loc["race"]["suppressed"].any()
+    assert not result.groups["n"].isna().any()
+
+
+def test_suppression_of_an_empty_table_and_one_without_counts():
+    assert suppress(pd.DataFrame({"group": [], "n": []})).empty
+    assert not suppress(pd.DataFrame({"x": [1, 2]}))["suppressed"].any()
+
+
+def test_sentences_say_no_more_than_the_numbers(result):
+    said = words.sentences(result.gaps)
+    text = " ".join(said)
+    row = result.gaps[result.gaps["group"] == "Black"].iloc[0]
+    assert f"{100 * abs(row['gap']):.1f} points lower in Black (n = 60)" in text
+    assert "to their disadvantage" in text
+    women = next(s for s in said if "women" in s and s.startswith("Dice LV"))
+    assert "can be excluded" in women or "chance" in women
+    assert "no difference between" not in text.lower()
+    assert words.CAUTION in said
+    assert any("too few people" in s for s in said)
+
+
+def test_sentences_without_race_need_no_caution(result):
+    by_sex = result.gaps[result.gaps["attribute"] == "sex"]
+    assert words.CAUTION not in words.sentences(by_sex)
+    assert words.sentences(result.gaps.iloc[:0]) == ["No groups could be compared."]
+
+
+def test_a_gap_that_fails_correction_is_called_so():
+    row = pd.Series(
+        {"attribute": "sex", "outcome": "lvef_pct", "kind": "continuous", "group": "female",
+         "reference": "male", "n": 50, "n_reference": 60, "gap": 2.0, "ci_low": 0.2, "ci_high": 3.8,
+         "p": 0.03, "p_adj": 0.4, "direction": "", "min_detectable_gap": 2.6, "note": ""}
+    )  # fmt: skip
+    said = words.gap_sentence(row)
+    assert "chance alone" in said
+    assert "LV ejection fraction" in said
+    assert words.people("female & Black") == "women & Black"
+
+
+def test_real_brain_volumes(data_dir):
+    path = data_dir / "tables" / "ixi_brain_volumes.tsv"
+    if not path.is_file():
+        pytest.skip(f"no {path}")
+    from popscan.associate.models import associate
+    from popscan.fairness.adjusted import adjusted_gaps
+
+    table = pd.read_csv(path, sep="\t").rename(columns={"participant_id": "unit"})
+    table["sex"] = table["sex"].map({"M": "male", "F": "female"})
+    table = table.rename(columns={"muse_702_mm3": "icv_mm3", "muse_601_mm3": "grey_mm3"})
+    people = attributes_table(table, codings={"ethnic_id": "ixi_ethnic"})
+    volumes = ["icv_mm3", "grey_mm3"]
+    outcome = pd.concat(
+        pd.DataFrame({"unit": people.index, "stage": "volumes", "outcome": name,
+                      "value": people[name].to_numpy(), "better_is": "neither"})
+        for name in volumes
+    )  # fmt: skip
+    found = associate(
+        people.reset_index(), outcomes=volumes, terms=["age_years", "sex", "ethnic_id", "site"]
+    ).set_index(["outcome", "term"])
+    assert found.loc[("grey_mm3", "age_years"), "ci_high"] < 0
+    assert found.loc[("icv_mm3", "sex[male vs female]"), "ci_low"] > 0
+    result = audit(
+        outcome, people, attributes_to_test=["sex", "ethnic_id", "site"],
+        intersections=[["sex", "ethnic_id"]], n_boot=200,
+    )  # fmt: skip
+    assert result.groups["too_few"].any()
+    assert result.groups.groupby(["attribute", "outcome"])["n_units"].sum().eq(len(people)).all()
+    adjusted = adjusted_gaps(
+        outcome, people, attributes_to_test=["ethnic_id"], adjust_for=["age_years", "sex", "site"]
+    )
+    assert len(adjusted)
+    assert (adjusted["gap"].notna() | adjusted["note"].ne("")).all()
+    assert words.CAUTION in words.sentences(result.gaps)

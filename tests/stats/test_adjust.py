@@ -1,0 +1,140 @@
+"""Adjustment against closed forms, and each way on data whose confounding is known."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import statsmodels.formula.api as smf
+from scipy import stats
+
+from popscan.stats import several
+from popscan.stats.adjust import METHODS
+from popscan.stats.matching import matching
+from popscan.stats.problem import Problem
+from popscan.stats.resample import sum_draws
+
+
+def confounded(rng, *, n=800, effect=0.0, binary=False):
+    """Group members are older, and age (not group) lowers the outcome, but for `effect`."""
+    group = rng.random(n) < 0.4
+    age = rng.normal(55, 8, n) + 5 * group
+    site = rng.integers(0, 6, n)
+    y = 0.9 - 0.004 * (age - 55) + effect * group + 0.01 * site + rng.normal(0, 0.03, n)
+    if binary:
+        y = (rng.random(n) < 1 / (1 + np.exp(2 - 0.08 * (age - 55) - effect * group))).astype(float)
+    return Problem(
+        y=y, group=group, confounders=pd.DataFrame({"age": age}), binary=binary, blocks=site
+    )
+
+
+def test_regression_and_ancova_are_statsmodels(rng):
+    problem = confounded(rng, effect=0.01)
+    table = problem.confounders.assign(y=problem.y, g=problem.group.astype(float))
+    plain = smf.ols("y ~ g + age", table).fit()
+    robust = smf.ols("y ~ g + age", table).fit(cov_type="HC3", use_t=True)
+    ours = METHODS["ancova"](problem)
+    assert ours.gap == pytest.approx(plain.params["g"])
+    assert ours.p == pytest.approx(plain.pvalues["g"])
+    ours = METHODS["regression"](problem)
+    assert ours.se == pytest.approx(robust.bse["g"])
+    assert (ours.ci_low, ours.ci_high) == pytest.approx(tuple(robust.conf_int().loc["g"]))
+
+
+@pytest.mark.parametrize("method", ["regression", "ancova", "standardisation", "mixed", "matching"])
+def test_confounding_is_removed_and_a_true_effect_kept(method):
+    rng = np.random.default_rng(11)
+    for effect in (0.0, -0.02):
+        problem = confounded(rng, effect=effect)
+        raw = METHODS["unadjusted"](problem)
+        found = METHODS[method](problem)
+        assert abs(raw.gap - effect) > 4 * raw.se
+        assert abs(found.gap - effect) < 3.5 * found.se
+        assert found.ci_low < found.gap < found.ci_high
+
+
+def test_standardised_risk_difference_is_that_of_the_logistic_model(rng):
+    problem = confounded(rng, n=1500, effect=1.0, binary=True)
+    table = problem.confounders.assign(y=problem.y, g=problem.group.astype(float))
+    fit = smf.logit("y ~ g * age", table).fit(disp=0)
+    expected = (fit.predict(table.assign(g=1.0)) - fit.predict(table.assign(g=0.0))).mean()
+    ours = METHODS["standardisation"](problem)
+    assert ours.gap == pytest.approx(expected, abs=1e-5)
+    assert ours.se > 0
+
+
+def test_standardisation_without_interaction_is_unbiased_when_slopes_differ(rng):
+    n = 4000
+    group = rng.random(n) < 0.5
+    x = rng.normal(size=n) + group
+    y = np.where(group, 1.0 + 2 * x, x) + rng.normal(size=n)
+    problem = Problem(y=y, group=group, confounders=pd.DataFrame({"x": x}))
+    found = METHODS["standardisation"](problem)
+    assert abs(found.gap - (1.0 + x.mean())) < 4 * found.se
+
+
+def test_a_separated_logistic_model_is_said():
+    y = np.repeat([0.0, 1.0], 30)
+    group = np.tile([True, False], 30)
+    problem = Problem(y=y, group=group, confounders=pd.DataFrame({"x": y}), binary=True)
+    assert "separates" in METHODS["standardisation"](problem).note
+
+
+def test_repeated_subjects_widen_the_interval(rng):
+    one = confounded(rng, n=150)
+    copies = Problem(
+        y=np.tile(one.y, 4),
+        group=np.tile(one.group, 4),
+        confounders=pd.concat([one.confounders] * 4, ignore_index=True),
+        clusters=np.tile(np.arange(150), 4),
+    )
+    naive = METHODS["regression"](Problem(y=copies.y, group=copies.group,
+                                          confounders=copies.confounders))  # fmt: skip
+    by_subject = METHODS["regression"](copies)
+    assert by_subject.se == pytest.approx(METHODS["regression"](one).se, rel=0.1)
+    assert naive.se < 0.6 * by_subject.se
+    assert "repeat" in METHODS["ancova"](copies).note
+    assert "repeat" in METHODS["matching"](copies).note
+
+
+def test_mixed_needs_blocks_and_tells_their_share(rng):
+    problem = confounded(rng)
+    none = Problem(y=problem.y, group=problem.group, confounders=problem.confounders)
+    assert "at least two" in METHODS["mixed"](none).note
+    shift = np.array([-0.2, -0.1, 0.0, 0.05, 0.1, 0.15])[problem.blocks]
+    shifted = Problem(
+        y=problem.y + shift,
+        group=problem.group,
+        confounders=problem.confounders,
+        blocks=problem.blocks,
+    )
+    assert METHODS["mixed"](shifted).extra["icc"] > 0.8
+
+
+def test_matching_balances_and_pairs_are_used_once(rng):
+    found = matching(confounded(rng))
+    assert found.extra["smd_after"] < 0.1 < found.extra["smd_before"]
+    assert found.extra["pairs"] <= 800
+
+
+def test_matching_says_when_groups_do_not_overlap():
+    group = np.repeat([True, False], 40)
+    problem = Problem(
+        y=np.arange(80.0), group=group, confounders=pd.DataFrame({"x": np.where(group, 100.0, 0.0)})
+    )
+    assert "do not overlap" in matching(problem).note
+
+
+def test_sum_draws_are_stratified_sums(rng):
+    table = np.column_stack([np.ones(50), rng.normal(size=50)])
+    codes = np.repeat([0, 1], [20, 30])
+    draws = sum_draws(table, codes, n_boot=3000, seed=0)
+    assert (draws[0][:, 0] == 20).all()
+    assert draws[1][:, 1].mean() == pytest.approx(table[20:, 1].sum(), abs=0.5)
+
+
+def test_dunn_of_two_groups_is_kruskal(rng):
+    a, b = np.round(rng.normal(size=25), 1), np.round(rng.normal(0.3, 1, size=35), 1)
+    p = several.dunn([a, b])
+    assert p[0, 1] == pytest.approx(stats.kruskal(a, b).pvalue)
+    assert p[0, 1] == p[1, 0]
+    assert np.isnan(np.diag(p)).all()
+    assert np.isnan(several.dunn([a, a[:0]])[0, 1])
