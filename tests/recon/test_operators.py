@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from popscan.recon.coils import calibration_shape, temporal_average, walsh_maps
+from popscan.arrays.fourier import centred_fft
+from popscan.recon.coils import calibration_shape, centre_of, temporal_average, walsh_maps
+from popscan.recon.espirit import espirit_maps
 from popscan.recon.noise import prewhitened
 from popscan.recon.operators import Coils, Sampling, Sense
 from popscan.recon.sense import conjugate_gradients
@@ -82,11 +84,24 @@ def test_walsh_finds_the_maps_up_to_a_common_phase(cine):
     assert not found[:, 0, 0].any()
 
 
+def test_espirit_finds_the_maps_where_something_is(cine):
+    image, maps, _ = cine
+    inside = image[:, :, 0, 0] > 0
+    kspace = centred_fft((maps * image[:, :, 0, 0]).astype(np.complex64), axes=(1, 2))
+    found, eigenvalues = espirit_maps(centre_of(kspace, (20, 20)), inside.shape)
+    likeness = np.abs(np.sum(found.conj() * maps, axis=0))
+    assert likeness[inside].min() > 0.99
+    assert eigenvalues[inside].min() > 0.95
+    assert eigenvalues.max() < 1.001
+    assert eigenvalues[:4, :4].max() < 0.9
+    np.testing.assert_allclose(np.linalg.norm(found, axis=0)[inside], 1, rtol=1e-4)
+
+
 def test_interleaved_frames_average_to_full_sampling(rng):
     full = draw(rng, C, X, Y).astype(np.complex64)
-    frames = np.zeros((C, X, Y, 2), dtype=np.complex64)
-    frames[:, :, ::2, 0] = full[:, :, ::2]
-    frames[:, :, 1::2, 1] = full[:, :, 1::2]
+    frames = np.zeros((2, C, X, Y), dtype=np.complex64)
+    frames[0, :, :, ::2] = full[:, :, ::2]
+    frames[1, :, :, 1::2] = full[:, :, 1::2]
     np.testing.assert_allclose(temporal_average(frames), full)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -23,7 +25,7 @@ def temporal_average(data: NDArray[np.complex64]) -> NDArray[np.complex64]:
 
     Parameters
     ----------
-    data : ndarray, shape (coil, kx, ky, t)
+    data : ndarray, shape (t, coil, kx, ky)
         One slice; samples that were not acquired are 0 in all coils.
 
     Returns
@@ -31,8 +33,8 @@ def temporal_average(data: NDArray[np.complex64]) -> NDArray[np.complex64]:
     ndarray, shape (coil, kx, ky)
         The average; 0 where no frame acquired anything.
     """
-    count = data.any(axis=0).sum(axis=-1)
-    return (data.sum(axis=-1) / np.maximum(count, 1)).astype(np.complex64)
+    count = data.any(axis=1).sum(axis=0)
+    return (data.sum(axis=0) / np.maximum(count, 1)).astype(np.complex64)
 
 
 def calibration_shape(sampled: NDArray[np.bool_], *, limit: int) -> tuple[int, int]:
@@ -58,15 +60,15 @@ def calibration_shape(sampled: NDArray[np.bool_], *, limit: int) -> tuple[int, i
             trial = list(shape)
             trial[axis] += 1
             trial = [max(side, 1) for side in trial]
-            if trial[axis] <= min(limit, sampled.shape[axis]) and _block(sampled, trial).all():
+            if trial[axis] <= min(limit, sampled.shape[axis]) and centre_of(sampled, trial).all():
                 shape = trial
             else:
                 open_sides[axis] = False
     return shape[0], shape[1]
 
 
-def _block(array: NDArray, shape: list[int] | tuple[int, int]) -> NDArray:
-    # Centred on n // 2, as DC is, of the last two axes.
+def centre_of(array: NDArray, shape: Sequence[int]) -> NDArray:
+    """Return a view of the centre of the last two axes, around ``n // 2`` as DC is."""
     starts = [n // 2 - side // 2 for n, side in zip(array.shape[-2:], shape, strict=True)]
     return array[..., starts[0] : starts[0] + shape[0], starts[1] : starts[1] + shape[1]]
 
@@ -104,7 +106,7 @@ def low_resolution_images(
             f"least {MIN_CALIBRATION_LINES} x {MIN_CALIBRATION_LINES}",
         )
     window = np.zeros(grid, dtype=np.float32)
-    _block(window, shape)[...] = np.outer(*(np.hanning(n + 2)[1:-1] for n in shape))
+    centre_of(window, shape)[...] = np.outer(*(np.hanning(n + 2)[1:-1] for n in shape))
     return centred_ifft(kspace * window, axes=(1, 2)).astype(np.complex64), shape
 
 
@@ -140,11 +142,31 @@ def walsh_maps(
             product = images[a] * images[b].conj()
             covariance[a, b] = ndimage.uniform_filter(product, window, mode="nearest")
             covariance[b, a] = covariance[a, b].conj()
-    vector = covariance.sum(axis=1)
+    vectors = dominant_vectors(covariance, n_iterations=n_iterations)
+    return with_virtual_phase(vectors * support(images, threshold=_ROUNDING), images)
+
+
+def dominant_vectors(
+    matrices: NDArray[np.complex64], *, n_iterations: int
+) -> NDArray[np.complex64]:
+    """Find the eigenvector of the largest eigenvalue at each pixel, by power iteration.
+
+    Parameters
+    ----------
+    matrices : ndarray of complex, shape (n, n, x, y)
+        Hermitian, positive semidefinite.
+    n_iterations
+        Steps from the sum of each matrix's columns.
+
+    Returns
+    -------
+    ndarray of complex64, shape (n, x, y)
+        Of unit length; 0 where the matrix is 0.
+    """
+    vectors = matrices.sum(axis=1)
     for _ in range(n_iterations):
-        vector = _unit(np.einsum("abxy,bxy->axy", covariance, vector))
-    vector = vector * support(images, threshold=_ROUNDING)
-    return _with_virtual_phase(vector, images)
+        vectors = _unit(np.einsum("abxy,bxy->axy", matrices, vectors))
+    return vectors
 
 
 def _unit(vector: NDArray[np.complex64]) -> NDArray[np.complex64]:
@@ -152,10 +174,14 @@ def _unit(vector: NDArray[np.complex64]) -> NDArray[np.complex64]:
     return np.divide(vector, norm, out=np.zeros_like(vector), where=norm > 0)
 
 
-def _with_virtual_phase(
-    maps: NDArray[np.complex64], images: NDArray[np.complex64]
+def with_virtual_phase(
+    maps: NDArray[np.complex64], data: NDArray[np.complex64]
 ) -> NDArray[np.complex64]:
-    flat = images.reshape(images.shape[0], -1)
+    """Turn the maps' common phase such that a virtual coil is real and positive.
+
+    The virtual coil is the combination of the coils of `data` (coil, ...) with most energy.
+    """
+    flat = data.reshape(data.shape[0], -1)
     virtual = np.linalg.eigh(flat @ flat.conj().T)[1][:, -1]
     reference = np.einsum("c,cxy->xy", virtual.conj(), maps)
     return (maps * np.exp(-1j * np.angle(reference))).astype(np.complex64)

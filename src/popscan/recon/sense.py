@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from popscan.arrays.fourier import centred_ifft
 from popscan.recon import coils
 from popscan.recon.acquired import acquired, as_scan
+from popscan.recon.espirit import espirit_maps
 from popscan.recon.noise import prewhitened
 from popscan.recon.operators import Sense
 from popscan.records import KSpace, Scan
@@ -22,10 +24,11 @@ def cg_sense(
     kspace: KSpace,
     *,
     n_iterations: int = 30,
-    lam: float = 0.01,
-    tolerance: float = 1e-3,
-    prior: Literal["zero", "temporal_mean"] = "zero",
-    calibration_width: int = 24,
+    lam: float = 0.03,
+    tolerance: float = 5e-3,
+    prior: Literal["zero", "temporal_mean"] = "temporal_mean",
+    maps: Literal["espirit", "walsh"] = "espirit",
+    calibration_width: int = 20,
     support_threshold: float = 0.0,
     prewhiten: bool = False,
 ) -> Scan:
@@ -41,15 +44,20 @@ def cg_sense(
     n_iterations
         At most so many conjugate-gradient steps per slice.
     lam
-        Weight of the distance to the prior, without unit: E has a norm of at most 1, so 1 weighs
-        the prior as much as fully sampled data. More means less noise and more aliasing.
+        Weight of the distance to x0, without unit: E has a norm of at most 1, so 1 weighs x0 as
+        much as fully sampled data, and data of acceleration R have a mean weight of 1/R. More
+        means less noise; with ``zero`` also more aliasing, with ``temporal_mean`` less motion.
     tolerance
         A frame is done once its residual is below this fraction of the right-hand side.
     prior
-        x0: ``zero`` (Tikhonov) or ``temporal_mean``, the image of the k-space averaged over time,
-        which is unaliased for interleaved sampling and leaves only motion to be found.
+        x0: ``zero`` (Tikhonov), or ``temporal_mean``, the image of the k-space averaged over
+        time, which interleaved sampling fills, so that only motion is left to be found. Of a
+        single frame that average is the frame itself, solved twice (iterated Tikhonov).
+    maps
+        How coil maps are estimated from the centre of the averaged k-space
+        (`popscan.recon.espirit`, or `popscan.recon.coils.walsh_maps`, which costs less).
     calibration_width
-        Largest side, in samples, of the k-space centre from which coil maps are estimated.
+        Largest side, in samples, of that centre.
     support_threshold
         Coil maps are 0 where the coils see less than this fraction of their largest signal; 0
         keeps every pixel.
@@ -73,23 +81,15 @@ def cg_sense(
     magnitude = np.zeros((n_x, n_y, n_z, n_t), dtype=np.float32)
     steps, residuals, blocks, empty = [0], [0.0], [], []
     for z in range(n_z):
-        samples = np.ascontiguousarray(data[:, :, :, z])
+        samples = np.ascontiguousarray(np.moveaxis(data[:, :, :, z], -1, 0))
         if not samples.any():
             empty.append(z)
             continue
         average = coils.temporal_average(samples)
-        images, block = coils.low_resolution_images(average, width=calibration_width)
-        maps = coils.walsh_maps(images)
-        if support_threshold > 0:
-            maps = maps * coils.support(images, threshold=support_threshold)
-        image, n_steps, residual = _solve_slice(
-            samples,
-            average if prior == "temporal_mean" else None,
-            maps,
-            lam=lam,
-            n_iterations=n_iterations,
-            tolerance=tolerance,
-        )
+        found, block = _coil_maps(average, maps, calibration_width, support_threshold)
+        solve = partial(_solve, maps=found, lam=lam, n_iterations=n_iterations, tolerance=tolerance)
+        start = solve(average[np.newaxis], None)[0] if prior == "temporal_mean" else None
+        image, n_steps, residual = solve(samples, start)
         magnitude[:, :, z] = np.moveaxis(np.abs(image), 0, -1)
         steps.append(n_steps)
         residuals.append(residual)
@@ -98,6 +98,7 @@ def cg_sense(
         "method": "cg_sense",
         "lam": lam,
         "prior": prior,
+        "maps": maps,
         "prewhitened": prewhiten,
         "n_iterations": max(steps),
         "relative_residual": float(f"{max(residuals):.3g}"),
@@ -107,16 +108,30 @@ def cg_sense(
     return as_scan(kspace, magnitude, used, info)
 
 
-def _solve_slice(
-    samples: NDArray[np.complex64],
-    average: NDArray[np.complex64] | None,
-    maps: NDArray[np.complex64],
+def _coil_maps(
+    average: NDArray[np.complex64], method: str, width: int, support_threshold: float
+) -> tuple[NDArray[np.complex64], tuple[int, int]]:
+    """Return the coil maps of a slice (coil, x, y) and the size of the centre they come from."""
+    images, block = coils.low_resolution_images(average, width=width)
+    if method == "walsh":
+        found = coils.walsh_maps(images)
+    else:
+        found, _ = espirit_maps(coils.centre_of(average, block), average.shape[1:])
+    if support_threshold > 0:
+        found = found * coils.support(images, threshold=support_threshold)
+    return found, block
+
+
+def _solve(
+    data: NDArray[np.complex64],
+    start: Complex | None,
     *,
+    maps: NDArray[np.complex64],
     lam: float,
     n_iterations: int,
     tolerance: float,
 ) -> tuple[Complex, int, float]:
-    data = np.moveaxis(samples, -1, 0)
+    """Solve all frames (t, coil, kx, ky) of a slice, near the image `start` (1, x, y)."""
     mask = np.asarray(data.any(axis=1))
     axes: tuple[int, ...] = (2, 3)
     if (mask.any(axis=1) == mask.all(axis=1)).all():
@@ -124,10 +139,8 @@ def _solve_slice(
         data, axes = centred_ifft(data, axes=(2,)), (3,)
     encoding = Sense(maps, mask, axes=axes)
     right_hand_side = encoding.adjoint(data)
-    start = None
-    if average is not None:
-        combined = np.sum(maps.conj() * centred_ifft(average, axes=(1, 2)), axis=0)
-        start = np.broadcast_to(combined, right_hand_side.shape)
+    if start is not None:
+        start = np.broadcast_to(start, right_hand_side.shape)
         right_hand_side = right_hand_side - encoding.normal(start)
     change, n_steps, residual = conjugate_gradients(
         lambda image: encoding.normal(image) + np.float32(lam) * image,
