@@ -62,7 +62,7 @@ def learning_rate(recipe: Recipe, step: int) -> float:
     """Return the rate of a step: linear rise, then half a cosine down to the final fraction."""
     if step < recipe.warmup_steps:
         return recipe.learning_rate * (step + 1) / recipe.warmup_steps
-    span = max(1, recipe.steps - recipe.warmup_steps)
+    span = max(1, (recipe.schedule_steps or recipe.steps) - recipe.warmup_steps)
     fall = 0.5 * (1 + math.cos(math.pi * min(1.0, (step - recipe.warmup_steps) / span)))
     return recipe.learning_rate * (recipe.final_fraction + (1 - recipe.final_fraction) * fall)
 

@@ -30,6 +30,9 @@ class Recipe:
         In-plane spacing and side of the training patch in pixels.
     batch, steps
         Slices per step; number of steps.
+    schedule_steps
+        Steps after which the learning rate reaches its end; 0 means `steps`. More than `steps`
+        describes a training that ended before its schedule did.
     shares
         Pack name -> share of each batch's slices, in expectation; empty for all slices alike.
     learning_rate, warmup_steps, final_fraction
@@ -57,6 +60,7 @@ class Recipe:
     patch: int = 128
     batch: int = 16
     steps: int = 1000
+    schedule_steps: int = 0
     shares: dict[str, float] = field(default_factory=dict)
     learning_rate: float = 2e-3
     warmup_steps: int = 200
