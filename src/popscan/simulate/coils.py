@@ -7,6 +7,14 @@ from numpy.typing import NDArray
 
 from popscan.simulate.torso import Torso
 
+#: Straight pieces of a loop in the Biot-Savart sum.
+_PIECES = 10
+
+#: The body for which noise levels are stated: of average size, its heart in its usual place.
+REFERENCE_TORSO = Torso(
+    half_width_mm=158.0, half_depth_mm=108.0, fat_mm=11.0, wall_mm=17.0, heart_mm=(-32.0, 40.0, 0.0)
+)
+
 
 def loop_layout(
     torso: Torso, *, coils: int, gap_mm: float = 22.0
@@ -48,10 +56,11 @@ def coil_maps(
 ) -> NDArray[np.complex64]:
     """Sensitivity of each loop at points of the patient.
 
-    The field of a loop on and near its axis, ``(3 (n.d) d - n) / (|d|^2 + a^2)^(3/2)`` with the
-    loop's radius ``a`` keeping it finite at the loop itself, received in the plane transverse to
-    the main field (feet to head): ``Bx - i By``. By reciprocity (Hoult and Richards 1976) this is
-    the complex sensitivity. Scaled so that the root sum of squares is 1 at the heart's centre.
+    The field of a current in each loop (Biot-Savart, the loop as a polygon), received in the
+    plane transverse to the main field (feet to head): ``Bx - i By``. By reciprocity (Hoult and
+    Richards, J Magn Reson 1976) this is the complex sensitivity. Scaled so that the root sum of
+    squares is 1 at the heart of `REFERENCE_TORSO`: in a larger body, or under more fat, the heart
+    gives less signal.
 
     Parameters
     ----------
@@ -67,22 +76,37 @@ def coil_maps(
     ndarray of complex64, shape (coils, ...)
         Sensitivities.
     """
+    middle = np.asarray(REFERENCE_TORSO.heart_mm, float)[None]
+    there = _fields(REFERENCE_TORSO, middle, coils, loop_radius_mm)
+    scale = np.sqrt(np.sum(np.abs(there) ** 2))
+    return (_fields(torso, points_mm, coils, loop_radius_mm) / np.float32(scale)).astype("c8")
+
+
+def _fields(
+    torso: Torso, points: NDArray[np.floating], coils: int, loop_radius_mm: float
+) -> NDArray[np.complex64]:
+    """Sum the Biot-Savart law over the pieces of each loop; arbitrary common scale."""
     centres, normals = loop_layout(torso, coils=coils)
-
-    def field(points: NDArray) -> NDArray[np.complex64]:
-        out = np.empty((coils, *points.shape[:-1]), np.complex64)
-        for c in range(coils):
-            offset = (points - centres[c]).astype(np.float32)
-            far2 = np.sum(offset * offset, axis=-1) + np.float32(loop_radius_mm**2)
-            along = offset @ normals[c].astype(np.float32)
-            bx = 3 * along * offset[..., 0] / far2 - np.float32(normals[c, 0])
-            by = 3 * along * offset[..., 1] / far2 - np.float32(normals[c, 1])
-            out[c] = (bx - 1j * by) / far2**1.5
-        return out
-
-    at_heart = field(np.asarray(torso.heart_mm, float)[None])
-    scale = float(np.sqrt(np.sum(np.abs(at_heart) ** 2)))
-    return (field(points_mm) / np.float32(scale)).astype(np.complex64)
+    angle = (np.arange(_PIECES) + 0.5) * 2 * np.pi / _PIECES
+    place = np.ascontiguousarray(points, np.float32).reshape(-1, 3) / np.float32(100)
+    length2 = np.sum(place * place, axis=1, keepdims=True)
+    out = np.empty((coils, len(place)), np.complex64)
+    for c, normal in enumerate(normals):
+        across = np.array([-normal[1], normal[0], 0.0])
+        up = np.array([0.0, 0.0, 1.0])
+        round_ = np.cos(angle)[:, None] * across + np.sin(angle)[:, None] * up
+        along = np.cos(angle)[:, None] * up - np.sin(angle)[:, None] * across
+        at = ((centres[c] + loop_radius_mm * round_) / 100).astype(np.float32)
+        step = along.astype(np.float32)
+        apart2 = length2 - 2 * place @ at.T + np.sum(at * at, axis=1)
+        weight = np.maximum(apart2, np.float32(0.02)) ** np.float32(-1.5)
+        # x and y of step x (place - at), which are linear in the place.
+        bx = place[:, 2:] * step[:, 1] - place[:, 1:2] * step[:, 2]
+        bx += at[:, 1] * step[:, 2] - at[:, 2] * step[:, 1]
+        by = place[:, :1] * step[:, 2] - place[:, 2:] * step[:, 0]
+        by += at[:, 2] * step[:, 0] - at[:, 0] * step[:, 2]
+        out[c] = np.sum(bx * weight, axis=1) - 1j * np.sum(by * weight, axis=1)
+    return out.reshape(coils, *points.shape[:-1])
 
 
 def noise_mixing(torso: Torso, *, coils: int, coupling: float = 0.25) -> NDArray[np.complex64]:

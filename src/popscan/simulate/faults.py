@@ -16,7 +16,7 @@ from popscan.records import Label, PopscanError
 #: What each fault does; the column ``fault`` of the population holds these names or is empty.
 FAULTS: Mapping[str, str] = {
     "motion": "breathing during the acquisition and mistriggered lines: ghosts and blur",
-    "missing_slices": "three slices at one end of the heart were never acquired",
+    "missing_slices": "the three slices at the base, or the four at the apex, were never acquired",
     "wrong_metadata": "the in-plane spacing is recorded half or twice as large as it is",
     "missing_frames": "only the first 45% of the heart beat was acquired",
     "truncated": "the field of view lies beside the heart and cuts it",

@@ -168,7 +168,8 @@ def _pick(draw: NDArray[np.float64], shares: Mapping[str, float]) -> NDArray[np.
 def _by_sex(people: pd.DataFrame, name: str) -> NDArray[np.float64]:
     """Look up the reference value of each participant's sex: shape (k, n)."""
     table = {sex: getattr(ref, name) for sex, ref in REFERENCE.items()}
-    return np.array([table[sex] for sex in people["sex"]], float).reshape(len(people), -1).T
+    width = np.size(table["female"])
+    return np.array([table[sex] for sex in people["sex"]], float).reshape(len(people), width).T
 
 
 def _body(people: pd.DataFrame, draw: Mapping[str, NDArray]) -> dict[str, NDArray[np.float64]]:

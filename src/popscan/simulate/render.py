@@ -94,7 +94,7 @@ def render(
         np.copyto(tissue, torso_inside, where=tissue == 0)
         image = background.copy()
         image[plane] = _average(tissue, _frame_signals(signals, flow[t])[box[0]])
-        spectrum[t] = _crop_spectrum(image * shading, (nx, ny), per)
+        spectrum[t] = crop_spectrum(image * shading, (nx, ny), per)
     return spectrum, labels
 
 
@@ -221,10 +221,25 @@ def _vein_dip(
     return np.float32(60.0 * scanner.field_strength_t) * np.exp(-away2 / np.float32(2 * 22.0**2))
 
 
-def _crop_spectrum(
+def crop_spectrum(
     image: NDArray[np.complex64], shape: tuple[int, int], per: int
 ) -> NDArray[np.complex64]:
-    """Centred k-space (z, kx, ky) of the scan from its finer image (z, x, y)."""
+    """Return the k-space that a scan of coarser voxels acquires of a finely sampled object.
+
+    Parameters
+    ----------
+    image : ndarray, shape (z, x * per, y * per)
+        The object; `per` fine points fill one voxel.
+    shape
+        Voxels of the scan along x and y.
+    per
+        Fine points per voxel and axis.
+
+    Returns
+    -------
+    ndarray of complex64, shape (z, kx, ky)
+        Centred k-space, scaled so that its image has the object's intensities.
+    """
     spectrum = centred_fft(image, axes=(1, 2))
     for axis, n in ((1, shape[0]), (2, shape[1])):
         fine = n * per

@@ -70,9 +70,11 @@ def damage(subject: SimulatedSubject, *, fault: str, rng: np.random.Generator) -
         return _subset(subject, frames=slice(0, max(2, int(0.45 * count))))
     if fault == "missing_slices":
         count = scan.array.shape[2]
-        lost = min(4, count - 2)
-        at_base = bool(rng.integers(2))
-        return _subset(subject, slices=slice(lost, None) if at_base else slice(0, count - lost))
+        held = np.flatnonzero(labels.array.any(axis=(0, 1, 3)))
+        first, last = (int(held[0]), int(held[-1])) if held.size else (0, count - 1)
+        if rng.integers(2):
+            return _subset(subject, slices=slice(min(first + 3, count - 2), None))
+        return _subset(subject, slices=slice(0, max(last - 3, 2)))
     if fault == "wrong_metadata":
         factor = float(rng.choice([0.5, 2.0]))
         affine = scan.affine.copy()
