@@ -47,7 +47,7 @@ def test_types_that_are_kept(dtype, kept):
     scan = check_scan(make(dtype=dtype))
     assert scan.array.dtype == kept
     assert scan.array.dtype.isnative
-    np.testing.assert_array_equal(scan.array, make().array)
+    np.testing.assert_array_equal(scan.array, make(dtype=dtype).array)
 
 
 def test_large_integers_become_float():

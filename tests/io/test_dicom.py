@@ -414,11 +414,13 @@ def test_view_that_is_not_there(tmp_path, write_stack):
 
 
 def test_find_lists_folders_sorted_and_tells_unsafe_names(tmp_path):
-    for name in ("b", "a", "sub-c", "bad name", "..x", ".hidden"):
+    for name in ("b", "a", "sub-c", "bad name", "..x", ".hidden", "sub-c/ses-1", "sub-c/ses-2"):
         (tmp_path / name).mkdir()
     problems: list[str] = []
     found = get_source("dicom").find(tmp_path, problems=problems)
-    assert [f.sub for f in found] == ["sub-a", "sub-b", "sub-c"]
+    assert [f.sub for f in found] == ["sub-a", "sub-b", "sub-c", "sub-c"]
+    assert [f.ses for f in found] == ["", "", "ses-1", "ses-2"]
+    assert found[3].paths == (str(tmp_path / "sub-c" / "ses-2"),)
     assert len(problems) == 1
     assert "bad name" in problems[0]
     assert found[0].paths == (str(tmp_path / "a"),)

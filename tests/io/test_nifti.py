@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 from dataclasses import replace
@@ -213,10 +214,8 @@ def test_any_damage_to_the_header_is_read_or_a_subject_error(tmp_path, scan, pla
     data = bytearray((tmp_path / "f.nii").read_bytes())
     data[place] = value
     (tmp_path / "f.nii").write_bytes(bytes(data))
-    try:
+    with contextlib.suppress(SubjectError):
         read_scan(tmp_path / "f.nii", max_bytes=2**20)
-    except SubjectError as error:
-        assert error.reason
 
 
 def test_data_behind_the_image_cannot_go_on_for_ever(tmp_path, scan):
@@ -251,7 +250,7 @@ def test_sheared_sform_becomes_the_nearest_right_angled_one(tmp_path):
 
 def test_qform_with_too_long_quaternion(tmp_path, scan):
     path = edited(
-        tmp_path, scan, sform_code=0, quatern_b=0.6000001, quatern_c=0.8000001, quatern_d=0.0,
+        tmp_path, scan, sform_code=0, quatern_b=0.6006, quatern_c=0.8008, quatern_d=0.0,
         pixdim=[1, 1.5, 1.25, 8, 0, 0, 0, 0],
     )  # fmt: skip
     with pytest.raises(ValueError, match="w2 should be positive"):

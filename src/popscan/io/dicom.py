@@ -1,4 +1,4 @@
-"""DICOM studies: one folder per subject, any file names, nesting and extensions.
+"""DICOM studies: one folder per subject (or per ``ses-*`` below it), any names and nesting.
 
 Nothing is taken from names or series descriptions: images are grouped by how they lie in the
 patient, sorted by position and trigger time, and the view is found from geometry. The short-axis
@@ -9,6 +9,7 @@ their angle about the axis of that stack and by whether they pass the centre of 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,7 +36,8 @@ from popscan.io.dicom_stack import (
     slice_runs,
 )
 from popscan.io.sources import Found, Loaded, found_folders, list_folders, one_folder
-from popscan.records import Scan, SubjectError
+from popscan.io.tables import subject_label
+from popscan.records import PopscanError, Scan, SubjectError
 
 _LPS_RAS = np.array([-1.0, -1.0, 1.0])
 
@@ -54,8 +56,22 @@ class Dicom:
     """Source ``dicom``: see the module."""
 
     def find(self, root: str | Path, *, problems: list[str] | None = None) -> list[Found]:
-        """List the folders of `root`: each is a subject."""
-        return found_folders(root, list_folders(root), problems)
+        """List the folders of `root`: each is a subject, or has ``ses-*`` folders for visits."""
+        found = []
+        for subject in found_folders(root, list_folders(root), problems):
+            folder = subject.paths[0]
+            sessions = [name for name in list_folders(folder) if name.startswith("ses-")]
+            for session in sessions:
+                try:
+                    ses = subject_label(session, prefix="ses-")
+                except PopscanError as error:
+                    if problems is not None:
+                        problems.append(f"{folder}: {error}")
+                    continue
+                found.append(replace(subject, ses=ses, paths=(os.path.join(folder, session),)))
+            if not sessions:
+                found.append(subject)
+        return found
 
     def load(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from typing import Any
 
 import numpy as np
@@ -111,29 +112,30 @@ def _shifted(pixels: NDArray[np.float32], shift: tuple[int, int]) -> NDArray[np.
 
 def _pixels(plane: Plane, *, folder: str) -> NDArray[np.float32]:
     """Pixels of one file as (column, row), slope and intercept applied."""
+    # Folders between the subject's and the file are often named after the person: never told.
+    shown = f"{folder}, file {os.path.basename(plane.path)}"
     try:
         data = open_dicom(plane.path, headers_only=False)
         syntax = getattr(data.file_meta, "TransferSyntaxUID", None)
     except (OSError, EOFError, InvalidDicomError, ValueError) as error:
-        raise SubjectError("truncated_file", f"{plane.path}: damaged DICOM file") from error
+        raise SubjectError("truncated_file", f"{shown}: damaged DICOM file") from error
     try:
         pixels = pixel_array(data, index=plane.frame if plane.frame >= 0 else None)
     except (RuntimeError, NotImplementedError, ImportError) as error:
         name = getattr(syntax, "name", "an unknown one")
         raise SubjectError(
             "compressed_pixels",
-            f"{plane.path}: no decoder for transfer syntax {name}; decompress the files first "
+            f"{shown}: no decoder for transfer syntax {name}; decompress the files first "
             "(e.g. with dcmdjpeg or gdcmconv --raw)",
         ) from error
     except (ValueError, AttributeError, KeyError, TypeError, OSError, EOFError) as error:
         raise SubjectError(
-            "truncated_file", f"{plane.path}: incomplete pixel data ({type(error).__name__})"
+            "truncated_file", f"{shown}: incomplete pixel data ({type(error).__name__})"
         ) from error
     if pixels.shape != (plane.rows, plane.columns):
         raise SubjectError(
             "bad_pixels",
-            f"{plane.path}: pixels {pixels.shape}, grey values {plane.rows} x {plane.columns} "
-            "expected",
+            f"{shown}: pixels {pixels.shape}, grey values {plane.rows} x {plane.columns} expected",
         )
     values = np.asarray(pixels.T, dtype=np.float32)
     return values * np.float32(plane.slope) + np.float32(plane.intercept)
