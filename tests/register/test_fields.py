@@ -43,6 +43,8 @@ def test_a_shift_by_voxels_moves_the_image(rng):
     warped = warp_image(image, field, spacing_mm=SPACING, fill=-9)
     np.testing.assert_array_equal(warped[:-2], image[2:])
     assert (warped[-2:] == -9).all()
+    nearest = warp_image(image, field, spacing_mm=SPACING, fill=None)
+    np.testing.assert_array_equal(nearest[-2:], image[[-1, -1]])
 
 
 def test_the_jacobian_of_a_scaling_is_its_volume_change(shapes):

@@ -112,7 +112,7 @@ def _feature(
 
 def _summands(prepared: Prepared, field: NDArray, grid: AtlasGrid) -> GroupSums:
     def warped(array: NDArray) -> Floats:
-        return warp_image(array, field, spacing_mm=grid.spacing).astype(np.float64)
+        return warp_image(array, field, spacing_mm=grid.spacing, fill=None).astype(np.float64)
 
     inside = (warped(prepared.inside.astype(np.float32)) > 0.5).astype(np.float64)
     image = exact(warped(prepared.image)) * inside

@@ -62,7 +62,9 @@ def _template(name: str, sums: GroupSums, total: Partial, previous: Template | N
     displacement = sums.displacement_mm / n
     if previous is not None and displacement.any():
         inverse = invert_field(displacement, spacing_mm=total.grid.spacing)
-        maps = [warp_image(array, inverse, spacing_mm=total.grid.spacing) for array in maps]
+        maps = [
+            warp_image(array, inverse, spacing_mm=total.grid.spacing, fill=None) for array in maps
+        ]
     image, image_sd, coverage, *probabilities = maps
     seen = coverage >= 0.5
     return Template(

@@ -12,7 +12,7 @@ Field = NDArray[np.floating]
 
 
 def warp_image(
-    image: ArrayLike, field: ArrayLike, *, spacing_mm: Spacing, fill: float = 0.0
+    image: ArrayLike, field: ArrayLike, *, spacing_mm: Spacing, fill: float | None = 0.0
 ) -> NDArray[np.float32]:
     """Resample an image through a field, linearly.
 
@@ -25,7 +25,8 @@ def warp_image(
     spacing_mm
         Of that grid.
     fill
-        Value where the field points more than half a voxel outside the image.
+        Value where the field points more than half a voxel outside the image; None takes that of
+        the nearest voxel.
 
     Returns
     -------
@@ -43,7 +44,13 @@ def warp_labels(
 
 
 def _pulled(
-    image: ArrayLike, field: ArrayLike, spacing_mm: Spacing, *, order: int, fill: float, dtype
+    image: ArrayLike,
+    field: ArrayLike,
+    spacing_mm: Spacing,
+    *,
+    order: int,
+    fill: float | None,
+    dtype,
 ) -> NDArray:
     image, field = np.asarray(image), np.asarray(field)
     coordinates = np.moveaxis(field, -1, 0) / np.reshape(spacing_mm, (3, 1, 1, 1))
@@ -53,7 +60,12 @@ def _pulled(
     nearest = np.clip(coordinates, 0, last)
     coordinates = np.where(np.abs(coordinates - nearest) <= 0.5, nearest, coordinates)
     return ndimage.map_coordinates(
-        image, coordinates, output=dtype, order=order, mode="constant", cval=fill
+        image,
+        coordinates,
+        output=dtype,
+        order=order,
+        mode="nearest" if fill is None else "constant",
+        cval=fill or 0.0,
     )
 
 
