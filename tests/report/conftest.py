@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from html.parser import HTMLParser
 
 import numpy as np
 import pandas as pd
@@ -31,7 +32,7 @@ def units_of(n: int) -> list[str]:
 
 
 def participants(n: int, rng: np.random.Generator) -> pd.DataFrame:
-    sex = np.array(["female", "male"])[rng.integers(0, 2, n)]
+    sex = np.array(["female", "male"], dtype=object)[rng.integers(0, 2, n)]
     sex[rng.random(n) < 0.02] = "unknown"
     height = np.where(sex == "female", 163, 176) + rng.normal(0, 7, n)
     return pd.DataFrame(
@@ -387,3 +388,58 @@ def make_context() -> Callable[..., StudyContext]:
 def make_hostile() -> Callable[[StudyContext], StudyContext]:
     """Return the function that fills a study with hostile text."""
     return hostile
+
+
+class TableReader(HTMLParser):
+    """Collects the tables of a page: caption, header and rows as text."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tables: list[tuple[str, list[list[str]]]] = []
+        self._where = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "table":
+            self.tables.append(("", []))
+        elif tag == "tr" and self.tables:
+            self.tables[-1][1].append([])
+        elif tag in ("td", "th"):
+            self._where = tag
+            self.tables[-1][1][-1].append("")
+        elif tag == "caption":
+            self._where = tag
+        elif tag == "svg":
+            self._where = ""
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in ("td", "th", "caption"):
+            self._where = ""
+
+    def handle_data(self, data: str) -> None:
+        if self._where == "caption":
+            caption, rows = self.tables[-1]
+            self.tables[-1] = (caption + data, rows)
+        elif self._where:
+            self.tables[-1][1][-1][-1] += data
+
+
+def read(html: str, match: str) -> list[pd.DataFrame]:
+    reader = TableReader()
+    reader.feed(html)
+    found = []
+    for caption, (header, *rows) in reader.tables:
+        if match in caption or any(match in title for title in header):
+            body = [row for row in rows if len(row) == len(header)]
+            table = pd.DataFrame(body, columns=[title.strip() for title in header])
+            for column in table:
+                numeric = pd.to_numeric(table[column].str.replace(",", ""), errors="coerce")
+                if numeric.notna().all():
+                    table[column] = numeric
+            found.append(table)
+    return found
+
+
+@pytest.fixture(scope="session")
+def read_tables() -> Callable[[str, str], list[pd.DataFrame]]:
+    """Return the function that reads a page's tables whose caption or header holds a text."""
+    return read

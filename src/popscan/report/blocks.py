@@ -49,7 +49,7 @@ class Cell:
     """A cell of a table.
 
     `sort` is what sorting compares (the text by default), `tone` colours a badge, `markup` is a
-    small drawing, `href` a link within the report, `heat` the share (-1 to 1) of a heat colour.
+    small drawing, `href` a link within the report, `heat` and `ink` the colours of a heat cell.
     """
 
     text: str = ""

@@ -233,6 +233,26 @@ def status_matrix(context: StudyContext) -> pd.DataFrame:
     return matrix.reindex(index=study_units(context), columns=stages).fillna("no_record")
 
 
+def final_status(context: StudyContext) -> pd.Series:
+    """Return what became of every unit in the end, by unit (empty without a ledger).
+
+    ``ok`` is analysed: through the last stage and not failed by quality control, a person's
+    override counting more than the automatic verdict. Otherwise the status at which the unit was
+    lost; a unit without a record of the last stage has ``no_record``.
+    """
+    matrix = status_matrix(context)
+    if not matrix.size:
+        return pd.Series(dtype=object)
+    verdict = verdicts(context).groupby(level=0).last().reindex(matrix.index)
+    automatic = (matrix == "excluded").any(axis=1)
+    excluded = (verdict == "fail").where(verdict.notna(), automatic)
+    failed = (matrix == "failed").any(axis=1)
+    status = matrix.iloc[:, -1].astype(object)
+    status = status.mask((status == "skipped") & failed, "failed")
+    status = status.mask(status == "excluded", "ok")
+    return status.mask((status.isin(["ok", "skipped"])) & excluded.astype(bool), "excluded")
+
+
 def verdicts(context: StudyContext) -> pd.Series:
     """Return the final QC verdict by unit: the automatic one unless a person overrode it."""
     table = complete(context.qc, "unit", "verdict", "verdict_auto")

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -32,7 +33,7 @@ from popscan.report.sections import (
 from popscan.report.sections.common import Options
 from popscan.report.sections.qc import FlaggedPage
 from popscan.report.share import shareable
-from popscan.report.subject import subject_blocks
+from popscan.report.subject import SubjectTables, subject_blocks
 
 
 @cache
@@ -85,34 +86,40 @@ def _write_subjects(
     max_pages: int,
 ) -> list[FlaggedPage]:
     """Write one page per flagged subject, one at a time; return what the index needs of each."""
-    pages: list[FlaggedPage] = []
-    for i, subject in enumerate(flagged):
-        if i >= max_pages:
+    pages: dict[str, FlaggedPage] = {}
+    tables = SubjectTables.of(context)
+    for subject in flagged:
+        before = pages.get(subject.unit)
+        if before is None and len(pages) >= max_pages:
             break
+        if before is not None:
+            # Flagged twice (a failed stage, then QC): one page with all reasons.
+            reasons = dict.fromkeys([*before.reasons, *subject.reasons])
+            subject = replace(subject, reasons=tuple(reasons))
         folder.mkdir(parents=True, exist_ok=True)
         name = page_name(subject.unit)
         html = _page(
             "subject.html.j2",
             study=context.name,
             subject=subject,
-            blocks=subject_blocks(context, subject),
+            blocks=subject_blocks(tables, subject),
         )
         (folder / name).write_text(html, encoding="utf-8", newline="\n")
         picture = ""
-        if subject.image is not None and subject.image.size and i < options.max_thumbnails:
+        pictured = sum(bool(page.thumbnail) for page in pages.values())
+        has_image = subject.image is not None and subject.image.ndim == 4 and subject.image.size
+        if subject.image is not None and has_image and pictured < options.max_thumbnails:
             picture = png_uri(
                 thumbnail(subject.image, subject.labels, spacing_mm=subject.spacing_mm)
             )
-        pages.append(
-            FlaggedPage(
-                unit=subject.unit,
-                verdict=subject.verdict,
-                reasons=tuple(subject.reasons),
-                thumbnail=picture,
-                href=f"subjects/{name}",
-            )
+        pages[subject.unit] = FlaggedPage(
+            unit=subject.unit,
+            verdict=subject.verdict,
+            reasons=tuple(subject.reasons),
+            thumbnail=picture,
+            href=f"subjects/{name}",
         )
-    return pages
+    return list(pages.values())
 
 
 def build_sections(

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from popscan.report.context import StudyContext, complete, numbers, study_units, unit_column, words
@@ -20,53 +19,6 @@ _PUBLIC_PROVENANCE = re.compile(
 _TOKEN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 _PATH = re.compile(r"(?:[A-Za-z]:\\|~?/)[\w.~+-]+(?:[/\\][\w.~+-]*)+")
 _REMOVED = "[removed]"
-
-
-def suppress(counts: Sequence[float], *, minimum: int) -> list[bool]:
-    """Say which counts of one row may not be shown.
-
-    Counts from 1 to ``minimum - 1`` are hidden. A single hidden count could be had by subtraction
-    from the total, so the smallest other non-zero count is hidden with it.
-
-    Examples
-    --------
-    >>> suppress([40, 3, 12, 0], minimum=5)
-    [False, True, True, False]
-    """
-    hidden = [0 < n < minimum for n in counts]
-    others = [i for i, n in enumerate(counts) if n > 0 and not hidden[i]]
-    if (
-        any(hidden)
-        and sum(n for n, h in zip(counts, hidden, strict=True) if h) < minimum
-        and others
-    ):
-        hidden[min(others, key=lambda i: counts[i])] = True
-    return hidden
-
-
-def suppress_grid(counts: np.ndarray, *, minimum: int) -> np.ndarray:
-    """Say which cells of a cross table may not be shown, by rows and by columns.
-
-    Parameters
-    ----------
-    counts : ndarray, shape (rows, columns)
-        Cells without totals.
-
-    Returns
-    -------
-    ndarray of bool, shape (rows, columns)
-    """
-    hidden = (counts > 0) & (counts < minimum)
-    for _ in range(counts.size):
-        before = hidden.copy()
-        for lines, marks in ((counts, hidden), (counts.T, hidden.T)):
-            for line, mark in zip(lines, marks, strict=True):
-                open_cells = np.flatnonzero((line > 0) & ~mark)
-                if mark.any() and line[mark].sum() < minimum and open_cells.size:
-                    mark[open_cells[np.argmin(line[open_cells])]] = True
-        if (before == hidden).all():
-            break
-    return hidden
 
 
 def identifiers(context: StudyContext) -> set[str]:
@@ -105,25 +57,28 @@ def _public(entries: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _without_small_groups(groups: pd.DataFrame, *, minimum: int) -> pd.DataFrame:
+    """Blank what rests on few people, or tells of few events among many."""
     if not len(groups):
         return groups
-    table = complete(groups, "n").copy()
-    n = numbers(table["n"])
-    small = (n > 0) & (n < minimum)
+    table = complete(groups, "n", "n_units", "kind", "mean", "too_few").copy()
+    n, mean = numbers(table["n"]), numbers(table["mean"])
+    small = ((n > 0) & (n < minimum)) | (numbers(table["n_units"]) < minimum)
+    events = n * mean
+    few = ((events > 1e-6) & (events < minimum)) | ((n - events > 1e-6) & (n - events < minimum))
+    small |= (words(table["kind"]) == "binary") & few
     for column in table.columns:
         numeric = pd.api.types.is_numeric_dtype(table[column])
-        if numeric and not pd.api.types.is_bool_dtype(table[column]) and column != "n":
+        if numeric and not pd.api.types.is_bool_dtype(table[column]):
             table[column] = table[column].astype(float).mask(small)
-    table["n"] = n
-    table["too_few"] = complete(groups, "too_few")["too_few"].astype(object).mask(small, True)
+    table["too_few"] = table["too_few"].astype(object).mask(small, True)
     return table
 
 
 def shareable(context: StudyContext, *, minimum: int) -> StudyContext:
     """Return the study without identifiers, messages, pictures of persons and small groups.
 
-    Tables that the sections count from keep their rows; the sections hide small counts as they
-    write them. Config and free-text model cards are left out: they hold paths.
+    Tables that the sections count from keep their rows; the sections round counts and hide small
+    ones as they write them. Config and free-text model cards are left out: they hold paths.
     """
     names = identifiers(context)
 
@@ -134,13 +89,16 @@ def shareable(context: StudyContext, *, minimum: int) -> StudyContext:
     gaps = context.fairness_gaps
     if len(gaps) and len(groups) and {"attribute", "outcome", "group"} <= set(gaps.columns):
         few = complete(groups, "attribute", "outcome", "group", "n")
-        few = few[numbers(few["n"]) < minimum]
+        few = few[numbers(few["n"]).isna()]
         keys = set(zip(few["attribute"], few["outcome"], few["group"], strict=True))
-        kept = [
-            key not in keys
-            for key in zip(gaps["attribute"], gaps["outcome"], gaps["group"], strict=True)
-        ]
-        gaps = gaps[kept]
+        for side in ("group", "reference"):
+            sides = complete(gaps, "reference")[side]
+            found = zip(gaps["attribute"], gaps["outcome"], sides, strict=True)
+            gaps = gaps[[key not in keys for key in found]]
+    for column in ("n", "n_reference"):
+        if column in gaps:
+            size = numbers(gaps[column])
+            gaps = gaps[~((size > 0) & (size < minimum))]
     return replace(
         context,
         name=clean(context.name),

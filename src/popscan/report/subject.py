@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from popscan.report.blocks import Block, Bullets, Cell, Column, Figure, Heading, Table, nothing
 from popscan.report.context import FlaggedSubject, StudyContext, complete, numbers, words
 from popscan.report.figures.base import image_tag, png_uri
-from popscan.report.figures.cost import volume_curve
+from popscan.report.figures.curve import volume_curve
 from popscan.report.figures.overlays import slice_grid
 from popscan.report.text import DASH, number, shorten, title_of
 
@@ -74,49 +75,76 @@ def _curve_figure(subject: FlaggedSubject) -> list[Block]:
     longest = max(len(curve) for curve in curves.values())
     if times is not None and (len(times) != longest or len({len(c) for c in curves.values()}) > 1):
         times = None
-    return [Figure(markup=volume_curve(curves, times), caption="Volume over the cardiac cycle.")]
+    return [
+        Figure(markup=volume_curve(curves, times), caption="Volume (mL) over the cardiac cycle.")
+    ]
 
 
-def _check_table(context: StudyContext, unit: str) -> list[Block]:
-    table = complete(
-        context.qc_checks,
+@dataclass(frozen=True, kw_only=True)
+class SubjectTables:
+    """Rows of the study's tables by unit, found once for all pages."""
+
+    checks: Mapping[str, pd.DataFrame]
+    ledger: Mapping[str, pd.DataFrame]
+    biomarkers: Mapping[str, pd.DataFrame]
+
+    @classmethod
+    def of(cls, context: StudyContext) -> SubjectTables:
+        """Index the tables of a study."""
+        return cls(
+            checks=_by_unit(context.qc_checks),
+            ledger=_by_unit(context.ledger),
+            biomarkers=_by_unit(context.biomarkers),
+        )
+
+
+def _by_unit(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    if "unit" not in table or not len(table):
+        return {}
+    return {str(unit): rows for unit, rows in table.groupby(words(table["unit"]), sort=False)}
+
+
+def _check_table(tables: SubjectTables, unit: str) -> list[Block]:
+    mine = complete(
+        tables.checks.get(unit, pd.DataFrame()),
         "unit", "check", "kind", "value", "threshold", "unit_of_value", "verdict", "message",
     )  # fmt: skip
-    mine = table[words(table["unit"]) == unit]
     if not len(mine):
         return nothing("No check has been made of this subject.")
     rank = {"fail": 0, "review": 1}
     mine = mine.assign(rank=words(mine["verdict"]).map(rank).fillna(2)).sort_values(
         "rank", kind="stable"
     )
+    names = ("check", "kind", "threshold", "unit_of_value", "verdict", "message")
     rows = []
-    for i in mine.index:
-        row = mine.loc[i]
-        text = {c: words(mine[c])[i] for c in ("check", "kind", "threshold", "unit_of_value")}
-        limit = pd.to_numeric(text["threshold"], errors="coerce")
-        verdict = words(mine["verdict"], missing="unknown")[i]
+    for value, check, kind, threshold, unit_of_value, verdict, message in zip(
+        numbers(mine["value"]), *(words(mine[c]) for c in names), strict=True
+    ):
+        limit = pd.to_numeric(threshold, errors="coerce")
         rows.append(
             [
-                Cell(text=text["check"].replace("_", " ")),
-                Cell(text=text["kind"]),
-                Cell(text=number(row["value"])),
-                Cell(text=(text["threshold"] if pd.isna(limit) else number(limit)) or DASH),
-                Cell(text=text["unit_of_value"]),
-                Cell(text=verdict, tone=_TONES.get(verdict, "")),
-                Cell(text=shorten(words(mine["message"])[i])),
+                Cell(text=title_of(check, unit=False)),
+                Cell(text=kind),
+                Cell(text=number(value)),
+                Cell(text=unit_of_value),
+                Cell(text=verdict or "unknown", tone=_TONES.get(verdict, "")),
+                Cell(text=(threshold if pd.isna(limit) else number(limit)) or DASH),
+                Cell(text=shorten(message)),
             ]
         )
     columns = [
         Column(title="Check"), Column(title="Kind"), Column(title="Value", numeric=True),
-        Column(title="Threshold", numeric=True), Column(title="Unit"), Column(title="Verdict"),
+        Column(title="Unit"), Column(title="Verdict"), Column(title="Limits"),
         Column(title="Says"),
     ]  # fmt: skip
     return [Table(caption="Every check of this subject.", columns=columns, rows=rows, dense=True)]
 
 
-def _history(context: StudyContext, unit: str) -> list[Block]:
-    table = complete(context.ledger, "unit", "stage", "status", "reason", "message", "seconds")
-    mine = table[words(table["unit"]) == unit]
+def _history(tables: SubjectTables, unit: str) -> list[Block]:
+    mine = complete(
+        tables.ledger.get(unit, pd.DataFrame()),
+        "unit", "stage", "status", "reason", "message", "seconds",
+    )  # fmt: skip
     if not len(mine):
         return nothing("The ledger has no record of this subject.")
     rows = [
@@ -133,11 +161,11 @@ def _history(context: StudyContext, unit: str) -> list[Block]:
     return [Table(caption="What every stage said.", columns=columns, rows=rows, sortable=False)]
 
 
-def _values(context: StudyContext, unit: str) -> list[Block]:
-    table = context.biomarkers
-    if "unit" not in table or not (words(table["unit"]) == unit).any():
+def _values(tables: SubjectTables, unit: str) -> list[Block]:
+    table = tables.biomarkers.get(unit)
+    if table is None:
         return nothing("This subject has no biomarkers.")
-    row = table[words(table["unit"]) == unit].iloc[0]
+    row = table.iloc[-1]
     rows = [
         [Cell(text=title_of(str(column))), Cell(text=number(row[column]))]
         for column in table.columns
@@ -147,13 +175,13 @@ def _values(context: StudyContext, unit: str) -> list[Block]:
     return [Table(caption="Biomarkers of this subject.", columns=columns, rows=rows, dense=True)]
 
 
-def subject_blocks(context: StudyContext, subject: FlaggedSubject) -> list[Block]:
+def subject_blocks(tables: SubjectTables, subject: FlaggedSubject) -> list[Block]:
     """Return everything the page of one flagged subject shows."""
     reasons = [shorten(str(reason)) for reason in subject.reasons]
     blocks: list[Block] = [Bullets(items=reasons)] if reasons else []
     blocks += [Heading(text="Labels over images"), *_overlays(subject)]
     blocks += [Heading(text="Volume curve"), *_curve_figure(subject)]
-    blocks += [Heading(text="Checks"), *_check_table(context, subject.unit)]
-    blocks += [Heading(text="Biomarkers"), *_values(context, subject.unit)]
-    blocks += [Heading(text="Stages"), *_history(context, subject.unit)]
+    blocks += [Heading(text="Checks"), *_check_table(tables, subject.unit)]
+    blocks += [Heading(text="Biomarkers"), *_values(tables, subject.unit)]
+    blocks += [Heading(text="Stages"), *_history(tables, subject.unit)]
     return blocks

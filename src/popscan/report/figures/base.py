@@ -96,6 +96,17 @@ def new_figure(width_in: float, height_in: float) -> Figure:
     return figure
 
 
+def balanced(n: int, *, most: int = 4) -> int:
+    """Return how many columns leave the fewest gaps in the last row.
+
+    Examples
+    --------
+    >>> balanced(5), balanced(8), balanced(1)
+    (3, 4, 1)
+    """
+    return min(range(min(n, most), max(0, min(n, most) - 2), -1), key=lambda c: -n % c)
+
+
 def panels(
     n: int, *, columns: int, height_in: float, width_in: float = FULL_WIDTH_IN
 ) -> tuple[Figure, list[Axes]]:

@@ -1,4 +1,4 @@
-"""What the study cost, and curves over the cardiac cycle."""
+"""What the study cost."""
 
 from __future__ import annotations
 
@@ -12,16 +12,11 @@ from popscan.report.figures.base import (
     ACCENT,
     GRID,
     MUTED,
-    STRUCTURE_NAMES,
-    colours_of,
     drawing,
     new_figure,
     to_svg,
 )
 from popscan.report.text import number, shorten
-
-#: Lines on white need darker hues than contours on grey images.
-_CURVE_COLOURS = {"lv": "#c1440e", "rv": "#0072b2", "myo": "#8a6d00"}
 
 
 def stage_hours(hours: Mapping[str, float]) -> Markup:
@@ -63,31 +58,3 @@ def stage_seconds(seconds: Mapping[str, NDArray[np.float64]]) -> Markup:
         axes.grid(axis="x", color=GRID)
         words = ", ".join(f"{stage} median {number(np.median(v))}" for stage, v in seconds.items())
         return to_svg(figure, name="cost-seconds", alt=f"Seconds per subject: {words}.")
-
-
-def volume_curve(
-    curves: Mapping[str, NDArray[np.float64]], times_ms: NDArray[np.float64] | None
-) -> Markup:
-    """Draw volumes over the cardiac cycle; frames without a value leave a gap."""
-    extra = colours_of([s for s in curves if s not in _CURVE_COLOURS])
-    with drawing():
-        figure = new_figure(6.4, 2.5)
-        axes = figure.add_subplot()
-        for structure, values in curves.items():
-            x = np.arange(len(values)) if times_ms is None else np.asarray(times_ms, dtype=float)
-            colour = _CURVE_COLOURS.get(structure) or extra[structure]
-            axes.plot(x, values, "o-", color=colour, markersize=3, linewidth=1.6)
-            finite = np.flatnonzero(np.isfinite(values))
-            if finite.size:
-                axes.annotate(
-                    STRUCTURE_NAMES.get(structure, structure), (x[finite[-1]], values[finite[-1]]),
-                    xytext=(6, 0), textcoords="offset points", va="center", color=colour,
-                    fontsize=8,
-                )  # fmt: skip
-        axes.set_xlabel("Frame" if times_ms is None else "Time after the R wave (ms)")
-        axes.set_title("Volume (mL)")
-        axes.grid(axis="y", color=GRID)
-        axes.spines["left"].set_visible(False)
-        axes.set_ylim(bottom=0)
-        names = ", ".join(STRUCTURE_NAMES.get(s, s) for s in curves)
-        return to_svg(figure, name="curve", alt=f"Volume over the cardiac cycle of {names}.")

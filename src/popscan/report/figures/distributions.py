@@ -17,13 +17,14 @@ from popscan.report.figures.base import (
     GRID,
     INK,
     MUTED,
+    balanced,
     colours_of,
     drawing,
     new_figure,
     panels,
     to_svg,
 )
-from popscan.report.text import number, shorten
+from popscan.report.text import count, shorten
 
 #: Points drawn per group; more would only grow the file.
 MAX_POINTS = 90
@@ -77,12 +78,19 @@ def _violin(
 
 
 def violins(
-    items: Sequence[Violins], *, name: str, alt: str, columns: int = 4, private: bool = False
+    items: Sequence[Violins],
+    *,
+    name: str,
+    alt: str,
+    columns: int = 4,
+    private: bool = False,
+    same_scale: bool = False,
 ) -> Markup:
     """Draw one panel per item: half violins, points, quartiles, and reference ranges in grey.
 
-    With `private`, no single person's value is drawn: no points, violins end at the 2.5th and
-    97.5th percentile. Groups without a finite value are left out; violins need 8 values.
+    With `private`, no single person's value and no n is shown: no points, violins end at the
+    2.5th and 97.5th percentile. `same_scale` gives all panels the same axis. Groups without a
+    finite value are left out; violins need 8 values.
     """
     with drawing():
         figure, all_axes = panels(len(items), columns=columns, height_in=2.25)
@@ -105,7 +113,10 @@ def violins(
             axes.set_title(shorten(item.title, 34))
             axes.set_xticks(
                 range(len(groups)),
-                [f"{shorten(g, 14)}\nn = {v.size:,}" for g, v in groups.items()],
+                [
+                    shorten(g, 14) + ("" if private else f"\nn = {v.size:,}")
+                    for g, v in groups.items()
+                ],
                 fontsize=8,
             )
             axes.set_xlim(-0.55, max(1, len(groups)) - 0.45)
@@ -113,6 +124,10 @@ def violins(
             axes.tick_params(axis="x", length=0)
             axes.tick_params(axis="y", labelcolor=MUTED, labelsize=8)
             axes.spines["left"].set_visible(False)
+        if same_scale:
+            ends = [end for axes in all_axes for end in axes.get_ylim()]
+            for axes in all_axes:
+                axes.set_ylim(min(ends), max(ends))
         return to_svg(figure, name=name, alt=alt)
 
 
@@ -159,7 +174,7 @@ def _bars(axes: Axes, attribute: Attribute, colours: Mapping[str, str]) -> None:
     axes.set_yticks(range(len(names)), [shorten(n, 22) for n in names], fontsize=8)
     axes.set_ylim(len(names) - 0.4, -0.6)
     for y, n in enumerate(foot):
-        axes.text(n, y, f" {number(n, digits=6)}", va="center", fontsize=7.5, color=MUTED)
+        axes.text(n, y, f" {count(n)}", va="center", fontsize=7.5, color=MUTED)
     axes.margins(x=0.16)
     axes.spines["bottom"].set_visible(False)
     axes.tick_params(axis="x", length=0, labelbottom=False)
@@ -169,7 +184,7 @@ def cohort(attributes: Sequence[Attribute], *, groups: Sequence[str], alt: str) 
     """Draw the cohort's attributes, stacked by group: histograms and bars."""
     colours = colours_of(groups)
     with drawing():
-        figure, all_axes = panels(len(attributes), columns=4, height_in=2.1)
+        figure, all_axes = panels(len(attributes), columns=balanced(len(attributes)), height_in=2.1)
         for axes, attribute in zip(all_axes, attributes, strict=True):
             (_histogram if attribute.values is not None else _bars)(axes, attribute, colours)
             axes.set_title(shorten(attribute.title, 34))

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from markupsafe import Markup, escape
 
-from popscan.report.figures.base import ACCENT, MUTED
+from popscan.report.figures.base import ACCENT, INK, MUTED
 
 _WIDTH, _HEIGHT, _PAD = 230, 22, 8
 
@@ -109,18 +109,25 @@ def _step(limit: float) -> float:
     return next((m * power for m in (1.0, 2.0, 5.0) if m * power >= raw), 10 * power)
 
 
-def heat(share: float) -> tuple[str, str]:
+def heat(size: float, *, side: float) -> tuple[str, str]:
     """Return background and ink of a heat cell.
 
     Parameters
     ----------
-    share
-        From -1 (blue: lower than the reference) over 0 (white) to 1 (orange: higher).
+    size
+        From 0 (white) to 1 (full colour), as large as the gap.
+    side
+        1 for worse (orange), -1 for better (blue), anything else for neither (grey).
+
+    Examples
+    --------
+    >>> heat(0.0, side=1.0)
+    ('#ffffff', '#1c2733')
     """
-    if not math.isfinite(share):
+    if not math.isfinite(size):
         return "#f4f6f8", MUTED
-    end = (214, 110, 26) if share > 0 else (0, 98, 155)
-    weight = min(1.0, abs(share)) ** 0.8
+    # Even the full colours are light enough for dark ink.
+    end = {1.0: (238, 146, 70), -1.0: (84, 160, 208)}.get(side, (172, 179, 187))
+    weight = min(1.0, abs(size)) ** 0.8
     mixed = [round(255 + (c - 255) * weight) for c in end]
-    luminance = 0.2126 * mixed[0] + 0.7152 * mixed[1] + 0.0722 * mixed[2]
-    return "#{:02x}{:02x}{:02x}".format(*mixed), "#ffffff" if luminance < 125 else "#1c2733"
+    return "#{:02x}{:02x}{:02x}".format(*mixed), INK

@@ -86,7 +86,7 @@ def tile(
     picture = pixels.resize((width, height), Image.Resampling.BICUBIC).convert("RGB")
     if labels is not None and labels.any():
         scale = width / plane.shape[0], height / plane.shape[1]
-        _contours(ImageDraw.Draw(picture), labels, scale, max(2, round(size_px / 80)))
+        _contours(ImageDraw.Draw(picture), labels, scale, max(3, round(size_px / 55)))
     canvas = Image.new("RGB", (size_px * _SUPERSAMPLE,) * 2)
     canvas.paste(picture, ((canvas.width - width) // 2, (canvas.height - height) // 2))
     return canvas.resize((size_px, size_px), Image.Resampling.LANCZOS)

@@ -14,11 +14,20 @@ from popscan.report.blocks import (
     Table,
     nothing,
 )
-from popscan.report.context import StudyContext, complete, stage_order, status_matrix, words
+from popscan.report.context import (
+    StudyContext,
+    complete,
+    final_status,
+    stage_order,
+    status_matrix,
+    words,
+)
 from popscan.report.figures.attrition import STATUS_ORDER, flow
 from popscan.report.sections.common import Options, count_cells
-from popscan.report.text import count, plural, shorten
+from popscan.report.text import shorten
 
+#: The last column: what became of a subject in the end.
+_END = "analysed"
 _TONES = {"failed": "bad", "excluded": "warn", "no_record": "bad"}
 
 
@@ -35,11 +44,12 @@ def _status_table(matrix: pd.DataFrame, options: Options) -> Table:
             [
                 Cell(text=str(stage)),
                 *count_cells(counts, options, tones=tones),
-                Cell(text=count(sum(counts)), sort=sum(counts)),
+                Cell(text=options.count(sum(counts))),
             ]
         )
     return Table(
-        caption="Subjects by stage and status; every row adds up to all subjects.",
+        caption="Subjects by stage and status; every row adds up to all subjects"
+        + (" (before rounding)." if options.share else "."),
         columns=[
             Column(title="Stage"),
             *[Column(title=s.replace("_", " ").capitalize(), numeric=True) for s in statuses + odd],
@@ -75,7 +85,13 @@ def _reason_table(context: StudyContext, options: Options) -> Table | None:
         if not options.share:
             message = next((m for m in part["message"] if m), "")
             who = part["unit"].iloc[0]
-            cells.append(Cell(text=shorten(f"{who}: {message}" if message else who)))
+            cells.append(
+                Cell(
+                    text=shorten(
+                        f"{who}: {message}" if message and who not in message else message or who
+                    )
+                )
+            )
         rows.append(cells)
     columns = [Column(title="Stage"), Column(title="Status"), Column(title="Reason")]
     columns.append(Column(title="Subjects", numeric=True))
@@ -120,6 +136,8 @@ def section(context: StudyContext, options: Options) -> Section:
     if not matrix.size:
         why = "The ledger is empty: no stage has recorded anything of any subject."
         return Section(ident="attrition", title=title, blocks=nothing(why))
+    arrived = int((final_status(context) == "ok").sum())
+    matrix = matrix.assign(**{_END: final_status(context)})
     counts = pd.concat([matrix[stage].value_counts() for stage in matrix])
     safe = not options.share or int(counts.min()) >= options.minimum
     blocks: list[Block] = []
@@ -128,7 +146,8 @@ def section(context: StudyContext, options: Options) -> Section:
             Figure(
                 markup=flow(matrix),
                 caption="Subjects from stage to stage. Height is the number of subjects; the "
-                "colour of a ribbon is the status at which it arrives.",
+                "colour of a ribbon is the status at which it arrives. “Analysed” says what became "
+                "of everyone in the end, quality control and overrides counted.",
             )
         )
     blocks.append(_status_table(matrix, options))
@@ -139,11 +158,6 @@ def section(context: StudyContext, options: Options) -> Section:
     lost = _lost_table(context, options)
     if lost is not None:
         blocks.append(lost)
-    last = str(matrix.columns[-1])
-    arrived = int((matrix[last] == "ok").sum())
-    lead = (
-        f"Of {plural(len(matrix), 'subject')}, {count(arrived)} came through “{last}”."
-        if not options.share or len(matrix) - arrived >= options.minimum or arrived == len(matrix)
-        else f"{plural(len(matrix), 'subject')} entered."
-    )
+    people = options.plural(len(matrix), "subject")
+    lead = f"Of {people}, {options.count(arrived)} are in the results."
     return Section(ident="attrition", title=title, lead=lead, blocks=blocks)

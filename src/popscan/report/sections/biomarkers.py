@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -9,15 +11,13 @@ from numpy.typing import NDArray
 from popscan.report.blocks import Block, Cell, Column, Figure, Heading, Section, Table, nothing
 from popscan.report.context import StudyContext, complete, numbers, words
 from popscan.report.figures.distributions import Violins, violins
-from popscan.report.figures.forest import axis_header, axis_limits, interval_cell
+from popscan.report.sections.associations import associations
 from popscan.report.sections.common import Options, groups_by_sex, order_sexes, small, split
 from popscan.report.text import (
     DASH,
-    count,
     decimals,
     interval,
     listing,
-    p_value,
     places_for,
     plural,
     title_of,
@@ -27,9 +27,12 @@ from popscan.report.text import (
 #: Shown first where the study has them; others follow in their own order.
 _FIRST = (
     "lvedv_ml", "lvesv_ml", "lvsv_ml", "lvef_pct", "lvm_g", "rvedv_ml", "rvesv_ml", "rvef_pct",
-    "wall_thickness_mm", "co_l_min", "lvedv_ml_m2", "lvm_g_m2", "rvedv_ml_m2",
+    "wall_thickness_mean_mm", "wall_thickness_mm", "co_l_min", "lvedvi_ml_m2", "lvmi_g_m2",
+    "rvedvi_ml_m2",
 )  # fmt: skip
 _MAX_PANELS = 12
+#: Columns of the table that are no biomarkers.
+_NOT_SHOWN = re.compile(r"unit|status|analysed|.*_(?:id|frame|verdict)|n_.*")
 
 
 def measured(context: StudyContext) -> list[str]:
@@ -40,7 +43,7 @@ def measured(context: StudyContext) -> list[str]:
     columns = [
         str(c)
         for c in table.columns
-        if c not in ("unit", "participant_id", "session_id", "status")
+        if not _NOT_SHOWN.fullmatch(str(c))
         and (not listed or c in listed or unit_of(str(c)))
         and numbers(table[c]).notna().any()
     ]
@@ -124,13 +127,11 @@ def _table(context: StudyContext, columns: list[str], sexes: pd.Series, options:
             inside = DASH
             if group in ranges and values.size:
                 outside = int(((values < ranges[group][0]) | (values > ranges[group][1])).sum())
-                hide = options.share and 0 < outside < options.minimum
-                inside = f"< {options.minimum}" if hide else count(outside)
+                inside = options.count(outside)
             missing = total - values.size
-            hide = options.share and 0 < missing < options.minimum
             cells += [
-                Cell(text=count(values.size)),
-                Cell(text=f"< {options.minimum}" if hide else count(missing)),
+                Cell(text=options.count(values.size)),
+                Cell(text=options.count(missing)),
                 Cell(text=decimals(mean, places)),
                 Cell(text=decimals(sd, places)),
                 Cell(text=interval(low, high, places)),
@@ -150,84 +151,6 @@ def _table(context: StudyContext, columns: list[str], sexes: pd.Series, options:
     )
 
 
-def _associations(context: StudyContext) -> list[Block]:
-    table = complete(
-        context.associations,
-        "outcome", "term", "estimate", "ci_low", "ci_high", "p", "q", "n",
-    )  # fmt: skip
-    term = words(table["term"])
-    table = table[~term.str.lower().isin(["intercept", "const", "(intercept)"])].copy()
-    for column in ("estimate", "ci_low", "ci_high", "p", "q", "n"):
-        table[column] = numbers(table[column])
-    table = table[table["estimate"].notna()]
-    if not len(table):
-        return nothing("No model was fitted, so there are no associations to show.")
-    outcomes = words(table["outcome"])
-    spread = {
-        outcome: float(numbers(context.biomarkers[outcome]).std())
-        if outcome in context.biomarkers
-        else float("nan")
-        for outcome in dict.fromkeys(outcomes)
-    }
-    scale = outcomes.map(spread).astype(float)
-    scale = scale.where(scale > 0)
-    drawn = {c: table[c] / scale for c in ("estimate", "ci_low", "ci_high")}
-    rows: list[list[Cell]] = []
-    headings: dict[int, str] = {}
-    widths: dict[str, tuple[float, float]] = {}
-    terms = list(dict.fromkeys(words(table["term"])))
-    for term_name in terms:
-        index = table.index[words(table["term"]) == term_name]
-        widths[term_name] = axis_limits(drawn["ci_low"][index].tolist(),
-                                        drawn["ci_high"][index].tolist())  # fmt: skip
-    limits = max(widths.values(), key=lambda pair: pair[1])
-    for term_name in terms:
-        index = table.index[words(table["term"]) == term_name]
-        headings[len(rows)] = f"Per {title_of(term_name)}" if unit_of(term_name) else term_name
-        for i in index:
-            row = table.loc[i]
-            places = places_for(float(row["ci_high"] - row["ci_low"]))
-            ends = interval(row["ci_low"], row["ci_high"], places)
-            text = f"{decimals(row['estimate'], places)} ({ends})"
-            adjusted = row["q"] if np.isfinite(row["q"]) else row["p"]
-            rows.append(
-                [
-                    Cell(text=title_of(str(outcomes[i]))),
-                    Cell(
-                        markup=interval_cell(
-                            drawn["estimate"][i], drawn["ci_low"][i], drawn["ci_high"][i],
-                            limits=limits, strong=bool(adjusted < 0.05), alt=text,
-                        )
-                    ),
-                    Cell(text=text, sort=float(row["estimate"])),
-                    Cell(text=p_value(row["p"]), sort=float(row["p"])),
-                    Cell(text=p_value(row["q"]), sort=float(row["q"])),
-                    Cell(text=count(row["n"])),
-                ]
-            )  # fmt: skip
-    return [
-        Table(
-            caption="Associations: change of each biomarker per unit of each term.",
-            columns=[
-                Column(title="Biomarker"),
-                Column(title="In SDs of the biomarker", markup=axis_header(
-                    limits, left="lower", right="higher")),
-                Column(title="Estimate (95% interval)", numeric=True),
-                Column(title="p", numeric=True),
-                Column(title="q", numeric=True, hint="p corrected for multiplicity"),
-                Column(title="n", numeric=True),
-            ],
-            rows=rows,
-            groups=headings,
-            sortable=False,
-            dense=True,
-            note="Drawn in standard deviations of the biomarker so that rows can be compared; the "
-            "numbers are in the biomarker's own unit. Filled: below 0.05 after correction. "
-            "An association is not a cause.",
-        )
-    ]  # fmt: skip
-
-
 def section(context: StudyContext, options: Options) -> Section:
     """Return the biomarkers' distributions by sex, a table, and the associations."""
     ident, title = "biomarkers", "Biomarkers"
@@ -245,6 +168,7 @@ def section(context: StudyContext, options: Options) -> Section:
     blocks: list[Block] = [figure] if figure is not None else []
     blocks.append(_table(context, columns, sexes, options))
     blocks.append(Heading(text="Associations"))
-    blocks += _associations(context)
-    lead = f"{plural(len(columns), 'biomarker')} of {plural(len(context.biomarkers), 'subject')}."
+    blocks += associations(context, options)
+    people = options.plural(len(context.biomarkers), "subject")
+    lead = f"{plural(len(columns), 'biomarker')} of {people}."
     return Section(ident=ident, title=title, lead=lead, blocks=blocks)

@@ -28,7 +28,8 @@ def _attributes(table: pd.DataFrame) -> dict[str, str]:
     """Return the columns to show -> ``number`` or ``levels``; identifiers and hidden truth not."""
     kinds = {}
     for column in map(str, table.columns):
-        if column.lower() in _KEYS or column.startswith("truth_") or column.endswith("_id"):
+        derived = column.startswith("truth_") or column.endswith("_id") or " x " in column
+        if column.lower() in _KEYS or derived:
             continue
         text = words(table[column])
         known = text[text != ""]
@@ -44,7 +45,7 @@ def _attributes(table: pd.DataFrame) -> dict[str, str]:
 
 def _levels(values: pd.Series) -> pd.Series:
     """Return the column with its rare levels merged into ``other``, missing as ``not recorded``."""
-    text = words(values, missing="not recorded")
+    text = words(values, missing="not recorded").replace("missing", "not recorded")
     common = (
         text.value_counts().sort_index(kind="stable").sort_values(ascending=False, kind="stable")
     )
@@ -72,8 +73,7 @@ def _number_row(
             cells.append(Cell(text="–"))
             continue
         text = f"{decimals(known.mean(), places)} ({decimals(known.std(), places)})"
-        hide = options.share and missing < options.minimum
-        cells.append(Cell(text=text + (f" [{missing:,} missing]" if missing and not hide else "")))
+        cells.append(Cell(text=text + (f" [{options.count(missing)} missing]" if missing else "")))
     return cells
 
 
@@ -98,7 +98,9 @@ def _table_one(context: StudyContext, sexes: pd.Series, options: Options) -> Tab
     groups = order_sexes(list(sexes.unique()))
     groups = [] if groups == ["all"] else groups
     counts = [float((sexes == group).sum()) for group in groups]
-    rows = [[Cell(text="Subjects"), *count_cells(counts, options), Cell(text=f"{len(table):,}")]]
+    rows = [
+        [Cell(text="Subjects"), *count_cells(counts, options), Cell(text=options.count(len(table)))]
+    ]
     headings: dict[int, str] = {}
     kinds = _attributes(table)
     for column in [c for c, kind in kinds.items() if kind == "number"]:
@@ -112,7 +114,8 @@ def _table_one(context: StudyContext, sexes: pd.Series, options: Options) -> Tab
         rows=rows,
         groups=headings,
         sortable=False,
-        note="Percentages are of the column. “Not recorded” is counted as a group of its own.",
+        note="Percentages are of the column. “Not recorded” is counted as a group of its own."
+        + (f" Counts are rounded to multiples of {options.minimum}." if options.share else ""),
     )
 
 
@@ -169,5 +172,8 @@ def section(context: StudyContext, options: Options) -> Section:
         blocks.append(picture)
     recorded = len(_attributes(table))
     people = len(np.unique(units))
-    lead = f"{plural(people, 'subject')} in the cohort table, {plural(recorded, 'attribute')}."
+    lead = (
+        f"{options.plural(people, 'subject')} in the cohort table, "
+        f"{plural(recorded, 'recorded attribute')}."
+    )
     return Section(ident="cohort", title=title, lead=lead.capitalize(), blocks=blocks)

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from popscan.report.blocks import Cell, Column, Table
 from popscan.report.context import StudyContext, attribute_by_unit, numbers, words
-from popscan.report.share import suppress
-from popscan.report.text import count, number, percent, shorten, title_of
+from popscan.report.text import count, number, percent, plural, shorten, title_of
 
 SEX_ORDER = ("female", "male", "unknown")
 
@@ -36,6 +35,32 @@ class Options:
     max_thumbnails: int = 24
     max_rows: int = 300
 
+    def count(self, n: float) -> str:
+        """Write a count of people.
+
+        In a shared report it is rounded to a multiple of `minimum`, so that no small count can be
+        had by subtracting shown ones; smaller counts than `minimum` are only shown as such.
+        """
+        if not self.share or not np.isfinite(n) or n == 0:
+            return count(n)
+        if n < self.minimum:
+            return f"< {self.minimum}"
+        return count(self.rounded(n))
+
+    def rounded(self, n: float) -> float:
+        """Return a count as shown: to the nearest multiple of `minimum` in a shared report."""
+        return self.minimum * round(n / self.minimum) if self.share else n
+
+    def percent(self, part: float, whole: float) -> str:
+        """Write a share of people; of rounded counts in a shared report, empty for small parts."""
+        if self.share and (0 < part < self.minimum or 0 < whole - part < self.minimum):
+            return ""
+        return percent(self.rounded(part), self.rounded(whole))
+
+    def plural(self, n: int, noun: str) -> str:
+        """Write a count of people with its noun."""
+        return f"{self.count(n)} {noun}s" if self.share and n else plural(n, noun)
+
 
 def count_cells(
     counts: Sequence[float],
@@ -44,20 +69,16 @@ def count_cells(
     of: float | None = None,
     tones: Sequence[str] | None = None,
 ) -> list[Cell]:
-    """Return one cell per count of a row; small counts are hidden in a shared report.
+    """Return one cell per count of a row.
 
     With `of`, the share of this whole is written behind each count. `tones` colour counts above 0.
     """
-    hidden = suppress(counts, minimum=options.minimum) if options.share else [False] * len(counts)
     cells = []
-    for i, (n, hide) in enumerate(zip(counts, hidden, strict=True)):
-        if hide:
-            text = f"< {options.minimum}" if n < options.minimum else "hidden"
-            cells.append(Cell(text=text, sort=0))
-            continue
-        share = f" ({percent(n, of)})" if of and n else ""
+    for i, n in enumerate(counts):
+        share = options.percent(n, of) if of and n else ""
+        text = options.count(n) + (f" ({share})" if share else "")
         tone = tones[i] if tones and n else ""
-        cells.append(Cell(text=count(n) + share, sort=float(n), tone=tone))
+        cells.append(Cell(text=text, sort=options.rounded(n), tone=tone))
     return cells
 
 
@@ -72,7 +93,7 @@ def groups_by_sex(context: StudyContext, units: pd.Series) -> pd.Series:
     if not len(sex):
         return pd.Series("all", index=units.index, dtype=object)
     found = words(units).map(sex).astype(object)
-    return found.where(found.notna(), "unknown")
+    return found.where(found.notna(), "unknown").replace("missing", "unknown")
 
 
 def order_sexes(sexes: Sequence[str]) -> list[str]:

@@ -8,7 +8,7 @@ from popscan.report.blocks import Block, Card, Cards, Cell, Column, Figure, Sect
 from popscan.report.context import StudyContext, complete, numbers, stage_order, words
 from popscan.report.figures.cost import stage_hours, stage_seconds
 from popscan.report.sections.common import Options
-from popscan.report.text import DASH, count, number
+from popscan.report.text import DASH, number
 
 
 def hours_text(hours: float) -> str:
@@ -51,7 +51,7 @@ def section(context: StudyContext, options: Options) -> Section:
         [
             Cell(text=name),
             Cell(text="per subject"),
-            Cell(text=count(seconds.size)),
+            Cell(text=options.count(seconds.size)),
             Cell(text=hours_text(seconds.sum() / 3600), sort=float(seconds.sum())),
             Cell(text=number(np.median(seconds)), sort=float(np.median(seconds))),
             Cell(text=number(np.percentile(seconds, 95))),

@@ -8,6 +8,7 @@ from popscan.report.blocks import Block, Bullets, Card, Cards, Section, Text, no
 from popscan.report.context import (
     StudyContext,
     complete,
+    final_status,
     numbers,
     status_matrix,
     study_units,
@@ -16,14 +17,15 @@ from popscan.report.context import (
 )
 from popscan.report.sections.biomarkers import measured
 from popscan.report.sections.common import Options
-from popscan.report.text import count, is_true, listing, number, percent, plural
+from popscan.report.sections.fairness import is_caution
+from popscan.report.text import is_true, listing, number
 
 
 def analysed(context: StudyContext) -> int:
-    """Return how many subjects came through the last stage (or have biomarkers, without ledger)."""
-    matrix = status_matrix(context)
-    if matrix.size:
-        return int((matrix.iloc[:, -1] == "ok").sum())
+    """Return how many subjects are in the results (or have biomarkers, without a ledger)."""
+    outcome = final_status(context)
+    if len(outcome):
+        return int((outcome == "ok").sum())
     columns = measured(context)
     values = context.biomarkers[columns].apply(numbers) if columns else None
     return int(values.notna().any(axis=1).sum()) if values is not None else 0
@@ -42,13 +44,12 @@ def _losses(context: StudyContext) -> dict[str, int]:
 
 
 def _key_sentence(context: StudyContext, n: int, through: int, options: Options) -> str:
-    lost = n - through
-    if options.share and 0 < lost < options.minimum:
-        return f"{plural(n, 'subject')} entered the study; fewer than {options.minimum} were lost."
-    text = f"Of {plural(n, 'subject')}, {count(through)} ({percent(through, n)}) were analysed."
+    share = options.percent(through, n)
+    text = f"Of {options.plural(n, 'subject')}, {options.count(through)}"
+    text += f" ({share}) were analysed." if share else " were analysed."
     losses = _losses(context)
-    if losses and not (options.share and min(losses.values()) < options.minimum):
-        text += " " + listing([f"{k:,} {what}" for what, k in losses.items()]) + "."
+    if losses:
+        text += " " + listing([f"{options.count(k)} {what}" for what, k in losses.items()]) + "."
     return text
 
 
@@ -63,7 +64,7 @@ def _dice(context: StudyContext, options: Options) -> Card | None:
     return Card(
         value=number(dice.mean()),
         label="mean Dice",
-        note=f"{plural(people, 'unseen subject')}",
+        note=options.plural(people, "unseen subject"),
     )
 
 
@@ -77,30 +78,33 @@ def _gap_card(context: StudyContext) -> Card | None:
     strong = int((p < 0.05).sum())
     return Card(
         value=f"{strong:,}",
-        label="gaps between groups",
-        note=f"of {tested:,} tested, p < 0.05 after correction",
+        label="group gaps",
+        note=f"of {tested:,} tested, adjusted p < 0.05",
         tone="warn" if strong else "good",
     )
 
 
 def _cards(context: StudyContext, n: int, through: int, options: Options) -> Cards:
-    hide = options.share and 0 < n - through < options.minimum
     cards = [
-        Card(value=count(n), label="subjects"),
+        Card(value=options.count(n), label="subjects"),
         Card(
-            value="hidden" if hide else count(through),
+            value=options.count(through),
             label="analysed",
-            note="" if hide else percent(through, n),
+            note=options.percent(through, n),
             tone="good" if through == n else "",
         ),
     ]
     final = verdicts(context)
     flagged = int(np.isin(final.to_numpy(dtype=object), ["review", "fail"]).sum())
-    if len(final) and not (options.share and 0 < flagged < options.minimum):
+    if len(final):
         cards.append(
-            Card(value=count(flagged), label="flagged by QC", note=percent(flagged, len(final)),
-                 tone="warn" if flagged else "good")
-        )  # fmt: skip
+            Card(
+                value=options.count(flagged),
+                label="flagged by QC",
+                note=options.percent(flagged, len(final)),
+                tone="warn" if flagged else "good",
+            )
+        )
     columns = measured(context)
     if columns:
         cards.append(Card(value=str(len(columns)), label="biomarkers"))
@@ -123,5 +127,6 @@ def section(context: StudyContext, options: Options) -> Section:
         _cards(context, n, through, options),
     ]
     if context.sentences:
-        blocks.append(Bullets(items=[str(s) for s in list(context.sentences)[:3]]))
+        findings = [str(s) for s in context.sentences if not is_caution(str(s))]
+        blocks.append(Bullets(items=findings[:3]))
     return Section(ident=ident, title=title, blocks=blocks)

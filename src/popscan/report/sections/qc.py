@@ -13,6 +13,7 @@ from popscan.report.blocks import (
     Cards,
     Cell,
     Column,
+    Details,
     Figure,
     Gallery,
     Section,
@@ -25,7 +26,15 @@ from popscan.report.context import StudyContext, complete, numbers, verdicts, wo
 from popscan.report.figures.base import VERDICT_COLOURS
 from popscan.report.figures.distributions import stacked
 from popscan.report.sections.common import Options, count_cells
-from popscan.report.text import DASH, count, interval, number, percent, places_for, shorten
+from popscan.report.text import (
+    DASH,
+    interval,
+    number,
+    places_for,
+    plural,
+    shorten,
+    title_of,
+)
 
 _TONES = {"pass": "good", "review": "warn", "fail": "bad"}
 _ORDER = ("pass", "review", "fail")
@@ -49,7 +58,7 @@ def _cards(final: pd.Series, options: Options) -> Cards:
         Card(
             value=cell.text,
             label=verdict,
-            note=percent(n, len(final)) if cell.text == count(n) else "",
+            note=options.percent(n, len(final)),
             tone=_TONES[verdict],
         )
         for verdict, n, cell in zip(_ORDER, counts, cells, strict=True)
@@ -70,6 +79,7 @@ def _checks(context: StudyContext) -> pd.DataFrame:
 
 
 def _check_table(checks: pd.DataFrame, options: Options) -> Table:
+    others = not checks["verdict"].isin(_ORDER).all()
     rows = []
     for name, part in checks.groupby("check", sort=False):
         counts = [float((part["verdict"] == v).sum()) for v in _ORDER]
@@ -81,16 +91,21 @@ def _check_table(checks: pd.DataFrame, options: Options) -> Table:
         low, high = values.quantile([0.05, 0.95]) if enough else (float("nan"),) * 2
         rows.append(
             [
-                Cell(text=str(name).replace("_", " ")),
+                Cell(text=title_of(str(name), unit=False)),
                 Cell(text=part["kind"].iloc[0]),
-                *count_cells([*counts, other], options, tones=["", "warn", "bad", ""]),
+                *count_cells(
+                    [*counts, other] if others else counts, options, tones=["", "warn", "bad", ""]
+                ),
                 Cell(text=number(values.median()) if enough else DASH),
                 Cell(text=interval(low, high, places)),
-                Cell(text=shorten(", ".join(map(_threshold, thresholds[:2])), 40) or DASH),
                 Cell(text=part["unit_of_value"].iloc[0]),
+                Cell(text=shorten("; ".join(map(_threshold, thresholds[:2])), 60) or DASH),
             ]
         )
-    numeric = ("Pass", "Review", "Fail", "Other", "Median", "5–95%", "Threshold")
+    numeric = [
+        *("Pass", "Review", "Fail"), *(["Other"] if others else []),
+        *("Median", "5–95%"),
+    ]  # fmt: skip
     return Table(
         caption="Checks, what they found and what they ask for.",
         columns=[
@@ -98,6 +113,7 @@ def _check_table(checks: pd.DataFrame, options: Options) -> Table:
             Column(title="Kind"),
             *[Column(title=t, numeric=True) for t in numeric],
             Column(title="Unit"),
+            Column(title="Limits"),
         ],
         rows=rows,
         dense=True,
@@ -114,7 +130,7 @@ def _check_figure(checks: pd.DataFrame) -> Figure | None:
     for name, part in checks.groupby("check", sort=False):
         counts = part["verdict"].value_counts()
         if (part["verdict"] != "pass").any():
-            rows[str(name).replace("_", " ")] = {v: float(counts.get(v, 0)) for v in _ORDER}
+            rows[title_of(str(name), unit=False)] = {v: float(counts.get(v, 0)) for v in _ORDER}
     if not rows:
         return None
     most = sorted(rows.items(), key=lambda row: (-row[1]["fail"], -row[1]["review"], row[0]))[:16]
@@ -178,7 +194,7 @@ def _gallery(pages: Sequence[FlaggedPage], options: Options) -> Gallery | None:
 
 def _flagged_table(
     context: StudyContext, pages: Sequence[FlaggedPage], options: Options
-) -> Table | None:
+) -> Block | None:
     final = verdicts(context)
     href = {page.unit: page.href for page in pages}
     found = {page.unit: (page.verdict, ", ".join(page.reasons)) for page in pages}
@@ -200,13 +216,16 @@ def _flagged_table(
         for unit, (verdict, reasons) in ranked[: options.max_rows]
     ]
     left = len(ranked) - len(rows)
-    return Table(
-        caption=f"All flagged subjects ({len(ranked):,}).",
+    table = Table(
+        caption="Flagged subjects, failed ones first.",
         columns=[Column(title=t) for t in ("Subject", "Verdict", "Why")],
         rows=rows,
         note=f"{left:,} more are in the qc table of the study." if left else "",
         dense=True,
     )
+    if len(rows) <= 12:
+        return table
+    return Details(summary=f"All {plural(len(ranked), 'flagged subject')}", blocks=[table])
 
 
 def section(context: StudyContext, options: Options, pages: Sequence[FlaggedPage]) -> Section:

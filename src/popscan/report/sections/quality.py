@@ -20,7 +20,7 @@ from popscan.report.context import StudyContext, complete, numbers, status_matri
 from popscan.report.figures.base import STRUCTURE_NAMES
 from popscan.report.figures.distributions import Violins, violins
 from popscan.report.sections.common import Options, small
-from popscan.report.text import DASH, count, decimals, is_true, number, plural
+from popscan.report.text import DASH, decimals, is_true, number
 
 _RECON = {"nrmse": "NRMSE", "psnr_db": "PSNR (dB)", "ssim": "SSIM"}
 _PLACES = {"nrmse": 3, "psnr_db": 1, "ssim": 3, "dice": 3, "hd95_mm": 1}
@@ -55,7 +55,7 @@ def reconstruction(context: StudyContext, options: Options) -> Section:
     for name in names:
         part = values[variant == name]
         n = int(part.notna().any(axis=1).sum())
-        cells = [Cell(text=name), Cell(text=count(n), sort=n)]
+        cells = [Cell(text=name), Cell(text=options.count(n))]
         for column in _RECON:
             mean, sd = part[column].mean(), part[column].std()
             hide = small(int(part[column].notna().sum()), options)
@@ -118,7 +118,7 @@ def _score_table(part: pd.DataFrame, options: Options, *, caption: str) -> Table
                 [
                     Cell(text=_structure(structure)),
                     Cell(text=phase),
-                    Cell(text=f"< {options.minimum}" if small(n, options) else count(n), sort=n),
+                    Cell(text=options.count(n)),
                     *_summary(cell["dice"], 3, options),
                     Cell(text=mean, sort=float(distance.mean()) if len(distance) else None),
                 ]
@@ -149,7 +149,7 @@ def _panel_figure(part: pd.DataFrame, options: Options) -> Figure:
     return Figure(
         markup=violins(
             panels, name="dice", alt="Dice by structure and phase; numbers are in the table.",
-            columns=3, private=options.share,
+            columns=3, private=options.share, same_scale=True,
         ),
         caption="Dice of subjects that no training has seen. Each point is a subject; bars: "
         "quartiles; line: median.",
@@ -181,7 +181,9 @@ def segmentation(context: StudyContext, options: Options) -> Section:
         ]
         overall = number(unseen["dice"].mean())
         people = unseen.loc[unseen["dice"].notna(), "unit"].nunique()
-        lead = f"Mean Dice {overall} over {plural(people, 'unseen subject')} with references."
+        lead = (
+            f"Mean Dice {overall} over {options.plural(people, 'unseen subject')} with references."
+        )
         if small(people, options):
             lead = ""
     else:

@@ -1,0 +1,105 @@
+"""Curves over the cardiac cycle, written as SVG directly: a page per subject must cost little."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+from markupsafe import Markup, escape
+from numpy.typing import NDArray
+
+from popscan.report.figures.base import GRID, INK, MUTED, STRUCTURE_NAMES, colours_of
+
+#: Lines on white need darker hues than contours on grey images.
+_COLOURS = {"lv": "#c1440e", "rv": "#0072b2", "myo": "#8a6d00"}
+_WIDTH, _HEIGHT = 660, 260
+_LEFT, _RIGHT, _TOP, _FOOT = 46, 120, 14, 42
+
+
+def nice_ticks(low: float, high: float, *, about: int = 5) -> list[float]:
+    """Return round numbers from below `low` to `high`, about as many as asked for.
+
+    Examples
+    --------
+    >>> nice_ticks(0, 163)
+    [0.0, 50.0, 100.0, 150.0]
+    """
+    raw = max(high - low, 1e-9) / about
+    power = 10.0 ** math.floor(math.log10(raw))
+    step = next((m * power for m in (1.0, 2.0, 5.0) if m * power >= raw), 10 * power)
+    return [i * step for i in range(math.floor(low / step), math.floor(high / step + 1e-9) + 1)]
+
+
+def _runs(values: NDArray[np.float64]) -> list[NDArray[np.intp]]:
+    """Return the indices of each unbroken run of finite values."""
+    finite = np.flatnonzero(np.isfinite(values))
+    return np.split(finite, np.flatnonzero(np.diff(finite) > 1) + 1) if finite.size else []
+
+
+def volume_curve(
+    curves: Mapping[str, NDArray[np.float64]], times_ms: NDArray[np.float64] | None
+) -> Markup:
+    """Draw volumes over the cardiac cycle; frames without a value leave a gap.
+
+    Parameters
+    ----------
+    curves
+        Structure -> volumes in mL, shape (t,), with at least one finite value in all.
+    times_ms : ndarray, shape (t,), or None
+        Times of the frames; None numbers the frames instead.
+    """
+    longest = max(len(values) for values in curves.values())
+    times = np.arange(longest, dtype=float) if times_ms is None else np.asarray(times_ms, float)
+    top = max(float(np.nanmax(v)) for v in curves.values() if np.isfinite(v).any())
+    x0, x1 = float(times.min()), max(float(times.max()), float(times.min()) + 1e-6)
+    width, height = _WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _FOOT
+
+    def at(x: float, y: float) -> tuple[float, float]:
+        return _LEFT + width * (x - x0) / (x1 - x0), _TOP + height * (1 - y / (1.06 * top or 1))
+
+    def label(x: float, y: float, text: str, anchor: str) -> str:
+        where = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"'
+        return f'<text {where} fill="{MUTED}">{text}</text>'
+
+    parts = []
+    for tick in nice_ticks(0, 1.06 * top):
+        _, y = at(x0, tick)
+        parts.append(
+            f'<line x1="{_LEFT}" x2="{_LEFT + width}" y1="{y:.1f}" y2="{y:.1f}" stroke="{GRID}"/>'
+            + label(_LEFT - 7, y + 4, f"{tick:g}", "end")
+        )
+    for tick in nice_ticks(x0, x1, about=6):
+        if tick < x0:
+            continue
+        x, y = at(tick, 0)
+        parts.append(label(x, y + 17, f"{tick:g}", "middle"))
+    extra = colours_of([s for s in curves if s not in _COLOURS])
+    for name, values in curves.items():
+        colour = _COLOURS.get(name) or extra[name]
+        for run in _runs(values):
+            points = [at(float(times[i]), float(values[i])) for i in run]
+            line = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+            parts.append(
+                f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2"/>'
+            )
+            parts += [
+                f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.6" fill="{colour}"/>' for x, y in points
+            ]
+            last = points[-1]
+        if np.isfinite(values).any():
+            title = escape(STRUCTURE_NAMES.get(name, name))
+            parts.append(
+                f'<text x="{last[0] + 9:.1f}" y="{last[1] + 4:.1f}" fill="{colour}">{title}</text>'
+            )
+    what = "Frame" if times_ms is None else "Time after the R wave (ms)"
+    parts.append(
+        f'<text x="{_LEFT + width / 2:.0f}" y="{_HEIGHT - 6}" text-anchor="middle" '
+        f'fill="{INK}">{what}</text>'
+    )
+    names = escape(", ".join(STRUCTURE_NAMES.get(s, s) for s in curves))
+    return Markup(
+        f'<svg class="chart" role="img" aria-label="Volume over the cardiac cycle of {names}." '
+        f'viewBox="0 0 {_WIDTH} {_HEIGHT}" style="width:100%;max-width:{_WIDTH}px" '
+        f'font-size="12">{"".join(parts)}</svg>'
+    )

@@ -1,0 +1,231 @@
+"""Gaps between groups: a heat map of the largest, and forests of all."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+
+from popscan.report.blocks import Block, Cell, Column, Details, Table
+from popscan.report.context import StudyContext, complete, numbers, words
+from popscan.report.figures.forest import axis_header, axis_limits, heat, interval_cell
+from popscan.report.sections.common import Options
+from popscan.report.text import (
+    DASH,
+    decimals,
+    interval,
+    is_true,
+    listing,
+    p_value,
+    places_for,
+    plural,
+    shorten,
+    title_of,
+)
+
+_NUMBERS = (
+    "gap", "ci_low", "ci_high", "p", "p_adj", "n", "n_reference", "min_detectable_gap",
+)  # fmt: skip
+_WORDS = ("attribute", "outcome", "stage", "group", "reference", "test", "better_is", "note")
+#: Outcomes that a reader looks for first; single checks come last.
+_FIRST = ("not_analysed", "qc_fail", "qc_not_pass", "dice_mean", "dice_lv", "dice_myo", "dice_rv")
+#: Outcomes shown without opening anything.
+_SHOWN = 10
+
+
+def gap_table(context: StudyContext) -> pd.DataFrame:
+    """Return the gaps, tidy.
+
+    Returns
+    -------
+    DataFrame
+        Words as text, numbers as floats; ``scale`` is the pooled within-group SD in which a gap is
+        drawn, ``strong`` says that it stands after correction, ``worse`` is 1 where the group
+        fares worse than the reference, -1 where better, NaN where the outcome has no better side.
+        In order of `outcome_order`.
+    """
+    table = complete(context.fairness_gaps, *_WORDS, *_NUMBERS, "significant").copy()
+    for column in _NUMBERS:
+        table[column] = numbers(table[column])
+    for column in _WORDS:
+        table[column] = words(table[column])
+    spreads = _spreads(context.fairness_groups)
+    keys = zip(table["attribute"], table["outcome"], strict=True)
+    scale = pd.Series([spreads.get(key, np.nan) for key in keys], index=table.index, dtype=float)
+    table["scale"] = scale.where(scale > 0)
+    adjusted = table["p_adj"].where(table["p_adj"].notna(), table["p"])
+    told = table["significant"].notna()
+    table["strong"] = is_true(table["significant"]).where(told, adjusted < 0.05)
+    sign = table["better_is"].map({"higher": -1.0, "lower": 1.0}).astype(float)
+    table["worse"] = np.sign(table["gap"]) * sign
+    order = {outcome: i for i, outcome in enumerate(outcome_order(table))}
+    return table.assign(order=table["outcome"].map(order)).sort_values("order", kind="stable")
+
+
+def outcome_order(gaps: pd.DataFrame) -> list[str]:
+    """Return the outcomes: the first a reader looks for, then as they come, single checks last."""
+    names = list(dict.fromkeys(gaps["outcome"]))
+    first = [name for name in _FIRST if name in names]
+    rest = [name for name in names if name not in first]
+    return first + sorted(rest, key=lambda name: name.startswith("check_"))
+
+
+def _spreads(groups: pd.DataFrame) -> dict[tuple[str, str], float]:
+    """Pooled within-group SD by attribute and outcome, weighted by group size."""
+    table = complete(groups, "attribute", "outcome", "n", "sd")
+    n, sd = numbers(table["n"]), numbers(table["sd"])
+    good = (n > 1) & (sd >= 0)
+    work = pd.DataFrame(
+        {
+            "key": list(zip(words(table["attribute"]), words(table["outcome"]), strict=True)),
+            "weight": (n - 1).where(good, 0.0),
+            "square": ((n - 1) * sd**2).where(good, 0.0),
+        }
+    )
+    sums = work.groupby("key")[["weight", "square"]].sum()
+    pooled = (sums["square"] / sums["weight"].where(sums["weight"] > 0)) ** 0.5
+    return dict(zip(sums.index, pooled.astype(float), strict=True))
+
+
+def _heat_cell(part: pd.DataFrame) -> Cell:
+    if not len(part):
+        return Cell(text=DASH, heat="#f4f6f8", ink="#5b6773")
+    share = part["gap"] / part["scale"]
+    worst = part.iloc[int(np.nanargmax(share.abs()))]
+    size = abs(float(worst["gap"] / worst["scale"]))
+    back, ink = heat(size, side=float(worst["worse"]))
+    star = " *" if bool(worst["strong"]) else ""
+    text = (
+        f"{shorten(str(worst['group']), 26)} "
+        f"{decimals(worst['gap'], places_for(abs(float(worst['gap']))))}{star}"
+    )
+    return Cell(text=text, heat=back, ink=ink, sort=size)
+
+
+def heat_map(gaps: pd.DataFrame) -> list[Block]:
+    """Return the largest gap of every outcome (rows) and attribute (columns) as coloured cells."""
+    drawn = gaps[(gaps["gap"] / gaps["scale"]).notna()]
+    if not len(drawn):
+        return []
+    attributes = list(dict.fromkeys(drawn["attribute"]))
+    rows = []
+    for outcome in dict.fromkeys(drawn["outcome"]):
+        of_outcome = drawn[drawn["outcome"] == outcome]
+        cells = [_heat_cell(of_outcome[of_outcome["attribute"] == a]) for a in attributes]
+        rows.append([Cell(text=title_of(str(outcome))), *cells])
+
+    def table(part: list[list[Cell]], caption: str) -> Table:
+        return Table(
+            caption=caption,
+            columns=[Column(title="Outcome"), *[Column(title=title_of(a)) for a in attributes]],
+            rows=part,
+            sortable=False,
+            dense=True,
+            note="In each cell: the group that differs most from its reference, and by how much. "
+            "Orange: it fares worse; blue: better; grey: different, on an outcome that has no "
+            "better side. Full colour from one within-group SD. * stands after correction.",
+        )
+
+    caption = "Largest gap of each outcome (rows) by attribute (columns)."
+    blocks: list[Block] = [table(rows[: 2 * _SHOWN], caption)]
+    if len(rows) > 2 * _SHOWN:
+        rest = rows[2 * _SHOWN :]
+        summary = f"{plural(len(rest), 'more outcome')} in the heat map"
+        blocks.append(Details(summary=summary, blocks=[table(rest, caption)]))
+    return blocks
+
+
+def _forest_row(
+    row: pd.Series, limits: tuple[float, float], options: Options, *, power: bool
+) -> list[Cell]:
+    width = float(row["ci_high"] - row["ci_low"])
+    places = places_for(width if math.isfinite(width) else abs(float(row["gap"])))
+    ends = interval(row["ci_low"], row["ci_high"], places)
+    text = f"{decimals(row['gap'], places)} ({ends})"
+    if not math.isfinite(row["gap"]):
+        text = shorten(row["note"], 60) or "too few"
+    low, middle, high = (float(row[c] / row["scale"]) for c in ("ci_low", "gap", "ci_high"))
+    cells = [
+        Cell(text=shorten(row["group"], 60)),
+        Cell(text=options.count(row["n"])),
+        Cell(
+            markup=interval_cell(
+                middle, low, high, limits=limits, strong=bool(row["strong"]), alt=text
+            )
+        ),
+        Cell(text=text),
+        Cell(text=p_value(row["p"])),
+        Cell(text=p_value(row["p_adj"])),
+    ]
+    if power:
+        cells.append(Cell(text=decimals(row["min_detectable_gap"], places)))
+    return cells
+
+
+def _forest(
+    attribute: str, gaps: pd.DataFrame, limits: tuple[float, float], options: Options
+) -> Table:
+    power = bool(gaps["min_detectable_gap"].notna().any())
+    rows: list[list[Cell]] = []
+    headings: dict[int, str] = {}
+    for outcome in dict.fromkeys(gaps["outcome"]):
+        part = gaps[gaps["outcome"] == outcome]
+        references = list(dict.fromkeys(r for r in part["reference"] if r))
+        against = f" · against {listing(references)}" if references else ""
+        sizes = part["n_reference"].dropna()
+        if len(references) == 1 and len(sizes):
+            against += f" (n = {options.count(sizes.iloc[0])})"
+        headings[len(rows)] = title_of(str(outcome)) + against
+        rows += [_forest_row(row, limits, options, power=power) for _, row in part.iterrows()]
+    tests = list(dict.fromkeys(t.replace("_", " ") for t in gaps["test"] if t))
+    columns = [
+        Column(title="Group"),
+        Column(title="n", numeric=True),
+        Column(
+            title="Gap in within-group SDs",
+            markup=axis_header(limits, left="lower than reference", right="higher"),
+        ),
+        Column(title="Gap (95% interval)", numeric=True),
+        Column(title="p", numeric=True),
+        Column(title="Adjusted p", numeric=True),
+    ]
+    if power:
+        columns.append(
+            Column(title="Detectable", numeric=True, hint="smallest gap that would be found with "
+                   "80% power")
+        )  # fmt: skip
+    return Table(
+        caption=f"Gaps by {title_of(attribute, unit=False).lower()}.",
+        columns=columns,
+        rows=rows,
+        groups=headings,
+        sortable=False,
+        dense=True,
+        note=f"Tests: {listing(tests)}." if tests else "",
+    )
+
+
+def forests(gaps: pd.DataFrame, options: Options) -> list[Block]:
+    """Return one forest per attribute; outcomes beyond the first ten and the clear ones folded."""
+    blocks: list[Block] = []
+    for attribute in dict.fromkeys(gaps["attribute"]):
+        part = gaps[gaps["attribute"] == attribute]
+        drawn = {c: part[c] / part["scale"] for c in ("gap", "ci_low", "ci_high")}
+        limits = axis_limits(
+            [*drawn["ci_low"].tolist(), *drawn["gap"].tolist()],
+            [*drawn["ci_high"].tolist(), *drawn["gap"].tolist()],
+        )
+        names = list(dict.fromkeys(part["outcome"]))
+        clear = set(part.loc[part["strong"], "outcome"])
+        chosen = set(sorted(names, key=lambda name: name not in clear)[:_SHOWN])
+        shown = part["outcome"].isin(chosen)
+        blocks.append(_forest(str(attribute), part[shown], limits, options))
+        if not shown.all():
+            rest = part[~shown]
+            n = rest["outcome"].nunique()
+            summary = f"{plural(n, 'more outcome')} by {title_of(attribute, unit=False).lower()}"
+            blocks.append(
+                Details(summary=summary, blocks=[_forest(str(attribute), rest, limits, options)])
+            )
+    return blocks

@@ -1,0 +1,168 @@
+"""Figures and words: hand-computed cases and laws."""
+
+from __future__ import annotations
+
+import doctest
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from popscan.records import Label
+from popscan.report import StudyContext
+from popscan.report import share as share_module
+from popscan.report import text as text_module
+from popscan.report.context import final_status, status_matrix, unit_column, verdicts
+from popscan.report.figures import base, curve, forest, overlays
+from popscan.report.figures.attrition import flow
+from popscan.report.figures.curve import volume_curve
+from popscan.report.figures.distributions import Violins, thin, violins
+from popscan.report.figures.forest import axis_limits, heat, interval_cell
+from popscan.report.figures.overlays import heart_box, middle_slice, slice_grid, thumbnail, tile
+
+
+@pytest.mark.parametrize("module", [text_module, share_module, base, curve, forest, overlays])
+def test_examples_in_docstrings(module):
+    assert doctest.testmod(module).failed == 0
+
+
+def test_contours_lie_on_the_edge_of_the_label():
+    image = np.full((40, 40), 100.0)
+    labels = np.zeros((40, 40), dtype=np.uint8)
+    labels[10:20, 12:30] = Label.LV
+    picture = np.asarray(tile(image, labels, size_px=160)).astype(int)
+    coloured = (np.ptp(picture, axis=2) > 60).nonzero()
+    # 160 pixels for 40 voxels: x runs right (columns), y down (rows).
+    assert coloured[1].min() == pytest.approx(40, abs=3)
+    assert coloured[1].max() == pytest.approx(80, abs=3)
+    assert coloured[0].min() == pytest.approx(48, abs=3)
+    assert coloured[0].max() == pytest.approx(120, abs=3)
+
+
+def test_anisotropic_voxels_keep_their_shape():
+    image = np.zeros((20, 40))
+    image[:, :] = 1.0
+    image[0, 0] = 0.0
+    picture = np.asarray(tile(image, None, size_px=100, spacing_mm=(2.0, 1.0)))
+    assert (picture.sum(axis=2) > 30).mean() > 0.95
+
+
+def test_box_holds_all_labels_and_stays_inside():
+    labels = np.zeros((50, 60, 3, 2), dtype=np.uint8)
+    labels[2:10, 40:58, 1, 1] = 1
+    x, y = heart_box(labels, labels.shape)
+    assert x.start == 0
+    assert x.stop >= 10
+    assert y.start <= 40
+    assert y.stop <= 60
+    assert heart_box(None, (5, 6, 1, 1)) == (slice(0, 5), slice(0, 6))
+    assert middle_slice(labels[..., 1], 3) == 1
+    assert middle_slice(None, 7) == 3
+
+
+def test_grid_holds_every_slice(rng):
+    image = rng.normal(size=(32, 32, 7, 2))
+    sheet = slice_grid(image, None, frame=1, columns=4, size_px=50)
+    assert sheet.size == (4 * 53 - 3, 2 * 53 - 3)
+    assert thumbnail(image, None, size_px=64).size == (64, 64)
+
+
+def test_grey_is_monotone_and_safe(rng):
+    plane = np.sort(rng.normal(size=400)).reshape(20, 20)
+    shades = base.grey(plane).ravel().astype(int)
+    assert (np.diff(shades) >= 0).all()
+    assert base.grey(np.full((3, 3), 5.0)).tolist() == [[127] * 3] * 3
+    assert not base.grey(np.full((3, 3), np.nan)).any()
+
+
+def test_interval_is_drawn_where_it_is():
+    limits = axis_limits([-1.0, -2.0], [1.0, 2.0])
+    assert limits == (-limits[1], limits[1])
+    middle = interval_cell(0.0, -1.0, 1.0, limits=(-2.0, 2.0))
+    assert 'cx="115.0"' in middle
+    assert 'x1="61.5"' in middle
+    assert 'x2="168.5"' in middle
+    assert "circle" not in interval_cell(math.nan, math.nan, math.nan, limits=limits)
+    assert "path" in interval_cell(0.0, -9.0, 1.0, limits=(-2.0, 2.0))
+    assert axis_limits([math.nan], [math.nan]) == (-1.0, 1.0)
+
+
+def test_heat_ink_has_contrast():
+    def luminance(colour: str) -> float:
+        parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    for side in (1.0, -1.0, math.nan):
+        for size in np.linspace(0, 1.5, 31):
+            back, ink = heat(float(size), side=side)
+            light, dark = sorted((luminance(back), luminance(ink)), reverse=True)
+            assert (light + 0.05) / (dark + 0.05) > 3.9
+
+
+def test_thinning_keeps_extremes_and_ranks(rng):
+    values = rng.normal(size=1000)
+    kept = thin(values, 50)
+    assert kept.size == 50
+    assert kept[0] == values.min()
+    assert kept[-1] == values.max()
+    assert np.median(kept) == pytest.approx(np.median(values), abs=0.1)
+
+
+def test_constant_and_tiny_groups_are_drawn():
+    panel = Violins(
+        title="x", groups={"a": np.full(20, 3.0), "b": np.array([1.0]), "c": np.array([])},
+        ranges={"a": (1.0, 4.0)},
+    )  # fmt: skip
+    assert "n = 20" in violins([panel], name="v", alt="v")
+
+
+def test_private_violins_draw_no_single_value(rng):
+    panel = Violins(title="x", groups={"a": rng.normal(size=40)}, ranges={})
+    public = violins([panel], name="v", alt="v")
+    private = violins([panel], name="v", alt="v", private=True)
+    assert public.count("<use") - private.count("<use") >= 40
+
+
+def test_curve_breaks_at_gaps():
+    values = np.array([100.0, 80.0, np.nan, 60.0, 90.0])
+    assert volume_curve({"lv": values}, None).count("<polyline") == 2
+    assert volume_curve({"lv": np.array([50.0])}, np.array([0.0])).count("<circle") == 1
+
+
+def test_flow_names_every_number():
+    matrix = pd.DataFrame(
+        {"ingest": ["ok"] * 7 + ["failed"], "qc": ["ok"] * 6 + ["excluded", "skipped"]}
+    )
+    drawn = flow(matrix)
+    assert "ingest: 7 ok, 1 failed; qc: 6 ok, 1 excluded, 1 skipped" in drawn
+
+
+def test_units_from_a_cohort_table():
+    table = pd.DataFrame({"participant_id": ["01", "sub-02"], "session_id": ["1", ""]})
+    assert list(unit_column(table, known=["sub-01_ses-1", "sub-02"])) == ["sub-01_ses-1", "sub-02"]
+    assert list(unit_column(table, known=["01", "sub-02"])) == ["01", "sub-02"]
+
+
+def test_overrides_decide_who_is_analysed():
+    units = ["a", "b", "c", "d"]
+    ledger = pd.DataFrame(
+        [
+            {"unit": unit, "stage": stage, "status": status}
+            for unit, statuses in zip(
+                units,
+                [("ok", "ok"), ("excluded", "ok"), ("excluded", "ok"), ("failed", "skipped")],
+                strict=True,
+            )
+            for stage, status in zip(("qc", "biomarkers"), statuses, strict=True)
+        ]
+    )
+    qc = pd.DataFrame(
+        {"unit": ["a", "b", "c"], "verdict_auto": ["pass", "fail", "fail"],
+         "verdict": ["pass", "pass", ""]}
+    )  # fmt: skip
+    context = StudyContext(ledger=ledger, qc=qc)
+    assert dict(verdicts(context)) == {"a": "pass", "b": "pass", "c": "fail"}
+    assert list(final_status(context)) == ["ok", "ok", "excluded", "failed"]
+    assert list(status_matrix(context).index) == units

@@ -1,0 +1,93 @@
+"""A shared report points to nobody."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+
+from popscan.report import StudyContext, render_study
+from popscan.report.sections.common import Options
+from popscan.report.share import identifiers, scrub, shareable
+
+
+def test_shared_counts_cannot_be_subtracted():
+    options = Options(share=True, minimum=5)
+    assert [options.count(n) for n in (0, 1, 4, 5, 7, 8, 1002)] == [
+        "0", "< 5", "< 5", "5", "5", "10", "1,000",
+    ]  # fmt: skip
+    assert options.percent(3, 100) == ""
+    assert options.percent(98, 100) == ""
+    assert options.percent(51, 99) == "50%"
+    # Whatever small n a group has, the shown total and the other group look the same.
+    assert len({(options.count(100 + n), options.count(100)) for n in range(1, 3)}) == 1
+    assert Options().count(3) == "3"
+
+
+def test_scrub_removes_identifiers_paths_and_small_counts():
+    text = "sub-0007 and P12. at /data/secret/x.nii, n = 3, n = 31, mean 0007"
+    clean = scrub(text, {"sub-0007", "P12", "0007"})
+    assert "0007" not in clean
+    assert "P12" not in clean
+    assert "/data" not in clean
+    assert "n < 5" in clean
+    assert "n = 31" in clean
+
+
+@pytest.fixture(scope="module")
+def shared(make_context, tmp_path_factory):
+    context = make_context(60)
+    context = replace(
+        context,
+        sentences=["sub-0007_ses-01 differs (n = 2).", "RV Dice is lower."],
+        limits=["Problem with /data/raw/sub-0003."],
+    )
+    folder = tmp_path_factory.mktemp("share")
+    return context, render_study(context, folder, share=True).read_text(encoding="utf-8"), folder
+
+
+def test_no_identifier_no_message_no_picture(shared):
+    context, html, folder = shared
+    assert not (folder / "subjects").exists()
+    text = re.sub(r"<[^>]+>", " ", html)
+    words = set(re.findall(r"[A-Za-z0-9][A-Za-z0-9._+-]*", text))
+    assert not identifiers(context) & words
+    assert "sub-" not in html
+    assert "/home/someone" not in html
+    assert "/data/raw" not in html
+    assert "expected" not in html.split("</style>")[1].split("Problems and limits")[0]
+    assert 'class="tile"' not in html
+    assert "study: west" not in html
+
+
+def test_no_small_cell_in_the_status_table(shared, read_tables):
+    _, html, _ = shared
+    tables = read_tables(html, "every row adds up")
+    cells = tables[0].iloc[:, 1:].astype(str)
+    numeric = cells.apply(pd.to_numeric, errors="coerce")
+    assert (numeric.isna() | (numeric % 5 == 0)).all(axis=None)
+    assert (cells == "< 5").any(axis=None)
+
+
+def test_few_events_are_a_small_cell():
+    groups = pd.DataFrame(
+        {"attribute": "sex", "group": ["f", "m"], "outcome": "qc_fail", "kind": "binary",
+         "n": [500, 400], "mean": [0.004, 0.1], "sd": [0.06, 0.3], "too_few": False}
+    )  # fmt: skip
+    gaps = pd.DataFrame(
+        {"attribute": "sex", "outcome": "qc_fail", "group": ["m"], "reference": ["f"], "gap": 0.096}
+    )
+    shared = shareable(StudyContext(fairness_groups=groups, fairness_gaps=gaps), minimum=5)
+    assert shared.fairness_groups["mean"].isna().tolist() == [True, False]
+    assert not len(shared.fairness_gaps)
+
+
+def test_small_groups_have_no_statistics(shared, read_tables):
+    _, html, _ = shared
+    for table in read_tables(html, "Outcomes by race"):
+        small = table[table.iloc[:, 0] == "Chinese"]
+        assert len(small)
+        assert (small["Mean"] == "too few").all()
+        assert (small["n"] == "hidden").all()
