@@ -125,7 +125,7 @@ class Reconstruct(Section):
 class Segment(Section):
     """Images to labels."""
 
-    method: str = Field(default="unet", description="Name in the stage's method table.")
+    method: str = Field(default="bundle", description="Name in the stage's method table.")
     model: str = Field(
         default="cine_sax", description="Bundle: a folder, or a name in resources/models."
     )

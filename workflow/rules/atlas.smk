@@ -4,6 +4,7 @@ rule atlas_prepare:
     input:
         f"{STUDY}/manifests/segment/{{shard}}.parquet",
         f"{STUDY}/manifests/qc/{{shard}}.parquet",
+        f"{STUDY}/manifests/biomarkers/{{shard}}.parquet",
     output:
         f"{STUDY}/atlas/work/prepared/{{shard}}.npz",
     log:
@@ -12,7 +13,7 @@ rule atlas_prepare:
         options=options("atlas"),
     shell:
         "popscan atlas-prepare --study {STUDY:q} --shard {wildcards.shard} --output {output:q}"
-        " --options {params.options:q} > {log} 2>&1"
+        " --options {params.options:q}" + LOGGED
 
 
 def template_before(wildcards):
@@ -33,7 +34,7 @@ rule atlas_map:
         options=options("atlas"),
     shell:
         "popscan atlas-map --prepared {input.prepared:q} --template {input.template:q}"
-        " --output {output:q} --options {params.options:q} > {log} 2>&1"
+        " --output {output:q} --options {params.options:q}" + LOGGED
 
 
 rule atlas_reduce:
@@ -53,7 +54,7 @@ rule atlas_reduce:
     shell:
         "popscan atlas-reduce --study {STUDY:q} --iteration {wildcards.iteration}"
         " --template {input.template:q} --output {output:q}"
-        " --options {params.options:q} > {log} 2>&1"
+        " --options {params.options:q}" + LOGGED
 
 
 rule atlas:
@@ -66,5 +67,4 @@ rule atlas:
     params:
         options=options("atlas"),
     shell:
-        "popscan atlas --study {STUDY:q} --template {input:q} --options {params.options:q}"
-        " > {log} 2>&1"
+        "popscan atlas --study {STUDY:q} --template {input:q} --options {params.options:q}" + LOGGED

@@ -8,9 +8,13 @@ STUDY = f"{config['study']['results']}/{config['study']['name']}"
 STAGES = stages_of(config["source"]["kind"])
 ONLY = config["subjects"]
 SUBJECTS = ",".join(ONLY if isinstance(ONLY, list) else str(ONLY).split(",")).strip(",")
+
+# Every command's output goes to its log; when it fails, the end of the log is shown too.
+LOGGED = " > {log} 2>&1 || {{ tail -n 5 {log} >&2; exit 1; }}"
 STAGE_SHELL = (
     "popscan stage {rule} --study {STUDY:q} --shard {wildcards.shard} --threads {threads}"
-    " --options {params.options:q} --subjects {params.subjects:q} > {log} 2>&1"
+    " --options {params.options:q} --subjects={params.subjects:q}"
+    " --max-failed {config[plan][max_failed_fraction]} {config[plan][max_failed_min]}" + LOGGED
 )
 
 # The package of the Python that runs Snakemake, also when its environment is not activated.
@@ -37,18 +41,15 @@ def shards(wildcards=None):
         return json.load(stream)["shards"]
 
 
-def manifests(stage):
-    """Input function: the manifests of a stage for every shard."""
-    return lambda wildcards: expand(f"{STUDY}/manifests/{stage}/{{shard}}.parquet", shard=shards())
+def all_manifests(wildcards=None):
+    """Manifests of every per-subject stage for every shard."""
+    return expand(f"{STUDY}/manifests/{{stage}}/{{shard}}.parquet", stage=STAGES, shard=shards())
 
 
 def study_targets(wildcards):
     """Every stage's manifests (a failed shard must not hide behind the last stage) and the report."""
     if not SUBJECTS:
-        per_subject = expand(
-            f"{STUDY}/manifests/{{stage}}/{{shard}}.parquet", stage=STAGES, shard=shards()
-        )
-        return [*per_subject, f"{STUDY}/report/index.html"]
+        return [*all_manifests(), f"{STUDY}/report/index.html"]
     return expand(
         f"{STUDY}/manifests/{{stage}}/{{shard}}.parquet", stage=STAGES, shard=subset_shards()
     )
@@ -73,4 +74,6 @@ def model_files():
     """Files of the segmentation model: a bundle's folder, or a name in resources/models."""
     named = Path(config["segment"]["model"])
     folder = named if named.is_dir() else Path(workflow.basedir, "resources/models", named)
-    return [str(path) for path in sorted(folder.glob("*")) if path.suffix in {".yaml", ".safetensors"}]
+    return [
+        str(path) for path in sorted(folder.glob("*")) if path.suffix in {".yaml", ".safetensors"}
+    ]

@@ -4,7 +4,9 @@ def plan_inputs(wildcards):
     """Folder of the raw data and cohort table, where they exist: new entries mean a new plan."""
     source = config["source"]
     table = source["participants"] or f"{source['root']}/participants.tsv"
-    found = [p for p in (source["root"], table, config["cohort"]["exclude"]) if p and Path(p).exists()]
+    found = [
+        p for p in (source["root"], table, config["cohort"]["exclude"]) if p and Path(p).exists()
+    ]
     return [] if source["kind"] == "simulated" else found
 
 
@@ -22,5 +24,4 @@ checkpoint plan:
     params:
         options=options("plan"),
     shell:
-        "popscan plan --study {STUDY:q} --options {params.options:q} > {log} 2>&1"
-        " || {{ cat {log} >&2; exit 1; }}"
+        "popscan plan --study {STUDY:q} --options {params.options:q}" + LOGGED

@@ -14,4 +14,4 @@ rule report:
         options=options("report"),
         config=json.dumps(config, sort_keys=True),
     shell:
-        "popscan report --study {STUDY:q} --config {params.config:q} > {log} 2>&1"
+        "popscan report --study {STUDY:q} --config {params.config:q}" + LOGGED

@@ -2,7 +2,7 @@
 rule collect:
     input:
         plan=f"{STUDY}/plan/plan.json",
-        manifests=[manifests(stage) for stage in STAGES],
+        manifests=all_manifests,
         overrides=config["qc"]["overrides"] or [],
     output:
         ledger=f"{STUDY}/tables/ledger.parquet",
@@ -12,7 +12,7 @@ rule collect:
     params:
         options=options("collect"),
     shell:
-        "popscan collect --study {STUDY:q} --options {params.options:q} > {log} 2>&1"
+        "popscan collect --study {STUDY:q} --options {params.options:q}" + LOGGED
 
 
 rule associate:
@@ -25,7 +25,7 @@ rule associate:
     params:
         options=options("associate"),
     shell:
-        "popscan associate --study {STUDY:q} --options {params.options:q} > {log} 2>&1"
+        "popscan associate --study {STUDY:q} --options {params.options:q}" + LOGGED
 
 
 rule fairness:
@@ -38,4 +38,4 @@ rule fairness:
     params:
         options=options("fairness"),
     shell:
-        "popscan fairness --study {STUDY:q} --options {params.options:q} > {log} 2>&1"
+        "popscan fairness --study {STUDY:q} --options {params.options:q}" + LOGGED

@@ -19,6 +19,9 @@ def add(commands: Any) -> None:
     stage.add_argument("--shard", required=True)
     stage.add_argument("--subjects", default="", help="comma-separated; default: all")
     stage.add_argument("--threads", type=int, default=1)
+    stage.add_argument(
+        "--max-failed", nargs=2, type=float, default=(0.5, 5), metavar=("FRACTION", "MIN")
+    )
     _command(commands, "plan", _plan, "find the study's subjects and assign them to shards")
     _command(commands, "collect", _collect, "write the study's tables from the manifests")
     _command(commands, "associate", _associate, "regress biomarkers; reference ranges")
@@ -55,6 +58,7 @@ def _command(commands: Any, name: str, call: Any, text: str, *, study: bool = Tr
 
 def _stage(arguments: argparse.Namespace) -> None:
     from popscan.pipeline.tasks import run_stage
+    from popscan.run import Limits
 
     def tell(done: int, total: int) -> None:
         print(f"\r{arguments.stage} {arguments.shard}: {done}/{total}", end="", file=sys.stderr)
@@ -65,6 +69,10 @@ def _stage(arguments: argparse.Namespace) -> None:
         arguments.shard,
         arguments.options,
         subjects=arguments.subjects,
+        limits=Limits(
+            max_failed_fraction=arguments.max_failed[0],
+            max_failed_min=int(arguments.max_failed[1]),
+        ),
         threads=arguments.threads,
         progress=tell,
     )

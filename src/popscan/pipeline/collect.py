@@ -82,12 +82,12 @@ def _kind(scores: pd.DataFrame, kind: str) -> pd.DataFrame:
 
 def _verdicts(qc: pd.DataFrame, options: Mapping[str, Any]) -> pd.DataFrame:
     """QC verdicts with a person's overrides applied: the automatic and the final one."""
-    from popscan.qc import apply_overrides
+    from popscan.qc import apply_overrides, parse_overrides
 
     if "verdict" not in qc:
         qc = qc.assign(verdict=pd.Series(dtype=str))
     path = parse_section("qc", options["qc"]).overrides
-    overrides = read_overrides(Path(path)) if path else pd.DataFrame()
+    overrides = read_overrides(Path(path)) if path else parse_overrides("")
     return apply_overrides(qc, overrides)
 
 
@@ -99,10 +99,12 @@ def read_overrides(path: Path) -> pd.DataFrame:
     PopscanError
         If there is no such file or it is no TSV.
     """
+    from popscan.qc import parse_overrides
+
     try:
-        return pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
-    except (OSError, ValueError) as error:
-        raise PopscanError(f"qc.overrides: {path}: cannot be read as TSV ({error})") from error
+        return parse_overrides(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise PopscanError(f"qc.overrides: {path}: cannot be read ({error})") from error
 
 
 def _biomarkers(biomarkers: pd.DataFrame, verdicts: pd.DataFrame) -> pd.DataFrame:

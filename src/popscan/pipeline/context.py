@@ -127,16 +127,18 @@ def write_output(path: Path, content: Any) -> None:
     content
         `Scan`, (`LabelMap`, `Scan` on whose grid it lies), `KSpace`, or a mapping for JSON.
     """
-    from popscan import io
+    from popscan.io.jsonfile import write_json
+    from popscan.io.kspace import write_kspace
+    from popscan.io.nifti import write_labels, write_scan
 
     match content:
         case Scan():
-            io.write_scan(path, content)
+            write_scan(path, content)
         case KSpace():
-            io.write_kspace(path, content)
+            write_kspace(path, content)
         case (LabelMap() as labels, Scan() as like):
-            io.write_labels(path, labels, like)
+            write_labels(path, labels, like)
         case Mapping():
-            io.write_json(path, content)
+            write_json(path, content)
         case _:
             raise TypeError(f"{path.name}: no writer for {type(content).__name__}")

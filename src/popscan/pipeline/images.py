@@ -23,11 +23,11 @@ def reconstruct_task(context: ShardContext) -> Task:
     section = context.section("reconstruct")
 
     def load(subject: Subject) -> Any:
-        from popscan import io
+        from popscan.io.kspace import read_kspace
 
         if not context.has("ingest", subject, kspace_name(subject)):
             raise NotApplicable("image_study", "the source gives images, not k-space")
-        return io.read_kspace(context.path("ingest", subject, kspace_name(subject)))
+        return read_kspace(context.path("ingest", subject, kspace_name(subject)))
 
     def work(subject: Subject, kspace: Any) -> Outcome:
         from popscan.recon import reconstruct
@@ -81,9 +81,9 @@ def segment_task(context: ShardContext) -> Task:
     bundle = load_bundle(section.model, section.device)
 
     def load(subject: Subject) -> Any:
-        from popscan import io
+        from popscan.io.nifti import read_scan
 
-        return io.read_scan(context.path(context.image_stage(subject), subject, cine_name(subject)))
+        return read_scan(context.path(context.image_stage(subject), subject, cine_name(subject)))
 
     def work(subject: Subject, scan: Any) -> Outcome:
         from popscan.segment import segment

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 from popscan.pipeline.context import SAX, ShardContext, cine_name, labels_name, write_output
@@ -19,37 +18,35 @@ def score_task(context: ShardContext) -> Task:
     bundle = load_bundle(section.model, "cpu")
 
     def load(subject: Subject) -> dict[str, Any]:
-        from popscan import io
+        from popscan.io.nifti import read_labels, read_scan
 
         reference = labels_name(subject, desc="reference")
         if not context.has("ingest", subject, reference):
             raise NotApplicable("no_reference", "the source has no reference labels")
-        segmentation = io.read_labels(context.path("segment", subject, labels_name(subject)))
+        segmentation = read_labels(context.path("segment", subject, labels_name(subject)))
         stage = context.image_stage(subject)
         return {
             "labels": segmentation,
-            "reference": io.read_labels(context.path("ingest", subject, reference)),
-            "scan": io.read_scan(context.path(stage, subject, cine_name(subject))),
+            "reference": read_labels(context.path("ingest", subject, reference)),
+            "scan": read_scan(context.path(stage, subject, cine_name(subject))),
             "images": _recon_images(context, subject),
         }
 
     def work(subject: Subject, inputs: dict[str, Any]) -> Outcome:
-        from popscan.arrays.metrics import score_labels
+        from popscan.segment import score_segmentation
 
         scan: Scan = inputs["scan"]
-        seen = bundle.was_trained_on(subject.sub)
-        rows = score_labels(
+        rows = score_segmentation(
+            subject.unit,
             inputs["labels"].array,
             inputs["reference"],
             scan.spacing_mm,
+            bundle=bundle,
             frame_labels=scan.meta.get("frame_labels"),
         )
-        labelled = [
-            {"unit": subject.unit, "kind": "labels", **row, "seen_in_training": seen}
-            for row in rows
-        ]
+        labelled = [{**row, "kind": "labels"} for row in rows]
         images = _score_images(subject, inputs["images"], inputs["reference"].array)
-        return Outcome(rows=(*labelled, *images), values={"seen_in_training": seen})
+        return Outcome(rows=(*labelled, *images))
 
     def reads(subject: Subject) -> Mapping[str, Any]:
         return {s: context.digest(s, subject) for s in ("ingest", "reconstruct", "segment")}
@@ -67,20 +64,20 @@ def score_task(context: ShardContext) -> Task:
 
 
 def _recon_images(context: ShardContext, subject: Subject) -> dict[str, Scan]:
-    """Reference image and every variant's image of a k-space study; empty for image studies."""
-    from popscan import io
+    """Read reference image and every variant's image; empty for image studies."""
+    from popscan.io.nifti import read_labels, read_scan
 
     reference = cine_name(subject, desc="reference")
     record = context.record("reconstruct", subject)
     if record.status is not Status.OK or not context.has("ingest", subject, reference):
         return {}
-    images = {"reference": io.read_scan(context.path("ingest", subject, reference))}
+    images = {"reference": read_scan(context.path("ingest", subject, reference))}
     for name in record.files:
         file = name.rsplit("/", 1)[-1]
         if file.endswith("_cine.nii.gz"):
             desc = file.partition("_desc-")[2].partition("_")[0]
             variant = desc or str(record.values["variant"])
-            images[variant] = io.read_scan(context.path("reconstruct", subject, file))
+            images[variant] = read_scan(context.path("reconstruct", subject, file))
     return images
 
 
@@ -96,7 +93,7 @@ def _score_images(subject: Subject, images: dict[str, Scan], labels: Any) -> lis
             "unit": subject.unit,
             "kind": "image",
             "variant": variant,
-            **score_image(scan.array, reference.array, roi=roi[..., None] | (labels > 0)),
+            **score_image(scan, reference, roi=roi),
         }
         for variant, scan in sorted(images.items())
     ]
@@ -115,7 +112,7 @@ def qc_task(context: ShardContext) -> Task:
         failed = [c.name for c in checks if c.verdict == "fail"]
         review = [c.name for c in checks if c.verdict == "review"]
         return Outcome(
-            rows=tuple(asdict(c) for c in checks),
+            rows=tuple(c.row() for c in checks),
             values={"verdict": overall, "failed": " ".join(failed), "review": " ".join(review)},
             status=Status.EXCLUDED if overall == "fail" else Status.OK,
             reason="qc_fail" if overall == "fail" else "",
@@ -136,14 +133,14 @@ def qc_task(context: ShardContext) -> Task:
 
 def biomarkers_task(context: ShardContext) -> Task:
     """Measure volumes, mass, function and wall thickness; whatever QC says of the subject."""
+    from popscan.biomarkers import METHODS
+    from popscan.methods import resolve
+
     section = context.section("biomarkers")
+    method = resolve(METHODS, section.method, "biomarkers")
 
     def work(subject: Subject, inputs: tuple[Scan, Any]) -> Outcome:
-        from popscan.biomarkers import METHODS
-        from popscan.methods import resolve
-
         scan, labels = inputs
-        method = resolve(METHODS, section.method, "biomarkers")
         values = method(
             labels.array,
             spacing_mm=scan.spacing_mm,
@@ -170,7 +167,7 @@ def biomarkers_task(context: ShardContext) -> Task:
 
 
 def body_size(context: ShardContext, subject: Subject) -> dict[str, float]:
-    """Height and weight: from the cohort table, else from the source (ACDC's Info.cfg), else NaN."""
+    """Height and weight: from the cohort table, else from the source, else NaN."""
     told = {**context.record("ingest", subject).values, **subject.row}
     return {name: _number(told.get(name)) for name in ("height_cm", "weight_kg")}
 
@@ -188,9 +185,7 @@ def _read_digests(context: ShardContext, subject: Subject) -> dict[str, str]:
 
 
 def _scan_and_labels(context: ShardContext, subject: Subject) -> tuple[Scan, Any]:
-    from popscan import io
+    from popscan.io.nifti import read_labels, read_scan
 
-    scan = io.read_scan(
-        context.path(context.image_stage(subject), subject, cine_name(subject, SAX))
-    )
-    return scan, io.read_labels(context.path("segment", subject, labels_name(subject)))
+    scan = read_scan(context.path(context.image_stage(subject), subject, cine_name(subject, SAX)))
+    return scan, read_labels(context.path("segment", subject, labels_name(subject)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 from popscan.config import parse_section
 from popscan.plan import Planned, PlanSummary, write_plan
-from popscan.records import PopscanError, Subject, check_identifier
+from popscan.records import PopscanError, Subject
 
 
 @dataclass(kw_only=True)
@@ -67,18 +66,19 @@ def find_cohort(options: Mapping[str, Any]) -> Cohort:
         raise PopscanError(
             f"source.root: {source.root!r} is no folder; the raw data are expected there"
         )
-    from popscan import io
+    from popscan.io.sources import get_source
+    from popscan.io.tables import read_participants
 
     cohort = Cohort()
     found: dict[str, list[Any]] = {}
-    for item in io.find_source(source.kind, root, cohort.problems):
+    for item in get_source(source.kind).find(root, problems=cohort.problems):
         found.setdefault(item.sub, []).append(item)
     table = Path(source.participants) if source.participants else root / "participants.tsv"
     if source.participants and not table.is_file():
         raise PopscanError(f"source.participants: {table}: no such file")
     section = parse_section("cohort", options["cohort"])
     if table.is_file():
-        rows, problems = io.read_participants(table, sex_codes=section.sex_codes or None)
+        rows, problems = read_participants(table, sex_codes=section.sex_codes or None)
         cohort.problems += [str(problem) for problem in problems]
         _join(cohort, rows.to_dict("records"), found)
     else:
@@ -89,7 +89,7 @@ def find_cohort(options: Mapping[str, Any]) -> Cohort:
 
 
 def _simulated_cohort(options: Mapping[str, Any]) -> Cohort:
-    from popscan.simulate import sample_population
+    from popscan.simulate.population import sample_population
 
     simulate = parse_section("simulate", options["simulate"])
     table = sample_population(
@@ -138,34 +138,21 @@ def _join(
     cohort: Cohort, rows: Sequence[Mapping[str, str]], found: Mapping[str, list[Any]]
 ) -> None:
     """Join the table's rows with the subjects found; every row and every find is accounted for."""
-    listed = set()
-    units: Counter[str] = Counter()
+    planned: dict[str, Planned] = {}
     for row in rows:
-        sub, ses = with_prefix(row["participant_id"], "sub-"), row.get("session_id") or ""
-        ses = with_prefix(ses, "ses-") if ses and ses != "n/a" else ""
-        listed.add(sub)
-        items = [i for i in found.get(sub, []) if not ses or i.ses == ses]
-        visits = {i.ses: [i] for i in items} or {ses: []}
+        sub, ses = row["participant_id"], row.get("session_id", "")
+        items = [item for item in found.get(sub, []) if not ses or item.ses == ses]
+        visits = {item.ses: [item] for item in items} or {ses: []}
         for visit, here in visits.items():
-            planned = _planned(sub, visit, row, here)
-            units[planned.subject.unit] += 1
-            if units[planned.subject.unit] == 1:
-                cohort.planned.append(planned)
-    for index, planned in enumerate(cohort.planned):
-        count = units[planned.subject.unit]
-        if count > 1:
-            cohort.planned[index] = _with_problem(
-                planned,
-                "failed",
-                "duplicate_subject",
-                f"the cohort table has {count} rows of {planned.subject.unit}; one is expected",
-            )
-    cohort.unlisted += sorted(sub for sub in found if sub not in listed)
-
-
-def with_prefix(text: str, prefix: str) -> str:
-    """BIDS label of an identifier: ``7`` or ``sub-7`` -> ``sub-7``."""
-    return text if text.startswith(prefix) else prefix + text
+            one = _planned(sub, visit, row, here)
+            if one.subject.unit in planned:
+                cohort.problems.append(
+                    f"the cohort table says {one.subject.unit} twice (with and without session); "
+                    "the first row counts"
+                )
+            planned.setdefault(one.subject.unit, one)
+    cohort.planned += planned.values()
+    cohort.unlisted += sorted(set(found) - {row["participant_id"] for row in rows})
 
 
 def _with_problem(planned: Planned, status: str, reason: str, message: str) -> Planned:
@@ -180,13 +167,12 @@ def _exclude(cohort: Cohort, path: str) -> None:
     """Set aside the subjects of the exclusion list: they stay accounted for, as excluded."""
     if not path:
         return
-    from popscan import io
+    from popscan.io.tables import read_participants
 
-    rows, problems = io.read_participants(Path(path))
+    rows, problems = read_participants(Path(path))
     cohort.problems += [str(problem) for problem in problems]
     reasons = {
-        check_identifier(with_prefix(row["participant_id"], "sub-")): row.get("reason") or "listed"
-        for row in rows.to_dict("records")
+        row["participant_id"]: row.get("reason") or "listed" for row in rows.to_dict("records")
     }
     cohort.planned = [
         _with_problem(p, "excluded", "exclusion_list", reasons[p.subject.sub])

@@ -22,16 +22,16 @@ def simulate_task(context: ShardContext) -> Task:
     options = context.section("simulate")
 
     def work(subject: Subject, _: None) -> Outcome:
-        from popscan.simulate import simulate_subject
+        from popscan.simulate.scan import simulate_subject
 
         made = simulate_subject(
             subject.row,
             seed=context.seed,
             kspace=options.kspace,
             matrix=(options.matrix, options.matrix),
-            spacing_mm=options.spacing_mm,
-            n_frames=options.n_frames,
-            n_coils=options.n_coils,
+            spacing_mm=(options.spacing_mm, options.spacing_mm),
+            frames=options.n_frames,
+            coils=options.n_coils,
             acceleration=options.acceleration,
         )
         files: dict[str, Any] = {labels_name(subject, desc="reference"): (made.labels, made.scan)}
@@ -40,7 +40,7 @@ def simulate_task(context: ShardContext) -> Task:
             files[cine_name(subject, desc="reference")] = made.scan
         else:
             files[cine_name(subject)] = made.scan
-        return Outcome(files=files, values={f"truth_{k}": v for k, v in made.truth.items()})
+        return Outcome(files=files, values=dict(made.truth))
 
     return Task(
         stage="simulate",
@@ -66,9 +66,9 @@ def ingest_task(context: ShardContext) -> Task:
     def load(subject: Subject) -> Any:
         if simulated:
             return _load_simulated(context, subject)
-        from popscan import io
+        from popscan.io.sources import get_source
 
-        return io.load_source(source.kind, subject.sources, views=tuple(source.views))
+        return get_source(source.kind).load(subject.sources, views=tuple(source.views))
 
     return Task(
         stage="ingest",
@@ -109,30 +109,35 @@ def stat_sources(subject: Subject) -> list[tuple[str, int, int]]:
 
 
 def _load_simulated(context: ShardContext, subject: Subject) -> Any:
-    from popscan import io
+    from popscan.io.kspace import read_kspace
+    from popscan.io.nifti import read_labels, read_scan
+    from popscan.io.sources import Loaded
 
     if context.has("simulate", subject, kspace_name(subject)):
-        kspace = {"sax": io.read_kspace(context.path("simulate", subject, kspace_name(subject)))}
+        kspace = {"sax": read_kspace(context.path("simulate", subject, kspace_name(subject)))}
         reference = cine_name(subject, desc="reference")
-        references = {"sax": io.read_scan(context.path("simulate", subject, reference))}
+        references = {"sax": read_scan(context.path("simulate", subject, reference))}
         scans: dict[str, Scan] = {}
     else:
-        scans = {"sax": io.read_scan(context.path("simulate", subject, cine_name(subject)))}
+        scans = {"sax": read_scan(context.path("simulate", subject, cine_name(subject)))}
         kspace, references = {}, {}
-    labels = io.read_labels(
-        context.path("simulate", subject, labels_name(subject, desc="reference"))
-    )
-    return io.Loaded(
+    labels = read_labels(context.path("simulate", subject, labels_name(subject, desc="reference")))
+    return Loaded(
         scans=scans, kspace=kspace, labels={"sax": labels}, references=references, extra={}
     )
 
 
 def _ingest_outcome(subject: Subject, loaded: Any) -> Outcome:
-    from popscan.ingest import check_kspace, check_scan
+    from popscan.ingest import check_kspace, check_scan, standard_orientation
 
     files: dict[str, Any] = {}
     values: dict[str, Any] = dict(loaded.extra)
-    scans: dict[str, Scan] = {view: check_scan(scan) for view, scan in loaded.scans.items()}
+    turned = {
+        view: standard_orientation(check_scan(scan), loaded.labels.get(view))
+        for view, scan in loaded.scans.items()
+    }
+    scans = {view: scan for view, (scan, _) in turned.items()}
+    references = {view: labels for view, (_, labels) in turned.items() if labels is not None}
     kspaces: dict[str, KSpace] = {view: check_kspace(k) for view, k in loaded.kspace.items()}
     if not scans and not kspaces:
         raise SubjectError("no_images", "no scan of the views asked for was found")
@@ -142,11 +147,12 @@ def _ingest_outcome(subject: Subject, loaded: Any) -> Outcome:
         files[kspace_name(subject, view)] = kspace
     for view, reference in loaded.references.items():
         files[cine_name(subject, view, desc="reference")] = reference
-    for view, labels in loaded.labels.items():
-        files[labels_name(subject, view, desc="reference")] = (
-            labels,
-            scans.get(view) or _grid_of(kspaces[view], labels),
-        )
+    for view in kspaces:
+        if view in loaded.labels:
+            references[view] = loaded.labels[view]
+    for view, labels in references.items():
+        grid = scans.get(view) or _grid_of(kspaces[view], labels)
+        files[labels_name(subject, view, desc="reference")] = (labels, grid)
     first = next(iter(scans.values()), None) or next(iter(kspaces.values()))
     values.update(describe(first), views=" ".join(sorted({*scans, *kspaces})))
     return Outcome(files=files, values=values)

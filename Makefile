@@ -1,0 +1,71 @@
+# popscan: `make demo` and `make test` set up all they need in .venv.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CORES ?= $(shell nproc 2>/dev/null || echo 2)
+READY := $(VENV)/.ready
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: help setup demo test lint types contract check schema profiles clean
+
+help:
+	@echo "make demo      set up and run the demo study: 24 simulated subjects, from k-space to report"
+	@echo "make test      set up and run the tests"
+	@echo "make lint      ruff, snakefmt, codespell, snakemake --lint"
+	@echo "make types     mypy"
+	@echo "make contract  which package may import which"
+	@echo "make profiles  link the cluster profiles to where snakemake looks for --profile"
+	@echo "make schema    export the config's JSON schema and config/README.md"
+
+setup: $(READY)
+
+$(READY): pyproject.toml envs/constraints.txt
+	@echo "Setting up $(VENV): Python packages, a few minutes the first time ..."
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "popscan needs Python 3.11 or newer; set PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c envs/constraints.txt torch \
+	  2> $(VENV)/setup.log || { cat $(VENV)/setup.log >&2; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c envs/constraints.txt \
+	  -e '.[dev]' 2> $(VENV)/setup.log || { cat $(VENV)/setup.log >&2; exit 1; }
+	@touch $(READY)
+	@echo "Ready."
+
+demo: $(READY)
+	@echo "Running the demo study on $(CORES) cores: 24 simulated subjects, from k-space to report ..."
+	@snakemake --configfile config/demo.yaml --cores $(CORES) --quiet rules
+	@popscan status results/demo
+	@echo "The report: results/demo/report/index.html"
+
+test: $(READY)
+	@echo "Running the tests ..."
+	@python -m pytest -q
+
+lint: $(READY)
+	ruff check .
+	ruff format --check .
+	snakefmt --check --line-length 100 Snakefile workflow
+	codespell
+	snakemake --lint --configfile config/demo.yaml
+
+types: $(READY)
+	mypy
+
+contract: $(READY)
+	lint-imports
+
+schema: $(READY)
+	popscan schema
+
+PROFILE_HOME ?= $(if $(XDG_CONFIG_HOME),$(XDG_CONFIG_HOME),$(HOME)/.config)/snakemake
+profiles:
+	@mkdir -p $(PROFILE_HOME)
+	@for profile in slurm slurm-noacct; do \
+	  if [ -e $(PROFILE_HOME)/$$profile ] && [ ! -L $(PROFILE_HOME)/$$profile ]; then \
+	    echo "$(PROFILE_HOME)/$$profile is there and no link: left as it is" >&2; \
+	  else ln -sfn $(CURDIR)/workflow/profiles/$$profile $(PROFILE_HOME)/$$profile; \
+	    echo "$(PROFILE_HOME)/$$profile -> workflow/profiles/$$profile"; fi; done
+
+clean:
+	rm -rf $(VENV) .snakemake

@@ -1,0 +1,191 @@
+"""``popscan check``: everything that would spoil a night on the cluster, told at once.
+
+Nothing is changed. Each problem names file, key and what was expected.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from popscan.config import Config
+from popscan.pipeline.planning import Cohort, find_cohort, where
+from popscan.records import PopscanError
+
+#: Results of one subject's cine are about this large; told as an estimate, not as a fact.
+_MB_PER_SUBJECT = 30
+
+
+def check_study(configfile: Path, overrides: Sequence[str] = ()) -> tuple[list[str], list[str]]:
+    """Check a study before it is run.
+
+    Parameters
+    ----------
+    configfile
+        The study's YAML file.
+    overrides
+        ``key=value`` as given to ``snakemake --config``.
+
+    Returns
+    -------
+    problems, notes : list of str
+        What has to be mended (empty if nothing), and what was found to be well.
+    """
+    try:
+        data = _read_yaml(configfile)
+        _apply_overrides(data, overrides)
+    except PopscanError as error:
+        return [str(error)], []
+    try:
+        config = Config.model_validate(data)
+    except ValidationError as error:
+        return [_say(configfile, item) for item in error.errors()], []
+    problems: list[str] = []
+    notes: list[str] = []
+    for part in (_check_methods, _check_model, _check_qc, _check_cohort, _check_disk):
+        try:
+            part(config, problems, notes)
+        except PopscanError as error:
+            problems.append(f"{configfile}: {error}")
+    return problems, notes
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise PopscanError(f"{path}: cannot be read ({error})") from error
+    except yaml.YAMLError as error:
+        raise PopscanError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
+    if data is None:
+        return {}
+    if not isinstance(data, dict):
+        raise PopscanError(f"{path}: a mapping of sections is expected, not {type(data).__name__}")
+    return data
+
+
+def _apply_overrides(data: dict[str, Any], overrides: Sequence[str]) -> None:
+    for text in overrides:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise PopscanError(f"--config {text!r}: KEY=VALUE is expected")
+        data[key] = yaml.safe_load(value)
+
+
+def _say(path: Path, item: Any) -> str:
+    """One pydantic error as: file, key, what was found, what is expected."""
+    key = ".".join(str(part) for part in item["loc"]) or "(top level)"
+    if item["type"] == "extra_forbidden":
+        section: Any = Config
+        for part in item["loc"][:-1]:
+            field = getattr(section, "model_fields", {}).get(part)
+            section = field.annotation if field else None
+        known = ", ".join(sorted(getattr(section, "model_fields", {})))
+        return f"{path}: {key}: unknown key; expected one of: {known}"
+    return f"{path}: {key}: {item['msg'][0].lower()}{item['msg'][1:]}; found {item['input']!r}"
+
+
+def _check_methods(config: Config, problems: list[str], notes: list[str]) -> None:
+    from popscan import biomarkers, recon, segment
+    from popscan.methods import option_problems, resolve
+
+    variants = config.reconstruct.variants
+    if config.reconstruct.use not in variants:
+        problems.append(
+            f"reconstruct.use: {config.reconstruct.use!r} is no variant; "
+            f"expected one of: {', '.join(sorted(variants))}"
+        )
+    for name, variant in variants.items():
+        key = f"reconstruct.variants.{name}"
+        try:
+            function = resolve(recon.METHODS, variant.method, key)
+        except PopscanError as error:
+            problems.append(str(error))
+            continue
+        problems += [f"{key}: {text}" for text in option_problems(function, variant.options)]
+    for table, name, key in (
+        (segment.METHODS, config.segment.method, "segment.method"),
+        (biomarkers.METHODS, config.biomarkers.method, "biomarkers.method"),
+    ):
+        if name not in table:
+            problems.append(f"{key}: {name!r}; expected one of: {', '.join(sorted(table))}")
+
+
+def _check_model(config: Config, problems: list[str], notes: list[str]) -> None:
+    from popscan.pipeline.images import bundle_path
+    from popscan.segment import load_bundle
+
+    path = bundle_path(config.segment.model)
+    bundle = load_bundle(path, device="cpu")
+    notes.append(f"model {path.name}: digest {bundle.digest[:12]}")
+    if config.segment.device == "cuda":
+        import torch
+
+        if not torch.cuda.is_available():
+            problems.append(
+                "segment.device: cuda, but no GPU is to be seen on this machine; expected auto or "
+                "cpu here (on a cluster: check on a GPU node)"
+            )
+
+
+def _check_qc(config: Config, problems: list[str], notes: list[str]) -> None:
+    from popscan.pipeline.collect import read_overrides
+    from popscan.qc import CHECKS, threshold_problems
+
+    problems += [
+        f"qc.thresholds: {text}" for text in threshold_problems(CHECKS, config.qc.thresholds)
+    ]
+    if config.qc.overrides:
+        read_overrides(Path(config.qc.overrides))
+
+
+def _check_cohort(config: Config, problems: list[str], notes: list[str]) -> None:
+    options = config.model_dump()
+    cohort: Cohort = find_cohort(options)
+    problems += cohort.problems
+    if not cohort.planned:
+        problems.append(f"no subject found in {where(options)}")
+    without = [p for p in cohort.planned if not p.subject.sources]
+    notes.append(f"{len(cohort.planned)} subjects in {where(options)}")
+    if without and config.source.kind != "simulated":
+        told = ", ".join(p.subject.unit for p in without[:5])
+        problems.append(f"{len(without)} subjects of the cohort table have no images: {told}")
+    if cohort.unlisted:
+        told = ", ".join(cohort.unlisted[:5])
+        problems.append(f"{len(cohort.unlisted)} subjects have images but no row: {told}")
+    for planned in cohort.planned:
+        if planned.problem.get("status") == "failed":
+            problems.append(f"{planned.subject.unit}: {planned.problem['message']}")
+    _check_columns(config, cohort, problems)
+
+
+def _check_columns(config: Config, cohort: Cohort, problems: list[str]) -> None:
+    """Attributes that the fairness audit asks for should be in the cohort table."""
+    known = {key for planned in cohort.planned[:1000] for key in planned.subject.row}
+    derived = {"age_band", "bmi_class", "manufacturer", "field_strength_t", "group"}
+    if not known:
+        return
+    asked = [("fairness.attributes", name) for name in config.fairness.attributes]
+    asked += [("atlas.groups", name) for name in config.atlas.groups if config.atlas.enabled]
+    problems += [
+        f"{key}: {name!r} is no column of the cohort table; "
+        f"expected one of: {', '.join(sorted(known | derived))}"
+        for key, name in asked
+        if name not in known | derived
+    ]
+
+
+def _check_disk(config: Config, problems: list[str], notes: list[str]) -> None:
+    folder = Path(config.study.results).absolute()
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free / 1e9
+    notes.append(
+        f"{free:.0f} GB free in {config.study.results}; a cine study takes about "
+        f"{_MB_PER_SUBJECT} MB per subject"
+    )

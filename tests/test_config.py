@@ -1,0 +1,70 @@
+"""The config has one definition, and schema, reference and examples agree with it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from popscan.config import Config, json_schema, parse_section
+from popscan.pipeline.reference import config_reference
+from popscan.records import PopscanError
+
+
+def test_schema_in_the_tree_is_the_exported_one(repo_root):
+    path = repo_root / "workflow" / "schemas" / "config.schema.json"
+    assert json.loads(path.read_text()) == json_schema(), "run 'popscan schema'"
+
+
+def test_reference_in_the_tree_is_the_exported_one(repo_root):
+    text = (repo_root / "config" / "README.md").read_text()
+    assert text == config_reference(), "run 'popscan schema'"
+
+
+def test_every_key_is_described():
+    undocumented = [
+        f"{name}.{key}"
+        for name, section in Config.model_fields.items()
+        if isinstance(section.annotation, type) and issubclass(section.annotation, BaseModel)
+        for key, field in section.annotation.model_fields.items()
+        if not field.description
+    ]
+    assert undocumented == []
+
+
+def test_example_configs_are_valid_and_listed(repo_root):
+    paths = sorted((repo_root / "config").glob("*.yaml"))
+    assert len(paths) >= 4
+    reference = config_reference()
+    for path in paths:
+        Config.model_validate(yaml.safe_load(path.read_text()))
+        assert f"`{path.name}`" in reference
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"segmnt": {}},
+        {"segment": {"flip": True}},
+        {"plan": {"shard_size": 0}},
+        {"source": {"kind": "pet"}},
+        {"study": {"name": "../elsewhere"}},
+        {"fairness": {"alpha": 1.0}},
+    ],
+)
+def test_wrong_configs_are_refused(data):
+    with pytest.raises(ValidationError):
+        Config.model_validate(data)
+
+
+def test_schema_refuses_unknown_keys_everywhere():
+    definitions = {**json_schema()["$defs"], "Config": json_schema()}
+    open_ended = [n for n, d in definitions.items() if d.get("additionalProperties") is not False]
+    assert open_ended == []
+
+
+def test_unknown_section_lists_the_known_ones():
+    with pytest.raises(PopscanError, match="segment"):
+        parse_section("segmnt", {})

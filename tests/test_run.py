@@ -1,0 +1,224 @@
+"""The runner: nothing redone without need, nothing lost whatever fails."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from popscan.plan import Planned
+from popscan.records import NotApplicable, Outcome, Status, Subject, SubjectError
+from popscan.run import Limits, ShardFailedError, run_shard
+from popscan.store import Store
+from popscan.worker import MachineError, Task
+
+N = 6
+
+
+def planned(n: int = N, **problem) -> list[Planned]:
+    return [Planned(subject=Subject(sub=f"sub-{i:02d}")) for i in range(n)]
+
+
+class Stage:
+    """A stage that writes one small file and counts whom it worked on."""
+
+    def __init__(self, *, version="1", options=None, faults=None, inputs=None, upstream=()):
+        self.done: list[str] = []
+        self.faults = faults or {}
+        self.inputs = inputs if inputs is not None else {}
+        self.task = Task(
+            stage="count",
+            version=version,
+            options=options or {},
+            reads=lambda subject: {"input": self.inputs.get(subject.unit, 0)},
+            load=lambda subject: self.inputs.get(subject.unit, 0),
+            work=self.work,
+            write=lambda path, content: path.write_text(content),
+            upstream=upstream,
+        )
+
+    def work(self, subject, loaded):
+        self.done.append(subject.unit)
+        if subject.unit in self.faults:
+            raise self.faults[subject.unit]
+        return Outcome(files={"out.txt": f"{subject.unit} {loaded}"}, values={"x": loaded})
+
+
+def run(store, stage, people=None, **options):
+    return run_shard(store, stage.task, "00000", people or planned(), **options)
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path)
+
+
+def test_every_subject_has_one_record_and_its_file(store):
+    result = run(store, Stage())
+    assert [r.unit for r in result.records] == [p.subject.unit for p in planned()]
+    assert all(r.status is Status.OK for r in result.records)
+    for record in result.records:
+        (name,) = record.files
+        assert (store.root / name).read_text().startswith(record.unit)
+    assert len(store.read_manifest("count", "00000")) == N
+
+
+def test_second_run_does_nothing(store):
+    run(store, Stage())
+    again = Stage()
+    result = run(store, again)
+    assert again.done == []
+    assert (result.n_done, result.n_kept) == (0, N)
+
+
+@pytest.mark.parametrize(
+    ("changes", "redone"),
+    [
+        ({"version": "2"}, N),
+        ({"options": {"k": 1}}, N),
+        ({"inputs": {"sub-03": 7}}, 1),
+    ],
+)
+def test_what_changed_is_redone_and_nothing_else(store, changes, redone):
+    run(store, Stage())
+    again = Stage(**changes)
+    assert run(store, again).n_done == redone
+    assert len(again.done) == redone
+
+
+def test_lost_or_shortened_file_is_made_again(store):
+    first = run(store, Stage())
+    paths = [store.root / next(iter(r.files)) for r in first.records]
+    paths[1].unlink()
+    paths[4].write_text("")
+    again = Stage()
+    run(store, again)
+    assert again.done == ["sub-01", "sub-04"]
+    assert all(path.read_text() for path in paths)
+
+
+def test_failure_of_one_costs_the_others_nothing(store):
+    faults = {
+        "sub-01": SubjectError("nan_values", "3 NaN values"),
+        "sub-02": NotApplicable("image_study", "no k-space"),
+        "sub-03": ValueError("a fault of ours"),
+        "sub-04": OSError(errno.EIO, "disk block unreadable"),
+    }
+    result = run(store, Stage(faults=faults))
+    told = {r.unit: (r.status, r.reason) for r in result.records}
+    assert told == {
+        "sub-00": (Status.OK, ""),
+        "sub-01": (Status.FAILED, "nan_values"),
+        "sub-02": (Status.NOT_APPLICABLE, "image_study"),
+        "sub-03": (Status.FAILED, "unexpected_error"),
+        "sub-04": (Status.FAILED, "unreadable_input"),
+        "sub-05": (Status.OK, ""),
+    }
+    assert "a fault of ours" in result.records[3].message
+
+
+def test_failed_subjects_are_not_tried_again_until_something_changes(store):
+    run(store, Stage(faults={"sub-01": SubjectError("bad", "bad")}))
+    healed = Stage()
+    run(store, healed)
+    assert healed.done == []
+    changed = Stage(inputs={"sub-01": 1})
+    run(store, changed)
+    assert changed.done == ["sub-01"]
+
+
+def test_more_failures_than_allowed_fail_the_job_and_are_tried_again(store):
+    faults = {f"sub-{i:02d}": SubjectError("bad", "bad scan") for i in range(4)}
+    limits = Limits(max_failed_fraction=0.5, max_failed_min=2)
+    with pytest.raises(ShardFailedError, match=r"4 of 6 subjects failed: bad \(4\)"):
+        run(store, Stage(faults=faults), limits=limits)
+    assert not store.manifest_path("count", "00000").exists()
+    healed = Stage()
+    result = run(store, healed, limits=limits)
+    assert healed.done == sorted(faults)
+    assert all(r.status is Status.OK for r in result.records)
+
+
+@pytest.mark.parametrize("fault", [OSError(errno.ENOSPC, "No space left"), MemoryError()])
+def test_machine_failure_stops_the_job_and_keeps_what_is_done(store, fault):
+    with pytest.raises(MachineError):
+        run(store, Stage(faults={"sub-04": fault}))
+    again = Stage()
+    result = run(store, again)
+    assert "sub-04" in again.done
+    assert "sub-00" not in again.done
+    assert len(result.records) == N
+
+
+def test_downstream_of_failure_is_skipped_with_its_reason(store):
+    above = Stage(faults={"sub-01": SubjectError("truncated_file", "ends early")})
+    run(store, above)
+    below = Stage(upstream=("count",))
+    below.task = Task(**{**vars(below.task), "stage": "below"})
+    result = run(store, below)
+    skipped = result.records[1]
+    assert (skipped.status, skipped.reason) == (Status.SKIPPED, "truncated_file")
+    assert "ends early" in skipped.message
+    assert below.done == [u for u in (f"sub-{i:02d}" for i in range(N)) if u != "sub-01"]
+
+
+def test_planned_problem_is_recorded(store):
+    people = planned()
+    problem = {"status": "excluded", "reason": "exclusion_list", "message": "withdrew"}
+    people[2] = Planned(subject=people[2].subject, problem=problem)
+    stage = Stage()
+    result = run(store, stage, people)
+    assert (result.records[2].status, result.records[2].message) == (Status.EXCLUDED, "withdrew")
+    assert "sub-02" not in stage.done
+
+
+def test_restricted_run_leaves_others_alone(store):
+    stage = Stage()
+    result = run(store, stage, only=frozenset({"sub-02"}))
+    assert stage.done == ["sub-02"]
+    assert [r.unit for r in result.records] == ["sub-02"]
+    rest = Stage()
+    assert len(run(store, rest).records) == N
+    assert "sub-02" not in rest.done
+
+
+def test_files_of_an_earlier_run_do_not_linger(store):
+    run(store, Stage())
+    stale = store.stage_folder("count", "sub-00") / "old_name.txt"
+    stale.write_text("stale")
+    run(store, Stage(version="2"))
+    assert not stale.exists()
+
+
+KILLED = textwrap.dedent(
+    """
+    import os, signal, sys
+    sys.path.insert(0, sys.argv[2])
+    import test_run
+    from popscan.store import Store
+    class Deadly(test_run.Stage):
+        def work(self, subject, loaded):
+            if subject.unit == "sub-02":
+                os.kill(os.getpid(), signal.SIGKILL)
+            return super().work(subject, loaded)
+    from pathlib import Path
+    test_run.run(Store(Path(sys.argv[1])), Deadly())
+    """
+)
+
+
+def test_subject_that_kills_its_worker_is_set_aside_in_the_end(store):
+    """After three dead workers the subject fails, and everybody else is done."""
+    command = [sys.executable, "-c", KILLED, str(store.root), os.path.dirname(__file__)]
+    codes = [subprocess.run(command, check=False).returncode for _ in range(4)]
+    assert codes == [-signal.SIGKILL] * 3 + [0]
+    rows = {r["unit"]: r for r in store.read_manifest("count", "00000")}
+    assert len(rows) == N
+    assert rows["sub-02"]["reason"] == "worker_died"
+    assert [u for u, r in rows.items() if r["status"] == "ok"] == sorted(set(rows) - {"sub-02"})
+    assert not list(store.root.rglob("*.tmp"))
