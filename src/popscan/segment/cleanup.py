@@ -29,6 +29,12 @@ def keep_largest(labels: NDArray[np.uint8]) -> int:
     of the heart, then of each structure all but its largest piece.
     """
     removed = 0
+    inside = np.argwhere((labels != int(Label.BACKGROUND)).any(axis=(2, 3)))
+    if not len(inside):
+        return removed
+    # Connected pieces are searched where the heart is, not in the whole field of view.
+    (x0, y0), (x1, y1) = inside.min(axis=0), inside.max(axis=0) + 1
+    labels = labels[x0:x1, y0:y1]
     for frame in range(labels.shape[3]):
         volume = labels[..., frame]
         islands, n = _islands(volume != int(Label.BACKGROUND))

@@ -92,7 +92,8 @@ def simulated_case(index: int, *, seed: int = SEED) -> Case:
 
     rng = np.random.default_rng([seed, index])
     conditions = {"dilated": 0.2, "hypertrophic": 0.2, "infarct": 0.15, "rv_dilated": 0.15}
-    row = sample_population(index + 1, seed=seed, conditions=conditions).iloc[index].to_dict()
+    population = sample_population(index + 1, seed=seed, conditions=conditions)
+    row = {str(k): v for k, v in population.iloc[index].items()}
     spacing = float(rng.uniform(1.3, 2.2))
     side = 2 * round(float(rng.uniform(300, 370)) / spacing / 2)
     found = simulate_subject(

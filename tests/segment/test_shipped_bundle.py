@@ -1,0 +1,53 @@
+"""The shipped model: what it says of itself, and that it is as good as it says."""
+
+from __future__ import annotations
+
+import pytest
+
+from popscan.io import get_source
+from popscan.segment import load_bundle
+from popscan.train.evaluate import mean_dice, score_cases
+from popscan.train.packs import Case
+
+HARD, USUAL = "patient060", ("patient001", "patient077")
+
+
+@pytest.fixture
+def bundle(repo_root):
+    return load_bundle(repo_root / "resources" / "models" / "cine_sax", "cpu")
+
+
+def test_what_it_says_of_itself(bundle, repo_root):
+    about = bundle.about
+    held_out = about["validation"]["subjects"]
+    assert len(held_out) == 14
+    assert not any(bundle.was_trained_on(unit) for unit in held_out)
+    acdc = next(d for d in about["training"]["data"] if d["pack"] == "acdc")
+    assert acdc["subjects"] == 56
+    numbers = [f"patient{k:03d}" for k in range(1, 101)]
+    assert sum(map(bundle.was_trained_on, numbers)) == 56
+    assert about["validation"]["mean_dice"] >= 0.895
+    assert len(bundle.networks) >= 1
+    folder = repo_root / "resources" / "models" / "cine_sax"
+    assert (folder / "weights.safetensors").stat().st_size < 20e6
+    card = (folder / "card.md").read_text(encoding="utf-8")
+    for words in (*held_out, "10.1109/TMI.2018.2837502", "neither sex nor race"):
+        assert words in card
+
+
+@pytest.mark.slow
+@pytest.mark.data
+def test_dice_on_patients_it_never_saw(bundle, data_dir):
+    source = get_source("acdc")
+    cases = []
+    for found in source.find(data_dir / "acdc"):
+        unit = found.sub.removeprefix("sub-")
+        if unit in (HARD, *USUAL):
+            loaded = source.load(found.paths)
+            cases.append(Case(unit=unit, scan=loaded.scans["sax"], labels=loaded.labels["sax"]))
+    assert len(cases) == 3
+    scores = score_cases(cases, bundle=bundle)
+    assert not scores["seen_in_training"].any()
+    assert set(scores["structure"]) == {"rv", "myo", "lv"}
+    assert mean_dice(scores) > 0.87
+    assert scores.loc[scores["structure"] == "lv", "dice"].mean() > 0.9

@@ -1,0 +1,44 @@
+"""How the shipped model's data are chosen."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from popscan.records import Label, LabelMap, Scan
+from popscan.train.packs import Case
+from popscan.train.shipped import first_whole_slice, split_acdc
+
+
+def _stack(areas):
+    """Labels (10, 10, z, 1) with the given voxel counts of RV and LV per slice."""
+    labels = np.zeros((10, 20, len(areas), 1), np.uint8)
+    for z, (rv, lv) in enumerate(areas):
+        labels[:, :10, z, 0].flat[:rv] = Label.RV
+        labels[:, 10:, z, 0].flat[:lv] = Label.LV
+    return labels
+
+
+def test_slices_cut_by_a_valve_plane_are_found():
+    assert first_whole_slice(_stack([(0, 0), (0, 40), (50, 90), (80, 88), (75, 80)])) == 3
+    assert first_whole_slice(_stack([(80, 90), (75, 85), (70, 80)])) == 0
+    assert first_whole_slice(_stack([(0, 0), (0, 0)])) == 0
+
+
+def test_the_frame_that_is_cut_deeper_decides():
+    ed = _stack([(80, 90), (75, 85), (70, 80), (60, 70)])
+    es = _stack([(0, 10), (30, 85), (50, 80), (45, 70)])
+    assert first_whole_slice(np.concatenate([ed, es], axis=3)) == 2
+
+
+def test_acdc_split_has_14_patients_from_all_groups():
+    scan = Scan(array=np.zeros((1, 1, 1, 1)), affine=np.eye(4), spacing_mm=(1.0, 1.0, 1.0))
+    labels = LabelMap(array=np.zeros((1, 1, 1, 1), np.uint8), frames=())
+    groups = ["DCM", "HCM", "MINF", "NOR", "RV"]
+    cases = [
+        Case(unit=f"p{k:02d}", scan=scan, labels=labels, attributes={"group": groups[k % 5]})
+        for k in range(70)
+    ]
+    train, validation = split_acdc(cases)
+    assert (len(train), len(validation)) == (56, 14)
+    counts = [sum(c.attributes["group"] == g for c in validation) for g in groups]
+    assert counts == [3, 3, 3, 3, 2]
