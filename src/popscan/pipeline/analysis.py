@@ -1,4 +1,4 @@
-"""Study-level statistics: which rows and columns go into regression and audit, and what comes out."""
+"""Study-level statistics: which rows and columns go into regression and audit."""
 
 from __future__ import annotations
 
@@ -47,14 +47,17 @@ def audit_outcomes(study_root: Path) -> pd.DataFrame:
     """Every stage's outcome in long form: unit, stage, outcome, value, better_is."""
     from popscan.fairness.outcomes import outcomes_table
 
-    tables = ("ledger", "scores", "recon_scores", "segmentation", "qc", "qc_checks")
-    given = {name: read_table(study_root, name) for name in tables}
     biomarkers = read_table(study_root, "biomarkers")
     if not biomarkers.empty:
         biomarkers = biomarkers[biomarkers["analysed"].astype(bool)]
     columns = [name for name in AUDITED_BIOMARKERS if name in biomarkers]
     return outcomes_table(
-        **given,
+        ledger=read_table(study_root, "ledger"),
+        scores=read_table(study_root, "scores"),
+        recon_scores=read_table(study_root, "recon_scores"),
+        segmentation=read_table(study_root, "segmentation"),
+        qc=read_table(study_root, "qc"),
+        qc_checks=read_table(study_root, "qc_checks"),
         biomarkers=biomarkers,
         biomarker_columns=columns,
         truth=read_table(study_root, "truth"),

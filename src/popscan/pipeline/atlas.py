@@ -29,7 +29,7 @@ Arrays = Mapping[str, NDArray[Any]]
 def save_arrays(path: Path, arrays: Arrays) -> None:
     """Write arrays as npz, whole or not at all; no object arrays."""
     buffer = stdio.BytesIO()
-    np.savez(buffer, **{name: np.asarray(array) for name, array in arrays.items()})
+    np.savez(buffer, allow_pickle=False, **{k: np.asarray(v) for k, v in arrays.items()})
     write_atomic(path, buffer.getvalue())
 
 
@@ -203,7 +203,7 @@ def atlas_pictures(study_root: Path) -> dict[str, dict[str, Any]]:
                 )
             },
             "n": average.n_subjects,
-            "spacing_mm": average.grid.spacing_mm,
+            "spacing_mm": average.grid.spacing,
         }
         for group, average in templates.items()
     }

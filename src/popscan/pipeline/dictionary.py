@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 Entry = Mapping[str, str]
 
@@ -87,8 +86,8 @@ _BIOMARKER_EXTRA = {
 
 
 def of(table: str) -> dict[str, Entry]:
-    """Dictionary of a table; unknown tables have only the unit."""
-    own: dict[str, Any] = {
+    """Return the dictionary of a table; unknown tables have only the unit."""
+    own: Mapping[str, Entry] = {
         "participants": _COHORT,
         "ledger": _RECORD,
         "cost": _COST,
@@ -103,19 +102,19 @@ def of(table: str) -> dict[str, Entry]:
         "fairness_groups": _statistics("fairness_groups"),
         "fairness_gaps": _statistics("fairness_gaps"),
         "fairness_summary": _statistics("fairness_summary"),
-    }.get(table, {})
+    }.get(table, {})  # type: ignore[assignment]
     return {**_UNIT, **own}
 
 
 def biomarkers() -> dict[str, Entry]:
-    """Dictionary of the biomarkers, from the stage that measures them."""
+    """Return the dictionary of the biomarkers, from the stage that measures them."""
     from popscan.biomarkers import DICTIONARY
 
     return {name: entry(c.unit, c.meaning, c.source) for name, c in DICTIONARY.items()}
 
 
 def _statistics(table: str) -> dict[str, Entry]:
-    """Dictionary of a table of associate or fairness, from the package that makes it."""
+    """Return the dictionary of a table of associate or fairness, from the package that makes it."""
     from popscan.associate import models, ranges
     from popscan.fairness import dictionary as fairness
 

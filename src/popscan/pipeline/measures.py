@@ -65,7 +65,7 @@ def score_task(context: ShardContext) -> Task:
 
 def _recon_images(context: ShardContext, subject: Subject) -> dict[str, Scan]:
     """Read reference image and every variant's image; empty for image studies."""
-    from popscan.io.nifti import read_labels, read_scan
+    from popscan.io.nifti import read_scan
 
     reference = cine_name(subject, desc="reference")
     record = context.record("reconstruct", subject)

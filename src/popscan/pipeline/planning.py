@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from popscan.config import parse_section
 from popscan.plan import Planned, PlanSummary, write_plan
 from popscan.records import PopscanError, Subject
@@ -80,7 +82,7 @@ def find_cohort(options: Mapping[str, Any]) -> Cohort:
     if table.is_file():
         rows, problems = read_participants(table, sex_codes=section.sex_codes or None)
         cohort.problems += [str(problem) for problem in problems]
-        _join(cohort, rows.to_dict("records"), found)
+        _join(cohort, _rows(rows), found)
     else:
         for items in found.values():
             cohort.planned += [_planned(item.sub, item.ses, {}, [item]) for item in items]
@@ -98,7 +100,7 @@ def _simulated_cohort(options: Mapping[str, Any]) -> Cohort:
         bias=simulate.bias,
         faults=simulate.faults,
     )
-    rows = table.astype(str).to_dict("records")
+    rows = _rows(table.astype(str))
     cohort = Cohort(
         planned=[
             _planned(row["participant_id"], row.get("session_id", ""), row, []) for row in rows
@@ -106,6 +108,10 @@ def _simulated_cohort(options: Mapping[str, Any]) -> Cohort:
     )
     _exclude(cohort, parse_section("cohort", options["cohort"]).exclude)
     return cohort
+
+
+def _rows(table: pd.DataFrame) -> list[dict[str, str]]:
+    return [{str(k): v for k, v in row.items()} for row in table.to_dict("records")]
 
 
 def _planned(sub: str, ses: str, row: Mapping[str, str], items: Sequence[Any]) -> Planned:

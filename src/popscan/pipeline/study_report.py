@@ -174,15 +174,14 @@ def flagged_subjects(store: Store) -> Iterator[FlaggedSubject]:
     qc = read_table(store.root, "qc")
     ledger = read_table(store.root, "ledger")
     failed = ledger[ledger["status"] == str(Status.FAILED)]
-    for row in failed.itertuples():
-        yield FlaggedSubject(
-            unit=row.unit, verdict="fail", reasons=[f"{row.stage}: {row.reason}: {row.message}"]
-        )
+    for row in failed.to_dict("records"):
+        why = f"{row['stage']}: {row['reason']}: {row['message']}"
+        yield FlaggedSubject(unit=row["unit"], verdict="fail", reasons=[why])
     registry = read_registry(store.root / "plan" / "registry.tsv")
     for verdict in ("fail", "review"):
-        for row in qc[qc["verdict"] == verdict].itertuples() if len(qc) else ():
-            reasons = f"{row.failed} {row.review}".split()
-            yield _with_pictures(store, registry[row.unit], row.unit, verdict, reasons)
+        for row in qc[qc["verdict"] == verdict].to_dict("records") if len(qc) else ():
+            reasons = f"{row['failed']} {row['review']}".split()
+            yield _with_pictures(store, registry[row["unit"]], row["unit"], verdict, reasons)
 
 
 def _with_pictures(

@@ -122,7 +122,7 @@ def participants_table(
     table = pd.DataFrame(rows).replace({"": None, "n/a": None, "nan": None})
     table = table.drop(columns=["participant_id", "session_id"], errors="ignore")
     merged = table.merge(ingest, on="unit", how="left", suffixes=("", "_scan"))
-    for column in [c for c in merged if c.endswith("_scan")]:
+    for column in [c for c in map(str, merged) if c.endswith("_scan")]:
         own = column.removesuffix("_scan")
         merged[own] = merged[own].where(merged[own].notna(), merged[column])
         merged = merged.drop(columns=column)
