@@ -43,6 +43,7 @@ def render(
     scanner: Scanner,
     signals: NDArray[np.float32],
     phases: NDArray[np.float64],
+    saturate: bool = False,
     rng: np.random.Generator,
 ) -> tuple[NDArray[np.complex64], NDArray[np.uint8]]:
     """Image the beating heart at each phase.
@@ -59,6 +60,9 @@ def render(
         Signal per tissue.
     phases : ndarray, shape (t,)
         Share of the RR interval of each frame.
+    saturate
+        Whether saturation slabs silence the body towards both ends of the y axis, so that what
+        lies beyond the field of view does not fold into it when lines are skipped.
     rng
         Source of texture, background phase, off-resonance and flow.
 
@@ -77,7 +81,7 @@ def render(
     heart_points = _heart_coordinates(anatomy, points)
     box = _bounding_box(anatomy, heart_points, per)
     background = _average(static, np.broadcast_to(signals, (grid.shape[2], signals.size)))
-    shading = _shading(anatomy, grid, points, scanner=scanner, rng=rng)
+    shading = _shading(anatomy, grid, points, scanner=scanner, saturate=saturate, rng=rng)
     flow = _flow(rng, len(phases), grid.shape[2])
     inside = tuple(p[box] for p in heart_points)
     torso_inside = static[box]
@@ -184,6 +188,7 @@ def _shading(
     points: NDArray[np.float32],
     *,
     scanner: Scanner,
+    saturate: bool,
     rng: np.random.Generator,
 ) -> NDArray[np.complex64]:
     """Factor that multiplies the object: texture, bands, smooth phase."""
@@ -208,6 +213,9 @@ def _shading(
         )
     )
     profile = np.interp(hertz, table, band / band[400])
+    if saturate:
+        edge = np.minimum(np.arange(shape[2]) + 0.5, shape[2] - np.arange(shape[2]) - 0.5)
+        profile *= np.sin(0.5 * np.pi * np.clip(edge / (0.07 * shape[2]), 0, 1)) ** 2
     return (texture * profile * np.exp(1j * phase)).astype(np.complex64)
 
 

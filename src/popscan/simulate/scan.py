@@ -46,7 +46,9 @@ def simulate_subject(
 ) -> SimulatedSubject:
     """Simulate one participant's short-axis cine.
 
-    Deterministic in `row`, `seed` and the options: the same call returns the same bytes.
+    Deterministic in `row`, `seed` and the options: the same call returns the same bytes. With
+    k-space, saturation slabs darken both ends of the y axis, as one would set them to keep the
+    body beyond the field of view from folding in; the heart is the same either way.
 
     Parameters
     ----------
@@ -113,6 +115,7 @@ def simulate_subject(
         scanner=scanner,
         signals=signals,
         phases=np.arange(frames) / frames,
+        saturate=kspace,
         rng=stream("texture"),
     )
     if fault == "motion":

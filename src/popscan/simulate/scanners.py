@@ -59,7 +59,7 @@ SCANNERS: Mapping[str, Scanner] = {
         tr_ms=3.2,
         noise=0.045,
         field_spread_hz=22.0,
-        evenness=0.0,
+        evenness=0.25,
         gain=1500.0,
         smoothing=0.6,
     ),
