@@ -174,11 +174,11 @@ def associations(n: int, rng: np.random.Generator) -> pd.DataFrame:
 
 def fairness(rng: np.random.Generator) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     outcomes = {
-        "dice_lv": ("segment", 0.93, 0.03),
-        "dice_myo": ("segment", 0.86, 0.04),
-        "dice_rv": ("segment", 0.88, 0.05),
-        "qc_excluded": ("qc", 0.08, 0.27),
-        "lvef_pct": ("biomarkers", 59, 6),
+        "dice_lv": ("segment", 0.93, 0.03, "higher"),
+        "dice_myo": ("segment", 0.86, 0.04, "higher"),
+        "dice_rv": ("segment", 0.88, 0.05, "higher"),
+        "qc_fail": ("qc", 0.08, 0.27, "lower"),
+        "lvef_pct": ("biomarkers", 59, 6, "neither"),
     }
     attributes = {
         "sex": {"female": 480, "male": 500, "unknown": 14},
@@ -188,9 +188,10 @@ def fairness(rng: np.random.Generator) -> tuple[pd.DataFrame, pd.DataFrame, pd.D
     groups, gaps, summary = [], [], []
     for attribute, sizes in attributes.items():
         reference = next(iter(sizes))
-        for outcome, (stage, mean, sd) in outcomes.items():
+        for outcome, (stage, mean, sd, better) in outcomes.items():
             for group, n in sizes.items():
-                shift = -0.35 * sd * (group.endswith("Black")) + rng.normal(0, 0.05) * sd
+                worse = 0.35 if better == "lower" else -0.35
+                shift = sd * (worse * group.endswith("Black") + rng.normal(0, 0.05))
                 half = 2 * sd / np.sqrt(n)
                 few = n < 10
                 groups.append(
@@ -211,7 +212,9 @@ def fairness(rng: np.random.Generator) -> tuple[pd.DataFrame, pd.DataFrame, pd.D
                         "attribute": attribute, "outcome": outcome, "group": group,
                         "reference": reference, "gap": shift, "ci_low": shift - half,
                         "ci_high": shift + half, "p": p, "p_adj": min(1.0, 3 * p),
-                        "test": "mann_whitney",
+                        "test": "mann_whitney", "significant": 3 * p < 0.05,
+                        "better_is": better, "n": n, "n_reference": sizes[reference],
+                        "min_detectable_gap": 1.4 * half,
                     }
                 )  # fmt: skip
             summary.append(

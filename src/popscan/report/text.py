@@ -133,8 +133,8 @@ def title_of(column: str, *, unit: bool = True) -> str:
 
     Examples
     --------
-    >>> title_of("lvedv_ml"), title_of("wall_thickness_mm"), title_of("qc_excluded")
-    ('LVEDV (mL)', 'Wall thickness (mm)', 'QC excluded')
+    >>> title_of("lvedv_ml"), title_of("wall_thickness_mm"), title_of("sex x race")
+    ('LVEDV (mL)', 'Wall thickness (mm)', 'Sex × race')
     """
     suffix = next((s for s in _UNITS if column.endswith(s)), "")
     stem = column[: len(column) - len(suffix)] or column
@@ -143,7 +143,7 @@ def title_of(column: str, *, unit: bool = True) -> str:
         for part in re.split(r"[_\s]+", stem)
         if part
     ]
-    text = " ".join(parts) or column
+    text = (" ".join(parts) or column).replace(" x ", " × ")
     text = text[:1].upper() + text[1:]
     return f"{text} ({_UNITS[suffix]})" if suffix and unit else text
 

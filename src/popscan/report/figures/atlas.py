@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -63,10 +63,13 @@ def _planes(pictures: Mapping[str, Any]) -> list[tuple[str, NDArray, dict[str, N
     ]
 
 
-def atlas_figure(atlas: Mapping[str, Mapping[str, Any]], *, alt: str) -> Markup:
+def atlas_figure(
+    atlas: Mapping[str, Mapping[str, Any]], *, alt: str, count: Callable[[float], str]
+) -> Markup:
     """Draw every group's mean image with contours where a label is 50% (thin: 10, 90%) likely.
 
-    Groups without a mean image are left out; the caller makes sure that one has it.
+    `count` writes a group's n. Groups without a mean image are left out; the caller makes sure
+    that one has it.
     """
     rows = {group: planes for group, pics in atlas.items() if (planes := _planes(pics))}
     width = max(len(planes) for planes in rows.values())
@@ -89,7 +92,7 @@ def atlas_figure(atlas: Mapping[str, Mapping[str, Any]], *, alt: str) -> Markup:
                         if np.nanmin(chance) < level < np.nanmax(chance):
                             axes.contour(chance.T, [level], colors=colour, linewidths=line)
                 n = atlas[group].get("n")
-                head = shorten(group, 28) + (f" (n = {int(n):,})" if n is not None else "")
+                head = shorten(group, 28) + (f" (n = {count(float(n))})" if n is not None else "")
                 first = c == 0 or beside
                 axes.set_title(
                     f"{head}{' · ' if name and first else ''}{name}" if first else name,

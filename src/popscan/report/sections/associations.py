@@ -76,9 +76,10 @@ def _heading(term: str, step: float) -> str:
     if not np.isfinite(step):
         return name
     unit = unit_of(term)
-    return f"Per {unit or 'unit'} of {title_of(term, unit=False).lower()}, drawn per SD" + (
-        f" ({number(step, digits=2)} {unit})" if unit else f" ({number(step, digits=2)})"
-    )
+    what = title_of(term, unit=False)
+    what = what if what.isupper() else what.lower()
+    spread = f"{number(step, digits=2)} {unit}".strip()
+    return f"Per {unit.removesuffix('s') or 'unit'} of {what}, drawn per SD ({spread})"
 
 
 def associations(context: StudyContext, options: Options) -> list[Block]:

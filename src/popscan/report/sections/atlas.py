@@ -24,7 +24,11 @@ def section(context: StudyContext, options: Options) -> Section:
         return Section(ident=ident, title=title, blocks=nothing(why))
     names = listing(list(shown))
     figure = Figure(
-        markup=atlas_figure(shown, alt=f"Mean image of {names} with label probability contours."),
+        markup=atlas_figure(
+            shown,
+            alt=f"Mean image of {names} with label probability contours.",
+            count=options.count,
+        ),
         caption="Mean image after registration, per group. Thick contour: half of the subjects "
         "have this label there; thin: 10% and 90%. RV cavity blue, LV wall yellow, LV cavity "
         "orange.",

@@ -23,6 +23,8 @@ from popscan.report.context import (
     words,
 )
 from popscan.report.figures.attrition import STATUS_ORDER, flow
+from popscan.report.figures.base import STATUS_COLOURS
+from popscan.report.figures.distributions import stacked
 from popscan.report.sections.common import Options, count_cells
 from popscan.report.text import shorten
 
@@ -129,6 +131,35 @@ def _lost_table(context: StudyContext, options: Options) -> Details | None:
     )
 
 
+def _flow(matrix: pd.DataFrame) -> Figure:
+    return Figure(
+        markup=flow(matrix),
+        caption="Subjects from stage to stage. Height is the number of subjects; the colour of a "
+        "ribbon is the status at which it arrives. “Analysed” says what became of everyone in the "
+        "end, quality control and overrides counted.",
+    )
+
+
+def _shares(matrix: pd.DataFrame, options: Options) -> Figure:
+    """Statuses as bars of rounded counts: a flow would tell of single subjects."""
+    rows = {}
+    for stage in matrix:
+        counts = {s: float((matrix[stage] == s).sum()) for s in STATUS_ORDER}
+        rows[str(stage)] = {
+            status: options.rounded(n) for status, n in counts.items() if n >= options.minimum
+        }
+    return Figure(
+        markup=stacked(
+            rows,
+            colours=STATUS_COLOURS,
+            name="statuses",
+            alt="Share of subjects by status at every stage; numbers are in the table.",
+        ),
+        caption=f"Statuses at every stage, of rounded counts; fewer than {options.minimum} "
+        "subjects are not drawn.",
+    )
+
+
 def section(context: StudyContext, options: Options) -> Section:
     """Return the flow of subjects through the stages, the statuses and the reasons."""
     title = "Attrition"
@@ -138,18 +169,7 @@ def section(context: StudyContext, options: Options) -> Section:
         return Section(ident="attrition", title=title, blocks=nothing(why))
     arrived = int((final_status(context) == "ok").sum())
     matrix = matrix.assign(**{_END: final_status(context)})
-    counts = pd.concat([matrix[stage].value_counts() for stage in matrix])
-    safe = not options.share or int(counts.min()) >= options.minimum
-    blocks: list[Block] = []
-    if safe:
-        blocks.append(
-            Figure(
-                markup=flow(matrix),
-                caption="Subjects from stage to stage. Height is the number of subjects; the "
-                "colour of a ribbon is the status at which it arrives. “Analysed” says what became "
-                "of everyone in the end, quality control and overrides counted.",
-            )
-        )
+    blocks: list[Block] = [_shares(matrix, options) if options.share else _flow(matrix)]
     blocks.append(_status_table(matrix, options))
     reasons = _reason_table(context, options)
     blocks.append(reasons) if reasons is not None else blocks.extend(
