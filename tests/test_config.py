@@ -9,7 +9,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from popscan.config import Config, json_schema, parse_section
-from popscan.pipeline.reference import config_reference
+from popscan.pipeline.reference import config_reference, qc_reference
 from popscan.records import PopscanError
 
 
@@ -21,6 +21,10 @@ def test_schema_in_the_tree_is_the_exported_one(repo_root):
 def test_reference_in_the_tree_is_the_exported_one(repo_root):
     text = (repo_root / "config" / "README.md").read_text()
     assert text == config_reference(), "run 'popscan schema'"
+
+
+def test_list_of_qc_checks_in_the_tree_is_the_exported_one(repo_root):
+    assert (repo_root / "docs" / "qc.md").read_text() == qc_reference(), "run 'popscan schema'"
 
 
 def test_every_key_is_described():

@@ -59,8 +59,8 @@ class Simulate(Section):
 
     n_subjects: int = Field(default=24, ge=1, description="Number of subjects.")
     kspace: bool = Field(default=True, description="Simulate multi-coil k-space, not images.")
-    matrix: int = Field(default=112, ge=48, le=512, description="In-plane matrix size.")
-    spacing_mm: float = Field(default=2.5, gt=0, description="In-plane pixel spacing in mm.")
+    matrix: int = Field(default=128, ge=48, le=512, description="In-plane matrix size.")
+    spacing_mm: float = Field(default=2.2, gt=0, description="In-plane pixel spacing in mm.")
     n_frames: int = Field(default=12, ge=2, description="Cardiac phases per scan.")
     n_coils: int = Field(default=6, ge=1, description="Receive coils.")
     acceleration: float = Field(default=3.0, ge=1, description="k-space undersampling factor.")
@@ -166,7 +166,7 @@ class Atlas(Section):
         default=["sex"], description="Attributes of which every group gets an atlas."
     )
     iterations: int = Field(
-        default=2, ge=1, le=10, description="Rounds: the first is rigid, the others demons."
+        default=3, ge=1, le=10, description="Rounds: the first is rigid, the others demons."
     )
     spacing_mm: float = Field(default=3.0, gt=0, description="Voxel size of the atlas.")
     min_group: int = Field(default=5, ge=2, description="Smallest group that gets an atlas.")

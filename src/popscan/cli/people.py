@@ -1,4 +1,4 @@
-"""Commands that people type: check, status, rerun, schema."""
+"""Commands that people type: check, status, rerun, train, schema."""
 
 from __future__ import annotations
 
@@ -37,7 +37,20 @@ def add(commands: Any) -> None:
     where.add_argument("--from", dest="first", choices=list(SUBJECT_STAGES), help="it and later")
     rerun.set_defaults(call=_rerun)
 
-    schema = commands.add_parser("schema", help="export the config's JSON schema and reference")
+    train = commands.add_parser("train", help="train a model bundle from labelled scans")
+    train.add_argument("recipe", nargs="+", help="recipe name or YAML file; several: an ensemble")
+    train.add_argument("--source", choices=("acdc", "bids"), default="bids", help="kind of data")
+    train.add_argument("--root", type=Path, required=True, help="folder of labelled scans")
+    train.add_argument("--work", type=Path, required=True, help="checkpoints, learning curves")
+    train.add_argument("--out", type=Path, required=True, help="folder of the bundle")
+    train.add_argument("--validation", type=int, default=14, help="subjects kept out of training")
+    train.add_argument(
+        "--stratify", default="", help="attribute that the split keeps in proportion"
+    )
+    train.add_argument("--seed", type=int, default=0, help="of the split")
+    train.set_defaults(call=_train)
+
+    schema = commands.add_parser("schema", help="export the JSON schema and the references in config/ and docs/")
     schema.add_argument("--root", type=Path, default=Path())
     schema.set_defaults(call=_schema)
 
@@ -108,10 +121,29 @@ def _names(text: str) -> list[str]:
     return [name for name in text.split(",") if name]
 
 
+def _train(arguments: argparse.Namespace) -> None:
+    from popscan.pipeline.training import train_model
+
+    left_out = train_model(
+        arguments.recipe,
+        kind=arguments.source,
+        root=arguments.root,
+        work=arguments.work,
+        out=arguments.out,
+        n_validation=arguments.validation,
+        stratify=arguments.stratify,
+        seed=arguments.seed,
+    )
+    for line in left_out:
+        print(f"left out: {line}", file=sys.stderr)
+    print(arguments.out)
+
+
 def _schema(arguments: argparse.Namespace) -> None:
     from popscan.config import json_schema
-    from popscan.pipeline.reference import config_reference
+    from popscan.pipeline.reference import config_reference, qc_reference
 
     schema = arguments.root / "workflow" / "schemas" / "config.schema.json"
     schema.write_text(json.dumps(json_schema(), indent=1, sort_keys=True) + "\n")
     (arguments.root / "config" / "README.md").write_text(config_reference())
+    (arguments.root / "docs" / "qc.md").write_text(qc_reference())

@@ -1,4 +1,4 @@
-"""``config/README.md``, written from the config's definition: no key can be undocumented."""
+"""``config/README.md`` and ``docs/qc.md``, written from definitions: nothing is undocumented."""
 
 from __future__ import annotations
 
@@ -25,6 +25,27 @@ Configs that come with popscan:
 | `bids.yaml` | BIDS-like NIfTI with participants.tsv |
 
 """
+
+
+_QC_HEAD = """# QC checks
+
+Every check has a value, a threshold, a unit and a verdict: `pass`, `review`, `fail`, or
+`not_assessed` where it does not apply (a volume curve of two frames). A subject's verdict is the
+worst of its checks. `fail` excludes the subject from the study's analyses; it stays in every table,
+with its verdict. Limits are changed in the config (`qc.thresholds: {name: {review: .., fail: ..}}`)
+and verdicts are overridden by a person in a TSV (`qc.overrides`) with the columns
+`participant_id`, `verdict`, `reason`, `name`. Neither redoes a segmentation.
+
+Written from the definitions by `popscan schema`; a test compares the two.
+
+"""
+
+
+def qc_reference() -> str:
+    """Return the text of ``docs/qc.md``."""
+    from popscan.qc import documentation
+
+    return _QC_HEAD + documentation().rstrip("\n") + "\n"
 
 
 def config_reference() -> str:

@@ -1,0 +1,114 @@
+"""Train a model bundle from labelled scans of any source."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from popscan.records import PopscanError, SubjectError
+
+if TYPE_CHECKING:
+    from popscan.train.packs import Case
+
+
+def labelled_cases(kind: str, root: Path, *, stratify: str = "") -> tuple[list[Case], list[str]]:
+    """Load every labelled short-axis scan of a source.
+
+    Parameters
+    ----------
+    kind, root
+        Source kind (``acdc``, ``bids``) and its folder.
+    stratify
+        A fact that the source tells of each subject (ACDC's ``group``); empty for none.
+
+    Returns
+    -------
+    cases : list of Case
+        In order of the subjects.
+    left_out : list of str
+        Who could not be used, each with the reason.
+    """
+    from popscan.ingest import check_scan, standard_orientation
+    from popscan.io import get_source
+    from popscan.train.packs import Case
+
+    source = get_source(kind)
+    cases: list[Case] = []
+    left_out: list[str] = []
+    for found in source.find(root, problems=left_out):
+        try:
+            loaded = source.load(found.paths, views=["sax"])
+            labels = loaded.labels.get("sax")
+            scan, labels = standard_orientation(check_scan(loaded.scans["sax"]), labels)
+        except SubjectError as error:
+            left_out.append(f"{found.sub}: {error}")
+            continue
+        if labels is None:
+            left_out.append(f"{found.sub}: no reference labels")
+            continue
+        attributes = {stratify: str(loaded.extra.get(stratify, "unknown"))} if stratify else {}
+        unit = found.sub.removeprefix("sub-")
+        cases.append(Case(unit=unit, scan=scan, labels=labels, attributes=attributes))
+    return cases, left_out
+
+
+def train_model(
+    recipes: Sequence[str],
+    *,
+    kind: str,
+    root: Path,
+    work: Path,
+    out: Path,
+    n_validation: int,
+    stratify: str = "",
+    seed: int = 0,
+) -> list[str]:
+    """Train a bundle; called again after an interruption, it goes on from its checkpoint.
+
+    Parameters
+    ----------
+    recipes
+        Names of recipes in ``popscan/train/recipes`` or YAML files; several make an ensemble.
+    kind, root, stratify
+        As in `labelled_cases`.
+    work
+        Folder of checkpoints and learning curves.
+    out
+        Folder of the bundle.
+    n_validation, seed
+        Subjects kept out of training, drawn with this seed, in the strata's proportions.
+
+    Returns
+    -------
+    list of str
+        Who was left out, and why.
+
+    Raises
+    ------
+    PopscanError
+        If there are too few labelled subjects.
+    """
+    from popscan.train import train_bundle
+    from popscan.train.split import stratified_split
+
+    cases, left_out = labelled_cases(kind, root, stratify=stratify)
+    if len(cases) <= n_validation:
+        told = "; ".join(left_out[:5])
+        raise PopscanError(
+            f"{root}: {len(cases)} labelled subjects, more than {n_validation} are needed ({told})"
+        )
+    strata = {case.unit: case.attributes.get(stratify, "all") for case in cases}
+    _, kept_out = stratified_split(strata, n_validation=n_validation, seed=seed)
+    held = set(kept_out)
+    train_bundle(
+        list(recipes),
+        cases={kind: [case for case in cases if case.unit not in held]},
+        validation=[case for case in cases if case.unit in held],
+        work=work,
+        out=out,
+        name=out.name,
+        stratum=stratify,
+        salt=f"{out.name}-{seed}",
+    )
+    return left_out
