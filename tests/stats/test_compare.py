@@ -34,7 +34,7 @@ def test_permutation_agrees_with_scipy_and_is_symmetric(rng):
 
 
 def test_permutation_counts_all_splits_of_a_tiny_sample():
-    # 3 against 3 with complete separation: 2 of 20 splits are as extreme
+    # 3 against 3 with complete separation: 2 of 20 splits are as extreme, in either direction
     rows = rows_from_values([1.0, 2.0, 3.0]), rows_from_values([11.0, 12.0, 13.0])
     p = compare.permutation(*rows, rng=np.random.default_rng(0)).p
     assert p == pytest.approx(0.1, abs=0.02)
@@ -152,3 +152,28 @@ def test_moments_of_plain_values_are_the_ordinary_ones(rng):
     np.testing.assert_allclose(found.mean, np.nanmean(values, axis=0))
     np.testing.assert_allclose(found.se, stats.sem(values, axis=0, nan_policy="omit"))
     assert np.isnan(moments(rows_from_values(np.empty((0, 2)))).mean).all()
+
+
+def test_permutation_interval_is_students_for_normal_values_and_antisymmetric():
+    rng = np.random.default_rng(4)
+    a, b = rng.normal(1, 1, 30), rng.normal(0, 1, 45)
+    rows = rows_from_values(a), rows_from_values(b)
+    low, high = compare.permutation_interval(*rows, alpha=0.05, rng=np.random.default_rng(0))
+    swapped = compare.permutation_interval(*rows[::-1], alpha=0.05, rng=np.random.default_rng(0))
+    assert (low, high) == pytest.approx((-swapped[1], -swapped[0]))
+    theirs = stats.ttest_ind(a, b, equal_var=False).confidence_interval()
+    assert low == pytest.approx(theirs.low, abs=0.05)
+    assert high == pytest.approx(theirs.high, abs=0.05)
+    flat = rows_from_values(np.ones(5)), rows_from_values(np.zeros(4))
+    assert compare.permutation_interval(*flat, alpha=0.05, rng=rng) == (1.0, 1.0)
+
+
+def test_permutation_interval_covers_where_the_bootstrap_does_not():
+    rng = np.random.default_rng(9)
+    hit = 0
+    for i in range(200):
+        a, b = (np.where(rng.random(n) < 0.02, 0.3, 1 - rng.beta(1.5, 14, n)) for n in (20, 400))
+        rows = rows_from_values(a), rows_from_values(b)
+        low, high = compare.permutation_interval(*rows, alpha=0.05, rng=np.random.default_rng(i))
+        hit += low <= 0 <= high
+    assert 0.91 <= hit / 200 <= 0.985

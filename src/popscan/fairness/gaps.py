@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from functools import partial
 from typing import Any
 
@@ -81,7 +82,11 @@ def compare_groups(
                 row["note"] = f"too few: {people} and {people_reference}, {min_group} needed"
             else:
                 row |= _means(own, base, k, limits, alpha)
-                row |= _tested(sample, code, reference, k, key["kind"], alpha, test, seed)
+                # Seeded by the outcome's name: its place in the table must not matter
+                named = [seed, zlib.crc32(f"{key['stage']}/{key['outcome']}".encode())]
+                row |= _tested(
+                    sample, code, reference, k, key["kind"], alpha, interval, test, named
+                )
                 row["direction"] = _direction(row["gap"], key["better_is"])
                 if constant[k]:
                     # Cannot differ: counting it as a test would only weaken the others
@@ -191,15 +196,20 @@ def _tested(
     k: int,
     kind: str,
     alpha: float,
+    interval: str,
     test: str,
-    seed: int,
+    seed: list[int],
 ) -> dict[str, Any]:
-    """Test and effect sizes of one gap; closed-form intervals for proportions."""
+    """Test and effect sizes of one gap; its interval where the bootstrap's is not the best."""
     group, base = sample.column(code, k), sample.column(reference, k)
     if kind == "binary" and not sample.clustered:
         return _proportions(group.totals[:, 0], base.totals[:, 0], alpha)
     values, base_values = ((rows.totals / rows.counts)[:, 0] for rows in (group, base))
-    rng = np.random.default_rng([seed, k, len(values) + len(base_values)])
+    rng = np.random.default_rng([*seed, len(values) + len(base_values)])
+    better: dict[str, Any] = {}
+    if interval == "auto" and not sample.spans and compare.small_for_skewness(group, base):
+        low, high = compare.permutation_interval(group, base, alpha=alpha, rng=rng)
+        better = {"ci_low": low, "ci_high": high, "ci_method": "permutation t"}
     if test == "rank":
         outcome = several.mann_whitney(values, base_values)
     elif test == "welch" or sample.spans:
@@ -209,6 +219,7 @@ def _tested(
     else:
         outcome = compare.mean_test(group, base, rng=rng)
     return {
+        **better,
         "p": outcome.p,
         "test": outcome.name,
         "hedges_g": effects.hedges_g(values, base_values),

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from popscan.fairness.groups import MISSING
+from popscan.stats.design import UNITS
 
 #: Printed beside every comparison by race or ethnicity.
 CAUTION = (
@@ -27,7 +28,6 @@ _NAMES = {
         ("ef", "ejection fraction"))},
 }  # fmt: skip
 _PEOPLE = {"female": "women", "male": "men", MISSING: "those not recorded"}
-_UNITS = {"_mm": "mm", "_ml": "mL", "_pct": "points", "_g": "g", "_db": "dB"}
 
 
 def sentences(
@@ -130,17 +130,17 @@ def gap_sentence(
     if row["p_adj"] <= alpha:
         way = "higher" if row["gap"] > 0 else "lower"
         verdict = {"worse": ", to their disadvantage", "better": ", to their advantage"}
-        size = f"{abs(row['gap'] * scale):.{digits}f}{unit}"
+        size = f"{abs(row['gap'] * scale):,.{digits}f}{unit}"
         return (
             f"{_capital(outcome)} is {size} {way} in {group} (n = {row['n']:,}) than in "
             f"{reference} (n = {row['n_reference']:,}){verdict.get(row['direction'], '')}: "
-            f"{level} interval {low:.{digits}f} to {high:.{digits}f}{unit}, corrected "
+            f"{level} interval {low:,.{digits}f} to {high:,.{digits}f}{unit}, corrected "
             f"p {_p(row['p_adj'])}."
         )
     largest = max(abs(low), abs(high))
     detectable = row.get("min_detectable_gap", np.nan)
     power = (
-        f" With these group sizes a true difference of {abs(detectable * scale):.{digits}f}{unit} "
+        f" With these group sizes a true difference of {abs(detectable * scale):,.{digits}f}{unit} "
         "would have been found four times out of five before correction."
         if np.isfinite(detectable)
         else ""
@@ -148,15 +148,15 @@ def gap_sentence(
     if low > 0 or high < 0:
         return (
             f"{_capital(outcome)} seems to differ between {group} (n = {row['n']:,}) and "
-            f"{reference} (n = {row['n_reference']:,}; {level} interval {low:.{digits}f} to "
-            f"{high:.{digits}f}{unit}), but among as many comparisons as were made here chance "
+            f"{reference} (n = {row['n_reference']:,}; {level} interval {low:,.{digits}f} to "
+            f"{high:,.{digits}f}{unit}), but among as many comparisons as were made here chance "
             f"alone would do this (corrected p {_p(row['p_adj'])})."
         )
     return (
         f"{_capital(outcome)}: no evidence of a difference between {group} (n = {row['n']:,}) and "
         f"{reference} (n = {row['n_reference']:,}); a difference larger than "
-        f"{largest:.{digits}f}{unit} can be excluded ({level} interval {low:.{digits}f} to "
-        f"{high:.{digits}f}{unit}), a smaller one cannot.{power}"
+        f"{largest:,.{digits}f}{unit} can be excluded ({level} interval {low:,.{digits}f} to "
+        f"{high:,.{digits}f}{unit}), a smaller one cannot.{power}"
     )
 
 
@@ -173,11 +173,20 @@ def outcome_name(outcome: str) -> str:
     str
         Words; units at the end are left to the numbers.
     """
-    bare = outcome
-    for ending in _UNITS:
-        bare = bare.removesuffix(ending)
-    parts = [p for p in bare.split("_") if f"_{p}" not in _UNITS]
-    return " ".join(_NAMES.get(part, part) for part in parts)
+    bare, _ = _without_unit(outcome)
+    return " ".join(_NAMES.get(part, part) for part in bare.split("_"))
+
+
+def _without_unit(outcome: str) -> tuple[str, str]:
+    """Split ``hd95_mm_lv`` into ``hd95_lv`` and ``mm``; a percentage is told in points."""
+    parts = outcome.split("_")
+    for length in range(len(parts), 1, -1):
+        head = "_".join(parts[:length])
+        for ending in sorted(UNITS, key=len, reverse=True):
+            if head.endswith(ending):
+                unit = "percentage points" if UNITS[ending] == "%" else UNITS[ending]
+                return "_".join([head.removesuffix(ending), *parts[length:]]), unit
+    return outcome, ""
 
 
 def people(group: str) -> str:
@@ -213,10 +222,8 @@ def _scale(row: pd.Series) -> tuple[float, str]:
         return 100.0, " percentage points"
     if outcome.startswith(("dice", "ssim")):
         return 100.0, " points"
-    for part, unit in _UNITS.items():
-        if f"{part}_" in f"{outcome}_":
-            return 1.0, f" {unit}"
-    return 1.0, ""
+    _, unit = _without_unit(outcome)
+    return 1.0, f" {unit}" if unit else ""
 
 
 def _digits(largest: float) -> int:

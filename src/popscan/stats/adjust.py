@@ -201,8 +201,9 @@ def mixed(problem: Problem) -> Adjusted:
         notes.append("no variance between blocks")
     between = float(np.squeeze(fit.cov_re))
     freedom = max(len(x) - x.shape[1] - len(levels) + 1.0, 1.0)
+    se = float(np.sqrt(fit.cov_params()[1, 1]) * scale)
     return adjusted(
-        float(fit.fe_params[1] * scale), float(np.sqrt(fit.cov_params()[1, 1]) * scale), freedom, problem.alpha,
+        float(fit.fe_params[1] * scale), se, freedom, problem.alpha,
         "; ".join(notes), icc=between / (between + float(fit.scale)),
     )  # fmt: skip
 

@@ -66,7 +66,7 @@ def welch(group: Rows, reference: Rows) -> PValue:
 
 
 def permutation(group: Rows, reference: Rows, *, rng: np.random.Generator) -> PValue:
-    """Permute group membership under Welch's statistic; two-sided, counting the sample itself.
+    """Permute group membership under Welch's statistic, counting the sample itself.
 
     Only the smaller group is drawn (what is left is the other), so 30 subjects against 30,000
     cost no more than against 30. A first round of 1,999 draws is followed by up to 99,999 where
@@ -82,7 +82,7 @@ def permutation(group: Rows, reference: Rows, *, rng: np.random.Generator) -> PV
     Returns
     -------
     PValue
-        ``(1 + as extreme) / (1 + draws)``.
+        Twice the smaller tail, each ``(1 + as extreme) / (1 + draws)``, at most 1.
     """
     small, large = sorted((group, reference), key=lambda rows: len(rows.totals))
     if len(small.totals) < 2:
@@ -91,29 +91,41 @@ def permutation(group: Rows, reference: Rows, *, rng: np.random.Generator) -> PV
     counts = np.concatenate([small.counts, large.counts])[:, 0]
     totals = totals - totals.sum() / counts.sum() * counts
     n, k = len(totals), len(small.totals)
-    observed = _split_t(totals, counts, np.arange(k)[None])[0]
+    observed = float(_split_t(totals, counts, np.arange(k)[None])[0])
     if not np.isfinite(observed):
         return welch(group, reference)
-    order = np.lexsort((counts, totals))  # the same draws whatever the order of rows or groups
-    totals, counts = totals[order], counts[order]
-    extreme, draws = _count_extreme(totals, counts, k, observed, _FIRST_DRAWS, rng)
+    extreme, draws = _tail(_split_draws(totals, counts, k, _FIRST_DRAWS, rng), observed)
     more = min(_MOST_DRAWS, _MOST_WORK // max(min(n, 4 * k), 1))
     if extreme < 10 and more > _FIRST_DRAWS:
-        extreme, draws = _count_extreme(totals, counts, k, observed, more, rng)
-    return PValue(p=(1 + extreme) / (1 + draws), name="permutation (welch t)")
+        extreme, draws = _tail(_split_draws(totals, counts, k, more, rng), observed)
+    return PValue(p=min(1.0, 2 * (1 + extreme) / (1 + draws)), name="permutation (welch t)")
 
 
-def _count_extreme(
-    totals: Floats, counts: Floats, k: int, observed: float, draws: int, rng: np.random.Generator
-) -> tuple[int, int]:
-    """Count random splits at least as extreme as the observed one."""
-    n, extreme = len(totals), 0
+def _tail(t: Floats, observed: float) -> tuple[int, int]:
+    """Count the draws in the smaller tail, and all draws."""
+    margin = 1e-9 * abs(observed)
+    return min(int((t >= observed - margin).sum()), int((t <= observed + margin).sum())), len(t)
+
+
+def _split_draws(
+    totals: Floats, counts: Floats, k: int, draws: int, rng: np.random.Generator
+) -> Floats:
+    """Draw Welch's statistic of random splits: k rows against the rest.
+
+    The same whatever the order of rows; with halves of equal size each split counts both ways,
+    since either half may be called the group.
+    """
+    order = np.lexsort((counts, totals))
+    totals, counts = totals[order], counts[order]
+    n = len(totals)
     block = max(1, 500_000 // max(n if 4 * k >= n else k, 1))
+    parts = []
     for start in range(0, draws, block):
         chosen = subsets(n, k, min(block, draws - start), rng=rng)
-        t = np.abs(_split_t(totals, counts, chosen))
-        extreme += int((t >= abs(observed) * (1 - 1e-9)).sum())
-    return extreme, draws
+        parts.append(_split_t(totals, counts, chosen))
+    t = np.concatenate(parts)
+    t = t[np.isfinite(t)]
+    return np.concatenate([t, -t]) if 2 * k == n else t
 
 
 def _split_t(totals: Floats, counts: Floats, chosen: NDArray[np.intp]) -> Floats:
@@ -173,11 +185,35 @@ def subsets(n: int, k: int, draws: int, *, rng: np.random.Generator) -> NDArray[
         chosen[rows] = np.sort(fresh, axis=1)
 
 
-def mean_test(group: Rows, reference: Rows, *, rng: np.random.Generator) -> PValue:
-    """Permutation where the smaller group is small for its skewness, else Welch's t.
+def small_for_skewness(group: Rows, reference: Rows) -> bool:
+    """Whether Student's t cannot be trusted for these two groups.
 
-    Student's t needs about ``25 * skewness**2`` values (Cochran 1977, section 2.15); the skewness
-    of the pooled values decides, which the permutations leave as it is.
+    It needs about ``25 * skewness**2`` values (Cochran 1977, section 2.15), and never fewer than
+    100 here; the skewness of the pooled values decides, which permutations leave as it is.
+
+    Parameters
+    ----------
+    group, reference : Rows
+        One outcome each, without missing rows.
+
+    Returns
+    -------
+    bool
+        Never true above `PERMUTE_UP_TO` rows in the smaller group.
+    """
+    smaller = min(len(group.totals), len(reference.totals))
+    if smaller > PERMUTE_UP_TO:
+        return False
+    pooled = np.concatenate([group.totals, reference.totals])[:, 0]
+    counts = np.concatenate([group.counts, reference.counts])[:, 0]
+    values = pooled / counts
+    spread = values.std()
+    skewness = float(((values - values.mean()) ** 3).mean() / spread**3) if spread > 0 else 0.0
+    return bool(smaller <= max(100.0, 25 * skewness**2))
+
+
+def mean_test(group: Rows, reference: Rows, *, rng: np.random.Generator) -> PValue:
+    """Permutation where the groups are `small_for_skewness`, else Welch's t.
 
     Parameters
     ----------
@@ -191,15 +227,52 @@ def mean_test(group: Rows, reference: Rows, *, rng: np.random.Generator) -> PVal
     PValue
         With the name of the test that was made.
     """
-    smaller = min(len(group.totals), len(reference.totals))
-    pooled = np.concatenate([group.totals, reference.totals])[:, 0]
-    counts = np.concatenate([group.counts, reference.counts])[:, 0]
-    values = pooled / counts
-    spread = values.std()
-    skewness = float(((values - values.mean()) ** 3).mean() / spread**3) if spread > 0 else 0.0
-    if smaller <= min(PERMUTE_UP_TO, max(100.0, 25 * skewness**2)):
+    if small_for_skewness(group, reference):
         return permutation(group, reference, rng=rng)
     return welch(group, reference)
+
+
+def permutation_interval(
+    group: Rows, reference: Rows, *, alpha: float, rng: np.random.Generator
+) -> tuple[float, float]:
+    """Return the interval of a gap from the permutation distribution of its t statistic.
+
+    As Student's, but with quantiles of Welch's statistic over random splits of the pooled
+    residuals: a small group borrows the shape of the distribution (its skewness, the odd failed
+    case that 20 subjects happen not to hold) from the large one, which no bootstrap of it can.
+
+    Parameters
+    ----------
+    group, reference : Rows
+        One outcome each, without missing rows.
+    alpha : float
+        1 - confidence.
+    rng : numpy.random.Generator
+        Source of randomness.
+
+    Returns
+    -------
+    low, high : float
+        NaN below two rows; the gap twice if neither group has spread.
+    """
+    mine, theirs = moments(group), moments(reference)
+    gap, se = float((mine.mean - theirs.mean)[0]), float(np.hypot(mine.se, theirs.se)[0])
+    if not se > 0:
+        return (gap, gap) if se == 0 else (float("nan"), float("nan"))
+    residuals = [
+        rows.totals[:, 0] - moment.mean[0] * rows.counts[:, 0]
+        for rows, moment in ((group, mine), (reference, theirs))
+    ]
+    totals = np.concatenate(residuals)
+    counts = np.concatenate([group.counts, reference.counts])[:, 0]
+    k = min(map(len, residuals))
+    t = _split_draws(totals, counts, k, _FIRST_DRAWS, rng)
+    if len(t) == 0:
+        return float("nan"), float("nan")
+    if len(residuals[0]) > k:  # draws are of the smaller group, which is the reference
+        t = -t
+    low, high = np.quantile(t, [alpha / 2, 1 - alpha / 2])
+    return gap - float(high) * se, gap - float(low) * se
 
 
 def proportions(events: int, n: int, events_reference: int, n_reference: int) -> PValue:
