@@ -108,6 +108,16 @@ class Context:
         return morphology.boundary_contacts(self.heart, Label.LV)
 
     @cached_property
+    def lv_size_mm(self) -> tuple[float, float]:
+        """Labelled length of the LV cavity at ED and diameter of the largest cavity + wall."""
+        cavity = self.counts[Label.LV][:, self.ed]
+        held = np.nonzero(cavity)[0]
+        pixels = float((cavity + self.counts[Label.MYO][:, self.ed]).max())
+        diameter = 2.0 * float(np.sqrt(pixels * self.spacing_mm[0] * self.spacing_mm[1] / np.pi))
+        length = float(held[-1] - held[0] + 1) * self.spacing_mm[2] if held.size else 0.0
+        return length, diameter
+
+    @cached_property
     def curves_ml(self) -> dict[Label, Floats]:
         """Volume curve of each structure, NaN where absent or not to be labelled."""
         voxel_ml = float(np.prod(self.spacing_mm)) / 1000.0

@@ -10,12 +10,15 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from popscan.qc.context import Context
 from popscan.qc.model import Measured, not_assessed
 from popscan.records import Label
 
 NO_LABELS = "there are no labels"
+#: A slice whose LV area is at least this share of the largest is full of ventricle.
+FILLED_PCT = 80.0
 
 
 def non_finite_pct(ctx: Context) -> Measured:
@@ -113,6 +116,24 @@ def basal_coverage_pct(ctx: Context) -> Measured:
     return _end_share_pct(ctx, frame=ctx.es, end=0)
 
 
+def base_cut_ratio(ctx: Context) -> Measured:
+    """Length over width of the LV where it fills the stack's most basal slice even in systole.
+
+    That slice alone proves nothing (see `basal_coverage_pct`; many stacks start right at the
+    base), and neither does a short ventricle: both together mean that basal slices are missing.
+    """
+    filled = basal_coverage_pct(ctx)
+    if not filled.assessed or math.isnan(filled.value):
+        return filled
+    if filled.value < FILLED_PCT:
+        return not_assessed("the stack reaches the base at end-systole")
+    length, diameter = ctx.lv_size_mm
+    return Measured(
+        length / diameter if diameter > 0 else math.nan,
+        f"LV in the most basal slice at ES; length {length:.0f} mm, diameter {diameter:.0f} mm",
+    )
+
+
 def apical_coverage_pct(ctx: Context) -> Measured:
     """End-diastolic LV area in the stack's most apical slice, of the largest slice's area."""
     if ctx.labels is None:
@@ -202,6 +223,30 @@ def edge_width_mm(ctx: Context) -> Measured:
     return Measured(contrast / steepness, "contrast over slope at the edge of the LV cavity")
 
 
+def wall_spread_pct(ctx: Context) -> Measured:
+    """Interquartile range of the wall's intensity at end-diastole, of the blood-to-wall contrast.
+
+    Muscle is uniform in a cine; ghosts and blur by motion lay blood and fat over it. Voxels at the
+    wall's rim (4 neighbours in plane) are left out, unless the wall has no others.
+    """
+    if ctx.labels is None:
+        return not_assessed(NO_LABELS)
+    image = ctx.image[..., ctx.ed][ctx.box]
+    labels = ctx.heart[..., ctx.ed]
+    wall = labels == Label.MYO
+    cross = ndimage.generate_binary_structure(2, 1)[..., None]
+    core = ndimage.binary_erosion(wall, cross)
+    inside = image[core] if np.count_nonzero(core) >= 50 else image[wall]
+    blood = image[labels == Label.LV]
+    if inside.size == 0 or blood.size == 0:
+        return Measured(math.nan, "LV or myocardium is not labelled")
+    contrast = float(np.median(blood) - np.median(inside))
+    if contrast <= 0:
+        return Measured(math.nan, "LV blood is not brighter than the wall")
+    low, high = np.percentile(inside, [25.0, 75.0])
+    return Measured(100.0 * float(high - low) / contrast, "spread of intensities within the wall")
+
+
 def saturation_pct(ctx: Context) -> Measured:
     """Share of the heart's voxels that have the largest intensity of the whole scan."""
     image = ctx.image[..., ctx.ed]
@@ -247,6 +292,20 @@ def frame_count(ctx: Context) -> Measured:
     if ctx.only_named_frames:
         return not_assessed("the source holds named frames (ED, ES) only")
     return Measured(float(ctx.n_frames), f"the scan has {ctx.n_frames} frames")
+
+
+def cycle_coverage_pct(ctx: Context) -> Measured:
+    """Share of the RR interval that the frames cover.
+
+    Prospectively triggered cines end at 80 to 90%; much less leaves out filling, or systole.
+    """
+    times, rr_ms = ctx.scan.frame_times_ms, ctx.scan.meta.get("rr_ms")
+    if ctx.only_named_frames or ctx.n_frames < 3 or times is None:
+        return not_assessed("there are no times of a series of frames")
+    if not isinstance(rr_ms, (int, float)) or not rr_ms > 0:
+        return not_assessed("the source gives no RR interval")
+    span = float(np.max(times) - np.min(times) + np.median(np.diff(np.asarray(times, float))))
+    return Measured(100.0 * span / float(rr_ms), f"frames cover {span:.0f} of {rr_ms:.0f} ms")
 
 
 def frame_times_pct(ctx: Context) -> Measured:

@@ -17,32 +17,41 @@ from popscan.records import Label
 
 Floats = NDArray[np.float64]
 
+#: Share of the cavity's boundary that must touch wall for a slice's centre to be that of the LV.
+MIN_ENCLOSED = 0.9
+
 
 def slice_shift_mm(ctx: Context) -> Measured:
     """Largest in-plane slip of a slice, from the centres of LV cavity and wall.
 
     Per slice the centre's distance from the middle of its neighbours' centres, as the median over
     the frames: breath-holds shift all frames of a slice alike, errors of single labels do not.
-    Slices with little area (tips, outflow tract) are left out. The idea of comparing LV centres
+    Slices with little area, and those in which the wall does not enclose the cavity (an obliquely
+    cut base, outflow tract), are left out. The idea of comparing LV centres
     between slices: Tarroni et al., Sci Rep 2020, doi:10.1038/s41598-020-58212-2.
     """
     if ctx.labels is None:
         return not_assessed(NO_LABELS)
+    if not ctx.frames:
+        return Measured(math.nan, "no frame is labelled")
+    frames = list(ctx.frames)
     ventricle = (ctx.heart == Label.LV) | (ctx.heart == Label.MYO)
-    area = np.median(ventricle.sum(axis=(0, 1))[:, list(ctx.frames)], axis=1)
-    used = np.nonzero(area >= 0.3 * area.max())[0] if area.max() > 0 else np.array([], int)
-    if used.size < 3:
-        return Measured(math.nan, "fewer than three slices with enough LV to compare")
-    centres = morphology.slice_centres_mm(ventricle, spacing_mm=ctx.spacing_mm)
-    run = np.arange(used[0], used[-1] + 1)
-    kept = centres[run][:, list(ctx.frames)]
-    kink = kept[1:-1] - 0.5 * (kept[:-2] + kept[2:])
-    if not np.isfinite(kink).any():
-        return Measured(math.nan, "no three neighbouring slices with LV in one frame")
+    area = ventricle.sum(axis=(0, 1))[:, frames]
+    edges, beyond = (
+        counts[:, frames] for counts in (ctx.lv_contacts[0], ctx.lv_contacts[1][Label.MYO])
+    )
+    whole = (area >= 0.3 * area.max(axis=0)) & (edges > 0) & (beyond >= MIN_ENCLOSED * edges)
+    centres = morphology.slice_centres_mm(ventricle, spacing_mm=ctx.spacing_mm)[:, frames]
+    centres[~(whole & (whole.mean(axis=1) >= 0.5)[:, None])] = np.nan
+    kink = centres[1:-1] - 0.5 * (centres[:-2] + centres[2:])
     seen = np.isfinite(kink).any(axis=(1, 2))
+    if not seen.any():
+        return Measured(math.nan, "no three neighbouring slices with the whole LV")
     size = np.linalg.norm(np.nanmedian(kink[seen], axis=1), axis=1)
     worst = int(np.argmax(size))
-    return Measured(float(size[worst]), f"slice {run[1:-1][seen][worst]} against its neighbours")
+    return Measured(
+        float(size[worst]), f"slice {np.flatnonzero(seen)[worst] + 1} against neighbours"
+    )
 
 
 def image_shift_mm(ctx: Context) -> Measured:

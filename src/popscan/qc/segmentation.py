@@ -183,13 +183,9 @@ def lv_length_ratio(ctx: Context) -> Measured:
     """
     if (unusable := _structure(ctx, Label.LV)) is not None:
         return unusable
-    cavity = ctx.counts[Label.LV][:, ctx.ed]
-    held = np.nonzero(cavity)[0]
-    if held.size == 0:
+    length, diameter = ctx.lv_size_mm
+    if length == 0:
         return Measured(math.nan, "no LV at end-diastole")
-    pixels = float((cavity + ctx.counts[Label.MYO][:, ctx.ed]).max())
-    diameter = 2.0 * math.sqrt(pixels * ctx.spacing_mm[0] * ctx.spacing_mm[1] / math.pi)
-    length = float(held[-1] - held[0] + 1) * ctx.spacing_mm[2]
     return Measured(length / diameter, f"length {length:.0f} mm, diameter {diameter:.0f} mm")
 
 

@@ -43,7 +43,7 @@ _image = partial(_spec, "image")
 _labels = partial(_spec, "segmentation")
 
 _IMAGE: dict[str, Spec] = {
-    "non_finite_pct": _image(image.non_finite_pct, "%", "high", 0.0, 1.0),
+    "non_finite_pct": _image(image.non_finite_pct, "%", "high", 0.0, 0.0),
     "pixel_spacing_mm": _image(image.pixel_spacing_mm, "mm", "outside", (0.5, 2.6), (0.2, 4.0)),
     "pixel_aspect": _image(image.pixel_aspect, "ratio", "high", 1.1, 2.0),
     "slice_distance_mm": _image(image.slice_distance_mm, "mm", "outside", (4.0, 12.5), (1.0, 25.0)),
@@ -53,19 +53,24 @@ _IMAGE: dict[str, Spec] = {
     "slice_count": _image(image.slice_count, "slices", "low", 6.0, 3.0),
     "stack_length_mm": _image(image.stack_length_mm, "mm", "outside", (50.0, 180.0), (30.0, 300.0)),
     "basal_coverage_pct": _image(image.basal_coverage_pct, "%", "high", None, None),
+    "base_cut_ratio": _image(image.base_cut_ratio, "ratio", "low", 0.95, 0.5, _TARRONI),
     "apical_coverage_pct": _image(image.apical_coverage_pct, "%", "high", 50.0, 90.0, _TARRONI),
     "snr": _image(image.snr, "ratio", "low", 8.0, 3.0),
     "contrast_pct": _image(image.contrast_pct, "%", "low", 15.0, 0.0, _TARRONI),
-    "edge_width_mm": _image(image.edge_width_mm, "mm", "high", 15.0, None),
+    "edge_width_mm": _image(image.edge_width_mm, "mm", "high", 11.0, None),
+    "wall_spread_pct": _image(image.wall_spread_pct, "%", "high", 50.0, None),
     "saturation_pct": _image(image.saturation_pct, "%", "high", 20.0, 50.0),
     "blank_planes_pct": _image(image.blank_planes_pct, "%", "high", 0.0, 10.0),
     "missing_frames": _image(image.missing_frames, "frames", "high", 0.0, 3.0),
     "frame_count": _image(image.frame_count, "frames", "low", 15.0, 8.0),
+    "cycle_coverage_pct": _image(
+        image.cycle_coverage_pct, "%", "outside", (75.0, 125.0), (50.0, 200.0)
+    ),
     "frame_times_pct": _image(image.frame_times_pct, "%", "high", 10.0, 99.0),
     "slice_intensity_pct": _image(image.slice_intensity_pct, "%", "high", 40.0, 150.0),
     "frame_intensity_pct": _image(image.frame_intensity_pct, "%", "high", 15.0, 50.0),
     "slice_shift_mm": _image(motion.slice_shift_mm, "mm", "high", 8.0, 20.0, _TARRONI),
-    "image_shift_mm": _image(motion.image_shift_mm, "mm", "high", 10.0, None),
+    "image_shift_mm": _image(motion.image_shift_mm, "mm", "high", 15.0, None),
 }
 
 
@@ -105,7 +110,7 @@ _SEGMENTATION: dict[str, Spec] = {
     "rv_apart_pct": _labels(segmentation.rv_apart_pct, "%", "high", 25.0, 75.0),
     "labelled_slices": _labels(segmentation.labelled_slices, "slices", "low", 5.0, 3.0),
     "lv_length_ratio": _labels(
-        segmentation.lv_length_ratio, "ratio", "outside", (0.8, 2.0), (0.5, 3.0)
+        segmentation.lv_length_ratio, "ratio", "outside", (0.9, 1.8), (0.5, 2.4)
     ),
     "area_profile_pct": _labels(segmentation.area_profile_pct, "%", "high", 20.0, 60.0),
     "rv_side": _labels(segmentation.rv_side, "cosine", "low", 0.0, None),
@@ -117,7 +122,7 @@ _SEGMENTATION: dict[str, Spec] = {
     "rvedv_ml": _of_one("edv_ml", Label.RV, (50.0, 360.0), (15.0, 700.0)),
     "rvef_pct": _of_one("ef_pct", Label.RV, (5.0, 86.0), (-10.0, 95.0)),
     "mass_agreement_pct": _labels(function.mass_agreement_pct, "%", "high", 35.0, 80.0),
-    "stroke_agreement_pct": _labels(function.stroke_agreement_pct, "%", "high", 80.0, None),
+    "stroke_agreement_pct": _labels(function.stroke_agreement_pct, "%", "high", 70.0, None),
 }
 
 #: Check name -> its definition, in the order in which `check` returns them.
