@@ -146,7 +146,7 @@ def test_bias_marks_its_group_only(kind, column, unbiased, biased):
     [
         {"bias": {"attribute": "race", "group": "Black", "kind": "ugly", "strength": 0.5}},
         {"bias": {"attribute": "race", "group": "Black", "kind": "contrast", "strength": 2}},
-        {"bias": {"attribute": "race", "group": "B", "kind": "contrast", "strenght": 1}},
+        {"bias": {"attribute": "race", "group": "B", "kind": "contrast", "size": 1}},
         {"bias": {"attribute": "shoe", "group": "B", "kind": "contrast", "strength": 1}},
         {"faults": {"gremlins": 0.1}},
         {"faults": {"motion": 0.7, "truncated": 0.7}},

@@ -58,7 +58,7 @@ def coil_maps(
 
     The field of a current in each loop (Biot-Savart, the loop as a polygon), received in the
     plane transverse to the main field (feet to head): ``Bx - i By``. By reciprocity (Hoult and
-    Richards, J Magn Reson 1976) this is the complex sensitivity. Scaled so that the root sum of
+    Richards, 1976) this is the complex sensitivity. Scaled so that the root sum of
     squares is 1 at the heart of `REFERENCE_TORSO`: in a larger body, or under more fat, the heart
     gives less signal.
 

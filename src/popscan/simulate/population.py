@@ -100,7 +100,7 @@ def sample_population(
         Site name -> scanner name, equally frequent; None: one site per scanner.
     allocation
         ``random``: every attribute is drawn; ``quota``: sexes, races, conditions, sites and
-        faults come in exactly the asked numbers (largest remainders), in random order.
+        faults come in the asked numbers, rounded, in random order.
 
     Returns
     -------

@@ -1,6 +1,6 @@
 """Published ranges that the digital population follows.
 
-Heart size and function by sex: Petersen et al., J Cardiovasc Magn Reson 2017 (UK Biobank,
+Heart size and function by sex: Petersen et al., JCMR 2017 (UK Biobank,
 doi:10.1186/s12968-017-0327-9), healthy adults of 45 to 74 years with BMI below 30. The slopes on
 body surface area and age are rounded from the trends that it reports. Body size is that of
 middle-aged British adults, rounded. Shares of race: census of England and Wales 2021.

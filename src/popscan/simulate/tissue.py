@@ -1,11 +1,11 @@
 """Tissues of the digital torso and their balanced steady-state free precession (bSSFP) signal.
 
 Relaxation times in ms, by field strength. Sources: blood, liver, skeletal muscle: Stanisz et al.,
-Magn Reson Med 2005 (doi:10.1002/mrm.20605); subcutaneous fat, marrow, spleen: de Bazelaire et al.,
+MRM 2005 (doi:10.1002/mrm.20605); subcutaneous fat, marrow, spleen: de Bazelaire et al.,
 Radiology 2004 (doi:10.1148/radiol.2303021331); myocardium at 3 T: von Knobelsdorff-Brenkenhoff et
-al., J Cardiovasc Magn Reson 2013 (doi:10.1186/1532-429X-15-53), at 1.5 T rounded from the mapping
-literature (T1 950, T2 50). Proton densities as in MRXCAT: Wissmann et al., J Cardiovasc Magn
-Reson 2014 (doi:10.1186/s12968-014-0063-3), where it lists the tissue; fat has 0.9, not 0.7,
+al., JCMR 2013 (doi:10.1186/1532-429X-15-53), at 1.5 T rounded from the mapping
+literature (T1 950, T2 50). Proton densities as in MRXCAT: Wissmann et al., JCMR 2014
+(doi:10.1186/s12968-014-0063-3), where it lists the tissue; fat has 0.9, not 0.7,
 which makes it as bright as it is in a real cine.
 """
 
@@ -97,7 +97,7 @@ def bssfp_signal(
 ) -> NDArray[np.complex128]:
     """Transverse steady state of balanced SSFP with alternating pulses, at the echo (TE = TR/2).
 
-    The Freeman-Hill solution (Freeman and Hill, J Magn Reson 1971; Scheffler and Lehnhardt, Eur
+    The Freeman-Hill solution (Freeman and Hill 1971; Scheffler and Lehnhardt, Eur
     Radiol 2003, doi:10.1007/s00330-003-1957-x). The sign turns from one pass band to the next,
     which draws the dark line between fat and water.
 
@@ -150,7 +150,7 @@ def tissue_signals(
     Returns
     -------
     ndarray of float32, shape (len(Tissue),)
-        Relative signal; negative where a tissue (fat) precesses against water.
+        Relative signal; negative where a tissue (fat) turns against water.
 
     Raises
     ------
