@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from popscan.pipeline.tasks import TASKS
+from popscan.records import PopscanError
 from popscan.store import Store
 
 
@@ -22,7 +23,12 @@ def add(commands: Any) -> None:
     stage.add_argument(
         "--max-failed", nargs=2, type=float, default=(0.5, 5), metavar=("FRACTION", "MIN")
     )
-    _command(commands, "plan", _plan, "find the study's subjects and assign them to shards")
+    plan = commands.add_parser("plan", help="find the study's subjects and assign them to shards")
+    plan.add_argument("--configfile", type=Path, default=Path("config/demo.yaml"))
+    plan.add_argument("--config", nargs="*", default=[], metavar="KEY=VALUE")
+    plan.add_argument("--study", type=Path, help="results/<study>; default: as the config says")
+    plan.add_argument("--options", type=json.loads, help="config sections, JSON (by the rule)")
+    plan.set_defaults(call=_plan)
     _command(commands, "collect", _collect, "write the study's tables from the manifests")
     _command(commands, "associate", _associate, "regress biomarkers; reference ranges")
     _command(commands, "fairness", _fairness, "compare every stage's outcome between groups")
@@ -84,9 +90,17 @@ def _stage(arguments: argparse.Namespace) -> None:
 
 
 def _plan(arguments: argparse.Namespace) -> None:
+    from popscan.pipeline.configfile import load_config
     from popscan.pipeline.planning import plan_study
 
-    summary = plan_study(arguments.study, arguments.options)
+    options, study = arguments.options, arguments.study
+    if options is None:
+        config = load_config(arguments.configfile, arguments.config)
+        options = config.model_dump()
+        study = study or Path(config.study.results, config.study.name)
+    if study is None:
+        raise PopscanError("--options without --study")
+    summary = plan_study(study, options)
     print(f"{summary.n_subjects} subjects in {len(summary.shards)} shards")
     for name in ("new", "changed", "removed", "unlisted"):
         units = getattr(summary, name)

@@ -8,12 +8,9 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-import yaml
-from pydantic import ValidationError
 
 from popscan.config import Config
+from popscan.pipeline.configfile import ConfigError, load_config
 from popscan.pipeline.planning import Cohort, find_cohort, where
 from popscan.records import PopscanError
 
@@ -37,14 +34,9 @@ def check_study(configfile: Path, overrides: Sequence[str] = ()) -> tuple[list[s
         What has to be mended (empty if nothing), and what was found to be well.
     """
     try:
-        data = _read_yaml(configfile)
-        _apply_overrides(data, overrides)
-    except PopscanError as error:
-        return [str(error)], []
-    try:
-        config = Config.model_validate(data)
-    except ValidationError as error:
-        return [_say(configfile, item) for item in error.errors()], []
+        config = load_config(configfile, overrides)
+    except ConfigError as error:
+        return error.problems, []
     problems: list[str] = []
     notes: list[str] = []
     for part in (_check_methods, _check_model, _check_qc, _check_cohort, _check_disk):
@@ -53,41 +45,6 @@ def check_study(configfile: Path, overrides: Sequence[str] = ()) -> tuple[list[s
         except PopscanError as error:
             problems.append(f"{configfile}: {error}")
     return problems, notes
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise PopscanError(f"{path}: cannot be read ({error})") from error
-    except yaml.YAMLError as error:
-        raise PopscanError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
-    if data is None:
-        return {}
-    if not isinstance(data, dict):
-        raise PopscanError(f"{path}: a mapping of sections is expected, not {type(data).__name__}")
-    return data
-
-
-def _apply_overrides(data: dict[str, Any], overrides: Sequence[str]) -> None:
-    for text in overrides:
-        key, equals, value = text.partition("=")
-        if not equals:
-            raise PopscanError(f"--config {text!r}: KEY=VALUE is expected")
-        data[key] = yaml.safe_load(value)
-
-
-def _say(path: Path, item: Any) -> str:
-    """One pydantic error as: file, key, what was found, what is expected."""
-    key = ".".join(str(part) for part in item["loc"]) or "(top level)"
-    if item["type"] == "extra_forbidden":
-        section: Any = Config
-        for part in item["loc"][:-1]:
-            field = getattr(section, "model_fields", {}).get(part)
-            section = field.annotation if field else None
-        known = ", ".join(sorted(getattr(section, "model_fields", {})))
-        return f"{path}: {key}: unknown key; expected one of: {known}"
-    return f"{path}: {key}: {item['msg'][0].lower()}{item['msg'][1:]}; found {item['input']!r}"
 
 
 def _check_methods(config: Config, problems: list[str], notes: list[str]) -> None:
