@@ -5,7 +5,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from popscan.fairness import adjusted, agreement, funnel, ledger, pairs
+from popscan import associate, fairness
+from popscan.fairness import adjusted, agreement, funnel, ledger, pairs, story
+from popscan.methods import resolve
 from popscan.records import PopscanError
 
 TEST = {"attributes_to_test": ["g"]}
@@ -242,3 +244,27 @@ def test_all_pairs_has_every_pair_once(people, rng):
     assert len(found) == 6
     assert (found["p_adj"] >= found["p"]).all()
     assert found["p_kruskal"].nunique() == 1
+
+
+def test_ledger_and_funnel_are_told_in_sentences(people, rng):
+    found = ledger.bias_ledger(
+        chain(people, rng), people, biomarkers=["lvedv_ml"], n_boot=300, **TEST
+    )
+    (said,) = story.ledger_sentences(found)
+    total = found[found["step"] == ledger.TOTAL].iloc[0]
+    assert "LV end-diastolic volume, a minus b" in said
+    assert f"changes the gap by {total['contribution']:+.2f}"[:-1] in said
+    lost = (people["g"] == "a").to_numpy() & (np.arange(len(people)) % 3 == 0)
+    rows = funnel.funnel(ledger_rows(people, lost), people, stages=["ingest", "qc"], **TEST)
+    told = story.funnel_sentences(rows)
+    assert any(s.startswith("qc:") and "more" in s for s in told)
+    nobody = funnel.funnel(
+        ledger_rows(people, np.zeros(len(people), bool)), people, stages=["ingest", "qc"], **TEST
+    )
+    assert "No group is shown" in story.funnel_sentences(nobody)[0]
+
+
+def test_every_method_of_the_tables_exists():
+    for stage in (fairness, associate):
+        for name in stage.METHODS:
+            assert callable(resolve(stage.METHODS, name, stage.__name__))

@@ -22,5 +22,7 @@ METHODS: dict[str, str] = {
     "exclusion_at_equal_quality": "popscan.fairness.funnel:exclusion_at_equal_quality",
     "bias_ledger": "popscan.fairness.ledger:bias_ledger",
     "sentences": "popscan.fairness.words:sentences",
+    "ledger_sentences": "popscan.fairness.story:ledger_sentences",
+    "funnel_sentences": "popscan.fairness.story:funnel_sentences",
     "suppress": "popscan.fairness.suppress:suppress",
 }

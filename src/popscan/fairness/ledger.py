@@ -37,7 +37,7 @@ DICTIONARY: dict[str, tuple[str, str]] = {
     "reference": ("", "group it is compared with"),
     "biomarker": ("", "what is measured"),
     "position": ("", "place in the chain, from 0"),
-    "step": ("", "step of the pipeline; 'total bias' is the last gap minus the first"),
+    "step": ("", "step of the pipeline; 'total change' is the last gap minus the first"),
     "n": ("units", "units of the group with a value after the step"),
     "n_reference": ("units", "units of the reference with a value after the step"),
     "gap": ("biomarker", "mean of the group minus mean of the reference after the step"),
@@ -52,7 +52,7 @@ DICTIONARY: dict[str, tuple[str, str]] = {
     "p_adj": ("", "p corrected over all steps but the first of all rows"),
     "note": ("", "why there is no estimate"),
 }
-TOTAL = "total bias"
+TOTAL = "total change"
 
 
 @dataclass(frozen=True)
@@ -83,9 +83,10 @@ def bias_ledger(
     Parameters
     ----------
     steps : mapping
-        Name of the step -> table with ``unit`` and biomarkers, in the order of the pipeline. The
-        first is where bias starts to count: the truth, or the best reference there is. A unit that
-        is absent, or has no value, was lost at or before that step.
+        Name of the step -> table with ``unit`` and biomarkers (also as ``truth_<name>``), in the
+        order of the pipeline. The first is where bias starts to count: the truth, or the best
+        reference there is. A unit that is absent, or has no value, was lost at or before that
+        step.
     attributes : DataFrame
         Indexed by unit.
     biomarkers : sequence of str
@@ -101,7 +102,7 @@ def bias_ledger(
     Returns
     -------
     DataFrame
-        One row per attribute, group, biomarker and step, then one ``total bias``; columns as in
+        One row per attribute, group, biomarker and step, then one ``total change``; columns as in
         `DICTIONARY`. Intervals are percentile ones, widened for small groups.
 
     Raises
@@ -150,7 +151,9 @@ def _indexed(step: str, table: pd.DataFrame) -> pd.DataFrame:
         raise PopscanError(f"bias ledger: table of step {step!r} has no column unit")
     if table["unit"].duplicated().any():
         raise PopscanError(f"bias ledger: table of step {step!r} has a unit twice")
-    return table.set_index("unit")
+    indexed = table.set_index("unit")
+    indexed.columns = pd.Index([str(name).removeprefix("truth_") for name in indexed.columns])
+    return indexed
 
 
 def _confounders(

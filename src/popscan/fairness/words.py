@@ -177,6 +177,23 @@ def outcome_name(outcome: str) -> str:
     return " ".join(_NAMES.get(part, part) for part in bare.split("_"))
 
 
+def name_and_unit(outcome: str) -> tuple[str, str]:
+    """Return an outcome's name for people and its unit with a space before it.
+
+    Parameters
+    ----------
+    outcome : str
+        Name in the tables, e.g. ``lvedv_ml``.
+
+    Returns
+    -------
+    name, unit : str
+        E.g. ``LV end-diastolic volume`` and `` mL``; the unit may be empty.
+    """
+    _, unit = _without_unit(outcome)
+    return _capital(outcome_name(outcome)), f" {unit}" if unit else ""
+
+
 def _without_unit(outcome: str) -> tuple[str, str]:
     """Split ``hd95_mm_lv`` into ``hd95_lv`` and ``mm``; a percentage is told in points."""
     parts = outcome.split("_")
