@@ -78,7 +78,8 @@ class Column:
 class Table:
     """A table with a caption; the first column holds the row's heading.
 
-    `groups` maps the index of a row to a heading that is set above it.
+    `groups` maps the index of a row to a heading that is set above it, `asides` to a remark
+    below that heading.
     """
 
     kind: ClassVar[str] = "table"
@@ -88,6 +89,7 @@ class Table:
     note: str = ""
     sortable: bool = True
     groups: dict[int, str] = field(default_factory=dict)
+    asides: dict[int, str] = field(default_factory=dict)
     dense: bool = False
 
 

@@ -41,15 +41,19 @@ def identifiers(context: StudyContext) -> set[str]:
 
 
 def scrub(text: str, names: set[str], *, minimum: int = 5) -> str:
-    """Remove identifiers, paths and small counts from a free text."""
+    """Remove identifiers and paths from a free text, and round the counts that it tells."""
     clean = _PATH.sub(_REMOVED, text)
     for name in sorted((n for n in names if not _TOKEN.fullmatch(n)), key=len, reverse=True):
         clean = clean.replace(name, _REMOVED)
     clean = _TOKEN.sub(
         lambda m: _REMOVED if m[0] in names or m[0].rstrip(".") in names else m[0], clean
     )
-    small = "|".join(str(n) for n in range(1, minimum))
-    return re.sub(rf"\bn\s*=\s*(?:{small})\b(?![.\d])", f"n < {minimum}", clean)
+
+    def rounded(found: re.Match[str]) -> str:
+        n = int(found[1].replace(",", ""))
+        return f"n < {minimum}" if n < minimum else f"n ≈ {minimum * round(n / minimum):,}"
+
+    return re.sub(r"\bn\s*=\s*(\d[\d,]*)(?![.\d])", rounded, clean)
 
 
 def _public(entries: Mapping[str, Any]) -> dict[str, Any]:

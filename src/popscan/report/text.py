@@ -133,11 +133,15 @@ def title_of(column: str, *, unit: bool = True) -> str:
 
     Examples
     --------
-    >>> title_of("lvedv_ml"), title_of("wall_thickness_mm"), title_of("sex x race")
-    ('LVEDV (mL)', 'Wall thickness (mm)', 'Sex × race')
+    >>> title_of("lvedv_ml"), title_of("hd95_mm_lv"), title_of("sex x race")
+    ('LVEDV (mL)', 'HD95 LV (mm)', 'Sex × race')
     """
     suffix = next((s for s in _UNITS if column.endswith(s)), "")
     stem = column[: len(column) - len(suffix)] or column
+    inside = re.search(r"_(mm|ml|db|pct|g)(?=_)", column) if not suffix else None
+    if inside:  # hd95_mm_lv, lvedv_ml_error
+        suffix = inside[0]
+        stem = column[: inside.start()] + column[inside.end() :]
     parts = [
         part.upper() if _ACRONYMS.fullmatch(part) and part not in _PLAIN_WORDS else part
         for part in re.split(r"[_\s]+", stem)
@@ -162,7 +166,7 @@ def listing(items: list[str]) -> str:
     >>> listing(["a", "b", "c"])
     'a, b and c'
     """
-    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
+    return f"{', '.join(items[:-1])} and {items[-1]}" if len(items) > 1 else "".join(items)
 
 
 def is_true(values: pd.Series) -> pd.Series:

@@ -13,8 +13,12 @@ from popscan.report.figures.base import ACCENT, INK, MUTED
 _WIDTH, _HEIGHT, _PAD = 230, 22, 8
 
 
-def axis_limits(lows: Sequence[float], highs: Sequence[float]) -> tuple[float, float]:
-    """Return limits around zero that hold most intervals; a few very wide ones are cut.
+def axis_limits(
+    lows: Sequence[float], highs: Sequence[float], estimates: Sequence[float] = ()
+) -> tuple[float, float]:
+    """Return limits around zero that hold all estimates and most intervals.
+
+    The widest tenth of the intervals may be cut, so that one of them does not squeeze the others.
 
     Returns
     -------
@@ -28,6 +32,8 @@ def axis_limits(lows: Sequence[float], highs: Sequence[float]) -> tuple[float, f
     largest = float(ends.max())
     usual = float(np.percentile(ends, 90)) * 2
     limit = min(largest, usual) if usual > 0 else largest
+    middles = np.abs(np.array(estimates, dtype=float))
+    limit = max([limit, *(1.05 * middles[np.isfinite(middles)]).tolist()])
     return -1.06 * limit, 1.06 * limit
 
 

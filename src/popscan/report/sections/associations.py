@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pandas as pd
 
@@ -72,6 +74,9 @@ def _row(row: pd.Series, limits: tuple[float, float], options: Options) -> list[
 
 
 def _heading(term: str, step: float) -> str:
+    level = re.fullmatch(r"(\w+)\[(.+)\]", term)
+    if level:
+        return f"{title_of(level[1], unit=False)}: {level[2]}"
     name = title_of(term)
     if not np.isfinite(step):
         return name
@@ -94,7 +99,8 @@ def associations(context: StudyContext, options: Options) -> list[Block]:
     step = table["step"].fillna(1.0) / table["scale"]
     for new, old in (("drawn", "estimate"), ("drawn_low", "ci_low"), ("drawn_high", "ci_high")):
         table[new] = table[old] * step
-    limits = axis_limits(table["drawn_low"].tolist(), table["drawn_high"].tolist())
+    ends = (table[c].tolist() for c in ("drawn_low", "drawn_high", "drawn"))
+    limits = axis_limits(*ends)
 
     def forest(part: pd.DataFrame) -> Table:
         rows: list[list[Cell]] = []

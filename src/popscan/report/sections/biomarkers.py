@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from popscan.report.blocks import Block, Cell, Column, Figure, Heading, Section, Table, nothing
 from popscan.report.context import StudyContext, complete, numbers, words
+from popscan.report.figures.base import balanced
 from popscan.report.figures.distributions import Violins, violins
 from popscan.report.sections.associations import associations
 from popscan.report.sections.common import Options, groups_by_sex, order_sexes, small, split
@@ -83,12 +84,13 @@ def _figure(
     if not panels:
         return None
     sources = complete(context.reference_ranges, "source")
-    source = listing(list(dict.fromkeys(s for s in words(sources["source"]) if s)) or [""])
+    source = listing(list(dict.fromkeys(s for s in words(sources["source"]) if s)))
     shaded = any(panel.ranges for panel in panels)
     return Figure(
         markup=violins(
             panels,
             name="biomarkers",
+            columns=balanced(len(panels)),
             alt="Distributions of biomarkers by sex; numbers are in the table below.",
             private=options.share,
         ),
@@ -100,46 +102,54 @@ def _figure(
     )
 
 
+def _row(
+    group: str,
+    values: NDArray[np.float64],
+    missing: int,
+    limits: tuple[float, float] | None,
+    places: int,
+    options: Options,
+) -> list[Cell]:
+    """One group's n, missing, mean, SD, central 95%, reference range and how many lie outside."""
+    if small(values.size, options):
+        return [Cell(text=group), Cell(text=options.count(values.size)), *[Cell(text=DASH)] * 6]
+    low, high = np.percentile(values, [2.5, 97.5]) if values.size >= 20 else (np.nan,) * 2
+    outside = DASH
+    if limits is not None and values.size:
+        outside = options.count(int(((values < limits[0]) | (values > limits[1])).sum()))
+    return [
+        Cell(text=group),
+        Cell(text=options.count(values.size)),
+        Cell(text=options.count(missing)),
+        Cell(text=decimals(values.mean() if values.size else np.nan, places)),
+        Cell(text=decimals(values.std(ddof=1) if values.size > 1 else np.nan, places)),
+        Cell(text=interval(low, high, places)),
+        Cell(text=interval(*(limits or (np.nan, np.nan)), places)),
+        Cell(text=outside),
+    ]
+
+
 def _table(context: StudyContext, columns: list[str], sexes: pd.Series, options: Options) -> Table:
     groups = order_sexes(list(sexes.unique()))
     meanings = complete(context.biomarker_dictionary, "column", "meaning")
     meaning = dict(zip(words(meanings["column"]), words(meanings["meaning"]), strict=True))
     rows: list[list[Cell]] = []
     headings: dict[int, str] = {}
+    ranged = False
     for column in columns:
         by_group = split(context.biomarkers[column], sexes)
         ranges = _ranges(context, column, groups)
-        everyone = numbers(context.biomarkers[column])
-        places = places_for(float(everyone.std()))
+        ranged |= bool(ranges)
+        places = places_for(float(numbers(context.biomarkers[column]).std()))
         about = meaning.get(column, "")
         headings[len(rows)] = title_of(column) + (f" · {about}" if about else "")
         for group in groups:
             values = by_group[group]
-            total = int((sexes == group).sum())
-            cells = [Cell(text=group)]
-            if small(values.size, options):
-                cells += [Cell(text=f"< {options.minimum}")] + [Cell(text=DASH)] * 6
-                rows.append(cells)
-                continue
-            low, high = np.percentile(values, [2.5, 97.5]) if values.size >= 20 else (np.nan,) * 2
-            mean = values.mean() if values.size else np.nan
-            sd = values.std(ddof=1) if values.size > 1 else np.nan
-            inside = DASH
-            if group in ranges and values.size:
-                outside = int(((values < ranges[group][0]) | (values > ranges[group][1])).sum())
-                inside = options.count(outside)
-            missing = total - values.size
-            cells += [
-                Cell(text=options.count(values.size)),
-                Cell(text=options.count(missing)),
-                Cell(text=decimals(mean, places)),
-                Cell(text=decimals(sd, places)),
-                Cell(text=interval(low, high, places)),
-                Cell(text=interval(*ranges.get(group, (np.nan, np.nan)), places)),
-                Cell(text=inside),
-            ]
-            rows.append(cells)
-    titles = ("n", "Missing", "Mean", "SD", "Central 95%", "Reference", "Outside it")
+            missing = int((sexes == group).sum()) - values.size
+            rows.append(_row(group, values, missing, ranges.get(group), places, options))
+    titles = ["n", "Missing", "Mean", "SD", "Central 95%", "Reference", "Outside it"]
+    if not ranged:
+        titles, rows = titles[:-2], [row[:-2] for row in rows]
     return Table(
         caption="Biomarkers by sex.",
         columns=[Column(title="Group"), *[Column(title=t, numeric=True) for t in titles]],

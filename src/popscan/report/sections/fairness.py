@@ -71,8 +71,10 @@ def _group_tables(context: StudyContext, options: Options) -> list[Block]:
         context.fairness_groups, "attribute", "group", "outcome", "too_few", *_GROUP_NUMBERS
     ).copy()
     table["few"] = is_true(table["too_few"])
+    percent = words(complete(table, "kind")["kind"]) == "binary"
     for column in _GROUP_NUMBERS:
-        table[column] = numbers(table[column])
+        factor = 1.0 if column.startswith("n") else 100.0
+        table[column] = numbers(table[column]).where(~percent, factor * numbers(table[column]))
     for column in ("attribute", "group", "outcome"):
         table[column] = words(table[column], missing="not named")
     order = outcome_order(table)
@@ -82,8 +84,9 @@ def _group_tables(context: StudyContext, options: Options) -> list[Block]:
         rows: list[list[Cell]] = []
         headings: dict[int, str] = {}
         for outcome in [name for name in order if name in set(part["outcome"])]:
-            headings[len(rows)] = title_of(outcome)
             found = part[part["outcome"] == outcome]
+            is_share = bool(percent[found.index].any())
+            headings[len(rows)] = title_of(outcome) + (" (%)" if is_share else "")
             rows += [_group_row(row, options) for _, row in found.iterrows()]
         titles = ("n", "Missing", "Mean", "95% interval", "Median", "SD")
         inner = Table(

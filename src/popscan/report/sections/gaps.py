@@ -27,7 +27,9 @@ from popscan.report.text import (
 _NUMBERS = (
     "gap", "ci_low", "ci_high", "p", "p_adj", "n", "n_reference", "min_detectable_gap",
 )  # fmt: skip
-_WORDS = ("attribute", "outcome", "stage", "group", "reference", "test", "better_is", "note")
+_WORDS = (
+    "attribute", "outcome", "stage", "group", "reference", "test", "better_is", "kind",
+)  # fmt: skip
 #: Outcomes that a reader looks for first; single checks come last.
 _FIRST = ("not_analysed", "qc_fail", "qc_not_pass", "dice_mean", "dice_lv", "dice_myo", "dice_rv")
 #: Outcomes shown without opening anything.
@@ -40,9 +42,10 @@ def gap_table(context: StudyContext) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Words as text, numbers as floats; ``scale`` is the pooled within-group SD in which a gap is
-        drawn, ``strong`` says that it stands after correction, ``worse`` is 1 where the group
-        fares worse than the reference, -1 where better, NaN where the outcome has no better side.
+        Words as text, numbers as floats, yes/no outcomes in percentage points; ``scale`` is the
+        pooled within-group SD in which a gap is drawn, ``strong`` says that it stands after
+        correction, ``worse`` is 1 where the group fares worse than the reference, -1 where
+        better, NaN where the outcome has no better side.
         In order of `outcome_order`.
     """
     table = complete(context.fairness_gaps, *_WORDS, *_NUMBERS, "significant").copy()
@@ -50,9 +53,13 @@ def gap_table(context: StudyContext) -> pd.DataFrame:
         table[column] = numbers(table[column])
     for column in _WORDS:
         table[column] = words(table[column])
+    percent = table["kind"] == "binary"
+    for column in ("gap", "ci_low", "ci_high", "min_detectable_gap"):
+        table[column] = table[column].where(~percent, 100 * table[column])
     spreads = _spreads(context.fairness_groups)
     keys = zip(table["attribute"], table["outcome"], strict=True)
     scale = pd.Series([spreads.get(key, np.nan) for key in keys], index=table.index, dtype=float)
+    scale = scale.where(~percent, 100 * scale)
     table["scale"] = scale.where(scale > 0)
     adjusted = table["p_adj"].where(table["p_adj"].notna(), table["p"])
     told = table["significant"].notna()
@@ -88,6 +95,12 @@ def _spreads(groups: pd.DataFrame) -> dict[tuple[str, str], float]:
     return dict(zip(sums.index, pooled.astype(float), strict=True))
 
 
+def _title(rows: pd.DataFrame) -> str:
+    """Name of the outcome of these rows, with the unit of their gaps."""
+    title = title_of(str(rows["outcome"].iloc[0]))
+    return f"{title} (% points)" if (rows["kind"] == "binary").any() else title
+
+
 def _heat_cell(part: pd.DataFrame) -> Cell:
     if not len(part):
         return Cell(text=DASH, heat="#f4f6f8", ink="#5b6773")
@@ -113,7 +126,7 @@ def heat_map(gaps: pd.DataFrame) -> list[Block]:
     for outcome in dict.fromkeys(drawn["outcome"]):
         of_outcome = drawn[drawn["outcome"] == outcome]
         cells = [_heat_cell(of_outcome[of_outcome["attribute"] == a]) for a in attributes]
-        rows.append([Cell(text=title_of(str(outcome))), *cells])
+        rows.append([Cell(text=_title(of_outcome)), *cells])
 
     def table(part: list[list[Cell]], caption: str) -> Table:
         return Table(
@@ -143,8 +156,6 @@ def _forest_row(
     places = places_for(width if math.isfinite(width) else abs(float(row["gap"])))
     ends = interval(row["ci_low"], row["ci_high"], places)
     text = f"{decimals(row['gap'], places)} ({ends})"
-    if not math.isfinite(row["gap"]):
-        text = shorten(row["note"], 60) or "too few"
     low, middle, high = (float(row[c] / row["scale"]) for c in ("ci_low", "gap", "ci_high"))
     cells = [
         Cell(text=shorten(row["group"], 60)),
@@ -163,21 +174,39 @@ def _forest_row(
     return cells
 
 
+def _against(rows: pd.DataFrame, options: Options) -> str:
+    """Say which group these gaps are measured from, and its size where it is one."""
+    references = list(dict.fromkeys(r for r in rows["reference"] if r))
+    if not references:
+        return ""
+    sizes = rows["n_reference"].dropna()
+    one = len(references) == 1 and len(sizes)
+    size = f" (n = {options.count(sizes.iloc[0])})" if one else ""
+    return f" · against {listing(references)}{size}"
+
+
 def _forest(
     attribute: str, gaps: pd.DataFrame, limits: tuple[float, float], options: Options
 ) -> Table:
     power = bool(gaps["min_detectable_gap"].notna().any())
     rows: list[list[Cell]] = []
     headings: dict[int, str] = {}
+    asides: dict[int, str] = {}
+    empty: list[str] = []
     for outcome in dict.fromkeys(gaps["outcome"]):
         part = gaps[gaps["outcome"] == outcome]
-        references = list(dict.fromkeys(r for r in part["reference"] if r))
-        against = f" · against {listing(references)}" if references else ""
-        sizes = part["n_reference"].dropna()
-        if len(references) == 1 and len(sizes):
-            against += f" (n = {options.count(sizes.iloc[0])})"
-        headings[len(rows)] = title_of(str(outcome)) + against
-        rows += [_forest_row(row, limits, options, power=power) for _, row in part.iterrows()]
+        known = part[part["gap"].notna()]
+        if not len(known):
+            empty.append(title_of(str(outcome)))
+            continue
+        headings[len(rows)] = _title(part) + _against(part, options)
+        few = part[part["gap"].isna()]
+        if len(few):
+            asides[len(rows)] = "Too few to compare: " + ", ".join(
+                f"{shorten(group, 40)} ({options.count(n)})"
+                for group, n in zip(few["group"], few["n"], strict=True)
+            )
+        rows += [_forest_row(row, limits, options, power=power) for _, row in known.iterrows()]
     tests = list(dict.fromkeys(t.replace("_", " ") for t in gaps["test"] if t))
     columns = [
         Column(title="Group"),
@@ -200,9 +229,11 @@ def _forest(
         columns=columns,
         rows=rows,
         groups=headings,
+        asides=asides,
         sortable=False,
         dense=True,
-        note=f"Tests: {listing(tests)}." if tests else "",
+        note=(f"Tests: {listing(tests)}. " if tests else "")
+        + (f"No two groups are large enough for {listing(empty)}." if empty else ""),
     )
 
 
@@ -212,10 +243,7 @@ def forests(gaps: pd.DataFrame, options: Options) -> list[Block]:
     for attribute in dict.fromkeys(gaps["attribute"]):
         part = gaps[gaps["attribute"] == attribute]
         drawn = {c: part[c] / part["scale"] for c in ("gap", "ci_low", "ci_high")}
-        limits = axis_limits(
-            [*drawn["ci_low"].tolist(), *drawn["gap"].tolist()],
-            [*drawn["ci_high"].tolist(), *drawn["gap"].tolist()],
-        )
+        limits = axis_limits(*(drawn[c].tolist() for c in ("ci_low", "ci_high", "gap")))
         names = list(dict.fromkeys(part["outcome"]))
         clear = set(part.loc[part["strong"], "outcome"])
         chosen = set(sorted(names, key=lambda name: name not in clear)[:_SHOWN])
