@@ -9,17 +9,14 @@ rule atlas_prepare:
         f"{STUDY}/atlas/work/prepared/{{shard}}.npz",
     log:
         f"{STUDY}/logs/atlas/prepare-{{shard}}.log",
+    conda:
+        "../../envs/popscan.yaml"
     params:
+        study=study_folder,
         options=options("atlas"),
     shell:
-        "popscan atlas-prepare --study {STUDY:q} --shard {wildcards.shard} --output {output:q}"
-        " --options {params.options:q}" + LOGGED
-
-
-def template_before(wildcards):
-    """Template of the round before; none for the first."""
-    before = int(wildcards.iteration) - 1
-    return f"{STUDY}/atlas/work/template-{before}.npz" if before >= 0 else []
+        "logged {log} popscan atlas-prepare --study {params.study:q} --shard {wildcards.shard} --output {output:q}"
+        " --options {params.options:q}"
 
 
 rule atlas_map:
@@ -30,11 +27,14 @@ rule atlas_map:
         f"{STUDY}/atlas/work/sums-{{iteration}}/{{shard}}.npz",
     log:
         f"{STUDY}/logs/atlas/map-{{iteration}}-{{shard}}.log",
+    conda:
+        "../../envs/popscan.yaml"
     params:
+        study=study_folder,
         options=options("atlas"),
     shell:
-        "popscan atlas-map --prepared {input.prepared:q} --template {input.template:q}"
-        " --output {output:q} --options {params.options:q}" + LOGGED
+        "logged {log} popscan atlas-map --prepared {input.prepared:q} --template {input.template:q}"
+        " --output {output:q} --options {params.options:q}"
 
 
 rule atlas_reduce:
@@ -49,12 +49,15 @@ rule atlas_reduce:
         f"{STUDY}/atlas/work/template-{{iteration}}.npz",
     log:
         f"{STUDY}/logs/atlas/reduce-{{iteration}}.log",
+    conda:
+        "../../envs/popscan.yaml"
     params:
+        study=study_folder,
         options=options("atlas"),
     shell:
-        "popscan atlas-reduce --study {STUDY:q} --iteration {wildcards.iteration}"
+        "logged {log} popscan atlas-reduce --study {params.study:q} --iteration {wildcards.iteration}"
         " --template {input.template:q} --output {output:q}"
-        " --options {params.options:q}" + LOGGED
+        " --options {params.options:q}"
 
 
 rule atlas:
@@ -64,7 +67,10 @@ rule atlas:
         f"{STUDY}/atlas/atlas.json",
     log:
         f"{STUDY}/logs/atlas/atlas.log",
+    conda:
+        "../../envs/popscan.yaml"
     params:
+        study=study_folder,
         options=options("atlas"),
     shell:
-        "popscan atlas --study {STUDY:q} --template {input:q} --options {params.options:q}" + LOGGED
+        "logged {log} popscan atlas --study {params.study:q} --template {input:q} --options {params.options:q}"

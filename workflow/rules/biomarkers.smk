@@ -8,8 +8,13 @@ rule biomarkers:
         f"{STUDY}/logs/biomarkers/{{shard}}.log",
     benchmark:
         f"{STUDY}/logs/biomarkers/{{shard}}.benchmark.tsv"
+    conda:
+        "../../envs/popscan.yaml"
     threads: 1
     params:
+        stage="biomarkers",
+        study=study_folder,
+        max_failed=MAX_FAILED,
         options=options("biomarkers"),
         subjects=SUBJECTS,
     shell:

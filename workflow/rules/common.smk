@@ -9,21 +9,30 @@ STAGES = stages_of(config["source"]["kind"])
 ONLY = config["subjects"]
 SUBJECTS = ",".join(ONLY if isinstance(ONLY, list) else str(ONLY).split(",")).strip(",")
 
-# Every command's output goes to its log; when it fails, the end of the log is shown too.
-LOGGED = " > {log} 2>&1 || {{ tail -n 5 {log} >&2; exit 1; }}"
 STAGE_SHELL = (
-    "popscan stage {rule} --study {STUDY:q} --shard {wildcards.shard} --threads {threads}"
-    " --options {params.options:q} --subjects={params.subjects:q}"
-    " --max-failed {config[plan][max_failed_fraction]} {config[plan][max_failed_min]}" + LOGGED
+    "logged {log} popscan stage {params.stage} --study {params.study:q} --shard {wildcards.shard}"
+    " --threads {threads} --options {params.options:q} --subjects={params.subjects:q}"
+    " --max-failed {params.max_failed}"
 )
+MAX_FAILED = "{max_failed_fraction} {max_failed_min}".format(**config["plan"])
 
-# The package of the Python that runs Snakemake, also when its environment is not activated.
-shell.prefix(f"export PATH={Path(sys.executable).parent}:$PATH; ")
+# Commands are those of the Python that runs Snakemake, also when its environment is not activated.
+# `logged FILE COMMAND...` sends a command's output to its log and shows the log's end if it fails.
+shell.prefix(
+    f"set -euo pipefail; export PATH={Path(sys.executable).parent}:$PATH; "
+    'logged() {{ local log=$1; shift; "$@" > "$log" 2>&1'
+    ' || {{ tail -n 5 "$log" >&2; exit 1; }}; }}; '
+)
 
 
 wildcard_constraints:
     shard=r"\d{5}",
     iteration=r"\d+",
+
+
+def study_folder(wildcards):
+    """Folder of the study's results."""
+    return STUDY
 
 
 def options(stage):
@@ -77,3 +86,19 @@ def model_files():
     return [
         str(path) for path in sorted(folder.glob("*")) if path.suffix in {".yaml", ".safetensors"}
     ]
+
+
+def plan_inputs(wildcards):
+    """Folder of the raw data and cohort table, where they exist: new entries mean a new plan."""
+    source = config["source"]
+    table = source["participants"] or f"{source['root']}/participants.tsv"
+    found = [
+        p for p in (source["root"], table, config["cohort"]["exclude"]) if p and Path(p).exists()
+    ]
+    return [] if source["kind"] == "simulated" else found
+
+
+def template_before(wildcards):
+    """Template of the round before; none for the first."""
+    before = int(wildcards.iteration) - 1
+    return f"{STUDY}/atlas/work/template-{before}.npz" if before >= 0 else []

@@ -9,8 +9,13 @@ rule ingest:
         f"{STUDY}/logs/ingest/{{shard}}.log",
     benchmark:
         f"{STUDY}/logs/ingest/{{shard}}.benchmark.tsv"
+    conda:
+        "../../envs/popscan.yaml"
     threads: 1
     params:
+        stage="ingest",
+        study=study_folder,
+        max_failed=MAX_FAILED,
         options=options("ingest"),
         subjects=SUBJECTS,
     shell:

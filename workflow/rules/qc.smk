@@ -8,8 +8,13 @@ rule qc:
         f"{STUDY}/logs/qc/{{shard}}.log",
     benchmark:
         f"{STUDY}/logs/qc/{{shard}}.benchmark.tsv"
+    conda:
+        "../../envs/popscan.yaml"
     threads: 1
     params:
+        stage="qc",
+        study=study_folder,
+        max_failed=MAX_FAILED,
         options=options("qc"),
         subjects=SUBJECTS,
     shell:

@@ -8,8 +8,13 @@ rule reconstruct:
         f"{STUDY}/logs/reconstruct/{{shard}}.log",
     benchmark:
         f"{STUDY}/logs/reconstruct/{{shard}}.benchmark.tsv"
+    conda:
+        "../../envs/popscan.yaml"
     threads: 1
     params:
+        stage="reconstruct",
+        study=study_folder,
+        max_failed=MAX_FAILED,
         options=options("reconstruct"),
         subjects=SUBJECTS,
     shell:

@@ -10,8 +10,11 @@ rule report:
         f"{STUDY}/provenance.json",
     log:
         f"{STUDY}/logs/report.log",
+    conda:
+        "../../envs/popscan.yaml"
     params:
+        study=study_folder,
         options=options("report"),
         config=json.dumps(config, sort_keys=True),
     shell:
-        "popscan report --study {STUDY:q} --config {params.config:q}" + LOGGED
+        "logged {log} popscan report --study {params.study:q} --config {params.config:q}"

@@ -8,8 +8,13 @@ rule score:
         f"{STUDY}/logs/score/{{shard}}.log",
     benchmark:
         f"{STUDY}/logs/score/{{shard}}.benchmark.tsv"
+    conda:
+        "../../envs/popscan.yaml"
     threads: 1
     params:
+        stage="score",
+        study=study_folder,
+        max_failed=MAX_FAILED,
         options=options("score"),
         subjects=SUBJECTS,
     shell:

@@ -9,8 +9,13 @@ rule segment:
         f"{STUDY}/logs/segment/{{shard}}.log",
     benchmark:
         f"{STUDY}/logs/segment/{{shard}}.benchmark.tsv"
+    conda:
+        "../../envs/popscan.yaml"
     threads: 2
     params:
+        stage="segment",
+        study=study_folder,
+        max_failed=MAX_FAILED,
         options=options("segment"),
         subjects=SUBJECTS,
     shell:

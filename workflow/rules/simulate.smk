@@ -8,8 +8,13 @@ rule simulate:
         f"{STUDY}/logs/simulate/{{shard}}.log",
     benchmark:
         f"{STUDY}/logs/simulate/{{shard}}.benchmark.tsv"
+    conda:
+        "../../envs/popscan.yaml"
     threads: 1
     params:
+        stage="simulate",
+        study=study_folder,
+        max_failed=MAX_FAILED,
         options=options("simulate"),
         subjects=SUBJECTS,
     shell:

@@ -9,10 +9,13 @@ rule collect:
         biomarkers=f"{STUDY}/tables/biomarkers.parquet",
     log:
         f"{STUDY}/logs/collect.log",
+    conda:
+        "../../envs/popscan.yaml"
     params:
+        study=study_folder,
         options=options("collect"),
     shell:
-        "popscan collect --study {STUDY:q} --options {params.options:q}" + LOGGED
+        "logged {log} popscan collect --study {params.study:q} --options {params.options:q}"
 
 
 rule associate:
@@ -22,10 +25,13 @@ rule associate:
         f"{STUDY}/tables/associations.parquet",
     log:
         f"{STUDY}/logs/associate.log",
+    conda:
+        "../../envs/popscan.yaml"
     params:
+        study=study_folder,
         options=options("associate"),
     shell:
-        "popscan associate --study {STUDY:q} --options {params.options:q}" + LOGGED
+        "logged {log} popscan associate --study {params.study:q} --options {params.options:q}"
 
 
 rule fairness:
@@ -35,7 +41,10 @@ rule fairness:
         f"{STUDY}/tables/fairness_gaps.parquet",
     log:
         f"{STUDY}/logs/fairness.log",
+    conda:
+        "../../envs/popscan.yaml"
     params:
+        study=study_folder,
         options=options("fairness"),
     shell:
-        "popscan fairness --study {STUDY:q} --options {params.options:q}" + LOGGED
+        "logged {log} popscan fairness --study {params.study:q} --options {params.options:q}"
