@@ -26,7 +26,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from popscan import biomarkers
-from popscan.arrays.morphology import PHASE_SMOOTHING_SHARE, find_phases
+from popscan.arrays.volumes import PHASE_SMOOTHING_SHARE, find_phases
 from popscan.records import Label
 from popscan.simulate.anatomy import heart_tissue
 from popscan.simulate.heart import Heart

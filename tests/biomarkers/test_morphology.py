@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
-from popscan.arrays import morphology
+from popscan.arrays import morphology, volumes
 from popscan.records import Label, PopscanError
 
 LABELS = hnp.arrays(np.uint8, (5, 6, 3, 2), elements=st.integers(0, 3))
@@ -20,7 +20,7 @@ def test_volume_is_voxels_times_spacing() -> None:
     labels = np.zeros((4, 4, 2, 2), np.uint8)
     labels[0, 0, :, 0] = Label.LV
     labels[1, :3, 0, 1] = Label.RV
-    curves = morphology.volume_curves_ml(labels, spacing_mm=(2.0, 5.0, 10.0))
+    curves = volumes.volume_curves_ml(labels, spacing_mm=(2.0, 5.0, 10.0))
     np.testing.assert_array_equal(curves["lv"], [0.2, np.nan])
     np.testing.assert_allclose(curves["rv"], [np.nan, 0.3])
     assert np.isnan(curves["myo"]).all()
@@ -28,7 +28,7 @@ def test_volume_is_voxels_times_spacing() -> None:
 
 def test_frames_that_nobody_labelled_are_nan() -> None:
     labels = np.full((2, 2, 1, 3), Label.LV, np.uint8)
-    curve = morphology.volume_curves_ml(labels, spacing_mm=(1, 1, 1), frames=[0, 2])["lv"]
+    curve = volumes.volume_curves_ml(labels, spacing_mm=(1, 1, 1), frames=[0, 2])["lv"]
     np.testing.assert_array_equal(np.isnan(curve), [False, True, False])
 
 
@@ -45,7 +45,7 @@ def test_frames_that_nobody_labelled_are_nan() -> None:
 )
 def test_bad_input_is_named(labels: np.ndarray, spacing: tuple, word: str) -> None:
     with pytest.raises(PopscanError, match=word):
-        morphology.volume_curves_ml(labels, spacing_mm=spacing)
+        volumes.volume_curves_ml(labels, spacing_mm=spacing)
 
 
 @settings(deadline=None, max_examples=25)
@@ -99,39 +99,39 @@ def test_single_voxel_has_four_edges_and_its_centre() -> None:
 def test_smoothing_keeps_the_mean_and_commutes_with_cyclic_shifts(
     curve: np.ndarray, shift: int, sigma: float
 ) -> None:
-    smooth = morphology.smooth_cyclic(curve, sigma_frames=sigma)
+    smooth = volumes.smooth_cyclic(curve, sigma_frames=sigma)
     assert smooth.mean() == pytest.approx(curve.mean())
-    rolled = morphology.smooth_cyclic(np.roll(curve, shift), sigma_frames=sigma)
+    rolled = volumes.smooth_cyclic(np.roll(curve, shift), sigma_frames=sigma)
     np.testing.assert_allclose(rolled, np.roll(smooth, shift))
 
 
 def test_phases() -> None:
-    assert morphology.find_phases([50, 60, 100, np.nan, 40]) == (2, 4)
-    assert morphology.find_phases([50, 100], frame_labels=["ES", "ED"]) == (1, 0)
+    assert volumes.find_phases([50, 60, 100, np.nan, 40]) == (2, 4)
+    assert volumes.find_phases([50, 100], frame_labels=["ES", "ED"]) == (1, 0)
     # A name is taken at its word even where the volumes disagree.
-    assert morphology.find_phases([50, 100], frame_labels=["ED", "ES"]) == (0, 1)
-    assert morphology.find_phases([100], frame_labels=["ED"]) == (0, None)
-    assert morphology.find_phases([100]) == (None, None)
-    assert morphology.find_phases([np.nan, np.nan]) == (None, None)
-    assert morphology.find_phases([9, 100, 50, 70], frame_labels=["ED", "", "", ""]) == (0, 0)
+    assert volumes.find_phases([50, 100], frame_labels=["ED", "ES"]) == (0, 1)
+    assert volumes.find_phases([100], frame_labels=["ED"]) == (0, None)
+    assert volumes.find_phases([100]) == (None, None)
+    assert volumes.find_phases([np.nan, np.nan]) == (None, None)
+    assert volumes.find_phases([9, 100, 50, 70], frame_labels=["ED", "", "", ""]) == (0, 0)
     with pytest.raises(PopscanError, match="frame_labels"):
-        morphology.find_phases([1, 2], frame_labels=["ED"])
+        volumes.find_phases([1, 2], frame_labels=["ED"])
 
 
 def test_smoothing_ignores_a_single_spike() -> None:
     curve = 100 + 40 * np.cos(2 * np.pi * np.arange(20) / 20)
     curve[7] = 10.0
-    assert morphology.find_phases(curve, smoothing_share=0.0)[1] == 7
-    assert morphology.find_phases(curve)[1] in (8, 9, 10)
+    assert volumes.find_phases(curve, smoothing_share=0.0)[1] == 7
+    assert volumes.find_phases(curve)[1] in (8, 9, 10)
 
 
 def test_smoothing_takes_the_bias_of_noise_out_of_the_extremes(rng: np.random.Generator) -> None:
     clean = 100 + 40 * np.cos(2 * np.pi * np.arange(25) / 25)
-    swing = {share: [] for share in (0.0, morphology.PHASE_SMOOTHING_SHARE)}
+    swing = {share: [] for share in (0.0, volumes.PHASE_SMOOTHING_SHARE)}
     for _ in range(200):
         noisy = clean + rng.normal(0, 4.0, 25)
         for share, found in swing.items():
-            ed, es = morphology.find_phases(noisy, smoothing_share=share)
+            ed, es = volumes.find_phases(noisy, smoothing_share=share)
             found.append(noisy[ed] - noisy[es] - 80.0)
     raw, smooth = (np.mean(found) for found in swing.values())
     assert raw > 4.0

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from popscan.arrays import morphology
+from popscan.arrays import morphology, volumes
 from popscan.biomarkers import body
 from popscan.biomarkers.dictionary import DICTIONARY, INDEXED
 from popscan.biomarkers.thickness import wall_thickness_mm
@@ -37,7 +37,7 @@ def volume_curves(
     dict
         ``rv_ml``, ``myo_ml``, ``lv_ml``, shape (t,) each; NaN where not measured.
     """
-    curves = morphology.volume_curves_ml(labels, spacing_mm=spacing_mm, frames=frames)
+    curves = volumes.volume_curves_ml(labels, spacing_mm=spacing_mm, frames=frames)
     return {f"{name}_ml": curve for name, curve in curves.items()}
 
 
@@ -69,7 +69,7 @@ def measure(
     weight_kg: float = math.nan,
     frame_labels: Sequence[str] | None = None,
     frames: Sequence[int] | None = None,
-    smoothing_share: float = morphology.PHASE_SMOOTHING_SHARE,
+    smoothing_share: float = volumes.PHASE_SMOOTHING_SHARE,
 ) -> dict[str, float]:
     """Measure one subject: every column of `DICTIONARY`, in its order.
 
@@ -97,7 +97,7 @@ def measure(
     smoothing_share
         Standard deviation, as a share of the cycle, of the cyclic Gaussian that the LV curve is
         smoothed with before ED and ES are chosen; 0 takes the raw extremes, which makes EF too
-        high where single volumes are noisy (see `popscan.arrays.morphology.find_phases`).
+        high where single volumes are noisy (see `popscan.arrays.volumes.find_phases`).
 
     Returns
     -------
@@ -112,8 +112,8 @@ def measure(
     """
     array = morphology.check_labels(labels)
     spacing = morphology.check_spacing(spacing_mm)
-    curves = morphology.volume_curves_ml(array, spacing_mm=spacing, frames=frames)
-    ed, es = morphology.find_phases(
+    curves = volumes.volume_curves_ml(array, spacing_mm=spacing, frames=frames)
+    ed, es = volumes.find_phases(
         curves["lv"], frame_labels=frame_labels, smoothing_share=smoothing_share
     )
     values = _ventricle("lv", curves["lv"], ed, es) | _ventricle("rv", curves["rv"], ed, es)

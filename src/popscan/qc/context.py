@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from popscan.arrays import morphology
+from popscan.arrays import morphology, volumes
 from popscan.records import Label, Scan, SubjectError
 
 Floats = NDArray[np.float64]
@@ -134,7 +134,7 @@ class Context:
             names = self.frame_names or []
             ed, es = (names.index(name) if name in names else None for name in ("ED", "ES"))
             return ed, es
-        return morphology.find_phases(self.curves_ml[Label.LV], frame_labels=self.frame_names)
+        return volumes.find_phases(self.curves_ml[Label.LV], frame_labels=self.frame_names)
 
     @property
     def ed(self) -> int:

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from popscan.arrays import morphology
+from popscan.arrays import volumes
 from popscan.qc.context import Context
 from popscan.qc.image import NO_LABELS
 from popscan.qc.model import Measured, not_assessed
@@ -83,7 +83,7 @@ def es_phase_pct(ctx: Context) -> Measured:
     curve = _curve(ctx, Label.LV)
     if isinstance(curve, Measured):
         return curve
-    ed, es = morphology.find_phases(curve)
+    ed, es = volumes.find_phases(curve)
     assert ed is not None
     assert es is not None
     return Measured(100.0 * ((es - ed) % curve.size) / curve.size, f"ED frame {ed}, ES frame {es}")

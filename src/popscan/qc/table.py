@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from popscan.qc import function, image, motion, segmentation
+from popscan.qc import function, image, intensity, motion, segmentation
 from popscan.qc.model import Limit, Spec
 from popscan.records import STRUCTURES, Label
 
@@ -55,11 +55,11 @@ _IMAGE: dict[str, Spec] = {
     "basal_coverage_pct": _image(image.basal_coverage_pct, "%", "high", None, None),
     "base_cut_ratio": _image(image.base_cut_ratio, "ratio", "low", 0.95, 0.5, _TARRONI),
     "apical_coverage_pct": _image(image.apical_coverage_pct, "%", "high", 50.0, 90.0, _TARRONI),
-    "snr": _image(image.snr, "ratio", "low", 8.0, 3.0),
-    "contrast_pct": _image(image.contrast_pct, "%", "low", 15.0, 0.0, _TARRONI),
-    "edge_width_mm": _image(image.edge_width_mm, "mm", "high", 11.0, None),
-    "wall_spread_pct": _image(image.wall_spread_pct, "%", "high", 50.0, None),
-    "saturation_pct": _image(image.saturation_pct, "%", "high", 20.0, 50.0),
+    "snr": _image(intensity.snr, "ratio", "low", 8.0, 3.0),
+    "contrast_pct": _image(intensity.contrast_pct, "%", "low", 15.0, 0.0, _TARRONI),
+    "edge_width_mm": _image(intensity.edge_width_mm, "mm", "high", 11.0, None),
+    "wall_spread_pct": _image(intensity.wall_spread_pct, "%", "high", 50.0, None),
+    "saturation_pct": _image(intensity.saturation_pct, "%", "high", 20.0, 50.0),
     "blank_planes_pct": _image(image.blank_planes_pct, "%", "high", 0.0, 10.0),
     "missing_frames": _image(image.missing_frames, "frames", "high", 0.0, 3.0),
     "frame_count": _image(image.frame_count, "frames", "low", 15.0, 8.0),
@@ -67,8 +67,8 @@ _IMAGE: dict[str, Spec] = {
         image.cycle_coverage_pct, "%", "outside", (75.0, 125.0), (50.0, 200.0)
     ),
     "frame_times_pct": _image(image.frame_times_pct, "%", "high", 10.0, 99.0),
-    "slice_intensity_pct": _image(image.slice_intensity_pct, "%", "high", 40.0, 150.0),
-    "frame_intensity_pct": _image(image.frame_intensity_pct, "%", "high", 15.0, 50.0),
+    "slice_intensity_pct": _image(intensity.slice_intensity_pct, "%", "high", 40.0, 150.0),
+    "frame_intensity_pct": _image(intensity.frame_intensity_pct, "%", "high", 15.0, 50.0),
     "slice_shift_mm": _image(motion.slice_shift_mm, "mm", "high", 8.0, 20.0, _TARRONI),
     "image_shift_mm": _image(motion.image_shift_mm, "mm", "high", 15.0, None),
 }
@@ -78,12 +78,18 @@ def _per_structure(label: Label) -> dict[str, Spec]:
     """Return the checks that every structure gets."""
     name = STRUCTURES[label]
     of = partial(partial, label=label)
-    ring = label == Label.MYO
+    ring, right = label == Label.MYO, label == Label.RV
     specs = {
         "missing_frames_pct": _labels(of(segmentation.missing_frames_pct), "%", "high", 0.0, 10.0),
         "components": _labels(of(segmentation.components_3d), "components", "high", 3.0, None),
         "stray_pct": _labels(of(segmentation.stray_pct), "%", "high", 5.0, 20.0),
-        "split_slices_pct": _labels(of(segmentation.split_slices_pct), "%", "high", 25.0, 60.0),
+        # In a slice the RV falls into pieces in truth where its outflow tract comes down.
+        "split_slices_pct": _labels(
+            of(segmentation.split_slices_pct),
+            "%",
+            "high",
+            *((40.0, 75.0) if right else (25.0, 60.0)),
+        ),
         "slice_gaps": _labels(of(segmentation.slice_gaps), "slices", "high", 0.0, 2.0),
         "curve_spike_pct": _labels(of(function.curve_spike_pct), "%", "high", 10.0, 30.0),
         "curve_roughness_pct": _labels(
