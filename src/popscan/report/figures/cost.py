@@ -20,22 +20,28 @@ from popscan.report.text import number, shorten
 
 
 def stage_hours(hours: Mapping[str, float]) -> Markup:
-    """Draw the hours of every stage as bars with their numbers."""
+    """Draw the time of every stage as bars with their numbers, in hours, minutes or seconds."""
+    largest = max(hours.values())
+    unit, factor = next(
+        (name, per_hour)
+        for name, per_hour in (("Hours", 1), ("Minutes", 60), ("Seconds", 3600))
+        if largest * per_hour >= 1 or per_hour == 3600
+    )
+    values = [factor * value for value in hours.values()]
     with drawing():
         figure = new_figure(5.1, 0.5 + 0.3 * len(hours))
         axes = figure.add_subplot()
-        values = list(hours.values())
         axes.barh(range(len(hours)), values, color=ACCENT, height=0.7)
         for y, value in enumerate(values):
-            axes.text(value, y, f" {number(value)}", va="center", fontsize=8, color=MUTED)
+            axes.text(value, y, f" {number(value, digits=2)}", va="center", fontsize=8, color=MUTED)
         axes.set_yticks(range(len(hours)), [shorten(stage, 24) for stage in hours])
         axes.set_ylim(len(hours) - 0.4, -0.6)
         axes.margins(x=0.18)
-        axes.set_title("Hours")
+        axes.set_title(unit)
         axes.spines["left"].set_visible(False)
         axes.grid(axis="x", color=GRID)
-        words = ", ".join(f"{stage} {number(v)}" for stage, v in hours.items())
-        return to_svg(figure, name="cost-hours", alt=f"Hours per stage: {words}.")
+        words = ", ".join(f"{s} {number(v)}" for s, v in zip(hours, values, strict=True))
+        return to_svg(figure, name="cost-hours", alt=f"{unit} per stage: {words}.")
 
 
 def stage_seconds(seconds: Mapping[str, NDArray[np.float64]]) -> Markup:

@@ -61,7 +61,7 @@ def thin(values: NDArray[np.float64], limit: int = MAX_POINTS) -> NDArray[np.flo
 def _violin(
     axes: Axes, x: float, values: NDArray[np.float64], colour: str, *, private: bool
 ) -> None:
-    if values.size >= 8:
+    if values.size >= (50 if private else 8):
         grid, width = _outline(values, trim=private)
         axes.fill_betweenx(grid, x - 0.36 * width, x, color=colour, alpha=0.32, linewidth=0)
         axes.plot(x - 0.36 * width, grid, color=colour, linewidth=0.9)
@@ -90,7 +90,7 @@ def violins(
 
     With `private`, no single person's value and no n is shown: no points, violins end at the
     2.5th and 97.5th percentile. `same_scale` gives all panels the same axis. Groups without a
-    finite value are left out; violins need 8 values.
+    finite value are left out; violins need 8 values, private ones 50.
     """
     with drawing():
         figure, all_axes = panels(len(items), columns=columns, height_in=2.25)

@@ -32,6 +32,8 @@ _FIRST = (
     "rvedvi_ml_m2",
 )  # fmt: skip
 _MAX_PANELS = 12
+#: Fewest values of which the tails are told, in a report that is internal or shared.
+_ENOUGH = {False: 20, True: 50}
 #: Columns of the table that are no biomarkers.
 _NOT_SHOWN = re.compile(r"unit|status|analysed|.*_(?:id|frame|verdict)|n_.*")
 
@@ -113,7 +115,8 @@ def _row(
     """One group's n, missing, mean, SD, central 95%, reference range and how many lie outside."""
     if small(values.size, options):
         return [Cell(text=group), Cell(text=options.count(values.size)), *[Cell(text=DASH)] * 6]
-    low, high = np.percentile(values, [2.5, 97.5]) if values.size >= 20 else (np.nan,) * 2
+    enough = values.size >= _ENOUGH[options.share]
+    low, high = np.percentile(values, [2.5, 97.5]) if enough else (np.nan,) * 2
     outside = DASH
     if limits is not None and values.size:
         outside = options.count(int(((values < limits[0]) | (values > limits[1])).sum()))
@@ -157,7 +160,8 @@ def _table(context: StudyContext, columns: list[str], sexes: pd.Series, options:
         groups=headings,
         sortable=False,
         dense=True,
-        note="The central 95% (2.5th to 97.5th percentile) is shown from 20 subjects on.",
+        note="The central 95% (2.5th to 97.5th percentile) is shown from "
+        f"{_ENOUGH[options.share]} subjects on.",
     )
 
 

@@ -65,7 +65,8 @@ def section(context: StudyContext, options: Options) -> Section:
         numbers(study["cores"]), strict=True,
     ):  # fmt: skip
         total = spent * (cores if np.isfinite(cores) else 1.0)
-        hours[name] = total / 3600
+        if np.isfinite(total):
+            hours[name] = total / 3600
         rows.append(
             [Cell(text=name), Cell(text="per study"), Cell(text="1"),
              Cell(text=hours_text(total / 3600), sort=float(total)), Cell(text=DASH),

@@ -87,7 +87,7 @@ def _check_table(checks: pd.DataFrame, options: Options) -> Table:
         values = part["value"].dropna()
         places = places_for(float(values.std())) if len(values) > 1 else 2
         thresholds = [t for t in dict.fromkeys(part["threshold"]) if t]
-        enough = len(values) and (not options.share or len(values) >= 20)
+        enough = len(values) and (not options.share or len(values) >= 50)
         low, high = values.quantile([0.05, 0.95]) if enough else (float("nan"),) * 2
         rows.append(
             [

@@ -151,8 +151,9 @@ def _panel_figure(part: pd.DataFrame, options: Options) -> Figure:
             panels, name="dice", alt="Dice by structure and phase; numbers are in the table.",
             columns=3, private=options.share, same_scale=True,
         ),
-        caption="Dice of subjects that no training has seen. Each point is a subject; bars: "
-        "quartiles; line: median.",
+        caption="Dice of subjects that no training has seen. "
+        + ("" if options.share else "Each point is a subject. ")
+        + "Bars: quartiles; line: median.",
     )  # fmt: skip
 
 
