@@ -64,6 +64,11 @@ class Simulate(Section):
     n_frames: int = Field(default=12, ge=2, description="Cardiac phases per scan.")
     n_coils: int = Field(default=6, ge=1, description="Receive coils.")
     acceleration: float = Field(default=3.0, ge=1, description="k-space undersampling factor.")
+    allocation: Literal["random", "quota"] = Field(
+        default="random",
+        description="random: the first subjects stay as they are when there are more; quota: sexes, "
+        "races, faults in rounded exact shares, for small populations.",
+    )
     bias: list[dict[str, Any]] = Field(
         default=[],
         description="Known biases: mappings with attribute, group, kind (image_quality, "
@@ -72,7 +77,7 @@ class Simulate(Section):
     faults: dict[str, float] = Field(
         default={},
         description="Known faults and the share of subjects that has each: motion, "
-        "missing_slices, missing_frames, wrong_metadata.",
+        "missing_slices, missing_frames, wrong_metadata, truncated, corrupt_values.",
     )
 
 

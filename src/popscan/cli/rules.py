@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -62,12 +63,21 @@ def _command(commands: Any, name: str, call: Any, text: str, *, study: bool = Tr
     return command
 
 
+class _Progress:
+    """Says how far a shard is: a line every ten seconds, so that a log stays readable."""
+
+    def __init__(self, what: str, *, every_s: float = 10.0) -> None:
+        self.what, self.every_s, self.last = what, every_s, time.monotonic()
+
+    def __call__(self, done: int, total: int) -> None:
+        if time.monotonic() - self.last >= self.every_s:
+            self.last = time.monotonic()
+            print(f"{self.what}: {done}/{total}", file=sys.stderr, flush=True)
+
+
 def _stage(arguments: argparse.Namespace) -> None:
     from popscan.pipeline.tasks import run_stage
     from popscan.run import Limits
-
-    def tell(done: int, total: int) -> None:
-        print(f"\r{arguments.stage} {arguments.shard}: {done}/{total}", end="", file=sys.stderr)
 
     result = run_stage(
         Store(arguments.study),
@@ -80,9 +90,8 @@ def _stage(arguments: argparse.Namespace) -> None:
             max_failed_min=int(arguments.max_failed[1]),
         ),
         threads=arguments.threads,
-        progress=tell,
+        progress=_Progress(f"{arguments.stage} {arguments.shard}"),
     )
-    print(file=sys.stderr)
     print(
         f"{arguments.stage} {arguments.shard}: {result.n_done} subjects done, "
         f"{result.n_kept} kept, {len(result.records)} recorded"

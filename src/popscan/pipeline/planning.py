@@ -99,6 +99,7 @@ def _simulated_cohort(options: Mapping[str, Any]) -> Cohort:
         seed=int(options["study"]["seed"]),
         bias=simulate.bias,
         faults=simulate.faults,
+        allocation=simulate.allocation,
     )
     rows = _rows(table.astype(str))
     cohort = Cohort(
