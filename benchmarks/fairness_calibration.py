@@ -85,9 +85,9 @@ def coverage_and_false_positives(rng: np.random.Generator, replicates: int) -> N
     for failures in (0.0, 0.02):
         for n, m in SIZES:
             start = time.process_time()
-            size = replicates if m < 20_000 else min(replicates, 500)
+            size = replicates if m < 20_000 else min(replicates, 300)
             null = gaps_of(rng, n, m, failures, 0.0, size)
-            moved = gaps_of(rng, n, m, failures, -0.03, min(size, 400))
+            moved = gaps_of(rng, n, m, failures, -0.03, min(size, 200))
             hit = ((null["ci_low"] <= 0) & (null["ci_high"] >= 0)).mean()
             false = (null["p"] <= 0.05).mean()
             gap, error = moved["gap"].mean(), moved["gap"].std() / np.sqrt(len(moved))
@@ -169,7 +169,7 @@ def proportions(rng: np.random.Generator, replicates: int) -> None:
     print("\n4. Yes/no outcomes (5% fail QC): Newcombe's interval, Fisher or chi-squared")
     print("   (Fisher's test is conservative in small groups: fewer than 4% is its nature)")
     for n, m in SIZES[1:]:
-        size = min(replicates, 500) if m >= 20_000 else replicates
+        size = min(replicates, 300) if m >= 20_000 else replicates
         values = (rng.random((n + m, size)) < 0.05).astype(float)
         groups = np.repeat(["a", "b"], [n, m])
         table = pd.concat(
@@ -188,13 +188,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--replicates", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--parts", type=int, nargs="+", default=[1, 2, 3, 4])
     options = parser.parse_args()
-    rng = np.random.default_rng(options.seed)
     print(f"{options.replicates} replicates (fewer where said), seed {options.seed}")
-    coverage_and_false_positives(rng, options.replicates)
-    families(rng, max(options.replicates // 2, 50))
-    confounds(rng, max(options.replicates // 4, 50))
-    proportions(rng, options.replicates)
+    parts = {
+        1: (coverage_and_false_positives, options.replicates),
+        2: (families, max(options.replicates // 2, 50)),
+        3: (confounds, max(options.replicates // 4, 50)),
+        4: (proportions, options.replicates),
+    }
+    for part in options.parts:
+        measure, replicates = parts[part]
+        measure(np.random.default_rng([options.seed, part]), replicates)
 
 
 if __name__ == "__main__":
