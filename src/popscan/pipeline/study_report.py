@@ -62,10 +62,22 @@ def report_study(study_root: Path, config: Mapping[str, Any]) -> Path:
     context = study_context(study_root, config, facts)
     limit = int(config["report"]["max_flagged_pages"])
     index = render_study(context, study_root / "report", max_subject_pages=limit)
-    shared = replace(context, flagged=())
     min_cell = int(config["report"]["min_cell"])
+    shared = replace(context, flagged=(), sentences=_shared_sentences(study_root, min_cell))
     render_study(shared, study_root / "share", share=True, min_cell=min_cell)
     return index
+
+
+def _shared_sentences(study_root: Path, min_cell: int) -> list[str]:
+    """Sentences of the audit that rest on no small cell."""
+    from popscan.fairness.suppress import suppress
+    from popscan.fairness.words import sentences
+
+    gaps = read_table(study_root, "fairness_gaps")
+    if gaps.empty:
+        return []
+    safe = suppress(gaps, min_cell=min_cell)
+    return sentences(safe[~safe["suppressed"]].drop(columns="suppressed"))
 
 
 def provenance(study_root: Path, config: Mapping[str, Any]) -> dict[str, Any]:
