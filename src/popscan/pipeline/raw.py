@@ -176,8 +176,8 @@ def describe(scan: Scan | KSpace) -> dict[str, Any]:
     return {
         "n_slices": int(shape[2]),
         "n_frames": int(shape[3]),
-        "pixel_spacing_mm": float(scan.spacing_mm[0]),
-        "slice_distance_mm": float(scan.spacing_mm[2]),
+        "pixel_spacing_mm": round(float(scan.spacing_mm[0]), 4),
+        "slice_distance_mm": round(float(scan.spacing_mm[2]), 3),
         "manufacturer": str(meta.get("manufacturer") or ""),
         "field_strength_t": float(meta.get("field_strength_t") or "nan"),
     }

@@ -92,7 +92,7 @@ def _check_table(checks: pd.DataFrame, options: Options) -> Table:
         rows.append(
             [
                 Cell(text=title_of(str(name), unit=False)),
-                Cell(text=part["kind"].iloc[0]),
+                Cell(text=part["kind"].iloc[0].replace("segmentation", "labels")),
                 *count_cells(
                     [*counts, other] if others else counts, options, tones=["", "warn", "bad", ""]
                 ),
