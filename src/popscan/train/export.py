@@ -166,7 +166,7 @@ def export_bundle(
                 for k, p in packs.items()
             ],
             "cohort": _cohort(cases),
-            "seed": [r.seed for r in last] if len(last) > 1 else last[0].seed,
+            "seeds": [r.seed for chain in chains for r in chain],
             "steps": sum(r.steps for chain in chains for r in chain),
             "recipes": [_plain(r) for chain in chains for r in chain],
         },
