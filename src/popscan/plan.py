@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from popscan.disk import remove_temporaries, write_atomic
 from popscan.records import PopscanError, Subject
-from popscan.store import canonical_json, write_atomic
+from popscan.store import canonical_json, shard_file
 
 _HEADER = "unit\tsub\tses\tshard\n"
 
@@ -140,11 +141,6 @@ def planned_from_line(line: str) -> Planned:
     return Planned(subject=subject, stat=stat, problem=data["problem"])
 
 
-def shard_file(study_root: Path, shard: str) -> Path:
-    """Path of a shard's file."""
-    return study_root / "plan" / "shards" / f"{shard}.jsonl"
-
-
 def read_shard(study_root: Path, shard: str) -> list[Planned]:
     """Read the subjects of a shard, in order of the registry.
 
@@ -196,6 +192,8 @@ def write_plan(
         Shards, and who is new, changed or gone since the last plan.
     """
     registry_path = study_root / "plan" / "registry.tsv"
+    for folder in (registry_path.parent, registry_path.parent / "shards"):
+        remove_temporaries(folder)
     before = read_registry(registry_path)
     registry = extend_registry(before, (p.subject for p in planned), shard_size=shard_size)
     by_unit = {p.subject.unit: p for p in planned}

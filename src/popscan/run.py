@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from popscan.disk import MACHINE_ERRNOS, remove_temporaries
 from popscan.plan import Planned
 from popscan.records import (
     PopscanError,
@@ -21,7 +22,7 @@ from popscan.records import (
     SubjectError,
 )
 from popscan.store import JournalState, JournalWriter, Store, canonical_json
-from popscan.worker import Task, Todo, now, work_through
+from popscan.worker import MachineError, Task, Todo, now, work_through
 
 #: Work on a subject that was begun this often without leaving a record killed its worker each time.
 MAX_ATTEMPTS = 3
@@ -62,6 +63,7 @@ def run_shard(
     only: frozenset[str] = frozenset(),
     limits: Limits | None = None,
     ahead: int = 2,
+    patience_s: float = 0.0,
     progress: Callable[[int, int], None] | None = None,
 ) -> ShardResult:
     """Bring a stage's records of a shard up to date and write its manifest.
@@ -80,6 +82,9 @@ def run_shard(
         When the job counts as failed.
     ahead
         Subjects loaded ahead of the work.
+    patience_s
+        Wait for another process at work on this shard as long as it records something within so
+        many seconds; 0 to be refused at once.
     progress
         Called with (subjects looked at, subjects in all).
 
@@ -90,10 +95,42 @@ def run_shard(
     MachineError
         If the machine failed; records written so far are kept.
     """
-    limits = limits or Limits()
-    journal = store.journal(task.stage, shard)
+    try:
+        return _run_shard(
+            store,
+            task,
+            shard,
+            planned,
+            only=only,
+            limits=limits or Limits(),
+            ahead=ahead,
+            patience_s=patience_s,
+            tell=progress or (lambda done, total: None),
+        )
+    except OSError as error:
+        if error.errno in MACHINE_ERRNOS:
+            raise MachineError(f"{store.root}: cannot be written ({error.strerror})") from error
+        raise
+
+
+def _run_shard(
+    store: Store,
+    task: Task,
+    shard: str,
+    planned: Sequence[Planned],
+    *,
+    only: frozenset[str],
+    limits: Limits,
+    ahead: int,
+    patience_s: float,
+    tell: Callable[[int, int], None],
+) -> ShardResult:
+    journal, manifest = store.journal(task.stage, shard), store.manifest_path(task.stage, shard)
     upstream = {stage: store.journal(stage, shard).read().records for stage in task.upstream}
-    with journal.writer() as writer:
+    order = [item.subject.unit for item in planned]
+    with journal.writer(patience_s=patience_s) as writer:
+        for path in (journal.path, manifest):
+            remove_temporaries(path.parent, path.name)
         state = journal.read()
         retry = limits.exceeded(_n_failed(state.records.values()), len(planned))
         todo: list[Todo] = []
@@ -103,23 +140,20 @@ def run_shard(
                 continue
             step = _decide(store, task, item, state, upstream, retry=retry)
             if isinstance(step, Record):
-                _keep_or_append(writer, state, step, result)
+                _keep_or_append(store, writer, state, step, result)
             else:
                 todo.append(step)
-            if progress:
-                progress(index + 1 - len(todo), len(planned))
+            tell(index + 1 - len(todo), len(planned))
         for record in work_through(store, task, writer, state, todo, ahead=ahead):
             state.records[record.unit] = record
             result.n_done += 1
-            if progress:
-                progress(len(planned) - len(todo) + result.n_done, len(planned))
-    order = [item.subject.unit for item in planned]
-    result.records = [state.records[unit] for unit in order if unit in state.records]
+            tell(len(planned) - len(todo) + result.n_done, len(planned))
+        result.records = [state.records[unit] for unit in order if unit in state.records]
+        journal.compact(order, journal.read())
     n_failed = _n_failed(result.records)
     if limits.exceeded(n_failed, len(planned)):
         raise ShardFailedError(_too_many_failed(task.stage, shard, result.records, n_failed))
     store.write_manifest(task.stage, shard, result.records)
-    journal.compact(order, journal.read())
     return result
 
 
@@ -128,12 +162,16 @@ def _n_failed(records: Iterable[Record]) -> int:
 
 
 def _keep_or_append(
-    writer: JournalWriter, state: JournalState, record: Record, result: ShardResult
+    store: Store, writer: JournalWriter, state: JournalState, record: Record, result: ShardResult
 ) -> None:
-    if state.records.get(record.unit) is record:
+    old = state.records.get(record.unit)
+    if old is record:
         result.n_kept += 1
         return
     writer.record(record)
+    # Who is set aside or skipped now leaves no files of better days.
+    for name in old.files if old else ():
+        (store.root / name).unlink(missing_ok=True)
     state.records[record.unit] = record
 
 
@@ -193,12 +231,17 @@ def _decide(
         fingerprint = fingerprint_of(task, item.subject)
     except SubjectError as error:
         return _same(old, replace(blank, reason=error.reason, message=str(error)))
-    stands = old and old.fingerprint == fingerprint and _files_stand(store, old)
+    except OSError as error:
+        reason, message = "unreadable_input", str(error.strerror or error)
+        return _same(old, replace(blank, reason=reason, message=message))
+    # Work begun after the record may have replaced some of its files before it was killed.
+    begun = state.attempts.get(unit, 0)
+    stands = old and not begun and old.fingerprint == fingerprint and _files_stand(store, old)
     if old and stands and not (retry and old.status is Status.FAILED):
         return old
-    if state.attempts.get(unit, 0) >= MAX_ATTEMPTS:
+    if begun >= MAX_ATTEMPTS:
         message = (
-            f"the worker died {state.attempts[unit]} times while it worked on this subject "
+            f"the worker died {begun} times while it worked on this subject "
             "(out of memory or time?); 'popscan rerun' tries again"
         )
         return replace(blank, reason="worker_died", message=message, fingerprint=fingerprint)

@@ -8,7 +8,6 @@ two short notes: ``attempt`` (work on a subject began) and ``forget`` (it is to 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,7 +15,8 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import IO, Any
 
-from popscan.records import PopscanError, Record, Status
+from popscan.disk import locked_append, write_atomic
+from popscan.records import Record, Status
 
 _RECORD_FIELDS = {f.name for f in fields(Record)}
 #: A journal with this many times more lines than subjects is rewritten when it is compacted.
@@ -71,33 +71,35 @@ class Journal:
         return state
 
     @contextlib.contextmanager
-    def writer(self) -> Iterator[JournalWriter]:
-        """Open for appending, alone: a second writer is refused.
+    def writer(self, *, patience_s: float = 0.0) -> Iterator[JournalWriter]:
+        """Open for appending, alone: a second writer waits, or is refused.
+
+        Parameters
+        ----------
+        patience_s
+            Wait for another writer as long as it wrote something within so many seconds.
 
         Raises
         ------
         PopscanError
             If another process is writing this journal.
         """
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("a+b") as stream:
-            try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise PopscanError(
-                    f"{self.path}: another popscan process is working on this shard; "
-                    "wait for it to end, or stop it"
-                ) from error
+        with locked_append(self.path, patience_s=patience_s) as stream:
             _cut_torn_line(stream)
             yield JournalWriter(stream)
             stream.flush()
             os.fsync(stream.fileno())
 
     def compact(self, order: Sequence[str], state: JournalState) -> None:
-        """Rewrite a journal that has grown far beyond its subjects; atomic."""
+        """Rewrite a journal that has grown far beyond its subjects; atomic.
+
+        Call it last while holding the `writer`: what is appended afterwards would be lost.
+        """
         if state.n_lines <= _REWRITE_FACTOR * max(len(order), 16):
             return
         lines = [record_line(record) for record in state.records.values()]
+        for unit, count in state.attempts.items():
+            lines += [canonical_json({"attempt": unit}) + "\n"] * count
         write_atomic(self.path, "".join(lines).encode())
 
 
@@ -167,20 +169,6 @@ def _cut_torn_line(stream: IO[bytes]) -> None:
     stream.seek(0, os.SEEK_END)
 
 
-def write_atomic(path: Path, data: bytes) -> None:
-    """Write `data` to a temporary file beside `path`, then rename: whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 @dataclass(frozen=True)
 class Store:
     """Where a study keeps what it knows.
@@ -211,12 +199,13 @@ class Store:
         import pyarrow.parquet as pq
 
         rows = [asdict(record) for record in records]
+        summary = {"popscan_summary": canonical_json(summarise(rows))}
         for row in rows:
             row["status"] = str(row["status"])
             for name in ("files", "values", "rows"):
                 row[name] = canonical_json(row[name])
         sink = pa.BufferOutputStream()
-        pq.write_table(pa.Table.from_pylist(rows, schema=_manifest_schema()), sink)
+        pq.write_table(pa.Table.from_pylist(rows, schema=_manifest_schema(summary)), sink)
         write_atomic(self.manifest_path(stage, shard), sink.getvalue().to_pybytes())
 
     def read_manifest(
@@ -235,10 +224,46 @@ class Store:
                     row[name] = json.loads(row[name])
         return rows
 
+    def read_summary(self, stage: str, shard: str) -> dict[str, Any] | None:
+        """Read a shard's counts from its manifest's footer; None if it is not up to date."""
+        import pyarrow.parquet as pq
 
-def _manifest_schema() -> Any:
+        manifest = self.manifest_path(stage, shard)
+        sources = [self.journal(stage, shard).path, shard_file(self.root, shard)]
+        try:
+            made = manifest.stat().st_mtime_ns
+            if any(path.stat().st_mtime_ns > made for path in sources):
+                return None
+            text = pq.read_metadata(manifest).metadata[b"popscan_summary"]
+        except (OSError, KeyError, TypeError, ValueError):
+            return None
+        return dict(json.loads(text))
+
+
+def shard_file(study_root: Path, shard: str) -> Path:
+    """Path of the plan's file of a shard."""
+    return study_root / "plan" / "shards" / f"{shard}.jsonl"
+
+
+def summarise(records: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Count records: statuses, reasons other than ok with an example, seconds, first and last."""
+    statuses: dict[str, int] = {}
+    reasons: dict[str, list[Any]] = {}
+    times, seconds = [], 0.0
+    for row in records:
+        status = str(row["status"])
+        statuses[status] = statuses.get(status, 0) + 1
+        seconds += row["seconds"]
+        times += [row["finished"]] if row["finished"] else []
+        if status != Status.OK and row["reason"]:
+            known = reasons.setdefault(row["reason"], [0, row["unit"], row["message"]])
+            known[0] += 1
+    ends = [min(times), max(times)] if times else []
+    return {"statuses": statuses, "reasons": reasons, "seconds": seconds, "finished": ends}
+
+
+def _manifest_schema(metadata: Mapping[str, str]) -> Any:
     import pyarrow as pa
 
-    return pa.schema(
-        [(f.name, pa.float64() if f.type == "float" else pa.string()) for f in fields(Record)]
-    )
+    columns = [(f.name, pa.float64() if f.type == "float" else pa.string()) for f in fields(Record)]
+    return pa.schema(columns, metadata=dict(metadata))

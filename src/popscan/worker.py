@@ -6,7 +6,6 @@ the job, and what is journalled stays.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import logging
 import resource
@@ -19,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from popscan.disk import MACHINE_ERRNOS
 from popscan.records import (
     NotApplicable,
     Outcome,
@@ -31,8 +31,6 @@ from popscan.records import (
 from popscan.store import JournalState, JournalWriter, Store, canonical_json
 
 log = logging.getLogger(__name__)
-
-_MACHINE_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE}
 
 
 class MachineError(PopscanError):
@@ -161,7 +159,7 @@ def _outcome_of(task: Task, subject: Subject, error: Exception) -> Outcome:
     if isinstance(error, MemoryError):
         raise MachineError(f"{task.stage}, {subject.unit}: out of memory") from error
     if isinstance(error, OSError):
-        if error.errno in _MACHINE_ERRNOS:
+        if error.errno in MACHINE_ERRNOS:
             raise MachineError(f"{task.stage}, {subject.unit}: {error}") from error
         return Outcome(status=Status.FAILED, reason="unreadable_input", message=str(error))
     # A fault of ours or of a library: told with its traceback in the log; the next subject goes on.

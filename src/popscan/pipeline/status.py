@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from popscan.plan import read_registry, read_shards
 from popscan.records import Status
 from popscan.stages import SUBJECT_STAGES
-from popscan.store import JournalState, Store
+from popscan.store import Store, summarise
 
 _WIDTH = 24
 
@@ -44,7 +44,10 @@ class StageStatus:
 
 
 def study_status(store: Store) -> list[StageStatus]:
-    """Read the journals of a study: state of every stage that was begun.
+    """Say how far every stage that was begun is.
+
+    A shard whose manifest is newer than its journal is counted from the manifest's footer; the
+    journals of the others (being run, or marked to be rerun) are read.
 
     Parameters
     ----------
@@ -57,40 +60,39 @@ def study_status(store: Store) -> list[StageStatus]:
         In order of the stages; empty before the first plan.
     """
     shards = read_shards(store.root)
-    units = _current_units(store.root, shards)
+    units = _current_units(store.root)
     begun = [s for s in SUBJECT_STAGES if (store.root / "store" / s).is_dir()]
-    with ThreadPoolExecutor(max_workers=4) as pool:
-        return list(pool.map(lambda stage: _stage_status(store, stage, shards, units), begun))
+    return [_stage_status(store, stage, shards, units) for stage in begun]
 
 
-def _current_units(root: Path, shards: Sequence[str]) -> Mapping[str, str]:
+def _current_units(root: Path) -> frozenset[str]:
     registry = read_registry(root / "plan" / "registry.tsv")
     plan = root / "plan" / "plan.json"
-    removed = set(json.loads(plan.read_text())["removed"]) if plan.exists() else set()
-    return {unit: shard for unit, shard in registry.items() if unit not in removed}
+    removed = json.loads(plan.read_text())["removed"] if plan.exists() else []
+    return frozenset(registry).difference(removed)
 
 
 def _stage_status(
-    store: Store, stage: str, shards: Sequence[str], units: Mapping[str, str]
+    store: Store, stage: str, shards: Sequence[str], units: Collection[str]
 ) -> StageStatus:
     status = StageStatus(stage=stage, n_subjects=len(units))
     for shard in shards:
-        state: JournalState = store.journal(stage, shard).read()
-        for unit, record in state.records.items():
-            if unit not in units:
-                continue
-            status.statuses[record.status] += 1
-            status.seconds += record.seconds
-            status.finished = _ends(status.finished, record.finished)
-            if record.status is not Status.OK and record.reason:
-                status.reasons[record.reason] += 1
-                status.examples.setdefault(record.reason, (unit, record.message))
+        summary = store.read_summary(stage, shard)
+        if summary is None:
+            records = store.journal(stage, shard).read().records
+            summary = summarise(vars(r) for u, r in records.items() if u in units)
+        _add(status, summary)
     return status
 
 
-def _ends(known: list[str], time: str) -> list[str]:
-    """First and last of some ISO times: all that a rate needs."""
-    return sorted({*known, time})[:1] + sorted({*known, time})[-1:] if time else known
+def _add(status: StageStatus, summary: Mapping[str, Any]) -> None:
+    status.statuses.update(summary["statuses"])
+    status.seconds += summary["seconds"]
+    times = [*status.finished, *summary["finished"]]
+    status.finished = [min(times), max(times)] if times else []
+    for reason, (count, unit, message) in summary["reasons"].items():
+        status.reasons[reason] += count
+        status.examples.setdefault(reason, (unit, message))
 
 
 def progress_bar(done: int, total: int, *, width: int = _WIDTH) -> str:

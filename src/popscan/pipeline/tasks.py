@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from popscan.disk import no_later_than_now
 from popscan.methods import resolve
 from popscan.pipeline.context import ShardContext
 from popscan.plan import read_shard
 from popscan.records import PopscanError
 from popscan.run import Limits, ShardResult, run_shard
-from popscan.store import Store
+from popscan.stages import SUBJECT_STAGES
+from popscan.store import Store, shard_file
 
+#: A job waits for a worker that outlived its Snakemake as long as it goes on recording subjects.
+PATIENCE_S = 3600.0
 #: Stage -> function that makes its task from the shard's context.
 TASKS: dict[str, str] = {
     "simulate": "popscan.pipeline.raw:simulate_task",
@@ -69,4 +74,20 @@ def run_stage(
     if names and not only:
         raise PopscanError(f"shard {shard} holds none of the subjects {sorted(names)}")
     task = resolve(TASKS, stage, "popscan")(context)
-    return run_shard(store, task, shard, planned, only=only, limits=limits, progress=progress)
+    no_later_than_now([shard_file(store.root, shard), *_made_of(store, shard)])
+    return run_shard(
+        store,
+        task,
+        shard,
+        planned,
+        only=only,
+        limits=limits,
+        patience_s=PATIENCE_S,
+        progress=progress,
+    )
+
+
+def _made_of(store: Store, shard: str) -> list[Path]:
+    """Return the files that Snakemake compares in time with those of a shard's stages."""
+    manifests = [store.manifest_path(stage, shard) for stage in SUBJECT_STAGES]
+    return [*manifests, *(store.root / "tables").glob("*.parquet")]

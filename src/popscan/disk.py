@@ -1,0 +1,184 @@
+"""What the core asks of the disk: whole files, and one writer at a time.
+
+Locks are the kernel's (``flock``): they end with the process that holds them, however it ends, so
+that nothing has to be unlocked by hand after a crash. Imports nothing heavy: the Snakefile uses it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import socket
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO
+
+from popscan.records import PopscanError
+
+_POLL_S = 0.5
+#: Clocks of a cluster's nodes differ by less than this.
+_CLOCK_SLACK_S = 5.0
+#: Faults of the machine, not of a file or subject: disk or quota full, read-only, handles used up.
+MACHINE_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE}
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write `data` to a temporary file beside `path`, then rename: whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        if error.errno in MACHINE_ERRNOS:
+            raise PopscanError(f"{path}: cannot be written ({error.strerror})") from error
+        raise
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def remove_temporaries(folder: Path, name: str = "*") -> None:
+    """Remove what `write_atomic` left of files `name` when its process was killed."""
+    for path in folder.glob(f".{name}.*.tmp"):
+        path.unlink(missing_ok=True)
+
+
+def no_later_than_now(paths: Iterable[Path]) -> None:
+    """Set files that claim to come from the future to now.
+
+    After a clock jumped back, Snakemake would take them for newer than all that is made from then
+    on, and would not see that they have to be made again.
+    """
+    now = time.time()
+    for path in paths:
+        with contextlib.suppress(FileNotFoundError):
+            if path.stat().st_mtime > now + _CLOCK_SLACK_S:
+                os.utime(path)
+
+
+@contextlib.contextmanager
+def locked_append(path: Path, *, patience_s: float = 0.0) -> Iterator[IO[bytes]]:
+    """Open a file for appending and reading, alone.
+
+    Parameters
+    ----------
+    path
+        The file; made if absent.
+    patience_s
+        Wait for another holder as long as the file has grown within so many seconds.
+
+    Raises
+    ------
+    PopscanError
+        If another process holds it and has written nothing for that long.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        stream = path.open("a+b")
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            idle_s = time.time() - os.fstat(stream.fileno()).st_mtime
+            stream.close()
+            if patience_s and idle_s < patience_s:
+                time.sleep(_POLL_S)
+                continue
+            raise PopscanError(
+                f"{path}: another popscan process is working on this shard; "
+                "wait for it to end, or stop it"
+            ) from error
+        if _still_there(path, stream):
+            break
+        # The holder rewrote the file under another inode before it let go.
+        stream.close()
+    with stream:
+        yield stream
+
+
+def _still_there(path: Path, stream: IO[bytes]) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(stream.fileno()))
+    except FileNotFoundError:
+        return False
+
+
+class StudyLock:
+    """The right to run a study: held by one Snakemake until its process ends.
+
+    Parameters
+    ----------
+    study_root
+        ``results/<study>``.
+    """
+
+    def __init__(self, study_root: Path) -> None:
+        self.path = study_root / "store" / "lock"
+        self._stream: IO[str] | None = None
+
+    def is_free(self) -> bool:
+        """Whether no process holds the study; changes nothing."""
+        try:
+            with self.path.open() as stream:
+                fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return True
+        except BlockingIOError:
+            return False
+        return True
+
+    def acquire(self) -> None:
+        """Take the study for the rest of this process.
+
+        Raises
+        ------
+        PopscanError
+            If another process has it; the message says which.
+        """
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        stream = self.path.open("a+")
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            stream.seek(0)
+            who = stream.read().strip() or "another process"
+            stream.close()
+            raise PopscanError(
+                f"{self.path.parents[1]} is being run by {who}; wait for it to end, or stop it"
+            ) from error
+        stream.truncate(0)
+        stream.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+        stream.flush()
+        self._stream = stream
+
+
+def clear_stale_locks(snakemake_folder: Path, study: str) -> list[Path]:
+    """Remove Snakemake's locks of a study that no process runs any more.
+
+    Parameters
+    ----------
+    snakemake_folder
+        ``.snakemake`` of the working directory.
+    study
+        The study's folder as the Snakefile writes it; locks that name none of its files stay.
+
+    Returns
+    -------
+    list of Path
+        What was removed; nothing if the study is being run.
+    """
+    if not StudyLock(Path(study)).is_free():
+        return []
+    stale = []
+    for path in sorted((snakemake_folder / "locks").glob("*.lock")):
+        with path.open() as stream:
+            if any(line.startswith(f"{study}/") for line in stream):
+                stale.append(path)
+    for path in stale:
+        path.unlink(missing_ok=True)
+    return stale
