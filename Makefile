@@ -58,14 +58,17 @@ contract: $(READY)
 schema: $(READY)
 	popscan schema
 
+# Where `snakemake --profile NAME` looks, beside the working directory.
 PROFILE_HOME ?= $(if $(XDG_CONFIG_HOME),$(XDG_CONFIG_HOME),$(HOME)/.config)/snakemake
 profiles:
-	@mkdir -p $(PROFILE_HOME)
+	@mkdir -p "$(PROFILE_HOME)"
 	@for profile in slurm slurm-noacct; do \
-	  if [ -e $(PROFILE_HOME)/$$profile ] && [ ! -L $(PROFILE_HOME)/$$profile ]; then \
-	    echo "$(PROFILE_HOME)/$$profile is there and no link: left as it is" >&2; \
-	  else ln -sfn $(CURDIR)/workflow/profiles/$$profile $(PROFILE_HOME)/$$profile; \
-	    echo "$(PROFILE_HOME)/$$profile -> workflow/profiles/$$profile"; fi; done
+	  link="$(PROFILE_HOME)/$$profile"; \
+	  if [ -e "$$link" ] && [ ! -L "$$link" ]; then echo "$$link is no link: left as it is" >&2; \
+	  else ln -sfn "$(CURDIR)/workflow/profiles/$$profile" "$$link"; \
+	    echo "$$link -> workflow/profiles/$$profile"; fi; done
+	@if [ ! -e profiles ]; then ln -s workflow/profiles profiles; \
+	  echo "profiles -> workflow/profiles (snakemake takes profiles/default from there)"; fi
 
 clean:
 	rm -rf $(VENV) .snakemake

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # A real Slurm of one node, for tests: controller, node daemon, a partition `cpu` (the default) and
-# a partition `gpu` whose only GPU is /dev/null. For a machine of its own (CI, container), as root.
+# a partition `gpu` whose two GPUs are /dev/null and /dev/zero. For a machine of its own, as root.
 #
 #   tests/slurm.sh start DIR [accounting]    all state, logs and pid files below DIR
 #   tests/slurm.sh stop DIR
@@ -90,11 +90,11 @@ GresTypes=gpu
 JobCompType=jobcomp/filetxt
 JobCompLoc=$DIR/log/finished_jobs.log
 $accounting
-NodeName=$host NodeAddr=127.0.0.1 CPUs=$cpus RealMemory=$memory_mb Gres=gpu:1 State=UNKNOWN
+NodeName=$host NodeAddr=127.0.0.1 CPUs=$cpus RealMemory=$memory_mb Gres=gpu:2 State=UNKNOWN
 PartitionName=cpu Nodes=$host Default=YES MaxTime=1-00:00:00 State=UP
 PartitionName=gpu Nodes=$host MaxTime=1-00:00:00 State=UP
 CONF
-  echo "NodeName=$host Name=gpu File=/dev/null" > "$DIR/etc/gres.conf"
+  echo "NodeName=$host Name=gpu File=/dev/null,/dev/zero" > "$DIR/etc/gres.conf"
 }
 
 start_munge() {
@@ -114,7 +114,8 @@ start_munge() {
 start_accounting() {
   local socket=$DIR/db/mariadb.sock
   install -d -o mysql -g mysql "$DIR/db"
-  mariadb-install-db --user=mysql --datadir="$DIR/db/data" --skip-test-db > "$DIR/log/mariadb.log" 2>&1
+  mariadb-install-db --user=mysql --datadir="$DIR/db/data" --skip-test-db > "$DIR/log/mariadb.log" 2>&1 \
+    || { tail -n 5 "$DIR/log/mariadb.log" >&2; exit 1; }
   setsid setpriv --reuid=mysql --regid=mysql --clear-groups mariadbd --no-defaults \
     --datadir="$DIR/db/data" --socket="$socket" --pid-file="$DIR/db/mariadbd.pid" --skip-networking \
     --innodb-buffer-pool-size=64M >> "$DIR/log/mariadb.log" 2>&1 < /dev/null &
@@ -137,9 +138,9 @@ StorageLoc=slurm_acct_db
 CONF
   MYSQL_UNIX_PORT=$socket slurmdbd
   until_true 30 sacctmgr --noheader list cluster
-  sacctmgr --immediate --quiet add cluster popscan
-  sacctmgr --immediate --quiet add account lab cluster=popscan
-  sacctmgr --immediate --quiet add user root account=lab cluster=popscan
+  sacctmgr --immediate add cluster popscan > /dev/null
+  sacctmgr --immediate add account lab cluster=popscan > /dev/null
+  sacctmgr --immediate add user root account=lab cluster=popscan > /dev/null
 }
 
 # Snakemake's Slurm plugin takes SLURM_* (SLURM_CONF too) out of the environment of its jobs, so that
