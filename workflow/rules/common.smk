@@ -2,6 +2,7 @@
 import json
 import sys
 
+from popscan.lock import StudyLock, clear_stale_locks
 from popscan.stages import STUDY_STAGES, SUBJECT_STAGES, stages_of
 
 STUDY = f"{config['study']['results']}/{config['study']['name']}"
@@ -23,6 +24,18 @@ shell.prefix(
     'logged() {{ local log=$1; shift; "$@" > "$log" 2>&1'
     ' || {{ tail -n 5 "$log" >&2; exit 1; }}; }}; '
 )
+
+# One Snakemake per study, and no --unlock after one was killed: what it left locked is cleared.
+STUDY_LOCK = StudyLock(Path(STUDY))
+if workflow.is_main_process:
+    clear_stale_locks(Path(".snakemake"), STUDY)
+
+
+onstart:
+    try:
+        STUDY_LOCK.acquire()
+    except BlockingIOError as error:
+        raise WorkflowError(str(error))
 
 
 wildcard_constraints:
@@ -46,6 +59,9 @@ def options(stage):
 
 def shards(wildcards=None):
     """Names of the study's shards; asks for the plan first if there is none yet."""
+    # As --rerun-incomplete: what a killed run left unfinished is made again, and that is cheap,
+    # since the journals spare all subjects that it had done. Known only once the DAG is built.
+    workflow.dag_settings.force_incomplete = True
     with checkpoints.plan.get().output.plan.open() as stream:
         return json.load(stream)["shards"]
 

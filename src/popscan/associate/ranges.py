@@ -111,7 +111,9 @@ def reference_ranges(
     columns = [*by, *DICTIONARY]
     rows: list[dict[str, Any]] = []
     levels = (min_n, low_pct / 100, high_pct / 100, n_boot, alpha, seed)
-    parts = frame.groupby(strata, sort=True) if strata and len(frame) else [((), frame)]
+    parts = frame.groupby(strata, sort=True) if strata else [((), frame)]
+    if strata and frame.empty:
+        parts = []
     for key, part in parts:
         for outcome in outcomes:
             values = (
