@@ -95,7 +95,8 @@ def checkout(repo_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Calla
         folder = tmp_path_factory.mktemp(name)
         for file in ("Snakefile", "Makefile"):
             shutil.copy(repo_root / file, folder)
-        shutil.copytree(repo_root / "workflow", folder / "workflow")
+        for copied in ("workflow", "envs"):
+            shutil.copytree(repo_root / copied, folder / copied)
         (folder / "resources").symlink_to(repo_root / "resources")
         (folder / "config").mkdir()
         (folder / "config" / "demo.yaml").write_text(STUDY)
