@@ -27,6 +27,7 @@ MACHINE_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.E
 def write_atomic(path: Path, data: bytes) -> None:
     """Write `data` to a temporary file beside `path`, then rename: whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    remove_temporaries(path.parent, path.name)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as stream:
@@ -45,7 +46,12 @@ def write_atomic(path: Path, data: bytes) -> None:
 def remove_temporaries(folder: Path, name: str = "*") -> None:
     """Remove what `write_atomic` left of files `name` when its process was killed."""
     for path in folder.glob(f".{name}.*.tmp"):
-        path.unlink(missing_ok=True)
+        if not _is_running(path.name.split(".")[-2]):
+            path.unlink(missing_ok=True)
+
+
+def _is_running(process_id: str) -> bool:
+    return process_id.isdecimal() and Path("/proc", process_id).exists()
 
 
 def no_later_than_now(paths: Iterable[Path]) -> None:

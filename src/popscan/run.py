@@ -125,12 +125,11 @@ def _run_shard(
     patience_s: float,
     tell: Callable[[int, int], None],
 ) -> ShardResult:
-    journal, manifest = store.journal(task.stage, shard), store.manifest_path(task.stage, shard)
+    journal = store.journal(task.stage, shard)
     upstream = {stage: store.journal(stage, shard).read().records for stage in task.upstream}
     order = [item.subject.unit for item in planned]
     with journal.writer(patience_s=patience_s) as writer:
-        for path in (journal.path, manifest):
-            remove_temporaries(path.parent, path.name)
+        remove_temporaries(journal.path.parent, journal.path.name)
         state = journal.read()
         retry = limits.exceeded(_n_failed(state.records.values()), len(planned))
         todo: list[Todo] = []

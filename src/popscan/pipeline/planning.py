@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +77,7 @@ def find_cohort(options: Mapping[str, Any]) -> Cohort:
     found: dict[str, list[Any]] = {}
     for item in get_source(source.kind).find(root, problems=cohort.problems):
         found.setdefault(item.sub, []).append(item)
+    stats = signatures([str(p) for items in found.values() for item in items for p in item.paths])
     table = Path(source.participants) if source.participants else root / "participants.tsv"
     if source.participants and not table.is_file():
         raise PopscanError(f"source.participants: {table}: no such file")
@@ -82,10 +85,10 @@ def find_cohort(options: Mapping[str, Any]) -> Cohort:
     if table.is_file():
         rows, problems = read_participants(table, sex_codes=section.sex_codes or None)
         cohort.problems += [str(problem) for problem in problems]
-        _join(cohort, _rows(rows), found)
+        _join(cohort, _rows(rows), found, stats)
     else:
         for items in found.values():
-            cohort.planned += [_planned(item.sub, item.ses, {}, [item]) for item in items]
+            cohort.planned += [_planned(item.sub, item.ses, {}, [item], stats) for item in items]
     _exclude(cohort, section.exclude)
     return cohort
 
@@ -104,7 +107,7 @@ def _simulated_cohort(options: Mapping[str, Any]) -> Cohort:
     rows = _rows(table.astype(str))
     cohort = Cohort(
         planned=[
-            _planned(row["participant_id"], row.get("session_id", ""), row, []) for row in rows
+            _planned(row["participant_id"], row.get("session_id", ""), row, [], {}) for row in rows
         ]
     )
     _exclude(cohort, parse_section("cohort", options["cohort"]).exclude)
@@ -115,34 +118,57 @@ def _rows(table: pd.DataFrame) -> list[dict[str, str]]:
     return [{str(k): v for k, v in row.items()} for row in table.to_dict("records")]
 
 
-def _planned(sub: str, ses: str, row: Mapping[str, str], items: Sequence[Any]) -> Planned:
+def _planned(
+    sub: str,
+    ses: str,
+    row: Mapping[str, str],
+    items: Sequence[Any],
+    stats: Mapping[str, tuple[int, int]],
+) -> Planned:
     sources = tuple(str(path) for item in items for path in item.paths)
-    stat = {path: _signature(path) for path in sources}
     kept = {key: str(value) for key, value in row.items()}
-    return Planned(subject=Subject(sub=sub, ses=ses, row=kept, sources=sources), stat=stat)
+    return Planned(
+        subject=Subject(sub=sub, ses=ses, row=kept, sources=sources),
+        stat={path: stats[path] for path in sources},
+    )
+
+
+def signatures(paths: Sequence[str], *, threads: int = 8) -> dict[str, tuple[int, int]]:
+    """Size and mtime of files and folders, by path.
+
+    A folder's size is the sum over the files below it, its mtime the latest below it. Threads,
+    since on a network's disk each question waits for its answer.
+    """
+    parts = [paths[start : start + 256] for start in range(0, len(paths), 256)]
+    with ThreadPoolExecutor(max_workers=threads) as pool:
+        found = pool.map(lambda part: [(path, _signature(path)) for path in part], parts)
+        return dict(chain.from_iterable(found))
 
 
 def _signature(path: str) -> tuple[int, int]:
-    """Size and mtime of a file; of a folder, those of its files summed and maximised.
-
-    Only one level deep: the jobs themselves compare every file, the plan has to stay cheap.
-    """
     try:
+        stat = os.stat(path)
         if not os.path.isdir(path):
-            stat = os.stat(path)
             return stat.st_size, stat.st_mtime_ns
-        size, latest = 0, os.stat(path).st_mtime_ns
+        size, latest = 0, stat.st_mtime_ns
         with os.scandir(path) as entries:
             for entry in entries:
-                stat = entry.stat()
-                size, latest = size + stat.st_size, max(latest, stat.st_mtime_ns)
+                if entry.is_dir(follow_symlinks=False):
+                    below = _signature(entry.path)
+                else:
+                    stat = entry.stat()
+                    below = stat.st_size, stat.st_mtime_ns
+                size, latest = size + below[0], max(latest, below[1])
     except OSError:
         return -1, 0
     return size, latest
 
 
 def _join(
-    cohort: Cohort, rows: Sequence[Mapping[str, str]], found: Mapping[str, list[Any]]
+    cohort: Cohort,
+    rows: Sequence[Mapping[str, str]],
+    found: Mapping[str, list[Any]],
+    stats: Mapping[str, tuple[int, int]],
 ) -> None:
     """Join the table's rows with the subjects found; every row and every find is accounted for."""
     planned: dict[str, Planned] = {}
@@ -151,7 +177,7 @@ def _join(
         items = [item for item in found.get(sub, []) if not ses or item.ses == ses]
         visits = {item.ses: [item] for item in items} or {ses: []}
         for visit, here in visits.items():
-            one = _planned(sub, visit, row, here)
+            one = _planned(sub, visit, row, here, stats)
             if one.subject.unit in planned:
                 cohort.problems.append(
                     f"the cohort table says {one.subject.unit} twice (with and without session); "

@@ -43,15 +43,16 @@ def mark_rerun(
     registry = read_registry(store.root / "plan" / "registry.tsv")
     if unknown := sorted(set(stages) - set(SUBJECT_STAGES)):
         raise PopscanError(f"no stage {unknown}; stages: {list(SUBJECT_STAGES)}")
-    wanted = _units(registry, subjects)
-    forgotten = {}
-    for stage in stages:
-        count = 0
-        for shard in sorted({registry[unit] for unit in wanted}):
-            here = [unit for unit in wanted if registry[unit] == shard]
-            count += _forget(store, stage, shard, here, failed=failed)
-        forgotten[stage] = count
-    return forgotten
+    by_shard: dict[str, list[str]] = {}
+    for unit in _units(registry, subjects):
+        by_shard.setdefault(registry[unit], []).append(unit)
+    return {
+        stage: sum(
+            _forget(store, stage, shard, units, failed=failed)
+            for shard, units in sorted(by_shard.items())
+        )
+        for stage in stages
+    }
 
 
 def stages_from(first: str) -> list[str]:
@@ -83,6 +84,10 @@ def _forget(store: Store, stage: str, shard: str, units: list[str], *, failed: b
     journal = store.journal(stage, shard)
     if not journal.path.exists():
         return 0
+    if failed:
+        summary = store.read_summary(stage, shard)
+        if summary is not None and not summary["statuses"].get(Status.FAILED):
+            return 0
     records = journal.read().records
     chosen = [
         unit
@@ -93,6 +98,7 @@ def _forget(store: Store, stage: str, shard: str, units: list[str], *, failed: b
         with journal.writer() as writer:
             for unit in chosen:
                 writer.forget(unit)
+    if chosen or (not failed and not records.keys() >= set(units)):
         # Without its output the shard's job has to run; the journal spares all other subjects.
         store.manifest_path(stage, shard).unlink(missing_ok=True)
     return len(chosen)
