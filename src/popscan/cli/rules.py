@@ -29,6 +29,9 @@ def add(commands: Any) -> None:
     plan.add_argument("--config", nargs="*", default=[], metavar="KEY=VALUE")
     plan.add_argument("--study", type=Path, help="results/<study>; default: as the config says")
     plan.add_argument("--options", type=json.loads, help="config sections, JSON (by the rule)")
+    plan.add_argument(
+        "--estimate", type=int, metavar="N", help="only say what N subjects would cost, and end"
+    )
     plan.set_defaults(call=_plan)
     _command(commands, "collect", _collect, "write the study's tables from the manifests")
     _command(commands, "associate", _associate, "regress biomarkers; reference ranges")
@@ -109,6 +112,12 @@ def _plan(arguments: argparse.Namespace) -> None:
         study = study or Path(config.study.results, config.study.name)
     if study is None:
         raise PopscanError("--options without --study")
+    if arguments.estimate:
+        from popscan.pipeline.estimate import format_estimate, stage_costs
+
+        size = int(options["plan"]["shard_size"])
+        print(format_estimate(stage_costs(study), n=arguments.estimate, shard_size=size))
+        return
     summary = plan_study(study, options)
     print(f"{summary.n_subjects} subjects in {len(summary.shards)} shards")
     for name in ("new", "changed", "removed", "unlisted"):
