@@ -1,0 +1,172 @@
+"""Counting, marking and locking of a study: quick ways give what slow ways give."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from popscan.disk import no_later_than_now, remove_temporaries
+from popscan.lock import StudyLock, clear_stale_locks
+from popscan.pipeline.estimate import format_estimate, stage_costs
+from popscan.pipeline.planning import signatures
+from popscan.pipeline.rerun import mark_rerun
+from popscan.pipeline.status import format_status, study_status
+from popscan.pipeline.tables import write_table
+from popscan.plan import Planned, write_plan
+from popscan.records import PopscanError, Record, Status, Subject
+from popscan.store import Store, record_line
+
+N, SIZE = 10, 4
+
+
+def record(index: int, **changes) -> Record:
+    failed = index % 3 == 0
+    return Record(
+        unit=f"sub-{index:02d}",
+        stage="ingest",
+        status=Status.FAILED if failed else Status.OK,
+        reason="torn" if failed else "",
+        message="ends early" if failed else "",
+        files={} if failed else {"a.nii.gz": 1000, "a.json": 200},
+        seconds=float(index),
+        finished=f"2026-01-01T00:00:{index:02d}+00:00",
+        **changes,
+    )
+
+
+@pytest.fixture
+def store(tmp_path) -> Store:
+    """A planned study whose ingest is done: ten subjects, every third failed."""
+    store = Store(tmp_path / "results" / "s")
+    people = [Planned(subject=Subject(sub=f"sub-{i:02d}")) for i in range(N)]
+    write_plan(store.root, people, shard_size=SIZE)
+    for start in range(0, N, SIZE):
+        records = [record(i) for i in range(start, min(start + SIZE, N))]
+        journal = store.journal("ingest", f"{start // SIZE:05d}")
+        journal.path.parent.mkdir(parents=True, exist_ok=True)
+        journal.path.write_text("".join(map(record_line, records)))
+        store.write_manifest("ingest", f"{start // SIZE:05d}", records)
+    return store
+
+
+def test_status_of_manifests_is_status_of_journals(store):
+    (quick,) = study_status(store)
+    for path in (store.root / "manifests").rglob("*.parquet"):
+        path.unlink()
+    (slow,) = study_status(store)
+    assert vars(quick) == vars(slow)
+    assert (quick.statuses, quick.reasons) == ({"failed": 4, "ok": 6}, {"torn": 4})
+    assert quick.n_pending == 0
+    assert "torn (4), e.g. sub-00: ends early" in format_status([quick])
+
+
+def test_status_reads_the_journal_where_it_is_newer_than_the_manifest(store):
+    with store.journal("ingest", "00000").writer() as writer:
+        writer.forget("sub-01")
+    later = time.time() + 10
+    os.utime(store.journal("ingest", "00000").path, (later, later))
+    (status,) = study_status(store)
+    assert (status.n_pending, status.statuses["ok"]) == (1, 5)
+
+
+def test_rerun_of_failed_marks_only_their_shards(store):
+    assert mark_rerun(store, failed=True, stages=["ingest"]) == {"ingest": 4}
+    assert not list((store.root / "manifests").rglob("*.parquet"))
+    assert mark_rerun(store, failed=True, stages=["ingest"]) == {"ingest": 0}
+
+
+def test_rerun_of_one_subject_leaves_other_shards_their_manifests(store):
+    assert mark_rerun(store, subjects=["sub-05"], stages=["ingest"]) == {"ingest": 1}
+    left = sorted(p.stem for p in (store.root / "manifests").rglob("*.parquet"))
+    assert left == ["00000", "00002"]
+
+
+def test_estimate_is_in_proportion(store):
+    rows = [vars(record(i)) for i in range(N)]
+    costs = pd.DataFrame(rows)[["unit", "stage", "seconds", "peak_mb", "finished"]]
+    write_table(store.root, "cost", costs, {})
+    (cost,) = stage_costs(store.root)
+    assert (cost.seconds, cost.files, cost.bytes) == (4.5, 1.2, 720.0)
+    told = format_estimate([cost], n=3600, shard_size=36).splitlines()[1].split()
+    # 3600 subjects of 4.5 s are 4.5 h; 100 jobs of 6 s start-up are a sixth of an hour.
+    assert float(told[4]) == pytest.approx(4.5 + 100 * 6 / 3600, rel=1e-4)
+    assert told[6:8] == ["100", "4320"]
+
+
+def test_estimate_without_a_run_is_refused_in_words(store):
+    with pytest.raises(PopscanError, match="an estimate needs a study that was run"):
+        stage_costs(store.root)
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from popscan.lock import StudyLock
+lock = StudyLock(Path(sys.argv[1]))
+lock.acquire()
+print("held", flush=True)
+time.sleep(60)
+"""
+
+
+def test_study_is_one_process_own_until_it_dies(tmp_path):
+    """While it is held Snakemake's locks stand; a killed holder leaves nothing to unlock."""
+    study = tmp_path / "results" / "s"
+    locks = tmp_path / ".snakemake" / "locks"
+    locks.mkdir(parents=True)
+    (locks / "0.output.lock").write_text(f"{study}/tables/ledger.parquet\n")
+    (locks / "1.output.lock").write_text("results/other/tables/ledger.parquet\n")
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(study)], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(BlockingIOError, match=f"is being run by process {holder.pid} on "):
+            StudyLock(study).acquire()
+        assert clear_stale_locks(tmp_path / ".snakemake", str(study)) == []
+    finally:
+        holder.kill()
+        holder.wait()
+        holder.stdout.close()
+    assert [p.name for p in clear_stale_locks(tmp_path / ".snakemake", str(study))] == [
+        "0.output.lock"
+    ]
+    StudyLock(study).acquire()
+
+
+def test_files_of_the_future_are_set_to_now(tmp_path):
+    ahead, behind = tmp_path / "ahead", tmp_path / "behind"
+    for path, time_s in ((ahead, time.time() + 1e6), (behind, 1e9)):
+        path.touch()
+        os.utime(path, (time_s, time_s))
+    no_later_than_now([ahead, behind, tmp_path / "absent"])
+    assert ahead.stat().st_mtime <= time.time()
+    assert behind.stat().st_mtime == 1e9
+
+
+def test_temporaries_of_the_dead_go_and_of_the_living_stay(tmp_path):
+    dead, living = tmp_path / ".x.4999999.tmp", tmp_path / f".x.{os.getpid()}.tmp"
+    for path in (dead, living):
+        path.touch()
+    remove_temporaries(tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == [living.name]
+
+
+def test_signature_sees_a_file_changed_in_place_two_folders_down(tmp_path):
+    path = tmp_path / "sub-01" / "cine" / "a.nii.gz"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"12")
+    (folder, gone) = map(str, (tmp_path / "sub-01", tmp_path / "sub-02"))
+    before = signatures([folder, gone])
+    assert before[gone] == (-1, 0)
+    with path.open("r+b") as stream:
+        stream.write(b"34")
+    os.utime(path, ns=(0, Path(folder).stat().st_mtime_ns + 10**9))
+    assert signatures([folder])[folder] != before[folder]
