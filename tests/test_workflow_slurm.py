@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -82,6 +83,21 @@ def test_default_profile_leaves_executor_and_resources_to_the_others(repo_root: 
     shared = {key: ours[key] for key in ours if key in read_profile(repo_root, "slurm")}
     assert not {"executor", "jobs", "cores", "default-resources", "set-resources"} & set(ours)
     assert shared == {key: read_profile(repo_root, "slurm")[key] for key in shared}
+
+
+def test_conda_environment_has_every_dependency(repo_root: Path) -> None:
+    elsewhere = {
+        "pytorch": "torch",
+        "matplotlib-base": "matplotlib",
+        "snakemake-minimal": "snakemake",
+    }
+    project = tomllib.loads((repo_root / "pyproject.toml").read_text())["project"]
+    environment = yaml.safe_load((repo_root / "envs" / "popscan.yaml").read_text())
+    listed = {
+        elsewhere.get(name, name) + limit
+        for name, _, limit in (line.partition(" ") for line in environment["dependencies"])
+    }
+    assert listed == {*project["dependencies"], f"python{project['requires-python']}", "pip"}
 
 
 # ---------------------------------------------------------------------------------- a real Slurm
