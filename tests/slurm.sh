@@ -85,7 +85,7 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
 SchedulerParameters=batch_sched_delay=1,sched_interval=2,bf_interval=5
 KillWait=3
-MinJobAge=900
+MinJobAge=7200
 GresTypes=gpu
 JobCompType=jobcomp/filetxt
 JobCompLoc=$DIR/log/finished_jobs.log
