@@ -311,11 +311,13 @@ SNAKEMAKE_FAULTS = {
 }
 
 
-def draw(n: int, rng: random.Random, only: str) -> Iterator[tuple[Callable[[Case], None], str]]:
-    """Draw faults and states: every fault before any comes again, one in ten on Snakemake."""
+def draw(
+    n: int, rng: random.Random, only: str, every: int
+) -> Iterator[tuple[Callable[[Case], None], str]]:
+    """Draw faults and states: every fault before any comes again."""
     pools: dict[str, list[Callable[[Case], None]]] = {"runner": [], "snakemake": []}
     for index in range(n):
-        kind = "snakemake" if index % 10 == 9 else "runner"
+        kind = "snakemake" if every and index % every == every - 1 else "runner"
         table = SNAKEMAKE_FAULTS if kind == "snakemake" else RUNNER_FAULTS
         if only:
             table = {f: s for f, s in {**RUNNER_FAULTS, **SNAKEMAKE_FAULTS}.items()
@@ -352,15 +354,21 @@ def main() -> int:
     parser.add_argument("--n", type=int, default=12, help="faults to draw; 200 is the campaign")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", default="", help="name of one fault")
+    parser.add_argument(
+        "--snakemake-every", type=int, default=10, help="one in so many hits Snakemake; 0 for none"
+    )
     arguments = parser.parse_args()
     rng = random.Random(arguments.seed)
     tried: Counter[str] = Counter()
     survived: Counter[str] = Counter()
     with tempfile.TemporaryDirectory(prefix="popscan-faults-") as folder:
         base = study.Base.build(Path(folder))
-        for fault, state in draw(arguments.n, rng, arguments.only):
-            seed = rng.randrange(2**32)
+        drawn = draw(arguments.n, rng, arguments.only, arguments.snakemake_every)
+        for number, (fault, state) in enumerate(drawn, start=1):
+            seed, began = rng.randrange(2**32), time.monotonic()
             wrong = shoot(fault, state, seed, base)
+            took = f"{time.monotonic() - began:.0f} s"
+            print(f"{number}/{arguments.n} {fault.__name__} ({state}): {took}", flush=True)
             tried[fault.__name__] += 1
             survived[fault.__name__] += not wrong
             if wrong:
