@@ -160,12 +160,14 @@ def _atria(state: HeartState, p: _Polar, out: NDArray[np.uint8]) -> None:
     shrink = np.sqrt(np.clip(1 - rise * rise, 0, 1))
     above = (p.level < 0) & (rise < 1)
     at_base = _Polar(level=np.zeros_like(p.level), rho2=p.rho2, theta=p.theta, x=p.x, y=p.y)
-    endo2, epi2 = _outlines(state, at_base)
+    _, epi2 = _outlines(state, at_base)
     outer2, _ = _rv_outer2(state, at_base, epi2)
-    left = np.sqrt(np.maximum(endo2, 0)) * np.float32(0.95) * shrink
+    wall = np.float32(ATRIUM_WALL_MM)
+    # As wide as the ventricle with its wall, whose muscle ends at the valves: a thick ring above
+    # the base would look like more ventricle.
+    left = np.maximum(np.sqrt(np.maximum(epi2, 0)) * shrink - wall, 0)
     right = np.sqrt(np.maximum(outer2, 0)) * np.float32(0.95) * shrink
     rho = np.sqrt(p.rho2)
-    wall = np.float32(ATRIUM_WALL_MM)
     groove = np.float32(state.heart.fat_mm) * np.clip(1 - rise * 3, 0.3, 1)
     out[above & (rho < np.maximum(right, left) + wall + groove)] = Tissue.EPICARDIAL_FAT
     out[above & (rho < np.maximum(right, left + wall) + wall)] = Tissue.RV_WALL
