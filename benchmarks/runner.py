@@ -79,7 +79,7 @@ def bare_loop(folder: Path, n: int) -> float:
 
 def measure_shards(sizes: list[int]) -> None:
     """Print the runner's rates at growing shard sizes."""
-    print(f"{'shard':>7}{'stage':>22}{'wall s':>9}{'cpu s':>8}{'subjects/s':>12}{'+ MB':>8}")
+    print(f"{'shard':>7}{'stage':>27}{'wall s':>9}{'cpu s':>8}{'subjects/s':>12}{'+ MB':>8}")
     for n in sizes:
         for kind in ("record", "files"):
             with tempfile.TemporaryDirectory() as folder:
