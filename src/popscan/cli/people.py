@@ -50,9 +50,7 @@ def add(commands: Any) -> None:
     train.add_argument("--seed", type=int, default=0, help="of the split")
     train.set_defaults(call=_train)
 
-    schema = commands.add_parser(
-        "schema", help="export the JSON schema and the references in config/ and docs/"
-    )
+    schema = commands.add_parser("schema", help="export the schema and references of config and QC")
     schema.add_argument("--root", type=Path, default=Path())
     schema.set_defaults(call=_schema)
 

@@ -45,7 +45,10 @@ def simulate_task(context: ShardContext) -> Task:
     return Task(
         stage="simulate",
         version=context.options["version"],
-        options={"simulate": options.model_dump(exclude={"n_subjects", "allocation", "bias", "faults"}), "seed": context.seed},
+        options={
+            "simulate": options.model_dump(exclude={"n_subjects", "allocation", "bias", "faults"}),
+            "seed": context.seed,
+        },
         reads=lambda subject: {"row": dict(subject.row)},
         load=lambda subject: None,
         work=work,
