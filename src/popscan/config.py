@@ -66,8 +66,8 @@ class Simulate(Section):
     acceleration: float = Field(default=3.0, ge=1, description="k-space undersampling factor.")
     allocation: Literal["random", "quota"] = Field(
         default="random",
-        description="random: the first subjects stay as they are when there are more; quota: sexes, "
-        "races, faults in rounded exact shares, for small populations.",
+        description="random: the first subjects stay as they are when there are more; quota: "
+        "sexes, races, faults in rounded exact shares, for small populations.",
     )
     bias: list[dict[str, Any]] = Field(
         default=[],
