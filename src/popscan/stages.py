@@ -36,7 +36,7 @@ SUBJECT_STAGES = {
         version="1", sections=("study", "source", "reconstruct"), upstream=("ingest",)
     ),
     "segment": StageInfo(version="1", sections=("study", "segment"), upstream=("reconstruct",)),
-    "score": StageInfo(version="1", sections=("study", "segment"), upstream=("segment",)),
+    "score": StageInfo(version="2", sections=("study", "segment"), upstream=("segment",)),
     "qc": StageInfo(version="1", sections=("study", "qc"), upstream=("segment",)),
     "biomarkers": StageInfo(version="1", sections=("study", "biomarkers"), upstream=("segment",)),
 }

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from popscan.pipeline.context import SAX, ShardContext, cine_name, labels_name, write_output
 from popscan.pipeline.images import load_bundle
-from popscan.records import NotApplicable, Outcome, Scan, Status, Subject
+from popscan.records import Label, LabelMap, NotApplicable, Outcome, Scan, Status, Subject
 from popscan.worker import Task
 
 
@@ -36,13 +36,14 @@ def score_task(context: ShardContext) -> Task:
         from popscan.segment import score_segmentation
 
         scan: Scan = inputs["scan"]
+        reference, phases = name_phases(inputs["reference"], scan.meta.get("frame_labels"))
         rows = score_segmentation(
             subject.unit,
             inputs["labels"].array,
-            inputs["reference"],
+            reference,
             scan.spacing_mm,
             bundle=bundle,
-            frame_labels=scan.meta.get("frame_labels"),
+            frame_labels=phases,
         )
         labelled = [{**row, "kind": "labels"} for row in rows]
         images = _score_images(subject, inputs["images"], inputs["reference"].array)
@@ -61,6 +62,28 @@ def score_task(context: ShardContext) -> Task:
         write=write_output,
         upstream=("segment",),
     )
+
+
+def name_phases(
+    reference: LabelMap, frame_labels: Sequence[str] | None
+) -> tuple[LabelMap, Sequence[str] | None]:
+    """Reduce a reference of the whole cycle to end-diastole and end-systole.
+
+    Parameters
+    ----------
+    reference
+        Reference labels; ED and ES are the frames with the largest and smallest LV cavity.
+    frame_labels
+        Names of the scan's frames where the source tells them; the reference is kept then, and so
+        it is with two labelled frames or fewer.
+    """
+    if frame_labels is not None or len(reference.frames) <= 2:
+        return reference, frame_labels
+    voxels = {t: int((reference.array[..., t] == Label.LV).sum()) for t in reference.frames}
+    ed, es = max(voxels, key=voxels.__getitem__), min(voxels, key=voxels.__getitem__)
+    names = ["" for _ in range(reference.array.shape[3])]
+    names[ed], names[es] = "ED", "ES"
+    return LabelMap(array=reference.array, frames=tuple(sorted({ed, es}))), names
 
 
 def _recon_images(context: ShardContext, subject: Subject) -> dict[str, Scan]:
