@@ -221,6 +221,7 @@ def test_changed_option_redoes_its_stage_and_below_only_what_changes(study):
     assert_nothing_to_do(study)
 
 
+@pytest.mark.timeout(3600)
 def test_new_input_new_subject_new_model_equal_a_run_from_scratch(study, tmp_path):
     """Each change redoes its own; all together end as a run that never knew the old."""
     redone = Redone(study)
