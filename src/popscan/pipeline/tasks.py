@@ -90,4 +90,5 @@ def run_stage(
 def _made_of(store: Store, shard: str) -> list[Path]:
     """Return the files that Snakemake compares in time with those of a shard's stages."""
     manifests = [store.manifest_path(stage, shard) for stage in SUBJECT_STAGES]
-    return [*manifests, *(store.root / "tables").glob("*.parquet")]
+    plan = store.root / "plan" / "plan.json"
+    return [plan, *manifests, *(store.root / "tables").glob("*.parquet")]
