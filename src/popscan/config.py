@@ -187,6 +187,7 @@ class Associate(Section):
     terms: list[str] = Field(
         default=["age_years", "sex", "bsa_m2"], description="Columns on the right-hand side."
     )
+    min_n: int = Field(default=20, ge=5, description="Fewest complete rows of a regression.")
 
 
 class Fairness(Section):

@@ -36,7 +36,7 @@ def associate_study(study_root: Path, options: Mapping[str, Any]) -> None:
     section = parse_section("associate", options["associate"])
     table = analysed_table(study_root)
     outcomes = [name for name in section.outcomes if name in table]
-    found = associate(table, outcomes=outcomes, terms=section.terms)
+    found = associate(table, outcomes=outcomes, terms=section.terms, min_n=section.min_n)
     write_table(study_root, "associations", found, dictionary.of("associations"))
     by = ["sex"] if "sex" in table else []
     ranges = reference_ranges(table, outcomes=outcomes, by=by, seed=int(options["study"]["seed"]))
