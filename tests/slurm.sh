@@ -10,6 +10,7 @@
 set -euo pipefail
 
 PATH=$PATH:/usr/sbin:/sbin
+PORT=${SLURM_TEST_PORT:-26817} # and the two above it
 
 missing() {
   local programs=(munged slurmctld slurmd sbatch) program
@@ -24,15 +25,15 @@ is_alive() { # PID_FILE
 }
 
 until_true() { # SECONDS COMMAND...
-  local left=$(($1 * 10))
+  local end=$((SECONDS + $1))
   shift
-  while [ "$left" -gt 0 ]; do
-    if "$@" > /dev/null 2>&1; then return; fi
+  until "$@" > /dev/null 2>&1; do
+    if [ "$SECONDS" -gt "$end" ]; then
+      echo "waited in vain for: $*" >&2
+      return 1
+    fi
     sleep 0.1
-    left=$((left - 1))
   done
-  echo "waited in vain for: $*" >&2
-  return 1
 }
 
 end_daemon() { # PID_FILE; only the process that this file names
@@ -54,7 +55,7 @@ write_config() {
     accounting="JobAcctGatherType=jobacct_gather/linux
 AccountingStorageType=accounting_storage/slurmdbd
 AccountingStorageHost=localhost
-AccountingStoragePort=26819
+AccountingStoragePort=$((PORT + 2))
 AccountingStorageTRES=gres/gpu"
   else
     accounting="JobAcctGatherType=jobacct_gather/none
@@ -63,8 +64,8 @@ AccountingStorageType=accounting_storage/none"
   cat > "$DIR/etc/slurm.conf" << CONF
 ClusterName=popscan
 SlurmctldHost=$host(127.0.0.1)
-SlurmctldPort=26817
-SlurmdPort=26818
+SlurmctldPort=$PORT
+SlurmdPort=$((PORT + 1))
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
@@ -126,7 +127,7 @@ start_accounting() {
   install -m 600 /dev/stdin "$DIR/etc/slurmdbd.conf" << CONF
 AuthType=auth/munge
 DbdHost=localhost
-DbdPort=26819
+DbdPort=$((PORT + 2))
 SlurmUser=root
 LogFile=$DIR/log/slurmdbd.log
 PidFile=$DIR/run/slurmdbd.pid
@@ -147,6 +148,7 @@ CONF
 # srun in a job only finds the configuration at its default place.
 link_config() {
   local name
+  stop_orphan
   for name in slurm.conf gres.conf slurmdbd.conf; do
     if [ -L "/etc/slurm/$name" ] && [ ! -e "/etc/slurm/$name" ]; then rm "/etc/slurm/$name"; fi
     if [ -e "/etc/slurm/$name" ]; then
@@ -155,6 +157,16 @@ link_config() {
     fi
     if [ -e "$DIR/etc/$name" ]; then ln -s "$DIR/etc/$name" "/etc/slurm/$name"; fi
   done
+}
+
+# A test run that was killed left its Slurm running: no process that asked for it is there any more.
+stop_orphan() {
+  local other
+  other=$(readlink /etc/slurm/slurm.conf || true)
+  other=${other%/etc/slurm.conf}
+  if [ -e "$other/run/owner.pid" ] && ! is_alive "$other/run/owner.pid"; then
+    "${BASH_SOURCE[0]}" stop "$other"
+  fi
 }
 
 is_idle() { [ "$(sinfo --noheader --partition=cpu --format=%T)" = idle ]; }
@@ -168,6 +180,7 @@ start() {
   fi
   mkdir -p "$DIR"/{etc,run,log,state,spool} /etc/slurm
   chmod 755 "$DIR" "$DIR"/{etc,run,log}
+  echo "$PPID" > "$DIR/run/owner.pid"
   write_config
   if [ "$MODE" = accounting ]; then touch "$DIR/etc/slurmdbd.conf"; fi
   link_config

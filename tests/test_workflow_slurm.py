@@ -308,11 +308,18 @@ def test_study_shot_at_recovers_when_the_same_command_is_typed_again(
     assert after["MinMemoryNode"] == "16000M"
     assert (before["TimeLimit"], after["TimeLimit"]) == ("02:00:00", "04:00:00")
 
+    # The same command. Snakemake itself is killed while its jobs run on: no --unlock is needed.
     obstacle.unlink()
+    snakemake = start(folder, *command)
+    wait_for("shard 0", lambda: worker(folder, "segment", "00000"), process=snakemake)
+    (child,) = Path(f"/proc/{snakemake.pid}/task/{snakemake.pid}/children").read_text().split()
+    os.kill(int(child), signal.SIGKILL)
+    assert snakemake.wait() != 0
+
     assert run(folder, *command) == 0, told(folder)
     assert tables(folder) == undisturbed
     assert list(study.rglob("*.tmp")) == []
-    second = [job["Comment"] for job in jobs() if int(job["JobId"]) > last_before]
+    later = [job["Comment"] for job in jobs() if int(job["JobId"]) > last_before]
     # Shard 2 had ended before: nothing of it is redone.
-    assert not [name for name in second if name.endswith("00002") and "atlas_map" not in name]
-    assert sum(name.startswith("rule_prepare") for name in second) == 1
+    assert not [name for name in later if name.endswith("00002") and "atlas_map" not in name]
+    assert sum(name.startswith("rule_prepare") for name in later) == 1
