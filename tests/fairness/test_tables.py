@@ -140,7 +140,11 @@ def test_sentences_say_no_more_than_the_numbers(result):
     assert f"{100 * abs(row['gap']):.1f} points lower in Black (n = 60)" in text
     assert "to their disadvantage" in text
     women = next(s for s in said if "women" in s and s.startswith("Dice LV"))
-    assert "can be excluded" in women or "chance" in women
+    by_sex = result.gaps[result.gaps["attribute"] == "sex"]
+    gap = by_sex[by_sex["outcome"] == "dice_lv"].iloc[0]
+    # Nothing differs by sex here, yet one draw in twenty says it does: then p has to be named.
+    weak = "can be excluded" in women or "chance" in women
+    assert weak if gap["p_adj"] > 0.05 else "corrected p" in women
     assert "no difference between" not in text.lower()
     assert words.CAUTION in said
     assert any("too few people" in s for s in said)
