@@ -7,11 +7,12 @@ CORES ?= $(shell nproc 2>/dev/null || echo 2)
 READY := $(VENV)/.ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup demo test lint types contract check schema profiles clean
+.PHONY: help setup demo test test-slurm lint types contract check schema profiles clean
 
 help:
 	@echo "make demo      set up and run the demo study: 24 simulated subjects, from k-space to report"
 	@echo "make test      set up and run the tests"
+	@echo "make test-slurm  the tests on a real one-node Slurm; needs root, slurm-wlm, munge"
 	@echo "make lint      ruff, snakefmt, codespell, snakemake --lint"
 	@echo "make types     mypy"
 	@echo "make contract  which package may import which"
@@ -39,8 +40,12 @@ demo: $(READY)
 	@echo "The report: results/demo/report/index.html"
 
 test: $(READY)
-	@echo "Running the tests ..."
-	@python -m pytest -q
+	@echo "Running the tests (those on a real Slurm are apart: make test-slurm) ..."
+	@python -m pytest -q -m "not slurm"
+
+test-slurm: $(READY)
+	@echo "Running the tests on a real one-node Slurm (root; Debian: slurm-wlm munge) ..."
+	@python -m pytest -q -m slurm
 
 lint: $(READY)
 	ruff check .
