@@ -6,7 +6,7 @@ import numpy as np
 
 from popscan.records import Label, LabelMap, Scan
 from popscan.train.packs import Case
-from popscan.train.shipped import first_whole_slice, split_acdc
+from popscan.train.shipped import split_acdc, whole_or_empty
 
 
 def _stack(areas):
@@ -18,16 +18,23 @@ def _stack(areas):
     return labels
 
 
-def test_slices_cut_by_a_valve_plane_are_found():
-    assert first_whole_slice(_stack([(0, 0), (0, 40), (50, 90), (80, 88), (75, 80)])) == 3
-    assert first_whole_slice(_stack([(80, 90), (75, 85), (70, 80)])) == 0
-    assert first_whole_slice(_stack([(0, 0), (0, 0)])) == 0
+def _usable(areas):
+    return whole_or_empty(_stack(areas))[:, 0].tolist()
 
 
-def test_the_frame_that_is_cut_deeper_decides():
+def test_slices_cut_by_a_valve_plane_are_not_used():
+    # Nothing, LV only, RV cut, whole from here on.
+    areas = [(0, 0), (0, 40), (50, 90), (80, 88), (75, 80)]
+    assert _usable(areas) == [True, False, False, True, True]
+    assert _usable([(80, 90), (75, 85), (70, 80)]) == [True, True, True]
+    assert _usable([(0, 0), (0, 0)]) == [True, True]
+
+
+def test_every_frame_is_judged_by_itself():
     ed = _stack([(80, 90), (75, 85), (70, 80), (60, 70)])
-    es = _stack([(0, 10), (30, 85), (50, 80), (45, 70)])
-    assert first_whole_slice(np.concatenate([ed, es], axis=3)) == 2
+    es = _stack([(0, 0), (30, 85), (50, 55), (45, 50)])
+    usable = whole_or_empty(np.concatenate([ed, es], axis=3))
+    assert usable.T.tolist() == [[True] * 4, [True, False, True, True]]
 
 
 def test_acdc_split_has_14_patients_from_all_groups():

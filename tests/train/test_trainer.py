@@ -14,12 +14,13 @@ from popscan.records import Label, LabelMap, PopscanError, Scan
 from popscan.segment import load_bundle, segment
 from popscan.train import recipe_chain, train_bundle
 from popscan.train.augment import Augmentation, augment
-from popscan.train.checkpoint import averaged_weights, learning_rate
+from popscan.train.checkpoint import averaged_weights, learning_rate, new_state
 from popscan.train.evaluate import mean_dice, volume_errors
-from popscan.train.loop import CHECKPOINT, CURVE, Sampler, fit
+from popscan.train.loop import CHECKPOINT, CURVE, fit
 from popscan.train.losses import dice_ce, soft_dice
 from popscan.train.packs import INTENSITY_SCALE, Case, Pack, build_pack, read_pack, write_pack
 from popscan.train.recipe import RECIPES_DIR, Recipe, load_recipe, parse_recipe
+from popscan.train.sampler import Sampler, at_the_edge
 from popscan.train.split import stratified_split
 
 
@@ -39,6 +40,7 @@ def _disc(seed: int, *, side: int = 40, n: int = 6) -> Pack:
         unit=np.array([f"s{seed}-{k // 2}" for k in range(n)]),
         frame=np.zeros(n, np.int32),
         slice_index=np.arange(n, dtype=np.int32),
+        usable=np.ones(n, dtype=bool),
         spacing_mm=1.5,
         attributes={"group": np.array(["a"] * n)},
     )
@@ -159,6 +161,58 @@ def test_sampler_keeps_the_shares():
     assert sampler.weights[2:].sum().item() == pytest.approx(0.25)
     with pytest.raises(PopscanError, match="packs that are not there"):
         Sampler({"a": _disc(0)}, {"b": 1.0})
+
+
+def _tall(labelled: list[list[int]]) -> Pack:
+    """One stack per list; slices are constant images of their own number, 1 means labelled."""
+    numbers = np.arange(sum(len(stack) for stack in labelled))
+    flags = np.concatenate(labelled)
+    ones = np.ones((1, 4, 4))
+    return Pack(
+        images=(numbers[:, None, None] * ones * INTENSITY_SCALE / 8).astype(np.int16),
+        labels=(flags[:, None, None] * ones * int(Label.LV)).astype(np.uint8),
+        unit=np.concatenate([[f"u{k}"] * len(stack) for k, stack in enumerate(labelled)]),
+        frame=np.zeros(len(numbers), np.int32),
+        slice_index=numbers.astype(np.int32),
+        usable=np.ones(len(numbers), dtype=bool),
+        spacing_mm=1.5,
+    )
+
+
+def test_slices_come_with_the_neighbours_of_their_own_stack():
+    pack = _tall([[0, 1, 1, 0], [1, 1]])
+    sampler = Sampler({"p": pack}, {}, context=1)
+    images, _ = sampler.draw(200, torch.Generator().manual_seed(1))
+    seen = {tuple(int(v * 8) for v in row) for row in images[:, :, 0, 0]}
+    assert seen == {(0, 0, 1), (0, 1, 2), (1, 2, 3), (2, 3, 3), (4, 4, 5), (4, 5, 5)}
+
+
+def test_slices_at_the_edge_of_the_heart_are_drawn_more_often():
+    pack = _tall([[0, 0, 1, 1, 1, 1, 0, 0], [0, 0]])
+    assert at_the_edge(pack).tolist() == [0, 1, 1, 0, 0, 1, 1, 0, 0, 0]
+    weights = Sampler({"p": pack}, {"p": 1.0}, edge_weight=3.0).weights
+    assert (weights[1] / weights[0]).item() == pytest.approx(3.0)
+    assert weights.sum().item() == pytest.approx(1.0)
+
+
+def test_unusable_slices_are_only_neighbours():
+    pack = replace(_tall([[1, 1, 1]]), usable=np.array([True, False, True]))
+    images, _ = Sampler({"p": pack}, {}, context=1).draw(50, torch.Generator().manual_seed(2))
+    assert {int(v * 8) for v in images[:, 1, 0, 0]} == {0, 2}
+    assert {int(v * 8) for v in images[:, 2, 0, 0]} == {1, 2}
+
+
+def test_a_network_with_more_context_starts_as_the_one_it_came_from(tmp_path, recipe):
+    state = fit(recipe, {"p": _disc(0)}, tmp_path, quiet=True, stop_after=1)
+    arguments = recipe.architecture_arguments | {"context": 1}
+    wide = new_state(
+        replace(recipe, architecture_arguments=arguments),
+        n_labels=len(Label),
+        init=state.averaged.state_dict(),
+    )
+    x = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(3))
+    with torch.no_grad():
+        torch.testing.assert_close(wide.averaged(x), state.averaged(x[:, 1:2]))
 
 
 def test_augmentation_is_a_function_of_its_generator(rng):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +16,8 @@ from popscan.records import STRUCTURES, Label, Scan, SubjectError
 from popscan.segment.bundle import Bundle
 from popscan.segment.cleanup import keep_largest
 from popscan.segment.heart import heart_window, scout_slices
-from popscan.segment.networks import stride
-from popscan.segment.preprocess import normalise, slices, unslice
+from popscan.segment.networks import context_slices, stride
+from popscan.segment.preprocess import neighbours, normalise, slices, unslice
 
 #: Mirrorings averaged when flips are asked for: none, x, y, both (axes of (n, label, x, y)).
 _FLIPS: tuple[tuple[int, ...], ...] = ((), (2,), (3,), (2, 3))
@@ -74,11 +74,17 @@ def input_warning(scan: Scan, bundle: Bundle) -> str:
 
 
 def _probabilities(images: torch.Tensor, bundle: Bundle, *, flips: bool) -> torch.Tensor:
-    """Return mean class probabilities (n, label, x, y) of all members and mirrorings."""
-    x = images[:, None].to(bundle.device)
+    """Return mean class probabilities (n, label, x, y) of all members and mirrorings.
+
+    Images are (n, 1 + 2 context, x, y) with the widest context of all members; every member
+    sees as many of them as it was trained with.
+    """
+    images = images.to(bundle.device)
     ways = _FLIPS if flips else _FLIPS[:1]
     total = torch.zeros((), device=bundle.device)
-    for network in bundle.networks:
+    for network, arguments in zip(bundle.networks, bundle.arguments, strict=True):
+        spare = images.shape[1] // 2 - context_slices(arguments)
+        x = images[:, spare : images.shape[1] - spare]
         for axes in ways:
             scores = network(x.flip(axes) if axes else x).float().softmax(dim=1)
             total = total + (scores.flip(axes) if axes else scores)
@@ -110,9 +116,15 @@ class _Grids:
             self.shape, spacing_mm=scan.spacing_mm[:2], target_mm=bundle.spacing_mm
         )
         self.multiple = max(stride(arguments) for arguments in bundle.arguments)
+        self.n_slices = scan.array.shape[2]
+        self.context = max(context_slices(arguments) for arguments in bundle.arguments)
 
-    def cut(self, index: Any, window: Window) -> torch.Tensor:
-        return window.cut(resample_images(self.images[index], self.inner))
+    def cut(self, index: Sequence[int], window: Window) -> torch.Tensor:
+        """Return slices with their neighbours (n, 1 + 2 context, x, y) in the window."""
+        near = neighbours(torch.tensor(index), n_slices=self.n_slices, context=self.context)
+        # Neighbours of neighbouring slices are the same slices: each is resampled once.
+        used, where = near.unique(return_inverse=True)
+        return window.cut(resample_images(self.images[used], self.inner))[where]
 
     def back(self, probabilities: torch.Tensor, window: Window) -> torch.Tensor:
         """Return probabilities on the scan's own grid; background outside of the window."""
@@ -174,7 +186,7 @@ def segment(
         window = _window(scan, bundle, grids)
 
         def work(start: int, stop: int) -> None:
-            found = _probabilities(grids.cut(slice(start, stop), window), bundle, flips=flips)
+            found = _probabilities(grids.cut(range(start, stop), window), bundle, flips=flips)
             found = grids.back(found, window)
             labels[start:stop] = found.argmax(dim=1).to(torch.uint8).numpy()
             entropy[start:stop] = torch.special.entr(found.clamp_min(0)).sum(dim=1).numpy()

@@ -1,7 +1,8 @@
 """Networks by name, each of a kept library (MONAI), for 2D slices.
 
-Every builder takes ``channels`` (feature channels per level, finest first) and returns a module
-that maps ``(n, 1, x, y)`` to logits ``(n, n_labels, x, y)``; sides are multiples of `stride`.
+Every builder takes ``channels`` (feature channels per level, finest first) and ``context`` (slices
+of the stack seen on each side of the one to label), and returns a module that maps
+``(n, 1 + 2 context, x, y)`` to logits ``(n, n_labels, x, y)``; sides are multiples of `stride`.
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ from popscan.records import PopscanError
 _INSTANCE_NORM = ("INSTANCE", {"affine": True})
 
 
-def _unet(n_labels: int, *, channels: Sequence[int], residual_units: int = 2) -> torch.nn.Module:
+def _unet(
+    n_labels: int, *, channels: Sequence[int], context: int = 0, residual_units: int = 2
+) -> torch.nn.Module:
     from monai.networks.nets import UNet
 
     return UNet(
         spatial_dims=2,
-        in_channels=1,
+        in_channels=1 + 2 * context,
         out_channels=n_labels,
         channels=tuple(channels),
         strides=(2,) * (len(channels) - 1),
@@ -30,13 +33,15 @@ def _unet(n_labels: int, *, channels: Sequence[int], residual_units: int = 2) ->
     )
 
 
-def _dynunet(n_labels: int, *, channels: Sequence[int], residual: bool = False) -> torch.nn.Module:
+def _dynunet(
+    n_labels: int, *, channels: Sequence[int], context: int = 0, residual: bool = False
+) -> torch.nn.Module:
     from monai.networks.nets import DynUNet
 
     depth = len(channels)
     return DynUNet(
         spatial_dims=2,
-        in_channels=1,
+        in_channels=1 + 2 * context,
         out_channels=n_labels,
         kernel_size=[3] * depth,
         strides=[1] + [2] * (depth - 1),
@@ -47,12 +52,12 @@ def _dynunet(n_labels: int, *, channels: Sequence[int], residual: bool = False) 
     )
 
 
-def _basic_unet(n_labels: int, *, channels: Sequence[int]) -> torch.nn.Module:
+def _basic_unet(n_labels: int, *, channels: Sequence[int], context: int = 0) -> torch.nn.Module:
     from monai.networks.nets import BasicUNet
 
     return BasicUNet(
         spatial_dims=2,
-        in_channels=1,
+        in_channels=1 + 2 * context,
         out_channels=n_labels,
         features=(*channels, channels[0]),
         norm=_INSTANCE_NORM,
@@ -92,6 +97,11 @@ def build_network(name: str, n_labels: int, **arguments: Any) -> torch.nn.Module
         return ARCHITECTURES[name](n_labels, **arguments)
     except (TypeError, ValueError, KeyError, IndexError) as error:
         raise PopscanError(f"architecture {name!r} cannot be built: {error}") from error
+
+
+def context_slices(arguments: Mapping[str, Any]) -> int:
+    """Return how many slices on each side a network sees, for its arguments."""
+    return int(arguments.get("context", 0))
 
 
 def stride(arguments: Mapping[str, Any]) -> int:

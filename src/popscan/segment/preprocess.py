@@ -49,3 +49,26 @@ def unslice(stack: NDArray[Any], *, n_slices: int) -> NDArray[Any]:
     """Return a stack (t * z, x, y) as (x, y, z, t): the inverse of `slices`."""
     n, x, y = stack.shape
     return np.ascontiguousarray(stack.reshape(n // n_slices, n_slices, x, y).transpose(2, 3, 1, 0))
+
+
+def neighbours(index: torch.Tensor, *, n_slices: int, context: int) -> torch.Tensor:
+    """Return each slice's neighbours in its own stack.
+
+    Parameters
+    ----------
+    index
+        Positions in a stack of stacks (t * z), shape (n,).
+    n_slices
+        Slices per stack, z.
+    context
+        How many neighbours on each side; 0 gives the slices alone.
+
+    Returns
+    -------
+    Positions, shape (n, 1 + 2 context), the slice itself in the middle; beyond the end of its
+    stack, the end.
+    """
+    first = index - index % n_slices
+    reach = torch.arange(-context, context + 1)
+    z = (index % n_slices)[:, None] + reach
+    return first[:, None] + z.clamp(0, n_slices - 1)

@@ -32,6 +32,11 @@ class Augmentation:
         Probability of each change of the intensities.
     gamma_range, contrast_range, bias_log, noise_sd, blur_px, low_resolution_range
         Their ranges.
+    context_flip, context_drop
+        Probability of the neighbouring slices in reverse order, and per side of their absence
+        (the slice itself instead).
+    context_shift_px
+        Standard deviation of the neighbours' displacement, as between two breath-holds.
     """
 
     turn_any: float = 0.4
@@ -58,6 +63,9 @@ class Augmentation:
     ghost: float = 0.06
     invert: float = 0.03
     random_convolution: float = 0.15
+    context_flip: float = 0.5
+    context_drop: float = 0.15
+    context_shift_px: float = 1.5
 
 
 class Draws:
@@ -197,7 +205,7 @@ def _random_convolution(x: torch.Tensor, draw: Draws, how: Augmentation) -> torc
         y = F.conv2d(y, weight.flatten(0, 1), padding=1, groups=n)
         if layer < len(weights) - 1:
             y = F.leaky_relu(y, 0.1)
-    y = mix * _standardise(y.view(part.shape)) + (1 - mix) * _standardise(part)
+    y = mix * _standardise(y.movedim(0, 1)) + (1 - mix) * _standardise(part)
     mean, sd = part.mean(dim=(1, 2, 3), keepdim=True), part.std(dim=(1, 2, 3), keepdim=True)
     return x.index_copy(0, on, _standardise(y) * sd + mean)
 
@@ -220,6 +228,29 @@ _INTENSITY_STEPS = (
 )
 
 
+def _neighbours(x: torch.Tensor, draw: Draws, how: Augmentation) -> torch.Tensor:
+    """Reverse or drop the neighbours of slices (n, 1 + 2 context, size, size)."""
+    middle = x.shape[1] // 2
+    if not middle:
+        return x
+    x = torch.where(_col(draw.chance(how.context_flip)), x.flip(1), x)
+    alone = x[:, middle : middle + 1]
+    below = torch.where(_col(draw.chance(how.context_drop)), alone, x[:, :middle])
+    above = torch.where(_col(draw.chance(how.context_drop)), alone, x[:, middle + 1 :])
+    return torch.cat([below, alone, above], dim=1)
+
+
+def _resample(x: torch.Tensor, grid: torch.Tensor, draw: Draws, how: Augmentation) -> torch.Tensor:
+    """Sample slices and their neighbours; the neighbours each a little displaced."""
+    middle, pixel = x.shape[1] // 2, 2.0 / x.shape[-1]
+    layers = []
+    for layer in range(x.shape[1]):
+        shift = draw.normal(1, 1, 2) * (how.context_shift_px * pixel) if layer != middle else 0.0
+        one = x[:, layer : layer + 1]
+        layers.append(F.grid_sample(one, grid + shift, mode="bilinear", align_corners=False))
+    return torch.cat(layers, dim=1)
+
+
 def augment(
     images: torch.Tensor,
     labels: torch.Tensor,
@@ -233,7 +264,7 @@ def augment(
     Parameters
     ----------
     images
-        (n, 1, size, size), float32, normalised.
+        (n, 1 + 2 context, size, size), float32, normalised; the slice itself in the middle.
     labels
         (n, size, size), integer.
     how
@@ -245,11 +276,11 @@ def augment(
 
     Returns
     -------
-    images (n, 1, patch, patch) float32 and labels (n, patch, patch) int64.
+    images (n, 1 + 2 context, patch, patch) float32 and labels (n, patch, patch) int64.
     """
     draw = Draws(len(images), generator)
     grid = sampling_grid(draw, how, size=images.shape[-1], patch=patch)
-    x = F.grid_sample(images, grid, mode="bilinear", align_corners=False)
+    x = _resample(_neighbours(images, draw, how), grid, draw, how)
     y = F.grid_sample(labels[:, None].float(), grid, mode="nearest", align_corners=False)
     for step in _INTENSITY_STEPS:
         x = step(x, draw, how)

@@ -49,13 +49,33 @@ def new_state(
         torch.manual_seed(recipe.seed)
         network = build_network(recipe.architecture, n_labels, **recipe.architecture_arguments)
     if init is not None:
-        network.load_state_dict(init)
+        network.load_state_dict(widened(init, network.state_dict()))
     optimiser = torch.optim.AdamW(
         network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
     )
     generator = torch.Generator().manual_seed(recipe.seed)
     averaged = copy.deepcopy(network).eval().requires_grad_(False)
     return TrainState(network, averaged, optimiser, generator)
+
+
+def widened(
+    weights: dict[str, torch.Tensor], like: dict[str, torch.Tensor]
+) -> dict[str, torch.Tensor]:
+    """Return weights for a network that sees more neighbouring slices than theirs did.
+
+    Kernels of the first layer get zeros for the new slices, so that at first the network does
+    just what it did without them.
+    """
+    wide = {}
+    for name, value in weights.items():
+        target = like[name]
+        if value.ndim == target.ndim == 4 and value.shape[1] < target.shape[1]:
+            spare = (target.shape[1] - value.shape[1]) // 2
+            grown = torch.zeros_like(target)
+            grown[:, spare : spare + value.shape[1]] = value
+            value = grown
+        wide[name] = value
+    return wide
 
 
 def learning_rate(recipe: Recipe, step: int) -> float:

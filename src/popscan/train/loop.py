@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from popscan.records import Label, PopscanError
+from popscan.records import Label
 from popscan.train.augment import augment
 from popscan.train.checkpoint import (
     TrainState,
@@ -21,8 +21,9 @@ from popscan.train.checkpoint import (
     update_average,
 )
 from popscan.train.losses import LOSSES
-from popscan.train.packs import INTENSITY_SCALE, Pack
+from popscan.train.packs import Pack
 from popscan.train.recipe import Recipe
+from popscan.train.sampler import Sampler
 
 #: Called with the averaged network now and then; returns numbers for the learning curve.
 Validate = Callable[[torch.nn.Module], Mapping[str, float]]
@@ -30,25 +31,6 @@ Validate = Callable[[torch.nn.Module], Mapping[str, float]]
 CHECKPOINT = "checkpoint.safetensors"
 CURVE = "curve.csv"
 _COLUMNS = ("step", "loss", "learning_rate", "validation_dice", "seconds")
-
-
-class Sampler:
-    """Draws batches of slices from packs."""
-
-    def __init__(self, packs: Mapping[str, Pack], shares: Mapping[str, float]) -> None:
-        if missing := sorted(set(shares) - set(packs)):
-            raise PopscanError(f"the recipe's shares name packs that are not there: {missing}")
-        used = {name: packs[name] for name in (shares or packs)}
-        self.images = torch.cat([torch.from_numpy(p.images) for p in used.values()])
-        self.labels = torch.cat([torch.from_numpy(p.labels) for p in used.values()])
-        self.weights = torch.cat(
-            [torch.full((len(p),), shares[n] / len(p) if shares else 1.0) for n, p in used.items()]
-        )
-
-    def draw(self, n: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return images (n, 1, size, size) float32 and labels (n, size, size)."""
-        index = torch.multinomial(self.weights, n, generator=generator)
-        return self.images[index, None].float() / INTENSITY_SCALE, self.labels[index]
 
 
 def train_step(state: TrainState, sampler: Sampler, recipe: Recipe) -> float:
@@ -126,7 +108,7 @@ def fit(
     """
     folder.mkdir(parents=True, exist_ok=True)
     state = _start(recipe, folder, n_labels=len(Label), init=init)
-    sampler = Sampler(packs, recipe.shares)
+    sampler = Sampler.of(recipe, packs)
     end = min(recipe.steps, stop_after or recipe.steps)
     started, losses = time.monotonic(), []
     while state.step < end:

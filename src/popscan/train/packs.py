@@ -34,12 +34,16 @@ class Case:
         Images and the labels of some of their frames, on the same grid.
     attributes
         What is known of the subject by name (``group``, ``sex``, ...), as text.
+    usable
+        Which slices of which frames may be trained on, (z, t) bool; None for all. The others are
+        still seen as neighbours of those.
     """
 
     unit: str
     scan: Scan
     labels: LabelMap
     attributes: Mapping[str, str] = field(default_factory=dict)
+    usable: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +57,9 @@ class Pack:
     labels : ndarray of uint8, shape (n, size, size)
         `Label` values.
     unit, frame, slice_index : ndarray, shape (n,)
-        Whose slice it is and which.
+        Whose slice it is and which; the slices of one stack follow each other.
+    usable : ndarray of bool, shape (n,)
+        Whether it may be trained on; if not, it is only seen as a neighbour.
     spacing_mm
         In-plane spacing of both.
     attributes
@@ -65,6 +71,7 @@ class Pack:
     unit: NDArray[np.str_]
     frame: NDArray[np.int32]
     slice_index: NDArray[np.int32]
+    usable: NDArray[np.bool_]
     spacing_mm: float
     attributes: Mapping[str, NDArray[np.str_]] = field(default_factory=dict)
 
@@ -135,6 +142,7 @@ def build_pack(cases: Iterable[Case], *, spacing_mm: float = 1.5, size: int = 22
         unit=np.array([case.unit for case, _, _ in rows]),
         frame=np.array([f for _, f, _ in rows], dtype=np.int32),
         slice_index=np.array([z for _, _, z in rows], dtype=np.int32),
+        usable=np.array([c.usable is None or bool(c.usable[z, f]) for c, f, z in rows]),
         spacing_mm=spacing_mm,
         attributes={
             name: np.array([case.attributes.get(name, "unknown") for case, _, _ in rows])
@@ -143,7 +151,7 @@ def build_pack(cases: Iterable[Case], *, spacing_mm: float = 1.5, size: int = 22
     )
 
 
-_COLUMNS = ("images", "labels", "unit", "frame", "slice_index")
+_COLUMNS = ("images", "labels", "unit", "frame", "slice_index", "usable")
 
 
 def write_pack(path: Path, pack: Pack) -> None:

@@ -35,6 +35,9 @@ class Recipe:
         describes a training that ended before its schedule did.
     shares
         Pack name -> share of each batch's slices, in expectation; empty for all slices alike.
+    edge_weight
+        How much more often the highest and lowest slices of a heart, and those next outside of
+        them, are drawn than others.
     learning_rate, warmup_steps, final_fraction
         Peak rate, linear rise to it, and the fraction of it at which the cosine ends (above 0
         where another recipe continues).
@@ -62,6 +65,7 @@ class Recipe:
     steps: int = 1000
     schedule_steps: int = 0
     shares: dict[str, float] = field(default_factory=dict)
+    edge_weight: float = 1.0
     learning_rate: float = 2e-3
     warmup_steps: int = 200
     final_fraction: float = 0.0

@@ -67,12 +67,13 @@ def split_acdc(cases: Sequence[Case]) -> tuple[list[Case], list[Case]]:
     return [by_unit[u] for u in train], [by_unit[u] for u in validation]
 
 
-def first_whole_slice(labels: NDArray[np.uint8]) -> int:
-    """Return the first slice (from the base) that no valve plane cuts in any frame.
+def whole_or_empty(labels: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Return which slices of which frames (z, t) no valve plane cuts.
 
     Simulated truth ends at an oblique valve plane, in the middle of a slice; experts label a slice
     wholly or not at all. Slices cut like this would teach a convention that nobody follows.
-    Both cavities must be nearly as large as in the slice below.
+    A slice counts as whole from the first one on whose cavities are both nearly as large as in
+    the slice below; above the valves, slices without any label are kept.
 
     Parameters
     ----------
@@ -80,9 +81,10 @@ def first_whole_slice(labels: NDArray[np.uint8]) -> int:
         (x, y, z, t), base first.
     """
     areas = np.stack([(labels == int(k)).sum(axis=(0, 1)) for k in (Label.RV, Label.LV)])
-    whole = (areas[:, :-1] >= 0.93 * areas[:, 1:]) & (areas[:, :-1] > 0)
-    inside = np.flatnonzero(whole.all(axis=(0, 2)))
-    return int(inside[0]) if inside.size else 0
+    whole = ((areas[:, :-1] >= 0.93 * areas[:, 1:]) & (areas[:, :-1] > 0)).all(axis=0)
+    below_valves = np.logical_or.accumulate(whole, axis=0)
+    below_valves = np.concatenate([below_valves, below_valves[-1:]])
+    return below_valves | ~(labels != int(Label.BACKGROUND)).any(axis=(0, 1))
 
 
 def simulated_case(index: int, *, seed: int = SEED) -> Case:
@@ -114,14 +116,13 @@ def simulated_case(index: int, *, seed: int = SEED) -> Case:
     )
     # A third of the cycle after end-diastole is close to end-systole at any heart rate.
     truth = found.labels.array[..., :2]
-    first = first_whole_slice(truth)
-    affine = found.scan.affine.copy()
-    affine[:3, 3] += first * affine[:3, 2]
-    scan = replace(found.scan, array=found.scan.array[:, :, first:, :2], affine=affine)
-    labels = LabelMap(array=truth[:, :, first:], frames=(0, 1))
-    unit = f"train-simulated-{seed}-{index:03d}"
-    attributes = {"group": "simulated"}
-    return Case(unit=unit, scan=scan, labels=labels, attributes=attributes)
+    return Case(
+        unit=f"train-simulated-{seed}-{index:03d}",
+        scan=replace(found.scan, array=found.scan.array[..., :2]),
+        labels=LabelMap(array=truth, frames=(0, 1)),
+        attributes={"group": "simulated"},
+        usable=whole_or_empty(truth),
+    )
 
 
 def train_cine_sax(

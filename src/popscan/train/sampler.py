@@ -1,0 +1,97 @@
+"""Which slices a batch is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from popscan.records import Label, PopscanError
+from popscan.segment.networks import context_slices
+from popscan.train.packs import INTENSITY_SCALE, Pack
+from popscan.train.recipe import Recipe
+
+
+def stacks(pack: Pack) -> NDArray[np.int64]:
+    """Return the first row and the row after the last of every stack, shape (stacks, 2)."""
+    new = (pack.unit[1:] != pack.unit[:-1]) | (pack.frame[1:] != pack.frame[:-1])
+    bounds = np.concatenate([[0], np.flatnonzero(new) + 1, [len(pack)]])
+    return np.stack([bounds[:-1], bounds[1:]], axis=1)
+
+
+def at_the_edge(pack: Pack) -> NDArray[np.bool_]:
+    """Return which slices are the highest or lowest with a label, or next outside of them.
+
+    That is where experts and networks disagree most: whether a slice still belongs to the
+    ventricle (Mariscal-Harana et al. 2021 draw such slices more often).
+    """
+    labelled = (pack.labels != int(Label.BACKGROUND)).any(axis=(1, 2))
+    edge = np.zeros(len(pack), dtype=bool)
+    for first, stop in stacks(pack):
+        inside = np.flatnonzero(labelled[first:stop])
+        if inside.size:
+            low, high = first + inside[0], first + inside[-1]
+            edge[max(first, low - 1) : low + 1] = True
+            edge[high : min(stop, high + 2)] = True
+    return edge
+
+
+class Sampler:
+    """Draws batches of slices, each with its neighbours, from packs.
+
+    Parameters
+    ----------
+    packs
+        By name.
+    shares
+        Pack name -> its share of a batch in expectation; empty for all slices alike.
+    context
+        Neighbours on each side that come with a slice.
+    edge_weight
+        How much more often slices `at_the_edge` are drawn than others.
+
+    Raises
+    ------
+    PopscanError
+        If `shares` names a pack that is not there.
+    """
+
+    def __init__(
+        self,
+        packs: Mapping[str, Pack],
+        shares: Mapping[str, float],
+        *,
+        context: int = 0,
+        edge_weight: float = 1.0,
+    ) -> None:
+        if missing := sorted(set(shares) - set(packs)):
+            raise PopscanError(f"the recipe's shares name packs that are not there: {missing}")
+        used = {name: packs[name] for name in (shares or packs)}
+        self.context = context
+        self.images = torch.cat([torch.from_numpy(p.images) for p in used.values()])
+        self.labels = torch.cat([torch.from_numpy(p.labels) for p in used.values()])
+        bounds, weights, start = [], [], 0
+        for name, pack in used.items():
+            span = np.repeat(stacks(pack), np.diff(stacks(pack))[:, 0], axis=0)
+            bounds.append(torch.from_numpy(span) + start)
+            weight = np.where(at_the_edge(pack), edge_weight, 1.0) * pack.usable
+            weights.append(weight * (shares[name] / weight.sum() if shares else 1.0))
+            start += len(pack)
+        self.bounds = torch.cat(bounds)
+        self.weights = torch.from_numpy(np.concatenate(weights))
+
+    @classmethod
+    def of(cls, recipe: Recipe, packs: Mapping[str, Pack]) -> Sampler:
+        """Return the sampler that a recipe describes."""
+        context = context_slices(recipe.architecture_arguments)
+        return cls(packs, recipe.shares, context=context, edge_weight=recipe.edge_weight)
+
+    def draw(self, n: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return images (n, 1 + 2 context, size, size) float32 and labels (n, size, size)."""
+        index = torch.multinomial(self.weights, n, replacement=True, generator=generator)
+        first, stop = self.bounds[index].unbind(dim=1)
+        near = index[:, None] + torch.arange(-self.context, self.context + 1)
+        near = torch.minimum(torch.maximum(near, first[:, None]), stop[:, None] - 1)
+        return self.images[near].float() / INTENSITY_SCALE, self.labels[index]
