@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -14,7 +13,6 @@ import pytest
 from popscan.disk import no_later_than_now, remove_temporaries
 from popscan.lock import StudyLock, clear_stale_locks
 from popscan.pipeline.estimate import format_estimate, stage_costs
-from popscan.pipeline.planning import signatures
 from popscan.pipeline.rerun import mark_rerun
 from popscan.pipeline.status import format_status, study_status
 from popscan.pipeline.tables import write_table
@@ -157,16 +155,3 @@ def test_temporaries_of_the_dead_go_and_of_the_living_stay(tmp_path):
         path.touch()
     remove_temporaries(tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == [living.name]
-
-
-def test_signature_sees_a_file_changed_in_place_two_folders_down(tmp_path):
-    path = tmp_path / "sub-01" / "cine" / "a.nii.gz"
-    path.parent.mkdir(parents=True)
-    path.write_bytes(b"12")
-    (folder, gone) = map(str, (tmp_path / "sub-01", tmp_path / "sub-02"))
-    before = signatures([folder, gone])
-    assert before[gone] == (-1, 0)
-    with path.open("r+b") as stream:
-        stream.write(b"34")
-    os.utime(path, ns=(0, Path(folder).stat().st_mtime_ns + 10**9))
-    assert signatures([folder])[folder] != before[folder]

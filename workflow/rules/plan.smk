@@ -17,4 +17,4 @@ checkpoint plan:
         study=study_folder,
         options=options("plan"),
     shell:
-        "logged {log} popscan plan --study {params.study:q} --options {params.options:q}"
+        "logged {log} popscan plan --study {params.study:q} --trust-folders --options {params.options:q}"

@@ -30,6 +30,11 @@ def add(commands: Any) -> None:
     plan.add_argument("--study", type=Path, help="results/<study>; default: as the config says")
     plan.add_argument("--options", type=json.loads, help="config sections, JSON (by the rule)")
     plan.add_argument(
+        "--trust-folders",
+        action="store_true",
+        help="folders of many files are unchanged while no file came or went (as the rule does)",
+    )
+    plan.add_argument(
         "--estimate", type=int, metavar="N", help="only say what N subjects would cost, and end"
     )
     plan.set_defaults(call=_plan)
@@ -118,7 +123,7 @@ def _plan(arguments: argparse.Namespace) -> None:
         size = int(options["plan"]["shard_size"])
         print(format_estimate(stage_costs(study), n=arguments.estimate, shard_size=size))
         return
-    summary = plan_study(study, options)
+    summary = plan_study(study, options, trust=arguments.trust_folders)
     print(f"{summary.n_subjects} subjects in {len(summary.shards)} shards")
     for name in ("new", "changed", "removed", "unlisted"):
         units = getattr(summary, name)

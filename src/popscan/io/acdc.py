@@ -16,8 +16,9 @@ from typing import Any
 
 import numpy as np
 
+from popscan.io.folders import Folders
 from popscan.io.nifti import read_labels, read_scan
-from popscan.io.sources import Found, Loaded, found_folders, list_folders, one_folder
+from popscan.io.sources import Found, Loaded, found_folders, one_folder
 from popscan.records import LabelMap, Scan, SubjectError
 
 _PHASES = ("ED", "ES")
@@ -26,9 +27,16 @@ _PHASES = ("ED", "ES")
 class Acdc:
     """Source ``acdc``: one ``patientNNN`` folder per subject, view ``sax`` only."""
 
-    def find(self, root: str | Path, *, problems: list[str] | None = None) -> list[Found]:
+    def find(
+        self,
+        root: str | Path,
+        *,
+        problems: list[str] | None = None,
+        folders: Folders | None = None,
+    ) -> list[Found]:
         """List the ``patientNNN`` folders of `root`; other folders are not patients."""
-        names = [n for n in list_folders(root) if n.removeprefix("sub-").startswith("patient")]
+        listed = (folders or Folders()).names(root)
+        names = [n for n in listed if n.removeprefix("sub-").startswith("patient")]
         return found_folders(root, names, problems)
 
     def load(self, paths: Sequence[str], *, views: Sequence[str] | None = None) -> Loaded:

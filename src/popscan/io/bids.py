@@ -23,9 +23,10 @@ import numpy as np
 
 from popscan.ingest.checks import known_meta
 from popscan.ingest.orientation import standard_orientation
+from popscan.io.folders import Folders
 from popscan.io.jsonfile import read_json
 from popscan.io.nifti import read_labels, read_scan, sidecar_path, stem_of
-from popscan.io.sources import Found, Loaded, list_folders, one_folder
+from popscan.io.sources import Found, Loaded, one_folder
 from popscan.io.tables import subject_label
 from popscan.records import LabelMap, PopscanError, Scan, SubjectError
 
@@ -67,9 +68,15 @@ class _Named:
 class Bids:
     """Source ``bids``: see the module."""
 
-    def find(self, root: str | Path, *, problems: list[str] | None = None) -> list[Found]:
+    def find(
+        self,
+        root: str | Path,
+        *,
+        problems: list[str] | None = None,
+        folders: Folders | None = None,
+    ) -> list[Found]:
         """List the ``sub-*/[ses-*/]`` folders of `root`."""
-        return find_visits(root, problems)
+        return find_visits(root, problems, folders)
 
     def load(self, paths: Sequence[str], *, views: Sequence[str] | None = None) -> Loaded:
         """Read a visit.
@@ -109,17 +116,20 @@ class Bids:
         return Loaded(scans=scans, labels=labels)
 
 
-def find_visits(root: str | Path, problems: list[str] | None = None) -> list[Found]:
+def find_visits(
+    root: str | Path, problems: list[str] | None = None, folders: Folders | None = None
+) -> list[Found]:
     """List ``sub-*`` folders, or their ``ses-*`` folders where there are any; sorted."""
     found = []
-    derived = _derivatives(root)
-    for name in list_folders(root):
-        if not name.startswith("sub-"):
-            continue
+    folders = folders or Folders()
+    derived = _derivatives(root, folders)
+    subjects = [name for name in folders.names(root) if name.startswith("sub-")]
+    folders.prefetch([os.path.join(root, name) for name in subjects])
+    for name in subjects:
         folder = os.path.join(root, name)
         try:
             subject_label(name)
-            sessions = [s for s in list_folders(folder) if s.startswith("ses-")]
+            sessions = [s for s in folders.names(folder) if s.startswith("ses-")]
             for session in sessions:
                 subject_label(session, prefix="ses-")
         except PopscanError as error:
@@ -136,13 +146,13 @@ def find_visits(root: str | Path, problems: list[str] | None = None) -> list[Fou
     return found
 
 
-def _derivatives(root: str | Path) -> dict[str, list[str]]:
+def _derivatives(root: str | Path, folders: Folders) -> dict[str, list[str]]:
     """Subject -> folders ``derivatives/*`` that know it."""
     top = os.path.join(root, "derivatives")
     out: dict[str, list[str]] = defaultdict(list)
-    for name in list_folders(top) if os.path.isdir(top) else ():
+    for name in folders.names(top) if os.path.isdir(top) else ():
         place = os.path.join(top, name)
-        for sub in list_folders(place):
+        for sub in folders.names(place):
             out[sub].append(place)
     return out
 

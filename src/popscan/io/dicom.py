@@ -35,7 +35,8 @@ from popscan.io.dicom_stack import (
     group_planes,
     slice_runs,
 )
-from popscan.io.sources import Found, Loaded, found_folders, list_folders, one_folder
+from popscan.io.folders import Folders
+from popscan.io.sources import Found, Loaded, found_folders, one_folder
 from popscan.io.tables import subject_label
 from popscan.records import PopscanError, Scan, SubjectError
 
@@ -55,12 +56,21 @@ class _Cine:
 class Dicom:
     """Source ``dicom``: see the module."""
 
-    def find(self, root: str | Path, *, problems: list[str] | None = None) -> list[Found]:
+    def find(
+        self,
+        root: str | Path,
+        *,
+        problems: list[str] | None = None,
+        folders: Folders | None = None,
+    ) -> list[Found]:
         """List the folders of `root`: each is a subject, or has ``ses-*`` folders for visits."""
+        folders = folders or Folders()
+        subjects = found_folders(root, folders.names(root), problems)
+        folders.prefetch([subject.paths[0] for subject in subjects])
         found = []
-        for subject in found_folders(root, list_folders(root), problems):
+        for subject in subjects:
             folder = subject.paths[0]
-            sessions = [name for name in list_folders(folder) if name.startswith("ses-")]
+            sessions = [name for name in folders.names(folder) if name.startswith("ses-")]
             for session in sessions:
                 try:
                     ses = subject_label(session, prefix="ses-")

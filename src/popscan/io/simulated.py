@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from popscan.io.bids import find_visits
+from popscan.io.folders import Folders
 from popscan.io.jsonfile import read_json, write_json
 from popscan.io.kspace import read_kspace, write_kspace
 from popscan.io.nifti import read_labels, read_scan, write_labels, write_scan
@@ -24,9 +25,15 @@ _ENDINGS = ("_kspace.h5", "_cine.nii.gz")
 class Simulated:
     """Source ``simulated``: what `write_simulated` wrote."""
 
-    def find(self, root: str | Path, *, problems: list[str] | None = None) -> list[Found]:
+    def find(
+        self,
+        root: str | Path,
+        *,
+        problems: list[str] | None = None,
+        folders: Folders | None = None,
+    ) -> list[Found]:
         """List the ``sub-*/[ses-*/]`` folders of `root`."""
-        return find_visits(root, problems)
+        return find_visits(root, problems, folders)
 
     def load(self, paths: Sequence[str], *, views: Sequence[str] | None = None) -> Loaded:
         """Read a simulated visit; a view has k-space or an image.

@@ -1,7 +1,8 @@
 """Where raw scans come from: a table of sources, and what each of them returns.
 
-A source has two methods. ``find(root, *, problems=None)`` lists who is there, cheaply: folder
-listings only. ``load(paths, *, views=None, **options)`` reads one subject's visit.
+A source has two methods. ``find(root, *, problems=None, folders=None)`` lists who is there, cheap:
+folder listings only, and of those none that `folders` remembers. ``load(paths, *, views=None,
+**options)`` reads one subject's visit.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
+from popscan.io.folders import Folders
 from popscan.io.tables import subject_label
 from popscan.records import KSpace, LabelMap, PopscanError, Scan, SubjectError
 
@@ -68,7 +70,13 @@ class Loaded:
 class Source(Protocol):
     """What every source can do."""
 
-    def find(self, root: str | Path, *, problems: list[str] | None = None) -> list[Found]:
+    def find(
+        self,
+        root: str | Path,
+        *,
+        problems: list[str] | None = None,
+        folders: Folders | None = None,
+    ) -> list[Found]:
         """List the visits below `root`, sorted; unusable folder names go to `problems`."""
         ...
 
@@ -93,21 +101,6 @@ def get_source(kind: str) -> Source:
         known = ", ".join(sorted(SOURCES))
         raise PopscanError(f"unknown source {kind!r}: one of {known} expected") from error
     return getattr(import_module(module), name)()
-
-
-def list_folders(root: str | Path) -> list[str]:
-    """Names of the folders in `root`, sorted; hidden ones (``.x``) are left out.
-
-    Raises
-    ------
-    PopscanError
-        If `root` is not a readable folder.
-    """
-    try:
-        with os.scandir(root) as entries:
-            return sorted(e.name for e in entries if not e.name.startswith(".") and e.is_dir())
-    except OSError as error:
-        raise PopscanError(f"{root}: not a readable folder ({error.strerror})") from error
 
 
 def found_folders(

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from popscan.config import parse_section
+from popscan.io.folders import Folders
 from popscan.plan import Planned, PlanSummary, write_plan
 from popscan.records import PopscanError, Subject
 
@@ -26,7 +24,7 @@ class Cohort:
     unlisted: list[str] = field(default_factory=list)
 
 
-def plan_study(study_root: Path, options: Mapping[str, Any]) -> PlanSummary:
+def plan_study(study_root: Path, options: Mapping[str, Any], *, trust: bool = False) -> PlanSummary:
     """Find the subjects and bring the plan on disk up to date.
 
     Parameters
@@ -35,23 +33,31 @@ def plan_study(study_root: Path, options: Mapping[str, Any]) -> PlanSummary:
         ``results/<study>``.
     options
         Config sections study, source, simulate, cohort, plan.
+    trust
+        Take folders of many files (DICOM series) as unchanged while no file came or went; otherwise
+        all files are asked for size and time. Small folders always are.
 
     Raises
     ------
     PopscanError
         If the raw data or the cohort table cannot be read, or there is no subject at all.
     """
-    cohort = find_cohort(options)
+    index = study_root / "plan" / "folders.json"
+    folders = Folders.read(index, trust=trust)
+    cohort = find_cohort(options, folders)
     if not cohort.planned:
         told = "; ".join(cohort.problems[:5])
         raise PopscanError(f"no subject found in {where(options)}" + (f": {told}" if told else ""))
-    return write_plan(
+    summary = write_plan(
         study_root,
         cohort.planned,
         shard_size=parse_section("plan", options["plan"]).shard_size,
         problems=cohort.problems,
         unlisted=cohort.unlisted,
     )
+    if options["source"]["kind"] != "simulated":
+        folders.write(index)
+    return summary
 
 
 def where(options: Mapping[str, Any]) -> str:
@@ -60,8 +66,16 @@ def where(options: Mapping[str, Any]) -> str:
     return f"source.root {source['root']!r} (source.kind {source['kind']})"
 
 
-def find_cohort(options: Mapping[str, Any]) -> Cohort:
-    """Find the subjects of a study without changing anything."""
+def find_cohort(options: Mapping[str, Any], folders: Folders | None = None) -> Cohort:
+    """Find the subjects of a study without changing anything.
+
+    Parameters
+    ----------
+    options
+        As for `plan_study`.
+    folders
+        What is remembered of the raw data; nothing by default.
+    """
     source = parse_section("source", options["source"])
     if source.kind == "simulated":
         return _simulated_cohort(options)
@@ -73,11 +87,13 @@ def find_cohort(options: Mapping[str, Any]) -> Cohort:
     from popscan.io.sources import get_source
     from popscan.io.tables import read_participants
 
-    cohort = Cohort()
+    cohort, folders = Cohort(), folders or Folders()
     found: dict[str, list[Any]] = {}
-    for item in get_source(source.kind).find(root, problems=cohort.problems):
+    for item in get_source(source.kind).find(root, problems=cohort.problems, folders=folders):
         found.setdefault(item.sub, []).append(item)
-    stats = signatures([str(p) for items in found.values() for item in items for p in item.paths])
+    paths = [str(p) for items in found.values() for item in items for p in item.paths]
+    folders.prefetch(paths)
+    stats = {path: folders.signature(path) for path in paths}
     table = Path(source.participants) if source.participants else root / "participants.tsv"
     if source.participants and not table.is_file():
         raise PopscanError(f"source.participants: {table}: no such file")
@@ -131,37 +147,6 @@ def _planned(
         subject=Subject(sub=sub, ses=ses, row=kept, sources=sources),
         stat={path: stats[path] for path in sources},
     )
-
-
-def signatures(paths: Sequence[str], *, threads: int = 8) -> dict[str, tuple[int, int]]:
-    """Size and mtime of files and folders, by path.
-
-    A folder's size is the sum over the files below it, its mtime the latest below it. Threads,
-    since on a network's disk each question waits for its answer.
-    """
-    parts = [paths[start : start + 256] for start in range(0, len(paths), 256)]
-    with ThreadPoolExecutor(max_workers=threads) as pool:
-        found = pool.map(lambda part: [(path, _signature(path)) for path in part], parts)
-        return dict(chain.from_iterable(found))
-
-
-def _signature(path: str) -> tuple[int, int]:
-    try:
-        stat = os.stat(path)
-        if not os.path.isdir(path):
-            return stat.st_size, stat.st_mtime_ns
-        size, latest = 0, stat.st_mtime_ns
-        with os.scandir(path) as entries:
-            for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    below = _signature(entry.path)
-                else:
-                    stat = entry.stat()
-                    below = stat.st_size, stat.st_mtime_ns
-                size, latest = size + below[0], max(latest, below[1])
-    except OSError:
-        return -1, 0
-    return size, latest
 
 
 def _join(
