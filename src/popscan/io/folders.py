@@ -148,7 +148,9 @@ class Folders:
         return old if (size, latest) == old[4:] else old._replace(size=size, latest_ns=latest)
 
     def _list(self, path: str, stat: os.stat_result) -> Folder:
-        folders, links, files = [], [], []
+        folders: list[str] = []
+        links: list[str] = []
+        files: list[str] = []
         size, latest = 0, stat.st_mtime_ns
         self.n_listed += 1
         with os.scandir(path) as entries:
