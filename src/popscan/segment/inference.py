@@ -14,13 +14,19 @@ from numpy.typing import NDArray
 from popscan.arrays.resampling import Window, inplane_shape, resample_images, resample_scores
 from popscan.records import STRUCTURES, Label, Scan, SubjectError
 from popscan.segment.bundle import Bundle
+from popscan.segment.calibration import temperature_of
 from popscan.segment.cleanup import keep_largest
 from popscan.segment.heart import heart_window, scout_slices
 from popscan.segment.networks import context_slices, stride
 from popscan.segment.preprocess import neighbours, normalise, slices, unslice
+from popscan.segment.uncertainty import Tally, Watch, dropped, summaries, temper
 
 #: Mirrorings averaged when flips are asked for: none, x, y, both (axes of (n, label, x, y)).
 _FLIPS: tuple[tuple[int, ...], ...] = ((), (2,), (3,), (2, 3))
+_FLIP_NAMES = {(): "", (2,): " flip-x", (3,): " flip-y", (2, 3): " flip-xy"}
+
+#: Is given the first and last slice (t * z) of a batch and its probabilities on the scan's grid.
+Keep = Callable[[int, int, torch.Tensor], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,12 +46,18 @@ class Segmentation:
         outside of what the model was trained for).
     n_components_removed
         Islands that the clean-up took away, over all frames.
+    tally
+        Sums over voxels per slice: expected confusion, uncertainties, volumes of every sample.
+    information : ndarray of float16, shape (x, y, z, t), or None
+        Mutual information of the samples in nats, where it was asked for.
     """
 
     labels: NDArray[np.uint8]
     entropy: NDArray[np.float16]
     values: Mapping[str, Any]
     n_components_removed: int = 0
+    tally: Tally | None = None
+    information: NDArray[np.float16] | None = None
 
 
 def _check(scan: Scan) -> None:
@@ -73,21 +85,32 @@ def input_warning(scan: Scan, bundle: Bundle) -> str:
     return "; ".join(notes)
 
 
-def _probabilities(images: torch.Tensor, bundle: Bundle, *, flips: bool) -> torch.Tensor:
+def _probabilities(
+    images: torch.Tensor, bundle: Bundle, *, flips: bool, watch: Watch | None = None
+) -> torch.Tensor:
     """Return mean class probabilities (n, label, x, y) of all members and mirrorings.
 
     Images are (n, 1 + 2 context, x, y) with the widest context of all members; every member
-    sees as many of them as it was trained with.
+    sees as many of them as it was trained with. `watch` is shown every member and mirroring, and
+    as many draws of dropout as it wants.
     """
     images = images.to(bundle.device)
     ways = _FLIPS if flips else _FLIPS[:1]
     total = torch.zeros((), device=bundle.device)
-    for network, arguments in zip(bundle.networks, bundle.arguments, strict=True):
+    members = zip(bundle.networks, bundle.arguments, strict=True)
+    for member, (network, arguments) in enumerate(members):
         spare = images.shape[1] // 2 - context_slices(arguments)
         x = images[:, spare : images.shape[1] - spare]
         for axes in ways:
             scores = network(x.flip(axes) if axes else x).float().softmax(dim=1)
-            total = total + (scores.flip(axes) if axes else scores)
+            scores = scores.flip(axes) if axes else scores
+            total = total + scores
+            if watch is not None:
+                watch.sample(f"member{member}{_FLIP_NAMES[axes]}", scores)
+        for draw in range(watch.dropout_samples if watch is not None else 0):
+            with dropped(network, rate=watch.dropout_rate, seed=watch.seed + draw):  # type: ignore[union-attr]
+                scores = network(x).float().softmax(dim=1)
+            watch.sample(f"member{member} dropout-{draw}", scores)  # type: ignore[union-attr]
     return (total / (len(ways) * len(bundle.networks))).cpu()
 
 
@@ -126,6 +149,11 @@ class _Grids:
         used, where = near.unique(return_inverse=True)
         return window.cut(resample_images(self.images[used], self.inner))[where]
 
+    def pixel_mm2(self, spacing_mm: Sequence[float]) -> float:
+        """Return the area of a pixel that the networks see."""
+        field = math.prod(n * mm for n, mm in zip(self.shape, spacing_mm, strict=False))
+        return field / math.prod(self.inner)
+
     def back(self, probabilities: torch.Tensor, window: Window) -> torch.Tensor:
         """Return probabilities on the scan's own grid; background outside of the window."""
         full = window.paste(probabilities, self.inner)
@@ -152,6 +180,10 @@ def segment(
     flips: bool = False,
     largest_component: bool = True,
     batch_slices: int = 8,
+    dropout_samples: int = 0,
+    dropout_rate: float = 0.1,
+    information: bool = False,
+    keep: Keep | None = None,
 ) -> Segmentation:
     """Label every frame of a short-axis cine.
 
@@ -171,6 +203,14 @@ def segment(
         Keep one connected piece of the heart and of each structure per frame.
     batch_slices
         Slices that go through the network at once; halved when memory does not suffice.
+    dropout_samples, dropout_rate
+        Draws of Monte-Carlo dropout per member, and the share of channels that a draw silences.
+        They tell about uncertainty; the labels are the same without them.
+    information
+        Whether the map of mutual information is returned.
+    keep
+        Is called with the first slice, the slice after the last, and the probabilities on the
+        scan's grid (n, label, x, y) of every batch: for those who need more than labels.
 
     Raises
     ------
@@ -182,24 +222,46 @@ def segment(
     n, (nx, ny) = len(grids.images), grids.shape
     labels = np.zeros((n, nx, ny), dtype=np.uint8)
     entropy = np.zeros((n, nx, ny), dtype=np.float16)
+    disagreement = np.zeros((n, nx, ny), dtype=np.float16) if information else None
+    temperature = temperature_of(bundle.about)
+    watch = Watch(
+        n=n,
+        dropout_samples=dropout_samples,
+        dropout_rate=dropout_rate,
+        pixel_mm2=grids.pixel_mm2(scan.spacing_mm),
+    )
     with torch.inference_mode():
         window = _window(scan, bundle, grids)
 
         def work(start: int, stop: int) -> None:
-            found = _probabilities(grids.cut(range(start, stop), window), bundle, flips=flips)
+            watch.restart()
+            images = grids.cut(range(start, stop), window)
+            found = _probabilities(images, bundle, flips=flips, watch=watch)
+            found = temper(found, temperature)
+            shared = watch.close(start, stop, found)
             found = grids.back(found, window)
+            if keep is not None:
+                keep(start, stop, found)
+            if disagreement is not None:
+                spread = resample_scores(window.paste(shared[:, None], grids.inner), grids.shape)
+                disagreement[start:stop] = spread[:, 0].numpy()
             labels[start:stop] = found.argmax(dim=1).to(torch.uint8).numpy()
             entropy[start:stop] = torch.special.entr(found.clamp_min(0)).sum(dim=1).numpy()
 
         _in_batches(n, work, batch=batch_slices)
     volume = unslice(labels, n_slices=scan.array.shape[2])
     spread = unslice(entropy, n_slices=scan.array.shape[2])
+    tally = watch.tally()
     removed = keep_largest(volume) if largest_component else 0
     return Segmentation(
         labels=volume,
         entropy=spread,
-        values=_values(volume, spread, removed, input_warning(scan, bundle)),
+        values=_values(volume, spread, removed, input_warning(scan, bundle)) | summaries(tally),
         n_components_removed=removed,
+        tally=tally,
+        information=None
+        if disagreement is None
+        else unslice(disagreement, n_slices=scan.array.shape[2]),
     )
 
 
