@@ -6,7 +6,7 @@ here (``popscan schema``), so a key that is not defined here is an error everywh
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -81,6 +81,10 @@ class Simulate(Section):
     )
 
 
+#: Smallest and largest value of a column.
+Limits = Annotated[list[float], Field(min_length=2, max_length=2)]
+
+
 class Cohort(Section):
     """How the cohort table is read."""
 
@@ -92,6 +96,17 @@ class Cohort(Section):
     exclude: str = Field(
         default="",
         description="TSV of subjects to leave out (participant_id, [session_id], reason).",
+    )
+    plausible: dict[str, Limits] = Field(
+        default={
+            "age_years": [0, 120],
+            "height_cm": [100, 230],
+            "weight_kg": [25, 300],
+            "bmi_kg_m2": [10, 90],
+            "hr_bpm": [20, 250],
+        },
+        description="Column -> smallest and largest value that can be right; others (a weight of "
+        "0 or 710 kg) count as missing, and the report says how many there were.",
     )
 
 
@@ -140,6 +155,11 @@ class Segment(Section):
     )
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="Where it runs.")
     batch_slices: int = Field(default=8, ge=1, description="Slices in one batch.")
+    reference_images: bool = Field(
+        default=True,
+        description="Where the source has reference images (simulated k-space), segment them too: "
+        "the bias ledger then tells segmentation from reconstruction. Twice the work.",
+    )
 
 
 class Qc(Section):
@@ -203,14 +223,52 @@ class Fairness(Section):
     reference: dict[str, str] = Field(
         default={}, description="Attribute -> reference group; default: the largest group."
     )
+    codings: dict[str, str | dict[str, str]] = Field(
+        default={},
+        description="Column -> how its codes read: ukb_21000 (UK Biobank ethnic background, top "
+        "level), ukb_21000_detailed, ukb_31 (sex), ixi_ethnic, or a mapping code -> category.",
+    )
+    age_bands_years: list[float] = Field(
+        default=[0, 45, 55, 65, 75], description="Lower limits of the bands of age_band."
+    )
+    biomarkers: list[str] = Field(
+        default=["lvedv_ml", "lvesv_ml", "lvef_pct", "lvm_g", "rvedv_ml", "rvef_pct"],
+        description="Biomarkers that are compared, measured against references and followed "
+        "along the pipeline.",
+    )
     adjust_for: list[str] = Field(
-        default=["age_years", "bsa_m2"], description="Confounders of the adjusted gaps."
+        default=["age_years", "bsa_m2"],
+        description="Confounders of the adjusted gaps and of the ledger's last step: columns of "
+        "the cohort table, or bsa_m2, bmi_kg_m2. What a study lacks is named and left out.",
+    )
+    adjust_methods: list[
+        Literal["regression", "ancova", "standardisation", "mixed", "matching"]
+    ] = Field(
+        default=["regression", "standardisation"],
+        description="Ways of adjusting, each a row of the table of adjusted gaps.",
+    )
+    adjust_block: str = Field(
+        default="", description="Column with the random effect of method mixed (site, scanner)."
+    )
+    quality: str = Field(
+        default="dice_mean",
+        description="Outcome that stands for true quality where QC's exclusions are compared at "
+        "equal quality (needs references).",
+    )
+    ledger: bool = Field(
+        default=True,
+        description="Split the gap of each biomarker along the pipeline, where references exist.",
     )
     min_group: int = Field(default=10, ge=2, description="Smaller groups are shown as too few.")
     n_boot: int = Field(default=1000, ge=100, description="Bootstrap draws.")
     alpha: float = Field(default=0.05, gt=0, lt=1, description="1 - confidence level.")
     correction: Literal["holm", "bh"] = Field(
-        default="holm", description="Correction for multiplicity over all tests of the audit."
+        default="holm", description="Correction for multiplicity over the family."
+    )
+    family: Literal["all", "attribute", "stage", "outcome"] = Field(
+        default="all",
+        description="Tests that are corrected together: all of the audit, or those of one "
+        "attribute, stage or outcome.",
     )
 
 

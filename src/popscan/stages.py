@@ -36,19 +36,23 @@ SUBJECT_STAGES = {
         version="1", sections=("study", "source", "reconstruct"), upstream=("ingest",)
     ),
     "segment": StageInfo(version="1", sections=("study", "segment"), upstream=("reconstruct",)),
-    "score": StageInfo(version="2", sections=("study", "segment"), upstream=("segment",)),
+    "score": StageInfo(
+        version="3", sections=("study", "segment", "biomarkers"), upstream=("segment",)
+    ),
     "qc": StageInfo(version="1", sections=("study", "qc"), upstream=("segment",)),
-    "biomarkers": StageInfo(version="1", sections=("study", "biomarkers"), upstream=("segment",)),
+    "biomarkers": StageInfo(
+        version="1", sections=("study", "biomarkers", "cohort"), upstream=("segment",)
+    ),
 }
 
 #: Stages done once per study.
 STUDY_STAGES = {
     "plan": StageInfo(version="1", sections=("study", "source", "simulate", "cohort", "plan")),
-    "collect": StageInfo(version="1", sections=("study", "source", "qc", "segment")),
-    "atlas": StageInfo(version="1", sections=("study", "atlas")),
-    "associate": StageInfo(version="1", sections=("study", "associate")),
-    "fairness": StageInfo(version="1", sections=("study", "fairness")),
-    "report": StageInfo(version="1", sections=("study", "report")),
+    "collect": StageInfo(version="2", sections=("study", "source", "qc", "segment")),
+    "atlas": StageInfo(version="2", sections=("study", "atlas")),
+    "associate": StageInfo(version="2", sections=("study", "associate", "cohort", "fairness")),
+    "fairness": StageInfo(version="2", sections=("study", "fairness", "cohort", "source", "atlas")),
+    "report": StageInfo(version="2", sections=("study", "report")),
 }
 
 

@@ -65,6 +65,7 @@ rule atlas:
         f"{STUDY}/atlas/work/template-{config['atlas']['iterations'] - 1}.npz",
     output:
         f"{STUDY}/atlas/atlas.json",
+        f"{STUDY}/tables/atlas_distances.parquet",
     log:
         f"{STUDY}/logs/atlas/atlas.log",
     conda:

@@ -37,6 +37,7 @@ rule associate:
 rule fairness:
     input:
         rules.collect.output,
+        f"{STUDY}/tables/atlas_distances.parquet" if config["atlas"]["enabled"] else [],
     output:
         f"{STUDY}/tables/fairness_gaps.parquet",
     log:

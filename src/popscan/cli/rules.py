@@ -148,7 +148,7 @@ def _associate(arguments: argparse.Namespace) -> None:
 
 
 def _fairness(arguments: argparse.Namespace) -> None:
-    from popscan.pipeline.analysis import audit_study
+    from popscan.pipeline.fairness import audit_study
 
     audit_study(arguments.study, arguments.options)
 

@@ -36,6 +36,8 @@ DICTIONARY: dict[str, tuple[str, str]] = {
     "slope_ci_high": ("1", "upper limit of its robust interval"),
     "p_slope": ("", "p value that there is no proportional bias"),
     "bias_gap": ("biomarker", "bias of the group minus bias of the reference group"),
+    "bias_gap_ci_low": ("biomarker", "lower limit of its Welch interval"),
+    "bias_gap_ci_high": ("biomarker", "upper limit of its Welch interval"),
     "p_bias_gap": ("", "p value (Welch) that both have the same bias"),
     "p_bias_gap_adj": ("", "the same, corrected over the table"),
     "sd_ratio": ("", "SD of the differences over that of the reference group"),
@@ -112,7 +114,7 @@ def _groups(
         if not row["too_few"]:
             row |= _agreement(mine, alpha)
             if code != base and len(theirs) >= max(min_group, 3):
-                row |= _against(mine[:, 0] - mine[:, 1], theirs[:, 0] - theirs[:, 1])
+                row |= _against(mine[:, 0] - mine[:, 1], theirs[:, 0] - theirs[:, 1], alpha)
         rows.append(row)
     return rows
 
@@ -140,11 +142,14 @@ def _agreement(pair: Floats, alpha: float) -> dict[str, float]:
     return row
 
 
-def _against(mine: Floats, theirs: Floats) -> dict[str, float]:
+def _against(mine: Floats, theirs: Floats, alpha: float) -> dict[str, float]:
     """Compare the differences of a group with those of the reference group."""
     row = {"bias_gap": float(mine.mean() - theirs.mean())}
     if mine.std() > 0 or theirs.std() > 0:
-        row["p_bias_gap"] = float(stats.ttest_ind(mine, theirs, equal_var=False).pvalue)
+        test = stats.ttest_ind(mine, theirs, equal_var=False)
+        limits = test.confidence_interval(1 - alpha)
+        row |= {"bias_gap_ci_low": float(limits.low), "bias_gap_ci_high": float(limits.high)}
+        row["p_bias_gap"] = float(test.pvalue)
         row["p_sd_ratio"] = float(stats.levene(mine, theirs, center="median").pvalue)
     if theirs.std() > 0:
         row["sd_ratio"] = float(mine.std(ddof=1) / theirs.std(ddof=1))

@@ -10,6 +10,15 @@ _WHERE = {
     "kind": ("", "continuous, or binary (0 or 1; the mean is then a proportion)"),
 }
 
+OUTCOMES: dict[str, tuple[str, str]] = {
+    "unit": ("", "the subject's visit"),
+    "stage": ("", "stage of the pipeline that the outcome comes from"),
+    "outcome": ("", "what is compared"),
+    "value": ("outcome", "its value in this unit; 0 or 1 where binary, empty where undefined"),
+    "better_is": ("", "which way the outcome is good: higher, lower or neither"),
+    "kind": ("", "continuous, or binary (0 or 1)"),
+}
+
 GROUPS: dict[str, tuple[str, str]] = {
     **_WHERE,
     "group": ("", "group; 'missing' holds those whose attribute was not recorded"),

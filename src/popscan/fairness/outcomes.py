@@ -33,6 +33,7 @@ def outcomes_table(
     biomarker_columns: Sequence[str] = (),
     truth: pd.DataFrame | None = None,
     atlas: pd.DataFrame | None = None,
+    analysed: pd.Series | None = None,
     final_stage: str = "biomarkers",
 ) -> pd.DataFrame:
     """Gather outcomes from the study's tables; each table may be absent or empty.
@@ -41,7 +42,7 @@ def outcomes_table(
     ----------
     ledger : DataFrame
         unit, stage, status: gives ``<stage>_failed`` (1 failed, 0 ok or excluded) and, over the
-        whole study, ``not_analysed`` (1 unless `final_stage` is ok).
+        whole study, ``not_analysed``.
     scores : DataFrame
         unit, structure, and measures such as dice, hd95_mm: gives ``dice_lv`` (mean over frames)
         and ``dice_mean``. Rows with ``seen_in_training`` true are left out.
@@ -58,12 +59,16 @@ def outcomes_table(
     biomarker_columns : sequence of str
         Columns of `biomarkers` to compare.
     truth : DataFrame
-        unit and true biomarkers (``lvedv_ml`` or ``truth_lvedv_ml``): gives ``lvedv_ml_error``
+        unit and true or reference biomarkers (``lvedv_ml`` or ``truth_lvedv_ml``): gives
+        ``lvedv_ml_error``
         (neither) and ``lvedv_ml_abs_error`` (lower).
     atlas : DataFrame
         unit and distances to the atlas.
+    analysed : Series of bool, optional
+        By unit: who is in the study's analyses, QC and overrides counted; units that it lacks are
+        not. By default those whose `final_stage` is ok.
     final_stage : str
-        Stage that a unit must pass to count as analysed.
+        Stage that a unit must pass to count as analysed where `analysed` is not given.
 
     Returns
     -------
@@ -72,7 +77,7 @@ def outcomes_table(
     """
     parts: list[pd.DataFrame] = []
     if _has(ledger, "unit", "stage", "status"):
-        parts += _statuses(ledger, final_stage)
+        parts += _statuses(ledger, final_stage, analysed)
     if _has(recon_scores, "unit"):
         parts += _measured(_by_variant(recon_scores), "reconstruct")
     if _has(scores, "unit", "structure"):
@@ -143,7 +148,9 @@ def _part(
     )
 
 
-def _statuses(ledger: pd.DataFrame, final_stage: str) -> list[pd.DataFrame]:
+def _statuses(
+    ledger: pd.DataFrame, final_stage: str, analysed: pd.Series | None
+) -> list[pd.DataFrame]:
     """Failures per stage, and who did not reach the end."""
     found = []
     for stage, rows in ledger.groupby("stage", sort=False):
@@ -151,6 +158,11 @@ def _statuses(ledger: pd.DataFrame, final_stage: str) -> list[pd.DataFrame]:
         found.append(
             _part(tried["unit"], str(stage), f"{stage}_failed", tried["status"] == "failed")
         )
+    if analysed is not None:
+        units = pd.Index(ledger["unit"].unique())
+        kept = units.isin(analysed.index[analysed.to_numpy(dtype=bool)])
+        found.append(_part(units, "study", "not_analysed", pd.Series(~kept)))
+        return found
     last = ledger[ledger["stage"] == final_stage]
     if len(last):
         found.append(_part(last["unit"], "study", "not_analysed", last["status"] != "ok"))

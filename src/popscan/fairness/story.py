@@ -1,4 +1,4 @@
-"""Ledger and funnel in sentences, made from their numbers."""
+"""Adjusted gaps, funnel, agreement and ledger in sentences, made from their numbers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pandas as pd
 
 from popscan.fairness.funnel import ALL
 from popscan.fairness.ledger import TOTAL
-from popscan.fairness.words import name_and_unit, people
+from popscan.fairness.words import gap_scale, name_and_unit, outcome_name, people
 
 
 def ledger_sentences(ledger: pd.DataFrame, *, alpha: float = 0.05) -> list[str]:
@@ -95,6 +95,162 @@ def funnel_sentences(funnel: pd.DataFrame, *, alpha: float = 0.05) -> list[str]:
         f"({row['gap_ci_low_pct']:+.1f} to {row['gap_ci_high_pct']:+.1f})."
         for _, row in clear.iterrows()
     ]
+
+
+def adjusted_sentences(adjusted: pd.DataFrame, *, alpha: float = 0.05, most: int = 6) -> list[str]:
+    """Say what of the clear gaps is left when confounders are held equal.
+
+    Parameters
+    ----------
+    adjusted : DataFrame
+        As `popscan.fairness.adjusted.adjusted_gaps` returns it; its first method is told.
+    alpha : float
+        Level at which a corrected p counts; 1 - confidence of the intervals.
+    most : int
+        Most sentences on single gaps, the clearest first.
+
+    Returns
+    -------
+    list of str
+        How many gaps stand, then the clear gaps; and how many could not be adjusted, with why.
+    """
+    one = adjusted[adjusted["method"] == adjusted["method"].iloc[0]]
+    fitted = one[np.isfinite(one["gap"].astype(float))]
+    if fitted.empty:
+        return [_not_adjusted(one)] if len(one) else []
+    clear = fitted[fitted["p_adj"] <= alpha].sort_values(["p_adj", "p"], kind="stable")
+    held = fitted["adjusted_for"].mode().iloc[0].replace(", ", " and ")
+    said = [
+        f"With {held} held equal ({one['method'].iloc[0]}), {len(clear)} of {len(fitted)} gaps "
+        f"stand at the {alpha:g} level after correction."
+    ]
+    changed = fitted[fitted["explained_pct"].notna()].sort_values(
+        "explained_pct", ascending=False, kind="stable", key=abs
+    )
+    told = pd.concat([clear, changed])
+    told = told[~told.index.duplicated()].head(most)
+    said += [_adjusted_sentence(row, alpha) for _, row in told.iterrows()]
+    lost = one[~np.isfinite(one["gap"].astype(float)) & ~one["note"].str.startswith("too few")]
+    lost = lost[~lost["note"].str.startswith("all values")]
+    return said + ([_not_adjusted(lost)] if len(lost) else [])
+
+
+def _adjusted_sentence(row: pd.Series, alpha: float) -> str:
+    """One gap before and after adjustment."""
+    factor, unit = gap_scale(row)
+    numbers = [float(row[c]) * factor for c in ("gap_raw", "gap", "ci_low", "ci_high")]
+    digits = _digits(max(map(abs, numbers)))
+    raw, gap, low, high = (f"{value:+,.{digits}f}" for value in numbers)
+    share = row["explained_pct"]
+    what = ""
+    if np.isfinite(share):
+        what = (
+            f"; the confounders explain {share:.0f}% of it"
+            if 0 <= share <= 100
+            else "; the confounders hide part of it"
+            if share < 0
+            else "; it changes sign"
+        )
+    caution = " (uncertain: see the note in the table)" if row["note"] else ""
+    return (
+        f"{outcome_name(row['outcome'])[:1].upper()}{outcome_name(row['outcome'])[1:]}, "
+        f"{people(row['group'])} minus {people(row['reference'])}: {raw}{unit} as it is, "
+        f"{gap}{unit} adjusted ({100 * (1 - alpha):g}% interval {low} to {high}){what}{caution}."
+    )
+
+
+def _not_adjusted(rows: pd.DataFrame) -> str:
+    """How many gaps have no adjusted estimate, and the commonest reason."""
+    why = rows["note"].str.split(";").str[0].mode().iloc[0]
+    return f"{len(rows)} gaps could not be adjusted: {why}."
+
+
+def exclusion_sentences(exclusion: pd.DataFrame, *, alpha: float = 0.05) -> list[str]:
+    """Say whether QC excludes one group more at equal true quality.
+
+    Parameters
+    ----------
+    exclusion : DataFrame
+        As `popscan.fairness.funnel.exclusion_at_equal_quality` returns it.
+    alpha : float
+        Level at which a corrected p counts; 1 - confidence of the intervals.
+
+    Returns
+    -------
+    list of str
+        One sentence per group: by the logistic model where it could be fitted, else the linear.
+    """
+    said = []
+    for (_, group, reference), rows in exclusion.groupby(
+        ["attribute", "group", "reference"], sort=False
+    ):
+        known = rows[np.isfinite(rows["gap"].astype(float))]
+        about = f"{people(str(group))} and {people(str(reference))}"
+        if known.empty:
+            note = str(rows["note"].iloc[0]).split(";")[0]
+            said.append(f"QC at equal true quality could not be compared between {about}: {note}.")
+            continue
+        row = known.iloc[0]
+        gap, low, high = (100 * float(row[c]) for c in ("gap", "ci_low", "ci_high"))
+        span = f"{100 * (1 - alpha):g}% interval {low:+.1f} to {high:+.1f}"
+        if row["p_adj"] <= alpha:
+            way = "more" if gap > 0 else "fewer"
+            said.append(
+                f"At equal true quality QC excludes {abs(gap):.1f} percentage points {way} of "
+                f"{people(str(group))} than of {people(str(reference))} ({span})."
+            )
+        else:
+            said.append(
+                f"At equal true quality no difference in QC's exclusions between {about} is shown; "
+                f"one larger than {max(abs(low), abs(high)):.1f} percentage points can be excluded "
+                f"({span}), a smaller one cannot."
+            )
+    return said
+
+
+def agreement_sentences(agreement: pd.DataFrame, *, alpha: float = 0.05) -> list[str]:
+    """Say which group's biomarkers are measured with another bias than the reference group's.
+
+    Parameters
+    ----------
+    agreement : DataFrame
+        As `popscan.fairness.agreement.bland_altman` returns it.
+    alpha : float
+        Level at which a corrected p counts; 1 - confidence of the intervals.
+
+    Returns
+    -------
+    list of str
+        One sentence per clear difference; else one on how large a difference is left open, by
+        biomarker.
+    """
+    tested = agreement[agreement["p_bias_gap"].notna()]
+    if tested.empty:
+        return ["Agreement with the reference could not be compared between groups: too few."]
+    clear = tested[tested["p_bias_gap_adj"] <= alpha]
+    said = []
+    for _, row in clear.iterrows():
+        name, unit = name_and_unit(row["biomarker"])
+        numbers = [row[c] for c in ("bias", "bias_gap", "bias_gap_ci_low", "bias_gap_ci_high")]
+        digits = _digits(max(map(abs, numbers)))
+        bias, gap, low, high = (f"{value:+,.{digits}f}" for value in numbers)
+        said.append(
+            f"{name} is measured with a bias of {bias}{unit} in {people(row['group'])}, "
+            f"{gap}{unit} against {people(row['reference'])} ({100 * (1 - alpha):g}% interval "
+            f"{low} to {high})."
+        )
+    rest = tested[~(tested["p_bias_gap_adj"] <= alpha)]
+    if len(rest):
+        limits = []
+        for biomarker, rows in rest.groupby("biomarker", sort=False):
+            name, unit = name_and_unit(str(biomarker))
+            largest = rows[["bias_gap_ci_low", "bias_gap_ci_high"]].abs().max(axis=1).max()
+            limits.append(f"{name} {largest:,.{_digits(largest)}f}{unit}")
+        said.append(
+            f"{len(rest)} differences in bias between groups are not shown; what their intervals "
+            f"leave open is at most: {'; '.join(limits)}."
+        )
+    return said
 
 
 def _digits(largest: float) -> int:

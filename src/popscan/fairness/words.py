@@ -22,7 +22,8 @@ SOCIAL = ("race", "ethnic", "ethnicity", "ethnic_id", "ethnic_group", "ancestry"
 
 _NAMES = {
     "dice": "Dice", "hd95": "95% Hausdorff distance", "msd": "mean surface distance",
-    "lv": "LV", "rv": "RV", "myo": "myocardium", "qc": "QC", "lvm": "LV mass",
+    "lv": "LV", "rv": "RV", "myo": "myocardium", "qc": "QC", "lvm": "LV mass", "psnr": "PSNR",
+    "ssim": "SSIM", "nrmse": "NRMSE", "snr": "SNR", "cnr": "CNR", "abs": "absolute",
     **{f"{v}{what}": f"{v.upper()} {name}" for v in ("lv", "rv") for what, name in
        (("edv", "end-diastolic volume"), ("esv", "end-systolic volume"), ("sv", "stroke volume"),
         ("ef", "ejection fraction"))},
@@ -124,7 +125,7 @@ def gap_sentence(
     level = f"{100 * (1 - alpha):g}%"
     if not np.isfinite(row["p"]):
         return f"{_capital(outcome)} of {group} and {reference} was not compared: {row['note']}."
-    scale, unit = _scale(row)
+    scale, unit = gap_scale(row)
     low, high = sorted((row["ci_low"] * scale, row["ci_high"] * scale))
     digits = _digits(max(abs(low), abs(high)))
     if row["p_adj"] <= alpha:
@@ -232,8 +233,21 @@ def _opening(tested: pd.DataFrame, found: pd.DataFrame, alpha: float) -> str:
     )
 
 
-def _scale(row: pd.Series) -> tuple[float, str]:
-    """Factor and unit in which a gap is told: percentage points for shares, points for Dice."""
+def gap_scale(row: pd.Series) -> tuple[float, str]:
+    """Return factor and unit in which a gap is told: percentage points for shares, points for Dice.
+
+    Parameters
+    ----------
+    row : Series
+        With ``outcome`` and ``kind``.
+
+    Returns
+    -------
+    factor : float
+        What the gap is multiplied with.
+    unit : str
+        With a space before it; empty without a unit.
+    """
     outcome = str(row["outcome"])
     if row["kind"] == "binary":
         return 100.0, " percentage points"

@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from popscan.config import parse_section
+from popscan.pipeline import dictionary
 from popscan.pipeline.context import ShardContext, cine_name, labels_name
+from popscan.pipeline.tables import write_table
 from popscan.plan import read_shard
 from popscan.records import STRUCTURES, Status, Subject, SubjectError
 from popscan.store import Store, write_atomic
@@ -182,8 +185,44 @@ def write_atlas(study_root: Path, template: Path, options: Mapping[str, Any]) ->
             scan = Scan(array=filled, affine=affine, spacing_mm=spacing, view="atlas")
             write_scan(study_root / "atlas" / f"{name}_{layer}.nii.gz", scan)
         told[group] = {"n_subjects": average.n_subjects, "volumes_ml": average.volumes_ml()}
+    distances = atlas_distances(study_root, template)
+    write_table(study_root, "atlas_distances", distances, dictionary.of("atlas_distances"))
     text = json.dumps({"template": template.name, "groups": told}, indent=1, sort_keys=True)
     write_atomic(study_root / "atlas" / "atlas.json", (text + "\n").encode())
+
+
+#: Measure of the atlas -> column of the table of distances.
+_DISTANCES = {
+    "mean_displacement_mm": "atlas_distance_mm",
+    "dice_rv": "atlas_dice_rv",
+    "dice_myo": "atlas_dice_myo",
+    "dice_lv": "atlas_dice_lv",
+    "rms_intensity": "atlas_rms_intensity",
+    "min_jacobian": "atlas_min_jacobian",
+}
+
+
+def atlas_distances(study_root: Path, template: Path) -> pd.DataFrame:
+    """How far each subject is from the average that the round of `template` registered it to.
+
+    Returns
+    -------
+    DataFrame
+        One row per subject of the atlas; empty where no round registered (``iterations: 1``).
+    """
+    from popscan.atlas.partial import MEASURES
+
+    folder = study_root / "atlas" / "work" / template.stem.replace("template-", "sums-")
+    rows = []
+    for path in sorted(folder.glob("*.npz")):
+        with np.load(path, allow_pickle=False) as stored:  # only what is asked for is read
+            units, values = stored["units"], stored["values"].reshape(-1, len(MEASURES))
+        rows += [dict(zip(("unit", *MEASURES), (str(u), *v), strict=True))
+                 for u, v in zip(units, values, strict=True)]  # fmt: skip
+    table = pd.DataFrame(rows, columns=["unit", *MEASURES]).rename(columns=_DISTANCES)
+    dice = ["atlas_dice_rv", "atlas_dice_myo", "atlas_dice_lv"]
+    table["atlas_dice_mean"] = table[dice].mean(axis=1, skipna=False)
+    return table.dropna(subset=["atlas_distance_mm"]).reset_index(drop=True)
 
 
 def atlas_pictures(study_root: Path) -> dict[str, dict[str, Any]]:

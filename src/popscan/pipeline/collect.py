@@ -65,6 +65,7 @@ def collect(store: Store, options: Mapping[str, Any]) -> dict[str, int]:
         "segmentation": values_table(records["segment"]),
         "scores": _kind(scores, "labels"),
         "recon_scores": _kind(scores, "image"),
+        "reference_biomarkers": _kind(scores, "biomarkers"),
         "biomarkers": _biomarkers(values_table(records["biomarkers"]), verdicts),
     }
     if "simulate" in records:

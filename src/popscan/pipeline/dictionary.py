@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
 
 Entry = Mapping[str, str]
@@ -43,6 +44,8 @@ _COST = {
     "stage": entry("", "stage of the pipeline"),
     "seconds": entry("s", "loading, work and writing of this subject"),
     "peak_mb": entry("MB", "largest memory of the worker up to this subject"),
+    "cores": entry("", "cores that the job was given"),
+    "gpus": entry("", "GPUs that the job used"),
     "finished": entry("", "when, UTC"),
 }
 _QC = {
@@ -79,6 +82,26 @@ _IMAGE_SCORES = {
     "psnr_db": entry("dB", "peak signal to noise ratio in the region of the heart"),
     "ssim": entry("", "structural similarity in the region of the heart"),
 }
+_REFERENCE = {
+    "source": entry(
+        "",
+        "reference_labels: measured on the reference labels; reference_image: on what the model "
+        "makes of the reference image",
+    ),
+    "seen_in_training": entry("", "whether the model was trained on this subject"),
+}
+_ATLAS = {
+    "atlas_distance_mm": entry(
+        "mm", "mean displacement that takes the atlas of all to this heart, within the heart"
+    ),
+    **{
+        f"atlas_dice_{s}": entry("", f"Dice of {name} with the atlas, after registration to it")
+        for s, name in (("rv", "the RV"), ("myo", "the myocardium"), ("lv", "the LV"))
+    },
+    "atlas_dice_mean": entry("", "mean of the three"),
+    "atlas_rms_intensity": entry("", "root mean square difference from the atlas's intensities"),
+    "atlas_min_jacobian": entry("", "smallest Jacobian of the displacement; 0 or less: it folds"),
+}
 _BIOMARKER_EXTRA = {
     "qc_verdict": entry("", "final QC verdict"),
     "analysed": entry("", "whether the subject is in the study's analyses"),
@@ -87,6 +110,8 @@ _BIOMARKER_EXTRA = {
 
 def of(table: str) -> dict[str, Entry]:
     """Return the dictionary of a table; unknown tables have only the unit."""
+    if table in _STATISTICS:
+        return _statistics(table)
     own: Mapping[str, Entry] = {
         "participants": _COHORT,
         "ledger": _RECORD,
@@ -96,12 +121,9 @@ def of(table: str) -> dict[str, Entry]:
         "scores": _SCORES,
         "recon_scores": _IMAGE_SCORES,
         "biomarkers": {**biomarkers(), **_BIOMARKER_EXTRA},
-        "truth": {},
-        "associations": _statistics("associations"),
-        "reference_ranges": _statistics("reference_ranges"),
-        "fairness_groups": _statistics("fairness_groups"),
-        "fairness_gaps": _statistics("fairness_gaps"),
-        "fairness_summary": _statistics("fairness_summary"),
+        "truth": biomarkers(),
+        "reference_biomarkers": {**biomarkers(), **_REFERENCE},
+        "atlas_distances": _ATLAS,
     }.get(table, {})  # type: ignore[assignment]
     return {**_UNIT, **own}
 
@@ -113,16 +135,25 @@ def biomarkers() -> dict[str, Entry]:
     return {name: entry(c.unit, c.meaning, c.source) for name, c in DICTIONARY.items()}
 
 
+#: Table -> dictionary in the package that makes it.
+_STATISTICS = {
+    "associations": "popscan.associate.models:DICTIONARY",
+    "reference_ranges": "popscan.associate.ranges:DICTIONARY",
+    "fairness_outcomes": "popscan.fairness.dictionary:OUTCOMES",
+    "fairness_groups": "popscan.fairness.dictionary:GROUPS",
+    "fairness_gaps": "popscan.fairness.dictionary:GAPS",
+    "fairness_summary": "popscan.fairness.dictionary:SUMMARY",
+    "fairness_adjusted": "popscan.fairness.adjusted:DICTIONARY",
+    "fairness_pairs": "popscan.fairness.pairs:DICTIONARY",
+    "fairness_funnel": "popscan.fairness.funnel:DICTIONARY",
+    "fairness_exclusion": "popscan.fairness.adjusted:DICTIONARY",
+    "fairness_agreement": "popscan.fairness.agreement:DICTIONARY",
+    "fairness_ledger": "popscan.fairness.ledger:DICTIONARY",
+}
+
+
 def _statistics(table: str) -> dict[str, Entry]:
     """Return the dictionary of a table of associate or fairness, from the package that makes it."""
-    from popscan.associate import models, ranges
-    from popscan.fairness import dictionary as fairness
-
-    packages: dict[str, Mapping[str, tuple[str, str]]] = {
-        "associations": models.DICTIONARY,
-        "reference_ranges": ranges.DICTIONARY,
-        "fairness_groups": fairness.GROUPS,
-        "fairness_gaps": fairness.GAPS,
-        "fairness_summary": fairness.SUMMARY,
-    }
-    return {name: entry(unit, meaning) for name, (unit, meaning) in packages[table].items()}
+    module, _, name = _STATISTICS[table].partition(":")
+    told: Mapping[str, tuple[str, str]] = getattr(importlib.import_module(module), name)
+    return {column: entry(unit, meaning) for column, (unit, meaning) in told.items()}

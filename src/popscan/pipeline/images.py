@@ -17,6 +17,9 @@ from popscan.pipeline.context import (
 from popscan.records import LabelMap, NotApplicable, Outcome, PopscanError, Subject
 from popscan.worker import Task
 
+#: Description in the name of the labels that the model gives the reference image.
+OF_REFERENCE = "ofreference"
+
 
 def reconstruct_task(context: ShardContext) -> Task:
     """Reconstruct k-space with every variant; the one in use is written as the subject's cine."""
@@ -76,37 +79,55 @@ def load_bundle(name: str, device: str) -> Any:
 
 
 def segment_task(context: ShardContext) -> Task:
-    """Label every frame of the short-axis cine."""
+    """Label every frame of the short-axis cine, and of the reference image where there is one."""
     section = context.section("segment")
     bundle = load_bundle(section.model, section.device)
+
+    def has_reference(subject: Subject) -> bool:
+        reconstructed = context.image_stage(subject) == "reconstruct"
+        name = cine_name(subject, desc="reference")
+        return section.reference_images and reconstructed and context.has("ingest", subject, name)
 
     def load(subject: Subject) -> Any:
         from popscan.io.nifti import read_scan
 
-        return read_scan(context.path(context.image_stage(subject), subject, cine_name(subject)))
+        image = context.path(context.image_stage(subject), subject, cine_name(subject))
+        scans = {labels_name(subject): read_scan(image)}
+        if has_reference(subject):
+            reference = context.path("ingest", subject, cine_name(subject, desc="reference"))
+            scans[labels_name(subject, desc=OF_REFERENCE)] = read_scan(reference)
+        return scans
 
-    def work(subject: Subject, scan: Any) -> Outcome:
+    def work(subject: Subject, scans: Any) -> Outcome:
         from popscan.segment import segment
 
-        found = segment(
-            scan,
-            bundle=bundle,
-            flips=section.flips,
-            largest_component=section.largest_component,
-            batch_slices=section.batch_slices,
-        )
-        labels = LabelMap(array=found.labels, frames=tuple(range(found.labels.shape[3])))
-        return Outcome(files={labels_name(subject): (labels, scan)}, values=found.values)
+        files, values = {}, []
+        for name, scan in scans.items():
+            found = segment(
+                scan,
+                bundle=bundle,
+                flips=section.flips,
+                largest_component=section.largest_component,
+                batch_slices=section.batch_slices,
+            )
+            labels = LabelMap(array=found.labels, frames=tuple(range(found.labels.shape[3])))
+            files[name] = (labels, scan)
+            values.append(found.values)
+        return Outcome(files=files, values=values[0])
 
     def reads(subject: Subject) -> Mapping[str, Any]:
-        return {"image": context.digest(context.image_stage(subject), subject)}
+        digests = {"image": context.digest(context.image_stage(subject), subject)}
+        if has_reference(subject):
+            digests["reference"] = context.digest("ingest", subject)
+        return digests
 
     return Task(
         stage="segment",
         version=context.options["version"],
         # The device and the batch change the speed, not the labels.
         options={
-            **section.model_dump(exclude={"device", "batch_slices", "model"}),
+            # Whether references are segmented too is told by what is read.
+            **section.model_dump(exclude={"device", "batch_slices", "model", "reference_images"}),
             "model_digest": bundle.digest,
         },
         reads=reads,

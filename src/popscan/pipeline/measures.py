@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from popscan.pipeline.context import SAX, ShardContext, cine_name, labels_name, write_output
-from popscan.pipeline.images import load_bundle
+from popscan.pipeline.images import OF_REFERENCE, load_bundle
 from popscan.records import Label, LabelMap, NotApplicable, Outcome, Scan, Status, Subject
 from popscan.worker import Task
 
@@ -30,6 +30,7 @@ def score_task(context: ShardContext) -> Task:
             "reference": read_labels(context.path("ingest", subject, reference)),
             "scan": read_scan(context.path(stage, subject, cine_name(subject))),
             "images": _recon_images(context, subject),
+            "of_reference": _labels_of_reference(context, subject),
         }
 
     def work(subject: Subject, inputs: dict[str, Any]) -> Outcome:
@@ -47,7 +48,9 @@ def score_task(context: ShardContext) -> Task:
         )
         labelled = [{**row, "kind": "labels"} for row in rows]
         images = _score_images(subject, inputs["images"], inputs["reference"].array)
-        return Outcome(rows=(*labelled, *images))
+        measured = _reference_biomarkers(context, inputs)
+        told = {"seen_in_training": bundle.was_trained_on(subject.unit), "kind": "biomarkers"}
+        return Outcome(rows=(*labelled, *images, *({**told, **row} for row in measured)))
 
     def reads(subject: Subject) -> Mapping[str, Any]:
         return {s: context.digest(s, subject) for s in ("ingest", "reconstruct", "segment")}
@@ -55,7 +58,10 @@ def score_task(context: ShardContext) -> Task:
     return Task(
         stage="score",
         version=context.options["version"],
-        options={"model_digest": bundle.digest},
+        options={
+            "model_digest": bundle.digest,
+            "biomarkers": context.section("biomarkers").model_dump(),
+        },
         reads=reads,
         load=load,
         work=work,
@@ -119,6 +125,41 @@ def _score_images(subject: Subject, images: dict[str, Scan], labels: Any) -> lis
             **score_image(scan, reference, roi=roi),
         }
         for variant, scan in sorted(images.items())
+    ]
+
+
+def _labels_of_reference(context: ShardContext, subject: Subject) -> LabelMap | None:
+    """Labels that the model gave the reference image; None where it was not segmented."""
+    from popscan.io.nifti import read_labels
+
+    name = labels_name(subject, desc=OF_REFERENCE)
+    if not context.has("segment", subject, name):
+        return None
+    return read_labels(context.path("segment", subject, name))
+
+
+def _reference_biomarkers(context: ShardContext, inputs: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Biomarkers of the reference labels and of the segmented reference image, by `source`."""
+    from popscan.biomarkers import METHODS
+    from popscan.methods import resolve
+
+    scan: Scan = inputs["scan"]
+    method = resolve(METHODS, context.section("biomarkers").method, "biomarkers")
+    sources = {"reference_labels": inputs["reference"], "reference_image": inputs["of_reference"]}
+    return [
+        {
+            "source": source,
+            **method(
+                labels.array,
+                spacing_mm=scan.spacing_mm,
+                frame_times_ms=scan.frame_times_ms,
+                rr_ms=float(scan.meta.get("rr_ms") or math.nan),
+                frame_labels=scan.meta.get("frame_labels"),
+                frames=labels.frames,
+            ),
+        }
+        for source, labels in sources.items()
+        if labels is not None
     ]
 
 
@@ -190,9 +231,19 @@ def biomarkers_task(context: ShardContext) -> Task:
 
 
 def body_size(context: ShardContext, subject: Subject) -> dict[str, float]:
-    """Height and weight: from the cohort table, else from the source, else NaN."""
+    """Height and weight of the cohort table, else of the source; NaN if absent or impossible."""
     told = {**context.record("ingest", subject).values, **subject.row}
-    return {name: _number(told.get(name)) for name in ("height_cm", "weight_kg")}
+    limits = context.section("cohort").plausible
+    return {
+        name: _plausible(told.get(name), limits.get(name)) for name in ("height_cm", "weight_kg")
+    }
+
+
+def _plausible(value: Any, limits: Sequence[float] | None) -> float:
+    """Return a number, or NaN where it cannot be right."""
+    number = _number(value)
+    inside = limits is None or limits[0] <= number <= limits[1]
+    return number if inside else math.nan
 
 
 def _number(value: Any) -> float:

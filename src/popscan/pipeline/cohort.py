@@ -1,0 +1,101 @@
+"""The cohort as the statistics see it: attributes, groups, body size, without impossible values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from popscan.pipeline.tables import read_table
+
+
+def study_attributes(
+    study_root: Path, *, fairness: Any, cohort: Any
+) -> tuple[pd.DataFrame, list[str]]:
+    """Return what is known of everybody in the study, by unit.
+
+    Parameters
+    ----------
+    study_root
+        ``results/<study>``; its table ``participants`` must have been written.
+    fairness, cohort
+        Config sections.
+
+    Returns
+    -------
+    attributes : DataFrame
+        As `cohort_attributes`.
+    notes : list of str
+        Sentences on values that were blanked.
+    """
+    return cohort_attributes(
+        read_table(study_root, "participants"),
+        limits=cohort.plausible,
+        codings=fairness.codings,
+        age_bands_years=fairness.age_bands_years,
+    )
+
+
+def cohort_attributes(
+    participants: pd.DataFrame,
+    *,
+    limits: dict[str, list[float]],
+    codings: dict[str, Any],
+    age_bands_years: Sequence[float],
+) -> tuple[pd.DataFrame, list[str]]:
+    """Blank impossible values, decode groups, add body size, age bands and BMI classes.
+
+    Parameters
+    ----------
+    participants
+        One row per unit with a column ``unit``.
+    limits
+        Column -> smallest and largest plausible value.
+    codings, age_bands_years
+        As in `popscan.fairness.attributes.attributes_table`.
+
+    Returns
+    -------
+    attributes : DataFrame
+        Indexed by unit, sorted; ``bsa_m2`` and ``bmi_kg_m2`` are added where height and weight are
+        columns.
+    notes : list of str
+        Sentences on values that were blanked.
+    """
+    from popscan.biomarkers.body import bmi_kg_m2, bsa_m2
+    from popscan.fairness.attributes import attributes_table
+    from popscan.stats.plausible import blank_implausible
+
+    table, blanked = blank_implausible(participants, limits=limits)
+    if {"height_cm", "weight_kg"} <= set(table.columns):
+        size = table[["height_cm", "weight_kg"]].apply(pd.to_numeric, errors="coerce")
+        pairs = list(zip(size["height_cm"], size["weight_kg"], strict=True))
+        for name, formula in (("bsa_m2", bsa_m2), ("bmi_kg_m2", bmi_kg_m2)):
+            if name not in table:
+                table = table.assign(**{name: [formula(h, w) for h, w in pairs]})
+    attributes = attributes_table(table, age_bands_years=age_bands_years, codings=codings)
+    return attributes.sort_index(), [one.sentence() for one in blanked]
+
+
+def first_visits(attributes: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """Return one unit per subject, the first by name, and a sentence if that left any out.
+
+    Tests on ranks, limits of agreement and the bias ledger take units as independent.
+    """
+    if "sub" not in attributes or attributes["sub"].is_unique:
+        return attributes, []
+    kept = attributes[~attributes["sub"].duplicated()]
+    left = len(attributes) - len(kept)
+    return kept, [
+        f"{left} repeated visits count in the audit (subjects are what is resampled there), not in "
+        "pairwise tests, agreement, exclusion at equal quality and the bias ledger, which take "
+        "each subject's first visit."
+    ]
+
+
+def known_columns(wanted: Sequence[str], attributes: pd.DataFrame) -> tuple[list[str], list[str]]:
+    """Split columns into those that the study has a value of and those that it lacks."""
+    have = [name for name in wanted if name in attributes and attributes[name].notna().any()]
+    return have, [name for name in wanted if name not in have]
