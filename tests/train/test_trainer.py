@@ -17,7 +17,7 @@ from popscan.train.augment import Augmentation, augment
 from popscan.train.checkpoint import averaged_weights, learning_rate, new_state
 from popscan.train.evaluate import mean_dice, volume_errors
 from popscan.train.loop import CHECKPOINT, CURVE, fit
-from popscan.train.losses import dice_ce, soft_dice
+from popscan.train.losses import LOSSES, boundary, dice_ce, signed_distance, soft_dice
 from popscan.train.packs import INTENSITY_SCALE, Case, Pack, build_pack, read_pack, write_pack
 from popscan.train.recipe import RECIPES_DIR, Recipe, load_recipe, parse_recipe
 from popscan.train.sampler import Sampler, at_the_edge
@@ -395,3 +395,33 @@ def test_nobody_is_in_training_and_validation(tmp_path, recipe):
         train_bundle(
             recipe, cases={"a": [case]}, validation=[case], work=tmp_path, out=tmp_path, name="x"
         )
+
+
+def test_signed_distance_of_a_half_plane():
+    labels = torch.zeros(1, 6, 6, dtype=torch.int64)
+    labels[:, 3:] = int(Label.LV)
+    distance = signed_distance(labels, len(Label))
+    assert distance[0, int(Label.LV), :, 0].tolist() == [3, 2, 1, -1, -2, -3]
+    assert distance[0, int(Label.BACKGROUND), :, 0].tolist() == [-3, -2, -1, 1, 2, 3]
+    assert not distance[0, int(Label.RV)].any()
+
+
+@pytest.mark.parametrize("name", sorted(LOSSES))
+def test_losses_fall_towards_the_truth_and_have_gradients(name):
+    labels = torch.from_numpy(_disc(5, n=2).labels).long()
+    truth = torch.nn.functional.one_hot(labels, len(Label)).movedim(-1, 1).float()
+    logits = torch.zeros_like(truth, requires_grad=True)
+    losses = [LOSSES[name](logits + sure * truth, labels) for sure in (0.0, 2.0, 6.0)]
+    assert losses[0] > losses[1] > losses[2]
+    losses[0].backward()
+    assert logits.grad is not None
+    assert bool(torch.isfinite(logits.grad).all())
+
+
+def test_far_errors_cost_more_in_the_boundary_loss():
+    labels = torch.zeros(1, 20, 20, dtype=torch.int64)
+    labels[:, :5] = int(Label.LV)
+    near, far = (torch.zeros(1, len(Label), 20, 20) for _ in range(2))
+    near[:, int(Label.LV), 6] = far[:, int(Label.LV), 18] = 8.0
+    assert boundary(far, labels) > boundary(near, labels)
+    assert dice_ce(far, labels).item() == pytest.approx(dice_ce(near, labels).item())

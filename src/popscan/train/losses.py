@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import numpy as np
 import torch
 import torch.nn.functional as F
+from scipy import ndimage
 
 
 def soft_dice(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -32,5 +36,48 @@ def dice_ce(
     return entropy + dice_weight * soft_dice(logits, labels)
 
 
+def dice_focal(
+    logits: torch.Tensor, labels: torch.Tensor, *, gamma: float = 2.0, dice_weight: float = 1.0
+) -> torch.Tensor:
+    """Return the focal loss plus `dice_weight` times the soft Dice loss.
+
+    Pixels that are already sure count little (Lin et al. 2017, doi:10.1109/ICCV.2017.324).
+    """
+    log_p = logits.log_softmax(dim=1).gather(1, labels[:, None])[:, 0]
+    focal = -((1 - log_p.exp()) ** gamma * log_p).mean()
+    return focal + dice_weight * soft_dice(logits, labels)
+
+
+def signed_distance(labels: torch.Tensor, n_labels: int) -> torch.Tensor:
+    """Return pixels to the border of every label, negative inside of it, (n, label, x, y).
+
+    0 everywhere for a label that a slice does not have or has nothing but.
+    """
+    truth = F.one_hot(labels, n_labels).movedim(-1, 1).bool().cpu().numpy()
+    out = np.zeros(truth.shape, dtype=np.float32)
+    for n, k in np.argwhere(truth.any(axis=(2, 3)) & ~truth.all(axis=(2, 3))):
+        inside = truth[n, k]
+        out[n, k] = ndimage.distance_transform_edt(~inside)
+        out[n, k] -= ndimage.distance_transform_edt(inside)
+    return torch.from_numpy(out).to(labels.device)
+
+
+def boundary(
+    logits: torch.Tensor, labels: torch.Tensor, *, weight: float = 0.01, **others: float
+) -> torch.Tensor:
+    """Return `dice_ce` plus `weight` times the boundary loss.
+
+    Probability counts by its signed distance in pixels to the true border, so that far-away
+    errors cost more (Kervadec et al. 2021, doi:10.1016/j.media.2020.101851).
+    """
+    distance = signed_distance(labels, logits.shape[1])
+    far = (logits.softmax(dim=1) * distance)[:, 1:].mean()
+    return dice_ce(logits, labels, **others) + weight * far
+
+
 #: Loss name in a recipe -> function ``(logits, labels, **arguments)``.
-LOSSES = {"dice_ce": dice_ce}
+LOSSES: dict[str, Callable[..., torch.Tensor]] = {
+    "dice_ce": dice_ce,
+    "dice_focal": dice_focal,
+    "boundary": boundary,
+}
