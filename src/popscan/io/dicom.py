@@ -30,6 +30,7 @@ from popscan.io.dicom_pixels import stack_to_scan
 from popscan.io.dicom_stack import (
     Group,
     Run,
+    Stack,
     build_stack,
     check_series,
     group_planes,
@@ -135,6 +136,28 @@ class Dicom:
             asked = "any view" if views is None else ", ".join(views)
             raise SubjectError("view_missing", f"{folder}: no cine of {asked} among its series")
         return Loaded(scans={view: scans[view] for view in sorted(scans)})
+
+
+def short_axis_stack(
+    folder: str | Path, *, min_frames: int = 5, gap_tolerance: float = 0.25
+) -> tuple[Stack, Scan]:
+    """Return the short-axis stack of a folder as files and as a scan, turned as it was taken.
+
+    For those who have to know which file is which slice and frame (contours drawn on files). Slice
+    z and frame t of the scan is ``stack.runs[z].planes[t]``.
+
+    Raises
+    ------
+    SubjectError
+        As `Dicom.load`.
+    """
+    found = read_folder(Path(folder))
+    cines = _cines(found, folder=str(folder), min_frames=min_frames)
+    chosen = _short_axis(cines, folder=str(folder))
+    if chosen is None:
+        raise SubjectError("view_missing", f"{folder}: no cine of sax among its series")
+    stack = build_stack(chosen.runs, folder=str(folder), gap_tolerance=gap_tolerance)
+    return stack, stack_to_scan(stack, view="sax", folder=str(folder))
 
 
 def _cines(found: Folder, *, folder: str, min_frames: int) -> list[_Cine]:

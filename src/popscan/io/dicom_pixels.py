@@ -49,10 +49,10 @@ def stack_to_scan(stack: Stack, *, view: str, folder: str) -> Scan:
     array = np.zeros(shape, dtype=np.float32)
     most_mm = 0.0
     for z, run in enumerate(stack.runs):
-        shift, shift_mm = _in_plane_shift(first, run.planes[0])
+        shift, shift_mm = in_plane_shift(first, run.planes[0])
         most_mm = max(most_mm, shift_mm)
         for t, plane in enumerate(run.planes):
-            array[:, :, z, t] = _shifted(_pixels(plane, folder=folder), shift)
+            array[:, :, z, t] = shifted(_pixels(plane, folder=folder), shift)
     meta = _stack_meta(stack)
     if irregularity > 0.01:
         meta["slice_irregularity"] = round(irregularity, 4)
@@ -88,8 +88,8 @@ def _whole_numbers(array: NDArray[np.float32]) -> NDArray[Any]:
     return image_dtype(array)
 
 
-def _in_plane_shift(first: Plane, plane: Plane) -> tuple[tuple[int, int], float]:
-    """Pixels (x, y) by which a plane lies off the first one's grid, and the distance in mm."""
+def in_plane_shift(first: Plane, plane: Plane) -> tuple[tuple[int, int], float]:
+    """Return the pixels (x, y) by which a plane lies off the first one's grid, and the mm."""
     offset = np.array(plane.position) - np.array(first.position)
     row, column = np.array(first.orientation[:3]), np.array(first.orientation[3:])
     x_mm, y_mm = float(offset @ row), float(offset @ column)
@@ -97,7 +97,8 @@ def _in_plane_shift(first: Plane, plane: Plane) -> tuple[tuple[int, int], float]
     return shift, math.hypot(x_mm, y_mm)
 
 
-def _shifted(pixels: NDArray[np.float32], shift: tuple[int, int]) -> NDArray[np.float32]:
+def shifted(pixels: NDArray[np.float32], shift: tuple[int, int]) -> NDArray[np.float32]:
+    """Return pixels moved by whole steps along x and y; what comes in from beyond is 0."""
     if shift == (0, 0):
         return pixels
     out = np.zeros_like(pixels)
