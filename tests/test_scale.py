@@ -6,16 +6,18 @@ import os
 import subprocess
 import sys
 import time
+from datetime import datetime
+from pathlib import Path
 
-import pandas as pd
 import pytest
 
 from popscan.disk import no_later_than_now, remove_temporaries
 from popscan.lock import StudyLock, clear_stale_locks
+from popscan.pipeline.costs import cost_rates, study_costs
 from popscan.pipeline.estimate import format_estimate, stage_costs
 from popscan.pipeline.rerun import mark_rerun
 from popscan.pipeline.status import format_status, study_status
-from popscan.pipeline.tables import write_table
+from popscan.pipeline.tables import cost_table, write_table
 from popscan.plan import Planned, write_plan
 from popscan.records import PopscanError, Record, Status, Subject
 from popscan.store import Store, record_line
@@ -85,16 +87,68 @@ def test_rerun_of_one_subject_leaves_other_shards_their_manifests(store):
     assert left == ["00000", "00002"]
 
 
+def write_costs(store: Store, *, cores: float = 1.0, gpus: float = 0.0) -> None:
+    rows = [vars(record(i, cores=cores, gpus=gpus)) for i in range(N)]
+    write_table(store.root, "cost", cost_table({"ingest": rows}), {})
+
+
+def write_benchmark(store: Store, job: str, seconds: float, *, ended: str) -> Path:
+    """Write what Snakemake's benchmark directive does; `ended` is the file's time."""
+    path = store.root / "logs" / f"{job}.benchmark.tsv"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    columns = "s\th:m:s\tmax_rss\tmax_vms\tmean_load\tcpu_time"
+    path.write_text(f"{columns}\n{seconds}\t0:00:00\t300.00\t-\t50.0\t{seconds / 2}\n")
+    at = datetime.fromisoformat(ended).timestamp()
+    os.utime(path, (at, at))
+    return path
+
+
 def test_estimate_is_in_proportion(store):
-    rows = [vars(record(i)) for i in range(N)]
-    costs = pd.DataFrame(rows)[["unit", "stage", "seconds", "peak_mb", "finished"]]
-    write_table(store.root, "cost", costs, {})
+    write_costs(store)
     (cost,) = stage_costs(store.root)
     assert (cost.seconds, cost.files, cost.bytes) == (4.5, 1.2, 720.0)
     told = format_estimate([cost], n=3600, shard_size=36).splitlines()[1].split()
-    # 3600 subjects of 4.5 s are 4.5 h; 100 jobs of 6 s start-up are a sixth of an hour.
-    assert float(told[4]) == pytest.approx(4.5 + 100 * 6 / 3600, rel=1e-4)
-    assert told[6:8] == ["100", "4320"]
+    # 3600 subjects of 4.5 s are 4.5 h; 100 jobs of 6 s start-up (assumed) are a sixth of an hour.
+    hours = 4.5 + 100 * 6 / 3600
+    assert told[3] == "~6"
+    assert [float(cell) for cell in told[6:10]] == pytest.approx(
+        [hours / 3.6, 0, hours, 0], rel=1e-3
+    )
+    assert told[10:12] == ["100", "4320"]
+
+
+def test_cost_of_1000_subjects_counts_cores_gpus_and_start_up(store):
+    """Shard 0 holds seconds 0 to 3 (6 s of work), its job took 9 s: 3 s of start-up per job."""
+    write_costs(store, cores=2, gpus=1)
+    write_benchmark(store, "ingest/00000", 9.0, ended="2026-01-01T00:00:04+00:00")
+    # Shard 1's last job found its subjects done, hours later: it says nothing of start-up.
+    write_benchmark(store, "ingest/00001", 1.0, ended="2026-01-01T09:00:00+00:00")
+    (rate,) = cost_rates(store.root).to_dict("records")
+    assert rate["startup_s"] == pytest.approx(3.0)
+    # 45 s of work and three jobs' start-up, of ten subjects, on two cores and a GPU.
+    assert rate["gpu_hours_per_1000"] == pytest.approx((45 + 3 * 3) / 10 * 1000 / 3600)
+    assert rate["core_hours_per_1000"] == pytest.approx(2 * rate["gpu_hours_per_1000"])
+
+
+def test_costs_of_the_atlas_and_of_the_study_come_from_their_jobs(store):
+    write_costs(store)
+    for shard in ("00000", "00001"):
+        for index in range(2):
+            write_benchmark(
+                store, f"atlas/map-{index}-{shard}", 18.0, ended="2026-01-01T01:00:00+00:00"
+            )
+    for job in ("collect", "atlas/reduce-0", "atlas/reduce-1"):
+        write_benchmark(store, job, 7.0, ended="2026-01-01T01:00:00+00:00")
+    (store.root / "logs" / "fairness.benchmark.tsv").write_text("")
+    rates = cost_rates(store.root).set_index("stage")["core_hours_per_1000"]
+    assert rates["atlas_map"] == pytest.approx(4 * 18 / N * 1000 / 3600)
+    told = study_costs(store.root).set_index("stage")["seconds"]
+    assert told.to_dict() == {"collect": 7.0, "atlas_reduce": 14.0}
+
+
+def test_study_that_was_not_run_has_no_costs(store):
+    assert cost_rates(store.root).empty
+    assert study_costs(store.root).empty
 
 
 def test_estimate_without_a_run_is_refused_in_words(store):

@@ -238,8 +238,9 @@ class Record:
         Relative path of each output -> its size in bytes.
     values, rows
         As in `Outcome`.
-    seconds, peak_mb, finished
-        What it cost, and when it ended (ISO 8601, UTC); never part of a digest.
+    seconds, peak_mb, cores, gpus, finished
+        What it cost: time of loading, work and writing, largest memory, cores that the job was
+        given, GPUs that it used; and when it ended (ISO 8601, UTC). Never part of a digest.
     """
 
     unit: str
@@ -254,4 +255,6 @@ class Record:
     rows: tuple[Mapping[str, Any], ...] = ()
     seconds: float = 0.0
     peak_mb: float = 0.0
+    cores: float = 1.0
+    gpus: float = 0.0
     finished: str = ""

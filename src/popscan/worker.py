@@ -10,6 +10,7 @@ import hashlib
 import logging
 import resource
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -58,6 +59,8 @@ class Task:
         Path, object of ``Outcome.files`` -> writes it; runs in a thread, behind the work.
     upstream
         Stages whose failure means that this one is skipped.
+    cores
+        Cores that the job was given.
     """
 
     stage: str
@@ -68,6 +71,7 @@ class Task:
     work: Callable[[Subject, Any], Outcome]
     write: Callable[[Path, Any], Any]
     upstream: tuple[str, ...] = ()
+    cores: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,8 +203,16 @@ def _save(store: Store, task: Task, item: Todo, outcome: Outcome, seconds: float
         rows=outcome.rows,
         seconds=round(seconds + time.perf_counter() - began, 4),
         peak_mb=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+        cores=float(task.cores),
+        gpus=float(_uses_gpu()),
         finished=now(),
     )
+
+
+def _uses_gpu() -> bool:
+    """Whether this process has begun to work on a GPU; torch is not loaded for the question."""
+    torch = sys.modules.get("torch")
+    return torch is not None and torch.cuda.is_initialized()
 
 
 def _write_files(

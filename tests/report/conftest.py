@@ -312,6 +312,14 @@ def build(n: int = 60, *, seed: int = 1, flagged: int = 6) -> StudyContext:
         participants=people,
         ledger=records,
         study_costs=pd.DataFrame({"stage": ["atlas", "fairness"], "seconds": [400.0, 12.0]}),
+        cost_rates=pd.DataFrame(
+            {
+                "stage": ["ingest", "segment"],
+                "core_hours_per_1000": [0.25, 1.5],
+                "gpu_hours_per_1000": [0.0, 0.75],
+                "startup_s": [np.nan, 4.0],
+            }
+        ),
         qc_checks=checks,
         qc=qc,
         biomarkers=values,

@@ -232,6 +232,16 @@ def sick(context: StudyContext, how: str) -> StudyContext:
     raise AssertionError(how)
 
 
+def test_costs_per_1000_subjects_add_up(study):
+    """1.75 core-hours and 0.75 GPU-hours in all; an unknown start-up is a dash."""
+    html = study[2]
+    table = html[html.index("Per 1,000 subjects.") :].split("</table>")[0]
+    rows = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, flags=re.S) for row in table.split("<tr")]
+    cells = {row[0].strip(): [cell.strip() for cell in row[1:4]] for row in rows if row}
+    assert cells["ingest"] == ["0.250", "0", "\u2013"]
+    assert cells["in all"][:2] == ["1.75", "0.750"]
+
+
 @pytest.mark.parametrize(
     "how",
     ["no_labels", "no_ledger", "no_columns", "one_sex", "no_sex", "all_nan", "infinite",

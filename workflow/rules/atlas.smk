@@ -9,6 +9,8 @@ rule atlas_prepare:
         f"{STUDY}/atlas/work/prepared/{{shard}}.npz",
     log:
         f"{STUDY}/logs/atlas/prepare-{{shard}}.log",
+    benchmark:
+        f"{STUDY}/logs/atlas/prepare-{{shard}}.benchmark.tsv"
     conda:
         "../../envs/popscan.yaml"
     params:
@@ -27,6 +29,8 @@ rule atlas_map:
         f"{STUDY}/atlas/work/sums-{{iteration}}/{{shard}}.npz",
     log:
         f"{STUDY}/logs/atlas/map-{{iteration}}-{{shard}}.log",
+    benchmark:
+        f"{STUDY}/logs/atlas/map-{{iteration}}-{{shard}}.benchmark.tsv"
     conda:
         "../../envs/popscan.yaml"
     params:
@@ -49,6 +53,8 @@ rule atlas_reduce:
         f"{STUDY}/atlas/work/template-{{iteration}}.npz",
     log:
         f"{STUDY}/logs/atlas/reduce-{{iteration}}.log",
+    benchmark:
+        f"{STUDY}/logs/atlas/reduce-{{iteration}}.benchmark.tsv"
     conda:
         "../../envs/popscan.yaml"
     params:
@@ -68,6 +74,8 @@ rule atlas:
         f"{STUDY}/tables/atlas_distances.parquet",
     log:
         f"{STUDY}/logs/atlas/atlas.log",
+    benchmark:
+        f"{STUDY}/logs/atlas/atlas.benchmark.tsv"
     conda:
         "../../envs/popscan.yaml"
     params:

@@ -11,6 +11,8 @@ checkpoint plan:
         plan=f"{STUDY}/plan/plan.json",
     log:
         f"{STUDY}/logs/plan.log",
+    benchmark:
+        f"{STUDY}/logs/plan.benchmark.tsv"
     conda:
         "../../envs/popscan.yaml"
     params:

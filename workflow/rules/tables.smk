@@ -9,6 +9,8 @@ rule collect:
         biomarkers=f"{STUDY}/tables/biomarkers.parquet",
     log:
         f"{STUDY}/logs/collect.log",
+    benchmark:
+        f"{STUDY}/logs/collect.benchmark.tsv"
     conda:
         "../../envs/popscan.yaml"
     params:
@@ -25,6 +27,8 @@ rule associate:
         f"{STUDY}/tables/associations.parquet",
     log:
         f"{STUDY}/logs/associate.log",
+    benchmark:
+        f"{STUDY}/logs/associate.benchmark.tsv"
     conda:
         "../../envs/popscan.yaml"
     params:
@@ -42,6 +46,8 @@ rule fairness:
         f"{STUDY}/tables/fairness_gaps.parquet",
     log:
         f"{STUDY}/logs/fairness.log",
+    benchmark:
+        f"{STUDY}/logs/fairness.benchmark.tsv"
     conda:
         "../../envs/popscan.yaml"
     params:

@@ -17,6 +17,7 @@ import yaml
 from popscan import __version__
 from popscan.pipeline.atlas import atlas_pictures
 from popscan.pipeline.context import cine_name, labels_name
+from popscan.pipeline.costs import cost_rates, study_costs
 from popscan.pipeline.images import bundle_path
 from popscan.pipeline.tables import read_table, tables_folder
 from popscan.plan import read_registry
@@ -63,21 +64,47 @@ def report_study(study_root: Path, config: Mapping[str, Any]) -> Path:
     limit = int(config["report"]["max_flagged_pages"])
     index = render_study(context, study_root / "report", max_subject_pages=limit)
     min_cell = int(config["report"]["min_cell"])
-    shared = replace(context, flagged=(), sentences=_shared_sentences(study_root, min_cell))
+    safe = share_tables(study_root, audit_tables_of(study_root), min_cell=min_cell)
+    shared = with_audit(replace(context, flagged=()), safe, alpha=_alpha(config))
     render_study(shared, study_root / "share", share=True, min_cell=min_cell)
     return index
 
 
-def _shared_sentences(study_root: Path, min_cell: int) -> list[str]:
-    """Sentences of the audit that rest on no small cell."""
-    from popscan.fairness.suppress import suppress
-    from popscan.fairness.words import sentences
+def _alpha(config: Mapping[str, Any]) -> float:
+    return float(config["fairness"]["alpha"])
 
-    gaps = read_table(study_root, "fairness_gaps")
-    if gaps.empty:
-        return []
-    safe = suppress(gaps, min_cell=min_cell)
-    return sentences(safe[~safe["suppressed"]].drop(columns="suppressed"))
+
+def audit_tables_of(study_root: Path) -> dict[str, pd.DataFrame]:
+    """Read the tables of the audit that hold no single subject's values."""
+    from popscan.pipeline.fairness import TABLES
+
+    return {
+        name: read_table(study_root, f"fairness_{name}") for name in TABLES if name != "outcomes"
+    }
+
+
+def share_tables(
+    study_root: Path, tables: Mapping[str, pd.DataFrame], *, min_cell: int
+) -> dict[str, pd.DataFrame]:
+    """Write the audit's tables without small cells to ``share/tables`` and return them."""
+    from popscan.fairness.suppress import share
+
+    safe = share(tables, min_cell=min_cell)
+    for name, table in safe.items():
+        told = dictionary.of(f"fairness_{name}")
+        write_table(study_root / "share", f"fairness_{name}", table, told, parquet=False)
+    return safe
+
+
+def with_audit(
+    context: StudyContext, tables: Mapping[str, pd.DataFrame], *, alpha: float
+) -> StudyContext:
+    """Return the context with these tables of the audit and the sentences that they support."""
+    from popscan.pipeline.fairness import audit_sentences
+
+    said = audit_sentences(tables, alpha=alpha)
+    found = {f"fairness_{name}": table for name, table in tables.items()}
+    return replace(context, **found, sentences=said.pop("gaps", []), words=said)
 
 
 def provenance(study_root: Path, config: Mapping[str, Any]) -> dict[str, Any]:
@@ -109,21 +136,29 @@ def study_context(
     study_root: Path, config: Mapping[str, Any], facts: Mapping[str, Any]
 ) -> StudyContext:
     """Load everything that the report shows."""
-    from popscan.fairness.attributes import attributes_table
-
     kind = config["source"]["kind"]
     ledger = read_table(study_root, "ledger")
     costs = read_table(study_root, "cost")
     if not costs.empty:
-        ledger = ledger.merge(costs.drop(columns="finished"), on=["unit", "stage"], how="left")
+        ledger = ledger.merge(
+            costs.drop(columns=["finished", "cores", "gpus"], errors="ignore"),
+            on=["unit", "stage"],
+            how="left",
+        )
     model = bundle_path(config["segment"]["model"])
     card = model / "card.md"
-    return StudyContext(
+    fairness = parse_section("fairness", config["fairness"])
+    attributes, blanked = study_attributes(
+        study_root, fairness=fairness, cohort=parse_section("cohort", config["cohort"])
+    )
+    context = StudyContext(
         name=config["study"]["name"],
         description=_description(kind, len(ledger["unit"].unique())),
-        participants=attributes_table(read_table(study_root, "participants")).reset_index(),
+        participants=attributes.reset_index(),
         stages=tuple(stages_of(kind)),
         ledger=ledger,
+        study_costs=study_costs(study_root),
+        cost_rates=cost_rates(study_root),
         qc_checks=read_table(study_root, "qc_checks"),
         qc=read_table(study_root, "qc"),
         biomarkers=_analysed(read_table(study_root, "biomarkers")),
@@ -131,17 +166,38 @@ def study_context(
         scores=read_table(study_root, "scores"),
         recon_scores=read_table(study_root, "recon_scores"),
         associations=read_table(study_root, "associations"),
-        fairness_groups=read_table(study_root, "fairness_groups"),
-        fairness_gaps=read_table(study_root, "fairness_gaps"),
-        fairness_summary=read_table(study_root, "fairness_summary"),
-        sentences=_lines(tables_folder(study_root) / "fairness_sentences.txt"),
+        agreement_points=_agreement_points(study_root, fairness, kind),
+        extras=extra_sections(study_root, config),
         atlas=atlas_pictures(study_root) if config["atlas"]["enabled"] else {},
         provenance={key: value for key, value in facts.items() if key != "config"},
         config_text=yaml.safe_dump(dict(config), sort_keys=False),
         model_cards={model.name: card.read_text(encoding="utf-8")} if card.exists() else {},
-        limits=_limits(kind, facts),
+        limits=[*_limits(kind, facts), *blanked],
         flagged=flagged_subjects(Store(study_root)),
     )
+    told = with_audit(context, audit_tables_of(study_root), alpha=fairness.alpha)
+    # Notes on who is missing are in the text file alone: they rest on no table.
+    lines = _lines(tables_folder(study_root) / "fairness_sentences.txt")
+    known = {line for part in (told.sentences, *told.words.values()) for line in part}
+    return replace(
+        told, sentences=[*told.sentences, *(line for line in lines if line not in known)]
+    )
+
+
+def _agreement_points(study_root: Path, fairness: Any, kind: str) -> pd.DataFrame:
+    """Measured and reference value of every analysed subject, one row per biomarker."""
+    from popscan.pipeline.fairness import reference_biomarkers
+
+    measured = _analysed(read_table(study_root, "biomarkers"))
+    reference = reference_biomarkers(study_root, simulated=kind == "simulated")
+    names = [n for n in fairness.biomarkers if n in measured and n in reference]
+    if not names or measured.empty:
+        return pd.DataFrame()
+    sides = [
+        table[["unit", *names]].melt("unit", var_name="biomarker", value_name=side)
+        for table, side in ((measured, "measured"), (reference, "reference"))
+    ]
+    return sides[0].merge(sides[1], on=["unit", "biomarker"])
 
 
 def _description(kind: str, n_subjects: int) -> str:

@@ -69,8 +69,8 @@ def ledger_table(records: Mapping[str, Sequence[Mapping[str, Any]]]) -> pd.DataF
 
 def cost_table(records: Mapping[str, Sequence[Mapping[str, Any]]]) -> pd.DataFrame:
     """One row per subject and stage: what it cost. The only table that differs between runs."""
-    columns = ["unit", "stage", "seconds", "peak_mb", "finished"]
-    rows = [[row[c] for c in columns] for stage in records.values() for row in stage]
+    columns = ["unit", "stage", "seconds", "peak_mb", "cores", "gpus", "finished"]
+    rows = [[row.get(c) for c in columns] for stage in records.values() for row in stage]
     return pd.DataFrame(rows, columns=columns)
 
 

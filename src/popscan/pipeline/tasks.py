@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,7 @@ def run_stage(
     only = frozenset(p.subject.unit for p in planned if {p.subject.unit, p.subject.sub} & names)
     if names and not only:
         raise PopscanError(f"shard {shard} holds none of the subjects {sorted(names)}")
-    task = resolve(TASKS, stage, "popscan")(context)
+    task = replace(resolve(TASKS, stage, "popscan")(context), cores=max(threads, 1))
     no_later_than_now([shard_file(store.root, shard), *_made_of(store, shard)])
     return run_shard(
         store,

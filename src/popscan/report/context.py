@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from markupsafe import Markup
 from numpy.typing import NDArray
 
 #: Stages run once per subject, in the order in which subjects pass them.
@@ -57,6 +58,41 @@ class FlaggedSubject:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Extra:
+    """A section that some other part of popscan adds to the report.
+
+    Attributes
+    ----------
+    ident
+        Of the section within the page: lower case, unique, no spaces.
+    title, lead
+        Heading, and one sentence below it.
+    sentences
+        What was found, in words.
+    figures
+        Inline SVG (made with `popscan.report.figures`) and its caption, each.
+    tables
+        Caption and table, each; column names carry their units. Numbers are shown with three
+        digits, ``p`` and ``p_adj`` as p values.
+    notes
+        Cautions, each a paragraph.
+    shared
+        Whether it may appear in the shared report. Rows whose counts (columns ``n``, ``n_*``) are
+        below the smallest cell are left out of its tables there; figures and sentences are shown
+        as they are, so that they must not tell of single people.
+    """
+
+    ident: str
+    title: str
+    lead: str = ""
+    sentences: Sequence[str] = ()
+    figures: Sequence[tuple[Markup, str]] = ()
+    tables: Sequence[tuple[str, pd.DataFrame]] = ()
+    notes: Sequence[str] = ()
+    shared: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class StudyContext:
     """Everything the report shows; all of it optional.
 
@@ -73,6 +109,9 @@ class StudyContext:
         ``unit, stage, status, reason, message, seconds, peak_mb``: one row per subject and stage.
     study_costs
         Stages run once for the whole study: ``stage, seconds, peak_mb``, optional ``cores``.
+    cost_rates
+        What 1,000 subjects cost: ``stage, n, core_hours_per_1000, gpu_hours_per_1000, peak_mb,
+        startup_s``.
     qc_checks
         ``unit, check, kind, value, threshold, unit_of_value, verdict, message``.
     qc
@@ -97,8 +136,20 @@ class StudyContext:
         ``attribute, outcome, group, reference, gap, ci_low, ci_high, p, p_adj, test``.
     fairness_summary
         One row per attribute and outcome with whatever the audit summarises.
+    fairness_adjusted, fairness_pairs, fairness_funnel, fairness_exclusion, fairness_agreement, \
+fairness_ledger
+        Gaps with confounders held equal, all pairs of groups, losses by group and stage, QC's
+        exclusions at equal true quality, bias and limits of agreement by group, and the gap of a
+        biomarker along the pipeline; columns as `popscan.fairness` makes them.
+    agreement_points
+        ``unit, biomarker, measured, reference``: the pairs behind `fairness_agreement`.
     sentences
         The audit in words.
+    words
+        Part of the audit (``adjusted``, ``funnel``, ``exclusion``, ``agreement``, ``ledger``) ->
+        its sentences.
+    extras
+        Further sections, shown behind fairness.
     atlas
         Group -> pictures: ``mean``, ``p_rv``, ``p_myo``, ``p_lv`` (2-D (x, y), or 3-D (x, y, z) of
         which basal, middle and apical slices are shown), optional ``n`` and ``spacing_mm``.
@@ -121,6 +172,7 @@ class StudyContext:
     stages: Sequence[str] = SUBJECT_STAGES
     ledger: pd.DataFrame = field(default_factory=pd.DataFrame)
     study_costs: pd.DataFrame = field(default_factory=pd.DataFrame)
+    cost_rates: pd.DataFrame = field(default_factory=pd.DataFrame)
     qc_checks: pd.DataFrame = field(default_factory=pd.DataFrame)
     qc: pd.DataFrame = field(default_factory=pd.DataFrame)
     biomarkers: pd.DataFrame = field(default_factory=pd.DataFrame)
@@ -132,7 +184,16 @@ class StudyContext:
     fairness_groups: pd.DataFrame = field(default_factory=pd.DataFrame)
     fairness_gaps: pd.DataFrame = field(default_factory=pd.DataFrame)
     fairness_summary: pd.DataFrame = field(default_factory=pd.DataFrame)
+    fairness_adjusted: pd.DataFrame = field(default_factory=pd.DataFrame)
+    fairness_pairs: pd.DataFrame = field(default_factory=pd.DataFrame)
+    fairness_funnel: pd.DataFrame = field(default_factory=pd.DataFrame)
+    fairness_exclusion: pd.DataFrame = field(default_factory=pd.DataFrame)
+    fairness_agreement: pd.DataFrame = field(default_factory=pd.DataFrame)
+    fairness_ledger: pd.DataFrame = field(default_factory=pd.DataFrame)
+    agreement_points: pd.DataFrame = field(default_factory=pd.DataFrame)
     sentences: Sequence[str] = ()
+    words: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    extras: Sequence[Extra] = ()
     atlas: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
     config_text: str = ""

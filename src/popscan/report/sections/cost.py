@@ -111,4 +111,37 @@ def section(context: StudyContext, options: Options) -> Section:
             "once. Subjects whose earlier results were kept cost nothing anew.",
         )
     )
+    blocks += _rates(context)
     return Section(ident=ident, title=title, blocks=blocks)
+
+
+def _sortable(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
+
+
+def _rates(context: StudyContext) -> list[Block]:
+    """Return the table of what 1,000 subjects cost; none without rates."""
+    names = ("core_hours_per_1000", "gpu_hours_per_1000", "startup_s", "peak_mb")
+    rates = complete(context.cost_rates, "stage", *names)
+    if not len(rates):
+        return []
+    columns = [numbers(rates[name]) for name in names]
+    stages = [*words(rates["stage"]), "in all"]
+    totals = [float(column.sum()) for column in columns[:2]] + [float("nan"), columns[3].max()]
+    values = np.vstack([np.column_stack(columns), totals])
+    rows = [
+        [Cell(text=stage), *[Cell(text=number(v), sort=_sortable(v)) for v in row]]
+        for stage, row in zip(stages, values, strict=True)
+    ]
+    titles = ("Core-hours", "GPU-hours", "Start-up of a job (s)", "Peak memory (MB)")
+    return [
+        Table(
+            caption="Per 1,000 subjects.",
+            columns=[Column(title="Stage"), *[Column(title=t, numeric=True) for t in titles]],
+            rows=rows,
+            sortable=False,
+            note="Cores that a job was given, times its work and start-up, in shards as large as "
+            "this study's. Start-up is known where a job did its whole shard in one go. Jobs of "
+            "the whole study are not in it.",
+        )
+    ]
