@@ -5,25 +5,23 @@ with a changed config), and then the study is run again as a user would: the sam
 survived if that run ends well, the statuses of every stage add up, tables and derivatives equal
 those of an undisturbed study byte for byte, and no temporary file is left.
 
-Faults of the first kind hit the real runner with the real stages, all in one forked process;
-faults of the second kind hit a real Snakemake. A full disk needs the right to mount a tmpfs.
-
     python benchmarks/faults.py                a dozen faults
-    python benchmarks/faults.py --n 200        the campaign, about a quarter of an hour on 2 cores
+    python benchmarks/faults.py --n 200 --log faults.jsonl      the campaign; half an idle hour
     python benchmarks/faults.py --only full_disk --seed 7
+
+With --log every fault is noted when it is done, and the same command again goes on where it was
+stopped. The seed decides what is drawn.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 
 os.environ["OMP_NUM_THREADS"] = "1"
 
+import json
 import random
-import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -31,284 +29,10 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import faults_study as study
-
-#: Longest time that a run may take before it counts as hung.
-LIMIT_S = 300
-
-
-@dataclass(kw_only=True)
-class Case:
-    """A study to be shot at."""
-
-    folder: Path
-    rng: random.Random
-    typical_s: float
-
-    @property
-    def root(self) -> Path:
-        """Folder of the study's results."""
-        return self.folder / study.ROOT
-
-    def pick(self, pattern: str) -> Path:
-        """Return one of the study's files."""
-        return self.rng.choice(sorted(p for p in self.root.glob(pattern) if p.is_file()))
-
-    def scan(self) -> Path:
-        """Return one raw scan."""
-        return self.rng.choice(sorted((self.folder / "raw").glob("sub-*/cine/*.nii.gz")))
-
-    def run_and_kill(self) -> None:
-        """Kill the runner at a random moment."""
-        child = study.start(self.folder)
-        time.sleep(self.rng.uniform(0, self.typical_s))
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-
-
-def killed(case: Case) -> None:
-    case.run_and_kill()
-
-
-def killed_often(case: Case) -> None:
-    for _ in range(2):
-        case.run_and_kill()
-
-
-def killed_before_record(case: Case) -> None:
-    """Kill when the files stand and the record is not yet written."""
-    at = case.rng.randrange(8)
-    study.wait(study.start(case.folder, hook=lambda: study.kill_at("record", at)))
-
-
-def killed_between_files(case: Case) -> None:
-    """Kill when some of a subject's files are replaced, others not yet."""
-    at = case.rng.randrange(20)
-    study.wait(study.start(case.folder, hook=lambda: study.kill_at("rename", at)))
-
-
-def killed_then_config_reverted(case: Case) -> None:
-    """Kill while another config is being run, which is then taken back."""
-    study.configure(case.folder, changed=True)
-    at = case.rng.randrange(12)
-    study.wait(study.start(case.folder, hook=lambda: study.kill_at("rename", at)))
-    study.configure(case.folder, changed=False)
-
-
-def torn_journal(case: Case) -> None:
-    path = case.pick("store/*/*.jsonl")
-    data = path.read_bytes()
-    path.write_bytes(data[: -case.rng.randint(1, min(400, len(data)))])
-
-
-def garbled_journal(case: Case) -> None:
-    path = case.pick("store/*/*.jsonl")
-    data = bytearray(path.read_bytes())
-    for _ in range(case.rng.randint(1, 5)):
-        data[case.rng.randrange(len(data))] = case.rng.randrange(256)
-    path.write_bytes(data)
-
-
-def lost_journal(case: Case) -> None:
-    case.pick("store/*/*.jsonl").unlink()
-
-
-def lost_manifest(case: Case) -> None:
-    case.pick("manifests/*/*.parquet").unlink()
-
-
-def record_without_file(case: Case) -> None:
-    for _ in range(case.rng.randint(1, 3)):
-        case.pick("derivatives/**/*.*").unlink()
-
-
-def shortened_file(case: Case) -> None:
-    path = case.pick("derivatives/**/*.nii.gz")
-    path.write_bytes(path.read_bytes()[: case.rng.randrange(1000)])
-
-
-def file_without_record(case: Case) -> None:
-    """Lose a record while its files stand."""
-    path = case.pick("store/*/*.jsonl")
-    lines = path.read_bytes().splitlines(keepends=True)
-    lines.pop(case.rng.randrange(len(lines)))
-    path.write_bytes(b"".join(lines))
-
-
-def left_overs(case: Case) -> None:
-    """Leave temporary files of a worker that died."""
-    record_without_file(case)
-    path = case.pick("manifests/*/*.parquet")
-    path.with_name(f".{path.name}.99.tmp").write_text("half")
-    (case.root / "tables" / ".ledger.tsv.99.tmp").write_text("half")
-    (case.root / "plan" / "shards" / ".00000.jsonl.99.tmp").write_text("half")
-
-
-def corrupt_input(case: Case) -> None:
-    _damaged(case, lambda path, data: path.write_bytes(flip(case.rng, data)))
-
-
-def truncated_input(case: Case) -> None:
-    _damaged(case, lambda path, data: path.write_bytes(data[: case.rng.randrange(len(data))]))
-
-
-def unreadable_input(case: Case) -> None:
-    def dangle(path: Path, data: bytes) -> None:
-        path.unlink()
-        path.symlink_to("nowhere")
-
-    _damaged(case, dangle)
-
-
-def vanished_input(case: Case) -> None:
-    _damaged(case, lambda path, data: shutil.rmtree(path.parents[1]))
-
-
-def _damaged(case: Case, damage: Callable[[Path, bytes], object]) -> None:
-    """Run with a damaged scan, see that all are accounted for, mend it."""
-    path = case.scan()
-    subject = path.parents[1]
-    kept = Path(shutil.copytree(subject, case.folder / "kept", symlinks=True))
-    damage(path, path.read_bytes())
-    if status := study.wait(study.start(case.folder)):
-        raise AssertionError(f"run with a damaged scan ended with {status}")
-    study.check_accounts(case.folder)
-    if subject.exists():
-        shutil.rmtree(subject)
-    kept.rename(subject)
-
-
-def flip(rng: random.Random, data: bytes) -> bytes:
-    """Return `data` with some bytes changed, behind the gzip header."""
-    out = bytearray(data)
-    for _ in range(rng.randint(1, 20)):
-        out[rng.randrange(10, len(out))] ^= 1 << rng.randrange(8)
-    return bytes(out)
-
-
-def full_disk(case: Case) -> None:
-    """Fill the study's disk in the middle; later there is room again."""
-    results = case.folder / "results"
-    kept = case.folder / "kept"
-    results.rename(kept) if results.exists() else kept.mkdir()
-    results.mkdir()
-    used = sum(p.stat().st_blocks * 512 for p in kept.rglob("*") if p.is_file())
-    size = used + case.rng.randint(100_000, 700_000)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "none", results], check=True)
-    try:
-        shutil.copytree(kept, results, dirs_exist_ok=True)
-        status = study.wait(study.start(case.folder))
-        if status not in (0, 1):
-            raise AssertionError(f"a full disk ended in a crash ({status}), not in words")
-        shutil.rmtree(kept)
-        shutil.copytree(results, kept)
-    finally:
-        subprocess.run(["umount", results], check=True)
-    results.rmdir()
-    kept.rename(results)
-
-
-def two_runners(case: Case) -> None:
-    """Start two at once: neither may spoil the other's work."""
-    children = [study.start(case.folder)]
-    time.sleep(case.rng.uniform(0, case.typical_s / 2))
-    children.append(study.start(case.folder))
-    statuses = [study.wait(child) for child in children]
-    if statuses[0] not in (0, 1) or statuses[1] not in (0, 1):
-        raise AssertionError(f"two runners ended with {statuses}")
-
-
-def snakemake_killed(case: Case) -> None:
-    _shoot_snakemake(case, signal.SIGKILL)
-
-
-def snakemake_terminated(case: Case) -> None:
-    _shoot_snakemake(case, signal.SIGTERM)
-
-
-def machine_lost(case: Case) -> None:
-    """Kill Snakemake and all its workers at the same moment."""
-    _shoot_snakemake(case, signal.SIGKILL, group=True)
-
-
-def _shoot_snakemake(case: Case, number: int, *, group: bool = False) -> None:
-    process = study.start_snakemake(case.folder)
-    time.sleep(case.rng.uniform(2, 2 + 6 * case.typical_s))
-    with contextlib.suppress(ProcessLookupError):
-        (os.killpg if group else os.kill)(process.pid, number)
-    process.wait()
-
-
-def worker_below_snakemake(case: Case) -> None:
-    """Kill a stage's process: Snakemake reports it and ends."""
-    process = study.start_snakemake(case.folder)
-    for _ in range(case.rng.randint(1, 8)):
-        time.sleep(0.5)
-        workers = study.workers_of(process.pid)
-        if workers and process.poll() is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(case.rng.choice(workers), signal.SIGKILL)
-            break
-    process.wait()
-
-
-def two_snakemakes(case: Case) -> None:
-    """Start a second Snakemake: it has to be refused in words."""
-    first = study.start_snakemake(case.folder)
-    for _ in range(200):
-        time.sleep(0.1)
-        if any((case.root / "store").glob("*/*.jsonl")):
-            break
-    second = study.start_snakemake(case.folder)
-    said = second.communicate(timeout=LIMIT_S)[0]
-    first_running = first.poll() is None
-    first.wait()
-    if first_running and (second.returncode == 0 or "lock" not in said.lower()):
-        raise AssertionError(f"a second Snakemake was not refused: {said[-300:]}")
-
-
-def clock_back(case: Case) -> None:
-    """Let all that was made come from the future; the config is new; kill the run on top."""
-    ahead = time.time() + case.rng.uniform(3600, 1e6)
-    for path in [*case.root.rglob("*"), *case.root.rglob("*/*")]:
-        if path.is_file() and case.rng.random() < 0.7:
-            os.utime(path, (ahead, ahead))
-    _shoot_snakemake(case, signal.SIGKILL, group=True)
-
-
-#: Fault -> states of the study that it can hit. `changed`: finished, with another config since.
-RUNNER_FAULTS = {
-    killed: ("new", "changed"),
-    killed_often: ("new", "changed"),
-    killed_before_record: ("new", "changed"),
-    killed_between_files: ("new", "changed"),
-    killed_then_config_reverted: ("finished",),
-    torn_journal: ("finished", "changed"),
-    garbled_journal: ("finished", "changed"),
-    lost_journal: ("finished", "changed"),
-    lost_manifest: ("finished",),
-    record_without_file: ("finished", "changed"),
-    shortened_file: ("finished",),
-    file_without_record: ("finished", "changed"),
-    left_overs: ("finished", "changed"),
-    corrupt_input: ("new", "finished"),
-    truncated_input: ("new", "finished"),
-    unreadable_input: ("new", "finished"),
-    vanished_input: ("new", "finished"),
-    full_disk: ("new", "changed"),
-    two_runners: ("new", "changed"),
-}
-SNAKEMAKE_FAULTS = {
-    snakemake_killed: ("new", "changed"),
-    snakemake_terminated: ("new", "changed"),
-    machine_lost: ("new", "changed"),
-    worker_below_snakemake: ("new", "changed"),
-    two_snakemakes: ("new",),
-    clock_back: ("changed",),
-}
+from faults_kinds import LIMIT_S, RUNNER_FAULTS, SNAKEMAKE_FAULTS, Case
 
 
 def draw(
@@ -349,6 +73,20 @@ def shoot(fault: Callable[[Case], None], state: str, seed: int, base: study.Base
     return ""
 
 
+def read_log(path: Path | None, seed: int) -> dict[int, dict[str, object]]:
+    """Read what is known of this seed's faults by number; a torn last line counts as not done."""
+    done: dict[int, dict[str, object]] = {}
+    if path and path.exists():
+        for line in path.read_text(encoding="utf-8").splitlines():
+            try:
+                told = json.loads(line)
+            except ValueError:
+                continue
+            if told["campaign"] == seed:
+                done[told["number"]] = told
+    return done
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--n", type=int, default=12, help="faults to draw; 200 is the campaign")
@@ -357,26 +95,37 @@ def main() -> int:
     parser.add_argument(
         "--snakemake-every", type=int, default=10, help="one in so many hits Snakemake; 0 for none"
     )
+    parser.add_argument("--log", type=Path, help="JSON lines of what was done; go on from there")
     arguments = parser.parse_args()
     rng = random.Random(arguments.seed)
-    tried: Counter[str] = Counter()
-    survived: Counter[str] = Counter()
+    done = read_log(arguments.log, arguments.seed)
+    results = []
     with tempfile.TemporaryDirectory(prefix="popscan-faults-") as folder:
-        base = study.Base.build(Path(folder))
+        base: study.Base | None = None
         drawn = draw(arguments.n, rng, arguments.only, arguments.snakemake_every)
         for number, (fault, state) in enumerate(drawn, start=1):
             seed, began = rng.randrange(2**32), time.monotonic()
-            wrong = shoot(fault, state, seed, base)
-            took = f"{time.monotonic() - began:.0f} s"
-            print(f"{number}/{arguments.n} {fault.__name__} ({state}): {took}", flush=True)
-            tried[fault.__name__] += 1
-            survived[fault.__name__] += not wrong
-            if wrong:
-                print(f"NOT SURVIVED {fault.__name__} ({state}, {seed}): {wrong}", flush=True)
+            told = done.get(number)
+            if told is None or (told["fault"], told["state"]) != (fault.__name__, state):
+                base = base or study.Base.build(Path(folder))
+                told = {
+                    "campaign": arguments.seed, "number": number, "fault": fault.__name__,
+                    "state": state, "seed": seed, "wrong": shoot(fault, state, seed, base),
+                }  # fmt: skip
+                took = f"{time.monotonic() - began:.0f} s"
+                print(f"{number}/{arguments.n} {fault.__name__} ({state}): {took}", flush=True)
+                if arguments.log:
+                    with arguments.log.open("a", encoding="utf-8") as log:
+                        log.write(json.dumps(told) + "\n")
+            results.append(told)
+            if told["wrong"]:
+                print(f"NOT SURVIVED {told}", flush=True)
+    tried = Counter(told["fault"] for told in results)
+    lost = Counter(told["fault"] for told in results if told["wrong"])
     for name in sorted(tried):
-        print(f"{name:<30}{survived[name]:>4} / {tried[name]}")
-    print(f"{'faults survived / tried':<30}{survived.total():>4} / {tried.total()}")
-    return int(survived.total() < tried.total())
+        print(f"{name:<30}{tried[name] - lost[name]:>4} / {tried[name]}")
+    print(f"{'faults survived / tried':<30}{tried.total() - lost.total():>4} / {tried.total()}")
+    return int(bool(lost))
 
 
 if __name__ == "__main__":

@@ -144,7 +144,7 @@ def start(folder: Path, *, hook: Callable[[], None] | None = None) -> int:
         os._exit(status)
 
 
-def wait(child: int, *, limit_s: float = 300) -> int:
+def wait(child: int, *, limit_s: float = 1800) -> int:
     """Wait for a child; its exit status, negative for a signal."""
     end = time.monotonic() + limit_s
     while time.monotonic() < end:
@@ -272,7 +272,7 @@ class Base:
             source = self.folder / "snakemake"
             if not source.exists():
                 shutil.copytree(self.folder / "new", source)
-                rerun_snakemake(source, 600)
+                rerun_snakemake(source, 1800)
         shutil.copytree(source, folder, dirs_exist_ok=True)
         if state == "changed":
             configure(folder, changed=True)
