@@ -10,6 +10,7 @@ from popscan.qc.cine_sax import check, reasons, verdict
 from popscan.qc.dictionary import CHECK_DICTIONARY, DICTIONARY, documentation
 from popscan.qc.model import Check, Spec, Verdict, threshold_problems
 from popscan.qc.overrides import apply_overrides, override_problems, parse_overrides
+from popscan.qc.reference import check_reference, reference_checks
 from popscan.qc.table import CHECKS
 
 #: Method -> where it lives; its options are its keyword-only arguments.
@@ -25,10 +26,12 @@ __all__ = [
     "Verdict",
     "apply_overrides",
     "check",
+    "check_reference",
     "documentation",
     "override_problems",
     "parse_overrides",
     "reasons",
+    "reference_checks",
     "threshold_problems",
     "verdict",
 ]

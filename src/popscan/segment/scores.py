@@ -8,9 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from popscan.arrays.metrics import score_labels
-from popscan.records import LabelMap
+from popscan.arrays.metrics import mask_dice, score_labels
+from popscan.records import Label, LabelMap
 from popscan.segment.bundle import Bundle
+
+#: What lies within the epicardium.
+_WITHIN = (Label.LV, Label.MYO)
 
 
 def score_segmentation(
@@ -30,3 +33,34 @@ def score_segmentation(
     seen = bundle.was_trained_on(unit)
     rows = score_labels(labels, reference, spacing_mm, frame_labels=frame_labels)
     return [{"unit": unit, "seen_in_training": seen} | row for row in rows]
+
+
+def score_contours(
+    labels: NDArray[np.uint8],
+    reference: NDArray[np.uint8],
+    *,
+    endocardium: NDArray[np.bool_],
+    epicardium: NDArray[np.bool_],
+) -> list[dict[str, Any]]:
+    """Compare a segmentation with contours of the LV, plane by plane, where there is one.
+
+    Parameters
+    ----------
+    labels, reference
+        Segmentation and filled contours, `Label` values, shape (x, y, z, t).
+    endocardium, epicardium
+        Planes that have a contour, shape (z, t).
+
+    Returns
+    -------
+    Rows ``contour`` (``endocardium``: the cavity; ``epicardium``: cavity and wall), ``slice``,
+    ``frame``, ``dice``; 0 where the segmentation has nothing on the plane.
+    """
+    rows = []
+    kinds = {"endocardium": (endocardium, (Label.LV,)), "epicardium": (epicardium, _WITHIN)}
+    for contour, (planes, inside) in kinds.items():
+        for z, t in np.argwhere(planes):
+            found, truth = (np.isin(a[:, :, z, t], inside) for a in (labels, reference))
+            dice = mask_dice(found, truth)
+            rows.append({"contour": contour, "slice": int(z), "frame": int(t), "dice": dice})
+    return rows

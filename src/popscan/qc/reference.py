@@ -1,0 +1,166 @@
+"""Checks of reference labels: whether they belong to this image at all.
+
+Experts' contours get lost between programs: shifted, of another slice order, of another patient.
+Scores against them then blame the model. Each check takes the `Context` of the scan with the
+reference as its labels; limits were set on 70 patients with expert labels, none of whom fails.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from popscan.arrays import morphology
+from popscan.arrays.metrics import mask_dice
+from popscan.qc import intensity, segmentation
+from popscan.qc.cine_sax import outcome
+from popscan.qc.context import Context
+from popscan.qc.model import Check, Measured, Spec, not_assessed, with_thresholds
+from popscan.records import STRUCTURES, Label, LabelMap, Scan
+
+#: Why a check of the wall says nothing.
+_NO_WALL = "the reference has no slice with both LV cavity and wall"
+_NO_SEGMENTATION = "there is no segmentation to compare with"
+
+
+def wall_off_centre_mm(ctx: Context) -> Measured:
+    """Distance of the cavity's centre from the centre of cavity and wall, median over slices.
+
+    Both outlines of a ventricle are about the same point; an outer contour from elsewhere is not.
+    """
+    assert ctx.labels is not None
+    both = [
+        morphology.slice_centres_mm(mask, spacing_mm=ctx.spacing_mm)
+        for mask in (ctx.heart == Label.LV, np.isin(ctx.heart, (Label.LV, Label.MYO)))
+    ]
+    walled = (ctx.counts[Label.LV] > 0) & (ctx.counts[Label.MYO] > 0)
+    away = np.linalg.norm(both[0] - both[1], axis=-1)[walled]
+    if not away.size:
+        return not_assessed(_NO_WALL)
+    return Measured(float(np.median(away)), f"median over {away.size} slices")
+
+
+def lv_open_pct(ctx: Context) -> Measured:
+    """Share of the reference LV cavity's boundary that does not touch its wall, worst frame."""
+    if not ctx.counts[Label.MYO].any():
+        return not_assessed(_NO_WALL)
+    found = segmentation.lv_open_pct(ctx)
+    return found if math.isfinite(found.value) else not_assessed(found.note)
+
+
+def wall_spread_pct(ctx: Context) -> Measured:
+    """Spread of the image within the reference wall, relative to the contrast of blood and wall.
+
+    Muscle is even; a contour from elsewhere mixes blood, lung and fat.
+    """
+    found = intensity.wall_spread_pct(ctx)
+    return found if math.isfinite(found.value) else not_assessed(_NO_WALL)
+
+
+def contrast_pct(ctx: Context) -> Measured:
+    """Contrast of blood and wall as the reference has them, relative to blood."""
+    found = intensity.contrast_pct(ctx)
+    return found if math.isfinite(found.value) else not_assessed(_NO_WALL)
+
+
+_LIMITS: Mapping[str, tuple[Callable[[Context], Measured], str, str, Any, Any]] = {
+    "reference_wall_off_centre_mm": (wall_off_centre_mm, "mm", "high", 5.0, 9.0),
+    "reference_lv_open_pct": (lv_open_pct, "%", "high", 10.0, 40.0),
+    "reference_wall_spread_pct": (wall_spread_pct, "%", "high", 45.0, None),
+    "reference_contrast_pct": (contrast_pct, "%", "low", 15.0, 0.0),
+}
+
+
+def _against(ctx: Context, label: Label, found: NDArray[np.uint8] | None) -> Measured:
+    if found is None:
+        return not_assessed(_NO_SEGMENTATION)
+    assert ctx.labels is not None
+    truth = ctx.labels == label
+    planes = truth.any(axis=(0, 1))
+    if not planes.any():
+        return not_assessed(f"the reference has no {STRUCTURES[label].upper()}")
+    value = mask_dice((found == label)[:, :, planes], truth[:, :, planes])
+    return Measured(value, "Dice with the segmentation, on the planes that have the structure")
+
+
+def reference_checks(found: NDArray[np.uint8] | None = None) -> dict[str, Spec]:
+    """Return the definitions of the checks.
+
+    Parameters
+    ----------
+    found
+        The segmentation, if there is one, on the frames of the reference.
+    """
+    specs = {
+        name: Spec(
+            measure=measure,
+            kind="segmentation",
+            unit=unit,
+            bad="high" if bad == "high" else "low",
+            review=review,
+            fail=fail,
+            meaning=(measure.__doc__ or "").split("\n\n")[0].strip().rstrip("."),
+        )
+        for name, (measure, unit, bad, review, fail) in _LIMITS.items()
+    }
+    for label, name in STRUCTURES.items():
+        specs[f"reference_dice_{name}"] = Spec(
+            measure=partial(_against, label=label, found=found),
+            kind="segmentation",
+            unit="Dice",
+            bad="low",
+            review=0.6,
+            # Who of the two is wrong, this does not tell.
+            fail=None,
+            meaning=f"Agreement of the reference's {name.upper()} with the segmentation's, on the "
+            "planes where the reference has it",
+        )
+    return specs
+
+
+def check_reference(
+    scan: Scan,
+    reference: LabelMap,
+    labels: NDArray[np.uint8] | None = None,
+    *,
+    thresholds: Mapping[str, Any] | None = None,
+) -> list[Check]:
+    """Hold reference labels against their image and against the segmentation.
+
+    Parameters
+    ----------
+    scan
+        Short-axis scan, array (x, y, z, t).
+    reference
+        Labels on its grid; only its frames are looked at, and of these, where any has a wall, only
+        those that have one (contours of end-systole often are of the cavity alone).
+    labels : ndarray of uint8, shape of the scan, or None
+        The segmentation.
+    thresholds
+        Check name -> ``{"review": .., "fail": ..}`` in place of the defaults.
+
+    Returns
+    -------
+    list of Check
+        One per definition of `reference_checks`, always. Those that do not apply (an LV without
+        wall, no segmentation) are `Verdict.NOT_ASSESSED`.
+
+    Raises
+    ------
+    SubjectError
+        If reference and scan differ in shape.
+    """
+    frames: Sequence[int] = reference.frames
+    walled = [t for t in frames if (reference.array[..., t] == Label.MYO).any()]
+    frames = walled or list(frames)
+    part = replace(scan, array=scan.array[..., frames], frame_times_ms=None, meta={})
+    found = None if labels is None else labels[..., frames]
+    specs = with_thresholds(reference_checks(found), thresholds or {})
+    context = Context(part, reference.array[..., frames])
+    return [outcome(name, spec, spec.measure(context)) for name, spec in specs.items()]
