@@ -25,10 +25,8 @@ shell.prefix(
     ' || {{ tail -n 5 "$log" >&2; exit 1; }}; }}; '
 )
 
-# One Snakemake per study, and no --unlock after one was killed: what it left locked is cleared.
+# One Snakemake per study, and no --unlock after one was killed: `shards` clears what it left.
 STUDY_LOCK = StudyLock(Path(STUDY))
-if workflow.is_main_process:
-    clear_stale_locks(Path(".snakemake"), STUDY)
 
 
 onstart:
@@ -62,6 +60,8 @@ def shards(wildcards=None):
     # As --rerun-incomplete: what a killed run left unfinished is made again, and that is cheap,
     # since the journals spare all subjects that it had done. Known only once the DAG is built.
     workflow.dag_settings.force_incomplete = True
+    if workflow.is_main_process and not workflow.dryrun:
+        clear_stale_locks(Path(".snakemake"), STUDY)
     with checkpoints.plan.get().output.plan.open() as stream:
         return json.load(stream)["shards"]
 
