@@ -7,6 +7,7 @@ voxel centres are at half-integer positions, so going there and back needs only 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -108,3 +109,76 @@ class Window:
         array = piece.new_full((*piece.shape[:-2], *shape), fill)
         array[..., outer[0], outer[1]] = piece[..., inner[0], inner[1]]
         return array
+
+
+def resampling_matrix(n_in: int, n_out: int, *, mode: str, antialias: bool) -> torch.Tensor:
+    """Return what resampling does along one axis as a matrix (n_out, n_in).
+
+    Resampling is linear and acts along each axis by itself, so a piece of the result is a piece
+    of the matrices times the image: no need to resample what is cut off afterwards.
+
+    Parameters
+    ----------
+    n_in, n_out
+        Pixels before and after.
+    mode, antialias
+        As for `torch.nn.functional.interpolate`, which makes the matrix.
+    """
+    if n_in == n_out:
+        return torch.eye(n_in)
+    # The second axis keeps its size, so it stays as it is: each column is one unit impulse.
+    unit = torch.eye(n_in)[None, None]
+    options: dict[str, Any] = {"antialias": antialias}
+    if not antialias:
+        options["align_corners"] = False
+    return F.interpolate(unit, size=(n_out, n_in), mode=mode, **options)[0, 0]
+
+
+class WindowedGrid:
+    """The way between a slice and a window of its resampled grid, without the rest of the slice.
+
+    Parameters
+    ----------
+    shape
+        Of the slices, (x, y).
+    inner
+        Of the resampled slices, whose window it is.
+    window
+        In pixels of `inner`; may stick out, where images are 0.
+
+    Attributes
+    ----------
+    outer
+        The part of the slice that the window can say something about.
+    """
+
+    def __init__(self, shape: tuple[int, int], inner: tuple[int, int], window: Window) -> None:
+        self.window = window
+        self._there, self._back, start, size = [], [], [], []
+        for axis in range(2):
+            there = resampling_matrix(shape[axis], inner[axis], mode="bicubic", antialias=True)
+            back = resampling_matrix(inner[axis], shape[axis], mode="bilinear", antialias=False)
+            row = Window((window.start[axis], 0), (window.size[axis], shape[axis]))
+            there = row.cut(there)
+            column = Window((0, window.start[axis]), (shape[axis], window.size[axis]))
+            back = column.cut(back)
+            seen = back.any(dim=1).nonzero()[:, 0]
+            first, stop = (int(seen[0]), int(seen[-1]) + 1) if len(seen) else (0, 0)
+            used = there.any(dim=0).nonzero()[:, 0]
+            low, high = (int(used[0]), int(used[-1]) + 1) if len(used) else (0, 0)
+            self._there.append((slice(low, high), there[:, low:high].contiguous()))
+            self._back.append(back[first:stop].contiguous())
+            start.append(first)
+            size.append(stop - first)
+        self.outer = Window((start[0], start[1]), (size[0], size[1]))
+
+    def cut(self, images: torch.Tensor) -> torch.Tensor:
+        """Return the window of the resampled images: (..., x, y) to (..., *window.size)."""
+        (xs, a), (ys, b) = self._there
+        a, b = a.to(images), b.to(images)
+        return a @ images[..., xs, ys] @ b.T
+
+    def back(self, scores: torch.Tensor) -> torch.Tensor:
+        """Return scores (..., *window.size) resampled to the slice's pixels in `outer`."""
+        a, b = (m.to(scores) for m in self._back)
+        return a @ scores @ b.T

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,15 +11,23 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from popscan.arrays.resampling import Window, inplane_shape, resample_images, resample_scores
+from popscan.arrays.resampling import Window
 from popscan.records import STRUCTURES, Label, Scan, SubjectError
 from popscan.segment.bundle import Bundle
 from popscan.segment.calibration import temperature_of
 from popscan.segment.cleanup import keep_largest
+from popscan.segment.grids import Grids, back_to_scan, most_likely
 from popscan.segment.heart import heart_window, scout_slices
-from popscan.segment.networks import context_slices, stride
-from popscan.segment.preprocess import neighbours, normalise, slices, unslice
-from popscan.segment.uncertainty import Tally, Watch, dropped, summaries, temper
+from popscan.segment.networks import context_slices
+from popscan.segment.preprocess import unslice
+from popscan.segment.uncertainty import (
+    Tally,
+    Watch,
+    dropped,
+    predictive_entropy,
+    summaries,
+    temper,
+)
 
 #: Mirrorings averaged when flips are asked for: none, x, y, both (axes of (n, label, x, y)).
 _FLIPS: tuple[tuple[int, ...], ...] = ((), (2,), (3,), (2, 3))
@@ -129,46 +137,11 @@ def _in_batches(n: int, work: Callable[[int, int], None], *, batch: int) -> None
         start += batch
 
 
-class _Grids:
-    """The scan's slices, the training grid, and the window that the networks see."""
-
-    def __init__(self, scan: Scan, bundle: Bundle) -> None:
-        self.images = slices(normalise(scan.array, **bundle.normalisation))
-        self.shape = (scan.array.shape[0], scan.array.shape[1])
-        self.inner = inplane_shape(
-            self.shape, spacing_mm=scan.spacing_mm[:2], target_mm=bundle.spacing_mm
-        )
-        self.multiple = max(stride(arguments) for arguments in bundle.arguments)
-        self.n_slices = scan.array.shape[2]
-        self.context = max(context_slices(arguments) for arguments in bundle.arguments)
-
-    def cut(self, index: Sequence[int], window: Window) -> torch.Tensor:
-        """Return slices with their neighbours (n, 1 + 2 context, x, y) in the window."""
-        near = neighbours(torch.tensor(index), n_slices=self.n_slices, context=self.context)
-        # Neighbours of neighbouring slices are the same slices: each is resampled once.
-        used, where = near.unique(return_inverse=True)
-        return window.cut(resample_images(self.images[used], self.inner))[where]
-
-    def pixel_mm2(self, spacing_mm: Sequence[float]) -> float:
-        """Return the area of a pixel that the networks see."""
-        field = math.prod(n * mm for n, mm in zip(self.shape, spacing_mm, strict=False))
-        return field / math.prod(self.inner)
-
-    def back(self, probabilities: torch.Tensor, window: Window) -> torch.Tensor:
-        """Return probabilities on the scan's own grid; background outside of the window."""
-        full = window.paste(probabilities, self.inner)
-        full[:, 0] += 1.0 - full.sum(dim=1)
-        return resample_scores(full, self.shape)
-
-
-def _window(scan: Scan, bundle: Bundle, grids: _Grids) -> Window:
+def _window(scan: Scan, bundle: Bundle, grids: Grids) -> Window:
     """Return the window around the heart, from a first look at a few slices."""
-    whole = Window.around(
-        ((grids.inner[0] - 1) / 2, (grids.inner[1] - 1) / 2),
-        tuple(math.ceil(side / grids.multiple) * grids.multiple for side in grids.inner),  # type: ignore[arg-type]
-    )
+    whole = grids.whole
     chosen = scout_slices(scan.array.shape[2], scan.array.shape[3])
-    found = _probabilities(grids.cut(chosen, whole), bundle, flips=False)
+    found = _probabilities(grids.cut(chosen, grids.through(whole)), bundle, flips=False)
     heart = whole.paste(1.0 - found[:, 0], grids.inner)
     return heart_window(heart, patch=bundle.patch, multiple=grids.multiple) or whole
 
@@ -218,7 +191,7 @@ def segment(
         ``wrong_shape``, ``not_finite`` or ``bad_spacing``.
     """
     _check(scan)
-    grids = _Grids(scan, bundle)
+    grids = Grids(scan, bundle)
     n, (nx, ny) = len(grids.images), grids.shape
     labels = np.zeros((n, nx, ny), dtype=np.uint8)
     entropy = np.zeros((n, nx, ny), dtype=np.float16)
@@ -228,25 +201,28 @@ def segment(
         n=n,
         dropout_samples=dropout_samples,
         dropout_rate=dropout_rate,
-        pixel_mm2=grids.pixel_mm2(scan.spacing_mm),
+        pixel_mm2=grids.pixel_mm2,
     )
     with torch.inference_mode():
-        window = _window(scan, bundle, grids)
+        way = grids.through(_window(scan, bundle, grids))
+        (x0, y0), (wx, wy) = way.outer.start, way.outer.size
+        inside = (slice(x0, x0 + wx), slice(y0, y0 + wy))
 
         def work(start: int, stop: int) -> None:
             watch.restart()
-            images = grids.cut(range(start, stop), window)
+            images = grids.cut(range(start, stop), way)
             found = _probabilities(images, bundle, flips=flips, watch=watch)
             found = temper(found, temperature)
             shared = watch.close(start, stop, found)
-            found = grids.back(found, window)
+            found = back_to_scan(found, way)
             if keep is not None:
-                keep(start, stop, found)
+                full = way.outer.paste(found, grids.shape)
+                full[:, 0] += 1.0 - full.sum(dim=1)
+                keep(start, stop, full)
             if disagreement is not None:
-                spread = resample_scores(window.paste(shared[:, None], grids.inner), grids.shape)
-                disagreement[start:stop] = spread[:, 0].numpy()
-            labels[start:stop] = found.argmax(dim=1).to(torch.uint8).numpy()
-            entropy[start:stop] = torch.special.entr(found.clamp_min(0)).sum(dim=1).numpy()
+                disagreement[start:stop, *inside] = way.back(shared).numpy()
+            labels[start:stop, *inside] = most_likely(found).numpy()
+            entropy[start:stop, *inside] = predictive_entropy(found).numpy()
 
         _in_batches(n, work, batch=batch_slices)
     volume = unslice(labels, n_slices=scan.array.shape[2])
