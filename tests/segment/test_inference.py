@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from popscan.records import Label, LabelMap, Scan, SubjectError
+from popscan.records import Label, LabelMap, PopscanError, Scan, SubjectError
 from popscan.segment import load_bundle, score_segmentation, segment
 from popscan.segment.bundle import Bundle, hash_identifier
 from popscan.segment.cleanup import keep_largest
+from popscan.segment.grids import most_likely
 from popscan.segment.heart import heart_window, scout_slices
 from popscan.segment.networks import build_network
 from popscan.segment.preprocess import normalise, slices, unslice
@@ -248,3 +249,38 @@ def test_shipped_bundle_finds_a_heart_wherever_it_is(shipped, centre):
     found = segment(_scan(image, (1.5, 1.5, 8.0)), bundle=shipped).labels
     overlap = 2 * ((found == Label.LV) & (truth == Label.LV)).sum()
     assert overlap / ((found == Label.LV).sum() + (truth == Label.LV).sum()) > 0.75
+
+
+def test_lower_precision_moves_only_borders(scan, bundle):
+    options = {"bundle": bundle, "largest_component": False}
+    whole = segment(scan, precision="float32", **options).labels
+    half = segment(scan, precision="bfloat16", **options).labels
+    assert (whole == half).mean() > 0.98
+    with pytest.raises(PopscanError, match="use auto, float32, bfloat16"):
+        segment(scan, precision="int3", **options)
+
+
+def test_the_likeliest_label_is_the_argmax(rng):
+    p = torch.from_numpy(rng.random((3, 4, 5, 6))).softmax(dim=1)
+    p[0, 2] = p[0, 1] = 1.0
+    torch.testing.assert_close(most_likely(p), p.argmax(dim=1).to(torch.uint8))
+
+
+def test_neighbours_change_the_labels_of_a_network_that_sees_them(scan, bundle):
+    torch.manual_seed(2)
+    arguments = {"channels": [4, 8, 8], "context": 1}
+    network = build_network("dynunet", len(Label), **arguments).eval()
+    options = {"bundle": replace(bundle, networks=(network,), arguments=(arguments,))}
+    options |= {"largest_component": False}
+    plain = segment(scan, **options).labels
+    other = scan.array.copy()
+    other[:, :, 2] = other[
+        :,
+        :,
+        2,
+        :,
+    ][::-1]
+    changed = segment(replace(scan, array=other), **options).labels
+    assert (plain[:, :, 1] != changed[:, :, 1]).any()
+    # Two slices away: seen by nobody but the window, which is the whole of so small a scan.
+    assert (plain[:, :, 0] == changed[:, :, 0]).mean() > 0.999

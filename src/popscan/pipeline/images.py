@@ -109,6 +109,7 @@ def segment_task(context: ShardContext) -> Task:
                 flips=section.flips,
                 largest_component=section.largest_component,
                 batch_slices=section.batch_slices,
+                precision=section.precision,
             )
             labels = LabelMap(array=found.labels, frames=tuple(range(found.labels.shape[3])))
             files[name] = (labels, scan)

@@ -114,6 +114,32 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
+def computes_in_bfloat16(device: torch.device) -> bool:
+    """Return whether a device multiplies bfloat16 in hardware, which is about twice as fast."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type == "cpu" and any(
+        getattr(torch.cpu, name, bool)()
+        for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    )
+
+
+def pick_precision(name: str, device: torch.device) -> torch.dtype:
+    """Return what networks compute in: for ``auto``, bfloat16 where the device has it.
+
+    Raises
+    ------
+    PopscanError
+        If it is none of ``auto``, ``float32`` and ``bfloat16``.
+    """
+    if name == "auto":
+        return torch.bfloat16 if computes_in_bfloat16(device) else torch.float32
+    known = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+    if name not in known:
+        raise PopscanError(f"precision {name!r} is unknown; use auto, {', '.join(known)}")
+    return known[name]
+
+
 def _sha256(*parts: bytes) -> str:
     digest = hashlib.sha256()
     for part in parts:

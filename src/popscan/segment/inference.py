@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from popscan.arrays.resampling import Window
 from popscan.records import STRUCTURES, Label, Scan, SubjectError
-from popscan.segment.bundle import Bundle
+from popscan.segment.bundle import Bundle, pick_precision
 from popscan.segment.calibration import temperature_of
 from popscan.segment.cleanup import keep_largest
 from popscan.segment.grids import Grids, back_to_scan, most_likely
@@ -94,7 +94,12 @@ def input_warning(scan: Scan, bundle: Bundle) -> str:
 
 
 def _probabilities(
-    images: torch.Tensor, bundle: Bundle, *, flips: bool, watch: Watch | None = None
+    images: torch.Tensor,
+    bundle: Bundle,
+    *,
+    flips: bool,
+    precision: torch.dtype,
+    watch: Watch | None = None,
 ) -> torch.Tensor:
     """Return mean class probabilities (n, label, x, y) of all members and mirrorings.
 
@@ -105,19 +110,26 @@ def _probabilities(
     images = images.to(bundle.device)
     ways = _FLIPS if flips else _FLIPS[:1]
     total = torch.zeros((), device=bundle.device)
+
+    def ask(network: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
+        low = precision != torch.float32
+        with torch.autocast(bundle.device.type, dtype=precision, enabled=low):
+            scores: torch.Tensor = network(x)
+        return scores.float().softmax(dim=1)
+
     members = zip(bundle.networks, bundle.arguments, strict=True)
     for member, (network, arguments) in enumerate(members):
         spare = images.shape[1] // 2 - context_slices(arguments)
         x = images[:, spare : images.shape[1] - spare]
         for axes in ways:
-            scores = network(x.flip(axes) if axes else x).float().softmax(dim=1)
+            scores = ask(network, x.flip(axes) if axes else x)
             scores = scores.flip(axes) if axes else scores
             total = total + scores
             if watch is not None:
                 watch.sample(f"member{member}{_FLIP_NAMES[axes]}", scores)
         for draw in range(watch.dropout_samples if watch is not None else 0):
             with dropped(network, rate=watch.dropout_rate, seed=watch.seed + draw):  # type: ignore[union-attr]
-                scores = network(x).float().softmax(dim=1)
+                scores = ask(network, x)
             watch.sample(f"member{member} dropout-{draw}", scores)  # type: ignore[union-attr]
     return (total / (len(ways) * len(bundle.networks))).cpu()
 
@@ -137,11 +149,12 @@ def _in_batches(n: int, work: Callable[[int, int], None], *, batch: int) -> None
         start += batch
 
 
-def _window(scan: Scan, bundle: Bundle, grids: Grids) -> Window:
+def _window(scan: Scan, bundle: Bundle, grids: Grids, precision: torch.dtype) -> Window:
     """Return the window around the heart, from a first look at a few slices."""
     whole = grids.whole
     chosen = scout_slices(scan.array.shape[2], scan.array.shape[3])
-    found = _probabilities(grids.cut(chosen, grids.through(whole)), bundle, flips=False)
+    images = grids.cut(chosen, grids.through(whole))
+    found = _probabilities(images, bundle, flips=False, precision=precision)
     heart = whole.paste(1.0 - found[:, 0], grids.inner)
     return heart_window(heart, patch=bundle.patch, multiple=grids.multiple) or whole
 
@@ -153,6 +166,7 @@ def segment(
     flips: bool = False,
     largest_component: bool = True,
     batch_slices: int = 8,
+    precision: str = "auto",
     dropout_samples: int = 0,
     dropout_rate: float = 0.1,
     information: bool = False,
@@ -176,6 +190,9 @@ def segment(
         Keep one connected piece of the heart and of each structure per frame.
     batch_slices
         Slices that go through the network at once; halved when memory does not suffice.
+    precision
+        What the networks compute in: ``float32``, ``bfloat16`` or ``auto`` (bfloat16 where the
+        processor or GPU has it: twice as fast, a few border voxels differ).
     dropout_samples, dropout_rate
         Draws of Monte-Carlo dropout per member, and the share of channels that a draw silences.
         They tell about uncertainty; the labels are the same without them.
@@ -191,7 +208,7 @@ def segment(
         ``wrong_shape``, ``not_finite`` or ``bad_spacing``.
     """
     _check(scan)
-    grids = Grids(scan, bundle)
+    grids, dtype = Grids(scan, bundle), pick_precision(precision, bundle.device)
     n, (nx, ny) = len(grids.images), grids.shape
     labels = np.zeros((n, nx, ny), dtype=np.uint8)
     entropy = np.zeros((n, nx, ny), dtype=np.float16)
@@ -204,14 +221,14 @@ def segment(
         pixel_mm2=grids.pixel_mm2,
     )
     with torch.inference_mode():
-        way = grids.through(_window(scan, bundle, grids))
+        way = grids.through(_window(scan, bundle, grids, dtype))
         (x0, y0), (wx, wy) = way.outer.start, way.outer.size
         inside = (slice(x0, x0 + wx), slice(y0, y0 + wy))
 
         def work(start: int, stop: int) -> None:
             watch.restart()
             images = grids.cut(range(start, stop), way)
-            found = _probabilities(images, bundle, flips=flips, watch=watch)
+            found = _probabilities(images, bundle, flips=flips, precision=dtype, watch=watch)
             found = temper(found, temperature)
             shared = watch.close(start, stop, found)
             found = back_to_scan(found, way)
