@@ -13,10 +13,10 @@ from popscan.records import Label, LabelMap, PopscanError, Scan, SubjectError
 from popscan.segment import load_bundle, score_segmentation, segment
 from popscan.segment.bundle import Bundle, hash_identifier
 from popscan.segment.cleanup import keep_largest
-from popscan.segment.grids import most_likely
 from popscan.segment.heart import heart_window, scout_slices
 from popscan.segment.networks import build_network
 from popscan.segment.preprocess import normalise, slices, unslice
+from popscan.segment.uncertainty import most_likely
 
 
 @pytest.fixture(scope="module")

@@ -71,18 +71,3 @@ def back_to_scan(probabilities: torch.Tensor, way: WindowedGrid) -> torch.Tensor
     found = way.back(probabilities)
     found[:, 0] += 1.0 - found.sum(dim=1)
     return found
-
-
-def most_likely(probabilities: torch.Tensor) -> torch.Tensor:
-    """Return the likeliest label (n, x, y) as uint8; the lowest of several equal ones.
-
-    One comparison per label over whole planes: many times faster than an argmax over an axis
-    that is not the innermost.
-    """
-    best = probabilities[:, 0].clone()
-    labels = torch.zeros(best.shape, dtype=torch.uint8, device=best.device)
-    for label in range(1, probabilities.shape[1]):
-        above = probabilities[:, label] > best
-        labels[above] = label
-        best = torch.maximum(best, probabilities[:, label])
-    return labels

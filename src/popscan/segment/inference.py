@@ -16,7 +16,7 @@ from popscan.records import STRUCTURES, Label, Scan, SubjectError
 from popscan.segment.bundle import Bundle, pick_precision
 from popscan.segment.calibration import temperature_of
 from popscan.segment.cleanup import keep_largest
-from popscan.segment.grids import Grids, back_to_scan, most_likely
+from popscan.segment.grids import Grids, back_to_scan
 from popscan.segment.heart import heart_window, scout_slices
 from popscan.segment.networks import context_slices
 from popscan.segment.preprocess import unslice
@@ -24,6 +24,7 @@ from popscan.segment.uncertainty import (
     Tally,
     Watch,
     dropped,
+    most_likely,
     predictive_entropy,
     summaries,
     temper,

@@ -107,3 +107,23 @@ def context_slices(arguments: Mapping[str, Any]) -> int:
 def stride(arguments: Mapping[str, Any]) -> int:
     """Return what both sides of an input must be a multiple of, for a network's arguments."""
     return int(2 ** (len(arguments["channels"]) - 1))
+
+
+def bottleneck(network: torch.nn.Module) -> torch.nn.Module:
+    """Return the module at the lowest resolution: its output is the network's latent features.
+
+    Raises
+    ------
+    PopscanError
+        For a network that is none of `ARCHITECTURES`.
+    """
+    if hasattr(network, "bottleneck"):  # DynUNet
+        return network.bottleneck
+    if hasattr(network, "down_4"):  # BasicUNet
+        return network.down_4
+    from monai.networks.layers.simplelayers import SkipConnection
+
+    skips = [m for m in network.modules() if isinstance(m, SkipConnection)]
+    if not skips:
+        raise PopscanError(f"{type(network).__name__}: it is not known where its bottleneck is")
+    return skips[-1].submodule  # UNet: the innermost of its nested skip connections

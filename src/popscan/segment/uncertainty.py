@@ -68,6 +68,21 @@ def flip_risk(probabilities: torch.Tensor) -> torch.Tensor:
     return predictive_entropy(among) / math.log(foreground.shape[1])
 
 
+def most_likely(probabilities: torch.Tensor) -> torch.Tensor:
+    """Return the likeliest label (n, x, y) as uint8; the lowest of several equal ones.
+
+    One comparison per label over whole planes: many times faster than an argmax over an axis
+    that is not the innermost.
+    """
+    best = probabilities[:, 0].clone()
+    labels = torch.zeros(best.shape, dtype=torch.uint8, device=best.device)
+    for label in range(1, probabilities.shape[1]):
+        above = probabilities[:, label] > best
+        labels[above] = label
+        best = torch.maximum(best, probabilities[:, label])
+    return labels
+
+
 def temper(probabilities: torch.Tensor, temperature: float) -> torch.Tensor:
     """Return probabilities after temperature scaling: above 1 less sure, below 1 surer.
 
@@ -226,7 +241,7 @@ class Watch:
         if len(self.names) == len(self._now):
             self.names.append(name)
             self._volumes.append(np.zeros((self.n, len(Label))))
-        self._now.append(_counts(probabilities.argmax(dim=1)))
+        self._now.append(_counts(most_likely(probabilities)))
         entropy = predictive_entropy(probabilities)
         self._entropy = entropy if self._entropy is None else self._entropy + entropy
         self._sum = probabilities if self._sum is None else self._sum + probabilities
@@ -241,9 +256,11 @@ class Watch:
         if self._sum is None or self._entropy is None:
             raise ValueError("no sample was taken in")
         count = len(self._now)
-        information = (predictive_entropy(self._sum / count) - self._entropy / count).clamp_min(0)
-        information = information.to(mean.device)
-        chosen = torch.nn.functional.one_hot(mean.argmax(dim=1), len(Label)).to(mean.dtype)
+        information = torch.zeros_like(self._entropy)
+        if count > 1:  # One sample agrees with itself.
+            information = predictive_entropy(self._sum / count) - self._entropy / count
+        information = information.clamp_min(0).to(mean.device)
+        chosen = torch.nn.functional.one_hot(most_likely(mean).long(), len(Label)).to(mean.dtype)
         self._expected[start:stop] = _numbers(torch.einsum("nxyj,nkxy->njk", chosen, mean))
         maps = torch.stack([predictive_entropy(mean), information, flip_risk(mean)])
         self._by_label[:, start:stop] = _numbers(torch.einsum("nxyj,mnxy->mnj", chosen, maps))
