@@ -117,10 +117,10 @@ def bottleneck(network: torch.nn.Module) -> torch.nn.Module:
     PopscanError
         For a network that is none of `ARCHITECTURES`.
     """
-    if hasattr(network, "bottleneck"):  # DynUNet
-        return network.bottleneck
-    if hasattr(network, "down_4"):  # BasicUNet
-        return network.down_4
+    children = dict(network.named_children())
+    for name in ("bottleneck", "down_4"):  # of DynUNet, BasicUNet
+        if name in children:
+            return children[name]
     from monai.networks.layers.simplelayers import SkipConnection
 
     skips = [m for m in network.modules() if isinstance(m, SkipConnection)]

@@ -6,6 +6,7 @@ import copy
 import json
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from popscan.records import PopscanError
-from popscan.segment.networks import build_network
+from popscan.segment.networks import build_network, context_slices
+from popscan.train.groups import GroupState, new_groups
 from popscan.train.recipe import Recipe
 
 
@@ -32,6 +34,8 @@ class TrainState:
         Source of all draws of batches and augmentation.
     step
         Steps done.
+    groups
+        What the training knows of its groups, where the recipe has a mitigation.
     """
 
     network: torch.nn.Module
@@ -39,23 +43,39 @@ class TrainState:
     optimiser: torch.optim.Optimizer
     generator: torch.Generator
     step: int = 0
+    groups: GroupState | None = None
 
 
 def new_state(
-    recipe: Recipe, *, n_labels: int, init: dict[str, torch.Tensor] | None = None
+    recipe: Recipe,
+    *,
+    n_labels: int,
+    init: dict[str, torch.Tensor] | None = None,
+    groups: Sequence[str] = (),
+    device: str = "cpu",
 ) -> TrainState:
     """Return the state before the first step; weights from the seed, or `init` where given."""
+    channels = 1 + 2 * context_slices(recipe.architecture_arguments)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         network = build_network(recipe.architecture, n_labels, **recipe.architecture_arguments)
+        state = new_groups(
+            recipe.mitigation, groups, network, shape=(1, channels, recipe.patch, recipe.patch)
+        )
     if init is not None:
         network.load_state_dict(widened(init, network.state_dict()))
+    network.to(device)
+    trained = list(network.parameters())
+    if state is not None:
+        state.dro = state.dro.to(device)
+        if state.head is not None:
+            trained += state.head.to(device).parameters()
     optimiser = torch.optim.AdamW(
-        network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
+        trained, lr=recipe.learning_rate, weight_decay=recipe.weight_decay
     )
     generator = torch.Generator().manual_seed(recipe.seed)
     averaged = copy.deepcopy(network).eval().requires_grad_(False)
-    return TrainState(network, averaged, optimiser, generator)
+    return TrainState(network, averaged, optimiser, generator, groups=state)
 
 
 def widened(
@@ -102,8 +122,13 @@ def save_state(path: Path, state: TrainState, *, recipe: Recipe) -> None:
     for index, moments in state.optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{index}.{k}": torch.as_tensor(v) for k, v in moments.items()}
     tensors["generator"] = state.generator.get_state()
-    tensors = {k: v.detach().contiguous().clone() for k, v in tensors.items()}
     about = {"step": str(state.step), "recipe": json.dumps(recipe.as_dict(), sort_keys=True)}
+    if state.groups is not None:
+        tensors["groups.dro"] = state.groups.dro
+        about["groups"] = json.dumps(state.groups.names)
+        if state.groups.head is not None:
+            tensors |= {f"head.{k}": v for k, v in state.groups.head.state_dict().items()}
+    tensors = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
     part = path.with_suffix(".part")
     save_file(tensors, part, metadata=about)
     os.replace(part, path)
@@ -126,21 +151,34 @@ def averaged_weights(path: Path) -> dict[str, torch.Tensor]:
     return _part(_read(path)[0], "averaged.")
 
 
-def load_state(path: Path, *, recipe: Recipe, n_labels: int) -> TrainState:
+def load_state(
+    path: Path,
+    *,
+    recipe: Recipe,
+    n_labels: int,
+    groups: Sequence[str] = (),
+    device: str = "cpu",
+) -> TrainState:
     """Return the training that a checkpoint holds.
 
     Raises
     ------
     PopscanError
-        If the file cannot be read or belongs to another recipe.
+        If the file cannot be read or belongs to another recipe or other groups.
     """
     tensors, about = _read(path)
-    if about.get("recipe") != json.dumps(recipe.as_dict(), sort_keys=True):
+    known = json.dumps(list(groups)) if recipe.mitigation.attribute else "[]"
+    same = about.get("recipe") == json.dumps(recipe.as_dict(), sort_keys=True)
+    if not same or about.get("groups", "[]") != known:
         raise PopscanError(
             f"{path}: this checkpoint belongs to another recipe than {recipe.name!r} as it is "
             "now; train in another folder, or remove the checkpoint to start again"
         )
-    state = new_state(recipe, n_labels=n_labels)
+    state = new_state(recipe, n_labels=n_labels, groups=groups, device=device)
+    if state.groups is not None:
+        state.groups.dro.copy_(tensors["groups.dro"])
+        if state.groups.head is not None:
+            state.groups.head.load_state_dict(_part(tensors, "head."))
     state.network.load_state_dict(_part(tensors, "network."))
     state.averaged.load_state_dict(_part(tensors, "averaged."))
     moments: dict[int, dict[str, torch.Tensor]] = {}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -20,6 +22,7 @@ from popscan.train.checkpoint import (
     save_state,
     update_average,
 )
+from popscan.train.groups import group_loss, head_loss, watched
 from popscan.train.losses import LOSSES
 from popscan.train.packs import Pack
 from popscan.train.recipe import Recipe
@@ -33,18 +36,51 @@ CURVE = "curve.csv"
 _COLUMNS = ("step", "loss", "learning_rate", "validation_dice", "seconds")
 
 
+def batch_loss(
+    state: TrainState,
+    sampler: Sampler,
+    recipe: Recipe,
+    *,
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    picked: torch.Tensor,
+) -> torch.Tensor:
+    """Return the loss of a batch of slices `picked` by the sampler, as the recipe defines it."""
+    groups, how = state.groups, recipe.mitigation
+    device = next(state.network.parameters()).device
+    images, labels = images.to(device), labels.to(device)
+    with (
+        watched(state.network, on=groups is not None and groups.head is not None) as features,
+        torch.autocast(device.type, dtype=torch.bfloat16, enabled=recipe.autocast),
+    ):
+        logits = state.network(images)
+    loss = partial(LOSSES[recipe.loss], **recipe.loss_arguments)
+    if groups is None:
+        return loss(logits.float(), labels)
+    codes, shares = sampler.group[picked].to(device), sampler.group_shares.to(device)
+    sizes = sampler.group_sizes.to(device)
+    total = group_loss(
+        loss, logits.float(), labels, codes, how=how, state=groups, shares=shares, sizes=sizes
+    )
+    if groups.head is not None:
+        done = state.step / max(1, recipe.steps)
+        total = total + head_loss(
+            features[0], codes, how=how, state=groups, shares=shares, progress=done
+        )
+    return total
+
+
 def train_step(state: TrainState, sampler: Sampler, recipe: Recipe) -> float:
     """Do one step and return its loss."""
-    images, labels = sampler.draw(recipe.batch, state.generator)
+    picked = sampler.pick(recipe.batch, state.generator)
+    images, labels = sampler.take(picked)
     images, labels = augment(
         images, labels, how=recipe.augmentation, patch=recipe.patch, generator=state.generator
     )
     for group in state.optimiser.param_groups:
         group["lr"] = learning_rate(recipe, state.step)
     state.network.train()
-    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=recipe.autocast):
-        logits = state.network(images)
-    loss = LOSSES[recipe.loss](logits.float(), labels, **recipe.loss_arguments)
+    loss = batch_loss(state, sampler, recipe, images=images, labels=labels, picked=picked)
     state.optimiser.zero_grad()
     loss.backward()
     torch.nn.utils.clip_grad_norm_(state.network.parameters(), recipe.clip_norm)
@@ -55,14 +91,21 @@ def train_step(state: TrainState, sampler: Sampler, recipe: Recipe) -> float:
 
 
 def _start(
-    recipe: Recipe, folder: Path, *, n_labels: int, init: dict[str, torch.Tensor] | None
+    recipe: Recipe,
+    folder: Path,
+    *,
+    init: dict[str, torch.Tensor] | None,
+    groups: Sequence[str],
+    device: str,
 ) -> TrainState:
     """Return the state to go on from, with the learning curve cut back to it."""
     if not (folder / CHECKPOINT).is_file():
         with (folder / CURVE).open("w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerow(_COLUMNS)
-        return new_state(recipe, n_labels=n_labels, init=init)
-    state = load_state(folder / CHECKPOINT, recipe=recipe, n_labels=n_labels)
+        return new_state(recipe, n_labels=len(Label), init=init, groups=groups, device=device)
+    state = load_state(
+        folder / CHECKPOINT, recipe=recipe, n_labels=len(Label), groups=groups, device=device
+    )
     with (folder / CURVE).open(newline="", encoding="utf-8") as file:
         rows = list(csv.reader(file))
     kept = rows[:1] + [row for row in rows[1:] if row and int(row[0]) <= state.step]
@@ -79,6 +122,7 @@ def fit(
     validate: Validate | None = None,
     init: dict[str, torch.Tensor] | None = None,
     stop_after: int | None = None,
+    device: str = "cpu",
     quiet: bool = False,
 ) -> TrainState:
     """Train, or go on training, in `folder`.
@@ -99,6 +143,8 @@ def fit(
         Weights to start from.
     stop_after
         Return after this step, with a checkpoint: for tests and for jobs with a time limit.
+    device
+        Where the network is (``cpu``, ``cuda``); slices are drawn and augmented on the CPU.
     quiet
         Print no progress.
 
@@ -107,8 +153,8 @@ def fit(
     The state after the last step; `averaged` holds the weights to ship.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    state = _start(recipe, folder, n_labels=len(Label), init=init)
     sampler = Sampler.of(recipe, packs)
+    state = _start(recipe, folder, init=init, groups=sampler.groups, device=device)
     end = min(recipe.steps, stop_after or recipe.steps)
     started, losses = time.monotonic(), []
     while state.step < end:
@@ -117,7 +163,8 @@ def fit(
         due = recipe.validate_every and state.step % recipe.validate_every == 0
         score = float("nan")
         if validate is not None and (due or state.step == recipe.steps):
-            score = float(validate(state.averaged)["validation_dice"])
+            network = copy.deepcopy(state.averaged).cpu() if device != "cpu" else state.averaged
+            score = float(validate(network)["validation_dice"])
         if state.step % recipe.log_every == 0 or last or score == score:
             _log(folder, recipe, state, losses, score, time.monotonic() - started, quiet=quiet)
             losses = []

@@ -11,6 +11,7 @@ import yaml
 from popscan.records import PopscanError
 from popscan.train.augment import Augmentation
 from popscan.train.losses import LOSSES
+from popscan.train.mitigation import Mitigation, check_mitigation
 
 #: Recipes that come with popscan.
 RECIPES_DIR = Path(__file__).parent / "recipes"
@@ -53,6 +54,8 @@ class Recipe:
         In steps; 0 validates only at the end.
     init_from
         Recipe whose result this one starts from; empty for random weights.
+    mitigation
+        What is done so that groups of subjects are served alike; nothing by default.
     """
 
     name: str
@@ -80,10 +83,17 @@ class Recipe:
     checkpoint_every: int = 250
     log_every: int = 25
     init_from: str = ""
+    mitigation: Mitigation = field(default_factory=Mitigation)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the recipe as plain data, for the bundle's model.yaml."""
-        return asdict(self)
+        """Return the recipe as plain data, for the bundle's model.yaml.
+
+        A recipe without mitigation does not list it, so that it is the same as ever.
+        """
+        plain = asdict(self)
+        if self.mitigation == Mitigation():
+            del plain["mitigation"]
+        return plain
 
 
 def _known(cls: type, values: dict[str, Any], *, where: str) -> dict[str, Any]:
@@ -104,7 +114,9 @@ def parse_recipe(values: dict[str, Any], *, where: str = "recipe") -> Recipe:
         Augmentation, values.pop("augmentation", None) or {}, where=f"{where}: augmentation"
     )
     how = {k: tuple(v) if isinstance(v, list) else v for k, v in how.items()}
-    recipe = Recipe(**values, augmentation=Augmentation(**how))
+    fair = _known(Mitigation, values.pop("mitigation", None) or {}, where=f"{where}: mitigation")
+    mitigation = check_mitigation(Mitigation(**fair), where=where)
+    recipe = Recipe(**values, augmentation=Augmentation(**how), mitigation=mitigation)
     if recipe.loss not in LOSSES:
         raise PopscanError(f"{where}: unknown loss {recipe.loss!r}; known are {', '.join(LOSSES)}")
     return recipe

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from popscan.records import Label, PopscanError
 from popscan.segment.networks import context_slices
+from popscan.train.groups import group_codes
 from popscan.train.packs import INTENSITY_SCALE, Pack
 from popscan.train.recipe import Recipe
 
@@ -51,11 +52,24 @@ class Sampler:
         Neighbours on each side that come with a slice.
     edge_weight
         How much more often slices `at_the_edge` are drawn than others.
+    attribute
+        Attribute of the packs that says which group a slice belongs to; empty for none.
+    sampling
+        As in `popscan.train.mitigation.Mitigation`.
+
+    Attributes
+    ----------
+    groups : tuple of str
+        Names of the groups; empty without `attribute`.
+    group : Tensor, shape (slices,)
+        Code of each slice's group.
+    group_shares, group_sizes : Tensor, shape (groups,)
+        How often each group is drawn, and its number of subjects.
 
     Raises
     ------
     PopscanError
-        If `shares` names a pack that is not there.
+        If `shares` names a pack that is not there, or a pack lacks `attribute`.
     """
 
     def __init__(
@@ -65,6 +79,8 @@ class Sampler:
         *,
         context: int = 0,
         edge_weight: float = 1.0,
+        attribute: str = "",
+        sampling: str = "",
     ) -> None:
         if missing := sorted(set(shares) - set(packs)):
             raise PopscanError(f"the recipe's shares name packs that are not there: {missing}")
@@ -81,16 +97,63 @@ class Sampler:
             start += len(pack)
         self.bounds = torch.cat(bounds)
         self.weights = torch.from_numpy(np.concatenate(weights))
+        self.groups: tuple[str, ...] = ()
+        self.stratified = sampling == "stratified"
+        if attribute:
+            self._group(used, attribute=attribute, alike=bool(sampling))
+
+    def _group(self, used: Mapping[str, Pack], *, attribute: str, alike: bool) -> None:
+        """Learn who belongs to which group; with `alike`, draw all groups equally often."""
+        for name, pack in used.items():
+            if attribute not in pack.attributes:
+                known = ", ".join(sorted(pack.attributes)) or "none"
+                raise PopscanError(f"pack {name!r} has no attribute {attribute!r}; known: {known}")
+        values = np.concatenate([pack.attributes[attribute] for pack in used.values()])
+        units = np.concatenate([pack.unit for pack in used.values()])
+        self.groups, self.group = group_codes(values.tolist(), attribute=attribute, where="packs")
+        totals = torch.zeros(len(self.groups), dtype=self.weights.dtype)
+        totals.index_add_(0, self.group, self.weights)
+        if alike:
+            self.weights = self.weights / totals[self.group]
+            totals = torch.ones_like(totals)
+        self.group_shares = (totals / totals.sum()).float()
+        members = [len(set(units[values == name].tolist())) for name in self.groups]
+        self.group_sizes = torch.tensor(members, dtype=torch.float32)
 
     @classmethod
     def of(cls, recipe: Recipe, packs: Mapping[str, Pack]) -> Sampler:
         """Return the sampler that a recipe describes."""
         context = context_slices(recipe.architecture_arguments)
-        return cls(packs, recipe.shares, context=context, edge_weight=recipe.edge_weight)
+        return cls(
+            packs,
+            recipe.shares,
+            context=context,
+            edge_weight=recipe.edge_weight,
+            attribute=recipe.mitigation.attribute,
+            sampling=recipe.mitigation.sampling,
+        )
+
+    def pick(self, n: int, generator: torch.Generator) -> torch.Tensor:
+        """Return which slices a batch is made of, shape (n,)."""
+        if not self.stratified:
+            return torch.multinomial(self.weights, n, replacement=True, generator=generator)
+        order = torch.randperm(len(self.groups), generator=generator).tolist()
+        parts = []
+        for place, code in enumerate(order):
+            # What does not divide goes to groups drawn by lot.
+            count = n // len(order) + (place < n % len(order))
+            own = torch.where(self.group == code, self.weights, 0.0)
+            if count:
+                drawn = torch.multinomial(own, count, replacement=True, generator=generator)
+                parts.append(drawn)
+        return torch.cat(parts)
 
     def draw(self, n: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         """Return images (n, 1 + 2 context, size, size) float32 and labels (n, size, size)."""
-        index = torch.multinomial(self.weights, n, replacement=True, generator=generator)
+        return self.take(self.pick(n, generator))
+
+    def take(self, index: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return images and labels of the slices picked, as `draw` does."""
         first, stop = self.bounds[index].unbind(dim=1)
         near = index[:, None] + torch.arange(-self.context, self.context + 1)
         near = torch.minimum(torch.maximum(near, first[:, None]), stop[:, None] - 1)
