@@ -145,10 +145,11 @@ def _run_shard(
             tell(index + 1 - len(todo), len(planned))
         for record in work_through(store, task, writer, state, todo, ahead=ahead):
             state.records[record.unit] = record
+            state.attempts.pop(record.unit, None)
             result.n_done += 1
             tell(len(planned) - len(todo) + result.n_done, len(planned))
         result.records = [state.records[unit] for unit in order if unit in state.records]
-        journal.compact(order, journal.read())
+        journal.compact(order, replace(state, n_lines=state.n_lines + writer.n_lines))
     n_failed = _n_failed(result.records)
     if limits.exceeded(n_failed, len(planned)):
         raise ShardFailedError(_too_many_failed(task.stage, shard, result.records, n_failed))
@@ -168,6 +169,7 @@ def _keep_or_append(
         result.n_kept += 1
         return
     writer.record(record)
+    state.attempts.pop(record.unit, None)
     # Who is set aside or skipped now leaves no files of better days.
     for name in old.files if old else ():
         (store.root / name).unlink(missing_ok=True)

@@ -19,6 +19,8 @@ from popscan.disk import locked_append, write_atomic
 from popscan.records import Record, Status
 
 _RECORD_FIELDS = {f.name for f in fields(Record)}
+#: Records per row group of a manifest.
+_GROUP = 1024
 #: A journal with this many times more lines than subjects is rewritten when it is compacted.
 _REWRITE_FACTOR = 4
 
@@ -103,11 +105,12 @@ class Journal:
         write_atomic(self.path, "".join(lines).encode())
 
 
-@dataclass(frozen=True)
+@dataclass
 class JournalWriter:
-    """Appends to an open, locked journal."""
+    """Appends to an open, locked journal, and counts the lines."""
 
     stream: IO[bytes]
+    n_lines: int = 0
 
     def record(self, record: Record) -> None:
         """Append a record; it is complete on disk or it is not there."""
@@ -124,6 +127,7 @@ class JournalWriter:
     def _write(self, line: str) -> None:
         self.stream.write(line.encode())
         self.stream.flush()
+        self.n_lines += 1
 
 
 def record_line(record: Record) -> str:
@@ -198,14 +202,15 @@ class Store:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        rows = [asdict(record) for record in records]
-        summary = {"popscan_summary": canonical_json(summarise(rows))}
-        for row in rows:
-            row["status"] = str(row["status"])
-            for name in ("files", "values", "rows"):
-                row[name] = canonical_json(row[name])
+        records = list(records)
+        summary = {"popscan_summary": canonical_json(summarise(map(vars, records)))}
+        schema = _manifest_schema(summary)
         sink = pa.BufferOutputStream()
-        pq.write_table(pa.Table.from_pylist(rows, schema=_manifest_schema(summary)), sink)
+        # Group by group, so that a large shard is never in memory as rows, too.
+        with pq.ParquetWriter(sink, schema) as writer:
+            for start in range(0, max(len(records), 1), _GROUP):
+                rows = [_plain_row(record) for record in records[start : start + _GROUP]]
+                writer.write_table(pa.Table.from_pylist(rows, schema=schema))
         write_atomic(self.manifest_path(stage, shard), sink.getvalue().to_pybytes())
 
     def read_manifest(
@@ -238,6 +243,12 @@ class Store:
         except (OSError, KeyError, TypeError, ValueError):
             return None
         return dict(json.loads(text))
+
+
+def _plain_row(record: Record) -> dict[str, Any]:
+    """One row of a manifest: what has no column type of its own is JSON."""
+    told = {name: canonical_json(getattr(record, name)) for name in ("files", "values", "rows")}
+    return {**vars(record), "status": str(record.status), **told}
 
 
 def shard_file(study_root: Path, shard: str) -> Path:
