@@ -12,7 +12,7 @@ import yaml
 from popscan.records import PopscanError
 from popscan.segment import load_bundle, save_bundle
 from popscan.segment.bundle import hash_identifier, pick_device
-from popscan.segment.networks import ARCHITECTURES, build_network, stride
+from popscan.segment.networks import ARCHITECTURES, bottleneck, build_network, stride
 
 CHANNELS = {"channels": [4, 4, 8, 8, 8]}
 
@@ -43,7 +43,40 @@ def folder(tmp_path):
     return write(tmp_path / "tiny")
 
 
+#: A small one of every architecture.
+SMALL = dict.fromkeys(ARCHITECTURES, CHANNELS) | {
+    "swin_unetr": {"channels": [12, 12, 24, 48, 96, 192]},
+    "deepmedic": {"channels": [6, 4, 4], "layers": 3},
+}
+
+
+@pytest.mark.parametrize("context", [0, 1])
 @pytest.mark.parametrize("architecture", sorted(ARCHITECTURES))
+def test_every_architecture_labels_every_pixel_and_learns(architecture, context):
+    arguments = SMALL[architecture] | {"context": context}
+    torch.manual_seed(5)
+    network = build_network(architecture, 4, **arguments)
+    side = 2 * stride(arguments)
+    x = torch.randn(2, 1 + 2 * context, side, side)
+    seen = []
+    handle = bottleneck(network).register_forward_hook(lambda *call: seen.append(call[-1].shape))
+    logits = network(x)
+    handle.remove()
+    assert logits.shape == (2, 4, side, side)
+    assert seen[0][0] == 2
+    assert seen[0][-1] < side
+    logits[:, 1].mean().backward()
+    gradients = [p.grad for p in network.parameters() if p.grad is not None]
+    assert gradients
+    assert all(bool(torch.isfinite(g).all()) for g in gradients)
+
+
+def test_channels_that_swin_unetr_cannot_have():
+    with pytest.raises(PopscanError, match="f, f, 2f, 4f, 8f, 16f"):
+        build_network("swin_unetr", 4, channels=[12, 24, 48])
+
+
+@pytest.mark.parametrize("architecture", sorted(set(ARCHITECTURES) - {"swin_unetr"}))
 def test_round_trip_of_every_architecture(tmp_path, architecture):
     bundle = load_bundle(write(tmp_path / "b", architecture=architecture), "cpu")
     (network,) = bundle.networks
@@ -119,7 +152,7 @@ def test_weights_that_are_no_safetensors(folder):
         ({"labels": {"rv": 3, "myo": 2, "lv": 1}}, "popscan's are"),
         (
             {"members": [{"architecture": "vnet", "arguments": CHANNELS}]},
-            "unknown architecture 'vnet'; known are basic_unet, dynunet, unet",
+            "unknown architecture 'vnet'; known are basic_unet, deepmedic",
         ),
         (
             {"members": [{"architecture": "dynunet", "arguments": CHANNELS | {"x": 1}}]},

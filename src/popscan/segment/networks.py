@@ -1,4 +1,4 @@
-"""Networks by name, each of a kept library (MONAI), for 2D slices.
+"""Networks by name, of a kept library (MONAI) where it has them, for 2D slices.
 
 Every builder takes ``channels`` (feature channels per level, finest first) and ``context`` (slices
 of the stack seen on each side of the one to label), and returns a module that maps
@@ -64,11 +64,44 @@ def _basic_unet(n_labels: int, *, channels: Sequence[int], context: int = 0) -> 
     )
 
 
+def _fcn(
+    n_labels: int, *, channels: Sequence[int], context: int = 0, convolutions: int = 2
+) -> torch.nn.Module:
+    from popscan.segment.published import FCN
+
+    return FCN(1 + 2 * context, n_labels, channels=channels, convolutions=convolutions)
+
+
+def _deepmedic(
+    n_labels: int, *, channels: Sequence[int], context: int = 0, layers: int = 8
+) -> torch.nn.Module:
+    from popscan.segment.published import DeepMedic
+
+    return DeepMedic(1 + 2 * context, n_labels, channels=channels, layers=layers)
+
+
+def _swin_unetr(n_labels: int, *, channels: Sequence[int], context: int = 0) -> torch.nn.Module:
+    from monai.networks.nets import SwinUNETR
+
+    first = channels[0]
+    if list(channels) != [first] + [first * 2**level for level in range(5)]:
+        raise ValueError(f"channels of swin_unetr are f, f, 2f, 4f, 8f, 16f, not {list(channels)}")
+    return SwinUNETR(
+        in_channels=1 + 2 * context,
+        out_channels=n_labels,
+        feature_size=first,
+        spatial_dims=2,
+    )
+
+
 #: Architecture name in a recipe or bundle -> builder ``(n_labels, **arguments)``.
 ARCHITECTURES: Mapping[str, Callable[..., torch.nn.Module]] = {
     "unet": _unet,
     "dynunet": _dynunet,
     "basic_unet": _basic_unet,
+    "fcn": _fcn,
+    "deepmedic": _deepmedic,
+    "swin_unetr": _swin_unetr,
 }
 
 
@@ -79,7 +112,9 @@ def build_network(name: str, n_labels: int, **arguments: Any) -> torch.nn.Module
     ----------
     name
         A key of `ARCHITECTURES`: ``unet`` (residual U-Net), ``dynunet`` (as in nnU-Net,
-        Isensee et al. 2021, doi:10.1038/s41592-020-01008-z) or ``basic_unet``.
+        Isensee et al. 2021, doi:10.1038/s41592-020-01008-z), ``basic_unet``, ``fcn`` (Bai et al.
+        2018), ``deepmedic`` (Kamnitsas et al. 2017) or ``swin_unetr`` (a transformer, Hatamizadeh
+        et al. 2022, arXiv:2201.01266; ``channels`` are f, f, 2f, 4f, 8f, 16f).
     n_labels
         Output channels, background included.
     **arguments
@@ -118,9 +153,12 @@ def bottleneck(network: torch.nn.Module) -> torch.nn.Module:
         For a network that is none of `ARCHITECTURES`.
     """
     children = dict(network.named_children())
-    for name in ("bottleneck", "down_4"):  # of DynUNet, BasicUNet
+    for name in ("bottleneck", "down_4", "encoder10"):  # of DynUNet, BasicUNet, SwinUNETR
         if name in children:
             return children[name]
+    for name in ("levels", "paths"):  # of FCN, DeepMedic
+        if name in children:
+            return list(children[name].children())[-1]
     from monai.networks.layers.simplelayers import SkipConnection
 
     skips = [m for m in network.modules() if isinstance(m, SkipConnection)]
