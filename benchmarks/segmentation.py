@@ -21,6 +21,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
+from popscan.arrays.regions import score_regions
 from popscan.io import get_source
 from popscan.records import STRUCTURES
 from popscan.segment import Bundle, load_bundle
@@ -66,6 +67,20 @@ def table(scores: pd.DataFrame) -> str:
         }
     )
     return frame.round(3).to_string()
+
+
+def regions_table(cases: list[Case], labels: dict[str, NDArray[np.uint8]]) -> str:
+    """Return structures by region: Dice, distances in plane, missed and spurious slices."""
+    rows = [
+        row
+        for case in cases
+        for row in score_regions(labels[case.unit], case.labels, case.scan.spacing_mm)
+    ]
+    grouped = pd.DataFrame(rows).groupby(["structure", "region"], sort=False)
+    frame = grouped[["dice", "hd95_mm", "msd_mm"]].mean().round(3)
+    frame.loc[frame.index.get_level_values("region") == "outside", "dice"] = np.nan
+    slices = grouped[["missed_slices", "spurious_slices"]].sum()
+    return frame.join(slices).sort_index(level="structure", sort_remaining=False).to_string()
 
 
 def volumes(scores: pd.DataFrame) -> str:
@@ -154,6 +169,8 @@ def main() -> None:
     print(f"{bundle.name}, digest {bundle.digest[:12]}, {len(bundle.networks)} member(s)")
     scores, labels, seconds = evaluate(unseen, bundle)
     show(scores, "not seen in training, no flips", seconds)
+    print("\nby region (thirds of the labelled slices; in-plane distances):")
+    print(regions_table(unseen, labels))
     if not arguments.no_flips:
         flipped, _, slower = evaluate(unseen, bundle, flips=True)
         show(flipped, "not seen in training, four flips averaged", slower)
