@@ -139,9 +139,14 @@ def fit_temperature(
     return float(math.exp(found.x))
 
 
-def temperature_of(about: Mapping[str, Any]) -> float:
-    """Return the temperature that a bundle was calibrated with; 1 where it was not."""
-    return float(about.get("calibration", {}).get("temperature", 1.0))
+def temperature_of(about: Mapping[str, Any], *, flips: bool = False) -> float:
+    """Return the temperature that a bundle was calibrated with; 1 where it was not.
+
+    Averaging over mirrorings makes a model less sure of itself, so it has a temperature of its
+    own.
+    """
+    section = about.get("calibration", {})
+    return float(section.get("temperature_flips" if flips else "temperature", 1.0))
 
 
 def surroundings(

@@ -16,6 +16,7 @@ from popscan.records import STRUCTURES, Label, Scan, SubjectError
 from popscan.segment.bundle import Bundle, pick_precision
 from popscan.segment.calibration import temperature_of
 from popscan.segment.cleanup import keep_largest
+from popscan.segment.expected import expected_dice
 from popscan.segment.grids import Grids, back_to_scan
 from popscan.segment.heart import heart_window, scout_slices
 from popscan.segment.networks import context_slices
@@ -214,7 +215,7 @@ def segment(
     labels = np.zeros((n, nx, ny), dtype=np.uint8)
     entropy = np.zeros((n, nx, ny), dtype=np.float16)
     disagreement = np.zeros((n, nx, ny), dtype=np.float16) if information else None
-    temperature = temperature_of(bundle.about)
+    temperature = temperature_of(bundle.about, flips=flips)
     watch = Watch(
         n=n,
         dropout_samples=dropout_samples,
@@ -250,7 +251,11 @@ def segment(
     return Segmentation(
         labels=volume,
         entropy=spread,
-        values=_values(volume, spread, removed, input_warning(scan, bundle)) | summaries(tally),
+        values={
+            **_values(volume, spread, removed, input_warning(scan, bundle)),
+            **summaries(tally),
+            **expected_dice(tally, volume, spacing_mm=scan.spacing_mm, about=bundle.about),
+        },
         n_components_removed=removed,
         tally=tally,
         information=None
