@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from popscan.records import Label, LabelMap, PopscanError, Scan
 from popscan.segment import load_bundle, segment
@@ -21,6 +22,7 @@ from popscan.train.losses import LOSSES, boundary, dice_ce, signed_distance, sof
 from popscan.train.packs import INTENSITY_SCALE, Case, Pack, build_pack, read_pack, write_pack
 from popscan.train.recipe import RECIPES_DIR, Recipe, load_recipe, parse_recipe
 from popscan.train.sampler import Sampler, at_the_edge
+from popscan.train.shape_code import ShapeCoder
 from popscan.train.split import stratified_split
 
 
@@ -407,11 +409,17 @@ def test_signed_distance_of_a_half_plane():
 
 
 @pytest.mark.parametrize("name", sorted(LOSSES))
-def test_losses_fall_towards_the_truth_and_have_gradients(name):
+def test_losses_fall_towards_the_truth_and_have_gradients(name, tmp_path):
+    arguments = {}
+    if name == "topology":
+        pytest.importorskip("gudhi", reason="pip install 'popscan[topology]'")
+    if name == "shape_code":
+        arguments["encoder"] = str(tmp_path / "coder.safetensors")
+        save_file(ShapeCoder().state_dict(), arguments["encoder"])
     labels = torch.from_numpy(_disc(5, n=2).labels).long()
     truth = torch.nn.functional.one_hot(labels, len(Label)).movedim(-1, 1).float()
     logits = torch.zeros_like(truth, requires_grad=True)
-    losses = [LOSSES[name](logits + sure * truth, labels) for sure in (0.0, 2.0, 6.0)]
+    losses = [LOSSES[name](logits + k * truth, labels, **arguments) for k in (0.0, 2.0, 6.0)]
     assert losses[0] > losses[1] > losses[2]
     losses[0].backward()
     assert logits.grad is not None

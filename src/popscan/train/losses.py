@@ -75,9 +75,41 @@ def boundary(
     return dice_ce(logits, labels, **others) + weight * far
 
 
+def with_topology(
+    logits: torch.Tensor,
+    labels: torch.Tensor,
+    *,
+    weight: float = 0.1,
+    slices: int = 4,
+    **others: float,
+) -> torch.Tensor:
+    """Return `dice_ce` plus `weight` times `popscan.train.topology.topology`."""
+    from popscan.train.topology import topology
+
+    return dice_ce(logits, labels, **others) + weight * topology(logits, labels, slices=slices)
+
+
+def with_shape_code(
+    logits: torch.Tensor,
+    labels: torch.Tensor,
+    *,
+    encoder: str,
+    weight: float = 0.05,
+    **others: float,
+) -> torch.Tensor:
+    """Return `dice_ce` plus `weight` times `popscan.train.shape_code.code_distance`."""
+    from popscan.train.shape_code import code_distance
+
+    return dice_ce(logits, labels, **others) + weight * code_distance(
+        logits, labels, encoder=encoder
+    )
+
+
 #: Loss name in a recipe -> function ``(logits, labels, **arguments)``.
 LOSSES: dict[str, Callable[..., torch.Tensor]] = {
     "dice_ce": dice_ce,
     "dice_focal": dice_focal,
     "boundary": boundary,
+    "topology": with_topology,
+    "shape_code": with_shape_code,
 }

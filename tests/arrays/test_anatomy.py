@@ -1,0 +1,56 @@
+"""Laws of anatomy in a slice."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from popscan.arrays.anatomy import impossible_share, impossible_slices
+from popscan.records import Label
+
+
+def _slice() -> np.ndarray:
+    """A good slice: LV in a ring of MYO, RV beside it."""
+    labels = np.zeros((40, 40, 1, 1), np.uint8)
+    x, y = np.meshgrid(np.arange(40), np.arange(40), indexing="ij")
+    r = np.hypot(x - 24, y - 20)
+    labels[5:18, 12:28] = Label.RV
+    labels[r < 11] = np.uint8(Label.MYO)
+    labels[r < 7] = np.uint8(Label.LV)
+    return labels
+
+
+def test_a_good_slice_breaks_no_law():
+    assert not any(flags.any() for flags in impossible_slices(_slice()).values())
+    assert impossible_share(_slice()) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("law", "where", "label"),
+    [
+        ("hole_rv", (slice(8, 10), slice(18, 20)), Label.BACKGROUND),
+        ("hole_lv", (slice(24, 26), slice(20, 22)), Label.MYO),
+        ("hole_between", (slice(30, 32), slice(20, 22)), Label.BACKGROUND),
+        ("rv_touches_lv", (slice(12, 19), slice(19, 22)), Label.RV),
+        ("pieces_rv", (slice(1, 3), slice(1, 3)), Label.RV),
+        ("pieces_lv", (slice(1, 3), slice(1, 3)), Label.LV),
+        ("pieces_myo", (slice(1, 3), slice(1, 3)), Label.MYO),
+    ],
+)
+def test_each_law(law, where, label):
+    labels = _slice()
+    labels[where] = label
+    broken = impossible_slices(labels)
+    assert broken[law].all()
+    assert broken["any"].all()
+    assert impossible_share(labels) == 1.0
+
+
+def test_an_open_ring_is_possible():
+    labels = _slice()
+    labels[30:36, 18:23] = Label.BACKGROUND
+    assert impossible_share(labels) == 0.0
+
+
+def test_nothing_labelled():
+    assert np.isnan(impossible_share(np.zeros((5, 5, 2, 1), np.uint8)))
