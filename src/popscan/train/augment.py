@@ -28,8 +28,9 @@ class Augmentation:
         Zoom range; log-range of the ratio of the axes; range of the shear; largest shift.
     elastic, elastic_px
         Probability and standard deviation of a smooth displacement.
-    gamma, contrast, bias, noise, blur, low_resolution, ghost, invert, random_convolution
-        Probability of each change of the intensities.
+    gamma, contrast, bias, noise, blur, low_resolution, ghost, invert, random_convolution, remap
+        Probability of each change of the intensities; `remap` gives every grey value another one
+        by a smooth random curve, as another contrast than bSSFP would.
     gamma_range, contrast_range, bias_log, noise_sd, blur_px, low_resolution_range
         Their ranges.
     context_flip, context_drop
@@ -63,6 +64,7 @@ class Augmentation:
     ghost: float = 0.06
     invert: float = 0.03
     random_convolution: float = 0.15
+    remap: float = 0.0
     context_flip: float = 0.5
     context_drop: float = 0.15
     context_shift_px: float = 1.5
@@ -210,6 +212,21 @@ def _random_convolution(x: torch.Tensor, draw: Draws, how: Augmentation) -> torc
     return x.index_copy(0, on, _standardise(y) * sd + mean)
 
 
+def _remap(x: torch.Tensor, draw: Draws, how: Augmentation) -> torch.Tensor:
+    """Send grey values through a random piecewise linear curve, not always a rising one."""
+    if not how.remap:
+        return x  # Draws nothing, so that other recipes' batches stay the same.
+    on = _col(draw.chance(how.remap))
+    knots = torch.rand(draw.n, 6, generator=draw.generator)
+    low, span = _range(x)
+    place = ((x - low) / span).clamp(0, 1) * (knots.shape[1] - 1)
+    left = place.floor().clamp(max=knots.shape[1] - 2)
+    index = left.long().flatten(1)
+    a, b = knots.gather(1, index).view(x.shape), knots.gather(1, index + 1).view(x.shape)
+    curved = a + (b - a) * (place - left)
+    return torch.where(on, low + curved * span, x)
+
+
 def _standardise(x: torch.Tensor) -> torch.Tensor:
     dims = (1, 2, 3)
     return (x - x.mean(dim=dims, keepdim=True)) / (x.std(dim=dims, keepdim=True) + 1e-5)
@@ -217,6 +234,7 @@ def _standardise(x: torch.Tensor) -> torch.Tensor:
 
 _INTENSITY_STEPS = (
     _random_convolution,
+    _remap,
     _gamma,
     _bias,
     _contrast,

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from popscan.records import Label
+from popscan.train.adversarial import harden
 from popscan.train.augment import augment
 from popscan.train.checkpoint import (
     TrainState,
@@ -77,6 +78,14 @@ def train_step(state: TrainState, sampler: Sampler, recipe: Recipe) -> float:
     images, labels = augment(
         images, labels, how=recipe.augmentation, patch=recipe.patch, generator=state.generator
     )
+    if recipe.adversarial and torch.rand((), generator=state.generator) < recipe.adversarial:
+        images, labels = harden(
+            state.network.eval(),
+            images.to(device := next(state.network.parameters()).device),
+            labels.to(device),
+            generator=state.generator,
+            **recipe.adversarial_arguments,
+        )
     for group in state.optimiser.param_groups:
         group["lr"] = learning_rate(recipe, state.step)
     state.network.train()

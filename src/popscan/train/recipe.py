@@ -54,6 +54,9 @@ class Recipe:
         In steps; 0 validates only at the end.
     init_from
         Recipe whose result this one starts from; empty for random weights.
+    adversarial, adversarial_arguments
+        Share of the steps whose slices are changed as is worst for the network, and the options
+        of `popscan.train.adversarial.harden`.
     mitigation
         What is done so that groups of subjects are served alike; nothing by default.
     """
@@ -83,16 +86,23 @@ class Recipe:
     checkpoint_every: int = 250
     log_every: int = 25
     init_from: str = ""
+    adversarial: float = 0.0
+    adversarial_arguments: dict[str, float] = field(default_factory=dict)
     mitigation: Mitigation = field(default_factory=Mitigation)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the recipe as plain data, for the bundle's model.yaml.
 
-        A recipe without mitigation does not list it, so that it is the same as ever.
+        What a recipe does not use of the rarer options it does not list either, so that it and
+        its checkpoints stay the same when options are added.
         """
         plain = asdict(self)
-        if self.mitigation == Mitigation():
-            del plain["mitigation"]
+        unused = Recipe(name=self.name)
+        for key in ("mitigation", "adversarial", "adversarial_arguments"):
+            if getattr(self, key) == getattr(unused, key):
+                del plain[key]
+        if not self.augmentation.remap:
+            del plain["augmentation"]["remap"]
         return plain
 
 

@@ -1,0 +1,79 @@
+"""Adversarial augmentation and contrast curves."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from popscan.records import Label
+from popscan.train.adversarial import harden
+from popscan.train.augment import Augmentation, Draws, _remap, augment
+
+
+class Threshold(torch.nn.Module):
+    """Bright is LV: a network whose weakness is known, the bias field."""
+
+    def forward(self, x):
+        lv = 8 * (x[:, :1] - 0.5)
+        rest = torch.zeros_like(lv).expand(-1, int(Label.LV), -1, -1)
+        return torch.cat([rest[:, :1], rest[:, 1:] - 9, lv], dim=1)
+
+
+def _squares(n: int = 4) -> tuple[torch.Tensor, torch.Tensor]:
+    labels = torch.zeros(n, 48, 48, dtype=torch.int64)
+    for k in range(n):
+        labels[k, 14 + k : 30 + k, 16:32] = int(Label.LV)
+    images = 0.25 + 0.5 * (labels == int(Label.LV)).float()
+    return images[:, None], labels
+
+
+def test_adversarial_changes_hurt_more_than_random_ones_of_the_same_size(rng):
+    images, labels = _squares()
+    network = Threshold()
+    generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
+    loss = lambda x, y: F.cross_entropy(network(x), y).item()  # noqa: E731
+    hard, moved = harden(network, images, labels, generator=generator, bias_log=1.5, affine=0.0)
+    torch.testing.assert_close(moved, labels)
+    random = []
+    for _ in range(10):
+        knots = torch.randn(len(images), 1, 4, 4, generator=generator)
+        knots *= 1.5 / knots.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
+        field = F.interpolate(knots, size=(48, 48), mode="bicubic", align_corners=False)
+        random.append(loss(images * field.exp(), labels))
+    assert loss(hard, moved) > np.max(random) > loss(images, labels)
+
+
+def test_labels_move_with_the_image(rng):
+    images, labels = _squares()
+    generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
+    hard, moved = harden(Threshold(), images, labels, generator=generator, bias_log=0.0, affine=0.4)
+    assert (moved != labels).any()
+    bright = (hard[:, 0] > 0.5) == (moved == int(Label.LV))
+    assert bright.float().mean() > 0.98
+
+
+def test_a_contrast_curve_maps_equal_to_equal():
+    x = torch.linspace(0, 1, 64).round(decimals=1).view(1, 1, 8, 8).repeat(3, 1, 1, 1)
+    how = Augmentation(remap=1.0)
+    y = _remap(x, Draws(3, torch.Generator().manual_seed(2)), how)
+    assert y.min() >= 0
+    assert y.max() <= 1
+    for k in range(3):
+        for value in x.unique():
+            assert len(y[k][x[k] == value].unique()) == 1
+    assert not torch.equal(y[0], y[1])
+
+
+def test_an_unused_curve_changes_no_batch():
+    images, labels = _squares()
+    how = Augmentation()
+
+    def once(how):
+        generator = torch.Generator().manual_seed(4)
+        return augment(images, labels, how=how, patch=32, generator=generator)[0]
+
+    torch.testing.assert_close(once(how), once(replace(how, remap=0.0)), rtol=0, atol=0)
+    assert not torch.equal(once(how), once(replace(how, remap=1.0)))
