@@ -160,6 +160,20 @@ class Segment(Section):
         description="What the networks compute in; auto: bfloat16 where the processor or GPU has "
         "it, twice as fast. A few border voxels differ, so on a cluster of unlike nodes name one.",
     )
+    dropout_samples: int = Field(
+        default=0,
+        ge=0,
+        le=100,
+        description="Draws of Monte-Carlo dropout per member of the model, for uncertainty beside "
+        "that of members and flips; labels do not change. Each costs one more pass.",
+    )
+    dropout_rate: float = Field(
+        default=0.1, ge=0, lt=1, description="Share of the channels that a draw silences."
+    )
+    uncertainty_maps: bool = Field(
+        default=False,
+        description="Write maps of entropy and mutual information per voxel, as large as the scan.",
+    )
     reference_images: bool = Field(
         default=True,
         description="Where the source has reference images (simulated k-space), segment them too: "
@@ -186,6 +200,18 @@ class Biomarkers(Section):
     """Labels to numbers."""
 
     method: str = Field(default="cine_sax", description="Name in the stage's method table.")
+    interval_level: float = Field(
+        default=0.9,
+        gt=0.5,
+        lt=1,
+        description="Share of subjects whose expert value the intervals of volumes, mass and "
+        "ejection fraction are meant to hold.",
+    )
+    interval_method: Literal["student", "conformal"] = Field(
+        default="student",
+        description="student: steady with the few patients that bundles are calibrated on; "
+        "conformal: without assumption, but of 14 patients at most for level 0.93.",
+    )
 
 
 class Atlas(Section):
@@ -277,6 +303,74 @@ class Fairness(Section):
     )
 
 
+class Rca(Section):
+    """Predicted Dice without a reference, by reverse classification accuracy."""
+
+    enabled: bool = Field(default=False, description="Predict every subject's Dice.")
+    references: str = Field(
+        default="auto",
+        description="Where reference cases come from: study (its labelled subjects), simulated "
+        "(hearts of the digital population), auto (study where it has labels, else simulated), or "
+        "the rca/references.npz of another study.",
+    )
+    n_references: int = Field(default=8, ge=1, description="Reference cases.")
+    n_registered: int = Field(
+        default=4,
+        ge=1,
+        description="Of these, how many (the most similar) a subject is carried to.",
+    )
+    balance_by: list[str] = Field(
+        default=["sex"], description="Columns of whose groups the references are alike many."
+    )
+    phases: list[Literal["ED", "ES"]] = Field(
+        default=["ED"], min_length=1, description="Phases of the heart that are judged."
+    )
+    affine: bool = Field(
+        default=False,
+        description="Register by an affine transform first: slower, for hearts far off.",
+    )
+    inplane_mm: float = Field(default=4.0, gt=0, description="Voxels of the crops in-plane.")
+    along_mm: float = Field(default=8.0, gt=0, description="Voxels of the crops along the heart.")
+    low_dice: float = Field(
+        default=0.7, gt=0, lt=1, description="True Dice below which a segmentation counts as poor."
+    )
+
+
+class Visibility(Section):
+    """Whether sex, race, scanner can be told from what the pipeline sees."""
+
+    enabled: bool = Field(default=False, description="Ask it.")
+    attributes: list[str] = Field(
+        default=[], description="Columns of the cohort table; empty: those of fairness.attributes."
+    )
+    sources: list[Literal["biomarkers", "labels", "heart", "image", "latent"]] = Field(
+        default=["biomarkers", "labels", "heart", "image", "latent"],
+        description="What attributes are looked for in.",
+    )
+    adjust_for: list[str] = Field(
+        default=["age_years", "height_cm", "weight_kg"],
+        description="What is taken out of the features for the adjusted area (body size).",
+    )
+    n_folds: int = Field(default=5, ge=2, description="Folds of the cross-validation.")
+    n_components: int = Field(
+        default=20, ge=1, description="Principal components, at most a fifth of the training rows."
+    )
+    n_permutations: int = Field(default=200, ge=0, description="Permutations of the labels.")
+    max_subjects: int = Field(
+        default=4000,
+        ge=20,
+        description="Larger studies are sampled: it costs nothing in the answer.",
+    )
+    n_maps: int = Field(
+        default=24, ge=0, description="Subjects of which attribution maps are averaged; 0: no maps."
+    )
+    baseline_model: str = Field(
+        default="",
+        description="A model trained on balanced groups, as segment.model: what is held constant "
+        "in the partial correlation of attributions; empty: the image's edges.",
+    )
+
+
 class Report(Section):
     """The study's HTML report."""
 
@@ -285,6 +379,94 @@ class Report(Section):
     )
     min_cell: int = Field(
         default=5, ge=1, description="Smallest cell that may appear in what is shared."
+    )
+
+
+class Architecture(Section):
+    """A network by name with its arguments."""
+
+    architecture: str = Field(default="dynunet", description="unet, dynunet or basic_unet.")
+    architecture_arguments: dict[str, Any] = Field(
+        default={"channels": [16, 32, 64, 128, 256]}, description="What it takes: channels, ..."
+    )
+
+
+class ExperimentMitigation(Section):
+    """What one arm of an experiment does for its groups; the defaults do nothing."""
+
+    sampling: Literal["", "stratified", "oversampling"] = Field(
+        default="",
+        description="How groups enter a batch: stratified, oversampling, or as they are.",
+    )
+    reweigh: bool = Field(default=False, description="Importance reweighing of the groups' losses.")
+    dro_step: float = Field(default=0.0, ge=0, description="Step of Group DRO; 0 for none.")
+    dro_adjustment: float = Field(
+        default=0.0, ge=0, description="Generalisation adjustment C of Group DRO."
+    )
+    adversary: float = Field(
+        default=0.0, ge=0, description="Weight of a reversed classifier of the attribute."
+    )
+    classifier: float = Field(
+        default=0.0, ge=0, description="Weight of a classifier of the attribute trained along."
+    )
+    crop_px: int = Field(
+        default=0, ge=0, description="Side of the square around the heart that is seen; 0: all."
+    )
+    crop_by: Literal["reference", "cascade"] = Field(
+        default="reference",
+        description="What finds a test subject's heart: its reference labels, or a network "
+        "trained on the same subjects without cropping.",
+    )
+    group_steps: int = Field(
+        default=0, ge=0, description="Steps of fine-tuning for each group on its own; 0 for none."
+    )
+    shares_pct: list[float] = Field(
+        default=[], description="Run only at these shares; empty for all of them."
+    )
+
+
+class Experiment(Section):
+    """Trainings on purposely unbalanced data; with an attribute, they are run instead of the study."""
+
+    attribute: str = Field(
+        default="", description="Attribute that tells the groups apart; empty for no experiment."
+    )
+    groups: list[str] = Field(
+        default=[],
+        description="Two or more of its values. The share of the first is varied, the others "
+        "share the rest alike.",
+    )
+    shares_pct: list[float] = Field(
+        default=[0, 25, 50, 75, 100], description="Shares of the first group in training, %."
+    )
+    n_train: int = Field(default=40, ge=1, description="Subjects of every training.")
+    n_test: int = Field(default=20, ge=2, description="Test subjects of each group.")
+    seeds: list[int] = Field(
+        default=[1, 2, 3], description="Each is another draw of subjects and another start."
+    )
+    recipe: str | dict[str, Any] = Field(
+        default={}, description="What all trainings share: a recipe's name or file, or its fields."
+    )
+    architectures: dict[str, Architecture] = Field(
+        default={}, description="Networks by name; empty: the recipe's own."
+    )
+    mitigations: dict[str, ExperimentMitigation] = Field(
+        default={"none": ExperimentMitigation()},
+        description="Arms by name; one of them should do nothing, to compare with: the first that "
+        "does.",
+    )
+    field_px: int = Field(
+        default=128, ge=16, description="Side of the images, in pixels of the recipe's spacing."
+    )
+    slice_distance_mm: float = Field(
+        default=10.0, gt=0, description="Of simulated subjects; frames are ED and near ES."
+    )
+    data_jobs: int = Field(default=1, ge=1, description="Jobs that prepare the subjects.")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto", description="Where the networks are trained."
+    )
+    keep_weights: bool = Field(
+        default=False, description="Keep every training's weights, not its scores alone."
     )
 
 
@@ -303,12 +485,35 @@ class Config(Section):
     atlas: Atlas = Atlas()
     associate: Associate = Associate()
     fairness: Fairness = Fairness()
+    rca: Rca = Rca()
+    visibility: Visibility = Visibility()
     report: Report = Report()
+    experiment: Experiment = Experiment()
     subjects: str | list[str] = Field(
         default="",
         description="Run only these (comma-separated or a list of sub-* or sub-*_ses-*); "
         "given on the command line: --config subjects=sub-0001,sub-0002.",
     )
+
+
+class AuditedTable(Section):
+    """The table that `popscan audit` reads: one row per subject (or visit)."""
+
+    description: str = Field(default="", description="A sentence for the head of the report.")
+    outcomes: dict[str, Literal["higher", "lower", "neither"]] = Field(
+        default={}, description="Column -> which way it is good; these are compared between groups."
+    )
+
+
+class TableConfig(Section):
+    """The config of `popscan audit`: a table of people and outcomes, no pipeline."""
+
+    study: Study = Study(name="table")
+    table: AuditedTable = AuditedTable()
+    cohort: Cohort = Cohort()
+    associate: Associate = Associate()
+    fairness: Fairness = Fairness()
+    report: Report = Report()
 
 
 def json_schema() -> dict[str, Any]:

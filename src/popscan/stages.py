@@ -6,7 +6,9 @@ the stage changes its results.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,27 +37,64 @@ SUBJECT_STAGES = {
     "reconstruct": StageInfo(
         version="1", sections=("study", "source", "reconstruct"), upstream=("ingest",)
     ),
-    "segment": StageInfo(version="1", sections=("study", "segment"), upstream=("reconstruct",)),
+    "segment": StageInfo(version="2", sections=("study", "segment"), upstream=("reconstruct",)),
     "score": StageInfo(
-        version="3", sections=("study", "segment", "biomarkers"), upstream=("segment",)
+        version="4", sections=("study", "segment", "biomarkers"), upstream=("segment",)
     ),
     "qc": StageInfo(version="1", sections=("study", "qc"), upstream=("segment",)),
     "biomarkers": StageInfo(
-        version="1", sections=("study", "biomarkers", "cohort"), upstream=("segment",)
+        version="2", sections=("study", "biomarkers", "cohort"), upstream=("segment",)
     ),
+    "rca": StageInfo(version="1", sections=("study", "rca"), upstream=("segment",)),
 }
+
+#: Stages that run only where their config section of the same name says ``enabled``.
+OPTIONAL_STAGES = ("rca",)
 
 #: Stages done once per study.
 STUDY_STAGES = {
     "plan": StageInfo(version="1", sections=("study", "source", "simulate", "cohort", "plan")),
-    "collect": StageInfo(version="2", sections=("study", "source", "qc", "segment")),
+    "collect": StageInfo(version="3", sections=("study", "source", "qc", "segment", "rca")),
     "atlas": StageInfo(version="2", sections=("study", "atlas")),
     "associate": StageInfo(version="2", sections=("study", "associate", "cohort", "fairness")),
-    "fairness": StageInfo(version="2", sections=("study", "fairness", "cohort", "source", "atlas")),
+    "fairness": StageInfo(
+        version="2", sections=("study", "fairness", "cohort", "source", "atlas", "rca")
+    ),
+    "rca_references": StageInfo(version="1", sections=("study", "rca", "cohort")),
+    "rca_validity": StageInfo(version="1", sections=("study", "rca", "fairness", "cohort")),
+    "visibility_features": StageInfo(version="1", sections=("study", "visibility", "segment")),
+    "visibility": StageInfo(
+        version="1", sections=("study", "visibility", "fairness", "cohort", "biomarkers")
+    ),
+    "visibility_maps": StageInfo(
+        version="1", sections=("study", "visibility", "fairness", "cohort", "segment")
+    ),
     "report": StageInfo(version="2", sections=("study", "report")),
 }
 
 
-def stages_of(source_kind: str) -> list[str]:
-    """Return the per-subject stages of a study with this kind of source, in order."""
-    return [name for name in SUBJECT_STAGES if name != "simulate" or source_kind == "simulated"]
+def stages_of(source_kind: str, *, optional: Collection[str] = ()) -> list[str]:
+    """Return the per-subject stages of a study with this kind of source, in order.
+
+    Parameters
+    ----------
+    source_kind
+        Kind of the source.
+    optional
+        Which of `OPTIONAL_STAGES` run: see `optional_stages`.
+    """
+    left_out = set(OPTIONAL_STAGES) - set(optional)
+    if source_kind != "simulated":
+        left_out.add("simulate")
+    return [name for name in SUBJECT_STAGES if name not in left_out]
+
+
+def optional_stages(config: Mapping[str, Any]) -> list[str]:
+    """Return those optional stages that a config (or the sections that a stage is given) enables.
+
+    Parameters
+    ----------
+    config
+        Section -> its keys; sections may be absent.
+    """
+    return [name for name in OPTIONAL_STAGES if config.get(name, {}).get("enabled", False)]

@@ -7,6 +7,7 @@ columns `DICTIONARY` explains.
 from __future__ import annotations
 
 from popscan.biomarkers.dictionary import DICTIONARY, Column
+from popscan.biomarkers.intervals import INTERVAL_DICTIONARY
 from popscan.biomarkers.sax import MYOCARDIAL_DENSITY_G_ML, measure, volume_curves
 
 #: Method -> where it lives; its options are its keyword-only arguments.
@@ -14,6 +15,7 @@ METHODS: dict[str, str] = {"cine_sax": "popscan.biomarkers.sax:measure"}
 
 __all__ = [
     "DICTIONARY",
+    "INTERVAL_DICTIONARY",
     "METHODS",
     "MYOCARDIAL_DENSITY_G_ML",
     "Column",

@@ -14,6 +14,7 @@ from popscan.pipeline.context import (
     labels_name,
     write_output,
 )
+from popscan.pipeline.uncertainty import uncertainty_files
 from popscan.records import LabelMap, NotApplicable, Outcome, PopscanError, Subject
 from popscan.worker import Task
 
@@ -101,7 +102,8 @@ def segment_task(context: ShardContext) -> Task:
     def work(subject: Subject, scans: Any) -> Outcome:
         from popscan.segment import segment
 
-        files, values = {}, []
+        files: dict[str, Any] = {}
+        values = []
         for name, scan in scans.items():
             found = segment(
                 scan,
@@ -110,10 +112,15 @@ def segment_task(context: ShardContext) -> Task:
                 largest_component=section.largest_component,
                 batch_slices=section.batch_slices,
                 precision=section.precision,
+                dropout_samples=section.dropout_samples,
+                dropout_rate=section.dropout_rate,
+                information=section.uncertainty_maps,
             )
             labels = LabelMap(array=found.labels, frames=tuple(range(found.labels.shape[3])))
             files[name] = (labels, scan)
             values.append(found.values)
+            if name == labels_name(subject):
+                files |= uncertainty_files(subject, found, scan, bundle=bundle, section=section)
         return Outcome(files=files, values=values[0])
 
     def reads(subject: Subject) -> Mapping[str, Any]:

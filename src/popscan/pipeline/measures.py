@@ -8,6 +8,7 @@ from typing import Any
 
 from popscan.pipeline.context import SAX, ShardContext, cine_name, labels_name, write_output
 from popscan.pipeline.images import OF_REFERENCE, load_bundle
+from popscan.pipeline.uncertainty import interval_values, read_samples
 from popscan.records import Label, LabelMap, NotApplicable, Outcome, Scan, Status, Subject
 from popscan.worker import Task
 
@@ -34,6 +35,7 @@ def score_task(context: ShardContext) -> Task:
         }
 
     def work(subject: Subject, inputs: dict[str, Any]) -> Outcome:
+        from popscan.qc import check_reference, verdict
         from popscan.segment import score_segmentation
 
         scan: Scan = inputs["scan"]
@@ -46,11 +48,14 @@ def score_task(context: ShardContext) -> Task:
             bundle=bundle,
             frame_labels=phases,
         )
-        labelled = [{**row, "kind": "labels"} for row in rows]
+        checks = check_reference(scan, reference, inputs["labels"].array)
+        trust = {"reference_verdict": verdict(checks)}
+        labelled = [{**row, **trust, "kind": "labels"} for row in rows]
+        checked = [{**check.row(), "kind": "reference"} for check in checks]
         images = _score_images(subject, inputs["images"], inputs["reference"].array)
         measured = _reference_biomarkers(context, inputs)
         told = {"seen_in_training": bundle.was_trained_on(subject.unit), "kind": "biomarkers"}
-        return Outcome(rows=(*labelled, *images, *({**told, **row} for row in measured)))
+        return Outcome(rows=(*labelled, *checked, *images, *({**told, **row} for row in measured)))
 
     def reads(subject: Subject) -> Mapping[str, Any]:
         return {s: context.digest(s, subject) for s in ("ingest", "reconstruct", "segment")}
@@ -203,8 +208,11 @@ def biomarkers_task(context: ShardContext) -> Task:
     section = context.section("biomarkers")
     method = resolve(METHODS, section.method, "biomarkers")
 
-    def work(subject: Subject, inputs: tuple[Scan, Any]) -> Outcome:
-        scan, labels = inputs
+    def load(subject: Subject) -> tuple[Scan, Any, Any]:
+        return (*_scan_and_labels(context, subject), read_samples(context, subject))
+
+    def work(subject: Subject, inputs: tuple[Scan, Any, Any]) -> Outcome:
+        scan, labels, samples = inputs
         values = method(
             labels.array,
             spacing_mm=scan.spacing_mm,
@@ -213,7 +221,7 @@ def biomarkers_task(context: ShardContext) -> Task:
             frame_labels=scan.meta.get("frame_labels"),
             **body_size(context, subject),
         )
-        return Outcome(values=values)
+        return Outcome(values={**values, **interval_values(values, samples, section=section)})
 
     def reads(subject: Subject) -> Mapping[str, Any]:
         return {**_read_digests(context, subject), **body_size(context, subject)}
@@ -223,7 +231,7 @@ def biomarkers_task(context: ShardContext) -> Task:
         version=context.options["version"],
         options=section.model_dump(),
         reads=reads,
-        load=lambda subject: _scan_and_labels(context, subject),
+        load=load,
         work=work,
         write=write_output,
         upstream=("segment",),

@@ -183,7 +183,7 @@ def expected_dice(
         mean = lowest = math.nan
         if name in table and name in stored["models"]:
             values = predict(stored["models"][name], table[name])
-            mean, lowest = float(values.mean()), float(values.min())
+            mean, lowest = round(float(values.mean()), 4), round(float(values.min()), 4)
         found[f"expected_dice_{name}"] = mean
         found[f"expected_dice_{name}_lowest"] = lowest
     return found

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from popscan.arrays.metrics import mask_dice, score_labels
 from popscan.records import Label, LabelMap
 from popscan.segment.bundle import Bundle
+from popscan.segment.errors import confusion, take_apart
 
 #: What lies within the epicardium.
 _WITHIN = (Label.LV, Label.MYO)
@@ -28,11 +29,19 @@ def score_segmentation(
     """Return the rows of `popscan.arrays.metrics.score_labels` with whose they are.
 
     Each row begins with ``unit`` and ``seen_in_training``: whether the bundle was trained on this
-    subject. Means must never mix the two; a model scores itself too well on what it has seen.
+    subject. Means must never mix the two; a model scores itself too well on what it has seen. It
+    ends with the kinds of error of `popscan.segment.errors.take_apart`.
     """
     seen = bundle.was_trained_on(unit)
     rows = score_labels(labels, reference, spacing_mm, frame_labels=frame_labels)
-    return [{"unit": unit, "seen_in_training": seen} | row for row in rows]
+    kinds = {
+        frame: take_apart(confusion(labels[..., frame], reference.array[..., frame]))
+        for frame in reference.frames
+    }
+    return [
+        {"unit": unit, "seen_in_training": seen, **row, **kinds[row["frame"]][row["structure"]]}
+        for row in rows
+    ]
 
 
 def score_contours(

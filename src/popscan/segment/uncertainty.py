@@ -318,7 +318,8 @@ def summaries(tally: Tally) -> dict[str, float]:
         values[f"flip_risk_{name}"] = _ratio(tally.flip_risk[:, int(label)].sum(), voxels)
         spread = float(totals.std(ddof=1)) if several else math.nan
         values[f"volume_spread_{name}_pct"] = 100.0 * _ratio(spread, float(totals.mean()))
-    return values
+    # Beyond this the order of sums decides, and with it the size of a batch.
+    return {key: round(value, 5) for key, value in values.items()}
 
 
 def _ratio(part: float, whole: float) -> float:

@@ -1,0 +1,134 @@
+"""Calibrating a bundle: what is stored, that it is used, and who is refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from popscan.biomarkers.intervals import QUANTITIES
+from popscan.records import Label, LabelMap, PopscanError, Scan
+from popscan.segment import load_bundle, save_bundle, segment
+from popscan.segment.bundle import hash_identifier
+from popscan.segment.expected import FEATURES
+from popscan.segment.networks import build_network
+from popscan.train.calibrate import (
+    SECTIONS,
+    calibrate_bundle,
+    expected_without_own,
+    observe,
+    spoilt,
+    uncalibrated,
+)
+from popscan.train.packs import Case
+
+ARGUMENTS = {"channels": [4, 8]}
+
+
+@pytest.fixture
+def path(tmp_path):
+    """A bundle of two untrained members."""
+    members, weights = [], []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        network = build_network("dynunet", len(Label), **ARGUMENTS)
+        members.append({"architecture": "dynunet", "arguments": ARGUMENTS})
+        weights.append(network.state_dict())
+    about = {
+        "name": "tiny",
+        "members": members,
+        "spacing_mm": 1.5,
+        "patch": 16,
+        "normalisation": {"low_pct": 1.0, "high_pct": 99.0},
+        "input_range": {"inplane_mm": [1.0, 2.0], "slice_distance_mm": [5, 10]},
+        "training": {},
+        "trained_on": {"salt": "s", "sha256": [hash_identifier("seen", salt="s")]},
+        "validation": {},
+    }
+    save_bundle(tmp_path / "tiny", about=about, weights=weights, card="A card.")
+    return tmp_path / "tiny"
+
+
+def case(unit: str, seed: int) -> Case:
+    rng = np.random.default_rng(seed)
+    array = rng.normal(size=(5, 5, 2, 2)).repeat(4, 0).repeat(4, 1) * 20 + 100
+    labels = rng.integers(0, 4, size=(5, 5, 2, 2)).repeat(4, 0).repeat(4, 1)
+    scan = Scan(
+        array=(array + rng.normal(size=array.shape)).astype(np.float32),
+        affine=np.diag([1.5, 1.5, 8, 1]),
+        spacing_mm=(1.5, 1.5, 8.0),
+        meta={"frame_labels": ["ED", "ES"]},
+    )
+    return Case(unit=unit, scan=scan, labels=LabelMap(array=labels.astype(np.uint8), frames=(0, 1)))
+
+
+@pytest.fixture
+def cases():
+    return [case(f"p{k}", k) for k in range(3)]
+
+
+def test_sections_are_stored_and_used(path, cases):
+    before = load_bundle(path, "cpu")
+    told: list[str] = []
+    found = calibrate_bundle(
+        path, cases, device="cpu", voxels=200, severities=(3,), progress=told.append
+    )
+    after = load_bundle(path, "cpu")
+    assert set(found) == set(SECTIONS) <= set(after.about)
+    assert after.digest != before.digest  # results of studies depend on it
+    assert after.about["weights_sha256"] == before.about["weights_sha256"]
+    assert len(told) == 3 * 3
+    assert yaml.safe_load(yaml.safe_dump(found)) == {k: after.about[k] for k in SECTIONS}
+    entries = after.about["intervals"]
+    assert [e["flips"] for e in entries] == [False, True]
+    for entry in entries:
+        assert set(entry["quantities"]) <= set(QUANTITIES)
+        for own in entry["quantities"].values():
+            assert len(own["errors"]) == 3
+            assert len(own["spreads"]) in (0, 3)
+    assert after.about["expected_dice"]["features"] == list(FEATURES)
+    values = segment(cases[0].scan, bundle=after, largest_component=False).values
+    assert all(0 <= values[f"expected_dice_{s}"] <= 1 for s in ("rv", "myo", "lv"))
+    assert found["calibration"]["temperature"] > 0
+    # Again from the calibrated bundle: it starts from the uncalibrated one, so nothing moves.
+    again = calibrate_bundle(path, cases, device="cpu", voxels=200, severities=())
+    assert again["calibration"] == found["calibration"]
+    assert again["intervals"] == found["intervals"]
+    assert "expected_dice" not in load_bundle(path, "cpu").about
+
+
+def test_training_patients_and_too_few_are_refused(path, cases):
+    with pytest.raises(PopscanError, match="trained on seen"):
+        calibrate_bundle(path, [*cases, replace(cases[0], unit="seen")], device="cpu")
+    with pytest.raises(PopscanError, match="at least three"):
+        calibrate_bundle(path, cases[:2], device="cpu")
+
+
+def test_observation_of_one_case(path, cases):
+    bundle = uncalibrated(load_bundle(path, "cpu"))
+    seen = observe(cases[0], bundle=bundle, voxels=150)
+    assert seen.probabilities.shape == (150, 4)
+    np.testing.assert_allclose(seen.probabilities.sum(axis=1), 1, atol=5e-3)
+    assert len(seen.truth) == len(seen.labels) == 150
+    assert seen.confusion.sum() == cases[0].labels.array.size
+    assert set(seen.spreads) == set(QUANTITIES)
+    assert all(rows.shape == (2, len(FEATURES)) for rows in seen.features.values())
+    nameless = replace(cases[0], scan=replace(cases[0].scan, meta={}))
+    assert np.isnan(list(observe(nameless, bundle=bundle).errors.values())).all()
+
+
+def test_every_patient_is_predicted_from_the_others(path, cases):
+    bundle = uncalibrated(load_bundle(path, "cpu"))
+    seen = spoilt(cases, bundle=bundle, severities=(2,))
+    assert len(seen) == 3 * 8
+    predicted, true = expected_without_own(seen, "lv")
+    assert predicted.shape == true.shape == (3 * 8 * 2,)
+    altered = [
+        replace(o, dice={k: v * 0 for k, v in o.dice.items()}) if o.unit == "p0" else o
+        for o in seen
+    ]
+    again, _ = expected_without_own(altered, "lv")
+    np.testing.assert_allclose(again[:16], predicted[:16])  # its own truth does not matter
