@@ -153,6 +153,10 @@ class Segment(Section):
     largest_component: bool = Field(
         default=True, description="Keep only the largest 3D component of each structure."
     )
+    mend: bool = Field(
+        default=True,
+        description="Make slices possible that no heart has: pieces and holes within a slice.",
+    )
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="Where it runs.")
     batch_slices: int = Field(default=8, ge=1, description="Slices in one batch.")
     precision: Literal["auto", "float32", "bfloat16"] = Field(

@@ -110,6 +110,7 @@ def segment_task(context: ShardContext) -> Task:
                 bundle=bundle,
                 flips=section.flips,
                 largest_component=section.largest_component,
+                mend=section.mend,
                 batch_slices=section.batch_slices,
                 precision=section.precision,
                 dropout_samples=section.dropout_samples,

@@ -1,4 +1,4 @@
-"""Islands: what no heart has, and networks leave now and then."""
+"""Islands, holes and other things that no heart has and networks leave now and then."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from popscan.arrays.anatomy import impossible_slices
 from popscan.records import STRUCTURES, Label
 
 #: Voxels touch across faces, edges and corners: slices 10 mm apart shift against each other.
@@ -45,3 +46,56 @@ def keep_largest(labels: NDArray[np.uint8]) -> int:
             volume[islands] = int(Label.BACKGROUND)
             removed += n
     return removed
+
+
+def _neighbours(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the pixels that share a side with a mask (x, y) and are not in it."""
+    return ndimage.binary_dilation(mask) & ~mask
+
+
+def _absorb(plane: NDArray[np.uint8], piece: NDArray[np.bool_]) -> None:
+    """Give a piece of a slice the label that most of the pixels around it have."""
+    around = plane[_neighbours(piece)]
+    plane[piece] = np.bincount(around, minlength=1).argmax() if around.size else 0
+
+
+def _mend_slice(plane: NDArray[np.uint8]) -> None:
+    for label in STRUCTURES:
+        pieces, n = ndimage.label(plane == int(label), structure=_TOUCH[1])
+        if n > 1:
+            largest = int(np.bincount(pieces.ravel())[1:].argmax()) + 1
+            for piece in range(1, n + 1):
+                if piece != largest:
+                    _absorb(plane, pieces == piece)
+    for closed in ((Label.RV,), (Label.LV,), (Label.MYO, Label.LV)):
+        mask = np.isin(plane, closed)
+        holes, n = ndimage.label(ndimage.binary_fill_holes(mask) & ~mask)
+        for hole in range(1, n + 1):
+            _absorb(plane, holes == hole)
+    # A septum of one pixel where the cavities touch.
+    plane[(plane == int(Label.LV)) & _neighbours(plane == int(Label.RV))] = int(Label.MYO)
+
+
+def mend_slices(labels: NDArray[np.uint8]) -> int:
+    """Make slices possible that no heart has, in place; return how many there were.
+
+    In every slice that breaks a law of `popscan.arrays.anatomy`, all but the largest piece of a
+    structure, and what a structure encloses, take the label that most of the pixels around them
+    have; where RV and LV touch, a septum of one pixel is drawn. Other slices stay as they are.
+
+    Parameters
+    ----------
+    labels
+        Shape (x, y, z, t).
+    """
+    inside = np.argwhere((labels != int(Label.BACKGROUND)).any(axis=(2, 3)))
+    if not len(inside):
+        return 0
+    (x0, y0), (x1, y1) = inside.min(axis=0), inside.max(axis=0) + 1
+    # A rim of background, so that a heart at the border of the image is mended like any other.
+    box = np.pad(labels[x0:x1, y0:y1], ((1, 1), (1, 1), (0, 0), (0, 0)))
+    broken = np.argwhere(impossible_slices(box)["any"])
+    for z, t in broken:
+        _mend_slice(box[:, :, z, t])
+    labels[x0:x1, y0:y1] = box[1:-1, 1:-1]
+    return len(broken)

@@ -15,7 +15,7 @@ from popscan.arrays.resampling import Window
 from popscan.records import STRUCTURES, Label, Scan, SubjectError
 from popscan.segment.bundle import Bundle, pick_precision
 from popscan.segment.calibration import temperature_of
-from popscan.segment.cleanup import keep_largest
+from popscan.segment.cleanup import keep_largest, mend_slices
 from popscan.segment.expected import expected_dice
 from popscan.segment.grids import Grids, back_to_scan
 from popscan.segment.heart import heart_window, scout_slices
@@ -167,6 +167,7 @@ def segment(
     bundle: Bundle,
     flips: bool = False,
     largest_component: bool = True,
+    mend: bool = True,
     batch_slices: int = 8,
     precision: str = "auto",
     dropout_samples: int = 0,
@@ -190,6 +191,8 @@ def segment(
         Average over four mirrorings: four times the work for a little accuracy.
     largest_component
         Keep one connected piece of the heart and of each structure per frame.
+    mend
+        Make slices that break a law of anatomy possible (`popscan.segment.cleanup.mend_slices`).
     batch_slices
         Slices that go through the network at once; halved when memory does not suffice.
     precision
@@ -248,11 +251,13 @@ def segment(
     spread = unslice(entropy, n_slices=scan.array.shape[2])
     tally = watch.tally()
     removed = keep_largest(volume) if largest_component else 0
+    mended = mend_slices(volume) if mend else 0
     return Segmentation(
         labels=volume,
         entropy=spread,
         values={
             **_values(volume, spread, removed, input_warning(scan, bundle)),
+            "n_slices_mended": mended,
             **summaries(tally),
             **expected_dice(tally, volume, spacing_mm=scan.spacing_mm, about=bundle.about),
         },
