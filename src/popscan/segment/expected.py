@@ -106,7 +106,7 @@ def _course(areas: Floats) -> dict[str, Floats]:
     }
 
 
-def fit_ridge(table: ArrayLike, target: ArrayLike, *, strength: float = 1.0) -> dict[str, Any]:
+def fit_ridge(table: ArrayLike, target: ArrayLike, *, strength: float = 20.0) -> dict[str, Any]:
     """Fit a linear model with a penalty on its coefficients, in closed form.
 
     Parameters

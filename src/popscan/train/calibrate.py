@@ -272,7 +272,7 @@ def intervals_section(settings: Mapping[bool, Sequence[Observed]]) -> list[dict[
     return section
 
 
-def expected_section(observed: Sequence[Observed], *, strength: float = 1.0) -> dict[str, Any]:
+def expected_section(observed: Sequence[Observed], *, strength: float = 20.0) -> dict[str, Any]:
     """Return the bundle's ``expected_dice`` section, from clean and from spoilt scans."""
     models = {}
     for name in STRUCTURES.values():
