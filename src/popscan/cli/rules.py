@@ -56,6 +56,26 @@ def add(commands: Any) -> None:
     reduce.add_argument("--output", type=Path, required=True)
     atlas = _command(commands, "atlas", _atlas, "write the atlas from the last template")
     atlas.add_argument("--template", type=Path, required=True)
+    references = _command(
+        commands, "rca-references", _rca_references, "choose reference cases for predicted Dice"
+    )
+    references.add_argument("--output", type=Path, required=True)
+    _command(commands, "rca-validity", _rca_validity, "hold predicted Dice against references")
+    features = _command(
+        commands, "visibility-features", _visibility_features, "features of a shard's subjects"
+    )
+    features.add_argument("--shard", required=True)
+    features.add_argument("--output", type=Path, required=True)
+    features.add_argument("--threads", type=int, default=1)
+    seen = _command(
+        commands, "visibility", _visibility, "how well attributes are told from features"
+    )
+    seen.add_argument("--features", type=Path, nargs="+", required=True)
+    maps = _command(
+        commands, "visibility-maps", _visibility_maps, "where attributes are told, and the task"
+    )
+    maps.add_argument("--features", type=Path, nargs="+", required=True)
+    maps.add_argument("--threads", type=int, default=1)
     report = commands.add_parser("report", help="write the study's report")
     report.add_argument("--study", type=Path, required=True)
     report.add_argument("--config", type=json.loads, required=True, help="the whole config, JSON")
@@ -181,6 +201,40 @@ def _atlas(arguments: argparse.Namespace) -> None:
     from popscan.pipeline.atlas import write_atlas
 
     write_atlas(arguments.study, arguments.template, arguments.options)
+
+
+def _rca_references(arguments: argparse.Namespace) -> None:
+    from popscan.pipeline.rca import make_references
+
+    units = make_references(Store(arguments.study), arguments.options, arguments.output)
+    print(f"{len(units)} reference cases: {', '.join(units)}")
+
+
+def _rca_validity(arguments: argparse.Namespace) -> None:
+    from popscan.pipeline.rca import write_validity
+
+    write_validity(arguments.study, arguments.options)
+
+
+def _visibility_features(arguments: argparse.Namespace) -> None:
+    from popscan.pipeline.visibility import features_shard
+
+    count = features_shard(
+        Store(arguments.study), arguments.shard, arguments.options, arguments.output
+    )
+    print(f"features of {count} subjects")
+
+
+def _visibility(arguments: argparse.Namespace) -> None:
+    from popscan.pipeline.visibility import write_visibility
+
+    write_visibility(arguments.study, arguments.features, arguments.options)
+
+
+def _visibility_maps(arguments: argparse.Namespace) -> None:
+    from popscan.pipeline.visibility_maps import write_maps
+
+    write_maps(Store(arguments.study), arguments.features, arguments.options)
 
 
 def _report(arguments: argparse.Namespace) -> None:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from popscan.config import parse_section
 from popscan.pipeline import dictionary
+from popscan.pipeline.rca import predicted_tables
 from popscan.pipeline.tables import (
     check_accounts,
     cost_table,
@@ -22,7 +23,7 @@ from popscan.pipeline.tables import (
     write_table,
 )
 from popscan.records import PopscanError
-from popscan.stages import stages_of
+from popscan.stages import optional_stages, stages_of
 from popscan.store import Store
 
 
@@ -34,7 +35,7 @@ def collect(store: Store, options: Mapping[str, Any]) -> dict[str, int]:
     store
         The study's store.
     options
-        Config sections study, source, qc, segment.
+        Config sections study, source, qc, segment, and rca where it may be enabled.
 
     Returns
     -------
@@ -48,7 +49,7 @@ def collect(store: Store, options: Mapping[str, Any]) -> dict[str, int]:
     """
     root = store.root
     shards = study_shards(root)
-    stages = stages_of(options["source"]["kind"])
+    stages = stages_of(options["source"]["kind"], optional=optional_stages(options))
     records = {stage: read_records(store, stage, shards) for stage in stages}
     ingest = values_table(records["ingest"])
     participants = participants_table(root, shards, ingest)
@@ -66,10 +67,13 @@ def collect(store: Store, options: Mapping[str, Any]) -> dict[str, int]:
         "scores": _kind(scores, "labels"),
         "recon_scores": _kind(scores, "image"),
         "reference_biomarkers": _kind(scores, "biomarkers"),
+        "reference_checks": _kind(scores, "reference"),
         "biomarkers": _biomarkers(values_table(records["biomarkers"]), verdicts),
     }
     if "simulate" in records:
         tables["truth"] = values_table(records["simulate"])
+    if "rca" in records:
+        tables |= predicted_tables(records["rca"])
     for name, table in tables.items():
         write_table(root, name, table, dictionary.of(name))
     return {name: len(table) for name, table in tables.items()}

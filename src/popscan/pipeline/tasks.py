@@ -27,6 +27,7 @@ TASKS: dict[str, str] = {
     "score": "popscan.pipeline.measures:score_task",
     "qc": "popscan.pipeline.measures:qc_task",
     "biomarkers": "popscan.pipeline.measures:biomarkers_task",
+    "rca": "popscan.pipeline.rca:rca_task",
 }
 
 

@@ -1,0 +1,168 @@
+"""The table of how well attributes are told from each source, with and without body size."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from popscan.stats import multiplicity
+from popscan.visibility import SOURCES
+from popscan.visibility.predict import MACRO, UNKNOWN, Seen, predict_attribute
+
+DICTIONARY: dict[str, tuple[str, str]] = {
+    "attribute": ("", "attribute"),
+    "group": ("", f"group told from all others; '{MACRO}': of more than two groups"),
+    "source": ("", "what it is told from: biomarkers, labels, heart, image, latent"),
+    "n": ("", "subjects"),
+    "n_group": ("", "of these, in the group"),
+    "n_features": ("", "features"),
+    "n_components": ("", "principal components that the classifier was given"),
+    "auc": ("", "cross-validated area under the ROC curve; 0.5 is chance"),
+    "auc_low": ("", "lower limit"),
+    "auc_high": ("", "upper limit"),
+    "p": ("", "share of permuted labels that are told as well"),
+    "p_adj": ("", "Holm's, over all rows of the table"),
+    "auc_adjusted": ("", "area with the confounders taken out of the features"),
+    "auc_adjusted_low": ("", "lower limit"),
+    "auc_adjusted_high": ("", "upper limit"),
+    "p_adjusted": ("", "share of permuted labels that are told as well then"),
+    "auc_confounders": ("", "area from the confounders alone"),
+    "confounders": ("", "what was taken out"),
+    "inflation": ("", "how much wider the interval is than DeLong's, for folds that share rows"),
+}
+
+
+def visibility_table(
+    sources: Mapping[str, pd.DataFrame],
+    attributes: pd.DataFrame,
+    *,
+    attributes_to_test: Sequence[str],
+    adjust_for: Sequence[str] = (),
+    **options: Any,
+) -> pd.DataFrame:
+    """Say how well each attribute is told from each source.
+
+    Parameters
+    ----------
+    sources : mapping
+        Name -> features, one row per unit (index), numbers.
+    attributes : DataFrame
+        Indexed by unit, one unit per subject.
+    attributes_to_test : sequence of str
+        Columns of `attributes`; what it lacks, or what has no two groups, has no row.
+    adjust_for : sequence of str
+        Numeric columns of `attributes`; what it lacks is left out.
+    **options
+        Of `predict_attribute`.
+
+    Returns
+    -------
+    DataFrame
+        Columns as in `DICTIONARY`.
+    """
+    confounders = [name for name in adjust_for if name in attributes]
+    rows: list[dict[str, Any]] = []
+    for attribute in [name for name in attributes_to_test if name in attributes]:
+        for source, features in sources.items():
+            people = attributes.reindex(features.index)
+            given = people[attribute].astype(object).where(people[attribute].notna(), "")
+            used = [name for name in confounders if name != attribute]
+            q = people[used].apply(pd.to_numeric, errors="coerce").to_numpy(dtype=float)
+            rows += _rows(features.to_numpy(dtype=float), list(given), q, used, options,
+                          {"attribute": attribute, "source": source})  # fmt: skip
+    table = pd.DataFrame(rows, columns=list(DICTIONARY))
+    if len(table):
+        table["p_adj"] = multiplicity.adjust(table["p"].astype(float), method="holm")
+    return table
+
+
+def _rows(
+    x: NDArray[Any],
+    labels: list[Any],
+    q: NDArray[Any],
+    used: Sequence[str],
+    options: Mapping[str, Any],
+    what: Mapping[str, str],
+) -> list[dict[str, Any]]:
+    plain = predict_attribute(x, labels, **options)
+    held = np.isfinite(q).any(axis=0) if len(q) else np.zeros(len(used), dtype=bool)
+    adjusted: dict[str, Seen] = {}
+    alone: dict[str, Seen] = {}
+    if held.any() and plain:
+        q = q[:, held]
+        adjusted = _by_group(predict_attribute(x, labels, confounders=q, **options))
+        # The same rows as the features have, so that the areas can be compared.
+        rows = np.isfinite(x).any(axis=1)
+        quick = {**options, "n_permutations": 0}
+        kept = [label for label, row in zip(labels, rows, strict=True) if row]
+        alone = _by_group(predict_attribute(q[rows], kept, **quick))
+    found = []
+    for seen in plain:
+        other = adjusted.get(seen.group)
+        found.append(
+            {
+                **what, "group": seen.group, "n": seen.n, "n_group": seen.n_group,
+                "n_features": x.shape[1], "n_components": seen.n_components, "auc": seen.auc,
+                "auc_low": seen.auc_low, "auc_high": seen.auc_high, "p": seen.p,
+                "auc_adjusted": other.auc if other else math.nan,
+                "auc_adjusted_low": other.auc_low if other else math.nan,
+                "auc_adjusted_high": other.auc_high if other else math.nan,
+                "p_adjusted": other.p if other else math.nan,
+                "auc_confounders": alone[seen.group].auc if seen.group in alone else math.nan,
+                "confounders": " ".join(n for n, h in zip(used, held, strict=True) if h),
+                "inflation": seen.inflation,
+            }
+        )  # fmt: skip
+    return found
+
+
+def _by_group(seen: Sequence[Seen]) -> dict[str, Seen]:
+    return {one.group: one for one in seen}
+
+
+def known_groups(column: pd.Series, *, min_group: int) -> list[str]:
+    """Return the groups of an attribute that are large enough, by name."""
+    names = column.astype(object).where(column.notna(), "").map(lambda v: str(v).strip())
+    counts = names[~names.str.lower().isin(UNKNOWN)].value_counts()
+    return sorted(str(g) for g, n in counts.items() if n >= max(min_group, 2))
+
+
+def sentences(table: pd.DataFrame) -> list[str]:
+    """Say for every attribute where it is seen, and what is left without body size.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As `visibility_table`.
+    """
+    said = []
+    for attribute, part in table.groupby("attribute", sort=False):
+        several = part["group"] == MACRO
+        rows = part[several] if several.any() else part
+        for told in rows.to_dict("records"):
+            row = {str(name): value for name, value in told.items()}
+            said.append(_sentence(str(attribute), row))
+    return said
+
+
+def _sentence(attribute: str, row: Mapping[str, Any]) -> str:
+    where = SOURCES.get(row["source"], row["source"])
+    area = f"AUC {row['auc']:.2f}, {row['auc_low']:.2f} to {row['auc_high']:.2f}, n = {row['n']}"
+    if row["auc_low"] > 0.5:
+        text = f"{attribute} can be told from {where} ({area})"
+    elif row["auc_high"] < 0.6:
+        text = f"{attribute} can hardly be told from {where} ({area})"
+    else:
+        text = f"whether {attribute} can be told from {where} stays open ({area})"
+    if row["auc_low"] > 0.5 and not math.isnan(row["auc_adjusted"]):
+        left = (
+            f"{row['auc_adjusted']:.2f} ({row['auc_adjusted_low']:.2f} to "
+            f"{row['auc_adjusted_high']:.2f})"
+        )
+        text += f"; with {row['confounders'].replace(' ', ', ')} taken out: {left}"
+    return text[0].upper() + text[1:] + "."
