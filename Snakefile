@@ -1,5 +1,4 @@
-# popscan: a population imaging study, from raw scans to the report.
-# Stages per subject run in shards through one runner (src/popscan/run.py); see workflow/rules.
+# A population imaging study; stages per subject run in shards through one runner (workflow/rules).
 from pathlib import Path
 
 from snakemake.utils import min_version, validate
@@ -26,7 +25,10 @@ include: "workflow/rules/qc.smk"
 include: "workflow/rules/biomarkers.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/atlas.smk"
+include: "workflow/rules/rca.smk"
+include: "workflow/rules/visibility.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/experiment.smk"
 
 
 localrules:

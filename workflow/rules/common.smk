@@ -1,12 +1,19 @@
 # What the rules share: paths, the options that a stage is given, and the shards of the study.
 import json
+import re
 import sys
 
 from popscan.lock import StudyLock, clear_stale_locks
-from popscan.stages import STUDY_STAGES, SUBJECT_STAGES, stages_of
+from popscan.stages import (
+    OPTIONAL_STAGES,
+    STUDY_STAGES,
+    SUBJECT_STAGES,
+    optional_stages,
+    stages_of,
+)
 
 STUDY = f"{config['study']['results']}/{config['study']['name']}"
-STAGES = stages_of(config["source"]["kind"])
+STAGES = stages_of(config["source"]["kind"], optional=optional_stages(config))
 ONLY = config["subjects"]
 SUBJECTS = ",".join(ONLY if isinstance(ONLY, list) else str(ONLY).split(",")).strip(",")
 
@@ -55,13 +62,18 @@ def options(stage):
     return json.dumps({"version": info.version, **given}, sort_keys=True)
 
 
-def shards(wildcards=None):
-    """Names of the study's shards; asks for the plan first if there is none yet."""
+def clear_unfinished():
+    """Let what a killed run left be made again, without a question."""
     # As --rerun-incomplete: what a killed run left unfinished is made again, and that is cheap,
     # since the journals spare all subjects that it had done. Known only once the DAG is built.
     workflow.dag_settings.force_incomplete = True
     if workflow.is_main_process and not workflow.dryrun:
         clear_stale_locks(Path(".snakemake"), STUDY)
+
+
+def shards(wildcards=None):
+    """Names of the study's shards; asks for the plan first if there is none yet."""
+    clear_unfinished()
     with checkpoints.plan.get().output.plan.open() as stream:
         return json.load(stream)["shards"]
 
@@ -73,11 +85,33 @@ def all_manifests(wildcards=None):
 
 def study_targets(wildcards):
     """Every stage's manifests (a failed shard must not hide behind the last stage) and the report."""
+    if config["experiment"]["attribute"]:
+        clear_unfinished()
+        return f"{STUDY}/experiment/index.html"
     if not SUBJECTS:
         return [*all_manifests(), f"{STUDY}/report/index.html"]
+    # Optional stages look at all of the study, not at some subjects.
+    stages = [stage for stage in STAGES if stage not in OPTIONAL_STAGES]
     return expand(
-        f"{STUDY}/manifests/{{stage}}/{{shard}}.parquet", stage=STAGES, shard=subset_shards()
+        f"{STUDY}/manifests/{{stage}}/{{shard}}.parquet", stage=stages, shard=subset_shards()
     )
+
+
+def labelled_subjects(wildcards):
+    """Images and labels of all subjects, where reference cases come from the study."""
+    if config["rca"]["references"] not in ("auto", "study"):
+        return []
+    return expand(f"{STUDY}/manifests/reconstruct/{{shard}}.parquet", shard=shards())
+
+
+def attribution_maps():
+    """Whether maps of what attributes are told from are asked for."""
+    return config["visibility"]["enabled"] and config["visibility"]["n_maps"] > 0
+
+
+def all_features(wildcards):
+    """Features of every shard's subjects."""
+    return expand(f"{STUDY}/visibility/features/{{shard}}.npz", shard=shards())
 
 
 def subset_shards():

@@ -37,7 +37,7 @@ def _limit_threads(threads: int) -> None:
 
 def parser() -> argparse.ArgumentParser:
     """Build the parser of all commands."""
-    from popscan.cli import people, rules
+    from popscan.cli import experiments, people, rules
 
     top = argparse.ArgumentParser(
         prog="popscan", description="Population imaging studies; usually run through snakemake."
@@ -46,6 +46,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     people.add(commands)
     rules.add(commands)
+    experiments.add(commands)
     return top
 
 

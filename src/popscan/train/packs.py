@@ -92,7 +92,9 @@ def _heart_centre(labels: torch.Tensor) -> tuple[float, float]:
     return float(xs.min() + xs.max()) / 2, float(ys.min() + ys.max()) / 2
 
 
-def _pack_case(case: Case, *, spacing_mm: float, size: int) -> tuple[torch.Tensor, torch.Tensor]:
+def _pack_case(
+    case: Case, *, spacing_mm: float, size: int, around_heart: bool
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Return images and labels (frames * z, size, size) of the labelled frames of one case."""
     frames = list(case.labels.frames)
     images = slices(normalise(case.scan.array)[..., frames])
@@ -104,11 +106,18 @@ def _pack_case(case: Case, *, spacing_mm: float, size: int) -> tuple[torch.Tenso
     )
     images = resample_images(images, shape)
     labels = resample_labels(labels, shape, n_labels=len(Label))
-    window = Window.around(_heart_centre(labels), (size, size))
+    middle = ((shape[0] - 1) / 2, (shape[1] - 1) / 2)
+    window = Window.around(_heart_centre(labels) if around_heart else middle, (size, size))
     return window.cut(images), window.cut(labels)
 
 
-def build_pack(cases: Iterable[Case], *, spacing_mm: float = 1.5, size: int = 224) -> Pack:
+def build_pack(
+    cases: Iterable[Case],
+    *,
+    spacing_mm: float = 1.5,
+    size: int = 224,
+    around_heart: bool = True,
+) -> Pack:
     """Return the pack of all labelled slices of `cases`, in their order.
 
     Parameters
@@ -120,6 +129,8 @@ def build_pack(cases: Iterable[Case], *, spacing_mm: float = 1.5, size: int = 22
     size
         Side of the square around the heart, in pixels; larger than the training patch, so that
         patches can be shifted and turned without meeting its border.
+    around_heart
+        Whether the square is around the labels; if not, around the middle of the image.
 
     Raises
     ------
@@ -128,7 +139,7 @@ def build_pack(cases: Iterable[Case], *, spacing_mm: float = 1.5, size: int = 22
     """
     images, labels, rows = [], [], []
     for case in cases:
-        image, label = _pack_case(case, spacing_mm=spacing_mm, size=size)
+        image, label = _pack_case(case, spacing_mm=spacing_mm, size=size, around_heart=around_heart)
         images.append((image * INTENSITY_SCALE).round().to(torch.int16).numpy())
         labels.append(label.numpy())
         n_slices = case.scan.array.shape[2]

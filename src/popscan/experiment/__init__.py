@@ -1,0 +1,10 @@
+"""Experiments: trainings on purposely unbalanced data, and what helps against the gaps.
+
+`design` says which trials there are and who is trained on and tested; `trial` does one of them;
+`results` turns scores into tables, `figures` and `page` show them. Nothing here reads or writes
+files; `popscan.pipeline.experiment` does.
+
+A grid of compositions at fixed size, tested on one balanced set of subjects, is the design of Lee
+et al. 2022 (doi:10.1007/978-3-031-23443-9_22), Ioannou et al. 2022
+(doi:10.1007/978-3-031-16852-9_2) and Lee et al. 2025 (arXiv:2503.17089).
+"""

@@ -1,0 +1,186 @@
+"""Which trials an experiment has, and whom each of them trains on. Imports nothing heavy."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from popscan.records import PopscanError
+
+#: Fields of a mitigation that the recipe knows; the others choose data or further trainings.
+RECIPE_FIELDS = ("sampling", "reweigh", "dro_step", "dro_adjustment", "adversary", "classifier")
+#: Version of the code of trials and their data: raise it when their results change.
+VERSION = "1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """One cell of the grid.
+
+    Attributes
+    ----------
+    architecture, mitigation
+        Names in the config.
+    share_pct
+        Share of the first group among the training subjects.
+    seed
+        Of the draw of subjects and of the training.
+    """
+
+    architecture: str
+    mitigation: str
+    share_pct: float
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Identifier of the trial, also of its files."""
+        text = f"{self.architecture}_{self.mitigation}_{self.share_pct:g}pct_seed{self.seed}"
+        safe = re.sub(r"[^A-Za-z0-9._+-]", "-", text).lstrip("._+-")
+        if safe == text and len(text) <= 60:
+            return text
+        return f"{safe[:48]}-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the trial as plain data."""
+        return asdict(self)
+
+
+def trials(section: Mapping[str, Any]) -> list[Trial]:
+    """Return the trials of an experiment's config section, in the order of tables."""
+    return [
+        Trial(architecture=architecture, mitigation=name, share_pct=float(share), seed=int(seed))
+        for architecture in section["architectures"] or {"recipe": {}}
+        for name, mitigation in section["mitigations"].items()
+        for share in mitigation.get("shares_pct") or section["shares_pct"]
+        for seed in section["seeds"]
+    ]
+
+
+def trial_named(section: Mapping[str, Any], name: str) -> Trial:
+    """Return the trial with this name.
+
+    Raises
+    ------
+    PopscanError
+        If the config has none.
+    """
+    for trial in trials(section):
+        if trial.name == name:
+            return trial
+    raise PopscanError(f"the experiment has no trial {name!r}")
+
+
+def trial_section(section: Mapping[str, Any], trial: Trial) -> dict[str, Any]:
+    """Return what of the section a single trial depends on; other arms are left out."""
+    keep = ("attribute", "groups", "n_train", "recipe", "field_px", "keep_weights")
+    given = {key: section[key] for key in keep}
+    given["architecture"] = dict(section["architectures"].get(trial.architecture, {}))
+    mitigation = dict(section["mitigations"][trial.mitigation])
+    mitigation.pop("shares_pct", None)
+    return given | {"mitigation": mitigation, "trial": trial.as_dict()}
+
+
+def baseline(mitigations: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the name of the first arm that does nothing; empty if there is none."""
+    for name, given in mitigations.items():
+        if not any(v for k, v in given.items() if k not in ("shares_pct", "crop_by")):
+            return name
+    return ""
+
+
+def group_counts(groups: Sequence[str], *, share_pct: float, n_train: int) -> dict[str, int]:
+    """Return how many subjects of each group a training has; they add up to `n_train`.
+
+    Examples
+    --------
+    >>> group_counts(["a", "b", "c"], share_pct=25, n_train=10)
+    {'a': 2, 'b': 4, 'c': 4}
+    """
+    first = round(n_train * share_pct / 100)
+    rest, others = n_train - first, groups[1:]
+    counts = {groups[0]: first}
+    for place, group in enumerate(others):
+        counts[group] = rest // len(others) + (place < rest % len(others))
+    return counts
+
+
+def needed(section: Mapping[str, Any]) -> dict[str, int]:
+    """Return how many subjects of each group the experiment needs, test subjects included."""
+    groups, n_train = section["groups"], section["n_train"]
+    most = dict.fromkeys(groups, 0)
+    for share in {t.share_pct for t in trials(section)}:
+        for group, n in group_counts(groups, share_pct=share, n_train=n_train).items():
+            most[group] = max(most[group], n)
+    return {group: n + section["n_test"] for group, n in most.items()}
+
+
+def split_groups(
+    members: Mapping[str, Sequence[str]], *, wanted: Mapping[str, int], n_test: int, seed: int
+) -> dict[str, dict[str, list[str]]]:
+    """Split subjects into one test set for all trials and the pools that trainings draw from.
+
+    Parameters
+    ----------
+    members
+        Group -> its usable subjects.
+    wanted
+        As of `needed`.
+    n_test
+        Test subjects of each group.
+    seed
+        Which ones.
+
+    Returns
+    -------
+    ``{"test": {group: subjects}, "pool": {group: subjects}}``, sorted.
+
+    Raises
+    ------
+    PopscanError
+        If a group has too few subjects; the message says how many each has and needs.
+    """
+    short = [g for g, n in wanted.items() if len(members.get(g, ())) < n]
+    if short:
+        told = "; ".join(
+            f"{group}: {len(members.get(group, ()))} usable, {n} needed"
+            for group, n in wanted.items()
+        )
+        raise PopscanError(
+            f"experiment: too few subjects of {', '.join(short)} ({told}, {n_test} of them for "
+            "the test); lower n_train or n_test, or leave out shares_pct"
+        )
+    rng = np.random.default_rng([seed, 0x7E57])
+    test: dict[str, list[str]] = {}
+    pool: dict[str, list[str]] = {}
+    for group in wanted:
+        order = [str(u) for u in rng.permutation(sorted(members[group]))]
+        test[group], pool[group] = sorted(order[:n_test]), sorted(order[n_test:])
+    return {"test": test, "pool": pool}
+
+
+def training_subjects(
+    pool: Mapping[str, Sequence[str]],
+    groups: Sequence[str],
+    *,
+    share_pct: float,
+    n_train: int,
+    seed: int,
+) -> dict[str, list[str]]:
+    """Return whom a trial trains on, by group.
+
+    With the same seed a larger share of a group contains the smaller one, and all arms of a
+    composition see the same subjects: comparisons are paired.
+    """
+    counts = group_counts(groups, share_pct=share_pct, n_train=n_train)
+    chosen = {}
+    for place, group in enumerate(groups):
+        rng = np.random.default_rng([seed, place])
+        order = [str(u) for u in rng.permutation(sorted(pool[group]))]
+        chosen[group] = sorted(order[: counts[group]])
+    return chosen

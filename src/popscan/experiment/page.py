@@ -1,0 +1,215 @@
+"""The page of an experiment: what was asked, what was found, and what failed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from popscan.experiment.figures import dice_figure, gap_figure, signed
+from popscan.experiment.words import interval, sentences
+from popscan.report.blocks import (
+    Block,
+    Bullets,
+    Card,
+    Cards,
+    Cell,
+    Code,
+    Column,
+    Figure,
+    Section,
+    Table,
+    Text,
+    nothing,
+)
+from popscan.report.single import write_page
+from popscan.report.text import number
+
+_INTERVALS = (
+    "Intervals (95%) are for other test subjects and other seeds together, unless said otherwise; "
+    "vertical strokes span the seeds. They are not corrected for the number of comparisons."
+)
+
+
+def write_experiment_page(
+    path: Path,
+    tables: Mapping[str, pd.DataFrame],
+    *,
+    name: str,
+    section: Mapping[str, Any],
+    baseline: str,
+    config: str,
+) -> Path:
+    """Write the page of an experiment.
+
+    Parameters
+    ----------
+    path
+        The HTML file.
+    tables
+        As of `popscan.experiment.results.results`.
+    name
+        Of the study.
+    section
+        The config's experiment section.
+    baseline
+        The arm that does nothing; empty for none.
+    config
+        The section as text.
+    """
+    sections = [
+        _overview(tables, section, baseline),
+        _gaps(tables, section, baseline),
+        _dice(tables, section),
+        _trials(tables),
+        Section(ident="config", title="Configuration", blocks=[Code(text=config)]),
+    ]
+    what = (
+        f"Trainings on {section['n_train']} subjects each, with "
+        f"{', '.join(f'{s:g}' for s in section['shares_pct'])} % of {section['attribute']} "
+        f"{section['groups'][0]}; all tested on the same {section['n_test']} subjects of each of "
+        f"{', '.join(section['groups'])}."
+    )
+    return write_page(path, name=name, kind="experiment", description=what, sections=sections)
+
+
+def _overview(
+    tables: Mapping[str, pd.DataFrame], section: Mapping[str, Any], baseline: str
+) -> Section:
+    status = tables["trials"]["status"]
+    ok, n = int((status == "ok").sum()), len(status)
+    hours = float(tables["trials"]["seconds"].sum()) / 3600
+    cards = [
+        Card(value=f"{ok} of {n}", label="trials done", tone="good" if ok == n else "bad"),
+        Card(value=str(len(section["seeds"])), label="seeds"),
+        Card(value=str(tables["trials"]["mitigation"].nunique()), label="arms"),
+        Card(value=number(hours), label="hours of training and testing"),
+    ]
+    texts = sentences(tables, baseline=baseline, group=section["groups"][0])
+    blocks: list[Block] = [Cards(cards=cards), Bullets(items=texts), Text(text=_INTERVALS)]
+    if not baseline:
+        text = "No arm does nothing, so what the others change cannot be told."
+        blocks.append(Text(text=text, tone="warn"))
+    return Section(ident="found", title="What was found", blocks=blocks)
+
+
+def _rows(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    summary = tables["summary"]
+    return summary[summary["gap"].notna()] if "gap" in summary else summary.iloc[:0]
+
+
+def _gaps(tables: Mapping[str, pd.DataFrame], section: Mapping[str, Any], baseline: str) -> Section:
+    rows = _rows(tables)
+    if rows.empty:
+        return Section(ident="gaps", title="Gaps", blocks=nothing("No trial has ended well."))
+    blocks: list[Block] = []
+    reference = section["groups"][1]
+    for place, (key, part) in enumerate(rows.groupby(["architecture", "group"], sort=False)):
+        architecture, group = str(key[0]), str(key[1])
+        alt = f"{architecture}: mean Dice of {group} minus {reference} against its share"
+        drawn = gap_figure(
+            part, baseline=baseline, group=group, reference=reference, name=f"gap{place}", alt=alt
+        )
+        caption = f"{alt}. Band: interval; stroke: the seeds. Grey: {baseline or 'no baseline'}."
+        blocks.append(Figure(markup=drawn, caption=caption))
+    blocks.append(_gap_table(rows))
+    lead = "Below 0 the group is served worse than the reference, above 0 better."
+    return Section(ident="gaps", title="Gaps", lead=lead, blocks=blocks)
+
+
+def _gap_table(rows: pd.DataFrame) -> Table:
+    tones = {"yes": "good", "no": "bad"}
+    body = []
+    for row in rows.to_dict("records"):
+        change = pd.notna(row.get("gap_change"))
+        verdict = str(row["shrinks"]) if change else ""
+        body.append(
+            [
+                Cell(text=f"{row['mitigation']}, {row['architecture']}"),
+                Cell(text=f"{row['share_pct']:g}", sort=row["share_pct"]),
+                Cell(text=f"{row['n_ok']} of {row['n_trials']}"),
+                Cell(text=str(row["group"])),
+                Cell(text=number(row["overall"]), sort=row["overall"]),
+                Cell(text=f"{row['worst_group']}: {number(row['worst'])}"),
+                Cell(text=interval(row, "gap"), sort=row["gap"]),
+                Cell(text=signed(row["gap_seed_sd"]).lstrip("+"), sort=row["gap_seed_sd"]),
+                Cell(text=number(row["sd_groups"]), sort=row["sd_groups"]),
+                Cell(text=number(row["ser"]), sort=row["ser"]),
+                Cell(text=interval(row, "gap_change") if change else ""),
+                Cell(text=verdict, tone=tones.get(verdict, "")),
+            ]
+        )
+    columns = [
+        Column(title="arm, network"),
+        Column(title="share, %", numeric=True),
+        Column(title="trials"),
+        Column(title="group"),
+        Column(title="mean Dice", numeric=True),
+        Column(title="worst group"),
+        Column(title="gap", numeric=True, hint="group minus reference"),
+        Column(title="its SD over seeds", numeric=True),
+        Column(title="SD", numeric=True, hint="of the groups' means"),
+        Column(title="SER", numeric=True, hint="largest group error over smallest"),
+        Column(title="change of the gap", numeric=True, hint="against the arm that does nothing"),
+        Column(title="shrinks?"),
+    ]
+    return Table(caption="Every composition and arm.", columns=columns, rows=body, dense=True)
+
+
+def _dice(tables: Mapping[str, pd.DataFrame], section: Mapping[str, Any]) -> Section:
+    groups = tables["groups"]
+    if groups.empty:
+        return Section(ident="dice", title="Dice", blocks=nothing("No trial has ended well."))
+    blocks: list[Block] = []
+    for place, (architecture, part) in enumerate(groups.groupby("architecture", sort=False)):
+        arms = list(dict.fromkeys(part["mitigation"]))
+        alt = f"{architecture}: mean Dice of each group against the share of {section['groups'][0]}"
+        drawn = dice_figure(part, arms=arms, names=section["groups"], name=f"dice{place}", alt=alt)
+        caption = f"{alt}. Bands: intervals for other test subjects, given these trainings."
+        blocks.append(Figure(markup=drawn, caption=caption))
+    return Section(ident="dice", title="Dice of each group", blocks=blocks)
+
+
+def _trials(tables: Mapping[str, pd.DataFrame]) -> Section:
+    trials = tables["trials"]
+    bad = trials[trials["status"] != "ok"]
+    blocks: list[Block] = [_status_table(trials)]
+    if len(bad):
+        rows: Sequence[Sequence[Cell]] = [
+            [
+                Cell(text=str(row["trial"])),
+                Cell(text=str(row["status"]), tone="bad"),
+                Cell(text=str(row["reason"])),
+                Cell(text=str(row["message"])),
+            ]
+            for row in bad.to_dict("records")
+        ]
+        titles = ("trial", "status", "reason", "message")
+        columns = [Column(title=title) for title in titles]
+        blocks.append(Table(caption="Trials that are not ok.", columns=columns, rows=rows))
+    return Section(ident="trials", title="Trials", blocks=blocks)
+
+
+def _status_table(trials: pd.DataFrame) -> Table:
+    rows = []
+    for key, part in trials.groupby(["architecture", "mitigation"], sort=False):
+        seconds = part["seconds"]
+        rows.append(
+            [
+                Cell(text=f"{key[1]}, {key[0]}"),
+                Cell(text=f"{int((part['status'] == 'ok').sum())} of {len(part)}"),
+                Cell(text=number(seconds.median()), sort=float(seconds.median())),
+                Cell(text=number(part["peak_mb"].max())),
+                Cell(text=number(part["locator_error_px"].astype(float).mean())),
+            ]
+        )
+    columns = [
+        Column(title="arm, network"),
+        Column(title="trials done"),
+        Column(title="median seconds", numeric=True),
+        Column(title="largest memory, MB", numeric=True),
+        Column(title="error of the cascade's centre, pixels", numeric=True),
+    ]
+    return Table(caption="What was run.", columns=columns, rows=rows)

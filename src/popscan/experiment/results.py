@@ -1,0 +1,325 @@
+"""From the trials' scores to tables: Dice by group, gaps with intervals, what mitigations change.
+
+A gap is uncertain for two reasons: other test subjects would give another one, and so would another
+training. Both enter the intervals here. Subjects are resampled by `popscan.fairness.audit` for the
+groups' own numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import stats
+
+from popscan.fairness.audit import audit
+
+Floats = NDArray[np.float64]
+#: What makes a condition: all its trials differ in the seed alone.
+CONDITION = ("architecture", "mitigation", "share_pct")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """A difference between two groups.
+
+    Attributes
+    ----------
+    value
+        Mean of the group minus mean of the reference, over subjects and seeds.
+    low, high
+        Interval for other subjects and other seeds.
+    seed_sd
+        Standard deviation between the seeds; NaN for one seed.
+    seed_low, seed_high
+        Smallest and largest of the seeds.
+    n_seeds
+        How many there are.
+    """
+
+    value: float
+    low: float
+    high: float
+    seed_sd: float
+    seed_low: float
+    seed_high: float
+    n_seeds: int
+
+
+def difference(values: Floats, members: NDArray[np.bool_], *, alpha: float = 0.05) -> Estimate:
+    """Return group minus reference with an interval for both sources of chance.
+
+    Parameters
+    ----------
+    values : ndarray, shape (seeds, subjects)
+        One number per training and test subject; NaN where missing.
+    members : ndarray of bool, shape (subjects,)
+        Who is of the group; the others are the reference.
+    alpha
+        1 - confidence.
+
+    Returns
+    -------
+    Estimate
+        The variance is that of the difference of two means over subjects (Welch) plus that over
+        seeds; degrees of freedom after Satterthwaite. One seed: subjects alone. NaN without
+        subjects on either side.
+    """
+    seeds = np.array([_nanmean(row[members]) - _nanmean(row[~members]) for row in values])
+    by_subject = np.array([_nanmean(column) for column in values.T])
+    parts = []
+    for side in (members, ~members):
+        own = by_subject[side & np.isfinite(by_subject)]
+        parts.append((float(np.var(own, ddof=1)) / own.size if own.size > 1 else np.nan, own.size))
+    value = _nanmean(by_subject[members]) - _nanmean(by_subject[~members])
+    variances = [part[0] for part in parts]
+    freedom = [float(part[1] - 1) for part in parts]
+    good = seeds[np.isfinite(seeds)]
+    seed_sd = float(np.std(good, ddof=1)) if good.size > 1 else np.nan
+    if good.size > 1:
+        variances.append(seed_sd**2 / good.size)
+        freedom.append(good.size - 1.0)
+    total = float(np.sum(variances))
+    below = sum(v**2 / f for v, f in zip(variances, freedom, strict=True) if f > 0)
+    half = (
+        float(stats.t.ppf(1 - alpha / 2, total**2 / below)) * np.sqrt(total) if below > 0 else 0.0
+    )
+    half = half if np.isfinite(total) else np.nan
+    return Estimate(
+        value=value,
+        low=value - half,
+        high=value + half,
+        seed_sd=seed_sd,
+        seed_low=float(good.min()) if good.size else np.nan,
+        seed_high=float(good.max()) if good.size else np.nan,
+        n_seeds=int(good.size),
+    )
+
+
+def _nanmean(values: Floats) -> float:
+    finite = values[np.isfinite(values)]
+    return float(finite.mean()) if finite.size else float("nan")
+
+
+def dice_table(records: pd.DataFrame) -> pd.DataFrame:
+    """Return the long table: one row per trial, test subject, structure and frame.
+
+    Parameters
+    ----------
+    records
+        As of `popscan.pipeline.experiment.trial_records`.
+    """
+    keys = ["trial", *CONDITION, "seed"]
+    parts = [
+        pd.DataFrame(list(row["rows"])).assign(**{key: row[key] for key in keys})
+        for row in records.to_dict("records")
+        if row["status"] == "ok"
+    ]
+    columns = [*keys, "subject", "group", "structure", "frame", "dice"]
+    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
+
+
+class Scores:
+    """Mean Dice of every test subject in every trial, as arrays (seeds, subjects).
+
+    Parameters
+    ----------
+    dice
+        As of `dice_table`.
+    """
+
+    def __init__(self, dice: pd.DataFrame) -> None:
+        keys = [*CONDITION, "seed"]
+        mean = dice.groupby([*keys, "subject"], sort=True)["dice"].mean()
+        self.table = mean.unstack("subject")
+        known = dice.drop_duplicates("subject").set_index("subject")["group"]
+        self.group = known.reindex(self.table.columns)
+
+    def conditions(self) -> list[tuple[Any, ...]]:
+        """Return the conditions with at least one trial done."""
+        return list(dict.fromkeys(tuple(key)[:3] for key in self.table.index))
+
+    def of(self, condition: Sequence[Any], seeds: Sequence[int] | None = None) -> pd.DataFrame:
+        """Return a condition's values, one row per seed; empty if there are none."""
+        try:
+            part = self.table.loc[tuple(condition)]
+        except KeyError:
+            return self.table.iloc[:0]
+        return part if seeds is None else part.loc[[s for s in seeds if s in part.index]]
+
+    def members(self, group: str, reference: str) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Return which subjects are of either group, and which of those are of the first."""
+        either = self.group.isin([group, reference]).to_numpy()
+        return either, (self.group == group).to_numpy()[either]
+
+
+def _flat(estimate: Estimate, name: str) -> dict[str, float]:
+    return {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
+
+
+def gap_table(scores: Scores, *, groups: Sequence[str], baseline: str) -> pd.DataFrame:
+    """Return one row per condition and group but the reference (the second of `groups`).
+
+    Columns: the condition, group, reference, n_seeds, ``gap`` (mean Dice of the group minus that of
+    the reference) with interval and the seeds' spread; ``gap_change`` against the arm `baseline`
+    of the same composition, seeds and test subjects, with interval; ``shrinks``: ``yes`` where
+    the gap comes closer to 0 and the interval of the change leaves out 0, ``no`` where it grows so,
+    else ``not shown``; empty for the baseline.
+    """
+    rows = []
+    for condition in scores.conditions():
+        architecture, mitigation, share = condition
+        own = scores.of(condition)
+        base = scores.of((architecture, baseline, share)) if baseline else own.iloc[:0]
+        for group in [g for g in groups if g != groups[1]]:
+            either, first = scores.members(group, groups[1])
+            gap = difference(own.to_numpy(float)[:, either], first)
+            row = dict(zip(CONDITION, condition, strict=True))
+            row |= {"group": group, "reference": groups[1], "n_seeds": gap.n_seeds}
+            row |= _flat(gap, "gap")
+            row |= {"gap_seed_sd": gap.seed_sd, "gap_seed_low": gap.seed_low}
+            row |= {"gap_seed_high": gap.seed_high}
+            both = own.index.intersection(base.index)
+            if mitigation != baseline and len(both):
+                change = own.loc[both].to_numpy(float) - base.loc[both].to_numpy(float)
+                found = difference(change[:, either], first)
+                before = difference(base.loc[both].to_numpy(float)[:, either], first)
+                row |= _flat(found, "gap_change") | {"shrinks": _verdict(before.value, found)}
+            rows.append(row)
+    table = pd.DataFrame(rows)
+    return table if "shrinks" in table or table.empty else table.assign(shrinks="")
+
+
+def _verdict(before: float, change: Estimate) -> str:
+    if not (change.low > 0 or change.high < 0):
+        return "not shown"
+    return "yes" if abs(before + change.value) < abs(before) else "no"
+
+
+def trend_table(scores: Scores, *, groups: Sequence[str]) -> pd.DataFrame:
+    """Return how the gap moves with the group's share: one row per architecture and mitigation.
+
+    ``slope`` is the change of the gap (as in `gap_table`, first group) per 10 percentage points of
+    its share, by least squares over the shares, of the seeds that have all of them; positive: the
+    group is served better, relative to the reference, the more of it there is in training.
+    """
+    rows = []
+    either, first = scores.members(groups[0], groups[1])
+    for architecture, mitigation in dict.fromkeys(c[:2] for c in scores.conditions()):
+        parts = {
+            c[2]: scores.of(c) for c in scores.conditions() if c[:2] == (architecture, mitigation)
+        }
+        if len(parts) < 2:
+            continue
+        shares = np.array(sorted(parts), float)
+        seeds = sorted(set.intersection(*(set(part.index) for part in parts.values())))
+        if not seeds:
+            continue
+        centred = shares - shares.mean()
+        weights = 10 * centred / (centred**2).sum()
+        values = sum(
+            w * parts[s].loc[seeds].to_numpy(float) for w, s in zip(weights, shares, strict=True)
+        )
+        slope = difference(np.asarray(values)[:, either], first)
+        row = {"architecture": architecture, "mitigation": mitigation, "n_shares": len(shares)}
+        rows.append(row | {"n_seeds": slope.n_seeds} | _flat(slope, "slope"))
+    names = ["architecture", "mitigation", "n_shares", "n_seeds", "slope", "slope_low"]
+    return pd.DataFrame(rows, columns=[*names, "slope_high"])
+
+
+def fairness_tables(
+    scores: Scores, *, groups: Sequence[str], n_boot: int, seed: int
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the audit's groups and summary of every condition, over the seeds' mean Dice.
+
+    Intervals there are for other test subjects, given these trainings.
+    """
+    names = {f"{m}@{s:g}": (a, m, s) for a, m, s in scores.conditions()}
+    rows = [
+        {"unit": unit, "stage": c[0], "outcome": name, "value": value, "better_is": "higher"}
+        for name, c in names.items()
+        for unit, value in scores.of(c).mean(axis=0).items()
+    ]
+    if not rows:
+        return pd.DataFrame(), pd.DataFrame()
+    found = audit(
+        pd.DataFrame(rows),
+        pd.DataFrame({"group": scores.group}),
+        attributes_to_test=["group"],
+        reference={"group": groups[1]},
+        min_group=2,
+        n_boot=n_boot,
+        seed=seed,
+    )
+    keep_groups = ["group", "n", "mean", "ci_low", "ci_high"]
+    keep = ["overall", "worst_group", "worst", "max_gap", "sd_groups", "ser", "equity_scaled"]
+    return (
+        _with_condition(found.groups, keep_groups),
+        _with_condition(found.summary, [*keep, "max_gap_ci_low", "max_gap_ci_high"]),
+    )
+
+
+def _with_condition(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    arm = table["outcome"].str.rsplit("@", n=1, expand=True)
+    found = pd.DataFrame(
+        {
+            "architecture": table["stage"],
+            "mitigation": arm[0],
+            "share_pct": arm[1].astype(float),
+        }
+    )
+    return pd.concat([found, table[list(columns)]], axis=1).reset_index(drop=True)
+
+
+def results(
+    records: pd.DataFrame,
+    *,
+    groups: Sequence[str],
+    mitigations: Sequence[str],
+    baseline: str,
+    n_boot: int = 1000,
+    seed: int = 0,
+) -> Mapping[str, pd.DataFrame]:
+    """Return all tables of an experiment by name.
+
+    ``trials`` (one row per trial with its record), ``dice`` (long), ``groups`` (mean Dice per
+    condition and group), ``summary`` (one row per condition: mean Dice, worst group, gap, SD,
+    SER, what the mitigation changes), ``trend``.
+    """
+    trials = records.drop(columns=["rows", "values"]).assign(
+        n_train=[row.get("n_train") for row in records["values"]],
+        locator_error_px=[row.get("locator_error_px") for row in records["values"]],
+    )
+    dice = dice_table(records)
+    empty = pd.DataFrame(columns=list(CONDITION))
+    if dice.empty:
+        return {"trials": trials, "dice": dice, "groups": empty, "summary": empty, "trend": empty}
+    scores = Scores(dice)
+    by_group, fair = fairness_tables(scores, groups=groups, n_boot=n_boot, seed=seed)
+    gaps = gap_table(scores, groups=groups, baseline=baseline)
+    counts = records.groupby(list(CONDITION), sort=False)["status"]
+    asked = counts.agg(n_trials="size", n_ok=lambda s: int((s == "ok").sum())).reset_index()
+    summary = asked.merge(fair, how="left").merge(gaps, how="left")
+    order = {name: place for place, name in enumerate(mitigations)}
+    keys = ["architecture", "mitigation", "share_pct"]
+    return {
+        "trials": trials,
+        "dice": dice,
+        "groups": _sorted(by_group, keys, order),
+        "summary": _sorted(summary, keys, order),
+        "trend": _sorted(trend_table(scores, groups=groups), keys[:2], order),
+    }
+
+
+def _sorted(table: pd.DataFrame, keys: Sequence[str], order: Mapping[str, int]) -> pd.DataFrame:
+    if table.empty:
+        return table
+
+    def place(column: pd.Series) -> pd.Series:
+        return column.map(order) if column.name == "mitigation" else column
+
+    return table.sort_values(list(keys), key=place, kind="stable").reset_index(drop=True)

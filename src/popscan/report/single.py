@@ -1,0 +1,32 @@
+"""A page of its own in the report's dress: what is not the report of a study."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from popscan.report.blocks import Section
+from popscan.report.pages import _page
+
+
+def write_page(
+    path: Path, *, name: str, kind: str, description: str, sections: Sequence[Section]
+) -> Path:
+    """Write one self-contained HTML page; the same sections give the same bytes.
+
+    Parameters
+    ----------
+    path
+        The file; its folder must exist.
+    name, kind
+        What the page is on, and what it is (``experiment``).
+    description
+        One sentence below the title.
+    sections
+        Its content; all text in it is escaped.
+    """
+    html = _page(
+        "single.html.j2", name=name, kind=kind, description=description, sections=list(sections)
+    )
+    path.write_text(html, encoding="utf-8", newline="\n")
+    return path

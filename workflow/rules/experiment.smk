@@ -1,0 +1,120 @@
+# An experiment: trainings on purposely unbalanced data, one job each, all tested on the same
+# subjects. Runs in place of the study when the config names an attribute (experiment.attribute).
+from popscan.experiment import design
+
+EXPERIMENT = config["experiment"]
+TRIALS = {trial.name: trial for trial in design.trials(EXPERIMENT)}
+
+
+wildcard_constraints:
+    part=r"\d{5}",
+    trial="|".join(map(re.escape, TRIALS)) or "none",
+
+
+def experiment_options(*keys):
+    """What data and split are given: the parts of the section that they depend on."""
+    sections = ("source", "simulate", "cohort")
+    given = {section: config[section] for section in sections}
+    given["study"] = {"seed": config["study"]["seed"]}
+    arms = ("mitigations", "shares_pct", "architectures", "seeds")
+    given["experiment"] = {key: EXPERIMENT[key] for key in keys} | {k: EXPERIMENT[k] for k in arms}
+    return json.dumps({"version": design.VERSION, **given}, sort_keys=True)
+
+
+def trial_options(wildcards):
+    """What one trial is given: other arms of the experiment do not redo it."""
+    section = design.trial_section(EXPERIMENT, TRIALS[wildcards.trial])
+    given = {"experiment": section, "device": EXPERIMENT["device"], "version": design.VERSION}
+    return json.dumps(given, sort_keys=True)
+
+
+rule experiment_data:
+    output:
+        f"{STUDY}/experiment/manifests/experiment_data/{{part}}.parquet",
+    log:
+        f"{STUDY}/logs/experiment/data-{{part}}.log",
+    benchmark:
+        f"{STUDY}/logs/experiment/data-{{part}}.benchmark.tsv"
+    conda:
+        "../../envs/popscan.yaml"
+    threads: 1
+    params:
+        study=study_folder,
+        options=experiment_options(
+            "attribute",
+            "groups",
+            "n_train",
+            "n_test",
+            "recipe",
+            "field_px",
+            "slice_distance_mm",
+            "data_jobs",
+        ),
+    shell:
+        "logged {log} popscan experiment-data --study {params.study:q} --part {wildcards.part}"
+        " --options {params.options:q}"
+
+
+rule experiment_split:
+    input:
+        expand(
+            f"{STUDY}/experiment/manifests/experiment_data/{{part}}.parquet",
+            part=[f"{part:05d}" for part in range(EXPERIMENT["data_jobs"])],
+        ),
+    output:
+        f"{STUDY}/experiment/split.json",
+        f"{STUDY}/experiment/pack.npz",
+    log:
+        f"{STUDY}/logs/experiment/split.log",
+    conda:
+        "../../envs/popscan.yaml"
+    params:
+        study=study_folder,
+        options=experiment_options("attribute", "groups", "n_train", "n_test", "data_jobs"),
+    shell:
+        "logged {log} popscan experiment-split --study {params.study:q} --options {params.options:q}"
+
+
+# Training and test of one cell of the grid. Asks for a GPU in the cluster profiles; goes on from
+# its checkpoint. A trial that fails is recorded as such and fails no job.
+rule experiment_trial:
+    input:
+        rules.experiment_split.output,
+    output:
+        f"{STUDY}/experiment/manifests/experiment_trial/{{trial}}.parquet",
+    log:
+        f"{STUDY}/logs/experiment/{{trial}}.log",
+    benchmark:
+        f"{STUDY}/logs/experiment/{{trial}}.benchmark.tsv"
+    conda:
+        "../../envs/popscan.yaml"
+    threads: 1
+    params:
+        study=study_folder,
+        options=trial_options,
+    shell:
+        "logged {log} popscan experiment-trial --study {params.study:q} --trial {wildcards.trial}"
+        " --threads {threads} --options {params.options:q}"
+
+
+rule experiment:
+    input:
+        expand(rules.experiment_trial.output, trial=TRIALS),
+    output:
+        f"{STUDY}/experiment/index.html",
+        f"{STUDY}/experiment/tables/summary.parquet",
+    log:
+        f"{STUDY}/logs/experiment/experiment.log",
+    conda:
+        "../../envs/popscan.yaml"
+    params:
+        study=study_folder,
+        options=json.dumps(
+            {
+                "experiment": EXPERIMENT,
+                "study": {"seed": config["study"]["seed"]},
+                "version": design.VERSION,
+            }
+        ),
+    shell:
+        "logged {log} popscan experiment --study {params.study:q} --options {params.options:q}"
