@@ -25,7 +25,7 @@ from popscan.train.calibrate import (
 )
 from popscan.train.packs import Case
 
-ARGUMENTS = {"channels": [4, 8]}
+ARGUMENTS = {"channels": [4, 8, 8]}
 
 
 @pytest.fixture
@@ -87,8 +87,9 @@ def test_sections_are_stored_and_used(path, cases):
     for entry in entries:
         assert set(entry["quantities"]) <= set(QUANTITIES)
         for own in entry["quantities"].values():
-            assert len(own["errors"]) == 3
-            assert len(own["spreads"]) in (0, 3)
+            # Untrained members leave some patients without a ventricle.
+            assert 1 <= len(own["errors"]) <= 3
+            assert len(own["spreads"]) in (0, len(own["errors"]))
     assert after.about["expected_dice"]["features"] == list(FEATURES)
     values = segment(cases[0].scan, bundle=after, largest_component=False).values
     assert all(0 <= values[f"expected_dice_{s}"] <= 1 for s in ("rv", "myo", "lv"))

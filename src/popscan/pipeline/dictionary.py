@@ -75,6 +75,16 @@ _SCORES = {
     "volume_ml": entry("mL", "volume of the segmentation"),
     "reference_volume_ml": entry("mL", "volume of the reference"),
     "seen_in_training": entry("", "whether the model was trained on this subject"),
+    "correct_pct": entry("%", "of the reference's voxels of the structure, labelled so"),
+    "flipped_pct": entry(
+        "%", "of the reference's voxels, labelled as another structure", "Achara et al."
+    ),
+    "missed_pct": entry("%", "of the reference's voxels, labelled as background"),
+    "spurious_pct": entry("%", "of the labelled voxels, background in the reference"),
+    "taken_pct": entry("%", "of the labelled voxels, another structure in the reference"),
+    "reference_verdict": entry(
+        "", "whether the reference fits image and segmentation: pass, review or fail"
+    ),
 }
 _IMAGE_SCORES = {
     "variant": entry("", "reconstruction variant"),
@@ -102,6 +112,70 @@ _ATLAS = {
     "atlas_rms_intensity": entry("", "root mean square difference from the atlas's intensities"),
     "atlas_min_jacobian": entry("", "smallest Jacobian of the displacement; 0 or less: it folds"),
 }
+_PREDICTED = {
+    "predicted_dice": entry("", "predicted Dice, mean over structures and phases"),
+    **{
+        f"predicted_dice_{s}": entry("", f"predicted Dice of {name}, mean over phases")
+        for s, name in (("rv", "the RV"), ("myo", "the myocardium"), ("lv", "the LV"))
+    },
+    "best_reference": entry("", "reference case that the segmentation suited best"),
+    "similarity": entry("", "correlation of the images with it, after registration"),
+    "n_references": entry("", "reference cases that the segmentation was carried to"),
+}
+_PREDICTED_STRUCTURES = {
+    "phase": entry("", "ED or ES: largest or smallest LV cavity of the segmentation"),
+    "structure": entry("", "rv, myo or lv"),
+    "predicted_dice": entry("", "Dice predicted by reverse classification accuracy"),
+}
+_SEGMENTATION = {
+    **{
+        key.format(s): entry(unit, meaning.format(name), source)
+        for s, name in (("rv", "the RV"), ("myo", "the myocardium"), ("lv", "the LV"))
+        for key, unit, meaning, source in (
+            (
+                "mean_entropy_{}",
+                "nats",
+                "mean entropy of the calibrated probabilities, {}",
+                "popscan",
+            ),
+            (
+                "mean_information_{}",
+                "nats",
+                "mean mutual information of members, flips and dropout, {}; empty for one sample",
+                "Houlsby et al. 2011, arXiv:1112.5745",
+            ),
+            (
+                "flip_risk_{}",
+                "0 to 1",
+                "mean doubt of which structure a voxel is, given that it is one, {}",
+                "Achara et al.",
+            ),
+            (
+                "volume_spread_{}_pct",
+                "%",
+                "spread of the samples' volumes over all frames, of their mean, {}",
+                "popscan",
+            ),
+            (
+                "expected_dice_{}",
+                "",
+                "Dice to expect without a reference, {}, mean over frames; empty where the model "
+                "bundle was not calibrated",
+                "popscan.segment.expected",
+            ),
+            (
+                "expected_dice_{}_lowest",
+                "",
+                "the same, lowest frame, {}",
+                "popscan.segment.expected",
+            ),
+        )
+    },
+    "n_frames_without_heart": entry("frames", "frames in which nothing was found"),
+    "n_components_removed": entry("", "islands that the clean-up took away, over all frames"),
+    "n_slices_mended": entry("", "slices that broke a law of anatomy and were mended, all frames"),
+    "input_warning": entry("", "what of the scan is outside of what the model was trained for"),
+}
 _BIOMARKER_EXTRA = {
     "qc_verdict": entry("", "final QC verdict"),
     "analysed": entry("", "whether the subject is in the study's analyses"),
@@ -120,19 +194,24 @@ def of(table: str) -> dict[str, Entry]:
         "qc_checks": _CHECKS,
         "scores": _SCORES,
         "recon_scores": _IMAGE_SCORES,
+        "reference_checks": {k: v for k, v in _CHECKS.items() if k != "kind"},
+        "segmentation": _SEGMENTATION,
         "biomarkers": {**biomarkers(), **_BIOMARKER_EXTRA},
         "truth": biomarkers(),
         "reference_biomarkers": {**biomarkers(), **_REFERENCE},
         "atlas_distances": _ATLAS,
+        "predicted_dice": _PREDICTED,
+        "predicted_dice_structures": _PREDICTED_STRUCTURES,
     }.get(table, {})  # type: ignore[assignment]
     return {**_UNIT, **own}
 
 
 def biomarkers() -> dict[str, Entry]:
     """Return the dictionary of the biomarkers, from the stage that measures them."""
-    from popscan.biomarkers import DICTIONARY
+    from popscan.biomarkers import DICTIONARY, INTERVAL_DICTIONARY
 
-    return {name: entry(c.unit, c.meaning, c.source) for name, c in DICTIONARY.items()}
+    columns = {**DICTIONARY, **INTERVAL_DICTIONARY}
+    return {name: entry(c.unit, c.meaning, c.source) for name, c in columns.items()}
 
 
 #: Table -> dictionary in the package that makes it.
@@ -144,11 +223,15 @@ _STATISTICS = {
     "fairness_gaps": "popscan.fairness.dictionary:GAPS",
     "fairness_summary": "popscan.fairness.dictionary:SUMMARY",
     "fairness_adjusted": "popscan.fairness.adjusted:DICTIONARY",
+    "fairness_confounding": "popscan.fairness.confounding:DICTIONARY",
     "fairness_pairs": "popscan.fairness.pairs:DICTIONARY",
     "fairness_funnel": "popscan.fairness.funnel:DICTIONARY",
     "fairness_exclusion": "popscan.fairness.adjusted:DICTIONARY",
     "fairness_agreement": "popscan.fairness.agreement:DICTIONARY",
     "fairness_ledger": "popscan.fairness.ledger:DICTIONARY",
+    "rca_validity": "popscan.fairness.rca:DICTIONARY",
+    "visibility": "popscan.visibility.tables:DICTIONARY",
+    "visibility_attributions": "popscan.visibility.attribution:DICTIONARY",
 }
 
 

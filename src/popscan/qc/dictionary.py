@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from popscan.qc.model import Spec
+from popscan.qc.reference import reference_checks
 from popscan.qc.table import CHECKS
 
 
@@ -55,12 +57,28 @@ DICTIONARY: Mapping[str, Column] = {
 
 
 def documentation() -> str:
-    """Return the checks as a Markdown table: name, unit, meaning, limits, source."""
+    """Return the checks as Markdown tables: name, unit, meaning, limits, source."""
+    return _table(CHECKS) + _REFERENCES + _table(reference_checks())
+
+
+_REFERENCES = """
+## References
+
+Where a source has reference labels, these are held against the image and the segmentation when they
+are scored (table `reference_checks`; `reference_verdict` beside every score). Their limits were set
+on 70 patients with expert labels, none of whom fails, and find a patient of the Sunnybrook Cardiac
+Data whose outer contours belong elsewhere. They exclude nobody: a wrong reference says nothing of
+the subject.
+
+"""
+
+
+def _table(specs: Mapping[str, Spec]) -> str:
     lines = [
         "| check | judges | unit | measures | review | fail | source |",
         "|---|---|---|---|---|---|---|",
     ]
-    for name, spec in CHECKS.items():
+    for name, spec in specs.items():
         review, fail = spec.limit_words("review"), spec.limit_words("fail")
         lines.append(
             f"| `{name}` | {spec.kind} | {spec.unit} | {spec.meaning} | {review} | {fail} "

@@ -57,7 +57,7 @@ class Check:
     Attributes
     ----------
     name, kind, value, threshold, unit
-        Which check (a key of `CHECKS`), ``image`` or ``segmentation``, its value, the limits in
+        Which check (a key of `CHECKS`), what it judges (as in `Spec`), its value, the limits in
         words (``review > 5, fail > 20``), the unit of value and limits.
     verdict, message
         What it comes to, and a sentence for a person.
@@ -93,7 +93,8 @@ class Spec:
     measure
         Function from the `Context` of a scan to a `Measured`.
     kind
-        ``image`` needs no labels as a rule; ``segmentation`` judges the labels.
+        ``image`` needs no labels as a rule; ``segmentation`` judges the labels, ``reference`` an
+        expert's.
     unit, meaning, source
         Unit of the value and of the limits; what is measured; where the idea or limits come from.
     bad
@@ -104,7 +105,7 @@ class Spec:
     """
 
     measure: Callable[[Context], Measured]
-    kind: Literal["image", "segmentation"]
+    kind: Literal["image", "segmentation", "reference"]
     unit: str
     meaning: str
     bad: Literal["high", "low", "outside"]

@@ -100,7 +100,7 @@ def reference_checks(found: NDArray[np.uint8] | None = None) -> dict[str, Spec]:
     specs = {
         name: Spec(
             measure=measure,
-            kind="segmentation",
+            kind="reference",
             unit=unit,
             bad="high" if bad == "high" else "low",
             review=review,
@@ -112,7 +112,7 @@ def reference_checks(found: NDArray[np.uint8] | None = None) -> dict[str, Spec]:
     for label, name in STRUCTURES.items():
         specs[f"reference_dice_{name}"] = Spec(
             measure=partial(_against, label=label, found=found),
-            kind="segmentation",
+            kind="reference",
             unit="Dice",
             bad="low",
             review=0.6,
