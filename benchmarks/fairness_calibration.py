@@ -1,9 +1,10 @@
 """Do the statistics of the audit keep their promises? Simulated tables with known truth.
 
 Run ``python benchmarks/fairness_calibration.py`` (minutes; ``--replicates 4000`` for tight limits).
-Four tables: coverage of 95% intervals, false positives without any gap (single tests and families
-after correction), recovery of injected gaps, and removal of pure age and BMI confounds. Every
-number is printed with its own Monte Carlo error; a line that misses its target says MISS.
+Coverage of 95% intervals, false positives without any gap (single tests and families after
+correction), recovery of injected gaps, removal of pure age and BMI confounds, yes/no outcomes, and
+groups whose values have another shape than the reference's. Every number is printed with its own
+Monte Carlo error; a line that misses its target says MISS.
 
 The values are Dice-like: ``1 - Beta(1.5, 14)``, skewness about -1.3; with ``failures``, 2% of
 subjects have a failed segmentation instead (Dice around 0.33, skewness about -3).
@@ -22,13 +23,40 @@ from popscan.fairness.audit import audit
 
 SIZES = [(20, 20), (20, 200), (20, 2000), (20, 20_000), (200, 2000), (2000, 20_000)]
 BLOCK = 100  # independent studies told to the audit as outcomes of one study
+#: Shape -> parameters of 1 - Beta, and share of failed segmentations.
+SHAPES = {
+    "dice": (1.5, 14, 0.0),
+    "failures": (1.5, 14, 0.02),
+    "failures 10%": (1.5, 14, 0.10),
+    "wide": (1.5, 6, 0.0),
+    "narrow": (4, 60, 0.0),
+}
+#: Shape of the group, of the reference, and sizes: a group served differently, not only worse.
+DIFFERENT = [
+    ("wide", "dice", 20, 20),
+    ("wide", "dice", 20, 2000),
+    ("narrow", "dice", 20, 2000),
+    ("dice", "failures 10%", 20, 2000),
+    ("failures", "dice", 20, 2000),
+    ("failures 10%", "dice", 20, 2000),
+    ("failures 10%", "dice", 50, 2000),
+    ("failures 10%", "dice", 200, 2000),
+    ("wide", "dice", 200, 2000),
+]
 
 
-def dice(rng: np.random.Generator, shape: tuple[int, ...], failures: float) -> np.ndarray:
+def dice(rng: np.random.Generator, shape: tuple[int, ...], kind: str = "dice") -> np.ndarray:
     """Draw Dice-like values."""
-    values = 1 - rng.beta(1.5, 14, shape)
+    a, b, failures = SHAPES[kind]
+    values = 1 - rng.beta(a, b, shape)
     failed = rng.random(shape) < failures
     return np.where(failed, rng.beta(1.5, 3, shape), values)
+
+
+def true_mean(kind: str) -> float:
+    """Mean of the distribution that `dice` draws from."""
+    a, b, failures = SHAPES[kind]
+    return (1 - failures) * b / (a + b) + failures * 1.5 / 4.5
 
 
 def study(
@@ -58,14 +86,22 @@ def verdict(rate: float, n: int, low: float, high: float) -> str:
 
 
 def gaps_of(
-    rng: np.random.Generator, n: int, m: int, failures: float, gap: float, replicates: int
+    rng: np.random.Generator,
+    n: int,
+    m: int,
+    kinds: tuple[str, str],
+    gap: float,
+    replicates: int,
 ) -> pd.DataFrame:
-    """Audit `replicates` independent studies of two groups."""
+    """Audit `replicates` independent studies of two groups whose true means differ by `gap`."""
+    shift = gap + true_mean(kinds[1]) - true_mean(kinds[0])
     groups = np.repeat(["a", "b"], [n, m])
     found = []
     for start in range(0, replicates, BLOCK):
-        values = dice(rng, (n + m, min(BLOCK, replicates - start)), failures)
-        values[:n] += gap
+        size = min(BLOCK, replicates - start)
+        values = np.concatenate(
+            [dice(rng, (n, size), kinds[0]) + shift, dice(rng, (m, size), kinds[1])]
+        )
         outcomes, people = study(values, groups)
         found.append(
             audit(
@@ -79,25 +115,37 @@ def gaps_of(
 def coverage_and_false_positives(rng: np.random.Generator, replicates: int) -> None:
     print("\n1. Gaps between two groups: 95% intervals cover 93-97%, p <= 0.05 in 4-6% without gap")
     print(
-        f"{'values':10s} {'group':>6s} {'other':>6s}  {'coverage %':>16s}  "
+        f"{'values of group / other':26s} {'group':>6s} {'other':>6s}  {'coverage %':>16s}  "
         f"{'false positive %':>18s}  {'mean gap found (true -0.03)':>28s}  {'CPU s':>6s}"
     )
-    for failures in (0.0, 0.02):
+    for kind in ("dice", "failures"):
         for n, m in SIZES:
-            start = time.process_time()
-            size = replicates if m < 20_000 else min(replicates, 300)
-            null = gaps_of(rng, n, m, failures, 0.0, size)
-            moved = gaps_of(rng, n, m, failures, -0.03, min(size, 200))
-            hit = ((null["ci_low"] <= 0) & (null["ci_high"] >= 0)).mean()
-            false = (null["p"] <= 0.05).mean()
-            gap, error = moved["gap"].mean(), moved["gap"].std() / np.sqrt(len(moved))
-            miss = "" if abs(gap + 0.03) <= 3 * error else " MISS"
-            print(
-                f"{'failures' if failures else 'dice':10s} {n:6d} {m:6d}  "
-                f"{verdict(hit, size, 0.93, 0.97):>16s}  {verdict(false, size, 0.04, 0.06):>18s}  "
-                f"{gap:14.4f} ± {error:.4f}{miss:>7s}  {time.process_time() - start:6.1f}",
-                flush=True,
-            )
+            one_case(rng, (kind, kind), n, m, replicates)
+
+
+def different_shapes(rng: np.random.Generator, replicates: int) -> None:
+    print("\n5. As 1, groups of different shape and equal mean")
+    for group, other, n, m in DIFFERENT:
+        one_case(rng, (group, other), n, m, replicates)
+
+
+def one_case(
+    rng: np.random.Generator, kinds: tuple[str, str], n: int, m: int, replicates: int
+) -> None:
+    start = time.process_time()
+    size = replicates if m < 20_000 else min(replicates, 300)
+    null = gaps_of(rng, n, m, kinds, 0.0, size)
+    moved = gaps_of(rng, n, m, kinds, -0.03, min(size, 200))
+    hit = ((null["ci_low"] <= 0) & (null["ci_high"] >= 0)).mean()
+    false = (null["p"] <= 0.05).mean()
+    gap, error = moved["gap"].mean(), moved["gap"].std() / np.sqrt(len(moved))
+    miss = "" if abs(gap + 0.03) <= 3 * error else " MISS"
+    print(
+        f"{' / '.join(kinds):26s} {n:6d} {m:6d}  "
+        f"{verdict(hit, size, 0.93, 0.97):>16s}  {verdict(false, size, 0.04, 0.06):>18s}  "
+        f"{gap:14.4f} ± {error:.4f}{miss:>7s}  {time.process_time() - start:6.1f}",
+        flush=True,
+    )
 
 
 def families(rng: np.random.Generator, replicates: int) -> None:
@@ -105,7 +153,7 @@ def families(rng: np.random.Generator, replicates: int) -> None:
     groups = np.repeat(list("abcde"), [25, 50, 100, 400, 1000])
     raw, holm, bh, total = 0, 0, 0, 0
     for i in range(replicates):
-        values = dice(rng, (len(groups), 5), 0.0)
+        values = dice(rng, (len(groups), 5))
         values = 0.5 * values + 0.5 * values[:, :1]  # outcomes of one subject go together
         outcomes, people = study(values, groups)
         p = audit(outcomes, people, attributes_to_test=["g"], reference={"g": "e"}, seed=i,
@@ -188,7 +236,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--replicates", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--parts", type=int, nargs="+", default=[1, 2, 3, 4])
+    parser.add_argument("--parts", type=int, nargs="+", default=[1, 2, 3, 4, 5])
     options = parser.parse_args()
     print(f"{options.replicates} replicates (fewer where said), seed {options.seed}")
     parts = {
@@ -196,6 +244,7 @@ def main() -> None:
         2: (families, max(options.replicates // 2, 50)),
         3: (confounds, max(options.replicates // 4, 50)),
         4: (proportions, options.replicates),
+        5: (different_shapes, options.replicates),
     }
     for part in options.parts:
         measure, replicates = parts[part]

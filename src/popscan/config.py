@@ -504,6 +504,9 @@ class AuditedTable(Section):
     """The table that `popscan audit` reads: one row per subject (or visit)."""
 
     description: str = Field(default="", description="A sentence for the head of the report.")
+    rename: dict[str, str] = Field(
+        default={}, description="Column -> its name in results; a unit at the end (_mm3) is read."
+    )
     outcomes: dict[str, Literal["higher", "lower", "neither"]] = Field(
         default={}, description="Column -> which way it is good; these are compared between groups."
     )

@@ -82,7 +82,7 @@ def test_the_adjusted_step_is_ancova(people, rng):
     expected = adjusted.adjusted_gaps(
         outcome, people, adjust_for=["age_years"], methods=["ancova"], **TEST
     ).iloc[0]
-    row = found.loc["adjusted for age_years"]
+    row = found.loc["adjustment for age_years"]
     assert row["gap"] == pytest.approx(expected["gap"])
     half = (row["gap_ci_high"] - row["gap_ci_low"]) / 2
     assert half == pytest.approx(1.96 * expected["se"], rel=0.25)
@@ -257,7 +257,7 @@ def test_ledger_and_funnel_are_told_in_sentences(people, rng):
     lost = (people["g"] == "a").to_numpy() & (np.arange(len(people)) % 3 == 0)
     rows = funnel.funnel(ledger_rows(people, lost), people, stages=["ingest", "qc"], **TEST)
     told = story.funnel_sentences(rows)
-    assert any(s.startswith("qc:") and "more" in s for s in told)
+    assert any(s.startswith("At qc,") and "more" in s for s in told)
     nobody = funnel.funnel(
         ledger_rows(people, np.zeros(len(people), bool)), people, stages=["ingest", "qc"], **TEST
     )

@@ -1,4 +1,4 @@
-"""Commands that people type: check, status, rerun, train, schema."""
+"""Commands that people type: check, status, rerun, train, audit, schema."""
 
 from __future__ import annotations
 
@@ -49,6 +49,15 @@ def add(commands: Any) -> None:
     )
     train.add_argument("--seed", type=int, default=0, help="of the split")
     train.set_defaults(call=_train)
+
+    audit = commands.add_parser(
+        "audit", help="regress and audit any table of people and outcomes; write a report"
+    )
+    audit.add_argument("table", type=Path, help="TSV or CSV with participant_id, one row each")
+    audit.add_argument("--configfile", type=Path, required=True, help="see config/tables/ixi.yaml")
+    audit.add_argument("--config", nargs="*", default=[], metavar="KEY=VALUE")
+    audit.add_argument("--out", type=Path, required=True, help="folder of the results")
+    audit.set_defaults(call=_audit)
 
     schema = commands.add_parser("schema", help="export the schema and references of config and QC")
     schema.add_argument("--root", type=Path, default=Path())
@@ -137,6 +146,17 @@ def _train(arguments: argparse.Namespace) -> None:
     for line in left_out:
         print(f"left out: {line}", file=sys.stderr)
     print(arguments.out)
+
+
+def _audit(arguments: argparse.Namespace) -> None:
+    from popscan.pipeline.configfile import load_table_config
+    from popscan.pipeline.table_audit import audit_table
+
+    config = load_table_config(arguments.configfile, arguments.config)
+    index, notes = audit_table(arguments.table, config, arguments.out)
+    for note in notes:
+        print(note, file=sys.stderr)
+    print(index)
 
 
 def _schema(arguments: argparse.Namespace) -> None:

@@ -2,9 +2,10 @@
 
 Tables in, tables out; no images, no files. `outcomes` brings what stages recorded into one long
 table, `attributes` makes groups out of what the cohort table says of people, `audit` compares,
-`adjusted` holds confounders equal, `pairs` compares all with all, `agreement` measures biomarkers
-against their reference, `funnel` tells who is lost on the way, `ledger` where a gap arises, `words`
-says it in sentences, `suppress` hides small cells in what is shared.
+`confounding` tells what goes together with a group, `adjusted` holds it equal, `pairs` compares all
+with all, `agreement` measures biomarkers against their reference, `funnel` tells who is lost on the
+way, `ledger` where a gap arises, `words` and `story` say it in sentences, `suppress` hides small
+cells in what is shared.
 
 Groups are those that the study recorded. Race and ethnicity are social categories: a gap between
 them says something about scanners, protocols, training data or lives, not about biology.
@@ -16,6 +17,7 @@ METHODS: dict[str, str] = {
     "attributes": "popscan.fairness.attributes:attributes_table",
     "audit": "popscan.fairness.audit:audit",
     "adjusted_gaps": "popscan.fairness.adjusted:adjusted_gaps",
+    "confounding": "popscan.fairness.confounding:confounding",
     "all_pairs": "popscan.fairness.pairs:all_pairs",
     "bland_altman": "popscan.fairness.agreement:bland_altman",
     "funnel": "popscan.fairness.funnel:funnel",
@@ -25,4 +27,5 @@ METHODS: dict[str, str] = {
     "ledger_sentences": "popscan.fairness.story:ledger_sentences",
     "funnel_sentences": "popscan.fairness.story:funnel_sentences",
     "suppress": "popscan.fairness.suppress:suppress",
+    "share": "popscan.fairness.suppress:share",
 }

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from popscan.fairness.attributes import confounders_of
 from popscan.fairness.groups import Grouping, make_groupings, outcome_matrix, reference_code
 from popscan.records import PopscanError
 from popscan.stats import multiplicity
@@ -106,8 +107,7 @@ correction, cluster
     rows: list[dict[str, Any]] = []
     for grouping in groupings:
         base = reference_code(grouping, reference)
-        parts = set(grouping.attribute.split(" x "))
-        usable = [name for name in adjust_for if name not in parts]
+        usable = confounders_of(grouping.attribute, adjust_for)
         for k, key in enumerate(matrix.records()):
             for code in np.argsort(grouping.names):
                 if code != base:
@@ -171,7 +171,14 @@ def _compare(
         blocks=column[block].astype(str).to_numpy()[kept] if block else None,
         alpha=alpha,
     )
-    return [_row(_for(method, problem, design, block), method, common, told) for method in methods]
+    rows = []
+    for method in methods:
+        if method == "mixed" and block in grouping.attribute.split(" x "):
+            note = "the random effect is the attribute itself"
+            rows.append({**common, "method": method, "note": note})
+            continue
+        rows.append(_row(_for(method, problem, design, block), method, common, told))
+    return rows
 
 
 def _for(method: str, problem: Problem, design: Design, block: str | None) -> Problem:

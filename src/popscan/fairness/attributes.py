@@ -61,6 +61,11 @@ CODINGS: Mapping[str, Mapping[str, str]] = MappingProxyType(
     }
 )
 
+#: Attribute -> what it is cut from, and therefore cannot be compared at equal values of.
+DERIVED: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {"age_band": ("age_years",), "bmi_class": ("bmi_kg_m2",)}
+)
+
 #: Limits of the WHO classes of body mass index for adults, kg/m2.
 BMI_CLASSES = ((0.0, "underweight"), (18.5, "normal"), (25.0, "overweight"), (30.0, "obese"))
 
@@ -107,6 +112,26 @@ def attributes_table(
             table["bmi_class"] = _cut(bmi, [low for low, _ in BMI_CLASSES],
                                       [name for _, name in BMI_CLASSES])  # fmt: skip
     return table
+
+
+def confounders_of(attribute: str, wanted: Sequence[str]) -> list[str]:
+    """Leave out of confounders what an attribute (or intersection) is, or is cut from.
+
+    Parameters
+    ----------
+    attribute : str
+        E.g. ``sex x age_band``.
+    wanted : sequence of str
+        Confounders.
+
+    Returns
+    -------
+    list of str
+        E.g. without ``sex``, ``age_band`` and ``age_years``.
+    """
+    parts = attribute.split(" x ")
+    own = {*parts, *(source for part in parts for source in DERIVED.get(part, ()))}
+    return [name for name in wanted if name not in own]
 
 
 def decode(column: pd.Series, coding: str | Mapping[str, str]) -> pd.Series:

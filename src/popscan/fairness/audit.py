@@ -33,7 +33,8 @@ FAMILIES: Mapping[str, list[str]] = {
     "outcome": ["stage", "outcome"],
 }
 #: How intervals of means and gaps are made. ``auto``: means of small groups studentised, gaps of
-#: groups small for their skewness by permutation, all else BCa.
+#: groups small for their skewness by permutation and studentised, the wider at each end, all else
+#: BCa.
 INTERVALS = ("auto", "percentile", "bca", "studentised")
 #: Tests of a gap; ``mean`` permutes or takes Welch's t, whichever the sample asks for.
 TESTS = ("mean", "welch", "permutation", "rank")

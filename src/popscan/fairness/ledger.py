@@ -23,6 +23,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
+from popscan.fairness.attributes import confounders_of
 from popscan.fairness.groups import Grouping, make_groupings, reference_code
 from popscan.records import PopscanError
 from popscan.stats import intervals, multiplicity
@@ -94,7 +95,7 @@ def bias_ledger(
     attributes_to_test, intersections, reference, min_group, alpha, correction, seed
         As in `popscan.fairness.audit.audit`.
     adjust_for : sequence of str
-        Columns of `attributes`; if given, a last step ``adjusted for ...`` holds them equal by a
+        Columns of `attributes`; if given, a last step ``adjustment for ...`` holds them equal by a
         linear model with common slopes (analysis of covariance).
     n_boot : int
         Bootstrap draws.
@@ -160,7 +161,7 @@ def _confounders(
     people: pd.DataFrame, adjust_for: Sequence[str], grouping: Grouping, last: Floats
 ) -> tuple[Floats, str]:
     """Numeric confounders (NaN rows where incomplete) and the step's name."""
-    usable = [name for name in adjust_for if name not in grouping.attribute.split(" x ")]
+    usable = confounders_of(grouping.attribute, adjust_for)
     if not usable:
         return np.empty((len(people), 0)), ""
     complete = pd.Series(np.isfinite(last), index=people.index)
@@ -168,7 +169,7 @@ def _confounders(
     x = design.matrix.iloc[:, 1:].reindex(people.index).to_numpy(dtype=float)
     if x.shape[1] == 0:
         return x, ""
-    return x, f"adjusted for {', '.join(dict.fromkeys(design.sources.values()))}"
+    return x, f"adjustment for {', '.join(dict.fromkeys(design.sources.values()))}"
 
 
 def _one(

@@ -88,8 +88,10 @@ def funnel_sentences(funnel: pd.DataFrame, *, alpha: float = 0.05) -> list[str]:
             else ""
         )
         return [f"No group is shown to be lost more often than its reference.{open_ended}"]
+    clear = clear.sort_values("stage", key=lambda names: names != ALL, kind="stable")
     return [
-        f"{row['stage']}: {row['lost_pct']:.1f}% of {people(row['group'])} are lost "
+        f"{'Over' if row['stage'] == ALL else 'At'} {row['stage']}, {row['lost_pct']:.1f}% of "
+        f"{people(row['group'])} are lost "
         f"({row['n_lost']:,} of {row['n_entered']:,}), {abs(row['gap_pct']):.1f} percentage points "
         f"{'more' if row['gap_pct'] > 0 else 'fewer'} than of {people(row['reference'])} "
         f"({row['gap_ci_low_pct']:+.1f} to {row['gap_ci_high_pct']:+.1f})."
@@ -119,7 +121,7 @@ def adjusted_sentences(adjusted: pd.DataFrame, *, alpha: float = 0.05, most: int
     if fitted.empty:
         return [_not_adjusted(one)] if len(one) else []
     clear = fitted[fitted["p_adj"] <= alpha].sort_values(["p_adj", "p"], kind="stable")
-    held = fitted["adjusted_for"].mode().iloc[0].replace(", ", " and ")
+    held = " and ".join(max(fitted["adjusted_for"], key=len).rsplit(", ", 1))
     said = [
         f"With {held} held equal ({one['method'].iloc[0]}), {len(clear)} of {len(fitted)} gaps "
         f"stand at the {alpha:g} level after correction."

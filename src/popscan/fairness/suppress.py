@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 #: Columns that count people, in any of the audit's tables.
-COUNTS = ("n", "n_units", "n_missing", "n_reference", "n_dropped", "n_lost", "events")
+COUNTS = (
+    "n", "n_units", "n_missing", "n_reference", "n_other", "n_dropped", "n_entered", "n_lost",
+    "n_failed", "n_excluded", "events",
+)  # fmt: skip
 #: Columns that say who or what a row is about, and hold no result.
 LABELS = (
     "attribute", "group", "reference", "stage", "outcome", "better_is", "kind", "unit", "term",
     "name", "column", "sex", "age_band", "test", "ci_method", "family", "robust", "is_reference",
-    "too_few",
+    "too_few", "biomarker", "step", "position", "other", "method", "adjusted_for",
 )  # fmt: skip
 
 
@@ -22,6 +25,7 @@ def suppress(
     *,
     min_cell: int = 5,
     within: Sequence[str] = ("attribute", "stage", "outcome"),
+    also: pd.Series | None = None,
 ) -> pd.DataFrame:
     """Hide rows that rest on fewer than `min_cell` people, and what would give them away.
 
@@ -37,6 +41,8 @@ def suppress(
         Smallest count that may be shown.
     within : sequence of str
         Columns that tell the sets whose counts add up; those absent are ignored.
+    also : Series of bool, optional
+        Further rows to hide, by the table's index.
 
     Returns
     -------
@@ -48,6 +54,8 @@ def suppress(
     numbers = shown[counts].apply(pd.to_numeric, errors="coerce") if counts else pd.DataFrame()
     small = ((numbers > 0) & (numbers < min_cell)).any(axis=1) if counts else pd.Series(dtype=bool)
     hidden = small.reindex(shown.index, fill_value=False).astype(bool)
+    if also is not None:
+        hidden |= also
     sets = [c for c in within if c in shown]
     base = "n_units" if "n_units" in counts else "n"
     if sets and base in counts and "group" in shown:
@@ -64,4 +72,115 @@ def suppress(
         else:
             shown[column] = shown[column].astype(object).mask(hidden, "")
     shown["suppressed"] = hidden
+    return shown
+
+
+def share(tables: Mapping[str, pd.DataFrame], *, min_cell: int = 5) -> dict[str, pd.DataFrame]:
+    """Hide small cells in all tables of an audit at once, so that none gives away another's.
+
+    Beside `suppress`: of yes/no outcomes, groups with fewer than `min_cell` events (or non-events)
+    are hidden, and with them every gap, pair and adjusted gap that rests on them. A group that
+    loses fewer than `min_cell` at any stage shows its funnel in one line only; a chain of the bias
+    ledger in which a step loses so few is hidden, since the change of a mean would tell their
+    values. Counts are rounded to multiples of `min_cell`, other numbers to three digits, so that
+    nothing can be had by subtracting.
+
+    Parameters
+    ----------
+    tables : mapping
+        Name (``groups``, ``gaps``, ``summary``, ``adjusted``, ``pairs``, ``funnel``,
+        ``exclusion``, ``agreement``, ``ledger``) -> table. Others are left out.
+    min_cell : int
+        Smallest count that may be shown.
+
+    Returns
+    -------
+    dict
+        The tables without the hidden rows.
+    """
+    groups = tables.get("groups", pd.DataFrame())
+    few = _few_events(groups, min_cell) if len(groups) else None
+    unsafe = _keys(suppress(groups, min_cell=min_cell, also=few)) if len(groups) else set()
+    rules = {
+        "groups": lambda table: few,
+        "gaps": lambda table: _rests_on(table, unsafe, ("group", "reference")),
+        "summary": lambda table: _rests_on(table, unsafe, ("worst_group", "best_group")),
+        "adjusted": lambda table: _rests_on(table, unsafe, ("group", "reference")),
+        "pairs": lambda table: _rests_on(table, unsafe, ("group", "other")),
+        "funnel": lambda table: _leaky_funnels(table, min_cell),
+        "exclusion": lambda table: _rests_on(
+            table.assign(outcome="qc_fail"), unsafe, ("group", "reference")
+        ),
+        "agreement": lambda table: None,
+        "confounding": lambda table: None,
+        "ledger": lambda table: _leaky_chains(table, min_cell),
+    }
+    safe = {}
+    for name, rule in rules.items():
+        table = tables.get(name)
+        if table is None:
+            continue
+        adds_up = name in ("groups", "funnel", "agreement")
+        within = ("attribute", "biomarker", "stage", "outcome") if adds_up else ()
+        # How many rows lack a confounder is no result, and mostly a small number.
+        shown = table = table.drop(columns="n_dropped", errors="ignore")
+        if len(table):
+            hidden = suppress(table, min_cell=min_cell, within=within, also=rule(table))
+            shown = table[~hidden["suppressed"].to_numpy()]
+        safe[name] = _rounded(shown.reset_index(drop=True), min_cell)
+    return safe
+
+
+def _few_events(groups: pd.DataFrame, min_cell: int) -> pd.Series:
+    """Rows of yes/no outcomes with few events, or few without."""
+    events = groups["n"] * groups["mean"].astype(float)
+    few = pd.Series(False, index=groups.index)
+    for count in (events, groups["n"] - events):
+        few |= (count > 1e-6) & (count < min_cell - 1e-6)
+    return few & (groups["kind"] == "binary")
+
+
+def _keys(suppressed: pd.DataFrame) -> set[tuple[str, str, str]]:
+    """Attribute, outcome and group of the hidden rows."""
+    rows = suppressed[suppressed["suppressed"]]
+    return set(zip(rows["attribute"], rows["outcome"], rows["group"], strict=True))
+
+
+def _rests_on(
+    table: pd.DataFrame, unsafe: set[tuple[str, str, str]], sides: Sequence[str]
+) -> pd.Series:
+    """Rows in which one of the groups is hidden elsewhere."""
+    found = pd.Series(False, index=table.index)
+    for side in sides:
+        keys = zip(table["attribute"], table["outcome"], table[side], strict=True)
+        found |= pd.Series([key in unsafe for key in keys], index=table.index)
+    return found
+
+
+def _leaky_funnels(funnel: pd.DataFrame, min_cell: int) -> pd.Series:
+    """Stages of groups that lose few at any one of them, or keep few."""
+    counts = funnel[["n_lost", "n_failed", "n_excluded"]].astype(float)
+    left = (funnel["n_entered"] - funnel["n_lost"]).astype(float)
+    few = ((counts > 0) & (counts < min_cell)).any(axis=1) | ((left > 0) & (left < min_cell))
+    of_group = few.groupby([funnel["attribute"], funnel["group"]]).transform("any")
+    return few | (of_group & (funnel["stage"] != "all stages"))
+
+
+def _leaky_chains(ledger: pd.DataFrame, min_cell: int) -> pd.Series:
+    """Chains in which a step loses (or gains) few people of either group."""
+    chain = ["attribute", "group", "biomarker"]
+    lost = ledger.groupby(chain, sort=False)[["n", "n_reference"]].diff().astype(float).abs()
+    few = ((lost > 0) & (lost < min_cell)).any(axis=1)
+    return few.groupby([ledger[name] for name in chain], sort=False).transform("any")
+
+
+def _rounded(table: pd.DataFrame, min_cell: int) -> pd.DataFrame:
+    """Round counts to multiples of `min_cell`, other numbers to three significant digits."""
+    shown = table.copy()
+    for column in shown.columns:
+        if column in COUNTS:
+            numbers = pd.to_numeric(shown[column], errors="coerce")
+            shown[column] = min_cell * (numbers / min_cell).round()
+        elif pd.api.types.is_float_dtype(shown[column]) and column != "position":
+            shown[column] = shown[column].map(lambda v: float(f"{v:.3g}"), na_action="ignore")
     return shown

@@ -60,7 +60,13 @@ def sentences(
     if gaps.empty:
         return ["No groups could be compared."]
     tested = gaps[gaps["p"].notna()]
-    found = tested[tested["p_adj"] <= alpha].sort_values(["p_adj", "p"], kind="stable")
+    # What serves a group better or worse comes before what merely differs, single attributes
+    # before crossed ones, then the clearest.
+    found = tested[tested["p_adj"] <= alpha].assign(
+        neutral=lambda t: t["better_is"] == "neither",
+        crossed=lambda t: t["attribute"].str.contains(" x ", regex=False),
+    )
+    found = found.sort_values(["neutral", "crossed", "p_adj", "p"], kind="stable")
     rest = tested[~(tested["p_adj"] <= alpha)]
     rest = rest.loc[rest[["ci_low", "ci_high"]].abs().max(axis=1).sort_values().index]
     said = [_opening(tested, found, alpha)]

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import ValidationError
 
-from popscan.config import Config
+from popscan.config import Config, TableConfig
 from popscan.records import PopscanError
+
+Model = TypeVar("Model", Config, TableConfig)
 
 
 class ConfigError(PopscanError):
@@ -21,6 +23,11 @@ class ConfigError(PopscanError):
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("; ".join(problems))
         self.problems = list(problems)
+
+
+def load_table_config(path: Path, overrides: Sequence[str] = ()) -> TableConfig:
+    """Read the config of ``popscan audit``; as `load_config`."""
+    return _load(path, overrides, TableConfig)
 
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
@@ -38,15 +45,20 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
     ConfigError
         With every problem: file, key, what was found, what was expected.
     """
+    return _load(path, overrides, Config)
+
+
+def _load(path: Path, overrides: Sequence[str], model: type[Model]) -> Model:
+    """Read and check a config of some kind."""
     try:
         data = _read_yaml(path)
         _apply_overrides(data, overrides)
     except PopscanError as error:
         raise ConfigError([str(error)]) from error
     try:
-        return Config.model_validate(data)
+        return model.model_validate(data)
     except ValidationError as error:
-        raise ConfigError([_say(path, item) for item in error.errors()]) from error
+        raise ConfigError([_say(path, item, model) for item in error.errors()]) from error
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
@@ -71,11 +83,11 @@ def _apply_overrides(data: dict[str, Any], overrides: Sequence[str]) -> None:
         data[key] = yaml.safe_load(value)
 
 
-def _say(path: Path, item: Any) -> str:
+def _say(path: Path, item: Any, model: Any) -> str:
     """One pydantic error as: file, key, what was found, what is expected."""
     key = ".".join(str(part) for part in item["loc"]) or "(top level)"
     if item["type"] == "extra_forbidden":
-        section: Any = Config
+        section: Any = model
         for part in item["loc"][:-1]:
             field = getattr(section, "model_fields", {}).get(part)
             section = field.annotation if field else None

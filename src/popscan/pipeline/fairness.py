@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,10 @@ from popscan.store import write_atomic
 #: Tables of the audit in the study's folder `tables`, each `fairness_<name>`.
 TABLES = (
     "outcomes", "groups", "gaps", "summary", "adjusted", "pairs", "funnel", "exclusion",
-    "agreement", "ledger",
+    "agreement", "ledger", "confounding",
 )  # fmt: skip
+#: Columns that may go together with a group whether or not the config adjusts for them.
+_SUSPECTS = ("age_years", "bmi_kg_m2", "site", "scanner", "manufacturer", "field_strength_t")
 #: Columns of the table of atlas distances that the audit compares.
 _ATLAS_OUTCOMES = ("unit", "atlas_distance_mm", "atlas_dice_mean")
 
@@ -73,11 +75,28 @@ def audit_study(study_root: Path, options: Mapping[str, Any]) -> None:
     attributes, notes = study_attributes(study_root, fairness=section, cohort=cohort)
     inputs = audit_inputs(study_root, attributes, options)
     tables, more = audit_tables(inputs, section, seed=int(options["study"]["seed"]))
+    write_audit(study_root, tables, [*notes, *more], alpha=section.alpha)
+
+
+def write_audit(
+    study_root: Path, tables: Mapping[str, pd.DataFrame], notes: Sequence[str], *, alpha: float
+) -> None:
+    """Write the tables of an audit (those that were not computed empty), and what they say.
+
+    Parameters
+    ----------
+    study_root
+        The study.
+    tables, notes
+        As `audit_tables` returns them.
+    alpha
+        Level at which a corrected p counts.
+    """
     for name in TABLES:
         table = tables.get(name, pd.DataFrame(columns=list(dictionary.of(f"fairness_{name}"))))
         write_table(study_root, f"fairness_{name}", table, dictionary.of(f"fairness_{name}"))
-    said = audit_sentences(tables, alpha=section.alpha)
-    lines = [*(line for part in said.values() for line in part), *notes, *more]
+    said = audit_sentences(tables, alpha=alpha)
+    lines = [*(line for part in said.values() for line in part), *notes]
     text = "".join(line + "\n" for line in lines)
     write_atomic(tables_folder(study_root) / "fairness_sentences.txt", text.encode())
 
@@ -110,6 +129,8 @@ def audit_inputs(
         atlas=distances[[name for name in _ATLAS_OUTCOMES if name in distances]],
         analysed=pd.Series(True, index=measured["unit"]) if "unit" in measured else None,
     )
+    if parse_section("rca", options.get("rca", {})).enabled:
+        outcomes = pd.concat([outcomes, _predicted(study_root)], ignore_index=True)
     return AuditInputs(
         outcomes=outcomes,
         attributes=attributes,
@@ -119,6 +140,23 @@ def audit_inputs(
         reference=reference,
         steps=ledger_steps(study_root, reference, simulated=kind == "simulated"),
         qc=qc,
+    )
+
+
+def _predicted(study_root: Path) -> pd.DataFrame:
+    """Predicted Dice as an outcome of the stage rca."""
+    predicted = read_table(study_root, "predicted_dice")
+    if "predicted_dice" not in predicted:
+        return pd.DataFrame()
+    return pd.DataFrame(
+        {
+            "unit": predicted["unit"],
+            "stage": "rca",
+            "outcome": "predicted_dice",
+            "value": predicted["predicted_dice"].astype(float),
+            "better_is": "higher",
+            "kind": "continuous",
+        }
     )
 
 
@@ -216,6 +254,7 @@ def audit_tables(
     from popscan.fairness.adjusted import adjusted_gaps
     from popscan.fairness.agreement import bland_altman
     from popscan.fairness.audit import audit
+    from popscan.fairness.confounding import confounding
     from popscan.fairness.funnel import funnel
     from popscan.fairness.ledger import bias_ledger
     from popscan.fairness.pairs import all_pairs
@@ -251,8 +290,12 @@ def audit_tables(
         "groups": result.groups,
         "gaps": result.gaps,
         "summary": result.summary,
-        "funnel": funnel(
-            inputs.ledger, people, stages=inputs.stages, intersections=crossed, **corrected
+        "confounding": confounding(
+            people,
+            attributes_to_test=asked,
+            confounders=list(dict.fromkeys([*confounders, *_SUSPECTS])),
+            min_group=section.min_group,
+            correction=section.correction,
         ),
         "pairs": all_pairs(
             inputs.outcomes,
@@ -263,6 +306,10 @@ def audit_tables(
         ),
         "exclusion": _exclusion(inputs, once, section, common),
     }
+    if inputs.stages:
+        tables["funnel"] = funnel(
+            inputs.ledger, people, stages=inputs.stages, intersections=crossed, **corrected
+        )
     if confounders:
         tables["adjusted"] = adjusted_gaps(
             inputs.outcomes,
@@ -319,10 +366,12 @@ def audit_sentences(
         Level at which a corrected p counts.
     """
     from popscan.fairness import story
+    from popscan.fairness.confounding import confounding_sentences
     from popscan.fairness.words import sentences
 
     parts: dict[str, Callable[..., list[str]]] = {
         "gaps": sentences,
+        "confounding": confounding_sentences,
         "adjusted": story.adjusted_sentences,
         "funnel": story.funnel_sentences,
         "exclusion": story.exclusion_sentences,

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from popscan.config import Config
+from popscan.config import AuditedTable, Config, TableConfig
 
 _HEAD = """# Configuration reference
 
@@ -59,6 +59,13 @@ def config_reference() -> str:
             parts.append(
                 f"## `{name}`\n\n{field.description} Default: {_default(field.default)}.\n\n"
             )
+    shared = ", ".join(f"`{name}`" for name in TableConfig.model_fields if name != "table")
+    parts.append(
+        "# Config of `popscan audit`\n\nFor a table of people and outcomes without images "
+        f"(docs/fairness.md): the sections {shared} as above, and `table`. Example: "
+        "`tables/ixi.yaml`.\n\n"
+    )
+    parts.append(_section("table", AuditedTable))
     return "".join(parts).rstrip("\n") + "\n"
 
 

@@ -15,9 +15,18 @@ import pandas as pd
 import yaml
 
 from popscan import __version__
+from popscan.config import parse_section
 from popscan.pipeline.atlas import atlas_pictures
+from popscan.pipeline.audit_report import (
+    agreement_points,
+    share_tables,
+    with_audit,
+    with_whole_audit,
+)
+from popscan.pipeline.cohort import study_attributes
 from popscan.pipeline.context import cine_name, labels_name
 from popscan.pipeline.costs import cost_rates, study_costs
+from popscan.pipeline.extras import extra_sections
 from popscan.pipeline.images import bundle_path
 from popscan.pipeline.tables import read_table, tables_folder
 from popscan.plan import read_registry
@@ -64,47 +73,11 @@ def report_study(study_root: Path, config: Mapping[str, Any]) -> Path:
     limit = int(config["report"]["max_flagged_pages"])
     index = render_study(context, study_root / "report", max_subject_pages=limit)
     min_cell = int(config["report"]["min_cell"])
-    safe = share_tables(study_root, audit_tables_of(study_root), min_cell=min_cell)
-    shared = with_audit(replace(context, flagged=()), safe, alpha=_alpha(config))
+    safe = share_tables(study_root, min_cell=min_cell)
+    alpha = float(config["fairness"]["alpha"])
+    shared = with_audit(replace(context, flagged=()), safe, alpha=alpha)
     render_study(shared, study_root / "share", share=True, min_cell=min_cell)
     return index
-
-
-def _alpha(config: Mapping[str, Any]) -> float:
-    return float(config["fairness"]["alpha"])
-
-
-def audit_tables_of(study_root: Path) -> dict[str, pd.DataFrame]:
-    """Read the tables of the audit that hold no single subject's values."""
-    from popscan.pipeline.fairness import TABLES
-
-    return {
-        name: read_table(study_root, f"fairness_{name}") for name in TABLES if name != "outcomes"
-    }
-
-
-def share_tables(
-    study_root: Path, tables: Mapping[str, pd.DataFrame], *, min_cell: int
-) -> dict[str, pd.DataFrame]:
-    """Write the audit's tables without small cells to ``share/tables`` and return them."""
-    from popscan.fairness.suppress import share
-
-    safe = share(tables, min_cell=min_cell)
-    for name, table in safe.items():
-        told = dictionary.of(f"fairness_{name}")
-        write_table(study_root / "share", f"fairness_{name}", table, told, parquet=False)
-    return safe
-
-
-def with_audit(
-    context: StudyContext, tables: Mapping[str, pd.DataFrame], *, alpha: float
-) -> StudyContext:
-    """Return the context with these tables of the audit and the sentences that they support."""
-    from popscan.pipeline.fairness import audit_sentences
-
-    said = audit_sentences(tables, alpha=alpha)
-    found = {f"fairness_{name}": table for name, table in tables.items()}
-    return replace(context, **found, sentences=said.pop("gaps", []), words=said)
 
 
 def provenance(study_root: Path, config: Mapping[str, Any]) -> dict[str, Any]:
@@ -166,7 +139,7 @@ def study_context(
         scores=read_table(study_root, "scores"),
         recon_scores=read_table(study_root, "recon_scores"),
         associations=read_table(study_root, "associations"),
-        agreement_points=_agreement_points(study_root, fairness, kind),
+        agreement_points=agreement_points(study_root, fairness, kind),
         extras=extra_sections(study_root, config),
         atlas=atlas_pictures(study_root) if config["atlas"]["enabled"] else {},
         provenance={key: value for key, value in facts.items() if key != "config"},
@@ -175,29 +148,7 @@ def study_context(
         limits=[*_limits(kind, facts), *blanked],
         flagged=flagged_subjects(Store(study_root)),
     )
-    told = with_audit(context, audit_tables_of(study_root), alpha=fairness.alpha)
-    # Notes on who is missing are in the text file alone: they rest on no table.
-    lines = _lines(tables_folder(study_root) / "fairness_sentences.txt")
-    known = {line for part in (told.sentences, *told.words.values()) for line in part}
-    return replace(
-        told, sentences=[*told.sentences, *(line for line in lines if line not in known)]
-    )
-
-
-def _agreement_points(study_root: Path, fairness: Any, kind: str) -> pd.DataFrame:
-    """Measured and reference value of every analysed subject, one row per biomarker."""
-    from popscan.pipeline.fairness import reference_biomarkers
-
-    measured = _analysed(read_table(study_root, "biomarkers"))
-    reference = reference_biomarkers(study_root, simulated=kind == "simulated")
-    names = [n for n in fairness.biomarkers if n in measured and n in reference]
-    if not names or measured.empty:
-        return pd.DataFrame()
-    sides = [
-        table[["unit", *names]].melt("unit", var_name="biomarker", value_name=side)
-        for table, side in ((measured, "measured"), (reference, "reference"))
-    ]
-    return sides[0].merge(sides[1], on=["unit", "biomarker"])
+    return with_whole_audit(context, study_root, alpha=fairness.alpha)
 
 
 def _description(kind: str, n_subjects: int) -> str:

@@ -4,7 +4,7 @@
 descriptive numbers only; tests and intervals come from associate and fairness.
 """
 
-from popscan.report.context import FlaggedSubject, StudyContext
+from popscan.report.context import Extra, FlaggedSubject, StudyContext
 from popscan.report.pages import render_study
 
-__all__ = ["FlaggedSubject", "StudyContext", "render_study"]
+__all__ = ["Extra", "FlaggedSubject", "StudyContext", "render_study"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -19,11 +19,13 @@ from popscan.report.context import FlaggedSubject, StudyContext
 from popscan.report.figures.base import png_uri
 from popscan.report.figures.overlays import thumbnail
 from popscan.report.sections import (
+    along,
     atlas,
     attrition,
     biomarkers,
     cohort,
     cost,
+    extra,
     fairness,
     methods,
     overview,
@@ -125,7 +127,7 @@ def _write_subjects(
 def build_sections(
     context: StudyContext, options: Options, pages: Sequence[FlaggedPage]
 ) -> list[Section]:
-    """Return the twelve sections in order; each is there even when it has nothing to show."""
+    """Return the sections in order; each is there even when it has nothing to show."""
     return [
         overview.section(context, options),
         cohort.section(context, options),
@@ -136,6 +138,8 @@ def build_sections(
         biomarkers.section(context, options),
         atlas.section(context, options),
         fairness.section(context, options),
+        along.section(context, options),
+        *extra.sections(context, options),
         cost.section(context, options),
         methods.methods(context, options),
         methods.limits(context, options),
@@ -150,6 +154,7 @@ def render_study(
     min_cell: int = 5,
     max_thumbnails: int = 24,
     max_subject_pages: int = 200,
+    only: Collection[str] = (),
 ) -> Path:
     """Write the report of a study.
 
@@ -168,6 +173,8 @@ def render_study(
         Smallest count that a shared report shows.
     max_thumbnails, max_subject_pages
         Most thumbnails on the index, most pages of flagged subjects.
+    only
+        Sections to show, by their `ident`; all by default.
 
     Returns
     -------
@@ -188,7 +195,11 @@ def render_study(
         description=context.description,
         share=share,
         min_cell=min_cell,
-        sections=build_sections(context, options, pages),
+        sections=[
+            section
+            for section in build_sections(context, options, pages)
+            if not only or section.ident in only
+        ],
     )
     index = folder / "index.html"
     index.write_text(html, encoding="utf-8", newline="\n")

@@ -49,16 +49,23 @@ def interval_cell(
     *,
     limits: tuple[float, float],
     strong: bool = False,
+    mark: float = math.nan,
     alt: str = "",
 ) -> Markup:
     """Draw one estimate with its interval around a zero line.
 
     `strong` marks an interval that excludes zero (after correction, as the caller sees it). Ends
     beyond the limits become arrows. Nothing but the zero line is drawn for an undefined estimate.
+    `mark` is a second value, drawn as a tick (a gap before adjustment, say).
     """
     zero = _x(0.0, limits)
     parts = [f'<line x1="{zero:.1f}" y1="0" x2="{zero:.1f}" y2="{_HEIGHT}" class="zero"/>']
     colour = ACCENT if strong else MUTED
+    if math.isfinite(mark) and limits[0] <= mark <= limits[1]:
+        at = _x(mark, limits)
+        parts.append(
+            f'<path d="M{at:.1f} 3L{at:.1f} {_HEIGHT - 3}" stroke="#d9722e" stroke-width="2.4"/>'
+        )
     if math.isfinite(estimate):
         y = _HEIGHT / 2
         if math.isfinite(low) and math.isfinite(high):

@@ -19,7 +19,9 @@ from popscan.report.blocks import (
     nothing,
 )
 from popscan.report.context import StudyContext, complete, numbers, words
+from popscan.report.sections.adjusted import adjusted_blocks
 from popscan.report.sections.common import Options, frame_table
+from popscan.report.sections.crossed import crossed_blocks
 from popscan.report.sections.gaps import forests, gap_table, heat_map, outcome_order
 from popscan.report.text import (
     DASH,
@@ -134,6 +136,7 @@ def section(context: StudyContext, options: Options) -> Section:
     overview = heat_map(gaps) if len(gaps) else []
     if overview:
         blocks += [Heading(text="Where the largest gaps are"), *overview]
+    blocks += crossed_blocks(context, options)
     if len(gaps):
         blocks += [
             Heading(text="Gaps with their intervals"),
@@ -142,12 +145,17 @@ def section(context: StudyContext, options: Options) -> Section:
         ]
     else:
         blocks += nothing("There are no gaps to test: no attribute has two groups large enough.")
+    blocks += adjusted_blocks(context, options)
     if len(groups):
         blocks += [Heading(text="Every group"), *_group_tables(context, options)]
     if len(context.fairness_summary) and not options.share:
         table = frame_table(context.fairness_summary, caption="Spread over groups, by outcome.")
         n = len(context.fairness_summary)
         blocks.append(Details(summary=f"Summary measures ({n:,} rows)", blocks=[table]))
+    if len(context.fairness_pairs) and not options.share:
+        table = frame_table(context.fairness_pairs, caption="Every group against every other.")
+        n = len(context.fairness_pairs)
+        blocks.append(Details(summary=f"All pairs, Dunn's test ({n:,} rows)", blocks=[table]))
     attributes = gaps["attribute"].nunique()
     lead = f"{plural(len(gaps), 'comparison')} over {plural(attributes, 'attribute')}."
     return Section(ident=ident, title=title, lead=lead.capitalize(), blocks=blocks)

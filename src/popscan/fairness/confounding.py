@@ -1,0 +1,140 @@
+"""What goes together with a group, so that its gap may be that of a site, an age, a scanner."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from popscan.fairness.attributes import confounders_of
+from popscan.fairness.groups import MISSING, Grouping, labels, make_groupings
+from popscan.stats import multiplicity, several
+from popscan.stats.design import is_categorical
+
+#: Column -> (unit, meaning) of the table that `confounding` returns.
+DICTIONARY: dict[str, tuple[str, str]] = {
+    "attribute": ("", "attribute by which units are grouped"),
+    "confounder": ("", "what may go together with it"),
+    "kind": ("", "categories or numbers"),
+    "n": ("units", "units with both recorded, in groups that are large enough"),
+    "n_groups": ("groups", "groups that are large enough"),
+    "measure": ("", "of the strength: Cramer's V (categories) or eta squared (numbers)"),
+    "strength": ("", "0: independent of the group, 1: the group tells it"),
+    "test": ("", "test that they are independent"),
+    "p": ("", "its p value"),
+    "p_adj": ("", "p corrected over all rows"),
+    "apart": ("", "which group has nobody at which level (so that no data tell them apart there)"),
+}
+#: Levels of a category beyond which it is no site or scanner but an identifier.
+_MOST_LEVELS = 50
+
+
+def confounding(
+    attributes: pd.DataFrame,
+    *,
+    attributes_to_test: Sequence[str],
+    confounders: Sequence[str],
+    min_group: int = 10,
+    correction: str = "holm",
+) -> pd.DataFrame:
+    """Measure how strongly each confounder goes together with each attribute.
+
+    Parameters
+    ----------
+    attributes : DataFrame
+        Indexed by unit.
+    attributes_to_test : sequence of str
+        Columns that make groups.
+    confounders : sequence of str
+        Columns; absent ones are ignored, and so is an attribute itself.
+    min_group : int
+        Smaller groups do not enter, and of levels of a category only those with as many units
+        can be named as lacking a group.
+    correction : str
+        ``holm``, ``bh``, ``by`` or ``none``.
+
+    Returns
+    -------
+    DataFrame
+        One row per attribute and confounder; columns as in `DICTIONARY`.
+    """
+    rows = [
+        _one(grouping, attributes[name], name, min_group)
+        for grouping in make_groupings(attributes, attributes_to_test=attributes_to_test)
+        for name in confounders_of(grouping.attribute, confounders)
+        if name in attributes
+    ]
+    table = pd.DataFrame([row for row in rows if row], columns=list(DICTIONARY))
+    table["p_adj"] = multiplicity.adjust(table["p"].astype(float), method=correction)
+    return table
+
+
+def _one(grouping: Grouping, column: pd.Series, name: str, min_group: int) -> dict[str, Any]:
+    """One attribute against one confounder; empty if there is nothing to compare."""
+    group = pd.Series(np.asarray(grouping.names, dtype=object)[grouping.codes], index=column.index)
+    words = is_categorical(column)
+    values = labels(column) if words else pd.to_numeric(column, errors="coerce")
+    known = (values != MISSING if words else values.notna()) & (group != MISSING)
+    sizes = group[known].value_counts()
+    known &= group.isin(sizes.index[sizes >= min_group])
+    group, values = group[known], values[known]
+    if group.nunique() < 2 or values.nunique() < 2:
+        return {}
+    row: dict[str, Any] = {
+        "attribute": grouping.attribute, "confounder": name, "n": len(group),
+        "n_groups": group.nunique(), "kind": "categories" if words else "numbers", "apart": "",
+    }  # fmt: skip
+    if not words:
+        parts = [part.to_numpy(dtype=float) for _, part in values.groupby(group)]
+        mean = float(values.mean())
+        between = sum(len(part) * (part.mean() - mean) ** 2 for part in parts)
+        found = several.kruskal(parts)
+        return row | {
+            "measure": "eta squared", "strength": float(between / ((values - mean) ** 2).sum()),
+            "test": found.name, "p": found.p,
+        }  # fmt: skip
+    if values.nunique() > _MOST_LEVELS:
+        return {}
+    counts = pd.crosstab(group, values)
+    p = stats.chi2_contingency(counts, correction=False).pvalue
+    large = counts.loc[:, counts.sum() >= min_group]
+    nobody = [f"{g}: none at {level}" for level in large for g in counts.index[large[level] == 0]]
+    return row | {
+        "measure": "Cramer's V", "test": "chi-squared", "p": float(p),
+        "strength": float(stats.contingency.association(counts, method="cramer")),
+        "apart": "; ".join(sorted(nobody)),
+    }  # fmt: skip
+
+
+def confounding_sentences(table: pd.DataFrame, *, alpha: float = 0.05) -> list[str]:
+    """Say what goes together with which attribute.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As `confounding` returns it.
+    alpha : float
+        Level at which a corrected p counts.
+
+    Returns
+    -------
+    list of str
+        One sentence per clear association, or where a group has nobody at a level.
+    """
+    said = []
+    for _, row in table.iterrows():
+        clear = row["p_adj"] <= alpha and row["strength"] >= 0.01
+        if not clear and not row["apart"]:
+            continue
+        strength = f"{row['measure']} {row['strength']:.2f}"
+        start = (
+            f"{row['confounder']} goes together with {row['attribute']} ({strength})"
+            if clear
+            else f"{row['confounder']} is not shown to go together with {row['attribute']}"
+        )
+        apart = f" ({row['apart']}: there the two cannot be told apart)" if row["apart"] else ""
+        said.append(f"{start}{apart}; compare the gaps with those adjusted for it.")
+    return said

@@ -1,0 +1,82 @@
+"""Crossed groups: how each intersection of attributes fares, outcome by outcome."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+
+from popscan.report.blocks import Block, Figure, Heading
+from popscan.report.context import StudyContext, complete, numbers, words
+from popscan.report.figures.fairness import CrossedPanel, crossed
+from popscan.report.sections.common import Options
+from popscan.report.sections.gaps import outcome_order
+from popscan.report.text import decimals, is_true, places_for, title_of
+
+#: Outcomes that are drawn, in order of preference; as many as fit in two rows.
+_WANTED = (
+    "not_analysed", "qc_fail", "dice_mean", "lvef_pct_abs_error", "lvedv_ml_abs_error",
+    "lvm_g_abs_error", "atlas_distance_mm", "qc_not_pass",
+)  # fmt: skip
+_MOST = 6
+_BETWEEN = " & "
+
+
+def crossed_blocks(context: StudyContext, options: Options) -> list[Block]:
+    """Return one figure per intersection; nothing without one."""
+    columns = ("attribute", "group", "outcome", "kind", "better_is", "too_few")
+    table = complete(context.fairness_groups, *columns, "n", "mean", "sd").copy()
+    for column in columns:
+        table[column] = words(table[column])
+    for column in ("n", "mean", "sd"):
+        table[column] = numbers(table[column])
+    table = table[table["attribute"].str.contains(" x ", regex=False)]
+    table = table[table["group"].str.contains(_BETWEEN, regex=False)]
+    blocks: list[Block] = []
+    for i, attribute in enumerate(dict.fromkeys(table["attribute"])):
+        part = table[table["attribute"] == attribute]
+        names = set(part.loc[part["mean"].notna(), "outcome"])
+        order = [name for name in _WANTED if name in names]
+        order += [name for name in outcome_order(part) if name in names and name not in order]
+        chosen = [_panel(part[part["outcome"] == name], options) for name in order[:_MOST]]
+        if chosen:
+            blocks.append(
+                Figure(
+                    markup=crossed(chosen, name=f"crossed{i}"),
+                    caption=f"{title_of(attribute)}: mean of each crossed group and its size. "
+                    "Orange: worse than the mean of all, blue: better, grey: different on an "
+                    "outcome that has no better side; full colour from one within-group SD. Groups "
+                    "that are too small are counted, not described.",
+                )
+            )
+    return [Heading(text="Where groups cross"), *blocks] if blocks else []
+
+
+def _panel(part: pd.DataFrame, options: Options) -> CrossedPanel:
+    """One outcome: rows are the second attribute's groups, columns the first's."""
+    split = [str(group).split(_BETWEEN, 1) for group in part["group"]]
+    known = part[part["mean"].notna() & (part["n"] > 0)]
+    overall = float(np.average(known["mean"], weights=known["n"])) if len(known) else math.nan
+    spread = float(np.sqrt(np.average(known["sd"].fillna(0) ** 2, weights=known["n"])))
+    factor = 100.0 if (part["kind"] == "binary").any() else 1.0
+    better = part["better_is"].iloc[0]
+    sign = {"higher": -1.0, "lower": 1.0}.get(better, 0.0)
+    places = places_for(factor * spread)
+    cells = {}
+    for (column, row), (_, of) in zip(split, part.iterrows(), strict=True):
+        size = options.count(of["n"])
+        few = bool(is_true(pd.Series([of["too_few"]])).iloc[0]) or not np.isfinite(of["mean"])
+        if few:
+            cells[row, column] = (f"too few ({size})" if of["n"] else "–", math.nan, 0.0)
+            continue
+        away = (of["mean"] - overall) / spread if spread > 0 else 0.0
+        percent = "%" if factor == 100 else ""
+        text = f"{decimals(factor * of['mean'], places)}{percent}\nn = {size}"
+        cells[row, column] = (text, float(away), float(np.sign(away) * sign))
+    return CrossedPanel(
+        title=title_of(str(part["outcome"].iloc[0])),
+        rows=sorted({row for _, row in split}),
+        columns=sorted({column for column, _ in split}),
+        cells=cells,
+    )

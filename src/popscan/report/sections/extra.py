@@ -1,0 +1,44 @@
+"""Sections that other parts of popscan add."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from popscan.report.blocks import Block, Bullets, Figure, Section, Text, nothing
+from popscan.report.context import Extra, StudyContext, numbers
+from popscan.report.sections.common import Options, frame_table
+
+
+def sections(context: StudyContext, options: Options) -> list[Section]:
+    """Return the further sections; in a shared report those that may be shared."""
+    shown = [extra for extra in context.extras if extra.shared or not options.share]
+    return [_section(extra, options) for extra in shown]
+
+
+def _section(extra: Extra, options: Options) -> Section:
+    blocks: list[Block] = [Bullets(items=list(extra.sentences))] if extra.sentences else []
+    blocks += [Figure(markup=markup, caption=caption) for markup, caption in extra.figures]
+    for caption, table in extra.tables:
+        shown = _without_small_cells(table, options)
+        if len(shown):
+            blocks.append(frame_table(shown, caption=caption, max_rows=options.max_rows))
+    blocks += [Text(text=note, tone="note") for note in extra.notes]
+    return Section(
+        ident=extra.ident,
+        title=extra.title,
+        lead=extra.lead,
+        blocks=blocks or nothing("There is nothing to show."),
+    )
+
+
+def _without_small_cells(table: pd.DataFrame, options: Options) -> pd.DataFrame:
+    """Leave out rows that rest on few people; round what is left of the counts."""
+    counts = [c for c in map(str, table.columns) if c == "n" or c.startswith("n_")]
+    if not options.share or not counts:
+        return table
+    sizes = table[counts].apply(numbers)
+    small = ((sizes > 0) & (sizes < options.minimum)).any(axis=1)
+    kept = table[~small].copy()
+    for column in counts:
+        kept[column] = numbers(kept[column]).map(options.rounded, na_action="ignore")
+    return kept
