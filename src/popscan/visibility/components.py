@@ -41,7 +41,11 @@ def permutations(
 def components(
     x: Floats, q: Floats | None, train: NDArray[np.intp], test: NDArray[np.intp], size: int
 ) -> tuple[Floats, Floats]:
-    """Return principal components of variance 1, learnt on the training rows, of both parts."""
+    """Return principal components, learnt on the training rows, of both parts.
+
+    One factor brings all of them to variance 1 on average; they keep their relative sizes, so that
+    a ridge penalty weighs on directions in which the data hardly vary, and on no single feature.
+    """
     x_train, x_test = standardised(x[train], x[test])
     if q is not None:
         q_train, q_test = standardised(q[train], q[test])
@@ -50,9 +54,13 @@ def components(
     if not x_train.shape[1]:
         return np.zeros((len(train), 1)), np.zeros((len(test), 1))
     u, s, vt = _svd(x_train, max(size, 1))
-    held = s > 1e-9 * max(s[0], 1e-300)
-    scale = math.sqrt(len(train))
-    return u[:, held] * scale, (x_test @ vt[held].T) / s[held] * scale
+    scale = component_scale(s, len(train))
+    return u * s / scale, x_test @ vt.T / scale
+
+
+def component_scale(s: Floats, n: int) -> float:
+    """Root mean variance of components with singular values `s` of `n` rows; 1 if they are 0."""
+    return math.sqrt(float((s**2).mean()) / n) or 1.0
 
 
 def _svd(x: Floats, size: int) -> tuple[Floats, Floats, Floats]:

@@ -6,14 +6,13 @@ from.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from popscan.visibility.components import Floats, standardised
+from popscan.visibility.components import Floats, component_scale, standardised
 
 
 def attribute_direction(
@@ -21,8 +20,8 @@ def attribute_direction(
     labels: Sequence[Any],
     group: str,
     *,
-    n_components: int = 20,
-    penalty: float = 1.0,
+    n_components: int = 50,
+    penalty: float = 10.0,
 ) -> Floats:
     """Return the weights with which a group is told from the others.
 
@@ -51,10 +50,9 @@ def attribute_direction(
     scale = x.std(axis=0)
     varies = scale > 1e-9 * np.maximum(np.abs(x.mean(axis=0)), 1e-12)
     z, _ = standardised(x[:, varies], x[:0, varies])
-    size = max(1, min(n_components, len(x) // 5, z.shape[1]))
     _, s, vt = np.linalg.svd(z, full_matrices=False)
-    held = s[:size] > 1e-9 * s[0]
-    axes = vt[:size][held] / s[:size][held, np.newaxis] * math.sqrt(len(x))
+    size = max(1, min(n_components, len(x) - 1))
+    axes = vt[:size] / component_scale(s[:size], len(x))
     model = LogisticRegression(C=1.0 / penalty, max_iter=1000).fit(z @ axes.T, y)
     weights = np.zeros(x.shape[1])
     weights[varies] = (model.coef_[0] @ axes) / scale[varies]

@@ -35,8 +35,6 @@ from popscan.visibility.components import (
 UNKNOWN = frozenset({"", "nan", "n/a", "none", "unknown", "missing"})
 #: Widening of standard errors where no permutations tell it: see above.
 _INFLATION = math.sqrt(2.0)
-#: Rows per principal component, at least: fewer and the classifier learns noise.
-_ROWS_PER_COMPONENT = 5
 #: Name of the row with the mean over classes.
 MACRO = "mean over groups"
 
@@ -81,8 +79,8 @@ def predict_attribute(
     *,
     confounders: ArrayLike | None = None,
     n_folds: int = 5,
-    n_components: int = 20,
-    penalty: float = 1.0,
+    n_components: int = 50,
+    penalty: float = 10.0,
     n_permutations: int = 200,
     min_group: int = 10,
     alpha: float = 0.05,
@@ -104,9 +102,9 @@ def predict_attribute(
     n_folds
         Folds, stratified by group; fewer where the smallest group is smaller.
     n_components
-        Principal components, at most; never more than a fifth of the training rows.
+        Principal components, at most.
     penalty
-        Strength of the classifier's ridge penalty, on components of variance 1 (1 / C).
+        Strength of the classifier's ridge penalty (1 / C), on components of mean variance 1.
     n_permutations
         Permutations of the labels within folds.
     min_group
@@ -148,8 +146,7 @@ def predict_attribute(
     size = 0
     for fold in range(folds.max() + 1):
         train, test = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
-        size = min(n_components, len(train) // _ROWS_PER_COMPONENT)
-        z_train, z_test = components(x, q, train, test, size)
+        z_train, z_test = components(x, q, train, test, min(n_components, len(train) - 1))
         size = z_train.shape[1]
         scores[test] = _observed(z_train, y[train], z_test, penalty)
         weight = _pairs(y[test])
