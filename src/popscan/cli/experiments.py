@@ -31,7 +31,7 @@ def _command(commands: Any, name: str, call: Any, text: str) -> Any:
 
 
 def _data(arguments: argparse.Namespace) -> None:
-    from popscan.pipeline.experiment import prepare_part
+    from popscan.pipeline.experiment_data import prepare_part
 
     records = prepare_part(arguments.study, arguments.part, arguments.options)
     ok = sum(record.status is Status.OK for record in records)
@@ -39,7 +39,7 @@ def _data(arguments: argparse.Namespace) -> None:
 
 
 def _split(arguments: argparse.Namespace) -> None:
-    from popscan.pipeline.experiment import split
+    from popscan.pipeline.experiment_data import split
 
     found = split(arguments.study, arguments.options)
     for role in ("test", "pool"):

@@ -62,18 +62,34 @@ def trials(section: Mapping[str, Any]) -> list[Trial]:
     ]
 
 
-def trial_named(section: Mapping[str, Any], name: str) -> Trial:
-    """Return the trial with this name.
-
-    Raises
-    ------
-    PopscanError
-        If the config has none.
-    """
-    for trial in trials(section):
-        if trial.name == name:
-            return trial
-    raise PopscanError(f"the experiment has no trial {name!r}")
+def problems(section: Mapping[str, Any]) -> list[str]:
+    """Return what about an experiment's config section cannot be; each names its key."""
+    found = []
+    groups = section["groups"]
+    if len(groups) < 2 or len(set(groups)) < len(groups):
+        found.append(f"experiment.groups: {groups!r}; two or more different groups are expected")
+    for key in ("shares_pct", "seeds", "mitigations"):
+        values = list(section[key])
+        if not values or len(set(values)) < len(values):
+            found.append(f"experiment.{key}: {values!r}; one or more different ones are expected")
+    shares = {("shares_pct", float(share)) for share in section["shares_pct"]}
+    for name, given in section["mitigations"].items():
+        key = f"mitigations.{name}.shares_pct"
+        shares |= {(key, float(share)) for share in given.get("shares_pct", ())}
+        if given.get("crop_px", 0) > section["field_px"]:
+            found.append(
+                f"experiment.mitigations.{name}.crop_px: {given['crop_px']}; at most field_px "
+                f"({section['field_px']}) is expected"
+            )
+    found += [
+        f"experiment.{key}: {share:g}; 0 to 100 is expected"
+        for key, share in sorted(shares)
+        if not 0 <= share <= 100
+    ]
+    names = [trial.name for trial in trials(section)]
+    if len(set(names)) < len(names):
+        found.append("experiment: two trials have the same name; rename an arm or a network")
+    return found
 
 
 def trial_section(section: Mapping[str, Any], trial: Trial) -> dict[str, Any]:

@@ -39,7 +39,14 @@ def check_study(configfile: Path, overrides: Sequence[str] = ()) -> tuple[list[s
         return error.problems, []
     problems: list[str] = []
     notes: list[str] = []
-    for part in (_check_methods, _check_model, _check_qc, _check_cohort, _check_disk):
+    parts = [_check_methods, _check_model, _check_qc, _check_cohort, _check_disk]
+    if config.experiment.attribute:
+        from popscan.pipeline.check_experiment import check_experiment
+
+        parts = [check_experiment, _check_disk]
+        if config.source.kind != "simulated":
+            parts.insert(0, _check_cohort)
+    for part in parts:
         try:
             part(config, problems, notes)
         except PopscanError as error:

@@ -1,0 +1,213 @@
+"""A tiny experiment through real Snakemake: one job per training, one bad arm, nothing lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from popscan.config import Config
+from popscan.experiment.design import trials
+from popscan.pipeline.check import check_study
+from popscan.pipeline.experiment import run_trial_job
+from popscan.pipeline.experiment_data import subjects
+from popscan.records import PopscanError, Status
+
+ROOT = Path(__file__).resolve().parents[2]
+DEMO = ROOT / "config" / "experiments" / "imbalance_demo.yaml"
+TINY = {
+    "study": {"name": "tiny"},
+    "source": {"kind": "simulated"},
+    "simulate": {
+        "matrix": 48,
+        "spacing_mm": 4.5,
+        "bias": [{"attribute": "sex", "group": "female", "kind": "contrast", "strength": 1.0}],
+    },
+    "experiment": {
+        "attribute": "sex",
+        "groups": ["female", "male"],
+        "shares_pct": [0, 50],
+        "n_train": 2,
+        "n_test": 2,
+        "seeds": [1],
+        "field_px": 48,
+        "slice_distance_mm": 40,
+        "recipe": {
+            "architecture": "unet",
+            "architecture_arguments": {"channels": [4, 8], "residual_units": 0},
+            "spacing_mm": 4.5,
+            "patch": 48,
+            "batch": 2,
+            "steps": 3,
+            "warmup_steps": 1,
+            "autocast": False,
+        },
+        "mitigations": {
+            "none": {},
+            "broken": {"classifier": 1, "adversary": 1, "shares_pct": [50]},
+        },
+    },
+}
+
+
+def snakemake(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = ["timeout", "-k", "10", "1000", sys.executable, "-m", "snakemake"]
+    command += ["--snakefile", str(ROOT / "Snakefile"), "--cores", "1", *arguments]
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    done = subprocess.run(
+        command, cwd=cwd, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return done
+
+
+def write(folder: Path, config: dict) -> Path:
+    path = folder / "config.yaml"
+    path.write_text(yaml.safe_dump(config, sort_keys=False))
+    return path
+
+
+def changed(**keys) -> dict:
+    return {**TINY, "experiment": {**TINY["experiment"], **keys}}
+
+
+def test_the_demo_is_checked_and_as_large_as_its_page_says():
+    problems, notes = check_study(DEMO)
+    assert problems == []
+    config = Config.model_validate(yaml.safe_load(DEMO.read_text())).model_dump()
+    assert f"experiment: {len(trials(config['experiment']))} trainings" in " ".join(notes)
+
+
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        ({"groups": ["female", "martian"]}, "too few simulated participants of martian"),
+        ({"attribute": "planet"}, "no column 'planet'"),
+        ({"field_px": 47}, "experiment.field_px: 47; a multiple of 2"),
+        ({"recipe": {"steps": 3, "speed": 1}}, "unknown keys speed"),
+        ({"shares_pct": [101]}, "experiment.shares_pct: 101"),
+    ],
+)
+def test_check_tells_what_would_spoil_it(keys, told, tmp_path):
+    problems, _ = check_study(write(tmp_path, changed(**keys)))
+    assert any(told in text for text in problems), problems
+
+
+def test_only_the_needed_participants_are_rendered():
+    options = Config.model_validate(TINY).model_dump()
+    planned = subjects(options)
+    sexes = pd.Series([p.subject.row["sex"] for p in planned]).value_counts().to_dict()
+    # The first group is at most half of two, the second all of two; and two of each to test.
+    assert sexes == {"female": 3, "male": 4}
+    assert [p.subject.unit for p in subjects(options)] == [p.subject.unit for p in planned]
+
+
+def test_a_dry_run_of_the_demo_has_one_job_per_training(tmp_path):
+    done = snakemake("--configfile", str(DEMO), "--dry-run", cwd=tmp_path)
+    config = Config.model_validate(yaml.safe_load(DEMO.read_text())).model_dump()
+    counts = dict(
+        line.split() for line in done.stdout.splitlines() if line.startswith("experiment")
+    )
+    assert int(counts["experiment_trial"]) == len(trials(config["experiment"]))
+    assert "segment" not in done.stdout.split()
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.workflow
+@pytest.mark.slow
+def test_a_tiny_experiment_runs_to_its_page_and_again_only_what_is_missing(tmp_path):
+    path = write(tmp_path, TINY)
+    snakemake("--configfile", str(path), cwd=tmp_path)
+    root = tmp_path / "results" / "tiny" / "experiment"
+    table = pd.read_csv(root / "tables" / "trials.tsv", sep="\t", keep_default_na=False)
+    assert table["status"].tolist() == ["ok", "ok", "failed"]
+    assert table["reason"].tolist()[-1] == "bad_recipe"
+    page = (root / "index.html").read_text()
+    assert "2 of 3" in page
+    dice = pd.read_parquet(root / "tables" / "dice.parquet")
+    assert dice.groupby("trial")["subject"].nunique().tolist() == [4, 4]
+    tested = set(dice["subject"])
+    sets = json.loads((root / "split.json").read_text())
+    assert tested == {unit for units in sets["test"].values() for unit in units}
+    assert not (root / "work").exists() or not list((root / "work").rglob("*.safetensors"))
+    again = snakemake("--configfile", str(path), "--dry-run", cwd=tmp_path)
+    assert "Nothing to be done" in again.stdout + again.stderr
+    # One more seed: its trainings alone, and no new data.
+    path = write(tmp_path, changed(seeds=[1, 2]))
+    more = snakemake("--configfile", str(path), "--dry-run", cwd=tmp_path)
+    counts = dict(
+        line.split() for line in more.stdout.splitlines() if line.startswith("experiment")
+    )
+    assert counts == {"experiment": "1", "experiment_trial": "3"}
+
+
+def test_a_failed_trial_is_tried_again_and_a_good_one_kept(tmp_path):
+    from popscan.experiment.design import trial_section
+    from popscan.pipeline.experiment_data import prepare_part, split
+
+    study, options = tmp_path / "tiny", Config.model_validate(TINY).model_dump()
+    records = prepare_part(study, 0, options)
+    assert {r.status for r in records} == {Status.OK}
+    split(study, options)
+
+    def run(index: int, **keys):
+        section = trial_section(options["experiment"], trials(options["experiment"])[index])
+        return run_trial_job(
+            study,
+            trials(options["experiment"])[index].name,
+            {"experiment": {**section, **keys}, "device": "cpu"},
+        )
+
+    good = run(1)
+    assert good.status is Status.OK
+    assert run(1) == good
+    bad = run(2)
+    assert (bad.status, bad.reason) == (Status.FAILED, "bad_recipe")
+    assert "choose one" in bad.message
+    mended = {"mitigation": {"sampling": "stratified", "crop_px": 0}}
+    assert run(2, **mended).status is Status.OK
+
+
+def test_labelled_studies_go_the_same_way(data_dir, tmp_path):
+    from popscan.pipeline.experiment_data import prepare_part, split
+
+    root = data_dir / "acdc"
+    if not root.is_dir():
+        pytest.skip(f"no ACDC at {root}")
+    few = tmp_path / "acdc"
+    few.mkdir()
+    wanted = {"DCM": 3, "NOR": 4}
+    for folder in sorted(root.glob("patient*")):
+        info = (folder / "Info.cfg").read_text()
+        group = next(g for g in (*wanted, "") if f"Group: {g}" in info)
+        if wanted.get(group, 0):
+            wanted[group] -= 1
+            (few / folder.name).symlink_to(folder)
+    options = Config.model_validate(
+        {
+            "source": {"kind": "acdc", "root": str(few)},
+            "experiment": {
+                "attribute": "group",
+                "groups": ["DCM", "NOR"],
+                "shares_pct": [0, 50],
+                "n_train": 2,
+                "n_test": 2,
+                "field_px": 64,
+                "recipe": {"spacing_mm": 4.0},
+            },
+        }
+    ).model_dump()
+    records = prepare_part(tmp_path / "study", 0, options)
+    assert [r.status for r in records] == [Status.OK] * 7
+    sets = split(tmp_path / "study", options)
+    assert {g: len(u) for g, u in sets["test"].items()} == {"DCM": 2, "NOR": 2}
+    with pytest.raises(PopscanError, match="too few subjects of NOR"):
+        split(
+            tmp_path / "study", {**options, "experiment": {**options["experiment"], "n_train": 9}}
+        )
