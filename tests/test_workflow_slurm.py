@@ -72,8 +72,8 @@ def test_profiles_name_rules_that_exist(repo_root: Path) -> None:
 def test_gpu_stage_asks_for_a_gpu_and_shares_no_job_with_cpu_stages(repo_root: Path) -> None:
     profile = read_profile(repo_root, "slurm")
     asking = {rule for rule, needs in profile["set-resources"].items() if "gpu" in needs}
-    assert asking == {"segment"}
-    assert profile["set-resources"]["segment"]["slurm_partition"] == "gpu"
+    assert asking == {"segment", "experiment_trial"}
+    assert {profile["set-resources"][rule]["slurm_partition"] for rule in asking} == {"gpu"}
     assert not asking & set(profile["groups"])
 
 
