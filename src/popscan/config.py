@@ -258,7 +258,9 @@ class Fairness(Section):
     reference: dict[str, str] = Field(
         default={}, description="Attribute -> reference group; default: the largest group."
     )
-    codings: dict[str, str | dict[str, str]] = Field(
+    codings: dict[
+        str, Literal["ukb_21000", "ukb_21000_detailed", "ukb_31", "ixi_ethnic"] | dict[str, str]
+    ] = Field(
         default={},
         description="Column -> how its codes read: ukb_21000 (UK Biobank ethnic background, top "
         "level), ukb_21000_detailed, ukb_31 (sex), ixi_ethnic, or a mapping code -> category.",
@@ -357,7 +359,7 @@ class Visibility(Section):
     )
     n_folds: int = Field(default=5, ge=2, description="Folds of the cross-validation.")
     n_components: int = Field(
-        default=20, ge=1, description="Principal components, at most a fifth of the training rows."
+        default=50, ge=1, description="Principal components, at most, of each source of features."
     )
     n_permutations: int = Field(default=200, ge=0, description="Permutations of the labels.")
     max_subjects: int = Field(

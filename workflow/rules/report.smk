@@ -5,6 +5,9 @@ rule report:
         rules.associate.output,
         rules.fairness.output,
         rules.atlas.output if config["atlas"]["enabled"] else [],
+        rules.rca_validity.output if config["rca"]["enabled"] else [],
+        rules.visibility.output if config["visibility"]["enabled"] else [],
+        rules.visibility_maps.output if attribution_maps() else [],
     output:
         f"{STUDY}/report/index.html",
         f"{STUDY}/provenance.json",

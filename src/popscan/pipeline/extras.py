@@ -15,7 +15,10 @@ from popscan.methods import resolve
 from popscan.report.context import Extra
 
 #: Name -> ``module:function`` with the arguments (study_root, config), in the report's order.
-EXTRAS: dict[str, str] = {}
+EXTRAS: dict[str, str] = {
+    "rca": "popscan.pipeline.visibility_report:rca_section",
+    "visibility": "popscan.pipeline.visibility_report:visibility_section",
+}
 
 
 def extra_sections(study_root: Path, config: Mapping[str, Any]) -> list[Extra]:
