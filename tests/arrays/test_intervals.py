@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from popscan.arrays.intervals import factor, half_width, leave_one_out, scale
+from popscan.arrays.intervals import (
+    factor,
+    half_width,
+    informative,
+    interval_score,
+    leave_one_out,
+    scale,
+)
 
 
 def test_conformal_factor_is_an_order_statistic():
@@ -64,6 +71,7 @@ def test_half_width_follows_the_spread_and_does_without():
     assert plain == pytest.approx(stats.t.ppf(0.95, 3))
     one = half_width(math.nan, errors=errors, spreads=[math.nan] * 3, level=0.9)
     assert one == plain
+    assert half_width(7.0, errors=errors, spreads=[], level=0.9) == plain
 
 
 def test_leave_one_out_by_the_maximum_misses_exactly_the_largest(rng):
@@ -72,3 +80,18 @@ def test_leave_one_out_by_the_maximum_misses_exactly_the_largest(rng):
     assert covered.sum() == 13
     assert not covered[np.argmax(np.abs(errors))]
     assert (widths > 0).all()
+
+
+def test_interval_score_fines_what_is_outside():
+    assert interval_score([0.5, -3.0], [1.0, 1.0], level=0.9) == pytest.approx((2 + 2 + 20 * 2) / 2)
+
+
+def test_a_spread_is_followed_only_where_it_tells_much(rng):
+    spreads = rng.uniform(0.2, 5, size=60)
+    telling = rng.normal(size=60) * np.hypot(spreads, np.sqrt(np.mean(spreads**2)) / 10)
+    silent = rng.normal(size=60)
+    assert informative(telling.tolist(), spreads.tolist(), margin=0.0)
+    assert not informative(silent.tolist(), spreads.tolist())
+    assert not informative(silent.tolist(), [math.nan] * 60)
+    assert not informative(silent.tolist(), [0.0] * 60)
+    assert not informative([1.0, 2.0], [1.0, 2.0])

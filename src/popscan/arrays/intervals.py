@@ -98,13 +98,16 @@ def half_width(
     spread
         Standard deviation of its samples; NaN where there are none.
     errors, spreads
-        Estimate less truth of each calibration subject, and the spread of its samples.
+        Estimate less truth of each calibration subject, and the spread of its samples; without
+        spreads, intervals are of one width.
     level, method
         As in `factor`.
     """
-    known = [math.nan] if not math.isfinite(spread) else spreads
-    scores = np.asarray(errors, dtype=float) / scale(known, known)
-    return factor(scores, level=level, method=method) * float(scale(spread, known))
+    scores = np.asarray(errors, dtype=float)
+    if not (math.isfinite(spread) and len(spreads)):
+        return factor(scores, level=level, method=method)
+    scores = scores / scale(spreads, spreads)
+    return factor(scores, level=level, method=method) * float(scale(spread, spreads))
 
 
 def interval_score(errors: Sequence[float], widths: ArrayLike, *, level: float) -> float:
@@ -117,20 +120,27 @@ def interval_score(errors: Sequence[float], widths: ArrayLike, *, level: float) 
     return float(np.mean(2 * w + 2 / (1 - level) * np.maximum(e - w, 0)))
 
 
-def informative(errors: Sequence[float], spreads: Sequence[float], *, level: float = 0.9) -> bool:
-    """Return whether intervals that follow the spread beat intervals of one width.
+def informative(
+    errors: Sequence[float],
+    spreads: Sequence[float],
+    *,
+    level: float = 0.9,
+    margin: float = 0.2,
+) -> bool:
+    """Return whether intervals that follow the spread clearly beat intervals of one width.
 
-    By the interval score with each subject left out. A choice between two on few subjects: repeat
-    it within every fold where coverage is measured (`leave_one_out` with ``choose``).
+    By the interval score with each subject left out. On few subjects such a choice picks luck
+    rather than merit, and intervals chosen so cover too little; so it takes a score better by
+    `margin`. Repeat it within every fold where coverage is measured (`leave_one_out`, ``choose``).
     """
     s = np.asarray(spreads, dtype=float)
     if len(errors) < 3 or not (np.isfinite(s).all() and (s > 0).any()):
         return False
-    scores = [
+    following, one_width = (
         interval_score(errors, leave_one_out(errors, used, level=level)[1], level=level)
         for used in (spreads, [math.nan] * len(errors))
-    ]
-    return scores[0] < scores[1]
+    )
+    return following < (1 - margin) * one_width
 
 
 def leave_one_out(

@@ -44,7 +44,7 @@ from popscan.train.packs import Case
 Floats = NDArray[np.float64]
 
 #: Severities at which scans are spoilt to have bad segmentations to learn from.
-SEVERITIES = (1, 3, 5)
+SEVERITIES = (2, 5)
 #: Sections of a bundle's ``model.yaml`` that calibration writes.
 SECTIONS = ("calibration", "intervals", "expected_dice")
 
