@@ -114,7 +114,7 @@ def mean_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 
 
 def losses_of(how: Mitigation, values: list[float], codes: list[int], shares, state=None):
-    logits = torch.tensor(values).view(-1, 1, 1, 1)
+    logits = torch.tensor(values, dtype=torch.float32).view(-1, 1, 1, 1)
     state = state or GroupState(("a", "b"), torch.tensor([0.5, 0.5]))
     return float(
         group_loss(
