@@ -207,7 +207,9 @@ def test_labelled_studies_go_the_same_way(data_dir, tmp_path):
     assert [r.status for r in records] == [Status.OK] * 7
     sets = split(tmp_path / "study", options)
     assert {g: len(u) for g, u in sets["test"].items()} == {"DCM": 2, "NOR": 2}
-    with pytest.raises(PopscanError, match="too few subjects of NOR"):
+    with pytest.raises(
+        PopscanError, match=r"too few subjects of DCM, NOR \(DCM: 3 usable, 6 needed"
+    ):
         split(
             tmp_path / "study", {**options, "experiment": {**options["experiment"], "n_train": 9}}
         )

@@ -3,6 +3,7 @@ import json
 import re
 import sys
 
+from popscan.experiment import design
 from popscan.lock import StudyLock, clear_stale_locks
 from popscan.stages import (
     OPTIONAL_STAGES,
@@ -16,6 +17,9 @@ STUDY = f"{config['study']['results']}/{config['study']['name']}"
 STAGES = stages_of(config["source"]["kind"], optional=optional_stages(config))
 ONLY = config["subjects"]
 SUBJECTS = ",".join(ONLY if isinstance(ONLY, list) else str(ONLY).split(",")).strip(",")
+
+EXPERIMENT = config["experiment"]
+TRIALS = {trial.name: trial for trial in design.trials(EXPERIMENT)}
 
 STAGE_SHELL = (
     "logged {log} popscan stage {params.stage} --study {params.study:q} --shard {wildcards.shard}"
@@ -152,3 +156,20 @@ def template_before(wildcards):
     """Template of the round before; none for the first."""
     before = int(wildcards.iteration) - 1
     return f"{STUDY}/atlas/work/template-{before}.npz" if before >= 0 else []
+
+
+def experiment_options(*keys):
+    """What data and split are given: the parts of the section that they depend on."""
+    sections = ("source", "simulate", "cohort")
+    given = {section: config[section] for section in sections}
+    given["study"] = {"seed": config["study"]["seed"]}
+    arms = ("mitigations", "shares_pct", "architectures", "seeds")
+    given["experiment"] = {key: EXPERIMENT[key] for key in keys} | {k: EXPERIMENT[k] for k in arms}
+    return json.dumps({"version": design.VERSION, **given}, sort_keys=True)
+
+
+def trial_options(wildcards):
+    """What one trial is given: other arms of the experiment do not redo it."""
+    section = design.trial_section(EXPERIMENT, TRIALS[wildcards.trial])
+    given = {"experiment": section, "device": EXPERIMENT["device"], "version": design.VERSION}
+    return json.dumps(given, sort_keys=True)

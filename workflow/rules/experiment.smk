@@ -1,31 +1,8 @@
 # An experiment: trainings on purposely unbalanced data, one job each, all tested on the same
 # subjects. Runs in place of the study when the config names an attribute (experiment.attribute).
-from popscan.experiment import design
-
-EXPERIMENT = config["experiment"]
-TRIALS = {trial.name: trial for trial in design.trials(EXPERIMENT)}
-
-
 wildcard_constraints:
     part=r"\d{5}",
     trial="|".join(map(re.escape, TRIALS)) or "none",
-
-
-def experiment_options(*keys):
-    """What data and split are given: the parts of the section that they depend on."""
-    sections = ("source", "simulate", "cohort")
-    given = {section: config[section] for section in sections}
-    given["study"] = {"seed": config["study"]["seed"]}
-    arms = ("mitigations", "shares_pct", "architectures", "seeds")
-    given["experiment"] = {key: EXPERIMENT[key] for key in keys} | {k: EXPERIMENT[k] for k in arms}
-    return json.dumps({"version": design.VERSION, **given}, sort_keys=True)
-
-
-def trial_options(wildcards):
-    """What one trial is given: other arms of the experiment do not redo it."""
-    section = design.trial_section(EXPERIMENT, TRIALS[wildcards.trial])
-    given = {"experiment": section, "device": EXPERIMENT["device"], "version": design.VERSION}
-    return json.dumps(given, sort_keys=True)
 
 
 rule experiment_data:

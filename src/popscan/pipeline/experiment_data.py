@@ -22,8 +22,9 @@ from popscan.worker import Task
 
 #: Name of the runner's stage.
 DATA = "experiment_data"
-#: Most simulated participants that are looked through for the wanted groups.
-_MOST_DRAWN = 200_000
+#: Most simulated participants that are looked through for the wanted groups; a group of which
+#: there is nobody among so many is not there at all.
+_MOST_DRAWN, _NONE_AMONG = 100_000, 5_000
 
 
 def folder(study_root: Path) -> Path:
@@ -64,7 +65,8 @@ def subjects(options: Mapping[str, Any]) -> list[Planned]:
         short = [g for g, k in wanted.items() if len(groups[g]) < k]
         if not short:
             break
-        if n >= _MOST_DRAWN:
+        absent = n >= _NONE_AMONG and any(groups[g].empty for g in short)
+        if absent or n >= _MOST_DRAWN:
             known = ", ".join(map(str, sorted(people[attribute].unique())))
             raise PopscanError(
                 f"experiment.groups: too few simulated participants of {', '.join(short)}; "
