@@ -10,8 +10,9 @@ import pytest
 
 from popscan.fairness.ledger import TOTAL
 from popscan.pipeline import dictionary
+from popscan.pipeline.audit_inputs import final_ledger, ledger_steps
 from popscan.pipeline.audit_report import share_tables, with_whole_audit
-from popscan.pipeline.fairness import TABLES, audit_study, final_ledger, ledger_steps
+from popscan.pipeline.fairness import TABLES, audit_study
 from popscan.pipeline.tables import read_table
 from popscan.report import StudyContext, render_study
 

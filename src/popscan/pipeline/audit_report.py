@@ -10,7 +10,8 @@ from typing import Any
 import pandas as pd
 
 from popscan.pipeline import dictionary
-from popscan.pipeline.fairness import TABLES, audit_sentences, reference_biomarkers
+from popscan.pipeline.audit_inputs import reference_biomarkers
+from popscan.pipeline.fairness import TABLES, audit_sentences
 from popscan.pipeline.tables import read_table, tables_folder, write_table
 from popscan.report.context import StudyContext
 

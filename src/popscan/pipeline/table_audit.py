@@ -11,9 +11,10 @@ import pandas as pd
 
 from popscan.config import TableConfig
 from popscan.pipeline import dictionary
+from popscan.pipeline.audit_inputs import AuditInputs
 from popscan.pipeline.audit_report import share_tables, with_audit, with_whole_audit
 from popscan.pipeline.cohort import cohort_attributes
-from popscan.pipeline.fairness import AuditInputs, audit_tables, write_audit
+from popscan.pipeline.fairness import audit_tables, write_audit
 from popscan.pipeline.tables import write_table
 from popscan.records import PopscanError
 from popscan.report.context import StudyContext

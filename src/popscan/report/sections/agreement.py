@@ -1,0 +1,107 @@
+"""Agreement of biomarkers with their reference, by group."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from popscan.report.blocks import Block, Cell, Column, Details, Figure, Heading, Table
+from popscan.report.context import StudyContext, attribute_by_unit, complete, numbers, words
+from popscan.report.figures.fairness import AgreementPanel, agreements
+from popscan.report.sections.common import Options
+from popscan.report.sections.parts import MOST_PANELS, biomarker_order, gap_cell, said, tidy
+from popscan.report.text import decimals, interval, p_value, places_for, title_of, unit_of
+
+
+def agreement(context: StudyContext, options: Options) -> list[Block]:
+    """Return differences from the reference by group: sentences, figures, tables."""
+    if not len(context.fairness_agreement):
+        return []
+    texts = ("attribute", "biomarker", "group", "reference", "too_few")
+    values = (
+        "n", "bias", "bias_ci_low", "bias_ci_high", "loa_low", "loa_high", "slope", "p_slope",
+        "bias_gap", "bias_gap_ci_low", "bias_gap_ci_high", "p_bias_gap_adj",
+    )  # fmt: skip
+    table = tidy(context.fairness_agreement, texts, values)
+    known = table[table["bias"].notna()]
+    blocks: list[Block] = [
+        Heading(text="Agreement with the reference, by group"),
+        *said(context, "agreement"),
+    ]
+    for i, attribute in enumerate(dict.fromkeys(known["attribute"])):
+        if " x " in attribute:
+            continue
+        part = known[known["attribute"] == attribute]
+        items = [_agreement_panel(context, part[part["biomarker"] == name], options)
+                 for name in biomarker_order(part)[:MOST_PANELS]]  # fmt: skip
+        figure = Figure(
+            markup=agreements(items, name=f"agreement{i}"),
+            caption=f"Difference from the reference by {title_of(attribute, unit=False).lower()}: "
+            "lines are each group's bias, "
+            + ("bars" if options.share else "dashed lines")
+            + " its limits of agreement (bias ± 1.96 SD; Bland and Altman 1986).",
+        )
+        blocks.append(
+            figure if i == 0 else Details(summary=f"By {title_of(attribute)}", blocks=[figure])
+        )
+    tables = [_agreement_table(known[known["attribute"] == a], options)
+              for a in dict.fromkeys(known["attribute"])]  # fmt: skip
+    if tables:
+        blocks.append(Details(summary="Bias and limits of agreement by group", blocks=tables))
+    return blocks
+
+
+def _agreement_panel(context: StudyContext, part: pd.DataFrame, options: Options) -> AgreementPanel:
+    biomarker = str(part["biomarker"].iloc[0])
+    limits = {
+        str(row["group"]): (row["bias"], row["loa_low"], row["loa_high"])
+        for _, row in part.iterrows()
+    }
+    points = {}
+    pairs = complete(context.agreement_points, "unit", "biomarker", "measured", "reference")
+    pairs = pairs[pairs["biomarker"] == biomarker]
+    attribute = attribute_by_unit(context, str(part["attribute"].iloc[0]), missing="missing")
+    if len(pairs) and not options.share:
+        groups = words(pairs["unit"]).map(attribute).fillna("missing").replace("unknown", "missing")
+        values = np.column_stack([numbers(pairs["measured"]), numbers(pairs["reference"])])
+        known = np.isfinite(values).all(axis=1)
+        for group in limits:
+            chosen = values[known & (groups == group).to_numpy()]
+            points[group] = np.column_stack([chosen.mean(axis=1), chosen[:, 0] - chosen[:, 1]])
+    return AgreementPanel(
+        title=title_of(biomarker, unit=False), unit=unit_of(biomarker), limits=limits, points=points
+    )
+
+
+def _agreement_table(part: pd.DataFrame, options: Options) -> Table:
+    rows: list[list[Cell]] = []
+    headings: dict[int, str] = {}
+    for name in biomarker_order(part):
+        of = part[part["biomarker"] == name]
+        headings[len(rows)] = f"{title_of(name)} · against {of['reference'].iloc[0]}"
+        places = places_for(float((of["loa_high"] - of["loa_low"]).max()) / 4)
+        for _, row in of.iterrows():
+            gap = gap_cell(row["bias_gap"], row["bias_gap_ci_low"], row["bias_gap_ci_high"], places)
+            rows.append(
+                [
+                    Cell(text=row["group"]),
+                    Cell(text=options.count(row["n"])),
+                    Cell(
+                        text=gap_cell(row["bias"], row["bias_ci_low"], row["bias_ci_high"], places)
+                    ),
+                    Cell(text=interval(row["loa_low"], row["loa_high"], places)),
+                    Cell(text=f"{decimals(row['slope'], 2)} (p {p_value(row['p_slope'])})"),
+                    Cell(text=gap),
+                    Cell(text=p_value(row["p_bias_gap_adj"])),
+                ]
+            )
+    titles = ("n", "Bias (95% interval)", "Limits of agreement", "Proportional bias",
+              "Bias against reference group", "Adjusted p")  # fmt: skip
+    return Table(
+        caption=f"Agreement by {title_of(str(part['attribute'].iloc[0]), unit=False).lower()}.",
+        columns=[Column(title="Group"), *[Column(title=t, numeric=True) for t in titles]],
+        rows=rows,
+        groups=headings,
+        sortable=False,
+        dense=True,
+    )
