@@ -70,12 +70,14 @@ def test_noise_is_rician_with_the_given_spread():
 
 
 @pytest.mark.parametrize("severity", [1, 5])
-def test_bias_field_spans_its_range(severity):
+def test_bias_field_spans_its_range_where_the_heart_is(severity):
     image = np.zeros((64, 64, 5, 1), np.float32)
     image[:, ::2] = 100.0
     out = corrupt(image, "bias_field", severity=severity, seed=1)[:, ::2]
-    assert out.max() / out.min() == pytest.approx(np.exp(0.6 * severity), rel=0.05)
-    assert np.abs(np.diff(np.log(out), axis=0)).max() < 0.6 * severity / 5  # smooth
+    middle = out[16:48, 8:24]
+    assert middle.max() / middle.min() == pytest.approx(np.exp(0.3 * severity), rel=0.05)
+    steps = np.diff(np.log(middle), axis=0)
+    assert np.abs(steps).max() < 0.3 * severity / 5  # smooth
 
 
 def test_ghosts_of_a_point_stand_at_even_distances():
@@ -128,9 +130,9 @@ def test_contrast_inversion_turns_the_brightest_first_and_ends_in_the_negative(i
     low, high = np.percentile(image, [1.0, 99.0])
     once = corrupt(image, "contrast_inversion", severity=1)
     level = high - 0.2 * (high - low)
-    dark = image <= level
+    dark = image < level * (1 - 1e-5)
     np.testing.assert_array_equal(once[dark], image[dark])
     assert once[~dark].max() <= level * (1 + 1e-5)
     out = corrupt(image, "contrast_inversion", severity=5)
-    inside = image > low
+    inside = image > low * (1 + 1e-5)
     np.testing.assert_allclose(out[inside], 2 * low - image[inside], rtol=1e-4)
