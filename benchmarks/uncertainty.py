@@ -133,6 +133,9 @@ def intervals(seen: Sequence[Observed], *, level: float) -> None:
         ):
             spread = [math.nan] * len(e) if options.pop("flat", False) else s
             covered, widths = leave_one_out(e, spread, level=level, **options)
+            if not np.isfinite(widths).any():
+                row[f"{label}: covered"] = row[f"{label}: +-"] = "too few"
+                continue
             row[f"{label}: covered"] = f"{100 * covered.mean():.0f}%"
             unit = 100 if relative else 1
             row[f"{label}: +-"] = f"{unit * np.nanmean(widths):.1f} {'%' if relative else 'points'}"
