@@ -142,7 +142,7 @@ def validity(
                 rows.append(row)
     table = pd.DataFrame(rows, columns=list(DICTIONARY))
     for name in ("attribute", "group", "structure", "reference"):
-        table[name] = table[name].fillna("").astype(str)
+        table[name] = table[name].astype(object).where(table[name].notna(), "").astype(str)
     return table
 
 
