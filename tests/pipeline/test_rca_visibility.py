@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from popscan.config import Config
+from popscan.pipeline.check import check_study
 from popscan.pipeline.context import cine_name, labels_name, write_output
 from popscan.pipeline.extras import extra_sections
 from popscan.pipeline.rca import (
@@ -223,6 +224,17 @@ def test_the_report_gets_two_sections(study, predicted):
     off = {**config, "rca": {"enabled": False}, "visibility": {"enabled": False}}
     idents = {one.ident for one in extra_sections(store.root, off)}
     assert not idents & {"predicted-dice", "seen-attributes"}
+
+
+def test_check_names_files_that_are_not_there(tmp_path):
+    config = tmp_path / "study.yaml"
+    config.write_text(
+        "rca: {enabled: true, references: nowhere.npz}\n"
+        "visibility: {enabled: true, baseline_model: nix}\n"
+    )
+    problems, _ = check_study(config)
+    assert any("rca.references: nowhere.npz" in problem for problem in problems)
+    assert any("visibility.baseline_model 'nix'" in problem for problem in problems)
 
 
 def test_phases_are_the_largest_and_smallest_cavity():

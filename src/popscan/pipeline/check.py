@@ -39,7 +39,7 @@ def check_study(configfile: Path, overrides: Sequence[str] = ()) -> tuple[list[s
         return error.problems, []
     problems: list[str] = []
     notes: list[str] = []
-    parts = [_check_methods, _check_model, _check_qc, _check_cohort, _check_disk]
+    parts = [_check_methods, _check_model, _check_optional, _check_qc, _check_cohort, _check_disk]
     if config.experiment.attribute:
         from popscan.pipeline.check_experiment import check_experiment
 
@@ -95,6 +95,24 @@ def _check_model(config: Config, problems: list[str], notes: list[str]) -> None:
                 "segment.device: cuda, but no GPU is to be seen on this machine; expected auto or "
                 "cpu here (on a cluster: check on a GPU node)"
             )
+
+
+def _check_optional(config: Config, problems: list[str], notes: list[str]) -> None:
+    """Check the files that predicted Dice and attribution maps name."""
+    from popscan.pipeline.images import bundle_path
+
+    references = config.rca.references
+    named = references not in ("auto", "study", "simulated")
+    if config.rca.enabled and named and not Path(references).is_file():
+        problems.append(
+            f"rca.references: {references}: no such file; expected auto, study, simulated, or the "
+            "rca/references.npz of another study"
+        )
+    if config.visibility.enabled and config.visibility.baseline_model:
+        try:
+            bundle_path(config.visibility.baseline_model)
+        except PopscanError as error:
+            problems.append(str(error).replace("segment.model", "visibility.baseline_model"))
 
 
 def _check_qc(config: Config, problems: list[str], notes: list[str]) -> None:
