@@ -12,7 +12,8 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 help:
 	@echo "make demo      set up and run the demo study: 24 simulated subjects, from k-space to report"
 	@echo "make test      set up and run the tests"
-	@echo "make test-slurm  the tests on a real one-node Slurm; needs root, slurm-wlm, munge"
+	@echo "make test-slurm  only those on a real one-node Slurm, which needs root and Debian's"
+	@echo "               slurm-wlm munge slurmdbd mariadb-server"
 	@echo "make lint      ruff, snakefmt, codespell, snakemake --lint"
 	@echo "make types     mypy"
 	@echo "make contract  which package may import which"
@@ -40,11 +41,11 @@ demo: $(READY)
 	@echo "The report: results/demo/report/index.html"
 
 test: $(READY)
-	@echo "Running the tests (those on a real Slurm are apart: make test-slurm) ..."
-	@python -m pytest -q -m "not slurm"
+	@echo "Running the tests ..."
+	@python -m pytest -q
 
 test-slurm: $(READY)
-	@echo "Running the tests on a real one-node Slurm (root; Debian: slurm-wlm munge) ..."
+	@echo "Running the tests on a real one-node Slurm ..."
 	@python -m pytest -q -m slurm
 
 lint: $(READY)
