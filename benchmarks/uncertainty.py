@@ -1,13 +1,13 @@
 """Whether the model knows how sure it is: calibration, intervals, errors, expected Dice.
 
-    python benchmarks/uncertainty.py [--model DIR] [--n 14] [--out DIR] [--store]
+    python benchmarks/uncertainty.py [--model DIR] [--n 14] [--out DIR]
 
 On the ACDC patients that the bundle names as its validation subjects, per structure: calibration
 error before and after temperature scaling, QU-BraTS score, errors taken apart and how well the
 flip-risk finds flipped voxels, coverage and width of the intervals of volumes, mass and ejection
 fraction, and predicted against true Dice on clean and spoilt scans. Everything that is fitted is
-tried on patients that it was not fitted on (leave one patient out). ``--store`` writes the
-calibration into the bundle (`popscan.train.calibrate`); nothing else does.
+tried on patients that it was not fitted on (leave one patient out). Nothing is stored: that is
+``popscan calibrate``.
 """
 
 from __future__ import annotations
@@ -44,7 +44,6 @@ from popscan.segment.uncertainty import flip_risk
 from popscan.train.calibrate import (
     SEVERITIES,
     Observed,
-    calibrate_bundle,
     calibration_section,
     expected_without_own,
     observe,
@@ -227,7 +226,6 @@ def main() -> None:
     parser.add_argument("--level", type=float, default=0.9, help="of the intervals")
     parser.add_argument("--severity", type=int, action="append", help="of spoilt scans; 0: none")
     parser.add_argument("--out", type=Path, default=None, help="folder for the figure")
-    parser.add_argument("--store", action="store_true", help="calibrate the bundle, and only that")
     given = parser.parse_args()
     torch.set_num_threads(min(2, os.cpu_count() or 1))
     default = Path(os.environ.get("POPSCAN_DATA", ROOT.parent / "shared" / "data"))
@@ -236,15 +234,6 @@ def main() -> None:
     cases = [c for c in acdc_cases((given.data or default) / "acdc") if c.unit in held_out]
     severities = [s for s in given.severity or SEVERITIES if s]
     print(f"{bundle.name}, digest {bundle.digest[:12]}, {len(bundle.networks)} member(s)")
-    if given.store:
-        found = calibrate_bundle(
-            given.model,
-            cases,
-            severities=severities,
-            progress=lambda text: print(f"  {text}", flush=True),
-        )
-        print(f"stored in {given.model}: {found['calibration']}")
-        return
     curves = show(cases[: given.n], bundle, severities=severities, level=given.level)
     if given.out is not None:
         given.out.mkdir(parents=True, exist_ok=True)

@@ -19,6 +19,7 @@ from popscan.train.calibrate import (
     SECTIONS,
     calibrate_bundle,
     expected_without_own,
+    labelled_part,
     observe,
     spoilt,
     uncalibrated,
@@ -117,8 +118,27 @@ def test_observation_of_one_case(path, cases):
     assert seen.confusion.sum() == cases[0].labels.array.size
     assert set(seen.spreads) == set(QUANTITIES)
     assert all(rows.shape == (2, len(FEATURES)) for rows in seen.features.values())
-    nameless = replace(cases[0], scan=replace(cases[0].scan, meta={}))
-    assert np.isnan(list(observe(nameless, bundle=bundle).errors.values())).all()
+    one = LabelMap(array=cases[0].labels.array, frames=(1,))
+    nameless = replace(cases[0], scan=replace(cases[0].scan, meta={}), labels=one)
+    alone = observe(nameless, bundle=bundle)
+    assert np.isnan(list(alone.errors.values())).all()
+    assert alone.confusion.sum() == cases[0].labels.array[..., 1].size
+
+
+def test_frames_that_nobody_labelled_are_left_out(cases):
+    array = np.zeros((20, 20, 2, 5), np.uint8)
+    array[:4, :4, :, 1], array[:9, :9, :, 3], array[:6, :6, :, 4] = (Label.LV,) * 3
+    scan = replace(cases[0].scan, array=np.zeros(array.shape, np.float32), meta={"rr_ms": 900})
+    part = labelled_part(
+        replace(cases[0], scan=scan, labels=LabelMap(array=array, frames=(1, 3, 4)))
+    )
+    assert part.scan.meta["frame_labels"] == ["ES", "ED", ""]
+    assert part.scan.meta["rr_ms"] == 900
+    assert part.labels.frames == (0, 1, 2)
+    np.testing.assert_array_equal(part.labels.array, array[..., [1, 3, 4]])
+    named = replace(scan, meta={"frame_labels": ["", "ED", "", "", "ES"]})
+    part = labelled_part(replace(cases[0], scan=named, labels=part.labels))
+    assert part.scan.meta["frame_labels"] == ["", "ED", ""]
 
 
 def test_every_patient_is_predicted_from_the_others(path, cases):

@@ -1,4 +1,4 @@
-"""Commands that people type: check, status, rerun, train, audit, schema."""
+"""Commands that people type: check, status, rerun, train, calibrate, audit, schema."""
 
 from __future__ import annotations
 
@@ -49,6 +49,19 @@ def add(commands: Any) -> None:
     )
     train.add_argument("--seed", type=int, default=0, help="of the split")
     train.set_defaults(call=_train)
+
+    calibrate = commands.add_parser(
+        "calibrate", help="fit temperature, intervals and expected Dice of a model bundle"
+    )
+    calibrate.add_argument("model", type=Path, help="folder of the bundle; model.yaml is rewritten")
+    calibrate.add_argument("--source", choices=("acdc", "bids"), default="bids", help="as in train")
+    calibrate.add_argument("--root", type=Path, required=True, help="folder of labelled scans")
+    calibrate.add_argument(
+        "--no-dice",
+        action="store_true",
+        help="leave expected Dice out: most of the time",
+    )
+    calibrate.set_defaults(call=_calibrate)
 
     audit = commands.add_parser(
         "audit", help="regress and audit any table of people and outcomes; write a report"
@@ -146,6 +159,21 @@ def _train(arguments: argparse.Namespace) -> None:
     for line in left_out:
         print(f"left out: {line}", file=sys.stderr)
     print(arguments.out)
+
+
+def _calibrate(arguments: argparse.Namespace) -> None:
+    from popscan.pipeline.training import calibrate_model
+
+    told, left_out = calibrate_model(
+        arguments.model,
+        kind=arguments.source,
+        root=arguments.root,
+        dice=not arguments.no_dice,
+        progress=lambda text: print(text, file=sys.stderr),
+    )
+    for line in left_out:
+        print(f"left out: {line}", file=sys.stderr)
+    print(told)
 
 
 def _audit(arguments: argparse.Namespace) -> None:

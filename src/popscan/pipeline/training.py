@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -112,3 +112,52 @@ def train_model(
         salt=f"{out.name}-{seed}",
     )
     return left_out
+
+
+def calibrate_model(
+    model: Path,
+    *,
+    kind: str,
+    root: Path,
+    dice: bool = True,
+    progress: Callable[[str], None] = lambda text: None,
+) -> tuple[str, list[str]]:
+    """Calibrate a bundle on every labelled subject that it was not trained on.
+
+    Parameters
+    ----------
+    model
+        Folder of the bundle; its ``model.yaml`` is rewritten.
+    kind, root
+        As in `labelled_cases`.
+    dice
+        Whether expected Dice is fitted too: it takes most of the time.
+    progress
+        Is told each subject as it is done.
+
+    Returns
+    -------
+    told : str
+        What was found, in a sentence.
+    left_out : list of str
+        Who could not be used, each with the reason.
+    """
+    from popscan.segment import load_bundle
+    from popscan.train.calibrate import SEVERITIES, calibrate_bundle
+
+    cases, left_out = labelled_cases(kind, root)
+    bundle = load_bundle(model, "cpu")
+    seen = [case.unit for case in cases if bundle.was_trained_on(case.unit)]
+    left_out += [f"sub-{unit}: the bundle was trained on it" for unit in seen]
+    found = calibrate_bundle(
+        model,
+        [case for case in cases if case.unit not in set(seen)],
+        severities=SEVERITIES if dice else (),
+        progress=progress,
+    )
+    section = found["calibration"]
+    told = (
+        f"{model}: calibrated on {section['patients']} subjects; temperature "
+        f"{section['temperature']:.2f}, with flips {section['temperature_flips']:.2f}"
+    )
+    return told, left_out

@@ -25,7 +25,7 @@ from popscan.arrays.intervals import informative
 from popscan.arrays.metrics import dice
 from popscan.biomarkers import intervals
 from popscan.biomarkers.intervals import QUANTITIES
-from popscan.records import STRUCTURES, PopscanError, Scan
+from popscan.records import STRUCTURES, Label, LabelMap, PopscanError, Scan
 from popscan.segment import expected
 from popscan.segment.bundle import MODEL, Bundle, load_bundle
 from popscan.segment.calibration import (
@@ -83,6 +83,31 @@ class Observed:
     labels: NDArray[np.uint8]
 
 
+def labelled_part(case: Case) -> Case:
+    """Return a case with its labelled frames only, end-diastole and end-systole named.
+
+    Names that the scan has are kept; without any, the largest and the smallest LV cavity of the
+    reference are ED and ES, if there are two frames.
+    """
+    frames, scan = list(case.labels.frames), case.scan
+    told = scan.meta.get("frame_labels")
+    if told is not None and len(told) == scan.array.shape[3]:
+        names = [str(told[t]) for t in frames]
+    else:
+        voxels = [(case.labels.array[..., t] == Label.LV).sum() for t in frames]
+        names = [""] * len(frames)
+        if len(frames) > 1:
+            names[int(np.argmax(voxels))], names[int(np.argmin(voxels))] = "ED", "ES"
+    part = replace(
+        scan,
+        array=scan.array[..., frames],
+        frame_times_ms=None,
+        meta={**scan.meta, "frame_labels": names},
+    )
+    labels = LabelMap(array=case.labels.array[..., frames], frames=tuple(range(len(frames))))
+    return replace(case, scan=part, labels=labels)
+
+
 def sample_volumes_ml(tally: Tally, scan: Scan) -> dict[str, Floats]:
     """Return the volumes of every sample: structure -> shape (sample, t)."""
     frames = tally.by_frame(scan.array.shape[2])
@@ -105,7 +130,7 @@ def observe(
     Parameters
     ----------
     case
-        Scan with labels of all its frames.
+        Scan with labels; only the labelled frames are looked at (`labelled_part`).
     bundle
         What segments; calibrated or not.
     corruption, severity
@@ -117,6 +142,7 @@ def observe(
     **options
         For `popscan.segment.segment`.
     """
+    case = labelled_part(case)
     scan = case.scan
     if corruption:
         scan = replace(scan, array=corrupt(scan.array, corruption, severity=severity, seed=seed))
