@@ -3,7 +3,7 @@
     python benchmarks/visibility.py [--studies 300] [--seed 1]
 
 Simulated studies of features and an attribute. On noise: how often 95% intervals hold 0.5 and how
-often p <= 0.05, for popscan's intervals and, of the same scores, for DeLong's that take the folds
+often p <= 0.05, for popscan's intervals and, of the same scores, for plain ones that take the folds
 as independent (as LeDell et al. 2015 do). With a planted signal: how often it is found. With an
 attribute that goes with body size and features that know size alone: the area with and without
 size, and how often the adjusted interval holds 0.5. One line per setting.
@@ -109,7 +109,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     print(
-        f"{'setting':28s} {'n':>5s} {'p':>5s} {'AUC':>6s} {'holds.5%':>8s} {'DeLong%':>8s} "
+        f"{'setting':28s} {'n':>5s} {'p':>5s} {'AUC':>6s} {'holds.5%':>8s} {'plain%':>8s} "
         f"{'p<.05%':>8s} {'widened':>7s} {'CPU ms':>8s}"
     )
     for setting in SETTINGS:

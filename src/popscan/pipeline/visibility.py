@@ -26,8 +26,8 @@ from popscan.store import Store
 
 log = logging.getLogger(__name__)
 
-#: Columns of the table of biomarkers that are none of the heart: body size tells sex by itself.
-_NO_FEATURES = ("analysed", "qc_verdict", "ed_frame", "es_frame", "bsa_m2", "bmi_kg_m2")
+#: Columns of the table of biomarkers that say nothing of the heart.
+_NO_FEATURES = ("analysed", "qc_verdict", "ed_frame", "es_frame", "n_frames_measured")
 
 
 def sampled(unit: str, *, share: float, seed: int) -> bool:
@@ -257,6 +257,15 @@ def write_visibility(
     return table
 
 
+def _of_the_heart(biomarkers: pd.DataFrame) -> pd.DataFrame:
+    """Leave out limits of intervals, and body size: with indexed values it can be divided out."""
+    from popscan.biomarkers import INTERVAL_DICTIONARY
+
+    size = [name for name in map(str, biomarkers) if name.endswith("_m2")]
+    limits = [name for name in map(str, biomarkers) if name in INTERVAL_DICTIONARY]
+    return biomarkers.drop(columns=[*size, *limits])
+
+
 def _sources(
     study_root: Path,
     names: Sequence[str],
@@ -270,7 +279,7 @@ def _sources(
         if name == "biomarkers":
             measured = read_table(study_root, "biomarkers")
             table = measured.set_index("unit").drop(columns=list(_NO_FEATURES), errors="ignore")
-            table = table.select_dtypes("number")
+            table = _of_the_heart(table.select_dtypes("number"))
         if table is not None:
             found[name] = table[table.index.isin(units)]
     return found
