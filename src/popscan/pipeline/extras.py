@@ -16,6 +16,7 @@ from popscan.report.context import Extra
 
 #: Name -> ``module:function`` with the arguments (study_root, config), in the report's order.
 EXTRAS: dict[str, str] = {
+    "uncertainty": "popscan.pipeline.uncertainty_report:uncertainty_section",
     "rca": "popscan.pipeline.visibility_report:rca_section",
     "visibility": "popscan.pipeline.visibility_report:visibility_section",
 }

@@ -1,0 +1,157 @@
+"""Section of the report on how sure and how wrong the segmentation is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from popscan.pipeline.tables import read_table
+from popscan.records import STRUCTURES
+from popscan.report.context import Extra
+
+#: Expected Dice below this asks for a look.
+LOW_DICE = 0.7
+_KINDS = ("correct_pct", "flipped_pct", "missed_pct", "spurious_pct", "taken_pct")
+
+
+def uncertainty_section(study_root: Path, config: Mapping[str, Any]) -> Extra | None:
+    """Show uncertainty by structure, widths of intervals, kinds of error, references that differ.
+
+    Parameters
+    ----------
+    study_root
+        ``results/<study>``.
+    config
+        The whole config.
+    """
+    segmentation = read_table(study_root, "segmentation")
+    if "flip_risk_lv" not in segmentation:
+        return None
+    scores = read_table(study_root, "scores")
+    tables = [("Uncertainty of the segmentation: medians over subjects.", doubt(segmentation))]
+    widths = interval_widths(read_table(study_root, "biomarkers"))
+    if len(widths):
+        tables.append(("Half-widths of the intervals: medians over subjects.", widths))
+    kinds = kinds_of_error(scores)
+    if len(kinds):
+        tables.append(
+            (
+                "Errors taken apart, mean over subjects and frames: shares of the reference's "
+                "voxels (correct, flipped, missed) and of the labelled ones (spurious, taken).",
+                kinds,
+            )
+        )
+    level = float(config.get("biomarkers", {}).get("interval_level", 0.9))
+    return Extra(
+        ident="segmentation-uncertainty",
+        title="How sure the segmentation is",
+        lead="What the model says of itself, and where there are references, how it errs.",
+        sentences=[*said_of_dice(segmentation), *said_of_references(scores)],
+        tables=tables,
+        notes=[
+            "Flip-risk is the doubt of which structure a voxel is, given that it is one. Spread is "
+            "that of the samples' volumes (members, flips, dropout).",
+            f"Intervals are meant to hold the expert's value of {100 * level:.0f}% of subjects "
+            "like those that the model was calibrated on; on other scanners they are too narrow.",
+        ],
+        shared=True,
+    )
+
+
+def doubt(segmentation: pd.DataFrame) -> pd.DataFrame:
+    """Return medians of the uncertainty by structure; columns that are nowhere known are left out.
+
+    Parameters
+    ----------
+    segmentation
+        The table of this name.
+    """
+    rows = []
+    for name in STRUCTURES.values():
+        columns = {
+            "expected_dice": f"expected_dice_{name}",
+            "expected_dice_lowest": f"expected_dice_{name}_lowest",
+            "entropy_nats": f"mean_entropy_{name}",
+            "information_nats": f"mean_information_{name}",
+            "flip_risk": f"flip_risk_{name}",
+            "volume_spread_pct": f"volume_spread_{name}_pct",
+        }
+        medians = {k: segmentation[c].median() for k, c in columns.items() if c in segmentation}
+        n = int(segmentation[f"flip_risk_{name}"].notna().sum())
+        rows.append({"structure": name, "n": n, **medians})
+    return pd.DataFrame(rows).dropna(axis=1, how="all")
+
+
+def interval_widths(biomarkers: pd.DataFrame) -> pd.DataFrame:
+    """Return the median half-width of every interval that the study has.
+
+    Parameters
+    ----------
+    biomarkers
+        The table of this name.
+    """
+    from popscan.biomarkers.intervals import QUANTITIES, bounds
+
+    rows = []
+    for name in QUANTITIES:
+        low, high = bounds(name)
+        if low not in biomarkers or not biomarkers[low].notna().any():
+            continue
+        half = (biomarkers[high] - biomarkers[low]) / 2
+        known = half.notna()
+        rows.append(
+            {
+                "biomarker": name,
+                "n": int(known.sum()),
+                "median": biomarkers.loc[known, name].median(),
+                "half_width": half.median(),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def kinds_of_error(scores: pd.DataFrame) -> pd.DataFrame:
+    """Return mean shares of the kinds of error by structure, of subjects not trained on.
+
+    Parameters
+    ----------
+    scores
+        The table of this name.
+    """
+    if "flipped_pct" not in scores:
+        return pd.DataFrame()
+    unseen = scores[~scores["seen_in_training"].astype(bool)]
+    grouped = unseen.groupby("structure", sort=False)
+    table = grouped[list(_KINDS)].mean()
+    table.insert(0, "n", grouped["unit"].nunique())
+    return table.reset_index()
+
+
+def said_of_dice(segmentation: pd.DataFrame) -> list[str]:
+    """Return how many subjects are expected to have a poor segmentation."""
+    columns = [f"expected_dice_{name}_lowest" for name in STRUCTURES.values()]
+    if not set(columns) <= set(segmentation) or not segmentation[columns].notna().any().any():
+        return ["The model bundle is not calibrated: no expected Dice and no intervals."]
+    lowest = segmentation[columns].min(axis=1)
+    low = int((lowest < LOW_DICE).sum())
+    return [
+        f"In {low} of {int(lowest.notna().sum())} subjects some structure is expected to have a "
+        f"Dice below {LOW_DICE} in some frame."
+    ]
+
+
+def said_of_references(scores: pd.DataFrame) -> list[str]:
+    """Return how many references do not fit their image or the segmentation."""
+    if "reference_verdict" not in scores:
+        return []
+    verdicts = scores.drop_duplicates("unit")["reference_verdict"]
+    odd = int(verdicts.isin(["review", "fail"]).sum())
+    if not odd:
+        return []
+    return [
+        f"The references of {odd} of {len(verdicts)} subjects do not fit image or segmentation: "
+        "their scores say little (table reference_checks)."
+    ]
