@@ -41,7 +41,7 @@ SUBJECT_STAGES = {
     "score": StageInfo(
         version="4", sections=("study", "segment", "biomarkers"), upstream=("segment",)
     ),
-    "qc": StageInfo(version="1", sections=("study", "qc"), upstream=("segment",)),
+    "qc": StageInfo(version="2", sections=("study", "qc"), upstream=("segment",)),
     "biomarkers": StageInfo(
         version="2", sections=("study", "biomarkers", "cohort"), upstream=("segment",)
     ),

@@ -34,7 +34,8 @@ def test_clean_scan_passes_every_check(case: Any) -> None:
     checks = qc.check(case.scan, case.labels)
     assert [check.name for check in checks] == list(qc.CHECKS)
     passed = {check.name for check in checks if check.verdict == Verdict.PASS}
-    assert set(qc.CHECKS) - passed == {"base_cut_ratio"}, qc.reasons(checks)  # base well inside
+    # The base lies well inside; and no model said what Dice to expect.
+    assert set(qc.CHECKS) - passed == {"base_cut_ratio", "expected_dice"}, qc.reasons(checks)
     assert qc.verdict(checks) == "pass"
     assert qc.reasons(checks) == ""
 
@@ -383,6 +384,7 @@ def test_every_check_with_limits_has_a_fault() -> None:
     assert limited - {name for name, _, least in FAULTS if least != "pass"} == {
         "myo_curve_spike_pct",  # same functions as for the LV, which have theirs
         "myo_curve_roughness_pct",
+        "expected_dice",  # not in scan or labels: it has a test of its own
         "rv_curve_roughness_pct",
     }
 
@@ -397,7 +399,7 @@ def test_flips_change_no_segmentation_check(case: Any, axes: tuple[int, ...]) ->
     after = by_name(qc.check(scan, np.flip(case.labels, axes)))
     for name, check in before.items():
         if check.kind == "segmentation" and name != "rv_side":
-            assert after[name].value == pytest.approx(check.value, rel=1e-9), name
+            assert after[name].value == pytest.approx(check.value, rel=1e-9, nan_ok=True), name
 
 
 def test_intensity_scale_changes_no_verdict(case: Any) -> None:
@@ -559,3 +561,18 @@ def test_rows_and_checks_are_in_the_dictionary(case: Any) -> None:
 def test_methods_resolve() -> None:
     module, _, function = qc.METHODS["cine_sax"].partition(":")
     assert (module, function) == (qc.check.__module__, qc.check.__name__)
+
+
+def test_expected_dice_is_the_worst_structure_and_silent_without_a_prediction(case):
+    def judged(told):
+        found = qc.check(case.scan, case.labels, told=told)
+        return next(c for c in found if c.name == "expected_dice")
+
+    fine = {f"expected_dice_{name}_lowest": 0.9 for name in ("rv", "myo", "lv")}
+    assert judged(fine).verdict == "pass"
+    poor = judged({**fine, "expected_dice_myo_lowest": 0.4})
+    assert poor.verdict == "review"
+    assert poor.value == 0.4
+    assert "MYO" in poor.message
+    for told in (None, {}, dict.fromkeys(fine, float("nan")), dict.fromkeys(fine, None)):
+        assert judged(told).verdict == "not_assessed"

@@ -176,7 +176,8 @@ def qc_task(context: ShardContext) -> Task:
         from popscan.qc import check, verdict
 
         scan, labels = inputs
-        checks = check(scan, labels.array, thresholds=section.thresholds)
+        told = context.record("segment", subject).values
+        checks = check(scan, labels.array, told=told, thresholds=section.thresholds)
         overall = verdict(checks)
         failed = [c.name for c in checks if c.verdict == "fail"]
         review = [c.name for c in checks if c.verdict == "review"]

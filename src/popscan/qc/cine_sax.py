@@ -43,6 +43,7 @@ def check(
     labels: NDArray[np.uint8] | None = None,
     *,
     frames: Sequence[int] | None = None,
+    told: Mapping[str, Any] | None = None,
     thresholds: Mapping[str, Any] | None = None,
 ) -> list[Check]:
     """Run every check of `CHECKS` on one scan.
@@ -56,6 +57,8 @@ def check(
     frames
         Indices of the frames that ought to be labelled; all by default. Give
         `LabelMap.frames` for references of ED and ES only.
+    told
+        What the segmentation says of itself: the values of its record.
     thresholds
         Check name -> ``{"review": .., "fail": ..}`` in place of the defaults.
 
@@ -74,7 +77,7 @@ def check(
         If `thresholds` name an unknown check or level, or hold no numbers.
     """
     specs = with_thresholds(CHECKS, thresholds or {})
-    context = Context(scan, labels, frames=frames)
+    context = Context(scan, labels, frames=frames, told=told)
     return [outcome(name, spec, spec.measure(context)) for name, spec in specs.items()]
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,8 @@ class Context:
         Its segmentation; None when there is none.
     frames
         Indices of the frames that ought to be labelled; all by default.
+    told
+        What the segmentation says of itself: its record's values.
 
     Raises
     ------
@@ -38,6 +41,7 @@ class Context:
         labels: NDArray[np.uint8] | None = None,
         *,
         frames: Sequence[int] | None = None,
+        told: Mapping[str, Any] | None = None,
     ) -> None:
         if scan.array.ndim != 4 or 0 in scan.array.shape:
             raise SubjectError(
@@ -55,6 +59,7 @@ class Context:
         self.n_frames = scan.array.shape[3]
         self.n_slices = scan.array.shape[2]
         self.frames = tuple(range(self.n_frames)) if frames is None else tuple(frames)
+        self.told: Mapping[str, Any] = told or {}
 
     @cached_property
     def frame_names(self) -> list[str] | None:

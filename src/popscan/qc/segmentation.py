@@ -227,3 +227,17 @@ def rv_side(ctx: Context) -> Measured:
     if length == 0:
         return Measured(math.nan, "LV and RV have the same centre")
     return Measured(float(arrow @ expected) / length, "direction from LV to RV")
+
+
+def expected_dice(ctx: Context) -> Measured:
+    """Dice to expect of the worst structure in its worst frame, as the model predicts it."""
+    told = {name: ctx.told.get(f"expected_dice_{name}_lowest") for name in STRUCTURES.values()}
+    known = {
+        name: float(value)
+        for name, value in told.items()
+        if value is not None and math.isfinite(value)
+    }
+    if not known:
+        return not_assessed("the model bundle is not calibrated for it")
+    worst = min(known, key=known.__getitem__)
+    return Measured(known[worst], f"expected of the {worst.upper()} in its worst frame")

@@ -129,6 +129,14 @@ _SEGMENTATION: dict[str, Spec] = {
     "rvef_pct": _of_one("ef_pct", Label.RV, (5.0, 86.0), (-10.0, 95.0)),
     "mass_agreement_pct": _labels(function.mass_agreement_pct, "%", "high", 35.0, 80.0),
     "stroke_agreement_pct": _labels(function.stroke_agreement_pct, "%", "high", 70.0, None),
+    "expected_dice": _labels(
+        segmentation.expected_dice,
+        "Dice",
+        "low",
+        0.7,
+        None,
+        "prediction of popscan.segment.expected, docs/segmentation.md",
+    ),
 }
 
 #: Check name -> its definition, in the order in which `check` returns them.
