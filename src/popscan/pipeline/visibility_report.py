@@ -16,11 +16,19 @@ from popscan.report.context import Extra
 
 _VALIDITY = (
     "attribute", "group", "n", "n_low", "true_mean", "predicted_mean", "bias", "mae", "r", "r_low",
-    "r_high", "auc", "true_gap", "predicted_gap", "gap_error_low", "gap_error_high",
+    "r_high", "auc",
+)  # fmt: skip
+_GAPS = (
+    "attribute", "group", "reference", "n", "true_gap", "predicted_gap", "gap_error",
+    "gap_error_low", "gap_error_high",
 )  # fmt: skip
 _SEEN = (
     "attribute", "group", "source", "n", "n_group", "auc", "auc_low", "auc_high", "p_adj",
-    "auc_adjusted", "auc_adjusted_low", "auc_adjusted_high", "auc_confounders",
+    "auc_adjusted", "auc_confounders",
+)  # fmt: skip
+_ATTRIBUTIONS = (
+    "attribute", "group", "n", "r", "partial_r", "partial_r_low", "partial_r_high", "baseline",
+    "task_in_heart", "attribute_in_heart",
 )  # fmt: skip
 _MOST_MAPS = 12
 
@@ -53,6 +61,9 @@ def rca_section(study_root: Path, config: Mapping[str, Any]) -> Extra | None:
         tables.append(
             ("Predicted against true Dice, mean over structures.", shown[list(_VALIDITY)])
         )
+    gaps = shown[shown["reference"] != ""] if len(shown) else shown
+    if len(gaps):
+        tables.append(("Gaps to the reference group, true and predicted.", gaps[list(_GAPS)]))
     said = sentences(validity, alpha=fairness.alpha) if len(validity) else []
     return Extra(
         ident="predicted-dice",
@@ -107,7 +118,10 @@ def visibility_section(study_root: Path, config: Mapping[str, Any]) -> Extra | N
     attributions = read_table(study_root, "visibility_attributions")
     if len(attributions):
         tables.append(
-            ("Do segmentation and attribute look at the same regions (OSCAR)?", attributions)
+            (
+                "Do segmentation and attribute look at the same regions (OSCAR)?",
+                attributions[list(_ATTRIBUTIONS)],
+            )
         )
     return Extra(
         ident="seen-attributes",

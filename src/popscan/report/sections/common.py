@@ -117,7 +117,7 @@ def header(*titles: str, numeric_from: int = 1) -> list[Column]:
 
 
 def frame_table(frame: pd.DataFrame, *, caption: str, max_rows: int = 300) -> Table:
-    """Return a whole frame as a table: numbers with 3 digits, texts as they are."""
+    """Return a whole frame as a table: counts whole, numbers with 3 digits, texts as they are."""
     shown = frame.head(max_rows)
     columns = [
         Column(title=title_of(str(c)), numeric=pd.api.types.is_numeric_dtype(frame[c]))
@@ -129,7 +129,9 @@ def frame_table(frame: pd.DataFrame, *, caption: str, max_rows: int = 300) -> Ta
         for value, column in zip(values, columns, strict=True):
             if column.numeric and not isinstance(value, bool | np.bool_):
                 missing = pd.isna(value)
-                cells.append(Cell(text=number(value), sort=None if missing else float(value)))
+                whole = isinstance(value, int | np.integer)
+                text = f"{value:,}" if whole else number(value)
+                cells.append(Cell(text=text, sort=None if missing else float(value)))
             else:
                 cells.append(Cell(text="–" if pd.isna(value) else shorten(str(value))))
         rows.append(cells)
