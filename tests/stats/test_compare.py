@@ -177,3 +177,15 @@ def test_permutation_interval_covers_where_the_bootstrap_does_not():
         low, high = compare.permutation_interval(*rows, alpha=0.05, rng=np.random.default_rng(i))
         hit += low <= 0 <= high
     assert 0.91 <= hit / 200 <= 0.985
+
+
+def test_groups_that_scatter_differently_are_not_permuted_alone(rng):
+    narrow = rows_from_values(rng.normal(0, 1, 200))
+    wide = rows_from_values(rng.normal(0, 6, 60))
+    found = compare.mean_test(wide, narrow, rng=np.random.default_rng(0))
+    permuted = compare.permutation(wide, narrow, rng=np.random.default_rng(0))
+    assert compare.spreads_differ(wide, narrow)
+    assert found.p == max(permuted.p, compare.welch(wide, narrow).p)
+    assert not compare.spreads_differ(narrow, narrow)
+    flat = rows_from_values(np.ones(20))
+    assert not compare.spreads_differ(flat, flat)
