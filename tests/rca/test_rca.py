@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy import ndimage, stats
+from scipy import ndimage
 
 from popscan.arrays.metrics import dice
 from popscan.rca.atlas import predict_dice
@@ -65,17 +65,18 @@ def test_a_reference_judges_itself_to_be_perfect(hearts, references):
 
 
 def test_worse_segmentations_are_predicted_to_be_worse(hearts, references):
-    true, found = [], []
+    ways = (("shift", 2), ("erode", 1), ("drop", 2))
     for subject in hearts[3:]:
         labels = subject[1]
-        ways = (("shift", 2), ("erode", 1), ("drop", 2))
         tried = [labels] + [spoil(labels, how, amount) for how, amount in ways]
-        for segmentation in tried:
-            true.append(np.mean([dice(segmentation, labels, s) for s in STRUCTURES]))
-            values = predicted(subject, segmentation, references, n_registered=1)
-            found.append(values["predicted_dice"])
-    assert stats.spearmanr(true, found).statistic > 0.6
-    assert np.mean(found) < np.mean(true) + 0.05
+        true = [np.mean([dice(one, labels, s) for s in STRUCTURES]) for one in tried]
+        found = [
+            predicted(subject, one, references, n_registered=1)["predicted_dice"] for one in tried
+        ]
+        assert found[0] > np.mean(found[1:])
+        # Hearts differ, so that even the truth does not fit another heart.
+        assert found[0] < true[0]
+        assert min(found) > 0
 
 
 def test_an_absurd_segmentation_is_found(hearts, references, rng):
