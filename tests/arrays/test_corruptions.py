@@ -135,4 +135,4 @@ def test_contrast_inversion_turns_the_brightest_first_and_ends_in_the_negative(i
     assert once[~dark].max() <= level * (1 + 1e-5)
     out = corrupt(image, "contrast_inversion", severity=5)
     inside = image > low * (1 + 1e-5)
-    np.testing.assert_allclose(out[inside], 2 * low - image[inside], rtol=1e-4)
+    np.testing.assert_allclose(out[inside], 2 * low - image[inside], atol=1e-3)
