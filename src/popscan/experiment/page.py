@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from popscan.experiment.figures import dice_figure, gap_figure, signed
+from popscan.experiment.figures import dice_figure, gap_figure
 from popscan.experiment.words import interval, sentences
 from popscan.report.blocks import (
     Block,
@@ -121,39 +121,39 @@ def _gaps(tables: Mapping[str, pd.DataFrame], section: Mapping[str, Any], baseli
 
 def _gap_table(rows: pd.DataFrame) -> Table:
     tones = {"yes": "good", "no": "bad"}
+    several = rows["architecture"].nunique() > 1 or rows["group"].nunique() > 1
     body = []
     for row in rows.to_dict("records"):
         change = pd.notna(row.get("gap_change"))
         verdict = str(row["shrinks"]) if change else ""
+        name = f"{row['mitigation']}, {row['architecture']}, {row['group']}"
         body.append(
             [
-                Cell(text=f"{row['mitigation']}, {row['architecture']}"),
+                Cell(text=name if several else str(row["mitigation"])),
                 Cell(text=f"{row['share_pct']:g}", sort=row["share_pct"]),
                 Cell(text=f"{row['n_ok']} of {row['n_trials']}"),
-                Cell(text=str(row["group"])),
-                Cell(text=number(row["overall"]), sort=row["overall"]),
-                Cell(text=f"{row['worst_group']}: {number(row['worst'])}"),
                 Cell(text=interval(row, "gap"), sort=row["gap"]),
-                Cell(text=signed(row["gap_seed_sd"]).lstrip("+"), sort=row["gap_seed_sd"]),
-                Cell(text=number(row["sd_groups"]), sort=row["sd_groups"]),
-                Cell(text=number(row["ser"]), sort=row["ser"]),
                 Cell(text=interval(row, "gap_change") if change else ""),
                 Cell(text=verdict, tone=tones.get(verdict, "")),
+                Cell(text=number(row["overall"]), sort=row["overall"]),
+                Cell(text=f"{number(row['worst'])} ({row['worst_group']})", sort=row["worst"]),
+                Cell(text=number(row["gap_seed_sd"], digits=2), sort=row["gap_seed_sd"]),
+                Cell(text=number(row["sd_groups"], digits=2), sort=row["sd_groups"]),
+                Cell(text=number(row["ser"]), sort=row["ser"]),
             ]
         )
     columns = [
-        Column(title="arm, network"),
+        Column(title="arm"),
         Column(title="share, %", numeric=True),
         Column(title="trials"),
-        Column(title="group"),
-        Column(title="mean Dice", numeric=True),
-        Column(title="worst group"),
         Column(title="gap", numeric=True, hint="group minus reference"),
-        Column(title="its SD over seeds", numeric=True),
+        Column(title="its change", numeric=True, hint="against the arm that does nothing"),
+        Column(title="shrinks?"),
+        Column(title="Dice", numeric=True, hint="mean of all test subjects"),
+        Column(title="worst group", numeric=True),
+        Column(title="seeds' SD", numeric=True, hint="of the gap"),
         Column(title="SD", numeric=True, hint="of the groups' means"),
         Column(title="SER", numeric=True, hint="largest group error over smallest"),
-        Column(title="change of the gap", numeric=True, hint="against the arm that does nothing"),
-        Column(title="shrinks?"),
     ]
     return Table(caption="Every composition and arm.", columns=columns, rows=body, dense=True)
 

@@ -204,8 +204,8 @@ def trend_table(scores: Scores, *, groups: Sequence[str]) -> pd.DataFrame:
     """Return how the gap moves with the group's share: one row per architecture and mitigation.
 
     ``slope`` is the change of the gap (as in `gap_table`, first group) per 10 percentage points of
-    its share, by least squares over the shares, of the seeds that have all of them; positive: the
-    group is served better, relative to the reference, the more of it there is in training.
+    its share, by least squares over three shares or more, of the seeds that have all of them;
+    positive: the group is served better, relative to the reference, the more of it is in training.
     """
     rows = []
     either, first = scores.members(groups[0], groups[1])
@@ -213,7 +213,7 @@ def trend_table(scores: Scores, *, groups: Sequence[str]) -> pd.DataFrame:
         parts = {
             c[2]: scores.of(c) for c in scores.conditions() if c[:2] == (architecture, mitigation)
         }
-        if len(parts) < 2:
+        if len(parts) < 3:
             continue
         shares = np.array(sorted(parts), float)
         seeds = sorted(set.intersection(*(set(part.index) for part in parts.values())))
