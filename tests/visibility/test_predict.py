@@ -144,6 +144,19 @@ def test_components_learn_from_training_rows_alone(rng):
     assert np.mean(before[0].var(axis=0)) == pytest.approx(1.0)
 
 
+def test_components_of_large_matrices_are_those_of_small_ones(rng):
+    smooth = rng.normal(size=(500, 12)) @ (
+        rng.normal(size=(12, 450)) * np.arange(12, 0, -1)[:, None]
+    )
+    x = smooth + 0.1 * rng.normal(size=(500, 450))
+    train, test = np.arange(480), np.arange(480, 500)
+    large = components(x, None, train, test, 8)
+    u, s, _ = np.linalg.svd((x[train] - x[train].mean(0)) / x[train].std(0), full_matrices=False)
+    exact = u[:, :8] * s[:8] / np.sqrt((s[:8] ** 2).mean() / 480)
+    assert np.allclose(np.abs(large[0]), np.abs(exact), atol=1e-3)
+    assert np.array_equal(large[1], components(x, None, train, test, 8)[1])
+
+
 def test_direction_and_pattern_point_to_where_the_signal_is(rng):
     labels = halves(100)
     x = rng.normal(size=(100, 12))

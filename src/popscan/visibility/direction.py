@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from popscan.visibility.components import Floats, component_scale, standardised
+from popscan.visibility.components import Floats, component_scale, leading_svd, standardised
 
 
 def attribute_direction(
@@ -50,9 +50,8 @@ def attribute_direction(
     scale = x.std(axis=0)
     varies = scale > 1e-9 * np.maximum(np.abs(x.mean(axis=0)), 1e-12)
     z, _ = standardised(x[:, varies], x[:0, varies])
-    _, s, vt = np.linalg.svd(z, full_matrices=False)
-    size = max(1, min(n_components, len(x) - 1))
-    axes = vt[:size] / component_scale(s[:size], len(x))
+    _, s, vt = leading_svd(z, max(1, min(n_components, len(x) - 1)))
+    axes = vt / component_scale(s, len(x))
     model = LogisticRegression(C=1.0 / penalty, max_iter=1000).fit(z @ axes.T, y)
     weights = np.zeros(x.shape[1])
     weights[varies] = (model.coef_[0] @ axes) / scale[varies]
