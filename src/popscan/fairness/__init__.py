@@ -26,6 +26,7 @@ METHODS: dict[str, str] = {
     "sentences": "popscan.fairness.words:sentences",
     "ledger_sentences": "popscan.fairness.story:ledger_sentences",
     "funnel_sentences": "popscan.fairness.story:funnel_sentences",
+    "predicted_dice_validity": "popscan.fairness.rca:validity",
     "suppress": "popscan.fairness.suppress:suppress",
     "share": "popscan.fairness.suppress:share",
 }
