@@ -41,15 +41,8 @@ from popscan.segment.calibration import (
 )
 from popscan.segment.errors import take_apart
 from popscan.segment.uncertainty import flip_risk
-from popscan.train.calibrate import (
-    SEVERITIES,
-    Observed,
-    calibration_section,
-    expected_without_own,
-    observe,
-    spoilt,
-    uncalibrated,
-)
+from popscan.train.calibrate import calibration_section, expected_without_own, uncalibrated
+from popscan.train.observe import SEVERITIES, Observed, observe, spoilt
 from popscan.train.packs import Case
 from segmentation import acdc_cases
 

@@ -16,7 +16,7 @@ from popscan.pipeline.uncertainty import interval_values, matching, uncertainty_
 from popscan.records import Label, Scan, Subject
 from popscan.segment.bundle import Bundle
 from popscan.segment.inference import Segmentation
-from popscan.segment.uncertainty import Tally
+from popscan.segment.samples import Tally
 
 SUBJECT = Subject(sub="sub-1")
 OWN = {"errors": [1.0, -2.0, 1.5], "spreads": [1.0, 2.0, 1.0]}

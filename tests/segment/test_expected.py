@@ -10,7 +10,7 @@ import pytest
 
 from popscan.records import Label
 from popscan.segment.expected import FEATURES, expected_dice, features, fit_ridge, predict
-from popscan.segment.uncertainty import Tally
+from popscan.segment.samples import Tally
 
 
 def test_ridge_recovers_a_line_and_is_plain_json(rng):

@@ -13,13 +13,12 @@ from popscan.records import Label, PopscanError, Scan
 from popscan.segment import segment
 from popscan.segment.bundle import Bundle
 from popscan.segment.networks import build_network
+from popscan.segment.samples import Watch, summaries
 from popscan.segment.uncertainty import (
-    Watch,
     dropped,
     flip_risk,
     mutual_information,
     predictive_entropy,
-    summaries,
     temper,
 )
 

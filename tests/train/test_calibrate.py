@@ -19,11 +19,9 @@ from popscan.train.calibrate import (
     SECTIONS,
     calibrate_bundle,
     expected_without_own,
-    labelled_part,
-    observe,
-    spoilt,
     uncalibrated,
 )
+from popscan.train.observe import labelled_part, observe, spoilt
 from popscan.train.packs import Case
 
 ARGUMENTS = {"channels": [4, 8, 8]}

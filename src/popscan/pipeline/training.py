@@ -143,7 +143,8 @@ def calibrate_model(
         Who could not be used, each with the reason.
     """
     from popscan.segment import load_bundle
-    from popscan.train.calibrate import SEVERITIES, calibrate_bundle
+    from popscan.train.calibrate import calibrate_bundle
+    from popscan.train.observe import SEVERITIES
 
     cases, left_out = labelled_cases(kind, root)
     bundle = load_bundle(model, "cpu")

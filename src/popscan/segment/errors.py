@@ -1,7 +1,7 @@
 """Errors of a segmentation taken apart: right, another structure, missed, made up.
 
 One expensive step, `confusion`; everything else is read off its matrix. The matrix that a model
-expects of itself (`popscan.segment.uncertainty.Tally.expected`) is read by the same functions,
+expects of itself (`popscan.segment.samples.Tally.expected`) is read by the same functions,
 which gives the same numbers without a reference.
 """
 

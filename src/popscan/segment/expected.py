@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from popscan.records import STRUCTURES, Label
 from popscan.segment.errors import dice_of
-from popscan.segment.uncertainty import Tally
+from popscan.segment.samples import Tally
 
 Floats = NDArray[np.float64]
 

@@ -21,15 +21,8 @@ from popscan.segment.grids import Grids, back_to_scan
 from popscan.segment.heart import heart_window, scout_slices
 from popscan.segment.networks import context_slices
 from popscan.segment.preprocess import unslice
-from popscan.segment.uncertainty import (
-    Tally,
-    Watch,
-    dropped,
-    most_likely,
-    predictive_entropy,
-    summaries,
-    temper,
-)
+from popscan.segment.samples import Tally, Watch, summaries
+from popscan.segment.uncertainty import dropped, most_likely, predictive_entropy, temper
 
 #: Mirrorings averaged when flips are asked for: none, x, y, both (axes of (n, label, x, y)).
 _FLIPS: tuple[tuple[int, ...], ...] = ((), (2,), (3,), (2, 3))

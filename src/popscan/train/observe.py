@@ -1,0 +1,220 @@
+"""What a bundle makes of scans with expert labels: the raw material of its calibration."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from popscan import biomarkers
+from popscan.arrays.corruptions import CORRUPTIONS, corrupt
+from popscan.arrays.metrics import dice
+from popscan.biomarkers import intervals
+from popscan.biomarkers.intervals import QUANTITIES
+from popscan.records import STRUCTURES, Label, LabelMap, Scan
+from popscan.segment import expected
+from popscan.segment.bundle import Bundle
+from popscan.segment.calibration import surroundings
+from popscan.segment.errors import confusion
+from popscan.segment.inference import Segmentation, segment
+from popscan.segment.preprocess import unslice
+from popscan.segment.samples import Tally
+from popscan.train.packs import Case
+
+Floats = NDArray[np.float64]
+
+#: Severities at which scans are spoilt to have bad segmentations to learn from.
+SEVERITIES = (2, 5)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Observed:
+    """What a bundle made of one scan with expert labels.
+
+    Attributes
+    ----------
+    unit, corruption, severity
+        Whose scan, and how it was spoilt (``""``, 0: not at all).
+    errors, spreads
+        Of every quantity of `QUANTITIES`, as `popscan.biomarkers.intervals` defines them; the
+        errors are NaN where the scan has no frames named ED and ES.
+    features, dice
+        Structure -> features (frame, feature) and Dice (frame,).
+    confusion, expected : ndarray, shape (label, label)
+        Voxels by label (axis 0) and truth (axis 1), and as the model expects it.
+    probabilities, truth, labels
+        A sample of the voxels near the heart: probabilities (voxel, label), true and found label.
+        Empty where they were not asked for.
+    """
+
+    unit: str
+    corruption: str = ""
+    severity: int = 0
+    errors: Mapping[str, float]
+    spreads: Mapping[str, float]
+    features: Mapping[str, Floats]
+    dice: Mapping[str, Floats]
+    confusion: Floats
+    expected: Floats
+    probabilities: NDArray[np.float32]
+    truth: NDArray[np.uint8]
+    labels: NDArray[np.uint8]
+
+
+def labelled_part(case: Case) -> Case:
+    """Return a case with its labelled frames only, end-diastole and end-systole named.
+
+    Names that the scan has are kept; without any, the largest and the smallest LV cavity of the
+    reference are ED and ES, if there are two frames.
+    """
+    frames, scan = list(case.labels.frames), case.scan
+    told = scan.meta.get("frame_labels")
+    if told is not None and len(told) == scan.array.shape[3]:
+        names = [str(told[t]) for t in frames]
+    else:
+        voxels = [(case.labels.array[..., t] == Label.LV).sum() for t in frames]
+        names = [""] * len(frames)
+        if len(frames) > 1:
+            names[int(np.argmax(voxels))], names[int(np.argmin(voxels))] = "ED", "ES"
+    part = replace(
+        scan,
+        array=scan.array[..., frames],
+        frame_times_ms=None,
+        meta={**scan.meta, "frame_labels": names},
+    )
+    labels = LabelMap(array=case.labels.array[..., frames], frames=tuple(range(len(frames))))
+    return replace(case, scan=part, labels=labels)
+
+
+def sample_volumes_ml(tally: Tally, scan: Scan) -> dict[str, Floats]:
+    """Return the volumes of every sample: structure -> shape (sample, t)."""
+    frames = tally.by_frame(scan.array.shape[2])
+    voxel_ml = tally.pixel_mm2 * scan.spacing_mm[2] / 1000.0
+    return {name: frames.volumes[:, :, int(k)] * voxel_ml for k, name in STRUCTURES.items()}
+
+
+def observe(
+    case: Case,
+    *,
+    bundle: Bundle,
+    corruption: str = "",
+    severity: int = 0,
+    voxels: int = 0,
+    seed: int = 0,
+    **options: Any,
+) -> Observed:
+    """Segment one case and hold the result against the expert's labels.
+
+    Parameters
+    ----------
+    case
+        Scan with labels; only the labelled frames are looked at (`labelled_part`).
+    bundle
+        What segments; calibrated or not.
+    corruption, severity
+        How to spoil the scan first.
+    voxels
+        How many voxels near the heart to keep probabilities of; fewer if there are fewer.
+    seed
+        Which voxels.
+    **options
+        For `popscan.segment.segment`.
+    """
+    case = labelled_part(case)
+    scan = case.scan
+    if corruption:
+        scan = replace(scan, array=corrupt(scan.array, corruption, severity=severity, seed=seed))
+    kept: list[tuple[int, NDArray[np.float32]]] = []
+
+    def keep(start: int, stop: int, found: torch.Tensor) -> None:
+        del stop
+        kept.append((start, found.numpy().astype(np.float16)))
+
+    found = segment(scan, bundle=bundle, keep=keep if voxels else None, **options)
+    truth = case.labels.array
+    tally = found.tally
+    assert tally is not None
+    table = expected.features(tally, found.labels, spacing_mm=scan.spacing_mm)
+    overlap = {
+        name: np.array([dice(found.labels[..., t], truth[..., t], k) for t in case.labels.frames])
+        for k, name in STRUCTURES.items()
+    }
+    chosen = _near(case, found, kept, voxels=voxels, seed=seed)
+    return Observed(
+        unit=case.unit,
+        corruption=corruption,
+        severity=severity,
+        **_volumes(case, scan, found),
+        features={name: rows[list(case.labels.frames)] for name, rows in table.items()},
+        dice=overlap,
+        confusion=confusion(found.labels, truth),
+        expected=tally.expected.sum(axis=0),
+        **chosen,
+    )
+
+
+def _volumes(case: Case, scan: Scan, found: Segmentation) -> dict[str, Any]:
+    """Return errors and spreads of the volumes; NaN without frames named ED and ES."""
+    names = list(scan.meta.get("frame_labels") or ())
+    if not {"ED", "ES"} <= set(names) or found.tally is None:
+        nothing = dict.fromkeys(QUANTITIES, math.nan)
+        return {"errors": nothing, "spreads": nothing}
+    measured, truth = (
+        biomarkers.measure(array, spacing_mm=scan.spacing_mm, frame_labels=names)
+        for array in (found.labels, case.labels.array)
+    )
+    volumes = sample_volumes_ml(found.tally, scan)
+    ed, es = names.index("ED"), names.index("ES")
+    return {
+        "errors": intervals.errors(measured, truth),
+        "spreads": intervals.spreads(measured, volumes, ed=ed, es=es),
+    }
+
+
+def _near(
+    case: Case, found: Segmentation, kept: Sequence[tuple[int, Any]], *, voxels: int, seed: int
+) -> dict[str, Any]:
+    """Return a sample of the voxels near the heart, of expert or model."""
+    if not voxels:
+        none = np.zeros(0, np.uint8)
+        return {"probabilities": np.zeros((0, 4), np.float32), "truth": none, "labels": none}
+    stack = np.concatenate([part for _, part in sorted(kept, key=lambda item: item[0])])
+    n_slices = found.labels.shape[2]
+    near = surroundings([case.labels.array, found.labels], spacing_mm=case.scan.spacing_mm)
+    index = np.flatnonzero(near)
+    if index.size > voxels:
+        index = np.random.default_rng(seed).choice(index, voxels, replace=False)
+    planes = [
+        unslice(stack[:, k], n_slices=n_slices).reshape(-1)[index] for k in range(stack.shape[1])
+    ]
+    return {
+        "probabilities": np.stack(planes, axis=1).astype(np.float32),
+        "truth": case.labels.array.reshape(-1)[index],
+        "labels": found.labels.reshape(-1)[index],
+    }
+
+
+def spoilt(
+    cases: Sequence[Case],
+    *,
+    bundle: Bundle,
+    severities: Sequence[int] = SEVERITIES,
+    seed: int = 0,
+    progress: Callable[[str], None] = lambda text: None,
+) -> list[Observed]:
+    """Return observations of every case, clean and with every corruption at the severities."""
+    seen = []
+    for case in cases:
+        seen.append(observe(case, bundle=bundle))
+        for name in CORRUPTIONS:
+            seen += [
+                observe(case, bundle=bundle, corruption=name, severity=severity, seed=seed)
+                for severity in severities
+            ]
+        progress(f"{case.unit}, spoilt")
+    return seen
