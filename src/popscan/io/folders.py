@@ -41,10 +41,10 @@ class Folder(NamedTuple):
         Sum of the files' sizes in bytes; latest mtime of the folder and its files.
     """
 
-    stamp: tuple[int, int]
-    folders: tuple[str, ...]
-    links: tuple[str, ...]
-    files: tuple[str, ...] | None
+    stamp: list[int]
+    folders: list[str]
+    links: list[str]
+    files: list[str] | None
     size: int
     latest_ns: int
 
@@ -71,10 +71,7 @@ class Folders:
         """Read what `write` wrote; a missing or damaged index is an empty one."""
         try:
             data = json.loads(path.read_bytes())
-            known = {
-                name: Folder(tuple(stamp), tuple(dirs), tuple(links), _names(files), size, latest)
-                for name, (stamp, dirs, links, files, size, latest) in data.items()
-            }
+            known = {name: Folder(*told) for name, told in data.items()}
         except (OSError, ValueError, TypeError, AttributeError):
             known = {}
         return cls(known, trust=trust)
@@ -130,7 +127,7 @@ class Folders:
             return found
         stat = os.stat(path)
         old = self._known.get(path)
-        if old is None or old.stamp != (stat.st_ino, stat.st_ctime_ns):
+        if old is None or old.stamp != [stat.st_ino, stat.st_ctime_ns]:
             found = self._list(path, stat)
         elif old.files is None:
             found = old if self._trust else self._list(path, stat)
@@ -162,10 +159,10 @@ class Folders:
                 file = _ask(entry)
                 size, latest = size + file[0], max(latest, file[1])
         return Folder(
-            stamp=(stat.st_ino, stat.st_ctime_ns),
-            folders=tuple(sorted(folders)),
-            links=tuple(sorted(links)),
-            files=tuple(sorted(files)) if len(files) <= MANY else None,
+            stamp=[stat.st_ino, stat.st_ctime_ns],
+            folders=sorted(folders),
+            links=sorted(links),
+            files=sorted(files) if len(files) <= MANY else None,
             size=size,
             latest_ns=latest,
         )
@@ -178,7 +175,3 @@ def _ask(path: str | os.DirEntry[str]) -> tuple[int, int]:
     except OSError:
         return -1, 0
     return stat.st_size, stat.st_mtime_ns
-
-
-def _names(names: list[str] | None) -> tuple[str, ...] | None:
-    return None if names is None else tuple(names)

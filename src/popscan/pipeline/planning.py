@@ -131,7 +131,9 @@ def _simulated_cohort(options: Mapping[str, Any]) -> Cohort:
 
 
 def _rows(table: pd.DataFrame) -> list[dict[str, str]]:
-    return [{str(k): v for k, v in row.items()} for row in table.to_dict("records")]
+    columns = [str(name) for name in table]
+    cells = zip(*(table[name].tolist() for name in table), strict=True)
+    return [dict(zip(columns, row, strict=True)) for row in cells]
 
 
 def _planned(
