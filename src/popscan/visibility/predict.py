@@ -263,8 +263,9 @@ def _macro(
     mean = Auc(
         value=float(np.mean([one.value for one in found])),
         contributions=np.mean([one.contributions for one in found], axis=0),
-        n_positive=min(one.n_positive for one in found),
-        n_negative=max(one.n_negative for one in found),
+        # Everybody is a positive of one group: the mean rests on all of them.
+        n_positive=len(found[0].contributions),
+        n_negative=len(found[0].contributions),
     )
     inflation = max(inflations)
     low, high = interval(mean, alpha=alpha, inflation=inflation)
