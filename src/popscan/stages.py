@@ -58,7 +58,8 @@ STUDY_STAGES = {
     "atlas": StageInfo(version="2", sections=("study", "atlas")),
     "associate": StageInfo(version="2", sections=("study", "associate", "cohort", "fairness")),
     "fairness": StageInfo(
-        version="2", sections=("study", "fairness", "cohort", "source", "atlas", "rca")
+        version="3",
+        sections=("study", "fairness", "cohort", "source", "atlas", "rca", "reconstruct"),
     ),
     "rca_references": StageInfo(version="1", sections=("study", "rca", "cohort")),
     "rca_validity": StageInfo(version="1", sections=("study", "rca", "fairness", "cohort")),

@@ -68,7 +68,7 @@ def audit_inputs(
     outcomes = outcomes_table(
         ledger=ledger,
         scores=read_table(study_root, "scores"),
-        recon_scores=read_table(study_root, "recon_scores"),
+        recon_scores=_in_use(read_table(study_root, "recon_scores"), options),
         segmentation=read_table(study_root, "segmentation"),
         qc=qc,
         qc_checks=read_table(study_root, "qc_checks"),
@@ -107,6 +107,14 @@ def _predicted(study_root: Path) -> pd.DataFrame:
             "kind": "continuous",
         }
     )
+
+
+def _in_use(scores: pd.DataFrame, options: Mapping[str, Any]) -> pd.DataFrame:
+    """Scores of the reconstruction that later stages read; others are for comparing methods."""
+    if "variant" not in scores:
+        return scores
+    used = parse_section("reconstruct", options.get("reconstruct", {})).use
+    return scores[scores["variant"] == used].drop(columns="variant")
 
 
 def final_ledger(ledger: pd.DataFrame, qc: pd.DataFrame) -> pd.DataFrame:
