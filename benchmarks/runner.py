@@ -92,7 +92,7 @@ def bare_loop(folder: Path, n: int) -> float:
 
 def measure_shards(sizes: list[int]) -> None:
     """Print the runner's rates at growing shard sizes: per second of CPU time, and of the clock."""
-    head = f"{'shard':>7}{'stage':>27}{'wall s':>9}{'cpu s':>8}{'subjects/s':>12}{'/cpu s':>9}"
+    head = f"{'shard':>7}{'stage':>28}{'wall s':>9}{'cpu s':>8}{'subjects/s':>12}{'/cpu s':>9}"
     print(f"{head}{'+ MB':>8}")
     for n in sizes:
         for kind in ("record", "files", "image"):
@@ -107,11 +107,11 @@ def measure_shards(sizes: list[int]) -> None:
             for line in done.stdout.splitlines():
                 count, wall, cpu, peak = map(float, line.split())
                 name = f"{kind}, " + ("cold" if count else "warm, nothing to do")
-                row = f"{n:>7}{name:>27}{wall:>9.2f}{cpu:>8.2f}{n / wall:>12.0f}{n / cpu:>9.0f}"
+                row = f"{n:>7}{name:>28}{wall:>9.2f}{cpu:>8.2f}{n / wall:>12.0f}{n / cpu:>9.0f}"
                 print(f"{row}{peak:>8.1f}", flush=True)
         with tempfile.TemporaryDirectory() as folder:
             wall = bare_loop(Path(folder), n)
-        print(f"{n:>7}{'bare loop, files':>27}{wall:>9.2f}{'':>8}{n / wall:>12.0f}", flush=True)
+        print(f"{n:>7}{'bare loop, files':>28}{wall:>9.2f}{'':>8}{n / wall:>12.0f}", flush=True)
 
 
 def write_study(root: Path, n: int, shard_size: int) -> None:
