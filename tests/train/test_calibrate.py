@@ -93,11 +93,18 @@ def test_sections_are_stored_and_used(path, cases):
     values = segment(cases[0].scan, bundle=after, largest_component=False).values
     assert all(0 <= values[f"expected_dice_{s}"] <= 1 for s in ("rv", "myo", "lv"))
     assert found["calibration"]["temperature"] > 0
+    card = (path / "card.md").read_text()
+    assert card.startswith("A card.\n\n## Calibration\n")
+    assert f"Temperature {found['calibration']['temperature']:.2f}" in card
+    (path / "card.md").write_text(card + "\n## Limits\n\nMany.\n")
     # Again from the calibrated bundle: it starts from the uncalibrated one, so nothing moves.
     again = calibrate_bundle(path, cases, device="cpu", voxels=200, severities=())
     assert again["calibration"] == found["calibration"]
     assert again["intervals"] == found["intervals"]
     assert "expected_dice" not in load_bundle(path, "cpu").about
+    card = (path / "card.md").read_text()
+    assert card.count("## Calibration") == 1
+    assert card.endswith("\n## Limits\n\nMany.\n")
 
 
 def test_training_patients_and_too_few_are_refused(path, cases):

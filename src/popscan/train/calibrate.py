@@ -18,11 +18,11 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from popscan.arrays.intervals import informative
+from popscan.arrays.intervals import informative, leave_one_out
 from popscan.biomarkers.intervals import QUANTITIES
 from popscan.records import STRUCTURES, PopscanError
 from popscan.segment import expected
-from popscan.segment.bundle import MODEL, Bundle, load_bundle
+from popscan.segment.bundle import CARD, MODEL, Bundle, load_bundle
 from popscan.segment.calibration import (
     by_structure,
     calibration_error,
@@ -36,6 +36,8 @@ Floats = NDArray[np.float64]
 
 #: Sections of a bundle's ``model.yaml`` that calibration writes.
 SECTIONS = ("calibration", "intervals", "expected_dice")
+#: Heading of the card's section on calibration.
+HEADING = "## Calibration"
 
 
 def uncalibrated(bundle: Bundle) -> Bundle:
@@ -229,8 +231,56 @@ def _check(bundle: Bundle, cases: Sequence[Case]) -> None:
         raise PopscanError(f"calibration needs at least three patients, found {len(cases)}")
 
 
+def card_section(sections: Mapping[str, Any], *, level: float = 0.9) -> str:
+    """Return what the card says of a calibration: Markdown, headed ``## Calibration``.
+
+    Parameters
+    ----------
+    sections
+        As `calibrate_bundle` returns them.
+    level
+        Of the intervals whose coverage is told, each patient's from the others.
+    """
+    own = sections["calibration"]
+    lines = [
+        HEADING,
+        "",
+        f"On {own['patients']} patients that the model was not trained on; everything below is "
+        "tried on patients left out of what it is fitted on.",
+        "",
+        f"Temperature {own['temperature']:.2f}, with flips {own['temperature_flips']:.2f}. "
+        "Expected calibration error within 10 mm of the heart, before and after: "
+        + ", ".join(
+            f"{name.upper()} {own['ece_before'][name]:.4f} and {own['ece_after'][name]:.4f}"
+            for name in own["ece_before"]
+        )
+        + ".",
+        "",
+        f"| interval at {level:.0%} | half-width | covered |",
+        "|---|---|---|",
+    ]
+    quantities = [e["quantities"] for e in sections["intervals"] if not e["flips"]]
+    for name, stored in (quantities[0] if quantities else {}).items():
+        spreads = stored["spreads"] or [math.nan] * len(stored["errors"])
+        covered, widths = leave_one_out(stored["errors"], spreads, level=level)
+        size, unit = (100.0, "%") if QUANTITIES[name] else (1.0, "points")
+        width = f"{size * float(np.mean(widths)):.1f} {unit}"
+        lines.append(f"| {name} | {width} | {int(covered.sum())} of {covered.size} |")
+    return "\n".join(lines) + "\n"
+
+
+def _with_section(card: str, section: str) -> str:
+    """Return a card with its section on calibration replaced, or added at its end."""
+    before, found, after = card.partition(f"{HEADING}\n")
+    rest = after.partition("\n## ") if found else ("", "", "")
+    kept = before.rstrip("\n") + "\n\n" + section
+    return kept + (f"\n## {rest[2]}" if rest[1] else "")
+
+
 def _store(path: Path, sections: Mapping[str, Any]) -> None:
-    """Write sections into ``model.yaml``; the weights, and their digest in it, stay."""
+    """Write sections into ``model.yaml`` and the card; the weights and their digest stay."""
+    card = (path / CARD).read_text(encoding="utf-8")
+    (path / CARD).write_text(_with_section(card, card_section(sections)), encoding="utf-8")
     file = path / MODEL
     about = yaml.safe_load(file.read_text(encoding="utf-8"))
     last = about.pop("weights_sha256")
