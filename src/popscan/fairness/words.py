@@ -28,6 +28,11 @@ _NAMES = {
        (("edv", "end-diastolic volume"), ("esv", "end-systolic volume"), ("sv", "stroke volume"),
         ("ef", "ejection fraction"))},
 }  # fmt: skip
+#: Outcomes that a reader asks for first.
+_FIRST = (
+    "not_analysed", "qc_fail", "dice_mean", "lvef_pct_abs_error", "lvedv_ml_abs_error",
+    "lvm_g_abs_error", "qc_not_pass",
+)  # fmt: skip
 _PEOPLE = {"female": "women", "male": "men", MISSING: "those not recorded"}
 
 
@@ -67,8 +72,11 @@ def sentences(
         crossed=lambda t: t["attribute"].str.contains(" x ", regex=False),
     )
     found = found.sort_values(["neutral", "crossed", "p_adj", "p"], kind="stable")
-    rest = tested[~(tested["p_adj"] <= alpha)]
-    rest = rest.loc[rest[["ci_low", "ci_high"]].abs().max(axis=1).sort_values().index]
+    rest = tested[~(tested["p_adj"] <= alpha)].assign(
+        crossed=lambda t: t["attribute"].str.contains(" x ", regex=False),
+        place=lambda t: t["outcome"].map(_place),
+    )
+    rest = rest.sort_values(["crossed", "place"], kind="stable")
     said = [_opening(tested, found, alpha)]
     shown = pd.concat([found, rest.groupby(["attribute", "outcome"], sort=False).head(1)])
     said += [gap_sentence(row, alpha=alpha, names=names) for _, row in shown.head(most).iterrows()]
@@ -85,6 +93,13 @@ def sentences(
     if any(is_social(attribute) for attribute in gaps["attribute"].unique()):
         said.append(CAUTION)
     return said
+
+
+def _place(outcome: str) -> int:
+    """Place of an outcome in the sentences: asked for first, then others, then single checks."""
+    if outcome in _FIRST:
+        return _FIRST.index(outcome)
+    return len(_FIRST) + outcome.startswith("check_")
 
 
 def is_social(attribute: str) -> bool:

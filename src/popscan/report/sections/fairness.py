@@ -157,5 +157,9 @@ def section(context: StudyContext, options: Options) -> Section:
         n = len(context.fairness_pairs)
         blocks.append(Details(summary=f"All pairs, Dunn's test ({n:,} rows)", blocks=[table]))
     attributes = gaps["attribute"].nunique()
-    lead = f"{plural(len(gaps), 'comparison')} over {plural(attributes, 'attribute')}."
+    tested = int(gaps["p"].notna().sum())
+    lead = (
+        f"{plural(len(gaps), 'comparison')} over {plural(attributes, 'attribute')}, "
+        f"{tested:,} of them between groups that are large enough and on outcomes that vary."
+    )
     return Section(ident=ident, title=title, lead=lead.capitalize(), blocks=blocks)
