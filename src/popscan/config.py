@@ -432,7 +432,7 @@ class ExperimentMitigation(Section):
 
 
 class Experiment(Section):
-    """Trainings on purposely unbalanced data; with an attribute, they are run instead of the study."""
+    """Trainings on unbalanced data; with an attribute, they are run instead of the study."""
 
     attribute: str = Field(
         default="", description="Attribute that tells the groups apart; empty for no experiment."
