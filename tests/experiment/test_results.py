@@ -109,6 +109,18 @@ def test_an_arm_that_does_nothing_is_not_said_to_help():
     assert set(arm["shrinks"]) == {"not shown"}
 
 
+def test_a_smaller_gap_at_a_lower_level_is_told():
+    """Everybody is served worse, the worst group too: its gap alone would look like a cure."""
+    found = records()
+    for row in found.to_dict("records"):
+        for one in row["rows"] if row["mitigation"] == "cure" else ():
+            one["dice"] -= 0.2
+    told = sentences(tables_of(found), baseline="none", group="few")
+    assert any("cure levels down" in text and "falls from" in text for text in told)
+    plain = sentences(tables_of(records()), baseline="none", group="few")
+    assert not any("levels down" in text for text in plain)
+
+
 def test_overshooting_is_no_shrinking():
     tables = tables_of(records(cure=0.3))
     arm = tables["summary"].query("mitigation == 'cure'")

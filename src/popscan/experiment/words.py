@@ -75,7 +75,19 @@ def _changes(part: pd.DataFrame, baseline: str, group: str) -> list[str]:
         parts = [f"{words[key]} {_list(said[key])}" for key in words if key in said]
         if parts:
             texts.append(f"{arm} {'; it '.join(parts)} of {group}, against {baseline}.")
+        texts += _levelled(str(arm), rows, part[part["mitigation"] == baseline])
     return texts
+
+
+def _levelled(arm: str, rows: pd.DataFrame, base: pd.DataFrame) -> list[str]:
+    """Tell where a gap is smaller although the worst group is served worse than before."""
+    before = base.set_index("share_pct")["worst"]
+    return [
+        f"At {row['share_pct']:g} % {arm} levels down: the gap is smaller, but the worst group's "
+        f"Dice falls from {before[row['share_pct']]:.3f} to {row['worst']:.3f}."
+        for row in rows.to_dict("records")
+        if row["shrinks"] == "yes" and row["worst"] < before[row["share_pct"]]
+    ]
 
 
 def _list(items: Sequence[str]) -> str:
