@@ -147,6 +147,12 @@ def test_a_tiny_experiment_runs_to_its_page_and_again_only_what_is_missing(tmp_p
     assert counts == {"experiment": "1", "experiment_trial": "3"}
 
 
+def test_a_grid_that_cannot_be_is_refused_before_anything_runs(tmp_path):
+    path = write(tmp_path, changed(groups=["female"]))
+    with pytest.raises(AssertionError, match=r"experiment\.groups"):
+        snakemake("--configfile", str(path), "--dry-run", cwd=tmp_path)
+
+
 def test_a_failed_trial_is_tried_again_and_a_good_one_kept(tmp_path):
     from popscan.experiment.design import trial_section
     from popscan.pipeline.experiment_data import prepare_part, split

@@ -19,6 +19,8 @@ ONLY = config["subjects"]
 SUBJECTS = ",".join(ONLY if isinstance(ONLY, list) else str(ONLY).split(",")).strip(",")
 
 EXPERIMENT = config["experiment"]
+if EXPERIMENT["attribute"] and (told := design.problems(EXPERIMENT)):
+    raise WorkflowError("; ".join(told))
 TRIALS = {trial.name: trial for trial in design.trials(EXPERIMENT)}
 
 STAGE_SHELL = (
@@ -89,7 +91,7 @@ def all_manifests(wildcards=None):
 
 def study_targets(wildcards):
     """Every stage's manifests (a failed shard must not hide behind the last stage) and the report."""
-    if config["experiment"]["attribute"]:
+    if EXPERIMENT["attribute"]:
         clear_unfinished()
         return f"{STUDY}/experiment/index.html"
     if not SUBJECTS:
@@ -159,12 +161,12 @@ def template_before(wildcards):
 
 
 def experiment_options(*keys):
-    """What data and split are given: the parts of the section that they depend on."""
-    sections = ("source", "simulate", "cohort")
-    given = {section: config[section] for section in sections}
+    """What data and split are given: other arms, seeds and networks do not redo them."""
+    given = {section: config[section] for section in ("source", "simulate", "cohort")}
     given["study"] = {"seed": config["study"]["seed"]}
-    arms = ("mitigations", "shares_pct", "architectures", "seeds")
-    given["experiment"] = {key: EXPERIMENT[key] for key in keys} | {k: EXPERIMENT[k] for k in arms}
+    given["experiment"] = {key: EXPERIMENT[key] for key in keys}
+    if EXPERIMENT["attribute"]:
+        given["experiment"]["needed"] = design.needed(EXPERIMENT)
     return json.dumps({"version": design.VERSION, **given}, sort_keys=True)
 
 

@@ -19,9 +19,6 @@ rule experiment_data:
         study=study_folder,
         options=experiment_options(
             "attribute",
-            "groups",
-            "n_train",
-            "n_test",
             "recipe",
             "field_px",
             "slice_distance_mm",
@@ -47,7 +44,7 @@ rule experiment_split:
         "../../envs/popscan.yaml"
     params:
         study=study_folder,
-        options=experiment_options("attribute", "groups", "n_train", "n_test", "data_jobs"),
+        options=experiment_options("attribute", "groups", "n_test", "data_jobs"),
     shell:
         "logged {log} popscan experiment-split --study {params.study:q} --options {params.options:q}"
 

@@ -174,7 +174,7 @@ def split_groups(
     rng = np.random.default_rng([seed, 0x7E57])
     test: dict[str, list[str]] = {}
     pool: dict[str, list[str]] = {}
-    for group in wanted:
+    for group in sorted(wanted):
         order = [str(u) for u in rng.permutation(sorted(members[group]))]
         test[group], pool[group] = sorted(order[:n_test]), sorted(order[n_test:])
     return {"test": test, "pool": pool}

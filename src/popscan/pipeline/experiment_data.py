@@ -32,6 +32,11 @@ def folder(study_root: Path) -> Path:
     return study_root / "experiment"
 
 
+def wanted_subjects(section: Mapping[str, Any]) -> dict[str, int]:
+    """Return how many subjects of each group are needed: as told by the rule, or counted here."""
+    return dict(section.get("needed") or design.needed(section))
+
+
 def subjects(options: Mapping[str, Any]) -> list[Planned]:
     """Return the subjects that the experiment may use.
 
@@ -50,7 +55,7 @@ def subjects(options: Mapping[str, Any]) -> list[Planned]:
     from popscan.simulate.population import sample_population
 
     section = options["experiment"]
-    attribute, wanted = section["attribute"], design.needed(section)
+    attribute, wanted = section["attribute"], wanted_subjects(section)
     n = 64 * sum(wanted.values())
     while True:
         people = sample_population(
@@ -94,8 +99,6 @@ def prepare_part(study_root: Path, part: int, options: Mapping[str, Any]) -> lis
     -------
     Records of the part's subjects.
     """
-    if told := design.problems(options["experiment"]):
-        raise PopscanError("; ".join(told))
     jobs = int(options["experiment"]["data_jobs"])
     return run_shard(
         Store(folder(study_root)),
@@ -219,7 +222,7 @@ def split(study_root: Path, options: Mapping[str, Any]) -> dict[str, Any]:
             members[row["values"]["group"]].append(row["unit"])
     found: dict[str, Any] = design.split_groups(
         members,
-        wanted=design.needed(section),
+        wanted=wanted_subjects(section),
         n_test=section["n_test"],
         seed=int(options["study"]["seed"]),
     )
