@@ -208,3 +208,12 @@ def test_device_names():
     if not torch.cuda.is_available():
         with pytest.raises(PopscanError, match="finds no GPU"):
             pick_device("cuda")
+
+
+def test_without_networks_it_still_knows_whom_it_saw_and_what_it_is(folder):
+    whole, facts = load_bundle(folder, "cpu"), load_bundle(folder, "cpu", networks=False)
+    assert facts.networks == ()
+    assert (facts.digest, facts.name, facts.about) == (whole.digest, whole.name, whole.about)
+    (folder / "weights.safetensors").write_bytes(b"cut off")
+    with pytest.raises(PopscanError, match="changed or cut off"):
+        load_bundle(folder, "cpu", networks=False)

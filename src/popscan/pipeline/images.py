@@ -72,11 +72,11 @@ def bundle_path(name: str) -> Path:
 
 
 @cache
-def load_bundle(name: str, device: str) -> Any:
-    """Load a model bundle once per process."""
+def load_bundle(name: str, device: str, *, networks: bool = True) -> Any:
+    """Load a model bundle once per process, or what is known of it without its networks."""
     from popscan.segment import load_bundle as load
 
-    return load(bundle_path(name), device=device)
+    return load(bundle_path(name), device=device, networks=networks)
 
 
 def segment_task(context: ShardContext) -> Task:

@@ -16,7 +16,7 @@ from popscan.worker import Task
 def score_task(context: ShardContext) -> Task:
     """Score the segmentation and the reconstruction against references, where there are any."""
     section = context.section("segment")
-    bundle = load_bundle(section.model, "cpu")
+    bundle = load_bundle(section.model, "cpu", networks=False)
 
     def load(subject: Subject) -> dict[str, Any]:
         from popscan.io.nifti import read_labels, read_scan

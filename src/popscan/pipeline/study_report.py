@@ -94,7 +94,10 @@ def provenance(study_root: Path, config: Mapping[str, Any]) -> dict[str, Any]:
         "machine": {"system": platform.system(), "processor": platform.machine()},
         "seed": config["study"]["seed"],
         "config": config,
-        "model": {"name": path.name, "digest": load_bundle(path, device="cpu").digest},
+        "model": {
+            "name": path.name,
+            "digest": load_bundle(path, device="cpu", networks=False).digest,
+        },
         "stages": {name: info.version for name, info in stages.items()},
         "cohort": {
             "n_subjects": plan["n_subjects"],

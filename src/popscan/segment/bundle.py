@@ -7,7 +7,7 @@ tells people about it. Pickles are never read: not here and not by any library c
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 import torch
 import yaml
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, save_file
 
 from popscan.records import STRUCTURES, Label, PopscanError
 from popscan.segment.networks import build_network
@@ -210,7 +210,22 @@ def _fill(network: torch.nn.Module, tensors: Mapping[str, torch.Tensor], *, wher
             own[name].copy_(tensor)
 
 
-def load_bundle(path: str | Path, device: str = "auto") -> Bundle:
+def _networks(
+    about: Mapping[str, Any], weights: bytes, device: torch.device, *, where: str
+) -> Iterator[torch.nn.Module]:
+    """Build the members and fill them with their weights."""
+    try:
+        tensors = load(weights)
+    except SafetensorError as error:
+        raise PopscanError(f"{where}: not a safetensors file ({error})") from error
+    for index, member in enumerate(about["members"]):
+        network = build_network(member["architecture"], len(Label), **member["arguments"])
+        own = {k.split(".", 1)[1]: v for k, v in tensors.items() if k.startswith(f"{index}.")}
+        _fill(network, own, where=f"{where}, member {index}")
+        yield network.to(device).eval().requires_grad_(False)
+
+
+def load_bundle(path: str | Path, device: str = "auto", *, networks: bool = True) -> Bundle:
     """Read a model bundle.
 
     Parameters
@@ -219,6 +234,8 @@ def load_bundle(path: str | Path, device: str = "auto") -> Bundle:
         Folder with ``model.yaml``, ``weights.safetensors`` and ``card.md``.
     device
         ``auto``, ``cpu``, ``cuda`` or ``cuda:1``.
+    networks
+        False leaves them out: enough, and much faster, for who only asks whom the model knows.
 
     Raises
     ------
@@ -235,20 +252,11 @@ def load_bundle(path: str | Path, device: str = "auto") -> Bundle:
             f"{path / WEIGHTS}: its SHA-256 is {found[:12]}..., {MODEL} says "
             f"{str(about['weights_sha256'])[:12]}...; the file was changed or cut off"
         )
-    try:
-        tensors = load_file(path / WEIGHTS)
-    except SafetensorError as error:
-        raise PopscanError(f"{path / WEIGHTS}: not a safetensors file ({error})") from error
     where = pick_device(device)
-    networks = []
-    for index, member in enumerate(about["members"]):
-        network = build_network(member["architecture"], len(Label), **member["arguments"])
-        own = {k.split(".", 1)[1]: v for k, v in tensors.items() if k.startswith(f"{index}.")}
-        _fill(network, own, where=f"{path / WEIGHTS}, member {index}")
-        networks.append(network.to(where).eval().requires_grad_(False))
+    built = _networks(about, weights, where, where=str(path / WEIGHTS)) if networks else ()
     return Bundle(
         name=about["name"],
-        networks=tuple(networks),
+        networks=tuple(built),
         arguments=tuple(member["arguments"] for member in about["members"]),
         spacing_mm=float(about["spacing_mm"]),
         patch=int(about["patch"]),
