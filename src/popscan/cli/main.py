@@ -33,6 +33,8 @@ def _limit_threads(threads: int) -> None:
     if threads:
         for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
             os.environ.setdefault(name, str(threads))
+    # Threads that wait for each other sleep: on a shared node spinning takes the cores of others.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def parser() -> argparse.ArgumentParser:
