@@ -149,7 +149,9 @@ def calibrate_model(
     cases, left_out = labelled_cases(kind, root)
     bundle = load_bundle(model, "cpu")
     seen = [case.unit for case in cases if bundle.was_trained_on(case.unit)]
-    left_out += [f"sub-{unit}: the bundle was trained on it" for unit in seen]
+    if seen:
+        some = ", ".join(seen[:3]) + (", ..." if len(seen) > 3 else "")
+        left_out.append(f"{len(seen)} subjects that the bundle was trained on: {some}")
     found = calibrate_bundle(
         model,
         [case for case in cases if case.unit not in set(seen)],
