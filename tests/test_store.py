@@ -49,6 +49,24 @@ def test_damaged_line_costs_only_its_own_record(tmp_path):
     assert list(journal.read().records) == ["b"]
 
 
+def test_no_changed_byte_makes_another_record(tmp_path, rng):
+    """A digit that the disk changed leaves good JSON; it must not count all the same."""
+    journal = Journal(tmp_path / "j.jsonl")
+    truth = {unit: record(unit, values={"lvedv_ml": 153.25, "note": "a"}) for unit in "abc"}
+    with journal.writer() as writer:
+        for one in truth.values():
+            writer.record(one)
+    data = journal.path.read_bytes()
+    digit = data.index(b"153.25")
+    for place in [digit, *rng.integers(len(data), size=200)]:
+        damaged = bytearray(data)
+        damaged[place] = ord("9") if place == digit else int(rng.integers(256))
+        journal.path.write_bytes(damaged)
+        found = journal.read().records
+        assert all(one == truth[unit] for unit, one in found.items())
+        assert len(found) >= 1
+
+
 def test_attempts_count_until_a_record_and_forget_removes(tmp_path):
     journal = Journal(tmp_path / "j.jsonl")
     with journal.writer() as writer:

@@ -2,7 +2,8 @@
 
 A journal is JSON lines. The last record of a subject wins; a torn last line (the process died
 while writing it) is ignored and cut off before the next line is written. Beside records it holds
-two short notes: ``attempt`` (work on a subject began) and ``forget`` (it is to be redone).
+two short notes: ``attempt`` (work on a subject began) and ``forget`` (it is to be redone). Every
+line ends with a checksum of itself: a digit that the disk changed is still JSON, and must not count.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -23,6 +25,8 @@ _RECORD_FIELDS = {f.name for f in fields(Record)}
 _GROUP = 1024
 #: A journal with this many times more lines than subjects is rewritten when it is compacted.
 _REWRITE_FACTOR = 4
+#: Key of a line's checksum.
+_CHECKSUM = "~"
 
 
 def canonical_json(data: Any) -> str:
@@ -61,7 +65,7 @@ class Journal:
     path: Path
 
     def read(self) -> JournalState:
-        """Read the journal; a torn last line and lines that are no JSON are ignored."""
+        """Read the journal; a torn last line and damaged lines are ignored."""
         state = JournalState()
         if not self.path.exists():
             return state
@@ -101,7 +105,7 @@ class Journal:
             return
         lines = [record_line(record) for record in state.records.values()]
         for unit, count in state.attempts.items():
-            lines += [canonical_json({"attempt": unit}) + "\n"] * count
+            lines += [_signed({"attempt": unit})] * count
         write_atomic(self.path, "".join(lines).encode())
 
 
@@ -118,11 +122,11 @@ class JournalWriter:
 
     def attempt(self, unit: str) -> None:
         """Note that work on `unit` begins, so that a worker killed by it can be told."""
-        self._write(canonical_json({"attempt": unit}) + "\n")
+        self._write(_signed({"attempt": unit}))
 
     def forget(self, unit: str) -> None:
         """Note that the record of `unit` no longer counts."""
-        self._write(canonical_json({"forget": unit}) + "\n")
+        self._write(_signed({"forget": unit}))
 
     def _write(self, line: str) -> None:
         self.stream.write(line.encode())
@@ -132,7 +136,28 @@ class JournalWriter:
 
 def record_line(record: Record) -> str:
     """One journal line, with its line break."""
-    return canonical_json(asdict(record)) + "\n"
+    return _signed(asdict(record))
+
+
+def _signed(data: Mapping[str, Any]) -> str:
+    """Return data as a line of JSON whose last key is the CRC-32 of the rest."""
+    body = canonical_json(data)
+    return f'{body[:-1]},"{_CHECKSUM}":"{zlib.crc32(body.encode()):08x}"}}\n'
+
+
+def _verified(line: bytes) -> Any:
+    """Return what a line holds.
+
+    Raises
+    ------
+    ValueError
+        If it is no JSON or its checksum differs.
+    """
+    body, mark, checksum = line.rpartition(f',"{_CHECKSUM}":"'.encode())
+    body += b"}"
+    if not mark or checksum != f'{zlib.crc32(body):08x}"}}\n'.encode():
+        raise ValueError("the line was damaged")
+    return json.loads(body)
 
 
 def record_from_dict(data: Mapping[str, Any]) -> Record:
@@ -145,7 +170,7 @@ def record_from_dict(data: Mapping[str, Any]) -> Record:
 
 def _apply(state: JournalState, line: bytes) -> None:
     try:
-        data = json.loads(line)
+        data = _verified(line)
         if "attempt" in data:
             state.attempts[data["attempt"]] = state.attempts.get(data["attempt"], 0) + 1
         elif "forget" in data:
