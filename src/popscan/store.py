@@ -3,7 +3,7 @@
 A journal is JSON lines. The last record of a subject wins; a torn last line (the process died
 while writing it) is ignored and cut off before the next line is written. Beside records it holds
 two short notes: ``attempt`` (work on a subject began) and ``forget`` (it is to be redone). Every
-line ends with a checksum of itself: a digit that the disk changed is still JSON, and must not count.
+line ends with a checksum of itself: a digit that the disk changed is still JSON and must not count.
 """
 
 from __future__ import annotations
