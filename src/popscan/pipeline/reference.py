@@ -11,7 +11,7 @@ from popscan.config import AuditedTable, Config, TableConfig
 
 _HEAD = """# Configuration reference
 
-Written by `popscan schema` from the one definition in `src/popscan/config.py`; a test compares the
+Written by `popscan schema` from the one definition in `src/popscan/config`; a test compares the
 two. Unknown keys are errors. `popscan check --configfile FILE` names every problem at once; single
 keys can be set on the command line, e.g. `snakemake --config subjects=sub-0001,sub-0007`.
 

@@ -1,0 +1,98 @@
+"""The one typed definition of a study's config.
+
+The JSON schema in ``workflow/schemas`` and the reference in ``config/README.md`` are exported from
+here (``popscan schema``), so a key that is not defined here is an error everywhere.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from popscan.config.analyses import Associate, Atlas, Fairness, Rca, Report, Visibility
+from popscan.config.experiments import Experiment
+from popscan.config.section import Section
+from popscan.config.stages import (
+    Biomarkers,
+    Cohort,
+    Plan,
+    Qc,
+    Reconstruct,
+    Segment,
+    Simulate,
+    Source,
+    Study,
+)
+from popscan.records import PopscanError
+
+
+class Config(Section):
+    """A study's config."""
+
+    study: Study = Study()
+    source: Source = Source()
+    simulate: Simulate = Simulate()
+    cohort: Cohort = Cohort()
+    plan: Plan = Plan()
+    reconstruct: Reconstruct = Reconstruct()
+    segment: Segment = Segment()
+    qc: Qc = Qc()
+    biomarkers: Biomarkers = Biomarkers()
+    atlas: Atlas = Atlas()
+    associate: Associate = Associate()
+    fairness: Fairness = Fairness()
+    rca: Rca = Rca()
+    visibility: Visibility = Visibility()
+    report: Report = Report()
+    experiment: Experiment = Experiment()
+    subjects: str | list[str] = Field(
+        default="",
+        description="Run only these (comma-separated or a list of sub-* or sub-*_ses-*); "
+        "given on the command line: --config subjects=sub-0001,sub-0002.",
+    )
+
+
+class AuditedTable(Section):
+    """The table that `popscan audit` reads: one row per subject (or visit)."""
+
+    description: str = Field(default="", description="A sentence for the head of the report.")
+    rename: dict[str, str] = Field(
+        default={}, description="Column -> its name in results; a unit at the end (_mm3) is read."
+    )
+    outcomes: dict[str, Literal["higher", "lower", "neither"]] = Field(
+        default={}, description="Column -> which way it is good; these are compared between groups."
+    )
+
+
+class TableConfig(Section):
+    """The config of `popscan audit`: a table of people and outcomes, no pipeline."""
+
+    study: Study = Study(name="table")
+    table: AuditedTable = AuditedTable()
+    cohort: Cohort = Cohort()
+    associate: Associate = Associate()
+    fairness: Fairness = Fairness()
+    report: Report = Report()
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON schema of the config, for Snakemake's ``validate`` and for editors."""
+    schema = Config.model_json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def parse_section(name: str, data: Any) -> Any:
+    """Read one section of a config.
+
+    Raises
+    ------
+    PopscanError
+        If there is no such section.
+    pydantic.ValidationError
+        If `data` does not fit it.
+    """
+    field = Config.model_fields.get(name)
+    if field is None or not isinstance(field.annotation, type):
+        raise PopscanError(f"no config section {name!r}; there are {sorted(Config.model_fields)}")
+    return field.annotation.model_validate(data)

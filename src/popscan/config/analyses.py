@@ -1,0 +1,179 @@
+"""Sections of what is made of all subjects together: atlas, statistics, fairness, report."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from popscan.config.section import Section
+
+
+class Atlas(Section):
+    """Population averages."""
+
+    enabled: bool = Field(default=True, description="Build atlases.")
+    groups: list[str] = Field(
+        default=["sex"], description="Attributes of which every group gets an atlas."
+    )
+    iterations: int = Field(
+        default=3, ge=1, le=10, description="Rounds: the first is rigid, the others demons."
+    )
+    spacing_mm: float = Field(default=3.0, gt=0, description="Voxel size of the atlas.")
+    min_group: int = Field(default=5, ge=2, description="Smallest group that gets an atlas.")
+
+
+class Associate(Section):
+    """Regression of biomarkers on covariates, and reference ranges."""
+
+    outcomes: list[str] = Field(
+        default=["lvedv_ml", "lvesv_ml", "lvef_pct", "lvm_g", "rvedv_ml", "rvesv_ml", "rvef_pct"],
+        description="Biomarker columns.",
+    )
+    terms: list[str] = Field(
+        default=["age_years", "sex", "bsa_m2"], description="Columns on the right-hand side."
+    )
+    min_n: int = Field(default=20, ge=5, description="Fewest complete rows of a regression.")
+
+
+class Fairness(Section):
+    """Comparison of every stage's outcome between groups."""
+
+    attributes: list[str] = Field(
+        default=["sex", "race"],
+        description="Columns to compare by: of the cohort table, or age_band, bmi_class.",
+    )
+    intersections: list[list[str]] = Field(
+        default=[["sex", "race"]], description="Combinations of attributes."
+    )
+    reference: dict[str, str] = Field(
+        default={}, description="Attribute -> reference group; default: the largest group."
+    )
+    codings: dict[
+        str, Literal["ukb_21000", "ukb_21000_detailed", "ukb_31", "ixi_ethnic"] | dict[str, str]
+    ] = Field(
+        default={},
+        description="Column -> how its codes read: ukb_21000 (UK Biobank ethnic background, top "
+        "level), ukb_21000_detailed, ukb_31 (sex), ixi_ethnic, or a mapping code -> category.",
+    )
+    age_bands_years: list[float] = Field(
+        default=[0, 45, 55, 65, 75], description="Lower limits of the bands of age_band."
+    )
+    biomarkers: list[str] = Field(
+        default=["lvedv_ml", "lvesv_ml", "lvef_pct", "lvm_g", "rvedv_ml", "rvef_pct"],
+        description="Biomarkers that are compared, measured against references and followed "
+        "along the pipeline.",
+    )
+    adjust_for: list[str] = Field(
+        default=["age_years", "bsa_m2"],
+        description="Confounders of the adjusted gaps and of the ledger's last step: columns of "
+        "the cohort table, or bsa_m2, bmi_kg_m2. What a study lacks is named and left out.",
+    )
+    adjust_methods: list[
+        Literal["regression", "ancova", "standardisation", "mixed", "matching"]
+    ] = Field(
+        default=["regression", "standardisation"],
+        description="Ways of adjusting, each a row of the table of adjusted gaps.",
+    )
+    adjust_block: str = Field(
+        default="", description="Column with the random effect of method mixed (site, scanner)."
+    )
+    quality: str = Field(
+        default="dice_mean",
+        description="Outcome that stands for true quality where QC's exclusions are compared at "
+        "equal quality (needs references).",
+    )
+    ledger: bool = Field(
+        default=True,
+        description="Split the gap of each biomarker along the pipeline, where references exist.",
+    )
+    min_group: int = Field(default=10, ge=2, description="Smaller groups are shown as too few.")
+    n_boot: int = Field(default=1000, ge=100, description="Bootstrap draws.")
+    alpha: float = Field(default=0.05, gt=0, lt=1, description="1 - confidence level.")
+    correction: Literal["holm", "bh"] = Field(
+        default="holm", description="Correction for multiplicity over the family."
+    )
+    family: Literal["all", "attribute", "stage", "outcome"] = Field(
+        default="all",
+        description="Tests that are corrected together: all of the audit, or those of one "
+        "attribute, stage or outcome.",
+    )
+
+
+class Rca(Section):
+    """Predicted Dice without a reference, by reverse classification accuracy."""
+
+    enabled: bool = Field(default=False, description="Predict every subject's Dice.")
+    references: str = Field(
+        default="auto",
+        description="Where reference cases come from: study (its labelled subjects), simulated "
+        "(hearts of the digital population), auto (study where it has labels, else simulated), or "
+        "the rca/references.npz of another study.",
+    )
+    n_references: int = Field(default=8, ge=1, description="Reference cases.")
+    n_registered: int = Field(
+        default=4,
+        ge=1,
+        description="Of these, how many (the most similar) a subject is carried to.",
+    )
+    balance_by: list[str] = Field(
+        default=["sex"], description="Columns of whose groups the references are alike many."
+    )
+    phases: list[Literal["ED", "ES"]] = Field(
+        default=["ED"], min_length=1, description="Phases of the heart that are judged."
+    )
+    affine: bool = Field(
+        default=False,
+        description="Register by an affine transform first: slower, for hearts far off.",
+    )
+    inplane_mm: float = Field(default=4.0, gt=0, description="Voxels of the crops in-plane.")
+    along_mm: float = Field(default=8.0, gt=0, description="Voxels of the crops along the heart.")
+    low_dice: float = Field(
+        default=0.7, gt=0, lt=1, description="True Dice below which a segmentation counts as poor."
+    )
+
+
+class Visibility(Section):
+    """Whether sex, race, scanner can be told from what the pipeline sees."""
+
+    enabled: bool = Field(default=False, description="Ask it.")
+    attributes: list[str] = Field(
+        default=[], description="Columns of the cohort table; empty: those of fairness.attributes."
+    )
+    sources: list[Literal["biomarkers", "labels", "heart", "image", "latent"]] = Field(
+        default=["biomarkers", "labels", "heart", "image", "latent"],
+        description="What attributes are looked for in.",
+    )
+    adjust_for: list[str] = Field(
+        default=["age_years", "height_cm", "weight_kg"],
+        description="What is taken out of the features for the adjusted area (body size).",
+    )
+    n_folds: int = Field(default=5, ge=2, description="Folds of the cross-validation.")
+    n_components: int = Field(
+        default=50, ge=1, description="Principal components, at most, of each source of features."
+    )
+    n_permutations: int = Field(default=200, ge=0, description="Permutations of the labels.")
+    max_subjects: int = Field(
+        default=4000,
+        ge=20,
+        description="Larger studies are sampled: it costs nothing in the answer.",
+    )
+    n_maps: int = Field(
+        default=24, ge=0, description="Subjects of which attribution maps are averaged; 0: no maps."
+    )
+    baseline_model: str = Field(
+        default="",
+        description="A model trained on balanced groups, as segment.model: what is held constant "
+        "in the partial correlation of attributions; empty: the image's edges.",
+    )
+
+
+class Report(Section):
+    """The study's HTML report."""
+
+    max_flagged_pages: int = Field(
+        default=200, ge=0, description="Most pages of flagged subjects that are written."
+    )
+    min_cell: int = Field(
+        default=5, ge=1, description="Smallest cell that may appear in what is shared."
+    )

@@ -1,0 +1,209 @@
+"""Sections of the study itself and of the stages that every subject goes through."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator
+
+from popscan.config.section import Section
+from popscan.records import PopscanError, check_identifier
+
+
+class Study(Section):
+    """What the study is called and where its results go."""
+
+    name: str = Field(default="demo", description="Name of the study and of its results folder.")
+    results: str = Field(default="results", description="Folder that holds all studies' results.")
+    seed: int = Field(default=1, ge=0, description="Seed of every random choice of the study.")
+
+    @field_validator("name")
+    @classmethod
+    def _name_is_a_folder_name(cls, name: str) -> str:
+        try:
+            return check_identifier(name, what="study")
+        except PopscanError as error:
+            raise ValueError(str(error)) from error
+
+
+class Source(Section):
+    """Where raw scans come from."""
+
+    kind: Literal["simulated", "acdc", "dicom", "bids"] = Field(
+        default="simulated",
+        description="simulated: the digital population; acdc: patientNNN folders with Info.cfg; "
+        "dicom: one folder per subject, any file names below it; bids: sub-*/[ses-*/] NIfTI.",
+    )
+    root: str = Field(default="", description="Folder of the raw data (not used by simulated).")
+    participants: str = Field(
+        default="",
+        description="Cohort table (TSV, BIDS participants.tsv). Empty: participants.tsv in root "
+        "if it is there, else every subject found in root.",
+    )
+    views: list[str] = Field(
+        default=["sax"], description="Views to ingest: sax, 2ch, 3ch, 4ch, rvot."
+    )
+
+
+class Simulate(Section):
+    """The digital population (source kind `simulated`)."""
+
+    n_subjects: int = Field(default=24, ge=1, description="Number of subjects.")
+    kspace: bool = Field(default=True, description="Simulate multi-coil k-space, not images.")
+    matrix: int = Field(default=128, ge=48, le=512, description="In-plane matrix size.")
+    spacing_mm: float = Field(default=2.2, gt=0, description="In-plane pixel spacing in mm.")
+    n_frames: int = Field(default=12, ge=2, description="Cardiac phases per scan.")
+    n_coils: int = Field(default=6, ge=1, description="Receive coils.")
+    acceleration: float = Field(default=3.0, ge=1, description="k-space undersampling factor.")
+    allocation: Literal["random", "quota"] = Field(
+        default="random",
+        description="random: the first subjects stay as they are when there are more; quota: "
+        "sexes, races, faults in rounded exact shares, for small populations.",
+    )
+    bias: list[dict[str, Any]] = Field(
+        default=[],
+        description="Known biases: mappings with attribute, group, kind (image_quality, "
+        "label_noise, contrast, fat_layer) and strength (0 to 1).",
+    )
+    faults: dict[str, float] = Field(
+        default={},
+        description="Known faults and the share of subjects that has each: motion, "
+        "missing_slices, missing_frames, wrong_metadata, truncated, corrupt_values.",
+    )
+
+
+#: Smallest and largest value of a column.
+Limits = Annotated[list[float], Field(min_length=2, max_length=2)]
+
+
+class Cohort(Section):
+    """How the cohort table is read."""
+
+    sex_codes: dict[str, str] = Field(
+        default={},
+        description="Study's own sex codes -> female, male or unknown, beside the usual ones "
+        "(f, m, female, male, and UK Biobank's 0, 1).",
+    )
+    exclude: str = Field(
+        default="",
+        description="TSV of subjects to leave out (participant_id, [session_id], reason).",
+    )
+    plausible: dict[str, Limits] = Field(
+        default={
+            "age_years": [0, 120],
+            "height_cm": [100, 230],
+            "weight_kg": [25, 300],
+            "bmi_kg_m2": [10, 90],
+            "hr_bpm": [20, 250],
+        },
+        description="Column -> smallest and largest value that can be right; others (a weight of "
+        "0 or 710 kg) count as missing, and the report says how many there were.",
+    )
+
+
+class Plan(Section):
+    """How subjects are grouped into jobs."""
+
+    shard_size: int = Field(default=64, ge=1, description="Subjects per job.")
+    max_failed_fraction: float = Field(
+        default=0.5, ge=0, le=1, description="A job fails when a larger share of its shard fails."
+    )
+    max_failed_min: int = Field(
+        default=5, ge=1, description="... and at least this many subjects failed."
+    )
+
+
+class Variant(Section):
+    """One way of doing a stage: a method with its options."""
+
+    method: str = Field(description="Name in the stage's method table.")
+    options: dict[str, Any] = Field(default={}, description="Keyword options of the method.")
+
+
+class Reconstruct(Section):
+    """K-space to images."""
+
+    use: str = Field(default="cg_sense", description="Variant that later stages read.")
+    variants: dict[str, Variant] = Field(
+        default={
+            "cg_sense": Variant(method="cg_sense"),
+            "zero_filled": Variant(method="zero_filled"),
+        },
+        description="Variants by name; all are run and scored where a reference exists.",
+    )
+
+
+class Segment(Section):
+    """Images to labels."""
+
+    method: str = Field(default="bundle", description="Name in the stage's method table.")
+    model: str = Field(
+        default="cine_sax", description="Bundle: a folder, or a name in resources/models."
+    )
+    flips: bool = Field(default=False, description="Average over in-plane flips (slower).")
+    largest_component: bool = Field(
+        default=True, description="Keep only the largest 3D component of each structure."
+    )
+    mend: bool = Field(
+        default=True,
+        description="Make slices possible that no heart has: pieces and holes within a slice.",
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="Where it runs.")
+    batch_slices: int = Field(default=8, ge=1, description="Slices in one batch.")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        default="auto",
+        description="What the networks compute in; auto: bfloat16 where the processor or GPU has "
+        "it, twice as fast. A few border voxels differ, so on a cluster of unlike nodes name one.",
+    )
+    dropout_samples: int = Field(
+        default=0,
+        ge=0,
+        le=100,
+        description="Draws of Monte-Carlo dropout per member of the model, for uncertainty beside "
+        "that of members and flips; labels do not change. Each costs one more pass.",
+    )
+    dropout_rate: float = Field(
+        default=0.1, ge=0, lt=1, description="Share of the channels that a draw silences."
+    )
+    uncertainty_maps: bool = Field(
+        default=False,
+        description="Write maps of entropy and mutual information per voxel, as large as the scan.",
+    )
+    reference_images: bool = Field(
+        default=True,
+        description="Where the source has reference images (simulated k-space), segment them too: "
+        "the bias ledger then tells segmentation from reconstruction. Twice the work.",
+    )
+
+
+class Qc(Section):
+    """Quality control."""
+
+    thresholds: dict[str, dict[str, Any]] = Field(
+        default={},
+        description="Check name -> {review: .., fail: ..}, in place of the defaults; "
+        "docs/qc.md lists the checks.",
+    )
+    overrides: str = Field(
+        default="",
+        description="TSV in which a person overrides verdicts (participant_id, verdict, reason, "
+        "name).",
+    )
+
+
+class Biomarkers(Section):
+    """Labels to numbers."""
+
+    method: str = Field(default="cine_sax", description="Name in the stage's method table.")
+    interval_level: float = Field(
+        default=0.9,
+        gt=0.5,
+        lt=1,
+        description="Share of subjects whose expert value the intervals of volumes, mass and "
+        "ejection fraction are meant to hold.",
+    )
+    interval_method: Literal["student", "conformal"] = Field(
+        default="student",
+        description="student: steady with the few patients that bundles are calibrated on; "
+        "conformal: without assumption, but of 14 patients at most for level 0.93.",
+    )
