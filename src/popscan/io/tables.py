@@ -7,11 +7,15 @@ import io
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from popscan.io.problems import Problem, Table
 from popscan.records import PopscanError, check_identifier
+
+if TYPE_CHECKING:
+    from _csv import Reader
 
 #: Sex codes that need no configuration; 0 and 1 as in UK Biobank's data field 31.
 SEX_CODES: Mapping[str, str] = {
@@ -182,7 +186,7 @@ def _columns(header: list[str], table: Table, required: Sequence[str]) -> list[s
 
 
 def _rows(
-    reader: csv.reader,  # type: ignore[valid-type]
+    reader: Reader,
     columns: list[str],
     table: Table,
     codes: Mapping[str, str],
@@ -190,8 +194,8 @@ def _rows(
     rows: list[dict[str, str]] = []
     seen: dict[tuple[str, str], int] = {}
     start = 2
-    for cells in reader:  # type: ignore[attr-defined]
-        line, start = start, reader.line_num + 1  # type: ignore[attr-defined]
+    for cells in reader:
+        line, start = start, reader.line_num + 1
         if not any(cell.strip() for cell in cells):
             continue
         while len(cells) > len(columns) and not cells[-1].strip():

@@ -186,7 +186,7 @@ def of(table: str) -> dict[str, Entry]:
     """Return the dictionary of a table; unknown tables have only the unit."""
     if table in _STATISTICS:
         return _statistics(table)
-    own: Mapping[str, Entry] = {
+    tables: dict[str, Mapping[str, Entry]] = {
         "participants": _COHORT,
         "ledger": _RECORD,
         "cost": _COST,
@@ -202,8 +202,8 @@ def of(table: str) -> dict[str, Entry]:
         "atlas_distances": _ATLAS,
         "predicted_dice": _PREDICTED,
         "predicted_dice_structures": _PREDICTED_STRUCTURES,
-    }.get(table, {})  # type: ignore[assignment]
-    return {**_UNIT, **own}
+    }
+    return {**_UNIT, **tables.get(table, {})}
 
 
 def biomarkers() -> dict[str, Entry]:

@@ -128,12 +128,10 @@ def to_arrays(references: Sequence[Reference], grid: CropGrid) -> dict[str, NDAr
 
 def from_arrays(arrays: Mapping[str, NDArray[Any]]) -> tuple[list[Reference], CropGrid]:
     """Return what `to_arrays` described."""
-    shape = tuple(int(n) for n in arrays["image"].shape[1:])
-    grid = CropGrid(
-        shape=shape,  # type: ignore[arg-type]
-        spacing_mm=tuple(float(s) for s in arrays["spacing_mm"]),  # type: ignore[arg-type]
-        centre_mm=tuple(float(c) for c in arrays["centre_mm"]),  # type: ignore[arg-type]
-    )
+    nx, ny, nz = arrays["image"].shape[1:]
+    dx, dy, dz = (float(s) for s in arrays["spacing_mm"])
+    cx, cy, cz = (float(c) for c in arrays["centre_mm"])
+    grid = CropGrid(shape=(nx, ny, nz), spacing_mm=(dx, dy, dz), centre_mm=(cx, cy, cz))
     references = [
         Reference(
             unit=str(arrays["unit"][i]),

@@ -122,10 +122,12 @@ def _probabilities(
             total = total + scores
             if watch is not None:
                 watch.sample(f"member{member}{_FLIP_NAMES[axes]}", scores)
-        for draw in range(watch.dropout_samples if watch is not None else 0):
-            with dropped(network, rate=watch.dropout_rate, seed=watch.seed + draw):  # type: ignore[union-attr]
+        if watch is None:
+            continue
+        for draw in range(watch.dropout_samples):
+            with dropped(network, rate=watch.dropout_rate, seed=watch.seed + draw):
                 scores = ask(network, x)
-            watch.sample(f"member{member} dropout-{draw}", scores)  # type: ignore[union-attr]
+            watch.sample(f"member{member} dropout-{draw}", scores)
     return (total / (len(ways) * len(bundle.networks))).cpu()
 
 

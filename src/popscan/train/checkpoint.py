@@ -137,7 +137,8 @@ def save_state(path: Path, state: TrainState, *, recipe: Recipe) -> None:
 def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     try:
         with safe_open(path, framework="pt") as file:
-            return {k: file.get_tensor(k) for k in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+            names = list(file.keys())  # It is no mapping: it cannot be iterated itself.
+            return {k: file.get_tensor(k) for k in names}, dict(file.metadata() or {})
     except (SafetensorError, OSError) as error:
         raise PopscanError(f"{path}: not a readable checkpoint ({error})") from error
 

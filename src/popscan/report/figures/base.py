@@ -8,7 +8,7 @@ import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib
 import numpy as np
@@ -191,7 +191,7 @@ def grey(plane: NDArray[Any], *, low: float | None = None, high: float | None = 
     return np.round(255 * scaled).astype(np.uint8)
 
 
-def strip_axes(axes: Axes, *, grid: str = "x") -> None:
+def strip_axes(axes: Axes, *, grid: Literal["x", "y"] = "x") -> None:
     """Leave of an axes only what helps to read values."""
-    axes.grid(axis=grid, color=GRID, linewidth=0.8)  # type: ignore[arg-type]
+    axes.grid(axis=grid, color=GRID, linewidth=0.8)
     axes.spines["left" if grid == "x" else "bottom"].set_visible(True)
