@@ -9,20 +9,9 @@ from popscan.arrays.anatomy import impossible_share, impossible_slices
 from popscan.records import Label
 
 
-def _slice() -> np.ndarray:
-    """A good slice: LV in a ring of MYO, RV beside it."""
-    labels = np.zeros((40, 40, 1, 1), np.uint8)
-    x, y = np.meshgrid(np.arange(40), np.arange(40), indexing="ij")
-    r = np.hypot(x - 24, y - 20)
-    labels[5:18, 12:28] = Label.RV
-    labels[r < 11] = np.uint8(Label.MYO)
-    labels[r < 7] = np.uint8(Label.LV)
-    return labels
-
-
-def test_a_good_slice_breaks_no_law():
-    assert not any(flags.any() for flags in impossible_slices(_slice()).values())
-    assert impossible_share(_slice()) == 0.0
+def test_a_good_slice_breaks_no_law(good_slices):
+    assert not any(flags.any() for flags in impossible_slices(good_slices).values())
+    assert impossible_share(good_slices) == 0.0
 
 
 @pytest.mark.parametrize(
@@ -37,19 +26,17 @@ def test_a_good_slice_breaks_no_law():
         ("pieces_myo", (slice(1, 3), slice(1, 3)), Label.MYO),
     ],
 )
-def test_each_law(law, where, label):
-    labels = _slice()
-    labels[where] = label
-    broken = impossible_slices(labels)
+def test_each_law(good_slices, law, where, label):
+    good_slices[where] = label
+    broken = impossible_slices(good_slices)
     assert broken[law].all()
     assert broken["any"].all()
-    assert impossible_share(labels) == 1.0
+    assert impossible_share(good_slices) == 1.0
 
 
-def test_an_open_ring_is_possible():
-    labels = _slice()
-    labels[30:36, 18:23] = Label.BACKGROUND
-    assert impossible_share(labels) == 0.0
+def test_an_open_ring_is_possible(good_slices):
+    good_slices[30:36, 18:23] = Label.BACKGROUND
+    assert impossible_share(good_slices) == 0.0
 
 
 def test_nothing_labelled():

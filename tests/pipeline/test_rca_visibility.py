@@ -12,13 +12,8 @@ from popscan.config import Config
 from popscan.pipeline.check import check_study
 from popscan.pipeline.context import cine_name, labels_name, write_output
 from popscan.pipeline.extras import extra_sections
-from popscan.pipeline.rca import (
-    make_references,
-    phase_frames,
-    predicted_tables,
-    references_path,
-    write_validity,
-)
+from popscan.pipeline.rca import make_references, phase_frames, references_path
+from popscan.pipeline.rca_tables import predicted_tables, write_validity
 from popscan.pipeline.tables import read_records, read_table, write_table
 from popscan.pipeline.tasks import run_stage
 from popscan.pipeline.visibility import features_shard, sampled, write_visibility

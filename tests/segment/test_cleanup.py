@@ -9,18 +9,8 @@ from popscan.records import Label
 from popscan.segment.cleanup import mend_slices
 
 
-def _good(z: int = 3, t: int = 2) -> np.ndarray:
-    labels = np.zeros((40, 40, z, t), np.uint8)
-    x, y = np.meshgrid(np.arange(40), np.arange(40), indexing="ij")
-    r = np.hypot(x - 24, y - 20)
-    labels[5:18, 12:28] = Label.RV
-    labels[r < 11] = np.uint8(Label.MYO)
-    labels[r < 7] = np.uint8(Label.LV)
-    return labels
-
-
-def test_possible_slices_stay_as_they_are():
-    labels = _good()
+def test_possible_slices_stay_as_they_are(good_slices):
+    labels = good_slices
     labels[30:36, 18:23] = Label.BACKGROUND  # the outflow tract: an open ring
     before = labels.copy()
     assert mend_slices(labels) == 0
@@ -28,8 +18,8 @@ def test_possible_slices_stay_as_they_are():
     assert mend_slices(np.zeros((4, 4, 1, 1), np.uint8)) == 0
 
 
-def test_faults_take_the_label_around_them():
-    truth = _good()
+def test_faults_take_the_label_around_them(good_slices):
+    truth = good_slices
     labels = truth.copy()
     labels[24:26, 20:22, 1, 0] = Label.BACKGROUND  # a hole in the LV
     labels[8:10, 18:20, 1, 0] = Label.MYO  # a speck of myocardium in the RV
@@ -41,15 +31,15 @@ def test_faults_take_the_label_around_them():
     np.testing.assert_array_equal(labels, truth)
 
 
-def test_a_septum_between_touching_cavities():
-    labels = _good(1, 1)
+def test_a_septum_between_touching_cavities(good_slices):
+    labels = good_slices[:, :, :1, :1]
     labels[12:19, 19:22] = Label.RV
     assert mend_slices(labels) == 1
     assert impossible_share(labels) == 0.0
 
 
-def test_a_heart_at_the_border_of_the_image():
-    labels = _good(1, 1)[5:]  # the RV begins at the first row
+def test_a_heart_at_the_border_of_the_image(good_slices):
+    labels = good_slices[5:, :, :1, :1]  # the RV begins at the first row
     labels[0, 18] = Label.BACKGROUND  # a notch, no hole: the outside comes in there
     before = labels.copy()
     assert mend_slices(labels) == 0

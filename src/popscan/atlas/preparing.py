@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from popscan.atlas.grid import AtlasGrid
 from popscan.records import Label, SubjectError
-from popscan.register import heart_frame, resample_affine
+from popscan.register import check_frame, heart_frame, resample_affine
 
 #: Less of the labelled heart than this on the grid is not a heart to average.
 _MIN_COVERAGE = 0.9
@@ -112,7 +112,7 @@ def prepare(
     """
     grid = grid or AtlasGrid.covering_heart()
     image, labels = np.asarray(image, dtype=np.float32), np.asarray(labels)
-    _check(image, labels)
+    check_frame(image, labels)
     frame = heart_frame(labels, spacing_mm=spacing_mm)
     matrix = frame.matrix @ grid.to_heart
     coverage = _share_on_grid(labels > 0, matrix, spacing_mm, grid)
@@ -134,17 +134,6 @@ def prepare(
         to_world=np.asarray(affine, dtype=np.float64) @ mm_to_voxel @ matrix @ voxel_to_mm,
         coverage=coverage,
     )
-
-
-def _check(image: NDArray[np.float32], labels: NDArray) -> None:
-    if image.ndim != 3 or image.shape != labels.shape:
-        raise SubjectError(
-            "shape_mismatch",
-            f"image of shape {image.shape} and labels of shape {labels.shape}: expected one "
-            "frame, (x, y, z), on one grid",
-        )
-    if not np.isfinite(image).all():
-        raise SubjectError("non_finite_image", "the image holds NaN or infinite values")
 
 
 def _share_on_grid(

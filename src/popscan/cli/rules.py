@@ -211,7 +211,7 @@ def _rca_references(arguments: argparse.Namespace) -> None:
 
 
 def _rca_validity(arguments: argparse.Namespace) -> None:
-    from popscan.pipeline.rca import write_validity
+    from popscan.pipeline.rca_tables import write_validity
 
     write_validity(arguments.study, arguments.options)
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from popscan.config import parse_section
 from popscan.pipeline import dictionary
-from popscan.pipeline.rca import predicted_tables
+from popscan.pipeline.rca_tables import predicted_tables
 from popscan.pipeline.tables import (
     check_accounts,
     cost_table,

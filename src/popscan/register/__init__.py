@@ -17,11 +17,12 @@ from popscan.register.fields import (
     warp_image,
     warp_labels,
 )
-from popscan.register.landmarks import HeartFrame, heart_frame, heart_to_heart
+from popscan.register.landmarks import HeartFrame, check_frame, heart_frame, heart_to_heart
 from popscan.register.rigid import register_rigid, resample_affine
 
 __all__ = [
     "HeartFrame",
+    "check_frame",
     "compose_fields",
     "heart_frame",
     "heart_to_heart",

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
-from popscan.records import Label, SubjectError
+from popscan.records import Label
 from popscan.register.itk import Spacing
-from popscan.register.landmarks import HeartFrame, heart_frame
+from popscan.register.landmarks import HeartFrame, check_frame, heart_frame
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,14 +108,7 @@ def heart_crop(
     """
     grid = grid or CropGrid.covering_heart()
     image, labels = np.asarray(image, dtype=np.float32), np.asarray(labels)
-    if image.ndim != 3 or image.shape != labels.shape:
-        raise SubjectError(
-            "shape_mismatch",
-            f"image of shape {image.shape} and labels of shape {labels.shape}: expected one "
-            "frame, (x, y, z), on one grid",
-        )
-    if not np.isfinite(image).all():
-        raise SubjectError("non_finite_image", "the image holds NaN or infinite values")
+    check_frame(image, labels)
     frame = frame or heart_frame(labels, spacing_mm=spacing_mm)
     voxels, inside = _positions(image.shape, spacing_mm, grid, frame)
     values = ndimage.map_coordinates(image, voxels, order=1, mode="nearest")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +40,24 @@ class HeartFrame:
         matrix[:3, :3] = self.axes
         matrix[:3, 3] = self.centre_mm
         return matrix
+
+
+def check_frame(image: NDArray[np.float32], labels: NDArray[Any]) -> None:
+    """Check that image and labels are one frame (x, y, z) on one grid, and the image finite.
+
+    Raises
+    ------
+    SubjectError
+        ``shape_mismatch`` or ``non_finite_image``.
+    """
+    if image.ndim != 3 or image.shape != labels.shape:
+        raise SubjectError(
+            "shape_mismatch",
+            f"image of shape {image.shape} and labels of shape {labels.shape}: expected one "
+            "frame, (x, y, z), on one grid",
+        )
+    if not np.isfinite(image).all():
+        raise SubjectError("non_finite_image", "the image holds NaN or infinite values")
 
 
 def heart_frame(labels: NDArray[np.uint8], *, spacing_mm: Spacing) -> HeartFrame:
