@@ -32,9 +32,9 @@ N = 8
 SHARD = "00000"
 
 
-def model(folder, torch):
+def model(folder, torch, seed=1):
     """A bundle of an untrained network: features of it are features."""
-    torch.manual_seed(1)
+    torch.manual_seed(seed)
     arguments = {"channels": [4, 8, 8]}
     network = build_network("dynunet", 4, **arguments)
     about = {
@@ -207,6 +207,26 @@ def test_attributes_are_looked_for_in_every_source(study):
     assert -1 <= row["r"] <= 1
     assert 0 < row["task_in_heart"] <= 1
     assert (store.root / "visibility" / "maps.npz").exists()
+
+
+def test_a_balanced_model_is_held_constant_instead_of_edges(study, tmp_path):
+    torch = pytest.importorskip("torch")
+    store, config = study
+    path = store.root / "visibility" / "features" / f"{SHARD}.npz"
+    features_shard(store, SHARD, config, path)
+    edges = write_maps(store, [path], config).iloc[0]
+    found = {}
+    for seed in (1, 7):  # 1: the study's own model
+        folder = model(tmp_path / f"balanced-{seed}", torch, seed=seed)
+        visibility = {**config["visibility"], "baseline_model": folder}
+        found[seed] = write_maps(store, [path], {**config, "visibility": visibility}).iloc[0]
+        assert found[seed]["baseline"] == f"balanced-{seed}"
+        # What is held constant changes the partial correlation, not the correlation.
+        assert found[seed]["r"] == pytest.approx(edges["r"])
+        assert -1 <= found[seed]["partial_r"] <= 1 or np.isnan(found[seed]["partial_r"])
+    assert edges["baseline"] == "edges"
+    assert found[7]["partial_r"] != pytest.approx(edges["partial_r"], abs=1e-6)
+    write_maps(store, [path], config)
 
 
 def test_the_report_gets_two_sections(study, predicted):

@@ -177,7 +177,7 @@ def _attributions(
         rows.append(
             {
                 "attribute": attribute, "group": group,
-                "baseline": section.baseline_model or "edges", **found,
+                "baseline": Path(section.baseline_model).name or "edges", **found,
                 "task_in_heart": share[0], "attribute_in_heart": share[1 + index],
             }
         )  # fmt: skip
