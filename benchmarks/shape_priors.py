@@ -11,10 +11,9 @@ breaks a law of `popscan.arrays.anatomy`; the experts' own share stands beside i
 
 from __future__ import annotations
 
-import argparse
-import os
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,18 +21,14 @@ import numpy as np
 import pandas as pd
 import torch
 
+from finetuning import parser_of, start
 from popscan.arrays.anatomy import impossible_slices
 from popscan.records import Label
-from popscan.segment import load_bundle
 from popscan.train.evaluate import draft_bundle, mean_dice, score_case
-from popscan.train.loop import fit
-from popscan.train.packs import Case, Pack, build_pack
+from popscan.train.packs import Case
 from popscan.train.recipe import Recipe
 from popscan.train.sampler import Sampler
 from popscan.train.shape_code import train_shape_coder
-from segmentation import acdc_cases
-
-ROOT = Path(__file__).resolve().parents[1]
 
 
 def share(flags: list[np.ndarray]) -> float:
@@ -63,51 +58,20 @@ def judge(recipe: Recipe, network: torch.nn.Module, cases: list[Case]) -> str:
     return "     ".join(cells)
 
 
-def finetune(recipe: Recipe, pack: Pack, init: dict[str, torch.Tensor]) -> torch.nn.Module:
-    """Return the network after the recipe's steps, its average where there is one."""
-    with tempfile.TemporaryDirectory() as folder:
-        return fit(recipe, {"acdc": pack}, Path(folder), init=init, quiet=True).averaged
-
-
 def main() -> None:
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", type=Path, default=ROOT / "resources" / "models" / "cine_sax")
-    parser.add_argument("--data", type=Path, default=None, help="folder that holds acdc/")
-    parser.add_argument("--steps", type=int, default=150)
+    parser = parser_of(__doc__.splitlines()[0])
     parser.add_argument("--coder-steps", type=int, default=400)
-    parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    default = Path(os.environ.get("POPSCAN_DATA", ROOT.parent / "shared" / "data"))
-    cases = acdc_cases((arguments.data or default) / "acdc")
-    bundle = load_bundle(arguments.model, "cpu")
-    held_out = set(bundle.about["validation"]["subjects"])
-    unseen = [c for c in cases if c.unit in held_out and not bundle.was_trained_on(c.unit)]
-    pack = build_pack([c for c in cases if bundle.was_trained_on(c.unit)])
-    member = bundle.about["members"][0]
-    base = Recipe(
-        name="shape-priors",
-        seed=arguments.seed,
-        architecture=member["architecture"],
-        architecture_arguments=member["arguments"],
-        spacing_mm=bundle.spacing_mm,
-        patch=bundle.patch,
-        batch=arguments.batch,
-        steps=arguments.steps,
-        learning_rate=2e-4,
-        warmup_steps=10,
-        ema_decay=0.97,
-    )
+    begin = start(arguments, name="shape-priors")
+    base, unseen = begin.recipe, begin.unseen
     expert = share([impossible(c.labels.array, c.labels.frames) for c in unseen])
     print(f"{len(unseen)} unseen patients; impossible slices of the experts: {expert:.1f} %")
     head = "Dice    impossible"
     print(f"{'':12s} {'all pieces':22s} largest pieces only\n{'':12s} {head:22s} {head}")
     with tempfile.TemporaryDirectory() as folder:
         coder = Path(folder) / "coder.safetensors"
-        sampler = Sampler.of(base, {"acdc": pack})
+        sampler = Sampler.of(base, {"acdc": begin.pack})
         train_shape_coder(
             sampler, coder, patch=base.patch, steps=arguments.coder_steps, seed=arguments.seed
         )
@@ -117,11 +81,10 @@ def main() -> None:
             "topology": {"weight": 0.2, "slices": 4},
             "shape_code": {"encoder": str(coder), "weight": 0.1},
         }
-        init = bundle.networks[0].state_dict()
-        print(f"{'as shipped':12s} {judge(base, bundle.networks[0], unseen)}", flush=True)
+        print(f"{'as shipped':12s} {judge(base, begin.network, unseen)}", flush=True)
         for name, options in losses.items():
-            recipe = Recipe(**{**vars(base), "loss": name, "loss_arguments": options})
-            print(f"{name:12s} {judge(base, finetune(recipe, pack, init), unseen)}", flush=True)
+            recipe = replace(base, loss=name, loss_arguments=options)
+            print(f"{name:12s} {judge(base, begin.finetune(recipe), unseen)}", flush=True)
 
 
 if __name__ == "__main__":
