@@ -77,11 +77,16 @@ def changed(**keys) -> dict:
     return {**TINY, "experiment": {**TINY["experiment"], **keys}}
 
 
-def test_the_demo_is_checked_and_as_large_as_its_page_says():
-    problems, notes = check_study(DEMO)
+@pytest.mark.parametrize(
+    ("path", "n"), [(DEMO, 100), (DEMO.with_name("imbalance_cluster.yaml"), 300)]
+)
+def test_shipped_experiments_are_checked_and_as_large_as_their_page_says(path, n):
+    problems, notes = check_study(path)
     assert problems == []
-    config = Config.model_validate(yaml.safe_load(DEMO.read_text())).model_dump()
-    assert f"experiment: {len(trials(config['experiment']))} trainings" in " ".join(notes)
+    config = Config.model_validate(yaml.safe_load(path.read_text())).model_dump()
+    assert f"experiment: {n} trainings" in " ".join(notes)
+    assert len(trials(config["experiment"])) == n
+    assert f"{n} trainings" in (ROOT / "docs" / "experiments.md").read_text()
 
 
 @pytest.mark.parametrize(
