@@ -205,6 +205,60 @@ def test_table_with_and_without_body_size(rng):
     )
 
 
+def size_alone(rng, *, unknown: float) -> pd.DataFrame:
+    """Table of a study where sex goes with height alone, unknown for a share of the women."""
+    n = 600
+    woman = np.arange(n) % 2 == 0
+    height = rng.normal(176, 7, n) - 13 * woman
+    size = pd.DataFrame((height[:, np.newaxis] - 170) / 7 + rng.normal(0, 0.4, (n, 6)))
+    height[np.flatnonzero(woman)[: round(unknown * n / 2)]] = np.nan
+    people = pd.DataFrame(
+        {"sex": np.where(woman, "female", "male"), "height_cm": height, "age_years": 60.0}
+    )
+    return visibility_table(
+        {"biomarkers": size},
+        people,
+        attributes_to_test=["sex"],
+        adjust_for=["height_cm", "age_years"],
+        n_permutations=20,
+    )
+
+
+def test_whose_confounders_are_unknown_is_left_out_of_the_adjusted_area(rng):
+    # Filled with the median, unknown heights would leave the women's size in the features.
+    table = size_alone(rng, unknown=0.5)
+    row = table.iloc[0]
+    assert (row["n"], row["n_adjusted"]) == (600, 450)
+    assert row["auc_low"] > 0.8
+    assert row["auc_adjusted"] < 0.64
+    assert row["auc_confounders"] > 0.8
+    assert "n = 450 with all of it known" in sentences(table)[0]
+
+
+def test_a_group_too_small_among_the_known_leaves_the_adjusted_area_empty(rng):
+    table = size_alone(rng, unknown=1.0)
+    row = table.iloc[0]
+    assert row["n_adjusted"] == 0
+    assert row[["auc_adjusted", "auc_adjusted_low", "p_adjusted", "auc_confounders"]].isna().all()
+    assert "what is left without height_cm, age_years is not known" in sentences(table)[0]
+
+
+def test_all_others_are_the_same_groups_with_confounders_taken_out(rng):
+    # Of three groups one has no known height: told from 'all others' would be another question.
+    people = pd.DataFrame({"site": np.repeat(["a", "b", "c"], 40), "height_cm": 170.0})
+    people["height_cm"] += rng.normal(0, 7, 120)
+    people.loc[people["site"] == "c", "height_cm"] = np.nan
+    table = visibility_table(
+        {"image": pd.DataFrame(rng.normal(size=(120, 5)))},
+        people,
+        attributes_to_test=["site"],
+        adjust_for=["height_cm"],
+        n_permutations=5,
+    )
+    assert list(table["group"]) == ["a", "b", "c", MACRO]
+    assert table["auc_adjusted"].isna().all()
+
+
 def test_nothing_to_tell_is_an_empty_table_with_columns():
     people = pd.DataFrame({"sex": []}, index=pd.Index([], name="unit"))
     assert list(visibility_table({}, people, attributes_to_test=["sex"])) == list(DICTIONARY)

@@ -146,7 +146,8 @@ class Visibility(Section):
     )
     adjust_for: list[str] = Field(
         default=["age_years", "height_cm", "weight_kg"],
-        description="What is taken out of the features for the adjusted area (body size).",
+        description="What is taken out of the features for the adjusted area (body size), among "
+        "subjects who have all of it.",
     )
     n_folds: int = Field(default=5, ge=2, description="Folds of the cross-validation.")
     n_components: int = Field(

@@ -24,7 +24,7 @@ _GAPS = (
 )  # fmt: skip
 _SEEN = (
     "attribute", "group", "source", "n", "n_group", "auc", "auc_low", "auc_high", "p_adj",
-    "auc_adjusted", "auc_confounders",
+    "n_adjusted", "auc_adjusted", "auc_confounders",
 )  # fmt: skip
 _ATTRIBUTIONS = (
     "attribute", "group", "n", "r", "partial_r", "partial_r_low", "partial_r_high", "baseline",

@@ -98,7 +98,9 @@ def predict_attribute(
     confounders : array_like, shape (n, q), optional
         What may explain that the attribute is seen (height, weight, age): taken out of every
         feature by linear regression within the training rows (Dinga et al. 2020,
-        doi:10.1101/2020.08.17.255034). What depends on them otherwise than linearly stays.
+        doi:10.1101/2020.08.17.255034). What depends on them otherwise than linearly stays. Rows
+        that lack one are left out: a filled value takes nothing out, so where confounders are
+        missing more often in one group, filling would let it be told from them.
     n_folds
         Folds, stratified by group; fewer where the smallest group is smaller.
     n_components
@@ -129,7 +131,7 @@ def predict_attribute(
     names = np.array([str(label).strip() for label in labels], dtype=object)
     q = None if confounders is None else np.asarray(confounders, dtype=float)
     _check(x, names, q, n_folds, n_permutations)
-    keep, groups = _usable(x, names, min_group)
+    keep, groups = _usable(x, names, q, min_group)
     if len(groups) < 2:
         return []
     x, names, q = x[keep], names[keep], None if q is None else q[keep]
@@ -177,10 +179,14 @@ def _check(
         raise PopscanError(f"{n_folds} folds, {n_permutations} permutations: expected >= 2, >= 0")
 
 
-def _usable(x: Floats, names: NDArray[Any], min_group: int) -> tuple[NDArray[np.bool_], list[str]]:
-    """Rows with features and a group that is large enough, and those groups by name."""
+def _usable(
+    x: Floats, names: NDArray[Any], q: Floats | None, min_group: int
+) -> tuple[NDArray[np.bool_], list[str]]:
+    """Rows with features, confounders, and a group that is large enough; those groups by name."""
     known = np.array([name.lower() not in UNKNOWN for name in names], dtype=bool)
     known &= np.isfinite(x).any(axis=1) if x.shape[1] else False
+    if q is not None:
+        known &= np.isfinite(q).all(axis=1)
     found, counts = np.unique(names[known].astype(str), return_counts=True)
     groups = [str(g) for g, n in zip(found, counts, strict=True) if n >= max(min_group, 2)]
     return known & np.isin(names, groups), groups

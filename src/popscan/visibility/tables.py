@@ -27,6 +27,11 @@ DICTIONARY: dict[str, tuple[str, str]] = {
     "auc_high": ("", "upper limit"),
     "p": ("", "share of permuted labels that are told as well"),
     "p_adj": ("", "Holm's, over all rows of the table"),
+    "n_adjusted": (
+        "",
+        "subjects with all confounders known, on whom the adjusted area and that of the "
+        "confounders rest; 0 where a group of them is too small, or nothing is taken out",
+    ),
     "auc_adjusted": ("", "area with the confounders taken out of the features"),
     "auc_adjusted_low": ("", "lower limit"),
     "auc_adjusted_high": ("", "upper limit"),
@@ -56,7 +61,8 @@ def visibility_table(
     attributes_to_test : sequence of str
         Columns of `attributes`; what it lacks, or what has no two groups, has no row.
     adjust_for : sequence of str
-        Numeric columns of `attributes`; what it lacks is left out.
+        Numeric columns of `attributes`; what it lacks is left out, and so is, of the adjusted
+        areas, who lacks one of the others.
     **options
         Of `predict_attribute`.
 
@@ -96,11 +102,15 @@ def _rows(
     if held.any() and plain:
         q = q[:, held]
         adjusted = _by_group(predict_attribute(x, labels, confounders=q, **options))
-        # The same rows as the features have, so that the areas can be compared.
-        rows = np.isfinite(x).any(axis=1)
-        quick = {**options, "n_permutations": 0}
-        kept = [label for label, row in zip(labels, rows, strict=True) if row]
-        alone = _by_group(predict_attribute(q[rows], kept, **quick))
+        if set(adjusted) == {seen.group for seen in plain}:
+            # The same rows, so that the areas can be compared.
+            rows = np.isfinite(x).any(axis=1) & np.isfinite(q).all(axis=1)
+            quick = {**options, "n_permutations": 0}
+            kept = [label for label, row in zip(labels, rows, strict=True) if row]
+            alone = _by_group(predict_attribute(q[rows], kept, **quick))
+        else:
+            # A group is too small among those with all confounders: 'all others' are other people.
+            adjusted = {}
     found = []
     for seen in plain:
         other = adjusted.get(seen.group)
@@ -109,6 +119,7 @@ def _rows(
                 **what, "group": seen.group, "n": seen.n, "n_group": seen.n_group,
                 "n_features": x.shape[1], "n_components": seen.n_components, "auc": seen.auc,
                 "auc_low": seen.auc_low, "auc_high": seen.auc_high, "p": seen.p,
+                "n_adjusted": other.n if other else 0,
                 "auc_adjusted": other.auc if other else math.nan,
                 "auc_adjusted_low": other.auc_low if other else math.nan,
                 "auc_adjusted_high": other.auc_high if other else math.nan,
@@ -159,10 +170,16 @@ def _sentence(attribute: str, row: Mapping[str, Any]) -> str:
         text = f"{attribute} can hardly be told from {where} ({area})"
     else:
         text = f"whether {attribute} can be told from {where} stays open ({area})"
-    if row["auc_low"] > 0.5 and not math.isnan(row["auc_adjusted"]):
-        left = (
-            f"{row['auc_adjusted']:.2f} ({row['auc_adjusted_low']:.2f} to "
-            f"{row['auc_adjusted_high']:.2f})"
-        )
-        text += f"; with {row['confounders'].replace(' ', ', ')} taken out: {left}"
+    if row["auc_low"] > 0.5 and row["confounders"]:
+        text += f"; {_adjusted(row)}"
     return text[0].upper() + text[1:] + "."
+
+
+def _adjusted(row: Mapping[str, Any]) -> str:
+    names = row["confounders"].replace(" ", ", ")
+    if not row["n_adjusted"]:
+        return f"what is left without {names} is not known, for too few of a group have all of it"
+    return (
+        f"with {names} taken out: {row['auc_adjusted']:.2f} ({row['auc_adjusted_low']:.2f} to "
+        f"{row['auc_adjusted_high']:.2f}, n = {row['n_adjusted']} with all of it known)"
+    )
