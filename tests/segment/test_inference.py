@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from popscan.arrays.intensity import black_and_white
 from popscan.records import Label, LabelMap, PopscanError, Scan, SubjectError
 from popscan.segment import load_bundle, score_segmentation, segment
 from popscan.segment.bundle import Bundle, hash_identifier
@@ -143,6 +144,42 @@ def test_memory_that_runs_out_halves_the_batch(scan, bundle):
     found = segment(cine, bundle=replace(bundle, networks=(small,)))
     assert small.largest == 2
     assert (found.labels == segment(cine, bundle=bundle).labels).mean() > 0.999
+
+
+def test_memory_that_runs_out_at_the_first_look_halves_it(scan, bundle):
+    class Smaller(torch.nn.Module):
+        def __init__(self, inner):
+            super().__init__()
+            self.inner = inner
+
+        def forward(self, x):
+            if len(x) > 1:
+                raise torch.OutOfMemoryError("too many")
+            return self.inner(x)
+
+    smaller = replace(bundle, networks=(Smaller(bundle.networks[0]),))
+    found = segment(scan, bundle=smaller)
+    assert (found.labels == segment(scan, bundle=bundle).labels).mean() > 0.999
+
+
+@pytest.mark.parametrize("side", [1, 3, 8])
+def test_tiny_images_are_not_an_error(bundle, rng, side):
+    array = rng.normal(size=(side, side, 2, 1)).astype(np.float32)
+    assert segment(_scan(array), bundle=bundle).labels.shape == array.shape
+
+
+def test_a_field_of_view_of_metres_is_refused(scan, bundle):
+    with pytest.raises(SubjectError, match=r"1\.6 m") as told:
+        segment(replace(scan, spacing_mm=(39.0, 20.0, 8.0)), bundle=bundle)
+    assert told.value.reason == "bad_spacing"
+
+
+def test_normalisation_sees_every_frame_and_slice(rng):
+    array = rng.random((200, 200, 20, 20), dtype=np.float32)
+    array[..., 0] = 0.0  # a blank first frame
+    array[:, :, 1::2] *= 3.0  # every other slice is brighter
+    found = black_and_white(array, low_pct=20.0, high_pct=60.0)
+    np.testing.assert_allclose(found, np.percentile(array, [20.0, 60.0]), rtol=0.02)
 
 
 def test_slices_and_back(rng):

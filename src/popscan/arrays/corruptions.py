@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from popscan.arrays.intensity import black_and_white
 from popscan.records import PopscanError
 
 Floats = NDArray[np.float32]
@@ -33,8 +34,7 @@ def _rng(name: str, seed: int) -> np.random.Generator:
 
 def _range(array: Floats) -> tuple[float, float]:
     """Return the 1st and 99th percentile: black and white of the scan."""
-    step = max(1, array.size // 400_000)
-    low, high = np.percentile(array.reshape(-1)[::step], [1.0, 99.0])
+    low, high = black_and_white(array)
     return float(low), float(high)
 
 

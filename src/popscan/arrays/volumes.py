@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
 from popscan.arrays.morphology import check_labels, check_spacing, voxel_counts
-from popscan.records import STRUCTURES, PopscanError
+from popscan.records import STRUCTURES, Label, PopscanError
 
 Floats = NDArray[np.float64]
 
@@ -54,6 +54,21 @@ def volume_curves_ml(
         voxels = counts.sum(axis=0)
         curves[STRUCTURES[label]] = np.where(known & (voxels > 0), voxels * voxel_ml, np.nan)
     return curves
+
+
+def phase_frames(labels: NDArray[np.uint8], frames: Sequence[int]) -> dict[str, int]:
+    """Frames with the largest (``ED``) and smallest (``ES``) LV cavity; ES only where there is one.
+
+    Parameters
+    ----------
+    labels : ndarray of uint8, shape (x, y, z, t)
+        `Label` values.
+    frames
+        Labelled frames, at least one. Those without an LV cavity are neither, unless all are.
+    """
+    voxels = {t: int((labels[..., t] == Label.LV).sum()) for t in frames}
+    held = [t for t in frames if voxels[t]] or list(frames)
+    return {"ED": max(held, key=voxels.__getitem__), "ES": min(held, key=voxels.__getitem__)}
 
 
 def smooth_cyclic(values: ArrayLike, *, sigma_frames: float) -> Floats:

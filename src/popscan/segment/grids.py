@@ -8,10 +8,13 @@ from collections.abc import Sequence
 import torch
 
 from popscan.arrays.resampling import Window, WindowedGrid, inplane_shape
-from popscan.records import Scan
+from popscan.records import Scan, SubjectError
 from popscan.segment.bundle import Bundle
 from popscan.segment.networks import context_slices, stride
 from popscan.segment.preprocess import neighbours, normalise, slices
+
+#: Pixels of the training grid along a side; more are no patient, and too much for the memory.
+_LARGEST = 1024
 
 
 class Grids:
@@ -34,6 +37,12 @@ class Grids:
         self.inner = inplane_shape(
             self.shape, spacing_mm=scan.spacing_mm[:2], target_mm=bundle.spacing_mm
         )
+        if max(self.inner) > _LARGEST:
+            raise SubjectError(
+                "bad_spacing",
+                f"{self.shape[0]} x {self.shape[1]} pixels of {scan.spacing_mm[0]:g} x "
+                f"{scan.spacing_mm[1]:g} mm are {max(self.inner) * bundle.spacing_mm / 1000:.1f} m",
+            )
         self.multiple = max(stride(arguments) for arguments in bundle.arguments)
         self.n_slices = scan.array.shape[2]
         self.context = max(context_slices(arguments) for arguments in bundle.arguments)
@@ -41,7 +50,9 @@ class Grids:
     @property
     def whole(self) -> Window:
         """The window that holds all of a slice."""
-        size = [math.ceil(side / self.multiple) * self.multiple for side in self.inner]
+        # The networks' deepest level normalises over pixels: it needs more than one.
+        sides = [max(side, 2 * self.multiple) for side in self.inner]
+        size = [math.ceil(side / self.multiple) * self.multiple for side in sides]
         centre = ((self.inner[0] - 1) / 2, (self.inner[1] - 1) / 2)
         return Window.around(centre, (size[0], size[1]))
 

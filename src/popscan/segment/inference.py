@@ -146,13 +146,21 @@ def _in_batches(n: int, work: Callable[[int, int], None], *, batch: int) -> None
         start += batch
 
 
-def _window(scan: Scan, bundle: Bundle, grids: Grids, precision: torch.dtype) -> Window:
+def _window(
+    scan: Scan, bundle: Bundle, grids: Grids, precision: torch.dtype, *, batch: int
+) -> Window:
     """Return the window around the heart, from a first look at a few slices."""
     whole = grids.whole
     chosen = scout_slices(scan.array.shape[2], scan.array.shape[3])
-    images = grids.cut(chosen, grids.through(whole))
-    found = _probabilities(images, bundle, flips=False, precision=precision)
-    heart = whole.paste(1.0 - found[:, 0], grids.inner)
+    way = grids.through(whole)
+    heart = torch.zeros(len(chosen), *grids.inner)
+
+    def work(start: int, stop: int) -> None:
+        images = grids.cut(chosen[start:stop], way)
+        found = _probabilities(images, bundle, flips=False, precision=precision)
+        heart[start:stop] = whole.paste(1.0 - found[:, 0], grids.inner)
+
+    _in_batches(len(chosen), work, batch=batch)
     return heart_window(heart, patch=bundle.patch, multiple=grids.multiple) or whole
 
 
@@ -221,7 +229,7 @@ def segment(
         pixel_mm2=grids.pixel_mm2,
     )
     with torch.inference_mode():
-        way = grids.through(_window(scan, bundle, grids, dtype))
+        way = grids.through(_window(scan, bundle, grids, dtype, batch=batch_slices))
         (x0, y0), (wx, wy) = way.outer.start, way.outer.size
         inside = (slice(x0, x0 + wx), slice(y0, y0 + wy))
 
