@@ -175,6 +175,8 @@ def test_shared_report_has_no_identifier(study):
 def test_atlas_is_written_in_millimetres(study):
     scan = read_scan(study / "results/tiny/atlas/all_mean.nii.gz")
     assert scan.spacing_mm == (3.0, 3.0, 3.0)
+    # Left, posterior and down from the LV's centre, as `HeartFrame` counts: no mirrored heart.
+    np.testing.assert_array_equal(np.sign(np.diag(scan.affine)[:3]), [-1, -1, -1])
 
 
 def test_status_counts_every_subject(study):

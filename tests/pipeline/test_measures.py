@@ -21,6 +21,12 @@ def test_whole_cycle_is_reduced_to_largest_and_smallest_cavity():
     assert names == ["", "ED", "", "ES", ""]
 
 
+def test_a_frame_without_a_cavity_is_no_end_systole():
+    reference, names = name_phases(cycle([8, 9, 0, 2, 6]), None)
+    assert reference.frames == (1, 3)
+    assert names == ["", "ED", "", "ES", ""]
+
+
 def test_named_frames_and_short_references_are_kept():
     two = cycle([9, 3])
     assert name_phases(two, None) == (two, None)

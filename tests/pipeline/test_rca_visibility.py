@@ -8,11 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from popscan.arrays.volumes import phase_frames
 from popscan.config import Config
 from popscan.pipeline.check import check_study
-from popscan.pipeline.context import cine_name, labels_name, write_output
+from popscan.pipeline.context import ShardContext, cine_name, labels_name, write_output
 from popscan.pipeline.extras import extra_sections
-from popscan.pipeline.rca import make_references, phase_frames, references_path
+from popscan.pipeline.rca import make_references, references_path
 from popscan.pipeline.rca_tables import predicted_tables, write_validity
 from popscan.pipeline.tables import read_records, read_table, write_table
 from popscan.pipeline.tasks import run_stage
@@ -86,7 +87,8 @@ def study(tmp_path_factory):
         scan = made.scan
         ingested[subject.unit] = Outcome(
             files={cine_name(subject): scan,
-                   labels_name(subject, desc="reference"): (reference, scan)}
+                   labels_name(subject, desc="reference"): (reference, scan)},
+            values={"height_cm": 171.0, "weight_kg": 70.0},
         )  # fmt: skip
         segmented[subject.unit] = Outcome(
             files={labels_name(subject): (LabelMap(array=labels, frames=frames), scan)}
@@ -135,6 +137,15 @@ def predicted(study):
     units = make_references(store, config, references_path(store.root))
     result = run_stage(store, "rca", SHARD, config)
     return units, result
+
+
+def test_an_empty_cell_does_not_hide_what_the_source_told(study):
+    store, config = study
+    context = ShardContext(store=store, shard=SHARD, options=config)
+    row = {"height_cm": " ", "weight_kg": "80", "site": "n/a"}
+    told = context.facts(Subject(sub="sub-0001", row=row))
+    assert (told["height_cm"], told["weight_kg"]) == (171.0, "80")
+    assert "site" not in told
 
 
 def test_references_are_of_the_study_and_balanced(study, predicted):

@@ -110,7 +110,7 @@ def _prepared(context: ShardContext, subject: Subject, grid: Any) -> Prepared:
 
 def _groups(context: ShardContext, subject: Subject, attributes: Sequence[str]) -> list[str]:
     """Names of the groups of a subject, ``sex=female``; unknown values make none."""
-    told = {**context.record("ingest", subject).values, **subject.row}
+    told = context.facts(subject)
     values = {name: str(told.get(name) or "").strip() for name in attributes}
     return [
         f"{name}={value}"
@@ -173,8 +173,10 @@ def write_atlas(study_root: Path, template: Path, options: Mapping[str, Any]) ->
     told = {}
     for group, average in _read_templates(template).items():
         spacing = average.grid.spacing
-        affine = np.diag([*spacing, 1.0]) @ average.grid.to_heart
-        affine[:3, 3] = average.grid.to_heart[:3, 3]
+        # The frame's axes are those of a scan (left, posterior) and base to apex (down): in RAS
+        # all three point to the negative, else viewers show a mirrored heart.
+        affine = np.diag([*(-mm for mm in spacing), 1.0])
+        affine[:3, 3] = -average.grid.to_heart[:3, 3]
         name = group.replace("=", "-").replace("/", "_")
         layers = {
             "mean": average.image,

@@ -15,6 +15,8 @@ from popscan.store import Store
 
 #: The view that short-axis analysis reads.
 SAX = "sax"
+#: Cells of a cohort table that say nothing.
+_EMPTY = ("", "n/a", "nan")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +53,11 @@ class ShardContext:
     @cached_property
     def _records(self) -> dict[str, Mapping[str, Record]]:
         return {}
+
+    def facts(self, subject: Subject) -> dict[str, Any]:
+        """Return what is known of a subject: filled cells of its row, else what the source told."""
+        filled = {k: v for k, v in subject.row.items() if v.strip().lower() not in _EMPTY}
+        return {**self.record("ingest", subject).values, **filled}
 
     def record(self, stage: str, subject: Subject) -> Record:
         """Record of another stage of the same subject.

@@ -6,10 +6,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from popscan.arrays.volumes import phase_frames
 from popscan.pipeline.context import SAX, ShardContext, cine_name, labels_name, write_output
 from popscan.pipeline.images import OF_REFERENCE, load_bundle
 from popscan.pipeline.uncertainty import interval_values, read_samples
-from popscan.records import Label, LabelMap, NotApplicable, Outcome, Scan, Status, Subject
+from popscan.records import LabelMap, NotApplicable, Outcome, Scan, Status, Subject
 from popscan.worker import Task
 
 
@@ -90,11 +91,10 @@ def name_phases(
     """
     if frame_labels is not None or len(reference.frames) <= 2:
         return reference, frame_labels
-    voxels = {t: int((reference.array[..., t] == Label.LV).sum()) for t in reference.frames}
-    ed, es = max(voxels, key=voxels.__getitem__), min(voxels, key=voxels.__getitem__)
+    phases = phase_frames(reference.array, reference.frames)
     names = ["" for _ in range(reference.array.shape[3])]
-    names[ed], names[es] = "ED", "ES"
-    return LabelMap(array=reference.array, frames=tuple(sorted({ed, es}))), names
+    names[phases["ES"]], names[phases["ED"]] = "ES", "ED"
+    return LabelMap(array=reference.array, frames=tuple(sorted(set(phases.values())))), names
 
 
 def _recon_images(context: ShardContext, subject: Subject) -> dict[str, Scan]:
@@ -241,7 +241,7 @@ def biomarkers_task(context: ShardContext) -> Task:
 
 def body_size(context: ShardContext, subject: Subject) -> dict[str, float]:
     """Height and weight of the cohort table, else of the source; NaN if absent or impossible."""
-    told = {**context.record("ingest", subject).values, **subject.row}
+    told = context.facts(subject)
     limits = context.section("cohort").plausible
     return {
         name: _plausible(told.get(name), limits.get(name)) for name in ("height_cm", "weight_kg")

@@ -10,15 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from popscan.arrays.volumes import phase_frames
 from popscan.config import parse_section
 from popscan.pipeline.atlas import load_arrays, save_arrays
 from popscan.pipeline.context import ShardContext, cine_name, labels_name, write_output
 from popscan.pipeline.tables import study_shards
 from popscan.plan import read_shard
 from popscan.records import (
-    Label,
     NotApplicable,
     Outcome,
     PopscanError,
@@ -141,7 +140,7 @@ def _labelled(store: Store, options: Mapping[str, Any]) -> Iterator[tuple[ShardC
 
 
 def _group(context: ShardContext, subject: Subject, attributes: Sequence[str]) -> str:
-    told = {**context.record("ingest", subject).values, **subject.row}
+    told = context.facts(subject)
     return " & ".join(str(told.get(name) or "").strip().lower() for name in attributes)
 
 
@@ -192,21 +191,6 @@ def _simulated(section: Any, grid: CropGrid, *, seed: int) -> list[Reference]:
             )
             found.append(reference)
     return found
-
-
-def phase_frames(labels: NDArray[np.uint8], frames: Sequence[int]) -> dict[str, int]:
-    """Frames with the largest (``ED``) and smallest (``ES``) LV cavity; ES only where there is one.
-
-    Parameters
-    ----------
-    labels : ndarray of uint8, shape (x, y, z, t)
-        `Label` values.
-    frames
-        Labelled frames, at least one.
-    """
-    voxels = {t: int((labels[..., t] == Label.LV).sum()) for t in frames}
-    held = [t for t in frames if voxels[t]] or list(frames)
-    return {"ED": max(held, key=voxels.__getitem__), "ES": min(held, key=voxels.__getitem__)}
 
 
 @cache

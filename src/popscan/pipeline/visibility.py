@@ -13,12 +13,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from popscan.arrays.volumes import phase_frames
 from popscan.config import parse_section
 from popscan.pipeline import dictionary
 from popscan.pipeline.atlas import load_arrays, save_arrays
 from popscan.pipeline.context import ShardContext, cine_name, labels_name
 from popscan.pipeline.images import load_bundle
-from popscan.pipeline.rca import phase_frames
 from popscan.pipeline.tables import read_table, write_table
 from popscan.plan import read_shard
 from popscan.records import Scan, Status, Subject, SubjectError

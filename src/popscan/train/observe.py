@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from popscan import biomarkers
 from popscan.arrays.corruptions import CORRUPTIONS, corrupt
 from popscan.arrays.metrics import dice
+from popscan.arrays.volumes import phase_frames
 from popscan.biomarkers import intervals
 from popscan.biomarkers.intervals import QUANTITIES
-from popscan.records import STRUCTURES, Label, LabelMap, Scan
+from popscan.records import STRUCTURES, LabelMap, Scan
 from popscan.segment import expected
 from popscan.segment.bundle import Bundle
 from popscan.segment.calibration import surroundings
@@ -77,10 +78,11 @@ def labelled_part(case: Case) -> Case:
     if told is not None and len(told) == scan.array.shape[3]:
         names = [str(told[t]) for t in frames]
     else:
-        voxels = [(case.labels.array[..., t] == Label.LV).sum() for t in frames]
         names = [""] * len(frames)
         if len(frames) > 1:
-            names[int(np.argmax(voxels))], names[int(np.argmin(voxels))] = "ED", "ES"
+            phases = phase_frames(case.labels.array, frames)
+            names[frames.index(phases["ES"])] = "ES"
+            names[frames.index(phases["ED"])] = "ED"
     part = replace(
         scan,
         array=scan.array[..., frames],
