@@ -97,7 +97,7 @@ def train_bundle(
     notes
         Pack name -> where the data are from, licence, citation.
     stratum
-        Attribute by which the card lists scores.
+        Attribute by which the card lists scores; empty for none.
     quiet
         Print no progress.
     **texts

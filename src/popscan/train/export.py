@@ -49,7 +49,7 @@ def summarise(scores: pd.DataFrame, *, stratum: str) -> dict[str, Any]:
     scores
         Rows of `score_cases`.
     stratum
-        Attribute column by which scores are told apart too.
+        Attribute column by which scores are told apart too; the list is empty where there is none.
     """
     by_structure = [
         {
@@ -70,7 +70,7 @@ def summarise(scores: pd.DataFrame, *, stratum: str) -> dict[str, Any]:
             s: round(float(part.loc[part["structure"] == s, "dice"].mean()), 4)
             for s in STRUCTURES.values()
         }
-        for name, part in scores.groupby(stratum)
+        for name, part in (scores.groupby(stratum) if stratum in scores.columns else ())
     ]
     errors = volume_errors(scores)
     volumes = [
@@ -138,7 +138,7 @@ def export_bundle(
     salt
         For the hashed identifiers of the training subjects.
     stratum
-        Attribute by which scores are listed.
+        Attribute by which scores are listed; empty for none.
     summary, limits, reproduce
         Text for the card.
     flips
