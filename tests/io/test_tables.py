@@ -109,7 +109,33 @@ def test_unsafe_identifiers_are_told_escaped(tmp_path, bad):
 
 def test_line_numbers_count_physical_lines(tmp_path):
     _, problems = read(tmp_path, 'participant_id\tnote\na\t"one\ntwo"\n\nb\tx\na\ty\n')
-    assert [p.line for p in problems] == [6]
+    assert [(p.line, p.column) for p in problems] == [(2, "note"), (6, "participant_id")]
+
+
+@pytest.mark.parametrize("bad", ['"left early', '"left" early', 'M\t"left early'])
+def test_a_stray_quote_does_not_swallow_the_next_subjects(tmp_path, bad):
+    rows, problems = read(
+        tmp_path,
+        f"participant_id\tsex\tnote\nsub-01\tF\tx\nsub-02\tM\t{bad}\nsub-03\tF\t\nsub-04\tM\t\n",
+    )
+    assert rows.empty
+    assert len(problems) == 1
+    assert "line 3" in str(problems[0])
+
+
+def test_rows_between_two_stray_quotes_are_told(tmp_path):
+    rows, problems = read(
+        tmp_path,
+        'participant_id\tnote\tage\nsub-01\t5" disc\t50\nsub-02\t"left\t51\nsub-03\tback"\t52\n'
+        'sub-04\t"one\ntwo"\t53\n',
+    )
+    # The age in the row of sub-02 is that of sub-03; the note of sub-04 is only long.
+    assert rows["participant_id"].tolist() == ["sub-01", "sub-04"]
+    assert rows["age_years"].tolist() == ["50", "53"]
+    assert [(p.line, p.column, p.subject) for p in problems] == [
+        (3, "note", "sub-02"),
+        (5, "note", "sub-04"),
+    ]
 
 
 def test_missing_columns_are_all_named(tmp_path):

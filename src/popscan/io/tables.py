@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,9 +71,11 @@ def read_participants(
 ) -> tuple[pd.DataFrame, list[Problem]]:
     """Read a cohort table; bad rows become problems, the good ones are returned.
 
-    A row is left out if its identifier is unsafe or was seen before (the first one stays) or its
-    number of cells is wrong. An unknown sex code, or a number that cannot be, is a problem too, but
-    the row stays with ``unknown`` or an empty cell. A missing cell (``n/a``) is no problem.
+    A row is left out if its identifier is unsafe or was seen before (the first one stays), its
+    number of cells is wrong, or stray quotes made the next rows a part of it. A line break within a
+    cell, an unknown sex code, or a number that cannot be, is a problem too, but the row stays, with
+    ``unknown`` or an empty cell for the latter two. A missing cell (``n/a``) is no problem. A quote
+    that never closes spoils the whole table.
 
     Parameters
     ----------
@@ -102,7 +104,7 @@ def read_participants(
     if text is None:
         return empty, table.problems
     delimiter = _delimiter(Path(path), text, table)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
         columns = _columns(next(reader), table, required)
         if columns is None:
@@ -193,9 +195,7 @@ def _rows(
 ) -> list[dict[str, str]]:
     rows: list[dict[str, str]] = []
     seen: dict[tuple[str, str], int] = {}
-    start = 2
-    for cells in reader:
-        line, start = start, reader.line_num + 1
+    for line, cells in _numbered(reader):
         if not any(cell.strip() for cell in cells):
             continue
         while len(cells) > len(columns) and not cells[-1].strip():
@@ -204,11 +204,24 @@ def _rows(
             table.tell(line, "", f"{len(cells)} cells", f"{len(columns)}, as in the header")
             continue
         row = dict(zip(columns, (_cell(c) for c in cells), strict=True))
-        if _check_identifiers(row, line, table, seen):
+        if _check_identifiers(row, line, table, seen) and _check_breaks(
+            row, line, table, reader.dialect.delimiter
+        ):
             _check_sex(row, line, table, codes)
             _check_numbers(row, line, table)
             rows.append(row)
     return rows
+
+
+def _numbered(reader: Reader) -> Iterator[tuple[int, list[str]]]:
+    """Give each row with the line it starts on, which a damaged one tells too."""
+    line = reader.line_num + 1
+    try:
+        for cells in reader:
+            yield line, cells
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise csv.Error(f"in the row of line {line}: {error}") from error
 
 
 def _cell(text: str) -> str:
@@ -246,6 +259,16 @@ def _check_identifiers(
         return False
     seen[key] = line
     return True
+
+
+def _check_breaks(row: dict[str, str], line: int, table: Table, delimiter: str) -> bool:
+    """Tell cells of several lines; one that holds a delimiter too is made of other rows' cells."""
+    broken = [name for name, text in row.items() if "\n" in text or "\r" in text]
+    for name in broken:
+        # What it says is not told: it may be a note on somebody else.
+        found = f"a cell of {len(row[name].splitlines())} lines"
+        table.tell(line, name, found, "one line, quotes in pairs", row["participant_id"])
+    return not any(delimiter in row[name] for name in broken)
 
 
 def _check_sex(row: dict[str, str], line: int, table: Table, codes: Mapping[str, str]) -> None:
