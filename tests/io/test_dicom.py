@@ -15,7 +15,7 @@ from pydicom.uid import JPEG2000Lossless
 
 from popscan.arrays.geometry import spacing_from_affine
 from popscan.ingest import check_scan
-from popscan.io import write_scan
+from popscan.io import read_scan, write_scan
 from popscan.io.dicom import Dicom
 from popscan.io.sources import get_source
 from popscan.records import SubjectError
@@ -86,6 +86,24 @@ def test_any_acquired_orientation_gives_the_defined_one(tmp_path, write_stack, t
     first = np.argwhere(scan.array[..., 0] == 0)
     world = {tuple(np.round((scan.affine @ [*v, 1])[:3] * LPS, 1)) for v in first}
     assert (-50.0, -40.0, 60.0) in world
+
+
+@pytest.mark.parametrize(
+    ("row", "column"),
+    [
+        ((0.707, 0.707, 0.0), (-0.408, 0.408, -0.816)),  # both shorter than 1
+        ((0.71, 0.71, 0.0), (-0.41, 0.41, -0.82)),  # both longer
+        ((0.75, 0.67, 0.01), (-0.36, 0.40, -0.85)),  # not quite at a right angle
+    ],
+)
+def test_rounded_directions_are_made_orthonormal(tmp_path, write_stack, row, column):
+    write_stack(tmp_path / "s", row=np.array(row), column=np.array(column))
+    scan = check_scan(load(tmp_path / "s").scans["sax"])
+    assert scan.array.shape == (8, 10, 4, 6)
+    axes = scan.affine[:3, :3] / np.array(scan.spacing_mm)
+    np.testing.assert_allclose(axes.T @ axes, np.eye(3), atol=1e-9)
+    write_scan(tmp_path / "sax.nii.gz", scan)
+    np.testing.assert_allclose(read_scan(tmp_path / "sax.nii.gz").affine, scan.affine, atol=1e-4)
 
 
 def test_one_series_per_slice_is_stacked(tmp_path, write_stack):

@@ -60,7 +60,7 @@ class Plane:
     path, frame
         The file, and the number of the frame in a multi-frame file (-1 in others).
     orientation, position
-        ImageOrientationPatient (6) and ImagePositionPatient (3), LPS mm.
+        ImageOrientationPatient (6, orthonormal) and ImagePositionPatient (3), LPS mm.
     rows, columns, row_spacing_mm, column_spacing_mm
         The pixel grid.
     series, study, frame_of_reference, instance_uid, patient
@@ -234,6 +234,7 @@ def _plane(path: str, data: pydicom.Dataset, *, frame: int = -1) -> Plane:
         np.abs(lengths - 1) > 0.02
     ):
         raise ValueError("directions that are not at right angles")
+    orientation = _orthonormal(orientation)
     patient = _text(data, "PatientID")
     content = _text(data, "ContentTime")
     return Plane(
@@ -261,6 +262,14 @@ def _plane(path: str, data: pydicom.Dataset, *, frame: int = -1) -> Plane:
         intercept=_number(data, "RescaleIntercept", 0.0),
         meta=_meta(data),
     )
+
+
+def _orthonormal(orientation: tuple[float, ...]) -> tuple[float, ...]:
+    """Undo the rounding of direction cosines: unit length, the column at a right angle."""
+    row, column = np.reshape(orientation, (2, 3))
+    row = row / np.linalg.norm(row)
+    column = column - (column @ row) * row
+    return (*row.tolist(), *(column / np.linalg.norm(column)).tolist())
 
 
 def _meta(data: pydicom.Dataset) -> dict[str, Any]:
