@@ -161,10 +161,15 @@ def _join(
     planned: dict[str, Planned] = {}
     for row in rows:
         sub, ses = row["participant_id"], row.get("session_id", "")
-        items = [item for item in found.get(sub, []) if not ses or item.ses == ses]
+        there = found.get(sub, [])
+        items = [item for item in there if not ses or item.ses == ses]
         visits = {item.ses: [item] for item in items} or {ses: []}
         for visit, here in visits.items():
             one = _planned(sub, visit, row, here, stats)
+            if there and not here:
+                told = ", ".join(item.ses or "a folder without ses-*" for item in there)
+                message = f"no images of {visit}: the raw data of {sub} have {told}"
+                one = _with_problem(one, "failed", "no_images", message)
             if one.subject.unit in planned:
                 cohort.problems.append(
                     f"the cohort table says {one.subject.unit} twice (with and without session); "
@@ -172,7 +177,8 @@ def _join(
                 )
             planned.setdefault(one.subject.unit, one)
     cohort.planned += planned.values()
-    cohort.unlisted += sorted(set(found) - {row["participant_id"] for row in rows})
+    units = {Subject(sub=item.sub, ses=item.ses).unit for items in found.values() for item in items}
+    cohort.unlisted += sorted(units - set(planned))
 
 
 def _with_problem(planned: Planned, status: str, reason: str, message: str) -> Planned:
@@ -184,23 +190,34 @@ def _with_problem(planned: Planned, status: str, reason: str, message: str) -> P
 
 
 def _exclude(cohort: Cohort, path: str) -> None:
-    """Set aside the subjects of the exclusion list: they stay accounted for, as excluded."""
+    """Set aside the visits of the exclusion list: they stay accounted for, as excluded.
+
+    A row without session excludes all visits of its subject.
+
+    Raises
+    ------
+    PopscanError
+        If anything is wrong with the list: who withdrew must not be processed for a slip in it.
+    """
     if not path:
         return
     from popscan.io.tables import read_participants
 
     rows, problems = read_participants(Path(path))
-    cohort.problems += [str(problem) for problem in problems]
+    if problems:
+        raise PopscanError("cohort.exclude: " + "; ".join(map(str, problems[:5])))
     reasons = {
-        row["participant_id"]: row.get("reason") or "listed" for row in rows.to_dict("records")
+        (row["participant_id"], row.get("session_id", "")): row.get("reason") or "listed"
+        for row in rows.to_dict("records")
     }
-    cohort.planned = [
-        _with_problem(p, "excluded", "exclusion_list", reasons[p.subject.sub])
-        if p.subject.sub in reasons
-        else p
-        for p in cohort.planned
-    ]
-    known = {p.subject.sub for p in cohort.planned}
+    known: set[tuple[str, str]] = set()
+    for index, one in enumerate(cohort.planned):
+        visit, person = (one.subject.sub, one.subject.ses), (one.subject.sub, "")
+        known |= {visit, person}
+        if reason := reasons.get(visit) or reasons.get(person):
+            cohort.planned[index] = _with_problem(one, "excluded", "exclusion_list", reason)
     cohort.problems += [
-        f"{path}: {sub} is excluded but not in the cohort" for sub in reasons if sub not in known
+        f"{path}: {' '.join(filter(None, key))} is excluded but not in the cohort"
+        for key in reasons
+        if key not in known
     ]
