@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from popscan.records import Label, LabelMap, PopscanError, Scan
@@ -132,6 +133,36 @@ def test_checkpoint_of_another_recipe_is_refused(tmp_path, recipe):
     fit(recipe, {"p": _disc(0)}, tmp_path, quiet=True, stop_after=1)
     with pytest.raises(PopscanError, match="belongs to another recipe"):
         fit(replace(recipe, learning_rate=0.5), {"p": _disc(0)}, tmp_path, quiet=True)
+
+
+def test_checkpoint_of_other_data_is_refused(tmp_path, recipe):
+    """Else those kept out of training now would be scored by a network that has seen them."""
+    pack = _disc(0)
+    fit(recipe, {"p": pack}, tmp_path, quiet=True)
+    assert fit(recipe, {"p": _disc(0)}, tmp_path, quiet=True).step == recipe.steps
+    relabelled = replace(pack, unit=np.array(["x", *pack.unit[1:]]))
+    fewer = replace(pack, usable=np.arange(len(pack)) > 0)
+    for other in (_disc(1), relabelled, fewer):
+        with pytest.raises(PopscanError, match="other training data"):
+            fit(recipe, {"p": other}, tmp_path, quiet=True)
+
+
+def test_checkpoint_of_other_first_weights_is_refused(tmp_path, recipe):
+    packs = {"p": _disc(0)}
+    init = fit(recipe, packs, tmp_path / "a", quiet=True, stop_after=1).averaged.state_dict()
+    first = fit(recipe, packs, tmp_path / "b", quiet=True, stop_after=2, init=init)
+    assert fit(recipe, packs, tmp_path / "b", quiet=True, init=init).step == recipe.steps
+    with pytest.raises(PopscanError, match="other weights"):
+        fit(recipe, packs, tmp_path / "b", quiet=True, init=first.averaged.state_dict())
+
+
+def test_checkpoints_of_before_data_were_told_are_still_read(tmp_path, recipe):
+    fit(recipe, {"p": _disc(0)}, tmp_path, quiet=True, stop_after=2)
+    with safe_open(tmp_path / CHECKPOINT, framework="pt") as file:
+        tensors = {key: file.get_tensor(key) for key in list(file.keys())}
+        about = {key: file.metadata()[key] for key in ("step", "recipe")}
+    save_file(tensors, tmp_path / CHECKPOINT, metadata=about)
+    assert fit(recipe, {"p": _disc(0)}, tmp_path, quiet=True).step == recipe.steps
 
 
 def test_torn_checkpoint_is_a_clear_message(tmp_path, recipe):

@@ -111,7 +111,7 @@ def train_bundle(
     ------
     PopscanError
         For an unknown recipe, a subject in both training and validation, or a checkpoint in
-        `work` that belongs to another recipe.
+        `work` that belongs to another recipe or other data.
     """
     from popscan.records import PopscanError
     from popscan.train.export import export_bundle

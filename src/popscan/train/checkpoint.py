@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,15 @@ from safetensors.torch import save_file
 from popscan.records import PopscanError
 from popscan.segment.networks import build_network, context_slices
 from popscan.train.groups import GroupState, new_groups
+from popscan.train.packs import Pack, pack_digest
 from popscan.train.recipe import Recipe
+
+#: Key of `origin_of` -> what is different where it differs.
+_OTHER = {
+    "packs": "training data (another cohort, split or selection of slices)",
+    "init": "weights than the recipe that this one starts from has now",
+}
+_INSTEAD = "train in another folder, or remove the checkpoint to start again"
 
 
 @dataclass
@@ -98,6 +107,27 @@ def widened(
     return wide
 
 
+def origin_of(
+    recipe: Recipe, packs: Mapping[str, Pack], init: Mapping[str, torch.Tensor] | None
+) -> dict[str, str]:
+    """Return digests of what a training begins with: ``packs`` and ``init`` (empty for none).
+
+    Kept in its checkpoint, so that it never goes on with other data or from other weights.
+    """
+    used = {
+        name: pack_digest(packs[name], attribute=recipe.mitigation.attribute)
+        for name in (recipe.shares or packs)
+    }
+    weights = hashlib.sha256()
+    for name, value in sorted((init or {}).items()):
+        weights.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        weights.update(value.detach().cpu().contiguous().numpy().data)
+    return {
+        "packs": hashlib.sha256(json.dumps(used).encode()).hexdigest(),
+        "init": weights.hexdigest() if init else "",
+    }
+
+
 def learning_rate(recipe: Recipe, step: int) -> float:
     """Return the rate of a step: linear rise, then half a cosine down to the final fraction."""
     if step < recipe.warmup_steps:
@@ -115,14 +145,25 @@ def update_average(state: TrainState, decay: float) -> None:
             mean.lerp_(now, 1 - decay)
 
 
-def save_state(path: Path, state: TrainState, *, recipe: Recipe) -> None:
-    """Write a checkpoint; a reader sees the old one or the new one, never half of one."""
+def save_state(path: Path, state: TrainState, *, recipe: Recipe, origin: Mapping[str, str]) -> None:
+    """Write a checkpoint; a reader sees the old one or the new one, never half of one.
+
+    Parameters
+    ----------
+    path
+        Where to.
+    state, recipe
+        The training and what it follows.
+    origin
+        What it began with, as `origin_of` tells.
+    """
     tensors = {f"network.{k}": v for k, v in state.network.state_dict().items()}
     tensors |= {f"averaged.{k}": v for k, v in state.averaged.state_dict().items()}
     for index, moments in state.optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{index}.{k}": torch.as_tensor(v) for k, v in moments.items()}
     tensors["generator"] = state.generator.get_state()
     about = {"step": str(state.step), "recipe": json.dumps(recipe.as_dict(), sort_keys=True)}
+    about |= origin
     if state.groups is not None:
         tensors["groups.dro"] = state.groups.dro
         about["groups"] = json.dumps(state.groups.names)
@@ -157,15 +198,27 @@ def load_state(
     *,
     recipe: Recipe,
     n_labels: int,
+    origin: Mapping[str, str],
     groups: Sequence[str] = (),
     device: str = "cpu",
 ) -> TrainState:
     """Return the training that a checkpoint holds.
 
+    Parameters
+    ----------
+    path
+        The checkpoint.
+    recipe, n_labels, groups, device
+        As for `new_state`.
+    origin
+        What a training would begin with now, as `origin_of` tells. Checkpoints of before this was
+        kept are taken at their word.
+
     Raises
     ------
     PopscanError
-        If the file cannot be read or belongs to another recipe or other groups.
+        If the file cannot be read or belongs to another recipe, other groups, data or first
+        weights.
     """
     tensors, about = _read(path)
     known = json.dumps(list(groups)) if recipe.mitigation.attribute else "[]"
@@ -173,8 +226,11 @@ def load_state(
     if not same or about.get("groups", "[]") != known:
         raise PopscanError(
             f"{path}: this checkpoint belongs to another recipe than {recipe.name!r} as it is "
-            "now; train in another folder, or remove the checkpoint to start again"
+            f"now; {_INSTEAD}"
         )
+    for key, words in _OTHER.items():
+        if about.get(key, origin[key]) != origin[key]:
+            raise PopscanError(f"{path}: this checkpoint began with other {words}; {_INSTEAD}")
     state = new_state(recipe, n_labels=n_labels, groups=groups, device=device)
     if state.groups is not None:
         state.groups.dro.copy_(tensors["groups.dro"])

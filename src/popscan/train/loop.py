@@ -20,6 +20,7 @@ from popscan.train.checkpoint import (
     learning_rate,
     load_state,
     new_state,
+    origin_of,
     save_state,
     update_average,
 )
@@ -104,6 +105,7 @@ def _start(
     folder: Path,
     *,
     init: dict[str, torch.Tensor] | None,
+    origin: Mapping[str, str],
     groups: Sequence[str],
     device: str,
 ) -> TrainState:
@@ -113,7 +115,12 @@ def _start(
             csv.writer(file).writerow(_COLUMNS)
         return new_state(recipe, n_labels=len(Label), init=init, groups=groups, device=device)
     state = load_state(
-        folder / CHECKPOINT, recipe=recipe, n_labels=len(Label), groups=groups, device=device
+        folder / CHECKPOINT,
+        recipe=recipe,
+        n_labels=len(Label),
+        origin=origin,
+        groups=groups,
+        device=device,
     )
     with (folder / CURVE).open(newline="", encoding="utf-8") as file:
         rows = list(csv.reader(file))
@@ -160,10 +167,17 @@ def fit(
     Returns
     -------
     The state after the last step; `averaged` holds the weights to ship.
+
+    Raises
+    ------
+    PopscanError
+        If the recipe and the packs do not fit each other, or `folder` holds a checkpoint of
+        another recipe, other packs or other first weights.
     """
     folder.mkdir(parents=True, exist_ok=True)
     sampler = Sampler.of(recipe, packs)
-    state = _start(recipe, folder, init=init, groups=sampler.groups, device=device)
+    origin = origin_of(recipe, packs, init)
+    state = _start(recipe, folder, init=init, origin=origin, groups=sampler.groups, device=device)
     end = min(recipe.steps, stop_after or recipe.steps)
     started, losses = time.monotonic(), []
     while state.step < end:
@@ -178,7 +192,7 @@ def fit(
             _log(folder, recipe, state, losses, score, time.monotonic() - started, quiet=quiet)
             losses = []
         if state.step % recipe.checkpoint_every == 0 or last:
-            save_state(folder / CHECKPOINT, state, recipe=recipe)
+            save_state(folder / CHECKPOINT, state, recipe=recipe, origin=origin)
     return state
 
 

@@ -6,6 +6,7 @@ the heart, with whom it is from and the attributes by which cohorts are describe
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -82,6 +83,16 @@ class Pack:
     def units(self) -> list[str]:
         """Everyone in the pack, sorted."""
         return sorted(set(self.unit.tolist()))
+
+
+def pack_digest(pack: Pack, *, attribute: str = "") -> str:
+    """Return the SHA-256 of what a training sees of a pack, and of one attribute if it uses one."""
+    digest = hashlib.sha256(f"{pack.spacing_mm!r} {pack.images.shape}".encode())
+    for name in ("images", "labels", "frame", "slice_index", "usable"):
+        digest.update(np.ascontiguousarray(getattr(pack, name)).data)
+    for texts in (pack.unit, *([pack.attributes[attribute]] if attribute else [])):
+        digest.update("\n".join(texts.tolist()).encode())
+    return digest.hexdigest()
 
 
 def _heart_centre(labels: torch.Tensor) -> tuple[float, float]:
