@@ -18,6 +18,8 @@ from popscan.store import Store, write_atomic
 
 #: Columns of the cohort table that only the simulator may see.
 HIDDEN = ("truth_", "fault", "bias_")
+#: Ends a column of the scan while the cohort table's own is beside it; no name has a NUL byte.
+_OF_SCAN = "\0scan"
 
 
 def tables_folder(study_root: Path) -> Path:
@@ -121,11 +123,9 @@ def participants_table(
             rows.append({**told, "unit": subject.unit, "sub": subject.sub, "ses": subject.ses})
     table = pd.DataFrame(rows).replace({"": None, "n/a": None, "nan": None})
     table = table.drop(columns=["participant_id", "session_id"], errors="ignore")
-    merged = table.merge(ingest, on="unit", how="left", suffixes=("", "_scan"))
-    for column in [c for c in map(str, merged) if c.endswith("_scan")]:
-        own = column.removesuffix("_scan")
-        merged[own] = merged[own].where(merged[own].notna(), merged[column])
-        merged = merged.drop(columns=column)
+    merged = table.merge(ingest, on="unit", how="left", suffixes=("", _OF_SCAN))
+    for own in [c for c in map(str, table) if c in ingest and c != "unit"]:
+        merged[own] = merged[own].where(merged[own].notna(), merged.pop(own + _OF_SCAN))
     for column in merged.columns.difference(["unit", "sub", "ses"]):
         merged[column] = _numeric_if_all(merged[column])
     first = ["unit", "sub", "ses"]

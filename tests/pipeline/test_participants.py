@@ -1,0 +1,38 @@
+"""The cohort's table: what both the cohort and the scan say, and what only one of them says."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from popscan.pipeline.tables import participants_table
+from popscan.plan import Planned, write_plan
+from popscan.records import Subject
+
+
+@pytest.fixture
+def people(tmp_path):
+    """A study whose cohort table has columns that end in _scan."""
+    rows = [
+        {"weight_kg": "70", "weight_kg_scan": "90", "age_at_scan": "50", "manufacturer": ""},
+        {"weight_kg": "", "weight_kg_scan": "91", "age_at_scan": "51", "manufacturer": "own"},
+    ]
+    planned = [Planned(subject=Subject(sub=f"sub-{i}", row=row)) for i, row in enumerate(rows)]
+    write_plan(tmp_path, planned, shard_size=4)
+    ingest = pd.DataFrame(
+        {"unit": ["sub-0", "sub-1"], "weight_kg": [1.0, 2.0], "manufacturer": ["x", "y"],
+         "n_slices": [9, 10]}
+    )  # fmt: skip
+    return participants_table(tmp_path, ["00000"], ingest).set_index("unit")
+
+
+def test_columns_that_end_in_scan_stay_the_cohort_tables(people):
+    assert list(people["age_at_scan"]) == [50, 51]
+    assert list(people["weight_kg_scan"]) == [90, 91]
+
+
+def test_gaps_of_the_cohort_table_are_filled_from_the_scan(people):
+    assert list(people["weight_kg"]) == [70, 2]
+    assert list(people["manufacturer"]) == ["x", "own"]
+    assert list(people["n_slices"]) == [9, 10]
+    assert len(people.columns) == 7
