@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -193,6 +194,85 @@ def test_files_of_an_earlier_run_do_not_linger(store):
     stale.write_text("stale")
     run(store, Stage(version="2"))
     assert not stale.exists()
+
+
+class Writing(Stage):
+    """A stage whose writer treats some subjects' files in its own way."""
+
+    def __init__(self, writers, **options):
+        super().__init__(**options)
+        plain = self.task.write
+
+        def write(path, content):
+            return writers.get(content.split()[0], plain)(path, content)
+
+        self.task = Task(**{**vars(self.task), "write": write})
+
+
+def write_image(path, content):
+    """Write an image that has more voxels along an axis than NIfTI can count."""
+    import nibabel as nib
+    import numpy as np
+
+    path.with_name("begun.txt").write_text(content)
+    nib.save(nib.Nifti1Image(np.zeros((2, 40_000, 1), np.uint8), np.eye(4)), path)
+
+
+def write_name(path, content):
+    path.write_text(f"{content} M\udcfcller.dcm", encoding="utf-8")
+
+
+def test_what_cannot_be_written_fails_its_subject_and_leaves_no_file(store):
+    before = run(store, Stage())
+    writers = {"sub-01": write_image, "sub-04": write_name}
+    result = run(store, Writing(writers, version="2"))
+    told = {r.unit: (r.status, r.reason) for r in result.records if r.status is not Status.OK}
+    assert told == dict.fromkeys(writers, (Status.FAILED, "unexpected_error"))
+    assert all(not r.files and r.message for r in result.records if r.unit in writers)
+    for record in before.records:
+        folder = store.stage_folder("count", record.unit)
+        assert folder.exists() is (record.unit not in writers)
+    assert len(store.read_manifest("count", "00000")) == N
+
+
+def test_full_disk_is_charged_to_no_subject(store):
+    """However often it was full; files that were there before are not relied on afterwards."""
+    alone = planned(1)
+    (old,) = run(store, Stage(), alone).records
+    full = {"sub-00": lambda path, content: Path("/dev/full").write_text(content)}
+    for _ in range(5):
+        with pytest.raises(MachineError, match="No space left"):
+            run(store, Writing(full, version="2"), alone)
+    (store.root / next(iter(old.files))).write_text("replaced")
+    healed = Stage()
+    (record,) = run(store, healed, alone).records
+    assert (record.status, healed.done) == (Status.OK, ["sub-00"])
+    assert (store.root / next(iter(record.files))).read_text() == "sub-00 0"
+
+
+@pytest.mark.parametrize(
+    ("fault", "stop", "attempts"),
+    [
+        (OSError(errno.EROFS, "read-only"), MachineError, 0),
+        (KeyboardInterrupt(), KeyboardInterrupt, 0),
+        (MemoryError(), MachineError, 1),
+    ],
+)
+def test_only_work_that_may_have_killed_its_worker_counts_as_attempt(store, fault, stop, attempts):
+    with pytest.raises(stop):
+        run(store, Stage(faults={"sub-02": fault}))
+    state = store.journal("count", "00000").read()
+    assert state.attempts.get("sub-02", 0) == attempts
+    assert all(count == attempts for count in state.attempts.values())
+    assert run(store, Stage()).n_done == N - len(state.records)
+
+
+def test_file_name_that_is_not_utf8_blocks_no_shard(store):
+    faults = {"sub-01": SubjectError("truncated_file", "M\udcfcller.dcm ends early")}
+    for _ in range(2):
+        records = run(store, Stage(faults=faults)).records
+        assert records[1].message == "M?ller.dcm ends early"
+    assert store.read_manifest("count", "00000")[1]["message"] == "M?ller.dcm ends early"
 
 
 KILLED = textwrap.dedent(

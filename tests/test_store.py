@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from popscan.records import Record, Status
-from popscan.store import Journal, Store, canonical_json, write_atomic
+from popscan.store import Journal, Store, canonical_json, summarise, write_atomic
 
 
 def record(unit: str, **changes) -> Record:
@@ -120,6 +120,26 @@ def test_manifest_gives_back_what_was_put_in(tmp_path):
     assert row["files"] == {"p": 3}
     assert row["status"] == "ok"
     assert store.read_manifest("s", "00001") == []
+
+
+def test_journal_with_a_lone_surrogate_gives_a_manifest_and_counts(tmp_path):
+    """Journals of versions that did not clean their messages; a file name was not UTF-8."""
+    store = Store(tmp_path)
+    old = Record(
+        unit="a",
+        stage="s",
+        status=Status.FAILED,
+        reason="torn",
+        message="M\udcfcller.dcm ends early",
+    )
+    with store.journal("s", "00000").writer() as writer:
+        writer.record(old)
+    records = store.journal("s", "00000").read().records
+    store.write_manifest("s", "00000", records.values())
+    assert store.read_manifest("s", "00000")[0]["message"] == "M?ller.dcm ends early"
+    assert summarise(map(vars, records.values()))["reasons"] == {
+        "torn": [1, "a", "M?ller.dcm ends early"]
+    }
 
 
 def test_same_records_same_manifest_bytes(tmp_path):

@@ -34,6 +34,17 @@ def canonical_json(data: Any) -> str:
     return json.dumps(data, sort_keys=True, separators=(",", ":"), default=_plain)
 
 
+def printable(text: str) -> str:
+    r"""Text that UTF-8 can hold: a file name that was not UTF-8 leaves lone surrogates in messages.
+
+    Examples
+    --------
+    >>> printable("M\udcfcller.dcm")
+    'M?ller.dcm'
+    """
+    return text.encode("utf-8", "replace").decode()
+
+
 def _plain(value: Any) -> Any:
     """JSON form of NumPy scalars and arrays, paths and tuples."""
     if hasattr(value, "tolist"):
@@ -273,6 +284,7 @@ class Store:
 def _plain_row(record: Record) -> dict[str, Any]:
     """One row of a manifest: what has no column type of its own is JSON."""
     told = {name: canonical_json(getattr(record, name)) for name in ("files", "values", "rows")}
+    told |= {name: printable(getattr(record, name)) for name in ("reason", "message")}
     return {**vars(record), "status": str(record.status), **told}
 
 
@@ -292,7 +304,8 @@ def summarise(records: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
         seconds += row["seconds"]
         times += [row["finished"]] if row["finished"] else []
         if status != Status.OK and row["reason"]:
-            known = reasons.setdefault(row["reason"], [0, row["unit"], row["message"]])
+            example = [0, row["unit"], printable(row["message"])]
+            known = reasons.setdefault(printable(row["reason"]), example)
             known[0] += 1
     ends = [min(times), max(times)] if times else []
     return {"statuses": statuses, "reasons": reasons, "seconds": seconds, "finished": ends}

@@ -6,13 +6,14 @@ the job, and what is journalled stays.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import resource
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -29,7 +30,7 @@ from popscan.records import (
     Subject,
     SubjectError,
 )
-from popscan.store import JournalState, JournalWriter, Store, canonical_json
+from popscan.store import JournalState, JournalWriter, Store, canonical_json, printable
 
 log = logging.getLogger(__name__)
 
@@ -108,13 +109,21 @@ def _pipeline(
     ):
         loading: list[tuple[Todo, Future[Any]]] = []
         saving: list[Future[Record]] = []
+        begun: set[str] = set()
         queue = iter(todo)
 
         def load_next() -> None:
             item = next(queue, None)
             if item is not None:
                 writer.attempt(item.subject.unit)
+                begun.add(item.subject.unit)
                 loading.append((item, loaders.submit(_timed_load, task, item.subject)))
+
+        def journal_next() -> Record:
+            record = saving.pop(0).result()
+            writer.record(record)
+            begun.remove(record.unit)
+            return record
 
         try:
             for _ in range(ahead + 1):
@@ -124,17 +133,27 @@ def _pipeline(
                 outcome, seconds = _attempt(task, item.subject, future)
                 saving.append(savers.submit(_save, store, task, item, outcome, seconds))
                 while len(saving) > (1 if ahead else 0):
-                    yield _journalled(writer, saving.pop(0).result())
+                    yield journal_next()
                 load_next()
             while saving:
-                yield _journalled(writer, saving.pop(0).result())
+                yield journal_next()
+        except (MachineError, OSError, KeyboardInterrupt) as error:
+            # A subject that takes all memory is as one that kills its worker: its attempt counts.
+            if not isinstance(error.__cause__, MemoryError):
+                _take_back(writer, begun)
+            raise
         finally:
             loaders.shutdown(wait=True, cancel_futures=True)
 
 
-def _journalled(writer: JournalWriter, record: Record) -> Record:
-    writer.record(record)
-    return record
+def _take_back(writer: JournalWriter, units: Collection[str]) -> None:
+    """Note that work on these units counts as never begun: the machine failed, not they.
+
+    Their records go, too, since some of their files may have been replaced already.
+    """
+    with contextlib.suppress(OSError):
+        for unit in sorted(units):
+            writer.forget(unit)
 
 
 def _timed_load(task: Task, subject: Subject) -> tuple[Any, float]:
@@ -187,15 +206,22 @@ def _save(store: Store, task: Task, item: Todo, outcome: Outcome, seconds: float
     folder = store.stage_folder(task.stage, item.subject.folder)
     began = time.perf_counter()
     try:
-        digest, files = _write_files(store, folder, task, outcome)
+        try:
+            digest, files = _write_files(store, folder, task, outcome)
+        except OSError:
+            raise
+        except Exception as error:
+            # What a library refuses to write is the subject's fault; its files, old ones too, go.
+            outcome = _outcome_of(task, item.subject, error)
+            digest, files = _write_files(store, folder, task, outcome)
     except OSError as error:
         raise MachineError(f"{folder}: cannot write: {error.strerror or error}") from error
     return Record(
         unit=item.subject.unit,
         stage=task.stage,
         status=outcome.status,
-        reason=outcome.reason,
-        message=" ".join(outcome.message.split()),
+        reason=printable(outcome.reason),
+        message=printable(" ".join(outcome.message.split())),
         fingerprint=item.fingerprint,
         digest=digest,
         files=files,
