@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
 
 from popscan.records import PopscanError
+from popscan.visibility.chance import p_value, permutations_needed
 from popscan.visibility.components import (
     components,
     logistic_slopes,
@@ -257,6 +260,52 @@ def test_all_others_are_the_same_groups_with_confounders_taken_out(rng):
     )
     assert list(table["group"]) == ["a", "b", "c", MACRO]
     assert table["auc_adjusted"].isna().all()
+
+
+def test_a_strong_signal_outlasts_the_correction_for_many_comparisons(rng):
+    # With 200 permutations alone no p value among 12 rows would be below 12 / 201.
+    n = 80
+    people = pd.DataFrame(
+        {name: rng.permutation(halves(n)) for name in ("sex", "scanner", "site", "race")}
+    )
+    sources = {name: pd.DataFrame(rng.normal(size=(n, 6))) for name in ("labels", "heart", "image")}
+    sources["heart"][0] += 4.0 * (people["sex"] == "a")
+    table = visibility_table(sources, people, attributes_to_test=list(people))
+    assert len(table) == 12
+    seen = table.set_index(["attribute", "source"]).loc[("sex", "heart")]
+    assert seen["p"] == pytest.approx(1 / (permutations_needed(12) + 1))
+    assert seen["p_adj"] == pytest.approx(12 * seen["p"])
+    assert seen["p_adj"] <= 0.05
+    sentence = sentences(table[table["source"] == "heart"])[0]
+    assert sentence.startswith("Sex can be told from the image in the heart's frame")
+
+
+def test_what_does_not_outlast_the_correction_is_not_said_to_be_told():
+    row = {"attribute": "sex", "group": "a", "source": "image", "n": 80, "n_group": 40}
+    row |= {"auc": 0.63, "auc_low": 0.51, "auc_high": 0.74, "p": 0.02, "confounders": ""}
+    for p_adj, said in ((0.24, False), (math.nan, False), (0.04, True)):
+        (sentence,) = sentences(pd.DataFrame([row | {"p_adj": p_adj}]))
+        assert ("can be told" in sentence) is said
+        assert ("seems to be told" in sentence and "before correction" in sentence) is not said
+
+
+def test_more_permutations_are_drawn_only_where_none_is_told_as_well(rng):
+    labels = halves(60)
+    x = rng.normal(size=(60, 5))
+    (noise,) = predict_attribute(x, labels, n_permutations=50, n_tests=20)
+    assert noise == predict_attribute(x, labels, n_permutations=50)[0] or noise.p <= 1 / 51
+    x[:, 0] += 5.0 * (labels == "a")
+    (strong,) = predict_attribute(x, labels, n_permutations=50, n_tests=20)
+    assert strong.p == pytest.approx(1 / 801)
+    (asked,) = predict_attribute(x, labels, n_permutations=0, n_tests=20)
+    assert math.isnan(asked.p)
+
+
+def test_the_first_round_decides_if_it_reaches_the_observed_area():
+    null = np.array([0.4, 0.6, 0.5, 0.9, 0.4, 0.5, 0.5])
+    assert p_value(0.55, null, first=3) == 2 / 4
+    assert p_value(0.7, null, first=3) == 2 / 8
+    assert math.isnan(p_value(0.7, null[:0], first=0))
 
 
 def test_nothing_to_tell_is_an_empty_table_with_columns():

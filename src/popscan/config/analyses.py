@@ -153,7 +153,12 @@ class Visibility(Section):
     n_components: int = Field(
         default=50, ge=1, description="Principal components, at most, of each source of features."
     )
-    n_permutations: int = Field(default=200, ge=0, description="Permutations of the labels.")
+    n_permutations: int = Field(
+        default=200,
+        ge=0,
+        description="Permutations of the labels; where none is told as well, as many more as the "
+        "correction for all attributes and sources needs.",
+    )
     max_subjects: int = Field(
         default=4000,
         ge=20,

@@ -104,7 +104,7 @@ def visibility_section(study_root: Path, config: Mapping[str, Any]) -> Extra | N
             f"{', '.join(section.adjust_for)} taken out of the features; 0.5 is chance."
         )
         figures.append((auc_forest(table, sources=section.sources, name="seen"), caption))
-        said = sentences(table)
+        said = sentences(table, alpha=parse_section("fairness", config["fairness"]).alpha)
     tables = [("How well attributes are told.", table[list(_SEEN)])]
     maps = _maps(study_root)
     if maps:

@@ -20,21 +20,18 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 from popscan.records import PopscanError
 from popscan.stats.auc import Auc, auc, interval, null_variance
-from popscan.visibility.components import (
-    components,
-    logistic_slopes,
-    make_folds,
-    permutations,
-)
+from popscan.visibility.chance import Part, null_areas, p_value, permutations_needed
+from popscan.visibility.components import components, make_folds
 
 #: Values of an attribute that say nothing.
 UNKNOWN = frozenset({"", "nan", "n/a", "none", "unknown", "missing"})
 #: Widening of standard errors where no permutations tell it: see above.
 _INFLATION = math.sqrt(2.0)
+#: Smallest group, where nothing else is asked for.
+MIN_GROUP = 10
 #: Name of the row with the mean over classes.
 MACRO = "mean over groups"
 
@@ -57,7 +54,7 @@ class Seen:
         Cross-validated area with its interval.
     p
         Share of permuted labels that are told as well: one-sided, never 0; NaN without
-        permutations.
+        permutations. See `popscan.visibility.chance`.
     inflation
         How much wider the interval is than DeLong's.
     """
@@ -82,7 +79,8 @@ def predict_attribute(
     n_components: int = 50,
     penalty: float = 10.0,
     n_permutations: int = 200,
-    min_group: int = 10,
+    n_tests: int = 1,
+    min_group: int = MIN_GROUP,
     alpha: float = 0.05,
     seed: int = 0,
 ) -> list[Seen]:
@@ -108,7 +106,10 @@ def predict_attribute(
     penalty
         Strength of the classifier's ridge penalty (1 / C), on components of mean variance 1.
     n_permutations
-        Permutations of the labels within folds.
+        Permutations of the labels within folds; 0 for no p values.
+    n_tests
+        How many p values this one will be corrected with. Where no permutation is told as well,
+        so many more are drawn that the smallest p outlasts the correction.
     min_group
         Smaller groups are left out.
     alpha
@@ -141,28 +142,27 @@ def predict_attribute(
         y = y[:, :1]
     smallest = min(int((names == group).sum()) for group in groups)
     folds = make_folds(names, min(n_folds, smallest), rng)
-    permuted = permutations(len(names), folds, n_permutations, rng)
     scores = np.empty(y.shape)
-    null = np.zeros((n_permutations, y.shape[1]))
-    pairs = np.zeros(y.shape[1])
-    size = 0
+    parts = []
     for fold in range(folds.max() + 1):
         train, test = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
         z_train, z_test = components(x, q, train, test, min(n_components, len(train) - 1))
-        size = z_train.shape[1]
         scores[test] = _observed(z_train, y[train], z_test, penalty)
-        weight = _pairs(y[test])
-        pairs += weight
-        if n_permutations:
-            null += weight * _null_areas(z_train, z_test, y, permuted, train, test, penalty)
+        parts.append(Part(train=train, test=test, z_train=z_train, z_test=z_test))
+    size = parts[-1].z_train.shape[1]
     found = [auc(scores[:, k], y[:, k], folds) for k in range(y.shape[1])]
+    values = np.array([one.value for one in found])
+    null = null_areas(
+        parts, y, folds, values, penalty=penalty, rng=rng, n_permutations=n_permutations,
+        most=permutations_needed(n_tests, alpha=alpha),
+    )  # fmt: skip
     seen = [
-        _row(group, found[k], null[:, k] / max(pairs[k], 1), y[:, k], folds, size, alpha)
+        _row(group, found[k], null[:, k], y[:, k], folds, size, alpha, n_permutations)
         for k, group in enumerate(groups[: y.shape[1]])
     ]
     if len(groups) > 2:
-        areas = (null / np.maximum(pairs, 1)).mean(axis=1)
-        seen.append(_macro(found, areas, [one.inflation for one in seen], size, alpha))
+        inflations = [one.inflation for one in seen]
+        seen.append(_macro(found, null.mean(axis=1), inflations, size, alpha, n_permutations))
     return seen
 
 
@@ -202,35 +202,6 @@ def _observed(z_train: Floats, y: NDArray[np.bool_], z_test: Floats, penalty: fl
     )
 
 
-def _null_areas(
-    z_train: Floats,
-    z_test: Floats,
-    y: NDArray[np.bool_],
-    permuted: NDArray[np.intp],
-    train: NDArray[np.intp],
-    test: NDArray[np.intp],
-    penalty: float,
-) -> Floats:
-    """Areas in one test fold under permuted labels, shape (permutations, groups)."""
-    areas = np.empty((len(permuted), y.shape[1]))
-    for k in range(y.shape[1]):
-        labels = y[:, k][permuted]
-        slopes = logistic_slopes(z_train, labels[:, train].T, penalty=penalty)
-        ranks = stats.rankdata(z_test @ slopes, axis=0)
-        high = labels[:, test].T
-        n = high.sum(axis=0)
-        m = len(test) - n
-        wins = (ranks * high).sum(axis=0) - n * (n + 1) / 2
-        areas[:, k] = wins / np.maximum(n * m, 1)
-    return areas
-
-
-def _pairs(y: NDArray[np.bool_]) -> Floats:
-    """Count pairs of a positive and a negative, per column."""
-    n = y.sum(axis=0).astype(float)
-    return n * (len(y) - n)
-
-
 def _row(
     group: str,
     found: Auc,
@@ -239,6 +210,7 @@ def _row(
     folds: NDArray[np.intp],
     size: int,
     alpha: float,
+    first: int,
 ) -> Seen:
     inflation = _INFLATION
     if len(null) > 1:
@@ -252,18 +224,18 @@ def _row(
         auc=found.value,
         auc_low=low,
         auc_high=high,
-        p=_p(found.value, null),
+        p=p_value(found.value, null, first=first),
         inflation=inflation,
     )
 
 
-def _p(value: float, null: Floats) -> float:
-    # Areas are sums of the same terms in another order: equal ones may differ in the last digit.
-    return (1 + int((null >= value - 1e-12).sum())) / (1 + len(null)) if len(null) else math.nan
-
-
 def _macro(
-    found: Sequence[Auc], null: Floats, inflations: Sequence[float], size: int, alpha: float
+    found: Sequence[Auc],
+    null: Floats,
+    inflations: Sequence[float],
+    size: int,
+    alpha: float,
+    first: int,
 ) -> Seen:
     """Mean over groups; subjects' parts in it are the means of their parts in each area."""
     mean = Auc(
@@ -283,6 +255,6 @@ def _macro(
         auc=mean.value,
         auc_low=low,
         auc_high=high,
-        p=_p(mean.value, null),
+        p=p_value(mean.value, null, first=first),
         inflation=inflation,
     )

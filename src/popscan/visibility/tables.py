@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from popscan.stats import multiplicity
 from popscan.visibility import SOURCES
-from popscan.visibility.predict import MACRO, UNKNOWN, Seen, predict_attribute
+from popscan.visibility.predict import MACRO, MIN_GROUP, UNKNOWN, Seen, predict_attribute
 
 DICTIONARY: dict[str, tuple[str, str]] = {
     "attribute": ("", "attribute"),
@@ -25,8 +25,12 @@ DICTIONARY: dict[str, tuple[str, str]] = {
     "auc": ("", "cross-validated area under the ROC curve; 0.5 is chance"),
     "auc_low": ("", "lower limit"),
     "auc_high": ("", "upper limit"),
-    "p": ("", "share of permuted labels that are told as well"),
-    "p_adj": ("", "Holm's, over all rows of the table"),
+    "p": (
+        "",
+        "share of permuted labels that are told as well; where none of the first round is, of so "
+        "many more that the smallest p outlasts the correction",
+    ),
+    "p_adj": ("", "Holm's, over all rows of the table; what sentences go by"),
     "n_adjusted": (
         "",
         "subjects with all confounders known, on whom the adjusted area and that of the "
@@ -35,7 +39,7 @@ DICTIONARY: dict[str, tuple[str, str]] = {
     "auc_adjusted": ("", "area with the confounders taken out of the features"),
     "auc_adjusted_low": ("", "lower limit"),
     "auc_adjusted_high": ("", "upper limit"),
-    "p_adjusted": ("", "share of permuted labels that are told as well then"),
+    "p_adjusted": ("", "share of permuted labels that are told as well then; not corrected"),
     "auc_confounders": ("", "area from the confounders alone"),
     "confounders": ("", "what was taken out"),
     "inflation": ("", "how much wider the interval is than DeLong's, for folds that share rows"),
@@ -72,14 +76,19 @@ def visibility_table(
         Columns as in `DICTIONARY`.
     """
     confounders = [name for name in adjust_for if name in attributes]
+    tested = [name for name in attributes_to_test if name in attributes]
+    min_group = int(options.get("min_group", MIN_GROUP))
+    n_tests = len(sources) * sum(
+        _n_rows(known_groups(attributes[name], min_group=min_group)) for name in tested
+    )
     rows: list[dict[str, Any]] = []
-    for attribute in [name for name in attributes_to_test if name in attributes]:
+    for attribute in tested:
         for source, features in sources.items():
             people = attributes.reindex(features.index)
             given = people[attribute].astype(object).where(people[attribute].notna(), "")
             used = [name for name in confounders if name != attribute]
             q = people[used].apply(pd.to_numeric, errors="coerce").to_numpy(dtype=float)
-            rows += _rows(features.to_numpy(dtype=float), list(given), q, used, options,
+            rows += _rows(features.to_numpy(dtype=float), list(given), q, used, n_tests, options,
                           {"attribute": attribute, "source": source})  # fmt: skip
     table = pd.DataFrame(rows, columns=list(DICTIONARY))
     if len(table):
@@ -92,10 +101,11 @@ def _rows(
     labels: list[Any],
     q: NDArray[Any],
     used: Sequence[str],
+    n_tests: int,
     options: Mapping[str, Any],
     what: Mapping[str, str],
 ) -> list[dict[str, Any]]:
-    plain = predict_attribute(x, labels, **options)
+    plain = predict_attribute(x, labels, n_tests=n_tests, **options)
     held = np.isfinite(q).any(axis=0) if len(q) else np.zeros(len(used), dtype=bool)
     adjusted: dict[str, Seen] = {}
     alone: dict[str, Seen] = {}
@@ -136,6 +146,11 @@ def _by_group(seen: Sequence[Seen]) -> dict[str, Seen]:
     return {one.group: one for one in seen}
 
 
+def _n_rows(groups: Sequence[str]) -> int:
+    """Rows of an attribute and source: two groups are told from one another, more also at mean."""
+    return len(groups) + 1 if len(groups) > 2 else len(groups) // 2
+
+
 def known_groups(column: pd.Series, *, min_group: int) -> list[str]:
     """Return the groups of an attribute that are large enough, by name."""
     names = column.astype(object).where(column.notna(), "").map(lambda v: str(v).strip())
@@ -143,13 +158,17 @@ def known_groups(column: pd.Series, *, min_group: int) -> list[str]:
     return sorted(str(g) for g, n in counts.items() if n >= max(min_group, 2))
 
 
-def sentences(table: pd.DataFrame) -> list[str]:
+def sentences(table: pd.DataFrame, *, alpha: float = 0.05) -> list[str]:
     """Say for every attribute where it is seen, and what is left without body size.
+
+    That it can be told is said only where the corrected p value says so too.
 
     Parameters
     ----------
     table : DataFrame
         As `visibility_table`.
+    alpha
+        Level of the corrected p values.
     """
     said = []
     for attribute, part in table.groupby("attribute", sort=False):
@@ -157,15 +176,21 @@ def sentences(table: pd.DataFrame) -> list[str]:
         rows = part[several] if several.any() else part
         for told in rows.to_dict("records"):
             row = {str(name): value for name, value in told.items()}
-            said.append(_sentence(str(attribute), row))
+            said.append(_sentence(str(attribute), row, len(table), alpha))
     return said
 
 
-def _sentence(attribute: str, row: Mapping[str, Any]) -> str:
+def _sentence(attribute: str, row: Mapping[str, Any], n_tests: int, alpha: float) -> str:
     where = SOURCES.get(row["source"], row["source"])
     area = f"AUC {row['auc']:.2f}, {row['auc_low']:.2f} to {row['auc_high']:.2f}, n = {row['n']}"
-    if row["auc_low"] > 0.5:
-        text = f"{attribute} can be told from {where} ({area})"
+    p = "" if math.isnan(row["p_adj"]) else f", p = {row['p_adj']:.2g} corrected"
+    if row["auc_low"] > 0.5 and row["p_adj"] <= alpha:
+        text = f"{attribute} can be told from {where} ({area}{p})"
+    elif row["auc_low"] > 0.5:
+        text = (
+            f"{attribute} seems to be told from {where} before correction for {n_tests} "
+            f"comparisons ({area}{p})"
+        )
     elif row["auc_high"] < 0.6:
         text = f"{attribute} can hardly be told from {where} ({area})"
     else:
