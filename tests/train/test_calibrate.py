@@ -158,3 +158,9 @@ def test_every_patient_is_predicted_from_the_others(path, cases):
     ]
     again, _ = expected_without_own(altered, "lv")
     np.testing.assert_allclose(again[:16], predicted[:16])  # its own truth does not matter
+
+
+def test_visits_do_not_make_patients(path):
+    visits = [case(f"p{k}_ses-{s}", k) for k in range(2) for s in "ab"]
+    with pytest.raises(PopscanError, match="at least three patients, found 2"):
+        calibrate_bundle(path, visits, device="cpu")

@@ -10,8 +10,11 @@ import yaml
 
 from popscan.cli import main
 from popscan.io.nifti import write_labels, write_scan
+from popscan.pipeline.training import labelled_cases
 from popscan.records import Label, LabelMap, Scan
 from popscan.segment import load_bundle
+from popscan.train.packs import build_pack
+from popscan.train.sampler import stacks
 
 RECIPE = {
     "name": "tiny",
@@ -78,3 +81,30 @@ def test_without_strata_the_bundle_has_its_scores_and_its_card(tmp_path, train):
     assert "Validated on" in card
     assert "| lvef_pct |" in card
     assert "|  |" not in card
+
+
+def test_visits_are_told_apart_and_a_person_stays_on_one_side(tmp_path, train):
+    visits = [f"sub-0{k}/ses-{s}" for k in range(3) for s in "ab"]
+    for seed, visit in enumerate(visits):
+        write_visit(tmp_path / "data", visit, seed=seed)
+    cases, _ = labelled_cases("bids", tmp_path / "data")
+    assert [case.unit for case in cases] == [v.replace("/", "_")[4:] for v in visits]
+    pack = build_pack(cases, size=48)
+    assert len(stacks(pack)) == 12  # two frames of each of six visits
+    assert pack.subjects == ["00", "01", "02"]
+    bundle = train()
+    known = [bundle.was_trained_on(case.unit) for case in cases]
+    assert sorted(known[::2]) == [False, True, True]
+    assert known[::2] == known[1::2]
+    (told,) = bundle.about["training"]["data"]
+    assert (told["subjects"], told["slices"]) == (2, 16)
+    assert len(bundle.about["trained_on"]["sha256"]) == 2
+    assert len(bundle.about["validation"]["by_structure"]) == 6
+
+
+def test_visits_do_not_count_as_persons(tmp_path, train, capsys):
+    for seed, session in enumerate("ab"):
+        write_visit(tmp_path / "data", f"sub-00/ses-{session}", seed=seed)
+    with pytest.raises(AssertionError):
+        train()
+    assert "1 labelled subjects, more than 1 are needed" in capsys.readouterr().err

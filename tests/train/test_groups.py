@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -263,3 +265,9 @@ def test_recipes_without_mitigation_are_what_they_were():
 def test_what_cannot_be_is_told(given, told):
     with pytest.raises(PopscanError, match=told):
         recipe(**given)
+
+
+def test_groups_count_persons_not_visits():
+    whole = pack({"f": 2, "m": 4})
+    visits = replace(whole, unit=np.array([f"{u[0]}_ses-{u[1:]}" for u in whole.unit]))
+    assert Sampler({"p": visits}, {}, attribute="sex").group_sizes.tolist() == [1.0, 1.0]

@@ -25,7 +25,7 @@ def labelled_cases(kind: str, root: Path, *, stratify: str = "") -> tuple[list[C
     Returns
     -------
     cases : list of Case
-        In order of the subjects.
+        In order of the subjects and their visits.
     left_out : list of str
         Who could not be used, each with the reason.
     """
@@ -37,18 +37,19 @@ def labelled_cases(kind: str, root: Path, *, stratify: str = "") -> tuple[list[C
     cases: list[Case] = []
     left_out: list[str] = []
     for found in source.find(root, problems=left_out):
+        visit = f"{found.sub}_{found.ses}" if found.ses else found.sub
         try:
             loaded = source.load(found.paths, views=["sax"])
             labels = loaded.labels.get("sax")
             scan, labels = standard_orientation(check_scan(loaded.scans["sax"]), labels)
         except SubjectError as error:
-            left_out.append(f"{found.sub}: {error}")
+            left_out.append(f"{visit}: {error}")
             continue
         if labels is None:
-            left_out.append(f"{found.sub}: no reference labels")
+            left_out.append(f"{visit}: no reference labels")
             continue
         attributes = {stratify: str(loaded.extra.get(stratify, "unknown"))} if stratify else {}
-        unit = found.sub.removeprefix("sub-")
+        unit = visit.removeprefix("sub-")
         cases.append(Case(unit=unit, scan=scan, labels=labels, attributes=attributes))
     return cases, left_out
 
@@ -77,7 +78,8 @@ def train_model(
     out
         Folder of the bundle.
     n_validation, seed
-        Subjects kept out of training, drawn with this seed, in the strata's proportions.
+        Subjects kept out of training with all their visits, drawn with this seed, in the strata's
+        proportions (a subject's stratum is that of the first visit).
 
     Returns
     -------
@@ -93,18 +95,20 @@ def train_model(
     from popscan.train.split import stratified_split
 
     cases, left_out = labelled_cases(kind, root, stratify=stratify)
-    if len(cases) <= n_validation:
+    strata: dict[str, str] = {}
+    for case in cases:
+        strata.setdefault(case.subject, case.attributes.get(stratify, "all"))
+    if len(strata) <= n_validation:
         told = "; ".join(left_out[:5])
         raise PopscanError(
-            f"{root}: {len(cases)} labelled subjects, more than {n_validation} are needed ({told})"
+            f"{root}: {len(strata)} labelled subjects, more than {n_validation} are needed ({told})"
         )
-    strata = {case.unit: case.attributes.get(stratify, "all") for case in cases}
     _, kept_out = stratified_split(strata, n_validation=n_validation, seed=seed)
     held = set(kept_out)
     train_bundle(
         list(recipes),
-        cases={kind: [case for case in cases if case.unit not in held]},
-        validation=[case for case in cases if case.unit in held],
+        cases={kind: [case for case in cases if case.subject not in held]},
+        validation=[case for case in cases if case.subject in held],
         work=work,
         out=out,
         name=out.name,

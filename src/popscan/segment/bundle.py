@@ -87,10 +87,20 @@ class Bundle:
         return hash_identifier(unit, salt=trained["salt"]) in set(trained["sha256"])
 
 
+def subject_of(unit: str) -> str:
+    """Return whose visit it is: an identifier without ``sub-`` prefix and visit.
+
+    Examples
+    --------
+    >>> subject_of("sub-0001_ses-01")
+    '0001'
+    """
+    return unit.split("_ses-")[0].removeprefix("sub-")
+
+
 def hash_identifier(unit: str, *, salt: str) -> str:
     """Return the salted SHA-256 of a subject, without ``sub-`` prefix and visit."""
-    subject = unit.split("_ses-")[0].removeprefix("sub-").lower()
-    return hashlib.sha256(f"{salt}:{subject}".encode()).hexdigest()
+    return hashlib.sha256(f"{salt}:{subject_of(unit).lower()}".encode()).hexdigest()
 
 
 def pick_device(name: str) -> torch.device:

@@ -120,8 +120,8 @@ def train_bundle(
 
     recipes = [recipe] if isinstance(recipe, str | Path | Recipe) else list(recipe)
     chains = [recipe_chain(r) for r in recipes]
-    trained = {case.unit for group in cases.values() for case in group}
-    if both := sorted(trained & {case.unit for case in validation}):
+    trained = {case.subject for group in cases.values() for case in group}
+    if both := sorted(trained & {case.subject for case in validation}):
         raise PopscanError(f"in training and in validation: {', '.join(both)}")
     packs = {
         key: build_pack(group, spacing_mm=chains[0][-1].spacing_mm) for key, group in cases.items()

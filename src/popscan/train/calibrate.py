@@ -22,7 +22,7 @@ from popscan.arrays.intervals import informative, leave_one_out
 from popscan.biomarkers.intervals import QUANTITIES
 from popscan.records import STRUCTURES, PopscanError
 from popscan.segment import expected
-from popscan.segment.bundle import CARD, MODEL, Bundle, load_bundle
+from popscan.segment.bundle import CARD, MODEL, Bundle, load_bundle, subject_of
 from popscan.segment.calibration import (
     by_structure,
     calibration_error,
@@ -77,7 +77,7 @@ def calibration_section(
             ),
             4,
         ),
-        "patients": len({o.unit for o in clean}),
+        "patients": len({subject_of(o.unit) for o in clean}),
         "ece_before": before_ece,
         "ece_after": after_ece,
     }
@@ -86,7 +86,7 @@ def calibration_section(
 def _each_without(clean: Sequence[Observed]) -> Iterable[tuple[Observed, float]]:
     """Yield each observation with the temperature fitted on the other patients."""
     for own in clean:
-        others = [o for o in clean if o.unit != own.unit]
+        others = [o for o in clean if subject_of(o.unit) != subject_of(own.unit)]
         if not others:
             yield own, 1.0
             continue
@@ -148,10 +148,10 @@ def expected_without_own(observed: Sequence[Observed], name: str) -> tuple[Float
         ``rv``, ``myo`` or ``lv``.
     """
     predicted, true = [], []
-    for unit in sorted({o.unit for o in observed}):
-        others = [o for o in observed if o.unit != unit]
+    for subject in sorted({subject_of(o.unit) for o in observed}):
+        others = [o for o in observed if subject_of(o.unit) != subject]
         model = expected_section(others)["models"][name]
-        for own in (o for o in observed if o.unit == unit):
+        for own in (o for o in observed if subject_of(o.unit) == subject):
             predicted.append(expected.predict(model, own.features[name]))
             true.append(own.dice[name])
     return np.concatenate(predicted), np.concatenate(true)
@@ -227,8 +227,8 @@ def _check(bundle: Bundle, cases: Sequence[Case]) -> None:
             f"bundle {bundle.name} was trained on {', '.join(seen[:5])}; to calibrate it, patients "
             "are needed that it never saw"
         )
-    if len({case.unit for case in cases}) < 3:
-        raise PopscanError(f"calibration needs at least three patients, found {len(cases)}")
+    if (found := len({case.subject for case in cases})) < 3:
+        raise PopscanError(f"calibration needs at least three patients, found {found}")
 
 
 def card_section(sections: Mapping[str, Any], *, level: float = 0.9) -> str:

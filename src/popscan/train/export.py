@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 
 from popscan.records import STRUCTURES
-from popscan.segment.bundle import hash_identifier, load_bundle, save_bundle
+from popscan.segment.bundle import hash_identifier, load_bundle, save_bundle, subject_of
 from popscan.train.evaluate import mean_dice, score_cases, volume_errors
 from popscan.train.packs import Case, Pack
 from popscan.train.recipe import Recipe
@@ -35,10 +35,16 @@ def input_range(cases: Sequence[Case]) -> dict[str, list[float]]:
 def _cohort(cases: Sequence[Case]) -> dict[str, dict[str, int]]:
     """Return attribute -> value -> number of training subjects."""
     names = sorted({name for case in cases for name in case.attributes})
+    told = {name: {(c.subject, c.attributes.get(name, "unknown")) for c in cases} for name in names}
     return {
-        name: dict(sorted(Counter(c.attributes.get(name, "unknown") for c in cases).items()))
-        for name in names
+        name: dict(sorted(Counter(value for _, value in pairs).items()))
+        for name, pairs in told.items()
     }
+
+
+def _subjects(scores: pd.DataFrame) -> list[str]:
+    """Return whose visits the score rows are of, sorted."""
+    return sorted({subject_of(unit) for unit in scores["unit"]})
 
 
 def summarise(scores: pd.DataFrame, *, stratum: str) -> dict[str, Any]:
@@ -64,7 +70,7 @@ def summarise(scores: pd.DataFrame, *, stratum: str) -> dict[str, Any]:
         for (structure, phase), part in scores.groupby(["structure", "phase"])
     ]
     by_stratum = [
-        {"stratum": str(name), "subjects": int(part["unit"].nunique())}
+        {"stratum": str(name), "subjects": len(_subjects(part))}
         | {"dice_mean": round(mean_dice(part), 4)}
         | {
             s: round(float(part.loc[part["structure"] == s, "dice"].mean()), 4)
@@ -83,7 +89,7 @@ def summarise(scores: pd.DataFrame, *, stratum: str) -> dict[str, Any]:
         if name != "unit"
     ]
     return {
-        "subjects": sorted(scores["unit"].unique().tolist()),
+        "subjects": _subjects(scores),
         "mean_dice": round(mean_dice(scores), 4),
         "by_structure": by_structure,
         "by_stratum": by_stratum,
@@ -148,7 +154,7 @@ def export_bundle(
     -------
     The folder.
     """
-    units = sorted({unit for pack in packs.values() for unit in pack.units})
+    trained = {subject for pack in packs.values() for subject in pack.subjects}
     last = [chain[-1] for chain in chains]
     about: dict[str, Any] = {
         "name": name,
@@ -162,7 +168,7 @@ def export_bundle(
         "input_range": input_range(cases),
         "training": {
             "data": [
-                {"pack": k, "subjects": len(p.units), "slices": len(p), "note": notes.get(k, "")}
+                {"pack": k, "subjects": len(p.subjects), "slices": len(p), "note": notes.get(k, "")}
                 for k, p in packs.items()
             ],
             "cohort": _cohort(cases),
@@ -172,7 +178,7 @@ def export_bundle(
         },
         "trained_on": {
             "salt": salt,
-            "sha256": sorted(hash_identifier(unit, salt=salt) for unit in units),
+            "sha256": sorted(hash_identifier(subject, salt=salt) for subject in trained),
         },
         "validation": {},
     }

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from popscan.arrays.resampling import Window, inplane_shape, resample_images, resample_labels
 from popscan.records import Label, LabelMap, PopscanError, Scan
+from popscan.segment.bundle import subject_of
 from popscan.segment.preprocess import normalise, slices
 
 #: Stored integer = normalised intensity times this.
@@ -30,7 +31,7 @@ class Case:
     Attributes
     ----------
     unit
-        Identifier of the subject or visit.
+        Identifier of the visit (``0001_ses-01``), or of the subject where there are no visits.
     scan, labels
         Images and the labels of some of their frames, on the same grid.
     attributes
@@ -45,6 +46,11 @@ class Case:
     labels: LabelMap
     attributes: Mapping[str, str] = field(default_factory=dict)
     usable: NDArray[np.bool_] | None = None
+
+    @property
+    def subject(self) -> str:
+        """Whose visit it is; trained on or validated on with all of theirs."""
+        return subject_of(self.unit)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,8 +87,13 @@ class Pack:
 
     @property
     def units(self) -> list[str]:
-        """Everyone in the pack, sorted."""
+        """All visits in the pack, sorted."""
         return sorted(set(self.unit.tolist()))
+
+    @property
+    def subjects(self) -> list[str]:
+        """Everyone in the pack, sorted."""
+        return sorted({subject_of(unit) for unit in self.units})
 
 
 def pack_digest(pack: Pack, *, attribute: str = "") -> str:

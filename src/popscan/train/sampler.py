@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from popscan.records import Label, PopscanError
+from popscan.segment.bundle import subject_of
 from popscan.segment.networks import context_slices
 from popscan.train.groups import group_codes
 from popscan.train.packs import INTENSITY_SCALE, Pack
@@ -110,6 +111,7 @@ class Sampler:
                 raise PopscanError(f"pack {name!r} has no attribute {attribute!r}; known: {known}")
         values = np.concatenate([pack.attributes[attribute] for pack in used.values()])
         units = np.concatenate([pack.unit for pack in used.values()])
+        people = np.array([subject_of(unit) for unit in units.tolist()])
         self.groups, self.group = group_codes(values.tolist(), attribute=attribute, where="packs")
         totals = torch.zeros(len(self.groups), dtype=self.weights.dtype)
         totals.index_add_(0, self.group, self.weights)
@@ -117,7 +119,7 @@ class Sampler:
             self.weights = self.weights / totals[self.group]
             totals = torch.ones_like(totals)
         self.group_shares = (totals / totals.sum()).float()
-        members = [len(set(units[values == name].tolist())) for name in self.groups]
+        members = [len(set(people[values == name].tolist())) for name in self.groups]
         self.group_sizes = torch.tensor(members, dtype=torch.float32)
 
     @classmethod
