@@ -6,11 +6,13 @@ import json
 
 import pytest
 import yaml
+from jsonschema import Draft202012Validator
 from pydantic import BaseModel, ValidationError
 
 from popscan.config import Config, json_schema, parse_section
+from popscan.pipeline.configfile import ConfigError, load_config
 from popscan.pipeline.reference import config_reference, qc_reference
-from popscan.records import PopscanError
+from popscan.records import PopscanError, check_identifier
 
 
 def test_schema_in_the_tree_is_the_exported_one(repo_root):
@@ -55,12 +57,35 @@ def test_example_configs_are_valid_and_listed(repo_root):
         {"plan": {"shard_size": 0}},
         {"source": {"kind": "pet"}},
         {"study": {"name": "../elsewhere"}},
+        {"source": {"views": ["SAX"]}},
+        {"source": {"views": []}},
         {"fairness": {"alpha": 1.0}},
     ],
 )
 def test_wrong_configs_are_refused(data):
     with pytest.raises(ValidationError):
         Config.model_validate(data)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["demo", "a", "2026-01_v1.2+x", "x" * 64, "x" * 65, "my study", "a..b", "../a", ".a", ""],
+)
+def test_schema_allows_the_names_that_are_identifiers(name):
+    """Snakemake knows the schema only."""
+    try:
+        check_identifier(name)
+        allowed = True
+    except PopscanError:
+        allowed = False
+    assert Draft202012Validator(json_schema()).is_valid({"study": {"name": name}}) is allowed
+
+
+def test_override_that_is_no_yaml_is_told(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text("study: {name: a}\n")
+    with pytest.raises(ConfigError, match=r"--config 'plan=\{shard_size: 2': not valid YAML"):
+        load_config(path, ["plan={shard_size: 2"])
 
 
 def test_schema_refuses_unknown_keys_everywhere():

@@ -13,7 +13,12 @@ from popscan.records import PopscanError, check_identifier
 class Study(Section):
     """What the study is called and where its results go."""
 
-    name: str = Field(default="demo", description="Name of the study and of its results folder.")
+    name: str = Field(
+        default="demo",
+        description="Name of the study and of its results folder.",
+        # For Snakemake, which reads the JSON schema only; as `check_identifier`.
+        json_schema_extra={"pattern": r"^(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$"},
+    )
     results: str = Field(default="results", description="Folder that holds all studies' results.")
     seed: int = Field(default=1, ge=0, description="Seed of every random choice of the study.")
 
@@ -40,8 +45,8 @@ class Source(Section):
         description="Cohort table (TSV, BIDS participants.tsv). Empty: participants.tsv in root "
         "if it is there, else every subject found in root.",
     )
-    views: list[str] = Field(
-        default=["sax"], description="Views to ingest: sax, 2ch, 3ch, 4ch, rvot."
+    views: list[Literal["sax", "2ch", "3ch", "4ch", "rvot"]] = Field(
+        default=["sax"], min_length=1, description="Views to ingest: sax, 2ch, 3ch, 4ch, rvot."
     )
 
 

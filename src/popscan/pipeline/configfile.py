@@ -80,7 +80,11 @@ def _apply_overrides(data: dict[str, Any], overrides: Sequence[str]) -> None:
         key, equals, value = text.partition("=")
         if not equals:
             raise PopscanError(f"--config {text!r}: KEY=VALUE is expected")
-        data[key] = yaml.safe_load(value)
+        try:
+            data[key] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            told = " ".join(str(error).split())
+            raise PopscanError(f"--config {text!r}: not valid YAML: {told}") from error
 
 
 def _say(path: Path, item: Any, model: Any) -> str:
