@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from popscan.cli import main
 from popscan.disk import no_later_than_now, remove_temporaries
 from popscan.lock import StudyLock, clear_stale_locks
 from popscan.pipeline.costs import cost_rates, study_costs
@@ -85,6 +86,16 @@ def test_rerun_of_one_subject_leaves_other_shards_their_manifests(store):
     assert mark_rerun(store, subjects=["sub-05"], stages=["ingest"]) == {"ingest": 1}
     left = sorted(p.stem for p in (store.root / "manifests").rglob("*.parquet"))
     assert left == ["00000", "00002"]
+
+
+def test_rerun_takes_lists_longer_than_a_file_name(store, capsys):
+    names = [f"sub-{i:02d}" for i in range(N)] * 5
+    assert main(["rerun", str(store.root), "--stage", "ingest", "--subjects", ",".join(names)]) == 0
+    assert capsys.readouterr().out == f"ingest: {N} records will be redone\n"
+    path = store.root / "list.txt"
+    path.write_text("\n".join(names))
+    assert main(["rerun", str(store.root), "--stage", "ingest", "--subjects", str(path)]) == 0
+    assert capsys.readouterr().out == "nothing to redo\n"
 
 
 def write_costs(store: Store, *, cores: float = 1.0, gpus: float = 0.0) -> None:

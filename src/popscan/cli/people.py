@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -137,9 +138,9 @@ def _rerun(arguments: argparse.Namespace) -> None:
 
 
 def _names(text: str) -> list[str]:
-    path = Path(text)
-    if path.is_file():
-        return [line.split()[0] for line in path.read_text().splitlines() if line.strip()]
+    # Not Path.is_file: a list longer than a file name may be is an error to it.
+    if os.path.isfile(text):
+        return [line.split()[0] for line in Path(text).read_text().splitlines() if line.strip()]
     return [name for name in text.split(",") if name]
 
 
