@@ -268,3 +268,49 @@ def test_every_method_of_the_tables_exists():
     for stage in (fairness, associate):
         for name in stage.METHODS:
             assert callable(resolve(stage.METHODS, name, stage.__name__))
+
+
+def few_events(n, n_events, n_reference, n_events_reference):
+    """People of group a and reference b, and who of them had the event."""
+    units = [f"u{i:03d}" for i in range(n + n_reference)]
+    people = pd.DataFrame(
+        {"g": ["a"] * n + ["b"] * n_reference, "age_years": np.arange(n + n_reference) % 17},
+        index=units,
+    )
+    event = np.r_[np.arange(n) < n_events, np.arange(n_reference) < n_events_reference]
+    return people, pd.Series(event.astype(float), index=units)
+
+
+@pytest.mark.parametrize("n_events", [0, 12])
+def test_a_group_without_events_or_with_nothing_else_has_no_adjusted_gap(n_events):
+    people, event = few_events(12, n_events, 400, 20)
+    found = adjusted.adjusted_gaps(
+        long(people, event, kind="binary", better_is="lower"),
+        people,
+        adjust_for=["age_years"],
+        methods=["unadjusted", "regression", "standardisation"],
+        **TEST,
+    )
+    assert found["p"].isna().all()
+    assert found["gap_raw"].to_numpy() == pytest.approx(n_events / 12 - 0.05)
+    assert found["note"].str.startswith("too few events for a model").all()
+
+
+def test_exclusions_of_a_group_that_has_none_are_not_told_as_a_finding(rng):
+    people, excluded = few_events(12, 0, 400, 20)
+    quality = pd.Series(rng.normal(0.9, 0.03, len(people)), index=people.index)
+    found = funnel.exclusion_at_equal_quality(excluded, quality, people, **TEST)
+    assert found["p"].isna().all()
+    (said,) = story.exclusion_sentences(found)
+    assert "could not be compared" in said
+    assert "too few events" in said
+
+
+def test_events_are_counted_by_subject():
+    people, event = few_events(40, 10, 400, 40)
+    people["sub"] = np.arange(len(people)) // 5
+    options = {"adjust_for": ["age_years"], **TEST}
+    outcome = long(people, event, kind="binary")
+    assert np.isfinite(adjusted.adjusted_gaps(outcome, people, **options)["p"]).all()
+    by_subject = adjusted.adjusted_gaps(outcome, people, cluster="sub", **options)
+    assert by_subject["note"].str.startswith("too few events").all()  # 10 visits of 2 subjects

@@ -78,6 +78,17 @@ def test_a_separated_logistic_model_is_said():
     assert "separates" in METHODS["standardisation"](problem).note
 
 
+def test_a_group_without_events_has_no_logistic_model():
+    group = np.repeat([True, False], [12, 400])
+    y = (np.arange(412) >= 392).astype(float)
+    problem = Problem(
+        y=y, group=group, confounders=pd.DataFrame({"x": np.arange(412) % 17}), binary=True
+    )
+    found = METHODS["standardisation"](problem)
+    assert np.isnan(found.p)
+    assert "separates" in found.note
+
+
 def test_repeated_subjects_widen_the_interval(rng):
     one = confounded(rng, n=150)
     copies = Problem(

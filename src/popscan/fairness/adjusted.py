@@ -17,6 +17,8 @@ from popscan.stats import multiplicity
 from popscan.stats.adjust import METHODS, Problem, unadjusted
 from popscan.stats.design import Design, build
 
+#: Fewest events, and fewest subjects without one, that a model of a yes/no outcome needs on a side.
+MIN_EVENTS = 5
 #: Column -> (unit, meaning) of the table that `adjusted_gaps` returns.
 DICTIONARY: dict[str, tuple[str, str]] = {
     "attribute": ("", "attribute or intersection by which units are grouped"),
@@ -84,8 +86,9 @@ correction, cluster
     -------
     DataFrame
         One row per comparison and method, columns as in `DICTIONARY`. Where group and confounder
-        cannot be told apart (each group scanned at its own site) there is no estimate, and the
-        note says so.
+        cannot be told apart (each group scanned at its own site), or a side of a yes/no outcome
+        has fewer than `MIN_EVENTS` subjects with or without the event, there is no estimate, and
+        the note says so.
 
     Raises
     ------
@@ -153,7 +156,9 @@ def _compare(
         n=int(group[kept].sum()), n_reference=int((~group[kept]).sum()),
         n_dropped=int((~kept).sum()), **key,
     )  # fmt: skip
-    obstacle = _obstacle(design, group[kept], values[here][kept], min_group)
+    column = people.loc[here]
+    clusters = pd.factorize(column[cluster])[0][kept] if cluster else None
+    obstacle = _obstacle(design, group[kept], values[here][kept], min_group, key["kind"], clusters)
     told = "; ".join([*(f"{t}: {why}" for t, why in design.dropped.items()), *design.general])
     if obstacle:
         y = values[here][kept]
@@ -161,13 +166,12 @@ def _compare(
             common["gap_raw"] = float(y[group[kept]].mean() - y[~group[kept]].mean())
         note = "; ".join(filter(None, (obstacle, told)))
         return [{**common, "method": method, "note": note} for method in methods]
-    column = people.loc[here]
     problem = Problem(
         y=values[here][kept],
         group=group[kept],
         confounders=design.matrix.iloc[:, 1:],
         binary=key["kind"] == "binary",
-        clusters=pd.factorize(column[cluster])[0][kept] if cluster else None,
+        clusters=clusters,
         blocks=column[block].astype(str).to_numpy()[kept] if block else None,
         alpha=alpha,
     )
@@ -191,7 +195,12 @@ def _for(method: str, problem: Problem, design: Design, block: str | None) -> Pr
 
 
 def _obstacle(
-    design: Design, group: NDArray[np.bool_], y: NDArray[np.float64], min_group: int
+    design: Design,
+    group: NDArray[np.bool_],
+    y: NDArray[np.float64],
+    min_group: int,
+    kind: str,
+    clusters: NDArray[Any] | None,
 ) -> str:
     """Why nothing can be estimated; empty if it can."""
     smaller = int(min(group.sum(), (~group).sum()))
@@ -199,6 +208,8 @@ def _obstacle(
         return f"too few: {smaller} complete rows in the smaller group, {min_group} needed"
     if np.ptp(y) == 0:
         return "all values are equal"
+    if kind == "binary" and _fewest_events(group, y, clusters) < MIN_EVENTS:
+        return f"too few events for a model ({MIN_EVENTS} of either kind needed on either side)"
     full = np.column_stack([group, design.matrix.to_numpy()])
     if len(full) <= 2 * full.shape[1]:
         return "too few rows for so many confounders"
@@ -209,6 +220,22 @@ def _obstacle(
     if np.abs(group - scaled @ weights).max() < 1e-8:
         return "group and confounders cannot be told apart"
     return ""
+
+
+def _fewest_events(
+    group: NDArray[np.bool_], y: NDArray[np.float64], clusters: NDArray[Any] | None
+) -> int:
+    """Fewest subjects with (or without) the event on either side of a comparison.
+
+    The spread of few events cannot be had from them: a group without any would count as known
+    exactly.
+    """
+    subjects = np.arange(len(y)) if clusters is None else clusters
+    return min(
+        len(np.unique(subjects[(group == side) & (y == value)]))
+        for side in (True, False)
+        for value in (0, 1)
+    )
 
 
 def _row(problem: Problem, method: str, common: Mapping[str, Any], told: str) -> dict[str, Any]:

@@ -200,6 +200,7 @@ def exclusion_at_equal_quality(
     DataFrame
         As `popscan.fairness.adjusted.adjusted_gaps`, by methods ``standardisation`` (logistic in
         quality and its square) and ``regression``; the gap is a difference of shares excluded.
+        Without an estimate where a side has too few excluded or too few kept.
     """
     known = quality.dropna()
     centred = (known - known.mean()) / (known.std() or 1.0)

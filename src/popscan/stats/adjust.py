@@ -150,7 +150,9 @@ def _predict(
     if problem.clusters is not None:
         options["cov_kwds"] = {"groups": problem.clusters[members]}
     y = problem.y[members]
-    if problem.binary and 0 < y.mean() < 1:
+    if problem.binary:
+        if np.ptp(y) == 0:  # no spread of its own: a linear model would count it as known exactly
+            raise _NotFittedError
         options["cov_type"] = "HC0" if problem.clusters is None else "cluster"
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
