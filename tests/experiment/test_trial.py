@@ -25,6 +25,7 @@ from popscan.train.packs import INTENSITY_SCALE, Pack
 RECIPE = {
     "architecture": "unet",
     "architecture_arguments": {"channels": [4, 8], "residual_units": 0},
+    "spacing_mm": 4.0,
     "patch": 32,
     "batch": 4,
     "steps": 3,

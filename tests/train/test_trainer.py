@@ -430,6 +430,28 @@ def test_nobody_is_in_training_and_validation(tmp_path, recipe):
         )
 
 
+def test_data_at_another_spacing_than_the_recipe_is_refused(tmp_path, recipe):
+    with pytest.raises(PopscanError, match=r"'p' is at 1.5 mm, recipe 'tiny' is for 0.8 mm"):
+        fit(replace(recipe, spacing_mm=0.8), {"p": _disc(0)}, tmp_path, quiet=True)
+
+
+def test_members_share_one_spacing_and_the_largest_patch(tmp_path, recipe):
+    short = replace(recipe, steps=1)
+    options = {
+        "cases": {"a": [_case("t", 0)]},
+        "validation": [_case("v", 1)],
+        "work": tmp_path / "work",
+        "out": tmp_path / "bundle",
+        "name": "x",
+        "quiet": True,
+    }
+    with pytest.raises(PopscanError, match=r"tiny 1.5 mm, other 3.0 mm"):
+        train_bundle([short, replace(short, name="other", spacing_mm=3.0)], **options)
+    assert not (tmp_path / "work").exists()
+    out = train_bundle([short, replace(short, name="other", patch=64)], **options)
+    assert load_bundle(out, "cpu").patch == 64
+
+
 def test_signed_distance_of_a_half_plane():
     labels = torch.zeros(1, 6, 6, dtype=torch.int64)
     labels[:, 3:] = int(Label.LV)

@@ -110,8 +110,8 @@ def train_bundle(
     Raises
     ------
     PopscanError
-        For an unknown recipe, a subject in both training and validation, or a checkpoint in
-        `work` that belongs to another recipe or other data.
+        For an unknown recipe, recipes of different spacing, a subject in both training and
+        validation, or a checkpoint in `work` that belongs to another recipe or other data.
     """
     from popscan.records import PopscanError
     from popscan.train.export import export_bundle
@@ -123,9 +123,11 @@ def train_bundle(
     trained = {case.subject for group in cases.values() for case in group}
     if both := sorted(trained & {case.subject for case in validation}):
         raise PopscanError(f"in training and in validation: {', '.join(both)}")
-    packs = {
-        key: build_pack(group, spacing_mm=chains[0][-1].spacing_mm) for key, group in cases.items()
-    }
+    spacings = {step.spacing_mm for chain in chains for step in chain}
+    if len(spacings) > 1:
+        told = ", ".join(f"{s.name} {s.spacing_mm} mm" for chain in chains for s in chain)
+        raise PopscanError(f"the members of a bundle share one spacing, these do not: {told}")
+    packs = {key: build_pack(group, spacing_mm=min(spacings)) for key, group in cases.items()}
     weights = [train_weights(r, packs, work, validation=validation, quiet=quiet) for r in recipes]
     defaults = {"salt": name, "summary": "", "limits": (), "reproduce": ""}
     return export_bundle(

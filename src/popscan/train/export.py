@@ -163,7 +163,7 @@ def export_bundle(
             for r in last
         ],
         "spacing_mm": last[0].spacing_mm,
-        "patch": last[0].patch,
+        "patch": max(r.patch for r in last),
         "normalisation": {"low_pct": 1.0, "high_pct": 99.0},
         "input_range": input_range(cases),
         "training": {

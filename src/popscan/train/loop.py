@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from popscan.records import Label
+from popscan.records import Label, PopscanError
 from popscan.train.adversarial import harden
 from popscan.train.augment import augment
 from popscan.train.checkpoint import (
@@ -130,6 +130,15 @@ def _start(
     return state
 
 
+def _check_spacing(recipe: Recipe, packs: Mapping[str, Pack]) -> None:
+    for name in recipe.shares or packs:
+        if packs[name].spacing_mm != recipe.spacing_mm:
+            raise PopscanError(
+                f"pack {name!r} is at {packs[name].spacing_mm} mm, recipe {recipe.name!r} is for "
+                f"{recipe.spacing_mm} mm"
+            )
+
+
 def fit(
     recipe: Recipe,
     packs: Mapping[str, Pack],
@@ -174,8 +183,9 @@ def fit(
         If the recipe and the packs do not fit each other, or `folder` holds a checkpoint of
         another recipe, other packs or other first weights.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     sampler = Sampler.of(recipe, packs)
+    _check_spacing(recipe, packs)
+    folder.mkdir(parents=True, exist_ok=True)
     origin = origin_of(recipe, packs, init)
     state = _start(recipe, folder, init=init, origin=origin, groups=sampler.groups, device=device)
     end = min(recipe.steps, stop_after or recipe.steps)
