@@ -5,8 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from popscan.records import Label, LabelMap, Scan
+from popscan.train import shipped
 from popscan.train.packs import Case
 from popscan.train.shipped import split_acdc, whole_or_empty
+
+GROUPS = ["DCM", "HCM", "MINF", "NOR", "RV"]
 
 
 def _stack(areas):
@@ -37,15 +40,26 @@ def test_every_frame_is_judged_by_itself():
     assert usable.T.tolist() == [[True] * 4, [True, False, True, True]]
 
 
-def test_acdc_split_has_14_patients_from_all_groups():
+def _acdc():
     scan = Scan(array=np.zeros((1, 1, 1, 1)), affine=np.eye(4), spacing_mm=(1.0, 1.0, 1.0))
     labels = LabelMap(array=np.zeros((1, 1, 1, 1), np.uint8), frames=())
-    groups = ["DCM", "HCM", "MINF", "NOR", "RV"]
-    cases = [
-        Case(unit=f"p{k:02d}", scan=scan, labels=labels, attributes={"group": groups[k % 5]})
+    return [
+        Case(unit=f"p{k:02d}", scan=scan, labels=labels, attributes={"group": GROUPS[k % 5]})
         for k in range(70)
     ]
-    train, validation = split_acdc(cases)
+
+
+def test_acdc_split_has_14_patients_from_all_groups():
+    train, validation = split_acdc(_acdc())
     assert (len(train), len(validation)) == (56, 14)
-    counts = [sum(c.attributes["group"] == g for c in validation) for g in groups]
+    counts = [sum(c.attributes["group"] == g for c in validation) for g in GROUPS]
     assert counts == [3, 3, 3, 3, 2]
+
+
+def test_the_shipped_bundle_names_its_validation_patients(tmp_path, monkeypatch):
+    """They are public, and the benchmarks look for them by name."""
+    told = {}
+    monkeypatch.setattr(shipped, "train_bundle", lambda _recipe, **options: told.update(options))
+    shipped.train_cine_sax(_acdc(), work=tmp_path, out=tmp_path, simulated=[])
+    assert told["name_validation"]
+    assert len(told["validation"]) == 14

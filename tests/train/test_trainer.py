@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields, replace
 from itertools import pairwise
 
@@ -14,6 +15,7 @@ from safetensors.torch import save_file
 
 from popscan.records import Label, LabelMap, PopscanError, Scan
 from popscan.segment import load_bundle, segment
+from popscan.segment.bundle import hash_identifier
 from popscan.train import recipe_chain, train_bundle
 from popscan.train.augment import Augmentation, augment
 from popscan.train.checkpoint import averaged_weights, learning_rate, new_state
@@ -411,15 +413,38 @@ def test_train_bundle_from_cases_to_segmentation(tmp_path, recipe):
     bundle = load_bundle(out, "cpu")
     assert bundle.was_trained_on("t0")
     assert not bundle.was_trained_on("v0")
-    assert bundle.about["validation"]["subjects"] == ["v0", "v1"]
+    validation = bundle.about["validation"]
+    assert validation["n_subjects"] == 2
+    salt = bundle.about["trained_on"]["salt"]
+    assert validation["sha256"] == sorted(hash_identifier(u, salt=salt) for u in ("v0", "v1"))
     assert bundle.about["training"]["cohort"] == {"group": {"a": 2, "b": 1}}
     assert bundle.input_range["slice_distance_mm"] == [8.0, 8.0]
     card = (out / "card.md").read_text(encoding="utf-8")
     assert "Only discs." in card
+    assert "2 subjects that took no part in training." in card
+    # Nobody's identifier is in clear: the data may be anyone's.
+    for text in (card, (out / "model.yaml").read_text(encoding="utf-8")):
+        assert not re.search(r"\b[tv][0-2]\b", text)
     assert "**discs**: 3 subjects, 12 slices. Made here." in card
     assert (tmp_path / "work" / "tiny" / "curve.png").stat().st_size > 1000
     case = training[0]
     assert segment(case.scan, bundle=bundle).labels.shape == case.scan.array.shape
+
+
+def test_validation_subjects_of_public_data_may_be_named(tmp_path, recipe):
+    out = train_bundle(
+        replace(recipe, steps=1),
+        cases={"discs": [_case("t0", 0)]},
+        validation=[_case("v0_ses-1", 7), _case("v0_ses-2", 8), _case("v1", 9)],
+        work=tmp_path / "work",
+        out=tmp_path / "bundle",
+        name="discs",
+        quiet=True,
+        name_validation=True,
+    )
+    assert load_bundle(out, "cpu").about["validation"]["subjects"] == ["v0", "v1"]
+    card = (out / "card.md").read_text(encoding="utf-8")
+    assert "2 subjects that took no part in training:\nv0, v1.\n" in card
 
 
 def test_nobody_is_in_training_and_validation(tmp_path, recipe):

@@ -101,7 +101,8 @@ def train_bundle(
     quiet
         Print no progress.
     **texts
-        ``salt``, ``summary``, ``limits``, ``reproduce`` of `popscan.train.export.export_bundle`.
+        ``salt``, ``summary``, ``limits``, ``reproduce``, ``name_validation`` of
+        `popscan.train.export.export_bundle`.
 
     Returns
     -------

@@ -47,8 +47,12 @@ def _subjects(scores: pd.DataFrame) -> list[str]:
     return sorted({subject_of(unit) for unit in scores["unit"]})
 
 
-def summarise(scores: pd.DataFrame, *, stratum: str) -> dict[str, Any]:
+def summarise(
+    scores: pd.DataFrame, *, stratum: str, salt: str, name_validation: bool = False
+) -> dict[str, Any]:
     """Return a bundle's validation section from score rows: plain numbers, rounded.
+
+    Whom they are of is told as of the training subjects: their number, and salted hashes.
 
     Parameters
     ----------
@@ -56,7 +60,12 @@ def summarise(scores: pd.DataFrame, *, stratum: str) -> dict[str, Any]:
         Rows of `score_cases`.
     stratum
         Attribute column by which scores are told apart too; the list is empty where there is none.
+    salt
+        For the hashed identifiers.
+    name_validation
+        Whether to list the identifiers themselves too (``subjects``).
     """
+    subjects = _subjects(scores)
     by_structure = [
         {
             "structure": structure,
@@ -89,7 +98,9 @@ def summarise(scores: pd.DataFrame, *, stratum: str) -> dict[str, Any]:
         if name != "unit"
     ]
     return {
-        "subjects": _subjects(scores),
+        "n_subjects": len(subjects),
+        "sha256": sorted(hash_identifier(subject, salt=salt) for subject in subjects),
+        **({"subjects": subjects} if name_validation else {}),
         "mean_dice": round(mean_dice(scores), 4),
         "by_structure": by_structure,
         "by_stratum": by_stratum,
@@ -121,6 +132,7 @@ def export_bundle(
     limits: Sequence[str],
     reproduce: str,
     flips: bool = False,
+    name_validation: bool = False,
 ) -> Path:
     """Write a bundle with scores of its own measured on the validation cases.
 
@@ -142,13 +154,15 @@ def export_bundle(
     validation
         Cases that took no part in training.
     salt
-        For the hashed identifiers of the training subjects.
+        For the hashed identifiers of the training and validation subjects.
     stratum
         Attribute by which scores are listed; empty for none.
     summary, limits, reproduce
         Text for the card.
     flips
         Whether scores are measured with mirrorings averaged.
+    name_validation
+        Whether bundle and card list the validation subjects by name: only for public data.
 
     Returns
     -------
@@ -185,7 +199,8 @@ def export_bundle(
     save_bundle(out, about=about, weights=weights, card="")
     bundle = load_bundle(out, "cpu")
     scores = score_cases(validation, bundle=bundle, flips=flips)
-    about["validation"] = summarise(scores, stratum=stratum) | {"flips": flips}
+    found = summarise(scores, stratum=stratum, salt=salt, name_validation=name_validation)
+    about["validation"] = found | {"flips": flips}
     card = _card(
         about,
         summary=summary,

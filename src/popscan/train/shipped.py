@@ -161,4 +161,5 @@ def train_cine_sax(
         summary=SUMMARY,
         limits=LIMITS,
         reproduce=REPRODUCE,
+        name_validation=True,
     )
