@@ -81,6 +81,46 @@ def test_a_gap_that_the_prediction_makes_up_is_told(rng):
     assert "misjudge the gap of female to male" in second
 
 
+def test_subjects_that_the_network_was_trained_on_are_left_out():
+    columns = ["unit", "phase", "structure"]
+    rows = [(unit, "ED", "lv", 0.8) for unit in "abc"]
+    predicted = pd.DataFrame(rows, columns=[*columns, "predicted_dice"])
+    scores = pd.DataFrame(rows, columns=[*columns, "dice"])
+    scores["seen_in_training"] = pd.Series([True, False, None], dtype=object)
+    assert set(true_and_predicted(predicted, scores)["unit"]) == {"b", "c"}
+
+
+def test_gap_errors_are_corrected_for_all_groups_and_attributes(rng):
+    pairs, people = table(rng, extra=0.04)
+    for name in "abcdefgh":
+        people[name] = rng.permutation(people["sex"].to_numpy())
+    both = pd.concat([pairs, pairs.assign(structure="lv")])
+    found = validity(both, people, attributes_to_test=list(people), n_boot=50)
+    tested = found[found["p_gap_error"].notna()]
+    mean = tested[tested["structure"] == "mean"].sort_values("p_gap_error")
+    assert len(mean) == 9
+    expected = np.maximum.accumulate(mean["p_gap_error"] * np.arange(9, 0, -1)).clip(upper=1)
+    assert mean["p_gap_error_adj"].to_numpy() == pytest.approx(expected.to_numpy())
+    assert found.loc[found["structure"] == "lv", "p_gap_error_adj"].isna().all()
+    told = [text for text in sentences(found) if "misjudge" in text]
+    assert told[0].startswith("sex: ")
+
+
+def test_a_gap_error_that_does_not_outlast_the_correction_is_not_told(rng):
+    pairs, people = table(rng, extra=0.04)
+    found = validity(pairs, people, attributes_to_test=["sex"], n_boot=50)
+    assert "misjudge" in " ".join(sentences(found))
+    found["p_gap_error_adj"] = found["p_gap_error"].where(found["p_gap_error"].isna(), 0.2)
+    assert "misjudge" not in " ".join(sentences(found))
+
+
+def test_all_or_none_below_the_threshold_is_said_as_it_is(rng):
+    pairs, people = table(rng)
+    for threshold, said in ((1.1, "All true Dice lie below 1.1"), (-0.1, "No true Dice lies")):
+        found = validity(pairs, people, attributes_to_test=[], threshold=threshold, n_boot=50)
+        assert said in sentences(found)[0]
+
+
 def test_few_subjects_get_their_count_alone(rng):
     pairs, people = table(rng, n=6)
     found = validity(pairs, people, attributes_to_test=["sex"], min_group=5)

@@ -20,7 +20,7 @@ _VALIDITY = (
 )  # fmt: skip
 _GAPS = (
     "attribute", "group", "reference", "n", "true_gap", "predicted_gap", "gap_error",
-    "gap_error_low", "gap_error_high",
+    "gap_error_low", "gap_error_high", "p_gap_error_adj",
 )  # fmt: skip
 _SEEN = (
     "attribute", "group", "source", "n", "n_group", "auc", "auc_low", "auc_high", "p_adj",
