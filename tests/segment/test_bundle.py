@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from safetensors.torch import load_file, save_file
 
 from popscan.records import PopscanError
 from popscan.segment import load_bundle, save_bundle
@@ -171,6 +172,15 @@ def test_weights_that_are_no_safetensors(folder):
 def test_wrong_descriptions(folder, changes, message):
     _edit(folder, **changes)
     with pytest.raises(PopscanError, match=message):
+        load_bundle(folder, "cpu")
+
+
+@pytest.mark.parametrize("name", ["1.weight", "junk", "x.0.weight"])
+def test_tensors_of_no_member_are_refused(folder, name):
+    path = folder / "weights.safetensors"
+    save_file(load_file(path) | {name: torch.zeros(2)}, path)
+    _edit(folder, weights_sha256=hashlib.sha256(path.read_bytes()).hexdigest())
+    with pytest.raises(PopscanError, match=rf"1 tensors belong to none .* first '{name}'"):
         load_bundle(folder, "cpu")
 
 

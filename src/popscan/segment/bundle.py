@@ -228,6 +228,12 @@ def _networks(
         tensors = load(weights)
     except SafetensorError as error:
         raise PopscanError(f"{where}: not a safetensors file ({error})") from error
+    members = {str(index) for index in range(len(about["members"]))}
+    if surplus := sorted(name for name in tensors if name.split(".", 1)[0] not in members):
+        raise PopscanError(
+            f"{where}: {len(surplus)} tensors belong to none of the {len(members)} members, "
+            f"first {surplus[0]!r}"
+        )
     for index, member in enumerate(about["members"]):
         network = build_network(member["architecture"], len(Label), **member["arguments"])
         own = {k.split(".", 1)[1]: v for k, v in tensors.items() if k.startswith(f"{index}.")}
