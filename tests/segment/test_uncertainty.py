@@ -183,6 +183,57 @@ def test_own_dropout_layers_are_used_where_there_are_any():
     assert set(ratio.tolist()) == {0.0, 2.0}
 
 
+def _masks(network, layer, x, *, rate=0.5):
+    """What a draw multiplies the input of `layer` by."""
+    seen = []
+    handle = layer.register_forward_pre_hook(lambda _m, inputs: seen.append(inputs[0]))
+    with torch.inference_mode():
+        network(x)
+        with dropped(network, rate=rate, seed=3):
+            network(x)
+    handle.remove()
+    return seen[1] / seen[0]
+
+
+def test_dropout_that_does_nothing_is_not_the_networks_own():
+    network = torch.nn.Sequential(
+        torch.nn.Conv2d(1, 16, 1), torch.nn.Dropout(0.0), torch.nn.Conv2d(16, 16, 1)
+    ).eval()
+    before = network(x := torch.ones(2, 1, 3, 3))
+    with dropped(network, rate=0.5, seed=3):
+        after = network(x)
+    # The last convolution is silenced too, by whole channels.
+    silent = (after == 0).all(dim=(2, 3))
+    assert 0 < silent[0].sum() < 16
+    assert not (before == 0).any()
+
+
+def test_after_linear_layers_channels_are_last():
+    """Rows and columns, or tokens, stay whole: it is features that are silenced."""
+    for shape in ((2, 6, 10, 3), (2, 7, 3)):
+        network = torch.nn.Sequential(
+            torch.nn.Linear(3, 16), torch.nn.Dropout(0.1), torch.nn.Linear(16, 4)
+        ).eval()
+        mask = _masks(network, network[2], torch.rand(shape)).round(decimals=4)
+        first = mask.reshape(-1, 16)[0]
+        assert set(first.tolist()) == {0.0, 2.0}
+        assert (mask == first).all()
+
+
+def test_dropout_of_a_transformer_silences_whole_channels():
+    torch.manual_seed(0)
+    network = build_network("swin_unetr", len(Label), channels=[12, 12, 24, 48, 96, 192]).eval()
+    outputs: list[torch.Tensor] = []
+    layer = network.encoder10.layer.conv2.conv
+    with torch.inference_mode(), dropped(network, rate=0.5, seed=1):
+        handle = layer.register_forward_hook(lambda *call: outputs.append(call[-1]))
+        network(torch.randn(2, 1, 64, 64))
+        handle.remove()
+    silent = (outputs[0] == 0).flatten(2)
+    assert bool((silent.all(dim=2) == silent.any(dim=2)).all())
+    assert 0 < int(silent.all(dim=2)[0].sum()) < silent.shape[1]
+
+
 @pytest.mark.parametrize(
     ("options", "count"),
     [({}, 2), ({"flips": True}, 8), ({"dropout_samples": 3}, 8)],

@@ -98,10 +98,11 @@ def temper(probabilities: torch.Tensor, temperature: float) -> torch.Tensor:
 def dropped(network: torch.nn.Module, *, rate: float, seed: int) -> Iterator[None]:
     """Silence random feature channels of a network: one draw of Monte-Carlo dropout.
 
-    The network's own dropout layers are used where it has any; else the outputs of its deepest
-    convolutions (at least half as many channels as the widest), as in dropout injection (Ledda et
-    al., Information Sciences 2023). A draw silences the same channels for every slice, so that it
-    stands for one network and volumes of one draw belong together (Gal and Ghahramani, ICML 2016).
+    The network's own dropout layers are used where it has any that do something (a rate above 0);
+    else the outputs of its deepest convolutions (at least half as many channels as the widest), as
+    in dropout injection (Ledda et al., Information Sciences 2023). A draw silences the same
+    channels for every slice, so that it stands for one network and volumes of one draw belong
+    together (Gal and Ghahramani, ICML 2016).
 
     Parameters
     ----------
@@ -116,18 +117,21 @@ def dropped(network: torch.nn.Module, *, rate: float, seed: int) -> Iterator[Non
         raise PopscanError(f"dropout rate {rate!r} is not between 0 and 1")
     masks: dict[int, torch.Tensor] = {}
 
-    def hook(index: int) -> Any:
+    def hook(index: int, axis: int) -> Any:
         def silence(_module, _inputs, output: torch.Tensor) -> torch.Tensor:
             if index not in masks:
                 rng = np.random.default_rng([seed, index])
-                kept = (rng.random(output.shape[1]) >= rate) / (1.0 - rate)
+                kept = (rng.random(output.shape[axis]) >= rate) / (1.0 - rate)
                 masks[index] = torch.tensor(kept, dtype=torch.float32)
             mask = masks[index].to(output.device, output.dtype)
-            return output * mask.view(1, -1, *[1] * (output.ndim - 2))
+            shape = [1] * output.ndim
+            shape[axis] = -1
+            return output * mask.view(shape)
 
         return silence
 
-    handles = [m.register_forward_hook(hook(i)) for i, m in enumerate(_droppable(network))]
+    places = enumerate(_droppable(network))
+    handles = [m.register_forward_hook(hook(i, axis)) for i, (m, axis) in places]
     try:
         yield
     finally:
@@ -135,11 +139,21 @@ def dropped(network: torch.nn.Module, *, rate: float, seed: int) -> Iterator[Non
             handle.remove()
 
 
-def _droppable(network: torch.nn.Module) -> list[torch.nn.Module]:
-    modules = list(network.modules())
-    own = [m for m in modules if isinstance(m, torch.nn.modules.dropout._DropoutNd)]
-    if own:
-        return list[torch.nn.Module](own)
-    convolutions = [m for m in modules if isinstance(m, torch.nn.Conv2d | torch.nn.Conv3d)]
+def _droppable(network: torch.nn.Module) -> list[tuple[torch.nn.Module, int]]:
+    """Return modules whose outputs are silenced, each with the axis of its channels.
+
+    What follows a linear layer, as in transformers, has its channels last.
+    """
+    convolutions: list[torch.nn.Conv2d | torch.nn.Conv3d] = []
+    own: list[tuple[torch.nn.Module, int]] = []
+    axis = 1
+    for module in network.modules():
+        if isinstance(module, torch.nn.Linear):
+            axis = -1
+        elif isinstance(module, torch.nn.Conv2d | torch.nn.Conv3d):
+            axis = 1
+            convolutions.append(module)
+        elif isinstance(module, torch.nn.modules.dropout._DropoutNd) and module.p > 0:
+            own.append((module, axis))
     widest = max((m.out_channels for m in convolutions), default=0)
-    return [m for m in convolutions if m.out_channels >= widest / 2]
+    return own or [(m, 1) for m in convolutions if m.out_channels >= widest / 2]
