@@ -1,7 +1,8 @@
-"""A dry run of real Snakemake changes nothing, whatever state the study is in."""
+"""A dry run of real Snakemake changes nothing, whatever state the study is in; and what it says."""
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -20,13 +21,19 @@ plan: {shard_size: 2}
 LOCK = ".snakemake/locks/0.output.lock"
 
 
-def dry_run(cwd: Path, *arguments: str) -> str:
-    command = ["timeout", "-k", "10", "600", sys.executable, "-m", "snakemake", "--dry-run"]
+def snakemake(
+    cwd: Path, *arguments: str, python: str | Path = sys.executable, fails: bool = False
+) -> str:
+    command = ["timeout", "-k", "10", "600", str(python), "-m", "snakemake"]
     command += ["--snakefile", str(ROOT / "Snakefile"), "--configfile", "config.yaml", *arguments]
     done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
     told = done.stdout + done.stderr
-    assert done.returncode == 0, told[-3000:]
+    assert (done.returncode != 0) is fails, told[-3000:]
     return told
+
+
+def dry_run(cwd: Path, *arguments: str, fails: bool = False) -> str:
+    return snakemake(cwd, "--dry-run", *arguments, fails=fails)
 
 
 def popscan_plan(cwd: Path) -> str:
@@ -82,3 +89,48 @@ def test_dry_run_after_changes_says_what_would_run_and_changes_nothing(study):
     told = popscan_plan(study)
     assert "new: 1: sub-04" in told
     assert "changed: 2: sub-02, sub-03" in told
+
+
+def test_subset_takes_every_visit_of_a_subject_whatever_their_shards(study):
+    for ses in ("ses-1", "ses-2", "ses-3"):
+        write_scan(study, f"sub-04/{ses}")
+    assert "6 subjects in 3 shards" in popscan_plan(study)
+    for subjects, expected in (
+        ("sub-04", {"00001", "00002"}),
+        ("sub-04_ses-2", {"00002"}),
+        ("sub-01,sub-04_ses-1", {"00000", "00001"}),
+    ):
+        told = dry_run(study, "--config", f"subjects={subjects}")
+        assert set(re.findall(r"shard=(\d{5})", told)) == expected, subjects
+
+
+@pytest.mark.parametrize("kind", ["bids", "simulated"])
+def test_exclusion_list_is_never_passed_over(study, kind):
+    """A list that is not there stops every run, also of a planned study; a new one plans anew."""
+    config = study / "config.yaml"
+    config.write_text(CONFIG.replace("bids", kind))
+    snakemake(study, "--cores", "1", "results/dry/plan/plan.json")
+    config.write_text(config.read_text() + "cohort: {exclude: withdrawn.tsv}\n")
+    told = dry_run(study, fails=True)
+    assert "cohort.exclude: withdrawn.tsv: no such file" in told
+    (study / "withdrawn.tsv").write_text("participant_id\nsub-0001\n")
+    told = dry_run(study, "results/dry/plan/plan.json")
+    assert re.search(r"input: .*withdrawn\.tsv", told)
+
+
+def test_study_whose_name_is_no_folder_name_is_refused(study):
+    (study / "config.yaml").write_text(CONFIG.replace("dry", "'my study'"))
+    assert "my study" in dry_run(study, fails=True)
+
+
+def test_folders_with_spaces_work(study):
+    """Of the results, and of the environment that Snakemake runs from."""
+    (study / "config.yaml").write_text(
+        CONFIG.replace("name: dry", "name: dry, results: my results")
+    )
+    (study / "my env").symlink_to(sys.prefix, target_is_directory=True)
+    python = study / "my env" / Path(sys.executable).relative_to(sys.prefix)
+    for wanted in ("plan/plan.json", "manifests/ingest/00001.parquet"):
+        snakemake(study, "--cores", "1", f"my results/dry/{wanted}", python=python)
+    log = study / "my results" / "dry" / "logs" / "ingest" / "00001.log"
+    assert "ingest 00001: 1 subjects done" in log.read_text()

@@ -17,7 +17,7 @@ rule atlas_prepare:
         study=study_folder,
         options=options("atlas"),
     shell:
-        "logged {log} popscan atlas-prepare --study {params.study:q} --shard {wildcards.shard} --output {output:q}"
+        "logged {log:q} popscan atlas-prepare --study {params.study:q} --shard {wildcards.shard} --output {output:q}"
         " --options {params.options:q}"
 
 
@@ -37,7 +37,7 @@ rule atlas_map:
         study=study_folder,
         options=options("atlas"),
     shell:
-        "logged {log} popscan atlas-map --prepared {input.prepared:q} --template {input.template:q}"
+        "logged {log:q} popscan atlas-map --prepared {input.prepared:q} --template {input.template:q}"
         " --output {output:q} --options {params.options:q}"
 
 
@@ -61,7 +61,7 @@ rule atlas_reduce:
         study=study_folder,
         options=options("atlas"),
     shell:
-        "logged {log} popscan atlas-reduce --study {params.study:q} --iteration {wildcards.iteration}"
+        "logged {log:q} popscan atlas-reduce --study {params.study:q} --iteration {wildcards.iteration}"
         " --template {input.template:q} --output {output:q}"
         " --options {params.options:q}"
 
@@ -82,4 +82,4 @@ rule atlas:
         study=study_folder,
         options=options("atlas"),
     shell:
-        "logged {log} popscan atlas --study {params.study:q} --template {input:q} --options {params.options:q}"
+        "logged {log:q} popscan atlas --study {params.study:q} --template {input:q} --options {params.options:q}"

@@ -1,6 +1,8 @@
 # What the rules share: paths, the options that a stage is given, and the shards of the study.
 import json
+import os
 import re
+import shlex
 import sys
 
 from popscan.experiment import design
@@ -18,13 +20,18 @@ STAGES = stages_of(config["source"]["kind"], optional=optional_stages(config))
 ONLY = config["subjects"]
 SUBJECTS = ",".join(ONLY if isinstance(ONLY, list) else str(ONLY).split(",")).strip(",")
 
+# Told here: an input that is missing does not stop Snakemake where an older plan exists.
+EXCLUDED = config["cohort"]["exclude"]
+if EXCLUDED and not Path(EXCLUDED).is_file():
+    raise WorkflowError(f"cohort.exclude: {EXCLUDED}: no such file")
+
 EXPERIMENT = config["experiment"]
 if EXPERIMENT["attribute"] and (told := design.problems(EXPERIMENT)):
     raise WorkflowError("; ".join(told))
 TRIALS = {trial.name: trial for trial in design.trials(EXPERIMENT)}
 
 STAGE_SHELL = (
-    "logged {log} popscan stage {params.stage} --study {params.study:q} --shard {wildcards.shard}"
+    "logged {log:q} popscan stage {params.stage} --study {params.study:q} --shard {wildcards.shard}"
     " --threads {threads} --options {params.options:q} --subjects={params.subjects:q}"
     " --max-failed {params.max_failed}"
 )
@@ -33,7 +40,7 @@ MAX_FAILED = "{max_failed_fraction} {max_failed_min}".format(**config["plan"])
 # Commands are those of the Python that runs Snakemake, also when its environment is not activated.
 # `logged FILE COMMAND...` sends a command's output to its log and shows the log's end if it fails.
 shell.prefix(
-    f"set -euo pipefail; export PATH={Path(sys.executable).parent}:$PATH; "
+    f"set -euo pipefail; export PATH={shlex.quote(os.path.dirname(sys.executable))}:$PATH; "
     'logged() {{ local log=$1; shift; "$@" > "$log" 2>&1'
     ' || {{ tail -n 5 "$log" >&2; exit 1; }}; }}; '
 )
@@ -129,10 +136,11 @@ def subset_shards():
         next(stream)
         for line in stream:
             unit, sub, _, shard = line.rstrip("\n").split("\t")
-            found.update({name: shard for name in (unit, sub) if name in names})
+            for name in names & {unit, sub}:
+                found.setdefault(name, set()).add(shard)
     if missing := sorted(names - set(found)):
         raise WorkflowError(f"--config subjects: not in {STUDY}/plan/registry.tsv: {missing}")
-    return sorted(set(found.values()))
+    return sorted(set().union(*found.values()))
 
 
 def model_files():
@@ -145,13 +153,11 @@ def model_files():
 
 
 def plan_inputs(wildcards):
-    """Folder of the raw data and cohort table, where they exist: new entries mean a new plan."""
+    """What a plan is made of: new entries mean a new plan. Of the raw data only what exists."""
     source = config["source"]
     table = source["participants"] or f"{source['root']}/participants.tsv"
-    found = [
-        p for p in (source["root"], table, config["cohort"]["exclude"]) if p and Path(p).exists()
-    ]
-    return [] if source["kind"] == "simulated" else found
+    raw = [] if source["kind"] == "simulated" else [source["root"], table]
+    return [p for p in raw if p and Path(p).exists()] + ([EXCLUDED] if EXCLUDED else [])
 
 
 def template_before(wildcards):

@@ -25,7 +25,7 @@ rule experiment_data:
             "data_jobs",
         ),
     shell:
-        "logged {log} popscan experiment-data --study {params.study:q} --part {wildcards.part}"
+        "logged {log:q} popscan experiment-data --study {params.study:q} --part {wildcards.part}"
         " --options {params.options:q}"
 
 
@@ -46,7 +46,7 @@ rule experiment_split:
         study=study_folder,
         options=experiment_options("attribute", "groups", "n_test", "data_jobs"),
     shell:
-        "logged {log} popscan experiment-split --study {params.study:q} --options {params.options:q}"
+        "logged {log:q} popscan experiment-split --study {params.study:q} --options {params.options:q}"
 
 
 # Training and test of one cell of the grid. Asks for a GPU in the cluster profiles; goes on from
@@ -67,7 +67,7 @@ rule experiment_trial:
         study=study_folder,
         options=trial_options,
     shell:
-        "logged {log} popscan experiment-trial --study {params.study:q} --trial {wildcards.trial}"
+        "logged {log:q} popscan experiment-trial --study {params.study:q} --trial {wildcards.trial}"
         " --threads {threads} --options {params.options:q}"
 
 
@@ -91,4 +91,4 @@ rule experiment:
             }
         ),
     shell:
-        "logged {log} popscan experiment --study {params.study:q} --options {params.options:q}"
+        "logged {log:q} popscan experiment --study {params.study:q} --options {params.options:q}"

@@ -19,4 +19,4 @@ checkpoint plan:
         study=study_folder,
         options=options("plan"),
     shell:
-        "logged {log} popscan plan --study {params.study:q} --trust-folders --options {params.options:q}"
+        "logged {log:q} popscan plan --study {params.study:q} --trust-folders --options {params.options:q}"

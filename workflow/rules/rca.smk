@@ -14,7 +14,7 @@ rule rca_references:
         study=study_folder,
         options=options("rca_references"),
     shell:
-        "logged {log} popscan rca-references --study {params.study:q} --output {output:q}"
+        "logged {log:q} popscan rca-references --study {params.study:q} --output {output:q}"
         " --options {params.options:q}"
 
 
@@ -56,4 +56,4 @@ rule rca_validity:
         study=study_folder,
         options=options("rca_validity"),
     shell:
-        "logged {log} popscan rca-validity --study {params.study:q} --options {params.options:q}"
+        "logged {log:q} popscan rca-validity --study {params.study:q} --options {params.options:q}"

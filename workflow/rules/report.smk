@@ -20,4 +20,4 @@ rule report:
         options=options("report"),
         config=json.dumps(config, sort_keys=True),
     shell:
-        "logged {log} popscan report --study {params.study:q} --config {params.config:q}"
+        "logged {log:q} popscan report --study {params.study:q} --config {params.config:q}"

@@ -17,7 +17,7 @@ rule collect:
         study=study_folder,
         options=options("collect"),
     shell:
-        "logged {log} popscan collect --study {params.study:q} --options {params.options:q}"
+        "logged {log:q} popscan collect --study {params.study:q} --options {params.options:q}"
 
 
 rule associate:
@@ -35,7 +35,7 @@ rule associate:
         study=study_folder,
         options=options("associate"),
     shell:
-        "logged {log} popscan associate --study {params.study:q} --options {params.options:q}"
+        "logged {log:q} popscan associate --study {params.study:q} --options {params.options:q}"
 
 
 rule fairness:
@@ -54,4 +54,4 @@ rule fairness:
         study=study_folder,
         options=options("fairness"),
     shell:
-        "logged {log} popscan fairness --study {params.study:q} --options {params.options:q}"
+        "logged {log:q} popscan fairness --study {params.study:q} --options {params.options:q}"

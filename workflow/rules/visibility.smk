@@ -17,7 +17,7 @@ rule visibility_features:
         study=study_folder,
         options=options("visibility_features"),
     shell:
-        "logged {log} popscan visibility-features --study {params.study:q} --shard {wildcards.shard}"
+        "logged {log:q} popscan visibility-features --study {params.study:q} --shard {wildcards.shard}"
         " --output {output:q} --threads {threads} --options {params.options:q}"
 
 
@@ -37,7 +37,7 @@ rule visibility:
         study=study_folder,
         options=options("visibility"),
     shell:
-        "logged {log} popscan visibility --study {params.study:q} --features {input.features:q}"
+        "logged {log:q} popscan visibility --study {params.study:q} --features {input.features:q}"
         " --options {params.options:q}"
 
 
@@ -60,5 +60,5 @@ rule visibility_maps:
         study=study_folder,
         options=options("visibility_maps"),
     shell:
-        "logged {log} popscan visibility-maps --study {params.study:q} --threads {threads}"
+        "logged {log:q} popscan visibility-maps --study {params.study:q} --threads {threads}"
         " --features {input.features:q} --options {params.options:q}"
