@@ -190,9 +190,10 @@ def _audit(arguments: argparse.Namespace) -> None:
 
 def _schema(arguments: argparse.Namespace) -> None:
     from popscan.config import json_schema
-    from popscan.pipeline.reference import config_reference, qc_reference
+    from popscan.pipeline.reference import biomarkers_reference, config_reference, qc_reference
 
     schema = arguments.root / "workflow" / "schemas" / "config.schema.json"
     schema.write_text(json.dumps(json_schema(), indent=1, sort_keys=True) + "\n")
     (arguments.root / "config" / "README.md").write_text(config_reference())
     (arguments.root / "docs" / "qc.md").write_text(qc_reference())
+    (arguments.root / "docs" / "biomarkers.md").write_text(biomarkers_reference())

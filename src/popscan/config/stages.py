@@ -91,7 +91,8 @@ class Cohort(Section):
     )
     exclude: str = Field(
         default="",
-        description="TSV of subjects to leave out (participant_id, [session_id], reason).",
+        description="TSV of subjects to leave out (participant_id, [session_id], reason); an empty "
+        "session_id, or none, means all visits.",
     )
     plausible: dict[str, Limits] = Field(
         default={
@@ -191,8 +192,8 @@ class Qc(Section):
     )
     overrides: str = Field(
         default="",
-        description="TSV in which a person overrides verdicts (participant_id, verdict, reason, "
-        "name).",
+        description="TSV in which a person overrides verdicts (participant_id, [session_id], "
+        "verdict, reason, name, [date]); docs/qc.md says how.",
     )
 
 

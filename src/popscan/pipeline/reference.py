@@ -1,19 +1,25 @@
-"""``config/README.md`` and ``docs/qc.md``, written from definitions: nothing is undocumented."""
+"""``config/README.md`` and pages of ``docs/``, written from definitions: all is documented."""
 
 from __future__ import annotations
 
 import json
-from typing import Any
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, get_args
 
 from pydantic import BaseModel
 
 from popscan.config import AuditedTable, Config, TableConfig
+from popscan.config.stages import Biomarkers, Limits, Segment, Variant
 
 _HEAD = """# Configuration reference
 
 Written by `popscan schema` from the one definition in `src/popscan/config`; a test compares the
-two. Unknown keys are errors. `popscan check --configfile FILE` names every problem at once; single
-keys can be set on the command line, e.g. `snakemake --config subjects=sub-0001,sub-0007`.
+two. Unknown keys are errors. `popscan check --configfile FILE` names every problem at once.
+
+On the command line `subjects` can be given (`snakemake --config subjects=sub-0001,sub-0007 ...`);
+everything else belongs into a file. A second file after the first changes single keys: `snakemake
+--configfile my.yaml more.yaml ...`. `popscan check` and `popscan plan` read one file.
 
 Configs that come with popscan:
 
@@ -23,6 +29,11 @@ Configs that come with popscan:
 | `acdc.yaml` | patients of the ACDC challenge: short-axis cine NIfTI with expert labels |
 | `dicom.yaml` | a folder of DICOM files per subject |
 | `bids.yaml` | BIDS-like NIfTI with participants.tsv |
+| `experiments/imbalance_demo.yaml` | trainings on unbalanced data, small (docs/experiments.md) |
+| `experiments/imbalance_cluster.yaml` | the same at the size of the papers, for a cluster |
+| `tables/ixi.yaml` | `popscan audit` of a table without images (docs/fairness.md) |
+
+In `acdc.yaml`, `dicom.yaml` and `bids.yaml` set `source.root` to your data.
 
 """
 
@@ -33,11 +44,43 @@ Every check has a value, a threshold, a unit and a verdict: `pass`, `review`, `f
 `not_assessed` where it does not apply (a volume curve of two frames). A subject's verdict is the
 worst of its checks. `fail` excludes the subject from the study's analyses; it stays in every table,
 with its verdict. Limits are changed in the config (`qc.thresholds: {name: {review: .., fail: ..}}`)
-and verdicts are overridden by a person in a TSV (`qc.overrides`) with the columns
-`participant_id`, `verdict`, `reason`, `name`. Neither redoes a segmentation.
+and verdicts are overridden by a person in a TSV (`qc.overrides`) with the columns `participant_id`
+(with its `sub-`), `session_id` (with its `ses-`, where there are visits), `verdict`, `reason`,
+`name` and, if you like, `date`. Neither redoes a segmentation.
 
 Written from the definitions by `popscan schema`; a test compares the two.
 
+"""
+
+
+_BIOMARKERS_HEAD = """# Biomarkers
+
+How the columns of `tables/biomarkers` are defined (stage `biomarkers`, method `cine_sax`). Written
+from the definitions by `popscan schema`; a test compares the two.
+
+- **Volumes** are sums of discs: area of the labels times slice distance, so that gaps between
+  slices are filled. No slice is interpolated at base or apex: what is labelled counts.
+- **Papillary muscles and trabeculae** count as what they are labelled as. The shipped model gives
+  them to the cavity, as its training labels do.
+- **Mass** is the volume of the myocardium times {density:g} g/mL.
+- **End-diastole and end-systole** are the frames that the source names so (ACDC, files `_ED` and
+  `_ES`). Else they are the largest and smallest LV volume of the curve, smoothed over the cycle by
+  a Gaussian of {share:g} of its length; curves of fewer than {frames} frames are not smoothed.
+  Smoothing only chooses the frame: volumes are those of its labels. The RV is read at the LV's
+  frames.
+- **Body surface area** is Mosteller's, the root of height in cm times weight in kg / 3600.
+- **Undefined is empty (NaN)**, never 0: an absent structure, an unknown height, a single frame that
+  nobody named.
+
+| column | unit | meaning | source |
+|---|---|---|---|
+"""
+
+_BIOMARKERS_TAIL = """
+Intervals, where the model is calibrated (docs/segmentation.md):
+
+| column | unit | meaning |
+|---|---|---|
 """
 
 
@@ -46,6 +89,29 @@ def qc_reference() -> str:
     from popscan.qc import documentation
 
     return _QC_HEAD + documentation().rstrip("\n") + "\n"
+
+
+def biomarkers_reference() -> str:
+    """Return the text of ``docs/biomarkers.md``."""
+    from popscan.arrays.volumes import MIN_SMOOTHED_FRAMES, PHASE_SMOOTHING_SHARE
+    from popscan.biomarkers.dictionary import DICTIONARY
+    from popscan.biomarkers.intervals import INTERVAL_DICTIONARY
+    from popscan.biomarkers.sax import MYOCARDIAL_DENSITY_G_ML
+
+    head = _BIOMARKERS_HEAD.format(
+        density=MYOCARDIAL_DENSITY_G_ML, share=PHASE_SMOOTHING_SHARE, frames=MIN_SMOOTHED_FRAMES
+    )
+    sources = list(dict.fromkeys(column.source for column in DICTIONARY.values()))
+    measured = [
+        f"| `{name}` | {column.unit} | {column.meaning} | {sources.index(column.source) + 1} |\n"
+        for name, column in DICTIONARY.items()
+    ]
+    cited = [f"{number}. {source}\n" for number, source in enumerate(sources, start=1)]
+    intervals = [
+        f"| `{name}` | {column.unit} | {column.meaning} |\n"
+        for name, column in INTERVAL_DICTIONARY.items()
+    ]
+    return "".join([head, *measured, "\nSources:\n\n", *cited, _BIOMARKERS_TAIL, *intervals])
 
 
 def config_reference() -> str:
@@ -74,9 +140,40 @@ def _section(name: str, section: type[BaseModel]) -> str:
     lines.append("|---|---|---|---|\n")
     for key, field in section.model_fields.items():
         kind = _type_name(field.annotation)
-        meaning = (field.description or "").replace("|", "\\|")
-        lines.append(f"| `{key}` | {kind} | {_default(field.default)} | {meaning} |\n")
-    return "".join(lines) + "\n"
+        meaning = (field.description or "") + (_known_methods(section) if key == "method" else "")
+        meaning = meaning.replace("|", "\\|")
+        default = "(needed)" if field.is_required() else _default(field.default)
+        lines.append(f"| `{key}` | {kind} | {default} | {meaning} |\n")
+    lines.append("\n")
+    for key, field in section.model_fields.items():
+        for part in _sections_in(field.annotation):
+            lines.append("#" + _section(f"{name}.{key}.NAME", part))
+    return "".join(lines)
+
+
+def _sections_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    """Find the sections that a key holds by name."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _sections_in(part)
+
+
+def _known_methods(section: type[BaseModel]) -> str:
+    """Say which methods a stage has, and which options where the config gives them."""
+    from popscan import biomarkers, recon, segment
+    from popscan.methods import option_names, resolve
+
+    tables: dict[type[BaseModel], Mapping[str, str]] = {
+        Variant: recon.METHODS,
+        Segment: segment.METHODS,
+        Biomarkers: biomarkers.METHODS,
+    }
+    known = []
+    for name in sorted(tables[section]):
+        options = option_names(resolve(tables[section], name, "")) if section is Variant else ()
+        known.append(f"{name} (options: {', '.join(options)})" if options else name)
+    return " Known: " + "; ".join(known) + "."
 
 
 def _default(value: Any) -> str:
@@ -90,6 +187,5 @@ def _type_name(annotation: Any) -> str:
     text = annotation.__name__ if isinstance(annotation, type) else str(annotation)
     if "[" in str(annotation):
         text = str(annotation)
-    for old, new in (("typing.", ""), ("popscan.config.", "")):
-        text = text.replace(old, new)
-    return text.replace("|", "\\|")
+    text = text.replace(str(Limits), "[low, high]").replace("typing.", "")
+    return re.sub(r"popscan\.config\.\w+\.", "", text).replace("|", "\\|")
