@@ -7,9 +7,10 @@ CORES ?= $(shell nproc 2>/dev/null || echo 2)
 READY := $(VENV)/.ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup demo test test-slurm lint types contract check schema profiles clean
+.PHONY: help setup demo test test-slurm lint types contract schema profiles clean
 
 help:
+	@echo "make setup     set up .venv; the others do it themselves"
 	@echo "make demo      set up and run the demo study: 24 simulated subjects, from k-space to report"
 	@echo "make test      set up and run the tests"
 	@echo "make test-slurm  only those on a real one-node Slurm, which needs root and Debian's"
@@ -18,7 +19,8 @@ help:
 	@echo "make types     mypy"
 	@echo "make contract  which package may import which"
 	@echo "make profiles  link the cluster profiles to where snakemake looks for --profile"
-	@echo "make schema    export the config's JSON schema and config/README.md"
+	@echo "make schema    export the config's JSON schema, config/README.md, and the generated docs"
+	@echo "make clean     remove .venv and .snakemake"
 
 setup: $(READY)
 

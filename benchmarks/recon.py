@@ -5,6 +5,9 @@ a fully sampled centre), so the fully sampled image is a reference. Both estimat
 ESPIRiT (`sigpy.mri.app.EspiritCalib`) and solve for the image (`sigpy.mri.app.SenseRecon`), with
 the same weight of the Tikhonov term; for the rest both run as they come.
 
+The data are ``FOLDER/kspace/brain_16coil_full.mat``: HDF5 (MATLAB 7.3) with one complex array
+``raw``, here of 16 coils x 1 slice x 96 x 96. ``FOLDER`` is ``$POPSCAN_DATA`` by default.
+
 Usage: ``python benchmarks/recon.py [--data FOLDER] [--repeats N]``; ``pip install sigpy`` for the
 peer (its rows are left out without it, and the table says so). Time is processor time, which other
 work on the machine does not change; with ``OMP_NUM_THREADS=1`` it is that of one core. SigPy makes

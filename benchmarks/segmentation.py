@@ -1,6 +1,6 @@
 """Dice, surface distances and volume errors of a bundle on the ACDC patients it never saw.
 
-    python benchmarks/segmentation.py [--model resources/models/cine_sax] [--flips] [--out DIR]
+    python benchmarks/segmentation.py [--model DIR] [--training] [--no-flips] [--out DIR]
 
 Reads ``$POPSCAN_DATA/acdc`` (by default ``../shared/data/acdc``). The patients are those that the
 bundle itself names as its validation subjects; with ``--training`` those that it was trained on
