@@ -190,6 +190,37 @@ def test_slice_repeated_within_a_series(tmp_path, write_stack):
     np.testing.assert_array_equal(scan.array[:, :, 3, 5], place(3, 5))
 
 
+@pytest.mark.parametrize("per_second", [1, 2])
+def test_slice_repeated_within_a_series_whose_images_have_times_of_their_own(
+    tmp_path, write_stack, edit_dicom, per_second
+):
+    first = write_stack(tmp_path / "s", level=7, tags={"AcquisitionTime": None})
+    later = write_stack(tmp_path / "s", seed=1, tags={"AcquisitionTime": None})
+    for repeat, files in enumerate((first, later)):
+        for path in files:
+
+            def number(data, repeat=repeat):
+                z, value = divmod(int(data.pixel_array[0, 0]), 1000)
+                taken = z * 12 + repeat * 6 + value // 50
+                data.InstanceNumber = taken + 1
+                data.ContentTime = f"{120000 + taken // per_second}"
+
+            edit_dicom(path, number)
+    scan = load(tmp_path / "s").scans["sax"]
+    for z in range(4):
+        for t in range(6):
+            np.testing.assert_array_equal(scan.array[:, :, z, t], place(z, t))
+
+
+def test_repeated_slices_may_have_other_trigger_times(tmp_path, write_stack, edit_dicom):
+    write_stack(tmp_path / "s", level=7)
+    for path in write_stack(tmp_path / "s", seed=1, tags={"AcquisitionNumber": 2}):
+        # Another heart rate: only the first frame is at the same time in both.
+        edit_dicom(path, lambda d: setattr(d, "TriggerTime", d.TriggerTime + d.TriggerTime // 40))
+    scan = load(tmp_path / "s").scans["sax"]
+    np.testing.assert_array_equal(scan.array[:, :, 0, 5], place(0, 5))
+
+
 def test_series_that_cannot_be_told_apart_are_refused(tmp_path, write_stack):
     write_stack(tmp_path / "s")
     write_stack(tmp_path / "s", seed=1, level=7)

@@ -168,13 +168,17 @@ def _last_acquisition(planes: list[Plane], *, folder: str) -> list[Plane]:
     repeats = set(triggers.values())
     if len(triggers) < 2 or repeats == {1}:
         return planes
-    for key in (lambda p: p.acquisition, lambda p: p.time):
+    keys: list[Callable[[Plane], Any]] = [lambda p: p.acquisition, lambda p: p.time]
+    if len(repeats) == 1:  # all frames as often: perhaps one acquisition after the other
+        instances = sorted(p.instance for p in planes)
+        keys.append(lambda p: instances.index(p.instance) // len(triggers))
+    for key in keys:
         parts: dict[Any, list[Plane]] = defaultdict(list)
         for plane in planes:
             parts[key(plane)].append(plane)
-        sets = [{round(p.trigger_ms, 1) for p in part} for part in parts.values()]
-        if len(parts) > 1 and all(
-            len(s) == len(part) for s, part in zip(sets, parts.values(), strict=True)
+        # Acquisitions are as many as a frame has images; else images have times of their own.
+        if len(parts) == max(repeats) and all(
+            len({round(p.trigger_ms, 1) for p in part}) == len(part) for part in parts.values()
         ):
             return parts[max(parts)]
     raise SubjectError(
