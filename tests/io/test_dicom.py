@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import shutil
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from popscan.arrays.geometry import spacing_from_affine
 from popscan.ingest import check_scan
 from popscan.io import read_scan, write_scan
 from popscan.io.dicom import Dicom
+from popscan.io.dicom_header import read_folder
 from popscan.io.sources import get_source
 from popscan.records import SubjectError
 
@@ -323,12 +325,46 @@ def test_truncated_file_is_a_clear_failure(tmp_path, write_stack, keep):
     assert str(tmp_path / "s") in message
 
 
-def test_truncated_pixels_name_the_file(tmp_path, write_stack):
-    files = write_stack(tmp_path / "s")
+@pytest.mark.parametrize(
+    ("tags", "shown"),
+    [({}, "instance 8 of series 1"), ({"InstanceNumber": None}, "file 8 in order of names")],
+)
+def test_truncated_pixels_tell_the_image_and_not_its_name(tmp_path, write_stack, tags, shown):
+    # Files are often named after the person, and not always in UTF-8.
+    files = write_stack(tmp_path / "s", ending=os.fsdecode(b"_Doe_M\xfcller"), tags=tags)
     files[7].write_bytes(files[7].read_bytes()[:-20])
     code, message = reason(tmp_path / "s")
     assert code == "truncated_file"
-    assert files[7].name in message
+    assert f"{tmp_path / 's'}, {shown}:" in message
+    assert "Doe" not in message
+    message.encode()
+
+
+def test_a_file_torn_anywhere_counts_as_damaged(tmp_path, write_stack):
+    torn, _ = write_stack(tmp_path / "s", slices=1, frames=2)
+    data = torn.read_bytes()
+    damaged = []
+    for length in range(0, data.index(b"\xe0\x7f\x10\x00OW"), 3):
+        torn.write_bytes(data[:length])
+        damaged.append(read_folder(tmp_path / "s").n_damaged)
+    assert any(damaged)
+
+
+@pytest.mark.parametrize(
+    ("good", "bad"),
+    [
+        (b"\x28\x00\x10\x00US\x02\x00\x0a\x00", b"\x28\x00\x10\x00US\x03\x00\x0a\x00\x00"),
+        (b"\x28\x00\x30\x00DS", b"\x28\x00\x30\x00ZZ"),
+    ],
+)
+def test_a_senseless_header_counts_as_damaged(tmp_path, write_stack, good, bad):
+    spoilt, *_ = write_stack(tmp_path / "s", slices=5)
+    data = spoilt.read_bytes()
+    assert data.count(good) == 1
+    spoilt.write_bytes(data.replace(good, bad))
+    found = read_folder(tmp_path / "s")
+    assert (len(found.planes), found.n_damaged) == (29, 1)
+    assert reason(tmp_path / "s")[0] == "missing_frames"
 
 
 def test_undecodable_compression_is_named(tmp_path, write_stack, edit_dicom):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import struct
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,12 +17,18 @@ from typing import Any
 
 import numpy as np
 import pydicom
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 
 from popscan.io.dicom_enhanced import frame_headers
 from popscan.io.sources import list_files
 from popscan.records import SubjectError
 
+#: What reading a torn or senseless file raises. pydicom's words may hold bytes of the header: they
+#: are never told.
+DAMAGE: tuple[type[Exception], ...] = (
+    OSError, EOFError, ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError,
+    NotImplementedError, struct.error, BytesLengthException, InvalidDicomError,
+)  # fmt: skip
 #: Many archives hold values that break the standard's rules for text; only a few numbers matter
 #: here, and each is checked when it is used.
 pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
@@ -189,15 +196,7 @@ def _read_planes(path: str) -> tuple[str, list[Plane]]:
         data = open_dicom(path, headers_only=True)
     except (InvalidDicomError, IsADirectoryError):
         return "other", []
-    except (
-        OSError,
-        EOFError,
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        NotImplementedError,
-    ):
+    except DAMAGE:
         return "damaged", []
     try:
         n_frames = int(data.get("NumberOfFrames") or 1)
@@ -208,7 +207,7 @@ def _read_planes(path: str) -> tuple[str, list[Plane]]:
             planes = [_plane(path, f, frame=i) for i, f in enumerate(frames) if _is_image(f)]
             return ("dicom" if planes else "multiframe"), planes
         return ("multiframe" if n_frames > 1 else "dicom"), []
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError):
+    except DAMAGE:
         return "damaged", []
 
 

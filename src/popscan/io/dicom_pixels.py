@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import math
-import os
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.errors import InvalidDicomError
 from pydicom.pixels import pixel_array
 
 from popscan.arrays.dtypes import image_dtype
@@ -19,9 +17,10 @@ from popscan.arrays.geometry import (
     slice_positions_mm,
 )
 from popscan.ingest.orientation import axis_of
-from popscan.io.dicom_header import Plane, open_dicom
+from popscan.io.dicom_header import DAMAGE, Plane, open_dicom
 from popscan.io.dicom_stack import Stack, order_frames
 from popscan.io.nifti_raw import MAX_IMAGE_BYTES
+from popscan.io.sources import list_files
 from popscan.records import Scan, SubjectError
 
 
@@ -113,33 +112,43 @@ def shifted(pixels: NDArray[np.float32], shift: tuple[int, int]) -> NDArray[np.f
 
 def _pixels(plane: Plane, *, folder: str) -> NDArray[np.float32]:
     """Pixels of one file as (column, row), slope and intercept applied."""
-    # Folders between the subject's and the file are often named after the person: never told.
-    shown = f"{folder}, file {os.path.basename(plane.path)}"
+
+    def refused(reason: str, found: str) -> SubjectError:
+        return SubjectError(reason, f"{_shown(plane, folder=folder)}: {found}")
+
     try:
         data = open_dicom(plane.path, headers_only=False)
         syntax = getattr(data.file_meta, "TransferSyntaxUID", None)
-    except (OSError, EOFError, InvalidDicomError, ValueError) as error:
-        raise SubjectError("truncated_file", f"{shown}: damaged DICOM file") from error
+    except DAMAGE as error:
+        raise refused("truncated_file", "damaged DICOM file") from error
     try:
         pixels = pixel_array(data, index=plane.frame if plane.frame >= 0 else None)
     except (RuntimeError, NotImplementedError, ImportError) as error:
         name = getattr(syntax, "name", "an unknown one")
-        raise SubjectError(
+        raise refused(
             "compressed_pixels",
-            f"{shown}: no decoder for transfer syntax {name}; decompress the files first "
+            f"no decoder for transfer syntax {name}; decompress the files first "
             "(e.g. with dcmdjpeg or gdcmconv --raw)",
         ) from error
-    except (ValueError, AttributeError, KeyError, TypeError, OSError, EOFError) as error:
-        raise SubjectError(
-            "truncated_file", f"{shown}: incomplete pixel data ({type(error).__name__})"
+    except DAMAGE as error:
+        raise refused(
+            "truncated_file", f"incomplete pixel data ({type(error).__name__})"
         ) from error
     if pixels.shape != (plane.rows, plane.columns):
-        raise SubjectError(
+        raise refused(
             "bad_pixels",
-            f"{shown}: pixels {pixels.shape}, grey values {plane.rows} x {plane.columns} expected",
+            f"pixels {pixels.shape}, grey values {plane.rows} x {plane.columns} expected",
         )
     values = np.asarray(pixels.T, dtype=np.float32)
     return values * np.float32(plane.slope) + np.float32(plane.intercept)
+
+
+def _shown(plane: Plane, *, folder: str) -> str:
+    """Say which image this is, without its name: files are often named after the person."""
+    if plane.instance >= 0 and plane.series_number >= 0:
+        return f"{folder}, instance {plane.instance} of series {plane.series_number}"
+    number = 1 + sum(path < plane.path for path in list_files(folder))
+    return f"{folder}, file {number} in order of names"
 
 
 def _stack_meta(stack: Stack) -> dict[str, Any]:
