@@ -276,6 +276,20 @@ def test_bids_unsafe_folders_are_told(tmp_path):
     assert "sub-a b" in problems[0]
 
 
+@pytest.mark.parametrize("part", ["phase", "real", "imag"])
+def test_bids_other_parts_than_the_magnitude_are_left_aside(tmp_path, scan, labels, part):
+    folder = tmp_path / "sub-01" / "anat"
+    folder.mkdir(parents=True)
+    write_scan(folder / "sub-01_acq-sax_part-mag_cine.nii.gz", scan)
+    other = replace(scan, array=scan.array * 0 + 5)
+    write_scan(folder / f"sub-01_acq-sax_part-{part}_cine.nii.gz", other)
+    write_labels(folder / "sub-01_acq-sax_dseg.nii.gz", labels, scan)
+    loaded = get_source("bids").load([str(tmp_path / "sub-01")])
+    np.testing.assert_array_equal(loaded.scans["sax"].array, scan.array)
+    np.testing.assert_array_equal(loaded.labels["sax"].array, labels.array)
+    assert "n_runs" not in loaded.scans["sax"].meta
+
+
 # ------------------------------------------------------------------ simulated
 
 

@@ -4,7 +4,8 @@
 popscan's own sidecars, or BIDS's ``Manufacturer`` ...). The view is a part of the name: ``sax`` or
 ``sa``, ``2ch``, ``3ch``, ``4ch``, ``rvot`` (``acq-sax``, ``la2ch``, ``sub-1_sa_ED`` are all
 understood); images that end in ``_cine`` or ``_bold`` and name no view are short-axis. An image is
-4D, or one 3D file per frame (``_frame-01``, ``_phase-01``, ``_ED``, ``_ES``). Labels have the same
+4D, or one 3D file per frame (``_frame-01``, ``_phase-01``, ``_ED``, ``_ES``). Phase, real and
+imaginary parts (``part-phase`` ...) are no cines and left aside. Labels have the same
 name with ``dseg``, ``gt``, ``seg`` or ``label`` in it, beside the image or below
 ``derivatives/*/``.
 """
@@ -38,8 +39,11 @@ _VIEW_WORDS = {
     "rvot": "rvot",
 }  # fmt: skip
 _LABEL_WORDS = frozenset({"dseg", "gt", "seg", "label", "labels", "mask"})
+#: Entities that an image and its labels need not share.
+_NOT_CORE = ("desc-", "space-", "part-mag")
 _IMAGE_WORDS = frozenset({"cine", "bold", "image", "img"})
 _FOLDERS = ("anat", "cine", "func", "mr", "cmr")
+_OTHER_PARTS = frozenset({"part-phase", "part-real", "part-imag"})
 _FRAME = re.compile(r"(?:frame|phase)-?(\d+)")
 #: BIDS sidecar key -> key of meta, factor.
 _BIDS_KEYS = {
@@ -176,6 +180,8 @@ def _parse(path: Path) -> _Named | None:
     tokens = stem_of(path).split("_")
     words = [token.rsplit("-", 1)[-1].lower() for token in tokens]
     view = next((_VIEW_WORDS[w] for w in words if w in _VIEW_WORDS), "")
+    if any(token.lower() in _OTHER_PARTS for token in tokens):
+        return None
     is_label = any(token.lower() in _LABEL_WORDS for token in tokens)
     if not view:
         if not (is_label or words[-1] in ("cine", "bold")):
@@ -188,7 +194,7 @@ def _parse(path: Path) -> _Named | None:
             frame = match[1]
         elif word in ("ed", "es"):
             frame = word
-        elif word not in _LABEL_WORDS | _IMAGE_WORDS and not token.startswith(("desc-", "space-")):
+        elif word not in _LABEL_WORDS | _IMAGE_WORDS and not token.lower().startswith(_NOT_CORE):
             core.append(token)
     return _Named(path=path, view=view, frame=frame, is_label=is_label, core=tuple(core))
 
