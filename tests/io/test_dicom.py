@@ -19,6 +19,7 @@ from popscan.ingest import check_scan
 from popscan.io import read_scan, write_scan
 from popscan.io.dicom import Dicom
 from popscan.io.dicom_header import read_folder
+from popscan.io.folders import Folders
 from popscan.io.sources import get_source
 from popscan.records import SubjectError
 
@@ -509,6 +510,19 @@ def test_find_lists_folders_sorted_and_tells_unsafe_names(tmp_path):
     assert len(problems) == 1
     assert "bad name" in problems[0]
     assert found[0].paths == (str(tmp_path / "a"),)
+
+
+def test_find_tells_folders_that_cannot_be_read(tmp_path):
+    for name in ("sub-a", "sub-b"):
+        (tmp_path / name).mkdir()
+    folders = Folders()
+    assert folders.names(tmp_path) == ["sub-a", "sub-b"]
+    (tmp_path / "sub-a").rmdir()  # after it was listed
+    problems: list[str] = []
+    found = get_source("dicom").find(tmp_path, problems=problems, folders=folders)
+    assert [f.sub for f in found] == ["sub-b"]
+    assert len(problems) == 1
+    assert "sub-a: not a readable folder" in problems[0]
 
 
 @pytest.mark.data

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from popscan.io import SOURCES, get_source, write_labels, write_scan
+from popscan.io.folders import Folders
 from popscan.io.simulated import write_simulated
 from popscan.records import KSpace, LabelMap, PopscanError, Scan, SubjectError
 
@@ -274,6 +275,21 @@ def test_bids_unsafe_folders_are_told(tmp_path):
     found = get_source("bids").find(tmp_path, problems=problems)
     assert [f.sub for f in found] == ["sub-ok"]
     assert "sub-a b" in problems[0]
+
+
+def test_bids_derivatives_that_cannot_be_read_are_told(tmp_path):
+    for name in ("sub-01", "derivatives/good/sub-01", "derivatives/gone"):
+        (tmp_path / name).mkdir(parents=True)
+    folders = Folders()
+    assert folders.names(tmp_path / "derivatives") == ["gone", "good"]
+    (tmp_path / "derivatives" / "gone").rmdir()  # after it was listed
+    problems: list[str] = []
+    found = get_source("bids").find(tmp_path, problems=problems, folders=folders)
+    assert [f.paths for f in found] == [
+        (str(tmp_path / "sub-01"), str(tmp_path / "derivatives" / "good" / "sub-01"))
+    ]
+    assert len(problems) == 1
+    assert "gone: not a readable folder" in problems[0]
 
 
 @pytest.mark.parametrize("part", ["phase", "real", "imag"])

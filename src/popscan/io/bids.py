@@ -27,7 +27,7 @@ from popscan.ingest.orientation import standard_orientation
 from popscan.io.folders import Folders
 from popscan.io.jsonfile import read_json
 from popscan.io.nifti import read_labels, read_scan, sidecar_path, stem_of
-from popscan.io.sources import Found, Loaded, one_folder
+from popscan.io.sources import Found, Loaded, one_folder, tell
 from popscan.io.tables import subject_label
 from popscan.records import LabelMap, PopscanError, Scan, SubjectError
 
@@ -126,7 +126,7 @@ def find_visits(
     """List ``sub-*`` folders, or their ``ses-*`` folders where there are any; sorted."""
     found = []
     folders = folders or Folders()
-    derived = _derivatives(root, folders)
+    derived = _derivatives(root, folders, problems)
     subjects = [name for name in folders.names(root) if name.startswith("sub-")]
     folders.prefetch([os.path.join(root, name) for name in subjects])
     for name in subjects:
@@ -137,8 +137,7 @@ def find_visits(
             for session in sessions:
                 subject_label(session, prefix="ses-")
         except PopscanError as error:
-            if problems is not None:
-                problems.append(f"{root}: {error}")
+            tell(problems, f"{root}: {error}")
             continue
         for session in sessions:
             paths = [os.path.join(place, name, session) for place in (root, *derived.get(name, ()))]
@@ -150,13 +149,23 @@ def find_visits(
     return found
 
 
-def _derivatives(root: str | Path, folders: Folders) -> dict[str, list[str]]:
-    """Subject -> folders ``derivatives/*`` that know it."""
+def _derivatives(
+    root: str | Path, folders: Folders, problems: list[str] | None
+) -> dict[str, list[str]]:
+    """Subject -> folders ``derivatives/*`` that know it; unreadable ones are told."""
     top = os.path.join(root, "derivatives")
     out: dict[str, list[str]] = defaultdict(list)
-    for name in folders.names(top) if os.path.isdir(top) else ():
+
+    def names(place: str) -> list[str]:
+        try:
+            return folders.names(place)
+        except PopscanError as error:
+            tell(problems, str(error))
+            return []
+
+    for name in names(top) if os.path.isdir(top) else ():
         place = os.path.join(top, name)
-        for sub in folders.names(place):
+        for sub in names(place):
             out[sub].append(place)
     return out
 

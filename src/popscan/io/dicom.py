@@ -37,7 +37,7 @@ from popscan.io.dicom_stack import (
     slice_runs,
 )
 from popscan.io.folders import Folders
-from popscan.io.sources import Found, Loaded, found_folders, one_folder
+from popscan.io.sources import Found, Loaded, found_folders, one_folder, tell
 from popscan.io.tables import subject_label
 from popscan.records import PopscanError, Scan, SubjectError
 
@@ -71,13 +71,16 @@ class Dicom:
         found = []
         for subject in subjects:
             folder = subject.paths[0]
-            sessions = [name for name in folders.names(folder) if name.startswith("ses-")]
+            try:
+                sessions = [name for name in folders.names(folder) if name.startswith("ses-")]
+            except PopscanError as error:
+                tell(problems, str(error))
+                continue
             for session in sessions:
                 try:
                     ses = subject_label(session, prefix="ses-")
                 except PopscanError as error:
-                    if problems is not None:
-                        problems.append(f"{folder}: {error}")
+                    tell(problems, f"{folder}: {error}")
                     continue
                 found.append(replace(subject, ses=ses, paths=(os.path.join(folder, session),)))
             if not sessions:

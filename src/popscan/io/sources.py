@@ -115,16 +115,17 @@ def found_folders(
         try:
             sub = subject_label(name)
         except PopscanError as error:
-            _tell(problems, f"{root}: {error}")
+            tell(problems, f"{root}: {error}")
             continue
         if sub in found:
-            _tell(problems, f"{root}: folder {name!r} is {sub} again; it is left out")
+            tell(problems, f"{root}: folder {name!r} is {sub} again; it is left out")
             continue
         found[sub] = Found(sub=sub, paths=(os.path.join(root, name),))
     return [found[sub] for sub in sorted(found)]
 
 
-def _tell(problems: list[str] | None, message: str) -> None:
+def tell(problems: list[str] | None, message: str) -> None:
+    """Add a message to `problems`, if anyone wants to know."""
     if problems is not None:
         problems.append(message)
 
