@@ -89,22 +89,31 @@ def ingest_task(context: ShardContext) -> Task:
 def stat_sources(subject: Subject) -> list[tuple[str, int, int]]:
     """Name, size and mtime of every raw file of a subject.
 
+    A link that leads nowhere (a file that was not fetched yet) counts as (name, -1, 0): whether it
+    is needed, the source knows.
+
     Raises
     ------
     SubjectError
-        If there is none (reason ``no_images``).
+        If there is none (reason ``no_images``), or one cannot be asked (``unreadable_input``).
     """
     found: list[tuple[str, int, int]] = []
     for source in map(Path, subject.sources):
-        for path in sorted(source.rglob("*")) if source.is_dir() else [source]:
+        paths = sorted(source.rglob("*")) if source.is_dir() else [source]
+        for number, path in enumerate(paths, 1):
+            name = str(path.relative_to(source.parent))
             try:
                 stat = path.stat()
             except OSError as error:
+                if isinstance(error, FileNotFoundError) and path.is_symlink():
+                    found.append((name, -1, 0))
+                    continue
+                # By number: files are often named after the person.
                 raise SubjectError(
-                    "unreadable_input", f"{path.name}: cannot be read ({error.strerror})"
+                    "unreadable_input",
+                    f"{source}: file {number} of {len(paths)} cannot be read ({error.strerror})",
                 ) from error
             if path.is_file():
-                name = str(path.relative_to(source.parent))
                 found.append((name, stat.st_size, stat.st_mtime_ns))
     if not found:
         raise SubjectError("no_images", "the cohort table lists this subject, but no images exist")
