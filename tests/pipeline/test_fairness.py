@@ -7,12 +7,14 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
+from popscan.config import parse_section
 from popscan.fairness.ledger import TOTAL
 from popscan.pipeline import dictionary
-from popscan.pipeline.audit_inputs import final_ledger, ledger_steps
+from popscan.pipeline.audit_inputs import AuditInputs, final_ledger, ledger_steps
 from popscan.pipeline.audit_report import share_tables, with_whole_audit
-from popscan.pipeline.fairness import TABLES, audit_study
+from popscan.pipeline.fairness import TABLES, audit_study, audit_tables
 from popscan.pipeline.tables import read_table
 from popscan.report import StudyContext, render_study
 
@@ -120,6 +122,40 @@ def test_notes_name_impossible_values_and_absent_columns(study):
     assert "shoe_size is not recorded" in said
     assert "social categories" in said
     assert "can be excluded" in said
+
+
+def test_visits_of_a_subject_are_not_counted_as_people():
+    sub = np.repeat([f"sub-{i:02d}" for i in range(40)], 5)
+    units = [f"{name}_ses-{i % 5}" for i, name in enumerate(sub)]
+    subject = np.repeat(np.arange(40), 5)
+    failed = subject < 4  # the same four of group a at all visits
+    people = pd.DataFrame(
+        {"sub": sub, "sex": np.where(subject < 20, "a", "b"), "site": np.where(failed, "x", "y")},
+        index=pd.Index(units, name="unit"),
+    )
+    status = np.where(failed, "failed", "ok")
+    empty = pd.DataFrame()
+    inputs = AuditInputs(
+        outcomes=pd.DataFrame(
+            {"unit": units, "stage": "ingest", "outcome": "ingest_failed",
+             "value": failed.astype(float), "better_is": "lower", "kind": "binary"}
+        ),
+        attributes=people,
+        ledger=pd.DataFrame({"unit": units, "stage": "ingest", "status": status}),
+        stages=("ingest",), measured=empty, reference=empty, steps={}, qc=empty,
+    )  # fmt: skip
+    section = parse_section("fairness", {"attributes": ["sex"], "n_boot": 200})
+    tables, notes = audit_tables(inputs, section, seed=0)
+    by_subject = stats.fisher_exact([[4, 16], [0, 20]]).pvalue
+    tested = tables["funnel"]["p"].dropna()
+    assert len(tested)
+    assert tested.to_numpy() == pytest.approx(by_subject)
+    assert tables["funnel"]["n_units"].eq(20).all()
+    confounding = tables["confounding"].set_index("confounder")
+    assert confounding.loc["site", "n"] == 40
+    (told,) = (note for note in notes if "repeated visits" in note)
+    assert "funnel" in told
+    assert "confounding" in told
 
 
 def test_what_is_shared_has_no_small_cell(study):

@@ -1,5 +1,7 @@
 """Adjustment against closed forms, and each way on data whose confounding is known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -104,6 +106,7 @@ def test_repeated_subjects_widen_the_interval(rng):
     assert naive.se < 0.6 * by_subject.se
     assert "repeat" in METHODS["ancova"](copies).note
     assert "repeat" in METHODS["matching"](copies).note
+    assert "repeat" in METHODS["mixed"](replace(copies, blocks=copies.clusters % 3)).note
 
 
 def test_mixed_needs_blocks_and_tells_their_share(rng):
@@ -118,6 +121,18 @@ def test_mixed_needs_blocks_and_tells_their_share(rng):
         blocks=problem.blocks,
     )
     assert METHODS["mixed"](shifted).extra["icc"] > 0.8
+
+
+def test_groups_that_are_whole_sites_are_compared_by_site(rng):
+    site = np.repeat(np.arange(8), 50)
+    y = np.array([0.0, 3.0, 1.0, 2.0, 5.0, 1.5, 4.0, 2.5])[site] + rng.normal(size=400)
+    nested = Problem(y=y, group=site < 3, confounders=pd.DataFrame(index=range(400)), blocks=site)
+    found = METHODS["mixed"](nested)
+    means = [y[site == s].mean() for s in range(8)]
+    by_site = stats.ttest_ind(means[:3], means[3:])
+    assert found.p == pytest.approx(by_site.pvalue, rel=0.05)
+    apart = replace(nested, blocks=(site < 3).astype(int))
+    assert "cannot be told apart" in METHODS["mixed"](apart).note
 
 
 def test_matching_balances_and_pairs_are_used_once(rng):

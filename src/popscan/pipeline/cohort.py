@@ -82,16 +82,17 @@ def cohort_attributes(
 def first_visits(attributes: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     """Return one unit per subject, the first by name, and a sentence if that left any out.
 
-    Tests on ranks, limits of agreement and the bias ledger take units as independent.
+    Tests on ranks, counts of losses, what goes together with a group, limits of agreement and the
+    bias ledger take units as independent.
     """
     if "sub" not in attributes or attributes["sub"].is_unique:
         return attributes, []
     kept = attributes[~attributes["sub"].duplicated()]
     left = len(attributes) - len(kept)
     return kept, [
-        f"{left} repeated visits count in the audit (subjects are what is resampled there), not in "
-        "pairwise tests, agreement, exclusion at equal quality and the bias ledger, which take "
-        "each subject's first visit."
+        f"{left} repeated visits count in the gaps and adjusted gaps (by subject there), not in "
+        "pairwise tests, the funnel of losses, confounding, agreement, exclusion at equal quality "
+        "and the bias ledger, which take each subject's first visit."
     ]
 
 

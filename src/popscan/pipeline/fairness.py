@@ -129,7 +129,7 @@ def audit_tables(
         "gaps": result.gaps,
         "summary": result.summary,
         "confounding": confounding(
-            people,
+            once,
             attributes_to_test=asked,
             confounders=list(dict.fromkeys([*confounders, *_SUSPECTS])),
             min_group=section.min_group,
@@ -146,7 +146,7 @@ def audit_tables(
     }
     if inputs.stages:
         tables["funnel"] = funnel(
-            inputs.ledger, people, stages=inputs.stages, intersections=crossed, **corrected
+            inputs.ledger, once, stages=inputs.stages, intersections=crossed, **corrected
         )
     if confounders:
         tables["adjusted"] = adjusted_gaps(

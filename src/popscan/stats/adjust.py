@@ -179,11 +179,19 @@ def mixed(problem: Problem) -> Adjusted:
     -------
     Adjusted
         ``extra`` holds ``icc``, the share of residual variance that lies between blocks. Degrees
-        of freedom are those within blocks.
+        of freedom are those within blocks, or those between them where every block holds only one
+        of the groups.
     """
+    if problem.clusters is not None:
+        return Adjusted(note="subjects repeat: mixed would count them as independent")
     if problem.blocks is None or len(np.unique(problem.blocks)) < 2:
         return Adjusted(note="needs at least two sites or scanners")
     codes, levels = pd.factorize(problem.blocks)
+    freedom = max(len(problem.y) - _design(problem).shape[1] - len(levels) + 1.0, 1.0)
+    if pd.Series(problem.group).groupby(codes).nunique().max() == 1:  # no gap within any block
+        freedom = len(levels) - 2.0
+    if freedom < 1:
+        return Adjusted(note="group and sites or scanners cannot be told apart")
     scale = problem.y.std()
     if scale == 0:
         return Adjusted(gap=0.0, note="outcome does not vary")
@@ -202,7 +210,6 @@ def mixed(problem: Problem) -> Adjusted:
     elif any("boundary" in str(w.message).lower() for w in caught):
         notes.append("no variance between blocks")
     between = float(np.squeeze(fit.cov_re))
-    freedom = max(len(x) - x.shape[1] - len(levels) + 1.0, 1.0)
     se = float(np.sqrt(fit.cov_params()[1, 1]) * scale)
     return adjusted(
         float(fit.fe_params[1] * scale), se, freedom, problem.alpha,
