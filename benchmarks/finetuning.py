@@ -71,6 +71,8 @@ def start(arguments: argparse.Namespace, *, name: str) -> Start:
             ema_decay=0.97,
         ),
         network=bundle.networks[0],
-        pack=build_pack([c for c in cases if bundle.was_trained_on(c.unit)]),
+        pack=build_pack(
+            [c for c in cases if bundle.was_trained_on(c.unit)], spacing_mm=bundle.spacing_mm
+        ),
         unseen=[c for c in cases if c.unit in held_out and not bundle.was_trained_on(c.unit)],
     )
