@@ -112,32 +112,31 @@ def shifted(pixels: NDArray[np.float32], shift: tuple[int, int]) -> NDArray[np.f
 
 def _pixels(plane: Plane, *, folder: str) -> NDArray[np.float32]:
     """Pixels of one file as (column, row), slope and intercept applied."""
-
-    def refused(reason: str, found: str) -> SubjectError:
-        return SubjectError(reason, f"{_shown(plane, folder=folder)}: {found}")
-
     try:
         data = open_dicom(plane.path, headers_only=False)
         syntax = getattr(data.file_meta, "TransferSyntaxUID", None)
     except DAMAGE as error:
-        raise refused("truncated_file", "damaged DICOM file") from error
+        shown = _shown(plane, folder=folder)
+        raise SubjectError("truncated_file", f"{shown}: damaged DICOM file") from error
     try:
         pixels = pixel_array(data, index=plane.frame if plane.frame >= 0 else None)
     except (RuntimeError, NotImplementedError, ImportError) as error:
         name = getattr(syntax, "name", "an unknown one")
-        raise refused(
+        raise SubjectError(
             "compressed_pixels",
-            f"no decoder for transfer syntax {name}; decompress the files first "
-            "(e.g. with dcmdjpeg or gdcmconv --raw)",
+            f"{_shown(plane, folder=folder)}: no decoder for transfer syntax {name}; decompress "
+            "the files first (e.g. with dcmdjpeg or gdcmconv --raw)",
         ) from error
     except DAMAGE as error:
-        raise refused(
-            "truncated_file", f"incomplete pixel data ({type(error).__name__})"
+        shown = _shown(plane, folder=folder)
+        raise SubjectError(
+            "truncated_file", f"{shown}: incomplete pixel data ({type(error).__name__})"
         ) from error
     if pixels.shape != (plane.rows, plane.columns):
-        raise refused(
+        raise SubjectError(
             "bad_pixels",
-            f"pixels {pixels.shape}, grey values {plane.rows} x {plane.columns} expected",
+            f"{_shown(plane, folder=folder)}: pixels {pixels.shape}, grey values {plane.rows} x "
+            f"{plane.columns} expected",
         )
     values = np.asarray(pixels.T, dtype=np.float32)
     return values * np.float32(plane.slope) + np.float32(plane.intercept)
