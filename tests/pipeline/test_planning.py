@@ -75,6 +75,12 @@ def test_exclusion_without_session_excludes_every_visit(raw):
         assert excluded(raw, f"{header}\n{rows}\n")[1] == ["sub-01_ses-1", "sub-01_ses-2"]
 
 
+def test_nobody_is_excluded_by_a_header_alone(raw):
+    cohort, who = excluded(raw, "participant_id\treason\n")
+    assert who == []
+    assert cohort.problems == []
+
+
 def test_exclusion_of_a_visit_that_is_not_in_the_cohort_is_told(raw):
     text = "participant_id\tsession_id\nsub-01\tses-1\nsub-01\tses-9\nsub-07\t\n"
     cohort, who = excluded(raw, text)

@@ -68,6 +68,7 @@ def read_participants(
     *,
     sex_codes: Mapping[str, str] | None = None,
     required: Sequence[str] = ("participant_id",),
+    may_be_empty: bool = False,
 ) -> tuple[pd.DataFrame, list[Problem]]:
     """Read a cohort table; bad rows become problems, the good ones are returned.
 
@@ -86,6 +87,8 @@ def read_participants(
         them; case does not matter.
     required
         Columns that must be there, beside ``participant_id``.
+    may_be_empty
+        Whether a header without rows is no problem.
 
     Returns
     -------
@@ -113,7 +116,7 @@ def read_participants(
     except csv.Error as error:
         table.tell(0, "", f"a damaged table ({error})", "quotes that close and no NUL bytes")
         return empty, table.problems
-    if not rows and not table.problems:
+    if not rows and not table.problems and not may_be_empty:
         table.tell(0, "", "a header and no rows", "one row per subject")
     return pd.DataFrame(rows, columns=columns, dtype=str), table.problems
 

@@ -203,7 +203,7 @@ def _exclude(cohort: Cohort, path: str) -> None:
         return
     from popscan.io.tables import read_participants
 
-    rows, problems = read_participants(Path(path))
+    rows, problems = read_participants(Path(path), may_be_empty=True)
     if problems:
         raise PopscanError("cohort.exclude: " + "; ".join(map(str, problems[:5])))
     reasons = {
