@@ -135,6 +135,19 @@ def test_groups_that_are_whole_sites_are_compared_by_site(rng):
     assert "cannot be told apart" in METHODS["mixed"](apart).note
 
 
+def test_the_variance_between_whole_sites_is_found():
+    rng = np.random.default_rng(2)
+    site = np.repeat(np.arange(8), 30)
+    for _ in range(5):  # a search along the gradient ends at a variance of 0 in one draw of two
+        y = rng.normal(size=8)[site] + rng.normal(size=240)
+        nested = Problem(
+            y=y, group=site < 3, confounders=pd.DataFrame(index=range(240)), blocks=site
+        )
+        means = [y[site == s].mean() for s in range(8)]
+        found = METHODS["mixed"](nested)
+        assert found.p == pytest.approx(stats.ttest_ind(means[:3], means[3:]).pvalue, abs=0.01)
+
+
 def test_matching_balances_and_pairs_are_used_once(rng):
     found = matching(confounded(rng))
     assert found.extra["smd_after"] < 0.5 * found.extra["smd_before"]

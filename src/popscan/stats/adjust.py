@@ -199,7 +199,8 @@ def mixed(problem: Problem) -> Adjusted:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            fit = sm.MixedLM(problem.y / scale, x, groups=codes).fit(reml=True, method="lbfgs")
+            # Methods on gradients end at a variance of 0 where whole sites differ much.
+            fit = sm.MixedLM(problem.y / scale, x, groups=codes).fit(reml=True, method="powell")
         except (np.linalg.LinAlgError, ValueError) as error:
             return Adjusted(note=f"the mixed model could not be fitted ({error})")
     notes = []
