@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -69,6 +71,25 @@ def test_section_says_what_the_tables_say(study):
     }
     assert kinds["flipped_pct"].tolist() == [3.0] * 3  # sub-3 was trained on
     assert any("80%" in note for note in section.notes)
+
+
+def test_the_shared_report_has_no_small_count_of_subjects(tmp_path):
+    units = [f"sub-{i:02d}" for i in range(81)]
+    table = pd.concat([segmentation().iloc[:1]] * 81, ignore_index=True).assign(unit=units)
+    for name in ("rv", "myo", "lv"):
+        table.loc[0, f"expected_dice_{name}_lowest"] = 0.5
+    verdicts = ["fail", "review", *["pass"] * 79]
+    checked = pd.concat([scores().iloc[[0]]] * 81, ignore_index=True)
+    write_table(tmp_path, "segmentation", table, {})
+    write_table(tmp_path, "scores", checked.assign(unit=units, reference_verdict=verdicts), {})
+    write_table(tmp_path, "biomarkers", pd.DataFrame({"unit": units}), {})
+    context = StudyContext(extras=extra_sections(tmp_path, {"report": {"min_cell": 5}}))
+    html = render_study(context, tmp_path / "out").read_text(encoding="utf-8")
+    assert "In 1 of 81 subjects" in html
+    shared = render_study(context, tmp_path / "share", share=True).read_text(encoding="utf-8")
+    assert "In &lt; 5 of 80 subjects" in shared
+    assert "references of &lt; 5 of 80 subjects" in shared
+    assert "81" not in re.sub(r"<style>.*?</style>|<script>.*?</script>", "", shared, flags=re.S)
 
 
 def test_uncalibrated_bundles_and_older_studies(tmp_path):

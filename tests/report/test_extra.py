@@ -54,6 +54,11 @@ def test_small_cells_of_a_shared_section_are_left_out(tmp_path, read_tables):
     (table,) = read_tables(html, "AUC by group")
     assert table["Group"].tolist() == ["women", "men"]
     assert table["N"].tolist() == [105, 100]
+    assert "AUC of 0.81" not in html
+    masked = replace(context.extras[0], shared_sentences=["It can, in < 5 places."])
+    context = replace(context, extras=[masked])
+    shared = render_study(context, tmp_path, share=True).read_text(encoding="utf-8")
+    assert "It can, in &lt; 5 places." in shared
 
 
 def test_text_of_a_section_is_escaped(tmp_path):

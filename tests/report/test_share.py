@@ -9,8 +9,10 @@ import pandas as pd
 import pytest
 
 from popscan.report import StudyContext, render_study
-from popscan.report.sections.common import Options
+from popscan.report.sections import quality
+from popscan.report.sections.common import Options, count_cells, frame_table
 from popscan.report.share import identifiers, scrub, shareable
+from popscan.report.text import DASH
 
 
 def test_shared_counts_cannot_be_subtracted():
@@ -69,6 +71,29 @@ def test_no_small_cell_in_the_status_table(shared, read_tables):
     numeric = cells.apply(pd.to_numeric, errors="coerce")
     assert (numeric.isna() | (numeric % 5 == 0)).all(axis=None)
     assert (cells == "< 5").any(axis=None)
+
+
+def test_what_is_hidden_is_not_in_what_cells_sort_by():
+    options = Options(share=True, minimum=5)
+    cells = count_cells([0, 1, 4, 8, 101], options)
+    assert [cell.sort for cell in cells] == [0, 0, 0, 10, 100]
+    units = [f"sub-{i}" for i in range(9)]
+    scores = pd.DataFrame(
+        {"unit": units, "structure": "lv", "phase": ["ED"] * 6 + ["ES"] * 3, "frame": 0,
+         "dice": 0.123456789, "hd95_mm": 7.654321}
+    )  # fmt: skip
+    recon = pd.DataFrame(
+        {"unit": units, "variant": ["a"] * 6 + ["b"] * 3, "nrmse": 0.123456789,
+         "psnr_db": [30.0] * 6 + [17.654321] * 3, "ssim": 0.9}
+    )  # fmt: skip
+    context = StudyContext(scores=scores, recon_scores=recon)
+    for section in (quality.reconstruction, quality.segmentation):
+        for block in section(context, options).blocks:
+            for row in getattr(block, "rows", ()):
+                assert all(cell.sort is None for cell in row if cell.text == DASH)
+                assert not any("4321" in str(c.sort) or "6789" in str(c.sort) for c in row)
+    summed = frame_table(pd.DataFrame({"auc": [0.123456789]}), caption="")
+    assert "6789" not in str(summed.rows)
 
 
 def test_few_events_are_a_small_cell():

@@ -8,9 +8,11 @@ from typing import Any
 
 import pandas as pd
 
+from popscan.config import parse_section
 from popscan.pipeline.tables import read_table
 from popscan.records import STRUCTURES
 from popscan.report.context import Extra
+from popscan.report.sections.common import Options
 
 #: Expected Dice below this asks for a look.
 LOW_DICE = 0.7
@@ -45,11 +47,13 @@ def uncertainty_section(study_root: Path, config: Mapping[str, Any]) -> Extra | 
             )
         )
     level = float(config.get("biomarkers", {}).get("interval_level", 0.9))
+    masked = Options(share=True, minimum=parse_section("report", config.get("report", {})).min_cell)
     return Extra(
         ident="segmentation-uncertainty",
         title="How sure the segmentation is",
         lead="What the model says of itself, and where there are references, how it errs.",
-        sentences=[*said_of_dice(segmentation), *said_of_references(scores)],
+        sentences=[*said_of_dice(segmentation, Options()), *said_of_references(scores, Options())],
+        shared_sentences=[*said_of_dice(segmentation, masked), *said_of_references(scores, masked)],
         tables=tables,
         notes=[
             "Flip-risk is the doubt of which structure a voxel is, given that it is one. Spread is "
@@ -130,21 +134,21 @@ def kinds_of_error(scores: pd.DataFrame) -> pd.DataFrame:
     return table.reset_index()
 
 
-def said_of_dice(segmentation: pd.DataFrame) -> list[str]:
-    """Return how many subjects are expected to have a poor segmentation."""
+def said_of_dice(segmentation: pd.DataFrame, options: Options) -> list[str]:
+    """Return how many subjects are expected to have a poor segmentation; `options` write counts."""
     columns = [f"expected_dice_{name}_lowest" for name in STRUCTURES.values()]
     if not set(columns) <= set(segmentation) or not segmentation[columns].notna().any().any():
         return ["The model bundle is not calibrated: no expected Dice and no intervals."]
     lowest = segmentation[columns].min(axis=1)
     low = int((lowest < LOW_DICE).sum())
     return [
-        f"In {low} of {int(lowest.notna().sum())} subjects some structure is expected to have a "
-        f"Dice below {LOW_DICE} in some frame."
+        f"In {options.count(low)} of {options.count(int(lowest.notna().sum()))} subjects some "
+        f"structure is expected to have a Dice below {LOW_DICE} in some frame."
     ]
 
 
-def said_of_references(scores: pd.DataFrame) -> list[str]:
-    """Return how many references do not fit their image or the segmentation."""
+def said_of_references(scores: pd.DataFrame, options: Options) -> list[str]:
+    """Return how many references fit neither image nor segmentation; `options` write counts."""
     if "reference_verdict" not in scores:
         return []
     verdicts = scores.drop_duplicates("unit")["reference_verdict"]
@@ -152,6 +156,6 @@ def said_of_references(scores: pd.DataFrame) -> list[str]:
     if not odd:
         return []
     return [
-        f"The references of {odd} of {len(verdicts)} subjects do not fit image or segmentation: "
-        "their scores say little (table reference_checks)."
+        f"The references of {options.count(odd)} of {options.count(len(verdicts))} subjects do not "
+        "fit image or segmentation: their scores say little (table reference_checks)."
     ]

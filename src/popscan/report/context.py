@@ -69,6 +69,9 @@ class Extra:
         Heading, and one sentence below it.
     sentences
         What was found, in words.
+    shared_sentences
+        The same for the shared report, without small counts (`Options.count` writes them); those
+        of `sentences` are not shown there.
     figures
         Inline SVG (made with `popscan.report.figures`) and its caption, each.
     tables
@@ -78,7 +81,7 @@ class Extra:
         Cautions, each a paragraph.
     shared
         Whether it may appear in the shared report. Rows whose counts (columns ``n``, ``n_*``) are
-        below the smallest cell are left out of its tables there; figures and sentences are shown
+        below the smallest cell are left out of its tables there; figures, lead and notes are shown
         as they are, so that they must not tell of single people.
     """
 
@@ -86,6 +89,7 @@ class Extra:
     title: str
     lead: str = ""
     sentences: Sequence[str] = ()
+    shared_sentences: Sequence[str] = ()
     figures: Sequence[tuple[Markup, str]] = ()
     tables: Sequence[tuple[str, pd.DataFrame]] = ()
     notes: Sequence[str] = ()

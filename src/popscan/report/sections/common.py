@@ -72,13 +72,15 @@ def count_cells(
     """Return one cell per count of a row.
 
     With `of`, the share of this whole is written behind each count. `tones` colour counts above 0.
+    A cell sorts by what it shows: hidden counts all alike.
     """
     cells = []
     for i, n in enumerate(counts):
         share = options.percent(n, of) if of and n else ""
         text = options.count(n) + (f" ({share})" if share else "")
         tone = tones[i] if tones and n else ""
-        cells.append(Cell(text=text, sort=options.rounded(n), tone=tone))
+        sort = 0.0 if small(n, options) else options.rounded(n)
+        cells.append(Cell(text=text, sort=sort, tone=tone))
     return cells
 
 
@@ -128,10 +130,8 @@ def frame_table(frame: pd.DataFrame, *, caption: str, max_rows: int = 300) -> Ta
         cells = []
         for value, column in zip(values, columns, strict=True):
             if column.numeric and not isinstance(value, bool | np.bool_):
-                missing = pd.isna(value)
                 whole = isinstance(value, int | np.integer)
-                text = f"{value:,}" if whole else number(value)
-                cells.append(Cell(text=text, sort=None if missing else float(value)))
+                cells.append(Cell(text=f"{value:,}" if whole else number(value)))
             else:
                 cells.append(Cell(text="–" if pd.isna(value) else shorten(str(value))))
         rows.append(cells)

@@ -16,7 +16,8 @@ def sections(context: StudyContext, options: Options) -> list[Section]:
 
 
 def _section(extra: Extra, options: Options) -> Section:
-    blocks: list[Block] = [Bullets(items=list(extra.sentences))] if extra.sentences else []
+    said = extra.shared_sentences if options.share else extra.sentences
+    blocks: list[Block] = [Bullets(items=list(said))] if said else []
     blocks += [Figure(markup=markup, caption=caption) for markup, caption in extra.figures]
     for caption, table in extra.tables:
         shown = _without_small_cells(table, options)

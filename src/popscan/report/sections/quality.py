@@ -32,7 +32,7 @@ def _summary(values: pd.Series, places: int, options: Options) -> list[Cell]:
     if not len(known) or small(len(known), options):
         return [Cell(text=DASH)] * 4
     numbers_shown = (known.mean(), known.std(), known.median(), known.quantile(0.05))
-    return [Cell(text=decimals(v, places), sort=float(v)) for v in numbers_shown]
+    return [Cell(text=decimals(v, places)) for v in numbers_shown]
 
 
 def reconstruction(context: StudyContext, options: Options) -> Section:
@@ -58,9 +58,12 @@ def reconstruction(context: StudyContext, options: Options) -> Section:
         cells = [Cell(text=name), Cell(text=options.count(n))]
         for column in _RECON:
             mean, sd = part[column].mean(), part[column].std()
-            hide = small(int(part[column].notna().sum()), options)
-            text = f"{decimals(mean, _PLACES[column])} ({decimals(sd, _PLACES[column])})"
-            cells.append(Cell(text=DASH if hide or np.isnan(mean) else text, sort=float(mean)))
+            if np.isnan(mean) or small(int(part[column].notna().sum()), options):
+                cells.append(Cell(text=DASH))
+                continue
+            places = _PLACES[column]
+            text = f"{decimals(mean, places)} ({decimals(sd, places)})"
+            cells.append(Cell(text=text, sort=round(float(mean), places)))
         rows.append(cells)
     panels = [
         Violins(
@@ -120,7 +123,7 @@ def _score_table(part: pd.DataFrame, options: Options, *, caption: str) -> Table
                     Cell(text=phase),
                     Cell(text=options.count(n)),
                     *_summary(cell["dice"], 3, options),
-                    Cell(text=mean, sort=float(distance.mean()) if len(distance) else None),
+                    Cell(text=mean),
                 ]
             )
     titles = ("Subjects", "Dice mean", "SD", "Median", "5th percentile", "HD95 mean (mm)")
