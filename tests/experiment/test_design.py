@@ -10,6 +10,7 @@ from popscan.config import Experiment
 from popscan.experiment.design import (
     Trial,
     baseline,
+    first_visits,
     group_counts,
     needed,
     problems,
@@ -80,6 +81,19 @@ def test_compositions_of_a_seed_nest_and_never_touch_the_test(seed, shares):
             assert not set(chosen[group]) & set(sets["test"][group])
         assert before <= set(chosen["f"])
         before = set(chosen["f"])
+
+
+def test_nobody_with_several_visits_is_in_training_and_test():
+    units = [f"sub-{i:02d}_ses-{j}" for i in range(30) for j in (1, 2, 3)]
+    # The third visit is in another group, as with scanners.
+    given = {"f": [u for u in units if u[-1] != "3"], "m": [u for u in units if u[-1] == "3"]}
+    given["m"] += [f"sub-{i}" for i in range(50, 70)]
+    members, left_out = first_visits(given)
+    assert left_out == 60
+    assert members["f"] == [u for u in units if u.endswith("_ses-1")]
+    sets = split_groups(members, wanted={"f": 20, "m": 10}, n_test=5, seed=0)
+    people = [u.partition("_")[0] for part in sets.values() for us in part.values() for u in us]
+    assert len(people) == len(set(people)) == 50
 
 
 def test_too_few_subjects_are_counted_out():

@@ -121,6 +121,11 @@ def test_a_smaller_gap_at_a_lower_level_is_told():
     assert not any("levels down" in text for text in plain)
 
 
+def test_repeated_visits_are_told(tmp_path):
+    page = write(tmp_path, tables_of(records()), left_out=3)
+    assert "3 repeated visits are left out" in page
+
+
 def test_overshooting_is_no_shrinking():
     tables = tables_of(records(cure=0.3))
     arm = tables["summary"].query("mitigation == 'cure'")
@@ -146,7 +151,7 @@ def test_nothing_but_failures_is_still_a_page(tmp_path):
     assert "No trial has ended well" in write(tmp_path, tables)
 
 
-def write(folder, tables) -> str:
+def write(folder, tables, **options) -> str:
     section = {
         "n_train": 20,
         "n_test": 12,
@@ -162,6 +167,7 @@ def write(folder, tables) -> str:
         section=section,
         baseline="none",
         config="a: 1",
+        **options,
     )
     return path.read_text()
 

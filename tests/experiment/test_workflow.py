@@ -185,6 +185,26 @@ def test_a_failed_trial_is_tried_again_and_a_good_one_kept(tmp_path):
     assert run(2, **mended).status is Status.OK
 
 
+def test_each_subject_has_one_visit_in_training_or_test(tmp_path, monkeypatch, capsys):
+    from dataclasses import replace
+
+    from popscan.pipeline import experiment_data
+
+    study, options = tmp_path / "tiny", Config.model_validate(TINY).model_dump()
+    visits = [
+        replace(one, subject=replace(one.subject, ses=ses))
+        for one in subjects(options)
+        for ses in ("ses-1", "ses-2")
+    ]
+    monkeypatch.setattr(experiment_data, "subjects", lambda _: visits)
+    experiment_data.prepare_part(study, 0, options)
+    sets = experiment_data.split(study, options)
+    units = [u for side in ("test", "pool") for us in sets[side].values() for u in us]
+    assert sorted(units) == sorted({v.subject.unit for v in visits if v.subject.ses == "ses-1"})
+    assert sets["left_out"] == len(visits) // 2
+    assert f"{len(visits) // 2} repeated visits are left out" in capsys.readouterr().out
+
+
 def test_labelled_studies_go_the_same_way(data_dir, tmp_path):
     from popscan.pipeline.experiment_data import prepare_part, split
 

@@ -136,6 +136,33 @@ def needed(section: Mapping[str, Any]) -> dict[str, int]:
     return {group: n + section["n_test"] for group, n in most.items()}
 
 
+def first_visits(members: Mapping[str, Sequence[str]]) -> tuple[dict[str, list[str]], int]:
+    """Keep one unit per subject, the first by name, so that nobody is in training and test.
+
+    Parameters
+    ----------
+    members
+        Group -> its usable units. Visits of one subject may be in different groups.
+
+    Returns
+    -------
+    Group -> units, and how many units are left out.
+
+    Examples
+    --------
+    >>> first_visits({"a": ["sub-1_ses-2", "sub-2"], "b": ["sub-1_ses-1"]})
+    ({'a': ['sub-2'], 'b': ['sub-1_ses-1']}, 1)
+    """
+    kept: dict[str, list[str]] = {group: [] for group in members}
+    seen: set[str] = set()
+    for unit, group in sorted((unit, group) for group, units in members.items() for unit in units):
+        subject = unit.partition("_ses-")[0]
+        if subject not in seen:
+            seen.add(subject)
+            kept[group].append(unit)
+    return kept, sum(map(len, members.values())) - len(seen)
+
+
 def split_groups(
     members: Mapping[str, Sequence[str]], *, wanted: Mapping[str, int], n_test: int, seed: int
 ) -> dict[str, dict[str, list[str]]]:
@@ -144,7 +171,7 @@ def split_groups(
     Parameters
     ----------
     members
-        Group -> its usable subjects.
+        Group -> its usable subjects, one unit of each (`first_visits`).
     wanted
         As of `needed`.
     n_test

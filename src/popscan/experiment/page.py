@@ -41,6 +41,7 @@ def write_experiment_page(
     section: Mapping[str, Any],
     baseline: str,
     config: str,
+    left_out: int = 0,
 ) -> Path:
     """Write the page of an experiment.
 
@@ -58,6 +59,8 @@ def write_experiment_page(
         The arm that does nothing; empty for none.
     config
         The section as text.
+    left_out
+        Visits that are neither in training nor in the test, for their subject has an earlier one.
     """
     sections = [
         _overview(tables, section, baseline),
@@ -72,6 +75,8 @@ def write_experiment_page(
         f"{section['groups'][0]}; all tested on the same {section['n_test']} subjects of each of "
         f"{', '.join(section['groups'])}."
     )
+    if left_out:
+        what += f" {left_out} repeated visits are left out: each subject's first is taken."
     return write_page(path, name=name, kind="experiment", description=what, sections=sections)
 
 

@@ -182,6 +182,7 @@ def write_results(study_root: Path, options: Mapping[str, Any]) -> Path:
     from popscan.pipeline.tables import write_table
 
     section, root = options["experiment"], folder(study_root)
+    sets = json.loads((root / "split.json").read_text())
     baseline = design.baseline(section["mitigations"])
     tables = results(
         trial_records(study_root, section),
@@ -199,4 +200,5 @@ def write_results(study_root: Path, options: Mapping[str, Any]) -> Path:
         section=section,
         baseline=baseline,
         config=yaml.safe_dump({"experiment": dict(section)}, sort_keys=False),
+        left_out=int(sets.get("left_out", 0)),
     )

@@ -203,7 +203,8 @@ def _labelled_case(subject: Subject, options: Mapping[str, Any]) -> Any:
 def split(study_root: Path, options: Mapping[str, Any]) -> dict[str, Any]:
     """Gather the slices of all subjects in one pack and draw the test set.
 
-    Writes ``pack.npz`` and ``split.json``.
+    Writes ``pack.npz`` and ``split.json``. Of subjects with several visits the first usable one is
+    taken, by name; ``left_out`` says how many others there are.
 
     Raises
     ------
@@ -220,6 +221,9 @@ def split(study_root: Path, options: Mapping[str, Any]) -> dict[str, Any]:
     for row in records:
         if row["status"] == Status.OK and row["values"]["group"] in members:
             members[row["values"]["group"]].append(row["unit"])
+    members, left_out = design.first_visits(members)
+    if left_out:
+        print(f"{left_out} repeated visits are left out: each subject's first is taken", flush=True)
     found: dict[str, Any] = design.split_groups(
         members,
         wanted=wanted_subjects(section),
@@ -235,6 +239,7 @@ def split(study_root: Path, options: Mapping[str, Any]) -> dict[str, Any]:
     statuses = pd.Series([row["status"] for row in records]).value_counts().to_dict()
     digest = hashlib.sha256("".join(row["digest"] for row in rows).encode()).hexdigest()
     found |= {"digest": digest, "statuses": {str(k): int(v) for k, v in statuses.items()}}
+    found |= {"left_out": left_out}
     write_atomic(root / "split.json", (json.dumps(found, indent=1) + "\n").encode())
     return found
 
