@@ -99,7 +99,7 @@ def test_injected_gaps_and_cures_are_found():
     assert trend["slope"] == pytest.approx(0.08 / 4, abs=0.004)
     assert trend["slope_low"] > 0
     told = " ".join(sentences(tables, baseline="none", group="few"))
-    assert "few is served better the more of it is in training" in told
+    assert "few is served better relative to many the more of it is in training" in told
     assert "cure shrinks the gap at 10 %" in told
 
 

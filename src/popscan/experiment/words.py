@@ -33,21 +33,23 @@ def sentences(tables: Mapping[str, pd.DataFrame], *, baseline: str, group: str) 
         return ["No trial has ended well, so there is nothing to tell."]
     summary = summary[(summary["group"] == group) & summary["gap"].notna()]
     found = []
+    reference = str(summary["reference"].iloc[0]) if len(summary) else ""
     for architecture, part in summary.groupby("architecture", sort=False):
         prefix = f"{architecture}: " if summary["architecture"].nunique() > 1 else ""
-        found += [prefix + text for text in _trends(tables["trend"], architecture, group)]
+        trends = _trends(tables["trend"], architecture, group, reference)
+        found += [prefix + text for text in trends]
         found += [prefix + text for text in _changes(part, baseline, group)]
     return found
 
 
-def _trends(trend: pd.DataFrame, architecture: Any, group: str) -> list[str]:
+def _trends(trend: pd.DataFrame, architecture: Any, group: str, reference: str) -> list[str]:
     texts = []
     rows = trend[trend["architecture"] == architecture] if len(trend) else trend
     for row in rows.to_dict("records"):
-        if row["slope_low"] > 0:
-            what = f"{group} is served better the more of it is in training"
-        elif row["slope_high"] < 0:
-            what = f"{group} is served worse the more of it is in training"
+        # The gap may move because of either group.
+        if row["slope_low"] > 0 or row["slope_high"] < 0:
+            how = "better" if row["slope"] > 0 else "worse"
+            what = f"{group} is served {how} relative to {reference} the more of it is in training"
         else:
             what = "that the gap follows the share is not shown"
         texts.append(
