@@ -220,6 +220,24 @@ def test_bland_altman_by_hand():
     assert row["slope"] == pytest.approx(np.polyfit(mean, difference, 1)[0])
 
 
+def test_errors_of_the_measurement_are_no_proportional_bias():
+    rng = np.random.default_rng(4)
+    units = [f"u{i:04d}" for i in range(1000)]
+    people = pd.DataFrame({"g": "a"}, index=units)
+    truth = pd.DataFrame({"unit": units, "lvedv_ml": rng.normal(150, 20, 1000)})
+    for slope in (0.0, -0.2):
+        error = rng.normal(0, 10, 1000) + slope * (truth["lvedv_ml"] - 150)
+        measured = truth.assign(lvedv_ml=truth["lvedv_ml"] + error)
+        row = agreement.bland_altman(
+            measured, truth, people, biomarkers=["lvedv_ml"], against="reference", **TEST
+        ).iloc[0]
+        assert row["slope_ci_low"] < slope < row["slope_ci_high"]
+        assert (row["p_slope"] < 1e-6) == (slope != 0)
+        assert row["slope_against"] == "reference"
+    with pytest.raises(PopscanError, match="mean, reference"):
+        agreement.bland_altman(truth, truth, people, biomarkers=[], against="truth", **TEST)
+
+
 def test_bland_altman_finds_the_group_with_more_bias_and_scatter(people, rng):
     in_a = (people["g"] == "a").to_numpy()
     truth = rng.normal(150, 20, len(people))

@@ -113,6 +113,7 @@ def test_agreement_has_the_bias_of_each_group(study):
     agreement = read_table(root, "fairness_agreement").set_index(["biomarker", "group"])
     assert agreement.loc[("lvedv_ml", "female"), "bias"] == pytest.approx(-7, abs=1)
     assert agreement.loc[("lvedv_ml", "male"), "bias"] == pytest.approx(-1, abs=1)
+    assert agreement["slope_against"].dropna().eq("reference").all()  # the simulator's truth
 
 
 def test_notes_name_impossible_values_and_absent_columns(study):

@@ -11,9 +11,12 @@ import statsmodels.api as sm
 from scipy import stats
 
 from popscan.fairness.groups import Grouping, make_groupings, reference_code
+from popscan.records import PopscanError
 from popscan.stats import multiplicity
 from popscan.stats.means import Floats
 
+#: What proportional bias can be measured along.
+AGAINST = ("mean", "reference")
 #: Column -> (unit, meaning) of the table that `bland_altman` returns.
 DICTIONARY: dict[str, tuple[str, str]] = {
     "attribute": ("", "attribute or intersection by which units are grouped"),
@@ -31,7 +34,15 @@ DICTIONARY: dict[str, tuple[str, str]] = {
     "loa_high": ("biomarker", "upper limit of agreement, bias + 1.96 SD"),
     "loa_high_ci_low": ("biomarker", "lower limit of its interval"),
     "loa_high_ci_high": ("biomarker", "upper limit of its interval"),
-    "slope": ("1", "change of the difference per unit of the mean of both: proportional bias"),
+    "slope": (
+        "1",
+        "change of the difference per unit of what slope_against names: proportional bias",
+    ),
+    "slope_against": (
+        "",
+        "reference (where it is the truth, as in a simulated study) or mean (of "
+        "measured and reference value, where both have errors, as expert labels)",
+    ),
     "slope_ci_low": ("1", "lower limit of its robust interval"),
     "slope_ci_high": ("1", "upper limit of its robust interval"),
     "p_slope": ("", "p value that there is no proportional bias"),
@@ -54,6 +65,7 @@ def bland_altman(
     biomarkers: Sequence[str],
     attributes_to_test: Sequence[str],
     intersections: Sequence[Sequence[str]] = (),
+    against: str = "mean",
     reference: Mapping[str, str] | None = None,
     min_group: int = 10,
     alpha: float = 0.05,
@@ -69,6 +81,10 @@ def bland_altman(
         Indexed by unit.
     biomarkers : sequence of str
         Columns of both tables; those absent from either are left out.
+    against : str
+        What proportional bias is measured along: ``mean`` of both values, or ``reference`` where
+        that is free of error. Errors of the measured value alone make differences grow with the
+        mean of both, though there is no proportional bias.
     attributes_to_test, intersections, reference, min_group, alpha, correction
         As in `popscan.fairness.audit.audit`.
 
@@ -76,7 +92,14 @@ def bland_altman(
     -------
     DataFrame
         One row per attribute, biomarker and group; columns as in `DICTIONARY`.
+
+    Raises
+    ------
+    PopscanError
+        If `against` is neither.
     """
+    if against not in AGAINST:
+        raise PopscanError(f"against is {against!r}: use one of {', '.join(AGAINST)}")
     people = attributes.sort_index()
     found = measured.set_index("unit").reindex(people.index)
     known = truth.set_index("unit").reindex(people.index)
@@ -89,7 +112,7 @@ def bland_altman(
         for biomarker in biomarkers:
             if biomarker in found and biomarker in known:
                 pair = np.column_stack([found[biomarker], known[biomarker]]).astype(float)
-                rows += _groups(grouping, pair, base, biomarker, min_group, alpha)
+                rows += _groups(grouping, pair, base, biomarker, against, min_group, alpha)
     table = pd.DataFrame(rows, columns=list(DICTIONARY))
     table["p_bias_gap_adj"] = multiplicity.adjust(
         table["p_bias_gap"].astype(float), method=correction
@@ -98,7 +121,13 @@ def bland_altman(
 
 
 def _groups(
-    grouping: Grouping, pair: Floats, base: int, biomarker: str, min_group: int, alpha: float
+    grouping: Grouping,
+    pair: Floats,
+    base: int,
+    biomarker: str,
+    against: str,
+    min_group: int,
+    alpha: float,
 ) -> list[dict[str, Any]]:
     """Rows of one attribute and biomarker."""
     complete = np.isfinite(pair).all(axis=1)
@@ -112,16 +141,17 @@ def _groups(
             "too_few": len(mine) < max(min_group, 3),
         }  # fmt: skip
         if not row["too_few"]:
-            row |= _agreement(mine, alpha)
+            row |= {"slope_against": against, **_agreement(mine, against, alpha)}
             if code != base and len(theirs) >= max(min_group, 3):
                 row |= _against(mine[:, 0] - mine[:, 1], theirs[:, 0] - theirs[:, 1], alpha)
         rows.append(row)
     return rows
 
 
-def _agreement(pair: Floats, alpha: float) -> dict[str, float]:
+def _agreement(pair: Floats, against: str, alpha: float) -> dict[str, float]:
     """Bias, limits and slope of one group; limits' errors as in Bland and Altman 1999."""
-    difference, mean = pair[:, 0] - pair[:, 1], pair.mean(axis=1)
+    difference = pair[:, 0] - pair[:, 1]
+    size = pair[:, 1] if against == "reference" else pair.mean(axis=1)
     n, bias, sd = len(difference), float(difference.mean()), float(difference.std(ddof=1))
     t = float(stats.t.ppf(1 - alpha / 2, n - 1))
     se, loa_se = sd / np.sqrt(n), sd * np.sqrt(1 / n + 1.96**2 / (2 * (n - 1)))
@@ -132,8 +162,8 @@ def _agreement(pair: Floats, alpha: float) -> dict[str, float]:
         "loa_high": high, "loa_high_ci_low": high - t * loa_se,
         "loa_high_ci_high": high + t * loa_se,
     }  # fmt: skip
-    if mean.std() > 0 and sd > 0:
-        fit = sm.OLS(difference, sm.add_constant(mean - mean.mean())).fit(
+    if size.std() > 0 and sd > 0:
+        fit = sm.OLS(difference, sm.add_constant(size - size.mean())).fit(
             cov_type="HC3", use_t=True
         )
         limits = fit.conf_int(alpha)[1]

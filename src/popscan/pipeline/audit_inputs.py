@@ -34,6 +34,8 @@ class AuditInputs:
         Stages that a subject passes on the way to the analyses, in order.
     measured, reference
         Biomarkers of who is analysed, and of the truth or the reference labels.
+    reference_is_true
+        Whether `reference` is the simulator's truth, free of error.
     steps
         Step of the pipeline -> biomarkers after it, for the bias ledger.
     qc
@@ -48,6 +50,7 @@ class AuditInputs:
     reference: pd.DataFrame
     steps: Mapping[str, pd.DataFrame]
     qc: pd.DataFrame
+    reference_is_true: bool = False
 
 
 def audit_inputs(
@@ -89,6 +92,7 @@ def audit_inputs(
         reference=reference,
         steps=ledger_steps(study_root, reference, simulated=kind == "simulated"),
         qc=qc,
+        reference_is_true=kind == "simulated",
     )
 
 

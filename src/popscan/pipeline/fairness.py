@@ -160,7 +160,12 @@ def audit_tables(
         )
     if len(inputs.reference):
         tables["agreement"] = bland_altman(
-            inputs.measured, inputs.reference, once, biomarkers=section.biomarkers, **corrected
+            inputs.measured,
+            inputs.reference,
+            once,
+            biomarkers=section.biomarkers,
+            against="reference" if inputs.reference_is_true else "mean",
+            **corrected,
         )
     if section.ledger and len(inputs.steps) > 1:
         first = next(iter(inputs.steps.values()))

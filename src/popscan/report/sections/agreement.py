@@ -17,7 +17,7 @@ def agreement(context: StudyContext, options: Options) -> list[Block]:
     """Return differences from the reference by group: sentences, figures, tables."""
     if not len(context.fairness_agreement):
         return []
-    texts = ("attribute", "biomarker", "group", "reference", "too_few")
+    texts = ("attribute", "biomarker", "group", "reference", "too_few", "slope_against")
     values = (
         "n", "bias", "bias_ci_low", "bias_ci_high", "loa_low", "loa_high", "slope", "p_slope",
         "bias_gap", "bias_gap_ci_low", "bias_gap_ci_high", "p_bias_gap_adj",
@@ -104,4 +104,6 @@ def _agreement_table(part: pd.DataFrame, options: Options) -> Table:
         groups=headings,
         sortable=False,
         dense=True,
+        note="Proportional bias is the change of the difference per unit of the "
+        + ("reference." if (part["slope_against"] == "reference").any() else "mean of both."),
     )
