@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from popscan.experiment.dictionary import dictionary
+from popscan.experiment.estimates import average, difference
 from popscan.experiment.page import write_experiment_page
-from popscan.experiment.results import difference, results
+from popscan.experiment.results import results
 from popscan.experiment.words import sentences
 
 GROUPS = ["few", "many"]
@@ -22,6 +24,15 @@ def test_a_difference_of_two_groups_by_hand():
     assert (found.seed_low, found.seed_high) == pytest.approx((-4.5, -4.3))
     assert found.seed_sd == pytest.approx(np.std([-4.5, -4.3], ddof=1))
     assert found.low < found.value < found.high
+
+
+def test_an_average_by_hand():
+    found = average(np.array([[1.0, 2.0, 6.0], [1.2, 2.2, 6.2]]))
+    assert found.value == pytest.approx(3.1)
+    variance = np.var([1.1, 2.1, 6.1], ddof=1) / 3 + np.var([3.0, 3.2], ddof=1) / 2
+    parts = (np.var([1.1, 2.1, 6.1], ddof=1) / 3) ** 2 / 2 + (0.02 / 2) ** 2
+    half = stats.t.ppf(0.975, variance**2 / parts) * np.sqrt(variance)
+    assert (found.low, found.high) == pytest.approx((3.1 - half, 3.1 + half))
 
 
 def test_without_anything_there_is_no_difference():
@@ -45,14 +56,14 @@ def test_intervals_cover_gaps_that_subjects_and_seeds_blur(rng):
     assert 0.91 <= hits / n <= 0.995
 
 
-def records(*, cure: float = 0.04, fail: int = 0) -> pd.DataFrame:
+def records(*, cure: float = 0.04, fail: int = 0, seeds: tuple[int, ...] = (1, 2, 3)):
     """Trials with gaps of -0.1 at 10 % to -0.02 at 50 %; the arm ``cure`` takes some away."""
     rng = np.random.default_rng(4)
     ability = {f"{g}{i}": rng.normal(0, 0.02) for g in GROUPS for i in range(12)}
     rows = []
     for arm in ("none", "cure"):
         for share, gap in ((10.0, -0.1), (30.0, -0.06), (50.0, -0.02)):
-            for seed in (1, 2, 3):
+            for seed in seeds:
                 about = {"architecture": "unet", "mitigation": arm, "share_pct": share}
                 about |= {"seed": seed, "trial": f"{arm}{share:g}s{seed}"}
                 lost = gap + rng.normal(0, 0.004) + (cure if arm == "cure" else 0)
@@ -119,6 +130,34 @@ def test_a_smaller_gap_at_a_lower_level_is_told():
     assert any("cure levels down" in text and "falls from" in text for text in told)
     plain = sentences(tables_of(records()), baseline="none", group="few")
     assert not any("levels down" in text for text in plain)
+
+
+def test_a_fall_of_the_worst_group_that_may_be_chance_is_not_told():
+    """The worst group's mean is 0.005 lower, and its subjects' changes differ by much more."""
+    found = records()
+    for row in found.to_dict("records"):
+        for one in row["rows"] if row["mitigation"] == "cure" else ():
+            even = int(one["subject"].lstrip("fewmany")) % 2
+            one["dice"] -= 0.045 + (0.02 if even else -0.02)
+    tables = tables_of(found)
+    summary = tables["summary"].set_index(["mitigation", "share_pct"])
+    assert summary.loc[("cure", 10.0), "shrinks"] == "yes"
+    assert summary.loc[("cure", 10.0), "worst"] < summary.loc[("none", 10.0), "worst"]
+    assert summary.loc[("cure", 10.0), "worst_change_group"] == "few"
+    assert not any("levels down" in t for t in sentences(tables, baseline="none", group="few"))
+
+
+def test_one_training_shows_nothing(tmp_path):
+    """The intervals know nothing of other trainings, so no change and no trend is claimed."""
+    tables = tables_of(records(seeds=(1,)))
+    arm = tables["summary"].query("mitigation == 'cure'")
+    assert (arm["gap_change_low"] > 0).any()
+    assert set(arm["shrinks"]) == {"not shown"}
+    told = " ".join(sentences(tables, baseline="none", group="few"))
+    assert "relative to" not in told
+    assert "1 seed alone" in told
+    assert "Where only one training could be used" in write(tmp_path, tables)
+    assert "Where only one training" not in write(tmp_path, tables_of(records()))
 
 
 def test_repeated_visits_are_told(tmp_path):

@@ -8,7 +8,7 @@ from popscan.experiment.design import Trial
 
 _OWN = "popscan.experiment"
 _PUYOL = "Puyol-Anton et al. 2021, doi:10.1007/978-3-030-87199-4_39"
-_BOTH = "interval (95%) for other test subjects and other seeds"
+_BOTH = "interval (95%) for other test subjects and other seeds; with one seed for subjects alone"
 
 _COLUMNS: dict[str, tuple[str, str, str]] = {
     "trial": ("", "name of the trial", _OWN),
@@ -65,9 +65,18 @@ _COLUMNS: dict[str, tuple[str, str, str]] = {
     "shrinks": (
         "",
         "yes: the gap is closer to 0 and the interval of its change leaves out 0; no: further off; "
-        "else not shown",
+        "else, and with fewer than two seeds, not shown",
         _OWN,
     ),
+    "gap_change_n_seeds": ("seeds", "seeds that both arms have, behind the change", _OWN),
+    "worst_change_group": ("", "group that the arm serves worst, over these seeds", _OWN),
+    "worst_change": (
+        "",
+        "its mean Dice minus that with the arm that does nothing, same seeds and subjects",
+        _OWN,
+    ),
+    "worst_change_low": ("", _BOTH, _OWN),
+    "worst_change_high": ("", "its upper end", _OWN),
     "n_shares": ("", "compositions behind the slope", _OWN),
     "slope": ("1 / 10 points", "change of the gap per 10 percentage points of share", _OWN),
     "slope_low": ("", _BOTH, _OWN),

@@ -32,6 +32,11 @@ _INTERVALS = (
     "vertical strokes span the seeds. They are not corrected for the number of comparisons."
 )
 
+_ONE_SEED = (
+    "Where only one training could be used, intervals are for other test subjects alone: how much "
+    "another training would differ is not known, and nothing is said to be shown."
+)
+
 
 def write_experiment_page(
     path: Path,
@@ -94,10 +99,19 @@ def _overview(
     ]
     texts = sentences(tables, baseline=baseline, group=section["groups"][0])
     blocks: list[Block] = [Cards(cards=cards), Bullets(items=texts), Text(text=_INTERVALS)]
+    if _one_seed(tables):
+        blocks.append(Text(text=_ONE_SEED, tone="warn"))
     if not baseline:
         text = "No arm does nothing, so what the others change cannot be told."
         blocks.append(Text(text=text, tone="warn"))
     return Section(ident="found", title="What was found", blocks=blocks)
+
+
+def _one_seed(tables: Mapping[str, pd.DataFrame]) -> bool:
+    """Whether some gap, or some change of it, rests on a single seed."""
+    rows = _rows(tables)
+    counts = [rows[name] for name in ("n_seeds", "gap_change_n_seeds") if name in rows]
+    return any((count == 1).any() for count in counts)
 
 
 def _rows(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:

@@ -1,108 +1,23 @@
 """From the trials' scores to tables: Dice by group, gaps with intervals, what mitigations change.
 
-A gap is uncertain for two reasons: other test subjects would give another one, and so would another
-training. Both enter the intervals here. Subjects are resampled by `popscan.fairness.audit` for the
-groups' own numbers.
+Intervals of gaps and changes are those of `popscan.experiment.estimates`, for other subjects and
+other seeds. Subjects are resampled by `popscan.fairness.audit` for the groups' own numbers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
 
+from popscan.experiment.estimates import Estimate, Floats, average, difference
 from popscan.fairness.audit import audit
 
-Floats = NDArray[np.float64]
 #: What makes a condition: all its trials differ in the seed alone.
 CONDITION = ("architecture", "mitigation", "share_pct")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Estimate:
-    """A difference between two groups.
-
-    Attributes
-    ----------
-    value
-        Mean of the group minus mean of the reference, over subjects and seeds.
-    low, high
-        Interval for other subjects and other seeds.
-    seed_sd
-        Standard deviation between the seeds; NaN for one seed.
-    seed_low, seed_high
-        Smallest and largest of the seeds.
-    n_seeds
-        How many there are.
-    """
-
-    value: float
-    low: float
-    high: float
-    seed_sd: float
-    seed_low: float
-    seed_high: float
-    n_seeds: int
-
-
-def difference(values: Floats, members: NDArray[np.bool_], *, alpha: float = 0.05) -> Estimate:
-    """Return group minus reference with an interval for both sources of chance.
-
-    Parameters
-    ----------
-    values : ndarray, shape (seeds, subjects)
-        One number per training and test subject; NaN where missing.
-    members : ndarray of bool, shape (subjects,)
-        Who is of the group; the others are the reference.
-    alpha
-        1 - confidence.
-
-    Returns
-    -------
-    Estimate
-        The variance is that of the difference of two means over subjects (Welch) plus that over
-        seeds; degrees of freedom after Satterthwaite. One seed: subjects alone. NaN without
-        subjects on either side.
-    """
-    seeds = np.array([_nanmean(row[members]) - _nanmean(row[~members]) for row in values])
-    by_subject = np.array([_nanmean(column) for column in values.T])
-    parts = []
-    for side in (members, ~members):
-        own = by_subject[side & np.isfinite(by_subject)]
-        parts.append((float(np.var(own, ddof=1)) / own.size if own.size > 1 else np.nan, own.size))
-    value = _nanmean(by_subject[members]) - _nanmean(by_subject[~members])
-    variances = [part[0] for part in parts]
-    freedom = [float(part[1] - 1) for part in parts]
-    good = seeds[np.isfinite(seeds)]
-    seed_sd = float(np.std(good, ddof=1)) if good.size > 1 else np.nan
-    if good.size > 1:
-        variances.append(seed_sd**2 / good.size)
-        freedom.append(good.size - 1.0)
-    total = float(np.sum(variances))
-    below = sum(v**2 / f for v, f in zip(variances, freedom, strict=True) if f > 0)
-    half = (
-        float(stats.t.ppf(1 - alpha / 2, total**2 / below)) * np.sqrt(total) if below > 0 else 0.0
-    )
-    half = half if np.isfinite(total) else np.nan
-    return Estimate(
-        value=value,
-        low=value - half,
-        high=value + half,
-        seed_sd=seed_sd,
-        seed_low=float(good.min()) if good.size else np.nan,
-        seed_high=float(good.max()) if good.size else np.nan,
-        n_seeds=int(good.size),
-    )
-
-
-def _nanmean(values: Floats) -> float:
-    finite = values[np.isfinite(values)]
-    return float(finite.mean()) if finite.size else float("nan")
 
 
 def dice_table(records: pd.DataFrame) -> pd.DataFrame:
@@ -166,9 +81,11 @@ def gap_table(scores: Scores, *, groups: Sequence[str], baseline: str) -> pd.Dat
 
     Columns: the condition, group, reference, n_seeds, ``gap`` (mean Dice of the group minus that of
     the reference) with interval and the seeds' spread; ``gap_change`` against the arm `baseline`
-    of the same composition, seeds and test subjects, with interval; ``shrinks``: ``yes`` where
-    the gap comes closer to 0 and the interval of the change leaves out 0, ``no`` where it grows so,
-    else ``not shown``; empty for the baseline.
+    of the same composition, seeds (``gap_change_n_seeds``) and test subjects, with interval;
+    ``shrinks``: ``yes`` where the gap comes closer to 0 and the interval of the change leaves out
+    0, ``no`` where it grows so, else, and with a single seed, ``not shown``; ``worst_change``: what
+    the arm changes, paired likewise, of the mean Dice of the group that it serves worst
+    (``worst_change_group``); empty for the baseline.
     """
     rows = []
     for condition in scores.conditions():
@@ -189,15 +106,25 @@ def gap_table(scores: Scores, *, groups: Sequence[str], baseline: str) -> pd.Dat
                 found = difference(change[:, either], first)
                 before = difference(base.loc[both].to_numpy(float)[:, either], first)
                 row |= _flat(found, "gap_change") | {"shrinks": _verdict(before.value, found)}
+                row |= {"gap_change_n_seeds": found.n_seeds}
+                row |= _worst_change(own.loc[both], change, scores.group.to_numpy())
             rows.append(row)
     table = pd.DataFrame(rows)
     return table if "shrinks" in table or table.empty else table.assign(shrinks="")
 
 
 def _verdict(before: float, change: Estimate) -> str:
-    if not (change.low > 0 or change.high < 0):
+    # The interval of a single seed knows nothing of other trainings.
+    if change.n_seeds < 2 or not (change.low > 0 or change.high < 0):
         return "not shown"
     return "yes" if abs(before + change.value) < abs(before) else "no"
+
+
+def _worst_change(own: pd.DataFrame, change: Floats, group: NDArray[Any]) -> dict[str, Any]:
+    """Return what an arm changes of the mean Dice of the group that it serves worst."""
+    worst = own.mean(axis=0).groupby(group).mean().idxmin()
+    found = average(change[:, group == worst])
+    return {"worst_change_group": str(worst)} | _flat(found, "worst_change")
 
 
 def trend_table(scores: Scores, *, groups: Sequence[str]) -> pd.DataFrame:

@@ -47,16 +47,20 @@ def _trends(trend: pd.DataFrame, architecture: Any, group: str, reference: str) 
     rows = trend[trend["architecture"] == architecture] if len(trend) else trend
     for row in rows.to_dict("records"):
         # The gap may move because of either group.
-        if row["slope_low"] > 0 or row["slope_high"] < 0:
+        if row["n_seeds"] > 1 and (row["slope_low"] > 0 or row["slope_high"] < 0):
             how = "better" if row["slope"] > 0 else "worse"
             what = f"{group} is served {how} relative to {reference} the more of it is in training"
         else:
             what = "that the gap follows the share is not shown"
         texts.append(
             f"With {row['mitigation']}, {what}: the gap moves by {interval(row, 'slope')} Dice per "
-            f"10 points of share, over {row['n_shares']} shares and {row['n_seeds']} seeds."
+            f"10 points of share, over {row['n_shares']} shares and {_seeds(row['n_seeds'])}."
         )
     return texts
+
+
+def _seeds(n: int) -> str:
+    return "1 seed alone" if n == 1 else f"{n} seeds"
 
 
 def _changes(part: pd.DataFrame, baseline: str, group: str) -> list[str]:
@@ -82,13 +86,16 @@ def _changes(part: pd.DataFrame, baseline: str, group: str) -> list[str]:
 
 
 def _levelled(arm: str, rows: pd.DataFrame, base: pd.DataFrame) -> list[str]:
-    """Tell where a gap is smaller although the worst group is served worse than before."""
+    """Tell where a gap is smaller, and the worst group's Dice as well, beyond chance."""
     before = base.set_index("share_pct")["worst"]
     return [
         f"At {row['share_pct']:g} % {arm} levels down: the gap is smaller, but the worst group's "
-        f"Dice falls from {before[row['share_pct']]:.3f} to {row['worst']:.3f}."
+        f"Dice falls from {before[row['share_pct']]:.3f} to {row['worst']:.3f}; that of "
+        f"{row['worst_change_group']} changes by {interval(row, 'worst_change')}."
         for row in rows.to_dict("records")
-        if row["shrinks"] == "yes" and row["worst"] < before[row["share_pct"]]
+        if row["shrinks"] == "yes"
+        and row["worst"] < before[row["share_pct"]]
+        and row["worst_change_high"] < 0
     ]
 
 
