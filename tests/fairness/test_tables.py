@@ -99,6 +99,30 @@ def test_outcomes_from_every_table():
     assert direction("lvef_pct") == "neither"
 
 
+def test_a_structure_missed_at_es_has_no_distance_and_is_told():
+    rows = [  # unit, frame, dice, hd95_mm, volume_ml, reference_volume_ml
+        ("whole", 0, 0.9, 4.0, 150.0, 150.0),
+        ("whole", 9, 0.8, 6.0, 60.0, 60.0),
+        ("missed", 0, 0.9, 4.0, 150.0, 150.0),
+        ("missed", 9, 0.0, np.nan, 0.0, 60.0),
+        ("half_labelled", 0, 0.9, 4.0, 150.0, 150.0),
+        ("half_labelled", 9, np.nan, np.nan, 0.0, 0.0),
+        ("unlabelled", 0, np.nan, np.nan, 0.0, 0.0),
+    ]
+    names = ["unit", "frame", "dice", "hd95_mm", "volume_ml", "reference_volume_ml"]
+    scores = pd.DataFrame(rows, columns=names).assign(structure="lv", seen_in_training=False)
+    table = outcomes_table(scores=scores)
+    value = table.set_index(["outcome", "unit"])["value"]
+    assert value["hd95_mm_lv", "whole"] == 5.0
+    assert np.isnan(value["hd95_mm_lv", "missed"])
+    assert value["hd95_mm_lv", "half_labelled"] == 4.0
+    assert value["dice_lv", "missed"] == pytest.approx(0.45)
+    assert value["lv_missed"].to_dict() == {"whole": 0, "missed": 1, "half_labelled": 0}
+    told = table.set_index("outcome").loc["lv_missed"]
+    assert set(told["better_is"]) == {"lower"}
+    assert set(told["kind"]) == {"binary"}
+
+
 @pytest.fixture
 def result(rng):
     n = 200

@@ -96,6 +96,17 @@ def test_what_is_hidden_is_not_in_what_cells_sort_by():
     assert "6789" not in str(summed.rows)
 
 
+def test_hd95_tells_of_how_many_subjects_it_is():
+    scores = pd.DataFrame(
+        {"unit": [f"sub-{i}" for i in range(9)], "structure": "lv", "phase": "ES", "frame": 9,
+         "dice": [0.9] * 7 + [0.0] * 2, "hd95_mm": [4.0] * 7 + [None] * 2}
+    )  # fmt: skip
+    section = quality.segmentation(StudyContext(scores=scores), Options())
+    (table,) = (block for block in section.blocks if hasattr(block, "rows"))
+    row = dict(zip((c.title for c in table.columns), (c.text for c in table.rows[0]), strict=True))
+    assert (row["Subjects"], row["Subjects with HD95"], row["HD95 mean (mm)"]) == ("9", "7", "4.0")
+
+
 def test_few_events_are_a_small_cell():
     groups = pd.DataFrame(
         {"attribute": "sex", "group": ["f", "m"], "outcome": "qc_fail", "kind": "binary",

@@ -45,7 +45,10 @@ def outcomes_table(
         whole study, ``not_analysed``.
     scores : DataFrame
         unit, structure, and measures such as dice, hd95_mm: gives ``dice_lv`` (mean over frames)
-        and ``dice_mean``. Rows with ``seen_in_training`` true are left out.
+        and ``dice_mean``. With volume_ml and reference_volume_ml also ``lv_missed`` (1 if the
+        segmentation has nothing of a structure in a frame in which the reference has it), and
+        distances are undefined for who misses a structure so: a mean of the other frames would
+        leave out the worst. Rows with ``seen_in_training`` true are left out.
     recon_scores : DataFrame
         unit, measures such as psnr_db, ssim, and optionally variant.
     segmentation : DataFrame
@@ -199,8 +202,19 @@ def _scores(scores: pd.DataFrame) -> list[pd.DataFrame]:
         fair = scores[~scores["seen_in_training"].fillna(False).astype(bool)]
     measures = [c for c in map(str, fair.columns) if direction(c) != "neither"]
     found = []
+    by_structure = [fair["unit"], fair["structure"]]
+    present = pd.Series(False, index=fair.index)
+    if {"volume_ml", "reference_volume_ml"} <= set(fair):
+        present = fair["reference_volume_ml"] > 0
+        missed = (fair["volume_ml"] == 0).astype(float).where(present)
+        worst = missed.groupby(by_structure).max().unstack("structure")
+        for structure in worst:
+            known = worst[structure].dropna()
+            found.append(_part(known.index, "segment", f"{structure}_missed", known))
     for measure in measures:
-        means = fair.groupby(["unit", "structure"])[measure].mean().unstack("structure")
+        undefined = (fair[measure].isna() & present).groupby(by_structure).any()
+        averages = fair.groupby(["unit", "structure"])[measure].mean().mask(undefined)
+        means = averages.unstack("structure")
         for structure in means:
             found.append(
                 _part(means.index, "segment", f"{measure}_{structure}", means[structure],

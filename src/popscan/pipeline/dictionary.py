@@ -70,8 +70,10 @@ _SCORES = {
     "frame": entry("", "index of the frame"),
     "phase": entry("", "ED or ES where known"),
     "dice": entry("", "Dice overlap with the reference; empty where both are empty"),
-    "hd95_mm": entry("mm", "95th percentile of the symmetric surface distance"),
-    "msd_mm": entry("mm", "mean symmetric surface distance"),
+    "hd95_mm": entry(
+        "mm", "95th percentile of the symmetric surface distance; empty where either is empty"
+    ),
+    "msd_mm": entry("mm", "mean symmetric surface distance; empty where either is empty"),
     "volume_ml": entry("mL", "volume of the segmentation"),
     "reference_volume_ml": entry("mL", "volume of the reference"),
     "seen_in_training": entry("", "whether the model was trained on this subject"),

@@ -123,10 +123,14 @@ def _score_table(part: pd.DataFrame, options: Options, *, caption: str) -> Table
                     Cell(text=phase),
                     Cell(text=options.count(n)),
                     *_summary(cell["dice"], 3, options),
+                    Cell(text=options.count(len(distance))),
                     Cell(text=mean),
                 ]
             )
-    titles = ("Subjects", "Dice mean", "SD", "Median", "5th percentile", "HD95 mean (mm)")
+    titles = (
+        "Subjects", "Dice mean", "SD", "Median", "5th percentile", "Subjects with HD95",
+        "HD95 mean (mm)",
+    )  # fmt: skip
     return Table(
         caption=caption,
         columns=[
@@ -135,6 +139,8 @@ def _score_table(part: pd.DataFrame, options: Options, *, caption: str) -> Table
             *[Column(title=t, numeric=True) for t in titles],
         ],
         rows=rows,
+        note="HD95 has no value where only one of segmentation and reference has the structure: "
+        "those subjects have a Dice of 0 and are not in its mean.",
     )
 
 
