@@ -33,19 +33,19 @@ class StageInfo:
 #: Stages done per subject, in order; `simulate` only exists for the source kind ``simulated``.
 SUBJECT_STAGES = {
     "simulate": StageInfo(version="1", sections=("study", "simulate")),
-    "ingest": StageInfo(version="1", sections=("study", "source", "simulate")),
+    "ingest": StageInfo(version="2", sections=("study", "source", "simulate")),
     "reconstruct": StageInfo(
         version="1", sections=("study", "source", "reconstruct"), upstream=("ingest",)
     ),
-    "segment": StageInfo(version="2", sections=("study", "segment"), upstream=("reconstruct",)),
+    "segment": StageInfo(version="3", sections=("study", "segment"), upstream=("reconstruct",)),
     "score": StageInfo(
-        version="4", sections=("study", "segment", "biomarkers"), upstream=("segment",)
+        version="5", sections=("study", "segment", "biomarkers"), upstream=("segment",)
     ),
     "qc": StageInfo(version="2", sections=("study", "qc"), upstream=("segment",)),
     "biomarkers": StageInfo(
-        version="2", sections=("study", "biomarkers", "cohort"), upstream=("segment",)
+        version="3", sections=("study", "biomarkers", "cohort"), upstream=("segment",)
     ),
-    "rca": StageInfo(version="1", sections=("study", "rca"), upstream=("segment",)),
+    "rca": StageInfo(version="2", sections=("study", "rca"), upstream=("segment",)),
 }
 
 #: Stages that run only where their config section of the same name says ``enabled``.
@@ -53,24 +53,24 @@ OPTIONAL_STAGES = ("rca",)
 
 #: Stages done once per study.
 STUDY_STAGES = {
-    "plan": StageInfo(version="1", sections=("study", "source", "simulate", "cohort", "plan")),
-    "collect": StageInfo(version="3", sections=("study", "source", "qc", "segment", "rca")),
-    "atlas": StageInfo(version="2", sections=("study", "atlas")),
+    "plan": StageInfo(version="2", sections=("study", "source", "simulate", "cohort", "plan")),
+    "collect": StageInfo(version="4", sections=("study", "source", "qc", "segment", "rca")),
+    "atlas": StageInfo(version="3", sections=("study", "atlas")),
     "associate": StageInfo(version="2", sections=("study", "associate", "cohort", "fairness")),
     "fairness": StageInfo(
-        version="3",
+        version="4",
         sections=("study", "fairness", "cohort", "source", "atlas", "rca", "reconstruct"),
     ),
-    "rca_references": StageInfo(version="1", sections=("study", "rca", "cohort")),
-    "rca_validity": StageInfo(version="1", sections=("study", "rca", "fairness", "cohort")),
-    "visibility_features": StageInfo(version="1", sections=("study", "visibility", "segment")),
+    "rca_references": StageInfo(version="2", sections=("study", "rca", "cohort")),
+    "rca_validity": StageInfo(version="2", sections=("study", "rca", "fairness", "cohort")),
+    "visibility_features": StageInfo(version="2", sections=("study", "visibility", "segment")),
     "visibility": StageInfo(
-        version="1", sections=("study", "visibility", "fairness", "cohort", "biomarkers")
+        version="2", sections=("study", "visibility", "fairness", "cohort", "biomarkers")
     ),
     "visibility_maps": StageInfo(
-        version="1", sections=("study", "visibility", "fairness", "cohort", "segment")
+        version="2", sections=("study", "visibility", "fairness", "cohort", "segment")
     ),
-    "report": StageInfo(version="2", sections=("study", "report")),
+    "report": StageInfo(version="3", sections=("study", "report")),
 }
 
 
