@@ -9,7 +9,7 @@ from popscan.fairness.attributes import attributes_table, bands, decode
 from popscan.fairness.audit import audit
 from popscan.fairness.measures import equity_scaled, skewed_error_ratio
 from popscan.fairness.outcomes import COLUMNS, direction, outcomes_table
-from popscan.fairness.suppress import suppress
+from popscan.fairness.suppress import share, suppress
 from popscan.records import PopscanError
 
 
@@ -72,7 +72,8 @@ def test_outcomes_from_every_table():
         segmentation=pd.DataFrame({"unit": units, "entropy_mean_nats": [0.1] * 3, "frames": 20}),
         qc=pd.DataFrame({"unit": units, "verdict": ["pass", "fail", "review"]}),
         qc_checks=pd.DataFrame(
-            {"unit": ["u1", "u1"], "check": ["snr", "holes"], "verdict": ["pass", "review"]}
+            {"unit": ["u1", "u1", "u1"], "check": ["snr", "holes", "phase"],
+             "verdict": ["pass", "review", "not_assessed"]}
         ),
         biomarkers=pd.DataFrame({"unit": ["u1"], "lvedv_ml": [150.0]}),
         biomarker_columns=["lvedv_ml"],
@@ -88,7 +89,8 @@ def test_outcomes_from_every_table():
     assert ("u3", "dice_lv") not in value.index
     assert value["u3", "qc_not_pass"] == 1
     assert value["u3", "qc_fail"] == 0
-    assert value["u1", "check_holes"] == 1
+    assert (value["u1", "check_snr"], value["u1", "check_holes"]) == (0, 1)
+    assert ("u1", "check_phase") not in value.index
     assert value["u1", "lvedv_ml_error"] == 10
     better = table.drop_duplicates("outcome").set_index("outcome")["better_is"]
     assert better["hd95_mm_lv"] == "lower"
@@ -150,6 +152,13 @@ def test_small_cells_and_their_complements_are_hidden(result):
     assert np.isnan(shown.loc[("sex", "female"), "mean"])
     assert not shown.loc["race"]["suppressed"].any()
     assert not result.groups["n"].isna().any()
+
+
+def test_notes_that_are_shared_hold_no_small_count(result):
+    gaps = result.gaps.assign(note="too few: 3 and 240, 10 needed")
+    shown = share({"groups": result.groups, "gaps": gaps})["gaps"]
+    assert len(shown)
+    assert set(shown["note"]) == {"too few"}
 
 
 def test_suppression_of_an_empty_table_and_one_without_counts():

@@ -13,6 +13,8 @@ import pandas as pd
 
 COLUMNS = ["unit", "stage", "outcome", "value", "better_is", "kind"]
 
+#: Verdicts of QC; what could not be assessed has none.
+_VERDICTS = ("pass", "review", "fail")
 #: Ending or beginning of a score's name -> which way it is good.
 _BETTER = {
     "dice": "higher", "ssim": "higher", "psnr": "higher", "hd95": "lower", "msd": "lower",
@@ -91,11 +93,12 @@ def outcomes_table(
         ]
         parts += _measured(segmentation[["unit", *uncertain]], "segment")
     if _has(qc, "unit", "verdict"):
-        known = qc[qc["verdict"].isin(["pass", "review", "fail"])]
+        known = qc[qc["verdict"].isin(_VERDICTS)]
         parts.append(_part(known["unit"], "qc", "qc_fail", known["verdict"] == "fail"))
         parts.append(_part(known["unit"], "qc", "qc_not_pass", known["verdict"] != "pass"))
     if _has(qc_checks, "unit", "check", "verdict"):
-        for name, rows in qc_checks.groupby("check", sort=True):
+        assessed = qc_checks[qc_checks["verdict"].isin(_VERDICTS)]
+        for name, rows in assessed.groupby("check", sort=True):
             worst = (rows["verdict"] != "pass").groupby(rows["unit"]).max()
             parts.append(_part(worst.index, "qc", f"check_{name}", worst))
     if _has(biomarkers, "unit"):

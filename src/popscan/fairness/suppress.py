@@ -127,6 +127,8 @@ def share(tables: Mapping[str, pd.DataFrame], *, min_cell: int = 5) -> dict[str,
         if len(table):
             hidden = suppress(table, min_cell=min_cell, within=within, also=rule(table))
             shown = table[~hidden["suppressed"].to_numpy()]
+        if "note" in shown:  # "too few: 3 and 40, 5 needed"
+            shown = shown.assign(note=shown["note"].replace(r"^too few:.*", "too few", regex=True))
         safe[name] = _rounded(shown.reset_index(drop=True), min_cell)
     return safe
 
