@@ -289,10 +289,10 @@ def test_shipped_bundle_finds_a_heart_wherever_it_is(shipped, centre):
 
 
 def test_lower_precision_moves_only_borders(scan, bundle):
-    options = {"bundle": bundle, "largest_component": False}
+    options = {"bundle": bundle, "largest_component": False, "mend": False}
     whole = segment(scan, precision="float32", **options).labels
     half = segment(scan, precision="bfloat16", **options).labels
-    assert (whole == half).mean() > 0.98
+    assert (whole == half).mean() > 0.97
     with pytest.raises(PopscanError, match="use auto, float32, bfloat16"):
         segment(scan, precision="int3", **options)
 
