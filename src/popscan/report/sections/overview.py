@@ -36,10 +36,11 @@ def _losses(context: StudyContext) -> dict[str, int]:
     matrix = status_matrix(context)
     found = {}
     for stage in matrix:
-        for status, verb in (("failed", "failed at"), ("excluded", "were excluded by")):
+        for status in ("failed", "excluded"):
             n = int((matrix[stage] == status).sum())
+            verb = {"failed": "failed at", "excluded": f"{'was' if n == 1 else 'were'} excluded by"}
             if n:
-                found[f"{verb} {'QC' if stage == 'qc' else stage}"] = n
+                found[f"{verb[status]} {'QC' if stage == 'qc' else stage}"] = n
     return found
 
 
