@@ -154,7 +154,7 @@ def test_write_atomic_leaves_old_content_when_writing_fails(tmp_path):
     path = tmp_path / "x"
     write_atomic(path, b"old")
     with pytest.raises(TypeError):
-        write_atomic(path, "no bytes")  # type: ignore[arg-type]
+        write_atomic(path, "no bytes")  # type: ignore[arg-type]  # a write that fails, for real
     assert path.read_bytes() == b"old"
     assert [p.name for p in tmp_path.iterdir()] == ["x"]
 

@@ -284,7 +284,7 @@ def test_a_thousand_subjects_stay_small(make_context, tmp_path):
 def test_chromium_renders_it(nasty, study, tmp_path):
     browser = shutil.which("chromium") or shutil.which("chromium-browser")
     if browser is None:
-        pytest.skip("no chromium")
+        pytest.skip("no chromium; on Debian: apt-get install chromium")
     for index in (study[1], nasty):
         found = subprocess.run(
             [browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic",

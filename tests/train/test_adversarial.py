@@ -34,7 +34,10 @@ def test_adversarial_changes_hurt_more_than_random_ones_of_the_same_size(rng):
     images, labels = _squares()
     network = Threshold()
     generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
-    loss = lambda x, y: F.cross_entropy(network(x), y).item()  # noqa: E731
+
+    def loss(x, y):
+        return F.cross_entropy(network(x), y).item()
+
     hard, moved = harden(network, images, labels, generator=generator, bias_log=1.5, affine=0.0)
     torch.testing.assert_close(moved, labels)
     random = []

@@ -69,7 +69,10 @@ def test_the_gradient_mends_a_broken_ring():
     broken[0, 1:3, 1:3] = int(Label.MYO)  # ... and a speck of it far away
     sure = torch.nn.functional.one_hot(broken, len(Label)).movedim(-1, 1).float() * 2.5
     logits = sure.clone().requires_grad_(True)
-    myo = lambda x: (x.argmax(dim=1)[0] == int(Label.MYO)).numpy()  # noqa: E731
+
+    def myo(x):
+        return (x.argmax(dim=1)[0] == int(Label.MYO)).numpy()
+
     assert betti(myo(logits)) == (2, 0)
     optimiser = torch.optim.Adam([logits], lr=0.2)
     for _ in range(60):
