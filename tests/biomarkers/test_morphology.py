@@ -80,6 +80,13 @@ def test_contacts_are_mutual(labels: np.ndarray) -> None:
     assert (edges >= beyond[Label.MYO] + beyond[Label.RV]).all()
 
 
+@given(LABELS)
+def test_touching_is_contact_at_any_side(labels: np.ndarray) -> None:
+    contacts = morphology.boundary_contacts(labels, Label.LV)[1][Label.RV]
+    found = morphology.touching(labels == Label.RV, labels == Label.LV)
+    np.testing.assert_array_equal(found, contacts > 0)
+
+
 def test_single_voxel_has_four_edges_and_its_centre() -> None:
     labels = np.zeros((3, 3, 2, 1), np.uint8)
     labels[2, 1, 0, 0] = Label.LV

@@ -6,8 +6,8 @@ import numpy as np
 from scipy import ndimage
 
 from popscan.arrays.anatomy import impossible_share
-from popscan.records import Label
-from popscan.segment.cleanup import mend_slices
+from popscan.records import STRUCTURES, Label
+from popscan.segment.cleanup import keep_largest, mend_slices
 
 
 def test_possible_slices_stay_as_they_are(good_slices):
@@ -70,3 +70,32 @@ def test_a_heart_with_random_specks_becomes_possible(good_slices, rng):
     assert impossible_share(labels) > 0.9
     mend_slices(labels)
     assert impossible_share(labels) < 0.2
+
+
+def _largest_piece(mask):
+    """What is not of the largest piece of a volume, searched by scipy alone."""
+    pieces, n = ndimage.label(mask, structure=np.ones((3, 3, 3)))
+    sizes = ndimage.sum_labels(mask, pieces, range(1, n + 1)) if n else [0]
+    return mask & (pieces != int(np.argmax(sizes)) + 1), max(n - 1, 0)
+
+
+def test_the_largest_pieces_are_those_of_each_frame_alone(rng):
+    for filled in (0.02, 0.1, 0.3, 0.6):
+        shape = tuple(rng.integers(2, 9, 4))
+        labels = (rng.integers(1, 4, shape) * (rng.random(shape) < filled)).astype(np.uint8)
+        labels = labels.repeat(2, axis=0)
+        wanted, removed = labels.copy(), 0
+        for frame in range(shape[3]):
+            volume = wanted[..., frame]
+            for mask in ((), *STRUCTURES):
+                islands, n = _largest_piece(volume == int(mask) if mask else volume > 0)
+                volume[islands] = Label.BACKGROUND
+                removed += n
+        assert keep_largest(labels) == removed
+        np.testing.assert_array_equal(labels, wanted)
+
+
+def test_whole_hearts_lose_nothing(good_slices):
+    before = good_slices.copy()
+    assert keep_largest(good_slices) == 0
+    np.testing.assert_array_equal(good_slices, before)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from popscan.arrays.morphology import boundary_contacts, components, hole_voxels
+from popscan.arrays.morphology import components, hole_voxels, touching
 from popscan.records import Label
 
 Flags = NDArray[np.bool_]
@@ -35,7 +35,7 @@ def impossible_slices(labels: NDArray[np.uint8]) -> dict[str, Flags]:
         "hole_rv": hole_voxels(rv) > 0,
         "hole_lv": hole_voxels(lv) > 0,
         "hole_between": hole_voxels(myo | lv) > 0,
-        "rv_touches_lv": boundary_contacts(labels, Label.LV)[1][Label.RV] > 0,
+        "rv_touches_lv": touching(rv, lv),
     }
     for name, mask in (("rv", rv), ("myo", myo), ("lv", lv)):
         broken[f"pieces_{name}"] = components(mask, in_plane=True).count > 1

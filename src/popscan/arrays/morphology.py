@@ -22,12 +22,7 @@ Floats = NDArray[np.float64]
 _VOLUME = np.zeros((3, 3, 3, 3), dtype=bool)
 _VOLUME[:, :, :, 1] = True
 #: Neighbourhood within a slice (8 neighbours).
-_PLANE = np.zeros((3, 3, 3, 3), dtype=bool)
-_PLANE[:, :, 1, 1] = True
-#: Neighbourhood within a slice (4 neighbours), for the background around 8-connected structures.
-_PLANE_CROSS = np.zeros((3, 3, 3, 3), dtype=bool)
-_PLANE_CROSS[1, :, 1, 1] = True
-_PLANE_CROSS[:, 1, 1, 1] = True
+_PLANE = np.ones((3, 3), dtype=bool)
 
 
 def check_labels(labels: ArrayLike) -> NDArray[np.uint8]:
@@ -120,6 +115,20 @@ class Components:
     stray: NDArray[np.int64]
 
 
+def _sheet(mask: NDArray[np.bool_], *, rim: bool) -> NDArray[np.bool_]:
+    """Return all slices of a mask (x, y, z, t) below each other on one sheet, with gaps.
+
+    What is done within slices is done on the sheet at once, several times faster than in four
+    dimensions. The sheet is (z * t * (x + 1), y), t running faster than z, with a blank row after
+    each slice; with a `rim` of one blank voxel around each slice (z * t * (x + 2), y + 2).
+    """
+    x, y, z, t = mask.shape
+    first, last = int(rim), 1
+    planes = np.zeros((z, t, x + first + last, y + 2 * first), dtype=bool)
+    planes[:, :, first : first + x, first : first + y] = mask.transpose(2, 3, 0, 1)
+    return planes.reshape(z * t * (x + first + last), y + 2 * first)
+
+
 def components(mask: NDArray[np.bool_], *, in_plane: bool, min_voxels: int = 1) -> Components:
     """Count connected components per frame (26 neighbours) or per slice (8 neighbours).
 
@@ -131,16 +140,20 @@ def components(mask: NDArray[np.bool_], *, in_plane: bool, min_voxels: int = 1) 
     min_voxels
         Smaller components are not counted (they still are `stray`).
     """
-    named, n = ndimage.label(mask, structure=_PLANE if in_plane else _VOLUME)
     shape = mask.shape[2:] if in_plane else mask.shape[3:]
+    if mask.size == 0:
+        return Components(np.zeros(shape, np.int64), np.zeros(shape, np.int64))
+    if in_plane:
+        sheet = _sheet(mask, rim=False)
+        named, n = ndimage.label(sheet, structure=_PLANE)
+    else:
+        named, n = ndimage.label(mask, structure=_VOLUME)
     if n == 0:
         return Components(np.zeros(shape, np.int64), np.zeros(shape, np.int64))
-    where = np.nonzero(named)
-    ids = named[where]
-    sizes = np.bincount(ids, minlength=n + 1)[1:]
-    cell = np.ravel_multi_index(where[2:] if in_plane else where[3:], shape)
-    owner = np.zeros(n, np.int64)
-    owner[ids - 1] = cell
+    sizes = np.bincount(named.ravel(), minlength=n + 1)[1:]
+    boxes = ndimage.find_objects(named)
+    rows = mask.shape[0] + 1
+    owner = np.array([b[0].start // rows if in_plane else b[3].start for b in boxes])
     cells = int(np.prod(shape))
     count = np.bincount(owner[sizes >= min_voxels], minlength=cells)
     largest = np.zeros(cells, np.int64)
@@ -162,12 +175,11 @@ def hole_voxels(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
     """
     if mask.size == 0:
         return np.zeros(mask.shape[2:], np.int64)
-    padded = np.pad(~mask, ((1, 1), (1, 1), (0, 0), (0, 0)), constant_values=True)
-    named, n = ndimage.label(padded, structure=_PLANE_CROSS)
-    outside = np.zeros(n + 1, dtype=bool)
-    outside[named[0, 0]] = True
-    holes = padded & ~outside[named]
-    return np.count_nonzero(holes, axis=(0, 1))
+    background = ~_sheet(mask, rim=True)
+    # 4 neighbours, as goes with 8 for structures. The rims make all that is outside one piece.
+    named, _ = ndimage.label(background)
+    holes = (background & (named != named[0, 0])).reshape(*mask.shape[2:], -1)
+    return np.count_nonzero(holes, axis=-1)
 
 
 def boundary_contacts(
@@ -206,6 +218,23 @@ def boundary_contacts(
                 total += np.count_nonzero(own & (beyond == other), axis=(0, 1))
     edges = np.sum(list(by_neighbour.values()), axis=0)
     return edges, by_neighbour
+
+
+def touching(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return in which slices two structures share a side of a voxel.
+
+    Parameters
+    ----------
+    one, other : ndarray of bool, shape (x, y, z, t)
+
+    Returns
+    -------
+    ndarray of bool, shape (z, t)
+    """
+    found = np.zeros(one.shape[2:], dtype=bool)
+    for a, b in ((one, other), (other, one)):
+        found |= (a[1:] & b[:-1]).any(axis=(0, 1)) | (a[:, 1:] & b[:, :-1]).any(axis=(0, 1))
+    return found
 
 
 def slice_centres_mm(mask: NDArray[np.bool_], *, spacing_mm: Sequence[float]) -> Floats:

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from popscan.arrays.anatomy import impossible_slices
+from popscan.arrays.morphology import components
 from popscan.records import STRUCTURES, Label
 
 #: What is larger than this share of the structure it belongs to, or lies in, is no slip to mend:
@@ -26,6 +27,17 @@ def _islands(mask: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], int]:
     return mask & (pieces != int(sizes.argmax())), n - 1
 
 
+def _clearly_whole(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return in which frames (t) a mask is one piece in each slice and these overlap: no islands.
+
+    Most hearts are so, and to see it is several times faster than to search pieces in 3D.
+    """
+    count = components(mask, in_plane=True).count
+    steps = (mask[:, :, :-1] & mask[:, :, 1:]).any(axis=(0, 1)).sum(axis=0)
+    whole = (count <= 1).all(axis=0) & (steps >= (count > 0).sum(axis=0) - 1)
+    return np.asarray(whole, dtype=bool)
+
+
 def keep_largest(labels: NDArray[np.uint8]) -> int:
     """Set islands to background, in place; return how many there were.
 
@@ -38,15 +50,12 @@ def keep_largest(labels: NDArray[np.uint8]) -> int:
         return removed
     # Connected pieces are searched where the heart is, not in the whole field of view.
     (x0, y0), (x1, y1) = inside.min(axis=0), inside.max(axis=0) + 1
-    labels = labels[x0:x1, y0:y1]
-    for frame in range(labels.shape[3]):
-        volume = labels[..., frame]
-        islands, n = _islands(volume != int(Label.BACKGROUND))
-        volume[islands] = int(Label.BACKGROUND)
-        removed += n
-        for label in STRUCTURES:
-            islands, n = _islands(volume == int(label))
-            volume[islands] = int(Label.BACKGROUND)
+    box = labels[x0:x1, y0:y1]
+    for wanted in (None, *STRUCTURES):
+        mask = box != int(Label.BACKGROUND) if wanted is None else box == int(wanted)
+        for frame in np.flatnonzero(~_clearly_whole(mask)):
+            islands, n = _islands(mask[..., frame])
+            box[..., frame][islands] = int(Label.BACKGROUND)
             removed += n
     return removed
 
