@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import gzip
 import io
 import struct
-import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import nibabel as nib
 import numpy as np
+from isal import igzip, isal_zlib
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
@@ -18,6 +17,12 @@ from numpy.typing import NDArray
 from popscan.arrays.geometry import orthonormal_affine
 from popscan.records import SubjectError
 
+#: What says that a compressed file is damaged; isal's stubs take its class for an object.
+_DAMAGED: tuple[type[Exception], ...] = (
+    EOFError,
+    cast(type[Exception], isal_zlib.error),
+    igzip.BadGzipFile,
+)
 #: Largest image that is read, in bytes of the stored type: a 512 x 512 x 20 x 50 float cine is 1.
 MAX_IMAGE_BYTES = 4 * 2**30
 #: deflate cannot do better than this: a header that promises more belongs to another file.
@@ -58,7 +63,7 @@ def read_image(path: Path, *, max_bytes: int) -> tuple[nib.Nifti1Header, NDArray
         with path.open("rb") as raw:
             packed = raw.read(2) == b"\x1f\x8b"
             raw.seek(0)
-            stream: Any = gzip.GzipFile(fileobj=raw) if packed else raw
+            stream: Any = igzip.IGzipFile(fileobj=raw) if packed else raw
             header = _read_header(path, stream)
             shape = _shape(path, header)
             offset = _offset(path, header)
@@ -71,7 +76,7 @@ def read_image(path: Path, *, max_bytes: int) -> tuple[nib.Nifti1Header, NDArray
                 _read_padding(path, stream)
     except FileNotFoundError as error:
         raise SubjectError("file_missing", f"{path}: no such file") from error
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+    except _DAMAGED as error:
         raise SubjectError(
             "truncated_file", f"{path}: the compressed file is incomplete or damaged ({error})"
         ) from error
