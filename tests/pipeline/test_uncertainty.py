@@ -8,6 +8,7 @@ import math
 import numpy as np
 import pytest
 
+from popscan.arrays.resampling import Window
 from popscan.biomarkers import INTERVAL_DICTIONARY, measure
 from popscan.config import parse_section
 from popscan.io.jsonfile import json_text
@@ -60,7 +61,12 @@ def found():
     )
     spread = np.full(labels.shape, 0.5, np.float16)
     return Segmentation(
-        labels=labels, entropy=spread, values={}, tally=tally, information=spread / 2
+        labels=labels,
+        near=Window((0, 0), (8, 8)),
+        entropy_near=spread,
+        values={},
+        tally=tally,
+        information_near=spread / 2,
     )
 
 

@@ -67,6 +67,30 @@ def test_deterministic_and_blind_to_the_batch_size(scan, bundle):
     assert (other.labels == first.labels).mean() > 0.999
 
 
+def test_maps_are_kept_near_the_heart_and_fill_the_scan_when_asked(scan, bundle):
+    found = segment(scan, bundle=bundle, information=True, dropout_samples=2)
+    (x, y), (nx, ny) = found.near.start, found.near.size
+    assert found.entropy_near.shape == (nx, ny, *scan.array.shape[2:])
+    inside = (slice(x, x + nx), slice(y, y + ny))
+    for near, whole in (
+        (found.entropy_near, found.entropy),
+        (found.information_near, found.information),
+    ):
+        np.testing.assert_array_equal(whole[inside], near)
+        assert np.count_nonzero(whole) == np.count_nonzero(near) > 0
+    outside = np.ones(scan.array.shape[:2], bool)
+    outside[inside] = False
+    assert not found.labels[outside].any()
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_blind_to_the_order_in_memory(scan, bundle, order):
+    stored = replace(scan, array=np.array(scan.array, order=order))
+    found = segment(stored, bundle=bundle)
+    np.testing.assert_array_equal(found.labels, segment(scan, bundle=bundle).labels)
+    np.testing.assert_array_equal(stored.array, scan.array)  # and the input is left alone
+
+
 def test_blind_to_scaling_and_offset_of_intensities(scan, bundle):
     options = {"bundle": bundle, "largest_component": False, "mend": False}
     plain = segment(scan, **options)
@@ -186,7 +210,7 @@ def test_slices_and_back(rng):
     array = rng.normal(size=(4, 5, 3, 2)).astype(np.float32)
     stack = slices(array)
     np.testing.assert_array_equal(stack[1 * 3 + 2], array[:, :, 2, 1])
-    np.testing.assert_array_equal(unslice(stack.numpy(), n_slices=3), array)
+    np.testing.assert_array_equal(unslice(stack, n_slices=3), array)
 
 
 def test_normalise_sets_percentiles_and_keeps_slices_apart():

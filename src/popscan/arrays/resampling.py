@@ -148,13 +148,27 @@ class WindowedGrid:
 
     Attributes
     ----------
+    device
+        Where the tensors are that go this way.
+
+    Attributes
+    ----------
+    needed
+        Slices along x and y: the pixels of a slice that the window is made from.
     outer
         The part of the slice that the window can say something about.
     """
 
-    def __init__(self, shape: tuple[int, int], inner: tuple[int, int], window: Window) -> None:
+    def __init__(
+        self,
+        shape: tuple[int, int],
+        inner: tuple[int, int],
+        window: Window,
+        *,
+        device: torch.device | str = "cpu",
+    ) -> None:
         self.window = window
-        self._there, self._back, start, size = [], [], [], []
+        needed, self._there, self._back, start, size = [], [], [], [], []
         for axis in range(2):
             there = resampling_matrix(shape[axis], inner[axis], mode="bicubic", antialias=True)
             back = resampling_matrix(inner[axis], shape[axis], mode="bilinear", antialias=False)
@@ -166,17 +180,18 @@ class WindowedGrid:
             first, stop = (int(seen[0]), int(seen[-1]) + 1) if len(seen) else (0, 0)
             used = there.any(dim=0).nonzero()[:, 0]
             low, high = (int(used[0]), int(used[-1]) + 1) if len(used) else (0, 0)
-            self._there.append((slice(low, high), there[:, low:high].contiguous()))
-            self._back.append(back[first:stop].contiguous())
+            needed.append(slice(low, high))
+            self._there.append(there[:, low:high].contiguous().to(device))
+            self._back.append(back[first:stop].contiguous().to(device))
             start.append(first)
             size.append(stop - first)
+        self.needed = (needed[0], needed[1])
         self.outer = Window((start[0], start[1]), (size[0], size[1]))
 
-    def cut(self, images: torch.Tensor) -> torch.Tensor:
-        """Return the window of the resampled images: (..., x, y) to (..., *window.size)."""
-        (xs, a), (ys, b) = self._there
-        a, b = a.to(images), b.to(images)
-        return a @ images[..., xs, ys] @ b.T
+    def resample(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Return the window (..., *window.size) of the `needed` pixels of images (..., x, y)."""
+        a, b = (m.to(pixels) for m in self._there)
+        return a @ pixels @ b.T
 
     def back(self, scores: torch.Tensor) -> torch.Tensor:
         """Return scores (..., *window.size) resampled to the slice's pixels in `outer`."""

@@ -155,7 +155,9 @@ class Segment(Section):
         description="Make slices possible that no heart has: pieces and holes within a slice.",
     )
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="Where it runs.")
-    batch_slices: int = Field(default=8, ge=1, description="Slices in one batch.")
+    batch_slices: int = Field(
+        default=0, ge=0, description="Slices in one batch; 0: 8 on a CPU, 128 on a GPU."
+    )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         default="auto",
         description="What the networks compute in; auto: bfloat16 where the processor or GPU has "

@@ -7,23 +7,30 @@ from collections.abc import Sequence
 
 import torch
 
+from popscan.arrays.dtypes import image_dtype
+from popscan.arrays.intensity import black_and_white
 from popscan.arrays.resampling import Window, WindowedGrid, inplane_shape
 from popscan.records import Scan, SubjectError
 from popscan.segment.bundle import Bundle
 from popscan.segment.networks import context_slices, stride
-from popscan.segment.preprocess import neighbours, normalise, slices
+from popscan.segment.preprocess import neighbours, scaled, slices
 
 #: Pixels of the training grid along a side; more are no patient, and too much for the memory.
 _LARGEST = 1024
 
 
 class Grids:
-    """A scan's slices, the training grid, and windows of it.
+    """A scan's slices on the bundle's device, the training grid, and windows of it.
+
+    Intensities stay as they are stored; what a window needs of them is normalised when it is cut,
+    so that neither a copy of the whole cine nor work on the rest of the body is made.
 
     Attributes
     ----------
     images
-        Normalised slices (t * z, x, y).
+        Slices (t * z, x, y), intensities as stored.
+    black, white
+        What normalisation sends to 0 and 1.
     shape, inner
         In-plane shape of the scan and of the training grid.
     multiple
@@ -31,7 +38,8 @@ class Grids:
     """
 
     def __init__(self, scan: Scan, bundle: Bundle) -> None:
-        self.images = slices(normalise(scan.array, **bundle.normalisation))
+        self.black, self.white = map(float, black_and_white(scan.array, **bundle.normalisation))
+        self.images = slices(image_dtype(scan.array)).to(bundle.device)
         self.shape = (scan.array.shape[0], scan.array.shape[1])
         self.spacing_mm = scan.spacing_mm
         self.inner = inplane_shape(
@@ -64,14 +72,15 @@ class Grids:
 
     def through(self, window: Window) -> WindowedGrid:
         """Return the way from slices to a window and back."""
-        return WindowedGrid(self.shape, self.inner, window)
+        return WindowedGrid(self.shape, self.inner, window, device=self.images.device)
 
     def cut(self, index: Sequence[int], way: WindowedGrid) -> torch.Tensor:
         """Return slices with their neighbours, (n, 1 + 2 context, x, y), in a window."""
         near = neighbours(torch.tensor(index), n_slices=self.n_slices, context=self.context)
         # Neighbours of neighbouring slices are the same slices: each is resampled once.
         used, where = near.unique(return_inverse=True)
-        return way.cut(self.images[used])[where]
+        pixels = self.images[:, *way.needed][used.to(self.images.device)].float()
+        return way.resample(scaled(pixels, low=self.black, high=self.white))[where]
 
 
 def back_to_scan(probabilities: torch.Tensor, way: WindowedGrid) -> torch.Tensor:

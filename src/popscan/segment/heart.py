@@ -44,7 +44,7 @@ def heart_window(heart: torch.Tensor, *, patch: int, multiple: int) -> Window | 
     -----
     The slices are averaged first: a heart is at one place in all of them, a false alarm is not.
     """
-    mean = heart.mean(dim=0).numpy()
+    mean = heart.mean(dim=0).cpu().numpy()
     pieces, n = ndimage.label(mean > 0.25)
     if not n:
         return None

@@ -28,6 +28,9 @@ from popscan.segment.uncertainty import dropped, most_likely, predictive_entropy
 _FLIPS: tuple[tuple[int, ...], ...] = ((), (2,), (3,), (2, 3))
 _FLIP_NAMES = {(): "", (2,): " flip-x", (3,): " flip-y", (2, 3): " flip-xy"}
 
+#: Slices in one batch: a processor's cache holds few, a GPU is idle with few.
+BATCHES = {"cpu": 8, "gpu": 128}
+
 #: Is given the first and last slice (t * z) of a batch and its probabilities on the scan's grid.
 Keep = Callable[[int, int, torch.Tensor], None]
 
@@ -40,9 +43,10 @@ class Segmentation:
     ----------
     labels : ndarray of uint8, shape (x, y, z, t)
         `Label` values of every frame, on the grid of the scan.
-    entropy : ndarray of float16, shape (x, y, z, t)
-        Entropy of the class probabilities in nats, 0 (sure) to ln 4; 0 outside of the window
-        around the heart.
+    near : Window
+        The pixels of the scan around the heart that were looked at; all else is background.
+    entropy_near : ndarray of float16, shape (*near.size, z, t)
+        Entropy of the class probabilities in nats, 0 (sure) to ln 4.
     values
         ``mean_entropy_rv`` ... (over the voxels labelled so, all frames; NaN where there are
         none), ``n_components_removed``, ``input_warning`` (empty, or what about the input is
@@ -51,16 +55,40 @@ class Segmentation:
         Islands that the clean-up took away, over all frames.
     tally
         Sums over voxels per slice: expected confusion, uncertainties, volumes of every sample.
-    information : ndarray of float16, shape (x, y, z, t), or None
+    information_near : ndarray of float16, shape (*near.size, z, t), or None
         Mutual information of the samples in nats, where it was asked for.
     """
 
     labels: NDArray[np.uint8]
-    entropy: NDArray[np.float16]
+    near: Window
+    entropy_near: NDArray[np.float16]
     values: Mapping[str, Any]
     n_components_removed: int = 0
     tally: Tally | None = None
-    information: NDArray[np.float16] | None = None
+    information_near: NDArray[np.float16] | None = None
+
+    @property
+    def entropy(self) -> NDArray[np.float16]:
+        """Entropy on the grid of the scan (x, y, z, t), 0 outside of the window."""
+        return _whole(self.entropy_near, self.near, self.labels.shape)
+
+    @property
+    def information(self) -> NDArray[np.float16] | None:
+        """Mutual information on the grid of the scan (x, y, z, t), where it was asked for."""
+        found = self.information_near
+        return None if found is None else _whole(found, self.near, self.labels.shape)
+
+
+def _inside(window: Window) -> tuple[slice, slice]:
+    (x0, y0), (nx, ny) = window.start, window.size
+    return slice(x0, x0 + nx), slice(y0, y0 + ny)
+
+
+def _whole(part: NDArray[Any], window: Window, shape: tuple[int, ...]) -> NDArray[Any]:
+    """Return an array of `shape`, 0 but for `part` in a window; x is fastest, as in NIfTI."""
+    whole = np.zeros(shape, dtype=part.dtype, order="F")
+    whole[_inside(window)] = part
+    return whole
 
 
 def _check(scan: Scan) -> None:
@@ -100,9 +128,8 @@ def _probabilities(
 
     Images are (n, 1 + 2 context, x, y) with the widest context of all members; every member
     sees as many of them as it was trained with. `watch` is shown every member and mirroring, and
-    as many draws of dropout as it wants.
+    as many draws of dropout as it wants. All of it stays on the bundle's device.
     """
-    images = images.to(bundle.device)
     ways = _FLIPS if flips else _FLIPS[:1]
     total = torch.zeros((), device=bundle.device)
 
@@ -128,7 +155,7 @@ def _probabilities(
             with dropped(network, rate=watch.dropout_rate, seed=watch.seed + draw):
                 scores = ask(network, x)
             watch.sample(f"member{member} dropout-{draw}", scores)
-    return (total / (len(ways) * len(bundle.networks))).cpu()
+    return total / (len(ways) * len(bundle.networks))
 
 
 def _in_batches(n: int, work: Callable[[int, int], None], *, batch: int) -> None:
@@ -153,7 +180,7 @@ def _window(
     whole = grids.whole
     chosen = scout_slices(scan.array.shape[2], scan.array.shape[3])
     way = grids.through(whole)
-    heart = torch.zeros(len(chosen), *grids.inner)
+    heart = torch.zeros(len(chosen), *grids.inner, device=bundle.device)
 
     def work(start: int, stop: int) -> None:
         images = grids.cut(chosen[start:stop], way)
@@ -171,7 +198,7 @@ def segment(
     flips: bool = False,
     largest_component: bool = True,
     mend: bool = True,
-    batch_slices: int = 8,
+    batch_slices: int = 0,
     precision: str = "auto",
     dropout_samples: int = 0,
     dropout_rate: float = 0.1,
@@ -197,7 +224,8 @@ def segment(
     mend
         Make slices that break a law of anatomy possible (`popscan.segment.cleanup.mend_slices`).
     batch_slices
-        Slices that go through the network at once; halved when memory does not suffice.
+        Slices that go through the network at once, halved when memory does not suffice; 0 takes
+        `BATCHES`.
     precision
         What the networks compute in: ``float32``, ``bfloat16`` or ``auto`` (bfloat16 where the
         processor or GPU has it: twice as fast, a few border voxels differ).
@@ -217,10 +245,8 @@ def segment(
     """
     _check(scan)
     grids, dtype = Grids(scan, bundle), pick_precision(precision, bundle.device)
-    n, (nx, ny) = len(grids.images), grids.shape
-    labels = np.zeros((n, nx, ny), dtype=np.uint8)
-    entropy = np.zeros((n, nx, ny), dtype=np.float16)
-    disagreement = np.zeros((n, nx, ny), dtype=np.float16) if information else None
+    batch = batch_slices or BATCHES["cpu" if bundle.device.type == "cpu" else "gpu"]
+    n, n_slices = len(grids.images), grids.n_slices
     temperature = temperature_of(bundle.about, flips=flips)
     watch = Watch(
         n=n,
@@ -229,9 +255,11 @@ def segment(
         pixel_mm2=grids.pixel_mm2,
     )
     with torch.inference_mode():
-        way = grids.through(_window(scan, bundle, grids, dtype, batch=batch_slices))
-        (x0, y0), (wx, wy) = way.outer.start, way.outer.size
-        inside = (slice(x0, x0 + wx), slice(y0, y0 + wy))
+        way = grids.through(_window(scan, bundle, grids, dtype, batch=batch))
+        shape, device = (n, *way.outer.size), bundle.device
+        labels = torch.zeros(shape, dtype=torch.uint8, device=device)
+        entropy = torch.zeros(shape, dtype=torch.float16, device=device)
+        disagreement = torch.zeros_like(entropy) if information else None
 
         def work(start: int, stop: int) -> None:
             watch.restart()
@@ -243,21 +271,22 @@ def segment(
             if keep is not None:
                 full = way.outer.paste(found, grids.shape)
                 full[:, 0] += 1.0 - full.sum(dim=1)
-                keep(start, stop, full)
+                keep(start, stop, full.cpu())
             if disagreement is not None:
-                disagreement[start:stop, *inside] = way.back(shared).numpy()
-            labels[start:stop, *inside] = most_likely(found).numpy()
-            entropy[start:stop, *inside] = predictive_entropy(found).numpy()
+                disagreement[start:stop] = way.back(shared)
+            labels[start:stop] = most_likely(found)
+            entropy[start:stop] = predictive_entropy(found)
 
-        _in_batches(n, work, batch=batch_slices)
-    volume = unslice(labels, n_slices=scan.array.shape[2])
-    spread = unslice(entropy, n_slices=scan.array.shape[2])
+        _in_batches(n, work, batch=batch)
+    volume = unslice(labels, n_slices=n_slices)
+    spread = unslice(entropy, n_slices=n_slices)
     tally = watch.tally()
     removed = keep_largest(volume) if largest_component else 0
     mended = mend_slices(volume) if mend else 0
     return Segmentation(
-        labels=volume,
-        entropy=spread,
+        labels=_whole(volume, way.outer, scan.array.shape),
+        near=way.outer,
+        entropy_near=spread,
         values={
             **_values(volume, spread, removed, input_warning(scan, bundle)),
             "n_slices_mended": mended,
@@ -266,9 +295,7 @@ def segment(
         },
         n_components_removed=removed,
         tally=tally,
-        information=None
-        if disagreement is None
-        else unslice(disagreement, n_slices=scan.array.shape[2]),
+        information_near=None if disagreement is None else unslice(disagreement, n_slices=n_slices),
     )
 
 

@@ -30,25 +30,34 @@ def normalise(
     low_pct, high_pct
         Percentiles.
     """
-    values = np.asarray(array, dtype=np.float32)
-    low, high = black_and_white(values, low_pct=low_pct, high_pct=high_pct)
+    low, high = black_and_white(array, low_pct=low_pct, high_pct=high_pct)
+    values = torch.from_numpy(np.array(array, np.float32))
+    return scaled(values, low=float(low), high=float(high)).numpy()
+
+
+def scaled(values: torch.Tensor, *, low: float, high: float) -> torch.Tensor:
+    """Return float32 intensities with `low` as 0 and `high` as 1, cut off; 0 if they are equal."""
     if not high > low:
-        return np.zeros_like(values)
-    scaled = (values - low) / (high - low)
-    return np.clip(scaled, LOWEST, HIGHEST, out=scaled)
+        return torch.zeros_like(values)
+    return values.sub(low).div_(high - low).clamp_(LOWEST, HIGHEST)
 
 
 def slices(array: NDArray[Any]) -> torch.Tensor:
-    """Return (x, y, z, t) as a stack of slices (t * z, x, y), z running fastest."""
+    """Return (x, y, z, t) as a stack of slices (t * z, x, y), z running fastest.
+
+    What comes from NIfTI has x running fastest in memory and is not copied; the stack is a view.
+    """
     x, y, z, t = array.shape
-    stack = np.ascontiguousarray(array.transpose(3, 2, 0, 1)).reshape(t * z, x, y)
-    return torch.from_numpy(stack)
+    stack = np.require(array.transpose(3, 2, 1, 0), requirements=["C", "W"])
+    return torch.from_numpy(stack.reshape(t * z, y, x)).transpose(1, 2)
 
 
-def unslice(stack: NDArray[Any], *, n_slices: int) -> NDArray[Any]:
-    """Return a stack (t * z, x, y) as (x, y, z, t): the inverse of `slices`."""
+def unslice(stack: torch.Tensor, *, n_slices: int) -> NDArray[Any]:
+    """Return a stack (t * z, x, y) as an array (x, y, z, t): the inverse of `slices`."""
     n, x, y = stack.shape
-    return np.ascontiguousarray(stack.reshape(n // n_slices, n_slices, x, y).transpose(2, 3, 1, 0))
+    return (
+        stack.reshape(n // n_slices, n_slices, x, y).permute(2, 3, 1, 0).contiguous().cpu().numpy()
+    )
 
 
 def neighbours(index: torch.Tensor, *, n_slices: int, context: int) -> torch.Tensor:

@@ -131,11 +131,11 @@ def observe(
     scan = case.scan
     if corruption:
         scan = replace(scan, array=corrupt(scan.array, corruption, severity=severity, seed=seed))
-    kept: list[tuple[int, NDArray[np.float32]]] = []
+    kept: list[tuple[int, torch.Tensor]] = []
 
     def keep(start: int, stop: int, found: torch.Tensor) -> None:
         del stop
-        kept.append((start, found.numpy().astype(np.float16)))
+        kept.append((start, found.half()))
 
     found = segment(scan, bundle=bundle, keep=keep if voxels else None, **options)
     truth = case.labels.array
@@ -185,7 +185,7 @@ def _near(
     if not voxels:
         none = np.zeros(0, np.uint8)
         return {"probabilities": np.zeros((0, 4), np.float32), "truth": none, "labels": none}
-    stack = np.concatenate([part for _, part in sorted(kept, key=lambda item: item[0])])
+    stack = torch.cat([part for _, part in sorted(kept, key=lambda item: item[0])])
     n_slices = found.labels.shape[2]
     near = surroundings([case.labels.array, found.labels], spacing_mm=case.scan.spacing_mm)
     index = np.flatnonzero(near)
