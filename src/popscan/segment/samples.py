@@ -128,10 +128,13 @@ class Watch:
         if count > 1:  # One sample agrees with itself.
             information = predictive_entropy(self._sum / count) - self._entropy / count
         information = information.clamp_min(0).to(mean.device)
-        chosen = torch.nn.functional.one_hot(most_likely(mean).long(), len(Label)).to(mean.dtype)
-        self._expected[start:stop] = _numbers(torch.einsum("nxyj,nkxy->njk", chosen, mean))
-        maps = torch.stack([predictive_entropy(mean), information, flip_risk(mean)])
-        self._by_label[:, start:stop] = _numbers(torch.einsum("nxyj,mnxy->mnj", chosen, maps))
+        maps = torch.stack([predictive_entropy(mean), information, flip_risk(mean)], dim=1)
+        values = torch.cat([mean, maps], dim=1).flatten(2)
+        chosen = _one_hot(most_likely(mean)).to(mean.dtype).flatten(2)
+        # Sums over the voxels of each label, all at once: (n, label, what is summed).
+        sums = _numbers(chosen @ values.transpose(1, 2))
+        self._expected[start:stop] = sums[:, :, : len(Label)]
+        self._by_label[:, start:stop] = sums[:, :, len(Label) :].transpose(2, 0, 1)
         for volumes, counted in zip(self._volumes, self._now, strict=True):
             volumes[start:stop] = _numbers(counted)
         self.restart()
@@ -149,6 +152,12 @@ class Watch:
             samples=tuple(self.names),
             pixel_mm2=self.pixel_mm2,
         )
+
+
+def _one_hot(labels: torch.Tensor) -> torch.Tensor:
+    """Return where each label is: (n, x, y) to bool (n, label, x, y)."""
+    every = torch.arange(len(Label), dtype=labels.dtype, device=labels.device)
+    return labels[:, None] == every.view(1, -1, 1, 1)
 
 
 def _counts(labels: torch.Tensor) -> torch.Tensor:
