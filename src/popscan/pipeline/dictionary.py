@@ -176,7 +176,9 @@ _SEGMENTATION = {
     "n_frames_without_heart": entry("frames", "frames in which nothing was found"),
     "n_components_removed": entry("", "islands that the clean-up took away, over all frames"),
     "n_slices_mended": entry("", "slices that broke a law of anatomy and were mended, all frames"),
-    "input_warning": entry("", "what of the scan is outside of what the model was trained for"),
+    "input_warning": entry(
+        "", "spacing and contrast far outside of what the model was trained for"
+    ),
 }
 _BIOMARKER_EXTRA = {
     "qc_verdict": entry("", "final QC verdict"),

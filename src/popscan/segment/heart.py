@@ -16,6 +16,11 @@ _MARGIN = 18
 _LEAST_PIXELS = 60
 
 
+def scout_frames(n_frames: int) -> list[int]:
+    """Return which frames to look at first: near end-diastole, and near end-systole."""
+    return sorted({0, n_frames // 3})
+
+
 def scout_slices(n_slices: int, n_frames: int) -> list[int]:
     """Return which slices of a stack (t * z) to look at first.
 
@@ -24,8 +29,7 @@ def scout_slices(n_slices: int, n_frames: int) -> list[int]:
     """
     low, high = (n_slices - 1) * 0.3, (n_slices - 1) * 0.65
     chosen = sorted({round(z) for z in np.linspace(low, high, 3)})
-    frames = sorted({0, n_frames // 3})
-    return [t * n_slices + z for t in frames for z in chosen]
+    return [t * n_slices + z for t in scout_frames(n_frames) for z in chosen]
 
 
 def heart_window(heart: torch.Tensor, *, patch: int, multiple: int) -> Window | None:

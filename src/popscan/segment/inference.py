@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,13 +11,14 @@ import torch
 from numpy.typing import NDArray
 
 from popscan.arrays.resampling import Window
-from popscan.records import STRUCTURES, Label, Scan, SubjectError
+from popscan.records import STRUCTURES, Label, Scan
 from popscan.segment.bundle import Bundle, pick_precision
 from popscan.segment.calibration import temperature_of
 from popscan.segment.cleanup import keep_largest, mend_slices
 from popscan.segment.expected import expected_dice
 from popscan.segment.grids import Grids, back_to_scan
-from popscan.segment.heart import heart_window, scout_slices
+from popscan.segment.heart import heart_window, scout_frames, scout_slices
+from popscan.segment.inputs import check_scan, input_warning, measure_input
 from popscan.segment.networks import context_slices
 from popscan.segment.preprocess import unslice
 from popscan.segment.samples import Tally, Watch, summaries
@@ -89,31 +89,6 @@ def _whole(part: NDArray[Any], window: Window, shape: tuple[int, ...]) -> NDArra
     whole = np.zeros(shape, dtype=part.dtype, order="F")
     whole[_inside(window)] = part
     return whole
-
-
-def _check(scan: Scan) -> None:
-    if scan.array.ndim != 4 or 0 in scan.array.shape:
-        raise SubjectError(
-            "wrong_shape", f"expected a scan (x, y, z, t), found shape {scan.array.shape}"
-        )
-    if not np.isfinite(scan.array).all():
-        raise SubjectError("not_finite", "the scan holds NaN or infinite intensities")
-    if not all(math.isfinite(s) and s > 0 for s in scan.spacing_mm):
-        raise SubjectError("bad_spacing", f"voxel spacing {scan.spacing_mm} mm is not positive")
-
-
-def input_warning(scan: Scan, bundle: Bundle) -> str:
-    """Return what about a scan's spacing is far outside of the training range, or nothing."""
-    measured = {
-        "inplane_mm": (min(scan.spacing_mm[:2]), max(scan.spacing_mm[:2])),
-        "slice_distance_mm": (scan.spacing_mm[2],) * 2,
-    }
-    notes = []
-    for name, (low, high) in measured.items():
-        seen_low, seen_high = bundle.input_range[name]
-        if low < seen_low / 1.5 or high > seen_high * 1.5:
-            notes.append(f"{name} {low:.2f}..{high:.2f}, trained for {seen_low}..{seen_high}")
-    return "; ".join(notes)
 
 
 def _probabilities(
@@ -243,7 +218,7 @@ def segment(
     SubjectError
         ``wrong_shape``, ``not_finite`` or ``bad_spacing``.
     """
-    _check(scan)
+    check_scan(scan)
     grids, dtype = Grids(scan, bundle), pick_precision(precision, bundle.device)
     batch = batch_slices or BATCHES["cpu" if bundle.device.type == "cpu" else "gpu"]
     n, n_slices = len(grids.images), grids.n_slices
@@ -283,12 +258,14 @@ def segment(
     tally = watch.tally()
     removed = keep_largest(volume) if largest_component else 0
     mended = mend_slices(volume) if mend else 0
+    whole = _whole(volume, way.outer, scan.array.shape)
+    measured = measure_input(scan, whole, scout_frames(scan.array.shape[3]))
     return Segmentation(
-        labels=_whole(volume, way.outer, scan.array.shape),
+        labels=whole,
         near=way.outer,
         entropy_near=spread,
         values={
-            **_values(volume, spread, removed, input_warning(scan, bundle)),
+            **_values(volume, spread, removed, input_warning(measured, bundle.input_range)),
             "n_slices_mended": mended,
             **summaries(tally),
             **expected_dice(tally, volume, spacing_mm=scan.spacing_mm, about=bundle.about),

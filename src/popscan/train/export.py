@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ import torch
 
 from popscan.records import STRUCTURES
 from popscan.segment.bundle import hash_identifier, load_bundle, save_bundle, subject_of
+from popscan.segment.inputs import measure_input
 from popscan.train.evaluate import mean_dice, score_cases, volume_errors
 from popscan.train.packs import Case, Pack
 from popscan.train.recipe import Recipe
@@ -25,11 +27,13 @@ def _range(values: Sequence[float]) -> list[float]:
 
 
 def input_range(cases: Sequence[Case]) -> dict[str, list[float]]:
-    """Return the range of in-plane spacing and slice distance of the training scans."""
-    return {
-        "inplane_mm": _range([s for c in cases for s in c.scan.spacing_mm[:2]]),
-        "slice_distance_mm": _range([c.scan.spacing_mm[2] for c in cases]),
-    }
+    """Return the range of what `popscan.segment.inputs` measures of the training scans.
+
+    What is not known of any (contrast, where no case has both blood and muscle) is left out.
+    """
+    measured = [measure_input(c.scan, c.labels.array, c.labels.frames) for c in cases]
+    columns = {k: [v for m in measured for v in m[k] if math.isfinite(v)] for k in measured[0]}
+    return {name: _range(values) for name, values in columns.items() if values}
 
 
 def _cohort(cases: Sequence[Case]) -> dict[str, dict[str, int]]:
