@@ -19,6 +19,7 @@ from popscan.train.calibrate import (
     SECTIONS,
     calibrate_bundle,
     expected_without_own,
+    intervals_section,
     uncalibrated,
 )
 from popscan.train.observe import labelled_part, observe, spoilt
@@ -164,3 +165,12 @@ def test_visits_do_not_make_patients(path):
     visits = [case(f"p{k}_ses-{s}", k) for k in range(2) for s in "ab"]
     with pytest.raises(PopscanError, match="at least three patients, found 2"):
         calibrate_bundle(path, visits, device="cpu")
+
+
+def test_two_visits_of_one_person_count_once(path, cases):
+    bundle = load_bundle(path, "cpu")
+    visits = [replace(cases[0], unit=f"sub-01_ses-{k}") for k in (1, 2)]
+    seen = [observe(c, bundle=bundle, voxels=10) for c in (visits[0], cases[1], visits[1])]
+    alone = intervals_section({False: seen[:2]})
+    assert intervals_section({False: seen}) == alone
+    assert len(alone[0]["quantities"]["lvef_pct"]["errors"]) == 2

@@ -103,10 +103,15 @@ def intervals_section(settings: Mapping[bool, Sequence[Observed]]) -> list[dict[
     Parameters
     ----------
     settings
-        Whether mirrorings were averaged -> observations of clean scans.
+        Whether mirrorings were averaged -> observations of clean scans. Of a subject with several
+        visits the first is used: two visits of one person are not two people.
     """
     section = []
-    for flips, clean in settings.items():
+    for flips, seen in settings.items():
+        first: dict[str, Observed] = {}
+        for observed in seen:
+            first.setdefault(subject_of(observed.unit), observed)
+        clean = list(first.values())
         quantities = {}
         for name in QUANTITIES:
             pairs = [(o.errors[name], o.spreads[name]) for o in clean]
