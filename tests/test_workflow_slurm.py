@@ -89,6 +89,7 @@ def test_conda_environment_has_every_dependency(repo_root: Path) -> None:
     elsewhere = {
         "pytorch": "torch",
         "matplotlib-base": "matplotlib",
+        "python-isal": "isal",
         "snakemake-minimal": "snakemake",
     }
     project = tomllib.loads((repo_root / "pyproject.toml").read_text())["project"]
