@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from popscan.io import get_source
-from popscan.segment import load_bundle
+from popscan.segment import load_bundle, segment
 from popscan.train.evaluate import mean_dice, score_cases
 from popscan.train.packs import Case
 
@@ -51,3 +53,13 @@ def test_dice_on_patients_it_never_saw(bundle, data_dir):
     assert set(scores["structure"]) == {"rv", "myo", "lv"}
     assert mean_dice(scores) > 0.87
     assert scores.loc[scores["structure"] == "lv", "dice"].mean() > 0.9
+
+
+@pytest.mark.data
+def test_a_negative_of_a_scan_is_told(bundle, data_dir):
+    source = get_source("acdc")
+    found = next(s for s in source.find(data_dir / "acdc") if s.sub.endswith(USUAL[0]))
+    scan = source.load(found.paths).scans["sax"]
+    assert segment(scan, bundle=bundle).values["input_warning"] == ""
+    negative = segment(replace(scan, array=scan.array.max() - scan.array), bundle=bundle)
+    assert negative.values["input_warning"].startswith("blood_contrast -")
