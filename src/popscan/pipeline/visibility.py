@@ -143,7 +143,7 @@ def _latent(
     parts = []
     for network, arguments in zip(bundle.networks, bundle.arguments, strict=True):
         spare = images.shape[1] // 2 - context_slices(arguments)
-        seen = images[:, spare : images.shape[1] - spare].to(bundle.device)
+        seen = images[:, spare : images.shape[1] - spare]
         parts.append(latent_features(network, seen))
     return np.concatenate(parts)
 

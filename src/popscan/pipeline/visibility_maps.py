@@ -230,7 +230,7 @@ def _maps_of(context: ShardContext, subject: Subject, directions: Sequence[NDArr
 
     def seen_by(network: Any, arguments: Mapping[str, Any], what: Any) -> Any:
         spare = what.shape[1] // 2 - context_slices(arguments)
-        return what[:, spare : what.shape[1] - spare].to(bundle.device)
+        return what[:, spare : what.shape[1] - spare]
 
     def volume(stack: NDArray[Any], through: Any) -> NDArray[np.float32]:
         """Put slices of the window back into the stack."""

@@ -162,7 +162,7 @@ def _one_hot(labels: torch.Tensor) -> torch.Tensor:
 
 def _counts(labels: torch.Tensor) -> torch.Tensor:
     """Count the labels of each slice: (n, x, y) to (n, label)."""
-    return torch.stack([(labels == int(k)).sum(dim=(1, 2)) for k in Label], dim=1)
+    return _one_hot(labels).sum(dim=(2, 3))
 
 
 def _numbers(values: torch.Tensor) -> Floats:
