@@ -128,8 +128,8 @@ def test_perfect_labels_score_one_per_subject_structure_and_frame(pack):
 
 def test_predictions_do_not_depend_on_the_batch(pack):
     network = build_network("unet", 4, channels=[4, 8], residual_units=0, context=1)
-    one = predict(network, pack, context=1, batch=32)
-    assert np.array_equal(one, predict(network, pack, context=1, batch=5))
+    one = predict(network, pack, arguments={"context": 1}, batch=32)
+    assert np.array_equal(one, predict(network, pack, arguments={"context": 1}, batch=5))
 
 
 def test_a_trial_recipe_is_the_shared_one_with_its_own_seed_and_mitigation():

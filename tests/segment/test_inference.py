@@ -14,9 +14,10 @@ from popscan.records import Label, LabelMap, PopscanError, Scan, SubjectError
 from popscan.segment import load_bundle, score_segmentation, segment
 from popscan.segment.bundle import Bundle, hash_identifier
 from popscan.segment.cleanup import keep_largest
+from popscan.segment.grids import Grids
 from popscan.segment.heart import heart_window, scout_slices
-from popscan.segment.networks import build_network
-from popscan.segment.preprocess import normalise, slices, unslice
+from popscan.segment.networks import build_network, seen_by
+from popscan.segment.preprocess import normalise, opposite_frames, slices, unslice
 from popscan.segment.uncertainty import most_likely
 
 
@@ -345,3 +346,55 @@ def test_neighbours_change_the_labels_of_a_network_that_sees_them(scan, bundle):
     assert (plain[:, :, 1] != changed[:, :, 1]).any()
     # Two slices away: seen by nobody but the window, which is the whole of so small a scan.
     assert (plain[:, :, 0] == changed[:, :, 0]).mean() > 0.999
+
+
+@pytest.fixture
+def two_phases(bundle):
+    torch.manual_seed(2)
+    arguments = {"channels": [4, 8, 8], "context": 1, "phases": 2}
+    network = build_network("dynunet", len(Label), **arguments).eval()
+    return replace(bundle, networks=(network,), arguments=(arguments,))
+
+
+def test_the_opposite_phase_is_the_far_one_of_first_and_third_of_the_cycle():
+    assert opposite_frames(1) == [0]
+    assert opposite_frames(2) == [1, 0]
+    found = opposite_frames(30)
+    assert found[:5] == [10] * 5
+    assert found[6:20] == [0] * 14
+    assert found[21:] == [10] * 9
+
+
+def test_slices_are_seen_with_the_opposite_phase(scan, two_phases):
+    numbered = np.broadcast_to(np.arange(12.0).reshape(1, 1, 4, 3).swapaxes(2, 3), (40, 45, 3, 4))
+    grids = Grids(replace(scan, array=np.ascontiguousarray(numbered)), two_phases)
+    seen = grids.cut([0, 4, 11], grids.through(grids.whole))
+    scale = (seen[..., 16, 16] * (grids.white - grids.black) + grids.black).round().int()
+    # (t, z) are (0, 0), (1, 1), (3, 2): their opposite frames are 1, 0 and 1.
+    assert scale.tolist() == [[0, 0, 1, 3, 3, 4], [3, 4, 5, 0, 1, 2], [10, 11, 11, 4, 5, 5]]
+
+
+def test_a_frame_alone_is_its_own_opposite_phase(scan, two_phases):
+    alone = replace(scan, array=scan.array[..., :1])
+    twice = replace(scan, array=scan.array[..., [0, 0]])
+    found, pair = segment(alone, bundle=two_phases), segment(twice, bundle=two_phases)
+    np.testing.assert_array_equal(pair.labels[..., :1], found.labels)
+    np.testing.assert_array_equal(pair.labels[..., 1:], found.labels)
+    other = segment(replace(scan, array=scan.array[..., [0, 1]]), bundle=two_phases)
+    assert (other.entropy[..., 0] != found.entropy[..., 0]).any()
+
+
+def test_members_see_what_they_were_trained_with(scan, bundle, two_phases):
+    """A member that sees one slice is not disturbed by another that sees six."""
+    both = replace(
+        bundle,
+        networks=(*bundle.networks, *two_phases.networks),
+        arguments=(*bundle.arguments, *two_phases.arguments),
+    )
+    grids = Grids(scan, both)
+    images = grids.cut(range(5), grids.through(grids.whole))
+    plain = Grids(scan, bundle)
+    alone = plain.cut(range(5), plain.through(plain.whole))
+    assert images.shape[1] == 6
+    assert torch.equal(seen_by(images, bundle.arguments[0]), alone)
+    assert torch.equal(seen_by(images, two_phases.arguments[0]), images)

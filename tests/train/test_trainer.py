@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from popscan.records import Label, LabelMap, PopscanError, Scan
 from popscan.segment import load_bundle, segment
 from popscan.segment.bundle import hash_identifier
+from popscan.segment.networks import n_channels
 from popscan.train import recipe_chain, train_bundle
 from popscan.train.augment import Augmentation, augment
 from popscan.train.checkpoint import averaged_weights, learning_rate, new_state
@@ -24,7 +25,7 @@ from popscan.train.loop import CHECKPOINT, CURVE, fit
 from popscan.train.losses import LOSSES, boundary, dice_ce, signed_distance, soft_dice
 from popscan.train.packs import INTENSITY_SCALE, Case, Pack, build_pack, read_pack, write_pack
 from popscan.train.recipe import RECIPES_DIR, Recipe, load_recipe, parse_recipe
-from popscan.train.sampler import Sampler, at_the_edge
+from popscan.train.sampler import Sampler, at_the_edge, opposites
 from popscan.train.shape_code import ShapeCoder
 from popscan.train.split import stratified_split
 
@@ -237,17 +238,63 @@ def test_unusable_slices_are_only_neighbours():
     assert {int(v * 8) for v in images[:, 2, 0, 0]} == {1, 2}
 
 
+def test_slices_come_with_the_opposite_phase_of_their_own_visit():
+    pack = _tall([[1, 1], [1, 1], [1, 1, 1], [1]])
+    visits, frames = [0, 0, 0, 0, 1, 1, 1, 2], [0, 0, 9, 9, 4, 4, 4, 0]
+    pack = replace(
+        pack,
+        unit=np.array([f"u{v}" for v in visits]),
+        frame=np.array(frames, np.int32),
+        slice_index=np.array([0, 1, 0, 1, 0, 1, 2, 0], np.int32),
+    )
+    assert opposites(pack).tolist() == [2, 3, 0, 1, 4, 5, 6, 7]
+    sampler = Sampler({"p": pack}, {}, phases=2)
+    images, _ = sampler.draw(200, torch.Generator().manual_seed(1))
+    seen = {tuple(int(v * 8) for v in row) for row in images[:, :, 0, 0]}
+    assert seen == {(0, 2), (1, 3), (2, 0), (3, 1), *((k, k) for k in range(4, 8))}
+    with_neighbours = Sampler({"p": pack}, {}, phases=2, context=1).take(torch.tensor([2]))[0]
+    assert (with_neighbours[0, :, 0, 0] * 8).int().tolist() == [2, 2, 3, 0, 0, 1]
+
+
+def test_frames_with_other_slices_are_no_opposite_phase():
+    pack = _tall([[1, 1], [1]])
+    pack = replace(pack, unit=np.array(["u"] * 3), frame=np.array([0, 0, 5], np.int32))
+    assert opposites(pack).tolist() == [0, 1, 2]
+
+
+def test_augmentation_treats_both_phases_alike_or_drops_the_other(rng):
+    own, other = torch.rand(64, 3, 40, 40), torch.rand(64, 3, 40, 40)
+    labels = torch.randint(0, 4, (64, 40, 40))
+    seed = int(rng.integers(2**31))
+
+    def once(images, **changes):
+        how = _nothing(turn_any=1.0, flip=0.5, context_flip=0.5, context_shift_px=2.0, **changes)
+        generator = torch.Generator().manual_seed(seed)
+        return augment(images, labels, how=how, patch=30, generator=generator)[0]
+
+    same = once(torch.cat([own, own], dim=1))
+    assert torch.equal(same[:, :3], same[:, 3:])
+    kept, dropped = (once(torch.cat([own, other], dim=1), phase_drop=p) for p in (0.0, 1.0))
+    assert torch.equal(dropped, same)
+    # Grey values are scaled over all that is seen, and back: equal but for rounding.
+    torch.testing.assert_close(kept[:, :3], same[:, :3], atol=1e-4, rtol=1e-4)
+    assert not torch.isclose(kept[:, 3:], same[:, 3:]).all(dim=(1, 2, 3)).any()
+
+
 def test_a_network_with_more_context_starts_as_the_one_it_came_from(tmp_path, recipe):
     state = fit(recipe, {"p": _disc(0)}, tmp_path, quiet=True, stop_after=1)
-    arguments = recipe.architecture_arguments | {"context": 1}
-    wide = new_state(
-        replace(recipe, architecture_arguments=arguments),
-        n_labels=len(Label),
-        init=state.averaged.state_dict(),
-    )
-    x = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(3))
-    with torch.no_grad():
-        torch.testing.assert_close(wide.averaged(x), state.averaged(x[:, 1:2]))
+    x = torch.randn(2, 6, 16, 16, generator=torch.Generator().manual_seed(3))
+    for more in ({"context": 1}, {"phases": 2}, {"context": 1, "phases": 2}):
+        arguments = recipe.architecture_arguments | more
+        wide = new_state(
+            replace(recipe, architecture_arguments=arguments),
+            n_labels=len(Label),
+            init=state.averaged.state_dict(),
+        )
+        seen = x[:, : n_channels(arguments)]
+        own = seen[:, more.get("context", 0)][:, None]
+        with torch.no_grad():
+            torch.testing.assert_close(wide.averaged(seen), state.averaged(own))
 
 
 def test_augmentation_is_a_function_of_its_generator(rng):

@@ -16,7 +16,7 @@ from popscan.arrays.metrics import dice
 from popscan.arrays.resampling import Window
 from popscan.experiment.design import RECIPE_FIELDS, Trial
 from popscan.records import STRUCTURES, Label, SubjectError
-from popscan.segment.networks import context_slices
+from popscan.segment.networks import context_slices, n_phases
 from popscan.segment.preprocess import normalise
 from popscan.train.loop import fit
 from popscan.train.packs import INTENSITY_SCALE, Pack
@@ -128,11 +128,13 @@ def uncrop(
 
 
 def predict(
-    network: torch.nn.Module, pack: Pack, *, context: int = 0, batch: int = 32
+    network: torch.nn.Module, pack: Pack, *, arguments: Mapping[str, Any], batch: int = 32
 ) -> NDArray[np.uint8]:
-    """Label every slice of a pack, each seen with its neighbours; (n, size, size)."""
+    """Label every slice of a pack, each seen as the network's arguments say; (n, size, size)."""
     device = next(network.parameters()).device
-    slices = Sampler({"test": pack}, {}, context=context)
+    slices = Sampler(
+        {"test": pack}, {}, context=context_slices(arguments), phases=n_phases(arguments)
+    )
     found = []
     with torch.inference_mode():
         for start in range(0, len(pack), batch):
@@ -217,7 +219,7 @@ def run_trial(
         For a recipe that cannot be.
     """
     recipe, how = trial_recipe(section, trial), section["mitigation"]
-    context = context_slices(recipe.architecture_arguments)
+    arguments = recipe.architecture_arguments
     train = _Training(recipe, work, device=device, quiet=quiet)
     seen = restrict(pack, [u for units in training.values() for u in units])
     held = restrict(pack, [u for units in test.values() for u in units])
@@ -230,15 +232,15 @@ def run_trial(
                 {**section, "mitigation": {**how, "crop_px": 0, **_nothing()}}, trial
             )
             locator = train("locator", seen, recipe=whole)
-            located = heart_centres(predict(locator, held, context=context), held.unit)
+            located = heart_centres(predict(locator, held, arguments=arguments), held.unit)
             values["locator_error_px"] = _distance(centres, located)
             centres = located
         seen = crop(seen, size, heart_centres(seen.labels, seen.unit))
         shown = crop(held, size, centres)
     network = train("network", seen)
-    found = predict(network, shown, context=context)
+    found = predict(network, shown, arguments=arguments)
     if how.get("group_steps"):
-        found = _by_group(train, seen, shown, found, section=section, context=context)
+        found = _by_group(train, seen, shown, found, section=section, arguments=arguments)
     if size:
         # Scored on the whole image: what of a heart lies outside of its crop is missed.
         found = uncrop(found, held, centres)
@@ -258,7 +260,7 @@ def _by_group(
     found: NDArray[np.uint8],
     *,
     section: Mapping[str, Any],
-    context: int,
+    arguments: Mapping[str, Any],
 ) -> NDArray[np.uint8]:
     """Label each group's test subjects by the network tuned on that group alone.
 
@@ -281,7 +283,7 @@ def _by_group(
             pack = restrict(seen, sorted(set(seen.unit[members].tolist())))
             tuned = train(f"group-{place}", pack, recipe=recipe, init=start)
             part = restrict(held, sorted(set(held.unit[own].tolist())))
-            found[own] = predict(tuned, part, context=context)
+            found[own] = predict(tuned, part, arguments=arguments)
     return found
 
 

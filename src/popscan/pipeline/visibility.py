@@ -134,7 +134,7 @@ def _latent(
     context: ShardContext, scan: Scan, image: NDArray[Any], labels: NDArray[np.uint8]
 ) -> NDArray[np.float32]:
     """Latent features of all members of the segmentation model, one after the other."""
-    from popscan.segment.networks import context_slices
+    from popscan.segment.networks import seen_by
     from popscan.visibility.latent import latent_features
 
     section = context.section("segment")
@@ -142,9 +142,7 @@ def _latent(
     images, _, _ = heart_slices(scan, image, labels, bundle)
     parts = []
     for network, arguments in zip(bundle.networks, bundle.arguments, strict=True):
-        spare = images.shape[1] // 2 - context_slices(arguments)
-        seen = images[:, spare : images.shape[1] - spare]
-        parts.append(latent_features(network, seen))
+        parts.append(latent_features(network, seen_by(images, arguments)))
     return np.concatenate(parts)
 
 
@@ -165,7 +163,7 @@ def heart_slices(
     Returns
     -------
     images : torch.Tensor
-        Slices with their neighbours, (n, 1 + 2 context, patch, patch).
+        The slices with what is seen around them: `popscan.segment.grids.Grids.cut`.
     way
         Back to the scan's pixels: `popscan.arrays.resampling.WindowedGrid`.
     slices : list of int

@@ -217,7 +217,7 @@ def _maps_of(context: ShardContext, subject: Subject, directions: Sequence[NDArr
     """One subject's attributions by the first member of the model, in the heart's frame."""
     from popscan.register import heart_frame
     from popscan.register.crops import block_means, crop_values
-    from popscan.segment.networks import context_slices
+    from popscan.segment.networks import seen_by
     from popscan.visibility import features
     from popscan.visibility.latent import latent_features, saliencies
 
@@ -227,10 +227,6 @@ def _maps_of(context: ShardContext, subject: Subject, directions: Sequence[NDArr
     scan, image, labels = end_diastole(context, subject)
     frame, grid = heart_frame(labels, spacing_mm=scan.spacing_mm), features.crop_grid()
     images, way, slices = heart_slices(scan, image, labels, bundle)
-
-    def seen_by(network: Any, arguments: Mapping[str, Any], what: Any) -> Any:
-        spare = what.shape[1] // 2 - context_slices(arguments)
-        return what[:, spare : what.shape[1] - spare]
 
     def volume(stack: NDArray[Any], through: Any) -> NDArray[np.float32]:
         """Put slices of the window back into the stack."""
@@ -246,7 +242,7 @@ def _maps_of(context: ShardContext, subject: Subject, directions: Sequence[NDArr
         return block_means(crop, features.BLOCK)
 
     network, arguments = bundle.networks[0], bundle.arguments[0]
-    seen = seen_by(network, arguments, images)
+    seen = seen_by(images, arguments)
     size = len(latent_features(network, seen))
     stacks = saliencies(network, seen, [weights[:size] for weights in directions])
     volumes = [volume(stack, way) for stack in stacks]
@@ -254,7 +250,7 @@ def _maps_of(context: ShardContext, subject: Subject, directions: Sequence[NDArr
     if section.baseline_model:
         other = load_bundle(section.baseline_model, segment.device)
         images, other_way, _ = heart_slices(scan, image, labels, other)
-        mine = seen_by(other.networks[0], other.arguments[0], images)
+        mine = seen_by(images, other.arguments[0])
         baseline = volume(saliencies(other.networks[0], mine, [])[0], other_way)
     else:
         baseline = _edges(image, slices)

@@ -12,8 +12,8 @@ from popscan.arrays.intensity import black_and_white
 from popscan.arrays.resampling import Window, WindowedGrid, inplane_shape
 from popscan.records import Scan, SubjectError
 from popscan.segment.bundle import Bundle
-from popscan.segment.networks import context_slices, stride
-from popscan.segment.preprocess import neighbours, scaled, slices
+from popscan.segment.networks import context_slices, n_phases, stride
+from popscan.segment.preprocess import neighbours, opposite_frames, scaled, slices
 
 #: Pixels of the training grid along a side; more are no patient, and too much for the memory.
 _LARGEST = 1024
@@ -54,6 +54,8 @@ class Grids:
         self.multiple = max(stride(arguments) for arguments in bundle.arguments)
         self.n_slices = scan.array.shape[2]
         self.context = max(context_slices(arguments) for arguments in bundle.arguments)
+        frames = torch.tensor(opposite_frames(scan.array.shape[3]))
+        self.opposite = frames if max(map(n_phases, bundle.arguments)) > 1 else None
 
     @property
     def whole(self) -> Window:
@@ -75,8 +77,15 @@ class Grids:
         return WindowedGrid(self.shape, self.inner, window, device=self.images.device)
 
     def cut(self, index: Sequence[int], way: WindowedGrid) -> torch.Tensor:
-        """Return slices with their neighbours, (n, 1 + 2 context, x, y), in a window."""
+        """Return slices with what is seen around them in a window.
+
+        Their neighbours, and where a member wants them the same in the opposite phase:
+        (n, phases (1 + 2 context), x, y), as `popscan.segment.networks` has it.
+        """
         near = neighbours(torch.tensor(index), n_slices=self.n_slices, context=self.context)
+        if self.opposite is not None:
+            there = self.opposite[near // self.n_slices] * self.n_slices + near % self.n_slices
+            near = torch.cat([near, there], dim=1)
         # Neighbours of neighbouring slices are the same slices: each is resampled once.
         used, where = near.unique(return_inverse=True)
         pixels = self.images[:, *way.needed][used.to(self.images.device)].float()

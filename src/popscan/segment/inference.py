@@ -19,7 +19,7 @@ from popscan.segment.expected import expected_dice
 from popscan.segment.grids import Grids, back_to_scan
 from popscan.segment.heart import heart_window, scout_frames, scout_slices
 from popscan.segment.inputs import check_scan, input_warning, measure_input
-from popscan.segment.networks import context_slices
+from popscan.segment.networks import seen_by
 from popscan.segment.preprocess import unslice
 from popscan.segment.samples import Tally, Watch, summaries
 from popscan.segment.uncertainty import dropped, most_likely, predictive_entropy, temper
@@ -101,8 +101,8 @@ def _probabilities(
 ) -> torch.Tensor:
     """Return mean class probabilities (n, label, x, y) of all members and mirrorings.
 
-    Images are (n, 1 + 2 context, x, y) with the widest context of all members; every member
-    sees as many of them as it was trained with. `watch` is shown every member and mirroring, and
+    Images are those of `Grids.cut`, with as much around a slice as any member needs; every member
+    sees as much of it as it was trained with. `watch` is shown every member and mirroring, and
     as many draws of dropout as it wants. All of it stays on the bundle's device.
     """
     ways = _FLIPS if flips else _FLIPS[:1]
@@ -116,8 +116,7 @@ def _probabilities(
 
     members = zip(bundle.networks, bundle.arguments, strict=True)
     for member, (network, arguments) in enumerate(members):
-        spare = images.shape[1] // 2 - context_slices(arguments)
-        x = images[:, spare : images.shape[1] - spare]
+        x = seen_by(images, arguments)
         for axes in ways:
             scores = ask(network, x.flip(axes) if axes else x)
             scores = scores.flip(axes) if axes else scores

@@ -1,8 +1,10 @@
 """Networks by name, of a kept library (MONAI) where it has them, for 2D slices.
 
-Every builder takes ``channels`` (feature channels per level, finest first) and ``context`` (slices
-of the stack seen on each side of the one to label), and returns a module that maps
-``(n, 1 + 2 context, x, y)`` to logits ``(n, n_labels, x, y)``; sides are multiples of `stride`.
+Every builder takes ``channels`` (feature channels per level, finest first), ``context`` (slices
+of the stack seen on each side of the one to label) and ``phases`` (2 to see the same slices in the
+opposite phase of the heart's cycle, too), and returns a module that maps
+``(n, phases (1 + 2 context), x, y)`` to logits ``(n, n_labels, x, y)``; the slice's own phase comes
+first, the slice itself in the middle of its neighbours. Sides are multiples of `stride`.
 """
 
 from __future__ import annotations
@@ -18,13 +20,18 @@ _INSTANCE_NORM = ("INSTANCE", {"affine": True})
 
 
 def _unet(
-    n_labels: int, *, channels: Sequence[int], context: int = 0, residual_units: int = 2
+    n_labels: int,
+    *,
+    channels: Sequence[int],
+    context: int = 0,
+    phases: int = 1,
+    residual_units: int = 2,
 ) -> torch.nn.Module:
     from monai.networks.nets import UNet
 
     return UNet(
         spatial_dims=2,
-        in_channels=1 + 2 * context,
+        in_channels=phases * (1 + 2 * context),
         out_channels=n_labels,
         channels=tuple(channels),
         strides=(2,) * (len(channels) - 1),
@@ -34,14 +41,19 @@ def _unet(
 
 
 def _dynunet(
-    n_labels: int, *, channels: Sequence[int], context: int = 0, residual: bool = False
+    n_labels: int,
+    *,
+    channels: Sequence[int],
+    context: int = 0,
+    phases: int = 1,
+    residual: bool = False,
 ) -> torch.nn.Module:
     from monai.networks.nets import DynUNet
 
     depth = len(channels)
     return DynUNet(
         spatial_dims=2,
-        in_channels=1 + 2 * context,
+        in_channels=phases * (1 + 2 * context),
         out_channels=n_labels,
         kernel_size=[3] * depth,
         strides=[1] + [2] * (depth - 1),
@@ -52,12 +64,14 @@ def _dynunet(
     )
 
 
-def _basic_unet(n_labels: int, *, channels: Sequence[int], context: int = 0) -> torch.nn.Module:
+def _basic_unet(
+    n_labels: int, *, channels: Sequence[int], context: int = 0, phases: int = 1
+) -> torch.nn.Module:
     from monai.networks.nets import BasicUNet
 
     return BasicUNet(
         spatial_dims=2,
-        in_channels=1 + 2 * context,
+        in_channels=phases * (1 + 2 * context),
         out_channels=n_labels,
         features=(*channels, channels[0]),
         norm=_INSTANCE_NORM,
@@ -65,29 +79,36 @@ def _basic_unet(n_labels: int, *, channels: Sequence[int], context: int = 0) -> 
 
 
 def _fcn(
-    n_labels: int, *, channels: Sequence[int], context: int = 0, convolutions: int = 2
+    n_labels: int,
+    *,
+    channels: Sequence[int],
+    context: int = 0,
+    phases: int = 1,
+    convolutions: int = 2,
 ) -> torch.nn.Module:
     from popscan.segment.published import FCN
 
-    return FCN(1 + 2 * context, n_labels, channels=channels, convolutions=convolutions)
+    return FCN(phases * (1 + 2 * context), n_labels, channels=channels, convolutions=convolutions)
 
 
 def _deepmedic(
-    n_labels: int, *, channels: Sequence[int], context: int = 0, layers: int = 8
+    n_labels: int, *, channels: Sequence[int], context: int = 0, phases: int = 1, layers: int = 8
 ) -> torch.nn.Module:
     from popscan.segment.published import DeepMedic
 
-    return DeepMedic(1 + 2 * context, n_labels, channels=channels, layers=layers)
+    return DeepMedic(phases * (1 + 2 * context), n_labels, channels=channels, layers=layers)
 
 
-def _swin_unetr(n_labels: int, *, channels: Sequence[int], context: int = 0) -> torch.nn.Module:
+def _swin_unetr(
+    n_labels: int, *, channels: Sequence[int], context: int = 0, phases: int = 1
+) -> torch.nn.Module:
     from monai.networks.nets import SwinUNETR
 
     first = channels[0]
     if list(channels) != [first] + [first * 2**level for level in range(5)]:
         raise ValueError(f"channels of swin_unetr are f, f, 2f, 4f, 8f, 16f, not {list(channels)}")
     return SwinUNETR(
-        in_channels=1 + 2 * context,
+        in_channels=phases * (1 + 2 * context),
         out_channels=n_labels,
         feature_size=first,
         spatial_dims=2,
@@ -137,6 +158,43 @@ def build_network(name: str, n_labels: int, **arguments: Any) -> torch.nn.Module
 def context_slices(arguments: Mapping[str, Any]) -> int:
     """Return how many slices on each side a network sees, for its arguments."""
     return int(arguments.get("context", 0))
+
+
+def n_phases(arguments: Mapping[str, Any]) -> int:
+    """Return in how many phases of the cycle a network sees a slice: 1, or 2 for the opposite."""
+    return int(arguments.get("phases", 1))
+
+
+def n_channels(arguments: Mapping[str, Any]) -> int:
+    """Return how many slices of one position and cine a network sees at once."""
+    return n_phases(arguments) * (1 + 2 * context_slices(arguments))
+
+
+def by_phase(images: torch.Tensor) -> torch.Tensor:
+    """Return slices (n, phases (1 + 2 context), x, y) as (n, phases, 1 + 2 context, x, y).
+
+    A slice with its neighbours is an odd number of slices: an even one is two phases of them.
+    """
+    return images.unflatten(1, (2 - images.shape[1] % 2, -1))
+
+
+def seen_by(images: torch.Tensor, arguments: Mapping[str, Any]) -> torch.Tensor:
+    """Return what a network sees of slices that come with as much around them as any member needs.
+
+    Parameters
+    ----------
+    images
+        (n, phases (1 + 2 context), x, y).
+    arguments
+        The network's; it sees no more phases and neighbours than there are.
+
+    Returns
+    -------
+    (n, `n_channels`, x, y).
+    """
+    phases = by_phase(images)[:, : n_phases(arguments)]
+    spare = phases.shape[2] // 2 - context_slices(arguments)
+    return phases[:, :, spare : phases.shape[2] - spare].flatten(1, 2)
 
 
 def stride(arguments: Mapping[str, Any]) -> int:

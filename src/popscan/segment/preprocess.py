@@ -81,3 +81,25 @@ def neighbours(index: torch.Tensor, *, n_slices: int, context: int) -> torch.Ten
     reach = torch.arange(-context, context + 1)
     z = (index % n_slices)[:, None] + reach
     return first[:, None] + z.clamp(0, n_slices - 1)
+
+
+def opposite_frames(n_frames: int) -> list[int]:
+    """Return for every frame of a cycle one in which the heart looks most unlike it.
+
+    That is the first (near end-diastole, where cines are triggered) or the one after a third of
+    the cycle (near end-systole), whichever is farther away in the cycle; a frame that is alone has
+    only itself.
+
+    Examples
+    --------
+    >>> opposite_frames(2)
+    [1, 0]
+    >>> opposite_frames(9)
+    [3, 3, 0, 0, 0, 0, 0, 3, 3]
+    """
+    early, late = 0, min(n_frames - 1, max(1, n_frames // 3))
+
+    def apart(a: int, b: int) -> int:
+        return min((a - b) % n_frames, (b - a) % n_frames)
+
+    return [late if apart(t, late) > apart(t, early) else early for t in range(n_frames)]

@@ -13,6 +13,8 @@ from itertools import pairwise
 import torch
 import torch.nn.functional as F
 
+from popscan.segment.networks import by_phase
+
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
@@ -38,6 +40,8 @@ class Augmentation:
         (the slice itself instead).
     context_shift_px
         Standard deviation of the neighbours' displacement, as between two breath-holds.
+    phase_drop
+        Probability that the opposite phase, where a network sees it, is the slice's own instead.
     """
 
     turn_any: float = 0.4
@@ -68,6 +72,7 @@ class Augmentation:
     context_flip: float = 0.5
     context_drop: float = 0.15
     context_shift_px: float = 1.5
+    phase_drop: float = 0.0
 
 
 class Draws:
@@ -247,26 +252,32 @@ _INTENSITY_STEPS = (
 
 
 def _neighbours(x: torch.Tensor, draw: Draws, how: Augmentation) -> torch.Tensor:
-    """Reverse or drop the neighbours of slices (n, 1 + 2 context, size, size)."""
-    middle = x.shape[1] // 2
+    """Reverse or drop what is around slices (n, phases, 1 + 2 context, size, size)."""
+    if x.shape[1] > 1:
+        x = torch.where(_col(draw.chance(how.phase_drop))[..., None], x[:, :1], x)
+    middle = x.shape[2] // 2
     if not middle:
         return x
-    x = torch.where(_col(draw.chance(how.context_flip)), x.flip(1), x)
-    alone = x[:, middle : middle + 1]
-    below = torch.where(_col(draw.chance(how.context_drop)), alone, x[:, :middle])
-    above = torch.where(_col(draw.chance(how.context_drop)), alone, x[:, middle + 1 :])
-    return torch.cat([below, alone, above], dim=1)
+    x = torch.where(_col(draw.chance(how.context_flip))[..., None], x.flip(2), x)
+    alone = x[:, :, middle : middle + 1]
+    sides = [x[:, :, :middle], x[:, :, middle + 1 :]]
+    dropped = [_col(draw.chance(how.context_drop))[..., None] for _ in sides]
+    below, above = (torch.where(d, alone, s) for d, s in zip(dropped, sides, strict=True))
+    return torch.cat([below, alone, above], dim=2)
 
 
 def _resample(x: torch.Tensor, grid: torch.Tensor, draw: Draws, how: Augmentation) -> torch.Tensor:
-    """Sample slices and their neighbours; the neighbours each a little displaced."""
-    middle, pixel = x.shape[1] // 2, 2.0 / x.shape[-1]
+    """Sample slices and their neighbours; the neighbours each a little displaced.
+
+    All phases of a slice are from one breath-hold, so they are displaced alike.
+    """
+    middle, pixel = x.shape[2] // 2, 2.0 / x.shape[-1]
     layers = []
-    for layer in range(x.shape[1]):
+    for layer in range(x.shape[2]):
         shift = draw.normal(1, 1, 2) * (how.context_shift_px * pixel) if layer != middle else 0.0
-        one = x[:, layer : layer + 1]
+        one = x[:, :, layer]
         layers.append(F.grid_sample(one, grid + shift, mode="bilinear", align_corners=False))
-    return torch.cat(layers, dim=1)
+    return torch.stack(layers, dim=2)
 
 
 def augment(
@@ -282,7 +293,8 @@ def augment(
     Parameters
     ----------
     images
-        (n, 1 + 2 context, size, size), float32, normalised; the slice itself in the middle.
+        (n, phases (1 + 2 context), size, size), float32, normalised, in the order that
+        `popscan.segment.networks` tells.
     labels
         (n, size, size), integer.
     how
@@ -294,11 +306,11 @@ def augment(
 
     Returns
     -------
-    images (n, 1 + 2 context, patch, patch) float32 and labels (n, patch, patch) int64.
+    images (n, phases (1 + 2 context), patch, patch) float32 and labels (n, patch, patch) int64.
     """
     draw = Draws(len(images), generator)
     grid = sampling_grid(draw, how, size=images.shape[-1], patch=patch)
-    x = _resample(_neighbours(images, draw, how), grid, draw, how)
+    x = _resample(_neighbours(by_phase(images), draw, how), grid, draw, how).flatten(1, 2)
     y = F.grid_sample(labels[:, None].float(), grid, mode="nearest", align_corners=False)
     for step in _INTENSITY_STEPS:
         x = step(x, draw, how)

@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from popscan.records import PopscanError
-from popscan.segment.networks import build_network, context_slices
+from popscan.segment.networks import build_network, by_phase, n_channels
 from popscan.train.groups import GroupState, new_groups
 from popscan.train.packs import Pack, pack_digest
 from popscan.train.recipe import Recipe
@@ -64,7 +64,7 @@ def new_state(
     device: str = "cpu",
 ) -> TrainState:
     """Return the state before the first step; weights from the seed, or `init` where given."""
-    channels = 1 + 2 * context_slices(recipe.architecture_arguments)
+    channels = n_channels(recipe.architecture_arguments)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         network = build_network(recipe.architecture, n_labels, **recipe.architecture_arguments)
@@ -90,18 +90,20 @@ def new_state(
 def widened(
     weights: dict[str, torch.Tensor], like: dict[str, torch.Tensor]
 ) -> dict[str, torch.Tensor]:
-    """Return weights for a network that sees more neighbouring slices than theirs did.
+    """Return weights for a network that sees more neighbouring slices or phases than theirs did.
 
-    Kernels of the first layer get zeros for the new slices, so that at first the network does
-    just what it did without them.
+    Kernels of the first layer get zeros for what is new, so that at first the network does just
+    what it did without it.
     """
     wide = {}
     for name, value in weights.items():
         target = like[name]
         if value.ndim == target.ndim == 4 and value.shape[1] < target.shape[1]:
-            spare = (target.shape[1] - value.shape[1]) // 2
-            grown = torch.zeros_like(target)
-            grown[:, spare : spare + value.shape[1]] = value
+            grown, known = torch.zeros_like(target), by_phase(value)
+            phases, slices = known.shape[1:3]
+            own = by_phase(grown)[:, :phases]
+            spare = (own.shape[2] - slices) // 2
+            own[:, :, spare : spare + slices] = known
             value = grown
         wide[name] = value
     return wide

@@ -101,8 +101,9 @@ class Recipe:
         for key in ("mitigation", "adversarial", "adversarial_arguments"):
             if getattr(self, key) == getattr(unused, key):
                 del plain[key]
-        if not self.augmentation.remap:
-            del plain["augmentation"]["remap"]
+        for key in ("remap", "phase_drop"):
+            if not plain["augmentation"][key]:
+                del plain["augmentation"][key]
         return plain
 
 

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from popscan.records import Label, PopscanError
 from popscan.segment.bundle import subject_of
-from popscan.segment.networks import context_slices
+from popscan.segment.networks import context_slices, n_phases
+from popscan.segment.preprocess import opposite_frames
 from popscan.train.groups import group_codes
 from popscan.train.packs import INTENSITY_SCALE, Pack
 from popscan.train.recipe import Recipe
@@ -21,6 +22,23 @@ def stacks(pack: Pack) -> NDArray[np.int64]:
     new = (pack.unit[1:] != pack.unit[:-1]) | (pack.frame[1:] != pack.frame[:-1])
     bounds = np.concatenate([[0], np.flatnonzero(new) + 1, [len(pack)]])
     return np.stack([bounds[:-1], bounds[1:]], axis=1)
+
+
+def opposites(pack: Pack) -> NDArray[np.int64]:
+    """Return for every slice the row of the same slice in the opposite phase, shape (n,).
+
+    Of the labelled frames of one visit (`popscan.segment.preprocess.opposite_frames`); its own row
+    where the visit has no other frame, or one with other slices.
+    """
+    rows, found = np.arange(len(pack)), np.arange(len(pack))
+    bounds = stacks(pack)
+    units = pack.unit[bounds[:, 0]]
+    for unit in dict.fromkeys(units.tolist()):
+        own = bounds[units == unit]
+        for (first, stop), other in zip(own, opposite_frames(len(own)), strict=True):
+            if np.array_equal(pack.slice_index[first:stop], pack.slice_index[slice(*own[other])]):
+                found[first:stop] = rows[slice(*own[other])]
+    return found
 
 
 def at_the_edge(pack: Pack) -> NDArray[np.bool_]:
@@ -49,8 +67,8 @@ class Sampler:
         By name.
     shares
         Pack name -> its share of a batch in expectation; empty for all slices alike.
-    context
-        Neighbours on each side that come with a slice.
+    context, phases
+        Neighbours on each side that come with a slice; 2 for the opposite phase, too.
     edge_weight
         How much more often slices `at_the_edge` are drawn than others.
     attribute
@@ -79,6 +97,7 @@ class Sampler:
         shares: Mapping[str, float],
         *,
         context: int = 0,
+        phases: int = 1,
         edge_weight: float = 1.0,
         attribute: str = "",
         sampling: str = "",
@@ -89,14 +108,16 @@ class Sampler:
         self.context = context
         self.images = torch.cat([torch.from_numpy(p.images) for p in used.values()])
         self.labels = torch.cat([torch.from_numpy(p.labels) for p in used.values()])
-        bounds, weights, start = [], [], 0
+        bounds, others, weights, start = [], [], [], 0
         for name, pack in used.items():
             span = np.repeat(stacks(pack), np.diff(stacks(pack))[:, 0], axis=0)
             bounds.append(torch.from_numpy(span) + start)
+            others.append(torch.from_numpy(opposites(pack)) + start)
             weight = np.where(at_the_edge(pack), edge_weight, 1.0) * pack.usable
             weights.append(weight * (shares[name] / weight.sum() if shares else 1.0))
             start += len(pack)
         self.bounds = torch.cat(bounds)
+        self.opposite = torch.cat(others) if phases > 1 else None
         self.weights = torch.from_numpy(np.concatenate(weights))
         self.groups: tuple[str, ...] = ()
         self.stratified = sampling == "stratified"
@@ -130,6 +151,7 @@ class Sampler:
             packs,
             recipe.shares,
             context=context,
+            phases=n_phases(recipe.architecture_arguments),
             edge_weight=recipe.edge_weight,
             attribute=recipe.mitigation.attribute,
             sampling=recipe.mitigation.sampling,
@@ -151,7 +173,7 @@ class Sampler:
         return torch.cat(parts)
 
     def draw(self, n: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return images (n, 1 + 2 context, size, size) float32 and labels (n, size, size)."""
+        """Return images (n, phases (1 + 2 context), size, size) float32, labels (n, size, size)."""
         return self.take(self.pick(n, generator))
 
     def take(self, index: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -159,4 +181,6 @@ class Sampler:
         first, stop = self.bounds[index].unbind(dim=1)
         near = index[:, None] + torch.arange(-self.context, self.context + 1)
         near = torch.minimum(torch.maximum(near, first[:, None]), stop[:, None] - 1)
+        if self.opposite is not None:
+            near = torch.cat([near, self.opposite[near]], dim=1)
         return self.images[near].float() / INTENSITY_SCALE, self.labels[index]
