@@ -443,6 +443,19 @@ def test_mean_dice_and_volume_errors_by_hand():
     assert np.isnan(mean_dice(scores.iloc[:0]))
 
 
+def test_shares_can_ask_for_painted_effusions(tmp_path, recipe):
+    options = {"cases": {"discs": [_case("t0", 0)]}, "validation": [_case("v0", 7)]}
+    options |= {"work": tmp_path / "work", "name": "discs", "quiet": True}
+    mixed = replace(recipe, steps=2, shares={"discs": 0.5, "discs+effusion": 0.5})
+    bundle = load_bundle(train_bundle(mixed, out=tmp_path / "bundle", **options), "cpu")
+    packs = [(data["pack"], data["subjects"]) for data in bundle.about["training"]["data"]]
+    assert packs == [("discs", 1), ("discs+effusion", 1)]
+    assert bundle.about["training"]["cohort"] == {"group": {"a": 1}}
+    odd = replace(mixed, name="odd", shares={"rings+effusion": 1.0})
+    with pytest.raises(PopscanError, match=r"not there: \['rings\+effusion'\]"):
+        train_bundle(odd, out=tmp_path / "other", **options)
+
+
 def test_train_bundle_from_cases_to_segmentation(tmp_path, recipe):
     training = [_case(f"t{k}", k) for k in range(3)]
     out = train_bundle(

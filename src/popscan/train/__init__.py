@@ -65,6 +65,21 @@ def train_weights(
     return weights
 
 
+def _with_painted(
+    cases: Mapping[str, Sequence[Case]], chains: Sequence[Sequence[Recipe]]
+) -> dict[str, Sequence[Case]]:
+    """Return the cases with those of the packs that recipes want with painted effusions."""
+    from popscan.train.effusion import SUFFIX, paint_effusions
+
+    wanted = {name for chain in chains for step in chain for name in step.shares}
+    whole = dict(cases)
+    for name in sorted(wanted - set(cases)):
+        base = name.removesuffix(SUFFIX)
+        if base != name and base in cases:
+            whole[name] = paint_effusions(cases[base])
+    return whole
+
+
 def train_bundle(
     recipe: str | Path | Recipe | Sequence[str | Path | Recipe],
     *,
@@ -85,7 +100,8 @@ def train_bundle(
     recipe
         Name of a shipped recipe, a file, or a `Recipe`; several make an ensemble.
     cases
-        Pack name (as in the recipe's `shares`) -> labelled training scans.
+        Pack name (as in the recipe's `shares`) -> labelled training scans. Where shares name
+        ``PACK+effusion``, it is made of those of ``PACK``.
     validation
         Labelled scans of other subjects, for the scores in the bundle; nothing is chosen by them.
     work
@@ -128,7 +144,10 @@ def train_bundle(
     if len(spacings) > 1:
         told = ", ".join(f"{s.name} {s.spacing_mm} mm" for chain in chains for s in chain)
         raise PopscanError(f"the members of a bundle share one spacing, these do not: {told}")
-    packs = {key: build_pack(group, spacing_mm=min(spacings)) for key, group in cases.items()}
+    packs = {
+        key: build_pack(group, spacing_mm=min(spacings))
+        for key, group in _with_painted(cases, chains).items()
+    }
     weights = [train_weights(r, packs, work, validation=validation, quiet=quiet) for r in recipes]
     defaults = {"salt": name, "summary": "", "limits": (), "reproduce": ""}
     return export_bundle(

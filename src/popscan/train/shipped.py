@@ -33,6 +33,8 @@ NOTES = {
     "doi:10.1109/TMI.2018.2837502): end-diastole and end-systole with expert labels, 1.5 and 3 T "
     "scanners of one manufacturer (Siemens) in one hospital (Dijon). The data are distributed "
     "under CC BY-NC-SA 4.0; see the challenge's terms before using this model commercially.",
+    "acdc+effusion": "The same patients with a pericardial effusion painted beside every heart "
+    "(popscan.train.effusion).",
     "simulated": "Digital hearts of popscan.simulate (three scanner types, spacing 1.3 to 2.2 mm, "
     "several noise levels), labels known exactly; slices that the oblique valve plane cuts are "
     "seen as neighbours only; a tenth to a seventh of every batch.",
