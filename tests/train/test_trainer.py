@@ -297,6 +297,23 @@ def test_a_network_with_more_context_starts_as_the_one_it_came_from(tmp_path, re
             torch.testing.assert_close(wide.averaged(seen), state.averaged(own))
 
 
+def test_a_network_without_the_opposite_phase_takes_it_for_its_own(recipe):
+    def start(init=None, **more):
+        how = replace(recipe, architecture_arguments=recipe.architecture_arguments | more)
+        return new_state(how, n_labels=len(Label), init=init).averaged
+
+    both = start(context=1, phases=2)
+    x = torch.randn(2, 5, 16, 16, generator=torch.Generator().manual_seed(3))
+    with torch.no_grad():
+        for context in (1, 2):
+            one = start(both.state_dict(), context=context)
+            near = x[:, 2 - context : 3 + context]
+            pair = torch.cat([x[:, 1:4]] * 2, dim=1)
+            torch.testing.assert_close(one(near), both(pair), atol=1e-4, rtol=1e-4)
+    with pytest.raises(PopscanError, match="sees more neighbours"):
+        start(both.state_dict())
+
+
 def test_augmentation_is_a_function_of_its_generator(rng):
     pack = _disc(3)
     images = torch.from_numpy(pack.images)[:, None].float() / INTENSITY_SCALE

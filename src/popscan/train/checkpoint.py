@@ -72,7 +72,7 @@ def new_state(
             recipe.mitigation, groups, network, shape=(1, channels, recipe.patch, recipe.patch)
         )
     if init is not None:
-        network.load_state_dict(widened(init, network.state_dict()))
+        network.load_state_dict(first_layer_fitted(init, network.state_dict()))
     network.to(device)
     trained = list(network.parameters())
     if state is not None:
@@ -87,26 +87,36 @@ def new_state(
     return TrainState(network, averaged, optimiser, generator, groups=state)
 
 
-def widened(
+def first_layer_fitted(
     weights: dict[str, torch.Tensor], like: dict[str, torch.Tensor]
 ) -> dict[str, torch.Tensor]:
-    """Return weights for a network that sees more neighbouring slices or phases than theirs did.
+    """Return weights for a network that sees other neighbouring slices or phases than theirs did.
 
-    Kernels of the first layer get zeros for what is new, so that at first the network does just
-    what it did without it.
+    Kernels of the first layer get zeros for slices and phases that are new, so that at first the
+    network does just what it did without them. Those of an opposite phase that is seen no more are
+    added to the own phase's: the network does what it did where both looked the same.
+
+    Raises
+    ------
+    PopscanError
+        If the network sees fewer neighbouring slices than theirs did.
     """
-    wide = {}
+    fitted = {}
     for name, value in weights.items():
         target = like[name]
-        if value.ndim == target.ndim == 4 and value.shape[1] < target.shape[1]:
-            grown, known = torch.zeros_like(target), by_phase(value)
-            phases, slices = known.shape[1:3]
-            own = by_phase(grown)[:, :phases]
-            spare = (own.shape[2] - slices) // 2
-            own[:, :, spare : spare + slices] = known
+        if value.ndim == target.ndim == 4 and value.shape[1] != target.shape[1]:
+            known, grown = by_phase(value), torch.zeros_like(target)
+            own = by_phase(grown)
+            if known.shape[1] > own.shape[1]:
+                known = known.sum(dim=1, keepdim=True)
+            own = own[:, : known.shape[1]]
+            spare = (own.shape[2] - known.shape[2]) // 2
+            if spare < 0:
+                raise PopscanError("a network cannot start from one that sees more neighbours")
+            own[:, :, spare : spare + known.shape[2]] = known
             value = grown
-        wide[name] = value
-    return wide
+        fitted[name] = value
+    return fitted
 
 
 def origin_of(
