@@ -20,6 +20,7 @@ from popscan.segment.networks import n_channels
 from popscan.train import recipe_chain, train_bundle
 from popscan.train.augment import Augmentation, augment
 from popscan.train.checkpoint import averaged_weights, learning_rate, new_state
+from popscan.train.curves import draw_curve
 from popscan.train.evaluate import mean_dice, volume_errors
 from popscan.train.loop import CHECKPOINT, CURVE, fit
 from popscan.train.losses import LOSSES, boundary, dice_ce, signed_distance, soft_dice
@@ -295,6 +296,23 @@ def test_a_network_with_more_context_starts_as_the_one_it_came_from(tmp_path, re
         own = seen[:, more.get("context", 0)][:, None]
         with torch.no_grad():
             torch.testing.assert_close(wide.averaged(seen), state.averaged(own))
+
+
+def test_no_steps_at_all_pass_the_weights_on(tmp_path, recipe):
+    packs = {"p": _disc(0)}
+    seen_twice = recipe.architecture_arguments | {"phases": 2}
+    first = replace(recipe, name="first", steps=2, architecture_arguments=seen_twice)
+    init = fit(first, packs, tmp_path / "first", quiet=True).averaged.state_dict()
+    last = replace(recipe, name="last", steps=0)
+    for _ in range(2):  # Again from its checkpoint.
+        state = fit(last, packs, tmp_path / "last", init=init, quiet=True)
+        assert draw_curve(tmp_path / "last").stat().st_size > 0
+        x = torch.randn(2, 1, 16, 16)
+        both = fit(first, packs, tmp_path / "first", quiet=True).averaged
+        with torch.no_grad():
+            torch.testing.assert_close(
+                state.averaged(x), both(torch.cat([x, x], dim=1)), atol=1e-4, rtol=1e-4
+            )
 
 
 def test_a_network_without_the_opposite_phase_takes_it_for_its_own(recipe):

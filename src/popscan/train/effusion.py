@@ -26,9 +26,8 @@ DEPTH_MM = (6.0, 22.0)
 HALF_ANGLE_DEG = (40.0, 130.0)
 #: The dark wall (and fat) between heart and fluid in mm.
 WALL_MM = (0.5, 3.0)
-#: Brightness of the fluid relative to the blood in the left ventricle: in bSSFP at least as bright,
-#: less so far from the coils.
-BRIGHTNESS = (0.7, 1.5)
+#: Brightness of the fluid relative to the blood in the left ventricle.
+BRIGHTNESS = (0.7, 1.2)
 #: Share of the effusions that are on the side of the right ventricle; the others are anywhere.
 _RIGHT = 0.6
 

@@ -203,6 +203,8 @@ def fit(
             losses = []
         if state.step % recipe.checkpoint_every == 0 or last:
             save_state(folder / CHECKPOINT, state, recipe=recipe, origin=origin)
+    if not recipe.steps:
+        save_state(folder / CHECKPOINT, state, recipe=recipe, origin=origin)
     return state
 
 

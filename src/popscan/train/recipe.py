@@ -30,7 +30,8 @@ class Recipe:
     spacing_mm, patch
         In-plane spacing and side of the training patch in pixels.
     batch, steps
-        Slices per step; number of steps.
+        Slices per step; number of steps, 0 for the weights of `init_from` as they are, in a network
+        that sees other neighbours or phases.
     schedule_steps
         Steps after which the learning rate reaches its end; 0 means `steps`. More than `steps`
         describes a training that ended before its schedule did.
