@@ -60,7 +60,7 @@ REPRODUCE = (
     "1800, the fifth for 10000 and ended at 2800, for time and to let effusions join, not for any "
     "score; the first two saw the simulated hearts of an earlier version of the simulator. That "
     "effusions should join was seen on one of the validation patients, and that the opposite phase "
-    "brought nothing was judged on all of them (0.916 with, 0.917 without), as was what else was "
+    "brought nothing was judged on all of them (0.916 with and without), as was what else was "
     "tried and left out: 1500 further steps ended at 0.9145, 3600 after the fourth recipe at "
     "0.913. So the scores are a little optimistic. Made again from the ACDC folder with "
     f"popscan.train.shipped.train_cine_sax; the split follows from seed {SEED} "
