@@ -160,6 +160,10 @@ def test_weights_that_are_no_safetensors(folder):
             "cannot be built",
         ),
         (
+            {"members": [{"architecture": "dynunet", "arguments": CHANNELS | {"phases": 3}}]},
+            "phases is 1 or 2, not 3",
+        ),
+        (
             {"members": [{"architecture": "dynunet", "arguments": {"channels": [4, 4, 8, 8, 12]}}]},
             "has shape",
         ),

@@ -149,6 +149,8 @@ def build_network(name: str, n_labels: int, **arguments: Any) -> torch.nn.Module
     if name not in ARCHITECTURES:
         known = ", ".join(sorted(ARCHITECTURES))
         raise PopscanError(f"unknown architecture {name!r}; known are {known}")
+    if n_phases(arguments) not in (1, 2):
+        raise PopscanError(f"phases is 1 or 2, not {arguments['phases']!r}")
     try:
         return ARCHITECTURES[name](n_labels, **arguments)
     except (TypeError, ValueError, KeyError, IndexError) as error:
