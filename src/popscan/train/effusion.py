@@ -11,7 +11,6 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +29,8 @@ WALL_MM = (0.5, 3.0)
 BRIGHTNESS = (0.7, 1.2)
 #: Share of the effusions that are on the side of the right ventricle; the others are anywhere.
 _RIGHT = 0.6
+#: The pericardium: a dark line around the fluid, and the least depth that is painted, in mm.
+_LINE_MM = 1.5
 
 #: Added to the name of a pack: the same scans with painted effusions.
 SUFFIX = "+effusion"
@@ -56,43 +57,58 @@ def with_effusion(case: Case, *, seed: int) -> Case:
     -------
     The case with float32 intensities; with the scan's own where nothing is labelled as blood.
     """
-    rng = np.random.default_rng(seed)
     frames = list(case.labels.frames)
     labels = case.labels.array[..., frames]
-    image = np.array(case.scan.array, dtype=np.float32)
-    blood = image[..., frames][labels == int(Label.LV)]
+    blood = case.scan.array[..., frames][labels == int(Label.LV)]
     if not blood.size:
         return case
-    dx, dy = case.scan.spacing_mm[:2]
+    rng = np.random.default_rng(seed)
+    image = np.array(case.scan.array, dtype=np.float32)
+    mm = (case.scan.spacing_mm[0], case.scan.spacing_mm[1])
     heart = labels != int(Label.BACKGROUND)
     bright = float(np.median(blood)) * rng.uniform(*BRIGHTNESS)
-    toward = _toward_the_right(labels, (dx, dy)) if rng.random() < _RIGHT else None
+    toward = _toward_the_right(labels, mm) if rng.random() < _RIGHT else None
     turn = rng.normal(0.0, 0.6) if toward is not None else rng.uniform(-np.pi, np.pi)
     middle = (toward or 0.0) + turn
     half = np.deg2rad(rng.uniform(*HALF_ANGLE_DEG))
     deepest, wall = rng.uniform(*DEPTH_MM), rng.uniform(*WALL_MM)
     held = np.flatnonzero(heart.any(axis=(0, 1, 3)))
-    depth = deepest * _along(len(held), rng)
-    for z, deep in zip(held, depth, strict=True):
+    for z, deep in zip(held, deepest * _along(len(held), rng), strict=True):
         sac = heart[:, :, z].any(axis=-1)
-        outside = ndimage.distance_transform_edt(~sac, sampling=(dx, dy))
-        angle = _angle_around(sac, (dx, dy)) - middle
-        around = np.clip(np.cos(np.clip(_wrapped(angle) / half, -1, 1) * np.pi / 2), 0, 1)
-        reach = deep * around
+        off_axis = np.clip(_wrapped(_angle_around(sac, mm) - middle) / half, -1, 1)
+        outside = _outside(sac, mm)
+        reach = deep * np.clip(np.cos(off_axis * np.pi / 2), 0, 1)
         texture = ndimage.gaussian_filter(rng.normal(size=sac.shape), 4.0)
         fluid = bright * (1 + 0.08 * texture / max(float(texture.std()), 1e-6))
-        for place, t in enumerate(frames):
-            here = heart[:, :, z, place]
-            if not here.any():
-                here = sac
-            off = ndimage.distance_transform_edt(~here, sampling=(dx, dy))
-            inside = (outside < reach) & (off > wall) & (reach > 1.5)
-            line = (outside >= reach) & (outside < reach + 1.5) & (reach > 1.5) & (off > wall)
-            soft = ndimage.gaussian_filter(inside.astype(np.float64), 0.5)
+        # Where the heart has left the slice, the fluid keeps off the place where it was.
+        here = [heart[:, :, z, k] if heart[:, :, z, k].any() else sac for k in range(len(frames))]
+        for t, mask in zip(frames, here, strict=True):
+            beyond = _outside(mask, mm) > wall
             plane = image[:, :, z, t]
-            plane *= np.where(line, 0.6, 1.0).astype(np.float32)
-            image[:, :, z, t] = plane * (1 - soft) + (fluid + 0.1 * (plane - bright)) * soft
+            image[:, :, z, t] = _filled(plane, outside, reach, beyond, fluid, bright)
     return replace(case, scan=replace(case.scan, array=image))
+
+
+def _filled(
+    plane: NDArray[np.float32],
+    outside: Floats,
+    reach: Floats,
+    beyond: NDArray[np.bool_],
+    fluid: Floats,
+    bright: float,
+) -> Floats:
+    """Return a slice with fluid as far as `reach` outside of the heart, and a dark line around."""
+    deep = (reach > _LINE_MM) & beyond
+    inside = (outside < reach) & deep
+    line = (outside >= reach) & (outside < reach + _LINE_MM) & deep
+    plane = plane * np.where(line, 0.6, 1.0).astype(np.float32)
+    soft = ndimage.gaussian_filter(inside.astype(np.float64), 0.5)
+    return np.asarray(plane * (1 - soft) + (fluid + 0.1 * (plane - bright)) * soft)
+
+
+def _outside(mask: NDArray[np.bool_], spacing_mm: tuple[float, float]) -> Floats:
+    """Return how far every pixel is from a mask, in mm."""
+    return np.asarray(ndimage.distance_transform_edt(~mask, sampling=spacing_mm))
 
 
 def _along(n: int, rng: np.random.Generator) -> Floats:
@@ -102,14 +118,9 @@ def _along(n: int, rng: np.random.Generator) -> Floats:
     return np.clip((place - begins) / rng.uniform(0.1, 0.5), 0, 1)
 
 
-def _positions(shape: tuple[int, ...], spacing_mm: tuple[float, float]) -> tuple[Any, Any]:
-    return np.meshgrid(*(np.arange(n) * mm for n, mm in zip(shape, spacing_mm, strict=True)),
-                       indexing="ij")  # fmt: skip
-
-
 def _angle_around(mask: NDArray[np.bool_], spacing_mm: tuple[float, float]) -> Floats:
     """Return the direction of every pixel as seen from the middle of a mask, in radians."""
-    x, y = _positions(mask.shape, spacing_mm)
+    x, y = np.indices(mask.shape) * np.reshape(spacing_mm, (2, 1, 1))
     return np.asarray(np.arctan2(y - y[mask].mean(), x - x[mask].mean()))
 
 

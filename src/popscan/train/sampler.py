@@ -112,12 +112,13 @@ class Sampler:
         for name, pack in used.items():
             span = np.repeat(stacks(pack), np.diff(stacks(pack))[:, 0], axis=0)
             bounds.append(torch.from_numpy(span) + start)
-            others.append(torch.from_numpy(opposites(pack)) + start)
+            if phases > 1:
+                others.append(torch.from_numpy(opposites(pack)) + start)
             weight = np.where(at_the_edge(pack), edge_weight, 1.0) * pack.usable
             weights.append(weight * (shares[name] / weight.sum() if shares else 1.0))
             start += len(pack)
         self.bounds = torch.cat(bounds)
-        self.opposite = torch.cat(others) if phases > 1 else None
+        self.opposite = torch.cat(others) if others else None
         self.weights = torch.from_numpy(np.concatenate(weights))
         self.groups: tuple[str, ...] = ()
         self.stratified = sampling == "stratified"
