@@ -53,12 +53,12 @@ OPTIONAL_STAGES = ("rca",)
 
 #: Stages done once per study.
 STUDY_STAGES = {
-    "plan": StageInfo(version="2", sections=("study", "source", "simulate", "cohort", "plan")),
+    "plan": StageInfo(version="3", sections=("study", "source", "simulate", "cohort", "plan")),
     "collect": StageInfo(version="4", sections=("study", "source", "qc", "segment", "rca")),
     "atlas": StageInfo(version="3", sections=("study", "atlas")),
-    "associate": StageInfo(version="2", sections=("study", "associate", "cohort", "fairness")),
+    "associate": StageInfo(version="3", sections=("study", "associate", "cohort", "fairness")),
     "fairness": StageInfo(
-        version="4",
+        version="5",
         sections=("study", "fairness", "cohort", "source", "atlas", "rca", "reconstruct"),
     ),
     "rca_references": StageInfo(version="2", sections=("study", "rca", "cohort")),

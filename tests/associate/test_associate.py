@@ -157,3 +157,20 @@ def test_ranges_without_strata_describe_everybody(cohort):
     found = reference_ranges(cohort, outcomes=["lvedv_ml"], by=[])
     assert len(found) == 1
     assert found["n"].iloc[0] == 240
+
+
+@pytest.mark.parametrize("missing", [None, "n/a", "unknown", float("nan")])
+@pytest.mark.parametrize("dtype", ["object", "str"])
+def test_a_word_that_is_missing_costs_one_row(cohort, missing, dtype):
+    words = np.where(np.arange(len(cohort)) % 2, "Siemens", "Philips").astype(object)
+    words[17] = missing
+    table = cohort.assign(vendor=pd.Series(words, dtype=dtype))
+    found = associate(table, outcomes=["lvedv_ml"], terms=["age_years", "sex", "vendor"])
+    kept = table.drop(index=17)
+    fit = smf.ols("lvedv_ml ~ age_years + C(sex) + C(vendor)", kept).fit()
+    assert found["n"].eq(239).all()
+    estimate = found.set_index("term")["estimate"]
+    assert estimate["age_years"] == pytest.approx(fit.params["age_years"])
+    assert estimate["vendor[Siemens vs Philips]"] == pytest.approx(
+        fit.params["C(vendor)[T.Siemens]"]
+    )

@@ -9,13 +9,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from popscan.cells import texts
 from popscan.records import PopscanError
 from popscan.stats.means import Floats
 
 #: Name of the group of those whose attribute was not recorded.
 MISSING = "missing"
-#: Words of a cohort table that mean the same.
-NOT_RECORDED = ("", "unknown", "missing", "n/a", "nan", "none", "not recorded")
 #: Which way an outcome is good.
 DIRECTIONS = ("higher", "lower", "neither")
 
@@ -80,12 +79,8 @@ def labels(column: pd.Series) -> pd.Series:
     Series of str
         Whole numbers lose their ``.0``.
     """
-    if pd.api.types.is_float_dtype(column):
-        whole = bool((column.dropna() % 1 == 0).all())
-        text = column.map(lambda v: MISSING if pd.isna(v) else str(int(v) if whole else v))
-    else:
-        text = column.astype(object).map(lambda v: MISSING if pd.isna(v) else str(v).strip())
-    return text.map(lambda word: MISSING if word.lower() in NOT_RECORDED else word)
+    names = [MISSING if text is None else text for text in texts(column)]
+    return pd.Series(names, index=column.index, name=column.name, dtype=object)
 
 
 def make_groupings(

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from popscan.cells import is_recorded
 from popscan.config import parse_section
 from popscan.pipeline import dictionary
 from popscan.pipeline.context import ShardContext, cine_name, labels_name
@@ -112,11 +113,7 @@ def _groups(context: ShardContext, subject: Subject, attributes: Sequence[str]) 
     """Names of the groups of a subject, ``sex=female``; unknown values make none."""
     told = context.facts(subject)
     values = {name: str(told.get(name) or "").strip() for name in attributes}
-    return [
-        f"{name}={value}"
-        for name, value in values.items()
-        if value.lower() not in ("", "nan", "n/a", "unknown")
-    ]
+    return [f"{name}={value}" for name, value in values.items() if is_recorded(value)]
 
 
 def map_shard(

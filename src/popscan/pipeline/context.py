@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from popscan.cells import EMPTY
 from popscan.config import parse_section
 from popscan.plan import Planned
 from popscan.records import KSpace, LabelMap, Record, Scan, Status, Subject, SubjectError
@@ -15,8 +16,6 @@ from popscan.store import Store
 
 #: The view that short-axis analysis reads.
 SAX = "sax"
-#: Cells of a cohort table that say nothing.
-_EMPTY = ("", "n/a", "nan")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +55,7 @@ class ShardContext:
 
     def facts(self, subject: Subject) -> dict[str, Any]:
         """Return what is known of a subject: filled cells of its row, else what the source told."""
-        filled = {k: v for k, v in subject.row.items() if v.strip().lower() not in _EMPTY}
+        filled = {k: v for k, v in subject.row.items() if v.strip().lower() not in EMPTY}
         return {**self.record("ingest", subject).values, **filled}
 
     def record(self, stage: str, subject: Subject) -> Record:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from popscan.cells import EMPTY
 from popscan.plan import read_shard, read_shards
 from popscan.records import PopscanError, Status
 from popscan.store import Store, write_atomic
@@ -121,7 +122,7 @@ def participants_table(
             subject = planned.subject
             told = {k: v for k, v in subject.row.items() if not k.startswith(HIDDEN)}
             rows.append({**told, "unit": subject.unit, "sub": subject.sub, "ses": subject.ses})
-    table = pd.DataFrame(rows).replace({"": None, "n/a": None, "nan": None})
+    table = pd.DataFrame(rows).replace(dict.fromkeys(EMPTY))
     table = table.drop(columns=["participant_id", "session_id"], errors="ignore")
     merged = table.merge(ingest, on="unit", how="left", suffixes=("", _OF_SCAN))
     for own in [c for c in map(str, table) if c in ingest and c != "unit"]:

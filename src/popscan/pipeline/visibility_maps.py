@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from popscan.cells import is_recorded
 from popscan.config import parse_section
 from popscan.pipeline import dictionary
 from popscan.pipeline.atlas import save_arrays
@@ -100,11 +101,9 @@ def _known(
     people: pd.DataFrame, table: pd.DataFrame, attribute: str
 ) -> tuple[pd.DataFrame, list[str]]:
     """Features and labels of who has both."""
-    from popscan.visibility.predict import UNKNOWN
-
-    column = people[attribute].reindex(table.index).dropna().map(lambda v: str(v).strip())
-    column = column[~column.str.lower().isin(UNKNOWN)]
-    return table.loc[column.index], list(column)
+    column = people[attribute].reindex(table.index)
+    column = column[[is_recorded(value) for value in column]]
+    return table.loc[column.index], [str(value).strip() for value in column]
 
 
 def _patterns(

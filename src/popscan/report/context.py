@@ -16,6 +16,8 @@ import pandas as pd
 from markupsafe import Markup
 from numpy.typing import NDArray
 
+from popscan.cells import EMPTY
+
 #: Stages run once per subject, in the order in which subjects pass them.
 SUBJECT_STAGES = ("ingest", "reconstruct", "segment", "qc", "biomarkers")
 
@@ -225,7 +227,7 @@ def numbers(values: pd.Series) -> pd.Series:
 def words(values: pd.Series, *, missing: str = "") -> pd.Series:
     """Return a column as stripped text; missing and empty cells become `missing`."""
     text = values.astype(object).where(values.notna(), "").astype(str).str.strip()
-    return text.mask(text.isin(["", "nan", "n/a", "None", "<NA>"]), missing)
+    return text.mask(text.str.lower().isin(EMPTY), missing)
 
 
 def unit_column(table: pd.DataFrame, *, known: Iterable[str] = ()) -> pd.Series:

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-#: Words that mean "not recorded" in a categorical column.
-NOT_RECORDED = ("", "unknown", "missing", "n/a", "nan", "none")
+from popscan.cells import texts
 
 #: End of a column's name -> unit for people. The longest ending that fits counts.
 UNITS = {
@@ -88,9 +87,8 @@ def clean(column: pd.Series, *, categorical: bool) -> pd.Series:
     if not categorical:
         numbers = pd.to_numeric(column, errors="coerce").astype(float)
         return numbers.where(np.isfinite(numbers))
-    text = column.astype("object").where(column.notna(), None)
-    words = text.map(lambda value: value if value is None else str(value).strip())
-    return words.map(lambda w: None if w is None or w.lower() in NOT_RECORDED else w)
+    # No map upon map: pandas 3 hands None of the first as NaN to the second.
+    return pd.Series(texts(column), index=column.index, name=column.name, dtype=object)
 
 
 def is_categorical(column: pd.Series) -> bool:

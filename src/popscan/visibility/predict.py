@@ -21,13 +21,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from popscan.cells import is_recorded
 from popscan.records import PopscanError
 from popscan.stats.auc import Auc, auc, interval, null_variance
 from popscan.visibility.chance import Part, null_areas, p_value, permutations_needed
 from popscan.visibility.components import components, make_folds
 
-#: Values of an attribute that say nothing.
-UNKNOWN = frozenset({"", "nan", "n/a", "none", "unknown", "missing"})
 #: Widening of standard errors where no permutations tell it: see above.
 _INFLATION = math.sqrt(2.0)
 #: Smallest group, where nothing else is asked for.
@@ -92,7 +91,7 @@ def predict_attribute(
         One row per subject (rows are taken as independent). NaN is filled with the median of the
         training rows; columns without any value there, and constant ones, say nothing.
     labels : sequence, length n
-        The attribute as recorded; rows where it says nothing (`UNKNOWN`) are left out.
+        The attribute as recorded; rows that `popscan.cells.is_recorded` rejects are left out.
     confounders : array_like, shape (n, q), optional
         What may explain that the attribute is seen (height, weight, age): taken out of every
         feature by linear regression within the training rows (Dinga et al. 2020,
@@ -183,7 +182,7 @@ def _usable(
     x: Floats, names: NDArray[Any], q: Floats | None, min_group: int
 ) -> tuple[NDArray[np.bool_], list[str]]:
     """Rows with features, confounders, and a group that is large enough; those groups by name."""
-    known = np.array([name.lower() not in UNKNOWN for name in names], dtype=bool)
+    known = np.array([is_recorded(name) for name in names], dtype=bool)
     known &= np.isfinite(x).any(axis=1) if x.shape[1] else False
     if q is not None:
         known &= np.isfinite(q).all(axis=1)

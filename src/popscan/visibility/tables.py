@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,9 +11,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from popscan.cells import is_recorded
 from popscan.stats import multiplicity
 from popscan.visibility import SOURCES
-from popscan.visibility.predict import MACRO, MIN_GROUP, UNKNOWN, Seen, predict_attribute
+from popscan.visibility.predict import MACRO, MIN_GROUP, Seen, predict_attribute
 
 DICTIONARY: dict[str, tuple[str, str]] = {
     "attribute": ("", "attribute"),
@@ -153,9 +155,8 @@ def _n_rows(groups: Sequence[str]) -> int:
 
 def known_groups(column: pd.Series, *, min_group: int) -> list[str]:
     """Return the groups of an attribute that are large enough, by name."""
-    names = column.astype(object).where(column.notna(), "").map(lambda v: str(v).strip())
-    counts = names[~names.str.lower().isin(UNKNOWN)].value_counts()
-    return sorted(str(g) for g, n in counts.items() if n >= max(min_group, 2))
+    counts = Counter(str(value).strip() for value in column if is_recorded(value))
+    return sorted(group for group, n in counts.items() if n >= max(min_group, 2))
 
 
 def sentences(table: pd.DataFrame, *, alpha: float = 0.05) -> list[str]:
