@@ -18,6 +18,7 @@ from popscan.atlas import (
     prepare,
     reduce,
 )
+from popscan.atlas.preparing import _resampled_labels
 from popscan.records import Label, PopscanError, SubjectError
 
 SPACING = (2.5, 2.5, 8.0)
@@ -305,3 +306,21 @@ def test_pictures_cut_where_they_say(rounds):
         cuts["mid_lv"].sum(axis=0) @ columns
     ) / cuts["mid_lv"].sum()
     assert cuts["apical_lv"].sum() < cuts["basal_lv"].sum()
+
+
+@pytest.mark.parametrize("absent", [(Label.RV,), (Label.LV,), (Label.RV, Label.LV, Label.MYO)])
+def test_structure_without_a_voxel_has_no_membership_anywhere(absent):
+    """Where there is no surface to measure from, nothing may be near one."""
+    _, labels = make_heart()
+    labels[np.isin(labels, absent)] = Label.BACKGROUND
+    if not labels.any():
+        labels[36, 32, 7] = 9  # no structure: only gives the map an extent
+    matrix = np.eye(4)  # the grid begins at a corner of the box around the heart
+    matrix[:3, 3] = [
+        s * (i.min() - np.ceil(15 / s)) for i, s in zip(labels.nonzero(), SPACING, strict=True)
+    ]
+    memberships = _resampled_labels(labels, matrix, SPACING, GRID)
+    rows = {Label.RV: 0, Label.MYO: 1, Label.LV: 2}
+    for label in absent:
+        assert memberships[rows[label]].max() == 0
+    assert np.isfinite(memberships).all()

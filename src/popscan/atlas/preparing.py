@@ -207,6 +207,8 @@ def _resampled_labels(
     cropped = padded[box]
 
     def membership(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+        if not mask.any():
+            return np.zeros(grid.shape, dtype=np.float32)
         distance = resample_affine(
             _signed_distance_mm(mask, spacing_mm),
             shifted,
@@ -227,7 +229,13 @@ def _resampled_labels(
 def _signed_distance_mm(
     mask: NDArray[np.bool_], spacing_mm: tuple[float, float, float]
 ) -> NDArray[np.float32]:
-    """Distance to the surface between voxel centres, positive inside."""
+    """Distance to the surface between voxel centres, positive inside.
+
+    A mask without a voxel, or without a background, has no surface: minus or plus infinity.
+    (`scipy.ndimage.distance_transform_edt` would measure from a corner outside of the array.)
+    """
+    if not mask.any() or mask.all():
+        return np.full(mask.shape, np.inf if mask.any() else -np.inf, dtype=np.float32)
     inner = ndimage.distance_transform_edt(mask, sampling=spacing_mm)
     outer = ndimage.distance_transform_edt(~mask, sampling=spacing_mm)
     # Both count to the nearest centre of the other kind; the surface lies half-way there.
