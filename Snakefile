@@ -3,12 +3,21 @@ from pathlib import Path
 
 from snakemake.utils import min_version, validate
 
-min_version("9.0")
+from popscan.pipeline.configfile import loaded_problems
+
+min_version("9.27")
 
 
 if not workflow.overwrite_configfiles:
 
     configfile: Path(workflow.basedir, "config/demo.yaml")
+
+
+# As `popscan check` says it; what is left to `validate` is to fill in the defaults.
+if workflow.is_main_process and (
+    problems := loaded_problems(config, workflow.overwrite_configfiles)
+):
+    raise WorkflowError("\n".join(problems))
 
 
 validate(config, Path(workflow.basedir, "workflow/schemas/config.schema.json"))

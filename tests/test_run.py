@@ -11,6 +11,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
+import torch
 
 from popscan.plan import Planned
 from popscan.records import NotApplicable, Outcome, Status, Subject, SubjectError
@@ -265,6 +266,62 @@ def test_only_work_that_may_have_killed_its_worker_counts_as_attempt(store, faul
     assert state.attempts.get("sub-02", 0) == attempts
     assert all(count == attempts for count in state.attempts.values())
     assert run(store, Stage()).n_done == N - len(state.records)
+
+
+def _raised(call):
+    try:
+        call()
+    except Exception as error:
+        return error
+    raise AssertionError("nothing was raised")
+
+
+def _wrapped():
+    try:
+        raise torch.AcceleratorError("CUDA error: unspecified launch failure")
+    except RuntimeError as error:
+        raise SubjectError("bad_header", "damaged") from error
+
+
+GPU_FAULTS = [
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB."),
+    torch.AcceleratorError("CUDA error: device-side assert triggered"),
+    torch.AcceleratorError("out of memory, said otherwise"),
+    RuntimeError("CUDA error: an illegal memory access was encountered"),
+    RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"),
+    RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    RuntimeError("Unexpected error from cudaGetDeviceCount(): CUDA driver initialization failed"),
+    RuntimeError("No CUDA GPUs are available"),
+    RuntimeError("Found no NVIDIA driver on your system."),
+    _raised(_wrapped),
+]
+
+
+@pytest.mark.parametrize("fault", GPU_FAULTS, ids=lambda f: f"{type(f).__name__}: {f}"[:40])
+def test_gpu_that_fails_is_charged_to_no_subject(store, fault):
+    """However often it fails: the subject is never set aside for it."""
+    for _ in range(4):
+        with pytest.raises(MachineError, match=r"count, sub-02: the GPU failed, not the subject"):
+            run(store, Stage(faults={"sub-02": fault}))
+    state = store.journal("count", "00000").read()
+    assert not state.attempts
+    assert "sub-02" not in state.records
+    assert run(store, Stage()).n_done == N - len(state.records)
+
+
+def test_memory_that_torch_cannot_have_is_no_unexpected_error(store):
+    """A processor's memory: torch says so by a plain RuntimeError."""
+    fault = _raised(lambda: torch.empty(2**58, dtype=torch.uint8))
+    assert type(fault) is RuntimeError
+    with pytest.raises(MachineError, match="out of memory"):
+        run(store, Stage(faults={"sub-02": fault}))
+    assert store.journal("count", "00000").read().attempts["sub-02"] == 1
+
+
+def test_error_of_torch_that_is_no_machine_s_fails_its_subject_only(store):
+    fault = _raised(lambda: torch.zeros(2, 3) @ torch.zeros(2, 3))
+    records = run(store, Stage(faults={"sub-02": fault})).records
+    assert [r.unit for r in records if r.status is Status.FAILED] == ["sub-02"]
 
 
 def test_file_name_that_is_not_utf8_blocks_no_shard(store):

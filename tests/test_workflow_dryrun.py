@@ -123,6 +123,26 @@ def test_study_whose_name_is_no_folder_name_is_refused(study):
     assert "my study" in dry_run(study, fails=True)
 
 
+BROKEN = "segment: {flip: true, device: gpu}\nplan: {shard_size: 0}\nfairness: {alpha: 2}\n"
+ALIASES = "simulate:\n  bias:\n  - a0: &a0 {x: 1}\n" + "".join(
+    f"  - a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 30)
+)
+
+
+@pytest.mark.parametrize("text", [BROKEN, ALIASES, "study: {name: a}\nstudy: {name: b}\n"])
+def test_broken_config_is_a_few_lines_those_of_check(study, text):
+    (study / "config.yaml").write_text(text)
+    command = [sys.executable, "-m", "popscan", "check", "--configfile", str(study / "config.yaml")]
+    check = subprocess.run(command, cwd=study, capture_output=True, text=True, check=False)
+    assert check.returncode == 2
+    expected = check.stderr.splitlines()
+    assert expected
+    lines = dry_run(study, fails=True).splitlines()
+    assert [line for line in lines if line in expected] == expected
+    assert len(lines) <= len(expected) + 4
+    assert max(map(len, lines)) < 500
+
+
 def test_folders_with_spaces_work(study):
     """Of the results, and of the environment that Snakemake runs from."""
     (study / "config.yaml").write_text(

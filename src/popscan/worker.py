@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from popscan.disk import MACHINE_ERRNOS
+from popscan.gpu_errors import is_gpu_fault
 from popscan.records import (
     NotApplicable,
     Outcome,
@@ -175,6 +176,7 @@ def _attempt(task: Task, subject: Subject, future: Future[Any]) -> tuple[Outcome
 
 def _outcome_of(task: Task, subject: Subject, error: Exception) -> Outcome:
     """Turn what one subject's work raised into its outcome, or stop the job."""
+    _raise_if_machine(task, subject, error)
     if isinstance(error, NotApplicable):
         return Outcome(status=Status.NOT_APPLICABLE, reason=error.reason, message=str(error))
     if isinstance(error, SubjectError):
@@ -186,7 +188,6 @@ def _outcome_of(task: Task, subject: Subject, error: Exception) -> Outcome:
             raise MachineError(f"{task.stage}, {subject.unit}: {error}") from error
         return Outcome(status=Status.FAILED, reason="unreadable_input", message=str(error))
     # A fault of ours or of a library: told with its traceback in the log; the next subject goes on.
-    _raise_if_machine(task, subject, error)
     log.error("%s, %s: unexpected error", task.stage, subject.unit, exc_info=error)
     name = type(error).__name__
     first_line = (str(error).splitlines() or [""])[0]
@@ -196,9 +197,16 @@ def _outcome_of(task: Task, subject: Subject, error: Exception) -> Outcome:
 
 
 def _raise_if_machine(task: Task, subject: Subject, error: Exception) -> None:
-    text = str(error)
-    if isinstance(error, RuntimeError) and ("CUDA driver" in text or "No CUDA GPUs" in text):
-        raise MachineError(f"{task.stage}, {subject.unit}: {text.splitlines()[0]}") from error
+    """Stop the job if what was raised is the fault of the GPU or of its driver."""
+    if is_gpu_fault(error):
+        first = (str(error).splitlines() or [""])[0]
+        kind = type(error).__name__
+        raise MachineError(
+            f"{task.stage}, {subject.unit}: the GPU failed, not the subject ({kind}: {first[:200]})"
+        ) from error
+    if isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error):
+        # How torch says MemoryError of the processor's memory.
+        raise MachineError(f"{task.stage}, {subject.unit}: out of memory") from MemoryError()
 
 
 def _save(store: Store, task: Task, item: Todo, outcome: Outcome, seconds: float) -> Record:

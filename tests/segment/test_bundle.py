@@ -12,7 +12,8 @@ from safetensors.torch import load_file, save_file
 
 from popscan.records import PopscanError
 from popscan.segment import load_bundle, save_bundle
-from popscan.segment.bundle import hash_identifier, pick_device
+from popscan.segment.bundle import hash_identifier
+from popscan.segment.devices import pick_device
 from popscan.segment.networks import ARCHITECTURES, bottleneck, build_network, stride
 
 CHANNELS = {"channels": [4, 4, 8, 8, 8]}
@@ -179,6 +180,160 @@ def test_wrong_descriptions(folder, changes, message):
         load_bundle(folder, "cpu")
 
 
+MEMBER = {"architecture": "dynunet", "arguments": CHANNELS}
+NAN, INF = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize(
+    ("key", "changes"),
+    [
+        ("format", {"format": True}),
+        ("format", {"format": "1"}),
+        ("name", {"name": ""}),
+        ("name", {"name": 7}),
+        ("name", {"name": "x" * 10_000}),
+        ("members", {"members": []}),
+        ("members", {"members": [MEMBER] * 1000}),
+        ("members", {"members": {"a": 1}}),
+        ("members.0", {"members": ["dynunet"]}),
+        ("members.0.architecture", {"members": [{**MEMBER, "architecture": ["dynunet"]}]}),
+        ("members.0.arguments", {"members": [{**MEMBER, "arguments": [4, 4]}]}),
+        ("members.0.arguments", {"members": [{"architecture": "dynunet"}]}),
+        *(
+            ("members.0", {"members": [{**MEMBER, "arguments": CHANNELS | more}]})
+            for more in (
+                {"channels": 4},
+                {"channels": []},
+                {"channels": [4, -4]},
+                {"channels": [4.5, 8]},
+                {"channels": [True, True]},
+                {"channels": ["4", "8"]},
+                {"channels": [4] * 1000},
+                {"channels": [10**9, 10**9]},
+                {"context": 10**6},
+                {"context": -1},
+                {"context": "1"},
+                {"phases": NAN},
+            )
+        ),
+        ("labels", {"labels": {"rv": True, "myo": 2, "lv": 3}}),
+        ("labels", {"labels": {"rv": 1, "myo": 2, "lv": 3, "la": 4}}),
+        ("labels", {"labels": ["rv", "myo", "lv"]}),
+        ("labels", {"labels": {1: "rv", 2: "myo", 3: "lv"}}),
+        *(("spacing_mm", {"spacing_mm": v}) for v in (NAN, INF, 0, -1.5, "1.5", [1.5, 1.5], None)),
+        *(("patch", {"patch": v}) for v in (-128, 0, 128.0, NAN, "128", True, 10**12, [64, 64])),
+        ("normalisation.method", {"normalisation": {"method": "zscore"}}),
+        ("normalisation.mean", {"normalisation": {"low_pct": 1.0, "high_pct": 99.0, "mean": 0}}),
+        ("normalisation.low_pct", {"normalisation": {"low_pct": NAN}}),
+        ("normalisation.high_pct", {"normalisation": {"high_pct": 101.0}}),
+        ("normalisation", {"normalisation": {"low_pct": 60.0, "high_pct": 40.0}}),
+        ("normalisation", {"normalisation": "percentiles"}),
+        ("input_range.inplane_mm", {"input_range": {"inplane_mm": [1.0]}}),
+        ("input_range.inplane_mm", {"input_range": {"inplane_mm": [2.0, 1.0]}}),
+        ("input_range.inplane_mm.0", {"input_range": {"inplane_mm": [NAN, 1.0]}}),
+        ("input_range", {"input_range": [1.0, 2.0]}),
+        ("weights_sha256", {"weights_sha256": 0}),
+        ("weights_sha256", {"weights_sha256": "abc"}),
+        ("trained_on", {"trained_on": ["patient001"]}),
+        ("trained_on.sha256", {"trained_on": {"salt": "s"}}),
+        ("trained_on.sha256.0", {"trained_on": {"salt": "s", "sha256": ["patient001"]}}),
+        ("training", {"training": 3}),
+        ("validation", {"validation": None}),
+        ("calibration.temperature", {"calibration": {"temperature": 0.0}}),
+        ("calibration.temperature", {"calibration": {"temperature": NAN}}),
+        ("calibration", {"calibration": 1.2}),
+        ("intervals.0", {"intervals": [3]}),
+        (
+            "intervals.0.quantities.lvedv_ml.errors.0",
+            {
+                "intervals": [
+                    {
+                        "flips": False,
+                        "dropout_samples": 0,
+                        "quantities": {"lvedv_ml": {"errors": ["x"], "spreads": []}},
+                    }
+                ]
+            },
+        ),
+        ("expected_dice.models", {"expected_dice": {"features": ["a"]}}),
+        (
+            "expected_dice",
+            {
+                "expected_dice": {
+                    "features": ["a", "b"],
+                    "models": {
+                        "rv": {"intercept": 0.1, "mean": [1.0], "sd": [1.0], "coefficients": [1.0]}
+                    },
+                }
+            },
+        ),
+    ],
+)
+def test_wrong_value_is_named_by_file_and_key(folder, key, changes):
+    _edit(folder, **changes)
+    with pytest.raises(PopscanError) as caught:
+        load_bundle(folder, "cpu")
+    message = str(caught.value)
+    assert message.startswith(f"{folder / 'model.yaml'}: {key}"), message
+    assert "; found" in message
+    assert len(message) < 1500
+
+
+@pytest.mark.parametrize(
+    "key", ["format", "members", "labels", "spacing_mm", "patch", "normalisation", "trained_on"]
+)
+def test_missing_key_is_named(folder, key):
+    about = yaml.safe_load((folder / "model.yaml").read_text())
+    del about[key]
+    (folder / "model.yaml").write_text(yaml.safe_dump(about))
+    with pytest.raises(PopscanError, match=rf"model.yaml: lacks {key}"):
+        load_bundle(folder, "cpu")
+
+
+def test_network_far_wider_than_its_weights_is_never_built(folder):
+    """Before memory is asked for: one of this width would take gigabytes."""
+    _edit(folder, members=[{"architecture": "dynunet", "arguments": {"channels": [4, 16384]}}])
+    with pytest.raises(PopscanError, match=r"channels \[4, 16384\] are more than any tensor"):
+        load_bundle(folder, "cpu")
+
+
+def _replace_weights(folder, change):
+    path = folder / "weights.safetensors"
+    save_file(change(load_file(path)), path)
+    _edit(folder, weights_sha256=hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+def _one_changed(change):
+    def changed(tensors):
+        name = sorted(n for n in tensors if tensors[n].ndim == 4)[0]
+        return tensors | {name: change(tensors[name]).contiguous()}
+
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (_one_changed(lambda t: t * NAN), "not finite"),
+        (_one_changed(lambda t: t.double() + 1e300), "not finite"),
+        (_one_changed(lambda t: t.to(torch.int32)), "is torch.int32, the architecture needs"),
+        (_one_changed(lambda t: t > 0), "is torch.bool, the architecture needs"),
+        (_one_changed(lambda t: t.to(torch.float8_e4m3fn)), "is torch.float8_e4m3fn"),
+        (_one_changed(lambda t: t.to(torch.complex64)), "is torch.complex64"),
+        (_one_changed(lambda t: t[:1]), "has shape"),
+        (_one_changed(lambda t: t.flatten()), "has shape"),
+        (lambda tensors: dict(list(tensors.items())[1:]), "do not belong to the architecture"),
+        (lambda tensors: tensors | {"0.more": torch.zeros(1)}, "do not belong to the architecture"),
+        (lambda tensors: {}, "are more than any tensor"),
+    ],
+)
+def test_weights_of_another_kind_are_refused(folder, change, message):
+    _replace_weights(folder, change)
+    with pytest.raises(PopscanError, match=message) as caught:
+        load_bundle(folder, "cpu")
+    assert "weights.safetensors" in str(caught.value)
+
+
 @pytest.mark.parametrize("name", ["1.weight", "junk", "x.0.weight"])
 def test_tensors_of_no_member_are_refused(folder, name):
     path = folder / "weights.safetensors"
@@ -193,7 +348,7 @@ def test_description_that_lacks_keys_or_is_no_yaml(folder):
     with pytest.raises(PopscanError, match=r"lacks format, members"):
         load_bundle(folder, "cpu")
     (folder / "model.yaml").write_text("a: [1\n")
-    with pytest.raises(PopscanError, match="not readable as YAML"):
+    with pytest.raises(PopscanError, match="not valid YAML"):
         load_bundle(folder, "cpu")
     (folder / "model.yaml").write_text("- 1\n")
     with pytest.raises(PopscanError, match="expected a mapping"):
@@ -202,7 +357,7 @@ def test_description_that_lacks_keys_or_is_no_yaml(folder):
 
 def test_yaml_cannot_make_objects(folder):
     (folder / "model.yaml").write_text("!!python/object/apply:os.system ['true']\n")
-    with pytest.raises(PopscanError, match="not readable as YAML"):
+    with pytest.raises(PopscanError, match="not valid YAML"):
         load_bundle(folder, "cpu")
 
 

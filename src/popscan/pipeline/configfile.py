@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import ValidationError
 
 from popscan.config import Config, TableConfig
 from popscan.records import PopscanError
+from popscan.yamlfile import parse_yaml, problem_text, read_yaml, shorten, shown
 
 Model = TypeVar("Model", Config, TableConfig)
+#: Most problems that are listed; the rest is counted.
+MAX_PROBLEMS = 20
 
 
 class ConfigError(PopscanError):
@@ -48,26 +50,78 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
     return _load(path, overrides, Config)
 
 
+def loaded_problems(config: Mapping[str, Any], files: Sequence[str | Path]) -> list[str]:
+    """Return what is wrong with a config that Snakemake has loaded, as `load_config` would say it.
+
+    Snakemake reads config files with limits on nothing, so they are read again here first.
+
+    Parameters
+    ----------
+    config
+        What Snakemake made of the files and of ``--config``.
+    files
+        The files.
+    """
+    try:
+        for path in map(Path, files):
+            if path.suffix != ".json":
+                _read_mapping(path)
+        validated(config, Config, where=" + ".join(map(str, files)) or "config")
+    except ConfigError as error:
+        return error.problems
+    except PopscanError as error:
+        return [str(error)]
+    return []
+
+
 def _load(path: Path, overrides: Sequence[str], model: type[Model]) -> Model:
     """Read and check a config of some kind."""
     try:
-        data = _read_yaml(path)
+        data = _read_mapping(path)
         _apply_overrides(data, overrides)
     except PopscanError as error:
         raise ConfigError([str(error)]) from error
+    return validated(data, model, where=str(path))
+
+
+def validated(data: Mapping[str, Any], model: type[Model], *, where: str) -> Model:
+    """Return checked settings.
+
+    Parameters
+    ----------
+    data
+        Sections as a YAML file has them.
+    model
+        What is expected.
+    where
+        Name of the file, for messages.
+
+    Raises
+    ------
+    ConfigError
+        With every problem, up to `MAX_PROBLEMS`.
+    """
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        raise ConfigError([_say(path, item, model) for item in error.errors()]) from error
+        raise ConfigError(_problems(error, model, where)) from error
+    except RecursionError as error:
+        raise ConfigError([f"{where}: nested too deeply"]) from error
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise PopscanError(f"{path}: cannot be read ({error})") from error
-    except yaml.YAMLError as error:
-        raise PopscanError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
+def _problems(error: ValidationError, model: type[Model], where: str) -> list[str]:
+    """One sentence per problem; of a value that fits none of several types, one for all."""
+    problems: dict[str, None] = {}
+    for item in error.errors(include_url=False, include_context=False):
+        problems[_say(where, item, model)] = None
+    found = list(problems)
+    if len(found) > MAX_PROBLEMS:
+        found[MAX_PROBLEMS:] = [f"{where}: {len(found) - MAX_PROBLEMS} more problems"]
+    return found
+
+
+def _read_mapping(path: Path) -> dict[str, Any]:
+    data = read_yaml(path)
     if data is None:
         return {}
     if not isinstance(data, dict):
@@ -79,22 +133,18 @@ def _apply_overrides(data: dict[str, Any], overrides: Sequence[str]) -> None:
     for text in overrides:
         key, equals, value = text.partition("=")
         if not equals:
-            raise PopscanError(f"--config {text!r}: KEY=VALUE is expected")
-        try:
-            data[key] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            told = " ".join(str(error).split())
-            raise PopscanError(f"--config {text!r}: not valid YAML: {told}") from error
+            raise PopscanError(f"--config {shown(text)}: KEY=VALUE is expected")
+        data[key] = parse_yaml(value, where=f"--config {shown(text)}")
 
 
-def _say(path: Path, item: Any, model: Any) -> str:
+def _say(where: str, item: Any, model: Any) -> str:
     """One pydantic error as: file, key, what was found, what is expected."""
-    key = ".".join(str(part) for part in item["loc"]) or "(top level)"
     if item["type"] == "extra_forbidden":
         section: Any = model
         for part in item["loc"][:-1]:
             field = getattr(section, "model_fields", {}).get(part)
             section = field.annotation if field else None
+        key = shorten(".".join(str(part) for part in item["loc"]))
         known = ", ".join(sorted(getattr(section, "model_fields", {})))
-        return f"{path}: {key}: unknown key; expected one of: {known}"
-    return f"{path}: {key}: {item['msg'][0].lower()}{item['msg'][1:]}; found {item['input']!r}"
+        return f"{where}: {key}: unknown key; expected one of: {known}"
+    return problem_text(item, where=where)

@@ -18,25 +18,17 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save_file
 
 from popscan.records import STRUCTURES, Label, PopscanError
+from popscan.segment.devices import pick_device
+from popscan.segment.facts import FORMAT, Member, read_facts
 from popscan.segment.networks import build_network
+from popscan.yamlfile import shown
 
 MODEL, WEIGHTS, CARD = "model.yaml", "weights.safetensors", "card.md"
-FORMAT = 1
 _PICKLES = {".pt", ".pth", ".ckpt", ".bin", ".pkl", ".pickle", ".joblib"}
-_REQUIRED = (
-    "format",
-    "name",
-    "members",
-    "labels",
-    "spacing_mm",
-    "patch",
-    "normalisation",
-    "input_range",
-    "weights_sha256",
-    "trained_on",
-    "training",
-    "validation",
-)
+#: Largest file of weights that is read.
+MAX_WEIGHTS_BYTES = 8 * 2**30
+#: Types that weights may be stored in.
+_FLOATS = {torch.float16, torch.bfloat16, torch.float32, torch.float64}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,53 +95,6 @@ def hash_identifier(unit: str, *, salt: str) -> str:
     return hashlib.sha256(f"{salt}:{subject_of(unit).lower()}".encode()).hexdigest()
 
 
-def pick_device(name: str) -> torch.device:
-    """Return the torch device for ``auto`` (a GPU if there is one), ``cpu``, ``cuda`` ...
-
-    Raises
-    ------
-    PopscanError
-        If it is none torch knows, or a GPU is asked for and there is none.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise PopscanError(f"device {name!r} is unknown; use auto, cpu or cuda") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise PopscanError(
-            f"device {name!r} was asked for, but torch finds no GPU; use auto or cpu"
-        )
-    return device
-
-
-def computes_in_bfloat16(device: torch.device) -> bool:
-    """Return whether a device multiplies bfloat16 in hardware, which is about twice as fast."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return device.type == "cpu" and any(
-        getattr(torch.cpu, name, bool)()
-        for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    )
-
-
-def pick_precision(name: str, device: torch.device) -> torch.dtype:
-    """Return what networks compute in: for ``auto``, bfloat16 where the device has it.
-
-    Raises
-    ------
-    PopscanError
-        If it is none of ``auto``, ``float32`` and ``bfloat16``.
-    """
-    if name == "auto":
-        return torch.bfloat16 if computes_in_bfloat16(device) else torch.float32
-    known = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-    if name not in known:
-        raise PopscanError(f"precision {name!r} is unknown; use auto, {', '.join(known)}")
-    return known[name]
-
-
 def _sha256(*parts: bytes) -> str:
     digest = hashlib.sha256()
     for part in parts:
@@ -174,25 +119,6 @@ def _check_folder(path: Path) -> None:
         raise PopscanError(f"{path}: the model bundle lacks {', '.join(missing)}")
 
 
-def _read_about(path: Path) -> dict[str, Any]:
-    try:
-        about = yaml.safe_load((path / MODEL).read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise PopscanError(f"{path / MODEL}: not readable as YAML ({error})") from error
-    if not isinstance(about, dict):
-        raise PopscanError(f"{path / MODEL}: expected a mapping of keys to values")
-    if missing := [key for key in _REQUIRED if key not in about]:
-        raise PopscanError(f"{path / MODEL}: lacks {', '.join(missing)}")
-    if about["format"] != FORMAT:
-        raise PopscanError(
-            f"{path / MODEL}: format {about['format']!r}, this popscan reads {FORMAT}"
-        )
-    expected = {name: int(label) for label, name in STRUCTURES.items()}
-    if about["labels"] != expected:
-        raise PopscanError(f"{path / MODEL}: labels {about['labels']}, popscan's are {expected}")
-    return about
-
-
 def _tensors(network: torch.nn.Module) -> dict[str, torch.Tensor]:
     """Return parameters and buffers by name, each once even where a module is used twice."""
     return dict(network.named_parameters()) | dict(network.named_buffers())
@@ -213,32 +139,56 @@ def _fill(network: torch.nn.Module, tensors: Mapping[str, torch.Tensor], *, wher
                 f"{where}: {name!r} has shape {tuple(tensor.shape)}, the architecture needs "
                 f"{tuple(own[name].shape)}"
             )
-        if not bool(torch.isfinite(tensor).all()):
+        if tensor.dtype not in (_FLOATS if own[name].dtype in _FLOATS else {own[name].dtype}):
+            raise PopscanError(
+                f"{where}: {name!r} is {tensor.dtype}, the architecture needs {own[name].dtype}"
+            )
+        if not bool(torch.isfinite(tensor.to(own[name].dtype)).all()):
             raise PopscanError(f"{where}: {name!r} holds numbers that are not finite")
     with torch.no_grad():
         for name, tensor in tensors.items():
             own[name].copy_(tensor)
 
 
+def _check_width(member: Member, tensors: Mapping[str, torch.Tensor], *, where: str) -> None:
+    """Refuse a network far wider than its weights before memory is asked for."""
+    widest = max((max(tensor.shape, default=1) for tensor in tensors.values()), default=0)
+    if max(member.arguments["channels"]) > widest:
+        raise PopscanError(
+            f"{where}: channels {shown(member.arguments['channels'])} are more than any tensor "
+            f"of the weights has ({widest})"
+        )
+
+
 def _networks(
-    about: Mapping[str, Any], weights: bytes, device: torch.device, *, where: str
+    members: Sequence[Member], weights: bytes, device: torch.device, *, where: str
 ) -> Iterator[torch.nn.Module]:
     """Build the members and fill them with their weights."""
     try:
         tensors = load(weights)
-    except SafetensorError as error:
+    except (SafetensorError, KeyError, ValueError, TypeError, RuntimeError) as error:
         raise PopscanError(f"{where}: not a safetensors file ({error})") from error
-    members = {str(index) for index in range(len(about["members"]))}
-    if surplus := sorted(name for name in tensors if name.split(".", 1)[0] not in members):
+    numbers = {str(index) for index in range(len(members))}
+    if surplus := sorted(n for n in tensors if "." not in n or n.split(".", 1)[0] not in numbers):
         raise PopscanError(
             f"{where}: {len(surplus)} tensors belong to none of the {len(members)} members, "
-            f"first {surplus[0]!r}"
+            f"first {shown(surplus[0])}"
         )
-    for index, member in enumerate(about["members"]):
-        network = build_network(member["architecture"], len(Label), **member["arguments"])
+    for index, member in enumerate(members):
         own = {k.split(".", 1)[1]: v for k, v in tensors.items() if k.startswith(f"{index}.")}
+        _check_width(member, own, where=f"{where}, member {index}")
+        network = build_network(member.architecture, len(Label), **member.arguments)
         _fill(network, own, where=f"{where}, member {index}")
         yield network.to(device).eval().requires_grad_(False)
+
+
+def _read_weights(path: Path) -> bytes:
+    try:
+        if (size := path.stat().st_size) > MAX_WEIGHTS_BYTES:
+            raise PopscanError(f"{path}: {size} bytes; at most {MAX_WEIGHTS_BYTES} are read")
+        return path.read_bytes()
+    except OSError as error:
+        raise PopscanError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
 def load_bundle(path: str | Path, device: str = "auto", *, networks: bool = True) -> Bundle:
@@ -261,23 +211,23 @@ def load_bundle(path: str | Path, device: str = "auto", *, networks: bool = True
     """
     path = Path(path)
     _check_folder(path)
-    about = _read_about(path)
-    weights = (path / WEIGHTS).read_bytes()
-    if (found := _sha256(weights)) != about["weights_sha256"]:
+    facts, about = read_facts(path / MODEL)
+    weights = _read_weights(path / WEIGHTS)
+    if (found := _sha256(weights)) != facts.weights_sha256:
         raise PopscanError(
             f"{path / WEIGHTS}: its SHA-256 is {found[:12]}..., {MODEL} says "
-            f"{str(about['weights_sha256'])[:12]}...; the file was changed or cut off"
+            f"{facts.weights_sha256[:12]}...; the file was changed or cut off"
         )
     where = pick_device(device)
-    built = _networks(about, weights, where, where=str(path / WEIGHTS)) if networks else ()
+    built = _networks(facts.members, weights, where, where=str(path / WEIGHTS)) if networks else ()
     return Bundle(
-        name=about["name"],
+        name=facts.name,
         networks=tuple(built),
-        arguments=tuple(member["arguments"] for member in about["members"]),
-        spacing_mm=float(about["spacing_mm"]),
-        patch=int(about["patch"]),
+        arguments=tuple(member.arguments for member in facts.members),
+        spacing_mm=facts.spacing_mm,
+        patch=facts.patch,
         normalisation=about["normalisation"],
-        input_range=about["input_range"],
+        input_range=facts.input_range,
         digest=_sha256((path / MODEL).read_bytes(), weights),
         device=where,
         about=about,

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from popscan.arrays.resampling import Window
 from popscan.records import STRUCTURES, Label, Scan
-from popscan.segment.bundle import Bundle, pick_precision
+from popscan.segment.bundle import Bundle
 from popscan.segment.calibration import temperature_of
 from popscan.segment.cleanup import keep_largest, mend_slices
+from popscan.segment.devices import pick_precision
 from popscan.segment.expected import expected_dice
 from popscan.segment.grids import Grids, back_to_scan
 from popscan.segment.heart import heart_window, scout_frames, scout_slices

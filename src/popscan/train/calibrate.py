@@ -31,6 +31,7 @@ from popscan.segment.calibration import (
 )
 from popscan.train.observe import SEVERITIES, Observed, observe, spoilt
 from popscan.train.packs import Case
+from popscan.yamlfile import read_yaml
 
 Floats = NDArray[np.float64]
 
@@ -287,7 +288,7 @@ def _store(path: Path, sections: Mapping[str, Any]) -> None:
     card = (path / CARD).read_text(encoding="utf-8")
     (path / CARD).write_text(_with_section(card, card_section(sections)), encoding="utf-8")
     file = path / MODEL
-    about = yaml.safe_load(file.read_text(encoding="utf-8"))
+    about = read_yaml(file)
     last = about.pop("weights_sha256")
     about = {**{k: v for k, v in about.items() if k not in SECTIONS}, **sections}
     about["weights_sha256"] = last

@@ -2,19 +2,41 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-import yaml
+from pydantic import TypeAdapter, ValidationError
 
 from popscan.records import PopscanError
 from popscan.train.augment import Augmentation
 from popscan.train.losses import LOSSES
 from popscan.train.mitigation import Mitigation, check_mitigation
+from popscan.yamlfile import problem_text, read_yaml, shorten, shown
 
 #: Recipes that come with popscan.
 RECIPES_DIR = Path(__file__).parent / "recipes"
+#: Smallest and largest value of what a training cannot do without.
+_RANGES = {
+    "seed": (0, 2**63 - 1),
+    "spacing_mm": (0.05, 50),
+    "patch": (8, 8192),
+    "batch": (1, 65536),
+    "steps": (0, 10**9),
+    "schedule_steps": (0, 10**9),
+    "edge_weight": (0, 1e6),
+    "learning_rate": (0, 1e3),
+    "warmup_steps": (0, 10**9),
+    "final_fraction": (0, 1),
+    "weight_decay": (0, 1e3),
+    "clip_norm": (0, 1e9),
+    "ema_decay": (0, 1),
+    "validate_every": (0, 10**9),
+    "checkpoint_every": (1, 10**9),
+    "log_every": (1, 10**9),
+    "adversarial": (0, 1),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,30 +130,68 @@ class Recipe:
         return plain
 
 
-def _known(cls: type, values: dict[str, Any], *, where: str) -> dict[str, Any]:
+def _known(cls: type, values: object, *, where: str) -> dict[str, Any]:
+    if not isinstance(values, dict):
+        raise PopscanError(f"{where}: a mapping of keys to values is expected, not {shown(values)}")
     known = {f.name for f in fields(cls)}
-    if unknown := sorted(set(values) - known):
+    if unknown := sorted(shorten(key) for key in values if key not in known):
         raise PopscanError(
-            f"{where}: unknown keys {', '.join(unknown)}; known are {', '.join(sorted(known))}"
+            f"{where}: unknown keys {', '.join(unknown[:10])}; known are {', '.join(sorted(known))}"
         )
-    return values
+    return dict(values)
 
 
 def parse_recipe(values: dict[str, Any], *, where: str = "recipe") -> Recipe:
-    """Return the recipe that plain data describes; unknown keys and losses are errors."""
-    values = dict(_known(Recipe, values, where=where))
+    """Return the recipe that plain data describes.
+
+    Raises
+    ------
+    PopscanError
+        For unknown keys and losses, wrong types and numbers that cannot be.
+    """
+    values = _known(Recipe, values, where=where)
     if "name" not in values:
         raise PopscanError(f"{where}: a recipe needs a name")
-    how = _known(
-        Augmentation, values.pop("augmentation", None) or {}, where=f"{where}: augmentation"
-    )
-    how = {k: tuple(v) if isinstance(v, list) else v for k, v in how.items()}
-    fair = _known(Mitigation, values.pop("mitigation", None) or {}, where=f"{where}: mitigation")
-    mitigation = check_mitigation(Mitigation(**fair), where=where)
-    recipe = Recipe(**values, augmentation=Augmentation(**how), mitigation=mitigation)
+    for key, kind in (("augmentation", Augmentation), ("mitigation", Mitigation)):
+        values[key] = _known(kind, values.get(key) or {}, where=f"{where}: {key}")
+    values = _typed(values, where=where)
+    mitigation = check_mitigation(Mitigation(**values.pop("mitigation")), where=where)
+    augmentation = Augmentation(**values.pop("augmentation"))
+    recipe = Recipe(**values, augmentation=augmentation, mitigation=mitigation)
     if recipe.loss not in LOSSES:
-        raise PopscanError(f"{where}: unknown loss {recipe.loss!r}; known are {', '.join(LOSSES)}")
+        raise PopscanError(
+            f"{where}: unknown loss {shown(recipe.loss)}; known are {', '.join(LOSSES)}"
+        )
+    for key, (low, high) in _RANGES.items():
+        if not low <= getattr(recipe, key) <= high:
+            raise PopscanError(
+                f"{where}: {key}: a number from {low:g} to {high:g} is expected; "
+                f"found {shown(getattr(recipe, key))}"
+            )
     return recipe
+
+
+def _typed(values: dict[str, Any], *, where: str) -> dict[str, Any]:
+    """Return the values in the types of the recipe's fields; ``1e-3`` is text to YAML."""
+    try:
+        parsed = asdict(TypeAdapter(Recipe).validate_python(values))
+    except ValidationError as error:
+        items = error.errors(include_url=False, include_context=False)
+        raise PopscanError("; ".join(problem_text(i, where=where) for i in items[:5])) from error
+    kept: dict[str, Any] = _kept(values, parsed, where=where)
+    return kept
+
+
+def _kept(value: Any, parsed: Any, *, where: str) -> Any:
+    """Return `parsed`, of its keys those of `value`; whole numbers stay as they were written."""
+    if isinstance(value, dict) and isinstance(parsed, dict):
+        return {k: _kept(v, parsed[k], where=f"{where}: {shown(k)}") for k, v in value.items()}
+    if isinstance(value, (list, tuple)) and isinstance(parsed, (list, tuple)):
+        kept = [_kept(v, p, where=where) for v, p in zip(value, parsed, strict=True)]
+        return type(parsed)(kept)
+    if isinstance(parsed, float) and not math.isfinite(parsed):
+        raise PopscanError(f"{where}: a finite number is expected; found {parsed}")
+    return value if type(value) is int and isinstance(parsed, float) else parsed
 
 
 def load_recipe(name_or_path: str | Path) -> Recipe:
@@ -148,7 +208,5 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
     if not path.is_file():
         known = ", ".join(sorted(p.stem for p in RECIPES_DIR.glob("*.yaml")))
         raise PopscanError(f"no recipe {str(name_or_path)!r}; shipped are {known}")
-    values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    if not isinstance(values, dict):
-        raise PopscanError(f"{path}: a recipe is a mapping of keys to values")
+    values = read_yaml(path)
     return parse_recipe(values, where=str(path))

@@ -1,0 +1,86 @@
+"""A recipe is read right, or refused by file, key, what was found and what is expected."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from popscan.records import PopscanError
+from popscan.train.recipe import RECIPES_DIR, Recipe, load_recipe, parse_recipe
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"patch": -128}, "patch: a number from 8 to 8192 is expected; found -128"),
+        ({"patch": "wide"}, "patch: .*integer.*; found 'wide'"),
+        ({"batch": 0}, "batch: a number from 1"),
+        ({"steps": 10**15}, "steps: a number from 0 to 1e"),
+        ({"steps": 10.5}, "steps: .*integer.*; found 10.5"),
+        ({"log_every": 0}, "log_every: a number from 1"),
+        ({"spacing_mm": NAN}, "a finite number is expected"),
+        ({"learning_rate": float("inf")}, "a finite number is expected"),
+        ({"ema_decay": 1.5}, "ema_decay: a number from 0 to 1"),
+        ({"seed": None}, "seed: .*integer"),
+        ({"autocast": "maybe"}, "autocast: .*boolean"),
+        ({"architecture_arguments": [4, 4]}, "architecture_arguments: .*dictionary"),
+        ({"shares": {"acdc": "most"}}, "shares.acdc: .*number"),
+        ({"loss": ["dice_ce"]}, "loss: .*string"),
+        ({"name": {"a": 1}}, "name: .*string"),
+        ({"augmentation": [1]}, "augmentation: a mapping of keys to values is expected"),
+        ({"augmentation": {"scale": [0.7]}}, "augmentation.scale"),
+        ({"augmentation": {"scale": [NAN, 1.0]}}, "augmentation.*finite"),
+        ({"augmentation": {"noise": {}}}, "augmentation.noise: .*number"),
+        ({"mitigation": "all"}, "mitigation: a mapping of keys to values is expected"),
+        ({7: 1}, "unknown keys 7"),
+        ({"x" * 5000: 1}, "unknown keys xxx"),
+    ],
+)
+def test_wrong_values_are_named(tmp_path, changes, message):
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump({"name": "mine", **changes}))
+    with pytest.raises(PopscanError, match=message) as caught:
+        load_recipe(path)
+    assert str(caught.value).startswith(str(path))
+    assert len(str(caught.value)) < 1200
+
+
+@pytest.mark.parametrize(
+    "text", ["", "- 1", "a: [", "name: a\nname: b\n", "name: a\0", "x: &x [*x]", "[" * 5000]
+)
+def test_file_that_is_no_recipe(tmp_path, text):
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    with pytest.raises(PopscanError, match=r"mine\.yaml: "):
+        load_recipe(path)
+
+
+def test_numbers_that_yaml_takes_for_text_are_numbers():
+    recipe = parse_recipe({"name": "a", "learning_rate": "1e-3", "steps": "20"})
+    assert (recipe.learning_rate, recipe.steps) == (0.001, 20)
+
+
+def test_whole_numbers_stay_as_they_were_written():
+    """A checkpoint belongs to the text of its recipe: ``1`` must not become ``1.0``."""
+    recipe = parse_recipe({"name": "a", "edge_weight": 1, "augmentation": {"scale": [1, 2]}})
+    assert type(recipe.edge_weight) is int
+    assert recipe.augmentation.scale == (1, 2)
+    assert all(type(v) is int for v in recipe.augmentation.scale)
+
+
+@pytest.mark.parametrize("path", sorted(RECIPES_DIR.glob("*.yaml")), ids=lambda p: p.stem)
+def test_shipped_recipes_are_what_they_were(path):
+    """Reading types and limits changes no value of a recipe that was right before."""
+    values = yaml.safe_load(path.read_text())
+    plain = load_recipe(path).as_dict()
+    for key, value in values.items():
+        if key == "augmentation":
+            for name, item in value.items():
+                found = plain[key][name]
+                assert (list(found) if isinstance(found, tuple) else found) == item
+        elif key != "mitigation":
+            assert plain[key] == value
+            assert type(plain[key]) is type(value)
+    assert isinstance(load_recipe(path), Recipe)
