@@ -33,7 +33,7 @@ class StageInfo:
 #: Stages done per subject, in order; `simulate` only exists for the source kind ``simulated``.
 SUBJECT_STAGES = {
     "simulate": StageInfo(version="1", sections=("study", "simulate")),
-    "ingest": StageInfo(version="2", sections=("study", "source", "simulate")),
+    "ingest": StageInfo(version="3", sections=("study", "source", "simulate")),
     "reconstruct": StageInfo(
         version="1", sections=("study", "source", "reconstruct"), upstream=("ingest",)
     ),
@@ -41,7 +41,7 @@ SUBJECT_STAGES = {
     "score": StageInfo(
         version="5", sections=("study", "segment", "biomarkers"), upstream=("segment",)
     ),
-    "qc": StageInfo(version="2", sections=("study", "qc"), upstream=("segment",)),
+    "qc": StageInfo(version="3", sections=("study", "qc"), upstream=("segment",)),
     "biomarkers": StageInfo(
         version="3", sections=("study", "biomarkers", "cohort"), upstream=("segment",)
     ),

@@ -18,7 +18,7 @@ from popscan.arrays.geometry import spacing_from_affine
 from popscan.ingest import check_scan
 from popscan.io import read_scan, write_scan
 from popscan.io.dicom import Dicom
-from popscan.io.dicom_header import read_folder
+from popscan.io.dicom_folder import read_folder
 from popscan.io.folders import Folders
 from popscan.io.sources import get_source
 from popscan.records import SubjectError

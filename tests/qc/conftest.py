@@ -65,7 +65,12 @@ def make_case(*, frames: int = 20, seed: int = 0) -> Case:
         affine=np.diag([*SPACING, 1.0]),
         spacing_mm=SPACING,
         frame_times_ms=phase * 900.0,
-        meta={"orientation_known": True, "rr_ms": 900.0},
+        meta={
+            "orientation_known": True,
+            "rr_ms": 900.0,
+            "slices_left_out": 0,
+            "frame_order": "trigger_time",
+        },
     )
     return Case(scan, labels)
 

@@ -171,6 +171,16 @@ def slipped_slice(c: Any) -> Any:
     return c
 
 
+def decided(**meta: Any) -> Callable[[Any], Any]:
+    """What the reader says of its choices."""
+
+    def spoil(c: Any) -> Any:
+        return c.with_scan(meta={**c.scan.meta, **meta})
+
+    spoil.__name__ = "_".join(meta)
+    return spoil
+
+
 # --- faults of the labels ------------------------------------------------------------------------
 
 
@@ -325,6 +335,13 @@ FAULTS: list[tuple[str, Callable[[Any], Any], str]] = [
     ("frame_intensity_pct", flashing_frame, "fail"),
     ("slice_shift_mm", slipped_slice, "review"),
     ("image_shift_mm", slipped_slice, "review"),
+    ("slices_left_out", decided(slices_left_out=3, images_left_out_reason="24 tilted"), "review"),
+    ("frame_order", decided(frame_order="file_name", n_guessed_slices=10), "review"),
+    ("frames_short", decided(n_frames_told=25), "review"),
+    ("copied_slices", decided(n_copied_slices=2), "review"),
+    ("slice_tilt_deg", decided(slice_tilt_deg=3.0), "review"),
+    ("slice_gap_pct", decided(slice_irregularity=0.2), "review"),
+    ("frames_of_reference", decided(n_frames_of_reference=2), "review"),
     ("lv_missing_frames_pct", without(Label.LV, slice(0, 1)), "review"),
     ("myo_missing_frames_pct", without(Label.MYO, slice(0, 4)), "fail"),
     ("rv_missing_frames_pct", without(Label.RV, slice(None)), "fail"),

@@ -48,6 +48,13 @@ class Source(Section):
     views: list[Literal["sax", "2ch", "3ch", "4ch", "rvot"]] = Field(
         default=["sax"], min_length=1, description="Views to ingest: sax, 2ch, 3ch, 4ch, rvot."
     )
+    max_tilt_deg: float = Field(
+        default=5.0,
+        ge=0,
+        le=10,
+        description="DICOM: slices that continue the short-axis stack belong to it while they are "
+        "tilted against it by no more than this; beyond it they are left out, and QC reviews.",
+    )
 
 
 class Simulate(Section):

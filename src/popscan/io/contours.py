@@ -19,7 +19,7 @@ from skimage.draw import polygon2mask
 
 from popscan.ingest.orientation import standard_orientation
 from popscan.io.dicom import short_axis_stack
-from popscan.io.dicom_pixels import in_plane_shift, shifted
+from popscan.io.dicom_place import placed
 from popscan.io.dicom_stack import Stack
 from popscan.records import Label, LabelMap, Scan, SubjectError
 
@@ -160,12 +160,14 @@ def read_contoured(
             )
         z, t = where[number]
         polygon = read_polygon(path)
-        size = np.array(scan.array.shape[:2]) + 1
+        plane = stack.runs[z].planes[t]
+        size = np.array((plane.columns, plane.rows)) + 1
         if (polygon < 0).any() or (polygon > size).any():
             raise SubjectError("contour_outside", f"{path}: beyond the image of {size - 1} pixels")
-        mask = polygon_mask(polygon, scan.array.shape[:2], first_pixel=first_pixel)
-        shift, _ = in_plane_shift(stack.runs[0].planes[0], stack.runs[z].planes[0])
-        masks[kind][:, :, z, t] = shifted(mask.astype(np.float32), shift) > 0
+        mask = polygon_mask(polygon, (plane.columns, plane.rows), first_pixel=first_pixel)
+        shift, _ = stack.grid.shift(stack.runs[z].planes[0])
+        whole = placed(mask.astype(np.float32), shift, scan.array.shape[:2])
+        masks[kind][:, :, z, t] = whole > 0
         drawn[kind][z, t] = True
     array = np.zeros(scan.array.shape, dtype=np.uint8)
     array[masks[_EPICARDIUM]] = Label.MYO

@@ -11,47 +11,35 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from popscan.arrays.planes import heart_centre_mm
-from popscan.ingest.orientation import (
-    axis_of,
-    is_short_axis,
-    name_plane,
-    standard_orientation,
-)
-from popscan.io.dicom_header import Folder, read_folder
+from popscan.ingest.orientation import standard_orientation
+from popscan.io.dicom_account import LeftOut
+from popscan.io.dicom_describe import describe_session
 from popscan.io.dicom_pixels import stack_to_scan
-from popscan.io.dicom_stack import (
-    Group,
-    Run,
-    Stack,
-    build_stack,
-    check_series,
-    group_planes,
-    slice_runs,
+from popscan.io.dicom_session import (
+    Cine,
+    Rules,
+    Session,
+    read_session,
+    short_axis_cine,
+    short_axis_stack_of,
 )
+from popscan.io.dicom_stack import Stack
+from popscan.io.dicom_views import View, long_axis_views
 from popscan.io.folders import Folders
 from popscan.io.sources import Found, Loaded, found_folders, one_folder, tell
 from popscan.io.tables import subject_label
 from popscan.records import PopscanError, Scan, SubjectError
 
+__all__ = ["Dicom", "describe_session", "short_axis_stack"]
+
 _LPS_RAS = np.array([-1.0, -1.0, 1.0])
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Cine:
-    """A group of parallel planes that hold a cine."""
-
-    group: Group
-    runs: list[Run]
-    n_slices: int
-    latest: tuple[Any, ...]
 
 
 class Dicom:
@@ -94,6 +82,7 @@ class Dicom:
         views: Sequence[str] | None = None,
         min_frames: int = 5,
         gap_tolerance: float = 0.25,
+        max_tilt_deg: float = 5.0,
     ) -> Loaded:
         """Read one subject's exam.
 
@@ -103,41 +92,40 @@ class Dicom:
             The subject's folder.
         views
             Views wanted; None for all that are found.
-        min_frames
-            Slices with fewer images are no cine (localisers, late enhancement, maps).
-        gap_tolerance
-            Largest deviation of a gap between short-axis slices, as a fraction of the usual gap.
+        min_frames, gap_tolerance, max_tilt_deg
+            As in `popscan.io.dicom_session.Rules`.
 
         Returns
         -------
         Loaded
             ``meta`` of each scan: ``view_by`` (``stack``, ``short_axis_geometry``,
-            ``patient_axes``), ``frame_order``, ``n_series``, what was left aside, and the tags of
-            `popscan.io.dicom_header.META_TAGS`. Never a personal field.
+            ``patient_axes``), ``frame_order``, ``n_series``, ``images_left_out`` with its reason,
+            ``slices_left_out``, and the tags of `popscan.io.dicom_header.META_TAGS`. Never a
+            personal field.
 
         Raises
         ------
         SubjectError
-            ``view_missing`` or ``no_cine``, and those of `popscan.io.dicom_header.read_folder` and
-            `popscan.io.dicom_stack`.
+            ``view_missing`` or ``no_cine``, and those of `popscan.io.dicom_folder.read_folder`,
+            `popscan.io.dicom_group` and `popscan.io.dicom_stack`.
         """
-        folder = one_folder(paths)
-        found = read_folder(folder)
-        cines = _cines(found, folder=str(folder), min_frames=min_frames)
+        rules = Rules(min_frames=min_frames, gap_tolerance=gap_tolerance, max_tilt_deg=max_tilt_deg)
+        session = read_session(one_folder(paths), rules)
         wanted = None if views is None else set(views)
         scans: dict[str, Scan] = {}
-        stack = _short_axis(cines, folder=str(folder))
-        sax = None
-        if stack is not None and (wanted is None or wanted & {"sax", "2ch", "3ch", "4ch", "rvot"}):
-            sax = _read_sax(stack, cines, folder=str(folder), gap_tolerance=gap_tolerance)
-            if wanted is None or "sax" in wanted:
-                scans["sax"] = sax
+        main = short_axis_cine(session)
+        sax = None if main is None else _read_sax(session, main)
+        if sax is not None and (wanted is None or "sax" in wanted):
+            scans["sax"] = sax
         if wanted is None or wanted - {"sax"}:
-            rest = [cine for cine in cines if cine is not stack]
-            scans |= _long_axis(rest, stack, sax, wanted, folder=str(folder))
+            centre = None
+            if sax is not None:
+                centre = heart_centre_mm(sax.array, sax.affine) * _LPS_RAS
+            found = long_axis_views(session, main, wanted=wanted, centre=centre)
+            scans = _with_long_axis(scans, found, folder=session.name)
         if not scans:
             asked = "any view" if views is None else ", ".join(views)
-            raise SubjectError("view_missing", f"{folder}: no cine of {asked} among its series")
+            raise SubjectError("view_missing", f"{session.name}: no cine of {asked}")
         return Loaded(scans={view: scans[view] for view in sorted(scans)})
 
 
@@ -154,116 +142,52 @@ def short_axis_stack(
     SubjectError
         As `Dicom.load`.
     """
-    found = read_folder(Path(folder))
-    cines = _cines(found, folder=str(folder), min_frames=min_frames)
-    chosen = _short_axis(cines, folder=str(folder))
-    if chosen is None:
+    rules = Rules(min_frames=min_frames, gap_tolerance=gap_tolerance)
+    session = read_session(folder, rules)
+    main = short_axis_cine(session)
+    if main is None:
         raise SubjectError("view_missing", f"{folder}: no cine of sax among its series")
-    stack = build_stack(chosen.runs, folder=str(folder), gap_tolerance=gap_tolerance)
+    stack, _ = short_axis_stack_of(session, main)
     return stack, stack_to_scan(stack, view="sax", folder=str(folder))
 
 
-def _cines(found: Folder, *, folder: str, min_frames: int) -> list[_Cine]:
-    """Return the groups of planes with enough frames at some position."""
-    cines = []
-    groups = group_planes(found.planes)
-    kept: list[Group] = []
-    for group in groups:
-        runs = slice_runs(group, folder=folder)
-        full = [run for run in runs if len(run.planes) >= min_frames]
-        if not full:
-            continue
-        kept.append(group)
-        series = {run.planes[0].series for run in full}
-        # A slice of a cine series that lost its frames stays: it has to be told, not dropped.
-        runs = [run for run in runs if run.planes[0].series in series]
-        places = {round(run.along_mm) for run in runs}
-        latest = max(run.latest for run in runs)
-        cines.append(_Cine(group=group, runs=runs, n_slices=len(places), latest=latest))
-    check_series(kept, folder=folder)
-    if not cines:
-        raise SubjectError(
-            "no_cine",
-            f"{folder}: {len(found.planes)} images, but no slice with {min_frames} or more frames",
-        )
-    return cines
-
-
-def _short_axis(cines: Sequence[_Cine], *, folder: str) -> _Cine | None:
-    """Largest group of planes across the typical axis; of equal ones the latest."""
-    across = [cine for cine in cines if is_short_axis(cine.group.normal)]
-    _one_study(across, folder=folder)
-    return max(across, key=lambda c: (c.n_slices, c.latest), default=None)
-
-
-def _one_study(stacks: Sequence[_Cine], *, folder: str) -> None:
-    """Refuse whole short-axis stacks of several studies: two visits, or two people, in one folder.
-
-    A study that holds fewer than three slices is no sign of that: some anonymisers give each
-    series its own study.
-    """
-    places: dict[str, set[tuple[int, int]]] = {}
-    for number, stack in enumerate(stacks):
-        for run in stack.runs:
-            places.setdefault(run.planes[0].study, set()).add((number, round(run.along_mm)))
-    most = max((len(found) for found in places.values()), default=0)
-    rivals = [found for found in places.values() if len(found) >= max(3, most / 2)]
-    if len(rivals) > 1:
-        raise SubjectError(
-            "mixed_series",
-            f"{folder}: short-axis stacks of {len(rivals)} different studies "
-            f"({', '.join(str(len(found)) for found in rivals)} slices); one visit per folder "
-            "expected",
-        )
-
-
-def _read_sax(stack: _Cine, cines: Sequence[_Cine], *, folder: str, gap_tolerance: float) -> Scan:
-    built = build_stack(stack.runs, folder=folder, gap_tolerance=gap_tolerance)
-    scan = stack_to_scan(built, view="sax", folder=folder)
-    others = sum(is_short_axis(c.group.normal) for c in cines) - 1
-    meta = {**scan.meta, "view_by": "stack"}
-    if others:
-        meta["n_other_stacks"] = others
+def _read_sax(session: Session, main: Cine) -> Scan:
+    stack, left = short_axis_stack_of(session, main)
+    scan = stack_to_scan(stack, view="sax", folder=session.name)
+    meta = {**scan.meta, "view_by": "stack", **_told(left), "slices_left_out": left.slices}
     scan, _ = standard_orientation(replace(scan, meta=meta))
     return scan
 
 
-def _long_axis(
-    cines: Sequence[_Cine],
-    stack: _Cine | None,
-    sax: Scan | None,
-    wanted: set[str] | None,
-    *,
-    folder: str,
+def _told(left: LeftOut) -> dict[str, Any]:
+    if not left.n_images:
+        return {"images_left_out": 0}
+    return {"images_left_out": left.n_images, "images_left_out_reason": left.reason}
+
+
+def _with_long_axis(
+    scans: dict[str, Scan], found: Sequence[View], *, folder: str
 ) -> dict[str, Scan]:
-    """Read the other views; of several planes of one view the best fitting, then the latest."""
-    if not cines:
-        return {}
-    axis = None if stack is None else axis_of(stack.group.normal)
-    centre: NDArray[np.float64] | None = None
-    if sax is not None:
-        centre = heart_centre_mm(sax.array, sax.affine) * _LPS_RAS
-    candidates: dict[str, list[tuple[float, _Cine]]] = {}
-    for cine in cines:
-        if is_short_axis(cine.group.normal):
+    """Read the long-axis views; one that cannot be read does not take the others with it."""
+    scans, problems = dict(scans), []
+    for view in found:
+        try:
+            if view.stack is None:
+                assert view.problem is not None
+                raise view.problem
+            scan = stack_to_scan(view.stack, view=view.view, folder=folder)
+        except SubjectError as error:
+            problems.append((view, error))
             continue
-        named = name_plane(cine.group.normal, _middle(cine.group), axis=axis, centre=centre)
-        candidates.setdefault(named.view, []).append((named.misfit, cine))
-    scans = {}
-    for view, found in candidates.items():
-        if wanted is not None and view not in wanted:
-            continue
-        _, best = min(found, key=lambda item: item[0])
-        built = build_stack(best.runs, folder=folder, gap_tolerance=float("inf"))
-        scan = stack_to_scan(built, view=view, folder=folder)
-        by = "patient_axes" if axis is None else "short_axis_geometry"
-        meta = {**scan.meta, "view_by": by}
-        if len(found) > 1:
-            meta["n_candidates"] = len(found)
-        scans[view] = replace(scan, meta=meta)
+        meta = {**scan.meta, "view_by": view.view_by, **_told(view.left)}
+        if view.n_candidates > 1:
+            meta["n_candidates"] = view.n_candidates
+        scans[view.view] = replace(scan, meta=meta)
+    if problems and not scans:
+        raise problems[0][1]
+    if problems:
+        unread = "; ".join(f"{view.view} not read: {error.reason}" for view, error in problems)
+        first = "sax" if "sax" in scans else sorted(scans)[0]
+        meta = {**scans[first].meta, "views_unread": unread}
+        scans[first] = replace(scans[first], meta=meta)
     return scans
-
-
-def _middle(group: Group) -> NDArray[np.float64]:
-    """Mean corner of a group's planes: a point of the plane in its middle."""
-    return np.mean([plane.position for plane in group.planes], axis=0)

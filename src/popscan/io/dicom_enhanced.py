@@ -20,7 +20,10 @@ _GROUPS: dict[str, dict[str, str]] = {
         "NominalCardiacTriggerDelayTime": "TriggerTime",
         "RRIntervalTimeNominal": "NominalInterval",
     },
-    "MRImageFrameTypeSequence": {"FrameType": "ImageType"},
+    "MRImageFrameTypeSequence": {
+        "FrameType": "ImageType",
+        "ComplexImageComponent": "ComplexImageComponent",
+    },
     "MREchoSequence": {"EffectiveEchoTime": "EchoTime"},
     "MRTimingAndRelatedParametersSequence": {
         "RepetitionTime": "RepetitionTime",
@@ -45,6 +48,11 @@ _SHARED_TAGS = (
     "ManufacturerModelName",
     "MagneticFieldStrength",
     "HeartRate",
+    "ImageType",
+    "SOPClassUID",
+    "BurnedInAnnotation",
+    "BitsStored",
+    "CardiacNumberOfImages",
 )
 
 

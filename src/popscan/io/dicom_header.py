@@ -10,18 +10,14 @@ from __future__ import annotations
 import hashlib
 import math
 import struct
-from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pydicom
 from pydicom.errors import BytesLengthException, InvalidDicomError
 
-from popscan.io.dicom_enhanced import frame_headers
-from popscan.io.sources import list_files
-from popscan.records import SubjectError
+from popscan.io.dicom_kind import KIND_TAGS, Origin, many, origin_of
 
 #: What reading a torn or senseless file raises. pydicom's words may hold bytes of the header: they
 #: are never told.
@@ -39,7 +35,7 @@ _VALUE_TAGS = ["RescaleSlope", "RescaleIntercept"]
 _ENHANCED_TAGS = ["SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"]
 _ORDER_TAGS = ["SeriesInstanceUID", "SeriesNumber", "AcquisitionNumber", "InstanceNumber"]
 _ORDER_TAGS += ["TriggerTime", "TemporalPositionIdentifier", "AcquisitionTime", "ContentTime"]
-_ORDER_TAGS += ["SOPInstanceUID", "StudyInstanceUID", "ImageType", "Modality", "PatientID"]
+_ORDER_TAGS += ["SOPInstanceUID", "StudyInstanceUID", "PatientID"]
 #: Tag -> key of ``Scan.meta``: everything of a header that is ever written to a file.
 META_TAGS = {
     "Manufacturer": "manufacturer",
@@ -55,7 +51,7 @@ META_TAGS = {
     "ScanningSequence": "scanning_sequence",
 }
 _TEXT_META = frozenset({"manufacturer", "model", "scanning_sequence"})
-_TAGS = [*_GEOMETRY_TAGS, *_VALUE_TAGS, *_ORDER_TAGS, *_ENHANCED_TAGS, *META_TAGS]
+_TAGS = [*_GEOMETRY_TAGS, *KIND_TAGS, *_VALUE_TAGS, *_ORDER_TAGS, *_ENHANCED_TAGS, *META_TAGS]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,16 +66,19 @@ class Plane:
         ImageOrientationPatient (6, orthonormal) and ImagePositionPatient (3), LPS mm.
     rows, columns, row_spacing_mm, column_spacing_mm
         The pixel grid.
-    series, study, frame_of_reference, instance_uid, patient
-        Identifiers, compared and never written; `patient` is a hash.
+    series, study, frame_of_reference, instance_uid, patient, patient_alike
+        Identifiers, compared and never written; `patient` is a hash, `patient_alike` one of the
+        identifier without case, spaces and leading zeros.
     series_number, acquisition, instance, temporal
         Numbers that order images; -1 where the file does not say.
     trigger_ms
         Time after the R wave; NaN where the file does not say.
-    time, content_time
-        AcquisitionTime (or ContentTime), and ContentTime, as text, for ordering.
+    acquisition_time, content_time
+        AcquisitionTime and ContentTime, as text, for ordering.
     slope, intercept
         From stored to real values.
+    origin
+        What the image was made from; the smaller, the better.
     meta
         Values of `META_TAGS`, under their keys.
     """
@@ -96,76 +95,24 @@ class Plane:
     frame_of_reference: str
     instance_uid: str
     patient: str
+    patient_alike: str
     series_number: int
     acquisition: int
     instance: int
     temporal: int
     trigger_ms: float
-    time: str
+    acquisition_time: str
     content_time: str
     frame: int = -1
     slope: float = 1.0
     intercept: float = 0.0
+    origin: Origin = Origin.ORIGINAL
     meta: dict[str, Any] = field(default_factory=dict)
 
-
-@dataclass(frozen=True, kw_only=True)
-class Folder:
-    """What lies in a subject's folder: planes, and counts of what was left aside."""
-
-    planes: list[Plane]
-    n_files: int
-    n_other: int
-    n_multiframe: int
-    n_damaged: int
-
-
-def read_folder(folder: str | Path) -> Folder:
-    """Read the header of every DICOM image below `folder`; other files are counted.
-
-    Raises
-    ------
-    SubjectError
-        ``no_files``, ``not_dicom``, ``damaged_files``, ``unsupported_multiframe``,
-        ``mixed_patients``, or ``no_planes`` if no image has a position.
-    """
-    files = list_files(folder)
-    if not files:
-        raise SubjectError("no_files", f"{folder}: the folder is empty")
-    planes: dict[str, Plane] = {}
-    counts = {"other": 0, "multiframe": 0, "damaged": 0, "dicom": 0}
-    for path in files:
-        kind, found = _read_planes(path)
-        counts[kind] += 1
-        for plane in found:
-            planes.setdefault(plane.instance_uid or f"{path}#{plane.frame}", plane)
-    if counts["multiframe"] and not planes:
-        raise SubjectError(
-            "unsupported_multiframe",
-            f"{folder}: multi-frame DICOM whose frames have no positions; convert it to "
-            "single-frame files first (e.g. with dcm4che's emf2sf)",
-        )
-    if not planes and counts["damaged"]:
-        raise SubjectError(
-            "damaged_files",
-            f"{folder}: no usable image; {counts['damaged']} files are damaged or lie nowhere",
-        )
-    if counts["other"] == len(files):
-        raise SubjectError("not_dicom", f"{folder}: none of its {len(files)} files is DICOM")
-    if not planes:
-        raise SubjectError("no_planes", f"{folder}: no DICOM image with a position in the patient")
-    patients = {plane.patient for plane in planes.values()} - {""}
-    if len(patients) > 1:
-        raise SubjectError(
-            "mixed_patients", f"{folder}: images of {len(patients)} patients in one folder"
-        )
-    return Folder(
-        planes=list(planes.values()),
-        n_files=len(files),
-        n_other=counts["other"],
-        n_multiframe=counts["multiframe"],
-        n_damaged=counts["damaged"],
-    )
+    @property
+    def time(self) -> str:
+        """When it was taken, as far as the file says."""
+        return self.acquisition_time or self.content_time
 
 
 def open_dicom(path: str, *, headers_only: bool) -> pydicom.FileDataset:
@@ -190,36 +137,19 @@ def open_dicom(path: str, *, headers_only: bool) -> pydicom.FileDataset:
         )
 
 
-def _read_planes(path: str) -> tuple[str, list[Plane]]:
-    """Return what the file is (a key of the counts) and its planes."""
-    try:
-        data = open_dicom(path, headers_only=True)
-    except (InvalidDicomError, IsADirectoryError):
-        return "other", []
-    except DAMAGE:
-        return "damaged", []
-    try:
-        n_frames = int(data.get("NumberOfFrames") or 1)
-        if n_frames == 1 and _is_image(data):
-            return "dicom", [_plane(path, data)]
-        if data.get("PerFrameFunctionalGroupsSequence"):
-            frames = list(frame_headers(data))[:n_frames]
-            planes = [_plane(path, f, frame=i) for i, f in enumerate(frames) if _is_image(f)]
-            return ("dicom" if planes else "multiframe"), planes
-        return ("multiframe" if n_frames > 1 else "dicom"), []
-    except DAMAGE:
-        return "damaged", []
+def has_place(data: pydicom.Dataset) -> bool:
+    """Whether a header says where its image lies in the patient, and on which grid."""
+    return not any(data.get(tag) in (None, "") for tag in _GEOMETRY_TAGS[:5])
 
 
-def _is_image(data: pydicom.Dataset) -> bool:
-    """Whether this is a magnitude image of a plane (no phase map, report or screen shot)."""
-    if any(data.get(tag) in (None, "") for tag in _GEOMETRY_TAGS[:5]):
-        return False
-    kinds = [str(kind).upper() for kind in _many(data.get("ImageType"))]
-    return not ({"P", "PHASE MAP", "PHASE CONTRAST M", "VELOCITY MAP"} & set(kinds[2:]))
+def read_plane(path: str, data: pydicom.Dataset, *, frame: int = -1) -> Plane:
+    """Read the plane out of a header that has a place.
 
-
-def _plane(path: str, data: pydicom.Dataset, *, frame: int = -1) -> Plane:
+    Raises
+    ------
+    ValueError
+        For geometry that cannot be; and what else of `DAMAGE` a senseless value raises.
+    """
     orientation = tuple(float(v) for v in data.ImageOrientationPatient)
     position = tuple(float(v) for v in data.ImagePositionPatient)
     spacing = tuple(float(v) for v in data.PixelSpacing)
@@ -234,8 +164,7 @@ def _plane(path: str, data: pydicom.Dataset, *, frame: int = -1) -> Plane:
     ):
         raise ValueError("directions that are not at right angles")
     orientation = _orthonormal(orientation)
-    patient = _text(data, "PatientID")
-    content = _text(data, "ContentTime")
+    patient = text_of(data, "PatientID")
     return Plane(
         path=path,
         orientation=orientation,
@@ -244,23 +173,29 @@ def _plane(path: str, data: pydicom.Dataset, *, frame: int = -1) -> Plane:
         columns=int(data.Columns),
         row_spacing_mm=spacing[0],
         column_spacing_mm=spacing[1],
-        series=_text(data, "SeriesInstanceUID"),
-        study=_text(data, "StudyInstanceUID"),
-        frame_of_reference=_text(data, "FrameOfReferenceUID"),
-        instance_uid=_text(data, "SOPInstanceUID"),
-        patient=hashlib.sha256(patient.encode()).hexdigest() if patient else "",
+        series=text_of(data, "SeriesInstanceUID"),
+        study=text_of(data, "StudyInstanceUID"),
+        frame_of_reference=text_of(data, "FrameOfReferenceUID"),
+        instance_uid=text_of(data, "SOPInstanceUID"),
+        patient=_hash(patient),
+        patient_alike=_hash(patient.casefold().replace(" ", "").lstrip("0") if patient else ""),
         series_number=int(_number(data, "SeriesNumber", -1)),
         acquisition=int(_number(data, "AcquisitionNumber", -1)),
         instance=int(_number(data, "InstanceNumber", -1)),
         temporal=int(_number(data, "TemporalPositionIdentifier", -1)),
         trigger_ms=_number(data, "TriggerTime", math.nan),
-        time=_text(data, "AcquisitionTime") or content,
-        content_time=content,
+        acquisition_time=text_of(data, "AcquisitionTime"),
+        content_time=text_of(data, "ContentTime"),
         frame=frame,
         slope=_number(data, "RescaleSlope", 1.0) or 1.0,
         intercept=_number(data, "RescaleIntercept", 0.0),
+        origin=origin_of(data),
         meta=_meta(data),
     )
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest() if text else ""
 
 
 def _orthonormal(orientation: tuple[float, ...]) -> tuple[float, ...]:
@@ -275,7 +210,7 @@ def _meta(data: pydicom.Dataset) -> dict[str, Any]:
     meta: dict[str, Any] = {}
     for tag, key in META_TAGS.items():
         if key in _TEXT_META:
-            text = "\\".join(str(v) for v in _many(data.get(tag)))[:64].strip()
+            text = "\\".join(str(v) for v in many(data.get(tag)))[:64].strip()
             if text:
                 meta[key] = text
         else:
@@ -285,13 +220,8 @@ def _meta(data: pydicom.Dataset) -> dict[str, Any]:
     return meta
 
 
-def _many(value: Any) -> Iterable[Any]:
-    if value is None:
-        return ()
-    return (value,) if isinstance(value, (str, bytes)) or not hasattr(value, "__iter__") else value
-
-
-def _text(data: pydicom.Dataset, tag: str) -> str:
+def text_of(data: pydicom.Dataset, tag: str) -> str:
+    """Return a value as text; empty where there is none."""
     value = data.get(tag)
     return "" if value is None else str(value).strip()
 

@@ -10,15 +10,11 @@ from numpy.typing import NDArray
 from pydicom.pixels import pixel_array
 
 from popscan.arrays.dtypes import image_dtype
-from popscan.arrays.geometry import (
-    dicom_affine,
-    plane_normal,
-    slice_distance_mm,
-    slice_positions_mm,
-)
-from popscan.ingest.orientation import axis_of
+from popscan.arrays.geometry import dicom_affine, slice_distance_mm
 from popscan.io.dicom_header import DAMAGE, Plane, open_dicom
-from popscan.io.dicom_stack import Stack, order_frames
+from popscan.io.dicom_order import natural, order_frames, own_triggers_ms
+from popscan.io.dicom_place import placed
+from popscan.io.dicom_stack import Stack
 from popscan.io.nifti_raw import MAX_IMAGE_BYTES
 from popscan.io.sources import list_files
 from popscan.records import Scan, SubjectError
@@ -35,33 +31,32 @@ def stack_to_scan(stack: Stack, *, view: str, folder: str) -> Scan:
     SubjectError
         ``compressed_pixels``, ``truncated_file`` or ``bad_pixels``.
     """
-    first = stack.runs[0].planes[0]
-    normal = axis_of(plane_normal(first.orientation))
-    along = slice_positions_mm([r.planes[0].position for r in stack.runs], normal)
-    distance, irregularity = slice_distance_mm(along)
+    grid = stack.grid
+    first, distance, irregularity = grid.plane, *slice_distance_mm(stack.along_mm)
     thickness = float(first.meta.get("slice_thickness_mm", math.nan))
     if math.isnan(distance):
         distance = thickness if thickness > 0 else 1.0
-    shape = (first.columns, first.rows, len(stack.runs), len(stack.runs[0].planes))
+    shape = (first.columns, first.rows, len(stack.runs), stack.n_frames)
     if math.prod(shape) * 4 > MAX_IMAGE_BYTES:
         raise SubjectError("bad_header", f"{folder}: an image of {shape} is beyond the limit")
     array = np.zeros(shape, dtype=np.float32)
     most_mm = 0.0
     for z, run in enumerate(stack.runs):
-        shift, shift_mm = in_plane_shift(first, run.planes[0])
-        most_mm = max(most_mm, shift_mm)
+        shift, shift_mm = grid.shift(run.planes[0])
+        most_mm = max(most_mm, shift_mm if grid.same_shape(run.planes[0]) else 0.0)
         for t, plane in enumerate(run.planes):
-            array[:, :, z, t] = shifted(_pixels(plane, folder=folder), shift)
+            array[:, :, z, t] = placed(_pixels(plane, folder=folder), shift, shape[:2])
     meta = _stack_meta(stack)
     if irregularity > 0.01:
         meta["slice_irregularity"] = round(irregularity, 4)
     if most_mm > 0.1:
         meta["in_plane_shift_mm"] = round(most_mm, 3)
-    step = normal * distance * (len(stack.runs) - 1)
+    n_before = sum(along < stack.along_mm[stack.grid_slice] for along in stack.along_mm)
+    start = np.array(first.position) - grid.normal * distance * n_before
     affine = dicom_affine(
         orientation=first.orientation,
-        first_position=first.position,
-        last_position=np.array(first.position) + step,
+        first_position=start,
+        last_position=start + grid.normal * distance * (len(stack.runs) - 1),
         n_slices=len(stack.runs),
         row_spacing_mm=first.row_spacing_mm,
         column_spacing_mm=first.column_spacing_mm,
@@ -85,29 +80,6 @@ def _whole_numbers(array: NDArray[np.float32]) -> NDArray[Any]:
         if np.array_equal(whole, array):
             return whole
     return image_dtype(array)
-
-
-def in_plane_shift(first: Plane, plane: Plane) -> tuple[tuple[int, int], float]:
-    """Return the pixels (x, y) by which a plane lies off the first one's grid, and the mm."""
-    offset = np.array(plane.position) - np.array(first.position)
-    row, column = np.array(first.orientation[:3]), np.array(first.orientation[3:])
-    x_mm, y_mm = float(offset @ row), float(offset @ column)
-    shift = (round(x_mm / first.column_spacing_mm), round(y_mm / first.row_spacing_mm))
-    return shift, math.hypot(x_mm, y_mm)
-
-
-def shifted(pixels: NDArray[np.float32], shift: tuple[int, int]) -> NDArray[np.float32]:
-    """Return pixels moved by whole steps along x and y; what comes in from beyond is 0."""
-    if shift == (0, 0):
-        return pixels
-    out = np.zeros_like(pixels)
-    to, come = [], []
-    for size, step in zip(pixels.shape, shift, strict=True):
-        step = max(-size, min(size, step))
-        to.append(slice(max(step, 0), size + min(step, 0)))
-        come.append(slice(max(-step, 0), size - max(step, 0)))
-    out[tuple(to)] = pixels[tuple(come)]
-    return out
 
 
 def _pixels(plane: Plane, *, folder: str) -> NDArray[np.float32]:
@@ -146,7 +118,7 @@ def _shown(plane: Plane, *, folder: str) -> str:
     """Say which image this is, without its name: files are often named after the person."""
     if plane.instance >= 0 and plane.series_number >= 0:
         return f"{folder}, instance {plane.instance} of series {plane.series_number}"
-    number = 1 + sum(path < plane.path for path in list_files(folder))
+    number = 1 + sum(natural(p) < natural(plane.path) for p in list_files(folder))
     return f"{folder}, file {number} in order of names"
 
 
@@ -175,9 +147,31 @@ def _frame_times(stack: Stack, meta: dict[str, Any]) -> tuple[NDArray[np.float64
     order = orders.pop() if len(orders) == 1 else "mixed"
     if order != "trigger_time":
         return None, order
-    times = np.array([[p.trigger_ms for p in run.planes] for run in stack.runs])
-    middle = np.median(times, axis=0)
-    spread = float(np.max(np.abs(times - middle)))
+    times = np.array([own_triggers_ms(run.planes) for run in stack.runs])
+    known = np.isfinite(times)
+    if not known.all():
+        meta["n_tied_trigger_times"] = int(np.count_nonzero(~known))
+    frames = np.arange(times.shape[1])
+    told = known.any(axis=0)
+    if np.count_nonzero(told) < 2:
+        return None, order
+    middle = np.full(len(frames), np.nan)
+    middle[told] = np.nanmedian(times[:, told], axis=0)
+    if not told.all():
+        middle = _between(middle)
+    spread = float(np.nanmax(np.abs(times - middle)))
     if spread > 1.0:
         meta["frame_times_spread_ms"] = round(spread, 2)
     return middle, order
+
+
+def _between(times: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Fill in times that no slice has to itself: on the line through their neighbours."""
+    frames = np.arange(len(times))
+    told = np.flatnonzero(np.isfinite(times))
+    filled = np.interp(frames, told, times[told])
+    step = float(np.median(np.diff(times[told]) / np.diff(told)))
+    first, last = told[0], told[-1]
+    filled[:first] = times[first] - step * (first - frames[:first])
+    filled[last + 1 :] = times[last] + step * (frames[last + 1 :] - last)
+    return filled

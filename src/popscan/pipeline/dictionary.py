@@ -33,6 +33,8 @@ _COHORT = {
     "manufacturer": entry("", "scanner manufacturer", "ingest"),
     "field_strength_t": entry("T", "main field", "ingest"),
     "views": entry("", "views found", "ingest"),
+    "images_left_out": entry("", "images of these views that are not used", "ingest"),
+    "images_left_out_reason": entry("", "why, and how many of each", "ingest"),
 }
 _RECORD = {
     "stage": entry("", "stage of the pipeline"),

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from popscan.pipeline.context import (
+    SAX,
     ShardContext,
     cine_name,
     kspace_name,
@@ -60,6 +61,7 @@ def ingest_task(context: ShardContext) -> Task:
     """Read raw scans of any source; write one checked 4D scan per view, k-space, references."""
     source = context.section("source")
     simulated = source.kind == "simulated"
+    rules = {"max_tilt_deg": source.max_tilt_deg} if source.kind == "dicom" else {}
 
     def reads(subject: Subject) -> Mapping[str, Any]:
         if simulated:
@@ -71,13 +73,14 @@ def ingest_task(context: ShardContext) -> Task:
             return _load_simulated(context, subject)
         from popscan.io.sources import get_source
 
-        return get_source(source.kind).load(subject.sources, views=tuple(source.views))
+        views = tuple(source.views)
+        return get_source(source.kind).load(subject.sources, views=views, **rules)
 
     return Task(
         stage="ingest",
         version=context.options["version"],
         # Where the raw data lies is no part of what they say: the files themselves are compared.
-        options={"kind": source.kind, "views": source.views},
+        options={"kind": source.kind, "views": source.views, **rules},
         reads=reads,
         load=load,
         work=_ingest_outcome,
@@ -165,9 +168,10 @@ def _ingest_outcome(subject: Subject, loaded: Any) -> Outcome:
     for view, labels in references.items():
         grid = scans.get(view) or _grid_of(kspaces[view], labels)
         files[labels_name(subject, view, desc="reference")] = (labels, grid)
-    first = next(iter(scans.values()), None) or next(iter(kspaces.values()))
-    values.update(describe(first), views=" ".join(sorted({*scans, *kspaces})))
-    return Outcome(files=files, values=values)
+    acquired: dict[str, Scan | KSpace] = {**kspaces, **scans}
+    values.update(describe(acquired.get(SAX) or next(iter(acquired.values()))))
+    values.update(views=" ".join(sorted(acquired)), **left_out(acquired))
+    return Outcome(files=files, values=values, message=_said(values))
 
 
 def _grid_of(kspace: KSpace, labels: LabelMap) -> Scan:
@@ -179,6 +183,23 @@ def _grid_of(kspace: KSpace, labels: LabelMap) -> Scan:
         frame_times_ms=kspace.frame_times_ms,
         view=kspace.view,
     )
+
+
+def left_out(acquired: Mapping[str, Scan | KSpace]) -> dict[str, Any]:
+    """Columns that say how many images of the views were not used, and why."""
+    reasons = {view: str(s.meta.get("images_left_out_reason", "")) for view, s in acquired.items()}
+    unread = [str(s.meta["views_unread"]) for s in acquired.values() if "views_unread" in s.meta]
+    named = [f"{view}: {reason}" for view, reason in sorted(reasons.items()) if reason]
+    return {
+        "images_left_out": sum(int(s.meta.get("images_left_out", 0)) for s in acquired.values()),
+        "images_left_out_reason": "; ".join([*named, *unread]),
+    }
+
+
+def _said(values: Mapping[str, Any]) -> str:
+    """Sentence for the ledger where not all images are used."""
+    reason = values["images_left_out_reason"]
+    return f"{values['images_left_out']} images left out ({reason})" if reason else ""
 
 
 def describe(scan: Scan | KSpace) -> dict[str, Any]:

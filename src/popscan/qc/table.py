@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from popscan.qc import function, image, intensity, motion, segmentation
+from popscan.qc import acquisition, function, image, intensity, motion, segmentation
 from popscan.qc.model import Limit, Spec
 from popscan.records import STRUCTURES, Label
 
@@ -71,6 +71,13 @@ _IMAGE: dict[str, Spec] = {
     "frame_intensity_pct": _image(intensity.frame_intensity_pct, "%", "high", 15.0, 50.0),
     "slice_shift_mm": _image(motion.slice_shift_mm, "mm", "high", 8.0, 20.0, _TARRONI),
     "image_shift_mm": _image(motion.image_shift_mm, "mm", "high", 15.0, None),
+    "slices_left_out": _image(acquisition.slices_left_out, "slices", "high", 0.0, None),
+    "frame_order": _image(acquisition.frame_order, "slices", "high", 0.0, None),
+    "frames_short": _image(acquisition.frames_short, "frames", "high", 0.0, None),
+    "copied_slices": _image(acquisition.copied_slices, "slices", "high", 0.0, None),
+    "slice_tilt_deg": _image(acquisition.slice_tilt_deg, "degrees", "high", 1.0, None),
+    "slice_gap_pct": _image(acquisition.slice_gap_pct, "%", "high", 10.0, None),
+    "frames_of_reference": _image(acquisition.frames_of_reference, "frames", "high", 1.0, None),
 }
 
 

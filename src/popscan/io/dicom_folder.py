@@ -1,0 +1,261 @@
+"""All files of a subject's folder: the planes that can be used, and what became of the others.
+
+Files are the same image only if they say the same and hold the same pixels: some anonymisers write
+the same instance UID into many images, and some archives send an image again under another one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pydicom
+from pydicom.errors import InvalidDicomError
+from pydicom.pixels import pixel_array
+
+from popscan.io.dicom_enhanced import frame_headers
+from popscan.io.dicom_header import DAMAGE, Plane, has_place, open_dicom, read_plane, text_of
+from popscan.io.dicom_kind import Kind, foreign_modality, is_colour, is_phase, promises_image
+from popscan.io.sources import list_files
+from popscan.records import SubjectError
+
+#: Kinds that may be images of the heart that are lost; the others are none, or copies.
+LOST_KINDS = (Kind.DAMAGED, Kind.MISSING, Kind.UNPLACED, Kind.MULTIFRAME)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """What one file is.
+
+    Attributes
+    ----------
+    kind
+        What it is.
+    planes
+        Its planes; of colour images, too, which are never used.
+    series
+        Identifier of its series, compared and never written.
+    modality
+        Of what is no MR.
+    n_images
+        Images that cannot be used and have no plane.
+    """
+
+    kind: Kind
+    planes: tuple[Plane, ...] = ()
+    series: str = ""
+    modality: str = ""
+    n_images: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Folder:
+    """What lies in a subject's folder.
+
+    Attributes
+    ----------
+    planes
+        Grey MR images with a place in the patient, each once.
+    colour
+        Planes of colour images: never used, but it may have to be said that they are all there is.
+    n_files
+        Files in all.
+    counts
+        What the files that gave no plane are, in images.
+    unplaced
+        Series -> its images without a position in the patient.
+    n_copies
+        Images that are there again, pixel by pixel.
+    """
+
+    planes: list[Plane]
+    colour: list[Plane] = field(default_factory=list)
+    n_files: int = 0
+    counts: Counter[Kind] = field(default_factory=Counter)
+    unplaced: Counter[str] = field(default_factory=Counter)
+    n_copies: int = 0
+
+    @property
+    def n_damaged(self) -> int:
+        """Damaged files."""
+        return self.counts[Kind.DAMAGED]
+
+
+def read_folder(folder: str | Path) -> Folder:
+    """Read the header of every DICOM image below `folder`; other files are counted.
+
+    Raises
+    ------
+    SubjectError
+        ``no_files``, ``file_missing``, ``not_dicom``, ``wrong_modality``, ``damaged_files``,
+        ``unsupported_multiframe``, ``bad_pixels``, ``no_cine``, ``mixed_patients``, or
+        ``no_planes`` if no image has a position.
+    """
+    files = list_files(folder)
+    if not files:
+        raise SubjectError("no_files", f"{folder}: the folder is empty")
+    entries = [read_header(path) for path in files]
+    counts: Counter[Kind] = Counter()
+    unplaced: Counter[str] = Counter()
+    for entry in entries:
+        counts[entry.kind] += len(entry.planes) or entry.n_images
+        if entry.kind is Kind.UNPLACED:
+            unplaced[entry.series] += entry.n_images
+    planes = [p for entry in entries if entry.kind is Kind.IMAGE for p in entry.planes]
+    if not planes:
+        _refuse(folder, entries, counts)
+    _one_patient(folder, planes)
+    planes, n_copies = without_copies(planes)
+    return Folder(
+        planes=planes,
+        colour=[p for entry in entries if entry.kind is Kind.COLOUR for p in entry.planes],
+        n_files=len(files),
+        counts=counts,
+        unplaced=unplaced,
+        n_copies=n_copies,
+    )
+
+
+def read_header(path: str) -> Entry:
+    """Read what a file is, and the planes that it holds.
+
+    Nothing that a file holds raises: a torn or senseless one is `Kind.DAMAGED`.
+    """
+    if Path(path).name.upper() == "DICOMDIR":  # an index of files
+        return Entry(kind=Kind.OTHER)
+    try:
+        data = open_dicom(path, headers_only=True)
+    except (InvalidDicomError, IsADirectoryError):
+        return Entry(kind=Kind.OTHER)
+    except FileNotFoundError:
+        return Entry(kind=Kind.MISSING)
+    except DAMAGE:
+        return Entry(kind=Kind.DAMAGED)
+    try:
+        return _entry(path, data)
+    except DAMAGE:
+        return Entry(kind=Kind.DAMAGED)
+
+
+def _entry(path: str, data: pydicom.Dataset) -> Entry:
+    modality = foreign_modality(data)
+    if modality:
+        return Entry(kind=Kind.MODALITY, modality=modality)
+    n_frames = int(data.get("NumberOfFrames") or 1)
+    series = text_of(data, "SeriesInstanceUID")
+    described = bool(data.get("PerFrameFunctionalGroupsSequence"))
+    if n_frames == 1 and (has_place(data) or not described):
+        if data.get("Rows") in (None, "") or data.get("Columns") in (None, ""):
+            kind = Kind.DAMAGED if promises_image(data) else Kind.NO_IMAGE
+            return Entry(kind=kind, series=series)
+        if is_phase(data):
+            return Entry(kind=Kind.PHASE, n_images=1)
+        if not has_place(data):
+            kind = Kind.COLOUR if is_colour(data) else Kind.UNPLACED
+            return Entry(kind=kind, series=series, n_images=1)
+        kind = Kind.COLOUR if is_colour(data) else Kind.IMAGE
+        return Entry(kind=kind, planes=(read_plane(path, data),), series=series, n_images=1)
+    frames = list(frame_headers(data)) if described else []
+    if not frames:
+        return Entry(kind=Kind.MULTIFRAME, series=series, n_images=n_frames)
+    if len(frames) != n_frames:
+        return Entry(kind=Kind.DAMAGED, series=series, n_images=max(len(frames), n_frames))
+    planes = tuple(
+        read_plane(path, frame, frame=index)
+        for index, frame in enumerate(frames)
+        if has_place(frame) and not is_phase(frame)
+    )
+    kind = Kind.COLOUR if is_colour(data) else Kind.IMAGE
+    return Entry(kind=kind if planes else Kind.MULTIFRAME, planes=planes, series=series)
+
+
+def _refuse(folder: str | Path, entries: Sequence[Entry], counts: Counter[Kind]) -> None:
+    """Say why a folder without a usable plane has none: the kind nearest to a usable one."""
+    found = ", ".join(f"{n} {kind}" for kind, n in counts.most_common())
+    modalities = ", ".join(sorted({e.modality for e in entries if e.modality}))
+    reasons = {
+        Kind.DAMAGED: ("damaged_files", "no usable image; copy the files again"),
+        Kind.MISSING: ("file_missing", "no usable image; fetch what the links stand for"),
+        Kind.MULTIFRAME: (
+            "unsupported_multiframe",
+            "multi-frame DICOM whose frames have no positions; convert it to single-frame files "
+            "first (e.g. with dcm4che's emf2sf)",
+        ),
+        Kind.UNPLACED: ("no_planes", "no DICOM image with a position in the patient"),
+        Kind.MODALITY: ("wrong_modality", f"images of modality {modalities}; MR expected"),
+        Kind.COLOUR: ("bad_pixels", "colour images only; grey values expected"),
+        Kind.PHASE: ("no_cine", "phase images only; magnitude images expected"),
+        Kind.NO_IMAGE: ("no_planes", "no DICOM image with a position in the patient"),
+        Kind.OTHER: ("not_dicom", f"none of its {len(entries)} files is DICOM"),
+    }
+    for kind, (reason, words) in reasons.items():
+        if counts[kind]:
+            raise SubjectError(reason, f"{folder}: {words} (found: {found})")
+
+
+def _one_patient(folder: str | Path, planes: Sequence[Plane]) -> None:
+    patients = {plane.patient for plane in planes} - {""}
+    if len(patients) > 1:
+        alike = len({plane.patient_alike for plane in planes} - {""}) == 1
+        words = "; they differ in case, spaces or leading zeros only" if alike else ""
+        raise SubjectError(
+            "mixed_patients",
+            f"{folder}: images of {len(patients)} patients in one folder{words}",
+        )
+
+
+def without_copies(planes: Sequence[Plane]) -> tuple[list[Plane], int]:
+    """Drop images that are there again; of equal ones the first is kept.
+
+    Returns
+    -------
+    planes
+        Each image once.
+    n_copies
+        How many were dropped.
+    """
+    alike: dict[Hashable, list[Plane]] = defaultdict(list)
+    for plane in planes:
+        alike[_said(plane)].append(plane)
+    dropped: set[int] = set()
+    for members in alike.values():
+        if len(members) > 1:
+            seen: set[str] = set()
+            for plane in members:
+                digest = _pixel_digest(plane)
+                if digest and digest in seen:
+                    dropped.add(id(plane))
+                seen.add(digest)
+    return [plane for plane in planes if id(plane) not in dropped], len(dropped)
+
+
+def _said(plane: Plane) -> Hashable:
+    """Return what two files of one image say alike.
+
+    Where nothing gives the order of frames, frames of one slice say the same: then the instance UID
+    has to be the same, too.
+    """
+    order = (plane.temporal, plane.instance, plane.time, plane.content_time)
+    told = (None if math.isnan(plane.trigger_ms) else plane.trigger_ms, *order)
+    ordered = plane.instance >= 0 or not math.isnan(plane.trigger_ms)
+    own = "" if ordered else plane.instance_uid or f"{plane.path}#{plane.frame}"
+    series = (plane.study, plane.series, plane.acquisition, plane.origin)
+    grid = (plane.rows, plane.columns, plane.orientation, plane.position)
+    return (*series, *grid, *told, own, plane.slope, plane.intercept)
+
+
+def _pixel_digest(plane: Plane) -> str:
+    """Digest of an image's pixels as they are stored; empty where they cannot be read."""
+    try:
+        data = open_dicom(plane.path, headers_only=False)
+        try:
+            pixels = pixel_array(data, index=plane.frame if plane.frame >= 0 else None).tobytes()
+        except (RuntimeError, NotImplementedError, ImportError):  # no decoder
+            pixels = data.PixelData
+        return hashlib.sha256(pixels).hexdigest()
+    except DAMAGE:
+        return ""
