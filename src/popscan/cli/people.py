@@ -17,10 +17,14 @@ from popscan.store import Store
 def add(commands: Any) -> None:
     """Add the people's commands to the parser."""
     check = commands.add_parser(
-        "check", help="config, cohort table, models and disk: every problem at once"
+        "check",
+        help="config, cohort table, models, disk, a sample of the scans: every problem",
     )
     check.add_argument("--configfile", type=Path, default=Path("config/demo.yaml"))
     check.add_argument("--config", nargs="*", default=[], metavar="KEY=VALUE")
+    check.add_argument(
+        "--deep", action="store_true", help="open the scans of all subjects, not of about 20"
+    )
     check.set_defaults(call=_check)
 
     status = commands.add_parser("status", help="who is where, what failed and why")
@@ -100,7 +104,7 @@ def _find_study(given: Path | None) -> Path:
 def _check(arguments: argparse.Namespace) -> int:
     from popscan.pipeline.check import check_study
 
-    problems, notes = check_study(arguments.configfile, arguments.config)
+    problems, notes = check_study(arguments.configfile, arguments.config, deep=arguments.deep)
     for note in notes:
         print(note)
     for problem in problems:

@@ -18,7 +18,9 @@ from popscan.records import PopscanError
 _MB_PER_SUBJECT = 30
 
 
-def check_study(configfile: Path, overrides: Sequence[str] = ()) -> tuple[list[str], list[str]]:
+def check_study(
+    configfile: Path, overrides: Sequence[str] = (), *, deep: bool = False
+) -> tuple[list[str], list[str]]:
     """Check a study before it is run.
 
     Parameters
@@ -27,6 +29,8 @@ def check_study(configfile: Path, overrides: Sequence[str] = ()) -> tuple[list[s
         The study's YAML file.
     overrides
         ``key=value`` as given to ``snakemake --config``.
+    deep
+        Open the scans of all subjects, not of a sample.
 
     Returns
     -------
@@ -48,7 +52,7 @@ def check_study(configfile: Path, overrides: Sequence[str] = ()) -> tuple[list[s
             parts.insert(0, _check_cohort)
     for part in parts:
         try:
-            part(config, problems, notes)
+            part(config, problems, notes, **({"deep": deep} if part is _check_cohort else {}))
         except PopscanError as error:
             problems.append(f"{configfile}: {error}")
     return problems, notes
@@ -126,7 +130,9 @@ def _check_qc(config: Config, problems: list[str], notes: list[str]) -> None:
         read_overrides(Path(config.qc.overrides))
 
 
-def _check_cohort(config: Config, problems: list[str], notes: list[str]) -> None:
+def _check_cohort(
+    config: Config, problems: list[str], notes: list[str], *, deep: bool = False
+) -> None:
     options = config.model_dump()
     cohort: Cohort = find_cohort(options)
     problems += cohort.problems
@@ -144,6 +150,12 @@ def _check_cohort(config: Config, problems: list[str], notes: list[str]) -> None
         if planned.problem.get("status") == "failed":
             problems.append(f"{planned.subject.unit}: {planned.problem['message']}")
     _check_columns(config, cohort, problems)
+    if config.source.kind != "simulated":
+        from popscan.pipeline.check_scans import open_scans
+
+        opened = open_scans(options, cohort.planned, deep=deep)
+        problems += opened.problems()
+        notes += opened.notes()
 
 
 def _check_columns(config: Config, cohort: Cohort, problems: list[str]) -> None:
