@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
+import stat
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
@@ -128,6 +130,8 @@ def read_header(path: str) -> Entry:
     if Path(path).name.upper() == "DICOMDIR":  # an index of files
         return Entry(kind=Kind.OTHER)
     try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe would wait for ever
+            return Entry(kind=Kind.OTHER)
         data = open_dicom(path, headers_only=True)
     except (InvalidDicomError, IsADirectoryError):
         return Entry(kind=Kind.OTHER)

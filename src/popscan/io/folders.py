@@ -109,10 +109,20 @@ class Folders:
             return _ask(path)
         except OSError:
             return -1, 0
+        return self._below(path, found, _Trail(path))
+
+    def _below(self, path: str, found: Folder, trail: _Trail) -> tuple[int, int]:
+        """Sum and latest of a folder and all below it, links to folders followed once."""
         size, latest = found.size, found.latest_ns
-        for name in found.folders:
-            below = self.signature(f"{path}/{name}")
-            size, latest = size + below[0], max(latest, below[1])
+        for name in (*found.folders, *found.links):
+            below = f"{path}/{name}"
+            if name in found.links and not trail.enter(below):
+                continue
+            try:
+                own = self._below(below, self._look(below), trail)
+            except OSError:
+                own = (-1, 0)
+            size, latest = size + own[0], max(latest, own[1])
         return size, latest
 
     def prefetch(self, paths: Sequence[str], *, threads: int = 8) -> None:
@@ -166,6 +176,28 @@ class Folders:
             size=size,
             latest_ns=latest,
         )
+
+
+class _Trail:
+    """Where links to folders have led so far, so that nobody walks in a circle.
+
+    Parameters
+    ----------
+    start
+        The folder from which all were reached.
+    """
+
+    def __init__(self, start: str) -> None:
+        self._start = start
+        self._entered: set[str] = set()
+
+    def enter(self, link: str) -> bool:
+        """Whether a link leads to a folder that is new, and does not hold the start."""
+        real, start = os.path.realpath(link), os.path.realpath(self._start)
+        if real in self._entered or f"{start}/".startswith(f"{real.rstrip('/')}/"):
+            return False
+        self._entered.add(real)
+        return True
 
 
 def _ask(path: str | os.DirEntry[str]) -> tuple[int, int]:

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from popscan.io.folders import Folders
 from popscan.io.tables import subject_label
+from popscan.io.walk import walk
 from popscan.records import KSpace, LabelMap, PopscanError, Scan, SubjectError
 
 #: Kind -> ``module:class``; strings, so that pydicom loads only where it is needed.
@@ -25,8 +26,6 @@ SOURCES: Mapping[str, str] = {
     "dicom": "popscan.io.dicom:Dicom",
     "simulated": "popscan.io.simulated:Simulated",
 }
-#: More files than this in one subject's folder are a mistake in the path.
-MAX_FILES = 200_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,17 +144,12 @@ def one_folder(paths: Sequence[str]) -> Path:
 
 
 def list_files(folder: str | Path) -> list[str]:
-    """Every file below `folder`, sorted; links to folders are not followed, hidden files skipped.
+    """Every file below `folder`, sorted, as `popscan.io.walk.walk`; hidden files are skipped.
 
     Raises
     ------
     SubjectError
-        ``too_many_files``.
+        ``too_many_files`` or ``unreadable_input``.
     """
-    files: list[str] = []
-    for place, folders, names in os.walk(folder):
-        folders.sort()
-        files += [os.path.join(place, n) for n in sorted(names) if not n.startswith(".")]
-        if len(files) > MAX_FILES:
-            raise SubjectError("too_many_files", f"{folder}: more than {MAX_FILES} files")
-    return files
+    found = ((place, name) for place, names in walk(folder) for name in names)
+    return [os.path.join(place, name) for place, name in found if not name.startswith(".")]

@@ -100,9 +100,13 @@ def stat_sources(subject: Subject) -> list[tuple[str, int, int]]:
     SubjectError
         If there is none (reason ``no_images``), or one cannot be asked (``unreadable_input``).
     """
+    from popscan.io.walk import walk
+
     found: list[tuple[str, int, int]] = []
     for source in map(Path, subject.sources):
-        paths = sorted(source.rglob("*")) if source.is_dir() else [source]
+        paths = [source]
+        if source.is_dir():
+            paths = sorted(Path(place, name) for place, names in walk(source) for name in names)
         for number, path in enumerate(paths, 1):
             name = str(path.relative_to(source.parent))
             try:
@@ -119,7 +123,11 @@ def stat_sources(subject: Subject) -> list[tuple[str, int, int]]:
             if path.is_file():
                 found.append((name, stat.st_size, stat.st_mtime_ns))
     if not found:
-        raise SubjectError("no_images", "the cohort table lists this subject, but no images exist")
+        if not subject.sources:
+            words = "the cohort table lists this subject, but no images exist"
+        else:
+            words = f"{', '.join(subject.sources)}: no file there or below"
+        raise SubjectError("no_images", words)
     return found
 
 
