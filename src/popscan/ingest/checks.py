@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -168,11 +169,64 @@ def _floats(spacing_mm: Any) -> tuple[float, float, float]:
     return (x, y, z)
 
 
+def number_of(value: object) -> float | None:
+    """Return a finite number, also of text like ``"850"``; None for anything else.
+
+    Examples
+    --------
+    >>> number_of("850"), number_of(True), number_of([1]), number_of(float("nan"))
+    (850.0, None, None, None)
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
+
+
 def known_meta(meta: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the part of `meta` that is known not to be personal: names on `META_KEYS` only."""
-    return {key: value for key, value in meta.items() if key in META_KEYS}
+    """Return the part of `meta` that is known not to be personal, and of the type it should have.
+
+    Names on `META_KEYS` only. What is neither is left out: a text where milliseconds are expected
+    says nothing.
+    """
+    known = {key: value for key, value in meta.items() if key in META_KEYS}
+    for key in _POSITIVE & known.keys():
+        number = number_of(known[key])
+        if number is not None and number > 0:
+            whole = type(known[key]) is int
+            known[key] = known[key] if whole else number
+        else:
+            del known[key]
+    for key in _TEXTS & known.keys():
+        if isinstance(known[key], str):
+            known[key] = known[key][:_MAX_TEXT]
+        else:
+            del known[key]
+    for key, kind in _LISTS.items():
+        value = known.get(key)
+        if key in known and not (isinstance(value, list) and all(type(v) is kind for v in value)):
+            del known[key]
+    return known
 
 
+_MAX_TEXT = 64
+_POSITIVE = frozenset(
+    {
+        "echo_time_ms",
+        "field_strength_t",
+        "flip_angle_deg",
+        "heart_rate_bpm",
+        "n_frames_acquired",
+        "repetition_time_ms",
+        "rr_ms",
+        "slice_thickness_mm",
+    }
+)
+_TEXTS = frozenset({"frame_order", "manufacturer", "model"})
+_LISTS: Mapping[str, type] = {"frame_index": int, "frame_labels": str}
 #: Everything that may stand in ``Scan.meta`` of a scan from outside; anything else is dropped.
 META_KEYS = frozenset(
     {

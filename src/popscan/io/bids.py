@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from popscan.ingest.checks import known_meta
+from popscan.ingest.checks import known_meta, number_of
 from popscan.ingest.orientation import standard_orientation
 from popscan.io.folders import Folders
 from popscan.io.jsonfile import read_json
@@ -247,14 +247,15 @@ def _bids_meta(path: Path) -> dict[str, Any]:
     if not side.exists():
         return {}
     data = read_json(side)
-    meta: dict[str, Any] = {}
+    if not isinstance(data, dict):
+        return {}
+    found: dict[str, Any] = {}
     for key, (name, factor) in _BIDS_KEYS.items():
-        value = data.get(key)
-        if factor is None and isinstance(value, str):
-            meta[name] = value[:64]
-        elif factor is not None and isinstance(value, (int, float)):
-            meta[name] = value * factor
-    return meta
+        if factor is None:
+            found[name] = data.get(key)
+        elif (number := number_of(data.get(key))) is not None:
+            found[name] = number * factor
+    return known_meta(found)
 
 
 def _read_labels(scan: Scan, chosen: list[_Named], labels: list[_Named]) -> LabelMap | None:

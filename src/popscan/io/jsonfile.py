@@ -52,6 +52,14 @@ def write_json(path: str | Path, data: Any) -> None:
     Path(path).write_text(json_text(data), encoding="utf-8", newline="\n")
 
 
+def _printable(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        return {_printable(key): _printable(item) for key, item in value.items()}
+    return [_printable(item) for item in value] if isinstance(value, list) else value
+
+
 def read_json(path: str | Path) -> Any:
     """Read a JSON file.
 
@@ -64,7 +72,10 @@ def read_json(path: str | Path) -> Any:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise PopscanError(f"{path}: longer than {MAX_BYTES} bytes, no JSON of popscan's is")
-        return json.loads(path.read_bytes().decode("utf-8-sig"))
+        text = path.read_bytes().decode("utf-8-sig")
+        data = json.loads(text)
+        # Half of a pair of surrogates is text that no file can hold.
+        return _printable(data) if "\\ud" in text.lower() else data
     except FileNotFoundError as error:
         raise PopscanError(f"{path}: no such file") from error
     except OSError as error:

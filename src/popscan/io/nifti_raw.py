@@ -12,6 +12,7 @@ import numpy as np
 from isal import igzip, isal_zlib
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
+from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
 
 from popscan.arrays.geometry import orthonormal_affine
@@ -125,8 +126,12 @@ def _read_header(path: Path, stream: Any) -> nib.Nifti1Header:
         header = kind.from_fileobj(stream, check=False)
         if header["magic"].item()[:3] not in (b"n+1", b"n+2"):
             raise SubjectError("not_an_image", f"{path}: not a single-file NIfTI")
-        header.get_data_dtype()
+        if header.get_data_dtype().itemsize == 0:
+            code = int(header["datatype"])
+            raise SubjectError("bad_header", f"{path}: values of no known type (datatype {code})")
         return header
+    except WrapStructError as error:
+        raise SubjectError("truncated_file", f"{path}: ends within its header") from error
     except (HeaderDataError, ImageFileError, KeyError, ValueError, TypeError) as error:
         raise SubjectError("bad_header", f"{path}: damaged header ({error})") from error
 
