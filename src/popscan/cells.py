@@ -7,7 +7,8 @@ only, so that a group that a study calls "none" or "NA" stays a group.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 #: Cells that hold nothing, in small letters: what tables of BIDS and of pandas write for it.
 EMPTY = frozenset({"", "n/a", "nan", "nat", "<na>"})
@@ -22,6 +23,25 @@ MISSING_VALUES: tuple[str, ...] = (
 #: Words that mean it among numbers, and may be the name of a group among words.
 AMBIGUOUS = frozenset({"na", "none", "nil"})
 
+#: Column of a cohort table -> the name it has in a study.
+RENAMED: Mapping[str, str] = MappingProxyType(
+    {"age": "age_years", "height": "height_cm", "weight": "weight_kg"}
+)
+#: Names that popscan gives to columns of its own.
+RESERVED = frozenset({"unit", "sub", "ses", "analysed"})
+
+
+def column_name(text: str) -> str:
+    """Return the name of a cohort table's column in a study, for headers and configs alike.
+
+    Examples
+    --------
+    >>> column_name(" Sex "), column_name("Age"), column_name("Dice_LV"), column_name("sub")
+    ('sex', 'age_years', 'dice_lv', 'sub_in_table')
+    """
+    name = " ".join(text.split()).lower()
+    return f"{name}_in_table" if name in RESERVED else RENAMED.get(name, name)
+
 
 def is_recorded(value: object) -> bool:
     """Whether a cell says something.
@@ -33,6 +53,12 @@ def is_recorded(value: object) -> bool:
     """
     # NaN and NaT differ from themselves; None and pandas' NA have these words as their text.
     return value is not None and str(value).strip().lower() not in NOT_RECORDED
+
+
+def is_code(value: object) -> bool:
+    """Whether a cell is a code such as 007, which as a number would lose its zeros."""
+    text = value if isinstance(value, str) else ""
+    return len(text) > 1 and text.isascii() and text.isdigit() and text[0] == "0"
 
 
 def texts(values: Iterable[object]) -> list[str | None]:

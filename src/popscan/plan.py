@@ -56,6 +56,7 @@ class PlanSummary:
     changed: tuple[str, ...] = ()
     unlisted: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain form of what outlives the planning run."""
@@ -172,6 +173,7 @@ def write_plan(
     shard_size: int,
     problems: Sequence[str] = (),
     unlisted: Sequence[str] = (),
+    notes: Sequence[str] = (),
 ) -> PlanSummary:
     """Bring the plan on disk up to date with the subjects found.
 
@@ -185,6 +187,8 @@ def write_plan(
         Subjects per shard.
     problems, unlisted
         Messages about the cohort table, and subjects found that it does not list; both are told.
+    notes
+        How cells of the cohort table were read that can be written otherwise.
 
     Returns
     -------
@@ -217,6 +221,7 @@ def write_plan(
         changed=tuple(changed),
         unlisted=tuple(unlisted),
         problems=tuple(problems),
+        notes=tuple(notes),
     )
     text = (json.dumps(summary.to_dict(), indent=1, sort_keys=True) + "\n").encode()
     path = study_root / "plan" / "plan.json"

@@ -150,6 +150,8 @@ def _plan(arguments: argparse.Namespace) -> None:
         if units:
             told = ", ".join(units[:10]) + (", ..." if len(units) > 10 else "")
             print(f"{name}: {len(units)}: {told}")
+    for note in summary.notes:
+        print(f"note: {note}")
     for problem in summary.problems:
         print(f"problem: {problem}", file=sys.stderr)
 

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from popscan.config.analyses import Associate, Atlas, Fairness, Rca, Report, Visibility
 from popscan.config.experiments import Experiment
-from popscan.config.section import Section
+from popscan.config.section import ColumnName, Section
 from popscan.config.stages import (
     Biomarkers,
     Cohort,
@@ -25,6 +25,11 @@ from popscan.config.stages import (
     Study,
 )
 from popscan.records import PopscanError
+
+__all__ = [
+    "Associate", "Atlas", "Cohort", "Config", "Experiment", "Fairness", "Plan", "Rca", "Report",
+    "Source", "Study", "TableConfig", "Visibility", "json_schema", "parse_section",
+]  # fmt: skip
 
 
 class Config(Section):
@@ -57,10 +62,10 @@ class AuditedTable(Section):
     """The table that `popscan audit` reads: one row per subject (or visit)."""
 
     description: str = Field(default="", description="A sentence for the head of the report.")
-    rename: dict[str, str] = Field(
+    rename: dict[ColumnName, ColumnName] = Field(
         default={}, description="Column -> its name in results; a unit at the end (_mm3) is read."
     )
-    outcomes: dict[str, Literal["higher", "lower", "neither"]] = Field(
+    outcomes: dict[ColumnName, Literal["higher", "lower", "neither"]] = Field(
         default={}, description="Column -> which way it is good; these are compared between groups."
     )
 

@@ -6,14 +6,14 @@ from typing import Literal
 
 from pydantic import Field
 
-from popscan.config.section import Section
+from popscan.config.section import ColumnName, Section
 
 
 class Atlas(Section):
     """Population averages."""
 
     enabled: bool = Field(default=True, description="Build atlases.")
-    groups: list[str] = Field(
+    groups: list[ColumnName] = Field(
         default=["sex"], description="Attributes of which every group gets an atlas."
     )
     iterations: int = Field(
@@ -26,11 +26,11 @@ class Atlas(Section):
 class Associate(Section):
     """Regression of biomarkers on covariates, and reference ranges."""
 
-    outcomes: list[str] = Field(
+    outcomes: list[ColumnName] = Field(
         default=["lvedv_ml", "lvesv_ml", "lvef_pct", "lvm_g", "rvedv_ml", "rvesv_ml", "rvef_pct"],
         description="Biomarker columns.",
     )
-    terms: list[str] = Field(
+    terms: list[ColumnName] = Field(
         default=["age_years", "sex", "bsa_m2"], description="Columns on the right-hand side."
     )
     min_n: int = Field(default=20, ge=5, description="Fewest complete rows of a regression.")
@@ -39,18 +39,19 @@ class Associate(Section):
 class Fairness(Section):
     """Comparison of every stage's outcome between groups."""
 
-    attributes: list[str] = Field(
+    attributes: list[ColumnName] = Field(
         default=["sex", "race"],
         description="Columns to compare by: of the cohort table, or age_band, bmi_class.",
     )
-    intersections: list[list[str]] = Field(
+    intersections: list[list[ColumnName]] = Field(
         default=[["sex", "race"]], description="Combinations of attributes."
     )
-    reference: dict[str, str] = Field(
+    reference: dict[ColumnName, str] = Field(
         default={}, description="Attribute -> reference group; default: the largest group."
     )
     codings: dict[
-        str, Literal["ukb_21000", "ukb_21000_detailed", "ukb_31", "ixi_ethnic"] | dict[str, str]
+        ColumnName,
+        Literal["ukb_21000", "ukb_21000_detailed", "ukb_31", "ixi_ethnic"] | dict[str, str],
     ] = Field(
         default={},
         description="Column -> how its codes read: ukb_21000 (UK Biobank ethnic background, top "
@@ -59,12 +60,12 @@ class Fairness(Section):
     age_bands_years: list[float] = Field(
         default=[0, 45, 55, 65, 75], description="Lower limits of the bands of age_band."
     )
-    biomarkers: list[str] = Field(
+    biomarkers: list[ColumnName] = Field(
         default=["lvedv_ml", "lvesv_ml", "lvef_pct", "lvm_g", "rvedv_ml", "rvef_pct"],
         description="Biomarkers that are compared, measured against references and followed "
         "along the pipeline.",
     )
-    adjust_for: list[str] = Field(
+    adjust_for: list[ColumnName] = Field(
         default=["age_years", "bsa_m2"],
         description="Confounders of the adjusted gaps and of the ledger's last step: columns of "
         "the cohort table, or bsa_m2, bmi_kg_m2. What a study lacks is named and left out.",
@@ -75,10 +76,10 @@ class Fairness(Section):
         default=["regression", "standardisation"],
         description="Ways of adjusting, each a row of the table of adjusted gaps.",
     )
-    adjust_block: str = Field(
+    adjust_block: ColumnName = Field(
         default="", description="Column with the random effect of method mixed (site, scanner)."
     )
-    quality: str = Field(
+    quality: ColumnName = Field(
         default="dice_mean",
         description="Outcome that stands for true quality where QC's exclusions are compared at "
         "equal quality (needs references).",
@@ -116,7 +117,7 @@ class Rca(Section):
         ge=1,
         description="Of these, how many (the most similar) a subject is carried to.",
     )
-    balance_by: list[str] = Field(
+    balance_by: list[ColumnName] = Field(
         default=["sex"], description="Columns of whose groups the references are alike many."
     )
     phases: list[Literal["ED", "ES"]] = Field(
@@ -137,14 +138,14 @@ class Visibility(Section):
     """Whether sex, race, scanner can be told from what the pipeline sees."""
 
     enabled: bool = Field(default=False, description="Ask it.")
-    attributes: list[str] = Field(
+    attributes: list[ColumnName] = Field(
         default=[], description="Columns of the cohort table; empty: those of fairness.attributes."
     )
     sources: list[Literal["biomarkers", "labels", "heart", "image", "latent"]] = Field(
         default=["biomarkers", "labels", "heart", "image", "latent"],
         description="What attributes are looked for in.",
     )
-    adjust_for: list[str] = Field(
+    adjust_for: list[ColumnName] = Field(
         default=["age_years", "height_cm", "weight_kg"],
         description="What is taken out of the features for the adjusted area (body size), among "
         "subjects who have all of it.",

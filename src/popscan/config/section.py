@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict
+
+from popscan.cells import column_name
+
+#: Column of a table, by the name that the reader of cohort tables gives it, whatever its case.
+ColumnName = Annotated[str, AfterValidator(column_name)]
 
 
 class Section(BaseModel):

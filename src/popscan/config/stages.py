@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from popscan.config.section import Section
+from popscan.cells import MISSING_VALUES
+from popscan.config.section import ColumnName, Section
 from popscan.records import PopscanError, check_identifier
 
 
@@ -96,12 +97,30 @@ class Cohort(Section):
         description="Study's own sex codes -> female, male or unknown, beside the usual ones "
         "(f, m, female, male, and UK Biobank's 0, 1).",
     )
+    missing_values: list[str] = Field(
+        default=list(MISSING_VALUES),
+        description="Cells that mean not recorded in any column, beside an empty one, n/a and nan; "
+        "case does not matter. NA and none mean it among numbers; among words they are groups, "
+        "unless listed here (or, for NA, if the table has NA among numbers, as R writes it).",
+    )
+    categorical: list[ColumnName] = Field(
+        default=[],
+        description="Columns of numbers that are codes of categories, never slopes. Whole numbers "
+        "in columns called site, centre, center, hospital or scanner are codes without it.",
+    )
+    special_codes: dict[ColumnName, list[float]] = Field(
+        default={},
+        description="Column -> numbers that mean not recorded (UK Biobank's -1 and -3); an empty "
+        "list keeps all. In other columns a few negative codes (-1, -3, -7, -9, -10, ...) among "
+        "values from 0, and 99, 999, ... far above all others, count as missing, and a note says "
+        "so.",
+    )
     exclude: str = Field(
         default="",
         description="TSV of subjects to leave out (participant_id, [session_id], reason); an empty "
         "session_id, or none, means all visits.",
     )
-    plausible: dict[str, Limits] = Field(
+    plausible: dict[ColumnName, Limits] = Field(
         default={
             "age_years": [0, 120],
             "height_cm": [100, 230],

@@ -6,6 +6,7 @@ seen, never guessed.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from types import MappingProxyType
@@ -30,6 +31,10 @@ UKB_21000: Mapping[str, str] = MappingProxyType(
         "5": "Chinese", "6": "Other ethnic group", "-1": MISSING, "-3": MISSING,
     }
 )  # fmt: skip
+#: What UK Biobank's platform exports for -1 and -3 of any field.
+_NO_ANSWER: Mapping[str, str] = MappingProxyType(
+    {"Do not know": MISSING, "Prefer not to answer": MISSING}
+)
 
 #: The same field with its second level: code -> category as asked.
 UKB_21000_DETAILED: Mapping[str, str] = MappingProxyType(
@@ -52,14 +57,22 @@ IXI_ETHNIC: Mapping[str, str] = MappingProxyType(
      "0": MISSING}
 )  # fmt: skip
 
+#: Codes, and names of the second level as the platform exports them, which hold no code.
+_UKB_NAMES: Mapping[str, str] = MappingProxyType(
+    {name: UKB_21000[code] for code, name in UKB_21000_DETAILED.items() if name != MISSING}
+)
+
 CODINGS: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
-        "ukb_21000": UKB_21000,
-        "ukb_21000_detailed": UKB_21000_DETAILED,
+        "ukb_21000": MappingProxyType({**UKB_21000, **_UKB_NAMES, **_NO_ANSWER}),
+        "ukb_21000_detailed": MappingProxyType({**UKB_21000_DETAILED, **_NO_ANSWER}),
         "ukb_31": UKB_31,
         "ixi_ethnic": IXI_ETHNIC,
     }
 )
+
+#: End of the name of a group that a coding does not hold.
+_UNCODED = " (not in coding)"
 
 #: Attribute -> what it is cut from, and therefore cannot be compared at equal values of.
 DERIVED: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -158,16 +171,29 @@ def decode(column: pd.Series, coding: str | Mapping[str, str]) -> pd.Series:
         if coding not in CODINGS:
             raise PopscanError(f"coding {coding!r} is not known: use one of {sorted(CODINGS)}")
         coding = CODINGS[coding]
-    table = {str(code): name for code, name in coding.items()}
-    names = set(table.values()) | {MISSING}
+    table = {str(code).casefold(): name for code, name in coding.items()}
+    names = {name.casefold(): name for name in (*coding.values(), MISSING)}
 
     def translate(code: str) -> str:
         plain = code.removesuffix(".0")
-        if plain in table:
-            return table[plain]
-        return code if code in names else f"code {plain} (not in coding)"
+        known = table.get(plain.casefold()) or names.get(code.casefold())
+        return known or f"code {plain}{_UNCODED}"
 
     return labels(column).map(translate)
+
+
+def uncoded_notes(attributes: pd.DataFrame, codings: Mapping[str, object]) -> list[str]:
+    """Say how many values of decoded columns their coding does not hold."""
+    notes = []
+    for name in codings:
+        if name not in attributes:
+            continue
+        counts = Counter(v for v in attributes[name] if str(v).endswith(_UNCODED))
+        if counts:
+            shown = ", ".join(f"{v.removesuffix(_UNCODED)} ({n})" for v, n in counts.most_common(5))
+            more = ", ..." if len(counts) > 5 else ""
+            notes.append(f"{name}: {counts.total()} values are not in its coding: {shown}{more}.")
+    return notes
 
 
 def bands(column: pd.Series, *, limits: Sequence[float], unit: str = "") -> pd.Series:

@@ -17,6 +17,8 @@ class Problem:
         What stands there and what should.
     subject
         The subject concerned, where it is known and safe to name; else empty.
+    count
+        Cells that it is about.
     """
 
     file: str
@@ -25,6 +27,7 @@ class Problem:
     found: str
     expected: str
     subject: str = ""
+    count: int = 1
 
     def __str__(self) -> str:
         place = self.file
@@ -37,12 +40,25 @@ class Problem:
 
 @dataclass
 class Table:
-    """A table while it is being read: its name and what is wrong with it so far."""
+    """A table while it is being read: its name, what is wrong with it, and what was changed."""
 
     file: str
     problems: list[Problem] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
-    def tell(self, line: int, column: str, found: str, expected: str, subject: str = "") -> None:
+    def note(self, column: str, text: str) -> None:
+        """Add a sentence on a column that was read, in a way that has to be known."""
+        self.notes.append(f"{column}: {text}.")
+
+    def tell(
+        self,
+        line: int,
+        column: str,
+        found: str,
+        expected: str,
+        subject: str = "",
+        count: int = 1,
+    ) -> None:
         """Add a problem."""
         self.problems.append(
             Problem(
@@ -52,5 +68,6 @@ class Table:
                 found=found,
                 expected=expected,
                 subject=subject,
+                count=count,
             )
         )

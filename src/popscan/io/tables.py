@@ -1,48 +1,26 @@
-"""The cohort table (BIDS ``participants.tsv``): read as text, every problem named at once."""
+"""Rows of a cohort table, as text: file, header, identifiers, every problem named at once."""
 
 from __future__ import annotations
 
 import csv
 import io
-import math
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pandas as pd
-
-from popscan.io.problems import Problem, Table
+from popscan.cells import AMBIGUOUS, EMPTY, MISSING_VALUES, RENAMED, RESERVED, column_name
+from popscan.io.problems import Table
 from popscan.records import PopscanError, check_identifier
 
 if TYPE_CHECKING:
     from _csv import Reader
 
-#: Sex codes that need no configuration; 0 and 1 as in UK Biobank's data field 31.
-SEX_CODES: Mapping[str, str] = {
-    "f": "female",
-    "female": "female",
-    "w": "female",
-    "woman": "female",
-    "0": "female",
-    "m": "male",
-    "male": "male",
-    "man": "male",
-    "1": "male",
-    "unknown": "unknown",
-    "u": "unknown",
-    "": "unknown",
-}
-#: What stands for "not recorded"; read as an empty cell.
-MISSING = frozenset({"", "n/a", "na", "nan", "null", "none", "."})
-#: Numeric columns that popscan uses -> the values that a living person can have.
-RANGES: Mapping[str, tuple[float, float]] = {
-    "age_years": (0.0, 125.0),
-    "height_cm": (30.0, 260.0),
-    "weight_kg": (1.0, 400.0),
-}
-_RENAMED = {"age": "age_years", "height": "height_cm", "weight": "weight_kg"}
+#: What becomes of a long identifier in a spreadsheet: digits are lost.
+_SPREADSHEET = re.compile(r"\d([.,]\d+)?[eE]\+\d+", re.ASCII)
+_FLOAT = re.compile(r"\d+\.0", re.ASCII)
 _DELIMITERS = {"\t": "tabs", ",": "commas", ";": "semicolons"}
-_SEXES = ("female", "male", "unknown")
 
 
 def subject_label(text: str, *, prefix: str = "sub-") -> str:
@@ -63,69 +41,59 @@ def subject_label(text: str, *, prefix: str = "sub-") -> str:
     return text if text.startswith(prefix) else check_identifier(prefix + text, what=what)
 
 
-def read_participants(
-    path: str | Path,
-    *,
-    sex_codes: Mapping[str, str] | None = None,
-    required: Sequence[str] = ("participant_id",),
-    may_be_empty: bool = False,
-) -> tuple[pd.DataFrame, list[Problem]]:
-    """Read a cohort table; bad rows become problems, the good ones are returned.
+@dataclass
+class Rows:
+    """Rows of a table as text, with the line that each starts on.
+
+    Attributes
+    ----------
+    columns
+        Names in small letters; see `popscan.cells.column_name`.
+    cells
+        One mapping per row.
+    lines
+        Line of each row.
+    """
+
+    columns: list[str] = field(default_factory=lambda: ["participant_id"])
+    cells: list[dict[str, str]] = field(default_factory=list)
+    lines: list[int] = field(default_factory=list)
+
+
+def read_rows(
+    path: Path, table: Table, *, required: Sequence[str] = (), may_be_empty: bool = False
+) -> Rows:
+    """Read the rows of a table; what is wrong goes to `table`.
 
     A row is left out if its identifier is unsafe or was seen before (the first one stays), its
-    number of cells is wrong, or stray quotes made the next rows a part of it. A line break within a
-    cell, an unknown sex code, or a number that cannot be, is a problem too, but the row stays, with
-    ``unknown`` or an empty cell for the latter two. A missing cell (``n/a``) is no problem. A quote
-    that never closes spoils the whole table.
+    number of cells is wrong, or stray quotes made the next rows a part of it. A quote that never
+    closes spoils the whole table.
 
     Parameters
     ----------
     path
-        TSV (or CSV) file in UTF-8, one row per subject or per subject and session.
-    sex_codes
-        The study's own codes -> ``female``, ``male`` or ``unknown``, beside `SEX_CODES` and before
-        them; case does not matter.
+        TSV (or CSV) file in UTF-8.
+    table
+        Where problems and notes are added.
     required
         Columns that must be there, beside ``participant_id``.
     may_be_empty
         Whether a header without rows is no problem.
-
-    Returns
-    -------
-    table : pandas.DataFrame
-        Text columns with lower-case names; ``participant_id`` with its prefix ``sub-``, and so
-        ``session_id`` (``ses-``) where the column exists; "" where a value is missing; ``age``,
-        ``height``, ``weight`` renamed to ``age_years``, ``height_cm``, ``weight_kg``. Empty if the
-        file could not be read.
-    problems : list of Problem
-        All of them, in order of the lines.
     """
-    table = Table(file=str(path))
-    codes = dict(SEX_CODES) | _own_codes(sex_codes or {})
-    text = _read_text(Path(path), table)
-    empty = pd.DataFrame({"participant_id": pd.Series(dtype=str)})
+    text = _read_text(path, table)
     if text is None:
-        return empty, table.problems
-    delimiter = _delimiter(Path(path), text, table)
+        return Rows()
+    delimiter = _delimiter(path, text, table)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
         columns = _columns(next(reader), table, required)
-        if columns is None:
-            return empty, table.problems
-        rows = _rows(reader, columns, table, codes)
+        rows = Rows() if columns is None else _rows(reader, columns, table)
     except csv.Error as error:
         table.tell(0, "", f"a damaged table ({error})", "quotes that close and no NUL bytes")
-        return empty, table.problems
-    if not rows and not table.problems and not may_be_empty:
+        return Rows()
+    if not rows.cells and not table.problems and not may_be_empty:
         table.tell(0, "", "a header and no rows", "one row per subject")
-    return pd.DataFrame(rows, columns=columns, dtype=str), table.problems
-
-
-def _own_codes(sex_codes: Mapping[str, str]) -> dict[str, str]:
-    for code, sex in sex_codes.items():
-        if sex not in _SEXES:
-            raise PopscanError(f"sex code {code!r} -> {sex!r}: one of {', '.join(_SEXES)} expected")
-    return {str(code).strip().lower(): sex for code, sex in sex_codes.items()}
+    return rows
 
 
 def _read_text(path: Path, table: Table) -> str | None:
@@ -171,13 +139,18 @@ def _delimiter(path: Path, text: str, table: Table) -> str:
 
 
 def _columns(header: list[str], table: Table, required: Sequence[str]) -> list[str] | None:
-    columns = [name.strip().lower() for name in header]
-    while columns and not columns[-1]:  # spreadsheets leave empty columns at the end
-        columns.pop()
-    columns = [
-        _RENAMED[name] if name in _RENAMED and _RENAMED[name] not in columns else name
-        for name in columns
-    ]
+    while header and not header[-1].strip():  # spreadsheets leave empty columns at the end
+        header.pop()
+    columns = [column_name(name) for name in header]
+    for position, (given, name) in enumerate(zip(header, columns, strict=True)):
+        plain = " ".join(given.split()).lower()
+        if not name:  # the index that pandas writes
+            columns[position] = f"column_{position + 1}"
+            table.note(columns[position], "is the name given to a column without one")
+        elif columns.count(name) > 1 and plain in RENAMED:  # both age and age_years
+            columns[position] = plain
+        elif plain in RESERVED:
+            table.note(name, f"is the name given to column {plain!r}, which popscan uses itself")
     ok = True
     for name in dict.fromkeys(["participant_id", *required]):
         if name not in columns:
@@ -190,13 +163,8 @@ def _columns(header: list[str], table: Table, required: Sequence[str]) -> list[s
     return columns if ok else None
 
 
-def _rows(
-    reader: Reader,
-    columns: list[str],
-    table: Table,
-    codes: Mapping[str, str],
-) -> list[dict[str, str]]:
-    rows: list[dict[str, str]] = []
+def _rows(reader: Reader, columns: list[str], table: Table) -> Rows:
+    rows = Rows(columns=columns)
     seen: dict[tuple[str, str], int] = {}
     for line, cells in _numbered(reader):
         if not any(cell.strip() for cell in cells):
@@ -206,13 +174,13 @@ def _rows(
         if len(cells) != len(columns):
             table.tell(line, "", f"{len(cells)} cells", f"{len(columns)}, as in the header")
             continue
-        row = dict(zip(columns, (_cell(c) for c in cells), strict=True))
+        # Only blanks go: a line break within an identifier has to be seen, not mended.
+        row = dict(zip(columns, (cell.strip(" \u00a0") for cell in cells), strict=True))
         if _check_identifiers(row, line, table, seen) and _check_breaks(
             row, line, table, reader.dialect.delimiter
         ):
-            _check_sex(row, line, table, codes)
-            _check_numbers(row, line, table)
-            rows.append(row)
+            rows.cells.append(row)
+            rows.lines.append(line)
     return rows
 
 
@@ -227,25 +195,24 @@ def _numbered(reader: Reader) -> Iterator[tuple[int, list[str]]]:
         raise csv.Error(f"in the row of line {line}: {error}") from error
 
 
-def _cell(text: str) -> str:
-    # Only blanks go: a line break within an identifier has to be seen, not mended.
-    text = text.strip(" \u00a0")
-    return "" if text.lower() in MISSING else text
-
-
 def _check_identifiers(
     row: dict[str, str], line: int, table: Table, seen: dict[tuple[str, str], int]
 ) -> bool:
     for column, prefix in (("participant_id", "sub-"), ("session_id", "ses-")):
-        if column not in row or (column == "session_id" and not row[column]):
+        if column not in row:
+            continue
+        row[column] = _identifier(row[column])
+        if column == "session_id" and not row[column]:
             continue
         try:
+            if _SPREADSHEET.fullmatch(row[column]):
+                raise PopscanError("a number that a spreadsheet rounded")
             row[column] = subject_label(row[column], prefix=prefix)
         except PopscanError:
             table.tell(
                 line,
                 column,
-                repr(row[column][:80]) if row[column] else "no identifier",
+                _shown(row[column]),
                 "letters, digits and . _ + - only, starting with a letter or digit, no '..', "
                 "at most 64 characters",
             )
@@ -264,6 +231,19 @@ def _check_identifiers(
     return True
 
 
+def _identifier(text: str) -> str:
+    """Return the identifier of a cell, without the .0 that a spreadsheet adds; "" if none."""
+    if text.lower() in EMPTY | AMBIGUOUS | set(MISSING_VALUES):
+        return ""
+    return text[:-2] if _FLOAT.fullmatch(text) else text
+
+
+def _shown(identifier: str) -> str:
+    if _SPREADSHEET.fullmatch(identifier):
+        return f"{identifier!r}, a number that a spreadsheet rounded"
+    return repr(identifier[:80]) if identifier else "no identifier"
+
+
 def _check_breaks(row: dict[str, str], line: int, table: Table, delimiter: str) -> bool:
     """Tell cells of several lines; one that holds a delimiter too is made of other rows' cells."""
     broken = [name for name, text in row.items() if "\n" in text or "\r" in text]
@@ -272,32 +252,3 @@ def _check_breaks(row: dict[str, str], line: int, table: Table, delimiter: str) 
         found = f"a cell of {len(row[name].splitlines())} lines"
         table.tell(line, name, found, "one line, quotes in pairs", row["participant_id"])
     return not any(delimiter in row[name] for name in broken)
-
-
-def _check_sex(row: dict[str, str], line: int, table: Table, codes: Mapping[str, str]) -> None:
-    if "sex" not in row:
-        return
-    code = row["sex"].lower()
-    if code not in codes and code.endswith(".0"):  # "1.0": a spreadsheet took it for a number
-        code = code[:-2]
-    if code not in codes:
-        known = ", ".join(sorted(c for c in codes if c))
-        table.tell(
-            line, "sex", repr(row["sex"][:40]), f"one of {known}, n/a", row["participant_id"]
-        )
-    row["sex"] = codes.get(code, "unknown")
-
-
-def _check_numbers(row: dict[str, str], line: int, table: Table) -> None:
-    for column, (low, high) in RANGES.items():
-        text = row.get(column, "")
-        if not text:
-            continue
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        if not low <= value <= high:
-            expected = f"a number from {low:g} to {high:g}"
-            table.tell(line, column, repr(text[:40]), expected, row["participant_id"])
-            row[column] = ""

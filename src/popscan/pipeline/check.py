@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from popscan.config import Config
-from popscan.pipeline.configfile import ConfigError, load_config
+from popscan.pipeline.columns import study_columns
+from popscan.pipeline.configfile import ConfigError, load_what_fits
 from popscan.pipeline.planning import Cohort, find_cohort, where
 from popscan.records import PopscanError
 
@@ -38,10 +39,9 @@ def check_study(
         What has to be mended (empty if nothing), and what was found to be well.
     """
     try:
-        config = load_config(configfile, overrides)
+        config, problems, left_out = load_what_fits(configfile, overrides)
     except ConfigError as error:
         return error.problems, []
-    problems: list[str] = []
     notes: list[str] = []
     parts = [_check_methods, _check_model, _check_optional, _check_qc, _check_cohort, _check_disk]
     if config.experiment.attribute:
@@ -50,11 +50,16 @@ def check_study(
         parts = [check_experiment, _check_disk]
         if config.source.kind != "simulated":
             parts.insert(0, _check_cohort)
+    if "source" in {key.partition(".")[0] for key in left_out} and _check_cohort in parts:
+        parts.remove(_check_cohort)  # a default source is nobody's
+    found: list[str] = []
     for part in parts:
         try:
-            part(config, problems, notes, **({"deep": deep} if part is _check_cohort else {}))
+            part(config, found, notes, **({"deep": deep} if part is _check_cohort else {}))
         except PopscanError as error:
-            problems.append(f"{configfile}: {error}")
+            found.append(f"{configfile}: {error}")
+    # Of a key that cannot be read, its default was looked at.
+    problems += [line for line in found if not line.startswith(tuple(left_out))]
     return problems, notes
 
 
@@ -149,29 +154,17 @@ def _check_cohort(
     for planned in cohort.planned:
         if planned.problem.get("status") == "failed":
             problems.append(f"{planned.subject.unit}: {planned.problem['message']}")
-    _check_columns(config, cohort, problems)
+    notes += cohort.notes
+    if not config.experiment.attribute:
+        wrong, lacking = study_columns(config, cohort.table)
+        problems += wrong
+        notes += lacking
     if config.source.kind != "simulated":
         from popscan.pipeline.check_scans import open_scans
 
         opened = open_scans(options, cohort.planned, deep=deep)
         problems += opened.problems()
         notes += opened.notes()
-
-
-def _check_columns(config: Config, cohort: Cohort, problems: list[str]) -> None:
-    """Attributes that the fairness audit asks for should be in the cohort table."""
-    known = {key for planned in cohort.planned[:1000] for key in planned.subject.row}
-    derived = {"age_band", "bmi_class", "manufacturer", "field_strength_t", "group"}
-    if not known:
-        return
-    asked = [("fairness.attributes", name) for name in config.fairness.attributes]
-    asked += [("atlas.groups", name) for name in config.atlas.groups if config.atlas.enabled]
-    problems += [
-        f"{key}: {name!r} is no column of the cohort table; "
-        f"expected one of: {', '.join(sorted(known | derived))}"
-        for key, name in asked
-        if name not in known | derived
-    ]
 
 
 def _check_disk(config: Config, problems: list[str], notes: list[str]) -> None:

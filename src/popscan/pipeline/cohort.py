@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
+from popscan.config import Cohort as CohortSection
+from popscan.config import Fairness
 from popscan.pipeline.tables import read_table
 
 
 def study_attributes(
-    study_root: Path, *, fairness: Any, cohort: Any
+    study_root: Path, *, fairness: Fairness, cohort: CohortSection
 ) -> tuple[pd.DataFrame, list[str]]:
     """Return what is known of everybody in the study, by unit.
 
@@ -31,30 +32,21 @@ def study_attributes(
         Sentences on values that were blanked.
     """
     return cohort_attributes(
-        read_table(study_root, "participants"),
-        limits=cohort.plausible,
-        codings=fairness.codings,
-        age_bands_years=fairness.age_bands_years,
+        read_table(study_root, "participants"), fairness=fairness, cohort=cohort
     )
 
 
 def cohort_attributes(
-    participants: pd.DataFrame,
-    *,
-    limits: dict[str, list[float]],
-    codings: dict[str, Any],
-    age_bands_years: Sequence[float],
+    participants: pd.DataFrame, *, fairness: Fairness, cohort: CohortSection
 ) -> tuple[pd.DataFrame, list[str]]:
-    """Blank impossible values, decode groups, add body size, age bands and BMI classes.
+    """Blank codes and impossible values, decode groups, add body size, age bands, BMI classes.
 
     Parameters
     ----------
     participants
         One row per unit with a column ``unit``.
-    limits
-        Column -> smallest and largest plausible value.
-    codings, age_bands_years
-        As in `popscan.fairness.attributes.attributes_table`.
+    fairness, cohort
+        Config sections: codings and age bands; special codes, categories and limits.
 
     Returns
     -------
@@ -62,21 +54,28 @@ def cohort_attributes(
         Indexed by unit, sorted; ``bsa_m2`` and ``bmi_kg_m2`` are added where height and weight are
         columns.
     notes : list of str
-        Sentences on values that were blanked.
+        Sentences on values that were blanked, or are not taken as numbers.
     """
     from popscan.biomarkers.body import bmi_kg_m2, bsa_m2
-    from popscan.fairness.attributes import attributes_table
+    from popscan.fairness.attributes import attributes_table, uncoded_notes
+    from popscan.stats.codes import as_categories, blank_codes, weight_notes
     from popscan.stats.plausible import blank_implausible
 
-    table, blanked = blank_implausible(participants, limits=limits)
+    table, categories = as_categories(participants, categorical=cohort.categorical)
+    table, codes = blank_codes(table, codes=cohort.special_codes, leave=fairness.codings)
+    table, blanked = blank_implausible(table, limits=cohort.plausible)
     if {"height_cm", "weight_kg"} <= set(table.columns):
         size = table[["height_cm", "weight_kg"]].apply(pd.to_numeric, errors="coerce")
         pairs = list(zip(size["height_cm"], size["weight_kg"], strict=True))
         for name, formula in (("bsa_m2", bsa_m2), ("bmi_kg_m2", bmi_kg_m2)):
             if name not in table:
                 table = table.assign(**{name: [formula(h, w) for h, w in pairs]})
-    attributes = attributes_table(table, age_bands_years=age_bands_years, codings=codings)
-    return attributes.sort_index(), [one.sentence() for one in blanked]
+    attributes = attributes_table(
+        table, age_bands_years=fairness.age_bands_years, codings=fairness.codings
+    )
+    notes = [*categories, *codes, *(one.sentence() for one in blanked)]
+    notes += uncoded_notes(attributes, fairness.codings)
+    return attributes.sort_index(), [*notes, *weight_notes(attributes)]
 
 
 def first_visits(attributes: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:

@@ -15,6 +15,8 @@ from popscan.yamlfile import parse_yaml, problem_text, read_yaml, shorten, shown
 Model = TypeVar("Model", Config, TableConfig)
 #: Most problems that are listed; the rest is counted.
 MAX_PROBLEMS = 20
+#: Rounds in which values that do not fit are left out; one is enough, unless they hide others.
+_ROUNDS = 5
 
 
 class ConfigError(PopscanError):
@@ -74,14 +76,75 @@ def loaded_problems(config: Mapping[str, Any], files: Sequence[str | Path]) -> l
     return []
 
 
+def load_what_fits(
+    path: Path, overrides: Sequence[str] = ()
+) -> tuple[Config, list[str], list[str]]:
+    """Read a config file without the values that do not fit, so that the rest can be checked.
+
+    Returns
+    -------
+    config : Config
+        With defaults for what does not fit.
+    problems : list of str
+        What does not fit, as `load_config` says it.
+    left_out : list of str
+        Keys of it (``fairness.alpha``).
+
+    Raises
+    ------
+    ConfigError
+        If the file cannot be read at all.
+    """
+    data = _read_config(path, overrides)
+    problems: dict[str, None] = {}
+    left_out: list[str] = []
+    for _ in range(_ROUNDS):
+        try:
+            return validated(data, Config, where=str(path)), list(problems), left_out
+        except ConfigError as error:
+            if not isinstance(error.__cause__, ValidationError):
+                raise
+            problems |= dict.fromkeys(error.problems)
+            places = [_place(data, item["loc"]) for item in error.__cause__.errors()]
+        for place in places:
+            _leave_out(data, place)
+            left_out.append(".".join(map(str, place)))
+    raise ConfigError(list(problems))
+
+
+def _place(data: dict[str, Any], loc: Sequence[int | str]) -> list[int | str]:
+    """Keys of the innermost mapping entry on the way to a place."""
+    inside: Any = data
+    keys: list[int | str] = []
+    for part in loc:
+        if not isinstance(inside, dict) or part not in inside:
+            break
+        keys.append(part)
+        inside = inside[part]
+    return keys
+
+
+def _leave_out(data: dict[str, Any], keys: Sequence[int | str]) -> None:
+    """Remove an entry, if it is still there."""
+    inside: Any = data
+    for key in keys[:-1]:
+        inside = inside.get(key, {})
+    if keys:
+        inside.pop(keys[-1], None)
+
+
 def _load(path: Path, overrides: Sequence[str], model: type[Model]) -> Model:
     """Read and check a config of some kind."""
+    return validated(_read_config(path, overrides), model, where=str(path))
+
+
+def _read_config(path: Path, overrides: Sequence[str]) -> dict[str, Any]:
     try:
         data = _read_mapping(path)
         _apply_overrides(data, overrides)
     except PopscanError as error:
         raise ConfigError([str(error)]) from error
-    return validated(data, model, where=str(path))
+    return data
 
 
 def validated(data: Mapping[str, Any], model: type[Model], *, where: str) -> Model:

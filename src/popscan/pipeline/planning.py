@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -14,13 +14,18 @@ from popscan.io.folders import Folders
 from popscan.plan import Planned, PlanSummary, write_plan
 from popscan.records import PopscanError, Subject
 
+if TYPE_CHECKING:
+    from popscan.io.cohort import CohortTable
+
 
 @dataclass(kw_only=True)
 class Cohort:
-    """Subjects of a study, and what is wrong with its table."""
+    """Subjects of a study; what is wrong with its table, and what was read otherwise."""
 
     planned: list[Planned] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    table: pd.DataFrame | None = None
     unlisted: list[str] = field(default_factory=list)
 
 
@@ -54,6 +59,7 @@ def plan_study(study_root: Path, options: Mapping[str, Any], *, trust: bool = Fa
         shard_size=parse_section("plan", options["plan"]).shard_size,
         problems=cohort.problems,
         unlisted=cohort.unlisted,
+        notes=cohort.notes,
     )
     if options["source"]["kind"] != "simulated":
         folders.write(index)
@@ -84,8 +90,8 @@ def find_cohort(options: Mapping[str, Any], folders: Folders | None = None) -> C
         raise PopscanError(
             f"source.root: {source.root!r} is no folder; the raw data are expected there"
         )
+    from popscan.io.cohort import listed
     from popscan.io.sources import get_source
-    from popscan.io.tables import read_participants
 
     cohort, folders = Cohort(), folders or Folders()
     found: dict[str, list[Any]] = {}
@@ -94,37 +100,72 @@ def find_cohort(options: Mapping[str, Any], folders: Folders | None = None) -> C
     paths = [str(p) for items in found.values() for item in items for p in item.paths]
     folders.prefetch(paths)
     stats = {path: folders.signature(path) for path in paths}
-    table = Path(source.participants) if source.participants else root / "participants.tsv"
-    if source.participants and not table.is_file():
-        raise PopscanError(f"source.participants: {table}: no such file")
-    section = parse_section("cohort", options["cohort"])
-    if table.is_file():
-        rows, problems = read_participants(table, sex_codes=section.sex_codes or None)
-        cohort.problems += [str(problem) for problem in problems]
-        _join(cohort, _rows(rows), found, stats)
+    read = _read(options)
+    if read is not None:
+        cohort.problems += listed(read.problems)
+        cohort.notes += read.notes
+        cohort.table = read.rows
+        _join(cohort, _rows(read.rows), found, stats)
     else:
         for items in found.values():
             cohort.planned += [_planned(item.sub, item.ses, {}, [item], stats) for item in items]
-    _exclude(cohort, section.exclude)
+    _exclude(cohort, parse_section("cohort", options["cohort"]).exclude)
     return cohort
 
 
-def _simulated_cohort(options: Mapping[str, Any]) -> Cohort:
+def read_table_of(options: Mapping[str, Any]) -> pd.DataFrame | None:
+    """Read the cohort table of a study; None if it has none.
+
+    Raises
+    ------
+    PopscanError
+        If the config names one that does not exist.
+    """
+    if options["source"]["kind"] == "simulated":
+        return _population(options)
+    read = _read(options)
+    return None if read is None else read.rows
+
+
+def _read(options: Mapping[str, Any]) -> CohortTable | None:
+    from popscan.io.cohort import read_cohort
+
+    source = parse_section("source", options["source"])
+    path = Path(source.participants or Path(source.root, "participants.tsv"))
+    if source.participants and not path.is_file():
+        raise PopscanError(f"source.participants: {path}: no such file")
+    if not path.is_file() or not (source.participants or source.root):
+        return None
+    section = parse_section("cohort", options["cohort"])
+    return read_cohort(
+        path,
+        sex_codes=section.sex_codes,
+        missing_values=section.missing_values,
+        categorical=section.categorical,
+    )
+
+
+def _population(options: Mapping[str, Any]) -> pd.DataFrame:
     from popscan.simulate.population import sample_population
 
     simulate = parse_section("simulate", options["simulate"])
-    table = sample_population(
+    return sample_population(
         simulate.n_subjects,
         seed=int(options["study"]["seed"]),
         bias=simulate.bias,
         faults=simulate.faults,
         allocation=simulate.allocation,
-    )
-    rows = _rows(table.astype(str))
+    ).astype(str)
+
+
+def _simulated_cohort(options: Mapping[str, Any]) -> Cohort:
+    table = _population(options)
+    rows = _rows(table)
     cohort = Cohort(
+        table=table,
         planned=[
             _planned(row["participant_id"], row.get("session_id", ""), row, [], {}) for row in rows
-        ]
+        ],
     )
     _exclude(cohort, parse_section("cohort", options["cohort"]).exclude)
     return cohort
@@ -201,7 +242,7 @@ def _exclude(cohort: Cohort, path: str) -> None:
     """
     if not path:
         return
-    from popscan.io.tables import read_participants
+    from popscan.io.cohort import read_participants
 
     rows, problems = read_participants(Path(path), may_be_empty=True)
     if problems:

@@ -10,6 +10,7 @@ from typing import Any, get_args
 from pydantic import BaseModel
 
 from popscan.config import AuditedTable, Config, TableConfig
+from popscan.config.section import ColumnName
 from popscan.config.stages import Biomarkers, Limits, Segment, Variant
 
 _HEAD = """# Configuration reference
@@ -187,5 +188,9 @@ def _type_name(annotation: Any) -> str:
     text = annotation.__name__ if isinstance(annotation, type) else str(annotation)
     if "[" in str(annotation):
         text = str(annotation)
-    text = text.replace(str(Limits), "[low, high]").replace("typing.", "")
+    text = (
+        text.replace(str(Limits), "[low, high]")
+        .replace(str(ColumnName), "column")
+        .replace("typing.", "")
+    )
     return re.sub(r"popscan\.config\.\w+\.", "", text).replace("|", "\\|")

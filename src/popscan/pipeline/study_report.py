@@ -103,7 +103,7 @@ def provenance(study_root: Path, config: Mapping[str, Any]) -> dict[str, Any]:
             "n_subjects": plan["n_subjects"],
             "removed": len(plan["removed"]),
             "unlisted": len(plan["unlisted"]),
-            "problems": plan["problems"],
+            "problems": [*plan["problems"], *plan.get("notes", [])],
         },
     }
 
@@ -148,7 +148,7 @@ def study_context(
         provenance={key: value for key, value in facts.items() if key != "config"},
         config_text=yaml.safe_dump(dict(config), sort_keys=False),
         model_cards={model.name: card.read_text(encoding="utf-8")} if card.exists() else {},
-        limits=[*_limits(kind, facts), *blanked],
+        limits=[*_limits(kind, facts), *(f"Cohort: {note}" for note in blanked)],
         flagged=flagged_subjects(Store(study_root)),
     )
     return with_whole_audit(context, study_root, alpha=fairness.alpha)

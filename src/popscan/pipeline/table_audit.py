@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from popscan.cells import RESERVED
 from popscan.config import TableConfig
 from popscan.pipeline import dictionary
 from popscan.pipeline.audit_inputs import AuditInputs
 from popscan.pipeline.audit_report import share_tables, with_audit, with_whole_audit
 from popscan.pipeline.cohort import cohort_attributes
+from popscan.pipeline.columns import table_columns
+from popscan.pipeline.configfile import ConfigError
 from popscan.pipeline.fairness import audit_tables, write_audit
-from popscan.pipeline.tables import write_table
+from popscan.pipeline.tables import numbers_if_all, write_table
 from popscan.records import PopscanError
 from popscan.report.context import StudyContext
+from popscan.stats.codes import slope_notes
 
 #: Sections of the report that a table can fill.
 _SECTIONS = ("cohort", "biomarkers", "fairness", "limits")
@@ -50,21 +55,16 @@ def audit_table(path: Path, config: TableConfig, out: Path) -> tuple[Path, list[
         If the table cannot be read or lacks an outcome.
     """
     people, notes = read_people(path, config)
-    attributes, blanked = cohort_attributes(
-        people,
-        limits=config.cohort.plausible,
-        codings=config.fairness.codings,
-        age_bands_years=config.fairness.age_bands_years,
-    )
+    attributes, blanked = cohort_attributes(people, fairness=config.fairness, cohort=config.cohort)
     notes += blanked
     wanted = list(config.table.outcomes)
-    absent = [name for name in wanted if name not in attributes]
-    if absent or not wanted:
-        raise PopscanError(
-            f"{path}: table.outcomes: {', '.join(absent) or 'none given'}; "
-            f"the table has {', '.join(map(str, attributes.columns))}"
-        )
+    problems, lacking = table_columns(config, attributes)
+    if problems:
+        raise ConfigError([f"{path}: {problem}" for problem in problems])
+    notes += lacking
     numbers = attributes[wanted].apply(pd.to_numeric, errors="coerce")
+    _refuse_empty(path, numbers, notes)
+    notes += slope_notes(attributes, [*config.associate.terms, *config.fairness.adjust_for])
     inputs = AuditInputs(
         outcomes=_long(numbers, config), attributes=attributes, ledger=pd.DataFrame(), stages=(),
         measured=pd.DataFrame(), reference=pd.DataFrame(), steps={}, qc=pd.DataFrame(),
@@ -73,13 +73,14 @@ def audit_table(path: Path, config: TableConfig, out: Path) -> tuple[Path, list[
     write_table(out, "participants", attributes.reset_index(), dictionary.of("participants"))
     write_audit(out, tables, [*notes, *more], alpha=config.fairness.alpha)
     associations = _associate(out, attributes, numbers, config)
+    limits = ["Outcomes are those of the table; no image was seen."]
     context = StudyContext(
         name=config.study.name,
         description=config.table.description,
         participants=attributes.drop(columns=wanted).reset_index(),
         biomarkers=numbers.rename_axis("unit").reset_index(),
         associations=associations,
-        limits=[*notes, "Outcomes are those of the table; no image was seen."],
+        limits=[*(f"Cohort: {note}" for note in notes), *limits],
     )
     return _render(context, out, config), notes
 
@@ -94,21 +95,55 @@ def read_people(path: Path, config: TableConfig) -> tuple[pd.DataFrame, list[str
     notes : list of str
         How many values or rows were left out, by column, with what they were.
     """
-    from popscan.io.tables import read_participants
+    from popscan.io.cohort import read_cohort
 
-    table, problems = read_participants(path, sex_codes=config.cohort.sex_codes)
+    own = dict(config.table.rename)
+    old = {new: name for name, new in own.items()}
+    table, problems, notes = read_cohort(
+        path,
+        sex_codes=config.cohort.sex_codes,
+        missing_values=config.cohort.missing_values,
+        categorical=[old.get(name, name) for name in config.cohort.categorical],
+        numeric=[old.get(name, name) for name in config.table.outcomes],
+    )
     if table.empty:
         raise PopscanError(str(problems[0]) if problems else f"{path}: no rows")
-    own = {name.lower(): new for name, new in config.table.rename.items()}
+    _check_rename(path, own, list(map(str, table)))
     people = table.rename(columns={"participant_id": "sub", "session_id": "ses", **own})
     people["unit"] = people["sub"]
     if "ses" in people:
         people["unit"] += ("_" + people["ses"]).where(people["ses"] != "", "")
     for column in people.columns.difference(["unit", "sub", "ses", "sex"]):
-        text = people[column].mask(people[column] == "")
-        values = pd.to_numeric(text, errors="coerce")
-        people[column] = values if values.notna().sum() == text.notna().sum() else text
-    return people, _told(problems)
+        people[column] = numbers_if_all(people[column].mask(people[column] == ""))
+    return people, [*notes, *_told(problems)]
+
+
+def _check_rename(path: Path, own: Mapping[str, str], columns: Sequence[str]) -> None:
+    """Refuse new names of columns that do not exist, or that another column has."""
+    problems = [
+        f"{path}: table.rename: {name!r} is no column of the table; it has {', '.join(columns)}"
+        for name in own
+        if name not in columns
+    ]
+    names = [own.get(name, name) for name in columns]
+    problems += [
+        f"{path}: table.rename: {new!r} would be the name of two columns"
+        for new in dict.fromkeys(own.values())
+        if names.count(new) > 1 or new in RESERVED
+    ]
+    if problems:
+        raise PopscanError("; ".join(problems))
+
+
+def _refuse_empty(path: Path, numbers: pd.DataFrame, notes: Sequence[str]) -> None:
+    """Refuse outcomes without a single number: an audit of nothing is none."""
+    empty = [str(name) for name in numbers if not np.isfinite(numbers[name]).any()]
+    if empty:
+        why = [note for note in notes if note.partition(":")[0] in empty]
+        raise PopscanError(
+            f"{path}: table.outcomes: {', '.join(empty)} without a single number"
+            + "".join(f"; {text}" for text in why)
+        )
 
 
 def _told(problems: Sequence[Any]) -> list[str]:
@@ -116,14 +151,20 @@ def _told(problems: Sequence[Any]) -> list[str]:
     said = []
     for column in dict.fromkeys(problem.column for problem in problems):
         of = [problem for problem in problems if problem.column == column]
-        found = Counter(problem.found.strip("'") for problem in of).most_common(5)
+        found = Counter(_unquoted(problem.found) for problem in of).most_common(5)
         listed = ", ".join(f"{what} ({n} times)" if n > 1 else what for what, n in found)
         more = ", ..." if len({problem.found for problem in of}) > 5 else ""
+        count = sum(problem.count for problem in of)
         said.append(
-            f"{column or 'table'}: {len(of)} value{'s' if len(of) > 1 else ''} left out: "
+            f"{column or 'table'}: {count} value{'s' if count > 1 else ''} left out: "
             f"{listed}{more}; expected {of[0].expected}."
         )
     return said
+
+
+def _unquoted(text: str) -> str:
+    """Cell without the quotes of a message that holds nothing else."""
+    return text[1:-1] if text.count("'") == 2 and text[0] == text[-1] == "'" else text
 
 
 def _long(numbers: pd.DataFrame, config: TableConfig) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from popscan.cells import EMPTY
+from popscan.cells import EMPTY, is_code
 from popscan.plan import read_shard, read_shards
 from popscan.records import PopscanError, Status
 from popscan.store import Store, write_atomic
@@ -128,14 +128,17 @@ def participants_table(
     for own in [c for c in map(str, table) if c in ingest and c != "unit"]:
         merged[own] = merged[own].where(merged[own].notna(), merged.pop(own + _OF_SCAN))
     for column in merged.columns.difference(["unit", "sub", "ses"]):
-        merged[column] = _numeric_if_all(merged[column])
+        merged[column] = numbers_if_all(merged[column])
     first = ["unit", "sub", "ses"]
     return merged[first + [c for c in merged if c not in first]]
 
 
-def _numeric_if_all(column: pd.Series) -> pd.Series:
+def numbers_if_all(column: pd.Series) -> pd.Series:
+    """Return a column of text as numbers, if it is one; codes with leading zeros stay text."""
     numbers = pd.to_numeric(column, errors="coerce")
-    return numbers if numbers.notna().sum() == column.notna().sum() else column
+    if numbers.notna().sum() != column.notna().sum():
+        return column
+    return column if any(map(is_code, column.dropna())) else numbers
 
 
 def study_shards(study_root: Path) -> list[str]:

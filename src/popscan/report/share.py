@@ -112,7 +112,8 @@ def shareable(context: StudyContext, *, minimum: int) -> StudyContext:
         agreement_points=pd.DataFrame(),
         sentences=[clean(sentence) for sentence in context.sentences],
         words={part: [clean(line) for line in said] for part, said in context.words.items()},
-        limits=[clean(limit) for limit in context.limits],
+        # Sentences on the cohort table hold cells of single subjects.
+        limits=[clean(text) for text in context.limits if not text.startswith("Cohort: ")],
         provenance=_public(context.provenance),
         config_text="",
         model_cards={},

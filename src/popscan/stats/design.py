@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from popscan.cells import texts
+from popscan.cells import is_recorded, texts
+from popscan.stats.codes import few_whole_numbers
 
 #: End of a column's name -> unit for people. The longest ending that fits counts.
 UNITS = {
@@ -102,14 +103,14 @@ def is_categorical(column: pd.Series) -> bool:
     Returns
     -------
     bool
-        False for text that is all numbers.
+        True for text, also if it is all numbers: readers make numbers of what is a quantity, and
+        leave codes of categories as text.
     """
     if isinstance(column.dtype, pd.CategoricalDtype) or pd.api.types.is_bool_dtype(column):
         return True
     if pd.api.types.is_numeric_dtype(column):
         return False
-    known = column.dropna()
-    return bool(pd.to_numeric(known, errors="coerce").isna().any()) if len(known) else False
+    return any(map(is_recorded, column))
 
 
 def build(
@@ -194,6 +195,8 @@ def _columns(term: str, values: pd.Series, design: Design) -> list[pd.Series]:
         return []
     if pd.api.types.is_numeric_dtype(values):
         design.sources[term] = term
+        if few_whole_numbers(values):
+            design.notes[term] = "few different whole numbers are used as a quantity"
         return [values.rename(term)]
     counts = values.value_counts()
     levels = sorted(counts.index)
@@ -227,7 +230,8 @@ def _drop_dependent(design: Design) -> None:
                 partners = [o for o, w in zip(others, weights, strict=True) if abs(w) > 1e-6]
                 design.dropped[name] = f"collinear with {', '.join(partners)}"
                 for partner in partners:
-                    design.notes[partner] = f"cannot be told apart from {name}"
+                    cautions = [design.notes.get(partner, ""), f"cannot be told apart from {name}"]
+                    design.notes[partner] = "; ".join(filter(None, cautions))
                 continue
         kept.append(name)
     design.matrix = matrix[kept]
