@@ -1,4 +1,5 @@
 # A population imaging study; stages per subject run in shards through one runner (workflow/rules).
+import copy
 from pathlib import Path
 
 from snakemake.utils import min_version, validate
@@ -19,6 +20,9 @@ if workflow.is_main_process and (
 ):
     raise WorkflowError("\n".join(problems))
 
+
+# What the files give, before defaults make all keys look alike.
+GIVEN = copy.deepcopy(dict(config))
 
 validate(config, Path(workflow.basedir, "workflow/schemas/config.schema.json"))
 

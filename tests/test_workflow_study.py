@@ -97,13 +97,19 @@ def study(tmp_path_factory) -> Path:
     """Folder in which the BIDS-like study was run to its report."""
     cwd = tmp_path_factory.mktemp("study")
     write_bids_study(cwd / "raw")
-    (cwd / "config.yaml").write_text(
+    config = (
         "study: {name: tiny}\n"
         "source: {kind: bids, root: raw}\n"
         "plan: {shard_size: 4, max_failed_fraction: 1.0}\n"
         "atlas: {min_group: 2}\n"
-        "fairness: {min_group: 2, n_boot: 100, attributes: [sex, race, planet]}\n"
+        "fairness: {min_group: 2, n_boot: 100, attributes: [sex, race]}\n"
     )
+    (cwd / "config.yaml").write_text(config)
+    (cwd / "wrong.yaml").write_text(config.replace("race]", "race, planet]"))
+    refused = snakemake("--configfile", "wrong.yaml", cwd=cwd, check=False)
+    assert refused.returncode != 0
+    assert "fairness.attributes: 'planet' is no column of the cohort table" in refused.stderr
+    assert not (cwd / "results").exists()  # nothing was computed
     snakemake("--configfile", "config.yaml", cwd=cwd)
     return cwd
 
@@ -153,7 +159,7 @@ def test_bad_rows_of_the_cohort_table_are_told_with_line_and_column(study):
 
 
 def test_check_names_every_problem_at_once(study):
-    told = popscan("check", "--configfile", "config.yaml", cwd=study)
+    told = popscan("check", "--configfile", "wrong.yaml", cwd=study)
     assert told.returncode == 2
     for word in ("sub-0001", "../escape", "femail", "sub-noimages", "sub-unlisted", "planet"):
         assert word in told.stderr, word

@@ -50,6 +50,12 @@ STUDY_LOCK = StudyLock(Path(STUDY))
 
 
 onstart:
+    # Names of columns and groups, before hours of work end at one that does not exist. Imported
+    # here, since jobs read this file, too.
+    from popscan.pipeline.columns import check_before_run
+
+    if wrong := check_before_run(GIVEN):
+        raise WorkflowError("\n".join(wrong))
     try:
         STUDY_LOCK.acquire()
     except BlockingIOError as error:

@@ -147,7 +147,8 @@ def reference_code(grouping: Grouping, wanted: Mapping[str, str] | None) -> int:
     Returns
     -------
     int
-        The group asked for, else the largest whose attribute was recorded; -1 without groups.
+        The group asked for, in any case, else the largest with a recorded attribute; -1 without
+        groups.
 
     Raises
     ------
@@ -161,6 +162,9 @@ def reference_code(grouping: Grouping, wanted: Mapping[str, str] | None) -> int:
         missing = [MISSING in group.split(" & ") for group in grouping.names]
         return int(np.where(missing, -1, grouping.sizes).argmax())
     if name not in grouping.names:
+        alike = [k for k, n in enumerate(grouping.names) if n.casefold() == name.casefold()]
+        if len(alike) == 1:
+            return alike[0]
         raise PopscanError(
             f"reference group {name!r} of {grouping.attribute} does not occur; "
             f"groups are {sorted(grouping.names)}"

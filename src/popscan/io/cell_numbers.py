@@ -95,7 +95,8 @@ def _decimal(digits: Sequence[str]) -> str:
         # 1.234.567 has no decimals, and so neither has 1.234 beside it.
         return "," if any(text.count(".") > 1 for text in points) else "."
     both = [text for text in commas if "." in text]
-    comma = any(text.count(",") == 1 and not _thousands(text, ",") for text in commas)
+    alone = [text for text in commas if "." not in text]
+    comma = any(text.count(",") == 1 and not _thousands(text, ",") for text in alone)
     comma |= any(text.rindex(",") > text.rindex(".") for text in both)
     comma |= any(text.count(".") > 1 for text in points)
     point = any(text.count(",") > 1 for text in commas)

@@ -216,12 +216,12 @@ def _compare(
                 known.notes.append(
                     f"{named.key}: {name} is the same for all subjects, so no model uses it."
                 )
-        elif name not in known.columns and name not in more:
+        elif name not in known.columns and (name not in more or name in _MADE):
             lacking = [n for n in _MADE.get(name, ()) if n not in known.columns]
             why = f"{name!r} is no column of {known.what}"
             if lacking:
                 why = f"{name!r} is made of {' and '.join(lacking)}, which {known.what} lacks"
-            _tell(known, named, strict, why, [*known.columns, *more])
+            _tell(known, named, strict, why, [n for n in (*known.columns, *more) if n != name])
 
 
 def _names(
