@@ -27,7 +27,7 @@ _SITE = re.compile(
 )
 _WEIGHT = re.compile(
     r"(.*_)?(ip[ct]?w|pweights?|fweights?|wgt|svywt)(_.*)?|weights|"
-    r".*(sampl|survey|design|prob|strat|rak|calib|response|inverse)\w*_?(weight|wt|wgt)s?"
+    r".*(sampl|survey|design|prob|stratif|rak|calib|response|inverse)\w*_?(weight|wt|wgt)s?"
 )
 
 
