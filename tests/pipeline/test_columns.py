@@ -72,7 +72,7 @@ def test_every_wrong_name_is_a_problem_with_what_exists(tmp_path):
 
 
 def test_a_schema_error_hides_no_other_problem(tmp_path):
-    variants = {"a": {"method": "grappa"}, "b": {"metod": "cg_sense"}}
+    variants = {"a": {"method": "grappa"}, "b": {"way": "cg_sense"}}
     config = {
         **WRONG,
         "fairness": {**WRONG["fairness"], "alpha": 3, "n_bot": 1},
@@ -85,7 +85,7 @@ def test_a_schema_error_hides_no_other_problem(tmp_path):
     assert len(problems) == len(EXPECTED) + 9
     for text in (
         "fairness.alpha: input should be less than 1", "fairness.n_bot: unknown key",
-        "reconstruct.variants.b.method: field required", "reconstruct.variants.b.metod: unknown",
+        "reconstruct.variants.b.method: field required", "reconstruct.variants.b.way: unknown",
         "reconstruct.use: 'c'", "'grappa'", "'snrr'", "segment.model 'nowhere'",
         "segment.batch_slices", *EXPECTED,
     ):  # fmt: skip
