@@ -337,6 +337,7 @@ FAULTS: list[tuple[str, Callable[[Any], Any], str]] = [
     ("image_shift_mm", slipped_slice, "review"),
     ("slices_left_out", decided(slices_left_out=3, images_left_out_reason="24 tilted"), "review"),
     ("frame_order", decided(frame_order="file_name", n_guessed_slices=10), "review"),
+    ("slice_start_frames", decided(slice_start_frames=4.0), "review"),
     ("frames_short", decided(n_frames_told=25), "review"),
     ("copied_slices", decided(n_copied_slices=2), "review"),
     ("slice_tilt_deg", decided(slice_tilt_deg=3.0), "review"),

@@ -39,6 +39,7 @@ from popscan.records import PopscanError, Scan, SubjectError
 
 __all__ = ["Dicom", "describe_session", "short_axis_stack"]
 
+_PACKED = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".7z", ".rar")
 _LPS_RAS = np.array([-1.0, -1.0, 1.0])
 
 
@@ -55,6 +56,7 @@ class Dicom:
         """List the folders of `root`: each is a subject, or has ``ses-*`` folders for visits."""
         folders = folders or Folders()
         subjects = found_folders(root, folders.names(root), problems)
+        _tell_archives(root, {subject.sub for subject in subjects}, problems)
         folders.prefetch([subject.paths[0] for subject in subjects])
         found = []
         for subject in subjects:
@@ -73,6 +75,8 @@ class Dicom:
                 found.append(replace(subject, ses=ses, paths=(os.path.join(folder, session),)))
             if not sessions:
                 found.append(subject)
+            elif others := [name for name in folders.names(folder) if name not in sessions]:
+                tell(problems, f"{folder}: {len(others)} folders beside its visits are not read")
         return found
 
     def load(
@@ -127,6 +131,18 @@ class Dicom:
             asked = "any view" if views is None else ", ".join(views)
             raise SubjectError("view_missing", f"{session.name}: no cine of {asked}")
         return Loaded(scans={view: scans[view] for view in sorted(scans)})
+
+
+def _tell_archives(root: str | Path, subjects: set[str], problems: list[str] | None) -> None:
+    """Say that packed exams are not opened: they would be lost without a word."""
+    packed = 0
+    with os.scandir(root) as entries:
+        for entry in entries:
+            stem = next((entry.name[: -len(e)] for e in _PACKED if entry.name.endswith(e)), "")
+            if stem and not entry.is_dir():
+                packed += f"sub-{stem.removeprefix('sub-')}" not in subjects
+    if packed > 1:
+        tell(problems, f"{root}: {packed} archives (zip, tar, ...) are not read; unpack them first")
 
 
 def short_axis_stack(

@@ -153,7 +153,13 @@ class Account:
         self.left.add(SAME_PIXELS, found.n_copies)
         for kind, words in _WORDS.items():
             self._unplaced(words, found.counts[kind])
-        series = {p.series for run in self.stack.runs for p in run.planes}
+        planes = [p for run in self.stack.runs for p in run.planes]
+        series = {p.series for p in planes}
+        for name in series - {""}:
+            promised = max(p.promised for p in planes if p.series == name)
+            absent = promised - found.in_series[name]
+            if absent > 0 and not found.counts[Kind.DAMAGED] and not found.counts[Kind.MISSING]:
+                self._unplaced(f"not in the folder, of {promised} that a series promises", absent)
         words = "without a position in the patient"
         for name, n_images in found.unplaced.items():
             if name in series or n_images >= min_frames:

@@ -12,7 +12,7 @@ import os
 import stat
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pydicom
@@ -70,6 +70,8 @@ class Folder:
         What the files that gave no plane are, in images.
     unplaced
         Series -> its images without a position in the patient.
+    in_series
+        Series -> its images of any kind.
     n_copies
         Images that are there again, pixel by pixel.
     """
@@ -79,6 +81,7 @@ class Folder:
     n_files: int = 0
     counts: Counter[Kind] = field(default_factory=Counter)
     unplaced: Counter[str] = field(default_factory=Counter)
+    in_series: Counter[str] = field(default_factory=Counter)
     n_copies: int = 0
 
     @property
@@ -103,21 +106,24 @@ def read_folder(folder: str | Path) -> Folder:
     entries = [read_header(path) for path in files]
     counts: Counter[Kind] = Counter()
     unplaced: Counter[str] = Counter()
+    in_series: Counter[str] = Counter()
     for entry in entries:
         counts[entry.kind] += len(entry.planes) or entry.n_images
+        in_series[entry.series] += len(entry.planes) or entry.n_images
         if entry.kind is Kind.UNPLACED:
             unplaced[entry.series] += entry.n_images
     planes = [p for entry in entries if entry.kind is Kind.IMAGE for p in entry.planes]
     if not planes:
         _refuse(folder, entries, counts)
     _one_patient(folder, planes)
-    planes, n_copies = without_copies(planes)
+    planes, n_copies = without_copies(with_series(planes))
     return Folder(
         planes=planes,
         colour=[p for entry in entries if entry.kind is Kind.COLOUR for p in entry.planes],
         n_files=len(files),
         counts=counts,
         unplaced=unplaced,
+        in_series=in_series,
         n_copies=n_copies,
     )
 
@@ -157,7 +163,7 @@ def _entry(path: str, data: pydicom.Dataset) -> Entry:
             kind = Kind.DAMAGED if promises_image(data) else Kind.NO_IMAGE
             return Entry(kind=kind, series=series)
         if is_phase(data):
-            return Entry(kind=Kind.PHASE, n_images=1)
+            return Entry(kind=Kind.PHASE, series=series)
         if not has_place(data):
             kind = Kind.COLOUR if is_colour(data) else Kind.UNPLACED
             return Entry(kind=kind, series=series, n_images=1)
@@ -174,7 +180,12 @@ def _entry(path: str, data: pydicom.Dataset) -> Entry:
         if has_place(frame) and not is_phase(frame)
     )
     kind = Kind.COLOUR if is_colour(data) else Kind.IMAGE
-    return Entry(kind=kind if planes else Kind.MULTIFRAME, planes=planes, series=series)
+    return Entry(
+        kind=kind if planes else Kind.MULTIFRAME,
+        planes=planes,
+        series=series,
+        n_images=n_frames,
+    )
 
 
 def _refuse(folder: str | Path, entries: Sequence[Entry], counts: Counter[Kind]) -> None:
@@ -212,6 +223,26 @@ def _one_patient(folder: str | Path, planes: Sequence[Plane]) -> None:
         )
 
 
+def with_series(planes: Sequence[Plane]) -> list[Plane]:
+    """Replace identifiers of series and studies that are empty, or of which each image has its own.
+
+    Some anonymisers write such; the number of the series stands for them, where there is one.
+    """
+    alone = {
+        name: len({getattr(p, name) for p in planes}) == len(planes) > 1
+        for name in ("series", "study")
+    }
+    if not any(alone.values()) and all(plane.series for plane in planes):
+        return list(planes)
+    made = []
+    for plane in planes:
+        number = f"number {plane.series_number}" if plane.series_number >= 0 else ""
+        series = plane.series if plane.series and not alone["series"] else number
+        study = "" if alone["study"] else plane.study
+        made.append(replace(plane, series=series, study=study))
+    return made
+
+
 def without_copies(planes: Sequence[Plane]) -> tuple[list[Plane], int]:
     """Drop images that are there again; of equal ones the first is kept.
 
@@ -229,9 +260,12 @@ def without_copies(planes: Sequence[Plane]) -> tuple[list[Plane], int]:
     for members in alike.values():
         if len(members) > 1:
             seen: set[str] = set()
-            for plane in members:
-                digest = _pixel_digest(plane)
-                if digest and digest in seen:
+            digests = [(plane, _pixel_digest(plane)) for plane in members]
+            intact = {plane.instance_uid for plane, digest in digests if digest}
+            for plane, digest in digests:
+                # One of a whole and a torn copy of the same image is enough.
+                torn = not digest and plane.instance_uid in intact
+                if torn or (digest and digest in seen):
                     dropped.add(id(plane))
                 seen.add(digest)
     return [plane for plane in planes if id(plane) not in dropped], len(dropped)

@@ -216,6 +216,22 @@ def _triggers(planes: Sequence[Plane]) -> Counter[float]:
     return Counter(round(p.trigger_ms, 4) for p in planes if not math.isnan(p.trigger_ms))
 
 
+def _last_of(planes: list[Plane], *, usual: int) -> list[Plane]:
+    """Return the last of several acquisitions of `usual` images, where a tag tells them apart."""
+    keys: list[Callable[[Plane], Any]] = [
+        lambda p: p.acquisition,
+        lambda p: p.acquisition_time,
+        lambda p: p.content_time,
+    ]
+    for key in keys:
+        parts: dict[Any, list[Plane]] = defaultdict(list)
+        for plane in planes:
+            parts[key(plane)].append(plane)
+        if len(parts) > 1 and {len(part) for part in parts.values()} == {usual}:
+            return parts[max(parts)]
+    return planes
+
+
 def _last_acquisition(planes: list[Plane], *, usual: int, folder: str) -> list[Plane]:
     """Where a slice was taken twice within a series, the images of the later acquisition.
 
@@ -224,6 +240,8 @@ def _last_acquisition(planes: list[Plane], *, usual: int, folder: str) -> list[P
     """
     triggers = _triggers(planes)
     repeats = set(triggers.values())
+    if repeats == {1} and usual and len(planes) >= 2 * usual:
+        return _last_of(planes, usual=usual)
     if len(triggers) < 2 or repeats == {1}:
         return planes
     promised = {int(p.meta.get("n_frames_told", 0)) for p in planes}

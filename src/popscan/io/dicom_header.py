@@ -35,7 +35,7 @@ _VALUE_TAGS = ["RescaleSlope", "RescaleIntercept"]
 _ENHANCED_TAGS = ["SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"]
 _ORDER_TAGS = ["SeriesInstanceUID", "SeriesNumber", "AcquisitionNumber", "InstanceNumber"]
 _ORDER_TAGS += ["TriggerTime", "TemporalPositionIdentifier", "AcquisitionTime", "ContentTime"]
-_ORDER_TAGS += ["SOPInstanceUID", "StudyInstanceUID", "PatientID"]
+_ORDER_TAGS += ["SOPInstanceUID", "StudyInstanceUID", "PatientID", "ImagesInAcquisition"]
 #: Tag -> key of ``Scan.meta``: everything of a header that is ever written to a file.
 META_TAGS = {
     "Manufacturer": "manufacturer",
@@ -79,6 +79,8 @@ class Plane:
         From stored to real values.
     origin
         What the image was made from; the smaller, the better.
+    promised
+        Images of its series, as the header says; 0 where it does not.
     meta
         Values of `META_TAGS`, under their keys.
     """
@@ -107,6 +109,7 @@ class Plane:
     slope: float = 1.0
     intercept: float = 0.0
     origin: Origin = Origin.ORIGINAL
+    promised: int = 0
     meta: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -190,6 +193,7 @@ def read_plane(path: str, data: pydicom.Dataset, *, frame: int = -1) -> Plane:
         slope=_number(data, "RescaleSlope", 1.0) or 1.0,
         intercept=_number(data, "RescaleIntercept", 0.0),
         origin=origin_of(data),
+        promised=int(_number(data, "ImagesInAcquisition", 0)),
         meta=_meta(data),
     )
 

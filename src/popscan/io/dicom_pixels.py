@@ -148,6 +148,7 @@ def _frame_times(stack: Stack, meta: dict[str, Any]) -> tuple[NDArray[np.float64
     if order != "trigger_time":
         return None, order
     times = np.array([own_triggers_ms(run.planes) for run in stack.runs])
+    times = _in_step(_in_ms(times, meta), meta)
     known = np.isfinite(times)
     if not known.all():
         meta["n_tied_trigger_times"] = int(np.count_nonzero(~known))
@@ -163,6 +164,31 @@ def _frame_times(stack: Stack, meta: dict[str, Any]) -> tuple[NDArray[np.float64
     if spread > 1.0:
         meta["frame_times_spread_ms"] = round(spread, 2)
     return middle, order
+
+
+def _in_ms(times: NDArray[np.float64], meta: dict[str, Any]) -> NDArray[np.float64]:
+    """Trigger times in ms where they were written in s or in microseconds, as the cycle shows."""
+    cycle = meta.get("rr_ms", math.nan)
+    span = float(np.nanmedian(np.nanmax(times, axis=1) - np.nanmin(times, axis=1)))
+    if not 300 <= cycle <= 2000 or not span > 0:
+        return times
+    for unit, factor in (("s", 1000.0), ("us", 0.001)):
+        if 0.5 <= span * factor / cycle <= 1.2:
+            meta["trigger_time_unit"] = unit
+            return times * factor
+    return times
+
+
+def _in_step(times: NDArray[np.float64], meta: dict[str, Any]) -> NDArray[np.float64]:
+    """Let all slices begin together where they begin more than a frame apart; that is noted."""
+    first = np.nanmin(times, axis=1, keepdims=True)
+    steps = np.diff(times, axis=1)
+    step = float(np.nanmedian(steps)) if np.isfinite(steps).any() else 0.0
+    apart = float(np.ptp(first)) / step if step > 0 else 0.0
+    if apart <= 1.0:
+        return times
+    meta["slice_start_frames"] = round(apart, 2)
+    return times - first + float(np.min(first))
 
 
 def _between(times: NDArray[np.float64]) -> NDArray[np.float64]:

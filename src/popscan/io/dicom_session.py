@@ -195,6 +195,17 @@ def short_axis_stack_of(session: Session, main: Cine) -> tuple[Stack, LeftOut]:
     SubjectError
         As `popscan.io.dicom_stack`.
     """
+    try:
+        return _stack_of(session, main)
+    except SubjectError as error:
+        if session.whole:
+            raise
+        counts = session.found.counts
+        lost = ", ".join(f"{counts[kind]} {kind}" for kind in LOST_KINDS if counts[kind])
+        raise SubjectError(error.reason, f"{error} (beside {lost})") from error
+
+
+def _stack_of(session: Session, main: Cine) -> tuple[Stack, LeftOut]:
     rules, folder = session.rules, session.name
     chosen, short = choose_runs(main.runs, folder=folder, whole=session.whole)
     grid = Grid(chosen[0].planes[0])

@@ -18,6 +18,9 @@ from popscan.records import SubjectError
 
 #: A stack that loses a slice at its end needs so many others.
 _LEAST_SLICES = 3
+#: Gaps of a regular stack differ by less than this share; slices overlap where they are nearer to
+#: each other than this share of their thickness.
+_REGULAR, _OVERLAP = 0.1, 0.9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,7 +189,14 @@ def usual_frames(runs: Sequence[Run]) -> int:
 
 
 def least_gap_mm(runs: Sequence[Run]) -> float:
-    """Distance below which two runs are the same slice: 0.6 of the gap of the longest series."""
+    """Distance below which two runs are the same slice: 0.6 of the gap of the longest series.
+
+    Of all series where their slices lie between each other without overlap: even slices in one,
+    odd slices in another.
+    """
+    together = _together_mm(runs)
+    if together:
+        return 0.6 * together
     series: dict[str, list[float]] = defaultdict(list)
     for run in runs:
         series[run.planes[0].series].append(run.along_mm)
@@ -194,6 +204,18 @@ def least_gap_mm(runs: Sequence[Run]) -> float:
     along = sorted(longest if len(longest) >= 3 else [r.along_mm for r in runs])
     gaps = [g for g in np.diff(along) if g >= SAME_PLACE_MM]
     return 0.6 * float(np.median(gaps)) if gaps else SAME_PLACE_MM
+
+
+def _together_mm(runs: Sequence[Run]) -> float:
+    """Gap of all runs as one stack; 0 where they make no regular one, or slices would overlap."""
+    places: list[float] = []
+    for along in sorted(run.along_mm for run in runs):
+        if not places or along - places[-1] >= SAME_PLACE_MM:
+            places.append(along)
+    thickness = max((float(r.planes[0].meta.get("slice_thickness_mm", 0)) for r in runs), default=0)
+    gap, irregularity = slice_distance_mm(places)
+    regular = len(places) > 3 and irregularity < _REGULAR and 0 < _OVERLAP * thickness <= gap
+    return gap if regular else 0.0
 
 
 def extend_stack(

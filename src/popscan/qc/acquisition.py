@@ -49,6 +49,11 @@ def slice_gap_pct(ctx: Context) -> Measured:
     return Measured(100.0 * found.value, found.note, assessed=found.assessed)
 
 
+def slice_start_frames(ctx: Context) -> Measured:
+    """Frames by which slices begin earlier or later in the cycle than others, where more than 1."""
+    return _decided(ctx, "slice_start_frames", note="by the trigger times of the first frames")
+
+
 def frames_short(ctx: Context) -> Measured:
     """Frames per slice that the header promises and the series lacks."""
     promised = ctx.scan.meta.get("n_frames_told")

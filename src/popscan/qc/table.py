@@ -73,6 +73,7 @@ _IMAGE: dict[str, Spec] = {
     "image_shift_mm": _image(motion.image_shift_mm, "mm", "high", 15.0, None),
     "slices_left_out": _image(acquisition.slices_left_out, "slices", "high", 0.0, None),
     "frame_order": _image(acquisition.frame_order, "slices", "high", 0.0, None),
+    "slice_start_frames": _image(acquisition.slice_start_frames, "frames", "high", 1.0, None),
     "frames_short": _image(acquisition.frames_short, "frames", "high", 0.0, None),
     "copied_slices": _image(acquisition.copied_slices, "slices", "high", 0.0, None),
     "slice_tilt_deg": _image(acquisition.slice_tilt_deg, "degrees", "high", 1.0, None),
