@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import numpy as np
+from popscan.arrays.cycle import CYCLE_MS, cycle_length_ms, is_cycle_ms
 
 
 def bsa_m2(height_cm: float, weight_kg: float) -> float:
@@ -40,13 +40,11 @@ def heart_rate_bpm(
     *,
     rr_ms: float | None = None,
     frame_times_ms: Sequence[float] | None = None,
-    min_frames: int = 6,
+    cycle_ms: Sequence[float] = CYCLE_MS,
 ) -> float:
     """Heart rate from the RR interval, or else from frame times that cover one heart cycle.
 
-    Frame times give the interval as their span plus one (median) step, which is right for
-    retrospectively gated cines; a prospectively gated one stops early and reads too fast, so
-    `rr_ms` is preferred wherever it is known.
+    See `popscan.arrays.cycle.cycle_length_ms`.
 
     Parameters
     ----------
@@ -54,13 +52,14 @@ def heart_rate_bpm(
         RR interval; ignored unless positive and finite.
     frame_times_ms
         Time of each frame after the R wave.
-    min_frames
-        Fewer frames say nothing of the cycle's length.
+    cycle_ms
+        Shortest and longest cycle that is believed. Converters write other things where the time
+        between frames belongs (a pulse repetition time, 1 s).
 
     Returns
     -------
     float
-        Beats per minute; NaN when neither is usable.
+        Beats per minute; NaN when neither is usable or the cycle is not believed.
 
     Examples
     --------
@@ -68,15 +67,8 @@ def heart_rate_bpm(
     60.0
     >>> heart_rate_bpm(frame_times_ms=[0, 100, 200, 300, 400, 500, 600, 700])
     75.0
+    >>> heart_rate_bpm(rr_ms=26.0)
+    nan
     """
-    if rr_ms is not None and math.isfinite(rr_ms) and rr_ms > 0:
-        return 60000.0 / rr_ms
-    if frame_times_ms is None:
-        return math.nan
-    times = np.asarray(frame_times_ms, dtype=float)
-    if times.size < min_frames or not np.isfinite(times).all():
-        return math.nan
-    steps = np.diff(times)
-    if (steps <= 0).any():
-        return math.nan
-    return float(60000.0 / (times[-1] - times[0] + np.median(steps)))
+    length = cycle_length_ms(rr_ms=rr_ms, frame_times_ms=frame_times_ms)
+    return 60000.0 / length if is_cycle_ms(length, cycle_ms) else math.nan

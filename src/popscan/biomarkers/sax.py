@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from popscan.arrays import morphology, volumes
+from popscan.arrays.cycle import CYCLE_MS
 from popscan.biomarkers import body
 from popscan.biomarkers.dictionary import DICTIONARY, INDEXED
 from popscan.biomarkers.thickness import wall_thickness_mm
@@ -70,6 +71,7 @@ def measure(
     frame_labels: Sequence[str] | None = None,
     frames: Sequence[int] | None = None,
     smoothing_share: float = volumes.PHASE_SMOOTHING_SHARE,
+    cycle_ms: Sequence[float] = CYCLE_MS,
 ) -> dict[str, float]:
     """Measure one subject: every column of `DICTIONARY`, in its order.
 
@@ -98,6 +100,9 @@ def measure(
         Standard deviation, as a share of the cycle, of the cyclic Gaussian that the LV curve is
         smoothed with before ED and ES are chosen; 0 takes the raw extremes, which makes EF too
         high where single volumes are noisy (see `popscan.arrays.volumes.find_phases`).
+    cycle_ms
+        Shortest and longest heart cycle that is believed; outside of them heart rate, output and
+        index are NaN.
 
     Returns
     -------
@@ -122,7 +127,9 @@ def measure(
     values |= _wall(array, ed, spacing)
     bsa = body.bsa_m2(height_cm, weight_kg)
     values |= {name: _ratio(values[absolute], bsa) for name, absolute in INDEXED.items()}
-    heart_rate = body.heart_rate_bpm(rr_ms=rr_ms, frame_times_ms=frame_times_ms)
+    heart_rate = body.heart_rate_bpm(
+        rr_ms=rr_ms, frame_times_ms=frame_times_ms, cycle_ms=cycle_ms
+    )
     output = values["lvsv_ml"] * heart_rate / 1000.0
     values |= {
         "bsa_m2": bsa,

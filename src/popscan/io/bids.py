@@ -4,19 +4,20 @@
 popscan's own sidecars, or BIDS's ``Manufacturer`` ...). The view is a part of the name: ``sax`` or
 ``sa``, ``2ch``, ``3ch``, ``4ch``, ``rvot`` (``acq-sax``, ``la2ch``, ``sub-1_sa_ED`` are all
 understood); images that end in ``_cine`` or ``_bold`` and name no view are short-axis. An image is
-4D, or one 3D file per frame (``_frame-01``, ``_phase-01``, ``_ED``, ``_ES``). Phase, real and
-imaginary parts (``part-phase`` ...) are no cines and left aside. Labels have the same
-name with ``dseg``, ``gt``, ``seg`` or ``label`` in it, beside the image or below
-``derivatives/*/``.
+4D, or one 3D file per frame (``_frame-01``, ``_phase-01``, ``_ED``, ``_ES``, or ``_t40`` with the
+trigger time, as dcm2niix names them). Upper and lower case are the same. Of several runs the last in
+natural order is read, and the others are counted. Phase, real and imaginary parts (``part-phase``
+...) are no cines and left aside. Labels have the same name with ``dseg``, ``gt``, ``seg`` or
+``label`` in it, beside the image or below ``derivatives/*/``; those of ``_ED`` and ``_ES`` belong to
+a cine where the image of that name is one of its frames.
 """
 
 from __future__ import annotations
 
 import os
-import re
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,29 +25,17 @@ import numpy as np
 
 from popscan.ingest.checks import known_meta, number_of
 from popscan.ingest.orientation import standard_orientation
+from popscan.io.bids_labels import find_labels
+from popscan.io.bids_names import Named, frame_key, list_named, require_content, run_key
 from popscan.io.folders import Folders
 from popscan.io.jsonfile import read_json
-from popscan.io.nifti import read_labels, read_scan, sidecar_path, stem_of
+from popscan.io.nifti import read_scan, sidecar_path
 from popscan.io.sources import Found, Loaded, one_folder, tell
 from popscan.io.tables import subject_label
 from popscan.records import LabelMap, PopscanError, Scan, SubjectError
 
-_VIEW_WORDS = {
-    "sax": "sax", "sa": "sax", "shortaxis": "sax",
-    "2ch": "2ch", "la2ch": "2ch", "lax2ch": "2ch",
-    "3ch": "3ch", "la3ch": "3ch", "lax3ch": "3ch", "lvot": "3ch",
-    "4ch": "4ch", "la4ch": "4ch", "lax4ch": "4ch",
-    "rvot": "rvot",
-}  # fmt: skip
-_LABEL_WORDS = frozenset({"dseg", "gt", "seg", "label", "labels", "mask"})
-#: Entities that an image and its labels need not share.
-_NOT_CORE = ("desc-", "space-", "part-mag")
-_IMAGE_WORDS = frozenset({"cine", "bold", "image", "img"})
-_FOLDERS = ("anat", "cine", "func", "mr", "cmr")
-_OTHER_PARTS = frozenset({"part-phase", "part-real", "part-imag"})
-_FRAME = re.compile(r"(?:frame|phase)-?(\d+)")
 #: BIDS sidecar key -> key of meta, factor.
-_BIDS_KEYS = {
+_BIDS_KEYS: Mapping[str, tuple[str, float | None]] = {
     "Manufacturer": ("manufacturer", None),
     "ManufacturersModelName": ("model", None),
     "MagneticFieldStrength": ("field_strength_t", 1.0),
@@ -56,17 +45,6 @@ _BIDS_KEYS = {
     "HeartRate": ("heart_rate_bpm", 1.0),
     "RRInterval": ("rr_ms", 1000.0),
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Named:
-    """A NIfTI file and what its name says."""
-
-    path: Path
-    view: str
-    frame: str  # "", a number, "ed" or "es"
-    is_label: bool
-    core: tuple[str, ...]  # what an image and its labels have in common
 
 
 class Bids:
@@ -82,7 +60,9 @@ class Bids:
         """List the ``sub-*/[ses-*/]`` folders of `root`."""
         return find_visits(root, problems, folders)
 
-    def load(self, paths: Sequence[str], *, views: Sequence[str] | None = None) -> Loaded:
+    def load(
+        self, paths: Sequence[str], *, views: Sequence[str] | None = None, labels: str = ""
+    ) -> Loaded:
         """Read a visit.
 
         Parameters
@@ -91,33 +71,62 @@ class Bids:
             The visit's folder, and those below ``derivatives/`` that may hold its labels.
         views
             Views wanted; None for all that are there.
+        labels
+            Whose labels to use where there are several: a folder below ``derivatives``, or a part
+            of the file's name.
+
+        Returns
+        -------
+        Loaded
+            Labels that cannot be used are in `label_problems`; a view whose images cannot be read
+            is in `notes`, as long as another one can.
 
         Raises
         ------
         SubjectError
-            ``view_missing`` if none of them is there, ``frame_mismatch``, ``label_mismatch``, and
+            ``view_missing`` if none of them is there, ``frame_mismatch``, ``file_missing``, and
             those of `popscan.io.nifti`.
         """
         folder = one_folder(paths)
-        by_view: dict[str, list[_Named]] = defaultdict(list)
-        for item in _listing([folder, *(Path(path) for path in paths[1:])]):
+        by_view: dict[str, list[Named]] = defaultdict(list)
+        for item in list_named([folder, *(Path(path) for path in paths[1:])]):
             if views is None or item.view in views:
                 by_view[item.view].append(item)
         scans: dict[str, Scan] = {}
-        labels: dict[str, LabelMap] = {}
+        read: dict[str, LabelMap] = {}
+        problems: dict[str, SubjectError] = {}
+        unread: dict[str, SubjectError] = {}
         for view, items in sorted(by_view.items()):
             images = [item for item in items if not item.is_label]
             if not images:
                 continue
-            scan, chosen = _read_images(folder, view, images)
-            found = _read_labels(scan, chosen, [item for item in items if item.is_label])
+            try:
+                scan, chosen = _read_images(view, images)
+            except SubjectError as error:
+                unread[view] = error
+                continue
+            there = [item for item in items if item.is_label]
+            try:
+                found = find_labels(scan, chosen, images, there, prefer=labels)
+            except SubjectError as error:
+                found, problems[view] = None, error
             scans[view], label = standard_orientation(scan, found)
             if label is not None:
-                labels[view] = label
+                read[view] = label
+        if unread and ("sax" in unread or not scans):
+            raise unread.get("sax") or next(iter(unread.values()))
         if not scans:
-            wanted = "any view" if views is None else ", ".join(views)
-            raise SubjectError("view_missing", f"{folder}: no NIfTI image of {wanted}")
-        return Loaded(scans=scans, labels=labels)
+            raise _no_view(folder, views)
+        notes = tuple(f"{view} was not read: {error.reason}" for view, error in unread.items())
+        return Loaded(scans=scans, labels=read, label_problems=problems, notes=notes)
+
+
+def _no_view(folder: Path, views: Sequence[str] | None) -> SubjectError:
+    """Say that there is no image, and what is there instead."""
+    wanted = "any view" if views is None else ", ".join(views)
+    there = sorted({"".join(p.suffixes[-2:])[:16] for p in folder.rglob("*") if p.is_file()})
+    seen = f"; files there end in {', '.join(there[:6])}" if there else ""
+    return SubjectError("view_missing", f"{folder}: no NIfTI image of {wanted}{seen}")
 
 
 def find_visits(
@@ -170,76 +179,79 @@ def _derivatives(
     return out
 
 
-def _listing(places: Sequence[Path]) -> list[_Named]:
-    folder, out = places[0], []
-    for place in places:
-        for sub in (place, *(place / name for name in _FOLDERS)):
-            if sub.is_dir():
-                named = (_parse(p) for p in sorted(sub.iterdir()) if _is_nifti(p))
-                # Under derivatives only labels count: a processed image is not the acquired one.
-                out += [n for n in named if n and (n.is_label or place == folder)]
-    return out
-
-
-def _is_nifti(path: Path) -> bool:
-    return path.name.endswith((".nii.gz", ".nii")) and path.is_file()
-
-
-def _parse(path: Path) -> _Named | None:
-    tokens = stem_of(path).split("_")
-    words = [token.rsplit("-", 1)[-1].lower() for token in tokens]
-    view = next((_VIEW_WORDS[w] for w in words if w in _VIEW_WORDS), "")
-    if any(token.lower() in _OTHER_PARTS for token in tokens):
-        return None
-    is_label = any(token.lower() in _LABEL_WORDS for token in tokens)
-    if not view:
-        if not (is_label or words[-1] in ("cine", "bold")):
-            return None
-        view = "sax"
-    frame, core = "", []
-    for token, word in zip(tokens, words, strict=True):
-        match = _FRAME.fullmatch(token.lower())
-        if match:
-            frame = match[1]
-        elif word in ("ed", "es"):
-            frame = word
-        elif word not in _LABEL_WORDS | _IMAGE_WORDS and not token.lower().startswith(_NOT_CORE):
-            core.append(token)
-    return _Named(path=path, view=view, frame=frame, is_label=is_label, core=tuple(core))
-
-
-def _frame_key(item: _Named) -> tuple[int, str]:
-    return (int(item.frame), "") if item.frame.isdigit() else (-1, item.frame)
-
-
-def _read_images(folder: Path, view: str, images: list[_Named]) -> tuple[Scan, list[_Named]]:
-    """Read the cine, or its frames; of several runs the last by name."""
-    whole = [item for item in images if not item.frame]
-    last = max((whole or images), key=lambda item: item.core).core
-    chosen = [item for item in (whole or images) if item.core == last]
-    if whole:
-        chosen = chosen[-1:]
-    chosen.sort(key=_frame_key)
+def _read_images(view: str, images: list[Named]) -> tuple[Scan, list[Named]]:
+    """Read the cine, or its frames; of several runs the last in natural order."""
+    last = max(images, key=run_key).core
+    run = sorted((item for item in images if item.core == last), key=frame_key)
+    others = len(images) - len(run)
+    whole = [item for item in run if not item.frame and item.time_ms is None]
+    timed = [item for item in run if item.time_ms is not None]
+    chosen = _one_copy(whole) or timed or run
+    for item in chosen if whole else (chosen + timed):
+        require_content(item)
     scans = [read_scan(item.path) for item in chosen]
-    first = scans[0]
-    meta = {**known_meta(first.meta), **_bids_meta(chosen[0].path)}
-    n_runs = len({item.core for item in (whole or images)})
+    if whole and timed and scans[0].array.shape[3] == 1:
+        # dcm2niix leaves the time out of the name of the first frame's file.
+        chosen = [*chosen, *timed]
+        scans += [read_scan(item.path) for item in timed]
+    meta = {**known_meta(scans[0].meta), **_bids_meta(chosen[0].path)}
+    n_runs = len({item.core for item in images})
     if n_runs > 1:
         meta["n_runs"] = n_runs
+    reasons = {
+        "of another run": others,
+        "frames or copies beside the cine": len(run) - len(chosen),
+    }
+    if any(reasons.values()):
+        meta["images_left_out"] = sum(reasons.values())
+        meta["images_left_out_reason"] = ", ".join(f"{n} {r}" for r, n in reasons.items() if n)
+    if chosen[0].equalised:
+        meta["resampled_slices"] = True
+    scan = _joined(chosen, scans)
+    names = [item.frame.upper() for item in chosen]
+    if set(names) <= {"ED", "ES"}:
+        meta["frame_labels"] = names
+    return replace(scan, view=view, meta=meta), chosen
+
+
+def _one_copy(whole: list[Named]) -> list[Named]:
+    """Of several files of one cine the resampled one, where a gap made the other's distances wrong.
+
+    Else the one that was processed least: with the shortest name.
+    """
+    return sorted(whole, key=lambda n: (not n.equalised, len(n.path.name), n.path.name))[:1]
+
+
+def _joined(chosen: list[Named], scans: list[Scan]) -> Scan:
+    """One scan out of a file per frame."""
+    first = scans[0]
     if len(scans) == 1:
-        if chosen[0].frame in ("ed", "es"):
-            meta["frame_labels"] = [chosen[0].frame.upper()]
-        return replace(first, view=view, meta=meta), chosen
+        return first
     for item, scan in zip(chosen, scans, strict=True):
-        if scan.array.shape[:3] != first.array.shape[:3] or scan.array.shape[3] != 1:
+        same = scan.array.shape == (*first.array.shape[:3], 1)
+        if not same or not np.allclose(scan.affine, first.affine, atol=0.1 * min(first.spacing_mm)):
             raise SubjectError(
                 "frame_mismatch",
-                f"{item.path}: shape {scan.array.shape}, {first.array.shape} expected",
+                f"{item.path}: shape {scan.array.shape} at {_place(scan)}; one frame on the grid of "
+                f"the first, {first.array.shape[:3]} at {_place(first)}, expected",
             )
-    if all(item.frame in ("ed", "es") for item in chosen):
-        meta["frame_labels"] = [item.frame.upper() for item in chosen]
     array = np.concatenate([scan.array for scan in scans], axis=3)
-    return replace(first, array=array, frame_times_ms=None, view=view, meta=meta), chosen
+    return replace(first, array=array, frame_times_ms=_named_times(chosen))
+
+
+def _place(scan: Scan) -> str:
+    corner = ", ".join(f"{value:.1f}" for value in scan.affine[:3, 3])
+    return f"({corner}) mm, steps {' x '.join(f'{s:g}' for s in scan.spacing_mm)} mm"
+
+
+def _named_times(chosen: list[Named]) -> np.ndarray | None:
+    """Frame times out of names; the one that dcm2niix leaves out lies one step before the rest."""
+    times = [float(item.time_ms) for item in chosen if item.time_ms is not None]
+    if len(times) < 2 or len(times) < len(chosen) - 1:
+        return None
+    if len(times) < len(chosen):
+        times.insert(0, times[0] - float(np.median(np.diff(times))))
+    return np.array(times) if times[0] >= 0 and np.all(np.diff(times) > 0) else None
 
 
 def _bids_meta(path: Path) -> dict[str, Any]:
@@ -256,26 +268,3 @@ def _bids_meta(path: Path) -> dict[str, Any]:
         elif (number := number_of(data.get(key))) is not None:
             found[name] = number * factor
     return known_meta(found)
-
-
-def _read_labels(scan: Scan, chosen: list[_Named], labels: list[_Named]) -> LabelMap | None:
-    """Read labels on the grid of the scan: one file for the cine, or one per frame file."""
-    array = np.zeros(scan.array.shape, dtype=np.uint8)
-    frames: list[int] = []
-    for index, image in enumerate(chosen):
-        same = [n for n in labels if n.core == image.core and n.frame == image.frame]
-        if not same:
-            continue
-        label = read_labels(same[-1].path)
-        whole = len(chosen) == 1
-        expected = array.shape if whole else (*array.shape[:3], 1)
-        if label.array.shape != expected:
-            raise SubjectError(
-                "label_mismatch",
-                f"{same[-1].path}: labels {label.array.shape}, {expected} expected",
-            )
-        if whole:
-            return label
-        array[..., index] = label.array[..., 0]
-        frames.append(index)
-    return LabelMap(array=array, frames=tuple(frames)) if frames else None

@@ -31,6 +31,9 @@ from popscan.records import STRUCTURES, LabelMap, PopscanError, Scan, SubjectErr
 #: Fast: cine images hardly shrink further at higher levels.
 _GZIP_LEVEL = 1
 _SUFFIXES = (".nii.gz", ".nii")
+#: How far from a whole number a label may lie, without and (at most) with a scaling header.
+_WHOLE_TOLERANCE = 1e-3
+_SCALED_TOLERANCE = 0.05
 
 
 def stem_of(path: str | Path) -> str:
@@ -43,9 +46,21 @@ def stem_of(path: str | Path) -> str:
     """
     name = Path(path).name
     for suffix in _SUFFIXES:
-        if name.endswith(suffix):
+        if name.lower().endswith(suffix):
             return name[: -len(suffix)]
     return name
+
+
+def is_nifti_name(path: str | Path) -> bool:
+    """Whether a file's name ends as NIfTI does, in upper or lower case; hidden files do not count.
+
+    Examples
+    --------
+    >>> is_nifti_name("A_SA.NII.GZ"), is_nifti_name("._a.nii.gz")
+    (True, False)
+    """
+    name = Path(path).name
+    return not name.startswith(".") and name.lower().endswith(_SUFFIXES)
 
 
 def sidecar_path(path: str | Path) -> Path:
@@ -100,8 +115,10 @@ def read_scan(path: str | Path, *, max_bytes: int = MAX_IMAGE_BYTES) -> Scan:
     header, array = read_image(path, max_bytes=max_bytes)
     affine, spacing_mm, notes = image_geometry(path, header)
     side = _read_sidecar(path)
-    meta = {**notes, **_mapping(path, side.get("meta"))}
-    times = side["frame_times_ms"] if "frame_times_ms" in side else header_times_ms(header)
+    times, time_notes = header_times_ms(header)
+    if "frame_times_ms" in side:
+        times, time_notes = side["frame_times_ms"], {}
+    meta = {**notes, **time_notes, **_mapping(path, side.get("meta"))}
     return Scan(
         array=_image_values(path, array),
         affine=affine,
@@ -134,13 +151,12 @@ def read_labels(path: str | Path, *, max_bytes: int = MAX_IMAGE_BYTES) -> LabelM
     Raises
     ------
     SubjectError
-        As `read_scan`, and ``bad_labels`` where values are not whole numbers from 0 to 255.
+        As `read_scan`, and ``bad_labels`` where values are not whole numbers from 0 to 255 (see
+        `whole_labels`).
     """
     path = Path(path)
-    _, array = read_image(path, max_bytes=max_bytes)
-    if array.dtype.kind not in "biuf":
-        raise SubjectError("bad_labels", f"{path}: whole numbers expected, found {array.dtype}")
-    whole = array.astype(np.uint8) if array.dtype == np.uint8 else _whole(path, array)
+    header, array = read_image(path, max_bytes=max_bytes)
+    whole = whole_labels(path, array, header)
     side = _read_sidecar(path)
     frames = side.get("frames")
     if frames is None:
@@ -152,12 +168,36 @@ def read_labels(path: str | Path, *, max_bytes: int = MAX_IMAGE_BYTES) -> LabelM
     return LabelMap(array=whole, frames=tuple(frames))
 
 
-def _whole(path: Path, array: NDArray[Any]) -> NDArray[np.uint8]:
+def whole_labels(path: Path, array: NDArray[Any], header: nib.Nifti1Header) -> NDArray[np.uint8]:
+    """Labels as whole numbers, where what was stored leaves no doubt which they are.
+
+    Labels saved as floats under the header of an integer image are stored scaled, and come back a
+    little off. Rounded is what lies within the header's ``scl_slope`` (at most 0.05) of a whole
+    number; 0.001 without scaling.
+
+    Raises
+    ------
+    SubjectError
+        ``bad_labels`` with the first value that is none.
+    """
+    if array.dtype == np.uint8:
+        return array.astype(np.uint8, copy=False)
+    if array.dtype.kind not in "biuf":
+        raise SubjectError("bad_labels", f"{path}: whole numbers expected, found {array.dtype}")
+    slope = abs(float(header["scl_slope"]))
+    scaled = np.isfinite(slope) and slope not in (0.0, 1.0)
+    tolerance = max(_WHOLE_TOLERANCE, min(slope, _SCALED_TOLERANCE)) if scaled else _WHOLE_TOLERANCE
     with np.errstate(invalid="ignore"):
-        whole = array.astype(np.uint8)
-    if not np.array_equal(whole, array):
-        raise SubjectError("bad_labels", f"{path}: labels must be whole numbers from 0 to 255")
-    return whole
+        nearest = np.rint(array)
+        bad = ~((np.abs(array - nearest) <= tolerance) & (nearest >= 0) & (nearest <= 255))
+    if bad.any():
+        cause = f" (the header scales by {slope:g}: save labels as uint8)" if scaled else ""
+        raise SubjectError(
+            "bad_labels",
+            f"{path}: labels must be whole numbers from 0 to 255, found "
+            f"{float(array[bad][0]):.6g}{cause}",
+        )
+    return nearest.astype(np.uint8)
 
 
 def _write_image(path: Path, array: NDArray[Any], like: Scan, *, frame_step_ms: float) -> None:
@@ -173,7 +213,7 @@ def _write_image(path: Path, array: NDArray[Any], like: Scan, *, frame_step_ms: 
     image.header["pixdim"][4] = frame_step_ms
     data = image.to_bytes()
     with path.open("wb") as raw:
-        if path.name.endswith(".gz"):
+        if path.name.lower().endswith(".gz"):
             with gzip.GzipFile(
                 filename="", mode="wb", compresslevel=_GZIP_LEVEL, fileobj=raw, mtime=0
             ) as packed:

@@ -15,6 +15,7 @@ from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
 
+from popscan.arrays.cycle import is_cycle_ms
 from popscan.arrays.geometry import orthonormal_affine
 from popscan.records import SubjectError
 
@@ -31,6 +32,9 @@ _MAX_GZIP_RATIO = 1040
 #: Bytes after the image that are tolerated.
 _MAX_PADDING = 64 * 2**20
 _TIME_UNIT_MS = {"sec": 1000.0, "msec": 1.0, "usec": 1e-3}
+_LENGTH_UNIT_MM = {"meter": 1000.0, "mm": 1.0, "micron": 1e-3}
+#: Steps of sform and pixdim that differ by more than this contradict each other.
+_CONFLICT_PCT = 1.0
 
 
 def read_image(path: Path, *, max_bytes: int) -> tuple[nib.Nifti1Header, NDArray[Any]]:
@@ -170,51 +174,107 @@ def image_geometry(
 ) -> tuple[NDArray[np.float64], tuple[float, float, float], dict[str, Any]]:
     """Affine at right angles (voxel -> RAS), spacing in mm, and notes for meta.
 
+    The header's unit of length counts (metre, micron; no unit is mm). A coded sform is preferred, as
+    NIfTI-1 has it, unless all of its steps are 1 while pixdim has others: that is a default which a
+    tool left, and no measurement. Where sform and pixdim disagree by more than 1%, the notes hold
+    ``sform_spacing_mm`` and ``pixdim_spacing_mm`` (of x, y, z as stored) and ``spacing_conflict_pct``,
+    which quality control judges.
+
     Raises
     ------
     SubjectError
         ``bad_header`` where the affine is not finite or flat.
     """
-    affine, known = _header_affine(header)
+    scale = _length_unit_mm(header)
+    zooms = np.abs(np.asarray(header["pixdim"][1:4], dtype=float)) * scale
+    affine, known = _header_affine(header, scale)
+    notes = _conflict(header, affine, zooms)
+    if notes and np.allclose(notes["sform_spacing_mm"], scale, rtol=1e-4):
+        affine, known = _qform_affine(header, scale)
     try:
         affine, spacing_mm, shear_deg = orthonormal_affine(affine)
     except ValueError as error:
         raise SubjectError("bad_header", f"{path}: damaged affine ({error})") from error
-    notes: dict[str, Any] = {"orientation_known": known}
+    notes["orientation_known"] = known
     if shear_deg > np.degrees(1e-4):
         notes["affine_shear_deg"] = round(shear_deg, 4)
     return affine, spacing_mm, notes
 
 
-def _header_affine(header: nib.Nifti1Header) -> tuple[NDArray[np.float64], bool]:
-    """Affine of the header, and whether the header knows the orientation at all."""
-    if header["sform_code"] > 0:
-        return np.asarray(header.get_sform(), dtype=float), True
-    zooms = np.abs(np.asarray(header["pixdim"][1:4], dtype=float))
-    if header["qform_code"] > 0:
-        quaternion = np.array([float(header[f"quatern_{k}"]) for k in "bcd"])
-        # Rounding can make b, c, d longer than a unit quaternion allows; nibabel refuses those.
-        length = float(np.linalg.norm(quaternion))
-        if length > 1:
-            quaternion /= length
-        real = np.sqrt(max(0.0, 1.0 - float(quaternion @ quaternion)))
-        rotation = nib.quaternions.quat2mat([real, *quaternion])
-        handed = -1.0 if header["pixdim"][0] < 0 else 1.0
-        affine = np.eye(4)
-        affine[:3, :3] = rotation * zooms * [1.0, 1.0, handed]
-        affine[:3, 3] = [float(header[f"qoffset_{k}"]) for k in "xyz"]
-        return affine, True
-    return np.diag([*zooms, 1.0]), False
-
-
-def header_times_ms(header: nib.Nifti1Header) -> list[float] | None:
-    """Evenly spaced frame times where the header gives a step with a unit of time."""
-    dim, step = header["dim"], float(header["pixdim"][4])
+def _length_unit_mm(header: nib.Nifti1Header) -> float:
     try:
-        unit = header.get_xyzt_units()[1]
+        unit = header.get_xyzt_units()[0]
     except (KeyError, HeaderDataError):
-        return None
-    scale = _TIME_UNIT_MS.get(unit)
-    if scale is None or dim[0] < 4 or dim[4] < 2 or not np.isfinite(step) or step <= 0:
-        return None
-    return (np.arange(int(dim[4])) * step * scale).tolist()
+        return 1.0
+    return _LENGTH_UNIT_MM.get(unit, 1.0)
+
+
+def _conflict(
+    header: nib.Nifti1Header, affine: NDArray[np.float64], zooms: NDArray[np.float64]
+) -> dict[str, Any]:
+    """Notes on an sform whose steps are not those of pixdim; empty where they agree."""
+    steps = np.linalg.norm(affine[:3, :3], axis=0)
+    usable = np.isfinite([*steps, *zooms]).all() and (steps > 0).all() and (zooms > 0).all()
+    if header["sform_code"] <= 0 or not usable:
+        return {}
+    percent = 100.0 * float(np.max(np.abs(steps / zooms - 1.0)))
+    if percent <= _CONFLICT_PCT:
+        return {}
+    return {
+        "sform_spacing_mm": [round(float(step), 4) for step in steps],
+        "pixdim_spacing_mm": [round(float(step), 4) for step in zooms],
+        "spacing_conflict_pct": round(percent, 1),
+    }
+
+
+def _header_affine(header: nib.Nifti1Header, scale: float) -> tuple[NDArray[np.float64], bool]:
+    """Affine of the header in mm, and whether the header knows the orientation at all."""
+    if header["sform_code"] > 0:
+        affine = np.asarray(header.get_sform(), dtype=float)
+        affine[:3] *= scale
+        return affine, True
+    return _qform_affine(header, scale)
+
+
+def _qform_affine(header: nib.Nifti1Header, scale: float) -> tuple[NDArray[np.float64], bool]:
+    """Affine of qform and pixdim; without a coded qform pixdim alone, at no known orientation."""
+    zooms = np.abs(np.asarray(header["pixdim"][1:4], dtype=float)) * scale
+    if header["qform_code"] <= 0:
+        return np.diag([*zooms, 1.0]), False
+    quaternion = np.array([float(header[f"quatern_{k}"]) for k in "bcd"])
+    # Rounding can make b, c, d longer than a unit quaternion allows; nibabel refuses those.
+    length = float(np.linalg.norm(quaternion))
+    if length > 1:
+        quaternion /= length
+    real = np.sqrt(max(0.0, 1.0 - float(quaternion @ quaternion)))
+    rotation = nib.quaternions.quat2mat([real, *quaternion])
+    handed = -1.0 if header["pixdim"][0] < 0 else 1.0
+    affine = np.eye(4)
+    affine[:3, :3] = rotation * zooms * [1.0, 1.0, handed]
+    affine[:3, 3] = [float(header[f"qoffset_{k}"]) * scale for k in "xyz"]
+    return affine, True
+
+
+def header_times_ms(header: nib.Nifti1Header) -> tuple[list[float] | None, dict[str, Any]]:
+    """Evenly spaced frame times where the header gives a step, and notes for meta.
+
+    A step without a unit of time is taken in the one unit, seconds or milliseconds, in which its
+    frames last as long as a heartbeat (`popscan.arrays.cycle`); the note is
+    ``frame_time_unit_assumed``. None where there is no such unit, or no step.
+    """
+    dim, step = header["dim"], float(header["pixdim"][4])
+    if dim[0] < 4 or dim[4] < 2 or not np.isfinite(step) or step <= 0:
+        return None, {}
+    n_frames = int(dim[4])
+    try:
+        unit = str(header.get_xyzt_units()[1])
+    except (KeyError, HeaderDataError):
+        unit = "unknown"
+    notes: dict[str, Any] = {}
+    if unit not in _TIME_UNIT_MS:
+        possible = [u for u in ("sec", "msec") if is_cycle_ms(step * n_frames * _TIME_UNIT_MS[u])]
+        if unit != "unknown" or len(possible) != 1:
+            return None, {}
+        unit = possible[0]
+        notes["frame_time_unit_assumed"] = unit
+    return (np.arange(n_frames) * step * _TIME_UNIT_MS[unit]).tolist(), notes

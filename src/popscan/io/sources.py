@@ -57,6 +57,10 @@ class Loaded:
         Images that reconstructions are compared with (simulated studies).
     extra
         Facts about the subject that stand beside the images (ACDC's group, height and weight).
+    label_problems
+        View -> why labels that are there cannot be used; the image is not lost with them.
+    notes
+        What the reader had to assume or left aside, a sentence each, without paths or identifiers.
     """
 
     scans: Mapping[str, Scan] = field(default_factory=dict)
@@ -64,6 +68,8 @@ class Loaded:
     labels: Mapping[str, LabelMap] = field(default_factory=dict)
     references: Mapping[str, Scan] = field(default_factory=dict)
     extra: Mapping[str, str | float] = field(default_factory=dict)
+    label_problems: Mapping[str, SubjectError] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 class Source(Protocol):

@@ -1,0 +1,64 @@
+"""How long a heart cycle can last."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+#: Shortest and longest heart cycle that is believed, in ms: 200 and 30 beats a minute.
+CYCLE_MS = (300.0, 2000.0)
+
+
+def is_cycle_ms(length_ms: float, limits_ms: Sequence[float] = CYCLE_MS) -> bool:
+    """Whether a heart cycle can last so long; False for NaN.
+
+    Examples
+    --------
+    >>> is_cycle_ms(800.0), is_cycle_ms(26.0), is_cycle_ms(float("nan"))
+    (True, False, False)
+    """
+    return bool(limits_ms[0] <= length_ms <= limits_ms[1])
+
+
+def cycle_length_ms(
+    *, rr_ms: float | None = None, frame_times_ms: ArrayLike | None = None, min_frames: int = 6
+) -> float:
+    """Length of the heart cycle as the source gives it, believed or not.
+
+    Frame times give it as their span plus one (median) step, which is right for retrospectively
+    gated cines; a prospectively gated one stops early and reads too short, so `rr_ms` is preferred
+    wherever it is known.
+
+    Parameters
+    ----------
+    rr_ms
+        RR interval; ignored unless positive and finite.
+    frame_times_ms
+        Time of each frame after the R wave.
+    min_frames
+        Fewer frames say nothing of the cycle's length.
+
+    Returns
+    -------
+    float
+        NaN when neither is usable.
+
+    Examples
+    --------
+    >>> cycle_length_ms(frame_times_ms=[0, 100, 200, 300, 400, 500, 600, 700])
+    800.0
+    """
+    if rr_ms is not None and math.isfinite(rr_ms) and rr_ms > 0:
+        return float(rr_ms)
+    if frame_times_ms is None:
+        return math.nan
+    times = np.asarray(frame_times_ms, dtype=float)
+    if times.size < min_frames or not np.isfinite(times).all():
+        return math.nan
+    steps = np.diff(times)
+    if (steps <= 0).any():
+        return math.nan
+    return float(times[-1] - times[0] + np.median(steps))

@@ -1,0 +1,172 @@
+"""What the names of a BIDS-like folder's NIfTI files say: view, frame, run, image or labels."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from popscan.io.nifti import is_nifti_name, stem_of
+from popscan.records import SubjectError
+
+_VIEW_WORDS = {
+    "sax": "sax", "sa": "sax", "shortaxis": "sax",
+    "2ch": "2ch", "la2ch": "2ch", "lax2ch": "2ch",
+    "3ch": "3ch", "la3ch": "3ch", "lax3ch": "3ch", "lvot": "3ch",
+    "4ch": "4ch", "la4ch": "4ch", "lax4ch": "4ch",
+    "rvot": "rvot",
+}  # fmt: skip
+_LABEL_WORDS = frozenset({"dseg", "gt", "seg", "label", "labels", "mask"})
+#: Entities that an image and its labels need not share.
+_NOT_CORE = ("desc-", "space-", "part-mag")
+_IMAGE_WORDS = frozenset({"cine", "bold", "image", "img"})
+_FOLDERS = ("anat", "cine", "func", "mr", "cmr")
+_OTHER_PARTS = frozenset({"part-phase", "part-real", "part-imag"})
+_FRAME = re.compile(r"(?:frame|phase)-?(\d+)")
+#: dcm2niix: one file per trigger time, ``_t40`` is the frame at 40 ms.
+_TIME = re.compile(r"t(\d{1,5})")
+#: dcm2niix: ``_Eq``, ``_Eq_1``, slices resampled to equal distances beside a stack with a gap.
+_EQUAL = "eq"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Named:
+    """A NIfTI file and what its name says.
+
+    Attributes
+    ----------
+    path
+        The file.
+    view
+        ``sax``, ``2ch`` ...
+    frame
+        Empty, the number of a frame, ``ed`` or ``es``.
+    time_ms
+        Trigger time of the frame that the file holds; None where the name has none.
+    is_label
+        Whether it holds labels.
+    maker
+        Who made the labels, as far as folder and name say: ``derivatives/manual`` ->
+        ``manual``, ``desc-nnunet``; empty beside the image.
+    equalised
+        Whether a converter resampled its slices to equal distances.
+    core
+        What an image and its labels have in common, with numbers in their natural order.
+    """
+
+    path: Path
+    view: str
+    frame: str
+    time_ms: int | None
+    is_label: bool
+    maker: str
+    equalised: bool
+    core: tuple[str, ...]
+
+
+def list_named(places: Sequence[Path]) -> list[Named]:
+    """List what a visit's folders hold: images and labels of the first, labels of the others.
+
+    Parameters
+    ----------
+    places
+        The visit's folder, then those below ``derivatives/`` that know the visit.
+
+    Links without content (not fetched by git-annex) are listed, too: see `require_content`.
+    """
+    folder, out = places[0], []
+    for place in places:
+        maker = "" if place == folder else _maker_of(place)
+        for sub in (place, *(place / name for name in _FOLDERS)):
+            if not sub.is_dir():
+                continue
+            for path in sorted(p for p in sub.iterdir() if is_nifti_name(p)):
+                named = parse_name(path, maker=maker)
+                # Under derivatives only labels count: a processed image is not the acquired one.
+                if named is None or not (named.is_label or place == folder):
+                    continue
+                if path.is_file() or path.is_symlink():
+                    out.append(named)
+    return out
+
+
+def require_content(named: Named) -> None:
+    """Refuse a link that leads nowhere, by its own reason."""
+    if not named.path.is_file():
+        raise SubjectError(
+            "file_missing",
+            f"{named.path}: a link whose content is not there; fetch it (git annex get, datalad get)",
+        )
+
+
+def _maker_of(place: Path) -> str:
+    parts = place.parts
+    if "derivatives" in parts:
+        below = parts[len(parts) - parts[::-1].index("derivatives") :]
+        return below[0] if below else ""
+    return ""
+
+
+def parse_name(path: Path, *, maker: str = "") -> Named | None:
+    """Say what a name means; None for what is neither a cine of a known view nor its labels."""
+    tokens = [token for token in stem_of(path).split("_") if token]
+    lower = [token.lower() for token in tokens]
+    words = [token.rsplit("-", 1)[-1] for token in lower]
+    view = next((_VIEW_WORDS[w] for w in words if w in _VIEW_WORDS), "")
+    if not tokens or any(token in _OTHER_PARTS for token in lower):
+        return None
+    is_label = any(token in _LABEL_WORDS for token in lower)
+    equalised = _EQUAL in lower
+    frame, time_ms, core, last = "", None, [], ""
+    made = [t.split("-", 1)[1] for t in lower if t.startswith("desc-")] if is_label else []
+    for token, word, before in zip(lower, words, ["", *lower], strict=False):
+        match, time = _FRAME.fullmatch(token), _TIME.fullmatch(token)
+        if match:
+            frame = match[1]
+        elif time and not is_label:
+            time_ms = int(time[1])
+        elif word in ("ed", "es"):
+            frame = word
+        elif token != _EQUAL and not (before == _EQUAL and token.isdigit()):
+            last = word
+            if word not in _LABEL_WORDS | _IMAGE_WORDS and not token.startswith(_NOT_CORE):
+                core.append(token)
+    if not view:
+        if not (is_label or last in ("cine", "bold")):
+            return None
+        view = "sax"
+    return Named(
+        path=path,
+        view=view,
+        frame=frame,
+        time_ms=time_ms,
+        is_label=is_label,
+        maker=maker or "-".join(made),
+        equalised=equalised,
+        core=tuple(core),
+    )
+
+
+def natural(text: str) -> tuple[tuple[int, int, str], ...]:
+    """Sort key that puts ``run-2`` before ``run-10``.
+
+    Examples
+    --------
+    >>> sorted(["run-10", "run-2"], key=natural)
+    ['run-2', 'run-10']
+    """
+    parts = re.split(r"(\d+)", text.lower())
+    return tuple((1, int(p), "") if p.isdigit() else (0, 0, p) for p in parts if p)
+
+
+def run_key(named: Named) -> tuple[tuple[tuple[int, int, str], ...], ...]:
+    """Sort key of the run that a file belongs to."""
+    return tuple(natural(token) for token in named.core)
+
+
+def frame_key(named: Named) -> tuple[int, int, str]:
+    """Sort key of the frame within a run."""
+    if named.time_ms is not None:
+        return (1, named.time_ms, "")
+    return (0, int(named.frame), "") if named.frame.isdigit() else (0, -1, named.frame)
