@@ -265,7 +265,9 @@ def test_bids_labels_of_another_shape(tmp_path, scan):
     nib.Nifti1Image(np.zeros((3, 3, 3), np.uint8), np.eye(4)).to_filename(
         folder / "sub-01_sa_gt.nii.gz"
     )
-    assert reason("bids", folder)[0] == "label_mismatch"
+    loaded = get_source("bids").load([str(folder)])
+    assert set(loaded.scans) == {"sax"}  # the image is not lost with them
+    assert loaded.label_problems["sax"].reason == "label_mismatch"
 
 
 def test_bids_unsafe_folders_are_told(tmp_path):

@@ -288,6 +288,11 @@ def scaled(factor: float) -> Callable[[Any], Any]:
     return spoil
 
 
+def repetition_time_for_frame_time(c: Any) -> Any:
+    meta = {k: v for k, v in c.scan.meta.items() if k != "rr_ms"}
+    return c.with_scan(frame_times_ms=3.2 * np.arange(c.scan.array.shape[3]), meta=meta)
+
+
 def still(c: Any) -> Any:
     c.labels[:] = c.labels[..., :1]
     return c
@@ -323,6 +328,7 @@ FAULTS: list[tuple[str, Callable[[Any], Any], str]] = [
     ("edge_width_mm", blurred, "review"),
     ("wall_spread_pct", ghosted, "review"),
     ("cycle_coverage_pct", short_cycle, "fail"),
+    ("cycle_ms", repetition_time_for_frame_time, "review"),
     ("saturation_pct", clipped, "fail"),
     ("blank_planes_pct", blank_slice, "review"),
     ("missing_frames", repeated_frame, "review"),

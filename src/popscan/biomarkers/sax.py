@@ -127,9 +127,7 @@ def measure(
     values |= _wall(array, ed, spacing)
     bsa = body.bsa_m2(height_cm, weight_kg)
     values |= {name: _ratio(values[absolute], bsa) for name, absolute in INDEXED.items()}
-    heart_rate = body.heart_rate_bpm(
-        rr_ms=rr_ms, frame_times_ms=frame_times_ms, cycle_ms=cycle_ms
-    )
+    heart_rate = body.heart_rate_bpm(rr_ms=rr_ms, frame_times_ms=frame_times_ms, cycle_ms=cycle_ms)
     output = values["lvsv_ml"] * heart_rate / 1000.0
     values |= {
         "bsa_m2": bsa,

@@ -57,6 +57,18 @@ class Source(Section):
         "tilted against it by no more than this; beyond it they are left out, and QC reviews.",
     )
 
+    labels: str = Field(
+        default="",
+        description="bids: whose reference labels to use where one image has several label files: "
+        "a folder below derivatives, or a part of the file's name. Empty: several are a problem, "
+        "and none is used.",
+    )
+    label_codes: dict[int, Literal["rv", "myo", "lv", "background"]] = Field(
+        default={},
+        description="Code in the reference label files -> rv, myo, lv or background, e.g. "
+        "{1: lv, 2: myo, 3: rv}. Empty: 1 RV cavity, 2 LV myocardium, 3 LV cavity.",
+    )
+
 
 class Simulate(Section):
     """The digital population (source kind `simulated`)."""
@@ -229,6 +241,11 @@ class Biomarkers(Section):
     """Labels to numbers."""
 
     method: str = Field(default="cine_sax", description="Name in the stage's method table.")
+    cycle_ms: Limits = Field(
+        default=[300, 2000],
+        description="Shortest and longest heart cycle that is believed, in ms (30 to 200 beats a "
+        "minute); outside of it heart rate, cardiac output and index stay empty.",
+    )
     interval_level: float = Field(
         default=0.9,
         gt=0.5,

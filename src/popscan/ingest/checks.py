@@ -223,10 +223,16 @@ _POSITIVE = frozenset(
         "repetition_time_ms",
         "rr_ms",
         "slice_thickness_mm",
+        "spacing_conflict_pct",
     }
 )
-_TEXTS = frozenset({"frame_order", "manufacturer", "model"})
-_LISTS: Mapping[str, type] = {"frame_index": int, "frame_labels": str}
+_TEXTS = frozenset({"frame_order", "frame_time_unit_assumed", "manufacturer", "model"})
+_LISTS: Mapping[str, type] = {
+    "frame_index": int,
+    "frame_labels": str,
+    "pixdim_spacing_mm": float,
+    "sform_spacing_mm": float,
+}
 #: Everything that may stand in ``Scan.meta`` of a scan from outside; anything else is dropped.
 META_KEYS = frozenset(
     {
@@ -237,13 +243,17 @@ META_KEYS = frozenset(
         "frame_index",
         "frame_labels",
         "frame_order",
+        "frame_time_unit_assumed",
         "heart_rate_bpm",
         "manufacturer",
         "model",
         "n_frames_acquired",
         "orientation_known",
+        "pixdim_spacing_mm",
         "repetition_time_ms",
         "rr_ms",
+        "sform_spacing_mm",
         "slice_thickness_mm",
+        "spacing_conflict_pct",
     }
 )

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from popscan.io.folders import Folders
-from popscan.io.nifti import read_labels, read_scan
+from popscan.io.nifti import read_scan
+from popscan.io.references import read_reference
 from popscan.io.sources import Found, Loaded, found_folders, one_folder
 from popscan.records import LabelMap, Scan, SubjectError
 
@@ -59,8 +60,8 @@ class Acdc:
         Raises
         ------
         SubjectError
-            ``info_missing``, ``bad_info``, ``file_missing``, ``label_mismatch``, and those of
-            `popscan.io.nifti.read_scan`.
+            ``info_missing``, ``bad_info``, ``file_missing``, ``frame_mismatch``, and those of
+            `popscan.io.nifti.read_scan`. Labels that cannot be used are in `label_problems`.
         """
         if views is not None and "sax" not in views:
             return Loaded()
@@ -71,8 +72,7 @@ class Acdc:
         meta: dict[str, Any] = {"frame_index": index, "orientation_known": False}
         if "nbframe" in info:
             meta["n_frames_acquired"] = _whole(folder, info, "NbFrame")
-        cine = folder / f"{stem}_4d.nii.gz"
-        labels = _labels(folder, stem, index)
+        cine = _packed_or_not(folder, f"{stem}_4d")
         if cine.exists():
             scan, frames = read_scan(cine), tuple(index)
             if max(index) >= scan.array.shape[3]:
@@ -84,11 +84,13 @@ class Acdc:
         else:
             scan, frames = _two_frames(folder, stem, index), (0, 1)
             meta["frame_labels"] = list(_PHASES)
+        labels, problems = _labels(folder, stem, scan, list(zip(index, frames, strict=True)))
         scan = replace(scan, view="sax", meta={**scan.meta, **meta})
         return Loaded(
             scans={"sax": scan},
-            labels={} if labels is None else {"sax": _on_grid(folder, scan, labels, frames)},
+            labels={} if labels is None else {"sax": labels},
             extra=_extra(info),
+            label_problems=problems,
         )
 
 
@@ -102,7 +104,7 @@ def read_info(folder: str | Path) -> dict[str, str]:
     """
     path = Path(folder) / "Info.cfg"
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
         raise SubjectError(
             "info_missing", f"{path}: not found; ACDC says there which frames are ED and ES"
@@ -115,8 +117,11 @@ def read_info(folder: str | Path) -> dict[str, str]:
 
 def _whole(folder: Path, info: dict[str, str], key: str) -> int:
     try:
-        value = int(info[key.lower()])
-    except (KeyError, ValueError) as error:
+        number = float(info[key.lower()])
+        if not number.is_integer():
+            raise ValueError(number)
+        value = int(number)
+    except (KeyError, ValueError, OverflowError) as error:
         found = info.get(key.lower(), "nothing")
         raise SubjectError(
             "bad_info", f"{folder / 'Info.cfg'}: {key} must be a frame number, found {found!r}"
@@ -129,7 +134,13 @@ def _whole(folder: Path, info: dict[str, str], key: str) -> int:
 
 
 def _frame_file(folder: Path, stem: str, index: int, ending: str = "") -> Path:
-    return folder / f"{stem}_frame{index + 1:02d}{ending}.nii.gz"
+    """Path of a frame's file, packed or not."""
+    return _packed_or_not(folder, f"{stem}_frame{index + 1:02d}{ending}")
+
+
+def _packed_or_not(folder: Path, stem: str) -> Path:
+    packed, plain = folder / f"{stem}.nii.gz", folder / f"{stem}.nii"
+    return plain if plain.exists() and not packed.exists() else packed
 
 
 def _two_frames(folder: Path, stem: str, index: Sequence[int]) -> Scan:
@@ -143,25 +154,29 @@ def _two_frames(folder: Path, stem: str, index: Sequence[int]) -> Scan:
     return replace(scans[0], array=both, frame_times_ms=None)
 
 
-def _labels(folder: Path, stem: str, index: Sequence[int]) -> list[LabelMap] | None:
-    files = [_frame_file(folder, stem, i, "_gt") for i in index]
-    if not any(file.exists() for file in files):
-        return None
-    return [read_labels(file) for file in files]
+def _labels(
+    folder: Path, stem: str, scan: Scan, frames: Sequence[tuple[int, int]]
+) -> tuple[LabelMap | None, dict[str, SubjectError]]:
+    """Read the labels that are there, by number in the acquired cine and frame of the scan.
 
-
-def _on_grid(
-    folder: Path, scan: Scan, labels: Sequence[LabelMap], frames: tuple[int, ...]
-) -> LabelMap:
+    A file that is missing or cannot be used costs its own frame, not the other one; the problem is
+    returned where none is left.
+    """
     array = np.zeros(scan.array.shape, dtype=np.uint8)
-    for frame, label in zip(frames, labels, strict=True):
-        if label.array.shape[:3] != array.shape[:3]:
-            raise SubjectError(
-                "label_mismatch",
-                f"{folder}: labels {label.array.shape[:3]} on a scan of {array.shape[:3]}",
-            )
-        array[..., frame] = label.array[..., 0]
-    return LabelMap(array=array, frames=frames)
+    labelled: list[int] = []
+    problems: dict[str, SubjectError] = {}
+    for acquired, frame in frames:
+        file = _frame_file(folder, stem, acquired, "_gt")
+        if not file.exists():
+            continue
+        try:
+            array[..., frame] = read_reference(file, scan).array[..., 0]
+            labelled.append(frame)
+        except SubjectError as error:
+            problems = {"sax": error}
+    if not labelled:
+        return None, problems
+    return LabelMap(array=array, frames=tuple(sorted(labelled))), {}
 
 
 def _extra(info: dict[str, str]) -> dict[str, str | float]:

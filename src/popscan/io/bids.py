@@ -5,11 +5,11 @@ popscan's own sidecars, or BIDS's ``Manufacturer`` ...). The view is a part of t
 ``sa``, ``2ch``, ``3ch``, ``4ch``, ``rvot`` (``acq-sax``, ``la2ch``, ``sub-1_sa_ED`` are all
 understood); images that end in ``_cine`` or ``_bold`` and name no view are short-axis. An image is
 4D, or one 3D file per frame (``_frame-01``, ``_phase-01``, ``_ED``, ``_ES``, or ``_t40`` with the
-trigger time, as dcm2niix names them). Upper and lower case are the same. Of several runs the last in
-natural order is read, and the others are counted. Phase, real and imaginary parts (``part-phase``
-...) are no cines and left aside. Labels have the same name with ``dseg``, ``gt``, ``seg`` or
-``label`` in it, beside the image or below ``derivatives/*/``; those of ``_ED`` and ``_ES`` belong to
-a cine where the image of that name is one of its frames.
+trigger time, as dcm2niix names them). Upper and lower case are the same. Of several runs the last
+in natural order is read, and the others are counted. Phase, real and imaginary parts
+(``part-phase`` ...) are no cines and left aside. Labels have the same name with ``dseg``, ``gt``,
+``seg`` or ``label`` in it, beside the image or below ``derivatives/*/``; those of ``_ED`` and
+``_ES`` belong to a cine where the image of that name is one of its frames.
 """
 
 from __future__ import annotations
@@ -232,8 +232,8 @@ def _joined(chosen: list[Named], scans: list[Scan]) -> Scan:
         if not same or not np.allclose(scan.affine, first.affine, atol=0.1 * min(first.spacing_mm)):
             raise SubjectError(
                 "frame_mismatch",
-                f"{item.path}: shape {scan.array.shape} at {_place(scan)}; one frame on the grid of "
-                f"the first, {first.array.shape[:3]} at {_place(first)}, expected",
+                f"{item.path}: shape {scan.array.shape} at {_place(scan)}; one frame on the grid "
+                f"of the first, {first.array.shape[:3]} at {_place(first)}, expected",
             )
     array = np.concatenate([scan.array for scan in scans], axis=3)
     return replace(first, array=array, frame_times_ms=_named_times(chosen))

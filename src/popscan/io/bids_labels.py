@@ -77,8 +77,8 @@ def _only(same: Sequence[Named]) -> Named:
     makers = sorted({item.maker or "beside the image" for item in same})
     raise SubjectError(
         "several_labels",
-        f"{len(same)} label files for one image ({', '.join(makers)}); set source.labels to a folder "
-        "below derivatives or to a part of the file's name",
+        f"{len(same)} label files for one image ({', '.join(makers)}); set source.labels to a "
+        "folder below derivatives or to a part of the file's name",
     )
 
 
@@ -88,8 +88,8 @@ def _of_cine(scan: Scan, item: Named) -> LabelMap:
     if n_labels != n_frames:
         raise SubjectError(
             "label_mismatch",
-            f"{item.path}: labels of {n_labels} frame(s) for a scan of {n_frames}; which frames they "
-            "belong to is not said",
+            f"{item.path}: labels of {n_labels} frame(s) for a scan of {n_frames}; which frames "
+            "they belong to is not said",
         )
     return label
 
@@ -121,8 +121,8 @@ def _of_phases(scan: Scan, images: Sequence[Named], own: Sequence[Named]) -> Lab
         if index is None:
             raise SubjectError(
                 "label_frames",
-                f"labels of {name.upper() or 'one frame'} are there, but which frame of the cine that "
-                "is, is not said: an image of the same name that equals one of its frames would say",
+                f"labels of {name.upper() or 'one frame'} are there, but not which frame of the "
+                "cine that is: an image of the same name that equals one of its frames would say",
             )
         array[..., index] = _one_frame(_only([i for i in own if i.frame == name]), scan)
         frames.append(index)

@@ -16,6 +16,9 @@ _VIEW_WORDS = {
     "3ch": "3ch", "la3ch": "3ch", "lax3ch": "3ch", "lvot": "3ch",
     "4ch": "4ch", "la4ch": "4ch", "lax4ch": "4ch",
     "rvot": "rvot",
+    # Cines, but not of the short axis.
+    "la": "other", "lax": "other", "longaxis": "other", "hla": "4ch", "vla": "2ch",
+    "ao": "other", "aorta": "other", "tag": "other", "tagging": "other", "flow": "other",
 }  # fmt: skip
 _LABEL_WORDS = frozenset({"dseg", "gt", "seg", "label", "labels", "mask"})
 #: Entities that an image and its labels need not share.
@@ -96,7 +99,7 @@ def require_content(named: Named) -> None:
     if not named.path.is_file():
         raise SubjectError(
             "file_missing",
-            f"{named.path}: a link whose content is not there; fetch it (git annex get, datalad get)",
+            f"{named.path}: a link without content; fetch it (git annex get, datalad get)",
         )
 
 

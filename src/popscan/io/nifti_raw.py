@@ -174,11 +174,11 @@ def image_geometry(
 ) -> tuple[NDArray[np.float64], tuple[float, float, float], dict[str, Any]]:
     """Affine at right angles (voxel -> RAS), spacing in mm, and notes for meta.
 
-    The header's unit of length counts (metre, micron; no unit is mm). A coded sform is preferred, as
-    NIfTI-1 has it, unless all of its steps are 1 while pixdim has others: that is a default which a
-    tool left, and no measurement. Where sform and pixdim disagree by more than 1%, the notes hold
-    ``sform_spacing_mm`` and ``pixdim_spacing_mm`` (of x, y, z as stored) and ``spacing_conflict_pct``,
-    which quality control judges.
+    The header's unit of length counts (metre, micron; no unit is mm). A coded sform is preferred,
+    as NIfTI-1 has it, unless all of its steps are 1 while pixdim has others: that is a default
+    which a tool left, and no measurement. Where sform and pixdim disagree by more than 1%, the
+    notes hold ``sform_spacing_mm`` and ``pixdim_spacing_mm`` (of x, y, z as stored) and
+    ``spacing_conflict_pct``, which quality control judges.
 
     Raises
     ------
@@ -212,7 +212,7 @@ def _length_unit_mm(header: nib.Nifti1Header) -> float:
 def _conflict(
     header: nib.Nifti1Header, affine: NDArray[np.float64], zooms: NDArray[np.float64]
 ) -> dict[str, Any]:
-    """Notes on an sform whose steps are not those of pixdim; empty where they agree."""
+    """Return notes on an sform whose steps are not those of pixdim; none where they agree."""
     steps = np.linalg.norm(affine[:3, :3], axis=0)
     usable = np.isfinite([*steps, *zooms]).all() and (steps > 0).all() and (zooms > 0).all()
     if header["sform_code"] <= 0 or not usable:

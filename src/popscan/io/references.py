@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from popscan.arrays.morphology import boundary_contacts
 from popscan.io.nifti import read_labels
 from popscan.io.nifti_raw import MAX_IMAGE_BYTES, image_geometry, read_image
+from popscan.io.sources import Loaded
 from popscan.records import STRUCTURES, Label, LabelMap, Scan, SubjectError
 
 #: Voxels of labels and image that lie further apart than this share of a voxel are not the same.
@@ -26,12 +27,10 @@ _SAME_VOXEL = 0.25
 _ENCLOSED, _NOT_ENCLOSED = 0.8, 0.6
 
 
-def read_reference(
-    path: str | Path, scan: Scan, *, max_bytes: int = MAX_IMAGE_BYTES
-) -> LabelMap:
+def read_reference(path: str | Path, scan: Scan, *, max_bytes: int = MAX_IMAGE_BYTES) -> LabelMap:
     """Read a label file and bring it onto the grid of its image.
 
-    Labels stored in another order or direction of the axes are turned, exactly, by their own affine.
+    Labels stored in another order or direction of the axes are turned by their own affine.
     Where image or labels do not know their orientation, the axes are taken to be the image's.
 
     Parameters
@@ -184,3 +183,30 @@ def likely_codes(array: NDArray[np.uint8]) -> str | None:
         return None
     names = dict(zip(best, STRUCTURES.values(), strict=True))
     return "{" + ", ".join(f"{int(c)}: {names[c]}" for c in STRUCTURES) + "}"
+
+
+def usable_references(
+    loaded: Loaded, codes: Mapping[int, str] | None = None
+) -> tuple[dict[str, LabelMap], dict[str, SubjectError]]:
+    """Separate the reference labels that can be used from those that cannot.
+
+    Parameters
+    ----------
+    loaded
+        What a source read.
+    codes
+        As in `checked_reference`.
+
+    Returns
+    -------
+    labels, problems
+        By view; a view is in one of them at most.
+    """
+    labels: dict[str, LabelMap] = {}
+    problems = dict(loaded.label_problems)
+    for view, found in loaded.labels.items():
+        try:
+            labels[view] = checked_reference(found, codes)
+        except SubjectError as error:
+            problems[view] = error
+    return labels, problems

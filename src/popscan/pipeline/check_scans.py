@@ -16,14 +16,13 @@ from typing import Any
 
 import numpy as np
 
+from popscan.arrays.cycle import CYCLE_MS, cycle_length_ms, is_cycle_ms
 from popscan.plan import Planned
 from popscan.records import LabelMap, Outcome, Subject, SubjectError
 from popscan.worker import Task
 
 #: Subjects that are opened without ``--deep``, and when no further one is begun.
 N_SAMPLE, BUDGET_S = 20, 60.0
-#: Cycles that a heart has, in ms.
-CYCLE_MS = (300.0, 2000.0)
 #: Reasons that are listed.
 _MOST = 12
 #: What readers say of a scan, where it means that something was left out or guessed: key of
@@ -34,6 +33,8 @@ _TO_MEND: Mapping[str, str] = {
     "labels_left_out": "reference labels are left out ({})",
     "label_note": "reference labels: {}",
     "geometry_note": "{}",
+    "spacing_conflict_pct": "steps of sform and pixdim differ by {} %; QC judges it",
+    "resampled_slices": "slices that a converter resampled to equal distances are taken",
 }
 _TO_KNOW: Mapping[str, str] = {
     "images_left_out_reason": "images left out: {}",
@@ -44,6 +45,7 @@ _TO_KNOW: Mapping[str, str] = {
     "views_unread": "views that cannot be read: {}",
     "affine_shear_deg": "sheared by {} degrees; brought to right angles",
     "n_tied_trigger_times": "frames with the same trigger time ({})",
+    "frame_time_unit_assumed": "the header gives no unit of time; taken as {}",
 }
 #: Orders of frames that are no guess.
 _SURE_ORDERS = ("trigger_time", "temporal_position", "mixed", "")
@@ -205,6 +207,10 @@ def _count(found: Opened, subject: Subject, outcome: Outcome) -> None:
     found.frames.append(int(values["n_frames"]))
     if any(_is_labels(content) for content in outcome.files.values()):
         found.labelled.append(subject.unit)
+    if values.get("reference_problem"):
+        text = f"reference labels are not used (`{values['reference_problem']}`): {{}}"
+        found.remarks[text].append(subject.unit)
+        found.messages.setdefault(text, str(values["reference_message"])[:300])
     for scan in _scans(outcome):
         _note(found, found.remarks, subject, scan.view, _remarks(scan.meta))
         _note(found, found.hints, subject, scan.view, _said(scan.meta, _TO_KNOW))
@@ -249,16 +255,13 @@ def _said(meta: Mapping[str, Any], sentences: Mapping[str, str]) -> dict[str, st
 
 def _count_rate(found: Opened, subject: Subject, scan: Any) -> None:
     """Note the heart rate; a cycle that no heart has is told with the habit that explains it."""
-    from popscan.biomarkers.body import heart_rate_bpm
-
     rr_ms, times = scan.meta.get("rr_ms"), scan.frame_times_ms
     told = isinstance(rr_ms, (int, float)) and not isinstance(rr_ms, bool)
-    rate = heart_rate_bpm(rr_ms=float(rr_ms) if told else None, frame_times_ms=times)
-    if not np.isfinite(rate):
+    cycle = cycle_length_ms(rr_ms=float(rr_ms) if told else None, frame_times_ms=times)
+    if not np.isfinite(cycle):
         return
-    cycle = 60000.0 / rate
-    if CYCLE_MS[0] <= cycle <= CYCLE_MS[1]:
-        found.rates_bpm.append(rate)
+    if is_cycle_ms(cycle):
+        found.rates_bpm.append(60000.0 / cycle)
         return
     step = float(np.median(np.diff(times))) if times is not None and len(times) > 1 else 0.0
     found.remarks[_habit(cycle, step, by_times=not told)].append(subject.unit)

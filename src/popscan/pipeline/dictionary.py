@@ -34,6 +34,11 @@ _COHORT = {
     "field_strength_t": entry("T", "main field", "ingest"),
     "views": entry("", "views found", "ingest"),
     "images_left_out": entry("", "images of these views that are not used", "ingest"),
+    "ingest_notes": entry("", "what the reader left aside or assumed", "ingest"),
+    "reference_problem": entry(
+        "", "short code of why reference labels that are there are not used", "ingest"
+    ),
+    "reference_message": entry("", "the same in a sentence", "ingest"),
     "images_left_out_reason": entry("", "why, and how many of each", "ingest"),
 }
 _RECORD = {

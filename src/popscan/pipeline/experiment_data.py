@@ -183,15 +183,22 @@ def _simulated_case(subject: Subject, options: Mapping[str, Any]) -> Any:
 
 def _labelled_case(subject: Subject, options: Mapping[str, Any]) -> Any:
     """Return a subject's labelled short-axis frames."""
+    from popscan.config import parse_section
     from popscan.ingest import check_scan, standard_orientation
     from popscan.io import get_source
+    from popscan.io.references import usable_references
     from popscan.train.packs import Case
 
     attribute = options["experiment"]["attribute"]
-    loaded = get_source(options["source"]["kind"]).load(subject.sources, views=("sax",))
+    source = parse_section("source", options["source"])
+    rules = {"labels": source.labels} if source.kind == "bids" else {}
+    loaded = get_source(source.kind).load(subject.sources, views=("sax",), **rules)
     if "sax" not in loaded.scans:
         raise SubjectError("view_missing", "there is no short-axis image")
-    scan, labels = standard_orientation(check_scan(loaded.scans["sax"]), loaded.labels.get("sax"))
+    usable, problems = usable_references(loaded, source.label_codes)
+    if "sax" in problems:
+        raise problems["sax"]
+    scan, labels = standard_orientation(check_scan(loaded.scans["sax"]), usable.get("sax"))
     if labels is None:
         raise SubjectError("no_labels", "there are no reference labels to train or test on")
     group = str(subject.row.get(attribute) or loaded.extra.get(attribute) or "")

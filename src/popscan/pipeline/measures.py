@@ -24,7 +24,11 @@ def score_task(context: ShardContext) -> Task:
 
         reference = labels_name(subject, desc="reference")
         if not context.has("ingest", subject, reference):
-            raise NotApplicable("no_reference", "the source has no reference labels")
+            found = context.record("ingest", subject).values
+            raise NotApplicable(
+                str(found.get("reference_problem") or "no_reference"),
+                str(found.get("reference_message") or "the source has no reference labels"),
+            )
         segmentation = read_labels(context.path("segment", subject, labels_name(subject)))
         stage = context.image_stage(subject)
         return {
@@ -158,9 +162,10 @@ def _reference_biomarkers(context: ShardContext, inputs: Mapping[str, Any]) -> l
                 labels.array,
                 spacing_mm=scan.spacing_mm,
                 frame_times_ms=scan.frame_times_ms,
-                rr_ms=float(scan.meta.get("rr_ms") or math.nan),
+                rr_ms=_number(scan.meta.get("rr_ms")),
                 frame_labels=scan.meta.get("frame_labels"),
                 frames=labels.frames,
+                cycle_ms=context.section("biomarkers").cycle_ms,
             ),
         }
         for source, labels in sources.items()
@@ -218,8 +223,9 @@ def biomarkers_task(context: ShardContext) -> Task:
             labels.array,
             spacing_mm=scan.spacing_mm,
             frame_times_ms=scan.frame_times_ms,
-            rr_ms=float(scan.meta.get("rr_ms") or math.nan),
+            rr_ms=_number(scan.meta.get("rr_ms")),
             frame_labels=scan.meta.get("frame_labels"),
+            cycle_ms=section.cycle_ms,
             **body_size(context, subject),
         )
         return Outcome(values={**values, **interval_values(values, samples, section=section)})

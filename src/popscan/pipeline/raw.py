@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from popscan.pipeline.context import (
     SAX,
@@ -16,6 +16,9 @@ from popscan.pipeline.context import (
 )
 from popscan.records import KSpace, LabelMap, Outcome, Scan, Subject, SubjectError
 from popscan.worker import Task
+
+if TYPE_CHECKING:
+    from popscan.io.sources import Loaded
 
 
 def simulate_task(context: ShardContext) -> Task:
@@ -61,7 +64,10 @@ def ingest_task(context: ShardContext) -> Task:
     """Read raw scans of any source; write one checked 4D scan per view, k-space, references."""
     source = context.section("source")
     simulated = source.kind == "simulated"
-    rules = {"max_tilt_deg": source.max_tilt_deg} if source.kind == "dicom" else {}
+    rules: dict[str, Any] = {
+        "dicom": {"max_tilt_deg": source.max_tilt_deg},
+        "bids": {"labels": source.labels},
+    }.get(source.kind, {})
 
     def reads(subject: Subject) -> Mapping[str, Any]:
         if simulated:
@@ -76,14 +82,22 @@ def ingest_task(context: ShardContext) -> Task:
         views = tuple(source.views)
         return get_source(source.kind).load(subject.sources, views=views, **rules)
 
+    def work(subject: Subject, loaded: Any) -> Outcome:
+        return _ingest_outcome(subject, loaded, codes=source.label_codes)
+
     return Task(
         stage="ingest",
         version=context.options["version"],
         # Where the raw data lies is no part of what they say: the files themselves are compared.
-        options={"kind": source.kind, "views": source.views, **rules},
+        options={
+            "kind": source.kind,
+            "views": source.views,
+            "label_codes": {str(code): name for code, name in source.label_codes.items()},
+            **rules,
+        },
         reads=reads,
         load=load,
-        work=_ingest_outcome,
+        work=work,
         write=write_output,
         upstream=("simulate",) if simulated else (),
     )
@@ -150,13 +164,17 @@ def _load_simulated(context: ShardContext, subject: Subject) -> Any:
     )
 
 
-def _ingest_outcome(subject: Subject, loaded: Any) -> Outcome:
+def _ingest_outcome(
+    subject: Subject, loaded: Loaded, *, codes: Mapping[int, str] | None = None
+) -> Outcome:
     from popscan.ingest import check_kspace, check_scan, standard_orientation
+    from popscan.io.references import usable_references
 
+    labelled, problems = usable_references(loaded, codes)
     files: dict[str, Any] = {}
     values: dict[str, Any] = dict(loaded.extra)
     turned = {
-        view: standard_orientation(check_scan(scan), loaded.labels.get(view))
+        view: standard_orientation(check_scan(scan), labelled.get(view))
         for view, scan in loaded.scans.items()
     }
     scans = {view: scan for view, (scan, _) in turned.items()}
@@ -171,15 +189,26 @@ def _ingest_outcome(subject: Subject, loaded: Any) -> Outcome:
     for view, reference in loaded.references.items():
         files[cine_name(subject, view, desc="reference")] = reference
     for view in kspaces:
-        if view in loaded.labels:
-            references[view] = loaded.labels[view]
+        if view in labelled:
+            references[view] = labelled[view]
     for view, labels in references.items():
         grid = scans.get(view) or _grid_of(kspaces[view], labels)
         files[labels_name(subject, view, desc="reference")] = (labels, grid)
     acquired: dict[str, Scan | KSpace] = {**kspaces, **scans}
     values.update(describe(acquired.get(SAX) or next(iter(acquired.values()))))
     values.update(views=" ".join(sorted(acquired)), **left_out(acquired))
+    values["ingest_notes"] = "; ".join(loaded.notes)
+    values |= _reference_problem(problems)
     return Outcome(files=files, values=values, message=_said(values))
+
+
+def _reference_problem(problems: Mapping[str, SubjectError]) -> dict[str, str]:
+    """Columns that say why labels that are there are no reference; empty where nothing is wrong."""
+    error = problems.get(SAX) or next(iter(problems.values()), None)
+    return {
+        "reference_problem": "" if error is None else error.reason,
+        "reference_message": "" if error is None else str(error),
+    }
 
 
 def _grid_of(kspace: KSpace, labels: LabelMap) -> Scan:
@@ -205,9 +234,13 @@ def left_out(acquired: Mapping[str, Scan | KSpace]) -> dict[str, Any]:
 
 
 def _said(values: Mapping[str, Any]) -> str:
-    """Sentence for the ledger where not all images are used."""
+    """Sentence for the ledger where not all that is there is used."""
     reason = values["images_left_out_reason"]
-    return f"{values['images_left_out']} images left out ({reason})" if reason else ""
+    said = [f"{values['images_left_out']} images left out ({reason})"] if reason else []
+    said += [values["ingest_notes"]] if values["ingest_notes"] else []
+    if values["reference_problem"]:
+        said.append(f"reference labels not used: {values['reference_message']}")
+    return "; ".join(said)
 
 
 def describe(scan: Scan | KSpace) -> dict[str, Any]:

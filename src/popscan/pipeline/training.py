@@ -31,6 +31,7 @@ def labelled_cases(kind: str, root: Path, *, stratify: str = "") -> tuple[list[C
     """
     from popscan.ingest import check_scan, standard_orientation
     from popscan.io import get_source
+    from popscan.io.references import usable_references
     from popscan.train.packs import Case
 
     source = get_source(kind)
@@ -40,7 +41,10 @@ def labelled_cases(kind: str, root: Path, *, stratify: str = "") -> tuple[list[C
         visit = f"{found.sub}_{found.ses}" if found.ses else found.sub
         try:
             loaded = source.load(found.paths, views=["sax"])
-            labels = loaded.labels.get("sax")
+            usable, problems = usable_references(loaded)
+            if "sax" in problems:
+                raise problems["sax"]
+            labels = usable.get("sax")
             scan, labels = standard_orientation(check_scan(loaded.scans["sax"]), labels)
         except SubjectError as error:
             left_out.append(f"{visit}: {error}")

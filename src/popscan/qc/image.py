@@ -10,6 +10,7 @@ import math
 
 import numpy as np
 
+from popscan.arrays.cycle import cycle_length_ms
 from popscan.qc.context import Context
 from popscan.qc.model import Measured, not_assessed
 from popscan.records import Label
@@ -46,7 +47,21 @@ def slice_distance_mm(ctx: Context) -> Measured:
 
 
 def affine_mismatch_pct(ctx: Context) -> Measured:
-    """Largest relative difference between spacing_mm and the column lengths of the affine."""
+    """Largest relative difference between the spacings that one header gives.
+
+    Of a NIfTI file sform and pixdim are compared (see `popscan.io.nifti_raw.image_geometry`);
+    of any scan, spacing_mm and the column lengths of the affine.
+    """
+    conflict = ctx.scan.meta.get("spacing_conflict_pct")
+    if isinstance(conflict, (int, float)) and conflict > 0:
+        sform, pixdim = (
+            " x ".join(f"{value:g}" for value in ctx.scan.meta.get(f"{name}_spacing_mm", ()))
+            for name in ("sform", "pixdim")
+        )
+        used = " x ".join(f"{value:g}" for value in ctx.spacing_mm)
+        return Measured(
+            float(conflict), f"sform says {sform} mm, pixdim {pixdim} mm; measured with {used} mm"
+        )
     lengths = np.linalg.norm(np.asarray(ctx.scan.affine, float)[:3, :3], axis=0)
     spacing = np.asarray(ctx.spacing_mm)
     if not np.isfinite(lengths).all() or not (spacing > 0).all():
@@ -175,6 +190,26 @@ def frame_count(ctx: Context) -> Measured:
     if ctx.only_named_frames:
         return not_assessed("the source holds named frames (ED, ES) only")
     return Measured(float(ctx.n_frames), f"the scan has {ctx.n_frames} frames")
+
+
+def cycle_length(ctx: Context) -> Measured:
+    """Length of the heart cycle by RR interval or frame times.
+
+    What no heart does is a converter's habit: the repetition time of the pulse, 1 s per frame.
+    Heart rate, cardiac output and index stay empty then.
+    """
+    if ctx.only_named_frames:
+        return not_assessed("the source holds named frames (ED, ES) only")
+    rr_ms = ctx.scan.meta.get("rr_ms")
+    length = cycle_length_ms(
+        rr_ms=float(rr_ms) if isinstance(rr_ms, (int, float)) else None,
+        frame_times_ms=ctx.scan.frame_times_ms,
+    )
+    if not math.isfinite(length):
+        return not_assessed("the source gives neither an RR interval nor times of enough frames")
+    assumed = ctx.scan.meta.get("frame_time_unit_assumed")
+    guess = f"; the header has no unit of time, {assumed} is assumed" if assumed else ""
+    return Measured(length, f"{ctx.n_frames} frames{guess}")
 
 
 def cycle_coverage_pct(ctx: Context) -> Measured:

@@ -63,6 +63,7 @@ _IMAGE: dict[str, Spec] = {
     "blank_planes_pct": _image(image.blank_planes_pct, "%", "high", 0.0, 10.0),
     "missing_frames": _image(image.missing_frames, "frames", "high", 0.0, 3.0),
     "frame_count": _image(image.frame_count, "frames", "low", 15.0, 8.0),
+    "cycle_ms": _image(image.cycle_length, "ms", "outside", (300.0, 2000.0), None),
     "cycle_coverage_pct": _image(
         image.cycle_coverage_pct, "%", "outside", (75.0, 125.0), (50.0, 200.0)
     ),
