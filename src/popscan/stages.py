@@ -39,11 +39,11 @@ SUBJECT_STAGES = {
     ),
     "segment": StageInfo(version="4", sections=("study", "segment"), upstream=("reconstruct",)),
     "score": StageInfo(
-        version="5", sections=("study", "segment", "biomarkers"), upstream=("segment",)
+        version="6", sections=("study", "segment", "biomarkers"), upstream=("segment",)
     ),
     "qc": StageInfo(version="3", sections=("study", "qc"), upstream=("segment",)),
     "biomarkers": StageInfo(
-        version="3", sections=("study", "biomarkers", "cohort"), upstream=("segment",)
+        version="4", sections=("study", "biomarkers", "cohort"), upstream=("segment",)
     ),
     "rca": StageInfo(version="2", sections=("study", "rca"), upstream=("segment",)),
 }
