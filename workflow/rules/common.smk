@@ -5,8 +5,12 @@ import re
 import shlex
 import sys
 
+from popscan.executors import executor_problem
 from popscan.experiment import design
 from popscan.lock import StudyLock, clear_stale_locks
+from popscan.names import name_list, resolve_units
+from popscan.plan import read_registry
+from popscan.records import PopscanError
 from popscan.stages import (
     OPTIONAL_STAGES,
     STUDY_STAGES,
@@ -17,8 +21,7 @@ from popscan.stages import (
 
 STUDY = f"{config['study']['results']}/{config['study']['name']}"
 STAGES = stages_of(config["source"]["kind"], optional=optional_stages(config))
-ONLY = config["subjects"]
-SUBJECTS = ",".join(ONLY if isinstance(ONLY, list) else str(ONLY).split(",")).strip(",")
+SUBJECTS = ",".join(name_list(config["subjects"]))
 
 # Told here: an input that is missing does not stop Snakemake where an older plan exists.
 EXCLUDED = config["cohort"]["exclude"]
@@ -81,8 +84,19 @@ def options(stage):
     return json.dumps({"version": info.version, **given}, sort_keys=True)
 
 
+def check_executor():
+    """Stop before the first job where the cluster's commands are missing: jobs would never end."""
+    if not workflow.is_main_process or workflow.dryrun or workflow.executor_plugin is None:
+        return
+    status = getattr(workflow.executor_settings, "status_command", None)
+    if problem := executor_problem(workflow.executor_plugin.name, status_command=status):
+        # Not as an error of an input function, which would bury the sentence in a traceback.
+        sys.exit(f"Error: {problem}")
+
+
 def clear_unfinished():
     """Let what a killed run left be made again, without a question."""
+    check_executor()
     # As --rerun-incomplete: what a killed run left unfinished is made again, and that is cheap,
     # since the journals spare all subjects that it had done. Known only once the DAG is built.
     workflow.dag_settings.force_incomplete = True
@@ -135,18 +149,13 @@ def all_features(wildcards):
 
 def subset_shards():
     """Shards of the subjects named by --config subjects=..."""
-    names = set(SUBJECTS.split(","))
-    found = {}
     shards()
-    with open(f"{STUDY}/plan/registry.tsv") as stream:
-        next(stream)
-        for line in stream:
-            unit, sub, _, shard = line.rstrip("\n").split("\t")
-            for name in names & {unit, sub}:
-                found.setdefault(name, set()).add(shard)
-    if missing := sorted(names - set(found)):
-        raise WorkflowError(f"--config subjects: not in {STUDY}/plan/registry.tsv: {missing}")
-    return sorted(set().union(*found.values()))
+    registry = read_registry(Path(STUDY, "plan", "registry.tsv"))
+    try:
+        units = resolve_units(SUBJECTS.split(","), list(registry), where="--config subjects")
+    except PopscanError as error:
+        raise WorkflowError(str(error))
+    return sorted({registry[unit] for unit in units})
 
 
 def model_files():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, StrictInt
 
 from popscan.config.analyses import Associate, Atlas, Fairness, Rca, Report, Visibility
 from popscan.config.experiments import Experiment
@@ -51,10 +51,11 @@ class Config(Section):
     visibility: Visibility = Visibility()
     report: Report = Report()
     experiment: Experiment = Experiment()
-    subjects: str | list[str] = Field(
+    subjects: str | StrictInt | list[str | StrictInt] = Field(
         default="",
         description="Run only these (comma-separated or a list of sub-* or sub-*_ses-*); "
-        "given on the command line: --config subjects=sub-0001,sub-0002.",
+        "given on the command line: --config subjects=sub-0001,sub-0002. Numbers (1000012) are "
+        "understood; names with leading zeros need sub-, since numbers lose them.",
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from popscan.names import resolve_units
 from popscan.plan import read_registry
 from popscan.records import PopscanError, Status
 from popscan.stages import SUBJECT_STAGES
@@ -72,12 +73,7 @@ def stages_from(first: str) -> list[str]:
 def _units(registry: dict[str, str], subjects: Collection[str] | None) -> list[str]:
     if subjects is None:
         return list(registry)
-    wanted = set(subjects)
-    units = [unit for unit in registry if unit in wanted or unit.split("_ses-")[0] in wanted]
-    known = {unit.split("_ses-")[0] for unit in units} | set(units)
-    if missing := sorted(wanted - known):
-        raise PopscanError(f"not in the study's registry: {', '.join(missing)}")
-    return units
+    return resolve_units(list(subjects), list(registry), where="rerun")
 
 
 def _forget(store: Store, stage: str, shard: str, units: list[str], *, failed: bool) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 from popscan.disk import no_later_than_now
 from popscan.methods import resolve
 from popscan.pipeline.context import ShardContext
+from popscan.names import matching_units, name_list
 from popscan.plan import read_shard
 from popscan.records import PopscanError
 from popscan.run import Limits, ShardResult, run_shard
@@ -71,8 +72,8 @@ def run_stage(
         planned={p.subject.unit: p for p in planned},
         threads=threads,
     )
-    names = {name for name in subjects.split(",") if name}
-    only = frozenset(p.subject.unit for p in planned if {p.subject.unit, p.subject.sub} & names)
+    names = name_list(subjects)
+    only = frozenset(matching_units(names, [p.subject.unit for p in planned]))
     if names and not only:
         raise PopscanError(f"shard {shard} holds none of the subjects {sorted(names)}")
     task = replace(resolve(TASKS, stage, "popscan")(context), cores=max(threads, 1))

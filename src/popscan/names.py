@@ -1,0 +1,101 @@
+"""Names of subjects as people type them: with or without ``sub-``, and numbers that lost zeros.
+
+The Snakefile imports this module, so it imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from popscan.records import PopscanError
+
+
+def name_list(named: object) -> list[str]:
+    """Return the value of ``--config subjects`` as names: a text with commas, a number, a list.
+
+    Examples
+    --------
+    >>> name_list("sub-0001, sub-0002"), name_list(1000012), name_list(["sub-1", 7]), name_list("")
+    (['sub-0001', 'sub-0002'], ['1000012'], ['sub-1', '7'], [])
+    """
+    parts = named if isinstance(named, (list, tuple)) else str(named).split(",")
+    return [name for part in parts if (name := str(part).strip())]
+
+
+def subject_of(unit: str) -> str:
+    """Return the subject's label of a visit's identifier, without the session.
+
+    Examples
+    --------
+    >>> subject_of("sub-0001_ses-2"), subject_of("sub-0001")
+    ('sub-0001', 'sub-0001')
+    """
+    return unit.split("_ses-")[0]
+
+
+def matching_units(names: Iterable[str], units: Iterable[str]) -> list[str]:
+    """Return the visits that the names mean, in order of `units`; unknown names match none.
+
+    Examples
+    --------
+    >>> matching_units(["1000012"], ["sub-1000012_ses-2", "sub-1000013_ses-2"])
+    ['sub-1000012_ses-2']
+    """
+    wanted = {form for name in names for form in (name, f"sub-{name}")}
+    return [unit for unit in units if {unit, subject_of(unit)} & wanted]
+
+
+def resolve_units(names: Sequence[str], units: Sequence[str], *, where: str) -> list[str]:
+    """Return the visits that the names mean; refuse what is unknown or ambiguous.
+
+    A number has lost its leading zeros before it arrives (YAML reads 0012 as 10, Snakemake as 12),
+    so it never stands for a subject whose name is padded with zeros.
+
+    Parameters
+    ----------
+    names
+        Subjects (``sub-0001``, ``0001``, 1000012 as text) or visits (``sub-0001_ses-2``).
+    units
+        All visits of the study.
+    where
+        Where the names come from, for messages.
+
+    Raises
+    ------
+    PopscanError
+        Naming what was not found, and the subjects that may have been meant.
+    """
+    known = {form for unit in units for form in (unit, subject_of(unit))}
+    missing, problems = [], []
+    for name in names:
+        exact = {name, f"sub-{name}"} & known
+        padded = _padded(name, known)
+        if padded:
+            listed = ", ".join(sorted(exact | padded)[:5])
+            problems.append(
+                f"{where}: {name} is ambiguous, since numbers lose leading zeros; "
+                f"write one of {listed} (with sub-)"
+            )
+        elif not exact:
+            missing.append(name)
+    if missing:
+        listed = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
+        problems.append(f"{where}: not in the study: {listed}")
+    if problems:
+        raise PopscanError("; ".join(problems))
+    return matching_units(names, units)
+
+
+def _padded(name: str, known: set[str]) -> set[str]:
+    """Subjects padded with zeros that a number of digits alone may have meant."""
+    if not (name.isascii() and name.isdecimal()) or name.startswith("0"):
+        return set()
+    found = set()
+    for label in known:
+        digits = label.removeprefix("sub-")
+        if not digits.startswith("0") or not (digits.isascii() and digits.isdecimal()):
+            continue
+        octal = int(digits, 8) if not set(digits) & set("89") else -1
+        if digits.lstrip("0") == name or str(octal) == name:
+            found.add(label)
+    return found
