@@ -9,8 +9,8 @@ from typing import Any
 
 from popscan.disk import no_later_than_now
 from popscan.methods import resolve
-from popscan.pipeline.context import ShardContext
 from popscan.names import matching_units, name_list
+from popscan.pipeline.context import ShardContext
 from popscan.plan import read_shard
 from popscan.records import PopscanError
 from popscan.run import Limits, ShardResult, run_shard
