@@ -35,6 +35,9 @@ from popscan.store import JournalState, JournalWriter, Store, canonical_json, pr
 
 log = logging.getLogger(__name__)
 
+#: Characters of a record's message: what a file holds may be repeated, but never all of it.
+MAX_MESSAGE = 1000
+
 
 class MachineError(PopscanError):
     """The machine failed, not the subject (disk full, no GPU driver): the job stops."""
@@ -229,7 +232,7 @@ def _save(store: Store, task: Task, item: Todo, outcome: Outcome, seconds: float
         stage=task.stage,
         status=outcome.status,
         reason=printable(outcome.reason),
-        message=printable(" ".join(outcome.message.split())),
+        message=printable(" ".join(outcome.message.split()))[:MAX_MESSAGE],
         fingerprint=item.fingerprint,
         digest=digest,
         files=files,

@@ -28,9 +28,8 @@ from popscan.store import Store, canonical_json
 LIMIT_S, LIMIT_BYTES = 10, 1500 * 2**20
 REASONS = set(
     re.findall(
-        r"^\| `(\w+)`",
+        r"`(\w+)`",
         (Path(__file__).resolve().parents[2] / "docs" / "reasons.md").read_text(),
-        flags=re.MULTILINE,
     )
 )
 

@@ -16,11 +16,13 @@ from typing import Any
 
 import numpy as np
 
+from popscan.ingest.checks import number_of
 from popscan.io.folders import Folders
 from popscan.io.nifti import read_scan
 from popscan.io.references import read_reference
 from popscan.io.sources import Found, Loaded, found_folders, one_folder
 from popscan.records import LabelMap, Scan, SubjectError
+from popscan.yamlfile import shown
 
 _PHASES = ("ED", "ES")
 
@@ -68,6 +70,10 @@ class Acdc:
         folder = one_folder(paths)
         info = read_info(folder)
         index = [_whole(folder, info, phase) - 1 for phase in _PHASES]
+        if index[0] == index[1]:
+            raise SubjectError(
+                "bad_info", f"{folder / 'Info.cfg'}: ED and ES are both frame {index[0] + 1}"
+            )
         stem = folder.name.removeprefix("sub-")
         meta: dict[str, Any] = {"frame_index": index, "orientation_known": False}
         if "nbframe" in info:
@@ -111,8 +117,15 @@ def read_info(folder: str | Path) -> dict[str, str]:
         ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise SubjectError("bad_info", f"{path}: cannot be read ({error})") from error
-    pairs = (line.split(":", 1) for line in text.splitlines() if ":" in line)
-    return {key.strip().lower(): value.strip() for key, value in pairs}
+    info: dict[str, str] = {}
+    for line in text.splitlines():
+        name, colon, value = (part.strip() for part in line.partition(":"))
+        key = name.lower()
+        if colon and info.setdefault(key, value) != value:
+            raise SubjectError(
+                "bad_info", f"{path}: {shown(name)} is {shown(info[key])} and {shown(value)}"
+            )
+    return info
 
 
 def _whole(folder: Path, info: dict[str, str], key: str) -> int:
@@ -124,7 +137,7 @@ def _whole(folder: Path, info: dict[str, str], key: str) -> int:
     except (KeyError, ValueError, OverflowError) as error:
         found = info.get(key.lower(), "nothing")
         raise SubjectError(
-            "bad_info", f"{folder / 'Info.cfg'}: {key} must be a frame number, found {found!r}"
+            "bad_info", f"{folder / 'Info.cfg'}: {key} must be a frame number, found {shown(found)}"
         ) from error
     if value < 1:
         raise SubjectError(
@@ -184,9 +197,6 @@ def _extra(info: dict[str, str]) -> dict[str, str | float]:
     if info.get("group"):
         extra["group"] = info["group"]
     for key, column in (("height", "height_cm"), ("weight", "weight_kg")):
-        try:
-            value = float(info[key])
-        except (KeyError, ValueError):
-            value = math.nan
+        value = number_of(info.get(key)) or math.nan
         extra[column] = value if value > 0 else math.nan
     return extra

@@ -70,7 +70,7 @@ def read_polygon(path: str | Path) -> NDArray[np.float64]:
         if path.stat().st_size > _MAX_BYTES:
             raise SubjectError("bad_contour", f"{path}: more than {_MAX_BYTES} bytes")
         lines = path.read_text(encoding="ascii").splitlines()
-        points = [[float(word) for word in line.split()] for line in lines if line.strip()]
+        points = [[_number(word) for word in line.split()] for line in lines if line.strip()]
     except (OSError, ValueError) as error:
         raise SubjectError(
             "bad_contour", f"{path}: not a contour, two numbers per line expected ({error})"
@@ -83,6 +83,12 @@ def read_polygon(path: str | Path) -> NDArray[np.float64]:
             "bad_contour", f"{path}: {len(polygon)} points, at least three finite ones expected"
         )
     return polygon
+
+
+def _number(word: str) -> float:
+    if "_" in word:  # to Python 1_0 is 10
+        raise ValueError(f"{word!r} is not a number")
+    return float(word)
 
 
 def find_contours(folder: str | Path) -> Contours:

@@ -111,7 +111,8 @@ def _pixels(plane: Plane, *, folder: str) -> NDArray[np.float32]:
             f"{plane.columns} expected",
         )
     values = np.asarray(pixels.T, dtype=np.float32)
-    return values * np.float32(plane.slope) + np.float32(plane.intercept)
+    with np.errstate(over="ignore", invalid="ignore"):  # what is infinite ingest refuses
+        return values * np.float32(plane.slope) + np.float32(plane.intercept)
 
 
 def _shown(plane: Plane, *, folder: str) -> str:

@@ -18,8 +18,14 @@ from numpy.typing import NDArray
 
 from popscan.io.jsonfile import plain
 from popscan.records import KSpace, PopscanError, SubjectError
+from popscan.yamlfile import shorten
 
 _FORMAT = "popscan-kspace-1"
+#: What h5py raises for a torn or hostile file.
+_DAMAGE = (
+    OSError, KeyError, ValueError, TypeError, RuntimeError, AttributeError, OverflowError,
+    RecursionError, NotImplementedError,
+)  # fmt: skip
 #: Largest k-space that is read, in bytes of the full grid.
 MAX_KSPACE_BYTES = 16 * 2**30
 
@@ -53,13 +59,16 @@ def read_kspace(path: str | Path, *, max_bytes: int = MAX_KSPACE_BYTES) -> KSpac
         ``file_missing``, ``truncated_file``, ``not_kspace`` or ``bad_header``.
     """
     path = Path(path)
-    with _open(path) as file:
-        if file.attrs.get("format") != _FORMAT:
-            raise SubjectError("not_kspace", f"{path}: not a k-space file of popscan")
-        try:
+    try:
+        with _open(path) as file:
+            kind = file.attrs.get("format")
+            if not (isinstance(kind, str) and kind == _FORMAT):
+                raise SubjectError("not_kspace", f"{path}: not a k-space file of popscan")
             return _read(path, file, max_bytes)
-        except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
-            raise SubjectError("bad_header", f"{path}: damaged k-space file ({error})") from error
+    except _DAMAGE as error:
+        raise SubjectError(
+            "bad_header", f"{path}: damaged k-space file ({shorten(error)})"
+        ) from error
 
 
 def _put(file: h5py.File, name: str, values: NDArray[Any]) -> None:
@@ -90,7 +99,10 @@ def _get(file: h5py.File, name: str, *, max_bytes: int) -> NDArray[Any]:
         raise ValueError(f"{name} claims {item.nbytes} bytes, more than the limit of {max_bytes}")
     if item.nbytes > 0 and item.id.get_storage_size() == 0:
         raise ValueError(f"{name} was never written")
-    return item[()]
+    values = item[()]
+    if not isinstance(values, (np.ndarray, np.generic)):
+        raise ValueError(f"{name} is {type(values).__name__}, not numbers")
+    return np.asarray(values)
 
 
 def _read(path: Path, file: h5py.File, max_bytes: int) -> KSpace:
@@ -154,9 +166,9 @@ def read_cfl(path: str | Path) -> NDArray[np.complex64]:
         shape = [int(n) for n in lines[after].split()]
         size = data.stat().st_size
     except (OSError, StopIteration, ValueError, IndexError) as error:
-        raise PopscanError(f"{stem}: not a readable cfl/hdr pair ({error})") from error
+        raise PopscanError(f"{stem}: not a readable cfl/hdr pair ({shorten(error)})") from error
     if min(shape, default=0) < 1 or int(np.prod(shape, dtype=object)) * 8 != size:
-        raise PopscanError(f"{data}: {size} bytes do not hold an array of {shape}")
+        raise PopscanError(f"{data}: {size} bytes do not hold an array of {shorten(shape)}")
     while len(shape) > 1 and shape[-1] == 1:
         shape.pop()
     values = np.fromfile(data, dtype="<c8")
@@ -184,7 +196,7 @@ def read_kspace_mat(path: str | Path, *, name: str = "raw") -> NDArray[np.comple
     with _open(path) as file:
         try:
             values = _get(file, name, max_bytes=MAX_KSPACE_BYTES)
-        except (OSError, KeyError, ValueError) as error:
+        except _DAMAGE as error:
             raise PopscanError(f"{path}: no readable variable {name!r} ({error})") from error
     if values.dtype.names is not None and len(values.dtype.names) == 2:
         return _complex(path, name, values)

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from popscan.ingest.checks import number_of
 from popscan.io.bids import find_visits
 from popscan.io.folders import Folders
 from popscan.io.jsonfile import read_json, write_json
@@ -163,5 +164,6 @@ def _truth(path: Path) -> dict[str, str | float]:
         elif isinstance(value, str):
             out[key] = value
         elif isinstance(value, (int, float)):
-            out[key] = float(value)
+            number = number_of(value)
+            out[key] = math.nan if number is None else number
     return out
