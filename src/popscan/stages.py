@@ -23,11 +23,15 @@ class StageInfo:
         Config sections that the stage uses; another value there means that it runs again.
     upstream
         Per-subject stages whose failure means that a subject is skipped.
+    side
+        Whether the stage only looks at what others made: a subject that fails here is still
+        analysed.
     """
 
     version: str
     sections: tuple[str, ...]
     upstream: tuple[str, ...] = ()
+    side: bool = False
 
 
 #: Stages done per subject, in order; `simulate` only exists for the source kind ``simulated``.
@@ -39,14 +43,17 @@ SUBJECT_STAGES = {
     ),
     "segment": StageInfo(version="4", sections=("study", "segment"), upstream=("reconstruct",)),
     "score": StageInfo(
-        version="6", sections=("study", "segment", "biomarkers"), upstream=("segment",)
+        version="6", sections=("study", "segment", "biomarkers"), upstream=("segment",), side=True
     ),
     "qc": StageInfo(version="3", sections=("study", "qc"), upstream=("segment",)),
     "biomarkers": StageInfo(
         version="4", sections=("study", "biomarkers", "cohort"), upstream=("segment",)
     ),
-    "rca": StageInfo(version="2", sections=("study", "rca"), upstream=("segment",)),
+    "rca": StageInfo(version="2", sections=("study", "rca"), upstream=("segment",), side=True),
 }
+
+#: The per-subject stage that ends the analysis of a subject; side stages decide nothing.
+FINAL_STAGE = "biomarkers"
 
 #: Stages that run only where their config section of the same name says ``enabled``.
 OPTIONAL_STAGES = ("rca",)
@@ -70,7 +77,7 @@ STUDY_STAGES = {
     "visibility_maps": StageInfo(
         version="2", sections=("study", "visibility", "fairness", "cohort", "segment")
     ),
-    "report": StageInfo(version="3", sections=("study", "report")),
+    "report": StageInfo(version="4", sections=("study", "report")),
 }
 
 

@@ -13,6 +13,7 @@ from popscan.records import Label
 from popscan.report import StudyContext
 from popscan.report import share as share_module
 from popscan.report import text as text_module
+from popscan.report.blocks import Table
 from popscan.report.context import final_status, status_matrix, unit_column, verdicts
 from popscan.report.figures import base, curve, forest, overlays
 from popscan.report.figures.attrition import flow
@@ -20,6 +21,10 @@ from popscan.report.figures.curve import volume_curve
 from popscan.report.figures.distributions import Violins, thin, violins
 from popscan.report.figures.forest import axis_limits, heat, interval_cell
 from popscan.report.figures.overlays import heart_box, middle_slice, slice_grid, thumbnail, tile
+from popscan.report.sections.attrition import section as lost
+from popscan.report.sections.common import Options
+from popscan.report.sections.overview import section as glance
+from popscan.stages import FINAL_STAGE, SUBJECT_STAGES
 
 
 @pytest.mark.parametrize("module", [text_module, share_module, base, curve, forest, overlays])
@@ -137,6 +142,33 @@ def test_flow_names_every_number():
     )
     drawn = flow(matrix)
     assert "ingest: 7 ok, 1 failed; qc: 6 ok, 1 excluded, 1 skipped" in drawn
+
+
+def test_a_side_branch_never_decides_who_is_analysed():
+    units, main = ["a", "b", "c", "d"], ("ingest", "segment", "qc", "biomarkers")
+    rows = [{"unit": u, "stage": s, "status": "ok"} for u in units for s in main]
+    side = {"a": "failed", "b": "not_applicable", "c": "ok", "d": "skipped"}
+    rows += [{"unit": u, "stage": "rca", "status": s} for u, s in side.items()]
+    rows += [{"unit": u, "stage": "score", "status": "failed"} for u in units]
+    rows += [{"unit": u, "stage": "strain", "status": "failed"} for u in units]  # not listed
+    ledger = pd.DataFrame(rows)
+    ledger.loc[(ledger["unit"] == "d") & (ledger["stage"] == "qc"), "status"] = "failed"
+    context = StudyContext(ledger=ledger, stages=(*main, "score", "rca"))
+    assert list(final_status(context)) == ["ok", "ok", "ok", "failed"]
+    headline = glance(context, Options()).blocks[0].text
+    assert headline == "Of 4 subjects, 3 (75%) were analysed. 1 failed at QC."
+    attrition = lost(context, Options())
+    assert attrition.lead == "Of 4 subjects, 3 are in the results."
+    notes = [block.note for block in attrition.blocks if isinstance(block, Table)]
+    assert any("fail at score, rca and strain are still analysed" in note for note in notes)
+    assert set(map(str, status_matrix(context))) == {*main, "score", "rca", "strain"}
+
+
+def test_stages_of_a_report_are_those_of_the_pipeline():
+    listed = StudyContext().stages
+    assert set(listed) <= set(SUBJECT_STAGES)
+    assert FINAL_STAGE in listed
+    assert not SUBJECT_STAGES[FINAL_STAGE].side
 
 
 def test_units_from_a_cohort_table():

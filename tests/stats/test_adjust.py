@@ -123,6 +123,56 @@ def test_mixed_needs_blocks_and_tells_their_share(rng):
     assert METHODS["mixed"](shifted).extra["icc"] > 0.8
 
 
+def sites(rng, *, between=0.0, n=60, blocks=5):
+    """Two groups at a few sites, without a difference between them."""
+    site = rng.integers(0, blocks, n)
+    y = between * rng.normal(size=blocks)[site] + rng.normal(size=n)
+    table = pd.DataFrame({"x": rng.normal(size=n)})
+    return Problem(y=y, group=rng.random(n) < 0.4, confounders=table, blocks=site)
+
+
+def least_squares(problem, ratio):
+    """Gap and standard error by generalised least squares, from the whole covariance matrix."""
+    table = problem.confounders.assign(one=1.0, group=problem.group.astype(float))
+    x = table[["one", "group", "x"]].to_numpy()
+    same = problem.blocks[:, None] == problem.blocks[None, :]
+    inverse = np.linalg.inv(np.eye(len(x)) + ratio * same)
+    bread = np.linalg.inv(x.T @ inverse @ x)
+    weights = bread @ x.T @ inverse @ problem.y
+    residual = problem.y - x @ weights
+    scale = residual @ inverse @ residual / (len(x) - x.shape[1])
+    return weights[1], np.sqrt(scale * bread[1, 1])
+
+
+@pytest.mark.parametrize("between", [0.0, 0.5, 2.0])
+def test_the_error_of_a_mixed_model_is_that_of_generalised_least_squares(between):
+    rng = np.random.default_rng(7)
+    for _ in range(8):
+        problem = sites(rng, between=between)
+        found = METHODS["mixed"](problem)
+        icc = found.extra["icc"]
+        gap, se = least_squares(problem, icc / (1 - icc))
+        assert found.gap == pytest.approx(gap, rel=1e-3, abs=1e-4)
+        assert found.se == pytest.approx(se, rel=2e-3)
+        if icc < 1e-4:  # no variance between sites: ordinary least squares
+            assert found.se == pytest.approx(METHODS["ancova"](problem).se, rel=2e-3)
+
+
+def test_a_mixed_model_keeps_its_level_where_sites_do_not_differ():
+    rng = np.random.default_rng(3)
+    p = np.array([METHODS["mixed"](sites(rng)).p for _ in range(150)])
+    assert np.isfinite(p).all()
+    assert 0.01 < (p <= 0.05).mean() < 0.10
+
+
+def test_one_subject_per_block_has_no_share_between_blocks(rng):
+    problem = replace(sites(rng), blocks=np.arange(60))
+    found = METHODS["mixed"](problem)
+    assert np.isnan(found.extra["icc"])
+    assert "one subject per block" in found.note
+    assert found.se == pytest.approx(METHODS["ancova"](problem).se, rel=2e-3)
+
+
 def test_groups_that_are_whole_sites_are_compared_by_site(rng):
     site = np.repeat(np.arange(8), 50)
     y = np.array([0.0, 3.0, 1.0, 2.0, 5.0, 1.5, 4.0, 2.5])[site] + rng.normal(size=400)

@@ -32,7 +32,7 @@ from popscan.pipeline.tables import read_table, tables_folder
 from popscan.plan import read_registry
 from popscan.records import STRUCTURES, Status, Subject
 from popscan.report.context import FlaggedSubject, StudyContext
-from popscan.stages import STUDY_STAGES, SUBJECT_STAGES, stages_of
+from popscan.stages import STUDY_STAGES, SUBJECT_STAGES, optional_stages, stages_of
 from popscan.store import Store, write_atomic
 
 _PACKAGES = (
@@ -131,7 +131,7 @@ def study_context(
         name=config["study"]["name"],
         description=_description(kind, len(ledger["unit"].unique())),
         participants=attributes.reset_index(),
-        stages=tuple(stages_of(kind)),
+        stages=tuple(stages_of(kind, optional=optional_stages(config))),
         ledger=ledger,
         study_costs=study_costs(study_root),
         cost_rates=cost_rates(study_root),
@@ -198,7 +198,7 @@ def flagged_subjects(store: Store) -> Iterator[FlaggedSubject]:
     failed = ledger[ledger["status"] == str(Status.FAILED)]
     for row in failed.to_dict("records"):
         why = f"{row['stage']}: {row['reason']}: {row['message']}"
-        yield FlaggedSubject(unit=row["unit"], verdict="fail", reasons=[why])
+        yield FlaggedSubject(unit=row["unit"], verdict="failed", reasons=[why])
     registry = read_registry(store.root / "plan" / "registry.tsv")
     for verdict in ("fail", "review"):
         for row in qc[qc["verdict"] == verdict].to_dict("records") if len(qc) else ():

@@ -17,9 +17,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from popscan.cells import EMPTY
-
-#: Stages run once per subject, in the order in which subjects pass them.
-SUBJECT_STAGES = ("ingest", "reconstruct", "segment", "qc", "biomarkers")
+from popscan.stages import FINAL_STAGE, SUBJECT_STAGES, stages_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,7 +174,7 @@ fairness_ledger, fairness_confounding
     name: str = "Study"
     description: str = ""
     participants: pd.DataFrame = field(default_factory=pd.DataFrame)
-    stages: Sequence[str] = SUBJECT_STAGES
+    stages: Sequence[str] = tuple(stages_of("any"))
     ledger: pd.DataFrame = field(default_factory=pd.DataFrame)
     study_costs: pd.DataFrame = field(default_factory=pd.DataFrame)
     cost_rates: pd.DataFrame = field(default_factory=pd.DataFrame)
@@ -302,14 +300,28 @@ def status_matrix(context: StudyContext) -> pd.DataFrame:
     return matrix.reindex(index=study_units(context), columns=stages).fillna("no_record")
 
 
+def deciding_matrix(context: StudyContext) -> pd.DataFrame:
+    """Return the status matrix of the stages that decide who is analysed, the last one last.
+
+    Side stages (scores, reverse classification accuracy) and stages of the ledger that the study
+    does not list look at what others made: a subject that fails there stays in the results.
+    """
+    matrix = status_matrix(context)
+    side = {name for name, info in SUBJECT_STAGES.items() if info.side}
+    main = [stage for stage in matrix if stage in context.stages and stage not in side]
+    if FINAL_STAGE in main:
+        main = main[: main.index(FINAL_STAGE) + 1]
+    return matrix[main or list(matrix)]
+
+
 def final_status(context: StudyContext) -> pd.Series:
     """Return what became of every unit in the end, by unit (empty without a ledger).
 
-    ``ok`` is analysed: through the last stage and not failed by quality control, a person's
-    override counting more than the automatic verdict. Otherwise the status at which the unit was
-    lost; a unit without a record of the last stage has ``no_record``.
+    ``ok`` is analysed: through the last stage that decides, and not failed by quality control, a
+    manual override counting more than the automatic verdict. Otherwise the status at which the
+    unit was lost; a unit without a record of that stage has ``no_record``.
     """
-    matrix = status_matrix(context)
+    matrix = deciding_matrix(context)
     if not matrix.size:
         return pd.Series(dtype=object)
     verdict = verdicts(context).groupby(level=0).last().reindex(matrix.index)
@@ -317,7 +329,8 @@ def final_status(context: StudyContext) -> pd.Series:
     excluded = (verdict == "fail").where(verdict.notna(), automatic)
     failed = (matrix == "failed").any(axis=1)
     status = matrix.iloc[:, -1].astype(object)
-    status = status.mask((status == "skipped") & failed, "failed")
+    passed = verdict.isin(["pass", "review"])
+    status = status.mask(status.isin(["skipped", "ok"]) & failed & ~passed, "failed")
     status = status.mask(status == "excluded", "ok")
     return status.mask((status.isin(["ok", "skipped"])) & excluded.astype(bool), "excluded")
 

@@ -178,9 +178,17 @@ def mixed(problem: Problem) -> Adjusted:
     Returns
     -------
     Adjusted
-        ``extra`` holds ``icc``, the share of residual variance that lies between blocks. Degrees
+        ``extra`` holds ``icc``, the share of residual variance that lies between blocks; NaN where
+        every block holds one subject, since nothing then tells the two variances apart. Degrees
         of freedom are those within blocks, or those between them where every block holds only one
         of the groups.
+
+    Notes
+    -----
+    The variances are statsmodels' (restricted maximum likelihood), the standard error is that of
+    generalised least squares given them: statsmodels takes the covariance of the fixed effects
+    from a numerical Hessian of all parameters, which is unreliable (or NaN) where the variance
+    between blocks is estimated as 0.
     """
     if problem.clusters is not None:
         return Adjusted(note="subjects repeat: mixed would count them as independent")
@@ -211,11 +219,28 @@ def mixed(problem: Problem) -> Adjusted:
     elif any("boundary" in str(w.message).lower() for w in caught):
         notes.append("no variance between blocks")
     between = float(np.squeeze(fit.cov_re))
-    se = float(np.sqrt(fit.cov_params()[1, 1]) * scale)
+    ratio = max(between / float(fit.scale), 0.0)
+    se = float(np.sqrt(fit.scale * _gls_covariance(x, codes, ratio)[1, 1]) * scale)
+    icc = ratio / (1 + ratio)
+    if len(levels) == len(problem.y):
+        icc = float("nan")
+        notes.append("one subject per block: the variance between blocks cannot be estimated")
     return adjusted(
-        float(fit.fe_params[1] * scale), se, freedom, problem.alpha,
-        "; ".join(notes), icc=between / (between + float(fit.scale)),
-    )  # fmt: skip
+        float(fit.fe_params[1] * scale), se, freedom, problem.alpha, "; ".join(notes), icc=icc
+    )
+
+
+def _gls_covariance(x: Floats, codes: NDArray[np.intp], ratio: float) -> Floats:
+    """Covariance of fixed effects, relative to the residual variance, under random intercepts.
+
+    ``inv(sum X_i' V_i^-1 X_i)`` with ``V_i = I + ratio 11'``, whose inverse is
+    ``I - ratio / (1 + n_i ratio) 11'``.
+    """
+    n = np.bincount(codes).astype(float)
+    totals = np.zeros((len(n), x.shape[1]))
+    np.add.at(totals, codes, x)
+    shrunk = totals * (ratio / (1 + n * ratio))[:, None]
+    return np.linalg.pinv(x.T @ x - totals.T @ shrunk)
 
 
 def unadjusted(problem: Problem) -> Adjusted:

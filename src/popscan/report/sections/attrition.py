@@ -17,6 +17,7 @@ from popscan.report.blocks import (
 from popscan.report.context import (
     StudyContext,
     complete,
+    deciding_matrix,
     final_status,
     stage_order,
     status_matrix,
@@ -26,7 +27,7 @@ from popscan.report.figures.attrition import STATUS_ORDER, flow
 from popscan.report.figures.base import STATUS_COLOURS
 from popscan.report.figures.distributions import stacked
 from popscan.report.sections.common import Options, count_cells
-from popscan.report.text import shorten
+from popscan.report.text import listing, shorten
 
 #: The last column: what became of a subject in the end.
 _END = "analysed"
@@ -63,6 +64,7 @@ def _status_table(matrix: pd.DataFrame, options: Options) -> Table:
 
 
 def _reason_table(context: StudyContext, options: Options) -> Table | None:
+    chain = deciding_matrix(context)
     ledger = complete(context.ledger, "unit", "stage", "status", "reason", "message")
     tidy = pd.DataFrame({c: words(ledger[c]) for c in ("unit", "stage", "status", "reason")})
     tidy["message"] = words(ledger["message"])
@@ -99,7 +101,13 @@ def _reason_table(context: StudyContext, options: Options) -> Table | None:
     columns.append(Column(title="Subjects", numeric=True))
     if not options.share:
         columns.append(Column(title="First of them, in its own words"))
-    return Table(caption="Why subjects were lost, by reason.", columns=columns, rows=rows)
+    aside = [s for s in stage_order(context) if s in set(tidy["stage"]) - set(chain)]
+    return Table(
+        caption="Failures and exclusions, by reason.",
+        columns=columns,
+        rows=rows,
+        note=f"Subjects that fail at {listing(aside)} are still analysed." if aside else "",
+    )
 
 
 def _lost_table(context: StudyContext, options: Options) -> Details | None:
@@ -118,7 +126,7 @@ def _lost_table(context: StudyContext, options: Options) -> Details | None:
     ]  # fmt: skip
     left = len(lost) - len(shown)
     return Details(
-        summary=f"Every lost subject with its message ({len(lost):,})",
+        summary=f"Every failure and exclusion with its message ({len(lost):,})",
         blocks=[
             Table(
                 caption="Subjects that failed or were excluded.",
@@ -168,8 +176,9 @@ def section(context: StudyContext, options: Options) -> Section:
         why = "The ledger is empty: no stage has recorded anything of any subject."
         return Section(ident="attrition", title=title, blocks=nothing(why))
     arrived = int((final_status(context) == "ok").sum())
-    matrix = matrix.assign(**{_END: final_status(context)})
-    blocks: list[Block] = [_shares(matrix, options) if options.share else _flow(matrix)]
+    end = {_END: final_status(context)}
+    chain, matrix = deciding_matrix(context).assign(**end), matrix.assign(**end)
+    blocks: list[Block] = [_shares(matrix, options) if options.share else _flow(chain)]
     blocks.append(_status_table(matrix, options))
     reasons = _reason_table(context, options)
     blocks.append(reasons) if reasons is not None else blocks.extend(

@@ -8,9 +8,9 @@ from popscan.report.blocks import Block, Bullets, Card, Cards, Section, Text, no
 from popscan.report.context import (
     StudyContext,
     complete,
+    deciding_matrix,
     final_status,
     numbers,
-    status_matrix,
     study_units,
     verdicts,
     words,
@@ -32,8 +32,8 @@ def analysed(context: StudyContext) -> int:
 
 
 def _losses(context: StudyContext) -> dict[str, int]:
-    """Return ``failed at ingest`` -> n over all stages."""
-    matrix = status_matrix(context)
+    """Return ``failed at ingest`` -> n over the stages that decide who is analysed."""
+    matrix = deciding_matrix(context)
     found = {}
     for stage in matrix:
         for status in ("failed", "excluded"):

@@ -36,7 +36,7 @@ from popscan.report.text import (
     title_of,
 )
 
-_TONES = {"pass": "good", "review": "warn", "fail": "bad"}
+_TONES = {"pass": "good", "review": "warn", "fail": "bad", "failed": "bad"}
 _ORDER = ("pass", "review", "fail")
 
 
@@ -129,7 +129,7 @@ def _check_figure(checks: pd.DataFrame) -> Figure | None:
     rows = {}
     for name, part in checks.groupby("check", sort=False):
         counts = part["verdict"].value_counts()
-        if (part["verdict"] != "pass").any():
+        if part["verdict"].isin(["review", "fail"]).any():
             rows[title_of(str(name), unit=False)] = {v: float(counts.get(v, 0)) for v in _ORDER}
     if not rows:
         return None
@@ -186,7 +186,8 @@ def _gallery(pages: Sequence[FlaggedPage], options: Options) -> Gallery | None:
         for page in pictured
     ]
     return Gallery(
-        caption=f"Flagged subjects, end-diastole, middle slice ({len(tiles)} of {len(pages):,}). "
+        caption="Subjects to look at, end-diastole, middle slice "
+        f"({len(tiles)} of {len(pages):,}). "
         "RV cavity blue, epicardium yellow, LV cavity orange. Each opens the subject's page.",
         tiles=tiles,
     )
@@ -206,7 +207,11 @@ def _flagged_table(
             found[str(unit)] = (str(verdict), str(failed_checks.get(unit, "")))
     if not found:
         return None
-    ranked = sorted(found.items(), key=lambda item: (item[1][0] != "fail", item[0]))
+    ranked = sorted(found.items(), key=lambda item: (item[1][0] == "review", item[0]))
+    flagged = sum(verdict in ("review", "fail") for verdict, _ in found.values())
+    counts = [f"{flagged:,} flagged by QC"]
+    if flagged < len(found):
+        counts.append(f"{len(found) - flagged:,} failed at a stage and not flagged by QC")
     rows = [
         [
             Cell(text=unit, href=href.get(unit, "")),
@@ -217,7 +222,7 @@ def _flagged_table(
     ]
     left = len(ranked) - len(rows)
     table = Table(
-        caption="Flagged subjects, failed ones first.",
+        caption=f"Subjects to look at, failed ones first: {', '.join(counts)}.",
         columns=[Column(title=t) for t in ("Subject", "Verdict", "Why")],
         rows=rows,
         note=f"{left:,} more are in the qc table of the study." if left else "",
@@ -225,7 +230,8 @@ def _flagged_table(
     )
     if len(rows) <= 12:
         return table
-    return Details(summary=f"All {plural(len(ranked), 'flagged subject')}", blocks=[table])
+    summary = f"All {plural(len(ranked), 'subject')} to look at ({', '.join(counts)})"
+    return Details(summary=summary, blocks=[table])
 
 
 def section(context: StudyContext, options: Options, pages: Sequence[FlaggedPage]) -> Section:
