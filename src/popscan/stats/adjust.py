@@ -240,7 +240,7 @@ def _gls_covariance(x: Floats, codes: NDArray[np.intp], ratio: float) -> Floats:
     totals = np.zeros((len(n), x.shape[1]))
     np.add.at(totals, codes, x)
     shrunk = totals * (ratio / (1 + n * ratio))[:, None]
-    return np.linalg.pinv(x.T @ x - totals.T @ shrunk)
+    return np.asarray(np.linalg.pinv(x.T @ x - totals.T @ shrunk), dtype=np.float64)
 
 
 def unadjusted(problem: Problem) -> Adjusted:
