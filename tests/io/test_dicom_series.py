@@ -12,6 +12,8 @@ import pydicom
 import pytest
 
 from popscan.io.dicom import Dicom
+from popscan.io.dicom_folder import read_folder
+from popscan.io.dicom_kind import Kind
 from popscan.records import Scan, SubjectError
 
 AXIS = np.array([1.0, -1.0, -1.0]) / np.sqrt(3)
@@ -199,3 +201,58 @@ def test_archives_and_folders_beside_visits_are_told(tmp_path):
         f"{tmp_path}: 2 archives (zip, tar, ...) are not read; unpack them first",
         f"{tmp_path / 'sub-a'}: 1 folders beside its visits are not read",
     ]
+
+
+def test_captures_without_a_place_are_no_missing_slices(tmp_path, write_stack):
+    write_stack(tmp_path / "s")
+    write_stack(
+        tmp_path / "s", seed=1, series="1.9",
+        tags={"ImagePositionPatient": None, "ImageType": ["DERIVED", "SECONDARY"]},
+    )  # fmt: skip
+    meta = sax(tmp_path / "s").meta
+    assert (meta["images_left_out"], meta["slices_left_out"]) == (0, 0)
+
+
+def test_times_come_from_the_slices_that_have_them(tmp_path, write_stack):
+    def drop(data: pydicom.Dataset, z: int, t: int) -> None:
+        data.InstanceNumber = t + 1
+        if z == 1:
+            del data.TriggerTime
+
+    change_all(write_stack(tmp_path / "s"), drop)
+    scan = sax(tmp_path / "s")
+    np.testing.assert_array_equal(scan.array, expected())
+    np.testing.assert_allclose(scan.frame_times_ms, np.arange(6) * 40 + 1)
+    assert scan.meta["frame_order"] == "mixed"
+
+
+def deflated(path: Path) -> None:
+    data = pydicom.dcmread(path)
+    data.file_meta.TransferSyntaxUID = pydicom.uid.DeflatedExplicitVRLittleEndian
+    pydicom.dcmwrite(path, data, implicit_vr=False, little_endian=True, enforce_file_format=True)
+
+
+def test_deflated_files_are_read_unless_they_unpack_to_too_much(tmp_path, write_stack, monkeypatch):
+    files = write_stack(tmp_path / "s", slices=5)
+    for path in files:
+        deflated(path)
+    np.testing.assert_array_equal(sax(tmp_path / "s").array, expected(5))
+    monkeypatch.setattr("popscan.io.dicom_header._MAX_INFLATED", 2**18)
+    np.testing.assert_array_equal(sax(tmp_path / "s").array, expected(5))
+    data = pydicom.dcmread(files[0])
+    data.PixelData = bytes(2**19)
+    data.save_as(files[0], enforce_file_format=True)
+    deflated(files[0])
+    packed = files[0].read_bytes()
+    for start in (0, 132):  # with and without a preamble
+        files[0].write_bytes(packed[start:])
+        assert read_folder(tmp_path / "s").counts[Kind.DAMAGED] == 1
+
+
+@pytest.mark.parametrize("shape", [(2**16 - 1, 2**16 - 1), (0, 8)])
+def test_images_of_impossible_size_are_damaged(tmp_path, write_stack, shape):
+    spoilt, *_ = write_stack(tmp_path / "s", slices=5)
+    data = pydicom.dcmread(spoilt)
+    data.Rows, data.Columns = shape
+    data.save_as(spoilt)
+    assert read_folder(tmp_path / "s").counts[Kind.DAMAGED] == 1

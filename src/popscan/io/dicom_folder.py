@@ -8,50 +8,21 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
-import stat
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import pydicom
-from pydicom.errors import InvalidDicomError
 from pydicom.pixels import pixel_array
 
-from popscan.io.dicom_enhanced import frame_headers
-from popscan.io.dicom_header import DAMAGE, Plane, has_place, open_dicom, read_plane, text_of
-from popscan.io.dicom_kind import Kind, foreign_modality, is_colour, is_phase, promises_image
+from popscan.io.dicom_entry import Entry, read_header
+from popscan.io.dicom_header import DAMAGE, Plane, open_dicom
+from popscan.io.dicom_kind import Kind
 from popscan.io.sources import list_files
 from popscan.records import SubjectError
 
 #: Kinds that may be images of the heart that are lost; the others are none, or copies.
 LOST_KINDS = (Kind.DAMAGED, Kind.MISSING, Kind.UNPLACED, Kind.MULTIFRAME)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Entry:
-    """What one file is.
-
-    Attributes
-    ----------
-    kind
-        What it is.
-    planes
-        Its planes; of colour images, too, which are never used.
-    series
-        Identifier of its series, compared and never written.
-    modality
-        Of what is no MR.
-    n_images
-        Images that cannot be used and have no plane.
-    """
-
-    kind: Kind
-    planes: tuple[Plane, ...] = ()
-    series: str = ""
-    modality: str = ""
-    n_images: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,66 +99,6 @@ def read_folder(folder: str | Path) -> Folder:
     )
 
 
-def read_header(path: str) -> Entry:
-    """Read what a file is, and the planes that it holds.
-
-    Nothing that a file holds raises: a torn or senseless one is `Kind.DAMAGED`.
-    """
-    if Path(path).name.upper() == "DICOMDIR":  # an index of files
-        return Entry(kind=Kind.OTHER)
-    try:
-        if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe would wait for ever
-            return Entry(kind=Kind.OTHER)
-        data = open_dicom(path, headers_only=True)
-    except (InvalidDicomError, IsADirectoryError):
-        return Entry(kind=Kind.OTHER)
-    except FileNotFoundError:
-        return Entry(kind=Kind.MISSING)
-    except DAMAGE:
-        return Entry(kind=Kind.DAMAGED)
-    try:
-        return _entry(path, data)
-    except DAMAGE:
-        return Entry(kind=Kind.DAMAGED)
-
-
-def _entry(path: str, data: pydicom.Dataset) -> Entry:
-    modality = foreign_modality(data)
-    if modality:
-        return Entry(kind=Kind.MODALITY, modality=modality)
-    n_frames = int(data.get("NumberOfFrames") or 1)
-    series = text_of(data, "SeriesInstanceUID")
-    described = bool(data.get("PerFrameFunctionalGroupsSequence"))
-    if n_frames == 1 and (has_place(data) or not described):
-        if data.get("Rows") in (None, "") or data.get("Columns") in (None, ""):
-            kind = Kind.DAMAGED if promises_image(data) else Kind.NO_IMAGE
-            return Entry(kind=kind, series=series)
-        if is_phase(data):
-            return Entry(kind=Kind.PHASE, series=series)
-        if not has_place(data):
-            kind = Kind.COLOUR if is_colour(data) else Kind.UNPLACED
-            return Entry(kind=kind, series=series, n_images=1)
-        kind = Kind.COLOUR if is_colour(data) else Kind.IMAGE
-        return Entry(kind=kind, planes=(read_plane(path, data),), series=series, n_images=1)
-    frames = list(frame_headers(data)) if described else []
-    if not frames:
-        return Entry(kind=Kind.MULTIFRAME, series=series, n_images=n_frames)
-    if len(frames) != n_frames:
-        return Entry(kind=Kind.DAMAGED, series=series, n_images=max(len(frames), n_frames))
-    planes = tuple(
-        read_plane(path, frame, frame=index)
-        for index, frame in enumerate(frames)
-        if has_place(frame) and not is_phase(frame)
-    )
-    kind = Kind.COLOUR if is_colour(data) else Kind.IMAGE
-    return Entry(
-        kind=kind if planes else Kind.MULTIFRAME,
-        planes=planes,
-        series=series,
-        n_images=n_frames,
-    )
-
-
 def _refuse(folder: str | Path, entries: Sequence[Entry], counts: Counter[Kind]) -> None:
     """Say why a folder without a usable plane has none: the kind nearest to a usable one."""
     found = ", ".join(f"{n} {kind}" for kind, n in counts.most_common())
@@ -203,6 +114,7 @@ def _refuse(folder: str | Path, entries: Sequence[Entry], counts: Counter[Kind])
         Kind.UNPLACED: ("no_planes", "no DICOM image with a position in the patient"),
         Kind.MODALITY: ("wrong_modality", f"images of modality {modalities}; MR expected"),
         Kind.COLOUR: ("bad_pixels", "colour images only; grey values expected"),
+        Kind.CAPTURE: ("no_planes", "screen captures only; images of planes expected"),
         Kind.PHASE: ("no_cine", "phase images only; magnitude images expected"),
         Kind.NO_IMAGE: ("no_planes", "no DICOM image with a position in the patient"),
         Kind.OTHER: ("not_dicom", f"none of its {len(entries)} files is DICOM"),

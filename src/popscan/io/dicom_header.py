@@ -17,6 +17,7 @@ import numpy as np
 import pydicom
 from pydicom.errors import BytesLengthException, InvalidDicomError
 
+from popscan.io.dicom_deflated import check_inflated
 from popscan.io.dicom_kind import KIND_TAGS, Origin, many, origin_of
 
 #: What reading a torn or senseless file raises. pydicom's words may hold bytes of the header: they
@@ -28,6 +29,9 @@ DAMAGE: tuple[type[Exception], ...] = (
 #: Many archives hold values that break the standard's rules for text; only a few numbers matter
 #: here, and each is checked when it is used.
 pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
+
+#: Largest image, and largest content of a file that is deflated as a whole.
+_MAX_PIXELS, _MAX_INFLATED = 2**26, 2**29
 
 _GEOMETRY_TAGS = ["Rows", "Columns", "PixelSpacing", "ImagePositionPatient"]
 _GEOMETRY_TAGS += ["ImageOrientationPatient", "FrameOfReferenceUID", "NumberOfFrames"]
@@ -125,7 +129,10 @@ def open_dicom(path: str, *, headers_only: bool) -> pydicom.FileDataset:
     ------
     InvalidDicomError
         If it is no DICOM file.
+    ValueError
+        If it is packed and would unpack to more than any image.
     """
+    check_inflated(path, max_bytes=_MAX_INFLATED)
     tags: list[Any] | None = _TAGS if headers_only else None
     try:
         return pydicom.dcmread(path, stop_before_pixels=headers_only, specific_tags=tags)
@@ -153,6 +160,8 @@ def read_plane(path: str, data: pydicom.Dataset, *, frame: int = -1) -> Plane:
     ValueError
         For geometry that cannot be; and what else of `DAMAGE` a senseless value raises.
     """
+    if not 0 < int(data.Rows) * int(data.Columns) <= _MAX_PIXELS:
+        raise ValueError("more pixels than an image has")
     orientation = tuple(float(v) for v in data.ImageOrientationPatient)
     position = tuple(float(v) for v in data.ImagePositionPatient)
     spacing = tuple(float(v) for v in data.PixelSpacing)

@@ -48,6 +48,7 @@ class Kind(StrEnum):
     MODALITY = "images of another modality"
     COLOUR = "colour images"
     PHASE = "phase images"
+    CAPTURE = "screen captures"
     UNPLACED = "images without a position in the patient"
     MULTIFRAME = "multi-frame files without positions"
     DAMAGED = "damaged files"

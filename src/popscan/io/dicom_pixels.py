@@ -12,7 +12,7 @@ from pydicom.pixels import pixel_array
 from popscan.arrays.dtypes import image_dtype
 from popscan.arrays.geometry import dicom_affine, slice_distance_mm
 from popscan.io.dicom_header import DAMAGE, Plane, open_dicom
-from popscan.io.dicom_order import natural, order_frames, own_triggers_ms
+from popscan.io.dicom_order import GUESS, natural, order_frames, own_triggers_ms
 from popscan.io.dicom_place import placed
 from popscan.io.dicom_stack import Stack
 from popscan.io.nifti_raw import MAX_IMAGE_BYTES
@@ -144,11 +144,12 @@ def _stack_meta(stack: Stack) -> dict[str, Any]:
 
 def _frame_times(stack: Stack, meta: dict[str, Any]) -> tuple[NDArray[np.float64] | None, str]:
     """Median trigger time of each frame over the slices; beats differ from slice to slice."""
-    orders = {order_frames(run.planes)[1] for run in stack.runs}
-    order = orders.pop() if len(orders) == 1 else "mixed"
-    if order != "trigger_time":
+    orders = [order_frames(run.planes)[1] for run in stack.runs]
+    order = orders[0] if len(set(orders)) == 1 else "mixed"
+    timed = [run for run, by in zip(stack.runs, orders, strict=True) if by == "trigger_time"]
+    if not timed or GUESS in orders:
         return None, order
-    times = np.array([own_triggers_ms(run.planes) for run in stack.runs])
+    times = np.array([own_triggers_ms(run.planes) for run in timed])
     times = _in_step(_in_ms(times, meta), meta)
     known = np.isfinite(times)
     if not known.all():

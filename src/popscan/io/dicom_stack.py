@@ -12,6 +12,7 @@ import numpy as np
 
 from popscan.arrays.geometry import slice_distance_mm, slice_positions_mm
 from popscan.io.dicom_group import SAME_PLACE_MM, Run
+from popscan.io.dicom_kind import Origin
 from popscan.io.dicom_order import GUESS, order_frames
 from popscan.io.dicom_place import Floats, Grid
 from popscan.records import SubjectError
@@ -165,6 +166,9 @@ def _notes(chosen: Sequence[Run], grid: Grid) -> dict[str, Any]:
     guessed = sum(order_frames(run.planes)[1] == GUESS for run in chosen)
     if guessed:
         notes["n_guessed_slices"] = guessed
+    worst = max(p.origin for p in planes)
+    if worst != Origin.ORIGINAL:
+        notes["image_origin"] = worst.name.lower()
     if copies := sum(run.is_copy for run in chosen):
         notes["n_copied_slices"] = copies
     tilt = max(grid.tilt_deg(run.planes[0]) for run in chosen)

@@ -29,6 +29,11 @@ _MOST = 12
 #: ``Scan.meta`` -> sentence; ``{}`` stands for the value.
 _TO_MEND: Mapping[str, str] = {
     "slices_left_out": "slices of the stack are left out ({})",
+    "slice_tilt_deg": "slices are tilted against each other by {} degrees",
+    "n_frames_of_reference": "slices lie in {} frames of reference: the patient may have moved",
+    "n_copied_slices": "slices that are captured or annotated copies, without an original ({})",
+    "slice_start_frames": "slices begin {} frames apart in the cycle",
+    "trigger_time_unit": "trigger times are in {}, not in ms; they are read as such",
     "frame_order": "the order of frames is a guess (by {})",
     "labels_left_out": "reference labels are left out ({})",
     "label_note": "reference labels: {}",
@@ -47,8 +52,8 @@ _TO_KNOW: Mapping[str, str] = {
     "n_tied_trigger_times": "frames with the same trigger time ({})",
     "frame_time_unit_assumed": "the header gives no unit of time; taken as {}",
 }
-#: Orders of frames that are no guess.
-_SURE_ORDERS = ("trigger_time", "temporal_position", "mixed", "")
+#: Order of frames that is a guess.
+_GUESS = "file_name"
 
 
 @dataclass(kw_only=True)
@@ -245,7 +250,7 @@ def _note(
 
 def _remarks(meta: Mapping[str, Any]) -> dict[str, str]:
     order = str(meta.get("frame_order") or "")
-    return _said(meta if order not in _SURE_ORDERS else {**meta, "frame_order": ""}, _TO_MEND)
+    return _said(meta if order == _GUESS else {**meta, "frame_order": ""}, _TO_MEND)
 
 
 def _said(meta: Mapping[str, Any], sentences: Mapping[str, str]) -> dict[str, str]:

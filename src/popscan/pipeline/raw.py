@@ -167,14 +167,14 @@ def _load_simulated(context: ShardContext, subject: Subject) -> Any:
 def _ingest_outcome(
     subject: Subject, loaded: Loaded, *, codes: Mapping[int, str] | None = None
 ) -> Outcome:
-    from popscan.ingest import check_kspace, check_scan, standard_orientation
+    from popscan.ingest import check_kspace, standard_orientation
     from popscan.io.references import usable_references
 
     labelled, problems = usable_references(loaded, codes)
     files: dict[str, Any] = {}
     values: dict[str, Any] = dict(loaded.extra)
     turned = {
-        view: standard_orientation(check_scan(scan), labelled.get(view))
+        view: standard_orientation(_checked(scan), labelled.get(view))
         for view, scan in loaded.scans.items()
     }
     scans = {view: scan for view, (scan, _) in turned.items()}
@@ -209,6 +209,19 @@ def _reference_problem(problems: Mapping[str, SubjectError]) -> dict[str, str]:
         "reference_problem": "" if error is None else error.reason,
         "reference_message": "" if error is None else str(error),
     }
+
+
+def _checked(scan: Scan) -> Scan:
+    """Check a scan; where it fails, say what was left out of it, too."""
+    from popscan.ingest import check_scan
+
+    try:
+        return check_scan(scan)
+    except SubjectError as error:
+        left = scan.meta.get("images_left_out_reason")
+        if not left:
+            raise
+        raise SubjectError(error.reason, f"{error} (left out: {left})") from error
 
 
 def _grid_of(kspace: KSpace, labels: LabelMap) -> Scan:
