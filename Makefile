@@ -7,12 +7,13 @@ CORES ?= $(shell nproc 2>/dev/null || echo 2)
 READY := $(VENV)/.ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup demo test test-slurm lint types contract schema profiles clean
+.PHONY: help setup demo test test-oldest test-slurm lint types contract schema profiles clean
 
 help:
 	@echo "make setup     set up .venv; the others do it themselves"
 	@echo "make demo      set up and run the demo study: 24 simulated subjects, from k-space to report"
 	@echo "make test      set up and run the tests"
+	@echo "make test-oldest  the statistics with the oldest allowed versions (Python 3.11)"
 	@echo "make test-slurm  only those on a real one-node Slurm, which needs root and Debian's"
 	@echo "               slurm-wlm munge slurmdbd mariadb-server"
 	@echo "make lint      ruff, snakefmt, codespell, snakemake --lint"
@@ -45,6 +46,16 @@ demo: $(READY)
 test: $(READY)
 	@echo "Running the tests ..."
 	@python -m pytest -q
+
+OLDEST := .venv-oldest
+PYTHON_OLDEST ?= python3.11
+test-oldest: envs/oldest.txt
+	@echo "Testing the statistics with the oldest allowed versions ..."
+	@test -x $(OLDEST)/bin/python || $(PYTHON_OLDEST) -m venv $(OLDEST)
+	@$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check -r envs/oldest.txt \
+	  pytest pytest-timeout hypothesis
+	@PYTHONPATH=src $(OLDEST)/bin/python -m pytest -q -p no:cacheprovider \
+	  tests/stats tests/associate tests/fairness tests/test_cells.py
 
 test-slurm: $(READY)
 	@echo "Running the tests on a real one-node Slurm ..."
@@ -79,4 +90,4 @@ profiles:
 	  echo "profiles -> workflow/profiles (snakemake takes profiles/default from there)"; fi
 
 clean:
-	rm -rf $(VENV) .snakemake
+	rm -rf $(VENV) $(OLDEST) .snakemake

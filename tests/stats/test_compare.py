@@ -25,7 +25,7 @@ def test_permutation_agrees_with_scipy_and_is_symmetric(rng):
         return stats.ttest_ind(x, y, equal_var=False, axis=axis).statistic
 
     theirs = stats.permutation_test(
-        (a, b), statistic, vectorized=True, n_resamples=9999, rng=np.random.default_rng(1)
+        (a, b), statistic, vectorized=True, n_resamples=9999, random_state=np.random.default_rng(1)
     ).pvalue
     ours = compare.permutation(*rows, rng=np.random.default_rng(0)).p
     swapped = compare.permutation(*rows[::-1], rng=np.random.default_rng(0)).p

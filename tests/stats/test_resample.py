@@ -106,7 +106,7 @@ def test_bca_is_antisymmetric_and_percentile_without_correction(rng):
 def test_bca_agrees_with_scipy(rng):
     values = rng.gamma(1.5, size=50)
     theirs = stats.bootstrap(
-        (values,), np.mean, n_resamples=9999, method="BCa", rng=np.random.default_rng(0)
+        (values,), np.mean, n_resamples=9999, method="BCa", random_state=np.random.default_rng(0)
     ).confidence_interval
     rows = rows_from_values(values)
     moment = moments(rows)
