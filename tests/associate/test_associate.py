@@ -174,3 +174,49 @@ def test_a_word_that_is_missing_costs_one_row(cohort, missing, dtype):
     assert estimate["vendor[Siemens vs Philips]"] == pytest.approx(
         fit.params["C(vendor)[T.Siemens]"]
     )
+
+
+def test_visits_of_a_subject_are_not_independent(cohort, rng):
+    """As statsmodels does it, with fewer subjects than rows in every count."""
+    of = np.repeat(np.arange(120), 2)
+    shared = rng.normal(0, 20, 120)[of]
+    table = cohort.assign(sub=[f"sub-{i}" for i in of], lvedv_ml=cohort["lvedv_ml"] + shared)
+    table["age_years"] = table["age_years"].iloc[of * 2].to_numpy()
+    found = associate(table, outcomes=["lvedv_ml"], cluster="sub").set_index("term")
+    fit = smf.ols("lvedv_ml ~ age_years + C(sex) + bsa_m2", table).fit(
+        cov_type="cluster", cov_kwds={"groups": of}, use_t=True
+    )
+    assert found.loc["age_years", "se"] == pytest.approx(fit.bse["age_years"])
+    assert found.loc["age_years", "p"] == pytest.approx(fit.pvalues["age_years"])
+    alone = associate(table, outcomes=["lvedv_ml"]).set_index("term")
+    assert found.loc["age_years", "estimate"] == pytest.approx(alone.loc["age_years", "estimate"])
+    assert found.loc["age_years", "se"] > 1.2 * alone.loc["age_years", "se"]
+    assert found["robust"].eq("cluster").all()
+    assert found["note"].str.contains("240 visits of 120 subjects: errors by subject").all()
+    assert not found["note"].str.contains("few").any()
+
+
+def test_few_subjects_with_many_visits_get_no_estimate_or_a_caution(cohort):
+    table = cohort.assign(sub=[f"sub-{i % 10}" for i in range(240)])
+    few = associate(table, outcomes=["lvedv_ml"], cluster="sub", min_n=20)
+    assert few["estimate"].isna().all()
+    assert few["note"].str.contains("too few: 10 subjects").any()
+    cautious = associate(table, outcomes=["lvedv_ml"], cluster="sub", min_n=5)
+    assert cautious["note"].str.contains("10 are few for that").all()
+
+
+def test_one_visit_each_is_as_without_subjects(cohort):
+    table = cohort.assign(sub=[f"sub-{i}" for i in range(len(cohort))])
+    pd.testing.assert_frame_equal(
+        associate(table, outcomes=["lvedv_ml"], cluster="sub"),
+        associate(cohort, outcomes=["lvedv_ml"]),
+    )
+
+
+def test_a_term_that_is_lost_is_named_in_every_row(cohort):
+    table = cohort.assign(site="A", empty=np.nan)
+    found = associate(
+        table, outcomes=["lvedv_ml"], terms=["age_years", "site", "empty", "absent"]
+    ).set_index("term")
+    kept = found["note"][["intercept", "age_years"]]
+    assert kept.eq("not adjusted for site, empty, absent").all()

@@ -8,12 +8,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import statsmodels.api as sm
+from numpy.typing import NDArray
 from statsmodels.stats.diagnostic import het_breuschpagan
 
 from popscan.records import PopscanError
 from popscan.stats import multiplicity
 from popscan.stats.design import Design, build, clean, unit_of
 
+#: With fewer subjects than this, errors by subject are too small more often than not.
+_FEW_SUBJECTS = 40
 _COLUMNS = [
     "outcome", "term", "name", "estimate", "unit", "se", "ci_low", "ci_high", "p", "q", "n",
     "n_dropped", "r2", "r2_adjusted", "condition_number", "max_vif", "breusch_pagan_p",
@@ -42,7 +45,7 @@ DICTIONARY: dict[str, tuple[str, str]] = {
     "residual_sd": ("outcome", "standard deviation of the residuals"),
     "residual_skewness": ("", "skewness of the residuals"),
     "max_cook": ("", "largest Cook's distance; above 1 one subject decides the fit"),
-    "robust": ("", "kind of standard error"),
+    "robust": ("", "kind of standard error: HC3, or cluster (by subject) where subjects repeat"),
     "note": ("", "why there is no estimate, or with what caution to read it"),
 }
 
@@ -57,6 +60,7 @@ def associate(
     robust: str = "HC3",
     alpha: float = 0.05,
     min_level: int = 5,
+    cluster: str | None = None,
 ) -> pd.DataFrame:
     """Regress every outcome on the same terms by least squares with robust errors.
 
@@ -79,6 +83,10 @@ def associate(
         1 - confidence of the intervals.
     min_level : int
         Rarer levels of a category are merged as ``other``.
+    cluster : str, optional
+        Column with the subject. Where subjects have several rows, errors are those of subjects
+        (CR1: Liang and Zeger 1986, with the correction for few), t has one degree of freedom less
+        than there are subjects, `min_n` counts subjects, and `robust` says ``cluster``.
 
     Returns
     -------
@@ -97,12 +105,13 @@ def associate(
     rows: list[dict[str, Any]] = []
     for outcome in outcomes:
         rows.extend(
-            _one_outcome(table, outcome, terms, categorical, min_n, robust, alpha, min_level)
+            _one_outcome(
+                table, outcome, terms, categorical, min_n, robust, alpha, min_level, cluster
+            )
         )
     found = pd.DataFrame(rows, columns=_COLUMNS)
     if found.empty:
         return found
-    found["robust"] = robust
     explains = found["term"] != "intercept"
     found.loc[explains, "q"] = multiplicity.adjust(found.loc[explains, "p"], method="bh")
     return found
@@ -117,6 +126,7 @@ def _one_outcome(
     robust: str,
     alpha: float,
     min_level: int,
+    cluster: str | None,
 ) -> list[dict[str, Any]]:
     """Rows of one outcome."""
     if outcome not in table:
@@ -132,9 +142,15 @@ def _one_outcome(
     n, k = matrix.shape
     sizes = {"n": n, "n_dropped": len(table) - n}
     y = values.loc[matrix.index]
+    subjects = _subjects(table, matrix.index, cluster)
+    count = n if subjects is None else int(subjects.max()) + 1
+    if subjects is not None:
+        robust = "cluster"
+        design.general.append(_clustered(n, count))
     obstacle = ""
-    if n < max(min_n, 2 * k):
-        obstacle = f"too few: {n} complete rows, {max(min_n, 2 * k)} needed"
+    if count < max(min_n, 2 * k):
+        what = "complete rows" if subjects is None else "subjects with complete rows"
+        obstacle = f"too few: {count} {what}, {max(min_n, 2 * k)} needed"
     elif y.nunique() < 2:
         obstacle = "outcome does not vary"
     names = ["intercept", *design.sources]
@@ -142,23 +158,46 @@ def _one_outcome(
         kept = [name for name in names if name not in design.dropped]
         rows = [_empty(outcome, name, obstacle) | sizes for name in kept]
     else:
-        absent = [term for term in usable if term in design.dropped]
+        absent = [term for term in usable if term not in design.used]
         if absent:
             design.general.append(f"not adjusted for {', '.join(absent)}")
-        rows = [row | sizes for row in _fit(y, design, outcome, robust, alpha)]
+        rows = [row | sizes for row in _fit(y, design, outcome, robust, alpha, subjects)]
     rows += [_empty(outcome, t, why) | sizes for t, why in design.dropped.items()]
     for row in rows:
+        row["robust"] = robust
         row["note"] = "; ".join([part for part in (row["note"], *design.general) if part])
     return rows
 
 
+def _subjects(table: pd.DataFrame, rows: pd.Index, cluster: str | None) -> NDArray[np.intp] | None:
+    """Return the number of each row's subject; None where no subject has two rows."""
+    if cluster is None or cluster not in table:
+        return None
+    of = table.loc[rows, cluster]
+    return None if of.is_unique else pd.factorize(of)[0]
+
+
+def _clustered(n_rows: int, n_subjects: int) -> str:
+    """Say that errors are by subject, and whether there are enough for that."""
+    few = f"; {n_subjects} are few for that" if n_subjects < _FEW_SUBJECTS else ""
+    return f"{n_rows} visits of {n_subjects} subjects: errors by subject{few}"
+
+
 def _fit(
-    y: pd.Series, design: Design, outcome: str, robust: str, alpha: float
+    y: pd.Series,
+    design: Design,
+    outcome: str,
+    robust: str,
+    alpha: float,
+    subjects: NDArray[np.intp] | None,
 ) -> list[dict[str, Any]]:
     """Fit and describe; the design has full rank."""
     matrix = design.matrix
     fit = sm.OLS(y.to_numpy(), matrix.to_numpy()).fit()
-    sturdy = fit if robust == "nonrobust" else fit.get_robustcov_results(robust, use_t=True)
+    options = {} if subjects is None else {"groups": subjects}
+    sturdy = (
+        fit if robust == "nonrobust" else fit.get_robustcov_results(robust, use_t=True, **options)
+    )
     limits = sturdy.conf_int(alpha=alpha)
     common = _diagnostics(fit, matrix)
     unit = unit_of(outcome)

@@ -30,6 +30,7 @@ DICTIONARY: dict[str, tuple[str, str]] = {
     "reference": ("", "group it is compared with"),
     "method": ("", "way of adjusting"),
     "adjusted_for": ("", "confounders held equal"),
+    "not_adjusted_for": ("", "confounders named in the config that the comparison goes without"),
     "n": ("units", "complete rows of the group"),
     "n_reference": ("units", "complete rows of the reference"),
     "n_dropped": ("units", "rows of both left out for a missing confounder"),
@@ -60,6 +61,7 @@ def adjusted_gaps(
     intersections: Sequence[Sequence[str]] = (),
     reference: Mapping[str, str] | None = None,
     categorical: Sequence[str] = (),
+    unavailable: Sequence[str] = (),
     block: str | None = None,
     cluster: str | None = None,
     min_group: int = 10,
@@ -79,6 +81,8 @@ correction, cluster
         Keys of `popscan.stats.adjust.METHODS`.
     categorical : sequence of str
         Confounders whose numbers are codes.
+    unavailable : sequence of str
+        Further confounders, which the study does not have: named in ``not_adjusted_for``.
     block : str, optional
         Column of `attributes` with the random effect of method ``mixed`` (site, scanner).
 
@@ -119,6 +123,10 @@ correction, cluster
                         categorical, methods, block, cluster, min_group, alpha,
                     )  # fmt: skip
     table = pd.DataFrame(rows, columns=list(DICTIONARY))
+    if unavailable:
+        table["not_adjusted_for"] = [
+            ", ".join(filter(None, (text, *unavailable))) for text in table["not_adjusted_for"]
+        ]
     table["p_adj"] = multiplicity.adjust(
         table["p"].astype(float), method=correction, family=table["method"]
     )
@@ -152,7 +160,8 @@ def _compare(
     common: dict[str, Any] = dict.fromkeys(DICTIONARY, float("nan"))
     common.update(
         attribute=grouping.attribute, group=grouping.names[code], reference=grouping.names[base],
-        adjusted_for=", ".join(dict.fromkeys(design.sources.values())),
+        adjusted_for=", ".join(design.used),
+        not_adjusted_for=", ".join(name for name in adjust_for if name not in design.used),
         n=int(group[kept].sum()), n_reference=int((~group[kept]).sum()),
         n_dropped=int((~kept).sum()), **key,
     )  # fmt: skip

@@ -169,7 +169,7 @@ def _confounders(
     x = design.matrix.iloc[:, 1:].reindex(people.index).to_numpy(dtype=float)
     if x.shape[1] == 0:
         return x, ""
-    return x, f"adjustment for {', '.join(dict.fromkeys(design.sources.values()))}"
+    return x, f"adjustment for {', '.join(design.used)}"
 
 
 def _one(

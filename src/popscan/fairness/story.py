@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pandas as pd
 
@@ -124,7 +126,7 @@ def adjusted_sentences(adjusted: pd.DataFrame, *, alpha: float = 0.05, most: int
     held = " and ".join(max(fitted["adjusted_for"], key=len).rsplit(", ", 1))
     said = [
         f"With {held} held equal ({one['method'].iloc[0]}), {len(clear)} of {len(fitted)} gaps "
-        f"stand at the {alpha:g} level after correction."
+        f"stand at the {alpha:g} level after correction{_without(fitted)}."
     ]
     changed = fitted[fitted["explained_pct"].notna()].sort_values(
         "explained_pct", ascending=False, kind="stable", key=abs
@@ -157,8 +159,26 @@ def _adjusted_sentence(row: pd.Series, alpha: float) -> str:
     return (
         f"{outcome_name(row['outcome'])[:1].upper()}{outcome_name(row['outcome'])[1:]}, "
         f"{people(row['group'])} minus {people(row['reference'])}: {raw}{unit} as it is, "
-        f"{gap}{unit} adjusted ({100 * (1 - alpha):g}% interval {low} to {high}){what}{caution}."
+        f"{gap}{unit} adjusted ({100 * (1 - alpha):g}% interval {low} to {high}){what}{caution}"
+        f"{_not_for(row)}."
     )
+
+
+def _not_for(row: pd.Series) -> str:
+    """Name the confounders that one comparison goes without."""
+    lost = row.get("not_adjusted_for", "")
+    return f"; not adjusted for {lost}" if isinstance(lost, str) and lost else ""
+
+
+def _without(rows: pd.DataFrame) -> str:
+    """Name the confounders that comparisons go without, and in how many of them."""
+    lost = rows.get("not_adjusted_for", pd.Series(dtype=str))
+    names = Counter(name for text in lost if text for name in str(text).split(", "))
+    parts = [
+        f"no adjustment for {name}" + ("" if n == len(rows) else f" in {n} of {len(rows)}")
+        for name, n in names.items()
+    ]
+    return "".join(f"; {part}" for part in parts)
 
 
 def _not_adjusted(rows: pd.DataFrame) -> str:

@@ -17,6 +17,7 @@ LABELS = (
     "attribute", "group", "reference", "stage", "outcome", "better_is", "kind", "unit", "term",
     "name", "column", "sex", "age_band", "test", "ci_method", "family", "robust", "is_reference",
     "too_few", "biomarker", "step", "position", "other", "method", "adjusted_for",
+    "not_adjusted_for",
 )  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import pandas as pd
 
 from popscan.config import parse_section
 from popscan.pipeline import dictionary
-from popscan.pipeline.cohort import study_attributes
+from popscan.pipeline.cohort import first_visits, study_attributes
 from popscan.pipeline.tables import read_table, write_table
 
 
@@ -32,14 +32,48 @@ def analysed_table(study_root: Path, options: Mapping[str, Any]) -> pd.DataFrame
 
 def associate_study(study_root: Path, options: Mapping[str, Any]) -> None:
     """Write the tables ``associations`` and ``reference_ranges``."""
+    section = parse_section("associate", options["associate"])
+    table = analysed_table(study_root, options)
+    outcomes = section.outcomes if len(table) else []
+    found, ranges = regressions(
+        table, outcomes=outcomes, terms=section.terms, min_n=section.min_n,
+        seed=int(options["study"]["seed"]),
+    )  # fmt: skip
+    write_table(study_root, "associations", found, dictionary.of("associations"))
+    write_table(study_root, "reference_ranges", ranges, dictionary.of("reference_ranges"))
+
+
+def regressions(
+    table: pd.DataFrame,
+    *,
+    outcomes: Sequence[str],
+    terms: Sequence[str],
+    min_n: int,
+    seed: int,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Compute associations over all visits, and reference ranges of one visit per subject.
+
+    Parameters
+    ----------
+    table
+        One row per visit, with the subject in ``sub``.
+    outcomes, terms, min_n
+        As in `popscan.associate.models.associate`.
+    seed
+        Of the bootstrap.
+    """
     from popscan.associate.models import associate
     from popscan.associate.ranges import reference_ranges
 
-    section = parse_section("associate", options["associate"])
-    table = analysed_table(study_root, options)
-    outcomes = [name for name in section.outcomes if name in table]
-    found = associate(table, outcomes=outcomes, terms=section.terms, min_n=section.min_n)
-    write_table(study_root, "associations", found, dictionary.of("associations"))
+    found = associate(table, outcomes=outcomes, terms=terms, min_n=min_n, cluster="sub")
     by = ["sex"] if "sex" in table else []
-    ranges = reference_ranges(table, outcomes=outcomes, by=by, seed=int(options["study"]["seed"]))
-    write_table(study_root, "reference_ranges", ranges, dictionary.of("reference_ranges"))
+    once, _ = first_visits(table)
+    ranges = reference_ranges(once, outcomes=outcomes, by=by, seed=seed)
+    if len(once) < len(table) and len(ranges):
+        ranges["note"] = [_and_visits(note) for note in ranges["note"]]
+    return found, ranges
+
+
+def _and_visits(note: str) -> str:
+    """Add that one visit per subject counts."""
+    return "; ".join(filter(None, (note, "the first analysed visit of each subject")))

@@ -154,6 +154,7 @@ def audit_tables(
             people,
             adjust_for=confounders,
             methods=section.adjust_methods,
+            unavailable=lacking,
             block=block,
             cluster=cluster,
             **corrected,

@@ -13,6 +13,7 @@ import pandas as pd
 from popscan.cells import RESERVED
 from popscan.config import TableConfig
 from popscan.pipeline import dictionary
+from popscan.pipeline.analysis import regressions
 from popscan.pipeline.audit_inputs import AuditInputs
 from popscan.pipeline.audit_report import share_tables, with_audit, with_whole_audit
 from popscan.pipeline.cohort import cohort_attributes
@@ -185,16 +186,13 @@ def _associate(
     out: Path, attributes: pd.DataFrame, numbers: pd.DataFrame, config: TableConfig
 ) -> pd.DataFrame:
     """Write associations and reference ranges; return the associations."""
-    from popscan.associate.models import associate
-    from popscan.associate.ranges import reference_ranges
-
     section = config.associate
     table = attributes.assign(**{str(name): numbers[name] for name in numbers}).reset_index()
     outcomes = [name for name in section.outcomes if name in table] or list(map(str, numbers))
-    found = associate(table, outcomes=outcomes, terms=section.terms, min_n=section.min_n)
+    found, ranges = regressions(
+        table, outcomes=outcomes, terms=section.terms, min_n=section.min_n, seed=config.study.seed
+    )
     write_table(out, "associations", found, dictionary.of("associations"))
-    by = ["sex"] if "sex" in table else []
-    ranges = reference_ranges(table, outcomes=outcomes, by=by, seed=config.study.seed)
     write_table(out, "reference_ranges", ranges, dictionary.of("reference_ranges"))
     return found
 

@@ -69,6 +69,11 @@ class Design:
     missing: dict[str, int] = field(default_factory=dict)
     general: list[str] = field(default_factory=list)
 
+    @property
+    def used(self) -> list[str]:
+        """Table columns that are held equal: in the matrix, or combinations of what is in it."""
+        return list(dict.fromkeys(self.sources.values()))
+
 
 def clean(column: pd.Series, *, categorical: bool) -> pd.Series:
     """Return numbers as float and categories as text, with NaN for what was not recorded.

@@ -59,6 +59,17 @@ def adjusted_blocks(context: StudyContext, options: Options) -> list[Block]:
     return blocks
 
 
+def _without(part: pd.DataFrame) -> str:
+    """Name the confounders that some or all rows go without."""
+    lost = part.get("not_adjusted_for", pd.Series(dtype=str))
+    names = dict.fromkeys(name for text in words(lost) for name in text.split(", "))
+    named = [name for name in names if name]
+    if not named:
+        return ""
+    whole = all(set(named) <= set(str(text).split(", ")) for text in lost)
+    return f"; {'not' if whole else 'some rows not'} adjusted for {', '.join(named)}"
+
+
 def _table(part: pd.DataFrame, options: Options) -> Table:
     """One attribute's adjusted gaps, by outcome."""
     drawn = {c: (part[c] / part["se"]).tolist() for c in ("ci_low", "ci_high", "gap")}
@@ -73,7 +84,7 @@ def _table(part: pd.DataFrame, options: Options) -> Table:
     held = max(part["adjusted_for"], key=len)
     return Table(
         caption=f"Gaps by {title_of(str(part['attribute'].iloc[0]), unit=False).lower()}, "
-        f"{held} held equal.",
+        f"{held} held equal{_without(part)}.",
         columns=[
             Column(title="Group"),
             Column(title="Way"),

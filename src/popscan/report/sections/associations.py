@@ -24,6 +24,8 @@ from popscan.report.text import (
 
 _INTERCEPTS = ("intercept", "const", "(intercept)")
 _NUMBERS = ("estimate", "ci_low", "ci_high", "p", "q", "n")
+#: Terms that a model was to have and has not, in its note.
+_LOST = re.compile(r"not adjusted for ([^;]+)")
 #: Biomarkers of each term that are shown without opening anything.
 _SHOWN = 12
 
@@ -44,6 +46,7 @@ def _tidy(context: StudyContext) -> pd.DataFrame:
     for column in _NUMBERS:
         table[column] = numbers(table[column])
     table["outcome"], table["term"] = words(table["outcome"]), words(table["term"])
+    table["note"] = words(table["note"]) if "note" in table else ""
     table = table[~table["term"].str.lower().isin(_INTERCEPTS) & table["estimate"].notna()].copy()
     outcomes = {o: _spread((context.biomarkers,), o) for o in table["outcome"].unique()}
     sources = (context.participants, context.biomarkers)
@@ -87,6 +90,21 @@ def _heading(term: str, step: float) -> str:
     return f"Per {unit.removesuffix('s') or 'unit'} of {what}, drawn per SD ({spread})"
 
 
+def _without(part: pd.DataFrame) -> str:
+    """Name the terms that models go without, and whose models those are."""
+    lost: dict[str, list[str]] = {}
+    for outcome, notes in part.groupby("outcome", sort=False)["note"]:
+        for match in map(_LOST.search, words(notes)):
+            if match and str(outcome) not in lost.setdefault(match[1], []):
+                lost[match[1]].append(str(outcome))
+    n = part["outcome"].nunique()
+    parts = [
+        f"not adjusted for {names}" + ("" if len(of) == n else f" ({', '.join(map(title_of, of))})")
+        for names, of in lost.items()
+    ]
+    return "".join(f"; {text}" for text in parts)
+
+
 def associations(context: StudyContext, options: Options) -> list[Block]:
     """Return the table of associations, or why there is none.
 
@@ -110,7 +128,8 @@ def associations(context: StudyContext, options: Options) -> list[Block]:
             headings[len(rows)] = _heading(term, float(found["step"].iloc[0]))
             rows += [_row(row, limits, options) for _, row in found.iterrows()]
         return Table(
-            caption="Change of each biomarker with each term, all terms of the model held equal.",
+            caption="Change of each biomarker with each term, the other terms of its model held "
+            f"equal{_without(part)}.",
             columns=[
                 Column(title="Biomarker"),
                 Column(
