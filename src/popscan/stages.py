@@ -77,7 +77,7 @@ STUDY_STAGES = {
     "visibility_maps": StageInfo(
         version="2", sections=("study", "visibility", "fairness", "cohort", "segment")
     ),
-    "report": StageInfo(version="4", sections=("study", "report")),
+    "report": StageInfo(version="4", sections=("study", "report", "share")),
 }
 
 

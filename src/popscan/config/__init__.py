@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import Field, StrictInt
 
-from popscan.config.analyses import Associate, Atlas, Fairness, Rca, Report, Visibility
+from popscan.config.analyses import Associate, Atlas, Fairness, Rca, Report, Share, Visibility
 from popscan.config.experiments import Experiment
 from popscan.config.section import ColumnName, Section
 from popscan.config.stages import (
@@ -50,6 +50,7 @@ class Config(Section):
     rca: Rca = Rca()
     visibility: Visibility = Visibility()
     report: Report = Report()
+    share: Share = Share()
     experiment: Experiment = Experiment()
     subjects: str | StrictInt | list[str | StrictInt] = Field(
         default="",
@@ -80,6 +81,7 @@ class TableConfig(Section):
     associate: Associate = Associate()
     fairness: Fairness = Fairness()
     report: Report = Report()
+    share: Share = Share()
 
 
 def json_schema() -> dict[str, Any]:

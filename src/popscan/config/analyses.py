@@ -184,3 +184,25 @@ class Report(Section):
     min_cell: int = Field(
         default=5, ge=1, description="Smallest cell that may appear in what is shared."
     )
+
+
+class Share(Section):
+    """What leaves in ``share/`` (docs/sharing.md); the smallest cell is ``report.min_cell``."""
+
+    columns: list[str] | None = Field(
+        default=None,
+        description="Columns of the cohort table that may be shown; default: the attributes of "
+        "fairness.attributes, age_band, sex, scanner, site. Columns that look like dates, "
+        "identifiers, names or free text are refused.",
+    )
+    columns_confirmed: list[str] = Field(
+        default=[],
+        description="Columns of share.columns that are shown although they look like dates, "
+        "identifiers, names or free text.",
+    )
+    rounding: int = Field(
+        default=5,
+        ge=1,
+        description="Base to which all counts are rounded; proportions and intervals are computed "
+        "from rounded counts. 1 shows exact counts: only for data that are public.",
+    )

@@ -9,10 +9,9 @@ from typing import Any
 
 import pandas as pd
 
-from popscan.pipeline import dictionary
 from popscan.pipeline.audit_inputs import reference_biomarkers
 from popscan.pipeline.fairness import TABLES, audit_sentences
-from popscan.pipeline.tables import read_table, tables_folder, write_table
+from popscan.pipeline.tables import read_table, tables_folder
 from popscan.report.context import StudyContext
 
 
@@ -21,25 +20,6 @@ def audit_tables_of(study_root: Path) -> dict[str, pd.DataFrame]:
     return {
         name: read_table(study_root, f"fairness_{name}") for name in TABLES if name != "outcomes"
     }
-
-
-def share_tables(study_root: Path, *, min_cell: int) -> dict[str, pd.DataFrame]:
-    """Write the audit's tables without small cells to ``share/tables``, and return them.
-
-    Parameters
-    ----------
-    study_root
-        The study; its tables must have been written.
-    min_cell
-        Smallest count that may be shown.
-    """
-    from popscan.fairness.suppress import share
-
-    safe = share(audit_tables_of(study_root), min_cell=min_cell)
-    for name, table in safe.items():
-        told = dictionary.of(f"fairness_{name}")
-        write_table(study_root / "share", f"fairness_{name}", table, told)
-    return safe
 
 
 def with_audit(

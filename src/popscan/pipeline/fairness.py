@@ -89,7 +89,6 @@ def audit_tables(
     from popscan.fairness.adjusted import adjusted_gaps
     from popscan.fairness.agreement import bland_altman
     from popscan.fairness.audit import audit
-    from popscan.fairness.confounding import confounding
     from popscan.fairness.funnel import funnel
     from popscan.fairness.ledger import bias_ledger
     from popscan.fairness.pairs import all_pairs
@@ -128,13 +127,7 @@ def audit_tables(
         "groups": result.groups,
         "gaps": result.gaps,
         "summary": result.summary,
-        "confounding": confounding(
-            once,
-            attributes_to_test=asked,
-            confounders=list(dict.fromkeys([*confounders, *_SUSPECTS])),
-            min_group=section.min_group,
-            correction=section.correction,
-        ),
+        "confounding": confounding_table(once, section),
         "pairs": all_pairs(
             inputs.outcomes,
             once,
@@ -180,6 +173,29 @@ def audit_tables(
             **corrected,
         )
     return tables, [*result.notes, *notes]
+
+
+def confounding_table(people: pd.DataFrame, section: Any) -> pd.DataFrame:
+    """Measure what goes together with the attributes of the audit.
+
+    Parameters
+    ----------
+    people
+        One row per subject.
+    section
+        Config section fairness.
+    """
+    from popscan.fairness.confounding import confounding
+
+    asked, _ = known_columns(section.attributes, people)
+    confounders, _ = known_columns(section.adjust_for, people)
+    return confounding(
+        people,
+        attributes_to_test=asked,
+        confounders=list(dict.fromkeys([*confounders, *_SUSPECTS])),
+        min_group=section.min_group,
+        correction=section.correction,
+    )
 
 
 def _exclusion(

@@ -6,7 +6,6 @@ import importlib.metadata
 import json
 import platform
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +18,6 @@ from popscan.config import parse_section
 from popscan.pipeline.atlas import atlas_pictures
 from popscan.pipeline.audit_report import (
     agreement_points,
-    share_tables,
-    with_audit,
     with_whole_audit,
 )
 from popscan.pipeline.cohort import study_attributes
@@ -28,6 +25,7 @@ from popscan.pipeline.context import cine_name, labels_name
 from popscan.pipeline.costs import cost_rates, study_costs
 from popscan.pipeline.extras import extra_sections
 from popscan.pipeline.images import bundle_path
+from popscan.pipeline.sharing import write_share
 from popscan.pipeline.tables import read_table, tables_folder
 from popscan.plan import read_registry
 from popscan.records import STRUCTURES, Status, Subject
@@ -72,11 +70,18 @@ def report_study(study_root: Path, config: Mapping[str, Any]) -> Path:
     context = study_context(study_root, config, facts)
     limit = int(config["report"]["max_flagged_pages"])
     index = render_study(context, study_root / "report", max_subject_pages=limit)
-    min_cell = int(config["report"]["min_cell"])
-    safe = share_tables(study_root, min_cell=min_cell)
-    alpha = float(config["fairness"]["alpha"])
-    shared = with_audit(replace(context, flagged=()), safe, alpha=alpha)
-    render_study(shared, study_root / "share", share=True, min_cell=min_cell)
+    fairness = parse_section("fairness", config["fairness"])
+    attributes, _ = study_attributes(
+        study_root, fairness=fairness, cohort=parse_section("cohort", config["cohort"])
+    )
+    write_share(
+        study_root,
+        context,
+        attributes,
+        fairness=fairness,
+        report=parse_section("report", config["report"]),
+        share=parse_section("share", config.get("share", {})),
+    )
     return index
 
 

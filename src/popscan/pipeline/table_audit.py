@@ -15,11 +15,12 @@ from popscan.config import TableConfig
 from popscan.pipeline import dictionary
 from popscan.pipeline.analysis import regressions
 from popscan.pipeline.audit_inputs import AuditInputs
-from popscan.pipeline.audit_report import share_tables, with_audit, with_whole_audit
+from popscan.pipeline.audit_report import with_whole_audit
 from popscan.pipeline.cohort import cohort_attributes
 from popscan.pipeline.columns import table_columns
 from popscan.pipeline.configfile import ConfigError
 from popscan.pipeline.fairness import audit_tables, write_audit
+from popscan.pipeline.sharing import write_share
 from popscan.pipeline.tables import numbers_if_all, write_table
 from popscan.records import PopscanError
 from popscan.report.context import StudyContext
@@ -83,7 +84,7 @@ def audit_table(path: Path, config: TableConfig, out: Path) -> tuple[Path, list[
         associations=associations,
         limits=[*(f"Cohort: {note}" for note in notes), *limits],
     )
-    return _render(context, out, config), notes
+    return _render(context, attributes, out, config), notes
 
 
 def read_people(path: Path, config: TableConfig) -> tuple[pd.DataFrame, list[str]]:
@@ -197,13 +198,16 @@ def _associate(
     return found
 
 
-def _render(context: StudyContext, out: Path, config: TableConfig) -> Path:
+def _render(
+    context: StudyContext, attributes: pd.DataFrame, out: Path, config: TableConfig
+) -> Path:
     """Write the report and the shared one."""
     from popscan.report import render_study
 
-    alpha, min_cell = config.fairness.alpha, config.report.min_cell
-    whole = with_whole_audit(context, out, alpha=alpha)
+    whole = with_whole_audit(context, out, alpha=config.fairness.alpha)
     index = render_study(whole, out / "report", only=_SECTIONS)
-    shared = with_audit(context, share_tables(out, min_cell=min_cell), alpha=alpha)
-    render_study(shared, out / "share", share=True, min_cell=min_cell, only=_SECTIONS)
+    write_share(
+        out, context, attributes, fairness=config.fairness, report=config.report,
+        share=config.share, only=_SECTIONS,
+    )  # fmt: skip
     return index

@@ -15,6 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 import popscan
 from popscan.records import PopscanError, check_identifier
 from popscan.report.blocks import Section
+from popscan.report.columns import SharedColumns
 from popscan.report.context import FlaggedSubject, StudyContext
 from popscan.report.figures.base import png_uri
 from popscan.report.figures.overlays import thumbnail
@@ -152,6 +153,8 @@ def render_study(
     *,
     share: bool = False,
     min_cell: int = 5,
+    rounding: int = 5,
+    columns: SharedColumns | None = None,
     max_thumbnails: int = 24,
     max_subject_pages: int = 200,
     only: Collection[str] = (),
@@ -171,6 +174,11 @@ def render_study(
         pages, the config, counts and groups below `min_cell`.
     min_cell
         Smallest count that a shared report shows.
+    rounding
+        Base to which a shared report rounds counts.
+    columns
+        Columns of the cohort table that a shared report may show; see
+        `popscan.report.columns.shared_columns`.
     max_thumbnails, max_subject_pages
         Most thumbnails on the index, most pages of flagged subjects.
     only
@@ -183,9 +191,11 @@ def render_study(
     """
     folder = Path(out_dir)
     folder.mkdir(parents=True, exist_ok=True)
-    options = Options(share=share, minimum=min_cell, max_thumbnails=max_thumbnails)
+    options = Options(
+        share=share, minimum=min_cell, rounding=rounding, max_thumbnails=max_thumbnails
+    )
     if share:
-        context = shareable(context, minimum=min_cell)
+        context = shareable(context, minimum=min_cell, base=rounding, columns=columns)
     pages = _write_subjects(
         context, context.flagged, folder / "subjects", options=options, max_pages=max_subject_pages
     )

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import pandas as pd
 
-from popscan.report.context import StudyContext, complete, numbers, study_units, unit_column, words
+from popscan.report.columns import SharedColumns, shared_columns
+from popscan.report.context import (
+    StudyContext,
+    attribute_by_unit,
+    complete,
+    numbers,
+    study_units,
+    unit_column,
+    words,
+)
 
 #: Provenance entries that say nothing of a person, a place or a folder.
 _PUBLIC_PROVENANCE = re.compile(
@@ -19,6 +28,15 @@ _PUBLIC_PROVENANCE = re.compile(
 _TOKEN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 _PATH = re.compile(r"(?:[A-Za-z]:\\|~?/)[\w.~+-]+(?:[/\\][\w.~+-]*)+")
 _REMOVED = "[removed]"
+_SIZE = re.compile(r"\bn\s*=\s*(\d[\d,]*)(?![.\d])")
+_SUBJECTS = re.compile(
+    r"(?<![\w.,])(\d[\d,]*)((?: \w+)? (?:subject|participant|patient|volunteer|unit|visit|people|"
+    r"women|woman|men|man|person|scan|row|case|value)s?\b)",
+    re.IGNORECASE,
+)
+#: What a sentence on the cohort's own rows starts with: it may quote any cell.
+_OF_THE_DATA = "Cohort: "
+_LEVEL_TERM = re.compile(r"(\w+)\[(.+?)(?: vs (.+))?\]")
 
 
 def identifiers(context: StudyContext) -> set[str]:
@@ -40,8 +58,8 @@ def identifiers(context: StudyContext) -> set[str]:
     return {name for name in found if name}
 
 
-def scrub(text: str, names: set[str], *, minimum: int = 5) -> str:
-    """Remove identifiers and paths from a free text, and round the counts that it tells."""
+def scrub(text: str, names: set[str], *, minimum: int = 5, base: int = 5) -> str:
+    """Remove identifiers and paths from a free text, and round the counts of subjects in it."""
     clean = _PATH.sub(_REMOVED, text)
     for name in sorted((n for n in names if not _TOKEN.fullmatch(n)), key=len, reverse=True):
         clean = clean.replace(name, _REMOVED)
@@ -49,11 +67,12 @@ def scrub(text: str, names: set[str], *, minimum: int = 5) -> str:
         lambda m: _REMOVED if m[0] in names or m[0].rstrip(".") in names else m[0], clean
     )
 
-    def rounded(found: re.Match[str]) -> str:
-        n = int(found[1].replace(",", ""))
-        return f"n < {minimum}" if n < minimum else f"n ≈ {minimum * round(n / minimum):,}"
+    def rounded(count: str) -> tuple[str, str]:
+        n = int(count.replace(",", ""))
+        return ("<", str(minimum)) if 0 < n < minimum else ("≈", f"{base * round(n / base):,}")
 
-    return re.sub(r"\bn\s*=\s*(\d[\d,]*)(?![.\d])", rounded, clean)
+    clean = _SUBJECTS.sub(lambda m: " ".join(rounded(m[1])).removeprefix("≈ ") + m[2], clean)
+    return _SIZE.sub(lambda m: "n " + " ".join(rounded(m[1])), clean)
 
 
 def _public(entries: Mapping[str, Any]) -> dict[str, Any]:
@@ -78,19 +97,114 @@ def _without_small_groups(groups: pd.DataFrame, *, minimum: int) -> pd.DataFrame
     return table
 
 
-def shareable(context: StudyContext, *, minimum: int) -> StudyContext:
+def _people(table: pd.DataFrame, columns: SharedColumns, *, minimum: int) -> pd.DataFrame:
+    """Cohort table with the shared columns alone; levels of few subjects become ``other``."""
+    shown = {str(c): table[c] for c in table.columns if str(c) in columns.columns}
+    for name, values in shown.items():
+        text = words(values)
+        known = text[text != ""]
+        numeric = numbers(known)
+        if numeric.notna().mean() >= 0.8 and numeric.nunique() > 5:
+            continue
+        counts = known.value_counts()
+        rare = set(counts.index[counts < minimum]) - {"unknown", "missing", "not recorded"}
+        shown[name] = text.mask(text.isin(rare), "other")
+    return pd.DataFrame(shown, index=table.index)
+
+
+def _shared_associations(
+    context: StudyContext, columns: SharedColumns, *, minimum: int
+) -> pd.DataFrame:
+    """Associations without terms that name a column, or a level of few, that is not shared."""
+    table = context.associations
+    if not len(table) or "term" not in table:
+        return table
+    terms = words(table["term"])
+    steps = {}
+    for term in dict.fromkeys(terms):
+        if term in context.participants and numbers(context.participants[term]).nunique() > 2:
+            steps[term] = float(f"{numbers(context.participants[term]).std():.2g}")
+    kept = terms.map(lambda term: _term_is_shared(context, term, columns, minimum=minimum))
+    size = numbers(complete(table, "n")["n"])
+    return table.assign(step=terms.map(steps).astype(float))[kept & ~(size < minimum)]
+
+
+def _term_is_shared(
+    context: StudyContext, term: str, columns: SharedColumns, *, minimum: int
+) -> bool:
+    """Whether a term names no level, or levels of a shared column with enough subjects each."""
+    level = _LEVEL_TERM.fullmatch(term)
+    if level is None:
+        return True
+    counts = attribute_by_unit(context, level[1]).value_counts()
+    few = any(0 < counts.get(name, minimum) < minimum for name in level.groups()[1:] if name)
+    return columns.allows(level[1]) and not few
+
+
+def shareable(
+    context: StudyContext,
+    *,
+    minimum: int,
+    base: int = 5,
+    columns: SharedColumns | None = None,
+) -> StudyContext:
     """Return the study without identifiers, messages, pictures of persons and small groups.
 
-    Tables that the sections count from keep their rows; the sections round counts and hide small
-    ones as they write them. Config and free-text model cards are left out: they hold paths.
+    Of the cohort table only the shared columns are left. Tables that the sections count from keep
+    their rows; the sections round counts and hide small ones as they write them. Config and
+    free-text model cards are left out: they hold paths.
+
+    Parameters
+    ----------
+    context
+        The study.
+    minimum
+        Smallest count that may be shown.
+    base
+        Counts are rounded to its multiples.
+    columns
+        Columns of the cohort table that may be shown; by default those of the audit's tables and
+        `popscan.report.columns.DEFAULT_COLUMNS`.
     """
     names = identifiers(context)
+    if columns is None:
+        attributes = words(complete(context.fairness_groups, "attribute")["attribute"]).unique()
+        columns = shared_columns(context.participants, attributes=attributes)
+    units = unit_column(context.participants, known=study_units(context))
+    people = _people(context.participants, columns, minimum=minimum)
 
     def clean(text: str) -> str:
-        return scrub(text, names, minimum=minimum)
+        return scrub(text, names, minimum=minimum, base=base)
 
-    groups = _without_small_groups(context.fairness_groups, minimum=minimum)
-    gaps = context.fairness_gaps
+    parts = [f.name for f in fields(context) if f.name.startswith("fairness_")]
+    tables: dict[str, Any] = {part: columns.rows(getattr(context, part)) for part in parts}
+    groups = _without_small_groups(tables["fairness_groups"], minimum=minimum)
+    gaps = _without_small_gaps(tables["fairness_gaps"], groups, minimum=minimum)
+    return replace(
+        context,
+        **tables | {"fairness_groups": groups, "fairness_gaps": gaps},
+        name=clean(context.name),
+        description=clean(context.description),
+        participants=people.assign(unit=units),
+        associations=_shared_associations(context, columns, minimum=minimum),
+        atlas={
+            name: pictures
+            for name, pictures in context.atlas.items()
+            if "=" not in name or columns.allows(name.partition("=")[0])
+        },
+        agreement_points=pd.DataFrame(),
+        sentences=[clean(sentence) for sentence in context.sentences],
+        words={part: [clean(line) for line in said] for part, said in context.words.items()},
+        limits=[clean(limit) for limit in context.limits if not limit.startswith(_OF_THE_DATA)],
+        provenance=_public(context.provenance),
+        config_text="",
+        model_cards={},
+        flagged=(),
+    )
+
+
+def _without_small_gaps(gaps: pd.DataFrame, groups: pd.DataFrame, *, minimum: int) -> pd.DataFrame:
+    """Leave out gaps that rest on a group that is hidden."""
     if len(gaps) and len(groups) and {"attribute", "outcome", "group"} <= set(gaps.columns):
         few = complete(groups, "attribute", "outcome", "group", "n")
         few = few[numbers(few["n"]).isna()]
@@ -103,19 +217,4 @@ def shareable(context: StudyContext, *, minimum: int) -> StudyContext:
         if column in gaps:
             size = numbers(gaps[column])
             gaps = gaps[~((size > 0) & (size < minimum))]
-    return replace(
-        context,
-        name=clean(context.name),
-        description=clean(context.description),
-        fairness_groups=groups,
-        fairness_gaps=gaps,
-        agreement_points=pd.DataFrame(),
-        sentences=[clean(sentence) for sentence in context.sentences],
-        words={part: [clean(line) for line in said] for part, said in context.words.items()},
-        # Sentences on the cohort table hold cells of single subjects.
-        limits=[clean(text) for text in context.limits if not text.startswith("Cohort: ")],
-        provenance=_public(context.provenance),
-        config_text="",
-        model_cards={},
-        flagged=(),
-    )
+    return gaps

@@ -53,7 +53,8 @@ def _tidy(context: StudyContext) -> pd.DataFrame:
     terms = {t: _spread(sources, t) for t in table["term"].unique()}
     scale = table["outcome"].map(outcomes).astype(float)
     table["scale"] = scale.where(scale > 0)
-    table["step"] = table["term"].map(terms).astype(float)
+    if "step" not in table:
+        table["step"] = table["term"].map(terms).astype(float)
     return table
 
 

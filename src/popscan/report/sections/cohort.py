@@ -115,7 +115,7 @@ def _table_one(context: StudyContext, sexes: pd.Series, options: Options) -> Tab
         groups=headings,
         sortable=False,
         note="Percentages are of the column. “Not recorded” is counted as a group of its own."
-        + (f" Counts are rounded to multiples of {options.minimum}." if options.share else ""),
+        + (f" Counts are rounded to multiples of {options.rounding}." if options.share else ""),
     )
 
 

@@ -26,19 +26,22 @@ class Options:
         Without identifiers, messages, pictures of persons and small cells.
     minimum
         Smallest count that a shared report shows.
+    rounding
+        Base to which a shared report rounds counts.
     max_thumbnails, max_rows
         Most thumbnails, and most rows of a table of subjects.
     """
 
     share: bool = False
     minimum: int = 5
+    rounding: int = 5
     max_thumbnails: int = 24
     max_rows: int = 300
 
     def count(self, n: float) -> str:
         """Write a count of people.
 
-        In a shared report it is rounded to a multiple of `minimum`, so that no small count can be
+        In a shared report it is rounded to a multiple of `rounding`, so that no small count can be
         had by subtracting shown ones; smaller counts than `minimum` are only shown as such.
         """
         if not self.share or not np.isfinite(n) or n == 0:
@@ -48,8 +51,8 @@ class Options:
         return count(self.rounded(n))
 
     def rounded(self, n: float) -> float:
-        """Return a count as shown: to the nearest multiple of `minimum` in a shared report."""
-        return self.minimum * round(n / self.minimum) if self.share else n
+        """Return a count as shown: to the nearest multiple of `rounding` in a shared report."""
+        return self.rounding * round(n / self.rounding) if self.share else n
 
     def percent(self, part: float, whole: float) -> str:
         """Write a share of people; of rounded counts in a shared report, empty for small parts."""

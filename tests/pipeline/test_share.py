@@ -1,0 +1,121 @@
+"""What leaves in share/: no hostile cell of a cohort table, whatever column it stands in."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from popscan.cli.main import main
+
+HOSTILE = {
+    "comments": ["claustrophobic, scan stopped", "mother of Mrs Okonkwo", "fell asleep"],
+    "operator": ["Jane Marlow", "T. Quist", "Bob Fennimore"],
+    "scan_date": ["2019-03-04", "2019-11-23"],
+    "dob": ["04/03/1951", "23.11.1948"],
+    "visit": ["March 4, 2019", "23 Nov 2019"],
+    "mrn": [7316402, 7316499, 7316503],
+    "home_postcode": ["OX3 9DU", "SW1A 1AA"],
+    "diagnosis_text": ["DCM since childhood, see letter of Dr Aldous", "healthy volunteer, no symptoms"],
+    "income_class": ["zz-lowest", "zz-highest"],
+    "odd": ["quokka", "wombat"],
+}  # fmt: skip
+
+
+def hostile_table(n: int = 80) -> pd.DataFrame:
+    rng = np.random.default_rng(3)
+    table = pd.DataFrame(
+        {
+            "participant_id": [f"sub-{i:04d}" for i in range(n)],
+            "sex": np.where(rng.random(n) < 0.5, "F", "M"),
+            "age_years": rng.integers(40, 80, n),
+            "race": rng.choice(["White", "Black", "Asian"], n, p=[0.6, 0.3, 0.1]),
+            "site": rng.choice(["north", "south"], n),
+            "lvm_g": rng.normal(90, 15, n).round(2),
+            "failed": (rng.random(n) < 0.2).astype(int),
+        }
+    )
+    for name, values in HOSTILE.items():
+        table[name] = rng.choice(np.array(values, dtype=object), n)
+    table.loc[3, "race"] = "only-one-such"
+    return table
+
+
+def audit(folder: Path, **sections: object) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    hostile_table().to_csv(folder / "people.tsv", sep="\t", index=False)
+    config = {
+        "table": {"outcomes": {"lvm_g": "neither", "failed": "lower"}},
+        "associate": {"terms": ["age_years", "sex", "operator", "race"]},
+        "fairness": {
+            "attributes": ["sex", "race"],
+            "intersections": [["sex", "race"]],
+            "adjust_for": ["age_years", "operator"],
+            "n_boot": 100,
+            "min_group": 2,
+        },
+    }
+    for name, values in sections.items():
+        config[name] = {**config.get(name, {}), **values}  # type: ignore[dict-item]
+    (folder / "c.yaml").write_text(yaml.safe_dump(config))
+    arguments = ["audit", str(folder / "people.tsv"), "--out", str(folder / "out")]
+    assert main([*arguments, "--configfile", str(folder / "c.yaml")]) == 0
+    return folder / "out" / "share"
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    return audit(tmp_path_factory.mktemp("hostile"))
+
+
+def everything(share: Path) -> str:
+    files = [p for p in share.rglob("*") if p.suffix in (".html", ".tsv", ".json", ".txt")]
+    assert len(files) > 10
+    return "\n".join(p.read_text(encoding="utf-8") for p in files)
+
+
+def test_no_hostile_value_is_anywhere_below_share(shared):
+    text = everything(shared)
+    for values in HOSTILE.values():
+        for value in values:
+            assert str(value) not in text
+    assert "only-one-such" not in text
+    assert not re.search(r"sub-\d", text)
+    for parquet in shared.rglob("*.parquet"):
+        cells = pd.read_parquet(parquet).astype(str).to_numpy().ravel()
+        assert not set(cells) & {str(v) for values in HOSTILE.values() for v in values}
+    assert "Black" in text
+    assert "only-one-such" in (shared.parent / "report/index.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.skipif(not shutil.which("chromium"), reason="no chromium")
+def test_no_hostile_value_is_in_the_page_that_a_browser_shows(shared):
+    page = subprocess.run(
+        ["chromium", "--headless", "--no-sandbox", "--dump-dom", str(shared / "index.html")],
+        capture_output=True, text=True, timeout=120, check=True,
+    ).stdout  # fmt: skip
+    assert "Cohort" in page
+    for values in HOSTILE.values():
+        assert not [value for value in values if str(value) in page]
+
+
+def test_an_attribute_with_names_or_dates_is_refused_unless_listed_twice(tmp_path):
+    fairness = {"attributes": ["sex", "operator", "scan_date"], "intersections": []}
+    text = everything(audit(tmp_path / "a", fairness=fairness))
+    assert "Marlow" not in text
+    assert "2019-03-04" not in text
+    assert "operator is not shared: it holds identifiers or names" in text
+    once = {"columns": ["sex", "operator", "odd"]}
+    text = everything(audit(tmp_path / "b", fairness=fairness, share=once))
+    assert "Marlow" not in text
+    assert "quokka" in text
+    twice = {**once, "columns_confirmed": ["operator"]}
+    text = everything(audit(tmp_path / "c", fairness=fairness, share=twice))
+    assert "Jane Marlow" in text
+    assert "2019-03-04" not in text
