@@ -22,7 +22,7 @@ HOSTILE = {
     "visit": ["March 4, 2019", "23 Nov 2019"],
     "mrn": [7316402, 7316499, 7316503],
     "home_postcode": ["OX3 9DU", "SW1A 1AA"],
-    "diagnosis_text": ["DCM since childhood, see letter of Dr Aldous", "healthy volunteer, no symptoms"],
+    "diagnosis_text": ["DCM since childhood, see letter of Dr Aldous", "healthy, no symptoms"],
     "income_class": ["zz-lowest", "zz-highest"],
     "odd": ["quokka", "wombat"],
 }  # fmt: skip
