@@ -155,3 +155,22 @@ def test_command_says_it(root, tmp_path):
     problems, notes = check_study(config, deep=True)
     assert any("1 of 4 opened: frame times outside of a heart cycle" in p for p in problems)
     assert any(note.startswith("4 of 4 subjects opened") for note in notes)
+
+
+def test_overrides_that_would_end_the_study_at_its_tables_are_problems_now(root, tmp_path):
+    overrides = tmp_path / "overrides.tsv"
+    overrides.write_text(
+        "participant_id\tverdict\treason\tname\nsub-9\tpass\tok\tme\nsub-1\tmaybe\tok\t\n"
+    )
+    config = tmp_path / "config.json"
+    sections = {
+        "study": {"name": "a", "results": str(tmp_path)},
+        "source": {"kind": "bids", "root": str(root)},
+        "fairness": {"attributes": [], "intersections": []},
+        "qc": {"overrides": str(overrides)},
+    }
+    config.write_text(json.dumps(sections))
+    problems = [text for text in check_study(config)[0] if text.startswith("qc.overrides")]
+    assert len(problems) == 3
+    assert "line 2: there is no subject 'sub-9'" in problems[0]
+    assert "unknown verdict 'maybe'" in problems[1]

@@ -125,14 +125,23 @@ def _check_optional(config: Config, problems: list[str], notes: list[str]) -> No
 
 
 def _check_qc(config: Config, problems: list[str], notes: list[str]) -> None:
-    from popscan.pipeline.collect import read_overrides
     from popscan.qc import CHECKS, threshold_problems
 
     problems += [
         f"qc.thresholds: {text}" for text in threshold_problems(CHECKS, config.qc.thresholds)
     ]
-    if config.qc.overrides:
-        read_overrides(Path(config.qc.overrides))
+
+
+def _check_overrides(config: Config, cohort: Cohort, problems: list[str]) -> None:
+    """Check what would otherwise end the study at its tables, after all the computing."""
+    from popscan.pipeline.collect import read_overrides
+    from popscan.qc.overrides import MAX_PROBLEMS, override_problems
+
+    path = config.qc.overrides
+    found = override_problems(read_overrides(Path(path)), [p.subject.unit for p in cohort.planned])
+    problems += [f"qc.overrides: {path}: {text}" for text in found[:MAX_PROBLEMS]]
+    if len(found) > MAX_PROBLEMS:
+        problems.append(f"qc.overrides: {path}: {len(found) - MAX_PROBLEMS} more problems")
 
 
 def _check_cohort(
@@ -159,6 +168,8 @@ def _check_cohort(
         wrong, lacking = study_columns(config, cohort.table)
         problems += wrong
         notes += lacking
+        if config.qc.overrides:
+            _check_overrides(config, cohort, problems)
     if config.source.kind != "simulated":
         from popscan.pipeline.check_scans import open_scans
 

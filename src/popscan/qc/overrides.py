@@ -10,6 +10,8 @@ import pandas as pd
 from popscan.qc.model import Verdict
 from popscan.records import PopscanError
 
+#: Problems that a message lists, and characters of a cell that it repeats.
+MAX_PROBLEMS, MAX_CELL = 10, 60
 #: Verdicts that a person may give.
 ALLOWED = (Verdict.PASS, Verdict.REVIEW, Verdict.FAIL)
 #: Columns of the table of overrides besides the subject's; `date` is optional.
@@ -26,7 +28,7 @@ def _tidy(overrides: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     if key is None:
         problems.append("a column 'participant_id' or 'unit' is missing")
     known = {*_KEYS, "session_id", *REQUIRED, "date"}
-    problems += [f"unknown column {name!r}" for name in table if name not in known]
+    problems += [f"unknown column {str(name)[:MAX_CELL]!r}" for name in table if name not in known]
     repeated = sorted(set(table.columns[table.columns.duplicated()]))
     problems += [f"column {name!r} stands twice" for name in repeated]
     if problems:
@@ -58,7 +60,7 @@ def override_problems(overrides: pd.DataFrame, units: Iterable[str]) -> list[str
     seen: dict[str, int] = {}
     for line, row in enumerate(table.to_dict("records"), start=2):
         where = f"line {line}"
-        unit, given = str(row["unit"]), str(row["verdict"])
+        unit, given = str(row["unit"])[:MAX_CELL], str(row["verdict"])[:MAX_CELL]
         if unit not in known:
             problems.append(f"{where}: there is no subject {unit!r} in the study")
         elif unit in seen:
@@ -96,7 +98,9 @@ def apply_overrides(verdicts: pd.DataFrame, overrides: pd.DataFrame) -> pd.DataF
     """
     problems = override_problems(overrides, verdicts["unit"])
     if problems:
-        raise PopscanError("qc overrides: " + "; ".join(problems))
+        listed = "; ".join(problems[:MAX_PROBLEMS])
+        rest = len(problems) - MAX_PROBLEMS
+        raise PopscanError(f"qc overrides: {listed}" + (f"; {rest} more" if rest > 0 else ""))
     given = {row["unit"]: row for row in _tidy(overrides)[0].to_dict("records")}
     final = verdicts.copy()
     automatic = "verdict_auto" if "verdict_auto" in final else "verdict"
@@ -123,15 +127,18 @@ def parse_overrides(text: str) -> pd.DataFrame:
         If lines have more cells than the header.
     """
     lines = csv.reader(text.lstrip("\ufeff").splitlines(), delimiter="\t")
-    rows = [row for row in lines if any(cell.strip() for cell in row)]
+    try:
+        rows = [row for row in lines if any(cell.strip() for cell in row)]
+    except csv.Error as error:
+        raise PopscanError(f"qc overrides: line {lines.line_num}: {error}") from error
     if not rows:
         return pd.DataFrame(columns=["unit", *REQUIRED])
     header = rows[0]
     long = [str(n) for n, row in enumerate(rows, start=1) if len(row) > len(header)]
     if long:
         raise PopscanError(
-            f"qc overrides: line {', '.join(long)} has more cells than the header: not a "
-            "tab-separated table?"
+            f"qc overrides: line {', '.join(long[:MAX_PROBLEMS])} has more cells than the header: "
+            "not a tab-separated table?"
         )
     filled = [row + [""] * (len(header) - len(row)) for row in rows[1:]]
     return pd.DataFrame(filled, columns=header, dtype=str)

@@ -177,7 +177,10 @@ def _networks(
     for index, member in enumerate(members):
         own = {k.split(".", 1)[1]: v for k, v in tensors.items() if k.startswith(f"{index}.")}
         _check_width(member, own, where=f"{where}, member {index}")
-        network = build_network(member.architecture, len(Label), **member.arguments)
+        try:
+            network = build_network(member.architecture, len(Label), **member.arguments)
+        except PopscanError as error:
+            raise PopscanError(f"{where}, member {index}: {error}") from error
         _fill(network, own, where=f"{where}, member {index}")
         yield network.to(device).eval().requires_grad_(False)
 
