@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from popscan.ingest.checks import known_meta, number_of
-from popscan.ingest.orientation import standard_orientation
+from popscan.ingest.orientation import slices_last, standard_orientation
 from popscan.io.bids_labels import find_labels
 from popscan.io.bids_names import Named, frame_key, list_named, require_content, run_key
 from popscan.io.folders import Folders
@@ -207,7 +207,7 @@ def _read_images(view: str, images: list[Named]) -> tuple[Scan, list[Named]]:
         meta["images_left_out_reason"] = ", ".join(f"{n} {r}" for r, n in reasons.items() if n)
     if chosen[0].equalised:
         meta["resampled_slices"] = True
-    scan = _joined(chosen, scans)
+    scan = slices_last(_joined(chosen, scans))
     names = [item.frame.upper() for item in chosen]
     if set(names) <= {"ED", "ES"}:
         meta["frame_labels"] = names

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from popscan.ingest.orientation import slices_last
 from popscan.io.bids_names import Named
 from popscan.io.nifti import read_scan, stem_of
 from popscan.io.references import read_reference
@@ -140,7 +141,7 @@ def _one_frame(item: Named, scan: Scan) -> NDArray[np.uint8]:
 
 def _frame_like(scan: Scan, image: Named) -> int | None:
     """Return the one frame of a cine that equals an image; None where none or several do."""
-    other = read_scan(image.path)
+    other = slices_last(read_scan(image.path))
     if other.array.shape != (*scan.array.shape[:3], 1):
         return None
     same = [
