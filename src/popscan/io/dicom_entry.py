@@ -38,7 +38,9 @@ class Entry:
     modality
         Of what is no MR.
     n_images
-        Images that cannot be used and have no plane.
+        Images of the file, however many of them have a plane.
+    n_unplaced
+        Those of a file with planes that have no position.
     """
 
     kind: Kind
@@ -46,6 +48,7 @@ class Entry:
     series: str = ""
     modality: str = ""
     n_images: int = 1
+    n_unplaced: int = 0
 
 
 def read_header(path: str) -> Entry:
@@ -95,18 +98,18 @@ def _entry(path: str, data: pydicom.Dataset) -> Entry:
     if not frames:
         return Entry(kind=Kind.MULTIFRAME, series=series, n_images=n_frames)
     if len(frames) != n_frames:
-        return Entry(kind=Kind.DAMAGED, series=series, n_images=max(len(frames), n_frames))
-    planes = tuple(
-        read_plane(path, frame, frame=index)
-        for index, frame in enumerate(frames)
-        if has_place(frame) and not is_phase(frame)
-    )
+        return Entry(kind=Kind.MISCOUNTED, series=series, n_images=max(len(frames), n_frames))
+    magnitude = [(i, frame) for i, frame in enumerate(frames) if not is_phase(frame)]
+    if not magnitude:
+        return Entry(kind=Kind.PHASE, series=series, n_images=n_frames)
+    planes = tuple(read_plane(path, f, frame=i) for i, f in magnitude if has_place(f))
     kind = Kind.COLOUR if is_colour(data) else Kind.IMAGE
     return Entry(
         kind=kind if planes else Kind.MULTIFRAME,
         planes=planes,
         series=series,
         n_images=n_frames,
+        n_unplaced=len(magnitude) - len(planes) if planes else 0,
     )
 
 

@@ -22,7 +22,7 @@ from popscan.io.sources import list_files
 from popscan.records import SubjectError
 
 #: Kinds that may be images of the heart that are lost; the others are none, or copies.
-LOST_KINDS = (Kind.DAMAGED, Kind.MISSING, Kind.UNPLACED, Kind.MULTIFRAME)
+LOST_KINDS = (Kind.DAMAGED, Kind.MISSING, Kind.UNPLACED, Kind.MULTIFRAME, Kind.MISCOUNTED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,8 +67,8 @@ def read_folder(folder: str | Path) -> Folder:
     Raises
     ------
     SubjectError
-        ``no_files``, ``file_missing``, ``not_dicom``, ``wrong_modality``, ``damaged_files``,
-        ``unsupported_multiframe``, ``bad_pixels``, ``no_cine``, ``mixed_patients``, or
+        ``no_files``, ``file_missing``, ``bad_header``, ``not_dicom``, ``wrong_modality``,
+        ``damaged_files``, ``unsupported_multiframe``, ``bad_pixels``, ``no_cine``, ``mixed_patients``, or
         ``no_planes`` if no image has a position.
     """
     files = list_files(folder)
@@ -80,9 +80,11 @@ def read_folder(folder: str | Path) -> Folder:
     in_series: Counter[str] = Counter()
     for entry in entries:
         counts[entry.kind] += len(entry.planes) or entry.n_images
-        in_series[entry.series] += len(entry.planes) or entry.n_images
-        if entry.kind is Kind.UNPLACED:
-            unplaced[entry.series] += entry.n_images
+        in_series[entry.series] += entry.n_images
+        n_unplaced = entry.n_images if entry.kind is Kind.UNPLACED else entry.n_unplaced
+        if n_unplaced:
+            unplaced[entry.series] += n_unplaced
+            counts[Kind.UNPLACED] += entry.n_unplaced
     planes = [p for entry in entries if entry.kind is Kind.IMAGE for p in entry.planes]
     if not planes:
         _refuse(folder, entries, counts)
@@ -100,7 +102,7 @@ def read_folder(folder: str | Path) -> Folder:
 
 
 def _refuse(folder: str | Path, entries: Sequence[Entry], counts: Counter[Kind]) -> None:
-    """Say why a folder without a usable plane has none: the kind nearest to a usable one."""
+    """Say why a folder without a usable plane has none: what most of its images are."""
     found = ", ".join(f"{n} {kind}" for kind, n in counts.most_common())
     modalities = ", ".join(sorted({e.modality for e in entries if e.modality}))
     reasons = {
@@ -111,6 +113,10 @@ def _refuse(folder: str | Path, entries: Sequence[Entry], counts: Counter[Kind])
             "multi-frame DICOM whose frames have no positions; convert it to single-frame files "
             "first (e.g. with dcm4che's emf2sf)",
         ),
+        Kind.MISCOUNTED: (
+            "bad_header",
+            "multi-frame DICOM that describes another number of frames than it says to hold",
+        ),
         Kind.UNPLACED: ("no_planes", "no DICOM image with a position in the patient"),
         Kind.MODALITY: ("wrong_modality", f"images of modality {modalities}; MR expected"),
         Kind.COLOUR: ("bad_pixels", "colour images only; grey values expected"),
@@ -119,9 +125,11 @@ def _refuse(folder: str | Path, entries: Sequence[Entry], counts: Counter[Kind])
         Kind.NO_IMAGE: ("no_planes", "no DICOM image with a position in the patient"),
         Kind.OTHER: ("not_dicom", f"none of its {len(entries)} files is DICOM"),
     }
-    for kind, (reason, words) in reasons.items():
-        if counts[kind]:
-            raise SubjectError(reason, f"{folder}: {words} (found: {found})")
+    images = [kind for kind in reasons if kind not in (Kind.NO_IMAGE, Kind.OTHER)]
+    most = max(images, key=lambda kind: counts[kind])
+    kind = most if counts[most] else Kind.NO_IMAGE if counts[Kind.NO_IMAGE] else Kind.OTHER
+    reason, words = reasons[kind]
+    raise SubjectError(reason, f"{folder}: {words} (found: {found})")
 
 
 def _one_patient(folder: str | Path, planes: Sequence[Plane]) -> None:

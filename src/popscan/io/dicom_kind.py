@@ -51,6 +51,7 @@ class Kind(StrEnum):
     CAPTURE = "screen captures"
     UNPLACED = "images without a position in the patient"
     MULTIFRAME = "multi-frame files without positions"
+    MISCOUNTED = "frames of multi-frame files that miscount them"
     DAMAGED = "damaged files"
     MISSING = "links that lead nowhere"
 
