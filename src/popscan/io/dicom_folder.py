@@ -68,8 +68,8 @@ def read_folder(folder: str | Path) -> Folder:
     ------
     SubjectError
         ``no_files``, ``file_missing``, ``bad_header``, ``not_dicom``, ``wrong_modality``,
-        ``damaged_files``, ``unsupported_multiframe``, ``bad_pixels``, ``no_cine``, ``mixed_patients``, or
-        ``no_planes`` if no image has a position.
+        ``damaged_files``, ``unsupported_multiframe``, ``bad_pixels``, ``no_cine``,
+        ``mixed_patients``, or ``no_planes`` if no image has a position.
     """
     files = list_files(folder)
     if not files:
