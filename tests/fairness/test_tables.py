@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from popscan.fairness import words
+from popscan.fairness import findings, words
 from popscan.fairness.attributes import attributes_table, bands, decode
 from popscan.fairness.audit import audit
 from popscan.fairness.measures import equity_scaled, skewed_error_ratio
@@ -167,7 +167,7 @@ def test_suppression_of_an_empty_table_and_one_without_counts():
 
 
 def test_sentences_say_no_more_than_the_numbers(result):
-    said = words.sentences(result.gaps)
+    said = findings.sentences(result.gaps)
     text = " ".join(said)
     row = result.gaps[result.gaps["group"] == "Black"].iloc[0]
     assert f"{100 * abs(row['gap']):.1f} points lower in Black (n = 60)" in text
@@ -176,17 +176,17 @@ def test_sentences_say_no_more_than_the_numbers(result):
     by_sex = result.gaps[result.gaps["attribute"] == "sex"]
     gap = by_sex[by_sex["outcome"] == "dice_lv"].iloc[0]
     # Nothing differs by sex here, yet one draw in twenty says it does: then p has to be named.
-    weak = "can be excluded" in women or "chance" in women
-    assert weak if gap["p_adj"] > 0.05 else "corrected p" in women
+    weak = "compatible with" in women or "not significant" in women
+    assert weak if gap["p_adj"] > 0.05 else "adjusted p" in women
     assert "no difference between" not in text.lower()
     assert words.CAUTION in said
-    assert any("too few people" in s for s in said)
+    assert any("too few subjects" in s for s in said)
 
 
 def test_sentences_without_race_need_no_caution(result):
     by_sex = result.gaps[result.gaps["attribute"] == "sex"]
-    assert words.CAUTION not in words.sentences(by_sex)
-    assert words.sentences(result.gaps.iloc[:0]) == ["No groups could be compared."]
+    assert words.CAUTION not in findings.sentences(by_sex)
+    assert findings.sentences(result.gaps.iloc[:0]) == ["No groups could be compared."]
 
 
 def test_a_gap_that_fails_correction_is_called_so():
@@ -195,8 +195,9 @@ def test_a_gap_that_fails_correction_is_called_so():
          "reference": "male", "n": 50, "n_reference": 60, "gap": 2.0, "ci_low": 0.2, "ci_high": 3.8,
          "p": 0.03, "p_adj": 0.4, "direction": "", "min_detectable_gap": 2.6, "note": ""}
     )  # fmt: skip
-    said = words.gap_sentence(row)
-    assert "chance alone" in said
+    said = findings.gap_sentence(row)
+    assert "excludes zero" in said
+    assert "not significant" in said
     assert "LV ejection fraction" in said
     assert words.people("female & Black") == "women & Black"
 
@@ -234,4 +235,4 @@ def test_real_brain_volumes(data_dir):
     )
     assert len(adjusted)
     assert (adjusted["gap"].notna() | adjusted["note"].ne("")).all()
-    assert words.CAUTION in words.sentences(result.gaps)
+    assert words.CAUTION in findings.sentences(result.gaps)

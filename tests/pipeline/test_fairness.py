@@ -122,7 +122,7 @@ def test_notes_name_impossible_values_and_absent_columns(study):
     assert "2 values outside 25 to 300 (0, 710)" in said
     assert "shoe_size is not recorded" in said
     assert "social categories" in said
-    assert "can be excluded" in said
+    assert "compatible with" in said
 
 
 def test_visits_of_a_subject_are_not_counted_as_people():

@@ -333,7 +333,7 @@ def build(n: int = 60, *, seed: int = 1, flagged: int = 6) -> StudyContext:
         fairness_summary=summary,
         sentences=(
             "Dice of the RV is 1.8 points lower (95% interval 0.9 to 2.7) for Black than for "
-            "White subjects; no difference larger than 2.7 points can be excluded.",
+            "White subjects; the data are compatible with -1.1 to 2.7 points.",
             "No gap by sex remains after correction.",
         ),
         atlas=atlas_pictures(rng),

@@ -10,8 +10,8 @@ from popscan.associate.models import associate
 from popscan.associate.ranges import reference_ranges
 from popscan.fairness.attributes import attributes_table
 from popscan.fairness.audit import audit
+from popscan.fairness.findings import sentences
 from popscan.fairness.outcomes import outcomes_table
-from popscan.fairness.words import sentences
 from popscan.report import StudyContext, render_study
 
 

@@ -94,10 +94,16 @@ class Fairness(Section):
     correction: Literal["holm", "bh"] = Field(
         default="holm", description="Correction for multiplicity over the family."
     )
-    family: Literal["all", "attribute", "stage", "outcome"] = Field(
-        default="all",
-        description="Tests that are corrected together: all of the audit, or those of one "
-        "attribute, stage or outcome.",
+    roles: dict[str, Literal["protected", "technical"]] = Field(
+        default={},
+        description="Column -> its role: protected (whom the audit is about: sex, race, age) or "
+        "technical (how images were made: site, scanner, manufacturer, field strength). By default "
+        "the name decides; protected where it says nothing. Technical attributes are summarised.",
+    )
+    family: Literal["role", "all", "attribute", "stage", "outcome"] = Field(
+        default="role",
+        description="Tests that are corrected together: those of protected and those of technical "
+        "attributes (role), all of the audit, or those of one attribute, stage or outcome.",
     )
 
 

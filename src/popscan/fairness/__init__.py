@@ -23,7 +23,7 @@ METHODS: dict[str, str] = {
     "funnel": "popscan.fairness.funnel:funnel",
     "exclusion_at_equal_quality": "popscan.fairness.funnel:exclusion_at_equal_quality",
     "bias_ledger": "popscan.fairness.ledger:bias_ledger",
-    "sentences": "popscan.fairness.words:sentences",
+    "sentences": "popscan.fairness.findings:sentences",
     "ledger_sentences": "popscan.fairness.story:ledger_sentences",
     "funnel_sentences": "popscan.fairness.story:funnel_sentences",
     "predicted_dice_validity": "popscan.fairness.rca:validity",

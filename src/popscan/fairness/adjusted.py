@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 
 from popscan.fairness.attributes import confounders_of
 from popscan.fairness.groups import Grouping, make_groupings, outcome_matrix, reference_code
+from popscan.fairness.ranges import ranges_of
+from popscan.fairness.roles import families, role_of
 from popscan.records import PopscanError
 from popscan.stats import multiplicity
-from popscan.stats.adjust import METHODS, Problem, unadjusted
+from popscan.stats.adjust import METHODS, Problem, change_by_confounders, unadjusted
 from popscan.stats.design import Design, build
 
 #: Fewest events, and fewest subjects without one, that a model of a yes/no outcome needs on a side.
@@ -40,7 +42,7 @@ DICTIONARY: dict[str, tuple[str, str]] = {
     "ci_low": ("outcome", "lower limit of its interval"),
     "ci_high": ("outcome", "upper limit of its interval"),
     "p": ("", "two-sided p value that the adjusted gap is 0"),
-    "p_adj": ("", "p corrected over all rows of the same method"),
+    "p_adj": ("", "p corrected over all rows of the same method (and role of the attribute)"),
     "explained_pct": ("%", "share of the raw gap that goes away (where the raw gap is clear of 0)"),
     "p_slopes": ("", "test that confounders act alike in both groups (regression, ancova)"),
     "icc": ("", "share of residual variance between blocks (mixed)"),
@@ -48,6 +50,11 @@ DICTIONARY: dict[str, tuple[str, str]] = {
     "smd_before": ("SD", "largest standardised difference of a confounder before matching"),
     "smd_after": ("SD", "the same in the matched pairs"),
     "note": ("", "why there is no estimate, or with what caution to read it"),
+    "role": ("", "of the attribute: protected or technical"),
+    "p_change": (
+        "",
+        "test that the confounders change the gap at all (linear models with and without them)",
+    ),
 }
 
 
@@ -67,13 +74,15 @@ def adjusted_gaps(
     min_group: int = 10,
     alpha: float = 0.05,
     correction: str = "holm",
+    family: str = "all",
+    roles: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
     """Compare each group with the reference, confounders held equal.
 
     Parameters
     ----------
     outcomes, attributes, attributes_to_test, intersections, reference, min_group, alpha, \
-correction, cluster
+correction, cluster, family, roles
         As in `popscan.fairness.audit.audit`.
     adjust_for : sequence of str
         Columns of `attributes`: numbers enter linearly, words as categories.
@@ -127,8 +136,11 @@ correction, cluster
         table["not_adjusted_for"] = [
             ", ".join(filter(None, (text, *unavailable))) for text in table["not_adjusted_for"]
         ]
+    table["role"] = [role_of(str(name), roles) for name in table["attribute"]]
     table["p_adj"] = multiplicity.adjust(
-        table["p"].astype(float), method=correction, family=table["method"]
+        table["p"].astype(float),
+        method=correction,
+        family=families(table, family, roles, "method") if len(table) else None,
     )
     return table
 
@@ -251,6 +263,8 @@ def _row(problem: Problem, method: str, common: Mapping[str, Any], told: str) ->
     """Adjust by one method."""
     found = METHODS[method](problem)
     raw = unadjusted(problem)
+    low, high = ranges_of([common], problem.y[:, None])[0]
+    widest = high - low  # no two means are farther apart
     row = {
         **common,
         **{name: value for name, value in found.extra.items() if name in DICTIONARY},
@@ -258,9 +272,10 @@ def _row(problem: Problem, method: str, common: Mapping[str, Any], told: str) ->
         "gap_raw": raw.gap,
         "gap": found.gap,
         "se": found.se,
-        "ci_low": found.ci_low,
-        "ci_high": found.ci_high,
+        "ci_low": np.fmax(found.ci_low, -widest) if np.isfinite(found.ci_low) else found.ci_low,
+        "ci_high": np.fmin(found.ci_high, widest) if np.isfinite(found.ci_high) else found.ci_high,
         "p": found.p,
+        "p_change": change_by_confounders(problem),
         "note": "; ".join(filter(None, (found.note, told))),
     }
     if raw.p < 0.05 and np.isfinite(found.gap):

@@ -11,6 +11,7 @@ import statsmodels.api as sm
 from scipy import stats
 
 from popscan.fairness.groups import Grouping, make_groupings, reference_code
+from popscan.fairness.roles import families
 from popscan.records import PopscanError
 from popscan.stats import multiplicity
 from popscan.stats.means import Floats
@@ -70,6 +71,8 @@ def bland_altman(
     min_group: int = 10,
     alpha: float = 0.05,
     correction: str = "holm",
+    family: str = "all",
+    roles: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
     """Describe bias, limits of agreement and proportional bias in each group.
 
@@ -85,7 +88,7 @@ def bland_altman(
         What proportional bias is measured along: ``mean`` of both values, or ``reference`` where
         that is free of error. Errors of the measured value alone make differences grow with the
         mean of both, though there is no proportional bias.
-    attributes_to_test, intersections, reference, min_group, alpha, correction
+    attributes_to_test, intersections, reference, min_group, alpha, correction, family, roles
         As in `popscan.fairness.audit.audit`.
 
     Returns
@@ -115,7 +118,9 @@ def bland_altman(
                 rows += _groups(grouping, pair, base, biomarker, against, min_group, alpha)
     table = pd.DataFrame(rows, columns=list(DICTIONARY))
     table["p_bias_gap_adj"] = multiplicity.adjust(
-        table["p_bias_gap"].astype(float), method=correction
+        table["p_bias_gap"].astype(float),
+        method=correction,
+        family=families(table, family, roles) if len(table) else None,
     )
     return table
 

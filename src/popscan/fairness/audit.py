@@ -20,6 +20,7 @@ from popscan.fairness.groups import (
     outcome_matrix,
     reference_code,
 )
+from popscan.fairness.roles import role_of
 from popscan.fairness.sample import Sample, draw_samples
 from popscan.fairness.summary import summarise
 from popscan.records import PopscanError
@@ -28,6 +29,7 @@ from popscan.stats import multiplicity
 #: Over which tests p values are corrected together.
 FAMILIES: Mapping[str, list[str]] = {
     "all": [],
+    "role": ["role"],
     "attribute": ["attribute"],
     "stage": ["stage"],
     "outcome": ["stage", "outcome"],
@@ -80,6 +82,7 @@ def audit(
     interval: str = "auto",
     test: str = "mean",
     cluster: str | None = None,
+    roles: Mapping[str, str] | None = None,
     seed: int = 0,
 ) -> AuditResult:
     """Compare outcomes between the groups of each attribute and intersection.
@@ -106,8 +109,8 @@ def audit(
     correction : str
         ``holm``, ``bh``, ``by`` or ``none``.
     family : str
-        Tests that are corrected together: ``all``, or those of one ``attribute``, ``stage`` or
-        ``outcome``.
+        Tests that are corrected together: ``all``, those of attributes of one ``role``, or those
+        of one ``attribute``, ``stage`` or ``outcome``.
     interval : str
         One of `INTERVALS`; binary outcomes get Wilson's and Newcombe's.
     test : str
@@ -115,6 +118,8 @@ def audit(
     cluster : str, optional
         Column of `attributes` with the subject, where subjects have several units: subjects are
         then what is resampled and permuted.
+    roles : mapping, optional
+        Column -> ``protected`` or ``technical``; others are told by their name.
     seed : int
         Same seed and tables, same numbers, whatever the order of rows or the names of groups.
 
@@ -153,8 +158,8 @@ def audit(
         summary += summarise(matrix, grouping, sample, min_group, alpha)
     return AuditResult(
         groups=pd.DataFrame(groups, columns=list(dictionary.GROUPS)),
-        gaps=_correct(pd.DataFrame(gaps), correction, family, alpha),
-        summary=_correct_summary(summary, correction),
+        gaps=_correct(_with_roles(gaps, roles), correction, family, alpha),
+        summary=_correct_summary(_with_roles(summary, roles), correction, family),
         notes=(
             *_notes(outcomes, matrix, groupings, samples, min_group),
             *(f"A reference group is given for {name}, which is not tested." for name in unused),
@@ -182,6 +187,14 @@ def _check_options(*, family: str, interval: str, test: str, correction: str) ->
             raise PopscanError(f"{name} {value!r} is not known: use one of {sorted(allowed)}")
 
 
+def _with_roles(rows: list[dict[str, Any]], roles: Mapping[str, str] | None) -> pd.DataFrame:
+    """Rows as a table with the role of their attribute."""
+    table = pd.DataFrame(rows)
+    if len(table):
+        table["role"] = [role_of(str(name), roles) for name in table["attribute"]]
+    return table
+
+
 def _correct(gaps: pd.DataFrame, correction: str, family: str, alpha: float) -> pd.DataFrame:
     """Add corrected p values and what the corrected level could have detected."""
     if gaps.empty:
@@ -198,10 +211,13 @@ def _correct(gaps: pd.DataFrame, correction: str, family: str, alpha: float) -> 
     return gaps[list(dictionary.GAPS)]
 
 
-def _correct_summary(rows: list[dict[str, Any]], correction: str) -> pd.DataFrame:
+def _correct_summary(rows: pd.DataFrame, correction: str, family: str) -> pd.DataFrame:
     """Add corrected p values of the tests over all groups."""
-    summary = pd.DataFrame(rows, columns=list(dictionary.SUMMARY))
-    summary["p_adj"] = multiplicity.adjust(summary["p"].astype(float), method=correction)
+    summary = rows.reindex(columns=list(dictionary.SUMMARY))
+    together = summary["role"].astype(str) if family == "role" and len(summary) else None
+    summary["p_adj"] = multiplicity.adjust(
+        summary["p"].astype(float), method=correction, family=together
+    )
     return summary
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from popscan.fairness.groups import Grouping, OutcomeMatrix
+from popscan.fairness.ranges import ranges_of, within
 from popscan.fairness.sample import Sample
 from popscan.stats import intervals
 from popscan.stats.means import Floats, Moments
@@ -43,12 +44,14 @@ def describe_groups(
         Rows with the columns of `popscan.fairness.dictionary.GROUPS`.
     """
     rows = []
+    bounds = ranges_of(matrix.records(), matrix.values)
     for code in np.argsort(grouping.names):
         members = grouping.codes == code
         values = matrix.values[members]
         low, high, method = mean_interval(
             sample.draws[int(code)], sample.moments[int(code)], alpha, interval
         )
+        low, high = within(low, high, bounds)
         for k, key in enumerate(matrix.records()):
             known = np.sort(values[:, k][np.isfinite(values[:, k])])
             row: dict[str, Any] = {
@@ -110,7 +113,9 @@ def mean_interval(
         What was done.
     """
     if draws.se is not None and interval in ("auto", "studentised"):
-        limits = intervals.studentised(draws.mean, draws.se, moment.mean, moment.se, alpha=alpha)
+        limits = intervals.studentised(
+            draws.mean, draws.se, moment.mean, moment.se, alpha=alpha, freedom=moment.n_rows - 1
+        )
         return *limits, "bootstrap studentised"
     if interval == "percentile":
         return *intervals.percentile(draws.mean, alpha=alpha), "bootstrap percentile"

@@ -65,6 +65,20 @@ GAPS: dict[str, tuple[str, str]] = {
     "min_detectable_gap": ("outcome", "smallest true gap found with 80% power at alpha"),
     "min_detectable_gap_corrected": ("outcome", "the same at alpha over the family's size"),
     "note": ("", "why there is no test, or with what caution to read it"),
+    "role": ("", "of the attribute: protected (sex, race, age) or technical (site, scanner)"),
+    "missing_pct": ("%", "share of the group without a value"),
+    "missing_reference_pct": ("%", "share of the reference without a value"),
+    "bound_low": (
+        "outcome",
+        "gap of all units if missing values were the group's lowest and the "
+        "reference's highest possible (Horowitz and Manski 2000)",
+    ),
+    "bound_high": ("outcome", "gap of all units in the opposite case"),
+    "sign_open": (
+        "",
+        "whether those without a value are so many, or so unevenly spread, that "
+        "they could turn the gap's sign",
+    ),
 }
 
 SUMMARY: dict[str, tuple[str, str]] = {
@@ -93,5 +107,6 @@ SUMMARY: dict[str, tuple[str, str]] = {
     "equity_scaled_ci_high": ("outcome", "upper limit of its percentile interval"),
     "test": ("", "test that all groups are alike"),
     "p": ("", "its p value"),
-    "p_adj": ("", "p corrected over all rows of this table"),
+    "p_adj": ("", "p corrected over all rows of this table (of the same role)"),
+    "role": ("", "of the attribute: protected or technical"),
 }  # fmt: skip

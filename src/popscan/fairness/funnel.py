@@ -10,6 +10,7 @@ import pandas as pd
 
 from popscan.fairness.adjusted import adjusted_gaps
 from popscan.fairness.groups import make_groupings, reference_code
+from popscan.fairness.roles import families
 from popscan.records import PopscanError
 from popscan.stats import compare, intervals, multiplicity
 
@@ -54,6 +55,8 @@ def funnel(
     min_group: int = 10,
     alpha: float = 0.05,
     correction: str = "holm",
+    family: str = "all",
+    roles: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
     """Count, per group, who reaches each stage and who is lost there.
 
@@ -66,7 +69,7 @@ def funnel(
     stages : sequence of str
         Stages in the order in which units pass them; a unit is lost at the first that is neither
         ok nor not applicable.
-    attributes_to_test, intersections, reference, min_group, alpha, correction
+    attributes_to_test, intersections, reference, min_group, alpha, correction, family, roles
         As in `popscan.fairness.audit.audit`.
 
     Returns
@@ -113,7 +116,11 @@ def funnel(
                 }  # fmt: skip
                 rows.append(row | _compared(mine, theirs, code == base, min_group, alpha))
     found = pd.DataFrame(rows, columns=list(DICTIONARY))
-    found["p_adj"] = multiplicity.adjust(found["p"].astype(float), method=correction)
+    found["p_adj"] = multiplicity.adjust(
+        found["p"].astype(float),
+        method=correction,
+        family=families(found, family, roles) if len(found) else None,
+    )
     return found
 
 

@@ -8,13 +8,15 @@ from typing import Any
 
 import numpy as np
 
+from popscan.fairness.describe import mean_interval
+from popscan.fairness.gap_intervals import STUDENTISED, Limits, cut_gap, gap_intervals, wider
 from popscan.fairness.groups import Grouping, OutcomeMatrix
+from popscan.fairness.missingness import missing_columns
+from popscan.fairness.ranges import ranges_of, within
 from popscan.fairness.sample import Sample
 from popscan.stats import compare, effects, intervals, several
 from popscan.stats.means import Floats, Moments
-from popscan.stats.resample import Draws
-
-Limits = tuple[Floats, Floats]
+from popscan.stats.power import detectable_proportion
 
 
 def compare_groups(
@@ -54,6 +56,11 @@ def compare_groups(
     rows = []
     base = sample.moments.get(reference)
     constant = _constant(matrix.values)
+    bounds = ranges_of(matrix.records(), matrix.values)
+    mean_limits = {
+        code: within(*mean_interval(sample.draws[code], moment, alpha, interval)[:2], bounds)
+        for code, moment in sample.moments.items()
+    }
     for code in map(int, np.argsort(grouping.names)):
         if code == reference or base is None:
             continue
@@ -76,6 +83,8 @@ def compare_groups(
                 "note": "",
             }
             row |= dict.fromkeys(_NUMBERS, float("nan"))
+            sides = [matrix.values[grouping.codes == c, k] for c in (code, reference)]
+            row |= missing_columns(*sides, values=matrix.values[:, k], bounds=bounds[k])
             row["detect"] = lambda level: float("nan")
             people, people_reference = int(own.n_rows[k]), int(base.n_rows[k])
             if min(people, people_reference) < min_group:
@@ -88,8 +97,9 @@ def compare_groups(
                 row |= _tested(
                     sample, code, reference, k, key["kind"], alpha, interval, test, named
                 )
-                if row["ci_method"] == _PERMUTATION and studentised[2] == _STUDENTISED:
-                    row |= _wider((row["ci_low"], row["ci_high"]), studentised[:2])
+                if row["ci_method"] == _PERMUTATION and studentised[2] == STUDENTISED:
+                    row |= wider((row["ci_low"], row["ci_high"]), studentised[:2])
+                cut_gap(row, k, mean_limits[code], mean_limits[reference], bounds)
                 row["direction"] = _direction(row["gap"], key["better_is"])
                 if constant[k]:
                     # Cannot differ: counting it as a test would only weaken the others
@@ -102,80 +112,11 @@ def compare_groups(
     return rows
 
 
-_PERMUTATION, _STUDENTISED = "permutation t", "bootstrap studentised"
+_PERMUTATION = "permutation t"
 _NUMBERS = (
     "gap", "ci_low", "ci_high", "ratio", "ratio_ci_low", "ratio_ci_high", "p", "hedges_g",
     "cliffs_delta", "min_detectable_gap",
 )  # fmt: skip
-
-
-def gap_intervals(
-    draws: Draws, base_draws: Draws, own: Moments, base: Moments, alpha: float, interval: str
-) -> tuple[Limits, Limits, str]:
-    """Bootstrap intervals of gap and ratio, all outcomes at once.
-
-    Parameters
-    ----------
-    draws, base_draws
-        Of the group and of the reference.
-    own, base
-        Their moments.
-    alpha : float
-        1 - confidence.
-    interval : str
-        As in `popscan.fairness.audit.audit`.
-
-    Returns
-    -------
-    gap, ratio : (low, high)
-        Limits, each of shape (K,); those of the ratio mean something for positive means only.
-    method : str
-        What was done.
-    """
-    gap, gap_draws = own.mean - base.mean, draws.mean - base_draws.mean
-    with np.errstate(invalid="ignore", divide="ignore"):
-        ratio, ratio_draws = own.mean / base.mean, draws.mean / base_draws.mean
-        part, base_part = own.second / own.mean**2, base.second / base.mean**2
-        if interval == "percentile":
-            return (
-                intervals.percentile(gap_draws, alpha=alpha),
-                intervals.percentile(ratio_draws, alpha=alpha),
-                "bootstrap percentile",
-            )
-        small = draws.se is not None or base_draws.se is not None
-        if small and interval in ("auto", "studentised"):
-            # A group too large to be studentised has a standard error that hardly varies.
-            se = draws.se if draws.se is not None else own.se[None, :]
-            base_se = base_draws.se if base_draws.se is not None else base.se[None, :]
-            ratio_se = np.abs(ratio_draws) * np.hypot(se / draws.mean, base_se / base_draws.mean)
-            own_ratio_se = np.abs(ratio) * np.hypot(own.se / own.mean, base.se / base.mean)
-            return (
-                intervals.studentised(
-                    gap_draws, np.hypot(se, base_se), gap, np.hypot(own.se, base.se), alpha=alpha
-                ),
-                intervals.studentised(ratio_draws, ratio_se, ratio, own_ratio_se, alpha=alpha),
-                _STUDENTISED,
-            )
-        third = own.third - base.third
-        acceleration = third / (6 * (own.second + base.second) ** 1.5)
-        ratio_third = own.third / own.mean**3 - base.third / base.mean**3
-        ratio_acceleration = ratio_third / (6 * (part + base_part) ** 1.5)
-        return (
-            intervals.bca(gap_draws, gap, acceleration, alpha=alpha),
-            intervals.bca(ratio_draws, ratio, ratio_acceleration, alpha=alpha),
-            "bootstrap bca",
-        )
-
-
-def _wider(one: tuple[float, float], other: tuple[float, float]) -> dict[str, Any]:
-    """Take at each end the wider of two intervals of a small group's gap.
-
-    The permutation interval borrows the shape of the larger group, which is right when both have
-    the same; the studentised bootstrap knows the group's own shape, as far as a small group shows
-    it. Each covers too little where the other is right (``benchmarks/fairness_calibration.py``).
-    """
-    low, high = np.fmin(one[0], other[0]), np.fmax(one[1], other[1])
-    return {"ci_low": float(low), "ci_high": float(high), "ci_method": "permutation, bootstrap t"}
 
 
 def _means(
@@ -251,6 +192,7 @@ def _proportions(group: Floats, base: Floats, alpha: float) -> dict[str, Any]:
     ratio_low, ratio_high = intervals.risk_ratio(*counts, alpha=alpha)
     outcome = compare.proportions(*counts)
     risk, base_risk = counts[0] / counts[1], counts[2] / counts[3]
+    detect = partial(_detectable_share, counts[1], counts[2], counts[3])
     ratio = risk / base_risk if base_risk > 0 else float("inf") if risk > 0 else float("nan")
     return {
         "ci_low": low,
@@ -263,7 +205,14 @@ def _proportions(group: Floats, base: Floats, alpha: float) -> dict[str, Any]:
         "test": outcome.name,
         "hedges_g": effects.hedges_g(group, base),
         "cliffs_delta": risk - base_risk,
+        "min_detectable_gap": detect(alpha),
+        "detect": detect,
     }
+
+
+def _detectable_share(n: int, events: int, n_reference: int, alpha: float) -> float:
+    """Smallest difference of shares found with 80% power at level `alpha`."""
+    return detectable_proportion(n, events, n_reference, alpha=alpha)
 
 
 def _direction(gap: float, better_is: str) -> str:

@@ -25,6 +25,7 @@ from scipy import stats
 
 from popscan.fairness.attributes import confounders_of
 from popscan.fairness.groups import Grouping, make_groupings, reference_code
+from popscan.fairness.roles import families
 from popscan.records import PopscanError
 from popscan.stats import intervals, multiplicity
 from popscan.stats.design import build
@@ -77,6 +78,8 @@ def bias_ledger(
     n_boot: int = 2000,
     alpha: float = 0.05,
     correction: str = "holm",
+    family: str = "all",
+    roles: Mapping[str, str] | None = None,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Split the gap of each biomarker along the pipeline.
@@ -92,7 +95,8 @@ def bias_ledger(
         Indexed by unit.
     biomarkers : sequence of str
         Columns of the step tables.
-    attributes_to_test, intersections, reference, min_group, alpha, correction, seed
+    attributes_to_test, intersections, reference, min_group, alpha, correction, family, \
+roles, seed
         As in `popscan.fairness.audit.audit`.
     adjust_for : sequence of str
         Columns of `attributes`; if given, a last step ``adjustment for ...`` holds them equal by a
@@ -139,9 +143,11 @@ def bias_ledger(
                 seed,
             )  # fmt: skip
     found = pd.DataFrame(rows, columns=list(DICTIONARY))
-    family = (found["position"] > 0) & (found["step"] != TOTAL)
-    found.loc[family, "p_adj"] = multiplicity.adjust(
-        found.loc[family, "p"].astype(float), method=correction
+    changes = (found["position"] > 0) & (found["step"] != TOTAL)
+    found.loc[changes, "p_adj"] = multiplicity.adjust(
+        found.loc[changes, "p"].astype(float),
+        method=correction,
+        family=families(found[changes], family, roles) if changes.any() else None,
     )
     return found
 

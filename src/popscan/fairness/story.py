@@ -9,7 +9,15 @@ import pandas as pd
 
 from popscan.fairness.funnel import ALL
 from popscan.fairness.ledger import TOTAL
-from popscan.fairness.words import gap_scale, name_and_unit, outcome_name, people
+from popscan.fairness.words import (
+    adjusted_for,
+    capital,
+    decimals,
+    gap_scale,
+    name_and_unit,
+    outcome_name,
+    people,
+)
 
 
 def ledger_sentences(ledger: pd.DataFrame, *, alpha: float = 0.05) -> list[str]:
@@ -37,7 +45,7 @@ def ledger_sentences(ledger: pd.DataFrame, *, alpha: float = 0.05) -> list[str]:
         name, unit = name_and_unit(biomarker)
         first, last = chain.iloc[0], chain.iloc[-1]
         whole = total.iloc[0]
-        digits = _digits(max(abs(first["gap"]), abs(last["gap"]), abs(whole["contribution"])))
+        digits = decimals(max(abs(first["gap"]), abs(last["gap"]), abs(whole["contribution"])))
 
         def number(value: float, digits: int = digits, unit: str = unit) -> str:
             return f"{value:+,.{digits}f}{unit}"
@@ -79,17 +87,18 @@ def funnel_sentences(funnel: pd.DataFrame, *, alpha: float = 0.05) -> list[str]:
     """
     tested = funnel[funnel["p"].notna()]
     if tested.empty:
-        return ["Losses could not be compared between groups: nobody was lost, or too few people."]
+        return ["Losses could not be compared between groups: no subject was lost, or too few."]
     clear = tested[tested["p_adj"] <= alpha]
     if clear.empty:
         widest = tested[tested["stage"] == ALL]
         largest = widest[["gap_ci_low_pct", "gap_ci_high_pct"]].abs().max(axis=1).max()
         open_ended = (
-            f" Differences up to {largest:.0f} percentage points over all stages are not excluded."
+            f" Over all stages the data are compatible with differences of up to {largest:.0f} "
+            "percentage points (confidence intervals)."
             if np.isfinite(largest)
             else ""
         )
-        return [f"No group is shown to be lost more often than its reference.{open_ended}"]
+        return [f"No evidence that a group is lost more often than its reference.{open_ended}"]
     clear = clear.sort_values("stage", key=lambda names: names != ALL, kind="stable")
     return [
         f"{'Over' if row['stage'] == ALL else 'At'} {row['stage']}, {row['lost_pct']:.1f}% of "
@@ -123,12 +132,12 @@ def adjusted_sentences(adjusted: pd.DataFrame, *, alpha: float = 0.05, most: int
     if fitted.empty:
         return [_not_adjusted(one)] if len(one) else []
     clear = fitted[fitted["p_adj"] <= alpha].sort_values(["p_adj", "p"], kind="stable")
-    held = " and ".join(max(fitted["adjusted_for"], key=len).rsplit(", ", 1))
+    held = adjusted_for(max(fitted["adjusted_for"], key=len))
     said = [
-        f"With {held} held equal ({one['method'].iloc[0]}), {len(clear)} of {len(fitted)} gaps "
-        f"stand at the {alpha:g} level after correction{_without(fitted)}."
+        f"Adjusted for {held} ({one['method'].iloc[0]}), {len(clear)} of {len(fitted)} gaps "
+        f"are significant at the {alpha:g} level after correction{_without(fitted)}."
     ]
-    changed = fitted[fitted["explained_pct"].notna()].sort_values(
+    changed = fitted[[bool(_change(row, alpha)) for _, row in fitted.iterrows()]].sort_values(
         "explained_pct", ascending=False, kind="stable", key=abs
     )
     told = pd.concat([clear, changed])
@@ -143,21 +152,12 @@ def _adjusted_sentence(row: pd.Series, alpha: float) -> str:
     """One gap before and after adjustment."""
     factor, unit = gap_scale(row)
     numbers = [float(row[c]) * factor for c in ("gap_raw", "gap", "ci_low", "ci_high")]
-    digits = _digits(max(map(abs, numbers)))
+    digits = decimals(max(map(abs, numbers)))
     raw, gap, low, high = (f"{value:+,.{digits}f}" for value in numbers)
-    share = row["explained_pct"]
-    what = ""
-    if np.isfinite(share):
-        what = (
-            f"; the confounders explain {share:.0f}% of it"
-            if 0 <= share <= 100
-            else "; the confounders hide part of it"
-            if share < 0
-            else "; it changes sign"
-        )
+    what = _change(row, alpha)
     caution = " (uncertain: see the note in the table)" if row["note"] else ""
     return (
-        f"{outcome_name(row['outcome'])[:1].upper()}{outcome_name(row['outcome'])[1:]}, "
+        f"{capital(outcome_name(row['outcome']))}, "
         f"{people(row['group'])} minus {people(row['reference'])}: {raw}{unit} as it is, "
         f"{gap}{unit} adjusted ({100 * (1 - alpha):g}% interval {low} to {high}){what}{caution}"
         f"{_not_for(row)}."
@@ -179,6 +179,21 @@ def _without(rows: pd.DataFrame) -> str:
         for name, n in names.items()
     ]
     return "".join(f"; {part}" for part in parts)
+
+
+def _change(row: pd.Series, alpha: float) -> str:
+    """Say what the confounders do to a gap; nothing unless they change it clearly and by a tenth.
+
+    A change of the estimate by 10% is the epidemiologists' rule for a confounder that matters
+    (Maldonado and Greenland 1993, Am. J. Epidemiol. 138); without the test it would be noise.
+    """
+    share = row["explained_pct"]
+    p = row.get("p_change", np.nan)
+    if not np.isfinite(share) or abs(share) < 10 or not p <= alpha:
+        return ""
+    if share < 0:
+        return "; the confounders hide part of it"
+    return f"; the confounders explain {share:.0f}% of it" if share <= 100 else "; it changes sign"
 
 
 def _not_adjusted(rows: pd.DataFrame) -> str:
@@ -223,9 +238,8 @@ def exclusion_sentences(exclusion: pd.DataFrame, *, alpha: float = 0.05) -> list
             )
         else:
             said.append(
-                f"At equal true quality no difference in QC's exclusions between {about} is shown; "
-                f"one larger than {max(abs(low), abs(high)):.1f} percentage points can be excluded "
-                f"({span}), a smaller one cannot."
+                f"At equal true quality there is no evidence of a difference in QC's exclusions "
+                f"between {about} ({span} percentage points)."
             )
     return said
 
@@ -254,7 +268,7 @@ def agreement_sentences(agreement: pd.DataFrame, *, alpha: float = 0.05) -> list
     for _, row in clear.iterrows():
         name, unit = name_and_unit(row["biomarker"])
         numbers = [row[c] for c in ("bias", "bias_gap", "bias_gap_ci_low", "bias_gap_ci_high")]
-        digits = _digits(max(map(abs, numbers)))
+        digits = decimals(max(map(abs, numbers)))
         bias, gap, low, high = (f"{value:+,.{digits}f}" for value in numbers)
         said.append(
             f"{name} is measured with a bias of {bias}{unit} in {people(row['group'])}, "
@@ -267,16 +281,10 @@ def agreement_sentences(agreement: pd.DataFrame, *, alpha: float = 0.05) -> list
         for biomarker, rows in rest.groupby("biomarker", sort=False):
             name, unit = name_and_unit(str(biomarker))
             largest = rows[["bias_gap_ci_low", "bias_gap_ci_high"]].abs().max(axis=1).max()
-            limits.append(f"{name} {largest:,.{_digits(largest)}f}{unit}")
+            limits.append(f"{name} {largest:,.{decimals(largest)}f}{unit}")
         said.append(
-            f"{len(rest)} differences in bias between groups are not shown; what their intervals "
-            f"leave open is at most: {'; '.join(limits)}."
+            f"For {len(rest)} group comparisons the difference in bias is not statistically "
+            "significant. The largest difference that is still compatible with the data "
+            f"({100 * (1 - alpha):g}% CI): {'; '.join(limits)}."
         )
     return said
-
-
-def _digits(largest: float) -> int:
-    """Decimals that leave two or three figures."""
-    if not np.isfinite(largest) or largest <= 0:
-        return 2
-    return int(np.clip(2 - np.floor(np.log10(largest)), 0, 6))

@@ -20,6 +20,11 @@ LABELS = (
     "not_adjusted_for",
 )  # fmt: skip
 
+#: Columns from which the number of subjects without a value could be had.
+_NEVER_SHARED = (
+    "n_dropped", "missing_pct", "missing_reference_pct", "bound_low", "bound_high",
+)  # fmt: skip
+
 
 def suppress(
     table: pd.DataFrame,
@@ -123,8 +128,8 @@ def share(tables: Mapping[str, pd.DataFrame], *, min_cell: int = 5) -> dict[str,
             continue
         adds_up = name in ("groups", "funnel", "agreement")
         within = ("attribute", "biomarker", "stage", "outcome") if adds_up else ()
-        # How many rows lack a confounder is no result, and mostly a small number.
-        shown = table = table.drop(columns="n_dropped", errors="ignore")
+        # How many lack a value or a confounder is mostly a small number, which shares would tell.
+        shown = table = table.drop(columns=list(_NEVER_SHARED), errors="ignore")
         if len(table):
             hidden = suppress(table, min_cell=min_cell, within=within, also=rule(table))
             shown = table[~hidden["suppressed"].to_numpy()]

@@ -108,7 +108,8 @@ def audit_tables(
         "min_group": section.min_group,
         "alpha": section.alpha,
     }
-    corrected = {**common, "correction": section.correction}
+    parts = {"family": section.family, "roles": section.roles}
+    corrected = {**common, "correction": section.correction, **parts}
     once, told = first_visits(people)
     notes += told
     cluster = "sub" if told else None
@@ -117,7 +118,6 @@ def audit_tables(
         people,
         intersections=crossed,
         n_boot=section.n_boot,
-        family=section.family,
         cluster=cluster,
         seed=seed,
         **corrected,
@@ -227,10 +227,15 @@ def audit_sentences(
     """
     from popscan.fairness import story
     from popscan.fairness.confounding import confounding_sentences
-    from popscan.fairness.words import sentences
+    from popscan.fairness.findings import sentences
+
+    def gaps_said(gaps: pd.DataFrame, *, alpha: float) -> list[str]:
+        return sentences(
+            gaps, alpha=alpha, adjusted=tables.get("adjusted"), summary=tables.get("summary")
+        )
 
     parts: dict[str, Callable[..., list[str]]] = {
-        "gaps": sentences,
+        "gaps": gaps_said,
         "confounding": confounding_sentences,
         "adjusted": story.adjusted_sentences,
         "funnel": story.funnel_sentences,

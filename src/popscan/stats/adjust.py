@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import statsmodels.api as sm
 from numpy.typing import NDArray
+from scipy import stats
 from statsmodels.tools.sm_exceptions import ModelWarning, PerfectSeparationError
 
 from popscan.stats.matching import matching
@@ -259,6 +260,43 @@ def unadjusted(problem: Problem) -> Adjusted:
     x = np.column_stack([np.ones(len(problem.y)), problem.group])
     fit = sm.OLS(problem.y, x).fit(**_covariance(problem))
     return adjusted(float(fit.params[1]), float(fit.bse[1]), _freedom(problem, fit), problem.alpha)
+
+
+def change_by_confounders(problem: Problem) -> float:
+    """Return the p value that linear models with and without confounders have the same gap.
+
+    A Wald test of the difference of the two coefficients, whose variance comes from the difference
+    of their influence functions on the same rows (summed by subject where subjects repeat).
+
+    Parameters
+    ----------
+    problem : Problem
+        What to compare.
+
+    Returns
+    -------
+    float
+        NaN without confounders.
+    """
+    full = _design(problem)
+    n, k = full.shape
+    if k == 2 or n <= k:
+        return float("nan")
+    parts, gaps = [], []
+    for x in (full[:, :2], full):
+        bread = np.linalg.pinv(x.T @ x)
+        weights = bread @ (x.T @ problem.y)
+        gaps.append(weights[1])
+        parts.append((x @ bread[:, 1]) * (problem.y - x @ weights))
+    influence = parts[1] - parts[0]
+    if problem.clusters is not None:
+        codes = pd.factorize(problem.clusters)[0]
+        influence = np.bincount(codes, weights=influence).astype(np.float64)
+    freedom = max(len(influence) - k, 1)
+    se = float(np.sqrt((influence**2).sum() * len(influence) / freedom))
+    if not se > 0:
+        return float("nan")
+    return float(2 * stats.t.sf(abs(gaps[1] - gaps[0]) / se, freedom))
 
 
 #: Way of adjusting, by its name in the config.

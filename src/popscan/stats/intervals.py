@@ -14,6 +14,8 @@ from statsmodels.stats.proportion import proportion_confint
 from popscan.stats.means import Floats
 
 Limits = tuple[Floats, Floats]
+#: Most that a bootstrap-t limit is farther from the estimate than Student's.
+FARTHEST = 3.0
 
 
 def percentile(draws: Floats, *, alpha: float) -> Limits:
@@ -88,11 +90,19 @@ def bca(draws: Floats, estimate: ArrayLike, acceleration: ArrayLike, *, alpha: f
 
 
 def studentised(
-    draws: Floats, draw_ses: Floats, estimate: ArrayLike, se: ArrayLike, *, alpha: float
+    draws: Floats,
+    draw_ses: Floats,
+    estimate: ArrayLike,
+    se: ArrayLike,
+    *,
+    alpha: float,
+    freedom: ArrayLike | None = None,
 ) -> Limits:
     """Bootstrap-t interval: quantiles of ``(draw - estimate) / se of the draw``.
 
-    Second-order accurate and, unlike the percentile interval, not too short in small groups.
+    Second-order accurate and, unlike the percentile interval, not too short in small groups. In
+    very small ones, draws that happen to repeat a few values have hardly any spread and quantiles
+    without end: limits lie at most `FARTHEST` times as far from the estimate as Student's.
 
     Parameters
     ----------
@@ -102,6 +112,8 @@ def studentised(
         Estimate and standard error in the sample.
     alpha : float
         1 - confidence.
+    freedom : array, shape (K,), optional
+        Degrees of freedom of Student's interval, which bounds this one.
 
     Returns
     -------
@@ -114,6 +126,10 @@ def studentised(
     np.divide(draws - value, draw_ses, out=t, where=usable)
     k = draws.shape[1]
     low, high = _quantiles(t, np.full(k, alpha / 2), np.full(k, 1 - alpha / 2))
+    if freedom is not None:
+        with np.errstate(invalid="ignore"):
+            reach = FARTHEST * special.stdtrit(np.maximum(freedom, 1.0), 1 - alpha / 2)
+        low, high = np.fmax(low, -reach), np.fmin(high, reach)
     flat = spread == 0
     return (
         np.where(flat, value, value - high * spread),

@@ -1,0 +1,281 @@
+"""The gaps of an audit in sentences, made from their numbers and never stronger than they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from popscan.fairness.roles import PROTECTED
+from popscan.fairness.technical import place_of, roles_in, technical_sentences
+from popscan.fairness.words import (
+    CAUTION,
+    adjusted_for,
+    capital,
+    decimals,
+    gap_scale,
+    is_social,
+    outcome_name,
+    p_text,
+    people,
+)
+
+_KEY = ["attribute", "stage", "outcome", "group", "reference"]
+
+
+def sentences(
+    gaps: pd.DataFrame,
+    *,
+    alpha: float = 0.05,
+    most: int = 40,
+    names: Mapping[str, str] | None = None,
+    adjusted: pd.DataFrame | None = None,
+    summary: pd.DataFrame | None = None,
+) -> list[str]:
+    """Say what the table of gaps shows, protected attributes and the clearest findings first.
+
+    Parameters
+    ----------
+    gaps : DataFrame
+        `AuditResult.gaps`.
+    alpha : float
+        Level at which p_adj counts as evidence; 1 - confidence of the intervals.
+    most : int
+        Most sentences about single gaps; how many more there are is said.
+    names : mapping, optional
+        Outcome -> name for people.
+    adjusted : DataFrame, optional
+        As `popscan.fairness.adjusted.adjusted_gaps` returns it: a gap that adjustment reveals or
+        removes is said so in its own sentence.
+    summary : DataFrame, optional
+        `AuditResult.summary`: technical attributes are told from it, one sentence per outcome.
+
+    Returns
+    -------
+    list of str
+        How many comparisons were made, gaps with evidence, gaps without (and what the data are
+        compatible with), technical attributes, groups too small, and the caution.
+    """
+    if gaps.empty:
+        return ["No groups could be compared."]
+    gaps = gaps.assign(role=roles_in(gaps))
+    tested = gaps[gaps["p"].notna()]
+    second = _second(adjusted, alpha)
+    tested = tested.assign(
+        n_tests=tested.groupby(tested.get("family", "all"))["p"].transform("count"),
+        also=[second.get(tuple(key), "") for key in _keys(tested)],
+    )
+    said = _openings(tested, alpha)
+    aside = summary is not None and len(summary) > 0
+    single = tested[tested["role"] == PROTECTED] if aside else tested
+    # What serves a group better or worse comes before what merely differs, single attributes
+    # before crossed ones, then the clearest.
+    clear = (single["p_adj"] <= alpha) | single["also"].str.contains(_REVEALED, regex=False)
+    found = single[clear].assign(
+        neutral=lambda t: t["better_is"] == "neither",
+        crossed=lambda t: t["attribute"].str.contains(" x ", regex=False),
+    )
+    found = found.sort_values(["neutral", "crossed", "p_adj", "p"], kind="stable")
+    rest = single[~clear].assign(
+        crossed=lambda t: t["attribute"].str.contains(" x ", regex=False),
+        place=lambda t: t["outcome"].map(place_of),
+    )
+    rest = rest.sort_values(["crossed", "place"], kind="stable")
+    shown = pd.concat([found, rest.groupby(["attribute", "outcome"], sort=False).head(1)])
+    said += [gap_sentence(row, alpha=alpha, names=names) for _, row in shown.head(most).iterrows()]
+    left_out = len(single) - min(most, len(shown))
+    if left_out > 0:
+        said.append(f"The table of gaps holds {left_out} further comparisons.")
+    if summary is not None and aside:
+        said += technical_sentences(summary, tested, alpha=alpha, names=names)
+    said += _too_few(gaps)
+    if any(is_social(attribute) for attribute in gaps["attribute"].unique()):
+        said.append(CAUTION)
+    return said
+
+
+def _keys(table: pd.DataFrame) -> list[tuple[str, ...]]:
+    columns = [table[c].astype(str) if c in table else [""] * len(table) for c in _KEY]
+    return list(zip(*columns, strict=True))
+
+
+def _openings(tested: pd.DataFrame, alpha: float) -> list[str]:
+    """How much was compared, and how much stands after correction, by role."""
+    said = []
+    for role, rows in sorted(tested.groupby("role"), key=lambda part: part[0] != PROTECTED):
+        names = list(dict.fromkeys(rows["attribute"]))
+        several = tested["role"].nunique() > 1
+        about = f" by {role} attributes ({', '.join(names)})" if several else ""
+        said.append(
+            f"{len(rows)} comparisons{about} were tested; {int((rows['p_adj'] <= alpha).sum())} "
+            f"show a difference at the {alpha:g} level after correction for multiplicity "
+            f"({int((rows['p'] <= alpha).sum())} before; {alpha * len(rows):.0f} would be expected "
+            "by chance if there were none)."
+        )
+    return said or ["No comparison could be tested."]
+
+
+def _too_few(gaps: pd.DataFrame) -> list[str]:
+    """Name groups that are too small, for all outcomes or for some."""
+    said = []
+    few = gaps["note"].str.startswith("too few")
+    for attribute, rows in gaps.groupby("attribute", sort=False):
+        never = few[rows.index].groupby(rows["group"]).all()
+        some = few[rows.index].groupby(rows["group"]).sum()
+        groups = sorted(map(str, never.index[never]))
+        if groups:
+            said.append(
+                f"By {attribute}, nothing can be said of {', '.join(groups)}: too few subjects. "
+                "That is a gap of the study, not evidence of equal service."
+            )
+        partly = {str(g): int(n) for g, n in some[~never].items() if n}
+        if partly:
+            total = rows.groupby("group").size()
+            listed = ", ".join(f"{g} ({n} of {total[g]})" for g, n in sorted(partly.items()))
+            said.append(
+                f"By {attribute}, some outcomes could not be compared since too few subjects of "
+                f"the group or its reference have a value: {listed}."
+            )
+    return said
+
+
+_REVEALED, _REMOVED = "a gap that only adjustment shows", "no longer significant"
+
+
+def _second(adjusted: pd.DataFrame | None, alpha: float) -> dict[tuple[str, ...], str]:
+    """Say what adjustment makes of each gap: revealed by a method, or removed by all."""
+    if adjusted is None or adjusted.empty:
+        return {}
+    known = adjusted[np.isfinite(adjusted["gap"].astype(float)) & adjusted["p_adj"].notna()]
+    said: dict[tuple[str, ...], str] = {}
+    for key, rows in zip(_keys(known), known.to_dict("records"), strict=True):
+        row = pd.Series(rows)
+        clear = bool(row["p_adj"] <= alpha)
+        before = said.get(key, "")
+        if clear and not before.startswith("+"):
+            said[key] = "+" + _after(row, alpha)
+        elif not before:
+            said[key] = "-" + _after(row, alpha)
+    return {
+        key: text[1:] + (f": {_REVEALED}" if text[0] == "+" else f", {_REMOVED}")
+        for key, text in said.items()
+    }
+
+
+def _after(row: pd.Series, alpha: float) -> str:
+    """One adjusted gap in a clause."""
+    factor, unit = gap_scale(row)
+    gap, low, high = (float(row[c]) * factor for c in ("gap", "ci_low", "ci_high"))
+    places = decimals(max(abs(low), abs(high)))
+    without = row.get("not_adjusted_for", "")
+    lost = f"; not adjusted for {without}" if isinstance(without, str) and without else ""
+    return (
+        f"Adjusted for {adjusted_for(str(row['adjusted_for']))} ({row['method']}) it is "
+        f"{gap:+,.{places}f}{unit} ({100 * (1 - alpha):g}% CI {low:,.{places}f} to "
+        f"{high:,.{places}f}, adjusted p {p_text(row['p_adj'])}{lost})"
+    )
+
+
+def gap_sentence(
+    row: pd.Series, *, alpha: float = 0.05, names: Mapping[str, str] | None = None
+) -> str:
+    """Say one gap.
+
+    Parameters
+    ----------
+    row : Series
+        A row of `AuditResult.gaps`.
+    alpha : float
+        As in `sentences`.
+    names : mapping, optional
+        Outcome -> name for people.
+
+    Returns
+    -------
+    str
+        With evidence: direction, size and interval, and whether missing values leave the sign
+        open. Without: what the data are compatible with, never "no difference".
+    """
+    outcome = capital((names or {}).get(row["outcome"]) or outcome_name(row["outcome"]))
+    group, reference = people(row["group"]), people(row["reference"])
+    if not np.isfinite(row["p"]):
+        return f"{outcome} of {group} and {reference} was not compared: {row['note']}."
+    scale, unit = gap_scale(row)
+    low, high = sorted((row["ci_low"] * scale, row["ci_high"] * scale))
+    places = decimals(max(abs(low), abs(high)))
+    level = f"{100 * (1 - alpha):g}% CI"
+    own = f"{group} ({_size(row, 'n', 'missing_pct')})"
+    other = f"{reference} ({_size(row, 'n_reference', 'missing_reference_pct')})"
+    span = f"{low:,.{places}f} to {high:,.{places}f}{unit}"
+    also = str(row.get("also", ""))
+    if row["p_adj"] <= alpha:
+        sense = "higher" if row["gap"] > 0 else "lower"
+        verdict = {"worse": ", to their disadvantage", "better": ", to their advantage"}
+        size = f"{abs(row['gap'] * scale):,.{places}f}{unit}"
+        removed = f". {also}" if also.endswith(_REMOVED) else ""
+        return (
+            f"{outcome} is {size} {sense} in {own} than in {other}"
+            f"{verdict.get(row['direction'], '')}{_open_sign(row)}: {level} {span}, adjusted p "
+            f"{p_text(row['p_adj'])}{removed}."
+        )
+    shown = f" {also}." if _REVEALED in also else ""
+    if low > 0 or high < 0:
+        tests = row.get("n_tests", np.nan)
+        many = f"{tests:,.0f} comparisons" if np.isfinite(tests) else "multiple comparisons"
+        why = f"after correcting for {many} " if tests != 1 else ""
+        return (
+            f"{outcome} in {own} and {other}: the {level} of the difference, {span}, excludes "
+            f"zero, but the difference is not significant {why}(adjusted p "
+            f"{p_text(row['p_adj'])}).{shown}"
+        )
+    return (
+        f"{outcome}: no evidence of a difference between {own} and {other}; the data are "
+        f"compatible with a difference from {_side(low, places, unit)} to "
+        f"{_side(high, places, unit)} ({level}).{_power(row, scale, unit, places)}{shown}"
+    )
+
+
+def _side(value: float, places: int, unit: str) -> str:
+    """Say a limit of the difference, group minus reference."""
+    if round(value, places) == 0:
+        return "none"
+    return f"{abs(value):,.{places}f}{unit} {'higher' if value > 0 else 'lower'}"
+
+
+def _size(row: pd.Series, count: str, missing: str) -> str:
+    """Size of a group, and how many of it have no value where some have none."""
+    share = row.get(missing, np.nan)
+    if not np.isfinite(share) or share <= 0:
+        return f"n = {row[count]:,}"
+    return f"n = {row[count]:,}, {f'{share:.0f}' if share >= 1 else '< 1'}% missing"
+
+
+def _open_sign(row: pd.Series) -> str:
+    """Say that missing values could turn the sign."""
+    if str(row.get("sign_open", "")).lower() not in ("true", "1", "1.0"):
+        return ""
+    bounds = [float(row.get(c, np.nan)) for c in ("bound_low", "bound_high")]
+    scale, unit = gap_scale(row)
+    places = decimals(max(abs(value * scale) for value in bounds))
+    reach = (
+        f" ({bounds[0] * scale:,.{places}f} to {bounds[1] * scale:,.{places}f}{unit} in the worst "
+        "and best case)"
+        if np.isfinite(bounds).all()
+        else ""
+    )
+    return (
+        " among those with a value, but those without a value could turn the sign of the "
+        f"difference{reach}"
+    )
+
+
+def _power(row: pd.Series, scale: float, unit: str, places: int) -> str:
+    """Say what would have been found."""
+    smallest = row.get("min_detectable_gap", np.nan)
+    if not np.isfinite(smallest):
+        return ""
+    return (
+        f" With these group sizes a true difference of {abs(smallest * scale):,.{places}f}{unit} "
+        "would have been found four times out of five before correction."
+    )

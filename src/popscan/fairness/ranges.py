@@ -1,0 +1,123 @@
+"""Values that an outcome can have at all, and what follows for intervals."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from popscan.stats.means import Floats
+
+#: Beginning of an outcome's name -> smallest and largest possible value.
+_SCORES = {"dice": (0.0, 1.0), "ssim": (0.0, 1.0), "jaccard": (0.0, 1.0)}
+#: Part of a name -> an outcome that cannot be negative.
+_DISTANCES = ("hd95", "msd", "nrmse", "entropy", "uncertainty", "distance")
+#: End of a name -> a biomarker that cannot be negative.
+_AMOUNTS = ("_ml", "_g", "_ml_m2", "_g_m2", "_mm3", "_mm", "_cm2", "_l_min", "_l_min_m2", "_bpm")
+
+
+def possible_range(outcome: str, kind: str = "continuous") -> tuple[float, float]:
+    """Return the smallest and the largest value that an outcome can have.
+
+    Parameters
+    ----------
+    outcome : str
+        Name in the tables.
+    kind : str
+        ``binary`` is 0..1.
+
+    Returns
+    -------
+    low, high : float
+        Infinite where nothing bounds it: an error or a change can have either sign.
+
+    Examples
+    --------
+    >>> possible_range("dice_lv"), possible_range("hd95_mm_lv"), possible_range("lvef_pct_error")
+    ((0.0, 1.0), (0.0, inf), (-inf, inf))
+    """
+    parts = outcome.lower().removeprefix("predicted_").split("_")
+    if kind == "binary":
+        return 0.0, 1.0
+    if "abs" in parts and "error" in parts:
+        return 0.0, math.inf
+    if {"error", "change", "difference", "gap", "zscore"} & set(parts):
+        return -math.inf, math.inf
+    if parts[0] in _SCORES:
+        return _SCORES[parts[0]]
+    if set(parts) & set(_DISTANCES) or outcome.lower().endswith(_AMOUNTS):
+        return 0.0, math.inf
+    if "lvef" in parts or "rvef" in parts:
+        return -math.inf, 100.0  # what is ejected is at most all; a wrong volume can be below 0
+    return -math.inf, math.inf
+
+
+def ranges_of(keys: Sequence[Mapping[str, str]], values: Floats) -> Floats:
+    """Return the range of every outcome, as far as its values keep to it.
+
+    A score with values above 1 up to 100 is one in percent; any other bound that a value breaks
+    is none.
+
+    Parameters
+    ----------
+    keys : sequence of mappings
+        With ``outcome`` and ``kind``.
+    values : ndarray, shape (units, K)
+        NaN where missing.
+
+    Returns
+    -------
+    ndarray, shape (K, 2)
+        Smallest and largest possible value.
+    """
+    bounds = np.array([possible_range(k["outcome"], k["kind"]) for k in keys]).reshape(-1, 2)
+    for k, column in enumerate(values.T):
+        known = column[np.isfinite(column)]
+        if not len(known):
+            continue
+        if bounds[k, 1] == 1 and 1 < known.max() <= 100:
+            bounds[k, 1] = 100.0
+        bounds[k, 0] = -math.inf if known.min() < bounds[k, 0] else bounds[k, 0]
+        bounds[k, 1] = math.inf if known.max() > bounds[k, 1] else bounds[k, 1]
+    return bounds
+
+
+def within(low: Floats, high: Floats, bounds: Floats) -> tuple[Floats, Floats]:
+    """Cut intervals of means at what the outcome can be.
+
+    A mean of values in a range lies in it, so that cutting takes no truth out of an interval.
+
+    Parameters
+    ----------
+    low, high : ndarray, shape (K,)
+        Limits.
+    bounds : ndarray, shape (K, 2)
+        As `possible_range` gives them.
+    """
+    return np.maximum(low, bounds[:, 0]), np.minimum(high, bounds[:, 1])
+
+
+def gap_within(
+    limits: tuple[Floats, Floats],
+    own: tuple[Floats, Floats],
+    base: tuple[Floats, Floats],
+    bounds: Floats,
+) -> tuple[Floats, Floats]:
+    """Cut intervals of gaps where one group's mean would lie beyond the outcome's range.
+
+    A group's mean of at least 0 and a reference's of at most 7 mm are never more than 7 mm apart
+    in one direction, whatever a bootstrap of eleven subjects says.
+
+    Parameters
+    ----------
+    limits, own, base : (low, high), each of shape (K,)
+        Of the gap, of the group's mean and of the reference's, the latter two within `bounds`.
+    bounds : ndarray, shape (K, 2)
+        As `possible_range` gives them.
+    """
+    floor, ceiling = bounds[:, 0], bounds[:, 1]
+    with np.errstate(invalid="ignore"):
+        low = np.fmax(floor - base[1], own[0] - ceiling)
+        high = np.fmin(ceiling - base[0], own[1] - floor)
+        return np.fmax(limits[0], low), np.fmin(limits[1], high)
