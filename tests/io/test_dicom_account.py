@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 
 from popscan.io.dicom import Dicom, describe_session
@@ -137,15 +138,43 @@ def test_other_pixels_are_left_out_and_said(tmp_path, write_stack):
     assert meta["images_left_out_reason"] == "12 with pixels of 1.4 mm beside the stack's 1.25"
 
 
-def test_rows_turned_in_the_plane_are_left_out_and_said(tmp_path, write_stack):
+@pytest.mark.parametrize("swap", [False, True])
+@pytest.mark.parametrize("signs", [(1, -1), (-1, 1), (-1, -1), (1, 1)])
+def test_rows_and_columns_may_be_swapped_and_reversed(tmp_path, write_stack, swap, signs):
+    files = write_stack(tmp_path / "s", slices=6)
+    for path in files:
+        data = pydicom.dcmread(path)
+        pixels = data.pixel_array
+        if pixels[0, 0] < 4000:
+            continue
+        x, y = ROW * signs[0], COLUMN * signs[1]
+        corner = np.array(data.ImagePositionPatient, float)
+        corner += ROW * 1.25 * 7 * (signs[0] < 0) + COLUMN * 1.25 * 9 * (signs[1] < 0)
+        pixels = pixels[:: signs[1], :: signs[0]]
+        if swap:
+            x, y, pixels = y, x, pixels.T
+        data.Rows, data.Columns = pixels.shape
+        data.PixelData = np.ascontiguousarray(pixels).tobytes()
+        data.ImageOrientationPatient = [round(float(v), 6) for v in (*x, *y)]
+        data.ImagePositionPatient = [round(float(v), 4) for v in corner]
+        data.SeriesInstanceUID = "1.9"
+        data.save_as(path)
+    scan = sax(tmp_path / "s")
+    assert scan.array.shape == (8, 10, 6, 6)
+    for z in range(6):
+        np.testing.assert_array_equal(scan.array[:, :, z, 2], place(z, 2))
+    assert scan.meta["images_left_out"] == 0
+
+
+def test_rows_turned_by_half_a_right_angle_are_left_out_and_said(tmp_path, write_stack):
     write_stack(tmp_path / "s")
     write_stack(
-        tmp_path / "s", seed=1, series="1.9", slices=2, row=COLUMN, column=ROW,
-        origin=tuple(ORIGIN + 36.0 * APEX), shape=(8, 10),
+        tmp_path / "s", seed=1, series="1.9", slices=2, row=(ROW + COLUMN) / np.sqrt(2),
+        column=(COLUMN - ROW) / np.sqrt(2), origin=tuple(ORIGIN + 36.0 * APEX),
     )  # fmt: skip
     meta = sax(tmp_path / "s").meta
     assert meta["slices_left_out"] == 2
-    assert "turned in their plane" in meta["images_left_out_reason"]
+    assert "turned in their plane by 45" in meta["images_left_out_reason"]
 
 
 def test_another_frame_of_reference_that_continues_is_stacked_and_said(tmp_path, write_stack):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from popscan.io import get_source, write_scan
-from popscan.pipeline.raw import stat_sources
+from popscan.io import Loaded, get_source, write_scan
+from popscan.pipeline.raw import _ingest_outcome, stat_sources
 from popscan.records import Scan, Subject, SubjectError
 
 
@@ -69,3 +70,34 @@ def test_no_files_at_all(tmp_path):
     with pytest.raises(SubjectError) as caught:
         stat_sources(subject(tmp_path))
     assert caught.value.reason == "no_images"
+
+
+def test_columns_come_from_the_analysed_view_and_all_views_are_accounted_for(image):
+    long_axis = replace(
+        image,
+        view="2ch",
+        array=image.array[:, :, :1],
+        meta={"images_left_out": 25, "images_left_out_reason": "25 of another plane"},
+    )
+    short_axis = replace(
+        image, view="sax", meta={"images_left_out": 3, "images_left_out_reason": "3 damaged"}
+    )
+    made = _ingest_outcome(
+        Subject(sub="sub-01"), Loaded(scans={"2ch": long_axis, "sax": short_axis})
+    )
+    assert made.values["n_slices"] == 3
+    assert made.values["views"] == "2ch sax"
+    assert made.values["images_left_out"] == 28
+    assert made.values["images_left_out_reason"] == "2ch: 25 of another plane; sax: 3 damaged"
+    assert made.message == "28 images left out (2ch: 25 of another plane; sax: 3 damaged)"
+
+
+def test_a_scan_that_fails_says_what_was_left_out_of_it(image):
+    one = replace(
+        image,
+        array=image.array[:, :, :1],
+        meta={"images_left_out_reason": "8 in damaged files"},
+    )
+    with pytest.raises(SubjectError, match="left out: 8 in damaged files") as caught:
+        _ingest_outcome(Subject(sub="sub-01"), Loaded(scans={"sax": one}))
+    assert caught.value.reason == "one_slice"

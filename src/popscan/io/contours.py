@@ -167,12 +167,14 @@ def read_contoured(
         z, t = where[number]
         polygon = read_polygon(path)
         plane = stack.runs[z].planes[t]
-        size = np.array((plane.columns, plane.rows)) + 1
+        stored = plane.turn.stored(plane.columns, plane.rows)
+        size = np.array(stored) + 1
         if (polygon < 0).any() or (polygon > size).any():
             raise SubjectError("contour_outside", f"{path}: beyond the image of {size - 1} pixels")
-        mask = polygon_mask(polygon, (plane.columns, plane.rows), first_pixel=first_pixel)
+        mask = polygon_mask(polygon, stored, first_pixel=first_pixel)
         shift, _ = stack.grid.shift(stack.runs[z].planes[0])
-        whole = placed(mask.astype(np.float32), shift, scan.array.shape[:2])
+        turned = plane.turn.apply(mask.astype(np.float32))
+        whole = placed(turned, shift, scan.array.shape[:2])
         masks[kind][:, :, z, t] = whole > 0
         drawn[kind][z, t] = True
     array = np.zeros(scan.array.shape, dtype=np.uint8)

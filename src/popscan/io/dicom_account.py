@@ -11,7 +11,7 @@ from popscan.io.dicom_folder import Folder
 from popscan.io.dicom_group import Run, same_contrast, same_pixels
 from popscan.io.dicom_header import Plane
 from popscan.io.dicom_kind import Kind
-from popscan.io.dicom_place import Grid
+from popscan.io.dicom_place import Grid, turned_onto
 from popscan.io.dicom_stack import Stack, least_gap_mm
 
 #: A plane that is tilted further belongs to another view (an aortic valve, a localiser).
@@ -83,17 +83,17 @@ class Account:
 
     def runs(self, runs: Iterable[Run], *, min_frames: int) -> None:
         """Account for runs of the short-axis view; those of the stack are passed over."""
-        used = {id(p) for run in self.stack.runs for p in run.planes}
+        used = {(p.path, p.frame) for run in self.stack.runs for p in run.planes}
         series = {run.planes[0].series for run in self.stack.runs} - {""}
         for run in runs:
-            if id(run.planes[0]) in used:
+            if (run.planes[0].path, run.planes[0].frame) in used:
                 self.left.add(TAKEN_AGAIN, len(run.earlier))
                 continue
             slice_like = len(run.planes) >= min_frames or run.planes[0].series in series
             self._run(run, cine=slice_like)
 
     def _run(self, run: Run, *, cine: bool) -> None:
-        plane, first = run.planes[0], self.grid.plane
+        plane, first = turned_onto(run.planes[0], self.grid), self.grid.plane
         n_images = len(run.planes) + len(run.earlier)
         covered = self._is_covered(plane)
         same_view = self.grid.tilt_deg(plane) <= SAME_VIEW_DEG
@@ -118,7 +118,7 @@ class Account:
 
     def _why(self, run: Run) -> str:
         """Say why a slice at a place of its own is no slice of the stack."""
-        plane, first = run.planes[0], self.grid.plane
+        plane, first = turned_onto(run.planes[0], self.grid), self.grid.plane
         if not same_pixels(first, plane):
             return (
                 f"with pixels of {plane.column_spacing_mm:.4g} mm beside the stack's "

@@ -19,6 +19,7 @@ from pydicom.errors import BytesLengthException, InvalidDicomError
 
 from popscan.io.dicom_deflated import check_inflated
 from popscan.io.dicom_kind import KIND_TAGS, Origin, many, origin_of
+from popscan.io.dicom_turn import AS_STORED, Turn
 
 #: What reading a torn or senseless file raises. pydicom's words may hold bytes of the header: they
 #: are never told.
@@ -85,6 +86,8 @@ class Plane:
         What the image was made from; the smaller, the better.
     promised
         Images of its series, as the header says; 0 where it does not.
+    turn
+        How the stored pixels are brought onto the grid that the other attributes describe.
     meta
         Values of `META_TAGS`, under their keys.
     """
@@ -114,6 +117,7 @@ class Plane:
     intercept: float = 0.0
     origin: Origin = Origin.ORIGINAL
     promised: int = 0
+    turn: Turn = AS_STORED
     meta: dict[str, Any] = field(default_factory=dict)
 
     @property

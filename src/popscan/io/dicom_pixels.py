@@ -104,13 +104,14 @@ def _pixels(plane: Plane, *, folder: str) -> NDArray[np.float32]:
         raise SubjectError(
             "truncated_file", f"{shown}: incomplete pixel data ({type(error).__name__})"
         ) from error
-    if pixels.shape != (plane.rows, plane.columns):
+    columns, rows = plane.turn.stored(plane.columns, plane.rows)
+    if pixels.shape != (rows, columns):
         raise SubjectError(
             "bad_pixels",
-            f"{_shown(plane, folder=folder)}: pixels {pixels.shape}, grey values {plane.rows} x "
-            f"{plane.columns} expected",
+            f"{_shown(plane, folder=folder)}: pixels {pixels.shape}, grey values {rows} x "
+            f"{columns} expected",
         )
-    values = np.asarray(pixels.T, dtype=np.float32)
+    values = plane.turn.apply(np.asarray(pixels.T, dtype=np.float32))
     with np.errstate(over="ignore", invalid="ignore"):  # what is infinite ingest refuses
         return values * np.float32(plane.slope) + np.float32(plane.intercept)
 

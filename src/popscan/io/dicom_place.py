@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -12,6 +13,7 @@ from popscan.arrays.geometry import plane_normal
 from popscan.arrays.planes import angle_between_planes_deg
 from popscan.ingest.orientation import axis_of
 from popscan.io.dicom_header import Plane
+from popscan.io.dicom_turn import TURNS, Turn
 
 Floats = NDArray[np.float64]
 #: Planes within this angle count as parallel.
@@ -88,6 +90,42 @@ class Grid:
     def same_shape(self, plane: Plane) -> bool:
         """Whether a plane has the same matrix."""
         return (self.plane.rows, self.plane.columns) == (plane.rows, plane.columns)
+
+
+def turned_onto(plane: Plane, grid: Grid) -> Plane:
+    """Describe a plane with its axes in the order and direction of a grid's.
+
+    Where somebody swapped the directions of encoding for some slices, their rows lie along the
+    columns of the others: the same pixels, stored in another order.
+    """
+    if grid.turn_deg(plane) < 45:
+        return plane
+    return min((_turned(plane, turn) for turn in TURNS), key=grid.turn_deg)
+
+
+def _turned(plane: Plane, turn: Turn) -> Plane:
+    x, y = plane.orientation[:3], plane.orientation[3:]
+    columns, rows = plane.columns, plane.rows
+    spacing = (plane.column_spacing_mm, plane.row_spacing_mm)
+    last = [0.0, 0.0]
+    if turn.swap:
+        x, y, spacing, columns, rows = y, x, spacing[::-1], rows, columns
+    if turn.flip_x:
+        last[0], x = columns - 1.0, tuple(-v for v in x)
+    if turn.flip_y:
+        last[1], y = rows - 1.0, tuple(-v for v in y)
+    if turn.swap:
+        last.reverse()
+    return replace(
+        plane,
+        orientation=(*x, *y),
+        position=tuple(_point(plane, *last).tolist()),
+        columns=columns,
+        rows=rows,
+        column_spacing_mm=spacing[0],
+        row_spacing_mm=spacing[1],
+        turn=turn,
+    )
 
 
 def _point(plane: Plane, x: float, y: float) -> Floats:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from popscan.io.dicom_group import (
     same_pixels,
     slice_runs,
 )
-from popscan.io.dicom_place import Grid
+from popscan.io.dicom_place import Grid, turned_onto
 from popscan.io.dicom_stack import Stack, build_stack, choose_runs, extend_stack
 from popscan.records import SubjectError
 
@@ -211,7 +211,7 @@ def _stack_of(session: Session, main: Cine) -> tuple[Stack, LeftOut]:
     grid = Grid(chosen[0].planes[0])
     n_frames = len(chosen[0].planes)
     others = [
-        run
+        replace(run, planes=tuple(turned_onto(plane, grid) for plane in run.planes))
         for cine in session.cines
         if cine is not main and is_short_axis(cine.group.normal)
         for run in cine.runs
@@ -240,5 +240,5 @@ def _stack_of(session: Session, main: Cine) -> tuple[Stack, LeftOut]:
 
 
 def _can_continue(run: Run, grid: Grid) -> bool:
-    plane = run.planes[0]
+    plane = turned_onto(run.planes[0], grid)
     return same_contrast(grid.plane, plane) and same_pixels(grid.plane, plane)
