@@ -220,3 +220,26 @@ def test_a_spreadsheet_of_half_of_europe(tmp_path):
     found = read(tmp_path, text, name="t.csv")
     assert found.problems == []
     assert found.rows.iloc[0].tolist() == ["sub-a", "1", "72.5", "61.5", "72.5"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        # Commas separate columns, so they are no decimal marks.
+        ("t.csv", 'participant_id,x\na,"1,234"\nb,"2,345"\n', ["1234", "2345"]),
+        # Semicolons do, as where the comma is the decimal mark; a point may still be one.
+        ("t.csv", "participant_id;x\na;1,234\nb;2,345\n", ["1.234", "2.345"]),
+        ("t.csv", "participant_id;x\na;1.234\nb;2.345\n", ["1.234", "2.345"]),
+        # Another column says what commas and points are.
+        ("t.tsv", "participant_id\tx\ty\na\t1,234\t0.5\nb\t2,345\t1\n", ["1234", "2345"]),
+        ("t.tsv", "participant_id\tx\ty\na\t1.234\t0,5\nb\t987\t1\n", ["1234", "987"]),
+        ("t.tsv", "participant_id\tx\ty\na\t1.234\t0.5\nb\t987\t1\n", ["1.234", "987"]),
+        # Nothing does.
+        ("t.tsv", "participant_id\tx\na\t1,234\nb\t2,345\n", ["", ""]),
+        ("t.tsv", "participant_id\tx\na\t1.234\nb\t2.345\n", ["1.234", "2.345"]),
+    ],
+)
+def test_the_table_says_what_a_column_does_not(tmp_path, name, text, expected):
+    found = read(tmp_path, text, name=name, numeric=["x"])
+    assert found.rows["x"].tolist() == expected
+    assert bool(found.problems) == (expected == ["", ""])

@@ -173,6 +173,7 @@ def test_cells_of_the_table_are_in_the_report_and_not_in_what_is_shared(audited)
         (["1,234", "2,345"], "'1,234' (10), '2,345' (10) among 20 cells"),
         (["n/a", "NA"], "dice without a single number"),
         (["inf", "-inf"], "'inf' (10)"),
+        (["1e308", "-1e308"], "dice: 20 cells are no numbers, more than half"),
     ],
 )
 def test_an_outcome_without_numbers_is_refused(tmp_path, capsys, cells, message):
@@ -203,3 +204,19 @@ def test_a_key_for_weights_is_refused_by_name(tmp_path, capsys, key):
     arguments = [str(tmp_path / "t.tsv"), "--out", str(tmp_path / "out")]
     assert main(["audit", *arguments, "--configfile", str(tmp_path / "c.yaml")]) == 2
     assert f"table.{key}: unknown key" in capsys.readouterr().err
+
+
+def test_why_a_column_has_no_values_is_said_with_it(tmp_path, capsys):
+    rows = "".join(f"p{i}\t{1 + i % 2}\t19{50 + i}-01-02\t0.{i + 10}\n" for i in range(20))
+    (tmp_path / "t.tsv").write_text("participant_id\tsex\tage\tdice\n" + rows)
+    (tmp_path / "c.yaml").write_text(
+        "table: {outcomes: {dice: higher}}\nassociate: {terms: [age]}\n"
+        "fairness: {attributes: [sex], intersections: []}\n"
+    )
+    arguments = [str(tmp_path / "t.tsv"), "--out", str(tmp_path / "out")]
+    assert main(["audit", *arguments, "--configfile", str(tmp_path / "c.yaml")]) == 2
+    told = capsys.readouterr().err
+    assert "associate.terms: 'age_years' has no value in the table" in told
+    assert "age_years: 20 values left out: 1950-01-02, 1951-01-02" in told
+    assert "sex: 20 values left out: 1 (10 times), 2 (10 times)" in told
+    assert "cohort.sex_codes" in told

@@ -20,7 +20,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return int(arguments.call(arguments) or 0)
     except PopscanError as error:
-        print(f"popscan {arguments.command}: {error}", file=sys.stderr)
+        lines = getattr(error, "problems", [str(error)])
+        for line in lines:
+            print(f"popscan {arguments.command}: {line}", file=sys.stderr)
         return getattr(error, "exit_status", 1)
     except BrokenPipeError:
         # The reader of our output (head, less) has left: not a fault.

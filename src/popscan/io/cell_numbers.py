@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +16,8 @@ _PARTS = re.compile(
     re.ASCII | re.IGNORECASE,
 )
 _BLANKS = str.maketrans({"\u00a0": " ", "\u2009": " ", "\u202f": " ", "\u2212": "-"})
+#: No quantity is as large; squares of squares of what is smaller are finite.
+_LARGEST = 1e50
 #: Spelling of a unit -> the unit of `popscan.stats.design.UNITS`.
 _UNITS = {
     "%": "%", "y": "years", "yr": "years", "yrs": "years", "year": "years", "years": "years",
@@ -56,23 +57,34 @@ class Format:
 
 
 def is_plain(text: str) -> bool:
-    """Whether a cell is a finite number as computers write it.
+    """Whether a cell is a number as computers write it, of a size that can be squared.
 
     Examples
     --------
     >>> [is_plain(text) for text in ("1.5", "-3e-2", "1,5", "inf", "1_000", "1e999")]
     [True, True, False, False, False, False]
     """
-    return bool(_PLAIN.fullmatch(text)) and math.isfinite(float(text))
+    return bool(_PLAIN.fullmatch(text)) and abs(float(text)) < _LARGEST
 
 
-def format_of(name: str, cells: Sequence[str]) -> Format:
-    """Return how the numbers of a column are written, judged by all of its cells."""
+def format_of(name: str, cells: Sequence[str], *, decimal: str = "") -> Format:
+    """Return how the numbers of a column are written, judged by all of its cells.
+
+    Parameters
+    ----------
+    name
+        The column.
+    cells
+        Its cells; those that are no numbers do not matter.
+    decimal
+        Decimal mark of the table, for a column that does not say: 1,234 and 2,345 alone. ``;``:
+        its columns are separated so, which makes a comma a decimal one, and says nothing of points.
+    """
     numbers = [match for cell in cells if (match := _PARTS.fullmatch(cell.translate(_BLANKS)))]
     digits = [match[2] for match in numbers]
     units = {(match[4] or "").lower() for match in numbers}
     marks = []
-    decimal = _decimal(digits)
+    decimal = decimal_mark(digits) or _by_table(digits, decimal)
     if any("," in text for text in digits):
         marks.append("a decimal comma" if decimal == "," else "commas")
     if any(" " in text or "'" in text or "\u2019" in text for text in digits):
@@ -87,13 +99,24 @@ def format_of(name: str, cells: Sequence[str]) -> Format:
     return Format(decimal=decimal, percent=percent, unit=unit, marks=tuple(marks))
 
 
-def _decimal(digits: Sequence[str]) -> str:
-    """Mark before the decimals; empty if the cells do not say."""
+def _by_table(digits: Sequence[str], decimal: str) -> str:
+    """Return the decimal mark of a column that does not say it; empty if the table does not."""
+    if not any("," in text for text in digits):
+        return "," if decimal == "," else "."
+    if any("," in text and not _thousands(text, ",") for text in digits):
+        return ""  # decimal commas and decimal points in one column
+    return "," if decimal == ";" else decimal
+
+
+def decimal_mark(digits: Sequence[str]) -> str:
+    """Return the mark before the decimals; empty if the cells do not say."""
     commas = [text for text in digits if "," in text]
     points = [text for text in digits if "." in text]
     if not commas:
-        # 1.234.567 has no decimals, and so neither has 1.234 beside it.
-        return "," if any(text.count(".") > 1 for text in points) else "."
+        # 1.234.567 has no decimals, and so neither has 1.234 beside it; 1.234 alone says nothing.
+        if any(text.count(".") > 1 for text in points):
+            return ","
+        return "" if points and all(_thousands(text, ".") for text in points) else "."
     both = [text for text in commas if "." in text]
     alone = [text for text in commas if "." not in text]
     comma = any(text.count(",") == 1 and not _thousands(text, ",") for text in alone)

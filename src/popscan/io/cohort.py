@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from popscan.cells import AMBIGUOUS, EMPTY, MISSING_VALUES
-from popscan.io.cell_numbers import is_plain
+from popscan.io.cell_numbers import decimal_mark, is_plain
 from popscan.io.columns import Column, read_column
 from popscan.io.problems import Problem, Table
 from popscan.io.tables import Rows, read_rows
@@ -43,6 +43,7 @@ _IDENTIFIERS = ("participant_id", "session_id")
 #: Columns whose cells are read by rules of their own.
 _OWN_RULES = (*_IDENTIFIERS, "sex")
 _BAND = re.compile(r"\d{1,3} ?(-|\u2013|to) ?\d{1,3}|[<>\u2264\u2265]=? ?\d{1,3}|\d{1,3}\+")
+_NUMBER = re.compile(r"\d+([.,]\d+)+", re.ASCII)
 #: Problems of a kind in one column that are named one by one.
 _NAMED = 20
 
@@ -168,10 +169,11 @@ def _read_columns(
     names = [name for name in rows.columns if name not in _OWN_RULES]
     cells = {name: [row[name] for row in rows.cells] for name in names}
     wanted = {*numeric, *RANGES}
+    decimal = _decimal_mark(rows.delimiter, cells)
     columns = {
         name: read_column(
             name, cells[name], missing_values=missing_values,
-            categorical=name in categorical, numeric=name in wanted,
+            categorical=name in categorical, numeric=name in wanted, decimal=decimal,
         )
         for name in names
     }  # fmt: skip
@@ -189,6 +191,22 @@ def _read_columns(
         _refuse(name, column, rows, table)
         for row, value in zip(rows.cells, column.values, strict=True):
             row[name] = value
+
+
+def _decimal_mark(delimiter: str, cells: Mapping[str, Sequence[str]]) -> str:
+    """Return the decimal mark of a table, as `format_of` takes it.
+
+    The columns decide that leave no doubt, if they agree; else what separates columns.
+    """
+    found = set()
+    for values in cells.values():
+        numbers = [text for text in values if _NUMBER.fullmatch(text)]
+        if numbers:
+            found.add(decimal_mark(numbers))
+    found.discard("")
+    if found:
+        return found.pop() if len(found) == 1 else ""
+    return {",": ".", ";": ";"}.get(delimiter, "")
 
 
 def _is_na(cell: str) -> bool:

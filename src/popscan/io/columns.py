@@ -49,6 +49,7 @@ def read_column(
     missing_values: Collection[str] = MISSING_VALUES,
     categorical: bool = False,
     numeric: bool = False,
+    decimal: str = "",
 ) -> Column:
     """Read the cells of one column.
 
@@ -64,6 +65,8 @@ def read_column(
         The column holds groups, also if they look like numbers.
     numeric
         The column holds numbers, whatever it looks like.
+    decimal
+        Decimal mark of the table, for a column that does not say.
 
     Examples
     --------
@@ -79,9 +82,9 @@ def read_column(
     words = Counter({cell: n for cell, n in counted.items() if cell.lower() not in EMPTY})
     if words:
         column.notes.append(f"{_listed(words)} count as not recorded")
-    if not categorical and (numeric or _holds_numbers(name, column.values)):
+    if not categorical and (numeric or _holds_numbers(name, column.values, decimal)):
         column.numeric = True
-        _read_numbers(name, column)
+        _read_numbers(name, column, decimal)
     else:
         _fold_spelling(column)
     return column
@@ -92,27 +95,27 @@ def _without_missing(cells: Sequence[str], missing_values: Collection[str]) -> l
     return ["" if cell.lower() in missing else cell for cell in cells]
 
 
-def _holds_numbers(name: str, values: Sequence[str]) -> bool:
+def _holds_numbers(name: str, values: Sequence[str], decimal: str) -> bool:
     """Whether a column is one of numbers; codes with leading zeros are words."""
     known = [value for value in values if value and value.lower() not in AMBIGUOUS]
     if any(is_code(value) for value in known):
         return False
     if known and all(map(is_plain, known)):
         return True
-    style = format_of(name, known)
+    style = format_of(name, known, decimal=decimal)
     numbers = [value for value in known if parsed(value, style) is not None or unclear(value)]
     if len(numbers) == len(known):
         return bool(known)
     return len(set(numbers)) > _MANY and len(numbers) >= len(known) / 2
 
 
-def _read_numbers(name: str, column: Column) -> None:
+def _read_numbers(name: str, column: Column, decimal: str) -> None:
     """Rewrite numbers as 1234.5; leave out what is none."""
     known = [value for value in column.values if value and value.lower() not in AMBIGUOUS]
     if known and {value.lower() for value in known} <= set(_YES_NO):
         _read_yes_no(column)
         return
-    style: Format = format_of(name, known)
+    style: Format = format_of(name, known, decimal=decimal)
     missing, rewritten = Counter[str](), Counter[str]()
     for row, text in enumerate(column.values):
         if not text or parsed(text, style) == text:

@@ -53,11 +53,14 @@ class Rows:
         One mapping per row.
     lines
         Line of each row.
+    delimiter
+        What separates the columns.
     """
 
     columns: list[str] = field(default_factory=lambda: ["participant_id"])
     cells: list[dict[str, str]] = field(default_factory=list)
     lines: list[int] = field(default_factory=list)
+    delimiter: str = "\t"
 
 
 def read_rows(
@@ -164,7 +167,7 @@ def _columns(header: list[str], table: Table, required: Sequence[str]) -> list[s
 
 
 def _rows(reader: Reader, columns: list[str], table: Table) -> Rows:
-    rows = Rows(columns=columns)
+    rows = Rows(columns=columns, delimiter=reader.dialect.delimiter)
     seen: dict[tuple[str, str], int] = {}
     for line, cells in _numbered(reader):
         if not any(cell.strip() for cell in cells):

@@ -56,13 +56,16 @@ def audit_table(path: Path, config: TableConfig, out: Path) -> tuple[Path, list[
     PopscanError
         If the table cannot be read or lacks an outcome.
     """
-    people, notes = read_people(path, config)
+    people, notes, damaged = read_people(path, config)
+    if damaged:
+        raise ConfigError([*damaged, *notes])
     attributes, blanked = cohort_attributes(people, fairness=config.fairness, cohort=config.cohort)
     notes += blanked
     wanted = list(config.table.outcomes)
     problems, lacking = table_columns(config, attributes)
     if problems:
-        raise ConfigError([f"{path}: {problem}" for problem in problems])
+        # What was left out of a column may be why it has no values.
+        raise ConfigError([*(f"{path}: {problem}" for problem in problems), *notes])
     notes += lacking
     numbers = attributes[wanted].apply(pd.to_numeric, errors="coerce")
     _refuse_empty(path, numbers, notes)
@@ -87,7 +90,7 @@ def audit_table(path: Path, config: TableConfig, out: Path) -> tuple[Path, list[
     return _render(context, attributes, out, config), notes
 
 
-def read_people(path: Path, config: TableConfig) -> tuple[pd.DataFrame, list[str]]:
+def read_people(path: Path, config: TableConfig) -> tuple[pd.DataFrame, list[str], list[str]]:
     """Read the table with the reader of cohort tables: one row per unit, numbers as numbers.
 
     Returns
@@ -96,17 +99,20 @@ def read_people(path: Path, config: TableConfig) -> tuple[pd.DataFrame, list[str
         With ``unit``, ``sub`` and, where there are visits, ``ses``.
     notes : list of str
         How many values or rows were left out, by column, with what they were.
+    damaged : list of str
+        Outcomes of which more than half of the cells are no numbers.
     """
     from popscan.io.cohort import read_cohort
 
     own = dict(config.table.rename)
     old = {new: name for name, new in own.items()}
+    numeric = [old.get(name, name) for name in config.table.outcomes]
     table, problems, notes = read_cohort(
         path,
         sex_codes=config.cohort.sex_codes,
         missing_values=config.cohort.missing_values,
         categorical=[old.get(name, name) for name in config.cohort.categorical],
-        numeric=[old.get(name, name) for name in config.table.outcomes],
+        numeric=numeric,
     )
     if table.empty:
         raise PopscanError(str(problems[0]) if problems else f"{path}: no rows")
@@ -117,7 +123,13 @@ def read_people(path: Path, config: TableConfig) -> tuple[pd.DataFrame, list[str
         people["unit"] += ("_" + people["ses"]).where(people["ses"] != "", "")
     for column in people.columns.difference(["unit", "sub", "ses", "sex"]):
         people[column] = numbers_if_all(people[column].mask(people[column] == ""))
-    return people, [*notes, *_told(problems)]
+    damaged = [
+        f"{path}: table.outcomes: {own.get(problem.column, problem.column)}: {problem.count} cells "
+        "are no numbers, more than half"
+        for problem in problems
+        if problem.column in numeric and problem.count > (table[problem.column] != "").sum()
+    ]
+    return people, [*notes, *_told(problems)], damaged
 
 
 def _check_rename(path: Path, own: Mapping[str, str], columns: Sequence[str]) -> None:
@@ -141,11 +153,8 @@ def _refuse_empty(path: Path, numbers: pd.DataFrame, notes: Sequence[str]) -> No
     """Refuse outcomes without a single number: an audit of nothing is none."""
     empty = [str(name) for name in numbers if not np.isfinite(numbers[name]).any()]
     if empty:
-        why = [note for note in notes if note.partition(":")[0] in empty]
-        raise PopscanError(
-            f"{path}: table.outcomes: {', '.join(empty)} without a single number"
-            + "".join(f"; {text}" for text in why)
-        )
+        lines = [f"{path}: table.outcomes: {name} without a single number" for name in empty]
+        raise ConfigError([*lines, *notes])
 
 
 def _told(problems: Sequence[Any]) -> list[str]:
