@@ -22,6 +22,8 @@ _POLL_S = 0.5
 _CLOCK_SLACK_S = 5.0
 #: Faults of the machine, not of a file or subject: disk or quota full, read-only, handles used up.
 MACHINE_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE}
+#: Lists that are told of every file that `write_atomic` wrote; see `noting_files`.
+_NOTES: list[list[Path]] = []
 
 
 def write_atomic(path: Path, data: bytes) -> None:
@@ -41,6 +43,19 @@ def write_atomic(path: Path, data: bytes) -> None:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+    for notes in _NOTES:
+        notes.append(path)
+
+
+@contextlib.contextmanager
+def noting_files() -> Iterator[list[Path]]:
+    """Note every file that `write_atomic` writes inside the block."""
+    notes: list[Path] = []
+    _NOTES.append(notes)
+    try:
+        yield notes
+    finally:
+        _NOTES[:] = [other for other in _NOTES if other is not notes]
 
 
 def remove_temporaries(folder: Path, name: str = "*") -> None:

@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from popscan.disk import remove_temporaries, write_atomic
+from popscan.inventory import write_inventory
 from popscan.records import PopscanError, Subject
 from popscan.store import canonical_json, shard_file
 
 _HEADER = "unit\tsub\tses\tshard\n"
+_LOST = "; put a copy of the file back, or delete it: subjects are then assigned to shards anew"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,12 +83,12 @@ def read_registry(path: Path) -> dict[str, str]:
         return {}
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     if not lines or lines[0] != _HEADER:
-        raise PopscanError(f"{path}: not a popscan registry (header expected: {_HEADER!r})")
+        raise PopscanError(f"{path}: not a popscan registry (header expected: {_HEADER!r})" + _LOST)
     registry: dict[str, str] = {}
     for number, line in enumerate(lines[1:], start=2):
         cells = line.rstrip("\n").split("\t")
         if len(cells) != 4 or not line.endswith("\n"):
-            raise PopscanError(f"{path}, line {number}: 4 tab-separated columns expected")
+            raise PopscanError(f"{path}, line {number}: 4 tab-separated columns expected" + _LOST)
         registry[cells[0]] = cells[3]
     return registry
 
@@ -148,22 +150,50 @@ def read_shard(study_root: Path, shard: str) -> list[Planned]:
     Raises
     ------
     PopscanError
-        If the study has no such shard.
+        If the study has no such shard, or a line of it is damaged.
     """
     path = shard_file(study_root, shard)
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError as error:
         raise PopscanError(f"{path}: no such shard; run 'popscan plan' first") from error
-    return [planned_from_line(line) for line in lines]
+    planned = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            planned.append(planned_from_line(line))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise PopscanError(
+                f"{path}, line {number}: damaged; run 'popscan plan' or type the same command "
+                "again: the file is written anew"
+            ) from error
+    return planned
 
 
 def read_shards(study_root: Path) -> list[str]:
     """Names of the study's shards; empty before the first plan."""
+    return list(read_plan(study_root).get("shards", []))
+
+
+def read_plan(study_root: Path) -> dict[str, Any]:
+    """What the last plan found, as `PlanSummary.to_dict` gave it; empty before the first plan.
+
+    Raises
+    ------
+    PopscanError
+        If the file is damaged.
+    """
     path = study_root / "plan" / "plan.json"
     if not path.exists():
-        return []
-    return list(json.loads(path.read_text(encoding="utf-8"))["shards"])
+        return {}
+    try:
+        plan = json.loads(path.read_text(encoding="utf-8"))
+        if not {"shards", "n_subjects"} <= plan.keys():
+            raise ValueError("keys are missing")
+    except (ValueError, AttributeError) as error:
+        raise PopscanError(
+            f"{path}: damaged; run 'popscan plan' or type the same command again: it is made anew"
+        ) from error
+    return dict(plan)
 
 
 def write_plan(
@@ -227,6 +257,8 @@ def write_plan(
     path = study_root / "plan" / "plan.json"
     if not path.exists() or path.read_bytes() != text:
         write_atomic(path, text)
+    files = [path, registry_path, *(shard_file(study_root, shard) for shard in members)]
+    write_inventory(study_root, "plan/plan.json", files)
     return summary
 
 

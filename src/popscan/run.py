@@ -7,12 +7,13 @@ with the manifest that Snakemake watches.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from popscan.disk import MACHINE_ERRNOS, remove_temporaries
+from popscan.inventory import Stamp, stamp_of, write_inventory
 from popscan.plan import Planned
 from popscan.records import (
     PopscanError,
@@ -21,6 +22,7 @@ from popscan.records import (
     Subject,
     SubjectError,
 )
+from popscan.standing import GONE, FileStamps, ask_above, gone_message
 from popscan.store import JournalState, JournalWriter, Store, canonical_json
 from popscan.worker import MachineError, Task, Todo, now, work_through
 
@@ -128,6 +130,7 @@ def _run_shard(
     journal = store.journal(task.stage, shard)
     upstream = {stage: store.journal(stage, shard).read().records for stage in task.upstream}
     order = [item.subject.unit for item in planned]
+    stamps = FileStamps.of(store, task.stage, shard)
     with journal.writer(patience_s=patience_s) as writer:
         remove_temporaries(journal.path.parent, journal.path.name)
         state = journal.read()
@@ -137,7 +140,7 @@ def _run_shard(
         for index, item in enumerate(planned):
             if only and item.subject.unit not in only:
                 continue
-            step = _decide(store, task, item, state, upstream, retry=retry)
+            step = _decide(store, task, item, state, upstream, stamps, retry=retry)
             if isinstance(step, Record):
                 _keep_or_append(store, writer, state, step, result)
             else:
@@ -150,11 +153,39 @@ def _run_shard(
             tell(len(planned) - len(todo) + result.n_done, len(planned))
         result.records = [state.records[unit] for unit in order if unit in state.records]
         journal.compact(order, replace(state, n_lines=state.n_lines + writer.n_lines))
+    missed = [r.unit for r in result.records if r.reason in GONE]
+    if missed and (asked := ask_above(store, task.stage, task.upstream, shard, missed)):
+        raise gone_message(task.stage, shard, asked)
     n_failed = _n_failed(result.records)
     if limits.exceeded(n_failed, len(planned)):
         raise ShardFailedError(_too_many_failed(task.stage, shard, result.records, n_failed))
     store.write_manifest(task.stage, shard, result.records)
+    kept = [r for r in result.records if only and r.unit not in only]
+    _write_inventory(store, task.stage, shard, result.records, stamps, kept=kept)
     return result
+
+
+def _write_inventory(
+    store: Store,
+    stage: str,
+    shard: str,
+    records: Iterable[Record],
+    before: FileStamps,
+    *,
+    kept: Collection[Record],
+) -> None:
+    """Write down the files of all records; of subjects left alone what was known before."""
+    unseen = {record.unit for record in kept}
+    files: dict[str, Stamp] = {}
+    for record in records:
+        for name, size in record.files.items():
+            files[name] = before.known.get(name, (size, 0))
+            if record.unit not in unseen:
+                # What goes at this moment is in doubt next time.
+                with contextlib.suppress(OSError):
+                    files[name] = stamp_of(store.root / name)
+    whole = [store.manifest_path(stage, shard), store.journal(stage, shard).path]
+    write_inventory(store.root, store.manifest_name(stage, shard), whole, files)
 
 
 def _n_failed(records: Iterable[Record]) -> int:
@@ -208,6 +239,7 @@ def _decide(
     item: Planned,
     state: JournalState,
     upstream: Mapping[str, Mapping[str, Record]],
+    stamps: FileStamps,
     *,
     retry: bool,
 ) -> Record | Todo:
@@ -237,8 +269,8 @@ def _decide(
         return _same(old, replace(blank, reason=reason, message=message))
     # Work begun after the record may have replaced some of its files before it was killed.
     begun = state.attempts.get(unit, 0)
-    stands = old and not begun and old.fingerprint == fingerprint and _files_stand(store, old)
-    if old and stands and not (retry and old.status is Status.FAILED):
+    stands = old and not begun and old.fingerprint == fingerprint and old.reason not in GONE
+    if old and stands and stamps.stand(store, old) and not (retry and old.status is Status.FAILED):
         return old
     if begun >= MAX_ATTEMPTS:
         message = (
@@ -254,14 +286,3 @@ def _same(old: Record | None, new: Record) -> Record:
     if old and (old.status, old.reason, old.message) == (new.status, new.reason, new.message):
         return old
     return new
-
-
-def _files_stand(store: Store, record: Record) -> bool:
-    folder = store.root
-    for name, size in record.files.items():
-        try:
-            if os.stat(folder / name).st_size != size:
-                return False
-        except OSError:
-            return False
-    return True

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from popscan.disk import locked_append, write_atomic
-from popscan.records import Record, Status
+from popscan.records import PopscanError, Record, Status
 
 _RECORD_FIELDS = {f.name for f in fields(Record)}
 #: Records per row group of a manifest.
@@ -227,7 +227,12 @@ class Store:
 
     def manifest_path(self, stage: str, shard: str) -> Path:
         """Return the path of the manifest that the rule of `stage` declares as its output."""
-        return self.root / "manifests" / stage / f"{shard}.parquet"
+        return self.root / self.manifest_name(stage, shard)
+
+    @staticmethod
+    def manifest_name(stage: str, shard: str) -> str:
+        """Return the manifest's path relative to the study's folder."""
+        return f"manifests/{stage}/{shard}.parquet"
 
     def stage_folder(self, stage: str, unit_folder: str) -> Path:
         """Folder of one subject's outputs of one stage."""
@@ -252,17 +257,28 @@ class Store:
     def read_manifest(
         self, stage: str, shard: str, *, columns: list[str] | None = None
     ) -> list[dict[str, Any]]:
-        """Read a manifest's rows; JSON columns are decoded. Empty if there is none yet."""
+        """Read a manifest's rows; JSON columns are decoded. Empty if there is none yet.
+
+        Raises
+        ------
+        PopscanError
+            If the file is damaged.
+        """
         import pyarrow.parquet as pq
 
         path = self.manifest_path(stage, shard)
         if not path.exists():
             return []
-        rows = pq.read_table(path, columns=columns).to_pylist()
-        for row in rows:
-            for name in ("files", "values", "rows"):
-                if name in row:
-                    row[name] = json.loads(row[name])
+        try:
+            rows = pq.read_table(path, columns=columns).to_pylist()
+            for row in rows:
+                for name in ("files", "values", "rows"):
+                    if name in row:
+                        row[name] = json.loads(row[name])
+        except (OSError, ValueError) as error:
+            raise PopscanError(
+                f"{path}: the manifest is damaged; type the same command again: it is made anew"
+            ) from error
         return rows
 
     def read_summary(self, stage: str, shard: str) -> dict[str, Any] | None:

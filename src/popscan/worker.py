@@ -258,14 +258,14 @@ def _write_files(
     temporary = folder / ".tmp"
     if temporary.exists():
         shutil.rmtree(temporary)
-    digest = hashlib.sha256(canonical_json([outcome.status, outcome.values, outcome.rows]).encode())
+    digest = _told_digest(outcome)
     files: dict[str, int] = {}
     if outcome.files:
         temporary.mkdir(parents=True)
         for name, content in outcome.files.items():
             task.write(temporary / name, content)
         for path in sorted(temporary.iterdir()):
-            digest.update(path.name.encode() + b"\0" + _file_digest(path))
+            _add_file(digest, path)
             files[str((folder / path.name).relative_to(store.root))] = path.stat().st_size
             path.replace(folder / path.name)
         temporary.rmdir()
@@ -284,9 +284,28 @@ def _remove_others(store: Store, folder: Path, files: Mapping[str, int]) -> None
         folder.rmdir()
 
 
-def _file_digest(path: Path) -> bytes:
+def content_stands(store: Store, record: Record) -> bool:
+    """Whether a record and the content of its files are still what was digested.
+
+    Raises
+    ------
+    OSError
+        If a file cannot be read.
+    """
+    digest = _told_digest(record)
+    for name in sorted(record.files):
+        _add_file(digest, store.root / name)
+    return digest.hexdigest() == record.digest
+
+
+def _told_digest(told: Outcome | Record) -> hashlib._Hash:
+    return hashlib.sha256(canonical_json([told.status, told.values, told.rows]).encode())
+
+
+def _add_file(digest: hashlib._Hash, path: Path) -> None:
     with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").digest()
+        content = hashlib.file_digest(stream, "sha256").digest()
+    digest.update(path.name.encode() + b"\0" + content)
 
 
 def now() -> str:

@@ -31,11 +31,20 @@ def add(commands: Any) -> None:
     _study(status)
     status.set_defaults(call=_status)
 
+    verify = commands.add_parser(
+        "verify", help="find files and records that are lost or changed; snakemake makes them again"
+    )
+    _study(verify)
+    verify.add_argument("--deep", action="store_true", help="read every file, not only its size")
+    verify.set_defaults(call=_verify)
+
     rerun = commands.add_parser("rerun", help="mark subjects; snakemake then redoes them")
     _study(rerun)
     who = rerun.add_mutually_exclusive_group(required=True)
     who.add_argument("--subjects", help="comma-separated, or a file with one per line")
-    who.add_argument("--failed", action="store_true", help="everybody whose record says failed")
+    who.add_argument(
+        "--failed", action="store_true", help="everybody whose record says failed, or is lost"
+    )
     who.add_argument("--all", action="store_true", help="everybody")
     where = rerun.add_mutually_exclusive_group()
     where.add_argument("--stage", choices=list(SUBJECT_STAGES), help="only this stage")
@@ -119,6 +128,21 @@ def _status(arguments: argparse.Namespace) -> None:
     study = _find_study(arguments.study)
     print(study)
     print(format_status(study_status(Store(study))))
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    from popscan.pipeline.verify import verify_study
+
+    study = _find_study(arguments.study)
+    found = verify_study(Store(study), deep=arguments.deep)
+    for output, files in found.items():
+        told = ", ".join(files[:5]) + (", ..." if len(files) > 5 else "")
+        print(f"{output}: lost or changed: {told}")
+    if not found:
+        print("all files are as they were written")
+        return 0
+    print("the same snakemake command makes them again")
+    return 1
 
 
 def _rerun(arguments: argparse.Namespace) -> None:

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from popscan.inventory import inventoried
 from popscan.pipeline.tasks import TASKS
 from popscan.records import PopscanError
 from popscan.store import Store
@@ -159,87 +160,102 @@ def _plan(arguments: argparse.Namespace) -> None:
 def _collect(arguments: argparse.Namespace) -> None:
     from popscan.pipeline.collect import collect
 
-    for name, count in collect(Store(arguments.study), arguments.options).items():
+    with inventoried(arguments.study, arguments.study / "tables" / "ledger.parquet"):
+        counts = collect(Store(arguments.study), arguments.options)
+    for name, count in counts.items():
         print(f"{name}: {count} rows")
 
 
 def _associate(arguments: argparse.Namespace) -> None:
     from popscan.pipeline.analysis import associate_study
 
-    associate_study(arguments.study, arguments.options)
+    with inventoried(arguments.study, arguments.study / "tables" / "associations.parquet"):
+        associate_study(arguments.study, arguments.options)
 
 
 def _fairness(arguments: argparse.Namespace) -> None:
     from popscan.pipeline.fairness import audit_study
 
-    audit_study(arguments.study, arguments.options)
+    with inventoried(arguments.study, arguments.study / "tables" / "fairness_gaps.parquet"):
+        audit_study(arguments.study, arguments.options)
 
 
 def _atlas_prepare(arguments: argparse.Namespace) -> None:
     from popscan.pipeline.atlas import prepare_shard
 
-    prepare_shard(Store(arguments.study), arguments.shard, arguments.options, arguments.output)
+    with inventoried(arguments.study, arguments.output):
+        prepare_shard(Store(arguments.study), arguments.shard, arguments.options, arguments.output)
 
 
 def _atlas_map(arguments: argparse.Namespace) -> None:
     from popscan.pipeline.atlas import map_shard
 
-    map_shard(arguments.prepared, arguments.template, arguments.options, arguments.output)
+    study = arguments.output.absolute().parents[3]
+    with inventoried(study, arguments.output.absolute()):
+        map_shard(arguments.prepared, arguments.template, arguments.options, arguments.output)
 
 
 def _atlas_reduce(arguments: argparse.Namespace) -> None:
     from popscan.pipeline.atlas import reduce_round
 
-    reduce_round(
-        arguments.study,
-        arguments.iteration,
-        arguments.template,
-        arguments.options,
-        arguments.output,
-    )
+    with inventoried(arguments.study, arguments.output):
+        reduce_round(
+            arguments.study,
+            arguments.iteration,
+            arguments.template,
+            arguments.options,
+            arguments.output,
+        )
 
 
 def _atlas(arguments: argparse.Namespace) -> None:
     from popscan.pipeline.atlas import write_atlas
 
-    write_atlas(arguments.study, arguments.template, arguments.options)
+    with inventoried(arguments.study, arguments.study / "atlas" / "atlas.json"):
+        write_atlas(arguments.study, arguments.template, arguments.options)
 
 
 def _rca_references(arguments: argparse.Namespace) -> None:
     from popscan.pipeline.rca import make_references
 
-    units = make_references(Store(arguments.study), arguments.options, arguments.output)
+    with inventoried(arguments.study, arguments.output):
+        units = make_references(Store(arguments.study), arguments.options, arguments.output)
     print(f"{len(units)} reference cases: {', '.join(units)}")
 
 
 def _rca_validity(arguments: argparse.Namespace) -> None:
     from popscan.pipeline.rca_tables import write_validity
 
-    write_validity(arguments.study, arguments.options)
+    with inventoried(arguments.study, arguments.study / "tables" / "rca_validity.parquet"):
+        write_validity(arguments.study, arguments.options)
 
 
 def _visibility_features(arguments: argparse.Namespace) -> None:
     from popscan.pipeline.visibility import features_shard
 
-    count = features_shard(
-        Store(arguments.study), arguments.shard, arguments.options, arguments.output
-    )
+    with inventoried(arguments.study, arguments.output):
+        count = features_shard(
+            Store(arguments.study), arguments.shard, arguments.options, arguments.output
+        )
     print(f"features of {count} subjects")
 
 
 def _visibility(arguments: argparse.Namespace) -> None:
     from popscan.pipeline.visibility import write_visibility
 
-    write_visibility(arguments.study, arguments.features, arguments.options)
+    with inventoried(arguments.study, arguments.study / "tables" / "visibility.parquet"):
+        write_visibility(arguments.study, arguments.features, arguments.options)
 
 
 def _visibility_maps(arguments: argparse.Namespace) -> None:
     from popscan.pipeline.visibility_maps import write_maps
 
-    write_maps(Store(arguments.study), arguments.features, arguments.options)
+    with inventoried(arguments.study, arguments.study / "visibility" / "maps.npz"):
+        write_maps(Store(arguments.study), arguments.features, arguments.options)
 
 
 def _report(arguments: argparse.Namespace) -> None:
     from popscan.pipeline.study_report import report_study
 
-    print(report_study(arguments.study, arguments.config))
+    with inventoried(arguments.study, arguments.study / "report" / "index.html"):
+        print(report_study(arguments.study, arguments.config))

@@ -13,6 +13,8 @@ from popscan.pipeline import dictionary
 from popscan.pipeline.rca_tables import predicted_tables
 from popscan.pipeline.tables import (
     check_accounts,
+    check_manifests,
+    check_plan,
     cost_table,
     ledger_table,
     participants_table,
@@ -45,15 +47,18 @@ def collect(store: Store, options: Mapping[str, Any]) -> dict[str, int]:
     Raises
     ------
     PopscanError
-        If a subject has not exactly one record in every stage, or the overrides are wrong.
+        If a subject has not exactly one record in every stage, the plan has counted others, a
+        manifest is older than what is known, or the overrides are wrong.
     """
     root = store.root
     shards = study_shards(root)
     stages = stages_of(options["source"]["kind"], optional=optional_stages(options))
+    check_manifests(store, stages, shards)
     records = {stage: read_records(store, stage, shards) for stage in stages}
     ingest = values_table(records["ingest"])
     participants = participants_table(root, shards, ingest)
     ledger = ledger_table(records)
+    check_plan(root, list(participants["unit"]))
     check_accounts(ledger, list(participants["unit"]), stages)
     verdicts = _verdicts(values_table(records["qc"]), options)
     scores = rows_table(records["score"])

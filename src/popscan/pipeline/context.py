@@ -12,6 +12,7 @@ from popscan.cells import EMPTY
 from popscan.config import parse_section
 from popscan.plan import Planned
 from popscan.records import KSpace, LabelMap, Record, Scan, Status, Subject, SubjectError
+from popscan.standing import FileStamps
 from popscan.store import Store
 
 #: The view that short-axis analysis reads.
@@ -53,6 +54,14 @@ class ShardContext:
     def _records(self) -> dict[str, Mapping[str, Record]]:
         return {}
 
+    @cached_property
+    def _stamps(self) -> dict[str, FileStamps]:
+        return {}
+
+    @cached_property
+    def _standing(self) -> dict[tuple[str, str], bool]:
+        return {}
+
     def facts(self, subject: Subject) -> dict[str, Any]:
         """Return what is known of a subject: filled cells of its row, else what the source told."""
         filled = {k: v for k, v in subject.row.items() if v.strip().lower() not in EMPTY}
@@ -83,13 +92,29 @@ class ShardContext:
         Raises
         ------
         SubjectError
-            If that stage's record does not list it (reason ``no_<name>``).
+            If that stage's record does not list it (reason ``upstream_missing``), or a file of the
+            record is gone or not what was written (``upstream_lost``).
         """
         folder = self.store.stage_folder(stage, subject.folder)
         path = folder / name
         if str(path.relative_to(self.store.root)) not in self.record(stage, subject).files:
             raise SubjectError("upstream_missing", f"{stage} left no {name}")
+        if not self._stands(stage, subject):
+            raise SubjectError(
+                "upstream_lost",
+                f"{stage}: {path} or a file beside it is gone, or was changed since",
+            )
         return path
+
+    def _stands(self, stage: str, subject: Subject) -> bool:
+        """Whether the files of a stage's record are those that it wrote; asked once."""
+        if stage not in self._stamps:
+            self._stamps[stage] = FileStamps.of(self.store, stage, self.shard)
+        key = (stage, subject.unit)
+        if key not in self._standing:
+            record = self.record(stage, subject)
+            self._standing[key] = self._stamps[stage].stand(self.store, record)
+        return self._standing[key]
 
     def has(self, stage: str, subject: Subject, name: str) -> bool:
         """Whether a stage's record lists a file of this name."""

@@ -106,7 +106,11 @@ def _of_study(
     groups = {unit: _group(*where[unit], section.balance_by) for unit in where}
     sticky = store.root / "rca" / "chosen.json"
     settings = section.model_dump(exclude={"enabled", "low_dice", "n_registered", "affine"})
-    told = json.loads(sticky.read_text()) if sticky.exists() else {}
+    try:
+        told = json.loads(sticky.read_text())
+    except (OSError, ValueError):
+        # None yet, or damaged: the same seed chooses the same again.
+        told = {}
     keep = told["units"] if told.get("settings") == settings else []
     made: dict[str, list[Reference]] = {}
     while True:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from popscan.inventory import damaged_files
 from popscan.names import resolve_units
-from popscan.plan import read_registry
-from popscan.records import PopscanError, Status
+from popscan.plan import read_plan, read_registry
+from popscan.records import PopscanError, Record, Status
 from popscan.stages import SUBJECT_STAGES
+from popscan.standing import GONE, FileStamps, forget
 from popscan.store import Store
 
 
@@ -27,7 +29,7 @@ def mark_rerun(
     subjects
         Subjects (``sub-*``) or visits (``sub-*_ses-*``); None for all.
     failed
-        Only where the record says failed.
+        Only where the record says failed, or is lost, or lost its files.
     stages
         Stages concerned. Stages below redo what changes by themselves.
 
@@ -41,7 +43,9 @@ def mark_rerun(
     PopscanError
         For a subject or stage that the study does not have.
     """
-    registry = read_registry(store.root / "plan" / "registry.tsv")
+    removed = set(read_plan(store.root).get("removed", []))
+    known = read_registry(store.root / "plan" / "registry.tsv")
+    registry = {unit: shard for unit, shard in known.items() if unit not in removed}
     if unknown := sorted(set(stages) - set(SUBJECT_STAGES)):
         raise PopscanError(f"no stage {unknown}; stages: {list(SUBJECT_STAGES)}")
     by_shard: dict[str, list[str]] = {}
@@ -80,21 +84,34 @@ def _forget(store: Store, stage: str, shard: str, units: list[str], *, failed: b
     journal = store.journal(stage, shard)
     if not journal.path.exists():
         return 0
-    if failed:
-        summary = store.read_summary(stage, shard)
-        if summary is not None and not summary["statuses"].get(Status.FAILED):
-            return 0
+    if failed and _is_whole(store, stage, shard):
+        return 0
     records = journal.read().records
-    chosen = [
-        unit
-        for unit in units
-        if unit in records and (not failed or records[unit].status is Status.FAILED)
-    ]
+    missing = [unit for unit in units if unit not in records]
+    chosen = [unit for unit in units if unit in records]
+    if failed:
+        stamps = FileStamps.of(store, stage, shard)
+        chosen = [unit for unit in chosen if _is_bad(store, records[unit], stamps)]
     if chosen:
-        with journal.writer() as writer:
-            for unit in chosen:
-                writer.forget(unit)
-    if chosen or (not failed and not records.keys() >= set(units)):
+        forget(store, stage, shard, chosen)
+    if chosen or missing:
         # Without its output the shard's job has to run; the journal spares all other subjects.
         store.manifest_path(stage, shard).unlink(missing_ok=True)
-    return len(chosen)
+    return len(chosen) + (len(missing) if failed else 0)
+
+
+def _is_whole(store: Store, stage: str, shard: str) -> bool:
+    """Whether nobody failed, nothing is lost, and the manifest says so."""
+    summary = store.read_summary(stage, shard)
+    name = store.manifest_name(stage, shard)
+    return (
+        summary is not None
+        and not summary["statuses"].get(Status.FAILED)
+        and not GONE & summary["reasons"].keys()
+        and damaged_files(store.root, name, subject_files=True) == []
+    )
+
+
+def _is_bad(store: Store, record: Record, stamps: FileStamps) -> bool:
+    gone = record.reason in GONE
+    return gone or record.status is Status.FAILED or not stamps.stand(store, record)

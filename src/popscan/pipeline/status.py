@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from popscan.plan import read_registry, read_shards
+from popscan.plan import read_plan, read_registry, read_shards
 from popscan.records import Status
 from popscan.stages import SUBJECT_STAGES
 from popscan.store import Store, summarise
@@ -67,9 +66,7 @@ def study_status(store: Store) -> list[StageStatus]:
 
 def _current_units(root: Path) -> frozenset[str]:
     registry = read_registry(root / "plan" / "registry.tsv")
-    plan = root / "plan" / "plan.json"
-    removed = json.loads(plan.read_text())["removed"] if plan.exists() else []
-    return frozenset(registry).difference(removed)
+    return frozenset(registry).difference(read_plan(root).get("removed", []))
 
 
 def _stage_status(

@@ -27,7 +27,7 @@ from popscan.pipeline.extras import extra_sections
 from popscan.pipeline.images import bundle_path
 from popscan.pipeline.sharing import write_share
 from popscan.pipeline.tables import read_table, tables_folder
-from popscan.plan import read_registry
+from popscan.plan import read_plan, read_registry
 from popscan.records import STRUCTURES, Status, Subject
 from popscan.report.context import FlaggedSubject, StudyContext
 from popscan.stages import STUDY_STAGES, SUBJECT_STAGES, optional_stages, stages_of
@@ -91,7 +91,7 @@ def provenance(study_root: Path, config: Mapping[str, Any]) -> dict[str, Any]:
 
     path = bundle_path(config["segment"]["model"])
     stages = {**SUBJECT_STAGES, **STUDY_STAGES}
-    plan = json.loads((study_root / "plan" / "plan.json").read_text())
+    plan = read_plan(study_root)
     return {
         "popscan": __version__,
         "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},

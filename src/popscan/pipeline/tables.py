@@ -13,7 +13,8 @@ from typing import Any
 import pandas as pd
 
 from popscan.cells import EMPTY, is_code
-from popscan.plan import read_shard, read_shards
+from popscan.inventory import damaged_files
+from popscan.plan import read_plan, read_registry, read_shard, read_shards
 from popscan.records import PopscanError, Status
 from popscan.store import Store, write_atomic
 
@@ -53,9 +54,22 @@ def write_table(
 
 
 def read_table(study_root: Path, name: str) -> pd.DataFrame:
-    """Read a table of the study; an empty one if it was not written."""
+    """Read a table of the study; an empty one if it was not written.
+
+    Raises
+    ------
+    PopscanError
+        If the file is damaged.
+    """
     path = tables_folder(study_root) / f"{name}.parquet"
-    return pd.read_parquet(path) if path.exists() else pd.DataFrame()
+    if not path.exists():
+        return pd.DataFrame()
+    try:
+        return pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        raise PopscanError(
+            f"{path}: the table is damaged; type the same command again: it is made anew"
+        ) from error
 
 
 def read_records(store: Store, stage: str, shards: Sequence[str]) -> list[dict[str, Any]]:
@@ -94,6 +108,43 @@ def check_accounts(ledger: pd.DataFrame, units: Sequence[str], stages: Iterable[
                 f"ledger, {stage}: {len(here)} records of {len(units)} subjects; "
                 f"without record: {missing[:5]}; not in the plan or doubled: {extra[:5]}"
             )
+
+
+def check_plan(study_root: Path, units: Sequence[str]) -> None:
+    """Refuse shard files that lost or doubled a subject: the plan has counted them, too.
+
+    Raises
+    ------
+    PopscanError
+        Naming the subjects that the registry knows and the shard files do not.
+    """
+    plan = read_plan(study_root)
+    registry = read_registry(study_root / "plan" / "registry.tsv")
+    missing = sorted(set(registry) - set(plan["removed"]) - set(units))
+    if len(units) != plan["n_subjects"]:
+        raise PopscanError(
+            f"{study_root}/plan: {plan['n_subjects']} subjects were planned, but the files in "
+            f"plan/shards list {len(units)} (missing: {missing[:5]}); run 'popscan plan' or type "
+            "the same command again: the files are written anew"
+        )
+
+
+def check_manifests(store: Store, stages: Iterable[str], shards: Sequence[str]) -> None:
+    """Refuse manifests that do not say what the journals do: a record was lost since.
+
+    Raises
+    ------
+    PopscanError
+        Naming the first stage and shard.
+    """
+    for stage in stages:
+        for shard in shards:
+            name = store.manifest_name(stage, shard)
+            if damaged := damaged_files(store.root, name, subject_files=False):
+                raise PopscanError(
+                    f"{stage}, shard {shard}: {damaged[0]} was changed since the shard was done; "
+                    "type the same command again: the shard is looked through again"
+                )
 
 
 def values_table(records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:

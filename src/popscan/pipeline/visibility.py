@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,7 +19,7 @@ from popscan.pipeline.atlas import load_arrays, save_arrays
 from popscan.pipeline.context import ShardContext, cine_name, labels_name
 from popscan.pipeline.images import load_bundle
 from popscan.pipeline.tables import read_table, write_table
-from popscan.plan import read_shard
+from popscan.plan import read_plan, read_shard
 from popscan.records import Scan, Status, Subject, SubjectError
 from popscan.store import Store
 
@@ -65,7 +64,7 @@ def features_shard(store: Store, shard: str, options: Mapping[str, Any], output:
     """
     section = parse_section("visibility", options["visibility"])
     context = ShardContext(store=store, shard=shard, options=options)
-    plan = json.loads((store.root / "plan" / "plan.json").read_text(encoding="utf-8"))
+    plan = read_plan(store.root)
     share = section.max_subjects / max(int(plan["n_subjects"]), 1)
     units: list[str] = []
     rows: dict[str, list[NDArray[np.float32]]] = {

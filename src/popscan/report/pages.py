@@ -13,6 +13,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 import popscan
+from popscan.disk import write_atomic
 from popscan.records import PopscanError, check_identifier
 from popscan.report.blocks import Section
 from popscan.report.columns import SharedColumns
@@ -107,7 +108,7 @@ def _write_subjects(
             subject=subject,
             blocks=subject_blocks(tables, subject),
         )
-        (folder / name).write_text(html, encoding="utf-8", newline="\n")
+        write_atomic(folder / name, html.encode())
         picture = ""
         pictured = sum(bool(page.thumbnail) for page in pages.values())
         has_image = subject.image is not None and subject.image.ndim == 4 and subject.image.size
@@ -212,5 +213,5 @@ def render_study(
         ],
     )
     index = folder / "index.html"
-    index.write_text(html, encoding="utf-8", newline="\n")
+    write_atomic(index, html.encode())
     return index

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from popscan.disk import write_atomic
 from popscan.report.blocks import Section
 from popscan.report.pages import _page
 
@@ -28,5 +29,5 @@ def write_page(
     html = _page(
         "single.html.j2", name=name, kind=kind, description=description, sections=list(sections)
     )
-    path.write_text(html, encoding="utf-8", newline="\n")
+    write_atomic(path, html.encode())
     return path

@@ -1,0 +1,53 @@
+"""Hold what is on disk against what popscan wrote; what differs is made again by the next run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from popscan.inventory import damaged_outputs, drop_inventory
+from popscan.plan import read_shards
+from popscan.records import Record
+from popscan.stages import SUBJECT_STAGES
+from popscan.standing import FileStamps, forget
+from popscan.store import Store
+from popscan.worker import content_stands
+
+
+def verify_study(store: Store, *, deep: bool = False) -> dict[str, list[str]]:
+    """Find what is lost or changed, and mark it.
+
+    Parameters
+    ----------
+    store
+        The study's store.
+    deep
+        Read every file, also those whose size and time are as they were.
+
+    Returns
+    -------
+    dict
+        Output that has to be made again -> files or records that are lost or changed.
+    """
+    found = damaged_outputs(store.root, subject_files=True, content=deep)
+    for stage in SUBJECT_STAGES:
+        for shard in read_shards(store.root):
+            name = store.manifest_name(stage, shard)
+            if deep or name in found:
+                lost = list(_lost(store, stage, shard, deep=deep))
+                doubt = [f for f in found.pop(name, []) if not f.startswith("derivatives/")]
+                if lost or doubt:
+                    found[name] = [*doubt, *(file for record in lost for file in record.files)]
+                if lost:
+                    forget(store, stage, shard, [record.unit for record in lost])
+    for output in found:
+        drop_inventory(store.root, output)
+    return found
+
+
+def _lost(store: Store, stage: str, shard: str, *, deep: bool) -> Iterator[Record]:
+    stamps = FileStamps.of(store, stage, shard)
+    for record in store.journal(stage, shard).read().records.values():
+        if not stamps.stand(store, record) or (
+            deep and record.files and not content_stands(store, record)
+        ):
+            yield record

@@ -1,0 +1,99 @@
+"""Whether the files of a subject still are what its record says, and who has to make them again.
+
+Size and time are compared with the stage's inventory, the content with the record's digest where
+they leave a doubt. A stage that finds its input gone asks for the stage that made it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+from popscan.inventory import Stamp, drop_inventory, read_inventory, stamp_of
+from popscan.records import PopscanError, Record
+from popscan.stages import SUBJECT_STAGES
+from popscan.store import Store
+from popscan.worker import content_stands
+
+#: Reasons of records that say nothing of the subject: something above them was gone.
+GONE = frozenset({"upstream_missing", "upstream_lost"})
+
+
+@dataclass(frozen=True)
+class FileStamps:
+    """Files of a stage's subjects in one shard, as the inventory knows them."""
+
+    known: Mapping[str, Stamp] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, store: Store, stage: str, shard: str) -> FileStamps:
+        """Read them; none where the stage has not been through this shard."""
+        entries = read_inventory(store.root, store.manifest_name(stage, shard)) or []
+        return cls({entry.name: entry.stamp for entry in entries})
+
+    def stand(self, store: Store, record: Record) -> bool:
+        """Whether all of a record's files are there, as they were written."""
+        root, doubt = os.fspath(store.root), False
+        try:
+            for name, size in record.files.items():
+                stamp = stamp_of(os.path.join(root, name))
+                if stamp[0] != size:
+                    return False
+                doubt |= self.known.get(name, stamp) != stamp
+            return not doubt or content_stands(store, record)
+        except OSError:
+            return False
+
+
+def stages_above(store: Store, stage: str, upstream: Collection[str]) -> list[str]:
+    """Stages of this study on whose files a stage may build, in order."""
+    names = list(SUBJECT_STAGES)
+    before = names[: names.index(stage)] if stage in names else []
+    folder = store.root / "store"
+    return [n for n in before if n in upstream or (folder / n).is_dir()] + [
+        n for n in upstream if n not in before
+    ]
+
+
+def ask_above(
+    store: Store, stage: str, upstream: Collection[str], shard: str, units: Collection[str]
+) -> dict[str, list[str]]:
+    """Have the stages above make again what is gone of these subjects.
+
+    Returns
+    -------
+    dict
+        Stage -> units of which it has no record any more, or not its files as recorded.
+    """
+    asked = {}
+    for above in stages_above(store, stage, upstream):
+        stamps = FileStamps.of(store, above, shard)
+        records = store.journal(above, shard).read().records
+        lost = [
+            unit for unit in units if unit not in records or not stamps.stand(store, records[unit])
+        ]
+        if lost:
+            asked[above] = lost
+            forget(store, above, shard, [unit for unit in lost if unit in records])
+    return asked
+
+
+def forget(store: Store, stage: str, shard: str, units: Collection[str]) -> None:
+    """Have a stage do these subjects again in the next run."""
+    with store.journal(stage, shard).writer() as writer:
+        for unit in units:
+            writer.forget(unit)
+    drop_inventory(store.root, store.manifest_name(stage, shard))
+
+
+def gone_message(stage: str, shard: str, asked: Mapping[str, list[str]]) -> PopscanError:
+    """Say what is gone, and what to do."""
+    told = "; ".join(
+        f"{above}: {len(units)} subject{'s' if len(units) > 1 else ''}, e.g. {units[0]}"
+        for above, units in asked.items()
+    )
+    return PopscanError(
+        f"{stage}, shard {shard}: records or files of earlier stages are gone ({told}); "
+        "type the same command again: they are made again first"
+    )
