@@ -147,7 +147,7 @@ def outputs_known(root: Path) -> list[str]:
 def damaged_outputs(
     root: Path, *, subject_files: bool, content: bool = False
 ) -> dict[str, list[str]]:
-    """Outputs that have to be made again.
+    """Find the outputs that have to be made again.
 
     Returns
     -------

@@ -175,7 +175,7 @@ def read_shards(study_root: Path) -> list[str]:
 
 
 def read_plan(study_root: Path) -> dict[str, Any]:
-    """What the last plan found, as `PlanSummary.to_dict` gave it; empty before the first plan.
+    """Read what the last plan found, as `PlanSummary.to_dict` gave it; empty before the first plan.
 
     Raises
     ------

@@ -7,6 +7,7 @@ import sys
 
 from popscan.executors import executor_problem
 from popscan.experiment import design
+from popscan.inventory import damaged_outputs, is_small
 from popscan.lock import StudyLock, clear_stale_locks
 from popscan.names import name_list, resolve_units
 from popscan.plan import read_registry
@@ -50,6 +51,8 @@ shell.prefix(
 
 # One Snakemake per study, and no --unlock after one was killed: `shards` clears what it left.
 STUDY_LOCK = StudyLock(Path(STUDY))
+# What was found lost or changed, once it was looked for.
+DAMAGE = {}
 
 
 onstart:
@@ -102,6 +105,27 @@ def clear_unfinished():
     workflow.dag_settings.force_incomplete = True
     if workflow.is_main_process and not workflow.dryrun:
         clear_stale_locks(Path(".snakemake"), STUDY)
+    make_damaged_again()
+
+
+def make_damaged_again():
+    """Have outputs made again of which a file is lost or was changed since it was written.
+
+    A dry run of a large study looks at tables, pages, manifests and journals, not at the files of
+    every subject: those are asked for before real work.
+    """
+    if "looked" in DAMAGE or not workflow.is_main_process or not STUDY_LOCK.is_free():
+        return
+    DAMAGE["looked"] = []
+    for root in (Path(STUDY), Path(STUDY, "experiment")):
+        for output, files in damaged_outputs(
+            root, subject_files=is_small(root) or not workflow.dryrun
+        ).items():
+            workflow.dag.forcefiles.add(f"{root}/{output}")
+            DAMAGE["looked"] += files
+    if names := DAMAGE["looked"]:
+        told = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+        logger.info(f"{len(names)} files of {STUDY} are lost or were changed: {told}")
 
 
 def shards(wildcards=None):
@@ -122,11 +146,35 @@ def study_targets(wildcards):
         clear_unfinished()
         return f"{STUDY}/experiment/index.html"
     if not SUBJECTS:
-        return [*all_manifests(), f"{STUDY}/report/index.html"]
+        return [*all_manifests(), *study_outputs()]
     # Optional stages look at all of the study, not at some subjects.
     stages = [stage for stage in STAGES if stage not in OPTIONAL_STAGES]
     return expand(
         f"{STUDY}/manifests/{{stage}}/{{shard}}.parquet", stage=stages, shard=subset_shards()
+    )
+
+
+def study_outputs():
+    """Tables, pages and what may be shared: what is missing of them is made again."""
+    made = [rules.collect.output, rules.associate.output, rules.fairness.output, rules.report.output]
+    if config["atlas"]["enabled"]:
+        made.append(rules.atlas.output)
+    if config["rca"]["enabled"]:
+        made += [rules.rca_references.output, rules.rca_validity.output]
+    if config["visibility"]["enabled"]:
+        made.append(rules.visibility.output)
+    if attribution_maps():
+        made.append(rules.visibility_maps.output)
+    return [str(path) for paths in made for path in paths]
+
+
+def tables(*names):
+    """Every form of tables: Parquet, TSV, and the dictionary of their columns.
+
+    Of a rule's tables those are named that every study has; its inventory knows the others, too.
+    """
+    return expand(
+        f"{STUDY}/tables/{{name}}.{{form}}", name=names, form=("parquet", "tsv", "json")
     )
 
 

@@ -10,6 +10,7 @@ rule report:
         rules.visibility_maps.output if attribution_maps() else [],
     output:
         f"{STUDY}/report/index.html",
+        f"{STUDY}/share/index.html",
         f"{STUDY}/provenance.json",
     log:
         f"{STUDY}/logs/report.log",

@@ -5,8 +5,16 @@ rule collect:
         manifests=all_manifests,
         overrides=config["qc"]["overrides"] or [],
     output:
-        ledger=f"{STUDY}/tables/ledger.parquet",
-        biomarkers=f"{STUDY}/tables/biomarkers.parquet",
+        tables(
+            "participants",
+            "ledger",
+            "cost",
+            "qc",
+            "qc_checks",
+            "segmentation",
+            "scores",
+            "biomarkers",
+        ),
     log:
         f"{STUDY}/logs/collect.log",
     benchmark:
@@ -24,7 +32,7 @@ rule associate:
     input:
         rules.collect.output,
     output:
-        f"{STUDY}/tables/associations.parquet",
+        tables("associations", "reference_ranges"),
     log:
         f"{STUDY}/logs/associate.log",
     benchmark:
@@ -43,7 +51,8 @@ rule fairness:
         rules.collect.output,
         f"{STUDY}/tables/atlas_distances.parquet" if config["atlas"]["enabled"] else [],
     output:
-        f"{STUDY}/tables/fairness_gaps.parquet",
+        tables("fairness_gaps", "fairness_groups", "fairness_summary"),
+        f"{STUDY}/tables/fairness_sentences.txt",
     log:
         f"{STUDY}/logs/fairness.log",
     benchmark:

@@ -47,7 +47,8 @@ def verify_study(store: Store, *, deep: bool = False) -> dict[str, list[str]]:
 def _lost(store: Store, stage: str, shard: str, *, deep: bool) -> Iterator[Record]:
     stamps = FileStamps.of(store, stage, shard)
     for record in store.journal(stage, shard).read().records.values():
-        if not stamps.stand(store, record) or (
-            deep and record.files and not content_stands(store, record)
-        ):
+        stands = stamps.stand(store, record)
+        if stands and deep and record.files:
+            stands = content_stands(store, record)
+        if not stands:
             yield record
