@@ -8,6 +8,7 @@ those of an undisturbed study byte for byte, and no temporary file is left.
     python benchmarks/faults.py                a dozen faults
     python benchmarks/faults.py --n 200 --log faults.jsonl      the campaign; half an idle hour
     python benchmarks/faults.py --only full_disk --seed 7
+    python benchmarks/faults.py --only damage --n 60      files of a finished study lost or spoilt
 
 With --log every fault is noted when it is done, and the same command again goes on where it was
 stopped. The seed decides what is drawn.
@@ -32,7 +33,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import faults_study as study
+from faults_damage import DAMAGE_FAULTS, WHOLE_FAULTS
 from faults_kinds import LIMIT_S, RUNNER_FAULTS, SNAKEMAKE_FAULTS, Case
+
+#: Faults after which a real Snakemake runs.
+BY_SNAKEMAKE = {**SNAKEMAKE_FAULTS, **DAMAGE_FAULTS}
 
 
 def draw(
@@ -42,9 +47,11 @@ def draw(
     pools: dict[str, list[Callable[[Case], None]]] = {"runner": [], "snakemake": []}
     for index in range(n):
         kind = "snakemake" if every and index % every == every - 1 else "runner"
-        table = SNAKEMAKE_FAULTS if kind == "snakemake" else RUNNER_FAULTS
-        if only:
-            table = {f: s for f, s in {**RUNNER_FAULTS, **SNAKEMAKE_FAULTS}.items()
+        table = BY_SNAKEMAKE if kind == "snakemake" else RUNNER_FAULTS
+        if only == "damage":
+            table = DAMAGE_FAULTS
+        elif only:
+            table = {f: s for f, s in {**RUNNER_FAULTS, **BY_SNAKEMAKE}.items()
                      if f.__name__ == only}  # fmt: skip
         if not pools[kind]:
             pools[kind] = rng.sample(list(table), len(table))
@@ -56,16 +63,17 @@ def shoot(fault: Callable[[Case], None], state: str, seed: int, base: study.Base
     """Do one fault and run again; what went wrong, empty if it was survived."""
     with tempfile.TemporaryDirectory(prefix="popscan-fault-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
-        base.prepare(folder, state, by_snakemake=fault in SNAKEMAKE_FAULTS)
+        whole = fault in WHOLE_FAULTS
+        base.prepare(folder, state, by_snakemake=fault in BY_SNAKEMAKE, whole=whole)
         case = Case(folder=folder, rng=random.Random(seed), typical_s=base.typical_s)
         try:
             fault(case)
-            if fault in SNAKEMAKE_FAULTS:
-                study.rerun_snakemake(folder, LIMIT_S)
+            if fault in BY_SNAKEMAKE:
+                study.rerun_snakemake(folder, LIMIT_S, whole=whole)
             elif status := study.wait(study.start(folder)):
                 return f"the run afterwards ended with {status}: {study.last_words(folder)}"
             study.check_accounts(folder)
-            base.compare(folder, "changed" if state == "changed" else "finished")
+            base.compare(folder, "changed" if state == "changed" else "finished", whole=whole)
         except (AssertionError, OSError, subprocess.SubprocessError) as error:
             return f"{type(error).__name__}: {error}"
         except Exception:
@@ -91,7 +99,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--n", type=int, default=12, help="faults to draw; 200 is the campaign")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only", default="", help="name of one fault")
+    parser.add_argument("--only", default="", help="name of one fault, or damage")
     parser.add_argument(
         "--snakemake-every", type=int, default=10, help="one in so many hits Snakemake; 0 for none"
     )

@@ -182,9 +182,9 @@ def kill_at(where: str, at: int) -> None:
         Path.replace = deadly(Path.replace, after=True)  # type: ignore[method-assign]
 
 
-def start_snakemake(folder: Path) -> subprocess.Popen[str]:
-    """Start Snakemake in a process group of its own."""
-    command = [sys.executable, "-m", "snakemake", TARGET]
+def start_snakemake(folder: Path, *, whole: bool = False) -> subprocess.Popen[str]:
+    """Start Snakemake in a process group of its own: for the whole study, or its tables."""
+    command = [sys.executable, "-m", "snakemake", *(() if whole else (TARGET,))]
     command += ["--snakefile", str(REPO / "Snakefile"), "--configfile", "config.yaml"]
     return subprocess.Popen(
         [*command, "--cores", "2"],
@@ -193,9 +193,9 @@ def start_snakemake(folder: Path) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
-def rerun_snakemake(folder: Path, limit_s: float) -> None:
+def rerun_snakemake(folder: Path, limit_s: float, *, whole: bool = False) -> None:
     """Type the same command again: it has to end well without any further word."""
-    process = start_snakemake(folder)
+    process = start_snakemake(folder, whole=whole)
     try:
         said = process.communicate(timeout=limit_s)[0]
     except subprocess.TimeoutExpired:
@@ -265,21 +265,34 @@ class Base:
         tables = tree(folder / ROOT / "tables", without=("cost",))
         return {**tables, **tree(folder / ROOT / "derivatives")}
 
-    def prepare(self, folder: Path, state: str, *, by_snakemake: bool) -> None:
+    @staticmethod
+    def pages(folder: Path) -> dict[str, str]:
+        """Report and share: digests of tables, and which pages are there (they tell the time)."""
+        root = folder / ROOT
+        whole = {p: "page" for p in root.rglob("*.html") if p.stat().st_size > 1000}
+        return {str(p.relative_to(root)): told for p, told in whole.items()} | tree(
+            root / "share" / "tables"
+        )
+
+    def prepare(self, folder: Path, state: str, *, by_snakemake: bool, whole: bool = False) -> None:
         """Copy the study in a state; Snakemake has to know a study that it is to go on with."""
         source = self.folder / ("new" if state == "new" else "finished")
         if by_snakemake and state != "new":
-            source = self.folder / "snakemake"
+            source = self.folder / ("whole" if whole else "snakemake")
             if not source.exists():
                 shutil.copytree(self.folder / "new", source)
-                rerun_snakemake(source, 1800)
+                rerun_snakemake(source, 1800, whole=whole)
         shutil.copytree(source, folder, dirs_exist_ok=True)
         if state == "changed":
             configure(folder, changed=True)
 
-    def compare(self, folder: Path, name: str) -> None:
+    def compare(self, folder: Path, name: str, *, whole: bool = False) -> None:
         """Refuse other results than the undisturbed ones, and temporary files."""
         found, expected = self.results(folder), self.expected[name]
+        if whole:
+            undisturbed = self.folder / "whole"
+            expected = self.results(undisturbed) | self.pages(undisturbed)
+            found |= self.pages(folder)
         other = sorted(k for k in {*found, *expected} if found.get(k) != expected.get(k))
         assert not other, f"{len(other)} files differ, e.g. {other[:4]}"
         left = [p.name for p in (folder / ROOT).rglob("*") if p.name.endswith(".tmp")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,8 +14,17 @@ from pathlib import Path
 import pytest
 import torch
 
+from popscan.inventory import damaged_files, damaged_outputs
+from popscan.pipeline.context import ShardContext
 from popscan.plan import Planned
-from popscan.records import NotApplicable, Outcome, Status, Subject, SubjectError
+from popscan.records import (
+    NotApplicable,
+    Outcome,
+    PopscanError,
+    Status,
+    Subject,
+    SubjectError,
+)
 from popscan.run import Limits, ShardFailedError, run_shard
 from popscan.store import Store
 from popscan.worker import MachineError, Task
@@ -359,3 +369,74 @@ def test_subject_that_kills_its_worker_is_set_aside_in_the_end(store):
     assert rows["sub-02"]["reason"] == "worker_died"
     assert [u for u, r in rows.items() if r["status"] == "ok"] == sorted(set(rows) - {"sub-02"})
     assert not list(store.root.rglob("*.tmp"))
+
+
+def first_files(records) -> list[str]:
+    return [next(iter(record.files)) for record in records]
+
+
+def test_file_of_another_subject_in_its_place_is_made_again(store):
+    """Of the same size, so that only time and digest tell."""
+    paths = [store.root / name for name in first_files(run(store, Stage()).records)]
+    shutil.copy2(paths[1], paths[0])
+    again = Stage()
+    run(store, again)
+    assert again.done == ["sub-00"]
+    assert paths[0].read_text() == "sub-00 0"
+
+
+def test_file_of_another_time_but_the_same_content_is_kept(store):
+    names = first_files(run(store, Stage()).records)
+    os.utime(store.root / names[0], (1, 1))
+    again = Stage()
+    run(store, again)
+    assert again.done == []
+    assert damaged_files(store.root, "manifests/count/00000.parquet", subject_files=True) == []
+
+
+def below_of(store, **options) -> Stage:
+    stage = Stage(upstream=("count",), **options)
+    stage.task = Task(**{**vars(stage.task), "stage": "below"})
+    return stage
+
+
+def test_lost_record_above_is_asked_for_and_nobody_fails_for_it(store):
+    """The job ends in words; after the stage above has run again, so does this one."""
+    run(store, Stage())
+    run(store, below_of(store))
+    with store.journal("count", "00000").writer() as writer:
+        writer.forget("sub-03")
+    changed = {"options": {"k": 1}}
+    with pytest.raises(PopscanError, match=r"count: 1 subject, e\.g\. sub-03"):
+        run(store, below_of(store, **changed))
+    assert "manifests/count/00000.parquet" in damaged_outputs(store.root, subject_files=False)
+    run(store, Stage())
+    records = run(store, below_of(store, **changed)).records
+    assert [record.status for record in records] == [Status.OK] * N
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_text("other")])
+def test_lost_input_is_asked_of_the_stage_that_made_it(store, damage):
+    """As every stage reads its input: through the context of its shard."""
+    (name, *_) = first_files(run(store, Stage()).records)
+    context = ShardContext(store=store, shard="00000", options={})
+    stage = below_of(store)
+
+    def load(subject):
+        return context.path("count", subject, "out.txt").read_text()
+
+    stage.task = Task(**{**vars(stage.task), "load": load})
+    damage(store.root / name)
+    with pytest.raises(PopscanError, match=r"count: 1 subject, e\.g\. sub-00"):
+        run(store, stage)
+    run(store, Stage())
+    context = ShardContext(store=store, shard="00000", options={})
+    assert {r.status for r in run(store, stage).records} == {Status.OK}
+
+
+def test_restricted_run_remembers_the_files_of_others(store):
+    names = first_files(run(store, Stage()).records)
+    run(store, Stage(), only=frozenset({"sub-02"}))
+    (store.root / names[0]).unlink()
+    output = "manifests/count/00000.parquet"
+    assert damaged_outputs(store.root, subject_files=True) == {output: [names[0]]}
