@@ -23,12 +23,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from popscan.plan import Planned, write_plan
+from popscan.inventory import write_inventory
+from popscan.plan import Planned, read_shard, write_plan
 from popscan.records import Subject
 from popscan.stages import stages_of
 
 ROOT = Path(__file__).resolve().parents[1]
 STAGES = stages_of("simulated")
+TABLES = (
+    "participants", "ledger", "cost", "qc", "qc_checks", "segmentation", "scores", "biomarkers",
+    "associations", "reference_ranges", "fairness_gaps", "fairness_groups", "fairness_summary",
+    "atlas_distances",
+)  # fmt: skip
 #: The same per-subject stages, one job each: what most workflows do.
 NAIVE = """
 SUBJECTS = [f"sub-{i:06d}" for i in range(int(config["nsub"]))]
@@ -121,9 +127,9 @@ def finish_study(snakefile: Path, folder: Path, study: Path, *, atlas_rounds: in
     for index in range(atlas_rounds):
         names += [f"atlas/work/sums-{index}/{shard}.npz" for shard in shards]
         names.append(f"atlas/work/template-{index}.npz")
-    for name in ("ledger", "biomarkers", "associations", "fairness_gaps"):
-        names.append(f"tables/{name}.parquet")
-    names += ["atlas/atlas.json", "report/index.html", "provenance.json"]
+    names += [f"tables/{name}.{form}" for name in TABLES for form in ("parquet", "tsv", "json")]
+    names += ["atlas/atlas.json", "report/index.html", "share/index.html", "provenance.json"]
+    names += ["tables/fairness_sentences.txt"]
     for name in names:
         path = study / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -132,6 +138,25 @@ def finish_study(snakefile: Path, folder: Path, study: Path, *, atlas_rounds: in
     arguments = ("--configfile", folder / "big.yaml", "--touch", "--forceall", "--quiet")
     command = [sys.executable, "-c", TOUCH, *snakemake(snakefile, *arguments)[3:]]
     measure([*command, "--cores", "1000"], folder)
+    write_inventories(study, shards, names)
+
+
+def write_inventories(study: Path, shards: Sequence[str], names: Sequence[str]) -> None:
+    """Write down what was written, as the runner does: two files a subject and image stage."""
+    for shard in shards:
+        units = [planned.subject.unit for planned in read_shard(study, shard)]
+        for stage in STAGES:
+            name = f"manifests/{stage}/{shard}.parquet"
+            files = {
+                f"derivatives/{unit}/{stage}/{unit}_acq-sax_{kind}": (1000, 1)
+                for unit in units
+                for kind in ("cine.nii.gz", "cine.json")
+                if stage in ("ingest", "segment")
+            }
+            write_inventory(study, name, [study / name], files)
+    for name in names:
+        if not name.startswith("manifests/"):
+            write_inventory(study, name, [study / name])
 
 
 def measure_sharded(snakefile: Path, *, n: int, size: int) -> Iterator[tuple[str, Cost]]:
