@@ -54,6 +54,7 @@ def configure(folder: Path, *, changed: bool) -> None:
         "segment": {"model": "model", "largest_component": not changed, "device": "cpu"},
         "qc": {"thresholds": limits},
         "atlas": {"enabled": False},
+        "fairness": {"attributes": ["sex"], "intersections": []},
     }
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
 

@@ -36,7 +36,7 @@ CONFIG = {
     "segment": {"model": "model"},
     "qc": {"thresholds": LIMITS},
     "atlas": {"enabled": False},
-    "fairness": {"min_group": 2, "n_boot": 100},
+    "fairness": {"attributes": ["sex"], "intersections": [], "min_group": 2, "n_boot": 100},
 }
 
 
