@@ -156,7 +156,12 @@ def study_targets(wildcards):
 
 def study_outputs():
     """Tables, pages and what may be shared: what is missing of them is made again."""
-    made = [rules.collect.output, rules.associate.output, rules.fairness.output, rules.report.output]
+    made = [
+        rules.collect.output,
+        rules.associate.output,
+        rules.fairness.output,
+        rules.report.output,
+    ]
     if config["atlas"]["enabled"]:
         made.append(rules.atlas.output)
     if config["rca"]["enabled"]:
@@ -173,9 +178,7 @@ def tables(*names):
 
     Of a rule's tables those are named that every study has; its inventory knows the others, too.
     """
-    return expand(
-        f"{STUDY}/tables/{{name}}.{{form}}", name=names, form=("parquet", "tsv", "json")
-    )
+    return expand(f"{STUDY}/tables/{{name}}.{{form}}", name=names, form=("parquet", "tsv", "json"))
 
 
 def labelled_subjects(wildcards):
