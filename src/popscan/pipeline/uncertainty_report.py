@@ -33,6 +33,7 @@ def uncertainty_section(study_root: Path, config: Mapping[str, Any]) -> Extra | 
     if "flip_risk_lv" not in segmentation:
         return None
     scores = read_table(study_root, "scores")
+    checks = read_table(study_root, "reference_checks")
     tables = [("Uncertainty of the segmentation: medians over subjects.", doubt(segmentation))]
     widths = interval_widths(read_table(study_root, "biomarkers"))
     if len(widths):
@@ -52,8 +53,14 @@ def uncertainty_section(study_root: Path, config: Mapping[str, Any]) -> Extra | 
         ident="segmentation-uncertainty",
         title="How sure the segmentation is",
         lead="What the model says of itself, and where there are references, how it errs.",
-        sentences=[*said_of_dice(segmentation, Options()), *said_of_references(scores, Options())],
-        shared_sentences=[*said_of_dice(segmentation, masked), *said_of_references(scores, masked)],
+        sentences=[
+            *said_of_dice(segmentation, Options()),
+            *said_of_references(scores, Options(), checks),
+        ],
+        shared_sentences=[
+            *said_of_dice(segmentation, masked),
+            *said_of_references(scores, masked, checks),
+        ],
         tables=tables,
         notes=[
             "Flip-risk is the doubt of which structure a voxel is, given that it is one. Spread is "
@@ -147,15 +154,42 @@ def said_of_dice(segmentation: pd.DataFrame, options: Options) -> list[str]:
     ]
 
 
-def said_of_references(scores: pd.DataFrame, options: Options) -> list[str]:
-    """Return how many references fit neither image nor segmentation; `options` write counts."""
+def said_of_references(
+    scores: pd.DataFrame, options: Options, checks: pd.DataFrame | None = None
+) -> list[str]:
+    """Return how many references do not fit their image, or disagree with the segmentation.
+
+    Where all that speaks against a reference is the segmentation, either of the two may be wrong.
+
+    Parameters
+    ----------
+    scores
+        The table of this name.
+    options
+        How counts are written.
+    checks
+        The table ``reference_checks``; without it every doubt is taken to be the image's.
+    """
     if "reference_verdict" not in scores:
         return []
-    verdicts = scores.drop_duplicates("unit")["reference_verdict"]
-    odd = int(verdicts.isin(["review", "fail"]).sum())
-    if not odd:
-        return []
-    return [
-        f"The references of {options.count(odd)} of {options.count(len(verdicts))} subjects do not "
-        "fit image or segmentation: their scores say little (table reference_checks)."
-    ]
+    verdicts = scores.drop_duplicates("unit").set_index("unit")["reference_verdict"]
+    doubted = set(verdicts.index[verdicts.isin(["review", "fail"])])
+    disagree: set[str] = set()
+    if checks is not None and {"unit", "check", "verdict"} <= set(checks):
+        bad = checks[checks["verdict"].isin(["review", "fail"])]
+        only = bad["check"].str.startswith("reference_dice_").groupby(bad["unit"]).all()
+        disagree = doubted & set(only.index[only])
+    n = options.count(len(verdicts))
+    said = []
+    if doubted - disagree:
+        said.append(
+            f"The references of {options.count(len(doubted - disagree))} of {n} subjects do not "
+            "fit their image: their scores say little (table reference_checks)."
+        )
+    if disagree:
+        said.append(
+            f"In {options.count(len(disagree))} of {n} subjects the reference fits its image but "
+            "disagrees with the segmentation: most likely the segmentation failed, and the scores "
+            "stand (table reference_checks)."
+        )
+    return said

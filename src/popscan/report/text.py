@@ -66,8 +66,11 @@ def decimals(value: Any, places: int) -> str:
 
 
 def places_for(scale: float) -> int:
-    """Decimals that show a quantity of this spread (a standard deviation) to about 3 digits."""
-    if not math.isfinite(scale) or scale <= 0:
+    """Decimals that show a quantity of this spread (a standard deviation) to about 3 digits.
+
+    What is left of a constant by rounding (1e-14) is no spread.
+    """
+    if not math.isfinite(scale) or scale <= 1e-9:
         return 2
     return min(4, max(0, 1 - math.floor(math.log10(scale))))
 
@@ -100,9 +103,19 @@ def p_value(value: Any) -> str:
 
 
 def interval(low: Any, high: Any, places: int) -> str:
-    """Write an interval; a dash unless both ends are known."""
+    """Write an interval; a dash unless both ends are known, one number where they are the same.
+
+    Examples
+    --------
+    >>> interval(1.24, 3.5, 1), interval(281.6, 281.6, 4), interval(90, 90, 0)
+    ('1.2 to 3.5', '281.6', '90')
+    """
     ends = decimals(low, places), decimals(high, places)
-    return DASH if DASH in ends else f"{ends[0]} to {ends[1]}"
+    if DASH in ends:
+        return DASH
+    if ends[0] == ends[1] and math.isclose(float(low), float(high), rel_tol=1e-9, abs_tol=1e-12):
+        return ends[0].rstrip("0").rstrip(".") if "." in ends[0] else ends[0]
+    return f"{ends[0]} to {ends[1]}"
 
 
 def plural(n: int, noun: str, many: str = "") -> str:

@@ -78,6 +78,7 @@ def summarise(
             "dice_median": round(float(part["dice"].median()), 4),
             "dice_lowest": round(float(part["dice"].min()), 4),
             "hd95_mm": round(float(part["hd95_mm"].mean()), 2),
+            "without_distance": int((part["hd95_mm"].isna() & part["dice"].notna()).sum()),
             "msd_mm": round(float(part["msd_mm"].mean()), 3),
         }
         for (structure, phase), part in scores.groupby(["structure", "phase"])

@@ -19,6 +19,7 @@ from popscan.report.text import (
     decimals,
     interval,
     listing,
+    number,
     places_for,
     plural,
     title_of,
@@ -34,6 +35,10 @@ _FIRST = (
 _MAX_PANELS = 12
 #: Fewest values of which the tails are told, in a report that is internal or shared.
 _ENOUGH = {False: 20, True: 50}
+#: Values are not drawn beyond so many quartile ranges from the quartiles.
+_FENCE = 10.0
+#: Ends of an interval: ``lvef_low_pct`` and ``lvef_high_pct`` of ``lvef_pct``.
+_END = re.compile(r"(.+)_(?:low|high)(_.+|)")
 #: Columns of the table that are no biomarkers.
 _NOT_SHOWN = re.compile(r"unit|status|analysed|.*_(?:id|frame|verdict)|n_.*")
 
@@ -50,8 +55,17 @@ def measured(context: StudyContext) -> list[str]:
         and (not listed or c in listed or unit_of(str(c)))
         and numbers(table[c]).notna().any()
     ]
+    ends = set(interval_ends(context))
+    columns = [c for c in columns if c not in ends]
     first = [c for c in _FIRST if c in columns]
     return first + [c for c in columns if c not in first]
+
+
+def interval_ends(context: StudyContext) -> list[str]:
+    """Return the columns that are ends of another column's interval, and no biomarkers."""
+    columns = list(map(str, context.biomarkers.columns))
+    matches = {column: _END.fullmatch(column) for column in columns}
+    return [c for c, match in matches.items() if match and match[1] + match[2] in columns]
 
 
 def _ranges(context: StudyContext, column: str, sexes: list[str]) -> dict[str, tuple[float, float]]:
@@ -77,14 +91,24 @@ def _enough(
 def _figure(
     context: StudyContext, columns: list[str], sexes: pd.Series, options: Options
 ) -> Figure | None:
-    panels = []
+    panels, left_out = [], []
     for column in columns[:_MAX_PANELS]:
-        groups = _enough(split(context.biomarkers[column], sexes), options)
+        values = context.biomarkers[column]
+        far = _far(numbers(values), ratio=column.startswith(("lvef", "rvef")))
+        groups = _enough(split(values.mask(far), sexes), options)
         if groups:
+            if far.any():
+                which = "" if options.share else f": {_listed(numbers(values)[far])}"
+                left_out.append(f"{title_of(column)} ({options.count(int(far.sum()))}{which})")
             ranges = _ranges(context, column, list(groups))
             panels.append(Violins(title=title_of(column), groups=groups, ranges=ranges))
     if not panels:
         return None
+    beyond = (
+        f" Too far off to be drawn, but in the table below: {listing(left_out)}."
+        if left_out
+        else ""
+    )
     sources = complete(context.reference_ranges, "source")
     source = listing(list(dict.fromkeys(s for s in words(sources["source"]) if s)))
     shaded = any(panel.ranges for panel in panels)
@@ -99,9 +123,28 @@ def _figure(
         caption="Biomarkers by sex. Points: subjects (at most 90 per group, evenly over the "
         "ranks); bars: quartiles; line: median."
         + (f" Grey: reference range{f' ({source})' if source else ''}." if shaded else "")
+        + beyond
         if not options.share
-        else "Biomarkers by sex; the tails beyond the central 95% are not drawn.",
+        else "Biomarkers by sex; the tails beyond the central 95% are not drawn." + beyond,
     )
+
+
+def _far(values: pd.Series, *, ratio: bool) -> pd.Series:
+    """Say which values lie so far from all others, or from what can be, that none could be read."""
+    known = values.dropna()
+    low, high = (-np.inf, np.inf) if not ratio else (-100.0, 100.0)
+    if len(known) >= 8:
+        first, third = np.percentile(known, [25, 75])
+        reach = _FENCE * (third - first)
+        if reach > 0:
+            low, high = max(low, first - reach), min(high, third + reach)
+    return values.notna() & ~values.between(low, high)
+
+
+def _listed(values: pd.Series) -> str:
+    """List the first values that are not drawn."""
+    shown = ", ".join(number(value) for value in values.head(3))
+    return shown + (", ..." if len(values) > 3 else "")
 
 
 def _row(
@@ -184,5 +227,7 @@ def section(context: StudyContext, options: Options) -> Section:
     blocks.append(Heading(text="Associations"))
     blocks += associations(context, options)
     people = options.plural(len(context.biomarkers), "subject")
-    lead = f"{plural(len(columns), 'biomarker')} of {people}."
+    ends = [c for c in interval_ends(context) if numbers(context.biomarkers[c]).notna().any()]
+    lead = f"{plural(len(columns), 'biomarker')} of {people}"
+    lead += f"; {plural(len(ends), 'column')} of the table are ends of intervals." if ends else "."
     return Section(ident=ident, title=title, lead=lead, blocks=blocks)

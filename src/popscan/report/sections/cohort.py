@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pandas as pd
 
@@ -17,10 +19,14 @@ from popscan.report.sections.common import (
     small,
     split,
 )
-from popscan.report.text import decimals, places_for, plural, shorten, title_of
+from popscan.report.text import decimals, places_for, plural, shorten, title_of, unit_of
 
 _KEYS = {"unit", "participant_id", "session_id", "sub", "ses", "sex", "subject", "source", "path"}
 _MAX_LEVELS = 10
+#: Classes of body mass index, which have an order.
+_BMI_CLASSES = ("underweight", "normal", "overweight", "obese")
+#: A number, or a band of numbers, perhaps with a unit.
+_BAND = re.compile(r"(under |over |<=? ?|>=? ?|≤ ?|≥ ?|)(-?\d+(?:\.\d+)?)(?:\s*[-–+].*| \S+|)")
 _MAX_FIGURES = 12
 
 
@@ -36,11 +42,17 @@ def _attributes(table: pd.DataFrame) -> dict[str, str]:
         if not len(known):
             continue
         numeric = numbers(known)
-        if numeric.notna().mean() >= 0.8 and numeric.nunique() > 5:
+        many = numeric.nunique() > 5
+        if numeric.notna().mean() >= 0.8 and (many or unit_of(column) or _measured(known)):
             kinds[column] = "number"
         elif known.nunique() <= max(_MAX_LEVELS, 0.3 * len(known)):
             kinds[column] = "levels"
     return kinds
+
+
+def _measured(text: pd.Series) -> bool:
+    """Whether few distinct numbers are measurements (1.8734), not codes or settings (1.5, 3)."""
+    return bool((text.str.partition(".")[2].str.len() > 2).any())
 
 
 def _levels(values: pd.Series) -> pd.Series:
@@ -57,7 +69,27 @@ def _levels(values: pd.Series) -> pd.Series:
 def _level_order(values: pd.Series) -> list[str]:
     last = {"other": 1, "not recorded": 2}
     counts = values.value_counts()
-    return sorted(counts.index, key=lambda level: (last.get(level, 0), -counts[level], level))
+    places = {level: _place(level) for level in counts.index if level not in last}
+    ordered = all(place is not None for place in places.values())
+    return sorted(
+        counts.index,
+        key=lambda level: (
+            last.get(level, 0),
+            places.get(level) if ordered and level in places else (-counts[level], 0.0),
+            level,
+        ),
+    )
+
+
+def _place(level: str) -> tuple[float, float] | None:
+    """Place of a number or a band of numbers (``under 45``, ``45-54``, ``75+``) among others."""
+    if level in _BMI_CLASSES:
+        return float(_BMI_CLASSES.index(level)), 0.0
+    found = _BAND.fullmatch(level)
+    if found is None:
+        return None
+    below = found[1].strip() in ("under", "<", "≤", "<=")
+    return float(found[2]), -1.0 if below else 0.0
 
 
 def _number_row(

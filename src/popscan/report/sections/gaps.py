@@ -207,7 +207,8 @@ def _forest(
                 for group, n in zip(few["group"], few["n"], strict=True)
             )
         rows += [_forest_row(row, limits, options, power=power) for _, row in known.iterrows()]
-    tests = list(dict.fromkeys(t.replace("_", " ") for t in gaps["test"] if t))
+    made = gaps["test"].where(~gaps["test"].str.startswith("none"), "")
+    tests = list(dict.fromkeys(t.replace("_", " ") for t in made if t))
     columns = [
         Column(title="Group"),
         Column(title="n", numeric=True),

@@ -121,9 +121,9 @@ def problems(context: StudyContext, options: Options) -> list[str]:
         found.append("Some subjects with reference labels were seen in training; their scores are "
                      "shown apart and say nothing of new subjects.")  # fmt: skip
     few = complete(context.fairness_groups, "attribute", "group", "too_few")
-    few = few[is_true(few["too_few"])]
-    names = list(dict.fromkeys(f"{g} ({title_of(a)})" for a, g in zip(
-        words(few["attribute"]), words(few["group"]), strict=True)))  # fmt: skip
+    keys = [words(few["attribute"]), words(few["group"])]
+    never = is_true(few["too_few"]).groupby(keys, sort=False).all()
+    names = [f"{group} ({title_of(str(name))})" for name, group in never.index[never]]
     if names and not options.share:
         more = f" and {len(names) - 6} more" if len(names) > 6 else ""
         found.append(f"Too few subjects for any statement: {', '.join(names[:6])}{more}.")

@@ -117,6 +117,9 @@ def _score_table(part: pd.DataFrame, options: Options, *, caption: str) -> Table
             distance = cell["hd95_mm"].dropna()
             hide = small(len(distance), options)
             mean = DASH if hide else decimals(distance.mean(), 1)
+            failed = n - len(distance)
+            if failed > 0 and not hide:
+                mean += f" ({options.count(failed)} failed)"
             rows.append(
                 [
                     Cell(text=_structure(structure)),
@@ -140,7 +143,7 @@ def _score_table(part: pd.DataFrame, options: Options, *, caption: str) -> Table
         ],
         rows=rows,
         note="HD95 has no value where only one of segmentation and reference has the structure: "
-        "those subjects have a Dice of 0 and are not in its mean.",
+        "those subjects failed, have a Dice of 0 and are not in its mean.",
     )
 
 

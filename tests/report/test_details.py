@@ -1,0 +1,154 @@
+"""Details that mislead a reader: interval ends, odd numbers, orders, empty charts, counts."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from popscan.pipeline.uncertainty_report import said_of_references
+from popscan.report import StudyContext
+from popscan.report.blocks import Details, Figure, Table
+from popscan.report.sections.biomarkers import interval_ends, measured
+from popscan.report.sections.biomarkers import section as biomarkers
+from popscan.report.sections.cohort import section as cohort
+from popscan.report.sections.common import Options
+from popscan.report.sections.gaps import forests, gap_table
+from popscan.report.sections.methods import problems
+from popscan.report.sections.overview import section as glance
+from popscan.report.sections.qc import FlaggedPage
+from popscan.report.sections.qc import section as qc
+from popscan.report.sections.quality import segmentation
+from popscan.report.text import interval, places_for
+
+N = 30
+
+
+@pytest.fixture
+def table(rng):
+    values = rng.normal(60, 6, N)
+    return pd.DataFrame(
+        {"unit": [f"sub-{i}" for i in range(N)], "lvef_pct": values, "lvef_low_pct": values - 4,
+         "lvef_high_pct": values + 4, "rvef_pct": values - 5, "low_density_ml": values}
+    )  # fmt: skip
+
+
+def test_ends_of_intervals_are_no_biomarkers(table):
+    context = StudyContext(biomarkers=table)
+    assert measured(context) == ["lvef_pct", "rvef_pct", "low_density_ml"]
+    assert interval_ends(context) == ["lvef_low_pct", "lvef_high_pct"]
+    lead = biomarkers(context, Options()).lead
+    assert lead == "3 biomarkers of 30 subjects; 2 columns of the table are ends of intervals."
+
+
+def test_a_value_that_no_heart_has_is_not_drawn_but_counted(table):
+    table.loc[3, "rvef_pct"] = -1327.0
+    figure = next(
+        block
+        for block in biomarkers(StudyContext(biomarkers=table), Options()).blocks
+        if isinstance(block, Figure)
+    )
+    assert "RVEF (%) (1: −1,327)" in figure.caption
+    assert "LVEF" not in figure.caption.partition("Too far off")[2]
+    shared = biomarkers(StudyContext(biomarkers=table), Options(share=True)).blocks
+    assert not any("1,327" in block.caption for block in shared if isinstance(block, Figure))
+
+
+def test_a_constant_is_one_number():
+    assert interval(281.6, 281.6, 4) == "281.6"
+    assert interval(281.6, 281.6000000001, 4) == "281.6"
+    assert interval(100, 100, 0) == "100"
+    assert interval(1.0, 1.04, 1) == "1.0 to 1.0"
+    assert places_for(3e-14) == 2
+
+
+def levels(context, title):
+    first = next(b for b in cohort(context, Options()).blocks if isinstance(b, Table))
+    start = next(i for i, heading in first.groups.items() if heading.startswith(title))
+    later = [i for i in first.groups if i > start]
+    return [row[0].text.strip() for row in first.rows[start : min(later, default=len(first.rows))]]
+
+
+def test_bands_are_in_order_and_measurements_are_no_categories():
+    people = pd.DataFrame(
+        {"unit": list("abcdef"), "sex": ["female", "male"] * 3,
+         "age_band": ["75+", "45-54", "under 45", "45-54", "missing", "75+"],
+         "bmi_class": ["obese", "normal", "obese", "overweight", "underweight", "obese"],
+         "scanner": ["B", "A", "B", "B", "A", "A"], "field_strength_t": [1.5, 3, 3, 3, 1.5, 3],
+         "bsa_m2": [1.873456789012345, 1.9, 2.0, 1.9, 2.0, 1.9]}
+    )  # fmt: skip
+    context = StudyContext(participants=people)
+    assert levels(context, "Age band") == ["under 45", "45-54", "75+", "not recorded"]
+    assert levels(context, "BMI class") == ["underweight", "normal", "overweight", "obese"]
+    assert levels(context, "Field strength") == ["1.5", "3.0"]
+    rows = [row[0].text for row in cohort(context, Options()).blocks[0].rows]
+    assert "BSA (m²), mean (SD)" in rows
+    assert not any("873456" in text for text in rows)
+
+
+def test_checks_that_could_not_be_made_give_no_empty_chart():
+    checks = pd.DataFrame(
+        {"unit": ["a", "b"], "check": "frame_times_pct", "kind": "image", "value": np.nan,
+         "threshold": "", "unit_of_value": "%", "verdict": "not_assessed"}
+    )  # fmt: skip
+    blocks = qc(StudyContext(qc_checks=checks), Options(), []).blocks
+    assert not any(isinstance(block, Figure) for block in blocks)
+
+
+def test_flagged_subjects_are_counted_once_and_alike():
+    verdict = ["pass", "review", "fail", "review"] + ["review"] * 12
+    table = pd.DataFrame({"unit": [f"s{i}" for i in range(16)], "verdict": verdict})
+    ledger = pd.DataFrame(
+        [{"unit": u, "stage": s, "status": "ok"} for u in table["unit"] for s in ("ingest", "qc")]
+        + [{"unit": "lost", "stage": "ingest", "status": "failed"}]
+    )
+    context = StudyContext(qc=table, ledger=ledger)
+    pages = [
+        FlaggedPage(unit="lost", verdict="failed", reasons=["no image"], thumbnail="", href="")
+    ]
+    card = next(c for c in glance(context, Options()).blocks[1].cards if "flagged" in c.label)
+    details = next(b for b in qc(context, Options(), pages).blocks if isinstance(b, Details))
+    assert card.value == "15"
+    assert "16 subjects to look at (15 flagged by QC, 1 failed at a stage" in details.summary
+
+
+def test_a_mean_distance_says_how_many_failed():
+    scores = pd.DataFrame(
+        {"unit": list("abcd"), "structure": "lv", "phase": "ED", "dice": [0.9, 0.8, 0.9, 0.0],
+         "hd95_mm": [4.0, 6.0, 5.0, np.nan], "seen_in_training": False}
+    )  # fmt: skip
+    blocks = segmentation(StudyContext(scores=scores), Options()).blocks
+    row = next(b for b in blocks if isinstance(b, Table)).rows[0]
+    assert row[-1].text == "5.0 (1 failed)"
+
+
+def test_groups_too_small_for_some_outcomes_are_not_called_too_small_for_all():
+    groups = pd.DataFrame(
+        {"attribute": "sex", "group": ["female", "female", "other", "other"],
+         "outcome": ["a", "b"] * 2, "too_few": [False, True, True, True]}
+    )  # fmt: skip
+    said = " ".join(problems(StudyContext(fairness_groups=groups), Options()))
+    assert "Too few subjects for any statement: other (Sex)." in said
+
+
+def test_no_test_is_no_test():
+    gaps = pd.DataFrame(
+        {"attribute": "sex", "outcome": ["a", "b"], "group": "female", "reference": "male",
+         "gap": [0.1, 0.0], "ci_low": [0.0, 0.0], "ci_high": [0.2, 0.0], "p": [0.03, np.nan],
+         "p_adj": [0.03, np.nan], "n": 20, "n_reference": 20, "test": ["welch t", "none"],
+         "kind": "continuous", "better_is": "higher"}
+    )  # fmt: skip
+    notes = [b.note for b in forests(gap_table(StudyContext(fairness_gaps=gaps)), Options())]
+    assert notes == ["Tests: welch t. "]
+
+
+def test_a_failed_segmentation_is_not_blamed_on_its_reference():
+    scores = pd.DataFrame({"unit": list("abc"), "reference_verdict": ["review", "fail", "pass"]})
+    checks = pd.DataFrame(
+        {"unit": ["a", "b", "b"], "verdict": ["review", "fail", "review"],
+         "check": ["reference_dice_lv", "reference_contrast_pct", "reference_dice_lv"]}
+    )  # fmt: skip
+    image, both = said_of_references(scores, Options(), checks)
+    assert image.startswith("The references of 1 of 3 subjects do not fit their image")
+    assert "In 1 of 3 subjects the reference fits its image" in both
+    assert "segmentation failed" in both
