@@ -110,3 +110,12 @@ def test_sites_are_summed_up_in_one_sentence(ratings):
     assert "17 groups, kruskal-wallis" in about[0]
     assert not any(s.startswith("Rating is") and "site" in s for s in said)
     assert sum("comparisons by" in s for s in said) == 2
+
+
+def test_hidden_rows_still_count_as_tests(ratings):
+    outcome, people = ratings
+    gaps = audit(outcome, people, family="role", n_boot=100, **OPTIONS).gaps
+    assert set(gaps.loc[gaps["role"] == "technical", "n_tests"]) == {16}
+    shown = gaps[gaps["role"] == "technical"].head(5)
+    said = sentences(shown)
+    assert said[0].startswith("16 comparisons were tested, 5 of them shown here;")

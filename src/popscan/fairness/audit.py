@@ -203,7 +203,8 @@ def _correct(gaps: pd.DataFrame, correction: str, family: str, alpha: float) -> 
     gaps["family"] = gaps[parts].agg(" / ".join, axis=1) if parts else "all"
     gaps["p_adj"] = multiplicity.adjust(gaps["p"], method=correction, family=gaps["family"])
     gaps["significant"] = gaps["p_adj"] <= alpha
-    tests = gaps.groupby("family")["p"].transform("count").clip(lower=1)
+    gaps["n_tests"] = gaps.groupby("family")["p"].transform("count").astype(int)
+    tests = gaps["n_tests"].clip(lower=1)
     level = np.full(len(gaps), alpha) if correction == "none" else (alpha / tests).to_numpy()
     gaps["min_detectable_gap_corrected"] = [
         detect(a) for detect, a in zip(gaps.pop("detect"), level, strict=True)

@@ -65,6 +65,7 @@ GAPS: dict[str, tuple[str, str]] = {
     "min_detectable_gap": ("outcome", "smallest true gap found with 80% power at alpha"),
     "min_detectable_gap_corrected": ("outcome", "the same at alpha over the family's size"),
     "note": ("", "why there is no test, or with what caution to read it"),
+    "n_tests": ("", "tests of the family"),
     "role": ("", "of the attribute: protected (sex, race, age) or technical (site, scanner)"),
     "missing_pct": ("%", "share of the group without a value"),
     "missing_reference_pct": ("%", "share of the reference without a value"),

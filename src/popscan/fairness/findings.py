@@ -62,8 +62,10 @@ def sentences(
     gaps = gaps.assign(role=roles_in(gaps))
     tested = gaps[gaps["p"].notna()]
     second = _second(adjusted, alpha)
+    if "n_tests" not in tested:
+        family = tested["family" if "family" in tested else "role"]
+        tested = tested.assign(n_tests=tested.groupby(family)["p"].transform("count"))
     tested = tested.assign(
-        n_tests=tested.groupby(tested.get("family", "all"))["p"].transform("count"),
         also=[second.get(tuple(key), "") for key in _keys(tested)],
     )
     said = _openings(tested, alpha)
@@ -101,19 +103,29 @@ def _keys(table: pd.DataFrame) -> list[tuple[str, ...]]:
 
 
 def _openings(tested: pd.DataFrame, alpha: float) -> list[str]:
-    """How much was compared, and how much stands after correction, by role."""
+    """Say how much was compared, and how much stands after correction, by role."""
     said = []
     for role, rows in sorted(tested.groupby("role"), key=lambda part: part[0] != PROTECTED):
         names = list(dict.fromkeys(rows["attribute"]))
         several = tested["role"].nunique() > 1
         about = f" by {role} attributes ({', '.join(names)})" if several else ""
+        made = len(rows)
+        if not several or ("family" in rows and set(rows["family"]) == {role}):
+            made = max(made, round(_family_sizes(rows)))
+        of_these = f", {len(rows)} of them shown here" if made > len(rows) else ""
+        clear, raw = (int((rows[column] <= alpha).sum()) for column in ("p_adj", "p"))
         said.append(
-            f"{len(rows)} comparisons{about} were tested; {int((rows['p_adj'] <= alpha).sum())} "
-            f"show a difference at the {alpha:g} level after correction for multiplicity "
-            f"({int((rows['p'] <= alpha).sum())} before; {alpha * len(rows):.0f} would be expected "
-            "by chance if there were none)."
+            f"{made:,} comparisons{about} were tested{of_these}; {clear} show a difference at the "
+            f"{alpha:g} level after correction for multiplicity ({raw} before; "
+            f"{alpha * len(rows):.0f} would be expected by chance if there were none)."
         )
     return said or ["No comparison could be tested."]
+
+
+def _family_sizes(rows: pd.DataFrame) -> float:
+    """Count the tests of all families of these rows, also those whose rows are hidden."""
+    family = rows["family"] if "family" in rows else rows["role"]
+    return float(rows["n_tests"].astype(float).groupby(family).max().sum())
 
 
 def _too_few(gaps: pd.DataFrame) -> list[str]:
