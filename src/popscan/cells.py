@@ -23,6 +23,8 @@ MISSING_VALUES: tuple[str, ...] = (
 #: Words that mean it among numbers, and may be the name of a group among words.
 AMBIGUOUS = frozenset({"na", "none", "nil"})
 
+#: A column of more different words holds free text, whose spelling is no group's name.
+FREE_TEXT = 50
 #: Column of a cohort table -> the name it has in a study.
 RENAMED: Mapping[str, str] = MappingProxyType(
     {"age": "age_years", "height": "height_cm", "weight": "weight_kg"}
@@ -59,6 +61,31 @@ def is_code(value: object) -> bool:
     """Whether a cell is a code such as 007, which as a number would lose its zeros."""
     text = value if isinstance(value, str) else ""
     return len(text) > 1 and text.isascii() and text.isdigit() and text[0] == "0"
+
+
+def spellings(counts: Mapping[str, int]) -> dict[str, str]:
+    """Return spelling -> most frequent spelling, of groups that are written in several ways.
+
+    Case and blanks do not tell groups apart. More than `FREE_TEXT` different ones are no groups.
+
+    Examples
+    --------
+    >>> spellings({"White": 3, "WHITE": 1, "Black": 2})
+    {'WHITE': 'White'}
+    """
+    groups: dict[str, list[str]] = {}
+    for text in counts:
+        groups.setdefault(" ".join(text.casefold().split()), []).append(text)
+    if len(groups) > FREE_TEXT:
+        return {}
+    best = {text: max(group, key=counts.__getitem__) for group in groups.values() for text in group}
+    return {text: spelling for text, spelling in best.items() if text != spelling}
+
+
+def listed(counts: Mapping[str, int]) -> str:
+    """Name cells with how often they occur, at most five."""
+    parts = [f"{cell[:40]!r} ({n})" for cell, n in list(counts.items())[:5]]
+    return ", ".join(parts) + (", ..." if len(counts) > 5 else "")
 
 
 def texts(values: Iterable[object]) -> list[str | None]:

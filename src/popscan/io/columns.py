@@ -7,16 +7,14 @@ named.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
-from popscan.cells import AMBIGUOUS, EMPTY, MISSING_VALUES, is_code
+from popscan.cells import AMBIGUOUS, EMPTY, FREE_TEXT, MISSING_VALUES, is_code, listed, spellings
 from popscan.io.cell_numbers import Format, format_of, is_plain, parsed, unclear
 
 #: A column with as many numbers is one of numbers, even if a few cells are none.
 _MANY = 10
-#: Columns of more different words hold free text, whose spelling is nobody's group.
-_FREE_TEXT = 50
 _YES_NO = {"yes": "1", "no": "0", "y": "1", "n": "0", "true": "1", "false": "0", "1": "1", "0": "0"}
 
 
@@ -81,7 +79,7 @@ def read_column(
     )
     words = Counter({cell: n for cell, n in counted.items() if cell.lower() not in EMPTY})
     if words:
-        column.notes.append(f"{_listed(words)} count as not recorded")
+        column.notes.append(f"{listed(words)} count as not recorded")
     if not categorical and (numeric or _holds_numbers(name, column.values, decimal)):
         column.numeric = True
         _read_numbers(name, column, decimal)
@@ -131,7 +129,7 @@ def _read_numbers(name: str, column: Column, decimal: str) -> None:
         else:
             rewritten[text] += 1
     if missing:
-        column.notes.append(f"{_listed(missing)} count as not recorded")
+        column.notes.append(f"{listed(missing)} count as not recorded")
     if rewritten:
         first = next(iter(rewritten))
         n = sum(rewritten.values())
@@ -145,7 +143,7 @@ def _read_yes_no(column: Column) -> None:
     """Rewrite yes and no as 1 and 0, unless they are already."""
     counts = Counter(value for value in column.values if value and not is_plain(value))
     if counts:
-        column.notes.append(f"{_listed(counts)} are read as 1 (yes) and 0 (no)")
+        column.notes.append(f"{listed(counts)} are read as 1 (yes) and 0 (no)")
     column.values = [
         value if is_plain(value) else _YES_NO.get(value.lower(), "") for value in column.values
     ]
@@ -154,27 +152,15 @@ def _read_yes_no(column: Column) -> None:
 def _fold_spelling(column: Column) -> None:
     """Give a group that is written in several ways its most frequent spelling."""
     counts = Counter(value for value in column.values if value)
-    spellings: dict[str, list[str]] = {}
-    for value in counts:
-        spellings.setdefault(" ".join(value.casefold().split()), []).append(value)
-    if len(spellings) > _FREE_TEXT:
-        return
-    replaced: dict[str, str] = {}
-    for group in spellings.values():
-        best = max(group, key=lambda value: counts[value])
-        others = {value: counts[value] for value in group if value != best}
-        replaced |= dict.fromkeys(others, best)
-        if others:
-            column.notes.append(f"{_listed(others)} read as {best!r}")
+    replaced = spellings(counts)
+    for best in dict.fromkeys(replaced.values()):
+        others = {text: counts[text] for text in replaced if replaced[text] == best}
+        column.notes.append(f"{listed(others)} read as {best!r}")
     column.values = [replaced.get(value, value) for value in column.values]
+    if len(counts) > FREE_TEXT:
+        return
     for word in sorted({value for value in counts if value.lower() in AMBIGUOUS}):
         column.notes.append(
             f"{word!r} ({counts[word]} rows) is read as a group; if it means 'not recorded', add "
             "it to cohort.missing_values"
         )
-
-
-def _listed(counts: Mapping[str, int]) -> str:
-    """Cells with how often they occur, at most five."""
-    parts = [f"{cell[:40]!r} ({n})" for cell, n in list(counts.items())[:5]]
-    return ", ".join(parts) + (", ..." if len(counts) > 5 else "")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
+from popscan.cells import is_recorded, listed, spellings
 from popscan.config import Cohort as CohortSection
 from popscan.config import Fairness
 from popscan.pipeline.tables import read_table
@@ -61,7 +63,8 @@ def cohort_attributes(
     from popscan.stats.codes import as_categories, blank_codes, weight_notes
     from popscan.stats.plausible import blank_implausible
 
-    table, categories = as_categories(participants, categorical=cohort.categorical)
+    table, notes = _one_spelling(participants)
+    table, categories = as_categories(table, categorical=cohort.categorical)
     table, codes = blank_codes(table, codes=cohort.special_codes, leave=fairness.codings)
     table, blanked = blank_implausible(table, limits=cohort.plausible)
     if {"height_cm", "weight_kg"} <= set(table.columns):
@@ -73,9 +76,25 @@ def cohort_attributes(
     attributes = attributes_table(
         table, age_bands_years=fairness.age_bands_years, codings=fairness.codings
     )
-    notes = [*categories, *codes, *(one.sentence() for one in blanked)]
+    notes += [*categories, *codes, *(one.sentence() for one in blanked)]
     notes += uncoded_notes(attributes, fairness.codings)
     return attributes.sort_index(), [*notes, *weight_notes(attributes)]
+
+
+def _one_spelling(participants: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """Give groups one spelling, as scans and table may differ (SIEMENS, Siemens)."""
+    table, notes = participants, []
+    for name in participants.columns.difference(["unit", "sub", "ses"]):
+        column = participants[name]
+        if pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
+            continue
+        counts = Counter(v for v in column if isinstance(v, str) and is_recorded(v))
+        replaced = spellings(counts)
+        if replaced:
+            table = table.assign(**{str(name): column.replace(replaced)})
+            found = listed({text: counts[text] for text in replaced})
+            notes.append(f"{name}: {found} read as {', '.join(dict.fromkeys(replaced.values()))}.")
+    return table, notes
 
 
 def first_visits(attributes: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:

@@ -56,7 +56,9 @@ def collect(store: Store, options: Mapping[str, Any]) -> dict[str, int]:
     check_manifests(store, stages, shards)
     records = {stage: read_records(store, stage, shards) for stage in stages}
     ingest = values_table(records["ingest"])
-    participants = participants_table(root, shards, ingest)
+    participants = participants_table(
+        root, shards, ingest, simulated=options["source"]["kind"] == "simulated"
+    )
     ledger = ledger_table(records)
     check_plan(root, list(participants["unit"]))
     check_accounts(ledger, list(participants["unit"]), stages)

@@ -161,17 +161,20 @@ def rows_table(records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 
 
 def participants_table(
-    study_root: Path, shards: Sequence[str], ingest: pd.DataFrame
+    study_root: Path, shards: Sequence[str], ingest: pd.DataFrame, *, simulated: bool = False
 ) -> pd.DataFrame:
     """Cohort: unit, sub, ses, the cohort table's columns, and what ingest learnt of the scan.
 
-    A column that both know is the cohort table's, with gaps filled from the scan.
+    A column that both know is the cohort table's, with gaps filled from the scan. Columns that
+    only the simulator may see (`HIDDEN`) are left out of a `simulated` study; in another one such a
+    name (``bias_field``) is a column as any.
     """
     rows = []
+    hidden = HIDDEN if simulated else ()
     for shard in shards:
         for planned in read_shard(study_root, shard):
             subject = planned.subject
-            told = {k: v for k, v in subject.row.items() if not k.startswith(HIDDEN)}
+            told = {k: v for k, v in subject.row.items() if not k.startswith(hidden)}
             rows.append({**told, "unit": subject.unit, "sub": subject.sub, "ses": subject.ses})
     table = pd.DataFrame(rows).replace(dict.fromkeys(EMPTY))
     table = table.drop(columns=["participant_id", "session_id"], errors="ignore")
