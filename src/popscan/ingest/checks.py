@@ -14,6 +14,8 @@ from popscan.arrays.dtypes import image_dtype
 from popscan.arrays.geometry import spacing_from_affine
 from popscan.records import KSpace, Scan, SubjectError
 
+#: Beyond it sums of squares overflow, and no scanner stores it: the scaling was damaged.
+MAX_VALUE = 1e15
 VIEWS = ("sax", "2ch", "3ch", "4ch", "rvot", "other")
 
 
@@ -41,8 +43,8 @@ def check_scan(
     ------
     SubjectError
         ``wrong_dimensions``, ``bad_dtype``, ``bad_view``, ``bad_spacing``, ``bad_affine``,
-        ``one_slice``, ``too_few_slices``, ``too_few_frames``, ``bad_frame_times``, ``nan_values``
-        or ``constant_image``.
+        ``one_slice``, ``too_few_slices``, ``too_few_frames``, ``bad_frame_times``, ``nan_values``,
+        ``huge_values`` or ``constant_image``.
     """
     array = np.asarray(scan.array)
     if array.ndim != 4 or 0 in array.shape:
@@ -154,6 +156,12 @@ def _check_values(view: str, array: NDArray[Any]) -> None:
                 "nan_values",
                 f"{view}: {n_bad} of {array.size} values are NaN or infinite "
                 f"(slices {_listed(slices)}; frames {_listed(frames)})",
+            )
+        parts = (array.real, array.imag) if array.dtype.kind == "c" else (array,)
+        largest = max(float(max(part.max(), -part.min())) for part in parts)
+        if largest > MAX_VALUE:
+            raise SubjectError(
+                "huge_values", f"{view}: values up to {largest:.3g}; up to {MAX_VALUE:g} expected"
             )
     if np.all(array == array.flat[0]):
         raise SubjectError("constant_image", f"{view}: every value is {array.flat[0]}")

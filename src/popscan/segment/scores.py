@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from popscan.arrays.metrics import mask_dice, score_labels
-from popscan.records import Label, LabelMap
+from popscan.records import Label, LabelMap, SubjectError
 from popscan.segment.bundle import Bundle
 from popscan.segment.errors import confusion, take_apart
 
@@ -31,7 +31,17 @@ def score_segmentation(
     Each row begins with ``unit`` and ``seen_in_training``: whether the bundle was trained on this
     subject. Means must never mix the two; a model scores itself too well on what it has seen. It
     ends with the kinds of error of `popscan.segment.errors.take_apart`.
+
+    Raises
+    ------
+    SubjectError
+        ``bad_labels`` where a code is none of `Label`.
     """
+    for name, array in (("labels", labels), ("reference labels", reference.array)):
+        if array.size and (highest := int(array.max())) > max(Label):
+            raise SubjectError(
+                "bad_labels", f"{name}: code {highest}; 0 to {int(max(Label))} are expected"
+            )
     seen = bundle.was_trained_on(unit)
     rows = score_labels(labels, reference, spacing_mm, frame_labels=frame_labels)
     kinds = {
