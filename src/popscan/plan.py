@@ -9,6 +9,7 @@ reruns just the shards that something happened to.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,9 +17,12 @@ from typing import Any
 
 from popscan.disk import remove_temporaries, write_atomic
 from popscan.inventory import write_inventory
-from popscan.records import PopscanError, Subject
+from popscan.records import PopscanError, Status, Subject, check_identifier
 from popscan.store import canonical_json, shard_file
 
+#: What the reading of a damaged file raises.
+_DAMAGE = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
+_SHARD = re.compile(r"\d{5}").fullmatch
 _HEADER = "unit\tsub\tses\tshard\n"
 _LOST = "; put a copy of the file back, or delete it: subjects are then assigned to shards anew"
 
@@ -81,7 +85,10 @@ def read_registry(path: Path) -> dict[str, str]:
     """
     if not path.exists():
         return {}
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    except UnicodeDecodeError as error:
+        raise PopscanError(f"{path}: damaged, not text" + _LOST) from error
     if not lines or lines[0] != _HEADER:
         raise PopscanError(f"{path}: not a popscan registry (header expected: {_HEADER!r})" + _LOST)
     registry: dict[str, str] = {}
@@ -137,11 +144,16 @@ def planned_to_line(planned: Planned) -> str:
 def planned_from_line(line: str) -> Planned:
     """Inverse of `planned_to_line`."""
     data = json.loads(line)
-    subject = Subject(
-        sub=data["sub"], ses=data["ses"], row=data["row"], sources=tuple(data["sources"])
-    )
+    row, problem, sources = data["row"], data["problem"], data["sources"]
+    for words in (row.values(), problem.values(), sources):
+        if not all(isinstance(word, str) for word in words):
+            raise TypeError("text is expected")
+    if problem:
+        Status(problem["status"])
+    sub, ses = check_identifier(data["sub"]), data["ses"] and check_identifier(data["ses"])
     stat = {path: (int(size), int(mtime)) for path, (size, mtime) in data["stat"].items()}
-    return Planned(subject=subject, stat=stat, problem=data["problem"])
+    subject = Subject(sub=sub, ses=ses, row=row, sources=tuple(sources))
+    return Planned(subject=subject, stat=stat, problem=problem)
 
 
 def read_shard(study_root: Path, shard: str) -> list[Planned]:
@@ -154,14 +166,14 @@ def read_shard(study_root: Path, shard: str) -> list[Planned]:
     """
     path = shard_file(study_root, shard)
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_bytes().splitlines()
     except FileNotFoundError as error:
         raise PopscanError(f"{path}: no such shard; run 'popscan plan' first") from error
     planned = []
     for number, line in enumerate(lines, start=1):
         try:
-            planned.append(planned_from_line(line))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            planned.append(planned_from_line(line.decode()))
+        except (*_DAMAGE, PopscanError) as error:
             raise PopscanError(
                 f"{path}, line {number}: damaged; run 'popscan plan' or type the same command "
                 "again: the file is written anew"
@@ -189,7 +201,9 @@ def read_plan(study_root: Path) -> dict[str, Any]:
         plan = json.loads(path.read_text(encoding="utf-8"))
         if not {"shards", "n_subjects"} <= plan.keys():
             raise ValueError("keys are missing")
-    except (ValueError, AttributeError) as error:
+        if not all(_SHARD(shard) for shard in plan["shards"]):
+            raise ValueError("names of shards are five digits")
+    except _DAMAGE as error:
         raise PopscanError(
             f"{path}: damaged; run 'popscan plan' or type the same command again: it is made anew"
         ) from error
