@@ -152,3 +152,27 @@ def test_a_failed_segmentation_is_not_blamed_on_its_reference():
     assert image.startswith("The references of 1 of 3 subjects do not fit their image")
     assert "In 1 of 3 subjects the reference fits its image" in both
     assert "segmentation failed" in both
+
+
+def test_missing_values_stand_beside_every_gap():
+    gaps = pd.DataFrame(
+        {"attribute": "sex", "outcome": "a", "group": "female", "reference": "male", "gap": [8.1],
+         "ci_low": 4.0, "ci_high": 12.0, "p": 0.001, "p_adj": 0.001, "n": 60, "n_reference": 100,
+         "test": "welch t", "kind": "continuous", "better_is": "higher", "missing_pct": 46.2,
+         "missing_reference_pct": 0.4, "sign_open": True}
+    )  # fmt: skip
+    (table,) = forests(gap_table(StudyContext(fairness_gaps=gaps)), Options())
+    assert table.rows[0][1].text == "60 (46% missing)"
+    assert table.rows[0][3].text.endswith("†")
+    assert "turn the sign" in table.note
+    assert "(n = 100 (< 1% missing))" in table.groups[0]
+
+
+def test_a_side_branch_that_failed_loses_nobody_in_the_limits_either():
+    ledger = pd.DataFrame(
+        [{"unit": u, "stage": s, "status": "failed" if s == "rca" else "ok"}
+         for u in "ab" for s in ("ingest", "biomarkers", "rca")]
+    )  # fmt: skip
+    said = problems(StudyContext(ledger=ledger, stages=("ingest", "biomarkers", "rca")), Options())
+    assert any(s.startswith("Subjects failed at rca (2), which decides nothing") for s in said)
+    assert not any("no later number" in s for s in said)

@@ -26,12 +26,18 @@ from popscan.report.text import (
 
 _NUMBERS = (
     "gap", "ci_low", "ci_high", "p", "p_adj", "n", "n_reference", "min_detectable_gap",
+    "missing_pct", "missing_reference_pct",
 )  # fmt: skip
 _WORDS = (
     "attribute", "outcome", "stage", "group", "reference", "test", "better_is", "kind",
 )  # fmt: skip
 #: Outcomes that a reader looks for first; single checks come last.
 _FIRST = ("not_analysed", "qc_fail", "qc_not_pass", "dice_mean", "dice_lv", "dice_myo", "dice_rv")
+#: Below a table in which a gap's sign hangs on missing values.
+_OPEN = (
+    "† In the worst case, those without a value turn the sign of the difference (bounds in the "
+    "table fairness_gaps). "
+)
 #: Outcomes shown without opening anything.
 _SHOWN = 10
 
@@ -48,7 +54,7 @@ def gap_table(context: StudyContext) -> pd.DataFrame:
         better, NaN where the outcome has no better side.
         In order of `outcome_order`.
     """
-    table = complete(context.fairness_gaps, *_WORDS, *_NUMBERS, "significant").copy()
+    table = complete(context.fairness_gaps, *_WORDS, *_NUMBERS, "significant", "sign_open").copy()
     for column in _NUMBERS:
         table[column] = numbers(table[column])
     for column in _WORDS:
@@ -64,6 +70,7 @@ def gap_table(context: StudyContext) -> pd.DataFrame:
     adjusted = table["p_adj"].where(table["p_adj"].notna(), table["p"])
     told = table["significant"].notna()
     table["strong"] = is_true(table["significant"]).where(told, adjusted < 0.05)
+    table["sign_open"] = is_true(table["sign_open"])
     sign = table["better_is"].map({"higher": -1.0, "lower": 1.0}).astype(float)
     table["worse"] = np.sign(table["gap"]) * sign
     order = {outcome: i for i, outcome in enumerate(outcome_order(table))}
@@ -159,19 +166,26 @@ def _forest_row(
     low, middle, high = (float(row[c] / row["scale"]) for c in ("ci_low", "gap", "ci_high"))
     cells = [
         Cell(text=shorten(row["group"], 60)),
-        Cell(text=options.count(row["n"])),
+        Cell(text=options.count(row["n"]) + _missing(row["missing_pct"])),
         Cell(
             markup=interval_cell(
                 middle, low, high, limits=limits, strong=bool(row["strong"]), alt=text
             )
         ),
-        Cell(text=text),
+        Cell(text=f"{text} †" if row["sign_open"] else text),
         Cell(text=p_value(row["p"])),
         Cell(text=p_value(row["p_adj"])),
     ]
     if power:
         cells.append(Cell(text=decimals(row["min_detectable_gap"], places)))
     return cells
+
+
+def _missing(share: float) -> str:
+    """Say how many of a group have no value, where any."""
+    if not share > 0:
+        return ""
+    return f" ({share:.0f}% missing)" if share >= 1 else " (< 1% missing)"
 
 
 def _against(rows: pd.DataFrame, options: Options) -> str:
@@ -181,7 +195,8 @@ def _against(rows: pd.DataFrame, options: Options) -> str:
         return ""
     sizes = rows["n_reference"].dropna()
     one = len(references) == 1 and len(sizes)
-    size = f" (n = {options.count(sizes.iloc[0])})" if one else ""
+    lost = rows["missing_reference_pct"].max() if one else math.nan
+    size = f" (n = {options.count(sizes.iloc[0])}{_missing(lost)})" if one else ""
     return f" · against {listing(references)}{size}"
 
 
@@ -233,7 +248,8 @@ def _forest(
         asides=asides,
         sortable=False,
         dense=True,
-        note=(f"Tests: {listing(tests)}. " if tests else "")
+        note=(_OPEN if gaps["sign_open"].any() else "")
+        + (f"Tests: {listing(tests)}. " if tests else "")
         + (f"No two groups are large enough for {listing(empty)}." if empty else ""),
     )
 

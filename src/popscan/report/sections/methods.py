@@ -23,6 +23,7 @@ from popscan.report.blocks import (
 from popscan.report.context import (
     StudyContext,
     complete,
+    deciding_matrix,
     numbers,
     status_matrix,
     study_units,
@@ -103,10 +104,17 @@ def problems(context: StudyContext, options: Options) -> list[str]:
             found.append(
                 f"Some subjects have no record at {listing(absent)}: the run is not complete."
             )
-        failed = [f"{stage} ({(matrix[stage] == 'failed').sum():,})" for stage in matrix
-                  if (matrix[stage] == "failed").any()]  # fmt: skip
+        counts = {str(stage): int((matrix[stage] == "failed").sum()) for stage in matrix}
+        chain = set(deciding_matrix(context))
+        failed = [f"{stage} ({n:,})" for stage, n in counts.items() if n and stage in chain]
+        aside = [f"{stage} ({n:,})" for stage, n in counts.items() if n and stage not in chain]
         if failed:
             found.append(f"Subjects failed at {listing(failed)}; they are in no later number.")
+        if aside:
+            found.append(
+                f"Subjects failed at {listing(aside)}, which decides nothing: they lack the "
+                "numbers of that stage only."
+            )
     if len(context.participants) and len(context.ledger) and not options.share:
         units = set(study_units(context))
         known = unit_column(context.participants, known=units)
