@@ -119,3 +119,20 @@ def test_hidden_rows_still_count_as_tests(ratings):
     shown = gaps[gaps["role"] == "technical"].head(5)
     said = sentences(shown)
     assert said[0].startswith("16 comparisons were tested, 5 of them shown here;")
+
+
+def test_one_method_of_three_that_finds_something_is_no_finding(ratings):
+    outcome, people = ratings
+    result = audit(outcome, people, family="role", n_boot=100, **OPTIONS)
+    adjusted = adjusted_gaps(
+        outcome, people, adjust_for=["age_years"], family="role",
+        methods=["regression", "ancova", "standardisation"], **OPTIONS
+    )  # fmt: skip
+    of_sex = adjusted["attribute"] == "sex"
+    others = of_sex & (adjusted["method"] != "regression")
+    adjusted.loc[others, "p_adj"] = 0.4
+    told = " ".join(sentences(result.gaps, adjusted=adjusted, summary=result.summary))
+    assert "only adjustment shows" not in told
+    adjusted.loc[of_sex & (adjusted["method"] == "ancova"), "p_adj"] = 0.01
+    told = " ".join(sentences(result.gaps, adjusted=adjusted, summary=result.summary))
+    assert "only adjustment shows (2 of 3 methods)" in told

@@ -156,23 +156,27 @@ _REVEALED, _REMOVED = "a gap that only adjustment shows", "no longer significant
 
 
 def _second(adjusted: pd.DataFrame | None, alpha: float) -> dict[tuple[str, ...], str]:
-    """Say what adjustment makes of each gap: revealed by a method, or removed by all."""
+    """Say what adjustment makes of each gap: revealed by most methods, or removed by all.
+
+    One method of several that finds something is no finding: at least half of those with an
+    estimate must, and how many do is said.
+    """
     if adjusted is None or adjusted.empty:
         return {}
     known = adjusted[np.isfinite(adjusted["gap"].astype(float)) & adjusted["p_adj"].notna()]
+    places: dict[tuple[str, ...], list[int]] = {}
+    for place, key in enumerate(_keys(known)):
+        places.setdefault(key, []).append(place)
     said: dict[tuple[str, ...], str] = {}
-    for key, rows in zip(_keys(known), known.to_dict("records"), strict=True):
-        row = pd.Series(rows)
-        clear = bool(row["p_adj"] <= alpha)
-        before = said.get(key, "")
-        if clear and not before.startswith("+"):
-            said[key] = "+" + _after(row, alpha)
-        elif not before:
-            said[key] = "-" + _after(row, alpha)
-    return {
-        key: text[1:] + (f": {_REVEALED}" if text[0] == "+" else f", {_REMOVED}")
-        for key, text in said.items()
-    }
+    for key, where in places.items():
+        rows = known.iloc[where]
+        clear = rows[rows["p_adj"] <= alpha]
+        if clear.empty:
+            said[key] = f"{_after(rows.iloc[0], alpha)}, {_REMOVED}"
+        elif 2 * len(clear) >= len(rows):
+            some = "" if len(clear) == len(rows) else f" ({len(clear)} of {len(rows)} methods)"
+            said[key] = f"{_after(clear.iloc[0], alpha)}: {_REVEALED}{some}"
+    return said
 
 
 def _after(row: pd.Series, alpha: float) -> str:

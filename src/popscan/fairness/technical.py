@@ -85,7 +85,7 @@ def _technical(row: pd.Series, attribute: str, name: str, clear: int, n: int) ->
     unit = unit.replace(" percentage points", "%").replace(" points", "")
     factor = 1.0 if factor == 100 and unit == "" else factor
     worst, best = float(row["worst"]) * factor, float(row["best"]) * factor
-    places = decimals(max(abs(worst), abs(best))) + 1
+    places = decimals(abs(worst - best))
     ends = ("worst", "best") if row["better_is"] != "neither" else ("lowest", "highest")
     known = np.isfinite(row["p_adj"])
     p = f", {row['test']}, adjusted p {p_text(row['p_adj'])}" if known else ""

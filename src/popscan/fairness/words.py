@@ -176,5 +176,8 @@ def adjusted_for(columns: str) -> str:
     columns : str
         Names, separated by commas.
     """
-    names = [_CONFOUNDERS.get(name, name.replace("_", " ")) for name in columns.split(", ")]
+    names = [
+        _CONFOUNDERS.get(name, _without_unit(name)[0].replace("_", " "))
+        for name in columns.split(", ")
+    ]
     return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
