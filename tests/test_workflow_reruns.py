@@ -2,96 +2,43 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
 import sys
-from collections import Counter
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
 
-from popscan.io import write_scan
-from popscan.records import Scan
-from popscan.simulate.population import sample_population
-from popscan.simulate.scan import simulate_subject
-from popscan.stages import stages_of
+from small_study import (
+    BAD,
+    BELOW,
+    GOOD,
+    LATE,
+    LIMITS,
+    ROOT,
+    STAGES,
+    Redone,
+    assert_adds_up,
+    assert_nothing_to_do,
+    configure,
+    damage_everything,
+    derivative,
+    ledger,
+    lose_line,
+    popscan,
+    rows,
+    scan_path,
+    snakemake,
+    tables,
+    tree,
+    write_participants,
+    write_subject,
+)
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]
-
-ROOT = Path(__file__).resolve().parents[1]
-STAGES = stages_of("bids")
-BELOW = STAGES[STAGES.index("segment") :]
-GOOD, BAD, LATE = ["sub-0001", "sub-0002", "sub-0003"], "sub-0004", "sub-0005"
-#: The scans are too short and too few for the default limits.
-SWITCHED_OFF = ["frame_count", "slice_count", "apical_coverage_pct", "lv_open_pct"]
-LIMITS = {name: {"fail": None} for name in SWITCHED_OFF}
-CONFIG = {
-    "study": {"name": "tiny"},
-    "source": {"kind": "bids", "root": "raw"},
-    "plan": {"shard_size": 2},
-    "segment": {"model": "model"},
-    "qc": {"thresholds": LIMITS},
-    "atlas": {"enabled": False},
-    "fairness": {"attributes": ["sex"], "intersections": [], "min_group": 2, "n_boot": 100},
-}
-
-
-def snakemake(cwd: Path, *arguments: str) -> str:
-    """Run the project's workflow, killed if it hangs; what it printed."""
-    command = ["timeout", "-k", "10", "900", sys.executable, "-m", "snakemake"]
-    command += ["--snakefile", str(ROOT / "Snakefile"), "--configfile", "config.yaml"]
-    done = subprocess.run(
-        [*command, "--cores", "2", *arguments],
-        cwd=cwd,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    told = done.stdout + done.stderr
-    assert done.returncode == 0, told[-3000:]
-    return told
-
-
-def popscan(cwd: Path, *arguments: str) -> str:
-    command = [sys.executable, "-m", "popscan", *arguments]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=True).stdout
-
-
-def configure(cwd: Path, **sections) -> None:
-    merged = {name: {**CONFIG.get(name, {}), **sections.get(name, {})} for name in CONFIG}
-    (cwd / "config.yaml").write_text(yaml.safe_dump(merged))
-
-
-def scan_path(cwd: Path, sub: str) -> Path:
-    return cwd / "raw" / sub / "cine" / f"{sub}_acq-sax_cine.nii.gz"
-
-
-def write_subject(cwd: Path, row: dict, *, brightness: float = 1.0) -> None:
-    """Four slices, three frames: as little as the whole chain can work on."""
-    made = simulate_subject(
-        row, seed=5, matrix=(64, 64), spacing_mm=(3.4, 3.4), frames=3, slices=4, kspace=False
-    )
-    path = scan_path(cwd, row["participant_id"])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_scan(path, Scan(**{**vars(made.scan), "array": made.scan.array * brightness}))
-
-
-def write_participants(cwd: Path, subjects: list[str]) -> None:
-    people = sample_population(len(subjects), seed=5)
-    columns = ["participant_id", "sex", "age_years", "height_cm", "weight_kg"]
-    people = people.assign(participant_id=subjects)
-    people[columns].to_csv(cwd / "raw" / "participants.tsv", sep="\t", index=False)
-
-
-def rows(subjects: list[str]) -> list[dict]:
-    return (
-        sample_population(len(subjects), seed=5).assign(participant_id=subjects).to_dict("records")
-    )
 
 
 @pytest.fixture(scope="module")
@@ -113,52 +60,6 @@ def finished(tmp_path_factory) -> Path:
 def study(finished, tmp_path) -> Path:
     """Copy of the finished study: every path in it is relative, every time is kept."""
     return Path(shutil.copytree(finished, tmp_path / "study"))
-
-
-def journalled(cwd: Path) -> Counter[tuple[str, str]]:
-    """How often each (stage, unit) was recorded."""
-    found: Counter[tuple[str, str]] = Counter()
-    for path in (cwd / "results" / "tiny" / "store").glob("*/*.jsonl"):
-        for line in path.read_text().splitlines():
-            if unit := json.loads(line).get("unit"):
-                found[path.parent.name, unit] += 1
-    return found
-
-
-class Redone:
-    """Who was redone since."""
-
-    def __init__(self, cwd: Path) -> None:
-        self.cwd, self.before = cwd, journalled(cwd)
-
-    def __call__(self) -> dict[str, list[str]]:
-        now = journalled(self.cwd)
-        more = sorted(key for key in now if now[key] > self.before[key])
-        self.before = now
-        return {stage: [u for s, u in more if s == stage] for stage, _ in more}
-
-
-def tables(cwd: Path) -> dict[str, bytes]:
-    """Every table but the one of what it cost."""
-    folder = cwd / "results" / "tiny" / "tables"
-    return {p.name: p.read_bytes() for p in sorted(folder.iterdir()) if p.stem != "cost"}
-
-
-def ledger(cwd: Path) -> pd.DataFrame:
-    return pd.read_parquet(cwd / "results" / "tiny" / "tables" / "ledger.parquet")
-
-
-def assert_adds_up(cwd: Path, subjects: list[str]) -> None:
-    told = ledger(cwd)
-    for stage in STAGES:
-        assert sorted(told.loc[told["stage"] == stage, "unit"]) == subjects, stage
-    assert not list((cwd / "results").rglob("*.tmp"))
-
-
-def assert_nothing_to_do(cwd: Path) -> None:
-    redone = Redone(cwd)
-    assert "Nothing to be done" in snakemake(cwd)
-    assert redone() == {}
 
 
 def test_finished_study_adds_up_and_has_nothing_to_do(finished):
@@ -268,3 +169,58 @@ def change_model(folder: Path) -> None:
     about = yaml.safe_load((folder / "model.yaml").read_text())
     digest = hashlib.sha256((folder / "weights.safetensors").read_bytes()).hexdigest()
     (folder / "model.yaml").write_text(yaml.safe_dump({**about, "weights_sha256": digest}))
+
+
+def test_the_same_command_brings_back_what_is_gone(finished, study):
+    whole, root = finished / "results" / "tiny", study / "results" / "tiny"
+    damage_everything(root)
+    dry = snakemake(study, "--dry-run")
+    assert "are lost or were changed" in dry
+    snakemake(study)
+    assert tables(study) == tables(finished)
+    for folder in ("derivatives", "share/tables", "plan"):
+        assert tree(root / folder) == tree(whole / folder), folder
+    for folder in ("report", "share"):
+        assert tree(root / folder).keys() == tree(whole / folder).keys()
+        assert all(tree(root / folder).values())
+    assert_nothing_to_do(study)
+
+
+def test_lost_record_and_removed_images_heal_below_a_changed_option(study):
+    """Nobody fails for what is gone above; segmentation comes out as before."""
+    root = study / "results" / "tiny"
+    lose_line(root / "store" / "segment" / "00000.jsonl", "sub-0001")
+    for folder in (root / "derivatives").glob("*/ingest"):
+        shutil.rmtree(folder)
+    configure(study, qc={"thresholds": {**LIMITS, "snr": {"review": 30}}})
+    redone = Redone(study)
+    snakemake(study)
+    found = redone()
+    assert (found["ingest"], found["segment"], found["qc"]) == (GOOD, ["sub-0001"], GOOD)
+    told = pd.read_parquet(root / "tables" / "ledger.parquet").set_index(["unit", "stage"])
+    assert {told.loc[(unit, "qc"), "status"] for unit in GOOD} <= {"ok", "excluded"}
+    assert_adds_up(study, [*GOOD, BAD])
+    assert_nothing_to_do(study)
+
+
+def test_rerun_and_verify_name_what_is_lost(study):
+    root = study / "results" / "tiny"
+    lose_line(root / "store" / "segment" / "00000.jsonl", "sub-0001")
+    shutil.rmtree(root / "derivatives" / "sub-0003" / "ingest")
+    said = popscan(study, "rerun", "--failed")
+    assert "segment: 1 records" in said
+    assert "ingest: 2 records" in said  # who failed, and who lost an image
+    snakemake(study)
+    image = derivative(root, "sub-0002", "ingest")
+    stat = image.stat()
+    image.write_bytes(bytes(stat.st_size))
+    os.utime(image, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert "Nothing to be done" in snakemake(study)
+    command = [sys.executable, "-m", "popscan", "verify", "--deep"]
+    done = subprocess.run(command, cwd=study, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert image.name in done.stdout
+    redone = Redone(study)
+    snakemake(study)
+    assert redone() == {"ingest": ["sub-0002"]}
+    assert popscan(study, "verify", "--deep") == "all files are as they were written\n"
