@@ -36,41 +36,50 @@ import faults_study as study
 from faults_damage import DAMAGE_FAULTS, WHOLE_FAULTS
 from faults_kinds import LIMIT_S, RUNNER_FAULTS, SNAKEMAKE_FAULTS, Case
 
-#: Faults after which a real Snakemake runs.
-BY_SNAKEMAKE = {**SNAKEMAKE_FAULTS, **DAMAGE_FAULTS}
+#: Faults of a slot in which a real Snakemake runs, and of one in which the runner does.
+SLOTS = {
+    "snakemake": {**SNAKEMAKE_FAULTS, **DAMAGE_FAULTS},
+    "runner": RUNNER_FAULTS | {f: s for f, s in DAMAGE_FAULTS.items() if f not in WHOLE_FAULTS},
+}
 
 
 def draw(
     n: int, rng: random.Random, only: str, every: int
-) -> Iterator[tuple[Callable[[Case], None], str]]:
-    """Draw faults and states: every fault before any comes again."""
+) -> Iterator[tuple[Callable[[Case], None], str, bool]]:
+    """Draw faults, states, and whether Snakemake runs: every fault before any comes again."""
     pools: dict[str, list[Callable[[Case], None]]] = {"runner": [], "snakemake": []}
     for index in range(n):
-        kind = "snakemake" if every and index % every == every - 1 else "runner"
-        table = BY_SNAKEMAKE if kind == "snakemake" else RUNNER_FAULTS
+        slot = "snakemake" if every and index % every == every - 1 else "runner"
+        table = SLOTS[slot]
         if only == "damage":
-            table = DAMAGE_FAULTS
+            table = {f: s for f, s in table.items() if f in DAMAGE_FAULTS}
         elif only:
-            table = {f: s for f, s in {**RUNNER_FAULTS, **BY_SNAKEMAKE}.items()
-                     if f.__name__ == only}  # fmt: skip
-        if not pools[kind]:
-            pools[kind] = rng.sample(list(table), len(table))
-        fault = pools[kind].pop()
-        yield fault, rng.choice(table[fault])
+            every_fault = {**SLOTS["runner"], **SLOTS["snakemake"]}
+            table = {f: s for f, s in every_fault.items() if f.__name__ == only}
+        if not pools[slot]:
+            pools[slot] = rng.sample(list(table), len(table))
+        fault = pools[slot].pop()
+        by_snakemake = slot == "snakemake" or fault not in SLOTS["runner"]
+        if fault in RUNNER_FAULTS:
+            by_snakemake = False
+        yield fault, rng.choice(table[fault]), by_snakemake
 
 
-def shoot(fault: Callable[[Case], None], state: str, seed: int, base: study.Base) -> str:
+def shoot(
+    fault: Callable[[Case], None], state: str, seed: int, base: study.Base, *, by_snakemake: bool
+) -> str:
     """Do one fault and run again; what went wrong, empty if it was survived."""
     with tempfile.TemporaryDirectory(prefix="popscan-fault-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         whole = fault in WHOLE_FAULTS
-        base.prepare(folder, state, by_snakemake=fault in BY_SNAKEMAKE, whole=whole)
+        base.prepare(folder, state, by_snakemake=by_snakemake, whole=whole)
         case = Case(folder=folder, rng=random.Random(seed), typical_s=base.typical_s)
         try:
             fault(case)
-            if fault in BY_SNAKEMAKE:
+            damage = fault in DAMAGE_FAULTS
+            if by_snakemake:
                 study.rerun_snakemake(folder, LIMIT_S, whole=whole)
-            elif status := study.wait(study.start(folder)):
+            elif status := study.wait(study.start(folder, only_forced=damage)):
                 return f"the run afterwards ended with {status}: {study.last_words(folder)}"
             study.check_accounts(folder)
             base.compare(folder, "changed" if state == "changed" else "finished", whole=whole)
@@ -111,14 +120,15 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="popscan-faults-") as folder:
         base: study.Base | None = None
         drawn = draw(arguments.n, rng, arguments.only, arguments.snakemake_every)
-        for number, (fault, state) in enumerate(drawn, start=1):
+        for number, (fault, state, by_snakemake) in enumerate(drawn, start=1):
             seed, began = rng.randrange(2**32), time.monotonic()
             told = done.get(number)
             if told is None or (told["fault"], told["state"]) != (fault.__name__, state):
                 base = base or study.Base.build(Path(folder))
                 told = {
                     "campaign": arguments.seed, "number": number, "fault": fault.__name__,
-                    "state": state, "seed": seed, "wrong": shoot(fault, state, seed, base),
+                    "state": state, "seed": seed, "snakemake": by_snakemake,
+                    "wrong": shoot(fault, state, seed, base, by_snakemake=by_snakemake),
                 }  # fmt: skip
                 took = f"{time.monotonic() - began:.0f} s"
                 print(f"{number}/{arguments.n} {fault.__name__} ({state}): {took}", flush=True)

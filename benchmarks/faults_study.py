@@ -7,6 +7,7 @@ stages and the tables. A run is a forked child of a process that has imported ev
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import signal
@@ -23,6 +24,7 @@ import psutil
 import yaml
 
 from popscan import worker
+from popscan.inventory import damaged_outputs, inventoried
 from popscan.io import write_scan
 from popscan.pipeline.collect import collect
 from popscan.pipeline.configfile import load_config
@@ -115,10 +117,41 @@ def run_everything() -> None:
     for shard in read_shards(ROOT):
         for stage in STAGES:
             run_stage(store, stage, shard, _options(config, stage))
-    collect(store, _options(config, "collect"))
+    with inventoried(ROOT, Path(TARGET)):
+        collect(store, _options(config, "collect"))
+    # What Snakemake knows of the last run.
+    asked = {stage: _options(config, stage) for stage in STAGES}
+    Path("asked.json").write_text(json.dumps(asked))
 
 
-def start(folder: Path, *, hook: Callable[[], None] | None = None) -> int:
+def run_what_is_forced() -> None:
+    """Do what the workflow does where files are lost: jobs whose inventory says so, and below.
+
+    As Snakemake, it runs nothing else, unless the config is another one since.
+    """
+    config = load_config(Path("config.yaml")).model_dump()
+    forced = set(damaged_outputs(ROOT, subject_files=True))
+    if "plan/plan.json" in forced:
+        plan_study(ROOT, _options(config, "plan"))
+    options = {stage: _options(config, stage) for stage in STAGES}
+    asked = Path("asked.json")
+    before = json.loads(asked.read_text()) if asked.exists() else {}
+    store, worked = Store(ROOT), bool(forced)
+    for shard in read_shards(ROOT):
+        above = False
+        for stage in STAGES:
+            name = store.manifest_name(stage, shard)
+            if above or name in forced or options[stage] != before.get(stage):
+                run_stage(store, stage, shard, options[stage])
+                worked = above = True
+    if worked:
+        with inventoried(ROOT, Path(TARGET)):
+            collect(store, _options(config, "collect"))
+
+
+def start(
+    folder: Path, *, hook: Callable[[], None] | None = None, only_forced: bool = False
+) -> int:
     """Start a run in a forked child: exit status 1 with a message, or 3 with a traceback."""
     child = os.fork()
     if child:
@@ -131,7 +164,7 @@ def start(folder: Path, *, hook: Callable[[], None] | None = None) -> int:
         os.chdir(folder)
         if hook:
             hook()
-        run_everything()
+        (run_what_is_forced if only_forced else run_everything)()
         status = 0
     except PopscanError as error:
         os.write(2, f"{error}\n".encode())
