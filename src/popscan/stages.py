@@ -61,7 +61,7 @@ OPTIONAL_STAGES = ("rca",)
 #: Stages done once per study.
 STUDY_STAGES = {
     "plan": StageInfo(version="3", sections=("study", "source", "simulate", "cohort", "plan")),
-    "collect": StageInfo(version="4", sections=("study", "source", "qc", "segment", "rca")),
+    "collect": StageInfo(version="5", sections=("study", "source", "qc", "segment", "rca")),
     "atlas": StageInfo(version="3", sections=("study", "atlas")),
     "associate": StageInfo(version="3", sections=("study", "associate", "cohort", "fairness")),
     "fairness": StageInfo(
@@ -72,10 +72,10 @@ STUDY_STAGES = {
     "rca_validity": StageInfo(version="2", sections=("study", "rca", "fairness", "cohort")),
     "visibility_features": StageInfo(version="2", sections=("study", "visibility", "segment")),
     "visibility": StageInfo(
-        version="2", sections=("study", "visibility", "fairness", "cohort", "biomarkers")
+        version="3", sections=("study", "visibility", "fairness", "cohort", "biomarkers")
     ),
     "visibility_maps": StageInfo(
-        version="2", sections=("study", "visibility", "fairness", "cohort", "segment")
+        version="3", sections=("study", "visibility", "fairness", "cohort", "segment")
     ),
     "report": StageInfo(version="4", sections=("study", "report", "share")),
 }

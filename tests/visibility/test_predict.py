@@ -19,7 +19,7 @@ from popscan.visibility.components import (
 )
 from popscan.visibility.direction import activation_pattern, attribute_direction
 from popscan.visibility.predict import MACRO, predict_attribute
-from popscan.visibility.tables import DICTIONARY, sentences, visibility_table
+from popscan.visibility.tables import DICTIONARY, confounder_matrix, sentences, visibility_table
 
 
 def halves(n: int) -> np.ndarray:
@@ -313,3 +313,31 @@ def test_the_first_round_decides_if_it_reaches_the_observed_area():
 def test_nothing_to_tell_is_an_empty_table_with_columns():
     people = pd.DataFrame({"sex": []}, index=pd.Index([], name="unit"))
     assert list(visibility_table({}, people, attributes_to_test=["sex"])) == list(DICTIONARY)
+
+
+def test_words_are_taken_out_as_categories(rng):
+    """A sex that the site alone gives away is seen, and not seen with the site taken out."""
+    n = 240
+    site = rng.choice(["11025", "11026", "11027"], n)
+    woman = rng.random(n) < np.where(site == "11026", 0.85, 0.3)
+    people = pd.DataFrame(
+        {"sex": np.where(woman, "female", "male"), "site": site},
+        index=[f"sub-{i:03d}" for i in range(n)],
+    )
+    people.loc["sub-007", "site"] = None
+    matrix, names = confounder_matrix(people, ["site"])
+    assert names == ["site", "site"]
+    assert matrix.shape == (n, 2)
+    assert np.isnan(matrix[7]).all()
+    features = pd.DataFrame(
+        (site == "11026")[:, None] + rng.normal(0, 0.5, (n, 3)), index=people.index
+    )
+    table = visibility_table(
+        {"image": features}, people, attributes_to_test=["sex"], adjust_for=["site"],
+        n_permutations=20,
+    )  # fmt: skip
+    row = table.iloc[0]
+    assert row["auc"] > 0.65
+    assert abs(row["auc_adjusted"] - 0.5) < 0.15
+    assert row["confounders"] == "site"
+    assert row["n_adjusted"] == n - 1

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from popscan.cells import is_recorded
 from popscan.stats import multiplicity
+from popscan.stats.design import clean, is_categorical
+from popscan.stats.means import Floats
 from popscan.visibility import SOURCES
 from popscan.visibility.predict import MACRO, MIN_GROUP, Seen, predict_attribute
 
@@ -67,8 +69,8 @@ def visibility_table(
     attributes_to_test : sequence of str
         Columns of `attributes`; what it lacks, or what has no two groups, has no row.
     adjust_for : sequence of str
-        Numeric columns of `attributes`; what it lacks is left out, and so is, of the adjusted
-        areas, who lacks one of the others.
+        Columns of `attributes`, words as categories; what it lacks is left out, and so is, of the
+        adjusted areas, who lacks one of the others.
     **options
         Of `predict_attribute`.
 
@@ -89,7 +91,7 @@ def visibility_table(
             people = attributes.reindex(features.index)
             given = people[attribute].astype(object).where(people[attribute].notna(), "")
             used = [name for name in confounders if name != attribute]
-            q = people[used].apply(pd.to_numeric, errors="coerce").to_numpy(dtype=float)
+            q, used = confounder_matrix(people, used)
             rows += _rows(features.to_numpy(dtype=float), list(given), q, used, n_tests, options,
                           {"attribute": attribute, "source": source})  # fmt: skip
     table = pd.DataFrame(rows, columns=list(DICTIONARY))
@@ -137,7 +139,7 @@ def _rows(
                 "auc_adjusted_high": other.auc_high if other else math.nan,
                 "p_adjusted": other.p if other else math.nan,
                 "auc_confounders": alone[seen.group].auc if seen.group in alone else math.nan,
-                "confounders": " ".join(n for n, h in zip(used, held, strict=True) if h),
+                "confounders": " ".join(dict.fromkeys(np.asarray(used)[held])),
                 "inflation": seen.inflation,
             }
         )  # fmt: skip
@@ -151,6 +153,26 @@ def _by_group(seen: Sequence[Seen]) -> dict[str, Seen]:
 def _n_rows(groups: Sequence[str]) -> int:
     """Rows of an attribute and source: two groups are told from one another, more also at mean."""
     return len(groups) + 1 if len(groups) > 2 else len(groups) // 2
+
+
+def confounder_matrix(people: pd.DataFrame, names: Sequence[str]) -> tuple[Floats, list[str]]:
+    """Return confounders as numbers, of words one column per level but the first; and their names.
+
+    Subjects without a value have NaN.
+    """
+    columns: list[tuple[str, pd.Series]] = []
+    for name in names:
+        words = is_categorical(people[name])
+        values = clean(people[name], categorical=words)
+        if not words:
+            columns.append((name, values))
+            continue
+        levels = sorted(values.dropna().unique())[1:]
+        columns += [(name, (values == n).astype(float).where(values.notna())) for n in levels]
+    matrix = np.empty((len(people), len(columns)))
+    for position, (_, values) in enumerate(columns):
+        matrix[:, position] = values
+    return matrix, [name for name, _ in columns]
 
 
 def known_groups(column: pd.Series, *, min_group: int) -> list[str]:
