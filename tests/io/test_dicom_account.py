@@ -343,3 +343,15 @@ def test_a_session_that_cannot_be_read_is_described(tmp_path):
     told = describe_session([str(tmp_path / "gone")])
     assert told.reason == "file_missing"
     assert told.problems == [told.message]
+
+
+@pytest.mark.parametrize("left", [b"", bytes(3000), b"<html>404</html>"])
+def test_files_that_were_dicom_are_damaged(tmp_path, write_stack, left):
+    write_stack(tmp_path / "s", slices=5)
+    for path in write_stack(tmp_path / "s", seed=1, slices=1, frames=6, ending=".dcm"):
+        path.write_bytes(left)
+    (tmp_path / "s" / "notes.txt").write_text("no image, and none that was lost")
+    (tmp_path / "s" / "DICOMDIR").write_bytes(b"")
+    meta = sax(tmp_path / "s").meta
+    assert (meta["images_left_out"], meta["slices_left_out"]) == (6, 1)
+    assert meta["images_left_out_reason"] == "6 in damaged files"

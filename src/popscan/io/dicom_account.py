@@ -27,6 +27,7 @@ OTHER_PLANE = "of another plane of this view"
 NO_CONTINUATION = "at places that do not continue the stack"
 _WORDS = {
     Kind.DAMAGED: "in damaged files",
+    Kind.MULTIFRAME: "in multi-frame files without positions",
     Kind.MISCOUNTED: "in multi-frame files that miscount their frames",
     Kind.MISSING: "behind links that lead nowhere",
 }

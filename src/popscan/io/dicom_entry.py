@@ -22,6 +22,8 @@ from popscan.io.dicom_kind import (
     promises_image,
 )
 
+_ENDINGS = (".dcm", ".dicom", ".ima")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
@@ -63,7 +65,7 @@ def read_header(path: str) -> Entry:
             return Entry(kind=Kind.OTHER)
         data = open_dicom(path, headers_only=True)
     except (InvalidDicomError, IsADirectoryError):
-        return Entry(kind=Kind.OTHER)
+        return Entry(kind=Kind.DAMAGED if _was_dicom(path) else Kind.OTHER)
     except FileNotFoundError:
         return Entry(kind=Kind.MISSING)
     except DAMAGE:
@@ -72,6 +74,16 @@ def read_header(path: str) -> Entry:
         return _entry(path, data)
     except DAMAGE:
         return Entry(kind=Kind.DAMAGED)
+
+
+def _was_dicom(path: str) -> bool:
+    """Whether a file that is no DICOM has its ending, is empty, or holds zeros where it starts."""
+    try:
+        with open(path, "rb") as file:
+            start = file.read(1024)
+    except OSError:
+        return True
+    return path.lower().endswith(_ENDINGS) or not start.strip(b"\0")
 
 
 def _entry(path: str, data: pydicom.Dataset) -> Entry:
