@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from popscan.inventory import inventoried
 from popscan.records import Status
 
 
@@ -41,7 +42,9 @@ def _data(arguments: argparse.Namespace) -> None:
 def _split(arguments: argparse.Namespace) -> None:
     from popscan.pipeline.experiment_data import split
 
-    found = split(arguments.study, arguments.options)
+    root = arguments.study / "experiment"
+    with inventoried(root, root / "split.json", also=[root / "pack.npz"]):
+        found = split(arguments.study, arguments.options)
     for role in ("test", "pool"):
         told = ", ".join(f"{group} {len(units)}" for group, units in found[role].items())
         print(f"{role}: {told}")
@@ -62,4 +65,6 @@ def _trial(arguments: argparse.Namespace) -> None:
 def _results(arguments: argparse.Namespace) -> None:
     from popscan.pipeline.experiment import write_results
 
-    print(write_results(arguments.study, arguments.options))
+    root = arguments.study / "experiment"
+    with inventoried(root, root / "index.html"):
+        print(write_results(arguments.study, arguments.options))
