@@ -247,7 +247,7 @@ def gap_sentence(
         )
     return (
         f"{outcome}: no evidence of a difference between {own} and {other}; the data are "
-        f"compatible with a difference from {_side(low, places, unit)} to "
+        f"compatible with {group} being anywhere from {_side(low, places, unit)} to "
         f"{_side(high, places, unit)} ({level}).{_power(row, scale, unit, places)}{shown}"
     )
 
@@ -255,7 +255,7 @@ def gap_sentence(
 def _side(value: float, places: int, unit: str) -> str:
     """Say a limit of the difference, group minus reference."""
     if round(value, places) == 0:
-        return "none"
+        return "equal"
     return f"{abs(value):,.{places}f}{unit} {'higher' if value > 0 else 'lower'}"
 
 

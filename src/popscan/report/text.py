@@ -20,6 +20,7 @@ _UNITS = {
     "_ml": "mL",
     "_pct": "%",
     "_bpm": "bpm",
+    "_mm3": "mm³",
     "_mm": "mm",
     "_cm": "cm",
     "_kg": "kg",
