@@ -199,6 +199,9 @@ def _decimal_mark(delimiter: str, cells: Mapping[str, Sequence[str]]) -> str:
     The columns decide that leave no doubt, if they agree; else what separates columns.
     """
     found = set()
+    commas = [name for name, values in cells.items() if any("," in text for text in values)]
+    if not commas:
+        return ""  # nothing to ask
     for values in cells.values():
         numbers = [text for text in values if _NUMBER.fullmatch(text)]
         if numbers:

@@ -74,18 +74,29 @@ def read_column(
     ['White', 'White', 'NA', 'White']
     """
     column = Column(values=_without_missing(cells, missing_values))
-    counted = Counter(
-        cell for cell, value in zip(cells, column.values, strict=True) if cell and not value
+    if decimal != "," and not categorical and _all_plain(column.values, numeric):
+        column.numeric = True
+    words = Counter(
+        cell
+        for cell, value in zip(cells, column.values, strict=True)
+        if cell and not value and cell.lower() not in EMPTY
     )
-    words = Counter({cell: n for cell, n in counted.items() if cell.lower() not in EMPTY})
     if words:
         column.notes.append(f"{listed(words)} count as not recorded")
+    if column.numeric:
+        return column
     if not categorical and (numeric or _holds_numbers(name, column.values, decimal)):
         column.numeric = True
         _read_numbers(name, column, decimal)
     else:
         _fold_spelling(column)
     return column
+
+
+def _all_plain(values: Sequence[str], numeric: bool) -> bool:
+    """Whether nothing is to be read otherwise than it is written: most columns of large tables."""
+    known = [value for value in values if value]
+    return bool(known) and all(map(is_plain, known)) and (numeric or not any(map(is_code, known)))
 
 
 def _without_missing(cells: Sequence[str], missing_values: Collection[str]) -> list[str]:
