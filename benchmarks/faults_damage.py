@@ -70,7 +70,7 @@ def record_lost_above(case: Case) -> None:
     stage = case.rng.choice(["ingest", "reconstruct", "segment"])
     path = case.pick(f"store/{stage}/*.jsonl")
     lines = path.read_bytes().splitlines(keepends=True)
-    unit = case.rng.choice([unit for line in lines if (unit := json.loads(line).get("unit"))])
+    unit = case.rng.choice([json.loads(line).get("unit") or "sub-0001" for line in lines])
     path.write_bytes(b"".join(line for line in lines if f'"{unit}"'.encode() not in line))
 
 

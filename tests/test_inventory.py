@@ -100,12 +100,3 @@ def test_checksum_is_of_all_of_a_file(tmp_path):
     first = checksum_of(path)
     path.write_bytes(bytes(2_999_999) + b"\1")
     assert checksum_of(path) != first
-
-
-def test_files_written_in_another_way_are_named_by_their_command(tmp_path):
-    pack = tmp_path / "pack.npz"
-    with inventoried(tmp_path, tmp_path / "split.json", also=[pack]):
-        write_atomic(tmp_path / "split.json", b"{}")
-        pack.write_bytes(b"pack")
-    pack.write_bytes(b"")
-    assert damaged_outputs(tmp_path, subject_files=False) == {"split.json": ["pack.npz"]}

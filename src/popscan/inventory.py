@@ -75,19 +75,11 @@ def write_inventory(
 
 
 @contextmanager
-def inventoried(root: Path, output: Path, *, also: Iterable[Path] = ()) -> Iterator[None]:
-    """Write down every whole file that is written inside the block as belonging to `output`.
-
-    Parameters
-    ----------
-    root, output
-        The study's folder, and the file that Snakemake watches.
-    also
-        Files that are not written by `popscan.disk.write_atomic`.
-    """
+def inventoried(root: Path, output: Path) -> Iterator[None]:
+    """Write down every whole file that is written inside the block as belonging to `output`."""
     with noting_files() as written:
         yield
-    write_inventory(root, os.path.relpath(output, root), [*written, output, *also])
+    write_inventory(root, os.path.relpath(output, root), [*written, output])
 
 
 def read_inventory(root: Path, output: str, *, subject_files: bool = True) -> list[Entry] | None:

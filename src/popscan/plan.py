@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from popscan.disk import remove_temporaries, write_atomic
 from popscan.inventory import write_inventory
@@ -23,6 +23,8 @@ from popscan.store import canonical_json, shard_file
 #: What the reading of a damaged file raises.
 _DAMAGE = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
 _SHARD = re.compile(r"\d{5}").fullmatch
+#: Stands in the registry for a visit that was withdrawn; no identifier can be this.
+WITHDRAWN = "*"
 _HEADER = "unit\tsub\tses\tshard\n"
 _LOST = "; put a copy of the file back, or delete it: subjects are then assigned to shards anew"
 
@@ -63,11 +65,13 @@ class PlanSummary:
     unlisted: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    withdrawn: Mapping[str, int] = field(default_factory=dict)
+    removal: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain form of what outlives the planning run."""
         plain = {name: list(v) if isinstance(v, tuple) else v for name, v in vars(self).items()}
-        return {name: v for name, v in plain.items() if name not in ("new", "changed")}
+        return {name: v for name, v in plain.items() if name not in ("new", "changed", "removal")}
 
 
 def shard_name(index: int) -> str:
@@ -75,8 +79,17 @@ def shard_name(index: int) -> str:
     return f"{index:05d}"
 
 
-def read_registry(path: Path) -> dict[str, str]:
-    """Read the registry: unit -> shard, in order of appearance.
+class RegistryLine(NamedTuple):
+    """One place in a shard: who has it; a visit that was withdrawn leaves `WITHDRAWN` there."""
+
+    unit: str
+    sub: str
+    ses: str
+    shard: str
+
+
+def registry_lines(path: Path) -> list[RegistryLine]:
+    """Read all places of the registry, in order of appearance; empty before the first plan.
 
     Raises
     ------
@@ -84,33 +97,52 @@ def read_registry(path: Path) -> dict[str, str]:
         If the file is damaged: a registry is never guessed, since shards would move.
     """
     if not path.exists():
-        return {}
+        return []
     try:
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     except UnicodeDecodeError as error:
         raise PopscanError(f"{path}: damaged, not text" + _LOST) from error
     if not lines or lines[0] != _HEADER:
         raise PopscanError(f"{path}: not a popscan registry (header expected: {_HEADER!r})" + _LOST)
-    registry: dict[str, str] = {}
+    found = []
     for number, line in enumerate(lines[1:], start=2):
         cells = line.rstrip("\n").split("\t")
         if len(cells) != 4 or not line.endswith("\n"):
             raise PopscanError(f"{path}, line {number}: 4 tab-separated columns expected" + _LOST)
-        registry[cells[0]] = cells[3]
-    return registry
+        found.append(RegistryLine(*cells))
+    return found
+
+
+def read_registry(path: Path) -> dict[str, str]:
+    """Read who is in which shard: unit -> shard, in order of appearance; as `registry_lines`."""
+    return {line.unit: line.shard for line in registry_lines(path) if line.unit != WITHDRAWN}
+
+
+def tombstoned(path: Path, units: Collection[str]) -> str:
+    """Return the registry's text without the names of some units; their places stay taken."""
+    lines = [
+        RegistryLine(WITHDRAWN, WITHDRAWN, "", line.shard) if line.unit in units else line
+        for line in registry_lines(path)
+    ]
+    return _HEADER + "".join("\t".join(line) + "\n" for line in lines)
 
 
 def extend_registry(
-    registry: Mapping[str, str], subjects: Iterable[Subject], *, shard_size: int
+    registry: Mapping[str, str],
+    subjects: Iterable[Subject],
+    *,
+    shard_size: int,
+    vacated: Iterable[str] = (),
 ) -> dict[str, str]:
     """Registry with the subjects that it lacks appended, each in the next free place.
 
     The shard size may change between runs: places already given stay as they are, and the last
-    shard is filled up to the new size.
+    shard is filled up to the new size. `vacated` holds the shard of every place whose subject was
+    withdrawn: nobody moves into it, so that nobody moves.
     """
     out = dict(registry)
     counts: dict[str, int] = {}
-    for shard in out.values():
+    for shard in (*out.values(), *vacated):
         counts[shard] = counts.get(shard, 0) + 1
     last = max((int(shard) for shard in counts), default=0)
     for subject in subjects:
@@ -218,6 +250,7 @@ def write_plan(
     problems: Sequence[str] = (),
     unlisted: Sequence[str] = (),
     notes: Sequence[str] = (),
+    withdrawn: Mapping[str, int] | None = None,
 ) -> PlanSummary:
     """Bring the plan on disk up to date with the subjects found.
 
@@ -231,6 +264,8 @@ def write_plan(
         Subjects per shard.
     problems, unlisted
         Messages about the cohort table, and subjects found that it does not list; both are told.
+    withdrawn
+        How many visits left the study, by the way they left.
     notes
         How cells of the cohort table were read that can be written otherwise.
 
@@ -243,7 +278,12 @@ def write_plan(
     for folder in (registry_path.parent, registry_path.parent / "shards"):
         remove_temporaries(folder)
     before = read_registry(registry_path)
-    registry = extend_registry(before, (p.subject for p in planned), shard_size=shard_size)
+    registry = extend_registry(
+        before,
+        (p.subject for p in planned),
+        shard_size=shard_size,
+        vacated=[line.shard for line in registry_lines(registry_path) if line.unit == WITHDRAWN],
+    )
     by_unit = {p.subject.unit: p for p in planned}
     members: dict[str, list[str]] = {shard: [] for shard in registry.values()}
     for unit, shard in registry.items():
@@ -266,6 +306,7 @@ def write_plan(
         unlisted=tuple(unlisted),
         problems=tuple(problems),
         notes=tuple(notes),
+        withdrawn=dict(withdrawn or {}),
     )
     text = (json.dumps(summary.to_dict(), indent=1, sort_keys=True) + "\n").encode()
     path = study_root / "plan" / "plan.json"

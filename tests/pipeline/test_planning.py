@@ -112,3 +112,29 @@ def test_row_whose_visit_has_no_images_fails_saying_what_was_found(raw):
         "no images of ses-1: the raw data of sub-02 have a folder without ses-*",
         "the cohort table lists this subject, but no images exist",
     ]
+
+
+def test_a_folder_named_after_a_visit_is_that_visit_and_never_overwrites_it(raw):
+    for name in ("sub-01_ses-2", "sub-09_ses-1"):
+        (raw / name).mkdir()
+        (raw / name / f"{name}_acq-sax_cine.nii.gz").write_text("another image")
+    cohort = find_cohort(options(raw))
+    units = [p.subject.unit for p in cohort.planned]
+    assert units == sorted(set(units))
+    by_unit = {p.subject.unit: p.subject for p in cohort.planned}
+    assert by_unit["sub-01_ses-2"].sources == (str(raw / "sub-01" / "ses-2"),)
+    assert by_unit["sub-09_ses-1"].folder == "sub-09/ses-1"
+    (problem,) = cohort.problems
+    assert str(raw / "sub-01_ses-2") in problem
+    assert "another folder of sub-01_ses-2" in problem
+    (raw / "participants.tsv").write_text(
+        "participant_id\tsession_id\nsub-01\t1\nsub-01\t2\nsub-01_ses-2\t\nsub-09\t1\n"
+    )
+    cohort = find_cohort(options(raw))
+    assert [p.subject.unit for p in cohort.planned] == [
+        "sub-01_ses-1",
+        "sub-01_ses-2",
+        "sub-09_ses-1",
+    ]
+    assert any("sub-01_ses-2 twice" in problem for problem in cohort.problems)
+    assert excluded(raw, "participant_id\treason\nsub-01_ses-2\tmotion\n")[1] == ["sub-01_ses-2"]

@@ -10,6 +10,7 @@ from popscan.experiment import design
 from popscan.inventory import damaged_outputs, is_small
 from popscan.lock import StudyLock, clear_stale_locks
 from popscan.names import name_list, resolve_units
+from popscan.pipeline.identity import check_before_run
 from popscan.plan import read_registry
 from popscan.records import PopscanError
 from popscan.stages import (
@@ -53,6 +54,13 @@ shell.prefix(
 STUDY_LOCK = StudyLock(Path(STUDY))
 # What was found lost or changed, once it was looked for.
 DAMAGE = {}
+
+# Before anything of another study is touched.
+if workflow.is_main_process:
+    try:
+        check_before_run(Path(STUDY), config)
+    except PopscanError as error:
+        raise WorkflowError(str(error))
 
 
 onstart:
@@ -117,24 +125,15 @@ def make_damaged_again():
     if "looked" in DAMAGE or not workflow.is_main_process or not STUDY_LOCK.is_free():
         return
     DAMAGE["looked"] = []
-    root = Path(STUDY, "experiment") if EXPERIMENT["attribute"] else Path(STUDY)
-    subject_files = is_small(root) or not workflow.dryrun
-    for output, files in damaged_outputs(root, subject_files=subject_files).items():
-        if is_in_use(output):
+    for root in (Path(STUDY), Path(STUDY, "experiment")):
+        for output, files in damaged_outputs(
+            root, subject_files=is_small(root) or not workflow.dryrun
+        ).items():
             workflow.dag.forcefiles.add(f"{root}/{output}")
             DAMAGE["looked"] += files
     if names := DAMAGE["looked"]:
         told = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
         logger.info(f"{len(names)} files of {STUDY} are lost or were changed: {told}")
-
-
-def is_in_use(output):
-    """Whether an output belongs to what the config asks for: not to an optional stage of before."""
-    parts = Path(output).parts
-    if parts[0] == "manifests" and parts[1] in SUBJECT_STAGES:
-        return parts[1] in STAGES
-    section = Path(parts[-1]).stem.split("_")[0] if parts[0] == "tables" else parts[0]
-    return config.get(section, {}).get("enabled", True)
 
 
 def shards(wildcards=None):

@@ -18,5 +18,8 @@ checkpoint plan:
     params:
         study=study_folder,
         options=options("plan"),
+        replace="--allow-replace" if config["allow_replace"] else "",
     shell:
-        "logged {log:q} popscan plan --study {params.study:q} --trust-folders --options {params.options:q}"
+        # Who left is not for the log alone.
+        "logged {log:q} popscan plan --study {params.study:q} --trust-folders {params.replace}"
+        " --options {params.options:q} && (grep '^withdrawn now' {log:q} >&2 || true)"

@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from popscan.inventory import inventoried
 from popscan.records import Status
 
 
@@ -42,9 +41,7 @@ def _data(arguments: argparse.Namespace) -> None:
 def _split(arguments: argparse.Namespace) -> None:
     from popscan.pipeline.experiment_data import split
 
-    root = arguments.study / "experiment"
-    with inventoried(root, root / "split.json", also=[root / "pack.npz"]):
-        found = split(arguments.study, arguments.options)
+    found = split(arguments.study, arguments.options)
     for role in ("test", "pool"):
         told = ", ".join(f"{group} {len(units)}" for group, units in found[role].items())
         print(f"{role}: {told}")
@@ -65,6 +62,4 @@ def _trial(arguments: argparse.Namespace) -> None:
 def _results(arguments: argparse.Namespace) -> None:
     from popscan.pipeline.experiment import write_results
 
-    root = arguments.study / "experiment"
-    with inventoried(root, root / "index.html"):
-        print(write_results(arguments.study, arguments.options))
+    print(write_results(arguments.study, arguments.options))

@@ -1,4 +1,4 @@
-"""Commands that people type: check, status, rerun, train, calibrate, audit, schema."""
+"""Commands that people type: check, status, rerun, withdraw, train, calibrate, audit, schema."""
 
 from __future__ import annotations
 
@@ -50,6 +50,18 @@ def add(commands: Any) -> None:
     where.add_argument("--stage", choices=list(SUBJECT_STAGES), help="only this stage")
     where.add_argument("--from", dest="first", choices=list(SUBJECT_STAGES), help="it and later")
     rerun.set_defaults(call=_rerun)
+
+    leave = commands.add_parser(
+        "withdraw", help="remove subjects from a study: images, records, pages and rows"
+    )
+    leave.add_argument(
+        "names", nargs="*", metavar="[STUDY] IDS", help="study's folder, then subjects or visits"
+    )
+    leave.add_argument("--file", type=Path, help="file with one subject or visit per line")
+    leave.add_argument(
+        "--undo", action="store_true", help="let them be planned again by the next snakemake"
+    )
+    leave.set_defaults(call=_withdraw)
 
     train = commands.add_parser("train", help="train a model bundle from labelled scans")
     train.add_argument("recipe", nargs="+", help="recipe name or YAML file; several: an ensemble")
@@ -163,6 +175,40 @@ def _rerun(arguments: argparse.Namespace) -> None:
             print(f"{stage}: {count} records will be redone")
     if not any(counts.values()):
         print("nothing to redo")
+
+
+def _withdraw(arguments: argparse.Namespace) -> None:
+    from popscan.pipeline.withdraw import take_back, withdraw
+
+    words = list(arguments.names)
+    given = Path(words[0]) if words and _is_study(Path(words[0])) else None
+    study = _find_study(given)
+    names = [name for text in words[given is not None :] for name in text.split(",") if name]
+    if arguments.file:
+        try:
+            names += _lines(arguments.file)
+        except (OSError, UnicodeDecodeError) as error:
+            raise PopscanError(f"--file {arguments.file}: cannot be read ({error})") from error
+    if not names:
+        raise PopscanError("no subject was named: give IDS or --file")
+    if arguments.undo:
+        print(f"{study}: {take_back(study, names)} visits may be planned again")
+        return
+    print(f"{study}: {withdraw(study, names).sentence()}")
+    print(
+        "The study remembers them as keyed digests (plan/withdrawn.json). Raw data, copies, "
+        "backups and .snakemake/ are not touched: docs/withdrawal.md"
+    )
+
+
+def _is_study(path: Path) -> bool:
+    return any((p / "plan" / "registry.tsv").is_file() for p in (path, Path("results") / path))
+
+
+def _lines(path: Path) -> list[str]:
+    text = path.read_text(encoding="utf-8-sig")
+    names = [line.split()[0] for line in text.splitlines() if line.strip()]
+    return names[1:] if names[:1] == ["participant_id"] else names
 
 
 def _names(text: str) -> list[str]:

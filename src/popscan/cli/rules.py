@@ -38,6 +38,11 @@ def add(commands: Any) -> None:
     plan.add_argument(
         "--estimate", type=int, metavar="N", help="only say what N subjects would cost, and end"
     )
+    plan.add_argument(
+        "--allow-replace",
+        action="store_true",
+        help="let another source or cohort replace the results that the folder holds",
+    )
     plan.set_defaults(call=_plan)
     _command(commands, "collect", _collect, "write the study's tables from the manifests")
     _command(commands, "associate", _associate, "regress biomarkers; reference ranges")
@@ -131,11 +136,12 @@ def _plan(arguments: argparse.Namespace) -> None:
     from popscan.pipeline.configfile import load_config
     from popscan.pipeline.planning import plan_study
 
-    options, study = arguments.options, arguments.study
+    options, study, allow_replace = arguments.options, arguments.study, arguments.allow_replace
     if options is None:
         config = load_config(arguments.configfile, arguments.config)
         options = config.model_dump()
         study = study or Path(config.study.results, config.study.name)
+        allow_replace = allow_replace or config.allow_replace
     if study is None:
         raise PopscanError("--options without --study")
     if arguments.estimate:
@@ -144,7 +150,7 @@ def _plan(arguments: argparse.Namespace) -> None:
         size = int(options["plan"]["shard_size"])
         print(format_estimate(stage_costs(study), n=arguments.estimate, shard_size=size))
         return
-    summary = plan_study(study, options, trust=arguments.trust_folders)
+    summary = plan_study(study, options, trust=arguments.trust_folders, allow_replace=allow_replace)
     print(f"{summary.n_subjects} subjects in {len(summary.shards)} shards")
     for name in ("new", "changed", "removed", "unlisted"):
         units = getattr(summary, name)
@@ -153,6 +159,11 @@ def _plan(arguments: argparse.Namespace) -> None:
             print(f"{name}: {len(units)}: {told}")
     for note in summary.notes:
         print(f"note: {note}")
+    if summary.withdrawn and any(summary.withdrawn.values()):
+        ways = ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in summary.withdrawn.items())
+        print(f"withdrawn visits: {ways}")
+    if summary.removal:
+        print(f"withdrawn now: {summary.removal}")
     for problem in summary.problems:
         print(f"problem: {problem}", file=sys.stderr)
 

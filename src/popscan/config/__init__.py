@@ -58,6 +58,11 @@ class Config(Section):
         "given on the command line: --config subjects=sub-0001,sub-0002. Numbers (1000012) are "
         "understood; names with leading zeros need sub-, since numbers lose them.",
     )
+    allow_replace: bool = Field(
+        default=False,
+        description="Let another source or cohort replace the results that the study's folder "
+        "holds; given on the command line, once: --config allow_replace=true.",
+    )
 
 
 class AuditedTable(Section):

@@ -130,7 +130,8 @@ class Cohort(Section):
     exclude: str = Field(
         default="",
         description="TSV of subjects to leave out (participant_id, [session_id], reason); an empty "
-        "session_id, or none, means all visits.",
+        "session_id, or none, means all visits. What the study holds of them is removed "
+        "(docs/withdrawal.md).",
     )
     plausible: dict[ColumnName, Limits] = Field(
         default={

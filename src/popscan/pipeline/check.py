@@ -12,6 +12,8 @@ from pathlib import Path
 from popscan.config import Config
 from popscan.pipeline.columns import study_columns
 from popscan.pipeline.configfile import ConfigError, load_what_fits
+from popscan.pipeline.identity import check_before_run
+from popscan.pipeline.leaving import leaving_notes
 from popscan.pipeline.planning import Cohort, find_cohort, where
 from popscan.records import PopscanError
 
@@ -164,6 +166,10 @@ def _check_cohort(
         if planned.problem.get("status") == "failed":
             problems.append(f"{planned.subject.unit}: {planned.problem['message']}")
     notes += cohort.notes
+    if not config.experiment.attribute:
+        study = Path(config.study.results, config.study.name)
+        notes += leaving_notes(study, cohort)
+        check_before_run(study, config.model_dump())
     if not config.experiment.attribute:
         wrong, lacking = study_columns(config, cohort.table)
         problems += wrong

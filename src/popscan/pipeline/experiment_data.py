@@ -51,7 +51,8 @@ def subjects(options: Mapping[str, Any]) -> list[Planned]:
     if options["source"]["kind"] != "simulated":
         from popscan.pipeline.planning import find_cohort
 
-        return find_cohort(options).planned
+        planned = find_cohort(options).planned
+        return [one for one in planned if one.problem.get("status") != "excluded"]
     from popscan.simulate.population import sample_population
 
     section = options["experiment"]

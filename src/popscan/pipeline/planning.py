@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,9 @@ import pandas as pd
 
 from popscan.config import parse_section
 from popscan.io.folders import Folders
+from popscan.pipeline.identity import write_source
+from popscan.pipeline.leaving import let_leave
+from popscan.pipeline.withdraw import forget_folders
 from popscan.plan import Planned, PlanSummary, write_plan
 from popscan.records import PopscanError, Subject
 
@@ -29,7 +32,13 @@ class Cohort:
     unlisted: list[str] = field(default_factory=list)
 
 
-def plan_study(study_root: Path, options: Mapping[str, Any], *, trust: bool = False) -> PlanSummary:
+def plan_study(
+    study_root: Path,
+    options: Mapping[str, Any],
+    *,
+    trust: bool = False,
+    allow_replace: bool = False,
+) -> PlanSummary:
     """Find the subjects and bring the plan on disk up to date.
 
     Parameters
@@ -41,11 +50,14 @@ def plan_study(study_root: Path, options: Mapping[str, Any], *, trust: bool = Fa
     trust
         Take folders of many files (DICOM series) as unchanged while no file came or went; otherwise
         all files are asked for size and time. Small folders always are.
+    allow_replace
+        Let another source or cohort replace the results that the folder holds.
 
     Raises
     ------
     PopscanError
-        If the raw data or the cohort table cannot be read, or there is no subject at all.
+        If the raw data or the cohort table cannot be read, there is no subject at all, or the
+        folder holds the results of another cohort.
     """
     index = study_root / "plan" / "folders.json"
     folders = Folders.read(index, trust=trust)
@@ -53,6 +65,7 @@ def plan_study(study_root: Path, options: Mapping[str, Any], *, trust: bool = Fa
     if not cohort.planned:
         told = "; ".join(cohort.problems[:5])
         raise PopscanError(f"no subject found in {where(options)}" + (f": {told}" if told else ""))
+    leavers = let_leave(study_root, options, cohort, allow_replace=allow_replace)
     summary = write_plan(
         study_root,
         cohort.planned,
@@ -60,10 +73,15 @@ def plan_study(study_root: Path, options: Mapping[str, Any], *, trust: bool = Fa
         problems=cohort.problems,
         unlisted=cohort.unlisted,
         notes=cohort.notes,
+        withdrawn=leavers.counts,
     )
+    write_source(study_root, options)
     if options["source"]["kind"] != "simulated":
         folders.write(index)
-    return summary
+        forget_folders(study_root, leavers.mentions)
+    return replace(
+        summary, removal=leavers.withdrawal.sentence() if leavers.withdrawal.n_visits else ""
+    )
 
 
 def where(options: Mapping[str, Any]) -> str:
@@ -95,8 +113,18 @@ def find_cohort(options: Mapping[str, Any], folders: Folders | None = None) -> C
 
     cohort, folders = Cohort(), folders or Folders()
     found: dict[str, list[Any]] = {}
+    seen: dict[str, Any] = {}
     for item in get_source(source.kind).find(root, problems=cohort.problems, folders=folders):
-        found.setdefault(item.sub, []).append(item)
+        sub, ses = split_visit(item.sub, item.ses)
+        unit = Subject(sub=sub, ses=ses).unit
+        if unit in seen:
+            cohort.problems.append(
+                f"{item.paths[0]}: another folder of {unit} (first: {seen[unit].paths[0]}); it is "
+                "left out: rename one of the two"
+            )
+            continue
+        seen[unit] = replace(item, sub=sub, ses=ses)
+        found.setdefault(sub, []).append(seen[unit])
     paths = [str(p) for items in found.values() for item in items for p in item.paths]
     folders.prefetch(paths)
     stats = {path: folders.signature(path) for path in paths}
@@ -111,6 +139,20 @@ def find_cohort(options: Mapping[str, Any], folders: Folders | None = None) -> C
             cohort.planned += [_planned(item.sub, item.ses, {}, [item], stats) for item in items]
     _exclude(cohort, parse_section("cohort", options["cohort"]).exclude)
     return cohort
+
+
+def split_visit(sub: str, ses: str) -> tuple[str, str]:
+    """Return a subject and its visit, where a name holds both: ``sub-1_ses-2``.
+
+    Records are kept by this very name, so that the two ways of writing it are one visit.
+
+    Examples
+    --------
+    >>> split_visit("sub-1_ses-2", ""), split_visit("sub-1", "ses-2"), split_visit("sub-1", "")
+    (('sub-1', 'ses-2'), ('sub-1', 'ses-2'), ('sub-1', ''))
+    """
+    head, mark, tail = sub.partition("_ses-")
+    return (head, f"ses-{tail}") if mark and tail and not ses else (sub, ses)
 
 
 def read_table_of(options: Mapping[str, Any]) -> pd.DataFrame | None:
@@ -201,7 +243,7 @@ def _join(
     """Join the table's rows with the subjects found; every row and every find is accounted for."""
     planned: dict[str, Planned] = {}
     for row in rows:
-        sub, ses = row["participant_id"], row.get("session_id", "")
+        sub, ses = split_visit(row["participant_id"], row.get("session_id", ""))
         there = found.get(sub, [])
         items = [item for item in there if not ses or item.ses == ses]
         visits = {item.ses: [item] for item in items} or {ses: []}
@@ -248,7 +290,7 @@ def _exclude(cohort: Cohort, path: str) -> None:
     if problems:
         raise PopscanError("cohort.exclude: " + "; ".join(map(str, problems[:5])))
     reasons = {
-        (row["participant_id"], row.get("session_id", "")): row.get("reason") or "listed"
+        split_visit(row["participant_id"], row.get("session_id", "")): row.get("reason") or "listed"
         for row in rows.to_dict("records")
     }
     known: set[tuple[str, str]] = set()

@@ -107,6 +107,7 @@ def provenance(study_root: Path, config: Mapping[str, Any]) -> dict[str, Any]:
         "cohort": {
             "n_subjects": plan["n_subjects"],
             "removed": len(plan["removed"]),
+            "withdrawn": plan.get("withdrawn", {}),
             "unlisted": len(plan["unlisted"]),
             "problems": [*plan["problems"], *plan.get("notes", [])],
         },

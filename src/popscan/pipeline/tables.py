@@ -1,6 +1,7 @@
 """The study's tables: what the manifests say, one row per subject (or more, said so), explained.
 
-Every table is written as parquet and as TSV, with a JSON data dictionary beside it.
+Every table is written as parquet and as TSV, with a JSON data dictionary beside it. In the
+TSV, text that a spreadsheet would compute has a ``'`` before it (`popscan.io.spreadsheet`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import pandas as pd
 
 from popscan.cells import EMPTY, is_code
 from popscan.inventory import damaged_files
+from popscan.io.spreadsheet import tsv_text
 from popscan.plan import read_plan, read_registry, read_shard, read_shards
 from popscan.records import PopscanError, Status
 from popscan.store import Store, write_atomic
@@ -46,8 +48,7 @@ def write_table(
     folder = tables_folder(study_root)
     folder.mkdir(parents=True, exist_ok=True)
     write_atomic(folder / f"{name}.parquet", table.to_parquet(index=False))
-    text = table.to_csv(sep="\t", index=False, na_rep="n/a", lineterminator="\n")
-    write_atomic(folder / f"{name}.tsv", text.encode())
+    write_atomic(folder / f"{name}.tsv", tsv_text(table).encode())
     empty = {"unit": "", "meaning": "", "source": ""}
     told = {str(column): {**empty, **dictionary.get(str(column), {})} for column in table}
     write_atomic(folder / f"{name}.json", (json.dumps(told, indent=1) + "\n").encode())
