@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from popscan.cells import is_recorded
 from popscan.config import parse_section
+from popscan.npzfile import read_npz
 from popscan.pipeline import dictionary
 from popscan.pipeline.context import ShardContext, cine_name, labels_name
 from popscan.pipeline.tables import write_table
@@ -38,9 +39,8 @@ def save_arrays(path: Path, arrays: Arrays) -> None:
 
 
 def load_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """Read what `save_arrays` wrote; pickled content is refused."""
-    with np.load(path, allow_pickle=False) as stored:
-        return {name: stored[name] for name in stored.files}
+    """Read what `save_arrays` wrote; damaged files are named."""
+    return read_npz(path)
 
 
 def _nested(parts: Sequence[tuple[str, Arrays]]) -> dict[str, NDArray[Any]]:

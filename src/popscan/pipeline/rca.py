@@ -85,7 +85,7 @@ def _foreign(path: Path, output: Path) -> list[str]:
     try:
         arrays = load_arrays(path)
         references, _ = from_arrays(arrays)
-    except (OSError, ValueError, KeyError) as error:
+    except (PopscanError, OSError, ValueError, KeyError, IndexError, TypeError) as error:
         raise PopscanError(
             f"rca.references: {path}: expected auto, study, simulated, or a references.npz of "
             f"another study ({error})"

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from popscan.arrays.resampling import Window, inplane_shape, resample_images, resample_labels
+from popscan.npzfile import read_npz
 from popscan.records import Label, LabelMap, PopscanError, Scan
 from popscan.segment.bundle import subject_of
 from popscan.segment.preprocess import normalise, slices
@@ -203,11 +204,10 @@ def read_pack(path: Path) -> Pack:
         If the file is absent, is no pack, or holds pickled objects.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+        arrays = read_npz(path)
         columns = {name: arrays[name] for name in _COLUMNS}
         spacing_mm = float(arrays["spacing_mm"])
-    except (OSError, ValueError, KeyError) as error:
+    except (PopscanError, ValueError, KeyError, TypeError) as error:
         raise PopscanError(f"{path}: not a readable pack of training slices ({error})") from error
     attributes = {
         name.removeprefix("attribute_"): values
