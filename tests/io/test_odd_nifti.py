@@ -346,7 +346,7 @@ def test_labels_that_scaling_left_a_little_off_are_whole(tmp_path, heart, off, s
     np.testing.assert_array_equal(read_labels(path).array, heart[1])
 
 
-@pytest.mark.parametrize("bad", [0.5, -1.0, 256.0, np.nan, np.inf, 1e30])
+@pytest.mark.parametrize("bad", [0.5, -1.0, 65_536.0, np.nan, np.inf, 1e30])
 def test_hopeless_labels_do_not_cost_the_image(tmp_path, heart, bad):
     folder = tmp_path / "sub-1"
     save(folder / "sub-1_sa.nii.gz", heart[0])
@@ -449,6 +449,8 @@ def test_two_makers_are_a_question(tmp_path, heart):
     np.testing.assert_array_equal(labels.array, heart[1])
     _, labels, values, _ = ingest(folder, labels="somebody")
     assert labels is None
+    assert values["reference_problem"] == "labels_unused"
+    assert "manual, nnunet" in values["reference_message"]
 
 
 def test_label_makers_by_name(tmp_path, heart):
@@ -497,6 +499,94 @@ def test_label_grid_is_compared_with_the_scan(tmp_path, heart):
     np.testing.assert_array_equal(read_reference(path, scan).array, heart[1])
 
 
+def test_codes_beyond_a_byte_are_recoded(tmp_path, heart):
+    """Whole-heart challenges code the right ventricle 600 and leave other chambers in."""
+    folder = tmp_path / "sub-1"
+    save(folder / "sub-1_sa.nii.gz", heart[0])
+    stored = np.array([0, 600, 205, 500], np.int16)[heart[1]]
+    stored[0, 0, 0, 0] = 420
+    save(folder / "sub-1_sa_dseg.nii.gz", stored)
+    assert ingest(folder)[2]["reference_problem"] == "unknown_label"
+    codes = {600: "rv", 205: "myo", 500: "lv", 420: "background"}
+    _, labels, *_ = ingest(folder, codes=codes)
+    assert labels.array.dtype == np.uint8
+    np.testing.assert_array_equal(labels.array, heart[1])
+
+
+def test_label_file_of_a_phase_that_holds_nothing_is_reported(tmp_path, heart):
+    folder = tmp_path / "sub-1"
+    for phase, t in (("ED", 0), ("ES", 3)):
+        save(folder / f"sub-1_sa_{phase}.nii.gz", heart[0][..., t])
+        save(folder / f"sub-1_sa_{phase}_gt.nii.gz", heart[1][..., t] * (phase == "ED"))
+    _, labels, _, message = ingest(folder)
+    assert labels.frames == (0,)
+    assert "no voxel is labelled in frame 2: not scored" in message
+
+
+def test_label_files_without_an_image_are_reported_beside_used_ones(tmp_path, heart):
+    folder = tmp_path / "sub-1"
+    save(folder / "sub-1_sa.nii.gz", heart[0])
+    save(folder / "sub-1_sa_dseg.nii.gz", heart[1])
+    save(folder / "sub-1_run-7_sa_dseg.nii.gz", heart[1])
+    _, labels, _, message = ingest(folder)
+    assert labels.frames == (0, 3)
+    assert "1 label files have not the image's name" in message
+
+
+@pytest.mark.parametrize(("steps", "used"), [((1.0, 1.0, 1.0), True), ((2.0, 2.0, 8.0), False)])
+def test_labels_without_orientation_need_voxels_that_fit(tmp_path, heart, steps, used):
+    folder = tmp_path / "sub-1"
+    save(folder / "sub-1_sa.nii.gz", heart[0])
+    lost = {"sform_code": 0, "qform_code": 0, "pixdim": [1, *steps, 1, 0, 0, 0]}
+    save(folder / "sub-1_sa_dseg.nii.gz", heart[1], header=lost)
+    _, labels, values, _ = ingest(folder)
+    assert (labels is not None) == used
+    assert values["reference_problem"] == ("" if used else "label_mismatch")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "/annex/objects/MD5E-s100--d41d8cd98f00b204e9800998ecf8427e.nii.gz\n",
+        "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n",
+    ],
+)
+def test_pointer_without_content_has_its_own_reason(tmp_path, text):
+    folder = tmp_path / "sub-1"
+    folder.mkdir()
+    (folder / "sub-1_sa.nii.gz").write_text(text)
+    with pytest.raises(SubjectError, match="fetch") as caught:
+        get_source("bids").load([str(folder)])
+    assert caught.value.reason == "file_missing"
+
+
+def test_upper_case_sidecars_phase_images_and_subject_folders(tmp_path, heart):
+    folder = tmp_path / "sub-1"
+    save(folder / "SUB-1_SA.NII.GZ", heart[0])
+    save(folder / "SUB-1_SA_PH.NII.GZ", heart[0] * 0 + np.arange(8, dtype=np.int16))
+    (folder / "SUB-1_SA.JSON").write_text('{"RRInterval": 0.8}')
+    scan, *_ = ingest(folder)
+    np.testing.assert_array_equal(scan.array, heart[0])
+    assert scan.meta["rr_ms"] == 800.0
+    (tmp_path / "SUB-2").mkdir()
+    problems: list[str] = []
+    found = get_source("bids").find(tmp_path, problems=problems)
+    assert [item.sub for item in found] == ["sub-1"]
+    assert "'SUB-2' is left out" in problems[0]
+
+
+def test_contradictions_of_a_header_are_in_the_ledger(tmp_path, heart):
+    folder = tmp_path / "sub-1"
+    wide = AFFINE * np.array([1.0, 1.0, 1.25, 1.0])
+    rows = {f"srow_{axis}": wide[i] for i, axis in enumerate("xyz")}
+    save(folder / "sub-1_sa.nii.gz", heart[0], step=0.0037, header=rows)
+    message = ingest(folder)[3]
+    assert "sform says 1.3 x 1.25 x 10 mm, pixdim 1.3 x 1.25 x 8 mm" in message
+    assert "the frames take 29.6 ms in all, which is no heart cycle" in message
+    save(folder / "sub-1_sa.nii.gz", heart[0], step=0.1, units=("mm", None))
+    assert "time step without a unit taken as sec" in ingest(folder)[3]
+
+
 # ------------------------------------------------------------------ ACDC
 
 
@@ -533,6 +623,7 @@ def test_acdc_with_one_label_file_keeps_image_and_label(tmp_path, heart):
     loaded = get_source("acdc").load([str(folder)])
     assert loaded.scans["sax"].array.shape[3] == 2
     assert loaded.labels["sax"].frames == (0,)
+    assert "patient901_frame04_gt.nii.gz: no such file" in loaded.notes[0]
 
 
 def test_acdc_with_damaged_labels_keeps_the_image(tmp_path, heart):

@@ -386,6 +386,7 @@ FAULTS: list[tuple[str, Callable[[Any], Any], str]] = [
     ("rvef_pct", rv_still, "review"),
     ("mass_agreement_pct", thin_es_wall, "fail"),
     ("stroke_agreement_pct", rv_still, "review"),
+    ("co_l_min", still, "review"),
 ]
 
 

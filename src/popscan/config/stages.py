@@ -10,6 +10,9 @@ from popscan.cells import MISSING_VALUES
 from popscan.config.section import ColumnName, Section
 from popscan.records import PopscanError, check_identifier
 
+#: Code of a structure in a label file.
+Code = Annotated[int, Field(ge=0, le=65_535)]
+
 
 class Study(Section):
     """What the study is called and where its results go."""
@@ -63,7 +66,9 @@ class Source(Section):
         "a folder below derivatives, or a part of the file's name. Empty: several are a problem, "
         "and none is used.",
     )
-    label_codes: dict[int, Literal["rv", "myo", "lv", "background"]] = Field(
+    label_codes: dict[
+        Annotated[int, Field(ge=0, le=65535)], Literal["rv", "myo", "lv", "background"]
+    ] = Field(
         default={},
         description="Code in the reference label files -> rv, myo, lv or background, e.g. "
         "{1: lv, 2: myo, 3: rv}. Empty: 1 RV cavity, 2 LV myocardium, 3 LV cavity.",

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from popscan.ingest.checks import number_of
 from popscan.io.folders import Folders
@@ -90,13 +91,14 @@ class Acdc:
         else:
             scan, frames = _two_frames(folder, stem, index), (0, 1)
             meta["frame_labels"] = list(_PHASES)
-        labels, problems = _labels(folder, stem, scan, list(zip(index, frames, strict=True)))
+        labels, problem, note = _labels(folder, stem, scan, list(zip(index, frames, strict=True)))
         scan = replace(scan, view="sax", meta={**scan.meta, **meta})
         return Loaded(
             scans={"sax": scan},
             labels={} if labels is None else {"sax": labels},
             extra=_extra(info),
-            label_problems=problems,
+            label_problems={} if problem is None else {"sax": problem},
+            notes=(note,) if note else (),
         )
 
 
@@ -169,27 +171,31 @@ def _two_frames(folder: Path, stem: str, index: Sequence[int]) -> Scan:
 
 def _labels(
     folder: Path, stem: str, scan: Scan, frames: Sequence[tuple[int, int]]
-) -> tuple[LabelMap | None, dict[str, SubjectError]]:
+) -> tuple[LabelMap | None, SubjectError | None, str]:
     """Read the labels that are there, by number in the acquired cine and frame of the scan.
 
-    A file that is missing or cannot be used costs its own frame, not the other one; the problem is
-    returned where none is left.
+    A file that is missing or cannot be used costs its own frame, not the other one: then a note
+    says so, and where no frame is left the problem is returned.
     """
-    array = np.zeros(scan.array.shape, dtype=np.uint8)
+    array: NDArray[Any] = np.zeros(scan.array.shape, dtype=np.uint16)
     labelled: list[int] = []
-    problems: dict[str, SubjectError] = {}
+    unused: list[str] = []
+    problem: SubjectError | None = None
     for acquired, frame in frames:
         file = _frame_file(folder, stem, acquired, "_gt")
-        if not file.exists():
+        if not file.exists() and not file.is_symlink():
+            unused.append(f"{file.name}: no such file")
             continue
         try:
             array[..., frame] = read_reference(file, scan).array[..., 0]
             labelled.append(frame)
         except SubjectError as error:
-            problems = {"sax": error}
+            problem = error
+            unused.append(str(error))
     if not labelled:
-        return None, problems
-    return LabelMap(array=array, frames=tuple(sorted(labelled))), {}
+        return None, problem, ""
+    note = f"labels of {', '.join(unused)}; that frame is not scored" if unused else ""
+    return LabelMap(array=array, frames=tuple(sorted(labelled))), None, note
 
 
 def _extra(info: dict[str, str]) -> dict[str, str | float]:

@@ -96,6 +96,7 @@ class Bids:
         read: dict[str, LabelMap] = {}
         problems: dict[str, SubjectError] = {}
         unread: dict[str, SubjectError] = {}
+        notes: list[str] = []
         for view, items in sorted(by_view.items()):
             images = [item for item in items if not item.is_label]
             if not images:
@@ -110,6 +111,9 @@ class Bids:
                 found = find_labels(scan, chosen, images, there, prefer=labels)
             except SubjectError as error:
                 found, problems[view] = None, error
+            strays = sum(item.core != chosen[0].core for item in there)
+            if strays and found is not None:
+                notes.append(f"{view}: {strays} label files have not the image's name: not used")
             scans[view], label = standard_orientation(scan, found)
             if label is not None:
                 read[view] = label
@@ -117,8 +121,8 @@ class Bids:
             raise unread.get("sax") or next(iter(unread.values()))
         if not scans:
             raise _no_view(folder, views)
-        notes = tuple(f"{view} was not read: {error.reason}" for view, error in unread.items())
-        return Loaded(scans=scans, labels=read, label_problems=problems, notes=notes)
+        notes += [f"{view} was not read: {error.reason}" for view, error in unread.items()]
+        return Loaded(scans=scans, labels=read, label_problems=problems, notes=tuple(notes))
 
 
 def _no_view(folder: Path, views: Sequence[str] | None) -> SubjectError:
@@ -136,7 +140,11 @@ def find_visits(
     found = []
     folders = folders or Folders()
     derived = _derivatives(root, folders, problems)
-    subjects = [name for name in folders.names(root) if name.startswith("sub-")]
+    names = folders.names(root)
+    subjects = [name for name in names if name.startswith("sub-")]
+    for name in names:
+        if name[:4] != "sub-" and name[:4].lower() == "sub-":
+            tell(problems, f"{root}: folder {name!r} is left out: not sub- in lower case")
     folders.prefetch([os.path.join(root, name) for name in subjects])
     for name in subjects:
         folder = os.path.join(root, name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,19 +41,25 @@ def find_labels(
     Returns
     -------
     LabelMap or None
-        On the grid of the scan; None where no label file is there (of `prefer`, if that is given).
+        On the grid of the scan; None where no label file is there.
 
     Raises
     ------
     SubjectError
         ``several_labels`` where it is open which file is meant, ``labels_unused`` where there are
-        label files and none belongs to the image, ``label_frames`` where it is open which frame
-        they belong to, and those of `read_reference`.
+        label files and none belongs to the image or is of `prefer`, ``label_frames`` where it is
+        open which frame they belong to, and those of `read_reference`.
     """
+    if not labels:
+        return None
+    makers = sorted({item.maker or "beside the image" for item in labels})
     if prefer:
         labels = [item for item in labels if _is_by(item, prefer)]
     if not labels:
-        return None
+        raise SubjectError(
+            "labels_unused",
+            f"source.labels is {prefer}, but the label files here are of {', '.join(makers)}",
+        )
     own = [item for item in labels if item.core == chosen[0].core]
     if not own:
         raise SubjectError(
@@ -97,7 +104,7 @@ def _of_cine(scan: Scan, item: Named) -> LabelMap:
 
 def _of_frames(scan: Scan, chosen: Sequence[Named], own: Sequence[Named]) -> LabelMap:
     """Read one label file per frame file."""
-    array = np.zeros(scan.array.shape, dtype=np.uint8)
+    array: NDArray[Any] = np.zeros(scan.array.shape, dtype=np.uint16)
     frames: list[int] = []
     for index, image in enumerate(chosen):
         same = [item for item in own if item.frame == image.frame]
@@ -114,7 +121,7 @@ def _of_frames(scan: Scan, chosen: Sequence[Named], own: Sequence[Named]) -> Lab
 
 def _of_phases(scan: Scan, images: Sequence[Named], own: Sequence[Named]) -> LabelMap:
     """Read labels of single frames of a cine, whose images say which frames those are."""
-    array = np.zeros(scan.array.shape, dtype=np.uint8)
+    array: NDArray[Any] = np.zeros(scan.array.shape, dtype=np.uint16)
     frames: list[int] = []
     for name in sorted({item.frame for item in own}):
         image = next((item for item in images if item.frame == name), None)

@@ -25,7 +25,10 @@ _LABEL_WORDS = frozenset({"dseg", "gt", "seg", "label", "labels", "mask"})
 _NOT_CORE = ("desc-", "space-", "part-mag")
 _IMAGE_WORDS = frozenset({"cine", "bold", "image", "img"})
 _FOLDERS = ("anat", "cine", "func", "mr", "cmr")
-_OTHER_PARTS = frozenset({"part-phase", "part-real", "part-imag"})
+#: BIDS entities, and what dcm2niix appends: ``_ph``, ``_real``, ``_imaginary``.
+_OTHER_PARTS = frozenset(
+    {"part-phase", "part-real", "part-imag", "ph", "real", "imag", "imaginary"}
+)
 _FRAME = re.compile(r"(?:frame|phase)-?(\d+)")
 #: dcm2niix: one file per trigger time, ``_t40`` is the frame at 40 ms.
 _TIME = re.compile(r"t(\d{1,5})")

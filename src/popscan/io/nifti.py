@@ -64,8 +64,10 @@ def is_nifti_name(path: str | Path) -> bool:
 
 
 def sidecar_path(path: str | Path) -> Path:
-    """Path of the JSON sidecar: same folder, same stem."""
-    return Path(path).with_name(stem_of(path) + ".json")
+    """Path of the JSON sidecar: same folder, same stem; ``.JSON`` where only that is there."""
+    side = Path(path).with_name(stem_of(path) + ".json")
+    upper = side.with_suffix(".JSON")
+    return upper if upper.is_file() and not side.exists() else side
 
 
 def write_scan(path: str | Path, scan: Scan) -> None:
@@ -145,18 +147,27 @@ def write_labels(path: str | Path, labels: LabelMap, like: Scan) -> None:
     )
 
 
-def read_labels(path: str | Path, *, max_bytes: int = MAX_IMAGE_BYTES) -> LabelMap:
+def read_labels(
+    path: str | Path, *, max_bytes: int = MAX_IMAGE_BYTES, largest: int = 255
+) -> LabelMap:
     """Read labels, 3D (one frame) or 4D; without a sidecar, frames with any label are labelled.
+
+    Parameters
+    ----------
+    path, max_bytes
+        As in `read_scan`.
+    largest
+        Largest code; beyond 255 the array may be of uint16, for codes still to be replaced.
 
     Raises
     ------
     SubjectError
-        As `read_scan`, and ``bad_labels`` where values are not whole numbers from 0 to 255 (see
-        `whole_labels`).
+        As `read_scan`, and ``bad_labels`` where values are not whole numbers from 0 to `largest`
+        (see `whole_labels`).
     """
     path = Path(path)
     header, array = read_image(path, max_bytes=max_bytes)
-    whole = whole_labels(path, array, header)
+    whole = whole_labels(path, array, header, largest=largest)
     side = _read_sidecar(path)
     frames = side.get("frames")
     if frames is None:
@@ -168,7 +179,9 @@ def read_labels(path: str | Path, *, max_bytes: int = MAX_IMAGE_BYTES) -> LabelM
     return LabelMap(array=whole, frames=tuple(frames))
 
 
-def whole_labels(path: Path, array: NDArray[Any], header: nib.Nifti1Header) -> NDArray[np.uint8]:
+def whole_labels(
+    path: Path, array: NDArray[Any], header: nib.Nifti1Header, *, largest: int = 255
+) -> NDArray[Any]:
     """Labels as whole numbers, where what was stored leaves no doubt which they are.
 
     Labels saved as floats under the header of an integer image are stored scaled, and come back a
@@ -189,15 +202,15 @@ def whole_labels(path: Path, array: NDArray[Any], header: nib.Nifti1Header) -> N
     tolerance = max(_WHOLE_TOLERANCE, min(slope, _SCALED_TOLERANCE)) if scaled else _WHOLE_TOLERANCE
     with np.errstate(invalid="ignore"):
         nearest = np.rint(array)
-        bad = ~((np.abs(array - nearest) <= tolerance) & (nearest >= 0) & (nearest <= 255))
+        bad = ~((np.abs(array - nearest) <= tolerance) & (nearest >= 0) & (nearest <= largest))
     if bad.any():
         cause = f" (the header scales by {slope:g}: save labels as uint8)" if scaled else ""
         raise SubjectError(
             "bad_labels",
-            f"{path}: labels must be whole numbers from 0 to 255, found "
+            f"{path}: labels must be whole numbers from 0 to {largest}, found "
             f"{float(array[bad][0]):.6g}{cause}",
         )
-    return nearest.astype(np.uint8)
+    return nearest.astype(np.uint8 if not nearest.size or nearest.max() <= 255 else np.uint16)
 
 
 def _write_image(path: Path, array: NDArray[Any], like: Scan, *, frame_step_ms: float) -> None:

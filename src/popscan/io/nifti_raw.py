@@ -29,6 +29,8 @@ _DAMAGED: tuple[type[Exception], ...] = (
 MAX_IMAGE_BYTES = 4 * 2**30
 #: deflate cannot do better than this: a header that promises more belongs to another file.
 _MAX_GZIP_RATIO = 1040
+#: What stands in the small text file that git-annex and git-lfs leave until content is fetched.
+_POINTERS = (b"/annex/objects/", b"git-lfs.github.com")
 #: Bytes after the image that are tolerated.
 _MAX_PADDING = 64 * 2**20
 _TIME_UNIT_MS = {"sec": 1000.0, "msec": 1.0, "usec": 1e-3}
@@ -124,6 +126,14 @@ def _read_header(path: Path, stream: Any) -> nib.Nifti1Header:
     kinds = {348: nib.Nifti1Header, 540: nib.Nifti2Header}
     kind = next((kinds[size] for size in sizes if size in kinds), None)
     if kind is None:
+        stream.seek(0)
+        text = stream.read(200)
+        if any(mark in text for mark in _POINTERS):
+            raise SubjectError(
+                "file_missing",
+                f"{path}: a pointer without content; fetch it (git annex get, datalad get, git lfs "
+                "pull)",
+            )
         raise SubjectError("not_an_image", f"{path}: not a NIfTI file")
     stream.seek(0)
     try:

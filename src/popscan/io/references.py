@@ -22,6 +22,8 @@ from popscan.records import STRUCTURES, Label, LabelMap, Scan, SubjectError
 
 #: Voxels of labels and image that lie further apart than this share of a voxel are not the same.
 _SAME_VOXEL = 0.25
+#: Largest code of a label file; what is beyond popscan's own has to be in ``source.label_codes``.
+MAX_CODE = 65_535
 #: The LV cavity's outline runs along its wall where labels are coded as popscan's are: in 140 label
 #: maps of ACDC's experts for 0.99 of it and more, and for 0.46 at most where codes are exchanged.
 _ENCLOSED, _NOT_ENCLOSED = 0.8, 0.6
@@ -47,19 +49,31 @@ def read_reference(path: str | Path, scan: Scan, *, max_bytes: int = MAX_IMAGE_B
         `popscan.io.nifti.read_labels`.
     """
     path = Path(path)
-    labels = read_labels(path, max_bytes=max_bytes)
+    labels = read_labels(path, max_bytes=max_bytes, largest=MAX_CODE)
     header, _ = read_image(path, max_bytes=max_bytes)
-    affine, _, notes = image_geometry(path, header)
+    affine, spacing_mm, notes = image_geometry(path, header)
     if notes["orientation_known"] and scan.meta.get("orientation_known", True):
         turned = _on_grid(path, labels.array, affine, scan)
     else:
         turned = labels.array
+        _check_spacing(path, spacing_mm, scan)
     if turned.shape[:3] != scan.array.shape[:3]:
         raise SubjectError(
             "label_mismatch",
             f"{path}: labels {turned.shape[:3]}, {scan.array.shape[:3]} expected",
         )
     return replace(labels, array=turned)
+
+
+def _check_spacing(path: Path, spacing_mm: tuple[float, float, float], scan: Scan) -> None:
+    """Refuse labels of other voxels; steps of 1 are what a program writes that knows none."""
+    known = not np.allclose(spacing_mm, 1.0, atol=1e-4)
+    if known and not np.allclose(spacing_mm, scan.spacing_mm, rtol=0.02):
+        sizes = [" x ".join(f"{s:.4g}" for s in step) for step in (spacing_mm, scan.spacing_mm)]
+        raise SubjectError(
+            "label_mismatch",
+            f"{path}: label voxels of {sizes[0]} mm, {sizes[1]} expected",
+        )
 
 
 def _on_grid(
@@ -120,19 +134,19 @@ def checked_reference(labels: LabelMap, codes: Mapping[int, str] | None = None) 
     frames = tuple(t for t in labels.frames if array[..., t].any())
     if not frames:
         raise SubjectError("empty_labels", "the label file has no labelled voxel")
-    likely = likely_codes(array[..., list(frames)])
+    likely = likely_codes(array[..., list(frames)].astype(np.uint8))
     if likely is not None:
         raise SubjectError(
             "label_coding",
             "the outline of what is coded 3 (LV cavity) does not run along what is coded 2 "
             f"(myocardium); set source.label_codes: {likely} if that is the coding",
         )
-    return LabelMap(array=array, frames=frames)
+    return LabelMap(array=array.astype(np.uint8, copy=False), frames=frames)
 
 
 def _recoded(array: NDArray[np.uint8], codes: Mapping[int, str]) -> NDArray[np.uint8]:
     values = {name: int(label) for label, name in STRUCTURES.items()} | {"background": 0}
-    table = np.full(256, 255, dtype=np.uint8)
+    table = np.full(MAX_CODE + 1, 255, dtype=np.uint8)
     table[0] = 0
     for code, name in codes.items():
         table[int(code)] = values[name]

@@ -14,6 +14,7 @@ from popscan.pipeline.context import (
     labels_name,
     write_output,
 )
+from popscan.pipeline.ingest_notes import header_notes, unlabelled_notes
 from popscan.records import KSpace, LabelMap, Outcome, Scan, Subject, SubjectError
 from popscan.worker import Task
 
@@ -197,7 +198,9 @@ def _ingest_outcome(
     acquired: dict[str, Scan | KSpace] = {**kspaces, **scans}
     values.update(describe(acquired.get(SAX) or next(iter(acquired.values()))))
     values.update(views=" ".join(sorted(acquired)), **left_out(acquired))
-    values["ingest_notes"] = "; ".join(loaded.notes)
+    notes = [*loaded.notes, *unlabelled_notes(loaded, labelled)]
+    notes += [f"{view}: {note}" for view, scan in scans.items() for note in header_notes(scan)]
+    values["ingest_notes"] = "; ".join(notes)
     values |= _reference_problem(problems)
     return Outcome(files=files, values=values, message=_said(values))
 

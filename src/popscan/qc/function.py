@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from popscan.arrays import volumes
+from popscan.arrays.cycle import cycle_length_ms, is_cycle_ms
 from popscan.qc.context import Context
 from popscan.qc.image import NO_LABELS
 from popscan.qc.model import Measured, not_assessed
@@ -111,6 +112,21 @@ def ef_pct(ctx: Context, label: Label) -> Measured:
     ed, es = _volume(ctx, label, 0), _volume(ctx, label, 1)
     value = 100.0 * (ed - es) / ed if ed > 0 else math.nan
     return Measured(value, f"{STRUCTURES[label].upper()} ejection fraction")
+
+
+def cardiac_output(ctx: Context) -> Measured:
+    """LV stroke volume times heart rate."""
+    if ctx.labels is None:
+        return not_assessed(NO_LABELS)
+    rr_ms = ctx.scan.meta.get("rr_ms")
+    length = cycle_length_ms(
+        rr_ms=float(rr_ms) if isinstance(rr_ms, (int, float)) else None,
+        frame_times_ms=None if ctx.only_named_frames else ctx.scan.frame_times_ms,
+    )
+    if not is_cycle_ms(length) or len(ctx.frames) < 2:
+        return not_assessed("the length of the heart cycle is not known")
+    stroke_ml = _volume(ctx, Label.LV, 0) - _volume(ctx, Label.LV, 1)
+    return Measured(60.0 * stroke_ml / length, f"{stroke_ml:.0f} mL in {length:.0f} ms")
 
 
 def lv_mass_g(ctx: Context) -> Measured:

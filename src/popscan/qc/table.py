@@ -136,6 +136,7 @@ _SEGMENTATION: dict[str, Spec] = {
     "lvm_g": _labels(function.lv_mass_g, "g", "outside", (30.0, 280.0), (10.0, 600.0), _PETERSEN),
     "rvedv_ml": _of_one("edv_ml", Label.RV, (50.0, 360.0), (15.0, 700.0)),
     "rvef_pct": _of_one("ef_pct", Label.RV, (5.0, 86.0), (-10.0, 95.0)),
+    "co_l_min": _labels(function.cardiac_output, "L/min", "outside", (1.5, 15.0), None),
     "mass_agreement_pct": _labels(function.mass_agreement_pct, "%", "high", 35.0, 80.0),
     "stroke_agreement_pct": _labels(function.stroke_agreement_pct, "%", "high", 70.0, None),
     "expected_dice": _labels(

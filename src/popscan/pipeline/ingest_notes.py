@@ -1,0 +1,48 @@
+"""What ingest says of a subject that it could read: what was open, contradicted or not used."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from popscan.arrays.cycle import CYCLE_MS, cycle_length_ms, is_cycle_ms
+from popscan.io.sources import Loaded
+from popscan.records import LabelMap, Scan
+
+
+def unlabelled_notes(loaded: Loaded, used: Mapping[str, LabelMap]) -> list[str]:
+    """Say which frames' label files hold no label."""
+    empty = {
+        view: sorted(set(loaded.labels[view].frames) - set(labels.frames))
+        for view, labels in used.items()
+    }
+    return [
+        f"{view}: no voxel is labelled in frame {', '.join(str(t + 1) for t in frames)}: not scored"
+        for view, frames in empty.items()
+        if frames
+    ]
+
+
+def header_notes(scan: Scan) -> list[str]:
+    """Say what a header leaves open or contradicts, and what was done about it."""
+    meta, notes = scan.meta, []
+    if meta.get("frame_time_unit_assumed"):
+        notes.append(f"time step without a unit taken as {meta['frame_time_unit_assumed']}")
+    if meta.get("spacing_conflict_pct"):
+        sform, pixdim, used = (
+            " x ".join(f"{step:g}" for step in steps)
+            for steps in (
+                meta.get("sform_spacing_mm", ()),
+                meta.get("pixdim_spacing_mm", ()),
+                scan.spacing_mm,
+            )
+        )
+        notes.append(f"sform says {sform} mm, pixdim {pixdim} mm; {used} mm is used")
+    length = cycle_length_ms(frame_times_ms=scan.frame_times_ms)
+    if math.isfinite(length) and not is_cycle_ms(length):
+        notes.append(
+            f"the frames take {length:.4g} ms in all, which is no heart cycle ({CYCLE_MS[0]:g} to "
+            f"{CYCLE_MS[1]:g} ms): converters write the repetition time of the pulse (dcm2niix) or "
+            "1 s (SimpleITK, nibabel) as time step; frame_times_ms in the JSON sidecar mends it"
+        )
+    return notes
