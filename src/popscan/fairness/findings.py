@@ -73,7 +73,9 @@ def sentences(
     single = tested[tested["role"] == PROTECTED] if aside else tested
     # What serves a group better or worse comes before what merely differs, single attributes
     # before crossed ones, then the clearest.
-    clear = (single["p_adj"] <= alpha) | single["also"].str.contains(_REVEALED, regex=False)
+    # As text: in a study in which nothing could be tested the column is one of numbers.
+    revealed = single["also"].astype(str).str.contains(_REVEALED, regex=False)
+    clear = (single["p_adj"] <= alpha) | revealed
     found = single[clear].assign(
         neutral=lambda t: t["better_is"] == "neither",
         crossed=lambda t: t["attribute"].str.contains(" x ", regex=False),
