@@ -99,6 +99,27 @@ def sentences(
     return said
 
 
+def openings(gaps: pd.DataFrame, *, alpha: float = 0.05) -> list[str]:
+    """Say how many comparisons were tested and how many stand, also where few may be shown.
+
+    Parameters
+    ----------
+    gaps : DataFrame
+        `AuditResult.gaps`.
+    alpha : float
+        As in `sentences`.
+
+    Returns
+    -------
+    list of str
+        One sentence per role of attributes.
+    """
+    if gaps.empty:
+        return ["No groups could be compared."]
+    counted = gaps.assign(role=roles_in(gaps))
+    return _openings(counted[counted["p"].notna()], alpha)
+
+
 def _keys(table: pd.DataFrame) -> list[tuple[str, ...]]:
     columns = [table[c].astype(str) if c in table else [""] * len(table) for c in _KEY]
     return list(zip(*columns, strict=True))

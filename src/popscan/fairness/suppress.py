@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
-#: Columns that count people, in any of the audit's tables.
-COUNTS = (
-    "n", "n_units", "n_missing", "n_reference", "n_other", "n_dropped", "n_entered", "n_lost",
-    "n_failed", "n_excluded", "events",
-)  # fmt: skip
+from popscan.fairness import rounding as made
+from popscan.fairness.attack import rows_to_hide, stages_to_hide
+from popscan.fairness.rounding import COUNTS
+
 #: Columns that say who or what a row is about, and hold no result.
 LABELS = (
     "attribute", "group", "reference", "stage", "outcome", "better_is", "kind", "unit", "term",
@@ -81,23 +80,34 @@ def suppress(
     return shown
 
 
-def share(tables: Mapping[str, pd.DataFrame], *, min_cell: int = 5) -> dict[str, pd.DataFrame]:
+def share(
+    tables: Mapping[str, pd.DataFrame],
+    *,
+    min_cell: int = 5,
+    rounding: int = 5,
+    alpha: float = 0.05,
+) -> dict[str, pd.DataFrame]:
     """Hide small cells in all tables of an audit at once, so that none gives away another's.
 
-    Beside `suppress`: of yes/no outcomes, groups with fewer than `min_cell` events (or non-events)
-    are hidden, and with them every gap, pair and adjusted gap that rests on them. A group that
-    loses fewer than `min_cell` at any stage shows its funnel in one line only; a chain of the bias
-    ledger in which a step loses so few is hidden, since the change of a mean would tell their
-    values. Counts are rounded to multiples of `min_cell`, other numbers to three digits, so that
-    nothing can be had by subtracting.
+    Groups with fewer than `min_cell` values, and of yes/no outcomes those with as few events or
+    non-events, are hidden, and with them every gap, pair and adjusted gap that rests on them. A
+    group that loses fewer than `min_cell` at any stage shows its funnel in one line only; a chain
+    of the bias ledger in which a step loses so few is hidden, since the change of a mean would tell
+    their values. What is left is computed from counts rounded to multiples of `rounding`
+    (`popscan.fairness.rounding`), and attacked (`popscan.fairness.attack`): rows that would give a
+    hidden count away are hidden too.
 
     Parameters
     ----------
     tables : mapping
         Name (``groups``, ``gaps``, ``summary``, ``adjusted``, ``pairs``, ``funnel``,
-        ``exclusion``, ``agreement``, ``ledger``) -> table. Others are left out.
+        ``exclusion``, ``agreement``, ``confounding``, ``ledger``) -> table. Others are left out.
     min_cell : int
         Smallest count that may be shown.
+    rounding : int
+        Base to which counts are rounded.
+    alpha : float
+        1 - confidence of the intervals.
 
     Returns
     -------
@@ -105,38 +115,75 @@ def share(tables: Mapping[str, pd.DataFrame], *, min_cell: int = 5) -> dict[str,
         The tables without the hidden rows.
     """
     groups = tables.get("groups", pd.DataFrame())
-    few = _few_events(groups, min_cell) if len(groups) else None
-    unsafe = _keys(suppress(groups, min_cell=min_cell, also=few)) if len(groups) else set()
-    rules = {
-        "groups": lambda table: few,
+    limits = {"min_cell": min_cell, "base": rounding}
+    hide = pd.Series(dtype=bool)
+    if len(groups):
+        hide = rows_to_hide(
+            groups, _few(groups, min_cell) | _few_events(groups, min_cell), **limits
+        )
+    unsafe = _keys(groups.assign(suppressed=hide)) if len(groups) else set()
+    shown_groups = groups[~hide.astype(bool)] if len(groups) else groups
+    if len(shown_groups):
+        shown_groups = made.rounded_groups(shown_groups, **limits, alpha=alpha)
+    events = made.rounded_events(shown_groups, rounding) if len(shown_groups) else {}
+    rules: dict[str, Callable[[pd.DataFrame], pd.Series]] = {
         "gaps": lambda table: _rests_on(table, unsafe, ("group", "reference")),
         "summary": lambda table: _rests_on(table, unsafe, ("worst_group", "best_group")),
         "adjusted": lambda table: _rests_on(table, unsafe, ("group", "reference")),
         "pairs": lambda table: _rests_on(table, unsafe, ("group", "other")),
-        "funnel": lambda table: _leaky_funnels(table, min_cell),
         "exclusion": lambda table: _rests_on(
             table.assign(outcome="qc_fail"), unsafe, ("group", "reference")
         ),
-        "agreement": lambda table: None,
-        "confounding": lambda table: None,
+        "agreement": lambda table: pd.Series(False, index=table.index),
+        "confounding": lambda table: pd.Series(False, index=table.index),
         "ledger": lambda table: _leaky_chains(table, min_cell),
+        "funnel": lambda table: stages_to_hide(table, _leaky_funnels(table, min_cell), **limits),
     }
-    safe = {}
+    computed: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
+        "gaps": lambda table: made.rounded_gaps(table, events, base=rounding, alpha=alpha),
+        "summary": lambda table: made.rounded_summary(table, shown_groups),
+        "funnel": lambda table: made.rounded_funnel(table, base=rounding, alpha=alpha),
+    }
+    safe = {} if "groups" not in tables else {"groups": _finished(shown_groups, limits)}
     for name, rule in rules.items():
         table = tables.get(name)
         if table is None:
             continue
-        adds_up = name in ("groups", "funnel", "agreement")
-        within = ("attribute", "biomarker", "stage", "outcome") if adds_up else ()
         # How many lack a value or a confounder is mostly a small number, which shares would tell.
-        shown = table = table.drop(columns=list(_NEVER_SHARED), errors="ignore")
-        if len(table):
-            hidden = suppress(table, min_cell=min_cell, within=within, also=rule(table))
-            shown = table[~hidden["suppressed"].to_numpy()]
+        shown = table.drop(columns=list(_NEVER_SHARED), errors="ignore")
+        if len(shown):
+            small = _few(shown, min_cell) if name != "funnel" else _few_units(shown, min_cell)
+            shown = shown[~(small | rule(shown))].reset_index(drop=True)
         if "note" in shown:  # "too few: 3 and 40, 5 needed"
             shown = shown.assign(note=shown["note"].replace(r"^too few:.*", "too few", regex=True))
-        safe[name] = _rounded(shown.reset_index(drop=True), min_cell)
+        if len(shown):
+            again = computed.get(name, lambda t: made.rounded_estimates(t, base=rounding))
+            shown = again(shown)
+        safe[name] = _finished(shown, limits)
     return safe
+
+
+def _finished(table: pd.DataFrame, limits: Mapping[str, int]) -> pd.DataFrame:
+    """Round a table; few missing values are hidden alone, not with their row."""
+    shown = table.reset_index(drop=True)
+    if "n_missing" in shown and len(shown):
+        missing = pd.to_numeric(shown["n_missing"]).astype(float)
+        shown["n_missing"] = missing.mask((missing > 0) & (missing < limits["min_cell"]))
+    return made.finish(shown, base=limits["base"])
+
+
+def _few(table: pd.DataFrame, min_cell: int) -> pd.Series:
+    """Rows that rest on few units of either side."""
+    sizes = [c for c in ("n", "n_units", "n_reference", "n_other") if c in table]
+    numbers = table[sizes].apply(pd.to_numeric, errors="coerce")
+    return ((numbers > 0) & (numbers < min_cell)).any(axis=1)
+
+
+def _few_units(funnel: pd.DataFrame, min_cell: int) -> pd.Series:
+    """Rows of the funnel in which any count is small."""
+    counts = [c for c in COUNTS if c in funnel]
+    numbers = funnel[counts].apply(pd.to_numeric, errors="coerce")
+    return ((numbers > 0) & (numbers < min_cell)).any(axis=1)
 
 
 def _few_events(groups: pd.DataFrame, min_cell: int) -> pd.Series:
@@ -180,15 +227,3 @@ def _leaky_chains(ledger: pd.DataFrame, min_cell: int) -> pd.Series:
     lost = ledger.groupby(chain, sort=False)[["n", "n_reference"]].diff().astype(float).abs()
     few = ((lost > 0) & (lost < min_cell)).any(axis=1)
     return few.groupby([ledger[name] for name in chain], sort=False).transform("any")
-
-
-def _rounded(table: pd.DataFrame, min_cell: int) -> pd.DataFrame:
-    """Round counts to multiples of `min_cell`, other numbers to three significant digits."""
-    shown = table.copy()
-    for column in shown.columns:
-        if column in COUNTS:
-            numbers = pd.to_numeric(shown[column], errors="coerce")
-            shown[column] = min_cell * (numbers / min_cell).round()
-        elif pd.api.types.is_float_dtype(shown[column]) and column != "position":
-            shown[column] = shown[column].map(lambda v: float(f"{v:.3g}"), na_action="ignore")
-    return shown

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from popscan.pipeline.cohort import first_visits
 from popscan.pipeline.fairness import confounding_table
 from popscan.pipeline.tables import write_table
 from popscan.report.columns import SharedColumns, shared_columns
-from popscan.report.context import StudyContext
+from popscan.report.context import Compared, StudyContext
 
 log = logging.getLogger(__name__)
 
@@ -63,8 +63,15 @@ def write_share(
     tables = _allowed_tables(study_root, attributes, columns, fairness, report)
     safe = _write_tables(folder, tables, report, share, alpha=fairness.alpha)
     shared = with_audit(replace(context, flagged=()), safe, alpha=fairness.alpha)
+    counted = tables.get("gaps", pd.DataFrame())
+    said = _with_openings(shared.sentences, safe.get("gaps"), counted, alpha=fairness.alpha)
     return render_study(
-        replace(shared, limits=[*shared.limits, *columns.notes()]),
+        replace(
+            shared,
+            sentences=said,
+            compared=comparisons(counted, alpha=fairness.alpha),
+            limits=[*shared.limits, *columns.notes()],
+        ),
         folder,
         share=True,
         min_cell=report.min_cell,
@@ -79,6 +86,19 @@ def allowed_columns(attributes: pd.DataFrame, *, fairness: Fairness, share: Shar
     audited = [*fairness.attributes, *(name for names in fairness.intersections for name in names)]
     return shared_columns(
         attributes, columns=share.columns, attributes=audited, confirmed=share.columns_confirmed
+    )
+
+
+def comparisons(gaps: pd.DataFrame, *, alpha: float) -> Compared:
+    """Count the comparisons of the audit, also those that may not be shown."""
+    if gaps.empty:
+        return Compared()
+    p = pd.to_numeric(gaps["p_adj"], errors="coerce")
+    return Compared(
+        made=len(gaps),
+        tested=int(pd.to_numeric(gaps["p"], errors="coerce").notna().sum()),
+        significant=int((p < alpha).sum()),
+        attributes=gaps["attribute"].nunique(),
     )
 
 
@@ -110,7 +130,24 @@ def _write_tables(
     """Hide small cells and write what is left to ``share/tables``."""
     from popscan.fairness.suppress import share as without_small_cells
 
-    safe = without_small_cells(tables, min_cell=report.min_cell)
+    safe = without_small_cells(
+        tables, min_cell=report.min_cell, rounding=share.rounding, alpha=alpha
+    )
     for name, table in safe.items():
         write_table(folder, f"fairness_{name}", table, dictionary.of(f"fairness_{name}"))
     return safe
+
+
+def _with_openings(
+    sentences: Sequence[str], shown: pd.DataFrame | None, whole: pd.DataFrame, *, alpha: float
+) -> list[str]:
+    """Count the comparisons that were made, not those whose groups may be shown."""
+    from popscan.fairness.findings import openings
+
+    if shown is None or whole.empty:
+        return list(sentences)
+    first, right = openings(shown, alpha=alpha), openings(whole, alpha=alpha)
+    rest = [sentence for sentence in sentences if sentence not in first]
+    left = len(whole) - len(shown)
+    hidden = "Comparisons that rest on groups or events too few to be shared are left out."
+    return [*right, *([hidden] if left else []), *rest]

@@ -97,6 +97,24 @@ class Extra:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Compared:
+    """How many comparisons an audit made.
+
+    Attributes
+    ----------
+    made, tested, significant
+        Comparisons, those that were tested, and those that stand after correction.
+    attributes
+        How many attributes they are over.
+    """
+
+    made: int = 0
+    tested: int = 0
+    significant: int = 0
+    attributes: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
 class StudyContext:
     """Everything the report shows; all of it optional.
 
@@ -138,6 +156,8 @@ class StudyContext:
         too_few``.
     fairness_gaps
         ``attribute, outcome, group, reference, gap, ci_low, ci_high, p, p_adj, test``.
+    compared
+        Comparisons of the whole audit, where `fairness_gaps` holds a part of them.
     fairness_summary
         One row per attribute and outcome with whatever the audit summarises.
     fairness_adjusted, fairness_pairs, fairness_funnel, fairness_exclusion, fairness_agreement, \
@@ -197,6 +217,7 @@ fairness_ledger, fairness_confounding
     fairness_confounding: pd.DataFrame = field(default_factory=pd.DataFrame)
     fairness_ledger: pd.DataFrame = field(default_factory=pd.DataFrame)
     agreement_points: pd.DataFrame = field(default_factory=pd.DataFrame)
+    compared: Compared | None = None
     sentences: Sequence[str] = ()
     words: Mapping[str, Sequence[str]] = field(default_factory=dict)
     extras: Sequence[Extra] = ()

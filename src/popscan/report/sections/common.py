@@ -52,7 +52,9 @@ class Options:
 
     def rounded(self, n: float) -> float:
         """Return a count as shown: to the nearest multiple of `rounding` in a shared report."""
-        return self.rounding * round(n / self.rounding) if self.share else n
+        if not self.share or n == 0:
+            return n
+        return max(self.rounding * round(n / self.rounding), self.rounding)
 
     def percent(self, part: float, whole: float) -> str:
         """Write a share of people; of rounded counts in a shared report, empty for small parts."""

@@ -18,7 +18,7 @@ from popscan.report.blocks import (
     Text,
     nothing,
 )
-from popscan.report.context import StudyContext, complete, numbers, words
+from popscan.report.context import Compared, StudyContext, complete, numbers, words
 from popscan.report.sections.adjusted import adjusted_blocks
 from popscan.report.sections.common import Options, frame_table
 from popscan.report.sections.crossed import crossed_blocks
@@ -144,7 +144,13 @@ def section(context: StudyContext, options: Options) -> Section:
             *forests(gaps, options),
         ]
     else:
-        blocks += nothing("There are no gaps to test: no attribute has two groups large enough.")
+        why = "no attribute has two groups large enough."
+        hidden = context.compared is not None and context.compared.made
+        blocks += nothing(
+            "Gaps were computed, but rest on groups or events that are too few to be shared."
+            if hidden
+            else f"There are no gaps to test: {why}"
+        )
     blocks += adjusted_blocks(context, options)
     if len(groups):
         blocks += [Heading(text="Every group"), *_group_tables(context, options)]
@@ -156,10 +162,13 @@ def section(context: StudyContext, options: Options) -> Section:
         table = frame_table(context.fairness_pairs, caption="Every group against every other.")
         n = len(context.fairness_pairs)
         blocks.append(Details(summary=f"All pairs, Dunn's test ({n:,} rows)", blocks=[table]))
-    attributes = gaps["attribute"].nunique()
-    tested = int(gaps["p"].notna().sum())
+    made = context.compared or Compared(
+        made=len(gaps),
+        tested=int(gaps["p"].notna().sum()),
+        attributes=gaps["attribute"].nunique(),
+    )
     lead = (
-        f"{plural(len(gaps), 'comparison')} over {plural(attributes, 'attribute')}, "
-        f"{tested:,} of them between groups that are large enough and on outcomes that vary."
+        f"{plural(made.made, 'comparison')} over {plural(made.attributes, 'attribute')}, "
+        f"{made.tested:,} of them between groups that are large enough and on outcomes that vary."
     )
     return Section(ident=ident, title=title, lead=lead.capitalize(), blocks=blocks)

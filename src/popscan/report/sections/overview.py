@@ -73,10 +73,11 @@ def _gap_card(context: StudyContext) -> Card | None:
     table = complete(context.fairness_gaps, "attribute", "gap", "p", "p_adj")
     p = numbers(table["p_adj"])
     p = p.where(p.notna(), numbers(table["p"]))
-    tested = int(p.notna().sum())
+    tested, strong = int(p.notna().sum()), int((p < 0.05).sum())
+    if context.compared is not None:
+        tested, strong = context.compared.tested, context.compared.significant
     if not tested:
         return None
-    strong = int((p < 0.05).sum())
     return Card(
         value=f"{strong:,}",
         label="group gaps",

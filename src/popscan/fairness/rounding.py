@@ -1,0 +1,338 @@
+"""Shared statistics, computed anew from rounded counts so that they tell no more than these."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import pandas as pd
+
+from popscan.stats import effects, intervals
+
+#: Columns that count units, in any of the audit's tables.
+COUNTS = (
+    "n", "n_units", "n_missing", "n_reference", "n_other", "n_dropped", "n_entered", "n_lost",
+    "n_failed", "n_excluded", "events",
+)  # fmt: skip
+#: Quantile -> how many times the smallest cell a group needs before it is shown.
+_QUANTILES = {"median": 2, "q25": 4, "q75": 4, "q05": 20, "q95": 20}
+#: Sizes behind an estimate: interval (or standard error) and the estimate that it is around.
+_AROUND = {
+    "ci_low": "gap", "ci_high": "gap", "gap_ci_low": "gap", "gap_ci_high": "gap",
+    "bias_ci_low": "bias", "bias_ci_high": "bias", "loa_low_ci_low": "loa_low",
+    "loa_low_ci_high": "loa_low", "loa_high_ci_low": "loa_high", "loa_high_ci_high": "loa_high",
+    "ratio_ci_low": "ratio", "ratio_ci_high": "ratio", "slope_ci_low": "slope",
+    "slope_ci_high": "slope", "bias_gap_ci_low": "bias_gap", "bias_gap_ci_high": "bias_gap",
+}  # fmt: skip
+#: Attribute, stage, outcome, group -> rounded events and n.
+Events = Mapping[tuple[str, str, str], tuple[int, int]]
+
+
+def nearest(n: pd.Series, base: int) -> pd.Series:
+    """Round counts to multiples of `base`.
+
+    Parameters
+    ----------
+    n : Series
+        Counts.
+    base : int
+        1 leaves them as they are.
+
+    Returns
+    -------
+    Series of float
+        NaN stays; only 0 becomes 0.
+    """
+    exact = pd.to_numeric(n, errors="coerce").astype(float)
+    shown = base * (exact / base).round()
+    return shown.mask((exact > 0) & (shown == 0), float(base))
+
+
+def coarse_p(p: float) -> float:
+    """Return a p value with one digit, never smaller and on the same side of 0.05.
+
+    Examples
+    --------
+    >>> coarse_p(0.0123), coarse_p(0.0451), coarse_p(0.052), coarse_p(0.00004)
+    (0.02, 0.049, 0.06, 0.001)
+    """
+    if p != p:
+        return p
+    if p <= 0.001:
+        return 0.001
+    digits = -math.floor(math.log10(p))
+    up = round(min(math.ceil(p * 10**digits - 1e-9) / 10**digits, 1.0), digits)
+    return 0.049 if p < 0.05 <= up else up
+
+
+def rounded_groups(groups: pd.DataFrame, *, min_cell: int, base: int, alpha: float) -> pd.DataFrame:
+    """Return the groups that are shown, described from rounded counts.
+
+    Parameters
+    ----------
+    groups : DataFrame
+        Rows that are shown, exact.
+    min_cell, base : int
+        Smallest count that is shown, and base of the rounding.
+    alpha : float
+        1 - confidence.
+
+    Returns
+    -------
+    DataFrame
+        Proportions and their Wilson intervals are those of rounded counts; intervals of other means
+        are as wide as rounded counts make them. Quantiles that few subjects decide are empty.
+    """
+    table = groups.copy()
+    n = pd.to_numeric(table["n"]).astype(float)
+    shown = nearest(n, base)
+    described = table["mean"].notna() & (shown > 0)
+    binary = (table["kind"] == "binary") & described
+    scale = np.sqrt(n / shown.where(shown > 0))
+    for column in ("ci_low", "ci_high"):
+        if column in table:
+            table[column] = table["mean"] + (table[column] - table["mean"]) * scale
+    for column in [c for c in table.columns if c.startswith("median_ci")]:
+        table[column] = np.nan
+    for column, times in _QUANTILES.items():
+        if column in table:
+            table[column] = table[column].astype(float).mask((n < times * min_cell) | binary)
+    events = np.minimum(nearest(n * table["mean"].astype(float), base), shown)
+    table.loc[binary, "mean"] = (events / shown)[binary]
+    p = table["mean"].astype(float)
+    if "sd" in table:
+        table.loc[binary, "sd"] = np.sqrt(p * (1 - p) * shown / (shown - 1))[binary]
+    if {"ci_low", "ci_high"} <= set(table.columns):
+        for row in table.index[binary]:
+            limits = intervals.wilson(int(events[row]), int(shown[row]), alpha=alpha)
+            table.loc[row, ["ci_low", "ci_high"]] = limits
+    return table
+
+
+def rounded_events(groups: pd.DataFrame, base: int) -> Events:
+    """Return the rounded events and n of every yes/no outcome that is shown.
+
+    Parameters
+    ----------
+    groups : DataFrame
+        As `rounded_groups` returns it.
+    base : int
+        Base of the rounding.
+    """
+    part = groups[(groups["kind"] == "binary") & groups["mean"].notna()]
+    found = {}
+    for row in part.to_dict("records"):
+        n = int(base * round(row["n"] / base))
+        found[row["attribute"], row["outcome"], row["group"]] = (round(n * row["mean"]), n)
+    return found
+
+
+def rounded_gaps(gaps: pd.DataFrame, events: Events, *, base: int, alpha: float) -> pd.DataFrame:
+    """Return gaps computed from rounded counts.
+
+    Parameters
+    ----------
+    gaps : DataFrame
+        Rows that are shown, exact.
+    events : mapping
+        As `rounded_events` returns it.
+    base : int
+        Base of the rounding.
+    alpha : float
+        1 - confidence.
+
+    Returns
+    -------
+    DataFrame
+        Risk differences and ratios of yes/no outcomes with the intervals of rounded counts; of
+        other outcomes intervals as wide as rounded counts make them.
+    """
+    table = rounded_estimates(gaps, base=base)
+    for row in table.index[table["kind"] == "binary"]:
+        key = table.loc[row, "attribute"], table.loc[row, "outcome"]
+        mine = events.get((*key, table.loc[row, "group"]))
+        theirs = events.get((*key, table.loc[row, "reference"]))
+        if mine is None or theirs is None or table["gap"].isna()[row]:
+            continue
+        for name, value in _proportions(mine, theirs, alpha).items():
+            if name in table:
+                table.loc[row, name] = value
+    if "direction" in table:
+        table["direction"] = [
+            _direction(gap, better)
+            for gap, better in zip(table["gap"], table["better_is"], strict=True)
+        ]
+    return table
+
+
+def _proportions(mine: tuple[int, int], theirs: tuple[int, int], alpha: float) -> dict[str, float]:
+    """Compare two proportions of rounded counts."""
+    counts = (*mine, *theirs)
+    p, q = mine[0] / mine[1], theirs[0] / theirs[1]
+    low, high = intervals.risk_difference(*counts, alpha=alpha)
+    ratio_low, ratio_high = intervals.risk_ratio(*counts, alpha=alpha)
+    spread = math.sqrt((p * (1 - p) + q * (1 - q)) / 2)
+    se = [math.sqrt(r * (1 - r) / n) for r, n in ((p, mine[1]), (q, theirs[1]))]
+    detectable = float("nan")
+    if max(se) > 0:
+        detectable = float(
+            effects.min_detectable_gap(se[0], mine[1], se[1], theirs[1], alpha=alpha)
+        )
+    return {
+        "gap": p - q, "ci_low": low, "ci_high": high, "cliffs_delta": p - q,
+        "ratio": p / q if q > 0 else float("inf") if p > 0 else float("nan"),
+        "ratio_ci_low": ratio_low, "ratio_ci_high": ratio_high,
+        "hedges_g": (p - q) / spread if spread > 0 else float("nan"),
+        "min_detectable_gap": detectable, "min_detectable_gap_corrected": float("nan"),
+    }  # fmt: skip
+
+
+def _direction(gap: float, better_is: str) -> str:
+    if better_is == "neither" or not np.isfinite(gap):
+        return ""
+    if gap == 0:
+        return "equal"
+    return "better" if (gap > 0) == (better_is == "higher") else "worse"
+
+
+def rounded_estimates(table: pd.DataFrame, *, base: int) -> pd.DataFrame:
+    """Make intervals and standard errors as wide as rounded counts make them.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Gaps, adjusted gaps, agreement or ledger: estimates with ``n`` and ``n_reference``.
+    base : int
+        Base of the rounding.
+
+    Returns
+    -------
+    DataFrame
+        Probabilities of one group above the other are rounded to 0.05, raw differences of
+        proportions to 0.01: their denominators are counts.
+    """
+    shown = table.copy()
+    sizes = [pd.to_numeric(shown[c]).astype(float) for c in ("n", "n_reference") if c in shown]
+    if not sizes:
+        return shown
+    exact = sum((1 / n.where(n > 0) for n in sizes), start=pd.Series(0.0, index=shown.index))
+    kept = [nearest(n, base) for n in sizes]
+    after = sum((1 / n.where(n > 0) for n in kept), start=pd.Series(0.0, index=shown.index))
+    scale = ((after / exact) ** 0.5).fillna(1.0)
+    around = dict(_AROUND)
+    if "contribution" in shown:
+        around |= {"ci_low": "contribution", "ci_high": "contribution"}
+    for column, middle in around.items():
+        if column in shown and middle in shown:
+            centre = pd.to_numeric(shown[middle]).astype(float)
+            shown[column] = centre + (pd.to_numeric(shown[column]).astype(float) - centre) * scale
+    for column in ("se", "min_detectable_gap", "min_detectable_gap_corrected"):
+        if column in shown:
+            shown[column] = pd.to_numeric(shown[column]).astype(float) * scale
+    steps = {"cliffs_delta": 0.05, "matched_pct": 5.0}
+    if "kind" in shown and "gap_raw" in shown:
+        binary = shown["kind"] == "binary"
+        shown["gap_raw"] = shown["gap_raw"].where(~binary, _to_step(shown["gap_raw"], 0.01))
+    for column, step in steps.items():
+        if column in shown:
+            shown[column] = _to_step(shown[column], step)
+    return shown
+
+
+def _to_step(values: pd.Series, step: float) -> pd.Series:
+    return step * (pd.to_numeric(values).astype(float) / step).round()
+
+
+def rounded_funnel(funnel: pd.DataFrame, *, base: int, alpha: float) -> pd.DataFrame:
+    """Return losses by stage, shares and intervals computed from rounded counts.
+
+    Parameters
+    ----------
+    funnel : DataFrame
+        Rows that are shown, exact.
+    base : int
+        Base of the rounding.
+    alpha : float
+        1 - confidence.
+    """
+    table = funnel.copy()
+    counts = {c: nearest(table[c], base) for c in ("n_units", "n_entered", "n_lost")}
+    entered = counts["n_entered"]
+    lost = np.minimum(counts["n_lost"], entered)
+    place = {
+        key: row
+        for row, key in zip(
+            table.index, zip(table["attribute"], table["group"], table["stage"], strict=True),
+            strict=True,
+        )
+    }  # fmt: skip
+    table["kept_pct"] = 100 * (entered - lost) / counts["n_units"].where(counts["n_units"] > 0)
+    for row in table.index:
+        if not np.isfinite(table.loc[row, "lost_pct"]) or not entered[row] > 0:
+            continue
+        mine = int(lost[row]), int(entered[row])
+        low, high = intervals.wilson(*mine, alpha=alpha)
+        table.loc[row, ["lost_pct", "ci_low_pct", "ci_high_pct"]] = [
+            100 * mine[0] / mine[1], 100 * low, 100 * high,
+        ]  # fmt: skip
+        if not np.isfinite(table.loc[row, "gap_pct"]):
+            continue
+        key = table.loc[row, "attribute"], table.loc[row, "reference"], table.loc[row, "stage"]
+        base_row = place.get(key)
+        gap = [np.nan] * 3
+        if base_row is not None and entered[base_row] > 0:
+            theirs = int(lost[base_row]), int(entered[base_row])
+            low, high = intervals.risk_difference(*mine, *theirs, alpha=alpha)
+            gap = [100 * (mine[0] / mine[1] - theirs[0] / theirs[1]), 100 * low, 100 * high]
+        table.loc[row, ["gap_pct", "gap_ci_low_pct", "gap_ci_high_pct"]] = gap
+    return table
+
+
+def rounded_summary(summary: pd.DataFrame, groups: pd.DataFrame) -> pd.DataFrame:
+    """Return spreads over groups; those of yes/no outcomes from the groups that are shown.
+
+    Parameters
+    ----------
+    summary : DataFrame
+        Rows that are shown, exact.
+    groups : DataFrame
+        As `rounded_groups` returns it.
+    """
+    table = summary.copy()
+    binary = table["kind"] == "binary"
+    keys = zip(groups["attribute"], groups["outcome"], groups["group"], strict=True)
+    means = dict(zip(keys, groups["mean"], strict=True))
+    kept = ("n", "n_groups", "n_too_few", "p", "p_adj")
+    for column in table.columns:
+        if pd.api.types.is_numeric_dtype(table[column]) and column not in kept:
+            table[column] = table[column].astype(float).mask(binary)
+    for row in table.index[binary]:
+        key = table.loc[row, "attribute"], table.loc[row, "outcome"]
+        for side in ("worst", "best"):
+            table.loc[row, side] = means.get((*key, table.loc[row, f"{side}_group"]), np.nan)
+        table.loc[row, "max_gap"] = abs(table.loc[row, "worst"] - table.loc[row, "best"])
+    return table
+
+
+def finish(table: pd.DataFrame, *, base: int) -> pd.DataFrame:
+    """Round counts to multiples of `base`, p values to one digit, others to three digits.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Computed from rounded counts.
+    base : int
+        Base of the rounding.
+    """
+    shown = table.copy()
+    digits: Callable[[float], float] = lambda v: float(f"{v:.3g}")  # noqa: E731
+    for column in shown.columns:
+        name = str(column)
+        if name in COUNTS:
+            shown[column] = nearest(shown[column], base)
+        elif pd.api.types.is_float_dtype(shown[column]) and name != "position":
+            is_p = name == "p" or name.startswith("p_")
+            values = shown[column].astype(float)
+            shown[column] = values.map(coarse_p if is_p else digits, na_action="ignore")
+    return shown

@@ -1,0 +1,181 @@
+"""What the audit shares, attacked from outside: small groups and few events stay unknown."""
+
+from __future__ import annotations
+
+import itertools
+from collections import defaultdict
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from popscan.fairness.audit import audit
+from popscan.fairness.funnel import funnel
+from popscan.fairness.suppress import share
+from popscan.stats.intervals import wilson
+
+#: Largest count that an attacker thinks of.
+MOST = 300
+
+
+def study(groups: list[tuple[str, str, int, int]]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Outcomes and attributes of a study: sex, race, how many, how many of these failed."""
+    rows = [
+        {"sex": sex, "race": race, "value": float(i < events)}
+        for sex, race, n, events in groups
+        for i in range(n)
+    ]
+    people = pd.DataFrame(rows)
+    people.index = pd.Index([f"u{i:04d}" for i in range(len(people))], name="unit")
+    outcomes = pd.DataFrame(
+        {"unit": people.index, "stage": "qc", "outcome": "qc_fail", "better_is": "lower",
+         "value": people["value"].to_numpy(), "kind": "binary"}
+    )  # fmt: skip
+    return outcomes, people[["sex", "race"]]
+
+
+def shared_groups(groups: list[tuple[str, str, int, int]], **options: int) -> pd.DataFrame:
+    outcomes, people = study(groups)
+    result = audit(
+        outcomes, people, attributes_to_test=["sex", "race"], intersections=[["sex", "race"]],
+        min_group=2, n_boot=100,
+    )  # fmt: skip
+    tables = {"groups": result.groups, "gaps": result.gaps, "summary": result.summary}
+    return share(tables, **options)["groups"]
+
+
+def from_wilson(row: pd.Series) -> set[tuple[int, int]]:
+    """All (n, events) whose Wilson interval and proportion are those printed, to three digits."""
+    found = set()
+    for n in range(1, MOST):
+        e = round(row["mean"] * n)
+        numbers = (e / n, *wilson(e, n, alpha=0.05))
+        printed = [row["mean"], row["ci_low"], row["ci_high"]]
+        if [float(f"{a:.3g}") for a in numbers] == pytest.approx(printed, abs=1e-9):
+            found.add((n, e))
+    return found
+
+
+def test_wilson_intervals_totals_and_other_groups_do_not_give_three_subjects_away():
+    groups = [("f", "A", 24, 7), ("m", "A", 16, 6), ("f", "B", 30, 9), ("m", "B", 24, 7),
+              ("f", "C", 2, 1), ("m", "C", 1, 0)]  # fmt: skip
+    shown = shared_groups(groups)
+    by_race = shown[shown["attribute"] == "race"].set_index("group")
+    assert "C" not in by_race.index
+    solved = {group: from_wilson(row) for group, row in by_race.iterrows()}
+    # What the intervals give is the rounded counts; the exact ones are not among them.
+    assert all(n % 5 == 0 and e % 5 == 0 for pairs in solved.values() for n, e in pairs)
+    for what, true_total, place in (("n", 97, 0), ("events", 30, 1)):
+        total = range(5 * round(true_total / 5) - 2, 5 * round(true_total / 5) + 3)
+        windows = [
+            range(next(iter(pairs))[place] - 2, next(iter(pairs))[place] + 3)
+            for pairs in solved.values()
+        ]
+        left = {t - sum(others) for t in total for others in itertools.product(*windows)}
+        possible = {n for n in left if n >= 0}
+        assert max(possible) - min(possible) > 2, what
+
+
+def windows_of(shown: pd.DataFrame, all_groups: dict[str, list[str]]) -> dict:
+    """Range of every count of the table of groups, as it stands in print; absent rows are open."""
+    known = {}
+    rows = {(r["attribute"], r["group"]): r for r in shown.to_dict("records")}
+    for attribute, names in all_groups.items():
+        for group in names:
+            row = rows.get((attribute, group))
+            for what in ("n", "events"):
+                if row is None:
+                    known[attribute, group, what] = [0.0, float(MOST)]
+                    continue
+                n = row["n"] if what == "n" else round(row["n"] * row["mean"])
+                known[attribute, group, what] = [max(n - 2, 0), n + 2] if n else [0, 0]
+    return known
+
+
+def propagate(known: dict, equations: list[tuple]) -> None:
+    """Narrow ranges until nothing changes: each whole is the sum of its parts."""
+    for _ in range(50):
+        before = {k: list(v) for k, v in known.items()}
+        for whole, parts in equations:
+            low, high = (sum(known[p][i] for p in parts) for i in (0, 1))
+            known[whole] = [max(known[whole][0], low), min(known[whole][1], high)]
+            for part in parts:
+                others = [sum(known[p][i] for p in parts if p != part) for i in (0, 1)]
+                known[part][0] = max(known[part][0], known[whole][0] - others[1])
+                known[part][1] = min(known[part][1], known[whole][1] - others[0])
+        if before == known:
+            return
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 40), st.floats(0, 1)), min_size=6, max_size=6),
+    st.sampled_from([1, 5]),
+)
+def test_no_small_count_of_random_studies_can_be_worked_out(cells, base):
+    keys = list(itertools.product("fm", "ABC"))
+    groups = [(*key, n, round(n * p)) for key, (n, p) in zip(keys, cells, strict=True)]
+    if sum(n for n, _ in cells) < 2:
+        return
+    shown = shared_groups(groups, rounding=base)
+    true: dict = defaultdict(int)
+    names: dict[str, list[str]] = defaultdict(list)
+    equations = []
+    for sex, race, n, events in groups:
+        if not n:
+            continue
+        for attribute, group in (("sex", sex), ("race", race), ("sex x race", f"{sex} & {race}")):
+            true[attribute, group, "n"] += n
+            true[attribute, group, "events"] += events
+            if group not in names[attribute]:
+                names[attribute].append(group)
+    known = windows_of(shown, names)
+    if base == 1:
+        known = {k: [v[0] + 2, v[1] - 2] if v[1] < MOST and v[1] else v for k, v in known.items()}
+    for what in ("n", "events"):
+        total = sum(true["sex", g, what] for g in names["sex"])
+        r = base * round(total / base)
+        known["all", "", what] = [max(r - base // 2, 0), r + base // 2]
+        for attribute, found in names.items():
+            equations.append((("all", "", what), [(attribute, g, what) for g in found]))
+        for place, attribute in enumerate(("sex", "race")):
+            for margin in names[attribute]:
+                parts = [g for g in names["sex x race"] if g.split(" & ")[place] == margin]
+                whole = (attribute, margin, what)
+                equations.append((whole, [("sex x race", g, what) for g in parts]))
+    propagate(known, equations)
+    for key, n in true.items():
+        low, high = known[key]
+        assert low <= n <= high
+        if 0 < n < 5:
+            assert high - low > 2, key
+
+
+def test_one_small_group_beside_a_large_one_leaves_the_large_one_shown():
+    shown = shared_groups([("f", "A", 60, 20), ("m", "A", 3, 1)])
+    assert list(shown.loc[shown["attribute"] == "sex", "group"]) == ["f"]
+
+
+def test_few_missing_values_are_hidden_without_their_group():
+    outcomes, people = study([("f", "A", 60, 20), ("m", "A", 50, 20)])
+    outcomes.loc[[0, 1], "value"] = np.nan
+    result = audit(outcomes, people, attributes_to_test=["sex"], min_group=5, n_boot=100)
+    shown = share({"groups": result.groups, "gaps": result.gaps})
+    row = shown["groups"].set_index("group").loc["f"]
+    assert np.isnan(row["n_missing"])
+    assert row["n"] == 60
+    assert len(shown["gaps"]) == 1
+
+
+def test_shares_lost_are_those_of_rounded_counts():
+    _, people = study([("f", "A", 53, 0), ("m", "A", 47, 0)])
+    status = ["failed" if i % 4 == 0 else "ok" for i in range(len(people))]
+    ledger = pd.DataFrame({"unit": people.index, "stage": "qc", "status": status})
+    table = funnel(ledger, people, stages=["qc"], attributes_to_test=["sex"])
+    shown = share({"funnel": table})["funnel"]
+    for row in shown.to_dict("records"):
+        assert row["n_entered"] % 5 == 0
+        assert row["n_lost"] % 5 == 0
+        assert row["lost_pct"] == pytest.approx(100 * row["n_lost"] / row["n_entered"], rel=0.01)
