@@ -26,8 +26,9 @@ from popscan.report.context import (
 from popscan.report.figures.attrition import STATUS_ORDER, flow
 from popscan.report.figures.base import STATUS_COLOURS
 from popscan.report.figures.distributions import stacked
-from popscan.report.sections.common import Options, count_cells
+from popscan.report.sections.common import Options, cell_looks, count_rows
 from popscan.report.text import listing, shorten
+from popscan.stats.disclosure import SHOWN
 
 #: The last column: what became of a subject in the end.
 _END = "analysed"
@@ -39,17 +40,14 @@ def _status_table(matrix: pd.DataFrame, options: Options) -> Table:
         s for s in STATUS_ORDER if s not in ("no_record", "skipped") or (matrix == s).any(axis=None)
     ]
     odd = sorted(set(matrix.to_numpy().ravel()) - set(STATUS_ORDER))
-    rows = []
-    for stage in matrix:
-        counts = [float((matrix[stage] == status).sum()) for status in [*statuses, *odd]]
-        tones = [_TONES.get(status, "") for status in [*statuses, *odd]]
-        rows.append(
-            [
-                Cell(text=str(stage)),
-                *count_cells(counts, options, tones=tones),
-                Cell(text=options.count(sum(counts))),
-            ]
-        )
+    every = [*statuses, *odd]
+    counts = [[float((matrix[stage] == s).sum()) for s in every] for stage in matrix]
+    table = count_rows(
+        [[*of_stage, sum(of_stage)] for of_stage in counts],
+        options,
+        tones=[*(_TONES.get(status, "") for status in every), ""],
+    )
+    rows = [[Cell(text=str(stage)), *cells] for stage, cells in zip(matrix, table, strict=True)]
     return Table(
         caption="Subjects by stage and status; every row adds up to all subjects"
         + (" (before rounding)." if options.share else "."),
@@ -78,13 +76,13 @@ def _reason_table(context: StudyContext, options: Options) -> Table | None:
     for (stage, status, reason), part in tidy.groupby(["stage", "status", "reason"], sort=True):
         found.append((order[str(stage)], -len(part), str(stage), str(status), str(reason), part))
     rows = []
-    for _, minus_n, stage, status, reason, part in sorted(found, key=lambda row: row[:5]):
-        n = -minus_n
+    shown = _reason_cells(tidy, options)
+    for _, _, stage, status, reason, part in sorted(found, key=lambda row: row[:5]):
         cells = [
             Cell(text=stage),
             Cell(text=status, tone=_TONES[status]),
             Cell(text=shorten(reason.replace("_", " "), 120)),
-            *count_cells([float(n)], options),
+            shown[stage, status, reason],
         ]
         if not options.share:
             message = next((m for m in part["message"] if m), "")
@@ -108,6 +106,19 @@ def _reason_table(context: StudyContext, options: Options) -> Table | None:
         rows=rows,
         note=f"Subjects that fail at {listing(aside)} are still analysed." if aside else "",
     )
+
+
+def _reason_cells(tidy: pd.DataFrame, options: Options) -> dict[tuple[str, str, str], Cell]:
+    """Return the count of every reason; those of a stage and status add up to its total."""
+    found = {}
+    for (stage, status), part in tidy.groupby(["stage", "status"], sort=False):
+        counts = part["reason"].value_counts()
+        cells = count_rows([[*counts.astype(float), float(len(part))]], options)[0]
+        if len(counts) == 1:
+            cells = count_rows([[float(len(part))]], options, total_column=False)[0]
+        for reason, cell in zip(counts.index, cells, strict=False):
+            found[str(stage), str(status), str(reason)] = cell
+    return found
 
 
 def _lost_table(context: StudyContext, options: Options) -> Details | None:
@@ -153,8 +164,12 @@ def _shares(matrix: pd.DataFrame, options: Options) -> Figure:
     rows = {}
     for stage in matrix:
         counts = {s: float((matrix[stage] == s).sum()) for s in STATUS_ORDER}
+        values = [*counts.values(), float(len(matrix))]
+        looks = cell_looks([values], options)[0]
         rows[str(stage)] = {
-            status: options.rounded(n) for status, n in counts.items() if n >= options.minimum
+            status: options.rounded(n)
+            for (status, n), look in zip(counts.items(), looks, strict=False)
+            if look == SHOWN
         }
     return Figure(
         markup=stacked(

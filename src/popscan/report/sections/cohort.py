@@ -12,7 +12,7 @@ from popscan.report.context import StudyContext, numbers, study_units, unit_colu
 from popscan.report.figures.distributions import Attribute, cohort
 from popscan.report.sections.common import (
     Options,
-    count_cells,
+    count_rows,
     groups_by_sex,
     header,
     order_sexes,
@@ -114,15 +114,12 @@ def _level_rows(
 ) -> list[list[Cell]]:
     merged = _levels(values)
     order = _level_order(merged)
-    columns = []
-    for group in [*groups, None]:
-        part = merged if group is None else merged[sexes == group]
-        counts = [float((part == level).sum()) for level in order]
-        columns.append(count_cells(counts, options, of=float(len(part))))
-    return [
-        [Cell(text=f"  {shorten(level, 60)}"), *(column[i] for column in columns)]
-        for i, level in enumerate(order)
-    ]
+    parts = [*(merged[sexes == group] for group in groups), merged]
+    counts = [[float((part == level).sum()) for part in parts] for level in order]
+    sizes = [float(len(part)) for part in parts]
+    table = count_rows([*counts, sizes], options, total_column=bool(groups), total_row=True,
+                       of=sizes)  # fmt: skip
+    return [[Cell(text=f"  {shorten(level, 60)}"), *table[i]] for i, level in enumerate(order)]
 
 
 def _table_one(context: StudyContext, sexes: pd.Series, options: Options) -> Table:
@@ -130,9 +127,8 @@ def _table_one(context: StudyContext, sexes: pd.Series, options: Options) -> Tab
     groups = order_sexes(list(sexes.unique()))
     groups = [] if groups == ["all"] else groups
     counts = [float((sexes == group).sum()) for group in groups]
-    rows = [
-        [Cell(text="Subjects"), *count_cells(counts, options), Cell(text=options.count(len(table)))]
-    ]
+    sizes = [*counts, float(len(table))]
+    rows = [[Cell(text="Subjects"), *count_rows([sizes], options, total_column=bool(groups))[0]]]
     headings: dict[int, str] = {}
     kinds = _attributes(table)
     for column in [c for c, kind in kinds.items() if kind == "number"]:

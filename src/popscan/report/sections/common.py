@@ -7,12 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from popscan.report.blocks import Cell, Column, Table
 from popscan.report.context import StudyContext, attribute_by_unit, numbers, words
 from popscan.report.text import count, number, percent, plural, shorten, title_of
+from popscan.stats.disclosure import HIDDEN, SHOWN, Looks, protect
 
+#: Stands for a count that would help to work out a small one.
+CONCEALED = "hidden"
 SEX_ORDER = ("female", "male", "unknown")
 
 
@@ -87,6 +90,64 @@ def count_cells(
         sort = 0.0 if small(n, options) else options.rounded(n)
         cells.append(Cell(text=text, sort=sort, tone=tone))
     return cells
+
+
+def count_rows(
+    counts: ArrayLike,
+    options: Options,
+    *,
+    total_column: bool = True,
+    total_row: bool = False,
+    of: Sequence[float] | None = None,
+    tones: Sequence[str] | None = None,
+) -> list[list[Cell]]:
+    """Return the cells of a table of counts with its margins.
+
+    In a shared report, cells that would help to work out a small one are ``hidden`` too.
+
+    Parameters
+    ----------
+    counts : array, shape (rows, columns)
+        Exact.
+    options
+        Of the report.
+    total_column, total_row
+        Whether the last column (row) is the sum of the others.
+    of
+        Whole of every column; the share of it is written behind each count.
+    tones
+        Colour of every column's counts above 0.
+    """
+    values = np.asarray(counts, dtype=float)
+    looks = cell_looks(values, options, total_column=total_column, total_row=total_row)
+    rows = []
+    for numbers_of_row, looks_of_row in zip(values.tolist(), looks.tolist(), strict=True):
+        cells = []
+        for i, (n, look) in enumerate(zip(numbers_of_row, looks_of_row, strict=True)):
+            tone = tones[i] if tones and n else ""
+            if look == HIDDEN:
+                cells.append(Cell(text=CONCEALED, sort=0.0, tone=tone))
+                continue
+            whole = of[i] if of is not None else None
+            cells += count_cells([n], options, of=whole, tones=[tone])
+        rows.append(cells)
+    return rows
+
+
+def cell_looks(
+    counts: ArrayLike, options: Options, *, total_column: bool = True, total_row: bool = False
+) -> Looks:
+    """Return how every cell of a table of counts is shown; all as they are unless shared."""
+    values = np.asarray(counts, dtype=float)
+    if not options.share:
+        return np.full(values.shape, SHOWN)
+    return protect(
+        values,
+        minimum=options.minimum,
+        base=options.rounding,
+        total_column=total_column,
+        total_row=total_row,
+    )
 
 
 def small(n: float, options: Options) -> bool:

@@ -16,7 +16,7 @@ from popscan.report.context import (
     words,
 )
 from popscan.report.sections.biomarkers import measured
-from popscan.report.sections.common import Options
+from popscan.report.sections.common import CONCEALED, Options, count_rows
 from popscan.report.sections.fairness import is_caution
 from popscan.report.text import is_true, listing, number
 
@@ -45,13 +45,22 @@ def _losses(context: StudyContext) -> dict[str, int]:
 
 
 def _key_sentence(context: StudyContext, n: int, through: int, options: Options) -> str:
-    share = options.percent(through, n)
-    text = f"Of {options.plural(n, 'subject')}, {options.count(through)}"
-    text += f" ({share}) were analysed." if share else " were analysed."
     losses = _losses(context)
+    rest = max(n - through - sum(losses.values()), 0)
+    row = count_rows([[through, *losses.values(), rest, n]], options)[0]
+    texts = [cell.text for cell in row]
+    share = "" if texts[0] == CONCEALED else options.percent(through, n)
+    text = f"Of {options.plural(n, 'subject')}, {_number(texts[0])}"
+    text += f" ({share}) were analysed." if share else " were analysed."
     if losses:
-        text += " " + listing([f"{options.count(k)} {what}" for what, k in losses.items()]) + "."
+        parts = zip(texts[1:], losses, strict=False)
+        text += " " + listing([f"{_number(number)} {what}" for number, what in parts]) + "."
     return text
+
+
+def _number(text: str) -> str:
+    """Write a count that is not shown so that a sentence can hold it."""
+    return "an undisclosed number" if text == CONCEALED else text
 
 
 def _dice(context: StudyContext, options: Options) -> Card | None:

@@ -25,7 +25,7 @@ from popscan.report.blocks import (
 from popscan.report.context import StudyContext, complete, numbers, verdicts, words
 from popscan.report.figures.base import VERDICT_COLOURS
 from popscan.report.figures.distributions import stacked
-from popscan.report.sections.common import Options, count_cells
+from popscan.report.sections.common import CONCEALED, Options, count_rows
 from popscan.report.text import (
     DASH,
     interval,
@@ -53,15 +53,15 @@ class FlaggedPage:
 
 def _cards(final: pd.Series, options: Options) -> Cards:
     counts = [float((final == verdict).sum()) for verdict in _ORDER]
-    cells = count_cells(counts, options)
+    cells = count_rows([[*counts, float(len(final))]], options)[0]
     cards = [
         Card(
             value=cell.text,
             label=verdict,
-            note=options.percent(n, len(final)),
+            note="" if cell.text == CONCEALED else options.percent(n, len(final)),
             tone=_TONES[verdict],
         )
-        for verdict, n, cell in zip(_ORDER, counts, cells, strict=True)
+        for verdict, n, cell in zip(_ORDER, counts, cells, strict=False)
     ]
     return Cards(cards=cards)
 
@@ -84,6 +84,8 @@ def _check_table(checks: pd.DataFrame, options: Options) -> Table:
     for name, part in checks.groupby("check", sort=False):
         counts = [float((part["verdict"] == v).sum()) for v in _ORDER]
         other = len(part) - sum(counts)
+        totals = [[*counts, other, float(len(part))]]
+        shown = count_rows(totals, options, tones=["", "warn", "bad", "", ""])[0]
         values = part["value"].dropna()
         places = places_for(float(values.std())) if len(values) > 1 else 2
         thresholds = [t for t in dict.fromkeys(part["threshold"]) if t]
@@ -93,9 +95,7 @@ def _check_table(checks: pd.DataFrame, options: Options) -> Table:
             [
                 Cell(text=title_of(str(name), unit=False)),
                 Cell(text=part["kind"].iloc[0].replace("segmentation", "labels")),
-                *count_cells(
-                    [*counts, other] if others else counts, options, tones=["", "warn", "bad", ""]
-                ),
+                *shown[: 4 if others else 3],
                 Cell(text=number(values.median()) if enough else DASH),
                 Cell(text=interval(low, high, places)),
                 Cell(text=part["unit_of_value"].iloc[0]),
