@@ -94,6 +94,29 @@ def test_no_hostile_value_is_anywhere_below_share(shared):
     assert "only-one-such" in (shared.parent / "report/index.html").read_text(encoding="utf-8")
 
 
+def test_no_exact_count_of_subjects_is_anywhere_below_share(shared):
+    html = (shared / "index.html").read_text(encoding="utf-8")
+    exact = hostile_table()["sex"].value_counts()
+    assert all(n % 5 for n in exact), "choose a seed of which no group is a multiple of 5"
+    text = re.sub(r"<[^>]+>", " ", html.split("</style>")[1])
+    for n in exact:
+        assert not re.search(rf"(?<![\d.,−-]){n}(?![\d.,%])", text)
+    for path in shared.rglob("*.tsv"):
+        table = pd.read_csv(path, sep="\t")
+        for column in [c for c in table if c == "n" or c.startswith("n_")]:
+            if column not in ("n_groups", "n_too_few", "n_tests"):
+                assert (table[column].dropna() % 5 == 0).all(), (path.name, column)
+
+
+def test_comparisons_are_counted_over_the_whole_audit(shared):
+    whole = pd.read_csv(shared.parent / "tables/fairness_gaps.tsv", sep="\t")
+    tested = int(pd.to_numeric(whole["p"], errors="coerce").notna().sum())
+    html = (shared / "index.html").read_text(encoding="utf-8")
+    assert len(pd.read_csv(shared / "tables/fairness_gaps.tsv", sep="\t")) < tested
+    assert f"{tested} comparisons were tested" in html
+    assert f"{len(whole)} comparisons over" in html
+
+
 @pytest.mark.skipif(not shutil.which("chromium"), reason="no chromium")
 def test_no_hostile_value_is_in_the_page_that_a_browser_shows(shared):
     page = subprocess.run(
@@ -107,13 +130,10 @@ def test_no_hostile_value_is_in_the_page_that_a_browser_shows(shared):
 
 def test_an_attribute_with_names_or_dates_is_refused_unless_listed_twice(tmp_path):
     fairness = {"attributes": ["sex", "operator", "scan_date"], "intersections": []}
-    text = everything(audit(tmp_path / "a", fairness=fairness))
-    assert "Marlow" not in text
-    assert "2019-03-04" not in text
-    assert "operator is not shared: it holds identifiers or names" in text
     once = {"columns": ["sex", "operator", "odd"]}
     text = everything(audit(tmp_path / "b", fairness=fairness, share=once))
     assert "Marlow" not in text
+    assert "operator is not shared: it holds identifiers or names" in text
     assert "quokka" in text
     twice = {**once, "columns_confirmed": ["operator"]}
     text = everything(audit(tmp_path / "c", fairness=fairness, share=twice))

@@ -100,7 +100,7 @@ def rounded_groups(groups: pd.DataFrame, *, min_cell: int, base: int, alpha: flo
             table[column] = table[column].astype(float).mask((n < times * min_cell) | binary)
     events = np.minimum(nearest(n * table["mean"].astype(float), base), shown)
     table.loc[binary, "mean"] = (events / shown)[binary]
-    p = table["mean"].astype(float)
+    p = table["mean"].astype(float).where(binary)
     if "sd" in table:
         table.loc[binary, "sd"] = np.sqrt(p * (1 - p) * shown / (shown - 1))[binary]
     if {"ci_low", "ci_high"} <= set(table.columns):
@@ -242,77 +242,6 @@ def rounded_estimates(table: pd.DataFrame, *, base: int) -> pd.DataFrame:
 
 def _to_step(values: pd.Series, step: float) -> pd.Series:
     return step * (pd.to_numeric(values).astype(float) / step).round()
-
-
-def rounded_funnel(funnel: pd.DataFrame, *, base: int, alpha: float) -> pd.DataFrame:
-    """Return losses by stage, shares and intervals computed from rounded counts.
-
-    Parameters
-    ----------
-    funnel : DataFrame
-        Rows that are shown, exact.
-    base : int
-        Base of the rounding.
-    alpha : float
-        1 - confidence.
-    """
-    table = funnel.copy()
-    counts = {c: nearest(table[c], base) for c in ("n_units", "n_entered", "n_lost")}
-    entered = counts["n_entered"]
-    lost = np.minimum(counts["n_lost"], entered)
-    place = {
-        key: row
-        for row, key in zip(
-            table.index, zip(table["attribute"], table["group"], table["stage"], strict=True),
-            strict=True,
-        )
-    }  # fmt: skip
-    table["kept_pct"] = 100 * (entered - lost) / counts["n_units"].where(counts["n_units"] > 0)
-    for row in table.index:
-        if not np.isfinite(table.loc[row, "lost_pct"]) or not entered[row] > 0:
-            continue
-        mine = int(lost[row]), int(entered[row])
-        low, high = intervals.wilson(*mine, alpha=alpha)
-        table.loc[row, ["lost_pct", "ci_low_pct", "ci_high_pct"]] = [
-            100 * mine[0] / mine[1], 100 * low, 100 * high,
-        ]  # fmt: skip
-        if not np.isfinite(table.loc[row, "gap_pct"]):
-            continue
-        key = table.loc[row, "attribute"], table.loc[row, "reference"], table.loc[row, "stage"]
-        base_row = place.get(key)
-        gap = [np.nan] * 3
-        if base_row is not None and entered[base_row] > 0:
-            theirs = int(lost[base_row]), int(entered[base_row])
-            low, high = intervals.risk_difference(*mine, *theirs, alpha=alpha)
-            gap = [100 * (mine[0] / mine[1] - theirs[0] / theirs[1]), 100 * low, 100 * high]
-        table.loc[row, ["gap_pct", "gap_ci_low_pct", "gap_ci_high_pct"]] = gap
-    return table
-
-
-def rounded_summary(summary: pd.DataFrame, groups: pd.DataFrame) -> pd.DataFrame:
-    """Return spreads over groups; those of yes/no outcomes from the groups that are shown.
-
-    Parameters
-    ----------
-    summary : DataFrame
-        Rows that are shown, exact.
-    groups : DataFrame
-        As `rounded_groups` returns it.
-    """
-    table = summary.copy()
-    binary = table["kind"] == "binary"
-    keys = zip(groups["attribute"], groups["outcome"], groups["group"], strict=True)
-    means = dict(zip(keys, groups["mean"], strict=True))
-    kept = ("n", "n_groups", "n_too_few", "p", "p_adj")
-    for column in table.columns:
-        if pd.api.types.is_numeric_dtype(table[column]) and column not in kept:
-            table[column] = table[column].astype(float).mask(binary)
-    for row in table.index[binary]:
-        key = table.loc[row, "attribute"], table.loc[row, "outcome"]
-        for side in ("worst", "best"):
-            table.loc[row, side] = means.get((*key, table.loc[row, f"{side}_group"]), np.nan)
-        table.loc[row, "max_gap"] = abs(table.loc[row, "worst"] - table.loc[row, "best"])
-    return table
 
 
 def finish(table: pd.DataFrame, *, base: int) -> pd.DataFrame:

@@ -10,6 +10,7 @@ import pandas as pd
 from popscan.fairness import rounding as made
 from popscan.fairness.attack import rows_to_hide, stages_to_hide
 from popscan.fairness.rounding import COUNTS
+from popscan.fairness.rounding_tables import rounded_funnel, rounded_summary
 
 #: Columns that say who or what a row is about, and hold no result.
 LABELS = (
@@ -141,8 +142,8 @@ def share(
     }
     computed: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
         "gaps": lambda table: made.rounded_gaps(table, events, base=rounding, alpha=alpha),
-        "summary": lambda table: made.rounded_summary(table, shown_groups),
-        "funnel": lambda table: made.rounded_funnel(table, base=rounding, alpha=alpha),
+        "summary": lambda table: rounded_summary(table, shown_groups),
+        "funnel": lambda table: rounded_funnel(table, base=rounding, alpha=alpha),
     }
     safe = {} if "groups" not in tables else {"groups": _finished(shown_groups, limits)}
     for name, rule in rules.items():
