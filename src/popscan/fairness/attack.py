@@ -134,7 +134,7 @@ def _release(rows: Rows, hidden: set[int], *, min_cell: int, base: int) -> Relea
     release = Release()
     totals: dict[str, float] = {}
     first = rows[0][1]
-    whats = list(rows[0][3])
+    kinds = list(rows[0][3])
     for i, attribute, group, counts in rows:
         for what, n in counts.items():
             if attribute == first:
@@ -143,19 +143,19 @@ def _release(rows: Rows, hidden: set[int], *, min_cell: int, base: int) -> Relea
         release.add_sum(("units", attribute, group), _keys(("n", "missing"), attribute, group))
         if "events" in counts:
             release.add_sum(("n", attribute, group), _keys(("events", "none"), attribute, group))
-    for what in whats:
+    for what in kinds:
         total = totals[what]
         known = shown_range(total, minimum=min_cell, base=base)
         release.publish((what,), known if total == total else (0.0, np.inf))
         for attribute in dict.fromkeys(a for _, a, _, _ in rows):
             parts = [(what, a, g) for _, a, g, _ in rows if a == attribute]
             release.add_sum((what,), parts)
-    _add_margins(release, rows, whats)
+    _add_margins(release, rows, kinds)
     return release
 
 
-def _keys(whats: Iterable[str], attribute: str, group: str) -> list[Hashable]:
-    return [(what, attribute, group) for what in whats]
+def _keys(kinds: Iterable[str], attribute: str, group: str) -> list[Hashable]:
+    return [(what, attribute, group) for what in kinds]
 
 
 def _known(what: str, n: float, hidden: bool, min_cell: int, base: int) -> tuple[float, float]:
@@ -166,7 +166,7 @@ def _known(what: str, n: float, hidden: bool, min_cell: int, base: int) -> tuple
     return shown_range(n, minimum=min_cell, base=base)
 
 
-def _add_margins(release: Release, rows: Rows, whats: Sequence[str]) -> None:
+def _add_margins(release: Release, rows: Rows, kinds: Sequence[str]) -> None:
     """Add that the groups of an intersection add up to those of its attributes."""
     single = {(a, g) for _, a, g, _ in rows}
     for crossed in dict.fromkeys(a for _, a, _, _ in rows if _TIMES in a):
@@ -176,6 +176,6 @@ def _add_margins(release: Release, rows: Rows, whats: Sequence[str]) -> None:
                 if (attribute, margin) not in single:
                     continue
                 inside = [g for g in groups if g.split(_AND)[place] == margin]
-                for what in whats:
+                for what in kinds:
                     parts: list[Hashable] = [(what, crossed, g) for g in inside]
                     release.add_sum((what, attribute, margin), parts)
