@@ -331,7 +331,9 @@ def _registry_text(registry: Mapping[str, str], by_unit: Mapping[str, Planned], 
 def _write_shard(path: Path, planned: Sequence[Planned]) -> list[str]:
     """Write a shard file if its content changed; return the units whose line did."""
     lines = [planned_to_line(p) for p in planned]
-    old = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
+    # What the disk garbled is other text, whatever it reads as.
+    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    old = text.splitlines(keepends=True)
     if lines == old and path.exists():
         return []
     write_atomic(path, "".join(lines).encode())

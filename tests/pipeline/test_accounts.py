@@ -66,11 +66,14 @@ def test_damaged_plan_is_named_and_planned_anew(store, text):
     assert damaged_outputs(store.root, subject_files=False) == {}
 
 
-@pytest.mark.parametrize("damage", [lambda line: "", lambda line: line[:20] + "\n"])
+@pytest.mark.parametrize(
+    "damage", [lambda line: "", lambda line: line[:20] + "\n", lambda line: "\udcb4\n"]
+)
 def test_line_lost_in_the_plan_is_seen_and_written_anew(store, damage):
     path = store.root / SHARD
     lines = path.read_text().splitlines(keepends=True)
-    path.write_text(damage(lines[0]) + "".join(lines[1:]))
+    text = damage(lines[0]) + "".join(lines[1:])
+    path.write_bytes(text.encode(errors="surrogateescape"))
     assert damaged_outputs(store.root, subject_files=False) == {PLAN: [SHARD]}
     write_plan(store.root, people(), shard_size=3)
     assert path.read_text() == "".join(lines)
