@@ -34,7 +34,7 @@ def record(index: int, **changes) -> Record:
         status=Status.FAILED if failed else Status.OK,
         reason="torn" if failed else "",
         message="ends early" if failed else "",
-        files={} if failed else {"a.nii.gz": 1000, "a.json": 200},
+        files={} if failed else {"a.nii.gz": 10, "a.json": 2},
         seconds=float(index),
         finished=f"2026-01-01T00:00:{index:02d}+00:00",
         **changes,
@@ -45,6 +45,9 @@ def record(index: int, **changes) -> Record:
 def store(tmp_path) -> Store:
     """A planned study whose ingest is done: ten subjects, every third failed."""
     store = Store(tmp_path / "results" / "s")
+    store.root.mkdir(parents=True)
+    (store.root / "a.nii.gz").write_bytes(bytes(10))
+    (store.root / "a.json").write_bytes(b"{}")
     people = [Planned(subject=Subject(sub=f"sub-{i:02d}")) for i in range(N)]
     write_plan(store.root, people, shard_size=SIZE)
     for start in range(0, N, SIZE):
@@ -117,7 +120,7 @@ def write_benchmark(store: Store, job: str, seconds: float, *, ended: str) -> Pa
 def test_estimate_is_in_proportion(store):
     write_costs(store)
     (cost,) = stage_costs(store.root)
-    assert (cost.seconds, cost.files, cost.bytes) == (4.5, 1.2, 720.0)
+    assert (cost.seconds, cost.files, cost.bytes) == (4.5, 1.2, 7.2)
     told = format_estimate([cost], n=3600, shard_size=36).splitlines()[1].split()
     # 3600 subjects of 4.5 s are 4.5 h; 100 jobs of 6 s start-up (assumed) are a sixth of an hour.
     hours = 4.5 + 100 * 6 / 3600

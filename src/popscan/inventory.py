@@ -71,7 +71,9 @@ def write_inventory(
     ]
     entries += [Entry(name=name, stamp=stamp) for name, stamp in (subject_files or {}).items()]
     lines = [f"{e.stamp[0]}\t{e.stamp[1]}\t{e.checksum}\t{e.name}\n" for e in entries]
-    write_atomic(inventory_path(root, output), "".join(lines).encode())
+    path, text = inventory_path(root, output), "".join(lines).encode()
+    if not path.is_file() or path.read_bytes() != text:
+        write_atomic(path, text)
 
 
 @contextmanager

@@ -130,7 +130,7 @@ def test_check_names_who_would_be_removed_and_asks_about_another_cohort(tmp_path
     plan_study(tmp_path / "results" / "tiny", options(raw))
     (raw / "sub-03").rename(tmp_path / "sub-03")
     notes = "\n".join(check_study(config)[1])
-    assert "1 visits of results/tiny are no longer in the cohort" in notes
+    assert "1 visits of results/tiny are no longer in the cohort; the next run leaves them" in notes
     assert "sub-03" in notes
     problems = "\n".join(check_study(config, ["source={kind: simulated}"])[0])
     assert "allow_replace=true" in problems

@@ -63,7 +63,10 @@ def let_leave(
         check_same_cohort(study_root, options, staying, left=listed | by_hand)
     here = {planned.subject.unit for planned in staying}
     registry = read_registry(study_root / "plan" / "registry.tsv")
-    leaving = [unit for unit in registry if unit not in here]
+    # Without a cohort table a folder that is not there may be on a disk that is not, either: such
+    # a visit leaves the plan and the tables, and nothing of it is deleted.
+    meant = None if cohort.table is not None else listed | by_hand
+    leaving = [u for u in registry if u not in here and (meant is None or u in meant)]
     gone = set(leaving) - listed - by_hand
     memory.gone -= {memory.digest(unit) for unit in here} if memory.gone else set()
     memory.gone |= {memory.digest(unit) for unit in gone}
@@ -104,13 +107,15 @@ def _forget_names(cohort: Cohort, here: set[str], mentions: Mentions) -> None:
 def leaving_notes(study_root: Path, cohort: Cohort) -> list[str]:
     """Name the subjects of a study whose results the next plan would remove."""
     here = {p.subject.unit for p in cohort.planned}
-    gone = [u for u in read_registry(study_root / "plan" / "registry.tsv") if u not in here]
+    registry = read_registry(study_root / "plan" / "registry.tsv")
+    gone = [u for u in registry if u not in here]
     listed = sum(p.problem.get("status") == "excluded" for p in cohort.planned)
     notes = [f"{listed} visits are in cohort.exclude and are left out"] if listed else []
     if gone:
         named = ", ".join(gone[:5]) + (", ..." if len(gone) > 5 else "")
         notes.append(
-            f"{len(gone)} visits of {study_root} are no longer in the cohort; the next run removes "
-            f"their results: {named}"
+            f"{len(gone)} visits of {study_root} are no longer in the cohort; the next run "
+            + ("removes their results" if cohort.table is not None else "leaves them out")
+            + f": {named}"
         )
     return notes

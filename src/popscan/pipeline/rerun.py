@@ -94,10 +94,13 @@ def _forget(store: Store, stage: str, shard: str, units: list[str], *, failed: b
         chosen = [unit for unit in chosen if _is_bad(store, records[unit], stamps)]
     if chosen:
         forget(store, stage, shard, chosen)
+    manifest = store.manifest_path(stage, shard)
+    # A shard without a manifest is still to be done: what its journal lacks is not lost.
+    lost = len(missing) if failed and manifest.exists() else 0
     if chosen or missing:
         # Without its output the shard's job has to run; the journal spares all other subjects.
-        store.manifest_path(stage, shard).unlink(missing_ok=True)
-    return len(chosen) + (len(missing) if failed else 0)
+        manifest.unlink(missing_ok=True)
+    return len(chosen) + lost
 
 
 def _is_whole(store: Store, stage: str, shard: str) -> bool:

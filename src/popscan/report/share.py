@@ -203,8 +203,13 @@ def shareable(
     )
 
 
+#: What shares of missing values say of small groups, to the percent: their flag stays.
+_MISSING = ("missing_pct", "missing_reference_pct", "bound_low", "bound_high")
+
+
 def _without_small_gaps(gaps: pd.DataFrame, groups: pd.DataFrame, *, minimum: int) -> pd.DataFrame:
-    """Leave out gaps that rest on a group that is hidden."""
+    """Leave out gaps that rest on a group that is hidden, and shares of missing values."""
+    gaps = gaps.drop(columns=[name for name in _MISSING if name in gaps])
     if len(gaps) and len(groups) and {"attribute", "outcome", "group"} <= set(gaps.columns):
         few = complete(groups, "attribute", "outcome", "group", "n")
         few = few[numbers(few["n"]).isna()]
