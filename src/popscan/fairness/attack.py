@@ -145,8 +145,7 @@ def _release(rows: Rows, hidden: set[int], *, min_cell: int, base: int) -> Relea
             release.add_sum(("n", attribute, group), _keys(("events", "none"), attribute, group))
     for what in kinds:
         total = totals[what]
-        known = shown_range(total, minimum=min_cell, base=base)
-        release.publish((what,), known if total == total else (0.0, np.inf))
+        release.publish((what,), _known(what, total, False, min_cell, base))
         for attribute in dict.fromkeys(a for _, a, _, _ in rows):
             parts = [(what, a, g) for _, a, g, _ in rows if a == attribute]
             release.add_sum((what,), parts)
