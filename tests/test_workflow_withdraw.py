@@ -18,7 +18,7 @@ CONFIG = """
 study: {name: tiny}
 source: {kind: simulated}
 simulate: {n_subjects: 5, kspace: false, matrix: 64, spacing_mm: 3.6, n_frames: 4}
-plan: {shard_size: 2}
+plan: {shard_size: 4}
 qc: {thresholds: {frame_count: {review: 4, fail: 2}}}
 atlas: {min_group: 2, iterations: 1}
 fairness: {min_group: 2, n_boot: 100, attributes: [sex], intersections: []}

@@ -157,6 +157,21 @@ def test_one_small_group_beside_a_large_one_leaves_the_large_one_shown():
     assert list(shown.loc[shown["attribute"] == "sex", "group"]) == ["f"]
 
 
+@pytest.mark.parametrize("with_race", [False, True])
+@pytest.mark.parametrize("n_values", [0, 1, 3])
+def test_group_too_small_for_any_mean_is_hidden(n_values, with_race):
+    """Its events are not known to the audit, be its attribute the first one or the only one."""
+    outcomes, people = study([("f", "A", 24, 7), ("f", "B", 24, 7), ("m", "A", 3, 1)])
+    men = outcomes.index[people["sex"].to_numpy() == "m"]
+    outcomes.loc[men[n_values:], "value"] = np.nan
+    attributes = ["sex", "race"] if with_race else ["sex"]
+    result = audit(
+        outcomes, people, attributes_to_test=attributes, intersections=[], min_group=4, n_boot=100
+    )
+    shown = share({"groups": result.groups})["groups"]
+    assert set(shown["group"]) <= {"f", "A", "B"}
+
+
 def test_few_missing_values_are_hidden_without_their_group():
     outcomes, people = study([("f", "A", 60, 20), ("m", "A", 50, 20)])
     outcomes.loc[[0, 1], "value"] = np.nan

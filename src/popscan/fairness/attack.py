@@ -93,7 +93,8 @@ def _counts_of_groups(part: pd.DataFrame) -> Rows:
         counts = {"units": units, "n": n, "missing": units - n}
         if binary:
             mean = float(row["mean"])
-            events = round(n * mean) if np.isfinite(mean) else np.nan
+            # A group without values has no mean, and no events either.
+            events = round(n * mean) if np.isfinite(mean) else (np.nan if n else 0.0)
             counts |= {"events": float(events), "none": n - events}
         rows.append((i, str(row["attribute"]), str(row["group"]), counts))
     return rows
@@ -132,25 +133,28 @@ def _open_rows(rows: Rows, attribute: str) -> list[int]:
 def _release(rows: Rows, hidden: set[int], *, min_cell: int, base: int) -> Release:
     """Return what is published of one outcome."""
     release = Release()
-    totals: dict[str, float] = {}
-    first = rows[0][1]
     kinds = list(rows[0][3])
     for i, attribute, group, counts in rows:
         for what, n in counts.items():
-            if attribute == first:
-                totals[what] = totals.get(what, 0.0) + n
             release.publish((what, attribute, group), _known(what, n, i in hidden, min_cell, base))
         release.add_sum(("units", attribute, group), _keys(("n", "missing"), attribute, group))
         if "events" in counts:
             release.add_sum(("n", attribute, group), _keys(("events", "none"), attribute, group))
+    attributes = list(dict.fromkeys(a for _, a, _, _ in rows))
     for what in kinds:
-        total = totals[what]
+        total = _total(rows, attributes, what)
         release.publish((what,), _known(what, total, False, min_cell, base))
-        for attribute in dict.fromkeys(a for _, a, _, _ in rows):
+        for attribute in attributes:
             parts = [(what, a, g) for _, a, g, _ in rows if a == attribute]
             release.add_sum((what,), parts)
     _add_margins(release, rows, kinds)
     return release
+
+
+def _total(rows: Rows, attributes: Sequence[str], what: str) -> float:
+    """Sum over the groups of the first attribute of which all are known; NaN if there is none."""
+    sums = [sum(c[what] for _, a, _, c in rows if a == attribute) for attribute in attributes]
+    return next((n for n in sums if n == n), np.nan)
 
 
 def _keys(kinds: Iterable[str], attribute: str, group: str) -> list[Hashable]:
