@@ -33,17 +33,15 @@ def test_ranges_are_those_of_all_tables_that_look_the_same():
     assert not is_disclosed((1, 4), minimum=5)
 
 
-@pytest.mark.parametrize("base", [1, 3, 5, 10])
-def test_shown_ranges_hold_the_count_and_nothing_that_looks_otherwise(base):
+@pytest.mark.parametrize("base", [1, 2, 3, 4, 5, 10])
+def test_shown_ranges_are_the_counts_that_look_the_same(base):
     def look(n: int) -> str:
         return "0" if n == 0 else "< 5" if n < 5 else str(max(base * round(n / base), base))
 
     for n in range(80):
         low, high = shown_range(n, minimum=5, base=base)
         same = [m for m in range(200) if look(m) == look(n)]
-        assert low <= min(same)
-        assert high >= max(same)
-        assert high - low <= max(same) - min(same) + 2
+        assert (low, high) == (min(same), max(same))
 
 
 def brute_force(counts: list[int], looks: list[int], base: int) -> list[set[int]]:
@@ -62,7 +60,7 @@ def brute_force(counts: list[int], looks: list[int], base: int) -> list[set[int]
     return found
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60, deadline=None, derandomize=True)
 @given(st.lists(st.integers(0, 25), min_size=2, max_size=3), st.sampled_from([1, 5]))
 def test_no_small_count_of_a_row_can_be_found_by_trying_all(counts, base):
     row = [*counts, sum(counts)]
@@ -73,7 +71,7 @@ def test_no_small_count_of_a_row_can_be_found_by_trying_all(counts, base):
             assert max(values) - min(values) > WIDTH
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25, deadline=None, derandomize=True)
 @given(st.integers(0, 2**31), st.integers(2, 4), st.integers(2, 5))
 def test_no_small_count_of_a_table_with_margins_can_be_worked_out(seed, rows, columns):
     rng = np.random.default_rng(seed)

@@ -208,7 +208,8 @@ class Share(Section):
     )
     rounding: int = Field(
         default=5,
-        ge=1,
+        ge=3,
         description="Base to which all counts are rounded; proportions and intervals are computed "
-        "from rounded counts. 1 shows exact counts: only for data that are public.",
+        "from rounded counts. Below 3, a count of one table subtracted from that of another would "
+        "give a hidden one within 2.",
     )

@@ -101,7 +101,10 @@ def _counts_of_groups(part: pd.DataFrame) -> Rows:
 
 
 def _attack(rows: Rows, start: set[int], *, min_cell: int, base: int) -> set[int]:
-    """Hide rows of one outcome until no small count can be worked out."""
+    """Hide rows of one outcome until no small count can be worked out.
+
+    Where the totals alone give one away, all rows of its attribute are hidden, those of 0 too.
+    """
     small = _small_counts(rows, min_cell)
     if not small:
         return set(start)
@@ -112,7 +115,10 @@ def _attack(rows: Rows, start: set[int], *, min_cell: int, base: int) -> set[int
     def listed(hidden: set[Hashable]) -> Sequence[tuple[Hashable, Sequence[Hashable]]]:
         return [(key, [r for r in _open_rows(rows, key[1]) if r not in start]) for key in small]
 
-    return start | hide_until_safe(build, listed, minimum=min_cell)  # type: ignore[operator]
+    hidden, given = hide_until_safe(build, listed, minimum=min_cell)
+    refused = {key[1] for key in given}  # type: ignore[index]
+    whole = {i for i, attribute, _, _ in rows if attribute in refused}
+    return start | whole | hidden  # type: ignore[operator]
 
 
 def _small_counts(rows: Rows, min_cell: int) -> list[tuple[str, str, str]]:
@@ -131,19 +137,27 @@ def _open_rows(rows: Rows, attribute: str) -> list[int]:
 
 
 def _release(rows: Rows, hidden: set[int], *, min_cell: int, base: int) -> Release:
-    """Return what is published of one outcome."""
+    """Return what is published of one outcome.
+
+    Of a hidden row this is that its group is small, where it is; and the rounded size of a group of
+    one attribute, which the cohort's table shows. Sizes of intersections are hidden there, too,
+    where they would give a small one away.
+    """
     release = Release()
     kinds = list(rows[0][3])
     for i, attribute, group, counts in rows:
         for what, n in counts.items():
-            release.publish((what, attribute, group), _known(what, n, i in hidden, min_cell, base))
+            of_cohort = what == "units" and _TIMES not in attribute
+            said_small = what in ("units", "n") and 0 < n < min_cell
+            is_open = i in hidden and not (of_cohort or said_small)
+            release.publish((what, attribute, group), _known(n, is_open, min_cell, base))
         release.add_sum(("units", attribute, group), _keys(("n", "missing"), attribute, group))
         if "events" in counts:
             release.add_sum(("n", attribute, group), _keys(("events", "none"), attribute, group))
     attributes = list(dict.fromkeys(a for _, a, _, _ in rows))
     for what in kinds:
         total = _total(rows, attributes, what)
-        release.publish((what,), _known(what, total, False, min_cell, base))
+        release.publish((what,), _known(total, False, min_cell, base))
         for attribute in attributes:
             parts = [(what, a, g) for _, a, g, _ in rows if a == attribute]
             release.add_sum((what,), parts)
@@ -161,10 +175,9 @@ def _keys(kinds: Iterable[str], attribute: str, group: str) -> list[Hashable]:
     return [(what, attribute, group) for what in kinds]
 
 
-def _known(what: str, n: float, hidden: bool, min_cell: int, base: int) -> tuple[float, float]:
-    """Range that the publication gives a count: of a hidden row at most that its group is small."""
-    size_is_known = what == "units" or (what == "n" and 0 < n < min_cell)
-    if n != n or (hidden and not size_is_known):
+def _known(n: float, is_open: bool, min_cell: int, base: int) -> tuple[float, float]:
+    """Range that the publication gives a count."""
+    if n != n or is_open:
         return 0.0, np.inf
     return shown_range(n, minimum=min_cell, base=base)
 

@@ -286,8 +286,8 @@ def _size(row: pd.Series, count: str, missing: str) -> str:
     """Size of a group, and how many of it have no value where some have none."""
     share = row.get(missing, np.nan)
     if not np.isfinite(share) or share <= 0:
-        return f"n = {row[count]:,}"
-    return f"n = {row[count]:,}, {f'{share:.0f}' if share >= 1 else '< 1'}% missing"
+        return f"n = {row[count]:,.0f}"
+    return f"n = {row[count]:,.0f}, {f'{share:.0f}' if share >= 1 else '< 1'}% missing"
 
 
 def _open_sign(row: pd.Series) -> str:

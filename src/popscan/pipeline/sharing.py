@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -56,13 +56,14 @@ def write_share(
     from popscan.report import render_study
 
     columns = allowed_columns(attributes, fairness=fairness, share=share)
-    for note in columns.notes():
-        log.warning("%s", note)
     folder = study_root / "share"
     shutil.rmtree(folder, ignore_errors=True)
     tables = _allowed_tables(study_root, attributes, columns, fairness, report)
     safe = _write_tables(folder, tables, report, share, alpha=fairness.alpha)
-    shared = with_audit(replace(context, flagged=()), safe, alpha=fairness.alpha)
+    notes = [*columns.notes(), *left_out(tables, safe)]
+    for note in notes:
+        log.warning("%s", note)
+    shared = with_audit(_without_audit(context), safe, alpha=fairness.alpha)
     counted = tables.get("gaps", pd.DataFrame())
     said = _with_openings(shared.sentences, safe.get("gaps"), counted, alpha=fairness.alpha)
     return render_study(
@@ -70,7 +71,7 @@ def write_share(
             shared,
             sentences=said,
             compared=comparisons(counted, alpha=fairness.alpha),
-            limits=[*shared.limits, *columns.notes()],
+            limits=[*shared.limits, *notes],
         ),
         folder,
         share=True,
@@ -79,6 +80,43 @@ def write_share(
         columns=columns,
         only=only,
     )
+
+
+def left_out(tables: Mapping[str, pd.DataFrame], safe: Mapping[str, pd.DataFrame]) -> list[str]:
+    """Say of which outcomes nothing at all is shared by an attribute.
+
+    Parameters
+    ----------
+    tables
+        The audit's tables.
+    safe
+        What of them is shared (`popscan.fairness.suppress.share`).
+
+    Returns
+    -------
+    list of str
+        One sentence per attribute; no counts.
+    """
+    whole, shown = (
+        [(str(a), str(o)) for a, o in zip(table["attribute"], table["outcome"], strict=True)]
+        if len(table) else []
+        for table in (found.get("groups", pd.DataFrame()) for found in (tables, safe))
+    )  # fmt: skip
+    missing: dict[str, list[str]] = {}
+    for attribute, outcome in sorted(set(whole) - set(shown), key=whole.index):
+        missing.setdefault(attribute, []).append(outcome)
+    return [
+        f"Nothing is shared by {attribute} of {', '.join(outcomes)}: groups or events are too few, "
+        "or what else is shown would tell how many they are."
+        for attribute, outcomes in missing.items()
+    ]
+
+
+def _without_audit(context: StudyContext) -> StudyContext:
+    """Leave out all tables of the audit, and whoever was flagged."""
+    names = [f.name for f in fields(context) if f.name.startswith("fairness_")]
+    nothing: dict[str, Any] = {name: pd.DataFrame() for name in names}
+    return replace(context, flagged=(), **nothing)
 
 
 def allowed_columns(attributes: pd.DataFrame, *, fairness: Fairness, share: Share) -> SharedColumns:

@@ -48,7 +48,11 @@ def uncertainty_section(study_root: Path, config: Mapping[str, Any]) -> Extra | 
             )
         )
     level = float(config.get("biomarkers", {}).get("interval_level", 0.9))
-    masked = Options(share=True, minimum=parse_section("report", config.get("report", {})).min_cell)
+    masked = Options(
+        share=True,
+        minimum=parse_section("report", config.get("report", {})).min_cell,
+        rounding=parse_section("share", config.get("share", {})).rounding,
+    )
     return Extra(
         ident="segmentation-uncertainty",
         title="How sure the segmentation is",

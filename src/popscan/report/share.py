@@ -112,6 +112,12 @@ def _people(table: pd.DataFrame, columns: SharedColumns, *, minimum: int) -> pd.
     return pd.DataFrame(shown, index=table.index)
 
 
+def _without_yes_or_no(biomarkers: pd.DataFrame) -> pd.DataFrame:
+    """Leave out numbers of two values: their mean would tell how many subjects have either."""
+    measured = biomarkers.select_dtypes("number").columns
+    return biomarkers.drop(columns=[name for name in measured if biomarkers[name].nunique() == 2])
+
+
 def _shared_associations(
     context: StudyContext, columns: SharedColumns, *, minimum: int
 ) -> pd.DataFrame:
@@ -186,6 +192,7 @@ def shareable(
         name=clean(context.name),
         description=clean(context.description),
         participants=people.assign(unit=units),
+        biomarkers=_without_yes_or_no(context.biomarkers),
         associations=_shared_associations(context, columns, minimum=minimum),
         atlas={
             name: pictures

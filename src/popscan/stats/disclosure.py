@@ -48,15 +48,24 @@ def shown_range(n: float, *, minimum: int, base: int) -> Range:
     --------
     >>> [shown_range(n, minimum=5, base=5) for n in (0, 3, 6, 9)]
     [(0.0, 0.0), (1.0, 4.0), (5.0, 7.0), (8.0, 12.0)]
+
+    Halves go to the even multiple, so that of an even base some ranges are shorter than others:
+
+    >>> [shown_range(n, minimum=5, base=2) for n in (6, 7, 9, 10)]
+    [(6.0, 6.0), (7.0, 9.0), (7.0, 9.0), (10.0, 10.0)]
     """
     if n <= 0:
         return 0.0, 0.0
     if n < minimum:
         return 1.0, float(minimum - 1)
-    middle, half = max(base * round(n / base), base), base / 2
-    if middle == base:
-        return float(minimum), float(max(math.floor(middle + half), minimum))
-    return float(max(minimum, math.ceil(middle - half))), float(math.floor(middle + half))
+    shown = _shown(n, base)
+    near = range(max(minimum, int(shown) - base), int(shown) + base + 1)
+    same = [m for m in near if _shown(m, base) == shown]
+    return float(same[0]), float(same[-1])
+
+
+def _shown(n: float, base: int) -> int:
+    return max(base * round(n / base), base)
 
 
 @dataclass
@@ -210,7 +219,7 @@ def hide_until_safe(
     small: Callable[[set[Hashable]], Sequence[tuple[Hashable, Sequence[Hashable]]]],
     *,
     minimum: int,
-) -> set[Hashable]:
+) -> tuple[set[Hashable], set[Hashable]]:
     """Hide rows until no small count of a release can be worked out.
 
     Parameters
@@ -225,8 +234,10 @@ def hide_until_safe(
 
     Returns
     -------
-    set
+    hidden : set
         The rows to hide.
+    given : set
+        Small counts that can be worked out even so, from what is published beside the rows.
     """
     hidden: set[Hashable] = set()
     while True:
@@ -235,5 +246,5 @@ def hide_until_safe(
         given = [key for key, found in known.items() if is_disclosed(found, minimum=minimum)]
         more = {next((r for r in listed[key] if r not in hidden), None) for key in given} - {None}
         if not more:
-            return hidden
+            return hidden, set(given)
         hidden |= more

@@ -100,7 +100,9 @@ def _group_tables(context: StudyContext, options: Options) -> list[Block]:
             dense=True,
         )
         people = part["group"].nunique()
-        summary = f"{title_of(attribute)}: {plural(people, 'group')}, {len(headings)} outcomes"
+        summary = (
+            f"{title_of(attribute)}: {plural(people, 'group')}, {plural(len(headings), 'outcome')}"
+        )
         blocks.append(Details(summary=summary, blocks=[inner]))
     return blocks
 
