@@ -140,8 +140,8 @@ def _release(rows: Rows, hidden: set[int], *, min_cell: int, base: int) -> Relea
     """Return what is published of one outcome.
 
     Of a hidden row this is that its group is small, where it is; and the rounded size of a group of
-    one attribute, which the cohort's table shows. Sizes of intersections are hidden there, too,
-    where they would give a small one away.
+    one attribute, which the cohort's table shows. That table is protected on its own: sizes of
+    intersections in it are not counted here.
     """
     release = Release()
     kinds = list(rows[0][3])
