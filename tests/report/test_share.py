@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from popscan.report import StudyContext, render_study
-from popscan.report.sections import quality
+from popscan.report.sections import cohort, quality
 from popscan.report.sections.common import Options, count_cells, frame_table
 from popscan.report.share import identifiers, scrub, shareable
 from popscan.report.text import DASH
@@ -131,3 +131,26 @@ def test_small_groups_have_no_statistics(shared, read_tables):
         assert len(small)
         assert (small["Mean"] == "too few").all()
         assert (small["n"] == "hidden").all()
+
+
+def test_groups_by_sex_of_the_audit_are_not_repeated_in_table_one(make_context):
+    """Two roundings of one crossing would give away more than either."""
+    context = make_context(60, flagged=0)
+    race = context.participants["race"].astype(str)
+    assert race.nunique() > 1
+    crossed = context.fairness_groups.head(1).assign(attribute="sex x race")
+    context = replace(context, fairness_groups=crossed)
+    for share in (False, True):
+        table = next(
+            block
+            for block in cohort.section(context, Options(share=share)).blocks
+            if hasattr(block, "rows")
+        )
+        by_sex = [
+            cell.text
+            for row in table.rows
+            if row[0].text.strip() in set(race)
+            for cell in row[1:-1]
+        ]
+        assert by_sex
+        assert all(text == "hidden" for text in by_sex) == share

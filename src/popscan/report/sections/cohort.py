@@ -11,6 +11,7 @@ from popscan.report.blocks import Block, Cell, Figure, Section, Table, Text, not
 from popscan.report.context import StudyContext, numbers, study_units, unit_column, words
 from popscan.report.figures.distributions import Attribute, cohort
 from popscan.report.sections.common import (
+    CONCEALED,
     Options,
     count_rows,
     groups_by_sex,
@@ -23,6 +24,8 @@ from popscan.report.text import decimals, places_for, plural, shorten, title_of,
 
 _KEYS = {"unit", "participant_id", "session_id", "sub", "ses", "sex", "subject", "source", "path"}
 _MAX_LEVELS = 10
+#: Between the attributes of an intersection.
+_TIMES = " x "
 #: Classes of body mass index, which have an order.
 _BMI_CLASSES = ("underweight", "normal", "overweight", "obese")
 #: A number, or a band of numbers, perhaps with a unit.
@@ -133,9 +136,15 @@ def _table_one(context: StudyContext, sexes: pd.Series, options: Options) -> Tab
     kinds = _attributes(table)
     for column in [c for c, kind in kinds.items() if kind == "number"]:
         rows.append(_number_row(column, table[column], sexes, groups, options))
+    crossed = _crossed_with_sex(context) if options.share else set()
     for column in [c for c, kind in kinds.items() if kind == "levels"]:
         headings[len(rows)] = f"{title_of(column)}, n (%)"
-        rows += _level_rows(table[column], sexes, groups, options)
+        if column in crossed:
+            whole = _level_rows(table[column], sexes, [], options)
+            blank = [Cell(text=CONCEALED) for _ in groups]
+            rows += [[level, *blank, *count] for level, *count in whole]
+        else:
+            rows += _level_rows(table[column], sexes, groups, options)
     return Table(
         caption="Table 1. The cohort" + (" by sex" if groups else ""),
         columns=header("", *[g.capitalize() for g in groups], "All"),
@@ -143,8 +152,20 @@ def _table_one(context: StudyContext, sexes: pd.Series, options: Options) -> Tab
         groups=headings,
         sortable=False,
         note="Percentages are of the column. “Not recorded” is counted as a group of its own."
-        + (f" Counts are rounded to multiples of {options.rounding}." if options.share else ""),
+        + (f" Counts are rounded to multiples of {options.rounding}." if options.share else "")
+        + (" Where groups by sex are in the audit they are not repeated." if crossed else ""),
     )
+
+
+def _crossed_with_sex(context: StudyContext) -> set[str]:
+    """Return attributes whose groups by sex are in the audit's tables.
+
+    Shown here, too, the two roundings of one count would give away more than either.
+    """
+    if "attribute" not in context.fairness_groups:
+        return set()
+    names = [str(name).split(_TIMES) for name in context.fairness_groups["attribute"].unique()]
+    return {part for parts in names if "sex" in parts for part in parts if part != "sex"}
 
 
 def _figure(context: StudyContext, sexes: pd.Series) -> Figure | None:
