@@ -61,11 +61,11 @@ def test_who_withdraws_is_nowhere_and_another_cohort_is_asked_about(tmp_path):
     study = tmp_path / "results" / "tiny"
     assert mentioned(study, "sub-0002")
     printed = run(tmp_path, "popscan", "withdraw", "results/tiny", "sub-0002")
-    assert "1 visits were removed" in printed
+    assert "1 visit was removed" in printed
     assert mentioned(study, "sub-0002") == []
     (tmp_path / "exclude.tsv").write_text("participant_id\treason\nsub-0004\twithdrew\n")
     (tmp_path / "config.yaml").write_text(CONFIG + "cohort: {exclude: exclude.tsv}\n")
-    assert "withdrawn now: 1 visits were removed" in snakemake(tmp_path)
+    assert "withdrawn now: 1 visit was removed" in snakemake(tmp_path)
     for name in ("sub-0002", "sub-0004"):
         assert mentioned(study, name) == []
     table = pd.read_parquet(study / "tables" / "participants.parquet")

@@ -205,7 +205,7 @@ def test_a_row_gone_removes_until_it_is_back(tmp_path):
     write_results(study)
     table.write_text("participant_id\n" + "\n".join(r for r in rows if r != "sub-04") + "\n")
     summary = plan_study(study, options(tmp_path))
-    assert "1 visits were removed" in summary.removal
+    assert "1 visit was removed" in summary.removal
     assert summary.withdrawn["no_longer_in_cohort"] == 1
     assert summary.unlisted == ()
     assert mentioned(study, "sub-04") == []

@@ -11,6 +11,7 @@ from popscan.report import StudyContext
 from popscan.report.blocks import Details, Figure, Table
 from popscan.report.sections.biomarkers import interval_ends, measured
 from popscan.report.sections.biomarkers import section as biomarkers
+from popscan.report.sections.cohort import _levels
 from popscan.report.sections.cohort import section as cohort
 from popscan.report.sections.common import Options
 from popscan.report.sections.gaps import forests, gap_table
@@ -176,3 +177,9 @@ def test_a_side_branch_that_failed_loses_nobody_in_the_limits_either():
     said = problems(StudyContext(ledger=ledger, stages=("ingest", "biomarkers", "rca")), Options())
     assert any(s.startswith("Subjects failed at rca (2), which decides nothing") for s in said)
     assert not any("no later number" in s for s in said)
+
+
+def test_whole_numbers_with_a_missing_value_stay_whole():
+    levels = _levels(pd.Series([12.0, 12.0, 15.0, np.nan]))
+    assert list(levels) == ["12", "12", "15", "not recorded"]
+    assert list(_levels(pd.Series([1.5, 3.0]))) == ["1.5", "3.0"]

@@ -53,8 +53,9 @@ class Withdrawal:
 
     def sentence(self) -> str:
         """Say what was done, without names."""
+        were = "visit was" if self.n_visits == 1 else "visits were"
         text = (
-            f"{self.n_visits} visits were removed: {self.n_records} records, {self.n_files} files; "
+            f"{self.n_visits} {were} removed: {self.n_records} records, {self.n_files} files; "
             "their number is all that stays"
         )
         if self.removed:

@@ -61,6 +61,9 @@ def _measured(text: pd.Series) -> bool:
 def _levels(values: pd.Series) -> pd.Series:
     """Return the column with its rare levels merged into ``other``, missing as ``not recorded``."""
     text = words(values, missing="not recorded").replace("missing", "not recorded")
+    if (numbers(values).dropna() % 1 == 0).all():
+        # One missing value turns a column of whole numbers into one of decimals.
+        text = text.str.removesuffix(".0")
     common = (
         text.value_counts().sort_index(kind="stable").sort_values(ascending=False, kind="stable")
     )
