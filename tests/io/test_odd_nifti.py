@@ -188,6 +188,13 @@ def test_heart_rate_is_right_or_empty(tmp_path, heart, step, unit, rate):
         assert verdict == ("not_assessed" if scan.frame_times_ms is None else "review")
 
 
+def test_step_of_one_without_unit_is_no_time(tmp_path):
+    """Joined frames: as milliseconds, 400 of them would make a heartbeat."""
+    array = np.random.default_rng(2).integers(0, 99, (6, 6, 3, 400)).astype(np.int16)
+    path = save(tmp_path / "a_sa.nii", array, step=1.0, units=("mm", None))
+    assert read_scan(path).frame_times_ms is None
+
+
 @pytest.mark.parametrize("rr", ["eight hundred", [800], {"ms": 800}, True, 1e400, None])
 def test_rr_interval_of_another_type_is_not_used(tmp_path, heart, rr):
     path = save(tmp_path / "sub-1" / "sub-1_sa.nii.gz", heart[0], step=0.1)

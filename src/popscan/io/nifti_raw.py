@@ -283,7 +283,8 @@ def header_times_ms(header: nib.Nifti1Header) -> tuple[list[float] | None, dict[
     notes: dict[str, Any] = {}
     if unit not in _TIME_UNIT_MS:
         possible = [u for u in ("sec", "msec") if is_cycle_ms(step * n_frames * _TIME_UNIT_MS[u])]
-        if unit != "unknown" or len(possible) != 1:
+        # A step of exactly 1 is what joining frames leaves, whatever lay between them.
+        if unit != "unknown" or len(possible) != 1 or step == 1.0:
             return None, {}
         unit = possible[0]
         notes["frame_time_unit_assumed"] = unit
