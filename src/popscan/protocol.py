@@ -1,0 +1,431 @@
+"""A protocol: all that is of one organ and modality, declared in one place.
+
+Nothing here is of any organ. A protocol is a folder ``popscan/protocols/NAME`` (or a module of
+another package, by the entry point group ``popscan.protocols``) with ``PROTOCOL = Protocol(...)``.
+Whatever is heavy stands as ``"module:name"`` and is loaded where it is used: see `load`.
+
+Names for the reader: *view* one series of a visit that has a name in files (``sax``, ``t1w``);
+*frame* one index of the last axis; *phase* a frame that has a name (``ED``), of which a protocol
+without time axis has none.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib import import_module
+from typing import Any, Literal
+
+from popscan.records import PopscanError
+
+#: ``"module:name"``: loaded when it is used, so that naming it costs nothing.
+Where = str
+Better = Literal["higher", "lower", "neither"]
+
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+_WHERE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+_COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Structure:
+    """One labelled structure.
+
+    Attributes
+    ----------
+    name
+        In columns, file names and bundles: ``hippocampus_left``.
+    code
+        In label arrays, 1 to 255.
+    title
+        Heading and legend: ``Left hippocampus``.
+    colour
+        ``#rrggbb``, of contours on grey images.
+    words
+        Within a sentence, with its article: ``the left hippocampus``; by default the title.
+    """
+
+    name: str
+    code: int
+    title: str
+    colour: str
+    words: str = ""
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise PopscanError(f"structure name {self.name!r}: lower-case letters, digits, _")
+        if not 1 <= self.code <= 255:
+            raise PopscanError(f"structure {self.name}: code {self.code}; 1 to 255 expected")
+        if not _COLOUR.fullmatch(self.colour):
+            raise PopscanError(f"structure {self.name}: colour {self.colour!r}; #rrggbb expected")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelSet:
+    """The structures of a protocol, in the order in which tables list them. 0 is background.
+
+    Raises
+    ------
+    PopscanError
+        If a name or code is there twice, or there is no structure.
+    """
+
+    structures: tuple[Structure, ...]
+
+    def __post_init__(self) -> None:
+        if not self.structures:
+            raise PopscanError("a label set needs at least one structure")
+        for key in ("name", "code"):
+            values = [getattr(s, key) for s in self.structures]
+            if len(set(values)) < len(values):
+                raise PopscanError(f"label set: a {key} is there twice: {values}")
+
+    @cached_property
+    def names(self) -> Mapping[int, str]:
+        """Code -> name, in the order of the tables."""
+        return {s.code: s.name for s in self.structures}
+
+    @cached_property
+    def codes(self) -> Mapping[str, int]:
+        """Name -> code, in the order of the tables."""
+        return {s.name: s.code for s in self.structures}
+
+    @cached_property
+    def titles(self) -> Mapping[str, str]:
+        """Name -> title."""
+        return {s.name: s.title for s in self.structures}
+
+    @cached_property
+    def words(self) -> Mapping[str, str]:
+        """Name -> words within a sentence."""
+        return {s.name: s.words or s.title for s in self.structures}
+
+    @cached_property
+    def colours(self) -> Mapping[str, str]:
+        """Name -> colour."""
+        return {s.name: s.colour for s in self.structures}
+
+    @property
+    def largest(self) -> int:
+        """Largest code."""
+        return max(s.code for s in self.structures)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Series:
+    """A series that the protocol wants of every visit.
+
+    Attributes
+    ----------
+    view
+        Its name in files and tables.
+    title
+        Its name for people.
+    suffixes
+        BIDS suffixes that say this view by themselves: ``("T1w",)``. Case does not matter.
+    name_words
+        Further parts of a file name that say it: ``("sa", "shortaxis")``.
+    modality
+        ``MR``, ``CT``, ... as DICOM writes it.
+    dimensions
+        3, or 4 where the last axis is a time axis.
+    time_axis
+        What the last axis is (``phase of the cycle``); empty without one.
+    required
+        Whether a visit without it has failed; others are read where they are there.
+    min_slices, min_frames
+        Fewest that can be worked with.
+    """
+
+    view: str
+    title: str
+    suffixes: tuple[str, ...] = ()
+    name_words: tuple[str, ...] = ()
+    modality: str = "MR"
+    dimensions: Literal[3, 4] = 3
+    time_axis: str = ""
+    required: bool = True
+    min_slices: int = 1
+    min_frames: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Segmentation:
+    """How images get labels.
+
+    Attributes
+    ----------
+    methods
+        Name in the config -> function ``(scan, *, bundle, **options) -> Segmentation`` (see
+        `popscan.segment`).
+    method, bundle
+        Those that the config takes by default; a bundle is a name in resources/models or a folder.
+    """
+
+    methods: Mapping[str, Where]
+    method: str
+    bundle: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quality:
+    """Quality control.
+
+    Attributes
+    ----------
+    checks
+        Mapping check -> `popscan.qc.model.Spec`, whose measures take the context.
+    context
+        ``(scan, labels, *, frames=None, told=None) -> object`` that the measures share:
+        `popscan.records.Scan`, label array or None, frames that ought to be labelled, values of the
+        segmentation's record.
+    reference
+        ``(scan, reference: LabelMap, labels) -> list of Check`` of a reference; empty for none.
+    """
+
+    checks: Where
+    context: Where
+    reference: Where = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Biomarkers:
+    """From labels to numbers.
+
+    Attributes
+    ----------
+    methods
+        Name in the config -> ``(labels, *, spacing_mm, subject, ...) -> dict column -> number``:
+        see docs/protocols.md for what is handed over.
+    method
+        The default.
+    dictionary
+        Mapping column -> ``(unit, meaning, source)``.
+    intervals
+        Mapping of the columns of intervals, likewise; empty for none.
+    curves
+        ``(labels, *, spacing_mm) -> dict structure -> volume in mL per frame``, drawn on the pages
+        of flagged subjects; empty for none.
+    """
+
+    methods: Mapping[str, Where]
+    method: str
+    dictionary: Where
+    intervals: Where = ""
+    curves: Where = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Atlas:
+    """The frame in which subjects are averaged.
+
+    Attributes
+    ----------
+    grid
+        ``(*, spacing_mm) -> popscan.atlas.AtlasGrid``.
+    prepare
+        ``(image, labels, *, affine, spacing_mm, grid) -> popscan.atlas.Prepared`` of one frame.
+    affine
+        ``(grid) -> 4 x 4``: voxel of the grid -> RAS mm of the atlas's own space.
+    words
+        What is averaged, for a sentence: ``hearts at end-diastole``.
+    """
+
+    grid: Where
+    prepare: Where
+    affine: Where
+    words: str = "subjects"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Simulation:
+    """A digital population.
+
+    Attributes
+    ----------
+    population
+        ``(n, *, seed, bias, faults, allocation) -> DataFrame``, a row per subject.
+    subject
+        ``(row, *, seed, **options of section simulate) -> object`` with ``scan``, ``labels``,
+        ``kspace`` (or None) and ``truth``.
+    """
+
+    population: Where
+    subject: Where
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """A number that the audit compares between groups.
+
+    Attributes
+    ----------
+    name
+        Column, with its unit at the end: ``hippocampus_ml``.
+    words
+        Within a sentence: ``hippocampal volume``.
+    better
+        Which way it is good for the subject; biomarkers are ``neither`` as a rule.
+    unit
+        For people; empty where the name's ending says it.
+    """
+
+    name: str
+    words: str
+    better: Better = "neither"
+    unit: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Words:
+    """Words of the report and of messages.
+
+    Attributes
+    ----------
+    organ
+        Singular, lower case: ``brain``.
+    acquisition
+        What the images are, as a sentence begins: ``T1-weighted brain MR``.
+    simulated
+        How simulated subjects came about: ``simulated by the digital brain``.
+    limits
+        Sentences that every report of the protocol needs.
+    parts
+        Part of a column's name -> its words: ``{"icv": "intracranial volume"}``.
+    capitals
+        Parts of names that are written in capitals in headings: ``("icv",)``.
+    """
+
+    organ: str
+    acquisition: str
+    simulated: str = "simulated"
+    limits: tuple[str, ...] = ()
+    parts: Mapping[str, str] = field(default_factory=dict)
+    capitals: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Protocol:
+    """All that is of one organ and modality.
+
+    Attributes
+    ----------
+    name
+        What the config says: ``protocol: NAME``; lower case, digits and ``_``.
+    title
+        For people.
+    series
+        Series wanted; the first is the one that is segmented.
+    labels
+        The label set.
+    sources
+        Kind of source in the config -> reader ``"module:class"`` (see `popscan.io.sources`).
+    words
+        Words for report and messages.
+    segmentation, quality, biomarkers
+        The stages' own; see there.
+    ingest
+        ``(scan, labels) -> (scan, labels, values)``: checks and brings a scan of any view into the
+        protocol's orientation; `values` are further columns of the participants table. Raises
+        `SubjectError`. Empty: checks that hold for every scan, alone.
+    phases
+        ``(labels, *, frames, frame_labels) -> dict phase -> frame``, labels (x, y, z, t); empty
+        without time axis: then frame 0 is meant wherever a phase is.
+    phase_names
+        Names that `phases` gives, in order.
+    atlas, simulation
+        None where there is none.
+    outcomes
+        Biomarkers that the audit follows by default, in the order in which the report names them.
+    report_blocks
+        Functions ``(context: StudyContext) -> list of blocks``, each a section of its own.
+    version
+        Raised when the protocol's code changes its results.
+
+    Raises
+    ------
+    PopscanError
+        If a name or a ``"module:name"`` is not written as one.
+    """
+
+    name: str
+    title: str
+    series: tuple[Series, ...]
+    labels: LabelSet
+    sources: Mapping[str, Where]
+    words: Words
+    segmentation: Segmentation
+    quality: Quality
+    biomarkers: Biomarkers
+    ingest: Where = ""
+    phases: Where = ""
+    phase_names: tuple[str, ...] = ()
+    atlas: Atlas | None = None
+    simulation: Simulation | None = None
+    outcomes: tuple[Outcome, ...] = ()
+    report_blocks: tuple[Where, ...] = ()
+    version: str = "1"
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise PopscanError(f"protocol name {self.name!r}: lower-case letters, digits, _")
+        if not self.series:
+            raise PopscanError(f"protocol {self.name}: at least one series is expected")
+        views = [s.view for s in self.series]
+        if len(set(views)) < len(views):
+            raise PopscanError(f"protocol {self.name}: a view is there twice: {views}")
+        for key, where in self.places().items():
+            if not _WHERE.fullmatch(where):
+                raise PopscanError(
+                    f"protocol {self.name}: {key}: {where!r}; 'module:name' expected"
+                )
+
+    @property
+    def view(self) -> str:
+        """The view that is segmented."""
+        return self.series[0].view
+
+    @property
+    def views(self) -> tuple[str, ...]:
+        """All views."""
+        return tuple(s.view for s in self.series)
+
+    @property
+    def has_time(self) -> bool:
+        """Whether the segmented series has a time axis."""
+        return bool(self.series[0].time_axis)
+
+    def places(self) -> dict[str, Where]:
+        """Return everything that is loaded when it is used, by what it is."""
+        named = {
+            **{f"sources.{k}": v for k, v in self.sources.items()},
+            **{f"segmentation.methods.{k}": v for k, v in self.segmentation.methods.items()},
+            **{f"biomarkers.methods.{k}": v for k, v in self.biomarkers.methods.items()},
+            "ingest": self.ingest,
+            "phases": self.phases,
+        }
+        for key in ("quality", "biomarkers", "atlas", "simulation"):
+            part = getattr(self, key)
+            words = ("method", "words")
+            fields = vars(part).items() if part is not None else ()
+            named |= {f"{key}.{k}": v for k, v in fields if isinstance(v, str) and k not in words}
+        named |= {f"report_blocks.{i}": v for i, v in enumerate(self.report_blocks)}
+        return {key: where for key, where in named.items() if where}
+
+
+def load(where: Where) -> Any:
+    """Load what ``"module:name"`` names.
+
+    Raises
+    ------
+    PopscanError
+        If there is no such module or name in it.
+    """
+    module, _, name = where.partition(":")
+    try:
+        loaded: Callable[..., Any] = getattr(import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise PopscanError(f"{where}: cannot be loaded ({error})") from error
+    return loaded

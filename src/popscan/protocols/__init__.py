@@ -1,0 +1,78 @@
+"""The protocols that exist: one folder here each, and those of other packages.
+
+Another package offers one by an entry point of the group ``popscan.protocols``, named like the
+protocol: ``my_organ = "my_package:PROTOCOL"``.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+from collections.abc import Mapping
+from functools import cache
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+
+from popscan.protocol import Protocol
+from popscan.records import PopscanError
+
+#: Group of entry points.
+GROUP = "popscan.protocols"
+#: The protocol of a config that names none.
+DEFAULT = "cine_sax"
+
+
+def built_in() -> list[str]:
+    """Names of the protocols of popscan itself."""
+    return sorted(m.name for m in pkgutil.iter_modules(__path__) if m.ispkg)
+
+
+def known() -> dict[str, str]:
+    """Name of every protocol that exists -> where it comes from (``popscan``, else a package)."""
+    found = dict.fromkeys(built_in(), "popscan")
+    for name, entry in _foreign().items():
+        found.setdefault(name, entry.dist.name if entry.dist is not None else entry.value)
+    return found
+
+
+def _foreign() -> Mapping[str, EntryPoint]:
+    return {entry.name: entry for entry in sorted(entry_points(group=GROUP), key=str)}
+
+
+@cache
+def get_protocol(name: str) -> Protocol:
+    """Return a protocol.
+
+    Raises
+    ------
+    PopscanError
+        If there is none of this name (the message lists those that exist), or it cannot be loaded.
+    """
+    if name in built_in():
+        protocol = import_module(f"{__name__}.{name}").PROTOCOL
+    elif name in _foreign():
+        protocol = _load(_foreign()[name])
+    else:
+        raise PopscanError(
+            f"protocol {name!r}: there is none of this name; expected one of: "
+            f"{', '.join(sorted(known()))}"
+        )
+    if protocol.name != name:
+        raise PopscanError(f"protocol {name!r} calls itself {protocol.name!r}; the same expected")
+    return protocol
+
+
+def _load(entry: EntryPoint) -> Protocol:
+    # A foreign package can fail in any manner when it is imported; whose fault it is, is said.
+    try:
+        protocol = entry.load()
+    except Exception as error:
+        raise PopscanError(
+            f"protocol {entry.name!r}: {entry.value} cannot be loaded: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    if not isinstance(protocol, Protocol):
+        raise PopscanError(
+            f"protocol {entry.name!r}: {entry.value} is a {type(protocol).__name__}; "
+            "a popscan.protocol.Protocol expected"
+        )
+    return protocol

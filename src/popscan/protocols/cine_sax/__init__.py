@@ -1,0 +1,103 @@
+"""Cine cardiac MR, short axis: ventricles and myocardium over the heart cycle."""
+
+from popscan.protocol import (
+    Biomarkers,
+    LabelSet,
+    Outcome,
+    Protocol,
+    Quality,
+    Segmentation,
+    Series,
+    Simulation,
+    Structure,
+    Words,
+)
+
+_CYCLE = "phase of the heart cycle"
+
+
+def _long_axis(view: str, title: str, *name_words: str) -> Series:
+    return Series(
+        view=view, title=title, name_words=name_words, dimensions=4, time_axis=_CYCLE,
+        required=False,
+    )  # fmt: skip
+
+
+PROTOCOL = Protocol(
+    name="cine_sax",
+    title="Cine cardiac MR, short axis",
+    series=(
+        Series(
+            view="sax",
+            title="short axis",
+            suffixes=("cine", "bold"),
+            name_words=("sax", "sa", "shortaxis"),
+            dimensions=4,
+            time_axis=_CYCLE,
+            min_slices=2,
+        ),
+        _long_axis("2ch", "two-chamber", "2ch", "la2ch", "lax2ch", "vla"),
+        _long_axis("3ch", "three-chamber", "3ch", "la3ch", "lax3ch", "lvot"),
+        _long_axis("4ch", "four-chamber", "4ch", "la4ch", "lax4ch", "hla"),
+        _long_axis("rvot", "right ventricular outflow tract", "rvot"),
+    ),
+    labels=LabelSet(
+        structures=(
+            Structure(name="rv", code=1, title="RV cavity", colour="#56b4e9", words="the RV"),
+            Structure(
+                name="myo", code=2, title="LV myocardium", colour="#f0e442", words="the myocardium"
+            ),
+            Structure(name="lv", code=3, title="LV cavity", colour="#ff6a33", words="the LV"),
+        )
+    ),
+    sources={
+        "acdc": "popscan.io.acdc:Acdc",
+        "bids": "popscan.io.bids:Bids",
+        "dicom": "popscan.io.dicom:Dicom",
+        "simulated": "popscan.io.simulated:Simulated",
+    },
+    words=Words(
+        organ="heart",
+        acquisition="Short-axis cine cardiac MR",
+        simulated="simulated by the digital heart",
+        limits=(
+            "The segmentation model was trained on one public data set and simulated scans; its "
+            "card says which groups it was trained on and which it never saw.",
+        ),
+        parts={
+            "lv": "LV", "rv": "RV", "myo": "myocardium", "lvm": "LV mass",
+            **{f"{v}{what}": f"{v.upper()} {name}" for v in ("lv", "rv") for what, name in
+               (("edv", "end-diastolic volume"), ("esv", "end-systolic volume"),
+                ("sv", "stroke volume"), ("ef", "ejection fraction"))},
+        },
+        capitals=("lv", "rv", "la", "ra", "ed", "es", "co", "ci", "hr", "myo", "ef"),
+    ),
+    segmentation=Segmentation(
+        methods={"bundle": "popscan.segment.inference:segment"}, method="bundle", bundle="cine_sax"
+    ),
+    quality=Quality(
+        checks="popscan.qc.table:CHECKS",
+        context="popscan.qc.context:Context",
+        reference="popscan.qc.reference:check_reference",
+    ),
+    biomarkers=Biomarkers(
+        methods={"cine_sax": "popscan.biomarkers.sax:measure"},
+        method="cine_sax",
+        dictionary="popscan.biomarkers.dictionary:DICTIONARY",
+        intervals="popscan.biomarkers.intervals:INTERVAL_DICTIONARY",
+        curves="popscan.biomarkers.sax:volume_curves",
+    ),
+    phase_names=("ED", "ES"),
+    outcomes=(
+        Outcome(name="lvedv_ml", words="LV end-diastolic volume"),
+        Outcome(name="lvesv_ml", words="LV end-systolic volume"),
+        Outcome(name="lvef_pct", words="LV ejection fraction"),
+        Outcome(name="lvm_g", words="LV mass"),
+        Outcome(name="rvedv_ml", words="RV end-diastolic volume"),
+        Outcome(name="rvef_pct", words="RV ejection fraction"),
+    ),
+    simulation=Simulation(
+        population="popscan.simulate.population:sample_population",
+        subject="popscan.simulate.scan:simulate_subject",
+    ),
+)  # fmt: skip
