@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -30,7 +30,7 @@ DICTIONARY: dict[str, tuple[str, str]] = {
     "kind": ("", "continuous or binary"),
     "group": ("", "group that is compared"),
     "reference": ("", "group it is compared with"),
-    "method": ("", "way of adjusting"),
+    "method": ("", "how the gap is adjusted"),
     "adjusted_for": ("", "confounders held equal"),
     "not_adjusted_for": ("", "confounders named in the config that the comparison goes without"),
     "n": ("units", "complete rows of the group"),
@@ -56,6 +56,18 @@ DICTIONARY: dict[str, tuple[str, str]] = {
         "test that the confounders change the gap at all (linear models with and without them)",
     ),
 }
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Models:
+    """Options that are the same in every comparison; as in `adjusted_gaps`."""
+
+    methods: Sequence[str]
+    categorical: Sequence[str]
+    block: str | None
+    cluster: str | None
+    min_group: int
+    alpha: float
 
 
 def adjusted_gaps(
@@ -120,6 +132,10 @@ correction, cluster, family, roles
     groupings = make_groupings(
         people, attributes_to_test=attributes_to_test, intersections=intersections
     )
+    models = _Models(
+        methods=methods, categorical=categorical, block=block, cluster=cluster,
+        min_group=min_group, alpha=alpha,
+    )  # fmt: skip
     rows: list[dict[str, Any]] = []
     for grouping in groupings:
         base = reference_code(grouping, reference)
@@ -128,9 +144,15 @@ correction, cluster, family, roles
             for code in np.argsort(grouping.names):
                 if code != base:
                     rows += _compare(
-                        people, grouping, int(code), base, matrix.values[:, k], key, usable,
-                        categorical, methods, block, cluster, min_group, alpha,
-                    )  # fmt: skip
+                        people,
+                        grouping,
+                        matrix.values[:, k],
+                        key,
+                        code=int(code),
+                        base=base,
+                        adjust_for=usable,
+                        models=models,
+                    )
     table = pd.DataFrame(rows, columns=list(DICTIONARY))
     if unavailable:
         table["not_adjusted_for"] = [
@@ -148,24 +170,20 @@ correction, cluster, family, roles
 def _compare(
     people: pd.DataFrame,
     grouping: Grouping,
-    code: int,
-    base: int,
     values: NDArray[np.float64],
     key: Mapping[str, str],
+    *,
+    code: int,
+    base: int,
     adjust_for: Sequence[str],
-    categorical: Sequence[str],
-    methods: Sequence[str],
-    block: str | None,
-    cluster: str | None,
-    min_group: int,
-    alpha: float,
+    models: _Models,
 ) -> list[dict[str, Any]]:
     """One comparison by all methods."""
     here = np.isin(grouping.codes, [code, base]) & np.isfinite(values)
     table = people.loc[here, list(adjust_for)]
     group = grouping.codes[here] == code
     design = build(
-        table, terms=adjust_for, categorical=categorical,
+        table, terms=adjust_for, categorical=models.categorical,
         complete=pd.Series(True, index=table.index),
     )  # fmt: skip
     kept = table.index.isin(design.matrix.index)
@@ -178,35 +196,44 @@ def _compare(
         n_dropped=int((~kept).sum()), **key,
     )  # fmt: skip
     column = people.loc[here]
-    clusters = pd.factorize(column[cluster])[0][kept] if cluster else None
-    obstacle = _obstacle(design, group[kept], values[here][kept], min_group, key["kind"], clusters)
-    told = "; ".join([*(f"{t}: {why}" for t, why in design.dropped.items()), *design.general])
+    clusters = pd.factorize(column[models.cluster])[0][kept] if models.cluster else None
+    obstacle = _obstacle(
+        design,
+        group[kept],
+        values[here][kept],
+        min_group=models.min_group,
+        binary=key["kind"] == "binary",
+        clusters=clusters,
+    )
+    left_out = "; ".join([*(f"{t}: {why}" for t, why in design.dropped.items()), *design.general])
     if obstacle:
         y = values[here][kept]
-        if min(common["n"], common["n_reference"]) >= min_group:
+        if min(common["n"], common["n_reference"]) >= models.min_group:
             common["gap_raw"] = float(y[group[kept]].mean() - y[~group[kept]].mean())
-        note = "; ".join(filter(None, (obstacle, told)))
-        return [{**common, "method": method, "note": note} for method in methods]
+        note = "; ".join(filter(None, (obstacle, left_out)))
+        return [{**common, "method": method, "note": note} for method in models.methods]
     problem = Problem(
         y=values[here][kept],
         group=group[kept],
         confounders=design.matrix.iloc[:, 1:],
         binary=key["kind"] == "binary",
         clusters=clusters,
-        blocks=column[block].astype(str).to_numpy()[kept] if block else None,
-        alpha=alpha,
+        blocks=column[models.block].astype(str).to_numpy()[kept] if models.block else None,
+        alpha=models.alpha,
     )
     rows = []
-    for method in methods:
-        if method == "mixed" and block in grouping.attribute.split(" x "):
+    for method in models.methods:
+        if method == "mixed" and models.block in grouping.attribute.split(" x "):
             note = "the random effect is the attribute itself"
             rows.append({**common, "method": method, "note": note})
             continue
-        rows.append(_row(_for(method, problem, design, block), method, common, told))
+        rows.append(
+            _row(_of_method(method, problem, design, models.block), method, common, left_out)
+        )
     return rows
 
 
-def _for(method: str, problem: Problem, design: Design, block: str | None) -> Problem:
+def _of_method(method: str, problem: Problem, design: Design, block: str | None) -> Problem:
     """Leave the block's own columns to the random effect in a mixed model."""
     if method != "mixed" or block not in design.sources.values():
         return problem
@@ -219,8 +246,9 @@ def _obstacle(
     design: Design,
     group: NDArray[np.bool_],
     y: NDArray[np.float64],
+    *,
     min_group: int,
-    kind: str,
+    binary: bool,
     clusters: NDArray[Any] | None,
 ) -> str:
     """Why nothing can be estimated; empty if it can."""
@@ -229,7 +257,7 @@ def _obstacle(
         return f"too few: {smaller} complete rows in the smaller group, {min_group} needed"
     if np.ptp(y) == 0:
         return "all values are equal"
-    if kind == "binary" and _fewest_events(group, y, clusters) < MIN_EVENTS:
+    if binary and _fewest_events(group, y, clusters) < MIN_EVENTS:
         return f"too few events for a model ({MIN_EVENTS} of either kind needed on either side)"
     full = np.column_stack([group, design.matrix.to_numpy()])
     if len(full) <= 2 * full.shape[1]:
@@ -259,25 +287,29 @@ def _fewest_events(
     )
 
 
-def _row(problem: Problem, method: str, common: Mapping[str, Any], told: str) -> dict[str, Any]:
+def _row(problem: Problem, method: str, common: Mapping[str, Any], left_out: str) -> dict[str, Any]:
     """Adjust by one method."""
-    found = METHODS[method](problem)
+    estimate = METHODS[method](problem)
     raw = unadjusted(problem)
     low, high = ranges_of([common], problem.y[:, None])[0]
     widest = high - low  # no two means are farther apart
     row = {
         **common,
-        **{name: value for name, value in found.extra.items() if name in DICTIONARY},
+        **{name: value for name, value in estimate.extra.items() if name in DICTIONARY},
         "method": method,
         "gap_raw": raw.gap,
-        "gap": found.gap,
-        "se": found.se,
-        "ci_low": np.fmax(found.ci_low, -widest) if np.isfinite(found.ci_low) else found.ci_low,
-        "ci_high": np.fmin(found.ci_high, widest) if np.isfinite(found.ci_high) else found.ci_high,
-        "p": found.p,
+        "gap": estimate.gap,
+        "se": estimate.se,
+        "ci_low": np.fmax(estimate.ci_low, -widest)
+        if np.isfinite(estimate.ci_low)
+        else estimate.ci_low,
+        "ci_high": np.fmin(estimate.ci_high, widest)
+        if np.isfinite(estimate.ci_high)
+        else estimate.ci_high,
+        "p": estimate.p,
         "p_change": change_by_confounders(problem),
-        "note": "; ".join(filter(None, (found.note, told))),
+        "note": "; ".join(filter(None, (estimate.note, left_out))),
     }
-    if raw.p < 0.05 and np.isfinite(found.gap):
-        row["explained_pct"] = 100 * (1 - found.gap / raw.gap)
+    if raw.p < 0.05 and np.isfinite(estimate.gap):
+        row["explained_pct"] = 100 * (1 - estimate.gap / raw.gap)
     return row

@@ -104,7 +104,7 @@ def bland_altman(
     if against not in AGAINST:
         raise PopscanError(f"against is {against!r}: use one of {', '.join(AGAINST)}")
     people = attributes.sort_index()
-    found = measured.set_index("unit").reindex(people.index)
+    values = measured.set_index("unit").reindex(people.index)
     known = truth.set_index("unit").reindex(people.index)
     known.columns = pd.Index([str(c).removeprefix("truth_") for c in known.columns])
     rows: list[dict[str, Any]] = []
@@ -113,9 +113,17 @@ def bland_altman(
     ):
         base = reference_code(grouping, reference)
         for biomarker in biomarkers:
-            if biomarker in found and biomarker in known:
-                pair = np.column_stack([found[biomarker], known[biomarker]]).astype(float)
-                rows += _groups(grouping, pair, base, biomarker, against, min_group, alpha)
+            if biomarker in values and biomarker in known:
+                pair = np.column_stack([values[biomarker], known[biomarker]]).astype(float)
+                rows += _groups(
+                    grouping,
+                    pair,
+                    base=base,
+                    biomarker=biomarker,
+                    against=against,
+                    min_group=min_group,
+                    alpha=alpha,
+                )
     table = pd.DataFrame(rows, columns=list(DICTIONARY))
     table["p_bias_gap_adj"] = multiplicity.adjust(
         table["p_bias_gap"].astype(float),
@@ -128,6 +136,7 @@ def bland_altman(
 def _groups(
     grouping: Grouping,
     pair: Floats,
+    *,
     base: int,
     biomarker: str,
     against: str,
@@ -137,18 +146,20 @@ def _groups(
     """Rows of one attribute and biomarker."""
     complete = np.isfinite(pair).all(axis=1)
     rows = []
-    theirs = pair[complete & (grouping.codes == base)]
+    of_reference = pair[complete & (grouping.codes == base)]
     for code in np.argsort(grouping.names):
-        mine = pair[complete & (grouping.codes == code)]
+        of_group = pair[complete & (grouping.codes == code)]
         row: dict[str, Any] = {
             "attribute": grouping.attribute, "biomarker": biomarker,
-            "group": grouping.names[code], "reference": grouping.names[base], "n": len(mine),
-            "too_few": len(mine) < max(min_group, 3),
+            "group": grouping.names[code], "reference": grouping.names[base], "n": len(of_group),
+            "too_few": len(of_group) < max(min_group, 3),
         }  # fmt: skip
         if not row["too_few"]:
-            row |= {"slope_against": against, **_agreement(mine, against, alpha)}
-            if code != base and len(theirs) >= max(min_group, 3):
-                row |= _against(mine[:, 0] - mine[:, 1], theirs[:, 0] - theirs[:, 1], alpha)
+            row |= {"slope_against": against, **_agreement(of_group, against, alpha)}
+            if code != base and len(of_reference) >= max(min_group, 3):
+                row |= _against(
+                    of_group[:, 0] - of_group[:, 1], of_reference[:, 0] - of_reference[:, 1], alpha
+                )
         rows.append(row)
     return rows
 
@@ -177,15 +188,15 @@ def _agreement(pair: Floats, against: str, alpha: float) -> dict[str, float]:
     return row
 
 
-def _against(mine: Floats, theirs: Floats, alpha: float) -> dict[str, float]:
+def _against(of_group: Floats, of_reference: Floats, alpha: float) -> dict[str, float]:
     """Compare the differences of a group with those of the reference group."""
-    row = {"bias_gap": float(mine.mean() - theirs.mean())}
-    if mine.std() > 0 or theirs.std() > 0:
-        test = stats.ttest_ind(mine, theirs, equal_var=False)
+    row = {"bias_gap": float(of_group.mean() - of_reference.mean())}
+    if of_group.std() > 0 or of_reference.std() > 0:
+        test = stats.ttest_ind(of_group, of_reference, equal_var=False)
         limits = test.confidence_interval(1 - alpha)
         row |= {"bias_gap_ci_low": float(limits.low), "bias_gap_ci_high": float(limits.high)}
         row["p_bias_gap"] = float(test.pvalue)
-        row["p_sd_ratio"] = float(stats.levene(mine, theirs, center="median").pvalue)
-    if theirs.std() > 0:
-        row["sd_ratio"] = float(mine.std(ddof=1) / theirs.std(ddof=1))
+        row["p_sd_ratio"] = float(stats.levene(of_group, of_reference, center="median").pvalue)
+    if of_reference.std() > 0:
+        row["sd_ratio"] = float(of_group.std(ddof=1) / of_reference.std(ddof=1))
     return row

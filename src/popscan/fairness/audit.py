@@ -11,7 +11,8 @@ import pandas as pd
 
 from popscan.fairness import dictionary
 from popscan.fairness.describe import describe_groups
-from popscan.fairness.gaps import compare_groups
+from popscan.fairness.design import AuditDesign
+from popscan.fairness.gaps import Gap, compare_groups
 from popscan.fairness.groups import (
     MISSING,
     Grouping,
@@ -148,18 +149,21 @@ def audit(
     references = {g.attribute: reference_code(g, reference) for g in groupings}
     unused = sorted(set(reference or {}) - set(references))
     samples = draw_samples(matrix.values, groupings, clusters, n_boot=n_boot, seed=seed)
-    groups, gaps, summary = [], [], []
+    design = AuditDesign(
+        alpha=alpha, min_group=min_group, interval=interval, test=test, n_boot=n_boot, seed=seed
+    )
+    groups: list[dict[str, Any]] = []
+    gaps: list[Gap] = []
+    summary: list[dict[str, Any]] = []
     for grouping, sample in [] if matrix.values.size == 0 else zip(groupings, samples, strict=True):
         base = references[grouping.attribute]
-        groups += describe_groups(matrix, grouping, sample, base, min_group, alpha, interval)
-        gaps += compare_groups(
-            matrix, grouping, sample, base, min_group, alpha, interval, test, seed
-        )
-        summary += summarise(matrix, grouping, sample, min_group, alpha)
+        groups += describe_groups(matrix, grouping, sample, reference=base, design=design)
+        gaps += compare_groups(matrix, grouping, sample, reference=base, design=design)
+        summary += summarise(matrix, grouping, sample, design=design)
     return AuditResult(
         groups=pd.DataFrame(groups, columns=list(dictionary.GROUPS)),
-        gaps=_correct(_with_roles(gaps, roles), correction, family, alpha),
-        summary=_correct_summary(_with_roles(summary, roles), correction, family),
+        gaps=_correct(gaps, roles, correction=correction, family=family, alpha=alpha),
+        summary=_correct_summary(summary, roles, correction=correction, family=family),
         notes=(
             *_notes(outcomes, matrix, groupings, samples, min_group),
             *(f"A reference group is given for {name}, which is not tested." for name in unused),
@@ -195,10 +199,18 @@ def _with_roles(rows: list[dict[str, Any]], roles: Mapping[str, str] | None) -> 
     return table
 
 
-def _correct(gaps: pd.DataFrame, correction: str, family: str, alpha: float) -> pd.DataFrame:
+def _correct(
+    comparisons: Sequence[Gap],
+    roles: Mapping[str, str] | None,
+    *,
+    correction: str,
+    family: str,
+    alpha: float,
+) -> pd.DataFrame:
     """Add corrected p values and what the corrected level could have detected."""
-    if gaps.empty:
+    if not comparisons:
         return pd.DataFrame(columns=list(dictionary.GAPS))
+    gaps = _with_roles([gap.row for gap in comparisons], roles)
     parts = FAMILIES[family]
     gaps["family"] = gaps[parts].agg(" / ".join, axis=1) if parts else "all"
     gaps["p_adj"] = multiplicity.adjust(gaps["p"], method=correction, family=gaps["family"])
@@ -207,14 +219,16 @@ def _correct(gaps: pd.DataFrame, correction: str, family: str, alpha: float) -> 
     tests = gaps["n_tests"].clip(lower=1)
     level = np.full(len(gaps), alpha) if correction == "none" else (alpha / tests).to_numpy()
     gaps["min_detectable_gap_corrected"] = [
-        detect(a) for detect, a in zip(gaps.pop("detect"), level, strict=True)
+        gap.detectable(a) for gap, a in zip(comparisons, level, strict=True)
     ]
     return gaps[list(dictionary.GAPS)]
 
 
-def _correct_summary(rows: pd.DataFrame, correction: str, family: str) -> pd.DataFrame:
+def _correct_summary(
+    rows: list[dict[str, Any]], roles: Mapping[str, str] | None, *, correction: str, family: str
+) -> pd.DataFrame:
     """Add corrected p values of the tests over all groups."""
-    summary = rows.reindex(columns=list(dictionary.SUMMARY))
+    summary = _with_roles(rows, roles).reindex(columns=list(dictionary.SUMMARY))
     together = summary["role"].astype(str) if family == "role" and len(summary) else None
     summary["p_adj"] = multiplicity.adjust(
         summary["p"].astype(float), method=correction, family=together

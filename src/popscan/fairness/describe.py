@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from popscan.fairness.design import AuditDesign
 from popscan.fairness.groups import Grouping, OutcomeMatrix
 from popscan.fairness.ranges import ranges_of, within
 from popscan.fairness.sample import Sample
@@ -18,10 +19,9 @@ def describe_groups(
     matrix: OutcomeMatrix,
     grouping: Grouping,
     sample: Sample,
+    *,
     reference: int,
-    min_group: int,
-    alpha: float,
-    interval: str,
+    design: AuditDesign,
 ) -> list[dict[str, Any]]:
     """Describe every group of one attribute on every outcome.
 
@@ -29,14 +29,10 @@ def describe_groups(
     ----------
     matrix, grouping, sample
         Outcomes, groups, and their draws.
-    reference : int
+    reference
         Code of the reference group.
-    min_group : int
-        Groups with fewer values get counts only.
-    alpha : float
-        1 - confidence.
-    interval : str
-        Kind of bootstrap interval.
+    design
+        Level, kind of interval, and the size below which groups get counts only.
 
     Returns
     -------
@@ -49,7 +45,7 @@ def describe_groups(
         members = grouping.codes == code
         values = matrix.values[members]
         low, high, method = mean_interval(
-            sample.draws[int(code)], sample.moments[int(code)], alpha, interval
+            sample.draws[int(code)], sample.moments[int(code)], design
         )
         low, high = within(low, high, bounds)
         for k, key in enumerate(matrix.records()):
@@ -62,16 +58,16 @@ def describe_groups(
                 "n": len(known),
                 "n_missing": int(members.sum()) - len(known),
                 "is_reference": bool(code == reference),
-                "too_few": bool(sample.moments[int(code)].n_rows[k] < min_group),
+                "too_few": bool(sample.moments[int(code)].n_rows[k] < design.min_group),
             }
             if not row["too_few"]:
                 row |= _numbers(known)
                 row |= {"ci_low": low[k], "ci_high": high[k], "ci_method": method}
                 if key["kind"] == "binary" and not sample.clustered:
-                    limits = intervals.wilson(int(known.sum()), len(known), alpha=alpha)
+                    limits = intervals.wilson(int(known.sum()), len(known), alpha=design.alpha)
                     row |= {"ci_low": limits[0], "ci_high": limits[1], "ci_method": "wilson"}
                 if not sample.clustered:
-                    limits = intervals.median(known, alpha=alpha)
+                    limits = intervals.median(known, alpha=design.alpha)
                     row |= {"median_ci_low": limits[0], "median_ci_high": limits[1]}
             rows.append(row)
     return rows
@@ -91,19 +87,15 @@ def _numbers(known: Floats) -> dict[str, float]:
     }
 
 
-def mean_interval(
-    draws: Draws, moment: Moments, alpha: float, interval: str
-) -> tuple[Floats, Floats, str]:
+def mean_interval(draws: Draws, moment: Moments, design: AuditDesign) -> tuple[Floats, Floats, str]:
     """Interval of one group's means.
 
     Parameters
     ----------
     draws, moment
         Of the group.
-    alpha : float
-        1 - confidence.
-    interval : str
-        ``auto`` studentises where draws have standard errors, else BCa.
+    design
+        ``interval`` ``auto`` studentises where draws have standard errors, else BCa.
 
     Returns
     -------
@@ -112,12 +104,13 @@ def mean_interval(
     method : str
         What was done.
     """
-    if draws.se is not None and interval in ("auto", "studentised"):
+    alpha = design.alpha
+    if draws.se is not None and design.interval in ("auto", "studentised"):
         limits = intervals.studentised(
             draws.mean, draws.se, moment.mean, moment.se, alpha=alpha, freedom=moment.n_rows - 1
         )
         return *limits, "bootstrap studentised"
-    if interval == "percentile":
+    if design.interval == "percentile":
         return *intervals.percentile(draws.mean, alpha=alpha), "bootstrap percentile"
     with np.errstate(invalid="ignore", divide="ignore"):
         acceleration = moment.third / (6 * moment.second**1.5)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from popscan.fairness.design import AuditDesign
 from popscan.fairness.ranges import gap_within
 from popscan.stats import effects, intervals
 from popscan.stats.means import Floats, Moments
@@ -39,7 +40,7 @@ def cut_gap(row: dict[str, Any], k: int, own: Limits, base: Limits, bounds: Floa
 
 
 def gap_intervals(
-    draws: Draws, base_draws: Draws, own: Moments, base: Moments, alpha: float, interval: str
+    draws: Draws, base_draws: Draws, own: Moments, base: Moments, *, design: AuditDesign
 ) -> tuple[Limits, Limits, str]:
     """Bootstrap intervals of gap and ratio, all outcomes at once.
 
@@ -49,10 +50,8 @@ def gap_intervals(
         Of the group and of the reference.
     own, base
         Their moments.
-    alpha : float
-        1 - confidence.
-    interval : str
-        As in `popscan.fairness.audit.audit`.
+    design
+        Level and kind of interval.
 
     Returns
     -------
@@ -61,6 +60,7 @@ def gap_intervals(
     method : str
         What was done.
     """
+    alpha, interval = design.alpha, design.interval
     gap, gap_draws = own.mean - base.mean, draws.mean - base_draws.mean
     with np.errstate(invalid="ignore", divide="ignore"):
         ratio, ratio_draws = own.mean / base.mean, draws.mean / base_draws.mean

@@ -3,62 +3,76 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from popscan.fairness.describe import mean_interval
+from popscan.fairness.design import AuditDesign
 from popscan.fairness.gap_intervals import STUDENTISED, Limits, cut_gap, gap_intervals, wider
 from popscan.fairness.groups import Grouping, OutcomeMatrix
 from popscan.fairness.missingness import missing_columns
 from popscan.fairness.ranges import ranges_of, within
 from popscan.fairness.sample import Sample
 from popscan.stats import compare, effects, intervals, several
-from popscan.stats.means import Floats, Moments
+from popscan.stats.means import Floats, Moments, Rows
 from popscan.stats.power import detectable_proportion
+
+
+def _undetectable(alpha: float) -> float:
+    """Return that nothing is known of the power of a comparison that was not made."""
+    return float("nan")
+
+
+@dataclass(kw_only=True)
+class Gap:
+    """One comparison of a group with the reference.
+
+    Attributes
+    ----------
+    row
+        Columns of `popscan.fairness.dictionary.GAPS` but those of the correction.
+    detectable
+        Level of the test -> smallest true gap found with 80% power.
+    """
+
+    row: dict[str, Any] = field(default_factory=dict)
+    detectable: Callable[[float], float] = _undetectable
 
 
 def compare_groups(
     matrix: OutcomeMatrix,
     grouping: Grouping,
     sample: Sample,
+    *,
     reference: int,
-    min_group: int,
-    alpha: float,
-    interval: str,
-    test: str,
-    seed: int,
-) -> list[dict[str, Any]]:
+    design: AuditDesign,
+) -> list[Gap]:
     """Compare every group of one attribute with the reference on every outcome.
 
     Parameters
     ----------
     matrix, grouping, sample
         Outcomes, groups, and their draws.
-    reference : int
+    reference
         Code of the reference group.
-    min_group : int
-        No test if either has fewer values.
-    alpha : float
-        1 - confidence.
-    interval, test : str
-        As in `popscan.fairness.audit.audit`.
-    seed : int
-        Seed of the permutations.
+    design
+        Level, interval, test and seed, and the size below which nothing is tested.
 
     Returns
     -------
-    list of dict
-        Rows with the columns of `popscan.fairness.dictionary.GAPS` but those of the correction;
-        ``detect`` gives the detectable gap at a level.
+    list of Gap
+        Groups by name, outcomes in the order of the matrix.
     """
-    rows = []
+    gaps = []
     base = sample.moments.get(reference)
     constant = _constant(matrix.values)
     bounds = ranges_of(matrix.records(), matrix.values)
     mean_limits = {
-        code: within(*mean_interval(sample.draws[code], moment, alpha, interval)[:2], bounds)
+        code: within(*mean_interval(sample.draws[code], moment, design)[:2], bounds)
         for code, moment in sample.moments.items()
     }
     for code in map(int, np.argsort(grouping.names)):
@@ -66,7 +80,7 @@ def compare_groups(
             continue
         own = sample.moments[code]
         limits = gap_intervals(
-            sample.draws[code], sample.draws[reference], own, base, alpha, interval
+            sample.draws[code], sample.draws[reference], own, base, design=design
         )
         for k, key in enumerate(matrix.records()):
             n, n_reference = int(own.n_values[k]), int(base.n_values[k])
@@ -85,18 +99,21 @@ def compare_groups(
             row |= dict.fromkeys(_NUMBERS, float("nan"))
             sides = [matrix.values[grouping.codes == c, k] for c in (code, reference)]
             row |= missing_columns(*sides, values=matrix.values[:, k], bounds=bounds[k])
-            row["detect"] = lambda level: float("nan")
+            gap = Gap(row=row)
+            gaps.append(gap)
             people, people_reference = int(own.n_rows[k]), int(base.n_rows[k])
-            if min(people, people_reference) < min_group:
-                row["note"] = f"too few: {people} and {people_reference}, {min_group} needed"
+            if min(people, people_reference) < design.min_group:
+                row["note"] = f"too few: {people} and {people_reference}, {design.min_group} needed"
             else:
-                row |= _means(own, base, k, limits, alpha)
+                _estimate(gap, own, base, k, limits=limits, alpha=design.alpha)
                 # Seeded by the outcome's name: its place in the table must not matter
-                named = [seed, zlib.crc32(f"{key['stage']}/{key['outcome']}".encode())]
+                named = [design.seed, zlib.crc32(f"{key['stage']}/{key['outcome']}".encode())]
                 studentised = (row["ci_low"], row["ci_high"], limits[2])
-                row |= _tested(
-                    sample, code, reference, k, key["kind"], alpha, interval, test, named
-                )
+                sides_of = sample.column(code, k), sample.column(reference, k)
+                if key["kind"] == "binary" and not sample.clustered:
+                    _test_proportions(gap, *sides_of, alpha=design.alpha)
+                else:
+                    _test_means(gap, *sides_of, spans=sample.spans, design=design, seed=named)
                 if row["ci_method"] == _PERMUTATION and studentised[2] == STUDENTISED:
                     row |= wider((row["ci_low"], row["ci_high"]), studentised[:2])
                 cut_gap(row, k, mean_limits[code], mean_limits[reference], bounds)
@@ -108,8 +125,7 @@ def compare_groups(
                     row["direction"] = _direction(0.0, key["better_is"])
                 elif sample.spans:
                     row["note"] = "subjects in both groups: the test errs on the safe side"
-            rows.append(row)
-    return rows
+    return gaps
 
 
 _PERMUTATION = "permutation t"
@@ -119,27 +135,34 @@ _NUMBERS = (
 )  # fmt: skip
 
 
-def _means(
-    own: Moments, base: Moments, k: int, limits: tuple[Limits, Limits, str], alpha: float
-) -> dict[str, Any]:
-    """Gap, ratio and their intervals; no ratio of means that are not positive."""
+def _estimate(
+    gap: Gap,
+    own: Moments,
+    base: Moments,
+    k: int,
+    *,
+    limits: tuple[Limits, Limits, str],
+    alpha: float,
+) -> None:
+    """Add gap, ratio and their intervals; no ratio of means that are not positive."""
     (low, high), (ratio_low, ratio_high), method = limits
     mean, base_mean = float(own.mean[k]), float(base.mean[k])
-    detect = partial(
+    gap.detectable = partial(
         _detectable, float(own.se[k]), own.n_rows[k], float(base.se[k]), base.n_rows[k]
     )
-    row: dict[str, Any] = {
+    gap.row |= {
         "gap": mean - base_mean,
         "ci_low": float(low[k]),
         "ci_high": float(high[k]),
         "ci_method": method,
-        "min_detectable_gap": detect(alpha),
-        "detect": detect,
+        "min_detectable_gap": gap.detectable(alpha),
     }
     if mean > 0 and base_mean > 0:
-        row["ratio"] = mean / base_mean
-        row["ratio_ci_low"], row["ratio_ci_high"] = float(ratio_low[k]), float(ratio_high[k])
-    return row
+        gap.row |= {
+            "ratio": mean / base_mean,
+            "ratio_ci_low": float(ratio_low[k]),
+            "ratio_ci_high": float(ratio_high[k]),
+        }
 
 
 def _detectable(se: float, n: float, base_se: float, base_n: float, alpha: float) -> float:
@@ -147,37 +170,24 @@ def _detectable(se: float, n: float, base_se: float, base_n: float, alpha: float
     return float(effects.min_detectable_gap(se, n, base_se, base_n, alpha=alpha))
 
 
-def _tested(
-    sample: Sample,
-    code: int,
-    reference: int,
-    k: int,
-    kind: str,
-    alpha: float,
-    interval: str,
-    test: str,
-    seed: list[int],
-) -> dict[str, Any]:
-    """Test and effect sizes of one gap; its interval where the bootstrap's is not the best."""
-    group, base = sample.column(code, k), sample.column(reference, k)
-    if kind == "binary" and not sample.clustered:
-        return _proportions(group.totals[:, 0], base.totals[:, 0], alpha)
+def _test_means(
+    gap: Gap, group: Rows, base: Rows, *, spans: bool, design: AuditDesign, seed: list[int]
+) -> None:
+    """Add test and effect sizes of a gap; its interval where the bootstrap's is not the best."""
     values, base_values = ((rows.totals / rows.counts)[:, 0] for rows in (group, base))
     rng = np.random.default_rng([*seed, len(values) + len(base_values)])
-    better: dict[str, Any] = {}
-    if interval == "auto" and not sample.spans and compare.small_for_skewness(group, base):
-        low, high = compare.permutation_interval(group, base, alpha=alpha, rng=rng)
-        better = {"ci_low": low, "ci_high": high, "ci_method": _PERMUTATION}
-    if test == "rank":
+    if design.interval == "auto" and not spans and compare.small_for_skewness(group, base):
+        low, high = compare.permutation_interval(group, base, alpha=design.alpha, rng=rng)
+        gap.row |= {"ci_low": low, "ci_high": high, "ci_method": _PERMUTATION}
+    if design.test == "rank":
         outcome = several.mann_whitney(values, base_values)
-    elif test == "welch" or sample.spans:
+    elif design.test == "welch" or spans:
         outcome = compare.welch(group, base)
-    elif test == "permutation":
+    elif design.test == "permutation":
         outcome = compare.permutation(group, base, rng=rng)
     else:
         outcome = compare.mean_test(group, base, rng=rng)
-    return {
-        **better,
+    gap.row |= {
         "p": outcome.p,
         "test": outcome.name,
         "hedges_g": effects.hedges_g(values, base_values),
@@ -185,16 +195,17 @@ def _tested(
     }
 
 
-def _proportions(group: Floats, base: Floats, alpha: float) -> dict[str, Any]:
-    """Risk difference, risk ratio and test of a yes/no outcome."""
-    counts = (int(group.sum()), len(group), int(base.sum()), len(base))
+def _test_proportions(gap: Gap, group: Rows, base: Rows, *, alpha: float) -> None:
+    """Add risk difference, risk ratio and test of a yes/no outcome."""
+    events, base_events = group.totals[:, 0], base.totals[:, 0]
+    counts = (int(events.sum()), len(events), int(base_events.sum()), len(base_events))
     low, high = intervals.risk_difference(*counts, alpha=alpha)
     ratio_low, ratio_high = intervals.risk_ratio(*counts, alpha=alpha)
     outcome = compare.proportions(*counts)
     risk, base_risk = counts[0] / counts[1], counts[2] / counts[3]
-    detect = partial(_detectable_share, counts[1], counts[2], counts[3])
+    gap.detectable = partial(_detectable_share, counts[1], counts[2], counts[3])
     ratio = risk / base_risk if base_risk > 0 else float("inf") if risk > 0 else float("nan")
-    return {
+    gap.row |= {
         "ci_low": low,
         "ci_high": high,
         "ci_method": "newcombe",
@@ -203,10 +214,9 @@ def _proportions(group: Floats, base: Floats, alpha: float) -> dict[str, Any]:
         "ratio_ci_high": ratio_high,
         "p": outcome.p,
         "test": outcome.name,
-        "hedges_g": effects.hedges_g(group, base),
+        "hedges_g": effects.hedges_g(events, base_events),
         "cliffs_delta": risk - base_risk,
-        "min_detectable_gap": detect(alpha),
-        "detect": detect,
+        "min_detectable_gap": gap.detectable(alpha),
     }
 
 

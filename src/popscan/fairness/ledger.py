@@ -5,7 +5,7 @@ reference images, on reconstructed images, after QC has excluded some units, aft
 association has adjusted. The gap between two groups can be computed after each step, so its change
 at a step is what that step adds or removes. The changes add up to the final gap exactly.
 
-A step may change values and lose units; the two are told apart: the gap of the previous values
+A step may change values and lose units; the two are separated: the gap of the previous values
 among those who remain, minus the previous gap, is due to who was lost, the rest to the values.
 
 All is computed from sums over units, so a bootstrap of thousands of draws is one matrix product;
@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from popscan.fairness.attributes import confounders_of
+from popscan.fairness.design import AuditDesign
 from popscan.fairness.groups import Grouping, make_groupings, reference_code
 from popscan.fairness.roles import families
 from popscan.records import PopscanError
@@ -121,6 +122,7 @@ roles, seed
     if absent:
         raise PopscanError(f"confounder {', '.join(absent)} is not in the attributes table")
     people = attributes.sort_index()
+    design = AuditDesign(alpha=alpha, min_group=min_group, n_boot=n_boot, seed=seed)
     tables = {name: _indexed(name, table) for name, table in steps.items()}
     groupings = make_groupings(
         people, attributes_to_test=attributes_to_test, intersections=intersections
@@ -138,18 +140,23 @@ roles, seed
         for grouping in groupings:
             x, label = _confounders(people, adjust_for, grouping, values[:, -1])
             names = [*tables, *([label] if label else [])]
-            rows += _one(
-                grouping, values, x, names, biomarker, reference or {}, min_group, n_boot, alpha,
-                seed,
-            )  # fmt: skip
-    found = pd.DataFrame(rows, columns=list(DICTIONARY))
-    changes = (found["position"] > 0) & (found["step"] != TOTAL)
-    found.loc[changes, "p_adj"] = multiplicity.adjust(
-        found.loc[changes, "p"].astype(float),
+            rows += _chain_rows(
+                grouping,
+                values,
+                x,
+                names=names,
+                biomarker=biomarker,
+                reference=reference or {},
+                design=design,
+            )
+    table = pd.DataFrame(rows, columns=list(DICTIONARY))
+    changes = (table["position"] > 0) & (table["step"] != TOTAL)
+    table.loc[changes, "p_adj"] = multiplicity.adjust(
+        table.loc[changes, "p"].astype(float),
         method=correction,
-        family=families(found[changes], family, roles) if changes.any() else None,
+        family=families(table[changes], family, roles) if changes.any() else None,
     )
-    return found
+    return table
 
 
 def _indexed(step: str, table: pd.DataFrame) -> pd.DataFrame:
@@ -171,24 +178,22 @@ def _confounders(
     if not usable:
         return np.empty((len(people), 0)), ""
     complete = pd.Series(np.isfinite(last), index=people.index)
-    design = build(people, terms=usable, categorical=(), complete=complete)
-    x = design.matrix.iloc[:, 1:].reindex(people.index).to_numpy(dtype=float)
+    regressors = build(people, terms=usable, categorical=(), complete=complete)
+    x = regressors.matrix.iloc[:, 1:].reindex(people.index).to_numpy(dtype=float)
     if x.shape[1] == 0:
         return x, ""
-    return x, f"adjustment for {', '.join(design.used)}"
+    return x, f"adjustment for {', '.join(regressors.used)}"
 
 
-def _one(
+def _chain_rows(
     grouping: Grouping,
     values: Floats,
     x: Floats,
+    *,
     names: Sequence[str],
     biomarker: str,
     reference: Mapping[str, str],
-    min_group: int,
-    n_boot: int,
-    alpha: float,
-    seed: int,
+    design: AuditDesign,
 ) -> list[dict[str, Any]]:
     """Rows of one biomarker and attribute."""
     table = _table(values, x)
@@ -196,7 +201,7 @@ def _one(
         int(code): table[grouping.codes == code].sum(axis=0) for code in np.unique(grouping.codes)
     }
     base = reference_code(grouping, reference)
-    draws = sum_draws(table, grouping.codes, n_boot=n_boot, seed=seed)
+    draws = sum_draws(table, grouping.codes, n_boot=design.n_boot, seed=design.seed)
     rows = []
     for code in map(int, np.argsort(grouping.names)):
         if code == base:
@@ -209,15 +214,15 @@ def _one(
             "reference": grouping.names[base], "biomarker": biomarker,
         }  # fmt: skip
         smallest = int(sizes.min())
-        if smallest < min_group:
-            note = f"too few: {smallest} units after some step, {min_group} needed"
+        if smallest < design.min_group:
+            note = f"too few: {smallest} units after some step, {design.min_group} needed"
             rows += [{**about, "step": s, "position": i, "note": note} for i, s in enumerate(names)]
             continue
         shape = (k, x.shape[1])
         estimate = _chain({c: s[None] for c, s in sums.items()}, code, base, shape)
         drawn = _chain(draws, code, base, shape)
-        level = intervals.expanded(alpha, smallest)
-        rows += _rows(about, names, sizes, estimate, drawn, level, smallest)
+        level = intervals.expanded(design.alpha, smallest)
+        rows += _rows(about, names, sizes, estimate, drawn, level=level, smallest=smallest)
     return rows
 
 
@@ -281,6 +286,7 @@ def _rows(
     sizes: NDArray[np.intp],
     estimate: _Chain,
     drawn: _Chain,
+    *,
     level: float,
     smallest: int,
 ) -> list[dict[str, Any]]:

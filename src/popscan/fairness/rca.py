@@ -135,7 +135,8 @@ def validity(
     for structure, part in pairs.groupby("structure", sort=False):
         values = part.set_index("unit")[["predicted", "true"]].sort_index()
         options = {"threshold": threshold, "n_boot": n_boot, "alpha": alpha, "seed": seed}
-        rows.append(_row("", "all", str(structure), values, min_group, options))
+        limits: dict[str, Any] = {"min_group": min_group, "options": options}
+        rows.append(_row("", "all", str(structure), values, **limits))
         for attribute in [name for name in attributes_to_test if name in attributes]:
             groups = labels(attributes[attribute]).reindex(values.index).fillna(MISSING)
             sizes = groups[groups != MISSING].value_counts()
@@ -144,7 +145,7 @@ def validity(
             base = str((reference or {}).get(attribute, sizes.index[0]))
             for group in sorted(groups.unique()):
                 chosen = values[groups == group]
-                row = _row(attribute, str(group), str(structure), chosen, min_group, options)
+                row = _row(attribute, str(group), str(structure), chosen, **limits)
                 other = values[groups == base]
                 if group != base and min(len(chosen), len(other)) >= max(min_group, 2):
                     row |= {"reference": base, **_gap(chosen, other, alpha)}
@@ -162,6 +163,7 @@ def _row(
     group: str,
     structure: str,
     values: pd.DataFrame,
+    *,
     min_group: int,
     options: Mapping[str, Any],
 ) -> dict[str, Any]:
@@ -176,19 +178,19 @@ def _row(
     error = predicted - true
     alpha = options["alpha"]
     half = stats.t.isf(alpha / 2, len(error) - 1) * error.std(ddof=1) / math.sqrt(len(error))
-    found = auc(-predicted, low)
-    auc_low, auc_high = interval(found, alpha=alpha)
+    area = auc(-predicted, low)
+    auc_low, auc_high = interval(area, alpha=alpha)
     mae_low, mae_high = _bootstrap(
         np.abs(error), **{k: v for k, v in options.items() if k != "threshold"}
     )
     r, r_low, r_high = _pearson(predicted, true, alpha)
     return row | {
         "true_mean": true.mean(), "predicted_mean": predicted.mean(), "bias": error.mean(),
-        "bias_low": error.mean() - half, "bias_high": error.mean() + half,
+        "bias_low": max(error.mean() - half, -1.0), "bias_high": min(error.mean() + half, 1.0),
         "mae": np.abs(error).mean(), "mae_low": mae_low, "mae_high": mae_high,
         "r": r, "r_low": r_low, "r_high": r_high,
         "spearman": _pearson(stats.rankdata(predicted), stats.rankdata(true), alpha)[0],
-        "auc": found.value, "auc_low": auc_low, "auc_high": auc_high,
+        "auc": area.value, "auc_low": auc_low, "auc_high": auc_high,
     }  # fmt: skip
 
 
@@ -213,15 +215,15 @@ def _pearson(a: Floats, b: Floats, alpha: float) -> tuple[float, float, float]:
 
 def _gap(group: pd.DataFrame, other: pd.DataFrame, alpha: float) -> dict[str, float]:
     a, b = (side["predicted"] - side["true"] for side in (group, other))
-    found = stats.ttest_ind(a, b, equal_var=False)
-    low, high = found.confidence_interval(1 - alpha)
+    test = stats.ttest_ind(a, b, equal_var=False)
+    low, high = test.confidence_interval(1 - alpha)
     return {
         "true_gap": group["true"].mean() - other["true"].mean(),
         "predicted_gap": group["predicted"].mean() - other["predicted"].mean(),
         "gap_error": a.mean() - b.mean(),
         "gap_error_low": float(low),
         "gap_error_high": float(high),
-        "p_gap_error": float(found.pvalue),
+        "p_gap_error": float(test.pvalue),
     }
 
 
@@ -237,7 +239,7 @@ def sentences(table: pd.DataFrame, *, alpha: float = 0.05) -> list[str]:
     """
     said = []
     rows = table[table["structure"] == "mean"].to_dict("records")
-    for row in ({str(name): value for name, value in told.items()} for told in rows):
+    for row in ({str(name): value for name, value in record.items()} for record in rows):
         if math.isnan(row["mae"]):
             continue
         if not row["attribute"]:

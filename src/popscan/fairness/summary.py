@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from popscan.fairness import measures
+from popscan.fairness.design import AuditDesign
 from popscan.fairness.groups import Grouping, OutcomeMatrix
 from popscan.fairness.sample import Sample
 from popscan.stats import intervals, several
@@ -15,7 +16,7 @@ from popscan.stats.means import Floats
 
 
 def summarise(
-    matrix: OutcomeMatrix, grouping: Grouping, sample: Sample, min_group: int, alpha: float
+    matrix: OutcomeMatrix, grouping: Grouping, sample: Sample, *, design: AuditDesign
 ) -> list[dict[str, Any]]:
     """Summarise one attribute on every outcome.
 
@@ -23,10 +24,8 @@ def summarise(
     ----------
     matrix, grouping, sample
         Outcomes, groups, and their draws.
-    min_group : int
-        Groups with fewer values do not enter.
-    alpha : float
-        1 - confidence.
+    design
+        Level, and the size below which groups do not enter.
 
     Returns
     -------
@@ -38,7 +37,7 @@ def summarise(
         values = matrix.values[:, k]
         known = np.isfinite(values)
         sizes = np.bincount(grouping.codes[known], minlength=len(grouping.names))
-        codes = [c for c in range(len(sizes)) if sample.moments[c].n_rows[k] >= min_group]
+        codes = [c for c in range(len(sizes)) if sample.moments[c].n_rows[k] >= design.min_group]
         row: dict[str, Any] = {
             "attribute": grouping.attribute,
             **key,
@@ -48,16 +47,20 @@ def summarise(
             "overall": float(values[known].mean()) if known.any() else float("nan"),
         }
         if len(codes) > 1:
-            row |= _spread(grouping, sample, codes, k, key["better_is"], alpha)
+            row |= _spread(
+                grouping, sample, codes, k, better_is=key["better_is"], alpha=design.alpha
+            )
             if known.any() and values[known].min() >= 0 and values[known].max() <= 1:
-                row |= _bounded(sample, codes, k, key["better_is"], sizes, alpha)
+                row |= _bounded(
+                    sample, codes, k, better_is=key["better_is"], sizes=sizes, alpha=design.alpha
+                )
             row |= _omnibus(values, grouping, codes, key["kind"], sample.clustered)
         rows.append(row)
     return rows
 
 
 def _spread(
-    grouping: Grouping, sample: Sample, codes: list[int], k: int, better_is: str, alpha: float
+    grouping: Grouping, sample: Sample, codes: list[int], k: int, *, better_is: str, alpha: float
 ) -> dict[str, Any]:
     """Worst, best, and distances, beside what chance alone makes of them."""
     means = np.array([sample.moments[c].mean[k] for c in codes])
@@ -83,6 +86,7 @@ def _bounded(
     sample: Sample,
     codes: list[int],
     k: int,
+    *,
     better_is: str,
     sizes: NDArray[np.intp],
     alpha: float,
@@ -130,7 +134,7 @@ def _omnibus(
         return {"test": "none: subjects repeat"}
     parts = [values[(grouping.codes == c) & np.isfinite(values)] for c in codes]
     if kind == "binary":
-        found = several.homogeneity([int(p.sum()) for p in parts], [len(p) for p in parts])
+        outcome = several.homogeneity([int(p.sum()) for p in parts], [len(p) for p in parts])
     else:
-        found = several.kruskal(parts)
-    return {"test": found.name, "p": found.p}
+        outcome = several.kruskal(parts)
+    return {"test": outcome.name, "p": outcome.p}
