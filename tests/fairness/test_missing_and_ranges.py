@@ -1,5 +1,7 @@
 """Missing values beside gaps, intervals within what an outcome can be, smallest gaps by power."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,6 +13,7 @@ from popscan.fairness.missingness import missing_columns
 from popscan.fairness.ranges import possible_range
 from popscan.fairness.story import adjusted_sentences
 from popscan.fairness.suppress import share
+from popscan.fairness.words import decimals
 from popscan.stats.power import detectable_proportion
 
 
@@ -183,3 +186,43 @@ def test_lopsided_intervals_are_said_with_both_ends():
         )
     )  # fmt: skip
     assert "not significant after correcting for 152 comparisons (adjusted p = 0.1)" in apart
+
+
+def test_no_sentence_claims_more_than_its_interval(rng):
+    """Both limits are in every sentence, none is excluded, and zero only where it lies outside."""
+    for _ in range(200):
+        low, high = np.sort(rng.normal(0, 10, 2).round(1))
+        p, p_adj = np.sort(rng.random(2))
+        row = pd.Series(
+            {"attribute": "sex", "outcome": "msd_mm_myo", "kind": "continuous", "n": 12,
+             "group": "female", "reference": "male", "n_reference": 11,
+             "gap": (low + high) / 2, "ci_low": low, "ci_high": high, "p": p, "p_adj": p_adj,
+             "direction": "worse", "note": ""}
+        )  # fmt: skip
+        said = gap_sentence(row)
+        figures = [float(text) for text in re.findall(r"-?\d+(?:\.\d+)?", said)]
+        rounding = 0.51 * 10.0 ** -decimals(max(abs(low), abs(high)))
+        for limit in (low, high):
+            near = [f for f in figures if abs(abs(f) - abs(limit)) <= rounding]
+            assert near or ("equal" in said and abs(limit) <= rounding), said
+        assert "be excluded" not in said
+        assert ("excludes zero" in said) <= (low > 0 or high < 0)
+        assert ("no evidence" in said) <= (low <= 0 <= high), said
+        assert (" is " in said.split(":")[0] and "higher" in said.split(":")[0]) <= (p_adj <= 0.05)
+
+
+def test_adjusted_gaps_of_scores_lie_where_gaps_can(rng):
+    from popscan.fairness.adjusted import adjusted_gaps
+
+    groups = people(np.repeat(["female", "male"], 12))
+    groups["age_years"] = rng.normal(60, 8, 24)
+    dice = np.where(rng.random(24) < 0.3, 0.0, 1.0)  # as scattered as a score can be
+    found = adjusted_gaps(
+        table(dice, "dice_myo"), groups, attributes_to_test=["sex"],
+        adjust_for=["age_years"], methods=["regression", "standardisation", "matching"],
+        min_group=5,
+    )  # fmt: skip
+    known = found[found["ci_low"].notna()]
+    assert len(known)
+    assert (known["ci_low"] >= -1).all()
+    assert (known["ci_high"] <= 1).all()

@@ -198,6 +198,17 @@ def test_missing_confounders_are_dropped_and_counted(people, rng):
     assert found["n"] + found["n_reference"] == len(people) - 7
 
 
+def test_subjects_without_a_block_are_a_block_of_the_mixed_model(people, rng):
+    people["scanner"] = pd.Series(rng.choice(["a", "b", "c"], len(people)), people.index)
+    people.iloc[:9, people.columns.get_loc("scanner")] = None
+    row = adjusted.adjusted_gaps(
+        long(people, rng.normal(size=len(people))), people, adjust_for=["age_years"],
+        methods=["mixed"], block="scanner", **TEST,
+    ).iloc[0]  # fmt: skip
+    assert np.isfinite(row["gap"])
+    assert row["n"] + row["n_reference"] == len(people)
+
+
 def test_unknown_adjustments_are_refused(people):
     with pytest.raises(PopscanError, match="regression"):
         adjusted.adjusted_gaps(long(people, 1.0), people, adjust_for=[], methods=["magic"], **TEST)

@@ -14,7 +14,6 @@ from popscan.report import StudyContext
 from popscan.report import share as share_module
 from popscan.report import text as text_module
 from popscan.report.blocks import Table
-from popscan.report.context import final_status, status_matrix, unit_column, verdicts
 from popscan.report.figures import base, curve, forest, overlays
 from popscan.report.figures.attrition import flow
 from popscan.report.figures.curve import volume_curve
@@ -24,6 +23,7 @@ from popscan.report.figures.overlays import heart_box, middle_slice, slice_grid,
 from popscan.report.sections.attrition import section as lost
 from popscan.report.sections.common import Options
 from popscan.report.sections.overview import section as glance
+from popscan.report.units import final_status, status_matrix, unit_column, verdicts
 from popscan.stages import FINAL_STAGE, SUBJECT_STAGES
 
 

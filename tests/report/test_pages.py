@@ -14,8 +14,8 @@ import pandas as pd
 import pytest
 
 from popscan.report import FlaggedSubject, StudyContext, render_study
-from popscan.report.context import status_matrix
 from popscan.report.pages import page_name
+from popscan.report.units import status_matrix
 
 SECTIONS = (
     "glance", "cohort", "attrition", "reconstruction", "segmentation", "qc", "biomarkers", "atlas",

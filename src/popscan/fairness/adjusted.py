@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from popscan.fairness.attributes import confounders_of
-from popscan.fairness.groups import Grouping, make_groupings, outcome_matrix, reference_code
+from popscan.fairness.groups import Grouping, labels, make_groupings, outcome_matrix, reference_code
 from popscan.fairness.ranges import ranges_of
 from popscan.fairness.roles import families, role_of
 from popscan.records import PopscanError
@@ -218,7 +218,7 @@ def _compare(
         confounders=design.matrix.iloc[:, 1:],
         binary=key["kind"] == "binary",
         clusters=clusters,
-        blocks=column[models.block].astype(str).to_numpy()[kept] if models.block else None,
+        blocks=labels(column[models.block]).to_numpy()[kept] if models.block else None,
         alpha=models.alpha,
     )
     rows = []

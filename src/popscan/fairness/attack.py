@@ -109,16 +109,16 @@ def _attack(rows: Rows, start: set[int], *, min_cell: int, base: int) -> set[int
     if not small:
         return set(start)
 
-    def build(hidden: set[Hashable]) -> Release:
-        return _release(rows, start | hidden, min_cell=min_cell, base=base)  # type: ignore[operator]
+    def build(hidden: set[int]) -> Release:
+        return _release(rows, start | hidden, min_cell=min_cell, base=base)
 
-    def listed(hidden: set[Hashable]) -> Sequence[tuple[Hashable, Sequence[Hashable]]]:
+    def listed(hidden: set[int]) -> Sequence[tuple[tuple[str, str, str], Sequence[int]]]:
         return [(key, [r for r in _open_rows(rows, key[1]) if r not in start]) for key in small]
 
     hidden, given = hide_until_safe(build, listed, minimum=min_cell)
-    refused = {key[1] for key in given}  # type: ignore[index]
+    refused = {key[1] for key in given}
     whole = {i for i, attribute, _, _ in rows if attribute in refused}
-    return start | whole | hidden  # type: ignore[operator]
+    return start | whole | hidden
 
 
 def _small_counts(rows: Rows, min_cell: int) -> list[tuple[str, str, str]]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from popscan.report.context import numbers, words
+from popscan.report.tidy import numbers, words
 
 #: Shared without being listed, beside the attributes of the audit.
 DEFAULT_COLUMNS = ("age_band", "sex", "scanner", "site")

@@ -10,15 +10,9 @@ from typing import Any
 import pandas as pd
 
 from popscan.report.columns import SharedColumns, shared_columns
-from popscan.report.context import (
-    StudyContext,
-    attribute_by_unit,
-    complete,
-    numbers,
-    study_units,
-    unit_column,
-    words,
-)
+from popscan.report.context import StudyContext
+from popscan.report.tidy import complete, numbers, words
+from popscan.report.units import attribute_by_unit, study_units, unit_column
 
 #: Provenance entries that say nothing of a person, a place or a folder.
 _PUBLIC_PROVENANCE = re.compile(

@@ -10,11 +10,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from popscan.report.blocks import Block, Bullets, Cell, Column, Figure, Heading, Table, nothing
-from popscan.report.context import FlaggedSubject, StudyContext, complete, numbers, words
+from popscan.report.context import FlaggedSubject, StudyContext
 from popscan.report.figures.base import image_tag, png_uri
 from popscan.report.figures.curve import volume_curve
 from popscan.report.figures.overlays import slice_grid
 from popscan.report.text import DASH, number, shorten, title_of
+from popscan.report.tidy import complete, numbers, words
 
 _TONES = {
     "pass": "good", "ok": "good", "review": "warn", "excluded": "warn", "fail": "bad",

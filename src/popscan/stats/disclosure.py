@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -214,12 +215,16 @@ def _table(
     return release
 
 
+Row = TypeVar("Row", bound=Hashable)
+Count = TypeVar("Count", bound=Hashable)
+
+
 def hide_until_safe(
-    build: Callable[[set[Hashable]], Release],
-    small: Callable[[set[Hashable]], Sequence[tuple[Hashable, Sequence[Hashable]]]],
+    build: Callable[[set[Row]], Release],
+    small: Callable[[set[Row]], Sequence[tuple[Count, Sequence[Row]]]],
     *,
     minimum: int,
-) -> tuple[set[Hashable], set[Hashable]]:
+) -> tuple[set[Row], set[Count]]:
     """Hide rows until no small count of a release can be worked out.
 
     Parameters
@@ -239,12 +244,17 @@ def hide_until_safe(
     given : set
         Small counts that can be worked out even so, from what is published beside the rows.
     """
-    hidden: set[Hashable] = set()
+    hidden: set[Row] = set()
     while True:
         listed = dict(small(hidden))
         known = build(hidden).ranges(listed)
-        given = [key for key, found in known.items() if is_disclosed(found, minimum=minimum)]
-        more = {next((r for r in listed[key] if r not in hidden), None) for key in given} - {None}
+        given = [key for key in listed if is_disclosed(known[key], minimum=minimum)]
+        more = {next(iter(rest)) for key in given if (rest := _open(listed[key], hidden))}
         if not more:
             return hidden, set(given)
         hidden |= more
+
+
+def _open(rows: Sequence[Row], hidden: set[Row]) -> list[Row]:
+    """Rows that are not hidden yet."""
+    return [row for row in rows if row not in hidden]

@@ -101,7 +101,7 @@ def flow(matrix: pd.DataFrame) -> Markup:
     ----------
     matrix
         Status of every subject (rows) at every stage (columns), as from
-        `popscan.report.context.status_matrix`; at least one row and one column.
+        `popscan.report.units.status_matrix`; at least one row and one column.
 
     Returns
     -------

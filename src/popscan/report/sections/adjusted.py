@@ -6,11 +6,12 @@ import numpy as np
 import pandas as pd
 
 from popscan.report.blocks import Block, Bullets, Cell, Column, Details, Heading, Table, Text
-from popscan.report.context import StudyContext, complete, numbers, words
+from popscan.report.context import StudyContext
 from popscan.report.figures.forest import axis_header, axis_limits, interval_cell
 from popscan.report.sections.common import Options
 from popscan.report.sections.gaps import outcome_order
 from popscan.report.text import DASH, decimals, interval, p_value, places_for, plural, title_of
+from popscan.report.tidy import complete, numbers, words
 
 _NUMBERS = (
     "n", "n_reference", "gap_raw", "gap", "se", "ci_low", "ci_high", "p", "p_adj", "explained_pct",

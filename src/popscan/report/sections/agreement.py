@@ -6,11 +6,13 @@ import numpy as np
 import pandas as pd
 
 from popscan.report.blocks import Block, Cell, Column, Details, Figure, Heading, Table
-from popscan.report.context import StudyContext, attribute_by_unit, complete, numbers, words
+from popscan.report.context import StudyContext
 from popscan.report.figures.fairness import AgreementPanel, agreements
 from popscan.report.sections.common import Options
 from popscan.report.sections.parts import MOST_PANELS, biomarker_order, gap_cell, said, tidy
 from popscan.report.text import decimals, interval, p_value, places_for, title_of, unit_of
+from popscan.report.tidy import complete, numbers, words
+from popscan.report.units import attribute_by_unit
 
 
 def agreement(context: StudyContext, options: Options) -> list[Block]:

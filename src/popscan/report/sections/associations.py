@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from popscan.report.blocks import Block, Cell, Column, Details, Table, nothing
-from popscan.report.context import StudyContext, complete, numbers, words
+from popscan.report.context import StudyContext
 from popscan.report.figures.forest import axis_header, axis_limits, interval_cell
 from popscan.report.sections.common import Options
 from popscan.report.text import (
@@ -21,6 +21,7 @@ from popscan.report.text import (
     title_of,
     unit_of,
 )
+from popscan.report.tidy import complete, numbers, words
 
 _INTERCEPTS = ("intercept", "const", "(intercept)")
 _NUMBERS = ("estimate", "ci_low", "ci_high", "p", "q", "n")

@@ -14,20 +14,14 @@ from popscan.report.blocks import (
     Table,
     nothing,
 )
-from popscan.report.context import (
-    StudyContext,
-    complete,
-    deciding_matrix,
-    final_status,
-    stage_order,
-    status_matrix,
-    words,
-)
+from popscan.report.context import StudyContext
 from popscan.report.figures.attrition import STATUS_ORDER, flow
 from popscan.report.figures.base import STATUS_COLOURS
 from popscan.report.figures.distributions import stacked
 from popscan.report.sections.common import Options, cell_looks, count_rows
 from popscan.report.text import listing, shorten
+from popscan.report.tidy import complete, words
+from popscan.report.units import deciding_matrix, final_status, stage_order, status_matrix
 from popscan.stats.disclosure import SHOWN
 
 #: The last column: what became of a subject in the end.

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from popscan.report.blocks import Block, Cell, Column, Figure, Heading, Section, Table, nothing
-from popscan.report.context import StudyContext, complete, numbers, words
+from popscan.report.context import StudyContext
 from popscan.report.figures.base import balanced
 from popscan.report.figures.distributions import Violins, violins
 from popscan.report.sections.associations import associations
@@ -25,6 +25,7 @@ from popscan.report.text import (
     title_of,
     unit_of,
 )
+from popscan.report.tidy import complete, numbers, words
 
 #: Shown first where the study has them; others follow in their own order.
 _FIRST = (

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from popscan.report.blocks import Block, Cell, Figure, Section, Table, Text, nothing
-from popscan.report.context import StudyContext, numbers, study_units, unit_column, words
+from popscan.report.context import StudyContext
 from popscan.report.figures.distributions import Attribute, cohort
 from popscan.report.sections.common import (
     CONCEALED,
@@ -21,6 +21,8 @@ from popscan.report.sections.common import (
     split,
 )
 from popscan.report.text import decimals, places_for, plural, shorten, title_of, unit_of
+from popscan.report.tidy import numbers, words
+from popscan.report.units import study_units, unit_column
 
 _KEYS = {"unit", "participant_id", "session_id", "sub", "ses", "sex", "subject", "source", "path"}
 _MAX_LEVELS = 10

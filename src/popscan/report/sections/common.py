@@ -10,8 +10,10 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from popscan.report.blocks import Cell, Column, Table
-from popscan.report.context import StudyContext, attribute_by_unit, numbers, words
+from popscan.report.context import StudyContext
 from popscan.report.text import count, number, percent, plural, shorten, title_of
+from popscan.report.tidy import numbers, words
+from popscan.report.units import attribute_by_unit
 from popscan.stats.disclosure import HIDDEN, SHOWN, Looks, protect
 
 #: Stands for a count that would help to work out a small one.

@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from popscan.report.blocks import Block, Card, Cards, Cell, Column, Figure, Section, Table, nothing
-from popscan.report.context import StudyContext, complete, numbers, stage_order, words
+from popscan.report.context import StudyContext
 from popscan.report.figures.cost import stage_hours, stage_seconds
 from popscan.report.sections.common import Options
 from popscan.report.text import DASH, number
+from popscan.report.tidy import complete, numbers, words
+from popscan.report.units import stage_order
 
 
 def hours_text(hours: float) -> str:

@@ -8,11 +8,12 @@ import numpy as np
 import pandas as pd
 
 from popscan.report.blocks import Block, Figure, Heading
-from popscan.report.context import StudyContext, complete, numbers, words
+from popscan.report.context import StudyContext
 from popscan.report.figures.fairness import CrossedPanel, crossed
 from popscan.report.sections.common import Options
 from popscan.report.sections.gaps import outcome_order
 from popscan.report.text import decimals, is_true, places_for, title_of
+from popscan.report.tidy import complete, numbers, words
 
 #: Outcomes that are drawn, in order of preference; as many as fit in two rows.
 _WANTED = (

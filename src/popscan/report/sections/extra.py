@@ -5,8 +5,9 @@ from __future__ import annotations
 import pandas as pd
 
 from popscan.report.blocks import Block, Bullets, Figure, Section, Text, nothing
-from popscan.report.context import Extra, StudyContext, numbers
+from popscan.report.context import Extra, StudyContext
 from popscan.report.sections.common import Options, frame_table
+from popscan.report.tidy import numbers
 
 
 def sections(context: StudyContext, options: Options) -> list[Section]:

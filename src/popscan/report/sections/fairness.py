@@ -18,7 +18,7 @@ from popscan.report.blocks import (
     Text,
     nothing,
 )
-from popscan.report.context import Compared, StudyContext, complete, numbers, words
+from popscan.report.context import Compared, StudyContext
 from popscan.report.sections.adjusted import adjusted_blocks
 from popscan.report.sections.common import Options, frame_table
 from popscan.report.sections.crossed import crossed_blocks
@@ -34,6 +34,7 @@ from popscan.report.text import (
     shorten,
     title_of,
 )
+from popscan.report.tidy import complete, numbers, words
 
 _CAUTION = (
     "Sex, race and ethnicity are shown as the study recorded them. Race is a social category, not "

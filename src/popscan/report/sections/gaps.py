@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from popscan.report.blocks import Block, Cell, Column, Details, Table
-from popscan.report.context import StudyContext, complete, numbers, words
+from popscan.report.context import StudyContext
 from popscan.report.figures.forest import axis_header, axis_limits, heat, interval_cell
 from popscan.report.sections.common import Options
 from popscan.report.text import (
@@ -23,6 +23,7 @@ from popscan.report.text import (
     shorten,
     title_of,
 )
+from popscan.report.tidy import complete, numbers, words
 
 _NUMBERS = (
     "gap", "ci_low", "ci_high", "p", "p_adj", "n", "n_reference", "min_detectable_gap",

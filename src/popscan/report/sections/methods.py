@@ -20,18 +20,11 @@ from popscan.report.blocks import (
     Text,
     nothing,
 )
-from popscan.report.context import (
-    StudyContext,
-    complete,
-    deciding_matrix,
-    numbers,
-    status_matrix,
-    study_units,
-    unit_column,
-    words,
-)
+from popscan.report.context import StudyContext
 from popscan.report.sections.common import Options
 from popscan.report.text import is_true, listing, plural, title_of
+from popscan.report.tidy import complete, numbers, words
+from popscan.report.units import deciding_matrix, status_matrix, study_units, unit_column
 
 
 def _flat(entries: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

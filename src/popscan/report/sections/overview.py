@@ -5,20 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from popscan.report.blocks import Block, Bullets, Card, Cards, Section, Text, nothing
-from popscan.report.context import (
-    StudyContext,
-    complete,
-    deciding_matrix,
-    final_status,
-    numbers,
-    study_units,
-    verdicts,
-    words,
-)
+from popscan.report.context import StudyContext
 from popscan.report.sections.biomarkers import measured
 from popscan.report.sections.common import CONCEALED, Options, count_rows
 from popscan.report.sections.fairness import is_caution
 from popscan.report.text import is_true, listing, number
+from popscan.report.tidy import complete, numbers, words
+from popscan.report.units import deciding_matrix, final_status, study_units, verdicts
 
 
 def analysed(context: StudyContext) -> int:

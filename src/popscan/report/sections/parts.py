@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 
 from popscan.report.blocks import Block, Bullets, Details
-from popscan.report.context import StudyContext, complete, numbers, words
+from popscan.report.context import StudyContext
 from popscan.report.text import DASH, decimals, interval, plural
+from popscan.report.tidy import complete, numbers, words
 
 #: Biomarkers in the order in which a cardiologist reads them.
 _PREFERRED = ("lvef_pct", "lvedv_ml", "lvm_g", "rvedv_ml", "rvef_pct", "lvesv_ml")

@@ -22,7 +22,7 @@ from popscan.report.blocks import (
     Tile,
     nothing,
 )
-from popscan.report.context import StudyContext, complete, numbers, verdicts, words
+from popscan.report.context import StudyContext
 from popscan.report.figures.base import VERDICT_COLOURS
 from popscan.report.figures.distributions import stacked
 from popscan.report.sections.common import CONCEALED, Options, count_rows
@@ -35,6 +35,8 @@ from popscan.report.text import (
     shorten,
     title_of,
 )
+from popscan.report.tidy import complete, numbers, words
+from popscan.report.units import verdicts
 
 _TONES = {"pass": "good", "review": "warn", "fail": "bad", "failed": "bad"}
 _ORDER = ("pass", "review", "fail")

@@ -16,11 +16,13 @@ from popscan.report.blocks import (
     Text,
     nothing,
 )
-from popscan.report.context import StudyContext, complete, numbers, status_matrix, words
+from popscan.report.context import StudyContext
 from popscan.report.figures.base import STRUCTURE_NAMES
 from popscan.report.figures.distributions import Violins, violins
 from popscan.report.sections.common import Options, small
 from popscan.report.text import DASH, decimals, is_true, number
+from popscan.report.tidy import complete, numbers, words
+from popscan.report.units import status_matrix
 
 _RECON = {"nrmse": "NRMSE", "psnr_db": "PSNR (dB)", "ssim": "SSIM"}
 _PLACES = {"nrmse": 3, "psnr_db": 1, "ssim": 3, "dice": 3, "hd95_mm": 1}

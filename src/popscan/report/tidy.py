@@ -1,0 +1,28 @@
+"""Columns of a table as a section needs them: present, numbers, or stripped text."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from popscan.cells import EMPTY
+
+
+def complete(table: pd.DataFrame, *columns: str) -> pd.DataFrame:
+    """Return `table` with every one of `columns`; those it lacks are filled with NaN."""
+    missing = [column for column in columns if column not in table.columns]
+    if not missing:
+        return table
+    return table.assign(**dict.fromkeys(missing, np.nan))
+
+
+def numbers(values: pd.Series) -> pd.Series:
+    """Return a column as floats: what is not a finite number becomes NaN."""
+    numeric = pd.to_numeric(values, errors="coerce").astype(float)
+    return numeric.where(np.isfinite(numeric))
+
+
+def words(values: pd.Series, *, missing: str = "") -> pd.Series:
+    """Return a column as stripped text; missing and empty cells become `missing`."""
+    text = values.astype(object).where(values.notna(), "").astype(str).str.strip()
+    return text.mask(text.str.lower().isin(EMPTY), missing)

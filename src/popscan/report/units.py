@@ -1,0 +1,128 @@
+"""Units of a study: their names, attributes, verdicts, and the status in which each ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pandas as pd
+
+from popscan.report.context import StudyContext
+from popscan.report.tidy import complete, words
+from popscan.stages import FINAL_STAGE, SUBJECT_STAGES
+
+
+def unit_column(table: pd.DataFrame, *, known: Iterable[str] = ()) -> pd.Series:
+    """Return the unit of every row of a cohort table.
+
+    A column ``unit`` is taken as it is; otherwise ``participant_id`` (or ``sub``) and
+    ``session_id`` (or ``ses``) are joined, with or without their BIDS prefixes, whichever spelling
+    matches more of the `known` units.
+    """
+    if "unit" in table:
+        return words(table["unit"])
+    sub = next((words(table[c]) for c in ("participant_id", "sub") if c in table), None)
+    if sub is None:
+        return pd.Series([f"row {i + 1}" for i in range(len(table))], index=table.index, dtype=str)
+    ses = next((words(table[c]) for c in ("session_id", "ses") if c in table), None)
+    seen = set(known)
+    spellings = []
+    for prefix in (False, True):
+        left = _prefixed(sub, "sub-") if prefix else sub
+        spellings.append(left)
+        if ses is not None:
+            right = _prefixed(ses, "ses-") if prefix else ses
+            spellings.insert(-1, left.where(right == "", left + "_" + right))
+    return max(spellings, key=lambda units: int(units.isin(seen).sum()))
+
+
+def _prefixed(values: pd.Series, prefix: str) -> pd.Series:
+    return values.where(values.str.startswith(prefix) | (values == ""), prefix + values)
+
+
+def study_units(context: StudyContext) -> list[str]:
+    """Return all units of the study: of the ledger, or of the cohort table without a ledger."""
+    if "unit" in context.ledger and len(context.ledger):
+        return list(dict.fromkeys(words(context.ledger["unit"])))
+    if len(context.participants):
+        return list(dict.fromkeys(unit_column(context.participants)))
+    return []
+
+
+def attribute_by_unit(context: StudyContext, column: str, *, missing: str = "unknown") -> pd.Series:
+    """Return an attribute of the cohort table, indexed by unit (empty without that column)."""
+    table = context.participants
+    if column not in table or not len(table):
+        return pd.Series(dtype=object)
+    units = unit_column(table, known=study_units(context))
+    values = words(table[column], missing=missing)
+    return pd.Series(values.to_numpy(), index=units.to_numpy()).groupby(level=0).first()
+
+
+def stage_order(context: StudyContext) -> list[str]:
+    """Return the per-subject stages that the ledger has records of, in order."""
+    if "stage" not in context.ledger:
+        return []
+    seen = list(dict.fromkeys(words(context.ledger["stage"])))
+    listed = [stage for stage in context.stages if stage in seen]
+    return listed + [stage for stage in seen if stage not in listed]
+
+
+def status_matrix(context: StudyContext) -> pd.DataFrame:
+    """Return the status of every unit (rows) at every stage (columns).
+
+    A unit without a record of a stage has ``no_record`` there, so that every column adds up to the
+    number of subjects; of several records the last one counts.
+    """
+    stages = stage_order(context)
+    if not stages:
+        return pd.DataFrame()
+    ledger = complete(context.ledger, "unit", "stage", "status")
+    tidy = pd.DataFrame({c: words(ledger[c]) for c in ("unit", "stage", "status")})
+    tidy = tidy.drop_duplicates(["unit", "stage"], keep="last")
+    matrix = tidy.pivot(index="unit", columns="stage", values="status")
+    return matrix.reindex(index=study_units(context), columns=stages).fillna("no_record")
+
+
+def deciding_matrix(context: StudyContext) -> pd.DataFrame:
+    """Return the status matrix of the stages that decide who is analysed, the last one last.
+
+    Side stages (scores, reverse classification accuracy) and stages of the ledger that the study
+    does not list look at what others made: a subject that fails there stays in the results.
+    """
+    matrix = status_matrix(context)
+    side = {name for name, info in SUBJECT_STAGES.items() if info.side}
+    main = [stage for stage in matrix if stage in context.stages and stage not in side]
+    if FINAL_STAGE in main:
+        main = main[: main.index(FINAL_STAGE) + 1]
+    return matrix[main or list(matrix)]
+
+
+def final_status(context: StudyContext) -> pd.Series:
+    """Return what became of every unit in the end, by unit (empty without a ledger).
+
+    ``ok`` is analysed: through the last stage that decides, and not failed by quality control, a
+    manual override counting more than the automatic verdict. Otherwise the status at which the
+    unit was lost; a unit without a record of that stage has ``no_record``.
+    """
+    matrix = deciding_matrix(context)
+    if not matrix.size:
+        return pd.Series(dtype=object)
+    verdict = verdicts(context).groupby(level=0).last().reindex(matrix.index)
+    automatic = (matrix == "excluded").any(axis=1)
+    excluded = (verdict == "fail").where(verdict.notna(), automatic)
+    failed = (matrix == "failed").any(axis=1)
+    status = matrix.iloc[:, -1].astype(object)
+    passed = verdict.isin(["pass", "review"])
+    status = status.mask(status.isin(["skipped", "ok"]) & failed & ~passed, "failed")
+    status = status.mask(status == "excluded", "ok")
+    return status.mask((status.isin(["ok", "skipped"])) & excluded.astype(bool), "excluded")
+
+
+def verdicts(context: StudyContext) -> pd.Series:
+    """Return the final QC verdict by unit: the automatic one unless a person overrode it."""
+    table = complete(context.qc, "unit", "verdict", "verdict_auto")
+    if not len(table):
+        return pd.Series(dtype=object)
+    final = words(table["verdict"])
+    final = final.where(final != "", words(table["verdict_auto"], missing="unknown"))
+    return pd.Series(final.to_numpy(), index=words(table["unit"]).to_numpy())
