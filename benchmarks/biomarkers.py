@@ -25,9 +25,9 @@ import pandas as pd
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from popscan import biomarkers
-from popscan.arrays.volumes import PHASE_SMOOTHING_SHARE, find_phases
-from popscan.records import Label
+from popscan.protocols.cine_sax import biomarkers
+from popscan.protocols.cine_sax.labels import Label
+from popscan.protocols.cine_sax.volumes import PHASE_SMOOTHING_SHARE, find_phases
 from popscan.simulate.anatomy import heart_tissue
 from popscan.simulate.heart import Heart
 from popscan.simulate.population import sample_population

@@ -23,13 +23,14 @@ from numpy.typing import NDArray
 from scipy import ndimage, stats
 
 from popscan.arrays.metrics import dice
+from popscan.protocols.cine_sax.crops import covering_heart
+from popscan.protocols.cine_sax.labels import STRUCTURES, Label
 from popscan.rca.atlas import predict_dice
 from popscan.rca.references import Reference, make_reference
-from popscan.records import STRUCTURES, Label, SubjectError
-from popscan.register.crops import CropGrid
+from popscan.records import SubjectError
 from popscan.stats.auc import auc, interval
 
-GRID = CropGrid.covering_heart()
+GRID = covering_heart()
 WAYS = ("expert", "shifted", "eroded", "slices lost", "RV grown", "hole")
 
 Case = tuple[str, NDArray[Any], NDArray[np.uint8], tuple[float, float, float]]

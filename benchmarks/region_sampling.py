@@ -17,7 +17,7 @@ from dataclasses import replace
 import pandas as pd
 
 from finetuning import parser_of, start
-from popscan.arrays.regions import score_regions
+from popscan.protocols.cine_sax.regions import score_regions
 from popscan.train.evaluate import draft_bundle, mean_dice, score_case
 
 

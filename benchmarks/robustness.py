@@ -23,10 +23,11 @@ import torch
 from popscan.arrays.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from popscan.arrays.metrics import dice
 from popscan.io.contours import Contoured, read_contoured
-from popscan.qc import check_reference, reasons, verdict
-from popscan.records import STRUCTURES
+from popscan.protocols.cine_sax.contours import score_contours
+from popscan.protocols.cine_sax.labels import STRUCTURES
+from popscan.protocols.cine_sax.qc import check_reference
+from popscan.qc import reasons, verdict
 from popscan.segment import Bundle, load_bundle, segment
-from popscan.segment.scores import score_contours
 from popscan.train.packs import Case
 from segmentation import acdc_cases
 

@@ -21,9 +21,9 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from popscan.arrays.regions import score_regions
 from popscan.io import get_source
-from popscan.records import STRUCTURES
+from popscan.protocols.cine_sax.labels import STRUCTURES
+from popscan.protocols.cine_sax.regions import score_regions
 from popscan.segment import Bundle, load_bundle
 from popscan.train.evaluate import mean_dice, score_case, volume_errors
 from popscan.train.packs import Case

@@ -5,7 +5,7 @@
 Every loss fine-tunes the first member of a bundle for as many steps, with the same slices in the
 same order; `dice_ce` is the control. Then the patients that the bundle names as its validation
 subjects are segmented with and without keeping the largest components. A slice is impossible if it
-breaks a law of `popscan.arrays.anatomy`; the experts' own share stands beside it. Reads
+breaks a law of `popscan.protocols.cine_sax.anatomy`; the experts' own share stands beside it. Reads
 ``$POPSCAN_DATA/acdc`` (by default ``../shared/data/acdc``); needs gudhi for the topology loss.
 """
 
@@ -22,8 +22,8 @@ import pandas as pd
 import torch
 
 from finetuning import parser_of, start
-from popscan.arrays.anatomy import impossible_slices
-from popscan.records import Label
+from popscan.protocols.cine_sax.anatomy import impossible_slices
+from popscan.protocols.cine_sax.labels import Label
 from popscan.train.evaluate import draft_bundle, mean_dice, score_case
 from popscan.train.packs import Case
 from popscan.train.recipe import Recipe

@@ -13,7 +13,7 @@ import time
 import numpy as np
 import pandas as pd
 
-from popscan.records import Label
+from popscan.protocols.cine_sax.labels import Label
 from popscan.simulate.anatomy import heart_tissue
 from popscan.simulate.population import sample_population
 from popscan.simulate.reference import REFERENCE

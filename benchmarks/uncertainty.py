@@ -26,8 +26,8 @@ from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from popscan.arrays.intervals import leave_one_out
-from popscan.biomarkers.intervals import QUANTITIES
-from popscan.records import STRUCTURES, Label
+from popscan.protocols.cine_sax.biomarkers.intervals import QUANTITIES
+from popscan.protocols.cine_sax.labels import STRUCTURES, Label
 from popscan.segment import Bundle, load_bundle
 from popscan.segment.calibration import (
     Reliability,
@@ -88,8 +88,8 @@ def calibration(seen: Sequence[Observed]) -> tuple[pd.DataFrame, dict[str, dict]
 
 def taken_apart(seen: Sequence[Observed]) -> None:
     """Print kinds of error, as they are and as the model expects them, and the flip-risk's AUC."""
-    real = take_apart(sum(o.confusion for o in seen))
-    own = take_apart(sum(o.expected for o in seen))
+    real = take_apart(sum(o.confusion for o in seen), STRUCTURES)
+    own = take_apart(sum(o.expected for o in seen), STRUCTURES)
     table = pd.DataFrame(real).T
     for kind in ("flipped_pct", "missed_pct", "spurious_pct"):
         table[f"{kind}, as expected"] = [own[name][kind] for name in table.index]

@@ -1,4 +1,4 @@
-"""The words every other module speaks: subjects, scans, statuses, records, labels.
+"""The words every other module speaks: subjects, scans, label maps, statuses, records.
 
 Nothing here touches a file, and nothing here imports another popscan module.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import IntEnum, StrEnum
+from enum import StrEnum
 from typing import Any
 
 import numpy as np
@@ -49,18 +49,6 @@ class Status(StrEnum):
     SKIPPED = "skipped"
     NOT_APPLICABLE = "not_applicable"
 
-
-class Label(IntEnum):
-    """Structures of a short-axis cine, coded as in the ACDC challenge."""
-
-    BACKGROUND = 0
-    RV = 1
-    MYO = 2
-    LV = 3
-
-
-#: Foreground structures in the order in which tables list them, with their names in columns.
-STRUCTURES: Mapping[Label, str] = {Label.RV: "rv", Label.MYO: "myo", Label.LV: "lv"}
 
 _IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 
@@ -130,22 +118,20 @@ class Scan:
     Attributes
     ----------
     array : ndarray, shape (x, y, z, t)
-        Intensities, float32 or int16, finite. For short-axis cines (view ``sax``) axis 0 points
-        to the patient's left, axis 1 to posterior/inferior, axis 2 from base to apex, as far as
-        the acquisition says; axis 3 is the cardiac phase in order of time.
+        Intensities, float32 or int16, finite. Where axes 0 to 2 point, the protocol says; axis 3
+        holds the frames in order of time, one for a series without time axis.
     affine : ndarray, shape (4, 4)
         Voxel index to RAS+ millimetres (the NIfTI convention), of the first three axes.
     spacing_mm : tuple of 3 floats
         Distance between voxel centres along x, y, z; z is the slice distance measured from slice
         positions, not the slice thickness.
     frame_times_ms : ndarray, shape (t,), or None
-        Time of each frame after the R wave; None where the source does not say.
+        Time of each frame; None where the source does not say.
     view
-        ``sax``, ``2ch``, ``3ch``, ``4ch``, ``rvot`` or ``other``.
+        Which series of the protocol this is, or ``other``.
     meta
         What else is known and not personal (JSON-able): ``manufacturer``, ``field_strength_t``,
-        ``rr_ms``, ``slice_thickness_mm``, ``frame_labels`` (e.g. ``["ED", "ES"]``),
-        ``orientation_known`` ...
+        ``slice_thickness_mm``, ``frame_labels`` (a name for each frame), ``orientation_known`` ...
     """
 
     array: NDArray[Any]
@@ -158,7 +144,7 @@ class Scan:
 
 @dataclass(frozen=True, kw_only=True)
 class KSpace:
-    """Multi-coil Cartesian cine k-space in memory.
+    """Multi-coil Cartesian k-space in memory.
 
     Attributes
     ----------
@@ -187,8 +173,8 @@ class LabelMap:
     Attributes
     ----------
     array : ndarray of uint8, shape (x, y, z, t)
-        `Label` values on the grid of the scan; frames that nobody labelled are 0 everywhere and
-        are not in `frames`.
+        Codes of the protocol's label set on the grid of the scan, 0 for background; frames that
+        nobody labelled are 0 everywhere and are not in `frames`.
     frames
         Indices of the frames that are labelled.
     """

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from popscan.arrays.anatomy import impossible_share, impossible_slices
-from popscan.records import Label
+from popscan.protocols.cine_sax.anatomy import impossible_share, impossible_slices
+from popscan.protocols.cine_sax.labels import Label
 
 
 def test_a_good_slice_breaks_no_law(good_slices):

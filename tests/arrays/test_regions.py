@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from popscan.arrays.regions import score_regions, slice_regions
-from popscan.records import Label, LabelMap
+from popscan.protocols.cine_sax.labels import Label
+from popscan.protocols.cine_sax.regions import score_regions, slice_regions
+from popscan.records import LabelMap
 
 
 def _heart(radii) -> np.ndarray:

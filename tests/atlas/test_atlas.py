@@ -19,7 +19,8 @@ from popscan.atlas import (
     reduce,
 )
 from popscan.atlas.preparing import _resampled_labels
-from popscan.records import Label, PopscanError, SubjectError
+from popscan.protocols.cine_sax.labels import Label
+from popscan.records import PopscanError, SubjectError
 
 SPACING = (2.5, 2.5, 8.0)
 SHAPE = (72, 64, 14)

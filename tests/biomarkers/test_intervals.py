@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from popscan.biomarkers.intervals import (
+from popscan.protocols.cine_sax.biomarkers.intervals import (
     INTERVAL_DICTIONARY,
     QUANTITIES,
     bounds,

@@ -9,10 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from popscan import biomarkers
 from popscan.biomarkers import body
-from popscan.biomarkers.thickness import slice_thickness_mm
-from popscan.records import Label, PopscanError
+from popscan.protocols import get_protocol
+from popscan.protocols.cine_sax import biomarkers
+from popscan.protocols.cine_sax.biomarkers.rate import heart_rate_bpm
+from popscan.protocols.cine_sax.biomarkers.thickness import slice_thickness_mm
+from popscan.protocols.cine_sax.labels import Label
+from popscan.records import PopscanError
 
 nan = math.nan
 
@@ -190,11 +193,11 @@ def test_body_size_unknown_is_nan(height: float, weight: float) -> None:
 
 def test_heart_rate() -> None:
     times = np.arange(25) * 40.0
-    assert body.heart_rate_bpm(frame_times_ms=times) == pytest.approx(60.0)
-    assert body.heart_rate_bpm(rr_ms=600.0, frame_times_ms=times) == pytest.approx(100.0)
-    assert body.heart_rate_bpm(rr_ms=nan, frame_times_ms=times) == pytest.approx(60.0)
+    assert heart_rate_bpm(frame_times_ms=times) == pytest.approx(60.0)
+    assert heart_rate_bpm(rr_ms=600.0, frame_times_ms=times) == pytest.approx(100.0)
+    assert heart_rate_bpm(rr_ms=nan, frame_times_ms=times) == pytest.approx(60.0)
     for unusable in (None, [0.0, 300.0], [0.0] * 25, times[::-1], [nan] * 25):
-        assert math.isnan(body.heart_rate_bpm(frame_times_ms=unusable))
+        assert math.isnan(heart_rate_bpm(frame_times_ms=unusable))
 
 
 def test_bad_labels_are_refused() -> None:
@@ -203,5 +206,5 @@ def test_bad_labels_are_refused() -> None:
 
 
 def test_methods_resolve() -> None:
-    module, _, function = biomarkers.METHODS["cine_sax"].partition(":")
+    module, _, function = get_protocol("cine_sax").biomarkers.methods["cine_sax"].partition(":")
     assert (module, function) == (biomarkers.measure.__module__, biomarkers.measure.__name__)

@@ -9,8 +9,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
-from popscan.arrays import morphology, volumes
-from popscan.records import Label, PopscanError
+from popscan.arrays import morphology
+from popscan.protocols.cine_sax import volumes
+from popscan.protocols.cine_sax.frame import base_is_first
+from popscan.protocols.cine_sax.labels import Label
+from popscan.records import PopscanError
 
 LABELS = hnp.arrays(np.uint8, (5, 6, 3, 2), elements=st.integers(0, 3))
 MASKS = hnp.arrays(np.bool_, (5, 6, 3, 2))
@@ -74,15 +77,15 @@ def test_holes_agree_with_filling_each_slice(mask: np.ndarray) -> None:
 @settings(deadline=None, max_examples=25)
 @given(labels=LABELS)
 def test_contacts_are_mutual(labels: np.ndarray) -> None:
-    edges, beyond = morphology.boundary_contacts(labels, Label.LV)
-    back = morphology.boundary_contacts(labels, Label.MYO)[1]
+    edges, beyond = morphology.boundary_contacts(labels, Label.LV, others=Label)
+    back = morphology.boundary_contacts(labels, Label.MYO, others=Label)[1]
     np.testing.assert_array_equal(beyond[Label.MYO], back[Label.LV])
     assert (edges >= beyond[Label.MYO] + beyond[Label.RV]).all()
 
 
 @given(LABELS)
 def test_touching_is_contact_at_any_side(labels: np.ndarray) -> None:
-    contacts = morphology.boundary_contacts(labels, Label.LV)[1][Label.RV]
+    contacts = morphology.boundary_contacts(labels, Label.LV, others=Label)[1][Label.RV]
     found = morphology.touching(labels == Label.RV, labels == Label.LV)
     np.testing.assert_array_equal(found, contacts > 0)
 
@@ -90,7 +93,7 @@ def test_touching_is_contact_at_any_side(labels: np.ndarray) -> None:
 def test_single_voxel_has_four_edges_and_its_centre() -> None:
     labels = np.zeros((3, 3, 2, 1), np.uint8)
     labels[2, 1, 0, 0] = Label.LV
-    edges, beyond = morphology.boundary_contacts(labels, Label.LV)
+    edges, beyond = morphology.boundary_contacts(labels, Label.LV, others=Label)
     assert edges.tolist() == [[4], [0]]
     assert beyond[Label.BACKGROUND].tolist() == [[4], [0]]
     centres = morphology.slice_centres_mm(labels == Label.LV, spacing_mm=(2.0, 3.0))
@@ -156,5 +159,5 @@ def test_base_is_where_the_right_ventricle_is() -> None:
     labels = np.zeros((4, 4, 6, 1), np.uint8)
     labels[:2, :2] = Label.LV
     labels[2:, 2:, :3] = Label.RV
-    assert morphology.base_is_first(labels)
-    assert not morphology.base_is_first(labels[:, :, ::-1])
+    assert base_is_first(labels)
+    assert not base_is_first(labels[:, :, ::-1])

@@ -15,9 +15,10 @@ import pytest
 import torch
 
 from popscan import qc
-from popscan.biomarkers.sax import measure
 from popscan.ingest import check_scan, standard_orientation
-from popscan.qc import check_reference
+from popscan.protocols.cine_sax.biomarkers.sax import measure
+from popscan.protocols.cine_sax.labels import STRUCTURES
+from popscan.protocols.cine_sax.qc import check, check_reference
 from popscan.records import LabelMap, Scan
 from popscan.segment import load_bundle, save_bundle, segment
 from popscan.segment.networks import build_network
@@ -89,7 +90,7 @@ CASES = list(itertools.product(IMAGES, LABELS))
 def test_quality_control(end, image, labels):
     def work():
         scan = scan_of(IMAGES[image])
-        checks = qc.check(scan, LABELS[labels](scan.array.shape))
+        checks = check(scan, LABELS[labels](scan.array.shape))
         return [check.row() for check in checks], qc.verdict(checks)
 
     ended = end(work)
@@ -121,7 +122,9 @@ def test_scores(end, bundle, found, reference):
     reference_map = LabelMap(array=other, frames=frames)
 
     def work():
-        rows = score_segmentation("sub-1", one, reference_map, (1.5, 1.5, 8.0), bundle=bundle)
+        rows = score_segmentation(
+            "sub-1", one, reference_map, (1.5, 1.5, 8.0), bundle=bundle, structures=STRUCTURES
+        )
         checks = check_reference(scan_of(IMAGES["noise"]), reference_map, one)
         return rows, [check.row() for check in checks]
 

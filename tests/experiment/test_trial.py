@@ -18,7 +18,8 @@ from popscan.experiment.trial import (
     trial_recipe,
     uncrop,
 )
-from popscan.records import Label, PopscanError
+from popscan.protocols.cine_sax.labels import Label
+from popscan.records import PopscanError
 from popscan.segment.networks import build_network
 from popscan.train.packs import INTENSITY_SCALE, Pack
 

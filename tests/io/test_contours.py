@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from popscan.io.contours import find_contours, polygon_mask, read_contoured, read_polygon
-from popscan.records import Label, SubjectError
+from popscan.protocols.cine_sax.labels import Label
+from popscan.records import SubjectError
 
 SQUARE = np.array([[3.0, 2.0], [6.0, 2.0], [6.0, 5.0], [3.0, 5.0]])
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from popscan.pipeline.measures import name_phases
-from popscan.records import Label, LabelMap
+from popscan.protocols.cine_sax.labels import Label
+from popscan.records import LabelMap
 
 
 def cycle(volumes) -> LabelMap:

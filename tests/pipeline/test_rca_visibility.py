@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from popscan.arrays.volumes import phase_frames
 from popscan.config import Config
 from popscan.pipeline.check import check_study
 from popscan.pipeline.context import ShardContext, cine_name, labels_name, write_output
@@ -20,6 +19,7 @@ from popscan.pipeline.tasks import run_stage
 from popscan.pipeline.visibility import features_shard, sampled, write_visibility
 from popscan.pipeline.visibility_maps import write_maps
 from popscan.plan import Planned, read_shard, write_plan
+from popscan.protocols.cine_sax.volumes import phase_frames
 from popscan.records import LabelMap, NotApplicable, Outcome, PopscanError, Subject
 from popscan.run import run_shard
 from popscan.segment.bundle import save_bundle

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 from popscan.arrays.resampling import Window
-from popscan.biomarkers import INTERVAL_DICTIONARY, measure
 from popscan.config import parse_section
 from popscan.io.jsonfile import json_text
 from popscan.pipeline import dictionary
 from popscan.pipeline.uncertainty import interval_values, matching, uncertainty_files
-from popscan.records import Label, Scan, Subject
+from popscan.protocols.cine_sax.biomarkers import INTERVAL_DICTIONARY, measure
+from popscan.protocols.cine_sax.labels import Label
+from popscan.records import Scan, Subject
 from popscan.segment.bundle import Bundle
 from popscan.segment.inference import Segmentation
 from popscan.segment.samples import Tally

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from popscan.records import Label, Scan
+from popscan.protocols.cine_sax.labels import Label
+from popscan.records import Scan
 
 SPACING = (2.5, 2.5, 10.0)
 

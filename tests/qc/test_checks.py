@@ -10,10 +10,14 @@ import numpy as np
 import pytest
 
 from popscan import qc
-from popscan.qc.cine_sax import outcome
-from popscan.qc.context import Context
+from popscan.pipeline import dictionary
+from popscan.protocols.cine_sax import qc as cine
+from popscan.protocols.cine_sax.labels import Label
+from popscan.protocols.cine_sax.qc.context import Context
+from popscan.protocols.cine_sax.qc.documentation import documentation
 from popscan.qc.model import Verdict
-from popscan.records import Label, PopscanError, Scan, SubjectError
+from popscan.qc.runner import outcome
+from popscan.records import PopscanError, Scan, SubjectError
 
 ES = 8  # end-systolic frame of the clean case
 
@@ -23,7 +27,7 @@ def by_name(checks: list[qc.Check]) -> dict[str, qc.Check]:
 
 
 def run(case: Any, **options: Any) -> dict[str, qc.Check]:
-    return by_name(qc.check(case.scan, case.labels, **options))
+    return by_name(cine.check(case.scan, case.labels, **options))
 
 
 def flagged(checks: dict[str, qc.Check]) -> set[str]:
@@ -31,11 +35,11 @@ def flagged(checks: dict[str, qc.Check]) -> set[str]:
 
 
 def test_clean_scan_passes_every_check(case: Any) -> None:
-    checks = qc.check(case.scan, case.labels)
-    assert [check.name for check in checks] == list(qc.CHECKS)
+    checks = cine.check(case.scan, case.labels)
+    assert [check.name for check in checks] == list(cine.CHECKS)
     passed = {check.name for check in checks if check.verdict == Verdict.PASS}
     # The base lies well inside; and no model said what Dice to expect.
-    assert set(qc.CHECKS) - passed == {"base_cut_ratio", "expected_dice"}, qc.reasons(checks)
+    assert set(cine.CHECKS) - passed == {"base_cut_ratio", "expected_dice"}, qc.reasons(checks)
     assert qc.verdict(checks) == "pass"
     assert qc.reasons(checks) == ""
 
@@ -397,7 +401,7 @@ FAULTS: list[tuple[str, Callable[[Any], Any], str]] = [
 )
 def test_fault_is_found(case: Any, name: str, spoil: Callable[[Any], Any], least: str) -> None:
     spoilt = spoil(case)
-    spec = qc.CHECKS[name]
+    spec = cine.CHECKS[name]
     check = outcome(name, spec, spec.measure(Context(spoilt.scan, spoilt.labels)))
     wanted = {"pass": {"pass"}, "review": {"review", "fail"}, "fail": {"fail"}}[least]
     assert check.verdict in wanted, check
@@ -405,7 +409,9 @@ def test_fault_is_found(case: Any, name: str, spoil: Callable[[Any], Any], least
 
 
 def test_every_check_with_limits_has_a_fault() -> None:
-    limited = {name for name, s in qc.CHECKS.items() if s.review is not None or s.fail is not None}
+    limited = {
+        name for name, s in cine.CHECKS.items() if s.review is not None or s.fail is not None
+    }
     assert limited - {name for name, _, least in FAULTS if least != "pass"} == {
         "myo_curve_spike_pct",  # same functions as for the LV, which have theirs
         "myo_curve_roughness_pct",
@@ -421,7 +427,7 @@ def test_every_check_with_limits_has_a_fault() -> None:
 def test_flips_change_no_segmentation_check(case: Any, axes: tuple[int, ...]) -> None:
     before = run(case)
     scan = case.with_scan(array=np.flip(case.scan.array, axes), meta={}).scan
-    after = by_name(qc.check(scan, np.flip(case.labels, axes)))
+    after = by_name(cine.check(scan, np.flip(case.labels, axes)))
     for name, check in before.items():
         if check.kind == "segmentation" and name != "rv_side":
             assert after[name].value == pytest.approx(check.value, rel=1e-9, nan_ok=True), name
@@ -453,8 +459,8 @@ def test_snr_follows_known_noise(case: Any) -> None:
 
 
 def test_no_labels_leaves_the_image_checks(case: Any) -> None:
-    checks = qc.check(case.scan, None)
-    assert [check.name for check in checks] == list(qc.CHECKS)
+    checks = cine.check(case.scan, None)
+    assert [check.name for check in checks] == list(cine.CHECKS)
     assert all(c.verdict == Verdict.NOT_ASSESSED for c in checks if c.kind == "segmentation")
     assert {c.name for c in checks if c.verdict == Verdict.PASS} >= {"snr", "image_shift_mm"}
     assert qc.verdict(checks) == "pass"
@@ -467,7 +473,7 @@ def test_two_named_frames_have_no_curve_and_still_pass(case: Any) -> None:
         frame_times_ms=None,
         meta={"frame_labels": ["ED", "ES"], "orientation_known": True},
     ).scan
-    checks = by_name(qc.check(scan, case.labels[..., frames]))
+    checks = by_name(cine.check(scan, case.labels[..., frames]))
     assert not flagged(checks)
     for name in ("lv_curve_spike_pct", "es_phase_pct", "frame_count", "frame_times_pct"):
         assert checks[name].verdict == Verdict.NOT_ASSESSED
@@ -478,8 +484,8 @@ def test_two_named_frames_have_no_curve_and_still_pass(case: Any) -> None:
 def test_reference_of_two_frames_in_a_full_cine(case: Any) -> None:
     labels = np.zeros_like(case.labels)
     labels[..., [0, ES]] = case.labels[..., [0, ES]]
-    assert not flagged(by_name(qc.check(case.scan, labels, frames=[0, ES])))
-    assert "lv_missing_frames_pct" in flagged(by_name(qc.check(case.scan, labels)))
+    assert not flagged(by_name(cine.check(case.scan, labels, frames=[0, ES])))
+    assert "lv_missing_frames_pct" in flagged(by_name(cine.check(case.scan, labels)))
 
 
 def test_empty_labels_fail_and_nan_is_never_a_pass(case: Any) -> None:
@@ -492,7 +498,7 @@ def test_empty_labels_fail_and_nan_is_never_a_pass(case: Any) -> None:
 
 @pytest.mark.parametrize("value", [0.0, 3.0])
 def test_constant_image_is_no_pass(case: Any, value: float) -> None:
-    checks = qc.check(case.with_image(np.full_like(case.scan.array, value)).scan, case.labels)
+    checks = cine.check(case.with_image(np.full_like(case.scan.array, value)).scan, case.labels)
     assert qc.verdict(checks) == "fail"
 
 
@@ -504,14 +510,14 @@ def test_tiny_scans_do_not_break(shape: tuple[int, ...], rng: np.random.Generato
         spacing_mm=(1.0, 1.0, 1.0),
     )
     for labels in (None, np.zeros(shape, np.uint8), rng.integers(0, 4, shape).astype(np.uint8)):
-        assert qc.verdict(qc.check(scan, labels)) in ("review", "fail")
+        assert qc.verdict(cine.check(scan, labels)) in ("review", "fail")
 
 
 def test_shapes_must_agree(case: Any) -> None:
     with pytest.raises(SubjectError, match="labels have shape"):
-        qc.check(case.scan, case.labels[:-1])
+        cine.check(case.scan, case.labels[:-1])
     with pytest.raises(SubjectError, match="axes"):
-        qc.check(case.with_image(case.scan.array[..., 0]).scan)
+        cine.check(case.with_image(case.scan.array[..., 0]).scan)
 
 
 # --- thresholds ----------------------------------------------------------------------------------
@@ -542,14 +548,14 @@ def test_thresholds_override_defaults(case: Any) -> None:
 )
 def test_bad_thresholds_are_listed(case: Any, thresholds: dict, words: list[str]) -> None:
     with pytest.raises(PopscanError) as error:
-        qc.check(case.scan, None, thresholds=thresholds)
+        cine.check(case.scan, None, thresholds=thresholds)
     assert all(word in str(error.value) for word in words)
-    assert qc.threshold_problems(qc.CHECKS, thresholds)
+    assert qc.threshold_problems(cine.CHECKS, thresholds)
 
 
 def test_defaults_are_no_problem_and_review_comes_before_fail() -> None:
-    for name, spec in qc.CHECKS.items():
-        assert not qc.threshold_problems(qc.CHECKS, {name: {"review": spec.review}})
+    for name, spec in cine.CHECKS.items():
+        assert not qc.threshold_problems(cine.CHECKS, {name: {"review": spec.review}})
         if spec.review is not None and spec.fail is not None:
             fails = spec.fail if isinstance(spec.fail, tuple) else (spec.fail,)
             assert not any(spec.exceeds(f, spec.fail) for f in fails)
@@ -574,23 +580,15 @@ def test_verdict_is_the_worst() -> None:
 
 
 def test_rows_and_checks_are_in_the_dictionary(case: Any) -> None:
-    for check in qc.check(case.scan, case.labels):
-        assert list(check.row()) == list(qc.CHECK_DICTIONARY)
-        assert f"qc_{check.name}" in qc.DICTIONARY
-    for name, column in qc.DICTIONARY.items():
-        assert all(column), name
-    page = qc.documentation()
-    assert all(f"`{name}`" in page for name in qc.CHECKS)
-
-
-def test_methods_resolve() -> None:
-    module, _, function = qc.METHODS["cine_sax"].partition(":")
-    assert (module, function) == (qc.check.__module__, qc.check.__name__)
+    for check in cine.check(case.scan, case.labels):
+        assert set(check.row()) <= set(dictionary.of("qc_checks"))
+    page = documentation()
+    assert all(f"`{name}`" in page for name in cine.CHECKS)
 
 
 def test_expected_dice_is_the_worst_structure_and_silent_without_a_prediction(case):
     def judged(told):
-        found = qc.check(case.scan, case.labels, told=told)
+        found = cine.check(case.scan, case.labels, told=told)
         return next(c for c in found if c.name == "expected_dice")
 
     fine = {f"expected_dice_{name}_lowest": 0.9 for name in ("rv", "myo", "lv")}

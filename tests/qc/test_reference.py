@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from popscan.io.contours import read_contoured
-from popscan.qc import check_reference, reference_checks, verdict
-from popscan.records import Label, LabelMap, PopscanError, SubjectError
+from popscan.protocols.cine_sax.labels import Label
+from popscan.protocols.cine_sax.qc import check_reference, reference_checks
+from popscan.qc import verdict
+from popscan.records import LabelMap, PopscanError, SubjectError
 
 
 def reference(case, frames=(0, 8)) -> LabelMap:

@@ -7,15 +7,17 @@ import pytest
 from scipy import ndimage
 
 from popscan.arrays.metrics import dice
+from popscan.protocols.cine_sax.crops import covering_heart, fallback_frame, heart_crop
+from popscan.protocols.cine_sax.frame import heart_frame
+from popscan.protocols.cine_sax.labels import STRUCTURES, Label
 from popscan.rca.atlas import predict_dice
 from popscan.rca.references import choose, from_arrays, make_reference, to_arrays
-from popscan.records import STRUCTURES, Label, SubjectError
-from popscan.register import heart_frame
-from popscan.register.crops import CropGrid, block_means, crop_values, fallback_frame, heart_crop
+from popscan.records import SubjectError
+from popscan.register.crops import block_means, crop_values
 from popscan.simulate.population import sample_population
 from popscan.simulate.scan import simulate_subject
 
-GRID = CropGrid.covering_heart()
+GRID = covering_heart()
 
 
 @pytest.fixture(scope="module")

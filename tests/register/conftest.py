@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from popscan.records import Label
+from popscan.protocols.cine_sax.labels import Label
 
 
 def centres(shape, spacing_mm):

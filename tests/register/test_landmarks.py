@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
-from popscan.records import Label, SubjectError
-from popscan.register import heart_frame, heart_to_heart
+from popscan.protocols.cine_sax.frame import heart_frame
+from popscan.protocols.cine_sax.labels import Label
+from popscan.records import SubjectError
+from popscan.register import frame_to_frame
 
 SHAPE = (80, 80, 14)
 SPACING = (2.0, 2.0, 8.0)
@@ -32,7 +34,7 @@ def test_the_frame_turns_with_the_heart(shapes, degrees):
     turned = shapes["heart"](SHAPE, SPACING, matrix=shapes["placed"](turn, MIDDLE))
     first = heart_frame(upright, spacing_mm=SPACING)
     second = heart_frame(turned, spacing_mm=SPACING)
-    found = heart_to_heart(first, second)
+    found = frame_to_frame(first, second)
     for axis in range(3):
         assert angle_deg(found[:3, axis], turn[:, axis]) < 5
     assert np.linalg.det(found[:3, :3]) == pytest.approx(1)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from popscan.records import Label
+from popscan.protocols.cine_sax.labels import Label
 from popscan.report import FlaggedSubject, StudyContext
 
 EVIL = "<script>alert('x')</script>"

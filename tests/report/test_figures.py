@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from popscan.records import Label
+from popscan.protocols.cine_sax.labels import Label
 from popscan.report import StudyContext
 from popscan.report import share as share_module
 from popscan.report import text as text_module

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from popscan.records import Label
+from popscan.protocols.cine_sax.labels import Label
 from popscan.segment.calibration import (
     Reliability,
     binary_entropy_pct,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from popscan.arrays.anatomy import impossible_share
-from popscan.records import STRUCTURES, Label
+from popscan.protocols.cine_sax.anatomy import impossible_share
+from popscan.protocols.cine_sax.labels import STRUCTURES, Label
 from popscan.segment.cleanup import keep_largest, mend_slices
 
 

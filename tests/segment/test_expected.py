@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from popscan.records import Label
+from popscan.protocols.cine_sax.labels import Label
 from popscan.segment.expected import FEATURES, expected_dice, features, fit_ridge, predict
 from popscan.segment.samples import Tally
 

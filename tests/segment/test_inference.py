@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from popscan.arrays.intensity import black_and_white
-from popscan.records import Label, LabelMap, PopscanError, Scan, SubjectError
+from popscan.protocols.cine_sax.labels import STRUCTURES, Label
+from popscan.records import LabelMap, PopscanError, Scan, SubjectError
 from popscan.segment import load_bundle, score_segmentation, segment
 from popscan.segment.bundle import Bundle, hash_identifier
 from popscan.segment.cleanup import keep_largest
@@ -268,7 +269,9 @@ def test_scores_tell_seen_from_unseen(bundle):
     labels = np.ones((4, 4, 2, 1), np.uint8)
     reference = LabelMap(array=labels, frames=(0,))
     for unit, seen in (("sub-a", True), ("sub-b", False)):
-        rows = score_segmentation(unit, labels, reference, (1, 1, 1), bundle=bundle)
+        rows = score_segmentation(
+            unit, labels, reference, (1, 1, 1), bundle=bundle, structures=STRUCTURES
+        )
         assert {row["seen_in_training"] for row in rows} == {seen}
         assert {row["unit"] for row in rows} == {unit}
 

@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from popscan.records import Label, Scan
+from popscan.protocols.cine_sax.labels import Label
+from popscan.records import Scan
 from popscan.segment.inputs import blood_contrast, input_warning, measure_input
 
 RANGE = {"inplane_mm": (1.2, 1.9), "slice_distance_mm": (5, 10), "blood_contrast": (0.1, 0.6)}

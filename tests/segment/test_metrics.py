@@ -16,7 +16,8 @@ from popscan.arrays.metrics import (
     score_labels,
     surface_distances_mm,
 )
-from popscan.records import Label, LabelMap
+from popscan.protocols.cine_sax.labels import STRUCTURES, Label
+from popscan.records import LabelMap
 
 
 def _block(shape, *ranges):
@@ -114,7 +115,11 @@ def test_score_labels_rows():
     found = np.zeros_like(reference)
     found[1:3, 1:5, :, 1] = Label.LV
     rows = score_labels(
-        found, LabelMap(array=reference, frames=(1,)), (1, 1, 10), frame_labels=["ED", "ES"]
+        found,
+        LabelMap(array=reference, frames=(1,)),
+        (1, 1, 10),
+        structures=STRUCTURES,
+        frame_labels=["ED", "ES"],
     )
     assert [r["structure"] for r in rows] == ["rv", "myo", "lv"]
     lv = rows[2]

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from popscan.records import Label, PopscanError, Scan
+from popscan.protocols.cine_sax.labels import Label
+from popscan.records import PopscanError, Scan
 from popscan.segment import segment
 from popscan.segment.bundle import Bundle
 from popscan.segment.networks import build_network

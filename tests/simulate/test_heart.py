@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.integrate import quad
 
-from popscan.records import Label
+from popscan.protocols.cine_sax.labels import Label
 from popscan.simulate.anatomy import heart_tissue
 from popscan.simulate.heart import Heart, profile, profile_integral
 from popscan.simulate.population import sample_population

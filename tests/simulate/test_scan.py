@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from popscan.arrays.fourier import centred_ifft
-from popscan.records import Label, PopscanError
+from popscan.protocols.cine_sax.labels import Label
+from popscan.records import PopscanError
 from popscan.simulate.faults import FAULTS, blur_labels
 from popscan.simulate.population import sample_population
 from popscan.simulate.scan import SimulatedSubject, simulate_subject

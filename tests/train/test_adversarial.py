@@ -8,7 +8,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from popscan.records import Label
+from popscan.protocols.cine_sax.labels import Label
 from popscan.train.adversarial import harden
 from popscan.train.augment import Augmentation, Draws, _remap, augment
 

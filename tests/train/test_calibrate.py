@@ -9,8 +9,9 @@ import pytest
 import torch
 import yaml
 
-from popscan.biomarkers.intervals import QUANTITIES
-from popscan.records import Label, LabelMap, PopscanError, Scan
+from popscan.protocols.cine_sax.biomarkers.intervals import QUANTITIES
+from popscan.protocols.cine_sax.labels import Label
+from popscan.records import LabelMap, PopscanError, Scan
 from popscan.segment import load_bundle, save_bundle, segment
 from popscan.segment.bundle import hash_identifier
 from popscan.segment.expected import FEATURES

@@ -11,7 +11,8 @@ import yaml
 from popscan.cli import main
 from popscan.io.nifti import write_labels, write_scan
 from popscan.pipeline.training import labelled_cases
-from popscan.records import Label, LabelMap, Scan
+from popscan.protocols.cine_sax.labels import Label
+from popscan.records import LabelMap, Scan
 from popscan.segment import load_bundle
 from popscan.train.packs import build_pack
 from popscan.train.sampler import stacks

@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from popscan.records import Label, LabelMap, Scan
+from popscan.protocols.cine_sax.labels import Label
+from popscan.records import LabelMap, Scan
 from popscan.train.effusion import BRIGHTNESS, DEPTH_MM, paint_effusions, with_effusion
 from popscan.train.packs import Case
 

@@ -10,7 +10,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from popscan.records import Label, PopscanError
+from popscan.protocols.cine_sax.labels import Label
+from popscan.records import PopscanError
 from popscan.segment.networks import bottleneck, build_network
 from popscan.train.checkpoint import new_state
 from popscan.train.groups import GroupState, _Reverse, group_loss, head_loss, watched

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from popscan.records import Label, PopscanError
+from popscan.protocols.cine_sax.labels import Label
+from popscan.records import PopscanError
 from popscan.train.augment import Augmentation
 from popscan.train.packs import Pack
 from popscan.train.sampler import Sampler

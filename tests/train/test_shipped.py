@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from popscan.records import Label, LabelMap, Scan
+from popscan.protocols.cine_sax.labels import Label
+from popscan.records import LabelMap, Scan
 from popscan.train import shipped
 from popscan.train.packs import Case
 from popscan.train.shipped import split_acdc, whole_or_empty

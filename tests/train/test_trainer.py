@@ -13,7 +13,8 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from popscan.records import Label, LabelMap, PopscanError, Scan
+from popscan.protocols.cine_sax.labels import Label
+from popscan.records import LabelMap, PopscanError, Scan
 from popscan.segment import load_bundle, segment
 from popscan.segment.bundle import hash_identifier
 from popscan.segment.networks import n_channels

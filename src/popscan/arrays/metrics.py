@@ -6,14 +6,15 @@ arrays of one shape, 2D or 3D; spacing has one value per axis. What is undefined
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from popscan.records import STRUCTURES, LabelMap
+from popscan.arrays.morphology import Code
+from popscan.records import LabelMap
 
 Mask = NDArray[np.bool_]
 Directed = tuple[NDArray[np.float64], NDArray[np.float64]]
@@ -104,6 +105,7 @@ def score_labels(
     reference: LabelMap,
     spacing_mm: Sequence[float],
     *,
+    structures: Mapping[Code, str],
     frame_labels: Sequence[str] | None = None,
 ) -> list[dict[str, Any]]:
     """Compare a segmentation with a reference, per structure and labelled frame.
@@ -116,8 +118,10 @@ def score_labels(
         Reference labels on the same grid; only its `frames` are compared.
     spacing_mm
         Voxel spacing along x, y, z.
+    structures
+        Code -> name, in the order of the rows.
     frame_labels
-        Name of each frame in order (``ED``, ``ES``); frames beyond its end have none.
+        Name of each frame in order; frames beyond its end have none.
 
     Returns
     -------
@@ -128,7 +132,7 @@ def score_labels(
     names = dict(enumerate(frame_labels or ()))
     rows: list[dict[str, Any]] = []
     for frame in reference.frames:
-        for label, name in STRUCTURES.items():
+        for label, name in structures.items():
             found = labels[..., frame] == int(label)
             truth = reference.array[..., frame] == int(label)
             distances = surface_distances_mm(found, truth, spacing_mm=spacing_mm)

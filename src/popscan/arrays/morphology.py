@@ -7,16 +7,19 @@ one frame.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
-from popscan.records import STRUCTURES, Label, PopscanError
+from popscan.records import PopscanError
 
 Floats = NDArray[np.float64]
+#: Code of a structure: an int, or a protocol's own enumeration.
+Code = TypeVar("Code", bound=int)
 
 #: Neighbourhood that connects voxels of a volume (26 neighbours) but never two frames.
 _VOLUME = np.zeros((3, 3, 3, 3), dtype=bool)
@@ -25,28 +28,30 @@ _VOLUME[:, :, :, 1] = True
 _PLANE = np.ones((3, 3), dtype=bool)
 
 
-def check_labels(labels: ArrayLike) -> NDArray[np.uint8]:
+def check_labels(labels: ArrayLike, *, largest: int = 255) -> NDArray[np.uint8]:
     """Return `labels` as uint8 (x, y, z, t), or refuse them.
 
     Parameters
     ----------
     labels : array_like, shape (x, y, z, t)
-        `Label` values.
+        Codes of a label set.
+    largest
+        Largest code.
 
     Raises
     ------
     PopscanError
-        If the array is not four-dimensional or holds anything but `Label` values.
+        If the array is not four-dimensional or holds anything but whole numbers up to `largest`.
     """
     array = np.asarray(labels)
     if array.ndim != 4:
         raise PopscanError(f"labels need axes (x, y, z, t), found shape {array.shape}")
-    if array.size and (array.min() < 0 or array.max() > max(Label)):
+    if array.size and (array.min() < 0 or array.max() > largest):
         raise PopscanError(
-            f"labels hold values from {array.min()} to {array.max()}, expected 0 to {max(Label):d}"
+            f"labels hold values from {array.min()} to {array.max()}, expected 0 to {largest:d}"
         )
     if array.dtype.kind == "f" and not np.array_equal(array, np.round(array)):
-        raise PopscanError("labels hold fractions, expected whole Label values")
+        raise PopscanError("labels hold fractions, expected whole codes")
     return array.astype(np.uint8, copy=False)
 
 
@@ -84,19 +89,21 @@ def bounding_box(mask: NDArray[np.bool_], *, margin: int = 1) -> tuple[slice, sl
     return grown[0], grown[1]
 
 
-def voxel_counts(labels: NDArray[np.uint8]) -> dict[Label, NDArray[np.int64]]:
+def voxel_counts(labels: NDArray[np.uint8], codes: Iterable[Code]) -> dict[Code, NDArray[np.int64]]:
     """Count the voxels of each structure.
 
     Parameters
     ----------
     labels : ndarray of uint8, shape (x, y, z, t)
+    codes
+        Codes of the structures.
 
     Returns
     -------
     dict
-        Structure -> counts of shape (z, t).
+        Code -> counts of shape (z, t).
     """
-    return {label: np.count_nonzero(labels == label, axis=(0, 1)) for label in STRUCTURES}
+    return {code: np.count_nonzero(labels == code, axis=(0, 1)) for code in codes}
 
 
 @dataclass(frozen=True)
@@ -183,8 +190,8 @@ def hole_voxels(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
 
 
 def boundary_contacts(
-    labels: NDArray[np.uint8], label: Label
-) -> tuple[NDArray[np.int64], dict[Label, NDArray[np.int64]]]:
+    labels: NDArray[np.uint8], code: Code, *, others: Iterable[Code]
+) -> tuple[NDArray[np.int64], dict[Code, NDArray[np.int64]]]:
     """Count the in-plane boundary edges of a structure and what lies beyond them.
 
     An edge is a side shared by a voxel of the structure and a voxel that is not (4 neighbours);
@@ -193,20 +200,22 @@ def boundary_contacts(
     Parameters
     ----------
     labels : ndarray of uint8, shape (x, y, z, t)
-    label
+    code
         The structure whose boundary is walked.
+    others
+        Codes that may lie beyond, background included.
 
     Returns
     -------
     edges : ndarray of int, shape (z, t)
         All boundary edges.
     by_neighbour
-        `Label` beyond the edge -> edges, shape (z, t) each.
+        Code beyond the edge -> edges, shape (z, t) each.
     """
     padded = np.pad(labels, ((1, 1), (1, 1), (0, 0), (0, 0)))
-    inside = padded == label
+    inside = padded == code
     by_neighbour = {
-        other: np.zeros(labels.shape[2:], np.int64) for other in Label if other != label
+        other: np.zeros(labels.shape[2:], np.int64) for other in others if other != code
     }
     for axis in (0, 1):
         first = [slice(None)] * 4
@@ -259,31 +268,3 @@ def slice_centres_mm(mask: NDArray[np.bool_], *, spacing_mm: Sequence[float]) ->
     sums = np.stack([x * spacing_mm[0], y * spacing_mm[1]], axis=-1)
     weight = total[..., None].astype(float)
     return np.divide(sums, weight, out=np.full_like(sums, np.nan), where=weight > 0)
-
-
-def base_is_first(labels: NDArray[np.uint8]) -> bool:
-    """Tell whether the base of the heart lies at the low end of axis 2.
-
-    The RV reaches further towards the base than towards the apex, and so does the larger half of
-    the LV: compared are the mean slice of the RV and of the LV cavity, each against the middle of
-    the slices that hold any structure. Ties count as base first, the convention of `Scan`.
-
-    Parameters
-    ----------
-    labels : ndarray of uint8, shape (x, y, z) or (x, y, z, t)
-    """
-    extra = tuple(axis for axis in range(labels.ndim) if axis != 2)
-    profile = {
-        label: np.count_nonzero(labels == label, axis=extra).astype(float) for label in STRUCTURES
-    }
-    held = np.nonzero(np.sum(list(profile.values()), axis=0))[0]
-    if held.size == 0:
-        return True
-    middle = (held[0] + held[-1]) / 2.0
-    slices = np.arange(labels.shape[2])
-    votes = [
-        float((slices * area).sum() / area.sum() - middle)
-        for label, area in profile.items()
-        if label != Label.MYO and area.sum() > 0
-    ]
-    return sum(votes) <= 0

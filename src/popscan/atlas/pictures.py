@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from popscan.atlas.template import Template
-from popscan.records import STRUCTURES
+from popscan.protocols.cine_sax.labels import STRUCTURES
 
 #: Where the short-axis cuts lie, from the base (0) to the apex (1) of the average LV.
 _LEVELS = {"basal": 1 / 6, "mid": 1 / 2, "apical": 5 / 6}

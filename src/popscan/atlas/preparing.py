@@ -11,8 +11,10 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
 from popscan.atlas.grid import AtlasGrid
-from popscan.records import Label, SubjectError
-from popscan.register import check_frame, heart_frame, resample_affine
+from popscan.protocols.cine_sax.frame import heart_frame
+from popscan.protocols.cine_sax.labels import Label
+from popscan.records import SubjectError
+from popscan.register import check_frame, resample_affine
 
 #: Less of the labelled heart than this on the grid is not a heart to average.
 _MIN_COVERAGE = 0.9
@@ -106,7 +108,7 @@ def prepare(
     Raises
     ------
     SubjectError
-        ``missing_structure`` or ``undefined_heart_frame`` (see `popscan.register.heart_frame`),
+        ``missing_structure`` or ``undefined_heart_frame`` (of the frame),
         ``shape_mismatch``, ``non_finite_image``, ``constant_image``, and ``outside_atlas_grid``
         if less than 90% of the heart arrives on the grid.
     """

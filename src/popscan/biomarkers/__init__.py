@@ -1,24 +1,10 @@
-"""Biomarkers: labels -> numbers with units.
+"""Biomarkers: labels -> numbers with units. Which, the protocol says.
 
-`METHODS` names the ways to measure; each takes labels (x, y, z, t) and returns one flat dict whose
-columns `DICTIONARY` explains.
+Here is what protocols share: columns of data dictionaries, body size.
 """
 
 from __future__ import annotations
 
-from popscan.biomarkers.dictionary import DICTIONARY, Column
-from popscan.biomarkers.intervals import INTERVAL_DICTIONARY
-from popscan.biomarkers.sax import MYOCARDIAL_DENSITY_G_ML, measure, volume_curves
+from popscan.biomarkers.columns import Column
 
-#: Method -> where it lives; its options are its keyword-only arguments.
-METHODS: dict[str, str] = {"cine_sax": "popscan.biomarkers.sax:measure"}
-
-__all__ = [
-    "DICTIONARY",
-    "INTERVAL_DICTIONARY",
-    "METHODS",
-    "MYOCARDIAL_DENSITY_G_ML",
-    "Column",
-    "measure",
-    "volume_curves",
-]
+__all__ = ["Column"]

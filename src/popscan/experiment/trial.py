@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from popscan.arrays.metrics import dice
 from popscan.arrays.resampling import Window
 from popscan.experiment.design import RECIPE_FIELDS, Trial
-from popscan.records import STRUCTURES, Label, SubjectError
+from popscan.protocols.cine_sax.labels import STRUCTURES, Label
+from popscan.records import SubjectError
 from popscan.segment.networks import context_slices, n_phases
 from popscan.segment.preprocess import normalise
 from popscan.train.loop import fit

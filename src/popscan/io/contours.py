@@ -21,7 +21,8 @@ from popscan.ingest.orientation import standard_orientation
 from popscan.io.dicom import short_axis_stack
 from popscan.io.dicom_place import placed
 from popscan.io.dicom_stack import Stack
-from popscan.records import Label, LabelMap, Scan, SubjectError
+from popscan.protocols.cine_sax.labels import Label
+from popscan.records import LabelMap, Scan, SubjectError
 
 _NAME = re.compile(r".*?(\d+)-(i|o)contour-(manual|auto)\.txt", re.IGNORECASE)
 _ENDOCARDIUM, _EPICARDIUM = "i", "o"

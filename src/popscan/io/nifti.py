@@ -26,7 +26,8 @@ from popscan.io.nifti_raw import (
     image_geometry,
     read_image,
 )
-from popscan.records import STRUCTURES, LabelMap, PopscanError, Scan, SubjectError
+from popscan.protocols.cine_sax.labels import STRUCTURES
+from popscan.records import LabelMap, PopscanError, Scan, SubjectError
 
 #: Fast: cine images hardly shrink further at higher levels.
 _GZIP_LEVEL = 1

@@ -15,8 +15,8 @@ from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
 
-from popscan.arrays.cycle import is_cycle_ms
 from popscan.arrays.geometry import orthonormal_affine
+from popscan.protocols.cine_sax.cycle import is_cycle_ms
 from popscan.records import SubjectError
 
 #: What says that a compressed file is damaged; isal's stubs take its class for an object.
@@ -269,7 +269,7 @@ def header_times_ms(header: nib.Nifti1Header) -> tuple[list[float] | None, dict[
     """Evenly spaced frame times where the header gives a step, and notes for meta.
 
     A step without a unit of time is taken in the one unit, seconds or milliseconds, in which its
-    frames last as long as a heartbeat (`popscan.arrays.cycle`); the note is
+    frames last as long as a heartbeat (`popscan.protocols.cine_sax.cycle`); the note is
     ``frame_time_unit_assumed``. None where there is no such unit, or no step.
     """
     dim, step = header["dim"], float(header["pixdim"][4])

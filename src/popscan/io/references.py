@@ -18,7 +18,8 @@ from popscan.arrays.morphology import boundary_contacts
 from popscan.io.nifti import read_labels
 from popscan.io.nifti_raw import MAX_IMAGE_BYTES, image_geometry, read_image
 from popscan.io.sources import Loaded
-from popscan.records import STRUCTURES, Label, LabelMap, Scan, SubjectError
+from popscan.protocols.cine_sax.labels import STRUCTURES, Label
+from popscan.records import LabelMap, Scan, SubjectError
 
 #: Voxels of labels and image that lie further apart than this share of a voxel are not the same.
 _SAME_VOXEL = 0.25
@@ -186,7 +187,7 @@ def likely_codes(array: NDArray[np.uint8]) -> str | None:
         return None
     touching: dict[tuple[Label, Label], float] = {}
     for cavity in STRUCTURES:
-        edges, beyond = boundary_contacts(array, cavity)
+        edges, beyond = boundary_contacts(array, cavity, others=Label)
         for wall in STRUCTURES:
             if wall != cavity:
                 touching[cavity, wall] = float(beyond[wall].sum() / edges.sum())

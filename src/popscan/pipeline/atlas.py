@@ -20,7 +20,8 @@ from popscan.pipeline import dictionary
 from popscan.pipeline.context import ShardContext, cine_name, labels_name
 from popscan.pipeline.tables import write_table
 from popscan.plan import read_shard
-from popscan.records import STRUCTURES, Status, Subject, SubjectError
+from popscan.protocols.cine_sax.labels import STRUCTURES
+from popscan.records import Status, Subject, SubjectError
 from popscan.store import Store, write_atomic
 
 if TYPE_CHECKING:

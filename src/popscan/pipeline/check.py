@@ -66,8 +66,9 @@ def check_study(
 
 
 def _check_methods(config: Config, problems: list[str], notes: list[str]) -> None:
-    from popscan import biomarkers, recon, segment
+    from popscan import recon, segment
     from popscan.methods import option_problems, resolve
+    from popscan.protocols import DEFAULT, get_protocol
 
     variants = config.reconstruct.variants
     if config.reconstruct.use not in variants:
@@ -85,7 +86,7 @@ def _check_methods(config: Config, problems: list[str], notes: list[str]) -> Non
         problems += [f"{key}: {text}" for text in option_problems(function, variant.options)]
     for table, name, key in (
         (segment.METHODS, config.segment.method, "segment.method"),
-        (biomarkers.METHODS, config.biomarkers.method, "biomarkers.method"),
+        (get_protocol(DEFAULT).biomarkers.methods, config.biomarkers.method, "biomarkers.method"),
     ):
         if name not in table:
             problems.append(f"{key}: {name!r}; expected one of: {', '.join(sorted(table))}")
@@ -127,7 +128,8 @@ def _check_optional(config: Config, problems: list[str], notes: list[str]) -> No
 
 
 def _check_qc(config: Config, problems: list[str], notes: list[str]) -> None:
-    from popscan.qc import CHECKS, threshold_problems
+    from popscan.protocols.cine_sax.qc import CHECKS
+    from popscan.qc import threshold_problems
 
     problems += [
         f"qc.thresholds: {text}" for text in threshold_problems(CHECKS, config.qc.thresholds)

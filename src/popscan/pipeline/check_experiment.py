@@ -40,7 +40,7 @@ def check_experiment(config: Config, problems: list[str], notes: list[str]) -> N
 def _check_recipe(section: dict, trial: design.Trial) -> list[str]:
     """Build an arm's network, and compare its stride with the sizes of images."""
     from popscan.experiment.trial import trial_recipe
-    from popscan.records import Label
+    from popscan.protocols.cine_sax.labels import Label
     from popscan.segment.networks import build_network, stride
 
     where = f"experiment.mitigations.{trial.mitigation} ({trial.architecture})"

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from popscan.arrays.cycle import CYCLE_MS, cycle_length_ms, is_cycle_ms
 from popscan.plan import Planned
+from popscan.protocols.cine_sax.cycle import CYCLE_MS, cycle_length_ms, is_cycle_ms
 from popscan.records import LabelMap, Outcome, Subject, SubjectError
 from popscan.worker import Task
 

@@ -20,7 +20,8 @@ from popscan.fairness.groups import MISSING, labels
 from popscan.pipeline import dictionary
 from popscan.pipeline.cohort import cohort_attributes
 from popscan.pipeline.tables import HIDDEN, numbers_if_all
-from popscan.records import STRUCTURES, PopscanError
+from popscan.protocols.cine_sax.labels import STRUCTURES
+from popscan.records import PopscanError
 
 #: What ingest learns of each scan.
 _SCAN = (
@@ -88,7 +89,7 @@ def study_columns(config: Config, rows: pd.DataFrame | None) -> tuple[list[str],
     problems, notes : list of str
         What has to be mended, and what the study goes without.
     """
-    from popscan.biomarkers import DICTIONARY, INTERVAL_DICTIONARY
+    from popscan.protocols.cine_sax.biomarkers import DICTIONARY, INTERVAL_DICTIONARY
 
     kind = config.source.kind
     table, notes = _attributes(config, rows)

@@ -11,6 +11,8 @@ from typing import Any
 from popscan.cells import EMPTY
 from popscan.config import parse_section
 from popscan.plan import Planned
+from popscan.protocol import Protocol
+from popscan.protocols import DEFAULT, get_protocol
 from popscan.records import KSpace, LabelMap, Record, Scan, Status, Subject, SubjectError
 from popscan.standing import FileStamps
 from popscan.store import Store
@@ -44,6 +46,11 @@ class ShardContext:
     def section(self, name: str) -> Any:
         """Typed form of a config section that the stage was given."""
         return parse_section(name, self.options[name])
+
+    @property
+    def protocol(self) -> Protocol:
+        """The study's protocol."""
+        return get_protocol(str(self.options.get("protocol", DEFAULT)))
 
     @property
     def seed(self) -> int:

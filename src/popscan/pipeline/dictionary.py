@@ -219,7 +219,7 @@ def of(table: str) -> dict[str, Entry]:
 
 def biomarkers() -> dict[str, Entry]:
     """Return the dictionary of the biomarkers, from the stage that measures them."""
-    from popscan.biomarkers import DICTIONARY, INTERVAL_DICTIONARY
+    from popscan.protocols.cine_sax.biomarkers import DICTIONARY, INTERVAL_DICTIONARY
 
     columns = {**DICTIONARY, **INTERVAL_DICTIONARY}
     return {name: entry(c.unit, c.meaning, c.source) for name, c in columns.items()}

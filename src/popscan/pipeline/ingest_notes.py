@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from popscan.arrays.cycle import CYCLE_MS, cycle_length_ms, is_cycle_ms
 from popscan.io.sources import Loaded
+from popscan.protocols.cine_sax.cycle import CYCLE_MS, cycle_length_ms, is_cycle_ms
 from popscan.records import LabelMap, Scan
 
 

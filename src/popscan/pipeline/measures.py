@@ -6,10 +6,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from popscan.arrays.volumes import phase_frames
 from popscan.pipeline.context import SAX, ShardContext, cine_name, labels_name, write_output
 from popscan.pipeline.images import OF_REFERENCE, load_bundle
 from popscan.pipeline.uncertainty import interval_values, read_samples
+from popscan.protocol import load as load_place
+from popscan.protocols.cine_sax.volumes import phase_frames
 from popscan.records import LabelMap, NotApplicable, Outcome, Scan, Status, Subject
 from popscan.worker import Task
 
@@ -40,7 +41,7 @@ def score_task(context: ShardContext) -> Task:
         }
 
     def work(subject: Subject, inputs: dict[str, Any]) -> Outcome:
-        from popscan.qc import check_reference, verdict
+        from popscan.qc import verdict
         from popscan.segment import score_segmentation
 
         scan: Scan = inputs["scan"]
@@ -51,9 +52,11 @@ def score_task(context: ShardContext) -> Task:
             reference,
             scan.spacing_mm,
             bundle=bundle,
+            structures=context.protocol.labels.names,
             frame_labels=phases,
         )
-        checks = check_reference(scan, reference, inputs["labels"].array)
+        check = context.protocol.quality.reference
+        checks = load_place(check)(scan, reference, inputs["labels"].array) if check else []
         trust = {"reference_verdict": verdict(checks)}
         labelled = [{**row, **trust, "kind": "labels"} for row in rows]
         checked = [{**check.row(), "kind": "reference"} for check in checks]
@@ -149,11 +152,12 @@ def _labels_of_reference(context: ShardContext, subject: Subject) -> LabelMap | 
 
 def _reference_biomarkers(context: ShardContext, inputs: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Biomarkers of the reference labels and of the segmented reference image, by `source`."""
-    from popscan.biomarkers import METHODS
     from popscan.methods import resolve
 
     scan: Scan = inputs["scan"]
-    method = resolve(METHODS, context.section("biomarkers").method, "biomarkers")
+    method = resolve(
+        context.protocol.biomarkers.methods, context.section("biomarkers").method, "biomarkers"
+    )
     sources = {"reference_labels": inputs["reference"], "reference_image": inputs["of_reference"]}
     return [
         {
@@ -176,13 +180,15 @@ def _reference_biomarkers(context: ShardContext, inputs: Mapping[str, Any]) -> l
 def qc_task(context: ShardContext) -> Task:
     """Check image and segmentation; a verdict of fail excludes the subject from analysis."""
     section = context.section("qc")
+    quality = context.protocol.quality
 
     def work(subject: Subject, inputs: tuple[Scan, Any]) -> Outcome:
-        from popscan.qc import check, verdict
+        from popscan.qc import run_checks, verdict
 
         scan, labels = inputs
         told = context.record("segment", subject).values
-        checks = check(scan, labels.array, told=told, thresholds=section.thresholds)
+        shared = load_place(quality.context)(scan, labels.array, told=told)
+        checks = run_checks(load_place(quality.checks), shared, thresholds=section.thresholds)
         overall = verdict(checks)
         failed = [c.name for c in checks if c.verdict == "fail"]
         review = [c.name for c in checks if c.verdict == "review"]
@@ -208,11 +214,10 @@ def qc_task(context: ShardContext) -> Task:
 
 def biomarkers_task(context: ShardContext) -> Task:
     """Measure volumes, mass, function and wall thickness; whatever QC says of the subject."""
-    from popscan.biomarkers import METHODS
     from popscan.methods import resolve
 
     section = context.section("biomarkers")
-    method = resolve(METHODS, section.method, "biomarkers")
+    method = resolve(context.protocol.biomarkers.methods, section.method, "biomarkers")
 
     def load(subject: Subject) -> tuple[Scan, Any, Any]:
         return (*_scan_and_labels(context, subject), read_samples(context, subject))

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from popscan.arrays.volumes import phase_frames
 from popscan.config import parse_section
 from popscan.pipeline.atlas import load_arrays, save_arrays
 from popscan.pipeline.context import ShardContext, cine_name, labels_name, write_output
 from popscan.pipeline.tables import study_shards
 from popscan.plan import read_shard
+from popscan.protocols.cine_sax.volumes import phase_frames
 from popscan.records import (
     NotApplicable,
     Outcome,
@@ -73,9 +73,9 @@ def make_references(store: Store, options: Mapping[str, Any], output: Path) -> l
 
 
 def _grid(section: Any) -> CropGrid:
-    from popscan.register.crops import CropGrid
+    from popscan.protocols.cine_sax.crops import covering_heart
 
-    return CropGrid.covering_heart(inplane_mm=section.inplane_mm, along_mm=section.along_mm)
+    return covering_heart(inplane_mm=section.inplane_mm, along_mm=section.along_mm)
 
 
 def _foreign(path: Path, output: Path) -> list[str]:

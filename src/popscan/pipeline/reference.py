@@ -87,17 +87,17 @@ Intervals, where the model is calibrated (docs/segmentation.md):
 
 def qc_reference() -> str:
     """Return the text of ``docs/qc.md``."""
-    from popscan.qc import documentation
+    from popscan.protocols.cine_sax.qc.documentation import documentation
 
     return _QC_HEAD + documentation().rstrip("\n") + "\n"
 
 
 def biomarkers_reference() -> str:
     """Return the text of ``docs/biomarkers.md``."""
-    from popscan.arrays.volumes import MIN_SMOOTHED_FRAMES, PHASE_SMOOTHING_SHARE
-    from popscan.biomarkers.dictionary import DICTIONARY
-    from popscan.biomarkers.intervals import INTERVAL_DICTIONARY
-    from popscan.biomarkers.sax import MYOCARDIAL_DENSITY_G_ML
+    from popscan.protocols.cine_sax.biomarkers.dictionary import DICTIONARY
+    from popscan.protocols.cine_sax.biomarkers.intervals import INTERVAL_DICTIONARY
+    from popscan.protocols.cine_sax.biomarkers.sax import MYOCARDIAL_DENSITY_G_ML
+    from popscan.protocols.cine_sax.volumes import MIN_SMOOTHED_FRAMES, PHASE_SMOOTHING_SHARE
 
     head = _BIOMARKERS_HEAD.format(
         density=MYOCARDIAL_DENSITY_G_ML, share=PHASE_SMOOTHING_SHARE, frames=MIN_SMOOTHED_FRAMES
@@ -162,13 +162,14 @@ def _sections_in(annotation: Any) -> Iterator[type[BaseModel]]:
 
 def _known_methods(section: type[BaseModel]) -> str:
     """Say which methods a stage has, and which options where the config gives them."""
-    from popscan import biomarkers, recon, segment
+    from popscan import recon, segment
     from popscan.methods import option_names, resolve
+    from popscan.protocols import DEFAULT, get_protocol
 
     tables: dict[type[BaseModel], Mapping[str, str]] = {
         Variant: recon.METHODS,
         Segment: segment.METHODS,
-        Biomarkers: biomarkers.METHODS,
+        Biomarkers: get_protocol(DEFAULT).biomarkers.methods,
     }
     known = []
     for name in sorted(tables[section]):

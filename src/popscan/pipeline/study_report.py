@@ -28,7 +28,8 @@ from popscan.pipeline.images import bundle_path
 from popscan.pipeline.sharing import write_share
 from popscan.pipeline.tables import read_table, tables_folder
 from popscan.plan import read_plan, read_registry
-from popscan.records import STRUCTURES, Status, Subject
+from popscan.protocols.cine_sax.labels import STRUCTURES
+from popscan.records import Status, Subject
 from popscan.report.context import FlaggedSubject, StudyContext
 from popscan.stages import STUDY_STAGES, SUBJECT_STAGES, optional_stages, stages_of
 from popscan.store import Store, write_atomic
@@ -215,8 +216,8 @@ def flagged_subjects(store: Store) -> Iterator[FlaggedSubject]:
 def _with_pictures(
     store: Store, shard: str, unit: str, verdict: str, reasons: list[str]
 ) -> FlaggedSubject:
-    from popscan.biomarkers import volume_curves
     from popscan.io.nifti import read_labels, read_scan
+    from popscan.protocols.cine_sax.biomarkers import volume_curves
 
     sub, _, ses = unit.partition("_ses-")
     subject = Subject(sub=sub, ses=f"ses-{ses}" if ses else "")

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from popscan.pipeline.context import SAX, ShardContext
-from popscan.records import STRUCTURES, Scan, Subject
+from popscan.protocols.cine_sax.labels import STRUCTURES
+from popscan.records import Scan, Subject
 
 
 def samples_name(subject: Subject, view: str = SAX) -> str:
@@ -126,7 +127,7 @@ def interval_values(
     section
         Config section ``biomarkers``.
     """
-    from popscan.biomarkers.intervals import intervals, spreads
+    from popscan.protocols.cine_sax.biomarkers.intervals import intervals, spreads
 
     own: dict[str, float] = {}
     if samples:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from popscan.config import parse_section
 from popscan.pipeline.tables import read_table
-from popscan.records import STRUCTURES
+from popscan.protocols.cine_sax.labels import STRUCTURES
 from popscan.report.context import Extra
 from popscan.report.sections.common import Options
 
@@ -108,7 +108,7 @@ def interval_widths(biomarkers: pd.DataFrame) -> pd.DataFrame:
     biomarkers
         The table of this name.
     """
-    from popscan.biomarkers.intervals import QUANTITIES, bounds
+    from popscan.protocols.cine_sax.biomarkers.intervals import QUANTITIES, bounds
 
     rows = []
     for name in QUANTITIES:

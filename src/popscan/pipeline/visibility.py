@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from popscan.arrays.volumes import phase_frames
 from popscan.config import parse_section
 from popscan.pipeline import dictionary
 from popscan.pipeline.atlas import load_arrays, save_arrays
@@ -20,6 +19,7 @@ from popscan.pipeline.context import ShardContext, cine_name, labels_name
 from popscan.pipeline.images import load_bundle
 from popscan.pipeline.tables import read_table, write_table
 from popscan.plan import read_plan, read_shard
+from popscan.protocols.cine_sax.volumes import phase_frames
 from popscan.records import Scan, Status, Subject, SubjectError
 from popscan.store import Store
 
@@ -111,7 +111,7 @@ def subject_features(
     SubjectError
         Where there is no heart to look at.
     """
-    from popscan.register.crops import heart_crop
+    from popscan.protocols.cine_sax.crops import heart_crop
     from popscan.visibility import features
 
     scan, image, labels = end_diastole(context, subject)
@@ -256,7 +256,7 @@ def write_visibility(
 
 def _of_the_heart(biomarkers: pd.DataFrame) -> pd.DataFrame:
     """Leave out limits of intervals, and body size: with indexed values it can be divided out."""
-    from popscan.biomarkers import INTERVAL_DICTIONARY
+    from popscan.protocols.cine_sax.biomarkers import INTERVAL_DICTIONARY
 
     size = [name for name in map(str, biomarkers) if name.endswith("_m2")]
     limits = [name for name in map(str, biomarkers) if name in INTERVAL_DICTIONARY]

@@ -214,7 +214,7 @@ def _subject_maps(
 
 def _maps_of(context: ShardContext, subject: Subject, directions: Sequence[NDArray[Any]]) -> _Maps:
     """One subject's attributions by the first member of the model, in the heart's frame."""
-    from popscan.register import heart_frame
+    from popscan.protocols.cine_sax.frame import heart_frame
     from popscan.register.crops import block_means, crop_values
     from popscan.segment.networks import seen_by
     from popscan.visibility import features

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from popscan.records import PopscanError
 
 if TYPE_CHECKING:
-    from popscan.qc.context import Context
+    from popscan.protocols.cine_sax.qc.context import Context
 
 Limit = float | tuple[float, float] | None
 

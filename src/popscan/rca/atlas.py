@@ -10,16 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from popscan.arrays.metrics import dice
+from popscan.protocols.cine_sax.crops import fallback_frame, heart_crop
+from popscan.protocols.cine_sax.frame import heart_frame
+from popscan.protocols.cine_sax.labels import STRUCTURES, Label
 from popscan.rca.references import Reference
-from popscan.records import STRUCTURES, Label, SubjectError
+from popscan.records import SubjectError
 from popscan.register import (
-    heart_frame,
     register_demons,
     register_rigid,
     resample_affine,
     warp_image,
 )
-from popscan.register.crops import CropGrid, HeartCrop, fallback_frame, heart_crop
+from popscan.register.crops import Crop, CropGrid
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +100,7 @@ def predict_dice(
     Raises
     ------
     SubjectError
-        ``no_references``, or as `popscan.register.crops.heart_crop`.
+        ``no_references``, or as `popscan.protocols.cine_sax.crops.heart_crop`.
     """
     if not references:
         raise SubjectError("no_references", "there is no other reference case to compare with")
@@ -141,7 +143,7 @@ def _subject_crop(
     like: Reference,
     spacing_mm: tuple[float, float, float],
     grid: CropGrid,
-) -> HeartCrop:
+) -> Crop:
     try:
         frame = heart_frame(labels, spacing_mm=spacing_mm)
     except SubjectError:
@@ -151,8 +153,8 @@ def _subject_crop(
 
 
 def _carried(
-    fixed: HeartCrop,
-    moving: HeartCrop,
+    fixed: Crop,
+    moving: Crop,
     grid: CropGrid,
     *,
     n_iterations: Sequence[int],

@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from popscan.protocols.cine_sax.crops import heart_crop
+from popscan.protocols.cine_sax.frame import heart_frame
 from popscan.records import SubjectError
-from popscan.register import HeartFrame, heart_frame
-from popscan.register.crops import CropGrid, HeartCrop, heart_crop
+from popscan.register import Frame
+from popscan.register.crops import Crop, CropGrid
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +35,8 @@ class Reference:
 
     unit: str
     phase: str
-    crop: HeartCrop
-    frame: HeartFrame
+    crop: Crop
+    frame: Frame
 
 
 def make_reference(
@@ -62,7 +64,7 @@ def make_reference(
     Raises
     ------
     SubjectError
-        As `popscan.register.heart_frame` and `popscan.register.crops.heart_crop`, and
+        As the frame and the crop of the protocol, and
         ``constant_image``.
     """
     frame = heart_frame(labels, spacing_mm=spacing_mm)
@@ -136,10 +138,10 @@ def from_arrays(arrays: Mapping[str, NDArray[Any]]) -> tuple[list[Reference], Cr
         Reference(
             unit=str(arrays["unit"][i]),
             phase=str(arrays["phase"][i]),
-            crop=HeartCrop(
+            crop=Crop(
                 image=arrays["image"][i], labels=arrays["labels"][i], inside=arrays["inside"][i]
             ),
-            frame=HeartFrame(centre_mm=np.zeros(3), axes=arrays["axes"][i], length_mm=float("nan")),
+            frame=Frame(centre_mm=np.zeros(3), axes=arrays["axes"][i], length_mm=float("nan")),
         )
         for i in range(len(arrays["unit"]))
     ]

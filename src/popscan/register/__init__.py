@@ -17,15 +17,14 @@ from popscan.register.fields import (
     warp_image,
     warp_labels,
 )
-from popscan.register.landmarks import HeartFrame, check_frame, heart_frame, heart_to_heart
+from popscan.register.frames import Frame, check_frame, frame_to_frame
 from popscan.register.rigid import register_rigid, resample_affine
 
 __all__ = [
-    "HeartFrame",
+    "Frame",
     "check_frame",
     "compose_fields",
-    "heart_frame",
-    "heart_to_heart",
+    "frame_to_frame",
     "invert_field",
     "jacobian_determinant",
     "register_demons",

@@ -17,7 +17,8 @@ import yaml
 from safetensors import SafetensorError
 from safetensors.torch import load, save_file
 
-from popscan.records import STRUCTURES, Label, PopscanError
+from popscan.protocols.cine_sax.labels import STRUCTURES, Label
+from popscan.records import PopscanError
 from popscan.segment.devices import pick_device
 from popscan.segment.facts import FORMAT, Member, read_facts
 from popscan.segment.networks import build_network

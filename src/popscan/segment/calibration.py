@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage, optimize
 
-from popscan.records import STRUCTURES, Label
+from popscan.protocols.cine_sax.labels import STRUCTURES, Label
 
 Floats = NDArray[np.float64]
 #: Lowest probability whose logarithm is taken.

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from popscan.arrays.anatomy import impossible_slices
 from popscan.arrays.morphology import components
-from popscan.records import STRUCTURES, Label
+from popscan.protocols.cine_sax.anatomy import impossible_slices
+from popscan.protocols.cine_sax.labels import STRUCTURES, Label
 
 #: What is larger than this share of the structure it belongs to, or lies in, is no slip to mend:
 #: at the outflow tract an RV is in two pieces in truth.
@@ -93,7 +93,7 @@ def _mend_slice(plane: NDArray[np.uint8]) -> None:
 def mend_slices(labels: NDArray[np.uint8]) -> int:
     """Make slices possible that no heart has, in place; return how many there were.
 
-    In every slice that breaks a law of `popscan.arrays.anatomy`, small pieces of a structure, and
+    In every slice that breaks a law of anatomy, small pieces of a structure, and
     background or small pieces that a structure encloses, take the label that most of the pixels
     around them have; where RV and LV touch, a septum of one pixel is drawn. Pieces of a fifth of
     the structure and more stay, and so do other slices.

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from popscan.records import STRUCTURES, Label
+from popscan.protocols.cine_sax.labels import STRUCTURES, Label
 from popscan.segment.errors import dice_of
 from popscan.segment.samples import Tally
 
@@ -58,7 +58,7 @@ def features(
     """
     n_slices, n_frames = labels.shape[2], labels.shape[3]
     frames = tally.by_frame(n_slices)
-    implied = [dice_of(frames.expected[t]) for t in range(n_frames)]
+    implied = [dice_of(frames.expected[t], STRUCTURES) for t in range(n_frames)]
     found = {}
     for label, name in STRUCTURES.items():
         k = int(label)

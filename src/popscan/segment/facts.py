@@ -7,7 +7,8 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from popscan.records import STRUCTURES, PopscanError
+from popscan.protocols.cine_sax.labels import STRUCTURES
+from popscan.records import PopscanError
 from popscan.yamlfile import problem_text, read_yaml, shown
 
 FORMAT = 1

@@ -11,7 +11,8 @@ import torch
 from numpy.typing import NDArray
 
 from popscan.arrays.resampling import Window
-from popscan.records import STRUCTURES, Label, Scan
+from popscan.protocols.cine_sax.labels import STRUCTURES, Label
+from popscan.records import Scan
 from popscan.segment.bundle import Bundle
 from popscan.segment.calibration import temperature_of
 from popscan.segment.cleanup import keep_largest, mend_slices

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from popscan.arrays.intensity import black_and_white
-from popscan.records import Label, Scan, SubjectError
+from popscan.protocols.cine_sax.labels import Label
+from popscan.records import Scan, SubjectError
 
 #: How far outside of the range of the training scans a value is far: this many times its ends.
 _FAR = 1.5

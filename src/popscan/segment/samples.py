@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from popscan.records import STRUCTURES, Label
+from popscan.protocols.cine_sax.labels import STRUCTURES, Label
 from popscan.segment.uncertainty import flip_risk, most_likely, predictive_entropy
 
 Floats = NDArray[np.float64]

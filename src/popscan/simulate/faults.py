@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from popscan.arrays.fourier import centred_fft
-from popscan.records import Label, PopscanError
+from popscan.protocols.cine_sax.labels import Label
+from popscan.records import PopscanError
 
 #: What each fault does; the column ``fault`` of the population holds these names or is empty.
 FAULTS: Mapping[str, str] = {

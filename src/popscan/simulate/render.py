@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from popscan.arrays.fourier import centred_fft
-from popscan.records import Label
+from popscan.protocols.cine_sax.labels import Label
 from popscan.simulate.anatomy import heart_tissue
 from popscan.simulate.plan import Grid
 from popscan.simulate.scanners import Scanner

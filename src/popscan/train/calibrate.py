@@ -19,8 +19,9 @@ import yaml
 from numpy.typing import NDArray
 
 from popscan.arrays.intervals import informative, leave_one_out
-from popscan.biomarkers.intervals import QUANTITIES
-from popscan.records import STRUCTURES, PopscanError
+from popscan.protocols.cine_sax.biomarkers.intervals import QUANTITIES
+from popscan.protocols.cine_sax.labels import STRUCTURES
+from popscan.records import PopscanError
 from popscan.segment import expected
 from popscan.segment.bundle import CARD, MODEL, Bundle, load_bundle, subject_of
 from popscan.segment.calibration import (

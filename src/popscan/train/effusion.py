@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from popscan.records import Label
+from popscan.protocols.cine_sax.labels import Label
 from popscan.train.packs import Case
 
 #: Largest depth of the fluid in mm: a moderate to a large effusion.

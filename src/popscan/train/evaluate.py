@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from popscan.records import STRUCTURES, Label
+from popscan.protocols.cine_sax.labels import STRUCTURES, Label
 from popscan.segment.bundle import Bundle
 from popscan.segment.inference import Segmentation, segment
 from popscan.segment.scores import score_segmentation
@@ -49,6 +49,7 @@ def score_case(
         labels,
         scan.spacing_mm,
         bundle=bundle,
+        structures=STRUCTURES,
         frame_labels=scan.meta.get("frame_labels"),
     )
     return [row | dict(case.attributes) for row in rows], found

@@ -12,7 +12,7 @@ import jinja2
 import pandas as pd
 import torch
 
-from popscan.records import STRUCTURES
+from popscan.protocols.cine_sax.labels import STRUCTURES
 from popscan.segment.bundle import hash_identifier, load_bundle, save_bundle, subject_of
 from popscan.segment.inputs import measure_input
 from popscan.train.evaluate import mean_dice, score_cases, volume_errors

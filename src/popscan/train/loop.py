@@ -12,7 +12,8 @@ from pathlib import Path
 
 import torch
 
-from popscan.records import Label, PopscanError
+from popscan.protocols.cine_sax.labels import Label
+from popscan.records import PopscanError
 from popscan.train.adversarial import harden
 from popscan.train.augment import augment
 from popscan.train.checkpoint import (

@@ -11,13 +11,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from popscan import biomarkers
 from popscan.arrays.corruptions import CORRUPTIONS, corrupt
 from popscan.arrays.metrics import dice
-from popscan.arrays.volumes import phase_frames
-from popscan.biomarkers import intervals
-from popscan.biomarkers.intervals import QUANTITIES
-from popscan.records import STRUCTURES, LabelMap, Scan
+from popscan.protocols.cine_sax import biomarkers
+from popscan.protocols.cine_sax.biomarkers import intervals
+from popscan.protocols.cine_sax.biomarkers.intervals import QUANTITIES
+from popscan.protocols.cine_sax.labels import STRUCTURES
+from popscan.protocols.cine_sax.volumes import phase_frames
+from popscan.records import LabelMap, Scan
 from popscan.segment import expected
 from popscan.segment.bundle import Bundle
 from popscan.segment.calibration import surroundings
@@ -42,7 +43,7 @@ class Observed:
     unit, corruption, severity
         Whose scan, and how it was spoilt (``""``, 0: not at all).
     errors, spreads
-        Of every quantity of `QUANTITIES`, as `popscan.biomarkers.intervals` defines them; the
+        Of every quantity of `QUANTITIES`, as its module defines them; the
         errors are NaN where the scan has no frames named ED and ES.
     features, dice
         Structure -> features (frame, feature) and Dice (frame,).
@@ -154,7 +155,7 @@ def observe(
         **_volumes(case, scan, found),
         features={name: rows[list(case.labels.frames)] for name, rows in table.items()},
         dice=overlap,
-        confusion=confusion(found.labels, truth),
+        confusion=confusion(found.labels, truth, largest=max(STRUCTURES)),
         expected=tally.expected.sum(axis=0),
         **chosen,
     )

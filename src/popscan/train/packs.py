@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from popscan.arrays.resampling import Window, inplane_shape, resample_images, resample_labels
 from popscan.npzfile import read_npz
-from popscan.records import Label, LabelMap, PopscanError, Scan
+from popscan.protocols.cine_sax.labels import Label
+from popscan.records import LabelMap, PopscanError, Scan
 from popscan.segment.bundle import subject_of
 from popscan.segment.preprocess import normalise, slices
 

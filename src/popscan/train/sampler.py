@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from popscan.records import Label, PopscanError
+from popscan.protocols.cine_sax.labels import Label
+from popscan.records import PopscanError
 from popscan.segment.bundle import subject_of
 from popscan.segment.networks import context_slices, n_phases
 from popscan.segment.preprocess import opposite_frames

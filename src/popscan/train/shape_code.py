@@ -16,7 +16,8 @@ import torch.nn.functional as F
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from popscan.records import Label, PopscanError
+from popscan.protocols.cine_sax.labels import Label
+from popscan.records import PopscanError
 from popscan.train.augment import Augmentation, augment
 from popscan.train.losses import dice_ce
 from popscan.train.sampler import Sampler

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from popscan.records import Label, LabelMap
+from popscan.protocols.cine_sax.labels import Label
+from popscan.records import LabelMap
 from popscan.train import train_bundle
 from popscan.train.packs import Case
 from popscan.train.split import stratified_split

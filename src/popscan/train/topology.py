@@ -13,7 +13,8 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from popscan.records import Label, PopscanError
+from popscan.protocols.cine_sax.labels import Label
+from popscan.records import PopscanError
 
 
 def betti(mask: NDArray[np.bool_]) -> tuple[int, int]:

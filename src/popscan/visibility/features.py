@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from popscan.records import STRUCTURES
-from popscan.register.crops import CropGrid, HeartCrop, block_means
+from popscan.protocols.cine_sax.crops import covering_heart
+from popscan.protocols.cine_sax.labels import STRUCTURES
+from popscan.register.crops import Crop, CropGrid, block_means
 
 #: Blocks of the crop's voxels (4 x 4 x 8 mm) that make a feature of 8 x 8 x 16 mm.
 BLOCK = (2, 2, 2)
@@ -21,7 +22,7 @@ FIELD_MM, PIXELS, SLICES = 320.0, 32, 6
 
 def crop_grid() -> CropGrid:
     """Return the grid of all heart-centred features."""
-    return CropGrid.covering_heart()
+    return covering_heart()
 
 
 def feature_shape() -> tuple[int, int, int]:
@@ -30,12 +31,12 @@ def feature_shape() -> tuple[int, int, int]:
     return x, y, z
 
 
-def label_features(crop: HeartCrop) -> NDArray[np.float32]:
+def label_features(crop: Crop) -> NDArray[np.float32]:
     """Return shares of RV, MYO, LV in every block, flat: 3 maps of `feature_shape`."""
     return np.concatenate([block_means(crop.labels == s, BLOCK).ravel() for s in STRUCTURES])
 
 
-def heart_features(crop: HeartCrop) -> NDArray[np.float32]:
+def heart_features(crop: Crop) -> NDArray[np.float32]:
     """Return mean intensities of the heart and 8 mm around it in every block, flat."""
     near = ndimage.binary_dilation(crop.labels > 0, structure=_MARGIN)
     return block_means(np.where(near, crop.image, 0.0), BLOCK).ravel()

@@ -76,16 +76,16 @@ PROTOCOL = Protocol(
         methods={"bundle": "popscan.segment.inference:segment"}, method="bundle", bundle="cine_sax"
     ),
     quality=Quality(
-        checks="popscan.qc.table:CHECKS",
-        context="popscan.qc.context:Context",
-        reference="popscan.qc.reference:check_reference",
+        checks="popscan.protocols.cine_sax.qc.table:CHECKS",
+        context="popscan.protocols.cine_sax.qc.context:Context",
+        reference="popscan.protocols.cine_sax.qc.reference:check_reference",
     ),
     biomarkers=Biomarkers(
-        methods={"cine_sax": "popscan.biomarkers.sax:measure"},
+        methods={"cine_sax": "popscan.protocols.cine_sax.biomarkers.sax:measure"},
         method="cine_sax",
-        dictionary="popscan.biomarkers.dictionary:DICTIONARY",
-        intervals="popscan.biomarkers.intervals:INTERVAL_DICTIONARY",
-        curves="popscan.biomarkers.sax:volume_curves",
+        dictionary="popscan.protocols.cine_sax.biomarkers.dictionary:DICTIONARY",
+        intervals="popscan.protocols.cine_sax.biomarkers.intervals:INTERVAL_DICTIONARY",
+        curves="popscan.protocols.cine_sax.biomarkers.sax:volume_curves",
     ),
     phase_names=("ED", "ES"),
     outcomes=(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from skimage.measure import find_contours
 
-from popscan.records import STRUCTURES, Label
+from popscan.protocols.cine_sax.labels import STRUCTURES, Label
 from popscan.report.figures.base import STRUCTURE_COLOURS, grey
 
 _SUPERSAMPLE = 2

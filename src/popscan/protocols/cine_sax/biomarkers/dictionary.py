@@ -3,16 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
-
-class Column(NamedTuple):
-    """One column of a table: its unit, what it means, and where the definition comes from."""
-
-    unit: str
-    meaning: str
-    source: str
-
+from popscan.biomarkers.columns import Column
 
 _SCMR = (
     "Schulz-Menger et al., J Cardiovasc Magn Reson 2020;22:19, doi:10.1186/s12968-020-00610-6 "

@@ -8,12 +8,14 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from popscan.arrays import morphology, volumes
-from popscan.arrays.cycle import CYCLE_MS
+from popscan.arrays import morphology
 from popscan.biomarkers import body
-from popscan.biomarkers.dictionary import DICTIONARY, INDEXED
-from popscan.biomarkers.thickness import wall_thickness_mm
-from popscan.records import Label
+from popscan.protocols.cine_sax import volumes
+from popscan.protocols.cine_sax.biomarkers.dictionary import DICTIONARY, INDEXED
+from popscan.protocols.cine_sax.biomarkers.rate import heart_rate_bpm
+from popscan.protocols.cine_sax.biomarkers.thickness import wall_thickness_mm
+from popscan.protocols.cine_sax.cycle import CYCLE_MS
+from popscan.protocols.cine_sax.labels import Label
 
 #: Density of myocardium in g/mL.
 MYOCARDIAL_DENSITY_G_ML = 1.05
@@ -99,7 +101,7 @@ def measure(
     smoothing_share
         Standard deviation, as a share of the cycle, of the cyclic Gaussian that the LV curve is
         smoothed with before ED and ES are chosen; 0 takes the raw extremes, which makes EF too
-        high where single volumes are noisy (see `popscan.arrays.volumes.find_phases`).
+        high where single volumes are noisy (see `popscan.protocols.cine_sax.volumes.find_phases`).
     cycle_ms
         Shortest and longest heart cycle that is believed; outside of them heart rate, output and
         index are NaN.
@@ -115,7 +117,7 @@ def measure(
     PopscanError
         If shapes, label values or spacing are not what they must be.
     """
-    array = morphology.check_labels(labels)
+    array = morphology.check_labels(labels, largest=max(Label))
     spacing = morphology.check_spacing(spacing_mm)
     curves = volumes.volume_curves_ml(array, spacing_mm=spacing, frames=frames)
     ed, es = volumes.find_phases(
@@ -127,7 +129,7 @@ def measure(
     values |= _wall(array, ed, spacing)
     bsa = body.bsa_m2(height_cm, weight_kg)
     values |= {name: _ratio(values[absolute], bsa) for name, absolute in INDEXED.items()}
-    heart_rate = body.heart_rate_bpm(rr_ms=rr_ms, frame_times_ms=frame_times_ms, cycle_ms=cycle_ms)
+    heart_rate = heart_rate_bpm(rr_ms=rr_ms, frame_times_ms=frame_times_ms, cycle_ms=cycle_ms)
     output = values["lvsv_ml"] * heart_rate / 1000.0
     values |= {
         "bsa_m2": bsa,

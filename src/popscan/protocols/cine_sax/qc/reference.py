@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 
 from popscan.arrays import morphology
 from popscan.arrays.metrics import mask_dice
-from popscan.qc import intensity, segmentation
-from popscan.qc.cine_sax import outcome
-from popscan.qc.context import Context
+from popscan.protocols.cine_sax.labels import STRUCTURES, Label
+from popscan.protocols.cine_sax.qc import intensity, segmentation
+from popscan.protocols.cine_sax.qc.context import Context
 from popscan.qc.model import Check, Measured, Spec, not_assessed, with_thresholds
-from popscan.records import STRUCTURES, Label, LabelMap, Scan
+from popscan.qc.runner import outcome
+from popscan.records import LabelMap, Scan
 
 #: Why a check of the wall says nothing.
 _NO_WALL = "the reference has no slice with both LV cavity and wall"

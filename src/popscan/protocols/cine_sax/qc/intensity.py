@@ -1,7 +1,7 @@
 """Checks of intensities: noise, contrast, sharpness, saturation, steadiness.
 
 Each function takes the `Context` of a scan and returns a `Measured`; limits and units stand in
-`popscan.qc.table`.
+`popscan.protocols.cine_sax.qc.table`.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from popscan.qc.context import Context
-from popscan.qc.image import NO_LABELS
+from popscan.protocols.cine_sax.labels import Label
+from popscan.protocols.cine_sax.qc.context import Context
+from popscan.protocols.cine_sax.qc.image import NO_LABELS
 from popscan.qc.model import Measured, not_assessed
-from popscan.records import Label
 
 
 def _heart_mask(ctx: Context, frame: int) -> NDArray[np.bool_]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 
-from popscan.qc.context import Context
+from popscan.protocols.cine_sax.qc.context import Context
 from popscan.qc.model import Measured, not_assessed
 
 _UNSAID = "the source does not say"

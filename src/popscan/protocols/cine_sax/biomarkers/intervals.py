@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from popscan.arrays.intervals import Method, half_width
-from popscan.biomarkers.dictionary import DICTIONARY, Column
-from popscan.biomarkers.sax import MYOCARDIAL_DENSITY_G_ML
+from popscan.biomarkers.columns import Column
+from popscan.protocols.cine_sax.biomarkers.dictionary import DICTIONARY
+from popscan.protocols.cine_sax.biomarkers.sax import MYOCARDIAL_DENSITY_G_ML
 
 Floats = NDArray[np.float64]
 

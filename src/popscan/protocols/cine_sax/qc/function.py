@@ -7,12 +7,12 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from popscan.arrays import volumes
-from popscan.arrays.cycle import cycle_length_ms, is_cycle_ms
-from popscan.qc.context import Context
-from popscan.qc.image import NO_LABELS
+from popscan.protocols.cine_sax import volumes
+from popscan.protocols.cine_sax.cycle import cycle_length_ms, is_cycle_ms
+from popscan.protocols.cine_sax.labels import STRUCTURES, Label
+from popscan.protocols.cine_sax.qc.context import Context
+from popscan.protocols.cine_sax.qc.image import NO_LABELS
 from popscan.qc.model import Measured, not_assessed
-from popscan.records import STRUCTURES, Label
 
 #: Fewer labelled frames than this make no curve.
 MIN_CURVE_FRAMES = 8

@@ -1,7 +1,7 @@
 """Checks of the labels: presence, topology, contacts, course from base to apex.
 
 Each function takes the `Context` of a scan and returns a `Measured`; limits and units stand in
-`popscan.qc.table`. Shares are of the worst frame, since one bad frame spoils a volume curve.
+the table. Shares are of the worst frame, since one bad frame spoils a volume curve.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from popscan.arrays import morphology
-from popscan.qc.context import Context
-from popscan.qc.image import NO_LABELS
+from popscan.protocols.cine_sax.labels import STRUCTURES, Label
+from popscan.protocols.cine_sax.qc.context import Context
+from popscan.protocols.cine_sax.qc.image import NO_LABELS
 from popscan.qc.model import Measured, not_assessed
-from popscan.records import STRUCTURES, Label
 
 #: Pieces within a slice of less than this area are specks, counted by `stray_pct` alone.
 MIN_PIECE_MM2 = 25.0
@@ -146,7 +146,7 @@ def rv_apart_pct(ctx: Context) -> Measured:
     """Share of the slices with RV and wall in which the two do not touch, in the worst frame."""
     if (unusable := _structure(ctx, Label.RV)) is not None:
         return unusable
-    touching = morphology.boundary_contacts(ctx.heart, Label.RV)[1][Label.MYO] > 0
+    touching = morphology.boundary_contacts(ctx.heart, Label.RV, others=Label)[1][Label.MYO] > 0
     both = (ctx.counts[Label.RV] > 0) & (ctx.counts[Label.MYO] > 0)
     total = both.sum(axis=0).astype(float)
     apart = (both & ~touching).sum(axis=0)

@@ -10,9 +10,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from popscan.qc import acquisition, function, image, intensity, motion, segmentation
+from popscan.protocols.cine_sax.labels import STRUCTURES, Label
+from popscan.protocols.cine_sax.qc import (
+    acquisition,
+    function,
+    image,
+    intensity,
+    motion,
+    segmentation,
+)
+from popscan.qc import image as common
 from popscan.qc.model import Limit, Spec
-from popscan.records import STRUCTURES, Label
 
 _PETERSEN = "range of Petersen et al. 2017, doi:10.1186/s12968-017-0327-9, widened for disease"
 _TARRONI = "after Tarroni et al. 2020, doi:10.1038/s41598-020-58212-2; limits own"
@@ -43,15 +51,19 @@ _image = partial(_spec, "image")
 _labels = partial(_spec, "segmentation")
 
 _IMAGE: dict[str, Spec] = {
-    "non_finite_pct": _image(image.non_finite_pct, "%", "high", 0.0, 0.0),
-    "pixel_spacing_mm": _image(image.pixel_spacing_mm, "mm", "outside", (0.5, 2.6), (0.2, 4.0)),
-    "pixel_aspect": _image(image.pixel_aspect, "ratio", "high", 1.1, 2.0),
-    "slice_distance_mm": _image(image.slice_distance_mm, "mm", "outside", (4.0, 12.5), (1.0, 25.0)),
-    "affine_mismatch_pct": _image(image.affine_mismatch_pct, "%", "high", 1.0, 5.0),
-    "fov_mm": _image(image.fov_mm, "mm", "outside", (180.0, 500.0), (100.0, 700.0)),
+    "non_finite_pct": _image(common.non_finite_pct, "%", "high", 0.0, 0.0),
+    "pixel_spacing_mm": _image(common.pixel_spacing_mm, "mm", "outside", (0.5, 2.6), (0.2, 4.0)),
+    "pixel_aspect": _image(common.pixel_aspect, "ratio", "high", 1.1, 2.0),
+    "slice_distance_mm": _image(
+        common.slice_distance_mm, "mm", "outside", (4.0, 12.5), (1.0, 25.0)
+    ),
+    "affine_mismatch_pct": _image(common.affine_mismatch_pct, "%", "high", 1.0, 5.0),
+    "fov_mm": _image(common.fov_mm, "mm", "outside", (180.0, 500.0), (100.0, 700.0)),
     "fov_margin_mm": _image(image.fov_margin_mm, "mm", "low", 10.0, 1.0),
-    "slice_count": _image(image.slice_count, "slices", "low", 6.0, 3.0),
-    "stack_length_mm": _image(image.stack_length_mm, "mm", "outside", (50.0, 180.0), (30.0, 300.0)),
+    "slice_count": _image(common.slice_count, "slices", "low", 6.0, 3.0),
+    "stack_length_mm": _image(
+        common.stack_length_mm, "mm", "outside", (50.0, 180.0), (30.0, 300.0)
+    ),
     "basal_coverage_pct": _image(image.basal_coverage_pct, "%", "high", None, None),
     "base_cut_ratio": _image(image.base_cut_ratio, "ratio", "low", 0.95, 0.5, _TARRONI),
     "apical_coverage_pct": _image(image.apical_coverage_pct, "%", "high", 50.0, 90.0, _TARRONI),
@@ -60,7 +72,7 @@ _IMAGE: dict[str, Spec] = {
     "edge_width_mm": _image(intensity.edge_width_mm, "mm", "high", 11.0, None),
     "wall_spread_pct": _image(intensity.wall_spread_pct, "%", "high", 50.0, None),
     "saturation_pct": _image(intensity.saturation_pct, "%", "high", 20.0, 50.0),
-    "blank_planes_pct": _image(image.blank_planes_pct, "%", "high", 0.0, 10.0),
+    "blank_planes_pct": _image(common.blank_planes_pct, "%", "high", 0.0, 10.0),
     "missing_frames": _image(image.missing_frames, "frames", "high", 0.0, 3.0),
     "frame_count": _image(image.frame_count, "frames", "low", 15.0, 8.0),
     "cycle_ms": _image(image.cycle_length, "ms", "outside", (300.0, 2000.0), None),

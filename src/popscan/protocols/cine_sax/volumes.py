@@ -9,7 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
 from popscan.arrays.morphology import check_labels, check_spacing, voxel_counts
-from popscan.records import STRUCTURES, Label, PopscanError
+from popscan.protocols.cine_sax.labels import STRUCTURES, Label
+from popscan.records import PopscanError
 
 Floats = NDArray[np.float64]
 
@@ -43,14 +44,14 @@ def volume_curves_ml(
         ``rv``, ``myo``, ``lv`` -> volumes in mL, shape (t,). NaN where the frame was not labelled
         or the structure is absent: a heart has no chamber of 0 mL, so absence means not measured.
     """
-    array = check_labels(labels)
+    array = check_labels(labels, largest=max(Label))
     voxel_ml = float(np.prod(check_spacing(spacing_mm))) / 1000.0
     known = np.ones(array.shape[3], dtype=bool)
     if frames is not None:
         known[:] = False
         known[list(frames)] = True
     curves = {}
-    for label, counts in voxel_counts(array).items():
+    for label, counts in voxel_counts(array, STRUCTURES).items():
         voxels = counts.sum(axis=0)
         curves[STRUCTURES[label]] = np.where(known & (voxels > 0), voxels * voxel_ml, np.nan)
     return curves

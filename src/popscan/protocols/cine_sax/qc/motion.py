@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from skimage.registration import phase_cross_correlation
 
 from popscan.arrays import morphology
-from popscan.qc.context import Context
-from popscan.qc.image import NO_LABELS
+from popscan.protocols.cine_sax.labels import Label
+from popscan.protocols.cine_sax.qc.context import Context
+from popscan.protocols.cine_sax.qc.image import NO_LABELS
 from popscan.qc.model import Measured, not_assessed
-from popscan.records import Label
 
 Floats = NDArray[np.float64]
 

@@ -14,7 +14,8 @@ from popscan.arrays.metrics import (
     mean_surface_distance_mm,
     surface_distances_mm,
 )
-from popscan.records import STRUCTURES, Label, LabelMap
+from popscan.protocols.cine_sax.labels import STRUCTURES, Label
+from popscan.records import LabelMap
 
 REGIONS = ("base", "mid", "apex")
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from popscan.arrays.morphology import components, hole_voxels, touching
-from popscan.records import Label
+from popscan.protocols.cine_sax.labels import Label
 
 Flags = NDArray[np.bool_]
 

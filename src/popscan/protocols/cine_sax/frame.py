@@ -2,65 +2,45 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
-from popscan.arrays.morphology import base_is_first, check_labels
-from popscan.records import STRUCTURES, Label, SubjectError
+from popscan.arrays.morphology import check_labels
+from popscan.protocols.cine_sax.labels import STRUCTURES, Label
+from popscan.records import SubjectError
+from popscan.register.frames import Frame
 from popscan.register.itk import Spacing
 
 
-@dataclass(frozen=True, kw_only=True)
-class HeartFrame:
-    """A right- or left-handed orthonormal frame in the heart, in mm of the label array.
+def base_is_first(labels: NDArray[np.uint8]) -> bool:
+    """Tell whether the base of the heart lies at the low end of axis 2.
 
-    Attributes
+    The RV reaches further towards the base than towards the apex, and so does the larger half of
+    the LV: compared are the mean slice of the RV and of the LV cavity, each against the middle of
+    the slices that hold any structure. Ties count as base first, the convention of `Scan`.
+
+    Parameters
     ----------
-    centre_mm : ndarray, shape (3,)
-        Centre of mass of the LV cavity.
-    axes : ndarray, shape (3, 3)
-        Columns: from the RV to the LV, at right angles to both others (towards increasing array
-        axis 1 where the first points along axis 0: posterior), and from base to apex along the
-        LV's long axis.
-    length_mm
-        Extent of LV cavity and myocardium along the long axis, half a slice included at each end.
+    labels : ndarray of uint8, shape (x, y, z) or (x, y, z, t)
     """
-
-    centre_mm: NDArray[np.float64]
-    axes: NDArray[np.float64]
-    length_mm: float
-
-    @property
-    def matrix(self) -> NDArray[np.float64]:
-        """Frame coordinates in mm -> array coordinates in mm, shape (4, 4)."""
-        matrix = np.eye(4)
-        matrix[:3, :3] = self.axes
-        matrix[:3, 3] = self.centre_mm
-        return matrix
-
-
-def check_frame(image: NDArray[np.float32], labels: NDArray[Any]) -> None:
-    """Check that image and labels are one frame (x, y, z) on one grid, and the image finite.
-
-    Raises
-    ------
-    SubjectError
-        ``shape_mismatch`` or ``non_finite_image``.
-    """
-    if image.ndim != 3 or image.shape != labels.shape:
-        raise SubjectError(
-            "shape_mismatch",
-            f"image of shape {image.shape} and labels of shape {labels.shape}: expected one "
-            "frame, (x, y, z), on one grid",
-        )
-    if not np.isfinite(image).all():
-        raise SubjectError("non_finite_image", "the image holds NaN or infinite values")
+    extra = tuple(axis for axis in range(labels.ndim) if axis != 2)
+    profile = {
+        label: np.count_nonzero(labels == label, axis=extra).astype(float) for label in STRUCTURES
+    }
+    held = np.nonzero(np.sum(list(profile.values()), axis=0))[0]
+    if held.size == 0:
+        return True
+    middle = (held[0] + held[-1]) / 2.0
+    slices = np.arange(labels.shape[2])
+    votes = [
+        float((slices * area).sum() / area.sum() - middle)
+        for label, area in profile.items()
+        if label != Label.MYO and area.sum() > 0
+    ]
+    return sum(votes) <= 0
 
 
-def heart_frame(labels: NDArray[np.uint8], *, spacing_mm: Spacing) -> HeartFrame:
+def heart_frame(labels: NDArray[np.uint8], *, spacing_mm: Spacing) -> Frame:
     """Find the LV's centre and long axis, and the direction of the RV.
 
     Parameters
@@ -74,8 +54,11 @@ def heart_frame(labels: NDArray[np.uint8], *, spacing_mm: Spacing) -> HeartFrame
 
     Returns
     -------
-    HeartFrame
-        In mm from the centre of voxel 0.
+    Frame
+        In mm from the centre of voxel 0. Its centre is the LV cavity's; its axes point from the RV
+        to the LV, at right angles to both others (towards increasing array axis 1 where the first
+        points along axis 0: posterior), and from base to apex along the LV's long axis; its length
+        is that of LV cavity and myocardium along it, half a slice included at each end.
 
     Raises
     ------
@@ -83,7 +66,7 @@ def heart_frame(labels: NDArray[np.uint8], *, spacing_mm: Spacing) -> HeartFrame
         ``missing_structure`` if RV, MYO or LV has no voxel; ``undefined_heart_frame`` if the RV
         has no direction from the LV.
     """
-    labels = check_labels(np.asarray(labels)[..., np.newaxis])[..., 0]
+    labels = check_labels(np.asarray(labels)[..., np.newaxis], largest=max(Label))[..., 0]
     absent = [name for label, name in STRUCTURES.items() if not (labels == label).any()]
     if absent:
         raise SubjectError(
@@ -108,19 +91,11 @@ def heart_frame(labels: NDArray[np.uint8], *, spacing_mm: Spacing) -> HeartFrame
         across = -across
     wall = np.argwhere((labels == Label.LV) | (labels == Label.MYO)) * spacing
     along = wall @ long_axis
-    return HeartFrame(
+    return Frame(
         centre_mm=centre,
         axes=np.column_stack([from_rv, across, long_axis]),
         length_mm=float(np.ptp(along) + abs(long_axis[2]) * spacing[2]),
     )
-
-
-def heart_to_heart(fixed: HeartFrame, moving: HeartFrame) -> NDArray[np.float64]:
-    """Return the rigid transform, mm of `fixed` -> mm of `moving`, that aligns two hearts.
-
-    Shape (4, 4). It mirrors only if one of the arrays is a mirror image of the other.
-    """
-    return moving.matrix @ np.linalg.inv(fixed.matrix)
 
 
 def _centre_mm(mask: NDArray[np.bool_], spacing: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,18 +1,12 @@
-"""Quality control of a short-axis cine and its labels."""
+"""Run the checks of a protocol on one scan, and what they come to."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from popscan.qc.context import Context
 from popscan.qc.model import Check, Measured, Spec, Verdict, with_thresholds
-from popscan.qc.table import CHECKS
-from popscan.records import Scan
 
 _WORSE = {Verdict.NOT_ASSESSED: 0, Verdict.PASS: 1, Verdict.REVIEW: 2, Verdict.FAIL: 3}
 
@@ -38,47 +32,36 @@ def outcome(name: str, spec: Spec, measured: Measured) -> Check:
     )
 
 
-def check(
-    scan: Scan,
-    labels: NDArray[np.uint8] | None = None,
+def run_checks(
+    specs: Mapping[str, Spec],
+    context: Any,
     *,
-    frames: Sequence[int] | None = None,
-    told: Mapping[str, Any] | None = None,
     thresholds: Mapping[str, Any] | None = None,
 ) -> list[Check]:
-    """Run every check of `CHECKS` on one scan.
+    """Run every check on one scan.
 
     Parameters
     ----------
-    scan
-        Short-axis scan, array (x, y, z, t).
-    labels : ndarray of uint8, shape of the scan, or None
-        Segmentation; without one the checks that need it are not assessed.
-    frames
-        Indices of the frames that ought to be labelled; all by default. Give
-        `LabelMap.frames` for references of ED and ES only.
-    told
-        What the segmentation says of itself: the values of its record.
+    specs
+        Check name -> its definition.
+    context
+        What the checks' measures take: a scan, its labels, what they share.
     thresholds
         Check name -> ``{"review": .., "fail": ..}`` in place of the defaults.
 
     Returns
     -------
     list of Check
-        One per entry of `CHECKS`, in its order, always. A value that could not be measured is
-        `Verdict.REVIEW`; a check that does not apply to this scan (a volume curve of two frames)
-        is `Verdict.NOT_ASSESSED`.
+        One per entry of `specs`, in its order, always. A value that could not be measured is
+        `Verdict.REVIEW`; a check that does not apply to this scan is `Verdict.NOT_ASSESSED`.
 
     Raises
     ------
-    SubjectError
-        If labels and scan differ in shape.
     PopscanError
         If `thresholds` name an unknown check or level, or hold no numbers.
     """
-    specs = with_thresholds(CHECKS, thresholds or {})
-    context = Context(scan, labels, frames=frames, told=told)
-    return [outcome(name, spec, spec.measure(context)) for name, spec in specs.items()]
+    chosen = with_thresholds(specs, thresholds or {})
+    return [outcome(name, spec, spec.measure(context)) for name, spec in chosen.items()]
 
 
 def verdict(checks: Iterable[Check]) -> str:

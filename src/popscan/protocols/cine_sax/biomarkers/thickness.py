@@ -11,7 +11,7 @@ from scipy.spatial import cKDTree
 from skimage.measure import find_contours
 
 from popscan.arrays import morphology
-from popscan.records import Label
+from popscan.protocols.cine_sax.labels import Label
 
 Floats = NDArray[np.float64]
 
@@ -130,7 +130,7 @@ def wall_thickness_mm(
     local: list[Floats] = []
     cavity_slices = np.nonzero((labels == Label.LV).any(axis=(0, 1)))[0]
     drop = int(np.floor(len(cavity_slices) * (1.0 - mid_share) / 2.0))
-    edges, beyond = morphology.boundary_contacts(labels[..., None], Label.LV)
+    edges, beyond = morphology.boundary_contacts(labels[..., None], Label.LV, others=Label)
     for z in cavity_slices[drop : len(cavity_slices) - drop]:
         if beyond[Label.MYO][z, 0] < min_enclosed * edges[z, 0]:
             continue
