@@ -4,7 +4,7 @@ from pathlib import Path
 
 from snakemake.utils import min_version, validate
 
-from popscan.pipeline.configfile import loaded_problems
+from popscan.commands.configfile import loaded_problems
 
 min_version("9.27")
 

@@ -24,18 +24,18 @@ import psutil
 import yaml
 
 from popscan import worker
+from popscan.commands.configfile import load_config
 from popscan.inventory import damaged_outputs, inventoried
 from popscan.io import write_scan
-from popscan.pipeline.collect import collect
-from popscan.pipeline.configfile import load_config
-from popscan.pipeline.planning import plan_study
-from popscan.pipeline.tasks import run_stage
 from popscan.plan import read_shards
 from popscan.records import PopscanError
 from popscan.segment import save_bundle
 from popscan.simulate.population import sample_population
 from popscan.simulate.scan import simulate_subject
 from popscan.stages import STUDY_STAGES, SUBJECT_STAGES, stages_of
+from popscan.stages.collect.job import collect
+from popscan.stages.plan.job import plan_study
+from popscan.stages.tasks import run_stage
 from popscan.store import Store
 
 REPO = Path(__file__).resolve().parents[1]

@@ -9,9 +9,9 @@ import yaml
 from jsonschema import Draft202012Validator
 from pydantic import BaseModel, ValidationError
 
+from popscan.commands.configfile import ConfigError, load_config
+from popscan.commands.reference import config_reference, qc_reference
 from popscan.config import Config, json_schema, parse_section
-from popscan.pipeline.configfile import ConfigError, load_config
-from popscan.pipeline.reference import config_reference, qc_reference
 from popscan.records import PopscanError, check_identifier
 
 

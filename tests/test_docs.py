@@ -6,7 +6,7 @@ import ast
 import re
 from dataclasses import MISSING, fields
 
-from popscan.pipeline.reference import biomarkers_reference, config_reference
+from popscan.commands.reference import biomarkers_reference, config_reference
 from popscan.train.losses import LOSSES
 from popscan.train.recipe import Recipe
 

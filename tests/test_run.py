@@ -15,7 +15,6 @@ import pytest
 import torch
 
 from popscan.inventory import damaged_files, damaged_outputs
-from popscan.pipeline.context import ShardContext
 from popscan.plan import Planned
 from popscan.records import (
     NotApplicable,
@@ -27,6 +26,7 @@ from popscan.records import (
 )
 from popscan.run import Limits, ShardFailedError, run_shard
 from popscan.store import Store
+from popscan.study.context import ShardContext
 from popscan.worker import MachineError, Task
 
 N = 6

@@ -12,16 +12,16 @@ from pathlib import Path
 import pytest
 
 from popscan.cli import main
+from popscan.commands.estimate import format_estimate, stage_costs
+from popscan.commands.rerun import mark_rerun
+from popscan.commands.status import format_status, study_status
 from popscan.disk import no_later_than_now, remove_temporaries
 from popscan.lock import StudyLock, clear_stale_locks
-from popscan.pipeline.costs import cost_rates, study_costs
-from popscan.pipeline.estimate import format_estimate, stage_costs
-from popscan.pipeline.rerun import mark_rerun
-from popscan.pipeline.status import format_status, study_status
-from popscan.pipeline.tables import cost_table, write_table
 from popscan.plan import Planned, write_plan
 from popscan.records import PopscanError, Record, Status, Subject
 from popscan.store import Store, record_line
+from popscan.study.costs import cost_rates, study_costs
+from popscan.study.tables import cost_table, write_table
 
 N, SIZE = 10, 4
 

@@ -19,10 +19,10 @@ from typing import Any
 import pytest
 
 from popscan.config import Config
-from popscan.pipeline.context import ShardContext, cine_name
-from popscan.pipeline.raw import ingest_task
 from popscan.records import Outcome, PopscanError, Scan, Subject, SubjectError
+from popscan.stages.ingest.task import ingest_task
 from popscan.store import Store, canonical_json
+from popscan.study.context import ShardContext, cine_name
 
 #: Seconds of one input, and bytes that it may ask for beyond what the process has.
 LIMIT_S, LIMIT_BYTES = 10, 1500 * 2**20

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from popscan.npzfile import read_npz
-from popscan.pipeline.atlas import load_arrays
-from popscan.pipeline.rca import _foreign
+from popscan.stages.atlas.job import load_arrays
+from popscan.stages.rca.task import _foreign
 from popscan.train.packs import read_pack
 
 

@@ -15,8 +15,8 @@ import pytest
 import torch
 import yaml
 
+from popscan.commands.configfile import load_config, load_table_config
 from popscan.config import Config, TableConfig
-from popscan.pipeline.configfile import load_config, load_table_config
 from popscan.segment import load_bundle, save_bundle
 from popscan.segment.networks import build_network
 from popscan.train.recipe import RECIPES_DIR, load_recipe

@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from popscan.config import Config
-from popscan.pipeline.collect import read_overrides
-from popscan.pipeline.planning import find_cohort
 from popscan.qc import apply_overrides
+from popscan.stages.collect.job import read_overrides
+from popscan.study.listing import find_cohort
 
 HEAD = "participant_id\tsex\tage_years\trace\n"
 ROWS = "sub-1\tF\t61\tWhite\nsub-2\tM\t55\tBlack\n"

@@ -12,12 +12,12 @@ import pandas as pd
 import pytest
 import yaml
 
+from popscan.commands.check import check_study
 from popscan.config import Config
 from popscan.experiment.design import trials
-from popscan.pipeline.check import check_study
-from popscan.pipeline.experiment import run_trial_job
-from popscan.pipeline.experiment_data import subjects
 from popscan.records import PopscanError, Status
+from popscan.stages.experiment.data import subjects
+from popscan.stages.experiment.job import run_trial_job
 
 ROOT = Path(__file__).resolve().parents[2]
 DEMO = ROOT / "config" / "experiments" / "imbalance_demo.yaml"
@@ -160,7 +160,7 @@ def test_a_grid_that_cannot_be_is_refused_before_anything_runs(tmp_path):
 
 def test_a_failed_trial_is_tried_again_and_a_good_one_kept(tmp_path):
     from popscan.experiment.design import trial_section
-    from popscan.pipeline.experiment_data import prepare_part, split
+    from popscan.stages.experiment.data import prepare_part, split
 
     study, options = tmp_path / "tiny", Config.model_validate(TINY).model_dump()
     records = prepare_part(study, 0, options)
@@ -188,7 +188,7 @@ def test_a_failed_trial_is_tried_again_and_a_good_one_kept(tmp_path):
 def test_each_subject_has_one_visit_in_training_or_test(tmp_path, monkeypatch, capsys):
     from dataclasses import replace
 
-    from popscan.pipeline import experiment_data
+    from popscan.stages.experiment import data as experiment_data
 
     study, options = tmp_path / "tiny", Config.model_validate(TINY).model_dump()
     visits = [
@@ -206,7 +206,7 @@ def test_each_subject_has_one_visit_in_training_or_test(tmp_path, monkeypatch, c
 
 
 def test_labelled_studies_go_the_same_way(data_dir, tmp_path):
-    from popscan.pipeline.experiment_data import prepare_part, split
+    from popscan.stages.experiment.data import prepare_part, split
 
     root = data_dir / "acdc"
     if not root.is_dir():

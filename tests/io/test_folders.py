@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from popscan.io.folders import MANY, Folders
-from popscan.pipeline.planning import plan_study
 from popscan.records import PopscanError
+from popscan.stages.plan.job import plan_study
 
 SUBJECTS = [f"sub-{i:02d}" for i in range(4)]
 

@@ -14,11 +14,11 @@ import pytest
 from popscan.io import get_source, read_scan
 from popscan.io.nifti import read_labels
 from popscan.io.references import checked_reference, likely_codes, read_reference, usable_references
-from popscan.pipeline.raw import _ingest_outcome
 from popscan.protocols.cine_sax.biomarkers.rate import heart_rate_bpm
 from popscan.protocols.cine_sax.labels import Label
 from popscan.protocols.cine_sax.qc import check
 from popscan.records import LabelMap, Scan, Subject, SubjectError
+from popscan.stages.ingest.task import _ingest_outcome
 
 SHAPE = (24, 22, 6, 8)
 STEPS = (1.3, 1.25, 8.0)

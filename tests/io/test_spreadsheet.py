@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from popscan.io.spreadsheet import is_formula, tsv_text
-from popscan.pipeline.tables import read_table, write_table
+from popscan.study.tables import read_table, write_table
 
 HOSTILE = ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "\r=1", " =1", '"=1', "＝1"]
 

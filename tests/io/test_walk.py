@@ -12,8 +12,8 @@ from popscan.io import walk as walking
 from popscan.io.dicom import Dicom
 from popscan.io.folders import Folders
 from popscan.io.sources import list_files
-from popscan.pipeline.raw import stat_sources
 from popscan.records import Subject, SubjectError
+from popscan.stages.ingest.task import stat_sources
 
 
 @pytest.fixture

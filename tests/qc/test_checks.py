@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from popscan import qc
-from popscan.pipeline import dictionary
 from popscan.protocols.cine_sax import qc as cine
 from popscan.protocols.cine_sax.labels import Label
 from popscan.protocols.cine_sax.qc.context import Context
@@ -18,6 +17,7 @@ from popscan.protocols.cine_sax.qc.documentation import documentation
 from popscan.qc.model import Verdict
 from popscan.qc.runner import outcome
 from popscan.records import PopscanError, Scan, SubjectError
+from popscan.study import dictionary
 
 ES = 8  # end-systolic frame of the clean case
 

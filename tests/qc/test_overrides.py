@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 
 from popscan import qc
-from popscan.pipeline import dictionary
 from popscan.records import PopscanError
+from popscan.study import dictionary
 
 VERDICTS = pd.DataFrame(
     {

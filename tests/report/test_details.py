@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from popscan.pipeline.uncertainty_report import said_of_references
 from popscan.report import StudyContext
 from popscan.report.blocks import Details, Figure, Table
 from popscan.report.sections.biomarkers import interval_ends, measured
@@ -21,6 +20,7 @@ from popscan.report.sections.qc import FlaggedPage
 from popscan.report.sections.qc import section as qc
 from popscan.report.sections.quality import segmentation
 from popscan.report.text import interval, places_for
+from popscan.stages.report.uncertainty import said_of_references
 
 N = 30
 

@@ -7,10 +7,10 @@ from dataclasses import replace
 import pandas as pd
 from markupsafe import Markup
 
-from popscan.pipeline import extras
-from popscan.pipeline.extras import extra_sections
 from popscan.report import Extra, StudyContext, render_study
 from popscan.report.figures.forest import interval_cell
+from popscan.stages.report import extras
+from popscan.stages.report.extras import extra_sections
 
 TABLE = pd.DataFrame(
     {"group": ["women", "men", "few"], "n": [103, 98, 3], "auc": [0.81, 0.79, 0.5]}

@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 
 from popscan.associate.models import associate
-from popscan.pipeline.analysis import regressions
 from popscan.report.blocks import Table
 from popscan.report.context import StudyContext
 from popscan.report.sections.associations import associations
 from popscan.report.sections.common import Options
+from popscan.stages.associate.job import regressions
 
 
 @pytest.fixture

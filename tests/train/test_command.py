@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from popscan.cli import main
+from popscan.commands.training import labelled_cases
 from popscan.io.nifti import write_labels, write_scan
-from popscan.pipeline.training import labelled_cases
 from popscan.protocols.cine_sax.labels import Label
 from popscan.records import LabelMap, Scan
 from popscan.segment import load_bundle

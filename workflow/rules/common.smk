@@ -10,7 +10,7 @@ from popscan.experiment import design
 from popscan.inventory import damaged_outputs, is_small
 from popscan.lock import StudyLock, clear_stale_locks
 from popscan.names import name_list, resolve_units
-from popscan.pipeline.identity import check_before_run
+from popscan.study.identity import check_before_run
 from popscan.plan import read_registry
 from popscan.records import PopscanError
 from popscan.stages import (
@@ -66,7 +66,7 @@ if workflow.is_main_process:
 onstart:
     # Names of columns and groups, before hours of work end at one that does not exist. Imported
     # here, since jobs read this file, too.
-    from popscan.pipeline.columns import check_before_run
+    from popscan.study.columns import check_before_run
 
     if wrong := check_before_run(GIVEN):
         raise WorkflowError("\n".join(wrong))

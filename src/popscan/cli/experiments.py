@@ -31,7 +31,7 @@ def _command(commands: Any, name: str, call: Any, text: str) -> Any:
 
 
 def _data(arguments: argparse.Namespace) -> None:
-    from popscan.pipeline.experiment_data import prepare_part
+    from popscan.stages.experiment.data import prepare_part
 
     records = prepare_part(arguments.study, arguments.part, arguments.options)
     ok = sum(record.status is Status.OK for record in records)
@@ -39,7 +39,7 @@ def _data(arguments: argparse.Namespace) -> None:
 
 
 def _split(arguments: argparse.Namespace) -> None:
-    from popscan.pipeline.experiment_data import split
+    from popscan.stages.experiment.data import split
 
     found = split(arguments.study, arguments.options)
     for role in ("test", "pool"):
@@ -48,7 +48,7 @@ def _split(arguments: argparse.Namespace) -> None:
 
 
 def _trial(arguments: argparse.Namespace) -> None:
-    from popscan.pipeline.experiment import run_trial_job
+    from popscan.stages.experiment.job import run_trial_job
 
     record = run_trial_job(
         arguments.study, arguments.trial, arguments.options, threads=arguments.threads
@@ -60,6 +60,6 @@ def _trial(arguments: argparse.Namespace) -> None:
 
 
 def _results(arguments: argparse.Namespace) -> None:
-    from popscan.pipeline.experiment import write_results
+    from popscan.stages.experiment.job import write_results
 
     print(write_results(arguments.study, arguments.options))

@@ -123,7 +123,7 @@ def _find_study(given: Path | None) -> Path:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    from popscan.pipeline.check import check_study
+    from popscan.commands.check import check_study
 
     problems, notes = check_study(arguments.configfile, arguments.config, deep=arguments.deep)
     for note in notes:
@@ -135,7 +135,7 @@ def _check(arguments: argparse.Namespace) -> int:
 
 
 def _status(arguments: argparse.Namespace) -> None:
-    from popscan.pipeline.status import format_status, study_status
+    from popscan.commands.status import format_status, study_status
 
     study = _find_study(arguments.study)
     print(study)
@@ -143,7 +143,7 @@ def _status(arguments: argparse.Namespace) -> None:
 
 
 def _verify(arguments: argparse.Namespace) -> int:
-    from popscan.pipeline.verify import verify_study
+    from popscan.commands.verify import verify_study
 
     study = _find_study(arguments.study)
     found = verify_study(Store(study), deep=arguments.deep)
@@ -158,7 +158,7 @@ def _verify(arguments: argparse.Namespace) -> int:
 
 
 def _rerun(arguments: argparse.Namespace) -> None:
-    from popscan.pipeline.rerun import mark_rerun, stages_from
+    from popscan.commands.rerun import mark_rerun, stages_from
 
     study = _find_study(arguments.study)
     stages = list(SUBJECT_STAGES)
@@ -178,7 +178,7 @@ def _rerun(arguments: argparse.Namespace) -> None:
 
 
 def _withdraw(arguments: argparse.Namespace) -> None:
-    from popscan.pipeline.withdraw import take_back, withdraw
+    from popscan.study.withdraw import take_back, withdraw
 
     words = list(arguments.names)
     given = Path(words[0]) if words and _is_study(Path(words[0])) else None
@@ -219,7 +219,7 @@ def _names(text: str) -> list[str]:
 
 
 def _train(arguments: argparse.Namespace) -> None:
-    from popscan.pipeline.training import train_model
+    from popscan.commands.training import train_model
 
     left_out = train_model(
         arguments.recipe,
@@ -237,7 +237,7 @@ def _train(arguments: argparse.Namespace) -> None:
 
 
 def _calibrate(arguments: argparse.Namespace) -> None:
-    from popscan.pipeline.training import calibrate_model
+    from popscan.commands.training import calibrate_model
 
     told, left_out = calibrate_model(
         arguments.model,
@@ -252,8 +252,8 @@ def _calibrate(arguments: argparse.Namespace) -> None:
 
 
 def _audit(arguments: argparse.Namespace) -> None:
-    from popscan.pipeline.configfile import load_table_config
-    from popscan.pipeline.table_audit import audit_table
+    from popscan.commands.configfile import load_table_config
+    from popscan.commands.table_audit import audit_table
 
     config = load_table_config(arguments.configfile, arguments.config)
     index, notes = audit_table(arguments.table, config, arguments.out)
@@ -263,8 +263,8 @@ def _audit(arguments: argparse.Namespace) -> None:
 
 
 def _schema(arguments: argparse.Namespace) -> None:
+    from popscan.commands.reference import biomarkers_reference, config_reference, qc_reference
     from popscan.config import json_schema
-    from popscan.pipeline.reference import biomarkers_reference, config_reference, qc_reference
 
     schema = arguments.root / "workflow" / "schemas" / "config.schema.json"
     schema.write_text(json.dumps(json_schema(), indent=1, sort_keys=True) + "\n")

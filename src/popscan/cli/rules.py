@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from popscan.inventory import inventoried
-from popscan.pipeline.tasks import TASKS
 from popscan.records import PopscanError
+from popscan.stages.tasks import TASKS
 from popscan.store import Store
 
 
@@ -110,8 +110,8 @@ class _Progress:
 
 
 def _stage(arguments: argparse.Namespace) -> None:
-    from popscan.pipeline.tasks import run_stage
     from popscan.run import Limits
+    from popscan.stages.tasks import run_stage
 
     result = run_stage(
         Store(arguments.study),
@@ -133,8 +133,8 @@ def _stage(arguments: argparse.Namespace) -> None:
 
 
 def _plan(arguments: argparse.Namespace) -> None:
-    from popscan.pipeline.configfile import load_config
-    from popscan.pipeline.planning import plan_study
+    from popscan.commands.configfile import load_config
+    from popscan.stages.plan.job import plan_study
 
     options, study, allow_replace = arguments.options, arguments.study, arguments.allow_replace
     if options is None:
@@ -145,7 +145,7 @@ def _plan(arguments: argparse.Namespace) -> None:
     if study is None:
         raise PopscanError("--options without --study")
     if arguments.estimate:
-        from popscan.pipeline.estimate import format_estimate, stage_costs
+        from popscan.commands.estimate import format_estimate, stage_costs
 
         size = int(options["plan"]["shard_size"])
         print(format_estimate(stage_costs(study), n=arguments.estimate, shard_size=size))
@@ -169,7 +169,7 @@ def _plan(arguments: argparse.Namespace) -> None:
 
 
 def _collect(arguments: argparse.Namespace) -> None:
-    from popscan.pipeline.collect import collect
+    from popscan.stages.collect.job import collect
 
     with inventoried(arguments.study, arguments.study / "tables" / "ledger.parquet"):
         counts = collect(Store(arguments.study), arguments.options)
@@ -178,28 +178,28 @@ def _collect(arguments: argparse.Namespace) -> None:
 
 
 def _associate(arguments: argparse.Namespace) -> None:
-    from popscan.pipeline.analysis import associate_study
+    from popscan.stages.associate.job import associate_study
 
     with inventoried(arguments.study, arguments.study / "tables" / "associations.parquet"):
         associate_study(arguments.study, arguments.options)
 
 
 def _fairness(arguments: argparse.Namespace) -> None:
-    from popscan.pipeline.fairness import audit_study
+    from popscan.stages.fairness.job import audit_study
 
     with inventoried(arguments.study, arguments.study / "tables" / "fairness_gaps.parquet"):
         audit_study(arguments.study, arguments.options)
 
 
 def _atlas_prepare(arguments: argparse.Namespace) -> None:
-    from popscan.pipeline.atlas import prepare_shard
+    from popscan.stages.atlas.job import prepare_shard
 
     with inventoried(arguments.study, arguments.output):
         prepare_shard(Store(arguments.study), arguments.shard, arguments.options, arguments.output)
 
 
 def _atlas_map(arguments: argparse.Namespace) -> None:
-    from popscan.pipeline.atlas import map_shard
+    from popscan.stages.atlas.job import map_shard
 
     study = arguments.output.absolute().parents[3]
     with inventoried(study, arguments.output.absolute()):
@@ -207,7 +207,7 @@ def _atlas_map(arguments: argparse.Namespace) -> None:
 
 
 def _atlas_reduce(arguments: argparse.Namespace) -> None:
-    from popscan.pipeline.atlas import reduce_round
+    from popscan.stages.atlas.job import reduce_round
 
     with inventoried(arguments.study, arguments.output):
         reduce_round(
@@ -220,14 +220,14 @@ def _atlas_reduce(arguments: argparse.Namespace) -> None:
 
 
 def _atlas(arguments: argparse.Namespace) -> None:
-    from popscan.pipeline.atlas import write_atlas
+    from popscan.stages.atlas.job import write_atlas
 
     with inventoried(arguments.study, arguments.study / "atlas" / "atlas.json"):
         write_atlas(arguments.study, arguments.template, arguments.options)
 
 
 def _rca_references(arguments: argparse.Namespace) -> None:
-    from popscan.pipeline.rca import make_references
+    from popscan.stages.rca.task import make_references
 
     with inventoried(arguments.study, arguments.output):
         units = make_references(Store(arguments.study), arguments.options, arguments.output)
@@ -235,14 +235,14 @@ def _rca_references(arguments: argparse.Namespace) -> None:
 
 
 def _rca_validity(arguments: argparse.Namespace) -> None:
-    from popscan.pipeline.rca_tables import write_validity
+    from popscan.stages.rca.tables import write_validity
 
     with inventoried(arguments.study, arguments.study / "tables" / "rca_validity.parquet"):
         write_validity(arguments.study, arguments.options)
 
 
 def _visibility_features(arguments: argparse.Namespace) -> None:
-    from popscan.pipeline.visibility import features_shard
+    from popscan.stages.visibility.job import features_shard
 
     with inventoried(arguments.study, arguments.output):
         count = features_shard(
@@ -252,21 +252,21 @@ def _visibility_features(arguments: argparse.Namespace) -> None:
 
 
 def _visibility(arguments: argparse.Namespace) -> None:
-    from popscan.pipeline.visibility import write_visibility
+    from popscan.stages.visibility.job import write_visibility
 
     with inventoried(arguments.study, arguments.study / "tables" / "visibility.parquet"):
         write_visibility(arguments.study, arguments.features, arguments.options)
 
 
 def _visibility_maps(arguments: argparse.Namespace) -> None:
-    from popscan.pipeline.visibility_maps import write_maps
+    from popscan.stages.visibility.maps import write_maps
 
     with inventoried(arguments.study, arguments.study / "visibility" / "maps.npz"):
         write_maps(Store(arguments.study), arguments.features, arguments.options)
 
 
 def _report(arguments: argparse.Namespace) -> None:
-    from popscan.pipeline.study_report import report_study
+    from popscan.stages.report.job import report_study
 
     with inventoried(arguments.study, arguments.study / "report" / "index.html"):
         print(report_study(arguments.study, arguments.config))

@@ -2,7 +2,7 @@
 
 `design` says which trials there are and who is trained on and tested; `trial` does one of them;
 `results` turns scores into tables, `figures` and `page` show them. Nothing here reads or writes
-files; `popscan.pipeline.experiment` does.
+files; `popscan.stages.experiment.job` does.
 
 A grid of compositions at fixed size, tested on one balanced set of subjects, is the design of Lee
 et al. 2022 (arXiv:2209.01627) and 2023 (doi:10.1007/978-3-031-45249-9_21) and of Ioannou et al.

@@ -26,7 +26,7 @@ def dice_table(records: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     records
-        As of `popscan.pipeline.experiment.trial_records`.
+        As of `popscan.stages.experiment.job.trial_records`.
     """
     keys = ["trial", *CONDITION, "seed"]
     parts = [

@@ -1,0 +1,1 @@
+"""What people type: check, status, rerun, verify, estimate, audit, train; one module each."""

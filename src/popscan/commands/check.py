@@ -1,0 +1,197 @@
+"""``popscan check``: everything that would spoil a night on the cluster, told at once.
+
+Nothing is changed. Each problem names file, key and what was expected.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from popscan.commands.configfile import ConfigError, load_what_fits
+from popscan.config import Config
+from popscan.records import PopscanError
+from popscan.study.columns import study_columns
+from popscan.study.identity import check_before_run
+from popscan.study.leaving import leaving_notes
+from popscan.study.listing import Cohort, find_cohort, where
+
+#: Results of one subject's cine are about this large; told as an estimate, not as a fact.
+_MB_PER_SUBJECT = 30
+
+
+def check_study(
+    configfile: Path, overrides: Sequence[str] = (), *, deep: bool = False
+) -> tuple[list[str], list[str]]:
+    """Check a study before it is run.
+
+    Parameters
+    ----------
+    configfile
+        The study's YAML file.
+    overrides
+        ``key=value`` as given to ``snakemake --config``.
+    deep
+        Open the scans of all subjects, not of a sample.
+
+    Returns
+    -------
+    problems, notes : list of str
+        What has to be mended (empty if nothing), and what was found to be well.
+    """
+    try:
+        config, problems, left_out = load_what_fits(configfile, overrides)
+    except ConfigError as error:
+        return error.problems, []
+    notes: list[str] = []
+    parts = [_check_methods, _check_model, _check_optional, _check_qc, _check_cohort, _check_disk]
+    if config.experiment.attribute:
+        from popscan.commands.check_experiment import check_experiment
+
+        parts = [check_experiment, _check_disk]
+        if config.source.kind != "simulated":
+            parts.insert(0, _check_cohort)
+    if "source" in {key.partition(".")[0] for key in left_out} and _check_cohort in parts:
+        parts.remove(_check_cohort)  # a default source is nobody's
+    found: list[str] = []
+    for part in parts:
+        try:
+            part(config, found, notes, **({"deep": deep} if part is _check_cohort else {}))
+        except PopscanError as error:
+            found.append(f"{configfile}: {error}")
+    # Of a key that cannot be read, its default was looked at.
+    problems += [line for line in found if not line.startswith(tuple(left_out))]
+    return problems, notes
+
+
+def _check_methods(config: Config, problems: list[str], notes: list[str]) -> None:
+    from popscan import recon, segment
+    from popscan.methods import option_problems, resolve
+    from popscan.protocols import DEFAULT, get_protocol
+
+    variants = config.reconstruct.variants
+    if config.reconstruct.use not in variants:
+        problems.append(
+            f"reconstruct.use: {config.reconstruct.use!r} is no variant; "
+            f"expected one of: {', '.join(sorted(variants))}"
+        )
+    for name, variant in variants.items():
+        key = f"reconstruct.variants.{name}"
+        try:
+            function = resolve(recon.METHODS, variant.method, key)
+        except PopscanError as error:
+            problems.append(str(error))
+            continue
+        problems += [f"{key}: {text}" for text in option_problems(function, variant.options)]
+    for table, name, key in (
+        (segment.METHODS, config.segment.method, "segment.method"),
+        (get_protocol(DEFAULT).biomarkers.methods, config.biomarkers.method, "biomarkers.method"),
+    ):
+        if name not in table:
+            problems.append(f"{key}: {name!r}; expected one of: {', '.join(sorted(table))}")
+
+
+def _check_model(config: Config, problems: list[str], notes: list[str]) -> None:
+    from popscan.segment import load_bundle
+    from popscan.stages.segment.bundles import bundle_path
+
+    path = bundle_path(config.segment.model)
+    bundle = load_bundle(path, device="cpu")
+    notes.append(f"model {path.name}: digest {bundle.digest[:12]}")
+    if config.segment.device == "cuda":
+        import torch
+
+        if not torch.cuda.is_available():
+            problems.append(
+                "segment.device: cuda, but no GPU is to be seen on this machine; expected auto or "
+                "cpu here (on a cluster: check on a GPU node)"
+            )
+
+
+def _check_optional(config: Config, problems: list[str], notes: list[str]) -> None:
+    """Check the files that predicted Dice and attribution maps name."""
+    from popscan.stages.segment.bundles import bundle_path
+
+    references = config.rca.references
+    named = references not in ("auto", "study", "simulated")
+    if config.rca.enabled and named and not Path(references).is_file():
+        problems.append(
+            f"rca.references: {references}: no such file; expected auto, study, simulated, or the "
+            "rca/references.npz of another study"
+        )
+    if config.visibility.enabled and config.visibility.baseline_model:
+        try:
+            bundle_path(config.visibility.baseline_model)
+        except PopscanError as error:
+            problems.append(str(error).replace("segment.model", "visibility.baseline_model"))
+
+
+def _check_qc(config: Config, problems: list[str], notes: list[str]) -> None:
+    from popscan.protocols.cine_sax.qc import CHECKS
+    from popscan.qc import threshold_problems
+
+    problems += [
+        f"qc.thresholds: {text}" for text in threshold_problems(CHECKS, config.qc.thresholds)
+    ]
+
+
+def _check_overrides(config: Config, cohort: Cohort, problems: list[str]) -> None:
+    """Check what would otherwise end the study at its tables, after all the computing."""
+    from popscan.qc.overrides import MAX_PROBLEMS, override_problems
+    from popscan.stages.collect.job import read_overrides
+
+    path = config.qc.overrides
+    found = override_problems(read_overrides(Path(path)), [p.subject.unit for p in cohort.planned])
+    problems += [f"qc.overrides: {path}: {text}" for text in found[:MAX_PROBLEMS]]
+    if len(found) > MAX_PROBLEMS:
+        problems.append(f"qc.overrides: {path}: {len(found) - MAX_PROBLEMS} more problems")
+
+
+def _check_cohort(
+    config: Config, problems: list[str], notes: list[str], *, deep: bool = False
+) -> None:
+    options = config.model_dump()
+    cohort: Cohort = find_cohort(options)
+    problems += cohort.problems
+    if not cohort.planned:
+        problems.append(f"no subject found in {where(options)}")
+    without = [p for p in cohort.planned if not p.subject.sources]
+    notes.append(f"{len(cohort.planned)} subjects in {where(options)}")
+    if without and config.source.kind != "simulated":
+        told = ", ".join(p.subject.unit for p in without[:5])
+        problems.append(f"{len(without)} subjects of the cohort table have no images: {told}")
+    if cohort.unlisted:
+        told = ", ".join(cohort.unlisted[:5])
+        problems.append(f"{len(cohort.unlisted)} subjects have images but no row: {told}")
+    for planned in cohort.planned:
+        if planned.problem.get("status") == "failed":
+            problems.append(f"{planned.subject.unit}: {planned.problem['message']}")
+    notes += cohort.notes
+    if not config.experiment.attribute:
+        study = Path(config.study.results, config.study.name)
+        notes += leaving_notes(study, cohort)
+        check_before_run(study, config.model_dump())
+    if not config.experiment.attribute:
+        wrong, lacking = study_columns(config, cohort.table)
+        problems += wrong
+        notes += lacking
+        if config.qc.overrides:
+            _check_overrides(config, cohort, problems)
+    if config.source.kind != "simulated":
+        from popscan.commands.check_scans import open_scans
+
+        opened = open_scans(options, cohort.planned, deep=deep)
+        problems += opened.problems()
+        notes += opened.notes()
+
+
+def _check_disk(config: Config, problems: list[str], notes: list[str]) -> None:
+    folder = Path(config.study.results).absolute()
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free / 1e9
+    notes.append(
+        f"{free:.0f} GB free in {config.study.results}; a cine study takes about "
+        f"{_MB_PER_SUBJECT} MB per subject"
+    )

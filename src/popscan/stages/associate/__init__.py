@@ -1,0 +1,1 @@
+"""The stage associate: regressions and reference ranges."""

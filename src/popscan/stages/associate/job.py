@@ -1,0 +1,79 @@
+"""Study-level regression: which rows and columns go into associations and reference ranges."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from popscan.config import parse_section
+from popscan.study import dictionary
+from popscan.study.cohort import first_visits, study_attributes
+from popscan.study.tables import read_table, write_table
+
+
+def analysed_table(study_root: Path, options: Mapping[str, Any]) -> pd.DataFrame:
+    """One row per analysed subject: cohort columns and biomarkers; who failed QC is left out."""
+    biomarkers = read_table(study_root, "biomarkers")
+    attributes, _ = study_attributes(
+        study_root,
+        fairness=parse_section("fairness", options.get("fairness", {})),
+        cohort=parse_section("cohort", options.get("cohort", {})),
+    )
+    participants = attributes.reset_index()
+    if biomarkers.empty:
+        return participants.iloc[:0]
+    shared = [c for c in biomarkers if c in participants and c != "unit"]
+    merged = participants.drop(columns=shared).merge(biomarkers, on="unit")
+    return merged[merged["analysed"].astype(bool)].reset_index(drop=True)
+
+
+def associate_study(study_root: Path, options: Mapping[str, Any]) -> None:
+    """Write the tables ``associations`` and ``reference_ranges``."""
+    section = parse_section("associate", options["associate"])
+    table = analysed_table(study_root, options)
+    outcomes = section.outcomes if len(table) else []
+    found, ranges = regressions(
+        table, outcomes=outcomes, terms=section.terms, min_n=section.min_n,
+        seed=int(options["study"]["seed"]),
+    )  # fmt: skip
+    write_table(study_root, "associations", found, dictionary.of("associations"))
+    write_table(study_root, "reference_ranges", ranges, dictionary.of("reference_ranges"))
+
+
+def regressions(
+    table: pd.DataFrame,
+    *,
+    outcomes: Sequence[str],
+    terms: Sequence[str],
+    min_n: int,
+    seed: int,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Compute associations over all visits, and reference ranges of one visit per subject.
+
+    Parameters
+    ----------
+    table
+        One row per visit, with the subject in ``sub``.
+    outcomes, terms, min_n
+        As in `popscan.associate.models.associate`.
+    seed
+        Of the bootstrap.
+    """
+    from popscan.associate.models import associate
+    from popscan.associate.ranges import reference_ranges
+
+    found = associate(table, outcomes=outcomes, terms=terms, min_n=min_n, cluster="sub")
+    by = ["sex"] if "sex" in table else []
+    once, _ = first_visits(table)
+    ranges = reference_ranges(once, outcomes=outcomes, by=by, seed=seed)
+    if len(once) < len(table) and len(ranges):
+        ranges["note"] = [_and_visits(note) for note in ranges["note"]]
+    return found, ranges
+
+
+def _and_visits(note: str) -> str:
+    """Add that one visit per subject counts."""
+    return "; ".join(filter(None, (note, "the first analysed visit of each subject")))

@@ -1,0 +1,1 @@
+"""The stage atlas: population averages by map-reduce over the shards."""

@@ -1,0 +1,1 @@
+"""The stage biomarkers: labels to numbers with units and intervals."""

@@ -1,0 +1,1 @@
+"""The stage collect: manifests to the study's tables."""

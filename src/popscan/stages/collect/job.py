@@ -1,0 +1,131 @@
+"""Collect the manifests of all shards into the study's tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from popscan.config import parse_section
+from popscan.records import PopscanError
+from popscan.stages import optional_stages, stages_of
+from popscan.stages.rca.tables import predicted_tables
+from popscan.store import Store
+from popscan.study import dictionary
+from popscan.study.tables import (
+    check_accounts,
+    check_manifests,
+    check_plan,
+    cost_table,
+    ledger_table,
+    participants_table,
+    read_records,
+    rows_table,
+    study_shards,
+    values_table,
+    write_table,
+)
+
+
+def collect(store: Store, options: Mapping[str, Any]) -> dict[str, int]:
+    """Write the study's tables.
+
+    Parameters
+    ----------
+    store
+        The study's store.
+    options
+        Config sections study, source, qc, segment, and rca where it may be enabled.
+
+    Returns
+    -------
+    dict
+        Table -> number of rows.
+
+    Raises
+    ------
+    PopscanError
+        If a subject has not exactly one record in every stage, the plan has counted others, a
+        manifest is older than what is known, or the overrides are wrong.
+    """
+    root = store.root
+    shards = study_shards(root)
+    stages = stages_of(options["source"]["kind"], optional=optional_stages(options))
+    check_manifests(store, stages, shards)
+    records = {stage: read_records(store, stage, shards) for stage in stages}
+    ingest = values_table(records["ingest"])
+    participants = participants_table(
+        root, shards, ingest, simulated=options["source"]["kind"] == "simulated"
+    )
+    ledger = ledger_table(records)
+    check_plan(root, list(participants["unit"]))
+    check_accounts(ledger, list(participants["unit"]), stages)
+    verdicts = _verdicts(values_table(records["qc"]), options)
+    scores = rows_table(records["score"])
+    tables = {
+        "participants": participants,
+        "ledger": ledger,
+        "cost": cost_table(records),
+        "qc": verdicts,
+        "qc_checks": rows_table(records["qc"]),
+        "segmentation": values_table(records["segment"]),
+        "scores": _kind(scores, "labels"),
+        "recon_scores": _kind(scores, "image"),
+        "reference_biomarkers": _kind(scores, "biomarkers"),
+        "reference_checks": _kind(scores, "reference"),
+        "biomarkers": _biomarkers(values_table(records["biomarkers"]), verdicts),
+    }
+    if "simulate" in records:
+        tables["truth"] = values_table(records["simulate"])
+    if "rca" in records:
+        tables |= predicted_tables(records["rca"])
+    for name, table in tables.items():
+        write_table(root, name, table, dictionary.of(name))
+    return {name: len(table) for name, table in tables.items()}
+
+
+def _kind(scores: pd.DataFrame, kind: str) -> pd.DataFrame:
+    if "kind" not in scores:
+        return pd.DataFrame({"unit": pd.Series(dtype=str)})
+    return scores.loc[scores["kind"] == kind].drop(columns="kind").dropna(axis=1, how="all")
+
+
+def _verdicts(qc: pd.DataFrame, options: Mapping[str, Any]) -> pd.DataFrame:
+    """QC verdicts with a person's overrides applied: the automatic and the final one."""
+    from popscan.qc import apply_overrides, parse_overrides
+
+    if "verdict" not in qc:
+        qc = qc.assign(verdict=pd.Series(dtype=str))
+    path = parse_section("qc", options["qc"]).overrides
+    overrides = read_overrides(Path(path)) if path else parse_overrides("")
+    return apply_overrides(qc, overrides)
+
+
+def read_overrides(path: Path) -> pd.DataFrame:
+    """Read the TSV in which a person overrides QC verdicts.
+
+    Raises
+    ------
+    PopscanError
+        If there is no such file or it is no TSV.
+    """
+    from popscan.qc import parse_overrides
+
+    try:
+        return parse_overrides(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise PopscanError(f"qc.overrides: {path}: cannot be read ({error})") from error
+
+
+def _biomarkers(biomarkers: pd.DataFrame, verdicts: pd.DataFrame) -> pd.DataFrame:
+    """Biomarkers of every segmented subject; `analysed` says who is in the study's analyses."""
+    if biomarkers.empty:
+        return biomarkers.assign(qc_verdict=pd.Series(dtype=str), analysed=pd.Series(dtype=bool))
+    merged = biomarkers.merge(
+        verdicts[["unit", "verdict"]].rename(columns={"verdict": "qc_verdict"}),
+        on="unit",
+        how="left",
+    )
+    return merged.assign(analysed=merged["qc_verdict"].isin(["pass", "review"]))

@@ -1,0 +1,1 @@
+"""Experiments: trainings on purposely unbalanced data, as jobs."""

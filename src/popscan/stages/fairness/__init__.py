@@ -1,0 +1,1 @@
+"""The stage fairness: every stage's outcome by group."""

@@ -1,0 +1,191 @@
+"""What the fairness audit of a study is made of, from the study's tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from popscan.config import parse_section
+from popscan.records import Status
+from popscan.stages import stages_of
+from popscan.study.tables import read_table
+
+#: Columns of the table of atlas distances that the audit compares.
+_ATLAS_OUTCOMES = ("unit", "atlas_distance_mm", "atlas_dice_mean")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditInputs:
+    """What the audit of a study is made of.
+
+    Attributes
+    ----------
+    outcomes
+        Long table of every stage's outcomes.
+    attributes
+        Everybody in the study, by unit.
+    ledger
+        Statuses as they count in the end: QC with a person's overrides applied.
+    stages
+        Stages that a subject passes on the way to the analyses, in order.
+    measured, reference
+        Biomarkers of who is analysed, and of the truth or the reference labels.
+    reference_is_true
+        Whether `reference` is the simulator's truth, free of error.
+    steps
+        Step of the pipeline -> biomarkers after it, for the bias ledger.
+    qc
+        Final verdicts.
+    """
+
+    outcomes: pd.DataFrame
+    attributes: pd.DataFrame
+    ledger: pd.DataFrame
+    stages: tuple[str, ...]
+    measured: pd.DataFrame
+    reference: pd.DataFrame
+    steps: Mapping[str, pd.DataFrame]
+    qc: pd.DataFrame
+    reference_is_true: bool = False
+
+
+def audit_inputs(
+    study_root: Path, attributes: pd.DataFrame, options: Mapping[str, Any]
+) -> AuditInputs:
+    """Bring together what the audit compares, from the study's tables."""
+    from popscan.fairness.outcomes import outcomes_table
+
+    section = parse_section("fairness", options["fairness"])
+    kind = parse_section("source", options.get("source", {})).kind
+    with_atlas = parse_section("atlas", options.get("atlas", {})).enabled
+    biomarkers, qc = read_table(study_root, "biomarkers"), read_table(study_root, "qc")
+    ledger = final_ledger(read_table(study_root, "ledger"), qc)
+    kept = biomarkers["analysed"].astype(bool) if "analysed" in biomarkers else slice(None)
+    measured = biomarkers[kept]
+    reference = reference_biomarkers(study_root, simulated=kind == "simulated")
+    distances = read_table(study_root, "atlas_distances") if with_atlas else pd.DataFrame()
+    outcomes = outcomes_table(
+        ledger=ledger,
+        scores=read_table(study_root, "scores"),
+        recon_scores=_in_use(read_table(study_root, "recon_scores"), options),
+        segmentation=read_table(study_root, "segmentation"),
+        qc=qc,
+        qc_checks=read_table(study_root, "qc_checks"),
+        biomarkers=measured,
+        biomarker_columns=[name for name in section.biomarkers if name in measured],
+        truth=reference,
+        atlas=distances[[name for name in _ATLAS_OUTCOMES if name in distances]],
+        analysed=pd.Series(True, index=measured["unit"]) if "unit" in measured else None,
+    )
+    if parse_section("rca", options.get("rca", {})).enabled:
+        outcomes = pd.concat([outcomes, _predicted(study_root)], ignore_index=True)
+    return AuditInputs(
+        outcomes=outcomes,
+        attributes=attributes,
+        ledger=ledger,
+        stages=tuple(stage for stage in stages_of(kind) if stage != "score"),
+        measured=measured,
+        reference=reference,
+        steps=ledger_steps(study_root, reference, simulated=kind == "simulated"),
+        qc=qc,
+        reference_is_true=kind == "simulated",
+    )
+
+
+def _predicted(study_root: Path) -> pd.DataFrame:
+    """Predicted Dice as an outcome of the stage rca."""
+    predicted = read_table(study_root, "predicted_dice")
+    if "predicted_dice" not in predicted:
+        return pd.DataFrame()
+    return pd.DataFrame(
+        {
+            "unit": predicted["unit"],
+            "stage": "rca",
+            "outcome": "predicted_dice",
+            "value": predicted["predicted_dice"].astype(float),
+            "better_is": "higher",
+            "kind": "continuous",
+        }
+    )
+
+
+def _in_use(scores: pd.DataFrame, options: Mapping[str, Any]) -> pd.DataFrame:
+    """Scores of the reconstruction that later stages read; others are for comparing methods."""
+    if "variant" not in scores:
+        return scores
+    used = parse_section("reconstruct", options.get("reconstruct", {})).use
+    return scores[scores["variant"] == used].drop(columns="variant")
+
+
+def final_ledger(ledger: pd.DataFrame, qc: pd.DataFrame) -> pd.DataFrame:
+    """Return the ledger with QC's status as it counts: a person's override over the checks."""
+    if "verdict" not in qc or ledger.empty:
+        return ledger
+    verdict = ledger["unit"].map(qc.set_index("unit")["verdict"])
+    at_qc = (ledger["stage"] == "qc") & verdict.notna()
+    final = verdict.map(lambda v: str(Status.EXCLUDED if v == "fail" else Status.OK))
+    return ledger.assign(status=ledger["status"].mask(at_qc, final))
+
+
+def reference_biomarkers(study_root: Path, *, simulated: bool) -> pd.DataFrame:
+    """Return true biomarkers: of the simulator, or of reference labels of unseen subjects."""
+    if simulated:
+        return read_table(study_root, "truth")
+    return _of_source(study_root, "reference_labels")
+
+
+def _of_source(study_root: Path, source: str) -> pd.DataFrame:
+    """Biomarkers of references by what they were measured on; without subjects seen in training."""
+    table = read_table(study_root, "reference_biomarkers")
+    if "source" not in table:
+        return pd.DataFrame()
+    seen = table["seen_in_training"].fillna(False).astype(bool)
+    chosen = table[(table["source"] == source) & ~seen]
+    return chosen.drop(columns=["source", "seen_in_training"]).reset_index(drop=True)
+
+
+def ledger_steps(
+    study_root: Path, reference: pd.DataFrame, *, simulated: bool
+) -> dict[str, pd.DataFrame]:
+    """Return biomarkers after each step of the pipeline, of whoever has a reference.
+
+    Parameters
+    ----------
+    study_root
+        The study.
+    reference
+        Truth (simulated studies) or biomarkers of reference labels.
+    simulated
+        Whether the truth comes before the reference labels, which are an image grid's view of it.
+
+    Returns
+    -------
+    dict
+        In order: ``truth``, ``measurement on true labels`` or ``reference labels``; then
+        ``segmentation`` (of reference images where there are any), ``reconstruction``,
+        ``QC exclusion``. Empty without a reference.
+    """
+    biomarkers = read_table(study_root, "biomarkers")
+    if reference.empty or biomarkers.empty:
+        return {}
+    of_images = _of_source(study_root, "reference_image")
+    steps: dict[str, pd.DataFrame] = {}
+    if simulated:
+        steps["truth"] = reference
+        on_labels = _of_source(study_root, "reference_labels")
+        if len(on_labels):
+            steps["measurement on true labels"] = on_labels
+    else:
+        steps["reference labels"] = reference
+    labelled = biomarkers[biomarkers["unit"].isin(reference["unit"])]
+    if len(of_images):
+        steps["segmentation of reference images"] = of_images
+        steps["reconstruction"] = labelled
+    else:
+        steps["segmentation"] = labelled
+    steps["QC exclusion"] = labelled[labelled["analysed"].astype(bool)]
+    return steps

@@ -1,0 +1,250 @@
+"""The study's fairness audit: outcomes of every stage, and every table that is made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from popscan.config import parse_section
+from popscan.stages.fairness.inputs import AuditInputs, audit_inputs
+from popscan.store import write_atomic
+from popscan.study import dictionary
+from popscan.study.cohort import first_visits, known_columns, study_attributes
+from popscan.study.tables import tables_folder, write_table
+
+#: Tables of the audit in the study's folder `tables`, each `fairness_<name>`.
+TABLES = (
+    "outcomes", "groups", "gaps", "summary", "adjusted", "pairs", "funnel", "exclusion",
+    "agreement", "ledger", "confounding",
+)  # fmt: skip
+#: Columns that may go together with a group whether or not the config adjusts for them.
+_SUSPECTS = ("age_years", "bmi_kg_m2", "site", "scanner", "manufacturer", "field_strength_t")
+
+
+def audit_study(study_root: Path, options: Mapping[str, Any]) -> None:
+    """Write the tables of the fairness audit and its sentences.
+
+    Parameters
+    ----------
+    study_root
+        ``results/<study>``; its tables must have been collected.
+    options
+        Config sections study, fairness, cohort, source and atlas.
+    """
+    section = parse_section("fairness", options["fairness"])
+    cohort = parse_section("cohort", options.get("cohort", {}))
+    attributes, notes = study_attributes(study_root, fairness=section, cohort=cohort)
+    inputs = audit_inputs(study_root, attributes, options)
+    tables, more = audit_tables(inputs, section, seed=int(options["study"]["seed"]))
+    write_audit(study_root, tables, [*notes, *more], alpha=section.alpha)
+
+
+def write_audit(
+    study_root: Path, tables: Mapping[str, pd.DataFrame], notes: Sequence[str], *, alpha: float
+) -> None:
+    """Write the tables of an audit (those that were not computed empty), and what they say.
+
+    Parameters
+    ----------
+    study_root
+        The study.
+    tables, notes
+        As `audit_tables` returns them.
+    alpha
+        Level at which a corrected p counts.
+    """
+    for name in TABLES:
+        table = tables.get(name, pd.DataFrame(columns=list(dictionary.of(f"fairness_{name}"))))
+        write_table(study_root, f"fairness_{name}", table, dictionary.of(f"fairness_{name}"))
+    said = audit_sentences(tables, alpha=alpha)
+    lines = [*(line for part in said.values() for line in part), *notes]
+    text = "".join(line + "\n" for line in lines)
+    write_atomic(tables_folder(study_root) / "fairness_sentences.txt", text.encode())
+
+
+def audit_tables(
+    inputs: AuditInputs, section: Any, *, seed: int
+) -> tuple[dict[str, pd.DataFrame], list[str]]:
+    """Compute every table of the audit.
+
+    Parameters
+    ----------
+    inputs
+        What is compared.
+    section
+        Config section fairness.
+    seed
+        Of everything that is drawn.
+
+    Returns
+    -------
+    tables : dict
+        Name (one of `TABLES`) -> table; what cannot be computed is absent.
+    notes : list of str
+        Sentences on who is missing, what was left out, and why.
+    """
+    from popscan.fairness.adjusted import adjusted_gaps
+    from popscan.fairness.agreement import bland_altman
+    from popscan.fairness.audit import audit
+    from popscan.fairness.funnel import funnel
+    from popscan.fairness.ledger import bias_ledger
+    from popscan.fairness.pairs import all_pairs
+
+    people = inputs.attributes
+    asked, absent = known_columns(section.attributes, people)
+    notes = [f"{name} is not recorded in this study; it was not audited." for name in absent]
+    confounders, lacking = known_columns(section.adjust_for, people)
+    notes += [f"{name} is not recorded: gaps are not adjusted for it." for name in lacking]
+    block = section.adjust_block if section.adjust_block in people else None
+    if section.adjust_block and block is None:
+        notes.append(f"{section.adjust_block} is not recorded: there is no mixed model.")
+    crossed = [names for names in section.intersections if set(names) <= set(people)]
+    common: dict[str, Any] = {
+        "attributes_to_test": asked,
+        "reference": section.reference or None,
+        "min_group": section.min_group,
+        "alpha": section.alpha,
+    }
+    parts = {"family": section.family, "roles": section.roles}
+    corrected = {**common, "correction": section.correction, **parts}
+    once, told = first_visits(people)
+    notes += told
+    cluster = "sub" if told else None
+    result = audit(
+        inputs.outcomes,
+        people,
+        intersections=crossed,
+        n_boot=section.n_boot,
+        cluster=cluster,
+        seed=seed,
+        **corrected,
+    )
+    tables = {
+        "outcomes": inputs.outcomes,
+        "groups": result.groups,
+        "gaps": result.gaps,
+        "summary": result.summary,
+        "confounding": confounding_table(once, section),
+        "pairs": all_pairs(
+            inputs.outcomes,
+            once,
+            attributes_to_test=asked,
+            min_group=section.min_group,
+            correction=section.correction,
+        ),
+        "exclusion": _exclusion(inputs, once, section, common),
+    }
+    if inputs.stages:
+        tables["funnel"] = funnel(
+            inputs.ledger, once, stages=inputs.stages, intersections=crossed, **corrected
+        )
+    if confounders:
+        tables["adjusted"] = adjusted_gaps(
+            inputs.outcomes,
+            people,
+            adjust_for=confounders,
+            methods=section.adjust_methods,
+            unavailable=lacking,
+            block=block,
+            cluster=cluster,
+            **corrected,
+        )
+    if len(inputs.reference):
+        tables["agreement"] = bland_altman(
+            inputs.measured,
+            inputs.reference,
+            once,
+            biomarkers=section.biomarkers,
+            against="reference" if inputs.reference_is_true else "mean",
+            **corrected,
+        )
+    if section.ledger and len(inputs.steps) > 1:
+        first = next(iter(inputs.steps.values()))
+        tables["ledger"] = bias_ledger(
+            inputs.steps,
+            once,
+            biomarkers=[name for name in section.biomarkers if name in first],
+            adjust_for=confounders,
+            n_boot=max(section.n_boot, 1000),
+            seed=seed,
+            **corrected,
+        )
+    return tables, [*result.notes, *notes]
+
+
+def confounding_table(people: pd.DataFrame, section: Any) -> pd.DataFrame:
+    """Measure what goes together with the attributes of the audit.
+
+    Parameters
+    ----------
+    people
+        One row per subject.
+    section
+        Config section fairness.
+    """
+    from popscan.fairness.confounding import confounding
+
+    asked, _ = known_columns(section.attributes, people)
+    confounders, _ = known_columns(section.adjust_for, people)
+    return confounding(
+        people,
+        attributes_to_test=asked,
+        confounders=list(dict.fromkeys([*confounders, *_SUSPECTS])),
+        min_group=section.min_group,
+        correction=section.correction,
+    )
+
+
+def _exclusion(
+    inputs: AuditInputs, people: pd.DataFrame, section: Any, common: Mapping[str, Any]
+) -> pd.DataFrame:
+    """Whether QC excludes one group more at equal true quality; empty without references."""
+    from popscan.fairness.adjusted import DICTIONARY
+    from popscan.fairness.funnel import exclusion_at_equal_quality
+
+    rows = inputs.outcomes[inputs.outcomes["outcome"] == section.quality]
+    if rows.empty or "verdict" not in inputs.qc:
+        return pd.DataFrame(columns=list(DICTIONARY))
+    quality = rows.set_index("unit")["value"]
+    excluded = inputs.qc.set_index("unit")["verdict"] == "fail"
+    return exclusion_at_equal_quality(excluded, quality, people, **common)
+
+
+def audit_sentences(
+    tables: Mapping[str, pd.DataFrame], *, alpha: float = 0.05
+) -> dict[str, list[str]]:
+    """Say what the tables show, part by part; parts without a table have no sentence.
+
+    Parameters
+    ----------
+    tables
+        As `audit_tables` makes them, also with small cells suppressed.
+    alpha
+        Level at which a corrected p counts.
+    """
+    from popscan.fairness import story
+    from popscan.fairness.confounding import confounding_sentences
+    from popscan.fairness.findings import sentences
+
+    def gaps_said(gaps: pd.DataFrame, *, alpha: float) -> list[str]:
+        return sentences(
+            gaps, alpha=alpha, adjusted=tables.get("adjusted"), summary=tables.get("summary")
+        )
+
+    parts: dict[str, Callable[..., list[str]]] = {
+        "gaps": gaps_said,
+        "confounding": confounding_sentences,
+        "adjusted": story.adjusted_sentences,
+        "funnel": story.funnel_sentences,
+        "exclusion": story.exclusion_sentences,
+        "agreement": story.agreement_sentences,
+        "ledger": story.ledger_sentences,
+    }
+    return {
+        name: say(tables[name], alpha=alpha)
+        for name, say in parts.items()
+        if name in tables and len(tables[name])
+    }

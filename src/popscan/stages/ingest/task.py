@@ -1,0 +1,234 @@
+"""Task of the stage ingest: raw scans of any source to one checked 4D scan per view."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from popscan.records import KSpace, LabelMap, Outcome, Scan, Subject, SubjectError
+from popscan.stages.ingest.notes import header_notes, unlabelled_notes
+from popscan.study.context import (
+    SAX,
+    ShardContext,
+    cine_name,
+    kspace_name,
+    labels_name,
+    write_output,
+)
+from popscan.worker import Task
+
+if TYPE_CHECKING:
+    from popscan.io.sources import Loaded
+
+
+def ingest_task(context: ShardContext) -> Task:
+    """Read raw scans of any source; write one checked 4D scan per view, k-space, references."""
+    source = context.section("source")
+    simulated = source.kind == "simulated"
+    rules: dict[str, Any] = {
+        "dicom": {"max_tilt_deg": source.max_tilt_deg},
+        "bids": {"labels": source.labels},
+    }.get(source.kind, {})
+
+    def reads(subject: Subject) -> Mapping[str, Any]:
+        if simulated:
+            return {"simulate": context.digest("simulate", subject)}
+        return {"files": stat_sources(subject)}
+
+    def load(subject: Subject) -> Any:
+        if simulated:
+            return _load_simulated(context, subject)
+        from popscan.io.sources import get_source
+
+        views = tuple(source.views)
+        return get_source(source.kind).load(subject.sources, views=views, **rules)
+
+    def work(subject: Subject, loaded: Any) -> Outcome:
+        return _ingest_outcome(subject, loaded, codes=source.label_codes)
+
+    return Task(
+        stage="ingest",
+        version=context.options["version"],
+        # Where the raw data lies is no part of what they say: the files themselves are compared.
+        options={
+            "kind": source.kind,
+            "views": source.views,
+            "label_codes": {str(code): name for code, name in source.label_codes.items()},
+            **rules,
+        },
+        reads=reads,
+        load=load,
+        work=work,
+        write=write_output,
+        upstream=("simulate",) if simulated else (),
+    )
+
+
+def stat_sources(subject: Subject) -> list[tuple[str, int, int]]:
+    """Name, size and mtime of every raw file of a subject.
+
+    A link that leads nowhere (a file that was not fetched yet) counts as (name, -1, 0): whether it
+    is needed, the source knows.
+
+    Raises
+    ------
+    SubjectError
+        If there is none (reason ``no_images``), or one cannot be asked (``unreadable_input``).
+    """
+    from popscan.io.walk import walk
+
+    found: list[tuple[str, int, int]] = []
+    for source in map(Path, subject.sources):
+        paths = [source]
+        if source.is_dir():
+            paths = sorted(Path(place, name) for place, names in walk(source) for name in names)
+        for number, path in enumerate(paths, 1):
+            name = str(path.relative_to(source.parent))
+            try:
+                stat = path.stat()
+            except OSError as error:
+                if isinstance(error, FileNotFoundError) and path.is_symlink():
+                    found.append((name, -1, 0))
+                    continue
+                # By number: files are often named after the person.
+                raise SubjectError(
+                    "unreadable_input",
+                    f"{source}: file {number} of {len(paths)} cannot be read ({error.strerror})",
+                ) from error
+            if path.is_file():
+                found.append((name, stat.st_size, stat.st_mtime_ns))
+    if not found:
+        if not subject.sources:
+            words = "the cohort table lists this subject, but no images exist"
+        else:
+            words = f"{', '.join(subject.sources)}: no file there or below"
+        raise SubjectError("no_images", words)
+    return found
+
+
+def _load_simulated(context: ShardContext, subject: Subject) -> Any:
+    from popscan.io.kspace import read_kspace
+    from popscan.io.nifti import read_labels, read_scan
+    from popscan.io.sources import Loaded
+
+    if context.has("simulate", subject, kspace_name(subject)):
+        kspace = {"sax": read_kspace(context.path("simulate", subject, kspace_name(subject)))}
+        reference = cine_name(subject, desc="reference")
+        references = {"sax": read_scan(context.path("simulate", subject, reference))}
+        scans: dict[str, Scan] = {}
+    else:
+        scans = {"sax": read_scan(context.path("simulate", subject, cine_name(subject)))}
+        kspace, references = {}, {}
+    labels = read_labels(context.path("simulate", subject, labels_name(subject, desc="reference")))
+    return Loaded(
+        scans=scans, kspace=kspace, labels={"sax": labels}, references=references, extra={}
+    )
+
+
+def _ingest_outcome(
+    subject: Subject, loaded: Loaded, *, codes: Mapping[int, str] | None = None
+) -> Outcome:
+    from popscan.ingest import check_kspace, standard_orientation
+    from popscan.io.references import usable_references
+
+    labelled, problems = usable_references(loaded, codes)
+    files: dict[str, Any] = {}
+    values: dict[str, Any] = dict(loaded.extra)
+    turned = {
+        view: standard_orientation(_checked(scan), labelled.get(view))
+        for view, scan in loaded.scans.items()
+    }
+    scans = {view: scan for view, (scan, _) in turned.items()}
+    references = {view: labels for view, (_, labels) in turned.items() if labels is not None}
+    kspaces: dict[str, KSpace] = {view: check_kspace(k) for view, k in loaded.kspace.items()}
+    if not scans and not kspaces:
+        raise SubjectError("no_images", "no scan of the views asked for was found")
+    for view, scan in scans.items():
+        files[cine_name(subject, view)] = scan
+    for view, kspace in kspaces.items():
+        files[kspace_name(subject, view)] = kspace
+    for view, reference in loaded.references.items():
+        files[cine_name(subject, view, desc="reference")] = reference
+    for view in kspaces:
+        if view in labelled:
+            references[view] = labelled[view]
+    for view, labels in references.items():
+        grid = scans.get(view) or _grid_of(kspaces[view], labels)
+        files[labels_name(subject, view, desc="reference")] = (labels, grid)
+    acquired: dict[str, Scan | KSpace] = {**kspaces, **scans}
+    values.update(describe(acquired.get(SAX) or next(iter(acquired.values()))))
+    values.update(views=" ".join(sorted(acquired)), **left_out(acquired))
+    notes = [*loaded.notes, *unlabelled_notes(loaded, labelled)]
+    notes += [f"{view}: {note}" for view, scan in scans.items() for note in header_notes(scan)]
+    values["ingest_notes"] = "; ".join(notes)
+    values |= _reference_problem(problems)
+    return Outcome(files=files, values=values, message=_said(values))
+
+
+def _reference_problem(problems: Mapping[str, SubjectError]) -> dict[str, str]:
+    """Columns that say why labels that are there are no reference; empty where nothing is wrong."""
+    error = problems.get(SAX) or next(iter(problems.values()), None)
+    return {
+        "reference_problem": "" if error is None else error.reason,
+        "reference_message": "" if error is None else str(error),
+    }
+
+
+def _checked(scan: Scan) -> Scan:
+    """Check a scan; where it fails, say what was left out of it, too."""
+    from popscan.ingest import check_scan
+
+    try:
+        return check_scan(scan)
+    except SubjectError as error:
+        left = scan.meta.get("images_left_out_reason")
+        if not left:
+            raise
+        raise SubjectError(error.reason, f"{error} (left out: {left})") from error
+
+
+def _grid_of(kspace: KSpace, labels: LabelMap) -> Scan:
+    """Scan that only says on which grid the labels of a k-space study lie."""
+    return Scan(
+        array=labels.array,
+        affine=kspace.affine,
+        spacing_mm=kspace.spacing_mm,
+        frame_times_ms=kspace.frame_times_ms,
+        view=kspace.view,
+    )
+
+
+def left_out(acquired: Mapping[str, Scan | KSpace]) -> dict[str, Any]:
+    """Columns that say how many images of the views were not used, and why."""
+    reasons = {view: str(s.meta.get("images_left_out_reason", "")) for view, s in acquired.items()}
+    unread = [str(s.meta["views_unread"]) for s in acquired.values() if "views_unread" in s.meta]
+    named = [f"{view}: {reason}" for view, reason in sorted(reasons.items()) if reason]
+    return {
+        "images_left_out": sum(int(s.meta.get("images_left_out", 0)) for s in acquired.values()),
+        "images_left_out_reason": "; ".join([*named, *unread]),
+    }
+
+
+def _said(values: Mapping[str, Any]) -> str:
+    """Sentence for the ledger where not all that is there is used."""
+    reason = values["images_left_out_reason"]
+    said = [f"{values['images_left_out']} images left out ({reason})"] if reason else []
+    said += [values["ingest_notes"]] if values["ingest_notes"] else []
+    if values["reference_problem"]:
+        said.append(f"reference labels not used: {values['reference_message']}")
+    return "; ".join(said)
+
+
+def describe(scan: Scan | KSpace) -> dict[str, Any]:
+    """Columns that say how a scan was acquired."""
+    shape = scan.array.shape if isinstance(scan, Scan) else scan.data.shape[1:]
+    meta = scan.meta
+    return {
+        "n_slices": int(shape[2]),
+        "n_frames": int(shape[3]),
+        "pixel_spacing_mm": round(float(scan.spacing_mm[0]), 4),
+        "slice_distance_mm": round(float(scan.spacing_mm[2]), 3),
+        "manufacturer": str(meta.get("manufacturer") or ""),
+        "field_strength_t": float(meta.get("field_strength_t") or "nan"),
+    }

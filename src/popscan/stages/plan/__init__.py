@@ -1,0 +1,1 @@
+"""The stage plan: the study's subjects and their shards."""

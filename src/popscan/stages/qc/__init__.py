@@ -1,0 +1,1 @@
+"""The stage qc: image and segmentation checks, and their verdict."""

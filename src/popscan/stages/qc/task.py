@@ -1,0 +1,46 @@
+"""Task of the stage qc: checks of image and segmentation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from popscan.protocol import load as load_place
+from popscan.records import Outcome, Scan, Status, Subject
+from popscan.study.context import ShardContext, write_output
+from popscan.study.reading import read_digests, scan_and_labels
+from popscan.worker import Task
+
+
+def qc_task(context: ShardContext) -> Task:
+    """Check image and segmentation; a verdict of fail excludes the subject from analysis."""
+    section = context.section("qc")
+    quality = context.protocol.quality
+
+    def work(subject: Subject, inputs: tuple[Scan, Any]) -> Outcome:
+        from popscan.qc import run_checks, verdict
+
+        scan, labels = inputs
+        told = context.record("segment", subject).values
+        shared = load_place(quality.context)(scan, labels.array, told=told)
+        checks = run_checks(load_place(quality.checks), shared, thresholds=section.thresholds)
+        overall = verdict(checks)
+        failed = [c.name for c in checks if c.verdict == "fail"]
+        review = [c.name for c in checks if c.verdict == "review"]
+        return Outcome(
+            rows=tuple(c.row() for c in checks),
+            values={"verdict": overall, "failed": " ".join(failed), "review": " ".join(review)},
+            status=Status.EXCLUDED if overall == "fail" else Status.OK,
+            reason="qc_fail" if overall == "fail" else "",
+            message=f"QC: {', '.join(failed)}" if failed else "",
+        )
+
+    return Task(
+        stage="qc",
+        version=context.options["version"],
+        options={"thresholds": section.thresholds},
+        reads=lambda subject: read_digests(context, subject),
+        load=lambda subject: scan_and_labels(context, subject),
+        work=work,
+        write=write_output,
+        upstream=("segment",),
+    )

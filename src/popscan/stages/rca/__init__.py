@@ -1,0 +1,1 @@
+"""The stage rca: Dice predicted without references (reverse classification accuracy)."""

@@ -1,0 +1,59 @@
+"""Tables of predicted Dice: of every subject, and how far predictions may be believed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from popscan.config import parse_section
+from popscan.study import dictionary
+from popscan.study.tables import read_table, write_table
+
+
+def predicted_tables(records: Sequence[Mapping[str, Any]]) -> dict[str, pd.DataFrame]:
+    """Tables of the stage's records: one row per subject, and one per structure and phase."""
+    from popscan.study.tables import rows_table, values_table
+
+    return {
+        "predicted_dice": values_table(records),
+        "predicted_dice_structures": rows_table(records),
+    }
+
+
+def write_validity(study_root: Path, options: Mapping[str, Any]) -> pd.DataFrame:
+    """Write the table ``rca_validity``: how far predictions may be believed, by group.
+
+    Parameters
+    ----------
+    study_root
+        ``results/<study>``; its tables must have been collected.
+    options
+        Config sections study, rca, fairness and cohort.
+    """
+    from popscan.fairness.rca import true_and_predicted, validity
+    from popscan.study.cohort import first_visits, study_attributes
+
+    section = parse_section("rca", options["rca"])
+    fairness = parse_section("fairness", options["fairness"])
+    cohort = parse_section("cohort", options["cohort"])
+    people, _ = study_attributes(study_root, fairness=fairness, cohort=cohort)
+    people, _ = first_visits(people)
+    pairs = true_and_predicted(
+        read_table(study_root, "predicted_dice_structures"), read_table(study_root, "scores")
+    )
+    table = validity(
+        pairs[pairs["unit"].isin(people.index)],
+        people,
+        attributes_to_test=fairness.attributes,
+        reference=fairness.reference,
+        threshold=section.low_dice,
+        min_group=fairness.min_group,
+        n_boot=fairness.n_boot,
+        alpha=fairness.alpha,
+        seed=int(options["study"]["seed"]),
+    )
+    write_table(study_root, "rca_validity", table, dictionary.of("rca_validity"))
+    return table

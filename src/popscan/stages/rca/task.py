@@ -1,0 +1,274 @@
+"""Predicted Dice without a reference: reference cases of the study, and the stage."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from popscan.config import parse_section
+from popscan.plan import read_shard
+from popscan.protocols.cine_sax.volumes import phase_frames
+from popscan.records import (
+    NotApplicable,
+    Outcome,
+    PopscanError,
+    Subject,
+    SubjectError,
+)
+from popscan.stages.atlas.job import load_arrays, save_arrays
+from popscan.store import Store, write_atomic
+from popscan.study.context import ShardContext, cine_name, labels_name, write_output
+from popscan.study.tables import study_shards
+from popscan.worker import Task
+
+if TYPE_CHECKING:
+    from popscan.rca.references import Reference
+    from popscan.register.crops import CropGrid
+
+#: Seed of simulated reference hearts, apart from that of a simulated study.
+_OTHER_SEED = 7_919
+
+
+def references_path(study_root: Path) -> Path:
+    """File of the study's reference cases."""
+    return study_root / "rca" / "references.npz"
+
+
+def make_references(store: Store, options: Mapping[str, Any], output: Path) -> list[str]:
+    """Choose reference cases and write their crops.
+
+    Parameters
+    ----------
+    store
+        The study's store.
+    options
+        Config sections study, rca, and cohort.
+    output
+        An npz; without any reference case where the study has none and none are simulated.
+
+    Returns
+    -------
+    list of str
+        Who they are.
+    """
+    from popscan.rca.references import to_arrays
+
+    section = parse_section("rca", options["rca"])
+    if section.references not in ("auto", "study", "simulated"):
+        return _foreign(Path(section.references), output)
+    grid = _grid(section)
+    found: list[Reference] = []
+    if section.references != "simulated":
+        found = _of_study(store, options, section, grid)
+    if not found and section.references != "study":
+        found = _simulated(section, grid, seed=int(options["study"]["seed"]) + _OTHER_SEED)
+    save_arrays(output, to_arrays(found, grid))
+    return sorted({reference.unit for reference in found})
+
+
+def _grid(section: Any) -> CropGrid:
+    from popscan.protocols.cine_sax.crops import covering_heart
+
+    return covering_heart(inplane_mm=section.inplane_mm, along_mm=section.along_mm)
+
+
+def _foreign(path: Path, output: Path) -> list[str]:
+    """Take another study's reference cases."""
+    from popscan.rca.references import from_arrays
+
+    try:
+        arrays = load_arrays(path)
+        references, _ = from_arrays(arrays)
+    except (PopscanError, OSError, ValueError, KeyError, IndexError, TypeError) as error:
+        raise PopscanError(
+            f"rca.references: {path}: expected auto, study, simulated, or a references.npz of "
+            f"another study ({error})"
+        ) from error
+    # Their names may be those of this study's subjects by chance.
+    names = np.array([f"{path.stem}:{r.unit}" for r in references], dtype=np.str_)
+    save_arrays(output, {**arrays, "unit": names})
+    return sorted(set(names.tolist()))
+
+
+def _of_study(
+    store: Store, options: Mapping[str, Any], section: Any, grid: CropGrid
+) -> list[Reference]:
+    """Labelled subjects of the study, balanced over groups; an earlier choice stays."""
+    from popscan.rca.references import choose
+
+    where = {s.unit: (context, s) for context, s in _labelled(store, options)}
+    groups = {unit: _group(*where[unit], section.balance_by) for unit in where}
+    sticky = store.root / "rca" / "chosen.json"
+    settings = section.model_dump(exclude={"enabled", "low_dice", "n_registered", "affine"})
+    try:
+        told = json.loads(sticky.read_text())
+    except (OSError, ValueError):
+        # None yet, or damaged: the same seed chooses the same again.
+        told = {}
+    keep = told["units"] if told.get("settings") == settings else []
+    made: dict[str, list[Reference]] = {}
+    while True:
+        chosen = choose(
+            groups, n=section.n_references, seed=int(options["study"]["seed"]), keep=keep
+        )
+        for unit in [unit for unit in chosen if unit not in made]:
+            try:
+                made[unit] = _prepared(*where[unit], section.phases, grid)
+            except (SubjectError, OSError):
+                # Not every labelled heart is whole (a truncated stack); another one is taken.
+                del groups[unit]
+        if all(unit in made for unit in chosen):
+            break
+    write_atomic(sticky, json.dumps({"settings": settings, "units": chosen}, indent=1).encode())
+    return [reference for unit in chosen for reference in made[unit]]
+
+
+def _labelled(store: Store, options: Mapping[str, Any]) -> Iterator[tuple[ShardContext, Subject]]:
+    for shard in study_shards(store.root):
+        context = ShardContext(store=store, shard=shard, options=options)
+        for planned in read_shard(store.root, shard):
+            subject = planned.subject
+            try:
+                stage = context.image_stage(subject)
+                if context.has("ingest", subject, labels_name(subject, desc="reference")):
+                    context.path(stage, subject, cine_name(subject))
+                    yield context, subject
+            except SubjectError:
+                continue
+
+
+def _group(context: ShardContext, subject: Subject, attributes: Sequence[str]) -> str:
+    told = context.facts(subject)
+    return " & ".join(str(told.get(name) or "").strip().lower() for name in attributes)
+
+
+def _prepared(
+    context: ShardContext, subject: Subject, phases: Sequence[str], grid: CropGrid
+) -> list[Reference]:
+    from popscan.io.nifti import read_labels, read_scan
+    from popscan.rca.references import make_reference
+
+    stage = context.image_stage(subject)
+    scan = read_scan(context.path(stage, subject, cine_name(subject)))
+    name = labels_name(subject, desc="reference")
+    reference = read_labels(context.path("ingest", subject, name))
+    frames = phase_frames(reference.array, reference.frames)
+    return [
+        make_reference(
+            subject.unit,
+            phase,
+            scan.array[..., frames[phase]],
+            reference.array[..., frames[phase]],
+            spacing_mm=scan.spacing_mm,
+            grid=grid,
+        )
+        for phase in phases
+    ]
+
+
+def _simulated(section: Any, grid: CropGrid, *, seed: int) -> list[Reference]:
+    """Hearts of the digital population."""
+    from popscan.rca.references import make_reference
+    from popscan.simulate.population import sample_population
+    from popscan.simulate.scan import simulate_subject
+
+    people = sample_population(section.n_references, seed=seed, allocation="quota")
+    found = []
+    for row in people.to_dict("records"):
+        told = {str(name): value for name, value in row.items()}
+        made = simulate_subject(told, seed=seed, kspace=False, frames=8)
+        frames = phase_frames(made.labels.array, made.labels.frames)
+        for phase in section.phases:
+            reference = make_reference(
+                f"simulated:{told['participant_id']}",
+                phase,
+                made.scan.array[..., frames[phase]],
+                made.labels.array[..., frames[phase]],
+                spacing_mm=made.scan.spacing_mm,
+                grid=grid,
+            )
+            found.append(reference)
+    return found
+
+
+@cache
+def _read_references(path: Path, modified: int) -> tuple[list[Reference], CropGrid, str]:
+    from popscan.rca.references import from_arrays
+
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return (*from_arrays(load_arrays(path)), digest)
+
+
+def rca_task(context: ShardContext) -> Task:
+    """Predict every subject's Dice from what its segmentation teaches about reference cases."""
+    section = context.section("rca")
+    path = references_path(context.store.root)
+    if not path.exists():
+        raise PopscanError(f"{path}: no reference cases; run 'popscan rca-references' first")
+    references, grid, digest = _read_references(path, path.stat().st_mtime_ns)
+
+    def load(subject: Subject) -> Any:
+        from popscan.io.nifti import read_labels, read_scan
+
+        if not references:
+            raise NotApplicable("no_references", "the study has no reference cases")
+        image = context.path(context.image_stage(subject), subject, cine_name(subject))
+        labels = read_labels(context.path("segment", subject, labels_name(subject)))
+        return read_scan(image), labels
+
+    def work(subject: Subject, inputs: Any) -> Outcome:
+        from popscan.rca.atlas import predict_dice
+
+        scan, labels = inputs
+        frames = phase_frames(labels.array, labels.frames)
+        others = [r for r in references if r.unit.partition("_ses-")[0] != subject.sub]
+        rows, values = [], []
+        for phase in section.phases:
+            found = predict_dice(
+                scan.array[..., frames[phase]],
+                labels.array[..., frames[phase]],
+                [r for r in others if r.phase == phase],
+                spacing_mm=scan.spacing_mm,
+                grid=grid,
+                n_registered=section.n_registered,
+                affine=section.affine,
+            )
+            values.append(found.values())
+            rows += [
+                {"phase": phase, "structure": name, "predicted_dice": value}
+                for name, value in found.dice.items()
+            ]
+        return Outcome(values=_mean_values(values), rows=tuple(rows))
+
+    def reads(subject: Subject) -> Mapping[str, Any]:
+        stages = ("segment", context.image_stage(subject))
+        return {stage: context.digest(stage, subject) for stage in stages}
+
+    return Task(
+        stage="rca",
+        version=context.options["version"],
+        options={
+            **section.model_dump(include={"phases", "n_registered", "affine"}),
+            "references": digest,
+        },
+        reads=reads,
+        load=load,
+        work=work,
+        write=write_output,
+        upstream=("segment",),
+    )
+
+
+def _mean_values(values: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Means over phases; words are those of the first phase."""
+    first = values[0]
+    return {
+        name: float(np.mean([v[name] for v in values])) if isinstance(value, float) else value
+        for name, value in first.items()
+    }

@@ -1,0 +1,1 @@
+"""The stage reconstruct: k-space to images."""

@@ -1,0 +1,42 @@
+"""Task of the stage reconstruct: k-space to images."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from popscan.records import NotApplicable, Outcome, Subject
+from popscan.study.context import ShardContext, cine_name, kspace_name, write_output
+from popscan.worker import Task
+
+
+def reconstruct_task(context: ShardContext) -> Task:
+    """Reconstruct k-space with every variant; the one in use is written as the subject's cine."""
+    section = context.section("reconstruct")
+
+    def load(subject: Subject) -> Any:
+        from popscan.io.kspace import read_kspace
+
+        if not context.has("ingest", subject, kspace_name(subject)):
+            raise NotApplicable("image_study", "the source gives images, not k-space")
+        return read_kspace(context.path("ingest", subject, kspace_name(subject)))
+
+    def work(subject: Subject, kspace: Any) -> Outcome:
+        from popscan.recon import reconstruct
+
+        files = {}
+        for name, variant in section.variants.items():
+            scan = reconstruct(kspace, method=variant.method, **variant.options)
+            desc = "" if name == section.use else name
+            files[cine_name(subject, desc=desc)] = scan
+        return Outcome(files=files, values={"variant": section.use})
+
+    return Task(
+        stage="reconstruct",
+        version=context.options["version"],
+        options=section.model_dump(),
+        reads=lambda subject: {"ingest": context.digest("ingest", subject)},
+        load=load,
+        work=work,
+        write=write_output,
+        upstream=("ingest",),
+    )

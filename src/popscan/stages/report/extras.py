@@ -1,0 +1,36 @@
+"""Further sections of the report, made by parts of popscan that the report knows nothing of.
+
+A part adds its function to `EXTRAS`. The function gets the study's folder and the whole config,
+reads its own tables there (written by a rule of its own, which rule ``report`` then needs as an
+input), and returns a `popscan.report.Extra`, or None where the study has nothing to show.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from popscan.methods import resolve
+from popscan.report.context import Extra
+
+#: Name -> ``module:function`` with the arguments (study_root, config), in the report's order.
+EXTRAS: dict[str, str] = {
+    "uncertainty": "popscan.stages.report.uncertainty:uncertainty_section",
+    "rca": "popscan.stages.visibility.report:rca_section",
+    "visibility": "popscan.stages.visibility.report:visibility_section",
+}
+
+
+def extra_sections(study_root: Path, config: Mapping[str, Any]) -> list[Extra]:
+    """Return the further sections of a study.
+
+    Parameters
+    ----------
+    study_root
+        ``results/<study>``.
+    config
+        The whole config.
+    """
+    made = (resolve(EXTRAS, name, "report.extras")(study_root, config) for name in EXTRAS)
+    return [extra for extra in made if extra is not None]

@@ -1,0 +1,244 @@
+"""Bring a study's tables and pictures together for the report, and say what it was made with."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import platform
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from popscan import __version__
+from popscan.config import parse_section
+from popscan.plan import read_plan, read_registry
+from popscan.protocols.cine_sax.labels import STRUCTURES
+from popscan.records import Status, Subject
+from popscan.report.context import FlaggedSubject, StudyContext
+from popscan.stages import STUDY_STAGES, SUBJECT_STAGES, optional_stages, stages_of
+from popscan.stages.atlas.job import atlas_pictures
+from popscan.stages.fairness.report import agreement_points, with_whole_audit
+from popscan.stages.report.extras import extra_sections
+from popscan.stages.report.sharing import write_share
+from popscan.stages.segment.bundles import bundle_path
+from popscan.store import Store, write_atomic
+from popscan.study.cohort import study_attributes
+from popscan.study.context import cine_name, labels_name
+from popscan.study.costs import cost_rates, study_costs
+from popscan.study.tables import read_table, tables_folder
+
+_PACKAGES = (
+    "monai",
+    "nibabel",
+    "numpy",
+    "pandas",
+    "pydicom",
+    "scipy",
+    "simpleitk",
+    "snakemake",
+    "statsmodels",
+    "torch",
+)
+
+
+def report_study(study_root: Path, config: Mapping[str, Any]) -> Path:
+    """Write the report, what may be shared, and ``provenance.json``.
+
+    Parameters
+    ----------
+    study_root
+        ``results/<study>``; its tables must have been written.
+    config
+        The whole config.
+
+    Returns
+    -------
+    Path
+        ``report/index.html``.
+    """
+    from popscan.report import render_study
+
+    facts = provenance(study_root, config)
+    text = json.dumps(facts, indent=1, sort_keys=True) + "\n"
+    write_atomic(study_root / "provenance.json", text.encode())
+    context = study_context(study_root, config, facts)
+    limit = int(config["report"]["max_flagged_pages"])
+    index = render_study(context, study_root / "report", max_subject_pages=limit)
+    fairness = parse_section("fairness", config["fairness"])
+    attributes, _ = study_attributes(
+        study_root, fairness=fairness, cohort=parse_section("cohort", config["cohort"])
+    )
+    write_share(
+        study_root,
+        context,
+        attributes,
+        fairness=fairness,
+        report=parse_section("report", config["report"]),
+        share=parse_section("share", config.get("share", {})),
+    )
+    return index
+
+
+def provenance(study_root: Path, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Versions, model digest, seed, machine and stage versions: what the study was made with."""
+    from popscan.segment import load_bundle
+
+    path = bundle_path(config["segment"]["model"])
+    stages = {**SUBJECT_STAGES, **STUDY_STAGES}
+    plan = read_plan(study_root)
+    return {
+        "popscan": __version__,
+        "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
+        "python": platform.python_version(),
+        "machine": {"system": platform.system(), "processor": platform.machine()},
+        "seed": config["study"]["seed"],
+        "config": config,
+        "model": {
+            "name": path.name,
+            "digest": load_bundle(path, device="cpu", networks=False).digest,
+        },
+        "stages": {name: info.version for name, info in stages.items()},
+        "cohort": {
+            "n_subjects": plan["n_subjects"],
+            "removed": len(plan["removed"]),
+            "withdrawn": plan.get("withdrawn", {}),
+            "unlisted": len(plan["unlisted"]),
+            "problems": [*plan["problems"], *plan.get("notes", [])],
+        },
+    }
+
+
+def study_context(
+    study_root: Path, config: Mapping[str, Any], facts: Mapping[str, Any]
+) -> StudyContext:
+    """Load everything that the report shows."""
+    kind = config["source"]["kind"]
+    ledger = read_table(study_root, "ledger")
+    costs = read_table(study_root, "cost")
+    if not costs.empty:
+        ledger = ledger.merge(
+            costs.drop(columns=["finished", "cores", "gpus"], errors="ignore"),
+            on=["unit", "stage"],
+            how="left",
+        )
+    model = bundle_path(config["segment"]["model"])
+    card = model / "card.md"
+    fairness = parse_section("fairness", config["fairness"])
+    attributes, blanked = study_attributes(
+        study_root, fairness=fairness, cohort=parse_section("cohort", config["cohort"])
+    )
+    context = StudyContext(
+        name=config["study"]["name"],
+        description=_description(kind, len(ledger["unit"].unique())),
+        participants=attributes.reset_index(),
+        stages=tuple(stages_of(kind, optional=optional_stages(config))),
+        ledger=ledger,
+        study_costs=study_costs(study_root),
+        cost_rates=cost_rates(study_root),
+        qc_checks=read_table(study_root, "qc_checks"),
+        qc=read_table(study_root, "qc"),
+        biomarkers=_analysed(read_table(study_root, "biomarkers")),
+        biomarker_dictionary=_dictionary(study_root, "biomarkers"),
+        scores=read_table(study_root, "scores"),
+        recon_scores=read_table(study_root, "recon_scores"),
+        associations=read_table(study_root, "associations"),
+        agreement_points=agreement_points(study_root, fairness, kind),
+        extras=extra_sections(study_root, config),
+        atlas=atlas_pictures(study_root) if config["atlas"]["enabled"] else {},
+        provenance={key: value for key, value in facts.items() if key != "config"},
+        config_text=yaml.safe_dump(dict(config), sort_keys=False),
+        model_cards={model.name: card.read_text(encoding="utf-8")} if card.exists() else {},
+        limits=[*_limits(kind, facts), *(f"Cohort: {note}" for note in blanked)],
+        flagged=flagged_subjects(Store(study_root)),
+    )
+    return with_whole_audit(context, study_root, alpha=fairness.alpha)
+
+
+def _description(kind: str, n_subjects: int) -> str:
+    source = {
+        "simulated": "simulated by the digital heart",
+        "acdc": "read from ACDC folders",
+        "dicom": "read from DICOM",
+        "bids": "read from BIDS-like NIfTI",
+    }[kind]
+    return f"Short-axis cine cardiac MR of {n_subjects} subjects, {source}."
+
+
+def _limits(kind: str, facts: Mapping[str, Any]) -> list[str]:
+    limits = [
+        "The segmentation model was trained on one public data set and simulated scans; its card "
+        "says which groups it was trained on and which it never saw.",
+    ]
+    if kind == "simulated":
+        limits.append("All subjects are simulated: nothing here is about real people.")
+    return limits + [f"Cohort: {problem}" for problem in facts["cohort"]["problems"]]
+
+
+def _analysed(biomarkers: pd.DataFrame) -> pd.DataFrame:
+    if "analysed" not in biomarkers:
+        return biomarkers
+    kept = biomarkers[biomarkers["analysed"].astype(bool)]
+    return kept.drop(columns=["analysed", "qc_verdict"])
+
+
+def _dictionary(study_root: Path, table: str) -> pd.DataFrame:
+    path = tables_folder(study_root) / f"{table}.json"
+    told = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return pd.DataFrame([{"column": column, **entry} for column, entry in told.items()])
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+
+
+def flagged_subjects(store: Store) -> Iterator[FlaggedSubject]:
+    """Yield whoever failed a stage or did not pass QC, the gravest first; pictures one by one."""
+    qc = read_table(store.root, "qc")
+    ledger = read_table(store.root, "ledger")
+    failed = ledger[ledger["status"] == str(Status.FAILED)]
+    for row in failed.to_dict("records"):
+        why = f"{row['stage']}: {row['reason']}: {row['message']}"
+        yield FlaggedSubject(unit=row["unit"], verdict="failed", reasons=[why])
+    registry = read_registry(store.root / "plan" / "registry.tsv")
+    for verdict in ("fail", "review"):
+        for row in qc[qc["verdict"] == verdict].to_dict("records") if len(qc) else ():
+            reasons = f"{row['failed']} {row['review']}".split()
+            yield _with_pictures(store, registry[row["unit"]], row["unit"], verdict, reasons)
+
+
+def _with_pictures(
+    store: Store, shard: str, unit: str, verdict: str, reasons: list[str]
+) -> FlaggedSubject:
+    from popscan.io.nifti import read_labels, read_scan
+    from popscan.protocols.cine_sax.biomarkers import volume_curves
+
+    sub, _, ses = unit.partition("_ses-")
+    subject = Subject(sub=sub, ses=f"ses-{ses}" if ses else "")
+    image_path = store.stage_folder("reconstruct", subject.folder) / cine_name(subject)
+    if not image_path.exists():
+        image_path = store.stage_folder("ingest", subject.folder) / cine_name(subject)
+    scan = read_scan(image_path)
+    labels = read_labels(store.stage_folder("segment", subject.folder) / labels_name(subject)).array
+    measured = store.journal("biomarkers", shard).read().records[unit].values
+    frames = [_frame(measured.get(name), labels.shape[3]) for name in ("ed_frame", "es_frame")]
+    curves = volume_curves(labels, spacing_mm=scan.spacing_mm)
+    return FlaggedSubject(
+        unit=unit,
+        verdict=verdict,
+        reasons=reasons,
+        image=np.asarray(scan.array[..., frames], dtype=np.float32),
+        labels=labels[..., frames],
+        spacing_mm=scan.spacing_mm,
+        volume_curve_ml={name: curves[f"{name}_ml"] for name in STRUCTURES.values()},
+        frame_times_ms=scan.frame_times_ms,
+    )
+
+
+def _frame(value: Any, n_frames: int) -> int:
+    """Index of a frame as measured; the first where it is undefined."""
+    number = float(value) if value is not None else float("nan")
+    return int(number) if number == number and 0 <= number < n_frames else 0

@@ -1,0 +1,199 @@
+"""Section of the report on how sure and how wrong the segmentation is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from popscan.config import parse_section
+from popscan.protocols.cine_sax.labels import STRUCTURES
+from popscan.report.context import Extra
+from popscan.report.sections.common import Options
+from popscan.study.tables import read_table
+
+#: Expected Dice below this asks for a look.
+LOW_DICE = 0.7
+_KINDS = ("correct_pct", "flipped_pct", "missed_pct", "spurious_pct", "taken_pct")
+
+
+def uncertainty_section(study_root: Path, config: Mapping[str, Any]) -> Extra | None:
+    """Show uncertainty by structure, widths of intervals, kinds of error, references that differ.
+
+    Parameters
+    ----------
+    study_root
+        ``results/<study>``.
+    config
+        The whole config.
+    """
+    segmentation = read_table(study_root, "segmentation")
+    if "flip_risk_lv" not in segmentation:
+        return None
+    scores = read_table(study_root, "scores")
+    checks = read_table(study_root, "reference_checks")
+    tables = [("Uncertainty of the segmentation: medians over subjects.", doubt(segmentation))]
+    widths = interval_widths(read_table(study_root, "biomarkers"))
+    if len(widths):
+        tables.append(("Half-widths of the intervals: medians over subjects.", widths))
+    kinds = kinds_of_error(scores)
+    if len(kinds):
+        tables.append(
+            (
+                "Errors taken apart, mean over subjects and frames: shares of the reference's "
+                "voxels (correct, flipped, missed) and of the labelled ones (spurious, taken).",
+                kinds,
+            )
+        )
+    level = float(config.get("biomarkers", {}).get("interval_level", 0.9))
+    masked = Options(
+        share=True,
+        minimum=parse_section("report", config.get("report", {})).min_cell,
+        rounding=parse_section("share", config.get("share", {})).rounding,
+    )
+    return Extra(
+        ident="segmentation-uncertainty",
+        title="How sure the segmentation is",
+        lead="What the model says of itself, and where there are references, how it errs.",
+        sentences=[
+            *said_of_dice(segmentation, Options()),
+            *said_of_references(scores, Options(), checks),
+        ],
+        shared_sentences=[
+            *said_of_dice(segmentation, masked),
+            *said_of_references(scores, masked, checks),
+        ],
+        tables=tables,
+        notes=[
+            "Flip-risk is the doubt of which structure a voxel is, given that it is one. Spread is "
+            "that of the samples' volumes (members, flips, dropout).",
+            f"Intervals are meant to hold the expert's value of {100 * level:.0f}% of subjects "
+            "like those that the model was calibrated on; on other scanners they are too narrow.",
+        ],
+        shared=True,
+    )
+
+
+def doubt(segmentation: pd.DataFrame) -> pd.DataFrame:
+    """Return medians of the uncertainty by structure; columns that are nowhere known are left out.
+
+    Parameters
+    ----------
+    segmentation
+        The table of this name.
+    """
+    rows = []
+    for name in STRUCTURES.values():
+        columns = {
+            "expected_dice": f"expected_dice_{name}",
+            "expected_dice_lowest": f"expected_dice_{name}_lowest",
+            "entropy_nats": f"mean_entropy_{name}",
+            "information_nats": f"mean_information_{name}",
+            "flip_risk": f"flip_risk_{name}",
+            "volume_spread_pct": f"volume_spread_{name}_pct",
+        }
+        medians = {k: segmentation[c].median() for k, c in columns.items() if c in segmentation}
+        n = int(segmentation[f"flip_risk_{name}"].notna().sum())
+        rows.append({"structure": name, "n": n, **medians})
+    return pd.DataFrame(rows).dropna(axis=1, how="all")
+
+
+def interval_widths(biomarkers: pd.DataFrame) -> pd.DataFrame:
+    """Return the median half-width of every interval that the study has.
+
+    Parameters
+    ----------
+    biomarkers
+        The table of this name.
+    """
+    from popscan.protocols.cine_sax.biomarkers.intervals import QUANTITIES, bounds
+
+    rows = []
+    for name in QUANTITIES:
+        low, high = bounds(name)
+        if low not in biomarkers or not biomarkers[low].notna().any():
+            continue
+        half = (biomarkers[high] - biomarkers[low]) / 2
+        known = half.notna()
+        rows.append(
+            {
+                "biomarker": name,
+                "n": int(known.sum()),
+                "median": biomarkers.loc[known, name].median(),
+                "half_width": half.median(),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def kinds_of_error(scores: pd.DataFrame) -> pd.DataFrame:
+    """Return mean shares of the kinds of error by structure, of subjects not trained on.
+
+    Parameters
+    ----------
+    scores
+        The table of this name.
+    """
+    if "flipped_pct" not in scores:
+        return pd.DataFrame()
+    unseen = scores[~scores["seen_in_training"].astype(bool)]
+    grouped = unseen.groupby("structure", sort=False)
+    table = grouped[list(_KINDS)].mean()
+    table.insert(0, "n", grouped["unit"].nunique())
+    return table.reset_index()
+
+
+def said_of_dice(segmentation: pd.DataFrame, options: Options) -> list[str]:
+    """Return how many subjects are expected to have a poor segmentation; `options` write counts."""
+    columns = [f"expected_dice_{name}_lowest" for name in STRUCTURES.values()]
+    if not set(columns) <= set(segmentation) or not segmentation[columns].notna().any().any():
+        return ["The model bundle is not calibrated: no expected Dice and no intervals."]
+    lowest = segmentation[columns].min(axis=1)
+    low = int((lowest < LOW_DICE).sum())
+    return [
+        f"In {options.count(low)} of {options.count(int(lowest.notna().sum()))} subjects some "
+        f"structure is expected to have a Dice below {LOW_DICE} in some frame."
+    ]
+
+
+def said_of_references(
+    scores: pd.DataFrame, options: Options, checks: pd.DataFrame | None = None
+) -> list[str]:
+    """Return how many references do not fit their image, or disagree with the segmentation.
+
+    Where all that speaks against a reference is the segmentation, either of the two may be wrong.
+
+    Parameters
+    ----------
+    scores
+        The table of this name.
+    options
+        How counts are written.
+    checks
+        The table ``reference_checks``; without it every doubt is taken to be the image's.
+    """
+    if "reference_verdict" not in scores:
+        return []
+    verdicts = scores.drop_duplicates("unit").set_index("unit")["reference_verdict"]
+    doubted = set(verdicts.index[verdicts.isin(["review", "fail"])])
+    disagree: set[str] = set()
+    if checks is not None and {"unit", "check", "verdict"} <= set(checks):
+        bad = checks[checks["verdict"].isin(["review", "fail"])]
+        only = bad["check"].str.startswith("reference_dice_").groupby(bad["unit"]).all()
+        disagree = doubted & set(only.index[only])
+    n = options.count(len(verdicts))
+    said = []
+    if doubted - disagree:
+        said.append(
+            f"The references of {options.count(len(doubted - disagree))} of {n} subjects do not "
+            "fit their image: their scores say little (table reference_checks)."
+        )
+    if disagree:
+        said.append(
+            f"In {options.count(len(disagree))} of {n} subjects the reference fits its image but "
+            "disagrees with the segmentation: most likely the segmentation failed, and the scores "
+            "stand (table reference_checks)."
+        )
+    return said

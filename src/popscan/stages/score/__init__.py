@@ -1,0 +1,1 @@
+"""The stage score: segmentation and reconstruction against references."""

@@ -1,0 +1,177 @@
+"""Task of the stage score: segmentation and reconstruction against references."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from popscan.protocol import load as load_place
+from popscan.protocols.cine_sax.volumes import phase_frames
+from popscan.records import LabelMap, NotApplicable, Outcome, Scan, Status, Subject
+from popscan.stages.segment.bundles import load_bundle
+from popscan.stages.segment.task import OF_REFERENCE
+from popscan.study.context import ShardContext, cine_name, labels_name, write_output
+from popscan.study.reading import to_number
+from popscan.worker import Task
+
+
+def score_task(context: ShardContext) -> Task:
+    """Score the segmentation and the reconstruction against references, where there are any."""
+    section = context.section("segment")
+    bundle = load_bundle(section.model, "cpu", networks=False)
+
+    def load(subject: Subject) -> dict[str, Any]:
+        from popscan.io.nifti import read_labels, read_scan
+
+        reference = labels_name(subject, desc="reference")
+        if not context.has("ingest", subject, reference):
+            found = context.record("ingest", subject).values
+            raise NotApplicable(
+                str(found.get("reference_problem") or "no_reference"),
+                str(found.get("reference_message") or "the source has no reference labels"),
+            )
+        segmentation = read_labels(context.path("segment", subject, labels_name(subject)))
+        stage = context.image_stage(subject)
+        return {
+            "labels": segmentation,
+            "reference": read_labels(context.path("ingest", subject, reference)),
+            "scan": read_scan(context.path(stage, subject, cine_name(subject))),
+            "images": _recon_images(context, subject),
+            "of_reference": _labels_of_reference(context, subject),
+        }
+
+    def work(subject: Subject, inputs: dict[str, Any]) -> Outcome:
+        from popscan.qc import verdict
+        from popscan.segment import score_segmentation
+
+        scan: Scan = inputs["scan"]
+        reference, phases = name_phases(inputs["reference"], scan.meta.get("frame_labels"))
+        rows = score_segmentation(
+            subject.unit,
+            inputs["labels"].array,
+            reference,
+            scan.spacing_mm,
+            bundle=bundle,
+            structures=context.protocol.labels.names,
+            frame_labels=phases,
+        )
+        check = context.protocol.quality.reference
+        checks = load_place(check)(scan, reference, inputs["labels"].array) if check else []
+        trust = {"reference_verdict": verdict(checks)}
+        labelled = [{**row, **trust, "kind": "labels"} for row in rows]
+        checked = [{**check.row(), "kind": "reference"} for check in checks]
+        images = _score_images(subject, inputs["images"], inputs["reference"].array)
+        measured = _reference_biomarkers(context, inputs)
+        told = {"seen_in_training": bundle.was_trained_on(subject.unit), "kind": "biomarkers"}
+        return Outcome(rows=(*labelled, *checked, *images, *({**told, **row} for row in measured)))
+
+    def reads(subject: Subject) -> Mapping[str, Any]:
+        return {s: context.digest(s, subject) for s in ("ingest", "reconstruct", "segment")}
+
+    return Task(
+        stage="score",
+        version=context.options["version"],
+        options={
+            "model_digest": bundle.digest,
+            "biomarkers": context.section("biomarkers").model_dump(),
+        },
+        reads=reads,
+        load=load,
+        work=work,
+        write=write_output,
+        upstream=("segment",),
+    )
+
+
+def name_phases(
+    reference: LabelMap, frame_labels: Sequence[str] | None
+) -> tuple[LabelMap, Sequence[str] | None]:
+    """Reduce a reference of the whole cycle to end-diastole and end-systole.
+
+    Parameters
+    ----------
+    reference
+        Reference labels; ED and ES are the frames with the largest and smallest LV cavity.
+    frame_labels
+        Names of the scan's frames where the source tells them; the reference is kept then, and so
+        it is with two labelled frames or fewer.
+    """
+    if frame_labels is not None or len(reference.frames) <= 2:
+        return reference, frame_labels
+    phases = phase_frames(reference.array, reference.frames)
+    names = ["" for _ in range(reference.array.shape[3])]
+    names[phases["ES"]], names[phases["ED"]] = "ES", "ED"
+    return LabelMap(array=reference.array, frames=tuple(sorted(set(phases.values())))), names
+
+
+def _recon_images(context: ShardContext, subject: Subject) -> dict[str, Scan]:
+    """Read reference image and every variant's image; empty for image studies."""
+    from popscan.io.nifti import read_scan
+
+    reference = cine_name(subject, desc="reference")
+    record = context.record("reconstruct", subject)
+    if record.status is not Status.OK or not context.has("ingest", subject, reference):
+        return {}
+    images = {"reference": read_scan(context.path("ingest", subject, reference))}
+    for name in record.files:
+        file = name.rsplit("/", 1)[-1]
+        if file.endswith("_cine.nii.gz"):
+            desc = file.partition("_desc-")[2].partition("_")[0]
+            variant = desc or str(record.values["variant"])
+            images[variant] = read_scan(context.path("reconstruct", subject, file))
+    return images
+
+
+def _score_images(subject: Subject, images: dict[str, Scan], labels: Any) -> list[dict[str, Any]]:
+    from popscan.arrays.image_quality import score_image
+
+    if not images:
+        return []
+    reference = images.pop("reference")
+    roi = (labels > 0).any(axis=3)
+    return [
+        {
+            "unit": subject.unit,
+            "kind": "image",
+            "variant": variant,
+            **score_image(scan, reference, roi=roi),
+        }
+        for variant, scan in sorted(images.items())
+    ]
+
+
+def _labels_of_reference(context: ShardContext, subject: Subject) -> LabelMap | None:
+    """Labels that the model gave the reference image; None where it was not segmented."""
+    from popscan.io.nifti import read_labels
+
+    name = labels_name(subject, desc=OF_REFERENCE)
+    if not context.has("segment", subject, name):
+        return None
+    return read_labels(context.path("segment", subject, name))
+
+
+def _reference_biomarkers(context: ShardContext, inputs: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Biomarkers of the reference labels and of the segmented reference image, by `source`."""
+    from popscan.methods import resolve
+
+    scan: Scan = inputs["scan"]
+    method = resolve(
+        context.protocol.biomarkers.methods, context.section("biomarkers").method, "biomarkers"
+    )
+    sources = {"reference_labels": inputs["reference"], "reference_image": inputs["of_reference"]}
+    return [
+        {
+            "source": source,
+            **method(
+                labels.array,
+                spacing_mm=scan.spacing_mm,
+                frame_times_ms=scan.frame_times_ms,
+                rr_ms=to_number(scan.meta.get("rr_ms")),
+                frame_labels=scan.meta.get("frame_labels"),
+                frames=labels.frames,
+                cycle_ms=context.section("biomarkers").cycle_ms,
+            ),
+        }
+        for source, labels in sources.items()
+        if labels is not None
+    ]

@@ -1,0 +1,1 @@
+"""The stage segment: images to labels and uncertainty."""

@@ -1,0 +1,83 @@
+"""Task of the stage segment: labels and uncertainty of images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from popscan.records import LabelMap, Outcome, Subject
+from popscan.stages.segment.bundles import load_bundle
+from popscan.stages.segment.uncertainty import uncertainty_files
+from popscan.study.context import ShardContext, cine_name, labels_name, write_output
+from popscan.worker import Task
+
+#: Description in the name of the labels that the model gives the reference image.
+OF_REFERENCE = "ofreference"
+
+
+def segment_task(context: ShardContext) -> Task:
+    """Label every frame of the short-axis cine, and of the reference image where there is one."""
+    section = context.section("segment")
+    bundle = load_bundle(section.model, section.device)
+
+    def has_reference(subject: Subject) -> bool:
+        reconstructed = context.image_stage(subject) == "reconstruct"
+        name = cine_name(subject, desc="reference")
+        return section.reference_images and reconstructed and context.has("ingest", subject, name)
+
+    def load(subject: Subject) -> Any:
+        from popscan.io.nifti import read_scan
+
+        image = context.path(context.image_stage(subject), subject, cine_name(subject))
+        scans = {labels_name(subject): read_scan(image)}
+        if has_reference(subject):
+            reference = context.path("ingest", subject, cine_name(subject, desc="reference"))
+            scans[labels_name(subject, desc=OF_REFERENCE)] = read_scan(reference)
+        return scans
+
+    def work(subject: Subject, scans: Any) -> Outcome:
+        from popscan.segment import segment
+
+        files: dict[str, Any] = {}
+        values = []
+        for name, scan in scans.items():
+            found = segment(
+                scan,
+                bundle=bundle,
+                flips=section.flips,
+                largest_component=section.largest_component,
+                mend=section.mend,
+                batch_slices=section.batch_slices,
+                precision=section.precision,
+                dropout_samples=section.dropout_samples,
+                dropout_rate=section.dropout_rate,
+                information=section.uncertainty_maps,
+            )
+            labels = LabelMap(array=found.labels, frames=tuple(range(found.labels.shape[3])))
+            files[name] = (labels, scan)
+            values.append(found.values)
+            if name == labels_name(subject):
+                files |= uncertainty_files(subject, found, scan, bundle=bundle, section=section)
+        return Outcome(files=files, values=values[0])
+
+    def reads(subject: Subject) -> Mapping[str, Any]:
+        digests = {"image": context.digest(context.image_stage(subject), subject)}
+        if has_reference(subject):
+            digests["reference"] = context.digest("ingest", subject)
+        return digests
+
+    return Task(
+        stage="segment",
+        version=context.options["version"],
+        # The device and the batch change the speed, not the labels.
+        options={
+            # Whether references are segmented too is told by what is read.
+            **section.model_dump(exclude={"device", "batch_slices", "model", "reference_images"}),
+            "model_digest": bundle.digest,
+        },
+        reads=reads,
+        load=load,
+        work=work,
+        write=write_output,
+        upstream=("reconstruct",),
+    )

@@ -1,0 +1,97 @@
+"""The table of tasks, and the call that runs one stage over one shard."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from popscan.disk import no_later_than_now
+from popscan.methods import resolve
+from popscan.names import matching_units, name_list
+from popscan.plan import read_shard
+from popscan.records import PopscanError
+from popscan.run import Limits, ShardResult, run_shard
+from popscan.stages import SUBJECT_STAGES
+from popscan.store import Store, shard_file
+from popscan.study.context import ShardContext
+
+#: A job waits for a worker that outlived its Snakemake as long as it goes on recording subjects.
+PATIENCE_S = 3600.0
+#: Stage -> function that makes its task from the shard's context.
+TASKS: dict[str, str] = {
+    "simulate": "popscan.stages.simulate.task:simulate_task",
+    "ingest": "popscan.stages.ingest.task:ingest_task",
+    "reconstruct": "popscan.stages.reconstruct.task:reconstruct_task",
+    "segment": "popscan.stages.segment.task:segment_task",
+    "score": "popscan.stages.score.task:score_task",
+    "qc": "popscan.stages.qc.task:qc_task",
+    "biomarkers": "popscan.stages.biomarkers.task:biomarkers_task",
+    "rca": "popscan.stages.rca.task:rca_task",
+}
+
+
+def run_stage(
+    store: Store,
+    stage: str,
+    shard: str,
+    options: Mapping[str, Any],
+    *,
+    subjects: str = "",
+    limits: Limits | None = None,
+    threads: int = 1,
+    progress: Any = None,
+) -> ShardResult:
+    """Run one stage over one shard.
+
+    Parameters
+    ----------
+    store, stage, shard
+        The study's store, and which stage of which shard.
+    options
+        The config sections that the stage is given, and its version.
+    subjects
+        Comma-separated subjects (``sub-*``) or visits (``sub-*_ses-*``) to which work is
+        restricted; empty for all.
+    limits, progress
+        As in `popscan.run.run_shard`.
+    threads
+        Threads of the stage's numerics.
+
+    Raises
+    ------
+    PopscanError
+        For an unknown stage or shard, and as `run_shard`.
+    """
+    planned = read_shard(store.root, shard)
+    context = ShardContext(
+        store=store,
+        shard=shard,
+        options=options,
+        planned={p.subject.unit: p for p in planned},
+        threads=threads,
+    )
+    names = name_list(subjects)
+    only = frozenset(matching_units(names, [p.subject.unit for p in planned]))
+    if names and not only:
+        raise PopscanError(f"shard {shard} holds none of the subjects {sorted(names)}")
+    task = replace(resolve(TASKS, stage, "popscan")(context), cores=max(threads, 1))
+    no_later_than_now([shard_file(store.root, shard), *_made_of(store, shard)])
+    return run_shard(
+        store,
+        task,
+        shard,
+        planned,
+        only=only,
+        limits=limits,
+        patience_s=PATIENCE_S,
+        progress=progress,
+    )
+
+
+def _made_of(store: Store, shard: str) -> list[Path]:
+    """Return the files that Snakemake compares in time with those of a shard's stages."""
+    manifests = [store.manifest_path(stage, shard) for stage in SUBJECT_STAGES]
+    plan = store.root / "plan" / "plan.json"
+    return [plan, *manifests, *(store.root / "tables").glob("*.parquet")]

@@ -1,0 +1,1 @@
+"""The stage visibility: how well attributes can be predicted, and from where."""

@@ -1,0 +1,282 @@
+"""Can an attribute be seen? Features of a shard's subjects; how well attributes are told."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from popscan.config import parse_section
+from popscan.plan import read_plan, read_shard
+from popscan.protocols.cine_sax.volumes import phase_frames
+from popscan.records import Scan, Status, Subject, SubjectError
+from popscan.stages.atlas.job import load_arrays, save_arrays
+from popscan.stages.segment.bundles import load_bundle
+from popscan.store import Store
+from popscan.study import dictionary
+from popscan.study.context import ShardContext, cine_name, labels_name
+from popscan.study.tables import read_table, write_table
+
+log = logging.getLogger(__name__)
+
+#: Columns of the table of biomarkers that say nothing of the heart.
+_NO_FEATURES = ("analysed", "qc_verdict", "ed_frame", "es_frame", "n_frames_measured")
+
+
+def sampled(unit: str, *, share: float, seed: int) -> bool:
+    """Whether a subject is in the sample: by its name alone, the same in every shard and run.
+
+    Parameters
+    ----------
+    unit
+        Its name.
+    share
+        Share of subjects that are.
+    seed
+        Of the sample.
+    """
+    number = int.from_bytes(hashlib.sha256(f"{seed}:{unit}".encode()).digest()[:8], "big")
+    return number < share * 2.0**64
+
+
+def features_shard(store: Store, shard: str, options: Mapping[str, Any], output: Path) -> int:
+    """Write the features of a shard's segmented subjects; who has no heart is named in the log.
+
+    Parameters
+    ----------
+    store, shard
+        Study and shard.
+    options
+        Config sections study, visibility and segment.
+    output
+        An npz: ``unit``, and one array (units, features) per source.
+
+    Returns
+    -------
+    int
+        Number of subjects.
+    """
+    section = parse_section("visibility", options["visibility"])
+    context = ShardContext(store=store, shard=shard, options=options)
+    plan = read_plan(store.root)
+    share = section.max_subjects / max(int(plan["n_subjects"]), 1)
+    units: list[str] = []
+    rows: dict[str, list[NDArray[np.float32]]] = {
+        name: [] for name in section.sources if name != "biomarkers"
+    }
+    for planned in read_shard(store.root, shard):
+        subject = planned.subject
+        if not sampled(subject.unit, share=share, seed=context.seed):
+            continue
+        try:
+            if context.record("segment", subject).status is not Status.OK:
+                continue
+            found = subject_features(context, subject, list(rows))
+        except SubjectError as error:
+            log.warning("%s: no features: %s", subject.unit, error)
+            continue
+        units.append(subject.unit)
+        for name, values in found.items():
+            rows[name].append(values)
+    arrays = {name: np.stack(values) for name, values in rows.items() if values}
+    save_arrays(output, {"unit": np.array(units, dtype=np.str_), **arrays})
+    return len(units)
+
+
+def end_diastole(
+    context: ShardContext, subject: Subject
+) -> tuple[Scan, NDArray[Any], NDArray[np.uint8]]:
+    """Read a subject's scan, and image and labels of its end-diastolic frame, (x, y, z)."""
+    from popscan.io.nifti import read_labels, read_scan
+
+    scan = read_scan(context.path(context.image_stage(subject), subject, cine_name(subject)))
+    labels = read_labels(context.path("segment", subject, labels_name(subject)))
+    frame = phase_frames(labels.array, labels.frames)["ED"]
+    return scan, scan.array[..., frame], labels.array[..., frame]
+
+
+def subject_features(
+    context: ShardContext, subject: Subject, names: Sequence[str]
+) -> dict[str, NDArray[np.float32]]:
+    """Return a subject's features, by source.
+
+    Raises
+    ------
+    SubjectError
+        Where there is no heart to look at.
+    """
+    from popscan.protocols.cine_sax.crops import heart_crop
+    from popscan.visibility import features
+
+    scan, image, labels = end_diastole(context, subject)
+    crop = heart_crop(image, labels, spacing_mm=scan.spacing_mm, grid=features.crop_grid())
+    found: dict[str, NDArray[np.float32]] = {}
+    for name in names:
+        if name == "labels":
+            found[name] = features.label_features(crop)
+        elif name == "heart":
+            found[name] = features.heart_features(crop)
+        elif name == "image":
+            found[name] = features.image_features(image, spacing_mm=scan.spacing_mm)
+        else:
+            found[name] = _latent(context, scan, image, labels)
+    return found
+
+
+def _latent(
+    context: ShardContext, scan: Scan, image: NDArray[Any], labels: NDArray[np.uint8]
+) -> NDArray[np.float32]:
+    """Latent features of all members of the segmentation model, one after the other."""
+    from popscan.segment.networks import seen_by
+    from popscan.visibility.latent import latent_features
+
+    section = context.section("segment")
+    bundle = load_bundle(section.model, section.device)
+    images, _, _ = heart_slices(scan, image, labels, bundle)
+    parts = []
+    for network, arguments in zip(bundle.networks, bundle.arguments, strict=True):
+        parts.append(latent_features(network, seen_by(images, arguments)))
+    return np.concatenate(parts)
+
+
+def heart_slices(
+    scan: Scan, image: NDArray[Any], labels: NDArray[np.uint8], bundle: Any
+) -> tuple[Any, Any, list[int]]:
+    """Cut the slices that hold heart as the networks see them, around the segmented heart.
+
+    Parameters
+    ----------
+    scan
+        For affine and spacing.
+    image, labels : ndarray, shape (x, y, z)
+        One frame and its segmentation.
+    bundle
+        The segmentation model.
+
+    Returns
+    -------
+    images : torch.Tensor
+        The slices with what is seen around them: `popscan.segment.grids.Grids.cut`.
+    way
+        Back to the scan's pixels: `popscan.arrays.resampling.WindowedGrid`.
+    slices : list of int
+        Which slices of the stack they are.
+
+    Raises
+    ------
+    SubjectError
+        ``no_heart`` if nothing is labelled.
+    """
+    from dataclasses import replace
+
+    from popscan.arrays.resampling import Window
+    from popscan.segment.grids import Grids
+
+    held = np.argwhere(labels > 0)
+    if not len(held):
+        raise SubjectError("no_heart", "nothing is labelled")
+    grids = Grids(replace(scan, array=np.asarray(image)[..., np.newaxis]), bundle)
+    scale = np.asarray(grids.inner) / np.asarray(grids.shape)
+    centre = (held[:, :2].mean(axis=0) + 0.5) * scale - 0.5
+    side = -(-bundle.patch // grids.multiple) * grids.multiple
+    way = grids.through(Window.around((centre[0], centre[1]), (side, side)))
+    slices = sorted({int(z) for z in held[:, 2]})
+    return grids.cut(slices, way), way, slices
+
+
+def read_features(paths: Sequence[Path]) -> dict[str, pd.DataFrame]:
+    """Read the features of all shards: source -> one row per unit."""
+    parts: dict[str, list[pd.DataFrame]] = {}
+    for path in paths:
+        arrays = load_arrays(path)
+        for name in arrays.keys() - {"unit"}:
+            frame = pd.DataFrame(arrays[name], index=pd.Index(arrays["unit"], name="unit"))
+            parts.setdefault(name, []).append(frame)
+    return {name: pd.concat(frames).sort_index() for name, frames in sorted(parts.items())}
+
+
+def analysed_people(study_root: Path, options: Mapping[str, Any]) -> tuple[pd.DataFrame, list[str]]:
+    """Attributes of who is analysed, one visit per subject; and the attributes to look for."""
+    from popscan.study.cohort import first_visits, known_columns, study_attributes
+
+    fairness = parse_section("fairness", options["fairness"])
+    cohort = parse_section("cohort", options["cohort"])
+    section = parse_section("visibility", options["visibility"])
+    people, _ = study_attributes(study_root, fairness=fairness, cohort=cohort)
+    biomarkers = read_table(study_root, "biomarkers")
+    if "analysed" in biomarkers:
+        kept = biomarkers.loc[biomarkers["analysed"].astype(bool), "unit"]
+        people = people[people.index.isin(kept)]
+    people, _ = first_visits(people)
+    wanted, _ = known_columns(section.attributes or fairness.attributes, people)
+    return people, wanted
+
+
+def write_visibility(
+    study_root: Path, paths: Sequence[Path], options: Mapping[str, Any]
+) -> pd.DataFrame:
+    """Write the table ``visibility``.
+
+    Parameters
+    ----------
+    study_root
+        ``results/<study>``; its tables must have been collected.
+    paths
+        Features of all shards.
+    options
+        Config sections study, visibility, fairness, cohort.
+    """
+    from popscan.visibility.tables import visibility_table
+
+    section = parse_section("visibility", options["visibility"])
+    fairness = parse_section("fairness", options["fairness"])
+    people, wanted = analysed_people(study_root, options)
+    sources = _sources(study_root, section.sources, read_features(paths), people.index)
+    table = visibility_table(
+        sources,
+        people,
+        attributes_to_test=wanted,
+        adjust_for=section.adjust_for,
+        n_folds=section.n_folds,
+        n_components=section.n_components,
+        n_permutations=section.n_permutations,
+        min_group=fairness.min_group,
+        alpha=fairness.alpha,
+        seed=int(options["study"]["seed"]),
+    )
+    write_table(study_root, "visibility", table, dictionary.of("visibility"))
+    return table
+
+
+def _of_the_heart(biomarkers: pd.DataFrame) -> pd.DataFrame:
+    """Leave out limits of intervals, and body size: with indexed values it can be divided out."""
+    from popscan.protocols.cine_sax.biomarkers import INTERVAL_DICTIONARY
+
+    size = [name for name in map(str, biomarkers) if name.endswith("_m2")]
+    limits = [name for name in map(str, biomarkers) if name in INTERVAL_DICTIONARY]
+    return biomarkers.drop(columns=[*size, *limits])
+
+
+def _sources(
+    study_root: Path,
+    names: Sequence[str],
+    features: Mapping[str, pd.DataFrame],
+    units: pd.Index,
+) -> dict[str, pd.DataFrame]:
+    """Features of these units, in the config's order; biomarkers come from their table."""
+    found = {}
+    for name in names:
+        table = features.get(name)
+        if name == "biomarkers":
+            measured = read_table(study_root, "biomarkers")
+            table = measured.set_index("unit").drop(columns=list(_NO_FEATURES), errors="ignore")
+            table = _of_the_heart(table.select_dtypes("number"))
+        if table is not None:
+            found[name] = table[table.index.isin(units)]
+    return found

@@ -1,0 +1,159 @@
+"""Sections of the report on predicted Dice, and on what attributes are told from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from popscan.config import parse_section
+from popscan.report.context import Extra
+from popscan.stages.atlas.job import load_arrays
+from popscan.study.cohort import study_attributes
+from popscan.study.tables import read_table
+
+_VALIDITY = (
+    "attribute", "group", "n", "n_low", "true_mean", "predicted_mean", "bias", "mae", "r", "r_low",
+    "r_high", "auc",
+)  # fmt: skip
+_GAPS = (
+    "attribute", "group", "reference", "n", "true_gap", "predicted_gap", "gap_error",
+    "gap_error_low", "gap_error_high", "p_gap_error_adj",
+)  # fmt: skip
+_SEEN = (
+    "attribute", "group", "source", "n", "n_group", "auc", "auc_low", "auc_high", "p_adj",
+    "n_adjusted", "auc_adjusted", "auc_confounders",
+)  # fmt: skip
+_ATTRIBUTIONS = (
+    "attribute", "group", "n", "r", "partial_r", "partial_r_low", "partial_r_high", "baseline",
+    "task_in_heart", "attribute_in_heart",
+)  # fmt: skip
+_MOST_MAPS = 12
+
+
+def rca_section(study_root: Path, config: Mapping[str, Any]) -> Extra | None:
+    """Show predicted Dice, and how far it may be believed."""
+    from popscan.fairness.rca import sentences, true_and_predicted
+    from popscan.report.figures.seen import predicted_scatter
+
+    predicted = read_table(study_root, "predicted_dice")
+    if not config.get("rca", {}).get("enabled") or "predicted_dice" not in predicted:
+        return None
+    fairness = parse_section("fairness", config["fairness"])
+    people, _ = study_attributes(
+        study_root, fairness=fairness, cohort=parse_section("cohort", config["cohort"])
+    )
+    validity = read_table(study_root, "rca_validity")
+    pairs = true_and_predicted(
+        read_table(study_root, "predicted_dice_structures"), read_table(study_root, "scores")
+    )
+    pairs = pairs[pairs["structure"] == "mean"].set_index("unit")
+    attribute = next((name for name in fairness.attributes if name in people), None)
+    figures = []
+    if len(pairs) and attribute:
+        caption = f"Predicted against true Dice, mean over structures, by {attribute}."
+        figures.append((predicted_scatter(pairs, groups=people[attribute], name="rca"), caption))
+    tables = [("Predicted Dice of the study.", _summary(predicted["predicted_dice"]))]
+    shown = validity[validity["structure"] == "mean"] if len(validity) else validity
+    if len(shown):
+        tables.append(
+            ("Predicted against true Dice, mean over structures.", shown[list(_VALIDITY)])
+        )
+    gaps = shown[shown["reference"] != ""] if len(shown) else shown
+    if len(gaps):
+        tables.append(("Gaps to the reference group, true and predicted.", gaps[list(_GAPS)]))
+    said = sentences(validity, alpha=fairness.alpha) if len(validity) else []
+    return Extra(
+        ident="predicted-dice",
+        title="Predicted Dice",
+        lead="How good each segmentation is likely to be, without a reference: how well it carries "
+        "over to reference cases (reverse classification accuracy, Valindria et al. 2017).",
+        sentences=said or ["No subject has a reference: how far this may be believed is unknown."],
+        figures=figures,
+        tables=tables,
+        notes=[
+            "A predicted Dice is low also where a heart is unlike all reference cases. Gaps in it "
+            "between groups are in the fairness audit (outcome predicted_dice); whether they are "
+            "gaps in segmentation or in likeness is what the comparison with true Dice says."
+        ],
+    )
+
+
+def _summary(values: pd.Series) -> pd.DataFrame:
+    quantiles = values.astype(float).quantile([0.05, 0.25, 0.5, 0.75, 0.95])
+    names = ["5%", "25%", "median", "75%", "95%"]
+    told = dict(zip(names, quantiles, strict=True))
+    return pd.DataFrame([{"n": int(values.notna().sum()), "mean": values.mean(), **told}])
+
+
+def visibility_section(study_root: Path, config: Mapping[str, Any]) -> Extra | None:
+    """Say what attributes are told from, and where."""
+    from popscan.report.figures.seen import auc_forest, heart_maps
+    from popscan.visibility.tables import sentences
+
+    table = read_table(study_root, "visibility")
+    if not config.get("visibility", {}).get("enabled") or "auc" not in table:
+        return None
+    section = parse_section("visibility", config["visibility"])
+    figures, said = [], []
+    if len(table):
+        caption = (
+            "Cross-validated area under the ROC curve with its interval; the tick is the area with "
+            f"{', '.join(section.adjust_for)} taken out of the features; 0.5 is chance."
+        )
+        figures.append((auc_forest(table, sources=section.sources, name="seen"), caption))
+        said = sentences(table, alpha=parse_section("fairness", config["fairness"]).alpha)
+    tables = [("How well attributes are told.", table[list(_SEEN)])]
+    maps = _maps(study_root)
+    if maps:
+        caption = (
+            "In the heart's frame, at its middle. Blue to red: how the labelled structures and the "
+            "intensities go with the group (correlation with the classifier's score). Dark to "
+            "bright: where the segmentation looks, and where the attribute is told from in its "
+            "latent features (gradient times input, mean over subjects)."
+        )
+        figures.append((heart_maps(maps, name="maps"), caption))
+    attributions = read_table(study_root, "visibility_attributions")
+    if len(attributions):
+        tables.append(
+            (
+                "Do segmentation and attribute look at the same regions (OSCAR)?",
+                attributions[list(_ATTRIBUTIONS)],
+            )
+        )
+    return Extra(
+        ident="seen-attributes",
+        title="Can the attribute be seen?",
+        lead="How well attributes are told from what the pipeline sees: logistic regression on "
+        "principal components, cross-validated by subject.",
+        sentences=said or ["No attribute has two groups that are large enough."],
+        figures=figures,
+        tables=tables,
+        notes=[
+            "That an attribute can be seen is no harm by itself, and that it cannot is no proof of "
+            "fairness. It says where a model could pick it up. Race is a social category: what is "
+            "told from an image are its traces in bodies, scanners and protocols."
+        ],
+    )
+
+
+def _maps(study_root: Path) -> dict[str, Any]:
+    """Title -> map, the segmentation's first."""
+    path = study_root / "visibility" / "maps.npz"
+    if not path.exists():
+        return {}
+    found = {}
+    for key, values in load_arrays(path).items():
+        source, _, what = key.partition("|")
+        told = what.replace("|", " ")
+        if key == "task":
+            found["segmentation looks at"] = values
+        elif source == "latent":
+            found[f"{told}: latent features"] = values
+        elif source == "heart":
+            found[f"{told}: intensity"] = values[0]
+        elif source == "labels":
+            found[f"{told}: myocardium"] = values[1]
+    return dict(list(found.items())[:_MOST_MAPS])

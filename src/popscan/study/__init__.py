@@ -1,0 +1,1 @@
+"""A study on disk: subjects, tables, columns, who left; read by stages and commands."""

@@ -1,0 +1,31 @@
+"""What several stages read of a subject: image, labels, numbers that may be anything."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from popscan.records import LabelMap, Scan, Subject
+from popscan.study.context import SAX, ShardContext, cine_name, labels_name
+
+
+def to_number(value: Any) -> float:
+    """Return a number; NaN for what is none."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return math.nan
+
+
+def read_digests(context: ShardContext, subject: Subject) -> dict[str, str]:
+    """Digests of the labels and of the images that they were drawn on."""
+    image = context.image_stage(subject)
+    return {stage: context.digest(stage, subject) for stage in ("segment", image)}
+
+
+def scan_and_labels(context: ShardContext, subject: Subject) -> tuple[Scan, LabelMap]:
+    """Read a subject's image and the labels that the model gave it."""
+    from popscan.io.nifti import read_labels, read_scan
+
+    scan = read_scan(context.path(context.image_stage(subject), subject, cine_name(subject, SAX)))
+    return scan, read_labels(context.path("segment", subject, labels_name(subject)))

@@ -1,0 +1,96 @@
+"""``popscan audit`` on the real table of brain volumes: rare groups, gaps, hospitals."""
+
+from __future__ import annotations
+
+import re
+
+import pandas as pd
+import pytest
+
+from popscan.cli.main import main
+from popscan.commands.configfile import load_table_config
+from popscan.commands.table_audit import audit_table
+from popscan.config import TableConfig
+from popscan.records import PopscanError
+
+
+@pytest.fixture(scope="module")
+def ixi(tmp_path_factory, data_dir, repo_root):
+    """Folder of the audit of the real table, and its notes."""
+    table = data_dir / "tables" / "ixi_brain_volumes.tsv"
+    if not table.exists():
+        pytest.skip(f"no {table}")
+    out = tmp_path_factory.mktemp("ixi")
+    config = load_table_config(repo_root / "config" / "tables" / "ixi.yaml")
+    quick = config.fairness.model_copy(update={"n_boot": 200, "adjust_methods": ["regression"]})
+    _, notes = audit_table(table, config.model_copy(update={"fairness": quick}), out)
+    return out, notes
+
+
+def read(out, name):
+    return pd.read_csv(out / "tables" / f"{name}.tsv", sep="\t", keep_default_na=False)
+
+
+@pytest.mark.data
+def test_impossible_values_are_missing_and_counted(ixi):
+    out, notes = ixi
+    told = "\n".join(notes)
+    assert re.search(r"height_cm: 15 values left out: 0 \(15 times\)", told)
+    assert re.search(r"weight_kg: 17 values left out: 0 \(15 times\), 710 \(2 times\)", told)
+    assert told in (out / "tables" / "fairness_sentences.txt").read_text()
+    weights = pd.to_numeric(read(out, "participants")["weight_kg"], errors="coerce")
+    assert weights.isna().sum() == 17
+    assert weights.max() < 300
+
+
+@pytest.mark.data
+def test_rare_groups_are_counted_not_tested(ixi):
+    out, _ = ixi
+    groups = read(out, "fairness_groups")
+    of = groups[(groups["attribute"] == "ethnic_id") & (groups["outcome"] == "brain_mm3")]
+    sizes = of.set_index("group")["n_units"].astype(int)
+    assert sizes.sum() == 291
+    assert sizes["missing"] == 5
+    assert set(of.loc[of["too_few"].astype(str) == "False", "group"]) == {"White", "Asian"}
+    gaps = read(out, "fairness_gaps")
+    assert set(gaps.loc[(gaps["attribute"] == "ethnic_id") & (gaps["p"] != "n/a"), "group"]) == {
+        "Asian"
+    }
+
+
+@pytest.mark.data
+def test_head_size_explains_the_difference_between_the_sexes(ixi):
+    out, _ = ixi
+    rows = read(out, "fairness_adjusted")
+    row = rows[(rows["attribute"] == "sex") & (rows["outcome"] == "brain_mm3")].iloc[0]
+    assert abs(float(row["gap"])) < 0.1 * abs(float(row["gap_raw"]))
+    assert "site" in row["adjusted_for"]
+    assert "sex" not in row["adjusted_for"]
+    told = (out / "tables" / "fairness_sentences.txt").read_text()
+    assert "intracranial_mm3 goes together with sex" in told
+    bands = rows[rows["attribute"] == "age_band"]
+    assert not bands["adjusted_for"].str.contains("age_years").any()
+
+
+@pytest.mark.data
+def test_report_and_what_is_shared(ixi):
+    out, _ = ixi
+    html = (out / "report" / "index.html").read_text()
+    assert "Segmentation quality" not in html
+    assert "With confounders held equal" in html
+    assert "social categories" in html
+    shared = (out / "share" / "index.html").read_text()
+    assert not re.findall(r"IXI\d+", shared + (out / "share/tables/fairness_gaps.tsv").read_text())
+
+
+def test_wrong_table_or_config_is_a_message(tmp_path, capsys):
+    (tmp_path / "people.tsv").write_text("participant_id\tsex\tx_mm\nsub-1\tF\t3\n")
+    (tmp_path / "c.yaml").write_text("table: {outcomes: {absent_mm: higher}}\n")
+    arguments = ["audit", str(tmp_path / "people.tsv"), "--out", str(tmp_path / "out")]
+    assert main([*arguments, "--configfile", str(tmp_path / "c.yaml")]) != 0
+    assert "absent_mm" in capsys.readouterr().err
+    (tmp_path / "c.yaml").write_text("table: {outcome: {}}\n")
+    assert main([*arguments, "--configfile", str(tmp_path / "c.yaml")]) == 2
+    assert "outcome" in capsys.readouterr().err
+    with pytest.raises(PopscanError, match="no such file"):
+        audit_table(tmp_path / "none.tsv", TableConfig(), tmp_path / "out")
