@@ -13,7 +13,6 @@ from popscan.arrays.resampling import (
     inplane_shape,
     resample_images,
     resample_labels,
-    resample_scores,
 )
 
 
@@ -71,14 +70,6 @@ def test_linear_ramps_stay_linear(shape):
 def test_same_shape_is_untouched():
     image = torch.rand(2, 5, 7)
     assert resample_images(image, (5, 7)) is image
-    scores = torch.rand(2, 4, 5, 7)
-    assert resample_scores(scores, (5, 7)) is scores
-
-
-def test_probabilities_still_add_up_to_one():
-    scores = torch.rand(2, 4, 9, 11).softmax(dim=1)
-    out = resample_scores(scores, (20, 13))
-    torch.testing.assert_close(out.sum(dim=1), torch.ones(2, 20, 13))
 
 
 def test_labels_survive_there_and_back():

@@ -11,7 +11,6 @@ import pytest
 from popscan.commands.check import check_study
 from popscan.config import Config
 from popscan.plan import Planned, read_shard, write_plan
-from popscan.protocols.cine_sax.volumes import phase_frames
 from popscan.records import LabelMap, NotApplicable, Outcome, PopscanError, Subject
 from popscan.run import run_shard
 from popscan.segment.bundle import save_bundle
@@ -261,14 +260,6 @@ def test_check_names_files_that_are_not_there(tmp_path):
     problems, _ = check_study(config)
     assert any("rca.references: nowhere.npz" in problem for problem in problems)
     assert any("visibility.baseline_model 'nix'" in problem for problem in problems)
-
-
-def test_phases_are_the_largest_and_smallest_cavity():
-    labels = np.zeros((4, 4, 1, 3), dtype=np.uint8)
-    labels[:2, :, 0, 0] = 3
-    labels[:1, :, 0, 1] = 3
-    assert phase_frames(labels, (0, 1, 2)) == {"ED": 0, "ES": 1}
-    assert phase_frames(labels[..., 2:], (0,)) == {"ED": 0, "ES": 0}
 
 
 def test_samples_are_by_name_and_of_the_share_asked_for():

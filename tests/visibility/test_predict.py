@@ -195,7 +195,7 @@ def test_table_with_and_without_body_size(rng):
     assert list(table) == list(DICTIONARY)
     assert list(table["source"]) == ["biomarkers", "image"]
     seen = table.set_index("source").loc["biomarkers"]
-    assert seen["auc_low"] > 0.7
+    assert seen["auc_low"] > 0.6
     assert seen["auc_confounders"] > 0.7
     assert seen["auc_adjusted"] < seen["auc"] - 0.15
     assert seen["confounders"] == "height_cm"

@@ -39,17 +39,6 @@ def resample_images(images: torch.Tensor, shape: tuple[int, int]) -> torch.Tenso
     return out[:, 0]
 
 
-def resample_scores(scores: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
-    """Resample class scores (n, label, x, y), logits or probabilities, to (n, label, *shape).
-
-    Linear, so probabilities still add up to one. Taking the argmax after this step keeps smooth
-    borders; nearest-neighbour resampling of labels gives staircases.
-    """
-    if tuple(scores.shape[-2:]) == tuple(shape):
-        return scores
-    return F.interpolate(scores, size=shape, mode="bilinear", align_corners=False)
-
-
 def resample_labels(labels: torch.Tensor, shape: tuple[int, int], *, n_labels: int) -> torch.Tensor:
     """Resample integer labels (n, x, y) to (n, *shape) through their one-hot scores; uint8."""
     if tuple(labels.shape[-2:]) == tuple(shape):

@@ -7,8 +7,6 @@ of at most 1.
 
 from __future__ import annotations
 
-from typing import Protocol
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft as _fft
@@ -16,22 +14,6 @@ from scipy import fft as _fft
 from popscan.arrays.fourier import centred_fft, centred_ifft
 
 Complex = NDArray[np.complexfloating]
-
-
-class LinearOperator(Protocol):
-    """A linear map between two array spaces."""
-
-    def apply(self, image: Complex) -> Complex:
-        """Map forward."""
-        ...
-
-    def adjoint(self, data: Complex) -> Complex:
-        """Map back, such that <apply(a), b> = <a, adjoint(b)>."""
-        ...
-
-    def normal(self, image: Complex) -> Complex:
-        """Map forward and back."""
-        ...
 
 
 class Coils:

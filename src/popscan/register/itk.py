@@ -37,11 +37,6 @@ def to_image(array: ArrayLike, spacing_mm: Spacing) -> sitk.Image:
     return image
 
 
-def from_image(image: sitk.Image) -> NDArray[np.float32]:
-    """Return a scalar image as an array (x, y, z)."""
-    return np.ascontiguousarray(sitk.GetArrayFromImage(image).T)
-
-
 def to_field(field: ArrayLike, spacing_mm: Spacing) -> sitk.Image:
     """Return a displacement field (x, y, z, 3) in mm as a float64 vector image."""
     values = np.ascontiguousarray(np.asarray(field, dtype=np.float64).transpose(2, 1, 0, 3))

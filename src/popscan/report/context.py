@@ -159,11 +159,10 @@ class StudyContext:
     fairness_summary
         One row per attribute and outcome with whatever the audit summarises.
     fairness_adjusted, fairness_pairs, fairness_funnel, fairness_exclusion, fairness_agreement, \
-fairness_ledger, fairness_confounding
+fairness_ledger
         Gaps with confounders held equal, all pairs of groups, losses by group and stage, QC's
-        exclusions at equal true quality, bias and limits of agreement by group, the gap of a
-        biomarker along the pipeline, and what goes together with a group; columns as
-        `popscan.fairness` makes them.
+        exclusions at equal true quality, bias and limits of agreement by group, and the gap of a
+        biomarker along the pipeline; columns as `popscan.fairness` makes them.
     agreement_points
         ``unit, biomarker, measured, reference``: the pairs behind `fairness_agreement`.
     sentences
@@ -212,7 +211,6 @@ fairness_ledger, fairness_confounding
     fairness_funnel: pd.DataFrame = field(default_factory=pd.DataFrame)
     fairness_exclusion: pd.DataFrame = field(default_factory=pd.DataFrame)
     fairness_agreement: pd.DataFrame = field(default_factory=pd.DataFrame)
-    fairness_confounding: pd.DataFrame = field(default_factory=pd.DataFrame)
     fairness_ledger: pd.DataFrame = field(default_factory=pd.DataFrame)
     agreement_points: pd.DataFrame = field(default_factory=pd.DataFrame)
     compared: Compared | None = None

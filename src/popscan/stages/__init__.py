@@ -43,13 +43,13 @@ SUBJECT_STAGES = {
     ),
     "segment": StageInfo(version="4", sections=("study", "segment"), upstream=("reconstruct",)),
     "score": StageInfo(
-        version="6", sections=("study", "segment", "biomarkers"), upstream=("segment",), side=True
+        version="7", sections=("study", "segment", "biomarkers"), upstream=("segment",), side=True
     ),
-    "qc": StageInfo(version="3", sections=("study", "qc"), upstream=("segment",)),
+    "qc": StageInfo(version="4", sections=("study", "qc"), upstream=("segment",)),
     "biomarkers": StageInfo(
         version="4", sections=("study", "biomarkers", "cohort"), upstream=("segment",)
     ),
-    "rca": StageInfo(version="2", sections=("study", "rca"), upstream=("segment",), side=True),
+    "rca": StageInfo(version="3", sections=("study", "rca"), upstream=("segment",), side=True),
 }
 
 #: The per-subject stage that ends the analysis of a subject; side stages decide nothing.
@@ -62,20 +62,20 @@ OPTIONAL_STAGES = ("rca",)
 STUDY_STAGES = {
     "plan": StageInfo(version="3", sections=("study", "source", "simulate", "cohort", "plan")),
     "collect": StageInfo(version="5", sections=("study", "source", "qc", "segment", "rca")),
-    "atlas": StageInfo(version="3", sections=("study", "atlas")),
+    "atlas": StageInfo(version="4", sections=("study", "atlas")),
     "associate": StageInfo(version="3", sections=("study", "associate", "cohort", "fairness")),
     "fairness": StageInfo(
         version="5",
         sections=("study", "fairness", "cohort", "source", "atlas", "rca", "reconstruct"),
     ),
-    "rca_references": StageInfo(version="2", sections=("study", "rca", "cohort")),
+    "rca_references": StageInfo(version="3", sections=("study", "rca", "cohort")),
     "rca_validity": StageInfo(version="2", sections=("study", "rca", "fairness", "cohort")),
-    "visibility_features": StageInfo(version="2", sections=("study", "visibility", "segment")),
+    "visibility_features": StageInfo(version="3", sections=("study", "visibility", "segment")),
     "visibility": StageInfo(
-        version="3", sections=("study", "visibility", "fairness", "cohort", "biomarkers")
+        version="4", sections=("study", "visibility", "fairness", "cohort", "biomarkers")
     ),
     "visibility_maps": StageInfo(
-        version="3", sections=("study", "visibility", "fairness", "cohort", "segment")
+        version="4", sections=("study", "visibility", "fairness", "cohort", "segment")
     ),
     "report": StageInfo(version="4", sections=("study", "report", "share")),
 }

@@ -200,11 +200,6 @@ def _part(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tens
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 
-def averaged_weights(path: Path) -> dict[str, torch.Tensor]:
-    """Return the averaged weights of a checkpoint."""
-    return _part(_read(path)[0], "averaged.")
-
-
 def load_state(
     path: Path,
     *,

@@ -81,7 +81,7 @@ def labelled_part(case: Case) -> Case:
     else:
         names = [""] * len(frames)
         if len(frames) > 1:
-            phases = phase_frames(case.labels.array, frames)
+            phases = phase_frames(case.labels.array, frames=frames)
             names[frames.index(phases["ES"])] = "ES"
             names[frames.index(phases["ED"])] = "ED"
     part = replace(

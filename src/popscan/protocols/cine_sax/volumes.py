@@ -57,21 +57,6 @@ def volume_curves_ml(
     return curves
 
 
-def phase_frames(labels: NDArray[np.uint8], frames: Sequence[int]) -> dict[str, int]:
-    """Frames with the largest (``ED``) and smallest (``ES``) LV cavity; ES only where there is one.
-
-    Parameters
-    ----------
-    labels : ndarray of uint8, shape (x, y, z, t)
-        `Label` values.
-    frames
-        Labelled frames, at least one. Those without an LV cavity are neither, unless all are.
-    """
-    voxels = {t: int((labels[..., t] == Label.LV).sum()) for t in frames}
-    held = [t for t in frames if voxels[t]] or list(frames)
-    return {"ED": max(held, key=voxels.__getitem__), "ES": min(held, key=voxels.__getitem__)}
-
-
 def smooth_cyclic(values: ArrayLike, *, sigma_frames: float) -> Floats:
     """Smooth a curve of one heart cycle with a Gaussian that wraps around.
 
@@ -151,3 +136,36 @@ def find_phases(
             named if named is not None else e for named, e in zip(found, extremes, strict=True)
         ]
     return found[0], found[1]
+
+
+def phase_frames(
+    labels: ArrayLike,
+    *,
+    frames: Sequence[int] | None = None,
+    frame_labels: Sequence[str] | None = None,
+) -> dict[str, int]:
+    """Frames of end-diastole (``ED``) and end-systole (``ES``), for stages that need one of each.
+
+    The one definition for all stages: `find_phases` on the LV's volume curve. A phase that it
+    leaves unknown, of a single frame that nobody named, is the first frame with an LV cavity, or
+    the first labelled one.
+
+    Parameters
+    ----------
+    labels : array_like, shape (x, y, z, t)
+        `Label` values.
+    frames
+        Indices of the labelled frames; all by default.
+    frame_labels
+        Name of each frame where the source knows it.
+
+    Examples
+    --------
+    >>> phase_frames(np.full((2, 2, 1, 1), Label.LV))
+    {'ED': 0, 'ES': 0}
+    """
+    curve = volume_curves_ml(labels, spacing_mm=(1.0, 1.0, 1.0), frames=frames)["lv"]
+    labelled = range(curve.size) if frames is None else frames
+    instead = next(iter([t for t in labelled if np.isfinite(curve[t])] or labelled), 0)
+    ed, es = find_phases(curve, frame_labels=frame_labels)
+    return {"ED": instead if ed is None else ed, "ES": instead if es is None else es}

@@ -18,7 +18,6 @@ from popscan.stats.disclosure import HIDDEN, SHOWN, Looks, protect
 
 #: Stands for a count that would help to work out a small one.
 CONCEALED = "hidden"
-SEX_ORDER = ("female", "male", "unknown")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,6 +22,7 @@ from popscan.records import Status, Subject, SubjectError
 from popscan.store import Store, write_atomic
 from popscan.study import dictionary
 from popscan.study.context import ShardContext, cine_name, labels_name
+from popscan.study.phases import phases_of
 from popscan.study.tables import write_table
 
 if TYPE_CHECKING:
@@ -98,12 +99,11 @@ def _prepared(context: ShardContext, subject: Subject, grid: Any) -> Prepared:
 
     stage = context.image_stage(subject)
     scan = read_scan(context.path(stage, subject, cine_name(subject)))
-    labels = read_labels(context.path("segment", subject, labels_name(subject))).array
-    measured = context.record("biomarkers", subject).values.get("ed_frame")
-    frame = int(measured) if measured is not None and measured == measured else 0
+    labels = read_labels(context.path("segment", subject, labels_name(subject)))
+    frame = phases_of(scan, labels)["ED"]
     return prepare(
         scan.array[..., frame],
-        labels[..., frame],
+        labels.array[..., frame],
         affine=scan.affine,
         spacing_mm=scan.spacing_mm,
         grid=grid,

@@ -27,8 +27,10 @@ def with_audit(
 ) -> StudyContext:
     """Return the context with these tables of the audit and the sentences that they support."""
     said = audit_sentences(tables, alpha=alpha)
-    fields: dict[str, Any] = {f"fairness_{name}": table for name, table in tables.items()}
-    return replace(context, **fields, sentences=said.pop("gaps", []), words=said)
+    shown: dict[str, Any] = {
+        f"fairness_{name}": table for name, table in tables.items() if name != "confounding"
+    }  # what goes together with a group is said in words
+    return replace(context, **shown, sentences=said.pop("gaps", []), words=said)
 
 
 def with_whole_audit(context: StudyContext, study_root: Path, *, alpha: float) -> StudyContext:

@@ -13,7 +13,6 @@ import numpy as np
 
 from popscan.config import parse_section
 from popscan.plan import read_shard
-from popscan.protocols.cine_sax.volumes import phase_frames
 from popscan.records import (
     NotApplicable,
     Outcome,
@@ -24,6 +23,7 @@ from popscan.records import (
 from popscan.stages.atlas.job import load_arrays, save_arrays
 from popscan.store import Store, write_atomic
 from popscan.study.context import ShardContext, cine_name, labels_name, write_output
+from popscan.study.phases import phases_of
 from popscan.study.tables import study_shards
 from popscan.worker import Task
 
@@ -158,7 +158,7 @@ def _prepared(
     scan = read_scan(context.path(stage, subject, cine_name(subject)))
     name = labels_name(subject, desc="reference")
     reference = read_labels(context.path("ingest", subject, name))
-    frames = phase_frames(reference.array, reference.frames)
+    frames = phases_of(scan, reference)
     return [
         make_reference(
             subject.unit,
@@ -183,7 +183,7 @@ def _simulated(section: Any, grid: CropGrid, *, seed: int) -> list[Reference]:
     for row in people.to_dict("records"):
         told = {str(name): value for name, value in row.items()}
         made = simulate_subject(told, seed=seed, kspace=False, frames=8)
-        frames = phase_frames(made.labels.array, made.labels.frames)
+        frames = phases_of(made.scan, made.labels)
         for phase in section.phases:
             reference = make_reference(
                 f"simulated:{told['participant_id']}",
@@ -226,7 +226,7 @@ def rca_task(context: ShardContext) -> Task:
         from popscan.rca.atlas import predict_dice
 
         scan, labels = inputs
-        frames = phase_frames(labels.array, labels.frames)
+        frames = phases_of(scan, labels)
         others = [r for r in references if r.unit.partition("_ses-")[0] != subject.sub]
         rows, values = [], []
         for phase in section.phases:

@@ -191,10 +191,6 @@ def _dictionary(study_root: Path, table: str) -> pd.DataFrame:
     return pd.DataFrame([{"column": column, **entry} for column, entry in told.items()])
 
 
-def _lines(path: Path) -> list[str]:
-    return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-
-
 def flagged_subjects(store: Store) -> Iterator[FlaggedSubject]:
     """Yield whoever failed a stage or did not pass QC, the gravest first; pictures one by one."""
     qc = read_table(store.root, "qc")

@@ -91,14 +91,14 @@ def name_phases(
     Parameters
     ----------
     reference
-        Reference labels; ED and ES are the frames with the largest and smallest LV cavity.
+        Reference labels; ED and ES are found on the curve of its LV volume.
     frame_labels
         Names of the scan's frames where the source tells them; the reference is kept then, and so
         it is with two labelled frames or fewer.
     """
     if frame_labels is not None or len(reference.frames) <= 2:
         return reference, frame_labels
-    phases = phase_frames(reference.array, reference.frames)
+    phases = phase_frames(reference.array, frames=reference.frames)
     names = ["" for _ in range(reference.array.shape[3])]
     names[phases["ES"]], names[phases["ED"]] = "ES", "ED"
     return LabelMap(array=reference.array, frames=tuple(sorted(set(phases.values())))), names

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from popscan.config import parse_section
 from popscan.plan import read_plan, read_shard
-from popscan.protocols.cine_sax.volumes import phase_frames
 from popscan.records import Scan, Status, Subject, SubjectError
 from popscan.stages.atlas.job import load_arrays, save_arrays
 from popscan.stages.segment.bundles import load_bundle
 from popscan.store import Store
 from popscan.study import dictionary
 from popscan.study.context import ShardContext, cine_name, labels_name
+from popscan.study.phases import phases_of
 from popscan.study.tables import read_table, write_table
 
 log = logging.getLogger(__name__)
@@ -97,7 +97,7 @@ def end_diastole(
 
     scan = read_scan(context.path(context.image_stage(subject), subject, cine_name(subject)))
     labels = read_labels(context.path("segment", subject, labels_name(subject)))
-    frame = phase_frames(labels.array, labels.frames)["ED"]
+    frame = phases_of(scan, labels)["ED"]
     return scan, scan.array[..., frame], labels.array[..., frame]
 
 

@@ -81,10 +81,13 @@ class Context(ScanContext):
 
     @property
     def ed(self) -> int:
-        """End-diastolic frame, or the first labelled one where it is unknown."""
+        """End-diastolic frame, or the first with an LV where it is unknown."""
         if self.phases[0] is not None:
             return self.phases[0]
-        return self.frames[0] if self.frames else 0
+        if self.labels is None:
+            return self.frames[0] if self.frames else 0
+        measured = [t for t in self.frames if np.isfinite(self.curves_ml[Label.LV][t])]
+        return next(iter(measured or self.frames), 0)
 
     @property
     def es(self) -> int:

@@ -7,7 +7,6 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from popscan.protocols.cine_sax import volumes
 from popscan.protocols.cine_sax.cycle import cycle_length_ms, is_cycle_ms
 from popscan.protocols.cine_sax.labels import STRUCTURES, Label
 from popscan.protocols.cine_sax.qc.context import Context
@@ -84,7 +83,7 @@ def es_phase_pct(ctx: Context) -> Measured:
     curve = _curve(ctx, Label.LV)
     if isinstance(curve, Measured):
         return curve
-    ed, es = volumes.find_phases(curve)
+    ed, es = ctx.phases
     assert ed is not None
     assert es is not None
     return Measured(100.0 * ((es - ed) % curve.size) / curve.size, f"ED frame {ed}, ES frame {es}")
