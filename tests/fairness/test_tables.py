@@ -61,10 +61,11 @@ def test_outcomes_from_every_table():
              "status": ["ok", "failed", "ok", "ok", "skipped", "failed"]}
         ),
         scores=pd.DataFrame(
-            {"unit": ["u1"] * 4 + ["u3"], "structure": ["lv", "lv", "rv", "rv", "lv"],
-             "frame": [0, 9, 0, 9, 0], "dice": [0.9, 0.8, 0.7, 0.9, 0.5],
-             "hd95_mm": [1.0, 3.0, 2.0, 2.0, 9.0],
-             "seen_in_training": [False] * 4 + [True]}
+            {"unit": ["u1"] * 4 + ["u3", "u2"], "structure": ["lv", "lv", "rv", "rv", "lv", "lv"],
+             "frame": [0, 9, 0, 9, 0, 0], "dice": [0.9, 0.8, 0.7, 0.9, 0.5, 0.0],
+             "hd95_mm": [1.0, 3.0, 2.0, 2.0, 9.0, 50.0],
+             "seen_in_training": [False] * 4 + [True, False],
+             "reference_verdict": ["pass", "pass", "review", "review", "pass", "fail"]}
         ),
         recon_scores=pd.DataFrame(
             {"unit": units, "variant": ["a"] * 3, "psnr_db": [30, 31, np.nan], "ssim": [0.9] * 3}
@@ -86,7 +87,8 @@ def test_outcomes_from_every_table():
     assert value["u2", "not_analysed"] == 1
     assert value["u1", "dice_lv"] == pytest.approx(0.85)
     assert value["u1", "dice_mean"] == pytest.approx((0.85 + 0.8) / 2)
-    assert ("u3", "dice_lv") not in value.index
+    assert ("u3", "dice_lv") not in value.index  # seen in training
+    assert ("u2", "dice_lv") not in value.index  # its reference failed
     assert value["u3", "qc_not_pass"] == 1
     assert value["u3", "qc_fail"] == 0
     assert (value["u1", "check_snr"], value["u1", "check_holes"]) == (0, 1)

@@ -406,6 +406,26 @@ def test_exchanged_codes_are_recognised_and_recoded(tmp_path, heart, codes):
     np.testing.assert_array_equal(labels.array, heart[1])
 
 
+@pytest.mark.parametrize(
+    ("codes", "reason"),
+    [
+        ({85: "rv", 170: "myo", 255: "lv"}, "unknown_label"),
+        ({1: "lv", 2: "myo"}, "label_coding"),
+        ({600: "lv", 200: "myo"}, "unknown_label"),
+    ],
+)
+def test_coding_of_other_programs_is_suggested(heart, codes, reason):
+    own = {"rv": Label.RV, "myo": Label.MYO, "lv": Label.LV}
+    stored = np.zeros(heart[1].shape, np.uint16)
+    for code, name in codes.items():
+        stored[heart[1] == own[name]] = code
+    with pytest.raises(SubjectError) as caught:
+        checked_reference(LabelMap(array=stored, frames=(0, 3)))
+    assert caught.value.reason == reason
+    expected = ", ".join(f"{code}: {name}" for code, name in sorted(codes.items()))
+    assert f"source.label_codes: {{{expected}}} if that is the coding" in str(caught.value)
+
+
 def test_incomplete_label_codes_are_named(heart):
     with pytest.raises(SubjectError, match="does not name") as caught:
         checked_reference(LabelMap(array=heart[1], frames=(0, 3)), {1: "rv", 2: "myo"})

@@ -66,6 +66,23 @@ def test_only_frames_with_a_wall_are_looked_at(case):
     assert verdict(checks.values()) == "pass"
 
 
+def test_codes_of_another_program_are_named_by_the_segmentation(case):
+    """A cavity without a wall, coded 1: anatomy does not tell, the segmentation does."""
+    right = reference(case)
+    cavity = np.where(right.array == Label.LV, np.uint8(1), np.uint8(0))
+    checks = by_name(check_reference(case.scan, LabelMap(array=cavity, frames=(0, 8)), case.labels))
+    assert checks["reference_coding_gain"].verdict == "fail"
+    assert "source.label_codes: {1: lv}" in checks["reference_coding_gain"].message
+    assert verdict(checks.values()) == "fail"
+
+
+def test_a_segmentation_that_exchanges_structures_does_not_excuse_itself(case):
+    swapped = np.array([0, 3, 2, 1], np.uint8)[case.labels]
+    checks = by_name(check_reference(case.scan, reference(case), swapped))
+    assert checks["reference_coding_gain"].verdict == "pass"
+    assert verdict(checks.values()) == "review"
+
+
 def test_limits_can_be_set_and_shapes_must_agree(case):
     strict = {"reference_contrast_pct": {"review": 99.0, "fail": 98.0}}
     checks = by_name(check_reference(case.scan, reference(case), thresholds=strict))

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from popscan.report import StudyContext
-from popscan.report.blocks import Details, Figure, Table
+from popscan.report.blocks import Details, Figure, Table, Text
 from popscan.report.sections.biomarkers import interval_ends, measured
 from popscan.report.sections.biomarkers import section as biomarkers
 from popscan.report.sections.cohort import _levels
@@ -121,6 +121,32 @@ def test_a_mean_distance_says_how_many_failed():
     blocks = segmentation(StudyContext(scores=scores), Options()).blocks
     row = next(b for b in blocks if isinstance(b, Table)).rows[0]
     assert row[-1].text == "5.0 (1 failed)"
+
+
+def test_references_that_failed_are_in_no_mean_and_counted():
+    scores = pd.DataFrame(
+        {"unit": list("abcd"), "structure": "lv", "phase": "ED", "dice": [0.9, 0.8, 0.1, 0.2],
+         "hd95_mm": 5.0, "seen_in_training": [False, False, False, True],
+         "reference_verdict": ["pass", "review", "fail", "pass"]}
+    )  # fmt: skip
+    context = StudyContext(scores=scores)
+    made = segmentation(context, Options())
+    assert made.lead == "Mean Dice 0.850 over 2 unseen subjects with references."
+    texts = [b.text for b in made.blocks if isinstance(b, Text)]
+    assert any(
+        t.startswith("The references of 1 unseen subject failed their checks") for t in texts
+    )
+    assert next(b for b in made.blocks if isinstance(b, Table)).rows[0][2].text == "2"
+    ledger = pd.DataFrame(
+        {"unit": list("abcd"), "stage": ["ingest", *["score"] * 3],
+         "status": ["ok", *["not_applicable"] * 3],
+         "reason": ["", "label_coding", "label_coding", "no_reference"],
+         "message": ["", *["set source.label_codes: {1: lv, 2: myo, 3: rv}"] * 2, ""]}
+    )  # fmt: skip
+    for share, count in ((False, "(2)"), (True, "(< 5)")):
+        (unused,) = segmentation(StudyContext(ledger=ledger), Options(share=share)).blocks
+        assert f"codes that look exchanged {count}" in unused.text
+        assert ("source.label_codes" in unused.text) is not share
 
 
 def test_groups_too_small_for_some_outcomes_are_not_called_too_small_for_all():

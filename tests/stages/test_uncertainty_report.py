@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 
 from popscan.report import StudyContext, render_study
+from popscan.report.sections.common import Options
 from popscan.stages.report.extras import extra_sections
-from popscan.stages.report.uncertainty import uncertainty_section
+from popscan.stages.report.uncertainty import said_of_references, uncertainty_section
 from popscan.study.tables import write_table
 
 #: Unit, whether the model was trained on it, share of its voxels that are flipped.
@@ -69,7 +70,7 @@ def test_section_says_what_the_tables_say(study):
         "median": 60.0,
         "half_width": 5.0,
     }
-    assert kinds["flipped_pct"].tolist() == [3.0] * 3  # sub-3 was trained on
+    assert kinds["flipped_pct"].tolist() == [2.0] * 3  # sub-3 was trained on, sub-2 has failed
     assert any("80%" in note for note in section.notes)
 
 
@@ -90,6 +91,21 @@ def test_the_shared_report_has_no_small_count_of_subjects(tmp_path):
     assert "In &lt; 5 of 80 subjects" in shared
     assert "references of &lt; 5 of 80 subjects" in shared
     assert "81" not in re.sub(r"<style>.*?</style>|<script>.*?</script>", "", shared, flags=re.S)
+
+
+def test_the_key_that_recodes_references_is_named():
+    checks = pd.DataFrame(
+        {
+            "unit": ["sub-2"],
+            "check": ["reference_coding_gain"],
+            "verdict": ["fail"],
+            "message": ["0.6 Dice: 0.85 with source.label_codes: {1: lv, 2: myo}"],
+        }
+    )
+    said = said_of_references(scores(), Options(), checks)
+    assert "they enter no mean" in said[0]
+    assert "source.label_codes: {1: lv, 2: myo}" in said[1]
+    assert said_of_references(scores(), Options(), checks.assign(verdict="pass"))[1:] == []
 
 
 def test_uncalibrated_bundles_and_older_studies(tmp_path):

@@ -11,6 +11,8 @@ from typing import TypeGuard
 import numpy as np
 import pandas as pd
 
+from popscan.scored import counted
+
 COLUMNS = ["unit", "stage", "outcome", "value", "better_is", "kind"]
 
 #: Verdicts of QC; what could not be assessed has none.
@@ -50,7 +52,7 @@ def outcomes_table(
         and ``dice_mean``. With volume_ml and reference_volume_ml also ``lv_missed`` (1 if the
         segmentation has nothing of a structure in a frame in which the reference has it), and
         distances are undefined for who misses a structure so: a mean of the other frames would
-        leave out the worst. Rows with ``seen_in_training`` true are left out.
+        leave out the worst. Only rows of `popscan.scored.counted` are used.
     recon_scores : DataFrame
         unit, measures such as psnr_db, ssim, and optionally variant.
     segmentation : DataFrame
@@ -200,9 +202,7 @@ def _by_variant(table: pd.DataFrame) -> pd.DataFrame:
 
 def _scores(scores: pd.DataFrame) -> list[pd.DataFrame]:
     """Agreement with reference labels, per structure and over structures."""
-    fair = scores
-    if "seen_in_training" in scores:
-        fair = scores[~scores["seen_in_training"].fillna(False).astype(bool)]
+    fair = counted(scores)
     measures = [c for c in map(str, fair.columns) if direction(c) != "neither"]
     found = []
     by_structure = [fair["unit"], fair["structure"]]

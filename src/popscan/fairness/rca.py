@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from popscan.fairness.groups import MISSING, labels
+from popscan.scored import counted
 from popscan.stats import multiplicity
 from popscan.stats.auc import auc, interval
 
@@ -67,8 +68,8 @@ def true_and_predicted(predicted: pd.DataFrame, scores: pd.DataFrame) -> pd.Data
     predicted : DataFrame
         unit, phase, structure, predicted_dice.
     scores : DataFrame
-        unit, phase, structure, dice, as the stage score wrote them. Rows with ``seen_in_training``
-        true are left out, as they are of the audit.
+        unit, phase, structure, dice, as the stage score wrote them. Only rows of
+        `popscan.scored.counted` are used, as in the audit.
 
     Returns
     -------
@@ -80,8 +81,7 @@ def true_and_predicted(predicted: pd.DataFrame, scores: pd.DataFrame) -> pd.Data
     columns = ["unit", "structure", "predicted", "true"]
     if not (set(keys) <= set(predicted) and {*keys, "dice"} <= set(scores)):
         return pd.DataFrame(columns=columns)
-    if "seen_in_training" in scores:
-        scores = scores[~scores["seen_in_training"].fillna(False).astype(bool)]
+    scores = counted(scores)
     both = predicted.merge(scores[[*keys, "dice"]], on=keys).dropna(
         subset=["predicted_dice", "dice"]
     )

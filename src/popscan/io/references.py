@@ -8,16 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from itertools import permutations
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from popscan.arrays.morphology import boundary_contacts
 from popscan.io.nifti import read_labels
 from popscan.io.nifti_raw import MAX_IMAGE_BYTES, image_geometry, read_image
 from popscan.io.sources import Loaded
+from popscan.protocols.cine_sax.label_codes import (
+    codes_by_anatomy,
+    codes_in,
+    coding_text,
+    own_codes_fit,
+)
 from popscan.protocols.cine_sax.labels import STRUCTURES, Label
 from popscan.records import LabelMap, Scan, SubjectError
 
@@ -25,9 +29,6 @@ from popscan.records import LabelMap, Scan, SubjectError
 _SAME_VOXEL = 0.25
 #: Largest code of a label file; what is beyond popscan's own has to be in ``source.label_codes``.
 MAX_CODE = 65_535
-#: The LV cavity's outline runs along its wall where labels are coded as popscan's are: in 140 label
-#: maps of ACDC's experts for 0.99 of it and more, and for 0.46 at most where codes are exchanged.
-_ENCLOSED, _NOT_ENCLOSED = 0.8, 0.6
 
 
 def read_reference(path: str | Path, scan: Scan, *, max_bytes: int = MAX_IMAGE_BYTES) -> LabelMap:
@@ -130,12 +131,12 @@ def checked_reference(labels: LabelMap, codes: Mapping[int, str] | None = None) 
         raise SubjectError(
             "unknown_label",
             f"labels hold the code {', '.join(map(str, strange[:5].tolist()))}; expected "
-            f"{_listed_codes()}, or source.label_codes",
+            f"{_listed_codes()}, or source.label_codes{_suggestion(array)}",
         )
     frames = tuple(t for t in labels.frames if array[..., t].any())
     if not frames:
         raise SubjectError("empty_labels", "the label file has no labelled voxel")
-    likely = likely_codes(array[..., list(frames)].astype(np.uint8))
+    likely = likely_codes(array[..., list(frames)])
     if likely is not None:
         raise SubjectError(
             "label_coding",
@@ -161,43 +162,41 @@ def _recoded(array: NDArray[np.uint8], codes: Mapping[int, str]) -> NDArray[np.u
     return table[array]
 
 
+def _suggestion(array: NDArray[np.integer]) -> str:
+    """Return which coding anatomy speaks for, as the end of a sentence; empty where for none."""
+    likely = likely_codes(array)
+    return f": {likely} if that is the coding" if likely else ""
+
+
 def _listed_codes() -> str:
     names = {int(label): name for label, name in STRUCTURES.items()}
     return ", ".join(f"{code} {name}" for code, name in names.items())
 
 
-def likely_codes(array: NDArray[np.uint8]) -> str | None:
+def likely_codes(array: NDArray[np.integer]) -> str | None:
     """Name the coding that labels seem to have, where it is not popscan's.
 
     The LV cavity is what the wall encloses: the share of its in-plane outline that touches the wall
-    is looked at for every way of giving the three codes to the three structures.
+    is looked at for every two of the codes (`popscan.protocols.cine_sax.label_codes`).
 
     Parameters
     ----------
-    array : ndarray of uint8, shape (x, y, z, t)
-        Codes 0 to 3, popscan's or exchanged.
+    array : ndarray, shape (x, y, z, t)
+        Codes of any program.
 
     Returns
     -------
     str or None
         As the config wants it, e.g. ``{1: lv, 2: myo, 3: rv}``; None where popscan's own codes fit,
-        where none fits clearly, or where not all three structures are labelled.
+        where none fits clearly, or where there are not two or three codes.
     """
-    if not all((array == int(label)).any() for label in STRUCTURES):
+    own = {int(label): name for label, name in STRUCTURES.items()}
+    if own_codes_fit(array) and set(codes_in(array)) <= set(own):
         return None
-    touching: dict[tuple[Label, Label], float] = {}
-    for cavity in STRUCTURES:
-        edges, beyond = boundary_contacts(array, cavity, others=Label)
-        for wall in STRUCTURES:
-            if wall != cavity:
-                touching[cavity, wall] = float(beyond[wall].sum() / edges.sum())
-    if touching[Label.LV, Label.MYO] > _NOT_ENCLOSED:
+    codes = codes_by_anatomy(array)
+    if codes is None or all(own.get(code) == name for code, name in codes.items()):
         return None
-    best = max(permutations(STRUCTURES), key=lambda codes: touching[codes[2], codes[1]])
-    if touching[best[2], best[1]] < _ENCLOSED:
-        return None
-    names = dict(zip(best, STRUCTURES.values(), strict=True))
-    return "{" + ", ".join(f"{int(c)}: {names[c]}" for c in STRUCTURES) + "}"
+    return coding_text(codes)
 
 
 def usable_references(

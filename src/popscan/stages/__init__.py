@@ -65,7 +65,7 @@ STUDY_STAGES = {
     "atlas": StageInfo(version="4", sections=("study", "atlas")),
     "associate": StageInfo(version="3", sections=("study", "associate", "cohort", "fairness")),
     "fairness": StageInfo(
-        version="5",
+        version="6",
         sections=("study", "fairness", "cohort", "source", "atlas", "rca", "reconstruct"),
     ),
     "rca_references": StageInfo(version="3", sections=("study", "rca", "cohort")),
@@ -77,7 +77,7 @@ STUDY_STAGES = {
     "visibility_maps": StageInfo(
         version="4", sections=("study", "visibility", "fairness", "cohort", "segment")
     ),
-    "report": StageInfo(version="4", sections=("study", "report", "share")),
+    "report": StageInfo(version="5", sections=("study", "report", "share")),
 }
 
 

@@ -14,6 +14,11 @@ def entry(unit: str, meaning: str, source: str = "popscan") -> dict[str, str]:
 
 
 _UNIT = {"unit": entry("", "the subject's visit: sub-* or sub-*_ses-*; key of every table")}
+_REFERENCE_VERDICT = entry(
+    "",
+    "whether the reference fits image and segmentation: pass, review or fail; those that fail are "
+    "in no mean",
+)
 _COHORT = {
     "sub": entry("", "subject", "cohort table"),
     "ses": entry("", "visit; empty without visits", "cohort table"),
@@ -91,9 +96,7 @@ _SCORES = {
     "missed_pct": entry("%", "of the reference's voxels, labelled as background"),
     "spurious_pct": entry("%", "of the labelled voxels, background in the reference"),
     "taken_pct": entry("%", "of the labelled voxels, another structure in the reference"),
-    "reference_verdict": entry(
-        "", "whether the reference fits image and segmentation: pass, review or fail"
-    ),
+    "reference_verdict": _REFERENCE_VERDICT,
 }
 _IMAGE_SCORES = {
     "variant": entry("", "reconstruction variant"),
@@ -108,6 +111,7 @@ _REFERENCE = {
         "makes of the reference image",
     ),
     "seen_in_training": entry("", "whether the model was trained on this subject"),
+    "reference_verdict": _REFERENCE_VERDICT,
 }
 _ATLAS = {
     "atlas_distance_mm": entry(

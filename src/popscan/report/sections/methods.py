@@ -25,6 +25,7 @@ from popscan.report.sections.common import Options
 from popscan.report.text import is_true, listing, plural, title_of
 from popscan.report.tidy import complete, numbers, words
 from popscan.report.units import deciding_matrix, status_matrix, study_units, unit_column
+from popscan.scored import seen_in_training
 
 
 def _flat(entries: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
@@ -117,8 +118,8 @@ def problems(context: StudyContext, options: Options) -> list[str]:
         stray = len(units - set(known))
         if stray:
             found.append(f"{plural(stray, 'subject')} with scans had no row in the cohort table.")
-    scores = complete(context.scores, "unit", "seen_in_training")
-    if len(scores) and is_true(scores["seen_in_training"]).any():
+    scores = context.scores
+    if seen_in_training(scores).any():
         found.append("Some subjects with reference labels were seen in training; their scores are "
                      "shown apart and say nothing of new subjects.")  # fmt: skip
     few = complete(context.fairness_groups, "attribute", "group", "too_few")

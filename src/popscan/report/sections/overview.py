@@ -9,9 +9,10 @@ from popscan.report.context import StudyContext
 from popscan.report.sections.biomarkers import measured
 from popscan.report.sections.common import CONCEALED, Options, count_rows
 from popscan.report.sections.fairness import is_caution
-from popscan.report.text import is_true, listing, number
+from popscan.report.text import listing, number
 from popscan.report.tidy import complete, numbers, words
 from popscan.report.units import deciding_matrix, final_status, study_units, verdicts
+from popscan.scored import counted
 
 
 def analysed(context: StudyContext) -> int:
@@ -57,8 +58,8 @@ def _number(text: str) -> str:
 
 
 def _dice(context: StudyContext, options: Options) -> Card | None:
-    table = complete(context.scores, "unit", "dice", "seen_in_training")
-    dice = numbers(table["dice"])[~is_true(table["seen_in_training"])].dropna()
+    table = counted(complete(context.scores, "unit", "dice"))
+    dice = numbers(table["dice"]).dropna()
     if not len(dice):
         return None
     people = words(table.loc[dice.index, "unit"]).nunique()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pandas as pd
 
@@ -20,11 +22,22 @@ from popscan.report.context import StudyContext
 from popscan.report.figures.base import STRUCTURE_NAMES
 from popscan.report.figures.distributions import Violins, violins
 from popscan.report.sections.common import Options, small
-from popscan.report.text import DASH, decimals, is_true, number
+from popscan.report.text import DASH, decimals, listing, number
 from popscan.report.tidy import complete, numbers, words
 from popscan.report.units import status_matrix
+from popscan.scored import failed_reference, seen_in_training
 
 _RECON = {"nrmse": "NRMSE", "psnr_db": "PSNR (dB)", "ssim": "SSIM"}
+#: Reason of the stage score for leaving labels aside -> in words.
+_UNUSED = {
+    "label_coding": "codes that look exchanged",
+    "unknown_label": "codes without a meaning",
+    "label_mismatch": "another grid than the image",
+    "several_labels": "several label files",
+    "labels_unused": "label files that belong to no image",
+    "empty_labels": "no labelled voxel",
+    "bad_labels": "files that are no labels",
+}
 _PLACES = {"nrmse": 3, "psnr_db": 1, "ssim": 3, "dice": 3, "hd95_mm": 1}
 
 
@@ -171,24 +184,46 @@ def _panel_figure(part: pd.DataFrame, options: Options) -> Figure:
     )  # fmt: skip
 
 
+def _unused_references(context: StudyContext, options: Options) -> list[Block]:
+    """Say how many subjects have reference labels that could not be used, and why."""
+    ledger = complete(context.ledger, "unit", "stage", "status", "reason", "message")
+    here = (words(ledger["stage"]) == "score") & (words(ledger["status"]) == "not_applicable")
+    rows = ledger[here & (words(ledger["reason"]) != "no_reference")]
+    if not len(rows):
+        return []
+    reason = words(rows["reason"])
+    named = listing(
+        [
+            f"{_UNUSED.get(code, code)} ({options.count(n)})"
+            for code, n in sorted(Counter(reason).items())
+        ]
+    )
+    text = f"Reference labels that are there were not used: {named}."
+    coded = words(rows.loc[reason.isin(["label_coding", "unknown_label"]), "message"])
+    if len(coded) and not options.share:
+        text += f" Most often: {coded.mode().iloc[0]}."
+    return [Text(text=text, tone="warn")]
+
+
 def segmentation(context: StudyContext, options: Options) -> Section:
     """Return Dice and surface distance, unseen subjects apart from those seen in training."""
     ident, title = "segmentation", "Segmentation quality"
     table = complete(
-        context.scores, "unit", "structure", "phase", "frame", "dice", "hd95_mm", "seen_in_training"
+        context.scores, "unit", "structure", "phase", "frame", "dice", "hd95_mm"
     ).copy()
+    unused = _unused_references(context, options)
     table["dice"], table["hd95_mm"] = numbers(table["dice"]), numbers(table["hd95_mm"])
     if not len(table) or table["dice"].isna().all():
         why = (
             "There are no reference labels, so agreement cannot be measured; see the quality "
             "control section for what can be said without them."
         )
-        return Section(ident=ident, title=title, blocks=nothing(why))
+        return Section(ident=ident, title=title, blocks=unused or nothing(why))
     table["structure"] = words(table["structure"], missing="all structures")
     table["phase"] = _phases(table)
-    seen = is_true(table["seen_in_training"])
-    unseen, trained = table[~seen], table[seen]
-    blocks: list[Block] = []
+    seen, failed = seen_in_training(table), failed_reference(table)
+    unseen, trained, doubted = table[~seen & ~failed], table[seen], table[failed & ~seen]
+    blocks: list[Block] = [*unused]
     if unseen["dice"].notna().any():
         blocks += [
             _panel_figure(unseen, options),
@@ -202,14 +237,29 @@ def segmentation(context: StudyContext, options: Options) -> Section:
         if small(people, options):
             lead = ""
     else:
+        cause = (
+            "was seen in training or has a reference that failed its checks"
+            if len(doubted)
+            else "was seen in training"
+        )
         blocks.append(
             Text(
-                text="Every subject with reference labels was seen in training: nothing here says "
+                text=f"Every subject with reference labels {cause}: nothing here says "
                 "how the model does on new subjects.",
                 tone="warn",
             )
         )
         lead = ""
+    if len(doubted):
+        people = words(doubted["unit"]).nunique()
+        blocks.append(
+            Text(
+                text=f"The references of {options.plural(people, 'unseen subject')} failed their "
+                "checks (table reference_checks): they are of another image, shifted, or coded "
+                "otherwise. They enter no mean of this report.",
+                tone="warn",
+            )
+        )
     if trained["dice"].notna().any():
         blocks += [
             Heading(text="Subjects seen in training"),

@@ -11,6 +11,7 @@ import pandas as pd
 
 from popscan.config import parse_section
 from popscan.records import Status
+from popscan.scored import counted
 from popscan.stages import stages_of
 from popscan.study.tables import read_table
 
@@ -132,20 +133,20 @@ def final_ledger(ledger: pd.DataFrame, qc: pd.DataFrame) -> pd.DataFrame:
 
 
 def reference_biomarkers(study_root: Path, *, simulated: bool) -> pd.DataFrame:
-    """Return true biomarkers: of the simulator, or of reference labels of unseen subjects."""
+    """Return true biomarkers: of the simulator, or of reference labels that count."""
     if simulated:
         return read_table(study_root, "truth")
     return _of_source(study_root, "reference_labels")
 
 
 def _of_source(study_root: Path, source: str) -> pd.DataFrame:
-    """Biomarkers of references by what they were measured on; without subjects seen in training."""
+    """Biomarkers of references by what they were measured on, of those that count."""
     table = read_table(study_root, "reference_biomarkers")
     if "source" not in table:
         return pd.DataFrame()
-    seen = table["seen_in_training"].fillna(False).astype(bool)
-    chosen = table[(table["source"] == source) & ~seen]
-    return chosen.drop(columns=["source", "seen_in_training"]).reset_index(drop=True)
+    chosen = counted(table[table["source"] == source])
+    trust = ["source", "seen_in_training", "reference_verdict"]
+    return chosen.drop(columns=trust, errors="ignore").reset_index(drop=True)
 
 
 def ledger_steps(

@@ -12,6 +12,7 @@ from popscan.config import parse_section
 from popscan.protocols.cine_sax.labels import STRUCTURES
 from popscan.report.context import Extra
 from popscan.report.sections.common import Options
+from popscan.scored import FAILED, counted
 from popscan.study.tables import read_table
 
 #: Expected Dice below this asks for a look.
@@ -129,7 +130,7 @@ def interval_widths(biomarkers: pd.DataFrame) -> pd.DataFrame:
 
 
 def kinds_of_error(scores: pd.DataFrame) -> pd.DataFrame:
-    """Return mean shares of the kinds of error by structure, of subjects not trained on.
+    """Return mean shares of the kinds of error by structure, of the subjects that count.
 
     Parameters
     ----------
@@ -138,8 +139,7 @@ def kinds_of_error(scores: pd.DataFrame) -> pd.DataFrame:
     """
     if "flipped_pct" not in scores:
         return pd.DataFrame()
-    unseen = scores[~scores["seen_in_training"].astype(bool)]
-    grouped = unseen.groupby("structure", sort=False)
+    grouped = counted(scores).groupby("structure", sort=False)
     table = grouped[list(_KINDS)].mean()
     table.insert(0, "n", grouped["unit"].nunique())
     return table.reset_index()
@@ -155,6 +155,22 @@ def said_of_dice(segmentation: pd.DataFrame, options: Options) -> list[str]:
     return [
         f"In {options.count(low)} of {options.count(int(lowest.notna().sum()))} subjects some "
         f"structure is expected to have a Dice below {LOW_DICE} in some frame."
+    ]
+
+
+def _said_of_codes(checks: pd.DataFrame | None, options: Options) -> list[str]:
+    """Return how many references look coded otherwise, with the key that most of them call for."""
+    if checks is None or not {"check", "verdict", "message"} <= set(checks):
+        return []
+    rows = checks[
+        (checks["check"] == "reference_coding_gain") & checks["verdict"].isin(["review", FAILED])
+    ]
+    keys = rows["message"].str.extract(r"(source\.label_codes: \{[^}]*\})")[0].dropna()
+    if keys.empty:
+        return []
+    return [
+        f"The codes of {options.count(len(rows))} references fit the segmentation better when they "
+        f"are exchanged; most often {keys.mode().iloc[0]} would recode them."
     ]
 
 
@@ -184,12 +200,20 @@ def said_of_references(
         only = bad["check"].str.startswith("reference_dice_").groupby(bad["unit"]).all()
         disagree = doubted & set(only.index[only])
     n = options.count(len(verdicts))
+    failed = set(verdicts.index[verdicts == FAILED]) - disagree
+    unsure = doubted - disagree - failed
     said = []
-    if doubted - disagree:
+    if failed:
         said.append(
-            f"The references of {options.count(len(doubted - disagree))} of {n} subjects do not "
-            "fit their image: their scores say little (table reference_checks)."
+            f"The references of {options.count(len(failed))} of {n} subjects do not fit their "
+            "image: they enter no mean (table reference_checks)."
         )
+    if unsure:
+        said.append(
+            f"The references of {options.count(len(unsure))} of {n} subjects may not fit their "
+            "image: their scores say little (table reference_checks)."
+        )
+    said += _said_of_codes(checks, options)
     if disagree:
         said.append(
             f"In {options.count(len(disagree))} of {n} subjects the reference fits its image but "

@@ -62,7 +62,11 @@ def score_task(context: ShardContext) -> Task:
         checked = [{**check.row(), "kind": "reference"} for check in checks]
         images = _score_images(subject, inputs["images"], inputs["reference"].array)
         measured = _reference_biomarkers(context, inputs)
-        told = {"seen_in_training": bundle.was_trained_on(subject.unit), "kind": "biomarkers"}
+        told = {
+            "seen_in_training": bundle.was_trained_on(subject.unit),
+            **trust,
+            "kind": "biomarkers",
+        }
         return Outcome(rows=(*labelled, *checked, *images, *({**told, **row} for row in measured)))
 
     def reads(subject: Subject) -> Mapping[str, Any]:

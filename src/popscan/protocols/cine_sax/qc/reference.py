@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from popscan.arrays import morphology
 from popscan.arrays.metrics import mask_dice
+from popscan.protocols.cine_sax.label_codes import codes_by_overlap, coding_text, own_codes_fit
 from popscan.protocols.cine_sax.labels import STRUCTURES, Label
 from popscan.protocols.cine_sax.qc import intensity, segmentation
 from popscan.protocols.cine_sax.qc.context import Context
@@ -90,6 +91,26 @@ def _against(ctx: Context, label: Label, found: NDArray[np.uint8] | None) -> Mea
     return Measured(value, "Dice with the segmentation, on the planes that have the structure")
 
 
+def _coding_gain(ctx: Context, found: NDArray[np.uint8] | None) -> Measured:
+    """Return how much better the reference fits the segmentation where its codes are exchanged.
+
+    Not where the wall encloses the cavity as it should: then the codes are right, and it is the
+    segmentation that has exchanged the structures.
+    """
+    if found is None:
+        return not_assessed(_NO_SEGMENTATION)
+    assert ctx.labels is not None
+    if own_codes_fit(ctx.labels):
+        return Measured(0.0, "the wall encloses what is coded as the LV cavity")
+    if not ctx.labels.any():
+        return not_assessed("the reference has no label")
+    codes, best, own = codes_by_overlap(ctx.labels, found)
+    note = f"mean Dice with the segmentation {own:.2f}"
+    if best > own:
+        note += f", {best:.2f} with source.label_codes: {coding_text(codes)}"
+    return Measured(best - own, note)
+
+
 def reference_checks(found: NDArray[np.uint8] | None = None) -> dict[str, Spec]:
     """Return the definitions of the checks.
 
@@ -122,6 +143,16 @@ def reference_checks(found: NDArray[np.uint8] | None = None) -> dict[str, Spec]:
             meaning=f"Agreement of the reference's {name.upper()} with the segmentation's, on the "
             "planes where the reference has it",
         )
+    specs["reference_coding_gain"] = Spec(
+        measure=partial(_coding_gain, found=found),
+        kind="reference",
+        unit="Dice",
+        bad="high",
+        review=0.2,
+        fail=0.4,
+        meaning="By how much the mean Dice with the segmentation rises where the reference's codes "
+        "are exchanged; the message names the coding that fits best",
+    )
     return specs
 
 
