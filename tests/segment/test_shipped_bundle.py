@@ -56,6 +56,23 @@ def test_dice_on_patients_it_never_saw(bundle, data_dir):
 
 
 @pytest.mark.data
+def test_training_patients_are_recognised_under_another_name(bundle, data_dir):
+    source = get_source("acdc")
+    scans = {
+        found.sub.removeprefix("sub-"): source.load(found.paths).scans["sax"].array
+        for found in source.find(data_dir / "acdc")
+        if found.sub.endswith(("002", "005", *USUAL))
+    }
+    seen = {
+        name: bundle.recognise("sub-001", array[::-1] * 0.5).seen for name, array in scans.items()
+    }
+    assert seen == {name: bundle.was_trained_on(name) for name in scans}
+    assert {*seen.values()} == {True, False}
+    stranger = bundle.recognise("patient002", scans[USUAL[0]])
+    assert (stranger.seen, stranger.by) == (False, "name, other images")
+
+
+@pytest.mark.data
 def test_a_negative_of_a_scan_is_told(bundle, data_dir):
     source = get_source("acdc")
     found = next(s for s in source.find(data_dir / "acdc") if s.sub.endswith(USUAL[0]))

@@ -132,6 +132,8 @@ def calibrate_model(
 ) -> tuple[str, list[str]]:
     """Calibrate a bundle on every labelled subject that it was not trained on.
 
+    Of those that it was trained on it keeps what tells them from others (`popscan.train.known`).
+
     Parameters
     ----------
     model
@@ -152,14 +154,17 @@ def calibrate_model(
     """
     from popscan.segment import load_bundle
     from popscan.train.calibrate import calibrate_bundle
+    from popscan.train.known import store_digests
     from popscan.train.observe import SEVERITIES
 
     cases, left_out = labelled_cases(kind, root)
     bundle = load_bundle(model, "cpu")
-    seen = [case.unit for case in cases if bundle.was_trained_on(case.unit)]
+    known = [case for case in cases if bundle.recognise(case.unit, case.scan.array).seen]
+    seen = [case.unit for case in known]
     if seen:
         some = ", ".join(seen[:3]) + (", ..." if len(seen) > 3 else "")
         left_out.append(f"{len(seen)} subjects that the bundle was trained on: {some}")
+        store_digests(model, known)
     found = calibrate_bundle(
         model,
         [case for case in cases if case.unit not in set(seen)],

@@ -12,16 +12,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import yaml
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load, save_file
 
 from popscan.protocols.cine_sax.labels import STRUCTURES, Label
 from popscan.records import PopscanError
+from popscan.segment.content import ARRAY, Familiarity, familiarity
 from popscan.segment.devices import pick_device
 from popscan.segment.facts import FORMAT, Member, read_facts
 from popscan.segment.networks import build_network
+from popscan.segment.trainingfile import KEY, TRAINING, Arrays, read_training
 from popscan.yamlfile import shown
 
 MODEL, WEIGHTS, CARD = "model.yaml", "weights.safetensors", "card.md"
@@ -51,11 +55,14 @@ class Bundle:
     input_range
         ``inplane_mm`` and ``slice_distance_mm``, each [lowest, highest] seen in training.
     digest
-        SHA-256 over model.yaml and the weights: what a result depends on.
+        SHA-256 over model.yaml (which holds that of ``training.safetensors``) and the weights:
+        what a result depends on.
     about
         Everything in model.yaml.
     device
         Where the networks are.
+    training
+        What is known of the training scans, by name (`popscan.segment.trainingfile`).
     """
 
     name: str
@@ -68,6 +75,7 @@ class Bundle:
     digest: str
     device: torch.device
     about: Mapping[str, Any] = field(default_factory=dict)
+    training: Arrays = field(default_factory=dict)
 
     def was_trained_on(self, unit: str) -> bool:
         """Return whether the model was trained on a subject, by its identifier.
@@ -78,6 +86,18 @@ class Bundle:
         """
         trained = self.about["trained_on"]
         return hash_identifier(unit, salt=trained["salt"]) in set(trained["sha256"])
+
+    def recognise(self, unit: str, array: NDArray[np.generic]) -> Familiarity:
+        """Return whether the model was trained on a scan (x, y, z, t), by its images.
+
+        Where the bundle has no digests of them, by the subject's name (`was_trained_on`).
+        """
+        return familiarity(
+            array,
+            named=self.was_trained_on(unit),
+            digests=self.training.get(ARRAY),
+            salt=self.about["trained_on"]["salt"],
+        )
 
 
 def subject_of(unit: str) -> str:
@@ -235,6 +255,7 @@ def load_bundle(path: str | Path, device: str = "auto", *, networks: bool = True
         digest=_sha256((path / MODEL).read_bytes(), weights),
         device=where,
         about=about,
+        training=read_training(path, facts.training_sha256),
     )
 
 
@@ -251,7 +272,8 @@ def save_bundle(
     Parameters
     ----------
     path
-        Folder; made if absent, its three files replaced.
+        Folder; made if absent, its three files replaced, and what it knew of training scans gone
+        where `about` does not hold its digest.
     about
         What goes into model.yaml, without ``format``, ``labels`` and ``weights_sha256``.
     weights
@@ -262,6 +284,8 @@ def save_bundle(
         Store float16: half the size, and no measurable difference in what it segments.
     """
     path.mkdir(parents=True, exist_ok=True)
+    if KEY not in about:
+        (path / TRAINING).unlink(missing_ok=True)
     tensors = {}
     for index, (member, values) in enumerate(zip(about["members"], weights, strict=True)):
         network = build_network(member["architecture"], len(Label), **member["arguments"])

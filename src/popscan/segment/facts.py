@@ -136,6 +136,7 @@ class ModelFacts(_Facts):
     normalisation: Normalisation
     input_range: dict[Text, Pair]
     weights_sha256: Digest
+    training_sha256: Digest | None = None
     trained_on: TrainedOn
     training: dict[Text, Any]
     validation: dict[Text, Any]

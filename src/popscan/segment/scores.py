@@ -24,12 +24,14 @@ def score_segmentation(
     bundle: Bundle,
     structures: Mapping[Code, str],
     frame_labels: Sequence[str] | None = None,
+    seen: bool | None = None,
 ) -> list[dict[str, Any]]:
     """Return the rows of `popscan.arrays.metrics.score_labels` with whose they are.
 
     Each row begins with ``unit`` and ``seen_in_training``: whether the bundle was trained on this
-    subject. Means must never mix the two; a model scores itself too well on what it has seen. It
-    ends with the kinds of error of `popscan.segment.errors.take_apart`.
+    subject. Means must never mix the two; a model scores itself too well on what it has seen.
+    `seen` says so where the images were compared (`Bundle.recognise`), else the name decides. A
+    row ends with the kinds of error of `popscan.segment.errors.take_apart`.
 
     Parameters
     ----------
@@ -47,7 +49,7 @@ def score_segmentation(
             raise SubjectError(
                 "bad_labels", f"{name}: code {highest}; 0 to {int(largest)} are expected"
             )
-    seen = bundle.was_trained_on(unit)
+    seen = bundle.was_trained_on(unit) if seen is None else seen
     rows = score_labels(
         labels, reference, spacing_mm, structures=structures, frame_labels=frame_labels
     )

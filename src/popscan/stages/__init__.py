@@ -41,7 +41,7 @@ SUBJECT_STAGES = {
     "reconstruct": StageInfo(
         version="1", sections=("study", "source", "reconstruct"), upstream=("ingest",)
     ),
-    "segment": StageInfo(version="4", sections=("study", "segment"), upstream=("reconstruct",)),
+    "segment": StageInfo(version="5", sections=("study", "segment"), upstream=("reconstruct",)),
     "score": StageInfo(
         version="7", sections=("study", "segment", "biomarkers"), upstream=("segment",), side=True
     ),

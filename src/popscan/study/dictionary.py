@@ -187,6 +187,12 @@ _SEGMENTATION = {
     "n_frames_without_heart": entry("frames", "frames in which nothing was found"),
     "n_components_removed": entry("", "islands that the clean-up took away, over all frames"),
     "n_slices_mended": entry("", "slices that broke a law of anatomy and were mended, all frames"),
+    "seen_in_training": entry("", "whether the model was trained on this scan"),
+    "seen_by": entry(
+        "",
+        "images: the scan is one of the training; name: so is the subject's name, and the model "
+        "bundle has no digests of its images; name, other images: the name only, not counted",
+    ),
     "input_warning": entry(
         "", "spacing and contrast far outside of what the model was trained for"
     ),

@@ -228,7 +228,7 @@ def calibrate_bundle(
 
 
 def _check(bundle: Bundle, cases: Sequence[Case]) -> None:
-    seen = [case.unit for case in cases if bundle.was_trained_on(case.unit)]
+    seen = [case.unit for case in cases if bundle.recognise(case.unit, case.scan.array).seen]
     if seen:
         raise PopscanError(
             f"bundle {bundle.name} was trained on {', '.join(seen[:5])}; to calibrate it, patients "

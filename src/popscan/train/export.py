@@ -16,6 +16,7 @@ from popscan.protocols.cine_sax.labels import STRUCTURES
 from popscan.segment.bundle import hash_identifier, load_bundle, save_bundle, subject_of
 from popscan.segment.inputs import measure_input
 from popscan.train.evaluate import mean_dice, score_cases, volume_errors
+from popscan.train.known import store_digests
 from popscan.train.packs import Case, Pack
 from popscan.train.recipe import Recipe
 
@@ -215,6 +216,7 @@ def export_bundle(
         n_parameters=f"{sum(p.numel() for n in bundle.networks for p in n.parameters()):,}",
     )
     save_bundle(out, about=about, weights=weights, card=card)
+    store_digests(out, cases)
     return out
 
 

@@ -53,8 +53,8 @@ LIMITS = (
     "ventricle is a convention on which experts differ too.",
     "Congenital disease, pacemakers, late-enhancement or other contrasts than bright-blood cine "
     "were not in training; pericardial effusions were painted, hardly any was real.",
-    "A subject whose identifier equals that of a training patient (patient001 ...) counts as "
-    "seen in training, whichever cohort it is from.",
+    "Training scans are recognised by their images, also when renamed, rescaled, turned or stored "
+    "otherwise, but not when cropped or padded: those count as new subjects.",
 )
 REPRODUCE = (
     "The first recipe was planned for 4800 steps and ended at 3750, the second was shortened to "

@@ -45,6 +45,8 @@ def score_task(context: ShardContext) -> Task:
         from popscan.segment import score_segmentation
 
         scan: Scan = inputs["scan"]
+        known = context.record("segment", subject).values.get("seen_in_training")
+        seen = bundle.was_trained_on(subject.unit) if known is None else bool(known)
         reference, phases = name_phases(inputs["reference"], scan.meta.get("frame_labels"))
         rows = score_segmentation(
             subject.unit,
@@ -54,6 +56,7 @@ def score_task(context: ShardContext) -> Task:
             bundle=bundle,
             structures=context.protocol.labels.names,
             frame_labels=phases,
+            seen=seen,
         )
         check = context.protocol.quality.reference
         checks = load_place(check)(scan, reference, inputs["labels"].array) if check else []
@@ -62,12 +65,8 @@ def score_task(context: ShardContext) -> Task:
         checked = [{**check.row(), "kind": "reference"} for check in checks]
         images = _score_images(subject, inputs["images"], inputs["reference"].array)
         measured = _reference_biomarkers(context, inputs)
-        told = {
-            "seen_in_training": bundle.was_trained_on(subject.unit),
-            **trust,
-            "kind": "biomarkers",
-        }
-        return Outcome(rows=(*labelled, *checked, *images, *({**told, **row} for row in measured)))
+        about = {"seen_in_training": seen, **trust, "kind": "biomarkers"}
+        return Outcome(rows=(*labelled, *checked, *images, *({**about, **row} for row in measured)))
 
     def reads(subject: Subject) -> Mapping[str, Any]:
         return {s: context.digest(s, subject) for s in ("ingest", "reconstruct", "segment")}

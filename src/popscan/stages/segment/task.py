@@ -55,7 +55,8 @@ def segment_task(context: ShardContext) -> Task:
             )
             labels = LabelMap(array=found.labels, frames=tuple(range(found.labels.shape[3])))
             files[name] = (labels, scan)
-            values.append(found.values)
+            known = bundle.recognise(subject.unit, scan.array)
+            values.append({**found.values, **known.row()})
             if name == labels_name(subject):
                 files |= uncertainty_files(subject, found, scan, bundle=bundle, section=section)
         return Outcome(files=files, values=values[0])
