@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -211,6 +212,14 @@ def read_shard(study_root: Path, shard: str) -> list[Planned]:
                 "again: the file is written anew"
             ) from error
     return planned
+
+
+def readable_subjects(study_root: Path) -> Iterator[Planned]:
+    """Yield the planned subjects of all shard files; what is damaged in them is passed over."""
+    for path in sorted((study_root / "plan" / "shards").glob("*.jsonl")):
+        for line in path.read_bytes().splitlines():
+            with suppress(*_DAMAGE, PopscanError):
+                yield planned_from_line(line.decode())
 
 
 def read_shards(study_root: Path) -> list[str]:

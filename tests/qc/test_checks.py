@@ -60,6 +60,14 @@ def unequal_spacing(c: Any) -> Any:
     return c.with_scan(spacing_mm=(2.5, 1.2, 10.0), affine=np.diag([2.5, 1.2, 10.0, 1.0]))
 
 
+def frames_before_slices(c: Any) -> Any:
+    """Slices that differ in brightness, as real ones do, written with the axes exchanged."""
+    image = c.scan.array * np.linspace(0.8, 1.2, c.scan.array.shape[2])[:, None]
+    c = c.with_image(np.swapaxes(image, 2, 3).astype(np.float32))
+    c.labels = np.swapaxes(c.labels, 2, 3)
+    return c
+
+
 def thick_slices(c: Any) -> Any:
     return c.with_scan(spacing_mm=(2.5, 2.5, 30.0), affine=np.diag([2.5, 2.5, 30.0, 1.0]))
 
@@ -339,6 +347,7 @@ FAULTS: list[tuple[str, Callable[[Any], Any], str]] = [
     ("missing_frames", blank_frame, "review"),
     ("missing_frames", lost_frames, "review"),
     ("frame_count", few_frames, "fail"),
+    ("slice_frame_change_ratio", frames_before_slices, "review"),
     ("frame_times_pct", times_stand_still, "fail"),
     ("frame_times_pct", lost_frames, "fail"),
     ("slice_intensity_pct", dark_slices, "fail"),

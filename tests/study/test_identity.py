@@ -56,6 +56,17 @@ def study(tmp_path) -> Path:
     return tmp_path / "study"
 
 
+def test_a_spoilt_shard_file_is_planned_anew(study, tmp_path):
+    """Bytes that are no text do not stop the command that makes the file again."""
+    given = options(tmp_path / "raw")
+    for path in (study / "plan" / "shards").glob("*.jsonl"):
+        path.write_bytes(path.read_bytes().replace(b"sub-03", b"sub\xef03"))
+    check_before_run(study, given)
+    plan_study(study, given)
+    assert "sub-03" in read_registry(study / "plan" / "registry.tsv")
+    assert b"\xef" not in b"".join(p.read_bytes() for p in (study / "plan").rglob("*.jsonl"))
+
+
 def test_another_kind_of_source_is_asked_about_both_ways(study, tmp_path):
     refused(study, options(None), "simulated", str(tmp_path / "raw"))
     plan_study(tmp_path / "demo", options(None))

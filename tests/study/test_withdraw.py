@@ -232,6 +232,16 @@ def test_a_running_study_and_unknown_names_are_refused(study):
         withdraw(study, ["sub-03"])
 
 
+def test_spoilt_files_do_not_keep_anybody(study):
+    shard = read_registry(study / "plan" / "registry.tsv")["sub-03"]
+    path = study / "plan" / "shards" / f"{shard}.jsonl"
+    path.write_bytes(path.read_bytes() + b"\xef\xfe sub-03\n")
+    (study / "rca" / "chosen.json").parent.mkdir(exist_ok=True)
+    (study / "rca" / "chosen.json").write_bytes(b'{"units": ["sub-03"\xef')
+    withdraw(study, ["sub-03"])
+    assert mentioned(study, "sub-03") == []
+
+
 def test_a_damaged_memory_stops_the_plan(study):
     withdraw(study, ["sub-03"])
     (study / "plan" / "withdrawn.json").write_text("{")

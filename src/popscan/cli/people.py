@@ -205,8 +205,15 @@ def _is_study(path: Path) -> bool:
     return any((p / "plan" / "registry.tsv").is_file() for p in (path, Path("results") / path))
 
 
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise PopscanError(f"{path}: not UTF-8 text; expected a list of subjects") from error
+
+
 def _lines(path: Path) -> list[str]:
-    text = path.read_text(encoding="utf-8-sig")
+    text = _text(path)
     names = [line.split()[0] for line in text.splitlines() if line.strip()]
     return names[1:] if names[:1] == ["participant_id"] else names
 
@@ -214,7 +221,7 @@ def _lines(path: Path) -> list[str]:
 def _names(text: str) -> list[str]:
     # Not Path.is_file: a list longer than a file name may be is an error to it.
     if os.path.isfile(text):
-        return [line.split()[0] for line in Path(text).read_text().splitlines() if line.strip()]
+        return [line.split()[0] for line in _text(Path(text)).splitlines() if line.strip()]
     return [name for name in text.split(",") if name]
 
 

@@ -42,7 +42,7 @@ def job_times(study_root: Path) -> pd.DataFrame:
 
 def _times(path: Path) -> dict[str, float]:
     """Last row of a benchmark file; NaN for what it does not say (``-``, a torn file)."""
-    lines = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()]
+    lines = [line.split("\t") for line in path.read_text(errors="replace").splitlines()]
     row = dict(zip(lines[0], lines[-1], strict=False)) if len(lines) > 1 else {}
     names = {"seconds": "s", "cpu_seconds": "cpu_time", "peak_mb": "max_rss"}
     return {ours: _number(row.get(theirs, "")) for ours, theirs in names.items()}

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from popscan.disk import write_atomic
-from popscan.plan import Planned, planned_from_line, read_registry
+from popscan.plan import Planned, read_registry, readable_subjects
 from popscan.records import PopscanError
 
 #: A larger share of the known subjects missing, or with other files, is another cohort.
@@ -153,16 +153,11 @@ def _said(facts: Mapping[str, str]) -> str:
 
 def _sizes(study_root: Path, units: Collection[str]) -> dict[str, int]:
     """Bytes of the raw data of known subjects, as the last plan found them."""
-    found = {}
-    for path in sorted((study_root / "plan" / "shards").glob("*.jsonl")):
-        for line in path.read_text(encoding="utf-8").splitlines():
-            try:
-                planned = planned_from_line(line)
-            except (ValueError, KeyError, TypeError, AttributeError, PopscanError):
-                continue
-            if planned.subject.unit in units:
-                found[planned.subject.unit] = _size(planned)
-    return found
+    return {
+        planned.subject.unit: _size(planned)
+        for planned in readable_subjects(study_root)
+        if planned.subject.unit in units
+    }
 
 
 def _size(planned: Planned) -> int:

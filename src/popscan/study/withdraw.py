@@ -237,13 +237,14 @@ def _cut_journal(
 def _cut_shard(path: Path, units: set[str]) -> None:
     if not path.exists():
         return
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    kept = [line for line in lines if _unit_of(line) not in units]
+    # A spoilt line may be the subject's, and the next plan writes the file anew.
+    lines = path.read_bytes().splitlines(keepends=True)
+    kept = [line for line in lines if _unit_of(line) not in {"", *units}]
     if len(kept) != len(lines):
-        write_atomic(path, "".join(kept).encode())
+        write_atomic(path, b"".join(kept))
 
 
-def _unit_of(line: str) -> str:
+def _unit_of(line: bytes) -> str:
     """Visit of a line of the plan; of a damaged one nothing."""
     try:
         data = json.loads(line)
@@ -255,8 +256,13 @@ def _unit_of(line: str) -> str:
 def _forget_reference(path: Path, mentions: Mentions) -> None:
     """Let other reference cases stand: those that are chosen already stay."""
     if path.exists() and mentions.in_bytes(path.read_bytes()):
-        chosen = json.loads(path.read_text(encoding="utf-8"))
-        chosen["units"] = [unit for unit in chosen["units"] if not mentions.in_text(unit)]
+        try:
+            chosen = json.loads(path.read_bytes())
+            chosen["units"] = [unit for unit in chosen["units"] if not mentions.in_text(unit)]
+        except (ValueError, KeyError, TypeError):
+            # Spoilt: the same seed chooses anew.
+            path.unlink()
+            return
         write_atomic(path, json.dumps(chosen, indent=1).encode())
 
 
