@@ -79,9 +79,7 @@ _IMAGE: dict[str, Spec] = {
     "cycle_coverage_pct": _image(
         image.cycle_coverage_pct, "%", "outside", (75.0, 125.0), (50.0, 200.0)
     ),
-    "slice_frame_change_ratio": _image(
-        common.slice_frame_change_ratio, "ratio", "low", 0.8, 0.5
-    ),
+    "slice_frame_change_ratio": _image(common.slice_frame_change_ratio, "ratio", "low", 0.8, 0.5),
     "frame_times_pct": _image(image.frame_times_pct, "%", "high", 10.0, 99.0),
     "slice_intensity_pct": _image(intensity.slice_intensity_pct, "%", "high", 40.0, 150.0),
     "frame_intensity_pct": _image(intensity.frame_intensity_pct, "%", "high", 15.0, 50.0),
