@@ -32,7 +32,8 @@ from popscan.records import PopscanError
 from popscan.segment import save_bundle
 from popscan.simulate.population import sample_population
 from popscan.simulate.scan import simulate_subject
-from popscan.stages import STUDY_STAGES, SUBJECT_STAGES, stages_of
+from popscan.stages import STAGES as DESCRIBED
+from popscan.stages import stages_of, version_of
 from popscan.stages.collect.job import collect
 from popscan.stages.plan.job import plan_study
 from popscan.stages.tasks import run_stage
@@ -104,9 +105,8 @@ def write_model(folder: Path) -> None:
 
 def _options(config: dict[str, Any], stage: str) -> dict[str, Any]:
     """Return what the Snakefile gives a stage."""
-    info = {**SUBJECT_STAGES, **STUDY_STAGES}[stage]
-    given = {section: config[section] for section in info.sections}
-    return {"version": info.version, **given, "study": {"seed": config["study"]["seed"]}}
+    given = {section: config[section] for section in DESCRIBED[stage].sections}
+    return {"version": version_of(stage), **given, "study": {"seed": config["study"]["seed"]}}
 
 
 def run_everything() -> None:

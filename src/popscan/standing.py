@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from popscan.inventory import Stamp, drop_inventory, read_inventory, stamp_of
 from popscan.records import PopscanError, Record
-from popscan.stages import SUBJECT_STAGES
+from popscan.stages import SUBJECT_STAGES, built_on
 from popscan.store import Store
 from popscan.worker import content_stands
 
@@ -48,8 +48,7 @@ class FileStamps:
 
 def stages_above(store: Store, stage: str, upstream: Collection[str]) -> list[str]:
     """Stages of this study on whose files a stage may build, in order."""
-    names = list(SUBJECT_STAGES)
-    before = names[: names.index(stage)] if stage in names else []
+    before = [name for name in built_on(stage) if name in SUBJECT_STAGES]
     folder = store.root / "store"
     return [n for n in before if n in upstream or (folder / n).is_dir()] + [
         n for n in upstream if n not in before

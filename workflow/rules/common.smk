@@ -13,12 +13,12 @@ from popscan.names import name_list, resolve_units
 from popscan.study.identity import check_before_run
 from popscan.plan import read_registry
 from popscan.records import PopscanError
+from popscan.stages import STAGES as DESCRIBED
 from popscan.stages import (
     OPTIONAL_STAGES,
-    STUDY_STAGES,
-    SUBJECT_STAGES,
     optional_stages,
     stages_of,
+    version_of,
 )
 
 STUDY = f"{config['study']['results']}/{config['study']['name']}"
@@ -88,11 +88,10 @@ def study_folder(wildcards):
 
 def options(stage):
     """What a stage is given of the config, as JSON: another text means that it runs again."""
-    info = {**SUBJECT_STAGES, **STUDY_STAGES}[stage]
-    given = {section: config[section] for section in info.sections}
+    given = {section: config[section] for section in DESCRIBED[stage].sections}
     # The name and place of a study change none of its results.
     given["study"] = {"seed": config["study"]["seed"]}
-    return json.dumps({"version": info.version, **given}, sort_keys=True)
+    return json.dumps({"version": version_of(stage), **given}, sort_keys=True)
 
 
 def check_executor():

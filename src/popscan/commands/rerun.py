@@ -8,7 +8,7 @@ from popscan.inventory import damaged_files
 from popscan.names import resolve_units
 from popscan.plan import read_plan, read_registry
 from popscan.records import PopscanError, Record, Status
-from popscan.stages import SUBJECT_STAGES
+from popscan.stages import SUBJECT_STAGES, below
 from popscan.standing import GONE, FileStamps, forget
 from popscan.store import Store
 
@@ -61,17 +61,16 @@ def mark_rerun(
 
 
 def stages_from(first: str) -> list[str]:
-    """Return `first` and the stages behind it.
+    """Return `first` and the stages that build on it.
 
     Raises
     ------
     PopscanError
         If there is no such stage.
     """
-    names = list(SUBJECT_STAGES)
-    if first not in names:
-        raise PopscanError(f"no stage {first!r}; stages: {names}")
-    return names[names.index(first) :]
+    if first not in SUBJECT_STAGES:
+        raise PopscanError(f"no stage {first!r}; stages: {list(SUBJECT_STAGES)}")
+    return below(first)
 
 
 def _units(registry: dict[str, str], subjects: Collection[str] | None) -> list[str]:

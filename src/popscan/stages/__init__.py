@@ -1,84 +1,120 @@
-"""The stages of a study, as the Snakefile and the commands see them. Imports nothing heavy.
+"""The stages of a study, in order; one folder each. Imports nothing heavy.
 
-A stage's version is part of every fingerprint and of the rule's params: raise it when the code of
-the stage changes its results.
+A new stage is a folder with a `STAGE` (`popscan.stages.description`) and one line in `_LISTED`. All
+else follows from what it says of itself: rules, order, versions, tables, `rerun`, costs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from popscan.stages import (
+    associate,
+    atlas,
+    biomarkers,
+    collect,
+    fairness,
+    ingest,
+    plan,
+    qc,
+    rca,
+    reconstruct,
+    report,
+    score,
+    segment,
+    simulate,
+    visibility,
+)
+from popscan.stages.description import EVERY_SUBJECT_STAGE, Stage
 
-@dataclass(frozen=True, kw_only=True)
-class StageInfo:
-    """What the workflow needs to know of a stage.
+#: Versions of code that several stages call; one that was never raised is 1 and says nothing.
+TOOLKITS = {"arrays": 1, "register": 1, "stats": 1}
 
-    Attributes
-    ----------
-    version
-        Version of the stage's code.
-    sections
-        Config sections that the stage uses; another value there means that it runs again.
-    upstream
-        Per-subject stages whose failure means that a subject is skipped.
-    side
-        Whether the stage only looks at what others made: a subject that fails here is still
-        analysed.
-    """
+#: Every stage, in the order of a study; per-subject ones are columns of the ledger in this order.
+_LISTED: tuple[Stage, ...] = (
+    plan.STAGE,
+    simulate.STAGE,
+    ingest.STAGE,
+    reconstruct.STAGE,
+    segment.STAGE,
+    score.STAGE,
+    qc.STAGE,
+    biomarkers.STAGE,
+    rca.REFERENCES,
+    rca.STAGE,
+    collect.STAGE,
+    atlas.PREPARE,
+    atlas.MAP,
+    atlas.REDUCE,
+    atlas.STAGE,
+    associate.STAGE,
+    rca.VALIDITY,
+    visibility.FEATURES,
+    visibility.STAGE,
+    visibility.MAPS,
+    fairness.STAGE,
+    report.STAGE,
+)
 
-    version: str
-    sections: tuple[str, ...]
-    upstream: tuple[str, ...] = ()
-    side: bool = False
-
+#: Name -> stage, in order.
+STAGES: Mapping[str, Stage] = {stage.name: stage for stage in _LISTED}
 
 #: Stages done per subject, in order; `simulate` only exists for the source kind ``simulated``.
-SUBJECT_STAGES = {
-    "simulate": StageInfo(version="1", sections=("study", "simulate")),
-    "ingest": StageInfo(version="3", sections=("study", "source", "simulate")),
-    "reconstruct": StageInfo(
-        version="1", sections=("study", "source", "reconstruct"), upstream=("ingest",)
-    ),
-    "segment": StageInfo(version="5", sections=("study", "segment"), upstream=("reconstruct",)),
-    "score": StageInfo(
-        version="7", sections=("study", "segment", "biomarkers"), upstream=("segment",), side=True
-    ),
-    "qc": StageInfo(version="4", sections=("study", "qc"), upstream=("segment",)),
-    "biomarkers": StageInfo(
-        version="4", sections=("study", "biomarkers", "cohort"), upstream=("segment",)
-    ),
-    "rca": StageInfo(version="3", sections=("study", "rca"), upstream=("segment",), side=True),
-}
+SUBJECT_STAGES = {name: stage for name, stage in STAGES.items() if stage.per == "subject"}
+
+#: Stages done once per shard or study.
+STUDY_STAGES = {name: stage for name, stage in STAGES.items() if stage.per != "subject"}
 
 #: The per-subject stage that ends the analysis of a subject; side stages decide nothing.
 FINAL_STAGE = "biomarkers"
 
-#: Stages that run only where their config section of the same name says ``enabled``.
-OPTIONAL_STAGES = ("rca",)
+#: Per-subject stages that run only where the config enables them.
+OPTIONAL_STAGES = tuple(name for name, stage in SUBJECT_STAGES.items() if stage.optional)
 
-#: Stages done once per study.
-STUDY_STAGES = {
-    "plan": StageInfo(version="3", sections=("study", "source", "simulate", "cohort", "plan")),
-    "collect": StageInfo(version="5", sections=("study", "source", "qc", "segment", "rca")),
-    "atlas": StageInfo(version="4", sections=("study", "atlas")),
-    "associate": StageInfo(version="3", sections=("study", "associate", "cohort", "fairness")),
-    "fairness": StageInfo(
-        version="6",
-        sections=("study", "fairness", "cohort", "source", "atlas", "rca", "reconstruct"),
-    ),
-    "rca_references": StageInfo(version="3", sections=("study", "rca", "cohort")),
-    "rca_validity": StageInfo(version="2", sections=("study", "rca", "fairness", "cohort")),
-    "visibility_features": StageInfo(version="3", sections=("study", "visibility", "segment")),
-    "visibility": StageInfo(
-        version="4", sections=("study", "visibility", "fairness", "cohort", "biomarkers")
-    ),
-    "visibility_maps": StageInfo(
-        version="4", sections=("study", "visibility", "fairness", "cohort", "segment")
-    ),
-    "report": StageInfo(version="5", sections=("study", "report", "share")),
-}
+
+def version_of(name: str) -> str:
+    """Return the version that counts: a stage's own, and those of the code that it uses.
+
+    It is part of every fingerprint and of the rule's params.
+    """
+    stage = STAGES[name]
+    used = [f"{other}-{STAGES[other].version}" for other in stage.uses if other in STAGES]
+    raised = [f"{kit}-{TOOLKITS[kit]}" for kit in stage.uses if TOOLKITS.get(kit, 1) > 1]
+    return "+".join([stage.version, *used, *raised])
+
+
+def reads(name: str) -> tuple[str, ...]:
+    """Return the stages that a stage reads by itself."""
+    named = STAGES[name].reads
+    every = tuple(SUBJECT_STAGES) if EVERY_SUBJECT_STAGE in named else ()
+    return (*(one for one in named if one != EVERY_SUBJECT_STAGE), *every)
+
+
+def built_on(name: str) -> list[str]:
+    """Return all stages that a stage builds on, itself left out, in order; none if unknown."""
+    known: set[str] = set()
+    waiting = list(reads(name)) if name in STAGES else []
+    while waiting:
+        if (one := waiting.pop()) not in known:
+            known.add(one)
+            waiting += reads(one)
+    return [stage for stage in STAGES if stage in known]
+
+
+def below(name: str) -> list[str]:
+    """Return a per-subject stage and all per-subject stages that build on it, in order."""
+    return [stage for stage in SUBJECT_STAGES if stage == name or name in built_on(stage)]
+
+
+def upstream_of(name: str) -> tuple[str, ...]:
+    """Return the per-subject stages right above: those read, less what these read themselves.
+
+    A subject that has nothing there is skipped here; the rule's inputs are their manifests.
+    """
+    read = [stage for stage in reads(name) if stage in SUBJECT_STAGES]
+    further = {stage for one in read for stage in built_on(one)}
+    return tuple(stage for stage in read if stage not in further)
 
 
 def stages_of(source_kind: str, *, optional: Collection[str] = ()) -> list[str]:
@@ -105,4 +141,8 @@ def optional_stages(config: Mapping[str, Any]) -> list[str]:
     config
         Section -> its keys; sections may be absent.
     """
-    return [name for name in OPTIONAL_STAGES if config.get(name, {}).get("enabled", False)]
+    return [
+        name
+        for name in OPTIONAL_STAGES
+        if config.get(STAGES[name].switch or name, {}).get("enabled", False)
+    ]

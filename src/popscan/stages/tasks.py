@@ -20,16 +20,7 @@ from popscan.study.context import ShardContext
 #: A job waits for a worker that outlived its Snakemake as long as it goes on recording subjects.
 PATIENCE_S = 3600.0
 #: Stage -> function that makes its task from the shard's context.
-TASKS: dict[str, str] = {
-    "simulate": "popscan.stages.simulate.task:simulate_task",
-    "ingest": "popscan.stages.ingest.task:ingest_task",
-    "reconstruct": "popscan.stages.reconstruct.task:reconstruct_task",
-    "segment": "popscan.stages.segment.task:segment_task",
-    "score": "popscan.stages.score.task:score_task",
-    "qc": "popscan.stages.qc.task:qc_task",
-    "biomarkers": "popscan.stages.biomarkers.task:biomarkers_task",
-    "rca": "popscan.stages.rca.task:rca_task",
-}
+TASKS = {name: stage.task for name, stage in SUBJECT_STAGES.items()}
 
 
 def run_stage(

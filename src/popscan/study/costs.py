@@ -8,15 +8,16 @@ import numpy as np
 import pandas as pd
 
 from popscan.plan import read_registry
-from popscan.stages import SUBJECT_STAGES
+from popscan.stages import STUDY_STAGES, SUBJECT_STAGES
 from popscan.study.tables import read_table
 
 #: A job's records and its benchmark file may differ by so much in when they say it ran.
 _SLACK_S = 3.0
 #: Files of ``logs/atlas`` that belong to one shard -> job.
 _ATLAS = {"prepare": "atlas_prepare", "map": "atlas_map", "reduce": "atlas_reduce"}
-#: Jobs per study, in order; the report's own is running while it is written.
-_STUDY_JOBS = ("plan", "collect", "atlas_reduce", "atlas", "associate", "fairness")
+#: Jobs per study and per shard, in order; the report's own is running while it is written.
+_STUDY_JOBS = [name for name, s in STUDY_STAGES.items() if s.per == "study" and name != "report"]
+_SHARD_JOBS = [name for name, stage in STUDY_STAGES.items() if stage.per == "shard"]
 
 
 def job_times(study_root: Path) -> pd.DataFrame:
@@ -93,7 +94,7 @@ def cost_rates(study_root: Path) -> pd.DataFrame:
         ``stage``, ``n`` (subjects), ``core_hours_per_1000`` (cores that the jobs were given, times
         work and start-up), ``gpu_hours_per_1000``, ``peak_mb``, ``startup_s`` per job (NaN where
         no job did a whole shard at once), ``cores`` and ``gpus`` of a job. In order of the stages;
-        the atlas' jobs per shard follow. Empty for a study that was not run.
+        other jobs per shard follow. Empty for a study that was not run.
     """
     costs, jobs = read_table(study_root, "cost"), job_times(study_root)
     columns = ["stage", "n", "core_hours_per_1000", "gpu_hours_per_1000", "peak_mb", "startup_s"]
@@ -115,7 +116,7 @@ def cost_rates(study_root: Path) -> pd.DataFrame:
         rates = [seconds / len(here) / 3.6 for seconds in (core_s, gpu_s)]
         rows.append([stage, len(here), *rates, here["peak_mb"].max(), spare, cores, gpus])
     n = int(costs["unit"].nunique())
-    for job, here in jobs[jobs["job"].isin(["atlas_prepare", "atlas_map"])].groupby("job"):
+    for job, here in jobs[jobs["job"].isin(_SHARD_JOBS)].groupby("job"):
         rate = here["seconds"].sum() / n / 3.6
         rows.append([job, n, rate, 0.0, here["peak_mb"].max(), np.nan, 1.0, 0.0])
     return pd.DataFrame(rows, columns=columns)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from popscan.records import Outcome, Scan, Subject
+from popscan.stages import upstream_of
 from popscan.stages.segment.uncertainty import interval_values, read_samples
 from popscan.study.context import ShardContext, write_output
 from popscan.study.reading import read_digests, scan_and_labels, to_number
@@ -47,7 +48,7 @@ def biomarkers_task(context: ShardContext) -> Task:
         load=load,
         work=work,
         write=write_output,
-        upstream=("segment",),
+        upstream=upstream_of("biomarkers"),
     )
 
 

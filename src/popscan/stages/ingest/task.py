@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from popscan.records import KSpace, LabelMap, Outcome, Scan, Subject, SubjectError
+from popscan.stages import upstream_of
 from popscan.stages.ingest.notes import header_notes, unlabelled_notes
 from popscan.study.context import (
     SAX,
@@ -61,7 +62,7 @@ def ingest_task(context: ShardContext) -> Task:
         load=load,
         work=work,
         write=write_output,
-        upstream=("simulate",) if simulated else (),
+        upstream=upstream_of("ingest") if simulated else (),
     )
 
 

@@ -1,1 +1,15 @@
 """The stage qc: image and segmentation checks, and their verdict."""
+
+from __future__ import annotations
+
+from popscan.stages.description import Stage, Table
+
+STAGE = Stage(
+    name="qc",
+    version="4",
+    uses=("arrays",),
+    sections=("study", "qc"),
+    reads=("ingest", "reconstruct", "segment"),
+    task="popscan.stages.qc.task:qc_task",
+    tables={"qc": Table(), "qc_checks": Table(of="rows")},
+)

@@ -6,6 +6,7 @@ from typing import Any
 
 from popscan.protocol import load as load_place
 from popscan.records import Outcome, Scan, Status, Subject
+from popscan.stages import upstream_of
 from popscan.study.context import ShardContext, write_output
 from popscan.study.reading import read_digests, scan_and_labels
 from popscan.worker import Task
@@ -42,5 +43,5 @@ def qc_task(context: ShardContext) -> Task:
         load=lambda subject: scan_and_labels(context, subject),
         work=work,
         write=write_output,
-        upstream=("segment",),
+        upstream=upstream_of("qc"),
     )

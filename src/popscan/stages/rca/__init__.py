@@ -1,1 +1,47 @@
 """The stage rca: Dice predicted without references (reverse classification accuracy)."""
+
+from __future__ import annotations
+
+from popscan.stages.description import Stage
+
+REFERENCES = Stage(
+    name="rca_references",
+    version="3",
+    uses=(
+        "simulate",
+        "arrays",
+        "register",
+    ),
+    sections=("study", "rca", "cohort"),
+    per="study",
+    reads=("ingest", "reconstruct"),
+    optional=True,
+    switch="rca",
+)
+STAGE = Stage(
+    name="rca",
+    version="3",
+    uses=(
+        "arrays",
+        "register",
+    ),
+    sections=("study", "rca"),
+    reads=("ingest", "reconstruct", "segment", "rca_references"),
+    side=True,
+    optional=True,
+    task="popscan.stages.rca.task:rca_task",
+    report="popscan.stages.visibility.report:rca_section",
+)
+VALIDITY = Stage(
+    name="rca_validity",
+    version="2",
+    uses=(
+        "fairness",
+        "stats",
+    ),
+    sections=("study", "rca", "fairness", "cohort"),
+    per="study",
+    reads=("collect",),
+    optional=True,
+    switch="rca",
+)

@@ -20,6 +20,7 @@ from popscan.records import (
     Subject,
     SubjectError,
 )
+from popscan.stages import upstream_of
 from popscan.stages.atlas.job import load_arrays, save_arrays
 from popscan.store import Store, write_atomic
 from popscan.study.context import ShardContext, cine_name, labels_name, write_output
@@ -261,7 +262,7 @@ def rca_task(context: ShardContext) -> Task:
         load=load,
         work=work,
         write=write_output,
-        upstream=("segment",),
+        upstream=upstream_of("rca"),
     )
 
 

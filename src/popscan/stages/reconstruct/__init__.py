@@ -1,1 +1,14 @@
 """The stage reconstruct: k-space to images."""
+
+from __future__ import annotations
+
+from popscan.stages.description import Stage
+
+STAGE = Stage(
+    name="reconstruct",
+    version="1",
+    uses=("arrays",),
+    sections=("study", "source", "reconstruct"),
+    reads=("ingest",),
+    task="popscan.stages.reconstruct.task:reconstruct_task",
+)

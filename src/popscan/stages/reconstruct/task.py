@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from popscan.records import NotApplicable, Outcome, Subject
+from popscan.stages import upstream_of
 from popscan.study.context import ShardContext, cine_name, kspace_name, write_output
 from popscan.worker import Task
 
@@ -38,5 +39,5 @@ def reconstruct_task(context: ShardContext) -> Task:
         load=load,
         work=work,
         write=write_output,
-        upstream=("ingest",),
+        upstream=upstream_of("reconstruct"),
     )

@@ -1,8 +1,9 @@
 """Further sections of the report, made by parts of popscan that the report knows nothing of.
 
-A part adds its function to `EXTRAS`. The function gets the study's folder and the whole config,
-reads its own tables there (written by a rule of its own, which rule ``report`` then needs as an
-input), and returns a `popscan.report.Extra`, or None where the study has nothing to show.
+A stage names its function (`popscan.stages.description.Stage.report`). The function gets the
+study's folder and the whole config, reads its own tables there (written by a rule of its own, which
+rule ``report`` then needs as an input), and returns a `popscan.report.Extra`, or None where the
+study has nothing to show.
 """
 
 from __future__ import annotations
@@ -13,13 +14,10 @@ from typing import Any
 
 from popscan.methods import resolve
 from popscan.report.context import Extra
+from popscan.stages import STAGES
 
 #: Name -> ``module:function`` with the arguments (study_root, config), in the report's order.
-EXTRAS: dict[str, str] = {
-    "uncertainty": "popscan.stages.report.uncertainty:uncertainty_section",
-    "rca": "popscan.stages.visibility.report:rca_section",
-    "visibility": "popscan.stages.visibility.report:visibility_section",
-}
+EXTRAS = {name: stage.report for name, stage in STAGES.items() if stage.report}
 
 
 def extra_sections(study_root: Path, config: Mapping[str, Any]) -> list[Extra]:

@@ -19,7 +19,7 @@ from popscan.plan import read_plan, read_registry
 from popscan.protocols.cine_sax.labels import STRUCTURES
 from popscan.records import Status, Subject
 from popscan.report.context import FlaggedSubject, StudyContext
-from popscan.stages import STUDY_STAGES, SUBJECT_STAGES, optional_stages, stages_of
+from popscan.stages import STAGES, optional_stages, stages_of, version_of
 from popscan.stages.atlas.job import atlas_pictures
 from popscan.stages.fairness.report import agreement_points, with_whole_audit
 from popscan.stages.report.extras import extra_sections
@@ -88,7 +88,6 @@ def provenance(study_root: Path, config: Mapping[str, Any]) -> dict[str, Any]:
     from popscan.segment import load_bundle
 
     path = bundle_path(config["segment"]["model"])
-    stages = {**SUBJECT_STAGES, **STUDY_STAGES}
     plan = read_plan(study_root)
     return {
         "popscan": __version__,
@@ -101,7 +100,7 @@ def provenance(study_root: Path, config: Mapping[str, Any]) -> dict[str, Any]:
             "name": path.name,
             "digest": load_bundle(path, device="cpu", networks=False).digest,
         },
-        "stages": {name: info.version for name, info in stages.items()},
+        "stages": {name: version_of(name) for name in STAGES},
         "cohort": {
             "n_subjects": plan["n_subjects"],
             "removed": len(plan["removed"]),

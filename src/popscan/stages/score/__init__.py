@@ -1,1 +1,21 @@
 """The stage score: segmentation and reconstruction against references."""
+
+from __future__ import annotations
+
+from popscan.stages.description import Stage, Table
+
+STAGE = Stage(
+    name="score",
+    version="7",
+    uses=("segment", "qc", "biomarkers", "arrays"),
+    sections=("study", "segment", "biomarkers"),
+    reads=("ingest", "reconstruct", "segment"),
+    side=True,
+    task="popscan.stages.score.task:score_task",
+    tables={
+        "scores": Table(of="rows", kind="labels"),
+        "recon_scores": Table(of="rows", kind="image"),
+        "reference_biomarkers": Table(of="rows", kind="biomarkers"),
+        "reference_checks": Table(of="rows", kind="reference"),
+    },
+)

@@ -8,6 +8,7 @@ from typing import Any
 from popscan.protocol import load as load_place
 from popscan.protocols.cine_sax.volumes import phase_frames
 from popscan.records import LabelMap, NotApplicable, Outcome, Scan, Status, Subject
+from popscan.stages import upstream_of
 from popscan.stages.segment.bundles import load_bundle
 from popscan.stages.segment.task import OF_REFERENCE
 from popscan.study.context import ShardContext, cine_name, labels_name, write_output
@@ -82,7 +83,7 @@ def score_task(context: ShardContext) -> Task:
         load=load,
         work=work,
         write=write_output,
-        upstream=("segment",),
+        upstream=upstream_of("score"),
     )
 
 

@@ -1,1 +1,17 @@
 """The stage segment: images to labels and uncertainty."""
+
+from __future__ import annotations
+
+from popscan.stages.description import Stage, Table
+
+STAGE = Stage(
+    name="segment",
+    version="5",
+    uses=("arrays",),
+    sections=("study", "segment"),
+    reads=("ingest", "reconstruct"),
+    task="popscan.stages.segment.task:segment_task",
+    threads=2,
+    tables={"segmentation": Table()},
+    report="popscan.stages.report.uncertainty:uncertainty_section",
+)

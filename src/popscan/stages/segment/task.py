@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from popscan.records import LabelMap, Outcome, Subject
+from popscan.stages import upstream_of
 from popscan.stages.segment.bundles import load_bundle
 from popscan.stages.segment.uncertainty import uncertainty_files
 from popscan.study.context import ShardContext, cine_name, labels_name, write_output
@@ -80,5 +81,5 @@ def segment_task(context: ShardContext) -> Task:
         load=load,
         work=work,
         write=write_output,
-        upstream=("reconstruct",),
+        upstream=upstream_of("segment"),
     )

@@ -1,0 +1,88 @@
+"""What a stage says of itself: the one place from which all else that names stages follows.
+
+Rules and their order, tasks, `rerun`, versions, tables and their columns, costs and report sections
+are derived. Nothing heavy is imported: whatever is, stands as ``"module:name"``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+#: ``"module:name"``: loaded when it is used, so that naming it costs nothing.
+Where = str
+#: Stands in `Stage.reads` for all per-subject stages.
+EVERY_SUBJECT_STAGE = "*"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A table that `collect` makes of a stage's records.
+
+    Attributes
+    ----------
+    of
+        ``values``: one row per subject, of the record's values; ``rows``: its long-form rows.
+    kind
+        Of the rows only those whose column ``kind`` says so; that column is dropped then. Empty for
+        all.
+    columns
+        Its data dictionary: column -> `popscan.columns.Column`.
+    """
+
+    of: Literal["values", "rows"] = "values"
+    kind: str = ""
+    columns: Where = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """One stage of a study.
+
+    Attributes
+    ----------
+    name
+        In rules, records, folders and tables.
+    version
+        Of the stage's own code: its folder here, and the package of its name. Raise it when results
+        of existing studies change.
+    uses
+        Stages whose packages it calls, and toolkits (`popscan.stages.TOOLKITS`): a raise of theirs
+        counts as one of its own.
+    sections
+        Config sections that it is given; another value there means that it runs again.
+    per
+        A record per ``subject``, or one result per ``shard`` or ``study``.
+    reads
+        Stages whose records, files or tables it reads; per-subject stages that read the raw data or
+        the cohort table read ``plan``.
+    side
+        Whether it only looks at what others made: a subject that fails here is still analysed.
+    optional
+        Whether it runs only where the config section `switch` says ``enabled``.
+    switch
+        That section; by default the one named like the stage.
+    task
+        Of a per-subject stage: the function that makes its task from a `ShardContext`.
+    threads
+        Threads that its job is given.
+    tables
+        Tables that `collect` makes of its records.
+    report
+        Function (study_root, config) that makes its section of the report, or None.
+    """
+
+    name: str
+    version: str
+    sections: tuple[str, ...]
+    uses: tuple[str, ...] = ()
+    per: Literal["subject", "shard", "study"] = "subject"
+    reads: tuple[str, ...] = ()
+    side: bool = False
+    optional: bool = False
+    switch: str = ""
+    task: Where = ""
+    threads: int = 1
+    tables: Mapping[str, Table] = field(default_factory=dict)
+    report: Where = ""
