@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from popscan.protocols.cine_sax.biomarkers.doubt import DOUBT_DICTIONARY
 from popscan.protocols.cine_sax.biomarkers.intervals import (
     INTERVAL_DICTIONARY,
     QUANTITIES,
@@ -71,7 +72,7 @@ def calibration(error: float, n: int = 14) -> dict:
 
 def test_ends_by_hand_and_within_what_can_be():
     found = intervals(VALUES, {}, calibration(0.05), level=0.9)
-    assert list(found) == list(INTERVAL_DICTIONARY)
+    assert [*found, *DOUBT_DICTIONARY] == list(INTERVAL_DICTIONARY)
     t = stats.t.ppf(0.95, 14)
     assert found["lvedv_low_ml"] == pytest.approx(100 - 5 * t)
     assert found["lvedv_high_ml"] == pytest.approx(100 + 5 * t)

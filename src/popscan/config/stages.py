@@ -198,6 +198,11 @@ class Segment(Section):
         default=True,
         description="Make slices possible that no heart has: pieces and holes within a slice.",
     )
+    base: bool = Field(
+        default=True,
+        description="Decide by evidence (wall, image, motion, neighbours) in which slice the left "
+        "ventricle ends at its base, and remove labels above; doubtful slices widen the intervals.",
+    )
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="Where it runs.")
     batch_slices: int = Field(
         default=0, ge=0, description="Slices in one batch; 0: 8 on a CPU, 128 on a GPU."

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from popscan.arrays.resampling import Window
+from popscan.protocols.cine_sax.base import Base, find_base, remove_above
 from popscan.protocols.cine_sax.labels import STRUCTURES, Label
 from popscan.records import Scan
 from popscan.segment.bundle import Bundle
@@ -59,6 +60,8 @@ class Segmentation:
         Sums over voxels per slice: expected confusion, uncertainties, volumes of every sample.
     information_near : ndarray of float16, shape (*near.size, z, t), or None
         Mutual information of the samples in nats, where it was asked for.
+    base
+        Where the left ventricle was decided to end; None where that was not asked.
     """
 
     labels: NDArray[np.uint8]
@@ -68,6 +71,7 @@ class Segmentation:
     n_components_removed: int = 0
     tally: Tally | None = None
     information_near: NDArray[np.float16] | None = None
+    base: Base | None = None
 
     @property
     def entropy(self) -> NDArray[np.float16]:
@@ -174,6 +178,7 @@ def segment(
     flips: bool = False,
     largest_component: bool = True,
     mend: bool = True,
+    base: bool = True,
     batch_slices: int = 0,
     precision: str = "auto",
     dropout_samples: int = 0,
@@ -199,6 +204,9 @@ def segment(
         Keep one connected piece of the heart and of each structure per frame.
     mend
         Make slices that break a law of anatomy possible (`popscan.segment.cleanup.mend_slices`).
+    base
+        Decide by evidence where the left ventricle ends, and take away what is labelled above
+        (`popscan.protocols.cine_sax.base`).
     batch_slices
         Slices that go through the network at once, halved when memory does not suffice; 0 takes
         `BATCHES`.
@@ -259,6 +267,16 @@ def segment(
     tally = watch.tally()
     removed = keep_largest(volume) if largest_component else 0
     mended = mend_slices(volume) if mend else 0
+    end = None
+    if base:
+        end = find_base(
+            volume,
+            scan.array[_inside(way.outer)],
+            tally.expected,
+            spacing_mm=scan.spacing_mm,
+            pixel_mm2=tally.pixel_mm2,
+        )
+        remove_above(volume, end)
     whole = _whole(volume, way.outer, scan.array.shape)
     measured = measure_input(scan, whole, scout_frames(scan.array.shape[3]))
     return Segmentation(
@@ -268,11 +286,14 @@ def segment(
         values={
             **_values(volume, spread, removed, input_warning(measured, bundle.input_range)),
             "n_slices_mended": mended,
+            "n_slices_above_base": 0 if end is None else end.n_slices_removed,
+            "n_frames_base_doubtful": 0 if end is None else end.n_frames_doubtful,
             **summaries(tally),
             **expected_dice(tally, volume, spacing_mm=scan.spacing_mm, about=bundle.about),
         },
         n_components_removed=removed,
         tally=tally,
+        base=end,
         information_near=None if disagreement is None else unslice(disagreement, n_slices=n_slices),
     )
 

@@ -193,6 +193,12 @@ _SEGMENTATION = {
         "images: the scan is one of the training; name: so is the subject's name, and the model "
         "bundle has no digests of its images; name, other images: the name only, not counted",
     ),
+    "n_slices_above_base": entry(
+        "", "slices above the base of the LV that lost their labels, all frames"
+    ),
+    "n_frames_base_doubtful": entry(
+        "frames", "frames in which it is undecided whether a basal slice belongs to the LV"
+    ),
     "input_warning": entry(
         "", "spacing and contrast far outside of what the model was trained for"
     ),

@@ -19,14 +19,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from popscan.arrays.morphology import base_is_first, bounding_box
+from popscan.arrays.morphology import bounding_box
 from popscan.protocols.cine_sax.base_evidence import (
     RING_MM,
     log_odds,
     middle_slices,
     slice_evidence,
 )
-from popscan.records import STRUCTURES, Label
+from popscan.protocols.cine_sax.frame import base_is_first
+from popscan.protocols.cine_sax.labels import STRUCTURES, Label
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -65,7 +66,7 @@ class Base:
         return int(self.above.sum())
 
     @property
-    def n_slices_doubtful(self) -> int:
+    def n_frames_doubtful(self) -> int:
         """Frames with a doubtful slice at the base."""
         lv = STRUCTURES[Label.LV]
         return int(((self.kept[lv] > 0) | (self.removed[lv] > 0)).sum())

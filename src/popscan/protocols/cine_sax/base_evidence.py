@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from popscan.arrays.morphology import boundary_contacts
-from popscan.records import Label
+from popscan.protocols.cine_sax.labels import Label
 
 Floats = NDArray[np.float64]
 
@@ -61,7 +61,7 @@ def slice_evidence(
     cavity, wall = (
         np.count_nonzero(labels == k, axis=(0, 1)).astype(float) for k in (Label.LV, Label.MYO)
     )
-    edges, touching = boundary_contacts(labels, Label.LV)
+    edges, touching = boundary_contacts(labels, Label.LV, others=Label)
     doubt = _hesitation(expected, n_slices)
     measured = {name: np.full((n_slices, n_frames), math.nan) for name in EVIDENCE}
     middle, _ = middle_slices(cavity)

@@ -48,6 +48,7 @@ def segment_task(context: ShardContext) -> Task:
                 flips=section.flips,
                 largest_component=section.largest_component,
                 mend=section.mend,
+                base=section.base,
                 batch_slices=section.batch_slices,
                 precision=section.precision,
                 dropout_samples=section.dropout_samples,

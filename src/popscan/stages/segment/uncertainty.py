@@ -59,6 +59,7 @@ def uncertainty_files(
                 flips=section.flips,
                 dropout_samples=section.dropout_samples,
             ),
+            "base": base_doubt(found, scan),
         }
     }
     if section.uncertainty_maps:
@@ -69,6 +70,20 @@ def uncertainty_files(
                 scan, array=values.astype(np.float32), meta=meta
             )
     return files
+
+
+def base_doubt(found: Any, scan: Scan) -> dict[str, dict[str, Any]]:
+    """Return the mL of every structure in doubtful basal slices of each frame, kept and removed.
+
+    Empty where segmentation did not decide where the ventricle ends.
+    """
+    if found.base is None:
+        return {}
+    voxel_ml = float(np.prod(scan.spacing_mm)) / 1000.0
+    return {
+        side: {name: np.round(curve * voxel_ml, 3) for name, curve in curves.items()}
+        for side, curves in (("kept", found.base.kept), ("removed", found.base.removed))
+    }
 
 
 def matching(intervals: Any, *, flips: bool, dropout_samples: int) -> dict[str, Any]:
@@ -116,7 +131,7 @@ def read_samples(context: ShardContext, subject: Subject) -> Mapping[str, Any]:
 def interval_values(
     values: Mapping[str, float], samples: Mapping[str, Any], *, section: Any
 ) -> dict[str, float]:
-    """Return the ends of every interval.
+    """Return the ends of every interval, and what stands on doubtful slices.
 
     Parameters
     ----------
@@ -127,19 +142,22 @@ def interval_values(
     section
         Config section ``biomarkers``.
     """
+    from popscan.protocols.cine_sax.biomarkers.doubt import doubtful_amounts, shifts
     from popscan.protocols.cine_sax.biomarkers.intervals import intervals, spreads
 
     own: dict[str, float] = {}
+    ed, es = _frame(values["ed_frame"]), _frame(values["es_frame"])
     if samples:
         volumes = {k: np.asarray(v, dtype=float) for k, v in samples["volumes_ml"].items()}
-        own = spreads(values, volumes, ed=_frame(values["ed_frame"]), es=_frame(values["es_frame"]))
+        own = spreads(values, volumes, ed=ed, es=es)
     return intervals(
         values,
         own,
         samples.get("calibration", {}),
         level=section.interval_level,
         method=section.interval_method,
-    )
+        shifts=shifts(values, samples.get("base", {}), ed=ed, es=es),
+    ) | doubtful_amounts(samples.get("base", {}), ed=ed, es=es)
 
 
 def _frame(value: float) -> int | None:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from popscan.arrays.intervals import Method, half_width
 from popscan.biomarkers.columns import Column
 from popscan.protocols.cine_sax.biomarkers.dictionary import DICTIONARY
+from popscan.protocols.cine_sax.biomarkers.doubt import DOUBT_DICTIONARY
 from popscan.protocols.cine_sax.biomarkers.sax import MYOCARDIAL_DENSITY_G_ML
 
 Floats = NDArray[np.float64]
@@ -67,6 +68,7 @@ INTERVAL_DICTIONARY: Mapping[str, Column] = {
         "model bundle was not calibrated",
         "config: biomarkers.interval_level",
     ),
+    **DOUBT_DICTIONARY,
 }
 
 
@@ -144,8 +146,9 @@ def intervals(
     *,
     level: float,
     method: Method = "student",
+    shifts: Mapping[str, tuple[float, float]] | None = None,
 ) -> dict[str, float]:
-    """Return the ends of every interval: the columns of `INTERVAL_DICTIONARY`.
+    """Return the ends of every interval: `INTERVAL_DICTIONARY` without its doubtful amounts.
 
     Parameters
     ----------
@@ -159,6 +162,9 @@ def intervals(
         where the bundle was not calibrated.
     level, method
         As in `popscan.arrays.intervals.factor`.
+    shifts
+        Quantity -> how far it may fall and rise as doubtful slices are counted or not; the
+        interval reaches as much further.
 
     Returns
     -------
@@ -177,7 +183,8 @@ def intervals(
                 level=level,
                 method=method,
             ) * _unit(name, values[name])
-            low, high = values[name] - half, values[name] + half
+            down, up = (shifts or {}).get(name, (0.0, 0.0))
+            low, high = values[name] - half + down, values[name] + half + up
             if name.endswith("_pct"):
                 high = min(high, 100.0) if math.isfinite(high) else high
             else:
