@@ -27,7 +27,16 @@ def session(*, seed: int = 3, frames: int = 2, kspace: bool = False, **changes) 
     )
 
 
-OPTIONS = {"matrix", "spacing_mm", "coils", "noise", "acceleration", "acs_lines", "slices"}
+OPTIONS = {
+    "matrix",
+    "spacing_mm",
+    "coils",
+    "noise",
+    "acceleration",
+    "acs_lines",
+    "slices",
+    "slices_above",
+}
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +56,18 @@ def air(subject: SimulatedSubject) -> np.ndarray:
 
 def dice(a, b) -> float:
     return 2 * float((a & b).sum()) / float(a.sum() + b.sum())
+
+
+def test_a_stack_may_begin_in_the_atria(plain):
+    high = session(slices_above=2, matrix=(40, 40))
+    more = high.scan.array.shape[2] - plain.scan.array.shape[2]
+    assert more == 2
+    assert not high.labels.array[:, :, :2].any()
+    labels, image = high.labels.array[..., 0], high.scan.array[..., 0]
+    first = int(np.flatnonzero((labels == Label.LV).any(axis=(0, 1)))[0])
+    blood = np.median(image[labels == Label.LV])
+    above = image[:, :, first - 2][labels[:, :, first] == Label.LV]
+    assert np.median(above) > 0.6 * blood, "blood of an atrium"
 
 
 def test_shapes_types_times_and_meta(plain):

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 import torch.nn.functional as F
 
 from popscan.protocols.cine_sax.labels import Label
 from popscan.train.adversarial import harden
-from popscan.train.augment import Augmentation, Draws, _remap, augment
+from popscan.train.augment import Augmentation, Draws, _remap, _tone, augment
 
 
 class Threshold(torch.nn.Module):
@@ -68,6 +69,29 @@ def test_a_contrast_curve_maps_equal_to_equal():
         for value in x.unique():
             assert len(y[k][x[k] == value].unique()) == 1
     assert not torch.equal(y[0], y[1])
+
+
+def test_a_scanners_tone_keeps_the_order_of_grey_values():
+    x = torch.linspace(-0.2, 1.3, 64).view(1, 1, 8, 8).repeat(4, 1, 1, 1)
+    y = _tone(x, Draws(4, torch.Generator().manual_seed(2)), Augmentation(tone=1.0))
+    assert (y.flatten(1).diff(dim=1) > 0).all()
+    torch.testing.assert_close(y.amin(dim=(1, 2, 3)), x.amin(dim=(1, 2, 3)))
+    torch.testing.assert_close(y.amax(dim=(1, 2, 3)), x.amax(dim=(1, 2, 3)))
+    assert not torch.allclose(y[0], y[1])
+
+
+@pytest.mark.parametrize("look", ["tone", "band", "fine"])
+def test_a_look_that_is_not_wanted_changes_no_batch(look):
+    images, labels = _squares()
+
+    def once(how):
+        generator = torch.Generator().manual_seed(4)
+        return augment(images, labels, how=how, patch=32, generator=generator)[0]
+
+    plain, changed = Augmentation(), replace(Augmentation(), **{look: 1.0})
+    torch.testing.assert_close(once(plain), once(replace(plain, **{look: 0.0})), rtol=0, atol=0)
+    assert not torch.equal(once(plain), once(changed))
+    assert torch.isfinite(once(changed)).all()
 
 
 def test_an_unused_curve_changes_no_batch():

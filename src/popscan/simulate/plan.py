@@ -65,6 +65,7 @@ def plan_stack(
     matrix: tuple[int, int],
     spacing_mm: tuple[float, float],
     slices: int | None,
+    slices_above: int,
     slice_distance_mm: float,
     slice_thickness_mm: float,
     breath_hold_sd_mm: float,
@@ -79,7 +80,7 @@ def plan_stack(
     ----------
     anatomy
         Whose heart.
-    matrix, spacing_mm, slices, slice_distance_mm, slice_thickness_mm
+    matrix, spacing_mm, slices, slices_above, slice_distance_mm, slice_thickness_mm
         Voxels, as in `popscan.simulate.scan.simulate_subject`.
     breath_hold_sd_mm, tilt_sd_deg, fine
         As there.
@@ -99,7 +100,7 @@ def plan_stack(
     w = anatomy.axes @ np.array([np.tan(tilt[0]), np.tan(tilt[1]), 1.0])
     axes = _nearest_frame(anatomy.axes, w)
     heart = anatomy.heart
-    top = -slice_distance_mm * (0.5 + rng.random())
+    top = -slice_distance_mm * (0.5 + rng.random() + slices_above)
     bottom = heart.length_mm + heart.apex_wall_mm
     count = slices or int(np.ceil((bottom - top) / slice_distance_mm)) + 1
     # The heart seldom lies in the very middle of the field of view; the right ventricle and the

@@ -33,6 +33,7 @@ def simulate_subject(
     spacing_mm: tuple[float, float] = (2.2, 2.2),
     frames: int = 16,
     slices: int | None = None,
+    slices_above: int = 0,
     slice_distance_mm: float = 10.0,
     slice_thickness_mm: float = 8.0,
     coils: int = 8,
@@ -64,6 +65,8 @@ def simulate_subject(
         Cardiac frames over the RR interval; the first is end-diastole.
     slices
         Number of slices; None: as many as cover the heart, and a little more.
+    slices_above
+        How many slices higher than usual the stack begins, in the atria.
     slice_distance_mm, slice_thickness_mm
         Distance of the slices' centres, and how much each slice averages.
     coils
@@ -100,6 +103,7 @@ def simulate_subject(
         matrix=matrix,
         spacing_mm=spacing_mm,
         slices=slices,
+        slices_above=slices_above,
         slice_distance_mm=slice_distance_mm,
         slice_thickness_mm=slice_thickness_mm,
         breath_hold_sd_mm=breath_hold_sd_mm,

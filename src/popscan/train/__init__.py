@@ -68,15 +68,16 @@ def train_weights(
 def _with_painted(
     cases: Mapping[str, Sequence[Case]], chains: Sequence[Sequence[Recipe]]
 ) -> dict[str, Sequence[Case]]:
-    """Return the cases with those of the packs that recipes want with painted effusions."""
-    from popscan.train.effusion import SUFFIX, paint_effusions
+    """Return the cases with those of the packs that recipes want with something painted."""
+    from popscan.train import atria, effusion
 
+    painters = {effusion.SUFFIX: effusion.paint_effusions, atria.SUFFIX: atria.paint_atria}
     wanted = {name for chain in chains for step in chain for name in step.shares}
     whole = dict(cases)
     for name in sorted(wanted - set(cases)):
-        base = name.removesuffix(SUFFIX)
-        if base != name and base in cases:
-            whole[name] = paint_effusions(cases[base])
+        base, plus, what = name.rpartition("+")
+        if base in cases and plus + what in painters:
+            whole[name] = painters[plus + what](cases[base])
     return whole
 
 

@@ -35,9 +35,13 @@ class Augmentation:
         by a smooth random curve, as another contrast than bSSFP would.
     gamma_range, contrast_range, bias_log, noise_sd, blur_px, low_resolution_range
         Their ranges.
-    context_flip, context_drop
+    tone, band, fine
+        Probability of each change of another scanner's look: a random rising curve of the grey
+        values; dark bands as of a field off its resonance (bSSFP); sharpening, as of a filter.
+    context_flip, context_drop, context_blend
         Probability of the neighbouring slices in reverse order, and per side of their absence
-        (the slice itself instead).
+        (the slice itself instead) and of being mixed with the slice itself, as neighbours at a
+        smaller distance would look.
     context_shift_px
         Standard deviation of the neighbours' displacement, as between two breath-holds.
     phase_drop
@@ -69,8 +73,12 @@ class Augmentation:
     invert: float = 0.03
     random_convolution: float = 0.15
     remap: float = 0.0
+    tone: float = 0.0
+    band: float = 0.0
+    fine: float = 0.0
     context_flip: float = 0.5
     context_drop: float = 0.15
+    context_blend: float = 0.0
     context_shift_px: float = 1.5
     phase_drop: float = 0.0
 
@@ -232,6 +240,43 @@ def _remap(x: torch.Tensor, draw: Draws, how: Augmentation) -> torch.Tensor:
     return torch.where(on, low + curved * span, x)
 
 
+def _tone(x: torch.Tensor, draw: Draws, how: Augmentation) -> torch.Tensor:
+    """Send grey values through a random rising curve: another scanner's contrast."""
+    if not how.tone:
+        return x  # Draws nothing, as in `_remap`.
+    on = _col(draw.chance(how.tone))
+    steps = torch.rand(draw.n, 6, generator=draw.generator) + 0.15
+    knots = F.pad(steps.cumsum(dim=1) / steps.sum(dim=1, keepdim=True), (1, 0))
+    low, span = _range(x)
+    place = ((x - low) / span).clamp(0, 1) * (knots.shape[1] - 1)
+    left = place.floor().clamp(max=knots.shape[1] - 2)
+    index = left.long().flatten(1)
+    a, b = knots.gather(1, index).view(x.shape), knots.gather(1, index + 1).view(x.shape)
+    return torch.where(on, low + (a + (b - a) * (place - left)) * span, x)
+
+
+def _band(x: torch.Tensor, draw: Draws, how: Augmentation) -> torch.Tensor:
+    """Darken where a smooth phase passes through half a turn, as bSSFP does."""
+    if not how.band:
+        return x
+    depth = draw.uniform(0.3, 0.9) * draw.chance(how.band)
+    smooth = draw.normal(1, 4, 4) * math.pi
+    phase = F.interpolate(smooth, size=x.shape[-2:], mode="bicubic", align_corners=False)
+    width = _col(draw.log_uniform(0.05, 0.3))
+    near = torch.exp(-((phase / 2).cos() / width) ** 2)
+    low, _ = _range(x)
+    return low + (x - low) * (1 - _col(depth) * near)
+
+
+def _fine(x: torch.Tensor, draw: Draws, how: Augmentation) -> torch.Tensor:
+    """Sharpen: add some of what a blur takes away."""
+    if not how.fine:
+        return x
+    amount = draw.uniform(0.3, 1.5) * draw.chance(how.fine)
+    smooth = F.avg_pool2d(x, 3, stride=1, padding=1, count_include_pad=False)
+    return x + _col(amount) * (x - smooth)
+
+
 def _standardise(x: torch.Tensor) -> torch.Tensor:
     dims = (1, 2, 3)
     return (x - x.mean(dim=dims, keepdim=True)) / (x.std(dim=dims, keepdim=True) + 1e-5)
@@ -240,13 +285,16 @@ def _standardise(x: torch.Tensor) -> torch.Tensor:
 _INTENSITY_STEPS = (
     _random_convolution,
     _remap,
+    _tone,
     _gamma,
     _bias,
+    _band,
     _contrast,
     _invert,
     _ghost,
     _blur,
     _low_resolution,
+    _fine,
     _noise,
 )
 
@@ -262,6 +310,10 @@ def _neighbours(x: torch.Tensor, draw: Draws, how: Augmentation) -> torch.Tensor
     alone = x[:, :, middle : middle + 1]
     sides = [x[:, :, :middle], x[:, :, middle + 1 :]]
     dropped = [_col(draw.chance(how.context_drop))[..., None] for _ in sides]
+    if how.context_blend:
+        on = [draw.chance(how.context_blend) * draw.uniform(0.2, 0.7) for _ in sides]
+        shares = [_col(share)[..., None] for share in on]
+        sides = [side + (alone - side) * k for side, k in zip(sides, shares, strict=True)]
     below, above = (torch.where(d, alone, s) for d, s in zip(dropped, sides, strict=True))
     return torch.cat([below, alone, above], dim=2)
 

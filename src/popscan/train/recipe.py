@@ -124,7 +124,7 @@ class Recipe:
         for key in ("mitigation", "adversarial", "adversarial_arguments"):
             if getattr(self, key) == getattr(unused, key):
                 del plain[key]
-        for key in ("remap", "phase_drop"):
+        for key in ("remap", "phase_drop", "tone", "band", "fine", "context_blend"):
             if not plain["augmentation"][key]:
                 del plain["augmentation"][key]
         return plain

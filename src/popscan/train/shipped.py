@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,9 @@ ENSEMBLE = ("cine_sax_4", "cine_sax_context", "cine_sax_unet")
 SEED = 2026
 N_VALIDATION = 14
 N_SIMULATED = 24
+#: Seed and number of the simulated hearts whose stacks begin high in the atria.
+HIGH_SEED = 2036
+N_HIGH = 14
 
 NOTES = {
     "acdc": "Automated Cardiac Diagnosis Challenge (Bernard et al., IEEE TMI 2018, "
@@ -103,27 +107,55 @@ def simulated_case(index: int, *, seed: int = SEED) -> Case:
 
     Spacing, slice distance and noise vary from heart to heart, as they do between hospitals.
     """
+    rng = np.random.default_rng([seed, index])
+    spacing = float(rng.uniform(1.3, 2.2))
+    return _rendered(
+        index,
+        seed=seed,
+        spacing_mm=spacing,
+        side_mm=float(rng.uniform(300, 370)),
+        slice_distance_mm=float(rng.uniform(7, 11)),
+        slice_thickness_mm=float(rng.uniform(6, 8)),
+        noise=float(rng.uniform(0.02, 0.09)),
+        tilt_sd_deg=4.0,
+    )
+
+
+def simulated_high_case(index: int, *, seed: int = HIGH_SEED) -> Case:
+    """Return one simulated heart as `simulated_case`, its stack begun one to three slices higher."""
+    rng = np.random.default_rng([seed, index])
+    spacing = max(1.3, float(rng.uniform(0.9, 2.2)))
+    return _rendered(
+        index,
+        seed=seed,
+        spacing_mm=spacing,
+        side_mm=float(rng.uniform(240, 330)),
+        slices_above=int(rng.integers(1, 4)),
+        slice_distance_mm=float(rng.uniform(7, 12)),
+        slice_thickness_mm=float(rng.uniform(6, 8)),
+        noise=float(rng.uniform(0.02, 0.09)),
+        tilt_sd_deg=6.0,
+    )
+
+
+def _rendered(index: int, *, seed: int, spacing_mm: float, side_mm: float, **options: Any) -> Case:
+    """Return one heart of a simulated population of many diseases."""
     from popscan.simulate.population import sample_population
     from popscan.simulate.scan import simulate_subject
 
-    rng = np.random.default_rng([seed, index])
     conditions = {"dilated": 0.2, "hypertrophic": 0.2, "infarct": 0.15, "rv_dilated": 0.15}
     population = sample_population(index + 1, seed=seed, conditions=conditions)
     row = {str(k): v for k, v in population.iloc[index].items()}
-    spacing = float(rng.uniform(1.3, 2.2))
-    side = 2 * round(float(rng.uniform(300, 370)) / spacing / 2)
+    side = 2 * round(side_mm / spacing_mm / 2)
     found = simulate_subject(
         row,
         seed=seed,
         kspace=False,
         matrix=(side, side),
-        spacing_mm=(spacing, spacing),
+        spacing_mm=(spacing_mm, spacing_mm),
         frames=3,
-        slice_distance_mm=float(rng.uniform(7, 11)),
-        slice_thickness_mm=float(rng.uniform(6, 8)),
-        noise=float(rng.uniform(0.02, 0.09)),
-        tilt_sd_deg=4.0,
         fine=(2, 2),
+        **options,
     )
     # A third of the cycle after end-diastole is close to end-systole at any heart rate.
     truth = found.labels.array[..., :2]
