@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from popscan.records import Label, LabelMap, Scan
+from popscan.protocols.cine_sax.labels import Label
+from popscan.records import LabelMap, Scan
 from popscan.train import _with_painted
 from popscan.train.atria import SLICES, SUFFIX, paint_atria, with_atria
 from popscan.train.packs import Case

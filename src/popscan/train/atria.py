@@ -1,10 +1,10 @@
 """Scans with painted slices above the valves: blood without a ring of muscle is no ventricle.
 
-Many protocols begin a stack well above the base, and some challenges' training stacks do not: in
-ACDC the highest slice of nearly every patient is labelled as ventricle, so that a network trained on
-it has seen no atrium and no outflow tract. Painted ones teach it: slices put on top of a stack, made
-of its highest ventricle, in which the muscle is replaced by blood all around (an atrium) or over a
-wide sector (an outflow tract). What is added is labelled as background, what is there stays.
+Many protocols begin a stack well above the base; the stacks of some training sets do not. In ACDC
+the highest slice of nearly every patient is labelled as ventricle, so that a network trained on
+it has seen no atrium and no outflow tract. Painted ones teach it: slices put on top of a stack,
+made of its highest ventricle, in which the muscle is replaced by blood all around (an atrium) or
+over a wide sector (an outflow tract). What is added is labelled as background, the rest stays.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from popscan.records import Label, LabelMap
+from popscan.protocols.cine_sax.labels import Label
+from popscan.records import LabelMap
 from popscan.train.packs import Case
 
 #: Added to the name of a pack: the same scans with painted slices above the valves.
@@ -31,7 +32,7 @@ WALL_MM = (0.0, 2.0)
 REACH_MM = (-2.0, 7.0)
 #: Brightness of the painted blood relative to that in the ventricle.
 BRIGHTNESS = (0.85, 1.1)
-#: Probability of leaflets (dark lines through the blood) and of a right ventricle that is gone, too.
+#: Probability of leaflets (dark lines through the blood), and of a right ventricle that is gone.
 _LEAFLETS = 0.25
 _WITHOUT_RIGHT = 0.5
 #: Probability that the ventricle's highest slice itself is painted over: the valves have come down.

@@ -263,7 +263,7 @@ def _band(x: torch.Tensor, draw: Draws, how: Augmentation) -> torch.Tensor:
     smooth = draw.normal(1, 4, 4) * math.pi
     phase = F.interpolate(smooth, size=x.shape[-2:], mode="bicubic", align_corners=False)
     width = _col(draw.log_uniform(0.05, 0.3))
-    near = torch.exp(-((phase / 2).cos() / width) ** 2)
+    near = torch.exp(-(((phase / 2).cos() / width) ** 2))
     low, _ = _range(x)
     return low + (x - low) * (1 - _col(depth) * near)
 

@@ -122,7 +122,7 @@ def simulated_case(index: int, *, seed: int = SEED) -> Case:
 
 
 def simulated_high_case(index: int, *, seed: int = HIGH_SEED) -> Case:
-    """Return one simulated heart as `simulated_case`, its stack begun one to three slices higher."""
+    """Return a simulated heart as `simulated_case`, its stack begun up to three slices higher."""
     rng = np.random.default_rng([seed, index])
     spacing = max(1.3, float(rng.uniform(0.9, 2.2)))
     return _rendered(
