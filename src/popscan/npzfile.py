@@ -24,8 +24,19 @@ _DAMAGE = (
 )  # fmt: skip
 
 
-def read_npz(path: Path, *, max_bytes: int = MAX_BYTES) -> dict[str, NDArray[Any]]:
+def read_npz(
+    path: Path, *, prefix: str = "", max_bytes: int = MAX_BYTES
+) -> dict[str, NDArray[Any]]:
     """Read all arrays of a file; pickled content is refused, and so is a promise of more memory.
+
+    Parameters
+    ----------
+    path
+        The file.
+    prefix
+        Only arrays are read whose name begins so.
+    max_bytes
+        Limit of all arrays.
 
     Raises
     ------
@@ -39,7 +50,9 @@ def read_npz(path: Path, *, max_bytes: int = MAX_BYTES) -> dict[str, NDArray[Any
             for item in archive.infolist():
                 _check_promise(archive, item)
         with np.load(path, allow_pickle=False) as stored:
-            return {name: np.asarray(stored[name]) for name in stored.files}
+            return {
+                name: np.asarray(stored[name]) for name in stored.files if name.startswith(prefix)
+            }
     except _DAMAGE as error:
         raise PopscanError(f"{path}: not a readable .npz file ({shorten(error)})") from error
 

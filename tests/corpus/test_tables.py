@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from popscan.config import Config
 from popscan.qc import apply_overrides
-from popscan.stages.collect.job import read_overrides
 from popscan.study.listing import find_cohort
+from popscan.study.overrides import read_overrides
 
 HEAD = "participant_id\tsex\tage_years\trace\n"
 ROWS = "sub-1\tF\t61\tWhite\nsub-2\tM\t55\tBlack\n"

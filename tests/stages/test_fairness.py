@@ -13,10 +13,11 @@ from popscan.config import parse_section
 from popscan.fairness.ledger import TOTAL
 from popscan.fairness.suppress import share
 from popscan.report import StudyContext, render_study
-from popscan.stages.fairness.inputs import AuditInputs, final_ledger, ledger_steps
+from popscan.stages.fairness.inputs import AuditInputs, ledger_steps
 from popscan.stages.fairness.job import TABLES, audit_study, audit_tables
 from popscan.stages.fairness.report import audit_tables_of, with_whole_audit
 from popscan.study import dictionary
+from popscan.study.overrides import final_ledger
 from popscan.study.tables import read_table
 
 

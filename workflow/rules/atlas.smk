@@ -3,8 +3,6 @@
 rule atlas_prepare:
     input:
         f"{STUDY}/manifests/segment/{{shard}}.parquet",
-        f"{STUDY}/manifests/qc/{{shard}}.parquet",
-        f"{STUDY}/manifests/biomarkers/{{shard}}.parquet",
     output:
         f"{STUDY}/atlas/work/prepared/{{shard}}.npz",
     log:
@@ -21,9 +19,30 @@ rule atlas_prepare:
         " --options {params.options:q}"
 
 
+# Who is analysed, manual overrides counted, and in which groups.
+rule atlas_subjects:
+    input:
+        rules.collect.output,
+    output:
+        f"{STUDY}/atlas/work/members.parquet",
+    log:
+        f"{STUDY}/logs/atlas/subjects.log",
+    benchmark:
+        f"{STUDY}/logs/atlas/subjects.benchmark.tsv"
+    conda:
+        "../../envs/popscan.yaml"
+    params:
+        study=study_folder,
+        options=options("atlas_subjects"),
+    shell:
+        "logged {log:q} popscan atlas-subjects --study {params.study:q} --output {output:q}"
+        " --options {params.options:q}"
+
+
 rule atlas_map:
     input:
         prepared=f"{STUDY}/atlas/work/prepared/{{shard}}.npz",
+        members=rules.atlas_subjects.output,
         template=template_before,
     output:
         f"{STUDY}/atlas/work/sums-{{iteration}}/{{shard}}.npz",
@@ -37,7 +56,7 @@ rule atlas_map:
         study=study_folder,
         options=options("atlas"),
     shell:
-        "logged {log:q} popscan atlas-map --prepared {input.prepared:q} --template {input.template:q}"
+        "logged {log:q} popscan atlas-map --prepared {input.prepared:q} --members {input.members:q} --template {input.template:q}"
         " --output {output:q} --options {params.options:q}"
 
 
@@ -72,6 +91,7 @@ rule atlas:
     output:
         f"{STUDY}/atlas/atlas.json",
         f"{STUDY}/tables/atlas_distances.parquet",
+        f"{STUDY}/tables/atlas_subjects.parquet",
     log:
         f"{STUDY}/logs/atlas/atlas.log",
     benchmark:

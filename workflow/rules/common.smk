@@ -189,10 +189,11 @@ def tables(*names):
 
 
 def labelled_subjects(wildcards):
-    """Images and labels of all subjects, where reference cases come from the study."""
+    """Images, labels and verdicts of all subjects, where reference cases come from the study."""
     if config["rca"]["references"] not in ("auto", "study"):
         return []
-    return expand(f"{STUDY}/manifests/reconstruct/{{shard}}.parquet", shard=shards())
+    stages = ("reconstruct", "qc")
+    return expand(f"{STUDY}/manifests/{{stage}}/{{shard}}.parquet", stage=stages, shard=shards())
 
 
 def attribution_maps():

@@ -2,6 +2,7 @@
 rule rca_references:
     input:
         labelled_subjects,
+        config["qc"]["overrides"] or [],
     output:
         f"{STUDY}/rca/references.npz",
     log:

@@ -2,7 +2,6 @@
 rule visibility_features:
     input:
         f"{STUDY}/manifests/segment/{{shard}}.parquet",
-        f"{STUDY}/manifests/qc/{{shard}}.parquet",
         model=model_files() if "latent" in config["visibility"]["sources"] else [],
     output:
         f"{STUDY}/visibility/features/{{shard}}.npz",
@@ -27,6 +26,7 @@ rule visibility:
         features=all_features,
     output:
         f"{STUDY}/tables/visibility.parquet",
+        f"{STUDY}/tables/visibility_subjects.parquet",
     log:
         f"{STUDY}/logs/visibility.log",
     benchmark:
@@ -48,6 +48,7 @@ rule visibility_maps:
         model=model_files(),
     output:
         f"{STUDY}/tables/visibility_attributions.parquet",
+        f"{STUDY}/tables/visibility_map_subjects.parquet",
         f"{STUDY}/visibility/maps.npz",
     log:
         f"{STUDY}/logs/visibility_maps.log",

@@ -50,10 +50,15 @@ def add(commands: Any) -> None:
     prepare = _command(commands, "atlas-prepare", _atlas_prepare, "align a shard's hearts")
     prepare.add_argument("--shard", required=True)
     prepare.add_argument("--output", type=Path, required=True)
+    members = _command(
+        commands, "atlas-subjects", _atlas_subjects, "list who is in the atlas, and their groups"
+    )
+    members.add_argument("--output", type=Path, required=True)
     sums = _command(
         commands, "atlas-map", _atlas_map, "register a shard to a template", study=False
     )
     sums.add_argument("--prepared", type=Path, required=True)
+    sums.add_argument("--members", type=Path, required=True)
     sums.add_argument("--template", type=Path, nargs="?")
     sums.add_argument("--output", type=Path, required=True)
     reduce = _command(commands, "atlas-reduce", _atlas_reduce, "make a round's template")
@@ -198,12 +203,25 @@ def _atlas_prepare(arguments: argparse.Namespace) -> None:
         prepare_shard(Store(arguments.study), arguments.shard, arguments.options, arguments.output)
 
 
+def _atlas_subjects(arguments: argparse.Namespace) -> None:
+    from popscan.stages.atlas.members import write_members
+
+    with inventoried(arguments.study, arguments.output):
+        write_members(arguments.study, arguments.options, arguments.output)
+
+
 def _atlas_map(arguments: argparse.Namespace) -> None:
     from popscan.stages.atlas.job import map_shard
 
     study = arguments.output.absolute().parents[3]
     with inventoried(study, arguments.output.absolute()):
-        map_shard(arguments.prepared, arguments.template, arguments.options, arguments.output)
+        map_shard(
+            arguments.prepared,
+            arguments.members,
+            arguments.template,
+            arguments.options,
+            arguments.output,
+        )
 
 
 def _atlas_reduce(arguments: argparse.Namespace) -> None:

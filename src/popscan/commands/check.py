@@ -139,7 +139,7 @@ def _check_qc(config: Config, problems: list[str], notes: list[str]) -> None:
 def _check_overrides(config: Config, cohort: Cohort, problems: list[str]) -> None:
     """Check what would otherwise end the study at its tables, after all the computing."""
     from popscan.qc.overrides import MAX_PROBLEMS, override_problems
-    from popscan.stages.collect.job import read_overrides
+    from popscan.study.overrides import read_overrides
 
     path = config.qc.overrides
     found = override_problems(read_overrides(Path(path)), [p.subject.unit for p in cohort.planned])

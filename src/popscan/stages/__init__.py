@@ -45,6 +45,7 @@ _LISTED: tuple[Stage, ...] = (
     rca.STAGE,
     collect.STAGE,
     atlas.PREPARE,
+    atlas.SUBJECTS,
     atlas.MAP,
     atlas.REDUCE,
     atlas.STAGE,

@@ -4,38 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 
 import pandas as pd
 
 from popscan.cells import is_recorded, listed, spellings
 from popscan.config import Cohort as CohortSection
 from popscan.config import Fairness
-from popscan.study.tables import read_table
-
-
-def study_attributes(
-    study_root: Path, *, fairness: Fairness, cohort: CohortSection
-) -> tuple[pd.DataFrame, list[str]]:
-    """Return what is known of everybody in the study, by unit.
-
-    Parameters
-    ----------
-    study_root
-        ``results/<study>``; its table ``participants`` must have been written.
-    fairness, cohort
-        Config sections.
-
-    Returns
-    -------
-    attributes : DataFrame
-        As `cohort_attributes`.
-    notes : list of str
-        Sentences on values that were blanked.
-    """
-    return cohort_attributes(
-        read_table(study_root, "participants"), fairness=fairness, cohort=cohort
-    )
 
 
 def cohort_attributes(

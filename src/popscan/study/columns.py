@@ -109,12 +109,11 @@ def study_columns(config: Config, rows: pd.DataFrame | None) -> tuple[list[str],
     _names(known, _listed(associate, "associate", "outcomes"), [*measured, *known.columns])
     _names(known, _listed(fairness, "fairness", "biomarkers"), measured)
     _names(known, [Named("fairness.quality", fairness.quality, True)], _outcomes(measured))
-    raw = [name for name in known.columns if name not in _MADE or name in _rows_of(rows)]
     if config.atlas.enabled:
         of = _listed(config.atlas, "atlas", "groups")
-        _names(known, of, raw, strict=rows is not None)
+        _compare(known, of, [], strict=rows is not None)
     if config.rca.enabled:
-        _names(known, _listed(config.rca, "rca", "balance_by"), raw)
+        _compare(known, _listed(config.rca, "rca", "balance_by"), [])
     if config.visibility.enabled:
         _compare(known, _listed(config.visibility, "visibility", "attributes"), [])
         _compare(known, _listed(config.visibility, "visibility", "adjust_for"), [], used=True)
@@ -225,16 +224,11 @@ def _compare(
             _tell(known, named, strict, why, [n for n in (*known.columns, *more) if n != name])
 
 
-def _names(
-    known: Known, names: Iterable[Named], allowed: Collection[str], *, strict: bool = False
-) -> None:
+def _names(known: Known, names: Iterable[Named], allowed: Collection[str]) -> None:
     """Tell names that are not among those allowed."""
     for named in names:
         if named.name not in allowed:
-            why = f"{named.name!r} cannot be used there"
-            if named.name in known.columns and named.name in _MADE:
-                why = f"{named.name!r} is made after this stage; expected a column as it was read"
-            _tell(known, named, strict, why, allowed)
+            _tell(known, named, False, f"{named.name!r} cannot be used there", allowed)
 
 
 def _tell(

@@ -52,6 +52,7 @@ _RECORD = {
     "reason": entry("", "short code of why"),
     "message": entry("", "why, in a sentence"),
 }
+_ACCOUNT = {name: column for name, column in _RECORD.items() if name != "stage"}
 _COST = {
     "stage": entry("", "stage of the pipeline"),
     "seconds": entry("s", "loading, work and writing of this subject"),
@@ -227,6 +228,9 @@ def of(table: str) -> dict[str, Entry]:
         "truth": biomarkers(),
         "reference_biomarkers": {**biomarkers(), **_REFERENCE},
         "atlas_distances": _ATLAS,
+        "atlas_subjects": _ACCOUNT,
+        "visibility_subjects": _ACCOUNT,
+        "visibility_map_subjects": _ACCOUNT,
         "predicted_dice": _PREDICTED,
         "predicted_dice_structures": _PREDICTED_STRUCTURES,
     }

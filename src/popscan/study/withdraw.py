@@ -259,6 +259,7 @@ def _forget_reference(path: Path, mentions: Mentions) -> None:
         try:
             chosen = json.loads(path.read_bytes())
             chosen["units"] = [unit for unit in chosen["units"] if not mentions.in_text(unit)]
+            chosen.pop("left_out", None)
         except (ValueError, KeyError, TypeError):
             # Spoilt: the same seed chooses anew.
             path.unlink()

@@ -10,24 +10,19 @@ import pandas as pd
 
 from popscan.config import parse_section
 from popscan.study import dictionary
-from popscan.study.cohort import first_visits, study_attributes
-from popscan.study.tables import read_table, write_table
+from popscan.study.cohort import first_visits
+from popscan.study.study import Study
+from popscan.study.tables import write_table
 
 
 def analysed_table(study_root: Path, options: Mapping[str, Any]) -> pd.DataFrame:
-    """One row per analysed subject: cohort columns and biomarkers; who failed QC is left out."""
-    biomarkers = read_table(study_root, "biomarkers")
-    attributes, _ = study_attributes(
-        study_root,
-        fairness=parse_section("fairness", options.get("fairness", {})),
-        cohort=parse_section("cohort", options.get("cohort", {})),
-    )
-    participants = attributes.reset_index()
+    """One row per analysed subject: cohort columns and biomarkers."""
+    study = Study.of_tables(study_root, options)
+    participants, biomarkers = study.attributes.reset_index(), study.biomarkers
     if biomarkers.empty:
         return participants.iloc[:0]
     shared = [c for c in biomarkers if c in participants and c != "unit"]
-    merged = participants.drop(columns=shared).merge(biomarkers, on="unit")
-    return merged[merged["analysed"].astype(bool)].reset_index(drop=True)
+    return participants.drop(columns=shared).merge(biomarkers, on="unit")
 
 
 def associate_study(study_root: Path, options: Mapping[str, Any]) -> None:

@@ -15,10 +15,19 @@ PREPARE = Stage(
     ),
     sections=("study", "atlas"),
     per="shard",
-    reads=("segment", "qc", "biomarkers"),
+    reads=("ingest", "reconstruct", "segment"),
     optional=True,
     switch="atlas",
 )
-MAP = replace(PREPARE, name="atlas_map", reads=("atlas_prepare",))
+SUBJECTS = Stage(
+    name="atlas_subjects",
+    version="1",
+    sections=("study", "atlas", "fairness", "cohort"),
+    per="study",
+    reads=("collect",),
+    optional=True,
+    switch="atlas",
+)
+MAP = replace(PREPARE, name="atlas_map", reads=("atlas_prepare", "atlas_subjects"))
 REDUCE = replace(PREPARE, name="atlas_reduce", per="study", reads=("atlas_map",))
-STAGE = replace(PREPARE, name="atlas", per="study", reads=("atlas_reduce",))
+STAGE = replace(PREPARE, name="atlas", per="study", reads=("collect", "atlas_reduce"))

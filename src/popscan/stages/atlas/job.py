@@ -13,16 +13,19 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from popscan.cells import is_recorded
 from popscan.config import parse_section
 from popscan.npzfile import read_npz
 from popscan.plan import read_shard
 from popscan.protocols.cine_sax.labels import STRUCTURES
 from popscan.records import Status, Subject, SubjectError
+from popscan.stages.atlas.members import read_members
 from popscan.store import Store, write_atomic
 from popscan.study import dictionary
+from popscan.study.accounts import PREFIX, Account, read_account, study_account
 from popscan.study.context import ShardContext, cine_name, labels_name
+from popscan.study.kept import fingerprint, keep, restore
 from popscan.study.phases import phases_of
+from popscan.study.study import Study
 from popscan.study.tables import write_table
 
 if TYPE_CHECKING:
@@ -60,37 +63,40 @@ def _unnested(arrays: Arrays) -> dict[str, dict[str, NDArray[Any]]]:
 
 
 def prepare_shard(store: Store, shard: str, options: Mapping[str, Any], output: Path) -> None:
-    """Align the end-diastolic hearts of a shard; who cannot be aligned is named in the log.
+    """Align the end-diastolic hearts of a shard's segmented subjects.
+
+    Who is analysed, and in which group, is asked later (`write_members`): a manual override or
+    another coding of an attribute aligns no heart again.
 
     Parameters
     ----------
     store, shard
-        Study and shard. Subjects without a segmentation, and those that QC excluded, are left out.
+        Study and shard.
     options
         Config sections study and atlas.
     output
-        An npz of every prepared heart, with the groups that it belongs to.
+        An npz of every prepared heart, and what became of each subject of the shard.
     """
     from popscan.atlas import AtlasGrid
 
     section = parse_section("atlas", options["atlas"])
     grid = AtlasGrid.covering_heart(spacing_mm=section.spacing_mm)
     context = ShardContext(store=store, shard=shard, options=options)
-    qc = store.journal("qc", shard).read().records
     parts: list[tuple[str, Arrays]] = []
+    account = Account()
     for planned in read_shard(store.root, shard):
         subject = planned.subject
-        record = qc.get(subject.unit)
-        if record is None or record.status is not Status.OK:
-            continue
         try:
-            heart = _prepared(context, subject, grid)
+            segmented = context.record("segment", subject)
+            if segmented.status is not Status.OK:
+                account.add(subject.unit, Status.SKIPPED, segmented.reason, segmented.message)
+                continue
+            parts.append((subject.unit, _prepared(context, subject, grid).to_arrays()))
+            account.add(subject.unit, Status.OK)
         except SubjectError as error:
             log.warning("%s: not in the atlas: %s", subject.unit, error)
-            continue
-        groups = np.array(_groups(context, subject, section.groups), dtype=np.str_)
-        parts.append((subject.unit, {**heart.to_arrays(), "groups": groups}))
-    save_arrays(output, _nested([("|grid", grid.to_arrays()), *parts]))
+            account.failed(subject.unit, error)
+    save_arrays(output, _nested([("|grid", grid.to_arrays()), *parts]) | account.to_arrays())
 
 
 def _prepared(context: ShardContext, subject: Subject, grid: Any) -> Prepared:
@@ -110,27 +116,44 @@ def _prepared(context: ShardContext, subject: Subject, grid: Any) -> Prepared:
     )
 
 
-def _groups(context: ShardContext, subject: Subject, attributes: Sequence[str]) -> list[str]:
-    """Names of the groups of a subject, ``sex=female``; unknown values make none."""
-    told = context.facts(subject)
-    values = {name: str(told.get(name) or "").strip() for name in attributes}
-    return [f"{name}={value}" for name, value in values.items() if is_recorded(value)]
-
-
 def map_shard(
-    prepared: Path, template: Path | None, options: Mapping[str, Any], output: Path
+    prepared: Path, members: Path, template: Path | None, options: Mapping[str, Any], output: Path
 ) -> None:
-    """Register a shard's hearts to the template of the round before and write their sums."""
+    """Register a shard's hearts to the template of the round before and write their sums.
+
+    Parameters
+    ----------
+    prepared, members
+        As `prepare_shard` and `write_members` made them.
+    template
+        Of the round before; None in the first.
+    options
+        Config sections study and atlas.
+    output
+        An npz of sums.
+    """
     from popscan.atlas import ALL, AtlasGrid, Prepared, map_subjects
 
-    parts = _unnested(load_arrays(prepared))
+    groups = read_members(members)
+    arrays = load_arrays(prepared)
+    mine = {unit: groups[unit] for unit in arrays[PREFIX + "unit"].tolist() if unit in groups}
+    made_of = fingerprint(
+        str(options["version"]).encode(), prepared.read_bytes(), json.dumps(mine).encode(),
+        template.read_bytes() if template else b"",
+    )  # fmt: skip
+    folder = output.absolute().parents[1] / "kept" / output.absolute().parent.name
+    if restore(output, folder, made_of):
+        return
+    parts = _unnested(arrays)
     grid = AtlasGrid.from_arrays(parts.pop("|grid"))
     subjects = [
-        (unit, [str(g) for g in arrays["groups"]], Prepared.from_arrays(arrays))
-        for unit, arrays in parts.items()
+        (unit, mine[unit], Prepared.from_arrays(heart))
+        for unit, heart in parts.items()
+        if unit in mine
     ]
     before = _read_templates(template).get(ALL) if template else None
     save_arrays(output, map_subjects(subjects, before, grid=grid).to_arrays())
+    keep(output, folder, made_of)
 
 
 def reduce_round(
@@ -164,12 +187,23 @@ def _read_templates(path: Path) -> dict[str, Template]:
 
 
 def write_atlas(study_root: Path, template: Path, options: Mapping[str, Any]) -> None:
-    """Write each group's mean image and probability maps as NIfTI, and ``atlas.json``."""
+    """Write each group's mean image and probability maps as NIfTI, ``atlas.json`` and tables.
+
+    Parameters
+    ----------
+    study_root
+        ``results/<study>``; its tables must have been collected.
+    template
+        Of the last round.
+    options
+        Config sections study, atlas, fairness and cohort.
+    """
     from popscan.io.nifti import write_scan
     from popscan.records import Scan
 
     told = {}
-    for group, average in _read_templates(template).items():
+    templates = _read_templates(template)
+    for group, average in templates.items():
         spacing = average.grid.spacing
         # The frame's axes are those of a scan (left, posterior) and base to apex (down): in RAS
         # all three point to the negative, else viewers show a mirrored heart.
@@ -185,6 +219,15 @@ def write_atlas(study_root: Path, template: Path, options: Mapping[str, Any]) ->
             scan = Scan(array=filled, affine=affine, spacing_mm=spacing, view="atlas")
             write_scan(study_root / "atlas" / f"{name}_{layer}.nii.gz", scan)
         told[group] = {"n_subjects": average.n_subjects, "volumes_ml": average.volumes_ml()}
+    prepared = sorted((study_root / "atlas" / "work" / "prepared").glob("*.npz"))
+    study = Study.of_tables(study_root, options)
+    account = study_account(study, read_account(prepared), stage="atlas")
+    if not templates:
+        few = "fewer subjects than atlas.min_group: no atlas"
+        account.loc[account["status"] == str(Status.OK), ["status", "reason", "message"]] = [
+            str(Status.NOT_APPLICABLE), "too_few_subjects", few,
+        ]  # fmt: skip
+    write_table(study_root, "atlas_subjects", account, dictionary.of("atlas_subjects"))
     distances = atlas_distances(study_root, template)
     write_table(study_root, "atlas_distances", distances, dictionary.of("atlas_distances"))
     text = json.dumps({"template": template.name, "groups": told}, indent=1, sort_keys=True)

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from popscan.config import parse_section
-from popscan.records import PopscanError
 from popscan.stages import optional_stages, stages_of
 from popscan.stages.rca.tables import predicted_tables
 from popscan.store import Store
 from popscan.study import dictionary
+from popscan.study.overrides import final_verdicts, with_analysed
 from popscan.study.tables import (
     check_accounts,
     check_manifests,
@@ -62,7 +60,7 @@ def collect(store: Store, options: Mapping[str, Any]) -> dict[str, int]:
     ledger = ledger_table(records)
     check_plan(root, list(participants["unit"]))
     check_accounts(ledger, list(participants["unit"]), stages)
-    verdicts = _verdicts(values_table(records["qc"]), options)
+    verdicts = final_verdicts(values_table(records["qc"]), options)
     scores = rows_table(records["score"])
     tables = {
         "participants": participants,
@@ -75,7 +73,7 @@ def collect(store: Store, options: Mapping[str, Any]) -> dict[str, int]:
         "recon_scores": _kind(scores, "image"),
         "reference_biomarkers": _kind(scores, "biomarkers"),
         "reference_checks": _kind(scores, "reference"),
-        "biomarkers": _biomarkers(values_table(records["biomarkers"]), verdicts),
+        "biomarkers": with_analysed(values_table(records["biomarkers"]), verdicts),
     }
     if "simulate" in records:
         tables["truth"] = values_table(records["simulate"])
@@ -90,42 +88,3 @@ def _kind(scores: pd.DataFrame, kind: str) -> pd.DataFrame:
     if "kind" not in scores:
         return pd.DataFrame({"unit": pd.Series(dtype=str)})
     return scores.loc[scores["kind"] == kind].drop(columns="kind").dropna(axis=1, how="all")
-
-
-def _verdicts(qc: pd.DataFrame, options: Mapping[str, Any]) -> pd.DataFrame:
-    """QC verdicts with a person's overrides applied: the automatic and the final one."""
-    from popscan.qc import apply_overrides, parse_overrides
-
-    if "verdict" not in qc:
-        qc = qc.assign(verdict=pd.Series(dtype=str))
-    path = parse_section("qc", options["qc"]).overrides
-    overrides = read_overrides(Path(path)) if path else parse_overrides("")
-    return apply_overrides(qc, overrides)
-
-
-def read_overrides(path: Path) -> pd.DataFrame:
-    """Read the TSV in which a person overrides QC verdicts.
-
-    Raises
-    ------
-    PopscanError
-        If there is no such file or it is no TSV.
-    """
-    from popscan.qc import parse_overrides
-
-    try:
-        return parse_overrides(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise PopscanError(f"qc.overrides: {path}: cannot be read ({error})") from error
-
-
-def _biomarkers(biomarkers: pd.DataFrame, verdicts: pd.DataFrame) -> pd.DataFrame:
-    """Biomarkers of every segmented subject; `analysed` says who is in the study's analyses."""
-    if biomarkers.empty:
-        return biomarkers.assign(qc_verdict=pd.Series(dtype=str), analysed=pd.Series(dtype=bool))
-    merged = biomarkers.merge(
-        verdicts[["unit", "verdict"]].rename(columns={"verdict": "qc_verdict"}),
-        on="unit",
-        how="left",
-    )
-    return merged.assign(analysed=merged["qc_verdict"].isin(["pass", "review"]))

@@ -13,6 +13,7 @@ from popscan.config import parse_section
 from popscan.records import Status
 from popscan.scored import counted
 from popscan.stages import stages_of
+from popscan.study.study import Study
 from popscan.study.tables import read_table
 
 #: Columns of the table of atlas distances that the audit compares.
@@ -54,28 +55,24 @@ class AuditInputs:
     reference_is_true: bool = False
 
 
-def audit_inputs(
-    study_root: Path, attributes: pd.DataFrame, options: Mapping[str, Any]
-) -> AuditInputs:
+def audit_inputs(study: Study) -> AuditInputs:
     """Bring together what the audit compares, from the study's tables."""
     from popscan.fairness.outcomes import outcomes_table
 
+    study_root, options = study.root, study.options
     section = parse_section("fairness", options["fairness"])
     kind = parse_section("source", options.get("source", {})).kind
     with_atlas = parse_section("atlas", options.get("atlas", {})).enabled
-    biomarkers, qc = read_table(study_root, "biomarkers"), read_table(study_root, "qc")
-    ledger = final_ledger(read_table(study_root, "ledger"), qc)
-    kept = biomarkers["analysed"].astype(bool) if "analysed" in biomarkers else slice(None)
-    measured = biomarkers[kept]
+    measured = study.biomarkers
     reference = reference_biomarkers(study_root, simulated=kind == "simulated")
-    distances = read_table(study_root, "atlas_distances") if with_atlas else pd.DataFrame()
+    distances = study.table("atlas_distances") if with_atlas else pd.DataFrame()
     outcomes = outcomes_table(
-        ledger=ledger,
-        scores=read_table(study_root, "scores"),
-        recon_scores=_in_use(read_table(study_root, "recon_scores"), options),
-        segmentation=read_table(study_root, "segmentation"),
-        qc=qc,
-        qc_checks=read_table(study_root, "qc_checks"),
+        ledger=pd.concat([study.ledger, *_failed_besides(study, with_atlas)], ignore_index=True),
+        scores=study.table("scores"),
+        recon_scores=_in_use(study.table("recon_scores"), options),
+        segmentation=study.table("segmentation"),
+        qc=study.verdicts,
+        qc_checks=study.table("qc_checks"),
         biomarkers=measured,
         biomarker_columns=[name for name in section.biomarkers if name in measured],
         truth=reference,
@@ -86,15 +83,23 @@ def audit_inputs(
         outcomes = pd.concat([outcomes, _predicted(study_root)], ignore_index=True)
     return AuditInputs(
         outcomes=outcomes,
-        attributes=attributes,
-        ledger=ledger,
+        attributes=study.attributes,
+        ledger=study.ledger,
         stages=tuple(stage for stage in stages_of(kind) if stage != "score"),
         measured=measured,
         reference=reference,
         steps=ledger_steps(study_root, reference, simulated=kind == "simulated"),
-        qc=qc,
+        qc=study.verdicts,
         reference_is_true=kind == "simulated",
     )
+
+
+def _failed_besides(study: Study, with_atlas: bool) -> list[pd.DataFrame]:
+    """Account of the atlas, where it lost somebody: whom it fails is an outcome, too."""
+    account = study.table("atlas_subjects") if with_atlas else pd.DataFrame()
+    if "status" not in account or not (account["status"] == str(Status.FAILED)).any():
+        return []
+    return [account.assign(stage="atlas")]
 
 
 def _predicted(study_root: Path) -> pd.DataFrame:
@@ -120,16 +125,6 @@ def _in_use(scores: pd.DataFrame, options: Mapping[str, Any]) -> pd.DataFrame:
         return scores
     used = parse_section("reconstruct", options.get("reconstruct", {})).use
     return scores[scores["variant"] == used].drop(columns="variant")
-
-
-def final_ledger(ledger: pd.DataFrame, qc: pd.DataFrame) -> pd.DataFrame:
-    """Return the ledger with QC's status as it counts: a person's override over the checks."""
-    if "verdict" not in qc or ledger.empty:
-        return ledger
-    verdict = ledger["unit"].map(qc.set_index("unit")["verdict"])
-    at_qc = (ledger["stage"] == "qc") & verdict.notna()
-    final = verdict.map(lambda v: str(Status.EXCLUDED if v == "fail" else Status.OK))
-    return ledger.assign(status=ledger["status"].mask(at_qc, final))
 
 
 def reference_biomarkers(study_root: Path, *, simulated: bool) -> pd.DataFrame:

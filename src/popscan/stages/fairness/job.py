@@ -12,7 +12,8 @@ from popscan.config import parse_section
 from popscan.stages.fairness.inputs import AuditInputs, audit_inputs
 from popscan.store import write_atomic
 from popscan.study import dictionary
-from popscan.study.cohort import first_visits, known_columns, study_attributes
+from popscan.study.cohort import first_visits, known_columns
+from popscan.study.study import Study
 from popscan.study.tables import tables_folder, write_table
 
 #: Tables of the audit in the study's folder `tables`, each `fairness_<name>`.
@@ -35,11 +36,10 @@ def audit_study(study_root: Path, options: Mapping[str, Any]) -> None:
         Config sections study, fairness, cohort, source and atlas.
     """
     section = parse_section("fairness", options["fairness"])
-    cohort = parse_section("cohort", options.get("cohort", {}))
-    attributes, notes = study_attributes(study_root, fairness=section, cohort=cohort)
-    inputs = audit_inputs(study_root, attributes, options)
+    study = Study.of_tables(study_root, options)
+    inputs = audit_inputs(study)
     tables, more = audit_tables(inputs, section, seed=int(options["study"]["seed"]))
-    write_audit(study_root, tables, [*notes, *more], alpha=section.alpha)
+    write_audit(study_root, tables, [*study.notes, *more], alpha=section.alpha)
 
 
 def write_audit(

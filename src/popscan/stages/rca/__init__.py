@@ -12,9 +12,9 @@ REFERENCES = Stage(
         "arrays",
         "register",
     ),
-    sections=("study", "rca", "cohort"),
+    sections=("study", "rca", "cohort", "fairness", "source", "qc"),
     per="study",
-    reads=("ingest", "reconstruct"),
+    reads=("ingest", "reconstruct", "qc"),
     optional=True,
     switch="rca",
 )

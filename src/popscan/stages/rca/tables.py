@@ -10,6 +10,7 @@ import pandas as pd
 
 from popscan.config import parse_section
 from popscan.study import dictionary
+from popscan.study.study import Study
 from popscan.study.tables import read_table, write_table
 
 
@@ -34,13 +35,11 @@ def write_validity(study_root: Path, options: Mapping[str, Any]) -> pd.DataFrame
         Config sections study, rca, fairness and cohort.
     """
     from popscan.fairness.rca import true_and_predicted, validity
-    from popscan.study.cohort import first_visits, study_attributes
+    from popscan.study.cohort import first_visits
 
     section = parse_section("rca", options["rca"])
     fairness = parse_section("fairness", options["fairness"])
-    cohort = parse_section("cohort", options["cohort"])
-    people, _ = study_attributes(study_root, fairness=fairness, cohort=cohort)
-    people, _ = first_visits(people)
+    people, _ = first_visits(Study.of_tables(study_root, options).attributes)
     pairs = true_and_predicted(
         read_table(study_root, "predicted_dice_structures"), read_table(study_root, "scores")
     )

@@ -25,6 +25,7 @@ from popscan.stages.atlas.job import load_arrays, save_arrays
 from popscan.store import Store, write_atomic
 from popscan.study.context import ShardContext, cine_name, labels_name, write_output
 from popscan.study.phases import phases_of
+from popscan.study.study import Study
 from popscan.study.tables import study_shards
 from popscan.worker import Task
 
@@ -49,7 +50,7 @@ def make_references(store: Store, options: Mapping[str, Any], output: Path) -> l
     store
         The study's store.
     options
-        Config sections study, rca, and cohort.
+        Config sections study, rca, cohort, fairness, source and qc.
     output
         An npz; without any reference case where the study has none and none are simulated.
 
@@ -100,11 +101,18 @@ def _foreign(path: Path, output: Path) -> list[str]:
 def _of_study(
     store: Store, options: Mapping[str, Any], section: Any, grid: CropGrid
 ) -> list[Reference]:
-    """Labelled subjects of the study, balanced over groups; an earlier choice stays."""
+    """Labelled subjects that QC does not exclude, balanced over groups; an earlier choice stays."""
     from popscan.rca.references import choose
 
-    where = {s.unit: (context, s) for context, s in _labelled(store, options)}
-    groups = {unit: _group(*where[unit], section.balance_by) for unit in where}
+    study = Study.of_manifests(store, options)
+    where = {
+        subject.unit: (context, subject)
+        for context, subject in _labelled(store, options)
+        if subject.unit not in study.excluded
+    }
+    table = study.groups(section.balance_by)
+    groups = {unit: " & ".join(table.loc[unit].str.lower()) for unit in where}
+    left_out: dict[str, str] = {}
     sticky = store.root / "rca" / "chosen.json"
     settings = section.model_dump(exclude={"enabled", "low_dice", "n_registered", "affine"})
     try:
@@ -121,12 +129,14 @@ def _of_study(
         for unit in [unit for unit in chosen if unit not in made]:
             try:
                 made[unit] = _prepared(*where[unit], section.phases, grid)
-            except (SubjectError, OSError):
+            except (SubjectError, OSError) as error:
                 # Not every labelled heart is whole (a truncated stack); another one is taken.
+                left_out[unit] = str(error)
                 del groups[unit]
         if all(unit in made for unit in chosen):
             break
-    write_atomic(sticky, json.dumps({"settings": settings, "units": chosen}, indent=1).encode())
+    choice = {"settings": settings, "units": chosen, "left_out": left_out}
+    write_atomic(sticky, json.dumps(choice, indent=1).encode())
     return [reference for unit in chosen for reference in made[unit]]
 
 
@@ -142,11 +152,6 @@ def _labelled(store: Store, options: Mapping[str, Any]) -> Iterator[tuple[ShardC
                     yield context, subject
             except SubjectError:
                 continue
-
-
-def _group(context: ShardContext, subject: Subject, attributes: Sequence[str]) -> str:
-    told = context.facts(subject)
-    return " & ".join(str(told.get(name) or "").strip().lower() for name in attributes)
 
 
 def _prepared(

@@ -21,14 +21,17 @@ from popscan.records import Status, Subject
 from popscan.report.context import FlaggedSubject, StudyContext
 from popscan.stages import STAGES, optional_stages, stages_of, version_of
 from popscan.stages.atlas.job import atlas_pictures
-from popscan.stages.fairness.report import agreement_points, with_whole_audit
+from popscan.stages.fairness.report import (
+    agreement_points,
+    with_whole_audit,
+)
 from popscan.stages.report.extras import extra_sections
 from popscan.stages.report.sharing import write_share
 from popscan.stages.segment.bundles import bundle_path
 from popscan.store import Store, write_atomic
-from popscan.study.cohort import study_attributes
 from popscan.study.context import cine_name, labels_name
 from popscan.study.costs import cost_rates, study_costs
+from popscan.study.study import Study
 from popscan.study.tables import read_table, tables_folder
 
 _PACKAGES = (
@@ -69,13 +72,10 @@ def report_study(study_root: Path, config: Mapping[str, Any]) -> Path:
     limit = int(config["report"]["max_flagged_pages"])
     index = render_study(context, study_root / "report", max_subject_pages=limit)
     fairness = parse_section("fairness", config["fairness"])
-    attributes, _ = study_attributes(
-        study_root, fairness=fairness, cohort=parse_section("cohort", config["cohort"])
-    )
     write_share(
         study_root,
         context,
-        attributes,
+        Study.of_tables(study_root, config).attributes,
         fairness=fairness,
         report=parse_section("report", config["report"]),
         share=parse_section("share", config.get("share", {})),
@@ -127,20 +127,18 @@ def study_context(
     model = bundle_path(config["segment"]["model"])
     card = model / "card.md"
     fairness = parse_section("fairness", config["fairness"])
-    attributes, blanked = study_attributes(
-        study_root, fairness=fairness, cohort=parse_section("cohort", config["cohort"])
-    )
+    study = Study.of_tables(study_root, config)
     context = StudyContext(
         name=config["study"]["name"],
         description=_description(kind, len(ledger["unit"].unique())),
-        participants=attributes.reset_index(),
+        participants=study.attributes.reset_index(),
         stages=tuple(stages_of(kind, optional=optional_stages(config))),
-        ledger=ledger,
+        ledger=pd.concat([ledger, study.accounts], ignore_index=True),
         study_costs=study_costs(study_root),
         cost_rates=cost_rates(study_root),
         qc_checks=read_table(study_root, "qc_checks"),
-        qc=read_table(study_root, "qc"),
-        biomarkers=_analysed(read_table(study_root, "biomarkers")),
+        qc=study.verdicts,
+        biomarkers=study.biomarkers.drop(columns=["analysed", "qc_verdict"], errors="ignore"),
         biomarker_dictionary=_dictionary(study_root, "biomarkers"),
         scores=read_table(study_root, "scores"),
         recon_scores=read_table(study_root, "recon_scores"),
@@ -151,7 +149,7 @@ def study_context(
         provenance={key: value for key, value in facts.items() if key != "config"},
         config_text=yaml.safe_dump(dict(config), sort_keys=False),
         model_cards={model.name: card.read_text(encoding="utf-8")} if card.exists() else {},
-        limits=[*_limits(kind, facts), *(f"Cohort: {note}" for note in blanked)],
+        limits=[*_limits(kind, facts), *(f"Cohort: {note}" for note in study.notes)],
         flagged=flagged_subjects(Store(study_root)),
     )
     return with_whole_audit(context, study_root, alpha=fairness.alpha)
@@ -175,13 +173,6 @@ def _limits(kind: str, facts: Mapping[str, Any]) -> list[str]:
     if kind == "simulated":
         limits.append("All subjects are simulated: nothing here is about real people.")
     return limits + [f"Cohort: {problem}" for problem in facts["cohort"]["problems"]]
-
-
-def _analysed(biomarkers: pd.DataFrame) -> pd.DataFrame:
-    if "analysed" not in biomarkers:
-        return biomarkers
-    kept = biomarkers[biomarkers["analysed"].astype(bool)]
-    return kept.drop(columns=["analysed", "qc_verdict"])
 
 
 def _dictionary(study_root: Path, table: str) -> pd.DataFrame:

@@ -14,7 +14,7 @@ FEATURES = Stage(
     ),
     sections=("study", "visibility", "segment"),
     per="shard",
-    reads=("segment", "qc"),
+    reads=("ingest", "reconstruct", "segment"),
     optional=True,
     switch="visibility",
 )

@@ -17,14 +17,18 @@ from popscan.plan import read_plan, read_shard
 from popscan.records import Scan, Status, Subject, SubjectError
 from popscan.stages.atlas.job import load_arrays, save_arrays
 from popscan.stages.segment.bundles import load_bundle
+from popscan.stages.visibility.subjects import attributes_to_see, features_account
 from popscan.store import Store
 from popscan.study import dictionary
+from popscan.study.accounts import PREFIX, Account
 from popscan.study.context import ShardContext, cine_name, labels_name
 from popscan.study.phases import phases_of
+from popscan.study.study import Study
 from popscan.study.tables import read_table, write_table
 
 log = logging.getLogger(__name__)
 
+_NOT_SAMPLED = "the study has more subjects than visibility.max_subjects"
 #: Columns of the table of biomarkers that say nothing of the heart.
 _NO_FEATURES = ("analysed", "qc_verdict", "ed_frame", "es_frame", "n_frames_measured")
 
@@ -46,7 +50,7 @@ def sampled(unit: str, *, share: float, seed: int) -> bool:
 
 
 def features_shard(store: Store, shard: str, options: Mapping[str, Any], output: Path) -> int:
-    """Write the features of a shard's segmented subjects; who has no heart is named in the log.
+    """Write the features of a shard's segmented subjects, and what became of each subject.
 
     Parameters
     ----------
@@ -55,7 +59,7 @@ def features_shard(store: Store, shard: str, options: Mapping[str, Any], output:
     options
         Config sections study, visibility and segment.
     output
-        An npz: ``unit``, and one array (units, features) per source.
+        An npz: ``unit``, one array (units, features) per source, and the account of the shard.
 
     Returns
     -------
@@ -70,22 +74,29 @@ def features_shard(store: Store, shard: str, options: Mapping[str, Any], output:
     rows: dict[str, list[NDArray[np.float32]]] = {
         name: [] for name in section.sources if name != "biomarkers"
     }
+    account = Account()
     for planned in read_shard(store.root, shard):
         subject = planned.subject
-        if not sampled(subject.unit, share=share, seed=context.seed):
-            continue
         try:
-            if context.record("segment", subject).status is not Status.OK:
+            segmented = context.record("segment", subject)
+            if segmented.status is not Status.OK:
+                account.add(subject.unit, Status.SKIPPED, segmented.reason, segmented.message)
+                continue
+            if not sampled(subject.unit, share=share, seed=context.seed):
+                account.add(subject.unit, Status.NOT_APPLICABLE, "not_sampled", _NOT_SAMPLED)
                 continue
             found = subject_features(context, subject, list(rows))
         except SubjectError as error:
             log.warning("%s: no features: %s", subject.unit, error)
+            account.failed(subject.unit, error)
             continue
+        account.add(subject.unit, Status.OK)
         units.append(subject.unit)
         for name, values in found.items():
             rows[name].append(values)
     arrays = {name: np.stack(values) for name, values in rows.items() if values}
-    save_arrays(output, {"unit": np.array(units, dtype=np.str_), **arrays})
+    named = {"unit": np.array(units, dtype=np.str_), **arrays}
+    save_arrays(output, {**named, **account.to_arrays()})
     return len(units)
 
 
@@ -195,33 +206,18 @@ def read_features(paths: Sequence[Path]) -> dict[str, pd.DataFrame]:
     parts: dict[str, list[pd.DataFrame]] = {}
     for path in paths:
         arrays = load_arrays(path)
-        for name in arrays.keys() - {"unit"}:
+        for name in arrays:
+            if name == "unit" or name.startswith(PREFIX):
+                continue
             frame = pd.DataFrame(arrays[name], index=pd.Index(arrays["unit"], name="unit"))
             parts.setdefault(name, []).append(frame)
     return {name: pd.concat(frames).sort_index() for name, frames in sorted(parts.items())}
 
 
-def analysed_people(study_root: Path, options: Mapping[str, Any]) -> tuple[pd.DataFrame, list[str]]:
-    """Attributes of who is analysed, one visit per subject; and the attributes to look for."""
-    from popscan.study.cohort import first_visits, known_columns, study_attributes
-
-    fairness = parse_section("fairness", options["fairness"])
-    cohort = parse_section("cohort", options["cohort"])
-    section = parse_section("visibility", options["visibility"])
-    people, _ = study_attributes(study_root, fairness=fairness, cohort=cohort)
-    biomarkers = read_table(study_root, "biomarkers")
-    if "analysed" in biomarkers:
-        kept = biomarkers.loc[biomarkers["analysed"].astype(bool), "unit"]
-        people = people[people.index.isin(kept)]
-    people, _ = first_visits(people)
-    wanted, _ = known_columns(section.attributes or fairness.attributes, people)
-    return people, wanted
-
-
 def write_visibility(
     study_root: Path, paths: Sequence[Path], options: Mapping[str, Any]
 ) -> pd.DataFrame:
-    """Write the table ``visibility``.
+    """Write the tables ``visibility`` and ``visibility_subjects``.
 
     Parameters
     ----------
@@ -236,12 +232,14 @@ def write_visibility(
 
     section = parse_section("visibility", options["visibility"])
     fairness = parse_section("fairness", options["fairness"])
-    people, wanted = analysed_people(study_root, options)
+    study = Study.of_tables(study_root, options)
+    account = features_account(study, paths)
+    people = study.analysed_once
     sources = _sources(study_root, section.sources, read_features(paths), people.index)
     table = visibility_table(
         sources,
         people,
-        attributes_to_test=wanted,
+        attributes_to_test=attributes_to_see(study),
         adjust_for=section.adjust_for,
         n_folds=section.n_folds,
         n_components=section.n_components,
@@ -250,6 +248,7 @@ def write_visibility(
         alpha=fairness.alpha,
         seed=int(options["study"]["seed"]),
     )
+    write_table(study_root, "visibility_subjects", account, dictionary.of("visibility_subjects"))
     write_table(study_root, "visibility", table, dictionary.of("visibility"))
     return table
 

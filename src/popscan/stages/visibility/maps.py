@@ -16,13 +16,20 @@ from numpy.typing import NDArray
 from popscan.cells import is_recorded
 from popscan.config import parse_section
 from popscan.plan import read_registry
-from popscan.records import Subject, SubjectError
+from popscan.records import Status, Subject, SubjectError
 from popscan.stages.atlas.job import save_arrays
 from popscan.stages.segment.bundles import load_bundle
-from popscan.stages.visibility.job import analysed_people, end_diastole, heart_slices, read_features
+from popscan.stages.visibility.job import (
+    end_diastole,
+    heart_slices,
+    read_features,
+)
+from popscan.stages.visibility.subjects import attributes_to_see, write_map_subjects
 from popscan.store import Store
 from popscan.study import dictionary
+from popscan.study.accounts import Account
 from popscan.study.context import ShardContext
+from popscan.study.study import Study
 from popscan.study.tables import write_table
 
 log = logging.getLogger(__name__)
@@ -43,7 +50,7 @@ class _Maps:
 
 
 def write_maps(store: Store, paths: Sequence[Path], options: Mapping[str, Any]) -> pd.DataFrame:
-    """Write the table ``visibility_attributions`` and ``visibility/maps.npz``.
+    """Write ``visibility/maps.npz`` and the tables of attributions and of who is in them.
 
     Parameters
     ----------
@@ -56,16 +63,19 @@ def write_maps(store: Store, paths: Sequence[Path], options: Mapping[str, Any]) 
     """
     section = parse_section("visibility", options["visibility"])
     features = read_features(paths)
-    people, wanted = analysed_people(store.root, options)
-    targets = _targets(people, wanted, features, options)
+    study = Study.of_tables(store.root, options)
+    people = study.analysed_once
+    targets = _targets(people, attributes_to_see(study), features, options)
     arrays = _patterns(people, features, targets, section)
-    rows = _attributions(store, people, features, targets, options, arrays)
+    account = Account()
+    rows = _attributions(store, people, features, targets, options, arrays, account)
     from popscan.visibility.attribution import DICTIONARY
 
     table = pd.DataFrame(rows, columns=list(DICTIONARY))
     write_table(
         store.root, "visibility_attributions", table, dictionary.of("visibility_attributions")
     )
+    write_map_subjects(study, paths, account)
     save_arrays(store.root / "visibility" / "maps.npz", arrays)
     return table
 
@@ -131,8 +141,12 @@ def _attributions(
     targets: Sequence[tuple[str, str]],
     options: Mapping[str, Any],
     arrays: dict[str, NDArray[Any]],
+    account: Account,
 ) -> list[dict[str, Any]]:
-    """Compare where the task looks with where attributes are told; mean maps go to `arrays`."""
+    """Compare where the task looks with where attributes are told.
+
+    Mean maps go to `arrays`, and what became of each subject to `account`.
+    """
     from popscan.visibility.attribution import compare_attributions
     from popscan.visibility.direction import attribute_direction
 
@@ -146,7 +160,7 @@ def _attributions(
         x = table.to_numpy(dtype=float)
         directions.append(attribute_direction(x, labels, group, n_components=section.n_components))
     units = _chosen(list(features["latent"].index.intersection(people.index)), options)
-    maps = _subject_maps(store, units, directions, options)
+    maps = _subject_maps(store, units, directions, options, account)
     if not maps:
         return []
     covered = np.all([one.covered >= _COVERED for one in maps], axis=0)
@@ -193,6 +207,7 @@ def _subject_maps(
     units: Sequence[str],
     directions: Sequence[NDArray[Any]],
     options: Mapping[str, Any],
+    account: Account,
 ) -> list[_Maps]:
     registry = read_registry(store.root / "plan" / "registry.tsv")
     found = []
@@ -202,8 +217,10 @@ def _subject_maps(
         context = ShardContext(store=store, shard=registry[unit], options=options)
         try:
             found.append(_maps_of(context, subject, directions))
+            account.add(unit, Status.OK)
         except SubjectError as error:
             log.warning("%s: no map: %s", unit, error)
+            account.failed(unit, error)
     return found
 
 

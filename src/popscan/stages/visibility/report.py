@@ -11,7 +11,7 @@ import pandas as pd
 from popscan.config import parse_section
 from popscan.report.context import Extra
 from popscan.stages.atlas.job import load_arrays
-from popscan.study.cohort import study_attributes
+from popscan.study.study import Study
 from popscan.study.tables import read_table
 
 _VALIDITY = (
@@ -42,9 +42,7 @@ def rca_section(study_root: Path, config: Mapping[str, Any]) -> Extra | None:
     if not config.get("rca", {}).get("enabled") or "predicted_dice" not in predicted:
         return None
     fairness = parse_section("fairness", config["fairness"])
-    people, _ = study_attributes(
-        study_root, fairness=fairness, cohort=parse_section("cohort", config["cohort"])
-    )
+    people = Study.of_tables(study_root, config).attributes
     validity = read_table(study_root, "rca_validity")
     pairs = true_and_predicted(
         read_table(study_root, "predicted_dice_structures"), read_table(study_root, "scores")

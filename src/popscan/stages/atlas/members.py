@@ -1,0 +1,44 @@
+"""Who is in the atlas, and in which groups: a small file that every shard's sums are made with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from popscan.config import parse_section
+from popscan.records import PopscanError
+from popscan.store import write_atomic
+from popscan.study.study import Study
+
+
+def write_members(study_root: Path, options: Mapping[str, Any], output: Path) -> None:
+    """Write who is analysed, and the groups of each, as the atlas counts them.
+
+    Parameters
+    ----------
+    study_root
+        ``results/<study>``; its tables must have been collected.
+    options
+        Config sections study, atlas, fairness and cohort.
+    output
+        A parquet file: unit, and a column per attribute; empty where nothing was recorded.
+    """
+    study = Study.of_tables(study_root, options)
+    groups = study.groups(parse_section("atlas", options["atlas"]).groups)
+    members = groups[groups.index.isin(study.analysed)].rename_axis("unit").reset_index()
+    write_atomic(output, members.to_parquet(index=False))
+
+
+def read_members(path: Path) -> dict[str, list[str]]:
+    """Read the groups of everybody who is analysed, ``sex=female``."""
+    try:
+        members = pd.read_parquet(path).set_index("unit")
+    except (OSError, ValueError, KeyError) as error:
+        raise PopscanError(f"{path}: not the list of the atlas's subjects ({error})") from error
+    return {
+        str(unit): [f"{name}={group}" for name, group in row.items() if group]
+        for unit, row in members.to_dict("index").items()
+    }

@@ -1,0 +1,76 @@
+"""QC verdicts as they count: manual overrides over the automatic ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from popscan.config import parse_section
+from popscan.qc import apply_overrides, parse_overrides
+from popscan.records import PopscanError, Status
+
+
+def read_overrides(path: Path) -> pd.DataFrame:
+    """Read the TSV of manual QC overrides.
+
+    Raises
+    ------
+    PopscanError
+        If there is no such file or it is not a TSV.
+    """
+    try:
+        return parse_overrides(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise PopscanError(f"qc.overrides: {path}: cannot be read ({error})") from error
+
+
+def final_verdicts(verdicts: pd.DataFrame, options: Mapping[str, Any]) -> pd.DataFrame:
+    """Return the table of verdicts with the overrides that the config names applied.
+
+    Parameters
+    ----------
+    verdicts
+        One row per subject that QC looked at.
+    options
+        Config sections; `qc` names the overrides.
+    """
+    if "verdict" not in verdicts:
+        verdicts = verdicts.assign(verdict=pd.Series(dtype=str))
+    path = parse_section("qc", options["qc"]).overrides
+    overrides = read_overrides(Path(path)) if path else parse_overrides("")
+    return apply_overrides(verdicts, overrides)
+
+
+def with_analysed(biomarkers: pd.DataFrame, verdicts: pd.DataFrame) -> pd.DataFrame:
+    """Add the final verdict to biomarkers, and `analysed`: who is in the study's analyses."""
+    if biomarkers.empty:
+        return biomarkers.assign(qc_verdict=pd.Series(dtype=str), analysed=pd.Series(dtype=bool))
+    merged = biomarkers.merge(
+        verdicts[["unit", "verdict"]].rename(columns={"verdict": "qc_verdict"}),
+        on="unit",
+        how="left",
+    )
+    return merged.assign(analysed=merged["qc_verdict"].isin(["pass", "review"]))
+
+
+def final_ledger(ledger: pd.DataFrame, verdicts: pd.DataFrame) -> pd.DataFrame:
+    """Return the ledger with QC's status, reason and message as the final verdict has them."""
+    if "verdict" not in verdicts or ledger.empty:
+        return ledger
+    by_unit = verdicts.set_index("unit")
+    verdict = ledger["unit"].map(by_unit["verdict"])
+    at_qc = (ledger["stage"] == "qc") & verdict.notna()
+    final = verdict.map(lambda v: str(Status.EXCLUDED if v == "fail" else Status.OK))
+    changed = at_qc & (final != ledger["status"])
+    why = pd.Series("overridden", index=ledger.index)
+    if "override_reason" in by_unit:
+        why = why + ": " + ledger["unit"].map(by_unit["override_reason"]).fillna("")
+    columns = {
+        "status": ledger["status"].mask(at_qc, final),
+        "reason": ledger["reason"].mask(changed, final.map({"excluded": "qc_fail", "ok": ""})),
+        "message": ledger["message"].mask(changed, why),
+    }
+    return ledger.assign(**{k: v for k, v in columns.items() if k in ledger})

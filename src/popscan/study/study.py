@@ -1,0 +1,190 @@
+"""What a study knows of its subjects, in one place: attributes, verdicts, who is analysed.
+
+Attributes are decoded (`fairness.codings`), have one spelling and no impossible values, and come
+with derived columns (age_band, bmi_class, body size); verdicts are those of QC with the manual
+overrides. Stages that work on the whole study ask here and read neither journals nor raw cells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from popscan.config import parse_section
+from popscan.fairness.groups import MISSING, labels
+from popscan.records import Status
+from popscan.stages import SUBJECT_STAGES
+from popscan.store import Store
+from popscan.study.cohort import cohort_attributes, first_visits
+from popscan.study.overrides import final_ledger, final_verdicts
+from popscan.study.tables import (
+    participants_table,
+    read_records,
+    read_table,
+    study_shards,
+    values_table,
+)
+
+#: Table with one row per subject -> the stage that writes it, and its section of the config.
+ACCOUNTS = {
+    "atlas_subjects": ("atlas", "atlas"),
+    "visibility_subjects": ("visibility", "visibility"),
+    "visibility_map_subjects": ("visibility_maps", "visibility"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """A study's subjects as every stage sees them.
+
+    Attributes
+    ----------
+    root
+        ``results/<study>``.
+    options
+        Config sections as given to a stage; `fairness` and `cohort` decide what attributes mean.
+    participants
+        One row per subject: the cohort table and what ingest learnt of the scan.
+    verdicts
+        One row per subject that QC looked at, with the final ``verdict``.
+    """
+
+    root: Path
+    options: Mapping[str, Any]
+    participants: pd.DataFrame
+    verdicts: pd.DataFrame
+
+    @classmethod
+    def of_tables(cls, root: Path, options: Mapping[str, Any]) -> Study:
+        """Read a study whose tables were collected."""
+        return cls(
+            root=root,
+            options=options,
+            participants=read_table(root, "participants"),
+            verdicts=read_table(root, "qc"),
+        )
+
+    @classmethod
+    def of_manifests(cls, store: Store, options: Mapping[str, Any]) -> Study:
+        """Read a study before its tables are collected: ingest and qc must be through.
+
+        Parameters
+        ----------
+        store
+            The study's store.
+        options
+            Besides `fairness` and `cohort` the sections `source` and `qc`.
+        """
+        shards = study_shards(store.root)
+        simulated = parse_section("source", options["source"]).kind == "simulated"
+        ingest = values_table(read_records(store, "ingest", shards))
+        return cls(
+            root=store.root,
+            options=options,
+            participants=participants_table(store.root, shards, ingest, simulated=simulated),
+            verdicts=final_verdicts(values_table(read_records(store, "qc", shards)), options),
+        )
+
+    def table(self, name: str) -> pd.DataFrame:
+        """Return one of the study's tables; an empty one if it was not written."""
+        return read_table(self.root, name)
+
+    @property
+    def units(self) -> list[str]:
+        """Every subject of the study."""
+        return [str(unit) for unit in self.participants["unit"]]
+
+    @cached_property
+    def _attributes(self) -> tuple[pd.DataFrame, list[str]]:
+        return cohort_attributes(
+            self.participants,
+            fairness=parse_section("fairness", self.options.get("fairness", {})),
+            cohort=parse_section("cohort", self.options.get("cohort", {})),
+        )
+
+    @property
+    def attributes(self) -> pd.DataFrame:
+        """What is known of every subject, by unit."""
+        return self._attributes[0]
+
+    @property
+    def notes(self) -> list[str]:
+        """Sentences on values that were blanked or read otherwise."""
+        return self._attributes[1]
+
+    def groups(self, names: Sequence[str]) -> pd.DataFrame:
+        """Return the group of every subject by each attribute, as text.
+
+        Parameters
+        ----------
+        names
+            Attributes; those that the study lacks are left out.
+
+        Returns
+        -------
+        DataFrame
+            Indexed by unit; empty text where nothing was recorded.
+        """
+        known = [name for name in names if name in self.attributes]
+        columns = {name: labels(self.attributes[name]).replace(MISSING, "") for name in known}
+        return pd.DataFrame(columns, index=self.attributes.index, columns=known)
+
+    @cached_property
+    def excluded(self) -> frozenset[str]:
+        """Subjects that QC excludes, overrides counted."""
+        if "verdict" not in self.verdicts:
+            return frozenset()
+        return frozenset(self.verdicts.loc[self.verdicts["verdict"] == "fail", "unit"])
+
+    @cached_property
+    def biomarkers(self) -> pd.DataFrame:
+        """Biomarkers of the subjects that are analysed."""
+        measured = self.table("biomarkers")
+        if "analysed" not in measured:
+            return measured
+        return measured[measured["analysed"].astype(bool)].reset_index(drop=True)
+
+    @cached_property
+    def analysed(self) -> frozenset[str]:
+        """Subjects in the study's analyses: measured, and not excluded by QC."""
+        return frozenset(self.biomarkers["unit"]) if "unit" in self.biomarkers else frozenset()
+
+    @cached_property
+    def ledger(self) -> pd.DataFrame:
+        """Statuses as they count in the end: manual overrides over automatic verdicts."""
+        return final_ledger(self.table("ledger"), self.verdicts)
+
+    @cached_property
+    def analysed_once(self) -> pd.DataFrame:
+        """Attributes of those who are analysed, the first analysed visit of each subject."""
+        people = self.attributes
+        once, _ = first_visits(people[people.index.isin(self.analysed)])
+        return once
+
+    @cached_property
+    def accounts(self) -> pd.DataFrame:
+        """What became of every subject at stages beside the ledger's, as rows of a ledger."""
+        parts = []
+        for table, (stage, section) in ACCOUNTS.items():
+            rows = self.table(table)
+            if self.options.get(section, {}).get("enabled") and "status" in rows:
+                parts.append(rows.assign(stage=stage))
+        return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+    @cached_property
+    def lost(self) -> pd.DataFrame:
+        """Where subjects that are not analysed were lost: status, reason, message by unit."""
+        columns = ["status", "reason", "message"]
+        ledger = self.ledger
+        if ledger.empty:
+            return pd.DataFrame(columns=columns)
+        kept = ledger[~ledger["unit"].isin(self.analysed) & (ledger["status"] != str(Status.OK))]
+        side = [name for name, info in SUBJECT_STAGES.items() if info.side]
+        kept = kept[(kept["status"] != str(Status.NOT_APPLICABLE)) & ~kept["stage"].isin(side)]
+        first = kept.drop_duplicates("unit").set_index("unit")
+        return first[columns]
