@@ -34,6 +34,7 @@ TABLES = (
     "participants", "ledger", "cost", "qc", "qc_checks", "segmentation", "scores", "biomarkers",
     "associations", "reference_ranges", "fairness_gaps", "fairness_groups", "fairness_summary",
     "atlas_distances",
+    "atlas_subjects",
 )  # fmt: skip
 #: The same per-subject stages, one job each: what most workflows do.
 NAIVE = """
@@ -124,6 +125,7 @@ def finish_study(snakefile: Path, folder: Path, study: Path, *, atlas_rounds: in
     shards = json.loads((study / "plan" / "plan.json").read_text())["shards"]
     names = [f"manifests/{stage}/{shard}.parquet" for stage in STAGES for shard in shards]
     names += [f"atlas/work/prepared/{shard}.npz" for shard in shards]
+    names.append("atlas/work/members.parquet")
     for index in range(atlas_rounds):
         names += [f"atlas/work/sums-{index}/{shard}.npz" for shard in shards]
         names.append(f"atlas/work/template-{index}.npz")

@@ -26,9 +26,9 @@ rule atlas_subjects:
     output:
         f"{STUDY}/atlas/work/members.parquet",
     log:
-        f"{STUDY}/logs/atlas/subjects.log",
+        f"{STUDY}/logs/atlas_subjects.log",
     benchmark:
-        f"{STUDY}/logs/atlas/subjects.benchmark.tsv"
+        f"{STUDY}/logs/atlas_subjects.benchmark.tsv"
     conda:
         "../../envs/popscan.yaml"
     params:

@@ -14,7 +14,9 @@ class Atlas(Section):
 
     enabled: bool = Field(default=True, description="Build atlases.")
     groups: list[ColumnName] = Field(
-        default=["sex"], description="Attributes of which every group gets an atlas."
+        default=["sex"],
+        description="Attributes of which every group gets an atlas: columns of the cohort table, "
+        "decoded by fairness.codings, or age_band, bmi_class.",
     )
     iterations: int = Field(
         default=3, ge=1, le=10, description="Rounds: the first is rigid, the others demons."
@@ -124,7 +126,9 @@ class Rca(Section):
         description="Of these, how many (the most similar) a subject is carried to.",
     )
     balance_by: list[ColumnName] = Field(
-        default=["sex"], description="Columns of whose groups the references are alike many."
+        default=["sex"],
+        description="Draw equal numbers of reference cases from each group of these attributes "
+        "(as in atlas.groups).",
     )
     phases: list[Literal["ED", "ES"]] = Field(
         default=["ED"], min_length=1, description="Phases of the heart that are judged."
