@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -94,3 +96,78 @@ def test_wrong_table_or_config_is_a_message(tmp_path, capsys):
     assert "outcome" in capsys.readouterr().err
     with pytest.raises(PopscanError, match="no such file"):
         audit_table(tmp_path / "none.tsv", TableConfig(), tmp_path / "out")
+
+
+@pytest.fixture(scope="module")
+def scored(tmp_path_factory):
+    """Folder of the audit of a table of scores from elsewhere, and its notes."""
+    folder = tmp_path_factory.mktemp("scored")
+    rng = np.random.default_rng(4)
+    n = 240
+    ill = rng.random(n) < 0.4
+    sex = rng.choice(["F", "M"], n)
+    score = 1 / (1 + np.exp(-(2.0 * ill - 1.0 - 1.5 * (sex == "F") + rng.normal(size=n))))
+    age = rng.normal(60, 8, n)
+    pd.DataFrame(
+        {"participant_id": [f"sub-{i:03d}" for i in range(n)], "sex": sex,
+         "diagnosis": np.where(ill, "AD", "control"), "p_ad": score.round(4),
+         "age_years": age.round(1), "brain_age": (60 + 0.5 * (age - 60)).round(1)}
+    ).to_csv(folder / "scores.tsv", sep="\t", index=False)  # fmt: skip
+    config = TableConfig.model_validate(
+        {
+            "table": {"predictions": [
+                {"score": "p_ad", "truth": "diagnosis", "positive": "AD", "name": "ad"},
+                {"score": "brain_age", "truth": "age_years", "kind": "regression"},
+            ]},
+            "fairness": {"attributes": ["sex"], "adjust_for": [], "n_boot": 200},
+        }
+    )  # fmt: skip
+    index, _ = audit_table(folder / "scores.tsv", config, folder / "out")
+    return folder / "out", index
+
+
+def test_scores_from_elsewhere_are_audited(scored):
+    out, index = scored
+    gaps = read(out, "fairness_gaps").set_index("outcome")
+    sensitivity = gaps.loc["ad_sensitivity"]
+    assert str(sensitivity["significant"]).lower() == "true"
+    assert sensitivity["direction"] == ("worse" if sensitivity["group"] == "female" else "better")
+    assert {"age_years_error", "age_years_abs_error", "ad_brier"} <= set(gaps.index)
+    table = read(out, "fairness_predictions")
+    assert {"auc", "calibration_error", "equalised_odds_difference", "rmse"} <= set(
+        table["measure"]
+    )
+    page = index.read_text()
+    assert "<h3>Predictions</h3>" in page
+    assert "Calibration" in page
+    for name in ("predictions", "calibration", "thresholds", "outcomes"):
+        columns = json.loads((out / "tables" / f"fairness_{name}.json").read_text())
+        assert all(entry["meaning"] for entry in columns.values()), name
+
+
+def test_shared_tables_hold_no_sweeps_and_no_bins(scored):
+    out, _ = scored
+    shared = {path.stem for path in (out / "share" / "tables").glob("*.tsv")}
+    assert "fairness_predictions" in shared
+    assert not shared & {"fairness_thresholds", "fairness_calibration", "fairness_outcomes"}
+    page = (out / "share" / "index.html").read_text()
+    assert "sub-001" not in page
+    assert "share of positives against" not in page
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"truth": "site"}, "no column 'site'"),
+        ({"positive": None}, "holds AD, control; expected 0 and 1"),
+        ({"positive": "MCI"}, "does not hold 'MCI'; it holds AD, control"),
+        ({"score": "age_years"}, "age_years is not a probability"),
+        ({"score": "diagnosis"}, "no numbers|without a single number"),
+    ],
+)
+def test_predictions_that_cannot_be_read_are_refused(scored, change, message):
+    out, _ = scored
+    entry = {"score": "p_ad", "truth": "diagnosis", "positive": "AD", **change}
+    config = TableConfig.model_validate({"table": {"predictions": [entry]}})
+    with pytest.raises(PopscanError, match=message):
+        audit_table(out.parent / "scores.tsv", config, out.parent / "refused")

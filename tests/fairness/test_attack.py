@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from popscan.fairness.attack import _release
+from popscan.fairness.attack import Row, _release
 from popscan.fairness.audit import audit
 from popscan.fairness.funnel import funnel
 from popscan.fairness.suppress import share
@@ -250,14 +250,23 @@ def test_shares_lost_are_those_of_rounded_counts():
 def test_counts_that_nobody_knows_are_no_total():
     """Of an outcome that failed for all, the audit has sizes and no events."""
     rows = [
-        (
+        Row(
             0,
+            "qc_fail",
             "sex",
             "female",
             {"n": 3.0, "missing": 0.0, "units": 3.0, "events": np.nan, "none": 0.0},
         ),
-        (1, "sex", "male", {"n": 40.0, "missing": 2.0, "units": 42.0, "events": 7.0, "none": 33.0}),
+        Row(
+            1,
+            "qc_fail",
+            "sex",
+            "male",
+            {"n": 40.0, "missing": 2.0, "units": 42.0, "events": 7.0, "none": 33.0},
+        ),
     ]
     release = _release(rows, {0}, min_cell=5, base=5)
-    low, high = release.ranges([("events", "sex", "female")])["events", "sex", "female"]
+    low, high = release.ranges([("events", "qc_fail", "sex", "female")])[
+        "events", "qc_fail", "sex", "female"
+    ]
     assert low <= 0 < 3 <= high

@@ -12,7 +12,9 @@ import pandas as pd
 
 from popscan.cells import RESERVED
 from popscan.commands.configfile import ConfigError
+from popscan.commands.table_predictions import numeric_columns, read_predictions
 from popscan.config import TableConfig
+from popscan.fairness.prediction_outcomes import Prediction, prediction_outcomes
 from popscan.records import PopscanError
 from popscan.report.context import StudyContext
 from popscan.stages.associate.job import regressions
@@ -70,19 +72,22 @@ def audit_table(path: Path, config: TableConfig, out: Path) -> tuple[Path, list[
     numbers = attributes[wanted].apply(pd.to_numeric, errors="coerce")
     _refuse_empty(path, numbers, notes)
     notes += slope_notes(attributes, [*config.associate.terms, *config.fairness.adjust_for])
+    predictions = read_predictions(attributes, config.table.predictions)
     inputs = AuditInputs(
-        outcomes=_long(numbers, config), attributes=attributes, ledger=pd.DataFrame(), stages=(),
-        measured=pd.DataFrame(), reference=pd.DataFrame(), steps={}, qc=pd.DataFrame(),
+        outcomes=_long(numbers, config, predictions), predictions=tuple(predictions),
+        attributes=attributes, ledger=pd.DataFrame(), stages=(), measured=pd.DataFrame(),
+        reference=pd.DataFrame(), steps={}, qc=pd.DataFrame(),
     )  # fmt: skip
     tables, more = audit_tables(inputs, config.fairness, seed=config.study.seed)
     write_table(out, "participants", attributes.reset_index(), dictionary.of("participants"))
     write_audit(out, tables, [*notes, *more], alpha=config.fairness.alpha)
     associations = _associate(out, attributes, numbers, config)
+    scores = [p.score for p in config.table.predictions if p.score not in wanted]
     limits = ["Outcomes are those of the table; no image was seen."]
     context = StudyContext(
         name=config.study.name,
         description=config.table.description,
-        participants=attributes.drop(columns=wanted).reset_index(),
+        participants=attributes.drop(columns=[*wanted, *scores]).reset_index(),
         biomarkers=numbers.rename_axis("unit").reset_index(),
         associations=associations,
         limits=[*(f"Cohort: {note}" for note in notes), *limits],
@@ -106,7 +111,8 @@ def read_people(path: Path, config: TableConfig) -> tuple[pd.DataFrame, list[str
 
     own = dict(config.table.rename)
     old = {new: name for name, new in own.items()}
-    numeric = [old.get(name, name) for name in config.table.outcomes]
+    wanted = [*config.table.outcomes, *numeric_columns(config.table.predictions)]
+    numeric = [old.get(name, name) for name in dict.fromkeys(wanted)]
     table, problems, notes = read_cohort(
         path,
         sex_codes=config.cohort.sex_codes,
@@ -124,8 +130,8 @@ def read_people(path: Path, config: TableConfig) -> tuple[pd.DataFrame, list[str
     for column in people.columns.difference(["unit", "sub", "ses", "sex"]):
         people[column] = numbers_if_all(people[column].mask(people[column] == ""))
     damaged = [
-        f"{path}: table.outcomes: {own.get(problem.column, problem.column)}: {problem.count} cells "
-        "are no numbers, more than half"
+        f"{path}: table: {own.get(problem.column, problem.column)}: {problem.count} cells are no "
+        "numbers, more than half"
         for problem in problems
         if problem.column in numeric and problem.count > (table[problem.column] != "").sum()
     ]
@@ -178,7 +184,9 @@ def _unquoted(text: str) -> str:
     return text[1:-1] if text.count("'") == 2 and text[0] == text[-1] == "'" else text
 
 
-def _long(numbers: pd.DataFrame, config: TableConfig) -> pd.DataFrame:
+def _long(
+    numbers: pd.DataFrame, config: TableConfig, predictions: Sequence[Prediction]
+) -> pd.DataFrame:
     """Outcomes as the audit takes them."""
     parts = [
         pd.DataFrame(
@@ -187,9 +195,15 @@ def _long(numbers: pd.DataFrame, config: TableConfig) -> pd.DataFrame:
         )
         for name, better_is in config.table.outcomes.items()
     ]  # fmt: skip
-    found = pd.concat(parts, ignore_index=True)
-    zero_one = found.groupby("outcome")["value"].transform(lambda v: v.dropna().isin([0, 1]).all())
-    return found.assign(kind=zero_one.map({True: "binary", False: "continuous"}))
+    if parts:
+        found = pd.concat(parts, ignore_index=True)
+        zero_one = found.groupby("outcome")["value"].transform(
+            lambda v: v.dropna().isin([0, 1]).all()
+        )
+        parts = [found.assign(kind=zero_one.map({True: "binary", False: "continuous"}))]
+    if predictions:
+        parts.append(prediction_outcomes(predictions, numbers.index))
+    return pd.concat(parts, ignore_index=True)
 
 
 def _associate(
@@ -197,6 +211,8 @@ def _associate(
 ) -> pd.DataFrame:
     """Write associations and reference ranges; return the associations."""
     section = config.associate
+    if numbers.empty:
+        return pd.DataFrame()
     table = attributes.assign(**{str(name): numbers[name] for name in numbers}).reset_index()
     outcomes = [name for name in section.outcomes if name in table] or list(map(str, numbers))
     found, ranges = regressions(

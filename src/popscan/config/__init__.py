@@ -12,6 +12,7 @@ from pydantic import Field, StrictInt
 
 from popscan.config.analyses import Associate, Atlas, Fairness, Rca, Report, Share, Visibility
 from popscan.config.experiments import Experiment
+from popscan.config.predictions import PredictedColumn
 from popscan.config.section import ColumnName, Section
 from popscan.config.stages import (
     Biomarkers,
@@ -74,6 +75,11 @@ class AuditedTable(Section):
     )
     outcomes: dict[ColumnName, Literal["higher", "lower", "neither"]] = Field(
         default={}, description="Column -> which way it is good; these are compared between groups."
+    )
+    predictions: list[PredictedColumn] = Field(
+        default=[],
+        description="Predictions of a model, from anywhere, whose errors are compared between "
+        "groups: equalised odds, calibration within groups, other thresholds.",
     )
 
 

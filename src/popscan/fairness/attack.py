@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from popscan.fairness.prediction_links import Link, links_of, prediction_of
+from popscan.fairness.prediction_outcomes import STAGE
 from popscan.stats.disclosure import Release, hide_until_safe, shown_range
 
 #: Between the groups of an intersection.
 _AND, _TIMES = " & ", " x "
-Rows = list[tuple[int, str, str, dict[str, float]]]
+
+
+class Row(NamedTuple):
+    """Exact counts of one group on one outcome, and the row's place in its table."""
+
+    place: int
+    outcome: str
+    attribute: str
+    group: str
+    counts: dict[str, float]
+
+
+#: What a count is of: kind, outcome, attribute, group; a total has no group.
+Count = tuple[str, ...]
 
 
 def rows_to_hide(groups: pd.DataFrame, hidden: pd.Series, *, min_cell: int, base: int) -> pd.Series:
@@ -20,6 +36,8 @@ def rows_to_hide(groups: pd.DataFrame, hidden: pd.Series, *, min_cell: int, base
     Every outcome is attacked with what is published of it: sizes of groups, subjects with a value,
     events and non-events of yes/no outcomes, all rounded; their totals over the study, rounded;
     margins of intersections; and that the groups of every attribute add up to the same totals.
+    Outcomes of one classifier are attacked together, since their counts are sums of the same true
+    and false positives and negatives.
 
     Parameters
     ----------
@@ -37,12 +55,15 @@ def rows_to_hide(groups: pd.DataFrame, hidden: pd.Series, *, min_cell: int, base
     """
     found = hidden.copy()
     known: dict[tuple[object, ...], list[int]] = {}
-    sets = groups.groupby(["stage", "outcome"], sort=False).indices.values()
-    for positions in sets:
+    families = [
+        prediction_of(str(outcome)) if stage == STAGE else outcome
+        for stage, outcome in zip(groups["stage"], groups["outcome"], strict=True)
+    ]
+    for positions in groups.groupby([groups["stage"], families], sort=False).indices.values():
         part = groups.iloc[positions]
         rows = _counts_of_groups(part)
         start = {i for i, flag in enumerate(hidden.iloc[positions]) if flag}
-        facts = (*((a, g, *c.values()) for _, a, g, c in rows), *sorted(start))
+        facts = (*((a, g, *c.values()) for _, _, a, g, c in rows), *sorted(start))
         if facts not in known:
             more = _attack(rows, start, min_cell=min_cell, base=base)
             known[facts] = sorted(more)
@@ -71,36 +92,36 @@ def stages_to_hide(
     """
     found = hidden.copy()
     for positions in funnel.groupby("stage", sort=False).indices.values():
-        rows: Rows = []
+        rows: list[Row] = []
         for i, (_, row) in enumerate(funnel.iloc[positions].iterrows()):
             entered, lost = float(row["n_entered"]), float(row["n_lost"])
             counts = {"units": entered, "n": entered, "missing": 0.0}
             counts |= {"events": lost, "none": entered - lost}
-            rows.append((i, str(row["attribute"]), str(row["group"]), counts))
+            rows.append(Row(i, "", str(row["attribute"]), str(row["group"]), counts))
         start = {i for i, flag in enumerate(hidden.iloc[positions]) if flag}
         more = _attack(rows, start, min_cell=min_cell, base=base)
         found.iloc[[positions[i] for i in more]] = True
     return found
 
 
-def _counts_of_groups(part: pd.DataFrame) -> Rows:
-    """Position, attribute, group and exact counts of the groups of one outcome."""
-    rows: Rows = []
-    binary = bool((part["kind"] == "binary").any()) if "kind" in part else False
+def _counts_of_groups(part: pd.DataFrame) -> list[Row]:
+    """Exact counts of the groups of one outcome, or of all outcomes of one classifier."""
+    rows: list[Row] = []
     for i, row in enumerate(part.to_dict("records")):
         n = float(row["n"])
         units = float(row["n_units"]) if "n_units" in row else n
         counts = {"units": units, "n": n, "missing": units - n}
-        if binary:
+        if row.get("kind") == "binary":
             mean = float(row["mean"])
             # A group without values has no mean, and no events either.
             events = round(n * mean) if np.isfinite(mean) else (np.nan if n else 0.0)
             counts |= {"events": float(events), "none": n - events}
-        rows.append((i, str(row["attribute"]), str(row["group"]), counts))
+        outcome, attribute, group = (str(row[c]) for c in ("outcome", "attribute", "group"))
+        rows.append(Row(i, outcome, attribute, group, counts))
     return rows
 
 
-def _attack(rows: Rows, start: set[int], *, min_cell: int, base: int) -> set[int]:
+def _attack(rows: list[Row], start: set[int], *, min_cell: int, base: int) -> set[int]:
     """Hide rows of one outcome until no small count can be worked out.
 
     Where the totals alone give one away, all rows of its attribute are hidden, those of 0 too.
@@ -112,67 +133,68 @@ def _attack(rows: Rows, start: set[int], *, min_cell: int, base: int) -> set[int
     def build(hidden: set[int]) -> Release:
         return _release(rows, start | hidden, min_cell=min_cell, base=base)
 
-    def listed(hidden: set[int]) -> Sequence[tuple[tuple[str, str, str], Sequence[int]]]:
-        return [(key, [r for r in _open_rows(rows, key[1]) if r not in start]) for key in small]
+    def listed(hidden: set[int]) -> Sequence[tuple[Count, Sequence[int]]]:
+        return [(key, [r for r in _open_rows(rows, key) if r not in start]) for key in small]
 
     hidden, given = hide_until_safe(build, listed, minimum=min_cell)
-    refused = {key[1] for key in given}
-    whole = {i for i, attribute, _, _ in rows if attribute in refused}
+    refused = {key[2] for key in given}
+    whole = {row.place for row in rows if row.attribute in refused}
     return start | whole | hidden
 
 
-def _small_counts(rows: Rows, min_cell: int) -> list[tuple[str, str, str]]:
+def _small_counts(rows: list[Row], min_cell: int) -> list[Count]:
     return [
-        (what, attribute, group)
-        for _, attribute, group, counts in rows
-        for what, n in counts.items()
+        (what, row.outcome, row.attribute, row.group)
+        for row in rows
+        for what, n in row.counts.items()
         if what != "units" and (0 < n < min_cell or n != n)
     ]
 
 
-def _open_rows(rows: Rows, attribute: str) -> list[int]:
+def _open_rows(rows: list[Row], count: Count) -> list[int]:
     """Rows that may be hidden to protect a count: of the same attribute first, small ones first."""
-    ranked = sorted(rows, key=lambda row: (row[1] != attribute, row[3]["n"]))
-    return [i for i, _, _, counts in ranked if counts["n"] > 0]
+    ranked = sorted(
+        rows, key=lambda r: (r.attribute != count[2], r.outcome != count[1], r.counts["n"])
+    )
+    return [row.place for row in ranked if row.counts["n"] > 0]
 
 
-def _release(rows: Rows, hidden: set[int], *, min_cell: int, base: int) -> Release:
-    """Return what is published of one outcome.
+def _release(rows: list[Row], hidden: set[int], *, min_cell: int, base: int) -> Release:
+    """Return what is published of one outcome, or of all outcomes of one classifier.
 
     Of a hidden row this is that its group is small, where it is; and the rounded size of a group of
     one attribute, which the cohort's table shows. That table is protected on its own: sizes of
     intersections in it are not counted here.
     """
     release = Release()
-    kinds = list(rows[0][3])
-    for i, attribute, group, counts in rows:
-        for what, n in counts.items():
-            of_cohort = what == "units" and _TIMES not in attribute
+    for row in rows:
+        at = (row.outcome, row.attribute, row.group)
+        for what, n in row.counts.items():
+            of_cohort = what == "units" and _TIMES not in row.attribute
             said_small = what in ("units", "n") and 0 < n < min_cell
-            is_open = i in hidden and not (of_cohort or said_small)
-            release.publish((what, attribute, group), _known(n, is_open, min_cell, base))
-        release.add_sum(("units", attribute, group), _keys(("n", "missing"), attribute, group))
-        if "events" in counts:
-            release.add_sum(("n", attribute, group), _keys(("events", "none"), attribute, group))
-    attributes = list(dict.fromkeys(a for _, a, _, _ in rows))
-    for what in kinds:
-        total = _total(rows, attributes, what)
-        release.publish((what,), _known(total, False, min_cell, base))
-        for attribute in attributes:
-            parts = [(what, a, g) for _, a, g, _ in rows if a == attribute]
-            release.add_sum((what,), parts)
-    _add_margins(release, rows, kinds)
+            is_open = row.place in hidden and not (of_cohort or said_small)
+            release.publish((what, *at), _known(n, is_open, min_cell, base))
+        release.add_sum(("units", *at), [("n", *at), ("missing", *at)])
+        if "events" in row.counts:
+            release.add_sum(("n", *at), [("events", *at), ("none", *at)])
+    for outcome in dict.fromkeys(row.outcome for row in rows):
+        part = [row for row in rows if row.outcome == outcome]
+        attributes = list(dict.fromkeys(row.attribute for row in part))
+        for what in part[0].counts:
+            total = _total(part, attributes, what)
+            release.publish((what, outcome), _known(total, False, min_cell, base))
+            for attribute in attributes:
+                groups = [row.group for row in part if row.attribute == attribute]
+                release.add_sum((what, outcome), [(what, outcome, attribute, g) for g in groups])
+        _add_margins(release, part, list(part[0].counts))
+    _add_links(release, rows, links_of(row.outcome for row in rows))
     return release
 
 
-def _total(rows: Rows, attributes: Sequence[str], what: str) -> float:
+def _total(rows: list[Row], attributes: Sequence[str], what: str) -> float:
     """Sum over the groups of the first attribute of which all are known; NaN if there is none."""
-    sums = [sum(c[what] for _, a, _, c in rows if a == attribute) for attribute in attributes]
+    sums = [sum(r.counts[what] for r in rows if r.attribute == name) for name in attributes]
     return next((n for n in sums if n == n), np.nan)
-
-
-def _keys(kinds: Iterable[str], attribute: str, group: str) -> list[Hashable]:
-    return [(what, attribute, group) for what in kinds]
 
 
 def _known(n: float, is_open: bool, min_cell: int, base: int) -> tuple[float, float]:
@@ -182,16 +204,28 @@ def _known(n: float, is_open: bool, min_cell: int, base: int) -> tuple[float, fl
     return shown_range(n, minimum=min_cell, base=base)
 
 
-def _add_margins(release: Release, rows: Rows, kinds: Sequence[str]) -> None:
+def _add_margins(release: Release, rows: list[Row], kinds: Sequence[str]) -> None:
     """Add that the groups of an intersection add up to those of its attributes."""
-    single = {(a, g) for _, a, g, _ in rows}
-    for crossed in dict.fromkeys(a for _, a, _, _ in rows if _TIMES in a):
-        groups = [g for _, a, g, _ in rows if a == crossed]
+    outcome = rows[0].outcome
+    single = {(row.attribute, row.group) for row in rows}
+    for crossed in dict.fromkeys(row.attribute for row in rows if _TIMES in row.attribute):
+        groups = [row.group for row in rows if row.attribute == crossed]
         for place, attribute in enumerate(crossed.split(_TIMES)):
             for margin in dict.fromkeys(g.split(_AND)[place] for g in groups):
                 if (attribute, margin) not in single:
                     continue
                 inside = [g for g in groups if g.split(_AND)[place] == margin]
                 for what in kinds:
-                    parts: list[Hashable] = [(what, crossed, g) for g in inside]
-                    release.add_sum((what, attribute, margin), parts)
+                    parts: list[Hashable] = [(what, outcome, crossed, g) for g in inside]
+                    release.add_sum((what, outcome, attribute, margin), parts)
+
+
+def _add_links(release: Release, rows: list[Row], links: Sequence[Link]) -> None:
+    """Add, in every group, the sums that hold between counts of different outcomes."""
+    there = {(what, row.outcome, row.attribute, row.group) for row in rows for what in row.counts}
+    for attribute, group in dict.fromkeys((row.attribute, row.group) for row in rows):
+        for (what, outcome), parts in links:
+            whole = (what, outcome, attribute, group)
+            terms = [(kind, name, attribute, group) for kind, name in parts]
+            if whole in there and there.issuperset(terms):
+                release.add_sum(whole, terms)

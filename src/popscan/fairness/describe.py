@@ -50,13 +50,14 @@ def describe_groups(
         low, high = within(low, high, bounds)
         for k, key in enumerate(matrix.records()):
             known = np.sort(values[:, k][np.isfinite(values[:, k])])
+            concerned = int(matrix.applies[members, k].sum())
             row: dict[str, Any] = {
                 "attribute": grouping.attribute,
                 **key,
                 "group": grouping.names[code],
-                "n_units": int(members.sum()),
+                "n_units": concerned,
                 "n": len(known),
-                "n_missing": int(members.sum()) - len(known),
+                "n_missing": concerned - len(known),
                 "is_reference": bool(code == reference),
                 "too_few": bool(sample.moments[int(code)].n_rows[k] < design.min_group),
             }

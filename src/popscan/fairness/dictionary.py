@@ -18,11 +18,15 @@ OUTCOMES: dict[str, tuple[str, str]] = {
     "better_is": ("", "which way the outcome is good: higher, lower or neither"),
     "kind": ("", "continuous, or binary (0 or 1)"),
 }
+#: Further column of the outcomes where predictions are among them.
+APPLIES: dict[str, tuple[str, str]] = {
+    "applies": ("", "whether the outcome concerns the unit, as sensitivity concerns positives"),
+}
 
 GROUPS: dict[str, tuple[str, str]] = {
     **_WHERE,
     "group": ("", "group; 'missing' holds those whose attribute was not recorded"),
-    "n_units": ("units", "units in the group"),
+    "n_units": ("units", "units of the group that the outcome concerns"),
     "n": ("units", "units of the group with a value"),
     "n_missing": ("units", "units of the group without a value"),
     "mean": ("outcome", "mean (a proportion for binary outcomes)"),

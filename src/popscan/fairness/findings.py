@@ -243,6 +243,8 @@ def gap_sentence(
     scale, unit = gap_scale(row)
     low, high = sorted((row["ci_low"] * scale, row["ci_high"] * scale))
     places = decimals(max(abs(low), abs(high)))
+    if low > 0 or high < 0:  # "0 to 37" would not exclude zero
+        places = max(places, decimals(10 * min(abs(low), abs(high))))
     level = f"{100 * (1 - alpha):g}% CI"
     own = f"{group} ({_size(row, 'n', 'missing_pct')})"
     other = f"{reference} ({_size(row, 'n_reference', 'missing_reference_pct')})"

@@ -31,12 +31,22 @@ def cut_gap(row: dict[str, Any], k: int, own: Limits, base: Limits, bounds: Floa
         Range of each outcome.
     """
     limits = np.array([row["ci_low"]]), np.array([row["ci_high"]])
-    one, other = ((low[k : k + 1], high[k : k + 1]) for low, high in (own, base))
+    one, other = (_at(k, side, bounds) for side in (own, base))
     low, high = gap_within(limits, one, other, bounds[k : k + 1])
     row["ci_low"] = float(np.fmin(low[0], row["gap"]))
     row["ci_high"] = float(np.fmax(high[0], row["gap"]))
     if bounds[k, 0] >= 0 and row["ratio_ci_low"] < 0:
         row["ratio_ci_low"] = 0.0
+
+
+def _at(k: int, limits: Limits, bounds: Floats) -> Limits:
+    """Limits of one outcome's mean; all that it can be where the bootstrap sees no spread.
+
+    A group in which nothing failed is not known exactly: its draws are all 0, its rate is not.
+    """
+    low, high = limits[0][k : k + 1], limits[1][k : k + 1]
+    flat = low == high
+    return np.where(flat, bounds[k, 0], low), np.where(flat, bounds[k, 1], high)
 
 
 def gap_intervals(

@@ -97,7 +97,8 @@ def compare_groups(
                 "note": "",
             }
             row |= dict.fromkeys(_NUMBERS, float("nan"))
-            sides = [matrix.values[grouping.codes == c, k] for c in (code, reference)]
+            concerned = matrix.applies[:, k]
+            sides = [matrix.values[(grouping.codes == c) & concerned, k] for c in (code, reference)]
             row |= missing_columns(*sides, values=matrix.values[:, k], bounds=bounds[k])
             gap = Gap(row=row)
             gaps.append(gap)
@@ -116,7 +117,8 @@ def compare_groups(
                     _test_means(gap, *sides_of, spans=sample.spans, design=design, seed=named)
                 if row["ci_method"] == _PERMUTATION and studentised[2] == STUDENTISED:
                     row |= wider((row["ci_low"], row["ci_high"]), studentised[:2])
-                cut_gap(row, k, mean_limits[code], mean_limits[reference], bounds)
+                if row["ci_method"] != NEWCOMBE:  # which keeps to what a proportion can be
+                    cut_gap(row, k, mean_limits[code], mean_limits[reference], bounds)
                 row["direction"] = _direction(row["gap"], key["better_is"])
                 if constant[k]:
                     # Cannot differ: counting it as a test would only weaken the others
@@ -128,7 +130,7 @@ def compare_groups(
     return gaps
 
 
-_PERMUTATION = "permutation t"
+_PERMUTATION, NEWCOMBE = "permutation t", "newcombe"
 _NUMBERS = (
     "gap", "ci_low", "ci_high", "ratio", "ratio_ci_low", "ratio_ci_high", "p", "hedges_g",
     "cliffs_delta", "min_detectable_gap",
@@ -208,7 +210,7 @@ def _test_proportions(gap: Gap, group: Rows, base: Rows, *, alpha: float) -> Non
     gap.row |= {
         "ci_low": low,
         "ci_high": high,
-        "ci_method": "newcombe",
+        "ci_method": NEWCOMBE,
         "ratio": ratio,
         "ratio_ci_low": ratio_low,
         "ratio_ci_high": ratio_high,

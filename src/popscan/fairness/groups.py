@@ -55,11 +55,15 @@ class OutcomeMatrix:
         One row per outcome: stage, outcome, better_is, kind (``continuous`` or ``binary``).
     values : ndarray, shape (units, outcomes)
         NaN where missing.
+    applies : ndarray of bool, shape (units, outcomes)
+        Whether an outcome concerns a unit at all: the sensitivity of a classifier concerns the
+        positives, and the others do not lack a value of it.
     """
 
     units: pd.Index
     keys: pd.DataFrame
     values: Floats
+    applies: NDArray[np.bool_]
 
     def records(self) -> list[dict[str, str]]:
         """Return one mapping stage, outcome, better_is, kind per outcome."""
@@ -178,8 +182,8 @@ def outcome_matrix(outcomes: pd.DataFrame, units: pd.Index) -> OutcomeMatrix:
     Parameters
     ----------
     outcomes : DataFrame
-        Columns unit, stage, outcome, value, better_is, and optionally kind. Values that are not
-        finite count as missing, like units without a row.
+        Columns unit, stage, outcome, value, better_is, and optionally kind and applies. Values that
+        are not finite count as missing, like units without a row, unless ``applies`` is false.
     units : Index
         All units, sorted; rows of others are ignored (the caller tells).
 
@@ -223,8 +227,13 @@ def outcome_matrix(outcomes: pd.DataFrame, units: pd.Index) -> OutcomeMatrix:
     numbers = pd.to_numeric(outcomes["value"], errors="coerce").to_numpy(dtype=np.float64)
     matrix.flat[flat] = numbers[known]
     matrix[~np.isfinite(matrix)] = np.nan
+    applies = np.ones(matrix.shape, dtype=bool)
+    if "applies" in outcomes:
+        flags = outcomes["applies"]
+        applies.flat[flat] = flags.where(flags.notna(), True).to_numpy(dtype=bool)[known]
+        matrix[~applies] = np.nan
     keys["kind"] = _kinds(outcomes, keys, matrix)
-    return OutcomeMatrix(units=units, keys=keys, values=matrix)
+    return OutcomeMatrix(units=units, keys=keys, values=matrix, applies=applies)
 
 
 def _kinds(outcomes: pd.DataFrame, keys: pd.DataFrame, matrix: Floats) -> list[str]:

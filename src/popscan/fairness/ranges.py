@@ -11,6 +11,8 @@ from popscan.stats.means import Floats
 
 #: Beginning of an outcome's name -> smallest and largest possible value.
 _SCORES = {"dice": (0.0, 1.0), "ssim": (0.0, 1.0), "jaccard": (0.0, 1.0)}
+#: End of a name -> range of what is computed from probabilities.
+_PREDICTED = {"brier": (0.0, 1.0), "residual": (-1.0, 1.0)}
 #: Part of a name -> an outcome that cannot be negative.
 _DISTANCES = ("hd95", "msd", "nrmse", "entropy", "uncertainty", "distance")
 #: End of a name -> a biomarker that cannot be negative.
@@ -44,6 +46,8 @@ def possible_range(outcome: str, kind: str = "continuous") -> tuple[float, float
         return 0.0, math.inf
     if {"error", "change", "difference", "gap", "zscore"} & set(parts):
         return -math.inf, math.inf
+    if parts[-1] in _PREDICTED:
+        return _PREDICTED[parts[-1]]
     if parts[0] in _SCORES:
         return _SCORES[parts[0]]
     if set(parts) & set(_DISTANCES) or outcome.lower().endswith(_AMOUNTS):

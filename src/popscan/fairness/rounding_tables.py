@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from popscan.fairness.rounding import nearest
+from popscan.fairness.rounding import nearest, rounded_estimates
 from popscan.stats import intervals
 
 
@@ -78,3 +78,21 @@ def rounded_summary(summary: pd.DataFrame, groups: pd.DataFrame) -> pd.DataFrame
             table.loc[row, side] = means.get((*key, table.loc[row, f"{side}_group"]), np.nan)
         table.loc[row, "max_gap"] = abs(table.loc[row, "worst"] - table.loc[row, "best"])
     return table
+
+
+def rounded_predictions(table: pd.DataFrame, *, base: int) -> pd.DataFrame:
+    """Return measures of predictions to two decimals: shares of pairs and rates would tell counts.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Rows that are shown, exact.
+    base : int
+        Base of the rounding of counts, by which intervals are widened.
+    """
+    shown = rounded_estimates(table, base=base)
+    shares = ~table["measure"].isin(["rmse"])
+    for column in ("value", "ci_low", "ci_high", "by_chance", "gap", "gap_ci_low", "gap_ci_high"):
+        values = pd.to_numeric(shown[column]).astype(float)
+        shown[column] = values.where(~shares, values.round(2))
+    return shown

@@ -9,8 +9,10 @@ import pandas as pd
 
 from popscan.fairness import rounding as made
 from popscan.fairness.attack import rows_to_hide, stages_to_hide
+from popscan.fairness.prediction_links import is_behind
+from popscan.fairness.predictions import ALL_GROUPS
 from popscan.fairness.rounding import COUNTS
-from popscan.fairness.rounding_tables import rounded_funnel, rounded_summary
+from popscan.fairness.rounding_tables import rounded_funnel, rounded_predictions, rounded_summary
 
 #: Columns that say who or what a row is about, and hold no result.
 LABELS = (
@@ -102,7 +104,8 @@ def share(
     ----------
     tables : mapping
         Name (``groups``, ``gaps``, ``summary``, ``adjusted``, ``pairs``, ``funnel``,
-        ``exclusion``, ``agreement``, ``confounding``, ``ledger``) -> table. Others are left out.
+        ``exclusion``, ``agreement``, ``confounding``, ``ledger``, ``predictions``) -> table. Others
+        are left out: bins of scores and sweeps of thresholds count subjects one by one.
     min_cell : int
         Smallest count that may be shown.
     rounding : int
@@ -138,11 +141,13 @@ def share(
         "agreement": lambda table: pd.Series(False, index=table.index),
         "confounding": lambda table: pd.Series(False, index=table.index),
         "ledger": lambda table: _leaky_chains(table, min_cell),
+        "predictions": lambda table: _leaky_predictions(table, unsafe),
         "funnel": lambda table: stages_to_hide(table, _leaky_funnels(table, min_cell), **limits),
     }
     computed: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
         "gaps": lambda table: made.rounded_gaps(table, events, base=rounding, alpha=alpha),
         "summary": lambda table: rounded_summary(table, shown_groups),
+        "predictions": lambda table: rounded_predictions(table, base=rounding),
         "funnel": lambda table: rounded_funnel(table, base=rounding, alpha=alpha),
     }
     safe = {} if "groups" not in tables else {"groups": _finished(shown_groups, limits)}
@@ -211,6 +216,22 @@ def _rests_on(
         keys = zip(table["attribute"], table["outcome"], table[side], strict=True)
         found |= pd.Series([key in unsafe for key in keys], index=table.index)
     return found
+
+
+def _leaky_predictions(table: pd.DataFrame, unsafe: set[tuple[str, str, str]]) -> pd.Series:
+    """Measures of a prediction in groups of which a count behind the measure is hidden."""
+    rests = []
+    for row in table.to_dict("records"):
+        sides = {row["group"], row["reference"]}
+        rests.append(
+            any(
+                attribute == row["attribute"]
+                and (group in sides or row["group"] == ALL_GROUPS)
+                and is_behind(outcome, row["measure"], row["prediction"])
+                for attribute, outcome, group in unsafe
+            )
+        )
+    return pd.Series(rests, index=table.index, dtype=bool)
 
 
 def _leaky_funnels(funnel: pd.DataFrame, min_cell: int) -> pd.Series:

@@ -22,6 +22,7 @@ _NAMES = {
     "dice": "Dice", "hd95": "95% Hausdorff distance", "msd": "mean surface distance",
     "lv": "LV", "rv": "RV", "myo": "myocardium", "qc": "QC", "lvm": "LV mass", "psnr": "PSNR",
     "ssim": "SSIM", "nrmse": "NRMSE", "snr": "SNR", "cnr": "CNR", "abs": "absolute",
+    "brier": "Brier score", "residual": "residual (truth minus probability)",
     **{f"{v}{what}": f"{v.upper()} {name}" for v in ("lv", "rv") for what, name in
        (("edv", "end-diastolic volume"), ("esv", "end-systolic volume"), ("sv", "stroke volume"),
         ("ef", "ejection fraction"))},

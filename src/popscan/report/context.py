@@ -163,6 +163,8 @@ fairness_ledger
         Gaps with confounders held equal, all pairs of groups, losses by group and stage, QC's
         exclusions at equal true quality, bias and limits of agreement by group, and the gap of a
         biomarker along the pipeline; columns as `popscan.fairness` makes them.
+    fairness_predictions, fairness_calibration, fairness_thresholds
+        Measures of audited predictions, calibration by bin, rates at every threshold.
     agreement_points
         ``unit, biomarker, measured, reference``: the pairs behind `fairness_agreement`.
     sentences
@@ -212,6 +214,9 @@ fairness_ledger
     fairness_exclusion: pd.DataFrame = field(default_factory=pd.DataFrame)
     fairness_agreement: pd.DataFrame = field(default_factory=pd.DataFrame)
     fairness_ledger: pd.DataFrame = field(default_factory=pd.DataFrame)
+    fairness_predictions: pd.DataFrame = field(default_factory=pd.DataFrame)
+    fairness_calibration: pd.DataFrame = field(default_factory=pd.DataFrame)
+    fairness_thresholds: pd.DataFrame = field(default_factory=pd.DataFrame)
     agreement_points: pd.DataFrame = field(default_factory=pd.DataFrame)
     compared: Compared | None = None
     sentences: Sequence[str] = ()

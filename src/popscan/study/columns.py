@@ -132,9 +132,10 @@ def table_columns(config: TableConfig, attributes: pd.DataFrame) -> tuple[list[s
         The table, as `popscan.study.cohort.cohort_attributes` returns it.
     """
     known = Known(table=attributes, what="the table")
-    if not config.table.outcomes:
+    if not (config.table.outcomes or config.table.predictions):
         known.problems.append(
-            f"table.outcomes: none given; expected some of: {', '.join(known.columns)}"
+            "table.outcomes (or table.predictions): none given; expected some of: "
+            f"{', '.join(known.columns)}"
         )
     _names(known, [Named("table.outcomes", n, True) for n in config.table.outcomes], known.columns)
     fairness, associate = config.fairness, config.associate

@@ -23,6 +23,7 @@ from popscan.report.sections.adjusted import adjusted_blocks
 from popscan.report.sections.common import Options, frame_table
 from popscan.report.sections.crossed import crossed_blocks
 from popscan.report.sections.gaps import forests, gap_table, heat_map, outcome_order
+from popscan.report.sections.predictions import predictions
 from popscan.report.text import (
     DASH,
     decimals,
@@ -155,6 +156,7 @@ def section(context: StudyContext, options: Options) -> Section:
             else f"There are no gaps to test: {why}"
         )
     blocks += adjusted_blocks(context, options)
+    blocks += predictions(context, options)
     if len(groups):
         blocks += [Heading(text="Every group"), *_group_tables(context, options)]
     if len(context.fairness_summary) and not options.share:

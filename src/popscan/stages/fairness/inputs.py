@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -15,6 +15,9 @@ from popscan.scored import counted
 from popscan.stages import stages_of
 from popscan.study.study import Study
 from popscan.study.tables import read_table
+
+if TYPE_CHECKING:
+    from popscan.fairness.prediction_outcomes import Prediction
 
 #: Columns of the table of atlas distances that the audit compares.
 _ATLAS_OUTCOMES = ("unit", "atlas_distance_mm", "atlas_dice_mean")
@@ -42,6 +45,8 @@ class AuditInputs:
         Step of the pipeline -> biomarkers after it, for the bias ledger.
     qc
         Final verdicts.
+    predictions
+        Classifiers and regressions; their outcomes are among `outcomes`.
     """
 
     outcomes: pd.DataFrame
@@ -53,6 +58,7 @@ class AuditInputs:
     steps: Mapping[str, pd.DataFrame]
     qc: pd.DataFrame
     reference_is_true: bool = False
+    predictions: tuple[Prediction, ...] = ()
 
 
 def audit_inputs(study: Study) -> AuditInputs:

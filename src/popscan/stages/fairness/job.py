@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -16,11 +16,16 @@ from popscan.study.cohort import first_visits, known_columns
 from popscan.study.study import Study
 from popscan.study.tables import tables_folder, write_table
 
+if TYPE_CHECKING:
+    from popscan.fairness.prediction_outcomes import Prediction
+
 #: Tables of the audit in the study's folder `tables`, each `fairness_<name>`.
 TABLES = (
     "outcomes", "groups", "gaps", "summary", "adjusted", "pairs", "funnel", "exclusion",
     "agreement", "ledger", "confounding",
 )  # fmt: skip
+#: Further tables where predictions are audited; the others are as they are without.
+PREDICTION_TABLES = ("predictions", "calibration", "thresholds")
 #: Columns that may go together with a group whether or not the config adjusts for them.
 _SUSPECTS = ("age_years", "bmi_kg_m2", "site", "scanner", "manufacturer", "field_strength_t")
 
@@ -56,9 +61,12 @@ def write_audit(
     alpha
         Level at which a corrected p counts.
     """
-    for name in TABLES:
-        table = tables.get(name, pd.DataFrame(columns=list(dictionary.of(f"fairness_{name}"))))
-        write_table(study_root, f"fairness_{name}", table, dictionary.of(f"fairness_{name}"))
+    for name in (*TABLES, *(name for name in PREDICTION_TABLES if name in tables)):
+        columns = dictionary.of(f"fairness_{name}")
+        table = tables.get(name, pd.DataFrame(columns=list(columns)))
+        if name == "outcomes" and "applies" in table:
+            columns = columns | dictionary.of("fairness_outcomes_applies")
+        write_table(study_root, f"fairness_{name}", table, columns)
     said = audit_sentences(tables, alpha=alpha)
     lines = [*(line for part in said.values() for line in part), *notes]
     text = "".join(line + "\n" for line in lines)
@@ -172,7 +180,72 @@ def audit_tables(
             seed=seed,
             **corrected,
         )
+    if inputs.predictions:
+        tables |= prediction_tables(
+            inputs.predictions,
+            people,
+            attributes_to_test=asked,
+            section=section,
+            cluster=cluster,
+            seed=seed,
+        )
     return tables, [*result.notes, *notes]
+
+
+def prediction_tables(
+    predictions: Sequence[Prediction],
+    people: pd.DataFrame,
+    *,
+    attributes_to_test: Sequence[str],
+    section: Any,
+    cluster: str | None,
+    seed: int,
+) -> dict[str, pd.DataFrame]:
+    """Compute the tables of `PREDICTION_TABLES`.
+
+    Parameters
+    ----------
+    predictions
+        Classifiers and regressions.
+    people
+        One row per unit.
+    attributes_to_test
+        Columns of `people`.
+    section
+        Config section fairness.
+    cluster
+        Column of the subject, where subjects repeat.
+    seed
+        Of everything that is drawn.
+    """
+    from popscan.fairness.design import AuditDesign
+    from popscan.fairness.prediction_curves import calibration_table, threshold_table
+    from popscan.fairness.predictions import prediction_table
+
+    common: dict[str, Any] = {
+        "attributes_to_test": attributes_to_test,
+        "design": AuditDesign(
+            alpha=section.alpha, min_group=section.min_group, n_boot=section.n_boot, seed=seed
+        ),
+        "cluster": cluster,
+    }
+    tables = {
+        "predictions": prediction_table(
+            predictions,
+            people,
+            intersections=[names for names in section.intersections if set(names) <= set(people)],
+            reference=section.reference or None,
+            correction=section.correction,
+            family=section.family,
+            roles=section.roles,
+            **common,
+        ),
+        "calibration": calibration_table(predictions, people, **common),
+        "thresholds": threshold_table(
+            predictions, people, reference=section.reference or None, **common
+        ),
+    }
+    return {name: table for name, table in tables.items() if len(table)}
 
 
 def confounding_table(people: pd.DataFrame, section: Any) -> pd.DataFrame:
@@ -228,6 +301,7 @@ def audit_sentences(
     from popscan.fairness import story
     from popscan.fairness.confounding import confounding_sentences
     from popscan.fairness.findings import sentences
+    from popscan.fairness.prediction_story import prediction_sentences
 
     def gaps_said(gaps: pd.DataFrame, *, alpha: float) -> list[str]:
         return sentences(
@@ -242,6 +316,7 @@ def audit_sentences(
         "exclusion": story.exclusion_sentences,
         "agreement": story.agreement_sentences,
         "ledger": story.ledger_sentences,
+        "predictions": prediction_sentences,
     }
     return {
         name: say(tables[name], alpha=alpha)

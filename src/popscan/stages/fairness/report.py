@@ -11,15 +11,17 @@ import pandas as pd
 
 from popscan.report.context import StudyContext
 from popscan.stages.fairness.inputs import reference_biomarkers
-from popscan.stages.fairness.job import TABLES, audit_sentences
+from popscan.stages.fairness.job import PREDICTION_TABLES, TABLES, audit_sentences
 from popscan.study.tables import read_table, tables_folder
 
 
 def audit_tables_of(study_root: Path) -> dict[str, pd.DataFrame]:
     """Read the tables of the audit that hold no single subject's values."""
-    return {
+    tables = {
         name: read_table(study_root, f"fairness_{name}") for name in TABLES if name != "outcomes"
     }
+    more = {name: read_table(study_root, f"fairness_{name}") for name in PREDICTION_TABLES}
+    return tables | {name: table for name, table in more.items() if len(table)}
 
 
 def with_audit(

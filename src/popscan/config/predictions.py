@@ -1,0 +1,33 @@
+"""Predictions of a table: scores of a classifier, or values of a regression, beside the truth."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, StrictBool, StrictFloat, StrictInt
+
+from popscan.config.section import ColumnName, Section
+
+
+class PredictedColumn(Section):
+    """One prediction that is audited: by whatever model, of whatever organ."""
+
+    score: ColumnName = Field(
+        description="Column with the score (higher means positive) or the predicted value."
+    )
+    truth: ColumnName = Field(description="Column with the true class or value.")
+    kind: Literal["classification", "regression"] = Field(
+        default="classification", description="What is predicted: a class or a number."
+    )
+    name: str = Field(
+        default="", pattern=r"^[a-z0-9_]*$", description="Name in results; by default the truth's."
+    )
+    positive: str | StrictBool | StrictInt | StrictFloat | None = Field(
+        default=None,
+        description="Value of the truth that counts as positive; needed unless it is 0 or 1.",
+    )
+    threshold: float | None = Field(
+        default=None,
+        description="Score from which on a subject is called positive; 0.5 for probabilities, "
+        "needed for other scores.",
+    )
