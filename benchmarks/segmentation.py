@@ -1,10 +1,14 @@
 """Dice, surface distances and volume errors of a bundle on the ACDC patients it never saw.
 
     python benchmarks/segmentation.py [--model DIR] [--training] [--no-flips] [--out DIR]
+    python benchmarks/segmentation.py --cross-fit WORK [--folds 5] [--steps N] [--device cuda]
 
 Reads ``$POPSCAN_DATA/acdc`` (by default ``../shared/data/acdc``). The patients are those that the
 bundle itself names as its validation subjects; with ``--training`` those that it was trained on
-are scored too, in tables of their own headed "seen in training". Published results on the same
+are scored too, in tables of their own headed "seen in training". With ``--cross-fit`` no bundle is
+looked at: all patients are divided into folds, a network is trained for each on the others (recipe
+``cine_sax_cross``, checkpoints in WORK, gone on from when called again), and every patient is
+scored by the one that never saw them: patients that chose nothing. Published results on the same
 challenge stand below the table as peers: other patients of the same cohort, so a guide only.
 """
 
@@ -13,6 +17,7 @@ from __future__ import annotations
 import argparse
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +30,12 @@ from popscan.io import get_source
 from popscan.protocols.cine_sax.labels import STRUCTURES
 from popscan.protocols.cine_sax.regions import score_regions
 from popscan.segment import Bundle, load_bundle
+from popscan.segment.devices import pick_device
+from popscan.train.crossfit import cross_fit
 from popscan.train.evaluate import mean_dice, score_case, volume_errors
 from popscan.train.packs import Case
+from popscan.train.recipe import load_recipe
+from popscan.train.shipped import N_HIGH, N_SIMULATED, simulated_case, simulated_high_case
 
 ROOT = Path(__file__).resolve().parents[1]
 PEERS = """peers, as published (mean Dice over RV, MYO, LV at ED, ES; other patients of ACDC):
@@ -140,6 +149,37 @@ def evaluate(cases: list[Case], bundle: Bundle, **options: Any) -> tuple[pd.Data
     return pd.DataFrame(rows), labels, (time.perf_counter() - start) / max(1, len(cases))
 
 
+def cross_fitted(cases: list[Case], given: argparse.Namespace) -> pd.DataFrame:
+    """Train a network per fold, print the table of all patients together, return its rows."""
+    recipe = load_recipe("cine_sax_cross")
+    recipe = replace(recipe, steps=given.steps or recipe.steps)
+    others = {
+        "simulated": [simulated_case(k) for k in range(N_SIMULATED)],
+        "simulated_high": [simulated_high_case(k) for k in range(N_HIGH)],
+    }
+    device = str(pick_device(given.device))
+    parts, labels, seconds = [], {}, 0.0
+    for held, bundle in cross_fit(
+        recipe,
+        cases,
+        name="acdc",
+        others=others,
+        folds=given.folds,
+        work=given.cross_fit,
+        device=device,
+    ):
+        rows, found, each = evaluate(held, bundle)
+        parts.append(rows)
+        labels |= found
+        seconds += each * len(held) / len(cases)
+        print(f"fold {len(parts)} of {given.folds}: mean Dice {mean_dice(rows):.4f}", flush=True)
+    scores = pd.concat(parts, ignore_index=True)
+    show(scores, f"cross-fitted, {given.folds} folds of {recipe.steps} steps, no flips", seconds)
+    print("\nby region (thirds of the labelled slices; in-plane distances):")
+    print(regions_table(cases, labels))
+    return scores
+
+
 def show(scores: pd.DataFrame, heading: str, seconds: float) -> None:
     """Print everything about one set of patients under one setting."""
     n = scores["unit"].nunique()
@@ -159,9 +199,19 @@ def main() -> None:
     parser.add_argument("--no-flips", action="store_true", help="leave the slower setting out")
     parser.add_argument("--out", type=Path, default=None, help="folder for pictures and scores")
     parser.add_argument("--worst", type=int, default=3, help="number of worst cases to draw")
+    parser.add_argument("--cross-fit", type=Path, metavar="WORK", help="train and score by folds")
+    parser.add_argument("--folds", type=int, default=5, help="of the cross-fitting")
+    parser.add_argument("--steps", type=int, default=0, help="per fold; 0: the recipe's")
+    parser.add_argument("--device", default="auto", help="where folds are trained")
     arguments = parser.parse_args()
     default = Path(os.environ.get("POPSCAN_DATA", ROOT.parent / "shared" / "data"))
     torch.set_num_threads(min(2, os.cpu_count() or 1))
+    if arguments.cross_fit is not None:
+        scores = cross_fitted(acdc_cases((arguments.data or default) / "acdc"), arguments)
+        if arguments.out is not None:
+            arguments.out.mkdir(parents=True, exist_ok=True)
+            scores.to_csv(arguments.out / "cross_fitted.tsv", sep="\t", index=False)
+        return
     bundle = load_bundle(arguments.model, "auto")
     held_out = set(bundle.about["validation"]["subjects"])
     cases = acdc_cases((arguments.data or default) / "acdc")

@@ -119,6 +119,7 @@ def intervals(seen: Sequence[Observed], *, level: float) -> None:
         e, s = e[usable].tolist(), s[usable].tolist()
         row: dict[str, object] = {"quantity": name, "n": len(e)}
         for label, options in (
+            ("tolerance", {"choose": True, "method": "tolerance"}),
             ("student", {"choose": True}),
             ("one width", {"flat": True}),
             ("conformal", {"choose": True, "method": "conformal"}),

@@ -46,6 +46,17 @@ def test_coverage_of_new_subjects(method, rng):
     assert np.mean(inside) == pytest.approx(0.9 if method == "student" else 14 / 15, abs=0.02)
 
 
+def test_a_tolerance_interval_is_wide_enough_for_nine_calibration_sets_of_ten(rng):
+    """Share of a standard normal within it, over many sets of 14 subjects."""
+    draws = rng.normal(size=(2000, 14))
+    content = [2 * stats.norm.cdf(factor(d, level=0.9, method="tolerance")) - 1 for d in draws]
+    assert np.mean(np.array(content) >= 0.9) == pytest.approx(0.9, abs=0.025)
+    narrower = factor(draws[0], level=0.9, method="student")
+    assert factor(draws[0], level=0.9, method="tolerance") / narrower == pytest.approx(
+        1.25, abs=0.01
+    )
+
+
 def test_conformal_keeps_its_promise_for_heavy_tails(rng):
     draws = rng.standard_t(2, size=(4000, 40))
     inside = [abs(d[39]) <= factor(d[:39], level=0.8, method="conformal") for d in draws]

@@ -17,7 +17,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 Floats = NDArray[np.float64]
-Method = Literal["student", "conformal"]
+Method = Literal["tolerance", "student", "conformal"]
+#: How sure it is that an interval by ``tolerance`` holds its share of new subjects.
+_CONFIDENCE = 0.9
 
 
 def scale(spread: ArrayLike, spreads: ArrayLike) -> Floats:
@@ -56,6 +58,9 @@ def factor(scores: ArrayLike, *, level: float, method: Method = "student") -> fl
         new subjects whatever the distribution, on average over calibration sets; with few subjects
         it hangs on one or two of them. ``student``: root mean square times Student's t with n
         degrees of freedom, exact for normal errors without bias, and steadier with few subjects.
+        ``tolerance``: as wide as it takes for nine calibration sets in ten to cover `level` of new
+        subjects (a tolerance interval of normal errors without bias), where ``student`` covers it
+        on average over calibration sets: half of them less. With 14 subjects a quarter wider.
 
     Returns
     -------
@@ -80,6 +85,9 @@ def factor(scores: ArrayLike, *, level: float, method: Method = "student") -> fl
         rank = math.ceil((n + 1) * level - 1e-9)
         return float(absolute[rank - 1]) if rank <= n else math.nan
     rms = float(np.sqrt(np.mean(absolute**2)))
+    if method == "tolerance":
+        largest = rms * math.sqrt(n / float(stats.chi2.ppf(1 - _CONFIDENCE, df=n)))
+        return largest * float(stats.norm.ppf(0.5 + level / 2))
     return rms * float(stats.t.ppf(0.5 + level / 2, df=n))
 
 

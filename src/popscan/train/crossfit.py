@@ -1,0 +1,116 @@
+"""Cross-fitting: every patient segmented by a network that they had no part in.
+
+A model's validation patients have mostly chosen something: a recipe, a moment to stop. Here the
+labelled patients are divided into folds, and for every fold a network is trained from random
+weights on the others (and on simulated hearts), by a recipe fixed beforehand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from popscan.records import PopscanError
+from popscan.segment.bundle import Bundle
+from popscan.train import _with_painted, recipe_chain
+from popscan.train.evaluate import draft_bundle
+from popscan.train.loop import fit
+from popscan.train.packs import Case, build_pack
+from popscan.train.recipe import Recipe
+
+
+def divide(
+    cases: Sequence[Case], *, folds: int, seed: int, stratum: str = "group"
+) -> list[list[Case]]:
+    """Return the cases in `folds` parts, subjects whole, every stratum spread over all parts.
+
+    Parameters
+    ----------
+    cases
+        Labelled scans.
+    folds
+        Number of parts, at least two, and no more than there are subjects.
+    seed
+        Of the order in which subjects are dealt.
+    stratum
+        Attribute whose values are spread evenly.
+
+    Raises
+    ------
+    PopscanError
+        If there are fewer subjects than folds, or fewer than two folds.
+    """
+    strata = {case.subject: case.attributes.get(stratum, "") for case in cases}
+    if not 2 <= folds <= len(strata):
+        raise PopscanError(f"{len(strata)} subjects cannot be divided into {folds} folds")
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(sorted(strata)).tolist()
+    order.sort(key=strata.__getitem__)  # Stable: within a stratum the order stays random.
+    part = {subject: place % folds for place, subject in enumerate(order)}
+    return [[case for case in cases if part[case.subject] == fold] for fold in range(folds)]
+
+
+def cross_fit(
+    recipe: str | Path | Recipe,
+    cases: Sequence[Case],
+    *,
+    name: str,
+    others: Mapping[str, Sequence[Case]],
+    folds: int,
+    work: Path,
+    seed: int = 2026,
+    device: str = "cpu",
+    quiet: bool = False,
+) -> Iterator[tuple[list[Case], Bundle]]:
+    """Yield per fold its cases and a network that was trained on all the other cases.
+
+    Parameters
+    ----------
+    recipe
+        A training from random weights.
+    cases
+        Labelled scans to divide; `name` is what the recipe calls their pack.
+    name
+        As in the recipe's ``shares``.
+    others
+        Further packs of the recipe, the same in every fold, with nobody of `cases`.
+    folds, seed
+        As for `divide`; the recipe's own seed is raised by the fold's number.
+    work
+        Folder of the checkpoints, from which an interrupted cross-fitting goes on.
+    device
+        Where networks are trained; they are yielded on the CPU.
+    quiet
+        Print no progress.
+
+    Raises
+    ------
+    PopscanError
+        If the recipe starts from another one, somebody of `cases` is in `others`, or the cases
+        cannot be divided.
+    """
+    chain = recipe_chain(recipe)
+    if len(chain) > 1:
+        raise PopscanError(
+            f"cross-fitting trains from random weights; recipe {chain[-1].name!r} starts from "
+            f"{chain[-2].name!r}, which has seen some of the patients"
+        )
+    known = {case.subject for case in cases}
+    if both := sorted(known & {case.subject for group in others.values() for case in group}):
+        raise PopscanError(f"in the folds and in another pack: {', '.join(both[:5])}")
+    spacing_mm = chain[0].spacing_mm
+    fixed = {key: build_pack(group, spacing_mm=spacing_mm) for key, group in others.items()}
+    for fold, held in enumerate(divide(cases, folds=folds, seed=seed)):
+        out = {case.subject for case in held}
+        rest = [case for case in cases if case.subject not in out]
+        packs = {
+            key: build_pack(group, spacing_mm=spacing_mm)
+            for key, group in _with_painted({name: rest}, [chain]).items()
+        }
+        own = replace(chain[0], seed=chain[0].seed + fold)
+        folder = work / f"{own.name}_{fold + 1}_of_{folds}"
+        state = fit(own, fixed | packs, folder, device=device, quiet=quiet)
+        yield held, draft_bundle(own, state.averaged.cpu())
