@@ -11,6 +11,7 @@ from typing import TypeGuard
 import numpy as np
 import pandas as pd
 
+from popscan.fairness.coverage import covered, with_intervals
 from popscan.scored import counted
 
 COLUMNS = ["unit", "stage", "outcome", "value", "better_is", "kind"]
@@ -67,8 +68,8 @@ def outcomes_table(
         Columns of `biomarkers` to compare.
     truth : DataFrame
         unit and true or reference biomarkers (``lvedv_ml`` or ``truth_lvedv_ml``): gives
-        ``lvedv_ml_error``
-        (neither) and ``lvedv_ml_abs_error`` (lower).
+        ``lvedv_ml_error`` (neither), ``lvedv_ml_abs_error`` (lower) and, for biomarkers with an
+        interval, ``lvedv_ml_covered`` (1 where it holds the reference).
     atlas : DataFrame
         unit and distances to the atlas.
     analysed : Series of bool, optional
@@ -258,4 +259,9 @@ def _biomarkers(
                 _part(values.index, "biomarkers", f"{column}_abs_error", error.abs(),
                       better_is="lower", kind="continuous")
             )  # fmt: skip
+        if column in true and column in with_intervals(biomarkers):
+            inside = covered(biomarkers, indexed.reset_index(), column).dropna()
+            found.append(
+                _part(inside.index, "biomarkers", f"{column}_covered", inside, better_is="higher")
+            )
     return found

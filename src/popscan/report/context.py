@@ -75,6 +75,10 @@ class Extra:
     tables
         Caption and table, each; column names carry their units. Numbers are shown with three
         digits, ``p`` and ``p_adj`` as p values.
+    shared_tables
+        The tables of the shared report, where they are not those of `tables`.
+    headline, shared_headline
+        Warnings that stand at the report's beginning, too; the latter in the shared report.
     notes
         Cautions, each a paragraph.
     shared
@@ -90,6 +94,9 @@ class Extra:
     shared_sentences: Sequence[str] = ()
     figures: Sequence[tuple[Markup, str]] = ()
     tables: Sequence[tuple[str, pd.DataFrame]] = ()
+    shared_tables: Sequence[tuple[str, pd.DataFrame]] | None = None
+    headline: Sequence[str] = ()
+    shared_headline: Sequence[str] = ()
     notes: Sequence[str] = ()
     shared: bool = False
 

@@ -247,6 +247,7 @@ def biomarkers() -> dict[str, Entry]:
 
 #: Table -> dictionary in the package that makes it.
 _STATISTICS = {
+    "interval_coverage": "popscan.fairness.coverage:DICTIONARY",
     "associations": "popscan.associate.models:DICTIONARY",
     "reference_ranges": "popscan.associate.ranges:DICTIONARY",
     "fairness_outcomes": "popscan.fairness.dictionary:OUTCOMES",

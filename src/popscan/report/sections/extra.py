@@ -20,7 +20,10 @@ def _section(extra: Extra, options: Options) -> Section:
     said = extra.shared_sentences if options.share else extra.sentences
     blocks: list[Block] = [Bullets(items=list(said))] if said else []
     blocks += [Figure(markup=markup, caption=caption) for markup, caption in extra.figures]
-    for caption, table in extra.tables:
+    tables = extra.tables
+    if options.share and extra.shared_tables is not None:
+        tables = extra.shared_tables
+    for caption, table in tables:
         shown = _without_small_cells(table, options)
         if len(shown):
             blocks.append(frame_table(shown, caption=caption, max_rows=options.max_rows))

@@ -131,6 +131,9 @@ def section(context: StudyContext, options: Options) -> Section:
         Text(text=_key_sentence(context, n, through, options), tone="headline"),
         _cards(context, n, through, options),
     ]
+    for extra in context.extras:
+        warnings = extra.shared_headline if options.share else extra.headline
+        blocks += [Text(text=warning, tone="warn") for warning in warnings]
     if context.sentences:
         findings = [str(s) for s in context.sentences if not is_caution(str(s))]
         blocks.append(Bullets(items=findings[:3]))

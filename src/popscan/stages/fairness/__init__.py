@@ -11,4 +11,5 @@ STAGE = Stage(
     sections=("study", "fairness", "cohort", "source", "atlas", "rca", "reconstruct"),
     per="study",
     reads=("collect", "atlas"),
+    report="popscan.stages.fairness.coverage:coverage_section",
 )

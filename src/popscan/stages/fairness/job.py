@@ -45,6 +45,24 @@ def audit_study(study_root: Path, options: Mapping[str, Any]) -> None:
     inputs = audit_inputs(study)
     tables, more = audit_tables(inputs, section, seed=int(options["study"]["seed"]))
     write_audit(study_root, tables, [*study.notes, *more], alpha=section.alpha)
+    coverage = coverage_of(inputs, section)
+    write_table(study_root, "interval_coverage", coverage, dictionary.of("interval_coverage"))
+
+
+def coverage_of(inputs: AuditInputs, section: Any) -> pd.DataFrame:
+    """Count how many intervals hold their reference, over all analysed subjects and by group."""
+    from popscan.fairness.coverage import coverage_table
+
+    once, _ = first_visits(inputs.attributes)
+    known, _ = known_columns(section.attributes, inputs.attributes)
+    return coverage_table(
+        inputs.measured,
+        inputs.reference,
+        once,
+        attributes_to_test=known,
+        min_group=section.min_group,
+        alpha=section.alpha,
+    )
 
 
 def write_audit(

@@ -1,0 +1,99 @@
+"""Section of the report on whether intervals hold the references as often as they should."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from popscan.config import parse_section
+from popscan.fairness.coverage import too_narrow
+from popscan.report.context import Extra
+from popscan.report.sections.common import Options
+from popscan.report.text import listing, title_of
+from popscan.study.tables import read_table
+
+_SHOWN = ["biomarker", "n", "n_covered", "n_outside", "half_width"]
+_INTERVAL = ["coverage_pct", "coverage_low_pct", "coverage_high_pct", "nominal_pct"]
+
+
+def coverage_section(study_root: Path, config: Mapping[str, Any]) -> Extra | None:
+    """Show how many intervals hold their reference; None without references or intervals.
+
+    Parameters
+    ----------
+    study_root
+        ``results/<study>``.
+    config
+        The whole config.
+    """
+    table = read_table(study_root, "interval_coverage")
+    if table.empty or "n_covered" not in table:
+        return None
+    whole = table["attribute"].fillna("") == ""
+    masked = Options(
+        share=True,
+        minimum=parse_section("report", config.get("report", {})).min_cell,
+        rounding=parse_section("share", config.get("share", {})).rounding,
+    )
+    groups = table[~whole][["attribute", "group", *_SHOWN, *_INTERVAL]]
+    tables = [("Intervals that hold the reference.", table[whole][[*_SHOWN, *_INTERVAL]])]
+    if len(groups):
+        tables.append(("The same by group.", groups))
+    return Extra(
+        ident="interval-coverage",
+        title="Do the intervals hold the reference?",
+        lead="Subjects with reference labels that the model was not trained on and that QC let "
+        "pass; limits of the share are exact (Clopper-Pearson).",
+        sentences=[*said(table, Options()), *said_of_groups(table, Options())],
+        shared_sentences=said(table, masked),
+        tables=tables,
+        shared_tables=[("Intervals that hold the reference.", table[whole][_SHOWN[:-1]])],
+        headline=said(table, Options()),
+        shared_headline=said(table, masked),
+        notes=[
+            "Coverage by group is also an outcome of the audit (`..._covered`): there gaps are "
+            "tested and corrected for how many were made."
+        ],
+        shared=True,
+    )
+
+
+def said(table: pd.DataFrame, options: Options) -> list[str]:
+    """Return for which biomarkers the intervals are too narrow; nothing for none.
+
+    Parameters
+    ----------
+    table
+        ``interval_coverage``.
+    options
+        How counts are written.
+    """
+    rows = too_narrow(table, overall=True).to_dict("records")
+    if not rows:
+        return []
+    parts = [
+        f"{title_of(row['biomarker'], unit=False)} in {options.count(row['n_covered'])} of "
+        f"{options.count(row['n'])}"
+        for row in rows
+    ]
+    return [
+        f"Intervals meant to hold the reference of {rows[0]['nominal_pct']:.0f}% of subjects hold "
+        f"it less often, which chance does not explain: {listing(parts)} subjects."
+    ]
+
+
+def said_of_groups(table: pd.DataFrame, options: Options) -> list[str]:
+    """Return in which groups the intervals are too narrow, where they are not for all."""
+    everywhere = set(too_narrow(table, overall=True)["biomarker"])
+    rows = too_narrow(table, overall=False)
+    return [
+        f"In the group {row['group']} ({title_of(row['attribute'], unit=False)}) the intervals of "
+        f"{title_of(row['biomarker'], unit=False)} hold the reference in "
+        f"{options.count(row['n_covered'])} of {options.count(row['n'])} subjects: they are too "
+        "narrow there."
+        for row in rows.to_dict("records")
+        if row["biomarker"] not in everywhere
+    ]

@@ -1,0 +1,83 @@
+"""Realised coverage of intervals: counted by hand, by group, and never shared in small numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from popscan.fairness.coverage import DICTIONARY, coverage_table, covered, too_narrow
+from popscan.fairness.outcomes import outcomes_table
+from popscan.report import StudyContext, render_study
+from popscan.stages.fairness.coverage import coverage_section
+from popscan.study import dictionary
+from popscan.study.tables import write_table
+
+UNITS = [f"sub-{i:03d}" for i in range(60)]
+
+
+@pytest.fixture(scope="module")
+def study():
+    """Sixty subjects with errors of 3; intervals reach 4 on either side, in half the women 2."""
+    women = np.arange(60) % 2 == 0
+    narrow = women & (np.arange(60) % 4 == 0)
+    half = np.where(narrow, 2.0, 4.0)
+    people = pd.DataFrame({"sex": np.where(women, "female", "male")}, index=UNITS)
+    measured = pd.DataFrame(
+        {"unit": UNITS, "lvef_pct": 60.0, "lvef_low_pct": 60.0 - half, "lvef_high_pct": 60.0 + half,
+         "lvedv_ml": 100.0, "interval_level_pct": 90.0}
+    )  # fmt: skip
+    reference = pd.DataFrame({"unit": UNITS, "truth_lvef_pct": 63.0, "truth_lvedv_ml": 100.0})
+    return measured, reference, people
+
+
+def test_coverage_is_counted_over_all_and_by_group(study):
+    measured, reference, people = study
+    table = coverage_table(measured, reference, people, attributes_to_test=["sex"])
+    assert list(table) == list(DICTIONARY)
+    whole, female, male = table.to_dict("records")
+    assert (whole["group"], whole["n"], whole["n_covered"]) == ("all", 60, 45)
+    assert (female["n"], female["n_covered"], male["n_covered"]) == (30, 15, 30)
+    # Clopper-Pearson by its closed form: all of n covered, the lower limit is (alpha/2)^(1/n).
+    assert male["coverage_low_pct"] == pytest.approx(100 * 0.025 ** (1 / 30), abs=0.05)
+    assert male["coverage_high_pct"] == 100.0
+    assert [row["too_narrow"] for row in (whole, female, male)] == [True, True, False]
+    assert len(too_narrow(table, overall=False)) == 1
+
+
+def test_what_lacks_an_end_or_a_reference_does_not_count(study):
+    measured, reference, people = study
+    part = measured.assign(lvef_low_pct=measured["lvef_low_pct"].mask(measured.index < 10))
+    assert covered(part, reference, "lvef_pct").notna().sum() == 50
+    assert coverage_table(part, reference.iloc[10:30], people).iloc[0]["n"] == 20
+    assert coverage_table(measured, pd.DataFrame(), people).empty
+
+
+def test_coverage_is_an_outcome_of_the_audit(study):
+    measured, reference, _ = study
+    table = outcomes_table(
+        biomarkers=measured, biomarker_columns=["lvef_pct", "lvedv_ml"], truth=reference
+    )
+    rows = table[table["outcome"] == "lvef_pct_covered"]
+    assert (len(rows), rows["value"].sum()) == (60, 45)
+    assert set(rows["better_is"]) == {"higher"}
+    assert set(rows["kind"]) == {"binary"}
+    assert "lvedv_ml_covered" not in set(table["outcome"])
+
+
+def test_the_report_says_it_and_the_shared_one_rounds(study, tmp_path):
+    measured, reference, people = study
+    table = coverage_table(measured, reference, people, attributes_to_test=["sex"])
+    write_table(tmp_path, "interval_coverage", table, dictionary.of("interval_coverage"))
+    extra = coverage_section(tmp_path, {"report": {"min_cell": 5}, "share": {"rounding": 10}})
+    assert "LVEF in 45 of 60 subjects" in extra.headline[0]
+    assert "LVEF in 40 of 60 subjects" in extra.shared_headline[0]
+    context = StudyContext(extras=[extra], participants=people.reset_index(names="unit"))
+    html = render_study(context, tmp_path / "own").read_text(encoding="utf-8")
+    assert html.count("LVEF in 45 of 60") == 2  # at a glance, and in its section
+    shared = render_study(
+        context, tmp_path / "shared", share=True, min_cell=5, rounding=10
+    ).read_text(encoding="utf-8")
+    assert "LVEF in 40 of 60" in shared
+    assert "45" not in shared.split("Do the intervals hold the reference?")[-1][:3000]
+    assert coverage_section(tmp_path / "none", {}) is None
