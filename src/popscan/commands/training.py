@@ -154,8 +154,9 @@ def calibrate_model(
     """
     from popscan.segment import load_bundle
     from popscan.train.calibrate import calibrate_bundle
-    from popscan.train.known import store_digests
+    from popscan.train.known import store_detector, store_digests
     from popscan.train.observe import SEVERITIES
+    from popscan.train.shipped import simulated_cases
 
     cases, left_out = labelled_cases(kind, root)
     bundle = load_bundle(model, "cpu")
@@ -165,6 +166,8 @@ def calibrate_model(
         some = ", ".join(seen[:3]) + (", ..." if len(seen) > 3 else "")
         left_out.append(f"{len(seen)} subjects that the bundle was trained on: {some}")
         store_digests(model, known)
+        progress(f"{len(seen)} training subjects: features of the network")
+        store_detector(model, [*known, *simulated_cases(bundle)])
     found = calibrate_bundle(
         model,
         [case for case in cases if case.unit not in set(seen)],

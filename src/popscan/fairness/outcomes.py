@@ -22,7 +22,7 @@ _VERDICTS = ("pass", "review", "fail")
 _BETTER = {
     "dice": "higher", "ssim": "higher", "psnr": "higher", "hd95": "lower", "msd": "lower",
     "nrmse": "lower", "entropy": "lower", "uncertainty": "lower", "error": "lower",
-    "distance": "lower",
+    "distance": "lower", "ood": "lower",
 }  # fmt: skip
 
 
@@ -92,7 +92,9 @@ def outcomes_table(
         parts += _scores(scores)
     if _has(segmentation, "unit"):
         uncertain = [
-            c for c in map(str, segmentation.columns) if "entropy" in c or "uncertainty" in c
+            c
+            for c in map(str, segmentation.columns)
+            if "entropy" in c or "uncertainty" in c or c == "ood_score"
         ]
         parts += _measured(segmentation[["unit", *uncertain]], "segment")
     if _has(qc, "unit", "verdict"):

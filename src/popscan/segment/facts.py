@@ -124,6 +124,13 @@ class ExpectedDice(_Facts):
         return self
 
 
+class Widening(_Facts):
+    """How much wider intervals are on scans unlike the training's."""
+
+    start: Annotated[Finite, Field(ge=0)]
+    slope: Annotated[Finite, Field(ge=0)]
+
+
 class ModelFacts(_Facts):
     """``model.yaml``."""
 
@@ -143,6 +150,7 @@ class ModelFacts(_Facts):
     calibration: Calibration = Calibration()
     intervals: list[Interval] = []
     expected_dice: ExpectedDice | None = None
+    widening: Widening | None = None
 
 
 def read_facts(path: Path) -> tuple[ModelFacts, dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,10 +20,12 @@ from popscan.segment.calibration import temperature_of
 from popscan.segment.cleanup import keep_largest, mend_slices
 from popscan.segment.devices import pick_precision
 from popscan.segment.expected import expected_dice
+from popscan.segment.features import Tap
 from popscan.segment.grids import Grids, back_to_scan
 from popscan.segment.heart import heart_window, scout_frames, scout_slices
 from popscan.segment.inputs import check_scan, input_warning, measure_input
 from popscan.segment.networks import seen_by
+from popscan.segment.ood import has_detector, tissue_features, unlikeness
 from popscan.segment.preprocess import unslice
 from popscan.segment.samples import Tally, Watch, summaries
 from popscan.segment.uncertainty import dropped, most_likely, predictive_entropy, temper
@@ -53,13 +56,17 @@ class Segmentation:
     values
         ``mean_entropy_rv`` ... (over the voxels labelled so, all frames; NaN where there are
         none), ``n_components_removed``, ``input_warning`` (empty, or what about the input is
-        outside of what the model was trained for).
+        outside of what the model was trained for), ``ood_score``, ``ood_slices``.
     n_components_removed
         Islands that the clean-up took away, over all frames.
     tally
         Sums over voxels per slice: expected confusion, uncertainties, volumes of every sample.
     information_near : ndarray of float16, shape (*near.size, z, t), or None
         Mutual information of the samples in nats, where it was asked for.
+    features : ndarray of float32, shape (t * z, feature), or None
+        Pooled features of every slice (`popscan.segment.features`), where they were asked for.
+    tissue : ndarray, shape (2 * structure,), or None
+        Intensities of the structures (`popscan.segment.ood.tissue_features`).
     base
         Where the left ventricle was decided to end; None where that was not asked.
     """
@@ -71,6 +78,8 @@ class Segmentation:
     n_components_removed: int = 0
     tally: Tally | None = None
     information_near: NDArray[np.float16] | None = None
+    features: NDArray[np.float32] | None = None
+    tissue: NDArray[np.float64] | None = None
     base: Base | None = None
 
     @property
@@ -184,6 +193,7 @@ def segment(
     dropout_samples: int = 0,
     dropout_rate: float = 0.1,
     information: bool = False,
+    features: bool = False,
     keep: Keep | None = None,
 ) -> Segmentation:
     """Label every frame of a short-axis cine.
@@ -218,6 +228,8 @@ def segment(
         They tell about uncertainty; the labels are the same without them.
     information
         Whether the map of mutual information is returned.
+    features
+        Whether pooled features of the network are returned.
     keep
         Is called with the first slice, the slice after the last, and the probabilities on the
         scan's grid (n, label, x, y) of every batch: for those who need more than labels.
@@ -244,9 +256,13 @@ def segment(
         labels = torch.zeros(shape, dtype=torch.uint8, device=device)
         entropy = torch.zeros(shape, dtype=torch.float16, device=device)
         disagreement = torch.zeros_like(entropy) if information else None
+        pooled: list[torch.Tensor] = []
+        tap = Tap(bundle.networks[0]) if features or has_detector(bundle.training) else None
 
         def work(start: int, stop: int) -> None:
             watch.restart()
+            if tap is not None:
+                tap.restart()
             images = grids.cut(range(start, stop), way)
             found = _probabilities(images, bundle, flips=flips, precision=dtype, watch=watch)
             found = temper(found, temperature)
@@ -260,8 +276,11 @@ def segment(
                 disagreement[start:stop] = way.back(shared)
             labels[start:stop] = most_likely(found)
             entropy[start:stop] = predictive_entropy(found)
+            if tap is not None:
+                pooled.append(tap.features())
 
-        _in_batches(n, work, batch=batch)
+        with tap if tap is not None else nullcontext():
+            _in_batches(n, work, batch=batch)
     volume = unslice(labels, n_slices=n_slices)
     spread = unslice(entropy, n_slices=n_slices)
     tally = watch.tally()
@@ -278,13 +297,25 @@ def segment(
         )
         remove_above(volume, end)
     whole = _whole(volume, way.outer, scan.array.shape)
-    measured = measure_input(scan, whole, scout_frames(scan.array.shape[3]))
+    looked_at = scout_frames(scan.array.shape[3])
+    measured = measure_input(scan, whole, looked_at)
+    seen = torch.cat(pooled).numpy() if pooled else None
+    tissue = tissue_features(
+        scan.array[..., looked_at],
+        whole[..., looked_at],
+        [int(code) for code in STRUCTURES],
+        black=grids.black,
+        white=grids.white,
+    )
+    odd = unlikeness(bundle.training, seen, tissue, n_slices=n_slices)
+    warnings = [input_warning(measured, bundle.input_range), odd.warning]
     return Segmentation(
         labels=whole,
         near=way.outer,
         entropy_near=spread,
         values={
-            **_values(volume, spread, removed, input_warning(measured, bundle.input_range)),
+            **_values(volume, spread, removed, "; ".join(filter(None, warnings))),
+            **odd.row(),
             "n_slices_mended": mended,
             "n_slices_above_base": 0 if end is None else end.n_slices_removed,
             "n_frames_base_doubtful": 0 if end is None else end.n_frames_doubtful,
@@ -295,6 +326,8 @@ def segment(
         tally=tally,
         base=end,
         information_near=None if disagreement is None else unslice(disagreement, n_slices=n_slices),
+        features=seen if features else None,
+        tissue=tissue,
     )
 
 

@@ -200,8 +200,19 @@ _SEGMENTATION = {
     "n_frames_base_doubtful": entry(
         "frames", "frames in which it is undecided whether a basal slice belongs to the LV"
     ),
+    "ood_score": entry(
+        "",
+        "distance from the training scans in the network's features and the tissues' intensities, "
+        "in units of the farthest training subject; above 1 the scan is unlike all of them; empty "
+        "where the model bundle has no detector",
+        "popscan.segment.ood",
+    ),
+    "ood_slices": entry(
+        "slices", "slice positions that are unlike the training slices", "popscan.segment.ood"
+    ),
     "input_warning": entry(
-        "", "spacing and contrast far outside of what the model was trained for"
+        "",
+        "spacing and contrast far outside of what the model was trained for, images unlike those",
     ),
 }
 _BIOMARKER_EXTRA = {

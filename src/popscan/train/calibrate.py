@@ -19,6 +19,7 @@ import yaml
 from numpy.typing import NDArray
 
 from popscan.arrays.intervals import informative, leave_one_out
+from popscan.arrays.widening import fit_widening
 from popscan.protocols.cine_sax.biomarkers.intervals import QUANTITIES
 from popscan.protocols.cine_sax.labels import STRUCTURES
 from popscan.records import PopscanError
@@ -37,7 +38,7 @@ from popscan.yamlfile import read_yaml
 Floats = NDArray[np.float64]
 
 #: Sections of a bundle's ``model.yaml`` that calibration writes.
-SECTIONS = ("calibration", "intervals", "expected_dice")
+SECTIONS = ("calibration", "intervals", "expected_dice", "widening")
 #: Heading of the card's section on calibration.
 HEADING = "## Calibration"
 
@@ -140,6 +141,20 @@ def expected_section(observed: Sequence[Observed], *, strength: float = 20.0) ->
     return {"features": list(expected.FEATURES), "models": models}
 
 
+def widening_section(observed: Sequence[Observed]) -> dict[str, float]:
+    """Return the bundle's ``widening`` section, from clean and from spoilt scans.
+
+    Errors are in units of their root mean square on the clean scans; of a scan without a score
+    nothing is learnt.
+    """
+    table = np.array([[o.errors[name] for name in QUANTITIES] for o in observed], dtype=float)
+    clean = np.array([o.severity == 0 for o in observed])
+    with np.errstate(all="ignore"):
+        usual = np.sqrt(np.nanmean(table[clean] ** 2, axis=0)) if clean.any() else np.nan
+        ratios = np.where(np.asarray(usual) > 0, table / usual, np.nan)
+    return fit_widening([o.ood_score for o in observed], ratios)
+
+
 def _rounded(value: float | list[float]) -> float | list[float]:
     return [float(f"{v:.6g}") for v in value] if isinstance(value, list) else float(f"{value:.6g}")
 
@@ -223,6 +238,7 @@ def calibrate_bundle(
         bundle = replace(bundle, about={**bundle.about, "calibration": sections["calibration"]})
         seen = spoilt(cases, bundle=bundle, severities=severities, seed=seed, progress=progress)
         sections["expected_dice"] = expected_section(seen)
+        sections["widening"] = widening_section(seen)
     _store(path, sections)
     return sections
 

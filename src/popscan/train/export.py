@@ -16,7 +16,7 @@ from popscan.protocols.cine_sax.labels import STRUCTURES
 from popscan.segment.bundle import hash_identifier, load_bundle, save_bundle, subject_of
 from popscan.segment.inputs import measure_input
 from popscan.train.evaluate import mean_dice, score_cases, volume_errors
-from popscan.train.known import store_digests
+from popscan.train.known import store_detector, store_digests
 from popscan.train.packs import Case, Pack
 from popscan.train.recipe import Recipe
 
@@ -217,6 +217,7 @@ def export_bundle(
     )
     save_bundle(out, about=about, weights=weights, card=card)
     store_digests(out, cases)
+    store_detector(out, cases)
     return out
 
 

@@ -49,6 +49,8 @@ class Observed:
         Structure -> features (frame, feature) and Dice (frame,).
     confusion, expected : ndarray, shape (label, label)
         Voxels by label (axis 0) and truth (axis 1), and as the model expects it.
+    ood_score
+        How unlike the training scans it is; NaN where the bundle has no detector.
     probabilities, truth, labels
         A sample of the voxels near the heart: probabilities (voxel, label), true and found label.
         Empty where they were not asked for.
@@ -66,6 +68,7 @@ class Observed:
     probabilities: NDArray[np.float32]
     truth: NDArray[np.uint8]
     labels: NDArray[np.uint8]
+    ood_score: float = math.nan
 
 
 def labelled_part(case: Case) -> Case:
@@ -157,6 +160,7 @@ def observe(
         dice=overlap,
         confusion=confusion(found.labels, truth, largest=max(STRUCTURES)),
         expected=tally.expected.sum(axis=0),
+        ood_score=float(found.values["ood_score"]),
         **chosen,
     )
 

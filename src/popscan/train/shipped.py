@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,9 @@ from popscan.records import LabelMap
 from popscan.train import train_bundle
 from popscan.train.packs import Case
 from popscan.train.split import stratified_split
+
+if TYPE_CHECKING:
+    from popscan.segment.bundle import Bundle
 
 #: The final recipe; it starts from ``cine_sax_6``, and so on down to ``cine_sax_1``.
 RECIPE = "cine_sax_7"
@@ -160,12 +163,22 @@ def _rendered(index: int, *, seed: int, spacing_mm: float, side_mm: float, **opt
     # A third of the cycle after end-diastole is close to end-systole at any heart rate.
     truth = found.labels.array[..., :2]
     return Case(
-        unit=f"train-simulated-{seed}-{index:03d}",
+        unit=_simulated_unit(index, seed),
         scan=replace(found.scan, array=found.scan.array[..., :2]),
         labels=LabelMap(array=truth, frames=(0, 1)),
         attributes={"group": "simulated"},
         usable=whole_or_empty(truth),
     )
+
+
+def simulated_cases(bundle: Bundle) -> list[Case]:
+    """Return the simulated hearts that a bundle was trained on, made again."""
+    numbers = range(N_SIMULATED)
+    return [simulated_case(i) for i in numbers if bundle.was_trained_on(_simulated_unit(i, SEED))]
+
+
+def _simulated_unit(index: int, seed: int) -> str:
+    return f"train-simulated-{seed}-{index:03d}"
 
 
 def train_cine_sax(

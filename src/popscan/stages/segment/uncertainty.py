@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from popscan.arrays.widening import stored_widening
 from popscan.protocols.cine_sax.labels import STRUCTURES
 from popscan.records import Scan, Subject
 from popscan.study.context import SAX, ShardContext
@@ -60,6 +61,9 @@ def uncertainty_files(
                 dropout_samples=section.dropout_samples,
             ),
             "base": base_doubt(found, scan),
+            "widening": stored_widening(
+                bundle.about.get("widening"), float(found.values.get("ood_score", math.nan))
+            ),
         }
     }
     if section.uncertainty_maps:
@@ -157,6 +161,7 @@ def interval_values(
         level=section.interval_level,
         method=section.interval_method,
         shifts=shifts(values, samples.get("base", {}), ed=ed, es=es),
+        widening=float(samples.get("widening", 1.0)),
     ) | doubtful_amounts(samples.get("base", {}), ed=ed, es=es)
 
 

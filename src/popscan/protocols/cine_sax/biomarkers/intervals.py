@@ -68,6 +68,12 @@ INTERVAL_DICTIONARY: Mapping[str, Column] = {
         "model bundle was not calibrated",
         "config: biomarkers.interval_level",
     ),
+    "interval_widening": Column(
+        "",
+        "factor by which the intervals were widened since the scan is unlike the training scans "
+        "(`ood_score`); 1 for scans that are not",
+        "fitted on corrupted scans of the bundle's validation patients",
+    ),
     **DOUBT_DICTIONARY,
 }
 
@@ -147,6 +153,7 @@ def intervals(
     level: float,
     method: Method = "student",
     shifts: Mapping[str, tuple[float, float]] | None = None,
+    widening: float = 1.0,
 ) -> dict[str, float]:
     """Return the ends of every interval: `INTERVAL_DICTIONARY` without its doubtful amounts.
 
@@ -165,6 +172,8 @@ def intervals(
     shifts
         Quantity -> how far it may fall and rise as doubtful slices are counted or not; the
         interval reaches as much further.
+    widening
+        Factor of the half-widths, for a scan unlike those of the training.
 
     Returns
     -------
@@ -182,7 +191,7 @@ def intervals(
                 spreads=own["spreads"],
                 level=level,
                 method=method,
-            ) * _unit(name, values[name])
+            ) * (_unit(name, values[name]) * widening)
             down, up = (shifts or {}).get(name, (0.0, 0.0))
             low, high = values[name] - half + down, values[name] + half + up
             if name.endswith("_pct"):
@@ -191,4 +200,5 @@ def intervals(
                 low = max(low, 0.0) if math.isfinite(low) else low
         found |= dict(zip(bounds(name), (low, high), strict=True))
     found["interval_level_pct"] = 100.0 * level if calibration else math.nan
+    found["interval_widening"] = widening if calibration else math.nan
     return found

@@ -229,6 +229,16 @@ def rv_side(ctx: Context) -> Measured:
     return Measured(float(arrow @ expected) / length, "direction from LV to RV")
 
 
+def ood(ctx: Context) -> Measured:
+    """Distance of the scan from the model's training scans, 1 for the farthest of them."""
+    told = ctx.told.get("ood_score")
+    if told is None or not math.isfinite(told):
+        return not_assessed("the model bundle has no detector")
+    slices = ctx.told.get("ood_slices")
+    note = f"{slices:.0f} slices are unlike the training slices" if slices else "in all slices"
+    return Measured(float(told), note)
+
+
 def expected_dice(ctx: Context) -> Measured:
     """Dice to expect of the worst structure in its worst frame, as the model predicts it."""
     told = {name: ctx.told.get(f"expected_dice_{name}_lowest") for name in STRUCTURES.values()}

@@ -152,6 +152,14 @@ _SEGMENTATION: dict[str, Spec] = {
     "co_l_min": _labels(function.cardiac_output, "L/min", "outside", (1.5, 15.0), None),
     "mass_agreement_pct": _labels(function.mass_agreement_pct, "%", "high", 35.0, 80.0),
     "stroke_agreement_pct": _labels(function.stroke_agreement_pct, "%", "high", 70.0, None),
+    "ood": _labels(
+        segmentation.ood,
+        "ratio",
+        "high",
+        1.0,
+        None,
+        "Mahalanobis distance in the network's features, docs/segmentation.md",
+    ),
     "expected_dice": _labels(
         segmentation.expected_dice,
         "Dice",
