@@ -426,7 +426,8 @@ def test_every_check_with_limits_has_a_fault() -> None:
     assert limited - {name for name, _, least in FAULTS if least != "pass"} == {
         "myo_curve_spike_pct",  # same functions as for the LV, which have theirs
         "myo_curve_roughness_pct",
-        "expected_dice",  # not in scan or labels: it has a test of its own
+        "expected_dice",  # not in scan or labels: these have tests of their own
+        "ood",
         "rv_curve_roughness_pct",
     }
 
@@ -610,3 +611,13 @@ def test_expected_dice_is_the_worst_structure_and_silent_without_a_prediction(ca
     assert "MYO" in poor.message
     for told in (None, {}, dict.fromkeys(fine, float("nan")), dict.fromkeys(fine, None)):
         assert judged(told).verdict == "not_assessed"
+
+
+def test_a_scan_unlike_the_training_asks_for_review_only(case):
+    def judged(**told):
+        found = cine.check(case.scan, case.labels, told=told)
+        return next(c for c in found if c.name == "ood").verdict
+
+    assert judged(ood_score=0.8, ood_slices=0.0) == "pass"
+    assert judged(ood_score=99.0, ood_slices=9.0) == "review"
+    assert judged() == judged(ood_score=float("nan")) == "not_assessed"
