@@ -91,6 +91,7 @@ def write_model(folder: Path) -> None:
     about = {
         "name": "random",
         "members": [{"architecture": "fcn", "arguments": arguments}],
+        "labels": {"rv": 1, "myo": 2, "lv": 3},
         "spacing_mm": 4.0,
         "patch": 48,
         "normalisation": {"low_pct": 1.0, "high_pct": 99.0},

@@ -115,6 +115,7 @@ def bundle(tmp_path_factory) -> Path:
     about = {
         "name": "tiny",
         "members": [{"architecture": "dynunet", "arguments": CHANNELS}],
+        "labels": {"rv": 1, "myo": 2, "lv": 3},
         "spacing_mm": 1.5,
         "patch": 32,
         "normalisation": {"low_pct": 1.0, "high_pct": 99.0},

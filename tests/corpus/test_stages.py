@@ -140,6 +140,7 @@ def bundle(tmp_path_factory):
     torch.manual_seed(0)
     about = {
         "name": "tiny", "members": [{"architecture": "dynunet", "arguments": channels}],
+        "labels": {"rv": 1, "myo": 2, "lv": 3},
         "spacing_mm": 1.5, "patch": 32, "normalisation": {}, "training": {}, "validation": {},
         "input_range": {"inplane_mm": [1.0, 2.0]}, "trained_on": {"salt": "s", "sha256": []},
     }  # fmt: skip

@@ -23,6 +23,7 @@ def _about(members=1, architecture="dynunet"):
     return {
         "name": "tiny",
         "members": [{"architecture": architecture, "arguments": CHANNELS}] * members,
+        "labels": {"rv": 1, "myo": 2, "lv": 3},
         "spacing_mm": 1.5,
         "patch": 32,
         "normalisation": {"low_pct": 1.0, "high_pct": 99.0},
@@ -139,6 +140,16 @@ def _edit(folder: Path, **changes):
     (folder / "model.yaml").write_text(yaml.safe_dump(about | changes))
 
 
+def test_labels_are_those_that_the_caller_needs(folder):
+    load_bundle(folder, "cpu", labels={"rv": 1, "myo": 2, "lv": 3})
+    with pytest.raises(PopscanError, match="popscan's are"):
+        load_bundle(folder, "cpu", labels={"rv": 3, "myo": 2, "lv": 1})
+    bundle = load_bundle(folder, "cpu")
+    assert bundle.n_labels == 4
+    with pytest.raises(PopscanError, match="here it must be"):
+        bundle.require_labels({"hippocampus": 1})
+
+
 def test_weights_that_are_no_safetensors(folder):
     data = b"\x80\x04pickled"
     (folder / "weights.safetensors").write_bytes(data)
@@ -151,7 +162,8 @@ def test_weights_that_are_no_safetensors(folder):
     ("changes", "message"),
     [
         ({"format": 99}, "format 99"),
-        ({"labels": {"rv": 3, "myo": 2, "lv": 1}}, "popscan's are"),
+        ({"labels": {"rv": 4, "myo": 2, "lv": 1}}, "codes 1, 2"),
+        ({"labels": {"rv": 1, "lv": 2}}, "has shape"),
         (
             {"members": [{"architecture": "vnet", "arguments": CHANNELS}]},
             "unknown architecture 'vnet'; known are basic_unet, deepmedic",

@@ -30,6 +30,7 @@ def bundle():
         name="tiny",
         networks=(build_network("dynunet", len(Label), **arguments).eval(),),
         arguments=(arguments,),
+        labels={"rv": 1, "myo": 2, "lv": 3},
         spacing_mm=1.5,
         patch=32,
         normalisation={},

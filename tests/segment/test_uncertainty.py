@@ -41,6 +41,7 @@ def bundle():
         name="tiny",
         networks=tuple(networks),
         arguments=(ARGUMENTS,) * 2,
+        labels={"rv": 1, "myo": 2, "lv": 3},
         spacing_mm=1.5,
         patch=32,
         normalisation={},

@@ -39,6 +39,7 @@ def model(folder, torch, seed=1):
     network = build_network("dynunet", 4, **arguments)
     about = {
         "name": "small", "members": [{"architecture": "dynunet", "arguments": arguments}],
+        "labels": {"rv": 1, "myo": 2, "lv": 3},
         "spacing_mm": 3.2, "patch": 48, "normalisation": {"low_pct": 1.0, "high_pct": 99.0},
         "input_range": {"inplane_mm": [1, 4], "slice_distance_mm": [5, 12]},
         "trained_on": {"salt": "", "sha256": []}, "training": {}, "validation": {},

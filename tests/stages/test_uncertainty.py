@@ -86,6 +86,7 @@ def bundle(**about) -> Bundle:
         name="b",
         networks=(),
         arguments=(),
+        labels={"rv": 1, "myo": 2, "lv": 3},
         spacing_mm=1.5,
         patch=16,
         normalisation={},

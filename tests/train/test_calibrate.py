@@ -41,6 +41,7 @@ def path(tmp_path):
     about = {
         "name": "tiny",
         "members": members,
+        "labels": {"rv": 1, "myo": 2, "lv": 3},
         "spacing_mm": 1.5,
         "patch": 16,
         "normalisation": {"low_pct": 1.0, "high_pct": 99.0},

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from popscan.commands.configfile import ConfigError, load_what_fits
 from popscan.config import Config
+from popscan.protocols import DEFAULT, get_protocol
 from popscan.records import PopscanError
 from popscan.study.columns import study_columns
 from popscan.study.identity import check_before_run
@@ -97,7 +98,7 @@ def _check_model(config: Config, problems: list[str], notes: list[str]) -> None:
     from popscan.stages.segment.bundles import bundle_path
 
     path = bundle_path(config.segment.model)
-    bundle = load_bundle(path, device="cpu")
+    bundle = load_bundle(path, device="cpu", labels=get_protocol(DEFAULT).labels.codes)
     notes.append(f"model {path.name}: digest {bundle.digest[:12]}")
     if config.segment.device == "cuda":
         import torch

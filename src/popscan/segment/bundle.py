@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load, save_file
 
-from popscan.protocols.cine_sax.labels import STRUCTURES, Label
 from popscan.records import PopscanError
 from popscan.segment.content import ARRAY, Familiarity, familiarity
 from popscan.segment.devices import pick_device
@@ -54,6 +53,8 @@ class Bundle:
         Keyword arguments of `popscan.segment.preprocess.normalise`.
     input_range
         ``inplane_mm`` and ``slice_distance_mm``, each [lowest, highest] seen in training.
+    labels
+        Name of each structure -> its code in what the networks say, 1 first.
     digest
         SHA-256 over model.yaml (which holds that of ``training.safetensors``) and the weights:
         what a result depends on.
@@ -74,8 +75,28 @@ class Bundle:
     input_range: Mapping[str, Sequence[float]]
     digest: str
     device: torch.device
+    labels: Mapping[str, int]
     about: Mapping[str, Any] = field(default_factory=dict)
     training: Arrays = field(default_factory=dict)
+
+    @property
+    def n_labels(self) -> int:
+        """Number of labels, background included."""
+        return 1 + len(self.labels)
+
+    def require_labels(self, labels: Mapping[str, int]) -> None:
+        """Refuse a model of other structures than the caller's.
+
+        Raises
+        ------
+        PopscanError
+            If names or codes differ.
+        """
+        if dict(self.labels) != dict(labels):
+            raise PopscanError(
+                f"model {self.name} labels {shown(dict(self.labels))}; here it must be "
+                f"{shown(dict(labels))}"
+            )
 
     def was_trained_on(self, unit: str) -> bool:
         """Return whether the model was trained on a subject, by its identifier.
@@ -182,7 +203,7 @@ def _check_width(member: Member, tensors: Mapping[str, torch.Tensor], *, where: 
 
 
 def _networks(
-    members: Sequence[Member], weights: bytes, device: torch.device, *, where: str
+    members: Sequence[Member], weights: bytes, device: torch.device, *, n_labels: int, where: str
 ) -> Iterator[torch.nn.Module]:
     """Build the members and fill them with their weights."""
     try:
@@ -199,7 +220,7 @@ def _networks(
         own = {k.split(".", 1)[1]: v for k, v in tensors.items() if k.startswith(f"{index}.")}
         _check_width(member, own, where=f"{where}, member {index}")
         try:
-            network = build_network(member.architecture, len(Label), **member.arguments)
+            network = build_network(member.architecture, n_labels, **member.arguments)
         except PopscanError as error:
             raise PopscanError(f"{where}, member {index}: {error}") from error
         _fill(network, own, where=f"{where}, member {index}")
@@ -215,7 +236,13 @@ def _read_weights(path: Path) -> bytes:
         raise PopscanError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
-def load_bundle(path: str | Path, device: str = "auto", *, networks: bool = True) -> Bundle:
+def load_bundle(
+    path: str | Path,
+    device: str = "auto",
+    *,
+    networks: bool = True,
+    labels: Mapping[str, int] | None = None,
+) -> Bundle:
     """Read a model bundle.
 
     Parameters
@@ -226,6 +253,8 @@ def load_bundle(path: str | Path, device: str = "auto", *, networks: bool = True
         ``auto``, ``cpu``, ``cuda`` or ``cuda:1``.
     networks
         False leaves them out: enough, and much faster, for who only asks whom the model knows.
+    labels
+        Structures and codes that it must have; None for whatever it has.
 
     Raises
     ------
@@ -235,7 +264,7 @@ def load_bundle(path: str | Path, device: str = "auto", *, networks: bool = True
     """
     path = Path(path)
     _check_folder(path)
-    facts, about = read_facts(path / MODEL)
+    facts, about = read_facts(path / MODEL, labels)
     weights = _read_weights(path / WEIGHTS)
     if (found := _sha256(weights)) != facts.weights_sha256:
         raise PopscanError(
@@ -243,7 +272,15 @@ def load_bundle(path: str | Path, device: str = "auto", *, networks: bool = True
             f"{facts.weights_sha256[:12]}...; the file was changed or cut off"
         )
     where = pick_device(device)
-    built = _networks(facts.members, weights, where, where=str(path / WEIGHTS)) if networks else ()
+    built: Iterator[torch.nn.Module] = iter(())
+    if networks:
+        built = _networks(
+            facts.members,
+            weights,
+            where,
+            n_labels=1 + len(facts.labels),
+            where=str(path / WEIGHTS),
+        )
     return Bundle(
         name=facts.name,
         networks=tuple(built),
@@ -254,6 +291,7 @@ def load_bundle(path: str | Path, device: str = "auto", *, networks: bool = True
         input_range=facts.input_range,
         digest=_sha256((path / MODEL).read_bytes(), weights),
         device=where,
+        labels=facts.labels,
         about=about,
         training=read_training(path, facts.training_sha256),
     )
@@ -275,7 +313,8 @@ def save_bundle(
         Folder; made if absent, its three files replaced, and what it knew of training scans gone
         where `about` does not hold its digest.
     about
-        What goes into model.yaml, without ``format``, ``labels`` and ``weights_sha256``.
+        What goes into model.yaml, without ``format`` and ``weights_sha256``; ``labels`` are the
+        structures with their codes, 1 first.
     weights
         One state dict per entry of ``about["members"]``.
     card
@@ -288,13 +327,15 @@ def save_bundle(
         (path / TRAINING).unlink(missing_ok=True)
     tensors = {}
     for index, (member, values) in enumerate(zip(about["members"], weights, strict=True)):
-        network = build_network(member["architecture"], len(Label), **member["arguments"])
+        network = build_network(
+            member["architecture"], 1 + len(about["labels"]), **member["arguments"]
+        )
         for name in _tensors(network):
             value = values[name].detach().cpu().contiguous()
             tensors[f"{index}.{name}"] = value.half() if half else value.clone()
     save_file(tensors, path / WEIGHTS)
     (path / WEIGHTS).chmod(0o644)
-    head = {"format": FORMAT, "labels": {name: int(label) for label, name in STRUCTURES.items()}}
+    head = {"format": FORMAT, "labels": dict(about["labels"])}
     tail = {"weights_sha256": _sha256((path / WEIGHTS).read_bytes())}
     text = yaml.safe_dump(head | dict(about) | tail, sort_keys=False, allow_unicode=True, width=100)
     (path / MODEL).write_text(text, encoding="utf-8")

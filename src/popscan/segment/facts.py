@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from popscan.protocols.cine_sax.labels import STRUCTURES
 from popscan.records import PopscanError
 from popscan.yamlfile import problem_text, read_yaml, shown
 
 FORMAT = 1
+#: Label maps hold one byte per voxel; 0 is background.
+_MOST_LABELS = 255
 
 Finite = Annotated[float, Field(allow_inf_nan=False, strict=True)]
 Positive = Annotated[Finite, Field(gt=0)]
@@ -152,9 +154,28 @@ class ModelFacts(_Facts):
     expected_dice: ExpectedDice | None = None
     widening: Widening | None = None
 
+    @model_validator(mode="after")
+    def _codes(self) -> Self:
+        codes = sorted(self.labels.values())
+        if not codes or codes != list(range(1, len(codes) + 1)) or len(codes) > _MOST_LABELS:
+            raise ValueError(
+                f"labels: names with the codes 1, 2, ... (at most {_MOST_LABELS}), each once; "
+                f"found {shown(self.labels)}"
+            )
+        return self
 
-def read_facts(path: Path) -> tuple[ModelFacts, dict[str, Any]]:
+
+def read_facts(
+    path: Path, labels: Mapping[str, int] | None = None
+) -> tuple[ModelFacts, dict[str, Any]]:
     """Read ``model.yaml``.
+
+    Parameters
+    ----------
+    path
+        The file.
+    labels
+        Structures and codes that the model must have; None for whatever it has.
 
     Returns
     -------
@@ -186,8 +207,7 @@ def read_facts(path: Path) -> tuple[ModelFacts, dict[str, Any]]:
         raise PopscanError(
             "; ".join(problem_text(i, where=str(path)) for i in items[:5])
         ) from error
-    expected = {name: int(label) for label, name in STRUCTURES.items()}
-    if facts.labels != expected:
+    if labels is not None and facts.labels != (expected := dict(labels)):
         raise PopscanError(
             f"{path}: labels: popscan's are {expected}; found {shown(about['labels'])}"
         )

@@ -240,6 +240,7 @@ def segment(
         ``wrong_shape``, ``not_finite`` or ``bad_spacing``.
     """
     check_scan(scan)
+    bundle.require_labels({name: int(label) for label, name in STRUCTURES.items()})
     grids, dtype = Grids(scan, bundle), pick_precision(precision, bundle.device)
     batch = batch_slices or BATCHES["cpu" if bundle.device.type == "cpu" else "gpu"]
     n, n_slices = len(grids.images), grids.n_slices

@@ -33,6 +33,7 @@ def draft_bundle(recipe: Recipe, network: torch.nn.Module) -> Bundle:
         input_range={"inplane_mm": (0.0, 99.0), "slice_distance_mm": (0.0, 99.0)},
         digest="",
         device=torch.device("cpu"),
+        labels=recipe.codes,
         about={"trained_on": {"salt": "", "sha256": []}},
     )
 

@@ -178,6 +178,7 @@ def export_bundle(
     last = [chain[-1] for chain in chains]
     about: dict[str, Any] = {
         "name": name,
+        "labels": last[0].codes,
         "members": [
             {"architecture": r.architecture, "arguments": dict(r.architecture_arguments)}
             for r in last

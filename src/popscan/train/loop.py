@@ -12,7 +12,6 @@ from pathlib import Path
 
 import torch
 
-from popscan.protocols.cine_sax.labels import Label
 from popscan.records import PopscanError
 from popscan.train.adversarial import harden
 from popscan.train.augment import augment
@@ -114,11 +113,11 @@ def _start(
     if not (folder / CHECKPOINT).is_file():
         with (folder / CURVE).open("w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerow(_COLUMNS)
-        return new_state(recipe, n_labels=len(Label), init=init, groups=groups, device=device)
+        return new_state(recipe, n_labels=recipe.n_labels, init=init, groups=groups, device=device)
     state = load_state(
         folder / CHECKPOINT,
         recipe=recipe,
-        n_labels=len(Label),
+        n_labels=recipe.n_labels,
         origin=origin,
         groups=groups,
         device=device,

@@ -117,7 +117,7 @@ def _heart_centre(labels: torch.Tensor) -> tuple[float, float]:
 
 
 def _pack_case(
-    case: Case, *, spacing_mm: float, size: int, around_heart: bool
+    case: Case, *, spacing_mm: float, size: int, around_heart: bool, n_labels: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return images and labels (frames * z, size, size) of the labelled frames of one case."""
     frames = list(case.labels.frames)
@@ -129,7 +129,7 @@ def _pack_case(
         target_mm=spacing_mm,
     )
     images = resample_images(images, shape)
-    labels = resample_labels(labels, shape, n_labels=len(Label))
+    labels = resample_labels(labels, shape, n_labels=n_labels)
     middle = ((shape[0] - 1) / 2, (shape[1] - 1) / 2)
     window = Window.around(_heart_centre(labels) if around_heart else middle, (size, size))
     return window.cut(images), window.cut(labels)
@@ -141,6 +141,7 @@ def build_pack(
     spacing_mm: float = 1.5,
     size: int = 224,
     around_heart: bool = True,
+    n_labels: int = len(Label),
 ) -> Pack:
     """Return the pack of all labelled slices of `cases`, in their order.
 
@@ -155,6 +156,8 @@ def build_pack(
         patches can be shifted and turned without meeting its border.
     around_heart
         Whether the square is around the labels; if not, around the middle of the image.
+    n_labels
+        Number of labels, background included.
 
     Raises
     ------
@@ -163,7 +166,9 @@ def build_pack(
     """
     images, labels, rows = [], [], []
     for case in cases:
-        image, label = _pack_case(case, spacing_mm=spacing_mm, size=size, around_heart=around_heart)
+        image, label = _pack_case(
+            case, spacing_mm=spacing_mm, size=size, around_heart=around_heart, n_labels=n_labels
+        )
         images.append((image * INTENSITY_SCALE).round().to(torch.int16).numpy())
         labels.append(label.numpy())
         n_slices = case.scan.array.shape[2]

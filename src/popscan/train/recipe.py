@@ -9,6 +9,8 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from popscan.arrays.cuts import PLANES
+from popscan.protocols.cine_sax.labels import STRUCTURES
 from popscan.records import PopscanError
 from popscan.train.augment import Augmentation
 from popscan.train.losses import LOSSES
@@ -37,6 +39,9 @@ _RANGES = {
     "log_every": (1, 10**9),
     "adversarial": (0, 1),
 }
+
+#: What most recipes do without.
+_RARE = ("mitigation", "adversarial", "adversarial_arguments", "labels", "planes", "mirror")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +87,13 @@ class Recipe:
         of `popscan.train.adversarial.harden`.
     mitigation
         What is done so that groups of subjects are served alike; nothing by default.
+    labels
+        Names of the structures by label, 1 first.
+    planes
+        Keys of `popscan.arrays.cuts.PLANES`: volumes are cut into slices in each of them, with
+        a pack each (the plane's name is the pack's); empty for stacks as they were acquired.
+    mirror
+        Whether volumes are trained on as their mirror images, too (left for right).
     """
 
     name: str
@@ -112,6 +124,19 @@ class Recipe:
     adversarial: float = 0.0
     adversarial_arguments: dict[str, float] = field(default_factory=dict)
     mitigation: Mitigation = field(default_factory=Mitigation)
+    labels: tuple[str, ...] = tuple(STRUCTURES.values())
+    planes: tuple[str, ...] = ()
+    mirror: bool = False
+
+    @property
+    def n_labels(self) -> int:
+        """Number of labels, background included."""
+        return 1 + len(self.labels)
+
+    @property
+    def codes(self) -> dict[str, int]:
+        """Name of each structure -> its label."""
+        return {name: code for code, name in enumerate(self.labels, start=1)}
 
     def as_dict(self) -> dict[str, Any]:
         """Return the recipe as plain data, for the bundle's model.yaml.
@@ -121,7 +146,7 @@ class Recipe:
         """
         plain = asdict(self)
         unused = Recipe(name=self.name)
-        for key in ("mitigation", "adversarial", "adversarial_arguments"):
+        for key in _RARE:
             if getattr(self, key) == getattr(unused, key):
                 del plain[key]
         for key in ("remap", "phase_drop", "tone", "band", "fine", "context_blend"):
@@ -162,6 +187,10 @@ def parse_recipe(values: dict[str, Any], *, where: str = "recipe") -> Recipe:
         raise PopscanError(
             f"{where}: unknown loss {shown(recipe.loss)}; known are {', '.join(LOSSES)}"
         )
+    if odd := [p for p in recipe.planes if p not in PLANES]:
+        raise PopscanError(f"{where}: planes: {shown(odd)}; known are {', '.join(PLANES)}")
+    if not recipe.labels or len(set(recipe.labels)) < len(recipe.labels):
+        raise PopscanError(f"{where}: labels: names, each once; found {shown(recipe.labels)}")
     for key, (low, high) in _RANGES.items():
         if not low <= getattr(recipe, key) <= high:
             raise PopscanError(
