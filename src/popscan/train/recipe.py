@@ -124,7 +124,7 @@ class Recipe:
     adversarial: float = 0.0
     adversarial_arguments: dict[str, float] = field(default_factory=dict)
     mitigation: Mitigation = field(default_factory=Mitigation)
-    labels: tuple[str, ...] = tuple(STRUCTURES.values())
+    labels: tuple[str, ...] = field(default_factory=lambda: tuple(STRUCTURES.values()))
     planes: tuple[str, ...] = ()
     mirror: bool = False
 
