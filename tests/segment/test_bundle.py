@@ -229,7 +229,7 @@ NAN, INF = float("nan"), float("inf")
             )
         ),
         ("labels", {"labels": {"rv": True, "myo": 2, "lv": 3}}),
-        ("labels", {"labels": {"rv": 1, "myo": 2, "lv": 3, "la": 4}}),
+        ("labels", {"labels": {"rv": 1, "myo": 2, "lv": 3, "la": 5}}),
         ("labels", {"labels": ["rv", "myo", "lv"]}),
         ("labels", {"labels": {1: "rv", 2: "myo", 3: "lv"}}),
         *(("spacing_mm", {"spacing_mm": v}) for v in (NAN, INF, 0, -1.5, "1.5", [1.5, 1.5], None)),

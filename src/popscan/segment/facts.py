@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from popscan.records import PopscanError
 from popscan.yamlfile import problem_text, read_yaml, shown
@@ -154,15 +154,16 @@ class ModelFacts(_Facts):
     expected_dice: ExpectedDice | None = None
     widening: Widening | None = None
 
-    @model_validator(mode="after")
-    def _codes(self) -> Self:
-        codes = sorted(self.labels.values())
+    @field_validator("labels")
+    @classmethod
+    def _codes(cls, labels: dict[str, int]) -> dict[str, int]:
+        codes = sorted(labels.values())
         if not codes or codes != list(range(1, len(codes) + 1)) or len(codes) > _MOST_LABELS:
             raise ValueError(
-                f"labels: names with the codes 1, 2, ... (at most {_MOST_LABELS}), each once; "
-                f"found {shown(self.labels)}"
+                f"names with the codes 1, 2, ... (at most {_MOST_LABELS}), each once, are "
+                f"expected; found {shown(labels)}"
             )
-        return self
+        return labels
 
 
 def read_facts(
