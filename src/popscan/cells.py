@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
+#: What the tables of a study have in a cell that holds nothing, as BIDS writes it.
+WRITTEN = "n/a"
 #: Cells that hold nothing, in small letters: what tables of BIDS and of pandas write for it.
-EMPTY = frozenset({"", "n/a", "nan", "nat", "<na>"})
+EMPTY = frozenset({"", WRITTEN, "nan", "nat", "<na>"})
 #: Words of people for it, and `EMPTY`.
 NOT_RECORDED = EMPTY | {"unknown", "missing", "not recorded"}
 #: What a cohort table may hold for it beside these; the default of ``cohort.missing_values``.

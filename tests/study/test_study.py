@@ -29,6 +29,7 @@ from popscan.simulate.scan import simulate_subject
 from popscan.stages.associate.job import analysed_table
 from popscan.stages.atlas.job import map_shard, prepare_shard, reduce_round, write_atlas
 from popscan.stages.atlas.members import write_members
+from popscan.stages.biomarkers.task import body_size
 from popscan.stages.collect.job import collect
 from popscan.stages.fairness.inputs import audit_inputs
 from popscan.stages.rca.task import make_references
@@ -36,7 +37,7 @@ from popscan.stages.visibility.job import features_shard
 from popscan.stages.visibility.subjects import attributes_to_see, features_account
 from popscan.store import Store
 from popscan.study.accounts import Account, read_account, study_account
-from popscan.study.context import cine_name, labels_name, write_output
+from popscan.study.context import ShardContext, cine_name, labels_name, write_output
 from popscan.study.study import Study
 from popscan.study.tables import read_table
 from popscan.worker import Task
@@ -259,3 +260,19 @@ def test_the_ledger_as_it_counts_says_why(made):
     assert raw.loc[(raw["stage"] == "qc") & (raw["unit"] == "sub-0001"), "status"].item() == (
         "excluded"
     )
+
+
+def test_body_size_of_biomarkers_is_that_of_the_attributes(made):
+    options = made.options()
+    heights = read_table(made.run()[0].root, "participants").set_index("unit")["height_cm"]
+    options["cohort"]["special_codes"] = {"height_cm": [heights["sub-0001"]], "weight_kg": []}
+    options["cohort"]["plausible"]["height_cm"] = [100.0, heights.drop("sub-0001").max() - 0.01]
+    context = ShardContext(store=made.store, shard=SHARD, options=options)
+    attributes = Study.of_tables(made.store.root, options).attributes
+    found = [
+        {"unit": planned.subject.unit, **body_size(context, planned.subject)}
+        for planned in read_shard(made.store.root, SHARD)
+    ]
+    measured = pd.DataFrame(found).set_index("unit")
+    pd.testing.assert_frame_equal(measured, attributes[list(measured)], check_names=False)
+    assert measured["height_cm"].isna().sum() == 2

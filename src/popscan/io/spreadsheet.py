@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from popscan.cells import WRITTEN
+
 #: Characters that make a spreadsheet compute a cell; the wide ones count as these in some locales.
 _STARTS = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 #: Characters that a spreadsheet drops or splits at before it looks at the rest.
@@ -60,4 +62,4 @@ def tsv_text(table: pd.DataFrame) -> str:
         if any(new is not old for new, old in zip(marked, values, strict=True)):
             safe.isetitem(position, np.array([*marked, None], dtype=object)[:-1])
     safe.columns = [_cell(name) for name in table.columns]
-    return str(safe.to_csv(sep="\t", index=False, na_rep="n/a", lineterminator="\n"))
+    return str(safe.to_csv(sep="\t", index=False, na_rep=WRITTEN, lineterminator="\n"))

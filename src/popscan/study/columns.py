@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from popscan.cells import EMPTY, is_recorded
+from popscan.cells import is_recorded
 from popscan.config import Config, TableConfig
 from popscan.config.section import Section
 from popscan.fairness.groups import MISSING, labels
@@ -21,7 +21,7 @@ from popscan.protocols.cine_sax.labels import STRUCTURES
 from popscan.records import PopscanError
 from popscan.study import dictionary
 from popscan.study.cohort import cohort_attributes
-from popscan.study.tables import HIDDEN, numbers_if_all
+from popscan.study.tables import HIDDEN, numbers_if_all, without_empty
 
 #: What ingest learns of each scan.
 _SCAN = (
@@ -160,7 +160,7 @@ def _attributes(config: Config, rows: pd.DataFrame | None) -> tuple[pd.DataFrame
     if rows is None or rows.empty:
         return pd.DataFrame(columns=_rows_of(rows)), []
     people = rows.rename(columns={"participant_id": "sub", "session_id": "ses"})
-    people = people.replace(dict.fromkeys(EMPTY))
+    people = without_empty(people)
     if config.source.kind == "simulated":
         people = people[[name for name in people if not str(name).startswith(HIDDEN)]]
     for name in people.columns.difference(["sub", "ses"]):

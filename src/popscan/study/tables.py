@@ -177,7 +177,7 @@ def participants_table(
             subject = planned.subject
             told = {k: v for k, v in subject.row.items() if not k.startswith(hidden)}
             rows.append({**told, "unit": subject.unit, "sub": subject.sub, "ses": subject.ses})
-    table = pd.DataFrame(rows).replace(dict.fromkeys(EMPTY))
+    table = without_empty(pd.DataFrame(rows))
     table = table.drop(columns=["participant_id", "session_id"], errors="ignore")
     merged = table.merge(ingest, on="unit", how="left", suffixes=("", _OF_SCAN))
     for own in [c for c in map(str, table) if c in ingest and c != "unit"]:
@@ -186,6 +186,12 @@ def participants_table(
         merged[column] = numbers_if_all(merged[column])
     first = ["unit", "sub", "ses"]
     return merged[first + [c for c in merged if c not in first]]
+
+
+def without_empty(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table of text in which cells that hold nothing (`popscan.cells.EMPTY`) are None."""
+    cells = {cell for column in table for cell in table[column].unique() if isinstance(cell, str)}
+    return table.replace(dict.fromkeys(cell for cell in cells if cell.strip().lower() in EMPTY))
 
 
 def numbers_if_all(column: pd.Series) -> pd.Series:

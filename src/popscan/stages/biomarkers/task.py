@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from popscan.records import Outcome, Scan, Subject
@@ -55,14 +55,11 @@ def biomarkers_task(context: ShardContext) -> Task:
 def body_size(context: ShardContext, subject: Subject) -> dict[str, float]:
     """Height and weight of the cohort table, else of the source; NaN if absent or impossible."""
     told = context.facts(subject)
-    limits = context.section("cohort").plausible
-    return {
-        name: _plausible(told.get(name), limits.get(name)) for name in ("height_cm", "weight_kg")
-    }
-
-
-def _plausible(value: Any, limits: Sequence[float] | None) -> float:
-    """Return a number, or NaN where it cannot be right."""
-    number = to_number(value)
-    inside = limits is None or limits[0] <= number <= limits[1]
-    return number if inside else math.nan
+    cohort = context.section("cohort")
+    size = {}
+    for name in ("height_cm", "weight_kg"):
+        number = to_number(told.get(name))
+        low, high = cohort.plausible.get(name, (-math.inf, math.inf))
+        usable = low <= number <= high and number not in cohort.special_codes.get(name, ())
+        size[name] = number if usable else math.nan
+    return size

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -231,5 +232,5 @@ def describe(scan: Scan | KSpace) -> dict[str, Any]:
         "pixel_spacing_mm": round(float(scan.spacing_mm[0]), 4),
         "slice_distance_mm": round(float(scan.spacing_mm[2]), 3),
         "manufacturer": str(meta.get("manufacturer") or ""),
-        "field_strength_t": float(meta.get("field_strength_t") or "nan"),
+        "field_strength_t": float(meta.get("field_strength_t") or math.nan),
     }

@@ -6,6 +6,7 @@ import importlib.metadata
 import json
 import platform
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from popscan import __version__
 from popscan.config import parse_section
 from popscan.plan import read_plan, read_registry
 from popscan.protocols.cine_sax.labels import STRUCTURES
-from popscan.records import Status, Subject
+from popscan.records import Status, Subject, SubjectError
 from popscan.report.context import FlaggedSubject, StudyContext
 from popscan.stages import STAGES, optional_stages, stages_of, version_of
 from popscan.stages.atlas.job import atlas_pictures
@@ -29,8 +30,10 @@ from popscan.stages.report.extras import extra_sections
 from popscan.stages.report.sharing import write_share
 from popscan.stages.segment.bundles import bundle_path
 from popscan.store import Store, write_atomic
-from popscan.study.context import cine_name, labels_name
+from popscan.study.context import ShardContext
 from popscan.study.costs import cost_rates, study_costs
+from popscan.study.phases import phases_of
+from popscan.study.reading import scan_and_labels
 from popscan.study.study import Study
 from popscan.study.tables import read_table, tables_folder
 
@@ -190,41 +193,35 @@ def flagged_subjects(store: Store) -> Iterator[FlaggedSubject]:
         why = f"{row['stage']}: {row['reason']}: {row['message']}"
         yield FlaggedSubject(unit=row["unit"], verdict="failed", reasons=[why])
     registry = read_registry(store.root / "plan" / "registry.tsv")
+    contexts: dict[str, ShardContext] = {}
     for verdict in ("fail", "review"):
         for row in qc[qc["verdict"] == verdict].to_dict("records") if len(qc) else ():
             reasons = f"{row['failed']} {row['review']}".split()
-            yield _with_pictures(store, registry[row["unit"]], row["unit"], verdict, reasons)
+            unit = str(row["unit"])
+            shard = registry[unit]
+            if shard not in contexts:
+                contexts = {shard: ShardContext(store=store, shard=shard, options={})}
+            plain = FlaggedSubject(unit=unit, verdict=verdict, reasons=reasons)
+            try:
+                yield _with_pictures(contexts[shard], plain)
+            except SubjectError as error:
+                yield replace(plain, reasons=[*reasons, f"no picture: {error}"])
 
 
-def _with_pictures(
-    store: Store, shard: str, unit: str, verdict: str, reasons: list[str]
-) -> FlaggedSubject:
-    from popscan.io.nifti import read_labels, read_scan
+def _with_pictures(context: ShardContext, flagged: FlaggedSubject) -> FlaggedSubject:
     from popscan.protocols.cine_sax.biomarkers import volume_curves
 
-    sub, _, ses = unit.partition("_ses-")
-    subject = Subject(sub=sub, ses=f"ses-{ses}" if ses else "")
-    image_path = store.stage_folder("reconstruct", subject.folder) / cine_name(subject)
-    if not image_path.exists():
-        image_path = store.stage_folder("ingest", subject.folder) / cine_name(subject)
-    scan = read_scan(image_path)
-    labels = read_labels(store.stage_folder("segment", subject.folder) / labels_name(subject)).array
-    measured = store.journal("biomarkers", shard).read().records[unit].values
-    frames = [_frame(measured.get(name), labels.shape[3]) for name in ("ed_frame", "es_frame")]
-    curves = volume_curves(labels, spacing_mm=scan.spacing_mm)
-    return FlaggedSubject(
-        unit=unit,
-        verdict=verdict,
-        reasons=reasons,
+    sub, _, ses = flagged.unit.partition("_ses-")
+    scan, labels = scan_and_labels(context, Subject(sub=sub, ses=f"ses-{ses}" if ses else ""))
+    phases = phases_of(scan, labels)
+    frames = list(phases.values())
+    curves = volume_curves(labels.array, spacing_mm=scan.spacing_mm)
+    return replace(
+        flagged,
         image=np.asarray(scan.array[..., frames], dtype=np.float32),
-        labels=labels[..., frames],
+        labels=labels.array[..., frames],
+        frame_names=tuple(phases),
         spacing_mm=scan.spacing_mm,
         volume_curve_ml={name: curves[f"{name}_ml"] for name in STRUCTURES.values()},
         frame_times_ms=scan.frame_times_ms,
     )
-
-
-def _frame(value: Any, n_frames: int) -> int:
-    """Index of a frame as measured; the first where it is undefined."""
-    number = float(value) if value is not None else float("nan")
-    return int(number) if number == number and 0 <= number < n_frames else 0
