@@ -77,6 +77,10 @@ def test_a_negative_of_a_scan_is_told(bundle, data_dir):
     source = get_source("acdc")
     found = next(s for s in source.find(data_dir / "acdc") if s.sub.endswith(USUAL[0]))
     scan = source.load(found.paths).scans["sax"]
-    assert segment(scan, bundle=bundle).values["input_warning"] == ""
+    values = segment(scan, bundle=bundle).values
+    assert values["input_warning"] == ""
+    assert values["ood_score"] < 1
     negative = segment(replace(scan, array=scan.array.max() - scan.array), bundle=bundle)
     assert negative.values["input_warning"].startswith("blood_contrast -")
+    assert negative.values["ood_score"] > 1
+    assert "unlike the training scans" in negative.values["input_warning"]

@@ -11,7 +11,11 @@ import pytest
 from popscan.report import StudyContext, render_study
 from popscan.report.sections.common import Options
 from popscan.stages.report.extras import extra_sections
-from popscan.stages.report.uncertainty import said_of_references, uncertainty_section
+from popscan.stages.report.uncertainty import (
+    said_of_references,
+    said_of_training,
+    uncertainty_section,
+)
 from popscan.study.tables import write_table
 
 #: Unit, whether the model was trained on it, share of its voxels that are flipped.
@@ -91,6 +95,18 @@ def test_the_shared_report_has_no_small_count_of_subjects(tmp_path):
     assert "In &lt; 5 of 80 subjects" in shared
     assert "references of &lt; 5 of 80 subjects" in shared
     assert "81" not in re.sub(r"<style>.*?</style>|<script>.*?</script>", "", shared, flags=re.S)
+
+
+def test_scans_of_the_training_and_unlike_it_are_counted():
+    table = segmentation().assign(
+        ood_score=[0.5, 1.2, np.nan], seen_by=["images", "name, other images", ""]
+    )
+    unlike, known, named = said_of_training(table, Options())
+    assert unlike.startswith("The scans of 1 of 3 subjects are unlike all training scans")
+    assert known.startswith("The scans of 1 of 3 subjects are among those")
+    assert named.startswith("1 of 3 subjects have the name")
+    assert said_of_training(segmentation(), Options()) == []
+    assert said_of_training(table, Options(share=True))[0].startswith("The scans of < 5 of < 5")
 
 
 def test_the_key_that_recodes_references_is_named():

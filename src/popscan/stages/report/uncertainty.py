@@ -60,10 +60,12 @@ def uncertainty_section(study_root: Path, config: Mapping[str, Any]) -> Extra | 
         lead="What the model says of itself, and where there are references, how it errs.",
         sentences=[
             *said_of_dice(segmentation, Options()),
+            *said_of_training(segmentation, Options()),
             *said_of_references(scores, Options(), checks),
         ],
         shared_sentences=[
             *said_of_dice(segmentation, masked),
+            *said_of_training(segmentation, masked),
             *said_of_references(scores, masked, checks),
         ],
         tables=tables,
@@ -156,6 +158,39 @@ def said_of_dice(segmentation: pd.DataFrame, options: Options) -> list[str]:
         f"In {options.count(low)} of {options.count(int(lowest.notna().sum()))} subjects some "
         f"structure is expected to have a Dice below {LOW_DICE} in some frame."
     ]
+
+
+def said_of_training(segmentation: pd.DataFrame, options: Options) -> list[str]:
+    """Return how many scans are unlike those of the training, and how many are among them.
+
+    Parameters
+    ----------
+    segmentation
+        The table of this name.
+    options
+        How counts are written.
+    """
+    n = options.count(len(segmentation))
+    said = []
+    score = pd.to_numeric(segmentation.get("ood_score", pd.Series(dtype=float)), errors="coerce")
+    if (odd := int((score > 1).sum())) > 0:
+        said.append(
+            f"The scans of {options.count(odd)} of {n} subjects are unlike all training scans of "
+            "the model (ood_score above 1): their intervals are wider, and how good their "
+            "segmentation is cannot be taken from the model's own scores."
+        )
+    by = segmentation.get("seen_by", pd.Series(dtype=str)).fillna("").astype(str)
+    if (known := int((by == "images").sum())) > 0:
+        said.append(
+            f"The scans of {options.count(known)} of {n} subjects are among those that the model "
+            "was trained on, recognised by their images: they are kept apart from others."
+        )
+    if (named := int((by == "name, other images").sum())) > 0:
+        said.append(
+            f"{options.count(named)} of {n} subjects have the name of a training subject and other "
+            "images: they count as new."
+        )
+    return said
 
 
 def _said_of_codes(checks: pd.DataFrame | None, options: Options) -> list[str]:

@@ -1,0 +1,234 @@
+"""Which scans a bundle's detector calls unlike its training, and what errors its score goes with.
+
+    python benchmarks/ood.py [--model DIR] [--n 14] [--severities 3 5] [--out FILE]
+
+Scans that a detector should let pass: the ACDC patients that the bundle was not trained on, and the
+short-axis cines of Sunnybrook (GE), of a 3 T exam and of two other cohorts below ``$POPSCAN_DATA``.
+Scans that it should warn of: long-axis cines, a T1-mapping phantom, brains, mice, negatives, strong
+noise, stacks cut across (as a scout is), and late enhancement imitated on ACDC (nulled muscle with
+bright scars, bright blood; no real one is among the data). Then the corruption suite: how often it
+warns, and the error of LVEF below and above the limit. Limits are of the training patients alone,
+each judged by what was fitted without it; no scan here took part in them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pydicom
+from scipy import ndimage
+
+from popscan.arrays.corruptions import CORRUPTIONS
+from popscan.arrays.intensity import black_and_white
+from popscan.io.contours import read_contoured
+from popscan.protocols.cine_sax.labels import Label
+from popscan.records import Scan
+from popscan.segment import Bundle, load_bundle, segment
+from popscan.segment.heart import scout_frames
+from popscan.stats.intervals import wilson
+from popscan.train.observe import observe
+from popscan.train.packs import Case
+from segmentation import acdc_cases
+
+ROOT = Path(__file__).resolve().parents[1]
+SHIPPED = ROOT / "resources" / "models" / "cine_sax"
+DATA = Path(os.environ.get("POPSCAN_DATA", ROOT.parent / "shared" / "data"))
+SUNNYBROOK = (
+    ("SCD0000101", "SC-HF-I-1"), ("SCD0000301", "SC-HF-I-4"), ("SCD0000501", "SC-HF-I-6"),
+)  # fmt: skip
+#: Kinds that ought to pass.
+USUAL = ("acdc held out", "sunnybrook", "3 T exam, short axis", "other cohorts, short axis")
+
+
+def made(array: np.ndarray, spacing_mm: tuple[float, ...]) -> Scan:
+    """Return an array (x, y, z) or (x, y, z, t) as a scan."""
+    array = array[..., None] if array.ndim == 3 else array
+    steps = tuple(float(s) for s in spacing_mm)
+    affine = np.diag([*steps, 1.0])
+    return Scan(array=np.asarray(array, np.float32), affine=affine, spacing_mm=steps, view="sax")
+
+
+def stack_of(path: Path) -> Scan:
+    """Read a stack whose slices lie along its coarsest axis."""
+    image = nib.load(path)
+    array = np.asanyarray(image.dataobj).reshape(image.shape[:3])
+    steps = [float(s) for s in image.header.get_zooms()[:3]]
+    axis = int(np.argmin(array.shape)) if min(array.shape) == 1 else int(np.argmax(steps))
+    order = [a for a in range(3) if a != axis] + [axis]
+    return made(array.transpose(order), tuple(steps[a] for a in order))
+
+
+def series(folder: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[float, float]]:
+    """Return a DICOM series of one slice: normal, position, images (x, y, 1, t), pixel spacing."""
+    read = [pydicom.dcmread(p) for p in sorted(folder.rglob("*")) if p.is_file()]
+    images = [d for d in read if hasattr(d, "PixelData")]
+    images.sort(key=lambda d: float(d.get("TriggerTime", 0) or 0))
+    first = images[0]
+    across, down = np.array(first.ImageOrientationPatient, float).reshape(2, 3)
+    array = np.stack([d.pixel_array.T for d in images], -1)[:, :, None]
+    rows, columns = (float(s) for s in first.PixelSpacing)
+    position = np.array(first.ImagePositionPatient, float)
+    return np.cross(across, down), position, array, (columns, rows)
+
+
+def exam() -> Iterator[tuple[str, str, Scan]]:
+    """Yield the short-axis stack of the 3 T exam, and its other views one by one."""
+    folders = sorted((DATA / "cine_exam" / "patient1").iterdir())
+    found = [series(folder) for folder in folders]
+    parallel = [[abs(a[0] @ b[0]) > 0.99 for b in found] for a in found]
+    axis = max(range(len(found)), key=lambda i: sum(parallel[i]))
+    stack = [s for s, same in zip(found, parallel[axis], strict=True) if same]
+    stack.sort(key=lambda s: float(s[1] @ found[axis][0]))
+    slices = [s[2][..., scout_frames(s[2].shape[3])] for s in stack]
+    yield USUAL[2], "exam", made(np.concatenate(slices, 2), (*stack[0][3], 18.0))
+    for folder, own, same in zip(folders, found, parallel[axis], strict=True):
+        if not same:
+            frames = scout_frames(own[2].shape[3])
+            yield "long axis", folder.name, made(own[2][..., frames], (*own[3], 8.0))
+
+
+def others() -> Iterator[tuple[str, str, Scan]]:
+    """Yield the scans of all further data."""
+    for folder, contours in SUNNYBROOK:
+        root = DATA / "sunnybrook"
+        scan = read_contoured(root / "dicoms" / folder, root / "contours" / contours).scan
+        part = scan.array[..., scout_frames(scan.array.shape[3])]
+        yield USUAL[1], folder, replace(scan, array=part, frame_times_ms=None, meta={})
+    yield from exam()
+    for path in sorted((DATA / "cine_sax_lax").glob("*.nii.gz")):
+        yield "long axis" if "lax" in path.name else USUAL[3], path.name, stack_of(path)
+    for folder in sorted((DATA / "t1_shmolli_phantom").iterdir()):
+        if folder.is_dir():
+            _, _, array, spacing = series(folder)
+            yield "T1 mapping phantom", folder.name, made(array, (*spacing, 8.0))
+    for path in sorted((DATA / "brain").glob("sub-*/**/*T1w.nii.gz")):
+        image = nib.load(path)
+        array, steps = np.asanyarray(image.dataobj), image.header.get_zooms()
+        chosen = np.linspace(0.25, 0.75, 10) * array.shape[2]
+        yield "brain", path.name, made(array[:, :, chosen.astype(int)], (*steps[:2], 8.0))
+    for path in sorted((DATA / "reg_pairs").glob("mouse*.nii.gz")):
+        array = np.asanyarray(nib.load(path).dataobj)
+        array = array.reshape(array.shape[:3])
+        chosen = np.linspace(0.3, 0.7, 6) * array.shape[2]
+        yield "mouse", path.name, made(array[:, :, chosen.astype(int)], (1.5, 1.5, 8.0))
+
+
+def spoilt(case: Case, rng: np.random.Generator) -> Iterator[tuple[str, Scan]]:
+    """Yield what is made of a patient: other contrasts, noise, a stack cut across."""
+    scan, array = case.scan, case.scan.array.astype(np.float32)
+    low, high = map(float, black_and_white(array))
+    yield "late enhancement, imitated", replace(scan, array=enhanced(case, rng))
+    yield "negative", replace(scan, array=array.max() - array)
+    noise = [rng.normal(0, 0.5 * (high - low), array.shape) for _ in range(2)]
+    yield "noise, SD half the range", replace(scan, array=np.hypot(array + noise[0], noise[1]))
+    yield "noise alone", replace(scan, array=rng.random(array.shape, np.float32))
+    cut = np.stack([array[int(array.shape[0] * q)] for q in (0.3, 0.5, 0.7)], axis=2)
+    stretch = scan.spacing_mm[2] / scan.spacing_mm[1]
+    across = ndimage.zoom(cut, (1, stretch, 1, 1), order=1)
+    yield "cut across", made(across, (scan.spacing_mm[1], scan.spacing_mm[1], 10.0))
+
+
+def enhanced(case: Case, rng: np.random.Generator) -> np.ndarray:
+    """Imitate late enhancement: muscle nulled, blood bright, a scar in most slices, more noise."""
+    scan, labels = case.scan, case.labels.array
+    low, high = map(float, black_and_white(scan.array))
+    level = np.clip((scan.array.astype(float) - low) / (high - low), 0, 1.5)
+    wall, blood = labels == Label.MYO, np.isin(labels, (Label.LV, Label.RV))
+    m, b = float(np.median(level[wall])), float(np.median(level[blood]))
+    made_of = np.interp(level, [0, 0.6 * m, m, 1.4 * m, b, 1.5], [0.12, 0.1, 0.06, 0.25, 0.62, 1.2])
+    made_of[wall] = 0.06 + 0.3 * np.abs(level[wall] - m)
+    for z in range(labels.shape[2]):
+        for t in range(labels.shape[3]):
+            at = np.argwhere(wall[:, :, z, t])
+            if len(at) > 30 and rng.random() < 0.6:
+                reach = rng.uniform(4, 10) / scan.spacing_mm[0]
+                scar = at[((at - at[rng.integers(len(at))]) ** 2).sum(axis=1) < reach**2]
+                made_of[scar[:, 0], scar[:, 1], z, t] = rng.uniform(0.8, 1.1)
+    noise = [rng.normal(0, 0.04, made_of.shape) for _ in range(2)]
+    return np.hypot(made_of + noise[0], noise[1]).astype(np.float32)
+
+
+def judged(kind: str, name: str, scan: Scan, bundle: Bundle) -> dict[str, Any]:
+    """Return the score of one scan and whether it is warned of."""
+    values = segment(scan, bundle=bundle).values
+    score = float(values["ood_score"])
+    range_alone = bool(str(values["input_warning"]).split("unlike")[0].strip("; "))
+    return {"kind": kind, "name": name, "score": score, "range": range_alone}
+
+
+def table(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return by kind how many are warned of, with a 95% interval (Wilson), and their scores."""
+    lines = []
+    for kind, part in rows.groupby("kind", sort=False):
+        n, k = len(part), int((part["score"] > 1).sum())
+        low, high = wilson(k, n, alpha=0.05)
+        lines.append(
+            {"kind": kind, "n": n, "warned": k, "share": f"{low:.0%} to {high:.0%}",
+             "by input_range": int(part["range"].sum()), "median": part["score"].median(),
+             "lowest": part["score"].min(), "highest": part["score"].max()}
+        )  # fmt: skip
+    return pd.DataFrame(lines)
+
+
+def errors(cases: list[Case], bundle: Bundle, severities: list[int]) -> pd.DataFrame:
+    """Return score and errors of LVEF and LVEDV for every corruption of every case."""
+    rows = []
+    for case in cases:
+        for name in CORRUPTIONS:
+            for severity in severities:
+                seen = observe(case, bundle=bundle, corruption=name, severity=severity)
+                off = {k: abs(seen.errors[k]) for k in ("lvef_pct", "lvedv_ml")}
+                rows.append(
+                    {"kind": f"{name} {severity}", "score": seen.ood_score, "range": False, **off}
+                )
+    return pd.DataFrame(rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--model", type=Path, default=SHIPPED)
+    parser.add_argument("--n", type=int, default=14, help="patients to spoil")
+    parser.add_argument("--severities", type=int, nargs="*", default=[3, 5])
+    parser.add_argument("--out", type=Path, help="write the rows here, as TSV")
+    chosen = parser.parse_args()
+    bundle = load_bundle(chosen.model, "cpu")
+    cases = [
+        c for c in acdc_cases(DATA / "acdc") if not bundle.recognise(c.unit, c.scan.array).seen
+    ]
+    rng = np.random.default_rng(0)
+    rows = [judged(USUAL[0], c.unit, c.scan, bundle) for c in cases]
+    rows += [judged(*found, bundle) for found in others()]
+    for case in cases[: chosen.n]:
+        rows += [judged(kind, case.unit, scan, bundle) for kind, scan in spoilt(case, rng)]
+    found = pd.DataFrame(rows)
+    print(table(found).round(2).to_string(index=False))
+    passed = found[found["kind"].isin(USUAL[:2])]
+    k, n = int((passed["score"] > 1).sum()), len(passed)
+    low, high = wilson(k, n, alpha=0.05)
+    print(f"false alarms, ACDC held out and Sunnybrook: {k} of {n} ({low:.0%} to {high:.0%})")
+    if chosen.severities:
+        off = errors(cases[: chosen.n], bundle, chosen.severities)
+        print(table(off).round(2).to_string(index=False))
+        for name in ("lvef_pct", "lvedv_ml"):
+            above = off["score"] > 1
+            print(
+                f"mean error of {name}: {off.loc[~above, name].mean():.3f} up to the limit "
+                f"(n {int((~above).sum())}), {off.loc[above, name].mean():.3f} above it "
+                f"(n {int(above.sum())})"
+            )
+    if chosen.out:
+        found.to_csv(chosen.out, sep="\t", index=False)
+
+
+if __name__ == "__main__":
+    main()
