@@ -3,9 +3,9 @@
 Two spaces: the pooled features of the encoder (`popscan.segment.features`), averaged over the
 slices of a scan, and the intensities of the structures that were found. In each, a Mahalanobis
 distance in the leading principal components of the training scans and the part beyond them. A
-score of 1 is the largest distance of a training subject that the space was fitted without; above
-it the scan is unlike all of them. Where training scans are of several kinds (patients and simulated
-hearts), each has its spaces, and the nearest kind counts.
+score of 1 is the distance of the farthest training subjects from what was fitted without them;
+above it the scan is unlike nearly all of them. Where training scans are of several kinds (patients
+and simulated hearts), each has its spaces, and the nearest kind counts.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Space:
     residual
         Mean variance per feature beyond them.
     limit
-        Largest distance of a training subject that took no part in the fit.
+        Distance of the farthest training subjects that took no part in the fit.
     """
 
     mean: Floats
@@ -129,7 +129,7 @@ class Unlikeness:
     Attributes
     ----------
     score
-        1 is the farthest training subject; NaN where the bundle has no detector.
+        1 is that of the farthest training subjects; NaN where the bundle has no detector.
     slices
         Slice positions that are unlike all training slices, NaN without a detector.
     by
@@ -150,7 +150,7 @@ class Unlikeness:
         if not self.score > 1:
             return ""
         what = {"features": "what the network sees", "tissue": "the tissues' intensities"}[self.by]
-        return f"unlike the training scans: {what} {self.score:.2f} times as far as any of them"
+        return f"unlike the training scans: {what} {self.score:.2f} times as far as the farthest"
 
 
 def unlikeness(

@@ -22,9 +22,10 @@ from popscan.yamlfile import read_yaml
 LEAST_SUBJECTS = 8
 #: What simulated training cases are called.
 SIMULATED = "train-simulated-"
-#: Principal components of scans, slices and tissues; folds; share of held-out slices within.
+#: Principal components of each space, and the share of held-out training cases within its limit.
 _COMPONENTS = {"scan": 8, "slice": 16, "tissue": 6}
-_FOLDS, _SLICES_WITHIN = 5, 0.995
+_WITHIN = {"scan": 0.98, "slice": 0.995, "tissue": 1.0}
+_FOLDS = 5
 
 Floats = NDArray[np.float64]
 
@@ -66,7 +67,7 @@ def store_detector(folder: Path, cases: Sequence[Case], *, device: str = "auto")
     """Write where training scans lie in the network's features into a bundle.
 
     Patients and simulated hearts are kinds of their own. Limits come from folds: each subject is
-    judged by what was fitted without it, and the farthest of them has a score of 1.
+    judged by what was fitted without it, and nearly all of them have a score of at most 1.
 
     Parameters
     ----------
@@ -115,20 +116,19 @@ def spaces_of(
     owners = [s for s, (rows, _) in zip(subjects, seen, strict=True) for _ in rows]
     whole = np.array([np.isfinite(tissue).all() for _, tissue in seen])
     tables = {
-        "scan": (np.array([rows.mean(axis=0) for rows, _ in seen]), list(subjects), 1.0),
-        "slice": (slices, owners, _SLICES_WITHIN),
+        "scan": (np.array([rows.mean(axis=0) for rows, _ in seen]), list(subjects)),
+        "slice": (slices, owners),
         "tissue": (
             np.array([tissue for _, tissue in seen])[whole],
             [s for s, known in zip(subjects, whole, strict=True) if known],
-            1.0,
         ),
     }
     spaces = {}
-    for name, (rows, names, within) in tables.items():
+    for name, (rows, names) in tables.items():
         if len(set(names)) < LEAST_SUBJECTS:
             continue
         k = _COMPONENTS[name]
         held_out = ood.fold_scores(rows, names, components=k, folds=_FOLDS)
-        limit = float(np.nanquantile(held_out, within))
+        limit = float(np.nanquantile(held_out, _WITHIN[name]))
         spaces[name] = replace(ood.fit_space(rows, components=k), limit=limit)
     return spaces
