@@ -38,7 +38,8 @@ def bundle() -> Bundle:
     torch.manual_seed(0)
     network = build_network("dynunet", 4, **CHANNELS).eval()
     plain = Bundle(
-        name="tiny", networks=(network,), arguments=(CHANNELS,), spacing_mm=1.5, patch=32,
+        name="tiny", labels={"rv": 1, "myo": 2, "lv": 3}, networks=(network,),
+        arguments=(CHANNELS,), spacing_mm=1.5, patch=32,
         normalisation={}, input_range={}, digest="", device=torch.device("cpu"),
         about={"trained_on": {"salt": "", "sha256": []}},
     )  # fmt: skip
