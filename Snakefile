@@ -5,6 +5,7 @@ from pathlib import Path
 from snakemake.utils import min_version, validate
 
 from popscan.commands.configfile import loaded_problems
+from popscan.config import fill_in
 
 min_version("9.27")
 
@@ -25,6 +26,7 @@ if workflow.is_main_process and (
 GIVEN = copy.deepcopy(dict(config))
 
 validate(config, Path(workflow.basedir, "workflow/schemas/config.schema.json"))
+fill_in(config, GIVEN)
 
 
 include: "workflow/rules/common.smk"

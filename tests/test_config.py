@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from popscan.commands.configfile import ConfigError, load_config
 from popscan.commands.reference import config_reference, qc_reference
-from popscan.config import Config, json_schema, parse_section
+from popscan.config import Config, fill_in, json_schema, parse_section, protocol_problems
 from popscan.records import PopscanError, check_identifier
 
 
@@ -57,8 +57,8 @@ def test_example_configs_are_valid_and_listed(repo_root):
         {"plan": {"shard_size": 0}},
         {"source": {"kind": "pet"}},
         {"study": {"name": "../elsewhere"}},
-        {"source": {"views": ["SAX"]}},
-        {"source": {"views": []}},
+        {"protocol": "cine_saxx"},
+        {"protocol": ["cine_sax", "cine_lax"]},
         {"fairness": {"alpha": 1.0}},
     ],
 )
@@ -97,3 +97,28 @@ def test_schema_refuses_unknown_keys_everywhere():
 def test_unknown_section_lists_the_known_ones():
     with pytest.raises(PopscanError, match="segment"):
         parse_section("segmnt", {})
+
+
+def test_what_the_protocol_does_not_have_is_named():
+    source = {"kind": "bids", "views": ["SAX"], "label_codes": {7: "atrium"}}
+    assert protocol_problems(Config.model_validate({"source": source})) == [
+        "source.views: 'SAX'; expected some of: sax, 2ch, 3ch, 4ch, rvot",
+        "source.label_codes.7: 'atrium'; expected one of: rv, myo, lv, background",
+    ]
+    assert protocol_problems(Config()) == []
+
+
+def test_the_protocol_fills_in_what_a_config_leaves_open():
+    given = {"segment": {"model": "mine"}, "associate": {"outcomes": ["lvm_g"]}}
+    config = Config.model_validate(given)
+    assert (config.segment.model, config.segment.method) == ("mine", "bundle")
+    assert (config.source.views, config.associate.outcomes) == (["sax"], ["lvm_g"])
+    assert "method" not in config.segment.model_fields_set
+    assert "lvef_pct" in config.fairness.biomarkers
+    # As Snakemake does it: defaults of the schema first, then those of the protocol.
+    plain = {name: dict(value) for name, value in Config().model_dump().items() if name in given}
+    plain |= {"protocol": "cine_sax", "source": {"views": []}, "biomarkers": {}, "fairness": {}}
+    plain["segment"]["model"], plain["associate"]["outcomes"] = "mine", ["lvm_g"]
+    fill_in(plain, given)
+    for section, key in (("source", "views"), ("segment", "model"), ("associate", "outcomes")):
+        assert plain[section][key] == getattr(getattr(config, section), key)

@@ -115,6 +115,36 @@ def check_options(
         raise PopscanError(f"method {name}: " + "; ".join(problems))
 
 
+def call_with(function: Callable[..., Any], *arguments: Any, **pool: Any) -> Any:
+    """Call a function with those of several keyword arguments that it takes.
+
+    Parameters
+    ----------
+    function
+        With keyword-only arguments, named like what there is to hand over.
+    arguments
+        Positional arguments, all handed over.
+    pool
+        Keyword arguments, of which it gets those that it names.
+
+    Raises
+    ------
+    PopscanError
+        If it needs one that is not there; the message lists those that are.
+    """
+    parameters = inspect.signature(function).parameters.values()
+    keywords = [p for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
+    if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters):
+        return function(*arguments, **pool)
+    missing = [p.name for p in keywords if p.default is p.empty and p.name not in pool]
+    if missing:
+        name = f"{function.__module__}:{function.__name__}"
+        raise PopscanError(
+            f"{name} needs {', '.join(missing)}; what there is: {', '.join(sorted(pool))}"
+        )
+    return function(*arguments, **{p.name: pool[p.name] for p in keywords if p.name in pool})
+
+
 def _options(
     function: Callable[..., Any], reserved: Collection[str]
 ) -> dict[str, inspect.Parameter]:

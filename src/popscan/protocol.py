@@ -205,6 +205,10 @@ class Biomarkers:
         Mapping column -> ``(unit, meaning, source)``.
     intervals
         Mapping of the columns of intervals, likewise; empty for none.
+    interval_values
+        ``(values, *, samples, level, method) -> dict`` of these columns: biomarkers, and what
+        segmentation left of its samples (``volumes_ml``: structure -> (sample, t); ``calibration``
+        of the bundle; empty where there are none).
     curves
         ``(labels, *, spacing_mm) -> dict structure -> volume in mL per frame``, drawn on the pages
         of flagged subjects; empty for none.
@@ -214,6 +218,7 @@ class Biomarkers:
     method: str
     dictionary: Where
     intervals: Where = ""
+    interval_values: Where = ""
     curves: Where = ""
 
 
@@ -248,8 +253,8 @@ class Simulation:
     population
         ``(n, *, seed, bias, faults, allocation) -> DataFrame``, a row per subject.
     subject
-        ``(row, *, seed, **options of section simulate) -> object`` with ``scan``, ``labels``,
-        ``kspace`` (or None) and ``truth``.
+        ``(row, *, ...) -> object`` with ``scan``, ``labels``, ``kspace`` (or None), ``truth``; it
+        gets by name what it takes of seed, kspace, matrix, spacing_mm, frames, coils, acceleration.
     """
 
     population: Where
@@ -326,10 +331,21 @@ class Protocol:
         Words for report and messages.
     segmentation, quality, biomarkers
         The stages' own; see there.
+    orientation
+        ``(scan, labels or None) -> (scan, labels or None)``: brings a scan of any view, and labels
+        on its grid, into the protocol's orientation. Empty: as they were read.
     ingest
-        ``(scan, labels) -> (scan, labels, values)``: checks and brings a scan of any view into the
-        protocol's orientation; `values` are further columns of the participants table. Raises
-        `SubjectError`. Empty: checks that hold for every scan, alone.
+        ``(scan, labels or None) -> (scan, labels or None, values)``: what else is done with a
+        checked scan in its orientation (bias field); `values` are further columns of the
+        participants table. Raises `SubjectError`. Empty: nothing.
+    notes
+        ``(scan) -> list of sentences`` on what a header leaves open or contradicts, beside what
+        every scan is asked. Empty: none.
+    label_coding
+        ``(array) -> (coding, why) or None``: for reference labels whose codes look exchanged, what
+        ``source.label_codes`` should say and what speaks for it. Empty: codes are believed.
+    other_words
+        Parts of file names that say a series of this organ that is none of `series`.
     phases
         ``(labels, *, frames, frame_labels) -> dict phase -> frame``, labels (x, y, z, t); empty
         without time axis: then frame 0 is meant wherever a phase is.
@@ -339,8 +355,15 @@ class Protocol:
         None where there is none.
     outcomes
         Biomarkers that the audit follows by default, in the order in which the report names them.
+    columns
+        Column of the participants table -> its unit, meaning and source, where the protocol knows
+        more of it, or other things, than `popscan.study.dictionary`.
     report_blocks
         Functions ``(context: StudyContext) -> list of blocks``, each a section of its own.
+    config
+        Section -> key -> default, where it differs from popscan's: which terms associations have,
+        which limits a check. Keys that follow from the rest (model, methods, views, outcomes) need
+        not stand here: see `defaults`.
     version
         Raised when the protocol's code changes its results.
 
@@ -359,13 +382,19 @@ class Protocol:
     segmentation: Segmentation
     quality: Quality
     biomarkers: Biomarkers
+    orientation: Where = ""
     ingest: Where = ""
+    notes: Where = ""
+    label_coding: Where = ""
+    other_words: tuple[str, ...] = ()
     phases: Where = ""
     phase_names: tuple[str, ...] = ()
     atlas: Atlas | None = None
     simulation: Simulation | None = None
     outcomes: tuple[Outcome, ...] = ()
+    columns: Mapping[str, tuple[str, str, str]] = field(default_factory=dict)
     report_blocks: tuple[Where, ...] = ()
+    config: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     version: str = "1"
 
     def __post_init__(self) -> None:
@@ -376,6 +405,10 @@ class Protocol:
         views = [s.view for s in self.series]
         if len(set(views)) < len(views):
             raise PopscanError(f"protocol {self.name}: a view is there twice: {views}")
+        if self.segmentation.method not in self.segmentation.methods:
+            raise PopscanError(f"protocol {self.name}: no method {self.segmentation.method!r}")
+        if self.biomarkers.method not in self.biomarkers.methods:
+            raise PopscanError(f"protocol {self.name}: no method {self.biomarkers.method!r}")
         for key, where in self.places().items():
             if not _WHERE.fullmatch(where):
                 raise PopscanError(
@@ -392,10 +425,30 @@ class Protocol:
         """All views."""
         return tuple(s.view for s in self.series)
 
+    def suffix(self, view: str) -> str:
+        """Return what the name of an image of a view ends in: its first BIDS suffix."""
+        for one in self.series:
+            if one.view == view and one.suffixes:
+                return one.suffixes[0]
+        return (self.series[0].suffixes or ("image",))[0]
+
     @property
     def has_time(self) -> bool:
         """Whether the segmented series has a time axis."""
         return bool(self.series[0].time_axis)
+
+    def defaults(self) -> dict[str, dict[str, Any]]:
+        """Return section -> key -> default of the config, of what the protocol decides."""
+        own: dict[str, dict[str, Any]] = {
+            "source": {"views": [s.view for s in self.series if s.required]},
+            "segment": {"method": self.segmentation.method, "model": self.segmentation.bundle},
+            "biomarkers": {"method": self.biomarkers.method},
+            "associate": {"outcomes": [outcome.name for outcome in self.outcomes]},
+            "fairness": {"biomarkers": [outcome.name for outcome in self.outcomes]},
+        }
+        for section, keys in self.config.items():
+            own[section] = {**own.get(section, {}), **keys}
+        return own
 
     def places(self) -> dict[str, Where]:
         """Return everything that is loaded when it is used, by what it is."""
@@ -403,7 +456,10 @@ class Protocol:
             **{f"sources.{k}": v for k, v in self.sources.items()},
             **{f"segmentation.methods.{k}": v for k, v in self.segmentation.methods.items()},
             **{f"biomarkers.methods.{k}": v for k, v in self.biomarkers.methods.items()},
+            "orientation": self.orientation,
             "ingest": self.ingest,
+            "notes": self.notes,
+            "label_coding": self.label_coding,
             "phases": self.phases,
         }
         for key in ("quality", "biomarkers", "atlas", "simulation"):

@@ -16,7 +16,6 @@ from popscan.arrays.geometry import (
     orthonormal_affine,
     plane_normal,
     reorient,
-    sax_orientation,
     slice_distance_mm,
     slice_positions_mm,
     spacing_from_affine,
@@ -28,6 +27,7 @@ from popscan.arrays.planes import (
     circular_distance_deg,
     heart_centre_mm,
 )
+from popscan.protocols.cine_sax.orientation import sax_orientation
 
 angles = st.floats(-3.1, 3.1)
 rotations = st.tuples(angles, angles, angles).map(

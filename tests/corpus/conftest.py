@@ -19,10 +19,14 @@ from typing import Any
 import pytest
 
 from popscan.config import Config
+from popscan.protocols import get_protocol
 from popscan.records import Outcome, PopscanError, Scan, Subject, SubjectError
 from popscan.stages.ingest.task import ingest_task
 from popscan.store import Store, canonical_json
-from popscan.study.context import ShardContext, cine_name
+from popscan.study.context import ShardContext
+from popscan.study.files import FileNames
+
+NAMES = FileNames(get_protocol("cine_sax"))
 
 #: Seconds of one input, and bytes that it may ask for beyond what the process has.
 LIMIT_S, LIMIT_BYTES = 10, 1500 * 2**20
@@ -133,6 +137,6 @@ def cine() -> Callable[[End], Scan]:
 
     def of(ended: End) -> Scan:
         assert not ended.refused, ended.message
-        return ended.value.files[cine_name(Subject(sub="sub-1"))]
+        return ended.value.files[NAMES.image(Subject(sub="sub-1"))]
 
     return of

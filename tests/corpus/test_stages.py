@@ -15,9 +15,10 @@ import pytest
 import torch
 
 from popscan import qc
-from popscan.ingest import check_scan, standard_orientation
+from popscan.ingest import check_scan
 from popscan.protocols.cine_sax.biomarkers.sax import measure
 from popscan.protocols.cine_sax.labels import STRUCTURES
+from popscan.protocols.cine_sax.orientation import standard_orientation
 from popscan.protocols.cine_sax.qc import check, check_reference
 from popscan.records import LabelMap, Scan
 from popscan.segment import load_bundle, save_bundle, segment

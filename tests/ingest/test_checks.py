@@ -9,9 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from popscan.ingest import METHODS, check_kspace, check_scan, standard_orientation
-from popscan.ingest.orientation import TYPICAL_AXIS, axis_of, is_short_axis, name_plane
+from popscan.ingest import check_kspace, check_scan
+from popscan.protocols import get_protocol
+from popscan.protocols.cine_sax.orientation import (
+    TYPICAL_AXIS,
+    axis_of,
+    is_short_axis,
+    name_plane,
+    standard_orientation,
+)
 from popscan.records import KSpace, LabelMap, Scan, SubjectError
+
+SAX = get_protocol("cine_sax").series[0]
 
 
 def make(shape=(6, 5, 4, 3), dtype=np.float32, **options) -> Scan:
@@ -35,7 +44,6 @@ def test_a_good_scan_comes_back():
     scan = make()
     np.testing.assert_array_equal(check_scan(scan).array, scan.array)
     assert check_scan(make(frame_times_ms=None)).frame_times_ms is None
-    assert set(METHODS) == {"standard"}
 
 
 @pytest.mark.parametrize(
@@ -70,8 +78,8 @@ def test_one_slice_is_refused_for_short_axis_only():
     scan = make(shape=(6, 5, 1, 3))
     assert reason(scan)[0] == "one_slice"
     assert check_scan(replace(scan, view="4ch")).array.shape[2] == 1
-    assert reason(make(), min_slices=5)[0] == "too_few_slices"
-    assert reason(make(), min_frames=4)[0] == "too_few_frames"
+    assert reason(make(), series=[replace(SAX, min_slices=5)])[0] == "too_few_slices"
+    assert reason(make(), series=[replace(SAX, min_frames=4)])[0] == "too_few_frames"
 
 
 def test_constant_image():

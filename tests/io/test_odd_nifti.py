@@ -13,8 +13,9 @@ import pytest
 
 from popscan.io import get_source, read_scan
 from popscan.io.nifti import read_labels
-from popscan.io.references import checked_reference, likely_codes, read_reference, usable_references
+from popscan.io.references import checked_reference, read_reference, usable_references
 from popscan.protocols.cine_sax.biomarkers.rate import heart_rate_bpm
+from popscan.protocols.cine_sax.coding import likely_codes
 from popscan.protocols.cine_sax.labels import Label
 from popscan.protocols.cine_sax.qc import check
 from popscan.records import LabelMap, Scan, Subject, SubjectError

@@ -11,10 +11,13 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from popscan.io import SOURCES, get_source, write_labels, write_scan
+from popscan.io import get_source, write_labels, write_scan
 from popscan.io.folders import Folders
 from popscan.io.simulated import write_simulated
+from popscan.protocols import get_protocol
 from popscan.records import KSpace, LabelMap, PopscanError, Scan, SubjectError
+
+SOURCES = get_protocol("cine_sax").sources
 
 
 def reason(kind: str, folder: Path, **options) -> tuple[str, str]:

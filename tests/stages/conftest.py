@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from popscan.protocols import get_protocol
 from popscan.stages import stages_of
 from popscan.study.tables import write_table
 
@@ -17,7 +18,11 @@ CONFIG = {
     "source": {"kind": "simulated"},
     "atlas": {"enabled": True},
     "cohort": {},
-    "fairness": {"n_boot": 300, "adjust_for": ["age_years", "bsa_m2", "shoe_size"]},
+    "fairness": {
+        "n_boot": 300,
+        "adjust_for": ["age_years", "bsa_m2", "shoe_size"],
+        "biomarkers": [outcome.name for outcome in get_protocol("cine_sax").outcomes],
+    },
 }
 
 

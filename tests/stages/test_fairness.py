@@ -12,6 +12,7 @@ from scipy import stats
 from popscan.config import parse_section
 from popscan.fairness.ledger import TOTAL
 from popscan.fairness.suppress import share
+from popscan.protocols import get_protocol
 from popscan.report import StudyContext, render_study
 from popscan.stages.fairness.inputs import AuditInputs, ledger_steps
 from popscan.stages.fairness.job import TABLES, audit_study, audit_tables
@@ -19,6 +20,8 @@ from popscan.stages.fairness.report import audit_tables_of, with_whole_audit
 from popscan.study import dictionary
 from popscan.study.overrides import final_ledger
 from popscan.study.tables import read_table
+
+FOLLOWED = [outcome.name for outcome in get_protocol("cine_sax").outcomes]
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +150,10 @@ def test_visits_of_a_subject_are_not_counted_as_people():
         ledger=pd.DataFrame({"unit": units, "stage": "ingest", "status": status}),
         stages=("ingest",), measured=empty, reference=empty, steps={}, qc=empty,
     )  # fmt: skip
-    section = parse_section("fairness", {"attributes": ["sex"], "n_boot": 200})
+    section = parse_section(
+        "fairness",
+        {"attributes": ["sex"], "n_boot": 200, "biomarkers": FOLLOWED},
+    )
     tables, notes = audit_tables(inputs, section, seed=0)
     by_subject = stats.fisher_exact([[4, 16], [0, 20]]).pvalue
     tested = tables["funnel"]["p"].dropna()

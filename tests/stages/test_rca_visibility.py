@@ -11,6 +11,7 @@ import pytest
 from popscan.commands.check import check_study
 from popscan.config import Config
 from popscan.plan import Planned, read_shard, write_plan
+from popscan.protocols import get_protocol
 from popscan.records import LabelMap, NotApplicable, Outcome, PopscanError, Subject
 from popscan.run import run_shard
 from popscan.segment.bundle import save_bundle
@@ -24,9 +25,12 @@ from popscan.stages.tasks import run_stage
 from popscan.stages.visibility.job import features_shard, sampled, write_visibility
 from popscan.stages.visibility.maps import write_maps
 from popscan.store import Store
-from popscan.study.context import ShardContext, cine_name, labels_name, write_output
+from popscan.study.context import ShardContext
+from popscan.study.files import FileNames
 from popscan.study.tables import read_records, read_table, write_table
 from popscan.worker import Task
+
+NAMES = FileNames(get_protocol("cine_sax"))
 
 N = 8
 SHARD = "00000"
@@ -59,7 +63,7 @@ def scripted(stage, outcomes, upstream=()):
 
     return Task(
         stage=stage, version="1", options={}, reads=lambda s: {}, load=lambda s: None, work=work,
-        write=write_output, upstream=upstream,
+        write=NAMES.write, upstream=upstream,
     )  # fmt: skip
 
 
@@ -86,12 +90,12 @@ def study(tmp_path_factory):
         frames = tuple(range(labels.shape[3]))
         scan = made.scan
         ingested[subject.unit] = Outcome(
-            files={cine_name(subject): scan,
-                   labels_name(subject, desc="reference"): (reference, scan)},
+            files={NAMES.image(subject): scan,
+                   NAMES.labels(subject, desc="reference"): (reference, scan)},
             values={"height_cm": 171.0, "weight_kg": 70.0},
         )  # fmt: skip
         segmented[subject.unit] = Outcome(
-            files={labels_name(subject): (LabelMap(array=labels, frames=frames), scan)}
+            files={NAMES.labels(subject): (LabelMap(array=labels, frames=frames), scan)}
         )
         overlap = (
             2

@@ -11,16 +11,20 @@ import pytest
 from popscan.arrays.resampling import Window
 from popscan.config import parse_section
 from popscan.io.jsonfile import json_text
+from popscan.protocols import get_protocol
 from popscan.protocols.cine_sax.biomarkers import INTERVAL_DICTIONARY, measure
+from popscan.protocols.cine_sax.biomarkers.samples import interval_values
 from popscan.protocols.cine_sax.labels import Label
 from popscan.records import Scan, Subject
 from popscan.segment.bundle import Bundle
 from popscan.segment.inference import Segmentation
 from popscan.segment.samples import Tally
-from popscan.stages.segment.uncertainty import interval_values, matching, uncertainty_files
+from popscan.stages.segment.uncertainty import matching, uncertainty_files
 from popscan.study import dictionary
+from popscan.study.files import FileNames
 
 SUBJECT = Subject(sub="sub-1")
+NAMES = FileNames(get_protocol("cine_sax"))
 OWN = {"errors": [1.0, -2.0, 1.5], "spreads": [1.0, 2.0, 1.0]}
 INTERVALS = [
     {"flips": False, "dropout_samples": 0, "quantities": {"lvef_pct": OWN}},
@@ -100,38 +104,35 @@ def bundle(**about) -> Bundle:
 def test_from_samples_to_intervals(found, scan):
     section = parse_section("segment", {})
     files = uncertainty_files(
-        SUBJECT, found, scan, bundle=bundle(intervals=INTERVALS), section=section
+        NAMES, SUBJECT, found, scan, bundle=bundle(intervals=INTERVALS), section=section
     )
     ((name, content),) = files.items()
     assert name == "sub-1_acq-sax_desc-samples_volumes.json"
     samples = json.loads(json_text(content))
     assert samples["volumes_ml"]["lv"] == [[0.72, 0.08], [0.72, 0.08], [0.96, 0.08]]
     values = measure(found.labels, spacing_mm=scan.spacing_mm, frame_labels=["ED", "ES"])
-    ends = interval_values(values, samples, section=parse_section("biomarkers", {}))
+    ends = interval_values(values, samples=samples, level=0.9)
     assert list(ends) == list(INTERVAL_DICTIONARY)
     assert ends["lvef_low_pct"] < values["lvef_pct"] < ends["lvef_high_pct"]
     assert math.isnan(ends["lvedv_low_ml"])  # this bundle knows nothing of it
     assert ends["interval_level_pct"] == 90
-    wider = interval_values(
-        values, samples, section=parse_section("biomarkers", {"interval_level": 0.99})
-    )
+    wider = interval_values(values, samples=samples, level=0.99)
     assert wider["lvef_low_pct"] < ends["lvef_low_pct"]
 
 
 def test_without_samples_or_calibration_all_is_undefined(found, scan):
     values = measure(found.labels, spacing_mm=scan.spacing_mm, frame_labels=["ED", "ES"])
-    section = parse_section("biomarkers", {})
     plain = uncertainty_files(
-        SUBJECT, found, scan, bundle=bundle(), section=parse_section("segment", {})
+        NAMES, SUBJECT, found, scan, bundle=bundle(), section=parse_section("segment", {})
     )
     for samples in ({}, *plain.values()):
-        ends = interval_values(values, samples, section=section)
+        ends = interval_values(values, samples=samples, level=0.9)
         assert all(math.isnan(v) for v in ends.values())
 
 
 def test_maps_are_written_where_asked_for(found, scan):
     section = parse_section("segment", {"uncertainty_maps": True})
-    files = uncertainty_files(SUBJECT, found, scan, bundle=bundle(), section=section)
+    files = uncertainty_files(NAMES, SUBJECT, found, scan, bundle=bundle(), section=section)
     entropy = files["sub-1_acq-sax_desc-entropy_uncertainty.nii.gz"]
     information = files["sub-1_acq-sax_desc-information_uncertainty.nii.gz"]
     assert entropy.array.dtype == np.float32

@@ -13,6 +13,7 @@ import pytest
 
 from popscan.config import Config
 from popscan.plan import Planned, read_shard, write_plan
+from popscan.protocols import get_protocol
 from popscan.protocols.cine_sax.labels import Label
 from popscan.records import (
     LabelMap,
@@ -37,10 +38,13 @@ from popscan.stages.visibility.job import features_shard
 from popscan.stages.visibility.subjects import attributes_to_see, features_account
 from popscan.store import Store
 from popscan.study.accounts import Account, read_account, study_account
-from popscan.study.context import ShardContext, cine_name, labels_name, write_output
+from popscan.study.context import ShardContext
+from popscan.study.files import FileNames
 from popscan.study.study import Study
 from popscan.study.tables import read_table
 from popscan.worker import Task
+
+NAMES = FileNames(get_protocol("cine_sax"))
 
 N, SHARD = 8, "00000"
 #: QC fails the first two; the third has nothing that makes a heart; the fourth was not segmented.
@@ -100,7 +104,7 @@ def scripted(stage: str, outcomes: dict[str, Any], upstream: tuple[str, ...] = (
 
     return Task(
         stage=stage, version="1", options={}, reads=lambda s: {}, load=lambda s: None, work=work,
-        write=write_output, upstream=upstream,
+        write=NAMES.write, upstream=upstream,
     )  # fmt: skip
 
 
@@ -130,11 +134,11 @@ def made(tmp_path_factory) -> Made:
         labels = scan.labels.array.copy()
         if unit == HEARTLESS:
             labels[labels == Label.MYO] = 0
-        files = {cine_name(subject): scan.scan}
-        files[labels_name(subject, desc="reference")] = (scan.labels, scan.scan)
+        files = {NAMES.image(subject): scan.scan}
+        files[NAMES.labels(subject, desc="reference")] = (scan.labels, scan.scan)
         outcomes["ingest"][unit] = Outcome(files=files, values={"manufacturer": "A"})
         mask = LabelMap(array=labels, frames=scan.labels.frames)
-        outcomes["segment"][unit] = Outcome(files={labels_name(subject): (mask, scan.scan)})
+        outcomes["segment"][unit] = Outcome(files={NAMES.labels(subject): (mask, scan.scan)})
         outcomes["biomarkers"][unit] = Outcome(values={"lvedv_ml": 150.0, "lvef_pct": 60.0})
     outcomes["segment"][UNSEGMENTED] = SubjectError(
         "wrong_shape", "no image that the model can see"

@@ -91,6 +91,7 @@ def options(stage):
     given = {section: config[section] for section in DESCRIBED[stage].sections}
     # The name and place of a study change none of its results.
     given["study"] = {"seed": config["study"]["seed"]}
+    given["protocol"] = config["protocol"]
     return json.dumps({"version": version_of(stage), **given}, sort_keys=True)
 
 

@@ -16,10 +16,6 @@ Floats = NDArray[np.float64]
 #: LPS -> RAS: the first two axes change sign.
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
-#: Where the axes of a short-axis stack shall point, in RAS: left; posterior and inferior; and from
-#: base to apex, which is to the left, anterior and inferior.
-_SAX_TARGETS = np.array([[-1.0, 0.0, 0.0], [0.0, -1.0, -1.0], [-1.0, 1.0, -1.0]])
-
 
 def nearest_rotation(matrix: ArrayLike) -> Floats:
     """Orthonormal matrix nearest to a 3 x 3 matrix (polar factor, Frobenius norm).
@@ -183,39 +179,6 @@ def dicom_affine(
     return _LPS_TO_RAS @ affine
 
 
-def sax_orientation(affine: ArrayLike) -> tuple[tuple[int, int, int], tuple[bool, bool, bool]]:
-    """Axis order and flips that bring a short-axis stack into the defined orientation.
-
-    Axis 0 shall point to the patient's left, axis 1 to posterior and inferior, axis 2 from base to
-    apex (left, anterior, inferior). Axis 2 is the slice axis and stays in its place.
-
-    Parameters
-    ----------
-    affine : array_like, shape (4, 4)
-        Voxel -> RAS.
-
-    Returns
-    -------
-    order : tuple of int
-        Axes for ``np.transpose``: ``(0, 1, 2)`` or ``(1, 0, 2)``.
-    flips : tuple of bool
-        Axes to reverse, after the transposition.
-    """
-    directions = np.asarray(affine, dtype=float)[:3, :3]
-    directions = directions / np.linalg.norm(directions, axis=0)
-    targets = _SAX_TARGETS / np.linalg.norm(_SAX_TARGETS, axis=1, keepdims=True)
-    along = targets @ directions  # [target, axis]
-    straight = abs(along[0, 0]) + abs(along[1, 1])
-    swapped = abs(along[0, 1]) + abs(along[1, 0])
-    order = (0, 1, 2) if straight >= swapped else (1, 0, 2)
-    flips = (
-        bool(along[0, order[0]] < 0),
-        bool(along[1, order[1]] < 0),
-        bool(along[2, 2] < 0),
-    )
-    return order, flips
-
-
 def reorient(
     array: NDArray[Any],
     affine: ArrayLike,
@@ -231,7 +194,7 @@ def reorient(
     affine : array_like, shape (4, 4)
         Voxel -> RAS.
     order, flips
-        As from `sax_orientation`: first the transposition, then the flips.
+        Order of the axes and which are reversed: first the transposition, then the flips.
     """
     array = array.transpose(*order, *range(3, array.ndim))
     affine = np.asarray(affine, dtype=float)[:, [*order, 3]].copy()
@@ -246,7 +209,7 @@ def reorient(
 def is_axis_aligned(affine: ArrayLike, *, tolerance: float = 1e-3) -> bool:
     """Whether every voxel axis lies along a patient axis.
 
-    No short-axis stack does; a header that says so has lost its orientation (as ACDC's have).
+    Of a stack that is oblique to the body, a header that says so has lost its orientation.
     """
     directions = np.asarray(affine, dtype=float)[:3, :3]
     directions = np.abs(directions / np.linalg.norm(directions, axis=0))

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from popscan.commands.configfile import ConfigError, load_what_fits
-from popscan.config import Config
-from popscan.protocols import DEFAULT, get_protocol
+from popscan.config import Config, protocol_problems
+from popscan.protocol import load as load_place
+from popscan.protocols import get_protocol, known
 from popscan.records import PopscanError
 from popscan.study.columns import study_columns
 from popscan.study.identity import check_before_run
@@ -46,7 +47,8 @@ def check_study(
     except ConfigError as error:
         return error.problems, []
     notes: list[str] = []
-    parts = [_check_methods, _check_model, _check_optional, _check_qc, _check_cohort, _check_disk]
+    parts = [_check_protocol, _check_methods, _check_model, _check_optional, _check_qc]
+    parts += [_check_cohort, _check_disk]
     if config.experiment.attribute:
         from popscan.commands.check_experiment import check_experiment
 
@@ -66,10 +68,23 @@ def check_study(
     return problems, notes
 
 
+def _check_protocol(config: Config, problems: list[str], notes: list[str]) -> None:
+    """Say which protocols there are, load all of the study's, and check what it decides."""
+    protocol = get_protocol(config.protocol)
+    others = [f"{name} ({origin})" for name, origin in known().items() if name != config.protocol]
+    also = f"; also there: {', '.join(others)}" if others else ""
+    notes.append(f"protocol {protocol.name}: {protocol.title}{also}")
+    for key, place in protocol.places().items():
+        try:
+            load_place(place)
+        except PopscanError as error:
+            problems.append(f"protocol {protocol.name}: {key}: {error}")
+    problems += protocol_problems(config)
+
+
 def _check_methods(config: Config, problems: list[str], notes: list[str]) -> None:
-    from popscan import recon, segment
+    from popscan import recon
     from popscan.methods import option_problems, resolve
-    from popscan.protocols import DEFAULT, get_protocol
 
     variants = config.reconstruct.variants
     if config.reconstruct.use not in variants:
@@ -85,9 +100,10 @@ def _check_methods(config: Config, problems: list[str], notes: list[str]) -> Non
             problems.append(str(error))
             continue
         problems += [f"{key}: {text}" for text in option_problems(function, variant.options)]
+    protocol = get_protocol(config.protocol)
     for table, name, key in (
-        (segment.METHODS, config.segment.method, "segment.method"),
-        (get_protocol(DEFAULT).biomarkers.methods, config.biomarkers.method, "biomarkers.method"),
+        (protocol.segmentation.methods, config.segment.method, "segment.method"),
+        (protocol.biomarkers.methods, config.biomarkers.method, "biomarkers.method"),
     ):
         if name not in table:
             problems.append(f"{key}: {name!r}; expected one of: {', '.join(sorted(table))}")
@@ -98,7 +114,7 @@ def _check_model(config: Config, problems: list[str], notes: list[str]) -> None:
     from popscan.stages.segment.bundles import bundle_path
 
     path = bundle_path(config.segment.model)
-    bundle = load_bundle(path, device="cpu", labels=get_protocol(DEFAULT).labels.codes)
+    bundle = load_bundle(path, device="cpu", labels=get_protocol(config.protocol).labels.codes)
     notes.append(f"model {path.name}: digest {bundle.digest[:12]}")
     if config.segment.device == "cuda":
         import torch
@@ -129,11 +145,11 @@ def _check_optional(config: Config, problems: list[str], notes: list[str]) -> No
 
 
 def _check_qc(config: Config, problems: list[str], notes: list[str]) -> None:
-    from popscan.protocols.cine_sax.qc import CHECKS
     from popscan.qc import threshold_problems
 
+    specs = load_place(get_protocol(config.protocol).quality.checks)
     problems += [
-        f"qc.thresholds: {text}" for text in threshold_problems(CHECKS, config.qc.thresholds)
+        f"qc.thresholds: {text}" for text in threshold_problems(specs, config.qc.thresholds)
     ]
 
 

@@ -162,13 +162,13 @@ def _sections_in(annotation: Any) -> Iterator[type[BaseModel]]:
 
 def _known_methods(section: type[BaseModel]) -> str:
     """Say which methods a stage has, and which options where the config gives them."""
-    from popscan import recon, segment
+    from popscan import recon
     from popscan.methods import option_names, resolve
     from popscan.protocols import DEFAULT, get_protocol
 
     tables: dict[type[BaseModel], Mapping[str, str]] = {
         Variant: recon.METHODS,
-        Segment: segment.METHODS,
+        Segment: get_protocol(DEFAULT).segmentation.methods,
         Biomarkers: get_protocol(DEFAULT).biomarkers.methods,
     }
     known = []

@@ -29,23 +29,24 @@ def labelled_cases(kind: str, root: Path, *, stratify: str = "") -> tuple[list[C
     left_out : list of str
         Who could not be used, each with the reason.
     """
-    from popscan.ingest import check_scan, standard_orientation
+    from popscan.ingest import prepare
     from popscan.io import get_source
     from popscan.io.references import usable_references
+    from popscan.protocols import DEFAULT, get_protocol
     from popscan.train.packs import Case
 
-    source = get_source(kind)
+    protocol = get_protocol(DEFAULT)
+    view, source = protocol.view, get_source(kind, protocol)
     cases: list[Case] = []
     left_out: list[str] = []
     for found in source.find(root, problems=left_out):
         visit = f"{found.sub}_{found.ses}" if found.ses else found.sub
         try:
-            loaded = source.load(found.paths, views=["sax"])
-            usable, problems = usable_references(loaded)
-            if "sax" in problems:
-                raise problems["sax"]
-            labels = usable.get("sax")
-            scan, labels = standard_orientation(check_scan(loaded.scans["sax"]), labels)
+            loaded = source.load(found.paths, views=[view])
+            usable, problems = usable_references(loaded, protocol=protocol)
+            if view in problems:
+                raise problems[view]
+            scan, labels, _ = prepare(protocol, loaded.scans[view], usable.get(view))
         except SubjectError as error:
             left_out.append(f"{visit}: {error}")
             continue

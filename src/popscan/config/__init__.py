@@ -6,9 +6,10 @@ here (``popscan schema``), so a key that is not defined here is an error everywh
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import Field, StrictInt
+from pydantic import Field, StrictInt, field_validator, model_validator
 
 from popscan.config.analyses import Associate, Atlas, Fairness, Rca, Report, Share, Visibility
 from popscan.config.experiments import Experiment
@@ -25,17 +26,24 @@ from popscan.config.stages import (
     Source,
     Study,
 )
+from popscan.protocols import DEFAULT, get_protocol
 from popscan.records import PopscanError
 
 __all__ = [
     "Associate", "Atlas", "Cohort", "Config", "Experiment", "Fairness", "Plan", "Rca", "Report",
-    "Source", "Study", "TableConfig", "Visibility", "json_schema", "parse_section",
+    "Source", "Study", "TableConfig", "Visibility", "fill_in", "json_schema", "parse_section",
+    "protocol_problems",
 ]  # fmt: skip
 
 
 class Config(Section):
     """A study's config."""
 
+    protocol: str = Field(
+        default=DEFAULT,
+        description="Which organ and modality: a folder of popscan/protocols, or what another "
+        "package offers (docs/protocols.md). `popscan check` lists those that exist.",
+    )
     study: Study = Study()
     source: Source = Source()
     simulate: Simulate = Simulate()
@@ -64,6 +72,74 @@ class Config(Section):
         description="Let another source or cohort replace the results that the study's folder "
         "holds; given on the command line, once: --config allow_replace=true.",
     )
+
+    @field_validator("protocol", mode="before")
+    @classmethod
+    def _protocol_exists(cls, name: Any) -> Any:
+        if isinstance(name, list):
+            raise ValueError(
+                "one protocol a study is expected; make a study of each protocol, with the same "
+                "cohort table"
+            )
+        if isinstance(name, str):
+            try:
+                get_protocol(name)
+            except PopscanError as error:
+                raise ValueError(str(error)) from error
+        return name
+
+    @model_validator(mode="after")
+    def _protocol_decides(self) -> Config:
+        """Fill in what the config does not give and the protocol decides."""
+        for name, keys in get_protocol(self.protocol).defaults().items():
+            section = getattr(self, name)
+            given = section.model_fields_set
+            filled = section.model_copy(update={k: v for k, v in keys.items() if k not in given})
+            # What the config gives is told from defaults by this set.
+            object.__setattr__(filled, "__pydantic_fields_set__", set(given))
+            object.__setattr__(self, name, filled)
+        return self
+
+
+def protocol_problems(config: Config) -> list[str]:
+    """Return what a config says that its protocol does not have: source, views, structures."""
+    protocol, source = get_protocol(config.protocol), config.source
+    problems = []
+    if source.kind not in protocol.sources:
+        problems.append(
+            f"source.kind: {source.kind!r}: protocol {protocol.name} reads "
+            f"{', '.join(sorted(protocol.sources))}"
+        )
+    if not source.views:
+        problems.append(f"source.views: none; expected some of: {', '.join(protocol.views)}")
+    problems += [
+        f"source.views: {view!r}; expected some of: {', '.join(protocol.views)}"
+        for view in source.views
+        if view not in protocol.views
+    ]
+    names = [*protocol.labels.codes, "background"]
+    problems += [
+        f"source.label_codes.{code}: {name!r}; expected one of: {', '.join(names)}"
+        for code, name in source.label_codes.items()
+        if name not in names
+    ]
+    return problems
+
+
+def fill_in(config: dict[str, Any], given: Mapping[str, Any]) -> None:
+    """Fill in what the protocol decides, in a config whose other defaults were filled in already.
+
+    Parameters
+    ----------
+    config
+        Section -> its keys; changed in place.
+    given
+        The config before defaults were filled in.
+    """
+    for section, keys in get_protocol(str(config["protocol"])).defaults().items():
+        for key, value in keys.items():
+            if key not in (given.get(section) or {}):
+                config[section][key] = value
 
 
 class AuditedTable(Section):

@@ -29,8 +29,7 @@ class Associate(Section):
     """Regression of biomarkers on covariates, and reference ranges."""
 
     outcomes: list[ColumnName] = Field(
-        default=["lvedv_ml", "lvesv_ml", "lvef_pct", "lvm_g", "rvedv_ml", "rvesv_ml", "rvef_pct"],
-        description="Biomarker columns.",
+        default=[], description="Biomarker columns; by default those that the protocol follows."
     )
     terms: list[ColumnName] = Field(
         default=["age_years", "sex", "bsa_m2"], description="Columns on the right-hand side."
@@ -63,9 +62,9 @@ class Fairness(Section):
         default=[0, 45, 55, 65, 75], description="Lower limits of the bands of age_band."
     )
     biomarkers: list[ColumnName] = Field(
-        default=["lvedv_ml", "lvesv_ml", "lvef_pct", "lvm_g", "rvedv_ml", "rvef_pct"],
+        default=[],
         description="Biomarkers that are compared, measured against references and followed "
-        "along the pipeline.",
+        "along the pipeline; by default those that the protocol names.",
     )
     adjust_for: list[ColumnName] = Field(
         default=["age_years", "bsa_m2"],

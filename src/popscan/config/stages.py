@@ -49,8 +49,9 @@ class Source(Section):
         description="Cohort table (TSV, BIDS participants.tsv). Empty: participants.tsv in root "
         "if it is there, else every subject found in root.",
     )
-    views: list[Literal["sax", "2ch", "3ch", "4ch", "rvot"]] = Field(
-        default=["sax"], min_length=1, description="Views to ingest: sax, 2ch, 3ch, 4ch, rvot."
+    views: list[str] = Field(
+        default=[],
+        description="Views to ingest, of the protocol's series; by default those that it needs.",
     )
     max_tilt_deg: float = Field(
         default=5.0,
@@ -66,12 +67,10 @@ class Source(Section):
         "a folder below derivatives, or a part of the file's name. Empty: several are a problem, "
         "and none is used.",
     )
-    label_codes: dict[
-        Annotated[int, Field(ge=0, le=65535)], Literal["rv", "myo", "lv", "background"]
-    ] = Field(
+    label_codes: dict[Annotated[int, Field(ge=0, le=65535)], str] = Field(
         default={},
-        description="Code in the reference label files -> rv, myo, lv or background, e.g. "
-        "{1: lv, 2: myo, 3: rv}. Empty: 1 RV cavity, 2 LV myocardium, 3 LV cavity.",
+        description="Code in the reference label files -> name of a structure of the protocol, or "
+        "background, e.g. {1: lv, 2: myo, 3: rv}. Empty: the protocol's own codes.",
     )
 
 
@@ -82,7 +81,7 @@ class Simulate(Section):
     kspace: bool = Field(default=True, description="Simulate multi-coil k-space, not images.")
     matrix: int = Field(default=128, ge=48, le=512, description="In-plane matrix size.")
     spacing_mm: float = Field(default=2.2, gt=0, description="In-plane pixel spacing in mm.")
-    n_frames: int = Field(default=12, ge=2, description="Cardiac phases per scan.")
+    n_frames: int = Field(default=12, ge=2, description="Frames per scan.")
     n_coils: int = Field(default=6, ge=1, description="Receive coils.")
     acceleration: float = Field(default=3.0, ge=1, description="k-space undersampling factor.")
     allocation: Literal["random", "quota"] = Field(
@@ -186,9 +185,12 @@ class Reconstruct(Section):
 class Segment(Section):
     """Images to labels."""
 
-    method: str = Field(default="bundle", description="Name in the stage's method table.")
+    method: str = Field(
+        default="", description="Name in the protocol's method table; by default its first choice."
+    )
     model: str = Field(
-        default="cine_sax", description="Bundle: a folder, or a name in resources/models."
+        default="",
+        description="Bundle: a folder, or a name in resources/models; by default the protocol's.",
     )
     flips: bool = Field(default=False, description="Average over in-plane flips (slower).")
     largest_component: bool = Field(
@@ -251,7 +253,9 @@ class Qc(Section):
 class Biomarkers(Section):
     """Labels to numbers."""
 
-    method: str = Field(default="cine_sax", description="Name in the stage's method table.")
+    method: str = Field(
+        default="", description="Name in the protocol's method table; by default its first choice."
+    )
     cycle_ms: Limits = Field(
         default=[300, 2000],
         description="Shortest and longest heart cycle that is believed, in ms (30 to 200 beats a "

@@ -1,8 +1,6 @@
 """Ingest: from what a source read to one checked scan per view. Pure functions, no files."""
 
 from popscan.ingest.checks import check_kspace, check_scan
-from popscan.ingest.orientation import standard_orientation
+from popscan.ingest.preparing import prepare
 
-METHODS = {"standard": "popscan.ingest.checks:check_scan"}
-
-__all__ = ["METHODS", "check_kspace", "check_scan", "standard_orientation"]
+__all__ = ["check_kspace", "check_scan", "prepare"]

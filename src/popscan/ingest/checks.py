@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,18 +12,20 @@ from numpy.typing import NDArray
 
 from popscan.arrays.dtypes import image_dtype
 from popscan.arrays.geometry import spacing_from_affine
+from popscan.protocol import Series
+from popscan.protocols import DEFAULT, get_protocol
 from popscan.records import KSpace, Scan, SubjectError
 
 #: Beyond it sums of squares overflow, and no scanner stores it: the scaling was damaged.
 MAX_VALUE = 1e15
-VIEWS = ("sax", "2ch", "3ch", "4ch", "rvot", "other")
+#: View of a series that is none of the protocol's.
+OTHER = "other"
 
 
 def check_scan(
     scan: Scan,
     *,
-    min_slices: int = 2,
-    min_frames: int = 1,
+    series: Sequence[Series] | None = None,
     max_spacing_mm: float = 40.0,
 ) -> Scan:
     """Return the scan with int16 or float32 values, or say why it cannot be used.
@@ -32,10 +34,9 @@ def check_scan(
     ----------
     scan
         As read from a source.
-    min_slices
-        Fewest slices of a short-axis stack; other views may have one.
-    min_frames
-        Fewest frames.
+    series
+        The protocol's: which views there are, and how many slices and frames each needs; those of
+        the default protocol where none are given.
     max_spacing_mm
         Largest spacing that is believed.
 
@@ -58,8 +59,9 @@ def check_scan(
         raise SubjectError("bad_dtype", f"{scan.view}: {error}") from error
     if min(array.shape[:2]) < 2:
         raise SubjectError("wrong_dimensions", f"{scan.view}: planes of {array.shape[:2]} pixels")
+    one = _series_of(scan.view, series)
     _check_grid(scan.view, scan.affine, scan.spacing_mm, max_spacing_mm)
-    _check_counts(scan.view, array.shape[2], array.shape[3], min_slices, min_frames)
+    _check_counts(one, array.shape[2], array.shape[3])
     _check_times(scan.view, scan.frame_times_ms, array.shape[3])
     _check_values(scan.view, array)
     return replace(scan, array=array, spacing_mm=_floats(scan.spacing_mm))
@@ -68,8 +70,7 @@ def check_scan(
 def check_kspace(
     kspace: KSpace,
     *,
-    min_slices: int = 2,
-    min_frames: int = 1,
+    series: Sequence[Series] | None = None,
     max_spacing_mm: float = 40.0,
 ) -> KSpace:
     """Return k-space as it is, or say why it cannot be used; options as in `check_scan`.
@@ -86,8 +87,9 @@ def check_kspace(
             f"{kspace.view}: data (coil, kx, ky, z, t) and mask (ky, t) are expected, "
             f"found {data.shape} and {mask.shape}",
         )
+    one = _series_of(kspace.view, series)
     _check_grid(kspace.view, kspace.affine, kspace.spacing_mm, max_spacing_mm)
-    _check_counts(kspace.view, data.shape[3], data.shape[4], min_slices, min_frames)
+    _check_counts(one, data.shape[3], data.shape[4])
     _check_times(kspace.view, kspace.frame_times_ms, data.shape[4])
     empty = np.flatnonzero(~mask.any(axis=0))
     if empty.size:
@@ -98,9 +100,20 @@ def check_kspace(
     return kspace
 
 
+def _series_of(view: str, series: Sequence[Series] | None) -> Series:
+    """Return what the protocol says of a view."""
+    if series is None:
+        series = get_protocol(DEFAULT).series
+    for one in series:
+        if one.view == view:
+            return one
+    if view == OTHER:
+        return Series(view=OTHER, title="other", required=False)
+    names = ", ".join([*(one.view for one in series), OTHER])
+    raise SubjectError("bad_view", f"view {view!r}: one of {names} expected")
+
+
 def _check_grid(view: str, affine: NDArray[Any], spacing_mm: Any, max_spacing_mm: float) -> None:
-    if view not in VIEWS:
-        raise SubjectError("bad_view", f"view {view!r}: one of {', '.join(VIEWS)} expected")
     spacing = np.asarray(spacing_mm, dtype=float)
     good = spacing.shape == (3,) and bool(np.all((spacing > 0) & (spacing <= max_spacing_mm)))
     if not good:
@@ -120,17 +133,21 @@ def _check_grid(view: str, affine: NDArray[Any], spacing_mm: Any, max_spacing_mm
         )
 
 
-def _check_counts(
-    view: str, n_slices: int, n_frames: int, min_slices: int, min_frames: int
-) -> None:
-    if view == "sax" and n_slices < min_slices:
+def _check_counts(series: Series, n_slices: int, n_frames: int) -> None:
+    if n_slices < series.min_slices:
         reason = "one_slice" if n_slices == 1 else "too_few_slices"
         raise SubjectError(
-            reason, f"{view}: {n_slices} slice(s); a stack of at least {min_slices} expected"
+            reason,
+            f"{series.view}: {n_slices} slice(s); a stack of at least {series.min_slices} expected",
         )
-    if n_frames < min_frames:
+    if n_frames < series.min_frames:
         raise SubjectError(
-            "too_few_frames", f"{view}: {n_frames} frame(s); at least {min_frames} expected"
+            "too_few_frames",
+            f"{series.view}: {n_frames} frame(s); at least {series.min_frames} expected",
+        )
+    if series.dimensions == 3 and n_frames > 1 and series.view != OTHER:
+        raise SubjectError(
+            "wrong_dimensions", f"{series.view}: {n_frames} frames; one volume expected"
         )
 
 

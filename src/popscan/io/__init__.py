@@ -5,11 +5,10 @@ from popscan.io.jsonfile import read_json, write_json
 from popscan.io.kspace import read_cfl, read_kspace, read_kspace_mat, write_kspace
 from popscan.io.nifti import read_labels, read_scan, write_labels, write_scan
 from popscan.io.problems import Problem
-from popscan.io.sources import SOURCES, Found, Loaded, get_source
+from popscan.io.sources import Found, Loaded, get_source
 from popscan.io.tables import subject_label
 
 __all__ = [
-    "SOURCES",
     "Found",
     "Loaded",
     "Problem",

@@ -22,6 +22,8 @@ from popscan.io.folders import Folders
 from popscan.io.nifti import read_scan
 from popscan.io.references import read_reference
 from popscan.io.sources import Found, Loaded, found_folders, one_folder
+from popscan.protocol import Protocol
+from popscan.protocols import DEFAULT, get_protocol
 from popscan.records import LabelMap, Scan, SubjectError
 from popscan.yamlfile import shown
 
@@ -30,6 +32,9 @@ _PHASES = ("ED", "ES")
 
 class Acdc:
     """Source ``acdc``: one ``patientNNN`` folder per subject, view ``sax`` only."""
+
+    def __init__(self, protocol: Protocol | None = None) -> None:
+        self.protocol = protocol or get_protocol(DEFAULT)
 
     def find(
         self,

@@ -1,13 +1,13 @@
 """NIfTI studies laid out like BIDS.
 
 ``sub-*/[ses-*/][anat|cine|func|mr|cmr/]*.nii.gz``, a JSON sidecar beside each image (keys of
-popscan's own sidecars, or BIDS's ``Manufacturer`` ...). The view is a part of the name: ``sax`` or
-``sa``, ``2ch``, ``3ch``, ``4ch``, ``rvot`` (``acq-sax``, ``la2ch``, ``sub-1_sa_ED`` are all
-understood); images that end in ``_cine`` or ``_bold`` and name no view are short-axis. An image is
-4D, or one 3D file per frame (``_frame-01``, ``_phase-01``, ``_ED``, ``_ES``, or ``_t40`` with the
+popscan's own sidecars, or BIDS's ``Manufacturer`` ...). The view is a part of the name, as the
+protocol's series say: for a cine ``sax`` or ``sa``, ``2ch``, ``4ch`` (``acq-sax``, ``la2ch``,
+``sub-1_sa_ED`` are all understood), or what the name ends in: ``_cine``, ``_T1w``. An image is 4D,
+or one 3D file per frame (``_frame-01``, ``_phase-01``, ``_ED``, ``_ES``, or ``_t40`` with the
 trigger time, as dcm2niix names them). Upper and lower case are the same. Of several runs the last
 in natural order is read, and the others are counted. Phase, real and imaginary parts
-(``part-phase`` ...) are no cines and left aside. Labels have the same name with ``dseg``, ``gt``,
+(``part-phase`` ...) are no images and left aside. Labels have the same name with ``dseg``, ``gt``,
 ``seg`` or ``label`` in it, beside the image or below ``derivatives/*/``; those of ``_ED`` and
 ``_ES`` belong to a cine where the image of that name is one of its frames.
 """
@@ -24,14 +24,16 @@ from typing import Any
 import numpy as np
 
 from popscan.ingest.checks import known_meta, number_of
-from popscan.ingest.orientation import slices_last, standard_orientation
+from popscan.ingest.slices import slices_last
 from popscan.io.bids_labels import find_labels
-from popscan.io.bids_names import Named, frame_key, list_named, require_content, run_key
+from popscan.io.bids_names import Named, ViewWords, frame_key, list_named, require_content, run_key
 from popscan.io.folders import Folders
 from popscan.io.jsonfile import read_json
 from popscan.io.nifti import read_scan, sidecar_path
 from popscan.io.sources import Found, Loaded, one_folder, tell
 from popscan.io.tables import subject_label
+from popscan.protocol import Protocol, load
+from popscan.protocols import DEFAULT, get_protocol
 from popscan.records import LabelMap, PopscanError, Scan, SubjectError
 
 #: BIDS sidecar key -> key of meta, factor.
@@ -48,7 +50,16 @@ _BIDS_KEYS: Mapping[str, tuple[str, float | None]] = {
 
 
 class Bids:
-    """Source ``bids``: see the module."""
+    """Source ``bids``: see the module.
+
+    Parameters
+    ----------
+    protocol
+        Which series are looked for; the default protocol's where none is given.
+    """
+
+    def __init__(self, protocol: Protocol | None = None) -> None:
+        self.protocol = protocol or get_protocol(DEFAULT)
 
     def find(
         self,
@@ -89,7 +100,8 @@ class Bids:
         """
         folder = one_folder(paths)
         by_view: dict[str, list[Named]] = defaultdict(list)
-        for item in list_named([folder, *(Path(path) for path in paths[1:])]):
+        words = ViewWords.of(self.protocol)
+        for item in list_named([folder, *(Path(path) for path in paths[1:])], words=words):
             if views is None or item.view in views:
                 by_view[item.view].append(item)
         scans: dict[str, Scan] = {}
@@ -114,15 +126,26 @@ class Bids:
             strays = sum(item.core != chosen[0].core for item in there)
             if strays and found is not None:
                 notes.append(f"{view}: {strays} label files have not the image's name: not used")
-            scans[view], label = standard_orientation(scan, found)
+            scans[view], label = oriented(self.protocol, scan, found)
             if label is not None:
                 read[view] = label
-        if unread and ("sax" in unread or not scans):
-            raise unread.get("sax") or next(iter(unread.values()))
+        first = self.protocol.view
+        if unread and (first in unread or not scans):
+            raise unread.get(first) or next(iter(unread.values()))
         if not scans:
             raise _no_view(folder, views)
         notes += [f"{view} was not read: {error.reason}" for view, error in unread.items()]
         return Loaded(scans=scans, labels=read, label_problems=problems, notes=tuple(notes))
+
+
+def oriented(
+    protocol: Protocol, scan: Scan, labels: LabelMap | None
+) -> tuple[Scan, LabelMap | None]:
+    """Bring a scan and its labels into the protocol's orientation."""
+    if not protocol.orientation:
+        return scan, labels
+    turned: tuple[Scan, LabelMap | None] = load(protocol.orientation)(scan, labels)
+    return turned
 
 
 def _no_view(folder: Path, views: Sequence[str] | None) -> SubjectError:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from popscan.ingest.orientation import slices_last
+from popscan.ingest.slices import slices_last
 from popscan.io.bids_names import Named
 from popscan.io.nifti import read_scan, stem_of
 from popscan.io.references import read_reference

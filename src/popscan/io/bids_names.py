@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from popscan.ingest.checks import OTHER
 from popscan.io.nifti import is_nifti_name, stem_of
+from popscan.protocol import Protocol
 from popscan.records import SubjectError
 
-_VIEW_WORDS = {
-    "sax": "sax", "sa": "sax", "shortaxis": "sax",
-    "2ch": "2ch", "la2ch": "2ch", "lax2ch": "2ch",
-    "3ch": "3ch", "la3ch": "3ch", "lax3ch": "3ch", "lvot": "3ch",
-    "4ch": "4ch", "la4ch": "4ch", "lax4ch": "4ch",
-    "rvot": "rvot",
-    # Cines, but not of the short axis.
-    "la": "other", "lax": "other", "longaxis": "other", "hla": "4ch", "vla": "2ch",
-    "ao": "other", "aorta": "other", "tag": "other", "tagging": "other", "flow": "other",
-}  # fmt: skip
 _LABEL_WORDS = frozenset({"dseg", "gt", "seg", "label", "labels", "mask"})
 #: Entities that an image and its labels need not share.
 _NOT_CORE = ("desc-", "space-", "part-mag")
-_IMAGE_WORDS = frozenset({"cine", "bold", "image", "img"})
+_IMAGE_WORDS = frozenset({"image", "img"})
 _FOLDERS = ("anat", "cine", "func", "mr", "cmr")
 #: BIDS entities, and what dcm2niix appends: ``_ph``, ``_real``, ``_imaginary``.
 _OTHER_PARTS = frozenset(
@@ -37,6 +29,36 @@ _EQUAL = "eq"
 
 
 @dataclass(frozen=True, kw_only=True)
+class ViewWords:
+    """Which parts of a name say which view.
+
+    Attributes
+    ----------
+    anywhere
+        Part of a name -> view.
+    last
+        What an image's name ends in -> view, where no other part says one.
+    first
+        View of labels that name none.
+    """
+
+    anywhere: Mapping[str, str]
+    last: Mapping[str, str]
+    first: str
+
+    @classmethod
+    def of(cls, protocol: Protocol) -> ViewWords:
+        """Read them off a protocol's series."""
+        anywhere = dict.fromkeys(map(str.lower, protocol.other_words), OTHER)
+        last: dict[str, str] = {}
+        for one in protocol.series:
+            anywhere |= dict.fromkeys(map(str.lower, one.name_words), one.view)
+            for suffix in one.suffixes:
+                last.setdefault(suffix.lower(), one.view)
+        return cls(anywhere=anywhere, last=last, first=protocol.view)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Named:
     """A NIfTI file and what its name says.
 
@@ -45,7 +67,7 @@ class Named:
     path
         The file.
     view
-        ``sax``, ``2ch`` ...
+        The view, or ``other``.
     frame
         Empty, the number of a frame, ``ed`` or ``es``.
     time_ms
@@ -71,13 +93,15 @@ class Named:
     core: tuple[str, ...]
 
 
-def list_named(places: Sequence[Path]) -> list[Named]:
+def list_named(places: Sequence[Path], *, words: ViewWords) -> list[Named]:
     """List what a visit's folders hold: images and labels of the first, labels of the others.
 
     Parameters
     ----------
     places
         The visit's folder, then those below ``derivatives/`` that know the visit.
+    words
+        Which parts of a name say which view.
 
     Links without content (not fetched by git-annex) are listed, too: see `require_content`.
     """
@@ -88,7 +112,7 @@ def list_named(places: Sequence[Path]) -> list[Named]:
             if not sub.is_dir():
                 continue
             for path in sorted(p for p in sub.iterdir() if is_nifti_name(p)):
-                named = parse_name(path, maker=maker)
+                named = parse_name(path, words=words, maker=maker)
                 # Under derivatives only labels count: a processed image is not the acquired one.
                 if named is None or not (named.is_label or place == folder):
                     continue
@@ -114,19 +138,20 @@ def _maker_of(place: Path) -> str:
     return ""
 
 
-def parse_name(path: Path, *, maker: str = "") -> Named | None:
-    """Say what a name means; None for what is neither a cine of a known view nor its labels."""
+def parse_name(path: Path, *, words: ViewWords, maker: str = "") -> Named | None:
+    """Say what a name means; None for what is neither an image of a known view nor its labels."""
     tokens = [token for token in stem_of(path).split("_") if token]
     lower = [token.lower() for token in tokens]
-    words = [token.rsplit("-", 1)[-1] for token in lower]
-    view = next((_VIEW_WORDS[w] for w in words if w in _VIEW_WORDS), "")
+    parts = [token.rsplit("-", 1)[-1] for token in lower]
+    view = next((words.anywhere[w] for w in parts if w in words.anywhere), "")
     if not tokens or any(token in _OTHER_PARTS for token in lower):
         return None
     is_label = any(token in _LABEL_WORDS for token in lower)
     equalised = _EQUAL in lower
+    apart = _LABEL_WORDS | _IMAGE_WORDS | words.last.keys()
     frame, time_ms, core, last = "", None, [], ""
     made = [t.split("-", 1)[1] for t in lower if t.startswith("desc-")] if is_label else []
-    for token, word, before in zip(lower, words, ["", *lower], strict=False):
+    for token, word, before in zip(lower, parts, ["", *lower], strict=False):
         match, time = _FRAME.fullmatch(token), _TIME.fullmatch(token)
         if match:
             frame = match[1]
@@ -136,12 +161,12 @@ def parse_name(path: Path, *, maker: str = "") -> Named | None:
             frame = word
         elif token != _EQUAL and not (before == _EQUAL and token.isdigit()):
             last = word
-            if word not in _LABEL_WORDS | _IMAGE_WORDS and not token.startswith(_NOT_CORE):
+            if word not in apart and not token.startswith(_NOT_CORE):
                 core.append(token)
     if not view:
-        if not (is_label or last in ("cine", "bold")):
+        view = words.last.get(last, words.first if is_label else "")
+        if not view:
             return None
-        view = "sax"
     return Named(
         path=path,
         view=view,

@@ -17,11 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.draw import polygon2mask
 
-from popscan.ingest.orientation import standard_orientation
 from popscan.io.dicom import short_axis_stack
 from popscan.io.dicom_place import placed
 from popscan.io.dicom_stack import Stack
 from popscan.protocols.cine_sax.labels import Label
+from popscan.protocols.cine_sax.orientation import standard_orientation
 from popscan.records import LabelMap, Scan, SubjectError
 
 _NAME = re.compile(r".*?(\d+)-(i|o)contour-(manual|auto)\.txt", re.IGNORECASE)

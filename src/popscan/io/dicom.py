@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 
 from popscan.arrays.planes import heart_centre_mm
-from popscan.ingest.orientation import standard_orientation
 from popscan.io.dicom_account import LeftOut
 from popscan.io.dicom_describe import describe_session
 from popscan.io.dicom_pixels import stack_to_scan
@@ -35,6 +34,9 @@ from popscan.io.dicom_views import View, long_axis_views
 from popscan.io.folders import Folders
 from popscan.io.sources import Found, Loaded, found_folders, one_folder, tell
 from popscan.io.tables import subject_label
+from popscan.protocol import Protocol
+from popscan.protocols import DEFAULT, get_protocol
+from popscan.protocols.cine_sax.orientation import standard_orientation
 from popscan.records import PopscanError, Scan, SubjectError
 
 __all__ = ["Dicom", "describe_session", "short_axis_stack"]
@@ -45,6 +47,9 @@ _LPS_RAS = np.array([-1.0, -1.0, 1.0])
 
 class Dicom:
     """Source ``dicom``: see the module."""
+
+    def __init__(self, protocol: Protocol | None = None) -> None:
+        self.protocol = protocol or get_protocol(DEFAULT)
 
     def find(
         self,

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from popscan.arrays.geometry import plane_normal
-from popscan.ingest.orientation import axis_of
 from popscan.io.dicom_header import Plane
 from popscan.io.dicom_kind import Origin
 from popscan.io.dicom_order import agreed_order, has_triggers, order_frames
+from popscan.protocols.cine_sax.orientation import axis_of
 from popscan.records import SubjectError
 
 #: Planes are parallel within this angle, and at the same place within this distance.

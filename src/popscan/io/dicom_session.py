@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from popscan.ingest.orientation import is_short_axis
 from popscan.io.dicom_account import Account, LeftOut
 from popscan.io.dicom_folder import LOST_KINDS, Folder, read_folder
 from popscan.io.dicom_group import (
@@ -22,6 +21,7 @@ from popscan.io.dicom_group import (
 )
 from popscan.io.dicom_place import Grid, turned_onto
 from popscan.io.dicom_stack import Stack, build_stack, choose_runs, extend_stack
+from popscan.protocols.cine_sax.orientation import is_short_axis
 from popscan.records import SubjectError
 
 #: Stacks that have this share of the most slices are rivals; what they were made from decides.

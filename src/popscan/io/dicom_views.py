@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from popscan.ingest.orientation import axis_of, is_short_axis, name_plane
 from popscan.io.dicom_account import OTHER_PLANE, TAKEN_AGAIN, LeftOut
 from popscan.io.dicom_group import Group
 from popscan.io.dicom_place import Grid
 from popscan.io.dicom_session import Cine, Session
 from popscan.io.dicom_stack import Stack, build_stack, choose_runs
+from popscan.protocols.cine_sax.orientation import axis_of, is_short_axis, name_plane
 from popscan.records import SubjectError
 
 

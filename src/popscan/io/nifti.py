@@ -26,7 +26,6 @@ from popscan.io.nifti_raw import (
     image_geometry,
     read_image,
 )
-from popscan.protocols.cine_sax.labels import STRUCTURES
 from popscan.records import LabelMap, PopscanError, Scan, SubjectError
 
 #: Fast: cine images hardly shrink further at higher levels.
@@ -132,7 +131,9 @@ def read_scan(path: str | Path, *, max_bytes: int = MAX_IMAGE_BYTES) -> Scan:
     )
 
 
-def write_labels(path: str | Path, labels: LabelMap, like: Scan) -> None:
+def write_labels(
+    path: str | Path, labels: LabelMap, like: Scan, *, names: Mapping[int, str] | None = None
+) -> None:
     """Write labels on the grid of the scan `like`, with a sidecar that lists labelled frames."""
     path = Path(path)
     array = np.asarray(labels.array)
@@ -141,10 +142,10 @@ def write_labels(path: str | Path, labels: LabelMap, like: Scan) -> None:
     if array.shape[:3] != like.array.shape[:3]:
         raise ValueError(f"labels of shape {array.shape} on a scan of {like.array.shape}")
     _write_image(path, array, like, frame_step_ms=0.0)
-    names = {str(int(label)): name for label, name in STRUCTURES.items()}
+    known = {"labels": {str(int(code)): name for code, name in names.items()}} if names else {}
     write_json(
         sidecar_path(path),
-        {"frames": [int(f) for f in labels.frames], "labels": names, "view": like.view},
+        {"frames": [int(f) for f in labels.frames], **known, "view": like.view},
     )
 
 

@@ -1,4 +1,4 @@
-"""Reference labels of other programs: on the grid of their image, in popscan's codes, or named.
+"""Reference labels of other programs: on their image's grid, in the protocol's codes, or named.
 
 Labels that cannot be used never cost the image: a reader puts down why (`Loaded.label_problems`),
 and the subject goes on without a reference.
@@ -16,18 +16,13 @@ from numpy.typing import NDArray
 from popscan.io.nifti import read_labels
 from popscan.io.nifti_raw import MAX_IMAGE_BYTES, image_geometry, read_image
 from popscan.io.sources import Loaded
-from popscan.protocols.cine_sax.label_codes import (
-    codes_by_anatomy,
-    codes_in,
-    coding_text,
-    own_codes_fit,
-)
-from popscan.protocols.cine_sax.labels import STRUCTURES, Label
+from popscan.protocol import LabelSet, Protocol, load
+from popscan.protocols import DEFAULT, get_protocol
 from popscan.records import LabelMap, Scan, SubjectError
 
 #: Voxels of labels and image that lie further apart than this share of a voxel are not the same.
 _SAME_VOXEL = 0.25
-#: Largest code of a label file; what is beyond popscan's own has to be in ``source.label_codes``.
+#: Largest code of a label file; others than the protocol's need ``source.label_codes``.
 MAX_CODE = 65_535
 
 
@@ -108,7 +103,12 @@ def _elsewhere(path: Path, what: str) -> SubjectError:
     )
 
 
-def checked_reference(labels: LabelMap, codes: Mapping[int, str] | None = None) -> LabelMap:
+def checked_reference(
+    labels: LabelMap,
+    codes: Mapping[int, str] | None = None,
+    *,
+    protocol: Protocol | None = None,
+) -> LabelMap:
     """Recode reference labels to popscan's codes; drop frames in which nothing is labelled.
 
     Parameters
@@ -116,8 +116,10 @@ def checked_reference(labels: LabelMap, codes: Mapping[int, str] | None = None) 
     labels
         As a source read them.
     codes
-        Code in the files -> ``rv``, ``myo``, ``lv`` or ``background``; codes that it does not name
-        are errors. None or empty: popscan's own codes.
+        Code in the files -> name of a structure, or ``background``; codes that it does not name
+        are errors. None or empty: the protocol's own codes.
+    protocol
+        Whose label set; the default protocol's where none is given.
 
     Raises
     ------
@@ -125,29 +127,32 @@ def checked_reference(labels: LabelMap, codes: Mapping[int, str] | None = None) 
         ``unknown_label`` for a code that has no meaning here, ``label_coding`` where the codes look
         exchanged, ``empty_labels`` where no frame has a label.
     """
-    array = _recoded(labels.array, codes) if codes else labels.array
-    strange = np.setdiff1d(np.unique(array), [int(label) for label in Label])
+    protocol = protocol or get_protocol(DEFAULT)
+    known = protocol.labels
+    array = _recoded(labels.array, codes, known) if codes else labels.array
+    strange = np.setdiff1d(np.unique(array), [0, *known.names])
     if strange.size:
         raise SubjectError(
             "unknown_label",
             f"labels hold the code {', '.join(map(str, strange[:5].tolist()))}; expected "
-            f"{_listed_codes()}, or source.label_codes{_suggestion(array)}",
+            f"{_listed_codes(known)}, or source.label_codes{_suggestion(array, protocol)}",
         )
     frames = tuple(t for t in labels.frames if array[..., t].any())
     if not frames:
         raise SubjectError("empty_labels", "the label file has no labelled voxel")
-    likely = likely_codes(array[..., list(frames)])
+    likely = _likely(array[..., list(frames)], protocol)
     if likely is not None:
+        codes_text, why = likely
         raise SubjectError(
-            "label_coding",
-            "the outline of what is coded 3 (LV cavity) does not run along what is coded 2 "
-            f"(myocardium); set source.label_codes: {likely} if that is the coding",
+            "label_coding", f"{why}; set source.label_codes: {codes_text} if that is the coding"
         )
     return LabelMap(array=array.astype(np.uint8, copy=False), frames=frames)
 
 
-def _recoded(array: NDArray[np.uint8], codes: Mapping[int, str]) -> NDArray[np.uint8]:
-    values = {name: int(label) for label, name in STRUCTURES.items()} | {"background": 0}
+def _recoded(
+    array: NDArray[np.uint8], codes: Mapping[int, str], known: LabelSet
+) -> NDArray[np.uint8]:
+    values = {**known.codes, "background": 0}
     table = np.full(MAX_CODE + 1, 255, dtype=np.uint8)
     table[0] = 0
     for code, name in codes.items():
@@ -162,45 +167,29 @@ def _recoded(array: NDArray[np.uint8], codes: Mapping[int, str]) -> NDArray[np.u
     return table[array]
 
 
-def _suggestion(array: NDArray[np.integer]) -> str:
+def _likely(array: NDArray[np.integer], protocol: Protocol) -> tuple[str, str] | None:
+    """Return the coding that labels seem to have instead of the protocol's, and why."""
+    if not protocol.label_coding:
+        return None
+    likely: tuple[str, str] | None = load(protocol.label_coding)(array)
+    return likely
+
+
+def _suggestion(array: NDArray[np.integer], protocol: Protocol) -> str:
     """Return which coding anatomy speaks for, as the end of a sentence; empty where for none."""
-    likely = likely_codes(array)
-    return f": {likely} if that is the coding" if likely else ""
+    likely = _likely(array, protocol)
+    return f": {likely[0]} if that is the coding" if likely else ""
 
 
-def _listed_codes() -> str:
-    names = {int(label): name for label, name in STRUCTURES.items()}
-    return ", ".join(f"{code} {name}" for code, name in names.items())
-
-
-def likely_codes(array: NDArray[np.integer]) -> str | None:
-    """Name the coding that labels seem to have, where it is not popscan's.
-
-    The LV cavity is what the wall encloses: the share of its in-plane outline that touches the wall
-    is looked at for every two of the codes (`popscan.protocols.cine_sax.label_codes`).
-
-    Parameters
-    ----------
-    array : ndarray, shape (x, y, z, t)
-        Codes of any program.
-
-    Returns
-    -------
-    str or None
-        As the config wants it, e.g. ``{1: lv, 2: myo, 3: rv}``; None where popscan's own codes fit,
-        where none fits clearly, or where there are not two or three codes.
-    """
-    own = {int(label): name for label, name in STRUCTURES.items()}
-    if own_codes_fit(array) and set(codes_in(array)) <= set(own):
-        return None
-    codes = codes_by_anatomy(array)
-    if codes is None or all(own.get(code) == name for code, name in codes.items()):
-        return None
-    return coding_text(codes)
+def _listed_codes(known: LabelSet) -> str:
+    return ", ".join(f"{code} {name}" for code, name in known.names.items())
 
 
 def usable_references(
-    loaded: Loaded, codes: Mapping[int, str] | None = None
+    loaded: Loaded,
+    codes: Mapping[int, str] | None = None,
+    *,
+    protocol: Protocol | None = None,
 ) -> tuple[dict[str, LabelMap], dict[str, SubjectError]]:
     """Separate the reference labels that can be used from those that cannot.
 
@@ -208,7 +197,7 @@ def usable_references(
     ----------
     loaded
         What a source read.
-    codes
+    codes, protocol
         As in `checked_reference`.
 
     Returns
@@ -220,7 +209,7 @@ def usable_references(
     problems = dict(loaded.label_problems)
     for view, found in loaded.labels.items():
         try:
-            labels[view] = checked_reference(found, codes)
+            labels[view] = checked_reference(found, codes, protocol=protocol)
         except SubjectError as error:
             problems[view] = error
     return labels, problems

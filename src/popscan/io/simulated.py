@@ -18,6 +18,8 @@ from popscan.io.jsonfile import read_json, write_json
 from popscan.io.kspace import read_kspace, write_kspace
 from popscan.io.nifti import read_labels, read_scan, write_labels, write_scan
 from popscan.io.sources import Found, Loaded, one_folder
+from popscan.protocol import Protocol
+from popscan.protocols import DEFAULT, get_protocol
 from popscan.records import KSpace, LabelMap, PopscanError, Scan, SubjectError
 
 _ENDINGS = ("_kspace.h5", "_cine.nii.gz")
@@ -25,6 +27,9 @@ _ENDINGS = ("_kspace.h5", "_cine.nii.gz")
 
 class Simulated:
     """Source ``simulated``: what `write_simulated` wrote."""
+
+    def __init__(self, protocol: Protocol | None = None) -> None:
+        self.protocol = protocol or get_protocol(DEFAULT)
 
     def find(
         self,

@@ -1,4 +1,4 @@
-"""Where raw scans come from: a table of sources, and what each of them returns.
+"""Where raw scans come from: the sources of a protocol, and what each of them returns.
 
 A source has two methods. ``find(root, *, problems=None, folders=None)`` lists who is there, cheap:
 folder listings only, and of those none that `folders` remembers. ``load(paths, *, views=None,
@@ -10,22 +10,17 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
+from typing import Protocol as Interface
 
 from popscan.io.folders import Folders
 from popscan.io.tables import subject_label
 from popscan.io.walk import walk
+from popscan.protocol import Protocol
+from popscan.protocol import load as load_place
+from popscan.protocols import DEFAULT, get_protocol
 from popscan.records import KSpace, LabelMap, PopscanError, Scan, SubjectError
-
-#: Kind -> ``module:class``; strings, so that pydicom loads only where it is needed.
-SOURCES: Mapping[str, str] = {
-    "acdc": "popscan.io.acdc:Acdc",
-    "bids": "popscan.io.bids:Bids",
-    "dicom": "popscan.io.dicom:Dicom",
-    "simulated": "popscan.io.simulated:Simulated",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +67,7 @@ class Loaded:
     notes: tuple[str, ...] = ()
 
 
-class Source(Protocol):
+class Source(Interface):
     """What every source can do."""
 
     def find(
@@ -92,20 +87,29 @@ class Source(Protocol):
         ...
 
 
-def get_source(kind: str) -> Source:
-    """Return the source of this kind.
+def get_source(kind: str, protocol: Protocol | None = None) -> Source:
+    """Return the source of this kind, as the protocol reads it.
+
+    Parameters
+    ----------
+    kind
+        As in the config.
+    protocol
+        By default the default protocol.
 
     Raises
     ------
     PopscanError
         If there is none; the message lists those that exist.
     """
-    try:
-        module, name = SOURCES[kind].split(":")
-    except KeyError as error:
-        known = ", ".join(sorted(SOURCES))
-        raise PopscanError(f"unknown source {kind!r}: one of {known} expected") from error
-    return getattr(import_module(module), name)()
+    protocol = protocol or get_protocol(DEFAULT)
+    if kind not in protocol.sources:
+        known = ", ".join(sorted(protocol.sources))
+        raise PopscanError(
+            f"unknown source {kind!r} of protocol {protocol.name}: one of {known} expected"
+        )
+    source: Source = load_place(protocol.sources[kind])(protocol)
+    return source
 
 
 def found_folders(

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
+from typing import Any
 
 from popscan.protocol import Protocol
 from popscan.records import PopscanError
@@ -59,6 +60,17 @@ def get_protocol(name: str) -> Protocol:
     if protocol.name != name:
         raise PopscanError(f"protocol {name!r} calls itself {protocol.name!r}; the same expected")
     return protocol
+
+
+def protocol_of(options: Mapping[str, Any]) -> Protocol:
+    """Return the protocol of a config, or of those parts of it that a stage is given."""
+    return get_protocol(str(options.get("protocol", DEFAULT)))
+
+
+def protocol_key(protocol: Protocol) -> dict[str, str]:
+    """Return what a fingerprint holds of a protocol: what it did before there were protocols."""
+    own = {} if protocol.name == DEFAULT else {"protocol": protocol.name}
+    return own if protocol.version == "1" else {**own, "protocol_version": protocol.version}
 
 
 def _load(entry: EntryPoint) -> Protocol:

@@ -6,12 +6,9 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from popscan.records import PopscanError
-
-if TYPE_CHECKING:
-    from popscan.protocols.cine_sax.qc.context import Context
 
 Limit = float | tuple[float, float] | None
 
@@ -91,7 +88,7 @@ class Spec:
     Attributes
     ----------
     measure
-        Function from the `Context` of a scan to a `Measured`.
+        Function from what the protocol's checks share of a scan to a `Measured`.
     kind
         ``image`` needs no labels as a rule; ``segmentation`` judges the labels, ``reference`` an
         expert's.
@@ -104,7 +101,7 @@ class Spec:
         Default limits; None for a level that this check never reaches.
     """
 
-    measure: Callable[[Context], Measured]
+    measure: Callable[..., Measured]
     kind: Literal["image", "segmentation", "reference"]
     unit: str
     meaning: str

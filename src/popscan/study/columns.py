@@ -14,10 +14,11 @@ from typing import NamedTuple
 import pandas as pd
 
 from popscan.cells import is_recorded
-from popscan.config import Config, TableConfig
+from popscan.config import Config, TableConfig, protocol_problems
 from popscan.config.section import Section
 from popscan.fairness.groups import MISSING, labels
-from popscan.protocols.cine_sax.labels import STRUCTURES
+from popscan.protocol import Protocol
+from popscan.protocols import get_protocol
 from popscan.records import PopscanError
 from popscan.study import dictionary
 from popscan.study.cohort import cohort_attributes
@@ -89,8 +90,6 @@ def study_columns(config: Config, rows: pd.DataFrame | None) -> tuple[list[str],
     problems, notes : list of str
         What has to be mended, and what the study goes without.
     """
-    from popscan.protocols.cine_sax.biomarkers import DICTIONARY, INTERVAL_DICTIONARY
-
     kind = config.source.kind
     table, notes = _attributes(config, rows)
     others = (*_SCAN, *_OF_SOURCE.get(kind, ()))
@@ -98,7 +97,8 @@ def study_columns(config: Config, rows: pd.DataFrame | None) -> tuple[list[str],
     known = Known(table=table, others=others, notes=notes)
     if rows is None:
         known.what = f"a study without cohort table (source.kind {kind})"
-    measured = [*DICTIONARY, *INTERVAL_DICTIONARY]
+    protocol = get_protocol(config.protocol)
+    measured = list(dictionary.biomarkers(protocol))
     fairness, associate = config.fairness, config.associate
     _compare(known, _listed(fairness, "fairness", "attributes"), [], strict=rows is not None)
     _compare(known, _listed(fairness, "fairness", "adjust_for"), [], used=True)
@@ -108,7 +108,8 @@ def study_columns(config: Config, rows: pd.DataFrame | None) -> tuple[list[str],
         _compare(known, [Named("fairness.adjust_block", fairness.adjust_block, True)], [])
     _names(known, _listed(associate, "associate", "outcomes"), [*measured, *known.columns])
     _names(known, _listed(fairness, "fairness", "biomarkers"), measured)
-    _names(known, [Named("fairness.quality", fairness.quality, True)], _outcomes(measured))
+    quality = [Named("fairness.quality", fairness.quality, True)]
+    _names(known, quality, _outcomes(protocol, measured))
     if config.atlas.enabled:
         of = _listed(config.atlas, "atlas", "groups")
         _compare(known, of, [], strict=rows is not None)
@@ -183,14 +184,14 @@ def _crossed(config: Config | TableConfig) -> list[Named]:
     ]
 
 
-def _outcomes(measured: Sequence[str]) -> list[str]:
+def _outcomes(protocol: Protocol, measured: Sequence[str]) -> list[str]:
     """Names of outcomes that can stand for quality."""
     from popscan.fairness.outcomes import direction
 
-    scores = [name for name in dictionary.of("scores") if direction(name) != "neither"]
-    of_scores = [f"{name}_{structure}" for name in scores for structure in STRUCTURES.values()]
+    scores = [name for name in dictionary.scores(protocol) if direction(name) != "neither"]
+    of_scores = [f"{name}_{structure}" for name in scores for structure in protocol.labels.codes]
     errors = [f"{name}_{end}" for name in measured for end in ("error", "abs_error")]
-    others = [*dictionary.of("recon_scores"), *dictionary.of("segmentation")]
+    others = [*dictionary.of("recon_scores"), *dictionary.segmentation(protocol)]
     return ["dice_mean", *map(str.lower, of_scores), *others, *errors, "predicted_dice"]
 
 
@@ -301,6 +302,8 @@ def check_before_run(given: Mapping[str, object]) -> list[str]:
     config = Config.model_validate(given)
     if config.experiment.attribute:
         return []
+    if wrong := protocol_problems(config):
+        return wrong
     try:
         rows = read_table_of(config.model_dump())
     except PopscanError:

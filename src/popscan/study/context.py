@@ -13,12 +13,10 @@ from popscan.config import parse_section
 from popscan.plan import Planned
 from popscan.protocol import Protocol
 from popscan.protocols import DEFAULT, get_protocol
-from popscan.records import KSpace, LabelMap, Record, Scan, Status, Subject, SubjectError
+from popscan.records import Record, Status, Subject, SubjectError
 from popscan.standing import FileStamps
 from popscan.store import Store
-
-#: The view that short-axis analysis reads.
-SAX = "sax"
+from popscan.study.files import FileNames
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +49,11 @@ class ShardContext:
     def protocol(self) -> Protocol:
         """The study's protocol."""
         return get_protocol(str(self.options.get("protocol", DEFAULT)))
+
+    @cached_property
+    def names(self) -> FileNames:
+        """Names of the files that stages write."""
+        return FileNames(self.protocol)
 
     @property
     def seed(self) -> int:
@@ -134,49 +137,3 @@ class ShardContext:
         """Stage whose images later stages read: reconstruct in k-space studies, else ingest."""
         done = self.record("reconstruct", subject).status is Status.OK
         return "reconstruct" if done else "ingest"
-
-
-def cine_name(subject: Subject, view: str = SAX, *, desc: str = "") -> str:
-    """File name of a cine, BIDS-like."""
-    return f"{_prefix(subject, view, desc)}_cine.nii.gz"
-
-
-def labels_name(subject: Subject, view: str = SAX, *, desc: str = "") -> str:
-    """File name of a label map, BIDS-like."""
-    return f"{_prefix(subject, view, desc)}_dseg.nii.gz"
-
-
-def kspace_name(subject: Subject, view: str = SAX) -> str:
-    """File name of k-space."""
-    return f"{_prefix(subject, view, '')}_kspace.h5"
-
-
-def _prefix(subject: Subject, view: str, desc: str) -> str:
-    return f"{subject.unit}_acq-{view}" + (f"_desc-{desc}" if desc else "")
-
-
-def write_output(path: Path, content: Any) -> None:
-    """Write what a stage put out, by its type.
-
-    Parameters
-    ----------
-    path
-        Where to; its name says the format.
-    content
-        `Scan`, (`LabelMap`, `Scan` on whose grid it lies), `KSpace`, or a mapping for JSON.
-    """
-    from popscan.io.jsonfile import write_json
-    from popscan.io.kspace import write_kspace
-    from popscan.io.nifti import write_labels, write_scan
-
-    match content:
-        case Scan():
-            write_scan(path, content)
-        case KSpace():
-            write_kspace(path, content)
-        case (LabelMap() as labels, Scan() as like):
-            write_labels(path, labels, like)
-        case Mapping():
-            write_json(path, content)
-        case _:
-            raise TypeError(f"{path.name}: no writer for {type(content).__name__}")

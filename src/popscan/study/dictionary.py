@@ -5,6 +5,9 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 
+from popscan.protocol import Protocol, load
+from popscan.protocols import DEFAULT, get_protocol
+
 Entry = Mapping[str, str]
 
 
@@ -27,12 +30,11 @@ _COHORT = {
     "age_years": entry("years", "age at the scan", "cohort table"),
     "height_cm": entry("cm", "body height", "cohort table, else the source"),
     "weight_kg": entry("kg", "body weight", "cohort table, else the source"),
-    "hr_bpm": entry("1/min", "heart rate", "cohort table"),
     "scanner": entry("", "scanner", "cohort table"),
     "site": entry("", "site", "cohort table"),
     "group": entry("", "diagnostic group", "source"),
-    "n_slices": entry("", "slices of the short-axis stack", "ingest"),
-    "n_frames": entry("", "cardiac phases", "ingest"),
+    "n_slices": entry("", "slices of the stack", "ingest"),
+    "n_frames": entry("", "frames", "ingest"),
     "pixel_spacing_mm": entry("mm", "in-plane pixel spacing", "ingest"),
     "slice_distance_mm": entry("mm", "distance between slice centres", "ingest"),
     "manufacturer": entry("", "scanner manufacturer", "ingest"),
@@ -79,9 +81,7 @@ _CHECKS = {
     "message": entry("", "in a sentence"),
 }
 _SCORES = {
-    "structure": entry("", "rv, myo or lv"),
     "frame": entry("", "index of the frame"),
-    "phase": entry("", "ED or ES where known"),
     "dice": entry("", "Dice overlap with the reference; empty where both are empty"),
     "hd95_mm": entry(
         "mm", "95th percentile of the symmetric surface distance; empty where either is empty"
@@ -114,77 +114,57 @@ _REFERENCE = {
     "seen_in_training": entry("", "whether the model was trained on this subject"),
     "reference_verdict": _REFERENCE_VERDICT,
 }
-_ATLAS = {
-    "atlas_distance_mm": entry(
-        "mm", "mean displacement that takes the atlas of all to this heart, within the heart"
-    ),
-    **{
-        f"atlas_dice_{s}": entry("", f"Dice of {name} with the atlas, after registration to it")
-        for s, name in (("rv", "the RV"), ("myo", "the myocardium"), ("lv", "the LV"))
-    },
-    "atlas_dice_mean": entry("", "mean of the three"),
+_ATLAS_REST = {
+    "atlas_dice_mean": entry("", "mean over the structures"),
     "atlas_rms_intensity": entry("", "root mean square difference from the atlas's intensities"),
     "atlas_min_jacobian": entry("", "smallest Jacobian of the displacement; 0 or less: it folds"),
 }
-_PREDICTED = {
-    "predicted_dice": entry("", "predicted Dice, mean over structures and phases"),
-    **{
-        f"predicted_dice_{s}": entry("", f"predicted Dice of {name}, mean over phases")
-        for s, name in (("rv", "the RV"), ("myo", "the myocardium"), ("lv", "the LV"))
-    },
+_PREDICTED_REST = {
     "best_reference": entry("", "reference case that the segmentation suited best"),
     "similarity": entry("", "correlation of the images with it, after registration"),
     "n_references": entry("", "reference cases that the segmentation was carried to"),
 }
-_PREDICTED_STRUCTURES = {
-    "phase": entry("", "ED or ES: largest or smallest LV cavity of the segmentation"),
-    "structure": entry("", "rv, myo or lv"),
-    "predicted_dice": entry("", "Dice predicted by reverse classification accuracy"),
-}
-_SEGMENTATION = {
-    **{
-        key.format(s): entry(unit, meaning.format(name), source)
-        for s, name in (("rv", "the RV"), ("myo", "the myocardium"), ("lv", "the LV"))
-        for key, unit, meaning, source in (
-            (
-                "mean_entropy_{}",
-                "nats",
-                "mean entropy of the calibrated probabilities, {}",
-                "popscan",
-            ),
-            (
-                "mean_information_{}",
-                "nats",
-                "mean mutual information of members, flips and dropout, {}; empty for one sample",
-                "Houlsby et al. 2011, arXiv:1112.5745",
-            ),
-            (
-                "flip_risk_{}",
-                "0 to 1",
-                "mean doubt of which structure a voxel is, given that it is one, {}",
-                "Achara et al.",
-            ),
-            (
-                "volume_spread_{}_pct",
-                "%",
-                "spread of the samples' volumes over all frames, of their mean, {}",
-                "popscan",
-            ),
-            (
-                "expected_dice_{}",
-                "",
-                "Dice to expect without a reference, {}, mean over frames; empty where the model "
-                "bundle was not calibrated",
-                "popscan.segment.expected",
-            ),
-            (
-                "expected_dice_{}_lowest",
-                "",
-                "the same, lowest frame, {}",
-                "popscan.segment.expected",
-            ),
-        )
-    },
+#: Key, unit, meaning, source of what segmentation says of each structure.
+_OF_STRUCTURE = (
+    (
+        "mean_entropy_{}",
+        "nats",
+        "mean entropy of the calibrated probabilities, {}",
+        "popscan",
+    ),
+    (
+        "mean_information_{}",
+        "nats",
+        "mean mutual information of members, flips and dropout, {}; empty for one sample",
+        "Houlsby et al. 2011, arXiv:1112.5745",
+    ),
+    (
+        "flip_risk_{}",
+        "0 to 1",
+        "mean doubt of which structure a voxel is, given that it is one, {}",
+        "Achara et al.",
+    ),
+    (
+        "volume_spread_{}_pct",
+        "%",
+        "spread of the samples' volumes over all frames, of their mean, {}",
+        "popscan",
+    ),
+    (
+        "expected_dice_{}",
+        "",
+        "Dice to expect without a reference, {}, mean over frames; empty where the model "
+        "bundle was not calibrated",
+        "popscan.segment.expected",
+    ),
+    (
+        "expected_dice_{}_lowest",
+        "",
+        "the same, lowest frame, {}",
+        "popscan.segment.expected",
+    ),
+)
+_SEGMENTATION_REST = {
     "n_frames_without_heart": entry("frames", "frames in which nothing was found"),
     "n_components_removed": entry("", "islands that the clean-up took away, over all frames"),
     "n_slices_mended": entry("", "slices that broke a law of anatomy and were mended, all frames"),
@@ -221,39 +201,117 @@ _BIOMARKER_EXTRA = {
 }
 
 
-def of(table: str) -> dict[str, Entry]:
-    """Return the dictionary of a table; unknown tables have only the unit."""
+def of(table: str, protocol: Protocol | None = None) -> dict[str, Entry]:
+    """Return the dictionary of a table; unknown tables have only the unit.
+
+    Parameters
+    ----------
+    table
+        Its name.
+    protocol
+        The study's; by default the default protocol.
+    """
     if table in _STATISTICS:
         return _statistics(table)
+    protocol = protocol or get_protocol(DEFAULT)
+    made = {
+        "participants": participants, "scores": scores, "atlas_distances": atlas_distances,
+        "predicted_dice": predicted_dice, "predicted_dice_structures": predicted_structures,
+        "segmentation": segmentation, "biomarkers": biomarkers, "truth": biomarkers,
+        "reference_biomarkers": biomarkers,
+    }  # fmt: skip
     tables: dict[str, Mapping[str, Entry]] = {
-        "participants": _COHORT,
         "ledger": _RECORD,
         "cost": _COST,
         "qc": _QC,
         "qc_checks": _CHECKS,
-        "scores": _SCORES,
         "recon_scores": _IMAGE_SCORES,
         "reference_checks": {k: v for k, v in _CHECKS.items() if k != "kind"},
-        "segmentation": _SEGMENTATION,
-        "biomarkers": {**biomarkers(), **_BIOMARKER_EXTRA},
-        "truth": biomarkers(),
-        "reference_biomarkers": {**biomarkers(), **_REFERENCE},
-        "atlas_distances": _ATLAS,
         "atlas_subjects": _ACCOUNT,
         "visibility_subjects": _ACCOUNT,
         "visibility_map_subjects": _ACCOUNT,
-        "predicted_dice": _PREDICTED,
-        "predicted_dice_structures": _PREDICTED_STRUCTURES,
     }
-    return {**_UNIT, **tables.get(table, {})}
+    more = {"biomarkers": _BIOMARKER_EXTRA, "reference_biomarkers": _REFERENCE}
+    own = made[table](protocol) if table in made else tables.get(table, {})
+    return {**_UNIT, **own, **more.get(table, {})}
 
 
-def biomarkers() -> dict[str, Entry]:
-    """Return the dictionary of the biomarkers, from the stage that measures them."""
-    from popscan.protocols.cine_sax.biomarkers import DICTIONARY, INTERVAL_DICTIONARY
+def participants(protocol: Protocol) -> dict[str, Entry]:
+    """Return the dictionary of the participants table."""
+    return {**_COHORT, **{name: entry(*column) for name, column in protocol.columns.items()}}
 
-    columns = {**DICTIONARY, **INTERVAL_DICTIONARY}
-    return {name: entry(c.unit, c.meaning, c.source) for name, c in columns.items()}
+
+def scores(protocol: Protocol) -> dict[str, Entry]:
+    """Return the dictionary of the scores of a segmentation."""
+    phases = " or ".join(protocol.phase_names) or "empty"
+    return {
+        "structure": entry("", _either(protocol)),
+        "phase": entry("", f"{phases} where known"),
+        **_SCORES,
+    }
+
+
+def atlas_distances(protocol: Protocol) -> dict[str, Entry]:
+    """Return the dictionary of the distances to the atlas."""
+    organ = protocol.words.organ
+    return {
+        "atlas_distance_mm": entry(
+            "mm",
+            f"mean displacement that takes the atlas of all to this {organ}, within the {organ}",
+        ),
+        **{
+            f"atlas_dice_{name}": entry(
+                "", f"Dice of {words} with the atlas, after registration to it"
+            )
+            for name, words in protocol.labels.words.items()
+        },
+        **_ATLAS_REST,
+    }
+
+
+def predicted_dice(protocol: Protocol) -> dict[str, Entry]:
+    """Return the dictionary of predicted Dice, a row per subject."""
+    return {
+        "predicted_dice": entry("", "predicted Dice, mean over structures and phases"),
+        **{
+            f"predicted_dice_{name}": entry("", f"predicted Dice of {words}, mean over phases")
+            for name, words in protocol.labels.words.items()
+        },
+        **_PREDICTED_REST,
+    }
+
+
+def predicted_structures(protocol: Protocol) -> dict[str, Entry]:
+    """Return the dictionary of predicted Dice, a row per subject, phase and structure."""
+    phases = " or ".join(protocol.phase_names) or "empty"
+    return {
+        "phase": entry("", f"{phases}: as found on the segmentation"),
+        "structure": entry("", _either(protocol)),
+        "predicted_dice": entry("", "Dice predicted by reverse classification accuracy"),
+    }
+
+
+def segmentation(protocol: Protocol) -> dict[str, Entry]:
+    """Return the dictionary of what the segmentation says of itself."""
+    per_structure = {
+        key.format(name): entry(unit, meaning.format(words), source)
+        for name, words in protocol.labels.words.items()
+        for key, unit, meaning, source in _OF_STRUCTURE
+    }
+    return {**per_structure, **_SEGMENTATION_REST}
+
+
+def _either(protocol: Protocol) -> str:
+    names = list(protocol.labels.codes)
+    return " or ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+
+
+def biomarkers(protocol: Protocol) -> dict[str, Entry]:
+    """Return the dictionary of the biomarkers, and of their intervals."""
+    columns = dict(load(protocol.biomarkers.dictionary))
+    if protocol.biomarkers.intervals:
+        columns |= load(protocol.biomarkers.intervals)
+    return {name: entry(*column) for name, column in columns.items()}
 
 
 #: Table -> dictionary in the package that makes it.

@@ -12,6 +12,8 @@ import pandas as pd
 from popscan.config import parse_section
 from popscan.io.folders import Folders
 from popscan.plan import Planned
+from popscan.protocol import load as load_place
+from popscan.protocols import protocol_of
 from popscan.records import PopscanError, Subject
 
 if TYPE_CHECKING:
@@ -59,7 +61,8 @@ def find_cohort(options: Mapping[str, Any], folders: Folders | None = None) -> C
     cohort, folders = Cohort(), folders or Folders()
     found: dict[str, list[Any]] = {}
     seen: dict[str, Any] = {}
-    for item in get_source(source.kind).find(root, problems=cohort.problems, folders=folders):
+    reader = get_source(source.kind, protocol_of(options))
+    for item in reader.find(root, problems=cohort.problems, folders=folders):
         sub, ses = split_visit(item.sub, item.ses)
         unit = Subject(sub=sub, ses=ses).unit
         if unit in seen:
@@ -133,16 +136,18 @@ def _read(options: Mapping[str, Any]) -> CohortTable | None:
 
 
 def _population(options: Mapping[str, Any]) -> pd.DataFrame:
-    from popscan.simulate.population import sample_population
-
+    protocol = protocol_of(options)
+    if protocol.simulation is None:
+        raise PopscanError(f"source.kind: protocol {protocol.name} has no digital population")
     simulate = parse_section("simulate", options["simulate"])
-    return sample_population(
+    population: pd.DataFrame = load_place(protocol.simulation.population)(
         simulate.n_subjects,
         seed=int(options["study"]["seed"]),
         bias=simulate.bias,
         faults=simulate.faults,
         allocation=simulate.allocation,
-    ).astype(str)
+    )
+    return population.astype(str)
 
 
 def _simulated_cohort(options: Mapping[str, Any]) -> Cohort:

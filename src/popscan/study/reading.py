@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from popscan.records import LabelMap, Scan, Subject
-from popscan.study.context import SAX, ShardContext, cine_name, labels_name
+from popscan.study.context import ShardContext
 
 
 def to_number(value: Any) -> float:
@@ -27,5 +27,7 @@ def scan_and_labels(context: ShardContext, subject: Subject) -> tuple[Scan, Labe
     """Read a subject's image and the labels that the model gave it."""
     from popscan.io.nifti import read_labels, read_scan
 
-    scan = read_scan(context.path(context.image_stage(subject), subject, cine_name(subject, SAX)))
-    return scan, read_labels(context.path("segment", subject, labels_name(subject)))
+    scan = read_scan(
+        context.path(context.image_stage(subject), subject, context.names.image(subject))
+    )
+    return scan, read_labels(context.path("segment", subject, context.names.labels(subject)))

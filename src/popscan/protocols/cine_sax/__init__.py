@@ -85,8 +85,15 @@ PROTOCOL = Protocol(
         method="cine_sax",
         dictionary="popscan.protocols.cine_sax.biomarkers.dictionary:DICTIONARY",
         intervals="popscan.protocols.cine_sax.biomarkers.intervals:INTERVAL_DICTIONARY",
+        interval_values="popscan.protocols.cine_sax.biomarkers.samples:interval_values",
         curves="popscan.protocols.cine_sax.biomarkers.sax:volume_curves",
     ),
+    orientation="popscan.protocols.cine_sax.orientation:standard_orientation",
+    notes="popscan.protocols.cine_sax.cycle:cycle_notes",
+    label_coding="popscan.protocols.cine_sax.coding:coding_problem",
+    # Cines, but not of a view that is read.
+    other_words=("la", "lax", "longaxis", "ao", "aorta", "tag", "tagging", "flow"),
+    phases="popscan.protocols.cine_sax.volumes:phase_frames",
     phase_names=("ED", "ES"),
     outcomes=(
         Outcome(name="lvedv_ml", words="LV end-diastolic volume"),
@@ -96,6 +103,18 @@ PROTOCOL = Protocol(
         Outcome(name="rvedv_ml", words="RV end-diastolic volume"),
         Outcome(name="rvef_pct", words="RV ejection fraction"),
     ),
+    columns={
+        "hr_bpm": ("1/min", "heart rate", "cohort table"),
+        "n_slices": ("", "slices of the short-axis stack", "ingest"),
+        "n_frames": ("", "cardiac phases", "ingest"),
+    },
+    config={
+        "associate": {
+            "outcomes": [
+                "lvedv_ml", "lvesv_ml", "lvef_pct", "lvm_g", "rvedv_ml", "rvesv_ml", "rvef_pct",
+            ]
+        }
+    },
     simulation=Simulation(
         population="popscan.simulate.population:sample_population",
         subject="popscan.simulate.scan:simulate_subject",

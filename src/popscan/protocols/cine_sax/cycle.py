@@ -8,6 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
+from popscan.records import Scan
+
 #: Shortest and longest heart cycle that is believed, in ms: 200 and 30 beats a minute.
 CYCLE_MS = (300.0, 2000.0)
 
@@ -62,3 +64,15 @@ def cycle_length_ms(
     if (steps <= 0).any():
         return math.nan
     return float(times[-1] - times[0] + np.median(steps))
+
+
+def cycle_notes(scan: Scan) -> list[str]:
+    """Say where frame times cover what is no heart cycle."""
+    length = cycle_length_ms(frame_times_ms=scan.frame_times_ms)
+    if not math.isfinite(length) or is_cycle_ms(length):
+        return []
+    return [
+        f"the frames take {length:.4g} ms in all, which is no heart cycle ({CYCLE_MS[0]:g} to "
+        f"{CYCLE_MS[1]:g} ms): converters write the repetition time of the pulse (dcm2niix) or "
+        "1 s (SimpleITK, nibabel) as time step; frame_times_ms in the JSON sidecar mends it"
+    ]

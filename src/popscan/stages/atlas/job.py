@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 from popscan.config import parse_section
 from popscan.npzfile import read_npz
 from popscan.plan import read_shard
+from popscan.protocols import protocol_of
 from popscan.protocols.cine_sax.labels import STRUCTURES
 from popscan.records import Status, Subject, SubjectError
 from popscan.stages.atlas.members import read_members
 from popscan.store import Store, write_atomic
 from popscan.study import dictionary
 from popscan.study.accounts import PREFIX, Account, read_account, study_account
-from popscan.study.context import ShardContext, cine_name, labels_name
+from popscan.study.context import ShardContext
 from popscan.study.kept import fingerprint, keep, restore
 from popscan.study.phases import phases_of
 from popscan.study.study import Study
@@ -104,9 +105,9 @@ def _prepared(context: ShardContext, subject: Subject, grid: Any) -> Prepared:
     from popscan.io.nifti import read_labels, read_scan
 
     stage = context.image_stage(subject)
-    scan = read_scan(context.path(stage, subject, cine_name(subject)))
-    labels = read_labels(context.path("segment", subject, labels_name(subject)))
-    frame = phases_of(scan, labels)["ED"]
+    scan = read_scan(context.path(stage, subject, context.names.image(subject)))
+    labels = read_labels(context.path("segment", subject, context.names.labels(subject)))
+    frame = next(iter(phases_of(scan, labels, context.protocol).values()))
     return prepare(
         scan.array[..., frame],
         labels.array[..., frame],
@@ -229,7 +230,12 @@ def write_atlas(study_root: Path, template: Path, options: Mapping[str, Any]) ->
         ]  # fmt: skip
     write_table(study_root, "atlas_subjects", account, dictionary.of("atlas_subjects"))
     distances = atlas_distances(study_root, template)
-    write_table(study_root, "atlas_distances", distances, dictionary.of("atlas_distances"))
+    write_table(
+        study_root,
+        "atlas_distances",
+        distances,
+        dictionary.of("atlas_distances", protocol_of(options)),
+    )
     text = json.dumps({"template": template.name, "groups": told}, indent=1, sort_keys=True)
     write_atomic(study_root / "atlas" / "atlas.json", (text + "\n").encode())
 

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from popscan.records import Outcome, Scan, Subject
+from popscan.methods import call_with, resolve
+from popscan.protocol import load as load_place
+from popscan.protocols import protocol_key
+from popscan.records import LabelMap, Outcome, Scan, Subject
 from popscan.stages import upstream_of
-from popscan.stages.segment.uncertainty import interval_values, read_samples
-from popscan.study.context import ShardContext, write_output
+from popscan.stages.segment.uncertainty import read_samples
+from popscan.study.context import ShardContext
 from popscan.study.reading import read_digests, scan_and_labels, to_number
 from popscan.worker import Task
 
 
 def biomarkers_task(context: ShardContext) -> Task:
-    """Measure volumes, mass, function and wall thickness; whatever QC says of the subject."""
-    from popscan.methods import resolve
-
+    """Measure the protocol's biomarkers; whatever QC says of the subject."""
     section = context.section("biomarkers")
     method = resolve(context.protocol.biomarkers.methods, section.method, "biomarkers")
 
@@ -26,16 +27,10 @@ def biomarkers_task(context: ShardContext) -> Task:
 
     def work(subject: Subject, inputs: tuple[Scan, Any, Any]) -> Outcome:
         scan, labels, samples = inputs
-        values = method(
-            labels.array,
-            spacing_mm=scan.spacing_mm,
-            frame_times_ms=scan.frame_times_ms,
-            rr_ms=to_number(scan.meta.get("rr_ms")),
-            frame_labels=scan.meta.get("frame_labels"),
-            cycle_ms=section.cycle_ms,
-            **body_size(context, subject),
+        values = measure(
+            method, labels, scan=scan, options=section.model_dump(), **body_size(context, subject)
         )
-        return Outcome(values={**values, **interval_values(values, samples, section=section)})
+        return Outcome(values={**values, **_intervals(context, values, samples)})
 
     def reads(subject: Subject) -> Mapping[str, Any]:
         return {**read_digests(context, subject), **body_size(context, subject)}
@@ -43,13 +38,70 @@ def biomarkers_task(context: ShardContext) -> Task:
     return Task(
         stage="biomarkers",
         version=context.options["version"],
-        options=section.model_dump(),
+        options={**section.model_dump(), **protocol_key(context.protocol)},
         reads=reads,
         load=load,
         work=work,
-        write=write_output,
+        write=context.names.write,
         upstream=upstream_of("biomarkers"),
     )
+
+
+def measure(
+    method: Callable[..., dict[str, Any]],
+    labels: LabelMap,
+    *,
+    scan: Scan,
+    options: Mapping[str, Any],
+    **subject: float,
+) -> dict[str, Any]:
+    """Measure biomarkers of labels by a protocol's method.
+
+    Parameters
+    ----------
+    method
+        It gets by name what it takes of: spacing_mm, affine, frames, frame_labels, frame_times_ms,
+        numbers of the scan's meta data, `options` and `subject`.
+    labels, scan
+        What is measured, and the scan on whose grid it lies.
+    options
+        Config section ``biomarkers``.
+    subject
+        Body size, where it is known.
+    """
+    numbers = {
+        name: float(value)
+        for name, value in scan.meta.items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }
+    values: dict[str, Any] = call_with(
+        method,
+        labels.array,
+        **{
+            **numbers,
+            **options,
+            **subject,
+            "spacing_mm": scan.spacing_mm,
+            "affine": scan.affine,
+            "frames": labels.frames,
+            "frame_labels": scan.meta.get("frame_labels"),
+            "frame_times_ms": scan.frame_times_ms,
+        },
+    )
+    return values
+
+
+def _intervals(
+    context: ShardContext, values: Mapping[str, float], samples: Mapping[str, Any]
+) -> dict[str, float]:
+    """Return the ends of the intervals, of a protocol that has any."""
+    section, where = context.section("biomarkers"), context.protocol.biomarkers.interval_values
+    if not where:
+        return {}
+    ends: dict[str, float] = load_place(where)(
+        values, samples=samples, level=section.interval_level, method=section.interval_method
+    )
+    return ends
 
 
 def body_size(context: ShardContext, subject: Subject) -> dict[str, float]:

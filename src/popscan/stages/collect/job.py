@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from popscan.protocols import protocol_of
 from popscan.stages import optional_stages, stages_of
 from popscan.stages.rca.tables import predicted_tables
 from popscan.store import Store
@@ -80,7 +81,7 @@ def collect(store: Store, options: Mapping[str, Any]) -> dict[str, int]:
     if "rca" in records:
         tables |= predicted_tables(records["rca"])
     for name, table in tables.items():
-        write_table(root, name, table, dictionary.of(name))
+        write_table(root, name, table, dictionary.of(name, protocol_of(options)))
     return {name: len(table) for name, table in tables.items()}
 
 

@@ -183,23 +183,26 @@ def _simulated_case(subject: Subject, options: Mapping[str, Any]) -> Any:
 
 
 def _labelled_case(subject: Subject, options: Mapping[str, Any]) -> Any:
-    """Return a subject's labelled short-axis frames."""
+    """Return a subject's labelled frames of the protocol's view."""
     from popscan.config import parse_section
-    from popscan.ingest import check_scan, standard_orientation
+    from popscan.ingest import prepare
     from popscan.io import get_source
     from popscan.io.references import usable_references
+    from popscan.protocols import protocol_of
     from popscan.train.packs import Case
 
     attribute = options["experiment"]["attribute"]
     source = parse_section("source", options["source"])
+    protocol = protocol_of(options)
+    view = protocol.view
     rules = {"labels": source.labels} if source.kind == "bids" else {}
-    loaded = get_source(source.kind).load(subject.sources, views=("sax",), **rules)
-    if "sax" not in loaded.scans:
-        raise SubjectError("view_missing", "there is no short-axis image")
-    usable, problems = usable_references(loaded, source.label_codes)
-    if "sax" in problems:
-        raise problems["sax"]
-    scan, labels = standard_orientation(check_scan(loaded.scans["sax"]), usable.get("sax"))
+    loaded = get_source(source.kind, protocol).load(subject.sources, views=(view,), **rules)
+    if view not in loaded.scans:
+        raise SubjectError("view_missing", f"there is no image of view {view}")
+    usable, problems = usable_references(loaded, source.label_codes, protocol=protocol)
+    if view in problems:
+        raise problems[view]
+    scan, labels, _ = prepare(protocol, loaded.scans[view], usable.get(view))
     if labels is None:
         raise SubjectError("no_labels", "there are no reference labels to train or test on")
     group = str(subject.row.get(attribute) or loaded.extra.get(attribute) or "")

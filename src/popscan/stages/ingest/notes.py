@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 from popscan.io.sources import Loaded
-from popscan.protocols.cine_sax.cycle import CYCLE_MS, cycle_length_ms, is_cycle_ms
 from popscan.records import LabelMap, Scan
 
 
@@ -38,11 +36,4 @@ def header_notes(scan: Scan) -> list[str]:
             )
         )
         notes.append(f"sform says {sform} mm, pixdim {pixdim} mm; {used} mm is used")
-    length = cycle_length_ms(frame_times_ms=scan.frame_times_ms)
-    if math.isfinite(length) and not is_cycle_ms(length):
-        notes.append(
-            f"the frames take {length:.4g} ms in all, which is no heart cycle ({CYCLE_MS[0]:g} to "
-            f"{CYCLE_MS[1]:g} ms): converters write the repetition time of the pulse (dcm2niix) or "
-            "1 s (SimpleITK, nibabel) as time step; frame_times_ms in the JSON sidecar mends it"
-        )
     return notes

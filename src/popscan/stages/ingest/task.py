@@ -7,17 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from popscan.protocol import Protocol
+from popscan.protocol import load as load_place
+from popscan.protocols import DEFAULT, get_protocol, protocol_key
 from popscan.records import KSpace, LabelMap, Outcome, Scan, Subject, SubjectError
 from popscan.stages import upstream_of
 from popscan.stages.ingest.notes import header_notes, unlabelled_notes
-from popscan.study.context import (
-    SAX,
-    ShardContext,
-    cine_name,
-    kspace_name,
-    labels_name,
-    write_output,
-)
+from popscan.study.context import ShardContext
+from popscan.study.files import FileNames
 from popscan.worker import Task
 
 if TYPE_CHECKING:
@@ -44,10 +41,10 @@ def ingest_task(context: ShardContext) -> Task:
         from popscan.io.sources import get_source
 
         views = tuple(source.views)
-        return get_source(source.kind).load(subject.sources, views=views, **rules)
+        return get_source(source.kind, context.protocol).load(subject.sources, views=views, **rules)
 
     def work(subject: Subject, loaded: Any) -> Outcome:
-        return _ingest_outcome(subject, loaded, codes=source.label_codes)
+        return _ingest_outcome(subject, loaded, codes=source.label_codes, protocol=context.protocol)
 
     return Task(
         stage="ingest",
@@ -56,13 +53,14 @@ def ingest_task(context: ShardContext) -> Task:
         options={
             "kind": source.kind,
             "views": source.views,
+            **protocol_key(context.protocol),
             "label_codes": {str(code): name for code, name in source.label_codes.items()},
             **rules,
         },
         reads=reads,
         load=load,
         work=work,
-        write=write_output,
+        write=context.names.write,
         upstream=upstream_of("ingest") if simulated else (),
     )
 
@@ -114,75 +112,94 @@ def _load_simulated(context: ShardContext, subject: Subject) -> Any:
     from popscan.io.nifti import read_labels, read_scan
     from popscan.io.sources import Loaded
 
-    if context.has("simulate", subject, kspace_name(subject)):
-        kspace = {"sax": read_kspace(context.path("simulate", subject, kspace_name(subject)))}
-        reference = cine_name(subject, desc="reference")
-        references = {"sax": read_scan(context.path("simulate", subject, reference))}
+    view = context.protocol.view
+    if context.has("simulate", subject, context.names.kspace(subject)):
+        kspace = {
+            view: read_kspace(context.path("simulate", subject, context.names.kspace(subject)))
+        }
+        reference = context.names.image(subject, desc="reference")
+        references = {view: read_scan(context.path("simulate", subject, reference))}
         scans: dict[str, Scan] = {}
     else:
-        scans = {"sax": read_scan(context.path("simulate", subject, cine_name(subject)))}
+        scans = {view: read_scan(context.path("simulate", subject, context.names.image(subject)))}
         kspace, references = {}, {}
-    labels = read_labels(context.path("simulate", subject, labels_name(subject, desc="reference")))
+    labels = read_labels(
+        context.path("simulate", subject, context.names.labels(subject, desc="reference"))
+    )
     return Loaded(
-        scans=scans, kspace=kspace, labels={"sax": labels}, references=references, extra={}
+        scans=scans, kspace=kspace, labels={view: labels}, references=references, extra={}
     )
 
 
 def _ingest_outcome(
-    subject: Subject, loaded: Loaded, *, codes: Mapping[int, str] | None = None
+    subject: Subject,
+    loaded: Loaded,
+    *,
+    codes: Mapping[int, str] | None = None,
+    protocol: Protocol | None = None,
 ) -> Outcome:
-    from popscan.ingest import check_kspace, standard_orientation
+    from popscan.ingest import check_kspace
     from popscan.io.references import usable_references
 
-    labelled, problems = usable_references(loaded, codes)
+    protocol = protocol or get_protocol(DEFAULT)
+    names = FileNames(protocol)
+    labelled, problems = usable_references(loaded, codes, protocol=protocol)
     files: dict[str, Any] = {}
     values: dict[str, Any] = dict(loaded.extra)
-    turned = {
-        view: standard_orientation(_checked(scan), labelled.get(view))
-        for view, scan in loaded.scans.items()
+    scans: dict[str, Scan] = {}
+    references: dict[str, LabelMap] = {}
+    for view, scan in loaded.scans.items():
+        scans[view], turned, more = _prepared(protocol, scan, labelled.get(view))
+        values |= more
+        if turned is not None:
+            references[view] = turned
+    kspaces: dict[str, KSpace] = {
+        view: check_kspace(k, series=protocol.series) for view, k in loaded.kspace.items()
     }
-    scans = {view: scan for view, (scan, _) in turned.items()}
-    references = {view: labels for view, (_, labels) in turned.items() if labels is not None}
-    kspaces: dict[str, KSpace] = {view: check_kspace(k) for view, k in loaded.kspace.items()}
     if not scans and not kspaces:
         raise SubjectError("no_images", "no scan of the views asked for was found")
     for view, scan in scans.items():
-        files[cine_name(subject, view)] = scan
+        files[names.image(subject, view)] = scan
     for view, kspace in kspaces.items():
-        files[kspace_name(subject, view)] = kspace
+        files[names.kspace(subject, view)] = kspace
     for view, reference in loaded.references.items():
-        files[cine_name(subject, view, desc="reference")] = reference
+        files[names.image(subject, view, desc="reference")] = reference
     for view in kspaces:
         if view in labelled:
             references[view] = labelled[view]
     for view, labels in references.items():
         grid = scans.get(view) or _grid_of(kspaces[view], labels)
-        files[labels_name(subject, view, desc="reference")] = (labels, grid)
+        files[names.labels(subject, view, desc="reference")] = (labels, grid)
     acquired: dict[str, Scan | KSpace] = {**kspaces, **scans}
-    values.update(describe(acquired.get(SAX) or next(iter(acquired.values()))))
+    values.update(describe(acquired.get(protocol.view) or next(iter(acquired.values()))))
     values.update(views=" ".join(sorted(acquired)), **left_out(acquired))
     notes = [*loaded.notes, *unlabelled_notes(loaded, labelled)]
     notes += [f"{view}: {note}" for view, scan in scans.items() for note in header_notes(scan)]
+    if protocol.notes:
+        say = load_place(protocol.notes)
+        notes += [f"{view}: {note}" for view, scan in scans.items() for note in say(scan)]
     values["ingest_notes"] = "; ".join(notes)
-    values |= _reference_problem(problems)
+    values |= _reference_problem(problems, protocol.view)
     return Outcome(files=files, values=values, message=_said(values))
 
 
-def _reference_problem(problems: Mapping[str, SubjectError]) -> dict[str, str]:
+def _reference_problem(problems: Mapping[str, SubjectError], view: str) -> dict[str, str]:
     """Columns that say why labels that are there are no reference; empty where nothing is wrong."""
-    error = problems.get(SAX) or next(iter(problems.values()), None)
+    error = problems.get(view) or next(iter(problems.values()), None)
     return {
         "reference_problem": "" if error is None else error.reason,
         "reference_message": "" if error is None else str(error),
     }
 
 
-def _checked(scan: Scan) -> Scan:
-    """Check a scan; where it fails, say what was left out of it, too."""
-    from popscan.ingest import check_scan
+def _prepared(
+    protocol: Protocol, scan: Scan, labels: LabelMap | None
+) -> tuple[Scan, LabelMap | None, Mapping[str, Any]]:
+    """Check and turn a scan; where it fails, say what was left out of it, too."""
+    from popscan.ingest import prepare
 
     try:
-        return check_scan(scan)
+        return prepare(protocol, scan, labels)
     except SubjectError as error:
         left = scan.meta.get("images_left_out_reason")
         if not left:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from popscan.protocol import load as load_place
+from popscan.protocols import protocol_key
 from popscan.records import Outcome, Scan, Status, Subject
 from popscan.stages import upstream_of
-from popscan.study.context import ShardContext, write_output
+from popscan.study.context import ShardContext
 from popscan.study.reading import read_digests, scan_and_labels
 from popscan.worker import Task
 
@@ -38,10 +39,10 @@ def qc_task(context: ShardContext) -> Task:
     return Task(
         stage="qc",
         version=context.options["version"],
-        options={"thresholds": section.thresholds},
+        options={"thresholds": section.thresholds, **protocol_key(context.protocol)},
         reads=lambda subject: read_digests(context, subject),
         load=lambda subject: scan_and_labels(context, subject),
         work=work,
-        write=write_output,
+        write=context.names.write,
         upstream=upstream_of("qc"),
     )

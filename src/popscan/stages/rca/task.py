@@ -23,7 +23,7 @@ from popscan.records import (
 from popscan.stages import upstream_of
 from popscan.stages.atlas.job import load_arrays, save_arrays
 from popscan.store import Store, write_atomic
-from popscan.study.context import ShardContext, cine_name, labels_name, write_output
+from popscan.study.context import ShardContext
 from popscan.study.phases import phases_of
 from popscan.study.study import Study
 from popscan.study.tables import study_shards
@@ -147,8 +147,8 @@ def _labelled(store: Store, options: Mapping[str, Any]) -> Iterator[tuple[ShardC
             subject = planned.subject
             try:
                 stage = context.image_stage(subject)
-                if context.has("ingest", subject, labels_name(subject, desc="reference")):
-                    context.path(stage, subject, cine_name(subject))
+                if context.has("ingest", subject, context.names.labels(subject, desc="reference")):
+                    context.path(stage, subject, context.names.image(subject))
                     yield context, subject
             except SubjectError:
                 continue
@@ -161,8 +161,8 @@ def _prepared(
     from popscan.rca.references import make_reference
 
     stage = context.image_stage(subject)
-    scan = read_scan(context.path(stage, subject, cine_name(subject)))
-    name = labels_name(subject, desc="reference")
+    scan = read_scan(context.path(stage, subject, context.names.image(subject)))
+    name = context.names.labels(subject, desc="reference")
     reference = read_labels(context.path("ingest", subject, name))
     frames = phases_of(scan, reference)
     return [
@@ -224,8 +224,8 @@ def rca_task(context: ShardContext) -> Task:
 
         if not references:
             raise NotApplicable("no_references", "the study has no reference cases")
-        image = context.path(context.image_stage(subject), subject, cine_name(subject))
-        labels = read_labels(context.path("segment", subject, labels_name(subject)))
+        image = context.path(context.image_stage(subject), subject, context.names.image(subject))
+        labels = read_labels(context.path("segment", subject, context.names.labels(subject)))
         return read_scan(image), labels
 
     def work(subject: Subject, inputs: Any) -> Outcome:
@@ -266,7 +266,7 @@ def rca_task(context: ShardContext) -> Task:
         reads=reads,
         load=load,
         work=work,
-        write=write_output,
+        write=context.names.write,
         upstream=upstream_of("rca"),
     )
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from popscan.records import NotApplicable, Outcome, Subject
 from popscan.stages import upstream_of
-from popscan.study.context import ShardContext, cine_name, kspace_name, write_output
+from popscan.study.context import ShardContext
 from popscan.worker import Task
 
 
@@ -17,9 +17,9 @@ def reconstruct_task(context: ShardContext) -> Task:
     def load(subject: Subject) -> Any:
         from popscan.io.kspace import read_kspace
 
-        if not context.has("ingest", subject, kspace_name(subject)):
+        if not context.has("ingest", subject, context.names.kspace(subject)):
             raise NotApplicable("image_study", "the source gives images, not k-space")
-        return read_kspace(context.path("ingest", subject, kspace_name(subject)))
+        return read_kspace(context.path("ingest", subject, context.names.kspace(subject)))
 
     def work(subject: Subject, kspace: Any) -> Outcome:
         from popscan.recon import reconstruct
@@ -28,7 +28,7 @@ def reconstruct_task(context: ShardContext) -> Task:
         for name, variant in section.variants.items():
             scan = reconstruct(kspace, method=variant.method, **variant.options)
             desc = "" if name == section.use else name
-            files[cine_name(subject, desc=desc)] = scan
+            files[context.names.image(subject, desc=desc)] = scan
         return Outcome(files=files, values={"variant": section.use})
 
     return Task(
@@ -38,6 +38,6 @@ def reconstruct_task(context: ShardContext) -> Task:
         reads=lambda subject: {"ingest": context.digest("ingest", subject)},
         load=load,
         work=work,
-        write=write_output,
+        write=context.names.write,
         upstream=upstream_of("reconstruct"),
     )

@@ -17,7 +17,9 @@ import yaml
 from popscan import __version__
 from popscan.config import parse_section
 from popscan.plan import read_plan, read_registry
-from popscan.protocols.cine_sax.labels import STRUCTURES
+from popscan.protocol import Protocol, Words
+from popscan.protocol import load as load_place
+from popscan.protocols import protocol_of
 from popscan.records import Status, Subject, SubjectError
 from popscan.report.context import FlaggedSubject, StudyContext
 from popscan.stages import STAGES, optional_stages, stages_of, version_of
@@ -118,7 +120,7 @@ def study_context(
     study_root: Path, config: Mapping[str, Any], facts: Mapping[str, Any]
 ) -> StudyContext:
     """Load everything that the report shows."""
-    kind = config["source"]["kind"]
+    kind, protocol = config["source"]["kind"], protocol_of(config)
     ledger = read_table(study_root, "ledger")
     costs = read_table(study_root, "cost")
     if not costs.empty:
@@ -133,7 +135,7 @@ def study_context(
     study = Study.of_tables(study_root, config)
     context = StudyContext(
         name=config["study"]["name"],
-        description=_description(kind, len(ledger["unit"].unique())),
+        description=_description(protocol.words, kind, len(ledger["unit"].unique())),
         participants=study.attributes.reset_index(),
         stages=tuple(stages_of(kind, optional=optional_stages(config))),
         ledger=pd.concat([ledger, study.accounts], ignore_index=True),
@@ -152,27 +154,27 @@ def study_context(
         provenance={key: value for key, value in facts.items() if key != "config"},
         config_text=yaml.safe_dump(dict(config), sort_keys=False),
         model_cards={model.name: card.read_text(encoding="utf-8")} if card.exists() else {},
-        limits=[*_limits(kind, facts), *(f"Cohort: {note}" for note in study.notes)],
-        flagged=flagged_subjects(Store(study_root)),
+        limits=[
+            *_limits(protocol.words, kind, facts),
+            *(f"Cohort: {note}" for note in study.notes),
+        ],
+        flagged=flagged_subjects(Store(study_root), protocol),
     )
     return with_whole_audit(context, study_root, alpha=fairness.alpha)
 
 
-def _description(kind: str, n_subjects: int) -> str:
+def _description(words: Words, kind: str, n_subjects: int) -> str:
     source = {
-        "simulated": "simulated by the digital heart",
+        "simulated": words.simulated,
         "acdc": "read from ACDC folders",
         "dicom": "read from DICOM",
         "bids": "read from BIDS-like NIfTI",
-    }[kind]
-    return f"Short-axis cine cardiac MR of {n_subjects} subjects, {source}."
+    }.get(kind, f"read from {kind}")
+    return f"{words.acquisition} of {n_subjects} subjects, {source}."
 
 
-def _limits(kind: str, facts: Mapping[str, Any]) -> list[str]:
-    limits = [
-        "The segmentation model was trained on one public data set and simulated scans; its card "
-        "says which groups it was trained on and which it never saw.",
-    ]
+def _limits(words: Words, kind: str, facts: Mapping[str, Any]) -> list[str]:
+    limits = [*words.limits]
     if kind == "simulated":
         limits.append("All subjects are simulated: nothing here is about real people.")
     return limits + [f"Cohort: {problem}" for problem in facts["cohort"]["problems"]]
@@ -184,7 +186,7 @@ def _dictionary(study_root: Path, table: str) -> pd.DataFrame:
     return pd.DataFrame([{"column": column, **entry} for column, entry in told.items()])
 
 
-def flagged_subjects(store: Store) -> Iterator[FlaggedSubject]:
+def flagged_subjects(store: Store, protocol: Protocol) -> Iterator[FlaggedSubject]:
     """Yield whoever failed a stage or did not pass QC, the gravest first; pictures one by one."""
     qc = read_table(store.root, "qc")
     ledger = read_table(store.root, "ledger")
@@ -200,7 +202,8 @@ def flagged_subjects(store: Store) -> Iterator[FlaggedSubject]:
             unit = str(row["unit"])
             shard = registry[unit]
             if shard not in contexts:
-                contexts = {shard: ShardContext(store=store, shard=shard, options={})}
+                options = {"protocol": protocol.name}
+                contexts = {shard: ShardContext(store=store, shard=shard, options=options)}
             plain = FlaggedSubject(unit=unit, verdict=verdict, reasons=reasons)
             try:
                 yield _with_pictures(contexts[shard], plain)
@@ -209,19 +212,22 @@ def flagged_subjects(store: Store) -> Iterator[FlaggedSubject]:
 
 
 def _with_pictures(context: ShardContext, flagged: FlaggedSubject) -> FlaggedSubject:
-    from popscan.protocols.cine_sax.biomarkers import volume_curves
-
+    protocol = context.protocol
     sub, _, ses = flagged.unit.partition("_ses-")
     scan, labels = scan_and_labels(context, Subject(sub=sub, ses=f"ses-{ses}" if ses else ""))
-    phases = phases_of(scan, labels)
+    phases = phases_of(scan, labels, protocol)
     frames = list(phases.values())
-    curves = volume_curves(labels.array, spacing_mm=scan.spacing_mm)
+    curves = {}
+    if protocol.biomarkers.curves:
+        curves = load_place(protocol.biomarkers.curves)(labels.array, spacing_mm=scan.spacing_mm)
     return replace(
         flagged,
         image=np.asarray(scan.array[..., frames], dtype=np.float32),
         labels=labels.array[..., frames],
         frame_names=tuple(phases),
         spacing_mm=scan.spacing_mm,
-        volume_curve_ml={name: curves[f"{name}_ml"] for name in STRUCTURES.values()},
+        volume_curve_ml={
+            name: curves[f"{name}_ml"] for name in protocol.labels.codes if f"{name}_ml" in curves
+        },
         frame_times_ms=scan.frame_times_ms,
     )

@@ -5,38 +5,39 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from popscan.protocol import Protocol
 from popscan.protocol import load as load_place
-from popscan.protocols.cine_sax.volumes import phase_frames
+from popscan.protocols import DEFAULT, get_protocol, protocol_key
 from popscan.records import LabelMap, NotApplicable, Outcome, Scan, Status, Subject
 from popscan.stages import upstream_of
+from popscan.stages.biomarkers.task import measure
 from popscan.stages.segment.bundles import load_bundle
 from popscan.stages.segment.task import OF_REFERENCE
-from popscan.study.context import ShardContext, cine_name, labels_name, write_output
-from popscan.study.reading import to_number
+from popscan.study.context import ShardContext
 from popscan.worker import Task
 
 
 def score_task(context: ShardContext) -> Task:
     """Score the segmentation and the reconstruction against references, where there are any."""
     section = context.section("segment")
-    bundle = load_bundle(section.model, "cpu", networks=False)
+    bundle = load_bundle(section.model, "cpu", networks=False, protocol=context.protocol.name)
 
     def load(subject: Subject) -> dict[str, Any]:
         from popscan.io.nifti import read_labels, read_scan
 
-        reference = labels_name(subject, desc="reference")
+        reference = context.names.labels(subject, desc="reference")
         if not context.has("ingest", subject, reference):
             found = context.record("ingest", subject).values
             raise NotApplicable(
                 str(found.get("reference_problem") or "no_reference"),
                 str(found.get("reference_message") or "the source has no reference labels"),
             )
-        segmentation = read_labels(context.path("segment", subject, labels_name(subject)))
+        segmentation = read_labels(context.path("segment", subject, context.names.labels(subject)))
         stage = context.image_stage(subject)
         return {
             "labels": segmentation,
             "reference": read_labels(context.path("ingest", subject, reference)),
-            "scan": read_scan(context.path(stage, subject, cine_name(subject))),
+            "scan": read_scan(context.path(stage, subject, context.names.image(subject))),
             "images": _recon_images(context, subject),
             "of_reference": _labels_of_reference(context, subject),
         }
@@ -48,7 +49,9 @@ def score_task(context: ShardContext) -> Task:
         scan: Scan = inputs["scan"]
         known = context.record("segment", subject).values.get("seen_in_training")
         seen = bundle.was_trained_on(subject.unit) if known is None else bool(known)
-        reference, phases = name_phases(inputs["reference"], scan.meta.get("frame_labels"))
+        reference, phases = name_phases(
+            inputs["reference"], scan.meta.get("frame_labels"), protocol=context.protocol
+        )
         rows = score_segmentation(
             subject.unit,
             inputs["labels"].array,
@@ -78,33 +81,38 @@ def score_task(context: ShardContext) -> Task:
         options={
             "model_digest": bundle.digest,
             "biomarkers": context.section("biomarkers").model_dump(),
+            **protocol_key(context.protocol),
         },
         reads=reads,
         load=load,
         work=work,
-        write=write_output,
+        write=context.names.write,
         upstream=upstream_of("score"),
     )
 
 
 def name_phases(
-    reference: LabelMap, frame_labels: Sequence[str] | None
+    reference: LabelMap, frame_labels: Sequence[str] | None, *, protocol: Protocol | None = None
 ) -> tuple[LabelMap, Sequence[str] | None]:
-    """Reduce a reference of the whole cycle to end-diastole and end-systole.
+    """Reduce a reference of many frames to those that the protocol has a name for.
 
     Parameters
     ----------
     reference
-        Reference labels; ED and ES are found on the curve of its LV volume.
+        Reference labels; its phases are found on itself.
     frame_labels
         Names of the scan's frames where the source tells them; the reference is kept then, and so
-        it is with two labelled frames or fewer.
+        it is with two labelled frames or fewer, or where the protocol has no phases.
+    protocol
+        The study's; by default the default protocol.
     """
-    if frame_labels is not None or len(reference.frames) <= 2:
+    protocol = protocol or get_protocol(DEFAULT)
+    if not protocol.phases or frame_labels is not None or len(reference.frames) <= 2:
         return reference, frame_labels
-    phases = phase_frames(reference.array, frames=reference.frames)
+    phases = load_place(protocol.phases)(reference.array, frames=reference.frames)
     names = ["" for _ in range(reference.array.shape[3])]
-    names[phases["ES"]], names[phases["ED"]] = "ES", "ED"
+    for phase, frame in reversed(phases.items()):
+        names[frame] = phase
     return LabelMap(array=reference.array, frames=tuple(sorted(set(phases.values())))), names
 
 
@@ -112,15 +120,15 @@ def _recon_images(context: ShardContext, subject: Subject) -> dict[str, Scan]:
     """Read reference image and every variant's image; empty for image studies."""
     from popscan.io.nifti import read_scan
 
-    reference = cine_name(subject, desc="reference")
+    reference = context.names.image(subject, desc="reference")
     record = context.record("reconstruct", subject)
     if record.status is not Status.OK or not context.has("ingest", subject, reference):
         return {}
     images = {"reference": read_scan(context.path("ingest", subject, reference))}
     for name in record.files:
         file = name.rsplit("/", 1)[-1]
-        if file.endswith("_cine.nii.gz"):
-            desc = file.partition("_desc-")[2].partition("_")[0]
+        desc = context.names.variant(file)
+        if desc is not None:
             variant = desc or str(record.values["variant"])
             images[variant] = read_scan(context.path("reconstruct", subject, file))
     return images
@@ -148,7 +156,7 @@ def _labels_of_reference(context: ShardContext, subject: Subject) -> LabelMap | 
     """Labels that the model gave the reference image; None where it was not segmented."""
     from popscan.io.nifti import read_labels
 
-    name = labels_name(subject, desc=OF_REFERENCE)
+    name = context.names.labels(subject, desc=OF_REFERENCE)
     if not context.has("segment", subject, name):
         return None
     return read_labels(context.path("segment", subject, name))
@@ -159,22 +167,13 @@ def _reference_biomarkers(context: ShardContext, inputs: Mapping[str, Any]) -> l
     from popscan.methods import resolve
 
     scan: Scan = inputs["scan"]
-    method = resolve(
-        context.protocol.biomarkers.methods, context.section("biomarkers").method, "biomarkers"
-    )
+    section = context.section("biomarkers")
+    method = resolve(context.protocol.biomarkers.methods, section.method, "biomarkers")
     sources = {"reference_labels": inputs["reference"], "reference_image": inputs["of_reference"]}
     return [
         {
             "source": source,
-            **method(
-                labels.array,
-                spacing_mm=scan.spacing_mm,
-                frame_times_ms=scan.frame_times_ms,
-                rr_ms=to_number(scan.meta.get("rr_ms")),
-                frame_labels=scan.meta.get("frame_labels"),
-                frames=labels.frames,
-                cycle_ms=context.section("biomarkers").cycle_ms,
-            ),
+            **measure(method, labels, scan=scan, options=section.model_dump()),
         }
         for source, labels in sources.items()
         if labels is not None

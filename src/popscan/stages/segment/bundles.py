@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from popscan.protocols import DEFAULT, get_protocol
 from popscan.records import PopscanError
 
 
@@ -26,8 +27,9 @@ def bundle_path(name: str) -> Path:
 
 
 @cache
-def load_bundle(name: str, device: str, *, networks: bool = True) -> Any:
+def load_bundle(name: str, device: str, *, networks: bool = True, protocol: str = DEFAULT) -> Any:
     """Load a model bundle once per process, or what is known of it without its networks."""
     from popscan.segment import load_bundle as load
 
-    return load(bundle_path(name), device=device, networks=networks)
+    labels = get_protocol(protocol).labels.codes
+    return load(bundle_path(name), device=device, networks=networks, labels=labels)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from popscan.methods import call_with, resolve
+from popscan.protocols import protocol_key
 from popscan.records import LabelMap, Outcome, Subject
 from popscan.stages import upstream_of
 from popscan.stages.segment.bundles import load_bundle
 from popscan.stages.segment.uncertainty import uncertainty_files
-from popscan.study.context import ShardContext, cine_name, labels_name, write_output
+from popscan.study.context import ShardContext
 from popscan.worker import Task
 
 #: Description in the name of the labels that the model gives the reference image.
@@ -17,32 +19,33 @@ OF_REFERENCE = "ofreference"
 
 
 def segment_task(context: ShardContext) -> Task:
-    """Label every frame of the short-axis cine, and of the reference image where there is one."""
+    """Label every frame of the protocol's series, and of the reference image where there is one."""
     section = context.section("segment")
-    bundle = load_bundle(section.model, section.device)
+    segment = resolve(context.protocol.segmentation.methods, section.method, "segment")
+    bundle = load_bundle(section.model, section.device, protocol=context.protocol.name)
 
     def has_reference(subject: Subject) -> bool:
         reconstructed = context.image_stage(subject) == "reconstruct"
-        name = cine_name(subject, desc="reference")
+        name = context.names.image(subject, desc="reference")
         return section.reference_images and reconstructed and context.has("ingest", subject, name)
 
     def load(subject: Subject) -> Any:
         from popscan.io.nifti import read_scan
 
-        image = context.path(context.image_stage(subject), subject, cine_name(subject))
-        scans = {labels_name(subject): read_scan(image)}
+        image = context.path(context.image_stage(subject), subject, context.names.image(subject))
+        scans = {context.names.labels(subject): read_scan(image)}
         if has_reference(subject):
-            reference = context.path("ingest", subject, cine_name(subject, desc="reference"))
-            scans[labels_name(subject, desc=OF_REFERENCE)] = read_scan(reference)
+            name = context.names.image(subject, desc="reference")
+            reference = context.path("ingest", subject, name)
+            scans[context.names.labels(subject, desc=OF_REFERENCE)] = read_scan(reference)
         return scans
 
     def work(subject: Subject, scans: Any) -> Outcome:
-        from popscan.segment import segment
-
         files: dict[str, Any] = {}
         values = []
         for name, scan in scans.items():
-            found = segment(
+            found = call_with(
+                segment,
                 scan,
                 bundle=bundle,
                 flips=section.flips,
@@ -59,8 +62,10 @@ def segment_task(context: ShardContext) -> Task:
             files[name] = (labels, scan)
             known = bundle.recognise(subject.unit, scan.array)
             values.append({**found.values, **known.row()})
-            if name == labels_name(subject):
-                files |= uncertainty_files(subject, found, scan, bundle=bundle, section=section)
+            if name == context.names.labels(subject):
+                files |= uncertainty_files(
+                    context.names, subject, found, scan, bundle=bundle, section=section
+                )
         return Outcome(files=files, values=values[0])
 
     def reads(subject: Subject) -> Mapping[str, Any]:
@@ -77,10 +82,11 @@ def segment_task(context: ShardContext) -> Task:
             # Whether references are segmented too is told by what is read.
             **section.model_dump(exclude={"device", "batch_slices", "model", "reference_images"}),
             "model_digest": bundle.digest,
+            **protocol_key(context.protocol),
         },
         reads=reads,
         load=load,
         work=work,
-        write=write_output,
+        write=context.names.write,
         upstream=upstream_of("segment"),
     )

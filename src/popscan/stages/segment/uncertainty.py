@@ -15,28 +15,20 @@ from typing import Any
 import numpy as np
 
 from popscan.arrays.widening import stored_widening
-from popscan.protocols.cine_sax.labels import STRUCTURES
 from popscan.records import Scan, Subject
-from popscan.study.context import SAX, ShardContext
-
-
-def samples_name(subject: Subject, view: str = SAX) -> str:
-    """File name of the samples' volumes, BIDS-like."""
-    return f"{subject.unit}_acq-{view}_desc-samples_volumes.json"
-
-
-def map_name(subject: Subject, kind: str, view: str = SAX) -> str:
-    """File name of an uncertainty map: ``entropy`` or ``information``, in nats."""
-    return f"{subject.unit}_acq-{view}_desc-{kind}_uncertainty.nii.gz"
+from popscan.study.context import ShardContext
+from popscan.study.files import FileNames
 
 
 def uncertainty_files(
-    subject: Subject, found: Any, scan: Scan, *, bundle: Any, section: Any
+    names: FileNames, subject: Subject, found: Any, scan: Scan, *, bundle: Any, section: Any
 ) -> dict[str, Any]:
     """Return what segment writes beside the labels.
 
     Parameters
     ----------
+    names
+        Names of files and structures.
     subject, scan
         Whose, and what was segmented.
     found
@@ -46,14 +38,16 @@ def uncertainty_files(
     section
         Config section ``segment``.
     """
+    if found.tally is None:
+        return {}
     frames = found.tally.by_frame(scan.array.shape[2])
     voxel_ml = found.tally.pixel_mm2 * scan.spacing_mm[2] / 1000.0
     files: dict[str, Any] = {
-        samples_name(subject): {
+        names.samples(subject): {
             "samples": list(found.tally.samples),
             "volumes_ml": {
-                name: np.round(frames.volumes[:, :, int(label)] * voxel_ml, 3)
-                for label, name in STRUCTURES.items()
+                name: np.round(frames.volumes[:, :, code] * voxel_ml, 3)
+                for code, name in names.protocol.labels.names.items()
             },
             "calibration": matching(
                 bundle.about.get("intervals", ()),
@@ -70,7 +64,7 @@ def uncertainty_files(
         maps = {"entropy": found.entropy, "information": found.information}
         for kind, values in maps.items():
             meta = {"unit": "nats"}
-            files[map_name(subject, kind)] = replace(
+            files[names.uncertainty(subject, kind)] = replace(
                 scan, array=values.astype(np.float32), meta=meta
             )
     return files
@@ -126,44 +120,7 @@ def read_samples(context: ShardContext, subject: Subject) -> Mapping[str, Any]:
     """Read what segment left of its samples; empty where a study's labels are from elsewhere."""
     from popscan.io.jsonfile import read_json
 
-    name = samples_name(subject)
+    name = context.names.samples(subject)
     if not context.has("segment", subject, name):
         return {}
     return read_json(context.path("segment", subject, name))
-
-
-def interval_values(
-    values: Mapping[str, float], samples: Mapping[str, Any], *, section: Any
-) -> dict[str, float]:
-    """Return the ends of every interval, and what stands on doubtful slices.
-
-    Parameters
-    ----------
-    values
-        Biomarkers of a subject.
-    samples
-        As from `read_samples`.
-    section
-        Config section ``biomarkers``.
-    """
-    from popscan.protocols.cine_sax.biomarkers.doubt import doubtful_amounts, shifts
-    from popscan.protocols.cine_sax.biomarkers.intervals import intervals, spreads
-
-    own: dict[str, float] = {}
-    ed, es = _frame(values["ed_frame"]), _frame(values["es_frame"])
-    if samples:
-        volumes = {k: np.asarray(v, dtype=float) for k, v in samples["volumes_ml"].items()}
-        own = spreads(values, volumes, ed=ed, es=es)
-    return intervals(
-        values,
-        own,
-        samples.get("calibration", {}),
-        level=section.interval_level,
-        method=section.interval_method,
-        shifts=shifts(values, samples.get("base", {}), ed=ed, es=es),
-        widening=float(samples.get("widening", 1.0)),
-    ) | doubtful_amounts(samples.get("base", {}), ed=ed, es=es)
-
-
-def _frame(value: float) -> int | None:
-    return None if math.isnan(value) else int(value)

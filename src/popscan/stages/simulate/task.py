@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
-from popscan.records import Outcome, Subject
-from popscan.study.context import ShardContext, cine_name, kspace_name, labels_name, write_output
+from popscan.methods import call_with
+from popscan.protocol import load as load_place
+from popscan.protocols import protocol_key
+from popscan.records import Outcome, PopscanError, Subject
+from popscan.study.context import ShardContext
 from popscan.worker import Task
 
 
 def simulate_task(context: ShardContext) -> Task:
     """Render subjects of the digital population: k-space or images, true labels, true numbers."""
     options = context.section("simulate")
+    simulation = context.protocol.simulation
+    if simulation is None:
+        raise PopscanError(f"protocol {context.protocol.name} has no digital population")
 
     def work(subject: Subject, _: None) -> Outcome:
-        from popscan.simulate.scan import simulate_subject
-
-        made = simulate_subject(
+        made = call_with(
+            load_place(simulation.subject),
             subject.row,
             seed=context.seed,
             kspace=options.kspace,
@@ -26,12 +31,13 @@ def simulate_task(context: ShardContext) -> Task:
             coils=options.n_coils,
             acceleration=options.acceleration,
         )
-        files: dict[str, Any] = {labels_name(subject, desc="reference"): (made.labels, made.scan)}
+        truth = context.names.labels(subject, desc="reference")
+        files: dict[str, Any] = {truth: (made.labels, made.scan)}
         if made.kspace is not None:
-            files[kspace_name(subject)] = made.kspace
-            files[cine_name(subject, desc="reference")] = made.scan
+            files[context.names.kspace(subject)] = made.kspace
+            files[context.names.image(subject, desc="reference")] = made.scan
         else:
-            files[cine_name(subject)] = made.scan
+            files[context.names.image(subject)] = made.scan
         return Outcome(files=files, values=dict(made.truth))
 
     return Task(
@@ -40,9 +46,10 @@ def simulate_task(context: ShardContext) -> Task:
         options={
             "simulate": options.model_dump(exclude={"n_subjects", "allocation", "bias", "faults"}),
             "seed": context.seed,
+            **protocol_key(context.protocol),
         },
         reads=lambda subject: {"row": dict(subject.row)},
         load=lambda subject: None,
         work=work,
-        write=write_output,
+        write=context.names.write,
     )

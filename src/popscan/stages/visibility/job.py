@@ -21,7 +21,7 @@ from popscan.stages.visibility.subjects import attributes_to_see, features_accou
 from popscan.store import Store
 from popscan.study import dictionary
 from popscan.study.accounts import PREFIX, Account
-from popscan.study.context import ShardContext, cine_name, labels_name
+from popscan.study.context import ShardContext
 from popscan.study.phases import phases_of
 from popscan.study.study import Study
 from popscan.study.tables import read_table, write_table
@@ -106,9 +106,11 @@ def end_diastole(
     """Read a subject's scan, and image and labels of its end-diastolic frame, (x, y, z)."""
     from popscan.io.nifti import read_labels, read_scan
 
-    scan = read_scan(context.path(context.image_stage(subject), subject, cine_name(subject)))
-    labels = read_labels(context.path("segment", subject, labels_name(subject)))
-    frame = phases_of(scan, labels)["ED"]
+    scan = read_scan(
+        context.path(context.image_stage(subject), subject, context.names.image(subject))
+    )
+    labels = read_labels(context.path("segment", subject, context.names.labels(subject)))
+    frame = next(iter(phases_of(scan, labels, context.protocol).values()))
     return scan, scan.array[..., frame], labels.array[..., frame]
 
 

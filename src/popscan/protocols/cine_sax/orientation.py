@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from popscan.arrays.geometry import is_axis_aligned, reorient, sax_orientation
+from popscan.arrays.geometry import is_axis_aligned, reorient
 from popscan.arrays.planes import (
     angle_about_axis_deg,
     angle_between_planes_deg,
@@ -65,10 +65,51 @@ def slices_last(scan: Scan) -> Scan:
     )
 
 
+#: Where the axes of a short-axis stack shall point, in RAS: left; posterior and inferior; and from
+#: base to apex, which is to the left, anterior and inferior.
+_SAX_TARGETS = np.array([[-1.0, 0.0, 0.0], [0.0, -1.0, -1.0], [-1.0, 1.0, -1.0]])
+
+
+def sax_orientation(affine: ArrayLike) -> tuple[tuple[int, int, int], tuple[bool, bool, bool]]:
+    """Axis order and flips that bring a short-axis stack into the defined orientation.
+
+    Axis 0 shall point to the patient's left, axis 1 to posterior and inferior, axis 2 from base to
+    apex (left, anterior, inferior). Axis 2 is the slice axis and stays in its place.
+
+    Parameters
+    ----------
+    affine : array_like, shape (4, 4)
+        Voxel -> RAS.
+
+    Returns
+    -------
+    order : tuple of int
+        Axes for ``np.transpose``: ``(0, 1, 2)`` or ``(1, 0, 2)``.
+    flips : tuple of bool
+        Axes to reverse, after the transposition.
+    """
+    directions = np.asarray(affine, dtype=float)[:3, :3]
+    directions = directions / np.linalg.norm(directions, axis=0)
+    targets = _SAX_TARGETS / np.linalg.norm(_SAX_TARGETS, axis=1, keepdims=True)
+    along = targets @ directions  # [target, axis]
+    straight = abs(along[0, 0]) + abs(along[1, 1])
+    swapped = abs(along[0, 1]) + abs(along[1, 0])
+    order = (0, 1, 2) if straight >= swapped else (1, 0, 2)
+    flips = (
+        bool(along[0, order[0]] < 0),
+        bool(along[1, order[1]] < 0),
+        bool(along[2, 2] < 0),
+    )
+    return order, flips
+
+
 def standard_orientation(
     scan: Scan, labels: LabelMap | None = None
 ) -> tuple[Scan, LabelMap | None]:
-    """Bring a short-axis scan (and its labels) into the orientation that `Scan` defines.
+    """Bring a short-axis scan (and its labels) into the orientation that all stages expect.
+
+    Axis 0 points to the patient's left, axis 1 to posterior and inferior, axis 2 from base to apex,
+    as far as the acquisition says; axis 3 is the phase of the heart in order of time.
 
     Other views, and scans whose header has lost the orientation (no code, or every axis along a
     patient axis, which no short-axis stack is), come back as they are, the latter with
