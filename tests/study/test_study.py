@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from popscan import stages
+from popscan.commands.status import format_status, study_status
 from popscan.config import Config
 from popscan.plan import Planned, read_shard, write_plan
 from popscan.protocols import get_protocol
@@ -188,6 +190,21 @@ def test_a_subject_that_cannot_be_used_has_a_row_with_its_reason(made):
     failed = outcomes[outcomes["outcome"] == "atlas_failed"].set_index("unit")["value"]
     assert failed[HEARTLESS] == 1
     assert failed.sum() == 1
+
+
+def test_status_counts_every_subject_of_the_atlas(made):
+    study, _ = made.run()
+    atlas = next(status for status in study_status(made.store) if status.stage == "atlas")
+    assert atlas.n_pending == 0
+    assert atlas.statuses == study.table("atlas_subjects")["status"].value_counts().to_dict()
+    assert f"atlas: missing_structure (1), e.g. {HEARTLESS}" in format_status([atlas])
+
+
+def test_stages_ask_the_study_and_read_no_journal():
+    folder = Path(stages.__file__).parent
+    own = {folder / "experiment" / "job.py"}  # its records are of trials, not of subjects
+    reading = {path for path in folder.rglob("*.py") if ".journal(" in path.read_text()}
+    assert reading == own
 
 
 def test_features_account_for_every_subject(made, tmp_path):

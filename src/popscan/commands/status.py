@@ -61,7 +61,29 @@ def study_status(store: Store) -> list[StageStatus]:
     shards = read_shards(store.root)
     units = _current_units(store.root)
     begun = [s for s in SUBJECT_STAGES if (store.root / "store" / s).is_dir()]
-    return [_stage_status(store, stage, shards, units) for stage in begun]
+    here = [_stage_status(store, stage, shards, units) for stage in begun]
+    return [*here, *_accounts(store.root, units)]
+
+
+def _accounts(root: Path, units: Collection[str]) -> list[StageStatus]:
+    """Statuses of what is done once per study, from its tables with one row per subject."""
+    from popscan.study.study import ACCOUNTS
+    from popscan.study.tables import read_table, tables_folder
+
+    found = []
+    for table, (stage, _) in ACCOUNTS.items():
+        if not (tables_folder(root) / f"{table}.parquet").exists():
+            continue
+        status = StageStatus(stage=stage, n_subjects=len(units))
+        rows = read_table(root, table)
+        for row in rows[rows["unit"].isin(units)].to_dict("records"):
+            status.statuses[str(row["status"])] += 1
+            if row["reason"]:
+                status.reasons[str(row["reason"])] += 1
+                example = (str(row["unit"]), str(row["message"]))
+                status.examples.setdefault(str(row["reason"]), example)
+        found.append(status)
+    return found
 
 
 def _current_units(root: Path) -> frozenset[str]:
