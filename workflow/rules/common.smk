@@ -220,6 +220,8 @@ def subset_shards():
 
 def model_files():
     """Files of the segmentation model: a bundle's folder, or a name in resources/models."""
+    if not config["segment"]["model"]:
+        return []
     named = Path(config["segment"]["model"])
     folder = named if named.is_dir() else Path(workflow.basedir, "resources/models", named)
     return [

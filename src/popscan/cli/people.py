@@ -98,6 +98,14 @@ def add(commands: Any) -> None:
     audit.add_argument("--out", type=Path, required=True, help="folder of the results")
     audit.set_defaults(call=_audit)
 
+    new = commands.add_parser(
+        "new-protocol",
+        help="write a package with a working protocol (docs/protocols.md)",
+    )
+    new.add_argument("name", help="name of the protocol: lower-case letters, digits and _")
+    new.add_argument("--folder", type=Path, default=Path(), help="where its folder is made")
+    new.set_defaults(call=_new_protocol)
+
     schema = commands.add_parser("schema", help="export the schema and references of config and QC")
     schema.add_argument("--root", type=Path, default=Path())
     schema.set_defaults(call=_schema)
@@ -267,6 +275,12 @@ def _audit(arguments: argparse.Namespace) -> None:
     for note in notes:
         print(note, file=sys.stderr)
     print(index)
+
+
+def _new_protocol(arguments: argparse.Namespace) -> None:
+    from popscan.commands.new_protocol import new_protocol
+
+    print(new_protocol(arguments.name, arguments.folder))
 
 
 def _schema(arguments: argparse.Namespace) -> None:

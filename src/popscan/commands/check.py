@@ -113,6 +113,9 @@ def _check_model(config: Config, problems: list[str], notes: list[str]) -> None:
     from popscan.segment import load_bundle
     from popscan.stages.segment.bundles import bundle_path
 
+    if not config.segment.model:
+        notes.append("no model: the protocol segments without one")
+        return
     path = bundle_path(config.segment.model)
     bundle = load_bundle(path, device="cpu", labels=get_protocol(config.protocol).labels.codes)
     notes.append(f"model {path.name}: digest {bundle.digest[:12]}")

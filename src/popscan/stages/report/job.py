@@ -92,7 +92,8 @@ def provenance(study_root: Path, config: Mapping[str, Any]) -> dict[str, Any]:
     """Versions, model digest, seed, machine and stage versions: what the study was made with."""
     from popscan.segment import load_bundle
 
-    path = bundle_path(config["segment"]["model"])
+    model = config["segment"]["model"]
+    path = bundle_path(model) if model else Path("no model")
     plan = read_plan(study_root)
     return {
         "popscan": __version__,
@@ -103,7 +104,7 @@ def provenance(study_root: Path, config: Mapping[str, Any]) -> dict[str, Any]:
         "config": config,
         "model": {
             "name": path.name,
-            "digest": load_bundle(path, device="cpu", networks=False).digest,
+            "digest": load_bundle(path, device="cpu", networks=False).digest if model else "",
         },
         "stages": {name: version_of(name) for name in STAGES},
         "cohort": {
@@ -129,7 +130,8 @@ def study_context(
             on=["unit", "stage"],
             how="left",
         )
-    model = bundle_path(config["segment"]["model"])
+    named = config["segment"]["model"]
+    model = bundle_path(named) if named else Path("no model")
     card = model / "card.md"
     fairness = parse_section("fairness", config["fairness"])
     study = Study.of_tables(study_root, config)

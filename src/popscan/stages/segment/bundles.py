@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from popscan.protocols import DEFAULT, get_protocol
 from popscan.records import PopscanError
+from popscan.segment.content import Familiarity
 
 
 def bundle_path(name: str) -> Path:
@@ -26,9 +31,29 @@ def bundle_path(name: str) -> Path:
     raise PopscanError(f"segment.model {name!r}: no bundle there; shipped bundles: {known}")
 
 
+class NoModel:
+    """What stands for a bundle where a protocol segments without a model."""
+
+    digest = "none"
+    about: ClassVar[Mapping[str, Any]] = {}
+
+    def was_trained_on(self, unit: str) -> bool:
+        """Return False: nothing was learned of any subject."""
+        return False
+
+    def recognise(self, unit: str, array: NDArray[np.generic]) -> Familiarity:
+        """Return that no scan is known."""
+        return Familiarity()
+
+
 @cache
 def load_bundle(name: str, device: str, *, networks: bool = True, protocol: str = DEFAULT) -> Any:
-    """Load a model bundle once per process, or what is known of it without its networks."""
+    """Load a model bundle once per process, or what is known of it without its networks.
+
+    Without a name `NoModel`.
+    """
+    if not name:
+        return NoModel()
     from popscan.segment import load_bundle as load
 
     labels = get_protocol(protocol).labels.codes
