@@ -88,7 +88,7 @@ def test_check_names_it_and_a_study_runs_from_images_to_tables(package, tmp_path
     measured = pd.read_parquet(tables / "biomarkers.parquet").set_index("unit")
     for sub, radius in RADII_MM.items():
         volume_ml = 4 / 3 * np.pi * radius**3 / 1000
-        assert measured.loc[sub, "ball_ml"] == pytest.approx(volume_ml, rel=0.05)
+        assert measured.loc[sub, "ball_ml"] == pytest.approx(volume_ml, rel=0.1)
         assert measured.loc[sub, "qc_verdict"] == "pass"
     ledger = pd.read_parquet(tables / "ledger.parquet")
     assert (ledger.groupby("stage").size() == len(RADII_MM)).all()
