@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from popscan.records import PopscanError
+from popscan.segment.headed import build_headed
 from popscan.segment.networks import build_network, by_phase, n_channels
 from popscan.train.groups import GroupState, new_groups
 from popscan.train.packs import Pack, pack_digest
@@ -67,7 +68,8 @@ def new_state(
     channels = n_channels(recipe.architecture_arguments)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        network = build_network(recipe.architecture, n_labels, **recipe.architecture_arguments)
+        build = build_network if recipe.task == "segment" else build_headed
+        network = build(recipe.architecture, n_labels, **recipe.architecture_arguments)
         state = new_groups(
             recipe.mitigation, groups, network, shape=(1, channels, recipe.patch, recipe.patch)
         )
@@ -126,10 +128,8 @@ def origin_of(
 
     Kept in its checkpoint, so that it never goes on with other data or from other weights.
     """
-    used = {
-        name: pack_digest(packs[name], attribute=recipe.mitigation.attribute)
-        for name in (recipe.shares or packs)
-    }
+    seen = [name for name in (recipe.mitigation.attribute, recipe.target) if name]
+    used = {name: pack_digest(packs[name], attributes=seen) for name in (recipe.shares or packs)}
     weights = hashlib.sha256()
     for name, value in sorted((init or {}).items()):
         weights.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())

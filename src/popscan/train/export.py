@@ -195,7 +195,7 @@ def export_bundle(
             "cohort": _cohort(cases),
             "seeds": [r.seed for chain in chains for r in chain],
             "steps": sum(r.steps for chain in chains for r in chain),
-            "recipes": [_plain(r) for chain in chains for r in chain],
+            "recipes": [recipe_as_yaml(r) for chain in chains for r in chain],
         },
         "trained_on": {
             "salt": salt,
@@ -222,7 +222,7 @@ def export_bundle(
     return out
 
 
-def _plain(recipe: Recipe) -> dict[str, Any]:
+def recipe_as_yaml(recipe: Recipe) -> dict[str, Any]:
     """Return a recipe as YAML can hold it (tuples as lists)."""
 
     def listed(value: Any) -> Any:

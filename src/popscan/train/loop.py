@@ -29,6 +29,7 @@ from popscan.train.losses import LOSSES
 from popscan.train.packs import Pack
 from popscan.train.recipe import Recipe
 from popscan.train.sampler import Sampler
+from popscan.train.targets import Target, target_loss
 
 #: Called with the averaged network now and then; returns numbers for the learning curve.
 Validate = Callable[[torch.nn.Module], Mapping[str, float]]
@@ -56,6 +57,8 @@ def batch_loss(
         torch.autocast(device.type, dtype=torch.bfloat16, enabled=recipe.autocast),
     ):
         logits = state.network(images)
+    if sampler.targets is not None:
+        return target_loss(logits, sampler.targets[picked].to(device), task=recipe.task)
     loss = partial(LOSSES[recipe.loss], **recipe.loss_arguments)
     if groups is None:
         return loss(logits.float(), labels)
@@ -108,16 +111,17 @@ def _start(
     origin: Mapping[str, str],
     groups: Sequence[str],
     device: str,
+    n_outputs: int,
 ) -> TrainState:
     """Return the state to go on from, with the learning curve cut back to it."""
     if not (folder / CHECKPOINT).is_file():
         with (folder / CURVE).open("w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerow(_COLUMNS)
-        return new_state(recipe, n_labels=recipe.n_labels, init=init, groups=groups, device=device)
+        return new_state(recipe, n_labels=n_outputs, init=init, groups=groups, device=device)
     state = load_state(
         folder / CHECKPOINT,
         recipe=recipe,
-        n_labels=recipe.n_labels,
+        n_labels=n_outputs,
         origin=origin,
         groups=groups,
         device=device,
@@ -146,6 +150,7 @@ def fit(
     *,
     validate: Validate | None = None,
     init: dict[str, torch.Tensor] | None = None,
+    target: Target | None = None,
     stop_after: int | None = None,
     device: str = "cpu",
     quiet: bool = False,
@@ -166,6 +171,8 @@ def fit(
         ``validation_dice`` is recorded and nothing else depends on it.
     init
         Weights to start from.
+    target
+        What a recipe that classifies or regresses predicts.
     stop_after
         Return after this step, with a checkpoint: for tests and for jobs with a time limit.
     device
@@ -183,11 +190,19 @@ def fit(
         If the recipe and the packs do not fit each other, or `folder` holds a checkpoint of
         another recipe, other packs or other first weights.
     """
-    sampler = Sampler.of(recipe, packs)
+    sampler = Sampler.of(recipe, packs, target)
     _check_spacing(recipe, packs)
     folder.mkdir(parents=True, exist_ok=True)
     origin = origin_of(recipe, packs, init)
-    state = _start(recipe, folder, init=init, origin=origin, groups=sampler.groups, device=device)
+    state = _start(
+        recipe,
+        folder,
+        init=init,
+        origin=origin,
+        groups=sampler.groups,
+        device=device,
+        n_outputs=recipe.n_labels if target is None else target.n_outputs,
+    )
     end = min(recipe.steps, stop_after or recipe.steps)
     started, losses = time.monotonic(), []
     while state.step < end:

@@ -7,7 +7,7 @@ the heart, with whom it is from and the attributes by which cohorts are describe
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -98,12 +98,12 @@ class Pack:
         return sorted({subject_of(unit) for unit in self.units})
 
 
-def pack_digest(pack: Pack, *, attribute: str = "") -> str:
-    """Return the SHA-256 of what a training sees of a pack, and of one attribute if it uses one."""
+def pack_digest(pack: Pack, *, attributes: Sequence[str] = ()) -> str:
+    """Return the SHA-256 of what a training sees of a pack, and of the attributes that it uses."""
     digest = hashlib.sha256(f"{pack.spacing_mm!r} {pack.images.shape}".encode())
     for name in ("images", "labels", "frame", "slice_index", "usable"):
         digest.update(np.ascontiguousarray(getattr(pack, name)).data)
-    for texts in (pack.unit, *([pack.attributes[attribute]] if attribute else [])):
+    for texts in (pack.unit, *(pack.attributes[name] for name in attributes)):
         digest.update("\n".join(texts.tolist()).encode())
     return digest.hexdigest()
 

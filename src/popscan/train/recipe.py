@@ -19,6 +19,8 @@ from popscan.yamlfile import problem_text, read_yaml, shorten, shown
 
 #: Recipes that come with popscan.
 RECIPES_DIR = Path(__file__).parent / "recipes"
+#: What is trained.
+TASKS = ("segment", "classify", "regress")
 #: Smallest and largest value of what a training cannot do without.
 _RANGES = {
     "seed": (0, 2**63 - 1),
@@ -41,7 +43,16 @@ _RANGES = {
 }
 
 #: What most recipes do without.
-_RARE = ("mitigation", "adversarial", "adversarial_arguments", "labels", "planes", "mirror")
+_RARE = (
+    "mitigation",
+    "adversarial",
+    "adversarial_arguments",
+    "labels",
+    "planes",
+    "mirror",
+    "task",
+    "target",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +105,9 @@ class Recipe:
         a pack each (the plane's name is the pack's); empty for stacks as they were acquired.
     mirror
         Whether volumes are trained on as their mirror images, too (left for right).
+    task, target
+        ``segment``; or ``classify`` and ``regress`` with the attribute of the subjects that is
+        predicted (`popscan.train.predictor`): `loss` is then not used.
     """
 
     name: str
@@ -127,6 +141,8 @@ class Recipe:
     labels: tuple[str, ...] = field(default_factory=lambda: tuple(STRUCTURES.values()))
     planes: tuple[str, ...] = ()
     mirror: bool = False
+    task: str = "segment"
+    target: str = ""
 
     @property
     def n_labels(self) -> int:
@@ -191,6 +207,7 @@ def parse_recipe(values: dict[str, Any], *, where: str = "recipe") -> Recipe:
         raise PopscanError(f"{where}: planes: {shown(odd)}; known are {', '.join(PLANES)}")
     if not recipe.labels or len(set(recipe.labels)) < len(recipe.labels):
         raise PopscanError(f"{where}: labels: names, each once; found {shown(recipe.labels)}")
+    _check_task(recipe, where=where)
     for key, (low, high) in _RANGES.items():
         if not low <= getattr(recipe, key) <= high:
             raise PopscanError(
@@ -198,6 +215,25 @@ def parse_recipe(values: dict[str, Any], *, where: str = "recipe") -> Recipe:
                 f"found {shown(getattr(recipe, key))}"
             )
     return recipe
+
+
+def _check_task(recipe: Recipe, *, where: str) -> None:
+    """Refuse unknown tasks, and what classification and regression do not know."""
+    if recipe.task not in TASKS:
+        raise PopscanError(f"{where}: task {shown(recipe.task)}; known are {', '.join(TASKS)}")
+    if (recipe.task == "segment") == bool(recipe.target):
+        raise PopscanError(f"{where}: target goes with task classify or regress, and they with it")
+    if recipe.task == "segment":
+        return
+    unusable = {
+        "phases 2": recipe.architecture_arguments.get("phases", 1) != 1,
+        "init_from": bool(recipe.init_from),
+        "adversarial": bool(recipe.adversarial),
+        "mitigation other than sampling": recipe.mitigation
+        != Mitigation(attribute=recipe.mitigation.attribute, sampling=recipe.mitigation.sampling),
+    }
+    if names := [name for name, used in unusable.items() if used]:
+        raise PopscanError(f"{where}: task {recipe.task} does not go with {', '.join(names)}")
 
 
 def _typed(values: dict[str, Any], *, where: str) -> dict[str, Any]:

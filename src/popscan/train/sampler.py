@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from popscan.segment.preprocess import opposite_frames
 from popscan.train.groups import group_codes
 from popscan.train.packs import INTENSITY_SCALE, Pack
 from popscan.train.recipe import Recipe
+from popscan.train.targets import Target, slice_targets
 
 
 def stacks(pack: Pack) -> NDArray[np.int64]:
@@ -83,6 +84,8 @@ class Sampler:
         Names of the groups; empty without `attribute`.
     group : Tensor, shape (slices,)
         Code of each slice's group.
+    targets : Tensor, shape (slices,), or None
+        What a classification or regression predicts of each slice.
     group_shares, group_sizes : Tensor, shape (groups,)
         How often each group is drawn, and its number of subjects.
 
@@ -121,6 +124,7 @@ class Sampler:
         self.bounds = torch.cat(bounds)
         self.opposite = torch.cat(others) if others else None
         self.weights = torch.from_numpy(np.concatenate(weights))
+        self.targets: torch.Tensor | None = None
         self.groups: tuple[str, ...] = ()
         self.stratified = sampling == "stratified"
         if attribute:
@@ -146,10 +150,10 @@ class Sampler:
         self.group_sizes = torch.tensor(members, dtype=torch.float32)
 
     @classmethod
-    def of(cls, recipe: Recipe, packs: Mapping[str, Pack]) -> Sampler:
+    def of(cls, recipe: Recipe, packs: Mapping[str, Pack], target: Target | None = None) -> Sampler:
         """Return the sampler that a recipe describes."""
         context = context_slices(recipe.architecture_arguments)
-        return cls(
+        sampler = cls(
             packs,
             recipe.shares,
             context=context,
@@ -158,6 +162,15 @@ class Sampler:
             attribute=recipe.mitigation.attribute,
             sampling=recipe.mitigation.sampling,
         )
+        if target is not None:
+            sampler.aim(target, [packs[name] for name in (recipe.shares or packs)])
+        return sampler
+
+    def aim(self, target: Target, packs: Sequence[Pack]) -> None:
+        """Take what is predicted of every slice; slices of unknown subjects are not drawn."""
+        texts = [text for pack in packs for text in pack.attributes[target.attribute].tolist()]
+        self.targets = slice_targets(target, texts)
+        self.weights = self.weights * torch.isfinite(self.targets)
 
     def pick(self, n: int, generator: torch.Generator) -> torch.Tensor:
         """Return which slices a batch is made of, shape (n,)."""
