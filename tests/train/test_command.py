@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 
@@ -109,3 +111,32 @@ def test_visits_do_not_count_as_persons(tmp_path, train, capsys):
     with pytest.raises(AssertionError):
         train()
     assert "1 labelled subjects, more than 1 are needed" in capsys.readouterr().err
+
+
+def test_a_recipe_that_classifies_writes_its_predictions_for_the_audit(tmp_path, monkeypatch):
+    from popscan.commands import training
+    from popscan.segment.predictor import load_predictor
+
+    for k in range(6):
+        for session in "ab":
+            write_visit(tmp_path / "data", f"sub-0{k}/ses-{session}", seed=k)
+    real = training.labelled_cases
+
+    def with_groups(kind, root, *, stratify=""):
+        cases, left_out = real(kind, root)
+        groups = [replace(c, attributes={"group": "AB"[int(c.subject) % 2]}) for c in cases]
+        return groups, left_out
+
+    monkeypatch.setattr(training, "labelled_cases", with_groups)
+    recipe = tmp_path / "task.yaml"
+    recipe.write_text(yaml.safe_dump(RECIPE | {"task": "classify", "target": "group"}))
+    training.train_model(
+        [str(recipe)], kind="bids", root=tmp_path / "data", work=tmp_path / "work",
+        out=tmp_path / "out", n_validation=2, stratify="group",
+    )  # fmt: skip
+    assert load_predictor(tmp_path / "out", "cpu").facts.task.classes == ["A", "B"]
+    table = pd.read_csv(tmp_path / "work" / "validation.tsv", sep="\t", dtype=str)
+    assert list(table)[:3] == ["participant_id", "session_id", "truth"]
+    assert {"p_A", "p_B"} <= set(table)
+    assert table["participant_id"].str.startswith("sub-0").all()
+    assert len(table) == 4

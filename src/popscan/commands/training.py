@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from popscan.disk import write_atomic
 from popscan.records import PopscanError, SubjectError
 
 if TYPE_CHECKING:
@@ -72,6 +73,10 @@ def train_model(
 ) -> list[str]:
     """Train a bundle; called again after an interruption, it goes on from its checkpoint.
 
+    A recipe that classifies or regresses predicts the fact `stratify` of the subjects; predictions
+    of the validation subjects are written to ``work/validation.tsv``, as ``popscan audit`` reads
+    them.
+
     Parameters
     ----------
     recipes
@@ -96,7 +101,10 @@ def train_model(
     PopscanError
         If there are too few labelled subjects.
     """
+    from popscan.io.spreadsheet import tsv_text
     from popscan.train import train_bundle
+    from popscan.train.predictor import train_predictor
+    from popscan.train.recipe import load_recipe
     from popscan.train.split import stratified_split
 
     cases, left_out = labelled_cases(kind, root, stratify=stratify)
@@ -110,10 +118,30 @@ def train_model(
         )
     _, kept_out = stratified_split(strata, n_validation=n_validation, seed=seed)
     held = set(kept_out)
+    chosen = [load_recipe(name) for name in recipes]
+    trained = [case for case in cases if case.subject not in held]
+    validation = [case for case in cases if case.subject in held]
+    if any(recipe.task != "segment" for recipe in chosen):
+        if len(chosen) > 1:
+            raise PopscanError("task classify or regress: one recipe is expected")
+        table = train_predictor(
+            chosen[0],
+            cases=trained,
+            validation=validation,
+            work=work,
+            out=out,
+            name=out.name,
+            salt=f"{out.name}-{seed}",
+        )
+        names = table.pop("unit").str.partition("_ses-")
+        table.insert(0, "participant_id", "sub-" + names[0])
+        table.insert(1, "session_id", ("ses-" + names[2]).where(names[2] != "", ""))
+        write_atomic(work / "validation.tsv", tsv_text(table).encode())
+        return left_out
     train_bundle(
-        list(recipes),
-        cases={kind: [case for case in cases if case.subject not in held]},
-        validation=[case for case in cases if case.subject in held],
+        chosen,
+        cases={kind: trained},
+        validation=validation,
         work=work,
         out=out,
         name=out.name,

@@ -15,7 +15,7 @@ class _ReachedError(Exception):
 
 
 class Headed(torch.nn.Module):
-    """The encoder of a segmentation network, its features averaged over the slice, a linear layer.
+    """The encoder of a segmentation network, mean, largest and SD of its features over the slice.
 
     Maps ``(n, channels, x, y)`` to ``(n, outputs)``. The decoder is part of the network, so that
     its weights can be those of a segmentation model, and is never run.
@@ -40,7 +40,9 @@ class Headed(torch.nn.Module):
             self.network(images)
         features, self._features = self._features, None
         assert features is not None
-        return features.flatten(2).mean(dim=2)
+        pixels = features.flatten(2)
+        # Networks normalise every channel of every slice: its mean alone says hardly anything.
+        return torch.cat([pixels.mean(dim=2), pixels.amax(dim=2), pixels.std(dim=2)], dim=1)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Return the outputs of slices, shape (n, outputs)."""
