@@ -70,7 +70,9 @@ def test_outcomes_from_every_table():
         recon_scores=pd.DataFrame(
             {"unit": units, "variant": ["a"] * 3, "psnr_db": [30, 31, np.nan], "ssim": [0.9] * 3}
         ),
-        segmentation=pd.DataFrame({"unit": units, "entropy_mean_nats": [0.1] * 3, "frames": 20}),
+        segmentation=pd.DataFrame(
+            {"unit": units, "entropy_mean_nats": [0.1] * 3, "ood_score": 1.2, "frames": 20}
+        ),
         qc=pd.DataFrame({"unit": units, "verdict": ["pass", "fail", "review"]}),
         qc_checks=pd.DataFrame(
             {"unit": ["u1", "u1", "u1"], "check": ["snr", "holes", "phase"],
@@ -98,6 +100,7 @@ def test_outcomes_from_every_table():
     assert better["hd95_mm_lv"] == "lower"
     assert better["psnr_db"] == "higher"
     assert better["lvedv_ml"] == "neither"
+    assert better["ood_score"] == "lower"
     assert "frames" not in better
     assert outcomes_table().empty
     assert direction("lvef_pct") == "neither"
