@@ -162,11 +162,15 @@ class Segmentation:
         `popscan.segment`).
     method, bundle
         Those that the config takes by default; a bundle is a name in resources/models or a folder.
+    network_labels
+        What a bundle must label, label 1 first, where that is not the protocol's label set
+        (structures whose sides are told apart afterwards).
     """
 
     methods: Mapping[str, Where]
     method: str
     bundle: str
+    network_labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -424,6 +428,14 @@ class Protocol:
     def views(self) -> tuple[str, ...]:
         """All views."""
         return tuple(s.view for s in self.series)
+
+    @property
+    def network_codes(self) -> Mapping[str, int]:
+        """Name -> code of what a bundle of this protocol must label."""
+        names = self.segmentation.network_labels
+        if not names:
+            return self.labels.codes
+        return {name: code for code, name in enumerate(names, start=1)}
 
     def suffix(self, view: str) -> str:
         """Return what the name of an image of a view ends in: its first BIDS suffix."""

@@ -117,7 +117,7 @@ def _check_model(config: Config, problems: list[str], notes: list[str]) -> None:
         notes.append("no model: the protocol segments without one")
         return
     path = bundle_path(config.segment.model)
-    bundle = load_bundle(path, device="cpu", labels=get_protocol(config.protocol).labels.codes)
+    bundle = load_bundle(path, device="cpu", labels=get_protocol(config.protocol).network_codes)
     notes.append(f"model {path.name}: digest {bundle.digest[:12]}")
     if config.segment.device == "cuda":
         import torch

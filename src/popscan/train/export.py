@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -114,12 +115,32 @@ def summarise(
     }
 
 
-def _card(about: Mapping[str, Any], **more: Any) -> str:
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """How models of one kind are measured and described.
+
+    Attributes
+    ----------
+    measure
+        ``(cases, *, bundle, flips, salt, stratum)`` -> sections of model.yaml, ``validation`` at
+        least.
+    ranges
+        Training cases -> the bundle's ``input_range``.
+    card
+        Template of the card.
+    """
+
+    measure: Callable[..., dict[str, Any]]
+    ranges: Callable[[Sequence[Case]], dict[str, list[float]]]
+    card: Path
+
+
+def _card(template: Path, about: Mapping[str, Any], **more: Any) -> str:
     environment = jinja2.Environment(
         trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined, autoescape=False
     )
-    template = environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
-    return template.render(**about, **more).rstrip() + "\n"
+    text = environment.from_string(template.read_text(encoding="utf-8")).render(**about, **more)
+    return text.rstrip() + "\n"
 
 
 def export_bundle(
@@ -139,6 +160,7 @@ def export_bundle(
     reproduce: str,
     flips: bool = False,
     name_validation: bool = False,
+    how: Evaluation | None = None,
 ) -> Path:
     """Write a bundle with scores of its own measured on the validation cases.
 
@@ -169,6 +191,8 @@ def export_bundle(
         Whether scores are measured with mirrorings averaged.
     name_validation
         Whether bundle and card list the validation subjects by name: only for public data.
+    how
+        Measurements and card of models that are not of short-axis cines.
 
     Returns
     -------
@@ -186,7 +210,7 @@ def export_bundle(
         "spacing_mm": last[0].spacing_mm,
         "patch": max(r.patch for r in last),
         "normalisation": {"low_pct": 1.0, "high_pct": 99.0},
-        "input_range": input_range(cases),
+        "input_range": (how.ranges if how else input_range)(cases),
         "training": {
             "data": [
                 {"pack": k, "subjects": len(p.subjects), "slices": len(p), "note": notes.get(k, "")}
@@ -205,10 +229,14 @@ def export_bundle(
     }
     save_bundle(out, about=about, weights=weights, card="")
     bundle = load_bundle(out, "cpu")
-    scores = score_cases(validation, bundle=bundle, flips=flips)
-    found = summarise(scores, stratum=stratum, salt=salt, name_validation=name_validation)
-    about["validation"] = found | {"flips": flips}
+    if how:
+        about |= how.measure(validation, bundle=bundle, flips=flips, salt=salt, stratum=stratum)
+    else:
+        scores = score_cases(validation, bundle=bundle, flips=flips)
+        found = summarise(scores, stratum=stratum, salt=salt, name_validation=name_validation)
+        about["validation"] = found | {"flips": flips}
     card = _card(
+        how.card if how else _TEMPLATE,
         about,
         summary=summary,
         limits=limits,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,18 +11,25 @@ import torch.nn.functional as F
 from scipy import ndimage
 
 
-def soft_dice(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+def soft_dice(
+    logits: torch.Tensor, labels: torch.Tensor, *, present_only: bool = False
+) -> torch.Tensor:
     """Return 1 - mean soft Dice of the foreground labels, pooled over the batch.
 
     Pooling over the batch (as nnU-Net does in 2D) keeps slices without a structure from
-    dominating: there a single voxel would move the Dice from 1 to 0.
+    dominating: there a single voxel would move the Dice from 1 to 0. With `present_only` labels
+    that the whole batch lacks do not count: of many small structures a batch lacks some each time,
+    and each time the network would learn never to name them.
     """
     p = logits.softmax(dim=1)
     truth = F.one_hot(labels, logits.shape[1]).movedim(-1, 1).to(p.dtype)
     dims = (0, 2, 3)
     overlap = (p * truth).sum(dims)
     total = p.sum(dims) + truth.sum(dims)
-    return 1 - ((2 * overlap + 1) / (total + 1))[1:].mean()
+    dice = ((2 * overlap + 1) / (total + 1))[1:]
+    if present_only and bool((there := truth.sum(dims)[1:] > 0).any()):
+        dice = dice[there]
+    return 1 - dice.mean()
 
 
 def dice_ce(
@@ -30,10 +38,11 @@ def dice_ce(
     *,
     dice_weight: float = 1.0,
     label_smoothing: float = 0.0,
+    present_only: bool = False,
 ) -> torch.Tensor:
     """Return cross-entropy plus `dice_weight` times the soft Dice loss."""
     entropy = F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
-    return entropy + dice_weight * soft_dice(logits, labels)
+    return entropy + dice_weight * soft_dice(logits, labels, present_only=present_only)
 
 
 def dice_focal(
@@ -63,7 +72,7 @@ def signed_distance(labels: torch.Tensor, n_labels: int) -> torch.Tensor:
 
 
 def boundary(
-    logits: torch.Tensor, labels: torch.Tensor, *, weight: float = 0.01, **others: float
+    logits: torch.Tensor, labels: torch.Tensor, *, weight: float = 0.01, **others: Any
 ) -> torch.Tensor:
     """Return `dice_ce` plus `weight` times the boundary loss.
 
@@ -81,7 +90,7 @@ def with_topology(
     *,
     weight: float = 0.1,
     slices: int = 4,
-    **others: float,
+    **others: Any,
 ) -> torch.Tensor:
     """Return `dice_ce` plus `weight` times `popscan.train.topology.topology`."""
     from popscan.train.topology import topology
@@ -95,7 +104,7 @@ def with_shape_code(
     *,
     encoder: str,
     weight: float = 0.05,
-    **others: float,
+    **others: Any,
 ) -> torch.Tensor:
     """Return `dice_ce` plus `weight` times `popscan.train.shape_code.code_distance`."""
     from popscan.train.shape_code import code_distance

@@ -165,6 +165,8 @@ class Recipe:
         for key in _RARE:
             if getattr(self, key) == getattr(unused, key):
                 del plain[key]
+            elif isinstance(plain[key], tuple):
+                plain[key] = list(plain[key])
         for key in ("remap", "phase_drop", "tone", "band", "fine", "context_blend"):
             if not plain["augmentation"][key]:
                 del plain["augmentation"][key]

@@ -56,5 +56,5 @@ def load_bundle(name: str, device: str, *, networks: bool = True, protocol: str 
         return NoModel()
     from popscan.segment import load_bundle as load
 
-    labels = get_protocol(protocol).labels.codes
+    labels = get_protocol(protocol).network_codes
     return load(bundle_path(name), device=device, networks=networks, labels=labels)

@@ -1,0 +1,82 @@
+"""T1-weighted brain MR: volumes of structures, head size, asymmetry."""
+
+from popscan.protocol import (
+    Atlas,
+    Biomarkers,
+    Outcome,
+    Protocol,
+    Quality,
+    Segmentation,
+    Series,
+    Words,
+)
+from popscan.protocols.brain_t1.labels import LABELS, NETWORK_LABELS
+
+PROTOCOL = Protocol(
+    name="brain_t1",
+    title="Brain MR, T1-weighted",
+    series=(
+        Series(view="t1w", title="T1-weighted", suffixes=("T1w",), name_words=("t1w",),
+               min_slices=30),
+        Series(view="flair", title="FLAIR", suffixes=("FLAIR",), name_words=("flair",),
+               min_slices=1, required=False),
+    ),
+    labels=LABELS,
+    sources={"bids": "popscan.io.bids:Bids"},
+    ingest="popscan.protocols.brain_t1.ingest:prepare",
+    words=Words(
+        organ="brain",
+        acquisition="T1-weighted brain MR",
+        limits=(
+            "The segmentation model learned from another program's labels (DLMUSE) of 18 people "
+            "at two sites, older adults at one and younger ones at the other: age and site cannot "
+            "be told apart in what it learned from.",
+            "Volumes of single structures of this model are for comparing groups, not for "
+            "diagnosis.",
+        ),
+        parts={
+            "icv": "intracranial volume", "dc": "diencephalon", "csf": "CSF",
+            "ventricles_3_4": "third and fourth ventricle", "grey": "grey matter",
+            "white": "white matter",
+        },
+        capitals=("icv", "csf", "t1w", "flair"),
+    ),
+    segmentation=Segmentation(
+        methods={"planes": "popscan.protocols.brain_t1.segmentation:segment"},
+        method="planes",
+        bundle="brain_t1",
+        network_labels=NETWORK_LABELS,
+    ),
+    quality=Quality(
+        checks="popscan.protocols.brain_t1.qc:CHECKS",
+        context="popscan.protocols.brain_t1.qc:Context",
+    ),
+    biomarkers=Biomarkers(
+        methods={"volumes": "popscan.protocols.brain_t1.biomarkers:measure"},
+        method="volumes",
+        dictionary="popscan.protocols.brain_t1.biomarkers:DICTIONARY",
+    ),
+    atlas=Atlas(
+        grid="popscan.protocols.brain_t1.frame:brain_grid",
+        prepare="popscan.protocols.brain_t1.frame:prepare",
+        affine="popscan.protocols.brain_t1.frame:grid_affine",
+        words="brains",
+    ),
+    columns={
+        "orientation_found": ("", "Directions of the image's axes as stored", "header"),
+        "air_share": ("share", "Voxels that are exactly 0", "own definition"),
+        "face_removed": ("", "Whether the face was taken away: 1 or 0", "own definition"),
+        "bias_field_pct": (
+            "%", "How far the bias field varied over the head: 98th over 2nd percentile, less 1",
+            "N4, Tustison et al. 2010, doi:10.1109/TMI.2010.2046908",
+        ),
+    },
+    outcomes=(
+        Outcome(name="brain_ml", words="brain volume"),
+        Outcome(name="grey_ml", words="grey matter volume"),
+        Outcome(name="white_ml", words="white matter volume"),
+        Outcome(name="ventricles_ml", words="ventricular volume"),
+        Outcome(name="hippocampus_ml", words="hippocampal volume"),
+        Outcome(name="thalamus_ml", words="thalamic volume"),
+    ),
+)  # fmt: skip

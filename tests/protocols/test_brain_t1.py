@@ -1,0 +1,307 @@
+"""Brain T1 as a protocol: labels, sides, ingest, numbers, checks, frame, digital brains."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from popscan.arrays.cuts import axis_codes
+from popscan.protocol import load
+from popscan.protocols import get_protocol
+from popscan.protocols.brain_t1 import labels as brain
+from popscan.protocols.brain_t1.biomarkers import DICTIONARY, SUMS, icv_residuals, measure
+from popscan.protocols.brain_t1.digital import sample_population, simulate_subject
+from popscan.protocols.brain_t1.frame import brain_frame, brain_grid, grid_affine, prepare
+from popscan.protocols.brain_t1.ingest import coded, defacing
+from popscan.protocols.brain_t1.ingest import prepare as ingest
+from popscan.protocols.brain_t1.qc import CHECKS, Context
+from popscan.protocols.brain_t1.segmentation import remove_islands
+from popscan.protocols.brain_t1.sides import find_mid_plane, with_sides
+from popscan.qc import run_checks
+from popscan.records import LabelMap, PopscanError, Scan, SubjectError
+
+DATA = Path(os.environ.get("POPSCAN_DATA", "../shared/data")) / "brain"
+
+
+@pytest.fixture(scope="module")
+def people():
+    return sample_population(60, seed=4)
+
+
+@pytest.fixture(scope="module")
+def digital(people):
+    return simulate_subject(people.iloc[0].to_dict(), seed=4, spacing_mm=3.0)
+
+
+@pytest.fixture(scope="module")
+def numbers(digital):
+    return measure(digital.labels.array, spacing_mm=digital.scan.spacing_mm)
+
+
+def as_muse(labels):
+    """Back to one MUSE code per structure."""
+    table = np.zeros(256, np.uint8)
+    for code, group in enumerate(brain.GROUPS, start=1):
+        table[code] = group.left[0]
+        if group.paired:
+            table[code + brain.RIGHT] = group.right[0]
+    return table[labels]
+
+
+def test_protocol_is_known_and_whole():
+    protocol = get_protocol("brain_t1")
+    assert protocol.view == "t1w"
+    assert not protocol.has_time
+    for where in protocol.places().values():
+        assert load(where) is not None
+    dictionary = load(protocol.biomarkers.dictionary)
+    assert {outcome.name for outcome in protocol.outcomes} <= set(dictionary)
+
+
+def test_every_muse_code_belongs_to_one_group_and_side():
+    codes = [c for g in brain.GROUPS for c in (*g.left, *g.right)]
+    assert len(codes) == len(set(codes)) > 130
+    for group in brain.GROUPS:
+        assert len(group.left) == len(group.right) or not group.paired
+    found = brain.from_muse(np.array([0, 47, 48, 168, 169, 35]))
+    names = [brain.LABELS.names.get(int(c), "") for c in found]
+    assert names == [
+        "", "hippocampus_right", "hippocampus_left", "parietal_grey_right", "parietal_grey_left",
+        "brainstem",
+    ]  # fmt: skip
+    with pytest.raises(SubjectError, match="not MUSE's"):
+        brain.from_muse(np.array([47, 99]))
+
+
+def test_reference_labels_are_read_in_either_coding(digital):
+    own = digital.labels.array
+    np.testing.assert_array_equal(coded(own), own)
+    np.testing.assert_array_equal(coded(as_muse(own)), own)
+    for odd in ([1, 2, 3], [211], [7]):
+        with pytest.raises(SubjectError) as caught:
+            coded(np.array(odd, np.uint8))
+        assert caught.value.reason == "bad_labels"
+
+
+def test_sides_of_a_turned_brain(digital):
+    labels = digital.labels.array[..., 0]
+    # A roll of 10 degrees and off the middle: shear along x, which keeps the codes.
+    turned = np.zeros((labels.shape[0] + 24, *labels.shape[1:]), np.uint8)
+    for z in range(labels.shape[2]):
+        start = 12 + round(0.17 * (z - labels.shape[2] / 2))
+        turned[start : start + labels.shape[0], :, z] = labels[:, :, z]
+    plane = find_mid_plane(brain.without_sides(turned))
+    assert plane is not None
+    assert plane.along_z == pytest.approx(0.17, abs=0.03)
+    found = with_sides(brain.without_sides(turned), plane)
+    assert np.count_nonzero(found != turned) < 0.01 * np.count_nonzero(turned)
+    assert find_mid_plane(np.zeros((5, 5, 5), np.uint8)) is None
+
+
+def test_ingest_turns_to_ras_and_takes_the_bias_out(people):
+    made = simulate_subject(people.iloc[3].to_dict(), seed=4, spacing_mm=9.0)
+    scan, truth = made.scan, made.labels
+    shape = scan.array.shape[:3]
+    field = np.exp(0.5 * np.linspace(-1, 1, shape[1]))[None, :, None]
+    volume = scan.array[..., 0] * field
+    # As a sagittal acquisition stores it: axes P, S, R.
+    stored = np.ascontiguousarray(volume.transpose(1, 2, 0)[::-1])
+    affine = np.zeros((4, 4))
+    affine[3, 3] = 1
+    affine[1, 0], affine[2, 1], affine[0, 2] = -9.0, 9.0, 9.0
+    affine[:3, 3] = scan.affine[:3, 3]
+    affine[1, 3] = scan.affine[1, 3] + 9.0 * (shape[1] - 1)
+    raw = replace(scan, array=stored[..., None].astype(np.float32), affine=affine)
+    muse = as_muse(truth.array[..., 0]).transpose(1, 2, 0)[::-1]
+    found, labels, values = ingest(raw, LabelMap(array=muse[..., None], frames=(0,)))
+    assert values["orientation_found"] == "PSR"
+    assert axis_codes(found.affine) == "RAS"
+    np.testing.assert_allclose(found.affine, scan.affine)
+    np.testing.assert_array_equal(labels.array, truth.array)
+    white = truth.array[..., 0] % brain.RIGHT == 19
+    before, after = (np.std(v[white]) / np.mean(v[white]) for v in (volume, found.array[..., 0]))
+    assert after < 0.7 * before
+    assert values["bias_field_pct"] > 40
+
+
+def test_ingest_refuses_what_is_no_volume_of_a_head(digital):
+    scan = digital.scan
+    with pytest.raises(SubjectError) as caught:
+        ingest(replace(scan, array=np.repeat(scan.array, 2, axis=3)))
+    assert caught.value.reason == "not_a_volume"
+    with pytest.raises(SubjectError) as caught:
+        ingest(replace(scan, array=scan.array[:20]))
+    assert caught.value.reason == "field_of_view_too_small"
+
+
+def test_a_removed_face_is_seen(digital):
+    volume = digital.scan.array[..., 0]
+    assert defacing(volume)["face_removed"] == 0
+    cut = volume.copy()
+    cut[:, int(0.65 * cut.shape[1]) :, : cut.shape[2] // 2] = 0
+    assert defacing(cut)["face_removed"] == 1
+
+
+def test_numbers_add_up(digital, numbers):
+    assert list(numbers) == list(DICTIONARY)
+    counts = np.bincount(digital.labels.array.ravel(), minlength=256)
+    voxel = 0.027
+    for code, name in brain.LABELS.names.items():
+        assert numbers[f"{name}_ml"] == pytest.approx(counts[code] * voxel)
+    assert numbers["grey_ml"] + numbers["white_ml"] < numbers["brain_ml"] < numbers["icv_ml"]
+    for name, (groups, _) in SUMS.items():
+        assert numbers[name] == pytest.approx(sum(numbers[f"{g}_ml"] for g in groups))
+    assert numbers["icv_ml"] == pytest.approx(digital.truth["icv_ml"], rel=0.03)
+    left, right = numbers["thalamus_left_ml"], numbers["thalamus_right_ml"]
+    assert numbers["thalamus_asymmetry_pct"] == pytest.approx(200 * (left - right) / (left + right))
+
+
+def test_of_nothing_there_are_no_ratios():
+    values = measure(np.zeros((6, 6, 6, 1), np.uint8), spacing_mm=(2, 2, 2))
+    assert values["brain_ml"] == 0
+    assert np.isnan(
+        [values["icv_ml"], values["brain_icv_pct"], values["thalamus_asymmetry_pct"]]
+    ).all()
+
+
+def test_residuals_do_not_depend_on_head_size():
+    rng = np.random.default_rng(0)
+    icv = rng.normal(1500, 130, 200)
+    age_effect = rng.normal(0, 0.3, 200)
+    volume = 2 + 0.004 * icv + age_effect
+    volume[3] = np.nan
+    found = icv_residuals(volume, icv)
+    known = np.isfinite(found)
+    assert known.sum() == 199
+    assert abs(np.corrcoef(found[known], icv[known])[0, 1]) < 1e-9
+    assert np.corrcoef(found[known], age_effect[known])[0, 1] > 0.97
+    assert np.nanmean(found) == pytest.approx(np.nanmean(volume))
+    assert np.isnan(icv_residuals([1.0, 2.0], [3.0, 4.0])).all()
+
+
+def test_checks_pass_a_brain_and_see_faults(digital):
+    good = {"mid_plane_agreement": 0.6, "implied_dice_mean": 0.9}
+    whole = {
+        c.name: str(c.verdict)
+        for c in run_checks(CHECKS, Context(digital.scan, digital.labels.array, told=good))
+    }
+    assert set(whole) == set(CHECKS)
+    assert {whole[n] for n in CHECKS if n not in ("voxel_size_mm", "asymmetry_pct")} == {"pass"}
+    broken = digital.labels.array.copy()
+    codes = brain.LABELS.codes
+    broken[np.isin(broken, [codes["thalamus_left"], codes["brainstem"]])] = 0
+    broken[:, : broken.shape[1] // 2][broken[:, : broken.shape[1] // 2] == codes["csf"]] = 0
+    broken[2:6, 2:6, -6:-2] = codes["csf"]
+    rng = np.random.default_rng(1)
+    noisy = digital.scan.array + rng.normal(0, 400, digital.scan.array.shape).astype(np.float32)
+    poor = {"mid_plane_agreement": 0.1, "implied_dice_mean": 0.3}
+    found = {
+        c.name: str(c.verdict)
+        for c in run_checks(CHECKS, Context(replace(digital.scan, array=noisy), broken, told=poor))
+    }
+    for name in ("noise_pct", "mid_plane_agreement", "implied_dice"):
+        assert found[name] == "fail"
+    for name in ("missing_structures", "asymmetry_pct"):
+        assert found[name] in ("review", "fail")
+    nothing = run_checks(CHECKS, Context(digital.scan, np.zeros_like(digital.labels.array)))
+    assert str(next(c for c in nothing if c.name == "brain_ml").verdict) == "fail"
+
+
+def test_islands_become_what_is_around_them():
+    labels = np.zeros((30, 30, 30), np.uint8)
+    labels[2:28, 2:28, 2:28] = 19
+    labels[5:12, 5:12, 5:12] = 5
+    labels[20, 20, 20] = 5
+    labels[0, 0, 0] = 21
+    assert remove_islands(labels) >= 1
+    assert labels[20, 20, 20] == 19
+    assert np.count_nonzero(labels == 5) == 343
+
+
+def test_frame_brings_brains_of_any_size_to_one(people):
+    grid = brain_grid(spacing_mm=6.0)
+    centres = []
+    for index in (1, 2):
+        made = simulate_subject(people.iloc[index].to_dict(), seed=4, spacing_mm=4.0)
+        found = prepare(
+            made.scan.array[..., 0],
+            made.labels.array[..., 0],
+            affine=made.scan.affine,
+            spacing_mm=made.scan.spacing_mm,
+            grid=grid,
+        )
+        assert found.coverage > 0.98
+        assert found.labels.shape == (len(brain.LABELS.names), *grid.shape)
+        thalami = found.labels[
+            [list(brain.LABELS.codes).index(f"thalamus_{s}") for s in ("left", "right")]
+        ]
+        place = [np.argwhere(t > 0.5).mean(axis=0) @ np.diag([6.0] * 3) for t in thalami]
+        centres.append(np.array(place))
+        assert place[0][0] < grid.centre_mm[0] < place[1][0]
+    assert np.abs(centres[0] - centres[1]).max() < 8
+    assert np.allclose(grid_affine(grid) @ [*(np.array(grid.centre_mm) / 6.0), 1], [0, 0, 0, 1])
+    with pytest.raises(SubjectError, match="no voxel is labelled"):
+        brain_frame(np.zeros((9, 9, 9), np.uint8), spacing_mm=(2.0, 2.0, 2.0))
+    with pytest.raises(PopscanError, match="1 to 10 mm"):
+        brain_grid(spacing_mm=0.1)
+
+
+def test_digital_population_ages_and_its_biases_are_known(people):
+    assert np.corrcoef(people["age_years"], people["truth_atrophy_pct"])[0, 1] > 0.7
+    young, old = (
+        measure(
+            simulate_subject(
+                {**row, "sex": "male", "truth_icv_ml": 1500}, seed=4, spacing_mm=4.0
+            ).labels.array,
+            spacing_mm=(4.0, 4.0, 4.0),
+        )
+        for row in (
+            {"participant_id": "sub-x", "truth_atrophy_pct": 1.0},
+            {"participant_id": "sub-x", "truth_atrophy_pct": 12.0},
+        )
+    )
+    assert old["ventricles_ml"] > 1.5 * young["ventricles_ml"]
+    for name in ("brain_ml", "hippocampus_ml", "grey_ml"):
+        assert old[name] < 0.97 * young[name]
+    biased = sample_population(400, seed=1, older_at_site_b=1.0, noise_of_women=3.0)
+    old_at_b = biased[biased["age_years"] > 55]["site"].eq("B").mean()
+    assert old_at_b == 1
+    noise = biased.groupby(["site", "sex"])["truth_noise"].first()
+    assert noise["A", "female"] == pytest.approx(3 * noise["A", "male"])
+    with pytest.raises(PopscanError, match="0 to 1"):
+        sample_population(3, seed=1, older_at_site_b=2.0)
+    with pytest.raises(PopscanError, match="truth_atrophy_pct"):
+        simulate_subject({"participant_id": "sub-1", "truth_icv_ml": 1500}, seed=1)
+
+
+def test_same_seed_same_brain(people):
+    row = people.iloc[5].to_dict()
+    first, second = (simulate_subject(row, seed=4, spacing_mm=6.0) for _ in range(2))
+    np.testing.assert_array_equal(first.scan.array, second.scan.array)
+
+
+@pytest.mark.data
+@pytest.mark.skipif(not DATA.is_dir(), reason="real brains are absent")
+@pytest.mark.parametrize("subject", ["sub-A13"])
+def test_real_labels_are_told_apart_by_the_plane(subject):
+    import nibabel as nib
+
+    file = DATA / "derivatives/dlmuse" / subject / "anat" / f"{subject}_dseg.nii.gz"
+    image = nib.as_closest_canonical(nib.load(file))
+    truth = coded(np.asarray(image.dataobj).astype(np.uint8))
+    merged = brain.without_sides(truth)
+    found = with_sides(merged, find_mid_plane(merged))
+    assert np.count_nonzero(found != truth) < 0.01 * np.count_nonzero(truth)
+    for name in ("hippocampus_left", "putamen_right", "frontal_grey_left"):
+        code = brain.LABELS.codes[name]
+        a, b = found == code, truth == code
+        assert 2 * np.count_nonzero(a & b) / (a.sum() + b.sum()) > 0.97
+    scan = Scan(
+        array=truth[..., None].astype(np.float32), affine=image.affine, spacing_mm=(2.0, 2.0, 2.0)
+    )
+    values = measure(truth[..., None], spacing_mm=scan.spacing_mm)
+    assert 800 < values["brain_ml"] < 1700
