@@ -45,6 +45,8 @@ class Structure:
         ``#rrggbb``, of contours on grey images.
     words
         Within a sentence, with its article: ``the left hippocampus``; by default the title.
+    encloses
+        Codes that its outline goes around as well, where it is a wall.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Structure:
     title: str
     colour: str
     words: str = ""
+    encloses: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
@@ -106,6 +109,11 @@ class LabelSet:
     def colours(self) -> Mapping[str, str]:
         """Name -> colour."""
         return {s.name: s.colour for s in self.structures}
+
+    @property
+    def outlines(self) -> tuple[tuple[tuple[int, ...], str], ...]:
+        """Codes within each outline that is drawn, and its colour."""
+        return tuple(((s.code, *s.encloses), s.colour) for s in self.structures)
 
     @property
     def largest(self) -> int:
@@ -301,6 +309,12 @@ class Words:
         How simulated subjects came about: ``simulated by the digital brain``.
     limits
         Sentences that every report of the protocol needs.
+    legend
+        A sentence that says which colour is what on images; empty where there are too many.
+    pictured
+        The frame that small pictures show: ``end-diastole``; empty without time axis.
+    first
+        Biomarkers that a reader looks for first; by default the outcomes.
     parts
         Part of a column's name -> its words: ``{"icv": "intracranial volume"}``.
     capitals
@@ -311,6 +325,9 @@ class Words:
     acquisition: str
     simulated: str = "simulated"
     limits: tuple[str, ...] = ()
+    legend: str = ""
+    pictured: str = ""
+    first: tuple[str, ...] = ()
     parts: Mapping[str, str] = field(default_factory=dict)
     capitals: tuple[str, ...] = ()
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from popscan.protocols import get_protocol
 from popscan.protocols.cine_sax.labels import Label
 from popscan.report import StudyContext
 from popscan.report import share as share_module
@@ -19,12 +20,14 @@ from popscan.report.figures.attrition import flow
 from popscan.report.figures.curve import volume_curve
 from popscan.report.figures.distributions import Violins, thin, violins
 from popscan.report.figures.forest import axis_limits, heat, interval_cell
-from popscan.report.figures.overlays import heart_box, middle_slice, slice_grid, thumbnail, tile
+from popscan.report.figures.overlays import label_box, middle_slice, slice_grid, thumbnail, tile
 from popscan.report.sections.attrition import section as lost
 from popscan.report.sections.common import Options
 from popscan.report.sections.overview import section as glance
 from popscan.report.units import final_status, status_matrix, unit_column, verdicts
 from popscan.stages import FINAL_STAGE, SUBJECT_STAGES
+
+OUTLINES = get_protocol("cine_sax").labels.outlines
 
 
 @pytest.mark.parametrize("module", [text_module, share_module, base, curve, forest, overlays])
@@ -36,7 +39,7 @@ def test_contours_lie_on_the_edge_of_the_label():
     image = np.full((40, 40), 100.0)
     labels = np.zeros((40, 40), dtype=np.uint8)
     labels[10:20, 12:30] = Label.LV
-    picture = np.asarray(tile(image, labels, size_px=160)).astype(int)
+    picture = np.asarray(tile(image, labels, outlines=OUTLINES, size_px=160)).astype(int)
     coloured = (np.ptp(picture, axis=2) > 60).nonzero()
     # 160 pixels for 40 voxels: x runs right (columns), y down (rows).
     assert coloured[1].min() == pytest.approx(40, abs=3)
@@ -49,28 +52,28 @@ def test_anisotropic_voxels_keep_their_shape():
     image = np.zeros((20, 40))
     image[:, :] = 1.0
     image[0, 0] = 0.0
-    picture = np.asarray(tile(image, None, size_px=100, spacing_mm=(2.0, 1.0)))
+    picture = np.asarray(tile(image, None, outlines=OUTLINES, size_px=100, spacing_mm=(2.0, 1.0)))
     assert (picture.sum(axis=2) > 30).mean() > 0.95
 
 
 def test_box_holds_all_labels_and_stays_inside():
     labels = np.zeros((50, 60, 3, 2), dtype=np.uint8)
     labels[2:10, 40:58, 1, 1] = 1
-    x, y = heart_box(labels, labels.shape)
+    x, y = label_box(labels, labels.shape)
     assert x.start == 0
     assert x.stop >= 10
     assert y.start <= 40
     assert y.stop <= 60
-    assert heart_box(None, (5, 6, 1, 1)) == (slice(0, 5), slice(0, 6))
+    assert label_box(None, (5, 6, 1, 1)) == (slice(0, 5), slice(0, 6))
     assert middle_slice(labels[..., 1], 3) == 1
     assert middle_slice(None, 7) == 3
 
 
 def test_grid_holds_every_slice(rng):
     image = rng.normal(size=(32, 32, 7, 2))
-    sheet = slice_grid(image, None, frame=1, columns=4, size_px=50)
+    sheet = slice_grid(image, None, frame=1, outlines=OUTLINES, columns=4, size_px=50)
     assert sheet.size == (4 * 53 - 3, 2 * 53 - 3)
-    assert thumbnail(image, None, size_px=64).size == (64, 64)
+    assert thumbnail(image, None, outlines=OUTLINES, size_px=64).size == (64, 64)
 
 
 def test_grey_is_monotone_and_safe(rng):

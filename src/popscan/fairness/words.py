@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from popscan.fairness.groups import MISSING
+from popscan.protocols import own
 from popscan.stats.design import UNITS
 
 #: Printed beside every comparison by race or ethnicity.
@@ -19,13 +20,9 @@ CAUTION = (
 SOCIAL = ("race", "ethnic", "ethnicity", "ethnic_id", "ethnic_group", "ancestry")
 
 _NAMES = {
-    "dice": "Dice", "hd95": "95% Hausdorff distance", "msd": "mean surface distance",
-    "lv": "LV", "rv": "RV", "myo": "myocardium", "qc": "QC", "lvm": "LV mass", "psnr": "PSNR",
-    "ssim": "SSIM", "nrmse": "NRMSE", "snr": "SNR", "cnr": "CNR", "abs": "absolute",
-    "brier": "Brier score", "residual": "residual (truth minus probability)",
-    **{f"{v}{what}": f"{v.upper()} {name}" for v in ("lv", "rv") for what, name in
-       (("edv", "end-diastolic volume"), ("esv", "end-systolic volume"), ("sv", "stroke volume"),
-        ("ef", "ejection fraction"))},
+    "dice": "Dice", "hd95": "95% Hausdorff distance", "msd": "mean surface distance", "qc": "QC",
+    "psnr": "PSNR", "ssim": "SSIM", "nrmse": "NRMSE", "snr": "SNR", "cnr": "CNR", "abs": "absolute",
+    **{part: words for protocol in own() for part, words in protocol.words.parts.items()},
 }  # fmt: skip
 _PEOPLE = {"female": "women", "male": "men", MISSING: "those not recorded"}
 
@@ -50,7 +47,7 @@ def is_social(attribute: str) -> bool:
 
 
 def outcome_name(outcome: str) -> str:
-    """Return an outcome's name for people, e.g. ``Dice LV`` for ``dice_lv``.
+    """Return an outcome's name for people, e.g. ``absolute Dice`` for ``abs_dice``.
 
     Parameters
     ----------

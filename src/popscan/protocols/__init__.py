@@ -27,6 +27,11 @@ def built_in() -> list[str]:
     return sorted(m.name for m in pkgutil.iter_modules(__path__) if m.ispkg)
 
 
+def own() -> list[Protocol]:
+    """Return the protocols of popscan itself, for words and colours of their columns."""
+    return [get_protocol(name) for name in built_in()]
+
+
 def known() -> dict[str, str]:
     """Name of every protocol that exists -> where it comes from (``popscan``, else a package)."""
     found = dict.fromkeys(built_in(), "popscan")

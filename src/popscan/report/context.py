@@ -15,7 +15,11 @@ import pandas as pd
 from markupsafe import Markup
 from numpy.typing import NDArray
 
+from popscan.protocol import Words
+from popscan.protocols import DEFAULT, get_protocol
 from popscan.stages import stages_of
+
+_FIRST = get_protocol(DEFAULT)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +40,8 @@ class FlaggedSubject:
         `popscan.records.Label` values on the same grid.
     frame_names
         Names of the k frames.
+    outlines, legend
+        Codes within each outline that is drawn on images and its colour, and these in words.
     spacing_mm
         Voxel spacing along x, y, z; only the ratio x : y matters here.
     volume_curve_ml
@@ -50,6 +56,8 @@ class FlaggedSubject:
     image: NDArray[Any] | None = None
     labels: NDArray[Any] | None = None
     frame_names: Sequence[str] = ("ED", "ES")
+    outlines: Sequence[tuple[tuple[int, ...], str]] = _FIRST.labels.outlines
+    legend: str = _FIRST.words.legend
     spacing_mm: Sequence[float] | None = None
     volume_curve_ml: Mapping[str, NDArray[Any]] | NDArray[Any] | None = None
     frame_times_ms: NDArray[Any] | None = None
@@ -125,6 +133,8 @@ class StudyContext:
 
     Attributes
     ----------
+    wording
+        Words of the study's protocol.
     name, description
         Name of the study; a sentence or two about it.
     participants
@@ -199,6 +209,7 @@ fairness_ledger
 
     name: str = "Study"
     description: str = ""
+    wording: Words = _FIRST.words
     participants: pd.DataFrame = field(default_factory=pd.DataFrame)
     stages: Sequence[str] = tuple(stages_of("any"))
     ledger: pd.DataFrame = field(default_factory=pd.DataFrame)

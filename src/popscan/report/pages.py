@@ -114,7 +114,12 @@ def _write_subjects(
         has_image = subject.image is not None and subject.image.ndim == 4 and subject.image.size
         if subject.image is not None and has_image and pictured < options.max_thumbnails:
             picture = png_uri(
-                thumbnail(subject.image, subject.labels, spacing_mm=subject.spacing_mm)
+                thumbnail(
+                    subject.image,
+                    subject.labels,
+                    outlines=subject.outlines,
+                    spacing_mm=subject.spacing_mm,
+                )
             )
         pages[subject.unit] = FlaggedPage(
             unit=subject.unit,

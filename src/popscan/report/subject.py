@@ -34,7 +34,9 @@ def _overlays(subject: FlaggedSubject) -> list[Block]:
     for frame in range(image.shape[3]):
         names = subject.frame_names
         name = names[frame] if frame < len(names) else f"frame {frame + 1}"
-        sheet = slice_grid(image, labels, frame=frame, spacing_mm=subject.spacing_mm)
+        sheet = slice_grid(
+            image, labels, frame=frame, outlines=subject.outlines, spacing_mm=subject.spacing_mm
+        )
         blocks.append(
             Figure(
                 markup=image_tag(
@@ -45,11 +47,7 @@ def _overlays(subject: FlaggedSubject) -> list[Block]:
                     height_px=sheet.height,
                 ),
                 caption=f"{name}: slices from the first to the last. "
-                + (
-                    "RV cavity blue, epicardium yellow, LV cavity orange."
-                    if labels is not None
-                    else "There are no labels."
-                ),
+                + (subject.legend if labels is not None else "There are no labels."),
             )
         )
     return blocks

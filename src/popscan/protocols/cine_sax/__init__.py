@@ -45,7 +45,12 @@ PROTOCOL = Protocol(
         structures=(
             Structure(name="rv", code=1, title="RV cavity", colour="#56b4e9", words="the RV"),
             Structure(
-                name="myo", code=2, title="LV myocardium", colour="#f0e442", words="the myocardium"
+                name="myo",
+                code=2,
+                title="LV myocardium",
+                colour="#f0e442",
+                words="the myocardium",
+                encloses=(3,),
             ),
             Structure(name="lv", code=3, title="LV cavity", colour="#ff6a33", words="the LV"),
         )
@@ -60,6 +65,9 @@ PROTOCOL = Protocol(
         organ="heart",
         acquisition="Short-axis cine cardiac MR",
         simulated="simulated by the digital heart",
+        legend="RV cavity blue, epicardium yellow, LV cavity orange.",
+        pictured="end-diastole",
+        first=("lvef_pct", "lvedv_ml", "lvm_g", "rvedv_ml", "rvef_pct", "lvesv_ml"),
         limits=(
             "The segmentation model was trained on one public data set and simulated scans; its "
             "card says which groups it was trained on and which it never saw.",

@@ -19,6 +19,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
+from popscan.protocols import own
+
 INK = "#1c2733"
 MUTED = "#5b6773"
 GRID = "#e3e8ec"
@@ -42,9 +44,10 @@ VERDICT_COLOURS = {
     "unknown": "#8b939c",
     "not_applicable": "#b9c6ce",
 }
-#: Contours on grey images: blue, yellow and vermilion differ in hue and in lightness.
-STRUCTURE_COLOURS = {"rv": "#56b4e9", "myo": "#f0e442", "lv": "#ff6a33"}
-STRUCTURE_NAMES = {"rv": "RV cavity", "myo": "LV myocardium", "lv": "LV cavity"}
+_STRUCTURES = [one for protocol in own() for one in protocol.labels.structures]
+#: Contours on grey images: they differ in hue and in lightness.
+STRUCTURE_COLOURS = {one.name: one.colour for one in _STRUCTURES}
+STRUCTURE_NAMES = {one.name: one.title for one in _STRUCTURES}
 
 #: Width of a figure over the whole text column.
 FULL_WIDTH_IN = 10.4

@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from skimage.measure import find_contours
 
-from popscan.protocols.cine_sax.labels import STRUCTURES, Label
-from popscan.report.figures.base import STRUCTURE_COLOURS, grey
+from popscan.report.figures.base import grey
 
 _SUPERSAMPLE = 2
+#: Codes within each outline, and its colour: `popscan.protocol.LabelSet.outlines`.
+Outlines = Sequence[tuple[tuple[int, ...], str]]
 
 
-def heart_box(
+def label_box(
     labels: NDArray[Any] | None, shape: tuple[int, ...], *, margin: float = 0.45
 ) -> tuple[slice, slice]:
     """Return the x and y range around all labels, square and with a margin of its size.
@@ -45,21 +46,24 @@ def middle_slice(labels: NDArray[Any] | None, n_slices: int) -> int:
 
 
 def _contours(
-    draw: ImageDraw.ImageDraw, labels: NDArray[Any], scale: tuple[float, float], width: int
+    draw: ImageDraw.ImageDraw,
+    labels: NDArray[Any],
+    outlines: Outlines,
+    scale: tuple[float, float],
+    width: int,
 ) -> None:
-    for label in (Label.RV, Label.MYO, Label.LV):
-        # The epicardial line goes around cavity and wall together.
-        mask = labels >= Label.MYO if label == Label.MYO else labels == label
-        padded = np.pad(mask.astype(float), 1)
+    for codes, colour in outlines:
+        padded = np.pad(np.isin(labels, codes).astype(float), 1)
         for line in find_contours(padded, 0.5):
             points = [((x - 0.5) * scale[0], (y - 0.5) * scale[1]) for x, y in line]
-            draw.line(points, fill=STRUCTURE_COLOURS[STRUCTURES[label]], width=width, joint="curve")
+            draw.line(points, fill=colour, width=width, joint="curve")
 
 
 def tile(
     plane: NDArray[Any],
     labels: NDArray[Any] | None,
     *,
+    outlines: Outlines,
     size_px: int,
     limits: tuple[float, float] | None = None,
     spacing_mm: Sequence[float] | None = None,
@@ -71,7 +75,9 @@ def tile(
     plane : ndarray, shape (x, y)
         Axis 0 runs to the right of the picture, axis 1 downwards (radiological view).
     labels : ndarray, shape (x, y), or None
-        `Label` values.
+        Codes of structures.
+    outlines
+        Which are drawn, in which colours.
     limits
         Intensities of black and white; percentiles of the plane by default.
     spacing_mm
@@ -86,7 +92,7 @@ def tile(
     picture = pixels.resize((width, height), Image.Resampling.BICUBIC).convert("RGB")
     if labels is not None and labels.any():
         scale = width / plane.shape[0], height / plane.shape[1]
-        _contours(ImageDraw.Draw(picture), labels, scale, max(3, round(size_px / 55)))
+        _contours(ImageDraw.Draw(picture), labels, outlines, scale, max(3, round(size_px / 55)))
     canvas = Image.new("RGB", (size_px * _SUPERSAMPLE,) * 2)
     canvas.paste(picture, ((canvas.width - width) // 2, (canvas.height - height) // 2))
     return canvas.resize((size_px, size_px), Image.Resampling.LANCZOS)
@@ -104,19 +110,21 @@ def thumbnail(
     image: NDArray[Any],
     labels: NDArray[Any] | None,
     *,
+    outlines: Outlines,
     size_px: int = 132,
     spacing_mm: Sequence[float] | None = None,
 ) -> Image.Image:
-    """Return the middle slice of the first frame, cropped to the heart, with contours.
+    """Return the middle slice of the first frame, cropped to the labels, with contours.
 
     `image` and `labels` have shape (x, y, z, k).
     """
     first = labels[..., 0] if labels is not None else None
     z = middle_slice(first, image.shape[2])
-    x, y = heart_box(labels, image.shape)
+    x, y = label_box(labels, image.shape)
     return tile(
         image[x, y, z, 0],
         first[x, y, z] if first is not None else None,
+        outlines=outlines,
         size_px=size_px,
         spacing_mm=spacing_mm,
     )
@@ -127,11 +135,12 @@ def slice_grid(
     labels: NDArray[Any] | None,
     *,
     frame: int,
+    outlines: Outlines,
     columns: int = 6,
     size_px: int = 168,
     spacing_mm: Sequence[float] | None = None,
 ) -> Image.Image:
-    """Return all slices of one frame, numbered from the base, with contours.
+    """Return all slices of one frame, numbered, with contours.
 
     Parameters
     ----------
@@ -139,9 +148,11 @@ def slice_grid(
         Labels may be None.
     frame
         Which of the k frames.
+    outlines
+        As for `tile`.
     """
     n_slices = image.shape[2]
-    x, y = heart_box(labels, image.shape)
+    x, y = label_box(labels, image.shape)
     limits = _limits(np.asarray(image[x, y, :, frame], dtype=float))
     columns = max(1, min(columns, n_slices))
     rows = -(-n_slices // columns)
@@ -153,8 +164,8 @@ def slice_grid(
     for z in range(n_slices):
         plane_labels = labels[x, y, z, frame] if labels is not None else None
         picture = tile(
-            image[x, y, z, frame], plane_labels, size_px=size_px, limits=limits,
-            spacing_mm=spacing_mm,
+            image[x, y, z, frame], plane_labels, outlines=outlines, size_px=size_px,
+            limits=limits, spacing_mm=spacing_mm,
         )  # fmt: skip
         ImageDraw.Draw(picture).text((6, 4), str(z + 1), fill="#ffffff", font=font)
         sheet.paste(picture, ((z % columns) * (size_px + gap), (z // columns) * (size_px + gap)))

@@ -5,13 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from popscan.protocols import own
 from popscan.report.blocks import Block, Bullets, Details
 from popscan.report.context import StudyContext
 from popscan.report.text import DASH, decimals, interval, plural
 from popscan.report.tidy import complete, numbers, words
 
 #: Biomarkers in the order in which a cardiologist reads them.
-_PREFERRED = ("lvef_pct", "lvedv_ml", "lvm_g", "rvedv_ml", "rvef_pct", "lvesv_ml")
+_PREFERRED = tuple(
+    name for one in own() for name in one.words.first or (o.name for o in one.outcomes)
+)
 #: Biomarkers drawn in one figure.
 MOST_PANELS = 6
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from popscan.protocol import Words
 from popscan.report.blocks import (
     Block,
     Card,
@@ -172,10 +173,11 @@ def _override_table(context: StudyContext, options: Options) -> Table | None:
     )
 
 
-def _gallery(pages: Sequence[FlaggedPage], options: Options) -> Gallery | None:
-    pictured = [page for page in pages if page.thumbnail][: options.max_thumbnails]
-    if not pictured:
+def _gallery(wording: Words, pages: Sequence[FlaggedPage], options: Options) -> Gallery | None:
+    shown = [page for page in pages if page.thumbnail][: options.max_thumbnails]
+    if not shown:
         return None
+    frame = f"{wording.pictured}, " if wording.pictured else ""
     tiles = [
         Tile(
             image=page.thumbnail,
@@ -185,12 +187,11 @@ def _gallery(pages: Sequence[FlaggedPage], options: Options) -> Gallery | None:
             tone=_TONES.get(page.verdict, ""),
             href=page.href,
         )
-        for page in pictured
+        for page in shown
     ]
     return Gallery(
-        caption="Subjects to look at, end-diastole, middle slice "
-        f"({len(tiles)} of {len(pages):,}). "
-        "RV cavity blue, epicardium yellow, LV cavity orange. Each opens the subject's page.",
+        caption=f"Subjects to look at, {frame}middle slice ({len(tiles)} of {len(pages):,}). "
+        f"{wording.legend} Each opens the subject's page.",
         tiles=tiles,
     )
 
@@ -256,7 +257,7 @@ def section(context: StudyContext, options: Options, pages: Sequence[FlaggedPage
         )  # fmt: skip
     else:
         extras = (
-            _gallery(pages, options),
+            _gallery(context.wording, pages, options),
             _flagged_table(context, pages, options),
             _override_table(context, options),
         )

@@ -137,6 +137,7 @@ def study_context(
     study = Study.of_tables(study_root, config)
     context = StudyContext(
         name=config["study"]["name"],
+        wording=protocol.words,
         description=_description(protocol.words, kind, len(ledger["unit"].unique())),
         participants=study.attributes.reset_index(),
         stages=tuple(stages_of(kind, optional=optional_stages(config))),
@@ -227,6 +228,8 @@ def _with_pictures(context: ShardContext, flagged: FlaggedSubject) -> FlaggedSub
         image=np.asarray(scan.array[..., frames], dtype=np.float32),
         labels=labels.array[..., frames],
         frame_names=tuple(phases),
+        outlines=protocol.labels.outlines,
+        legend=protocol.words.legend,
         spacing_mm=scan.spacing_mm,
         volume_curve_ml={
             name: curves[f"{name}_ml"] for name in protocol.labels.codes if f"{name}_ml" in curves
