@@ -99,8 +99,8 @@ def work_through(
     """Do the work, loading ahead and writing behind; journal each record once its files stand."""
     # Subjects during which a worker died come last and alone, so that they take none along.
     suspects = [t for t in todo if state.attempts.get(t.subject.unit)]
-    calm = [t for t in todo if not state.attempts.get(t.subject.unit)]
-    for group, depth in ((calm, ahead), (suspects, 0)):
+    others = [t for t in todo if not state.attempts.get(t.subject.unit)]
+    for group, depth in ((others, ahead), (suspects, 0)):
         yield from _pipeline(store, task, writer, group, ahead=depth)
 
 
@@ -190,7 +190,7 @@ def _outcome_of(task: Task, subject: Subject, error: Exception) -> Outcome:
         if error.errno in MACHINE_ERRNOS:
             raise MachineError(f"{task.stage}, {subject.unit}: {error}") from error
         return Outcome(status=Status.FAILED, reason="unreadable_input", message=str(error))
-    # A fault of ours or of a library: told with its traceback in the log; the next subject goes on.
+    # A fault of ours or of a library: logged with its traceback; the next subject goes on.
     log.error("%s, %s: unexpected error", task.stage, subject.unit, exc_info=error)
     name = type(error).__name__
     first_line = (str(error).splitlines() or [""])[0]
@@ -258,7 +258,7 @@ def _write_files(
     temporary = folder / ".tmp"
     if temporary.exists():
         shutil.rmtree(temporary)
-    digest = _told_digest(outcome)
+    digest = _content_digest(outcome)
     files: dict[str, int] = {}
     if outcome.files:
         temporary.mkdir(parents=True)
@@ -292,14 +292,14 @@ def content_stands(store: Store, record: Record) -> bool:
     OSError
         If a file cannot be read.
     """
-    digest = _told_digest(record)
+    digest = _content_digest(record)
     for name in sorted(record.files):
         _add_file(digest, store.root / name)
     return digest.hexdigest() == record.digest
 
 
-def _told_digest(told: Outcome | Record) -> hashlib._Hash:
-    return hashlib.sha256(canonical_json([told.status, told.values, told.rows]).encode())
+def _content_digest(result: Outcome | Record) -> hashlib._Hash:
+    return hashlib.sha256(canonical_json([result.status, result.values, result.rows]).encode())
 
 
 def _add_file(digest: hashlib._Hash, path: Path) -> None:

@@ -55,7 +55,7 @@ class Fairness(Section):
         Literal["ukb_21000", "ukb_21000_detailed", "ukb_31", "ixi_ethnic"] | dict[str, str],
     ] = Field(
         default={},
-        description="Column -> how its codes read: ukb_21000 (UK Biobank ethnic background, top "
+        description="How to decode the values of a column: ukb_21000 (UK Biobank ethnic background, top "
         "level), ukb_21000_detailed, ukb_31 (sex), ixi_ethnic, or a mapping code -> category.",
     )
     age_bands_years: list[float] = Field(
@@ -172,7 +172,7 @@ class Visibility(Section):
     max_subjects: int = Field(
         default=4000,
         ge=20,
-        description="Larger studies are sampled: it costs nothing in the answer.",
+        description="Larger studies are randomly subsampled; this barely changes the result.",
     )
     n_maps: int = Field(
         default=24, ge=0, description="Subjects of which attribution maps are averaged; 0: no maps."

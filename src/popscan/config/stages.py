@@ -198,7 +198,7 @@ class Segment(Section):
     )
     mend: bool = Field(
         default=True,
-        description="Make slices possible that no heart has: pieces and holes within a slice.",
+        description="Repair anatomically impossible slices: detached pieces and holes.",
     )
     base: bool = Field(
         default=True,
@@ -245,7 +245,7 @@ class Qc(Section):
     )
     overrides: str = Field(
         default="",
-        description="TSV in which a person overrides verdicts (participant_id, [session_id], "
+        description="TSV of manual QC overrides (participant_id, [session_id], "
         "verdict, reason, name, [date]); docs/qc.md says how.",
     )
 

@@ -190,12 +190,12 @@ def split_groups(
     """
     short = [g for g, n in wanted.items() if len(members.get(g, ())) < n]
     if short:
-        told = "; ".join(
+        listed = "; ".join(
             f"{group}: {len(members.get(group, ()))} usable, {n} needed"
             for group, n in wanted.items()
         )
         raise PopscanError(
-            f"experiment: too few subjects of {', '.join(short)} ({told}, {n_test} of them for "
+            f"experiment: too few subjects of {', '.join(short)} ({listed}, {n_test} of them for "
             "the test); lower n_train or n_test, or leave out shares_pct"
         )
     rng = np.random.default_rng([seed, 0x7E57])

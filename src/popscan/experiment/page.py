@@ -102,7 +102,7 @@ def _overview(
     if _one_seed(tables):
         blocks.append(Text(text=_ONE_SEED, tone="warn"))
     if not baseline:
-        text = "No arm does nothing, so what the others change cannot be told."
+        text = "There is no control arm, so the effect of the other arms cannot be estimated."
         blocks.append(Text(text=text, tone="warn"))
     return Section(ident="found", title="What was found", blocks=blocks)
 

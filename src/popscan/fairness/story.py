@@ -140,9 +140,9 @@ def adjusted_sentences(adjusted: pd.DataFrame, *, alpha: float = 0.05, most: int
     changed = fitted[[bool(_change(row, alpha)) for _, row in fitted.iterrows()]].sort_values(
         "explained_pct", ascending=False, kind="stable", key=abs
     )
-    told = pd.concat([clear, changed])
-    told = told[~told.index.duplicated()].head(most)
-    said += [_adjusted_sentence(row, alpha) for _, row in told.iterrows()]
+    shown = pd.concat([clear, changed])
+    shown = shown[~shown.index.duplicated()].head(most)
+    said += [_adjusted_sentence(row, alpha) for _, row in shown.iterrows()]
     lost = one[~np.isfinite(one["gap"].astype(float)) & ~one["note"].str.startswith("too few")]
     lost = lost[~lost["note"].str.startswith("all values")]
     return said + ([_not_adjusted(lost)] if len(lost) else [])
@@ -231,9 +231,9 @@ def exclusion_sentences(exclusion: pd.DataFrame, *, alpha: float = 0.05) -> list
         gap, low, high = (100 * float(row[c]) for c in ("gap", "ci_low", "ci_high"))
         span = f"{100 * (1 - alpha):g}% interval {low:+.1f} to {high:+.1f}"
         if row["p_adj"] <= alpha:
-            way = "more" if gap > 0 else "fewer"
+            comparison = "more" if gap > 0 else "fewer"
             said.append(
-                f"At equal true quality QC excludes {abs(gap):.1f} percentage points {way} of "
+                f"At equal true quality QC excludes {abs(gap):.1f} percentage points {comparison} of "
                 f"{people(str(group))} than of {people(str(reference))} ({span})."
             )
         else:

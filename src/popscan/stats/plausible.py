@@ -75,7 +75,7 @@ def blank_implausible(
     >>> int(clean["weight_kg"].isna().sum()), blanked[0].values
     (3, (0.0, 710.0))
     """
-    clean, told = table, []
+    clean, blanked = table, []
     for column, (low, high) in limits.items():
         if column not in table:
             continue
@@ -85,5 +85,5 @@ def blank_implausible(
             continue
         clean = clean.assign(**{column: numbers.mask(wrong, np.nan)})
         found = tuple(sorted(numbers[wrong].tolist()))
-        told.append(Blanked(column=column, low=float(low), high=float(high), values=found))
-    return clean, told
+        blanked.append(Blanked(column=column, low=float(low), high=float(high), values=found))
+    return clean, blanked

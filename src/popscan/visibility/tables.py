@@ -197,8 +197,8 @@ def sentences(table: pd.DataFrame, *, alpha: float = 0.05) -> list[str]:
     for attribute, part in table.groupby("attribute", sort=False):
         several = part["group"] == MACRO
         rows = part[several] if several.any() else part
-        for told in rows.to_dict("records"):
-            row = {str(name): value for name, value in told.items()}
+        for record in rows.to_dict("records"):
+            row = {str(name): value for name, value in record.items()}
             said.append(_sentence(str(attribute), row, len(table), alpha))
     return said
 

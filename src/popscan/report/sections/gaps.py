@@ -69,8 +69,8 @@ def gap_table(context: StudyContext) -> pd.DataFrame:
     scale = scale.where(~percent, 100 * scale)
     table["scale"] = scale.where(scale > 0)
     adjusted = table["p_adj"].where(table["p_adj"].notna(), table["p"])
-    told = table["significant"].notna()
-    table["strong"] = is_true(table["significant"]).where(told, adjusted < 0.05)
+    decided = table["significant"].notna()
+    table["strong"] = is_true(table["significant"]).where(decided, adjusted < 0.05)
     table["sign_open"] = is_true(table["sign_open"])
     sign = table["better_is"].map({"higher": -1.0, "lower": 1.0}).astype(float)
     table["worse"] = np.sign(table["gap"]) * sign
