@@ -299,11 +299,9 @@ class Store:
 
 def _plain_row(record: Record) -> dict[str, Any]:
     """One row of a manifest: what has no column type of its own is JSON."""
-    json_columns = {
-        name: canonical_json(getattr(record, name)) for name in ("files", "values", "rows")
-    }
-    json_columns |= {name: printable(getattr(record, name)) for name in ("reason", "message")}
-    return {**vars(record), "status": str(record.status), **json_columns}
+    texts = {name: canonical_json(getattr(record, name)) for name in ("files", "values", "rows")}
+    texts |= {name: printable(getattr(record, name)) for name in ("reason", "message")}
+    return {**vars(record), "status": str(record.status), **texts}
 
 
 def shard_file(study_root: Path, shard: str) -> Path:

@@ -55,7 +55,7 @@ class Fairness(Section):
         Literal["ukb_21000", "ukb_21000_detailed", "ukb_31", "ixi_ethnic"] | dict[str, str],
     ] = Field(
         default={},
-        description="How to decode the values of a column: ukb_21000 (UK Biobank ethnic background, top "
+        description="How to decode a column's values: ukb_21000 (UK Biobank ethnic background, top "
         "level), ukb_21000_detailed, ukb_31 (sex), ixi_ethnic, or a mapping code -> category.",
     )
     age_bands_years: list[float] = Field(

@@ -231,9 +231,9 @@ def exclusion_sentences(exclusion: pd.DataFrame, *, alpha: float = 0.05) -> list
         gap, low, high = (100 * float(row[c]) for c in ("gap", "ci_low", "ci_high"))
         span = f"{100 * (1 - alpha):g}% interval {low:+.1f} to {high:+.1f}"
         if row["p_adj"] <= alpha:
-            comparison = "more" if gap > 0 else "fewer"
+            sense = "more" if gap > 0 else "fewer"
             said.append(
-                f"At equal true quality QC excludes {abs(gap):.1f} percentage points {comparison} of "
+                f"At equal true quality QC excludes {abs(gap):.1f} percentage points {sense} of "
                 f"{people(str(group))} than of {people(str(reference))} ({span})."
             )
         else:
