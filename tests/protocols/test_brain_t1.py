@@ -23,6 +23,7 @@ from popscan.protocols.brain_t1.segmentation import remove_islands
 from popscan.protocols.brain_t1.sides import find_mid_plane, with_sides
 from popscan.qc import run_checks
 from popscan.records import LabelMap, PopscanError, Scan, SubjectError
+from popscan.segment import load_bundle
 
 DATA = Path(os.environ.get("POPSCAN_DATA", "../shared/data")) / "brain"
 
@@ -282,6 +283,17 @@ def test_same_seed_same_brain(people):
     row = people.iloc[5].to_dict()
     first, second = (simulate_subject(row, seed=4, spacing_mm=6.0) for _ in range(2))
     np.testing.assert_array_equal(first.scan.array, second.scan.array)
+
+
+def test_shipped_bundle_labels_what_the_protocol_needs(repo_root):
+    """It is read, small, and honest: its validation subjects are none of its training."""
+    folder = repo_root / "resources" / "models" / "brain_t1"
+    bundle = load_bundle(folder, "cpu", labels=get_protocol("brain_t1").network_codes)
+    assert sum(f.stat().st_size for f in folder.iterdir()) < 4_000_000
+    about = bundle.about["validation"]
+    assert about["mean_dice"] > 0.85
+    assert not any(bundle.was_trained_on(name) for name in about["subjects"])
+    assert bundle.was_trained_on("sub-A02")
 
 
 @pytest.mark.data

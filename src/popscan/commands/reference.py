@@ -27,6 +27,7 @@ Configs that come with popscan:
 | file | study |
 |---|---|
 | `demo.yaml` | 24 simulated subjects, from k-space (the default) |
+| `brain.yaml` | T1-weighted brains in BIDS, with DLMUSE's labels as references where there are any |
 | `acdc.yaml` | patients of the ACDC challenge: short-axis cine NIfTI with expert labels |
 | `dicom.yaml` | a folder of DICOM files per subject |
 | `bids.yaml` | BIDS-like NIfTI with participants.tsv |
@@ -34,7 +35,7 @@ Configs that come with popscan:
 | `experiments/imbalance_cluster.yaml` | the same at the size of the papers, for a cluster |
 | `tables/ixi.yaml` | `popscan audit` of a table without images (docs/fairness.md) |
 
-In `acdc.yaml`, `dicom.yaml` and `bids.yaml` set `source.root` to your data.
+In `acdc.yaml`, `brain.yaml`, `dicom.yaml` and `bids.yaml` set `source.root` to your data.
 
 """
 

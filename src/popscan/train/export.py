@@ -246,7 +246,8 @@ def export_bundle(
     )
     save_bundle(out, about=about, weights=weights, card=card)
     store_digests(out, cases)
-    store_detector(out, cases)
+    if how is None:  # The detector of what is unlike the training scans is of cines.
+        store_detector(out, cases)
     return out
 
 
