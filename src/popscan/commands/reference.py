@@ -27,7 +27,7 @@ Configs that come with popscan:
 | file | study |
 |---|---|
 | `demo.yaml` | 24 simulated subjects, from k-space (the default) |
-| `brain.yaml` | T1-weighted brains in BIDS, with DLMUSE's labels as references where there are any |
+| `brain.yaml` | T1-weighted brains in BIDS, references of DLMUSE where there are any |
 | `acdc.yaml` | patients of the ACDC challenge: short-axis cine NIfTI with expert labels |
 | `dicom.yaml` | a folder of DICOM files per subject |
 | `bids.yaml` | BIDS-like NIfTI with participants.tsv |
