@@ -19,6 +19,7 @@ from popscan.report.sections.overview import section as glance
 from popscan.report.sections.qc import FlaggedPage
 from popscan.report.sections.qc import section as qc
 from popscan.report.sections.quality import segmentation
+from popscan.report.sections.reviewed import headline_table
 from popscan.report.text import interval, places_for
 from popscan.stages.report.uncertainty import said_of_references
 
@@ -40,6 +41,27 @@ def test_ends_of_intervals_are_no_biomarkers(table):
     assert interval_ends(context) == ["lvef_low_pct", "lvef_high_pct"]
     lead = biomarkers(context, Options()).lead
     assert lead == "3 biomarkers of 30 subjects; 2 columns of the table are ends of intervals."
+
+
+def test_headline_numbers_with_and_without_the_reviewed(table):
+    verdict = ["review"] * 5 + ["fail"] + ["pass"] * (N - 6)
+    status = ["ok"] * 5 + ["excluded"] + ["ok"] * (N - 6)
+    ledger = pd.DataFrame({"unit": table["unit"], "stage": "qc", "status": status})
+    qc_table = pd.DataFrame({"unit": table["unit"], "verdict": verdict})
+    table.loc[:4, "lvef_pct"] = 30.0
+    context = StudyContext(biomarkers=table, qc=qc_table, ledger=ledger)
+    shown = headline_table(context, Options())
+    assert shown is not None
+    row = next(row for row in shown.rows if row[0].text == "LVEF (%)")
+    with_them, without = table["lvef_pct"].drop(5), table["lvef_pct"][6:]
+    assert [row[1].text, row[3].text] == ["29", "24"]
+    shown_means = [float(row[k].text.split()[0]) for k in (2, 4)]
+    assert shown_means == pytest.approx([with_them.mean(), without.mean()], abs=0.6)
+    assert shown in glance(context, Options()).blocks
+    # Mean with them less mean without gives a few people away.
+    assert headline_table(context, Options(share=True)) is None
+    passed = StudyContext(biomarkers=table, qc=qc_table.assign(verdict="pass"), ledger=ledger)
+    assert headline_table(passed, Options()) is None
 
 
 def test_a_value_that_no_heart_has_is_not_drawn_but_counted(table):

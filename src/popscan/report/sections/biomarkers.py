@@ -41,7 +41,9 @@ _FENCE = 10.0
 #: Ends of an interval: ``lvef_low_pct`` and ``lvef_high_pct`` of ``lvef_pct``.
 _END = re.compile(r"(.+)_(?:low|high)(_.+|)")
 #: Columns of the table that are no biomarkers.
-_NOT_SHOWN = re.compile(r"unit|status|analysed|interval_.*|.*_(?:id|frame|verdict)|n_.*")
+_NOT_SHOWN = re.compile(
+    r"unit|status|analysed|interval_.*|.*_(?:id|frame|verdict)|.*_doubtful_.*|n_.*"
+)
 
 
 def measured(context: StudyContext) -> list[str]:

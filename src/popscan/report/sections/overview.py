@@ -9,6 +9,7 @@ from popscan.report.context import StudyContext
 from popscan.report.sections.biomarkers import measured
 from popscan.report.sections.common import CONCEALED, Options, count_rows
 from popscan.report.sections.fairness import is_caution
+from popscan.report.sections.reviewed import headline_table
 from popscan.report.text import listing, number
 from popscan.report.tidy import complete, numbers, words
 from popscan.report.units import deciding_matrix, final_status, study_units, verdicts
@@ -134,6 +135,9 @@ def section(context: StudyContext, options: Options) -> Section:
     for extra in context.extras:
         warnings = extra.shared_headline if options.share else extra.headline
         blocks += [Text(text=warning, tone="warn") for warning in warnings]
+    table = headline_table(context, options)
+    if table is not None:
+        blocks.append(table)
     if context.sentences:
         findings = [str(s) for s in context.sentences if not is_caution(str(s))]
         blocks.append(Bullets(items=findings[:3]))
