@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from popscan.protocol import load as load_place
 from popscan.protocols import protocol_key
 from popscan.records import Outcome, Scan, Status, Subject
 from popscan.stages import upstream_of
+from popscan.stages.segment.uncertainty import read_samples
 from popscan.study.context import ShardContext
 from popscan.study.reading import read_digests, scan_and_labels
 from popscan.worker import Task
@@ -18,11 +20,14 @@ def qc_task(context: ShardContext) -> Task:
     section = context.section("qc")
     quality = context.protocol.quality
 
-    def work(subject: Subject, inputs: tuple[Scan, Any]) -> Outcome:
+    def load(subject: Subject) -> tuple[Scan, Any, Mapping[str, Any]]:
+        return (*scan_and_labels(context, subject), read_samples(context, subject))
+
+    def work(subject: Subject, inputs: tuple[Scan, Any, Mapping[str, Any]]) -> Outcome:
         from popscan.qc import run_checks, verdict
 
-        scan, labels = inputs
-        told = context.record("segment", subject).values
+        scan, labels, samples = inputs
+        told = {**context.record("segment", subject).values, "base": samples.get("base", {})}
         shared = load_place(quality.context)(scan, labels.array, told=told)
         checks = run_checks(load_place(quality.checks), shared, thresholds=section.thresholds)
         overall = verdict(checks)
@@ -41,7 +46,7 @@ def qc_task(context: ShardContext) -> Task:
         version=context.options["version"],
         options={"thresholds": section.thresholds, **protocol_key(context.protocol)},
         reads=lambda subject: read_digests(context, subject),
-        load=lambda subject: scan_and_labels(context, subject),
+        load=load,
         work=work,
         write=context.names.write,
         upstream=upstream_of("qc"),

@@ -13,6 +13,7 @@ from functools import partial
 from popscan.protocols.cine_sax.labels import STRUCTURES, Label
 from popscan.protocols.cine_sax.qc import (
     acquisition,
+    base,
     function,
     image,
     intensity,
@@ -134,6 +135,9 @@ _SEGMENTATION: dict[str, Spec] = {
     "heart_holes_pct": _labels(segmentation.heart_holes_pct, "%", "high", 1.0, 10.0),
     "rv_holes_pct": _labels(segmentation.rv_holes_pct, "%", "high", 2.0, 20.0),
     "lv_open_pct": _labels(segmentation.lv_open_pct, "%", "high", 5.0, 40.0),
+    "base_open_pct": _labels(base.base_open_pct, "%", "high", 35.0, None),
+    "base_travel_mm": _labels(base.base_travel_mm, "mm", "outside", (0.0, 25.0), None),
+    "lvef_doubt_points": _labels(base.lvef_doubt_points, "points", "high", 4.0, None),
     "lv_rv_contact_pct": _labels(segmentation.lv_rv_contact_pct, "%", "high", 2.0, 25.0),
     "rv_apart_pct": _labels(segmentation.rv_apart_pct, "%", "high", 25.0, 75.0),
     "labelled_slices": _labels(segmentation.labelled_slices, "slices", "low", 5.0, 3.0),
