@@ -106,6 +106,7 @@ def judged(pairs: Iterator[Pair], bundle: Bundle) -> list[dict[str, Any]]:
             | wrong(pair, found.labels)
             | {f"value {c.name}": c.value for c in checks}
             | {f"assessed {name}": value for name, value in assessed.items()}
+            | {f"segment {k}": v for k, v in found.values.items() if isinstance(v, (int, float))}
         )
     return rows
 
