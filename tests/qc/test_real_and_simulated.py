@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
-from popscan import biomarkers, qc
+from popscan import qc
 from popscan.io.acdc import Acdc
+from popscan.protocols.cine_sax import qc as cine
+from popscan.protocols.cine_sax.biomarkers import measure
 from popscan.simulate.population import sample_population
 from popscan.simulate.scan import SimulatedSubject, simulate_subject
 
@@ -22,10 +24,10 @@ def test_expert_labelled_patients_pass_or_ask_for_a_look(data_dir: Path) -> None
     for found in list(source.find(data_dir / "acdc"))[::9]:
         loaded = source.load(found.paths)
         scan, labels = loaded.scans["sax"], loaded.labels["sax"]
-        checks = qc.check(scan, labels.array, frames=labels.frames)
+        checks = cine.check(scan, labels.array, frames=labels.frames)
         verdicts[qc.verdict(checks)] += 1
         failed |= {c.name for c in checks if c.verdict == "fail"}
-        values = biomarkers.measure(
+        values = measure(
             labels.array, spacing_mm=scan.spacing_mm, frame_labels=scan.meta.get("frame_labels")
         )
         assert 40 < values["lvedv_ml"] < 400
@@ -46,7 +48,7 @@ def test_truth_of_a_simulated_heart_is_measured() -> None:
     subject = simulated(
         slice_distance_mm=5.0, slice_thickness_mm=5.0, spacing_mm=(2.4, 2.4), matrix=(96, 96)
     )
-    values = biomarkers.measure(
+    values = measure(
         subject.labels.array,
         spacing_mm=subject.scan.spacing_mm,
         frame_times_ms=subject.scan.frame_times_ms,
@@ -59,7 +61,7 @@ def test_truth_of_a_simulated_heart_is_measured() -> None:
 
 def test_simulated_scan_passes() -> None:
     subject = simulated()
-    checks = qc.check(subject.scan, subject.labels.array)
+    checks = cine.check(subject.scan, subject.labels.array)
     assert qc.verdict(checks) == "pass", qc.reasons(checks)
 
 
@@ -76,5 +78,5 @@ def test_simulated_scan_passes() -> None:
 )
 def test_simulated_fault_is_found(fault: str, verdicts: set[str]) -> None:
     subject = simulated(fault)
-    checks = qc.check(subject.scan, subject.labels.array)
+    checks = cine.check(subject.scan, subject.labels.array)
     assert qc.verdict(checks) in verdicts, qc.reasons(checks)
