@@ -135,7 +135,7 @@ _SEGMENTATION: dict[str, Spec] = {
     "heart_holes_pct": _labels(segmentation.heart_holes_pct, "%", "high", 1.0, 10.0),
     "rv_holes_pct": _labels(segmentation.rv_holes_pct, "%", "high", 2.0, 20.0),
     "lv_open_pct": _labels(segmentation.lv_open_pct, "%", "high", 5.0, 40.0),
-    "base_open_pct": _labels(base.base_open_pct, "%", "high", 35.0, None),
+    "base_open_pct": _labels(base.base_open_pct, "%", "high", 60.0, None),
     "base_travel_mm": _labels(base.base_travel_mm, "mm", "outside", (0.0, 25.0), None),
     "lvef_doubt_points": _labels(base.lvef_doubt_points, "points", "high", 4.0, None),
     "lv_rv_contact_pct": _labels(segmentation.lv_rv_contact_pct, "%", "high", 2.0, 25.0),
