@@ -2,7 +2,9 @@
 
 The limits were set on 70 expert-labelled patients (healthy, dilated, hypertrophic, infarcted, RV
 disease), nearly all of whom should pass or ask for a look, and on simulated faults; `fail` is left
-for what cannot be right. Every limit can be replaced in the config.
+for what cannot be right. Limits of review were weighed against truth on half of the patients
+(`benchmarks/qc_truth.py`, development): a check that flags good results and finds few wrong ones
+is looser than what is usual. Every limit can be replaced in the config.
 """
 
 from __future__ import annotations
@@ -66,11 +68,11 @@ _IMAGE: dict[str, Spec] = {
         common.stack_length_mm, "mm", "outside", (50.0, 180.0), (30.0, 300.0)
     ),
     "basal_coverage_pct": _image(image.basal_coverage_pct, "%", "high", None, None),
-    "base_cut_ratio": _image(image.base_cut_ratio, "ratio", "low", 0.95, 0.5, _TARRONI),
+    "base_cut_ratio": _image(image.base_cut_ratio, "ratio", "low", 0.85, 0.5, _TARRONI),
     "apical_coverage_pct": _image(image.apical_coverage_pct, "%", "high", 50.0, 90.0, _TARRONI),
     "snr": _image(intensity.snr, "ratio", "low", 8.0, 3.0),
     "contrast_pct": _image(intensity.contrast_pct, "%", "low", 15.0, 0.0, _TARRONI),
-    "edge_width_mm": _image(intensity.edge_width_mm, "mm", "high", 11.0, None),
+    "edge_width_mm": _image(intensity.edge_width_mm, "mm", "high", 13.0, None),
     "wall_spread_pct": _image(intensity.wall_spread_pct, "%", "high", 50.0, None),
     "saturation_pct": _image(intensity.saturation_pct, "%", "high", 20.0, 50.0),
     "blank_planes_pct": _image(common.blank_planes_pct, "%", "high", 0.0, 10.0),
@@ -84,7 +86,7 @@ _IMAGE: dict[str, Spec] = {
     "frame_times_pct": _image(image.frame_times_pct, "%", "high", 10.0, 99.0),
     "slice_intensity_pct": _image(intensity.slice_intensity_pct, "%", "high", 40.0, 150.0),
     "frame_intensity_pct": _image(intensity.frame_intensity_pct, "%", "high", 15.0, 50.0),
-    "slice_shift_mm": _image(motion.slice_shift_mm, "mm", "high", 8.0, 20.0, _TARRONI),
+    "slice_shift_mm": _image(motion.slice_shift_mm, "mm", "high", 14.0, 20.0, _TARRONI),
     "image_shift_mm": _image(motion.image_shift_mm, "mm", "high", 15.0, None),
     "slices_left_out": _image(acquisition.slices_left_out, "slices", "high", 0.0, None),
     "frame_order": _image(acquisition.frame_order, "slices", "high", 0.0, None),
@@ -137,25 +139,25 @@ _SEGMENTATION: dict[str, Spec] = {
     "lv_open_pct": _labels(segmentation.lv_open_pct, "%", "high", 5.0, 40.0),
     "base_open_pct": _labels(base.base_open_pct, "%", "high", 60.0, None),
     "base_travel_mm": _labels(base.base_travel_mm, "mm", "outside", (0.0, 25.0), None),
-    "lvef_doubt_points": _labels(base.lvef_doubt_points, "points", "high", 4.0, None),
+    "lvef_doubt_points": _labels(base.lvef_doubt_points, "points", "high", 5.0, None),
     "lv_rv_contact_pct": _labels(segmentation.lv_rv_contact_pct, "%", "high", 2.0, 25.0),
     "rv_apart_pct": _labels(segmentation.rv_apart_pct, "%", "high", 25.0, 75.0),
     "labelled_slices": _labels(segmentation.labelled_slices, "slices", "low", 5.0, 3.0),
     "lv_length_ratio": _labels(
-        segmentation.lv_length_ratio, "ratio", "outside", (0.9, 1.8), (0.5, 2.4)
+        segmentation.lv_length_ratio, "ratio", "outside", (0.8, 1.8), (0.5, 2.4)
     ),
     "area_profile_pct": _labels(segmentation.area_profile_pct, "%", "high", 20.0, 60.0),
     "rv_side": _labels(segmentation.rv_side, "cosine", "low", 0.0, None),
     "curve_closure_pct": _labels(function.curve_closure_pct, "%", "high", 20.0, 50.0),
     "es_phase_pct": _labels(function.es_phase_pct, "%", "outside", (20.0, 60.0), (8.0, 85.0)),
     "lvedv_ml": _of_one("edv_ml", Label.LV, (50.0, 360.0), (15.0, 700.0)),
-    "lvef_pct": _of_one("ef_pct", Label.LV, (10.0, 82.0), (3.0, 95.0)),
+    "lvef_pct": _of_one("ef_pct", Label.LV, (5.0, 85.0), (3.0, 95.0)),
     "lvm_g": _labels(function.lv_mass_g, "g", "outside", (30.0, 280.0), (10.0, 600.0), _PETERSEN),
     "rvedv_ml": _of_one("edv_ml", Label.RV, (50.0, 360.0), (15.0, 700.0)),
     "rvef_pct": _of_one("ef_pct", Label.RV, (5.0, 86.0), (-10.0, 95.0)),
     "co_l_min": _labels(function.cardiac_output, "L/min", "outside", (1.5, 15.0), None),
     "mass_agreement_pct": _labels(function.mass_agreement_pct, "%", "high", 35.0, 80.0),
-    "stroke_agreement_pct": _labels(function.stroke_agreement_pct, "%", "high", 70.0, None),
+    "stroke_agreement_pct": _labels(function.stroke_agreement_pct, "%", "high", 120.0, None),
     "ood": _labels(
         segmentation.ood,
         "ratio",
@@ -168,7 +170,7 @@ _SEGMENTATION: dict[str, Spec] = {
         segmentation.expected_dice,
         "Dice",
         "low",
-        0.7,
+        0.78,
         None,
         "prediction of popscan.segment.expected, docs/segmentation.md",
     ),
