@@ -122,7 +122,8 @@ def study_context(
 ) -> StudyContext:
     """Load everything that the report shows."""
     kind, protocol = config["source"]["kind"], protocol_of(config)
-    ledger = read_table(study_root, "ledger")
+    study = Study.of_tables(study_root, config)
+    ledger = study.ledger
     costs = read_table(study_root, "cost")
     if not costs.empty:
         ledger = ledger.merge(
@@ -134,7 +135,6 @@ def study_context(
     model = bundle_path(named) if named else Path("no model")
     card = model / "card.md"
     fairness = parse_section("fairness", config["fairness"])
-    study = Study.of_tables(study_root, config)
     context = StudyContext(
         name=config["study"]["name"],
         wording=protocol.words,
