@@ -17,7 +17,8 @@ Floats = NDArray[np.float64]
 #: What is measured of a slice, 0 as in a ventricle and up to 1 as above it.
 EVIDENCE = ("open", "hesitant", "thin", "bright")
 #: Log-odds of "ventricle" for a slice with no sign against it, and what each sign takes away.
-#: Fitted by ``benchmarks/base.py --fit`` on training patients and simulated hearts.
+#: Logistic regression on training patients and simulated hearts, rounded by hand;
+#: ``benchmarks/base.py --fit`` fits them again.
 INTERCEPT = 4.5
 WEIGHTS = (3.0, 6.0, 2.0, 2.5)
 #: No slice counts for more than this, so that one odd frame cannot outvote several.
