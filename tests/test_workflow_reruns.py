@@ -55,10 +55,14 @@ def finished(tmp_path_factory) -> Path:
     bad.write_bytes(bad.read_bytes()[:2000])
     write_participants(cwd, [*GOOD, BAD])
     shutil.copytree(ROOT / "resources" / "models" / "cine_sax", cwd / "model")
+    # More names than a command line holds.
     configure(cwd)
+    with (cwd / "config.yaml").open("a") as config:
+        config.write(f"subjects: [{', '.join(['sub-0003'] * 15_000)}]\n")
     redone = Redone(cwd)
-    snakemake(cwd, "--config", "subjects=sub-0003")
+    snakemake(cwd)
     assert redone() == {stage: ["sub-0003"] for stage in STAGES}
+    configure(cwd)
     snakemake(cwd)
     assert redone() == {stage: ["sub-0001", "sub-0002", BAD] for stage in STAGES}
     return cwd

@@ -7,6 +7,7 @@ import sys
 
 from popscan.executors import executor_problem
 from popscan.experiment import design
+from popscan.given import GivenFiles
 from popscan.inventory import damaged_outputs, is_small
 from popscan.lock import StudyLock, clear_stale_locks
 from popscan.names import name_list, resolve_units
@@ -16,14 +17,17 @@ from popscan.records import PopscanError
 from popscan.stages import STAGES as DESCRIBED
 from popscan.stages import (
     OPTIONAL_STAGES,
+    STUDY_STAGES,
+    SUBJECT_STAGES,
     optional_stages,
     stages_of,
+    upstream_of,
     version_of,
 )
 
 STUDY = f"{config['study']['results']}/{config['study']['name']}"
 STAGES = stages_of(config["source"]["kind"], optional=optional_stages(config))
-SUBJECTS = ",".join(name_list(config["subjects"]))
+SUBJECTS = name_list(config["subjects"])
 
 # Told here: an input that is missing does not stop Snakemake where an older plan exists.
 EXCLUDED = config["cohort"]["exclude"]
@@ -35,11 +39,6 @@ if EXPERIMENT["attribute"] and (told := design.problems(EXPERIMENT)):
     raise WorkflowError("; ".join(told))
 TRIALS = {trial.name: trial for trial in design.trials(EXPERIMENT)}
 
-STAGE_SHELL = (
-    "logged {log:q} popscan stage {params.stage} --study {params.study:q} --shard {wildcards.shard}"
-    " --threads {threads} --options {params.options:q} --subjects={params.subjects:q}"
-    " --max-failed {params.max_failed}"
-)
 MAX_FAILED = "{max_failed_fraction} {max_failed_min}".format(**config["plan"])
 
 # Commands are those of the Python that runs Snakemake, also when its environment is not activated.
@@ -52,6 +51,8 @@ shell.prefix(
 
 # One Snakemake per study, and no --unlock after one was killed: `shards` clears what it left.
 STUDY_LOCK = StudyLock(Path(STUDY))
+# What jobs are given; a command line holds 128 kB.
+GIVEN_FILES = GivenFiles(Path(STUDY, "params"))
 # What was found lost or changed, once it was looked for.
 DAMAGE = {}
 
@@ -74,6 +75,7 @@ onstart:
         STUDY_LOCK.acquire()
     except BlockingIOError as error:
         raise WorkflowError(str(error))
+    GIVEN_FILES.write()
 
 
 wildcard_constraints:
@@ -86,13 +88,31 @@ def study_folder(wildcards):
     return STUDY
 
 
-def options(stage):
-    """What a stage is given of the config, as JSON: another text means that it runs again."""
+def options(stage, **further):
+    """File with what a stage is given of the config: another content means that it runs again."""
     given = {section: config[section] for section in DESCRIBED[stage].sections}
     # The name and place of a study change none of its results.
     given["study"] = {"seed": config["study"]["seed"]}
     given["protocol"] = config["protocol"]
-    return json.dumps({"version": version_of(stage), **given}, sort_keys=True)
+    further = {key: value for key, value in further.items() if value}
+    return GIVEN_FILES.file({"version": version_of(stage), **given, **further})
+
+
+def plan_of_shard(stage):
+    """The plan of a shard, for stages that read the raw data or the cohort table."""
+    return f"{STUDY}/plan/shards/{{shard}}.jsonl" if "plan" in stage.reads else []
+
+
+def manifests_above(stage):
+    """Manifests of the stages right above a per-subject stage, in this study."""
+    names = [name for name in upstream_of(stage.name) if name in STAGES]
+    return [f"{STUDY}/manifests/{name}/{{shard}}.parquet" for name in names]
+
+
+def outputs_above(stage):
+    """What rules of the whole study make that a per-subject stage reads."""
+    names = [name for name in stage.reads if name in STUDY_STAGES and name != "plan"]
+    return [path for name in names for path in getattr(rules, name).output]
 
 
 def check_executor():
@@ -212,7 +232,7 @@ def subset_shards():
     shards()
     registry = read_registry(Path(STUDY, "plan", "registry.tsv"))
     try:
-        units = resolve_units(SUBJECTS.split(","), list(registry), where="--config subjects")
+        units = resolve_units(SUBJECTS, list(registry), where="--config subjects")
     except PopscanError as error:
         raise WorkflowError(str(error))
     return sorted({registry[unit] for unit in units})
@@ -250,11 +270,11 @@ def experiment_options(*keys):
     given["experiment"] = {key: EXPERIMENT[key] for key in keys}
     if EXPERIMENT["attribute"]:
         given["experiment"]["needed"] = design.needed(EXPERIMENT)
-    return json.dumps({"version": design.VERSION, **given}, sort_keys=True)
+    return GIVEN_FILES.file({"version": design.VERSION, **given})
 
 
 def trial_options(wildcards):
     """What one trial is given: other arms of the experiment do not redo it."""
     section = design.trial_section(EXPERIMENT, TRIALS[wildcards.trial])
     given = {"experiment": section, "device": EXPERIMENT["device"], "version": design.VERSION}
-    return json.dumps(given, sort_keys=True)
+    return GIVEN_FILES.file(given)

@@ -83,7 +83,7 @@ rule experiment:
         "../../envs/popscan.yaml"
     params:
         study=study_folder,
-        options=json.dumps(
+        options=GIVEN_FILES.file(
             {
                 "experiment": EXPERIMENT,
                 "study": {"seed": config["study"]["seed"]},

@@ -19,6 +19,6 @@ rule report:
     params:
         study=study_folder,
         options=options("report"),
-        config=json.dumps(config, sort_keys=True),
+        config=GIVEN_FILES.file(config),
     shell:
         "logged {log:q} popscan report --study {params.study:q} --config {params.config:q}"

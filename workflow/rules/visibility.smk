@@ -37,8 +37,7 @@ rule visibility:
         study=study_folder,
         options=options("visibility"),
     shell:
-        "logged {log:q} popscan visibility --study {params.study:q} --features {input.features:q}"
-        " --options {params.options:q}"
+        "logged {log:q} popscan visibility --study {params.study:q}" " --options {params.options:q}"
 
 
 rule visibility_maps:
@@ -62,4 +61,4 @@ rule visibility_maps:
         options=options("visibility_maps"),
     shell:
         "logged {log:q} popscan visibility-maps --study {params.study:q} --threads {threads}"
-        " --features {input.features:q} --options {params.options:q}"
+        " --options {params.options:q}"

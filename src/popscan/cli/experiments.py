@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import Any
 
+from popscan.cli.rules import GIVEN, given
 from popscan.records import Status
 
 
@@ -23,9 +23,9 @@ def add(commands: Any) -> None:
 
 
 def _command(commands: Any, name: str, call: Any, text: str) -> Any:
-    command: argparse.ArgumentParser = commands.add_parser(name, help=text)
+    command: argparse.ArgumentParser = commands.add_parser(name, description=text)
     command.add_argument("--study", type=Path, required=True, help="results/<study>")
-    command.add_argument("--options", type=json.loads, required=True, help="config sections, JSON")
+    command.add_argument("--options", type=given, required=True, help=GIVEN)
     command.set_defaults(call=call)
     return command
 

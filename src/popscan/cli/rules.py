@@ -1,18 +1,32 @@
-"""Commands that the rules of the workflow call: load, call, save."""
+"""Commands that the rules of the workflow call: load, call, save.
+
+Without `help`, so that ``popscan --help`` lists what people type; each has its own ``--help``.
+"""
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
+from popscan.given import read_given
 from popscan.inventory import inventoried
 from popscan.records import PopscanError
 from popscan.stages.tasks import TASKS
 from popscan.store import Store
+
+#: What `--options` takes.
+GIVEN = "config sections: JSON, or its file"
+
+
+def given(text: str) -> dict[str, Any]:
+    """Read `--options`."""
+    try:
+        return read_given(text)
+    except PopscanError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def add(commands: Any) -> None:
@@ -29,7 +43,7 @@ def add(commands: Any) -> None:
     plan.add_argument("--configfile", type=Path, default=Path("config/demo.yaml"))
     plan.add_argument("--config", nargs="*", default=[], metavar="KEY=VALUE")
     plan.add_argument("--study", type=Path, help="results/<study>; default: as the config says")
-    plan.add_argument("--options", type=json.loads, help="config sections, JSON (by the rule)")
+    plan.add_argument("--options", type=given, help=GIVEN)
     plan.add_argument(
         "--trust-folders",
         action="store_true",
@@ -78,26 +92,22 @@ def add(commands: Any) -> None:
     features.add_argument("--shard", required=True)
     features.add_argument("--output", type=Path, required=True)
     features.add_argument("--threads", type=int, default=1)
-    seen = _command(
-        commands, "visibility", _visibility, "how well attributes are told from features"
-    )
-    seen.add_argument("--features", type=Path, nargs="+", required=True)
+    _command(commands, "visibility", _visibility, "how well attributes are told from features")
     maps = _command(
         commands, "visibility-maps", _visibility_maps, "where attributes are told, and the task"
     )
-    maps.add_argument("--features", type=Path, nargs="+", required=True)
     maps.add_argument("--threads", type=int, default=1)
-    report = commands.add_parser("report", help="write the study's report")
+    report = commands.add_parser("report", description="write the study's report")
     report.add_argument("--study", type=Path, required=True)
-    report.add_argument("--config", type=json.loads, required=True, help="the whole config, JSON")
+    report.add_argument("--config", type=given, required=True, help="the config: JSON, or a file")
     report.set_defaults(call=_report)
 
 
 def _command(commands: Any, name: str, call: Any, text: str, *, study: bool = True) -> Any:
-    command: argparse.ArgumentParser = commands.add_parser(name, help=text)
+    command: argparse.ArgumentParser = commands.add_parser(name, description=text)
     if study:
         command.add_argument("--study", type=Path, required=True, help="results/<study>")
-    command.add_argument("--options", type=json.loads, required=True, help="config sections, JSON")
+    command.add_argument("--options", type=given, required=True, help=GIVEN)
     command.set_defaults(call=call)
     return command
 
@@ -123,7 +133,7 @@ def _stage(arguments: argparse.Namespace) -> None:
         arguments.stage,
         arguments.shard,
         arguments.options,
-        subjects=arguments.subjects,
+        subjects=arguments.subjects or arguments.options.pop("subjects", []),
         limits=Limits(
             max_failed_fraction=arguments.max_failed[0],
             max_failed_min=int(arguments.max_failed[1]),
@@ -269,18 +279,24 @@ def _visibility_features(arguments: argparse.Namespace) -> None:
     print(f"features of {count} subjects")
 
 
+def _features(study: Path) -> list[Path]:
+    from popscan.study.tables import study_shards
+
+    return [study / "visibility" / "features" / f"{shard}.npz" for shard in study_shards(study)]
+
+
 def _visibility(arguments: argparse.Namespace) -> None:
     from popscan.stages.visibility.job import write_visibility
 
     with inventoried(arguments.study, arguments.study / "tables" / "visibility.parquet"):
-        write_visibility(arguments.study, arguments.features, arguments.options)
+        write_visibility(arguments.study, _features(arguments.study), arguments.options)
 
 
 def _visibility_maps(arguments: argparse.Namespace) -> None:
     from popscan.stages.visibility.maps import write_maps
 
     with inventoried(arguments.study, arguments.study / "visibility" / "maps.npz"):
-        write_maps(Store(arguments.study), arguments.features, arguments.options)
+        write_maps(Store(arguments.study), _features(arguments.study), arguments.options)
 
 
 def _report(arguments: argparse.Namespace) -> None:

@@ -67,6 +67,8 @@ class Stage:
         Of a per-subject stage: the function that makes its task from a `ShardContext`.
     threads
         Threads that its job is given.
+    model
+        Whether its job is to run again when the files of the segmentation model are newer.
     tables
         Tables that `collect` makes of its records.
     report
@@ -84,5 +86,6 @@ class Stage:
     switch: str = ""
     task: Where = ""
     threads: int = 1
+    model: bool = False
     tables: Mapping[str, Table] = field(default_factory=dict)
     report: Where = ""

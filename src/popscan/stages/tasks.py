@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ def run_stage(
     shard: str,
     options: Mapping[str, Any],
     *,
-    subjects: str = "",
+    subjects: str | Sequence[str] = "",
     limits: Limits | None = None,
     threads: int = 1,
     progress: Any = None,
@@ -43,8 +43,8 @@ def run_stage(
     options
         The config sections that the stage is given, and its version.
     subjects
-        Comma-separated subjects (``sub-*``) or visits (``sub-*_ses-*``) to which work is
-        restricted; empty for all.
+        Subjects (``sub-*``) or visits (``sub-*_ses-*``) to which work is
+        restricted, as a list or separated by commas; empty for all.
     limits, progress
         As in `popscan.run.run_shard`.
     threads
@@ -66,7 +66,7 @@ def run_stage(
     names = name_list(subjects)
     only = frozenset(matching_units(names, [p.subject.unit for p in planned]))
     if names and not only:
-        raise PopscanError(f"shard {shard} holds none of the subjects {sorted(names)}")
+        raise PopscanError(f"shard {shard} holds none of the subjects {sorted(names)[:5]}")
     task = replace(resolve(TASKS, stage, "popscan")(context), cores=max(threads, 1))
     no_later_than_now([shard_file(store.root, shard), *_made_of(store, shard)])
     return run_shard(

@@ -28,7 +28,7 @@ _OF_THE_STUDY = ("tables", "report", "share", "figures", "models", "provenance.j
 #: Folders that are dealt with by themselves; all else is searched for names.
 _KNOWN = ("derivatives", "store", "manifests", "plan")
 #: Made by popscan from subjects; a file there that names one goes.
-_DERIVED = ("logs", "atlas", "rca", "visibility", "experiment")
+_DERIVED = ("params", "logs", "atlas", "rca", "visibility", "experiment")
 
 
 @dataclass(kw_only=True)

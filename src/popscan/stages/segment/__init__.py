@@ -12,6 +12,7 @@ STAGE = Stage(
     reads=("ingest", "reconstruct"),
     task="popscan.stages.segment.task:segment_task",
     threads=2,
+    model=True,
     tables={"segmentation": Table()},
     report="popscan.stages.report.uncertainty:uncertainty_section",
 )
