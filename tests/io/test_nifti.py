@@ -102,12 +102,13 @@ def test_writer_refuses_spacing_that_the_affine_denies(tmp_path, scan):
 def test_labels_round_trip(tmp_path, scan):
     array = np.zeros(scan.array.shape, dtype=np.uint8)
     array[2:4, 1:3, 1, 3] = 2
-    write_labels(tmp_path / "l.nii.gz", LabelMap(array=array, frames=(0, 3)), scan)
+    names = {1: "shell", 2: "core"}
+    write_labels(tmp_path / "l.nii.gz", LabelMap(array=array, frames=(0, 3)), scan, names=names)
     back = read_labels(tmp_path / "l.nii.gz")
     np.testing.assert_array_equal(back.array, array)
     assert back.frames == (0, 3)
     side = json.loads((tmp_path / "l.json").read_text())
-    assert side["labels"] == {"1": "rv", "2": "myo", "3": "lv"}
+    assert side["labels"] == {"1": "shell", "2": "core"}
     (tmp_path / "l.json").unlink()
     assert read_labels(tmp_path / "l.nii.gz").frames == (3,)
 
