@@ -108,6 +108,14 @@ def test_what_the_protocol_does_not_have_is_named():
     assert protocol_problems(Config()) == []
 
 
+def test_stages_that_another_protocol_cannot_have_are_named_not_run():
+    given = {"protocol": "brain_t1", "source": {"kind": "bids"}}
+    assert protocol_problems(Config.model_validate(given)) == []
+    given |= {name: {"enabled": True} for name in ("atlas", "rca", "visibility")}
+    problems = protocol_problems(Config.model_validate(given))
+    assert [line.split(".")[0] for line in problems] == ["atlas", "rca", "visibility"]
+
+
 def test_the_protocol_fills_in_what_a_config_leaves_open():
     given = {"segment": {"model": "mine"}, "associate": {"outcomes": ["lvm_g"]}}
     config = Config.model_validate(given)

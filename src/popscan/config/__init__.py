@@ -123,6 +123,12 @@ def protocol_problems(config: Config) -> list[str]:
         for code, name in source.label_codes.items()
         if name not in names
     ]
+    if protocol.name != DEFAULT:
+        problems += [
+            f"{section}.enabled: this stage works with protocol {DEFAULT} only as yet"
+            for section in ("atlas", "rca", "visibility")
+            if getattr(config, section).enabled
+        ]
     return problems
 
 

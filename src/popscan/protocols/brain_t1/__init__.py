@@ -71,6 +71,8 @@ PROTOCOL = Protocol(
             "N4, Tustison et al. 2010, doi:10.1109/TMI.2010.2046908",
         ),
     },
+    # The stage works in the frame of the first protocol only as yet.
+    config={"atlas": {"enabled": False}},
     outcomes=(
         Outcome(name="brain_ml", words="brain volume"),
         Outcome(name="grey_ml", words="grey matter volume"),
