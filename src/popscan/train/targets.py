@@ -10,10 +10,8 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from popscan.cells import is_recorded
 from popscan.records import PopscanError
-
-#: Texts that say that nothing is known.
-_UNKNOWN = ("", "unknown", "n/a", "nan", "missing", "none")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +55,7 @@ class Target:
         PopscanError
             For an unknown class, or a text that is no number.
         """
-        if text.strip().lower() in _UNKNOWN:
+        if not is_recorded(text):
             return math.nan
         if self.task == "classify":
             if text not in self.classes:
@@ -93,7 +91,7 @@ def find_target(task: str, attribute: str, values: Mapping[str, str]) -> Target:
     PopscanError
         If there are fewer than two classes or two different numbers.
     """
-    known = [text for text in values.values() if text.strip().lower() not in _UNKNOWN]
+    known = [text for text in values.values() if is_recorded(text)]
     if task == "classify":
         classes = tuple(sorted(set(known)))
         if len(classes) < 2:
