@@ -20,7 +20,9 @@ def section(context: StudyContext, options: Options) -> Section:
         and not (options.share and float(pictures.get("n", options.minimum)) < options.minimum)
     }
     if not shown:
-        why = "No atlas was built: it needs segmented subjects that passed quality control."
+        why = (
+            "No atlas was built: it is turned off, or no segmented subject passed quality control."
+        )
         return Section(ident=ident, title=title, blocks=nothing(why))
     names = listing(list(shown))
     figure = Figure(
