@@ -21,6 +21,8 @@ def test_a_file_is_named_by_its_content_and_written_once_jobs_run(tmp_path):
     later = files.file({"c": 1})
     assert [read_given(path) for path in (first, later)] == [{"a": [1, 2], "b": 1}, {"c": 1}]
     assert len(list((tmp_path / "params").iterdir())) == 3
+    ordered = files.file({"b": 1, "a": [1, 2]}, in_order=True)
+    assert list(read_given(ordered)) == ["b", "a"]
 
 
 def test_a_command_takes_json_or_its_file(tmp_path):

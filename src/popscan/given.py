@@ -24,9 +24,17 @@ class GivenFiles:
         self._texts: dict[str, str] = {}
         self._writing = False
 
-    def file(self, given: Mapping[str, Any]) -> str:
-        """Return the path of a file with this content: another content has another path."""
-        text = json.dumps(given, sort_keys=True)
+    def file(self, given: Mapping[str, Any], *, in_order: bool = False) -> str:
+        """Return the path of a file with this content: another content has another path.
+
+        Parameters
+        ----------
+        given
+            What the job is given, as plain data.
+        in_order
+            Whether the order of keys matters; otherwise another order is the same content.
+        """
+        text = json.dumps(given, sort_keys=not in_order)
         path = f"{self.folder}/{hashlib.sha256(text.encode()).hexdigest()[:20]}.json"
         self._texts[path] = text
         if self._writing:

@@ -8,10 +8,6 @@ import pytest
 
 from popscan.fairness.coverage import DICTIONARY, coverage_table, covered, too_narrow
 from popscan.fairness.outcomes import outcomes_table
-from popscan.report import StudyContext, render_study
-from popscan.stages.fairness.coverage import coverage_section
-from popscan.study import dictionary
-from popscan.study.tables import write_table
 
 UNITS = [f"sub-{i:03d}" for i in range(60)]
 
@@ -66,6 +62,12 @@ def test_coverage_is_an_outcome_of_the_audit(study):
 
 
 def test_the_report_says_it_and_the_shared_one_rounds(study, tmp_path):
+    pytest.importorskip("skimage", reason="the report draws outlines with scikit-image")
+    from popscan.report import StudyContext, render_study
+    from popscan.stages.fairness.coverage import coverage_section
+    from popscan.study import dictionary
+    from popscan.study.tables import write_table
+
     measured, reference, people = study
     table = coverage_table(measured, reference, people, attributes_to_test=["sex"])
     write_table(tmp_path, "interval_coverage", table, dictionary.of("interval_coverage"))

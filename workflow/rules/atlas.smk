@@ -3,6 +3,9 @@
 rule atlas_prepare:
     input:
         f"{STUDY}/manifests/segment/{{shard}}.parquet",
+        # Not read; waited for, so that the three share one job of a cluster (profiles: groups).
+        ancient(f"{STUDY}/manifests/qc/{{shard}}.parquet"),
+        ancient(f"{STUDY}/manifests/biomarkers/{{shard}}.parquet"),
     output:
         f"{STUDY}/atlas/work/prepared/{{shard}}.npz",
     log:

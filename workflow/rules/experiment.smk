@@ -88,7 +88,8 @@ rule experiment:
                 "experiment": EXPERIMENT,
                 "study": {"seed": config["study"]["seed"]},
                 "version": design.VERSION,
-            }
+            },
+            in_order=True,  # of the arms, the first without mitigation is the baseline
         ),
     shell:
         "logged {log:q} popscan experiment --study {params.study:q} --options {params.options:q}"
