@@ -24,6 +24,8 @@ from typing import Any
 import pytest
 import yaml
 
+from popscan.stages import SUBJECT_STAGES
+
 pytestmark = [pytest.mark.workflow, pytest.mark.timeout(2400)]
 
 BIN = Path(sys.executable).parent
@@ -66,7 +68,7 @@ def test_profiles_name_rules_that_exist(repo_root: Path) -> None:
         for name in re.findall(r"^(?:rule|checkpoint) (\w+):", path.read_text(), flags=re.M)
     }
     profile = read_profile(repo_root, "slurm")
-    assert set(profile["set-resources"]) | set(profile["groups"]) <= rules
+    assert set(profile["set-resources"]) | set(profile["groups"]) <= rules | set(SUBJECT_STAGES)
 
 
 def test_gpu_stage_asks_for_a_gpu_and_shares_no_job_with_cpu_stages(repo_root: Path) -> None:
