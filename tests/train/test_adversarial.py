@@ -11,7 +11,9 @@ import torch.nn.functional as F
 
 from popscan.protocols.cine_sax.labels import Label
 from popscan.train.adversarial import harden
-from popscan.train.augment import Augmentation, Draws, _remap, _tone, augment
+from popscan.train.augment import augment
+from popscan.train.augmentation import Augmentation, Draws
+from popscan.train.intensities import _remap, _tone
 
 
 class Threshold(torch.nn.Module):

@@ -11,7 +11,7 @@ import torch
 from popscan.arrays.cuts import PLANES, axis_codes, to_ras
 from popscan.records import LabelMap, PopscanError, Scan, SubjectError
 from popscan.segment.planes import on_scan, predict_volume, sums_of
-from popscan.train.augment import Augmentation
+from popscan.train.augmentation import Augmentation
 from popscan.train.evaluate import draft_bundle
 from popscan.train.loop import fit
 from popscan.train.packs import Case

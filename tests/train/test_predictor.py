@@ -12,7 +12,7 @@ import yaml
 from popscan.records import PopscanError, Scan
 from popscan.segment import load_bundle
 from popscan.segment.predictor import load_predictor, predict
-from popscan.train.augment import Augmentation
+from popscan.train.augmentation import Augmentation
 from popscan.train.loop import fit
 from popscan.train.packs import build_pack
 from popscan.train.predictor import (

@@ -8,7 +8,7 @@ import torch
 
 from popscan.protocols.cine_sax.labels import Label
 from popscan.records import PopscanError
-from popscan.train.augment import Augmentation
+from popscan.train.augmentation import Augmentation
 from popscan.train.packs import Pack
 from popscan.train.sampler import Sampler
 from popscan.train.shape_code import SIDE, code_distance, load_encoder, train_shape_coder

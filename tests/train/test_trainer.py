@@ -19,7 +19,8 @@ from popscan.segment import load_bundle, segment
 from popscan.segment.bundle import hash_identifier
 from popscan.segment.networks import n_channels
 from popscan.train import recipe_chain, train_bundle
-from popscan.train.augment import Augmentation, augment
+from popscan.train.augment import augment
+from popscan.train.augmentation import Augmentation
 from popscan.train.checkpoint import learning_rate, new_state
 from popscan.train.curves import draw_curve
 from popscan.train.evaluate import mean_dice, volume_errors

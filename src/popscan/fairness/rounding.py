@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -244,6 +244,10 @@ def _to_step(values: pd.Series, step: float) -> pd.Series:
     return step * (pd.to_numeric(values).astype(float) / step).round()
 
 
+def _three_digits(value: float) -> float:
+    return float(f"{value:.3g}")
+
+
 def finish(table: pd.DataFrame, *, base: int) -> pd.DataFrame:
     """Round counts to multiples of `base`, p values to one digit, others to three digits.
 
@@ -255,7 +259,6 @@ def finish(table: pd.DataFrame, *, base: int) -> pd.DataFrame:
         Base of the rounding.
     """
     shown = table.copy()
-    digits: Callable[[float], float] = lambda v: float(f"{v:.3g}")  # noqa: E731
     for column in shown.columns:
         name = str(column)
         if name in COUNTS:
@@ -263,5 +266,5 @@ def finish(table: pd.DataFrame, *, base: int) -> pd.DataFrame:
         elif pd.api.types.is_float_dtype(shown[column]) and name != "position":
             is_p = name == "p" or name.startswith("p_")
             values = shown[column].astype(float)
-            shown[column] = values.map(coarse_p if is_p else digits, na_action="ignore")
+            shown[column] = values.map(coarse_p if is_p else _three_digits, na_action="ignore")
     return shown

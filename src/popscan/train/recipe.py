@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from popscan.arrays.cuts import PLANES
 from popscan.protocols.cine_sax.labels import STRUCTURES
 from popscan.records import PopscanError
-from popscan.train.augment import Augmentation
+from popscan.train.augmentation import Augmentation
 from popscan.train.losses import LOSSES
 from popscan.train.mitigation import Mitigation, check_mitigation
 from popscan.yamlfile import problem_text, read_yaml, shorten, shown

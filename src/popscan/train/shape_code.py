@@ -18,7 +18,8 @@ from safetensors.torch import load_file, save_file
 
 from popscan.protocols.cine_sax.labels import Label
 from popscan.records import PopscanError
-from popscan.train.augment import Augmentation, augment
+from popscan.train.augment import augment
+from popscan.train.augmentation import Augmentation
 from popscan.train.losses import dice_ce
 from popscan.train.sampler import Sampler
 
