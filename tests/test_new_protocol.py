@@ -95,6 +95,14 @@ def test_check_names_it_and_a_study_runs_from_images_to_tables(package, tmp_path
     page = (tmp_path / "results" / "balls" / "report" / "index.html").read_text()
     assert "T1-weighted images of 3 subjects" in page
     assert "cardiac" not in page.lower()
+    again = [*workflow, "--configfile", "config.yaml", "--dry-run"]
+    assert "Nothing to be done" in run(tmp_path, installed, *again)
+    # A raised version is seen, as that of a stage is: the plan, and all behind that checkpoint.
+    (declared,) = [p for p in installed.rglob("*.py") if 'name="demo_organ"' in p.read_text()]
+    text = declared.read_text()
+    declared.write_text(text.replace('name="demo_organ",', 'name="demo_organ", version="2",'))
+    assert "params have changed" in run(tmp_path, installed, *again)
+    declared.write_text(text)
 
 
 def ball(radius_mm: float, spacing_mm: float = 2.0, n: int = 24) -> Scan:

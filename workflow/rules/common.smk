@@ -13,6 +13,7 @@ from popscan.lock import StudyLock, clear_stale_locks
 from popscan.names import name_list, resolve_units
 from popscan.study.identity import check_before_run
 from popscan.plan import read_registry
+from popscan.protocols import get_protocol, protocol_key
 from popscan.records import PopscanError
 from popscan.stages import STAGES as DESCRIBED
 from popscan.stages import (
@@ -25,6 +26,7 @@ from popscan.stages import (
     version_of,
 )
 
+PROTOCOL = get_protocol(config["protocol"])
 STUDY = f"{config['study']['results']}/{config['study']['name']}"
 STAGES = stages_of(config["source"]["kind"], optional=optional_stages(config))
 SUBJECTS = name_list(config["subjects"])
@@ -93,7 +95,8 @@ def options(stage, **further):
     given = {section: config[section] for section in DESCRIBED[stage].sections}
     # The name and place of a study change none of its results.
     given["study"] = {"seed": config["study"]["seed"]}
-    given["protocol"] = config["protocol"]
+    # With its version where that was raised: the protocol's code is the stage's, too.
+    given |= {"protocol": config["protocol"], **protocol_key(PROTOCOL)}
     further = {key: value for key, value in further.items() if value}
     return GIVEN_FILES.file({"version": version_of(stage), **given, **further})
 

@@ -92,9 +92,12 @@ def add(commands: Any) -> None:
     features.add_argument("--shard", required=True)
     features.add_argument("--output", type=Path, required=True)
     features.add_argument("--threads", type=int, default=1)
-    _command(commands, "visibility", _visibility, "how well attributes are told from features")
+    _command(commands, "visibility", _visibility, "how well attributes are predicted from features")
     maps = _command(
-        commands, "visibility-maps", _visibility_maps, "where attributes are told, and the task"
+        commands,
+        "visibility-maps",
+        _visibility_maps,
+        "image regions that predict attributes",
     )
     maps.add_argument("--threads", type=int, default=1)
     report = commands.add_parser("report", description="write the study's report")

@@ -144,7 +144,7 @@ class Rca(Section):
 
 
 class Visibility(Section):
-    """Whether sex, race, scanner can be told from what the pipeline sees."""
+    """Whether sex, race, scanner can be predicted from what the pipeline sees."""
 
     enabled: bool = Field(default=False, description="Ask it.")
     attributes: list[ColumnName] = Field(

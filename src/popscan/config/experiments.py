@@ -59,12 +59,12 @@ class Experiment(Section):
     """Trainings on unbalanced data; with an attribute, they are run instead of the study."""
 
     attribute: str = Field(
-        default="", description="Attribute that tells the groups apart; empty for no experiment."
+        default="", description="Attribute that defines the groups; empty for no experiment."
     )
     groups: list[str] = Field(
         default=[],
         description="Two or more of its values. The share of the first is varied, the others "
-        "share the rest alike.",
+        "share the rest equally.",
     )
     shares_pct: list[float] = Field(
         default=[0, 25, 50, 75, 100], description="Shares of the first group in training, %."

@@ -231,7 +231,7 @@ class Segment(Section):
     reference_images: bool = Field(
         default=True,
         description="Where the source has reference images (simulated k-space), segment them too: "
-        "the bias ledger then tells segmentation from reconstruction. Twice the work.",
+        "the bias ledger then separates segmentation from reconstruction. Twice the work.",
     )
 
 

@@ -96,7 +96,7 @@ def slice_frame_change_ratio(ctx: ScanContext) -> Measured:
     """Change from slice to slice over the change from frame to frame; low: axes may be exchanged.
 
     Mean absolute difference of neighbours along the third and the fourth axis, grey values cut at
-    their 1st and 99th percentile. Neighbouring frames of a cycle are far more alike than slices
+    their 1st and 99th percentile. Neighbouring frames of a cycle differ far less than slices
     millimetres apart, whatever is imaged; noise alone gives 1.
     """
     array = ctx.scan.array[::2, ::2]

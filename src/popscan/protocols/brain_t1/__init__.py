@@ -14,6 +14,7 @@ from popscan.protocols.brain_t1.labels import LABELS, NETWORK_LABELS
 
 PROTOCOL = Protocol(
     name="brain_t1",
+    version="2",
     title="Brain MR, T1-weighted",
     series=(
         Series(view="t1w", title="T1-weighted", suffixes=("T1w",), name_words=("t1w",),
@@ -30,7 +31,7 @@ PROTOCOL = Protocol(
         limits=(
             "The segmentation model learned from another program's labels (DLMUSE) of 18 people "
             "at two sites, older adults at one and younger ones at the other: age and site cannot "
-            "be told apart in what it learned from.",
+            "be separated in its training data.",
             "Volumes of single structures of this model are for comparing groups, not for "
             "diagnosis.",
         ),

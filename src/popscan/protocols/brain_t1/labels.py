@@ -30,7 +30,7 @@ class Group:
     left, right
         MUSE codes by side; `left` holds those of both sides where the group is not `paired`.
     paired
-        Whether left and right are told apart.
+        Whether left and right are distinguished.
     """
 
     name: str
@@ -141,5 +141,5 @@ def from_muse(array: NDArray[np.integer]) -> NDArray[np.uint8]:
 
 
 def without_sides(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return labels as the network gives them: codes of `GROUPS`, left and right alike."""
+    """Return labels as the network gives them: codes of `GROUPS`, the same for left and right."""
     return np.where(labels > RIGHT, labels - RIGHT, labels).astype(np.uint8)

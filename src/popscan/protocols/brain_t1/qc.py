@@ -205,7 +205,7 @@ def brain_pieces_pct(ctx: Context) -> Measured:
 
 
 def mid_plane_agreement(ctx: Context) -> Measured:
-    """Share of voxels whose mirror image has the same label: how well sides could be told apart."""
+    """Share of voxels whose mirror image has the same label: how well sides are separated."""
     return _of_record(ctx, "mid_plane_agreement")
 
 
@@ -267,5 +267,6 @@ CHECKS: dict[str, Spec] = {
     "asymmetry_pct": _labels(asymmetry_pct, "%", "high", 40.0, 120.0),
     "brain_pieces_pct": _labels(brain_pieces_pct, "%", "high", 0.5, 10.0),
     "mid_plane_agreement": _labels(mid_plane_agreement, "share", "low", 0.4, 0.15),
-    "implied_dice": _labels(implied_dice, "Dice", "low", 0.85, 0.6),
+    # 23 T1 images have 0.83 and more; 16 FLAIR images of such people, read as T1, 0.78 and less.
+    "implied_dice": _labels(implied_dice, "Dice", "low", 0.85, 0.78),
 }
