@@ -15,7 +15,11 @@ from popscan.records import PopscanError
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return its exit status (0 well, 1 the work failed, 2 bad use or config)."""
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-    arguments = parser().parse_args(argv)
+    top = parser()
+    arguments, further = top.parse_known_args(argv)
+    if further and not getattr(arguments, "passes_on", False):
+        top.error(f"unrecognized arguments: {' '.join(further)}")
+    arguments.passed_on = further
     _limit_threads(getattr(arguments, "threads", 0))
     try:
         return int(arguments.call(arguments) or 0)

@@ -1,4 +1,4 @@
-"""Commands that people type: check, status, rerun, withdraw, train, calibrate, audit, schema."""
+"""Commands that people type: run, check, status, rerun, withdraw, train, audit and others."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from popscan.installation import config_file
 from popscan.records import PopscanError
 from popscan.stages import SUBJECT_STAGES
 from popscan.store import Store
@@ -16,11 +17,22 @@ from popscan.store import Store
 
 def add(commands: Any) -> None:
     """Add the people's commands to the parser."""
+    run = commands.add_parser(
+        "run",
+        help="run a study from any folder; further options go to snakemake",
+        description="Runs snakemake with popscan's workflow in this folder. Options that are not "
+        "listed here are passed on to snakemake as they are.",
+    )
+    run.add_argument("configfile", metavar="CONFIG", help="config file, or demo")
+    run.add_argument("--profile", default="", help="slurm, slurm-noacct, or one of your own")
+    run.add_argument("--cores", default="", metavar="N", help="default: all of this machine")
+    run.set_defaults(call=_run, passes_on=True)
+
     check = commands.add_parser(
         "check",
         help="config, cohort table, models, disk, a sample of the scans: every problem",
     )
-    check.add_argument("--configfile", type=Path, default=Path("config/demo.yaml"))
+    check.add_argument("--configfile", type=Path, default=Path("demo"), help="default: demo")
     check.add_argument("--config", nargs="*", default=[], metavar="KEY=VALUE")
     check.add_argument(
         "--deep", action="store_true", help="open the scans of all subjects, not of about 20"
@@ -130,10 +142,25 @@ def _find_study(given: Path | None) -> Path:
     return found[0]
 
 
+def _run(arguments: argparse.Namespace) -> None:
+    from popscan.commands.run_study import run_command, run_study
+
+    command = run_command(
+        arguments.configfile,
+        profile=arguments.profile,
+        cores=arguments.cores,
+        options=arguments.passed_on,
+    )
+    print(" ".join(command), file=sys.stderr)
+    run_study(command)
+
+
 def _check(arguments: argparse.Namespace) -> int:
     from popscan.commands.check import check_study
 
-    problems, notes = check_study(arguments.configfile, arguments.config, deep=arguments.deep)
+    given = arguments.configfile
+    path = given if given.suffix else config_file(given)
+    problems, notes = check_study(path, arguments.config, deep=arguments.deep)
     for note in notes:
         print(note)
     for problem in problems:

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from popscan.installation import shipped_models
 from popscan.protocols import DEFAULT, get_protocol
 from popscan.records import PopscanError
 from popscan.segment.content import Familiarity
@@ -23,7 +24,7 @@ def bundle_path(name: str) -> Path:
     PopscanError
         If there is neither; the message lists the shipped ones.
     """
-    shipped = Path(__file__).resolve().parents[4] / "resources" / "models"
+    shipped = shipped_models()
     for path in (Path(name), shipped / name):
         if (path / "model.yaml").is_file():
             return path

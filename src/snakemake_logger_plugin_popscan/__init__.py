@@ -1,0 +1,141 @@
+"""Snakemake's ``--logger popscan``: stages, subjects and failures by reason, not lists of jobs.
+
+Errors and warnings are shown in Snakemake's words; its log in ``.snakemake/log`` stays whole.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from snakemake_interface_logger_plugins.base import LogHandlerBase
+from snakemake_interface_logger_plugins.common import LogEvent
+
+from popscan.commands.progress import RunProgress
+
+#: Seconds between two lines of progress where there is no terminal to redraw one.
+LINE_EVERY = 30.0
+
+_ERRORS = (LogEvent.JOB_ERROR, LogEvent.GROUP_ERROR, LogEvent.ERROR)
+
+
+class LogHandler(LogHandlerBase):
+    """One line per stage that begins or ends, and a progress bar where there is a terminal."""
+
+    def __post_init__(self) -> None:
+        self.run = RunProgress()
+        stream = sys.stdout if self.common_settings.stdout else sys.stderr
+        # Off a terminal rich would break lines at 80 characters, also within a path.
+        width = None if stream.isatty() else 10_000
+        self.console = Console(
+            file=stream, no_color=self.common_settings.nocolor, highlight=False, width=width
+        )
+        self.bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("jobs"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[failed]}"),
+            console=self.console,
+            transient=True,
+        )
+        self.task = self.bar.add_task("", total=None, failed="", start=False)
+        self.last_line = time.monotonic()
+        self.report = ""
+
+    @property
+    def writes_to_stream(self) -> bool:
+        """Whether this plugin writes to stderr or stdout."""
+        return True
+
+    @property
+    def writes_to_file(self) -> bool:
+        """Whether this plugin writes to a file."""
+        return False
+
+    @property
+    def has_filter(self) -> bool:
+        """Whether this plugin has a filter of its own; Snakemake's would hide what is counted."""
+        return True
+
+    @property
+    def has_formatter(self) -> bool:
+        """Whether this plugin has a formatter of its own."""
+        return False
+
+    @property
+    def needs_rulegraph(self) -> bool:
+        """Whether this plugin needs the graph of rules."""
+        return False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Count an event, and print what a person would want to know of it."""
+        try:
+            self._take(record)
+        except Exception:
+            self.handleError(record)
+
+    def _take(self, record: logging.LogRecord) -> None:
+        event: Any = getattr(record, "event", None)
+        if self.common_settings.dryrun or record.levelno >= logging.WARNING or event in _ERRORS:
+            if event != LogEvent.SHELLCMD and (text := self.format(record)):
+                self._print(text)
+        elif event == LogEvent.RUN_INFO:
+            self.run.planned({k: v for k, v in record.stats.items() if k != "total"})
+        elif event == LogEvent.JOB_INFO:
+            outputs = [str(path) for path in record.output]
+            self.report = next((o for o in outputs if o.endswith("index.html")), self.report)
+            # What has no output only gathers the others.
+            if outputs and (rule := self.run.job(record.jobid, record.rule_name, outputs)):
+                self._begin(rule)
+        elif event == LogEvent.JOB_FINISHED:
+            if rule := self.run.finished(record.job_id):
+                self._end(rule)
+        elif event == LogEvent.PROGRESS:
+            self.run.done, self.run.total = record.done, record.total
+            self._show()
+        elif event is None and str(record.msg).startswith("Nothing to be done"):
+            self._print(str(record.msg))
+
+    def _print(self, text: str) -> None:
+        self.console.print(text, markup=False, soft_wrap=True)
+
+    def _begin(self, rule: str) -> None:
+        if self.console.is_terminal and not self.bar.live.is_started:
+            self.bar.start()
+        stage = self.run.stages[rule]
+        jobs = f": {stage.jobs} jobs" if stage.jobs > 1 else ""
+        self._print(f"{time.strftime('%H:%M:%S')}  {rule} begins{jobs}")
+
+    def _end(self, rule: str) -> None:
+        sentence = self.run.stages[rule].sentence()
+        self._print(f"{time.strftime('%H:%M:%S')}  {rule} done{': ' if sentence else ''}{sentence}")
+
+    def _show(self) -> None:
+        failed = f"failed subjects: {self.run.n_failed}" if self.run.n_failed else ""
+        running = [name for name, stage in self.run.stages.items() if stage.done < stage.jobs]
+        if self.console.is_terminal:
+            self.bar.start_task(self.task)
+            self.bar.update(
+                self.task,
+                description=running[-1] if running else "",
+                completed=self.run.done,
+                total=self.run.total,
+                failed=failed,
+            )
+        elif time.monotonic() - self.last_line >= LINE_EVERY:
+            self.last_line = time.monotonic()
+            parts = [f"{self.run.done} of {self.run.total} jobs", *running[-3:], failed]
+            self._print(f"{time.strftime('%H:%M:%S')}  {', '.join(part for part in parts if part)}")
+
+    def close(self) -> None:
+        """Remove the bar; say where the report is."""
+        self.bar.stop()
+        if self.report and self.run.total and self.run.done == self.run.total:
+            self._print(f"The report: {self.report}")
+        super().close()
