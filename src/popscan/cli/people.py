@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from popscan.installation import config_file
+from popscan.protocols import DEFAULT
 from popscan.records import PopscanError
 from popscan.stages import SUBJECT_STAGES
 from popscan.store import Store
@@ -27,6 +28,21 @@ def add(commands: Any) -> None:
     run.add_argument("--profile", default="", help="slurm, slurm-noacct, or one of your own")
     run.add_argument("--cores", default="", metavar="N", help="default: all of this machine")
     run.set_defaults(call=_run, passes_on=True)
+
+    init = commands.add_parser(
+        "init", help="write a first config and cohort table from a folder of raw data"
+    )
+    init.add_argument(
+        "root", nargs="?", default="", help="folder of the raw data; asked for if left out"
+    )
+    init.add_argument(
+        "--out",
+        type=Path,
+        default=Path("study.yaml"),
+        help="config to write; its name is the study's",
+    )
+    init.add_argument("--protocol", default=DEFAULT, help=f"default: {DEFAULT}")
+    init.set_defaults(call=_init)
 
     check = commands.add_parser(
         "check",
@@ -153,6 +169,19 @@ def _run(arguments: argparse.Namespace) -> None:
     )
     print(" ".join(command), file=sys.stderr)
     run_study(command)
+
+
+def _init(arguments: argparse.Namespace) -> None:
+    from popscan.commands.draft import draft_study
+
+    root = arguments.root
+    if not root:
+        if not sys.stdin.isatty():
+            raise PopscanError("the folder of the raw data is missing: popscan init ROOT")
+        root = input("Folder of the raw data: ").strip()
+    draft = draft_study(Path(root), arguments.out, protocol=arguments.protocol)
+    print("\n".join(draft.notes))
+    print(f"{draft.config} is written. Next: popscan check --configfile {draft.config}")
 
 
 def _check(arguments: argparse.Namespace) -> int:
