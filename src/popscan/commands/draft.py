@@ -84,8 +84,8 @@ def draft_study(root: Path, config: Path, *, protocol: str = DEFAULT) -> Draft:
         _write_table(table, subjects)
         attributes = ["sex"]
         notes.append(
-            f"{table}: fill in {', '.join(_TO_FILL)}; add any attribute that you audit by, take out "
-            "what you have not"
+            f"{table}: fill in {', '.join(_TO_FILL)}; add what you audit by, take out what you "
+            "have not"
         )
     config.parent.mkdir(parents=True, exist_ok=True)
     participants = "" if given.is_file() else str(table)
