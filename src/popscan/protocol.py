@@ -56,6 +56,9 @@ class Series:
         Whether a visit without it has failed; others are read where they are there.
     min_slices, min_frames
         Fewest that can be worked with.
+    ukb_fields
+        Bulk fields of UK Biobank that hold it -> name of the NIfTI in the zip; "" for DICOM, which
+        the protocol's source ``dicom`` reads (its ``load_files``).
     """
 
     view: str
@@ -68,6 +71,7 @@ class Series:
     required: bool = True
     min_slices: int = 1
     min_frames: int = 1
+    ukb_fields: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ import pytest
 from popscan.io import walk as walking
 from popscan.io.dicom import Dicom
 from popscan.io.folders import Folders
-from popscan.io.sources import list_files
+from popscan.io.rawfile import list_files
 from popscan.records import Subject, SubjectError
 from popscan.stages.ingest.task import stat_sources
 

@@ -38,10 +38,11 @@ class Study(Section):
 class Source(Section):
     """Where raw scans come from."""
 
-    kind: Literal["simulated", "acdc", "dicom", "bids"] = Field(
+    kind: Literal["simulated", "acdc", "dicom", "bids", "ukb"] = Field(
         default="simulated",
         description="simulated: the digital population; acdc: patientNNN folders with Info.cfg; "
-        "dicom: one folder per subject, any file names below it; bids: sub-*/[ses-*/] NIfTI.",
+        "dicom: one folder per subject, any file names below it; bids: sub-*/[ses-*/] NIfTI; "
+        "ukb: UK Biobank's bulk zips as they are delivered (docs/ukb.md).",
     )
     root: str = Field(default="", description="Folder of the raw data (not used by simulated).")
     participants: str = Field(
@@ -57,8 +58,8 @@ class Source(Section):
         default=5.0,
         ge=0,
         le=10,
-        description="DICOM: slices that continue the short-axis stack belong to it while they are "
-        "tilted against it by no more than this; beyond it they are left out, and QC reviews.",
+        description="dicom, ukb: slices that continue the short-axis stack belong to it while they "
+        "are tilted against it by no more than this; beyond it they are left out, and QC reviews.",
     )
 
     labels: str = Field(

@@ -32,6 +32,7 @@ from popscan.io.dicom_session import (
 from popscan.io.dicom_stack import Stack
 from popscan.io.dicom_views import View, long_axis_views
 from popscan.io.folders import Folders
+from popscan.io.rawfile import RawFile
 from popscan.io.sources import Found, Loaded, found_folders, one_folder, tell
 from popscan.io.tables import subject_label
 from popscan.protocol import Protocol
@@ -119,23 +120,48 @@ class Dicom:
             `popscan.io.dicom_group` and `popscan.io.dicom_stack`.
         """
         rules = Rules(min_frames=min_frames, gap_tolerance=gap_tolerance, max_tilt_deg=max_tilt_deg)
-        session = read_session(one_folder(paths), rules)
-        wanted = None if views is None else set(views)
-        scans: dict[str, Scan] = {}
-        main = short_axis_cine(session)
-        sax = None if main is None else _read_sax(session, main)
-        if sax is not None and (wanted is None or "sax" in wanted):
-            scans["sax"] = sax
-        if wanted is None or wanted - {"sax"}:
-            centre = None
-            if sax is not None:
-                centre = heart_centre_mm(sax.array, sax.affine) * _LPS_RAS
-            found = long_axis_views(session, main, wanted=wanted, centre=centre)
-            scans = _with_long_axis(scans, found, folder=session.name)
-        if not scans:
-            asked = "any view" if views is None else ", ".join(views)
-            raise SubjectError("view_missing", f"{session.name}: no cine of {asked}")
-        return Loaded(scans={view: scans[view] for view in sorted(scans)})
+        return _read_views(read_session(one_folder(paths), rules), views)
+
+    def load_files(
+        self,
+        name: str,
+        files: Sequence[RawFile],
+        *,
+        views: Sequence[str] | None = None,
+        max_tilt_deg: float = 5.0,
+    ) -> Loaded:
+        """Read an exam out of files that lie anywhere, as `load`.
+
+        Parameters
+        ----------
+        name
+            Of the exam, for messages.
+        files
+            At least one.
+        views, max_tilt_deg
+            As `load`.
+        """
+        return _read_views(read_session(name, Rules(max_tilt_deg=max_tilt_deg), files=files), views)
+
+
+def _read_views(session: Session, views: Sequence[str] | None) -> Loaded:
+    """Read the pixels of the views that are wanted."""
+    wanted = None if views is None else set(views)
+    scans: dict[str, Scan] = {}
+    main = short_axis_cine(session)
+    sax = None if main is None else _read_sax(session, main)
+    if sax is not None and (wanted is None or "sax" in wanted):
+        scans["sax"] = sax
+    if wanted is None or wanted - {"sax"}:
+        centre = None
+        if sax is not None:
+            centre = heart_centre_mm(sax.array, sax.affine) * _LPS_RAS
+        found = long_axis_views(session, main, wanted=wanted, centre=centre)
+        scans = _with_long_axis(scans, found, folder=session.name)
+    if not scans:
+        asked = "any view" if views is None else ", ".join(views)
+        raise SubjectError("view_missing", f"{session.name}: no cine of {asked}")
+    return Loaded(scans={view: scans[view] for view in sorted(scans)})
 
 
 def _tell_archives(root: str | Path, subjects: set[str], problems: list[str] | None) -> None:

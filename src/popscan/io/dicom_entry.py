@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +19,7 @@ from popscan.io.dicom_kind import (
     origin_of,
     promises_image,
 )
+from popscan.io.rawfile import RawFile
 
 _ENDINGS = (".dcm", ".dicom", ".ima")
 
@@ -53,40 +52,40 @@ class Entry:
     n_unplaced: int = 0
 
 
-def read_header(path: str) -> Entry:
+def read_header(file: RawFile) -> Entry:
     """Read what a file is, and the planes that it holds.
 
     Nothing that a file holds raises: a torn or senseless one is `Kind.DAMAGED`.
     """
-    if Path(path).name.upper() == "DICOMDIR":  # an index of files
+    if Path(file.path).name.upper() == "DICOMDIR":  # an index of files
         return Entry(kind=Kind.OTHER)
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe would wait for ever
+        if not file.is_regular():  # a pipe would wait for ever
             return Entry(kind=Kind.OTHER)
-        data = open_dicom(path, headers_only=True)
+        data = open_dicom(file, headers_only=True)
     except (InvalidDicomError, IsADirectoryError):
-        return Entry(kind=Kind.DAMAGED if _was_dicom(path) else Kind.OTHER)
+        return Entry(kind=Kind.DAMAGED if _was_dicom(file) else Kind.OTHER)
     except FileNotFoundError:
         return Entry(kind=Kind.MISSING)
     except DAMAGE:
         return Entry(kind=Kind.DAMAGED)
     try:
-        return _entry(path, data)
+        return _entry(file, data)
     except DAMAGE:
         return Entry(kind=Kind.DAMAGED)
 
 
-def _was_dicom(path: str) -> bool:
+def _was_dicom(file: RawFile) -> bool:
     """Whether a file that is no DICOM has its ending, is empty, or holds zeros where it starts."""
     try:
-        with open(path, "rb") as file:
-            start = file.read(1024)
+        with file.open() as stream:
+            start = stream.read(1024)
     except OSError:
         return True
-    return path.lower().endswith(_ENDINGS) or not start.strip(b"\0")
+    return file.path.lower().endswith(_ENDINGS) or not start.strip(b"\0")
 
 
-def _entry(path: str, data: pydicom.Dataset) -> Entry:
+def _entry(file: RawFile, data: pydicom.Dataset) -> Entry:
     modality = foreign_modality(data)
     if modality:
         return Entry(kind=Kind.MODALITY, modality=modality)
@@ -103,7 +102,7 @@ def _entry(path: str, data: pydicom.Dataset) -> Entry:
             kind = Kind.COLOUR if is_colour(data) else Kind.UNPLACED
             return Entry(kind=Kind.CAPTURE if _is_capture(data) else kind, series=series)
         kind = Kind.COLOUR if is_colour(data) else Kind.IMAGE
-        return Entry(kind=kind, planes=(read_plane(path, data),), series=series, n_images=1)
+        return Entry(kind=kind, planes=(read_plane(file, data),), series=series, n_images=1)
     frames = list(frame_headers(data)) if described else []
     if not frames and _is_capture(data):
         return Entry(kind=Kind.CAPTURE, series=series, n_images=n_frames)
@@ -114,7 +113,7 @@ def _entry(path: str, data: pydicom.Dataset) -> Entry:
     magnitude = [(i, frame) for i, frame in enumerate(frames) if not is_phase(frame)]
     if not magnitude:
         return Entry(kind=Kind.PHASE, series=series, n_images=n_frames)
-    planes = tuple(read_plane(path, f, frame=i) for i, f in magnitude if has_place(f))
+    planes = tuple(read_plane(file, f, frame=i) for i, f in magnitude if has_place(f))
     kind = Kind.COLOUR if is_colour(data) else Kind.IMAGE
     return Entry(
         kind=kind if planes else Kind.MULTIFRAME,

@@ -18,7 +18,7 @@ from pydicom.pixels import pixel_array
 from popscan.io.dicom_entry import Entry, read_header
 from popscan.io.dicom_header import DAMAGE, Plane, open_dicom
 from popscan.io.dicom_kind import Kind
-from popscan.io.sources import list_files
+from popscan.io.rawfile import RawFile, files_of
 from popscan.records import SubjectError
 
 #: Kinds that may be images of the heart that are lost; the others are none, or copies.
@@ -71,10 +71,23 @@ def read_folder(folder: str | Path) -> Folder:
         ``damaged_files``, ``unsupported_multiframe``, ``bad_pixels``, ``no_cine``,
         ``mixed_patients``, or ``no_planes`` if no image has a position.
     """
-    files = list_files(folder)
+    files = files_of(folder)
     if not files:
         raise SubjectError("no_files", f"{folder}: the folder is empty")
-    entries = [read_header(path) for path in files]
+    return read_files(folder, files)
+
+
+def read_files(folder: str | Path, files: Sequence[RawFile]) -> Folder:
+    """Read the header of every DICOM image among some files, as `read_folder`.
+
+    Parameters
+    ----------
+    folder
+        Where they lie, for messages.
+    files
+        At least one.
+    """
+    entries = [read_header(file) for file in files]
     counts: Counter[Kind] = Counter()
     unplaced: Counter[str] = Counter()
     in_series: Counter[str] = Counter()
@@ -209,7 +222,7 @@ def _said(plane: Plane) -> Hashable:
 def _pixel_digest(plane: Plane) -> str:
     """Digest of an image's pixels as they are stored; empty where they cannot be read."""
     try:
-        data = open_dicom(plane.path, headers_only=False)
+        data = open_dicom(plane.file, headers_only=False)
         try:
             pixels = pixel_array(data, index=plane.frame if plane.frame >= 0 else None).tobytes()
         except (RuntimeError, NotImplementedError, ImportError):  # no decoder

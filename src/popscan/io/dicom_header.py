@@ -20,6 +20,7 @@ from pydicom.errors import BytesLengthException, InvalidDicomError
 from popscan.io.dicom_deflated import check_inflated
 from popscan.io.dicom_kind import KIND_TAGS, Origin, many, origin_of
 from popscan.io.dicom_turn import AS_STORED, Turn
+from popscan.io.rawfile import RawFile
 
 #: What reading a torn or senseless file raises. pydicom's words may hold bytes of the header: they
 #: are never told.
@@ -65,8 +66,8 @@ class Plane:
 
     Attributes
     ----------
-    path, frame
-        The file, and the number of the frame in a multi-frame file (-1 in others).
+    file, frame
+        Where it lies, and the number of the frame in a multi-frame file (-1 in others).
     orientation, position
         ImageOrientationPatient (6, orthonormal) and ImagePositionPatient (3), LPS mm.
     rows, columns, row_spacing_mm, column_spacing_mm
@@ -92,7 +93,7 @@ class Plane:
         Values of `META_TAGS`, under their keys.
     """
 
-    path: str
+    file: RawFile
     orientation: tuple[float, ...]
     position: tuple[float, ...]
     rows: int
@@ -121,12 +122,17 @@ class Plane:
     meta: dict[str, Any] = field(default_factory=dict)
 
     @property
+    def path(self) -> str:
+        """Path of its file, for order and messages."""
+        return self.file.path
+
+    @property
     def time(self) -> str:
         """When it was taken, as far as the file says."""
         return self.acquisition_time or self.content_time
 
 
-def open_dicom(path: str, *, headers_only: bool) -> pydicom.FileDataset:
+def open_dicom(file: RawFile, *, headers_only: bool) -> pydicom.FileDataset:
     """Read a file with or without the 128 bytes and the letters DICM at its start.
 
     Raises
@@ -136,19 +142,23 @@ def open_dicom(path: str, *, headers_only: bool) -> pydicom.FileDataset:
     ValueError
         If it is packed and would unpack to more than any image.
     """
-    check_inflated(path, max_bytes=_MAX_INFLATED)
     tags: list[Any] | None = _TAGS if headers_only else None
-    try:
-        return pydicom.dcmread(path, stop_before_pixels=headers_only, specific_tags=tags)
-    except InvalidDicomError:
-        with open(path, "rb") as file:
-            start = file.read(8)
-        # Old archives lack the preamble: such files start with a group 8 element of a few bytes.
-        if start[:2] not in (b"\x08\x00", b"\x02\x00") or start[3:4] != b"\x00":
-            raise
-        return pydicom.dcmread(
-            path, stop_before_pixels=headers_only, specific_tags=tags, force=True
-        )
+    with file.open() as stream:
+        check_inflated(stream, max_bytes=_MAX_INFLATED)
+        stream.seek(0)
+        try:
+            return pydicom.dcmread(stream, stop_before_pixels=headers_only, specific_tags=tags)
+        except InvalidDicomError:
+            stream.seek(0)
+            start = stream.read(8)
+            # Old archives lack the preamble: such files start with a group 8 element of a few
+            # bytes.
+            if start[:2] not in (b"\x08\x00", b"\x02\x00") or start[3:4] != b"\x00":
+                raise
+            stream.seek(0)
+            return pydicom.dcmread(
+                stream, stop_before_pixels=headers_only, specific_tags=tags, force=True
+            )
 
 
 def has_place(data: pydicom.Dataset) -> bool:
@@ -156,7 +166,7 @@ def has_place(data: pydicom.Dataset) -> bool:
     return not any(data.get(tag) in (None, "") for tag in _GEOMETRY_TAGS[:5])
 
 
-def read_plane(path: str, data: pydicom.Dataset, *, frame: int = -1) -> Plane:
+def read_plane(file: RawFile, data: pydicom.Dataset, *, frame: int = -1) -> Plane:
     """Read the plane out of a header that has a place.
 
     Raises
@@ -182,7 +192,7 @@ def read_plane(path: str, data: pydicom.Dataset, *, frame: int = -1) -> Plane:
     orientation = _orthonormal(orientation)
     patient = text_of(data, "PatientID")
     return Plane(
-        path=path,
+        file=file,
         orientation=orientation,
         position=position,
         rows=int(data.Rows),

@@ -16,7 +16,8 @@ from popscan.io.dicom_order import GUESS, natural, order_frames, own_triggers_ms
 from popscan.io.dicom_place import placed
 from popscan.io.dicom_stack import Stack
 from popscan.io.nifti_raw import MAX_IMAGE_BYTES
-from popscan.io.sources import list_files
+from popscan.io.rawfile import list_files
+from popscan.io.zipped import ZippedFile
 from popscan.records import Scan, SubjectError
 
 
@@ -85,7 +86,7 @@ def _whole_numbers(array: NDArray[np.float32]) -> NDArray[Any]:
 def _pixels(plane: Plane, *, folder: str) -> NDArray[np.float32]:
     """Pixels of one file as (column, row), slope and intercept applied."""
     try:
-        data = open_dicom(plane.path, headers_only=False)
+        data = open_dicom(plane.file, headers_only=False)
         syntax = getattr(data.file_meta, "TransferSyntaxUID", None)
     except DAMAGE as error:
         shown = _shown(plane, folder=folder)
@@ -120,7 +121,10 @@ def _shown(plane: Plane, *, folder: str) -> str:
     """Say which image this is, without its name: files are often named after the person."""
     if plane.instance >= 0 and plane.series_number >= 0:
         return f"{folder}, instance {plane.instance} of series {plane.series_number}"
-    number = 1 + sum(natural(p) < natural(plane.path) for p in list_files(folder))
+    file = plane.file
+    names = file.archive.names if isinstance(file, ZippedFile) else list_files(folder)
+    own = file.name if isinstance(file, ZippedFile) else plane.path
+    number = 1 + sum(natural(name) < natural(own) for name in names)
     return f"{folder}, file {number} in order of names"
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from popscan.io.dicom_account import Account, LeftOut
-from popscan.io.dicom_folder import LOST_KINDS, Folder, read_folder
+from popscan.io.dicom_folder import LOST_KINDS, Folder, read_files, read_folder
 from popscan.io.dicom_group import (
     Group,
     Run,
@@ -21,6 +21,7 @@ from popscan.io.dicom_group import (
 )
 from popscan.io.dicom_place import Grid, turned_onto
 from popscan.io.dicom_stack import Stack, build_stack, choose_runs, extend_stack
+from popscan.io.rawfile import RawFile
 from popscan.protocols.cine_sax.orientation import is_short_axis
 from popscan.records import SubjectError
 
@@ -104,8 +105,19 @@ class Session:
         return not any(self.found.counts[kind] for kind in LOST_KINDS)
 
 
-def read_session(folder: str | Path, rules: Rules) -> Session:
+def read_session(
+    folder: str | Path, rules: Rules, *, files: Sequence[RawFile] | None = None
+) -> Session:
     """Read the headers of a folder and find its cines.
+
+    Parameters
+    ----------
+    folder
+        The folder.
+    rules
+        How it is read.
+    files
+        Read these; `folder` is then a name for messages.
 
     Raises
     ------
@@ -113,7 +125,8 @@ def read_session(folder: str | Path, rules: Rules) -> Session:
         ``no_cine``, and those of `popscan.io.dicom_folder.read_folder` and
         `popscan.io.dicom_group`.
     """
-    found, name = read_folder(folder), str(folder)
+    found = read_folder(folder) if files is None else read_files(folder, files)
+    name = str(folder)
     cines: list[Cine] = []
     across: list[Run] = []
     kept: list[Group] = []

@@ -14,6 +14,7 @@ import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from stat import S_ISDIR
 from typing import NamedTuple
 
 from popscan.disk import write_atomic
@@ -64,6 +65,7 @@ class Folders:
         self._known = dict(known or {})
         self._trust = trust
         self._seen: dict[str, Folder] = {}
+        self._files: dict[str, tuple[int, int]] = {}
         self.n_listed = 0
 
     @classmethod
@@ -103,10 +105,13 @@ class Folders:
 
         What is not there or cannot be read counts as (-1, 0).
         """
+        if (file := self._files.get(path)) is not None:
+            return file
         try:
             found = self._look(path)
         except NotADirectoryError:
-            return _ask(path)
+            self._files[path] = _ask(path)
+            return self._files[path]
         except OSError:
             return -1, 0
         return self._below(path, found, _Trail(path))
@@ -136,6 +141,8 @@ class Folders:
         if (found := self._seen.get(path)) is not None:
             return found
         stat = os.stat(path)
+        if not S_ISDIR(stat.st_mode):
+            raise NotADirectoryError(path)
         old = self._known.get(path)
         if old is None or old.stamp != [stat.st_ino, stat.st_ctime_ns]:
             found = self._list(path, stat)

@@ -26,6 +26,7 @@ from popscan.io.nifti_raw import (
     image_geometry,
     read_image,
 )
+from popscan.io.rawfile import RawFile
 from popscan.records import LabelMap, PopscanError, Scan, SubjectError
 
 #: Fast: cine images hardly shrink further at higher levels.
@@ -128,6 +129,21 @@ def read_scan(path: str | Path, *, max_bytes: int = MAX_IMAGE_BYTES) -> Scan:
         frame_times_ms=_times(path, times, array.shape[3]),
         view=str(side.get("view", "sax")),
         meta=meta,
+    )
+
+
+def scan_of(file: RawFile, *, max_bytes: int) -> Scan:
+    """Read a NIfTI scan without a sidecar, wherever it lies, as `read_scan`."""
+    path = Path(file.path)
+    header, array = read_image(path, max_bytes=max_bytes, file=file)
+    affine, spacing_mm, notes = image_geometry(path, header)
+    times, time_notes = header_times_ms(header)
+    return Scan(
+        array=_image_values(path, array),
+        affine=affine,
+        spacing_mm=spacing_mm,
+        frame_times_ms=_times(path, times, array.shape[3]),
+        meta={**notes, **time_notes},
     )
 
 

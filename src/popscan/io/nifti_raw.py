@@ -16,6 +16,7 @@ from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
 
 from popscan.arrays.geometry import orthonormal_affine
+from popscan.io.rawfile import DiskFile, RawFile
 from popscan.protocols.cine_sax.cycle import is_cycle_ms
 from popscan.records import SubjectError
 
@@ -39,7 +40,9 @@ _LENGTH_UNIT_MM = {"meter": 1000.0, "mm": 1.0, "micron": 1e-3}
 _CONFLICT_PCT = 1.0
 
 
-def read_image(path: Path, *, max_bytes: int) -> tuple[nib.Nifti1Header, NDArray[Any]]:
+def read_image(
+    path: Path, *, max_bytes: int, file: RawFile | None = None
+) -> tuple[nib.Nifti1Header, NDArray[Any]]:
     """Header and values of a ``.nii`` or ``.nii.gz`` file.
 
     Memory is asked for only after the header was checked against the size of the file, and a
@@ -51,6 +54,8 @@ def read_image(path: Path, *, max_bytes: int) -> tuple[nib.Nifti1Header, NDArray
         The file.
     max_bytes
         Larger images are refused.
+    file
+        Where it is read from, if not from `path`, which then is a name for messages.
 
     Returns
     -------
@@ -65,9 +70,10 @@ def read_image(path: Path, *, max_bytes: int) -> tuple[nib.Nifti1Header, NDArray
         ``file_missing``, ``unreadable_file``, ``truncated_file``, ``not_an_image``, ``bad_header``
         or ``wrong_dimensions``.
     """
+    file = file or DiskFile(str(path))
     try:
-        file_size = path.stat().st_size
-        with path.open("rb") as raw:
+        file_size = file.size()
+        with file.open() as raw:
             packed = raw.read(2) == b"\x1f\x8b"
             raw.seek(0)
             stream: Any = igzip.IGzipFile(fileobj=raw) if packed else raw

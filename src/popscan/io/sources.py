@@ -16,7 +16,6 @@ from typing import Protocol as Interface
 
 from popscan.io.folders import Folders
 from popscan.io.tables import subject_label
-from popscan.io.walk import walk
 from popscan.protocol import Protocol
 from popscan.protocol import load as load_place
 from popscan.protocols import DEFAULT, get_protocol
@@ -151,15 +150,3 @@ def one_folder(paths: Sequence[str]) -> Path:
     if folder is None or not folder.is_dir():
         raise SubjectError("file_missing", f"{folder or 'no folder'}: the subject's folder is gone")
     return folder
-
-
-def list_files(folder: str | Path) -> list[str]:
-    """Every file below `folder`, sorted, as `popscan.io.walk.walk`; hidden files are skipped.
-
-    Raises
-    ------
-    SubjectError
-        ``too_many_files`` or ``unreadable_input``.
-    """
-    found = ((place, name) for place, names in walk(folder) for name in names)
-    return [os.path.join(place, name) for place, name in found if not name.startswith(".")]

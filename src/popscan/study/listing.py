@@ -73,6 +73,7 @@ def find_cohort(options: Mapping[str, Any], folders: Folders | None = None) -> C
             continue
         seen[unit] = replace(item, sub=sub, ses=ses)
         found.setdefault(sub, []).append(seen[unit])
+    cohort.notes += getattr(reader, "notes", ())  # what a source found and leaves alone
     paths = [str(p) for items in found.values() for item in items for p in item.paths]
     folders.prefetch(paths)
     stats = {path: folders.signature(path) for path in paths}

@@ -18,12 +18,13 @@ PROTOCOL = Protocol(
     title="Brain MR, T1-weighted",
     series=(
         Series(view="t1w", title="T1-weighted", suffixes=("T1w",), name_words=("t1w",),
-               min_slices=30),
+               min_slices=30, ukb_fields={20252: "T1/T1.nii.gz"}),
         Series(view="flair", title="FLAIR", suffixes=("FLAIR",), name_words=("flair",),
-               min_slices=1, required=False),
+               min_slices=1, required=False,
+               ukb_fields={20253: "T2_FLAIR/T2_FLAIR.nii.gz"}),
     ),
     labels=LABELS,
-    sources={"bids": "popscan.io.bids:Bids"},
+    sources={"bids": "popscan.io.bids:Bids", "ukb": "popscan.io.ukb:Ukb"},
     ingest="popscan.protocols.brain_t1.ingest:prepare",
     words=Words(
         organ="brain",

@@ -16,10 +16,10 @@ from popscan.protocol import (
 _CYCLE = "phase of the heart cycle"
 
 
-def _long_axis(view: str, title: str, *name_words: str) -> Series:
+def _long_axis(view: str, title: str, *name_words: str, ukb_field: int = 20208) -> Series:
     return Series(
         view=view, title=title, name_words=name_words, dimensions=4, time_axis=_CYCLE,
-        required=False,
+        required=False, ukb_fields={ukb_field: ""} if ukb_field else {},
     )  # fmt: skip
 
 
@@ -35,11 +35,12 @@ PROTOCOL = Protocol(
             dimensions=4,
             time_axis=_CYCLE,
             min_slices=2,
+            ukb_fields={20209: ""},
         ),
         _long_axis("2ch", "two-chamber", "2ch", "la2ch", "lax2ch", "vla"),
         _long_axis("3ch", "three-chamber", "3ch", "la3ch", "lax3ch", "lvot"),
         _long_axis("4ch", "four-chamber", "4ch", "la4ch", "lax4ch", "hla"),
-        _long_axis("rvot", "right ventricular outflow tract", "rvot"),
+        _long_axis("rvot", "right ventricular outflow tract", "rvot", ukb_field=0),
     ),
     labels=LabelSet(
         structures=(
@@ -60,6 +61,7 @@ PROTOCOL = Protocol(
         "bids": "popscan.io.bids:Bids",
         "dicom": "popscan.io.dicom:Dicom",
         "simulated": "popscan.io.simulated:Simulated",
+        "ukb": "popscan.io.ukb:Ukb",
     },
     words=Words(
         organ="heart",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,12 +28,23 @@ def ingest_task(context: ShardContext) -> Task:
     simulated = source.kind == "simulated"
     rules: dict[str, Any] = {
         "dicom": {"max_tilt_deg": source.max_tilt_deg},
+        "ukb": {"max_tilt_deg": source.max_tilt_deg},
         "bids": {"labels": source.labels},
     }.get(source.kind, {})
 
     def reads(subject: Subject) -> Mapping[str, Any]:
         if simulated:
             return {"simulate": context.digest("simulate", subject)}
+        if source.kind == "ukb":
+            from popscan.io.ukb import Ukb
+
+            # A zip of a view that is not read may come, change or go.
+            needed = Ukb(context.protocol).needed(subject.sources, tuple(source.views))
+            return {
+                "files": stat_sources(
+                    replace(subject, sources=tuple(needed)) if needed else subject
+                )
+            }
         return {"files": stat_sources(subject)}
 
     def load(subject: Subject) -> Any:

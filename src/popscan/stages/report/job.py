@@ -171,6 +171,7 @@ def _description(words: Words, kind: str, n_subjects: int) -> str:
         "simulated": words.simulated,
         "acdc": "read from ACDC folders",
         "dicom": "read from DICOM",
+        "ukb": "read from UK Biobank's bulk files",
         "bids": "read from BIDS-like NIfTI",
     }.get(kind, f"read from {kind}")
     return f"{words.acquisition} of {n_subjects} subjects, {source}."
