@@ -124,7 +124,9 @@ def main() -> None:
     parser.add_argument("--baseline", metavar="REV", help="revision that is measured beside")
     parser.add_argument("--baseline-subjects", type=int, help="default: as many")
     arguments = parser.parse_args()
-    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, shards of {arguments.shard_size}")
+    print(
+        f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, shards of {arguments.shard_size}"
+    )
     size = arguments.shard_size
     old = None
     if arguments.baseline:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scipy import stats
+from statsmodels.stats import multitest
 from statsmodels.stats.power import TTestIndPower
 from statsmodels.stats.proportion import confint_proportions_2indep
 
@@ -146,6 +147,14 @@ def test_correction_by_hand_and_per_family():
     np.testing.assert_allclose(split, [0.01, 0.06, 0.06, np.nan])
     with pytest.raises(PopscanError, match="use one of"):
         multiplicity.adjust(p, method="bonferoni")
+
+
+def test_corrections_are_those_of_statsmodels(rng):
+    p = np.round(rng.random(40) ** 3, 3)
+    p[:2] = 0.0
+    for ours, theirs in (("holm", "holm"), ("bh", "fdr_bh"), ("by", "fdr_by")):
+        expected = multitest.multipletests(p, method=theirs)[1]
+        np.testing.assert_array_equal(multiplicity.adjust(p, method=ours), expected)
 
 
 def test_moments_of_plain_values_are_the_ordinary_ones(rng):

@@ -132,6 +132,7 @@ correction, cluster, family, roles
     groupings = make_groupings(
         people, attributes_to_test=attributes_to_test, intersections=intersections
     )
+    people = people.reset_index(drop=True)  # numbers are looked up faster than names
     models = _Models(
         methods=methods, categorical=categorical, block=block, cluster=cluster,
         min_group=min_group, alpha=alpha,
@@ -186,7 +187,7 @@ def _compare(
         table, terms=adjust_for, categorical=models.categorical,
         complete=pd.Series(True, index=table.index),
     )  # fmt: skip
-    kept = table.index.isin(design.matrix.index)
+    kept = np.isin(table.index, design.matrix.index)
     common: dict[str, Any] = dict.fromkeys(DICTIONARY, float("nan"))
     common.update(
         attribute=grouping.attribute, group=grouping.names[code], reference=grouping.names[base],
