@@ -296,6 +296,9 @@ class Protocol:
         more of it, or other things, than `popscan.study.dictionary`.
     report_blocks
         Functions ``(context: StudyContext) -> list of blocks``, each a section of its own.
+    methods_text
+        ``(config) -> list of sentences`` of the study's methods paragraph: what is segmented and
+        measured, and how; ``[@key]`` cites (see `popscan.report.boilerplate`). Empty: none.
     config
         Section -> key -> default, where it differs from popscan's: which terms associations have,
         which limits a check. Keys that follow from the rest (model, methods, views, outcomes) need
@@ -330,6 +333,7 @@ class Protocol:
     outcomes: tuple[Outcome, ...] = ()
     columns: Mapping[str, tuple[str, str, str]] = field(default_factory=dict)
     report_blocks: tuple[Where, ...] = ()
+    methods_text: Where = ""
     config: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     version: str = "1"
 
@@ -405,6 +409,7 @@ class Protocol:
             "notes": self.notes,
             "label_coding": self.label_coding,
             "phases": self.phases,
+            "methods_text": self.methods_text,
         }
         for key in ("quality", "biomarkers", "atlas", "simulation"):
             part = getattr(self, key)

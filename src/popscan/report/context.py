@@ -198,6 +198,8 @@ fairness_ledger
         Versions, digests, seeds, machine, timings: words or nested mappings of words.
     config_text
         The config as the user wrote it.
+    methods
+        Sentences of the methods paragraph, with citations: see `popscan.report.boilerplate`.
     model_cards
         Name of a model bundle -> text of its card.
     limits
@@ -243,6 +245,7 @@ fairness_ledger
     atlas: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
     config_text: str = ""
+    methods: Sequence[str] = ()
     model_cards: Mapping[str, str] = field(default_factory=dict)
     limits: Sequence[str] = ()
     flagged: Iterable[FlaggedSubject] = ()

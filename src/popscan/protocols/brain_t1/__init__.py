@@ -58,6 +58,7 @@ PROTOCOL = Protocol(
         method="volumes",
         dictionary="popscan.protocols.brain_t1.biomarkers:DICTIONARY",
     ),
+    methods_text="popscan.protocols.brain_t1.methods:sentences",
     atlas=Atlas(
         grid="popscan.protocols.brain_t1.frame:brain_grid",
         prepare="popscan.protocols.brain_t1.frame:prepare",

@@ -103,6 +103,7 @@ PROTOCOL = Protocol(
     label_coding="popscan.protocols.cine_sax.coding:coding_problem",
     # Cines, but not of a view that is read.
     other_words=("la", "lax", "longaxis", "ao", "aorta", "tag", "tagging", "flow"),
+    methods_text="popscan.protocols.cine_sax.methods:sentences",
     phases="popscan.protocols.cine_sax.volumes:phase_frames",
     phase_names=("ED", "ES"),
     outcomes=(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
+from popscan.report import boilerplate
 from popscan.report.blocks import (
     Block,
     Bullets,
@@ -42,10 +43,26 @@ def _flat(entries: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]
     return found
 
 
+def _paragraph(sentences: Sequence[str]) -> list[Block]:
+    """Return the paragraph for a paper, to be copied."""
+    return [
+        Details(
+            summary="A methods paragraph for your paper",
+            blocks=[Code(text=boilerplate.plain(sentences))],
+        ),
+        Details(summary="The same in LaTeX", blocks=[Code(text=boilerplate.latex(sentences))]),
+        Details(
+            summary="Its references in BibTeX", blocks=[Code(text=boilerplate.bibtex(sentences))]
+        ),
+    ]
+
+
 def methods(context: StudyContext, options: Options) -> Section:
     """Return provenance, model cards and the config as written."""
     ident, title = "methods", "Methods and versions"
     blocks: list[Block] = []
+    if context.methods and not options.share:
+        blocks += _paragraph(context.methods)
     if context.provenance:
         rows = [[Cell(text=key.replace("_", " ")), Cell(text=value)]
                 for key, value in _flat(context.provenance)]  # fmt: skip

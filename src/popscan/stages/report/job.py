@@ -29,6 +29,7 @@ from popscan.stages.fairness.report import (
     with_whole_audit,
 )
 from popscan.stages.report.extras import extra_sections
+from popscan.stages.report.methods import methods_sentences
 from popscan.stages.report.sharing import write_share
 from popscan.stages.segment.bundles import bundle_path
 from popscan.store import Store, write_atomic
@@ -74,6 +75,7 @@ def report_study(study_root: Path, config: Mapping[str, Any]) -> Path:
     text = json.dumps(facts, indent=1, sort_keys=True) + "\n"
     write_atomic(study_root / "provenance.json", text.encode())
     context = study_context(study_root, config, facts)
+    context = replace(context, methods=methods_sentences(context, config, facts))
     limit = int(config["report"]["max_flagged_pages"])
     index = render_study(context, study_root / "report", max_subject_pages=limit)
     fairness = parse_section("fairness", config["fairness"])

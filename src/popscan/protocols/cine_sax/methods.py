@@ -1,0 +1,36 @@
+"""The heart's sentences of a study's methods paragraph."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from popscan.config import parse_section
+from popscan.protocols.cine_sax.biomarkers.sax import MYOCARDIAL_DENSITY_G_ML
+
+_INTERVALS = {
+    "tolerance": "as tolerance intervals",
+    "student": "from Student's t distribution",
+    "conformal": "by conformal prediction",
+}
+
+
+def sentences(config: Mapping[str, Any]) -> list[str]:
+    """Return what was segmented and measured, and how."""
+    segment = parse_section("segment", config["segment"])
+    biomarkers = parse_section("biomarkers", config["biomarkers"])
+    flips = ", averaged over in-plane reflections" if segment.flips else ""
+    return [
+        "Short-axis cine images were segmented into right ventricular cavity, left ventricular "
+        "myocardium and left ventricular cavity by a convolutional network of the U-Net type "
+        f"[@unet]{flips}.",
+        "End-diastole and end-systole were the frames of largest and smallest left ventricular "
+        "volume.",
+        "Volumes are sums over slices of area times slice distance; papillary muscles count as the "
+        "labels have them; myocardial mass assumes a density of "
+        f"{MYOCARDIAL_DENSITY_G_ML:g} g/mL.",
+        f"Intervals of {100 * biomarkers.interval_level:g}% were derived from errors on validation "
+        f"subjects {_INTERVALS[biomarkers.interval_method]}.",
+        "Images and segmentations that failed automatic checks were excluded, unless a person "
+        "decided otherwise.",
+    ]

@@ -1,0 +1,163 @@
+"""The sentences of a study's methods paragraph: what was really done, from config and tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from popscan.config import parse_section
+from popscan.protocol import load as load_place
+from popscan.protocols import protocol_of
+from popscan.report.context import StudyContext
+from popscan.report.text import listing, plural, title_of
+from popscan.report.tidy import complete, words
+from popscan.report.units import deciding_matrix, final_status
+
+_SOURCES = {
+    "bids": "Images were read from NIfTI files in BIDS-like folders [@bids].",
+    "dicom": "Images were read from DICOM files; series, slices and frames were sorted by geometry "
+    "and time.",
+    "acdc": "Images were read from the ACDC challenge's data [@acdc].",
+    "simulated": "All subjects were simulated.",
+    "ukb": "Images were read from UK Biobank's bulk files.",
+}
+_RECONSTRUCTIONS = {
+    "zero_filled": "zero-filled inverse Fourier transform",
+    "cg_sense": "iterative SENSE [@cgsense]",
+}
+_CORRECTIONS = {
+    "holm": "Holm's method [@holm]",
+    "bh": "the method of Benjamini and Hochberg [@bh]",
+}
+_ADJUSTMENTS = {
+    "regression": "linear regression with robust standard errors [@hc3]",
+    "ancova": "analysis of covariance",
+    "standardisation": "standardisation (g-computation)",
+    "mixed": "a linear mixed model",
+    "matching": "matching",
+}
+
+
+def methods_sentences(
+    context: StudyContext, config: Mapping[str, Any], facts: Mapping[str, Any]
+) -> list[str]:
+    """Return the sentences of the methods paragraph, with citations as `report.boilerplate` reads.
+
+    Parameters
+    ----------
+    context
+        The study's tables.
+    config
+        The whole config.
+    facts
+        Provenance: versions, model, seed.
+    """
+    return [
+        *_workflow(config, facts),
+        *_subjects(context),
+        *_images(context, config),
+        *_protocol(config, facts),
+        *_study_stages(config),
+        *_audit(context, config),
+    ]
+
+
+def _workflow(config: Mapping[str, Any], facts: Mapping[str, Any]) -> Iterator[str]:
+    packages = facts["packages"]
+    yield (
+        f"Images were analysed with popscan {facts['popscan']}, a workflow of Snakemake "
+        f"{packages['snakemake']} [@snakemake] (PyTorch {packages['torch']} [@pytorch], SimpleITK "
+        f"{packages['simpleitk']} [@simpleitk], statsmodels {packages['statsmodels']} "
+        f"[@statsmodels]; random seed {facts['seed']})."
+    )
+    if config["source"]["kind"] in _SOURCES:
+        yield _SOURCES[config["source"]["kind"]]
+
+
+def _subjects(context: StudyContext) -> Iterator[str]:
+    outcome = final_status(context)
+    if not len(outcome):
+        return
+    analysed = int((outcome == "ok").sum())
+    matrix = deciding_matrix(context)
+    lost = {}
+    for stage in matrix:
+        name = "quality control" if stage == "qc" else stage
+        for status, verb in (("failed", "failed at"), ("excluded", "excluded by")):
+            if n := int((matrix[stage] == status).sum()):
+                lost[f"{verb} {name}"] = n
+    if analysed + sum(lost.values()) != len(outcome):  # a person overrode, or the run goes on
+        lost = {str(status): n for status, n in outcome[outcome != "ok"].value_counts().items()}
+    sentence = f"Of {plural(len(outcome), 'subject')}, {analysed:,} were analysed"
+    parts = [f"{n:,} {what.replace('_', ' ')}" for what, n in lost.items()]
+    yield f"{sentence} ({listing(parts)})." if parts else f"{sentence}."
+
+
+def _images(context: StudyContext, config: Mapping[str, Any]) -> Iterator[str]:
+    scores = complete(context.recon_scores, "variant")
+    variants = words(scores["variant"]).unique()
+    section = parse_section("reconstruct", config["reconstruct"])
+    used = [section.variants[name].method for name in variants if name in section.variants]
+    named = [
+        _RECONSTRUCTIONS[method] for method in dict.fromkeys(used) if method in _RECONSTRUCTIONS
+    ]
+    if named:
+        yield f"k-space was reconstructed by {listing(named)}."
+
+
+def _protocol(config: Mapping[str, Any], facts: Mapping[str, Any]) -> list[str]:
+    """Sentences of the protocol: what was segmented and measured, and how."""
+    protocol = protocol_of(config)
+    if not protocol.methods_text:
+        return []
+    sentences: list[str] = load_place(protocol.methods_text)(config)
+    if facts["model"]["digest"]:
+        digest = facts["model"]["digest"][:12]
+        sentences.append(f"The network was the bundle {facts['model']['name']} ({digest}).")
+    return sentences
+
+
+def _study_stages(config: Mapping[str, Any]) -> Iterator[str]:
+    if config["rca"]["enabled"]:
+        yield (
+            "The Dice coefficient of every segmentation was predicted by reverse classification "
+            "accuracy [@rca]."
+        )
+    if config["atlas"]["enabled"]:
+        atlas = parse_section("atlas", config["atlas"])
+        yield (
+            f"Population averages were made in {plural(atlas.iterations, 'round')}, the first "
+            f"rigid, the others by diffeomorphic demons [@demons], at {atlas.spacing_mm:g} mm."
+        )
+
+
+def _audit(context: StudyContext, config: Mapping[str, Any]) -> Iterator[str]:
+    if len(context.associations):
+        terms = [_named(name) for name in config["associate"]["terms"]]
+        yield (
+            f"Biomarkers were regressed on {listing(terms)} by ordinary least squares with HC3 "
+            "standard errors [@hc3] (clustered by subject where subjects repeat); p values were "
+            "corrected over all terms and outcomes by the method of Benjamini and Hochberg [@bh]."
+        )
+    if not len(context.fairness_gaps):
+        return
+    fairness = parse_section("fairness", config["fairness"])
+    attributes = [_named(name) for name in fairness.attributes]
+    tests = [t for t in words(context.fairness_gaps["test"]).unique() if t and t != "none"]
+    by = f" by {listing(sorted(tests))}" if tests else ""
+    yield (
+        f"Outcomes of every stage were compared between groups by {listing(attributes)} (groups of "
+        f"at least {fairness.min_group} subjects){by}, with intervals at the "
+        f"{100 * (1 - fairness.alpha):g}% level ({fairness.n_boot:,} bootstrap draws); p values "
+        f"were corrected by {_CORRECTIONS[fairness.correction]}."
+    )
+    if len(context.fairness_adjusted):
+        ways = [_ADJUSTMENTS[method] for method in fairness.adjust_methods]
+        held = [_named(name) for name in fairness.adjust_for]
+        yield f"Gaps were adjusted for {listing(held)} by {listing(ways)}."
+
+
+def _named(column: str) -> str:
+    """Return a column's name within a sentence: ``age``, ``BSA``."""
+    title = title_of(column, unit=False)
+    return title if title[:2].isupper() else title[:1].lower() + title[1:]
