@@ -104,6 +104,6 @@ def _ended(text: str) -> str:
 
 def _readable(text: str) -> str:
     """Return TeX's accents and braces as a reader wants them."""
-    for accent, letter in (('\\"{o}', "\u00f6"), ("\\'{a}", "\u00e1"), ("\\~{n}", "\u00f1")):
+    for accent, letter in (('\\"o', "\u00f6"), ("\\'a", "\u00e1"), ("\\~n", "\u00f1")):
         text = text.replace(accent, letter)
     return text.replace("{", "").replace("}", "")
