@@ -59,6 +59,15 @@ def add(commands: Any) -> None:
     _study(status)
     status.set_defaults(call=_status)
 
+    compare = commands.add_parser(
+        "compare", help="what changed between two studies or runs, and for whom"
+    )
+    compare.add_argument("a", type=Path, metavar="A", help="results/<study>")
+    compare.add_argument(
+        "b", type=Path, metavar="B", help="results/<study>, perhaps of another run"
+    )
+    compare.set_defaults(call=_compare)
+
     verify = commands.add_parser(
         "verify", help="find files and records that are lost or changed; snakemake makes them again"
     )
@@ -204,6 +213,13 @@ def _status(arguments: argparse.Namespace) -> None:
     study = _find_study(arguments.study)
     print(study)
     print(format_status(study_status(Store(study))))
+
+
+def _compare(arguments: argparse.Namespace) -> None:
+    from popscan.commands.compare import as_text, compare_studies
+    from popscan.opened import open_study
+
+    print(as_text(compare_studies(open_study(arguments.a), open_study(arguments.b))))
 
 
 def _verify(arguments: argparse.Namespace) -> int:

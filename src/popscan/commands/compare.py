@@ -1,0 +1,204 @@
+"""``popscan compare A B``: what changed between two runs or studies, and for whom."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from popscan.opened import OpenedStudy
+
+_MOST = 12
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """What changed from study A to study B.
+
+    Attributes
+    ----------
+    config
+        Keys of the config that differ -> the two values.
+    versions
+        Packages, stages and model that differ -> the two versions.
+    only_a, only_b
+        Subjects of one study alone.
+    statuses
+        ``unit, stage, a, b``: statuses that differ, of subjects in both.
+    verdicts
+        ``unit, a, b``: QC verdicts that differ.
+    biomarkers
+        One row per biomarker, over subjects analysed in both: ``biomarker, n, changed,
+        mean_difference, sd_difference, largest, largest_unit`` (B - A).
+    groups
+        ``attribute, group, biomarker, n, mean_difference``: the same by group.
+    gaps
+        ``attribute, outcome, group, reference, gap_a, gap_b``: gaps of the audit that differ.
+    """
+
+    config: Mapping[str, tuple[Any, Any]]
+    versions: Mapping[str, tuple[Any, Any]]
+    only_a: Sequence[str]
+    only_b: Sequence[str]
+    statuses: pd.DataFrame
+    verdicts: pd.DataFrame
+    biomarkers: pd.DataFrame
+    groups: pd.DataFrame
+    gaps: pd.DataFrame
+
+
+def compare_studies(a: OpenedStudy, b: OpenedStudy, *, min_group: int = 5) -> Comparison:
+    """Compare two studies subject by subject.
+
+    Parameters
+    ----------
+    a, b
+        The studies; subjects are matched by their identifier.
+    min_group
+        Smaller groups are left out of `Comparison.groups`.
+    """
+    both = a.subjects.index.intersection(b.subjects.index)
+    differences = _differences(a, b)
+    return Comparison(
+        config=_changed(a.config, b.config),
+        versions=_changed(_versions(a), _versions(b)),
+        only_a=sorted(a.subjects.index.difference(both)),
+        only_b=sorted(b.subjects.index.difference(both)),
+        statuses=_moved(a, b, "ledger", ["unit", "stage"], "status"),
+        verdicts=_moved(a, b, "qc", ["unit"], "verdict"),
+        biomarkers=_summary(differences),
+        groups=_by_group(differences, a, min_group=min_group),
+        gaps=_gaps(a, b),
+    )
+
+
+def _flat(entries: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in entries.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _changed(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    left, right = dict(_flat(a)), dict(_flat(b))
+    keys = [*left, *(key for key in right if key not in left)]
+    pairs = {key: (left.get(key), right.get(key)) for key in keys}
+    return {key: pair for key, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def _versions(study: OpenedStudy) -> dict[str, Any]:
+    names = ("popscan", "packages", "stages", "model")
+    return {name: study.provenance[name] for name in names if name in study.provenance}
+
+
+def _moved(
+    a: OpenedStudy, b: OpenedStudy, table: str, keys: list[str], column: str
+) -> pd.DataFrame:
+    columns = [*keys, column]
+    left, right = (s.table(table)[columns].set_index(keys)[column] for s in (a, b))
+    joined = pd.concat({"a": left, "b": right}, axis=1, join="inner")
+    return joined[joined["a"] != joined["b"]].reset_index()
+
+
+def _differences(a: OpenedStudy, b: OpenedStudy) -> pd.DataFrame:
+    """B - A of every biomarker (columns) for subjects analysed in both (rows)."""
+    left, right = (_analysed(study) for study in (a, b))
+    names = [name for name in left if name in right]
+    rows = left.index.intersection(right.index)
+    return right.loc[rows, names] - left.loc[rows, names]
+
+
+def _analysed(study: OpenedStudy) -> pd.DataFrame:
+    table = study.table("biomarkers").set_index("unit")
+    if "analysed" in table:
+        table = table[table["analysed"].astype(bool)]
+    return table.drop(columns="analysed", errors="ignore").select_dtypes("number").astype(float)
+
+
+def _summary(differences: pd.DataFrame) -> pd.DataFrame:
+    rows = []
+    for name, column in differences.items():
+        known = column.dropna()
+        if len(known):
+            largest = str(known.abs().idxmax())
+            rows.append(
+                {
+                    "biomarker": name,
+                    "n": len(known),
+                    "changed": int((known != 0).sum()),
+                    "mean_difference": known.mean(),
+                    "sd_difference": known.std(ddof=1) if len(known) > 1 else np.nan,
+                    "largest": known[largest],
+                    "largest_unit": largest,
+                }
+            )
+    columns = ["biomarker", "n", "changed", "mean_difference", "sd_difference", "largest",
+               "largest_unit"]  # fmt: skip
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _by_group(differences: pd.DataFrame, study: OpenedStudy, *, min_group: int) -> pd.DataFrame:
+    columns = ["attribute", "group", "biomarker", "n", "mean_difference"]
+    parts = []
+    for attribute in study.config["fairness"]["attributes"]:
+        if attribute not in study.subjects:
+            continue
+        groups = study.subjects[attribute].reindex(differences.index)
+        table = differences.groupby(groups, observed=True).agg(["size", "mean"])
+        long = table.stack(0, future_stack=True).rename_axis(["group", "biomarker"]).reset_index()
+        long = long.rename(columns={"size": "n", "mean": "mean_difference"})
+        parts.append(long.assign(attribute=attribute)[long["n"] >= min_group])
+    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
+
+
+def _gaps(a: OpenedStudy, b: OpenedStudy) -> pd.DataFrame:
+    keys = ["attribute", "outcome", "group", "reference"]
+    columns = [*keys, "gap_a", "gap_b"]
+    if any("fairness_gaps" not in s.tables or s.table("fairness_gaps").empty for s in (a, b)):
+        return pd.DataFrame(columns=columns)
+    left, right = (s.table("fairness_gaps").set_index(keys)["gap"] for s in (a, b))
+    joined = pd.concat({"gap_a": left, "gap_b": right}, axis=1, join="inner").dropna()
+    return joined[joined["gap_a"] != joined["gap_b"]].reset_index()
+
+
+def as_text(found: Comparison) -> str:
+    """Return the comparison for a terminal."""
+    lines = [
+        *_pairs("config", found.config),
+        *_pairs("versions", found.versions),
+        *(f"only in A: {_names(found.only_a)}" for _ in found.only_a[:1]),
+        *(f"only in B: {_names(found.only_b)}" for _ in found.only_b[:1]),
+        *_table("statuses that changed", found.statuses),
+        *_table("QC verdicts that changed", found.verdicts),
+        *_table(
+            "biomarkers that changed, B - A, over subjects analysed in both",
+            found.biomarkers[found.biomarkers["changed"] > 0],
+        ),
+        *_table(
+            "by group: where the mean difference is largest",
+            found.groups[found.groups["mean_difference"].abs() > 0],
+        ),
+        *_table("gaps that changed", found.gaps),
+    ]
+    return "\n".join(lines) if lines else "nothing differs"
+
+
+def _pairs(title: str, pairs: Mapping[str, tuple[Any, Any]]) -> list[str]:
+    return [f"{title}: {key}: {a!r} -> {b!r}" for key, (a, b) in pairs.items()]
+
+
+def _names(units: Sequence[str]) -> str:
+    more = f" and {len(units) - 5} more" if len(units) > 5 else ""
+    return f"{len(units)} subjects, {', '.join(units[:5])}{more}"
+
+
+def _table(title: str, table: pd.DataFrame) -> list[str]:
+    if table.empty:
+        return []
+    shown = table.head(_MOST).to_string(index=False, float_format=lambda x: f"{x:.4g}")
+    more = [f"... and {len(table) - _MOST} more"] if len(table) > _MOST else []
+    return ["", f"{title} ({len(table)}):", shown, *more]

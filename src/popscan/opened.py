@@ -1,0 +1,123 @@
+"""A finished study from Python: its tables, its subjects, their images.
+
+>>> import popscan
+>>> study = popscan.open_study("results/demo")  # doctest: +SKIP
+>>> study.table("biomarkers").groupby("qc_verdict")["lvef_pct"].describe()  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from popscan.plan import read_registry
+from popscan.protocols import protocol_of
+from popscan.records import LabelMap, PopscanError, Scan, Subject
+from popscan.store import Store
+from popscan.study.context import ShardContext
+from popscan.study.reading import scan_and_labels
+from popscan.study.study import Study
+from popscan.study.tables import read_table, tables_folder
+
+
+def open_study(folder: str | Path) -> OpenedStudy:
+    """Open a study that ran to its report.
+
+    Parameters
+    ----------
+    folder
+        ``results/<study>``.
+
+    Raises
+    ------
+    PopscanError
+        If there is no study, or its report was not written yet.
+    """
+    root = Path(folder)
+    if not (root / "plan" / "registry.tsv").is_file():
+        raise PopscanError(f"{root}: no study there (no plan/registry.tsv)")
+    try:
+        facts = json.loads((root / "provenance.json").read_text(encoding="utf-8"))
+        config = facts["config"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise PopscanError(
+            f"{root}: the study has no readable provenance.json; run it to its report first"
+        ) from error
+    return OpenedStudy(root=root, config=config, provenance=facts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenedStudy:
+    """A study's results, read when they are asked for; nothing is written.
+
+    Attributes
+    ----------
+    root
+        ``results/<study>``.
+    config
+        The whole config, defaults filled in.
+    provenance
+        Versions, model, seed, machine: what ``provenance.json`` says.
+    """
+
+    root: Path
+    config: dict[str, Any]
+    provenance: dict[str, Any]
+
+    @property
+    def tables(self) -> list[str]:
+        """Names of the tables that the study has."""
+        return sorted(path.stem for path in tables_folder(self.root).glob("*.parquet"))
+
+    def table(self, name: str) -> pd.DataFrame:
+        """Return a table, as docs and data dictionary describe it.
+
+        Raises
+        ------
+        PopscanError
+            If the study has none of this name; the message lists those that it has.
+        """
+        if name not in self.tables:
+            raise PopscanError(f"{name}: no such table; there are {', '.join(self.tables)}")
+        return read_table(self.root, name)
+
+    def dictionary(self, name: str) -> pd.DataFrame:
+        """Return what the columns of a table mean: ``unit``, ``meaning``, ``source`` by column."""
+        self.table(name)
+        text = (tables_folder(self.root) / f"{name}.json").read_text(encoding="utf-8")
+        columns = json.loads(text)
+        rows = pd.DataFrame.from_dict(
+            columns, orient="index", columns=["unit", "meaning", "source"]
+        )
+        return rows.rename_axis("column")
+
+    @cached_property
+    def subjects(self) -> pd.DataFrame:
+        """Decoded attributes of every subject by unit, and whether the subject is ``analysed``."""
+        study = Study.of_tables(self.root, self.config)
+        rows = study.attributes.copy()
+        rows["analysed"] = rows.index.isin(study.analysed)
+        return rows
+
+    def images(self, unit: str) -> tuple[Scan, LabelMap]:
+        """Return a subject's scan and the labels that segmentation gave it.
+
+        Raises
+        ------
+        PopscanError
+            If there is no such subject.
+        SubjectError
+            If the subject did not get as far, or files are lost or changed.
+        """
+        registry = read_registry(self.root / "plan" / "registry.tsv")
+        if unit not in registry:
+            raise PopscanError(f"{unit}: no such subject in {self.root}")
+        options = {"protocol": protocol_of(self.config).name}
+        context = ShardContext(store=Store(self.root), shard=registry[unit], options=options)
+        sub, _, ses = unit.partition("_ses-")
+        return scan_and_labels(context, Subject(sub=sub, ses=f"ses-{ses}" if ses else ""))

@@ -1,0 +1,119 @@
+"""Two runs of one study: what moved, by how much, and for whom."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import popscan
+from popscan.commands.compare import as_text, compare_studies
+from popscan.config import Config
+from popscan.records import PopscanError
+
+UNITS = [f"sub-{n:02d}" for n in range(1, 13)]
+SEX = ["female"] * 6 + ["male"] * 6
+LVEF = np.linspace(50.0, 61.0, 12)
+
+
+def study(
+    folder: Path,
+    *,
+    units: list[str] = UNITS,
+    shift: Any = 0.0,
+    fails: tuple[str, ...] = (),
+    **config: Any,
+) -> popscan.opened.OpenedStudy:
+    """A study's tables; `shift` is added to LVEF, `fails` are excluded by QC."""
+    (folder / "plan").mkdir(parents=True)
+    (folder / "tables").mkdir()
+    registry = pd.DataFrame({"unit": units, "sub": units, "ses": "", "shard": "00000"})
+    registry.to_csv(folder / "plan" / "registry.tsv", sep="\t", index=False)
+    rows = pd.DataFrame({"unit": UNITS, "sex": SEX, "lvef_pct": LVEF + shift})
+    rows = rows[rows["unit"].isin(units)]
+    verdict = np.where(rows["unit"].isin(fails), "fail", "pass")
+    tables = {
+        "participants": rows[["unit", "sex"]],
+        "qc": pd.DataFrame({"unit": rows["unit"], "verdict": verdict}),
+        "biomarkers": rows.drop(columns="sex").assign(analysed=verdict == "pass"),
+        "ledger": pd.DataFrame(
+            {
+                "unit": rows["unit"],
+                "stage": "qc",
+                "status": np.where(verdict == "pass", "ok", "excluded"),
+            }
+        ),
+    }
+    for name, table in tables.items():
+        table.to_parquet(folder / "tables" / f"{name}.parquet")
+    whole = Config.model_validate({"fairness": {"attributes": ["sex"]}, **config}).model_dump(
+        mode="json"
+    )
+    facts = {"config": whole, "popscan": "0.1.0", "stages": {"qc": "1"}}
+    (folder / "provenance.json").write_text(json.dumps(facts))
+    return popscan.open_study(folder)
+
+
+def test_the_same_study_twice_differs_in_nothing(tmp_path: Path) -> None:
+    a, b = study(tmp_path / "a"), study(tmp_path / "b")
+    assert as_text(compare_studies(a, b)) == "nothing differs"
+
+
+def test_a_shift_of_one_group_is_found_for_that_group(tmp_path: Path) -> None:
+    shift = np.where(np.array(SEX) == "female", 2.0, 0.0)
+    shift[0] = 3.0
+    found = compare_studies(study(tmp_path / "a"), study(tmp_path / "b", shift=shift))
+    row = found.biomarkers.set_index("biomarker").loc["lvef_pct"]
+    assert (row["n"], row["changed"], row["largest_unit"]) == (12, 6, "sub-01")
+    assert row["mean_difference"] == pytest.approx(13 / 12)
+    by = found.groups.set_index("group")["mean_difference"]
+    assert by["female"] == pytest.approx(13 / 6)
+    assert by["male"] == 0.0
+
+
+def test_verdicts_statuses_and_subjects_of_one_study(tmp_path: Path) -> None:
+    a = study(tmp_path / "a", units=UNITS[:10])
+    b = study(tmp_path / "b", units=UNITS[1:], fails=("sub-02",))
+    found = compare_studies(a, b)
+    assert (found.only_a, found.only_b) == (["sub-01"], ["sub-11", "sub-12"])
+    assert found.verdicts.to_dict("records") == [{"unit": "sub-02", "a": "pass", "b": "fail"}]
+    assert found.statuses.to_dict("records") == [
+        {"unit": "sub-02", "stage": "qc", "a": "ok", "b": "excluded"}
+    ]
+    # Whom B excludes is in no difference of biomarkers.
+    assert found.biomarkers["n"].tolist() == [8]
+
+
+def test_keys_of_the_config_that_differ(tmp_path: Path) -> None:
+    a, b = study(tmp_path / "a"), study(tmp_path / "b", plan={"shard_size": 8})
+    found = compare_studies(a, b)
+    assert found.config == {"plan.shard_size": (64, 8)}
+    assert "config: plan.shard_size: 64 -> 8" in as_text(found)
+
+
+def test_small_groups_are_left_out(tmp_path: Path) -> None:
+    a, b = study(tmp_path / "a"), study(tmp_path / "b", shift=1.0)
+    assert compare_studies(a, b, min_group=7).groups.empty
+
+
+def test_no_study_there(tmp_path: Path) -> None:
+    with pytest.raises(PopscanError, match="no study there"):
+        popscan.open_study(tmp_path)
+
+
+def test_a_study_without_a_report_yet(tmp_path: Path) -> None:
+    study(tmp_path / "a")
+    (tmp_path / "a" / "provenance.json").unlink()
+    with pytest.raises(PopscanError, match="run it to its report first"):
+        popscan.open_study(tmp_path / "a")
+
+
+def test_a_table_that_is_not_there_is_named_with_those_that_are(tmp_path: Path) -> None:
+    opened = study(tmp_path / "a")
+    assert opened.tables == ["biomarkers", "ledger", "participants", "qc"]
+    with pytest.raises(PopscanError, match="there are biomarkers, ledger"):
+        opened.table("../plan")
+    with pytest.raises(PopscanError, match="no such subject"):
+        opened.images("sub-99")
