@@ -45,13 +45,14 @@ def _limit_threads(threads: int) -> None:
 
 def parser() -> argparse.ArgumentParser:
     """Build the parser of all commands."""
-    from popscan.cli import experiments, people, rules
+    from popscan.cli import experiments, people, rules, running
 
     top = argparse.ArgumentParser(
         prog="popscan", description="Population imaging studies; usually run through snakemake."
     )
     top.add_argument("--version", action="version", version=f"popscan {__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    running.add(commands)
     people.add(commands)
     rules.add(commands)
     experiments.add(commands)

@@ -1,4 +1,4 @@
-"""Commands that people type: run, check, status, rerun, withdraw, train, audit and others."""
+"""Commands that people type: check, status, rerun, withdraw, train, audit and others."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from popscan.installation import config_file
-from popscan.protocols import DEFAULT
 from popscan.records import PopscanError
 from popscan.stages import SUBJECT_STAGES
 from popscan.store import Store
@@ -18,32 +17,6 @@ from popscan.store import Store
 
 def add(commands: Any) -> None:
     """Add the people's commands to the parser."""
-    run = commands.add_parser(
-        "run",
-        help="run a study from any folder; further options go to snakemake",
-        description="Runs snakemake with popscan's workflow in this folder. Options that are not "
-        "listed here are passed on to snakemake as they are.",
-    )
-    run.add_argument("configfile", metavar="CONFIG", help="config file, or demo")
-    run.add_argument("--profile", default="", help="slurm, slurm-noacct, or one of your own")
-    run.add_argument("--cores", default="", metavar="N", help="default: all of this machine")
-    run.set_defaults(call=_run, passes_on=True)
-
-    init = commands.add_parser(
-        "init", help="write a first config and cohort table from a folder of raw data"
-    )
-    init.add_argument(
-        "root", nargs="?", default="", help="folder of the raw data; asked for if left out"
-    )
-    init.add_argument(
-        "--out",
-        type=Path,
-        default=Path("study.yaml"),
-        help="config to write; its name is the study's",
-    )
-    init.add_argument("--protocol", default=DEFAULT, help=f"default: {DEFAULT}")
-    init.set_defaults(call=_init)
-
     check = commands.add_parser(
         "check",
         help="config, cohort table, models, disk, a sample of the scans: every problem",
@@ -165,32 +138,6 @@ def _find_study(given: Path | None) -> Path:
     if len(found) != 1:
         raise PopscanError(f"say which study: {[str(p) for p in found] or 'none in results/'}")
     return found[0]
-
-
-def _run(arguments: argparse.Namespace) -> None:
-    from popscan.commands.run_study import run_command, run_study
-
-    command = run_command(
-        arguments.configfile,
-        profile=arguments.profile,
-        cores=arguments.cores,
-        options=arguments.passed_on,
-    )
-    print(" ".join(command), file=sys.stderr)
-    run_study(command)
-
-
-def _init(arguments: argparse.Namespace) -> None:
-    from popscan.commands.draft import draft_study
-
-    root = arguments.root
-    if not root:
-        if not sys.stdin.isatty():
-            raise PopscanError("the folder of the raw data is missing: popscan init ROOT")
-        root = input("Folder of the raw data: ").strip()
-    draft = draft_study(Path(root), arguments.out, protocol=arguments.protocol)
-    print("\n".join(draft.notes))
-    print(f"{draft.config} is written. Next: popscan check --configfile {draft.config}")
 
 
 def _check(arguments: argparse.Namespace) -> int:

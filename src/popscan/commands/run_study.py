@@ -11,14 +11,15 @@ from popscan.installation import config_file, workflow_folder
 
 
 def run_command(
-    config: str, *, profile: str = "", cores: str = "", options: Sequence[str] = ()
+    *configs: str | Path, profile: str = "", cores: str = "", options: Sequence[str] = ()
 ) -> list[str]:
     """Return the Snakemake command of a study.
 
     Parameters
     ----------
-    config
-        Config file, or the name of one that popscan brings (``demo``).
+    configs
+        Config file, or the name of one that popscan brings (``demo``); keys of a further one
+        replace those of the one before.
     profile
         Profile of Snakemake: a folder, a name in Snakemake's own places, or one that popscan
         brings (``slurm``, ``slurm-noacct``).
@@ -36,7 +37,7 @@ def run_command(
     command = [sys.executable, "-m", "snakemake"]
     if not any(option.startswith("--logger") for option in options):
         command += ["--logger", "popscan"]
-    command += ["--configfile", str(config_file(config))]
+    command += ["--configfile", *(str(config_file(config)) for config in configs)]
     if profile:
         command += ["--profile", _profile(profile, home)]
     if cores or not profile:
