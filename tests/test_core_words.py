@@ -43,7 +43,6 @@ EXCEPTIONS = {
     "stages/visibility/maps.py": CROPS,
     "stages/visibility/report.py": CROPS,
     "study/context.py": EXAMPLE,
-    "study/dictionary.py": "n_frames_without_heart, a column that segmentation writes",
     "study/files.py": EXAMPLE,
     "study/kept.py": ATLAS,
     "study/withdraw.py": ATLAS,

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from plain_table import plain_table
 from popscan.cli import main
 from popscan.commands.estimate import format_estimate, stage_costs
 from popscan.commands.rerun import mark_rerun
@@ -21,7 +22,7 @@ from popscan.plan import Planned, write_plan
 from popscan.records import PopscanError, Record, Status, Subject
 from popscan.store import Store, record_line
 from popscan.study.costs import cost_rates, study_costs
-from popscan.study.tables import cost_table, write_table
+from popscan.study.tables import cost_table
 
 N, SIZE = 10, 4
 
@@ -103,7 +104,7 @@ def test_rerun_takes_lists_longer_than_a_file_name(store, capsys):
 
 def write_costs(store: Store, *, cores: float = 1.0, gpus: float = 0.0) -> None:
     rows = [vars(record(i, cores=cores, gpus=gpus)) for i in range(N)]
-    write_table(store.root, "cost", cost_table({"ingest": rows}), {})
+    plain_table(store.root, "cost", cost_table({"ingest": rows}))
 
 
 def write_benchmark(store: Store, job: str, seconds: float, *, ended: str) -> Path:

@@ -127,6 +127,23 @@ def test_statuses_add_up_for_every_stage(study):
         assert sorted(units) == sorted(people["unit"]), stage
 
 
+def test_data_dictionaries_say_what_every_column_is_and_holds(study):
+    tables = study / "results" / "tiny" / "tables"
+    for path in tables.glob("*.parquet"):
+        written = pd.read_parquet(path)
+        said = json.loads(path.with_suffix(".json").read_text())
+        assert list(said) == list(map(str, written)), path.stem
+        for name, entry in said.items():
+            column = written[name].dropna()
+            assert entry["meaning"], (path.stem, name)
+            if column.empty or entry["kind"] == "any":
+                continue
+            is_flag = pd.api.types.is_bool_dtype(column.infer_objects())
+            is_number = pd.api.types.is_numeric_dtype(column)
+            kind = "flag" if is_flag else "number" if is_number else "text"
+            assert entry["kind"] == kind, (path.stem, name)
+
+
 @pytest.mark.parametrize(("unit", "reason"), BAD.items())
 def test_bad_scan_is_a_failed_record_and_is_skipped_below(study, unit, reason):
     ledger = table(study, "ledger")

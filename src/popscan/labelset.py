@@ -90,6 +90,12 @@ class LabelSet:
         """Name -> words within a sentence."""
         return {s.name: s.words or s.title for s in self.structures}
 
+    @property
+    def either(self) -> str:
+        """All names, for a sentence: ``rv, myo or lv``."""
+        *others, last = self.codes
+        return " or ".join(filter(None, (", ".join(others), last)))
+
     @cached_property
     def colours(self) -> Mapping[str, str]:
         """Name -> colour."""

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, Literal
 
+from popscan.columns import Column
 from popscan.labelset import NAME, LabelSet, Structure
 from popscan.records import PopscanError
 
@@ -88,12 +89,20 @@ class Segmentation:
     network_labels
         What a bundle must label, label 1 first, where that is not the protocol's label set
         (structures whose sides are told apart afterwards).
+    columns
+        Mapping of further columns that the methods write to the table `segmentation`; empty for
+        none.
     """
 
     methods: Mapping[str, Where]
     method: str
     bundle: str
     network_labels: tuple[str, ...] = ()
+    columns: Where = ""
+
+    def added(self) -> Mapping[str, Column]:
+        """Return what the further columns mean."""
+        return _columns(self.columns)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +138,7 @@ class Biomarkers:
     method
         The default.
     dictionary
-        Mapping column -> ``(unit, meaning, source)``.
+        Mapping column -> `popscan.columns.Column`.
     intervals
         Mapping of the columns of intervals, likewise; empty for none.
     interval_values
@@ -147,6 +156,10 @@ class Biomarkers:
     intervals: Where = ""
     interval_values: Where = ""
     curves: Where = ""
+
+    def columns(self) -> dict[str, Column]:
+        """Return what the biomarkers, and the columns of their intervals, mean."""
+        return {**_columns(self.dictionary), **_columns(self.intervals)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,10 +195,17 @@ class Simulation:
     subject
         ``(row, *, ...) -> object`` with ``scan``, ``labels``, ``kspace`` (or None), ``truth``; it
         gets by name what it takes of seed, kspace, matrix, spacing_mm, frames, coils, acceleration.
+    truth
+        Mapping of the columns of the truth that are no biomarkers; empty for none.
     """
 
     population: Where
     subject: Where
+    truth: Where = ""
+
+    def columns(self) -> Mapping[str, Column]:
+        """Return what the columns of the truth that are no biomarkers mean."""
+        return _columns(self.truth)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -292,8 +312,8 @@ class Protocol:
     outcomes
         Biomarkers that the audit follows by default, in the order in which the report names them.
     columns
-        Column of the participants table -> its unit, meaning and source, where the protocol knows
-        more of it, or other things, than `popscan.study.dictionary`.
+        Column of the participants table -> what it means, where the protocol writes it or knows
+        more of it than popscan.
     report_blocks
         Functions ``(context: StudyContext) -> list of blocks``, each a section of its own.
     methods_text
@@ -331,7 +351,7 @@ class Protocol:
     atlas: Atlas | None = None
     simulation: Simulation | None = None
     outcomes: tuple[Outcome, ...] = ()
-    columns: Mapping[str, tuple[str, str, str]] = field(default_factory=dict)
+    columns: Mapping[str, Column] = field(default_factory=dict)
     report_blocks: tuple[Where, ...] = ()
     methods_text: Where = ""
     config: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -416,6 +436,7 @@ class Protocol:
             words = ("method", "words")
             fields = vars(part).items() if part is not None else ()
             named |= {f"{key}.{k}": v for k, v in fields if isinstance(v, str) and k not in words}
+        named["segmentation.columns"] = self.segmentation.columns
         named |= {f"report_blocks.{i}": v for i, v in enumerate(self.report_blocks)}
         return {key: where for key, where in named.items() if where}
 
@@ -434,3 +455,7 @@ def load(where: Where) -> Any:
     except (ImportError, AttributeError) as error:
         raise PopscanError(f"{where}: cannot be loaded ({error})") from error
     return loaded
+
+
+def _columns(where: Where) -> Mapping[str, Column]:
+    return {} if not where else load(where)

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from plain_table import plain_table
 from popscan.io.spreadsheet import is_formula, tsv_text
-from popscan.study.tables import read_table, write_table
+from popscan.study.tables import read_table
 
 HOSTILE = ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "\r=1", " =1", '"=1', "＝1"]
 
@@ -17,7 +18,7 @@ HOSTILE = ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "\r=1", " =
 @pytest.mark.parametrize("text", HOSTILE)
 def test_formulas_are_neutralised_in_cells_and_names_and_kept_in_parquet(tmp_path, text):
     table = pd.DataFrame({"unit": ["sub-1", "sub-2"], text: [text, None]})
-    write_table(tmp_path, "t", table, {})
+    plain_table(tmp_path, "t", table)
     written = (tmp_path / "tables" / "t.tsv").read_text(encoding="utf-8")
     back = pd.read_csv(io.StringIO(written), sep="\t", keep_default_na=False)
     assert back.columns[1].startswith("'")

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from plain_table import plain_table
 from popscan.protocols import get_protocol
 from popscan.stages import stages_of
-from popscan.study.tables import write_table
 
 CONFIG = {
     "study": {"seed": 3},
@@ -112,7 +112,7 @@ def write_study(root: Path, n: int = 300, *, seed: int = 1) -> dict[str, pd.Data
         )[seen & (final != "fail")],
     }  # fmt: skip
     for name, table in tables.items():
-        write_table(root, name, table, {})
+        plain_table(root, name, table)
     return tables
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from plain_table import plain_table
 from popscan.commands.check import check_study
 from popscan.config import Config
 from popscan.plan import Planned, read_shard, write_plan
@@ -18,7 +19,8 @@ from popscan.segment.bundle import save_bundle
 from popscan.segment.networks import build_network
 from popscan.simulate.population import sample_population
 from popscan.simulate.scan import simulate_subject
-from popscan.stages.rca.tables import predicted_tables, write_validity
+from popscan.stages.collect.job import stage_tables
+from popscan.stages.rca.tables import write_validity
 from popscan.stages.rca.task import make_references, references_path
 from popscan.stages.report.extras import extra_sections
 from popscan.stages.tasks import run_stage
@@ -27,7 +29,7 @@ from popscan.stages.visibility.maps import write_maps
 from popscan.store import Store
 from popscan.study.context import ShardContext
 from popscan.study.files import FileNames
-from popscan.study.tables import read_records, read_table, write_table
+from popscan.study.tables import read_records, read_table
 from popscan.worker import Task
 
 NAMES = FileNames(get_protocol("cine_sax"))
@@ -114,15 +116,15 @@ def study(tmp_path_factory):
         ("segment", segmented, ("reconstruct",)),
     ):
         run_shard(store, scripted(stage, outcomes, upstream), SHARD, planned)
-    write_table(root, "scores", pd.DataFrame(scores), {})
+    plain_table(root, "scores", pd.DataFrame(scores))
     table = people.rename(columns={"participant_id": "unit"})
     table = table[[c for c in table if not c.startswith("truth_")]].assign(sub=table["unit"])
-    write_table(root, "participants", table, {})
+    plain_table(root, "participants", table)
     rng = np.random.default_rng(0)
     measured = pd.DataFrame(
         {"unit": list(ingested), "lvedv_ml": rng.normal(150, 20, N), "analysed": True}
     )
-    write_table(root, "biomarkers", measured, {})
+    plain_table(root, "biomarkers", measured)
     config = Config.model_validate(
         {
             "rca": {"enabled": True, "n_references": 3, "n_registered": 2},
@@ -180,8 +182,8 @@ def test_every_subject_has_a_prediction_and_the_shifted_one_the_lowest(study, pr
 
 def test_validity_stands_beside(study, predicted):
     store, config = study
-    for name, table in predicted_tables(read_records(store, "rca", [SHARD])).items():
-        write_table(store.root, name, table, {})
+    for name, table in stage_tables({"rca": read_records(store, "rca", [SHARD])}).items():
+        plain_table(store.root, name, table)
     assert len(read_table(store.root, "predicted_dice")) == N
     validity = write_validity(store.root, config)
     everybody = validity[(validity["group"] == "all") & (validity["structure"] == "mean")].iloc[0]

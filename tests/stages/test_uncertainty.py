@@ -142,8 +142,8 @@ def test_maps_are_written_where_asked_for(found, scan):
 
 
 def test_every_interval_is_in_the_dictionary():
-    told = dictionary.of("biomarkers")
+    described = dictionary.of("biomarkers")
     for name in INTERVAL_DICTIONARY:
-        assert told[name]["meaning"]
+        assert described[name].meaning
     assert {"expected_dice_lv", "flip_risk_rv"} <= set(dictionary.of("segmentation"))
     assert {"flipped_pct", "reference_verdict"} <= set(dictionary.of("scores"))

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from plain_table import plain_table
 from popscan.report import StudyContext, render_study
 from popscan.report.sections.common import Options
 from popscan.stages.report.extras import extra_sections
@@ -16,7 +17,6 @@ from popscan.stages.report.uncertainty import (
     said_of_training,
     uncertainty_section,
 )
-from popscan.study.tables import write_table
 
 #: Unit, whether the model was trained on it, share of its voxels that are flipped.
 PEOPLE = (("sub-1", False, 2.0), ("sub-2", False, 4.0), ("sub-3", True, 50.0))
@@ -52,12 +52,12 @@ def scores() -> pd.DataFrame:
 
 @pytest.fixture
 def study(tmp_path):
-    write_table(tmp_path, "segmentation", segmentation(), {})
-    write_table(tmp_path, "scores", scores(), {})
+    plain_table(tmp_path, "segmentation", segmentation())
+    plain_table(tmp_path, "scores", scores())
     biomarkers = pd.DataFrame(
         {"unit": ["sub-1"], "lvef_pct": [60.0], "lvef_low_pct": [55.0], "lvef_high_pct": [65.0]}
     )
-    write_table(tmp_path, "biomarkers", biomarkers, {})
+    plain_table(tmp_path, "biomarkers", biomarkers)
     return tmp_path
 
 
@@ -85,9 +85,9 @@ def test_the_shared_report_has_no_small_count_of_subjects(tmp_path):
         table.loc[0, f"expected_dice_{name}_lowest"] = 0.5
     verdicts = ["fail", "review", *["pass"] * 79]
     checked = pd.concat([scores().iloc[[0]]] * 81, ignore_index=True)
-    write_table(tmp_path, "segmentation", table, {})
-    write_table(tmp_path, "scores", checked.assign(unit=units, reference_verdict=verdicts), {})
-    write_table(tmp_path, "biomarkers", pd.DataFrame({"unit": units}), {})
+    plain_table(tmp_path, "segmentation", table)
+    plain_table(tmp_path, "scores", checked.assign(unit=units, reference_verdict=verdicts))
+    plain_table(tmp_path, "biomarkers", pd.DataFrame({"unit": units}))
     context = StudyContext(extras=extra_sections(tmp_path, {"report": {"min_cell": 5}}))
     html = render_study(context, tmp_path / "out").read_text(encoding="utf-8")
     assert "In 1 of 81 subjects" in html
@@ -126,7 +126,7 @@ def test_the_key_that_recodes_references_is_named():
 
 def test_uncalibrated_bundles_and_older_studies(tmp_path):
     assert uncertainty_section(tmp_path, {}) is None
-    write_table(tmp_path, "segmentation", segmentation((np.nan,) * 3), {})
+    plain_table(tmp_path, "segmentation", segmentation((np.nan,) * 3))
     section = uncertainty_section(tmp_path, {})
     assert section.sentences == [
         "The model bundle is not calibrated: no expected Dice and no intervals."

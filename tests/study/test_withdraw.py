@@ -11,13 +11,13 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from plain_table import plain_table
 from popscan.inventory import write_inventory
 from popscan.lock import StudyLock
 from popscan.plan import read_registry, read_shard, registry_lines
 from popscan.records import PopscanError, Record, Status, Subject
 from popscan.stages.plan.job import plan_study
 from popscan.store import Store
-from popscan.study.tables import write_table
 from popscan.study.withdraw import take_back, withdraw
 
 VISITS = ["sub-01", "sub-02/ses-1", "sub-02/ses-2", "sub-03", "sub-04", "sub-05", "sub-patient7"]
@@ -76,7 +76,7 @@ def write_results(study: Path) -> None:
         prepared = study / "atlas" / "work" / "prepared"
         prepared.mkdir(parents=True, exist_ok=True)
         np.savez_compressed(prepared / f"{shard}.npz", units=np.array([x.unit for x in mine]))
-    write_table(study, "qc", pd.DataFrame({"unit": list(units)}), {})
+    plain_table(study, "qc", pd.DataFrame({"unit": list(units)}))
     for unit in units:
         page = study / "report" / "subjects" / f"{unit}.html"
         page.parent.mkdir(parents=True, exist_ok=True)

@@ -11,6 +11,7 @@ import statsmodels.api as sm
 from numpy.typing import NDArray
 from statsmodels.stats.diagnostic import het_breuschpagan
 
+from popscan.columns import Column, text
 from popscan.records import PopscanError
 from popscan.stats import multiplicity
 from popscan.stats.design import Design, build, clean, unit_of
@@ -23,30 +24,34 @@ _COLUMNS = [
     "residual_sd", "residual_skewness", "max_cook", "robust", "note",
 ]  # fmt: skip
 
-#: Column -> (unit, meaning) of the table that `associate` returns.
-DICTIONARY: dict[str, tuple[str, str]] = {
-    "outcome": ("", "biomarker that is explained"),
-    "term": ("", "explaining column; a level of a category is shown against its reference level"),
-    "name": ("", "what the estimate says, with its unit"),
-    "estimate": ("unit", "change of the outcome per unit of the term, others held equal"),
-    "unit": ("", "unit of estimate, se and interval"),
-    "se": ("unit", "robust standard error"),
-    "ci_low": ("unit", "lower limit of the confidence interval"),
-    "ci_high": ("unit", "upper limit of the confidence interval"),
-    "p": ("", "two-sided p value of the t test that the estimate is 0"),
-    "q": ("", "p after Benjamini and Hochberg over all terms but intercepts of all outcomes"),
-    "n": ("subjects", "rows in the regression"),
-    "n_dropped": ("subjects", "rows left out for a missing outcome or term or a rare level"),
-    "r2": ("", "share of the outcome's variance explained by all terms together"),
-    "r2_adjusted": ("", "the same, corrected for the number of terms"),
-    "condition_number": ("", "of the standardised design; above 30 terms are hard to tell apart"),
-    "max_vif": ("", "largest variance inflation factor of the design"),
-    "breusch_pagan_p": ("", "p of the test of equal residual variance; why errors are robust"),
-    "residual_sd": ("outcome", "standard deviation of the residuals"),
-    "residual_skewness": ("", "skewness of the residuals"),
-    "max_cook": ("", "largest Cook's distance; above 1 one subject decides the fit"),
-    "robust": ("", "kind of standard error: HC3, or cluster (by subject) where subjects repeat"),
-    "note": ("", "why there is no estimate, or with what caution to read it"),
+#: Column -> what it means of the table that `associate` returns.
+DICTIONARY: dict[str, Column] = {
+    "outcome": text("biomarker that is explained"),
+    "term": text("explaining column; a level of a category is shown against its reference level"),
+    "name": text("what the estimate says, with its unit"),
+    "estimate": Column("unit", "change of the outcome per unit of the term, others held equal"),
+    "unit": text("unit of estimate, se and interval"),
+    "se": Column("unit", "robust standard error"),
+    "ci_low": Column("unit", "lower limit of the confidence interval"),
+    "ci_high": Column("unit", "upper limit of the confidence interval"),
+    "p": Column("", "two-sided p value of the t test that the estimate is 0"),
+    "q": Column("", "p after Benjamini and Hochberg over all terms but intercepts of all outcomes"),
+    "n": Column("subjects", "rows in the regression"),
+    "n_dropped": Column("subjects", "rows left out for a missing outcome or term or a rare level"),
+    "r2": Column("", "share of the outcome's variance explained by all terms together"),
+    "r2_adjusted": Column("", "the same, corrected for the number of terms"),
+    "condition_number": Column(
+        "", "of the standardised design; above 30 terms are hard to tell apart"
+    ),
+    "max_vif": Column("", "largest variance inflation factor of the design"),
+    "breusch_pagan_p": Column(
+        "", "p of the test of equal residual variance; why errors are robust"
+    ),
+    "residual_sd": Column("outcome", "standard deviation of the residuals"),
+    "residual_skewness": Column("", "skewness of the residuals"),
+    "max_cook": Column("", "largest Cook's distance; above 1 one subject decides the fit"),
+    "robust": text("kind of standard error: HC3, or cluster (by subject) where subjects repeat"),
+    "note": text("why there is no estimate, or with what caution to read it"),
 }
 
 

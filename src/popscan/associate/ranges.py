@@ -8,26 +8,27 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from popscan.columns import Column, text
 from popscan.records import PopscanError
 from popscan.stats.design import clean, unit_of
 from popscan.stats.resample import quantile_draws
 
-#: Column -> (unit, meaning) of the table that `reference_ranges` returns, besides the strata.
-DICTIONARY: dict[str, tuple[str, str]] = {
-    "outcome": ("", "biomarker"),
-    "unit": ("", "its unit"),
-    "n": ("subjects", "subjects of the stratum with a value"),
-    "n_missing": ("subjects", "subjects of the stratum without one"),
-    "mean": ("unit", "mean"),
-    "sd": ("unit", "standard deviation (n - 1)"),
-    "lower": ("unit", "lower reference limit (2.5th percentile by default)"),
-    "lower_ci_low": ("unit", "lower limit of its bootstrap interval"),
-    "lower_ci_high": ("unit", "upper limit of its bootstrap interval"),
-    "median": ("unit", "median"),
-    "upper": ("unit", "upper reference limit (97.5th percentile by default)"),
-    "upper_ci_low": ("unit", "lower limit of its bootstrap interval"),
-    "upper_ci_high": ("unit", "upper limit of its bootstrap interval"),
-    "note": ("", "why nothing is shown, or that too few subjects make the limits unsure"),
+#: Column -> what it means of the table that `reference_ranges` returns, besides the strata.
+DICTIONARY: dict[str, Column] = {
+    "outcome": text("biomarker"),
+    "unit": text("its unit"),
+    "n": Column("subjects", "subjects of the stratum with a value"),
+    "n_missing": Column("subjects", "subjects of the stratum without one"),
+    "mean": Column("unit", "mean"),
+    "sd": Column("unit", "standard deviation (n - 1)"),
+    "lower": Column("unit", "lower reference limit (2.5th percentile by default)"),
+    "lower_ci_low": Column("unit", "lower limit of its bootstrap interval"),
+    "lower_ci_high": Column("unit", "upper limit of its bootstrap interval"),
+    "median": Column("unit", "median"),
+    "upper": Column("unit", "upper reference limit (97.5th percentile by default)"),
+    "upper_ci_low": Column("unit", "lower limit of its bootstrap interval"),
+    "upper_ci_high": Column("unit", "upper limit of its bootstrap interval"),
+    "note": text("why nothing is shown, or that too few subjects make the limits unsure"),
 }
 
 

@@ -79,7 +79,9 @@ def audit_table(path: Path, config: TableConfig, out: Path) -> tuple[Path, list[
         reference=pd.DataFrame(), steps={}, qc=pd.DataFrame(),
     )  # fmt: skip
     tables, more = audit_tables(inputs, config.fairness, seed=config.study.seed)
-    write_table(out, "participants", attributes.reset_index(), dictionary.of("participants"))
+    participants = attributes.reset_index()
+    meanings = dictionary.of("participants", names=map(str, participants))
+    write_table(out, "participants", participants, meanings)
     write_audit(out, tables, [*notes, *more], alpha=config.fairness.alpha)
     associations = _associate(out, attributes, numbers, config)
     scores = [p.score for p in config.table.predictions if p.score not in wanted]
@@ -219,7 +221,9 @@ def _associate(
         table, outcomes=outcomes, terms=section.terms, min_n=section.min_n, seed=config.study.seed
     )
     write_table(out, "associations", found, dictionary.of("associations"))
-    write_table(out, "reference_ranges", ranges, dictionary.of("reference_ranges"))
+    write_table(
+        out, "reference_ranges", ranges, dictionary.of("reference_ranges", names=map(str, ranges))
+    )
     return found
 
 

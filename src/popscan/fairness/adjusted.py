@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from popscan.columns import Column, text
 from popscan.fairness.attributes import confounders_of
 from popscan.fairness.groups import Grouping, labels, make_groupings, outcome_matrix, reference_code
 from popscan.fairness.ranges import ranges_of
@@ -21,37 +22,39 @@ from popscan.stats.design import Design, build
 
 #: Fewest events, and fewest subjects without one, that a model of a yes/no outcome needs on a side.
 MIN_EVENTS = 5
-#: Column -> (unit, meaning) of the table that `adjusted_gaps` returns.
-DICTIONARY: dict[str, tuple[str, str]] = {
-    "attribute": ("", "attribute or intersection by which units are grouped"),
-    "stage": ("", "stage of the pipeline that the outcome comes from"),
-    "outcome": ("", "what is compared"),
-    "better_is": ("", "which way the outcome is good"),
-    "kind": ("", "continuous or binary"),
-    "group": ("", "group that is compared"),
-    "reference": ("", "group it is compared with"),
-    "method": ("", "how the gap is adjusted"),
-    "adjusted_for": ("", "confounders held equal"),
-    "not_adjusted_for": ("", "confounders named in the config that the comparison goes without"),
-    "n": ("units", "complete rows of the group"),
-    "n_reference": ("units", "complete rows of the reference"),
-    "n_dropped": ("units", "rows of both left out for a missing confounder"),
-    "gap_raw": ("outcome", "difference of means of the same complete rows, not adjusted"),
-    "gap": ("outcome", "adjusted difference, group minus reference"),
-    "se": ("outcome", "its standard error"),
-    "ci_low": ("outcome", "lower limit of its interval"),
-    "ci_high": ("outcome", "upper limit of its interval"),
-    "p": ("", "two-sided p value that the adjusted gap is 0"),
-    "p_adj": ("", "p corrected over all rows of the same method (and role of the attribute)"),
-    "explained_pct": ("%", "share of the raw gap that goes away (where the raw gap is clear of 0)"),
-    "p_slopes": ("", "test that confounders act alike in both groups (regression, ancova)"),
-    "icc": ("", "share of residual variance between blocks (mixed)"),
-    "matched_pct": ("%", "share of the group with a match (matching)"),
-    "smd_before": ("SD", "largest standardised difference of a confounder before matching"),
-    "smd_after": ("SD", "the same in the matched pairs"),
-    "note": ("", "why there is no estimate, or with what caution to read it"),
-    "role": ("", "of the attribute: protected or technical"),
-    "p_change": (
+#: Column -> what it means of the table that `adjusted_gaps` returns.
+DICTIONARY: dict[str, Column] = {
+    "attribute": text("attribute or intersection by which units are grouped"),
+    "stage": text("stage of the pipeline that the outcome comes from"),
+    "outcome": text("what is compared"),
+    "better_is": text("which way the outcome is good"),
+    "kind": text("continuous or binary"),
+    "group": text("group that is compared"),
+    "reference": text("group it is compared with"),
+    "method": text("how the gap is adjusted"),
+    "adjusted_for": text("confounders held equal"),
+    "not_adjusted_for": text("confounders named in the config that the comparison goes without"),
+    "n": Column("units", "complete rows of the group"),
+    "n_reference": Column("units", "complete rows of the reference"),
+    "n_dropped": Column("units", "rows of both left out for a missing confounder"),
+    "gap_raw": Column("outcome", "difference of means of the same complete rows, not adjusted"),
+    "gap": Column("outcome", "adjusted difference, group minus reference"),
+    "se": Column("outcome", "its standard error"),
+    "ci_low": Column("outcome", "lower limit of its interval"),
+    "ci_high": Column("outcome", "upper limit of its interval"),
+    "p": Column("", "two-sided p value that the adjusted gap is 0"),
+    "p_adj": Column("", "p corrected over all rows of the same method (and role of the attribute)"),
+    "explained_pct": Column(
+        "%", "share of the raw gap that goes away (where the raw gap is clear of 0)"
+    ),
+    "p_slopes": Column("", "test that confounders act alike in both groups (regression, ancova)"),
+    "icc": Column("", "share of residual variance between blocks (mixed)"),
+    "matched_pct": Column("%", "share of the group with a match (matching)"),
+    "smd_before": Column("SD", "largest standardised difference of a confounder before matching"),
+    "smd_after": Column("SD", "the same in the matched pairs"),
+    "note": text("why there is no estimate, or with what caution to read it"),
+    "role": text("of the attribute: protected or technical"),
+    "p_change": Column(
         "",
         "test that the confounders change the gap at all (linear models with and without them)",
     ),

@@ -10,6 +10,7 @@ import pandas as pd
 import statsmodels.api as sm
 from scipy import stats
 
+from popscan.columns import Column, flag, text
 from popscan.fairness.groups import Grouping, make_groupings, reference_code
 from popscan.fairness.roles import families
 from popscan.records import PopscanError
@@ -18,43 +19,42 @@ from popscan.stats.means import Floats
 
 #: What proportional bias can be measured along.
 AGAINST = ("mean", "reference")
-#: Column -> (unit, meaning) of the table that `bland_altman` returns.
-DICTIONARY: dict[str, tuple[str, str]] = {
-    "attribute": ("", "attribute or intersection by which units are grouped"),
-    "biomarker": ("", "what is measured"),
-    "group": ("", "group"),
-    "reference": ("", "group it is compared with"),
-    "n": ("units", "units with a measured and a reference value"),
-    "bias": ("biomarker", "mean of measured minus reference value"),
-    "bias_ci_low": ("biomarker", "lower limit of its t interval"),
-    "bias_ci_high": ("biomarker", "upper limit of its t interval"),
-    "sd": ("biomarker", "standard deviation of the differences"),
-    "loa_low": ("biomarker", "lower limit of agreement, bias - 1.96 SD"),
-    "loa_low_ci_low": ("biomarker", "lower limit of its interval"),
-    "loa_low_ci_high": ("biomarker", "upper limit of its interval"),
-    "loa_high": ("biomarker", "upper limit of agreement, bias + 1.96 SD"),
-    "loa_high_ci_low": ("biomarker", "lower limit of its interval"),
-    "loa_high_ci_high": ("biomarker", "upper limit of its interval"),
-    "slope": (
+#: Column -> what it means of the table that `bland_altman` returns.
+DICTIONARY: dict[str, Column] = {
+    "attribute": text("attribute or intersection by which units are grouped"),
+    "biomarker": text("what is measured"),
+    "group": text("group"),
+    "reference": text("group it is compared with"),
+    "n": Column("units", "units with a measured and a reference value"),
+    "bias": Column("biomarker", "mean of measured minus reference value"),
+    "bias_ci_low": Column("biomarker", "lower limit of its t interval"),
+    "bias_ci_high": Column("biomarker", "upper limit of its t interval"),
+    "sd": Column("biomarker", "standard deviation of the differences"),
+    "loa_low": Column("biomarker", "lower limit of agreement, bias - 1.96 SD"),
+    "loa_low_ci_low": Column("biomarker", "lower limit of its interval"),
+    "loa_low_ci_high": Column("biomarker", "upper limit of its interval"),
+    "loa_high": Column("biomarker", "upper limit of agreement, bias + 1.96 SD"),
+    "loa_high_ci_low": Column("biomarker", "lower limit of its interval"),
+    "loa_high_ci_high": Column("biomarker", "upper limit of its interval"),
+    "slope": Column(
         "1",
         "change of the difference per unit of what slope_against names: proportional bias",
     ),
-    "slope_against": (
-        "",
+    "slope_against": text(
         "reference (where it is the truth, as in a simulated study) or mean (of "
         "measured and reference value, where both have errors, as expert labels)",
     ),
-    "slope_ci_low": ("1", "lower limit of its robust interval"),
-    "slope_ci_high": ("1", "upper limit of its robust interval"),
-    "p_slope": ("", "p value that there is no proportional bias"),
-    "bias_gap": ("biomarker", "bias of the group minus bias of the reference group"),
-    "bias_gap_ci_low": ("biomarker", "lower limit of its Welch interval"),
-    "bias_gap_ci_high": ("biomarker", "upper limit of its Welch interval"),
-    "p_bias_gap": ("", "p value (Welch) that both have the same bias"),
-    "p_bias_gap_adj": ("", "the same, corrected over the table"),
-    "sd_ratio": ("", "SD of the differences over that of the reference group"),
-    "p_sd_ratio": ("", "p value (Brown-Forsythe) that both scatter alike"),
-    "too_few": ("", "fewer pairs than the minimum: counted, not described"),
+    "slope_ci_low": Column("1", "lower limit of its robust interval"),
+    "slope_ci_high": Column("1", "upper limit of its robust interval"),
+    "p_slope": Column("", "p value that there is no proportional bias"),
+    "bias_gap": Column("biomarker", "bias of the group minus bias of the reference group"),
+    "bias_gap_ci_low": Column("biomarker", "lower limit of its Welch interval"),
+    "bias_gap_ci_high": Column("biomarker", "upper limit of its Welch interval"),
+    "p_bias_gap": Column("", "p value (Welch) that both have the same bias"),
+    "p_bias_gap_adj": Column("", "the same, corrected over the table"),
+    "sd_ratio": Column("", "SD of the differences over that of the reference group"),
+    "p_sd_ratio": Column("", "p value (Brown-Forsythe) that both scatter alike"),
+    "too_few": flag("fewer pairs than the minimum: counted, not described"),
 }
 
 

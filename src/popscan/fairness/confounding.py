@@ -9,24 +9,25 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from popscan.columns import Column, text
 from popscan.fairness.attributes import confounders_of
 from popscan.fairness.groups import MISSING, Grouping, labels, make_groupings
 from popscan.stats import multiplicity, several
 from popscan.stats.design import is_categorical
 
-#: Column -> (unit, meaning) of the table that `confounding` returns.
-DICTIONARY: dict[str, tuple[str, str]] = {
-    "attribute": ("", "attribute by which units are grouped"),
-    "confounder": ("", "what may go together with it"),
-    "kind": ("", "categories or numbers"),
-    "n": ("units", "units with both recorded, in groups that are large enough"),
-    "n_groups": ("groups", "groups that are large enough"),
-    "measure": ("", "of the strength: Cramer's V (categories) or eta squared (numbers)"),
-    "strength": ("", "0: independent of the group, 1: the group tells it"),
-    "test": ("", "test that they are independent"),
-    "p": ("", "its p value"),
-    "p_adj": ("", "p corrected over all rows"),
-    "apart": ("", "which group has nobody at which level (so that no data tell them apart there)"),
+#: Column -> what it means of the table that `confounding` returns.
+DICTIONARY: dict[str, Column] = {
+    "attribute": text("attribute by which units are grouped"),
+    "confounder": text("what may go together with it"),
+    "kind": text("categories or numbers"),
+    "n": Column("units", "units with both recorded, in groups that are large enough"),
+    "n_groups": Column("groups", "groups that are large enough"),
+    "measure": text("of the strength: Cramer's V (categories) or eta squared (numbers)"),
+    "strength": Column("", "0: independent of the group, 1: the group tells it"),
+    "test": text("test that they are independent"),
+    "p": Column("", "its p value"),
+    "p_adj": Column("", "p corrected over all rows"),
+    "apart": text("which group has nobody at which level (so that no data tell them apart there)"),
 }
 #: Levels of a category beyond which it is no site or scanner but an identifier.
 _MOST_LEVELS = 50

@@ -12,22 +12,23 @@ import numpy as np
 import pandas as pd
 from statsmodels.stats.proportion import proportion_confint
 
+from popscan.columns import Column, flag, text
 from popscan.fairness.groups import labels
 
 #: Column -> unit, meaning.
-DICTIONARY: dict[str, tuple[str, str]] = {
-    "biomarker": ("", "biomarker"),
-    "attribute": ("", "attribute; empty for all subjects"),
-    "group": ("", "its group; all for all subjects"),
-    "n": ("", "subjects with an interval and a reference"),
-    "n_covered": ("", "of these, the interval holds the reference"),
-    "n_outside": ("", "of these, it does not"),
-    "coverage_pct": ("%", "share of intervals that hold the reference"),
-    "coverage_low_pct": ("%", "lower limit of that share, Clopper-Pearson"),
-    "coverage_high_pct": ("%", "upper limit"),
-    "nominal_pct": ("%", "share that the intervals are meant to hold"),
-    "half_width": ("unit of the biomarker", "median half-width of the intervals"),
-    "too_narrow": ("", "whether the upper limit is below the nominal share"),
+DICTIONARY: dict[str, Column] = {
+    "biomarker": text("biomarker"),
+    "attribute": text("attribute; empty for all subjects"),
+    "group": text("its group; all for all subjects"),
+    "n": Column("", "subjects with an interval and a reference"),
+    "n_covered": Column("", "of these, the interval holds the reference"),
+    "n_outside": Column("", "of these, it does not"),
+    "coverage_pct": Column("%", "share of intervals that hold the reference"),
+    "coverage_low_pct": Column("%", "lower limit of that share, Clopper-Pearson"),
+    "coverage_high_pct": Column("%", "upper limit"),
+    "nominal_pct": Column("%", "share that the intervals are meant to hold"),
+    "half_width": Column("unit of the biomarker", "median half-width of the intervals"),
+    "too_narrow": flag("whether the upper limit is below the nominal share"),
 }
 
 

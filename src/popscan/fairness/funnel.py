@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from popscan.columns import Column, flag, text
 from popscan.fairness.adjusted import adjusted_gaps
 from popscan.fairness.groups import make_groupings, reference_code
 from popscan.fairness.roles import families
@@ -17,29 +18,29 @@ from popscan.stats import compare, intervals, multiplicity
 #: Statuses that do not lose a unit.
 KEPT = ("ok", "not_applicable")
 
-#: Column -> (unit, meaning) of the table that `funnel` returns.
-DICTIONARY: dict[str, tuple[str, str]] = {
-    "attribute": ("", "attribute or intersection by which units are grouped"),
-    "group": ("", "group"),
-    "reference": ("", "group it is compared with"),
-    "stage": ("", "stage of the pipeline, in order; 'all stages' sums up"),
-    "position": ("", "place of the stage in the pipeline, from 0"),
-    "n_units": ("units", "units in the group"),
-    "n_entered": ("units", "units that reached the stage"),
-    "n_lost": ("units", "units lost at the stage (failed or excluded)"),
-    "n_failed": ("units", "units whose record says failed"),
-    "n_excluded": ("units", "units whose record says excluded"),
-    "lost_pct": ("%", "share lost among those who reached the stage"),
-    "ci_low_pct": ("%", "lower limit of its Wilson interval"),
-    "ci_high_pct": ("%", "upper limit of its Wilson interval"),
-    "kept_pct": ("%", "share of all units of the group that is left after the stage"),
-    "gap_pct": ("%", "share lost minus that of the reference, in percentage points"),
-    "gap_ci_low_pct": ("%", "lower limit of its Newcombe interval"),
-    "gap_ci_high_pct": ("%", "upper limit of its Newcombe interval"),
-    "test": ("", "test that the group loses as many as the reference"),
-    "p": ("", "its two-sided p value"),
-    "p_adj": ("", "p corrected over all rows"),
-    "too_few": ("", "fewer units reached the stage than the minimum: counted, not tested"),
+#: Column -> what it means of the table that `funnel` returns.
+DICTIONARY: dict[str, Column] = {
+    "attribute": text("attribute or intersection by which units are grouped"),
+    "group": text("group"),
+    "reference": text("group it is compared with"),
+    "stage": text("stage of the pipeline, in order; 'all stages' sums up"),
+    "position": Column("", "place of the stage in the pipeline, from 0"),
+    "n_units": Column("units", "units in the group"),
+    "n_entered": Column("units", "units that reached the stage"),
+    "n_lost": Column("units", "units lost at the stage (failed or excluded)"),
+    "n_failed": Column("units", "units whose record says failed"),
+    "n_excluded": Column("units", "units whose record says excluded"),
+    "lost_pct": Column("%", "share lost among those who reached the stage"),
+    "ci_low_pct": Column("%", "lower limit of its Wilson interval"),
+    "ci_high_pct": Column("%", "upper limit of its Wilson interval"),
+    "kept_pct": Column("%", "share of all units of the group that is left after the stage"),
+    "gap_pct": Column("%", "share lost minus that of the reference, in percentage points"),
+    "gap_ci_low_pct": Column("%", "lower limit of its Newcombe interval"),
+    "gap_ci_high_pct": Column("%", "upper limit of its Newcombe interval"),
+    "test": text("test that the group loses as many as the reference"),
+    "p": Column("", "its two-sided p value"),
+    "p_adj": Column("", "p corrected over all rows"),
+    "too_few": flag("fewer units reached the stage than the minimum: counted, not tested"),
 }
 ALL = "all stages"
 

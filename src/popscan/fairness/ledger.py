@@ -23,6 +23,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
+from popscan.columns import Column, text
 from popscan.fairness.attributes import confounders_of
 from popscan.fairness.design import AuditDesign
 from popscan.fairness.groups import Grouping, make_groupings, reference_code
@@ -33,27 +34,31 @@ from popscan.stats.design import build
 from popscan.stats.means import Floats
 from popscan.stats.resample import sum_draws
 
-#: Column -> (unit, meaning) of the table that `bias_ledger` returns.
-DICTIONARY: dict[str, tuple[str, str]] = {
-    "attribute": ("", "attribute or intersection by which units are grouped"),
-    "group": ("", "group that is compared"),
-    "reference": ("", "group it is compared with"),
-    "biomarker": ("", "what is measured"),
-    "position": ("", "place in the chain, from 0"),
-    "step": ("", "step of the pipeline; 'total change' is the last gap minus the first"),
-    "n": ("units", "units of the group with a value after the step"),
-    "n_reference": ("units", "units of the reference with a value after the step"),
-    "gap": ("biomarker", "mean of the group minus mean of the reference after the step"),
-    "gap_ci_low": ("biomarker", "lower limit of its bootstrap interval"),
-    "gap_ci_high": ("biomarker", "upper limit of its bootstrap interval"),
-    "contribution": ("biomarker", "change of the gap at the step (the gap itself at the first)"),
-    "ci_low": ("biomarker", "lower limit of the contribution's bootstrap interval"),
-    "ci_high": ("biomarker", "upper limit of the contribution's bootstrap interval"),
-    "from_values": ("biomarker", "part of the contribution due to changed values"),
-    "from_exclusions": ("biomarker", "part of the contribution due to units lost (or gained)"),
-    "p": ("", "two-sided p value that the contribution is 0"),
-    "p_adj": ("", "p corrected over all steps but the first of all rows"),
-    "note": ("", "why there is no estimate"),
+#: Column -> what it means of the table that `bias_ledger` returns.
+DICTIONARY: dict[str, Column] = {
+    "attribute": text("attribute or intersection by which units are grouped"),
+    "group": text("group that is compared"),
+    "reference": text("group it is compared with"),
+    "biomarker": text("what is measured"),
+    "position": Column("", "place in the chain, from 0"),
+    "step": text("step of the pipeline; 'total change' is the last gap minus the first"),
+    "n": Column("units", "units of the group with a value after the step"),
+    "n_reference": Column("units", "units of the reference with a value after the step"),
+    "gap": Column("biomarker", "mean of the group minus mean of the reference after the step"),
+    "gap_ci_low": Column("biomarker", "lower limit of its bootstrap interval"),
+    "gap_ci_high": Column("biomarker", "upper limit of its bootstrap interval"),
+    "contribution": Column(
+        "biomarker", "change of the gap at the step (the gap itself at the first)"
+    ),
+    "ci_low": Column("biomarker", "lower limit of the contribution's bootstrap interval"),
+    "ci_high": Column("biomarker", "upper limit of the contribution's bootstrap interval"),
+    "from_values": Column("biomarker", "part of the contribution due to changed values"),
+    "from_exclusions": Column(
+        "biomarker", "part of the contribution due to units lost (or gained)"
+    ),
+    "p": Column("", "two-sided p value that the contribution is 0"),
+    "p_adj": Column("", "p corrected over all steps but the first of all rows"),
+    "note": text("why there is no estimate"),
 }
 TOTAL = "total change"
 

@@ -9,25 +9,26 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from popscan.columns import Column, text
 from popscan.fairness.groups import make_groupings, outcome_matrix
 from popscan.stats import effects, multiplicity, several
 
-#: Column -> (unit, meaning) of the table that `all_pairs` returns.
-DICTIONARY: dict[str, tuple[str, str]] = {
-    "attribute": ("", "attribute or intersection by which units are grouped"),
-    "stage": ("", "stage of the pipeline that the outcome comes from"),
-    "outcome": ("", "what is compared"),
-    "better_is": ("", "which way the outcome is good"),
-    "kind": ("", "continuous or binary"),
-    "group": ("", "first group"),
-    "other": ("", "second group"),
-    "n": ("units", "units of the first group with a value"),
-    "n_other": ("units", "units of the second group with a value"),
-    "median_gap": ("outcome", "median of the first group minus that of the second"),
-    "cliffs_delta": ("", "probability that the first is higher, minus that it is lower"),
-    "p_kruskal": ("", "p value of the Kruskal-Wallis test that all groups are alike"),
-    "p": ("", "p value of Dunn's test of the pair"),
-    "p_adj": ("", "p corrected over the pairs of one attribute and outcome"),
+#: Column -> what it means of the table that `all_pairs` returns.
+DICTIONARY: dict[str, Column] = {
+    "attribute": text("attribute or intersection by which units are grouped"),
+    "stage": text("stage of the pipeline that the outcome comes from"),
+    "outcome": text("what is compared"),
+    "better_is": text("which way the outcome is good"),
+    "kind": text("continuous or binary"),
+    "group": text("first group"),
+    "other": text("second group"),
+    "n": Column("units", "units of the first group with a value"),
+    "n_other": Column("units", "units of the second group with a value"),
+    "median_gap": Column("outcome", "median of the first group minus that of the second"),
+    "cliffs_delta": Column("", "probability that the first is higher, minus that it is lower"),
+    "p_kruskal": Column("", "p value of the Kruskal-Wallis test that all groups are alike"),
+    "p": Column("", "p value of Dunn's test of the pair"),
+    "p_adj": Column("", "p corrected over the pairs of one attribute and outcome"),
 }
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from popscan.columns import Column, flag, text
 from popscan.fairness.design import AuditDesign
 from popscan.fairness.groups import make_groupings, reference_code
 from popscan.fairness.prediction_measures import Side
@@ -19,33 +20,37 @@ from popscan.stats.prediction import N_BINS, bin_of, bootstrap_weights
 
 #: Thresholds of a sweep: steps of 0.05 for probabilities, as many quantiles for other scores.
 N_THRESHOLDS = 19
-#: Column -> (unit, meaning) of the table that `calibration_table` returns.
-CALIBRATION: dict[str, tuple[str, str]] = {
-    "attribute": ("", "attribute or intersection; empty for everybody"),
-    "prediction": ("", "what is predicted"),
-    "group": ("", "group"),
-    "bin": ("", "place of the bin, from 0"),
-    "score_low": ("", "lower end of the bin's probabilities"),
-    "score_high": ("", "upper end"),
-    "n": ("units", "units in the bin"),
-    "predicted": ("", "their mean probability"),
-    "observed": ("", "share of them that is positive; the same as predicted where calibrated"),
-    "ci_low": ("", "lower limit of the share's interval (Wilson; by subject where they repeat)"),
-    "ci_high": ("", "upper limit of the share's interval"),
+#: Column -> what it means of the table that `calibration_table` returns.
+CALIBRATION: dict[str, Column] = {
+    "attribute": text("attribute or intersection; empty for everybody"),
+    "prediction": text("what is predicted"),
+    "group": text("group"),
+    "bin": Column("", "place of the bin, from 0"),
+    "score_low": Column("", "lower end of the bin's probabilities"),
+    "score_high": Column("", "upper end"),
+    "n": Column("units", "units in the bin"),
+    "predicted": Column("", "their mean probability"),
+    "observed": Column(
+        "", "share of them that is positive; the same as predicted where calibrated"
+    ),
+    "ci_low": Column(
+        "", "lower limit of the share's interval (Wilson; by subject where they repeat)"
+    ),
+    "ci_high": Column("", "upper limit of the share's interval"),
 }
 _RATES = ("sensitivity", "false_positive_rate", "predicted_positive")
-#: Column -> (unit, meaning) of the table that `threshold_table` returns.
-THRESHOLDS: dict[str, tuple[str, str]] = {
-    "attribute": ("", "attribute or intersection; empty for everybody"),
-    "prediction": ("", "what is predicted"),
-    "threshold": ("", "score from which on a subject is called positive"),
-    "in_use": ("", "whether this is the threshold of the study"),
-    "group": ("", "group"),
-    "reference": ("", "group it is compared with"),
-    "n_positive": ("units", "positives with a score"),
-    "n_negative": ("units", "negatives with a score"),
+#: Column -> what it means of the table that `threshold_table` returns.
+THRESHOLDS: dict[str, Column] = {
+    "attribute": text("attribute or intersection; empty for everybody"),
+    "prediction": text("what is predicted"),
+    "threshold": Column("", "score from which on a subject is called positive"),
+    "in_use": flag("whether this is the threshold of the study"),
+    "group": text("group"),
+    "reference": text("group it is compared with"),
+    "n_positive": Column("units", "positives with a score"),
+    "n_negative": Column("units", "negatives with a score"),
     **{
-        f"{rate}{ending}": ("", f"{rate.replace('_', ' ')}: {meaning}")
+        f"{rate}{ending}": Column("", f"{rate.replace('_', ' ')}: {meaning}")
         for rate in _RATES
         for ending, meaning in (
             ("", "share in the group"),

@@ -17,6 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
+from popscan.columns import Column, text
 from popscan.fairness.design import AuditDesign
 from popscan.fairness.groups import Grouping, make_groupings, reference_code
 from popscan.fairness.prediction_measures import MEASURES, Measured, Side, draws_of, measure_side
@@ -28,36 +29,44 @@ from popscan.stats.means import Floats
 
 #: Name of the row of everybody, and of a row that is about all groups of an attribute.
 EVERYBODY, ALL_GROUPS = "all", "all groups"
-#: Column -> (unit, meaning) of the table that `prediction_table` returns.
-DICTIONARY: dict[str, tuple[str, str]] = {
-    "attribute": ("", "attribute or intersection; empty for everybody"),
-    "prediction": ("", "what is predicted"),
-    "kind": ("", "classification or regression"),
-    "measure": ("", "auc, balanced_accuracy, calibration_error (expected, 10 bins), "
-                "calibration_slope (1 is calibrated); rmse, slope_on_truth (1 is without "
-                "shrinkage); of all groups: equalised_odds_difference (largest gap of sensitivity "
-                "or false positive rate), demographic_parity_difference (largest gap of the share "
-                "predicted positive)"),
-    "better_is": ("", "which way the measure is good"),
-    "group": ("", "group, or 'all groups'"),
-    "reference": ("", "group it is compared with"),
-    "n": ("units", "units with prediction and truth"),
-    "n_reference": ("units", "the same of the reference"),
-    "value": ("", "the measure"),
-    "ci_low": ("", "lower limit of its interval"),
-    "ci_high": ("", "upper limit of its interval"),
-    "ci_method": ("", "how the interval was made"),
-    "by_chance": ("", "its mean if scores were calibrated (calibration_error), or if no group "
-                  "differed (differences over all groups): noise makes these positive"),
-    "gap": ("", "value of the group minus value of the reference"),
-    "gap_ci_low": ("", "lower limit of the gap's interval"),
-    "gap_ci_high": ("", "upper limit of the gap's interval"),
-    "p": ("", "two-sided p value of no gap; none of calibration errors, which noise makes larger "
-          "in small groups"),
-    "p_adj": ("", "p corrected over all rows of this table (of the same role)"),
-    "note": ("", "why there is no value"),
-    "role": ("", "of the attribute: protected or technical"),
-}  # fmt: skip
+#: Column -> what it means of the table that `prediction_table` returns.
+DICTIONARY: dict[str, Column] = {
+    "attribute": text("attribute or intersection; empty for everybody"),
+    "prediction": text("what is predicted"),
+    "kind": text("classification or regression"),
+    "measure": text(
+        "auc, balanced_accuracy, calibration_error (expected, 10 bins), "
+        "calibration_slope (1 is calibrated); rmse, slope_on_truth (1 is without "
+        "shrinkage); of all groups: equalised_odds_difference (largest gap of sensitivity "
+        "or false positive rate), demographic_parity_difference (largest gap of the share "
+        "predicted positive)"
+    ),
+    "better_is": text("which way the measure is good"),
+    "group": text("group, or 'all groups'"),
+    "reference": text("group it is compared with"),
+    "n": Column("units", "units with prediction and truth"),
+    "n_reference": Column("units", "the same of the reference"),
+    "value": Column("", "the measure"),
+    "ci_low": Column("", "lower limit of its interval"),
+    "ci_high": Column("", "upper limit of its interval"),
+    "ci_method": text("how the interval was made"),
+    "by_chance": Column(
+        "",
+        "its mean if scores were calibrated (calibration_error), or if no group "
+        "differed (differences over all groups): noise makes these positive",
+    ),
+    "gap": Column("", "value of the group minus value of the reference"),
+    "gap_ci_low": Column("", "lower limit of the gap's interval"),
+    "gap_ci_high": Column("", "upper limit of the gap's interval"),
+    "p": Column(
+        "",
+        "two-sided p value of no gap; none of calibration errors, which noise makes larger "
+        "in small groups",
+    ),
+    "p_adj": Column("", "p corrected over all rows of this table (of the same role)"),
+    "note": text("why there is no value"),
+    "role": text("of the attribute: protected or technical"),
+}
 #: Fewest positives, and negatives, of a group whose discrimination or calibration is described.
 MIN_EITHER = 5
 

@@ -16,45 +16,48 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
+from popscan.columns import Column, text
 from popscan.fairness.groups import MISSING, labels
 from popscan.scored import counted
 from popscan.stats import multiplicity
 from popscan.stats.auc import auc, interval
 
-DICTIONARY: dict[str, tuple[str, str]] = {
-    "attribute": ("", "attribute; empty for everybody"),
-    "group": ("", "its group; all for everybody"),
-    "structure": ("", "rv, myo, lv, or mean"),
-    "n": ("", "subjects with a predicted and a true Dice"),
-    "n_low": ("", "of these, true Dice below the threshold"),
-    "true_mean": ("", "mean Dice with the reference"),
-    "predicted_mean": ("", "mean predicted Dice"),
-    "bias": ("", "mean of predicted minus true Dice"),
-    "bias_low": ("", "lower limit"),
-    "bias_high": ("", "upper limit"),
-    "mae": ("", "mean absolute difference of predicted and true Dice"),
-    "mae_low": ("", "lower limit, percentile bootstrap"),
-    "mae_high": ("", "upper limit, percentile bootstrap"),
-    "r": ("", "Pearson correlation of predicted and true Dice"),
-    "r_low": ("", "lower limit, Fisher's z"),
-    "r_high": ("", "upper limit, Fisher's z"),
-    "spearman": ("", "rank correlation"),
-    "auc": ("", "area under the ROC curve of the predicted Dice for a true Dice below threshold"),
-    "auc_low": ("", "lower limit"),
-    "auc_high": ("", "upper limit"),
-    "reference": ("", "group that the gaps are to; empty for it and for everybody"),
-    "true_gap": ("", "group minus reference group, true Dice"),
-    "predicted_gap": ("", "group minus reference group, predicted Dice, same subjects"),
-    "gap_error": ("", "predicted gap minus true gap: what the prediction adds to a gap"),
-    "gap_error_low": ("", "lower limit, Welch's t"),
-    "gap_error_high": ("", "upper limit, Welch's t"),
-    "p_gap_error": ("", "p value of no gap error"),
-    "p_gap_error_adj": (
+DICTIONARY: dict[str, Column] = {
+    "attribute": text("attribute; empty for everybody"),
+    "group": text("its group; all for everybody"),
+    "structure": text("rv, myo, lv, or mean"),
+    "n": Column("", "subjects with a predicted and a true Dice"),
+    "n_low": Column("", "of these, true Dice below the threshold"),
+    "true_mean": Column("", "mean Dice with the reference"),
+    "predicted_mean": Column("", "mean predicted Dice"),
+    "bias": Column("", "mean of predicted minus true Dice"),
+    "bias_low": Column("", "lower limit"),
+    "bias_high": Column("", "upper limit"),
+    "mae": Column("", "mean absolute difference of predicted and true Dice"),
+    "mae_low": Column("", "lower limit, percentile bootstrap"),
+    "mae_high": Column("", "upper limit, percentile bootstrap"),
+    "r": Column("", "Pearson correlation of predicted and true Dice"),
+    "r_low": Column("", "lower limit, Fisher's z"),
+    "r_high": Column("", "upper limit, Fisher's z"),
+    "spearman": Column("", "rank correlation"),
+    "auc": Column(
+        "", "area under the ROC curve of the predicted Dice for a true Dice below threshold"
+    ),
+    "auc_low": Column("", "lower limit"),
+    "auc_high": Column("", "upper limit"),
+    "reference": text("group that the gaps are to; empty for it and for everybody"),
+    "true_gap": Column("", "group minus reference group, true Dice"),
+    "predicted_gap": Column("", "group minus reference group, predicted Dice, same subjects"),
+    "gap_error": Column("", "predicted gap minus true gap: what the prediction adds to a gap"),
+    "gap_error_low": Column("", "lower limit, Welch's t"),
+    "gap_error_high": Column("", "upper limit, Welch's t"),
+    "p_gap_error": Column("", "p value of no gap error"),
+    "p_gap_error_adj": Column(
         "",
         "Holm's, over the rows of all attributes and groups of the structure mean, by which "
         "sentences go; empty for single structures",
     ),
-    "threshold": ("", "Dice below which a segmentation counts as poor"),
+    "threshold": Column("", "Dice below which a segmentation counts as poor"),
 }
 
 Floats = NDArray[np.float64]

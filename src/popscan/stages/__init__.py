@@ -74,6 +74,10 @@ FINAL_STAGE = "biomarkers"
 OPTIONAL_STAGES = tuple(name for name, stage in SUBJECT_STAGES.items() if stage.optional)
 
 
+#: Name -> table, of all stages.
+TABLES = {name: table for stage in _LISTED for name, table in stage.tables.items()}
+
+
 def version_of(name: str) -> str:
     """Return the version that counts: a stage's own, and those of the code that it uses.
 

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from popscan.columns import Column
+
 #: ``"module:name"``: loaded when it is used, so that naming it costs nothing.
 Where = str
 #: Stands in `Stage.reads` for all per-subject stages.
@@ -18,22 +20,29 @@ EVERY_SUBJECT_STAGE = "*"
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """A table that `collect` makes of a stage's records.
+    """A table of a stage.
 
     Attributes
     ----------
+    columns
+        Its data dictionary: mapping column -> `popscan.columns.Column`, or a function that makes it
+        of a `popscan.protocol.Protocol`. ``unit`` need not stand in it where `of` is another than
+        ``job``.
     of
-        ``values``: one row per subject, of the record's values; ``rows``: its long-form rows.
+        What `collect` makes it of: ``values``: one row per subject, of the record's values;
+        ``rows``: its long-form rows; ``job``: nothing, the stage's own job writes it.
     kind
         Of the rows only those whose column ``kind`` says so; that column is dropped then. Empty for
         all.
-    columns
-        Its data dictionary: column -> `popscan.columns.Column`.
+    further
+        What columns mean that no dictionary can name, since the study brings them; None where there
+        are none.
     """
 
-    of: Literal["values", "rows"] = "values"
+    columns: Where
+    of: Literal["values", "rows", "job"] = "values"
     kind: str = ""
-    columns: Where = ""
+    further: Column | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +79,7 @@ class Stage:
     model
         Whether its job is to run again when the files of the segmentation model are newer.
     tables
-        Tables that `collect` makes of its records.
+        Its tables, by name.
     report
         Function (study_root, config) that makes its section of the report, or None.
     """

@@ -98,7 +98,7 @@ def study_columns(config: Config, rows: pd.DataFrame | None) -> tuple[list[str],
     if rows is None:
         known.what = f"a study without cohort table (source.kind {kind})"
     protocol = get_protocol(config.protocol)
-    measured = list(dictionary.biomarkers(protocol))
+    measured = list(protocol.biomarkers.columns())
     fairness, associate = config.fairness, config.associate
     _compare(known, _listed(fairness, "fairness", "attributes"), [], strict=rows is not None)
     _compare(known, _listed(fairness, "fairness", "adjust_for"), [], used=True)
@@ -188,10 +188,10 @@ def _outcomes(protocol: Protocol, measured: Sequence[str]) -> list[str]:
     """Names of outcomes that can stand for quality."""
     from popscan.fairness.outcomes import direction
 
-    scores = [name for name in dictionary.scores(protocol) if direction(name) != "neither"]
+    scores = [name for name in dictionary.of("scores", protocol) if direction(name) != "neither"]
     of_scores = [f"{name}_{structure}" for name in scores for structure in protocol.labels.codes]
     errors = [f"{name}_{end}" for name in measured for end in ("error", "abs_error")]
-    others = [*dictionary.of("recon_scores"), *dictionary.segmentation(protocol)]
+    others = [*dictionary.of("recon_scores"), *dictionary.of("segmentation", protocol)]
     return ["dice_mean", *map(str.lower, of_scores), *others, *errors, "predicted_dice"]
 
 

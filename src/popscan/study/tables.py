@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 
 from popscan.cells import EMPTY, is_code
+from popscan.columns import Column, entries
 from popscan.inventory import damaged_files
 from popscan.io.spreadsheet import tsv_text
 from popscan.plan import read_plan, read_registry, read_shard, read_shards
@@ -26,13 +27,34 @@ HIDDEN = ("truth_", "fault", "bias_")
 _OF_SCAN = "\0scan"
 
 
+class UndescribedColumn(PopscanError):
+    """A table has a column that no description knows: a slip of whoever wrote the code."""
+
+
+def refuse_undescribed(table: str, names: Iterable[str], columns: Mapping[str, Column]) -> None:
+    """Refuse a table of which the data dictionary lacks a column.
+
+    Raises
+    ------
+    UndescribedColumn
+        Naming the table and all such columns.
+    """
+    if lacking := [name for name in names if name not in columns]:
+        raise UndescribedColumn(
+            f"table {table}: no description says what {', '.join(map(repr, lacking))} means. "
+            "That is a slip in the code that made it, not in the study, and no result is lost: "
+            f"add popscan.columns.Column to what Stage.tables[{table!r}] names (columns of a "
+            "protocol: to its dictionary or its columns), then type the same command again"
+        )
+
+
 def tables_folder(study_root: Path) -> Path:
     """Folder of the study's tables."""
     return study_root / "tables"
 
 
 def write_table(
-    study_root: Path, name: str, table: pd.DataFrame, dictionary: Mapping[str, Mapping[str, str]]
+    study_root: Path, name: str, table: pd.DataFrame, dictionary: Mapping[str, Column]
 ) -> None:
     """Write a table as parquet and TSV, with its data dictionary.
 
@@ -43,15 +65,21 @@ def write_table(
     table
         The rows.
     dictionary
-        Column -> unit, meaning, source. Columns that it lacks are listed with empty entries.
+        What its columns mean (`popscan.study.dictionary.of`).
+
+    Raises
+    ------
+    UndescribedColumn
+        If the dictionary lacks a column; nothing is written then.
     """
+    names = [str(column) for column in table]
+    refuse_undescribed(name, names, dictionary)
     folder = tables_folder(study_root)
     folder.mkdir(parents=True, exist_ok=True)
     write_atomic(folder / f"{name}.parquet", table.to_parquet(index=False))
     write_atomic(folder / f"{name}.tsv", tsv_text(table).encode())
-    empty = {"unit": "", "meaning": "", "source": ""}
-    told = {str(column): {**empty, **dictionary.get(str(column), {})} for column in table}
-    write_atomic(folder / f"{name}.json", (json.dumps(told, indent=1) + "\n").encode())
+    text = json.dumps(entries(names, dictionary), indent=1) + "\n"
+    write_atomic(folder / f"{name}.json", text.encode())
 
 
 def read_table(study_root: Path, name: str) -> pd.DataFrame:

@@ -20,20 +20,26 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-DICTIONARY: dict[str, tuple[str, str]] = {
-    "attribute": ("", "attribute"),
-    "group": ("", "its group, told from all others"),
-    "n": ("", "subjects whose maps were averaged"),
-    "n_regions": ("", "regions of the heart's frame that all of them cover"),
-    "baseline": ("", "what was held constant: edges, or the name of a model"),
-    "r": ("", "rank correlation over regions of task and attribute attributions"),
-    "r_low": ("", "lower limit, percentile bootstrap over subjects"),
-    "r_high": ("", "upper limit"),
-    "partial_r": ("", "the same, baseline held constant"),
-    "partial_r_low": ("", "lower limit, percentile bootstrap over subjects"),
-    "partial_r_high": ("", "upper limit"),
-    "task_in_heart": ("", "share of the task's attribution that lies within the labelled heart"),
-    "attribute_in_heart": ("", "share of the attribute's attribution within the labelled heart"),
+from popscan.columns import Column, text
+
+DICTIONARY: dict[str, Column] = {
+    "attribute": text("attribute"),
+    "group": text("its group, distinguished from all others"),
+    "n": Column("", "subjects whose maps were averaged"),
+    "n_regions": Column("", "regions of the heart's frame that all of them cover"),
+    "baseline": text("what was held constant: edges, or the name of a model"),
+    "r": Column("", "rank correlation over regions of task and attribute attributions"),
+    "r_low": Column("", "lower limit, percentile bootstrap over subjects"),
+    "r_high": Column("", "upper limit"),
+    "partial_r": Column("", "the same, baseline held constant"),
+    "partial_r_low": Column("", "lower limit, percentile bootstrap over subjects"),
+    "partial_r_high": Column("", "upper limit"),
+    "task_in_heart": Column(
+        "", "share of the task's attribution that lies within the labelled heart"
+    ),
+    "attribute_in_heart": Column(
+        "", "share of the attribute's attribution within the labelled heart"
+    ),
 }
 
 Floats = NDArray[np.float64]

@@ -12,41 +12,46 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from popscan.cells import is_recorded
+from popscan.columns import Column, text
 from popscan.stats import multiplicity
 from popscan.stats.design import clean, is_categorical
 from popscan.stats.means import Floats
 from popscan.visibility import SOURCES
 from popscan.visibility.predict import MACRO, MIN_GROUP, Seen, predict_attribute
 
-DICTIONARY: dict[str, tuple[str, str]] = {
-    "attribute": ("", "attribute"),
-    "group": ("", f"group told from all others; '{MACRO}': of more than two groups"),
-    "source": ("", "what it is told from: biomarkers, labels, heart, image, latent"),
-    "n": ("", "subjects"),
-    "n_group": ("", "of these, in the group"),
-    "n_features": ("", "features"),
-    "n_components": ("", "principal components that the classifier was given"),
-    "auc": ("", "cross-validated area under the ROC curve; 0.5 is chance"),
-    "auc_low": ("", "lower limit"),
-    "auc_high": ("", "upper limit"),
-    "p": (
+DICTIONARY: dict[str, Column] = {
+    "attribute": text("attribute"),
+    "group": text(f"group distinguished from all others; '{MACRO}': of more than two groups"),
+    "source": text("what it is distinguished by: biomarkers, labels, heart, image, latent"),
+    "n": Column("", "subjects"),
+    "n_group": Column("", "of these, in the group"),
+    "n_features": Column("", "features"),
+    "n_components": Column("", "principal components that the classifier was given"),
+    "auc": Column("", "cross-validated area under the ROC curve; 0.5 is chance"),
+    "auc_low": Column("", "lower limit"),
+    "auc_high": Column("", "upper limit"),
+    "p": Column(
         "",
         "share of permuted labels that are told as well; where none of the first round is, of so "
         "many more that the smallest p outlasts the correction",
     ),
-    "p_adj": ("", "Holm's, over all rows of the table; what sentences go by"),
-    "n_adjusted": (
+    "p_adj": Column("", "Holm's, over all rows of the table; what sentences go by"),
+    "n_adjusted": Column(
         "",
         "subjects with all confounders known, on whom the adjusted area and that of the "
         "confounders rest; 0 where a group of them is too small, or nothing is taken out",
     ),
-    "auc_adjusted": ("", "area with the confounders taken out of the features"),
-    "auc_adjusted_low": ("", "lower limit"),
-    "auc_adjusted_high": ("", "upper limit"),
-    "p_adjusted": ("", "share of permuted labels that are told as well then; not corrected"),
-    "auc_confounders": ("", "area from the confounders alone"),
-    "confounders": ("", "what was taken out"),
-    "inflation": ("", "how much wider the interval is than DeLong's, for folds that share rows"),
+    "auc_adjusted": Column("", "area with the confounders taken out of the features"),
+    "auc_adjusted_low": Column("", "lower limit"),
+    "auc_adjusted_high": Column("", "upper limit"),
+    "p_adjusted": Column(
+        "", "share of permuted labels that are distinguished as well then; not corrected"
+    ),
+    "auc_confounders": Column("", "area from the confounders alone"),
+    "confounders": text("what was taken out"),
+    "inflation": Column(
+        "", "how much wider the interval is than DeLong's, for folds that share rows"
+    ),
 }
 
 

@@ -1,5 +1,6 @@
 """T1-weighted brain MR: volumes of structures, head size, asymmetry."""
 
+from popscan.columns import Column, text
 from popscan.protocol import (
     Atlas,
     Biomarkers,
@@ -48,6 +49,7 @@ PROTOCOL = Protocol(
         method="planes",
         bundle="brain_t1",
         network_labels=NETWORK_LABELS,
+        columns="popscan.protocols.brain_t1.columns:SEGMENTATION",
     ),
     quality=Quality(
         checks="popscan.protocols.brain_t1.qc:CHECKS",
@@ -66,10 +68,10 @@ PROTOCOL = Protocol(
         words="brains",
     ),
     columns={
-        "orientation_found": ("", "Directions of the image's axes as stored", "header"),
-        "air_share": ("share", "Voxels that are exactly 0", "own definition"),
-        "face_removed": ("", "Whether the face was taken away: 1 or 0", "own definition"),
-        "bias_field_pct": (
+        "orientation_found": text("Directions of the image's axes as stored", "header"),
+        "air_share": Column("share", "Voxels that are exactly 0", "own definition"),
+        "face_removed": Column("", "Whether the face was taken away: 1 or 0", "own definition"),
+        "bias_field_pct": Column(
             "%", "How far the bias field varied over the head: 98th over 2nd percentile, less 1",
             "N4, Tustison et al. 2010, doi:10.1109/TMI.2010.2046908",
         ),

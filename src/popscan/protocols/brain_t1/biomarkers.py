@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
 from popscan.arrays import morphology
-from popscan.biomarkers.columns import Column
+from popscan.columns import Column
 from popscan.protocols.brain_t1.labels import GROUPS, LABELS
 
 _COUNTED = "number of voxels times their volume; labels follow MUSE (Doshi et al. 2016, "

@@ -1,5 +1,6 @@
 """Cine cardiac MR, short axis: ventricles and myocardium over the heart cycle."""
 
+from popscan.columns import Column
 from popscan.protocol import (
     Biomarkers,
     LabelSet,
@@ -83,7 +84,10 @@ PROTOCOL = Protocol(
         capitals=("lv", "rv", "la", "ra", "ed", "es", "co", "ci", "hr", "myo", "ef"),
     ),
     segmentation=Segmentation(
-        methods={"bundle": "popscan.segment.inference:segment"}, method="bundle", bundle="cine_sax"
+        methods={"bundle": "popscan.segment.inference:segment"},
+        method="bundle",
+        bundle="cine_sax",
+        columns="popscan.protocols.cine_sax.columns:SEGMENTATION",
     ),
     quality=Quality(
         checks="popscan.protocols.cine_sax.qc.table:CHECKS",
@@ -115,9 +119,9 @@ PROTOCOL = Protocol(
         Outcome(name="rvef_pct", words="RV ejection fraction"),
     ),
     columns={
-        "hr_bpm": ("1/min", "heart rate", "cohort table"),
-        "n_slices": ("", "slices of the short-axis stack", "ingest"),
-        "n_frames": ("", "cardiac phases", "ingest"),
+        "hr_bpm": Column("1/min", "heart rate", "cohort table"),
+        "n_slices": Column("", "slices of the short-axis stack", "ingest"),
+        "n_frames": Column("", "cardiac phases", "ingest"),
     },
     config={
         "associate": {
@@ -129,5 +133,6 @@ PROTOCOL = Protocol(
     simulation=Simulation(
         population="popscan.simulate.population:sample_population",
         subject="popscan.simulate.scan:simulate_subject",
+        truth="popscan.protocols.cine_sax.columns:TRUTH",
     ),
 )  # fmt: skip

@@ -35,7 +35,12 @@ def associate_study(study_root: Path, options: Mapping[str, Any]) -> None:
         seed=int(options["study"]["seed"]),
     )  # fmt: skip
     write_table(study_root, "associations", found, dictionary.of("associations"))
-    write_table(study_root, "reference_ranges", ranges, dictionary.of("reference_ranges"))
+    write_table(
+        study_root,
+        "reference_ranges",
+        ranges,
+        dictionary.of("reference_ranges", names=map(str, ranges)),
+    )
 
 
 def regressions(

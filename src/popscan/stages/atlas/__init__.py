@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from popscan.stages.description import Stage
+from popscan.stages.description import Stage, Table
 
 PREPARE = Stage(
     name="atlas_prepare",
@@ -30,4 +30,13 @@ SUBJECTS = Stage(
 )
 MAP = replace(PREPARE, name="atlas_map", reads=("atlas_prepare", "atlas_subjects"))
 REDUCE = replace(PREPARE, name="atlas_reduce", per="study", reads=("atlas_map",))
-STAGE = replace(PREPARE, name="atlas", per="study", reads=("collect", "atlas_reduce"))
+STAGE = replace(
+    PREPARE,
+    name="atlas",
+    per="study",
+    reads=("collect", "atlas_reduce"),
+    tables={
+        "atlas_subjects": Table(of="job", columns="popscan.stages.collect.columns:ACCOUNT"),
+        "atlas_distances": Table(of="job", columns="popscan.stages.atlas.columns:distances"),
+    },
+)

@@ -11,5 +11,5 @@ STAGE = Stage(
     sections=("study", "biomarkers", "cohort"),
     reads=("ingest", "reconstruct", "segment"),
     task="popscan.stages.biomarkers.task:biomarkers_task",
-    tables={"biomarkers": Table()},
+    tables={"biomarkers": Table(columns="popscan.stages.biomarkers.columns:biomarkers")},
 )

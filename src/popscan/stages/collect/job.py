@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
 from popscan.protocols import protocol_of
-from popscan.stages import optional_stages, stages_of
-from popscan.stages.rca.tables import predicted_tables
+from popscan.stages import STAGES, optional_stages, stages_of
 from popscan.store import Store
 from popscan.study import dictionary
 from popscan.study.overrides import final_verdicts, with_analysed
@@ -62,30 +61,38 @@ def collect(store: Store, options: Mapping[str, Any]) -> dict[str, int]:
     check_plan(root, list(participants["unit"]))
     check_accounts(ledger, list(participants["unit"]), stages)
     verdicts = final_verdicts(values_table(records["qc"]), options)
-    scores = rows_table(records["score"])
     tables = {
         "participants": participants,
         "ledger": ledger,
         "cost": cost_table(records),
-        "qc": verdicts,
-        "qc_checks": rows_table(records["qc"]),
-        "segmentation": values_table(records["segment"]),
-        "scores": _kind(scores, "labels"),
-        "recon_scores": _kind(scores, "image"),
-        "reference_biomarkers": _kind(scores, "biomarkers"),
-        "reference_checks": _kind(scores, "reference"),
-        "biomarkers": with_analysed(values_table(records["biomarkers"]), verdicts),
+        **stage_tables(records),
     }
-    if "simulate" in records:
-        tables["truth"] = values_table(records["simulate"])
-    if "rca" in records:
-        tables |= predicted_tables(records["rca"])
+    tables["qc"] = verdicts
+    tables["biomarkers"] = with_analysed(tables["biomarkers"], verdicts)
+    # What ingest found has meanings of its own; further columns are the cohort table's.
+    brought = [str(name) for name in participants if name not in ingest]
     for name, table in tables.items():
-        write_table(root, name, table, dictionary.of(name, protocol_of(options)))
+        meanings = dictionary.of(name, protocol_of(options), names=brought)
+        write_table(root, name, table, meanings)
     return {name: len(table) for name, table in tables.items()}
 
 
-def _kind(scores: pd.DataFrame, kind: str) -> pd.DataFrame:
-    if "kind" not in scores:
+def stage_tables(records: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, pd.DataFrame]:
+    """Return the tables that the stages say are made of their records, by name."""
+    made = {}
+    for stage, of_stage in records.items():
+        for name, table in STAGES[stage].tables.items():
+            if table.of == "values":
+                made[name] = values_table(of_stage)
+            elif table.of == "rows":
+                made[name] = _kind(rows_table(of_stage), table.kind)
+    return made
+
+
+def _kind(rows: pd.DataFrame, kind: str) -> pd.DataFrame:
+    """Return the rows of one kind; all of them where none is named."""
+    if not kind:
+        return rows
+    if "kind" not in rows:
         return pd.DataFrame({"unit": pd.Series(dtype=str)})
-    return scores.loc[scores["kind"] == kind].drop(columns="kind").dropna(axis=1, how="all")
+    return rows.loc[rows["kind"] == kind].drop(columns="kind").dropna(axis=1, how="all")

@@ -82,8 +82,6 @@ def write_audit(
     for name in (*TABLES, *(name for name in PREDICTION_TABLES if name in tables)):
         columns = dictionary.of(f"fairness_{name}")
         table = tables.get(name, pd.DataFrame(columns=list(columns)))
-        if name == "outcomes" and "applies" in table:
-            columns = columns | dictionary.of("fairness_outcomes_applies")
         write_table(study_root, f"fairness_{name}", table, columns)
     said = audit_sentences(tables, alpha=alpha)
     lines = [*(line for part in said.values() for line in part), *notes]

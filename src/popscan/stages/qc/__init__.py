@@ -11,5 +11,8 @@ STAGE = Stage(
     sections=("study", "qc"),
     reads=("ingest", "reconstruct", "segment"),
     task="popscan.stages.qc.task:qc_task",
-    tables={"qc": Table(), "qc_checks": Table(of="rows")},
+    tables={
+        "qc": Table(columns="popscan.stages.qc.columns:VERDICTS"),
+        "qc_checks": Table(of="rows", columns="popscan.stages.qc.columns:CHECKS"),
+    },
 )

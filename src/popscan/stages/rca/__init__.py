@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from popscan.stages.description import Stage
+from popscan.stages.description import Stage, Table
 
 REFERENCES = Stage(
     name="rca_references",
@@ -30,6 +30,12 @@ STAGE = Stage(
     side=True,
     optional=True,
     task="popscan.stages.rca.task:rca_task",
+    tables={
+        "predicted_dice": Table(columns="popscan.stages.rca.columns:subjects"),
+        "predicted_dice_structures": Table(
+            of="rows", columns="popscan.stages.rca.columns:structures"
+        ),
+    },
     report="popscan.stages.visibility.report:rca_section",
 )
 VALIDITY = Stage(
@@ -44,4 +50,5 @@ VALIDITY = Stage(
     reads=("collect",),
     optional=True,
     switch="rca",
+    tables={"rca_validity": Table(of="job", columns="popscan.fairness.rca:DICTIONARY")},
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +12,6 @@ from popscan.config import parse_section
 from popscan.study import dictionary
 from popscan.study.study import Study
 from popscan.study.tables import read_table, write_table
-
-
-def predicted_tables(records: Sequence[Mapping[str, Any]]) -> dict[str, pd.DataFrame]:
-    """Tables of the stage's records: one row per subject, and one per structure and phase."""
-    from popscan.study.tables import rows_table, values_table
-
-    return {
-        "predicted_dice": values_table(records),
-        "predicted_dice_structures": rows_table(records),
-    }
 
 
 def write_validity(study_root: Path, options: Mapping[str, Any]) -> pd.DataFrame:

@@ -13,9 +13,17 @@ STAGE = Stage(
     side=True,
     task="popscan.stages.score.task:score_task",
     tables={
-        "scores": Table(of="rows", kind="labels"),
-        "recon_scores": Table(of="rows", kind="image"),
-        "reference_biomarkers": Table(of="rows", kind="biomarkers"),
-        "reference_checks": Table(of="rows", kind="reference"),
+        "scores": Table(
+            of="rows", kind="labels", columns="popscan.stages.score.columns:structures"
+        ),
+        "recon_scores": Table(
+            of="rows", kind="image", columns="popscan.stages.score.columns:images"
+        ),
+        "reference_biomarkers": Table(
+            of="rows", kind="biomarkers", columns="popscan.stages.score.columns:biomarkers"
+        ),
+        "reference_checks": Table(
+            of="rows", kind="reference", columns="popscan.stages.qc.columns:REFERENCE_CHECKS"
+        ),
     },
 )

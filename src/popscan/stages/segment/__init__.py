@@ -13,6 +13,6 @@ STAGE = Stage(
     task="popscan.stages.segment.task:segment_task",
     threads=2,
     model=True,
-    tables={"segmentation": Table()},
+    tables={"segmentation": Table(columns="popscan.stages.segment.columns:segmentation")},
     report="popscan.stages.report.uncertainty:uncertainty_section",
 )

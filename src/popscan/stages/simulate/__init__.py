@@ -11,5 +11,5 @@ STAGE = Stage(
     sections=("study", "simulate"),
     reads=("plan",),
     task="popscan.stages.simulate.task:simulate_task",
-    tables={"truth": Table(columns="popscan.study.dictionary:TRUTH")},
+    tables={"truth": Table(columns="popscan.stages.simulate.columns:truth")},
 )

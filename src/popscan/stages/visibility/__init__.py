@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from popscan.stages.description import Stage
+from popscan.stages.description import Stage, Table
 
 FEATURES = Stage(
     name="visibility_features",
@@ -29,6 +29,10 @@ STAGE = Stage(
     per="study",
     reads=("collect", "visibility_features"),
     optional=True,
+    tables={
+        "visibility": Table(of="job", columns="popscan.visibility.tables:DICTIONARY"),
+        "visibility_subjects": Table(of="job", columns="popscan.stages.collect.columns:ACCOUNT"),
+    },
     report="popscan.stages.visibility.report:visibility_section",
 )
 MAPS = Stage(
@@ -46,4 +50,12 @@ MAPS = Stage(
     reads=("collect", "visibility_features"),
     optional=True,
     switch="visibility",
+    tables={
+        "visibility_attributions": Table(
+            of="job", columns="popscan.visibility.attribution:DICTIONARY"
+        ),
+        "visibility_map_subjects": Table(
+            of="job", columns="popscan.stages.collect.columns:ACCOUNT"
+        ),
+    },
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from popscan.biomarkers.columns import Column
+from popscan.columns import Column
 
 _SCMR = (
     "Schulz-Menger et al., J Cardiovasc Magn Reson 2020;22:19, doi:10.1186/s12968-020-00610-6 "

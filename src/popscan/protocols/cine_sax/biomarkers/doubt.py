@@ -10,7 +10,7 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 
-from popscan.biomarkers import Column
+from popscan.columns import Column
 from popscan.protocols.cine_sax.biomarkers.sax import MYOCARDIAL_DENSITY_G_ML
 
 #: ``kept`` and ``removed`` -> structure -> mL in every frame.

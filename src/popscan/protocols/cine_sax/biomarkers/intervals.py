@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from popscan.arrays.intervals import Method, half_width
-from popscan.biomarkers.columns import Column
+from popscan.columns import Column
 from popscan.protocols.cine_sax.biomarkers.dictionary import DICTIONARY
 from popscan.protocols.cine_sax.biomarkers.doubt import DOUBT_DICTIONARY
 from popscan.protocols.cine_sax.biomarkers.sax import MYOCARDIAL_DENSITY_G_ML
