@@ -41,9 +41,10 @@ from popscan.segment.calibration import (
 )
 from popscan.segment.errors import take_apart
 from popscan.segment.uncertainty import flip_risk
-from popscan.train.calibrate import calibration_section, expected_without_own, uncalibrated
+from popscan.train.calibrate import uncalibrated
 from popscan.train.observe import SEVERITIES, Observed, observe, spoilt
 from popscan.train.packs import Case
+from popscan.train.sections import calibration_section, expected_without_own
 from segmentation import acdc_cases
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -16,15 +16,12 @@ from popscan.segment import load_bundle, save_bundle, segment
 from popscan.segment.bundle import hash_identifier
 from popscan.segment.expected import FEATURES
 from popscan.segment.networks import build_network
-from popscan.train.calibrate import (
-    SECTIONS,
-    calibrate_bundle,
-    expected_without_own,
-    intervals_section,
-    uncalibrated,
-)
+from popscan.train.calibrate import SECTIONS, calibrate_bundle, uncalibrated
+from popscan.train.crosstable import CrossFitted
+from popscan.train.decision import unbiased_offset
 from popscan.train.observe import labelled_part, observe, spoilt
 from popscan.train.packs import Case
+from popscan.train.sections import expected_without_own, intervals_section
 
 ARGUMENTS = {"channels": [4, 8, 8]}
 
@@ -176,3 +173,33 @@ def test_two_visits_of_one_person_count_once(path, cases):
     alone = intervals_section({False: seen[:2]})
     assert intervals_section({False: seen}) == alone
     assert len(alone[0]["quantities"]["lvef_pct"]["errors"]) == 2
+
+
+def test_where_it_decides_is_fitted_with_a_cross_fitting_and_moves_the_cavity(path, cases):
+    bundle = uncalibrated(load_bundle(path, "cpu"))
+    seen = [observe(c, bundle=bundle, voxels=10) for c in cases]
+    crossed = CrossFitted(seen=tuple(seen), fold=(0, 1, 2), recipe="none")
+    found = calibrate_bundle(
+        path, cases, device="cpu", voxels=200, severities=(), crossed=crossed, trained=[]
+    )
+    about = load_bundle(path, "cpu").about
+    assert about["calibration"]["cross_fitted"] == crossed.summary()
+    assert about["decision"] == found["decision"] == {
+        "lv": unbiased_offset([o.cavity for o in seen])
+    }  # fmt: skip
+    card = (path / "card.md").read_text()
+    assert "cross-fitting of 3 patients in 3 folds" in card
+    counts = []
+    for offset in (-2.0, 0.0, 2.0):
+        decided = replace(bundle, about={**bundle.about, "decision": {"lv": offset}})
+        labels = segment(cases[0].scan, bundle=decided, largest_component=False).labels
+        counts.append(int((labels == Label.LV).sum()))
+    assert counts[0] < counts[1] < counts[2]
+    # Calibrated again without one, the decision stays and the rest is of these patients alone.
+    calibrate_bundle(path, cases, device="cpu", voxels=200, severities=())
+    assert load_bundle(path, "cpu").about["decision"] == found["decision"]
+    for wrong, why in (({"wall": 0.1}, "structures of the model"), ({"lv": 9.0}, "less than or")):
+        values = yaml.safe_load((path / "model.yaml").read_text())
+        (path / "model.yaml").write_text(yaml.safe_dump(values | {"decision": wrong}))
+        with pytest.raises(PopscanError, match=why):
+            load_bundle(path, "cpu")

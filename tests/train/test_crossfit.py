@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import yaml
 
+from popscan.arrays.corruptions import CORRUPTIONS
 from popscan.protocols.cine_sax.labels import Label
 from popscan.records import LabelMap, PopscanError, Scan
-from popscan.train.crossfit import cross_fit, divide
+from popscan.train.crossfit import cross_fit, divide, observe_folds
+from popscan.train.crosstable import read_cross_fitted, write_cross_fitted
 from popscan.train.packs import Case
 from popscan.train.recipe import Recipe, load_recipe
+from popscan.train.sections import intervals_section
+from popscan.train.transfer import transferred
 
 
 def _case(unit: str, *, group: str, level: float = 1.0) -> Case:
@@ -36,6 +44,30 @@ def test_visits_of_a_subject_stay_together_and_groups_are_spread():
     assert divide(cases, folds=3, seed=2) != parts
     with pytest.raises(PopscanError, match="12 subjects cannot be divided into 13 folds"):
         divide(cases, folds=13, seed=1)
+
+
+def _two_frames(unit: str, *, seed: int) -> Case:
+    rng = np.random.default_rng(seed)
+    labels = np.zeros((20, 20, 2, 2), np.uint8)
+    labels[1:4] = Label.RV
+    for t, size in enumerate((6, 4)):
+        labels[5:15, 5:15, :, t] = Label.MYO
+        labels[7 : 7 + size, 7 : 7 + size, :, t] = Label.LV
+    array = (
+        np.choose(labels, [40.0, 70.0, 10.0, 90.0]) + rng.normal(size=labels.shape) * 9
+    ).astype(np.float32)
+    scan = Scan(
+        array=array,
+        affine=np.diag([1.5, 1.5, 8.0, 1.0]),
+        spacing_mm=(1.5, 1.5, 8.0),
+        meta={"frame_labels": ["ED", "ES"]},
+    )
+    return Case(
+        unit=unit,
+        scan=scan,
+        labels=LabelMap(array=labels, frames=(0, 1)),
+        attributes={"group": "A"},
+    )
 
 
 @pytest.fixture
@@ -78,5 +110,74 @@ def test_a_recipe_that_has_seen_the_patients_is_refused(tmp_path, recipe):
         next(cross_fit(recipe, cases, others={"more": [cases[1]]}, **options))
 
 
-def test_the_recipe_for_it_starts_from_random_weights():
+def test_folds_may_share_a_start_that_no_patient_had_a_part_in(tmp_path, recipe):
+    file = tmp_path / "start.yaml"
+    file.write_text(
+        yaml.safe_dump(replace(recipe, name="start", shares={"simulated": 1.0}).as_dict())
+    )
+    own = replace(recipe, init_from=str(file), shares={"p": 1.0})
+    cases = [_case(f"p{k}", group="A", level=1.0 + k) for k in range(4)]
+    others = {"simulated": [_case("s0", group="simulated")]}
+    options = {"name": "p", "folds": 2, "work": tmp_path / "work", "quiet": True}
+    assert len(list(cross_fit(own, cases, others=others, **options))) == 2
+    assert sorted(p.name for p in (tmp_path / "work").iterdir()) == [
+        "start",
+        "tiny_1_of_2",
+        "tiny_2_of_2",
+    ]
+
+
+def test_the_recipes_for_it_start_from_what_no_patient_had_a_part_in():
     assert load_recipe("cine_sax_cross").init_from == ""
+    start = load_recipe(load_recipe("cross_fold").init_from)
+    assert start.init_from == ""
+    assert set(start.shares) == {"simulated", "simulated_high"}
+
+
+def test_what_folds_see_is_written_read_and_calibrated_from(tmp_path, recipe):
+    cases = [_two_frames(f"p{k}", seed=k) for k in range(4)]
+    folds = list(cross_fit(recipe, cases, name="p", others={}, folds=2, work=tmp_path, quiet=True))
+    done: list[str] = []
+    found = observe_folds(folds, recipe="tiny", severities=(2, 5), voxels=50, progress=done.append)
+    assert len(done) == len(found.clean) == 4
+    assert len(found.seen) == 4 * (1 + len(CORRUPTIONS))
+    assert {o.severity for o in found.seen} == {0, 2, 5}
+    assert found.summary() == {"patients": 4, "folds": 2, "recipe": "tiny"}
+    write_cross_fitted(tmp_path / "tables", found)
+    again = read_cross_fitted(tmp_path / "tables")
+    assert again.fold == found.fold
+    for one, other in zip(found.seen, again.seen, strict=True):
+        assert (one.unit, one.corruption, one.severity) == (
+            other.unit, other.corruption, other.severity,
+        )  # fmt: skip
+        np.testing.assert_allclose(
+            list(one.errors.values()), list(other.errors.values()), atol=1e-5
+        )
+        np.testing.assert_allclose(one.cavity, other.cavity, atol=1e-5)
+        for name in ("rv", "myo", "lv"):
+            np.testing.assert_allclose(one.dice[name], other.dice[name], atol=1e-5)
+            np.testing.assert_allclose(one.features[name], other.features[name], atol=1e-5)
+    section = intervals_section({False: found.clean[:2]}, crossed=again.clean)
+    for own in section[0]["quantities"].values():
+        assert 1 <= len(own["errors"]) <= 4  # Untrained networks may leave out a ventricle.
+        assert own["spreads"] == []
+
+
+def test_tables_that_are_not_those_of_a_cross_fitting_are_refused(tmp_path):
+    with pytest.raises(PopscanError, match=r"errors\.tsv: no readable table"):
+        read_cross_fitted(tmp_path)
+    (tmp_path / "errors.tsv").write_text("unit\tseverity\np0\t0\n")
+    with pytest.raises(PopscanError, match="lacks the columns corruption, recipe"):
+        read_cross_fitted(tmp_path)
+
+
+def test_errors_take_their_size_from_the_network_and_their_shape_from_all():
+    crossed = {"a": 4.0, "b": -2.0, "c": 6.0, "d": math.nan}
+    assert transferred(crossed, {"a": 2.0, "b": 1.0}) == [2.0, -1.0, 3.0]
+    # A network that errs more than those of the folds: nothing is made larger than it errs itself.
+    worse = transferred(crossed, {"a": 40.0, "b": -20.0})
+    assert np.sqrt(np.mean(np.square(worse))) == pytest.approx(np.sqrt(1000))
+    # Lucky validation patients: not below what the network errs where it was trained.
+    lucky = transferred(crossed, {"a": 0.1, "b": 0.1}, trained=[3.0, -3.0])
+    assert np.sqrt(np.mean(np.square(lucky))) == pytest.approx(3.0)
+    assert transferred(crossed, {}) == [4.0, -2.0, 6.0]

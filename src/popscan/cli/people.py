@@ -97,6 +97,13 @@ def add(commands: Any) -> None:
         action="store_true",
         help="leave expected Dice out: most of the time",
     )
+    calibrate.add_argument(
+        "--cross-fitted",
+        type=Path,
+        metavar="DIR",
+        help="tables of a cross-fitting (benchmarks/segmentation.py --cross-fit WORK --out DIR): "
+        "intervals of all its patients instead of the few that the bundle was not trained on",
+    )
     calibrate.set_defaults(call=_calibrate)
 
     audit = commands.add_parser(
@@ -278,6 +285,7 @@ def _calibrate(arguments: argparse.Namespace) -> None:
         kind=arguments.source,
         root=arguments.root,
         dice=not arguments.no_dice,
+        cross_fitted=arguments.cross_fitted,
         progress=lambda text: print(text, file=sys.stderr),
     )
     for line in left_out:

@@ -157,6 +157,7 @@ def calibrate_model(
     kind: str,
     root: Path,
     dice: bool = True,
+    cross_fitted: Path | None = None,
     progress: Callable[[str], None] = lambda text: None,
 ) -> tuple[str, list[str]]:
     """Calibrate a bundle on every labelled subject that it was not trained on.
@@ -171,6 +172,9 @@ def calibrate_model(
         As in `labelled_cases`.
     dice
         Whether expected Dice is fitted too: it takes most of the time.
+    cross_fitted
+        Folder of the tables of a cross-fitting (`popscan.train.crosstable`): intervals, the
+        decision between cavity and wall and expected Dice then rest on its patients, too.
     progress
         Is told each subject as it is done.
 
@@ -183,10 +187,12 @@ def calibrate_model(
     """
     from popscan.segment import load_bundle
     from popscan.train.calibrate import calibrate_bundle
+    from popscan.train.crosstable import read_cross_fitted
     from popscan.train.known import store_detector, store_digests
     from popscan.train.observe import SEVERITIES
     from popscan.train.shipped import simulated_cases
 
+    crossed = None if cross_fitted is None else read_cross_fitted(cross_fitted)
     cases, left_out = labelled_cases(kind, root)
     bundle = load_bundle(model, "cpu")
     known = [case for case in cases if bundle.recognise(case.unit, case.scan.array).seen]
@@ -201,6 +207,8 @@ def calibrate_model(
         model,
         [case for case in cases if case.unit not in set(seen)],
         severities=SEVERITIES if dice else (),
+        crossed=crossed,
+        trained=known,
         progress=progress,
     )
     section = found["calibration"]

@@ -149,6 +149,20 @@ def temperature_of(about: Mapping[str, Any], *, flips: bool = False) -> float:
     return float(section.get("temperature_flips" if flips else "temperature", 1.0))
 
 
+def log_odds_of(about: Mapping[str, Any], labels: Mapping[str, int]) -> list[float]:
+    """Return what a bundle adds to the scores of each label, background first.
+
+    Section ``decision``: 0 for labels that it does not name. A network trained by an overlap loss
+    may draw a border at a place that is biased as a volume; moving where it decides mends that
+    (`popscan.train.decision`).
+    """
+    section = about.get("decision", {})
+    return [
+        0.0,
+        *(float(section.get(name, 0.0)) for name in sorted(labels, key=labels.__getitem__)),
+    ]
+
+
 def surroundings(
     labels: Sequence[NDArray[np.uint8]], *, spacing_mm: Sequence[float], margin_mm: float = 10.0
 ) -> NDArray[np.bool_]:

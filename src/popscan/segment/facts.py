@@ -20,6 +20,8 @@ Positive = Annotated[Finite, Field(gt=0)]
 Count = Annotated[int, Field(ge=0, strict=True)]
 Text = Annotated[str, Field(strict=True, max_length=200)]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", strict=True)]
+#: Log-odds added to a structure before the most likely label is taken.
+LogOdds = Annotated[Finite, Field(ge=-3, le=3)]
 Pair = Annotated[list[Finite], Field(min_length=2, max_length=2)]
 
 
@@ -153,6 +155,7 @@ class ModelFacts(_Facts):
     intervals: list[Interval] = []
     expected_dice: ExpectedDice | None = None
     widening: Widening | None = None
+    decision: dict[Text, LogOdds] = {}
 
     @field_validator("labels")
     @classmethod
@@ -164,6 +167,15 @@ class ModelFacts(_Facts):
                 f"expected; found {shown(labels)}"
             )
         return labels
+
+    @model_validator(mode="after")
+    def _decided(self) -> Self:
+        if unknown := sorted(set(self.decision) - set(self.labels)):
+            raise ValueError(
+                f"decision: structures of the model ({', '.join(self.labels)}) are expected; found "
+                f"{shown(unknown)}"
+            )
+        return self
 
 
 def read_facts(

@@ -16,7 +16,7 @@ from popscan.protocols.cine_sax.base import Base, find_base, remove_above
 from popscan.protocols.cine_sax.labels import STRUCTURES, Label
 from popscan.records import Scan
 from popscan.segment.bundle import Bundle
-from popscan.segment.calibration import temperature_of
+from popscan.segment.calibration import log_odds_of, temperature_of
 from popscan.segment.cleanup import keep_largest, mend_slices
 from popscan.segment.devices import pick_precision
 from popscan.segment.expected import expected_dice
@@ -122,12 +122,13 @@ def _probabilities(
     """
     ways = _FLIPS if flips else _FLIPS[:1]
     total = torch.zeros((), device=bundle.device)
+    offsets = torch.tensor(log_odds_of(bundle.about, bundle.labels), device=bundle.device)
 
     def ask(network: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
         low = precision != torch.float32
         with torch.autocast(bundle.device.type, dtype=precision, enabled=low):
             scores: torch.Tensor = network(x)
-        return scores.float().softmax(dim=1)
+        return (scores.float() + offsets.view(1, -1, 1, 1)).softmax(dim=1)
 
     members = zip(bundle.networks, bundle.arguments, strict=True)
     for member, (network, arguments) in enumerate(members):

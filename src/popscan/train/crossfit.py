@@ -1,25 +1,33 @@
 """Cross-fitting: every patient segmented by a network that they had no part in.
 
 A model's validation patients have mostly chosen something: a recipe, a moment to stop. Here the
-labelled patients are divided into folds, and for every fold a network is trained from random
-weights on the others (and on simulated hearts), by a recipe fixed beforehand.
+labelled patients are divided into folds, and for every fold a network is trained on the others (and
+on simulated hearts), by a recipe fixed beforehand. It starts from random weights, or from a network
+that saw simulated hearts only, which all folds share.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
 
+from popscan.arrays.corruptions import CORRUPTIONS
 from popscan.records import PopscanError
 from popscan.segment.bundle import Bundle
 from popscan.train import _with_painted, recipe_chain
+from popscan.train.crosstable import CrossFitted
+from popscan.train.decision import STRUCTURE, unbiased_offset
 from popscan.train.evaluate import draft_bundle
 from popscan.train.loop import fit
+from popscan.train.observe import SEVERITIES, Observed, observe
 from popscan.train.packs import Case, build_pack
 from popscan.train.recipe import Recipe
+from popscan.train.sections import calibration_section
 
 
 def divide(
@@ -70,7 +78,8 @@ def cross_fit(
     Parameters
     ----------
     recipe
-        A training from random weights.
+        A training from random weights, or one that starts from recipes whose ``shares`` name packs
+        of `others` only: these are trained once.
     cases
         Labelled scans to divide; `name` is what the recipe calls their pack.
     name
@@ -89,28 +98,91 @@ def cross_fit(
     Raises
     ------
     PopscanError
-        If the recipe starts from another one, somebody of `cases` is in `others`, or the cases
-        cannot be divided.
+        If the recipe starts from one that has seen the patients, somebody of `cases` is in
+        `others`, or the cases cannot be divided.
     """
-    chain = recipe_chain(recipe)
-    if len(chain) > 1:
+    *starts, last = chain = recipe_chain(recipe)
+    if seen := [s.name for s in starts if not s.shares or set(s.shares) - set(others)]:
         raise PopscanError(
-            f"cross-fitting trains from random weights; recipe {chain[-1].name!r} starts from "
-            f"{chain[-2].name!r}, which has seen some of the patients"
+            "cross-fitting trains from weights that no patient had a part in; recipe "
+            f"{last.name!r} starts from {seen[0]!r}, which has seen some of the patients"
         )
     known = {case.subject for case in cases}
     if both := sorted(known & {case.subject for group in others.values() for case in group}):
         raise PopscanError(f"in the folds and in another pack: {', '.join(both[:5])}")
-    spacing_mm = chain[0].spacing_mm
+    spacing_mm = last.spacing_mm
     fixed = {key: build_pack(group, spacing_mm=spacing_mm) for key, group in others.items()}
+    init: dict[str, torch.Tensor] | None = None
+    for step in starts:
+        shared = fit(step, fixed, work / step.name, init=init, device=device, quiet=quiet)
+        init = shared.averaged.state_dict()
     for fold, held in enumerate(divide(cases, folds=folds, seed=seed)):
         out = {case.subject for case in held}
         rest = [case for case in cases if case.subject not in out]
         packs = {
             key: build_pack(group, spacing_mm=spacing_mm)
-            for key, group in _with_painted({name: rest}, [chain]).items()
+            for key, group in _with_painted({name: rest}, [chain[-1:]]).items()
         }
-        own = replace(chain[0], seed=chain[0].seed + fold)
+        own = replace(last, seed=last.seed + fold)
         folder = work / f"{own.name}_{fold + 1}_of_{folds}"
-        state = fit(own, fixed | packs, folder, device=device, quiet=quiet)
+        state = fit(own, fixed | packs, folder, init=init, device=device, quiet=quiet)
         yield held, draft_bundle(own, state.averaged.cpu())
+
+
+def observe_folds(
+    folds: Iterable[tuple[Sequence[Case], Bundle]],
+    *,
+    recipe: str,
+    severities: Sequence[int] = SEVERITIES,
+    voxels: int = 40_000,
+    seed: int = 0,
+    progress: Callable[[str], None] = lambda text: None,
+) -> CrossFitted:
+    """Return what the networks of all folds make of the patients that they never saw.
+
+    Probabilities have a temperature per fold. The clean scans are decided with log-odds of the
+    cavity that are fitted on the patients of the other folds (`popscan.train.decision`); the spoilt
+    ones without, since what Dice is predicted from hardly depends on them.
+
+    Parameters
+    ----------
+    folds
+        As `cross_fit` yields them.
+    recipe
+        What was trained, in words, for the bundle that is calibrated from it.
+    severities
+        Of the corruptions: every patient is spoilt once by each, at one of these in turn; empty
+        for none.
+    voxels, seed
+        As in `popscan.train.observe.observe`.
+    progress
+        Is called with each patient that is done.
+    """
+    parts: list[tuple[Sequence[Case], Bundle]] = []
+    raw: list[list[Observed]] = []
+    spoiled: list[tuple[int, Observed]] = []
+    for fold, (held, bundle) in enumerate(folds):
+        raw.append([observe(case, bundle=bundle, voxels=voxels, seed=seed) for case in held])
+        warm = _with_section(bundle, "calibration", calibration_section(raw[-1]))
+        parts.append((held, warm))
+        for place, case in enumerate(held):
+            for turn, name in enumerate(CORRUPTIONS if severities else ()):
+                severity = severities[(place + turn) % len(severities)]
+                seen = observe(case, bundle=warm, corruption=name, severity=severity, seed=seed)
+                spoiled.append((fold, seen))
+            progress(f"fold {fold + 1}: {case.unit}")
+    clean = []
+    for fold, (held, warm) in enumerate(parts):
+        others = [o.cavity for k, group in enumerate(raw) if k != fold for o in group]
+        decided = _with_section(warm, "decision", {STRUCTURE: unbiased_offset(others)})
+        for case, own in zip(held, raw[fold], strict=True):
+            seen = observe(case, bundle=decided)
+            clean.append((fold, replace(seen, cavity=own.cavity)))
+    every = [*clean, *spoiled]
+    return CrossFitted(
+        seen=tuple(o for _, o in every), fold=tuple(k for k, _ in every), recipe=recipe
+    )
+
+
+def _with_section(bundle: Bundle, name: str, section: Mapping[str, Any]) -> Bundle:
+    return replace(bundle, about={**bundle.about, name: section})

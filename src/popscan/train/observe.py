@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ from popscan.segment.errors import confusion
 from popscan.segment.inference import Segmentation, segment
 from popscan.segment.preprocess import unslice
 from popscan.segment.samples import Tally
+from popscan.train.decision import cavity_errors
 from popscan.train.packs import Case
 
 Floats = NDArray[np.float64]
@@ -51,6 +52,9 @@ class Observed:
         Voxels by label (axis 0) and truth (axis 1), and as the model expects it.
     ood_score
         How unlike the training scans it is; NaN where the bundle has no detector.
+    cavity : ndarray, shape (log-odds,)
+        Relative errors of the cavity at every entry of `popscan.train.decision.GRID`; empty as
+        the following.
     probabilities, truth, labels
         A sample of the voxels near the heart: probabilities (voxel, label), true and found label.
         Empty where they were not asked for.
@@ -69,6 +73,7 @@ class Observed:
     truth: NDArray[np.uint8]
     labels: NDArray[np.uint8]
     ood_score: float = math.nan
+    cavity: Floats = field(default_factory=lambda: np.zeros(0))
 
 
 def labelled_part(case: Case) -> Case:
@@ -191,6 +196,7 @@ def _near(
         none = np.zeros(0, np.uint8)
         return {"probabilities": np.zeros((0, 4), np.float32), "truth": none, "labels": none}
     stack = torch.cat([part for _, part in sorted(kept, key=lambda item: item[0])])
+    cavity = cavity_errors(stack, case.labels.array)
     n_slices = found.labels.shape[2]
     near = surroundings([case.labels.array, found.labels], spacing_mm=case.scan.spacing_mm)
     index = np.flatnonzero(near)
@@ -203,6 +209,7 @@ def _near(
         "probabilities": np.stack(planes, axis=1).astype(np.float32),
         "truth": case.labels.array.reshape(-1)[index],
         "labels": found.labels.reshape(-1)[index],
+        "cavity": cavity,
     }
 
 

@@ -1,0 +1,185 @@
+"""Sections of a bundle's ``model.yaml`` on how sure it is, from observations of labelled scans.
+
+Temperature, errors for intervals, the map to expected Dice and the widening of intervals are plain
+numbers; `popscan.train.calibrate` collects the observations and stores them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from popscan.arrays.intervals import informative
+from popscan.arrays.widening import fit_widening
+from popscan.protocols.cine_sax.biomarkers.intervals import QUANTITIES
+from popscan.protocols.cine_sax.labels import STRUCTURES
+from popscan.segment import expected
+from popscan.segment.bundle import subject_of
+from popscan.segment.calibration import (
+    by_structure,
+    calibration_error,
+    fit_temperature,
+    tempered,
+)
+from popscan.train.observe import Observed
+from popscan.train.transfer import transferred
+
+Floats = NDArray[np.float64]
+
+
+def calibration_section(
+    clean: Sequence[Observed], flipped: Sequence[Observed] = ()
+) -> dict[str, Any]:
+    """Return the bundle's ``calibration`` section from uncalibrated observations of clean scans.
+
+    The temperature is fitted on all patients; the calibration errors are before and after, the
+    latter with each patient's temperature fitted on the others.
+
+    Parameters
+    ----------
+    clean, flipped
+        Observations without and with mirrorings averaged; the latter have a temperature of their
+        own, which is that of the former where there are none.
+    """
+    p = np.concatenate([o.probabilities for o in clean])
+    truth = np.concatenate([o.truth for o in clean])
+    after = np.concatenate([tempered(o.probabilities, t) for o, t in _each_without(clean)])
+    before_ece, after_ece = (
+        {name: round(calibration_error(r), 5) for name, r in by_structure(values, truth).items()}
+        for values in (p, after)
+    )
+    mirrored = flipped or clean
+    return {
+        "temperature": round(fit_temperature(p, truth), 4),
+        "temperature_flips": round(
+            fit_temperature(
+                np.concatenate([o.probabilities for o in mirrored]),
+                np.concatenate([o.truth for o in mirrored]),
+            ),
+            4,
+        ),
+        "patients": len({subject_of(o.unit) for o in clean}),
+        "ece_before": before_ece,
+        "ece_after": after_ece,
+    }
+
+
+def _each_without(clean: Sequence[Observed]) -> Iterable[tuple[Observed, float]]:
+    """Yield each observation with the temperature fitted on the other patients."""
+    for own in clean:
+        others = [o for o in clean if subject_of(o.unit) != subject_of(own.unit)]
+        if not others:
+            yield own, 1.0
+            continue
+        p = np.concatenate([o.probabilities for o in others])
+        yield own, fit_temperature(p, np.concatenate([o.truth for o in others]))
+
+
+def intervals_section(
+    settings: Mapping[bool, Sequence[Observed]],
+    *,
+    crossed: Sequence[Observed] = (),
+    trained: Sequence[Observed] = (),
+) -> list[dict[str, Any]]:
+    """Return the bundle's ``intervals`` section: errors and spreads for each way of segmenting.
+
+    Spreads are left out for quantities whose intervals are no better for following them
+    (`popscan.arrays.intervals.informative`), and where errors are those of cross-fitting.
+
+    Parameters
+    ----------
+    settings
+        Whether mirrorings were averaged -> observations of clean scans. Of a subject with several
+        visits the first is used: two visits of one person are not two people.
+    crossed
+        Clean scans as seen by cross-fitted networks: errors are theirs, in the size of the bundle's
+        own (`popscan.train.transfer`).
+    trained
+        The bundle's observations of its training patients, a lower bound of that size.
+    """
+    section = []
+    theirs, known = _by_subject(crossed), _by_subject(trained)
+    for flips, seen in settings.items():
+        own = _by_subject(seen)
+        quantities = {}
+        for name in QUANTITIES:
+            if theirs:
+                errors = transferred(
+                    {subject: o.errors[name] for subject, o in theirs.items()},
+                    {subject: o.errors[name] for subject, o in own.items()},
+                    trained=[o.errors[name] for o in known.values()],
+                )
+                spreads: list[float] = []
+            else:
+                pairs = [(o.errors[name], o.spreads[name]) for o in own.values()]
+                usable = [(e, s) for e, s in pairs if math.isfinite(e)]
+                errors, spreads = [e for e, _ in usable], [s for _, s in usable]
+                spreads = spreads if errors and informative(errors, spreads) else []
+            if errors:
+                quantities[name] = {
+                    "errors": [round(float(e), 5) for e in errors],
+                    "spreads": [round(float(s), 5) for s in spreads],
+                }
+        section.append({"flips": bool(flips), "dropout_samples": 0, "quantities": quantities})
+    return section
+
+
+def _by_subject(seen: Sequence[Observed]) -> dict[str, Observed]:
+    """Return the first observation of every subject."""
+    first: dict[str, Observed] = {}
+    for observed in seen:
+        first.setdefault(subject_of(observed.unit), observed)
+    return first
+
+
+def expected_section(observed: Sequence[Observed], *, strength: float = 20.0) -> dict[str, Any]:
+    """Return the bundle's ``expected_dice`` section, from clean and from spoilt scans."""
+    models = {}
+    for name in STRUCTURES.values():
+        table = np.concatenate([o.features[name] for o in observed])
+        target = np.concatenate([o.dice[name] for o in observed])
+        fitted = expected.fit_ridge(table, target, strength=strength)
+        models[name] = {k: _rounded(v) for k, v in fitted.items()}
+    return {"features": list(expected.FEATURES), "models": models}
+
+
+def widening_section(observed: Sequence[Observed]) -> dict[str, float]:
+    """Return the bundle's ``widening`` section, from clean and from spoilt scans.
+
+    Errors are in units of their root mean square on the clean scans; of a scan without a score
+    nothing is learnt.
+    """
+    table = np.array([[o.errors[name] for name in QUANTITIES] for o in observed], dtype=float)
+    clean = np.array([o.severity == 0 for o in observed])
+    with np.errstate(all="ignore"):
+        usual = np.sqrt(np.nanmean(table[clean] ** 2, axis=0)) if clean.any() else np.nan
+        ratios = np.where(np.asarray(usual) > 0, table / usual, np.nan)
+    return fit_widening([o.ood_score for o in observed], ratios)
+
+
+def _rounded(value: float | list[float]) -> float | list[float]:
+    return [float(f"{v:.6g}") for v in value] if isinstance(value, list) else float(f"{value:.6g}")
+
+
+def expected_without_own(observed: Sequence[Observed], name: str) -> tuple[Floats, Floats]:
+    """Return predicted and true Dice of a structure, each patient predicted from the others.
+
+    Parameters
+    ----------
+    observed
+        Clean and spoilt scans of several patients.
+    name
+        ``rv``, ``myo`` or ``lv``.
+    """
+    predicted, true = [], []
+    for subject in sorted({subject_of(o.unit) for o in observed}):
+        others = [o for o in observed if subject_of(o.unit) != subject]
+        model = expected_section(others)["models"][name]
+        for own in (o for o in observed if subject_of(o.unit) == subject):
+            predicted.append(expected.predict(model, own.features[name]))
+            true.append(own.dice[name])
+    return np.concatenate(predicted), np.concatenate(true)
