@@ -18,7 +18,6 @@ import numpy as np
 import pandas as pd
 
 from popscan.disk import write_atomic
-from popscan.io.spreadsheet import tsv_text
 from popscan.protocols.cine_sax.biomarkers.intervals import QUANTITIES
 from popscan.protocols.cine_sax.labels import STRUCTURES, Label
 from popscan.records import PopscanError
@@ -87,7 +86,8 @@ def write_cross_fitted(folder: Path, found: CrossFitted) -> None:
                 frames.append(own | {"structure": name, "frame": frame, "dice": dice} | values)
     folder.mkdir(parents=True, exist_ok=True)
     for file, rows in ((ERRORS, errors), (FRAMES, frames)):
-        write_atomic(folder / file, tsv_text(pd.DataFrame(rows).round(6)).encode())
+        text = pd.DataFrame(rows).round(6).to_csv(sep="\t", index=False, na_rep="n/a")
+        write_atomic(folder / file, text.encode())
 
 
 def read_cross_fitted(folder: Path) -> CrossFitted:
