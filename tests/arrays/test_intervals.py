@@ -9,6 +9,7 @@ import pytest
 from scipy import stats
 
 from popscan.arrays.intervals import (
+    MANY,
     factor,
     half_width,
     informative,
@@ -55,6 +56,12 @@ def test_a_tolerance_interval_is_wide_enough_for_nine_calibration_sets_of_ten(rn
     assert factor(draws[0], level=0.9, method="tolerance") / narrower == pytest.approx(
         1.25, abs=0.01
     )
+
+
+def test_with_many_subjects_no_distribution_is_assumed(rng):
+    many, few = rng.normal(size=MANY), rng.normal(size=MANY - 1)
+    for scores, method in ((many, "conformal"), (few, "tolerance")):
+        assert factor(scores, level=0.9, method="auto") == factor(scores, level=0.9, method=method)
 
 
 def test_conformal_keeps_its_promise_for_heavy_tails(rng):

@@ -269,9 +269,10 @@ class Biomarkers(Section):
         description="Share of subjects whose expert value the intervals of volumes, mass and "
         "ejection fraction are meant to hold.",
     )
-    interval_method: Literal["tolerance", "student", "conformal"] = Field(
-        default="tolerance",
-        description="tolerance: wide enough for 9 of 10 sets of calibration patients of the "
+    interval_method: Literal["auto", "tolerance", "student", "conformal"] = Field(
+        default="auto",
+        description="auto: conformal where a bundle was calibrated on 40 patients or more, else "
+        "tolerance; tolerance: wide enough for 9 of 10 sets of calibration patients of the "
         "bundle's size; student: on average over such sets, so too narrow for half of them; "
         "conformal: without assumption, but of 14 patients at most for level 0.93.",
     )

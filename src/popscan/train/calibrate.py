@@ -182,7 +182,7 @@ def card_section(sections: Mapping[str, Any], *, level: float = 0.9) -> str:
     quantities = [e["quantities"] for e in sections["intervals"] if not e["flips"]]
     for name, stored in (quantities[0] if quantities else {}).items():
         spreads = stored["spreads"] or [math.nan] * len(stored["errors"])
-        covered, widths = leave_one_out(stored["errors"], spreads, level=level, method="tolerance")
+        covered, widths = leave_one_out(stored["errors"], spreads, level=level, method="auto")
         size, unit = (100.0, "%") if QUANTITIES[name] else (1.0, "points")
         width = f"{size * float(np.mean(widths)):.1f} {unit}"
         lines.append(f"| {name} | {width} | {int(covered.sum())} of {covered.size} |")
