@@ -9,6 +9,7 @@ from popscan.config import parse_section
 from popscan.protocols.cine_sax.biomarkers.sax import MYOCARDIAL_DENSITY_G_ML
 
 _INTERVALS = {
+    "auto": "by conformal prediction where they were 40 or more, else as tolerance intervals",
     "tolerance": "as tolerance intervals",
     "student": "from Student's t distribution",
     "conformal": "by conformal prediction",
@@ -29,8 +30,8 @@ def sentences(config: Mapping[str, Any]) -> list[str]:
         "Volumes are sums over slices of area times slice distance; papillary muscles count as the "
         "labels have them; myocardial mass assumes a density of "
         f"{MYOCARDIAL_DENSITY_G_ML:g} g/mL.",
-        f"Intervals of {100 * biomarkers.interval_level:g}% were derived from errors on validation "
-        f"subjects {_INTERVALS[biomarkers.interval_method]}.",
+        f"Intervals of {100 * biomarkers.interval_level:g}% were derived from errors on subjects that "
+        f"the network had not seen, {_INTERVALS[biomarkers.interval_method]}.",
         "Images and segmentations that failed automatic checks were excluded, unless a person "
         "decided otherwise.",
     ]

@@ -1,0 +1,90 @@
+"""The table of precision: who is paired with whom, groups, intervals."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from popscan.associate.precision import DICTIONARY, interval_columns, pairs_of, precision_table
+
+
+def visits(n: int = 30, *, shift: float = 0.0, noise: float = 1.0, seed: int = 3) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    true = rng.normal(60, 8, n)
+    parts = [
+        pd.DataFrame(
+            {
+                "sub": [f"sub-{i:02d}" for i in range(n)],
+                "ses": ses,
+                "sex": ["female", "male"] * (n // 2),
+                "lvef_pct": true + rng.normal(0, noise, n) + shift * (ses == "ses-10"),
+            }
+        )
+        for ses in ("ses-10", "ses-2")
+    ]
+    table = pd.concat(parts, ignore_index=True)
+    return table.assign(
+        lvef_low_pct=table["lvef_pct"] - 3, lvef_high_pct=table["lvef_pct"] + 3
+    ).sample(frac=1, random_state=seed)
+
+
+def test_visits_are_ordered_by_their_numbers() -> None:
+    """ses-2 is before ses-10, in whatever order the rows stand."""
+    found = precision_table(visits(shift=5.0, noise=0.1), outcomes=["lvef_pct"])
+    assert found.loc[0, "bias"] == pytest.approx(5.0, abs=0.2)
+
+
+def test_groups_are_measured_apart() -> None:
+    table = visits(60)
+    male = table["sex"] == "male"
+    rng = np.random.default_rng(1)
+    table.loc[male, "lvef_pct"] += rng.normal(0, 6, male.sum())
+    found = precision_table(table, outcomes=["lvef_pct"], by=["sex"]).set_index("group")
+    assert found["n_subjects"].to_dict() == {"all": 60, "female": 30, "male": 30}
+    assert found.loc["male", "sd_within_low"] > found.loc["female", "sd_within_high"]
+    assert list(found.reset_index().columns.sort_values()) == sorted(DICTIONARY)
+
+
+def test_a_small_group_says_its_size_only() -> None:
+    found = precision_table(visits(12), outcomes=["lvef_pct"], by=["sex"], min_group=10)
+    small = found[found["group"] == "female"].iloc[0]
+    assert small["n_subjects"] == 6
+    assert np.isnan(small["sd_within"])
+    assert "fewer than 10" in small["note"]
+
+
+def test_intervals_of_the_two_visits() -> None:
+    wide = precision_table(visits(noise=0.1), outcomes=["lvef_pct"]).iloc[0]
+    assert (wide["n_intervals"], wide["overlap_pct"], wide["within_interval_pct"]) == (30, 100, 100)
+    apart = precision_table(visits(shift=7.0, noise=0.1), outcomes=["lvef_pct"]).iloc[0]
+    assert (apart["overlap_pct"], apart["within_interval_pct"]) == (0, 0)
+    # 5 points apart: the intervals overlap, but root(3^2 + 3^2) = 4.2 is exceeded.
+    between = precision_table(visits(shift=5.0, noise=0.1), outcomes=["lvef_pct"]).iloc[0]
+    assert (between["overlap_pct"], between["within_interval_pct"]) == (100, 0)
+
+
+def test_who_has_one_visit_counts_for_nothing() -> None:
+    table = visits(10)
+    once = pd.DataFrame({"sub": ["sub-90"], "ses": ["ses-2"], "lvef_pct": [500.0]})
+    found = precision_table(pd.concat([table, once]), outcomes=["lvef_pct"]).iloc[0]
+    assert found["n_subjects"] == 10
+    assert found["mean"] < 100
+
+
+def test_nobody_has_two_visits() -> None:
+    table = visits(10)
+    found = precision_table(table[table["ses"] == "ses-2"], outcomes=["lvef_pct"])
+    assert found.empty
+    assert list(found.columns) == list(DICTIONARY)
+
+
+def test_a_visit_without_a_value_makes_no_pair() -> None:
+    table = visits(10)
+    table.loc[(table["sub"] == "sub-03") & (table["ses"] == "ses-2"), "lvef_pct"] = np.nan
+    assert precision_table(table, outcomes=["lvef_pct"]).loc[0, "n_pairs"] == 9
+    assert len(pairs_of(table.sort_values(["sub", "ses"]), "lvef_pct")) == 10
+
+
+def test_columns_that_are_not_there_are_left_out() -> None:
+    found = precision_table(visits(10), outcomes=["rvef_pct", "lvef_pct"], by=["race"])
+    assert found["outcome"].tolist() == ["lvef_pct"]
+    assert interval_columns("lvedv_ml") == ("lvedv_low_ml", "lvedv_high_ml")
