@@ -1,7 +1,8 @@
 """How well a measurement repeats: limits of agreement, within-subject SD, intraclass correlation.
 
 Sources: Bland and Altman, Lancet 1986;327:307 and Stat Methods Med Res 1999;8:135; Shrout and
-Fleiss, Psychol Bull 1979;86:420 (ICC(1,1): one-way random effects, one measurement); Searle, Casella and McCulloch, Variance Components, 1992 (mean group size of unbalanced data).
+Fleiss, Psychol Bull 1979;86:420 (ICC(1,1): one-way random effects, one measurement); Searle,
+Casella and McCulloch, Variance Components, 1992 (mean group size of unbalanced data).
 """
 
 from __future__ import annotations

@@ -30,8 +30,8 @@ def sentences(config: Mapping[str, Any]) -> list[str]:
         "Volumes are sums over slices of area times slice distance; papillary muscles count as the "
         "labels have them; myocardial mass assumes a density of "
         f"{MYOCARDIAL_DENSITY_G_ML:g} g/mL.",
-        f"Intervals of {100 * biomarkers.interval_level:g}% were derived from errors on subjects that "
-        f"the network had not seen, {_INTERVALS[biomarkers.interval_method]}.",
+        f"Intervals of {100 * biomarkers.interval_level:g}% were derived from errors on subjects "
+        f"that the network had not seen, {_INTERVALS[biomarkers.interval_method]}.",
         "Images and segmentations that failed automatic checks were excluded, unless a person "
         "decided otherwise.",
     ]
