@@ -1,6 +1,6 @@
 """What deciding where the left ventricle ends by evidence changes, by region of the stack.
 
-    python benchmarks/base.py [--model DIR] [--part NAME ...] [--fit]
+    python benchmarks/base.py [--model DIR] [--decision 0] [--part NAME ...] [--fit]
 
 Each scan is segmented once; before and after come from the same labels, so nothing else differs.
 
@@ -44,7 +44,7 @@ from popscan.simulate.population import sample_population
 from popscan.simulate.scan import simulate_subject
 from popscan.train.observe import labelled_part
 from robustness import contoured
-from segmentation import acdc_cases
+from segmentation import acdc_cases, decided_at
 
 ROOT = Path(__file__).resolve().parents[1]
 SHIPPED = ROOT / "resources" / "models" / "cine_sax"
@@ -266,6 +266,7 @@ def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", type=Path, default=SHIPPED)
+    parser.add_argument("--decision", type=float, help="log-odds of the LV instead of the bundle's")
     parser.add_argument("--data", type=Path, default=None, help="folder of acdc/ and sunnybrook/")
     parts = ("validation", "training", "simulated", "sunnybrook")
     parser.add_argument("--part", action="append", choices=parts)
@@ -275,7 +276,7 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(min(2, os.cpu_count() or 1))
     data = given.data or Path(os.environ.get("POPSCAN_DATA", ROOT.parent / "shared" / "data"))
-    bundle = load_bundle(given.model, "auto")
+    bundle = decided_at(load_bundle(given.model, "auto"), given.decision)
     rows, seen = [], []
     for part in given.part or parts:
         pairs = {

@@ -1,6 +1,6 @@
 """Dice, surface distances and volume errors of a bundle on the ACDC patients it never saw.
 
-    python benchmarks/segmentation.py [--model DIR] [--training] [--no-flips] [--out DIR]
+    python benchmarks/segmentation.py [--model DIR] [--decision 0] [--training] [--no-flips] ...
     python benchmarks/segmentation.py --cross-fit WORK [--recipe cross_fold] [--out DIR] ...
 
 Reads ``$POPSCAN_DATA/acdc`` (by default ``../shared/data/acdc``). The patients are those that the
@@ -65,6 +65,13 @@ def acdc_cases(root: Path) -> list[Case]:
                 )
             )
     return cases
+
+
+def decided_at(bundle: Bundle, log_odds: float | None) -> Bundle:
+    """Return the bundle with other log-odds of the LV's cavity; None for its own."""
+    if log_odds is None:
+        return bundle
+    return replace(bundle, about={**bundle.about, "decision": {"lv": log_odds}})
 
 
 def table(scores: pd.DataFrame) -> str:
@@ -203,6 +210,7 @@ def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", type=Path, default=ROOT / "resources" / "models" / "cine_sax")
+    parser.add_argument("--decision", type=float, help="log-odds of the LV instead of the bundle's")
     parser.add_argument("--data", type=Path, default=None, help="folder that holds acdc/")
     parser.add_argument("--training", action="store_true", help="score training patients too")
     parser.add_argument("--no-flips", action="store_true", help="leave the slower setting out")
@@ -222,7 +230,7 @@ def main() -> None:
             arguments.out.mkdir(parents=True, exist_ok=True)
             scores.to_csv(arguments.out / "cross_fitted.tsv", sep="\t", index=False)
         return
-    bundle = load_bundle(arguments.model, "auto")
+    bundle = decided_at(load_bundle(arguments.model, "auto"), arguments.decision)
     held_out = set(bundle.about["validation"]["subjects"])
     cases = acdc_cases((arguments.data or default) / "acdc")
     unseen = [c for c in cases if c.unit in held_out and not bundle.was_trained_on(c.unit)]

@@ -1,13 +1,15 @@
 """Whether the model knows how sure it is: calibration, intervals, errors, expected Dice.
 
-    python benchmarks/uncertainty.py [--model DIR] [--n 14] [--out DIR]
+    python benchmarks/uncertainty.py [--model DIR] [--n 14] [--cross-fitted DIR] [--out DIR]
 
 On the ACDC patients that the bundle names as its validation subjects, per structure: calibration
 error before and after temperature scaling, QU-BraTS score, errors taken apart and how well the
 flip-risk finds flipped voxels, coverage and width of the intervals of volumes, mass and ejection
 fraction, and predicted against true Dice on clean and spoilt scans. Everything that is fitted is
-tried on patients that it was not fitted on (leave one patient out). Nothing is stored: that is
-``popscan calibrate``.
+tried on patients that it was not fitted on (leave one patient out). With ``--cross-fitted`` (tables
+that ``benchmarks/segmentation.py --cross-fit WORK --out DIR`` leaves) also the intervals that rest
+on all labelled patients, and expected Dice with each fold left out. Coverage is printed with its
+exact (Clopper-Pearson) 95% limits. Nothing is stored: that is ``popscan calibrate``.
 """
 
 from __future__ import annotations
@@ -24,11 +26,12 @@ import pandas as pd
 import torch
 from scipy import stats
 from sklearn.metrics import roc_auc_score
+from statsmodels.stats.proportion import proportion_confint
 
-from popscan.arrays.intervals import leave_one_out
+from popscan.arrays.intervals import factor, leave_one_out
 from popscan.protocols.cine_sax.biomarkers.intervals import QUANTITIES
 from popscan.protocols.cine_sax.labels import STRUCTURES, Label
-from popscan.segment import Bundle, load_bundle
+from popscan.segment import Bundle, expected, load_bundle
 from popscan.segment.calibration import (
     Reliability,
     binary_entropy_pct,
@@ -42,9 +45,15 @@ from popscan.segment.calibration import (
 from popscan.segment.errors import take_apart
 from popscan.segment.uncertainty import flip_risk
 from popscan.train.calibrate import uncalibrated
+from popscan.train.crosstable import CrossFitted, read_cross_fitted
 from popscan.train.observe import SEVERITIES, Observed, observe, spoilt
 from popscan.train.packs import Case
-from popscan.train.sections import calibration_section, expected_without_own
+from popscan.train.sections import (
+    calibration_section,
+    expected_section,
+    expected_without_own,
+)
+from popscan.train.transfer import transferred
 from segmentation import acdc_cases
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -111,6 +120,94 @@ def taken_apart(seen: Sequence[Observed]) -> None:
                   f"entropy (peer) {found[1]:.3f}")  # fmt: skip
 
 
+def held(covered: np.ndarray) -> str:
+    """Return how many intervals hold their value, with exact limits of the share."""
+    n, k = len(covered), int(np.sum(covered))
+    low, high = proportion_confint(k, n, alpha=0.05, method="beta")
+    return f"{k} of {n} ({100 * low:.0f} to {100 * high:.0f}%)"
+
+
+def crossed_intervals(
+    seen: Sequence[Observed],
+    known: Sequence[Observed],
+    found: CrossFitted,
+    *,
+    level: float,
+) -> None:
+    """Print coverage of intervals from cross-fitting: of the bundle's own patients, and by folds.
+
+    The bundle's patients are each left out of errors and ratio; the folds' patients are covered by
+    the errors of the other folds, for the networks of the folds.
+    """
+    rows = []
+    folds = np.array([k for o, k in zip(found.seen, found.fold, strict=True) if not o.severity])
+    for name, relative in QUANTITIES.items():
+        crossed = {o.unit: o.errors[name] for o in found.clean}
+        own = {o.unit: o.errors[name] for o in seen}
+        trained = [o.errors[name] for o in known]
+        inside, widths = [], []
+        for unit, error in own.items():
+            rest = [{u: e for u, e in d.items() if u != unit} for d in (crossed, own)]
+            widths.append(factor(transferred(*rest, trained=trained), level=level, method="auto"))
+            inside.append(abs(error) <= widths[-1])
+        e = np.array(list(crossed.values()))
+        theirs = [
+            abs(e[i]) <= factor(e[folds != folds[i]], level=level, method="auto")
+            for i in np.flatnonzero(np.isfinite(e))
+        ]
+        unit = 100 if relative else 1
+        rows.append(
+            {
+                "quantity": name,
+                "this bundle": held(np.array(inside)),
+                "+-": f"{unit * np.mean(widths):.1f} {'%' if relative else 'points'}",
+                "networks of the folds": held(np.array(theirs)),
+                "their mean error": f"{unit * np.nanmean(e):+.1f}",
+                "mean absolute": f"{unit * np.nanmean(np.abs(e)):.1f}",
+            }
+        )
+    print(pd.DataFrame(rows).set_index("quantity").to_string())
+
+
+def crossed_dice(found: CrossFitted, seen: Sequence[Observed]) -> None:
+    """Print how far the lowest expected Dice of a scan is off, with folds or patients left out."""
+    rows = []
+    for name in STRUCTURES.values():
+        errors: dict[str, list[float]] = {}
+        for fold in sorted(set(found.fold)):
+            pairs = list(zip(found.seen, found.fold, strict=True))
+            model = expected_section([o for o, k in pairs if k != fold])["models"][name]
+            for own in (o for o, k in pairs if k == fold):
+                kind = "folds, spoilt" if own.severity else "folds, clean"
+                errors.setdefault(kind, []).append(_lowest_error(model, own, name))
+        for unit in sorted({o.unit for o in seen}):
+            others = [o for o in (*seen, *found.seen) if o.unit != unit]
+            model = expected_section(others)["models"][name]
+            for own in (o for o in seen if o.unit == unit):
+                kind = "this bundle, spoilt" if own.severity else "this bundle, clean"
+                errors.setdefault(kind, []).append(_lowest_error(model, own, name))
+        for kind, values in errors.items():
+            e = np.array(values)[np.isfinite(values)]
+            rows.append(
+                {
+                    "structure": name,
+                    "scans": kind,
+                    "n": len(e),
+                    "expected less true": e.mean(),
+                    "mean absolute error": np.abs(e).mean(),
+                    "within 0.05": (np.abs(e) <= 0.05).mean(),
+                }
+            )
+    print(pd.DataFrame(rows).set_index(["structure", "scans"]).round(3).to_string())
+
+
+def _lowest_error(model: dict, own: Observed, name: str) -> float:
+    true = own.dice[name]
+    if not np.isfinite(true).any():
+        return math.nan
+    return float(expected.predict(model, own.features[name]).min() - np.nanmin(true))
+
+
 def intervals(seen: Sequence[Observed], *, level: float) -> None:
     """Print coverage and width of every interval, each patient's from the others."""
     rows = []
@@ -130,7 +227,7 @@ def intervals(seen: Sequence[Observed], *, level: float) -> None:
             if not np.isfinite(widths).any():
                 row[f"{label}: covered"] = row[f"{label}: +-"] = "too few"
                 continue
-            row[f"{label}: covered"] = f"{100 * covered.mean():.0f}%"
+            row[f"{label}: covered"] = held(covered)
             unit = 100 if relative else 1
             row[f"{label}: +-"] = f"{unit * np.nanmean(widths):.1f} {'%' if relative else 'points'}"
         rows.append(row)
@@ -193,7 +290,15 @@ def figure(curves: dict[str, dict[str, Reliability]], path: Path) -> None:
     drawn.savefig(path, dpi=120)
 
 
-def show(cases: list[Case], bundle: Bundle, *, severities: list[int], level: float) -> dict:
+def show(
+    cases: list[Case],
+    bundle: Bundle,
+    *,
+    severities: list[int],
+    level: float,
+    trained: Sequence[Case] = (),
+    crossed: CrossFitted | None = None,
+) -> dict:
     """Run everything; return the reliability curves."""
     plain = uncalibrated(bundle)
     seen = [observe(case, bundle=plain, voxels=40_000) for case in cases]
@@ -205,10 +310,20 @@ def show(cases: list[Case], bundle: Bundle, *, severities: list[int], level: flo
     taken_apart(seen)
     print(f"\n== intervals at {level:.0%}: each patient's from the others ==")
     intervals(seen, level=level)
+    if crossed is not None:
+        said = crossed.summary()
+        print(f"\n== intervals at {level:.0%} from cross-fitting: {said['patients']} patients, "
+              f"{said['folds']} folds, {said['recipe']} ==")  # fmt: skip
+        known = [observe(case, bundle=plain) for case in trained]
+        crossed_intervals(seen, known, crossed, level=level)
     if severities:
         print("\n== Dice predicted without a reference, clean and spoilt scans ==")
         warm = replace(plain, about={**plain.about, "calibration": section})
-        dice(spoilt(cases, bundle=warm, severities=severities))
+        all_seen = spoilt(cases, bundle=warm, severities=severities)
+        dice(all_seen)
+        if crossed is not None:
+            print("\n== lowest expected Dice of a scan, patients or folds left out ==")
+            crossed_dice(crossed, all_seen)
     return curves
 
 
@@ -220,16 +335,28 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=14, help="validation patients")
     parser.add_argument("--level", type=float, default=0.9, help="of the intervals")
     parser.add_argument("--severity", type=int, action="append", help="of spoilt scans; 0: none")
+    parser.add_argument(
+        "--cross-fitted", type=Path, metavar="DIR", help="tables of a cross-fitting"
+    )
     parser.add_argument("--out", type=Path, default=None, help="folder for the figure")
     given = parser.parse_args()
     torch.set_num_threads(min(2, os.cpu_count() or 1))
     default = Path(os.environ.get("POPSCAN_DATA", ROOT.parent / "shared" / "data"))
     bundle = load_bundle(given.model, "auto")
     held_out = set(bundle.about["validation"]["subjects"])
-    cases = [c for c in acdc_cases((given.data or default) / "acdc") if c.unit in held_out]
+    every = acdc_cases((given.data or default) / "acdc")
+    cases = [c for c in every if c.unit in held_out]
     severities = [s for s in given.severity or SEVERITIES if s]
     print(f"{bundle.name}, digest {bundle.digest[:12]}, {len(bundle.networks)} member(s)")
-    curves = show(cases[: given.n], bundle, severities=severities, level=given.level)
+    crossed = given.cross_fitted and read_cross_fitted(given.cross_fitted)
+    curves = show(
+        cases[: given.n],
+        bundle,
+        severities=severities,
+        level=given.level,
+        trained=[c for c in every if bundle.was_trained_on(c.unit)],
+        crossed=crossed,
+    )
     if given.out is not None:
         given.out.mkdir(parents=True, exist_ok=True)
         figure(curves, given.out / "reliability.png")

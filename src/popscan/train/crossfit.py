@@ -11,20 +11,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
-from popscan.arrays.corruptions import CORRUPTIONS
 from popscan.records import PopscanError
 from popscan.segment.bundle import Bundle
 from popscan.train import _with_painted, recipe_chain
 from popscan.train.crosstable import CrossFitted
-from popscan.train.decision import STRUCTURE, unbiased_offset
 from popscan.train.evaluate import draft_bundle
 from popscan.train.loop import fit
-from popscan.train.observe import SEVERITIES, Observed, observe
+from popscan.train.observe import SEVERITIES, Observed, observe, spoilt
 from popscan.train.packs import Case, build_pack
 from popscan.train.recipe import Recipe
 from popscan.train.sections import calibration_section
@@ -140,9 +137,7 @@ def observe_folds(
 ) -> CrossFitted:
     """Return what the networks of all folds make of the patients that they never saw.
 
-    Probabilities have a temperature per fold. The clean scans are decided with log-odds of the
-    cavity that are fitted on the patients of the other folds (`popscan.train.decision`); the spoilt
-    ones without, since what Dice is predicted from hardly depends on them.
+    Probabilities have a temperature per fold, fitted on its clean scans.
 
     Parameters
     ----------
@@ -158,31 +153,16 @@ def observe_folds(
     progress
         Is called with each patient that is done.
     """
-    parts: list[tuple[Sequence[Case], Bundle]] = []
-    raw: list[list[Observed]] = []
-    spoiled: list[tuple[int, Observed]] = []
+    seen: list[Observed] = []
+    part: list[int] = []
     for fold, (held, bundle) in enumerate(folds):
-        raw.append([observe(case, bundle=bundle, voxels=voxels, seed=seed) for case in held])
-        warm = _with_section(bundle, "calibration", calibration_section(raw[-1]))
-        parts.append((held, warm))
-        for place, case in enumerate(held):
-            for turn, name in enumerate(CORRUPTIONS if severities else ()):
-                severity = severities[(place + turn) % len(severities)]
-                seen = observe(case, bundle=warm, corruption=name, severity=severity, seed=seed)
-                spoiled.append((fold, seen))
-            progress(f"fold {fold + 1}: {case.unit}")
-    clean = []
-    for fold, (held, warm) in enumerate(parts):
-        others = [o.cavity for k, group in enumerate(raw) if k != fold for o in group]
-        decided = _with_section(warm, "decision", {STRUCTURE: unbiased_offset(others)})
-        for case, own in zip(held, raw[fold], strict=True):
-            seen = observe(case, bundle=decided)
-            clean.append((fold, replace(seen, cavity=own.cavity)))
-    every = [*clean, *spoiled]
-    return CrossFitted(
-        seen=tuple(o for _, o in every), fold=tuple(k for k, _ in every), recipe=recipe
-    )
-
-
-def _with_section(bundle: Bundle, name: str, section: Mapping[str, Any]) -> Bundle:
-    return replace(bundle, about={**bundle.about, name: section})
+        raw = [observe(case, bundle=bundle, voxels=voxels, seed=seed) for case in held]
+        about = {**bundle.about, "calibration": calibration_section(raw)}
+        warm = replace(bundle, about=about)
+        if severities:
+            own = spoilt(held, bundle=warm, severities=severities, seed=seed, progress=progress)
+        else:
+            own = [observe(case, bundle=warm) for case in held]
+        seen += own
+        part += [fold] * len(own)
+    return CrossFitted(seen=tuple(seen), fold=tuple(part), recipe=recipe)

@@ -23,12 +23,10 @@ from popscan.protocols.cine_sax.labels import STRUCTURES, Label
 from popscan.records import PopscanError
 from popscan.segment.bundle import subject_of
 from popscan.segment.expected import FEATURES
-from popscan.train.decision import GRID
 from popscan.train.observe import Observed
 
 ERRORS, FRAMES = "errors.tsv", "frames.tsv"
 _KEYS = ("unit", "corruption", "severity")
-_CAVITY = tuple(f"cavity_{offset:+.1f}" for offset in GRID)
 #: Largest file that is read.
 _MAX_BYTES = 64 * 2**20
 
@@ -70,13 +68,11 @@ def write_cross_fitted(folder: Path, found: CrossFitted) -> None:
     errors, frames = [], []
     for observed, fold in zip(found.seen, found.fold, strict=True):
         own = {key: getattr(observed, key) for key in _KEYS}
-        cavity = observed.cavity if len(observed.cavity) else np.full(len(GRID), np.nan)
         errors.append(
             own
             | {"fold": fold, "recipe": found.recipe}
             | {f"error_{name}": observed.errors[name] for name in QUANTITIES}
             | {f"spread_{name}": observed.spreads[name] for name in QUANTITIES}
-            | dict(zip(_CAVITY, cavity, strict=True))
         )
         for name in STRUCTURES.values():
             for frame, (row, dice) in enumerate(
@@ -105,7 +101,6 @@ def read_cross_fitted(folder: Path) -> CrossFitted:
             "severity",
             "fold",
             *(f"{kind}_{name}" for kind in ("error", "spread") for name in QUANTITIES),
-            *_CAVITY,
         ),
     )
     frames = _table(
@@ -134,7 +129,6 @@ def _observed(row: Mapping[str, Any], frames: pd.DataFrame) -> Observed:
         name: frames[frames["structure"] == name].sort_values("frame")
         for name in STRUCTURES.values()
     }
-    cavity = np.array([row[c] for c in _CAVITY], dtype=float)
     nothing = np.zeros((len(Label), len(Label)))
     return Observed(
         unit=row["unit"],
@@ -149,7 +143,6 @@ def _observed(row: Mapping[str, Any], frames: pd.DataFrame) -> Observed:
         probabilities=np.zeros((0, len(Label)), np.float32),
         truth=np.zeros(0, np.uint8),
         labels=np.zeros(0, np.uint8),
-        cavity=cavity if np.isfinite(cavity).all() else np.zeros(0),
     )
 
 

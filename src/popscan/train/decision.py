@@ -4,7 +4,7 @@ Overlap is what networks are trained for; the border that is best for it need no
 volumes are unbiased. Here log-odds are added to the score of the left ventricle's cavity before the
 most likely label is taken (a change of the prior: Saerens et al., Neural Computation 2002;
 Menon et al., ICLR 2021). One number moves the border between cavity and wall alone: what the
-cavity gains the wall loses.
+cavity gains the wall loses. It is a network's own: others lean otherwise.
 """
 
 from __future__ import annotations

@@ -221,14 +221,12 @@ def spoilt(
     seed: int = 0,
     progress: Callable[[str], None] = lambda text: None,
 ) -> list[Observed]:
-    """Return observations of every case, clean and with every corruption at the severities."""
+    """Return observations of every case, clean and with every corruption at a severity in turn."""
     seen = []
-    for case in cases:
+    for place, case in enumerate(cases):
         seen.append(observe(case, bundle=bundle))
-        for name in CORRUPTIONS:
-            seen += [
-                observe(case, bundle=bundle, corruption=name, severity=severity, seed=seed)
-                for severity in severities
-            ]
+        for turn, name in enumerate(CORRUPTIONS):
+            severity = severities[(place + turn) % len(severities)]
+            seen.append(observe(case, bundle=bundle, corruption=name, severity=severity, seed=seed))
         progress(f"{case.unit}, spoilt")
     return seen
