@@ -30,12 +30,13 @@ Configs that come with popscan:
 | `brain.yaml` | T1-weighted brains in BIDS, references of DLMUSE where there are any |
 | `acdc.yaml` | patients of the ACDC challenge: short-axis cine NIfTI with expert labels |
 | `dicom.yaml` | a folder of DICOM files per subject |
+| `ukb.yaml` | UK Biobank's bulk zips and a field table (docs/ukb.md) |
 | `bids.yaml` | BIDS-like NIfTI with participants.tsv |
 | `experiments/imbalance_demo.yaml` | trainings on unbalanced data, small (docs/experiments.md) |
 | `experiments/imbalance_cluster.yaml` | the same at the size of the papers, for a cluster |
 | `tables/ixi.yaml` | `popscan audit` of a table without images (docs/fairness.md) |
 
-In `acdc.yaml`, `brain.yaml`, `dicom.yaml` and `bids.yaml` set `source.root` to your data.
+In `acdc.yaml`, `brain.yaml`, `dicom.yaml`, `ukb.yaml` and `bids.yaml` set `source.root` to your data.
 
 """
 

@@ -110,6 +110,7 @@ def read_people(path: Path, config: TableConfig) -> tuple[pd.DataFrame, list[str
         Outcomes of which more than half of the cells are no numbers.
     """
     from popscan.io.cohort import read_cohort
+    from popscan.io.ukb_table import FieldTable
 
     own = dict(config.table.rename)
     old = {new: name for name, new in own.items()}
@@ -120,6 +121,7 @@ def read_people(path: Path, config: TableConfig) -> tuple[pd.DataFrame, list[str
         sex_codes=config.cohort.sex_codes,
         missing_values=config.cohort.missing_values,
         categorical=[old.get(name, name) for name in config.cohort.categorical],
+        fields=FieldTable(own=config.cohort.ukb_fields),
         numeric=numeric,
     )
     if table.empty:

@@ -47,7 +47,8 @@ class Source(Section):
     root: str = Field(default="", description="Folder of the raw data (not used by simulated).")
     participants: str = Field(
         default="",
-        description="Cohort table (TSV, BIDS participants.tsv). Empty: participants.tsv in root "
+        description="Cohort table (TSV, BIDS participants.tsv), or a field table of UK Biobank "
+        "(docs/ukb.md). Empty: participants.tsv in root "
         "if it is there, else every subject found in root.",
     )
     views: list[str] = Field(
@@ -132,10 +133,17 @@ class Cohort(Section):
         "values from 0, and 99, 999, ... far above all others, count as missing, and a note says "
         "so.",
     )
+    ukb_fields: dict[ColumnName, Annotated[int, Field(ge=1)]] = Field(
+        default={},
+        description="Attribute -> UK Biobank field, where source.participants is a field table, "
+        "e.g. {hba1c: 30750}; sex, age, ethnic background, centre, body size and others need no "
+        "mention (docs/ukb.md).",
+    )
     exclude: str = Field(
         default="",
-        description="TSV of subjects to leave out (participant_id, [session_id], reason); an empty "
-        "session_id, or none, means all visits. What the study holds of them is removed "
+        description="TSV of subjects to leave out (participant_id, [session_id], reason), or UK "
+        "Biobank's list of withdrawn participants (an eid per line); an empty session_id, or none, "
+        "means all visits. What the study holds of them is removed "
         "(docs/withdrawal.md).",
     )
     plausible: dict[ColumnName, Limits] = Field(

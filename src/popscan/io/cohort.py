@@ -15,6 +15,7 @@ from popscan.io.cell_numbers import decimal_mark, is_plain
 from popscan.io.columns import Column, read_column
 from popscan.io.problems import Problem, Table
 from popscan.io.tables import Rows, read_rows
+from popscan.io.ukb_table import FieldTable, is_field_table, read_field_rows
 from popscan.records import PopscanError
 
 #: Sex codes that need no configuration; 0 and 1 as in UK Biobank's data field 31.
@@ -87,6 +88,7 @@ def read_cohort(
     numeric: Collection[str] = (),
     required: Sequence[str] = ("participant_id",),
     may_be_empty: bool = False,
+    fields: FieldTable | None = None,
 ) -> CohortTable:
     """Read a cohort table; bad rows become problems, the good ones are returned.
 
@@ -109,6 +111,8 @@ def read_cohort(
         Columns that must be there, beside ``participant_id``.
     may_be_empty
         Whether a header without rows is no problem.
+    fields
+        What is taken of a field table of UK Biobank; any other table is read as it is.
 
     Returns
     -------
@@ -119,7 +123,10 @@ def read_cohort(
     """
     table = Table(file=str(path))
     codes = dict(SEX_CODES) | _own_codes(sex_codes or {})
-    rows = read_rows(Path(path), table, required=required, may_be_empty=may_be_empty)
+    if is_field_table(Path(path)):
+        rows = read_field_rows(Path(path), table, fields or FieldTable())
+    else:
+        rows = read_rows(Path(path), table, required=required, may_be_empty=may_be_empty)
     if not rows.cells:
         # Of a table that could not be read nothing but the identifier is promised.
         empty = pd.DataFrame(columns=pd.Index(rows.columns), dtype=str)

@@ -15,9 +15,12 @@ from popscan.plan import Planned
 from popscan.protocol import load as load_place
 from popscan.protocols import protocol_of
 from popscan.records import PopscanError, Subject
+from popscan.study.exclusion import exclude, split_visit, with_problem
 
 if TYPE_CHECKING:
     from popscan.io.cohort import CohortTable
+    from popscan.io.sources import Found
+    from popscan.io.ukb_table import FieldTable
 
 
 @dataclass(kw_only=True)
@@ -77,7 +80,7 @@ def find_cohort(options: Mapping[str, Any], folders: Folders | None = None) -> C
     paths = [str(p) for items in found.values() for item in items for p in item.paths]
     folders.prefetch(paths)
     stats = {path: folders.signature(path) for path in paths}
-    read = _read(options)
+    read = _read(options, found)
     if read is not None:
         cohort.problems += listed(read.problems)
         cohort.notes += read.notes
@@ -86,22 +89,8 @@ def find_cohort(options: Mapping[str, Any], folders: Folders | None = None) -> C
     else:
         for items in found.values():
             cohort.planned += [_planned(item.sub, item.ses, {}, [item], stats) for item in items]
-    _exclude(cohort, parse_section("cohort", options["cohort"]).exclude)
+    exclude(cohort, parse_section("cohort", options["cohort"]).exclude)
     return cohort
-
-
-def split_visit(sub: str, ses: str) -> tuple[str, str]:
-    """Return a subject and its visit, where a name holds both: ``sub-1_ses-2``.
-
-    Records are kept by this very name, so that the two ways of writing it are one visit.
-
-    Examples
-    --------
-    >>> split_visit("sub-1_ses-2", ""), split_visit("sub-1", "ses-2"), split_visit("sub-1", "")
-    (('sub-1', 'ses-2'), ('sub-1', 'ses-2'), ('sub-1', ''))
-    """
-    head, mark, tail = sub.partition("_ses-")
-    return (head, f"ses-{tail}") if mark and tail and not ses else (sub, ses)
 
 
 def read_table_of(options: Mapping[str, Any]) -> pd.DataFrame | None:
@@ -114,11 +103,14 @@ def read_table_of(options: Mapping[str, Any]) -> pd.DataFrame | None:
     """
     if options["source"]["kind"] == "simulated":
         return _population(options)
-    read = _read(options)
+    read = _read(options, None)
     return None if read is None else read.rows
 
 
-def _read(options: Mapping[str, Any]) -> CohortTable | None:
+def _read(
+    options: Mapping[str, Any], found: Mapping[str, Sequence[Found]] | None
+) -> CohortTable | None:
+    """Read the cohort table; `found` are the visits with images, None where nobody looked."""
     from popscan.io.cohort import read_cohort
 
     source = parse_section("source", options["source"])
@@ -133,6 +125,32 @@ def _read(options: Mapping[str, Any]) -> CohortTable | None:
         sex_codes=section.sex_codes,
         missing_values=section.missing_values,
         categorical=section.categorical,
+        fields=_fields_of(options, path, found),
+    )
+
+
+def _fields_of(
+    options: Mapping[str, Any], path: Path, found: Mapping[str, Sequence[Found]] | None
+) -> FieldTable | None:
+    """Return what is taken of a field table of UK Biobank; None for another table."""
+    from popscan.io.sources import get_source
+    from popscan.io.ukb_table import FieldTable, is_field_table
+
+    if not is_field_table(path):
+        return None
+    source, protocol = parse_section("source", options["source"]), protocol_of(options)
+    visits: dict[str, list[str]] = {}
+    if found is None:
+        for item in get_source(source.kind, protocol).find(Path(source.root)):
+            sub, ses = split_visit(item.sub, item.ses)
+            visits.setdefault(sub, []).append(ses)
+    else:
+        visits = {sub: [item.ses for item in items] for sub, items in found.items()}
+    needed = next(one for one in protocol.series if one.view == protocol.view)
+    return FieldTable(
+        visits=visits,
+        image_fields=tuple(needed.ukb_fields),
+        own=parse_section("cohort", options["cohort"]).ukb_fields,
     )
 
 
@@ -160,7 +178,7 @@ def _simulated_cohort(options: Mapping[str, Any]) -> Cohort:
             _planned(row["participant_id"], row.get("session_id", ""), row, [], {}) for row in rows
         ],
     )
-    _exclude(cohort, parse_section("cohort", options["cohort"]).exclude)
+    exclude(cohort, parse_section("cohort", options["cohort"]).exclude)
     return cohort
 
 
@@ -203,7 +221,7 @@ def _join(
             if there and not here:
                 told = ", ".join(item.ses or "a folder without ses-*" for item in there)
                 message = f"no images of {visit}: the raw data of {sub} have {told}"
-                one = _with_problem(one, "failed", "no_images", message)
+                one = with_problem(one, "failed", "no_images", message)
             if one.subject.unit in planned:
                 cohort.problems.append(
                     f"the cohort table says {one.subject.unit} twice (with and without session); "
@@ -213,45 +231,3 @@ def _join(
     cohort.planned += planned.values()
     units = {Subject(sub=item.sub, ses=item.ses).unit for items in found.values() for item in items}
     cohort.unlisted += sorted(units - set(planned))
-
-
-def _with_problem(planned: Planned, status: str, reason: str, message: str) -> Planned:
-    return Planned(
-        subject=planned.subject,
-        stat=planned.stat,
-        problem={"status": status, "reason": reason, "message": message},
-    )
-
-
-def _exclude(cohort: Cohort, path: str) -> None:
-    """Set aside the visits of the exclusion list: they stay accounted for, as excluded.
-
-    A row without session excludes all visits of its subject.
-
-    Raises
-    ------
-    PopscanError
-        If anything is wrong with the list: who withdrew must not be processed for a slip in it.
-    """
-    if not path:
-        return
-    from popscan.io.cohort import read_participants
-
-    rows, problems = read_participants(Path(path), may_be_empty=True)
-    if problems:
-        raise PopscanError("cohort.exclude: " + "; ".join(map(str, problems[:5])))
-    reasons = {
-        split_visit(row["participant_id"], row.get("session_id", "")): row.get("reason") or "listed"
-        for row in rows.to_dict("records")
-    }
-    known: set[tuple[str, str]] = set()
-    for index, one in enumerate(cohort.planned):
-        visit, person = (one.subject.sub, one.subject.ses), (one.subject.sub, "")
-        known |= {visit, person}
-        if reason := reasons.get(visit) or reasons.get(person):
-            cohort.planned[index] = _with_problem(one, "excluded", "exclusion_list", reason)
-    cohort.problems += [
-        f"{path}: {' '.join(filter(None, key))} is excluded but not in the cohort"
-        for key in reasons
-        if key not in known
-    ]
