@@ -36,7 +36,8 @@ Configs that come with popscan:
 | `experiments/imbalance_cluster.yaml` | the same at the size of the papers, for a cluster |
 | `tables/ixi.yaml` | `popscan audit` of a table without images (docs/fairness.md) |
 
-In `acdc.yaml`, `brain.yaml`, `dicom.yaml`, `ukb.yaml` and `bids.yaml` set `source.root` to your data.
+In `acdc.yaml`, `brain.yaml`, `dicom.yaml`, `ukb.yaml` and `bids.yaml` set `source.root` to your
+data.
 
 """
 
