@@ -75,9 +75,7 @@ def precision_table(
     DataFrame
         Columns as `DICTIONARY`; no rows where nobody has two visits.
     """
-    visits = table.assign(_order=_order(table["ses"])) if "ses" in table else table.assign(_order=0)
-    visits = visits.sort_values(["sub", "_order"], kind="stable")
-    visits = visits[visits["sub"].duplicated(keep=False)]
+    visits = in_order(table)
     rows: list[dict[str, Any]] = []
     if len(visits):
         first = visits.drop_duplicates("sub").set_index("sub")
@@ -90,6 +88,16 @@ def precision_table(
                     row = _row(part, outcome, fewest=min_group)
                     rows.append(row | {"attribute": attribute, "group": group})
     return pd.DataFrame(rows, columns=list(DICTIONARY))
+
+
+def in_order(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the visits of subjects that have several, by subject and in order of visits.
+
+    Numbers in names of visits count as numbers: ``ses-2`` is before ``ses-10``.
+    """
+    order = _order(table["ses"]) if "ses" in table else pd.Series(0, index=table.index)
+    visits = table.assign(_order=order).sort_values(["sub", "_order"], kind="stable")
+    return visits[visits["sub"].duplicated(keep=False)].drop(columns="_order")
 
 
 def interval_columns(outcome: str) -> tuple[str, str]:
@@ -115,7 +123,7 @@ def pairs_of(visits: pd.DataFrame, column: str) -> pd.DataFrame:
 
 
 def _order(sessions: pd.Series) -> pd.Series:
-    """Rank of sessions: numbers in them count as numbers, ses-2 before ses-10."""
+    """Rank of sessions."""
     words = sessions.astype(str)
     keys = {
         word: [

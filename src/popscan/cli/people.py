@@ -115,6 +115,20 @@ def add(commands: Any) -> None:
     audit.add_argument("--out", type=Path, required=True, help="folder of the results")
     audit.set_defaults(call=_audit)
 
+    precision = commands.add_parser(
+        "precision", help="how well the measurements of a table with repeated visits repeat"
+    )
+    precision.add_argument("table", type=Path, help="TSV or CSV, one row per visit")
+    precision.add_argument("--subject", default="participant_id", metavar="COLUMN")
+    precision.add_argument("--visit", default="session_id", metavar="COLUMN")
+    precision.add_argument(
+        "--columns", nargs="+", default=[], help="measurements; default: every column of numbers"
+    )
+    precision.add_argument("--by", nargs="+", default=[], metavar="COLUMN", help="groups")
+    precision.add_argument("--min-group", type=int, default=10, metavar="N")
+    precision.add_argument("--out", type=Path, required=True, help="folder of the results")
+    precision.set_defaults(call=_precision)
+
     new = commands.add_parser(
         "new-protocol",
         help="write a package with a working protocol (docs/protocols.md)",
@@ -302,6 +316,23 @@ def _audit(arguments: argparse.Namespace) -> None:
     for note in notes:
         print(note, file=sys.stderr)
     print(index)
+
+
+def _precision(arguments: argparse.Namespace) -> None:
+    from popscan.commands.table_precision import precision_of_table
+
+    page, notes = precision_of_table(
+        arguments.table,
+        arguments.out,
+        subject=arguments.subject,
+        visit=arguments.visit,
+        columns=arguments.columns,
+        by=arguments.by,
+        min_group=arguments.min_group,
+    )
+    for note in notes:
+        print(note, file=sys.stderr)
+    print(page)
 
 
 def _new_protocol(arguments: argparse.Namespace) -> None:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from popscan.cells import AMBIGUOUS, EMPTY, MISSING_VALUES
+from popscan.cells import AMBIGUOUS, EMPTY, MISSING_VALUES, column_name
 from popscan.io.cell_numbers import decimal_mark, is_plain
 from popscan.io.columns import Column, read_column
 from popscan.io.problems import Problem, Table
@@ -89,6 +89,7 @@ def read_cohort(
     required: Sequence[str] = ("participant_id",),
     may_be_empty: bool = False,
     fields: FieldTable | None = None,
+    rename: Mapping[str, str] | None = None,
 ) -> CohortTable:
     """Read a cohort table; bad rows become problems, the good ones are returned.
 
@@ -113,6 +114,8 @@ def read_cohort(
         Whether a header without rows is no problem.
     fields
         What is taken of a field table of UK Biobank; any other table is read as it is.
+    rename
+        Column of the file -> the name that it has in what is returned.
 
     Returns
     -------
@@ -123,10 +126,13 @@ def read_cohort(
     """
     table = Table(file=str(path))
     codes = dict(SEX_CODES) | _own_codes(sex_codes or {})
-    if is_field_table(Path(path)):
+    names = {column_name(old): new for old, new in (rename or {}).items()}
+    if not names and is_field_table(Path(path)):
         rows = read_field_rows(Path(path), table, fields or FieldTable())
     else:
-        rows = read_rows(Path(path), table, required=required, may_be_empty=may_be_empty)
+        rows = read_rows(
+            Path(path), table, required=required, may_be_empty=may_be_empty, rename=names
+        )
     if not rows.cells:
         # Of a table that could not be read nothing but the identifier is promised.
         empty = pd.DataFrame(columns=pd.Index(rows.columns), dtype=str)

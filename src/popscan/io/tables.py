@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -64,7 +64,12 @@ class Rows:
 
 
 def read_rows(
-    path: Path, table: Table, *, required: Sequence[str] = (), may_be_empty: bool = False
+    path: Path,
+    table: Table,
+    *,
+    required: Sequence[str] = (),
+    may_be_empty: bool = False,
+    rename: Mapping[str, str] | None = None,
 ) -> Rows:
     """Read the rows of a table; what is wrong goes to `table`.
 
@@ -82,6 +87,8 @@ def read_rows(
         Columns that must be there, beside ``participant_id``.
     may_be_empty
         Whether a header without rows is no problem.
+    rename
+        Name of a column in the file, as `popscan.cells.column_name` has it -> its name here.
     """
     text = _read_text(path, table)
     if text is None:
@@ -89,7 +96,7 @@ def read_rows(
     delimiter = _delimiter(path, text, table)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
-        columns = _columns(next(reader), table, required)
+        columns = _columns(next(reader), table, required, rename or {})
         rows = Rows() if columns is None else _rows(reader, columns, table)
     except csv.Error as error:
         table.tell(0, "", f"a damaged table ({error})", "quotes that close and no NUL bytes")
@@ -141,10 +148,12 @@ def _delimiter(path: Path, text: str, table: Table) -> str:
     return used
 
 
-def _columns(header: list[str], table: Table, required: Sequence[str]) -> list[str] | None:
+def _columns(
+    header: list[str], table: Table, required: Sequence[str], rename: Mapping[str, str]
+) -> list[str] | None:
     while header and not header[-1].strip():  # spreadsheets leave empty columns at the end
         header.pop()
-    columns = [column_name(name) for name in header]
+    columns = [rename.get(column_name(name), column_name(name)) for name in header]
     for position, (given, name) in enumerate(zip(header, columns, strict=True)):
         plain = " ".join(given.split()).lower()
         if not name:  # the index that pandas writes

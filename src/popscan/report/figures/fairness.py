@@ -143,7 +143,9 @@ class AgreementPanel:
     points: Mapping[str, NDArray[np.float64]]
 
 
-def agreements(items: Sequence[AgreementPanel], *, name: str) -> Markup:
+def agreements(
+    items: Sequence[AgreementPanel], *, name: str, difference: str = "measured − reference"
+) -> Markup:
     """Draw differences against means (Bland and Altman), groups by colour.
 
     Without points (shared reports) each group is a column: its bias and its limits of agreement.
@@ -158,7 +160,7 @@ def agreements(items: Sequence[AgreementPanel], *, name: str) -> Markup:
             draw(axes, item, colours)
             axes.set_title(shorten(item.title, 40))
             unit = f" ({item.unit})" if item.unit else ""
-            axes.set_ylabel(f"measured − reference{unit}", fontsize=7.8)
+            axes.set_ylabel(f"{difference}{unit}", fontsize=7.8)
             axes.grid(axis="y", color=GRID, linewidth=0.8)
         handles = [Line2D([], [], color=colours[g], linewidth=2) for g in groups]
         figure.legend(

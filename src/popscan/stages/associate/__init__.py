@@ -7,12 +7,14 @@ from popscan.stages.description import Stage, Table
 
 STAGE = Stage(
     name="associate",
-    version="3",
+    version="4",
     uses=("stats",),
     sections=("study", "associate", "cohort", "fairness"),
     per="study",
     reads=("collect",),
+    report="popscan.stages.associate.precision:precision_section",
     tables={
+        "precision": Table(of="job", columns="popscan.associate.precision:DICTIONARY"),
         "associations": Table(of="job", columns="popscan.associate.models:DICTIONARY"),
         "reference_ranges": Table(
             of="job",

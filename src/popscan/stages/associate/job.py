@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from popscan.associate.precision import precision_table
 from popscan.config import parse_section
 from popscan.study import dictionary
 from popscan.study.cohort import first_visits
@@ -26,7 +27,7 @@ def analysed_table(study_root: Path, options: Mapping[str, Any]) -> pd.DataFrame
 
 
 def associate_study(study_root: Path, options: Mapping[str, Any]) -> None:
-    """Write the tables ``associations`` and ``reference_ranges``."""
+    """Write the tables ``associations``, ``reference_ranges`` and ``precision``."""
     section = parse_section("associate", options["associate"])
     table = analysed_table(study_root, options)
     outcomes = section.outcomes if len(table) else []
@@ -34,6 +35,14 @@ def associate_study(study_root: Path, options: Mapping[str, Any]) -> None:
         table, outcomes=outcomes, terms=section.terms, min_n=section.min_n,
         seed=int(options["study"]["seed"]),
     )  # fmt: skip
+    fairness = parse_section("fairness", options["fairness"])
+    precision = precision_table(
+        table,
+        outcomes=outcomes,
+        by=[name for name in fairness.attributes if name in table],
+        min_group=fairness.min_group,
+    )
+    write_table(study_root, "precision", precision, dictionary.of("precision"))
     write_table(study_root, "associations", found, dictionary.of("associations"))
     write_table(
         study_root,

@@ -161,6 +161,7 @@ def study_context(
         model_cards={model.name: card.read_text(encoding="utf-8")} if card.exists() else {},
         limits=[
             *_limits(protocol.words, kind, facts),
+            *_not_repeated(study),
             *(f"Cohort: {note}" for note in study.notes),
         ],
         flagged=flagged_subjects(Store(study_root), protocol),
@@ -184,6 +185,16 @@ def _limits(words: Words, kind: str, facts: Mapping[str, Any]) -> list[str]:
     if kind == "simulated":
         limits.append("All subjects are simulated: nothing here is about real people.")
     return limits + [f"Cohort: {problem}" for problem in facts["cohort"]["problems"]]
+
+
+def _not_repeated(study: Study) -> list[str]:
+    """Say what a study cannot know in which nobody was measured twice."""
+    people = study.attributes
+    if "sub" in people and people["sub"].duplicated().any():
+        return []
+    return [
+        "Nobody was measured twice: how well these numbers repeat is unknown (docs/precision.md)."
+    ]
 
 
 def _dictionary(study_root: Path, table: str) -> pd.DataFrame:
