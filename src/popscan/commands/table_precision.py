@@ -69,8 +69,8 @@ def precision_of_table(
     )
     notes = [*listed(found.problems), *found.notes]
     if found.rows.empty:
-        absent = {problem.column for problem in found.problems} & {"participant_id", "session_id"}
-        hint = ["name the columns by --subject and --visit"] if absent else []
+        unnamed = {"participant_id", "session_id"} & {p.column for p in found.problems}
+        hint = ["name the columns by --subject and --visit"] if unnamed else []
         raise PopscanError("; ".join([*notes, *hint]) or f"{path}: no rows")
     table = found.rows.rename(columns={"participant_id": "sub", "session_id": "ses"})
     groups = [column_name(name) for name in by]
