@@ -101,7 +101,7 @@ def in_order(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def interval_columns(outcome: str) -> tuple[str, str]:
-    """Return the columns of an outcome's interval: ``lvef_low_pct``, ``lvef_high_pct``."""
+    """Return the columns of an outcome's interval: ``size_low_ml``, ``size_high_ml`` of ``size_ml``."""
     stem, _, unit = outcome.rpartition("_")
     return f"{stem}_low_{unit}", f"{stem}_high_{unit}"
 
