@@ -101,7 +101,7 @@ def in_order(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def interval_columns(outcome: str) -> tuple[str, str]:
-    """Return the columns of an outcome's interval: ``size_low_ml``, ``size_high_ml`` of ``size_ml``."""
+    """Return columns of an outcome and its interval: ``x_ml`` has ``x_low_ml``, ``x_high_ml``."""
     stem, _, unit = outcome.rpartition("_")
     return f"{stem}_low_{unit}", f"{stem}_high_{unit}"
 
