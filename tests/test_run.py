@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -440,3 +441,58 @@ def test_restricted_run_remembers_the_files_of_others(store):
     (store.root / names[0]).unlink()
     output = "manifests/count/00000.parquet"
     assert damaged_outputs(store.root, subject_files=True) == {output: [names[0]]}
+
+
+def below(first: Stage, store: Store, **changes) -> Stage:
+    """A stage whose files may lie in the folder of the first one already."""
+    second = Stage(**changes)
+    second.task = replace(
+        second.task,
+        stage="below",
+        source_folder=lambda subject: store.stage_folder(first.task.stage, subject.folder),
+    )
+    return second
+
+
+def inode(store: Store, stage: str, unit: str = "sub-02") -> int:
+    return (store.stage_folder(stage, unit) / "out.txt").stat().st_ino
+
+
+def test_equal_file_of_an_earlier_stage_is_stored_once(store):
+    first = Stage()
+    run(store, first)
+    result = run(store, below(first, store, inputs={"sub-03": 7}))
+    assert [r.digest for r in result.records[:3]] == [
+        r.digest for r in run(store, Stage()).records[:3]
+    ]
+    assert inode(store, "below") == inode(store, "count")
+    assert inode(store, "below", "sub-03") != inode(store, "count", "sub-03")
+    # Made again with the same content: a link to the same file cannot be renamed onto it.
+    run(store, below(first, store, version="2"))
+    assert inode(store, "below") == inode(store, "count")
+    assert not [p for p in store.root.rglob("*") if p.name.endswith((".tmp", ".link"))]
+    assert damaged_outputs(store.root, subject_files=True) == {}
+
+
+def test_stage_that_is_done_again_leaves_what_was_shared_alone(store):
+    first = Stage()
+    run(store, first)
+    run(store, below(first, store))
+    run(store, Stage(version="2", inputs={"sub-02": 9}))
+    shared = store.stage_folder("below", "sub-02") / "out.txt"
+    assert shared.read_text() == "sub-02 0"
+    assert inode(store, "below") != inode(store, "count")
+    assert inode(store, "below", "sub-01") != inode(store, "count", "sub-01")
+
+
+def test_files_are_copies_where_links_cannot_be_made(store, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.EXDEV, "another disk")
+
+    first = Stage()
+    run(store, first)
+    monkeypatch.setattr(os, "link", refuse)
+    result = run(store, below(first, store))
+    assert all(r.status is Status.OK for r in result.records)
+    assert inode(store, "below") != inode(store, "count")
+    assert not [p for p in store.root.rglob("*") if p.name.endswith(".link")]

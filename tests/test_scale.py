@@ -13,7 +13,7 @@ import pytest
 
 from plain_table import plain_table
 from popscan.cli import main
-from popscan.commands.estimate import format_estimate, stage_costs
+from popscan.commands.estimate import DiskUse, format_estimate, stage_costs
 from popscan.commands.rerun import mark_rerun
 from popscan.commands.status import format_status, study_status
 from popscan.disk import no_later_than_now, remove_temporaries
@@ -121,7 +121,7 @@ def write_benchmark(store: Store, job: str, seconds: float, *, ended: str) -> Pa
 def test_estimate_is_in_proportion(store):
     write_costs(store)
     (cost,) = stage_costs(store.root)
-    assert (cost.seconds, cost.files, cost.bytes) == (4.5, 1.2, 7.2)
+    assert (cost.seconds, cost.inodes, cost.bytes) == (4.5, 1.2, 7.2)
     told = format_estimate([cost], n=3600, shard_size=36).splitlines()[1].split()
     # 3600 subjects of 4.5 s are 4.5 h; 100 jobs of 6 s start-up (assumed) are a sixth of an hour.
     hours = 4.5 + 100 * 6 / 3600
@@ -130,6 +130,26 @@ def test_estimate_is_in_proportion(store):
         [hours / 3.6, 0, hours, 0], rel=1e-3
     )
     assert told[10:12] == ["100", "4320"]
+
+
+def test_estimate_counts_folders_and_what_is_linked_once(store, tmp_path):
+    for stage in ("simulate", "ingest"):
+        folder = store.stage_folder(stage, "sub-01")
+        folder.mkdir(parents=True)
+        (folder / "own.txt").write_text(stage)
+    (store.stage_folder("simulate", "sub-01") / "big.txt").write_bytes(bytes(1000))
+    os.link(
+        store.stage_folder("simulate", "sub-01") / "big.txt",
+        store.stage_folder("ingest", "sub-01") / "big.txt",
+    )
+    disk = DiskUse(store.root)
+    added = {}
+    for stage in ("simulate", "ingest"):
+        files = store.stage_folder(stage, "sub-01").iterdir()
+        sizes = {str(p.relative_to(store.root)): p.stat().st_size for p in files}
+        added[stage] = disk.added([sizes, {}])
+    # The subject's folder, the stage's, two files; then the stage's and one file.
+    assert added == {"simulate": (4, 1008), "ingest": (2, 6)}
 
 
 def test_cost_of_1000_subjects_counts_cores_gpus_and_start_up(store):

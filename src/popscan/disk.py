@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import filecmp
 import os
 import time
 from collections.abc import Iterable, Iterator
@@ -56,6 +57,32 @@ def noting_files() -> Iterator[list[Path]]:
         yield notes
     finally:
         _NOTES[:] = [other for other in _NOTES if other is not notes]
+
+
+def store_once(path: Path, other: Path) -> bool:
+    """Make a file a hard link of another one that holds the same bytes.
+
+    Nothing that popscan writes is changed in place (`write_atomic`, and files that are renamed into
+    theirs), so a link shares content, never fate: who writes either anew leaves the other alone.
+
+    Returns
+    -------
+    bool
+        False, with both left as they are, where they differ, lie on different disks, or the file
+        system knows no links.
+    """
+    linked = path.with_name(f".{path.name}.link")
+    try:
+        filecmp.clear_cache()
+        if not filecmp.cmp(path, other, shallow=False):
+            return False
+        linked.unlink(missing_ok=True)
+        os.link(other, linked)
+        linked.replace(path)
+    except OSError:
+        linked.unlink(missing_ok=True)
+        return False
+    return True
 
 
 def remove_temporaries(folder: Path, name: str = "*") -> None:

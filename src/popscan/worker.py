@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from popscan.disk import MACHINE_ERRNOS
+from popscan.disk import MACHINE_ERRNOS, store_once
 from popscan.gpu_errors import is_gpu_fault
 from popscan.records import (
     NotApplicable,
@@ -66,6 +66,9 @@ class Task:
         Stages whose failure means that this one is skipped.
     cores
         Cores that the job was given.
+    source_folder
+        Subject -> folder of an earlier stage: files that are written here and lie there with the
+        same name and content are stored once, as hard links.
     """
 
     stage: str
@@ -77,6 +80,7 @@ class Task:
     write: Callable[[Path, Any], Any]
     upstream: tuple[str, ...] = ()
     cores: int = 1
+    source_folder: Callable[[Subject], Path] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -216,9 +220,10 @@ def _save(store: Store, task: Task, item: Todo, outcome: Outcome, seconds: float
     """Write an outcome's files, each whole or not at all; return its record."""
     folder = store.stage_folder(task.stage, item.subject.folder)
     began = time.perf_counter()
+    given = task.source_folder(item.subject) if task.source_folder else None
     try:
         try:
-            digest, files = _write_files(store, folder, task, outcome)
+            digest, files = _write_files(store, folder, task, outcome, given)
         except OSError:
             raise
         except Exception as error:
@@ -253,7 +258,7 @@ def _uses_gpu() -> bool:
 
 
 def _write_files(
-    store: Store, folder: Path, task: Task, outcome: Outcome
+    store: Store, folder: Path, task: Task, outcome: Outcome, given: Path | None = None
 ) -> tuple[str, dict[str, int]]:
     temporary = folder / ".tmp"
     if temporary.exists():
@@ -265,9 +270,12 @@ def _write_files(
         for name, content in outcome.files.items():
             task.write(temporary / name, content)
         for path in sorted(temporary.iterdir()):
+            if given is not None:
+                store_once(path, given / path.name)
             _add_file(digest, path)
             files[str((folder / path.name).relative_to(store.root))] = path.stat().st_size
             path.replace(folder / path.name)
+            path.unlink(missing_ok=True)  # a link to the file that is there already is not renamed
         temporary.rmdir()
     _remove_others(store, folder, files)
     return digest.hexdigest(), files

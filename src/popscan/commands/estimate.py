@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,8 +34,9 @@ class StageCost:
         Mean, and 95th percentile, of wall time per subject without a job's start-up.
     peak_mb
         Largest memory of any process.
-    files, bytes
-        Mean number and size of what it leaves per subject.
+    inodes, bytes
+        Mean number of files and folders, and bytes, that it leaves per subject; what an earlier
+        stage stores already (hard links) is not counted again.
     cores, gpus
         What a job has: cores as given, GPUs as used (a fraction where only some jobs did).
     startup_s
@@ -45,7 +47,7 @@ class StageCost:
     seconds: float
     seconds_p95: float
     peak_mb: float
-    files: float
+    inodes: float
     bytes: float
     cores: float = 1.0
     gpus: float = 0.0
@@ -69,25 +71,63 @@ def stage_costs(study_root: Path) -> list[StageCost]:
     store, shards = Store(study_root), read_shards(study_root)[:_SAMPLE]
     rates = cost_rates(study_root).set_index("stage").to_dict("index")
     costs = []
-    for stage, rows in table.groupby("stage", sort=False):
+    disk = DiskUse(study_root)
+    for stage, rows in _in_order(table):
         seconds = rows["seconds"].to_numpy(float)
-        files = pd.Series(
-            [r["files"] for s in shards for r in store.read_manifest(str(stage), s)], dtype=object
-        )
+        files = [r["files"] for s in shards for r in store.read_manifest(stage, s)]
+        inodes, n_bytes = disk.added(files)
         costs.append(
             StageCost(
-                stage=str(stage),
+                stage=stage,
                 seconds=float(seconds.mean()),
                 seconds_p95=float(np.percentile(seconds, 95)),
                 peak_mb=float(rows["peak_mb"].max()),
-                files=float(files.map(len).mean()),
-                bytes=float(files.map(lambda sizes: sum(sizes.values())).mean()),
-                cores=float(rates[str(stage)]["cores"]),
-                gpus=float(rates[str(stage)]["gpus"]),
-                startup_s=float(rates[str(stage)]["startup_s"]),
+                inodes=inodes / max(len(files), 1),
+                bytes=n_bytes / max(len(files), 1),
+                cores=float(rates[stage]["cores"]),
+                gpus=float(rates[stage]["gpus"]),
+                startup_s=float(rates[stage]["startup_s"]),
             )
         )
-    return sorted(costs, key=lambda cost: list(SUBJECT_STAGES).index(cost.stage))
+    return costs
+
+
+def _in_order(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    groups = [(str(stage), rows) for stage, rows in table.groupby("stage", sort=False)]
+    return sorted(groups, key=lambda group: list(SUBJECT_STAGES).index(group[0]))
+
+
+class DiskUse:
+    """What stages add to a disk, one after the other: content that is linked counts once."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._contents: set[tuple[int, int]] = set()
+        self._folders: set[str] = set()
+
+    def added(self, records: Sequence[Mapping[str, int]]) -> tuple[int, int]:
+        """Return files and folders, and bytes, that a stage's records add."""
+        inodes = n_bytes = 0
+        for files in records:
+            for name, size in files.items():
+                new = set(map(str, Path(name).parents[:-1])) - self._folders
+                self._folders |= new
+                inodes += len(new - {"derivatives"})
+                if self._is_new(name):
+                    inodes, n_bytes = inodes + 1, n_bytes + size
+        return inodes, n_bytes
+
+    def _is_new(self, name: str) -> bool:
+        try:
+            stat = os.stat(self.root / name)
+        except OSError:
+            return True
+        if stat.st_nlink == 1:
+            return True
+        key = (stat.st_dev, stat.st_ino)
+        known = key in self._contents
+        self._contents.add(key)
+        return not known
 
 
 def format_estimate(costs: Sequence[StageCost], *, n: int, shard_size: int) -> str:
@@ -103,12 +143,12 @@ def format_estimate(costs: Sequence[StageCost], *, n: int, shard_size: int) -> s
     jobs = math.ceil(n / shard_size)
     head = f"{'stage':<12}{'s/subject':>10}{'95 %':>8}{'start-up s':>12}{'cores':>7}{'peak MB':>9}"
     head += f"{'core-h/1000':>13}{'GPU-h/1000':>12}{f'core-h/{n}':>16}{f'GPU-h/{n}':>15}"
-    lines = [f"{head}{'jobs':>8}{'files':>12}{'GB':>10}"]
+    lines = [f"{head}{'jobs':>8}{'inodes':>12}{'GB':>10}"]
     total = np.zeros(5)
     for cost in costs:
         begun = _STARTUP_S if math.isnan(cost.startup_s) else cost.startup_s
         hours = (cost.seconds * n + begun * jobs) / 3600
-        own = [cost.cores * hours, cost.gpus * hours, jobs, cost.files * n, cost.bytes * n / 1e9]
+        own = [cost.cores * hours, cost.gpus * hours, jobs, cost.inodes * n, cost.bytes * n / 1e9]
         total += np.array(own)
         assumed = "~" if math.isnan(cost.startup_s) else ""
         lines.append(
@@ -116,6 +156,10 @@ def format_estimate(costs: Sequence[StageCost], *, n: int, shard_size: int) -> s
             f"{f'{assumed}{begun:.3g}':>12}{cost.cores:>7.3g}{cost.peak_mb:>9.0f}" + _totals(own, n)
         )
     lines.append(f"{'in all':<58}" + _totals(list(total), n))
+    lines.append(
+        f"Disk per subject: {total[3] / n:.3g} files and folders, {1e3 * total[4] / n:.3g} MB, "
+        "without tables, report and journals; content that is linked counts once."
+    )
     lines.append(
         "Hours are those of the machine of the study that was run: cores that a job was given, "
         "times its work and start-up. Jobs of the atlas and of the whole study are not in it"

@@ -74,6 +74,11 @@ def ingest_task(context: ShardContext) -> Task:
         work=work,
         write=context.names.write,
         upstream=upstream_of("ingest") if simulated else (),
+        source_folder=(
+            (lambda subject: context.store.stage_folder("simulate", subject.folder))
+            if simulated
+            else None
+        ),
     )
 
 
