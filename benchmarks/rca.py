@@ -23,14 +23,16 @@ from numpy.typing import NDArray
 from scipy import ndimage, stats
 
 from popscan.arrays.metrics import dice
+from popscan.protocols import get_protocol
 from popscan.protocols.cine_sax.crops import covering_heart
 from popscan.protocols.cine_sax.labels import STRUCTURES, Label
 from popscan.rca.atlas import predict_dice
-from popscan.rca.references import Reference, make_reference
+from popscan.rca.references import Pose, Reference, make_reference
 from popscan.records import SubjectError
 from popscan.stats.auc import auc, interval
 
 GRID = covering_heart()
+POSE = Pose.of(get_protocol("cine_sax"))
 WAYS = ("expert", "shifted", "eroded", "slices lost", "RV grown", "hole")
 
 Case = tuple[str, NDArray[Any], NDArray[np.uint8], tuple[float, float, float]]
@@ -82,7 +84,7 @@ def judge(
         for peer, options in {"rca": {}, "no registration": {"n_iterations": (0,)}}.items():
             began = time.process_time()
             found = predict_dice(
-                image, spoilt, references, spacing_mm=spacing, grid=GRID, **options
+                image, spoilt, references, spacing_mm=spacing, grid=GRID, pose=POSE, **options
             )
             row[f"{peer} s"] = time.process_time() - began
             row[peer] = found.values()["predicted_dice"]
@@ -133,7 +135,7 @@ def main() -> None:
         name, image, labels, spacing = read_case(folder)
         try:
             references.append(
-                make_reference(name, "ED", image, labels, spacing_mm=spacing, grid=GRID)
+                make_reference(name, "ED", image, labels, spacing_mm=spacing, grid=GRID, pose=POSE)
             )
         except SubjectError:
             continue

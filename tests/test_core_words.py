@@ -9,13 +9,13 @@ import pytest
 
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "popscan"
 #: What every protocol goes through. Not here: readers of files (io), networks and their training
-#: (segment, train), the digital heart (simulate), rca and visibility, whose crops are the heart's.
+#: (segment, train), the digital heart (simulate), visibility, whose crops are the heart's.
 CORE = (
     "records.py", "protocol.py", "cells.py", "methods.py", "plan.py", "store.py", "run.py",
     "worker.py", "standing.py", "names.py", "inventory.py", "lock.py", "yamlfile.py",
     "withdrawn.py", "stages/**/*.py", "study/*.py", "fairness/*.py", "stats/*.py",
     "associate/*.py", "report/**/*.py", "arrays/*.py", "config/*.py", "atlas/*.py", "qc/*.py",
-    "register/*.py", "recon/*.py", "biomarkers/*.py", "ingest/*.py",
+    "register/*.py", "rca/*.py", "spaces.py", "recon/*.py", "biomarkers/*.py", "ingest/*.py",
 )  # fmt: skip
 WORDS = re.compile(
     r"(?<![A-Za-z])(?:sax|lax|lv|rv|lvef|lvedv|lvesv|lvm|rvedv|rvef|myo|myocardi\w*|ventric\w*"
@@ -24,8 +24,7 @@ WORDS = re.compile(
     re.IGNORECASE,
 )
 EXAMPLE = "an example in a docstring, or of a column's name"
-ATLAS = "the atlas is built in the heart's frame alone: Protocol.atlas is declared, not yet asked"
-CROPS = "rca and visibility crop around the heart: the protocol has no crops yet"
+CROPS = "visibility crops around the heart"
 REPORT = "names, colours and order of structures in figures: not yet from the protocol"
 WORDING = "a word for what the first protocol showed"
 OPTIONS = "options of the config whose only reader is the first protocol"
@@ -33,9 +32,7 @@ EXCEPTIONS = {
     "records.py": "default view of a scan made in memory",
     "protocol.py": EXAMPLE,
     "cells.py": EXAMPLE,
-    "stages/atlas/job.py": ATLAS,
     "stages/experiment/data.py": "frames of an experiment's simulated hearts",
-    "stages/rca/task.py": CROPS,
     "stages/reconstruct/task.py": WORDING,
     "stages/report/uncertainty.py": "quantities with intervals, of the first protocol",
     "stages/segment/uncertainty.py": WORDING,
@@ -44,8 +41,6 @@ EXCEPTIONS = {
     "stages/visibility/report.py": CROPS,
     "study/context.py": EXAMPLE,
     "study/files.py": EXAMPLE,
-    "study/kept.py": ATLAS,
-    "study/withdraw.py": ATLAS,
     "fairness/coverage.py": EXAMPLE,
     "fairness/outcomes.py": EXAMPLE,
     "fairness/ranges.py": EXAMPLE,
@@ -55,10 +50,8 @@ EXCEPTIONS = {
     "stats/design.py": EXAMPLE,
     "associate/models.py": EXAMPLE,
     "report/context.py": REPORT,
-    "report/figures/atlas.py": ATLAS,
     "report/figures/curve.py": REPORT,
     "report/figures/seen.py": CROPS,
-    "report/sections/atlas.py": ATLAS,
     "report/sections/biomarkers.py": REPORT,
     "report/sections/crossed.py": REPORT,
     "report/sections/gaps.py": REPORT,
@@ -72,14 +65,6 @@ EXCEPTIONS = {
     "config/analyses.py": OPTIONS,
     "config/experiments.py": OPTIONS,
     "config/stages.py": OPTIONS,
-    "atlas/__init__.py": ATLAS,
-    "atlas/grid.py": ATLAS,
-    "atlas/mapping.py": ATLAS,
-    "atlas/partial.py": ATLAS,
-    "atlas/pictures.py": ATLAS,
-    "atlas/preparing.py": ATLAS,
-    "atlas/reducing.py": ATLAS,
-    "atlas/template.py": ATLAS,
     "register/fields.py": EXAMPLE,
     "register/rigid.py": EXAMPLE,
     "ingest/checks.py": "heart_rate_bpm, a technical tag that may be kept",

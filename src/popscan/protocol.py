@@ -20,10 +20,11 @@ from typing import Any, Literal
 from popscan.columns import Column
 from popscan.labelset import NAME, LabelSet, Structure
 from popscan.records import PopscanError
+from popscan.spaces import AtlasFrame, CropFrame, Cut, Region
 
 __all__ = [
-    "Atlas", "Biomarkers", "LabelSet", "Outcome", "Protocol", "Quality", "Segmentation", "Series",
-    "Simulation", "Structure", "Words", "load",
+    "AtlasFrame", "Biomarkers", "CropFrame", "Cut", "LabelSet", "Outcome", "Protocol", "Quality",
+    "Region", "Segmentation", "Series", "Simulation", "Structure", "Words", "load",
 ]  # fmt: skip
 
 #: ``"module:name"``: loaded when it is used, so that naming it costs nothing.
@@ -163,28 +164,6 @@ class Biomarkers:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Atlas:
-    """The frame in which subjects are averaged.
-
-    Attributes
-    ----------
-    grid
-        ``(*, spacing_mm) -> popscan.atlas.AtlasGrid``.
-    prepare
-        ``(image, labels, *, affine, spacing_mm, grid) -> popscan.atlas.Prepared`` of one frame.
-    affine
-        ``(grid) -> 4 x 4``: voxel of the grid -> RAS mm of the atlas's own space.
-    words
-        What is averaged, for a sentence: ``hearts at end-diastole``.
-    """
-
-    grid: Where
-    prepare: Where
-    affine: Where
-    words: str = "subjects"
-
-
-@dataclass(frozen=True, kw_only=True)
 class Simulation:
     """A digital population.
 
@@ -307,8 +286,9 @@ class Protocol:
         without time axis: then frame 0 is meant wherever a phase is.
     phase_names
         Names that `phases` gives, in order.
-    atlas, simulation
-        None where there is none.
+    atlas, crops, simulation
+        Frame in which subjects are averaged, crops on which reference cases judge a segmentation
+        (rca), and the digital population; None where there is none, and the stages are refused.
     outcomes
         Biomarkers that the audit follows by default, in the order in which the report names them.
     columns
@@ -348,7 +328,8 @@ class Protocol:
     other_words: tuple[str, ...] = ()
     phases: Where = ""
     phase_names: tuple[str, ...] = ()
-    atlas: Atlas | None = None
+    atlas: AtlasFrame | None = None
+    crops: CropFrame | None = None
     simulation: Simulation | None = None
     outcomes: tuple[Outcome, ...] = ()
     columns: Mapping[str, Column] = field(default_factory=dict)
@@ -369,10 +350,26 @@ class Protocol:
             raise PopscanError(f"protocol {self.name}: no method {self.segmentation.method!r}")
         if self.biomarkers.method not in self.biomarkers.methods:
             raise PopscanError(f"protocol {self.name}: no method {self.biomarkers.method!r}")
+        if self.atlas is not None:
+            self._check_regions(self.atlas)
         for key, where in self.places().items():
             if not _WHERE.fullmatch(where):
                 raise PopscanError(
                     f"protocol {self.name}: {key}: {where!r}; 'module:name' expected"
+                )
+
+    def _check_regions(self, atlas: AtlasFrame) -> None:
+        known = {region.name for region in atlas.regions}
+        for region in atlas.regions:
+            if absent := [name for name in region.structures if name not in self.labels.codes]:
+                raise PopscanError(
+                    f"protocol {self.name}: region {region.name} of the atlas: no structure "
+                    f"{', '.join(absent)}"
+                )
+        for cut in atlas.cuts:
+            if cut.region not in known:
+                raise PopscanError(
+                    f"protocol {self.name}: cut {cut.title} of the atlas: no region {cut.region!r}"
                 )
 
     @property
@@ -413,6 +410,8 @@ class Protocol:
             "biomarkers": {"method": self.biomarkers.method},
             "associate": {"outcomes": [outcome.name for outcome in self.outcomes]},
             "fairness": {"biomarkers": [outcome.name for outcome in self.outcomes]},
+            "atlas": {"enabled": self.atlas is not None},
+            "rca": {"phases": list(self.phase_names[:1])},
         }
         for section, keys in self.config.items():
             own[section] = {**own.get(section, {}), **keys}
@@ -431,9 +430,9 @@ class Protocol:
             "phases": self.phases,
             "methods_text": self.methods_text,
         }
-        for key in ("quality", "biomarkers", "atlas", "simulation"):
+        for key in ("quality", "biomarkers", "atlas", "crops", "simulation"):
             part = getattr(self, key)
-            words = ("method", "words")
+            words = ("method", "words", "legend", "phase", "around")
             fields = vars(part).items() if part is not None else ()
             named |= {f"{key}.{k}": v for k, v in fields if isinstance(v, str) and k not in words}
         named["segmentation.columns"] = self.segmentation.columns

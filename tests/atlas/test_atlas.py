@@ -8,24 +8,28 @@ import pytest
 
 from popscan.atlas import (
     ALL,
-    AtlasGrid,
     Partial,
     Prepared,
     Template,
     group_counts,
-    map_subjects,
-    pictures,
-    prepare,
     reduce,
 )
-from popscan.atlas.preparing import _resampled_labels
+from popscan.atlas import map_subjects as map_any
+from popscan.protocols.cine_sax import PROTOCOL
+from popscan.protocols.cine_sax.atlas import _resampled_labels, heart_grid, prepare
 from popscan.protocols.cine_sax.labels import Label
 from popscan.records import PopscanError, SubjectError
 
 SPACING = (2.5, 2.5, 8.0)
 SHAPE = (72, 64, 14)
 STEPS = (12, 4)
-GRID = AtlasGrid.covering_heart(spacing_mm=6.0)
+GRID = heart_grid(spacing_mm=6.0)
+REGIONS = PROTOCOL.atlas.regions
+NAMES = [region.name for region in REGIONS]
+
+
+def map_subjects(subjects, template, **options):
+    return map_any(subjects, template, regions=REGIONS, **options)
 
 
 def make_heart(*, scale=1.0, turn_deg=0.0, shift=(0.0, 0.0), wall=9.0):
@@ -203,7 +207,7 @@ def test_the_order_within_a_shard_does_not_matter(cohort):
 def test_registration_brings_the_hearts_together(cohort, rounds):
     first, registered, second = rounds
     rigid = map_subjects(cohort, first[ALL], n_demons_iterations=(0,))
-    for before, after in zip(rigid.rows(), registered.rows(), strict=True):
+    for before, after in zip(rigid.rows(NAMES), registered.rows(NAMES), strict=True):
         assert before["mean_displacement_mm"] == 0
         for structure in ("dice_rv", "dice_lv"):
             assert after[structure] > before[structure] - 0.01
@@ -223,19 +227,19 @@ def test_the_template_has_the_mean_shape_of_its_group(cohort, rounds):
         members = [p for _, names, p in cohort if group in (*names, ALL)]
         for row, structure in enumerate(("rv", "myo", "lv")):
             expected = np.mean([volume_ml(p.labels[row]) for p in members])
-            assert template.volumes_ml()[structure] == pytest.approx(expected, rel=0.06)
+            assert template.volumes_ml(NAMES)[structure] == pytest.approx(expected, rel=0.06)
 
 
 def test_distances_are_told_per_subject(cohort, rounds):
     _, partial, _ = rounds
-    rows = partial.rows()
+    rows = partial.rows(NAMES)
     assert [row["unit"] for row in rows] == [unit for unit, _, _ in cohort]
     for row in rows:
         assert row["min_jacobian"] > 0
         assert row["dice_lv"] > 0.85
         assert 0 < row["mean_displacement_mm"] < 15
         assert row["rms_intensity"] < 0.5
-    unregistered = map_subjects(cohort, None).rows()
+    unregistered = map_subjects(cohort, None).rows(NAMES)
     assert all(np.isnan(row["dice_lv"]) for row in unregistered)
 
 
@@ -268,7 +272,7 @@ def test_partials_and_templates_survive_a_file(rounds, cohort):
 def test_an_empty_shard_adds_nothing(cohort, rounds):
     first, partial, second = rounds
     empty = map_subjects([], first[ALL])
-    assert empty.rows() == []
+    assert empty.rows(NAMES) == []
     again = Partial.from_arrays(empty.to_arrays())
     built = reduce([again, partial, empty], first[ALL])
     np.testing.assert_array_equal(built[ALL].probabilities, second[ALL].probabilities)
@@ -285,28 +289,11 @@ def test_what_does_not_add_up_is_refused(cohort):
         map_subjects([cohort[0], cohort[0]], None)
     with pytest.raises(PopscanError, match="found none"):
         reduce([])
-    other = replace(partial, grid=AtlasGrid(shape=GRID.shape, spacing_mm=5.0), units=("x",))
+    other = replace(partial, grid=replace(GRID, spacing_mm=5.0), units=("x",))
     with pytest.raises(PopscanError, match="different grids"):
         reduce([partial, other])
     with pytest.raises(PopscanError, match="1 to 10 mm"):
-        AtlasGrid.covering_heart(spacing_mm=0.1)
-
-
-def test_pictures_cut_where_they_say(rounds):
-    cuts = pictures(rounds[2][ALL])
-    nx, ny, nz = GRID.shape
-    layers = ("image", "sd", "rv", "myo", "lv")
-    assert set(cuts) == {
-        f"{cut}_{layer}" for cut in ("basal", "mid", "apical", "long_axis") for layer in layers
-    }
-    assert cuts["mid_image"].shape == (ny, nx)
-    assert cuts["long_axis_lv"].shape == (nz, nx)
-    # The RV is on the left of a short-axis picture, the LV shrinks towards the apex.
-    columns = np.arange(nx)
-    assert (cuts["mid_rv"].sum(axis=0) @ columns) / cuts["mid_rv"].sum() < (
-        cuts["mid_lv"].sum(axis=0) @ columns
-    ) / cuts["mid_lv"].sum()
-    assert cuts["apical_lv"].sum() < cuts["basal_lv"].sum()
+        heart_grid(spacing_mm=0.1)
 
 
 @pytest.mark.parametrize("absent", [(Label.RV,), (Label.LV,), (Label.RV, Label.LV, Label.MYO)])

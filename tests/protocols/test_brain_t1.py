@@ -19,6 +19,7 @@ from popscan.protocols.brain_t1.frame import brain_frame, brain_grid, grid_affin
 from popscan.protocols.brain_t1.ingest import coded, defacing
 from popscan.protocols.brain_t1.ingest import prepare as ingest
 from popscan.protocols.brain_t1.qc import CHECKS, Context
+from popscan.protocols.brain_t1.regions import REGIONS
 from popscan.protocols.brain_t1.segmentation import remove_islands
 from popscan.protocols.brain_t1.sides import find_mid_plane, with_sides
 from popscan.qc import run_checks
@@ -61,6 +62,11 @@ def test_protocol_is_known_and_whole():
         assert load(where) is not None
     dictionary = load(protocol.biomarkers.dictionary)
     assert {outcome.name for outcome in protocol.outcomes} <= set(dictionary)
+
+
+def test_every_structure_is_in_one_region_of_the_atlas():
+    names = [name for region in REGIONS for name in region.structures]
+    assert sorted(names) == sorted(brain.LABELS.codes)
 
 
 def test_every_muse_code_belongs_to_one_group_and_side():
@@ -236,13 +242,12 @@ def test_frame_brings_brains_of_any_size_to_one(people):
             grid=grid,
         )
         assert found.coverage > 0.98
-        assert found.labels.shape == (len(brain.LABELS.names), *grid.shape)
-        thalami = found.labels[
-            [list(brain.LABELS.codes).index(f"thalamus_{s}") for s in ("left", "right")]
-        ]
-        place = [np.argwhere(t > 0.5).mean(axis=0) @ np.diag([6.0] * 3) for t in thalami]
+        assert found.labels.shape == (len(REGIONS), *grid.shape)
+        names = [region.name for region in REGIONS]
+        deep, stem = (found.labels[names.index(name)] for name in ("deep_grey", "brainstem"))
+        place = [np.argwhere(t > 0.5).mean(axis=0) * 6.0 for t in (deep, stem)]
         centres.append(np.array(place))
-        assert place[0][0] < grid.centre_mm[0] < place[1][0]
+        assert place[1][2] < place[0][2]
     assert np.abs(centres[0] - centres[1]).max() < 8
     assert np.allclose(grid_affine(grid) @ [*(np.array(grid.centre_mm) / 6.0), 1], [0, 0, 0, 1])
     with pytest.raises(SubjectError, match="no voxel is labelled"):

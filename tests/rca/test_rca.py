@@ -7,17 +7,19 @@ import pytest
 from scipy import ndimage
 
 from popscan.arrays.metrics import dice
+from popscan.protocols import get_protocol
 from popscan.protocols.cine_sax.crops import covering_heart, fallback_frame, heart_crop
 from popscan.protocols.cine_sax.frame import heart_frame
 from popscan.protocols.cine_sax.labels import STRUCTURES, Label
 from popscan.rca.atlas import predict_dice
-from popscan.rca.references import choose, from_arrays, make_reference, to_arrays
+from popscan.rca.references import Pose, choose, from_arrays, make_reference, to_arrays
 from popscan.records import SubjectError
 from popscan.register.crops import block_means, crop_values
 from popscan.simulate.population import sample_population
 from popscan.simulate.scan import simulate_subject
 
 GRID = covering_heart()
+POSE = Pose.of(get_protocol("cine_sax"))
 
 
 @pytest.fixture(scope="module")
@@ -36,14 +38,16 @@ def hearts():
 @pytest.fixture(scope="module")
 def references(hearts):
     return [
-        make_reference(f"ref-{i}", "ED", image, labels, spacing_mm=spacing, grid=GRID)
+        make_reference(f"ref-{i}", "ED", image, labels, spacing_mm=spacing, grid=GRID, pose=POSE)
         for i, (image, labels, spacing) in enumerate(hearts[:3])
     ]
 
 
 def predicted(subject, labels, references, **options):
     image, _, spacing = subject
-    found = predict_dice(image, labels, references, spacing_mm=spacing, grid=GRID, **options)
+    found = predict_dice(
+        image, labels, references, spacing_mm=spacing, grid=GRID, pose=POSE, **options
+    )
     return found.values()
 
 
@@ -161,7 +165,7 @@ def test_a_crop_follows_a_rotated_heart(hearts):
 def test_values_and_blocks(hearts):
     _, labels, spacing = hearts[0]
     frame = heart_frame(labels, spacing_mm=spacing)
-    ones = crop_values(np.ones(labels.shape), spacing_mm=spacing, grid=GRID, frame=frame)
+    ones = crop_values(np.ones(labels.shape), spacing_mm=spacing, grid=GRID, pose=POSE, frame=frame)
     assert set(np.unique(ones)) <= {0.0, 1.0}
     assert block_means(np.arange(16.0).reshape(4, 4, 1), (2, 2, 1))[:, :, 0].tolist() == [
         [2.5, 4.5],

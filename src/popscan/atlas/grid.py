@@ -1,4 +1,4 @@
-"""The grid that all hearts of an atlas share."""
+"""The grid that all subjects of an atlas share."""
 
 from __future__ import annotations
 
@@ -11,17 +11,10 @@ from numpy.typing import NDArray
 
 from popscan.records import PopscanError
 
-#: Size of the box around the heart, and where in it the centre of the LV cavity lies: the RV
-#: needs more room than the lateral wall.
-_EXTENT_MM = (168.0, 144.0, 132.0)
-_CENTRE_MM = (100.0, 72.0, 64.0)
-
 
 @dataclass(frozen=True, kw_only=True)
 class AtlasGrid:
-    """Isotropic grid in the heart's frame.
-
-    Axis 0 points from the RV to the LV, axis 1 across both (posterior), axis 2 from base to apex.
+    """Isotropic grid in the organ's frame, whose axes the protocol chooses.
 
     Attributes
     ----------
@@ -30,16 +23,31 @@ class AtlasGrid:
     spacing_mm
         Distance between voxels, the same along each axis.
     centre_mm
-        Position of the centre of the LV cavity, from the centre of voxel 0.
+        Position of the frame's origin, from the centre of voxel 0.
     """
 
     shape: tuple[int, int, int]
     spacing_mm: float
-    centre_mm: tuple[float, float, float] = _CENTRE_MM
+    centre_mm: tuple[float, float, float]
 
     @classmethod
-    def covering_heart(cls, *, spacing_mm: float = 3.0) -> AtlasGrid:
-        """Return a grid of 168 x 144 x 132 mm, enough for a dilated heart.
+    def covering(
+        cls,
+        extent_mm: tuple[float, float, float],
+        *,
+        spacing_mm: float,
+        centre_mm: tuple[float, float, float] | None = None,
+    ) -> AtlasGrid:
+        """Return a grid over a box.
+
+        Parameters
+        ----------
+        extent_mm
+            Size of the box.
+        spacing_mm
+            Voxel size.
+        centre_mm
+            Where in it the frame's origin lies; by default in its middle.
 
         Raises
         ------
@@ -49,8 +57,11 @@ class AtlasGrid:
         """
         if not 1.0 <= spacing_mm <= 10.0:
             raise PopscanError(f"atlas spacing of {spacing_mm} mm: expected 1 to 10 mm")
-        nx, ny, nz = (round(extent / spacing_mm) for extent in _EXTENT_MM)
-        return cls(shape=(nx, ny, nz), spacing_mm=float(spacing_mm))
+        step = float(spacing_mm)
+        nx, ny, nz = (round(extent / step) for extent in extent_mm)
+        if centre_mm is None:
+            centre_mm = ((nx - 1) * step / 2, (ny - 1) * step / 2, (nz - 1) * step / 2)
+        return cls(shape=(nx, ny, nz), spacing_mm=step, centre_mm=centre_mm)
 
     @property
     def spacing(self) -> tuple[float, float, float]:
@@ -58,8 +69,8 @@ class AtlasGrid:
         return (self.spacing_mm,) * 3
 
     @property
-    def to_heart(self) -> NDArray[np.float64]:
-        """Millimetres from voxel 0 -> heart frame (LV centre at 0), shape (4, 4)."""
+    def to_frame(self) -> NDArray[np.float64]:
+        """Millimetres from voxel 0 -> the organ's frame (its origin at 0), shape (4, 4)."""
         matrix = np.eye(4)
         matrix[:3, 3] = -np.asarray(self.centre_mm)
         return matrix

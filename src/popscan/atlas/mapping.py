@@ -8,21 +8,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from popscan.atlas.grid import AtlasGrid
-from popscan.atlas.partial import ALL, MEASURES, Floats, GroupSums, Partial, exact
-from popscan.atlas.preparing import Prepared
+from popscan.atlas.partial import ALL, Floats, GroupSums, Partial, exact, measures
+from popscan.atlas.prepared import Prepared
 from popscan.atlas.template import Template
 from popscan.records import PopscanError
 from popscan.register import jacobian_determinant, register_demons, warp_image
-
-#: Grey levels of RV, MYO and LV in the image that demons see: far apart where two touch, and all
-#: away from the background's 0.
-_LEVELS = np.array([0.6, -1.0, 1.0], dtype=np.float32)
+from popscan.spaces import Region
 
 
 def map_subjects(
     subjects: Sequence[tuple[str, Sequence[str], Prepared]],
     template: Template | None,
     *,
+    regions: Sequence[Region],
     grid: AtlasGrid | None = None,
     n_demons_iterations: tuple[int, ...] = (30, 8),
     smoothing_mm: float = 5.0,
@@ -38,6 +36,8 @@ def map_subjects(
     template
         What to register to, the previous round's template of `ALL`; None in the first round,
         where the landmarks' rigid alignment stands.
+    regions
+        Of the subjects' labels, in their order; their levels steer the registration.
     grid
         Only needed for a shard without subjects and without a template.
     n_demons_iterations
@@ -58,19 +58,20 @@ def map_subjects(
     PopscanError
         If grids differ, a unit comes twice, or nothing says which grid.
     """
+    levels = np.array([region.level for region in regions], dtype=np.float32)
     ordered = sorted(subjects, key=lambda subject: subject[0])
     units = tuple(unit for unit, _, _ in ordered)
     if len(set(units)) < len(units):
         raise PopscanError("subjects counted twice in one shard of the atlas")
     grid = _common_grid(ordered, template, grid)
     groups: dict[str, GroupSums] = {}
-    values = np.full((len(ordered), len(MEASURES)), np.nan)
+    values = np.full((len(ordered), len(measures([r.name for r in regions]))), np.nan)
     for row, (_, names, prepared) in enumerate(ordered):
         field: NDArray = np.zeros((*grid.shape, 3))
         if template is not None:
             field = register_demons(
-                _feature(template.probabilities, template.image, image_weight),
-                _feature(prepared.labels, prepared.image, image_weight),
+                _feature(template.probabilities, template.image, levels, image_weight),
+                _feature(prepared.labels, prepared.image, levels, image_weight),
                 spacing_mm=grid.spacing,
                 n_iterations=n_demons_iterations,
                 smoothing_mm=smoothing_mm,
@@ -79,7 +80,7 @@ def map_subjects(
         if template is not None:
             values[row] = _distances(one, field, template)
         for name in sorted({ALL, *names}):
-            groups[name] = groups.get(name, GroupSums.empty(grid)) + one
+            groups[name] = groups.get(name, GroupSums.empty(grid, len(regions))) + one
     return Partial(grid=grid, groups=dict(sorted(groups.items())), units=units, values=values)
 
 
@@ -101,10 +102,13 @@ def _common_grid(
 
 
 def _feature(
-    labels: NDArray[np.float32], image: NDArray[np.float32], image_weight: float
+    labels: NDArray[np.float32],
+    image: NDArray[np.float32],
+    levels: NDArray[np.float32],
+    image_weight: float,
 ) -> NDArray[np.float32]:
-    """One grey image of a labelled heart, for registration by intensity differences."""
-    feature = np.tensordot(_LEVELS, labels, axes=1)
+    """One grey image of a labelled organ, for registration by intensity differences."""
+    feature = np.tensordot(levels, labels, axes=1)
     if image_weight:
         feature = feature + np.float32(image_weight) * np.nan_to_num(image)
     return feature
@@ -128,14 +132,14 @@ def _summands(prepared: Prepared, field: NDArray, grid: AtlasGrid) -> GroupSums:
 
 def _distances(one: GroupSums, field: NDArray, template: Template) -> Floats:
     mine, average = one.labels > 0.5, template.probabilities > 0.5
-    heart = average.any(axis=0)
-    seen = heart & (one.weight > 0) & np.isfinite(template.image)
+    organ = average.any(axis=0)
+    seen = organ & (one.weight > 0) & np.isfinite(template.image)
     difference = (one.image - template.image)[seen]
     jacobian = jacobian_determinant(field, spacing_mm=template.grid.spacing)
     return np.array(
         [
             *(_overlap(a, b) for a, b in zip(mine, average, strict=True)),
-            _mean(np.linalg.norm(field, axis=-1)[heart]),
+            _mean(np.linalg.norm(field, axis=-1)[organ]),
             np.sqrt(_mean(difference**2)),
             jacobian.min(),
         ]

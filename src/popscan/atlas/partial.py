@@ -21,16 +21,20 @@ Floats = NDArray[np.float64]
 
 #: Name of the group of all subjects; its template is what the next round registers to.
 ALL = "all"
-#: What is measured of each subject, in this order.
-MEASURES = (
-    "dice_rv",
-    "dice_myo",
-    "dice_lv",
-    "mean_displacement_mm",
-    "rms_intensity",
-    "min_jacobian",
-)
+#: What is measured of each subject behind the Dice of every region, in this order.
+_MEASURES = ("mean_displacement_mm", "rms_intensity", "min_jacobian")
 _STEPS_PER_UNIT = 2.0**20
+
+
+def measures(regions: Sequence[str]) -> tuple[str, ...]:
+    """Return what is measured of each subject, in order.
+
+    Examples
+    --------
+    >>> measures(["white"])
+    ('dice_white', 'mean_displacement_mm', 'rms_intensity', 'min_jacobian')
+    """
+    return (*(f"dice_{name}" for name in regions), *_MEASURES)
 
 
 def exact(values: ArrayLike) -> Floats:
@@ -50,8 +54,8 @@ class GroupSums:
         How many of them cover each voxel.
     image, image_squared : ndarray, shape (x, y, z)
         Sums of intensities and of their squares, where covered.
-    labels : ndarray, shape (3, x, y, z)
-        Sums of RV, MYO and LV memberships.
+    labels : ndarray, shape (regions, x, y, z)
+        Sums of memberships.
     displacement_mm : ndarray, shape (x, y, z, 3)
         Sums of the displacements from the template to the subjects.
     """
@@ -64,14 +68,14 @@ class GroupSums:
     displacement_mm: Floats
 
     @classmethod
-    def empty(cls, grid: AtlasGrid) -> GroupSums:
-        """Return sums over nobody."""
+    def empty(cls, grid: AtlasGrid, n_regions: int) -> GroupSums:
+        """Return sums over no subject."""
         return cls(
             n_subjects=0,
             weight=np.zeros(grid.shape),
             image=np.zeros(grid.shape),
             image_squared=np.zeros(grid.shape),
-            labels=np.zeros((3, *grid.shape)),
+            labels=np.zeros((n_regions, *grid.shape)),
             displacement_mm=np.zeros((*grid.shape, 3)),
         )
 
@@ -93,10 +97,11 @@ class Partial:
         Group -> its sums; groups without a subject in the shard are absent.
     units : tuple of str
         The subjects, sorted.
-    values : ndarray, shape (n_subjects, len(MEASURES))
-        Per subject: Dice of its warped labels with the template's (membership above one half),
-        mean displacement in the template's heart, root mean square intensity difference there,
-        smallest Jacobian of the displacement (0 or less: it folds). NaN in the first round.
+    values : ndarray, shape (n_subjects, regions + 3)
+        Per subject, as `measures`: Dice of its warped regions with the template's (membership above
+        one half), mean displacement within the template's regions, root mean square intensity
+        difference there, smallest Jacobian of the displacement (0 or less: it folds). NaN in the
+        first round.
     """
 
     grid: AtlasGrid
@@ -104,10 +109,11 @@ class Partial:
     units: tuple[str, ...]
     values: Floats
 
-    def rows(self) -> list[dict[str, Any]]:
-        """Return one row per subject: ``unit`` and the `MEASURES`."""
+    def rows(self, regions: Sequence[str]) -> list[dict[str, Any]]:
+        """Return one row per subject: ``unit`` and the `measures` of these regions."""
+        names = measures(regions)
         return [
-            {"unit": unit, **dict(zip(MEASURES, map(float, row), strict=True))}
+            {"unit": unit, **dict(zip(names, map(float, row), strict=True))}
             for unit, row in zip(self.units, self.values, strict=True)
         ]
 
@@ -144,7 +150,7 @@ class Partial:
             grid=AtlasGrid.from_arrays(arrays),
             groups=groups,
             units=tuple(str(unit) for unit in arrays["units"]),
-            values=np.asarray(arrays["values"], dtype=np.float64).reshape(-1, len(MEASURES)),
+            values=np.asarray(arrays["values"], dtype=np.float64),
         )
 
 
@@ -173,10 +179,12 @@ def merge(partials: Iterable[Partial]) -> Partial:
     grid: AtlasGrid | None = None
     groups: dict[str, GroupSums] = {}
     values: dict[str, Floats] = {}
+    width = 0
     for partial in partials:
         grid = grid or partial.grid
         if partial.grid != grid:
             raise PopscanError(f"atlas partials on different grids: {grid} and {partial.grid}")
+        width = partial.values.shape[1]
         twice = sorted(set(partial.units) & set(values))
         if twice:
             raise PopscanError(f"subjects counted twice in the atlas: {', '.join(twice)}")
@@ -191,7 +199,7 @@ def merge(partials: Iterable[Partial]) -> Partial:
         grid=grid,
         groups=dict(sorted(groups.items())),
         units=units,
-        values=table.reshape(-1, len(MEASURES)),
+        values=table.reshape(-1, width),
     )
 
 

@@ -1,4 +1,4 @@
-"""Reduce: from the sums of all shards to one average heart per group."""
+"""Reduce: from the sums of all shards to one average per group."""
 
 from __future__ import annotations
 

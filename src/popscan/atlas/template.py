@@ -1,8 +1,8 @@
-"""The average heart of a group."""
+"""The average of a group."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from popscan.atlas.grid import AtlasGrid
 
 @dataclass(frozen=True, kw_only=True)
 class Template:
-    """The average heart of a group, in the heart's frame.
+    """The average of a group, in the common frame.
 
     Attributes
     ----------
@@ -27,12 +27,12 @@ class Template:
     round
         0 for the rigid average, then one more per round of registration.
     image : ndarray of float32, shape (x, y, z)
-        Mean intensity (0 and 1 are the 1st and 99th percentile around each heart); NaN where
+        Mean intensity (0 and 1 are the 1st and 99th percentile around each organ); NaN where
         fewer than half of the subjects were imaged.
     image_sd : ndarray of float32, shape (x, y, z)
         Standard deviation of the registered intensities; NaN as for `image`.
-    probabilities : ndarray of float32, shape (3, x, y, z)
-        Probability of RV, MYO and LV.
+    probabilities : ndarray of float32, shape (regions, x, y, z)
+        Probability of each region.
     mean_displacement_mm : ndarray of float32, shape (x, y, z, 3)
         Mean displacement from the template registered to (of all subjects) to this group's
         subjects: how the group's shape differs. 0 in round 0.
@@ -47,11 +47,11 @@ class Template:
     probabilities: NDArray[np.float32]
     mean_displacement_mm: NDArray[np.float32]
 
-    def volumes_ml(self) -> dict[str, float]:
-        """Return the expected volumes of RV, MYO and LV: the probabilities' sums."""
+    def volumes_ml(self, regions: Sequence[str]) -> dict[str, float]:
+        """Return the expected volume of each region: the sum of its probabilities."""
         voxel_ml = self.grid.spacing_mm**3 / 1000.0
         totals = self.probabilities.sum(axis=(1, 2, 3), dtype=np.float64) * voxel_ml
-        return dict(zip(("rv", "myo", "lv"), map(float, totals), strict=True))
+        return dict(zip(regions, map(float, totals), strict=True))
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Return plain arrays for an ``.npz`` without pickle."""

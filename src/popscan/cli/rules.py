@@ -61,7 +61,7 @@ def add(commands: Any) -> None:
     _command(commands, "collect", _collect, "write the study's tables from the manifests")
     _command(commands, "associate", _associate, "regress biomarkers; reference ranges")
     _command(commands, "fairness", _fairness, "compare every stage's outcome between groups")
-    prepare = _command(commands, "atlas-prepare", _atlas_prepare, "align a shard's hearts")
+    prepare = _command(commands, "atlas-prepare", _atlas_prepare, "align a shard's subjects")
     prepare.add_argument("--shard", required=True)
     prepare.add_argument("--output", type=Path, required=True)
     members = _command(

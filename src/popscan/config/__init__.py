@@ -123,12 +123,21 @@ def protocol_problems(config: Config) -> list[str]:
         for code, name in source.label_codes.items()
         if name not in names
     ]
-    if protocol.name != DEFAULT:
-        problems += [
-            f"{section}.enabled: this stage works with protocol {DEFAULT} only as yet"
-            for section in ("atlas", "rca", "visibility")
-            if getattr(config, section).enabled
-        ]
+    declared = {"atlas": protocol.atlas, "rca": protocol.crops}
+    problems += [
+        f"{section}.enabled: protocol {protocol.name} declares no frame for it"
+        for section, frame in declared.items()
+        if frame is None and getattr(config, section).enabled
+    ]
+    problems += [
+        f"rca.phases: {phase!r}; expected one of: {', '.join(protocol.phase_names) or 'none'}"
+        for phase in config.rca.phases
+        if phase not in protocol.phase_names
+    ]
+    if config.rca.enabled and config.rca.references == "simulated" and not protocol.simulation:
+        problems.append(f"rca.references: protocol {protocol.name} has no digital population")
+    if protocol.name != DEFAULT and config.visibility.enabled:
+        problems.append(f"visibility.enabled: this stage works with protocol {DEFAULT} only as yet")
     return problems
 
 

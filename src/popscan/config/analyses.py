@@ -115,7 +115,7 @@ class Rca(Section):
     references: str = Field(
         default="auto",
         description="Where reference cases come from: study (its labelled subjects), simulated "
-        "(hearts of the digital population), auto (study where it has labels, else simulated), or "
+        "(of the digital population), auto (study where it has labels, else simulated), or "
         "the rca/references.npz of another study.",
     )
     n_references: int = Field(default=8, ge=1, description="Reference cases.")
@@ -129,15 +129,15 @@ class Rca(Section):
         description="Draw equal numbers of reference cases from each group of these attributes "
         "(as in atlas.groups).",
     )
-    phases: list[Literal["ED", "ES"]] = Field(
-        default=["ED"], min_length=1, description="Phases of the heart that are judged."
+    phases: list[str] = Field(
+        default=[], description="Phases that are judged; by default the protocol's first."
     )
     affine: bool = Field(
         default=False,
-        description="Register by an affine transform first: slower, for hearts far off.",
+        description="Register by an affine transform first: slower, for organs far off.",
     )
     inplane_mm: float = Field(default=4.0, gt=0, description="Voxels of the crops in-plane.")
-    along_mm: float = Field(default=8.0, gt=0, description="Voxels of the crops along the heart.")
+    along_mm: float = Field(default=8.0, gt=0, description="Voxels of the crops across slices.")
     low_dice: float = Field(
         default=0.7, gt=0, lt=1, description="True Dice below which a segmentation counts as poor."
     )

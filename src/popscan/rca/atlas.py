@@ -10,10 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from popscan.arrays.metrics import dice
-from popscan.protocols.cine_sax.crops import fallback_frame, heart_crop
-from popscan.protocols.cine_sax.frame import heart_frame
-from popscan.protocols.cine_sax.labels import STRUCTURES, Label
-from popscan.rca.references import Reference
+from popscan.rca.references import Pose, Reference
 from popscan.records import SubjectError
 from popscan.register import (
     register_demons,
@@ -64,6 +61,7 @@ def predict_dice(
     *,
     spacing_mm: tuple[float, float, float],
     grid: CropGrid,
+    pose: Pose,
     n_registered: int = 4,
     n_iterations: Sequence[int] = (30, 10),
     smoothing_mm: float = 4.0,
@@ -84,12 +82,14 @@ def predict_dice(
         Voxel distances of the subject.
     grid
         The references' grid.
+    pose
+        Of the protocol: structures, and where the organ is.
     n_registered
         How many references the labels are carried to: those whose images correlate best.
     n_iterations, smoothing_mm
         Of `popscan.register.register_demons`.
     affine
-        Register by an affine transform first: twice the time, for hearts whose segmentation puts
+        Register by an affine transform first: twice the time, for organs whose segmentation puts
         them far off.
 
     Returns
@@ -100,30 +100,31 @@ def predict_dice(
     Raises
     ------
     SubjectError
-        ``no_references``, or as `popscan.protocols.cine_sax.crops.heart_crop`.
+        ``no_references``, or as `popscan.register.crops.crop`.
     """
     if not references:
         raise SubjectError("no_references", "there is no other reference case to compare with")
     if not (labels > 0).any():
-        nothing = dict.fromkeys(STRUCTURES.values(), 0.0)
+        nothing = dict.fromkeys(pose.names.values(), 0.0)
         return Prediction(dice=nothing, best="", similarity=float("nan"), n_references=0)
-    subject = _subject_crop(image, labels, references[0], spacing_mm, grid)
+    subject = _subject_crop(image, labels, references[0], spacing_mm, grid, pose)
     likeness = [similarity(subject.image, r.crop.image) for r in references]
     order = sorted(range(len(references)), key=lambda i: -likeness[i])[:n_registered]
     found, after = [], []
+    codes = np.array([0, *pose.names], dtype=np.uint8)
     for index in order:
         crop = references[index].crop
-        moved, members = _carried(
-            crop, subject, grid, n_iterations=n_iterations, smoothing_mm=smoothing_mm, affine=affine
-        )
-        carried = members.argmax(axis=0)
-        scores = [np.nan_to_num(dice(carried, crop.labels, label)) for label in STRUCTURES]
+        moved, carried = _carried(
+            crop, subject, grid, codes=codes, n_iterations=n_iterations,
+            smoothing_mm=smoothing_mm, affine=affine,
+        )  # fmt: skip
+        scores = [np.nan_to_num(dice(carried, crop.labels, code)) for code in pose.names]
         found.append(scores)
         after.append(similarity(moved, crop.image))
     table = np.array(found, dtype=float)
     best = int(table.mean(axis=1).argmax())
     return Prediction(
-        dice={n: float(v) for n, v in zip(STRUCTURES.values(), table.max(axis=0), strict=True)},
+        dice={n: float(v) for n, v in zip(pose.names.values(), table.max(axis=0), strict=True)},
         best=references[order[best]].unit,
         similarity=after[best],
         n_references=len(order),
@@ -143,13 +144,14 @@ def _subject_crop(
     like: Reference,
     spacing_mm: tuple[float, float, float],
     grid: CropGrid,
+    pose: Pose,
 ) -> Crop:
     try:
-        frame = heart_frame(labels, spacing_mm=spacing_mm)
+        frame = pose.frame(labels, spacing_mm=spacing_mm)
     except SubjectError:
-        # A segmentation without RV or LV is just what is to be judged.
-        frame = fallback_frame(labels, spacing_mm=spacing_mm, like=like.frame)
-    return heart_crop(image, labels, spacing_mm=spacing_mm, grid=grid, frame=frame)
+        # A segmentation without a structure is just what is to be judged.
+        frame = pose.fallback(labels, spacing_mm=spacing_mm, like=like.frame)
+    return pose.crop(image, labels, spacing_mm=spacing_mm, grid=grid, frame=frame)
 
 
 def _carried(
@@ -157,13 +159,14 @@ def _carried(
     moving: Crop,
     grid: CropGrid,
     *,
+    codes: NDArray[np.uint8],
     n_iterations: Sequence[int],
     smoothing_mm: float,
     affine: bool,
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Image and memberships (label, x, y, z) of `moving`, registered to `fixed`."""
+) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """Image and labels of `moving`, registered to `fixed`."""
     image = moving.image
-    members = np.stack([(moving.labels == label).astype(np.float32) for label in Label])
+    members = [(moving.labels == code).astype(np.float32) for code in codes]
     if affine:
         matrix = register_rigid(
             fixed.image,
@@ -184,7 +187,7 @@ def _carried(
                 output_spacing_mm=grid.spacing_mm,
             )
 
-        image, members = resampled(image), np.stack([resampled(m) for m in members])
+        image, members = resampled(image), [resampled(m) for m in members]
     field = register_demons(
         fixed.image,
         image,
@@ -194,5 +197,21 @@ def _carried(
     )
     return (
         warp_image(image, field, spacing_mm=grid.spacing_mm),
-        np.stack([warp_image(m, field, spacing_mm=grid.spacing_mm) for m in members]),
+        codes[_likeliest(members, field, grid)],
     )
+
+
+def _likeliest(
+    members: Sequence[NDArray[np.float32]], field: NDArray[Any], grid: CropGrid
+) -> NDArray[np.intp]:
+    """Index of the largest of the memberships at each voxel, the first of equal ones."""
+    best = np.full(grid.shape, -np.inf, dtype=np.float32)
+    index = np.zeros(grid.shape, dtype=np.intp)
+    for i, member in enumerate(members):
+        if not member.any():
+            warped = np.zeros(grid.shape, dtype=np.float32)
+        else:
+            warped = warp_image(member, field, spacing_mm=grid.spacing_mm)
+        larger = warped > best
+        best[larger], index[larger] = warped[larger], i
+    return index

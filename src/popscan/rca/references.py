@@ -3,34 +3,86 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from popscan.protocols.cine_sax.crops import heart_crop
-from popscan.protocols.cine_sax.frame import heart_frame
-from popscan.records import SubjectError
+from popscan.protocol import Protocol, load
+from popscan.records import PopscanError, SubjectError
 from popscan.register import Frame
-from popscan.register.crops import Crop, CropGrid
+from popscan.register.crops import Crop, CropGrid, crop
+from popscan.register.itk import Spacing
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pose:
+    """Where a protocol's organ is in a scan, and what is labelled there.
+
+    Attributes
+    ----------
+    names
+        Code -> name of the structures, in order.
+    frame, fallback
+        As `popscan.spaces.CropFrame` says.
+    around
+        Within a sentence, what crops lie around.
+    """
+
+    names: Mapping[int, str]
+    frame: Callable[..., Frame]
+    fallback: Callable[..., Frame]
+    around: str
+
+    @classmethod
+    def of(cls, protocol: Protocol) -> Pose:
+        """Return what a protocol declares.
+
+        Raises
+        ------
+        PopscanError
+            If it declares no crops.
+        """
+        crops = protocol.crops
+        if crops is None:
+            raise PopscanError(f"protocol {protocol.name} declares no frame for rca")
+        return cls(
+            names=protocol.labels.names,
+            frame=load(crops.frame),
+            fallback=load(crops.fallback),
+            around=crops.around,
+        )
+
+    def crop(
+        self,
+        image: NDArray[Any],
+        labels: NDArray[np.uint8],
+        *,
+        spacing_mm: Spacing,
+        grid: CropGrid,
+        frame: Frame,
+    ) -> Crop:
+        """Resample one frame of a scan, as `popscan.register.crops.crop`."""
+        codes = [0, *self.names]
+        return crop(image, labels, spacing_mm=spacing_mm, grid=grid, frame=frame, codes=codes)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reference:
-    """One reference case in one phase of the heart.
+    """One reference case in one phase.
 
     Attributes
     ----------
     unit
         Who it is; a subject is never judged by its own reference.
     phase
-        ``ED`` or ``ES``.
+        Its name; empty without time axis.
     crop
-        Image and trusted labels in the heart's frame.
+        Image and trusted labels in the organ's frame.
     frame
-        Pose of the heart, for subjects whose own segmentation has none.
+        Pose of the organ, for subjects whose own segmentation has none.
     """
 
     unit: str
@@ -47,31 +99,33 @@ def make_reference(
     *,
     spacing_mm: tuple[float, float, float],
     grid: CropGrid,
+    pose: Pose,
 ) -> Reference:
     """Return a reference case.
 
     Parameters
     ----------
     unit, phase
-        Name, and ``ED`` or ``ES``.
+        Name, and name of the phase.
     image, labels : ndarray, shape (x, y, z)
-        One frame and its trusted labels, RV, MYO and LV all present.
+        One frame and its trusted labels.
     spacing_mm
         Voxel distances.
     grid
         Where subjects will be compared with it.
+    pose
+        Of the protocol.
 
     Raises
     ------
     SubjectError
-        As the frame and the crop of the protocol, and
-        ``constant_image``.
+        As the frame and the crop of the protocol, and ``constant_image``.
     """
-    frame = heart_frame(labels, spacing_mm=spacing_mm)
-    crop = heart_crop(image, labels, spacing_mm=spacing_mm, grid=grid, frame=frame)
-    if not crop.image.any():
-        raise SubjectError("constant_image", "the image has one value all around the heart")
-    return Reference(unit=unit, phase=phase, crop=crop, frame=frame)
+    frame = pose.frame(labels, spacing_mm=spacing_mm)
+    held = pose.crop(image, labels, spacing_mm=spacing_mm, grid=grid, frame=frame)
+    if not held.image.any():
+        raise SubjectError("constant_image", f"the image has one value all around {pose.around}")
+    return Reference(unit=unit, phase=phase, crop=held, frame=frame)
 
 
 def choose(
@@ -79,7 +133,7 @@ def choose(
 ) -> list[str]:
     """Choose reference cases, as many of each group as there are others.
 
-    References of one group would judge hearts of another by how far they differ, which is no
+    References of one group would judge subjects of another by how far they differ, which is no
     fault of their segmentation.
 
     Parameters

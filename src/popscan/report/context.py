@@ -15,7 +15,7 @@ import pandas as pd
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from popscan.protocol import Words
+from popscan.protocol import Protocol, Words
 from popscan.protocols import DEFAULT, get_protocol
 from popscan.stages import stages_of
 
@@ -133,8 +133,8 @@ class StudyContext:
 
     Attributes
     ----------
-    wording
-        Words of the study's protocol.
+    protocol
+        The study's: words, order and units of outcomes, frames, colours.
     name, description
         Name of the study; a sentence or two about it.
     participants
@@ -192,8 +192,8 @@ fairness_ledger
     extras
         Further sections, shown behind fairness.
     atlas
-        Group -> pictures: ``mean``, ``p_rv``, ``p_myo``, ``p_lv`` (2-D (x, y), or 3-D (x, y, z) of
-        which basal, middle and apical slices are shown), optional ``n`` and ``spacing_mm``.
+        Group -> pictures: ``mean`` and ``p_REGION`` of the atlas's regions (2-D (x, y), or 3-D
+        (x, y, z) of which the protocol's cuts are shown), optional ``n`` and ``spacing_mm``.
     provenance
         Versions, digests, seeds, machine, timings: words or nested mappings of words.
     config_text
@@ -211,7 +211,7 @@ fairness_ledger
 
     name: str = "Study"
     description: str = ""
-    wording: Words = _FIRST.words
+    protocol: Protocol = _FIRST
     participants: pd.DataFrame = field(default_factory=pd.DataFrame)
     stages: Sequence[str] = tuple(stages_of("any"))
     ledger: pd.DataFrame = field(default_factory=pd.DataFrame)
@@ -249,3 +249,8 @@ fairness_ledger
     model_cards: Mapping[str, str] = field(default_factory=dict)
     limits: Sequence[str] = ()
     flagged: Iterable[FlaggedSubject] = ()
+
+    @property
+    def wording(self) -> Words:
+        """Words of the study's protocol."""
+        return self.protocol.words

@@ -1,8 +1,8 @@
 """Results of a study's jobs that are kept beside their outputs: the same inputs, no work again.
 
 Snakemake deletes the outputs of a job before it runs, and runs it again whenever a rule above it
-ran. A job that registers hearts for hours keeps a second name of its output, with a fingerprint of
-all that went into it.
+ran. A job that registers subjects for hours keeps a second name of its output, with a fingerprint
+of all that went into it.
 """
 
 from __future__ import annotations

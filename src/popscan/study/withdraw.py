@@ -194,7 +194,7 @@ def _remove_images(folder: Path, ses: str, finished: bool, done: Withdrawal) -> 
 
 
 def _remove_atlas(root: Path, shards: Sequence[str], done: Withdrawal) -> None:
-    """Remove averages that hold the subjects; hearts of other shards stay prepared."""
+    """Remove averages that hold the subjects; subjects of other shards stay prepared."""
     work = root / "atlas" / "work"
     for path in [*(root / "atlas").glob("*"), *work.glob("*")]:
         if path not in (work, work / "prepared", work / "sums-0"):

@@ -2,8 +2,10 @@
 
 from popscan.columns import Column, text
 from popscan.protocol import (
-    Atlas,
+    AtlasFrame,
     Biomarkers,
+    CropFrame,
+    Cut,
     Outcome,
     Protocol,
     Quality,
@@ -12,6 +14,7 @@ from popscan.protocol import (
     Words,
 )
 from popscan.protocols.brain_t1.labels import LABELS, NETWORK_LABELS
+from popscan.protocols.brain_t1.regions import REGIONS
 
 PROTOCOL = Protocol(
     name="brain_t1",
@@ -61,11 +64,30 @@ PROTOCOL = Protocol(
         dictionary="popscan.protocols.brain_t1.biomarkers:DICTIONARY",
     ),
     methods_text="popscan.protocols.brain_t1.methods:sentences",
-    atlas=Atlas(
+    atlas=AtlasFrame(
         grid="popscan.protocols.brain_t1.frame:brain_grid",
         prepare="popscan.protocols.brain_t1.frame:prepare",
         affine="popscan.protocols.brain_t1.frame:grid_affine",
+        regions=REGIONS,
+        cuts=(
+            Cut(title="axial, at the basal ganglia", axis=2, level=0.5, region="deep_grey",
+                upward=True),
+            Cut(title="axial, above the ventricles", axis=2, level=0.8, region="white",
+                upward=True),
+            Cut(title="coronal, at the hippocampi", axis=1, level=0.4, region="deep_grey",
+                upward=True),
+            Cut(title="sagittal, beside the middle", axis=0, level=0.55, region="cortex",
+                upward=True),
+        ),
         words="brains",
+        legend="Cortex orange, white matter white, deep grey matter green, ventricles violet, "
+        "cerebellum yellow, brainstem grey, fluid blue.",
+    ),
+    crops=CropFrame(
+        grid="popscan.protocols.brain_t1.crops:covering_brain",
+        frame="popscan.protocols.brain_t1.crops:brain_pose",
+        fallback="popscan.protocols.brain_t1.crops:fallback_pose",
+        around="the brain",
     ),
     columns={
         "orientation_found": text("Directions of the image's axes as stored", "header"),
@@ -76,8 +98,8 @@ PROTOCOL = Protocol(
             "N4, Tustison et al. 2010, doi:10.1109/TMI.2010.2046908",
         ),
     },
-    # The stage works in the frame of the first protocol only as yet.
-    config={"atlas": {"enabled": False}},
+    # Thin structures need small voxels.
+    config={"rca": {"inplane_mm": 3.0, "along_mm": 3.0, "affine": True}},
     outcomes=(
         Outcome(name="brain_ml", words="brain volume"),
         Outcome(name="grey_ml", words="grey matter volume"),

@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from popscan.atlas.grid import AtlasGrid
-from popscan.atlas.preparing import Prepared
+from popscan.atlas.prepared import Prepared
 from popscan.protocols.brain_t1.labels import GROUPS, LABELS, RIGHT
+from popscan.protocols.brain_t1.regions import REGIONS
 from popscan.protocols.brain_t1.sides import find_mid_plane
-from popscan.records import PopscanError, SubjectError
+from popscan.records import SubjectError
 from popscan.register import resample_affine
 
 Floats = NDArray[np.float64]
@@ -24,6 +25,8 @@ _SIZE_MM = (122.0, 154.0, 116.0)
 _SCALES = (0.7, 1.4)
 _MIN_COVERAGE = 0.98
 _CODE = {group.name: code for code, group in enumerate(GROUPS, start=1)}
+#: Codes of each region of the atlas.
+_REGION_CODES = [[LABELS.codes[name] for name in region.structures] for region in REGIONS]
 _FLUID = tuple(_CODE[name] for name in ("lateral_ventricle", "ventricles_3_4", "csf"))
 
 
@@ -35,14 +38,7 @@ def brain_grid(*, spacing_mm: float = 3.0) -> AtlasGrid:
     PopscanError
         If the spacing is not within 1 to 10 mm.
     """
-    if not 1.0 <= spacing_mm <= 10.0:
-        raise PopscanError(f"atlas spacing of {spacing_mm} mm: expected 1 to 10 mm")
-    step = float(spacing_mm)
-    nx, ny, nz = (round(extent / step) for extent in _EXTENT_MM)
-    middle = [(n - 1) * step / 2 for n in (nx, ny, nz)]
-    return AtlasGrid(
-        shape=(nx, ny, nz), spacing_mm=step, centre_mm=(middle[0], middle[1], middle[2])
-    )
+    return AtlasGrid.covering(_EXTENT_MM, spacing_mm=spacing_mm)
 
 
 def grid_affine(grid: AtlasGrid) -> Floats:
@@ -52,12 +48,14 @@ def grid_affine(grid: AtlasGrid) -> Floats:
     return affine
 
 
-def brain_frame(labels: NDArray[np.uint8], *, spacing_mm: tuple[float, float, float]) -> Floats:
-    """Return the affine from the atlas's mm to mm from the scan's voxel 0, shape (4, 4).
+def brain_axes(
+    labels: NDArray[np.uint8], *, spacing_mm: tuple[float, float, float]
+) -> tuple[Floats, Floats, Floats]:
+    """Return the brain's axes (columns), its centre and its size along them.
 
-    Its first axis stands upright on the plane between the halves, the second points from occipital
-    to frontal cortex within that plane; the origin is the centre of the tissue, and each axis is
-    scaled to a common size.
+    The first axis stands upright on the plane between the halves, the second points from occipital
+    to frontal cortex within that plane; the centre is that of the tissue, and sizes are from the
+    2nd to the 98th percentile of its voxels.
 
     Parameters
     ----------
@@ -66,11 +64,16 @@ def brain_frame(labels: NDArray[np.uint8], *, spacing_mm: tuple[float, float, fl
     spacing_mm
         Voxel distances.
 
+    Returns
+    -------
+    axes, centre, size : ndarray
+        Shapes (3, 3), (3,) and (3,); mm from the centre of voxel 0.
+
     Raises
     ------
     SubjectError
         ``missing_structure`` without frontal or occipital cortex, ``undefined_brain_frame`` where
-        no plane divides the brain or its size is no brain's.
+        no plane divides the brain.
     """
     groups = np.where(labels > RIGHT, labels - RIGHT, labels)
     plane = find_mid_plane(groups)
@@ -91,13 +94,33 @@ def brain_frame(labels: NDArray[np.uint8], *, spacing_mm: tuple[float, float, fl
     axes = np.stack([right, front, np.cross(right, front)], axis=1)
     tissue = np.argwhere((groups > 0) & ~np.isin(groups, _FLUID)) * np.asarray(spacing_mm)
     centre = tissue.mean(axis=0)
-    along = (tissue - centre) @ axes
-    low, high = np.percentile(along, (2, 98), axis=0)
-    scale = (high - low) / np.asarray(_SIZE_MM)
+    low, high = np.percentile((tissue - centre) @ axes, (2, 98), axis=0)
+    return axes, centre, high - low
+
+
+def brain_frame(labels: NDArray[np.uint8], *, spacing_mm: tuple[float, float, float]) -> Floats:
+    """Return the affine from the atlas's mm to mm from the scan's voxel 0, shape (4, 4).
+
+    Placed and turned as `brain_axes`, and scaled along each axis to a common size.
+
+    Parameters
+    ----------
+    labels
+        Codes of `LABELS`, a RAS volume (x, y, z).
+    spacing_mm
+        Voxel distances.
+
+    Raises
+    ------
+    SubjectError
+        As `brain_axes`, and ``undefined_brain_frame`` where the size is not that of a brain.
+    """
+    axes, centre, size = brain_axes(labels, spacing_mm=spacing_mm)
+    scale = size / np.asarray(_SIZE_MM)
     if not all(_SCALES[0] <= s <= _SCALES[1] for s in scale):
         raise SubjectError(
             "undefined_brain_frame",
-            f"the brain measures {' x '.join(f'{s:.0f}' for s in high - low)} mm; about "
+            f"the brain measures {' x '.join(f'{s:.0f}' for s in size)} mm; about "
             f"{' x '.join(f'{s:.0f}' for s in _SIZE_MM)} expected",
         )
     matrix = np.eye(4)
@@ -163,7 +186,7 @@ def prepare(
         return values
 
     inside = brought(np.ones(volume.shape)) > 0.5
-    members = np.stack([brought(labels == code) for code in LABELS.names]).clip(0, 1)
+    members = np.stack([brought(np.isin(labels, codes)) for codes in _REGION_CODES]).clip(0, 1)
     scan_voxel = np.asarray(affine, dtype=np.float64) @ np.diag([1 / s for s in spacing_mm] + [1.0])
     return Prepared(
         grid=grid,

@@ -2,11 +2,15 @@
 
 from popscan.columns import Column
 from popscan.protocol import (
+    AtlasFrame,
     Biomarkers,
+    CropFrame,
+    Cut,
     LabelSet,
     Outcome,
     Protocol,
     Quality,
+    Region,
     Segmentation,
     Series,
     Simulation,
@@ -22,6 +26,28 @@ def _long_axis(view: str, title: str, *name_words: str, ukb_field: int = 20208) 
         view=view, title=title, name_words=name_words, dimensions=4, time_axis=_CYCLE,
         required=False, ukb_fields={ukb_field: ""} if ukb_field else {},
     )  # fmt: skip
+
+
+_LABELS = LabelSet(
+    structures=(
+        Structure(name="rv", code=1, title="RV cavity", colour="#56b4e9", words="the RV"),
+        Structure(
+            name="myo",
+            code=2,
+            title="LV myocardium",
+            colour="#f0e442",
+            words="the myocardium",
+            encloses=(3,),
+        ),
+        Structure(name="lv", code=3, title="LV cavity", colour="#ff6a33", words="the LV"),
+    )
+)
+#: Grey levels of RV, myocardium and LV in the image that steers the atlas's registration.
+_LEVELS = {"rv": 0.6, "myo": -1.0, "lv": 1.0}
+
+
+def _slice(title: str, level: float) -> Cut:
+    return Cut(title=title, axis=2, level=level, region="myo")
 
 
 PROTOCOL = Protocol(
@@ -43,20 +69,7 @@ PROTOCOL = Protocol(
         _long_axis("4ch", "four-chamber", "4ch", "la4ch", "lax4ch", "hla"),
         _long_axis("rvot", "right ventricular outflow tract", "rvot", ukb_field=0),
     ),
-    labels=LabelSet(
-        structures=(
-            Structure(name="rv", code=1, title="RV cavity", colour="#56b4e9", words="the RV"),
-            Structure(
-                name="myo",
-                code=2,
-                title="LV myocardium",
-                colour="#f0e442",
-                words="the myocardium",
-                encloses=(3,),
-            ),
-            Structure(name="lv", code=3, title="LV cavity", colour="#ff6a33", words="the LV"),
-        )
-    ),
+    labels=_LABELS,
     sources={
         "acdc": "popscan.io.acdc:Acdc",
         "bids": "popscan.io.bids:Bids",
@@ -130,6 +143,28 @@ PROTOCOL = Protocol(
             ]
         }
     },
+    atlas=AtlasFrame(
+        grid="popscan.protocols.cine_sax.atlas:heart_grid",
+        prepare="popscan.protocols.cine_sax.atlas:prepare",
+        affine="popscan.protocols.cine_sax.atlas:grid_affine",
+        regions=tuple(
+            Region(
+                name=one.name, structures=(one.name,), words=one.words, colour=one.colour,
+                level=_LEVELS[one.name],
+            )
+            for one in _LABELS.structures
+        ),
+        cuts=(_slice("basal", 0.2), _slice("mid-ventricular", 0.5), _slice("apical", 0.8)),
+        words="hearts at end-diastole",
+        legend="RV cavity blue, LV wall yellow, LV cavity orange.",
+        phase="ED",
+    ),
+    crops=CropFrame(
+        grid="popscan.protocols.cine_sax.crops:covering_heart",
+        frame="popscan.protocols.cine_sax.frame:heart_frame",
+        fallback="popscan.protocols.cine_sax.crops:fallback_frame",
+        around="the heart",
+    ),
     simulation=Simulation(
         population="popscan.simulate.population:sample_population",
         subject="popscan.simulate.scan:simulate_subject",

@@ -13,7 +13,6 @@ from PIL import Image
 
 from popscan.report.figures.base import (
     INK,
-    STRUCTURE_COLOURS,
     drawing,
     grey,
     image_tag,
@@ -21,6 +20,7 @@ from popscan.report.figures.base import (
     png_uri,
 )
 from popscan.report.text import shorten
+from popscan.spaces import AtlasFrame, Cut
 
 _MEAN_KEYS = ("mean", "image", "template", "intensity")
 _PROBABILITY_KEYS = ("p_{}", "prob_{}", "probability_{}", "{}")
@@ -40,54 +40,71 @@ def probability(pictures: Mapping[str, Any], structure: str) -> NDArray[Any] | N
     return None if found is None else np.asarray(found)
 
 
-def _slices(pictures: Mapping[str, Any], shape: tuple[int, ...]) -> list[int]:
-    """Basal, middle and apical slice: at 20, 50 and 80% of the slices that hold the wall."""
-    wall = probability(pictures, "myo")
-    used = np.arange(shape[2])
-    if wall is not None and wall.ndim == 3 and (wall > 0.5).any():
-        used = np.flatnonzero((wall > 0.5).any(axis=(0, 1)))
-    return [int(used[round(q * (len(used) - 1))]) for q in (0.2, 0.5, 0.8)]
+Planes = list[tuple[str, NDArray[Any], dict[str, NDArray[Any]], float]]
 
 
-def _planes(pictures: Mapping[str, Any]) -> list[tuple[str, NDArray, dict[str, NDArray]]]:
+def _slice_of(pictures: Mapping[str, Any], cut: Cut, n: int) -> int:
+    held = np.arange(n)
+    region = probability(pictures, cut.region)
+    if region is not None and region.ndim == 3 and (region > 0.5).any():
+        others = tuple(axis for axis in range(3) if axis != cut.axis)
+        held = np.flatnonzero((region > 0.5).any(axis=others))
+    return int(held[round(cut.level * (len(held) - 1))])
+
+
+def _planes(pictures: Mapping[str, Any], frame: AtlasFrame) -> Planes:
+    """Title, mean, probability maps and aspect of each picture, (columns, rows) each."""
     mean = mean_image(pictures)
     if mean is None:
         return []
-    maps = {s: m for s in STRUCTURE_COLOURS if (m := probability(pictures, s)) is not None}
+    named = {r.name: probability(pictures, r.name) for r in frame.regions}
+    maps = {name: array for name, array in named.items() if array is not None}
+    spacing = [float(s) for s in pictures.get("spacing_mm", (1.0, 1.0))]
     if mean.ndim == 2:
-        return [("", mean, maps)]
-    names = ("basal", "mid-ventricular", "apical")
-    return [
-        (name, mean[:, :, z], {s: m[:, :, z] for s, m in maps.items() if m.ndim == 3})
-        for name, z in zip(names, _slices(pictures, mean.shape), strict=True)
-    ]
+        return [("", mean, maps, spacing[1] / spacing[0])]
+    found: Planes = []
+    for cut in frame.cuts:
+        index = _slice_of(pictures, cut, mean.shape[cut.axis])
+        columns, rows = (axis for axis in range(3) if axis != cut.axis)
+
+        def taken(array: NDArray[Any], cut: Cut = cut, index: int = index) -> NDArray[Any]:
+            plane = array.take(index, axis=cut.axis)
+            return plane[:, ::-1] if cut.upward else plane
+
+        held = {name: taken(array) for name, array in maps.items() if array.ndim == 3}
+        found.append((cut.title, taken(mean), held, spacing[rows] / spacing[columns]))
+    return found
 
 
 def atlas_figure(
-    atlas: Mapping[str, Mapping[str, Any]], *, alt: str, count: Callable[[float], str]
+    atlas: Mapping[str, Mapping[str, Any]],
+    frame: AtlasFrame,
+    *,
+    alt: str,
+    count: Callable[[float], str],
 ) -> Markup:
     """Draw every group's mean image with contours where a label is 50% (thin: 10, 90%) likely.
 
-    `count` writes a group's n. Groups without a mean image are left out; the caller makes sure
-    that one has it.
+    `frame` says which slices and colours, `count` writes a group's n. Groups without a mean image
+    are left out; the caller makes sure that one has it.
     """
-    rows = {group: planes for group, pics in atlas.items() if (planes := _planes(pics))}
+    rows = {group: planes for group, pics in atlas.items() if (planes := _planes(pics, frame))}
     width = max(len(planes) for planes in rows.values())
     beside = width == 1
+    colours = {region.name: region.colour for region in frame.regions}
     shape = (1, len(rows)) if beside else (len(rows), width)
     with drawing():
         figure = new_figure(min(10.4, 2.9 * shape[1]), 2.75 * shape[0])
         FigureCanvasAgg(figure)
         for r, (group, planes) in enumerate(rows.items()):
-            spacing = atlas[group].get("spacing_mm", (1.0, 1.0))
-            for c, (name, plane, maps) in enumerate(planes):
+            for c, (name, plane, maps, aspect) in enumerate(planes):
                 axes = figure.add_subplot(*shape, (r if beside else r * width + c) + 1)
                 axes.imshow(
                     grey(plane).T, cmap="gray", vmin=0, vmax=255, interpolation="bicubic",
-                    aspect=float(spacing[1]) / float(spacing[0]),
+                    aspect=aspect,
                 )  # fmt: skip
                 for structure, chance in maps.items():
-                    colour = STRUCTURE_COLOURS[structure]
+                    colour = colours[structure]
                     for level, line in ((0.1, 0.7), (0.5, 1.9), (0.9, 0.7)):
                         if np.nanmin(chance) < level < np.nanmax(chance):
                             axes.contour(chance.T, [level], colors=colour, linewidths=line)

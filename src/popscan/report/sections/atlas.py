@@ -1,4 +1,4 @@
-"""Section 8: the population's mean hearts."""
+"""Section 8: the population's averages."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ def section(context: StudyContext, options: Options) -> Section:
         and mean.size
         and not (options.share and float(pictures.get("n", options.minimum)) < options.minimum)
     }
-    if not shown:
+    frame = context.protocol.atlas
+    if not shown or frame is None:
         why = (
             "No atlas was built: it is turned off, or no segmented subject passed quality control."
         )
@@ -28,12 +29,12 @@ def section(context: StudyContext, options: Options) -> Section:
     figure = Figure(
         markup=atlas_figure(
             shown,
+            frame,
             alt=f"Mean image of {names} with label probability contours.",
             count=options.count,
         ),
         caption="Mean image after registration, per group. Thick contour: half of the subjects "
-        "have this label there; thin: 10% and 90%. RV cavity blue, LV wall yellow, LV cavity "
-        "orange.",
+        f"have this label there; thin: 10% and 90%. {frame.legend}",
     )
     lead = f"Population averages of {plural(len(shown), 'group')}: {names}."
     return Section(ident=ident, title=title, lead=lead, blocks=[figure])

@@ -17,6 +17,7 @@ _REST: Mapping[str, Column] = {
 def distances(protocol: Protocol) -> dict[str, Column]:
     """Return the data dictionary of the distances to the atlas."""
     organ = protocol.words.organ
+    regions = protocol.atlas.regions if protocol.atlas is not None else ()
     return {
         **UNIT,
         "atlas_distance_mm": Column(
@@ -24,10 +25,10 @@ def distances(protocol: Protocol) -> dict[str, Column]:
             f"mean displacement that takes the atlas of all to this {organ}, within the {organ}",
         ),
         **{
-            f"atlas_dice_{name}": Column(
-                "", f"Dice of {words} with the atlas, after registration to it"
+            f"atlas_dice_{one.name}": Column(
+                "", f"Dice of {one.words} with the atlas, after registration to it"
             )
-            for name, words in protocol.labels.words.items()
+            for one in regions
         },
         **_REST,
     }

@@ -1,4 +1,4 @@
-"""The atlas as map-reduce: prepared hearts of a shard, sums of a shard, template of a round."""
+"""The atlas as map-reduce: prepared subjects and sums of a shard, template of a round."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from popscan.config import parse_section
 from popscan.npzfile import read_npz
 from popscan.plan import read_shard
+from popscan.protocol import AtlasFrame, load
 from popscan.protocols import protocol_of
-from popscan.protocols.cine_sax.labels import STRUCTURES
-from popscan.records import Status, Subject, SubjectError
+from popscan.records import PopscanError, Status, Subject, SubjectError
 from popscan.stages.atlas.members import read_members
 from popscan.store import Store, write_atomic
 from popscan.study import dictionary
@@ -30,7 +30,7 @@ from popscan.study.study import Study
 from popscan.study.tables import write_table
 
 if TYPE_CHECKING:
-    from popscan.atlas import Prepared, Template
+    from popscan.atlas import AtlasGrid, Prepared, Template
 
 log = logging.getLogger(__name__)
 
@@ -64,10 +64,10 @@ def _unnested(arrays: Arrays) -> dict[str, dict[str, NDArray[Any]]]:
 
 
 def prepare_shard(store: Store, shard: str, options: Mapping[str, Any], output: Path) -> None:
-    """Align the end-diastolic hearts of a shard's segmented subjects.
+    """Bring a shard's segmented subjects into the common frame.
 
     Who is analysed, and in which group, is asked later (`write_members`): a manual override or
-    another coding of an attribute aligns no heart again.
+    another coding of an attribute aligns no subject again.
 
     Parameters
     ----------
@@ -76,12 +76,11 @@ def prepare_shard(store: Store, shard: str, options: Mapping[str, Any], output: 
     options
         Config sections study and atlas.
     output
-        An npz of every prepared heart, and what became of each subject of the shard.
+        An npz of every prepared subject, and what became of each subject of the shard.
     """
-    from popscan.atlas import AtlasGrid
-
     section = parse_section("atlas", options["atlas"])
-    grid = AtlasGrid.covering_heart(spacing_mm=section.spacing_mm)
+    frame = atlas_frame(options)
+    grid = load(frame.grid)(spacing_mm=section.spacing_mm)
     context = ShardContext(store=store, shard=shard, options=options)
     parts: list[tuple[str, Arrays]] = []
     account = Account()
@@ -92,7 +91,7 @@ def prepare_shard(store: Store, shard: str, options: Mapping[str, Any], output: 
             if segmented.status is not Status.OK:
                 account.add(subject.unit, Status.SKIPPED, segmented.reason, segmented.message)
                 continue
-            parts.append((subject.unit, _prepared(context, subject, grid).to_arrays()))
+            parts.append((subject.unit, _prepared(context, subject, frame, grid).to_arrays()))
             account.add(subject.unit, Status.OK)
         except SubjectError as error:
             log.warning("%s: not in the atlas: %s", subject.unit, error)
@@ -100,27 +99,49 @@ def prepare_shard(store: Store, shard: str, options: Mapping[str, Any], output: 
     save_arrays(output, _nested([("|grid", grid.to_arrays()), *parts]) | account.to_arrays())
 
 
-def _prepared(context: ShardContext, subject: Subject, grid: Any) -> Prepared:
-    from popscan.atlas import prepare
+def atlas_frame(options: Mapping[str, Any]) -> AtlasFrame:
+    """Return the frame in which the study's protocol averages subjects.
+
+    Raises
+    ------
+    PopscanError
+        If it declares none.
+    """
+    protocol = protocol_of(options)
+    if protocol.atlas is None:
+        raise PopscanError(f"protocol {protocol.name} declares no frame for an atlas")
+    return protocol.atlas
+
+
+def region_names(frame: AtlasFrame) -> list[str]:
+    """Return the names of a frame's regions, in their order."""
+    return [region.name for region in frame.regions]
+
+
+def _prepared(
+    context: ShardContext, subject: Subject, frame: AtlasFrame, grid: AtlasGrid
+) -> Prepared:
     from popscan.io.nifti import read_labels, read_scan
 
     stage = context.image_stage(subject)
     scan = read_scan(context.path(stage, subject, context.names.image(subject)))
     labels = read_labels(context.path("segment", subject, context.names.labels(subject)))
-    frame = next(iter(phases_of(scan, labels, context.protocol).values()))
-    return prepare(
-        scan.array[..., frame],
-        labels.array[..., frame],
+    phases = phases_of(scan, labels, context.protocol)
+    index = phases.get(frame.phase, next(iter(phases.values())))
+    prepared: Prepared = load(frame.prepare)(
+        scan.array[..., index],
+        labels.array[..., index],
         affine=scan.affine,
         spacing_mm=scan.spacing_mm,
         grid=grid,
     )
+    return prepared
 
 
 def map_shard(
     prepared: Path, members: Path, template: Path | None, options: Mapping[str, Any], output: Path
 ) -> None:
-    """Register a shard's hearts to the template of the round before and write their sums.
+    """Register a shard's subjects to the template of the round before and write their sums.
 
     Parameters
     ----------
@@ -148,12 +169,14 @@ def map_shard(
     parts = _unnested(arrays)
     grid = AtlasGrid.from_arrays(parts.pop("|grid"))
     subjects = [
-        (unit, mine[unit], Prepared.from_arrays(heart))
-        for unit, heart in parts.items()
-        if unit in mine
+        (unit, mine[unit], Prepared.from_arrays(one)) for unit, one in parts.items() if unit in mine
     ]
     before = _read_templates(template).get(ALL) if template else None
-    save_arrays(output, map_subjects(subjects, before, grid=grid).to_arrays())
+    frame = atlas_frame(options)
+    sums = map_subjects(
+        subjects, before, regions=frame.regions, grid=grid, smoothing_mm=frame.smoothing_mm
+    )
+    save_arrays(output, sums.to_arrays())
     keep(output, folder, made_of)
 
 
@@ -204,22 +227,21 @@ def write_atlas(study_root: Path, template: Path, options: Mapping[str, Any]) ->
 
     told = {}
     templates = _read_templates(template)
+    frame = atlas_frame(options)
+    regions = region_names(frame)
     for group, average in templates.items():
         spacing = average.grid.spacing
-        # The frame's axes are those of a scan (left, posterior) and base to apex (down): in RAS
-        # all three point to the negative, else viewers show a mirrored heart.
-        affine = np.diag([*(-mm for mm in spacing), 1.0])
-        affine[:3, 3] = -average.grid.to_heart[:3, 3]
+        affine = load(frame.affine)(average.grid)
         name = group.replace("=", "-").replace("/", "_")
         layers = {
             "mean": average.image,
-            **dict(zip(STRUCTURES.values(), average.probabilities, strict=True)),
+            **dict(zip(regions, average.probabilities, strict=True)),
         }
         for layer, array in layers.items():
             filled = np.nan_to_num(np.asarray(array, dtype=np.float32))[..., None]
             scan = Scan(array=filled, affine=affine, spacing_mm=spacing, view="atlas")
             write_scan(study_root / "atlas" / f"{name}_{layer}.nii.gz", scan)
-        told[group] = {"n_subjects": average.n_subjects, "volumes_ml": average.volumes_ml()}
+        told[group] = {"n_subjects": average.n_subjects, "volumes_ml": average.volumes_ml(regions)}
     prepared = sorted((study_root / "atlas" / "work" / "prepared").glob("*.npz"))
     study = Study.of_tables(study_root, options)
     account = study_account(study, read_account(prepared), stage="atlas")
@@ -229,7 +251,7 @@ def write_atlas(study_root: Path, template: Path, options: Mapping[str, Any]) ->
             str(Status.NOT_APPLICABLE), "too_few_subjects", few,
         ]  # fmt: skip
     write_table(study_root, "atlas_subjects", account, dictionary.of("atlas_subjects"))
-    distances = atlas_distances(study_root, template)
+    distances = atlas_distances(study_root, template, regions)
     write_table(
         study_root,
         "atlas_distances",
@@ -240,18 +262,15 @@ def write_atlas(study_root: Path, template: Path, options: Mapping[str, Any]) ->
     write_atomic(study_root / "atlas" / "atlas.json", (text + "\n").encode())
 
 
-#: Measure of the atlas -> column of the table of distances.
+#: Measure of the atlas -> column of the table of distances, beside Dice.
 _DISTANCES = {
     "mean_displacement_mm": "atlas_distance_mm",
-    "dice_rv": "atlas_dice_rv",
-    "dice_myo": "atlas_dice_myo",
-    "dice_lv": "atlas_dice_lv",
     "rms_intensity": "atlas_rms_intensity",
     "min_jacobian": "atlas_min_jacobian",
 }
 
 
-def atlas_distances(study_root: Path, template: Path) -> pd.DataFrame:
+def atlas_distances(study_root: Path, template: Path, regions: Sequence[str]) -> pd.DataFrame:
     """How far each subject is from the average that the round of `template` registered it to.
 
     Returns
@@ -259,22 +278,23 @@ def atlas_distances(study_root: Path, template: Path) -> pd.DataFrame:
     DataFrame
         One row per subject of the atlas; empty where no round registered (``iterations: 1``).
     """
-    from popscan.atlas.partial import MEASURES
+    from popscan.atlas import measures
 
+    names = measures(regions)
+    dice = {f"dice_{name}": f"atlas_dice_{name}" for name in regions}
     folder = study_root / "atlas" / "work" / template.stem.replace("template-", "sums-")
     rows = []
     for path in sorted(folder.glob("*.npz")):
         with np.load(path, allow_pickle=False) as stored:  # only what is asked for is read
-            units, values = stored["units"], stored["values"].reshape(-1, len(MEASURES))
-        rows += [dict(zip(("unit", *MEASURES), (str(u), *v), strict=True))
+            units, values = stored["units"], stored["values"].reshape(-1, len(names))
+        rows += [dict(zip(("unit", *names), (str(u), *v), strict=True))
                  for u, v in zip(units, values, strict=True)]  # fmt: skip
-    table = pd.DataFrame(rows, columns=["unit", *MEASURES]).rename(columns=_DISTANCES)
-    dice = ["atlas_dice_rv", "atlas_dice_myo", "atlas_dice_lv"]
-    table["atlas_dice_mean"] = table[dice].mean(axis=1, skipna=False)
+    table = pd.DataFrame(rows, columns=["unit", *names]).rename(columns={**dice, **_DISTANCES})
+    table["atlas_dice_mean"] = table[list(dice.values())].mean(axis=1, skipna=False)
     return table.dropna(subset=["atlas_distance_mm"]).reset_index(drop=True)
 
 
-def atlas_pictures(study_root: Path) -> dict[str, dict[str, Any]]:
+def atlas_pictures(study_root: Path, frame: AtlasFrame) -> dict[str, dict[str, Any]]:
     """Pictures of each group's template for the report; empty if there is no atlas."""
     path = study_root / "atlas" / "atlas.json"
     if not path.exists():
@@ -285,9 +305,9 @@ def atlas_pictures(study_root: Path) -> dict[str, dict[str, Any]]:
         group: {
             "mean": average.image,
             **{
-                f"p_{structure}": probability
-                for structure, probability in zip(
-                    STRUCTURES.values(), average.probabilities, strict=True
+                f"p_{name}": probability
+                for name, probability in zip(
+                    region_names(frame), average.probabilities, strict=True
                 )
             },
             "n": average.n_subjects,

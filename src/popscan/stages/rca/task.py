@@ -12,11 +12,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from popscan.config import parse_section
+from popscan.config.analyses import Rca
+from popscan.methods import call_with
 from popscan.plan import read_shard
+from popscan.protocol import Protocol, load
+from popscan.protocols import protocol_key, protocol_of
 from popscan.records import (
+    LabelMap,
     NotApplicable,
     Outcome,
     PopscanError,
+    Scan,
     Subject,
     SubjectError,
 )
@@ -33,7 +39,7 @@ if TYPE_CHECKING:
     from popscan.rca.references import Reference
     from popscan.register.crops import CropGrid
 
-#: Seed of simulated reference hearts, apart from that of a simulated study.
+#: Seed of simulated reference cases, apart from that of a simulated study.
 _OTHER_SEED = 7_919
 
 
@@ -64,20 +70,25 @@ def make_references(store: Store, options: Mapping[str, Any], output: Path) -> l
     section = parse_section("rca", options["rca"])
     if section.references not in ("auto", "study", "simulated"):
         return _foreign(Path(section.references), output)
-    grid = _grid(section)
+    protocol = protocol_of(options)
+    grid = _grid(section, protocol)
     found: list[Reference] = []
     if section.references != "simulated":
         found = _of_study(store, options, section, grid)
-    if not found and section.references != "study":
-        found = _simulated(section, grid, seed=int(options["study"]["seed"]) + _OTHER_SEED)
+    if not found and section.references != "study" and protocol.simulation is not None:
+        seed = int(options["study"]["seed"]) + _OTHER_SEED
+        found = _simulated(section, grid, protocol, seed=seed)
     save_arrays(output, to_arrays(found, grid))
     return sorted({reference.unit for reference in found})
 
 
-def _grid(section: Any) -> CropGrid:
-    from popscan.protocols.cine_sax.crops import covering_heart
-
-    return covering_heart(inplane_mm=section.inplane_mm, along_mm=section.along_mm)
+def _grid(section: Rca, protocol: Protocol) -> CropGrid:
+    if protocol.crops is None:
+        raise PopscanError(f"protocol {protocol.name} declares no frame for rca")
+    grid: CropGrid = load(protocol.crops.grid)(
+        inplane_mm=section.inplane_mm, along_mm=section.along_mm
+    )
+    return grid
 
 
 def _foreign(path: Path, output: Path) -> list[str]:
@@ -99,7 +110,7 @@ def _foreign(path: Path, output: Path) -> list[str]:
 
 
 def _of_study(
-    store: Store, options: Mapping[str, Any], section: Any, grid: CropGrid
+    store: Store, options: Mapping[str, Any], section: Rca, grid: CropGrid
 ) -> list[Reference]:
     """Labelled subjects that QC does not exclude, balanced over groups; an earlier choice stays."""
     from popscan.rca.references import choose
@@ -130,7 +141,7 @@ def _of_study(
             try:
                 made[unit] = _prepared(*where[unit], section.phases, grid)
             except (SubjectError, OSError) as error:
-                # Not every labelled heart is whole (a truncated stack); another one is taken.
+                # Not every labelled organ is whole (a truncated stack); another one is taken.
                 left_out[unit] = str(error)
                 del groups[unit]
         if all(unit in made for unit in chosen):
@@ -158,48 +169,48 @@ def _prepared(
     context: ShardContext, subject: Subject, phases: Sequence[str], grid: CropGrid
 ) -> list[Reference]:
     from popscan.io.nifti import read_labels, read_scan
-    from popscan.rca.references import make_reference
 
     stage = context.image_stage(subject)
     scan = read_scan(context.path(stage, subject, context.names.image(subject)))
     name = context.names.labels(subject, desc="reference")
     reference = read_labels(context.path("ingest", subject, name))
-    frames = phases_of(scan, reference)
+    return _of_case(subject.unit, scan, reference, phases, grid, context.protocol)
+
+
+def _of_case(
+    unit: str, scan: Scan, labels: LabelMap, phases: Sequence[str], grid: CropGrid,
+    protocol: Protocol,
+) -> list[Reference]:  # fmt: skip
+    """Return the reference case of each phase of one scan."""
+    from popscan.rca.references import Pose, make_reference
+
+    pose, frames = Pose.of(protocol), phases_of(scan, labels, protocol)
     return [
         make_reference(
-            subject.unit,
+            unit,
             phase,
             scan.array[..., frames[phase]],
-            reference.array[..., frames[phase]],
+            labels.array[..., frames[phase]],
             spacing_mm=scan.spacing_mm,
             grid=grid,
+            pose=pose,
         )
-        for phase in phases
+        for phase in phases or [next(iter(frames))]
     ]
 
 
-def _simulated(section: Any, grid: CropGrid, *, seed: int) -> list[Reference]:
-    """Hearts of the digital population."""
-    from popscan.rca.references import make_reference
-    from popscan.simulate.population import sample_population
-    from popscan.simulate.scan import simulate_subject
-
-    people = sample_population(section.n_references, seed=seed, allocation="quota")
+def _simulated(section: Rca, grid: CropGrid, protocol: Protocol, *, seed: int) -> list[Reference]:
+    """Subjects of the digital population."""
+    simulation = protocol.simulation
+    if simulation is None:
+        raise PopscanError(f"protocol {protocol.name} has no digital population")
+    people = load(simulation.population)(section.n_references, seed=seed, allocation="quota")
     found = []
-    for row in people.to_dict("records"):
-        told = {str(name): value for name, value in row.items()}
-        made = simulate_subject(told, seed=seed, kspace=False, frames=8)
-        frames = phases_of(made.scan, made.labels)
-        for phase in section.phases:
-            reference = make_reference(
-                f"simulated:{told['participant_id']}",
-                phase,
-                made.scan.array[..., frames[phase]],
-                made.labels.array[..., frames[phase]],
-                spacing_mm=made.scan.spacing_mm,
-                grid=grid,
-            )
-            found.append(reference)
+    for person in people.to_dict("records"):
+        row = {str(name): value for name, value in person.items()}
+        made = call_with(load(simulation.subject), row, seed=seed, kspace=False, frames=8)
+        unit = f"simulated:{row['participant_id']}"
+        found += _of_case(unit, made.scan, made.labels, section.phases, grid, protocol)
     return found
 
 
@@ -217,7 +228,10 @@ def rca_task(context: ShardContext) -> Task:
     path = references_path(context.store.root)
     if not path.exists():
         raise PopscanError(f"{path}: no reference cases; run 'popscan rca-references' first")
+    from popscan.rca.references import Pose
+
     references, grid, digest = _read_references(path, path.stat().st_mtime_ns)
+    pose = Pose.of(context.protocol)
 
     def load(subject: Subject) -> Any:
         from popscan.io.nifti import read_labels, read_scan
@@ -232,16 +246,17 @@ def rca_task(context: ShardContext) -> Task:
         from popscan.rca.atlas import predict_dice
 
         scan, labels = inputs
-        frames = phases_of(scan, labels)
+        frames = phases_of(scan, labels, context.protocol)
         others = [r for r in references if r.unit.partition("_ses-")[0] != subject.sub]
         rows, values = [], []
-        for phase in section.phases:
+        for phase in section.phases or [next(iter(frames))]:
             found = predict_dice(
                 scan.array[..., frames[phase]],
                 labels.array[..., frames[phase]],
                 [r for r in others if r.phase == phase],
                 spacing_mm=scan.spacing_mm,
                 grid=grid,
+                pose=pose,
                 n_registered=section.n_registered,
                 affine=section.affine,
             )
@@ -262,6 +277,7 @@ def rca_task(context: ShardContext) -> Task:
         options={
             **section.model_dump(include={"phases", "n_registered", "affine"}),
             "references": digest,
+            **protocol_key(context.protocol),
         },
         reads=reads,
         load=load,

@@ -139,7 +139,7 @@ def study_context(
     fairness = parse_section("fairness", config["fairness"])
     context = StudyContext(
         name=config["study"]["name"],
-        wording=protocol.words,
+        protocol=protocol,
         description=_description(protocol.words, kind, len(ledger["unit"].unique())),
         participants=study.attributes.reset_index(),
         stages=tuple(stages_of(kind, optional=optional_stages(config))),
@@ -155,7 +155,7 @@ def study_context(
         associations=read_table(study_root, "associations"),
         agreement_points=agreement_points(study_root, fairness, kind),
         extras=extra_sections(study_root, config),
-        atlas=atlas_pictures(study_root) if config["atlas"]["enabled"] else {},
+        atlas=_atlas(study_root, config, protocol),
         provenance={key: value for key, value in facts.items() if key != "config"},
         config_text=yaml.safe_dump(dict(config), sort_keys=False),
         model_cards={model.name: card.read_text(encoding="utf-8")} if card.exists() else {},
@@ -167,6 +167,14 @@ def study_context(
         flagged=flagged_subjects(Store(study_root), protocol),
     )
     return with_whole_audit(context, study_root, alpha=fairness.alpha)
+
+
+def _atlas(
+    study_root: Path, config: Mapping[str, Any], protocol: Protocol
+) -> Mapping[str, Mapping[str, Any]]:
+    if protocol.atlas is None or not config["atlas"]["enabled"]:
+        return {}
+    return atlas_pictures(study_root, protocol.atlas)
 
 
 def _description(words: Words, kind: str, n_subjects: int) -> str:

@@ -1,76 +1,51 @@
-"""From one subject's scan to the heart's frame on the atlas grid."""
+"""The frame in which hearts are averaged: placed and turned by their labels, size kept."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
 from popscan.atlas.grid import AtlasGrid
+from popscan.atlas.prepared import Prepared
 from popscan.protocols.cine_sax.frame import heart_frame
 from popscan.protocols.cine_sax.labels import Label
 from popscan.records import SubjectError
 from popscan.register import check_frame, resample_affine
 
+#: Size of the box around the heart, and where in it the centre of the LV cavity lies: the RV
+#: needs more room than the lateral wall.
+_EXTENT_MM = (168.0, 144.0, 132.0)
+_CENTRE_MM = (100.0, 72.0, 64.0)
 #: Less of the labelled heart than this on the grid is not a heart to average.
 _MIN_COVERAGE = 0.9
 #: Around the labels, this much counts as the heart when intensities are normalised.
 _MARGIN_MM = 15.0
 
 
-@dataclass(frozen=True, kw_only=True)
-class Prepared:
-    """One subject in the heart's frame.
+def heart_grid(*, spacing_mm: float = 3.0) -> AtlasGrid:
+    """Return a grid of 168 x 144 x 132 mm, enough for a dilated heart.
 
-    Attributes
-    ----------
-    grid
-        Where the arrays live.
-    image : ndarray of float32, shape (x, y, z)
-        Intensities, 0 and 1 at the 1st and 99th percentile around the heart; 0 outside the scan.
-    inside : ndarray of bool, shape (x, y, z)
-        Which voxels the scan covers.
-    labels : ndarray of float32, shape (3, x, y, z)
-        Membership from 0 to 1 in RV, MYO and LV; they add up to 1 at most.
-    to_world : ndarray, shape (4, 4)
-        Voxel of the grid -> RAS millimetres of the scan.
-    coverage
-        Share of the labelled voxels that lie on the grid.
+    Axis 0 points from the RV to the LV, axis 1 across both (posterior), axis 2 from base to apex;
+    the origin of the frame is the centre of the LV cavity.
+
+    Raises
+    ------
+    PopscanError
+        If the spacing is not within 1 to 10 mm.
     """
+    return AtlasGrid.covering(_EXTENT_MM, spacing_mm=spacing_mm, centre_mm=_CENTRE_MM)
 
-    grid: AtlasGrid
-    image: NDArray[np.float32]
-    inside: NDArray[np.bool_]
-    labels: NDArray[np.float32]
-    to_world: NDArray[np.float64]
-    coverage: float
 
-    def to_arrays(self) -> dict[str, NDArray[Any]]:
-        """Return plain arrays for an ``.npz`` without pickle."""
-        return {
-            **self.grid.to_arrays(),
-            "image": self.image,
-            "inside": self.inside,
-            "labels": self.labels,
-            "to_world": self.to_world,
-            "coverage": np.array(self.coverage),
-        }
+def grid_affine(grid: AtlasGrid) -> NDArray[np.float64]:
+    """Return voxel of the grid -> RAS mm, the centre of the LV cavity at 0.
 
-    @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Prepared:
-        """Return what `to_arrays` described."""
-        return cls(
-            grid=AtlasGrid.from_arrays(arrays),
-            image=arrays["image"],
-            inside=arrays["inside"],
-            labels=arrays["labels"],
-            to_world=arrays["to_world"],
-            coverage=float(arrays["coverage"]),
-        )
+    The frame's axes are those of a scan (left, posterior) and base to apex (down): in RAS all
+    three point to the negative, else viewers show a mirrored heart.
+    """
+    affine = np.diag([*(-mm for mm in grid.spacing), 1.0])
+    affine[:3, 3] = -grid.to_frame[:3, 3]
+    return affine
 
 
 def prepare(
@@ -98,7 +73,7 @@ def prepare(
     spacing_mm
         Voxel distances.
     grid
-        By default `AtlasGrid.covering_heart`.
+        By default `heart_grid`.
 
     Returns
     -------
@@ -112,11 +87,11 @@ def prepare(
         ``shape_mismatch``, ``non_finite_image``, ``constant_image``, and ``outside_atlas_grid``
         if less than 90% of the heart arrives on the grid.
     """
-    grid = grid or AtlasGrid.covering_heart()
+    grid = grid or heart_grid()
     image, labels = np.asarray(image, dtype=np.float32), np.asarray(labels)
     check_frame(image, labels)
     frame = heart_frame(labels, spacing_mm=spacing_mm)
-    matrix = frame.matrix @ grid.to_heart
+    matrix = frame.matrix @ grid.to_frame
     coverage = _share_on_grid(labels > 0, matrix, spacing_mm, grid)
     if coverage < _MIN_COVERAGE:
         raise SubjectError(
