@@ -84,7 +84,7 @@ class AtlasFrame:
     cuts
         Slices that the report shows.
     words
-        What is averaged, for a sentence: ``hearts at end-diastole``.
+        What is averaged, for a sentence: ``brains``.
     legend
         A sentence that says which colour is what.
     phase
@@ -117,7 +117,7 @@ class CropFrame:
     fallback
         ``(labels, *, spacing_mm, like: Frame) -> Frame`` where labels are too poor for `frame`.
     around
-        Within a sentence, what the crop lies around: ``the heart``.
+        Within a sentence, what the crop lies around: ``the brain``.
     """
 
     grid: Where
