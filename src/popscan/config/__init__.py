@@ -154,7 +154,7 @@ def fill_in(config: dict[str, Any], given: Mapping[str, Any]) -> None:
     for section, keys in get_protocol(str(config["protocol"])).defaults().items():
         for key, value in keys.items():
             if key not in (given.get(section) or {}):
-                config[section][key] = value
+                config.setdefault(section, {})[key] = value
 
 
 class AuditedTable(Section):
