@@ -165,7 +165,7 @@ def test_a_crop_follows_a_rotated_heart(hearts):
 def test_values_and_blocks(hearts):
     _, labels, spacing = hearts[0]
     frame = heart_frame(labels, spacing_mm=spacing)
-    ones = crop_values(np.ones(labels.shape), spacing_mm=spacing, grid=GRID, pose=POSE, frame=frame)
+    ones = crop_values(np.ones(labels.shape), spacing_mm=spacing, grid=GRID, frame=frame)
     assert set(np.unique(ones)) <= {0.0, 1.0}
     assert block_means(np.arange(16.0).reshape(4, 4, 1), (2, 2, 1))[:, :, 0].tolist() == [
         [2.5, 4.5],
