@@ -9,6 +9,7 @@ import time
 from datetime import datetime
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from plain_table import plain_table
@@ -20,9 +21,9 @@ from popscan.disk import no_later_than_now, remove_temporaries
 from popscan.lock import StudyLock, clear_stale_locks
 from popscan.plan import Planned, write_plan
 from popscan.records import PopscanError, Record, Status, Subject
+from popscan.stages.collect.columns import COST
 from popscan.store import Store, record_line
 from popscan.study.costs import cost_rates, study_costs
-from popscan.study.tables import cost_table
 
 N, SIZE = 10, 4
 
@@ -104,7 +105,7 @@ def test_rerun_takes_lists_longer_than_a_file_name(store, capsys):
 
 def write_costs(store: Store, *, cores: float = 1.0, gpus: float = 0.0) -> None:
     rows = [vars(record(i, cores=cores, gpus=gpus)) for i in range(N)]
-    plain_table(store.root, "cost", cost_table({"ingest": rows}))
+    plain_table(store.root, "cost", pd.DataFrame(rows)[list(COST)])
 
 
 def write_benchmark(store: Store, job: str, seconds: float, *, ended: str) -> Path:

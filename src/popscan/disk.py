@@ -29,12 +29,27 @@ _NOTES: list[list[Path]] = []
 
 def write_atomic(path: Path, data: bytes) -> None:
     """Write `data` to a temporary file beside `path`, then rename: whole or not at all."""
+    with atomic_stream(path) as stream:
+        stream.write(data)
+
+
+@contextlib.contextmanager
+def atomic_stream(path: Path) -> Iterator[IO[bytes]]:
+    """Write a temporary file beside `path`, renamed at the block's end: whole or not at all.
+
+    It may be read as well; a block that raises leaves `path` as it was.
+
+    Raises
+    ------
+    PopscanError
+        If the disk is full or read-only.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_temporaries(path.parent, path.name)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("wb") as stream:
-            stream.write(data)
+        with temporary.open("w+b") as stream:
+            yield stream
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(path)

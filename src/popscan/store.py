@@ -15,14 +15,16 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from popscan.disk import locked_append, write_atomic
+from popscan.manifest import manifest_bytes, manifest_columns, manifest_rows
 from popscan.records import PopscanError, Record, Status
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 _RECORD_FIELDS = {f.name for f in fields(Record)}
-#: Records per row group of a manifest.
-_GROUP = 1024
 #: A journal with this many times more lines than subjects is rewritten when it is compacted.
 _REWRITE_FACTOR = 4
 #: Key of a line's checksum.
@@ -240,46 +242,40 @@ class Store:
 
     def write_manifest(self, stage: str, shard: str, records: Iterable[Record]) -> None:
         """Write the records of a shard as the parquet file that Snakemake watches."""
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
         records = list(records)
         summary = {"popscan_summary": canonical_json(summarise(map(vars, records)))}
-        schema = _manifest_schema(summary)
-        sink = pa.BufferOutputStream()
-        # Group by group, so that a large shard is never in memory as rows, too.
-        with pq.ParquetWriter(sink, schema) as writer:
-            for start in range(0, max(len(records), 1), _GROUP):
-                rows = [_plain_row(record) for record in records[start : start + _GROUP]]
-                writer.write_table(pa.Table.from_pylist(rows, schema=schema))
-        write_atomic(self.manifest_path(stage, shard), sink.getvalue().to_pybytes())
+        data = manifest_bytes(records, summary, text=canonical_json, printable=printable)
+        write_atomic(self.manifest_path(stage, shard), data)
 
     def read_manifest(
         self, stage: str, shard: str, *, columns: list[str] | None = None
     ) -> list[dict[str, Any]]:
-        """Read a manifest's rows; JSON columns are decoded. Empty if there is none yet.
+        """Read a manifest's rows as plain Python. Empty if there is none yet.
 
         Raises
         ------
         PopscanError
             If the file is damaged.
         """
-        import pyarrow.parquet as pq
-
         path = self.manifest_path(stage, shard)
         if not path.exists():
             return []
-        try:
-            rows = pq.read_table(path, columns=columns).to_pylist()
-            for row in rows:
-                for name in ("files", "values", "rows"):
-                    if name in row:
-                        row[name] = json.loads(row[name])
-        except (OSError, ValueError) as error:
-            raise PopscanError(
-                f"{path}: the manifest is damaged; type the same command again: it is made anew"
-            ) from error
-        return rows
+        with _named_damage(path):
+            return manifest_rows(path, columns)
+
+    def manifest_columns(self, stage: str, shard: str, columns: Sequence[str]) -> pa.Table | None:
+        """Read a manifest's columns, typed; None if there is none yet.
+
+        Raises
+        ------
+        PopscanError
+            If the file is damaged.
+        """
+        path = self.manifest_path(stage, shard)
+        if not path.exists():
+            return None
+        with _named_damage(path):
+            return manifest_columns(path, columns)
 
     def read_summary(self, stage: str, shard: str) -> dict[str, Any] | None:
         """Read a shard's counts from its manifest's footer; None if it is not up to date."""
@@ -297,11 +293,15 @@ class Store:
         return dict(json.loads(text))
 
 
-def _plain_row(record: Record) -> dict[str, Any]:
-    """One row of a manifest: what has no column type of its own is JSON."""
-    texts = {name: canonical_json(getattr(record, name)) for name in ("files", "values", "rows")}
-    texts |= {name: printable(getattr(record, name)) for name in ("reason", "message")}
-    return {**vars(record), "status": str(record.status), **texts}
+@contextlib.contextmanager
+def _named_damage(path: Path) -> Iterator[None]:
+    """Say which manifest is damaged, and what to do."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        raise PopscanError(
+            f"{path}: the manifest is damaged; type the same command again: it is made anew"
+        ) from error
 
 
 def shard_file(study_root: Path, shard: str) -> Path:
@@ -325,10 +325,3 @@ def summarise(records: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
             known[0] += 1
     ends = [min(times), max(times)] if times else []
     return {"statuses": statuses, "reasons": reasons, "seconds": seconds, "finished": ends}
-
-
-def _manifest_schema(metadata: Mapping[str, str]) -> Any:
-    import pyarrow as pa
-
-    columns = [(f.name, pa.float64() if f.type == "float" else pa.string()) for f in fields(Record)]
-    return pa.schema(columns, metadata=dict(metadata))

@@ -39,7 +39,7 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _cell(value: object) -> object:
+def marked(value: object) -> object:
     """Mark what may be a formula; a carriage return, which would end the row, is a line break."""
     if not isinstance(value, str):
         return value
@@ -58,8 +58,8 @@ def tsv_text(table: pd.DataFrame) -> str:
         if pd.api.types.is_numeric_dtype(column) or pd.api.types.is_datetime64_any_dtype(column):
             continue
         values = column.astype(object)
-        marked = [_cell(value) for value in values]
+        marked = [marked(value) for value in values]
         if any(new is not old for new, old in zip(marked, values, strict=True)):
             safe.isetitem(position, np.array([*marked, None], dtype=object)[:-1])
-    safe.columns = [_cell(name) for name in table.columns]
+    safe.columns = [marked(name) for name in table.columns]
     return str(safe.to_csv(sep="\t", index=False, na_rep=WRITTEN, lineterminator="\n"))

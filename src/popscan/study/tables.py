@@ -1,28 +1,35 @@
 """The study's tables: what the manifests say, one row per subject (or more, said so), explained.
 
-Every table is written as parquet and as TSV, with a JSON data dictionary beside it. In the
-TSV, text that a spreadsheet would compute has a ``'`` before it (`popscan.io.spreadsheet`).
+Every table is written as Parquet, those that a person can read (`TSV_ROWS`) as TSV, too, with a
+JSON data dictionary beside it. In the TSV, text that a spreadsheet would compute has a ``'`` before
+it (`popscan.io.spreadsheet`).
 """
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from popscan.cells import EMPTY, is_code
 from popscan.columns import Column, entries
 from popscan.inventory import damaged_files
-from popscan.io.spreadsheet import tsv_text
+from popscan.io.tsv import tsv_bytes
 from popscan.plan import read_plan, read_registry, read_shard, read_shards
 from popscan.records import PopscanError, Status
 from popscan.store import Store, write_atomic
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 #: Columns of the cohort table that only the simulator may see.
 HIDDEN = ("truth_", "fault", "bias_")
+#: A longer table is Parquet alone: neither a person nor a spreadsheet reads that much text.
+TSV_ROWS = 250_000
 #: Ends a column of the scan while the cohort table's own is beside it; no name has a NUL byte.
 _OF_SCAN = "\0scan"
 
@@ -56,7 +63,7 @@ def tables_folder(study_root: Path) -> Path:
 def write_table(
     study_root: Path, name: str, table: pd.DataFrame, dictionary: Mapping[str, Column]
 ) -> None:
-    """Write a table as parquet and TSV, with its data dictionary.
+    """Write a table as Parquet, as TSV up to `TSV_ROWS` rows, with its data dictionary.
 
     Parameters
     ----------
@@ -77,9 +84,24 @@ def write_table(
     folder = tables_folder(study_root)
     folder.mkdir(parents=True, exist_ok=True)
     write_atomic(folder / f"{name}.parquet", table.to_parquet(index=False))
-    write_atomic(folder / f"{name}.tsv", tsv_text(table).encode())
+    write_tsv(folder / f"{name}.tsv", table)
+    write_dictionary(study_root, name, names, dictionary)
+
+
+def write_tsv(path: Path, table: pd.DataFrame | pa.Table) -> None:
+    """Write a table as TSV; one that nobody reads (`TSV_ROWS`) leaves none, nor an older one."""
+    if len(table) > TSV_ROWS:
+        path.unlink(missing_ok=True)
+        return
+    write_atomic(path, tsv_bytes(table))
+
+
+def write_dictionary(
+    study_root: Path, name: str, names: Iterable[str], dictionary: Mapping[str, Column]
+) -> None:
+    """Write the data dictionary of a table with these columns."""
     text = json.dumps(entries(names, dictionary), indent=1) + "\n"
-    write_atomic(folder / f"{name}.json", text.encode())
+    write_atomic(tables_folder(study_root) / f"{name}.json", text.encode())
 
 
 def read_table(study_root: Path, name: str) -> pd.DataFrame:
@@ -101,42 +123,50 @@ def read_table(study_root: Path, name: str) -> pd.DataFrame:
         ) from error
 
 
+def describe_written(study_root: Path, name: str, dictionary: Mapping[str, Column]) -> None:
+    """Write TSV and data dictionary of a table whose Parquet file is there."""
+    import pyarrow.parquet as pq
+
+    folder = tables_folder(study_root)
+    with pq.ParquetFile(folder / f"{name}.parquet") as file:
+        if file.metadata.num_rows > TSV_ROWS:
+            (folder / f"{name}.tsv").unlink(missing_ok=True)
+        else:
+            write_tsv(folder / f"{name}.tsv", file.read())
+        write_dictionary(study_root, name, file.schema_arrow.names, dictionary)
+
+
 def read_records(store: Store, stage: str, shards: Sequence[str]) -> list[dict[str, Any]]:
     """Read all rows of a stage's manifests, in order of shards."""
     return [row for shard in shards for row in store.read_manifest(stage, shard)]
 
 
-def ledger_table(records: Mapping[str, Sequence[Mapping[str, Any]]]) -> pd.DataFrame:
-    """One row per subject and stage: unit, stage, status, reason, message."""
-    columns = ["unit", "stage", "status", "reason", "message"]
-    rows = [[row[c] for c in columns] for stage in records.values() for row in stage]
-    return pd.DataFrame(rows, columns=columns)
+def check_account(stage: str, recorded: Sequence[str], units: Sequence[str]) -> None:
+    """Refuse a stage whose records lost or doubled a subject.
 
-
-def cost_table(records: Mapping[str, Sequence[Mapping[str, Any]]]) -> pd.DataFrame:
-    """One row per subject and stage: what it cost. The only table that differs between runs."""
-    columns = ["unit", "stage", "seconds", "peak_mb", "cores", "gpus", "finished"]
-    rows = [[row.get(c) for c in columns] for stage in records.values() for row in stage]
-    return pd.DataFrame(rows, columns=columns)
-
-
-def check_accounts(ledger: pd.DataFrame, units: Sequence[str], stages: Iterable[str]) -> None:
-    """Refuse a ledger that lost or doubled a subject.
+    Parameters
+    ----------
+    stage
+        The stage.
+    recorded
+        Subject of every record.
+    units
+        Every subject of the plan.
 
     Raises
     ------
     PopscanError
         Naming the stage and the first subjects without exactly one record.
     """
-    for stage in stages:
-        here = ledger.loc[ledger["stage"] == stage, "unit"]
-        missing = sorted(set(units) - set(here))
-        extra = sorted(set(here) - set(units)) + sorted(here[here.duplicated()])
-        if missing or extra:
-            raise PopscanError(
-                f"ledger, {stage}: {len(here)} records of {len(units)} subjects; "
-                f"without record: {missing[:5]}; not in the plan or doubled: {extra[:5]}"
-            )
+    if len(recorded) == len(units) and set(recorded) == set(units):
+        return
+    missing = sorted(set(units) - set(recorded))
+    doubled = (unit for unit, count in Counter(recorded).items() for _ in range(count - 1))
+    extra = sorted(set(recorded) - set(units)) + sorted(doubled)
+    raise PopscanError(
+        f"ledger, {stage}: {len(recorded)} records of {len(units)} subjects; "
+        f"without record: {missing[:5]}; not in the plan or doubled: {extra[:5]}"
+    )
 
 
 def check_plan(study_root: Path, units: Sequence[str]) -> None:
@@ -189,23 +219,36 @@ def rows_table(records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame(rows) if rows else pd.DataFrame({"unit": pd.Series(dtype=str)})
 
 
-def participants_table(
-    study_root: Path, shards: Sequence[str], ingest: pd.DataFrame, *, simulated: bool = False
+def planned_table(
+    study_root: Path, shards: Sequence[str], *, simulated: bool = False
 ) -> pd.DataFrame:
-    """Cohort: unit, sub, ses, the cohort table's columns, and what ingest learnt of the scan.
+    """Return unit, sub, ses and the cohort table's columns of every planned subject, as text.
 
-    A column that both know is the cohort table's, with gaps filled from the scan. Columns that
-    only the simulator may see (`HIDDEN`) are left out of a `simulated` study; in another one such a
-    name (``bias_field``) is a column as any.
+    Columns that only the simulator may see (`HIDDEN`) are left out of a `simulated` study; in
+    another one such a name (``bias_field``) is a column as any.
     """
-    rows = []
+    import pyarrow as pa
+
     hidden = HIDDEN if simulated else ()
+    parts = []
     for shard in shards:
+        rows = []
         for planned in read_shard(study_root, shard):
             subject = planned.subject
             told = {k: v for k, v in subject.row.items() if not k.startswith(hidden)}
             rows.append({**told, "unit": subject.unit, "sub": subject.sub, "ses": subject.ses})
-    table = without_empty(pd.DataFrame(rows))
+        columns = pa.array(rows)
+        parts.append(pa.table(columns.flatten(), names=[field.name for field in columns.type]))
+    whole: pd.DataFrame = pa.concat_tables(parts, promote_options="default").to_pandas()
+    return whole
+
+
+def with_scans(planned: pd.DataFrame, ingest: pd.DataFrame) -> pd.DataFrame:
+    """Cohort: unit, sub, ses, the cohort table's columns, and what ingest learnt of the scan.
+
+    A column that both know is the cohort table's, with gaps filled from the scan.
+    """
+    table = without_empty(planned)
     table = table.drop(columns=["participant_id", "session_id"], errors="ignore")
     merged = table.merge(ingest, on="unit", how="left", suffixes=("", _OF_SCAN))
     for own in [c for c in map(str, table) if c in ingest and c != "unit"]:
@@ -214,6 +257,13 @@ def participants_table(
         merged[column] = numbers_if_all(merged[column])
     first = ["unit", "sub", "ses"]
     return merged[first + [c for c in merged if c not in first]]
+
+
+def participants_table(
+    study_root: Path, shards: Sequence[str], ingest: pd.DataFrame, *, simulated: bool = False
+) -> pd.DataFrame:
+    """Return the cohort of a study; see `planned_table` and `with_scans`."""
+    return with_scans(planned_table(study_root, shards, simulated=simulated), ingest)
 
 
 def without_empty(table: pd.DataFrame) -> pd.DataFrame:

@@ -3,32 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from popscan.protocols import protocol_of
 from popscan.stages import STAGES, optional_stages, stages_of
+from popscan.stages.collect.streams import AccountStreams, StageStreams, Written, manifests
 from popscan.store import Store
 from popscan.study import dictionary
 from popscan.study.overrides import final_verdicts, with_analysed
 from popscan.study.tables import (
-    check_accounts,
+    check_account,
     check_manifests,
     check_plan,
-    cost_table,
-    ledger_table,
-    participants_table,
-    read_records,
-    rows_table,
+    describe_written,
+    planned_table,
+    refuse_undescribed,
     study_shards,
-    values_table,
+    with_scans,
     write_table,
 )
 
+#: Stages of whose values a table is made with the rest of the study at hand.
+_WHOLE = {"ingest": "participants", "qc": "qc", "biomarkers": "biomarkers"}
+
 
 def collect(store: Store, options: Mapping[str, Any]) -> dict[str, int]:
-    """Write the study's tables.
+    """Write the study's tables, shard after shard.
 
     Parameters
     ----------
@@ -52,47 +56,78 @@ def collect(store: Store, options: Mapping[str, Any]) -> dict[str, int]:
     shards = study_shards(root)
     stages = stages_of(options["source"]["kind"], optional=optional_stages(options))
     check_manifests(store, stages, shards)
-    records = {stage: read_records(store, stage, shards) for stage in stages}
-    ingest = values_table(records["ingest"])
-    participants = participants_table(
-        root, shards, ingest, simulated=options["source"]["kind"] == "simulated"
-    )
-    ledger = ledger_table(records)
-    check_plan(root, list(participants["unit"]))
-    check_accounts(ledger, list(participants["unit"]), stages)
-    verdicts = final_verdicts(values_table(records["qc"]), options)
-    tables = {
+    simulated = options["source"]["kind"] == "simulated"
+    planned = planned_table(root, shards, simulated=simulated)
+    units = list(planned["unit"])
+    check_plan(root, units)
+    protocol = protocol_of(options)
+    written: dict[str, Written] = {}
+    whole: dict[str, pd.DataFrame] = {}
+    with ExitStack() as stack:  # tables take their names at its end, all of them
+        accounts = AccountStreams(root, stack)
+        for stage in stages:
+            streams = _streams(root, stage, stack)
+            recorded = _read(store, stage, shards, streams, accounts)
+            check_account(stage, recorded, units)
+            written |= streams.close()
+            if stage in _WHOLE:
+                whole[stage] = streams.values_frame()
+        written |= accounts.close()
+        meanings = {name: dictionary.of(name, protocol) for name in written}
+        for name, table in written.items():
+            refuse_undescribed(name, table.names, meanings[name])
+    for name, columns in meanings.items():
+        describe_written(root, name, columns)
+    counts = {name: table.n_rows for name, table in written.items()}
+    return counts | _write_whole(root, planned, whole, options)
+
+
+def _write_whole(
+    root: Path,
+    planned: pd.DataFrame,
+    values: Mapping[str, pd.DataFrame],
+    options: Mapping[str, Any],
+) -> dict[str, int]:
+    """Write the tables of one row per subject that need more than one stage's records."""
+    verdicts = final_verdicts(values["qc"], options)
+    participants = with_scans(planned, values["ingest"])
+    made = {
         "participants": participants,
-        "ledger": ledger,
-        "cost": cost_table(records),
-        **stage_tables(records),
+        "qc": verdicts,
+        "biomarkers": with_analysed(values["biomarkers"], verdicts),
     }
-    tables["qc"] = verdicts
-    tables["biomarkers"] = with_analysed(tables["biomarkers"], verdicts)
     # What ingest found has meanings of its own; further columns are the cohort table's.
-    brought = [str(name) for name in participants if name not in ingest]
-    for name, table in tables.items():
-        meanings = dictionary.of(name, protocol_of(options), names=brought)
-        write_table(root, name, table, meanings)
-    return {name: len(table) for name, table in tables.items()}
+    brought = [str(name) for name in participants if name not in values["ingest"]]
+    for name, table in made.items():
+        write_table(root, name, table, dictionary.of(name, protocol_of(options), names=brought))
+    return {name: len(table) for name, table in made.items()}
 
 
-def stage_tables(records: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, pd.DataFrame]:
-    """Return the tables that the stages say are made of their records, by name."""
-    made = {}
-    for stage, of_stage in records.items():
-        for name, table in STAGES[stage].tables.items():
-            if table.of == "values":
-                made[name] = values_table(of_stage)
-            elif table.of == "rows":
-                made[name] = _kind(rows_table(of_stage), table.kind)
-    return made
+def _streams(root: Path, stage: str, stack: ExitStack) -> StageStreams:
+    """Begin the tables that a stage says are made of its records."""
+    tables = STAGES[stage].tables.items()
+    written = {n: t for n, t in tables if t.of != "job" and n not in _WHOLE.values()}
+    return StageStreams(root, written, stack, whole=stage in _WHOLE)
 
 
-def _kind(rows: pd.DataFrame, kind: str) -> pd.DataFrame:
-    """Return the rows of one kind; all of them where none is named."""
-    if not kind:
-        return rows
-    if "kind" not in rows:
-        return pd.DataFrame({"unit": pd.Series(dtype=str)})
-    return rows.loc[rows["kind"] == kind].drop(columns="kind").dropna(axis=1, how="all")
+def _read(
+    store: Store,
+    stage: str,
+    shards: Sequence[str],
+    streams: StageStreams,
+    accounts: AccountStreams,
+) -> list[str]:
+    """Pass a stage's records on; return the subject of each.
+
+    A second time where the columns of a table turned out otherwise after its beginning was written.
+    """
+    recorded: list[str] = []
+    for manifest in manifests(store, stage, shards):
+        recorded += manifest["unit"].to_pylist()
+        accounts.add(manifest)
+        streams.add(manifest)
+    if streams.outgrown:
+        streams.again()
+        for manifest in manifests(store, stage, shards):
+            streams.add(manifest, again=True)
+    return recorded
