@@ -25,7 +25,7 @@ from popscan.stages import STAGES, stages_of
 from popscan.stages.collect import streams
 from popscan.stages.collect.columns import COST, LEDGER
 from popscan.stages.collect.job import collect
-from popscan.store import Store
+from popscan.store import Store, canonical_json
 from popscan.study import columnar
 from popscan.study.overrides import final_verdicts, with_analysed
 from popscan.study.tables import (
@@ -162,9 +162,8 @@ def test_odd_columns_are_what_pandas_makes_of_them(tmp_path, size):
     for chunk in chunks:
         columns.see(chunk)
     found = columnar.joined(chunks, columns.schema(list(columns.types)))
-    expected = rows_table([vars(record) for record in as_records(ODD)])
-    assert found.equals(pa.Table.from_pandas(expected, preserve_index=False))
-    assert found.schema.metadata == pa.Table.from_pandas(expected).schema.metadata
+    expected = rows_table([json.loads(canonical_json(vars(r))) for r in as_records(ODD)])
+    assert found.equals(pa.Table.from_pandas(expected, preserve_index=False), check_metadata=True)
     assert [row["values"].get("late") for row in read_records(store, "s", shards)] == [
         None, None, None, 7, 8,
     ]  # fmt: skip
@@ -176,7 +175,7 @@ def test_manifests_of_words_among_numbers_stay_text(tmp_path):
     store.write_manifest("s", "00000", records)
     rows = store.read_manifest("s", "00000")
     assert [row["values"] for row in rows] == [{"a": 1}, {"a": "b"}]
-    with pytest.raises(PopscanError, match="00000.parquet"):
+    with pytest.raises(PopscanError, match="values hold words where other"):
         list(streams.manifests(store, "s", ["00000"]))
 
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
+from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from popscan.records import Record, Status
+from popscan.records import PopscanError, Record, Status
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -71,10 +72,35 @@ def _typed(plain: Sequence[Mapping[str, Any]]) -> dict[str, pa.Array]:
 
     if any(row["status"] not in USABLE and row["values"] != "{}" for row in plain):
         return {}
-    columns = {name: pa.array([json.loads(row[name]) for row in plain]) for name in _FOUND}
+    counts = [row["status"] in USABLE for row in plain]
+    columns = {name: _column([json.loads(row[name]) for row in plain], counts) for name in _FOUND}
     if not columns["values"].type.num_fields:  # no file can hold a struct of nothing
         columns["values"] = pa.nulls(len(plain))
     return columns
+
+
+def _column(found: Sequence[Any], counts: Sequence[bool]) -> pa.Array:
+    """Return values or rows of records as one typed column.
+
+    A key that holds nothing, and that not all records have that count, has no numbers: so pandas
+    reads it.
+    """
+    import pyarrow as pa
+
+    column = pa.array(found)
+    many = pa.types.is_list(column.type)
+    struct = column.type.value_type if many else column.type
+    if not pa.types.is_struct(struct) or all(not pa.types.is_null(field.type) for field in struct):
+        return column
+    rows = [row for each in found for row in each] if many else list(compress(found, counts))
+    fields = [
+        field.with_type(pa.float64())
+        if pa.types.is_null(field.type) and not all(field.name in row for row in rows)
+        else field
+        for field in struct
+    ]
+    kind = pa.struct(fields)
+    return pa.array(found, type=pa.list_(kind) if many else kind)
 
 
 def _written(
@@ -103,12 +129,14 @@ def manifest_columns(path: Path, columns: Sequence[str] | None = None) -> pa.Tab
     path
         The file.
     columns
-        Which of `popscan.records.Record`'s fields; all by default.
+        Which of `popscan.records.Record`'s fields; all by default. With values or rows also status.
 
     Raises
     ------
     OSError, ValueError
-        If it is damaged, or records of an earlier version do not fit one type.
+        If it is damaged.
+    PopscanError
+        If records do not fit one type.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -117,7 +145,14 @@ def manifest_columns(path: Path, columns: Sequence[str] | None = None) -> pa.Tab
         table = file.read(columns=None if columns is None else list(columns), use_threads=False)
     for name in _FOUND:
         if name in table.column_names and table.schema.field(name).type == pa.string():
-            typed = pa.array([json.loads(text) for text in table[name].to_pylist()])
+            found = [json.loads(text) for text in table[name].to_pylist()]
+            try:
+                typed = _column(found, [status in USABLE for status in table["status"].to_pylist()])
+            except pa.ArrowException as error:
+                raise PopscanError(
+                    f"{path}: {name} hold words where other records hold numbers ({error}); "
+                    "expected one kind of value in a column"
+                ) from error
             table = table.set_column(table.column_names.index(name), name, typed)
     return table
 

@@ -205,11 +205,12 @@ def study_outputs():
 
 
 def tables(*names):
-    """Every form of tables: Parquet, TSV, and the dictionary of their columns.
+    """Tables as Parquet, and the dictionary of their columns.
 
-    Of a rule's tables those are named that every study has; its inventory knows the others, too.
+    Of a rule's tables those are named that every study has; its inventory knows the others, too,
+    and the TSV of those that are not too long for one.
     """
-    return expand(f"{STUDY}/tables/{{name}}.{{form}}", name=names, form=("parquet", "tsv", "json"))
+    return expand(f"{STUDY}/tables/{{name}}.{{form}}", name=names, form=("parquet", "json"))
 
 
 def labelled_subjects(wildcards):

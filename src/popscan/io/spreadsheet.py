@@ -58,8 +58,8 @@ def tsv_text(table: pd.DataFrame) -> str:
         if pd.api.types.is_numeric_dtype(column) or pd.api.types.is_datetime64_any_dtype(column):
             continue
         values = column.astype(object)
-        marked = [marked(value) for value in values]
-        if any(new is not old for new, old in zip(marked, values, strict=True)):
-            safe.isetitem(position, np.array([*marked, None], dtype=object)[:-1])
+        cells = [marked(value) for value in values]
+        if any(new is not old for new, old in zip(cells, values, strict=True)):
+            safe.isetitem(position, np.array([*cells, None], dtype=object)[:-1])
     safe.columns = [marked(name) for name in table.columns]
     return str(safe.to_csv(sep="\t", index=False, na_rep=WRITTEN, lineterminator="\n"))

@@ -33,12 +33,15 @@ class Columns:
         Column -> type; null while nothing but missing cells was seen.
     gaps
         Columns with missing cells.
+    late
+        Columns that some shard lacks.
     n_rows
         Rows seen.
     """
 
     types: dict[str, pa.DataType] = field(default_factory=dict)
     gaps: set[str] = field(default_factory=set)
+    late: set[str] = field(default_factory=set)
     n_rows: int = 0
     _nested: dict[str, Any] = field(default_factory=dict)
 
@@ -54,14 +57,15 @@ class Columns:
             return
         for name in chunk.column_names:
             if name not in self.types and self.n_rows:
-                self.gaps.add(name)
+                self.late.add(name)
             column = chunk[name]
             self.types[name] = _common(self.types.get(name), column.type, name)
             if column.null_count:
                 self.gaps.add(name)
             if column.type.num_fields and name not in self._nested:
                 self._nested[name] = next(filter(None, column.to_pylist()), None)
-        self.gaps.update(name for name in self.types if name not in chunk.column_names)
+        self.late.update(name for name in self.types if name not in chunk.column_names)
+        self.gaps |= self.late
         self.n_rows += chunk.num_rows
 
     def frame(self, names: Sequence[str]) -> pd.DataFrame:
@@ -80,7 +84,8 @@ class Columns:
         kind, gaps = self.types[name], name in self.gaps
         if pa.types.is_integer(kind) and not gaps:
             return pd.Series([1, 1])
-        if pa.types.is_integer(kind) or pa.types.is_floating(kind):
+        late_nothing = pa.types.is_null(kind) and name in self.late
+        if pa.types.is_integer(kind) or pa.types.is_floating(kind) or late_nothing:
             return pd.Series([0.5, 0.5])
         if pa.types.is_boolean(kind):
             return pd.Series([True, None], dtype=object) if gaps else pd.Series([True, True])
@@ -143,7 +148,10 @@ class TableWriter:
 
     def _signature(self) -> tuple[object, ...]:
         columns = self._columns
-        return tuple((name, columns.types[name], name in columns.gaps) for name in self.names)
+        return tuple(
+            (name, columns.types[name], name in columns.gaps, name in columns.late)
+            for name in self.names
+        )
 
     def add(self, chunk: pa.Table) -> None:
         """Add rows."""
