@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from popscan.cells import WRITTEN
 from popscan.disk import write_atomic
 from popscan.protocols.cine_sax.biomarkers.intervals import QUANTITIES
 from popscan.protocols.cine_sax.labels import STRUCTURES, Label
@@ -82,7 +83,7 @@ def write_cross_fitted(folder: Path, found: CrossFitted) -> None:
                 frames.append(own | {"structure": name, "frame": frame, "dice": dice} | values)
     folder.mkdir(parents=True, exist_ok=True)
     for file, rows in ((ERRORS, errors), (FRAMES, frames)):
-        text = pd.DataFrame(rows).round(6).to_csv(sep="\t", index=False, na_rep="n/a")
+        text = pd.DataFrame(rows).round(6).to_csv(sep="\t", index=False, na_rep=WRITTEN)
         write_atomic(folder / file, text.encode())
 
 
@@ -159,7 +160,7 @@ def _table(path: Path, *, texts: Sequence[str], numbers: Sequence[str]) -> pd.Da
         raise PopscanError(f"{path}: holds no row")
     for column in numbers:
         try:
-            found = table[column].replace({"": "nan", "n/a": "nan"}).astype(float)
+            found = table[column].mask(table[column].isin(["", WRITTEN])).astype(float)
         except ValueError as error:
             raise PopscanError(f"{path}: {column}: numbers are expected ({error})") from error
         if column in ("severity", "fold", "frame") and not (found % 1 == 0).all():
