@@ -12,7 +12,8 @@ import yaml
 
 from popscan.commands.check import check_study
 from popscan.config import Config
-from popscan.simulate.scan import simulate_subject
+from popscan.protocol import load
+from popscan.protocols import get_protocol
 from popscan.stages.plan.job import plan_study
 from popscan.stages.tasks import run_stage
 from popscan.store import Store
@@ -41,7 +42,7 @@ CONFIG = {
 
 
 def images_of(n: int, eid: str, instance: int):
-    made = simulate_subject(
+    made = load(get_protocol("cine_sax").simulation.subject)(
         rows(EIDS)[n], seed=5, matrix=(64, 64), spacing_mm=(3.4, 3.4), frames=5, slices=4,
         kspace=False,
     )  # fmt: skip

@@ -20,6 +20,8 @@ import numpy as np
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
 
+from popscan.protocol import load
+from popscan.protocols import get_protocol
 from popscan.records import Scan
 
 FIRST_EID = 1000012
@@ -155,9 +157,7 @@ def write_field_table(path: Path, rows: Iterable[dict[str, object]]) -> Path:
 
 def main() -> None:
     """Write zips of simulated hearts."""
-    from popscan.simulate.population import sample_population
-    from popscan.simulate.scan import simulate_subject
-
+    simulation = get_protocol("cine_sax").simulation
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--subjects", type=int, default=3)
@@ -165,10 +165,10 @@ def main() -> None:
     parser.add_argument("--slices", type=int, default=10)
     parser.add_argument("--matrix", type=int, default=208)
     options = parser.parse_args()
-    people = sample_population(options.subjects, seed=1).to_dict("records")
+    people = load(simulation.population)(options.subjects, seed=1).to_dict("records")
     for number, person in enumerate(people):
         eid = str(FIRST_EID + number)
-        made = simulate_subject(
+        made = load(simulation.subject)(
             person, seed=1, matrix=(options.matrix,) * 2, spacing_mm=(1.83, 1.83),
             frames=options.frames, slices=options.slices, kspace=False,
         )  # fmt: skip

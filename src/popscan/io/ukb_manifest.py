@@ -15,9 +15,10 @@ from popscan.records import SubjectError
 _NAMES = frozenset({"manifest.csv", "manifest.cvs"})
 #: A manifest of a few hundred images has some 100 kB.
 _MAX_BYTES = 16 * 2**20
+#: Blanks are counted: of a file of blanks each would be asked for all that follow.
 _FILE = re.compile(
-    r"(?:^|[,;\t\"/\\])\s*([\w.+-]{1,200}\.(?:dcm|ima|dicom))(?=\s*(?:[,;\t\"]|$))",
-    re.I | re.A | re.M,
+    r"(?:^|[,;\t\"/\\]) {0,8}([\w.+-]{1,200}\.(?:dcm|ima|dicom))(?= {0,8}(?:[,;\t\"\r]|$))",
+    re.IGNORECASE | re.ASCII | re.MULTILINE,
 )
 
 
