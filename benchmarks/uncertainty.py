@@ -136,7 +136,7 @@ def crossed_intervals(
 ) -> None:
     """Print coverage of intervals from cross-fitting: of the bundle's own patients, and by folds.
 
-    The bundle's patients are each left out of errors and ratio; the folds' patients are covered by
+    The bundle's patients are each left out of shape and size; the folds' patients are covered by
     the errors of the other folds, for the networks of the folds.
     """
     rows = []
@@ -147,23 +147,24 @@ def crossed_intervals(
         trained = [o.errors[name] for o in known]
         inside, widths = [], []
         for unit, error in own.items():
-            rest = [{u: e for u, e in d.items() if u != unit} for d in (crossed, own)]
-            widths.append(factor(transferred(*rest, trained=trained), level=level, method="auto"))
+            shape, size = ([e for u, e in d.items() if u != unit] for d in (crossed, own))
+            errors = transferred(shape, size, trained=trained)
+            widths.append(factor(errors, level=level, method="auto"))
             inside.append(abs(error) <= widths[-1])
         e = np.array(list(crossed.values()))
         theirs = [
             abs(e[i]) <= factor(e[folds != folds[i]], level=level, method="auto")
             for i in np.flatnonzero(np.isfinite(e))
         ]
-        unit = 100 if relative else 1
+        size = 100 if relative else 1
         rows.append(
             {
                 "quantity": name,
                 "this bundle": held(np.array(inside)),
-                "+-": f"{unit * np.mean(widths):.1f} {'%' if relative else 'points'}",
+                "+-": f"{size * np.mean(widths):.1f} {'%' if relative else 'points'}",
                 "networks of the folds": held(np.array(theirs)),
-                "their mean error": f"{unit * np.nanmean(e):+.1f}",
-                "mean absolute": f"{unit * np.nanmean(np.abs(e)):.1f}",
+                "their mean error": f"{size * np.nanmean(e):+.1f}",
+                "mean absolute": f"{size * np.nanmean(np.abs(e)):.1f}",
             }
         )
     print(pd.DataFrame(rows).set_index("quantity").to_string())

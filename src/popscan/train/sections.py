@@ -109,8 +109,8 @@ def intervals_section(
         for name in QUANTITIES:
             if theirs:
                 errors = transferred(
-                    {subject: o.errors[name] for subject, o in theirs.items()},
-                    {subject: o.errors[name] for subject, o in own.items()},
+                    [o.errors[name] for o in theirs.values()],
+                    [o.errors[name] for o in own.values()],
                     trained=[o.errors[name] for o in known.values()],
                 )
                 spreads: list[float] = []
