@@ -147,8 +147,8 @@ def crossed_intervals(
         trained = [o.errors[name] for o in known]
         inside, widths = [], []
         for unit, error in own.items():
-            shape, size = ([e for u, e in d.items() if u != unit] for d in (crossed, own))
-            errors = transferred(shape, size, trained=trained)
+            shape, mine = ([e for u, e in d.items() if u != unit] for d in (crossed, own))
+            errors = transferred(shape, mine, trained=trained)
             widths.append(factor(errors, level=level, method="auto"))
             inside.append(abs(error) <= widths[-1])
         e = np.array(list(crossed.values()))
@@ -182,11 +182,12 @@ def crossed_dice(found: CrossFitted, seen: Sequence[Observed]) -> None:
                 kind = "folds, spoilt" if own.severity else "folds, clean"
                 errors.setdefault(kind, []).append(_lowest_error(model, own, name))
         for unit in sorted({o.unit for o in seen}):
-            others = [o for o in (*seen, *found.seen) if o.unit != unit]
-            model = expected_section(others)["models"][name]
-            for own in (o for o in seen if o.unit == unit):
-                kind = "this bundle, spoilt" if own.severity else "this bundle, clean"
-                errors.setdefault(kind, []).append(_lowest_error(model, own, name))
+            for added, label in (((), ""), (found.seen, ", fitted on the folds' scans too")):
+                others = [o for o in (*seen, *added) if o.unit != unit]
+                model = expected_section(others)["models"][name]
+                for own in (o for o in seen if o.unit == unit):
+                    kind = f"this bundle, {'spoilt' if own.severity else 'clean'}{label}"
+                    errors.setdefault(kind, []).append(_lowest_error(model, own, name))
         for kind, values in errors.items():
             e = np.array(values)[np.isfinite(values)]
             rows.append(

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from popscan.arrays.intervals import MANY, factor
 from popscan.io import get_source
 from popscan.segment import load_bundle, segment
 from popscan.train.evaluate import mean_dice, score_cases
@@ -35,6 +36,25 @@ def test_what_it_says_of_itself(bundle, repo_root):
     card = (folder / "card.md").read_text(encoding="utf-8")
     for words in (*held_out, "10.1109/TMI.2018.2837502", "neither sex nor race"):
         assert words in card
+
+
+def test_its_intervals_rest_on_patients_that_networks_never_saw(bundle):
+    """Fewer than 40 errors would be those of the few patients that chose the model."""
+    about = bundle.about
+    assert about["calibration"]["cross_fitted"]["patients"] >= 56
+    assert about["calibration"]["cross_fitted"]["folds"] >= 4
+    for entry in about["intervals"]:
+        half = {
+            name: factor(own["errors"], level=0.9, method="auto")
+            for name, own in entry["quantities"].items()
+        }
+        assert all(len(own["errors"]) >= MANY for own in entry["quantities"].values())
+        # On 30 further patients half-widths of 4.8%, 7.3% and 4.5 points were too narrow.
+        assert 0.05 < half["lvedv_ml"] < 0.1
+        assert 0.08 < half["lvm_g"] < 0.15
+        assert 5 < half["lvef_pct"] < 8
+    assert 0 < about["decision"]["lv"] < 1
+    assert bundle.training  # What detects other scans, and recognises those of the training.
 
 
 @pytest.mark.slow

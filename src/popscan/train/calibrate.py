@@ -83,11 +83,11 @@ def calibrate_bundle(
     seed
         Of voxels and corruptions.
     crossed
-        What cross-fitted networks made of these and other patients: with it intervals are made
-        of the errors of all its patients, its scans teach expected Dice, too, and the bundle's
-        ``decision`` is fitted anew on `cases` and `trained` (`popscan.train.decision`). On
-        patients of the training a network is less biased than on others, so that is little
-        enough.
+        What cross-fitted networks made of these and other patients: with it intervals are made of
+        the errors of all its patients, and the bundle's ``decision`` is fitted anew on `cases` and
+        `trained` (`popscan.train.decision`); on patients of the training a network leans less
+        than on others, so that is little enough. Dice is predicted from the bundle's own scans
+        alone: those of weaker networks teach it nothing (benchmarks/uncertainty.py).
     trained
         With `crossed`: patients that the bundle was trained on. Its errors on them are what its
         intervals do not fall below.
@@ -132,8 +132,7 @@ def calibrate_bundle(
     if severities:
         bundle = replace(bundle, about={**bundle.about, "calibration": sections["calibration"]})
         seen = spoilt(cases, bundle=bundle, severities=severities, seed=seed, progress=progress)
-        others = crossed.seen if crossed is not None else ()
-        sections["expected_dice"] = expected_section([*seen, *others])
+        sections["expected_dice"] = expected_section(seen)
         sections["widening"] = widening_section(seen)
     _store(path, sections)
     return sections
@@ -198,9 +197,9 @@ def _said_of_crossed(sections: Mapping[str, Any]) -> list[str]:
     return [
         "",
         f"Intervals are made of the errors of a cross-fitting of {own['patients']} patients in "
-        f"{own['folds']} folds ({own['recipe']}), in the size of this model's own errors; expected "
-        "Dice was fitted on its scans, too. The labels are decided with log-odds added to the "
-        f"structure's score ({offsets}), so that volumes are right on average.",
+        f"{own['folds']} folds ({own['recipe']}), in the size of this model's own errors. Labels "
+        f"are decided with log-odds added to a structure's score ({offsets}), so that volumes are "
+        "right on average.",
     ]
 
 
