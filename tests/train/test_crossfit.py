@@ -171,13 +171,20 @@ def test_tables_that_are_not_those_of_a_cross_fitting_are_refused(tmp_path):
 
 
 def test_errors_take_their_size_from_the_network_and_their_shape_from_all():
-    crossed = [5.0, -1.0, math.nan, 3.0, 1.0]  # About their mean 3, -3, 1, -1: 2 on average.
-    assert transferred(crossed, [1.0, -1.0]) == pytest.approx([1.5, -1.5, 0.5, -0.5])
+    crossed = [6.0, 2.0, math.nan, 4.0, 6.0, 2.0]  # About their median 2, -2, 0, 2, -2.
+    shape = np.array([2.0, -2.0, 0.0, 2.0, -2.0])
+    np.testing.assert_allclose(transferred(crossed, [1.0, -1.0]), shape / 1.6)
     # Not larger than those of the weaker networks, but not below what it errs where it was trained.
-    assert np.mean(np.abs(transferred(crossed, [9.0, -9.0]))) == pytest.approx(2)
+    np.testing.assert_allclose(transferred(crossed, [9.0, -9.0]), shape)
     assert np.mean(np.abs(transferred(crossed, [0.1], trained=[3.0, -3.0]))) == pytest.approx(3)
-    assert transferred(crossed, []) == [3.0, -3.0, 1.0, -1.0]
+    assert transferred(crossed, []) == shape.tolist()
     assert transferred([math.nan], [1.0]) == []
+    # One gross error of a weak network says little of the usual size.
+    many = [*range(-20, 21)]
+    plain, gross = (transferred([*many, last], [1.0, -1.0]) for last in (20, 5000))
+    assert np.quantile(np.abs(plain), 0.9) == pytest.approx(
+        np.quantile(np.abs(gross), 0.9), rel=0.05
+    )
 
 
 def test_the_size_is_as_large_as_the_few_patients_allow():

@@ -3,10 +3,10 @@
 A bundle's own validation patients are few: their errors say how large errors are on average, but
 little of the tail that intervals are made of. Cross-fitting has errors of every labelled patient,
 but of networks that were trained shorter, with biases of their own. So the shape is taken from the
-latter, about their mean, and the size from the former: the mean absolute error of the bundle, as
-large as its few patients allow (the upper limit of nine bootstrap draws in ten). It is at least the
-bundle's error on its training patients, to whom a network is nearer than to anybody else, and at
-most that of the cross-fitted networks.
+latter, about their median and without gross errors, and the size from the former: the mean
+absolute error of the bundle, as large as its few patients allow (the upper limit of nine bootstrap
+draws in ten). It is at least the bundle's error on its training patients, to whom a network is
+nearer than to anybody else, and at most that of the cross-fitted networks.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ Floats = NDArray[np.float64]
 
 #: Draws of the bootstrap, and the share of them that the limit is not below.
 _DRAWS, _CONFIDENCE = 2000, 0.9
+#: Beyond this quantile errors of cross-fitted networks are gross, and as large as it.
+_GROSS = 0.95
 
 
 def _known(values: ArrayLike) -> Floats:
@@ -62,17 +64,19 @@ def transferred(
 
     Returns
     -------
-    As many as `crossed` has finite values, in its order, with a mean of 0.
+    As many as `crossed` has finite values, in its order, with a median of 0.
 
     Examples
     --------
-    >>> transferred([5.0, -1.0, 3.0, 1.0], [1.0, -1.0])
-    [1.5, -1.5, 0.5, -0.5]
+    >>> transferred([6.0, 2.0, 4.0], [1.0, -1.0])
+    [1.5, -1.5, 0.0]
     """
     errors = _known(crossed)
     if not errors.size:
         return []
-    errors = errors - errors.mean()
+    errors = errors - np.median(errors)
+    gross = float(np.quantile(np.abs(errors), _GROSS))
+    errors = errors.clip(-gross, gross)
     usual = float(np.abs(errors).mean())
     limit = size_limit(own)
     if not (math.isfinite(limit) and usual > 0):
