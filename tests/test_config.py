@@ -12,7 +12,15 @@ from pydantic import BaseModel, ValidationError
 
 from popscan.commands.configfile import ConfigError, load_config
 from popscan.commands.reference import config_reference, qc_reference
-from popscan.config import Config, fill_in, json_schema, parse_section, protocol_problems
+from popscan.config import (
+    Config,
+    Fairness,
+    Section,
+    Segment,
+    fill_in,
+    json_schema,
+    protocol_problems,
+)
 from popscan.protocols import get_protocol
 from popscan.records import PopscanError, check_identifier
 
@@ -96,9 +104,19 @@ def test_schema_refuses_unknown_keys_everywhere():
     assert open_ended == []
 
 
-def test_unknown_section_lists_the_known_ones():
-    with pytest.raises(PopscanError, match="segment"):
-        parse_section("segmnt", {})
+def test_a_section_that_a_stage_was_not_given_is_named():
+    given = {"segment": {"flips": False}}
+    assert Segment.of(given).flips is False
+    with pytest.raises(PopscanError, match=r"'fairness' was not given; there are \['segment'\]"):
+        Fairness.of(given)
+    assert Fairness.of(given, or_defaults=True) == Fairness()
+
+
+def test_every_section_is_known_by_its_key():
+    sections = {k: f.annotation for k, f in Config.model_fields.items()}
+    sections = {k: s for k, s in sections.items() if isinstance(s, type) and issubclass(s, Section)}
+    assert {name: section.key() for name, section in sections.items()} == {k: k for k in sections}
+    assert len(sections) > 14
 
 
 def test_what_the_protocol_does_not_have_is_named():

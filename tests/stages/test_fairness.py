@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from popscan.config import parse_section
+from popscan.config import Fairness
 from popscan.fairness.ledger import TOTAL
 from popscan.fairness.suppress import share
 from popscan.protocols import get_protocol
@@ -150,10 +150,7 @@ def test_visits_of_a_subject_are_not_counted_as_people():
         ledger=pd.DataFrame({"unit": units, "stage": "ingest", "status": status}),
         stages=("ingest",), measured=empty, reference=empty, steps={}, qc=empty,
     )  # fmt: skip
-    section = parse_section(
-        "fairness",
-        {"attributes": ["sex"], "n_boot": 200, "biomarkers": FOLLOWED},
-    )
+    section = Fairness(attributes=["sex"], n_boot=200, biomarkers=FOLLOWED)
     tables, notes = audit_tables(inputs, section, seed=0)
     by_subject = stats.fisher_exact([[4, 16], [0, 20]]).pvalue
     tested = tables["funnel"]["p"].dropna()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from popscan.arrays.resampling import Window
-from popscan.config import parse_section
+from popscan.config import Segment
 from popscan.io.jsonfile import json_text
 from popscan.protocols import get_protocol
 from popscan.protocols.cine_sax.biomarkers import INTERVAL_DICTIONARY, measure
@@ -102,7 +102,7 @@ def bundle(**about) -> Bundle:
 
 
 def test_from_samples_to_intervals(found, scan):
-    section = parse_section("segment", {})
+    section = Segment()
     files = uncertainty_files(
         NAMES, SUBJECT, found, scan, bundle=bundle(intervals=INTERVALS), section=section
     )
@@ -122,16 +122,14 @@ def test_from_samples_to_intervals(found, scan):
 
 def test_without_samples_or_calibration_all_is_undefined(found, scan):
     values = measure(found.labels, spacing_mm=scan.spacing_mm, frame_labels=["ED", "ES"])
-    plain = uncertainty_files(
-        NAMES, SUBJECT, found, scan, bundle=bundle(), section=parse_section("segment", {})
-    )
+    plain = uncertainty_files(NAMES, SUBJECT, found, scan, bundle=bundle(), section=Segment())
     for samples in ({}, *plain.values()):
         ends = interval_values(values, samples=samples, level=0.9)
         assert all(math.isnan(v) for v in ends.values())
 
 
 def test_maps_are_written_where_asked_for(found, scan):
-    section = parse_section("segment", {"uncertainty_maps": True})
+    section = Segment(uncertainty_maps=True)
     files = uncertainty_files(NAMES, SUBJECT, found, scan, bundle=bundle(), section=section)
     entropy = files["sub-1_acq-sax_desc-entropy_uncertainty.nii.gz"]
     information = files["sub-1_acq-sax_desc-information_uncertainty.nii.gz"]

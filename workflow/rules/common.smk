@@ -97,6 +97,8 @@ def options(stage, **further):
     given["study"] = {"seed": config["study"]["seed"]}
     # With its version where that was raised: the protocol's code is the stage's, too.
     given |= {"protocol": config["protocol"], **protocol_key(PROTOCOL)}
+    if DESCRIBED[stage].options:
+        given["stages"] = {stage: config["stages"].get(stage, {})}
     further = {key: value for key, value in further.items() if value}
     return GIVEN_FILES.file({"version": version_of(stage), **given, **further})
 

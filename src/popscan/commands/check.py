@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from popscan.commands.configfile import ConfigError, load_what_fits
+from popscan.commands.stage_options import stage_problems
 from popscan.config import Config, protocol_problems
 from popscan.protocol import load as load_place
 from popscan.protocols import get_protocol, known
@@ -47,6 +48,7 @@ def check_study(
     except ConfigError as error:
         return error.problems, []
     notes: list[str] = []
+    problems += stage_problems(config.stages, where=str(configfile))
     parts = [_check_protocol, _check_methods, _check_model, _check_optional, _check_qc]
     parts += [_check_cohort, _check_disk]
     if config.experiment.attribute:

@@ -18,7 +18,7 @@ import numpy as np
 
 from popscan.plan import Planned
 from popscan.protocols.cine_sax.cycle import CYCLE_MS, cycle_length_ms, is_cycle_ms
-from popscan.records import LabelMap, Outcome, Subject, SubjectError
+from popscan.records import KSpace, LabelMap, Outcome, Scan, Subject, SubjectError
 from popscan.worker import Task
 
 #: Subjects that are opened without ``--deep``, and when no further one is begun.
@@ -224,7 +224,7 @@ def _count(found: Opened, subject: Subject, outcome: Outcome) -> None:
         _count_rate(found, subject, first)
 
 
-def _scans(outcome: Outcome) -> Iterator[Any]:
+def _scans(outcome: Outcome) -> Iterator[Scan | KSpace]:
     """Give the images (or k-space) that ingest would write."""
     for name, content in outcome.files.items():
         if hasattr(content, "meta") and "desc-reference" not in name:
@@ -258,7 +258,7 @@ def _said(meta: Mapping[str, Any], sentences: Mapping[str, str]) -> dict[str, st
     return {text: str(meta[key])[:150] for key, text in sentences.items() if meta.get(key)}
 
 
-def _count_rate(found: Opened, subject: Subject, scan: Any) -> None:
+def _count_rate(found: Opened, subject: Subject, scan: Scan | KSpace) -> None:
     """Note the heart rate; a cycle that no heart has is told with the habit that explains it."""
     rr_ms, times = scan.meta.get("rr_ms"), scan.frame_times_ms
     told = isinstance(rr_ms, (int, float)) and not isinstance(rr_ms, bool)

@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from popscan.commands.spelling import did_you_mean
+from popscan.commands.stage_options import stage_problems
 from popscan.config import Config, TableConfig
 from popscan.records import PopscanError
 from popscan.yamlfile import parse_yaml, problem_text, read_yaml, shorten, shown
@@ -68,12 +70,12 @@ def loaded_problems(config: Mapping[str, Any], files: Sequence[str | Path]) -> l
         for path in map(Path, files):
             if path.suffix != ".json":
                 _read_mapping(path)
-        validated(config, Config, where=" + ".join(map(str, files)) or "config")
+        where = " + ".join(map(str, files)) or "config"
+        return stage_problems(validated(config, Config, where=where).stages, where=where)
     except ConfigError as error:
         return error.problems
     except PopscanError as error:
         return [str(error)]
-    return []
 
 
 def load_what_fits(
@@ -208,6 +210,7 @@ def _say(where: str, item: Any, model: Any) -> str:
             field = getattr(section, "model_fields", {}).get(part)
             section = field.annotation if field else None
         key = shorten(".".join(str(part) for part in item["loc"]))
-        known = ", ".join(sorted(getattr(section, "model_fields", {})))
-        return f"{where}: {key}: unknown key; expected one of: {known}"
+        known = sorted(getattr(section, "model_fields", {}))
+        hint = did_you_mean(str(item["loc"][-1]), known)
+        return f"{where}: {key}: unknown key{hint}; expected one of: {', '.join(known)}"
     return problem_text(item, where=where)

@@ -30,9 +30,9 @@ from popscan.protocols import DEFAULT, get_protocol
 from popscan.records import PopscanError
 
 __all__ = [
-    "Associate", "Atlas", "Cohort", "Config", "Experiment", "Fairness", "Plan", "Rca", "Report",
-    "Source", "Study", "TableConfig", "Visibility", "fill_in", "json_schema", "parse_section",
-    "protocol_problems",
+    "Associate", "Atlas", "Biomarkers", "Cohort", "Config", "Experiment", "Fairness", "Plan", "Qc",
+    "Rca", "Reconstruct", "Report", "Section", "Segment", "Share", "Simulate", "Source", "Study",
+    "TableConfig", "Visibility", "fill_in", "json_schema", "protocol_problems",
 ]  # fmt: skip
 
 
@@ -66,6 +66,11 @@ class Config(Section):
         description="Run only these (comma-separated or a list of sub-* or sub-*_ses-*); "
         "given on the command line: --config subjects=sub-0001,sub-0002. Numbers (1000012) are "
         "understood; names with leading zeros need sub-, since numbers lose them.",
+    )
+    stages: dict[str, dict[str, Any]] = Field(
+        default={},
+        description="Stage -> its options, of stages that have no section of their own here; "
+        "`popscan check` names those that there are.",
     )
     allow_replace: bool = Field(
         default=False,
@@ -190,19 +195,3 @@ def json_schema() -> dict[str, Any]:
     """JSON schema of the config, for Snakemake's ``validate`` and for editors."""
     schema = Config.model_json_schema()
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
-
-
-def parse_section(name: str, data: Any) -> Any:
-    """Read one section of a config.
-
-    Raises
-    ------
-    PopscanError
-        If there is no such section.
-    pydantic.ValidationError
-        If `data` does not fit it.
-    """
-    field = Config.model_fields.get(name)
-    if field is None or not isinstance(field.annotation, type):
-        raise PopscanError(f"no config section {name!r}; there are {sorted(Config.model_fields)}")
-    return field.annotation.model_validate(data)

@@ -33,7 +33,8 @@ def stack_to_scan(stack: Stack, *, view: str, folder: str) -> Scan:
         ``compressed_pixels``, ``truncated_file`` or ``bad_pixels``.
     """
     grid = stack.grid
-    first, distance, irregularity = grid.plane, *slice_distance_mm(stack.along_mm)
+    first = grid.plane
+    distance, irregularity = slice_distance_mm(stack.along_mm)
     thickness = float(first.meta.get("slice_thickness_mm", math.nan))
     if math.isnan(distance):
         distance = thickness if thickness > 0 else 1.0

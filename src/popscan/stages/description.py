@@ -61,6 +61,9 @@ class Stage:
         counts as one of its own.
     sections
         Config sections that it is given; another value there means that it runs again.
+    options
+        `popscan.config.Section` with the keys of a stage that has no section in `popscan.config`;
+        they are given in the config as ``stages: {NAME: {...}}``.
     per
         A record per ``subject``, or one result per ``shard`` or ``study``.
     reads
@@ -88,6 +91,7 @@ class Stage:
     version: str
     sections: tuple[str, ...]
     uses: tuple[str, ...] = ()
+    options: Where = ""
     per: Literal["subject", "shard", "study"] = "subject"
     reads: tuple[str, ...] = ()
     side: bool = False

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from popscan.cells import EMPTY
-from popscan.config import parse_section
+from popscan.config import Section
 from popscan.plan import Planned
 from popscan.protocol import Protocol
 from popscan.protocols import DEFAULT, get_protocol
@@ -17,6 +17,8 @@ from popscan.records import Record, Status, Subject, SubjectError
 from popscan.standing import FileStamps
 from popscan.store import Store
 from popscan.study.files import FileNames
+
+S = TypeVar("S", bound=Section)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,9 +43,13 @@ class ShardContext:
     planned: Mapping[str, Planned] = field(default_factory=dict)
     threads: int = 1
 
-    def section(self, name: str) -> Any:
-        """Typed form of a config section that the stage was given."""
-        return parse_section(name, self.options[name])
+    def section(self, section: type[S]) -> S:
+        """Return a config section that the stage was given."""
+        return section.of(self.options)
+
+    def own(self, stage: str, section: type[S]) -> S:
+        """Return the options of a stage that has no section in the config (`Stage.options`)."""
+        return section.model_validate(self.options.get("stages", {}).get(stage, {}))
 
     @property
     def protocol(self) -> Protocol:

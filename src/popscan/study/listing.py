@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from popscan.config import parse_section
+from popscan.config import Cohort as CohortSection
+from popscan.config import Simulate, Source
 from popscan.io.folders import Folders
 from popscan.plan import Planned
 from popscan.protocol import load as load_place
@@ -50,7 +51,7 @@ def find_cohort(options: Mapping[str, Any], folders: Folders | None = None) -> C
     folders
         What is remembered of the raw data; nothing by default.
     """
-    source = parse_section("source", options["source"])
+    source = Source.of(options)
     if source.kind == "simulated":
         return _simulated_cohort(options)
     root = Path(source.root)
@@ -89,7 +90,7 @@ def find_cohort(options: Mapping[str, Any], folders: Folders | None = None) -> C
     else:
         for items in found.values():
             cohort.planned += [_planned(item.sub, item.ses, {}, [item], stats) for item in items]
-    exclude(cohort, parse_section("cohort", options["cohort"]).exclude)
+    exclude(cohort, CohortSection.of(options).exclude)
     return cohort
 
 
@@ -113,13 +114,13 @@ def _read(
     """Read the cohort table; `found` are the visits with images, None where nobody looked."""
     from popscan.io.cohort import read_cohort
 
-    source = parse_section("source", options["source"])
+    source = Source.of(options)
     path = Path(source.participants or Path(source.root, "participants.tsv"))
     if source.participants and not path.is_file():
         raise PopscanError(f"source.participants: {path}: no such file")
     if not path.is_file() or not (source.participants or source.root):
         return None
-    section = parse_section("cohort", options["cohort"])
+    section = CohortSection.of(options)
     return read_cohort(
         path,
         sex_codes=section.sex_codes,
@@ -158,7 +159,7 @@ def _population(options: Mapping[str, Any]) -> pd.DataFrame:
     protocol = protocol_of(options)
     if protocol.simulation is None:
         raise PopscanError(f"source.kind: protocol {protocol.name} has no digital population")
-    simulate = parse_section("simulate", options["simulate"])
+    simulate = Simulate.of(options)
     population: pd.DataFrame = load_place(protocol.simulation.population)(
         simulate.n_subjects,
         seed=int(options["study"]["seed"]),
@@ -178,7 +179,7 @@ def _simulated_cohort(options: Mapping[str, Any]) -> Cohort:
             _planned(row["participant_id"], row.get("session_id", ""), row, [], {}) for row in rows
         ],
     )
-    exclude(cohort, parse_section("cohort", options["cohort"]).exclude)
+    exclude(cohort, CohortSection.of(options).exclude)
     return cohort
 
 

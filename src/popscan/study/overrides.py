@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from popscan.config import parse_section
+from popscan.config import Qc
 from popscan.qc import apply_overrides, parse_overrides
 from popscan.records import PopscanError, Status
 
@@ -39,7 +39,7 @@ def final_verdicts(verdicts: pd.DataFrame, options: Mapping[str, Any]) -> pd.Dat
     """
     if "verdict" not in verdicts:
         verdicts = verdicts.assign(verdict=pd.Series(dtype=str))
-    path = parse_section("qc", options["qc"]).overrides
+    path = Qc.of(options).overrides
     overrides = read_overrides(Path(path)) if path else parse_overrides("")
     return apply_overrides(verdicts, overrides)
 

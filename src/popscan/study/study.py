@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from popscan.config import parse_section
+from popscan.config import Cohort, Fairness, Source
 from popscan.fairness.groups import MISSING, labels
 from popscan.records import Status
 from popscan.stages import SUBJECT_STAGES
@@ -81,7 +81,7 @@ class Study:
             Besides `fairness` and `cohort` the sections `source` and `qc`.
         """
         shards = study_shards(store.root)
-        simulated = parse_section("source", options["source"]).kind == "simulated"
+        simulated = Source.of(options).kind == "simulated"
         ingest = values_table(read_records(store, "ingest", shards))
         return cls(
             root=store.root,
@@ -103,8 +103,8 @@ class Study:
     def _attributes(self) -> tuple[pd.DataFrame, list[str]]:
         return cohort_attributes(
             self.participants,
-            fairness=parse_section("fairness", self.options.get("fairness", {})),
-            cohort=parse_section("cohort", self.options.get("cohort", {})),
+            fairness=Fairness.of(self.options, or_defaults=True),
+            cohort=Cohort.of(self.options, or_defaults=True),
         )
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from popscan.config import parse_section
+from popscan.config import Biomarkers, Segment
 from popscan.protocols.cine_sax.biomarkers.sax import MYOCARDIAL_DENSITY_G_ML
 
 _INTERVALS = {
@@ -18,8 +18,8 @@ _INTERVALS = {
 
 def sentences(config: Mapping[str, Any]) -> list[str]:
     """Return what was segmented and measured, and how."""
-    segment = parse_section("segment", config["segment"])
-    biomarkers = parse_section("biomarkers", config["biomarkers"])
+    segment = Segment.of(config)
+    biomarkers = Biomarkers.of(config)
     flips = ", averaged over in-plane reflections" if segment.flips else ""
     return [
         "Short-axis cine images were segmented into right ventricular cavity, left ventricular "

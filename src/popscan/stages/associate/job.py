@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from popscan.associate.precision import precision_table
-from popscan.config import parse_section
+from popscan.config import Associate
 from popscan.study import dictionary
 from popscan.study.cohort import first_visits
 from popscan.study.study import Study
@@ -28,7 +28,7 @@ def analysed_table(study_root: Path, options: Mapping[str, Any]) -> pd.DataFrame
 
 def associate_study(study_root: Path, options: Mapping[str, Any]) -> None:
     """Write the tables ``associations``, ``reference_ranges`` and ``precision``."""
-    section = parse_section("associate", options["associate"])
+    section = Associate.of(options)
     table = analysed_table(study_root, options)
     outcomes = section.outcomes if len(table) else []
     found, ranges = regressions(

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from popscan.config import parse_section
+from popscan.config import Atlas
 from popscan.npzfile import read_npz
 from popscan.plan import read_shard
 from popscan.protocol import AtlasFrame, load
@@ -78,7 +78,7 @@ def prepare_shard(store: Store, shard: str, options: Mapping[str, Any], output: 
     output
         An npz of every prepared subject, and what became of each subject of the shard.
     """
-    section = parse_section("atlas", options["atlas"])
+    section = Atlas.of(options)
     frame = atlas_frame(options)
     grid = load(frame.grid)(spacing_mm=section.spacing_mm)
     context = ShardContext(store=store, shard=shard, options=options)
@@ -190,7 +190,7 @@ def reduce_round(
     """Add up the sums of all shards into the round's templates, one per group."""
     from popscan.atlas import ALL, Partial, reduce
 
-    section = parse_section("atlas", options["atlas"])
+    section = Atlas.of(options)
     folder = study_root / "atlas" / "work" / f"sums-{iteration}"
     paths = sorted(folder.glob("*.npz"))
     before = _read_templates(template).get(ALL) if template else None

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from popscan.config import parse_section
+from popscan.config import Atlas
 from popscan.records import PopscanError
 from popscan.store import write_atomic
 from popscan.study.study import Study
@@ -27,7 +27,7 @@ def write_members(study_root: Path, options: Mapping[str, Any], output: Path) ->
         A parquet file: unit, and a column per attribute; empty where nothing was recorded.
     """
     study = Study.of_tables(study_root, options)
-    groups = study.groups(parse_section("atlas", options["atlas"]).groups)
+    groups = study.groups(Atlas.of(options).groups)
     members = groups[groups.index.isin(study.analysed)].rename_axis("unit").reset_index()
     write_atomic(output, members.to_parquet(index=False))
 

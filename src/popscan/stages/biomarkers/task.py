@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from popscan.config import Biomarkers, Cohort
 from popscan.methods import call_with, resolve
 from popscan.protocol import load as load_place
 from popscan.protocols import protocol_key
@@ -19,13 +20,13 @@ from popscan.worker import Task
 
 def biomarkers_task(context: ShardContext) -> Task:
     """Measure the protocol's biomarkers; whatever QC says of the subject."""
-    section = context.section("biomarkers")
+    section = context.section(Biomarkers)
     method = resolve(context.protocol.biomarkers.methods, section.method, "biomarkers")
 
-    def load(subject: Subject) -> tuple[Scan, Any, Any]:
+    def load(subject: Subject) -> tuple[Scan, LabelMap, Mapping[str, Any]]:
         return (*scan_and_labels(context, subject), read_samples(context, subject))
 
-    def work(subject: Subject, inputs: tuple[Scan, Any, Any]) -> Outcome:
+    def work(subject: Subject, inputs: tuple[Scan, LabelMap, Mapping[str, Any]]) -> Outcome:
         scan, labels, samples = inputs
         values = measure(
             method, labels, scan=scan, options=section.model_dump(), **body_size(context, subject)
@@ -95,7 +96,7 @@ def _intervals(
     context: ShardContext, values: Mapping[str, float], samples: Mapping[str, Any]
 ) -> dict[str, float]:
     """Return the ends of the intervals, of a protocol that has any."""
-    section, where = context.section("biomarkers"), context.protocol.biomarkers.interval_values
+    section, where = context.section(Biomarkers), context.protocol.biomarkers.interval_values
     if not where:
         return {}
     ends: dict[str, float] = load_place(where)(
@@ -107,7 +108,7 @@ def _intervals(
 def body_size(context: ShardContext, subject: Subject) -> dict[str, float]:
     """Height and weight of the cohort table, else of the source; NaN if absent or impossible."""
     told = context.facts(subject)
-    cohort = context.section("cohort")
+    cohort = context.section(Cohort)
     size = {}
     for name in ("height_cm", "weight_kg"):
         number = to_number(told.get(name))

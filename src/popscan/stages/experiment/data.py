@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from popscan.config import parse_section
+from popscan.config import Simulate, Source
 from popscan.experiment import design
 from popscan.experiment.design import VERSION
 from popscan.plan import Planned
@@ -164,7 +164,7 @@ def _simulated_case(subject: Subject, options: Mapping[str, Any]) -> Any:
     from popscan.simulate.scan import simulate_subject
     from popscan.train.packs import Case
 
-    section, simulate = options["experiment"], parse_section("simulate", options["simulate"])
+    section, simulate = options["experiment"], Simulate.of(options)
     made = simulate_subject(
         subject.row,
         seed=int(options["study"]["seed"]),
@@ -184,7 +184,6 @@ def _simulated_case(subject: Subject, options: Mapping[str, Any]) -> Any:
 
 def _labelled_case(subject: Subject, options: Mapping[str, Any]) -> Any:
     """Return a subject's labelled frames of the protocol's view."""
-    from popscan.config import parse_section
     from popscan.ingest import prepare
     from popscan.io import get_source
     from popscan.io.references import usable_references
@@ -192,7 +191,7 @@ def _labelled_case(subject: Subject, options: Mapping[str, Any]) -> Any:
     from popscan.train.packs import Case
 
     attribute = options["experiment"]["attribute"]
-    source = parse_section("source", options["source"])
+    source = Source.of(options)
     protocol = protocol_of(options)
     view = protocol.view
     rules = {"labels": source.labels} if source.kind == "bids" else {}

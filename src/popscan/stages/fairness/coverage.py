@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from popscan.config import parse_section
+from popscan.config import Report, Share
 from popscan.fairness.coverage import too_narrow
 from popscan.report.context import Extra
 from popscan.report.sections.common import Options
@@ -35,8 +35,8 @@ def coverage_section(study_root: Path, config: Mapping[str, Any]) -> Extra | Non
     whole = table["attribute"].fillna("") == ""
     masked = Options(
         share=True,
-        minimum=parse_section("report", config.get("report", {})).min_cell,
-        rounding=parse_section("share", config.get("share", {})).rounding,
+        minimum=Report.of(config, or_defaults=True).min_cell,
+        rounding=Share.of(config, or_defaults=True).rounding,
     )
     groups = table[~whole][["attribute", "group", *_SHOWN, *_INTERVAL]]
     tables = [("Intervals that hold the reference.", table[whole][[*_SHOWN, *_INTERVAL]])]

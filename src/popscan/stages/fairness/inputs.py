@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from popscan.config import parse_section
+from popscan.config import Atlas, Fairness, Rca, Reconstruct, Source
 from popscan.records import Status
 from popscan.scored import counted
 from popscan.stages import stages_of
@@ -66,9 +66,9 @@ def audit_inputs(study: Study) -> AuditInputs:
     from popscan.fairness.outcomes import outcomes_table
 
     study_root, options = study.root, study.options
-    section = parse_section("fairness", options["fairness"])
-    kind = parse_section("source", options.get("source", {})).kind
-    with_atlas = parse_section("atlas", options.get("atlas", {})).enabled
+    section = Fairness.of(options)
+    kind = Source.of(options, or_defaults=True).kind
+    with_atlas = Atlas.of(options, or_defaults=True).enabled
     measured = study.biomarkers
     reference = reference_biomarkers(study_root, simulated=kind == "simulated")
     distances = study.table("atlas_distances") if with_atlas else pd.DataFrame()
@@ -85,7 +85,7 @@ def audit_inputs(study: Study) -> AuditInputs:
         atlas=distances[[name for name in _ATLAS_OUTCOMES if name in distances]],
         analysed=pd.Series(True, index=measured["unit"]) if "unit" in measured else None,
     )
-    if parse_section("rca", options.get("rca", {})).enabled:
+    if Rca.of(options, or_defaults=True).enabled:
         outcomes = pd.concat([outcomes, _predicted(study_root)], ignore_index=True)
     return AuditInputs(
         outcomes=outcomes,
@@ -129,7 +129,7 @@ def _in_use(scores: pd.DataFrame, options: Mapping[str, Any]) -> pd.DataFrame:
     """Scores of the reconstruction that later stages read; others are for comparing methods."""
     if "variant" not in scores:
         return scores
-    used = parse_section("reconstruct", options.get("reconstruct", {})).use
+    used = Reconstruct.of(options, or_defaults=True).use
     return scores[scores["variant"] == used].drop(columns="variant")
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from popscan.config import parse_section
+from popscan.config import Fairness
 from popscan.stages.fairness.inputs import AuditInputs, audit_inputs
 from popscan.store import write_atomic
 from popscan.study import dictionary
@@ -40,7 +40,7 @@ def audit_study(study_root: Path, options: Mapping[str, Any]) -> None:
     options
         Config sections study, fairness, cohort, source and atlas.
     """
-    section = parse_section("fairness", options["fairness"])
+    section = Fairness.of(options)
     study = Study.of_tables(study_root, options)
     inputs = audit_inputs(study)
     tables, more = audit_tables(inputs, section, seed=int(options["study"]["seed"]))
@@ -49,7 +49,7 @@ def audit_study(study_root: Path, options: Mapping[str, Any]) -> None:
     write_table(study_root, "interval_coverage", coverage, dictionary.of("interval_coverage"))
 
 
-def coverage_of(inputs: AuditInputs, section: Any) -> pd.DataFrame:
+def coverage_of(inputs: AuditInputs, section: Fairness) -> pd.DataFrame:
     """Count how many intervals hold their reference, over all analysed subjects and by group."""
     from popscan.fairness.coverage import coverage_table
 
@@ -90,7 +90,7 @@ def write_audit(
 
 
 def audit_tables(
-    inputs: AuditInputs, section: Any, *, seed: int
+    inputs: AuditInputs, section: Fairness, *, seed: int
 ) -> tuple[dict[str, pd.DataFrame], list[str]]:
     """Compute every table of the audit.
 
@@ -213,7 +213,7 @@ def prediction_tables(
     people: pd.DataFrame,
     *,
     attributes_to_test: Sequence[str],
-    section: Any,
+    section: Fairness,
     cluster: str | None,
     seed: int,
 ) -> dict[str, pd.DataFrame]:
@@ -264,7 +264,7 @@ def prediction_tables(
     return {name: table for name, table in tables.items() if len(table)}
 
 
-def confounding_table(people: pd.DataFrame, section: Any) -> pd.DataFrame:
+def confounding_table(people: pd.DataFrame, section: Fairness) -> pd.DataFrame:
     """Measure what goes together with the attributes of the audit.
 
     Parameters
@@ -288,7 +288,7 @@ def confounding_table(people: pd.DataFrame, section: Any) -> pd.DataFrame:
 
 
 def _exclusion(
-    inputs: AuditInputs, people: pd.DataFrame, section: Any, common: Mapping[str, Any]
+    inputs: AuditInputs, people: pd.DataFrame, section: Fairness, common: Mapping[str, Any]
 ) -> pd.DataFrame:
     """Whether QC excludes one group more at equal true quality; empty without references."""
     from popscan.fairness.adjusted import DICTIONARY

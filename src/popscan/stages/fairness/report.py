@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from popscan.config import Fairness
 from popscan.report.context import StudyContext
 from popscan.stages.fairness.inputs import reference_biomarkers
 from popscan.stages.fairness.job import PREDICTION_TABLES, TABLES, audit_sentences
@@ -45,7 +46,7 @@ def with_whole_audit(context: StudyContext, study_root: Path, *, alpha: float) -
     return replace(told, sentences=[*told.sentences, *notes])
 
 
-def agreement_points(study_root: Path, fairness: Any, kind: str) -> pd.DataFrame:
+def agreement_points(study_root: Path, fairness: Fairness, kind: str) -> pd.DataFrame:
     """Measured and reference value of every analysed subject, one row per biomarker.
 
     Parameters

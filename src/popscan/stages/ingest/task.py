@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from popscan.config import Source
 from popscan.protocol import Protocol
 from popscan.protocol import load as load_place
 from popscan.protocols import DEFAULT, get_protocol, protocol_key
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 def ingest_task(context: ShardContext) -> Task:
     """Read raw scans of any source; write one checked 4D scan per view, k-space, references."""
-    source = context.section("source")
+    source = context.section(Source)
     simulated = source.kind == "simulated"
     rules: dict[str, Any] = {
         "dicom": {"max_tilt_deg": source.max_tilt_deg},
@@ -47,7 +48,7 @@ def ingest_task(context: ShardContext) -> Task:
             }
         return {"files": stat_sources(subject)}
 
-    def load(subject: Subject) -> Any:
+    def load(subject: Subject) -> Loaded:
         if simulated:
             return _load_simulated(context, subject)
         from popscan.io.sources import get_source
@@ -55,7 +56,7 @@ def ingest_task(context: ShardContext) -> Task:
         views = tuple(source.views)
         return get_source(source.kind, context.protocol).load(subject.sources, views=views, **rules)
 
-    def work(subject: Subject, loaded: Any) -> Outcome:
+    def work(subject: Subject, loaded: Loaded) -> Outcome:
         return _ingest_outcome(subject, loaded, codes=source.label_codes, protocol=context.protocol)
 
     return Task(
@@ -124,7 +125,7 @@ def stat_sources(subject: Subject) -> list[tuple[str, int, int]]:
     return found
 
 
-def _load_simulated(context: ShardContext, subject: Subject) -> Any:
+def _load_simulated(context: ShardContext, subject: Subject) -> Loaded:
     from popscan.io.kspace import read_kspace
     from popscan.io.nifti import read_labels, read_scan
     from popscan.io.sources import Loaded

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from popscan.config import parse_section
+from popscan.config import Plan
 from popscan.io.folders import Folders
 from popscan.plan import PlanSummary, write_plan
 from popscan.records import PopscanError
@@ -54,7 +54,7 @@ def plan_study(
     summary = write_plan(
         study_root,
         cohort.planned,
-        shard_size=parse_section("plan", options["plan"]).shard_size,
+        shard_size=Plan.of(options).shard_size,
         problems=cohort.problems,
         unlisted=cohort.unlisted,
         notes=cohort.notes,

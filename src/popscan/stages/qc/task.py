@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from popscan.config import Qc
 from popscan.protocol import load as load_place
 from popscan.protocols import protocol_key
-from popscan.records import Outcome, Scan, Status, Subject
+from popscan.records import LabelMap, Outcome, Scan, Status, Subject
 from popscan.stages import upstream_of
 from popscan.stages.segment.uncertainty import read_samples
 from popscan.study.context import ShardContext
@@ -17,13 +18,13 @@ from popscan.worker import Task
 
 def qc_task(context: ShardContext) -> Task:
     """Check image and segmentation; a verdict of fail excludes the subject from analysis."""
-    section = context.section("qc")
+    section = context.section(Qc)
     quality = context.protocol.quality
 
-    def load(subject: Subject) -> tuple[Scan, Any, Mapping[str, Any]]:
+    def load(subject: Subject) -> tuple[Scan, LabelMap, Mapping[str, Any]]:
         return (*scan_and_labels(context, subject), read_samples(context, subject))
 
-    def work(subject: Subject, inputs: tuple[Scan, Any, Mapping[str, Any]]) -> Outcome:
+    def work(subject: Subject, inputs: tuple[Scan, LabelMap, Mapping[str, Any]]) -> Outcome:
         from popscan.qc import run_checks, verdict
 
         scan, labels, samples = inputs

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from popscan.config import parse_section
+from popscan.config import Fairness, Rca
 from popscan.study import dictionary
 from popscan.study.study import Study
 from popscan.study.tables import read_table, write_table
@@ -27,8 +27,8 @@ def write_validity(study_root: Path, options: Mapping[str, Any]) -> pd.DataFrame
     from popscan.fairness.rca import true_and_predicted, validity
     from popscan.study.cohort import first_visits
 
-    section = parse_section("rca", options["rca"])
-    fairness = parse_section("fairness", options["fairness"])
+    section = Rca.of(options)
+    fairness = Fairness.of(options)
     people, _ = first_visits(Study.of_tables(study_root, options).attributes)
     pairs = true_and_predicted(
         read_table(study_root, "predicted_dice_structures"), read_table(study_root, "scores")

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from popscan.config import parse_section
-from popscan.config.analyses import Rca
+from popscan.config import Rca
+
 from popscan.methods import call_with
 from popscan.plan import read_shard
 from popscan.protocol import Protocol, load
@@ -67,7 +67,7 @@ def make_references(store: Store, options: Mapping[str, Any], output: Path) -> l
     """
     from popscan.rca.references import to_arrays
 
-    section = parse_section("rca", options["rca"])
+    section = Rca.of(options)
     if section.references not in ("auto", "study", "simulated"):
         return _foreign(Path(section.references), output)
     protocol = protocol_of(options)
@@ -224,7 +224,7 @@ def _read_references(path: Path, modified: int) -> tuple[list[Reference], CropGr
 
 def rca_task(context: ShardContext) -> Task:
     """Predict every subject's Dice from what its segmentation teaches about reference cases."""
-    section = context.section("rca")
+    section = context.section(Rca)
     path = references_path(context.store.root)
     if not path.exists():
         raise PopscanError(f"{path}: no reference cases; run 'popscan rca-references' first")

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from popscan.records import NotApplicable, Outcome, Subject
+from popscan.config import Reconstruct
+from popscan.records import KSpace, NotApplicable, Outcome, Subject
 from popscan.stages import upstream_of
 from popscan.study.context import ShardContext
 from popscan.worker import Task
@@ -12,16 +11,16 @@ from popscan.worker import Task
 
 def reconstruct_task(context: ShardContext) -> Task:
     """Reconstruct k-space with every variant; the one in use is written as the subject's cine."""
-    section = context.section("reconstruct")
+    section = context.section(Reconstruct)
 
-    def load(subject: Subject) -> Any:
+    def load(subject: Subject) -> KSpace:
         from popscan.io.kspace import read_kspace
 
         if not context.has("ingest", subject, context.names.kspace(subject)):
             raise NotApplicable("image_study", "the source gives images, not k-space")
         return read_kspace(context.path("ingest", subject, context.names.kspace(subject)))
 
-    def work(subject: Subject, kspace: Any) -> Outcome:
+    def work(subject: Subject, kspace: KSpace) -> Outcome:
         from popscan.recon import reconstruct
 
         files = {}

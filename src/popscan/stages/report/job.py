@@ -15,7 +15,7 @@ import pandas as pd
 import yaml
 
 from popscan import __version__
-from popscan.config import parse_section
+from popscan.config import Fairness, Report, Share
 from popscan.plan import read_plan, read_registry
 from popscan.protocol import Protocol, Words
 from popscan.protocol import load as load_place
@@ -78,14 +78,14 @@ def report_study(study_root: Path, config: Mapping[str, Any]) -> Path:
     context = replace(context, methods=methods_sentences(context, config, facts))
     limit = int(config["report"]["max_flagged_pages"])
     index = render_study(context, study_root / "report", max_subject_pages=limit)
-    fairness = parse_section("fairness", config["fairness"])
+    fairness = Fairness.of(config)
     write_share(
         study_root,
         context,
         Study.of_tables(study_root, config).attributes,
         fairness=fairness,
-        report=parse_section("report", config["report"]),
-        share=parse_section("share", config.get("share", {})),
+        report=Report.of(config),
+        share=Share.of(config, or_defaults=True),
     )
     return index
 
@@ -136,7 +136,7 @@ def study_context(
     named = config["segment"]["model"]
     model = bundle_path(named) if named else Path("no model")
     card = model / "card.md"
-    fairness = parse_section("fairness", config["fairness"])
+    fairness = Fairness.of(config)
     context = StudyContext(
         name=config["study"]["name"],
         protocol=protocol,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from popscan.config import parse_section
+from popscan.config import Atlas, Fairness, Reconstruct
 from popscan.protocol import load as load_place
 from popscan.protocols import protocol_of
 from popscan.report.context import StudyContext
@@ -96,7 +96,7 @@ def _subjects(context: StudyContext) -> Iterator[str]:
 def _images(context: StudyContext, config: Mapping[str, Any]) -> Iterator[str]:
     scores = complete(context.recon_scores, "variant")
     variants = words(scores["variant"]).unique()
-    section = parse_section("reconstruct", config["reconstruct"])
+    section = Reconstruct.of(config)
     used = [section.variants[name].method for name in variants if name in section.variants]
     named = [
         _RECONSTRUCTIONS[method] for method in dict.fromkeys(used) if method in _RECONSTRUCTIONS
@@ -124,7 +124,7 @@ def _study_stages(config: Mapping[str, Any]) -> Iterator[str]:
             "accuracy [@rca]."
         )
     if config["atlas"]["enabled"]:
-        atlas = parse_section("atlas", config["atlas"])
+        atlas = Atlas.of(config)
         yield (
             f"Population averages were made in {plural(atlas.iterations, 'round')}, the first "
             f"rigid, the others by diffeomorphic demons [@demons], at {atlas.spacing_mm:g} mm."
@@ -141,7 +141,7 @@ def _audit(context: StudyContext, config: Mapping[str, Any]) -> Iterator[str]:
         )
     if not len(context.fairness_gaps):
         return
-    fairness = parse_section("fairness", config["fairness"])
+    fairness = Fairness.of(config)
     attributes = [_named(name) for name in fairness.attributes]
     tests = [t for t in words(context.fairness_gaps["test"]).unique() if t and t != "none"]
     by = f" by {listing(sorted(tests))}" if tests else ""

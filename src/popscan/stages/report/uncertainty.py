@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from popscan.config import parse_section
+from popscan.config import Report, Share
 from popscan.protocols.cine_sax.labels import STRUCTURES
 from popscan.report.context import Extra
 from popscan.report.sections.common import Options
@@ -51,8 +51,8 @@ def uncertainty_section(study_root: Path, config: Mapping[str, Any]) -> Extra | 
     level = float(config.get("biomarkers", {}).get("interval_level", 0.9))
     masked = Options(
         share=True,
-        minimum=parse_section("report", config.get("report", {})).min_cell,
-        rounding=parse_section("share", config.get("share", {})).rounding,
+        minimum=Report.of(config, or_defaults=True).min_cell,
+        rounding=Share.of(config, or_defaults=True).rounding,
     )
     return Extra(
         ident="segmentation-uncertainty",

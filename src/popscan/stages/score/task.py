@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from popscan.config import Biomarkers, Segment
 from popscan.protocol import Protocol
 from popscan.protocol import load as load_place
 from popscan.protocols import DEFAULT, get_protocol, protocol_key
@@ -16,10 +17,14 @@ from popscan.stages.segment.task import OF_REFERENCE
 from popscan.study.context import ShardContext
 from popscan.worker import Task
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
 
 def score_task(context: ShardContext) -> Task:
     """Score the segmentation and the reconstruction against references, where there are any."""
-    section = context.section("segment")
+    section = context.section(Segment)
     bundle = load_bundle(section.model, "cpu", networks=False, protocol=context.protocol.name)
 
     def load(subject: Subject) -> dict[str, Any]:
@@ -72,7 +77,7 @@ def score_task(context: ShardContext) -> Task:
         about = {"seen_in_training": seen, **trust, "kind": "biomarkers"}
         return Outcome(rows=(*labelled, *checked, *images, *({**about, **row} for row in measured)))
 
-    def reads(subject: Subject) -> Mapping[str, Any]:
+    def reads(subject: Subject) -> Mapping[str, str]:
         return {s: context.digest(s, subject) for s in ("ingest", "reconstruct", "segment")}
 
     return Task(
@@ -80,7 +85,7 @@ def score_task(context: ShardContext) -> Task:
         version=context.options["version"],
         options={
             "model_digest": bundle.digest,
-            "biomarkers": context.section("biomarkers").model_dump(),
+            "biomarkers": context.section(Biomarkers).model_dump(),
             **protocol_key(context.protocol),
         },
         reads=reads,
@@ -134,7 +139,9 @@ def _recon_images(context: ShardContext, subject: Subject) -> dict[str, Scan]:
     return images
 
 
-def _score_images(subject: Subject, images: dict[str, Scan], labels: Any) -> list[dict[str, Any]]:
+def _score_images(
+    subject: Subject, images: dict[str, Scan], labels: NDArray[np.uint8]
+) -> list[dict[str, Any]]:
     from popscan.arrays.image_quality import score_image
 
     if not images:
@@ -167,7 +174,7 @@ def _reference_biomarkers(context: ShardContext, inputs: Mapping[str, Any]) -> l
     from popscan.methods import resolve
 
     scan: Scan = inputs["scan"]
-    section = context.section("biomarkers")
+    section = context.section(Biomarkers)
     method = resolve(context.protocol.biomarkers.methods, section.method, "biomarkers")
     sources = {"reference_labels": inputs["reference"], "reference_image": inputs["of_reference"]}
     return [

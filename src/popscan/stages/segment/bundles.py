@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,9 @@ from popscan.installation import shipped_models
 from popscan.protocols import DEFAULT, get_protocol
 from popscan.records import PopscanError
 from popscan.segment.content import Familiarity
+
+if TYPE_CHECKING:
+    from popscan.segment.bundle import Bundle
 
 
 def bundle_path(name: str) -> Path:
@@ -48,7 +51,9 @@ class NoModel:
 
 
 @cache
-def load_bundle(name: str, device: str, *, networks: bool = True, protocol: str = DEFAULT) -> Any:
+def load_bundle(
+    name: str, device: str, *, networks: bool = True, protocol: str = DEFAULT
+) -> Bundle | NoModel:
     """Load a model bundle once per process, or what is known of it without its networks.
 
     Without a name `NoModel`.

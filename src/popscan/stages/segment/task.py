@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from popscan.config import Segment
 from popscan.methods import call_with, resolve
 from popscan.protocols import protocol_key
-from popscan.records import LabelMap, Outcome, Subject
+from popscan.records import LabelMap, Outcome, Scan, Subject
 from popscan.stages import upstream_of
 from popscan.stages.segment.bundles import load_bundle
 from popscan.stages.segment.uncertainty import uncertainty_files
@@ -20,7 +21,7 @@ OF_REFERENCE = "ofreference"
 
 def segment_task(context: ShardContext) -> Task:
     """Label every frame of the protocol's series, and of the reference image where there is one."""
-    section = context.section("segment")
+    section = context.section(Segment)
     segment = resolve(context.protocol.segmentation.methods, section.method, "segment")
     bundle = load_bundle(section.model, section.device, protocol=context.protocol.name)
 
@@ -29,7 +30,7 @@ def segment_task(context: ShardContext) -> Task:
         name = context.names.image(subject, desc="reference")
         return section.reference_images and reconstructed and context.has("ingest", subject, name)
 
-    def load(subject: Subject) -> Any:
+    def load(subject: Subject) -> dict[str, Scan]:
         from popscan.io.nifti import read_scan
 
         image = context.path(context.image_stage(subject), subject, context.names.image(subject))
@@ -40,7 +41,7 @@ def segment_task(context: ShardContext) -> Task:
             scans[context.names.labels(subject, desc=OF_REFERENCE)] = read_scan(reference)
         return scans
 
-    def work(subject: Subject, scans: Any) -> Outcome:
+    def work(subject: Subject, scans: dict[str, Scan]) -> Outcome:
         files: dict[str, Any] = {}
         values = []
         for name, scan in scans.items():
@@ -68,7 +69,7 @@ def segment_task(context: ShardContext) -> Task:
                 )
         return Outcome(files=files, values=values[0])
 
-    def reads(subject: Subject) -> Mapping[str, Any]:
+    def reads(subject: Subject) -> Mapping[str, str]:
         digests = {"image": context.digest(context.image_stage(subject), subject)}
         if has_reference(subject):
             digests["reference"] = context.digest("ingest", subject)

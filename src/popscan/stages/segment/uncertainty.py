@@ -8,20 +8,33 @@ model.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from popscan.arrays.widening import stored_widening
 from popscan.records import Scan, Subject
+from popscan.segment.labelled import Labelled
 from popscan.study.context import ShardContext
 from popscan.study.files import FileNames
 
+if TYPE_CHECKING:
+    from popscan.config import Segment
+    from popscan.segment.bundle import Bundle
+    from popscan.segment.inference import Segmentation
+    from popscan.stages.segment.bundles import NoModel
+
 
 def uncertainty_files(
-    names: FileNames, subject: Subject, found: Any, scan: Scan, *, bundle: Any, section: Any
+    names: FileNames,
+    subject: Subject,
+    labelled: Segmentation | Labelled,
+    scan: Scan,
+    *,
+    bundle: Bundle | NoModel,
+    section: Segment,
 ) -> dict[str, Any]:
     """Return what segment writes beside the labels.
 
@@ -31,20 +44,20 @@ def uncertainty_files(
         Names of files and structures.
     subject, scan
         Whose, and what was segmented.
-    found
-        A `popscan.segment.Segmentation`.
+    labelled
+        What came of it.
     bundle
         What segmented.
     section
         Config section ``segment``.
     """
-    if found.tally is None:
+    if isinstance(labelled, Labelled) or labelled.tally is None:
         return {}
-    frames = found.tally.by_frame(scan.array.shape[2])
-    voxel_ml = found.tally.pixel_mm2 * scan.spacing_mm[2] / 1000.0
+    frames = labelled.tally.by_frame(scan.array.shape[2])
+    voxel_ml = labelled.tally.pixel_mm2 * scan.spacing_mm[2] / 1000.0
     files: dict[str, Any] = {
         names.samples(subject): {
-            "samples": list(found.tally.samples),
+            "samples": list(labelled.tally.samples),
             "volumes_ml": {
                 name: np.round(frames.volumes[:, :, code] * voxel_ml, 3)
                 for code, name in names.protocol.labels.names.items()
@@ -54,14 +67,14 @@ def uncertainty_files(
                 flips=section.flips,
                 dropout_samples=section.dropout_samples,
             ),
-            "base": base_doubt(found, scan),
+            "base": base_doubt(labelled, scan),
             "widening": stored_widening(
-                bundle.about.get("widening"), float(found.values.get("ood_score", math.nan))
+                bundle.about.get("widening"), float(labelled.values.get("ood_score", math.nan))
             ),
         }
     }
     if section.uncertainty_maps:
-        maps = {"entropy": found.entropy, "information": found.information}
+        maps = {"entropy": labelled.entropy, "information": labelled.information}
         for kind, values in maps.items():
             meta = {"unit": "nats"}
             files[names.uncertainty(subject, kind)] = replace(
@@ -70,21 +83,23 @@ def uncertainty_files(
     return files
 
 
-def base_doubt(found: Any, scan: Scan) -> dict[str, dict[str, Any]]:
+def base_doubt(labelled: Segmentation, scan: Scan) -> dict[str, dict[str, Any]]:
     """Return the mL of every structure in doubtful basal slices of each frame, kept and removed.
 
     Empty where segmentation did not decide where the ventricle ends.
     """
-    if found.base is None:
+    if labelled.base is None:
         return {}
     voxel_ml = float(np.prod(scan.spacing_mm)) / 1000.0
     return {
         side: {name: np.round(curve * voxel_ml, 3) for name, curve in curves.items()}
-        for side, curves in (("kept", found.base.kept), ("removed", found.base.removed))
+        for side, curves in (("kept", labelled.base.kept), ("removed", labelled.base.removed))
     }
 
 
-def matching(intervals: Any, *, flips: bool, dropout_samples: int) -> dict[str, Any]:
+def matching(
+    intervals: Iterable[Mapping[str, Any]], *, flips: bool, dropout_samples: int
+) -> dict[str, Any]:
     """Return a bundle's calibration for the way in which a study segments.
 
     Spreads of other samples mean something else: where mirrorings and draws differ from those of

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from popscan.config import Simulate
 from popscan.methods import call_with
 from popscan.protocol import load as load_place
 from popscan.protocols import protocol_key
@@ -14,7 +15,7 @@ from popscan.worker import Task
 
 def simulate_task(context: ShardContext) -> Task:
     """Render subjects of the digital population: k-space or images, true labels, true numbers."""
-    options = context.section("simulate")
+    options = context.section(Simulate)
     simulation = context.protocol.simulation
     if simulation is None:
         raise PopscanError(f"protocol {context.protocol.name} has no digital population")

@@ -6,13 +6,13 @@ import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from popscan.config import parse_section
+from popscan.config import Fairness, Segment, Visibility
 from popscan.plan import read_plan, read_shard
 from popscan.records import Scan, Status, Subject, SubjectError
 from popscan.stages.atlas.job import load_arrays, save_arrays
@@ -25,6 +25,9 @@ from popscan.study.context import ShardContext
 from popscan.study.phases import phases_of
 from popscan.study.study import Study
 from popscan.study.tables import read_table, write_table
+
+if TYPE_CHECKING:
+    from popscan.segment.bundle import Bundle
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +69,7 @@ def features_shard(store: Store, shard: str, options: Mapping[str, Any], output:
     int
         Number of subjects.
     """
-    section = parse_section("visibility", options["visibility"])
+    section = Visibility.of(options)
     context = ShardContext(store=store, shard=shard, options=options)
     plan = read_plan(store.root)
     share = section.max_subjects / max(int(plan["n_subjects"]), 1)
@@ -149,7 +152,7 @@ def _latent(
     from popscan.segment.networks import seen_by
     from popscan.visibility.latent import latent_features
 
-    section = context.section("segment")
+    section = context.section(Segment)
     bundle = load_bundle(section.model, section.device)
     images, _, _ = heart_slices(scan, image, labels, bundle)
     parts = []
@@ -159,7 +162,7 @@ def _latent(
 
 
 def heart_slices(
-    scan: Scan, image: NDArray[Any], labels: NDArray[np.uint8], bundle: Any
+    scan: Scan, image: NDArray[Any], labels: NDArray[np.uint8], bundle: Bundle
 ) -> tuple[Any, Any, list[int]]:
     """Cut the slices that hold heart as the networks see them, around the segmented heart.
 
@@ -232,8 +235,8 @@ def write_visibility(
     """
     from popscan.visibility.tables import visibility_table
 
-    section = parse_section("visibility", options["visibility"])
-    fairness = parse_section("fairness", options["fairness"])
+    section = Visibility.of(options)
+    fairness = Fairness.of(options)
     study = Study.of_tables(study_root, options)
     account = features_account(study, paths)
     people = study.analysed_once

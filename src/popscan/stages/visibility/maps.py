@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from popscan.cells import is_recorded
-from popscan.config import parse_section
+from popscan.config import Fairness, Segment, Visibility
 from popscan.plan import read_registry
 from popscan.records import Status, Subject, SubjectError
 from popscan.stages.atlas.job import save_arrays
@@ -61,7 +61,7 @@ def write_maps(store: Store, paths: Sequence[Path], options: Mapping[str, Any]) 
     options
         Config sections study, visibility, fairness, cohort, segment.
     """
-    section = parse_section("visibility", options["visibility"])
+    section = Visibility.of(options)
     features = read_features(paths)
     study = Study.of_tables(store.root, options)
     people = study.analysed_once
@@ -89,7 +89,7 @@ def _targets(
     """Attribute and group of every direction: one for two groups, else one per group."""
     from popscan.visibility.tables import known_groups
 
-    minimum = parse_section("fairness", options["fairness"]).min_group
+    minimum = Fairness.of(options).min_group
     if not features:
         return []
     units = next(iter(features.values())).index
@@ -115,7 +115,7 @@ def _patterns(
     people: pd.DataFrame,
     features: Mapping[str, pd.DataFrame],
     targets: Sequence[tuple[str, str]],
-    section: Any,
+    section: Visibility,
 ) -> dict[str, NDArray[Any]]:
     """Activation patterns of the linear models on label maps and heart crops."""
     from popscan.visibility.direction import activation_pattern, attribute_direction
@@ -150,8 +150,8 @@ def _attributions(
     from popscan.visibility.attribution import compare_attributions
     from popscan.visibility.direction import attribute_direction
 
-    section = parse_section("visibility", options["visibility"])
-    fairness = parse_section("fairness", options["fairness"])
+    section = Visibility.of(options)
+    fairness = Fairness.of(options)
     if "latent" not in features or not targets:
         return []
     directions = []
@@ -232,8 +232,8 @@ def _maps_of(context: ShardContext, subject: Subject, directions: Sequence[NDArr
     from popscan.visibility import features
     from popscan.visibility.latent import latent_features, saliencies
 
-    segment = context.section("segment")
-    section = context.section("visibility")
+    segment = context.section(Segment)
+    section = context.section(Visibility)
     bundle = load_bundle(segment.model, segment.device)
     scan, image, labels = end_diastole(context, subject)
     frame, grid = heart_frame(labels, spacing_mm=scan.spacing_mm), features.crop_grid()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from popscan.config import parse_section
+from popscan.config import Fairness, Visibility
 from popscan.report.context import Extra
 from popscan.stages.atlas.job import load_arrays
 from popscan.study.study import Study
@@ -41,7 +41,7 @@ def rca_section(study_root: Path, config: Mapping[str, Any]) -> Extra | None:
     predicted = read_table(study_root, "predicted_dice")
     if not config.get("rca", {}).get("enabled") or "predicted_dice" not in predicted:
         return None
-    fairness = parse_section("fairness", config["fairness"])
+    fairness = Fairness.of(config)
     people = Study.of_tables(study_root, config).attributes
     validity = read_table(study_root, "rca_validity")
     pairs = true_and_predicted(
@@ -94,7 +94,7 @@ def visibility_section(study_root: Path, config: Mapping[str, Any]) -> Extra | N
     table = read_table(study_root, "visibility")
     if not config.get("visibility", {}).get("enabled") or "auc" not in table:
         return None
-    section = parse_section("visibility", config["visibility"])
+    section = Visibility.of(config)
     figures, said = [], []
     if len(table):
         caption = (
@@ -102,7 +102,7 @@ def visibility_section(study_root: Path, config: Mapping[str, Any]) -> Extra | N
             f"{', '.join(section.adjust_for)} taken out of the features; 0.5 is chance."
         )
         figures.append((auc_forest(table, sources=section.sources, name="seen"), caption))
-        said = sentences(table, alpha=parse_section("fairness", config["fairness"]).alpha)
+        said = sentences(table, alpha=Fairness.of(config).alpha)
     tables = [("How well attributes are told.", table[list(_SEEN)])]
     maps = _maps(study_root)
     if maps:

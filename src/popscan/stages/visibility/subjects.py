@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from popscan.config import parse_section
+from popscan.config import Fairness, Visibility
 from popscan.records import Status
 from popscan.study import dictionary
 from popscan.study.accounts import Account, read_account, study_account
@@ -18,8 +18,8 @@ from popscan.study.tables import write_table
 
 def attributes_to_see(study: Study) -> list[str]:
     """Attributes that are looked for, of those that the study has."""
-    section = parse_section("visibility", study.options["visibility"])
-    fairness = parse_section("fairness", study.options["fairness"])
+    section = Visibility.of(study.options)
+    fairness = Fairness.of(study.options)
     wanted, _ = known_columns(section.attributes or fairness.attributes, study.analysed_once)
     return wanted
 
