@@ -27,13 +27,13 @@ from numpy.typing import NDArray
 
 from popscan.protocols.cine_sax import biomarkers
 from popscan.protocols.cine_sax.labels import Label
+from popscan.protocols.cine_sax.simulate.anatomy import heart_tissue
+from popscan.protocols.cine_sax.simulate.heart import Heart
+from popscan.protocols.cine_sax.simulate.population import sample_population
+from popscan.protocols.cine_sax.simulate.render import majority_label
+from popscan.protocols.cine_sax.simulate.seeds import rng_for
+from popscan.protocols.cine_sax.simulate.subject import anatomy_for
 from popscan.protocols.cine_sax.volumes import PHASE_SMOOTHING_SHARE, find_phases
-from popscan.simulate.anatomy import heart_tissue
-from popscan.simulate.heart import Heart
-from popscan.simulate.population import sample_population
-from popscan.simulate.render import majority_label
-from popscan.simulate.seeds import rng_for
-from popscan.simulate.subject import anatomy_for
 
 VOLUMES = ("lvedv_ml", "lvesv_ml", "lvm_g", "rvedv_ml", "rvesv_ml")
 FUNCTION = ("lvef_pct", "rvef_pct")

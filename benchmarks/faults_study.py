@@ -28,10 +28,10 @@ from popscan.commands.configfile import load_config
 from popscan.inventory import damaged_outputs, inventoried
 from popscan.io import write_scan
 from popscan.plan import read_shards
+from popscan.protocols.cine_sax.simulate.population import sample_population
+from popscan.protocols.cine_sax.simulate.scan import simulate_subject
 from popscan.records import PopscanError
 from popscan.segment import save_bundle
-from popscan.simulate.population import sample_population
-from popscan.simulate.scan import simulate_subject
 from popscan.stages import STAGES as DESCRIBED
 from popscan.stages import stages_of, version_of
 from popscan.stages.collect.job import collect

@@ -32,10 +32,10 @@ import numpy as np
 import torch
 
 from popscan.io.nifti import read_scan, write_labels, write_scan
+from popscan.protocols.cine_sax.simulate.population import sample_population
+from popscan.protocols.cine_sax.simulate.scan import simulate_subject
 from popscan.records import LabelMap, Scan
 from popscan.segment import inference, load_bundle
-from popscan.simulate.population import sample_population
-from popscan.simulate.scan import simulate_subject
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -14,13 +14,13 @@ import numpy as np
 import pandas as pd
 
 from popscan.protocols.cine_sax.labels import Label
-from popscan.simulate.anatomy import heart_tissue
-from popscan.simulate.population import sample_population
-from popscan.simulate.reference import REFERENCE
-from popscan.simulate.scan import simulate_subject
-from popscan.simulate.seeds import rng_for
-from popscan.simulate.subject import anatomy_for
-from popscan.simulate.tissue import LABEL_OF
+from popscan.protocols.cine_sax.simulate.anatomy import heart_tissue
+from popscan.protocols.cine_sax.simulate.population import sample_population
+from popscan.protocols.cine_sax.simulate.reference import REFERENCE
+from popscan.protocols.cine_sax.simulate.scan import simulate_subject
+from popscan.protocols.cine_sax.simulate.seeds import rng_for
+from popscan.protocols.cine_sax.simulate.subject import anatomy_for
+from popscan.protocols.cine_sax.simulate.tissue import LABEL_OF
 
 STEP_MM = 1.0
 

@@ -9,7 +9,7 @@ import pytest
 
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "popscan"
 #: What every protocol goes through. Not here: readers of files (io), networks and their training
-#: (segment, train), the digital heart (simulate), visibility, whose crops are the heart's.
+#: (segment, train), visibility, whose crops are the heart's.
 CORE = (
     "records.py", "protocol.py", "cells.py", "methods.py", "plan.py", "store.py", "run.py",
     "worker.py", "standing.py", "names.py", "inventory.py", "lock.py", "yamlfile.py",

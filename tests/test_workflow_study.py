@@ -16,9 +16,9 @@ import pandas as pd
 import pytest
 
 from popscan.io import read_scan, write_labels, write_scan
+from popscan.protocols.cine_sax.simulate.population import sample_population
+from popscan.protocols.cine_sax.simulate.scan import simulate_subject
 from popscan.records import Scan
-from popscan.simulate.population import sample_population
-from popscan.simulate.scan import simulate_subject
 from popscan.stages import stages_of
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]

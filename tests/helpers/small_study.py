@@ -14,9 +14,9 @@ import pandas as pd
 import yaml
 
 from popscan.io import write_scan
+from popscan.protocols.cine_sax.simulate.population import sample_population
+from popscan.protocols.cine_sax.simulate.scan import simulate_subject
 from popscan.records import Scan
-from popscan.simulate.population import sample_population
-from popscan.simulate.scan import simulate_subject
 from popscan.stages import stages_of
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -12,8 +12,8 @@ from popscan import qc
 from popscan.io.acdc import Acdc
 from popscan.protocols.cine_sax import qc as cine
 from popscan.protocols.cine_sax.biomarkers import measure
-from popscan.simulate.population import sample_population
-from popscan.simulate.scan import SimulatedSubject, simulate_subject
+from popscan.protocols.cine_sax.simulate.population import sample_population
+from popscan.protocols.cine_sax.simulate.scan import SimulatedSubject, simulate_subject
 
 
 @pytest.mark.data

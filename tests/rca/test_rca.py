@@ -11,12 +11,12 @@ from popscan.protocols import get_protocol
 from popscan.protocols.cine_sax.crops import covering_heart, fallback_frame, heart_crop
 from popscan.protocols.cine_sax.frame import heart_frame
 from popscan.protocols.cine_sax.labels import STRUCTURES, Label
+from popscan.protocols.cine_sax.simulate.population import sample_population
+from popscan.protocols.cine_sax.simulate.scan import simulate_subject
 from popscan.rca.atlas import predict_dice
 from popscan.rca.references import Pose, choose, from_arrays, make_reference, to_arrays
 from popscan.records import SubjectError
 from popscan.register.crops import block_means, crop_values
-from popscan.simulate.population import sample_population
-from popscan.simulate.scan import simulate_subject
 
 GRID = covering_heart()
 POSE = Pose.of(get_protocol("cine_sax"))

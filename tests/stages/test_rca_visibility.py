@@ -13,12 +13,12 @@ from popscan.commands.check import check_study
 from popscan.config import Config
 from popscan.plan import Planned, read_shard, write_plan
 from popscan.protocols import get_protocol
+from popscan.protocols.cine_sax.simulate.population import sample_population
+from popscan.protocols.cine_sax.simulate.scan import simulate_subject
 from popscan.records import LabelMap, NotApplicable, Outcome, PopscanError, Subject
 from popscan.run import run_shard
 from popscan.segment.bundle import save_bundle
 from popscan.segment.networks import build_network
-from popscan.simulate.population import sample_population
-from popscan.simulate.scan import simulate_subject
 from popscan.stages.rca.tables import write_validity
 from popscan.stages.rca.task import make_references, references_path
 from popscan.stages.report.extras import extra_sections

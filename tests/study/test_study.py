@@ -17,6 +17,8 @@ from popscan.config import Config
 from popscan.plan import Planned, read_shard, write_plan
 from popscan.protocols import get_protocol
 from popscan.protocols.cine_sax.labels import Label
+from popscan.protocols.cine_sax.simulate.population import sample_population
+from popscan.protocols.cine_sax.simulate.scan import simulate_subject
 from popscan.records import (
     LabelMap,
     NotApplicable,
@@ -27,8 +29,6 @@ from popscan.records import (
     SubjectError,
 )
 from popscan.run import run_shard
-from popscan.simulate.population import sample_population
-from popscan.simulate.scan import simulate_subject
 from popscan.stages.associate.job import analysed_table
 from popscan.stages.atlas.job import map_shard, prepare_shard, reduce_round, write_atlas
 from popscan.stages.atlas.members import write_members

@@ -20,12 +20,8 @@ from popscan.atlas.prepared import Prepared
 from popscan.atlas.reducing import reduce
 from popscan.atlas.template import Template
 
-#: Ways of bringing a shard's subjects to the template.
-METHODS = {"demons": "popscan.atlas.mapping:map_subjects"}
-
 __all__ = [
     "ALL",
-    "METHODS",
     "AtlasGrid",
     "GroupSums",
     "Partial",

@@ -9,6 +9,3 @@ well where nobody drew references: Gaggion et al. 2023, arXiv:2309.00451.
 
 `references` chooses and prepares the reference cases, `atlas` predicts.
 """
-
-#: Way of predicting -> function ``(image, labels, references, *, spacing_mm, **options)``.
-METHODS: dict[str, str] = {"atlas": "popscan.rca.atlas:predict_dice"}

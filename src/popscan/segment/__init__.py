@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from popscan.segment.inference import Segmentation, segment
     from popscan.segment.scores import score_segmentation
 
-#: Method name in the config -> function ``(scan, *, bundle, **options) -> Segmentation``.
-METHODS: dict[str, str] = {"bundle": "popscan.segment.inference:segment"}
-
 #: What is offered here -> where it lives; resolved on first use, since torch takes seconds.
 _WHERE = {
     "Bundle": "bundle",
@@ -31,7 +28,6 @@ _WHERE = {
 }
 
 __all__ = [
-    "METHODS",
     "Bundle",
     "Segmentation",
     "load_bundle",

@@ -43,7 +43,7 @@ NOTES = {
     "under CC BY-NC-SA 4.0; see the challenge's terms before using this model commercially.",
     "acdc+effusion": "The same patients with a pericardial effusion painted beside every heart "
     "(popscan.train.effusion).",
-    "simulated": "Digital hearts of popscan.simulate (three scanner types, spacing 1.3 to 2.2 mm, "
+    "simulated": "Digital hearts of popscan (three scanner types, spacing 1.3 to 2.2 mm, "
     "several noise levels), labels known exactly; slices that the oblique valve plane cuts are "
     "seen as neighbours only; a tenth to a seventh of every batch.",
 }
@@ -143,8 +143,8 @@ def simulated_high_case(index: int, *, seed: int = HIGH_SEED) -> Case:
 
 def _rendered(index: int, *, seed: int, spacing_mm: float, side_mm: float, **options: Any) -> Case:
     """Return one heart of a simulated population of many diseases."""
-    from popscan.simulate.population import sample_population
-    from popscan.simulate.scan import simulate_subject
+    from popscan.protocols.cine_sax.simulate.population import sample_population
+    from popscan.protocols.cine_sax.simulate.scan import simulate_subject
 
     conditions = {"dilated": 0.2, "hypertrophic": 0.2, "infarct": 0.15, "rv_dilated": 0.15}
     population = sample_population(index + 1, seed=seed, conditions=conditions)

@@ -166,8 +166,8 @@ PROTOCOL = Protocol(
         around="the heart",
     ),
     simulation=Simulation(
-        population="popscan.simulate.population:sample_population",
-        subject="popscan.simulate.scan:simulate_subject",
+        population="popscan.protocols.cine_sax.simulate.population:sample_population",
+        subject="popscan.protocols.cine_sax.simulate.scan:simulate_subject",
         truth="popscan.protocols.cine_sax.columns:TRUTH",
     ),
 )  # fmt: skip

@@ -53,7 +53,7 @@ def subjects(options: Mapping[str, Any]) -> list[Planned]:
 
         planned = find_cohort(options).planned
         return [one for one in planned if one.problem.get("status") != "excluded"]
-    from popscan.simulate.population import sample_population
+    from popscan.protocols.cine_sax.simulate.population import sample_population
 
     section = options["experiment"]
     attribute, wanted = section["attribute"], wanted_subjects(section)
@@ -160,8 +160,8 @@ def _simulated_case(subject: Subject, options: Mapping[str, Any]) -> Any:
     """Return a rendered heart at end-diastole and near end-systole."""
     from dataclasses import replace
 
+    from popscan.protocols.cine_sax.simulate.scan import simulate_subject
     from popscan.records import LabelMap
-    from popscan.simulate.scan import simulate_subject
     from popscan.train.packs import Case
 
     section, simulate = options["experiment"], Simulate.of(options)

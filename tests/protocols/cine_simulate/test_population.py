@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from popscan.protocols.cine_sax.simulate.faults import FAULTS
+from popscan.protocols.cine_sax.simulate.population import PUBLIC_COLUMNS, sample_population
+from popscan.protocols.cine_sax.simulate.reference import REFERENCE
 from popscan.records import PopscanError
-from popscan.simulate.faults import FAULTS
-from popscan.simulate.population import PUBLIC_COLUMNS, sample_population
-from popscan.simulate.reference import REFERENCE
 
 
 @pytest.fixture(scope="module")

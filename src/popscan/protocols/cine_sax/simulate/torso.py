@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from popscan.simulate.tissue import Tissue
+from popscan.protocols.cine_sax.simulate.tissue import Tissue
 
 
 @dataclass(frozen=True, kw_only=True)

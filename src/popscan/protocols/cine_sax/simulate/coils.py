@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from popscan.simulate.torso import Torso
+from popscan.protocols.cine_sax.simulate.torso import Torso
 
 #: Straight pieces of a loop in the Biot-Savart sum.
 _PIECES = 10

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from popscan.protocols.cine_sax.simulate.subject import Anatomy
 from popscan.records import KSpace, LabelMap, Scan
-from popscan.simulate.subject import Anatomy
 
 
 @dataclass(frozen=True, kw_only=True)

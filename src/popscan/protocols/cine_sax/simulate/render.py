@@ -8,12 +8,12 @@ from scipy import ndimage
 
 from popscan.arrays.fourier import centred_fft
 from popscan.protocols.cine_sax.labels import Label
-from popscan.simulate.anatomy import heart_tissue
-from popscan.simulate.plan import Grid
-from popscan.simulate.scanners import Scanner
-from popscan.simulate.subject import Anatomy
-from popscan.simulate.tissue import LABEL_OF, Tissue, bssfp_signal
-from popscan.simulate.torso import torso_tissue
+from popscan.protocols.cine_sax.simulate.anatomy import heart_tissue
+from popscan.protocols.cine_sax.simulate.plan import Grid
+from popscan.protocols.cine_sax.simulate.scanners import Scanner
+from popscan.protocols.cine_sax.simulate.subject import Anatomy
+from popscan.protocols.cine_sax.simulate.tissue import LABEL_OF, Tissue, bssfp_signal
+from popscan.protocols.cine_sax.simulate.torso import torso_tissue
 
 _LEFT_BLOOD = [Tissue.LV_BLOOD, Tissue.ATRIUM, Tissue.VESSEL]
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from popscan.arrays.fourier import centred_fft, centred_ifft
-from popscan.simulate.scanners import Scanner
+from popscan.protocols.cine_sax.simulate.scanners import Scanner
 
 
 def combined(maps: NDArray[np.complex64]) -> NDArray[np.float32]:

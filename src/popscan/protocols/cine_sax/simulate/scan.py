@@ -8,18 +8,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from popscan.protocols.cine_sax.simulate.acquisition import acquire, reference_image, scanner_image
+from popscan.protocols.cine_sax.simulate.coils import coil_maps, noise_mixing
+from popscan.protocols.cine_sax.simulate.faults import FAULTS, blur_labels, corrupt_motion
+from popscan.protocols.cine_sax.simulate.plan import plan_stack
+from popscan.protocols.cine_sax.simulate.render import render
+from popscan.protocols.cine_sax.simulate.sampling import sampling_mask
+from popscan.protocols.cine_sax.simulate.scanners import SCANNERS, Scanner
+from popscan.protocols.cine_sax.simulate.seeds import rng_for
+from popscan.protocols.cine_sax.simulate.session import SimulatedSubject, damage, truth_of
+from popscan.protocols.cine_sax.simulate.subject import anatomy_for, number
+from popscan.protocols.cine_sax.simulate.tissue import Tissue, tissue_signals
 from popscan.records import KSpace, LabelMap, PopscanError, Scan
-from popscan.simulate.acquisition import acquire, reference_image, scanner_image
-from popscan.simulate.coils import coil_maps, noise_mixing
-from popscan.simulate.faults import FAULTS, blur_labels, corrupt_motion
-from popscan.simulate.plan import plan_stack
-from popscan.simulate.render import render
-from popscan.simulate.sampling import sampling_mask
-from popscan.simulate.scanners import SCANNERS, Scanner
-from popscan.simulate.seeds import rng_for
-from popscan.simulate.session import SimulatedSubject, damage, truth_of
-from popscan.simulate.subject import anatomy_for, number
-from popscan.simulate.tissue import Tissue, tissue_signals
 
 __all__ = ["SimulatedSubject", "simulate_subject"]
 
@@ -54,7 +54,7 @@ def simulate_subject(
     Parameters
     ----------
     row
-        A row of `popscan.simulate.population.sample_population` (values may be text).
+        A row of `sample_population` in `population` (values may be text).
     seed
         Seed of the study.
     kspace

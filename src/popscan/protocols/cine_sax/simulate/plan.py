@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from popscan.protocols.cine_sax.simulate.subject import Anatomy
 from popscan.records import PopscanError
-from popscan.simulate.subject import Anatomy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +81,7 @@ def plan_stack(
     anatomy
         Whose heart.
     matrix, spacing_mm, slices, slices_above, slice_distance_mm, slice_thickness_mm
-        Voxels, as in `popscan.simulate.scan.simulate_subject`.
+        Voxels, as in `popscan.protocols.cine_sax.simulate.scan.simulate_subject`.
     breath_hold_sd_mm, tilt_sd_deg, fine
         As there.
     beside

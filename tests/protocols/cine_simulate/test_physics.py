@@ -6,14 +6,19 @@ import numpy as np
 import pytest
 
 from popscan.arrays.fourier import centred_ifft
+from popscan.protocols.cine_sax.simulate.acquisition import acquire
+from popscan.protocols.cine_sax.simulate.coils import (
+    REFERENCE_TORSO,
+    coil_maps,
+    loop_layout,
+    noise_mixing,
+)
+from popscan.protocols.cine_sax.simulate.render import crop_spectrum, smooth_field
+from popscan.protocols.cine_sax.simulate.sampling import sampling_mask
+from popscan.protocols.cine_sax.simulate.seeds import rng_for
+from popscan.protocols.cine_sax.simulate.tissue import Tissue, bssfp_signal, tissue_signals
+from popscan.protocols.cine_sax.simulate.torso import Torso, torso_for, torso_tissue
 from popscan.records import PopscanError
-from popscan.simulate.acquisition import acquire
-from popscan.simulate.coils import REFERENCE_TORSO, coil_maps, loop_layout, noise_mixing
-from popscan.simulate.render import crop_spectrum, smooth_field
-from popscan.simulate.sampling import sampling_mask
-from popscan.simulate.seeds import rng_for
-from popscan.simulate.tissue import Tissue, bssfp_signal, tissue_signals
-from popscan.simulate.torso import Torso, torso_for, torso_tissue
 
 TORSO = REFERENCE_TORSO
 

@@ -1,6 +1,6 @@
 """What lies at a point of the heart: classification of heart coordinates into tissues.
 
-Vectorised over points in single precision; see `popscan.simulate.heart` for the geometry.
+Vectorised over points in single precision; see `heart` beside this module for the geometry.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from popscan.simulate.heart import Heart, HeartState, Modes, profile
-from popscan.simulate.tissue import Tissue
+from popscan.protocols.cine_sax.simulate.heart import Heart, HeartState, Modes, profile
+from popscan.protocols.cine_sax.simulate.tissue import Tissue
 
 Points = NDArray[np.float32]
 

@@ -7,10 +7,10 @@ import pytest
 
 from popscan.arrays.fourier import centred_ifft
 from popscan.protocols.cine_sax.labels import Label
+from popscan.protocols.cine_sax.simulate.faults import FAULTS, blur_labels
+from popscan.protocols.cine_sax.simulate.population import sample_population
+from popscan.protocols.cine_sax.simulate.scan import SimulatedSubject, simulate_subject
 from popscan.records import PopscanError
-from popscan.simulate.faults import FAULTS, blur_labels
-from popscan.simulate.population import sample_population
-from popscan.simulate.scan import SimulatedSubject, simulate_subject
 
 SMALL = {"matrix": (72, 72), "spacing_mm": (3.0, 3.0), "coils": 4}
 

@@ -7,11 +7,11 @@ import pytest
 from scipy.integrate import quad
 
 from popscan.protocols.cine_sax.labels import Label
-from popscan.simulate.anatomy import heart_tissue
-from popscan.simulate.heart import Heart, profile, profile_integral
-from popscan.simulate.population import sample_population
-from popscan.simulate.subject import NUMBERS, heart_for
-from popscan.simulate.tissue import LABEL_OF, Tissue
+from popscan.protocols.cine_sax.simulate.anatomy import heart_tissue
+from popscan.protocols.cine_sax.simulate.heart import Heart, profile, profile_integral
+from popscan.protocols.cine_sax.simulate.population import sample_population
+from popscan.protocols.cine_sax.simulate.subject import NUMBERS, heart_for
+from popscan.protocols.cine_sax.simulate.tissue import LABEL_OF, Tissue
 
 
 def some_heart(seed: int = 0, condition: str = "healthy") -> Heart:

@@ -1,7 +1,7 @@
 """A population whose hearts follow published reference ranges.
 
-Heart size and function by sex follow `popscan.simulate.reference.REFERENCE` (Petersen et al.
-2017). Volumes and mass depend on body surface area (Mosteller) within each sex, volumes
+Heart size and function by sex follow `REFERENCE` of `reference` (Petersen et al. 2017). Volumes and
+mass depend on body surface area (Mosteller) within each sex, volumes
 fall with age in both sexes, mass in men only, ejection fraction stays (same paper; the slopes are
 rounded). The right ventricle's stroke volume is the left's, but for 3%, as there is one
 circulation. Body size is that of middle-aged British adults, rounded.
@@ -20,10 +20,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
+from popscan.protocols.cine_sax.simulate.faults import apply_bias, check_faults, parse_bias
+from popscan.protocols.cine_sax.simulate.reference import CONDITIONS, RACES, REFERENCE
+from popscan.protocols.cine_sax.simulate.scanners import SCANNERS
 from popscan.records import PopscanError
-from popscan.simulate.faults import apply_bias, check_faults, parse_bias
-from popscan.simulate.reference import CONDITIONS, RACES, REFERENCE
-from popscan.simulate.scanners import SCANNERS
 
 #: Columns that a study would know; all others are hidden truth.
 PUBLIC_COLUMNS = (
@@ -83,9 +83,9 @@ def sample_population(
     seed
         Seed; the same call returns the same table.
     bias
-        One or several bias switches: `popscan.simulate.faults.Bias`.
+        One or several bias switches: `popscan.protocols.cine_sax.simulate.faults.Bias`.
     faults
-        Rate of each fault: `popscan.simulate.faults.FAULTS`.
+        Rate of each fault: `popscan.protocols.cine_sax.simulate.faults.FAULTS`.
     female_share
         Share of women.
     age_years

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from popscan.protocols.cine_sax.simulate.heart import Heart, profile_integral
+from popscan.protocols.cine_sax.simulate.torso import Torso, torso_for
 from popscan.records import PopscanError
-from popscan.simulate.heart import Heart, profile_integral
-from popscan.simulate.torso import Torso, torso_for
 
 #: What a row must hold beside the identifier, the sex and the scanner.
 NUMBERS = (
@@ -89,7 +89,7 @@ def anatomy_for(row: Mapping[str, Any], *, rng: np.random.Generator) -> Anatomy:
     Parameters
     ----------
     row
-        A row of `popscan.simulate.population.sample_population`.
+        A row of `popscan.protocols.cine_sax.simulate.population.sample_population`.
     rng
         Source of the shape.
 
