@@ -12,12 +12,12 @@ from popscan.atlas import ALL, map_subjects, reduce
 from popscan.protocol import load
 from popscan.protocols import get_protocol
 from popscan.protocols.brain_t1 import digital
+from popscan.protocols.cine_sax.simulate.population import sample_population
+from popscan.protocols.cine_sax.simulate.scan import simulate_subject
 from popscan.rca.atlas import predict_dice
 from popscan.rca.references import Pose, make_reference
 from popscan.records import PopscanError
 from popscan.report.figures.atlas import atlas_figure
-from popscan.simulate.population import sample_population
-from popscan.simulate.scan import simulate_subject
 
 STEPS = (4, 2)
 SPACING_MM = {"cine_sax": 6.0, "brain_t1": 6.0}

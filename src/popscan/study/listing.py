@@ -139,7 +139,7 @@ def _fields_of(
 
     if not is_field_table(path):
         return None
-    source, protocol = parse_section("source", options["source"]), protocol_of(options)
+    source, protocol = Source.of(options), protocol_of(options)
     visits: dict[str, list[str]] = {}
     if found is None:
         for item in get_source(source.kind, protocol).find(Path(source.root)):
@@ -151,7 +151,7 @@ def _fields_of(
     return FieldTable(
         visits=visits,
         image_fields=tuple(needed.ukb_fields),
-        own=parse_section("cohort", options["cohort"]).ukb_fields,
+        own=CohortSection.of(options).ukb_fields,
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from popscan.associate.precision import precision_table
-from popscan.config import Associate
+from popscan.config import Associate, Fairness
 from popscan.study import dictionary
 from popscan.study.cohort import first_visits
 from popscan.study.study import Study
@@ -35,7 +35,7 @@ def associate_study(study_root: Path, options: Mapping[str, Any]) -> None:
         table, outcomes=outcomes, terms=section.terms, min_n=section.min_n,
         seed=int(options["study"]["seed"]),
     )  # fmt: skip
-    fairness = parse_section("fairness", options["fairness"])
+    fairness = Fairness.of(options)
     precision = precision_table(
         table,
         outcomes=outcomes,

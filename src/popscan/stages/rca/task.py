@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from popscan.config import Rca
-
 from popscan.methods import call_with
 from popscan.plan import read_shard
 from popscan.protocol import Protocol, load
