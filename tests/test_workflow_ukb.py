@@ -12,12 +12,8 @@ import yaml
 
 from popscan.commands.check import check_study
 from popscan.config import Config
-<<<<<<< HEAD
 from popscan.protocol import load
 from popscan.protocols import get_protocol
-=======
-from popscan.protocols.cine_sax.simulate.scan import simulate_subject
->>>>>>> 553ee0f (refactor: names after ukb's landing)
 from popscan.stages.plan.job import plan_study
 from popscan.stages.tasks import run_stage
 from popscan.store import Store
