@@ -40,8 +40,8 @@ def column_name(text: str) -> str:
 
     Examples
     --------
-    >>> column_name(" Sex "), column_name("Age"), column_name("Dice_LV"), column_name("sub")
-    ('sex', 'age_years', 'dice_lv', 'sub_in_table')
+    >>> column_name(" Sex "), column_name("Age"), column_name("Dice_Left"), column_name("sub")
+    ('sex', 'age_years', 'dice_left', 'sub_in_table')
     """
     name = " ".join(text.split()).lower()
     return f"{name}_in_table" if name in RESERVED else RENAMED.get(name, name)

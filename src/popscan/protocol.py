@@ -4,8 +4,8 @@ Nothing here is of any organ. A protocol is a folder ``popscan/protocols/NAME`` 
 another package, by the entry point group ``popscan.protocols``) with ``PROTOCOL = Protocol(...)``.
 Whatever is heavy stands as ``"module:name"`` and is loaded where it is used: see `load`.
 
-Names for the reader: *view* one series of a visit that has a name in files (``sax``, ``t1w``);
-*frame* one index of the last axis; *phase* a frame that has a name (``ED``), of which a protocol
+Names for the reader: *view* one series of a visit that has a name in files (``t1w``);
+*frame* one index of the last axis; *phase* a frame that has a name, of which a protocol
 without time axis has none.
 """
 
@@ -226,7 +226,7 @@ class Words:
     legend
         A sentence that says which colour is what on images; empty where there are too many.
     pictured
-        The frame that small pictures show: ``end-diastole``; empty without time axis.
+        The frame that small pictures show, in words; empty without time axis.
     first
         Biomarkers that a reader looks for first; by default the outcomes.
     parts

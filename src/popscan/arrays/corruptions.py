@@ -6,7 +6,7 @@ reaches an archive. The same seed gives the same damage; a higher severity of on
 the same (the same field, the same slices and further ones).
 
 The idea of named corruptions at five severities is that of Hendrycks and Dietterich, ICLR 2019
-(arXiv:1903.12261), here with the physics of cine MR.
+(arXiv:1903.12261), here with the physics of MR.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def bias_field(array: Floats, *, severity: int, seed: int) -> Floats:
     """Multiply by a smooth field: the coils' sensitivity, uncorrected.
 
     A random polynomial of degree two of the three axes in the exponent, 0 in the middle of the
-    image, scaled so that in the middle half of each side, where the heart lies, the brightest
+    image, scaled so that in the middle half of each side, where the organ lies, the brightest
     place is exp(0.3 severity) times as sensitive as the darkest (4.5 times at severity 5).
     """
     rng = _rng("bias_field", seed)
@@ -84,7 +84,7 @@ def _quadratic(rng: np.random.Generator) -> NDArray[np.float64]:
 
 
 def ghosting(array: Floats, *, severity: int, seed: int) -> Floats:
-    """Repeat the image along y, as a heart that beats irregularly does.
+    """Repeat the image along y, as an organ that moves irregularly does.
 
     Every n-th line of k-space (n of 2 to 5, by the seed) is scaled by 1 - 0.14 severity, which
     lays n - 1 weaker copies over the image at even distances.

@@ -1,4 +1,4 @@
-"""Where voxels lie in the patient: positions, affines, orientation, planes of a cine exam.
+"""Where voxels lie in the patient: positions, affines, orientation, planes of an exam.
 
 Directions and positions that come from DICOM are in LPS millimetres (toward left, posterior,
 superior); affines map voxel indices to RAS millimetres (the NIfTI convention).

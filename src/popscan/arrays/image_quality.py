@@ -104,7 +104,7 @@ def score_image(
     scan, reference
         Arrays of shape (x, y, z, t).
     roi : ndarray of bool, shape (x, y, z, t) or broadcastable, optional
-        Compare within it only (the heart); by default everywhere.
+        Compare within it only (the organ); by default everywhere.
     fit_gain
         Multiply `scan` by the factor that fits `reference` best before comparing.
 

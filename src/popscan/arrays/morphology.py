@@ -1,8 +1,8 @@
 """Shape of labelled structures: sizes, components, holes, contacts, centres.
 
 All functions take arrays with axes (x, y, z, t) and treat frames (axis 3) apart: nothing is ever
-connected across time. None needs a loop over frames, so a cine of 25 frames costs little more than
-one frame.
+connected across time. None needs a loop over frames, so a series of 25 frames costs little more
+than one frame.
 """
 
 from __future__ import annotations

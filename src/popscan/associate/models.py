@@ -229,7 +229,7 @@ def _fit(
 
 
 def _name(outcome: str, term: str, source: str) -> str:
-    """Say what an estimate is, e.g. ``lvedv_ml per age_years``."""
+    """Say what an estimate is, e.g. ``brain_ml per age_years``."""
     if term == "intercept":
         return f"{outcome} where every term is 0 or at its reference"
     return f"{outcome} per {term}" if term == source else f"{outcome}: {term}"

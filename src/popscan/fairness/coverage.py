@@ -37,8 +37,8 @@ def ends(column: str) -> tuple[str, str]:
 
     Examples
     --------
-    >>> ends("lvef_pct")
-    ('lvef_low_pct', 'lvef_high_pct')
+    >>> ends("share_pct")
+    ('share_low_pct', 'share_high_pct')
     """
     stem, _, unit = column.rpartition("_")
     return f"{stem}_low_{unit}", f"{stem}_high_{unit}"

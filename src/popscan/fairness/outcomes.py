@@ -49,8 +49,8 @@ def outcomes_table(
         unit, stage, status: gives ``<stage>_failed`` (1 failed, 0 ok or excluded) and, over the
         whole study, ``not_analysed``.
     scores : DataFrame
-        unit, structure, and measures such as dice, hd95_mm: gives ``dice_lv`` (mean over frames)
-        and ``dice_mean``. With volume_ml and reference_volume_ml also ``lv_missed`` (1 if the
+        unit, structure, and measures such as dice, hd95_mm: gives ``dice_NAME`` (mean over frames)
+        and ``dice_mean``. With volume_ml and reference_volume_ml also ``NAME_missed`` (1 if the
         segmentation has nothing of a structure in a frame in which the reference has it), and
         distances are undefined for who misses a structure so: a mean of the other frames would
         leave out the worst. Only rows of `popscan.scored.counted` are used.
@@ -67,9 +67,9 @@ def outcomes_table(
     biomarker_columns : sequence of str
         Columns of `biomarkers` to compare.
     truth : DataFrame
-        unit and true or reference biomarkers (``lvedv_ml`` or ``truth_lvedv_ml``): gives
-        ``lvedv_ml_error`` (neither), ``lvedv_ml_abs_error`` (lower) and, for biomarkers with an
-        interval, ``lvedv_ml_covered`` (1 where it holds the reference).
+        unit and true or reference biomarkers (``brain_ml`` or ``truth_brain_ml``): gives
+        ``brain_ml_error`` (neither), ``brain_ml_abs_error`` (lower) and, for biomarkers with an
+        interval, ``brain_ml_covered`` (1 where it holds the reference).
     atlas : DataFrame
         unit and distances to the atlas.
     analysed : Series of bool, optional
@@ -120,7 +120,7 @@ def direction(name: str) -> str:
     Parameters
     ----------
     name : str
-        E.g. ``hd95_mm_lv``.
+        E.g. ``hd95_mm_grey``.
 
     Returns
     -------

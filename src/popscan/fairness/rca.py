@@ -25,7 +25,7 @@ from popscan.stats.auc import auc, interval
 DICTIONARY: dict[str, Column] = {
     "attribute": text("attribute; empty for everybody"),
     "group": text("its group; all for everybody"),
-    "structure": text("rv, myo, lv, or mean"),
+    "structure": text("structure, or mean"),
     "n": Column("", "subjects with a predicted and a true Dice"),
     "n_low": Column("", "of these, true Dice below the threshold"),
     "true_mean": Column("", "mean Dice with the reference"),

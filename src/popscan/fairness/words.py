@@ -69,19 +69,19 @@ def name_and_unit(outcome: str) -> tuple[str, str]:
     Parameters
     ----------
     outcome : str
-        Name in the tables, e.g. ``lvedv_ml``.
+        Name in the tables, e.g. ``brain_ml``.
 
     Returns
     -------
     name, unit : str
-        E.g. ``LV end-diastolic volume`` and `` mL``; the unit may be empty.
+        E.g. ``brain volume`` and `` mL``; the unit may be empty.
     """
     _, unit = _without_unit(outcome)
     return capital(outcome_name(outcome)), f" {unit}" if unit else ""
 
 
 def _without_unit(outcome: str) -> tuple[str, str]:
-    """Split ``hd95_mm_lv`` into ``hd95_lv`` and ``mm``; a percentage is told in points."""
+    """Split ``hd95_mm_grey`` into ``hd95_grey`` and ``mm``; a percentage is told in points."""
     parts = outcome.split("_")
     for length in range(len(parts), 1, -1):
         head = "_".join(parts[:length])

@@ -101,7 +101,7 @@ def invert_field(
     Parameters
     ----------
     field : array_like, shape (x, y, z, 3)
-        Displacement in mm whose gradient stays below 1, as that of an average of hearts does;
+        Displacement in mm whose gradient stays below 1, as that of an average of organs does;
         beyond the grid it continues as at its border.
     spacing_mm
         Of its grid.

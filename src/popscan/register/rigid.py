@@ -49,7 +49,7 @@ def register_rigid(
     metric
         What is optimised over all voxels: (squared) correlation allows for a gain and an offset.
     initial : array_like, shape (4, 4), optional
-        Where to start, e.g. from `heart_to_heart`; by default the centres of mass are aligned.
+        Where to start, e.g. from landmarks; by default the centres of mass are aligned.
     shrink_factors
         Coarse to fine.
     n_iterations

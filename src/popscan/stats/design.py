@@ -26,7 +26,7 @@ def unit_of(column: str) -> str:
     Parameters
     ----------
     column : str
-        Column name such as ``lvedv_ml``.
+        Column name such as ``brain_ml``.
 
     Returns
     -------
@@ -35,7 +35,7 @@ def unit_of(column: str) -> str:
 
     Examples
     --------
-    >>> unit_of("lvedv_ml_m2"), unit_of("sex")
+    >>> unit_of("brain_ml_m2"), unit_of("sex")
     ('mL/m²', '')
     """
     fitting = [ending for ending in UNITS if column.lower().endswith(ending)]

@@ -103,7 +103,7 @@ class ShardContext:
         return self.record(stage, subject).digest
 
     def path(self, stage: str, subject: Subject, name: str) -> Path:
-        """Path of a file that a stage wrote, e.g. ``cine.nii.gz`` of view sax.
+        """Path of a file that a stage wrote, by its name.
 
         Raises
         ------

@@ -18,7 +18,7 @@ class FileNames:
     protocol: Protocol
 
     def image(self, subject: Subject, view: str = "", *, desc: str = "") -> str:
-        """Return the name of an image: ``sub-1_acq-sax_cine.nii.gz``."""
+        """Return the name of an image: ``sub-1_T1w.nii.gz``."""
         view = view or self.protocol.view
         return f"{self._prefix(subject, view, desc)}_{self.protocol.suffix(view)}.nii.gz"
 

@@ -10,7 +10,7 @@ from popscan.worker import Task
 
 
 def reconstruct_task(context: ShardContext) -> Task:
-    """Reconstruct k-space with every variant; the one in use is written as the subject's cine."""
+    """Reconstruct k-space with every variant; the one in use is written as the subject's image."""
     section = context.section(Reconstruct)
 
     def load(subject: Subject) -> KSpace:

@@ -86,7 +86,7 @@ def uncertainty_files(
 def base_doubt(labelled: Segmentation, scan: Scan) -> dict[str, dict[str, Any]]:
     """Return the mL of every structure in doubtful basal slices of each frame, kept and removed.
 
-    Empty where segmentation did not decide where the ventricle ends.
+    Empty where segmentation did not decide where the structures end.
     """
     if labelled.base is None:
         return {}
