@@ -44,16 +44,24 @@ print(json.dumps({
 
 TABLE = """
 import json
+from contextlib import ExitStack
 from pathlib import Path
-from popscan.stages.collect.job import stage_tables
+from popscan.stages import STAGES
+from popscan.stages.collect.streams import StageStreams, manifests
 from popscan.store import Store
 from popscan.study import dictionary
-from popscan.study.tables import write_table
+from popscan.study.tables import read_table, refuse_undescribed
 
 store = Store(Path("results/s"))
-table = stage_tables({"contrast": store.read_manifest("contrast", "00000")})["contrast"]
-write_table(store.root, "contrast", table[["grey_range"]], dictionary.of("contrast"))
-print(json.dumps(table["grey_range"].tolist()))
+with ExitStack() as stack:
+    streams = StageStreams(store.root, STAGES["contrast"].tables, stack)
+    for manifest in manifests(store, "contrast", ["00000"]):
+        streams.add(manifest)
+    written = streams.close()["contrast"]
+columns = dictionary.of("contrast")
+refuse_undescribed("contrast", written.names, columns)
+table = read_table(store.root, "contrast")
+print(json.dumps({"values": table["grey_range"].tolist(), "unit": columns["grey_range"].unit}))
 """
 
 
@@ -150,6 +158,7 @@ def test_snakemake_runs_it_and_its_numbers_come_with_what_they_mean(copy):
     assert list(pd.read_parquet(copy / manifest)["status"]) == ["ok", "ok"]
     table = run(copy, "-c", TABLE)
     assert table.returncode == 0, table.stderr
-    assert min(json.loads(table.stdout)) > 0
-    (meaning,) = json.loads((copy / "results/s/tables/contrast.json").read_text()).values()
-    assert meaning["meaning"] == "range of the image, without its ends"
+    collected = json.loads(table.stdout)
+    assert len(collected["values"]) == 2
+    assert min(collected["values"]) > 0
+    assert collected["unit"] == "grey values"

@@ -261,15 +261,16 @@ def _said(meta: Mapping[str, Any], sentences: Mapping[str, str]) -> dict[str, st
 def _count_rate(found: Opened, subject: Subject, scan: Scan | KSpace) -> None:
     """Note the heart rate; a cycle that no heart has is told with the habit that explains it."""
     rr_ms, times = scan.meta.get("rr_ms"), scan.frame_times_ms
-    told = isinstance(rr_ms, (int, float)) and not isinstance(rr_ms, bool)
-    cycle = cycle_length_ms(rr_ms=float(rr_ms) if told else None, frame_times_ms=times)
+    is_number = isinstance(rr_ms, (int, float)) and not isinstance(rr_ms, bool)
+    recorded_ms = float(rr_ms) if rr_ms is not None and is_number else None
+    cycle = cycle_length_ms(rr_ms=recorded_ms, frame_times_ms=times)
     if not np.isfinite(cycle):
         return
     if is_cycle_ms(cycle):
         found.rates_bpm.append(60000.0 / cycle)
         return
     step = float(np.median(np.diff(times))) if times is not None and len(times) > 1 else 0.0
-    found.remarks[_habit(cycle, step, by_times=not told)].append(subject.unit)
+    found.remarks[_habit(cycle, step, by_times=recorded_ms is None)].append(subject.unit)
 
 
 def _habit(cycle_ms: float, step_ms: float, *, by_times: bool) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,8 +11,15 @@ from numpy.typing import NDArray
 from popscan.arrays.metrics import score_labels
 from popscan.arrays.morphology import Code
 from popscan.records import LabelMap, SubjectError
-from popscan.segment.bundle import Bundle
 from popscan.segment.errors import confusion, take_apart
+
+
+class TrainedOn(Protocol):
+    """What knows the subjects of its training: a model bundle, or what stands for one."""
+
+    def was_trained_on(self, unit: str) -> bool:
+        """Whether it was trained on a subject."""
+        ...
 
 
 def score_segmentation(
@@ -21,7 +28,7 @@ def score_segmentation(
     reference: LabelMap,
     spacing_mm: Sequence[float],
     *,
-    bundle: Bundle,
+    bundle: TrainedOn,
     structures: Mapping[Code, str],
     frame_labels: Sequence[str] | None = None,
     seen: bool | None = None,

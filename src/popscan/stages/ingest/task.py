@@ -27,11 +27,12 @@ def ingest_task(context: ShardContext) -> Task:
     """Read raw scans of any source; write one checked 4D scan per view, k-space, references."""
     source = context.section(Source)
     simulated = source.kind == "simulated"
-    rules: dict[str, Any] = {
+    of_kind: Mapping[str, dict[str, Any]] = {
         "dicom": {"max_tilt_deg": source.max_tilt_deg},
         "ukb": {"max_tilt_deg": source.max_tilt_deg},
         "bids": {"labels": source.labels},
-    }.get(source.kind, {})
+    }
+    rules = of_kind.get(source.kind, {})
 
     def reads(subject: Subject) -> Mapping[str, Any]:
         if simulated:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from popscan.config import Biomarkers, Segment
 from popscan.protocol import Protocol
@@ -16,10 +19,6 @@ from popscan.stages.segment.bundles import load_bundle
 from popscan.stages.segment.task import OF_REFERENCE
 from popscan.study.context import ShardContext
 from popscan.worker import Task
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 
 def score_task(context: ShardContext) -> Task:
@@ -147,7 +146,7 @@ def _score_images(
     if not images:
         return []
     reference = images.pop("reference")
-    roi = (labels > 0).any(axis=3)
+    roi = np.any(labels > 0, axis=3)
     return [
         {
             "unit": subject.unit,

@@ -64,3 +64,17 @@ def load_bundle(
 
     labels = get_protocol(protocol).network_codes
     return load(bundle_path(name), device=device, networks=networks, labels=labels)
+
+
+def load_networks(name: str, device: str) -> Bundle:
+    """Load a model bundle of which networks are needed.
+
+    Raises
+    ------
+    PopscanError
+        If the study segments without a model.
+    """
+    bundle = load_bundle(name, device)
+    if isinstance(bundle, NoModel):
+        raise PopscanError("segment.model: none; a bundle with networks is needed here")
+    return bundle

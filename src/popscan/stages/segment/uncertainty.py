@@ -76,6 +76,8 @@ def uncertainty_files(
     if section.uncertainty_maps:
         maps = {"entropy": labelled.entropy, "information": labelled.information}
         for kind, values in maps.items():
+            if values is None:
+                continue
             meta = {"unit": "nats"}
             files[names.uncertainty(subject, kind)] = replace(
                 scan, array=values.astype(np.float32), meta=meta

@@ -16,7 +16,7 @@ from popscan.config import Fairness, Segment, Visibility
 from popscan.plan import read_plan, read_shard
 from popscan.records import Scan, Status, Subject, SubjectError
 from popscan.stages.atlas.job import load_arrays, save_arrays
-from popscan.stages.segment.bundles import load_bundle
+from popscan.stages.segment.bundles import load_networks
 from popscan.stages.visibility.subjects import attributes_to_see, features_account
 from popscan.store import Store
 from popscan.study import dictionary
@@ -153,7 +153,7 @@ def _latent(
     from popscan.visibility.latent import latent_features
 
     section = context.section(Segment)
-    bundle = load_bundle(section.model, section.device)
+    bundle = load_networks(section.model, section.device)
     images, _, _ = heart_slices(scan, image, labels, bundle)
     parts = []
     for network, arguments in zip(bundle.networks, bundle.arguments, strict=True):

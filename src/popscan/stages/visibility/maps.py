@@ -18,7 +18,7 @@ from popscan.config import Fairness, Segment, Visibility
 from popscan.plan import read_registry
 from popscan.records import Status, Subject, SubjectError
 from popscan.stages.atlas.job import save_arrays
-from popscan.stages.segment.bundles import load_bundle
+from popscan.stages.segment.bundles import load_networks
 from popscan.stages.visibility.job import (
     end_diastole,
     heart_slices,
@@ -234,7 +234,7 @@ def _maps_of(context: ShardContext, subject: Subject, directions: Sequence[NDArr
 
     segment = context.section(Segment)
     section = context.section(Visibility)
-    bundle = load_bundle(segment.model, segment.device)
+    bundle = load_networks(segment.model, segment.device)
     scan, image, labels = end_diastole(context, subject)
     frame, grid = heart_frame(labels, spacing_mm=scan.spacing_mm), features.crop_grid()
     images, way, slices = heart_slices(scan, image, labels, bundle)
@@ -259,7 +259,7 @@ def _maps_of(context: ShardContext, subject: Subject, directions: Sequence[NDArr
     volumes = [volume(stack, way) for stack in stacks]
     heart = labels > 0
     if section.baseline_model:
-        other = load_bundle(section.baseline_model, segment.device)
+        other = load_networks(section.baseline_model, segment.device)
         images, other_way, _ = heart_slices(scan, image, labels, other)
         mine = seen_by(images, other.arguments[0])
         baseline = volume(saliencies(other.networks[0], mine, [])[0], other_way)
