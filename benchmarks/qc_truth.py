@@ -1,18 +1,21 @@
 """What quality control finds of results that are wrong, and what it flags that is right.
 
-    python benchmarks/qc_truth.py [--model DIR] [--part NAME ...] [--cases FILE] [--out DIR]
+    python benchmarks/qc_truth.py --out DIR [--model DIR] [--part NAME ...] [--fit] [--rows]
 
-Scans with truth go through segmentation and the checks. A result is *wrong* if its LVEF is off by
-more than 5 points, or a volume (LV or RV, ED or ES) by more than 15% of the true one and more than
-`LEAST_ML`. Printed are the shares of wrong results in review or fail and of right ones flagged, and
-per check: wrong results that it flags, those that no other check flags, right ones that it flags.
+A result is *wrong* if its LVEF is off by more than 5 points, or a volume (LV or RV, ED or ES) by
+more than 15% of the true one and more than `LEAST_ML`. Results are those of `qc_cases.py`: ACDC
+validation patients, digital hearts and Sunnybrook (LV alone), as they are and damaged (the
+corruption suite; stacks that lack slices; slices slipped, doubled, mistriggered), their labels
+damaged; and every second training patient, said apart: the network has seen them.
 
-Scans are those of benchmarks/base.py: ACDC validation patients clean and corrupted, the training
-patients in other looks, digital hearts, Sunnybrook (LV alone). Limits are chosen on the
-*development* half alone, and the *report* half is what is claimed: patients are parted by a digest
-of their names, so that all looks of one patient are on one side. Training patients are marked: the
-network has seen them, so their errors are those of the changed look. ``--cases`` reads the rows of
-an earlier run (``--out``) and judges them with today's limits, without segmenting.
+Patients are parted in two halves by a digest of their names, all that is made of one on one side.
+Weights of the check `error_risk` (``--fit`` prints them) and limits are chosen on the *development*
+half alone; what is claimed is the *report* half. Printed are the shares with 95% intervals of
+Wilson (results of one patient hang together, so they are too narrow), by part and by kind of
+damage, and per check what it finds, finds alone, and flags in vain.
+
+Everything is kept below ``--out``: a run that was stopped goes on, and with ``--rows`` the table
+of an earlier run is judged with today's limits, without images.
 """
 
 from __future__ import annotations
@@ -20,35 +23,29 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from itertools import islice
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import NDArray
 
-from base import SHIPPED, Pair, acdc, simulated, sunnybrook
-from popscan.arrays.corruptions import CORRUPTIONS, corrupt
-from popscan.protocols.cine_sax.biomarkers import measure
-from popscan.protocols.cine_sax.labels import Label
 from popscan.protocols.cine_sax.qc import CHECKS, check
+from popscan.protocols.cine_sax.qc.context import Context
+from popscan.protocols.cine_sax.qc.evidence import signs
 from popscan.qc.model import Spec, Verdict
-from popscan.segment import Bundle, Segmentation, load_bundle, segment
+from popscan.segment import Bundle, load_bundle
+from popscan.stats.intervals import wilson
+from qc_cases import CLEAN, PARTS, Result, errors, results
+from qc_fit import show_fit
 
 ROOT = Path(__file__).resolve().parents[1]
+SHIPPED = ROOT / "resources" / "models" / "cine_sax"
 LVEF_POINTS = 5.0
 VOLUME_PCT = 15.0
 #: A volume is not wrong by less: 15% of a cavity of 20 mL is within what two experts differ.
 LEAST_ML = 10.0
-SEVERITIES = (2, 4)
-_VOLUMES = {
-    Label.LV: ("lvedv_ml", "lvesv_ml"),
-    Label.RV: ("rvedv_ml", "rvesv_ml"),
-}
 _FLAGS = (Verdict.REVIEW, Verdict.FAIL)
 
 
@@ -58,62 +55,47 @@ def half(unit: str) -> str:
     return "development" if odd else "report"
 
 
-def corrupted(pairs: Iterator[Pair]) -> Iterator[Pair]:
-    """Yield every scan as it is and damaged, two severities of each corruption in turn."""
-    for i, pair in enumerate(pairs):
-        yield pair
-        for k, name in enumerate(CORRUPTIONS):
-            severity = SEVERITIES[(i + k) % len(SEVERITIES)]
-            array = corrupt(pair.scan.array, name, severity=severity)
-            yield replace(pair, look=f"{name} {severity}", scan=replace(pair.scan, array=array))
+def wrong(off: Mapping[str, float], *, least_ml: float = LEAST_ML) -> bool:
+    """Tell whether errors, as of `qc_cases.errors`, make a result wrong; NaN does."""
+    volumes = [name.removesuffix("_pct") for name in off if name.endswith("v_pct")]
+    return not abs(off["lvef_points"]) <= LVEF_POINTS or any(
+        not (abs(off[f"{v}_pct"]) <= VOLUME_PCT or abs(off[f"{v}_ml"]) <= least_ml) for v in volumes
+    )
 
 
-def wrong(pair: Pair, labels: NDArray[np.uint8]) -> dict[str, float]:
-    """Return the errors that decide whether a result is wrong, and whether it is."""
-    names, spacing = list(pair.scan.meta["frame_labels"]), pair.scan.spacing_mm
-    own, true = (measure(a, spacing_mm=spacing, frame_labels=names) for a in (labels, pair.truth))
-    lvef = own["lvef_pct"] - true["lvef_pct"]
-    bad = not abs(lvef) <= LVEF_POINTS
-    worst = 0.0
-    for name in (v for k, names_ in _VOLUMES.items() if k in pair.of for v in names_):
-        off = own[name] - true[name]
-        share = 100.0 * abs(off) / true[name]
-        bad |= not (share <= VOLUME_PCT or abs(off) <= LEAST_ML)
-        worst = max(worst, share) if np.isfinite(share) else 100.0
-    return {"lvef_error": lvef, "volume_error_pct": worst, "wrong": bool(bad)}
-
-
-def told_of(pair: Pair, found: Segmentation) -> dict[str, Any]:
-    """Return what QC is given of a segmentation: its values, and what is doubtful at the base."""
-    assert found.base is not None
-    voxel_ml = float(np.prod(pair.scan.spacing_mm)) / 1000.0
-    doubt = {
-        side: {name: curve * voxel_ml for name, curve in curves.items()}
-        for side, curves in (("kept", found.base.kept), ("removed", found.base.removed))
+def judged(result: Result) -> dict[str, Any]:
+    """Return a row: who, the errors, the value of every check and of every sign."""
+    off = errors(result)
+    checks = check(result.scan, result.labels, told=result.told)
+    return {
+        **{"unit": result.unit, "part": result.part, "kind": result.kind},
+        **{"half": half(result.unit), "wrong": wrong(off), "strictly": wrong(off, least_ml=0.0)},
+        **off,
+        **{f"value {c.name}": c.value for c in checks},
+        **{f"assessed {c.name}": c.verdict is not Verdict.NOT_ASSESSED for c in checks},
+        **{
+            f"sign {k}": v
+            for k, v in signs(Context(result.scan, result.labels, told=result.told)).items()
+        },
     }
-    return {**found.values, "base": doubt}
 
 
-def judged(pairs: Iterator[Pair], bundle: Bundle) -> list[dict[str, Any]]:
-    """Segment and check every scan; return one row each, with the value of every check."""
-    rows = []
-    for pair in pairs:
-        found = segment(pair.scan, bundle=bundle)
-        checks = check(pair.scan, found.labels, told=told_of(pair, found))
-        assessed = {c.name: c.verdict is not Verdict.NOT_ASSESSED for c in checks}
-        rows.append(
-            {"unit": pair.unit, "part": pair.part, "look": pair.look, "half": half(pair.unit)}
-            | wrong(pair, found.labels)
-            | {f"value {c.name}": c.value for c in checks}
-            | {f"assessed {name}": value for name, value in assessed.items()}
-            | {f"segment {k}": v for k, v in found.values.items() if isinstance(v, (int, float))}
-        )
-    return rows
+def table_of(given: argparse.Namespace, bundle: Bundle, data: Path) -> pd.DataFrame:
+    """Return the rows of all results, and keep them."""
+    rows: list[dict[str, Any]] = []
+    for part in given.part or PARTS:
+        for one in results(
+            part, data, bundle, given.out / "results", simulated=given.simulated, every=given.every
+        ):
+            rows.append(judged(one))
+        print(f"{part}: {len(rows)} results", flush=True)
+    table = pd.DataFrame(rows)
+    table.to_csv(given.out / "qc_truth.tsv", sep="\t", index=False)
+    return table
 
 
-def flags(rows: pd.DataFrame, specs: dict[str, Spec] | None = None) -> pd.DataFrame:
+def flags(rows: pd.DataFrame, specs: Mapping[str, Spec] = CHECKS) -> pd.DataFrame:
     """Return which check flags which row, with the limits of `specs` (today's by default)."""
-    specs = specs or dict(CHECKS)
     known = [name for name in specs if f"value {name}" in rows]
     return pd.DataFrame(
         {
@@ -127,15 +109,19 @@ def flags(rows: pd.DataFrame, specs: dict[str, Spec] | None = None) -> pd.DataFr
     )
 
 
-def rates(rows: pd.DataFrame, flagged: Sequence[bool] | pd.Series) -> str:
-    """Return both rates with their counts."""
-    hit = np.asarray(flagged, dtype=bool)
-    bad = rows["wrong"].to_numpy(dtype=bool)
-    parts = []
-    for name, own in (("wrong", bad), ("right", ~bad)):
-        n, k = int(own.sum()), int((hit & own).sum())
-        parts.append(f"{k} of {n} {name} flagged" + (f" ({100 * k / n:.0f}%)" if n else ""))
-    return ", ".join(parts)
+def share(k: int, n: int) -> str:
+    """Return a share with its count and 95% interval."""
+    if n == 0:
+        return "none"
+    low, high = wilson(k, n, alpha=0.05)
+    return f"{k} of {n} ({100 * k / n:.0f}%, {100 * low:.0f} to {100 * high:.0f})"
+
+
+def rates(rows: pd.DataFrame, flagged: Sequence[bool] | pd.Series, *, by: str = "wrong") -> str:
+    """Return how many wrong results are flagged, and how many right ones."""
+    hit, bad = np.asarray(flagged, dtype=bool), rows[by].to_numpy(dtype=bool)
+    found, vain = share(int((hit & bad).sum()), int(bad.sum())), int((hit & ~bad).sum())
+    return f"wrong found {found}; right flagged {share(vain, int((~bad).sum()))}"
 
 
 def per_check(rows: pd.DataFrame, table: pd.DataFrame) -> str:
@@ -154,47 +140,49 @@ def per_check(rows: pd.DataFrame, table: pd.DataFrame) -> str:
     return found.sort_values(["wrong", "right"], ascending=[False, True]).to_string()
 
 
+def show(rows: pd.DataFrame) -> None:
+    """Print everything: both halves, by part, by kind; per check on the development half."""
+    table = flags(rows)
+    hit = table.any(axis=1)
+    rows["set"] = rows["part"].where(rows["kind"] == CLEAN, rows["part"] + ", damaged")
+    for side in ("development", "report"):
+        own = rows["half"] == side
+        print(f"\n== {side}: {rates(rows[own], hit[own])} ==")
+        print(f"  by 15% alone, whatever the mL: {rates(rows[own], hit[own], by='strictly')}")
+        seen = own & (rows["part"] != "training")
+        print(f"  without training patients: {rates(rows[seen], hit[seen])}")
+        for key in ("set", "kind"):
+            for name, part in rows[own].groupby(key, sort=False):
+                print(f"  {name}: {rates(part, hit[part.index])}")
+    own = rows["half"] == "development"
+    print(f"\n== per check, development half ==\n{per_check(rows[own], table[own])}")
+    missed = rows[rows["wrong"].astype(bool) & ~hit]
+    columns = ["unit", "half", "part", "kind", *(c for c in missed if c.endswith(("points", "v_pct")))]
+    print(f"\n== wrong and passed: {len(missed)} ==\n{missed[columns].round(1).to_string()}")
+
+
 def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parts = ("validation", "training", "simulated", "sunnybrook")
     parser.add_argument("--model", type=Path, default=SHIPPED)
     parser.add_argument("--data", type=Path, default=None, help="folder of acdc/ and sunnybrook/")
-    parser.add_argument("--part", action="append", choices=parts)
-    parser.add_argument("--simulated", type=int, default=16, help="digital hearts")
-    parser.add_argument("--every", type=int, default=1, help="take every n-th training scan")
-    parser.add_argument("--cases", type=Path, default=None, help="rows of an earlier run")
-    parser.add_argument("--out", type=Path, default=None, help="folder for the rows")
+    parser.add_argument("--part", action="append", choices=PARTS)
+    parser.add_argument("--simulated", type=int, default=24, help="digital hearts")
+    parser.add_argument("--every", type=int, default=2, help="take every n-th training patient")
+    parser.add_argument("--out", type=Path, required=True, help="folder for results and rows")
+    parser.add_argument("--rows", action="store_true", help="judge the rows of an earlier run")
+    parser.add_argument("--fit", action="store_true", help="fit error_risk, development half")
     given = parser.parse_args()
-    if given.cases is not None:
-        rows = pd.read_csv(given.cases, sep="\t")
+    if given.rows:
+        rows = pd.read_csv(given.out / "qc_truth.tsv", sep="\t")
     else:
         torch.set_num_threads(min(2, os.cpu_count() or 1))
         data = given.data or Path(os.environ.get("POPSCAN_DATA", ROOT.parent / "shared" / "data"))
-        bundle = load_bundle(given.model, "auto")
-        sources = {
-            "validation": lambda: corrupted(acdc(data, bundle, "validation")),
-            "training": lambda: islice(acdc(data, bundle, "training"), 0, None, given.every),
-            "simulated": lambda: simulated(given.simulated),
-            "sunnybrook": lambda: sunnybrook(data),
-        }
-        rows = pd.DataFrame(
-            [row for part in given.part or parts for row in judged(sources[part](), bundle)]
-        )
-    if given.out is not None:
         given.out.mkdir(parents=True, exist_ok=True)
-        rows.to_csv(given.out / "qc_truth.tsv", sep="\t", index=False)
-    table = flags(rows)
-    rows["set"] = rows["part"].where(rows["look"] == "as it is", rows["part"] + ", damaged")
-    for side in ("development", "report"):
-        own = rows["half"] == side
-        print(f"\n== {side}: {rates(rows[own], table[own].any(axis=1))} ==")
-        for name, part in rows[own].groupby("set", sort=False):
-            print(f"  {name}: {rates(part, table.loc[part.index].any(axis=1))}")
-    print(f"\n== per check, all {len(rows)} scans ==\n{per_check(rows, table)}")
-    missed = rows[rows["wrong"].astype(bool) & ~table.any(axis=1)]
-    print(f"\n== wrong and passed: {len(missed)} ==")
-    print(missed[["unit", "set", "look", "lvef_error", "volume_error_pct"]].round(1).to_string())
+        rows = table_of(given, load_bundle(given.model, "auto"), data)
+    if given.fit:
+        show_fit(rows[rows["half"] == "development"], flags)
+    show(rows)
 
 
 if __name__ == "__main__":

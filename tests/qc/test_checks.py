@@ -39,7 +39,7 @@ def test_clean_scan_passes_every_check(case: Any) -> None:
     assert [check.name for check in checks] == list(cine.CHECKS)
     passed = {check.name for check in checks if check.verdict == Verdict.PASS}
     # The base lies well inside; and no model said what Dice to expect, nor how usual the scan is.
-    unsaid = {"base_cut_ratio", "expected_dice", "lvef_doubt_points", "ood"}
+    unsaid = {"base_cut_ratio", "error_risk", "expected_dice", "lvef_doubt_points", "ood"}
     assert set(cine.CHECKS) - passed == unsaid, qc.reasons(checks)
     assert qc.verdict(checks) == "pass"
     assert qc.reasons(checks) == ""
@@ -427,6 +427,7 @@ def test_every_check_with_limits_has_a_fault() -> None:
         "myo_curve_roughness_pct",
         "expected_dice",  # not in scan or labels: these have tests of their own
         "ood",
+        "error_risk",  # test_risk.py
         "base_open_pct",  # those of the base have tests in test_base.py
         "base_travel_mm",
         "lvef_doubt_points",

@@ -36,16 +36,17 @@ def _curve(ctx: Context, label: Label) -> NDArray[np.float64] | Measured:
 def curve_spike_pct(ctx: Context, label: Label) -> Measured:
     """Largest excursion of one frame's volume beyond both its neighbours, of the largest volume.
 
-    Beyond: above the larger or below the smaller of the two (cyclic). The two turning points of
-    a beat are broad, so a spike is one frame's segmentation gone wrong.
+    Beyond: above the larger or below the smaller of the two (cyclic), and of where the two frames
+    before and the two after point to: with few frames a beat turns sharply between two of them.
+    What is left is one frame's segmentation gone wrong.
     """
     curve = _curve(ctx, label)
     if isinstance(curve, Measured):
         return curve
     before, after = np.roll(curve, 1), np.roll(curve, -1)
-    above = curve - np.maximum(before, after)
-    below = np.minimum(before, after) - curve
-    spike = np.maximum(np.maximum(above, below), 0.0)
+    pointed = (2 * before - np.roll(curve, 2), 2 * after - np.roll(curve, -2))
+    near = np.stack([before, after, *pointed])
+    spike = np.maximum(np.maximum(curve - near.max(axis=0), near.min(axis=0) - curve), 0.0)
     worst = int(np.argmax(spike))
     return Measured(100.0 * float(spike[worst] / curve.max()), f"volume spike in frame {worst}")
 

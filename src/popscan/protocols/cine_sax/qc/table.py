@@ -22,6 +22,7 @@ from popscan.protocols.cine_sax.qc import (
     motion,
     segmentation,
 )
+from popscan.protocols.cine_sax.qc.risk import error_risk
 from popscan.qc import image as common
 from popscan.qc.model import Limit, Spec
 
@@ -173,6 +174,14 @@ _SEGMENTATION: dict[str, Spec] = {
         0.78,
         None,
         "prediction of popscan.segment.expected, docs/segmentation.md",
+    ),
+    "error_risk": _labels(
+        error_risk,
+        "probability",
+        "high",
+        0.5,
+        None,
+        "logistic model of all signs, benchmarks/qc_truth.py",
     ),
 }
 

