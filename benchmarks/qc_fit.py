@@ -19,7 +19,7 @@ from popscan.protocols.cine_sax.qc.evidence import SIGNS
 from popscan.protocols.cine_sax.qc.risk import FARTHEST
 
 Floats = NDArray[np.float64]
-RIDGE = 0.02
+RIDGE = 0.05
 #: Weights below this are left out of what is printed, and of what is shipped.
 LEAST = 0.05
 #: Of right results of the development half, so many may be flagged, by all checks together.
@@ -53,7 +53,8 @@ def fit(rows: pd.DataFrame, *, ridge: float = RIDGE) -> Weights:
 
     def loss(p: Floats) -> tuple[float, Floats]:
         s = p[0] + z @ p[1:]
-        value = (w * np.logaddexp(0.0, np.where(bad, -s, s))).sum() + 0.5 * ridge * (p[1:] ** 2).sum()
+        value = (w * np.logaddexp(0.0, np.where(bad, -s, s))).sum()
+        value += 0.5 * ridge * (p[1:] ** 2).sum()
         slope = w * (1.0 / (1.0 + np.exp(-s)) - bad)
         return float(value), np.r_[slope.sum(), z.T @ slope + ridge * p[1:]]
 
@@ -93,8 +94,8 @@ def show_fit(rows: pd.DataFrame, flags: Callable[[pd.DataFrame], pd.DataFrame]) 
     order = np.argsort(-model.weight)
     print(f"\n== error_risk, {len(rows)} results, {int(bad.sum())} wrong ==")
     for k in order[model.weight[order] >= LEAST]:
-        name = list(SIGNS)[k]
-        print(f'    "{name}": ({model.centre[k]:.4g}, {model.spread[k]:.4g}, {model.weight[k]:.3f}),')
+        numbers = f"{model.centre[k]:.4g}, {model.spread[k]:.4g}, {model.weight[k]:.3f}"
+        print(f'    "{list(SIGNS)[k]}": ({numbers}),')
     print(f"intercept {model.intercept:.3f}, limit of review {limit:.3f}")
     for name, hit in (("error_risk", risk > limit), ("others", others)):
         print(f"{name} alone: {hit[bad].mean():.1%} of wrong, {hit[~bad].mean():.1%} of right")

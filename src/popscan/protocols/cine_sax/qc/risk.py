@@ -19,9 +19,20 @@ from popscan.qc.model import Measured, not_assessed
 FARTHEST = 4.0
 #: Signs that are named in a message, and the log-odds that one must add for that.
 NAMED, LEAST_NAMED = 3, 0.3
-INTERCEPT = 0.0
+INTERCEPT = -0.629
 #: Sign -> its median and spread in right results, and the log-odds that a spread adds.
-WEIGHTS: Mapping[str, tuple[float, float, float]] = {}
+WEIGHTS: Mapping[str, tuple[float, float, float]] = {
+    "contraction_kink": (0.07338, 0.06942, 0.413),
+    "base_open": (0, 4.957, 0.286),
+    "holes": (0, 4.041, 0.279),
+    "base_travel": (8, 2.119, 0.265),
+    "volumes_apart": (0.2502, 0.2885, 0.253),
+    "lv_open": (0, 4.515, 0.198),
+    "dice_lv": (0.0455, 0.03756, 0.165),
+    "mass": (12.81, 6.802, 0.130),
+    "entropy_rv": (0.1722, 0.04296, 0.126),
+    "rv_apart": (0, 1.032, 0.113),
+}
 
 
 def contributions(signs: Mapping[str, float]) -> dict[str, float]:
