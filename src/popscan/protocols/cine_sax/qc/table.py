@@ -87,7 +87,7 @@ _IMAGE: dict[str, Spec] = {
     "frame_times_pct": _image(image.frame_times_pct, "%", "high", 10.0, 99.0),
     "slice_intensity_pct": _image(intensity.slice_intensity_pct, "%", "high", 40.0, 150.0),
     "frame_intensity_pct": _image(intensity.frame_intensity_pct, "%", "high", 15.0, 50.0),
-    "slice_shift_mm": _image(motion.slice_shift_mm, "mm", "high", 12.0, 20.0, _TARRONI),
+    "slice_shift_mm": _image(motion.slice_shift_mm, "mm", "high", 8.0, 20.0, _TARRONI),
     "image_shift_mm": _image(motion.image_shift_mm, "mm", "high", 15.0, None),
     "slices_left_out": _image(acquisition.slices_left_out, "slices", "high", 0.0, None),
     "frame_order": _image(acquisition.frame_order, "slices", "high", 0.0, None),
