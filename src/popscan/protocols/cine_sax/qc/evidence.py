@@ -44,7 +44,7 @@ def two_frames(ctx: Context) -> Context:
     return Context(scan, ctx.labels[..., frames], told={**ctx.told, "base": {}})
 
 
-def _told(key: str) -> Callable[[Context], float]:
+def _recorded(key: str) -> Callable[[Context], float]:
     """Return the measure that is a number of the segmentation's record."""
 
     def measure(ctx: Context) -> float:
@@ -55,15 +55,15 @@ def _told(key: str) -> Callable[[Context], float]:
 
 
 def _less_than_one(key: str) -> Callable[[Context], float]:
-    return lambda ctx: 1.0 - _told(key)(ctx)
+    return lambda ctx: 1.0 - _recorded(key)(ctx)
 
 
 def _of(check: Callable[[Context], Measured]) -> Callable[[Context], float]:
     """Return the measure that is a check's value; NaN where the check does not apply."""
 
     def measure(ctx: Context) -> float:
-        found = check(ctx)
-        return float(found.value) if found.assessed else math.nan
+        measured = check(ctx)
+        return float(measured.value) if measured.assessed else math.nan
 
     return measure
 
@@ -143,9 +143,11 @@ def unusual_travel(ctx: Context) -> float:
 
 #: Name -> sign, in the order of the weights.
 SIGNS: Mapping[str, Sign] = {
-    "entropy_rv": Sign(measure=_told("mean_entropy_rv"), words="the network is unsure of the RV"),
+    "entropy_rv": Sign(
+        measure=_recorded("mean_entropy_rv"), words="the network is unsure of the RV"
+    ),
     "entropy_myo": Sign(
-        measure=_told("mean_entropy_myo"), words="the network is unsure of the wall"
+        measure=_recorded("mean_entropy_myo"), words="the network is unsure of the wall"
     ),
     "dice_rv": Sign(
         measure=_less_than_one("expected_dice_rv"), words="a low Dice of the RV is expected"
@@ -153,7 +155,7 @@ SIGNS: Mapping[str, Sign] = {
     "dice_lv": Sign(
         measure=_less_than_one("expected_dice_lv"), words="a low Dice of the LV is expected"
     ),
-    "ood": Sign(measure=_told("ood_score"), words="the scan is unlike the training scans"),
+    "ood": Sign(measure=_recorded("ood_score"), words="the scan is unlike the training scans"),
     "volumes_apart": Sign(measure=volumes_apart, words="LV and RV differ much in volume at ED"),
     "contraction_kink": Sign(
         measure=contraction_kink, words="one slice contracts otherwise than its neighbours"

@@ -74,7 +74,7 @@ _IMAGE: dict[str, Spec] = {
     "snr": _image(intensity.snr, "ratio", "low", 4.0, 3.0),
     "contrast_pct": _image(intensity.contrast_pct, "%", "low", 5.0, 0.0, _TARRONI),
     "edge_width_mm": _image(intensity.edge_width_mm, "mm", "high", 13.0, None),
-    "wall_spread_pct": _image(intensity.wall_spread_pct, "%", "high", 65.0, None),
+    "wall_spread_pct": _image(intensity.wall_spread_pct, "%", "high", 55.0, None),
     "saturation_pct": _image(intensity.saturation_pct, "%", "high", 20.0, 50.0),
     "blank_planes_pct": _image(common.blank_planes_pct, "%", "high", 0.0, 10.0),
     "missing_frames": _image(image.missing_frames, "frames", "high", 0.0, 3.0),
