@@ -24,7 +24,8 @@ from popscan.spaces import AtlasFrame, CropFrame, Cut, Region
 
 __all__ = [
     "AtlasFrame", "Biomarkers", "CropFrame", "Cut", "LabelSet", "Outcome", "Protocol", "Quality",
-    "Region", "Segmentation", "Series", "Simulation", "Structure", "Words", "load",
+    "Region", "Segmentation", "Series", "Simulation", "SizeAdjustment", "Structure", "Words",
+    "load",
 ]  # fmt: skip
 
 #: ``"module:name"``: loaded when it is used, so that naming it costs nothing.
@@ -210,6 +211,31 @@ class Outcome:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SizeAdjustment:
+    """Biomarkers that are also given adjusted for the size of a body part (residual method).
+
+    Attributes
+    ----------
+    columns
+        Biomarkers, each with its unit at the end: ``hippocampus_ml``.
+    by
+        The size, a biomarker: ``icv_ml``.
+    name
+        What the adjusted column's name says before the unit: ``hippocampus_icv_adjusted_ml``.
+    """
+
+    columns: tuple[str, ...]
+    by: str
+    name: str
+
+    @property
+    def made(self) -> dict[str, str]:
+        """Biomarker -> its adjusted column."""
+        parts = {column: column.rpartition("_") for column in self.columns}
+        return {column: f"{stem}_{self.name}_{unit}" for column, (stem, _, unit) in parts.items()}
+
+
+@dataclass(frozen=True, kw_only=True)
 class Words:
     """Words of the report and of messages.
 
@@ -289,6 +315,8 @@ class Protocol:
     atlas, crops, simulation
         Frame in which subjects are averaged, crops on which reference cases judge a segmentation
         (rca), and the digital population; None where there is none, and the stages are refused.
+    adjustments
+        Biomarkers that the study adjusts for the size of a body part.
     outcomes
         Biomarkers that the audit follows by default, in the order in which the report names them.
     columns
@@ -331,6 +359,7 @@ class Protocol:
     atlas: AtlasFrame | None = None
     crops: CropFrame | None = None
     simulation: Simulation | None = None
+    adjustments: tuple[SizeAdjustment, ...] = ()
     outcomes: tuple[Outcome, ...] = ()
     columns: Mapping[str, Column] = field(default_factory=dict)
     report_blocks: tuple[Where, ...] = ()

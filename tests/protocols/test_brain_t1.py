@@ -13,7 +13,7 @@ from popscan.arrays.cuts import axis_codes
 from popscan.protocol import load
 from popscan.protocols import get_protocol
 from popscan.protocols.brain_t1 import labels as brain
-from popscan.protocols.brain_t1.biomarkers import DICTIONARY, SUMS, icv_residuals, measure
+from popscan.protocols.brain_t1.biomarkers import DICTIONARY, SUMS, measure
 from popscan.protocols.brain_t1.digital import sample_population, simulate_subject
 from popscan.protocols.brain_t1.frame import brain_frame, brain_grid, grid_affine, prepare
 from popscan.protocols.brain_t1.ingest import coded, defacing
@@ -25,6 +25,7 @@ from popscan.protocols.brain_t1.sides import find_mid_plane, with_sides
 from popscan.qc import run_checks
 from popscan.records import LabelMap, PopscanError, Scan, SubjectError
 from popscan.segment import load_bundle
+from popscan.study.adjusted import adjusted_columns
 
 DATA = Path(os.environ.get("POPSCAN_DATA", "../shared/data")) / "brain"
 
@@ -61,7 +62,10 @@ def test_protocol_is_known_and_whole():
     for where in protocol.places().values():
         assert load(where) is not None
     dictionary = load(protocol.biomarkers.dictionary)
-    assert {outcome.name for outcome in protocol.outcomes} <= set(dictionary)
+    columns = {*dictionary, *adjusted_columns(protocol)}
+    assert {outcome.name for outcome in protocol.outcomes} <= columns
+    for one in protocol.adjustments:
+        assert {one.by, *one.columns} <= set(dictionary)
 
 
 def test_every_structure_is_in_one_region_of_the_atlas():
@@ -173,21 +177,6 @@ def test_of_nothing_there_are_no_ratios():
     assert np.isnan(
         [values["icv_ml"], values["brain_icv_pct"], values["thalamus_asymmetry_pct"]]
     ).all()
-
-
-def test_residuals_do_not_depend_on_head_size():
-    rng = np.random.default_rng(0)
-    icv = rng.normal(1500, 130, 200)
-    age_effect = rng.normal(0, 0.3, 200)
-    volume = 2 + 0.004 * icv + age_effect
-    volume[3] = np.nan
-    found = icv_residuals(volume, icv)
-    known = np.isfinite(found)
-    assert known.sum() == 199
-    assert abs(np.corrcoef(found[known], icv[known])[0, 1]) < 1e-9
-    assert np.corrcoef(found[known], age_effect[known])[0, 1] > 0.97
-    assert np.nanmean(found) == pytest.approx(np.nanmean(volume))
-    assert np.isnan(icv_residuals([1.0, 2.0], [3.0, 4.0])).all()
 
 
 def test_checks_pass_a_brain_and_see_faults(digital):

@@ -139,6 +139,12 @@ class Cohort(Section):
         "e.g. {hba1c: 30750}; sex, age, ethnic background, centre, body size and others need no "
         "mention (docs/ukb.md).",
     )
+    reference_group: dict[ColumnName, str] = Field(
+        default={},
+        description="Column -> group: those whose slopes adjust biomarkers for the size of a body "
+        "part (residual method), as healthy controls {group: NOR}; by default all who are "
+        "analysed. Protocols without such biomarkers don't use it.",
+    )
     exclude: str = Field(
         default="",
         description="TSV of subjects to leave out (participant_id, [session_id], reason), or UK "

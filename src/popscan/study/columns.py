@@ -21,6 +21,7 @@ from popscan.protocol import Protocol
 from popscan.protocols import get_protocol
 from popscan.records import PopscanError
 from popscan.study import dictionary
+from popscan.study.adjusted import adjusted_columns
 from popscan.study.cohort import cohort_attributes
 from popscan.study.tables import HIDDEN, numbers_if_all, without_empty
 
@@ -98,7 +99,7 @@ def study_columns(config: Config, rows: pd.DataFrame | None) -> tuple[list[str],
     if rows is None:
         known.what = f"a study without cohort table (source.kind {kind})"
     protocol = get_protocol(config.protocol)
-    measured = list(protocol.biomarkers.columns())
+    measured = [*protocol.biomarkers.columns(), *adjusted_columns(protocol)]
     fairness, associate = config.fairness, config.associate
     _compare(known, _listed(fairness, "fairness", "attributes"), [], strict=rows is not None)
     _compare(known, _listed(fairness, "fairness", "adjust_for"), [], used=True)
@@ -261,7 +262,8 @@ def _check_keys(known: Known, config: Config | TableConfig) -> None:
     limits = [n for n in cohort.plausible if n not in defaults]
     for key, names in (
         ("cohort.plausible", limits), ("cohort.categorical", cohort.categorical),
-        ("cohort.special_codes", cohort.special_codes), ("fairness.codings", fairness.codings),
+        ("cohort.special_codes", cohort.special_codes),
+        ("cohort.reference_group", cohort.reference_group), ("fairness.codings", fairness.codings),
     ):  # fmt: skip
         _compare(known, [Named(key, name, True) for name in names], [])
     tested = [*fairness.attributes, *(_CROSS.join(names) for names in fairness.intersections)]

@@ -17,9 +17,12 @@ import pandas as pd
 
 from popscan.config import Cohort, Fairness, Source
 from popscan.fairness.groups import MISSING, labels
+from popscan.protocols import protocol_of
 from popscan.records import Status
 from popscan.stages import SUBJECT_STAGES
+from popscan.stats.residual import Slope
 from popscan.store import Store
+from popscan.study.adjusted import reference_units, size_slopes, with_adjusted
 from popscan.study.cohort import cohort_attributes, first_visits
 from popscan.study.overrides import final_ledger, final_verdicts
 from popscan.study.tables import (
@@ -142,17 +145,37 @@ class Study:
         return frozenset(self.verdicts.loc[self.verdicts["verdict"] == "fail", "unit"])
 
     @cached_property
-    def biomarkers(self) -> pd.DataFrame:
-        """Biomarkers of the subjects that are analysed."""
+    def _measured(self) -> pd.DataFrame:
         measured = self.table("biomarkers")
         if "analysed" not in measured:
             return measured
         return measured[measured["analysed"].astype(bool)].reset_index(drop=True)
 
+    @property
+    def reference_group(self) -> dict[str, str]:
+        """Column -> value of those whose slopes adjust for size; empty for all."""
+        return dict(Cohort.of(self.options).reference_group)
+
+    @cached_property
+    def size_slopes(self) -> dict[str, Slope | None]:
+        """Line of every adjusted biomarker on the size, in the reference group."""
+        adjustments = protocol_of(self.options).adjustments
+        if not adjustments:
+            return {}
+        reference = reference_units(self.analysed_once, self.reference_group)
+        return size_slopes(self._measured, adjustments, reference)
+
+    @cached_property
+    def biomarkers(self) -> pd.DataFrame:
+        """Biomarkers of the subjects that are analysed, those adjusted for size behind them."""
+        return with_adjusted(
+            self._measured, protocol_of(self.options).adjustments, self.size_slopes
+        )
+
     @cached_property
     def analysed(self) -> frozenset[str]:
         """Subjects in the study's analyses: measured, and not excluded by QC."""
-        return frozenset(self.biomarkers["unit"]) if "unit" in self.biomarkers else frozenset()
+        return frozenset(self._measured["unit"]) if "unit" in self._measured else frozenset()
 
     @cached_property
     def ledger(self) -> pd.DataFrame:

@@ -11,6 +11,7 @@ from popscan.protocol import (
     Quality,
     Segmentation,
     Series,
+    SizeAdjustment,
     Words,
 )
 from popscan.protocols.brain_t1.labels import LABELS, NETWORK_LABELS
@@ -100,6 +101,18 @@ PROTOCOL = Protocol(
     },
     # Thin structures need small voxels.
     config={"rca": {"inplane_mm": 3.0, "along_mm": 3.0, "affine": True}},
+    adjustments=(
+        SizeAdjustment(
+            columns=(
+                "brain_ml", "grey_ml", "white_ml", "ventricles_ml", "cortical_grey_ml",
+                "hippocampus_ml", "amygdala_ml", "thalamus_ml", "caudate_ml", "putamen_ml",
+                "pallidum_ml",
+            ),
+            by="icv_ml",
+            name="icv_adjusted",
+        ),
+    ),
+    # Volumes, then the same for the size of the head: by the study's slope, and as a share.
     outcomes=(
         Outcome(name="brain_ml", words="brain volume"),
         Outcome(name="grey_ml", words="grey matter volume"),
@@ -107,5 +120,11 @@ PROTOCOL = Protocol(
         Outcome(name="ventricles_ml", words="ventricular volume"),
         Outcome(name="hippocampus_ml", words="hippocampal volume"),
         Outcome(name="thalamus_ml", words="thalamic volume"),
+        Outcome(name="brain_icv_adjusted_ml", words="brain volume at mean head size"),
+        Outcome(name="ventricles_icv_adjusted_ml", words="ventricular volume at mean head size"),
+        Outcome(name="hippocampus_icv_adjusted_ml", words="hippocampal volume at mean head size"),
+        Outcome(name="brain_icv_pct", words="brain volume as a share of head size"),
+        Outcome(name="ventricles_icv_pct", words="ventricular volume as a share of head size"),
+        Outcome(name="hippocampus_icv_pct", words="hippocampal volume as a share of head size"),
     ),
 )  # fmt: skip

@@ -136,33 +136,3 @@ def measure(labels: ArrayLike, *, spacing_mm: Sequence[float]) -> dict[str, floa
 
 def _ratio(part: float, whole: float) -> float:
     return part / whole if whole > 0 else math.nan
-
-
-def icv_residuals(volume: ArrayLike, icv: ArrayLike) -> NDArray[np.float64]:
-    """Return volumes corrected for head size by the residual method, in the volumes' unit.
-
-    ``volume - slope (icv - mean icv)`` with the slope of the least-squares line of the cohort
-    given (Arndt et al. 1991; Voevodskaya et al. 2014, doi:10.3389/fnagi.2014.00264). It needs a
-    cohort, so it is no biomarker of one subject: one more subject changes everybody's values a
-    little.
-
-    Parameters
-    ----------
-    volume, icv : array_like, shape (subject,)
-        NaN where unknown; such subjects have no residual and no say in the slope.
-
-    Raises
-    ------
-    ValueError
-        If shapes differ.
-    """
-    y, x = np.asarray(volume, dtype=float), np.asarray(icv, dtype=float)
-    if y.shape != x.shape:
-        raise ValueError(f"shapes differ: {y.shape} and {x.shape}")
-    known = np.isfinite(y) & np.isfinite(x)
-    out = np.full(y.shape, math.nan)
-    if np.count_nonzero(known) < 3 or np.ptp(x[known]) <= 0:
-        return out
-    slope, _ = np.polyfit(x[known], y[known], 1)
-    out[known] = y[known] - slope * (x[known] - x[known].mean())
-    return out

@@ -15,6 +15,8 @@ STAGE = Stage(
     report="popscan.stages.associate.precision:precision_section",
     tables={
         "precision": Table(of="job", columns="popscan.associate.precision:DICTIONARY"),
+        "biomarkers_adjusted": Table(of="job", columns="popscan.study.adjusted:adjusted_table"),
+        "size_slopes": Table(of="job", columns="popscan.study.adjusted:SLOPES"),
         "associations": Table(of="job", columns="popscan.associate.models:DICTIONARY"),
         "reference_ranges": Table(
             of="job",

@@ -10,7 +10,9 @@ import pandas as pd
 
 from popscan.associate.precision import precision_table
 from popscan.config import Associate, Fairness
+from popscan.protocols import protocol_of
 from popscan.study import dictionary
+from popscan.study.adjusted import slopes_table
 from popscan.study.cohort import first_visits
 from popscan.study.study import Study
 from popscan.study.tables import write_table
@@ -27,8 +29,9 @@ def analysed_table(study_root: Path, options: Mapping[str, Any]) -> pd.DataFrame
 
 
 def associate_study(study_root: Path, options: Mapping[str, Any]) -> None:
-    """Write the tables ``associations``, ``reference_ranges`` and ``precision``."""
+    """Write associations, reference ranges, precision, and tables of size adjustments."""
     section = Associate.of(options)
+    _write_adjusted(study_root, options)
     table = analysed_table(study_root, options)
     outcomes = section.outcomes if len(table) else []
     found, ranges = regressions(
@@ -50,6 +53,20 @@ def associate_study(study_root: Path, options: Mapping[str, Any]) -> None:
         ranges,
         dictionary.of("reference_ranges", names=map(str, ranges)),
     )
+
+
+def _write_adjusted(study_root: Path, options: Mapping[str, Any]) -> None:
+    """Write ``biomarkers_adjusted`` and ``size_slopes`` where the protocol adjusts for a size."""
+    protocol = protocol_of(options)
+    if not protocol.adjustments:
+        return
+    study = Study.of_tables(study_root, options)
+    made = [name for name in study.size_slopes if name in study.biomarkers]
+    table = study.biomarkers[["unit", *made]] if made else pd.DataFrame({"unit": []}, dtype=str)
+    name = "biomarkers_adjusted"
+    write_table(study_root, name, table, dictionary.of(name, protocol))
+    slopes = slopes_table(protocol.adjustments, study.size_slopes, study.reference_group)
+    write_table(study_root, "size_slopes", slopes, dictionary.of("size_slopes"))
 
 
 def regressions(
