@@ -28,6 +28,8 @@ class Structure:
         Heading and legend: ``Left hippocampus``.
     colour
         ``#rrggbb``, of contours on grey images.
+    on_white
+        The same for lines on white, which need darker hues; by default `colour`.
     words
         Within a sentence, with its article: ``the left hippocampus``; by default the title.
     encloses
@@ -38,6 +40,7 @@ class Structure:
     code: int
     title: str
     colour: str
+    on_white: str = ""
     words: str = ""
     encloses: tuple[int, ...] = ()
 
@@ -46,8 +49,9 @@ class Structure:
             raise PopscanError(f"structure name {self.name!r}: lower-case letters, digits, _")
         if not 1 <= self.code <= 255:
             raise PopscanError(f"structure {self.name}: code {self.code}; 1 to 255 expected")
-        if not _COLOUR.fullmatch(self.colour):
-            raise PopscanError(f"structure {self.name}: colour {self.colour!r}; #rrggbb expected")
+        for colour in filter(None, (self.colour or "none", self.on_white)):
+            if not _COLOUR.fullmatch(colour):
+                raise PopscanError(f"structure {self.name}: colour {colour!r}; #rrggbb expected")
 
 
 @dataclass(frozen=True, kw_only=True)

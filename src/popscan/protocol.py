@@ -199,9 +199,10 @@ class Outcome:
     words
         Within a sentence: ``hippocampal volume``.
     better
-        Which way it is good for the subject; biomarkers are ``neither`` as a rule.
+        Which way it is good for the subject; biomarkers are ``neither`` as a rule. The audit
+        takes it over.
     unit
-        For people; empty where the name's ending says it.
+        For the report's headings; empty where the name's ending says it.
     """
 
     name: str
@@ -254,11 +255,13 @@ class Words:
     pictured
         The frame that small pictures show, in words; empty without time axis.
     first
-        Biomarkers that a reader looks for first; by default the outcomes.
+        Biomarkers that a reader looks for first in agreement and ledger, and after the outcomes
+        elsewhere; by default the outcomes.
     parts
         Part of a column's name -> its words: ``{"icv": "intracranial volume"}``.
     capitals
-        Parts of names that are written in capitals in headings: ``("icv",)``.
+        Parts of names that are written in capitals in headings: ``("icv",)``; one with a star at
+        its end also begins other parts (``lv*`` for LVEF).
     """
 
     organ: str
@@ -323,7 +326,8 @@ class Protocol:
         Column of the participants table -> what it means, where the protocol writes it or knows
         more of it than popscan.
     report_blocks
-        Functions ``(context: StudyContext) -> list of blocks``, each a section of its own.
+        Functions ``(context: StudyContext) -> Extra | None`` (`popscan.report.context`), each a
+        section of the report behind the atlas; None where there is nothing to show.
     methods_text
         ``(config) -> list of sentences`` of the study's methods paragraph: what is segmented and
         measured, and how; ``[@key]`` cites (see `popscan.report.boilerplate`). Empty: none.

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from popscan.io import Loaded, get_source, write_scan
+from popscan.protocols import get_protocol
 from popscan.records import Scan, Subject, SubjectError
-from popscan.stages.ingest.task import _ingest_outcome, stat_sources
+from popscan.stages.ingest.task import _ingest_outcome, check_required, stat_sources
 
 
 def subject(*sources: Path) -> Subject:
@@ -101,3 +102,17 @@ def test_a_scan_that_fails_says_what_was_left_out_of_it(image):
     with pytest.raises(SubjectError, match="left out: 8 in damaged files") as caught:
         _ingest_outcome(Subject(sub="sub-01"), Loaded(scans={"sax": one}))
     assert caught.value.reason == "one_slice"
+
+
+def test_a_visit_without_a_required_series_fails_by_name():
+    """A FLAIR alone is no T1 study's subject, and is not segmented as if it were."""
+    brain = get_protocol("brain_t1")
+    flair = Scan(array=np.ones((4, 4, 4, 1), np.float32), affine=np.eye(4),
+                 spacing_mm=(1.0, 1.0, 1.0), view="flair")  # fmt: skip
+    alone = Loaded(scans={"flair": flair})
+    with pytest.raises(SubjectError, match=r"requires t1w \(T1-weighted\); found flair") as caught:
+        check_required(alone, brain, ["t1w", "flair"])
+    assert caught.value.reason == "series_missing"
+    check_required(alone, brain, ["flair"])
+    check_required(Loaded(scans={"flair": flair, "t1w": flair}), brain, ["t1w", "flair"])
+    check_required(Loaded(scans={}), brain, ["t1w"])

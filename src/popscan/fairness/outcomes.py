@@ -36,6 +36,7 @@ def outcomes_table(
     qc_checks: pd.DataFrame | None = None,
     biomarkers: pd.DataFrame | None = None,
     biomarker_columns: Sequence[str] = (),
+    better: Mapping[str, str] | None = None,
     truth: pd.DataFrame | None = None,
     atlas: pd.DataFrame | None = None,
     analysed: pd.Series | None = None,
@@ -63,9 +64,11 @@ def outcomes_table(
     qc_checks : DataFrame
         unit, check, verdict: gives ``check_<name>`` (1 unless pass).
     biomarkers : DataFrame
-        unit and `biomarker_columns`; neither direction is better.
+        unit and `biomarker_columns`.
     biomarker_columns : sequence of str
         Columns of `biomarkers` to compare.
+    better : mapping, optional
+        Biomarker -> ``higher`` or ``lower``; of others neither direction is better.
     truth : DataFrame
         unit and true or reference biomarkers (``brain_ml`` or ``truth_brain_ml``): gives
         ``brain_ml_error`` (neither), ``brain_ml_abs_error`` (lower) and, for biomarkers with an
@@ -107,7 +110,7 @@ def outcomes_table(
             worst = (rows["verdict"] != "pass").groupby(rows["unit"]).max()
             parts.append(_part(worst.index, "qc", f"check_{name}", worst))
     if _has(biomarkers, "unit"):
-        parts += _biomarkers(biomarkers, biomarker_columns, truth)
+        parts += _biomarkers(biomarkers, biomarker_columns, truth, better or {})
     if _has(atlas, "unit"):
         parts += _measured(atlas, "atlas")
     filled = [part for part in parts if len(part)]
@@ -235,7 +238,10 @@ def _scores(scores: pd.DataFrame) -> list[pd.DataFrame]:
 
 
 def _biomarkers(
-    biomarkers: pd.DataFrame, columns: Sequence[str], truth: pd.DataFrame | None
+    biomarkers: pd.DataFrame,
+    columns: Sequence[str],
+    truth: pd.DataFrame | None,
+    better: Mapping[str, str],
 ) -> list[pd.DataFrame]:
     """Biomarkers, and their errors where the truth is known."""
     found = []
@@ -248,8 +254,8 @@ def _biomarkers(
             continue
         values = biomarkers.set_index("unit")[column].astype(float)
         found.append(
-            _part(values.index, "biomarkers", column, values, better_is="neither",
-                  kind="continuous")
+            _part(values.index, "biomarkers", column, values, kind="continuous",
+                  better_is=better.get(column, "neither"))
         )  # fmt: skip
         if column in true:
             error = values - true[column].reindex(values.index).astype(float)

@@ -32,6 +32,18 @@ def own() -> list[Protocol]:
     return [get_protocol(name) for name in built_in()]
 
 
+@cache
+def every() -> tuple[Protocol, ...]:
+    """Return popscan's protocols and those of other packages that can be loaded."""
+    found = own()
+    for name in _foreign():
+        try:
+            found.append(get_protocol(name))
+        except PopscanError:
+            continue  # `popscan check` reports it
+    return tuple(found)
+
+
 def known() -> dict[str, str]:
     """Name of every protocol that exists -> where it comes from (``popscan``, else a package)."""
     found = dict.fromkeys(built_in(), "popscan")

@@ -15,6 +15,7 @@ import pandas as pd
 from markupsafe import Markup
 from numpy.typing import NDArray
 
+from popscan.labelset import Structure
 from popscan.protocol import Protocol, Words
 from popscan.protocols import DEFAULT, get_protocol
 from popscan.stages import stages_of
@@ -35,17 +36,19 @@ class FlaggedSubject:
     reasons
         Why, in words or reason codes.
     image : ndarray, shape (x, y, z, k), or None
-        The frames to show, usually k = 2 (ED and ES); None where there is no image (failed ingest).
+        The frames to show, usually the named phases; None where there is no image (failed ingest).
     labels : ndarray of uint8, shape (x, y, z, k), or None
-        `popscan.records.Label` values on the same grid.
+        Codes of the protocol's label set on the same grid.
     frame_names
         Names of the k frames.
     outlines, legend
         Codes within each outline that is drawn on images and its colour, and these in words.
+    structures
+        Of the protocol, for names and colours of curves.
     spacing_mm
         Voxel spacing along x, y, z; only the ratio x : y matters here.
     volume_curve_ml
-        Volume over the cardiac cycle: structure name -> array (t,), or one array for the LV.
+        Volume in every frame: structure name -> array (t,), or one array.
     frame_times_ms : ndarray, shape (t,), or None
         Times of the curve's points; frame numbers are shown where it is None.
     """
@@ -55,9 +58,10 @@ class FlaggedSubject:
     reasons: Sequence[str] = ()
     image: NDArray[Any] | None = None
     labels: NDArray[Any] | None = None
-    frame_names: Sequence[str] = ("ED", "ES")
+    frame_names: Sequence[str] = _FIRST.phase_names
     outlines: Sequence[tuple[tuple[int, ...], str]] = _FIRST.labels.outlines
     legend: str = _FIRST.words.legend
+    structures: Sequence[Structure] = _FIRST.labels.structures
     spacing_mm: Sequence[float] | None = None
     volume_curve_ml: Mapping[str, NDArray[Any]] | NDArray[Any] | None = None
     frame_times_ms: NDArray[Any] | None = None

@@ -144,6 +144,7 @@ def build_sections(
         qc.section(context, options, pages),
         biomarkers.section(context, options),
         atlas.section(context, options),
+        *extra.of_protocol(context, options),
         fairness.section(context, options),
         along.section(context, options),
         *extra.sections(context, options),

@@ -57,7 +57,7 @@ def _curves(subject: FlaggedSubject) -> dict[str, NDArray[np.float64]]:
     given = subject.volume_curve_ml
     if given is None:
         return {}
-    named: Mapping[str, NDArray] = given if isinstance(given, Mapping) else {"lv": given}
+    named: Mapping[str, NDArray] = given if isinstance(given, Mapping) else {"volume": given}
     curves = {}
     for name, values in named.items():
         curve = np.asarray(values, dtype=float).ravel()
@@ -75,7 +75,10 @@ def _curve_figure(subject: FlaggedSubject) -> list[Block]:
     if times is not None and (len(times) != longest or len({len(c) for c in curves.values()}) > 1):
         times = None
     return [
-        Figure(markup=volume_curve(curves, times), caption="Volume (mL) over the cardiac cycle.")
+        Figure(
+            markup=volume_curve(curves, times, structures=subject.structures),
+            caption="Volume (mL) in every frame.",
+        )
     ]
 
 

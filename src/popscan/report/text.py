@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 import re
+from functools import cache
 from typing import Any
 
 import pandas as pd
+
+from popscan.protocols import every
 
 #: Shown for a number that is undefined.
 DASH = "–"
@@ -30,11 +33,20 @@ _UNITS = {
     "_ms": "ms",
     "_g": "g",
 }
-_ACRONYMS = re.compile(
-    r"(?:lv|rv|la|ra)[a-z]{0,4}|bsa|bmi|hr|co|ci|qc|ed|es|snr|psnr|ssim|nrmse|hd95|msd|myo|ef|id"
-    r"|mri|cmr|auc|rr|fov|rca"
-)
+#: Written in capitals whatever the organ; a protocol adds its own (`Words.capitals`).
+_CAPITALS = (
+    "bsa", "bmi", "qc", "snr", "psnr", "ssim", "nrmse", "hd95", "msd", "id", "mri", "cmr", "auc",
+    "rr", "fov", "rca",
+)  # fmt: skip
 _PLAIN_WORDS = {"label", "labels", "large", "last", "late", "range", "rate", "ratio", "race", "raw"}
+
+
+@cache
+def _acronyms() -> re.Pattern[str]:
+    """Parts of names in capitals: of all protocols, since a column says not whose it is."""
+    names = {*_CAPITALS, *(name for one in every() for name in one.words.capitals)}
+    parts = sorted(re.escape(n.removesuffix("*")) + "[a-z]{0,4}" * n.endswith("*") for n in names)
+    return re.compile("|".join(parts))
 
 
 def number(value: Any, *, digits: int = 3) -> str:
@@ -157,7 +169,7 @@ def title_of(column: str, *, unit: bool = True) -> str:
         suffix = inside[0]
         stem = column[: inside.start()] + column[inside.end() :]
     parts = [
-        part.upper() if _ACRONYMS.fullmatch(part) and part not in _PLAIN_WORDS else part
+        part.upper() if _acronyms().fullmatch(part) and part not in _PLAIN_WORDS else part
         for part in re.split(r"[_\s]+", stem)
         if part
     ]

@@ -154,7 +154,7 @@ class Study:
     @property
     def reference_group(self) -> dict[str, str]:
         """Column -> value of those whose slopes adjust for size; empty for all."""
-        return dict(Cohort.of(self.options).reference_group)
+        return dict(Cohort.of(self.options, or_defaults=True).reference_group)
 
     @cached_property
     def size_slopes(self) -> dict[str, Slope | None]:

@@ -99,6 +99,7 @@ PROTOCOL = Protocol(
             "N4, Tustison et al. 2010, doi:10.1109/TMI.2010.2046908",
         ),
     },
+    report_blocks=("popscan.protocols.brain_t1.report:volumes_over_age",),
     # Thin structures need small voxels.
     config={"rca": {"inplane_mm": 3.0, "along_mm": 3.0, "affine": True}},
     adjustments=(

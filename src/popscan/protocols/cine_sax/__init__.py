@@ -30,16 +30,31 @@ def _long_axis(view: str, title: str, *name_words: str, ukb_field: int = 20208) 
 
 _LABELS = LabelSet(
     structures=(
-        Structure(name="rv", code=1, title="RV cavity", colour="#56b4e9", words="the RV"),
+        Structure(
+            name="rv",
+            code=1,
+            title="RV cavity",
+            colour="#56b4e9",
+            on_white="#0072b2",
+            words="the RV",
+        ),
         Structure(
             name="myo",
             code=2,
             title="LV myocardium",
             colour="#f0e442",
+            on_white="#8a6d00",
             words="the myocardium",
             encloses=(3,),
         ),
-        Structure(name="lv", code=3, title="LV cavity", colour="#ff6a33", words="the LV"),
+        Structure(
+            name="lv",
+            code=3,
+            title="LV cavity",
+            colour="#ff6a33",
+            on_white="#c1440e",
+            words="the LV",
+        ),
     )
 )
 #: Grey levels of RV, myocardium and LV in the image that steers the atlas's registration.
@@ -94,7 +109,7 @@ PROTOCOL = Protocol(
                (("edv", "end-diastolic volume"), ("esv", "end-systolic volume"),
                 ("sv", "stroke volume"), ("ef", "ejection fraction"))},
         },
-        capitals=("lv", "rv", "la", "ra", "ed", "es", "co", "ci", "hr", "myo", "ef"),
+        capitals=("lv*", "rv*", "la*", "ra*", "ed", "es", "co", "ci", "hr", "myo", "ef"),
     ),
     segmentation=Segmentation(
         methods={"bundle": "popscan.segment.inference:segment"},

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from popscan.protocols import own
+from popscan.protocols import every
 
 INK = "#1c2733"
 MUTED = "#5b6773"
@@ -44,10 +44,10 @@ VERDICT_COLOURS = {
     "unknown": "#8b939c",
     "not_applicable": "#b9c6ce",
 }
-_STRUCTURES = [one for protocol in own() for one in protocol.labels.structures]
-#: Contours on grey images: they differ in hue and in lightness.
-STRUCTURE_COLOURS = {one.name: one.colour for one in _STRUCTURES}
-STRUCTURE_NAMES = {one.name: one.title for one in _STRUCTURES}
+
+STRUCTURE_NAMES = {
+    one.name: one.title for protocol in every() for one in protocol.labels.structures
+}
 
 #: Width of a figure over the whole text column.
 FULL_WIDTH_IN = 10.4

@@ -1,18 +1,17 @@
-"""Curves over the cardiac cycle, written as SVG directly: a page per subject must cost little."""
+"""Curves over time, written as SVG directly: a page per subject must cost little."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from markupsafe import Markup, escape
 from numpy.typing import NDArray
 
-from popscan.report.figures.base import GRID, INK, MUTED, STRUCTURE_NAMES, colours_of
+from popscan.labelset import Structure
+from popscan.report.figures.base import GRID, INK, MUTED, colours_of
 
-#: Lines on white need darker hues than contours on grey images.
-_COLOURS = {"lv": "#c1440e", "rv": "#0072b2", "myo": "#8a6d00"}
 _WIDTH, _HEIGHT = 660, 260
 _LEFT, _RIGHT, _TOP, _FOOT = 46, 120, 14, 42
 
@@ -38,9 +37,12 @@ def _runs(values: NDArray[np.float64]) -> list[NDArray[np.intp]]:
 
 
 def volume_curve(
-    curves: Mapping[str, NDArray[np.float64]], times_ms: NDArray[np.float64] | None
+    curves: Mapping[str, NDArray[np.float64]],
+    times_ms: NDArray[np.float64] | None,
+    *,
+    structures: Sequence[Structure] = (),
 ) -> Markup:
-    """Draw volumes over the cardiac cycle; frames without a value leave a gap.
+    """Draw volumes over the frames; those without a value leave a gap.
 
     Parameters
     ----------
@@ -48,7 +50,11 @@ def volume_curve(
         Structure -> volumes in mL, shape (t,), with at least one finite value in all.
     times_ms : ndarray, shape (t,), or None
         Times of the frames; None numbers the frames instead.
+    structures
+        Of the protocol: names and colours of lines.
     """
+    titles = {one.name: one.title for one in structures}
+    colours = {one.name: one.on_white or one.colour for one in structures}
     longest = max(len(values) for values in curves.values())
     times = np.arange(longest, dtype=float) if times_ms is None else np.asarray(times_ms, float)
     top = max(float(np.nanmax(v)) for v in curves.values() if np.isfinite(v).any())
@@ -74,9 +80,9 @@ def volume_curve(
             continue
         x, y = at(tick, 0)
         parts.append(label(x, y + 17, f"{tick:g}", "middle"))
-    extra = colours_of([s for s in curves if s not in _COLOURS])
+    extra = colours_of([s for s in curves if s not in colours])
     for name, values in curves.items():
-        colour = _COLOURS.get(name) or extra[name]
+        colour = colours.get(name) or extra[name]
         for run in _runs(values):
             points = [at(float(times[i]), float(values[i])) for i in run]
             line = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
@@ -88,18 +94,18 @@ def volume_curve(
             ]
             last = points[-1]
         if np.isfinite(values).any():
-            title = escape(STRUCTURE_NAMES.get(name, name))
+            title = escape(titles.get(name, name))
             parts.append(
                 f'<text x="{last[0] + 9:.1f}" y="{last[1] + 4:.1f}" fill="{colour}">{title}</text>'
             )
-    what = "Frame" if times_ms is None else "Time after the R wave (ms)"
+    what = "Frame" if times_ms is None else "Time (ms)"
     parts.append(
         f'<text x="{_LEFT + width / 2:.0f}" y="{_HEIGHT - 6}" text-anchor="middle" '
         f'fill="{INK}">{what}</text>'
     )
-    names = escape(", ".join(STRUCTURE_NAMES.get(s, s) for s in curves))
+    names = escape(", ".join(titles.get(s, s) for s in curves))
     return Markup(
-        f'<svg class="chart" role="img" aria-label="Volume over the cardiac cycle of {names}." '
+        f'<svg class="chart" role="img" aria-label="Volume in every frame of {names}." '
         f'viewBox="0 0 {_WIDTH} {_HEIGHT}" style="width:100%;max-width:{_WIDTH}px" '
         f'font-size="12">{"".join(parts)}</svg>'
     )

@@ -46,7 +46,7 @@ def adjusted_blocks(context: StudyContext, options: Options) -> list[Block]:
     percent = known["kind"] == "binary"
     for column in ("gap_raw", "gap", "ci_low", "ci_high", "se"):
         known[column] = known[column].where(~percent, 100 * known[column])
-    order = {name: i for i, name in enumerate(outcome_order(known))}
+    order = {name: i for i, name in enumerate(outcome_order(known, context.protocol))}
     known = known.assign(order=known["outcome"].map(order)).sort_values("order", kind="stable")
     for attribute in dict.fromkeys(known["attribute"]):
         part = known[known["attribute"] == attribute]

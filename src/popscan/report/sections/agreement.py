@@ -35,7 +35,7 @@ def agreement(context: StudyContext, options: Options) -> list[Block]:
             continue
         part = known[known["attribute"] == attribute]
         items = [_agreement_panel(context, part[part["biomarker"] == name], options)
-                 for name in biomarker_order(part)[:MOST_PANELS]]  # fmt: skip
+                 for name in biomarker_order(part, context.protocol)[:MOST_PANELS]]  # fmt: skip
         figure = Figure(
             markup=agreements(items, name=f"agreement{i}"),
             caption=f"Difference from the reference by {title_of(attribute, unit=False).lower()}: "
@@ -46,7 +46,7 @@ def agreement(context: StudyContext, options: Options) -> list[Block]:
         blocks.append(
             figure if i == 0 else Details(summary=f"By {title_of(attribute)}", blocks=[figure])
         )
-    tables = [_agreement_table(known[known["attribute"] == a], options)
+    tables = [_agreement_table(context, known[known["attribute"] == a], options)
               for a in dict.fromkeys(known["attribute"])]  # fmt: skip
     if tables:
         blocks.append(Details(summary="Bias and limits of agreement by group", blocks=tables))
@@ -75,10 +75,10 @@ def _agreement_panel(context: StudyContext, part: pd.DataFrame, options: Options
     )
 
 
-def _agreement_table(part: pd.DataFrame, options: Options) -> Table:
+def _agreement_table(context: StudyContext, part: pd.DataFrame, options: Options) -> Table:
     rows: list[list[Cell]] = []
     headings: dict[int, str] = {}
-    for name in biomarker_order(part):
+    for name in biomarker_order(part, context.protocol):
         of = part[part["biomarker"] == name]
         headings[len(rows)] = f"{title_of(name)} · against {of['reference'].iloc[0]}"
         places = places_for(float((of["loa_high"] - of["loa_low"]).max()) / 4)

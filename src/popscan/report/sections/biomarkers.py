@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from popscan.protocol import Protocol
 from popscan.report.blocks import Block, Cell, Column, Figure, Heading, Section, Table, nothing
 from popscan.report.context import StudyContext
 from popscan.report.figures.base import balanced
@@ -27,12 +28,6 @@ from popscan.report.text import (
 )
 from popscan.report.tidy import complete, numbers, words
 
-#: Shown first where the study has them; others follow in their own order.
-_FIRST = (
-    "lvedv_ml", "lvesv_ml", "lvsv_ml", "lvef_pct", "lvm_g", "rvedv_ml", "rvesv_ml", "rvef_pct",
-    "wall_thickness_mean_mm", "wall_thickness_mm", "co_l_min", "lvedvi_ml_m2", "lvmi_g_m2",
-    "rvedvi_ml_m2",
-)  # fmt: skip
 _MAX_PANELS = 12
 #: Fewest values of which the tails are told, in a report that is internal or shared.
 _ENOUGH = {False: 20, True: 50}
@@ -60,8 +55,13 @@ def measured(context: StudyContext) -> list[str]:
     ]
     ends = set(interval_ends(context))
     columns = [c for c in columns if c not in ends]
-    first = [c for c in _FIRST if c in columns]
+    first = [c for c in first_columns(context.protocol) if c in columns]
     return first + [c for c in columns if c not in first]
+
+
+def first_columns(protocol: Protocol) -> list[str]:
+    """Return the columns that the protocol follows, then those that a reader looks for first."""
+    return list(dict.fromkeys([*(one.name for one in protocol.outcomes), *protocol.words.first]))
 
 
 def interval_ends(context: StudyContext) -> list[str]:
@@ -97,14 +97,16 @@ def _figure(
     panels, left_out = [], []
     for column in columns[:_MAX_PANELS]:
         values = context.biomarkers[column]
-        far = _far(numbers(values), ratio=column.startswith(("lvef", "rvef")))
+        far = _far(numbers(values), ratio=_is_ratio(context.protocol, column))
         groups = _enough(split(values.mask(far), sexes), options)
         if groups:
             if far.any():
                 which = "" if options.share else f": {_listed(numbers(values)[far])}"
                 left_out.append(f"{title_of(column)} ({options.count(int(far.sum()))}{which})")
             ranges = _ranges(context, column, list(groups))
-            panels.append(Violins(title=title_of(column), groups=groups, ranges=ranges))
+            panels.append(
+                Violins(title=_title(context.protocol, column), groups=groups, ranges=ranges)
+            )
     if not panels:
         return None
     beyond = (
@@ -178,6 +180,17 @@ def _row(
     ]
 
 
+def _is_ratio(protocol: Protocol, column: str) -> bool:
+    """Whether a column is a followed share, which cannot be beyond 100%."""
+    return unit_of(column) == "%" and column in {one.name for one in protocol.outcomes}
+
+
+def _title(protocol: Protocol, column: str) -> str:
+    """Name of a column, with the unit that the protocol gives where the name has none."""
+    unit = next((one.unit for one in protocol.outcomes if one.name == column), "")
+    return f"{title_of(column)} ({unit})" if unit and not unit_of(column) else title_of(column)
+
+
 def _table(context: StudyContext, columns: list[str], sexes: pd.Series, options: Options) -> Table:
     groups = order_sexes(list(sexes.unique()))
     meanings = complete(context.biomarker_dictionary, "column", "meaning")
@@ -191,7 +204,7 @@ def _table(context: StudyContext, columns: list[str], sexes: pd.Series, options:
         ranged |= bool(ranges)
         places = places_for(float(numbers(context.biomarkers[column]).std()))
         about = meaning.get(column, "")
-        headings[len(rows)] = title_of(column) + (f" · {about}" if about else "")
+        headings[len(rows)] = _title(context.protocol, column) + (f" · {about}" if about else "")
         for group in groups:
             values = by_group[group]
             missing = int((sexes == group).sum()) - values.size

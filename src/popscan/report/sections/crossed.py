@@ -7,19 +7,17 @@ import math
 import numpy as np
 import pandas as pd
 
+from popscan.protocol import Protocol
 from popscan.report.blocks import Block, Figure, Heading
 from popscan.report.context import StudyContext
 from popscan.report.figures.fairness import CrossedPanel, crossed
+from popscan.report.sections.biomarkers import first_columns
 from popscan.report.sections.common import Options
 from popscan.report.sections.gaps import outcome_order
 from popscan.report.text import decimals, is_true, places_for, title_of
 from popscan.report.tidy import complete, numbers, words
 
-#: Outcomes that are drawn, in order of preference; as many as fit in two rows.
-_WANTED = (
-    "not_analysed", "qc_fail", "dice_mean", "lvef_pct_abs_error", "lvedv_ml_abs_error",
-    "lvm_g_abs_error", "atlas_distance_mm", "qc_not_pass",
-)  # fmt: skip
+#: Outcomes that are drawn: as many as fit in two rows.
 _MOST = 6
 _BETWEEN = " & "
 
@@ -38,8 +36,9 @@ def crossed_blocks(context: StudyContext, options: Options) -> list[Block]:
     for i, attribute in enumerate(dict.fromkeys(table["attribute"])):
         part = table[table["attribute"] == attribute]
         names = set(part.loc[part["mean"].notna(), "outcome"])
-        order = [name for name in _WANTED if name in names]
-        order += [name for name in outcome_order(part) if name in names and name not in order]
+        order = [name for name in _wanted(context.protocol) if name in names]
+        rest = outcome_order(part, context.protocol)
+        order += [name for name in rest if name in names and name not in order]
         chosen = [_panel(part[part["outcome"] == name], options) for name in order[:_MOST]]
         if chosen:
             blocks.append(
@@ -52,6 +51,12 @@ def crossed_blocks(context: StudyContext, options: Options) -> list[Block]:
                 )
             )
     return [Heading(text="Where groups cross"), *blocks] if blocks else []
+
+
+def _wanted(protocol: Protocol) -> list[str]:
+    """Return outcomes in order of preference: losses, quality, errors of what is followed."""
+    errors = [f"{name}_abs_error" for name in first_columns(protocol)[:4]]
+    return ["not_analysed", "qc_fail", "dice_mean", *errors, "atlas_distance_mm", "qc_not_pass"]
 
 
 def _panel(part: pd.DataFrame, options: Options) -> CrossedPanel:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from popscan.protocol import load
 from popscan.report.blocks import Block, Bullets, Figure, Section, Text, nothing
 from popscan.report.context import Extra, StudyContext
 from popscan.report.sections.common import Options, frame_table
@@ -14,6 +15,16 @@ def sections(context: StudyContext, options: Options) -> list[Section]:
     """Return the further sections; in a shared report those that may be shared."""
     shown = [extra for extra in context.extras if extra.shared or not options.share]
     return [_section(extra, options) for extra in shown]
+
+
+def of_protocol(context: StudyContext, options: Options) -> list[Section]:
+    """Return the sections that the study's protocol adds; in a shared report those that may be."""
+    made = [load(where)(context) for where in context.protocol.report_blocks]
+    return [
+        _section(extra, options)
+        for extra in made
+        if extra is not None and (extra.shared or not options.share)
+    ]
 
 
 def _section(extra: Extra, options: Options) -> Section:

@@ -81,7 +81,7 @@ def _group_tables(context: StudyContext, options: Options) -> list[Block]:
         table[column] = numbers(table[column]).where(~percent, factor * numbers(table[column]))
     for column in ("attribute", "group", "outcome"):
         table[column] = words(table[column], missing="not named")
-    order = outcome_order(table)
+    order = outcome_order(table, context.protocol)
     blocks: list[Block] = []
     for attribute in dict.fromkeys(table["attribute"]):
         part = table[table["attribute"] == attribute]

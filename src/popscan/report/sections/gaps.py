@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pandas as pd
 
+from popscan.protocol import Protocol
 from popscan.report.blocks import Block, Cell, Column, Details, Table
 from popscan.report.context import StudyContext
 from popscan.report.figures.forest import axis_header, axis_limits, heat, interval_cell
@@ -33,7 +34,7 @@ _WORDS = (
     "attribute", "outcome", "stage", "group", "reference", "test", "better_is", "kind",
 )  # fmt: skip
 #: Outcomes that a reader looks for first; single checks come last.
-_FIRST = ("not_analysed", "qc_fail", "qc_not_pass", "dice_mean", "dice_lv", "dice_myo", "dice_rv")
+_FIRST = ("not_analysed", "qc_fail", "qc_not_pass", "dice_mean")
 #: Below a table in which a gap's sign hangs on missing values.
 _OPEN = (
     "† In the worst case, those without a value turn the sign of the difference (bounds in the "
@@ -74,14 +75,19 @@ def gap_table(context: StudyContext) -> pd.DataFrame:
     table["sign_open"] = is_true(table["sign_open"])
     sign = table["better_is"].map({"higher": -1.0, "lower": 1.0}).astype(float)
     table["worse"] = np.sign(table["gap"]) * sign
-    order = {outcome: i for i, outcome in enumerate(outcome_order(table))}
+    order = {outcome: i for i, outcome in enumerate(outcome_order(table, context.protocol))}
     return table.assign(order=table["outcome"].map(order)).sort_values("order", kind="stable")
 
 
-def outcome_order(gaps: pd.DataFrame) -> list[str]:
-    """Return the outcomes: the first a reader looks for, then as they come, single checks last."""
+def outcome_order(gaps: pd.DataFrame, protocol: Protocol) -> list[str]:
+    """Return the outcomes as a reader looks for them.
+
+    Losses and quality first, then those that the protocol follows in its order, then as they come,
+    single checks last.
+    """
     names = list(dict.fromkeys(gaps["outcome"]))
-    first = [name for name in _FIRST if name in names]
+    wanted = (*_FIRST, *(one.name for one in protocol.outcomes))
+    first = [name for name in dict.fromkeys(wanted) if name in names]
     rest = [name for name in names if name not in first]
     return first + sorted(rest, key=lambda name: name.startswith("check_"))
 

@@ -41,7 +41,7 @@ def ledger(context: StudyContext, options: Options) -> list[Block]:
         for j, (group, of) in enumerate(part.groupby("group", sort=False)):
             items = [
                 _waterfall(of[of["biomarker"] == name])
-                for name in biomarker_order(of)[:MOST_PANELS]
+                for name in biomarker_order(of, context.protocol)[:MOST_PANELS]
             ]
             figure = Figure(
                 markup=waterfalls(items, name=f"ledger{i}-{j}"),

@@ -5,16 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from popscan.protocols import own
+from popscan.protocol import Protocol
 from popscan.report.blocks import Block, Bullets, Details
 from popscan.report.context import StudyContext
 from popscan.report.text import DASH, decimals, interval, plural
 from popscan.report.tidy import complete, numbers, words
 
-#: Biomarkers in the order in which a cardiologist reads them.
-_PREFERRED = tuple(
-    name for one in own() for name in one.words.first or (o.name for o in one.outcomes)
-)
 #: Biomarkers drawn in one figure.
 MOST_PANELS = 6
 
@@ -46,7 +42,8 @@ def gap_cell(gap: float, low: float, high: float, places: int = 1) -> str:
     return f"{decimals(gap, places)} ({interval(low, high, places)})"
 
 
-def biomarker_order(part: pd.DataFrame) -> list[str]:
-    """Return the biomarkers of a table, those first that are read first."""
+def biomarker_order(part: pd.DataFrame, protocol: Protocol) -> list[str]:
+    """Return the biomarkers of a table, those first that the protocol names first."""
     names = list(dict.fromkeys(part["biomarker"]))
-    return sorted(names, key=lambda n: _PREFERRED.index(n) if n in _PREFERRED else len(_PREFERRED))
+    first = protocol.words.first or tuple(one.name for one in protocol.outcomes)
+    return sorted(names, key=lambda n: first.index(n) if n in first else len(first))

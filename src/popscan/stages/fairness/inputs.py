@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from popscan.config import Atlas, Fairness, Rca, Reconstruct, Source
+from popscan.protocols import protocol_of
 from popscan.records import Status
 from popscan.scored import counted
 from popscan.stages import stages_of
@@ -81,6 +82,7 @@ def audit_inputs(study: Study) -> AuditInputs:
         qc_checks=study.table("qc_checks"),
         biomarkers=measured,
         biomarker_columns=[name for name in section.biomarkers if name in measured],
+        better={one.name: one.better for one in protocol_of(options).outcomes},
         truth=reference,
         atlas=distances[[name for name in _ATLAS_OUTCOMES if name in distances]],
         analysed=pd.Series(True, index=measured["unit"]) if "unit" in measured else None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,6 +58,7 @@ def ingest_task(context: ShardContext) -> Task:
         return get_source(source.kind, context.protocol).load(subject.sources, views=views, **rules)
 
     def work(subject: Subject, loaded: Loaded) -> Outcome:
+        check_required(loaded, context.protocol, source.views)
         return _ingest_outcome(subject, loaded, codes=source.label_codes, protocol=context.protocol)
 
     return Task(
@@ -148,6 +149,27 @@ def _load_simulated(context: ShardContext, subject: Subject) -> Loaded:
     return Loaded(
         scans=scans, kspace=kspace, labels={view: labels}, references=references, extra={}
     )
+
+
+def check_required(loaded: Loaded, protocol: Protocol, views: Sequence[str]) -> None:
+    """Refuse a visit that lacks a series which the protocol requires and the study reads.
+
+    Raises
+    ------
+    SubjectError
+        ``series_missing``, naming what is expected and what is there.
+    """
+    there = {*loaded.scans, *loaded.kspace}
+    if not there:
+        return  # said where nothing at all is there
+    lacking = [one for one in protocol.series if one.required and one.view in views]
+    lacking = [one for one in lacking if one.view not in there]
+    if lacking:
+        expected = " and ".join(f"{one.view} ({one.title})" for one in lacking)
+        raise SubjectError(
+            "series_missing",
+            f"protocol {protocol.name} requires {expected}; found {', '.join(sorted(there))}",
+        )
 
 
 def _ingest_outcome(

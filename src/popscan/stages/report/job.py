@@ -252,6 +252,7 @@ def _with_pictures(context: ShardContext, flagged: FlaggedSubject) -> FlaggedSub
         frame_names=tuple(phases),
         outlines=protocol.labels.outlines,
         legend=protocol.words.legend,
+        structures=protocol.labels.structures,
         spacing_mm=scan.spacing_mm,
         volume_curve_ml={
             name: curves[f"{name}_ml"] for name in protocol.labels.codes if f"{name}_ml" in curves
