@@ -104,6 +104,10 @@ def add(commands: Any) -> None:
         help="tables of a cross-fitting (benchmarks/segmentation.py --cross-fit WORK --out DIR): "
         "intervals of all its patients instead of the few that the bundle was not trained on",
     )
+    calibrate.add_argument(
+        "--protocol", default="", help="protocol of the bundle; one other than the default gets "
+        "digests of its training images and the detector of unlike scans"
+    )  # fmt: skip
     calibrate.set_defaults(call=_calibrate)
 
     audit = commands.add_parser(
@@ -291,17 +295,27 @@ def _train(arguments: argparse.Namespace) -> None:
     print(arguments.out)
 
 
-def _calibrate(arguments: argparse.Namespace) -> None:
-    from popscan.commands.training import calibrate_model
+def _progress(text: str) -> None:
+    print(text, file=sys.stderr)
 
-    told, left_out = calibrate_model(
-        arguments.model,
-        kind=arguments.source,
-        root=arguments.root,
-        dice=not arguments.no_dice,
-        cross_fitted=arguments.cross_fitted,
-        progress=lambda text: print(text, file=sys.stderr),
-    )
+
+def _calibrate(arguments: argparse.Namespace) -> None:
+    from popscan.commands.training import calibrate_model, know_training_scans
+    from popscan.protocols import DEFAULT
+
+    where = {"kind": arguments.source, "root": arguments.root}
+    if arguments.protocol not in ("", DEFAULT):
+        told, left_out = know_training_scans(
+            arguments.model, **where, protocol_name=arguments.protocol, progress=_progress
+        )
+    else:
+        told, left_out = calibrate_model(
+            arguments.model,
+            **where,
+            dice=not arguments.no_dice,
+            cross_fitted=arguments.cross_fitted,
+            progress=_progress,
+        )
     for line in left_out:
         print(f"left out: {line}", file=sys.stderr)
     print(told)

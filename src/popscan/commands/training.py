@@ -6,15 +6,19 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from popscan.disk import write_atomic
-from popscan.records import PopscanError, SubjectError
+from popscan.records import LabelMap, PopscanError, SubjectError
 
 if TYPE_CHECKING:
     from popscan.train.packs import Case
 
 
-def labelled_cases(kind: str, root: Path, *, stratify: str = "") -> tuple[list[Case], list[str]]:
-    """Load every labelled short-axis scan of a source.
+def labelled_cases(
+    kind: str, root: Path, *, stratify: str = "", protocol_name: str = "", unlabelled: bool = False
+) -> tuple[list[Case], list[str]]:
+    """Load every labelled scan of a source.
 
     Parameters
     ----------
@@ -22,6 +26,10 @@ def labelled_cases(kind: str, root: Path, *, stratify: str = "") -> tuple[list[C
         Source kind (``acdc``, ``bids``) and its folder.
     stratify
         A fact that the source tells of each subject (ACDC's ``group``); empty for none.
+    protocol_name
+        Whose view is read; empty for the default protocol.
+    unlabelled
+        Whether reference labels are left alone: every case has empty ones then.
 
     Returns
     -------
@@ -36,7 +44,7 @@ def labelled_cases(kind: str, root: Path, *, stratify: str = "") -> tuple[list[C
     from popscan.protocols import DEFAULT, get_protocol
     from popscan.train.packs import Case
 
-    protocol = get_protocol(DEFAULT)
+    protocol = get_protocol(protocol_name or DEFAULT)
     view, source = protocol.view, get_source(kind, protocol)
     cases: list[Case] = []
     left_out: list[str] = []
@@ -44,13 +52,17 @@ def labelled_cases(kind: str, root: Path, *, stratify: str = "") -> tuple[list[C
         visit = f"{found.sub}_{found.ses}" if found.ses else found.sub
         try:
             loaded = source.load(found.paths, views=[view])
-            usable, problems = usable_references(loaded, protocol=protocol)
-            if view in problems:
-                raise problems[view]
+            usable: dict[str, LabelMap] = {}
+            if not unlabelled:
+                usable, problems = usable_references(loaded, protocol=protocol)
+                if view in problems:
+                    raise problems[view]
             scan, labels, _ = prepare(protocol, loaded.scans[view], usable.get(view))
         except SubjectError as error:
             left_out.append(f"{visit}: {error}")
             continue
+        if unlabelled:
+            labels = LabelMap(array=np.zeros(scan.array.shape, np.uint8), frames=(0,))
         if labels is None:
             left_out.append(f"{visit}: no reference labels")
             continue
@@ -149,6 +161,60 @@ def train_model(
         salt=f"{out.name}-{seed}",
     )
     return left_out
+
+
+def know_training_scans(
+    model: Path,
+    *,
+    kind: str,
+    root: Path,
+    protocol_name: str,
+    progress: Callable[[str], None] = lambda text: None,
+) -> tuple[str, list[str]]:
+    """Store in a bundle what tells its training scans from others: digests and the detector.
+
+    For protocols whose calibration is fitted while they are trained. Others than the training
+    scans below `root` are judged, so that the answer says how many of them would be warned of.
+
+    Parameters
+    ----------
+    model, kind, root, progress
+        As in `calibrate_model`; labels are not read.
+    protocol_name
+        Of the bundle.
+
+    Returns
+    -------
+    sentence, left_out
+        As `calibrate_model`.
+    """
+    from popscan.protocol import load
+    from popscan.protocols import get_protocol
+    from popscan.segment import load_bundle
+    from popscan.train.known import store_detector, store_digests
+
+    part = get_protocol(protocol_name).segmentation
+    segmenter = load(part.methods[part.method])
+    cases, left_out = labelled_cases(kind, root, protocol_name=protocol_name, unlabelled=True)
+    bundle = load_bundle(model, "cpu")
+    known = [case for case in cases if bundle.recognise(case.unit, case.scan.array).seen]
+    if not known:
+        raise PopscanError(f"{root}: no scan there that {model} was trained on")
+    progress(f"{len(known)} training subjects: features of the network")
+    store_digests(model, known)
+    kinds = store_detector(model, known, segmenter=segmenter)
+    bundle, names = load_bundle(model, "cpu"), {case.unit for case in known}
+    others = [case for case in cases if case.unit not in names]
+    scores = {
+        case.unit: float(segmenter(case.scan, bundle=bundle).values["ood_score"]) for case in others
+    }
+    warned = sum(score > 1 for score in scores.values())
+    each = ", ".join(f"{name} {score:.2f}" for name, score in scores.items())
+    sentence = (
+        f"{model}: detector of {', '.join(kinds) or 'nothing (too few subjects)'} from "
+        f"{len(known)} training subjects; {warned} of {len(others)} others above 1 ({each})"
+    )
+    return sentence, left_out
 
 
 def calibrate_model(

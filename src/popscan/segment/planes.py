@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,7 @@ from popscan.records import Scan, SubjectError
 from popscan.segment.bundle import Bundle
 from popscan.segment.calibration import temperature_of
 from popscan.segment.devices import pick_precision
+from popscan.segment.features import Tap
 from popscan.segment.inputs import check_scan
 from popscan.segment.networks import context_slices, seen_by, stride
 from popscan.segment.preprocess import scaled
@@ -50,11 +52,18 @@ class Volume:
         Where, on a grid of `shape`.
     shape
         Voxels of the network's grid, which covers the field of view of the scan.
+    black, white
+        Intensities that count as 0 and 1.
+    features : ndarray of float32, shape (slice, feature), or None
+        Pooled features of the slices of all planes (`popscan.segment.features`), where asked for.
     """
 
     probabilities: torch.Tensor
     box: Box
     shape: tuple[int, int, int]
+    black: float
+    white: float
+    features: NDArray[np.float32] | None = None
 
 
 def _resampled(volume: torch.Tensor, shape: Sequence[int], *, mode: str) -> torch.Tensor:
@@ -95,6 +104,8 @@ class _Planes:
         self.batch = batch or _BATCH["cpu" if bundle.device.type == "cpu" else "gpu"]
         self.context = max(context_slices(arguments) for arguments in bundle.arguments)
         self.multiple = max(stride(arguments) for arguments in bundle.arguments)
+        self.tap: Tap | None = None
+        self.pooled: list[torch.Tensor] = []
 
     def slices(self, volume: torch.Tensor, chosen: Sequence[int]) -> torch.Tensor:
         """Return probabilities (n, label, a, b) of slices along the last axis of a volume."""
@@ -111,7 +122,11 @@ class _Planes:
         for start in range(0, len(chosen), self.batch):
             index = torch.tensor(chosen[start : start + self.batch])
             near = (index[:, None] + reach).clamp(0, n - 1)
+            if self.tap is not None:
+                self.tap.restart()
             found.append(self._ask(stack[near])[:, :, :a, :b])
+            if self.tap is not None:
+                self.pooled.append(self.tap.features())
         return torch.cat(found)
 
     def _ask(self, images: torch.Tensor) -> torch.Tensor:
@@ -160,6 +175,7 @@ def predict_volume(
     flips: bool = False,
     batch_slices: int = 0,
     precision: str = "auto",
+    features: bool = False,
 ) -> Volume:
     """Return mean probabilities over three planes of the first frame of a scan.
 
@@ -175,6 +191,8 @@ def predict_volume(
         Slices that go through a network at once; 0 takes what suits the device.
     precision
         As in `popscan.segment.segment`.
+    features
+        Whether the network's features are taken, too (of the first member).
 
     Raises
     ------
@@ -191,14 +209,19 @@ def predict_volume(
     with torch.inference_mode():
         box = _look(volume, planes)
         part = volume[box]
-        total = _average(part, planes)
+        with Tap(bundle.networks[0]) if features else nullcontext() as planes.tap:
+            total = _average(part, planes)
+        planes.tap = None
         if flips:
             total = (total + _average(part.flip(0), planes).flip(1)) / 2
         temperature = temperature_of(bundle.about, flips=flips)
         if temperature != 1.0:
             total = total.clamp_min(1e-12).pow_(1.0 / temperature)
             total /= total.sum(dim=0, keepdim=True)
-    return Volume(probabilities=total, box=box, shape=shape)
+    return Volume(
+        probabilities=total, box=box, shape=shape, black=black, white=white,
+        features=torch.cat(planes.pooled).numpy() if planes.pooled else None,
+    )  # fmt: skip
 
 
 def _average(part: torch.Tensor, planes: _Planes) -> torch.Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from popscan.segment import ood
 from popscan.segment.bundle import MODEL, Bundle, load_bundle
 from popscan.segment.content import ARRAY, digests_of
-from popscan.segment.inference import segment
+from popscan.segment.inference import Segmentation, segment
 from popscan.segment.trainingfile import write_training
 from popscan.train.observe import labelled_part
 from popscan.train.packs import Case
@@ -52,18 +52,36 @@ def store_digests(folder: Path, cases: Sequence[Case]) -> int:
     return len(digests)
 
 
-def seen_by_network(cases: Sequence[Case], bundle: Bundle) -> list[tuple[Floats, Floats]]:
-    """Return features of the slices and of the tissues of each case, as the bundle sees it."""
+def seen_by_network(
+    cases: Sequence[Case], bundle: Bundle, *, segmenter: Callable[..., Segmentation] = segment
+) -> list[tuple[Floats, Floats]]:
+    """Return features of the slices and of the tissues of each case, as the bundle sees it.
+
+    Parameters
+    ----------
+    cases
+        Scans; of each the labelled frames.
+    bundle
+        Of the same protocol.
+    segmenter
+        What segments them, with the keywords ``bundle`` and ``features``.
+    """
     found = []
     for case in cases:
-        made = segment(labelled_part(case).scan, bundle=bundle, features=True)
+        made = segmenter(labelled_part(case).scan, bundle=bundle, features=True)
         assert made.features is not None
         assert made.tissue is not None
         found.append((made.features.astype(float), made.tissue))
     return found
 
 
-def store_detector(folder: Path, cases: Sequence[Case], *, device: str = "auto") -> list[str]:
+def store_detector(
+    folder: Path,
+    cases: Sequence[Case],
+    *,
+    device: str = "auto",
+    segmenter: Callable[..., Segmentation] = segment,
+) -> list[str]:
     """Write where training scans lie in the network's features into a bundle.
 
     Patients and simulated hearts are kinds of their own. Limits come from folds: each subject is
@@ -77,6 +95,8 @@ def store_detector(folder: Path, cases: Sequence[Case], *, device: str = "auto")
         Scans that the bundle was trained on.
     device
         As for `load_bundle`.
+    segmenter
+        As in `seen_by_network`.
 
     Returns
     -------
@@ -91,7 +111,7 @@ def store_detector(folder: Path, cases: Sequence[Case], *, device: str = "auto")
     usable = [k for k in sorted(kinds) if len({c.subject for c in kinds[k]}) >= LEAST_SUBJECTS]
     arrays: dict[str, NDArray[np.generic]] = {}
     for number, kind in enumerate(usable):
-        seen = seen_by_network(kinds[kind], bundle)
+        seen = seen_by_network(kinds[kind], bundle, segmenter=segmenter)
         spaces = spaces_of(seen, [case.subject for case in kinds[kind]])
         for name, space in spaces.items():
             arrays |= space.arrays(f"{ood.PREFIX}.{number}.{name}")

@@ -19,7 +19,7 @@ from popscan.protocols.brain_t1.biomarkers import measure
 from popscan.protocols.brain_t1.labels import GROUPS, LABELS, RIGHT
 from popscan.qc import image as common
 from popscan.qc.context import ScanContext
-from popscan.qc.model import Limit, Measured, Spec
+from popscan.qc.model import Limit, Measured, Spec, not_assessed
 
 Better = Literal["high", "low", "outside"]
 _CODE = {group.name: code for code, group in enumerate(GROUPS, start=1)}
@@ -214,6 +214,14 @@ def implied_dice(ctx: Context) -> Measured:
     return _of_record(ctx, "implied_dice_mean")
 
 
+def ood(ctx: Context) -> Measured:
+    """Distance of the scan from the model's training scans, 1 for the farthest of them."""
+    value = ctx.told.get("ood_score")
+    if not isinstance(value, (int, float)) or not math.isfinite(value):
+        return not_assessed("the model bundle has no detector")
+    return Measured(float(value), "of the segmentation")
+
+
 def _of_record(ctx: Context, key: str) -> Measured:
     value = ctx.told.get(key)
     if not isinstance(value, (int, float)):
@@ -269,4 +277,6 @@ CHECKS: dict[str, Spec] = {
     "mid_plane_agreement": _labels(mid_plane_agreement, "share", "low", 0.4, 0.15),
     # 23 T1 images have 0.83 and more; 16 FLAIR images of such people, read as T1, 0.78 and less.
     "implied_dice": _labels(implied_dice, "Dice", "low", 0.85, 0.78),
+    # 1 is the farthest training subject, judged by what was fitted without it.
+    "ood": _labels(ood, "ratio", "high", 1.0, None),
 }

@@ -16,6 +16,7 @@ from popscan.records import Scan
 from popscan.segment.bundle import Bundle
 from popscan.segment.inference import Segmentation
 from popscan.segment.inputs import check_scan, input_warning
+from popscan.segment.ood import has_detector, tissue_features, unlikeness
 from popscan.segment.planes import on_scan, predict_volume, sums_of
 
 #: What a bundle must label.
@@ -39,6 +40,7 @@ def segment(
     largest_component: bool = True,
     batch_slices: int = 0,
     precision: str = "auto",
+    features: bool = False,
 ) -> Segmentation:
     """Label a volume.
 
@@ -54,6 +56,8 @@ def segment(
         Take away what is not connected with the brain, and islands of compact structures.
     batch_slices, precision
         As in `popscan.segment.planes.predict_volume`.
+    features
+        Whether pooled features of the network are returned.
 
     Returns
     -------
@@ -71,22 +75,31 @@ def segment(
     check_scan(scan)
     bundle.require_labels(NETWORK_CODES)
     volume = predict_volume(
-        scan, bundle=bundle, flips=flips, batch_slices=batch_slices, precision=precision
-    )
+        scan, bundle=bundle, flips=flips, batch_slices=batch_slices, precision=precision,
+        features=features or has_detector(bundle.training),
+    )  # fmt: skip
     shape = scan.array.shape[:3]
     groups, entropy = on_scan(volume, shape)
     removed = remove_islands(groups) if largest_component else 0
     plane = find_mid_plane(groups)
+    tissue = tissue_features(
+        scan.array[..., 0], groups, list(NETWORK_CODES.values()),
+        black=volume.black, white=volume.white,
+    )  # fmt: skip
+    seen = volume.features
+    odd = unlikeness(bundle.training, seen, tissue, n_slices=0 if seen is None else len(seen))
     implied = sums_of(volume, NETWORK_LABELS)
     known = [v for v in implied.values() if not math.isnan(v)]
     measured = {"inplane_mm": tuple(scan.spacing_mm[:2]), "slice_distance_mm": scan.spacing_mm[2:]}
+    warnings = [input_warning(measured, bundle.input_range), odd.warning]
     values: dict[str, Any] = {
         **_entropies(groups, entropy),
         **implied,
         "implied_dice_mean": round(float(np.mean(known)), 5) if known else math.nan,
         "n_components_removed": removed,
         "mid_plane_agreement": round(plane.agreement, 5) if plane else math.nan,
-        "input_warning": input_warning(measured, bundle.input_range),
+        **odd.row(),
+        "input_warning": "; ".join(filter(None, warnings)),
     }
     return Segmentation(
         labels=with_sides(groups, plane)[..., None],
@@ -94,6 +107,8 @@ def segment(
         entropy_near=entropy.astype(np.float16)[..., None],
         values=values,
         n_components_removed=removed,
+        features=seen if features else None,
+        tissue=tissue,
     )
 
 
