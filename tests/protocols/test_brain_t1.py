@@ -20,11 +20,12 @@ from popscan.protocols.brain_t1.ingest import coded, defacing
 from popscan.protocols.brain_t1.ingest import prepare as ingest
 from popscan.protocols.brain_t1.qc import CHECKS, Context
 from popscan.protocols.brain_t1.regions import REGIONS
-from popscan.protocols.brain_t1.segmentation import remove_islands
+from popscan.protocols.brain_t1.segmentation import remove_islands, segment
 from popscan.protocols.brain_t1.sides import find_mid_plane, with_sides
 from popscan.qc import run_checks
 from popscan.records import LabelMap, PopscanError, Scan, SubjectError
 from popscan.segment import load_bundle
+from popscan.segment.ood import has_detector
 from popscan.study.adjusted import adjusted_columns
 
 DATA = Path(os.environ.get("POPSCAN_DATA", "../shared/data")) / "brain"
@@ -288,6 +289,20 @@ def test_shipped_bundle_labels_what_the_protocol_needs(repo_root):
     assert about["mean_dice"] > 0.85
     assert not any(bundle.was_trained_on(name) for name in about["subjects"])
     assert bundle.was_trained_on("sub-A02")
+
+
+def test_a_scan_unlike_the_training_scans_is_warned_of_and_reviewed(repo_root, digital):
+    """A digital brain is no patient: the shipped detector says so, and QC asks for a look."""
+    bundle = load_bundle(repo_root / "resources" / "models" / "brain_t1", "cpu")
+    assert has_detector(bundle.training)
+    values = segment(digital.scan, bundle=bundle).values
+    assert values["ood_score"] > 1
+    assert "unlike the training scans" in values["input_warning"]
+    context = Context(digital.scan, digital.labels.array, told=values)
+    found = {c.name: str(c.verdict) for c in run_checks(CHECKS, context)}
+    assert found["ood"] == "review"
+    without = Context(digital.scan, digital.labels.array, told={})
+    assert {c.name: str(c.verdict) for c in run_checks(CHECKS, without)}["ood"] == "not_assessed"
 
 
 @pytest.mark.data

@@ -126,6 +126,19 @@ def test_finer_grid_and_mirror_image_give_the_same(bundle):
     assert all(0.5 < value <= 1 for value in values.values())
 
 
+def test_features_are_taken_of_every_slice_of_three_planes_and_change_nothing(bundle):
+    scan = blocks(3).scan
+    plain, tapped = (
+        predict_volume(scan, bundle=bundle),
+        predict_volume(scan, bundle=bundle, features=True),
+    )
+    assert plain.features is None
+    assert (plain.probabilities == tapped.probabilities).all()
+    assert tapped.features.shape[0] == sum(b.stop - b.start for b in tapped.box)
+    assert np.isfinite(tapped.features).all()
+    assert tapped.black < tapped.white
+
+
 def test_what_is_no_patient_is_refused(bundle):
     scan = blocks(1).scan
     with pytest.raises(SubjectError) as caught:
