@@ -261,7 +261,7 @@ class Words:
         Part of a column's name -> its words: ``{"icv": "intracranial volume"}``.
     capitals
         Parts of names that are written in capitals in headings: ``("icv",)``; one with a star at
-        its end also begins other parts (``lv*`` for LVEF).
+        its end also begins other parts (``hip*``).
     """
 
     organ: str
