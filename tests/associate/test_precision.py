@@ -4,7 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from popscan.associate.precision import DICTIONARY, interval_columns, pairs_of, precision_table
+from popscan.associate.precision import (
+    DICTIONARY,
+    in_order,
+    interval_columns,
+    pairs_of,
+    precision_table,
+)
 
 
 def visits(n: int = 30, *, shift: float = 0.0, noise: float = 1.0, seed: int = 3) -> pd.DataFrame:
@@ -88,3 +94,11 @@ def test_columns_that_are_not_there_are_left_out() -> None:
     found = precision_table(visits(10), outcomes=["rvef_pct", "lvef_pct"], by=["race"])
     assert found["outcome"].tolist() == ["lvef_pct"]
     assert interval_columns("lvedv_ml") == ("lvedv_low_ml", "lvedv_high_ml")
+
+
+def test_a_study_without_visits_has_an_order():
+    for nothing in (None, float("nan"), ""):
+        table = pd.DataFrame({"sub": ["sub-2", "sub-1"], "ses": [nothing, nothing]})
+        assert in_order(table).empty
+    several = pd.DataFrame({"sub": ["sub-1"] * 3, "ses": ["ses-10", None, "ses-2"]})
+    assert list(in_order(several)["ses"].fillna("")) == ["", "ses-2", "ses-10"]

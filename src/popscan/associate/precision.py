@@ -124,7 +124,7 @@ def pairs_of(visits: pd.DataFrame, column: str) -> pd.DataFrame:
 
 def _order(sessions: pd.Series) -> pd.Series:
     """Rank of sessions."""
-    words = sessions.astype(str)
+    words = sessions.map(lambda name: "" if pd.isna(name) else str(name))
     keys = {
         word: [
             (int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", word)
