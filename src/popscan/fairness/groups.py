@@ -210,13 +210,15 @@ def outcome_matrix(outcomes: pd.DataFrame, units: pd.Index) -> OutcomeMatrix:
     if len(twice):
         names = ", ".join(twice["outcome"].astype(str))
         raise PopscanError(f"outcomes table: better_is differs between rows of {names}")
-    keys = keys.reset_index(drop=True)
-    row = units.get_indexer(pd.Index(outcomes["unit"]))
-    columns = pd.MultiIndex.from_frame(keys[["stage", "outcome"]])
-    column = columns.get_indexer(pd.MultiIndex.from_frame(outcomes[["stage", "outcome"]]))
+    keys = keys.reset_index(drop=True).astype({"stage": str, "outcome": str, "better_is": str})
+    row = _places(outcomes["unit"], units)
+    stages, names = (pd.factorize(outcomes[name])[0] for name in ("stage", "outcome"))
+    column = pd.factorize(stages * (int(names.max(initial=0)) + 1) + names)[0]
     known = row >= 0
     flat = row[known].astype(np.int64) * len(keys) + column[known]
-    if len(np.unique(flat)) < len(flat):
+    filled = np.zeros(len(units) * len(keys), dtype=bool)
+    filled[flat] = True
+    if filled.sum() < len(flat):
         values, counts = np.unique(flat, return_counts=True)
         where = int(values[counts.argmax()])
         raise PopscanError(
@@ -232,15 +234,22 @@ def outcome_matrix(outcomes: pd.DataFrame, units: pd.Index) -> OutcomeMatrix:
         flags = outcomes["applies"]
         applies.flat[flat] = flags.where(flags.notna(), True).to_numpy(dtype=bool)[known]
         matrix[~applies] = np.nan
-    keys["kind"] = _kinds(outcomes, keys, matrix)
+    keys["kind"] = _kinds(outcomes, column, matrix)
     return OutcomeMatrix(units=units, keys=keys, values=matrix, applies=applies)
 
 
-def _kinds(outcomes: pd.DataFrame, keys: pd.DataFrame, matrix: Floats) -> list[str]:
+def _places(units_of_rows: pd.Series, units: pd.Index) -> NDArray[np.intp]:
+    """Place of every row's unit among all units; -1 for a stranger."""
+    codes, different = pd.factorize(units_of_rows)
+    places = np.append(units.get_indexer(pd.Index(different)), -1)  # the last is of no unit
+    return np.asarray(places[codes], dtype=np.intp)
+
+
+def _kinds(outcomes: pd.DataFrame, column: NDArray[np.intp], matrix: Floats) -> list[str]:
     """Kind of each outcome, as declared or as its values say."""
     if "kind" in outcomes:
-        first = outcomes.drop_duplicates(["stage", "outcome"])
-        declared = list(first["kind"].astype(str))
+        first = np.flatnonzero(~pd.Series(column).duplicated().to_numpy())
+        declared = list(outcomes["kind"].iloc[first].astype(str))
         wrong = sorted(set(declared) - {"continuous", "binary"})
         if wrong:
             raise PopscanError(f"kind {wrong} is not known: use continuous or binary")

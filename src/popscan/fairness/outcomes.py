@@ -6,10 +6,11 @@ A unit that a stage never reached has no row; the audit counts it as missing and
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TypeGuard
+from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from popscan.fairness.coverage import covered, with_intervals
 from popscan.scored import counted
@@ -86,7 +87,7 @@ def outcomes_table(
     DataFrame
         Columns as in `COLUMNS`; empty without tables.
     """
-    parts: list[pd.DataFrame] = []
+    parts: list[_Part] = []
     if _has(ledger, "unit", "stage", "status"):
         parts += _statuses(ledger, final_stage, analysed)
     if _has(recon_scores, "unit"):
@@ -105,16 +106,12 @@ def outcomes_table(
         parts.append(_part(known["unit"], "qc", "qc_fail", known["verdict"] == "fail"))
         parts.append(_part(known["unit"], "qc", "qc_not_pass", known["verdict"] != "pass"))
     if _has(qc_checks, "unit", "check", "verdict"):
-        assessed = qc_checks[qc_checks["verdict"].isin(_VERDICTS)]
-        for name, rows in assessed.groupby("check", sort=True):
-            worst = (rows["verdict"] != "pass").groupby(rows["unit"]).max()
-            parts.append(_part(worst.index, "qc", f"check_{name}", worst))
+        parts += _checks(qc_checks[qc_checks["verdict"].isin(_VERDICTS)])
     if _has(biomarkers, "unit"):
         parts += _biomarkers(biomarkers, biomarker_columns, truth, better or {})
     if _has(atlas, "unit"):
         parts += _measured(atlas, "atlas")
-    filled = [part for part in parts if len(part)]
-    return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=COLUMNS)
+    return _joined([part for part in parts if len(part.values)])
 
 
 def direction(name: str) -> str:
@@ -140,31 +137,67 @@ def _has(table: pd.DataFrame | None, *columns: str) -> TypeGuard[pd.DataFrame]:
     return table is not None and len(table) > 0 and set(columns) <= set(table.columns)
 
 
+class _Part(NamedTuple):
+    """One outcome: a value per unit."""
+
+    units: pd.Index
+    stage: str
+    outcome: str
+    values: NDArray[np.float64]
+    better_is: str
+    kind: str
+
+
 def _part(
     units: pd.Series | pd.Index,
     stage: str,
     outcome: str,
-    values: pd.Series,
+    values: pd.Series | NDArray[np.bool_],
     *,
     better_is: str = "lower",
     kind: str = "binary",
-) -> pd.DataFrame:
-    """One outcome in long form; undefined values stay, as NaN."""
-    return pd.DataFrame(
-        {
-            "unit": np.asarray(units),
-            "stage": stage,
-            "outcome": outcome,
-            "value": np.asarray(values, dtype=float),
-            "better_is": better_is,
-            "kind": kind,
-        }
-    )
+) -> _Part:
+    """One outcome; undefined values stay, as NaN."""
+    return _Part(pd.Index(units), stage, outcome, np.asarray(values, dtype=float), better_is, kind)
 
 
-def _statuses(
-    ledger: pd.DataFrame, final_stage: str, analysed: pd.Series | None
-) -> list[pd.DataFrame]:
+def _joined(parts: Sequence[_Part]) -> pd.DataFrame:
+    """Parts in long form; words are categories, since each stands in very many rows."""
+    if not parts:
+        return pd.DataFrame(columns=COLUMNS)
+    units, codes = pd.Index([], dtype=parts[0].units.dtype), []
+    for part in parts:
+        own, different = pd.factorize(part.units)
+        place = units.get_indexer(different)
+        fresh = place < 0
+        place[fresh] = len(units) + np.arange(int(fresh.sum()))
+        units = units.append(different[fresh]) if fresh.any() else units
+        codes.append(place[own])
+    lengths = [len(part.values) for part in parts]
+    columns: dict[str, Any] = {"unit": pd.Categorical.from_codes(np.concatenate(codes), units)}
+    for name in ("stage", "outcome", "better_is", "kind"):
+        each, known = pd.factorize(pd.Series([getattr(part, name) for part in parts]))
+        columns[name] = pd.Categorical.from_codes(np.repeat(each, lengths), known)
+    columns["value"] = np.concatenate([part.values for part in parts])
+    return pd.DataFrame({name: columns[name] for name in COLUMNS})
+
+
+def _checks(assessed: pd.DataFrame) -> list[_Part]:
+    """Whether a unit did not pass a check, in any of its rows."""
+    codes, units = pd.factorize(assessed["unit"].astype(str), sort=True)
+    checks, names = pd.factorize(assessed["check"].astype(str), sort=True)
+    bad = (assessed["verdict"] != "pass").to_numpy(dtype=bool)
+    found = []
+    for number, name in enumerate(names):
+        here = checks == number
+        seen, worst = (np.zeros(len(units), dtype=bool) for _ in range(2))
+        seen[codes[here]] = True
+        worst[codes[here & bad]] = True
+        found.append(_part(units[seen], "qc", f"check_{name}", worst[seen]))
+    return found
+
+
+def _statuses(ledger: pd.DataFrame, final_stage: str, analysed: pd.Series | None) -> list[_Part]:
     """Failures per stage, and who did not reach the end."""
     found = []
     for stage, rows in ledger.groupby("stage", sort=False):
@@ -183,7 +216,7 @@ def _statuses(
     return found
 
 
-def _measured(table: pd.DataFrame, stage: str) -> list[pd.DataFrame]:
+def _measured(table: pd.DataFrame, stage: str) -> list[_Part]:
     """Every numeric column whose name tells which way it is good."""
     found = []
     for column in map(str, table.columns.drop("unit")):
@@ -206,7 +239,7 @@ def _by_variant(table: pd.DataFrame) -> pd.DataFrame:
     return wide.reset_index()
 
 
-def _scores(scores: pd.DataFrame) -> list[pd.DataFrame]:
+def _scores(scores: pd.DataFrame) -> list[_Part]:
     """Agreement with reference labels, per structure and over structures."""
     fair = counted(scores)
     measures = [c for c in map(str, fair.columns) if direction(c) != "neither"]
@@ -242,7 +275,7 @@ def _biomarkers(
     columns: Sequence[str],
     truth: pd.DataFrame | None,
     better: Mapping[str, str],
-) -> list[pd.DataFrame]:
+) -> list[_Part]:
     """Biomarkers, and their errors where the truth is known."""
     found = []
     true: Mapping[str, pd.Series] = {}

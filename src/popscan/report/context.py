@@ -155,6 +155,9 @@ class StudyContext:
         startup_s``.
     qc_checks
         ``unit, check, kind, value, threshold, unit_of_value, verdict, message``.
+    flagged_checks
+        The rows of `qc_checks` of those in `flagged`, with their messages, where `qc_checks` is
+        without; None where it has them.
     qc
         ``unit, verdict_auto, verdict, override_reason, override_by``.
     biomarkers
@@ -222,6 +225,7 @@ fairness_ledger
     study_costs: pd.DataFrame = field(default_factory=pd.DataFrame)
     cost_rates: pd.DataFrame = field(default_factory=pd.DataFrame)
     qc_checks: pd.DataFrame = field(default_factory=pd.DataFrame)
+    flagged_checks: pd.DataFrame | None = None
     qc: pd.DataFrame = field(default_factory=pd.DataFrame)
     biomarkers: pd.DataFrame = field(default_factory=pd.DataFrame)
     biomarker_dictionary: pd.DataFrame = field(default_factory=pd.DataFrame)

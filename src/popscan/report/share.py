@@ -44,7 +44,7 @@ def identifiers(context: StudyContext) -> set[str]:
             found |= set(words(table[column]))
     for frame in (context.qc, context.qc_checks, context.biomarkers, context.scores):
         if "unit" in frame:
-            found |= set(words(frame["unit"]))
+            found |= set(words(pd.Series(frame["unit"].unique())))
     found |= {part for unit in found for part in unit.split("_") if part.startswith("sub-")}
     bare = {name.removeprefix("sub-") for name in found}
     # A bare "24" would also be a count in a sentence; "0024" is an identifier.

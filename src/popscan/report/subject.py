@@ -82,33 +82,47 @@ def _curve_figure(subject: FlaggedSubject) -> list[Block]:
     ]
 
 
+class RowsByUnit:
+    """Rows of a table by unit: few units are asked for, of perhaps very many."""
+
+    def __init__(self, table: pd.DataFrame) -> None:
+        self._table = table
+        known = "unit" in table and len(table)
+        self._places = table.groupby(words(table["unit"]), sort=False).indices if known else {}
+
+    def get(self, unit: str) -> pd.DataFrame | None:
+        """Return the rows of a unit; None if it has none."""
+        places = self._places.get(unit)
+        return None if places is None else self._table.iloc[places]
+
+
 @dataclass(frozen=True, kw_only=True)
 class SubjectTables:
     """Rows of the study's tables by unit, found once for all pages."""
 
-    checks: Mapping[str, pd.DataFrame]
-    ledger: Mapping[str, pd.DataFrame]
-    biomarkers: Mapping[str, pd.DataFrame]
+    checks: RowsByUnit
+    ledger: RowsByUnit
+    biomarkers: RowsByUnit
 
     @classmethod
     def of(cls, context: StudyContext) -> SubjectTables:
         """Index the tables of a study."""
         return cls(
-            checks=_by_unit(context.qc_checks),
-            ledger=_by_unit(context.ledger),
-            biomarkers=_by_unit(context.biomarkers),
+            checks=RowsByUnit(
+                context.qc_checks if context.flagged_checks is None else context.flagged_checks
+            ),
+            ledger=RowsByUnit(context.ledger),
+            biomarkers=RowsByUnit(context.biomarkers),
         )
 
 
-def _by_unit(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    if "unit" not in table or not len(table):
-        return {}
-    return {str(unit): rows for unit, rows in table.groupby(words(table["unit"]), sort=False)}
+def _known(rows: pd.DataFrame | None) -> pd.DataFrame:
+    return pd.DataFrame() if rows is None else rows
 
 
 def _check_table(tables: SubjectTables, unit: str) -> list[Block]:
     mine = complete(
-        tables.checks.get(unit, pd.DataFrame()),
+        _known(tables.checks.get(unit)),
         "unit", "check", "kind", "value", "threshold", "unit_of_value", "verdict", "message",
     )  # fmt: skip
     if not len(mine):
@@ -144,7 +158,7 @@ def _check_table(tables: SubjectTables, unit: str) -> list[Block]:
 
 def _history(tables: SubjectTables, unit: str) -> list[Block]:
     mine = complete(
-        tables.ledger.get(unit, pd.DataFrame()),
+        _known(tables.ledger.get(unit)),
         "unit", "stage", "status", "reason", "message", "seconds",
     )  # fmt: skip
     if not len(mine):

@@ -7,6 +7,9 @@ import pandas as pd
 
 from popscan.cells import EMPTY
 
+#: Columns of more cells are looked at word by word, not cell by cell.
+_MANY = 10_000
+
 
 def complete(table: pd.DataFrame, *columns: str) -> pd.DataFrame:
     """Return `table` with every one of `columns`; those it lacks are filled with NaN."""
@@ -24,5 +27,14 @@ def numbers(values: pd.Series) -> pd.Series:
 
 def words(values: pd.Series, *, missing: str = "") -> pd.Series:
     """Return a column as stripped text; missing and empty cells become `missing`."""
+    if len(values) > _MANY:  # the same few words again and again
+        codes, different = pd.factorize(values, use_na_sentinel=False)
+        text = _cells(pd.Series(different), missing).to_numpy(dtype=object)
+        return pd.Series(text[codes], index=values.index, name=values.name, dtype=str)
+    return _cells(values, missing)
+
+
+def _cells(values: pd.Series, missing: str) -> pd.Series:
+    """Return cell after cell as `words` does."""
     text = values.astype(object).where(values.notna(), "").astype(str).str.strip()
     return text.mask(text.str.lower().isin(EMPTY), missing)

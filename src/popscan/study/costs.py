@@ -56,6 +56,11 @@ def _number(text: str) -> float:
         return np.nan
 
 
+def _seconds_since_1970(finished: pd.Series) -> pd.Series:
+    times = pd.to_datetime(finished, utc=True, format="ISO8601")
+    return (times - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(seconds=1)
+
+
 def startup_seconds(study_root: Path, jobs: pd.DataFrame, costs: pd.DataFrame) -> dict[str, float]:
     """Seconds of a stage's job that are not work on subjects, by stage: medians.
 
@@ -65,9 +70,7 @@ def startup_seconds(study_root: Path, jobs: pd.DataFrame, costs: pd.DataFrame) -
     shard_of = read_registry(study_root / "plan" / "registry.tsv")
     work = costs.assign(
         shard=costs["unit"].map(shard_of),
-        at=pd.to_datetime(costs["finished"], utc=True, format="ISO8601").map(
-            pd.Timestamp.timestamp
-        ),
+        at=_seconds_since_1970(costs["finished"]),
     )
     grouped = work.groupby(["stage", "shard"])
     shards = pd.DataFrame(

@@ -7,7 +7,7 @@ overrides. Stages that work on the whole study ask here and read neither journal
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -93,9 +93,24 @@ class Study:
             verdicts=final_verdicts(values_table(read_records(store, "qc", shards)), options),
         )
 
-    def table(self, name: str) -> pd.DataFrame:
-        """Return one of the study's tables; an empty one if it was not written."""
-        return read_table(self.root, name)
+    def table(
+        self,
+        name: str,
+        *,
+        columns: Sequence[str] | None = None,
+        coded: Sequence[str] = (),
+        units: Collection[str] | None = None,
+    ) -> pd.DataFrame:
+        """Return one of the study's tables; an empty one if it was not written.
+
+        Parameters
+        ----------
+        name
+            The table.
+        columns, coded, units
+            As for `popscan.study.tables.read_table`: what is read of a table that may be very long.
+        """
+        return read_table(self.root, name, columns=columns, coded=coded, units=units)
 
     @property
     def units(self) -> list[str]:

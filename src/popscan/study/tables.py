@@ -9,22 +9,24 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import pandas as pd
 
 from popscan.cells import EMPTY, is_code
 from popscan.columns import Column, entries
+from popscan.disk import atomic_stream, write_atomic
 from popscan.inventory import damaged_files
 from popscan.io.tsv import tsv_bytes
 from popscan.plan import read_plan, read_registry, read_shard, read_shards
 from popscan.records import PopscanError, Status
-from popscan.store import Store, write_atomic
+from popscan.store import Store
+from popscan.study.columnar import GROUP_ROWS
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    pass
 
 #: Columns of the cohort table that only the simulator may see.
 HIDDEN = ("truth_", "fault", "bias_")
@@ -83,17 +85,38 @@ def write_table(
     refuse_undescribed(name, names, dictionary)
     folder = tables_folder(study_root)
     folder.mkdir(parents=True, exist_ok=True)
-    write_atomic(folder / f"{name}.parquet", table.to_parquet(index=False))
-    write_tsv(folder / f"{name}.tsv", table)
+    with atomic_stream(folder / f"{name}.parquet") as stream:
+        _write_parquet(stream, table)
+    if len(table) > TSV_ROWS:
+        (folder / f"{name}.tsv").unlink(missing_ok=True)
+    else:
+        write_atomic(folder / f"{name}.tsv", tsv_bytes(_plain(table)))
     write_dictionary(study_root, name, names, dictionary)
 
 
-def write_tsv(path: Path, table: pd.DataFrame | pa.Table) -> None:
-    """Write a table as TSV; one that nobody reads (`TSV_ROWS`) leaves none, nor an older one."""
-    if len(table) > TSV_ROWS:
-        path.unlink(missing_ok=True)
-        return
-    write_atomic(path, tsv_bytes(table))
+def _plain(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table with words where it has categories."""
+    coded = {
+        n: c.cat.categories.dtype
+        for n, c in table.items()
+        if isinstance(c.dtype, pd.CategoricalDtype)
+    }
+    return table.astype(coded) if coded else table
+
+
+def _write_parquet(stream: IO[bytes], table: pd.DataFrame) -> None:
+    """Write as pandas does, categories as words; a row group at a time."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    first = pa.Table.from_pandas(_plain(table.iloc[:GROUP_ROWS]), preserve_index=False)
+    with pq.ParquetWriter(stream, first.schema, compression="snappy") as writer:
+        writer.write_table(first)
+        for start in range(GROUP_ROWS, len(table), GROUP_ROWS):
+            part = _plain(table.iloc[start : start + GROUP_ROWS])
+            writer.write_table(
+                pa.Table.from_pandas(part, schema=first.schema, preserve_index=False)
+            )
 
 
 def write_dictionary(
@@ -104,19 +127,48 @@ def write_dictionary(
     write_atomic(tables_folder(study_root) / f"{name}.json", text.encode())
 
 
-def read_table(study_root: Path, name: str) -> pd.DataFrame:
+def read_table(
+    study_root: Path,
+    name: str,
+    *,
+    columns: Sequence[str] | None = None,
+    coded: Sequence[str] = (),
+    units: Collection[str] | None = None,
+) -> pd.DataFrame:
     """Read a table of the study; an empty one if it was not written.
+
+    Parameters
+    ----------
+    study_root, name
+        The study and its table.
+    columns
+        Which columns, as far as the table has them; all by default.
+    coded
+        Columns of words that recur in very many rows: read as categories.
+    units
+        Whose rows; everybody's by default.
 
     Raises
     ------
     PopscanError
         If the file is damaged.
     """
+    import pyarrow.parquet as pq
+
     path = tables_folder(study_root) / f"{name}.parquet"
     if not path.exists():
         return pd.DataFrame()
     try:
-        return pd.read_parquet(path)
+        if columns is None and not coded and units is None:
+            return pd.read_parquet(path)
+        with pq.ParquetFile(path, read_dictionary=list(coded)) as file:
+            known = [n for n in file.schema_arrow.names if columns is None or n in columns]
+            if units is None:
+                table: pd.DataFrame = file.read(columns=known).to_pandas()
+                return table
+            batches = (batch.to_pandas() for batch in file.iter_batches(columns=known))
+            parts = [batch[batch["unit"].isin(list(units))] for batch in batches]
+            return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=known)
     except (OSError, ValueError) as error:
         raise PopscanError(
             f"{path}: the table is damaged; type the same command again: it is made anew"
@@ -132,7 +184,7 @@ def describe_written(study_root: Path, name: str, dictionary: Mapping[str, Colum
         if file.metadata.num_rows > TSV_ROWS:
             (folder / f"{name}.tsv").unlink(missing_ok=True)
         else:
-            write_tsv(folder / f"{name}.tsv", file.read())
+            write_atomic(folder / f"{name}.tsv", tsv_bytes(file.read()))
         write_dictionary(study_root, name, file.schema_arrow.names, dictionary)
 
 

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 #: Columns of the table of atlas distances that the audit compares.
 _ATLAS_OUTCOMES = ("unit", "atlas_distance_mm", "atlas_dice_mean")
 
+#: Columns of the table of checks, in very many rows, that the audit compares.
+_OF_CHECKS = ("unit", "check", "verdict")
+
 
 @dataclass(frozen=True, kw_only=True)
 class AuditInputs:
@@ -79,7 +82,7 @@ def audit_inputs(study: Study) -> AuditInputs:
         recon_scores=_in_use(study.table("recon_scores"), options),
         segmentation=study.table("segmentation"),
         qc=study.verdicts,
-        qc_checks=study.table("qc_checks"),
+        qc_checks=study.table("qc_checks", columns=_OF_CHECKS, coded=_OF_CHECKS),
         biomarkers=measured,
         biomarker_columns=[name for name in section.biomarkers if name in measured],
         better={one.name: one.better for one in protocol_of(options).outcomes},

@@ -297,7 +297,7 @@ def _exclusion(
     rows = inputs.outcomes[inputs.outcomes["outcome"] == section.quality]
     if rows.empty or "verdict" not in inputs.qc:
         return pd.DataFrame(columns=list(DICTIONARY))
-    quality = rows.set_index("unit")["value"]
+    quality = rows.astype({"unit": str}).set_index("unit")["value"]
     excluded = inputs.qc.set_index("unit")["verdict"] == "fail"
     return exclusion_at_equal_quality(excluded, quality, people, **common)
 

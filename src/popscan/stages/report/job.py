@@ -40,6 +40,8 @@ from popscan.study.reading import scan_and_labels
 from popscan.study.study import Study
 from popscan.study.tables import read_table, tables_folder
 
+#: Columns of the table of checks that hold the same few words in very many rows.
+_WORDS_OF_CHECKS = ("unit", "check", "kind", "threshold", "unit_of_value", "verdict")
 _PACKAGES = (
     "monai",
     "nibabel",
@@ -126,17 +128,14 @@ def study_context(
     kind, protocol = config["source"]["kind"], protocol_of(config)
     study = Study.of_tables(study_root, config)
     ledger = study.ledger
-    costs = read_table(study_root, "cost")
+    costs = study.table("cost", columns=["unit", "stage", "seconds", "peak_mb"])
     if not costs.empty:
-        ledger = ledger.merge(
-            costs.drop(columns=["finished", "cores", "gpus"], errors="ignore"),
-            on=["unit", "stage"],
-            how="left",
-        )
+        ledger = ledger.merge(costs, on=["unit", "stage"], how="left")
     named = config["segment"]["model"]
     model = bundle_path(named) if named else Path("no model")
     card = model / "card.md"
     fairness = Fairness.of(config)
+    flagged = flagged_units(study, limit=int(config["report"]["max_flagged_pages"]))
     context = StudyContext(
         name=config["study"]["name"],
         protocol=protocol,
@@ -146,7 +145,10 @@ def study_context(
         ledger=pd.concat([ledger, study.accounts], ignore_index=True),
         study_costs=study_costs(study_root),
         cost_rates=cost_rates(study_root),
-        qc_checks=read_table(study_root, "qc_checks"),
+        qc_checks=study.table(
+            "qc_checks", columns=[*_WORDS_OF_CHECKS, "value"], coded=_WORDS_OF_CHECKS
+        ),
+        flagged_checks=study.table("qc_checks", units=flagged),
         qc=study.verdicts,
         biomarkers=study.biomarkers.drop(columns=["analysed", "qc_verdict"], errors="ignore"),
         biomarker_dictionary=_dictionary(study_root, "biomarkers"),
@@ -209,6 +211,15 @@ def _dictionary(study_root: Path, table: str) -> pd.DataFrame:
     path = tables_folder(study_root) / f"{table}.json"
     told = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     return pd.DataFrame([{"column": column, **entry} for column, entry in told.items()])
+
+
+def flagged_units(study: Study, *, limit: int) -> list[str]:
+    """Return those whom `flagged_subjects` yields first, as many as have a page."""
+    ledger, qc = study.table("ledger", columns=["unit", "status"]), study.table("qc")
+    parts = [ledger.loc[ledger["status"] == str(Status.FAILED), "unit"]] if len(ledger) else []
+    if "verdict" in qc:
+        parts += [qc.loc[qc["verdict"] == verdict, "unit"] for verdict in ("fail", "review")]
+    return list(dict.fromkeys(str(unit) for part in parts for unit in part))[:limit]
 
 
 def flagged_subjects(store: Store, protocol: Protocol) -> Iterator[FlaggedSubject]:
