@@ -22,6 +22,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from dag import Cost, measure, scratch
 from study_writer import JOBS
@@ -134,7 +135,7 @@ def main() -> None:
         f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, shards of {arguments.shard_size}"
     )
     size = arguments.shard_size
-    options = {"shard_size": size, "jobs": arguments.jobs}
+    options: dict[str, Any] = {"shard_size": size, "jobs": arguments.jobs}
     old = None
     if arguments.baseline:
         count = arguments.baseline_subjects or arguments.subjects
