@@ -18,9 +18,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from plain_table import plain_table
 from popscan.io.spreadsheet import tsv_text
 from popscan.io.tsv import tsv_bytes
 from popscan.records import PopscanError, Record, Status
+from popscan.report import tidy
+from popscan.report.tidy import words
 from popscan.stages import STAGES, stages_of
 from popscan.stages.collect import streams
 from popscan.stages.collect.columns import COST, LEDGER
@@ -31,6 +34,7 @@ from popscan.study.overrides import final_verdicts, with_analysed
 from popscan.study.tables import (
     participants_table,
     read_records,
+    read_table,
     rows_table,
     study_shards,
     values_table,
@@ -197,3 +201,39 @@ def test_text_is_what_pandas_writes(rng):
     assert tsv_bytes(table) == tsv_text(table).encode()
     for odd in (table[["word"]], table.assign(when=pd.Timestamp("2026-01-01")), pd.DataFrame()):
         assert tsv_bytes(odd) == tsv_text(odd).encode()
+
+
+def test_columns_and_rows_of_a_table_are_those_of_the_whole(study):
+    root = study[0].root
+    collect(*study)
+    whole = read_table(root, "qc_checks")
+    names = ["unit", "check", "value", "absent"]
+    part = read_table(root, "qc_checks", columns=names, coded=["check"])
+    assert isinstance(part["check"].dtype, pd.CategoricalDtype)
+    expected = whole[names[:-1]]
+    pd.testing.assert_frame_equal(part.astype({"check": expected["check"].dtype}), expected)
+    some = read_table(root, "qc_checks", units=["sub-000003", "sub-000009"])
+    chosen = whole[whole["unit"].isin(["sub-000003", "sub-000009"])].reset_index(drop=True)
+    pd.testing.assert_frame_equal(some, chosen)
+
+
+def test_categories_are_written_as_words(tmp_path, monkeypatch):
+    table = pd.DataFrame({"a": ["x", "y", "x"], "b": [1.0, np.nan, 2.0], "c": ["u", "u", "v"]})
+    plain_table(tmp_path, "words", table)
+    monkeypatch.setattr("popscan.study.tables.GROUP_ROWS", 2)
+    coded = table.astype({"a": "category", "c": "category"})
+    plain_table(tmp_path, "coded", coded)
+    assert (tmp_path / "tables" / "words.tsv").read_text() == tsv_text(table)
+    assert (tmp_path / "tables" / "coded.tsv").read_text() == tsv_text(table)
+    assert read_table(tmp_path, "coded").equals(read_table(tmp_path, "words"))
+    schemas = [pq.read_schema(tmp_path / "tables" / f"{n}.parquet") for n in ("words", "coded")]
+    assert schemas[0].equals(schemas[1], check_metadata=True)
+
+
+def test_words_of_long_columns_are_those_of_short_ones(monkeypatch):
+    cells = pd.Series([" a ", None, "n/a", "b", "a", "NaN", ""] * 3, name="w")
+    columns = [cells, cells.astype("category"), pd.Series([1.5, np.nan, 2.0] * 7)]
+    short = [words(column, missing="?") for column in columns]
+    monkeypatch.setattr(tidy, "_MANY", 0)
+    for column, expected in zip(columns, short, strict=True):
+        pd.testing.assert_series_equal(words(column, missing="?"), expected)
