@@ -212,8 +212,8 @@ def outcome_matrix(outcomes: pd.DataFrame, units: pd.Index) -> OutcomeMatrix:
         raise PopscanError(f"outcomes table: better_is differs between rows of {names}")
     keys = keys.reset_index(drop=True).astype({"stage": str, "outcome": str, "better_is": str})
     row = _places(outcomes["unit"], units)
-    stages, names = (pd.factorize(outcomes[name])[0] for name in ("stage", "outcome"))
-    column = pd.factorize(stages * (int(names.max(initial=0)) + 1) + names)[0]
+    of_stage, of_outcome = (pd.factorize(outcomes[key])[0] for key in ("stage", "outcome"))
+    column = pd.factorize(of_stage * (int(of_outcome.max(initial=0)) + 1) + of_outcome)[0]
     known = row >= 0
     flat = row[known].astype(np.int64) * len(keys) + column[known]
     filled = np.zeros(len(units) * len(keys), dtype=bool)

@@ -165,7 +165,8 @@ def _joined(parts: Sequence[_Part]) -> pd.DataFrame:
     """Parts in long form; words are categories, since each stands in very many rows."""
     if not parts:
         return pd.DataFrame(columns=COLUMNS)
-    units, codes = pd.Index([], dtype=parts[0].units.dtype), []
+    units: pd.Index = parts[0].units[:0]
+    codes = []
     for part in parts:
         own, different = pd.factorize(part.units)
         place = units.get_indexer(different)
