@@ -7,18 +7,10 @@ import pytest
 import torch
 
 from popscan.config import Experiment
+from popscan.experiment.crops import crop, label_centres, uncrop
 from popscan.experiment.design import Trial, trial_section
-from popscan.experiment.trial import (
-    crop,
-    heart_centres,
-    predict,
-    restrict,
-    run_trial,
-    score,
-    trial_recipe,
-    uncrop,
-)
-from popscan.protocols.cine_sax.labels import Label
+from popscan.experiment.trial import predict, restrict, run_trial, score, trial_recipe
+from popscan.protocols.cine_sax.labels import STRUCTURES, Label
 from popscan.records import PopscanError
 from popscan.segment.networks import build_network
 from popscan.train.packs import INTENSITY_SCALE, Pack
@@ -86,7 +78,7 @@ def given(**mitigation) -> tuple[dict, Trial]:
 
 
 def test_crops_come_back_to_where_they_were(pack):
-    centres = heart_centres(pack.labels, pack.unit)
+    centres = label_centres(pack.labels, pack.unit)
     small = crop(pack, 20, centres)
     assert small.images.shape[1:] == (20, 20)
     assert np.array_equal(uncrop(small.labels, pack, centres), pack.labels)
@@ -95,13 +87,13 @@ def test_crops_come_back_to_where_they_were(pack):
 def test_what_a_crop_leaves_out_is_missed(pack):
     centres = dict.fromkeys(pack.units, (2.0, 2.0))
     back = uncrop(crop(pack, 12, centres).labels, pack, centres)
-    rows = score(pack, back, attribute="sex")
+    rows = score(pack, back, attribute="sex", structures=STRUCTURES)
     assert np.nanmean([row["dice"] for row in rows]) < 0.5
 
 
 def test_brightness_outside_of_a_crop_has_no_say(pack):
     """The reason for cropping: fat around the body moves the normalisation of a whole image."""
-    centres = heart_centres(pack.labels, pack.unit)
+    centres = label_centres(pack.labels, pack.unit)
     images = pack.images.copy()
     images[:, :, -1] = 20000
     bright = crop(Pack(**{**vars(pack), "images": images}), 18, centres)
@@ -117,11 +109,11 @@ def test_brightness_outside_of_a_crop_has_no_say(pack):
 
 def test_no_heart_found_means_the_middle_of_the_image():
     unit = np.array(["a"])
-    assert heart_centres(np.zeros((1, 10, 20), np.uint8), unit) == {"a": (4.5, 9.5)}
+    assert label_centres(np.zeros((1, 10, 20), np.uint8), unit) == {"a": (4.5, 9.5)}
 
 
 def test_perfect_labels_score_one_per_subject_structure_and_frame(pack):
-    rows = score(pack, pack.labels, attribute="sex")
+    rows = score(pack, pack.labels, attribute="sex", structures=STRUCTURES)
     assert len(rows) == len(UNITS) * 2 * 3
     assert {row["dice"] for row in rows} == {1.0}
     assert {(row["subject"], row["group"]) for row in rows} == set(UNITS.items())

@@ -14,10 +14,11 @@ from popscan.protocol import load
 from popscan.protocols import get_protocol
 from popscan.protocols.brain_t1 import labels as brain
 from popscan.protocols.brain_t1.biomarkers import DICTIONARY, SUMS, measure
-from popscan.protocols.brain_t1.digital import sample_population, simulate_subject
+from popscan.protocols.brain_t1.digital import simulate_subject
 from popscan.protocols.brain_t1.frame import brain_frame, brain_grid, grid_affine, prepare
 from popscan.protocols.brain_t1.ingest import coded, defacing
 from popscan.protocols.brain_t1.ingest import prepare as ingest
+from popscan.protocols.brain_t1.population import BIASES, sample_population
 from popscan.protocols.brain_t1.qc import CHECKS, Context
 from popscan.protocols.brain_t1.regions import REGIONS
 from popscan.protocols.brain_t1.segmentation import remove_islands, segment
@@ -158,7 +159,7 @@ def test_a_removed_face_is_seen(digital):
     assert defacing(cut)["face_removed"] == 1
 
 
-def test_numbers_add_up(digital, numbers):
+def test_numbers_add_up(people, digital, numbers):
     assert list(numbers) == list(DICTIONARY)
     counts = np.bincount(digital.labels.array.ravel(), minlength=256)
     voxel = 0.027
@@ -167,7 +168,8 @@ def test_numbers_add_up(digital, numbers):
     assert numbers["grey_ml"] + numbers["white_ml"] < numbers["brain_ml"] < numbers["icv_ml"]
     for name, (groups, _) in SUMS.items():
         assert numbers[name] == pytest.approx(sum(numbers[f"{g}_ml"] for g in groups))
-    assert numbers["icv_ml"] == pytest.approx(digital.truth["icv_ml"], rel=0.03)
+    assert numbers == digital.truth
+    assert numbers["icv_ml"] == pytest.approx(people.iloc[0]["truth_icv_ml"], rel=0.03)
     left, right = numbers["thalamus_left_ml"], numbers["thalamus_right_ml"]
     assert numbers["thalamus_asymmetry_pct"] == pytest.approx(200 * (left - right) / (left + right))
 
@@ -263,15 +265,84 @@ def test_digital_population_ages_and_its_biases_are_known(people):
     assert old["ventricles_ml"] > 1.5 * young["ventricles_ml"]
     for name in ("brain_ml", "hippocampus_ml", "grey_ml"):
         assert old[name] < 0.97 * young[name]
-    biased = sample_population(400, seed=1, older_at_site_b=1.0, noise_of_women=3.0)
-    old_at_b = biased[biased["age_years"] > 55]["site"].eq("B").mean()
-    assert old_at_b == 1
-    noise = biased.groupby(["site", "sex"])["truth_noise"].first()
-    assert noise["A", "female"] == pytest.approx(3 * noise["A", "male"])
-    with pytest.raises(PopscanError, match="0 to 1"):
-        sample_population(3, seed=1, older_at_site_b=2.0)
+    assert people.equals(sample_population(90, seed=4).head(60))
     with pytest.raises(PopscanError, match="truth_atrophy_pct"):
         simulate_subject({"participant_id": "sub-1", "truth_icv_ml": 1500}, seed=1)
+    with pytest.raises(PopscanError, match=r"simulate\.kspace"):
+        simulate_subject(people.iloc[0].to_dict(), seed=1, kspace=True)
+
+
+def test_biases_of_the_digital_population_do_what_they_say():
+    def of(kind, **keys):
+        return {"attribute": "site", "group": "B", "kind": kind, "strength": 1.0} | keys
+
+    site = of("site", attribute="diagnosis", group="dementia")
+    several = [of(k) for k in BIASES if k != "site"]
+    people = sample_population(300, seed=1, bias=[site, *several])
+    assert (people["site"].eq("B") == people["diagnosis"].eq("dementia")).all()
+    plain = sample_population(300, seed=1)
+    assert 0.4 < plain["site"].eq("B").mean() < 0.6
+    same = ["sex", "age_years", "diagnosis", "truth_icv_ml", "truth_atrophy_pct"]
+    assert people[same].equals(plain[same])
+    quota = sample_population(20, seed=1, allocation="quota", faults={"motion": 0.1})
+    assert quota["sex"].value_counts().to_dict() == {"female": 10, "male": 10}
+    assert quota["diagnosis"].eq("dementia").sum() == 5
+    assert quota["fault"].eq("motion").sum() == 2
+    row = plain[plain["diagnosis"] == "healthy"].iloc[0].to_dict()
+    row |= {"truth_atrophy_pct": 3.0}
+    changed = people[people["site"] == "B"].iloc[0]
+    truths = ("noise", "contrast_loss", "deep_brightness", "thinning_mm")
+    images = {}
+    for name in ("", *truths):
+        one = row if not name else {**row, f"truth_{name}": changed[f"truth_{name}"]}
+        made = simulate_subject(one, seed=1, spacing_mm=4.0)
+        volume, groups = made.scan.array[..., 0], brain.without_sides(made.labels.array[..., 0])
+        codes = {g.name: c for c, g in enumerate(brain.GROUPS, start=1)}
+        images[name] = {
+            "white": volume[groups == codes["cerebral_white"]].mean(),
+            "frontal": volume[groups == codes["frontal_grey"]].mean(),
+            "putamen": volume[groups == codes["putamen"]].mean(),
+            "air": volume[:3].std(),
+            "grey_ml": made.truth["grey_ml"],
+        }
+    base = images[""]
+    assert images["noise"]["air"] == pytest.approx(4 * base["air"], rel=0.1)
+    assert images["contrast_loss"]["frontal"] > 1.1 * base["frontal"]
+    assert images["deep_brightness"]["putamen"] > 1.1 * base["putamen"]
+    assert images["deep_brightness"]["frontal"] == pytest.approx(base["frontal"], rel=0.01)
+    assert images["thinning_mm"]["grey_ml"] < 0.9 * base["grey_ml"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"bias": [{"attribute": "site", "group": "B", "kind": "fat", "strength": 1}]}, "'fat'"),
+        (
+            {"bias": [{"attribute": "race", "group": "B", "kind": "contrast", "strength": 1}]},
+            "race",
+        ),
+        ({"bias": [{"attribute": "sex", "group": "B", "kind": "site", "strength": 2}]}, "strength"),
+        ({"faults": {"missing_frames": 0.1}}, "missing_frames"),
+        ({"faults": {"motion": 1.1}}, "at most 1"),
+        ({"allocation": "even"}, "even"),
+    ],
+)
+def test_a_digital_population_that_cannot_be_is_refused(keys, message):
+    with pytest.raises(PopscanError, match=message):
+        sample_population(3, seed=1, **keys)
+
+
+def test_faults_of_a_digital_brain_strike(people):
+    row = people.iloc[2].to_dict()
+    good = simulate_subject(row, seed=4, spacing_mm=6.0)
+    cut = simulate_subject({**row, "fault": "truncated"}, seed=4, spacing_mm=6.0)
+    assert cut.truth == good.truth
+    with pytest.raises(SubjectError) as caught:
+        ingest(cut.scan, cut.labels)
+    assert caught.value.reason == "field_of_view_too_small"
+    moved = simulate_subject({**row, "fault": "motion"}, seed=4, spacing_mm=6.0)
+    assert not np.allclose(moved.scan.array, good.scan.array)
+    np.testing.assert_array_equal(moved.labels.array, good.labels.array)
 
 
 def test_same_seed_same_brain(people):

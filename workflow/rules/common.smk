@@ -271,7 +271,7 @@ def template_before(wildcards):
 
 def experiment_options(*keys):
     """What data and split are given: other arms, seeds and networks do not redo them."""
-    given = {section: config[section] for section in ("source", "simulate", "cohort")}
+    given = {key: config[key] for key in ("protocol", "source", "simulate", "cohort")}
     given["study"] = {"seed": config["study"]["seed"]}
     given["experiment"] = {key: EXPERIMENT[key] for key in keys}
     if EXPERIMENT["attribute"]:

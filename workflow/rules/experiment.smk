@@ -23,6 +23,8 @@ rule experiment_data:
             "field_px",
             "slice_distance_mm",
             "data_jobs",
+            "train_on",
+            "audit",
         ),
     shell:
         "logged {log:q} popscan experiment-data --study {params.study:q} --part {wildcards.part}"

@@ -28,12 +28,17 @@ Configs that come with popscan:
 |---|---|
 | `demo.yaml` | 24 simulated subjects, from k-space (the default) |
 | `brain.yaml` | T1-weighted brains in BIDS, references of DLMUSE where there are any |
+| `brain_demo.yaml` | 12 digital brains, from images to the report (docs/brain.md) |
 | `acdc.yaml` | patients of the ACDC challenge: short-axis cine NIfTI with expert labels |
 | `dicom.yaml` | a folder of DICOM files per subject |
 | `ukb.yaml` | UK Biobank's bulk zips and a field table (docs/ukb.md) |
 | `bids.yaml` | BIDS-like NIfTI with participants.tsv |
 | `experiments/imbalance_demo.yaml` | trainings on unbalanced data, small (docs/experiments.md) |
 | `experiments/imbalance_cluster.yaml` | the same at the size of the papers, for a cluster |
+| `experiments/brain_imbalance.yaml` | the same question of brains, by structure (docs/brain.md) |
+| `experiments/brain_imbalance_cluster.yaml` | at the size of the paper, for a cluster |
+| `experiments/brain_anomaly.yaml` | whom a normative model of healthy brains flags wrongly |
+| `experiments/brain_shortcut.yaml` | whether a network sees the site, and where |
 | `tables/ixi.yaml` | `popscan audit` of a table without images (docs/fairness.md) |
 
 In `acdc.yaml`, `brain.yaml`, `dicom.yaml`, `ukb.yaml` and `bids.yaml` set `source.root` to your

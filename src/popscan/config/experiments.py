@@ -85,11 +85,40 @@ class Experiment(Section):
         description="Arms by name; one of them should do nothing, to compare with: the first that "
         "does.",
     )
+    n_held_out: int = Field(
+        default=0,
+        ge=0,
+        description="Recipes that reconstruct: further subjects of each training's composition, on "
+        "which its threshold is chosen.",
+    )
+    flagged_pct: float = Field(
+        default=5.0, gt=0, lt=100, description="Of the held-out subjects, how many it flags, %."
+    )
+    train_on: dict[str, str] = Field(
+        default={},
+        description="Column -> value of the subjects that may be trained on (diagnosis: healthy); "
+        "the others are tested alone. Empty for all.",
+    )
+    audit: list[str] = Field(
+        default=[],
+        description="Recipes that classify or reconstruct: further attributes by whose groups "
+        "their errors are compared.",
+    )
+    occlusion: bool = Field(
+        default=False,
+        description="Recipes that classify: fill each structure of the test subjects with its mean "
+        "intensity in training and measure what the prediction loses.",
+    )
     field_px: int = Field(
-        default=128, ge=16, description="Side of the images, in pixels of the recipe's spacing."
+        default=128,
+        ge=16,
+        description="Side of the images, in pixels of the recipe's spacing; of volumes, of the "
+        "cube around the labels.",
     )
     slice_distance_mm: float = Field(
-        default=10.0, gt=0, description="Of simulated subjects; frames are ED and near ES."
+        default=10.0,
+        gt=0,
+        description="Of simulated subjects of cine_sax; frames are ED and near ES.",
     )
     data_jobs: int = Field(default=1, ge=1, description="Jobs that prepare the subjects.")
     device: Literal["auto", "cpu", "cuda"] = Field(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -96,6 +96,10 @@ def trial_section(section: Mapping[str, Any], trial: Trial) -> dict[str, Any]:
     """Return what of the section a single trial depends on; other arms are left out."""
     keep = ("attribute", "groups", "n_train", "recipe", "field_px", "keep_weights")
     given = {key: section[key] for key in keep}
+    # What an experiment does not use leaves its trials as they are.
+    given |= {key: section[key] for key in ("audit", "train_on", "occlusion") if section.get(key)}
+    if section.get("n_held_out"):
+        given |= {key: section[key] for key in ("n_held_out", "flagged_pct")}
     given["architecture"] = dict(section["architectures"].get(trial.architecture, {}))
     mitigation = dict(section["mitigations"][trial.mitigation])
     mitigation.pop("shares_pct", None)
@@ -127,13 +131,30 @@ def group_counts(groups: Sequence[str], *, share_pct: float, n_train: int) -> di
 
 
 def needed(section: Mapping[str, Any]) -> dict[str, int]:
-    """Return how many subjects of each group the experiment needs, test subjects included."""
-    groups, n_train = section["groups"], section["n_train"]
-    most = dict.fromkeys(groups, 0)
+    """Return how many subjects of each group the experiment needs, test subjects included.
+
+    All of them are such as may be trained on (`may_train`).
+    """
+    groups, most = section["groups"], dict.fromkeys(section["groups"], 0)
     for share in {t.share_pct for t in trials(section)}:
-        for group, n in group_counts(groups, share_pct=share, n_train=n_train).items():
-            most[group] = max(most[group], n)
+        counts = [
+            group_counts(groups, share_pct=share, n_train=n)
+            for n in (section["n_train"], section.get("n_held_out", 0))
+        ]
+        for group in groups:
+            most[group] = max(most[group], sum(count[group] for count in counts))
     return {group: n + section["n_test"] for group, n in most.items()}
+
+
+def may_train(row: Mapping[str, Any], train_on: Mapping[str, str]) -> bool:
+    """Return whether a subject may be trained on: its row holds the wanted values.
+
+    Examples
+    --------
+    >>> may_train({"diagnosis": "healthy"}, {"diagnosis": "healthy"}), may_train({}, {})
+    (True, True)
+    """
+    return all(str(row.get(column, "")) == value for column, value in train_on.items())
 
 
 def first_visits(members: Mapping[str, Sequence[str]]) -> tuple[dict[str, list[str]], int]:
@@ -164,7 +185,12 @@ def first_visits(members: Mapping[str, Sequence[str]]) -> tuple[dict[str, list[s
 
 
 def split_groups(
-    members: Mapping[str, Sequence[str]], *, wanted: Mapping[str, int], n_test: int, seed: int
+    members: Mapping[str, Sequence[str]],
+    *,
+    wanted: Mapping[str, int],
+    n_test: int,
+    seed: int,
+    barred: Collection[str] = (),
 ) -> dict[str, dict[str, list[str]]]:
     """Split subjects into one test set for all trials and the pools that trainings draw from.
 
@@ -178,6 +204,8 @@ def split_groups(
         Test subjects of each group.
     seed
         Which ones.
+    barred
+        Subjects that may be tested but not trained on.
 
     Returns
     -------
@@ -188,12 +216,10 @@ def split_groups(
     PopscanError
         If a group has too few subjects; the message says how many each has and needs.
     """
-    short = [g for g, n in wanted.items() if len(members.get(g, ())) < n]
+    fit = {g: [u for u in members.get(g, ()) if u not in set(barred)] for g in wanted}
+    short = [g for g, n in wanted.items() if len(fit[g]) < n]
     if short:
-        listed = "; ".join(
-            f"{group}: {len(members.get(group, ()))} usable, {n} needed"
-            for group, n in wanted.items()
-        )
+        listed = "; ".join(f"{g}: {len(fit[g])} usable, {n} needed" for g, n in wanted.items())
         raise PopscanError(
             f"experiment: too few subjects of {', '.join(short)} ({listed}, {n_test} of them for "
             "the test); lower n_train or n_test, or leave out shares_pct"
@@ -203,7 +229,8 @@ def split_groups(
     pool: dict[str, list[str]] = {}
     for group in sorted(wanted):
         order = [str(u) for u in rng.permutation(sorted(members[group]))]
-        test[group], pool[group] = sorted(order[:n_test]), sorted(order[n_test:])
+        test[group] = sorted(order[:n_test])
+        pool[group] = sorted(set(order[n_test:]) - set(barred))
     return {"test": test, "pool": pool}
 
 
@@ -221,9 +248,34 @@ def training_subjects(
     composition see the same subjects: comparisons are paired.
     """
     counts = group_counts(groups, share_pct=share_pct, n_train=n_train)
-    chosen = {}
-    for place, group in enumerate(groups):
-        rng = np.random.default_rng([seed, place])
-        order = [str(u) for u in rng.permutation(sorted(pool[group]))]
-        chosen[group] = sorted(order[: counts[group]])
-    return chosen
+    order = _orders(pool, groups, seed=seed)
+    return {group: sorted(order[group][: counts[group]]) for group in groups}
+
+
+def held_out_subjects(
+    pool: Mapping[str, Sequence[str]],
+    groups: Sequence[str],
+    *,
+    share_pct: float,
+    n_train: int,
+    n_held_out: int,
+    seed: int,
+) -> dict[str, list[str]]:
+    """Return whom a trial chooses its threshold on, by group: composed as its training is.
+
+    None of them is of that training (`training_subjects`) or of the test.
+    """
+    first = group_counts(groups, share_pct=share_pct, n_train=n_train)
+    more = group_counts(groups, share_pct=share_pct, n_train=n_held_out)
+    order = _orders(pool, groups, seed=seed)
+    return {g: sorted(order[g][first[g] : first[g] + more[g]]) for g in groups}
+
+
+def _orders(
+    pool: Mapping[str, Sequence[str]], groups: Sequence[str], *, seed: int
+) -> dict[str, list[str]]:
+    """Return each group's subjects in the order in which a seed draws them."""
+    return {
+        group: [str(u) for u in np.random.default_rng([seed, i]).permutation(sorted(pool[group]))]
+        for i, group in enumerate(groups)
+    }

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from popscan.columns import Column, text
 from popscan.experiment.design import Trial
+from popscan.fairness.predictions import DICTIONARY
 
 _OWN = "popscan.experiment"
 _PUYOL = "Puyol-Anton et al. 2021, doi:10.1007/978-3-030-87199-4_39"
@@ -25,12 +26,12 @@ _COLUMNS: dict[str, Column] = {
     "n_train": Column("subjects", "training subjects", _OWN),
     "locator_error_px": Column(
         "pixels",
-        "mean distance of the heart's centre as found by the cascade from the reference's",
+        "mean distance of the labels' centre as found by the cascade from the reference's",
         _OWN,
     ),
     "subject": text("test subject", _OWN),
     "group": text("group of the attribute", _OWN),
-    "structure": text("rv, myo or lv", _OWN),
+    "structure": text("structure, as the recipe names it", _OWN),
     "frame": Column("", "frame of the scan, from 0", _OWN),
     "dice": Column("", "Dice over all slices of the frame, on the grid of training", _OWN),
     "n": Column("subjects", "test subjects", _OWN),
@@ -82,13 +83,46 @@ _COLUMNS: dict[str, Column] = {
     "worst_change_low": Column("", _BOTH, _OWN),
     "worst_change_high": Column("", "its upper end", _OWN),
     "n_shares": Column("", "compositions behind the slope", _OWN),
+    "threshold": Column("", "score above which a normative model flags", _OWN),
+    "input": text("images, volumes (logistic regression on structure volumes)", _OWN),
+    "truth": Column("", "1: of the second class, or of those never trained on; 0: not", _OWN),
+    "score": Column("", "probability of the second class; mean absolute reconstruction error", _OWN),
+    "flagged": Column("", "1: predicted positive, or above the threshold; 0: not", _OWN),
+    "outcome": text(
+        "correct; sensitivity (of the positives, flagged); false_positive (of the negatives, "
+        "flagged); score_of_negatives",
+        _OWN,
+    ),
+    "level": text("group of the attribute", _OWN),
+    "mean_low": Column("", _BOTH, _OWN),
+    "mean_high": Column("", "its upper end", _OWN),
+    "drop": Column("", "what the true class's logit loses when the structure is filled in", _OWN),
+    "drop_low": Column("", _BOTH, _OWN),
+    "drop_high": Column("", "its upper end", _OWN),
+    "reference_mean": Column("", "mean of the reference, as mean", _OWN),
+    "gap_all_low": Column("", "interval (95%) for all structures together (Bonferroni)", _OWN),
+    "gap_all_high": Column("", "its upper end", _OWN),
+    "slope_all_low": Column("", "interval (95%) for all structures together (Bonferroni)", _OWN),
+    "slope_all_high": Column("", "its upper end", _OWN),
+    "shown": text(
+        "yes: the interval for all structures together leaves out 0 (a drop: is above it), of two "
+        "seeds or more",
+        _OWN,
+    ),
     "slope": Column("1 / 10 points", "change of the gap per 10 percentage points of share", _OWN),
     "slope_low": Column("", _BOTH, _OWN),
     "slope_high": Column("", "its upper end", _OWN),
 }
 
 
-def dictionary() -> Mapping[str, Column]:
-    """Return column -> what it means."""
+def dictionary(audited: Sequence[str] = ()) -> Mapping[str, Column]:
+    """Return column -> what it means.
+
+    Parameters
+    ----------
+    audited
+        Attributes of the test subjects that the table of scores holds, too.
+    """
     assert set(Trial.__dataclass_fields__) <= set(_COLUMNS)
-    return _COLUMNS
+    own = {name: text("attribute of the test subject", "cohort table") for name in audited}
+    return {**own, **DICTIONARY, **_COLUMNS}

@@ -71,7 +71,8 @@ def write_experiment_page(
         _overview(tables, section, baseline),
         _gaps(tables, section, baseline),
         _dice(tables, section),
-        _trials(tables),
+        *_structures(tables["structures"]),
+        trials_section(tables),
         Section(ident="config", title="Configuration", blocks=[Code(text=config)]),
     ]
     what = (
@@ -191,7 +192,39 @@ def _dice(tables: Mapping[str, pd.DataFrame], section: Mapping[str, Any]) -> Sec
     return Section(ident="dice", title="Dice of each group", blocks=blocks)
 
 
-def _trials(tables: Mapping[str, pd.DataFrame]) -> Section:
+def _structures(table: pd.DataFrame) -> list[Section]:
+    """Return the section of gaps by structure; none where there are none."""
+    if table.empty:
+        return []
+    body = []
+    for row in table.to_dict("records"):
+        body.append(
+            [
+                Cell(text=f"{row['mitigation']}, {row['architecture']}"),
+                Cell(text=f"{row['share_pct']:g}", sort=row["share_pct"]),
+                Cell(text=str(row["structure"]).replace("_", " ")),
+                Cell(text=number(row["mean"]), sort=row["mean"]),
+                Cell(text=number(row["reference_mean"]), sort=row["reference_mean"]),
+                Cell(text=interval(row, "gap"), sort=row["gap"]),
+                Cell(text=str(row["shown"]), tone="bad" if row["shown"] == "yes" else ""),
+            ]
+        )
+    columns = [
+        Column(title="arm, network"),
+        Column(title="share, %", numeric=True),
+        Column(title="structure"),
+        Column(title="Dice of the group", numeric=True),
+        Column(title="of the reference", numeric=True),
+        Column(title="gap", numeric=True, hint="group minus reference"),
+        Column(title="shown?", hint="the interval for all structures together leaves out 0"),
+    ]
+    caption = "Gaps of single structures; intervals are for one structure alone."
+    blocks: list[Block] = [Table(caption=caption, columns=columns, rows=body, dense=True)]
+    return [Section(ident="structures", title="Gaps by structure", blocks=blocks)]
+
+
+def trials_section(tables: Mapping[str, pd.DataFrame]) -> Section:
+    """Return what was run, and what of it failed."""
     trials = tables["trials"]
     bad = trials[trials["status"] != "ok"]
     blocks: list[Block] = [_status_table(trials)]
@@ -211,6 +244,14 @@ def _trials(tables: Mapping[str, pd.DataFrame]) -> Section:
     return Section(ident="trials", title="Trials", blocks=blocks)
 
 
+def _locator_error(trials: pd.DataFrame) -> float:
+    return (
+        float(trials["locator_error_px"].astype(float).mean())
+        if "locator_error_px" in trials
+        else float("nan")
+    )
+
+
 def _status_table(trials: pd.DataFrame) -> Table:
     rows = []
     for key, part in trials.groupby(["architecture", "mitigation"], sort=False):
@@ -221,7 +262,7 @@ def _status_table(trials: pd.DataFrame) -> Table:
                 Cell(text=f"{int((part['status'] == 'ok').sum())} of {len(part)}"),
                 Cell(text=number(seconds.median()), sort=float(seconds.median())),
                 Cell(text=number(part["peak_mb"].max())),
-                Cell(text=number(part["locator_error_px"].astype(float).mean())),
+                Cell(text=number(_locator_error(part))),
             ]
         )
     columns = [

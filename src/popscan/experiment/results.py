@@ -9,67 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from popscan.experiment.estimates import Estimate, Floats, average, difference
+from popscan.experiment.scores import CONDITION, Scores, dice_table
+from popscan.experiment.structures import structure_tables
 from popscan.fairness.audit import audit
-
-#: What makes a condition: all its trials differ in the seed alone.
-CONDITION = ("architecture", "mitigation", "share_pct")
-
-
-def dice_table(records: pd.DataFrame) -> pd.DataFrame:
-    """Return the long table: one row per trial, test subject, structure and frame.
-
-    Parameters
-    ----------
-    records
-        As of `popscan.stages.experiment.job.trial_records`.
-    """
-    keys = ["trial", *CONDITION, "seed"]
-    parts = [
-        pd.DataFrame(list(row["rows"])).assign(**{key: row[key] for key in keys})
-        for row in records.to_dict("records")
-        if row["status"] == "ok"
-    ]
-    columns = [*keys, "subject", "group", "structure", "frame", "dice"]
-    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
-
-
-class Scores:
-    """Mean Dice of every test subject in every trial, as arrays (seeds, subjects).
-
-    Parameters
-    ----------
-    dice
-        As of `dice_table`.
-    """
-
-    def __init__(self, dice: pd.DataFrame) -> None:
-        keys = [*CONDITION, "seed"]
-        mean = dice.groupby([*keys, "subject"], sort=True)["dice"].mean()
-        self.table = mean.unstack("subject")
-        known = dice.drop_duplicates("subject").set_index("subject")["group"]
-        self.group = known.reindex(self.table.columns)
-
-    def conditions(self) -> list[tuple[Any, ...]]:
-        """Return the conditions with at least one trial done."""
-        return list(dict.fromkeys(tuple(key)[:3] for key in self.table.index))
-
-    def of(self, condition: Sequence[Any], seeds: Sequence[int] | None = None) -> pd.DataFrame:
-        """Return a condition's values, one row per seed; empty if there are none."""
-        try:
-            part = self.table.loc[tuple(condition)]
-        except KeyError:
-            return self.table.iloc[:0]
-        return part if seeds is None else part.loc[[s for s in seeds if s in part.index]]
-
-    def members(self, group: str, reference: str) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Return which subjects are of either group, and which of those are of the first."""
-        either = self.group.isin([group, reference]).to_numpy()
-        return either, (self.group == group).to_numpy()[either]
 
 
 def _flat(estimate: Estimate, name: str) -> dict[str, float]:
@@ -137,22 +83,11 @@ def trend_table(scores: Scores, *, groups: Sequence[str]) -> pd.DataFrame:
     rows = []
     either, first = scores.members(groups[0], groups[1])
     for architecture, mitigation in dict.fromkeys(c[:2] for c in scores.conditions()):
-        parts = {
-            c[2]: scores.of(c) for c in scores.conditions() if c[:2] == (architecture, mitigation)
-        }
-        if len(parts) < 3:
+        found = scores.slopes(architecture, mitigation)
+        if found is None:
             continue
-        shares = np.array(sorted(parts), float)
-        seeds = sorted(set.intersection(*(set(part.index) for part in parts.values())))
-        if not seeds:
-            continue
-        centred = shares - shares.mean()
-        weights = 10 * centred / (centred**2).sum()
-        values = sum(
-            w * parts[s].loc[seeds].to_numpy(float) for w, s in zip(weights, shares, strict=True)
-        )
-        slope = difference(np.asarray(values)[:, either], first)
-        row = {"architecture": architecture, "mitigation": mitigation, "n_shares": len(shares)}
+        slope = difference(found.table[:, either], first)
+        row = {"architecture": architecture, "mitigation": mitigation, "n_shares": found.n_shares}
         rows.append(row | {"n_seeds": slope.n_seeds} | _flat(slope, "slope"))
     names = ["architecture", "mitigation", "n_shares", "n_seeds", "slope", "slope_low"]
     return pd.DataFrame(rows, columns=[*names, "slope_high"])
@@ -215,7 +150,8 @@ def results(
 
     ``trials`` (one row per trial with its record), ``dice`` (long), ``groups`` (mean Dice per
     condition and group), ``summary`` (one row per condition: mean Dice, worst group, gap, SD,
-    SER, what the mitigation changes), ``trend``.
+    SER, what the mitigation changes), ``trend``; ``structures`` and ``structure_trends``
+    (`popscan.experiment.structures`).
     """
     trials = records.drop(columns=["rows", "values"]).assign(
         n_train=[row.get("n_train") for row in records["values"]],
@@ -224,8 +160,10 @@ def results(
     dice = dice_table(records)
     empty = pd.DataFrame(columns=list(CONDITION))
     if dice.empty:
-        return {"trials": trials, "dice": dice, "groups": empty, "summary": empty, "trend": empty}
+        names = ("groups", "summary", "trend", "structures", "structure_trends")
+        return {"trials": trials, "dice": dice, **dict.fromkeys(names, empty)}
     scores = Scores(dice)
+    structures, structure_trends = structure_tables(dice, groups=groups)
     by_group, fair = fairness_tables(scores, groups=groups, n_boot=n_boot, seed=seed)
     gaps = gap_table(scores, groups=groups, baseline=baseline)
     counts = records.groupby(list(CONDITION), sort=False)["status"]
@@ -239,6 +177,8 @@ def results(
         "groups": _sorted(by_group, keys, order),
         "summary": _sorted(summary, keys, order),
         "trend": _sorted(trend_table(scores, groups=groups), keys[:2], order),
+        "structures": _sorted(structures, keys, order),
+        "structure_trends": _sorted(structure_trends, keys[:2], order),
     }
 
 

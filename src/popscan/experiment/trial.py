@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,18 +12,17 @@ import torch
 from numpy.typing import NDArray
 
 from popscan.arrays.metrics import dice
-from popscan.arrays.resampling import Window
+from popscan.experiment.crops import Centre, centre_distance, crop, label_centres, uncrop
 from popscan.experiment.design import RECIPE_FIELDS, Trial
-from popscan.protocols.cine_sax.labels import STRUCTURES, Label
-from popscan.records import SubjectError
+from popscan.experiment.subjects import restrict
+from popscan.records import PopscanError, SubjectError
 from popscan.segment.networks import context_slices, n_phases
-from popscan.segment.preprocess import normalise
+from popscan.train.cubes import back_turned, stacks_of_units, turned
 from popscan.train.loop import fit
-from popscan.train.packs import INTENSITY_SCALE, Pack
+from popscan.train.packs import Pack
 from popscan.train.recipe import Recipe, load_recipe, parse_recipe
 from popscan.train.sampler import Sampler
-
-Centre = tuple[float, float]
+from popscan.train.targets import Target
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,60 +70,10 @@ def trial_recipe(section: Mapping[str, Any], trial: Trial) -> Recipe:
     given = {key: how[key] for key in RECIPE_FIELDS if how.get(key)}
     plain["mitigation"] = {"attribute": section["attribute"], **given} if given else {}
     if how.get("crop_px"):
+        if plain.get("planes"):
+            raise PopscanError(f"arm {trial.mitigation}: crop_px does not go with planes")
         plain["patch"] = min(plain["patch"], how["crop_px"])
     return parse_recipe(plain, where=f"arm {trial.mitigation}")
-
-
-def restrict(pack: Pack, units: Sequence[str]) -> Pack:
-    """Return the slices of some subjects."""
-    keep = np.isin(pack.unit, list(units))
-    names = ("images", "labels", "unit", "frame", "slice_index", "usable")
-    parts = {name: getattr(pack, name)[keep] for name in names}
-    values = {name: column[keep] for name, column in pack.attributes.items()}
-    return replace(pack, **parts, attributes=values)
-
-
-def heart_centres(labels: NDArray[np.uint8], unit: NDArray[np.str_]) -> dict[str, Centre]:
-    """Return the middle of the box around each subject's labels; of the image where none is."""
-    centres = {}
-    for name in dict.fromkeys(unit.tolist()):
-        inside = (labels[unit == name] != int(Label.BACKGROUND)).any(axis=0)
-        if inside.any():
-            xs, ys = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
-            centres[name] = (float(xs[0] + xs[-1]) / 2, float(ys[0] + ys[-1]) / 2)
-        else:
-            centres[name] = ((labels.shape[1] - 1) / 2, (labels.shape[2] - 1) / 2)
-    return centres
-
-
-def crop(pack: Pack, size: int, centres: Mapping[str, Centre]) -> Pack:
-    """Return squares of `size` around each subject's centre, normalised anew.
-
-    What lies outside of them no longer has a say in how bright the heart is.
-    """
-    images = np.zeros((len(pack), size, size), np.int16)
-    labels = np.zeros((len(pack), size, size), np.uint8)
-    for name, centre in centres.items():
-        own = pack.unit == name
-        window = Window.around(centre, (size, size))
-        seen = window.cut(torch.from_numpy(pack.images[own]).float()).numpy()
-        images[own] = (normalise(seen) * INTENSITY_SCALE).round().astype(np.int16)
-        labels[own] = window.cut(torch.from_numpy(pack.labels[own])).numpy()
-    return replace(pack, images=images, labels=labels)
-
-
-def uncrop(
-    found: NDArray[np.uint8], whole: Pack, centres: Mapping[str, Centre]
-) -> NDArray[np.uint8]:
-    """Return labels found in crops of `whole` on its own grid; background outside of them."""
-    full = np.zeros(whole.labels.shape, np.uint8)
-    size = (found.shape[1], found.shape[2])
-    shape = (whole.labels.shape[1], whole.labels.shape[2])
-    for name, centre in centres.items():
-        own = np.flatnonzero(whole.unit == name)
-        window = Window.around(centre, size)
-        full[own] = window.paste(torch.from_numpy(found[own]), shape).numpy()
-    return full
 
 
 def predict(
@@ -145,21 +93,49 @@ def predict(
     return np.concatenate(found)
 
 
-def score(pack: Pack, found: NDArray[np.uint8], *, attribute: str) -> list[dict[str, Any]]:
+def predict_planes(
+    network: torch.nn.Module,
+    pack: Pack,
+    *,
+    planes: Sequence[str],
+    arguments: Mapping[str, Any],
+    batch: int = 64,
+) -> NDArray[np.uint8]:
+    """Label every slice of a pack of cubes by the mean probability over planes; (n, size, size)."""
+    found = np.zeros(pack.labels.shape, np.uint8)
+    for name, own in stacks_of_units(pack).items():
+        total = torch.zeros(())
+        for plane in planes:
+            cut = turned(restrict(pack, [name]), plane)
+            slices = Sampler({"test": cut}, {}, context=context_slices(arguments))
+            parts = []
+            with torch.inference_mode():
+                for start in range(0, len(cut), batch):
+                    index = torch.arange(start, min(start + batch, len(cut)))
+                    images = slices.take(index)[0].to(next(network.parameters()).device)
+                    parts.append(network.eval()(images).float().softmax(dim=1).cpu())
+            total = total + back_turned(torch.cat(parts), plane)
+        found[own] = total.argmax(dim=0).movedim(2, 0).to(torch.uint8).numpy()
+    return found
+
+
+def score(
+    pack: Pack, found: NDArray[np.uint8], *, attribute: str, structures: Mapping[int, str]
+) -> list[dict[str, Any]]:
     """Return the Dice of every structure in every frame of every subject, over all slices."""
     rows = []
     for name in dict.fromkeys(pack.unit.tolist()):
         for frame in sorted(set(pack.frame[pack.unit == name].tolist())):
             own = (pack.unit == name) & (pack.frame == frame)
             group = str(pack.attributes[attribute][own][0])
-            for label, structure in STRUCTURES.items():
+            for label, structure in structures.items():
                 value = dice(found[own], pack.labels[own], label)
                 row = {"subject": name, "group": group, "structure": structure}
                 rows.append(row | {"frame": int(frame), "dice": round(value, 6)})
     return rows
 
 
-class _Training:
+class Training:
     """Trains networks below one folder, each going on from its checkpoint."""
 
     def __init__(self, recipe: Recipe, work: Path, *, device: str, quiet: bool) -> None:
@@ -167,13 +143,23 @@ class _Training:
         self.weights: dict[str, dict[str, torch.Tensor]] = {}
 
     def __call__(
-        self, name: str, pack: Pack, *, recipe: Recipe | None = None, init: Any = None
+        self,
+        name: str,
+        pack: Pack,
+        *,
+        recipe: Recipe | None = None,
+        init: Any = None,
+        target: Target | None = None,
     ) -> torch.nn.Module:
+        """Train one network and return its averaged weights' network."""
+        how = recipe or self.recipe
         state = fit(
-            recipe or self.recipe,
-            {"train": pack},
+            how,
+            {plane: turned(pack, plane) for plane in how.planes if how.task == "segment"}
+            or {"train": pack},
             self.work / name,
             init=init,
+            target=target,
             device=self.device,
             quiet=self.quiet,
         )
@@ -221,33 +207,41 @@ def run_trial(
     """
     recipe, how = trial_recipe(section, trial), section["mitigation"]
     arguments = recipe.architecture_arguments
-    train = _Training(recipe, work, device=device, quiet=quiet)
+    train = Training(recipe, work, device=device, quiet=quiet)
     seen = restrict(pack, [u for units in training.values() for u in units])
     held = restrict(pack, [u for units in test.values() for u in units])
     values: dict[str, Any] = {"n_train_slices": len(seen)}
     shown, centres = held, dict[str, Centre]()
     if size := how.get("crop_px"):
-        centres = heart_centres(held.labels, held.unit)
+        centres = label_centres(held.labels, held.unit)
         if how["crop_by"] == "cascade":
             whole = trial_recipe(
                 {**section, "mitigation": {**how, "crop_px": 0, **_nothing()}}, trial
             )
             locator = train("locator", seen, recipe=whole)
-            located = heart_centres(predict(locator, held, arguments=arguments), held.unit)
-            values["locator_error_px"] = _distance(centres, located)
+            located = label_centres(predict(locator, held, arguments=arguments), held.unit)
+            values["locator_error_px"] = centre_distance(centres, located)
             centres = located
-        seen = crop(seen, size, heart_centres(seen.labels, seen.unit))
+        seen = crop(seen, size, label_centres(seen.labels, seen.unit))
         shown = crop(held, size, centres)
     network = train("network", seen)
-    found = predict(network, shown, arguments=arguments)
+    found = _segmented(network, shown, recipe)
     if how.get("group_steps"):
-        found = _by_group(train, seen, shown, found, section=section, arguments=arguments)
+        found = _by_group(train, seen, shown, found, section=section)
     if size:
         # Scored on the whole image: what of a heart lies outside of its crop is missed.
         found = uncrop(found, held, centres)
-    rows = score(held, found, attribute=section["attribute"])
+    structures = dict(enumerate(recipe.labels, start=1))
+    rows = score(held, found, attribute=section["attribute"], structures=structures)
     values |= {"n_train": sum(map(len, training.values())), "steps": recipe.steps}
     return TrialResult(rows=rows, values=values, weights=train.weights)
+
+
+def _segmented(network: torch.nn.Module, pack: Pack, recipe: Recipe) -> NDArray[np.uint8]:
+    arguments = recipe.architecture_arguments
+    if recipe.planes:
+        return predict_planes(network, pack, planes=recipe.planes, arguments=arguments)
+    return predict(network, pack, arguments=arguments)
 
 
 def _nothing() -> dict[str, Any]:
@@ -255,13 +249,12 @@ def _nothing() -> dict[str, Any]:
 
 
 def _by_group(
-    train: _Training,
+    train: Training,
     seen: Pack,
     held: Pack,
     found: NDArray[np.uint8],
     *,
     section: Mapping[str, Any],
-    arguments: Mapping[str, Any],
 ) -> NDArray[np.uint8]:
     """Label each group's test subjects by the network tuned on that group alone.
 
@@ -284,10 +277,5 @@ def _by_group(
             pack = restrict(seen, sorted(set(seen.unit[members].tolist())))
             tuned = train(f"group-{place}", pack, recipe=recipe, init=start)
             part = restrict(held, sorted(set(held.unit[own].tolist())))
-            found[own] = predict(tuned, part, arguments=arguments)
+            found[own] = _segmented(tuned, part, recipe)
     return found
-
-
-def _distance(a: Mapping[str, Centre], b: Mapping[str, Centre]) -> float:
-    """Mean distance of two sets of centres, in pixels."""
-    return round(float(np.mean([math.dist(a[name], b[name]) for name in a])), 3)

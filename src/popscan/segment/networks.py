@@ -115,6 +115,27 @@ def _swin_unetr(
     )
 
 
+def _autoencoder(
+    n_outputs: int,
+    *,
+    channels: Sequence[int],
+    context: int = 0,
+    code: int = 8,
+) -> torch.nn.Module:
+    """Build a network without skip connections: all goes through `code` channels."""
+    from monai.networks.nets import AutoEncoder
+
+    return AutoEncoder(
+        spatial_dims=2,
+        in_channels=1 + 2 * context,
+        out_channels=n_outputs,
+        channels=(*channels, code),
+        strides=(*(2,) * (len(channels) - 1), 1, 1),
+        num_res_units=0,
+        norm=_INSTANCE_NORM,
+    )
+
+
 #: Architecture name in a recipe or bundle -> builder ``(n_labels, **arguments)``.
 ARCHITECTURES: Mapping[str, Callable[..., torch.nn.Module]] = {
     "unet": _unet,
@@ -124,6 +145,8 @@ ARCHITECTURES: Mapping[str, Callable[..., torch.nn.Module]] = {
     "deepmedic": _deepmedic,
     "swin_unetr": _swin_unetr,
 }
+#: Likewise, of those that say what a slice looks like and not what is where in it.
+NORMATIVE: Mapping[str, Callable[..., torch.nn.Module]] = {"autoencoder": _autoencoder}
 
 
 def build_network(name: str, n_labels: int, **arguments: Any) -> torch.nn.Module:
@@ -146,13 +169,14 @@ def build_network(name: str, n_labels: int, **arguments: Any) -> torch.nn.Module
     PopscanError
         For an unknown name or arguments it does not take; the message lists the known ones.
     """
-    if name not in ARCHITECTURES:
-        known = ", ".join(sorted(ARCHITECTURES))
+    builders = {**ARCHITECTURES, **NORMATIVE}
+    if name not in builders:
+        known = ", ".join([*sorted(ARCHITECTURES), *NORMATIVE])
         raise PopscanError(f"unknown architecture {name!r}; known are {known}")
     if n_phases(arguments) not in (1, 2):
         raise PopscanError(f"phases is 1 or 2, not {arguments['phases']!r}")
     try:
-        return ARCHITECTURES[name](n_labels, **arguments)
+        return builders[name](n_labels, **arguments)
     except (TypeError, ValueError, KeyError, IndexError) as error:
         raise PopscanError(f"architecture {name!r} cannot be built: {error}") from error
 

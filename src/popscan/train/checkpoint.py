@@ -68,7 +68,7 @@ def new_state(
     channels = n_channels(recipe.architecture_arguments)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        build = build_network if recipe.task == "segment" else build_headed
+        build = build_headed if recipe.task in ("classify", "regress") else build_network
         network = build(recipe.architecture, n_labels, **recipe.architecture_arguments)
         state = new_groups(
             recipe.mitigation, groups, network, shape=(1, channels, recipe.patch, recipe.patch)

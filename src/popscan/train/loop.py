@@ -29,7 +29,7 @@ from popscan.train.losses import LOSSES
 from popscan.train.packs import Pack
 from popscan.train.recipe import Recipe
 from popscan.train.sampler import Sampler
-from popscan.train.targets import Target, target_loss
+from popscan.train.targets import Target, reconstruction_loss, target_loss
 
 #: Called with the averaged network now and then; returns numbers for the learning curve.
 Validate = Callable[[torch.nn.Module], Mapping[str, float]]
@@ -57,6 +57,8 @@ def batch_loss(
         torch.autocast(device.type, dtype=torch.bfloat16, enabled=recipe.autocast),
     ):
         logits = state.network(images)
+    if recipe.task == "reconstruct":
+        return reconstruction_loss(logits, images)
     if sampler.targets is not None:
         return target_loss(logits, sampler.targets[picked].to(device), task=recipe.task)
     loss = partial(LOSSES[recipe.loss], **recipe.loss_arguments)
@@ -134,6 +136,12 @@ def _start(
     return state
 
 
+def _n_outputs(recipe: Recipe, target: Target | None) -> int:
+    if recipe.task == "reconstruct":
+        return 1
+    return recipe.n_labels if target is None else target.n_outputs
+
+
 def _check_spacing(recipe: Recipe, packs: Mapping[str, Pack]) -> None:
     for name in recipe.shares or packs:
         if packs[name].spacing_mm != recipe.spacing_mm:
@@ -201,7 +209,7 @@ def fit(
         origin=origin,
         groups=sampler.groups,
         device=device,
-        n_outputs=recipe.n_labels if target is None else target.n_outputs,
+        n_outputs=_n_outputs(recipe, target),
     )
     end = min(recipe.steps, stop_after or recipe.steps)
     started, losses = time.monotonic(), []

@@ -20,7 +20,7 @@ from popscan.yamlfile import problem_text, read_yaml, shorten, shown
 #: Recipes that come with popscan.
 RECIPES_DIR = Path(__file__).parent / "recipes"
 #: What is trained.
-TASKS = ("segment", "classify", "regress")
+TASKS = ("segment", "classify", "regress", "reconstruct")
 #: Smallest and largest value of what a training cannot do without.
 _RANGES = {
     "seed": (0, 2**63 - 1),
@@ -107,7 +107,8 @@ class Recipe:
         Whether volumes are trained on as their mirror images, too (left for right).
     task, target
         ``segment``; or ``classify`` and ``regress`` with the attribute of the subjects that is
-        predicted (`popscan.train.predictor`): `loss` is then not used.
+        predicted (`popscan.train.predictor`); or ``reconstruct``, the images themselves, by an
+        architecture that cannot copy them (``autoencoder``). `loss` is then not used.
     """
 
     name: str
@@ -223,8 +224,10 @@ def _check_task(recipe: Recipe, *, where: str) -> None:
     """Refuse unknown tasks, and what classification and regression do not know."""
     if recipe.task not in TASKS:
         raise PopscanError(f"{where}: task {shown(recipe.task)}; known are {', '.join(TASKS)}")
-    if (recipe.task == "segment") == bool(recipe.target):
+    if (recipe.task in ("classify", "regress")) != bool(recipe.target):
         raise PopscanError(f"{where}: target goes with task classify or regress, and they with it")
+    if (recipe.architecture == "autoencoder") != (recipe.task == "reconstruct"):
+        raise PopscanError(f"{where}: architecture autoencoder goes with task reconstruct alone")
     if recipe.task == "segment":
         return
     unusable = {

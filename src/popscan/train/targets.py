@@ -115,6 +115,12 @@ def target_loss(outputs: torch.Tensor, targets: torch.Tensor, *, task: str) -> t
     return torch.nn.functional.smooth_l1_loss(outputs.float()[:, 0], targets)
 
 
+def reconstruction_loss(outputs: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
+    """Return the mean absolute difference of slices (n, 1, x, y) from the middle ones of images."""
+    middle = images[:, images.shape[1] // 2]
+    return torch.nn.functional.l1_loss(outputs.float()[:, 0], middle)
+
+
 def slice_targets(target: Target, texts: Sequence[str]) -> torch.Tensor:
     """Return the target of every slice, shape (n,); NaN where unknown."""
     numbers = {text: target.number(text) for text in dict.fromkeys(texts)}

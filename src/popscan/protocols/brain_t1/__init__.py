@@ -11,6 +11,7 @@ from popscan.protocol import (
     Quality,
     Segmentation,
     Series,
+    Simulation,
     SizeAdjustment,
     Words,
 )
@@ -29,11 +30,15 @@ PROTOCOL = Protocol(
                ukb_fields={20253: "T2_FLAIR/T2_FLAIR.nii.gz"}),
     ),
     labels=LABELS,
-    sources={"bids": "popscan.io.bids:Bids", "ukb": "popscan.io.ukb:Ukb"},
+    sources={
+        "bids": "popscan.io.bids:Bids", "simulated": "popscan.io.simulated:Simulated",
+        "ukb": "popscan.io.ukb:Ukb",
+    },
     ingest="popscan.protocols.brain_t1.ingest:prepare",
     words=Words(
         organ="brain",
         acquisition="T1-weighted brain MR",
+        simulated="simulated by the digital brain",
         limits=(
             "The segmentation model learned from another program's labels (DLMUSE) of 18 people "
             "at two sites, older adults at one and younger ones at the other: age and site cannot "
@@ -92,6 +97,8 @@ PROTOCOL = Protocol(
     ),
     columns={
         "orientation_found": text("Directions of the image's axes as stored", "header"),
+        "age_group": text("Age in two groups, of digital brains", "simulate"),
+        "diagnosis": text("healthy or dementia, of digital brains", "simulate"),
         "air_share": Column("share", "Voxels that are exactly 0", "own definition"),
         "face_removed": Column("", "Whether the face was taken away: 1 or 0", "own definition"),
         "bias_field_pct": Column(
@@ -101,7 +108,14 @@ PROTOCOL = Protocol(
     },
     report_blocks=("popscan.protocols.brain_t1.report:volumes_over_age",),
     # Thin structures need small voxels.
-    config={"rca": {"inplane_mm": 3.0, "along_mm": 3.0, "affine": True}},
+    config={
+        "rca": {"inplane_mm": 3.0, "along_mm": 3.0, "affine": True},
+        "simulate": {"kspace": False, "spacing_mm": 2.0},
+    },
+    simulation=Simulation(
+        population="popscan.protocols.brain_t1.population:sample_population",
+        subject="popscan.protocols.brain_t1.digital:simulate_subject",
+    ),
     adjustments=(
         SizeAdjustment(
             columns=(

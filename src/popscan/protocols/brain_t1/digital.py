@@ -1,31 +1,30 @@
-"""A digital brain population: tissue shells and deep structures, deformed by smooth fields.
+"""A digital brain: tissue shells and deep structures, deformed by smooth fields.
 
 Simple and honest: ellipsoids in a skull, with a folded cortex by lobes, deep grey matter,
 ventricles, cerebellum and brainstem. Every brain is another one by its size, a smooth displacement,
 and its age: grey matter and hippocampus shrink, ventricles and surrounding fluid grow. It is for
-tests, experiments on bias and timing; what a model is worth on people it cannot say.
+tests, experiments on bias and timing; what a model is worth on people it cannot say. Whose brains
+they are says `popscan.protocols.brain_t1.population`.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from popscan.protocols.brain_t1.biomarkers import measure
 from popscan.protocols.brain_t1.labels import GROUPS, RIGHT
 from popscan.records import LabelMap, PopscanError, Scan
 
 Floats = NDArray[np.float32]
 _CODE = {group.name: code for code, group in enumerate(GROUPS, start=1)}
 _PAIRED = tuple(code for code, group in enumerate(GROUPS, start=1) if group.paired)
-#: Head size by sex, mL (mean, sd), as adults of both sexes have it, rounded.
-_ICV_ML = {"female": (1400.0, 110.0), "male": (1580.0, 125.0)}
 #: Semi-axes of the skull's inside relative to their geometric mean.
 _SHAPE = np.array([0.95, 1.18, 0.89])
 #: Structure -> centre and semi-axes, in units of the skull's semi-axes, of its right half.
@@ -45,6 +44,10 @@ _INTENSITY = {
     "lateral_ventricle": 0.22, "ventricles_3_4": 0.24, "csf": 0.25,
 }  # fmt: skip
 _GREY, _FAT, _BONE = 0.70, 0.95, 0.08
+#: What the bias ``deep_brightness`` makes brighter.
+_DEEP_GREY = ("thalamus", "putamen", "pallidum", "caudate")
+#: Share of the field of view, from the top, that the fault ``truncated`` leaves.
+_LEFT_OVER = 0.45
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,80 +59,15 @@ class DigitalBrain:
     scan, labels
         The T1-weighted volume and its labels, codes of `popscan.protocols.brain_t1.labels.LABELS`.
     truth
-        What it was made from: ``icv_ml``, ``atrophy_pct``.
+        Every biomarker, of the labels on the image's grid before a fault takes part of it.
+    kspace
+        None: images are made as such.
     """
 
     scan: Scan
     labels: LabelMap
     truth: Mapping[str, float]
-
-
-def sample_population(
-    n: int,
-    *,
-    seed: int,
-    age_years: tuple[float, float] = (20.0, 90.0),
-    female_share: float = 0.5,
-    older_at_site_b: float = 0.0,
-    women_at_site_b: float = 0.0,
-    noise_of_women: float = 1.0,
-    noise_at_site_b: float = 1.3,
-) -> pd.DataFrame:
-    """Draw participants.
-
-    Parameters
-    ----------
-    n, seed
-        How many, and which.
-    age_years
-        Youngest and oldest; evenly between.
-    female_share
-        Share of women.
-    older_at_site_b, women_at_site_b
-        Known biases, 0 to 1: how far age, or sex, decides at which site somebody is scanned; 0
-        for chance, 1 for all of the older half, or all women, at site B.
-    noise_of_women, noise_at_site_b
-        Known biases: factors of the images' noise.
-
-    Returns
-    -------
-    DataFrame
-        ``participant_id, sex, age_years, site`` and hidden truth: ``truth_icv_ml``,
-        ``truth_atrophy_pct`` (tissue lost of a young adult's), ``truth_noise``.
-
-    Raises
-    ------
-    PopscanError
-        If a share is not within 0 to 1 or both biases of the site together are above 1.
-    """
-    shares = (female_share, older_at_site_b, women_at_site_b)
-    if not all(0 <= s <= 1 for s in shares) or older_at_site_b + women_at_site_b > 1:
-        raise PopscanError(f"shares {shares}: 0 to 1 expected, the last two together at most 1")
-    rng = np.random.default_rng([seed, 1])
-    sex = np.where(rng.random(n) < female_share, "female", "male")
-    age = rng.uniform(*age_years, n)
-    old = age > np.mean(age_years)
-    lean = older_at_site_b * (old - 0.5) + women_at_site_b * ((sex == "female") - 0.5)
-    site = np.where(rng.random(n) < 0.5 + lean, "B", "A")
-    mean, sd = np.array([_ICV_ML[s] for s in sex]).reshape(n, 2).T
-    icv = mean + sd * np.clip(rng.normal(size=n), -2.5, 2.5)
-    # Slow until about 60, then faster: the course that cross-sections of adults show.
-    loss = 0.12 * (age - 20) + 0.010 * np.maximum(age - 55, 0) ** 2 / 1.5
-    loss = np.maximum(loss + rng.normal(0, 1.5, n), 0)
-    noise = np.where(site == "B", noise_at_site_b, 1.0) * np.where(
-        sex == "female", noise_of_women, 1.0
-    )
-    return pd.DataFrame(
-        {
-            "participant_id": [f"sub-{index + 1:04d}" for index in range(n)],
-            "sex": sex,
-            "age_years": np.round(age, 1),
-            "site": site,
-            "truth_icv_ml": np.round(icv, 1),
-            "truth_atrophy_pct": np.round(loss, 2),
-            "truth_noise": noise,
-        }
-    )
+    kspace: None = None
 
 
 def _smooth(rng: np.random.Generator, shape: tuple[int, ...], sd: float, reach: float) -> Floats:
@@ -145,7 +83,9 @@ def _ellipsoid(u: list[Floats], centre: tuple[float, ...], axes: tuple[float, ..
     return np.asarray(parts[0] + parts[1] + parts[2])
 
 
-def _labels(u: list[Floats], *, atrophy: float, folds: Floats) -> NDArray[np.uint8]:
+def _labels(
+    u: list[Floats], *, atrophy: float, thinning: float, folds: Floats
+) -> NDArray[np.uint8]:
     """Return labels without sides from coordinates in units of the skull's semi-axes."""
     x, y, z = np.abs(u[0]), u[1], u[2]
     half = [x, y, z]
@@ -154,7 +94,8 @@ def _labels(u: list[Floats], *, atrophy: float, folds: Floats) -> NDArray[np.uin
     brain = (1 - 0.10 - 0.7 * atrophy) ** (1 / 3)
     out[r < 1] = _CODE["csf"]
     cerebrum = (r < brain + 0.03 * folds) & ((x > 0.015 + 0.02 * atrophy) | (r < 0.5))
-    white = (r < brain - 0.17 + 0.35 * atrophy * 0.2 + 0.07 * folds) & ((x > 0.10) | (r < 0.42))
+    inner = brain - 0.17 + thinning
+    white = (r < inner + 0.35 * atrophy * 0.2 + 0.07 * folds) & ((x > 0.10) | (r < 0.42))
     cortex = cerebrum & ~white
     out[cortex] = _CODE["temporal_grey"]
     out[cortex & (z > 0.15)] = _CODE["parietal_grey"]
@@ -187,9 +128,9 @@ def _labels(u: list[Floats], *, atrophy: float, folds: Floats) -> NDArray[np.uin
     return out
 
 
-def _number(row: Mapping[str, Any], name: str) -> float:
+def _number(row: Mapping[str, Any], name: str, default: float | None = None) -> float:
     try:
-        value = float(row[name])
+        value = float(row[name] if default is None else row.get(name, default))
     except (KeyError, TypeError, ValueError):
         value = math.nan
     if not math.isfinite(value):
@@ -198,71 +139,113 @@ def _number(row: Mapping[str, Any], name: str) -> float:
 
 
 def simulate_subject(
-    row: Mapping[str, Any], *, seed: int, spacing_mm: float = 2.0, noise: float = 0.03
+    row: Mapping[str, Any],
+    *,
+    seed: int,
+    spacing_mm: float | tuple[float, float] = 2.0,
+    kspace: bool = False,
+    noise: float = 0.03,
 ) -> DigitalBrain:
     """Render one participant.
 
     Parameters
     ----------
     row
-        As `sample_population` returns it.
+        As `popscan.protocols.brain_t1.population.sample_population` returns it.
     seed
         Of the study; the participant's own draws follow from it and their identifier.
     spacing_mm
-        Isotropic voxel size.
+        Isotropic voxel size; of two the first.
+    kspace
+        There is none: refused.
     noise
         Standard deviation of the noise of magnitude images (Rician), white matter being 1.
 
     Raises
     ------
     PopscanError
-        If a number of the row is missing.
+        If a number of the row is missing, or k-space is wanted.
     """
+    if kspace:
+        raise PopscanError("simulate.kspace: digital brains are images; false is expected")
+    step = float(spacing_mm[0] if isinstance(spacing_mm, tuple) else spacing_mm)
     icv, atrophy = _number(row, "truth_icv_ml"), _number(row, "truth_atrophy_pct") / 100
     rng = np.random.default_rng([seed, *str(row["participant_id"]).encode()])
     radius = (icv * 1000 * 3 / (4 * math.pi)) ** (1 / 3)
     semi = radius * _SHAPE
-    field = 2 * (semi + 22.0)
-    shape = tuple(math.ceil(f / spacing_mm) for f in field)
-    centre = [(n - 1) / 2 for n in shape]
-    steps = [np.arange(n, dtype=np.float32) - c for n, c in zip(shape, centre, strict=True)]
-    place = np.meshgrid(*[step * spacing_mm for step in steps], indexing="ij")
-    reach = 40.0 / spacing_mm
-    u = [
-        ((p + _smooth(rng, shape, 2.0, reach)) / s).astype(np.float32)
-        for p, s in zip(place, semi, strict=True)
-    ]
-    folds = _smooth(rng, shape, 1.0, 9.0 / spacing_mm)
-    groups = _labels(u, atrophy=atrophy, folds=folds)
+    shape, u, affine = _grid(semi, step, rng)
+    folds = _smooth(rng, shape, 1.0, 9.0 / step)
+    thinning = _number(row, "truth_thinning_mm", 0.0) / float(np.mean(semi))
+    groups = _labels(u, atrophy=atrophy, thinning=thinning, folds=folds)
     right = u[0] > 0
     labels = np.where(right & np.isin(groups, _PAIRED), groups + RIGHT, groups).astype(np.uint8)
-    image = _render(groups, u, semi, spacing_mm=spacing_mm)
-    image = image * np.exp(_smooth(rng, shape, 0.08, 60.0 / spacing_mm))
-    sd = noise * _number({"truth_noise": 1.0, **row}, "truth_noise")
+    image = _render(groups, u, semi, table=_intensities(row))
+    image = image * np.exp(_smooth(rng, shape, 0.08, 60.0 / step))
+    sd = noise * _number(row, "truth_noise", 1.0)
     real, imaginary = rng.normal(0, sd, (2, *shape))
     image = np.hypot(image + real, imaginary)
-    affine = np.diag([spacing_mm] * 3 + [1.0])
-    affine[:3, 3] = [-c * spacing_mm for c in centre]
-    spacing = (spacing_mm, spacing_mm, spacing_mm)
-    return DigitalBrain(
+    made = DigitalBrain(
         scan=Scan(
             array=(1000 * image).astype(np.float32)[..., None],
             affine=affine,
-            spacing_mm=spacing,
+            spacing_mm=(step, step, step),
             view="t1w",
         ),
         labels=LabelMap(array=labels[..., None], frames=(0,)),
-        truth={"icv_ml": icv, "atrophy_pct": 100 * atrophy},
+        truth=measure(labels[..., None], spacing_mm=(step, step, step)),
     )
+    return _damaged(made, str(row.get("fault") or ""))
 
 
-def _render(
-    groups: NDArray[np.uint8], u: list[Floats], semi: NDArray[np.float64], *, spacing_mm: float
-) -> Floats:
-    """Return noise-free intensities: brain, skull, scalp, air; blurred by half a voxel."""
+def _grid(
+    semi: NDArray[np.float64], step: float, rng: np.random.Generator
+) -> tuple[tuple[int, ...], list[Floats], NDArray[np.float64]]:
+    """Return shape, coordinates in units of the skull's semi-axes, deformed, and the affine."""
+    shape = tuple(math.ceil(f / step) for f in 2 * (semi + 22.0))
+    centre = [(n - 1) / 2 for n in shape]
+    along = [np.arange(n, dtype=np.float32) - c for n, c in zip(shape, centre, strict=True)]
+    place = np.meshgrid(*[axis * step for axis in along], indexing="ij")
+    u = [
+        ((p + _smooth(rng, shape, 2.0, 40.0 / step)) / s).astype(np.float32)
+        for p, s in zip(place, semi, strict=True)
+    ]
+    affine = np.diag([step] * 3 + [1.0])
+    affine[:3, 3] = [-c * step for c in centre]
+    return shape, u, affine
+
+
+def _damaged(made: DigitalBrain, fault: str) -> DigitalBrain:
+    """Apply the fault that strikes at the scanner; the truth stays."""
+    array, labels = made.scan.array, made.labels.array
+    if fault == "motion":
+        # What moved during the readout appears again, a third of the field further.
+        ghost = np.roll(array, array.shape[1] // 3, axis=1)
+        return replace(made, scan=replace(made.scan, array=0.75 * array + 0.35 * ghost))
+    if fault == "truncated":
+        first = array.shape[2] - round(_LEFT_OVER * array.shape[2])
+        affine = made.scan.affine.copy()
+        affine[:3, 3] += affine[:3, 2] * first
+        scan = replace(made.scan, array=array[:, :, first:], affine=affine)
+        return replace(made, scan=scan, labels=replace(made.labels, array=labels[:, :, first:]))
+    return made
+
+
+def _intensities(row: Mapping[str, Any]) -> Floats:
+    """Return the noise-free intensity of each label, with the biases of contrast."""
     table = np.full(len(GROUPS) + 1, _GREY, dtype=np.float32)
     for name, value in _INTENSITY.items():
         table[_CODE[name]] = value
+    deep = [_CODE[name] for name in _DEEP_GREY]
+    table[deep] += (1.0 - table[deep]) * _number(row, "truth_deep_brightness", 0.0)
+    grey = (table > 0.5) & (table < 1.0)
+    table[grey] += (1.0 - table[grey]) * _number(row, "truth_contrast_loss", 0.0)
+    return table
+
+
+def _render(
+    groups: NDArray[np.uint8], u: list[Floats], semi: NDArray[np.float64], *, table: Floats
+) -> Floats:
+    """Return noise-free intensities: brain, skull, scalp, air; blurred by half a voxel."""
     image = table[groups]
     r = np.sqrt(sum(part**2 for part in u))
     wall = 7.0 / float(np.mean(semi))

@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from popscan.config import Simulate, Source
 from popscan.experiment import design
 from popscan.experiment.design import VERSION
 from popscan.plan import Planned
-from popscan.records import Outcome, PopscanError, Record, Status, Subject, SubjectError
+from popscan.protocol import load as load_place
+from popscan.protocols import protocol_key, protocol_of
+from popscan.records import Outcome, PopscanError, Record, Status, Subject
 from popscan.run import Limits, run_shard
+from popscan.stages.experiment.cases import labelled_case, network_table, simulated_case
 from popscan.store import Store, write_atomic
 from popscan.worker import Task
 
@@ -53,22 +55,25 @@ def subjects(options: Mapping[str, Any]) -> list[Planned]:
 
         planned = find_cohort(options).planned
         return [one for one in planned if one.problem.get("status") != "excluded"]
-    from popscan.protocols.cine_sax.simulate.population import sample_population
-
     section = options["experiment"]
     attribute, wanted = section["attribute"], wanted_subjects(section)
+    train_on = section.get("train_on") or {}
     n = 64 * sum(wanted.values())
     while True:
-        people = sample_population(
-            n, seed=int(options["study"]["seed"]), bias=options["simulate"]["bias"]
-        )
-        if attribute not in people:
+        people = _population(n, options)
+        columns = [attribute, *train_on, *section.get("audit", ())]
+        if lacking := [name for name in columns if name not in people]:
             raise PopscanError(
-                f"experiment.attribute: the population has no column {attribute!r}; there are "
+                f"experiment.attribute: the population has no column {lacking[0]!r}; there are "
                 f"{', '.join(str(c) for c in people if not str(c).startswith('truth_'))}"
             )
-        groups = {g: people[people[attribute].astype(str) == g].head(k) for g, k in wanted.items()}
-        short = [g for g, k in wanted.items() if len(groups[g]) < k]
+        fit = np.ones(len(people), bool)
+        for column, value in train_on.items():
+            fit &= (people[column].astype(str) == value).to_numpy()
+        people = people.assign(_fit=fit)
+        groups = {g: _enough(people[people[attribute].astype(str) == g], k) for g, k in
+                  wanted.items()}  # fmt: skip
+        short = [g for g, k in wanted.items() if groups[g]["_fit"].sum() < k]
         if not short:
             break
         absent = n >= _NONE_AMONG and any(groups[g].empty for g in short)
@@ -79,9 +84,25 @@ def subjects(options: Mapping[str, Any]) -> list[Planned]:
                 f"values of {attribute!r} are {known}"
             )
         n *= 4
-    chosen = pd.concat(groups.values()).sort_index()
+    chosen = pd.concat(groups.values()).sort_index().drop(columns="_fit")
     rows = [{str(k): str(v) for k, v in row.items()} for row in chosen.to_dict("records")]
     return [Planned(subject=Subject(sub=row["participant_id"], row=row)) for row in rows]
+
+
+def _population(n: int, options: Mapping[str, Any]) -> pd.DataFrame:
+    protocol = protocol_of(options)
+    if protocol.simulation is None:
+        raise PopscanError(f"source.kind: protocol {protocol.name} has no digital population")
+    people: pd.DataFrame = load_place(protocol.simulation.population)(
+        n, seed=int(options["study"]["seed"]), bias=options["simulate"]["bias"]
+    )
+    return people
+
+
+def _enough(people: pd.DataFrame, wanted: int) -> pd.DataFrame:
+    """Return the first participants until as many as wanted may be trained on."""
+    enough = people["_fit"].cumsum() >= wanted
+    return people.head(int(enough.to_numpy().argmax()) + 1) if enough.any() else people
 
 
 def prepare_part(study_root: Path, part: int, options: Mapping[str, Any]) -> list[Record]:
@@ -120,30 +141,54 @@ def _spacing_mm(options: Mapping[str, Any]) -> float:
     return parse_recipe({"name": "experiment", **shared}).spacing_mm
 
 
+def _target(options: Mapping[str, Any]) -> str:
+    """Return the attribute that a recipe's trainings predict; empty where they segment."""
+    from popscan.train.recipe import load_recipe
+
+    shared = options["experiment"]["recipe"]
+    return load_recipe(shared).target if isinstance(shared, str) else str(shared.get("target", ""))
+
+
 def _data_task(options: Mapping[str, Any]) -> Task:
     from popscan.stages.ingest.task import stat_sources
+    from popscan.train.cubes import cube_case
     from popscan.train.packs import Case, build_pack, write_pack
 
     section, source = options["experiment"], options["source"]
-    simulated = source["kind"] == "simulated"
+    protocol, simulated = protocol_of(options), source["kind"] == "simulated"
     spacing_mm, size = _spacing_mm(options), int(section["field_px"])
     attribute = section["attribute"]
+    others = [_target(options), *(section.get("train_on") or {}), *section.get("audit", ())]
+    known = list(dict.fromkeys(name for name in (attribute, *others) if name))
     used: dict[str, Any] = {"spacing_mm": spacing_mm, "field_px": size, "attribute": attribute}
     if simulated:
         simulate = options["simulate"]
         used |= {key: simulate[key] for key in ("matrix", "spacing_mm")}
         used |= {"slice_distance_mm": section["slice_distance_mm"]}
         used |= {"seed": options["study"]["seed"], "target_mm": spacing_mm}
+    if known[1:]:
+        used["known"] = known
+    used |= protocol_key(protocol)
+    cubes = protocol.series[0].dimensions == 3
+    n_labels, table = len(protocol.network_codes) + 1, network_table(protocol)
 
     def load(subject: Subject) -> Case:
         if simulated:
-            return _simulated_case(subject, options)
-        return _labelled_case(subject, options)
+            return simulated_case(subject, options, known)
+        return labelled_case(subject, options, known)
 
     def work(subject: Subject, case: Case) -> Outcome:
         group = case.attributes[attribute]
-        pack = build_pack([case], spacing_mm=spacing_mm, size=size, around_heart=False)
-        return Outcome(files={"slices.npz": pack}, values={"group": group, "n_slices": len(pack)})
+        if cubes:
+            case = cube_case(case, spacing_mm=spacing_mm, size=size, table=table)
+        pack = build_pack(
+            [case], spacing_mm=spacing_mm, size=size, around_heart=False, n_labels=n_labels
+        )
+        values = {"group": group, "n_slices": len(pack)}
+        train_on = section.get("train_on") or {}
+        if train_on:
+            values["barred"] = int(not design.may_train(case.attributes, train_on))
+        return Outcome(files={"slices.npz": pack}, values=values)
 
     return Task(
         stage=DATA,
@@ -154,60 +199,6 @@ def _data_task(options: Mapping[str, Any]) -> Task:
         work=work,
         write=write_pack,
     )
-
-
-def _simulated_case(subject: Subject, options: Mapping[str, Any]) -> Any:
-    """Return a rendered heart at end-diastole and near end-systole."""
-    from dataclasses import replace
-
-    from popscan.protocols.cine_sax.simulate.scan import simulate_subject
-    from popscan.records import LabelMap
-    from popscan.train.packs import Case
-
-    section, simulate = options["experiment"], Simulate.of(options)
-    made = simulate_subject(
-        subject.row,
-        seed=int(options["study"]["seed"]),
-        kspace=False,
-        matrix=(simulate.matrix, simulate.matrix),
-        spacing_mm=(simulate.spacing_mm, simulate.spacing_mm),
-        frames=3,
-        slice_distance_mm=section["slice_distance_mm"],
-    )
-    # A third of the cycle after end-diastole is close to end-systole at any heart rate.
-    labels = LabelMap(array=made.labels.array[..., :2], frames=(0, 1))
-    scan = replace(made.scan, array=made.scan.array[..., :2])
-    attribute = section["attribute"]
-    known = {attribute: subject.row[attribute]}
-    return Case(unit=subject.unit, scan=scan, labels=labels, attributes=known)
-
-
-def _labelled_case(subject: Subject, options: Mapping[str, Any]) -> Any:
-    """Return a subject's labelled frames of the protocol's view."""
-    from popscan.ingest import prepare
-    from popscan.io import get_source
-    from popscan.io.references import usable_references
-    from popscan.protocols import protocol_of
-    from popscan.train.packs import Case
-
-    attribute = options["experiment"]["attribute"]
-    source = Source.of(options)
-    protocol = protocol_of(options)
-    view = protocol.view
-    rules = {"labels": source.labels} if source.kind == "bids" else {}
-    loaded = get_source(source.kind, protocol).load(subject.sources, views=(view,), **rules)
-    if view not in loaded.scans:
-        raise SubjectError("view_missing", f"there is no image of view {view}")
-    usable, problems = usable_references(loaded, source.label_codes, protocol=protocol)
-    if view in problems:
-        raise problems[view]
-    scan, labels, _ = prepare(protocol, loaded.scans[view], usable.get(view))
-    if labels is None:
-        raise SubjectError("no_labels", "there are no reference labels to train or test on")
-    group = str(subject.row.get(attribute) or loaded.extra.get(attribute) or "")
-    if not group:
-        raise SubjectError("no_group", f"{attribute} of this subject is not known")
-    return Case(unit=subject.unit, scan=scan, labels=labels, attributes={attribute: group})
 
 
 def split(study_root: Path, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -239,6 +230,7 @@ def split(study_root: Path, options: Mapping[str, Any]) -> dict[str, Any]:
         wanted=wanted_subjects(section),
         n_test=section["n_test"],
         seed=int(options["study"]["seed"]),
+        barred={str(row["unit"]) for row in records if row["values"].get("barred")},
     )
     wanted = {unit for units in members.values() for unit in units}
     rows = sorted((r for r in records if r["unit"] in wanted), key=lambda r: str(r["unit"]))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import pandas as pd
 
 from popscan.experiment import design
 from popscan.experiment.design import VERSION, Trial
+from popscan.experiment.subjects import Units
 from popscan.plan import Planned
 from popscan.records import Outcome, PopscanError, Record, Status, Subject, SubjectError
 from popscan.run import Limits, run_shard
@@ -63,12 +64,23 @@ def run_trial_job(
         seed=trial.seed,
     )
     used = {"experiment": section, "training": training, "test": sets["test"]}
+    held_out: dict[str, list[str]] = {}
+    if section.get("n_held_out"):
+        held_out = used["held_out"] = design.held_out_subjects(
+            sets["pool"],
+            section["groups"],
+            share_pct=trial.share_pct,
+            n_train=section["n_train"],
+            n_held_out=section["n_held_out"],
+            seed=trial.seed,
+        )
+    subjects = {"training": training, "held_out": held_out, "test": sets["test"]}
     key = hashlib.sha256(json.dumps([used, sets["digest"]], sort_keys=True).encode()).hexdigest()
     work = root / "work" / name
 
     def do(subject: Subject, _: None) -> Outcome:
         return _trial_outcome(
-            root, section, trial, training, sets["test"], work / key[:16], options, threads
+            root, section, trial, subjects, work=work / key[:16], options=options, threads=threads
         )
 
     task = Task(
@@ -101,15 +113,16 @@ def _trial_outcome(
     root: Path,
     section: Mapping[str, Any],
     trial: Trial,
-    training: Mapping[str, Sequence[str]],
-    test: Mapping[str, Sequence[str]],
+    subjects: Mapping[str, Units],
+    *,
     work: Path,
     options: Mapping[str, Any],
     threads: int,
 ) -> Outcome:
     import torch
 
-    from popscan.experiment.trial import run_trial
+    from popscan.experiment.predicted import run_predicting
+    from popscan.experiment.trial import run_trial, trial_recipe
     from popscan.train.packs import read_pack
 
     torch.set_num_threads(threads)
@@ -122,17 +135,13 @@ def _trial_outcome(
             if other != work:
                 shutil.rmtree(other)
     pack = read_pack(root / "pack.npz")
+    training, test = subjects["training"], subjects["test"]
+    given: dict[str, Any] = {"work": work, "device": device, "quiet": False}
     try:
-        found = run_trial(
-            pack,
-            section,
-            trial,
-            training=training,
-            test=test,
-            work=work,
-            device=device,
-            quiet=False,
-        )
+        if trial_recipe(section, trial).task == "segment":
+            found = run_trial(pack, section, trial, training=training, test=test, **given)
+        else:
+            found = run_predicting(pack, section, trial, **subjects, **given)
     except SubjectError:
         raise
     except PopscanError as error:
@@ -148,6 +157,13 @@ def _write_weights(path: Path, tensors: Any) -> None:
     from safetensors.torch import save_file
 
     save_file({k: v.contiguous() for k, v in tensors.items()}, path)
+
+
+def recipe_task(shared: str | Mapping[str, Any]) -> str:
+    """Return what the trainings of an experiment learn: segment, classify or reconstruct."""
+    from popscan.train.recipe import load_recipe
+
+    return load_recipe(shared).task if isinstance(shared, str) else shared.get("task", "segment")
 
 
 def trial_records(study_root: Path, section: Mapping[str, Any]) -> pd.DataFrame:
@@ -178,27 +194,31 @@ def write_results(study_root: Path, options: Mapping[str, Any]) -> Path:
 
     from popscan.experiment.dictionary import dictionary
     from popscan.experiment.page import write_experiment_page
+    from popscan.experiment.predicted_page import write_predicted_page
+    from popscan.experiment.predicted_results import predicted_results
     from popscan.experiment.results import results
     from popscan.study.tables import write_table
 
     section, root = options["experiment"], folder(study_root)
     sets = json.loads((root / "split.json").read_text())
     baseline = design.baseline(section["mitigations"])
-    tables = results(
-        trial_records(study_root, section),
-        groups=section["groups"],
-        mitigations=list(section["mitigations"]),
-        baseline=baseline,
-        seed=int(options["study"]["seed"]),
-    )
+    records, seed = trial_records(study_root, section), int(options["study"]["seed"])
+    config = yaml.safe_dump({"experiment": dict(section)}, sort_keys=False)
+    about: dict[str, Any] = {"name": study_root.name, "section": section, "config": config}
+    about["left_out"] = int(sets.get("left_out", 0))
+    segments = recipe_task(section["recipe"]) == "segment"
+    if segments:
+        tables = results(
+            records,
+            groups=section["groups"],
+            mitigations=list(section["mitigations"]),
+            baseline=baseline,
+            seed=seed,
+        )
+    else:
+        tables = predicted_results(records, section, seed=seed)
     for name, table in tables.items():
-        write_table(root, name, table, dictionary())
-    return write_experiment_page(
-        root / "index.html",
-        tables,
-        name=study_root.name,
-        section=section,
-        baseline=baseline,
-        config=yaml.safe_dump({"experiment": dict(section)}, sort_keys=False),
-        left_out=int(sets.get("left_out", 0)),
-    )
+        write_table(root, name, table, dictionary(section["audit"]))
+    if segments:
+        return write_experiment_page(root / "index.html", tables, baseline=baseline, **about)
+    return write_predicted_page(root / "index.html", tables, **about)
