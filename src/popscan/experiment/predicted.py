@@ -182,7 +182,8 @@ def volumes_of(pack: Pack, structures: Mapping[int, str]) -> dict[str, NDArray[n
     """Return each subject's structure volumes in mL, in the order of `structures`."""
     voxel_ml = pack.spacing_mm**3 / 1000
     return {
-        name: np.bincount(pack.labels[own].ravel(), minlength=256)[list(structures)] * voxel_ml
+        name: voxel_ml
+        * np.bincount(pack.labels[own].ravel(), minlength=256)[list(structures)].astype(np.float64)
         for name, own in stacks_of_units(pack).items()
     }
 

@@ -170,7 +170,7 @@ def _discrimination(table: pd.DataFrame) -> Section:
             rows.append(
                 [
                     Cell(text=f"{key[3]}, {key[1]}"),
-                    Cell(text=f"{key[2]:g}", sort=key[2]),
+                    Cell(text=f"{part['share_pct'].iloc[0]:g}"),
                     Cell(text=f"{key[4]}: {key[5]}" if key[4] else "all"),
                     Cell(text=str(key[6]).replace("_", " ")),
                     Cell(text=number(value.mean()), sort=float(value.mean())),

@@ -176,9 +176,8 @@ def _within_trainings(
         )
         table = table.drop(columns=["prediction", "kind", "role", "p_adj", "note"])
         table = table.rename(columns={"group": "level"})
-        for name, value in zip((*_KEYS, "input"), key, strict=True):
-            table[name] = value
-        tables.append(table)
+        keys = pd.DataFrame([key] * len(table), columns=[*_KEYS, "input"], index=table.index)
+        tables.append(pd.concat([table, keys], axis=1))
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
 

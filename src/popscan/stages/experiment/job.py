@@ -141,7 +141,9 @@ def _trial_outcome(
         if trial_recipe(section, trial).task == "segment":
             found = run_trial(pack, section, trial, training=training, test=test, **given)
         else:
-            found = run_predicting(pack, section, trial, **subjects, **given)
+            held_out = subjects["held_out"]
+            given |= {"training": training, "held_out": held_out, "test": test}
+            found = run_predicting(pack, section, trial, **given)
     except SubjectError:
         raise
     except PopscanError as error:
