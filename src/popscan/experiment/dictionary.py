@@ -86,7 +86,9 @@ _COLUMNS: dict[str, Column] = {
     "threshold": Column("", "score above which a normative model flags", _OWN),
     "input": text("images, volumes (logistic regression on structure volumes)", _OWN),
     "truth": Column("", "1: of the second class, or of those never trained on; 0: not", _OWN),
-    "score": Column("", "probability of the second class; mean absolute reconstruction error", _OWN),
+    "score": Column(
+        "", "probability of the second class; mean absolute reconstruction error", _OWN
+    ),
     "flagged": Column("", "1: predicted positive, or above the threshold; 0: not", _OWN),
     "outcome": text(
         "correct; sensitivity (of the positives, flagged); false_positive (of the negatives, "
