@@ -122,6 +122,8 @@ def back_turned(slices: torch.Tensor, plane: str) -> torch.Tensor:
 
 def stacks_of_units(pack: Pack) -> Mapping[str, slice]:
     """Return which rows each subject's slices are, in the order of the pack."""
+    if not len(pack):
+        return {}
     new = np.flatnonzero(np.concatenate([[True], pack.unit[1:] != pack.unit[:-1]]))
     stop = [*new[1:].tolist(), len(pack)]
     return {str(pack.unit[a]): slice(int(a), int(b)) for a, b in zip(new, stop, strict=True)}

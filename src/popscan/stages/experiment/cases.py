@@ -41,7 +41,7 @@ def network_table(protocol: Protocol) -> NDArray[np.uint8]:
 
 
 def simulated_case(subject: Subject, options: Mapping[str, Any], known: Sequence[str]) -> Case:
-    """Return a rendered subject; of a cine, end-diastole and near end-systole."""
+    """Return a rendered subject; with a time axis, the first two of three frames."""
     from popscan.train.packs import Case
 
     section, simulate = options["experiment"], parse_section("simulate", options["simulate"])
@@ -59,7 +59,7 @@ def simulated_case(subject: Subject, options: Mapping[str, Any], known: Sequence
     )
     scan, labels = made.scan, made.labels
     if protocol.has_time:
-        # A third of the cycle after end-diastole is close to end-systole at any heart rate.
+        # A third of a cycle after its start is close to its other extreme, however long it is.
         labels = LabelMap(array=labels.array[..., :2], frames=(0, 1))
         scan = replace(scan, array=scan.array[..., :2])
     attributes = {name: str(subject.row[name]) for name in known}
