@@ -210,7 +210,8 @@ def test_rates_by_group_by_hand_and_none_in_few_is_not_never():
     found = table[table["outcome"] == "false_positive"].set_index("level")
     assert found.loc["A", "mean"] == pytest.approx(0.5)
     assert (found.loc["B", "mean"], found.loc["B", "n"]) == (0.0, 6)
-    assert found.loc["B", "mean_high"] > 0.2
+    assert (found.loc["B", "mean_low"], found.loc["B", "mean_high"] > 0.2) == (0, True)
+    assert table.query("outcome != 'score_of_negatives'")["mean_high"].max() <= 1
     assert found.loc["A", "gap"] == pytest.approx(0.5)
     assert found.loc["A", "gap_low"] < 0.5 < found.loc["A", "gap_high"]
     sensitivity = table[table["outcome"] == "sensitivity"]

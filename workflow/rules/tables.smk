@@ -50,6 +50,7 @@ rule fairness:
     input:
         rules.collect.output,
         f"{STUDY}/tables/atlas_distances.parquet" if config["atlas"]["enabled"] else [],
+        predictions=config["fairness"]["predictions"]["table"] or [],
     output:
         tables("fairness_gaps", "fairness_groups", "fairness_summary"),
         f"{STUDY}/tables/fairness_sentences.txt",

@@ -110,6 +110,15 @@ def add(commands: Any) -> None:
     )  # fmt: skip
     calibrate.set_defaults(call=_calibrate)
 
+    predict = commands.add_parser(
+        "predict", help="write the predictions of a model that classifies or regresses for a study"
+    )
+    predict.add_argument("model", type=Path, help="folder of the bundle")
+    predict.add_argument("--configfile", type=Path, required=True, help="config of the study")
+    predict.add_argument("--out", type=Path, required=True, help="TSV that is written")
+    predict.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    predict.set_defaults(call=_predict)
+
     audit = commands.add_parser(
         "audit", help="regress and audit any table of people and outcomes; write a report"
     )
@@ -319,6 +328,17 @@ def _calibrate(arguments: argparse.Namespace) -> None:
     for line in left_out:
         print(f"left out: {line}", file=sys.stderr)
     print(told)
+
+
+def _predict(arguments: argparse.Namespace) -> None:
+    from popscan.commands.configfile import load_config
+    from popscan.commands.predicting import predict_study
+
+    config = load_config(arguments.configfile)
+    n, left_out = predict_study(arguments.model, config, arguments.out, device=arguments.device)
+    for line in left_out:
+        print(f"left out: {line}", file=sys.stderr)
+    print(f"{arguments.out}: {n} subjects")
 
 
 def _audit(arguments: argparse.Namespace) -> None:

@@ -9,6 +9,8 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+import pandas as pd
+
 from popscan.commands.configfile import ConfigError, load_what_fits
 from popscan.commands.stage_options import stage_problems
 from popscan.config import Config, protocol_problems
@@ -200,12 +202,30 @@ def _check_cohort(
         notes += lacking
         if config.qc.overrides:
             _check_overrides(config, cohort, problems)
+        _check_predictions(config, cohort, problems, notes)
     if config.source.kind != "simulated":
         from popscan.commands.check_scans import open_scans
 
         opened = open_scans(options, cohort.planned, deep=deep)
         problems += opened.problems()
         notes += opened.notes()
+
+
+def _check_predictions(
+    config: Config, cohort: Cohort, problems: list[str], notes: list[str]
+) -> None:
+    """Read the table of predictions as the audit will, against the cohort table."""
+    from popscan.study.predictions import PredictionProblems, study_predictions
+
+    units = [planned.subject.unit for planned in cohort.planned]
+    people = pd.DataFrame([dict(planned.subject.row) for planned in cohort.planned], index=units)
+    people["sub"] = [planned.subject.sub for planned in cohort.planned]
+    try:
+        _, found = study_predictions(config.fairness.predictions, people)
+    except PredictionProblems as error:
+        problems += error.problems
+    else:
+        notes += found
 
 
 def _check_disk(config: Config, problems: list[str], notes: list[str]) -> None:

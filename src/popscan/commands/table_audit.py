@@ -12,7 +12,6 @@ import pandas as pd
 
 from popscan.cells import RESERVED
 from popscan.commands.configfile import ConfigError
-from popscan.commands.table_predictions import numeric_columns, read_predictions
 from popscan.config import TableConfig
 from popscan.fairness.prediction_outcomes import Prediction, prediction_outcomes
 from popscan.records import PopscanError
@@ -26,6 +25,7 @@ from popscan.stats.codes import slope_notes
 from popscan.study import dictionary
 from popscan.study.cohort import cohort_attributes
 from popscan.study.columns import table_columns
+from popscan.study.predictions import PredictionProblems, numeric_columns, read_predictions
 from popscan.study.tables import numbers_if_all, write_table
 
 #: Sections of the report that a table can fill.
@@ -72,7 +72,10 @@ def audit_table(path: Path, config: TableConfig, out: Path) -> tuple[Path, list[
     numbers = attributes[wanted].apply(pd.to_numeric, errors="coerce")
     _refuse_empty(path, numbers, notes)
     notes += slope_notes(attributes, [*config.associate.terms, *config.fairness.adjust_for])
-    predictions = read_predictions(attributes, config.table.predictions)
+    try:
+        predictions = read_predictions(attributes, config.table.predictions)
+    except PredictionProblems as error:
+        raise ConfigError(error.problems) from error
     inputs = AuditInputs(
         outcomes=_long(numbers, config, predictions), predictions=tuple(predictions),
         attributes=attributes, ledger=pd.DataFrame(), stages=(), measured=pd.DataFrame(),

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from popscan.config.predictions import StudyPredictions
 from popscan.config.section import ColumnName, Section
 
 
@@ -88,6 +89,11 @@ class Fairness(Section):
     ledger: bool = Field(
         default=True,
         description="Split the gap of each biomarker along the pipeline, where references exist.",
+    )
+    predictions: StudyPredictions = Field(
+        default=StudyPredictions(),
+        description="Predictions that are audited with the study: equalised odds, calibration "
+        "within groups, other thresholds.",
     )
     min_group: int = Field(default=10, ge=2, description="Smaller groups are shown as too few.")
     n_boot: int = Field(default=1000, ge=100, description="Bootstrap draws.")

@@ -31,3 +31,16 @@ class PredictedColumn(Section):
         description="Score from which on a subject is called positive; 0.5 for probabilities, "
         "needed for other scores.",
     )
+
+
+class StudyPredictions(Section):
+    """Predictions of a study's subjects, from a model of your own or `popscan predict`."""
+
+    table: str = Field(
+        default="",
+        description="TSV or CSV with participant_id, session_id where there are visits, and the "
+        "columns below; a truth that it lacks is taken from the cohort table.",
+    )
+    columns: list[PredictedColumn] = Field(
+        default=[], description="What is predicted: score, truth, kind, positive, threshold."
+    )

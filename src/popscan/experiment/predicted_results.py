@@ -102,7 +102,8 @@ def outcome_table(
     Columns: ``mean`` over subjects and seeds with interval, ``n`` test subjects that the outcome is
     about, ``gap`` against the reference (the second of `groups`; of the attributes in `audited` the
     largest group) with interval. Intervals of shares have a success and a failure added to each
-    group (Agresti and Caffo 2000), so that none in few is not taken for never.
+    group (Agresti and Caffo 2000), so that none in few is not taken for never, and end where shares
+    do.
     """
     rows: list[dict[str, Any]] = []
     for key, part in scores.groupby([*CONDITION, "input"], sort=False):
@@ -131,7 +132,9 @@ def _row(
     share = _OUTCOMES[outcome][1]
     mean, wide = average(table[:, own]), average(_added(table[:, own], share))
     row: dict[str, Any] = {"n": int(own.sum()), "n_seeds": len(table), "mean": mean.value}
-    row |= {"mean_low": wide.low, "mean_high": wide.high, "reference": reference}
+    low, high = (0.0, 1.0) if share else (-np.inf, np.inf)
+    ends = np.clip([wide.low, wide.high], low, high)
+    row |= {"mean_low": ends[0], "mean_high": ends[1], "reference": reference}
     if group == reference or not own.any() or not other.any():
         nothing = dict.fromkeys(("gap", "gap_low", "gap_high"), np.nan)
         return row | nothing
@@ -139,7 +142,8 @@ def _row(
     both = np.concatenate([_added(table[:, own], share), _added(table[:, other], share)], axis=1)
     members = np.arange(both.shape[1]) < own.sum() + (2 if share else 0)
     wide = difference(both, members)
-    return row | {"gap": gap.value, "gap_low": wide.low, "gap_high": wide.high}
+    ends = np.clip([wide.low, wide.high], low - high, high - low)
+    return row | {"gap": gap.value, "gap_low": ends[0], "gap_high": ends[1]}
 
 
 def _added(table: Floats, share: bool) -> Floats:

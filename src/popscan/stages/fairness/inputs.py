@@ -51,6 +51,8 @@ class AuditInputs:
         Final verdicts.
     predictions
         Classifiers and regressions; their outcomes are among `outcomes`.
+    notes
+        Sentences on what of the predictions is of nobody, and who has none.
     """
 
     outcomes: pd.DataFrame
@@ -63,11 +65,14 @@ class AuditInputs:
     qc: pd.DataFrame
     reference_is_true: bool = False
     predictions: tuple[Prediction, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def audit_inputs(study: Study) -> AuditInputs:
     """Bring together what the audit compares, from the study's tables."""
     from popscan.fairness.outcomes import outcomes_table
+    from popscan.fairness.prediction_outcomes import prediction_outcomes
+    from popscan.study.predictions import study_predictions
 
     study_root, options = study.root, study.options
     section = Fairness.of(options)
@@ -92,6 +97,10 @@ def audit_inputs(study: Study) -> AuditInputs:
     )
     if Rca.of(options, or_defaults=True).enabled:
         outcomes = pd.concat([outcomes, _predicted(study_root)], ignore_index=True)
+    predictions, notes = study_predictions(section.predictions, study.attributes)
+    if predictions:
+        more = prediction_outcomes(predictions, study.attributes.index)
+        outcomes = pd.concat([outcomes, more], ignore_index=True)
     return AuditInputs(
         outcomes=outcomes,
         attributes=study.attributes,
@@ -102,6 +111,8 @@ def audit_inputs(study: Study) -> AuditInputs:
         steps=ledger_steps(study_root, reference, simulated=kind == "simulated"),
         qc=study.verdicts,
         reference_is_true=kind == "simulated",
+        predictions=tuple(predictions),
+        notes=tuple(notes),
     )
 
 

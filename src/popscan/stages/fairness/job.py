@@ -44,7 +44,8 @@ def audit_study(study_root: Path, options: Mapping[str, Any]) -> None:
     study = Study.of_tables(study_root, options)
     inputs = audit_inputs(study)
     tables, more = audit_tables(inputs, section, seed=int(options["study"]["seed"]))
-    write_audit(study_root, tables, [*study.notes, *more], alpha=section.alpha)
+    notes = [*study.notes, *inputs.notes, *more]
+    write_audit(study_root, tables, notes, alpha=section.alpha)
     coverage = coverage_of(inputs, section)
     write_table(study_root, "interval_coverage", coverage, dictionary.of("interval_coverage"))
 
