@@ -81,7 +81,7 @@ def test_digital_brains_reach_the_report(tmp_path):
     ledger = pd.read_parquet(study / "tables" / "ledger.parquet")
     assert ledger.groupby("stage")["unit"].nunique().eq(5).all()
     failed = ledger[ledger["status"] == "failed"]
-    assert failed["reason"].tolist() == ["field_of_view_too_small"]
+    assert failed["reason"].tolist() == ["too_few_slices"]
     truth = pd.read_parquet(study / "tables" / "truth.parquet")
     assert truth["brain_ml"].between(800, 2000).all()
     people = pd.read_parquet(study / "tables" / "participants.parquet")

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from popscan.config import parse_section
+from popscan.config import Fairness
 from popscan.study.predictions import PredictionProblems, study_predictions
 
 PEOPLE = pd.DataFrame(
@@ -22,7 +22,7 @@ PEOPLE = pd.DataFrame(
 def wanted(path, **keys):
     column = {"score": "p", "truth": "disease"} | keys
     section = {"predictions": {"table": str(path), "columns": [column]}}
-    return parse_section("fairness", section).predictions
+    return Fairness.model_validate(section).predictions
 
 
 def write(tmp_path, text):
@@ -74,7 +74,7 @@ def test_what_cannot_be_used_is_named(text, keys, message, tmp_path):
 def test_a_table_that_is_not_there_or_columns_that_are_not_are_named(tmp_path):
     with pytest.raises(PredictionProblems, match="no such file"):
         study_predictions(wanted(tmp_path / "none.tsv"), PEOPLE)
-    empty = parse_section("fairness", {"predictions": {"table": "x.tsv"}}).predictions
+    empty = Fairness.model_validate({"predictions": {"table": "x.tsv"}}).predictions
     with pytest.raises(PredictionProblems, match="both table and columns"):
         study_predictions(empty, PEOPLE)
-    assert study_predictions(parse_section("fairness", {}).predictions, PEOPLE) == ([], [])
+    assert study_predictions(Fairness().predictions, PEOPLE) == ([], [])

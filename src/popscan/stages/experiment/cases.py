@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from popscan.config import parse_section
+from popscan.config import Simulate, Source
 from popscan.methods import call_with
 from popscan.protocol import Protocol
 from popscan.protocol import load as load_place
@@ -44,7 +44,7 @@ def simulated_case(subject: Subject, options: Mapping[str, Any], known: Sequence
     """Return a rendered subject; with a time axis, the first two of three frames."""
     from popscan.train.packs import Case
 
-    section, simulate = options["experiment"], parse_section("simulate", options["simulate"])
+    section, simulate = options["experiment"], Simulate.of(options)
     protocol = protocol_of(options)
     assert protocol.simulation is not None
     made = call_with(
@@ -73,7 +73,7 @@ def labelled_case(subject: Subject, options: Mapping[str, Any], known: Sequence[
     from popscan.io.references import usable_references
     from popscan.train.packs import Case
 
-    source = parse_section("source", options["source"])
+    source = Source.of(options)
     protocol = protocol_of(options)
     view = protocol.view
     rules = {"labels": source.labels} if source.kind == "bids" else {}
