@@ -53,7 +53,7 @@ def run(study: Path, options: dict):
 @pytest.mark.parametrize(
     ("name", "n"),
     [
-        ("brain_imbalance", 8),
+        ("brain_imbalance", 6),
         ("brain_imbalance_cluster", 60),
         ("brain_anomaly", 6),
         ("brain_shortcut", 2),
