@@ -117,7 +117,7 @@ def _predictions_are_audited_with_the_study(
         "columns": [{"score": "p_male", "truth": "sex", "positive": "male"}],
     }
     path.write_text(yaml.safe_dump(config))
-    assert check_study(path, [f"study.results={folder / 'results'}"])[0] == []
+    assert check_study(path)[0] == []
     snakemake(path)
     study = folder / "results" / "brains"
     table = pd.read_parquet(study / "tables" / "fairness_predictions.parquet")
