@@ -5,9 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from popscan import associate, fairness
 from popscan.fairness import adjusted, agreement, funnel, ledger, pairs, story
-from popscan.methods import resolve
 from popscan.records import PopscanError
 
 TEST = {"attributes_to_test": ["g"]}
@@ -291,12 +289,6 @@ def test_ledger_and_funnel_are_told_in_sentences(people, rng):
         ledger_rows(people, np.zeros(len(people), bool)), people, stages=["ingest", "qc"], **TEST
     )
     assert "No evidence that a group" in story.funnel_sentences(nobody)[0]
-
-
-def test_every_method_of_the_tables_exists():
-    for stage in (fairness, associate):
-        for name in stage.METHODS:
-            assert callable(resolve(stage.METHODS, name, stage.__name__))
 
 
 def few_events(n, n_events, n_reference, n_events_reference):
