@@ -18,8 +18,10 @@ def test_every_protocol_of_popscan_loads_and_so_does_all_that_it_names(name):
         load(where)
     assert protocol.segmentation.method in protocol.segmentation.methods
     assert protocol.biomarkers.method in protocol.biomarkers.methods
-    measured = load(protocol.biomarkers.dictionary)
-    assert {outcome.name for outcome in protocol.outcomes} <= set(measured)
+    measured = set(load(protocol.biomarkers.dictionary))
+    for adjustment in protocol.adjustments:
+        measured |= set(adjustment.made.values())
+    assert {outcome.name for outcome in protocol.outcomes} <= measured
     assert bool(protocol.phases) <= protocol.has_time
 
 

@@ -11,7 +11,7 @@ import pytest
 from popscan.atlas import ALL, map_subjects, reduce
 from popscan.protocol import load
 from popscan.protocols import get_protocol
-from popscan.protocols.brain_t1 import digital
+from popscan.protocols.brain_t1 import digital, population
 from popscan.protocols.cine_sax.simulate.population import sample_population
 from popscan.protocols.cine_sax.simulate.scan import simulate_subject
 from popscan.rca.atlas import predict_dice
@@ -27,7 +27,7 @@ SPACING_MM = {"cine_sax": 6.0, "brain_t1": 6.0}
 def scans(name):
     """Three subjects at the phase that is averaged: image, labels, affine, spacing."""
     if name == "brain_t1":
-        people = digital.sample_population(3, seed=2).to_dict("records")
+        people = population.sample_population(3, seed=2).to_dict("records")
         made = [digital.simulate_subject(one, seed=2, spacing_mm=4.0) for one in people]
     else:
         people = sample_population(3, seed=5, allocation="quota").to_dict("records")
