@@ -138,4 +138,5 @@ class LogHandler(LogHandlerBase):
         self.bar.stop()
         if self.report and self.run.total and self.run.done == self.run.total:
             self._print(f"The report: {self.report}")
+            self.report = ""  # the handler is closed twice
         super().close()
