@@ -144,9 +144,10 @@ def read_table(
     columns
         Which columns, as far as the table has them; all by default.
     coded
-        Columns of words that recur in very many rows: read as categories.
+        Columns of words that recur in very many rows, as far as the table has them: read as
+        categories.
     units
-        Whose rows; everybody's by default.
+        Whose rows, where ``unit`` is among the columns; everybody's by default.
 
     Raises
     ------
@@ -161,9 +162,11 @@ def read_table(
     try:
         if columns is None and not coded and units is None:
             return pd.read_parquet(path)
-        with pq.ParquetFile(path, read_dictionary=list(coded)) as file:
-            known = [n for n in file.schema_arrow.names if columns is None or n in columns]
-            if units is None:
+        # A table without rows may lack columns that others have.
+        names = pq.read_schema(path).names
+        known = [n for n in names if columns is None or n in columns]
+        with pq.ParquetFile(path, read_dictionary=[n for n in coded if n in names]) as file:
+            if units is None or "unit" not in known:
                 table: pd.DataFrame = file.read(columns=known).to_pandas()
                 return table
             batches = (batch.to_pandas() for batch in file.iter_batches(columns=known))
