@@ -77,7 +77,7 @@ class LogHandler(LogHandlerBase):
         """Count an event, and print what a person would want to know of it."""
         try:
             self._take(record)
-        except Exception:
+        except Exception:  # as `logging` asks of handlers: a fault here must not stop the run
             self.handleError(record)
 
     def _take(self, record: logging.LogRecord) -> None:

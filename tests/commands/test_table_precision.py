@@ -74,3 +74,43 @@ def test_nobody_has_two_visits(rescans: Path, tmp_path: Path) -> None:
     table.to_csv(tmp_path / "once.csv", index=False)
     with pytest.raises(PopscanError, match="nothing can be known of precision"):
         precision_of_table(tmp_path / "once.csv", tmp_path / "out", subject="Patient", visit="Scan")
+
+
+def test_the_order_of_visits_without_numbers_is_said_and_can_be_given(
+    rescans: Path, tmp_path: Path
+) -> None:
+    table = pd.read_csv(rescans)
+    table["Scan"] = table["Scan"].map({"scan1": "pre", "scan2": "Post"})
+    table.to_csv(tmp_path / "named.csv", index=False)
+
+    def bias(*order: str) -> tuple[float, str, list[str]]:
+        out = tmp_path / ("_".join(order) or "none")
+        _, notes = precision_of_table(
+            tmp_path / "named.csv", out, subject="Patient", visit="Scan", order=order
+        )
+        row = pd.read_parquet(out / "tables/precision.parquet").iloc[0]
+        return row["bias"], row["note"], notes
+
+    guessed, note, notes = bias()
+    assert "ses-Post, ses-pre" in note
+    assert "--order gives another" in notes[-1]
+    given, note, notes = bias("pre", "post")
+    assert given == pytest.approx(-guessed)
+    assert given > 0
+    assert not note
+    assert not notes
+    with pytest.raises(PopscanError, match="--order: no visit 'ses-later'"):
+        bias("pre", "later")
+
+
+def test_codes_among_measurements_are_missing_and_named(rescans: Path, tmp_path: Path) -> None:
+    table = pd.read_csv(rescans)
+    table.loc[[3, 9], "LVEDV"] = [-9, 999]
+    table.to_csv(tmp_path / "coded.csv", index=False)
+    _, notes = precision_of_table(
+        tmp_path / "coded.csv", tmp_path / "out", subject="Patient", visit="Scan"
+    )
+    assert any("lvedv: -9 (1), 999 (1)" in note for note in notes)
+    row = pd.read_parquet(tmp_path / "out/tables/precision.parquet").iloc[0]
+    assert row["n_pairs"] == 22
+    assert row["sd_within"] < 12

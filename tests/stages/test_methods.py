@@ -81,3 +81,9 @@ def test_without_statistics_none_are_described() -> None:
     written = text(StudyContext())
     assert "p values" not in written
     assert "regress" not in written
+
+
+@pytest.mark.parametrize(("model", "named"), [("cine_sax", True), ("models/mine", False)])
+def test_the_kind_of_network_is_said_of_the_shipped_one_only(model: str, named: bool) -> None:
+    written = text(StudyContext(), segment={"model": model})
+    assert ("U-Net type" in written) is named

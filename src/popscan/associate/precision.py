@@ -55,6 +55,7 @@ def precision_table(
     outcomes: Sequence[str],
     by: Sequence[str] = (),
     min_group: int = 10,
+    order: Sequence[str] = (),
 ) -> pd.DataFrame:
     """Return how well outcomes repeat between visits.
 
@@ -69,13 +70,16 @@ def precision_table(
         Attributes; a subject belongs to the group of the first visit.
     min_group
         Smaller groups have counts and a note only.
+    order
+        Visits in their order; as `in_order`.
 
     Returns
     -------
     DataFrame
         Columns as `DICTIONARY`; no rows where nobody has two visits.
     """
-    visits = in_order(table)
+    visits = in_order(table, order=order)
+    doubt = order_note(visits, order=order)
     rows: list[dict[str, Any]] = []
     if len(visits):
         first = visits.drop_duplicates("sub").set_index("sub")
@@ -87,17 +91,36 @@ def precision_table(
                     part = visits[groups.astype(str) == group]
                     row = _row(part, outcome, fewest=min_group)
                     rows.append(row | {"attribute": attribute, "group": group})
+    for row in rows:
+        row["note"] = "; ".join(filter(None, (row["note"], doubt)))
     return pd.DataFrame(rows, columns=list(DICTIONARY))
 
 
-def in_order(table: pd.DataFrame) -> pd.DataFrame:
+def in_order(table: pd.DataFrame, *, order: Sequence[str] = ()) -> pd.DataFrame:
     """Return the visits of subjects that have several, by subject and in order of visits.
 
-    Numbers in names of visits count as numbers: ``ses-2`` is before ``ses-10``.
+    Parameters
+    ----------
+    table
+        One row per visit, with ``sub`` and ``ses``.
+    order
+        Visits in their order (``ses-pre``, ``ses-post``). By default their names decide, in which
+        numbers count as numbers: ``ses-2`` is before ``ses-10``.
     """
-    order = _order(table["ses"]) if "ses" in table else pd.Series(0, index=table.index)
-    visits = table.assign(_order=order).sort_values(["sub", "_order"], kind="stable")
+    ranks = _order(table["ses"], order) if "ses" in table else pd.Series(0, index=table.index)
+    visits = table.assign(_order=ranks).sort_values(["sub", "_order"], kind="stable")
     return visits[visits["sub"].duplicated(keep=False)].drop(columns="_order")
+
+
+def order_note(visits: pd.DataFrame, *, order: Sequence[str] = ()) -> str:
+    """Say the order of visits where their names do not: the sign of a bias hangs on it."""
+    if "ses" not in visits or order:
+        return ""
+    names = [str(name) for name in visits["ses"].dropna().unique()]
+    if all(any(character.isdigit() for character in name) for name in names):
+        return ""
+    listed = visits.assign(_rank=_order(visits["ses"], order)).sort_values("_rank")["ses"].unique()
+    return f"visits in the order of their names: {', '.join(map(str, listed))}"
 
 
 def interval_columns(outcome: str) -> tuple[str, str]:
@@ -122,16 +145,17 @@ def pairs_of(visits: pd.DataFrame, column: str) -> pd.DataFrame:
     return long[long["visit"] < 2].pivot(index="sub", columns="visit", values="value")
 
 
-def _order(sessions: pd.Series) -> pd.Series:
-    """Rank of sessions."""
+def _order(sessions: pd.Series, order: Sequence[str]) -> pd.Series:
+    """Rank of sessions: those of `order` first."""
     words = sessions.map(lambda name: "" if pd.isna(name) else str(name))
     keys = {
         word: [
-            (int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", word)
+            (int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", word)
         ]
         for word in words.unique()
     }
     ranks = {word: rank for rank, word in enumerate(sorted(keys, key=lambda word: keys[word]))}
+    ranks |= {word: place - len(order) for place, word in enumerate(order)}
     return words.map(ranks)
 
 

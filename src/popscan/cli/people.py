@@ -138,6 +138,9 @@ def add(commands: Any) -> None:
         "--columns", nargs="+", default=[], help="measurements; default: every column of numbers"
     )
     precision.add_argument("--by", nargs="+", default=[], metavar="COLUMN", help="groups")
+    precision.add_argument(
+        "--order", nargs="+", default=[], metavar="VISIT", help="visits without numbers: pre post"
+    )
     precision.add_argument("--min-group", type=int, default=10, metavar="N")
     precision.add_argument("--out", type=Path, required=True, help="folder of the results")
     precision.set_defaults(call=_precision)
@@ -363,6 +366,7 @@ def _precision(arguments: argparse.Namespace) -> None:
         columns=arguments.columns,
         by=arguments.by,
         min_group=arguments.min_group,
+        order=arguments.order,
     )
     for note in notes:
         print(note, file=sys.stderr)

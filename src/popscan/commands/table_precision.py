@@ -7,15 +7,17 @@ from pathlib import Path
 
 import pandas as pd
 
-from popscan.associate.precision import in_order, precision_table
+from popscan.associate.precision import in_order, order_note, precision_table
 from popscan.cells import column_name
 from popscan.io.cohort import listed, read_cohort
+from popscan.io.tables import subject_label
 from popscan.records import PopscanError
 from popscan.report.context import StudyContext
 from popscan.report.sections.common import Options
 from popscan.report.sections.extra import sections
 from popscan.report.single import write_page
 from popscan.stages.associate.precision import section_of
+from popscan.stats.codes import blank_codes
 from popscan.study import dictionary
 from popscan.study.tables import numbers_if_all, write_table
 
@@ -29,6 +31,7 @@ def precision_of_table(
     columns: Sequence[str] = (),
     by: Sequence[str] = (),
     min_group: int = 10,
+    order: Sequence[str] = (),
 ) -> tuple[Path, list[str]]:
     """Write the table ``precision`` and its page.
 
@@ -47,6 +50,8 @@ def precision_of_table(
         Columns of groups; a subject belongs to the group of the first visit.
     min_group
         Smaller groups have counts only.
+    order
+        Names of the visits in their order, where they hold no numbers: ``pre``, ``post``.
 
     Returns
     -------
@@ -79,14 +84,28 @@ def precision_of_table(
         raise PopscanError(f"{path}: no column {absent[0]!r}; it has {', '.join(map(str, table))}")
     for name in table.columns.difference(["sub", "ses", *groups]):
         table[name] = numbers_if_all(table[name].mask(table[name] == ""))
+    # -9 and 999 among volumes are answers, not volumes.
+    table, codes = blank_codes(table, leave=["sub", "ses", *groups])
+    notes += [note.partition(";")[0].rstrip(".") for note in codes]
     outcomes = wanted or _numeric(table)
-    precision = precision_table(table, outcomes=outcomes, by=groups, min_group=min_group)
+    visits = [subject_label(column_name(name), prefix="ses-") for name in order]
+    known = {name.lower(): name for name in table["ses"].unique()}
+    if strange := [name for name in visits if name not in known]:
+        raise PopscanError(
+            f"--order: no visit {strange[0]!r}; there are {', '.join(known.values())}"
+        )
+    visits = [known[name] for name in visits]
+    precision = precision_table(
+        table, outcomes=outcomes, by=groups, min_group=min_group, order=visits
+    )
     if precision.empty:
         raise PopscanError(
             f"{path}: nobody has two rows with a measurement, so nothing can be known of precision"
         )
+    if doubt := order_note(in_order(table), order=visits):
+        notes.append(f"{doubt}; --order gives another")
     write_table(out, "precision", precision, dictionary.of("precision"))
-    context = StudyContext(extras=[section_of(precision, in_order(table))])
+    context = StudyContext(extras=[section_of(precision, in_order(table, order=visits))])
     page = write_page(
         out / "precision.html",
         name=path.stem,

@@ -20,11 +20,13 @@ def sentences(config: Mapping[str, Any]) -> list[str]:
     """Return what was segmented and measured, and how."""
     segment = Segment.of(config)
     biomarkers = Biomarkers.of(config)
+    # What another bundle is built of is not known here.
+    shipped = segment.model == "cine_sax"
+    network = "a convolutional network of the U-Net type [@unet]" if shipped else "a neural network"
     flips = ", averaged over in-plane reflections" if segment.flips else ""
     return [
         "Short-axis cine images were segmented into right ventricular cavity, left ventricular "
-        "myocardium and left ventricular cavity by a convolutional network of the U-Net type "
-        f"[@unet]{flips}.",
+        f"myocardium and left ventricular cavity by {network}{flips}.",
         "End-diastole and end-systole were the frames of largest and smallest left ventricular "
         "volume.",
         "Volumes are sums over slices of area times slice distance; papillary muscles count as the "
