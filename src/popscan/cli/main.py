@@ -45,7 +45,7 @@ def _limit_threads(threads: int) -> None:
 
 def parser() -> argparse.ArgumentParser:
     """Build the parser of all commands."""
-    from popscan.cli import experiments, people, rules, running
+    from popscan.cli import experiments, models, people, rules, running, tables
 
     top = argparse.ArgumentParser(
         prog="popscan", description="Population imaging studies; usually run through snakemake."
@@ -54,6 +54,8 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     running.add(commands)
     people.add(commands)
+    models.add(commands)
+    tables.add(commands)
     rules.add(commands)
     experiments.add(commands)
     return top

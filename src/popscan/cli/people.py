@@ -1,4 +1,4 @@
-"""Commands that people type: check, status, rerun, withdraw, train, audit and others."""
+"""Commands that people type on a study: check, status, rerun, withdraw and others."""
 
 from __future__ import annotations
 
@@ -72,78 +72,6 @@ def add(commands: Any) -> None:
         "--undo", action="store_true", help="let them be planned again by the next snakemake"
     )
     leave.set_defaults(call=_withdraw)
-
-    train = commands.add_parser("train", help="train a model bundle from labelled scans")
-    train.add_argument("recipe", nargs="+", help="recipe name or YAML file; several: an ensemble")
-    train.add_argument("--source", choices=("acdc", "bids"), default="bids", help="kind of data")
-    train.add_argument("--root", type=Path, required=True, help="folder of labelled scans")
-    train.add_argument("--work", type=Path, required=True, help="checkpoints, learning curves")
-    train.add_argument("--out", type=Path, required=True, help="folder of the bundle")
-    train.add_argument("--validation", type=int, default=14, help="subjects kept out of training")
-    train.add_argument(
-        "--stratify", default="", help="attribute that the split keeps in proportion"
-    )
-    train.add_argument("--seed", type=int, default=0, help="of the split")
-    train.set_defaults(call=_train)
-
-    calibrate = commands.add_parser(
-        "calibrate", help="fit temperature, intervals and expected Dice of a model bundle"
-    )
-    calibrate.add_argument("model", type=Path, help="folder of the bundle; model.yaml is rewritten")
-    calibrate.add_argument("--source", choices=("acdc", "bids"), default="bids", help="as in train")
-    calibrate.add_argument("--root", type=Path, required=True, help="folder of labelled scans")
-    calibrate.add_argument(
-        "--no-dice",
-        action="store_true",
-        help="leave expected Dice out: most of the time",
-    )
-    calibrate.add_argument(
-        "--cross-fitted",
-        type=Path,
-        metavar="DIR",
-        help="tables of a cross-fitting (benchmarks/segmentation.py --cross-fit WORK --out DIR): "
-        "intervals of all its patients instead of the few that the bundle was not trained on",
-    )
-    calibrate.add_argument(
-        "--protocol", default="", help="protocol of the bundle; one other than the default gets "
-        "digests of its training images and the detector of unlike scans"
-    )  # fmt: skip
-    calibrate.set_defaults(call=_calibrate)
-
-    predict = commands.add_parser(
-        "predict", help="write the predictions of a model that classifies or regresses for a study"
-    )
-    predict.add_argument("model", type=Path, help="folder of the bundle")
-    predict.add_argument("--configfile", type=Path, required=True, help="config of the study")
-    predict.add_argument("--out", type=Path, required=True, help="TSV that is written")
-    predict.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    predict.set_defaults(call=_predict)
-
-    audit = commands.add_parser(
-        "audit", help="regress and audit any table of people and outcomes; write a report"
-    )
-    audit.add_argument("table", type=Path, help="TSV or CSV with participant_id, one row each")
-    audit.add_argument("--configfile", type=Path, required=True, help="see config/tables/ixi.yaml")
-    audit.add_argument("--config", nargs="*", default=[], metavar="KEY=VALUE")
-    audit.add_argument("--out", type=Path, required=True, help="folder of the results")
-    audit.set_defaults(call=_audit)
-
-    precision = commands.add_parser(
-        "precision", help="how well the measurements of a table with repeated visits repeat"
-    )
-    precision.add_argument("table", type=Path, help="TSV or CSV, one row per visit")
-    precision.add_argument("--subject", default="participant_id", metavar="COLUMN")
-    precision.add_argument("--visit", default="session_id", metavar="COLUMN")
-    precision.add_argument(
-        "--columns", nargs="+", default=[], help="measurements; default: every column of numbers"
-    )
-    precision.add_argument("--by", nargs="+", default=[], metavar="COLUMN", help="groups")
-    precision.add_argument(
-        "--order", nargs="+", default=[], metavar="VISIT", help="visits without numbers: pre post"
-    )
-    precision.add_argument("--min-group", type=int, default=10, metavar="N")
-    precision.add_argument("--out", type=Path, required=True, help="folder of the results")
-    precision.set_defaults(call=_precision)
 
     new = commands.add_parser(
         "new-protocol",
@@ -287,90 +215,6 @@ def _names(text: str) -> list[str]:
     if os.path.isfile(text):
         return [line.split()[0] for line in _text(Path(text)).splitlines() if line.strip()]
     return [name for name in text.split(",") if name]
-
-
-def _train(arguments: argparse.Namespace) -> None:
-    from popscan.commands.training import train_model
-
-    left_out = train_model(
-        arguments.recipe,
-        kind=arguments.source,
-        root=arguments.root,
-        work=arguments.work,
-        out=arguments.out,
-        n_validation=arguments.validation,
-        stratify=arguments.stratify,
-        seed=arguments.seed,
-    )
-    for line in left_out:
-        print(f"left out: {line}", file=sys.stderr)
-    print(arguments.out)
-
-
-def _progress(text: str) -> None:
-    print(text, file=sys.stderr)
-
-
-def _calibrate(arguments: argparse.Namespace) -> None:
-    from popscan.commands.training import calibrate_model, know_training_scans
-    from popscan.protocols import DEFAULT
-
-    where = {"kind": arguments.source, "root": arguments.root}
-    if arguments.protocol not in ("", DEFAULT):
-        told, left_out = know_training_scans(
-            arguments.model, **where, protocol_name=arguments.protocol, progress=_progress
-        )
-    else:
-        told, left_out = calibrate_model(
-            arguments.model,
-            **where,
-            dice=not arguments.no_dice,
-            cross_fitted=arguments.cross_fitted,
-            progress=_progress,
-        )
-    for line in left_out:
-        print(f"left out: {line}", file=sys.stderr)
-    print(told)
-
-
-def _predict(arguments: argparse.Namespace) -> None:
-    from popscan.commands.configfile import load_config
-    from popscan.commands.predicting import predict_study
-
-    config = load_config(arguments.configfile)
-    n, left_out = predict_study(arguments.model, config, arguments.out, device=arguments.device)
-    for line in left_out:
-        print(f"left out: {line}", file=sys.stderr)
-    print(f"{arguments.out}: {n} subjects")
-
-
-def _audit(arguments: argparse.Namespace) -> None:
-    from popscan.commands.configfile import load_table_config
-    from popscan.commands.table_audit import audit_table
-
-    config = load_table_config(arguments.configfile, arguments.config)
-    index, notes = audit_table(arguments.table, config, arguments.out)
-    for note in notes:
-        print(note, file=sys.stderr)
-    print(index)
-
-
-def _precision(arguments: argparse.Namespace) -> None:
-    from popscan.commands.table_precision import precision_of_table
-
-    page, notes = precision_of_table(
-        arguments.table,
-        arguments.out,
-        subject=arguments.subject,
-        visit=arguments.visit,
-        columns=arguments.columns,
-        by=arguments.by,
-        min_group=arguments.min_group,
-        order=arguments.order,
-    )
-    for note in notes:
-        print(note, file=sys.stderr)
-    print(page)
 
 
 def _new_protocol(arguments: argparse.Namespace) -> None:
