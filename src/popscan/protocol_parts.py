@@ -1,0 +1,279 @@
+"""The parts that a protocol declares, and how what it names is loaded; see `popscan.protocol`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any, Literal
+
+from popscan.columns import Column
+from popscan.records import PopscanError
+
+#: ``"module:name"``: loaded when it is used, so that naming it costs nothing.
+Where = str
+Better = Literal["higher", "lower", "neither"]
+
+#: How a place is written.
+PLACE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Series:
+    """A series that the protocol wants of every visit.
+
+    Attributes
+    ----------
+    view
+        Its name in files and tables.
+    title
+        Its name for people.
+    suffixes
+        BIDS suffixes that say this view by themselves: ``("T1w",)``. Case does not matter.
+    name_words
+        Further parts of a file name that say it: ``("sa", "shortaxis")``.
+    modality
+        ``MR``, ``CT``, ... as DICOM writes it.
+    dimensions
+        3, or 4 where the last axis is a time axis.
+    time_axis
+        What the last axis is (``phase of the cycle``); empty without one.
+    required
+        Whether a visit without it has failed; others are read where they are there.
+    min_slices, min_frames
+        Fewest that can be worked with.
+    ukb_fields
+        Bulk fields of UK Biobank that hold it -> name of the NIfTI in the zip; "" for DICOM, which
+        the protocol's source ``dicom`` reads (its ``load_files``).
+    """
+
+    view: str
+    title: str
+    suffixes: tuple[str, ...] = ()
+    name_words: tuple[str, ...] = ()
+    modality: str = "MR"
+    dimensions: Literal[3, 4] = 3
+    time_axis: str = ""
+    required: bool = True
+    min_slices: int = 1
+    min_frames: int = 1
+    ukb_fields: Mapping[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Segmentation:
+    """How images get labels.
+
+    Attributes
+    ----------
+    methods
+        Name in the config -> function ``(scan, *, bundle, **options) -> Segmentation`` (see
+        `popscan.segment`).
+    method, bundle
+        Those that the config takes by default; a bundle is a name in resources/models or a folder.
+    network_labels
+        What a bundle must label, label 1 first, where that is not the protocol's label set
+        (structures whose sides are told apart afterwards).
+    columns
+        Mapping of further columns that the methods write to the table `segmentation`; empty for
+        none.
+    """
+
+    methods: Mapping[str, Where]
+    method: str
+    bundle: str
+    network_labels: tuple[str, ...] = ()
+    columns: Where = ""
+
+    def added(self) -> Mapping[str, Column]:
+        """Return what the further columns mean."""
+        return _columns(self.columns)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quality:
+    """Quality control.
+
+    Attributes
+    ----------
+    checks
+        Mapping check -> `popscan.qc.model.Spec`, whose measures take the context.
+    context
+        ``(scan, labels, *, frames=None, told=None) -> object`` that the measures share:
+        `popscan.records.Scan`, label array or None, frames that ought to be labelled, values of the
+        segmentation's record.
+    reference
+        ``(scan, reference: LabelMap, labels) -> list of Check`` of a reference; empty for none.
+    """
+
+    checks: Where
+    context: Where
+    reference: Where = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Biomarkers:
+    """From labels to numbers.
+
+    Attributes
+    ----------
+    methods
+        Name in the config -> ``(labels, *, spacing_mm, subject, ...) -> dict column -> number``:
+        see docs/protocols.md for what is handed over.
+    method
+        The default.
+    dictionary
+        Mapping column -> `popscan.columns.Column`.
+    intervals
+        Mapping of the columns of intervals, likewise; empty for none.
+    interval_values
+        ``(values, *, samples, level, method) -> dict`` of these columns: biomarkers, and what
+        segmentation left of its samples (``volumes_ml``: structure -> (sample, t); ``calibration``
+        of the bundle; empty where there are none).
+    curves
+        ``(labels, *, spacing_mm) -> dict structure -> volume in mL per frame``, drawn on the pages
+        of flagged subjects; empty for none.
+    """
+
+    methods: Mapping[str, Where]
+    method: str
+    dictionary: Where
+    intervals: Where = ""
+    interval_values: Where = ""
+    curves: Where = ""
+
+    def columns(self) -> dict[str, Column]:
+        """Return what the biomarkers, and the columns of their intervals, mean."""
+        return {**_columns(self.dictionary), **_columns(self.intervals)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Simulation:
+    """A digital population.
+
+    Attributes
+    ----------
+    population
+        ``(n, *, seed, bias, faults, allocation) -> DataFrame``, a row per subject.
+    subject
+        ``(row, *, ...) -> object`` with ``scan``, ``labels``, ``kspace`` (or None), ``truth``; it
+        gets by name what it takes of seed, kspace, matrix, spacing_mm, frames, coils, acceleration.
+    truth
+        Mapping of the columns of the truth that are no biomarkers; empty for none.
+    """
+
+    population: Where
+    subject: Where
+    truth: Where = ""
+
+    def columns(self) -> Mapping[str, Column]:
+        """Return what the columns of the truth that are no biomarkers mean."""
+        return _columns(self.truth)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """A number that the audit compares between groups.
+
+    Attributes
+    ----------
+    name
+        Column, with its unit at the end: ``hippocampus_ml``.
+    words
+        Within a sentence: ``hippocampal volume``.
+    better
+        Which way it is good for the subject; biomarkers are ``neither`` as a rule. The audit
+        takes it over.
+    unit
+        For the report's headings; empty where the name's ending says it.
+    """
+
+    name: str
+    words: str
+    better: Better = "neither"
+    unit: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SizeAdjustment:
+    """Biomarkers that are also given adjusted for the size of a body part (residual method).
+
+    Attributes
+    ----------
+    columns
+        Biomarkers, each with its unit at the end: ``hippocampus_ml``.
+    by
+        The size, a biomarker: ``icv_ml``.
+    name
+        What the adjusted column's name says before the unit: ``hippocampus_icv_adjusted_ml``.
+    """
+
+    columns: tuple[str, ...]
+    by: str
+    name: str
+
+    @property
+    def made(self) -> dict[str, str]:
+        """Biomarker -> its adjusted column."""
+        parts = {column: column.rpartition("_") for column in self.columns}
+        return {column: f"{stem}_{self.name}_{unit}" for column, (stem, _, unit) in parts.items()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Words:
+    """Words of the report and of messages.
+
+    Attributes
+    ----------
+    organ
+        Singular, lower case: ``brain``.
+    acquisition
+        What the images are, as a sentence begins: ``T1-weighted brain MR``.
+    simulated
+        How simulated subjects came about: ``simulated by the digital brain``.
+    limits
+        Sentences that every report of the protocol needs.
+    legend
+        A sentence that says which colour is what on images; empty where there are too many.
+    pictured
+        The frame that small pictures show, in words; empty without time axis.
+    first
+        Biomarkers that a reader looks for first in agreement and ledger, and after the outcomes
+        elsewhere; by default the outcomes.
+    parts
+        Part of a column's name -> its words: ``{"icv": "intracranial volume"}``.
+    capitals
+        Parts of names that are written in capitals in headings: ``("icv",)``; one with a star at
+        its end also begins other parts (``hip*``).
+    """
+
+    organ: str
+    acquisition: str
+    simulated: str = "simulated"
+    limits: tuple[str, ...] = ()
+    legend: str = ""
+    pictured: str = ""
+    first: tuple[str, ...] = ()
+    parts: Mapping[str, str] = field(default_factory=dict)
+    capitals: tuple[str, ...] = ()
+
+
+def load(where: Where) -> Any:
+    """Load what ``"module:name"`` names.
+
+    Raises
+    ------
+    PopscanError
+        If there is no such module or name in it.
+    """
+    module, _, name = where.partition(":")
+    try:
+        loaded: Callable[..., Any] = getattr(import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise PopscanError(f"{where}: cannot be loaded ({error})") from error
+    return loaded
+
+
+def _columns(where: Where) -> Mapping[str, Column]:
+    return {} if not where else load(where)
