@@ -12,8 +12,8 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "popscan"
 #: (segment, train), visibility, whose crops are the heart's.
 CORE = (
     "records.py", "protocol.py", "protocol_parts.py", "cells.py", "methods.py", "plan.py",
-    "store.py", "run.py", "worker.py", "standing.py", "names.py", "inventory.py", "lock.py", "yamlfile.py",
-    "withdrawn.py", "stages/**/*.py", "study/*.py", "fairness/*.py", "stats/*.py",
+    "store.py", "run.py", "worker.py", "standing.py", "names.py", "inventory.py", "lock.py",
+    "yamlfile.py", "withdrawn.py", "stages/**/*.py", "study/*.py", "fairness/*.py", "stats/*.py",
     "associate/*.py", "report/**/*.py", "arrays/*.py", "config/*.py", "atlas/*.py", "qc/*.py",
     "register/*.py", "rca/*.py", "spaces.py", "recon/*.py", "biomarkers/*.py", "ingest/*.py",
 )  # fmt: skip
