@@ -43,9 +43,11 @@ demo: $(READY)
 	@popscan status results/demo
 	@echo "The report: results/demo/report/index.html"
 
+# A file of tests is one worker's. Their numerical libraries share the cores, too.
+TEST_WORKERS ?= $(shell n=$(CORES); echo $$((n > 4 ? 4 : n)))
 test: $(READY)
-	@echo "Running the tests ..."
-	@python -m pytest -q
+	@echo "Running the tests, $(TEST_WORKERS) files at once ..."
+	@python -m pytest -q -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
 
 OLDEST := .venv-oldest
 PYTHON_OLDEST ?= python3.11

@@ -10,6 +10,33 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
+#: Files that take longest, slowest first: of two workers that take file by file, neither is then
+#: left alone with a long one at the end.
+SLOWEST = (
+    "test_workflow_slurm.py",
+    "test_workflow_reruns.py",
+    "test_workflow_withdraw.py",
+    "test_brain_study.py",
+    "test_workflow_study.py",
+    "test_workflow_ukb.py",
+    "experiment/test_workflow.py",
+    "test_new_protocol.py",
+    "test_wheel.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Slowest files first; the rest stays in its order."""
+    rank = {name: place for place, name in enumerate(SLOWEST)}
+
+    def place(item: pytest.Item) -> int:
+        path = item.path
+        return min(
+            rank.get(path.name, len(rank)), rank.get(f"{path.parent.name}/{path.name}", len(rank))
+        )
+
+    items.sort(key=place)
+
 
 @pytest.fixture(scope="session")
 def repo_root() -> Path:

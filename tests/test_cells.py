@@ -14,7 +14,7 @@ from popscan.visibility.tables import known_groups
 DTYPES = ["object", "str", "string", "category"]
 
 
-@pytest.mark.parametrize("value", [*NOT_RECORDED, " N/A ", None, np.nan, pd.NA, pd.NaT])
+@pytest.mark.parametrize("value", [*sorted(NOT_RECORDED), " N/A ", None, np.nan, pd.NA, pd.NaT])
 def test_what_says_nothing_is_not_recorded_anywhere(value):
     assert not is_recorded(value)
     column = pd.Series(["a", value, "b"], dtype=object, name="x")
