@@ -125,6 +125,9 @@ class Biomarkers:
         The default.
     dictionary
         Mapping column -> `popscan.columns.Column`.
+    details
+        Mapping of those columns of `dictionary` that are too many for the report's main table and
+        are no features of a person (by segment, by phase); empty for none.
     intervals
         Mapping of the columns of intervals, likewise; empty for none.
     interval_values
@@ -139,6 +142,7 @@ class Biomarkers:
     methods: Mapping[str, Where]
     method: str
     dictionary: Where
+    details: Where = ""
     intervals: Where = ""
     interval_values: Where = ""
     curves: Where = ""
@@ -146,6 +150,10 @@ class Biomarkers:
     def columns(self) -> dict[str, Column]:
         """Return what the biomarkers, and the columns of their intervals, mean."""
         return {**_columns(self.dictionary), **_columns(self.intervals)}
+
+    def detail_columns(self) -> Mapping[str, Column]:
+        """Return what the columns of `details` mean."""
+        return _columns(self.details)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from popscan.biomarkers import body
 from popscan.protocols import get_protocol
 from popscan.protocols.cine_sax import biomarkers
+from popscan.protocols.cine_sax.biomarkers.full import measure_all
 from popscan.protocols.cine_sax.biomarkers.rate import heart_rate_bpm
 from popscan.protocols.cine_sax.biomarkers.thickness import slice_thickness_mm
 from popscan.protocols.cine_sax.labels import Label
@@ -207,4 +208,4 @@ def test_bad_labels_are_refused() -> None:
 
 def test_methods_resolve() -> None:
     module, _, function = get_protocol("cine_sax").biomarkers.methods["cine_sax"].partition(":")
-    assert (module, function) == (biomarkers.measure.__module__, biomarkers.measure.__name__)
+    assert (module, function) == (measure_all.__module__, measure_all.__name__)

@@ -78,6 +78,8 @@ from the definitions by `popscan schema`; a test compares the two.
   Smoothing only chooses the frame: volumes are those of its labels. The RV is read at the LV's
   frames.
 - **Body surface area** is Mosteller's, the root of height in cm times weight in kg / 3600.
+- **Function over the cycle** (`*_peak_*`, `*_filling_*`, `*_diastasis*`): see
+  [function.md](function.md).
 - **Undefined is empty (NaN)**, never 0: an absent structure, an unknown height, a single frame that
   nobody named.
 
@@ -102,7 +104,7 @@ def qc_reference() -> str:
 
 def biomarkers_reference() -> str:
     """Return the text of ``docs/biomarkers.md``."""
-    from popscan.protocols.cine_sax.biomarkers.dictionary import DICTIONARY
+    from popscan.protocols.cine_sax.biomarkers.full import ALL as DICTIONARY
     from popscan.protocols.cine_sax.biomarkers.intervals import INTERVAL_DICTIONARY
     from popscan.protocols.cine_sax.biomarkers.sax import MYOCARDIAL_DENSITY_G_ML
     from popscan.protocols.cine_sax.volumes import MIN_SMOOTHED_FRAMES, PHASE_SMOOTHING_SHARE

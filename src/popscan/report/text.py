@@ -15,6 +15,9 @@ from popscan.protocols import every
 DASH = "–"
 
 _UNITS = {
+    "_ml_s_m2": "mL/s/m²",
+    "_per_s": "1/s",
+    "_ml_s": "mL/s",
     "_ml_m2": "mL/m²",
     "_g_m2": "g/m²",
     "_kg_m2": "kg/m²",

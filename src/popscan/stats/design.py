@@ -16,6 +16,7 @@ UNITS = {
     "_ml_m2": "mL/m²", "_g_m2": "g/m²", "_kg_m2": "kg/m²", "_l_min": "L/min",
     "_l_min_m2": "L/min/m²", "_mm3": "mm³", "_ml": "mL", "_pct": "%", "_g": "g", "_bpm": "bpm",
     "_mm": "mm", "_cm": "cm", "_kg": "kg", "_m2": "m²", "_ms": "ms", "_years": "years",
+    "_ml_s": "mL/s", "_ml_s_m2": "mL/s/m²", "_per_s": "1/s",
     "_mmhg": "mmHg", "_db": "dB", "_nats": "nats",
 }  # fmt: skip
 

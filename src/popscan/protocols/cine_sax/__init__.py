@@ -123,9 +123,10 @@ PROTOCOL = Protocol(
         reference="popscan.protocols.cine_sax.qc.reference:check_reference",
     ),
     biomarkers=Biomarkers(
-        methods={"cine_sax": "popscan.protocols.cine_sax.biomarkers.sax:measure"},
+        methods={"cine_sax": "popscan.protocols.cine_sax.biomarkers.full:measure_all"},
         method="cine_sax",
-        dictionary="popscan.protocols.cine_sax.biomarkers.dictionary:DICTIONARY",
+        dictionary="popscan.protocols.cine_sax.biomarkers.full:ALL",
+        details="popscan.protocols.cine_sax.biomarkers.full:DETAILS",
         intervals="popscan.protocols.cine_sax.biomarkers.intervals:INTERVAL_DICTIONARY",
         interval_values="popscan.protocols.cine_sax.biomarkers.samples:interval_values",
         curves="popscan.protocols.cine_sax.biomarkers.sax:volume_curves",

@@ -14,6 +14,7 @@ from popscan.report.context import StudyContext
 from popscan.report.figures.base import balanced
 from popscan.report.figures.distributions import Violins, violins
 from popscan.report.sections.associations import associations
+from popscan.report.sections.biomarker_details import details
 from popscan.report.sections.common import Options, groups_by_sex, order_sexes, small, split
 from popscan.report.text import (
     DASH,
@@ -53,10 +54,15 @@ def measured(context: StudyContext) -> list[str]:
         and (not listed or c in listed or unit_of(str(c)))
         and numbers(table[c]).notna().any()
     ]
-    ends = set(interval_ends(context))
-    columns = [c for c in columns if c not in ends]
+    apart = set(interval_ends(context)) | set(_details(context))
+    columns = [c for c in columns if c not in apart]
     first = [c for c in first_columns(context.protocol) if c in columns]
     return first + [c for c in columns if c not in first]
+
+
+def _details(context: StudyContext) -> list[str]:
+    """Return the columns that the protocol lists apart."""
+    return list(context.protocol.biomarkers.detail_columns())
 
 
 def first_columns(protocol: Protocol) -> list[str]:
@@ -240,6 +246,7 @@ def section(context: StudyContext, options: Options) -> Section:
     figure = _figure(context, columns, sexes, options)
     blocks: list[Block] = [figure] if figure is not None else []
     blocks.append(_table(context, columns, sexes, options))
+    blocks += details(context, options)
     blocks.append(Heading(text="Associations"))
     blocks += associations(context, options)
     people = options.plural(len(context.biomarkers), "subject")

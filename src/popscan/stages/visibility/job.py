@@ -259,12 +259,14 @@ def write_visibility(
 
 
 def _of_the_heart(biomarkers: pd.DataFrame) -> pd.DataFrame:
-    """Leave out limits of intervals, and body size: with indexed values it can be divided out."""
+    """Leave out limits of intervals, details, and body size: indexed values hold it."""
     from popscan.protocols.cine_sax.biomarkers import INTERVAL_DICTIONARY
+    from popscan.protocols.cine_sax.biomarkers.full import DETAILS
 
-    size = [name for name in map(str, biomarkers) if name.endswith("_m2")]
+    size = [name for name in map(str, biomarkers) if name.endswith("_m2") and name not in DETAILS]
+    details = [name for name in map(str, biomarkers) if name in DETAILS]
     limits = [name for name in map(str, biomarkers) if name in INTERVAL_DICTIONARY]
-    return biomarkers.drop(columns=[*size, *limits])
+    return biomarkers.drop(columns=[*size, *limits, *details])
 
 
 def _sources(
