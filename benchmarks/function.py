@@ -14,9 +14,9 @@ import argparse
 
 import numpy as np
 import pandas as pd
-from biomarkers import random_hearts, show
 from scipy.interpolate import CubicSpline
 
+from biomarkers import random_hearts, show
 from popscan.biomarkers.filling import GRID, measure_exact
 from popscan.protocols.cine_sax.biomarkers.function import cycle_function
 from popscan.protocols.cine_sax.simulate.heart import Heart

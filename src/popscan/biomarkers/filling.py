@@ -109,7 +109,7 @@ def _measure(volumes: Floats, rates: Floats) -> Filling:
     early, late, rest = _waves(filling)
     fast = filling < REST_SHARE * filling[early]
     two = late is not None
-    end, trough = (late, rest) if late is not None else (early, early)
+    end, lowest = (late, rest) if late is not None else (early, early)
     return Filling(
         full_at=full_at / GRID,
         empty_at=empty_at / GRID,
@@ -121,10 +121,10 @@ def _measure(volumes: Floats, rates: Floats) -> Filling:
         early_at=early / GRID,
         late_rate=float(filling[end]) if two else math.nan,
         late_at=end / GRID if two else math.nan,
-        rest_at=trough / GRID if two else math.nan,
-        rest=float(back[trough]) if two else math.nan,
+        rest_at=lowest / GRID if two else math.nan,
+        rest=float(back[lowest]) if two else math.nan,
         rest_share=float(fast[early:end].sum()) / GRID if two else math.nan,
-        early_share=float(share[trough]) if two else math.nan,
+        early_share=float(share[lowest]) if two else math.nan,
         third_share=float(np.interp((len(share) - 1) / 3, np.arange(len(share)), share)),
         recovery_share=float(np.argmax(share >= 0.8)) / (len(share) - 1),
     )
@@ -147,7 +147,7 @@ def _from(values: Floats, start: int, stop: int) -> Floats:
 
 
 def _waves(filling: Floats) -> tuple[int, int | None, int]:
-    """Return where the early wave has its peak, the late one (None without), and the trough."""
+    """Return where the early wave has its peak, the late one (None without), and the lowest."""
     first = filling[: max(2, int(_EARLY_SHARE * len(filling)))]
     early = int(first.argmax())
     peaks, found = find_peaks(np.append(filling[early:], -np.inf), prominence=0.0)
@@ -184,15 +184,15 @@ def draws_of(curves: PeriodicCurve, estimate: Filling) -> dict[str, Floats]:
     back = np.array([_from(v, empty, full) for v in volumes])
     swing = volumes.max(axis=1) - volumes.min(axis=1)
     two = math.isfinite(estimate.rest_at)
-    trough = round(estimate.rest_at * GRID) if two else filling.shape[1] - 1
-    early = filling[:, : trough + 1].max(axis=1)
+    lowest = round(estimate.rest_at * GRID) if two else filling.shape[1] - 1
+    early = filling[:, : lowest + 1].max(axis=1)
     nothing = np.full(len(rates), np.nan)
     early_share = nothing
     if two:
         first, last = round(estimate.early_at * GRID), round(estimate.late_at * GRID)
         slowest = first + filling[:, first:last].argmin(axis=1)
         early_share = (back[np.arange(len(back)), slowest] - volumes.min(axis=1)) / swing
-    late = filling[:, trough:].max(axis=1) if two else nothing
+    late = filling[:, lowest:].max(axis=1) if two else nothing
     return {
         "emptying_rate": emptying.max(axis=1),
         "early_rate": early,
