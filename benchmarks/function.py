@@ -4,8 +4,8 @@
 
 Volumes of random hearts at 20, 25, 30 and 50 frames, with noise of single frames as a share of
 LVEDV, and with one frame whose volume is 40% too small or 30% too large. For each rate: mean and SD
-of the relative error in percent, share of intervals (90%) that hold the truth. The peer, in the same
-run, is scipy's periodic cubic spline through the same samples.
+of the relative error in percent, share of intervals (90%) that hold the truth. The peer, in the
+same run, is scipy's periodic cubic spline through the same samples.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """How a chamber empties and fills over one period of its volume, or area, curve.
 
-Written for any curve that empties once and fills in one or two waves: volumes of ventricles and
-bladders, areas of an echo view. Positions are shares of the period, rates are per period.
+Written for any curve that empties once and fills in one or two waves: volumes of chambers and
+bladders, areas of an ultrasound view. Positions are shares of the period, rates are per period.
 """
 
 from __future__ import annotations
