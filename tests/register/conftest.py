@@ -7,8 +7,8 @@ from popscan.protocols.cine_sax.labels import Label
 
 
 def centres(shape, spacing_mm):
-    """Voxel centres in mm, shape (3, x, y, z)."""
-    return np.indices(shape) * np.reshape(spacing_mm, (3, 1, 1, 1))
+    """Voxel centres in mm, shape (axes, x, y[, z])."""
+    return np.indices(shape) * np.reshape(spacing_mm, (-1, *[1] * len(shape)))
 
 
 def soft_ellipsoid(points, centre, radii, *, softness=0.15):

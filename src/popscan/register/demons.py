@@ -58,6 +58,23 @@ def register_demons(
         For images of other than three axes, of different shapes or with NaN.
     """
     check_pair(fixed, moving, same_grid=True)
+    return demons_field(
+        fixed, moving, spacing_mm=spacing_mm, n_iterations=n_iterations,
+        smoothing_mm=smoothing_mm, max_step_mm=max_step_mm, initial=initial,
+    )  # fmt: skip
+
+
+def demons_field(
+    fixed: ArrayLike,
+    moving: ArrayLike,
+    *,
+    spacing_mm: Spacing,
+    n_iterations: Sequence[int],
+    smoothing_mm: float,
+    max_step_mm: float,
+    initial: ArrayLike | None = None,
+) -> Field:
+    """Run `register_demons` on checked images of two or three axes, in the caller's threads."""
     if not n_iterations:
         raise PopscanError("n_iterations of demons is empty: expected one number per level")
     images = [to_image(array, spacing_mm) for array in (fixed, moving)]
@@ -70,7 +87,7 @@ def register_demons(
         if n_steps > 0:
             field = _demons(small, field, n_steps, smoothing_mm, max_step_mm)
     if field is None:
-        return np.zeros((*np.shape(fixed), 3))
+        return np.zeros((*np.shape(fixed), np.ndim(fixed)))
     return from_field(_on_grid_of(field, images[0]))
 
 

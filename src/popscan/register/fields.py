@@ -1,6 +1,11 @@
-"""Displacement fields: warping, composition, inversion, Jacobian."""
+"""Displacement fields: warping, composition, inversion, Jacobian.
+
+Written for three axes, (x, y, z, 3); (x, y, 2) in a plane works alike.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -53,10 +58,10 @@ def _pulled(
     dtype,
 ) -> NDArray:
     image, field = np.asarray(image), np.asarray(field)
-    coordinates = np.moveaxis(field, -1, 0) / np.reshape(spacing_mm, (3, 1, 1, 1))
+    coordinates = np.moveaxis(field, -1, 0) / _per_axis(spacing_mm)
     coordinates = coordinates + np.indices(image.shape)
     # A voxel reaches half a voxel beyond its centre: rounding at the border is not outside.
-    last = np.reshape(image.shape, (3, 1, 1, 1)) - 1
+    last = _per_axis(image.shape).astype(int) - 1
     nearest = np.clip(coordinates, 0, last)
     coordinates = np.where(np.abs(coordinates - nearest) <= 0.5, nearest, coordinates)
     return ndimage.map_coordinates(
@@ -128,15 +133,33 @@ def invert_field(
 
 def _field_at(field: Field, displacement: Field, spacing_mm: Spacing) -> Field:
     """Value of a field at each grid point moved by a displacement."""
-    coordinates = np.moveaxis(displacement, -1, 0) / np.reshape(spacing_mm, (3, 1, 1, 1))
-    coordinates = coordinates + np.indices(field.shape[:3])
+    coordinates = np.moveaxis(displacement, -1, 0) / _per_axis(spacing_mm)
+    return _sampled(field, coordinates + np.indices(field.shape[:-1]))
+
+
+def _sampled(field: Field, coordinates: NDArray) -> Field:
     return np.stack(
         [
             ndimage.map_coordinates(field[..., axis], coordinates, order=1, mode="nearest")
-            for axis in range(3)
+            for axis in range(field.shape[-1])
         ],
         axis=-1,
     )
+
+
+def _per_axis(values: Sequence[float]) -> NDArray[np.float64]:
+    """One value per axis, in a shape that broadcasts over (axes, x, y[, z])."""
+    return np.asarray(values, dtype=np.float64).reshape(-1, *[1] * len(values))
+
+
+def field_at(field: ArrayLike, points_mm: ArrayLike, *, spacing_mm: Spacing) -> Field:
+    """Return the displacement at points, shape (k, axes), in mm from voxel 0.
+
+    It is linear between voxels, and beyond the grid as at its border.
+    """
+    field = np.asarray(field, dtype=np.float64)
+    points = np.asarray(points_mm, dtype=np.float64)
+    return _sampled(field, (points / np.asarray(spacing_mm, dtype=np.float64)).T)
 
 
 def jacobian_determinant(field: ArrayLike, *, spacing_mm: Spacing) -> NDArray[np.float64]:
@@ -145,7 +168,7 @@ def jacobian_determinant(field: ArrayLike, *, spacing_mm: Spacing) -> NDArray[np
     Parameters
     ----------
     field : array_like, shape (x, y, z, 3)
-        Displacement in mm; at least two voxels along each axis.
+        Displacement in mm; along an axis of one voxel nothing changes.
     spacing_mm
         Of its grid.
 
@@ -155,8 +178,11 @@ def jacobian_determinant(field: ArrayLike, *, spacing_mm: Spacing) -> NDArray[np
         1 keeps volume, 2 doubles it from the fixed to the moving image, 0 or less folds.
     """
     field = np.asarray(field, dtype=np.float64)
-    jacobian = np.empty((*field.shape, 3))
+    jacobian = np.empty((*field.shape, field.shape[-1]))
     for axis, distance in enumerate(spacing_mm):
+        if field.shape[axis] == 1:
+            jacobian[..., axis] = 0.0
+            continue
         jacobian[..., axis] = np.gradient(field, float(distance), axis=axis)
-    jacobian += np.eye(3)
+    jacobian += np.eye(field.shape[-1])
     return np.linalg.det(jacobian)

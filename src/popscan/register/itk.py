@@ -30,7 +30,7 @@ def one_thread() -> Iterator[None]:
 
 
 def to_image(array: ArrayLike, spacing_mm: Spacing) -> sitk.Image:
-    """Return a scalar array (x, y, z) as a float32 image with its origin at voxel 0."""
+    """Return a scalar array (x, y, z), or (x, y), as a float32 image with its origin at voxel 0."""
     values = np.ascontiguousarray(np.asarray(array, dtype=np.float32).T)
     image = sitk.GetImageFromArray(values)
     image.SetSpacing([float(s) for s in spacing_mm])
@@ -38,16 +38,22 @@ def to_image(array: ArrayLike, spacing_mm: Spacing) -> sitk.Image:
 
 
 def to_field(field: ArrayLike, spacing_mm: Spacing) -> sitk.Image:
-    """Return a displacement field (x, y, z, 3) in mm as a float64 vector image."""
-    values = np.ascontiguousarray(np.asarray(field, dtype=np.float64).transpose(2, 1, 0, 3))
+    """Return a displacement field (x, y, z, 3), or (x, y, 2), in mm as a float64 vector image."""
+    values = np.ascontiguousarray(_reversed(np.asarray(field, dtype=np.float64)))
     image = sitk.GetImageFromArray(values, isVector=True)
     image.SetSpacing([float(s) for s in spacing_mm])
     return image
 
 
 def from_field(image: sitk.Image) -> NDArray[np.float64]:
-    """Return a vector image as a displacement field (x, y, z, 3) in mm."""
-    return np.ascontiguousarray(sitk.GetArrayFromImage(image).transpose(2, 1, 0, 3))
+    """Return a vector image as a displacement field (x, y, z, 3), or (x, y, 2), in mm."""
+    return np.ascontiguousarray(_reversed(sitk.GetArrayFromImage(image)))
+
+
+def _reversed(field: NDArray) -> NDArray:
+    """Reverse the order of all axes but the last."""
+    axes = range(field.ndim - 1)
+    return field.transpose(*reversed(axes), field.ndim - 1)
 
 
 def check_pair(fixed: ArrayLike, moving: ArrayLike, *, same_grid: bool) -> None:

@@ -16,10 +16,14 @@ from popscan.register.itk import Spacing, check_pair, one_thread, to_image
 Kind = Literal["rigid", "similarity", "affine"]
 Metric = Literal["correlation", "mean_squares", "mutual_information"]
 
-_TRANSFORMS: dict[str, Callable[[], Any]] = {
-    "rigid": sitk.Euler3DTransform,
-    "similarity": sitk.Similarity3DTransform,
-    "affine": lambda: sitk.AffineTransform(3),
+#: By the number of axes and the kind.
+_TRANSFORMS: dict[tuple[int, str], Callable[[], Any]] = {
+    (3, "rigid"): sitk.Euler3DTransform,
+    (3, "similarity"): sitk.Similarity3DTransform,
+    (3, "affine"): lambda: sitk.AffineTransform(3),
+    (2, "rigid"): sitk.Euler2DTransform,
+    (2, "similarity"): sitk.Similarity2DTransform,
+    (2, "affine"): lambda: sitk.AffineTransform(2),
 }
 
 
@@ -66,6 +70,25 @@ def register_rigid(
         For images of other than three axes or with NaN, and for an `initial` that mirrors.
     """
     check_pair(fixed, moving, same_grid=False)
+    return rigid_matrix(
+        fixed, moving, spacing_mm=spacing_mm, moving_spacing_mm=moving_spacing_mm, kind=kind,
+        metric=metric, initial=initial, shrink_factors=shrink_factors, n_iterations=n_iterations,
+    )  # fmt: skip
+
+
+def rigid_matrix(
+    fixed: ArrayLike,
+    moving: ArrayLike,
+    *,
+    spacing_mm: Spacing,
+    moving_spacing_mm: Spacing | None = None,
+    kind: Kind,
+    metric: Metric,
+    initial: ArrayLike | None = None,
+    shrink_factors: tuple[int, ...],
+    n_iterations: int,
+) -> NDArray[np.float64]:
+    """Run `register_rigid` on checked images of two or three axes, in the caller's threads."""
     fixed_image = to_image(fixed, spacing_mm)
     moving_image = to_image(moving, moving_spacing_mm or spacing_mm)
     start = _start(fixed_image, moving_image, kind, initial)
@@ -135,7 +158,7 @@ def resample_affine(
 def _start(
     fixed: sitk.Image, moving: sitk.Image, kind: Kind, initial: ArrayLike | None
 ) -> sitk.Transform:
-    transform = _TRANSFORMS[kind]()
+    transform = _TRANSFORMS[fixed.GetDimension(), kind]()
     if initial is None:
         moments = sitk.CenteredTransformInitializerFilter.MOMENTS
         aligned = sitk.CenteredTransformInitializer(fixed, moving, transform, moments)
@@ -154,9 +177,11 @@ def _start(
 
 
 def _matrix(transform: sitk.Transform) -> NDArray[np.float64]:
-    matrix = np.eye(4)
-    origin = np.asarray(transform.TransformPoint((0.0, 0.0, 0.0)))
-    for axis in range(3):
-        matrix[:3, axis] = np.asarray(transform.TransformPoint(tuple(np.eye(3)[axis]))) - origin
-    matrix[:3, 3] = origin
+    axes = transform.GetDimension()
+    matrix = np.eye(axes + 1)
+    origin = np.asarray(transform.TransformPoint((0.0,) * axes))
+    for axis in range(axes):
+        unit = tuple(np.eye(axes)[axis])
+        matrix[:axes, axis] = np.asarray(transform.TransformPoint(unit)) - origin
+    matrix[:axes, axes] = origin
     return matrix

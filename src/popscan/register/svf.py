@@ -1,0 +1,288 @@
+"""Diffeomorphic registration by a stationary velocity field, on torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from popscan.records import PopscanError, SubjectError
+from popscan.register.distances import Distance
+from popscan.register.distances import distance as distance_of
+from popscan.register.flows import Tensor, exponential, on_grid, sample, smooth
+from popscan.register.pairs import check_pairs
+from popscan.register.warp import Warp
+
+#: Of the exponential: 2^6 steps stay below a voxel for any displacement within an image.
+_SQUARINGS = 6
+#: A velocity that folds is smoothed once more, at most so many times.
+_MAX_REPAIRS = 12
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Grid:
+    """A grid that shares its corners with the images'."""
+
+    shape: tuple[int, ...]
+    spacing_mm: tuple[float, ...]
+
+    @classmethod
+    def of(cls, full: _Grid, at_least_mm: float) -> _Grid:
+        """Return the grid of about this spacing, or the full one's along axes that are coarser."""
+        extent = full.extent_mm
+        shape = tuple(
+            max(2, round(length / max(at_least_mm, s)) + 1)
+            for length, s in zip(extent, full.spacing_mm, strict=True)
+        )
+        spacing = tuple(length / (n - 1) for length, n in zip(extent, shape, strict=True))
+        return cls(shape=shape, spacing_mm=spacing)
+
+    @property
+    def extent_mm(self) -> tuple[float, ...]:
+        return tuple((n - 1) * s for n, s in zip(self.shape, self.spacing_mm, strict=True))
+
+    def voxels(self, length_mm: float) -> list[float]:
+        """Return a length in voxels of each axis."""
+        return [length_mm / s for s in self.spacing_mm]
+
+    def half(self, device: torch.device) -> Tensor:
+        """Return half extents in mm, shape (1, axes, 1, 1[, 1])."""
+        lengths = torch.tensor(self.extent_mm, device=device).clamp(min=1e-6) / 2
+        return lengths.reshape(1, -1, *[1] * len(self.shape))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Terms:
+    """What is minimised over the velocity."""
+
+    distance: Distance
+    label_weight: float
+    stiffness: float
+    smoothing_mm: float
+
+
+def svf(
+    fixed: ArrayLike,
+    moving: ArrayLike,
+    *,
+    spacing_mm: Sequence[float],
+    distance: str = "lncc",
+    levels_mm: tuple[float, ...] = (6.0, 3.0),
+    n_iterations: tuple[int, ...] = (20, 15),
+    control_mm: float = 6.0,
+    smoothing_mm: float = 6.0,
+    stiffness: float = 0.05,
+    step_mm: float = 1.5,
+    fixed_labels: ArrayLike | None = None,
+    moving_labels: ArrayLike | None = None,
+    label_weight: float = 1.0,
+    device: str = "cpu",
+) -> Warp:
+    """Register by the exponential of a stationary velocity, coarse to fine.
+
+    Arsigny V et al. A log-Euclidean framework for statistics on diffeomorphisms. MICCAI 2006.
+    Vercauteren T et al. Symmetric log-domain diffeomorphic registration. MICCAI 2008. The distance
+    is taken in both directions, so that exchanging the images inverts the result; all pairs are
+    optimised at once, each on its own. A field that folds is smoothed until it does not.
+
+    Parameters
+    ----------
+    fixed, moving
+        As for every method: `popscan.register.METHODS`. Intensities of about 0 to 1.
+    spacing_mm
+        Voxel distances, one per axis.
+    distance
+        A name of `popscan.register.distances.DISTANCES`.
+    levels_mm
+        Resolution of each level; axes that are coarser stay as they are.
+    n_iterations
+        Steps per level.
+    control_mm
+        Grid of the velocity.
+    smoothing_mm
+        Standard deviation of the Gaussian that every velocity went through.
+    stiffness
+        Weight of the velocity's mean squared gradient beside the distance.
+    step_mm
+        Of a first step, in mm of the velocity before smoothing.
+    fixed_labels, moving_labels : array_like, shape (n, k, x, y) or (n, k, x, y, z), optional
+        Memberships of k structures, 0 to 1; their mean squared difference is added.
+    label_weight
+        Weight of that.
+    device
+        ``cpu``, ``cuda``.
+
+    Returns
+    -------
+    Warp
+        With its inverse, and the velocity in mm on its own grid.
+
+    Raises
+    ------
+    SubjectError
+        As `popscan.register.check_pairs`; ``shape_mismatch`` for labels of another grid.
+    PopscanError
+        For an unknown distance, or numbers of iterations that are not those of the levels.
+    """
+    pairs = check_pairs(fixed, moving, spacing_mm=spacing_mm)
+    if len(levels_mm) != len(n_iterations) or not levels_mm:
+        raise PopscanError(
+            f"svf: {len(levels_mm)} levels_mm and {len(n_iterations)} n_iterations: expected one "
+            "number of iterations per level"
+        )
+    full = _Grid(shape=pairs.shape, spacing_mm=pairs.spacing_mm)
+    where = torch.device(device)
+    terms = _Terms(
+        distance=distance_of(distance),
+        label_weight=label_weight,
+        stiffness=stiffness,
+        smoothing_mm=smoothing_mm,
+    )
+    images = [_tensor(array[:, None], where) for array in (pairs.fixed, pairs.moving)]
+    labels = [_labels(array, pairs.fixed, where) for array in (fixed_labels, moving_labels)]
+    if (labels[0] is None) != (labels[1] is None) or _channels(labels[0]) != _channels(labels[1]):
+        raise SubjectError("shape_mismatch", "labels of the fixed and of the moving image differ")
+    control = _Grid.of(full, control_mm)
+    rough = torch.zeros((len(pairs.fixed), len(full.shape), *control.shape), device=where)
+    for level_mm, n_steps in zip(levels_mm, n_iterations, strict=True):
+        grid = _Grid.of(full, level_mm)
+        seen = [_seen(image, full, grid) for image in images]
+        parts = [None if part is None else _seen(part, full, grid) for part in labels]
+        rough = _descend(rough, seen, parts, control, grid, terms, n_steps, step_mm)
+    with torch.no_grad():
+        velocity = smooth(rough, control.voxels(smoothing_mm))
+    return _unfolded(velocity, control, full)
+
+
+def integrate(
+    velocity_mm: ArrayLike, shape: tuple[int, ...], *, spacing_mm: Sequence[float]
+) -> Warp:
+    """Return the transforms of stored velocities.
+
+    Parameters
+    ----------
+    velocity_mm : array_like, shape (n, ..., axes)
+        ``Warp.velocity_mm``, in any floating type.
+    shape, spacing_mm
+        Grid of the images.
+    """
+    velocity = np.moveaxis(np.asarray(velocity_mm, dtype=np.float32), -1, 1)
+    full = _Grid(shape=tuple(shape), spacing_mm=tuple(float(s) for s in spacing_mm))
+    with torch.no_grad():
+        return _warp(torch.from_numpy(np.ascontiguousarray(velocity)), full)
+
+
+def _tensor(array: NDArray[np.float32], device: torch.device) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32)).to(device)
+
+
+def _labels(
+    array: ArrayLike | None, like: NDArray[np.float32], device: torch.device
+) -> Tensor | None:
+    if array is None:
+        return None
+    values = np.asarray(array, dtype=np.float32)
+    if values.ndim != like.ndim + 1 or (values.shape[0], *values.shape[2:]) != like.shape:
+        raise SubjectError(
+            "shape_mismatch",
+            f"labels of shape {values.shape} go with images of shape {like.shape}: expected "
+            "(n, structures, ...) on their grid",
+        )
+    return _tensor(values, device)
+
+
+def _channels(labels: Tensor | None) -> int:
+    return 0 if labels is None else int(labels.shape[1])
+
+
+def _seen(images: Tensor, full: _Grid, grid: _Grid) -> Tensor:
+    """Smooth against aliasing and resample."""
+    ratios = [n / f for n, f in zip(grid.spacing_mm, full.spacing_mm, strict=True)]
+    return on_grid(smooth(images, [0.4 * r if r > 1.2 else 0.0 for r in ratios]), grid.shape)
+
+
+def _descend(
+    rough: Tensor,
+    images: Sequence[Tensor],
+    labels: Sequence[Tensor | None],
+    control: _Grid,
+    grid: _Grid,
+    terms: _Terms,
+    n_steps: int,
+    step_mm: float,
+) -> Tensor:
+    """Optimise the velocity before smoothing, (n, axes, ...) in mm, by Adam."""
+    rough = rough.detach().requires_grad_()
+    adam = torch.optim.Adam([rough], lr=step_mm, betas=(0.9, 0.99))
+    half = control.half(rough.device)
+    for _ in range(n_steps):
+        velocity = smooth(rough, control.voxels(terms.smoothing_mm))
+        both = torch.cat([velocity, -velocity]) / half
+        ahead, back = on_grid(exponential(both, n_steps=_SQUARINGS), grid.shape).chunk(2)
+        cost = terms.stiffness * _roughness(velocity, control)
+        cost = cost + _apart(images[0], images[1], labels[0], labels[1], ahead, grid, terms)
+        cost = cost + _apart(images[1], images[0], labels[1], labels[0], back, grid, terms)
+        adam.zero_grad(set_to_none=True)
+        cost.sum().backward()
+        adam.step()
+    return rough.detach()
+
+
+def _apart(
+    fixed: Tensor,
+    moving: Tensor,
+    fixed_labels: Tensor | None,
+    moving_labels: Tensor | None,
+    displacement: Tensor,
+    grid: _Grid,
+    terms: _Terms,
+) -> Tensor:
+    cost = terms.distance(fixed, sample(moving, displacement), spacing_mm=grid.spacing_mm)
+    if fixed_labels is not None and moving_labels is not None:
+        difference = fixed_labels - sample(moving_labels, displacement)
+        cost = cost + terms.label_weight * (difference**2).sum(dim=1).flatten(1).mean(dim=1)
+    return cost
+
+
+def _roughness(velocity: Tensor, grid: _Grid) -> Tensor:
+    """Mean squared gradient, without a unit."""
+    axes = range(len(grid.shape))
+    slopes = [velocity.diff(dim=2 + axis) / grid.spacing_mm[axis] for axis in axes]
+    return torch.stack([(slope**2).flatten(1).mean(dim=1) for slope in slopes]).sum(dim=0)
+
+
+def _unfolded(velocity: Tensor, control: _Grid, full: _Grid) -> Warp:
+    """Integrate; where a pair folds, its velocity is smoothed by a voxel, again and again."""
+    with torch.no_grad():
+        warp = _warp(velocity, full)
+        for _ in range(_MAX_REPAIRS):
+            least = np.minimum(_smallest_change(warp), _smallest_change(warp.inverse()))
+            folds = torch.from_numpy(np.flatnonzero(least <= 0)).to(velocity.device)
+            if not len(folds):
+                return warp
+            velocity[folds] = smooth(velocity[folds], [1.0] * len(control.shape))
+            warp = _warp(velocity, full)
+    return warp
+
+
+def _smallest_change(warp: Warp) -> NDArray[np.float64]:
+    return warp.jacobian().reshape(len(warp), -1).min(axis=1)
+
+
+def _warp(velocity: Tensor, full: _Grid) -> Warp:
+    half = full.half(velocity.device)
+    both = exponential(torch.cat([velocity, -velocity]) / half, n_steps=_SQUARINGS)
+    ahead, back = (on_grid(both, full.shape) * half).chunk(2)
+    return Warp(
+        displacement_mm=_components_last(ahead),
+        inverse_mm=_components_last(back),
+        velocity_mm=_components_last(velocity),
+        spacing_mm=full.spacing_mm,
+    )
+
+
+def _components_last(field: Tensor) -> NDArray[np.float32]:
+    return np.ascontiguousarray(field.movedim(1, -1).cpu().numpy())

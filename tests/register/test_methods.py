@@ -1,0 +1,183 @@
+"""Laws of every registration method behind the one interface."""
+
+import numpy as np
+import pytest
+
+from popscan.records import PopscanError, SubjectError
+from popscan.register import METHODS, Warp, register
+from popscan.register.svf import integrate
+
+SHAPE = (40, 36)
+SPACING = (2.0, 2.5)
+CENTRE = (39.0, 44.0)
+FREE = ["demons", "ffd", "svf"]
+
+
+def disc(shapes, centre, radii, shape=SHAPE, spacing=SPACING):
+    return shapes["soft_ellipsoid"](shapes["centres"](shape, spacing), centre, radii)
+
+
+@pytest.fixture(scope="module")
+def pairs(shapes):
+    """A shrinking and a shifted ellipse."""
+    fixed = [disc(shapes, CENTRE, (24, 20)), disc(shapes, CENTRE, (22, 22))]
+    moving = [disc(shapes, CENTRE, (18, 16)), disc(shapes, np.add(CENTRE, (4, -3)), (22, 22))]
+    return np.stack(fixed), np.stack(moving)
+
+
+@pytest.fixture(scope="module")
+def warps(pairs):
+    return {name: register(*pairs, method=name, spacing_mm=SPACING) for name in METHODS}
+
+
+@pytest.mark.parametrize("name", list(METHODS))
+def test_every_method_brings_the_images_together(warps, pairs, name):
+    fixed, moving = pairs
+    before = np.abs(fixed - moving).sum(axis=(1, 2))
+    after = np.abs(fixed - warps[name].images(moving)).sum(axis=(1, 2))
+    shrinks, shifts = after / before
+    assert shifts < 0.35
+    assert shrinks < (1.05 if name == "rigid" else 0.35)
+
+
+@pytest.mark.parametrize("name", list(METHODS))
+def test_going_there_and_back_ends_where_it_began(warps, name):
+    warp = warps[name]
+    points = np.array([[30.0, 40.0], [39.0, 44.0], [50.0, 50.0]])
+    points = np.stack([points, points])
+    np.testing.assert_allclose(warp.inverse().points(warp.points(points)), points, atol=0.4)
+    still = warp.then(warp.inverse()).displacement_mm[:, 8:-8, 8:-8]
+    assert np.abs(still).max() < 0.4
+    assert (warp.jacobian() > 0).all()
+
+
+def test_a_shift_is_measured_in_mm(warps):
+    at_centre = np.array([[CENTRE], [CENTRE]])
+    for name in ("rigid", "affine"):
+        moved = warps[name].points(at_centre)[1, 0] - CENTRE
+        np.testing.assert_allclose(moved, (4, -3), atol=0.2)
+    inside = warps["svf"].points(at_centre)[1, 0] - CENTRE
+    np.testing.assert_allclose(inside, (4, -3), atol=1.2)
+
+
+@pytest.mark.parametrize("name", list(METHODS))
+def test_a_batch_is_as_good_as_one_by_one(pairs, warps, name):
+    fixed, moving = pairs
+    alone = register(fixed[1:], moving[1:], method=name, spacing_mm=SPACING)
+    np.testing.assert_allclose(alone.displacement_mm, warps[name][1:].displacement_mm, atol=1e-3)
+
+
+def test_exchanging_the_images_inverts_the_result(pairs, warps):
+    fixed, moving = pairs
+    back = register(moving, fixed, method="svf", spacing_mm=SPACING)
+    np.testing.assert_allclose(back.displacement_mm, warps["svf"].inverse_mm, atol=2e-2)
+
+
+def test_the_same_bytes_each_time(pairs, warps):
+    again = register(*pairs, method="svf", spacing_mm=SPACING)
+    assert again.displacement_mm.tobytes() == warps["svf"].displacement_mm.tobytes()
+
+
+def test_a_stored_velocity_gives_the_transform_again(warps):
+    warp = warps["svf"]
+    stored = warp.velocity_mm.astype(np.float16)
+    again = integrate(stored, SHAPE, spacing_mm=SPACING)
+    np.testing.assert_allclose(again.displacement_mm, warp.displacement_mm, atol=0.02)
+    assert stored.nbytes < 0.1 * warp.displacement_mm.nbytes
+
+
+@pytest.mark.parametrize("name", FREE)
+def test_three_axes_work_alike(shapes, name):
+    shape, spacing, centre = (24, 24, 8), (3.0, 3.0, 8.0), (35.0, 35.0, 28.0)
+    fixed = disc(shapes, centre, (20, 22, 24), shape, spacing)[None]
+    moving = disc(shapes, centre, (16, 18, 22), shape, spacing)[None]
+    warp = register(fixed, moving, method=name, spacing_mm=spacing)
+    before = np.abs(fixed - moving).sum()
+    assert np.abs(fixed - warp.images(moving)).sum() < 0.5 * before
+    assert (warp.jacobian() > 0).all()
+
+
+def test_slices_of_a_stack_move_in_their_plane(pairs, warps):
+    fixed, moving = (np.moveaxis(images, 0, -1)[None] for images in pairs)
+    stack = register(fixed, moving, method="svf", spacing_mm=(*SPACING, 8.0), in_plane=True)
+    assert stack.displacement_mm.shape == (1, *SHAPE, 2, 3)
+    assert not stack.displacement_mm[..., 2].any()
+    np.testing.assert_allclose(
+        np.moveaxis(stack.displacement_mm[0, ..., :2], 2, 0),
+        warps["svf"].displacement_mm,
+        atol=1e-3,
+    )
+    again = integrate(stack.velocity_mm, (*SHAPE, 2), spacing_mm=(*SPACING, 8.0))
+    np.testing.assert_allclose(again.displacement_mm, stack.displacement_mm, atol=2e-3)
+    assert (stack.inverse().images(fixed) >= 0).all()
+    single = register(
+        fixed[..., :1], moving[..., :1], method="demons", spacing_mm=(*SPACING, 8.0), in_plane=True
+    )
+    assert single.displacement_mm.shape == (1, *SHAPE, 1, 3)
+    assert (single.jacobian() > 0).all()
+
+
+def test_labels_can_lead_where_images_are_blank(shapes):
+    fixed = disc(shapes, CENTRE, (24, 20))[None]
+    moving = disc(shapes, CENTRE, (18, 16))[None]
+    blank = np.zeros_like(fixed)
+    warp = register(
+        blank, blank, method="svf", spacing_mm=SPACING,
+        fixed_labels=fixed[:, None], moving_labels=moving[:, None],
+    )  # fmt: skip
+    assert np.abs(fixed - warp.images(moving)).sum() < 0.35 * np.abs(fixed - moving).sum()
+
+
+def test_no_velocity_folds_what_it_moves(rng):
+    """Noise onto noise without stiffness: nothing is alike, still nothing folds."""
+    fixed, moving = rng.random((2, 1, *SHAPE)).astype(np.float32)
+    warp = register(
+        fixed, moving, method="svf", spacing_mm=SPACING, stiffness=0.0, smoothing_mm=1.0,
+        control_mm=2.0, step_mm=6.0,
+    )  # fmt: skip
+    assert (warp.jacobian() > 0).all()
+    assert (warp.inverse().jacobian() > 0).all()
+
+
+def test_points_and_labels_go_through_the_same_transform():
+    shift = np.tile(np.array([4.0, 0.0], dtype=np.float32), (1, *SHAPE, 1))
+    warp = Warp(displacement_mm=shift, spacing_mm=SPACING)
+    labels = np.zeros((1, *SHAPE), dtype=np.uint8)
+    labels[0, 20, 10] = 3
+    assert warp.labels(labels)[0, 18, 10] == 3
+    np.testing.assert_allclose(warp.points([[[36.0, 25.0]]]), [[[40.0, 25.0]]])
+
+
+@pytest.mark.parametrize("name", list(METHODS))
+@pytest.mark.parametrize(
+    ("reason", "change"),
+    [
+        ("shape_mismatch", lambda a: a[:, 1:]),
+        ("shape_mismatch", lambda a: a[:1]),
+        ("bad_shape", lambda a: a[0]),
+        ("bad_shape", lambda a: a[:, :0]),
+        ("non_finite_image", lambda a: np.where(a > 0.9, np.nan, a)),
+    ],
+)
+def test_what_cannot_be_registered_is_named(pairs, name, reason, change):
+    fixed, moving = pairs
+    with pytest.raises(SubjectError) as error:
+        register(fixed, change(moving), method=name, spacing_mm=SPACING)
+    assert error.value.reason == reason
+
+
+def test_other_voxels_and_unknown_names_are_named(pairs):
+    for options in ({"spacing_mm": (2.0, 0.0)}, {"spacing_mm": (2.0,)}):
+        with pytest.raises(SubjectError) as error:
+            register(*pairs, method="svf", **options)
+        assert error.value.reason == "bad_spacing"
+    with pytest.raises(SubjectError, match="expected one grid"):
+        register(*pairs, method="svf", spacing_mm=SPACING, moving_spacing_mm=(2.0, 2.0))
+    with pytest.raises(PopscanError, match="known methods: affine, demons"):
+        register(*pairs, method="magic", spacing_mm=SPACING)
+    with pytest.raises(PopscanError, match="known distances"):
+        register(*pairs, method="svf", spacing_mm=SPACING, distance="magic")
+    with pytest.raises(PopscanError, match="there is no option 'smoothness'"):
+        register(*pairs, method="svf", spacing_mm=SPACING, smoothness=3.0)
+    with pytest.raises(PopscanError, match="per level"):
+        register(*pairs, method="svf", spacing_mm=SPACING, n_iterations=(3,))
