@@ -57,10 +57,9 @@ class Warp:
         return replace(
             self,
             displacement_mm=self.displacement_mm[index],
-            **{
-                name: None if (array := getattr(self, name)) is None else array[index]
-                for name in ("inverse_mm", "velocity_mm", "matrix")
-            },
+            inverse_mm=_part(self.inverse_mm, index),
+            velocity_mm=_part(self.velocity_mm, index),
+            matrix=_part(self.matrix, index),
         )
 
     @classmethod
@@ -148,6 +147,10 @@ class Warp:
                 f"shape {expected[1:]}",
             )
         return values
+
+
+def _part(array: Floats | None, index: slice) -> Floats | None:
+    return None if array is None else array[index]
 
 
 def _affine_field(
