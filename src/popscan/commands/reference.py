@@ -158,7 +158,8 @@ def _section(name: str, section: type[BaseModel]) -> str:
     lines.append("\n")
     for key, field in section.model_fields.items():
         for part in _sections_in(field.annotation):
-            lines.append("#" + _section(f"{name}.{key}.NAME", part))
+            by_name = "" if part is field.annotation else ".NAME"
+            lines.append("#" + _section(f"{name}.{key}{by_name}", part))
     return "".join(lines)
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator
 
 from popscan.cells import MISSING_VALUES
+from popscan.config.kspace import KSpaceInput
 from popscan.config.section import ColumnName, Section
 from popscan.records import PopscanError, check_identifier
 
@@ -38,10 +39,11 @@ class Study(Section):
 class Source(Section):
     """Where raw scans come from."""
 
-    kind: Literal["simulated", "acdc", "dicom", "bids", "ukb"] = Field(
+    kind: Literal["simulated", "acdc", "dicom", "bids", "kspace", "ukb"] = Field(
         default="simulated",
         description="simulated: the digital population; acdc: patientNNN folders with Info.cfg; "
         "dicom: one folder per subject, any file names below it; bids: sub-*/[ses-*/] NIfTI; "
+        "kspace: raw k-space of ISMRMRD, BART, fastMRI, CMRxRecon (docs/kspace.md); "
         "ukb: UK Biobank's bulk zips as they are delivered (docs/ukb.md).",
     )
     root: str = Field(default="", description="Folder of the raw data (not used by simulated).")
@@ -74,6 +76,7 @@ class Source(Section):
         description="Code in the reference label files -> name of a structure of the protocol, or "
         "background, e.g. {1: lv, 2: myo, 3: rv}. Empty: the protocol's own codes.",
     )
+    kspace: KSpaceInput = KSpaceInput()
 
 
 class Simulate(Section):

@@ -16,16 +16,12 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from popscan.io.hdf5 import DAMAGE, open_hdf5, read_array
 from popscan.io.jsonfile import plain
 from popscan.records import KSpace, PopscanError, SubjectError
 from popscan.yamlfile import shorten
 
 _FORMAT = "popscan-kspace-1"
-#: What h5py raises for a torn or hostile file.
-_DAMAGE = (
-    OSError, KeyError, ValueError, TypeError, RuntimeError, AttributeError, OverflowError,
-    RecursionError, NotImplementedError,
-)  # fmt: skip
 #: Largest k-space that is read, in bytes of the full grid.
 MAX_KSPACE_BYTES = 16 * 2**30
 
@@ -60,54 +56,29 @@ def read_kspace(path: str | Path, *, max_bytes: int = MAX_KSPACE_BYTES) -> KSpac
     """
     path = Path(path)
     try:
-        with _open(path) as file:
-            kind = file.attrs.get("format")
-            if not (isinstance(kind, str) and kind == _FORMAT):
+        with open_hdf5(path) as file:
+            if not is_popscan_kspace(file):
                 raise SubjectError("not_kspace", f"{path}: not a k-space file of popscan")
             return _read(path, file, max_bytes)
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise SubjectError(
             "bad_header", f"{path}: damaged k-space file ({shorten(error)})"
         ) from error
+
+
+def is_popscan_kspace(file: h5py.File) -> bool:
+    """Whether an HDF5 file is k-space as popscan writes it."""
+    kind = file.attrs.get("format")
+    return isinstance(kind, str) and kind == _FORMAT
 
 
 def _put(file: h5py.File, name: str, values: NDArray[Any]) -> None:
     file.create_dataset(name, data=values, track_times=False)
 
 
-def _open(path: Path) -> h5py.File:
-    if not path.is_file():
-        raise SubjectError("file_missing", f"{path}: no such file")
-    try:
-        return h5py.File(path, "r")
-    except OSError as error:
-        with path.open("rb") as file:
-            start = file.read(4)
-        if start == b"\x89HDF":
-            raise SubjectError("truncated_file", f"{path}: the file is incomplete") from error
-        raise SubjectError("not_kspace", f"{path}: not an HDF5 file") from error
-
-
-def _get(file: h5py.File, name: str, *, max_bytes: int) -> NDArray[Any]:
-    """Read a dataset that lies in the file itself and whose size is sane."""
-    if not isinstance(file.get(name, getlink=True), h5py.HardLink):
-        raise ValueError(f"{name} is a link to elsewhere")
-    item = file[name]
-    if not isinstance(item, h5py.Dataset) or item.external or item.is_virtual:
-        raise ValueError(f"{name} is not a dataset of this file")
-    if item.nbytes > max_bytes:
-        raise ValueError(f"{name} claims {item.nbytes} bytes, more than the limit of {max_bytes}")
-    if item.nbytes > 0 and item.id.get_storage_size() == 0:
-        raise ValueError(f"{name} was never written")
-    values = item[()]
-    if not isinstance(values, (np.ndarray, np.generic)):
-        raise ValueError(f"{name} is {type(values).__name__}, not numbers")
-    return np.asarray(values)
-
-
 def _read(path: Path, file: h5py.File, max_bytes: int) -> KSpace:
-    mask = _get(file, "mask", max_bytes=max_bytes).astype(bool)
-    lines = _get(file, "lines", max_bytes=max_bytes)
+    mask = read_array(file, "mask", max_bytes=max_bytes).astype(bool)
+    lines = read_array(file, "lines", max_bytes=max_bytes)
     if mask.ndim != 2 or lines.ndim != 4 or lines.shape[0] != int(mask.sum()):
         raise ValueError(f"lines {lines.shape} do not fit the mask {mask.shape}")
     n_coils, n_kx, n_z = lines.shape[1:]
@@ -117,9 +88,9 @@ def _read(path: Path, file: h5py.File, max_bytes: int) -> KSpace:
     frames, rows = np.nonzero(mask.T)
     full = np.zeros((n_coils, n_kx, mask.shape[0], n_z, mask.shape[1]), dtype=np.complex64)
     np.moveaxis(full, (2, 4), (0, 1))[rows, frames] = lines
-    affine = _get(file, "affine", max_bytes=1024).astype(float)
-    spacing = _get(file, "spacing_mm", max_bytes=1024).astype(float)
-    times = _get(file, "frame_times_ms", max_bytes=2**20) if "frame_times_ms" in file else None
+    affine = read_array(file, "affine", max_bytes=1024).astype(float)
+    spacing = read_array(file, "spacing_mm", max_bytes=1024).astype(float)
+    times = read_array(file, "frame_times_ms", max_bytes=2**20) if "frame_times_ms" in file else None
     if affine.shape != (4, 4) or spacing.shape != (3,):
         raise ValueError("affine or spacing_mm has the wrong shape")
     if times is not None and times.shape != (mask.shape[1],):
@@ -193,10 +164,10 @@ def read_kspace_mat(path: str | Path, *, name: str = "raw") -> NDArray[np.comple
         If the file has no such complex variable.
     """
     path = Path(path)
-    with _open(path) as file:
+    with open_hdf5(path) as file:
         try:
-            values = _get(file, name, max_bytes=MAX_KSPACE_BYTES)
-        except _DAMAGE as error:
+            values = read_array(file, name, max_bytes=MAX_KSPACE_BYTES)
+        except DAMAGE as error:
             raise PopscanError(f"{path}: no readable variable {name!r} ({error})") from error
     if values.dtype.names is not None and len(values.dtype.names) == 2:
         return _complex(path, name, values)

@@ -89,6 +89,7 @@ PROTOCOL = Protocol(
         "acdc": "popscan.io.acdc:Acdc",
         "bids": "popscan.io.bids:Bids",
         "dicom": "popscan.io.dicom:Dicom",
+        "kspace": "popscan.io.kspace_source:KSpaceFiles",
         "simulated": "popscan.io.simulated:Simulated",
         "ukb": "popscan.io.ukb:Ukb",
     },

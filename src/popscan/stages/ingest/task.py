@@ -31,6 +31,7 @@ def ingest_task(context: ShardContext) -> Task:
         "dicom": {"max_tilt_deg": source.max_tilt_deg},
         "ukb": {"max_tilt_deg": source.max_tilt_deg},
         "bids": {"labels": source.labels},
+        "kspace": {"kspace": source.kspace.model_dump()},
     }
     rules = of_kind.get(source.kind, {})
 

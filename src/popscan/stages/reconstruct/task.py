@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from popscan.config import Reconstruct
-from popscan.records import KSpace, NotApplicable, Outcome, Subject
+from popscan.protocol import Protocol
+from popscan.protocol import load as load_place
+from popscan.records import KSpace, NotApplicable, Outcome, Scan, Subject
 from popscan.stages import upstream_of
 from popscan.study.context import ShardContext
 from popscan.worker import Task
@@ -26,6 +30,7 @@ def reconstruct_task(context: ShardContext) -> Task:
         files = {}
         for name, variant in section.variants.items():
             scan = reconstruct(kspace, method=variant.method, **variant.options)
+            scan = oriented(context.protocol, scan)
             desc = "" if name == section.use else name
             files[context.names.image(subject, desc=desc)] = scan
         return Outcome(files=files, values={"variant": section.use})
@@ -40,3 +45,11 @@ def reconstruct_task(context: ShardContext) -> Task:
         write=context.names.write,
         upstream=upstream_of("reconstruct"),
     )
+
+
+def oriented(protocol: Protocol, scan: Scan) -> Scan:
+    """Bring an image into the protocol's orientation; readouts point where the scanner's did."""
+    if not protocol.orientation:
+        return scan
+    turned: Scan = load_place(protocol.orientation)(scan, None)[0]
+    return scan if np.array_equal(turned.affine, scan.affine) else turned

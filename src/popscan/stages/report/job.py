@@ -186,6 +186,7 @@ def _description(words: Words, kind: str, n_subjects: int) -> str:
         "dicom": "read from DICOM",
         "ukb": "read from UK Biobank's bulk files",
         "bids": "read from BIDS-like NIfTI",
+        "kspace": "reconstructed from raw k-space",
     }.get(kind, f"read from {kind}")
     return f"{words.acquisition} of {n_subjects} subjects, {source}."
 

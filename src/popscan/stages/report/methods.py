@@ -18,6 +18,7 @@ _SOURCES = {
     "dicom": "Images were read from DICOM files; series, slices and frames were sorted by geometry "
     "and time.",
     "acdc": "Images were read from the ACDC challenge's data [@acdc].",
+    "kspace": "Images were reconstructed from raw k-space.",
     "simulated": "All subjects were simulated.",
     "ukb": "Images were read from UK Biobank's bulk files.",
 }

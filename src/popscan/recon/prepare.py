@@ -1,0 +1,130 @@
+"""What is done to raw k-space before any reconstruction: noise, coils, readout oversampling."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from popscan.arrays.fourier import centred_fft, centred_ifft
+from popscan.records import SubjectError
+
+Complex = NDArray[np.complexfloating]
+#: Fewer samples of noise per coil say too little about how the coils' noise hangs together.
+_MIN_NOISE_SAMPLES = 4
+
+
+def noise_covariance(noise: Complex) -> NDArray[np.complex128]:
+    """Return the covariance of the coils' noise.
+
+    Parameters
+    ----------
+    noise : ndarray, shape (coil, n)
+        Samples of noise scans.
+
+    Returns
+    -------
+    ndarray, shape (coil, coil)
+
+    Raises
+    ------
+    SubjectError
+        ``bad_noise_covariance`` if there are too few samples, or they are not finite.
+    """
+    n_coils, n = noise.shape
+    if n < _MIN_NOISE_SAMPLES * n_coils or not np.isfinite(noise).all():
+        raise SubjectError(
+            "bad_noise_covariance",
+            f"noise scans of {n} samples for {n_coils} coils; {_MIN_NOISE_SAMPLES} per coil, all "
+            "finite, expected",
+        )
+    samples = noise.astype(np.complex128)
+    return samples @ samples.conj().T / n
+
+
+def whitening_matrix(covariance: Complex) -> NDArray[np.complex128]:
+    """Return the combination of the coils whose noise is uncorrelated and of equal strength.
+
+    Parameters
+    ----------
+    covariance : ndarray, shape (coil, coil)
+        Of the noise; coils whose variance is 0 (unplugged) stay 0.
+
+    Returns
+    -------
+    ndarray, shape (coil, coil)
+        The mean noise variance of the coils is kept.
+
+    Raises
+    ------
+    SubjectError
+        ``bad_noise_covariance`` if it is not positive definite.
+    """
+    alive = covariance.diagonal().real > 0
+    inside = np.ix_(alive, alive)
+    try:
+        factor = np.linalg.cholesky(covariance[inside])
+    except np.linalg.LinAlgError as error:
+        raise SubjectError(
+            "bad_noise_covariance", "the coils' noise covariance is not positive definite"
+        ) from error
+    matrix = np.zeros_like(covariance, dtype=np.complex128)
+    if alive.any():
+        strength = np.sqrt(np.trace(covariance).real / np.count_nonzero(alive))
+        matrix[inside] = np.linalg.inv(factor) * strength
+    return matrix
+
+
+def compression_matrix(
+    covariance: Complex, n_virtual: int
+) -> tuple[NDArray[np.complex128], float]:
+    """Return the combination of the coils into those virtual ones that hold most signal.
+
+    Buehrer M, Pruessmann KP, Boesiger P, Kozerke S. Array compression for MRI with large coil
+    arrays. Magn Reson Med 57:1131-1139, 2007; with the covariance of the (prewhitened) signal.
+
+    Parameters
+    ----------
+    covariance : ndarray, shape (coil, coil)
+        Of the signal.
+    n_virtual
+        Virtual coils wanted, at most as many as there are coils.
+
+    Returns
+    -------
+    matrix : ndarray, shape (n_virtual, coil)
+        Rows are orthonormal, so that white noise stays white.
+    kept : float
+        Share of the signal's energy that the virtual coils hold; NaN without signal.
+    """
+    energies, vectors = np.linalg.eigh(covariance)
+    chosen = vectors[:, ::-1][:, :n_virtual]
+    total = float(energies.sum())
+    kept = float(energies[::-1][:n_virtual].sum()) / total if total > 0 else float("nan")
+    # A vector's phase is free: the largest entry is made real, so that equal input gives equal
+    # bytes.
+    largest = chosen[np.abs(chosen).argmax(axis=0), np.arange(chosen.shape[1])]
+    return (chosen * np.exp(-1j * np.angle(largest))).conj().T, kept
+
+
+def crop_field_of_view(readouts: Complex, n_kept: int) -> Complex:
+    """Cut the field of view along the readout to its middle: removes readout oversampling.
+
+    Parameters
+    ----------
+    readouts : ndarray, shape (..., kx)
+        K-space, DC at ``n // 2``.
+    n_kept
+        Samples (and pixels) that are left.
+
+    Returns
+    -------
+    ndarray, shape (..., n_kept)
+        K-space of the part of the image around the pixel ``n // 2``, which stays at
+        ``n_kept // 2``.
+    """
+    n = readouts.shape[-1]
+    if n_kept == n:
+        return readouts
+    image = centred_ifft(readouts, axes=(-1,))
+    first = n // 2 - n_kept // 2
+    return centred_fft(image[..., first : first + n_kept], axes=(-1,))
