@@ -85,3 +85,15 @@ def test_nothing_is_written_over(there: str, bids: Path, tmp_path: Path) -> None
 def test_a_name_that_no_study_can_have(bids: Path, tmp_path: Path) -> None:
     with pytest.raises(PopscanError, match="its name is the study's"):
         draft_study(bids, tmp_path / "my study!.yaml")
+
+
+@pytest.mark.parametrize(
+    "names", [("sub-01/sub-01_sax_kspace.h5",), ("P1/cine_sax.mat",), ("a.h5",)]
+)
+def test_raw_k_space_is_recognised(tmp_path: Path, names: tuple[str, ...]) -> None:
+    for name in names:
+        (tmp_path / "raw" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "raw" / name).write_bytes(b"not opened")
+    draft = draft_study(tmp_path / "raw", tmp_path / "mine.yaml")
+    assert load_config(draft.config).source.kind == "kspace"
+    assert "1 subjects, 1 visits; read as kspace" in draft.notes[0]

@@ -47,15 +47,15 @@ class Phantom:
     def __post_init__(self):
         if not self.blobs:
             at = [(31.0, -22.0, 10.0), (-40.0, 15.0, 0.0)]
-            self.blobs = [
-                (self.centre + u * READ + v * PHASE + w * NORMAL, 9.0) for u, v, w in at
-            ]
+            self.blobs = [(self.centre + u * READ + v * PHASE + w * NORMAL, 9.0) for u, v, w in at]
 
     def sensitivity(self, coil: int, position: np.ndarray) -> complex:
         angle = 2 * np.pi * coil / self.n_coils
         away = position - self.centre
         u, v = away @ READ, away @ PHASE
-        strength = 1 + 0.5 * (np.cos(angle) * u / self.fov_mm[0] + np.sin(angle) * v / self.fov_mm[1])
+        strength = 1 + 0.5 * (
+            np.cos(angle) * u / self.fov_mm[0] + np.sin(angle) * v / self.fov_mm[1]
+        )
         return strength * np.exp(1j * angle)
 
     def signal(self, k_per_mm: np.ndarray, z: int, t: int) -> np.ndarray:

@@ -13,6 +13,7 @@ from pathlib import Path
 import yaml
 
 from popscan.io.cohort import read_cohort
+from popscan.io.kspace_formats import KSPACE_ENDINGS
 from popscan.io.sources import Found, get_source
 from popscan.io.walk import walk
 from popscan.protocols import DEFAULT, get_protocol
@@ -97,14 +98,21 @@ def draft_study(root: Path, config: Path, *, protocol: str = DEFAULT) -> Draft:
 
 def _what_is_there(root: Path, protocol: str, problems: list[str]) -> tuple[str, list[Found]]:
     kinds = [kind for kind in get_protocol(protocol).sources if kind != "simulated"]
-    # Any folder tree could be one of DICOM: last, and only where there is such a file.
-    for kind in sorted(kinds, key=lambda kind: kind == "dicom"):
+    # Any folder tree could be one of DICOM or of k-space: last, and only where there is such a
+    # file; sub-* folders of k-space alone are none of NIfTI.
+    dicom, kspace, nifti = _marks(root)
+    absent = {kind for kind, there in (("dicom", dicom), ("kspace", kspace)) if not there}
+    if kspace and not nifti:
+        absent.add("bids")
+    for kind in sorted(kinds, key=lambda kind: kind in ("dicom", "kspace")):
         said: list[str] = []
+        if kind in absent:
+            continue
         try:
             subjects = get_source(kind, get_protocol(protocol)).find(root, problems=said)
         except PopscanError:
             continue
-        if subjects and (kind != "dicom" or _has_dicom(root)):
+        if subjects:
             problems += said
             return kind, subjects
     raise PopscanError(
@@ -113,9 +121,15 @@ def _what_is_there(root: Path, protocol: str, problems: list[str]) -> tuple[str,
     )
 
 
-def _has_dicom(root: Path) -> bool:
-    files = (os.path.join(place, name) for place, names in walk(root) for name in names)
-    return any(_is_dicom(path) for path in itertools.islice(files, _LOOKED_AT))
+def _marks(root: Path) -> tuple[bool, bool, bool]:
+    """Whether a DICOM file, one that may be k-space, and a NIfTI file are among the first files."""
+    every = (os.path.join(place, name) for place, names in walk(root) for name in names)
+    files = list(itertools.islice(every, _LOOKED_AT))
+    return (
+        any(_is_dicom(path) for path in files),
+        any(Path(path).suffix.lower() in KSPACE_ENDINGS for path in files),
+        any(path.lower().endswith((".nii", ".nii.gz")) for path in files),
+    )
 
 
 def _is_dicom(path: str) -> bool:

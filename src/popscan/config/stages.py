@@ -76,7 +76,9 @@ class Source(Section):
         description="Code in the reference label files -> name of a structure of the protocol, or "
         "background, e.g. {1: lv, 2: myo, 3: rv}. Empty: the protocol's own codes.",
     )
-    kspace: KSpaceInput = KSpaceInput()
+    kspace: KSpaceInput = Field(
+        default=KSpaceInput(), description="kspace: how raw k-space is read (below)."
+    )
 
 
 class Simulate(Section):

@@ -92,7 +92,10 @@ def read_ismrmrd(
 
 @dataclass(frozen=True, kw_only=True)
 class _Grid:
-    """How the readouts of the file `name` become a grid: pad to `n_full`, cut to `n_x`, put at row ``step + shift``."""
+    """How the readouts of the file `name` become a grid.
+
+    They are padded to `n_full`, cut to `n_x`, and put at row ``step + shift`` of `n_y`.
+    """
 
     name: str
     n_full: int
@@ -293,8 +296,8 @@ def _offset(lines: Lines, i: int, grid: _Grid) -> int:
     if first < 0 or first + n > grid.n_full:
         raise SubjectError(
             "encoding_limit",
-            f"{grid.name}: a readout of {n} samples with its centre at {int(lines.centre[i])} lies beyond the "
-            f"matrix of {grid.n_full}",
+            f"{grid.name}: a readout of {n} samples with its centre at {int(lines.centre[i])} "
+            f"lies beyond the matrix of {grid.n_full}",
         )
     return first
 

@@ -163,7 +163,7 @@ def _unplaced(
 
 
 def frame_times_ms(lines: Lines, encoding: Encoding, *, tick_ms: float) -> Floats | None:
-    """Times of the frames out of the lines' time stamps; None where they don't say.
+    """Return times of the frames out of the lines' time stamps; None where they don't say.
 
     Of cardiac phases it is the median time since the trigger; of repetitions the time since the
     first, in the mean of all slices.

@@ -90,7 +90,9 @@ def _read(path: Path, file: h5py.File, max_bytes: int) -> KSpace:
     np.moveaxis(full, (2, 4), (0, 1))[rows, frames] = lines
     affine = read_array(file, "affine", max_bytes=1024).astype(float)
     spacing = read_array(file, "spacing_mm", max_bytes=1024).astype(float)
-    times = read_array(file, "frame_times_ms", max_bytes=2**20) if "frame_times_ms" in file else None
+    times = (
+        read_array(file, "frame_times_ms", max_bytes=2**20) if "frame_times_ms" in file else None
+    )
     if affine.shape != (4, 4) or spacing.shape != (3,):
         raise ValueError("affine or spacing_mm has the wrong shape")
     if times is not None and times.shape != (mask.shape[1],):

@@ -1,9 +1,9 @@
 """Source ``kspace``: folders (or single files) of raw k-space, a subject each.
 
-``sub-*/[ses-*/]`` as in BIDS; else a folder per subject under any name; else, or beside them, a file
-per subject. Below a subject's folder any depth will do. The view is a part of a file's name, as the
-protocol's series say (``cine_sax.mat``, ``sub-1_acq-sax_kspace.h5``); of several files of one view
-the last in natural order is read. What a file is, its content says.
+``sub-*/[ses-*/]`` as in BIDS; else a folder per subject under any name, and a file per subject
+right in the root. Below a subject's folder any depth will do. The view is a part of a file's name,
+as the protocol's series say (``cine_sax.mat``, ``sub-1_acq-sax_kspace.h5``); of several files of
+one view the last in natural order is read. What a file is, its content says.
 """
 
 from __future__ import annotations

@@ -74,9 +74,7 @@ def whitening_matrix(covariance: Complex) -> NDArray[np.complex128]:
     return matrix
 
 
-def compression_matrix(
-    covariance: Complex, n_virtual: int
-) -> tuple[NDArray[np.complex128], float]:
+def compression_matrix(covariance: Complex, n_virtual: int) -> tuple[NDArray[np.complex128], float]:
     """Return the combination of the coils into those virtual ones that hold most signal.
 
     Buehrer M, Pruessmann KP, Boesiger P, Kozerke S. Array compression for MRI with large coil
