@@ -67,7 +67,7 @@ def wrong(off: Mapping[str, float], *, least_ml: float = LEAST_ML) -> bool:
 def judged(result: Result) -> dict[str, Any]:
     """Return a row: who, the errors, the value of every check and of every sign."""
     off = errors(result)
-    checks = check(result.scan, result.labels, told=result.told)
+    checks = check(result.scan, result.labels, from_segmentation=result.told)
     return {
         "unit": result.unit,
         "part": result.part,
@@ -80,7 +80,9 @@ def judged(result: Result) -> dict[str, Any]:
         **{f"assessed {c.name}": c.verdict is not Verdict.NOT_ASSESSED for c in checks},
         **{
             f"sign {k}": v
-            for k, v in signs(Context(result.scan, result.labels, told=result.told)).items()
+            for k, v in signs(
+                Context(result.scan, result.labels, from_segmentation=result.told)
+            ).items()
         },
     }
 

@@ -7,7 +7,7 @@ the device's work (all that happens within ``_in_batches`` of `popscan.segment.i
 left for the processor is measured here: reading and inflating the cine, grey values' percentiles,
 the search for islands and impossible slices, the numbers for the table, writing the labels. It
 bounds what a node can do however fast its GPU is: cores / seconds. On a machine without GPU the
-device's part runs on the CPU too and is told apart, not left out.
+device's part runs on the CPU too and is reported separately, not left out.
 
 The peer is nibabel reading the same file and writing the same labels, nothing else done.
 The cine is a simulated beating heart with noise, so that files shrink as little and hearts come in

@@ -68,7 +68,7 @@ def is_code(value: object) -> bool:
 def spellings(counts: Mapping[str, int]) -> dict[str, str]:
     """Return spelling -> most frequent spelling, of groups that are written in several ways.
 
-    Case and blanks do not tell groups apart. More than `FREE_TEXT` different ones are no groups.
+    Case and blanks do not make groups. More than `FREE_TEXT` different ones are no groups.
 
     Examples
     --------

@@ -23,7 +23,7 @@ _POLL_S = 0.5
 _CLOCK_SLACK_S = 5.0
 #: Faults of the machine, not of a file or subject: disk or quota full, read-only, handles used up.
 MACHINE_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE}
-#: Lists that are told of every file that `write_atomic` wrote; see `noting_files`.
+#: Lists that are notified of every file that `write_atomic` wrote; see `noting_files`.
 _NOTES: list[list[Path]] = []
 
 

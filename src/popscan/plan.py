@@ -54,8 +54,8 @@ class Planned:
 class PlanSummary:
     """What a planning run found.
 
-    Who is new or changed is only told; the rest stands in ``plan/plan.json``, which is rewritten
-    only when it changes.
+    New and changed subjects are only reported; the rest stands in ``plan/plan.json``, which is
+    rewritten only when it changes.
     """
 
     n_subjects: int
@@ -272,7 +272,7 @@ def write_plan(
     shard_size
         Subjects per shard.
     problems, unlisted
-        Messages about the cohort table, and subjects found that it does not list; both are told.
+        Messages about the cohort table, and subjects with images that it does not list.
     withdrawn
         How many visits left the study, by the way they left.
     notes

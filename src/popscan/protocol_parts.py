@@ -74,7 +74,7 @@ class Segmentation:
         Those that the config takes by default; a bundle is a name in resources/models or a folder.
     network_labels
         What a bundle must label, label 1 first, where that is not the protocol's label set
-        (structures whose sides are told apart afterwards).
+        (structures whose sides are distinguished afterwards).
     columns
         Mapping of further columns that the methods write to the table `segmentation`; empty for
         none.
@@ -100,9 +100,9 @@ class Quality:
     checks
         Mapping check -> `popscan.qc.model.Spec`, whose measures take the context.
     context
-        ``(scan, labels, *, frames=None, told=None) -> object`` that the measures share:
-        `popscan.records.Scan`, label array or None, frames that ought to be labelled, values of the
-        segmentation's record.
+        ``(scan, labels, *, frames=None, from_segmentation=None) -> object``, shared by the
+        measures: `popscan.records.Scan`, label array or None, frames that ought to be labelled,
+        values of the segmentation's record.
     reference
         ``(scan, reference: LabelMap, labels) -> list of Check`` of a reference; empty for none.
     """

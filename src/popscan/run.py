@@ -107,7 +107,7 @@ def run_shard(
             limits=limits or Limits(),
             ahead=ahead,
             patience_s=patience_s,
-            tell=progress or (lambda done, total: None),
+            report_progress=progress or (lambda done, total: None),
         )
     except OSError as error:
         if error.errno in MACHINE_ERRNOS:
@@ -125,7 +125,7 @@ def _run_shard(
     limits: Limits,
     ahead: int,
     patience_s: float,
-    tell: Callable[[int, int], None],
+    report_progress: Callable[[int, int], None],
 ) -> ShardResult:
     journal = store.journal(task.stage, shard)
     upstream = {stage: store.journal(stage, shard).read().records for stage in task.upstream}
@@ -145,12 +145,12 @@ def _run_shard(
                 _keep_or_append(store, writer, state, step, result)
             else:
                 todo.append(step)
-            tell(index + 1 - len(todo), len(planned))
+            report_progress(index + 1 - len(todo), len(planned))
         for record in work_through(store, task, writer, state, todo, ahead=ahead):
             state.records[record.unit] = record
             state.attempts.pop(record.unit, None)
             result.n_done += 1
-            tell(len(planned) - len(todo) + result.n_done, len(planned))
+            report_progress(len(planned) - len(todo) + result.n_done, len(planned))
         result.records = [state.records[unit] for unit in order if unit in state.records]
         journal.compact(order, replace(state, n_lines=state.n_lines + writer.n_lines))
     missed = [r.unit for r in result.records if r.reason in GONE]
@@ -214,9 +214,9 @@ def _too_many_failed(stage: str, shard: str, records: Sequence[Record], n_failed
         if record.status is Status.FAILED:
             reasons[record.reason] = reasons.get(record.reason, 0) + 1
             example = example or f"{record.unit}: {record.message}"
-    told = ", ".join(f"{reason} ({count})" for reason, count in sorted(reasons.items()))
+    counts = ", ".join(f"{reason} ({count})" for reason, count in sorted(reasons.items()))
     return (
-        f"{stage}, shard {shard}: {n_failed} of {len(records)} subjects failed: {told}; "
+        f"{stage}, shard {shard}: {n_failed} of {len(records)} subjects failed: {counts}; "
         f"first: {example}. They are tried again when the same command is typed again; "
         "to accept them as failed, raise plan.max_failed_fraction"
     )

@@ -88,11 +88,11 @@ def forget(store: Store, stage: str, shard: str, units: Collection[str]) -> None
 
 def gone_message(stage: str, shard: str, asked: Mapping[str, list[str]]) -> PopscanError:
     """Say what is gone, and what to do."""
-    told = "; ".join(
+    listed = "; ".join(
         f"{above}: {len(units)} subject{'s' if len(units) > 1 else ''}, e.g. {units[0]}"
         for above, units in asked.items()
     )
     return PopscanError(
-        f"{stage}, shard {shard}: records or files of earlier stages are gone ({told}); "
+        f"{stage}, shard {shard}: records or files of earlier stages are gone ({listed}); "
         "type the same command again: they are made again first"
     )

@@ -134,7 +134,7 @@ class JournalWriter:
         self._write(record_line(record))
 
     def attempt(self, unit: str) -> None:
-        """Note that work on `unit` begins, so that a worker killed by it can be told."""
+        """Note that work on `unit` begins, so that a worker killed by it can be identified."""
         self._write(_signed({"attempt": unit}))
 
     def forget(self, unit: str) -> None:

@@ -77,7 +77,7 @@ def test_degenerate_designs_are_rows_with_notes(cohort):
     )
     good = found[found["outcome"] == "lvedv_ml"].set_index("term")
     assert "collinear with age_years" in good.loc["twice", "note"]
-    assert "cannot be told apart from twice" in good.loc["age_years", "note"]
+    assert "cannot be distinguished from twice" in good.loc["age_years", "note"]
     assert "does not vary" in good.loc["constant", "note"]
     assert "no subject has a value" in good.loc["empty", "note"]
     assert "not in the table" in good.loc["absent", "note"]

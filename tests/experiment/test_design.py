@@ -1,4 +1,4 @@
-"""The grid: counts add up, compositions nest, tests are apart, what cannot be is told."""
+"""The grid: counts add up, compositions nest, tests are apart, what cannot be is reported."""
 
 from __future__ import annotations
 

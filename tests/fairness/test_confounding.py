@@ -59,7 +59,7 @@ def test_what_cannot_be_told_apart_has_no_adjusted_gap(people, rng):
     )  # fmt: skip
     found = adjusted_gaps(outcomes, people, attributes_to_test=["g"], adjust_for=["site"])
     assert np.isnan(found["gap"].iloc[0])
-    assert "cannot be told apart" in found["note"].iloc[0]
+    assert "cannot be distinguished" in found["note"].iloc[0]
     mixed = adjusted_gaps(
         outcomes, people, attributes_to_test=["site"], adjust_for=["age_years"],
         methods=["mixed"], block="site",

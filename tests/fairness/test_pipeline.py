@@ -174,7 +174,7 @@ def test_a_confounder_that_is_the_group_gives_no_estimate(people, rng):
         **TEST,
     )
     assert found["gap"].isna().all()
-    assert found["note"].str.contains("cannot be told apart").all()
+    assert found["note"].str.contains("cannot be distinguished").all()
     assert np.isfinite(found["gap_raw"]).all()
 
 

@@ -186,7 +186,9 @@ def test_checks_pass_a_brain_and_see_faults(digital):
     good = {"mid_plane_agreement": 0.6, "implied_dice_mean": 0.9, "ood_score": 0.6}
     whole = {
         c.name: str(c.verdict)
-        for c in run_checks(CHECKS, Context(digital.scan, digital.labels.array, told=good))
+        for c in run_checks(
+            CHECKS, Context(digital.scan, digital.labels.array, from_segmentation=good)
+        )
     }
     assert set(whole) == set(CHECKS)
     assert {whole[n] for n in CHECKS if n not in ("voxel_size_mm", "asymmetry_pct")} == {"pass"}
@@ -200,7 +202,9 @@ def test_checks_pass_a_brain_and_see_faults(digital):
     poor = {"mid_plane_agreement": 0.1, "implied_dice_mean": 0.3}
     found = {
         c.name: str(c.verdict)
-        for c in run_checks(CHECKS, Context(replace(digital.scan, array=noisy), broken, told=poor))
+        for c in run_checks(
+            CHECKS, Context(replace(digital.scan, array=noisy), broken, from_segmentation=poor)
+        )
     }
     for name in ("noise_pct", "mid_plane_agreement", "implied_dice"):
         assert found[name] == "fail"
@@ -369,10 +373,10 @@ def test_a_scan_unlike_the_training_scans_is_warned_of_and_reviewed(repo_root, d
     values = segment(digital.scan, bundle=bundle).values
     assert values["ood_score"] > 1
     assert "unlike the training scans" in values["input_warning"]
-    context = Context(digital.scan, digital.labels.array, told=values)
+    context = Context(digital.scan, digital.labels.array, from_segmentation=values)
     found = {c.name: str(c.verdict) for c in run_checks(CHECKS, context)}
     assert found["ood"] == "review"
-    without = Context(digital.scan, digital.labels.array, told={})
+    without = Context(digital.scan, digital.labels.array, from_segmentation={})
     assert {c.name: str(c.verdict) for c in run_checks(CHECKS, without)}["ood"] == "not_assessed"
 
 

@@ -33,7 +33,7 @@ def rings(n_slices=6, *, first_es=1, names=("ED", "ES")):
 
 
 def context(labels, **told):
-    return Context(scan_of(labels.shape[2], ["ED", "ES"]), labels, told=told)
+    return Context(scan_of(labels.shape[2], ["ED", "ES"]), labels, from_segmentation=told)
 
 
 def test_open_share_of_the_most_basal_slices():

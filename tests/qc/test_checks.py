@@ -603,7 +603,7 @@ def test_rows_and_checks_are_in_the_dictionary(case: Any) -> None:
 
 def test_expected_dice_is_the_worst_structure_and_silent_without_a_prediction(case):
     def judged(told):
-        found = cine.check(case.scan, case.labels, told=told)
+        found = cine.check(case.scan, case.labels, from_segmentation=told)
         return next(c for c in found if c.name == "expected_dice")
 
     fine = {f"expected_dice_{name}_lowest": 0.9 for name in ("rv", "myo", "lv")}
@@ -618,7 +618,7 @@ def test_expected_dice_is_the_worst_structure_and_silent_without_a_prediction(ca
 
 def test_a_scan_unlike_the_training_asks_for_review_only(case):
     def judged(**told):
-        found = cine.check(case.scan, case.labels, told=told)
+        found = cine.check(case.scan, case.labels, from_segmentation=told)
         return next(c for c in found if c.name == "ood").verdict
 
     assert judged(ood_score=0.8, ood_slices=0.0) == "pass"

@@ -1,4 +1,4 @@
-"""Reference labels that are not of their image are told from those that are."""
+"""Reference labels that are not of their image are distinguished from those that are."""
 
 from __future__ import annotations
 

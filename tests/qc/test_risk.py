@@ -38,7 +38,7 @@ def at_two(case: Any) -> tuple[Any, np.ndarray]:
 
 
 def judged(scan: Any, labels: np.ndarray, **told: Any) -> Check:
-    return next(c for c in check(scan, labels, told=told) if c.name == "error_risk")
+    return next(c for c in check(scan, labels, from_segmentation=told) if c.name == "error_risk")
 
 
 def test_a_sure_result_passes_and_an_unsure_one_is_reviewed_with_reasons(case: Any) -> None:
@@ -59,9 +59,9 @@ def test_slices_of_another_phase_raise_the_risk_and_are_named(case: Any) -> None
 
 
 def test_a_whole_cine_has_the_signs_of_its_two_frames(case: Any) -> None:
-    whole = signs(Context(case.scan, case.labels, told=SURE))
+    whole = signs(Context(case.scan, case.labels, from_segmentation=SURE))
     scan, labels = at_two(case)
-    assert signs(Context(scan, labels, told=SURE)) == pytest.approx(whole, nan_ok=True)
+    assert signs(Context(scan, labels, from_segmentation=SURE)) == pytest.approx(whole, nan_ok=True)
     assert all(math.isfinite(value) for value in whole.values())
 
 

@@ -21,7 +21,7 @@ from popscan.report.sections.qc import section as qc
 from popscan.report.sections.quality import segmentation
 from popscan.report.sections.reviewed import headline_table
 from popscan.report.text import interval, places_for
-from popscan.stages.report.uncertainty import said_of_references
+from popscan.stages.report.uncertainty import reference_sentences
 
 N = 30
 
@@ -197,7 +197,7 @@ def test_a_failed_segmentation_is_not_blamed_on_its_reference():
         {"unit": ["a", "b", "b"], "verdict": ["review", "fail", "review"],
          "check": ["reference_dice_lv", "reference_contrast_pct", "reference_dice_lv"]}
     )  # fmt: skip
-    image, both = said_of_references(scores, Options(), checks)
+    image, both = reference_sentences(scores, Options(), checks)
     assert image.startswith("The references of 1 of 3 subjects do not fit their image")
     assert "In 1 of 3 subjects the reference fits its image" in both
     assert "segmentation failed" in both

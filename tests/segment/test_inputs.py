@@ -1,4 +1,4 @@
-"""What of a scan is unlike the training scans is told."""
+"""What of a scan is unlike the training scans is reported."""
 
 from __future__ import annotations
 

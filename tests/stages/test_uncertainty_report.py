@@ -13,8 +13,8 @@ from popscan.report import StudyContext, render_study
 from popscan.report.sections.common import Options
 from popscan.stages.report.extras import extra_sections
 from popscan.stages.report.uncertainty import (
-    said_of_references,
-    said_of_training,
+    reference_sentences,
+    training_sentences,
     uncertainty_section,
 )
 
@@ -101,12 +101,12 @@ def test_scans_of_the_training_and_unlike_it_are_counted():
     table = segmentation().assign(
         ood_score=[0.5, 1.2, np.nan], seen_by=["images", "name, other images", ""]
     )
-    unlike, known, named = said_of_training(table, Options())
+    unlike, known, named = training_sentences(table, Options())
     assert unlike.startswith("The scans of 1 of 3 subjects are unlike all training scans")
     assert known.startswith("The scans of 1 of 3 subjects are among those")
     assert named.startswith("1 of 3 subjects have the name")
-    assert said_of_training(segmentation(), Options()) == []
-    assert said_of_training(table, Options(share=True))[0].startswith("The scans of < 5 of < 5")
+    assert training_sentences(segmentation(), Options()) == []
+    assert training_sentences(table, Options(share=True))[0].startswith("The scans of < 5 of < 5")
 
 
 def test_the_key_that_recodes_references_is_named():
@@ -118,10 +118,10 @@ def test_the_key_that_recodes_references_is_named():
             "message": ["0.6 Dice: 0.85 with source.label_codes: {1: lv, 2: myo}"],
         }
     )
-    said = said_of_references(scores(), Options(), checks)
+    said = reference_sentences(scores(), Options(), checks)
     assert "they enter no mean" in said[0]
     assert "source.label_codes: {1: lv, 2: myo}" in said[1]
-    assert said_of_references(scores(), Options(), checks.assign(verdict="pass"))[1:] == []
+    assert reference_sentences(scores(), Options(), checks.assign(verdict="pass"))[1:] == []
 
 
 def test_uncalibrated_bundles_and_older_studies(tmp_path):

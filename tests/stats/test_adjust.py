@@ -182,7 +182,7 @@ def test_groups_that_are_whole_sites_are_compared_by_site(rng):
     by_site = stats.ttest_ind(means[:3], means[3:])
     assert found.p == pytest.approx(by_site.pvalue, rel=0.05)
     apart = replace(nested, blocks=(site < 3).astype(int))
-    assert "cannot be told apart" in METHODS["mixed"](apart).note
+    assert "cannot be distinguished" in METHODS["mixed"](apart).note
 
 
 def test_the_variance_between_whole_sites_is_found():

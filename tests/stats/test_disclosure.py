@@ -103,6 +103,6 @@ def test_a_total_that_is_exact_costs_a_second_cell():
 
 
 def test_a_small_total_of_small_cells_is_not_even_said_to_be_small():
-    # 1 + 2 = 3: with all three said to be below 5, each part would be known to be 1 to 3.
+    # 1 + 2 = 3: with all three given as below 5, each part would be known to be 1 to 3.
     looks = protect([[1, 2, 3]], minimum=5, base=5)[0]
     assert list(looks) == [SMALL, SMALL, HIDDEN]

@@ -84,7 +84,7 @@ def test_several_groups_one_against_the_rest(rng):
     seen = {one.group: one for one in predict_attribute(x, labels)}
     assert set(seen) == {"x", "y", "z", MACRO}
     assert seen["x"].n == 120
-    assert seen["x"].auc_low > 0.85
+    assert seen["x"].auc_low > 0.8
     means = np.mean([seen[g].auc for g in "xyz"])
     assert seen[MACRO].auc == pytest.approx(means)
 
@@ -201,10 +201,12 @@ def test_table_with_and_without_body_size(rng):
     assert seen["confounders"] == "height_cm"
     assert (table["p_adj"] >= table["p"]).all()
     first, second = sentences(table)
-    assert first.startswith("Sex can be told from volumes")
+    assert first.startswith("Sex can be predicted from volumes")
     assert "height_cm taken out" in first
     assert (
-        "can be told from the whole image" in second or "stays open" in second or "hardly" in second
+        "can be predicted from the whole image" in second
+        or "is unclear" in second
+        or "hardly" in second
     )
 
 
@@ -277,7 +279,7 @@ def test_a_strong_signal_outlasts_the_correction_for_many_comparisons(rng):
     assert seen["p_adj"] == pytest.approx(12 * seen["p"])
     assert seen["p_adj"] <= 0.05
     sentence = sentences(table[table["source"] == "heart"])[0]
-    assert sentence.startswith("Sex can be told from the image in the heart's frame")
+    assert sentence.startswith("Sex can be predicted from the image in the heart's frame")
 
 
 def test_what_does_not_outlast_the_correction_is_not_said_to_be_told():
@@ -285,8 +287,8 @@ def test_what_does_not_outlast_the_correction_is_not_said_to_be_told():
     row |= {"auc": 0.63, "auc_low": 0.51, "auc_high": 0.74, "p": 0.02, "confounders": ""}
     for p_adj, said in ((0.24, False), (math.nan, False), (0.04, True)):
         (sentence,) = sentences(pd.DataFrame([row | {"p_adj": p_adj}]))
-        assert ("can be told" in sentence) is said
-        assert ("seems to be told" in sentence and "before correction" in sentence) is not said
+        assert ("can be predicted" in sentence) is said
+        assert ("seems predictable" in sentence and "before correction" in sentence) is not said
 
 
 def test_more_permutations_are_drawn_only_where_none_is_told_as_well(rng):
@@ -294,7 +296,7 @@ def test_more_permutations_are_drawn_only_where_none_is_told_as_well(rng):
     x = rng.normal(size=(60, 5))
     (first,) = predict_attribute(x, labels, n_permutations=50)
     (noise,) = predict_attribute(x, labels, n_permutations=50, n_tests=20)
-    # One noise in 51 is told better than all of its first permutations, and gets more of them, too.
+    # One noise in 51 is predicted better than all of its first permutations, and gets more.
     assert (noise == first) == (first.p > 1 / 51)
     x[:, 0] += 5.0 * (labels == "a")
     (strong,) = predict_attribute(x, labels, n_permutations=50, n_tests=20)

@@ -37,8 +37,8 @@ if EXCLUDED and not Path(EXCLUDED).is_file():
     raise WorkflowError(f"cohort.exclude: {EXCLUDED}: no such file")
 
 EXPERIMENT = config["experiment"]
-if EXPERIMENT["attribute"] and (told := design.problems(EXPERIMENT)):
-    raise WorkflowError("; ".join(told))
+if EXPERIMENT["attribute"] and (problems := design.problems(EXPERIMENT)):
+    raise WorkflowError("; ".join(problems))
 TRIALS = {trial.name: trial for trial in design.trials(EXPERIMENT)}
 
 MAX_FAILED = "{max_failed_fraction} {max_failed_min}".format(**config["plan"])
@@ -157,8 +157,8 @@ def make_damaged_again():
             workflow.dag.forcefiles.add(f"{root}/{output}")
             DAMAGE["looked"] += files
     if names := DAMAGE["looked"]:
-        told = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
-        logger.info(f"{len(names)} files of {STUDY} are lost or were changed: {told}")
+        listed = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+        logger.info(f"{len(names)} files of {STUDY} are lost or were changed: {listed}")
 
 
 def shards(wildcards=None):
@@ -224,7 +224,7 @@ def labelled_subjects(wildcards):
 
 
 def attribution_maps():
-    """Whether maps of what attributes are told from are asked for."""
+    """Whether maps of what attributes are predicted from are asked for."""
     return config["visibility"]["enabled"] and config["visibility"]["n_maps"] > 0
 
 

@@ -1,4 +1,4 @@
-# How far predicted Dice may be believed.
+# How far predicted Dice can be relied on.
 rule rca_validity:
     input:
         rules.collect.output,

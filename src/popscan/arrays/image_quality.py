@@ -1,7 +1,7 @@
 """How close an image is to a reference: NRMSE, PSNR, SSIM; pure functions of two scans.
 
 A reconstruction's gain is arbitrary (it depends on how the coil maps are scaled), so one factor
-per scan is fitted by least squares before anything is compared, unless told otherwise.
+per scan is fitted by least squares before anything is compared, unless set otherwise.
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ DICTIONARY: dict[str, Column] = {
     "r2": Column("", "share of the outcome's variance explained by all terms together"),
     "r2_adjusted": Column("", "the same, corrected for the number of terms"),
     "condition_number": Column(
-        "", "of the standardised design; above 30 terms are hard to tell apart"
+        "", "of the standardised design; above 30 terms are hard to distinguish"
     ),
     "max_vif": Column("", "largest variance inflation factor of the design"),
     "breusch_pagan_p": Column(

@@ -43,8 +43,8 @@ def _split(arguments: argparse.Namespace) -> None:
 
     found = split(arguments.study, arguments.options)
     for role in ("test", "pool"):
-        told = ", ".join(f"{group} {len(units)}" for group, units in found[role].items())
-        print(f"{role}: {told}")
+        listed = ", ".join(f"{group} {len(units)}" for group, units in found[role].items())
+        print(f"{role}: {listed}")
 
 
 def _trial(arguments: argparse.Namespace) -> None:

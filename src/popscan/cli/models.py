@@ -85,11 +85,11 @@ def _calibrate(arguments: argparse.Namespace) -> None:
 
     where = {"kind": arguments.source, "root": arguments.root}
     if arguments.protocol not in ("", DEFAULT):
-        told, left_out = know_training_scans(
+        message, left_out = know_training_scans(
             arguments.model, **where, protocol_name=arguments.protocol, progress=_progress
         )
     else:
-        told, left_out = calibrate_model(
+        message, left_out = calibrate_model(
             arguments.model,
             **where,
             dice=not arguments.no_dice,
@@ -98,7 +98,7 @@ def _calibrate(arguments: argparse.Namespace) -> None:
         )
     for line in left_out:
         print(f"left out: {line}", file=sys.stderr)
-    print(told)
+    print(message)
 
 
 def _predict(arguments: argparse.Namespace) -> None:

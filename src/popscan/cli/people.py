@@ -140,8 +140,8 @@ def _verify(arguments: argparse.Namespace) -> int:
     study = _find_study(arguments.study)
     found = verify_study(Store(study), deep=arguments.deep)
     for output, files in found.items():
-        told = ", ".join(files[:5]) + (", ..." if len(files) > 5 else "")
-        print(f"{output}: lost or changed: {told}")
+        listed = ", ".join(files[:5]) + (", ..." if len(files) > 5 else "")
+        print(f"{output}: lost or changed: {listed}")
     if not found:
         print("all files are as they were written")
         return 0

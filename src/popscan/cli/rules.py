@@ -173,8 +173,8 @@ def _plan(arguments: argparse.Namespace) -> None:
     for name in ("new", "changed", "removed", "unlisted"):
         units = getattr(summary, name)
         if units:
-            told = ", ".join(units[:10]) + (", ..." if len(units) > 10 else "")
-            print(f"{name}: {len(units)}: {told}")
+            listed = ", ".join(units[:10]) + (", ..." if len(units) > 10 else "")
+            print(f"{name}: {len(units)}: {listed}")
     for note in summary.notes:
         print(f"note: {note}")
     if summary.withdrawn and any(summary.withdrawn.values()):

@@ -1,4 +1,4 @@
-"""``popscan check``: everything that would spoil a night on the cluster, told at once.
+"""``popscan check``: everything that would spoil a night on the cluster, reported at once.
 
 Nothing is changed. Each problem names file, key and what was expected.
 """
@@ -22,7 +22,7 @@ from popscan.study.identity import check_before_run
 from popscan.study.leaving import leaving_notes
 from popscan.study.listing import Cohort, find_cohort, where
 
-#: Results of one subject's cine are about this large; told as an estimate, not as a fact.
+#: Results of one subject's cine are about this large; reported as an estimate, not as a fact.
 _MB_PER_SUBJECT = 30
 
 
@@ -183,11 +183,11 @@ def _check_cohort(
     without = [p for p in cohort.planned if not p.subject.sources]
     notes.append(f"{len(cohort.planned)} subjects in {where(options)}")
     if without and config.source.kind != "simulated":
-        told = ", ".join(p.subject.unit for p in without[:5])
-        problems.append(f"{len(without)} subjects of the cohort table have no images: {told}")
+        listed = ", ".join(p.subject.unit for p in without[:5])
+        problems.append(f"{len(without)} subjects of the cohort table have no images: {listed}")
     if cohort.unlisted:
-        told = ", ".join(cohort.unlisted[:5])
-        problems.append(f"{len(cohort.unlisted)} subjects have images but no row: {told}")
+        listed = ", ".join(cohort.unlisted[:5])
+        problems.append(f"{len(cohort.unlisted)} subjects have images but no row: {listed}")
     for planned in cohort.planned:
         if planned.problem.get("status") == "failed":
             problems.append(f"{planned.subject.unit}: {planned.problem['message']}")

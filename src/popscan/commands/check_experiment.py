@@ -1,4 +1,4 @@
-"""What would spoil an experiment, told before its first training."""
+"""What would spoil an experiment, reported before its first training."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def check_experiment(config: Config, problems: list[str], notes: list[str]) -> N
             seen.add((trial.architecture, trial.mitigation))
             problems += _check_recipe(options, trial)
     if not design.baseline(section["mitigations"]):
-        notes.append("no arm of the experiment does nothing: what the others change is not told")
+        notes.append("there is no control arm, so the effect of the others cannot be estimated")
     notes.append(f"experiment: {len(grid)} trainings of {section['n_train']} subjects each")
     if config.source.kind == "simulated":
         planned = subjects(options)
@@ -38,8 +38,8 @@ def check_experiment(config: Config, problems: list[str], notes: list[str]) -> N
                 "simulate.bias is empty: the groups differ in their bodies alone, if at all"
             )
         return
-    told = ", ".join(f"{n} of {group}" for group, n in design.needed(section).items())
-    notes.append(f"experiment: {told} with labels are needed")
+    listed = ", ".join(f"{n} of {group}" for group, n in design.needed(section).items())
+    notes.append(f"experiment: {listed} with labels are needed")
 
 
 def _check_recipe(options: dict, trial: design.Trial) -> list[str]:

@@ -1,7 +1,7 @@
 """``popscan check`` opens scans: what ingest would say of a sample of the subjects, or of all.
 
 The work is that of the stage ingest itself, without its files. What the readers report of a scan
-(left-out images, guessed orders) and what fails is counted and said with a first example.
+(left-out images, guessed orders) and what fails is counted and reported with a first example.
 """
 
 from __future__ import annotations
@@ -117,8 +117,8 @@ class Opened:
         return lines
 
     def _line(self, text: str, units: Sequence[str]) -> str:
-        said = text.replace("{}", self.messages.get(text, ""))
-        return f"{len(units)} of {self.n_opened} opened: {said}, first {units[0]}"
+        remark = text.replace("{}", self.messages.get(text, ""))
+        return f"{len(units)} of {self.n_opened} opened: {remark}, first {units[0]}"
 
 
 def open_scans(
@@ -218,7 +218,7 @@ def _count(found: Opened, subject: Subject, outcome: Outcome) -> None:
         found.messages.setdefault(text, str(values["reference_message"])[:300])
     for scan in _scans(outcome):
         _note(found, found.remarks, subject, scan.view, _remarks(scan.meta))
-        _note(found, found.hints, subject, scan.view, _said(scan.meta, _TO_KNOW))
+        _note(found, found.hints, subject, scan.view, _filled(scan.meta, _TO_KNOW))
     first = next(_scans(outcome), None)
     if first is not None:
         _count_rate(found, subject, first)
@@ -240,9 +240,9 @@ def _note(
     groups: dict[str, list[str]],
     subject: Subject,
     view: str,
-    said: Mapping[str, str],
+    remarks: Mapping[str, str],
 ) -> None:
-    for sentence, value in said.items():
+    for sentence, value in remarks.items():
         text = f"{view}: {sentence}"
         groups[text].append(subject.unit)
         found.messages.setdefault(text, value)
@@ -250,16 +250,16 @@ def _note(
 
 def _remarks(meta: Mapping[str, Any]) -> dict[str, str]:
     order = str(meta.get("frame_order") or "")
-    return _said(meta if order == _GUESS else {**meta, "frame_order": ""}, _TO_MEND)
+    return _filled(meta if order == _GUESS else {**meta, "frame_order": ""}, _TO_MEND)
 
 
-def _said(meta: Mapping[str, Any], sentences: Mapping[str, str]) -> dict[str, str]:
+def _filled(meta: Mapping[str, Any], sentences: Mapping[str, str]) -> dict[str, str]:
     """Return sentence -> value of what `meta` says."""
     return {text: str(meta[key])[:150] for key, text in sentences.items() if meta.get(key)}
 
 
 def _count_rate(found: Opened, subject: Subject, scan: Scan | KSpace) -> None:
-    """Note the heart rate; a cycle that no heart has is told with the habit that explains it."""
+    """Note the heart rate; an impossible cycle is reported with the habit that explains it."""
     rr_ms, times = scan.meta.get("rr_ms"), scan.frame_times_ms
     is_number = isinstance(rr_ms, (int, float)) and not isinstance(rr_ms, bool)
     recorded_ms = float(rr_ms) if rr_ms is not None and is_number else None

@@ -1,4 +1,4 @@
-"""Read a study's config file as a person wrote it; every problem is told at once."""
+"""Read a study's config file as a person wrote it; every problem is reported at once."""
 
 from __future__ import annotations
 

@@ -105,15 +105,15 @@ def _what_is_there(root: Path, protocol: str, problems: list[str]) -> tuple[str,
     if kspace and not nifti:
         absent.add("bids")
     for kind in sorted(kinds, key=lambda kind: kind in ("dicom", "kspace")):
-        said: list[str] = []
+        sentences: list[str] = []
         if kind in absent:
             continue
         try:
-            subjects = get_source(kind, get_protocol(protocol)).find(root, problems=said)
+            subjects = get_source(kind, get_protocol(protocol)).find(root, problems=sentences)
         except PopscanError:
             continue
         if subjects:
-            problems += said
+            problems += sentences
             return kind, subjects
     raise PopscanError(
         f"{root}: nothing there that the protocol {protocol} reads ({', '.join(kinds)} were looked "

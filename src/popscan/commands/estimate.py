@@ -1,4 +1,4 @@
-"""What a study of another size would cost, told from what this one did."""
+"""What a study of another size would cost, estimated from what this one did."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ from popscan.study.tables import numbers_if_all, write_table
 
 #: Sections of the report that a table can fill.
 _SECTIONS = ("cohort", "biomarkers", "fairness", "limits")
-#: Stage that the outcomes of a table are told to come from.
+#: Stage that the outcomes of a table are taken to come from.
 _STAGE = "table"
 
 
@@ -172,18 +172,18 @@ def _refuse_empty(path: Path, numbers: pd.DataFrame, notes: Sequence[str]) -> No
 
 def _told(problems: Sequence[Any]) -> list[str]:
     """One sentence per column with problems: how many, what was found, what was expected."""
-    said = []
+    sentences = []
     for column in dict.fromkeys(problem.column for problem in problems):
         of = [problem for problem in problems if problem.column == column]
         found = Counter(_unquoted(problem.found) for problem in of).most_common(5)
         listed = ", ".join(f"{what} ({n} times)" if n > 1 else what for what, n in found)
         more = ", ..." if len({problem.found for problem in of}) > 5 else ""
         count = sum(problem.count for problem in of)
-        said.append(
+        sentences.append(
             f"{column or 'table'}: {count} value{'s' if count > 1 else ''} left out: "
             f"{listed}{more}; expected {of[0].expected}."
         )
-    return said
+    return sentences
 
 
 def _unquoted(text: str) -> str:

@@ -25,7 +25,7 @@ def labelled_cases(
     kind, root
         Source kind (``acdc``, ``bids``) and its folder.
     stratify
-        A fact that the source tells of each subject (ACDC's ``group``); empty for none.
+        A fact that the source gives for each subject (ACDC's ``group``); empty for none.
     protocol_name
         Whose view is read; empty for the default protocol.
     unlabelled
@@ -124,9 +124,10 @@ def train_model(
     for case in cases:
         strata.setdefault(case.subject, case.attributes.get(stratify, "all"))
     if len(strata) <= n_validation:
-        told = "; ".join(left_out[:5])
+        message = "; ".join(left_out[:5])
         raise PopscanError(
-            f"{root}: {len(strata)} labelled subjects, more than {n_validation} are needed ({told})"
+            f"{root}: {len(strata)} labelled subjects, more than {n_validation} are "
+            f"needed ({message})"
         )
     _, kept_out = stratified_split(strata, n_validation=n_validation, seed=seed)
     held = set(kept_out)
@@ -171,7 +172,7 @@ def know_training_scans(
     protocol_name: str,
     progress: Callable[[str], None] = lambda text: None,
 ) -> tuple[str, list[str]]:
-    """Store in a bundle what tells its training scans from others: digests and the detector.
+    """Store in a bundle what identifies its training scans: digests and the detector.
 
     For protocols whose calibration is fitted while they are trained. Others than the training
     scans below `root` are judged, so that the answer says how many of them would be warned of.
@@ -228,7 +229,7 @@ def calibrate_model(
 ) -> tuple[str, list[str]]:
     """Calibrate a bundle on every labelled subject that it was not trained on.
 
-    Of those that it was trained on it keeps what tells them from others (`popscan.train.known`).
+    Of those that it was trained on it keeps what identifies them (`popscan.train.known`).
 
     Parameters
     ----------
@@ -242,11 +243,11 @@ def calibrate_model(
         Folder of the tables of a cross-fitting (`popscan.train.crosstable`): intervals, the
         decision between cavity and wall and expected Dice then rest on its patients, too.
     progress
-        Is told each subject as it is done.
+        Called with each subject as it is done.
 
     Returns
     -------
-    told : str
+    message : str
         What was found, in a sentence.
     left_out : list of str
         Who could not be used, each with the reason.
@@ -278,8 +279,8 @@ def calibrate_model(
         progress=progress,
     )
     section = found["calibration"]
-    told = (
+    message = (
         f"{model}: calibrated on {section['patients']} subjects; temperature "
         f"{section['temperature']:.2f}, with flips {section['temperature_flips']:.2f}"
     )
-    return told, left_out
+    return message, left_out

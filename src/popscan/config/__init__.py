@@ -100,7 +100,7 @@ class Config(Section):
             section = getattr(self, name)
             given = section.model_fields_set
             filled = section.model_copy(update={k: v for k, v in keys.items() if k not in given})
-            # What the config gives is told from defaults by this set.
+            # What the config gives is distinguished from defaults by this set.
             object.__setattr__(filled, "__pydantic_fields_set__", set(given))
             object.__setattr__(self, name, filled)
         return self
@@ -170,7 +170,8 @@ class AuditedTable(Section):
         default={}, description="Column -> its name in results; a unit at the end (_mm3) is read."
     )
     outcomes: dict[ColumnName, Literal["higher", "lower", "neither"]] = Field(
-        default={}, description="Column -> which way it is good; these are compared between groups."
+        default={},
+        description="Column -> whether higher or lower is better; compared between groups.",
     )
     predictions: list[PredictedColumn] = Field(
         default=[],

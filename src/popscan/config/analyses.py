@@ -172,8 +172,8 @@ class Visibility(Section):
     n_permutations: int = Field(
         default=200,
         ge=0,
-        description="Permutations of the labels; where none is told as well, as many more as the "
-        "correction for all attributes and sources needs.",
+        description="Number of label permutations. If none reaches the observed AUC, more are "
+        "drawn so that p can fall below the corrected threshold.",
     )
     max_subjects: int = Field(
         default=4000,

@@ -28,13 +28,14 @@ from popscan.report.single import write_page
 from popscan.report.text import number
 
 _INTERVALS = (
-    "Intervals (95%) are for other test subjects and other seeds together, unless said otherwise; "
-    "vertical strokes span the seeds. They are not corrected for the number of comparisons."
+    "Intervals (95%) are for other test subjects and other seeds together, unless stated "
+    "otherwise; vertical strokes span the seeds. They "
+    "are not corrected for the number of comparisons."
 )
 
 _ONE_SEED = (
     "Where only one training could be used, intervals are for other test subjects alone: how much "
-    "another training would differ is not known, and nothing is said to be shown."
+    "another training would differ is not known, and no result is called significant."
 )
 
 

@@ -30,7 +30,7 @@ def sentences(tables: Mapping[str, pd.DataFrame], *, baseline: str, group: str) 
     """
     summary = tables["summary"]
     if summary.empty or "gap" not in summary:
-        return ["No trial has ended well, so there is nothing to tell."]
+        return ["No trial has ended well, so there is nothing to report."]
     summary = summary[(summary["group"] == group) & summary["gap"].notna()]
     found = []
     reference = str(summary["reference"].iloc[0]) if len(summary) else ""
@@ -68,17 +68,17 @@ def _changes(part: pd.DataFrame, baseline: str, group: str) -> list[str]:
         return []
     texts = []
     for arm, rows in part[part["mitigation"] != baseline].groupby("mitigation", sort=False):
-        said: dict[str, list[str]] = {}
+        lines: dict[str, list[str]] = {}
         for row in rows.to_dict("records"):
             if pd.notna(row["gap_change"]):
                 at = f"{row['share_pct']:g} % ({interval(row, 'gap_change')})"
-                said.setdefault(str(row["shrinks"]), []).append(at)
+                lines.setdefault(str(row["shrinks"]), []).append(at)
         words = {
             "yes": "shrinks the gap at",
             "no": "widens the gap at",
             "not shown": "shows no change of the gap at",
         }
-        parts = [f"{words[key]} {_list(said[key])}" for key in words if key in said]
+        parts = [f"{words[key]} {_list(lines[key])}" for key in words if key in lines]
         if parts:
             texts.append(f"{arm} {'; it '.join(parts)} of {group}, against {baseline}.")
         texts += _levelled(str(arm), rows, part[part["mitigation"] == baseline])

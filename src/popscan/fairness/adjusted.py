@@ -27,7 +27,7 @@ DICTIONARY: dict[str, Column] = {
     "attribute": text("attribute or intersection by which units are grouped"),
     "stage": text("stage of the pipeline that the outcome comes from"),
     "outcome": text("what is compared"),
-    "better_is": text("which way the outcome is good"),
+    "better_is": text("whether higher or lower is better"),
     "kind": text("continuous or binary"),
     "group": text("group that is compared"),
     "reference": text("group it is compared with"),
@@ -114,7 +114,7 @@ correction, cluster, family, roles
     -------
     DataFrame
         One row per comparison and method, columns as in `DICTIONARY`. Where group and confounder
-        cannot be told apart (each group scanned at its own site), or a side of a yes/no outcome
+        cannot be distinguished (each group scanned at its own site), or a side of a yes/no outcome
         has fewer than `MIN_EVENTS` subjects with or without the event, there is no estimate, and
         the note says so.
 
@@ -271,7 +271,7 @@ def _obstacle(
     scaled = np.column_stack([np.ones(len(full)), centred / np.where(spread > 0, spread, 1)])
     weights, *_ = np.linalg.lstsq(scaled, group.astype(float), rcond=None)
     if np.abs(group - scaled @ weights).max() < 1e-8:
-        return "group and confounders cannot be told apart"
+        return "group and confounders cannot be distinguished"
     return ""
 
 

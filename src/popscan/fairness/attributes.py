@@ -245,7 +245,7 @@ def _cut(column: pd.Series, lows: Sequence[float], names: Sequence[str]) -> pd.S
 
 
 def _bmi_kg_m2(table: pd.DataFrame) -> pd.Series | None:
-    """Body mass index, if the table can tell."""
+    """Body mass index, if the table has it."""
     if "bmi_kg_m2" in table:
         return pd.to_numeric(table["bmi_kg_m2"], errors="coerce")
     if {"height_cm", "weight_kg"} <= set(table.columns):

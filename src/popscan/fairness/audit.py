@@ -120,7 +120,7 @@ def audit(
         Column of `attributes` with the subject, where subjects have several units: subjects are
         then what is resampled and permuted.
     roles : mapping, optional
-        Column -> ``protected`` or ``technical``; others are told by their name.
+        Column -> ``protected`` or ``technical``; others are classified by their name.
     seed : int
         Same seed and tables, same numbers, whatever the order of rows or the names of groups.
 

@@ -23,11 +23,11 @@ DICTIONARY: dict[str, Column] = {
     "n": Column("units", "units with both recorded, in groups that are large enough"),
     "n_groups": Column("groups", "groups that are large enough"),
     "measure": text("of the strength: Cramer's V (categories) or eta squared (numbers)"),
-    "strength": Column("", "0: independent of the group, 1: the group tells it"),
+    "strength": Column("", "0: independent of the group, 1: the group determines it"),
     "test": text("test that they are independent"),
     "p": Column("", "its p value"),
     "p_adj": Column("", "p corrected over all rows"),
-    "apart": text("which group has nobody at which level (so that no data tell them apart there)"),
+    "apart": text("which group has nobody at which level (so that no data distinguish them there)"),
 }
 #: Levels of a category beyond which it is no site or scanner but an identifier.
 _MOST_LEVELS = 50
@@ -125,7 +125,7 @@ def confounding_sentences(table: pd.DataFrame, *, alpha: float = 0.05) -> list[s
     list of str
         One sentence per clear association, or where a group has nobody at a level.
     """
-    said = []
+    sentences = []
     for _, row in table.iterrows():
         clear = row["p_adj"] <= alpha and row["strength"] >= 0.01
         if not clear and not row["apart"]:
@@ -136,6 +136,6 @@ def confounding_sentences(table: pd.DataFrame, *, alpha: float = 0.05) -> list[s
             if clear
             else f"{row['confounder']} is not shown to go together with {row['attribute']}"
         )
-        apart = f" ({row['apart']}: there the two cannot be told apart)" if row["apart"] else ""
-        said.append(f"{start}{apart}; compare the gaps with those adjusted for it.")
-    return said
+        apart = f" ({row['apart']}: there the two cannot be distinguished)" if row["apart"] else ""
+        sentences.append(f"{start}{apart}; compare the gaps with those adjusted for it.")
+    return sentences

@@ -85,7 +85,7 @@ def coverage_table(
     measured : DataFrame
         unit, biomarkers, ends of their intervals and ``interval_level_pct``.
     reference : DataFrame
-        As in `covered`; only references that may be believed, of subjects not trained on.
+        As in `covered`; only references that can be relied on, of subjects not trained on.
     attributes : DataFrame
         Indexed by unit; of a subject with several visits one.
     attributes_to_test : sequence of str

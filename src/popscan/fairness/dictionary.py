@@ -8,7 +8,7 @@ _WHERE = {
     "attribute": text("attribute or intersection by which units are grouped"),
     "stage": text("stage of the pipeline that the outcome comes from"),
     "outcome": text("what is compared"),
-    "better_is": text("which way the outcome is good: higher, lower or neither"),
+    "better_is": text("whether higher or lower is better: higher, lower or neither"),
     "kind": text("continuous, or binary (0 or 1; the mean is then a proportion)"),
 }
 
@@ -19,7 +19,7 @@ OUTCOMES: dict[str, Column] = {
     "value": Column(
         "outcome", "its value in this unit; 0 or 1 where binary, empty where undefined"
     ),
-    "better_is": text("which way the outcome is good: higher, lower or neither"),
+    "better_is": text("whether higher or lower is better: higher, lower or neither"),
     "kind": text("continuous, or binary (0 or 1)"),
     # Only where predictions are among the outcomes.
     "applies": flag("whether the outcome concerns the unit, as sensitivity concerns positives"),

@@ -42,14 +42,14 @@ def sentences(
     alpha : float
         Level at which p_adj counts as evidence; 1 - confidence of the intervals.
     most : int
-        Most sentences about single gaps; how many more there are is said.
+        Most sentences about single gaps; how many more there are is reported.
     names : mapping, optional
         Outcome -> name for people.
     adjusted : DataFrame, optional
         As `popscan.fairness.adjusted.adjusted_gaps` returns it: a gap that adjustment reveals or
-        removes is said so in its own sentence.
+        removes is stated in its own sentence.
     summary : DataFrame, optional
-        `AuditResult.summary`: technical attributes are told from it, one sentence per outcome.
+        `AuditResult.summary`: technical attributes are described from it, one sentence per outcome.
 
     Returns
     -------
@@ -68,7 +68,7 @@ def sentences(
     tested = tested.assign(
         also=[second.get(tuple(key), "") for key in _keys(tested)],
     )
-    said = _openings(tested, alpha)
+    lines = _openings(tested, alpha)
     aside = summary is not None and len(summary) > 0
     single = tested[tested["role"] == PROTECTED] if aside else tested
     # What serves a group better or worse comes before what merely differs, single attributes
@@ -87,16 +87,16 @@ def sentences(
     )
     rest = rest.sort_values(["crossed", "place"], kind="stable")
     shown = pd.concat([found, rest.groupby(["attribute", "outcome"], sort=False).head(1)])
-    said += [gap_sentence(row, alpha=alpha, names=names) for _, row in shown.head(most).iterrows()]
+    lines += [gap_sentence(row, alpha=alpha, names=names) for _, row in shown.head(most).iterrows()]
     left_out = len(single) - min(most, len(shown))
     if left_out > 0:
-        said.append(f"The table of gaps holds {left_out} further comparisons.")
+        lines.append(f"The table of gaps holds {left_out} further comparisons.")
     if summary is not None and aside:
-        said += technical_sentences(summary, tested, alpha=alpha, names=names)
-    said += _too_few(gaps)
+        lines += technical_sentences(summary, tested, alpha=alpha, names=names)
+    lines += _too_few(gaps)
     if any(is_social(attribute) for attribute in gaps["attribute"].unique()):
-        said.append(CAUTION)
-    return said
+        lines.append(CAUTION)
+    return lines
 
 
 def openings(gaps: pd.DataFrame, *, alpha: float = 0.05) -> list[str]:
@@ -127,7 +127,7 @@ def _keys(table: pd.DataFrame) -> list[tuple[str, ...]]:
 
 def _openings(tested: pd.DataFrame, alpha: float) -> list[str]:
     """Say how much was compared, and how much stands after correction, by role."""
-    said = []
+    lines = []
     for role, rows in sorted(tested.groupby("role"), key=lambda part: part[0] != PROTECTED):
         names = list(dict.fromkeys(rows["attribute"]))
         several = tested["role"].nunique() > 1
@@ -137,12 +137,12 @@ def _openings(tested: pd.DataFrame, alpha: float) -> list[str]:
             made = max(made, round(_family_sizes(rows)))
         of_these = f", {len(rows)} of them shown here" if made > len(rows) else ""
         clear, raw = (int((rows[column] <= alpha).sum()) for column in ("p_adj", "p"))
-        said.append(
+        lines.append(
             f"{made:,} comparisons{about} were tested{of_these}; {clear} show a difference at the "
             f"{alpha:g} level after correction for multiplicity ({raw} before; "
             f"{alpha * len(rows):.0f} would be expected by chance if there were none)."
         )
-    return said or ["No comparison could be tested."]
+    return lines or ["No comparison could be tested."]
 
 
 def _family_sizes(rows: pd.DataFrame) -> float:
@@ -153,26 +153,26 @@ def _family_sizes(rows: pd.DataFrame) -> float:
 
 def _too_few(gaps: pd.DataFrame) -> list[str]:
     """Name groups that are too small, for all outcomes or for some."""
-    said = []
+    lines = []
     few = gaps["note"].str.startswith("too few")
     for attribute, rows in gaps.groupby("attribute", sort=False):
         never = few[rows.index].groupby(rows["group"]).all()
         some = few[rows.index].groupby(rows["group"]).sum()
         groups = sorted(map(str, never.index[never]))
         if groups:
-            said.append(
-                f"By {attribute}, nothing can be said of {', '.join(groups)}: too few subjects. "
-                "That is a gap of the study, not evidence of equal service."
+            lines.append(
+                f"By {attribute}, nothing can be concluded about {', '.join(groups)}: too few "
+                "subjects. That is a gap of the study, not evidence of equal service."
             )
         partly = {str(g): int(n) for g, n in some[~never].items() if n}
         if partly:
             total = rows.groupby("group").size()
             listed = ", ".join(f"{g} ({n} of {total[g]})" for g, n in sorted(partly.items()))
-            said.append(
+            lines.append(
                 f"By {attribute}, some outcomes could not be compared since too few subjects of "
                 f"the group or its reference have a value: {listed}."
             )
-    return said
+    return lines
 
 
 _REVEALED, _REMOVED = "a gap that only adjustment shows", "no longer significant"
@@ -182,7 +182,7 @@ def _second(adjusted: pd.DataFrame | None, alpha: float) -> dict[tuple[str, ...]
     """Say what adjustment makes of each gap: revealed by most methods, or removed by all.
 
     One method of several that finds something is no finding: at least half of those with an
-    estimate must, and how many do is said.
+    estimate must, and how many do is reported.
     """
     if adjusted is None or adjusted.empty:
         return {}
@@ -190,16 +190,16 @@ def _second(adjusted: pd.DataFrame | None, alpha: float) -> dict[tuple[str, ...]
     places: dict[tuple[str, ...], list[int]] = {}
     for place, key in enumerate(_keys(known)):
         places.setdefault(key, []).append(place)
-    said: dict[tuple[str, ...], str] = {}
+    lines: dict[tuple[str, ...], str] = {}
     for key, where in places.items():
         rows = known.iloc[where]
         clear = rows[rows["p_adj"] <= alpha]
         if clear.empty:
-            said[key] = f"{_after(rows.iloc[0], alpha)}, {_REMOVED}"
+            lines[key] = f"{_after(rows.iloc[0], alpha)}, {_REMOVED}"
         elif 2 * len(clear) >= len(rows):
             some = "" if len(clear) == len(rows) else f" ({len(clear)} of {len(rows)} methods)"
-            said[key] = f"{_after(clear.iloc[0], alpha)}: {_REVEALED}{some}"
-    return said
+            lines[key] = f"{_after(clear.iloc[0], alpha)}: {_REVEALED}{some}"
+    return lines
 
 
 def _after(row: pd.Series, alpha: float) -> str:

@@ -185,7 +185,7 @@ def outcome_matrix(outcomes: pd.DataFrame, units: pd.Index) -> OutcomeMatrix:
         Columns unit, stage, outcome, value, better_is, and optionally kind and applies. Values that
         are not finite count as missing, like units without a row, unless ``applies`` is false.
     units : Index
-        All units, sorted; rows of others are ignored (the caller tells).
+        All units, sorted; rows of others are ignored (the caller reports them).
 
     Returns
     -------

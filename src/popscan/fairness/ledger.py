@@ -232,7 +232,7 @@ def _chain_rows(
 
 
 def _table(values: Floats, x: Floats) -> Floats:
-    """Columns whose sums tell every gap: counts, totals, common counts, previous totals, products.
+    """Columns whose sums give every gap: counts, totals, common counts, previous totals, products.
 
     Values and confounders are centred, which moves no gap and keeps digits.
     """

@@ -218,7 +218,7 @@ def _statuses(ledger: pd.DataFrame, final_stage: str, analysed: pd.Series | None
 
 
 def _measured(table: pd.DataFrame, stage: str) -> list[_Part]:
-    """Every numeric column whose name tells which way it is good."""
+    """Every numeric column whose name says whether higher or lower is better."""
     found = []
     for column in map(str, table.columns.drop("unit")):
         if direction(column) != "neither" and pd.api.types.is_numeric_dtype(table[column]):

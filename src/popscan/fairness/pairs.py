@@ -18,7 +18,7 @@ DICTIONARY: dict[str, Column] = {
     "attribute": text("attribute or intersection by which units are grouped"),
     "stage": text("stage of the pipeline that the outcome comes from"),
     "outcome": text("what is compared"),
-    "better_is": text("which way the outcome is good"),
+    "better_is": text("whether higher or lower is better"),
     "kind": text("continuous or binary"),
     "group": text("first group"),
     "other": text("second group"),

@@ -35,18 +35,18 @@ def prediction_sentences(table: pd.DataFrame, *, alpha: float = 0.05) -> list[st
         Per prediction: over all, differences over all groups beside chance, differences that are
         significant after correction, or what the data are compatible with.
     """
-    said = []
+    sentences = []
     for prediction, rows in table.groupby("prediction", sort=False):
         name = capital(str(prediction).replace("_", " "))
         everyone = rows[(rows["attribute"] == "") & np.isfinite(rows["value"].astype(float))]
         if len(everyone):
             parts = [f"{_NAMES[row['measure']]} {_value(row, alpha)}" for _, row in
                      everyone.iterrows()]  # fmt: skip
-            said.append(f"{name} (n = {everyone['n'].iloc[0]:,.0f}): {'; '.join(parts)}.")
-        said += [_odds_sentence(name, row, alpha) for _, row in
+            sentences.append(f"{name} (n = {everyone['n'].iloc[0]:,.0f}): {'; '.join(parts)}.")
+        sentences += [_odds_sentence(name, row, alpha) for _, row in
                  rows[rows["group"] == ALL_GROUPS].iterrows()]  # fmt: skip
-        said += _gap_sentences(name, rows, alpha)
-    return said
+        sentences += _gap_sentences(name, rows, alpha)
+    return sentences
 
 
 def _value(row: pd.Series, alpha: float) -> str:
@@ -78,10 +78,10 @@ def _gap_sentences(name: str, rows: pd.DataFrame, alpha: float) -> list[str]:
     if tested.empty:
         return []
     level = f"{100 * (1 - alpha):g}% CI"
-    said = []
+    sentences = []
     for _, row in tested[tested["p_adj"] <= alpha].sort_values("p").iterrows():
         sense = "higher" if row["gap"] > 0 else "lower"
-        said.append(
+        sentences.append(
             f"{name}: the {_NAMES[row['measure']]} is {abs(row['gap']):.3f} {sense} in "
             f"{people(row['group'])} than in {people(row['reference'])} ({level} of the difference "
             f"{row['gap_ci_low']:.3f} to {row['gap_ci_high']:.3f}, adjusted p "
@@ -94,9 +94,9 @@ def _gap_sentences(name: str, rows: pd.DataFrame, alpha: float) -> list[str]:
             f"{_NAMES[str(measure)]} {part.max():.2f}"
             for measure, part in largest.groupby(rest["measure"], sort=False)
         ]
-        said.append(
+        sentences.append(
             f"{name}: for {len(rest)} of {len(tested)} comparisons of groups the difference is "
             f"not significant. The largest difference still compatible with the data ({level}): "
             f"{'; '.join(widest)}."
         )
-    return said
+    return sentences

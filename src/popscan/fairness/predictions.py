@@ -41,7 +41,7 @@ DICTIONARY: dict[str, Column] = {
         "or false positive rate), demographic_parity_difference (largest gap of the share "
         "predicted positive)"
     ),
-    "better_is": text("which way the measure is good"),
+    "better_is": text("whether higher or lower is better"),
     "group": text("group, or 'all groups'"),
     "reference": text("group it is compared with"),
     "n": Column("units", "units with prediction and truth"),

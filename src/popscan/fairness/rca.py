@@ -1,4 +1,4 @@
-"""How far a predicted Dice may be believed, over all and by group: judged by references.
+"""How far a predicted Dice can be relied on, over all and by group: judged by references.
 
 A prediction that is worse for one group, or shifted for it, makes a gap of its own. So beside each
 group's predicted mean stands its true one, and the gap of the predictions beside the true gap
@@ -240,26 +240,26 @@ def sentences(table: pd.DataFrame, *, alpha: float = 0.05) -> list[str]:
     alpha
         Level of the test for a gap error, after correction.
     """
-    said = []
+    lines = []
     rows = table[table["structure"] == "mean"].to_dict("records")
     for row in ({str(name): value for name, value in record.items()} for record in rows):
         if math.isnan(row["mae"]):
             continue
         if not row["attribute"]:
-            said.append(
+            lines.append(
                 f"Against references ({row['n']} subjects) the predicted Dice correlates with the "
                 f"true one with r = {row['r']:.2f} ({row['r_low']:.2f} to {row['r_high']:.2f}); it "
                 f"is off by {row['mae']:.3f} on average, and {_direction(row['bias'])} by "
                 f"{abs(row['bias']):.3f}." + _auc_sentence(row)
             )
         elif row["reference"] and row["p_gap_error_adj"] <= alpha:
-            said.append(
+            lines.append(
                 f"{row['attribute']}: the predictions misjudge the gap of {row['group']} to "
                 f"{row['reference']}: {row['predicted_gap']:+.3f} predicted, "
                 f"{row['true_gap']:+.3f} true (difference {row['gap_error_low']:+.3f} to "
                 f"{row['gap_error_high']:+.3f}); a predicted gap must not be read as a true one."
             )
-    return said
+    return lines
 
 
 def _direction(bias: float) -> str:

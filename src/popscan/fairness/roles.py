@@ -25,7 +25,7 @@ def role_of(attribute: str, roles: Mapping[str, str] | None = None) -> str:
     attribute : str
         E.g. ``sex``, ``scanner`` or ``sex x site``.
     roles : mapping, optional
-        Column -> ``protected`` or ``technical``; others are told by their name.
+        Column -> ``protected`` or ``technical``; others are classified by their name.
 
     Returns
     -------

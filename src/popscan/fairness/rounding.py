@@ -1,4 +1,4 @@
-"""Shared statistics, computed anew from rounded counts so that they tell no more than these."""
+"""Shared statistics, computed anew from rounded counts so that they reveal no more than these."""
 
 from __future__ import annotations
 

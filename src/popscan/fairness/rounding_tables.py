@@ -81,7 +81,7 @@ def rounded_summary(summary: pd.DataFrame, groups: pd.DataFrame) -> pd.DataFrame
 
 
 def rounded_predictions(table: pd.DataFrame, *, base: int) -> pd.DataFrame:
-    """Return measures of predictions to two decimals: shares of pairs and rates would tell counts.
+    """Return measures of predictions to two decimals: shares and rates would reveal counts.
 
     Parameters
     ----------

@@ -35,7 +35,7 @@ def ledger_sentences(ledger: pd.DataFrame, *, alpha: float = 0.05) -> list[str]:
     list of str
         One sentence per attribute, group and biomarker; none for groups too small.
     """
-    said = []
+    sentences = []
     keys = ["attribute", "group", "reference", "biomarker"]
     for key, rows in ledger.groupby(keys, sort=False):
         _, group, reference, biomarker = map(str, key)
@@ -61,13 +61,13 @@ def ledger_sentences(ledger: pd.DataFrame, *, alpha: float = 0.05) -> list[str]:
             if parts
             else "No single step clearly adds to it or takes from it."
         )
-        said.append(
+        sentences.append(
             f"{name}, {people(group)} minus {people(reference)}: {number(first['gap'])} by "
             f"{first['step']}, {number(last['gap'])} after {last['step']}; the pipeline changes "
             f"the gap by {number(whole['contribution'])} ({100 * (1 - alpha):g}% interval "
             f"{number(whole['ci_low'])} to {number(whole['ci_high'])}). {steps}"
         )
-    return said
+    return sentences
 
 
 def funnel_sentences(funnel: pd.DataFrame, *, alpha: float = 0.05) -> list[str]:
@@ -116,7 +116,7 @@ def adjusted_sentences(adjusted: pd.DataFrame, *, alpha: float = 0.05, most: int
     Parameters
     ----------
     adjusted : DataFrame
-        As `popscan.fairness.adjusted.adjusted_gaps` returns it; its first method is told.
+        As `popscan.fairness.adjusted.adjusted_gaps` returns it; its first method is reported.
     alpha : float
         Level at which a corrected p counts; 1 - confidence of the intervals.
     most : int
@@ -133,7 +133,7 @@ def adjusted_sentences(adjusted: pd.DataFrame, *, alpha: float = 0.05, most: int
         return [_not_adjusted(one)] if len(one) else []
     clear = fitted[fitted["p_adj"] <= alpha].sort_values(["p_adj", "p"], kind="stable")
     held = adjusted_for(max(fitted["adjusted_for"], key=len))
-    said = [
+    sentences = [
         f"Adjusted for {held} ({one['method'].iloc[0]}), {len(clear)} of {len(fitted)} gaps "
         f"are significant at the {alpha:g} level after correction{_without(fitted)}."
     ]
@@ -142,10 +142,10 @@ def adjusted_sentences(adjusted: pd.DataFrame, *, alpha: float = 0.05, most: int
     )
     shown = pd.concat([clear, changed])
     shown = shown[~shown.index.duplicated()].head(most)
-    said += [_adjusted_sentence(row, alpha) for _, row in shown.iterrows()]
+    sentences += [_adjusted_sentence(row, alpha) for _, row in shown.iterrows()]
     lost = one[~np.isfinite(one["gap"].astype(float)) & ~one["note"].str.startswith("too few")]
     lost = lost[~lost["note"].str.startswith("all values")]
-    return said + ([_not_adjusted(lost)] if len(lost) else [])
+    return sentences + ([_not_adjusted(lost)] if len(lost) else [])
 
 
 def _adjusted_sentence(row: pd.Series, alpha: float) -> str:
@@ -217,7 +217,7 @@ def exclusion_sentences(exclusion: pd.DataFrame, *, alpha: float = 0.05) -> list
     list of str
         One sentence per group: by the logistic model where it could be fitted, else the linear.
     """
-    said = []
+    sentences = []
     for (_, group, reference), rows in exclusion.groupby(
         ["attribute", "group", "reference"], sort=False
     ):
@@ -225,23 +225,25 @@ def exclusion_sentences(exclusion: pd.DataFrame, *, alpha: float = 0.05) -> list
         about = f"{people(str(group))} and {people(str(reference))}"
         if known.empty:
             note = str(rows["note"].iloc[0]).split(";")[0]
-            said.append(f"QC at equal true quality could not be compared between {about}: {note}.")
+            sentences.append(
+                f"QC at equal true quality could not be compared between {about}: {note}."
+            )
             continue
         row = known.iloc[0]
         gap, low, high = (100 * float(row[c]) for c in ("gap", "ci_low", "ci_high"))
         span = f"{100 * (1 - alpha):g}% interval {low:+.1f} to {high:+.1f}"
         if row["p_adj"] <= alpha:
             sense = "more" if gap > 0 else "fewer"
-            said.append(
+            sentences.append(
                 f"At equal true quality QC excludes {abs(gap):.1f} percentage points {sense} of "
                 f"{people(str(group))} than of {people(str(reference))} ({span})."
             )
         else:
-            said.append(
+            sentences.append(
                 f"At equal true quality there is no evidence of a difference in QC's exclusions "
                 f"between {about} ({span} percentage points)."
             )
-    return said
+    return sentences
 
 
 def agreement_sentences(agreement: pd.DataFrame, *, alpha: float = 0.05) -> list[str]:
@@ -264,13 +266,13 @@ def agreement_sentences(agreement: pd.DataFrame, *, alpha: float = 0.05) -> list
     if tested.empty:
         return ["Agreement with the reference could not be compared between groups: too few."]
     clear = tested[tested["p_bias_gap_adj"] <= alpha]
-    said = []
+    sentences = []
     for _, row in clear.iterrows():
         name, unit = name_and_unit(row["biomarker"])
         numbers = [row[c] for c in ("bias", "bias_gap", "bias_gap_ci_low", "bias_gap_ci_high")]
         digits = decimals(max(map(abs, numbers)))
         bias, gap, low, high = (f"{value:+,.{digits}f}" for value in numbers)
-        said.append(
+        sentences.append(
             f"{name} is measured with a bias of {bias}{unit} in {people(row['group'])}, "
             f"{gap}{unit} against {people(row['reference'])} ({100 * (1 - alpha):g}% interval "
             f"{low} to {high})."
@@ -282,9 +284,9 @@ def agreement_sentences(agreement: pd.DataFrame, *, alpha: float = 0.05) -> list
             name, unit = name_and_unit(str(biomarker))
             largest = rows[["bias_gap_ci_low", "bias_gap_ci_high"]].abs().max(axis=1).max()
             limits.append(f"{name} {largest:,.{decimals(largest)}f}{unit}")
-        said.append(
+        sentences.append(
             f"For {len(rest)} group comparisons the difference in bias is not statistically "
             "significant. The largest difference that is still compatible with the data "
             f"({100 * (1 - alpha):g}% CI): {'; '.join(limits)}."
         )
-    return said
+    return sentences

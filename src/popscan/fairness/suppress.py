@@ -48,14 +48,14 @@ def suppress(
     min_cell : int
         Smallest count that may be shown.
     within : sequence of str
-        Columns that tell the sets whose counts add up; those absent are ignored.
+        Columns that identify the sets whose counts add up; those absent are ignored.
     also : Series of bool, optional
         Further rows to hide, by the table's index.
 
     Returns
     -------
     DataFrame
-        The same rows, with ``suppressed`` telling which are hidden.
+        The same rows, with ``suppressed`` marking which are hidden.
     """
     shown = table.copy()
     counts = [c for c in COUNTS if c in shown]
@@ -95,8 +95,8 @@ def share(
     Groups with fewer than `min_cell` values, and of yes/no outcomes those with as few events or
     non-events, are hidden, and with them every gap, pair and adjusted gap that rests on them. A
     group that loses fewer than `min_cell` at any stage shows its funnel in one line only; a chain
-    of the bias ledger in which a step loses so few is hidden, since the change of a mean would tell
-    their values. What is left is computed from counts rounded to multiples of `rounding`
+    of the bias ledger in which a step loses so few is hidden, since the change of a mean would
+    reveal their values. What is left is computed from counts rounded to multiples of `rounding`
     (`popscan.fairness.rounding`), and attacked (`popscan.fairness.attack`): rows that would give a
     hidden count away are hidden too.
 
@@ -155,7 +155,7 @@ def share(
         table = tables.get(name)
         if table is None:
             continue
-        # How many lack a value or a confounder is mostly a small number, which shares would tell.
+        # How many lack a value or a confounder is mostly a small number, which shares would reveal.
         shown = table.drop(columns=list(_NEVER_SHARED), errors="ignore")
         if len(shown):
             small = _few(shown, min_cell) if name != "funnel" else _few_units(shown, min_cell)

@@ -56,7 +56,7 @@ def technical_sentences(
     list of str
         One sentence per attribute and outcome that differs, then one on those that do not.
     """
-    said = []
+    sentences = []
     rows = summary.assign(role=roles_in(summary))
     rows = rows[rows["role"] == TECHNICAL]
     for attribute, part in rows.groupby("attribute", sort=False):
@@ -68,15 +68,15 @@ def technical_sentences(
             clear = int((of["p_adj"] <= alpha).sum())
             name = (names or {}).get(row["outcome"]) or outcome_name(row["outcome"])
             if row["p_adj"] <= alpha or clear:
-                said.append(_technical(row, str(attribute), name, clear, len(of)))
+                sentences.append(_technical(row, str(attribute), name, clear, len(of)))
             elif row["n_groups"] > 1:
                 quiet.append(name)
         if quiet:
             more = f" and {len(quiet) - 6} further outcomes" if len(quiet) > 6 else ""
-            said.append(
+            sentences.append(
                 f"By {attribute}, no evidence that groups differ in {', '.join(quiet[:6])}{more}."
             )
-    return said
+    return sentences
 
 
 def _technical(row: pd.Series, attribute: str, name: str, clear: int, n: int) -> str:

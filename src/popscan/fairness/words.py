@@ -81,7 +81,7 @@ def name_and_unit(outcome: str) -> tuple[str, str]:
 
 
 def _without_unit(outcome: str) -> tuple[str, str]:
-    """Split ``hd95_mm_grey`` into ``hd95_grey`` and ``mm``; a percentage is told in points."""
+    """Split ``hd95_mm_grey`` into ``hd95_grey`` and ``mm``; a percentage is given in points."""
     parts = outcome.split("_")
     for length in range(len(parts), 1, -1):
         head = "_".join(parts[:length])
@@ -109,7 +109,7 @@ def people(group: str) -> str:
 
 
 def gap_scale(row: pd.Series) -> tuple[float, str]:
-    """Return factor and unit in which a gap is told: percentage points for shares, points for Dice.
+    """Return factor and unit of a reported gap: percentage points for shares, points for Dice.
 
     Parameters
     ----------

@@ -30,7 +30,7 @@ from popscan.io.bids_names import Named, ViewWords, frame_key, list_named, requi
 from popscan.io.folders import Folders
 from popscan.io.jsonfile import read_json
 from popscan.io.nifti import read_scan, sidecar_path
-from popscan.io.sources import Found, Loaded, one_folder, tell
+from popscan.io.sources import Found, Loaded, note, one_folder
 from popscan.io.tables import subject_label
 from popscan.protocol import Protocol, load
 from popscan.protocols import DEFAULT, get_protocol
@@ -167,7 +167,7 @@ def find_visits(
     subjects = [name for name in names if name.startswith("sub-")]
     for name in names:
         if name[:4] != "sub-" and name[:4].lower() == "sub-":
-            tell(problems, f"{root}: folder {name!r} is left out: not sub- in lower case")
+            note(problems, f"{root}: folder {name!r} is left out: not sub- in lower case")
     folders.prefetch([os.path.join(root, name) for name in subjects])
     for name in subjects:
         folder = os.path.join(root, name)
@@ -177,7 +177,7 @@ def find_visits(
             for session in sessions:
                 subject_label(session, prefix="ses-")
         except PopscanError as error:
-            tell(problems, f"{root}: {error}")
+            note(problems, f"{root}: {error}")
             continue
         for session in sessions:
             paths = [os.path.join(place, name, session) for place in (root, *derived.get(name, ()))]
@@ -192,7 +192,7 @@ def find_visits(
 def _derivatives(
     root: str | Path, folders: Folders, problems: list[str] | None
 ) -> dict[str, list[str]]:
-    """Subject -> folders ``derivatives/*`` that know it; unreadable ones are told."""
+    """Subject -> folders ``derivatives/*`` that know it; unreadable ones are reported."""
     top = os.path.join(root, "derivatives")
     out: dict[str, list[str]] = defaultdict(list)
 
@@ -200,7 +200,7 @@ def _derivatives(
         try:
             return folders.names(place)
         except PopscanError as error:
-            tell(problems, str(error))
+            note(problems, str(error))
             return []
 
     for name in names(top) if os.path.isdir(top) else ():

@@ -97,7 +97,7 @@ def _of_cine(scan: Scan, item: Named) -> LabelMap:
         raise SubjectError(
             "label_mismatch",
             f"{item.path}: labels of {n_labels} frame(s) for a scan of {n_frames}; which frames "
-            "they belong to is not said",
+            "they belong to is not given",
         )
     return label
 

@@ -248,7 +248,7 @@ def _rename_bands(rows: Rows, table: Table) -> None:
 
 
 def _refuse(name: str, column: Column, rows: Rows, table: Table) -> None:
-    """Tell cells that are no numbers; those of columns with a range are told line by line."""
+    """Report cells that are not numbers; columns with a range are reported line by line."""
     if not column.refused:
         return
     if name in RANGES:
@@ -259,7 +259,7 @@ def _refuse(name: str, column: Column, rows: Rows, table: Table) -> None:
     shown = ", ".join(f"{text[:40]!r} ({n})" for text, n in counts.most_common(5))
     n = len(column.refused)
     known = n + sum(1 for value in column.values if value)
-    table.tell(
+    table.add_note(
         rows.lines[min(column.refused)],
         name,
         shown + (", ..." if len(counts) > 5 else "") + f" among {known} cells",
@@ -289,7 +289,7 @@ def _check_sex(
     for row, line, code in zip(rows.cells, rows.lines, cells, strict=True):
         sex = "unknown" if code in missing and code not in known else known.get(code)
         if sex is None:
-            table.tell(line, "sex", repr(row["sex"][:40]), expected, row["participant_id"])
+            table.add_note(line, "sex", repr(row["sex"][:40]), expected, row["participant_id"])
         row["sex"] = sex or "unknown"
 
 
@@ -298,5 +298,5 @@ def _check_numbers(row: dict[str, str], line: int, table: Table) -> None:
         text = row.get(column, "")
         if text and not (is_plain(text) and low <= float(text) <= high):
             expected = f"a number from {low:g} to {high:g}"
-            table.tell(line, column, repr(text[:40]), expected, row["participant_id"])
+            table.add_note(line, column, repr(text[:40]), expected, row["participant_id"])
             row[column] = ""

@@ -3,7 +3,7 @@
 Nothing is taken from names or series descriptions: images are grouped by how they lie in the
 patient, sorted by position and trigger time, and the view is found from geometry. The short-axis
 stack is the largest group of parallel cine planes across the typical axis of the left ventricle,
-whether it came as one series or as one series per slice; the long-axis views are told apart by
+whether it came as one series or as one series per slice; the long-axis views are distinguished by
 their angle about the axis of that stack and by whether they pass the centre of what beats in it.
 """
 
@@ -33,7 +33,7 @@ from popscan.io.dicom_stack import Stack
 from popscan.io.dicom_views import View, long_axis_views
 from popscan.io.folders import Folders
 from popscan.io.rawfile import RawFile
-from popscan.io.sources import Found, Loaded, found_folders, one_folder, tell
+from popscan.io.sources import Found, Loaded, found_folders, note, one_folder
 from popscan.io.tables import subject_label
 from popscan.protocol import Protocol
 from popscan.protocols import DEFAULT, get_protocol
@@ -70,19 +70,19 @@ class Dicom:
             try:
                 sessions = [name for name in folders.names(folder) if name.startswith("ses-")]
             except PopscanError as error:
-                tell(problems, str(error))
+                note(problems, str(error))
                 continue
             for session in sessions:
                 try:
                     ses = subject_label(session, prefix="ses-")
                 except PopscanError as error:
-                    tell(problems, f"{folder}: {error}")
+                    note(problems, f"{folder}: {error}")
                     continue
                 found.append(replace(subject, ses=ses, paths=(os.path.join(folder, session),)))
             if not sessions:
                 found.append(subject)
             elif others := [name for name in folders.names(folder) if name not in sessions]:
-                tell(problems, f"{folder}: {len(others)} folders beside its visits are not read")
+                note(problems, f"{folder}: {len(others)} folders beside its visits are not read")
         return found
 
     def load(
@@ -173,7 +173,7 @@ def _tell_archives(root: str | Path, subjects: set[str], problems: list[str] | N
             if stem and not entry.is_dir():
                 packed += f"sub-{stem.removeprefix('sub-')}" not in subjects
     if packed > 1:
-        tell(problems, f"{root}: {packed} archives (zip, tar, ...) are not read; unpack them first")
+        note(problems, f"{root}: {packed} archives (zip, tar, ...) are not read; unpack them first")
 
 
 def short_axis_stack(

@@ -1,4 +1,4 @@
-"""What becomes of every image of a view: used, or left out for a reason that is said."""
+"""What becomes of every image of a view: used, or left out for a reason that is reported."""
 
 from __future__ import annotations
 

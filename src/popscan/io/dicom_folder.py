@@ -34,7 +34,7 @@ class Folder:
     planes
         Grey MR images with a place in the patient, each once.
     colour
-        Planes of colour images: never used, but it may have to be said that they are all there is.
+        Planes of colour images: never used, but a message may have to name them as all there is.
     n_files
         Files in all.
     counts
@@ -211,12 +211,12 @@ def _said(plane: Plane) -> Hashable:
     has to be the same, too.
     """
     order = (plane.temporal, plane.instance, plane.time, plane.content_time)
-    told = (None if math.isnan(plane.trigger_ms) else plane.trigger_ms, *order)
+    trigger = (None if math.isnan(plane.trigger_ms) else plane.trigger_ms, *order)
     ordered = plane.instance >= 0 or not math.isnan(plane.trigger_ms)
     own = "" if ordered else plane.instance_uid or f"{plane.path}#{plane.frame}"
     series = (plane.study, plane.series, plane.acquisition, plane.origin)
     grid = (plane.rows, plane.columns, plane.orientation, plane.position)
-    return (*series, *grid, *told, own, plane.slope, plane.intercept)
+    return (*series, *grid, *trigger, own, plane.slope, plane.intercept)
 
 
 def _pixel_digest(plane: Plane) -> str:

@@ -179,7 +179,7 @@ def slice_runs(group: Group, *, folder: str) -> list[Run]:
     Raises
     ------
     SubjectError
-        ``mixed_series`` where one series holds each frame several times and nothing tells which
+        ``mixed_series`` where one series holds each frame several times and nothing shows which
         acquisition an image belongs to.
     """
     normal = group.normal
@@ -217,7 +217,7 @@ def _triggers(planes: Sequence[Plane]) -> Counter[float]:
 
 
 def _last_of(planes: list[Plane], *, usual: int) -> list[Plane]:
-    """Return the last of several acquisitions of `usual` images, where a tag tells them apart."""
+    """Return the last of several acquisitions of `usual` images, where a tag distinguishes them."""
     keys: list[Callable[[Plane], Any]] = [
         lambda p: p.acquisition,
         lambda p: p.acquisition_time,
@@ -265,5 +265,5 @@ def _last_acquisition(planes: list[Plane], *, usual: int, folder: str) -> list[P
     raise SubjectError(
         "mixed_series",
         f"{folder}: {len(planes)} images with {len(triggers)} trigger times at one slice position "
-        "of one series, and nothing tells the acquisitions apart",
+        "of one series, and nothing distinguishes the acquisitions",
     )

@@ -23,7 +23,7 @@ from popscan.io.dicom_turn import AS_STORED, Turn
 from popscan.io.rawfile import RawFile
 
 #: What reading a torn or senseless file raises. pydicom's words may hold bytes of the header: they
-#: are never told.
+#: are never reported.
 DAMAGE: tuple[type[Exception], ...] = (
     OSError, EOFError, ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError,
     NotImplementedError, struct.error, BytesLengthException, InvalidDicomError,

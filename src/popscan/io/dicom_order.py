@@ -86,7 +86,7 @@ def _others(planes: Sequence[Plane]) -> list[tuple[str, list[Plane]]]:
 
 
 def has_triggers(planes: Sequence[Plane]) -> bool:
-    """Whether the trigger times of a slice tell most of its frames apart."""
+    """Whether the trigger times of a slice distinguish most of its frames."""
     known = [p.trigger_ms for p in planes if not math.isnan(p.trigger_ms)]
     return len(set(known)) > max(1.0, _DISTINCT_SHARE * len(planes))
 

@@ -25,7 +25,7 @@ def stack_to_scan(stack: Stack, *, view: str, folder: str) -> Scan:
     """Read the pixels of a stack; axes (column, row, slice, frame), values as the file scales them.
 
     Slices whose planes were shifted against each other are moved by whole pixels onto the first
-    one's grid; ``meta["in_plane_shift_mm"]`` tells how far at most.
+    one's grid; ``meta["in_plane_shift_mm"]`` gives how far at most.
 
     Raises
     ------
@@ -140,9 +140,9 @@ def _stack_meta(stack: Stack) -> dict[str, Any]:
                 meta[key] = values[0]
         else:
             meta[key] = float(np.median(values))
-    told = meta.pop("n_frames_told", None)
-    if told is not None and int(told) != len(stack.runs[0].planes):
-        meta["n_frames_told"] = int(told)
+    noted = meta.pop("n_frames_told", None)
+    if noted is not None and int(noted) != len(stack.runs[0].planes):
+        meta["n_frames_told"] = int(noted)
     if "rr_ms" not in meta and "heart_rate_bpm" in meta:
         meta["rr_ms"] = 60000.0 / meta["heart_rate_bpm"]
     return meta
@@ -161,12 +161,12 @@ def _frame_times(stack: Stack, meta: dict[str, Any]) -> tuple[NDArray[np.float64
     if not known.all():
         meta["n_tied_trigger_times"] = int(np.count_nonzero(~known))
     frames = np.arange(times.shape[1])
-    told = known.any(axis=0)
-    if np.count_nonzero(told) < 2:
+    noted = known.any(axis=0)
+    if np.count_nonzero(noted) < 2:
         return None, order
     middle = np.full(len(frames), np.nan)
-    middle[told] = np.nanmedian(times[:, told], axis=0)
-    if not told.all():
+    middle[noted] = np.nanmedian(times[:, noted], axis=0)
+    if not noted.all():
         middle = _between(middle)
     spread = float(np.nanmax(np.abs(times - middle)))
     if spread > 1.0:
@@ -202,10 +202,10 @@ def _in_step(times: NDArray[np.float64], meta: dict[str, Any]) -> NDArray[np.flo
 def _between(times: NDArray[np.float64]) -> NDArray[np.float64]:
     """Fill in times that no slice has to itself: on the line through their neighbours."""
     frames = np.arange(len(times))
-    told = np.flatnonzero(np.isfinite(times))
-    filled = np.interp(frames, told, times[told])
-    step = float(np.median(np.diff(times[told]) / np.diff(told)))
-    first, last = told[0], told[-1]
+    noted = np.flatnonzero(np.isfinite(times))
+    filled = np.interp(frames, noted, times[noted])
+    step = float(np.median(np.diff(times[noted]) / np.diff(noted)))
+    first, last = noted[0], noted[-1]
     filled[:first] = times[first] - step * (first - frames[:first])
     filled[last + 1 :] = times[last] + step * (frames[last + 1 :] - last)
     return filled

@@ -139,7 +139,7 @@ def read_session(
             continue
         kept.append(group)
         series = {run.planes[0].series for run in full}
-        # A slice of a cine series that lost its frames stays: it has to be said, not dropped.
+        # A slice of a cine series that lost its frames stays: it has to be reported, not dropped.
         runs = [run for run in runs if run.planes[0].series in series]
         cines += [Cine(group=group, runs=part) for part in _parts(runs)]
     check_series(kept, folder=name)

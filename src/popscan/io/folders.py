@@ -73,7 +73,7 @@ class Folders:
         """Read what `write` wrote; a missing or damaged index is an empty one."""
         try:
             data = json.loads(path.read_bytes())
-            known = {name: Folder(*told) for name, told in data.items()}
+            known = {name: Folder(*fields) for name, fields in data.items()}
         except (OSError, ValueError, TypeError, AttributeError):
             known = {}
         return cls(known, trust=trust)

@@ -99,7 +99,7 @@ def read_scan(path: str | Path, *, max_bytes: int = MAX_IMAGE_BYTES) -> Scan:
 
     Values are those the header says (scaling applied), as int16 or float32. The affine is the sform
     if it is coded, else the qform; if it is sheared, the nearest one at right angles is taken, the
-    spacing is the norm of its columns, and ``meta["affine_shear_deg"]`` tells by how much.
+    spacing is the norm of its columns, and ``meta["affine_shear_deg"]`` gives by how much.
 
     Parameters
     ----------
@@ -283,18 +283,18 @@ def _side_spacing(
     path: Path, side: Mapping[str, Any], spacing_mm: tuple[float, float, float]
 ) -> tuple[float, float, float]:
     """Spacing as the sidecar says (it has all digits), which must agree with the header."""
-    told = side.get("spacing_mm")
-    if told is None:
+    noted = side.get("spacing_mm")
+    if noted is None:
         return spacing_mm
     try:
-        values = np.array(told, dtype=float)
+        values = np.array(noted, dtype=float)
         agrees = values.shape == (3,) and np.allclose(values, spacing_mm, rtol=1e-3, atol=1e-3)
     except (TypeError, ValueError):
         agrees = False
     if not agrees:
         raise SubjectError(
             "bad_sidecar",
-            f"{sidecar_path(path)}: spacing_mm {told!r} disagrees with the header's {spacing_mm}",
+            f"{sidecar_path(path)}: spacing_mm {noted!r} disagrees with the header's {spacing_mm}",
         )
     return (float(values[0]), float(values[1]), float(values[2]))
 

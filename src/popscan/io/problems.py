@@ -50,7 +50,7 @@ class Table:
         """Add a sentence on a column that was read, in a way that has to be known."""
         self.notes.append(f"{column}: {text}.")
 
-    def tell(
+    def add_note(
         self,
         line: int,
         column: str,

@@ -116,23 +116,23 @@ def found_folders(
 ) -> list[Found]:
     """Turn folder names into visits without sessions; see `find` of `Source`.
 
-    Names that are unsafe as identifiers, or that give a label twice, are told in `problems`.
+    Names that are unsafe as identifiers, or that give a label twice, are reported in `problems`.
     """
     found: dict[str, Found] = {}
     for name in names:
         try:
             sub = subject_label(name)
         except PopscanError as error:
-            tell(problems, f"{root}: {error}")
+            note(problems, f"{root}: {error}")
             continue
         if sub in found:
-            tell(problems, f"{root}: folder {name!r} is {sub} again; it is left out")
+            note(problems, f"{root}: folder {name!r} is {sub} again; it is left out")
             continue
         found[sub] = Found(sub=sub, paths=(os.path.join(root, name),))
     return [found[sub] for sub in sorted(found)]
 
 
-def tell(problems: list[str] | None, message: str) -> None:
+def note(problems: list[str] | None, message: str) -> None:
     """Add a message to `problems`, if anyone wants to know."""
     if problems is not None:
         problems.append(message)

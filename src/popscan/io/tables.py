@@ -99,10 +99,10 @@ def read_rows(
         columns = _columns(next(reader), table, required, rename or {})
         rows = Rows() if columns is None else _rows(reader, columns, table)
     except csv.Error as error:
-        table.tell(0, "", f"a damaged table ({error})", "quotes that close and no NUL bytes")
+        table.add_note(0, "", f"a damaged table ({error})", "quotes that close and no NUL bytes")
         return Rows()
     if not rows.cells and not table.problems and not may_be_empty:
-        table.tell(0, "", "a header and no rows", "one row per subject")
+        table.add_note(0, "", "a header and no rows", "one row per subject")
     return rows
 
 
@@ -110,22 +110,22 @@ def _read_text(path: Path, table: Table) -> str | None:
     try:
         data = path.read_bytes()
     except FileNotFoundError:
-        table.tell(0, "", "no such file", "a cohort table")
+        table.add_note(0, "", "no such file", "a cohort table")
         return None
     except OSError as error:
-        table.tell(0, "", f"an unreadable file ({error.strerror})", "a cohort table")
+        table.add_note(0, "", f"an unreadable file ({error.strerror})", "a cohort table")
         return None
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
-        table.tell(line, "", f"byte 0x{data[error.start]:02x}", "text in UTF-8")
+        table.add_note(line, "", f"byte 0x{data[error.start]:02x}", "text in UTF-8")
         return None
     if not text.strip():
-        table.tell(0, "", "an empty file", "a header with participant_id and a row per subject")
+        table.add_note(0, "", "an empty file", "a header with participant_id and a row per subject")
         return None
     if "\0" in text:
-        table.tell(text[: text.index("\0")].count("\n") + 1, "", "a NUL byte", "text in UTF-8")
+        table.add_note(text[: text.index("\0")].count("\n") + 1, "", "a NUL byte", "text in UTF-8")
         return None
     return text
 
@@ -139,7 +139,7 @@ def _delimiter(path: Path, text: str, table: Table) -> str:
         return promised
     if promised == "," and used == ";":  # what spreadsheets call CSV in half of Europe
         return used
-    table.tell(
+    table.add_note(
         1,
         "",
         f"columns separated by {_DELIMITERS[used]}",
@@ -167,10 +167,10 @@ def _columns(
     for name in dict.fromkeys(["participant_id", *required]):
         if name not in columns:
             listed = ", ".join(repr(c) for c in columns[:20])
-            table.tell(1, name, f"no such column (columns: {listed})", f"a column {name}")
+            table.add_note(1, name, f"no such column (columns: {listed})", f"a column {name}")
             ok = False
     for name in sorted({c for c in columns if columns.count(c) > 1}):
-        table.tell(1, name, f"{columns.count(name)} columns of this name", "one")
+        table.add_note(1, name, f"{columns.count(name)} columns of this name", "one")
         ok = False
     return columns if ok else None
 
@@ -184,7 +184,7 @@ def _rows(reader: Reader, columns: list[str], table: Table) -> Rows:
         while len(cells) > len(columns) and not cells[-1].strip():
             cells.pop()
         if len(cells) != len(columns):
-            table.tell(line, "", f"{len(cells)} cells", f"{len(columns)}, as in the header")
+            table.add_note(line, "", f"{len(cells)} cells", f"{len(columns)}, as in the header")
             continue
         # Only blanks go: a line break within an identifier has to be seen, not mended.
         row = dict(zip(columns, (cell.strip(" \u00a0") for cell in cells), strict=True))
@@ -197,7 +197,7 @@ def _rows(reader: Reader, columns: list[str], table: Table) -> Rows:
 
 
 def _numbered(reader: Reader) -> Iterator[tuple[int, list[str]]]:
-    """Give each row with the line it starts on, which a damaged one tells too."""
+    """Give each row with the line it starts on, which a damaged one has too."""
     line = reader.line_num + 1
     try:
         for cells in reader:
@@ -221,7 +221,7 @@ def _check_identifiers(
                 raise PopscanError("a number that a spreadsheet rounded")
             row[column] = subject_label(row[column], prefix=prefix)
         except PopscanError:
-            table.tell(
+            table.add_note(
                 line,
                 column,
                 _shown(row[column]),
@@ -231,7 +231,7 @@ def _check_identifiers(
             return False
     key = (row["participant_id"], row.get("session_id", ""))
     if key in seen:
-        table.tell(
+        table.add_note(
             line,
             "participant_id",
             f"{' '.join(k for k in key if k)} again (first on line {seen[key]}, which is used)",
@@ -260,7 +260,7 @@ def _check_breaks(row: dict[str, str], line: int, table: Table, delimiter: str) 
     """Tell cells of several lines; one that holds a delimiter too is made of other rows' cells."""
     broken = [name for name, text in row.items() if "\n" in text or "\r" in text]
     for name in broken:
-        # What it says is not told: it may be a note on somebody else.
+        # What it says is not repeated: it may be a note on somebody else.
         found = f"a cell of {len(row[name].splitlines())} lines"
-        table.tell(line, name, found, "one line, quotes in pairs", row["participant_id"])
+        table.add_note(line, name, found, "one line, quotes in pairs", row["participant_id"])
     return not any(delimiter in row[name] for name in broken)

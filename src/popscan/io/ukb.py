@@ -25,7 +25,7 @@ from popscan.io.bids import oriented
 from popscan.io.folders import Folders
 from popscan.io.nifti import scan_of
 from popscan.io.nifti_raw import MAX_IMAGE_BYTES
-from popscan.io.sources import Found, Loaded, tell
+from popscan.io.sources import Found, Loaded, note
 from popscan.io.ukb_manifest import is_manifest, missing_images
 from popscan.io.walk import identity
 from popscan.io.zipped import ZipArchive
@@ -99,9 +99,9 @@ class Ukb:
                 there = visits[bulk.eid, bulk.instance]
                 first = there.setdefault((bulk.field, bulk.array), path)
                 if first != path:
-                    tell(problems, f"{path}: another copy of {first}; it is left out")
+                    note(problems, f"{path}: another copy of {first}; it is left out")
         if n_unknown:
-            tell(problems, f"{root}: {n_unknown} zips not named EID_FIELD_INSTANCE_ARRAY.zip")
+            note(problems, f"{root}: {n_unknown} zips not named EID_FIELD_INSTANCE_ARRAY.zip")
         if others:
             listed = ", ".join(f"{field} ({n})" for field, n in sorted(others.items()))
             self.notes.append(f"bulk fields that no view needs, not opened: {listed}")

@@ -77,11 +77,11 @@ def read_field_rows(path: Path, table: Table, wanted: FieldTable) -> Rows:
             reader = csv.reader(file, delimiter=delimiter)
             return _read(_split(header), reader, delimiter, table, wanted)
     except OSError as error:
-        table.tell(0, "", f"an unreadable file ({error.strerror})", "a field table")
+        table.add_note(0, "", f"an unreadable file ({error.strerror})", "a field table")
     except UnicodeDecodeError as error:
-        table.tell(0, "", f"byte 0x{error.object[error.start]:02x}", "text in UTF-8")
+        table.add_note(0, "", f"byte 0x{error.object[error.start]:02x}", "text in UTF-8")
     except csv.Error as error:
-        table.tell(0, "", f"a damaged table ({error})", "quotes that close and no NUL bytes")
+        table.add_note(0, "", f"a damaged table ({error})", "quotes that close and no NUL bytes")
     return Rows()
 
 
@@ -168,7 +168,7 @@ def _read(
     for name, text in columns.notes():
         table.note(name, text)
     for name in columns.lacking:
-        table.tell(1, "", f"no column of {name}", "the fields of cohort.ukb_fields")
+        table.add_note(1, "", f"no column of {name}", "the fields of cohort.ukb_fields")
     names = ["participant_id", "session_id", *(a.name for a in columns.attributes)]
     rows = Rows(columns=names, delimiter=delimiter)
     seen: dict[str, int] = {}
@@ -185,7 +185,7 @@ def _read(
         n_without += not sessions
         if sessions and sub in seen:
             found = f"{sub} again (first on line {seen[sub]}, which is used)"
-            table.tell(line, "eid", found, "each participant once", subject=sub)
+            table.add_note(line, "eid", found, "each participant once", subject=sub)
             continue
         for session in sessions:
             seen[sub] = line
@@ -230,9 +230,9 @@ def _label(eid: str) -> str | None:
 
 def _tell_row(table: Table, line: int, sub: str | None, n_cells: int, n_columns: int) -> None:
     if sub is None:
-        table.tell(line, "eid", "no eid", "a number")
+        table.add_note(line, "eid", "no eid", "a number")
     else:
-        table.tell(line, "", f"{n_cells} cells", f"{n_columns}, as in the header")
+        table.add_note(line, "", f"{n_cells} cells", f"{n_columns}, as in the header")
 
 
 def withdrawn_eids(path: Path) -> list[str] | None:

@@ -91,7 +91,7 @@ def protocol_key(protocol: Protocol) -> dict[str, str]:
 
 
 def _load(entry: EntryPoint) -> Protocol:
-    # A foreign package can fail in any manner when it is imported; whose fault it is, is said.
+    # A foreign package can fail in any manner when it is imported; the message names its package.
     try:
         protocol = entry.load()
     except Exception as error:

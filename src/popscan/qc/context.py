@@ -26,7 +26,7 @@ class ScanContext:
         Its segmentation; None when there is none.
     frames
         Indices of the frames that ought to be labelled; all by default.
-    told
+    from_segmentation
         What the segmentation says of itself: its record's values.
 
     Raises
@@ -44,7 +44,7 @@ class ScanContext:
         labels: NDArray[np.uint8] | None = None,
         *,
         frames: Sequence[int] | None = None,
-        told: Mapping[str, Any] | None = None,
+        from_segmentation: Mapping[str, Any] | None = None,
     ) -> None:
         if scan.array.ndim != 4 or 0 in scan.array.shape:
             raise SubjectError(
@@ -64,7 +64,7 @@ class ScanContext:
         self.n_frames = scan.array.shape[3]
         self.n_slices = scan.array.shape[2]
         self.frames = tuple(range(self.n_frames)) if frames is None else tuple(frames)
-        self.told: Mapping[str, Any] = told or {}
+        self.from_segmentation: Mapping[str, Any] = from_segmentation or {}
 
     @cached_property
     def frame_names(self) -> list[str] | None:

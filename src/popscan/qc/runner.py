@@ -15,12 +15,12 @@ def outcome(name: str, spec: Spec, measured: Measured) -> Check:
     """Hold what a check measured against its limits, and say it in words."""
     value = float(measured.value)
     if not measured.assessed:
-        found, said = Verdict.NOT_ASSESSED, f"not assessed: {measured.note}"
+        found, message = Verdict.NOT_ASSESSED, f"not assessed: {measured.note}"
     elif math.isnan(value):
-        found, said = spec.judge(value), f"could not be measured: {measured.note}"
+        found, message = spec.judge(value), f"could not be measured: {measured.note}"
     else:
         found = spec.judge(value)
-        said = f"{value:.4g} {spec.unit}: {measured.note}"
+        message = f"{value:.4g} {spec.unit}: {measured.note}"
     return Check(
         name=name,
         kind=spec.kind,
@@ -28,7 +28,7 @@ def outcome(name: str, spec: Spec, measured: Measured) -> Check:
         threshold=spec.threshold,
         unit=spec.unit,
         verdict=found,
-        message=said,
+        message=message,
     )
 
 

@@ -14,7 +14,7 @@ from popscan.report.tidy import numbers, words
 DEFAULT_COLUMNS = ("age_band", "sex", "scanner", "site")
 #: Identifiers, dates and free text need at least so many distinct values.
 _MIN_LEVELS = 5
-#: More distinct values than these are not categories; fewer subjects cannot tell.
+#: More distinct values than these are not categories; fewer subjects cannot show it.
 _MOST_LEVELS = 30
 _PERSONAL = re.compile(
     r"uid|uuid|guid|eid|mrn|nhs|ssn|pid|accession|identifier|name|surname|forename|initials|"

@@ -96,7 +96,7 @@ class Extra:
     shared
         Whether it may appear in the shared report. Rows whose counts (columns ``n``, ``n_*``) are
         below the smallest cell are left out of its tables there; figures, lead and notes are shown
-        as they are, so that they must not tell of single people.
+        as they are, so that they must not reveal single subjects.
     """
 
     ident: str

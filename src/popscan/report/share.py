@@ -74,7 +74,7 @@ def _public(entries: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _without_small_groups(groups: pd.DataFrame, *, minimum: int) -> pd.DataFrame:
-    """Blank what rests on few people, or tells of few events among many."""
+    """Blank what rests on few people, or reveals few events among many."""
     if not len(groups):
         return groups
     table = complete(groups, "n", "n_units", "kind", "mean", "too_few").copy()
@@ -107,7 +107,7 @@ def _people(table: pd.DataFrame, columns: SharedColumns, *, minimum: int) -> pd.
 
 
 def _without_yes_or_no(biomarkers: pd.DataFrame) -> pd.DataFrame:
-    """Leave out numbers of two values: their mean would tell how many subjects have either."""
+    """Leave out numbers of two values: their mean would reveal how many subjects have either."""
     measured = biomarkers.select_dtypes("number").columns
     return biomarkers.drop(columns=[name for name in measured if biomarkers[name].nunique() == 2])
 
@@ -195,7 +195,7 @@ def shareable(
         },
         agreement_points=pd.DataFrame(),
         sentences=[clean(sentence) for sentence in context.sentences],
-        words={part: [clean(line) for line in said] for part, said in context.words.items()},
+        words={part: [clean(line) for line in lines] for part, lines in context.words.items()},
         limits=[clean(limit) for limit in context.limits if not limit.startswith(_OF_THE_DATA)],
         provenance=_public(context.provenance),
         config_text="",

@@ -174,7 +174,7 @@ def _history(tables: SubjectTables, unit: str) -> list[Block]:
     ]  # fmt: skip
     columns = [Column(title=t) for t in ("Stage", "Status", "Reason", "Says")]
     columns.append(Column(title="Seconds", numeric=True))
-    return [Table(caption="What every stage said.", columns=columns, rows=rows, sortable=False)]
+    return [Table(caption="What every stage recorded.", columns=columns, rows=rows, sortable=False)]
 
 
 def _values(tables: SubjectTables, unit: str) -> list[Block]:

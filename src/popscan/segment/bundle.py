@@ -1,7 +1,7 @@
 """Model bundles: a folder with everything needed to use a model rightly, and nothing executable.
 
 ``model.yaml`` says what the model is, ``weights.safetensors`` holds its numbers, ``card.md``
-tells people about it. Pickles are never read: not here and not by any library called from here.
+describes it for people. Pickles are never read: not here and not by any library called from here.
 """
 
 from __future__ import annotations

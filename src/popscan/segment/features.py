@@ -1,7 +1,7 @@
 """What a network makes of an image, pooled: numbers by which scans are compared with others.
 
 Means and standard deviations over the pixels of the first convolution of each level of the encoder,
-before it is normalised: instance normalisation takes away much of what tells one contrast from
+before it is normalised: instance normalisation takes away much of what separates one contrast from
 another. They are taken while the network labels the image, so that they cost next to nothing.
 """
 

@@ -226,7 +226,7 @@ def segment(
         processor or GPU has it: twice as fast, a few border voxels differ).
     dropout_samples, dropout_rate
         Draws of Monte-Carlo dropout per member, and the share of channels that a draw silences.
-        They tell about uncertainty; the labels are the same without them.
+        They describe uncertainty; the labels are the same without them.
     information
         Whether the map of mutual information is returned.
     features

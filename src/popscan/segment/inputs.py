@@ -1,4 +1,4 @@
-"""What a model is given: refused where it cannot be, told where it is unlike the training scans."""
+"""Checks of a model's input: refused where impossible, reported where unlike the training scans."""
 
 from __future__ import annotations
 
@@ -104,6 +104,6 @@ def input_warning(
         lowest = seen_low / _FAR if seen_low > 0 else seen_low * _FAR
         highest = seen_high * _FAR if seen_high > 0 else seen_high / _FAR
         if values and (min(values) < lowest or max(values) > highest):
-            told = "..".join(f"{v:.2f}" for v in sorted({min(values), max(values)}))
-            notes.append(f"{name} {told}, trained for {seen_low}..{seen_high}")
+            span = "..".join(f"{v:.2f}" for v in sorted({min(values), max(values)}))
+            notes.append(f"{name} {span}, trained for {seen_low}..{seen_high}")
     return "; ".join(notes)

@@ -1,4 +1,4 @@
-"""Scores of a segmentation against a reference, with seen and unseen subjects told apart."""
+"""Scores of a segmentation against a reference, with seen and unseen subjects distinguished."""
 
 from __future__ import annotations
 

@@ -180,7 +180,7 @@ def mixed(problem: Problem) -> Adjusted:
     -------
     Adjusted
         ``extra`` holds ``icc``, the share of residual variance that lies between blocks; NaN where
-        every block holds one subject, since nothing then tells the two variances apart. Degrees
+        every block holds one subject, since the two variances cannot then be distinguished. Degrees
         of freedom are those within blocks, or those between them where every block holds only one
         of the groups.
 
@@ -200,7 +200,7 @@ def mixed(problem: Problem) -> Adjusted:
     if pd.Series(problem.group).groupby(codes).nunique().max() == 1:  # no gap within any block
         freedom = len(levels) - 2.0
     if freedom < 1:
-        return Adjusted(note="group and sites or scanners cannot be told apart")
+        return Adjusted(note="group and sites or scanners cannot be distinguished")
     scale = problem.y.std()
     if scale == 0:
         return Adjusted(gap=0.0, note="outcome does not vary")

@@ -236,7 +236,10 @@ def _drop_dependent(design: Design) -> None:
                 partners = [o for o, w in zip(others, weights, strict=True) if abs(w) > 1e-6]
                 design.dropped[name] = f"collinear with {', '.join(partners)}"
                 for partner in partners:
-                    cautions = [design.notes.get(partner, ""), f"cannot be told apart from {name}"]
+                    cautions = [
+                        design.notes.get(partner, ""),
+                        f"cannot be distinguished from {name}",
+                    ]
                     design.notes[partner] = "; ".join(filter(None, cautions))
                 continue
         kept.append(name)

@@ -159,7 +159,7 @@ def protect(
     Returns
     -------
     ndarray of int, shape (rows, columns)
-        `SHOWN` (rounded), `SMALL` (said to be below `minimum`), or `HIDDEN`, where either would
+        `SHOWN` (rounded), `SMALL` (given as below `minimum`), or `HIDDEN`, where either would
         help to work out a small count.
     """
     values = np.asarray(counts, dtype=np.float64)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-#: Fewest subjects with two visits of which anything is said.
+#: Fewest subjects with two visits for which anything is reported.
 FEWEST = 3
 #: Limits of agreement are so many SDs of the difference away from the bias.
 LIMIT = 1.96

@@ -79,7 +79,7 @@ class ShardContext:
         return {}
 
     def facts(self, subject: Subject) -> dict[str, Any]:
-        """Return what is known of a subject: filled cells of its row, else what the source told."""
+        """Return what is known of a subject: filled cells of its row, else the source's."""
         filled = {k: v for k, v in subject.row.items() if v.strip().lower() not in EMPTY}
         return {**self.record("ingest", subject).values, **filled}
 

@@ -63,7 +63,7 @@ def _path(study_root: Path) -> Path:
 def check_before_run(study_root: Path, config: Mapping[str, Any]) -> None:
     """Stop before anything of the study is touched, if the config names another cohort.
 
-    Cheap where the config says of the cohort what it said at the last plan.
+    Cheap where the config describes the cohort as at the last plan.
 
     Raises
     ------

@@ -220,8 +220,8 @@ def _join(
         for visit, here in visits.items():
             one = _planned(sub, visit, row, here, stats)
             if there and not here:
-                told = ", ".join(item.ses or "a folder without ses-*" for item in there)
-                message = f"no images of {visit}: the raw data of {sub} have {told}"
+                listed = ", ".join(item.ses or "a folder without ses-*" for item in there)
+                message = f"no images of {visit}: the raw data of {sub} have {listed}"
                 one = with_problem(one, "failed", "no_images", message)
             if one.subject.unit in planned:
                 cohort.problems.append(

@@ -1,4 +1,4 @@
-"""The study's tables: what the manifests say, one row per subject (or more, said so), explained.
+"""The study's tables: what the manifests say, one row per subject unless stated otherwise.
 
 Every table is written as Parquet, those that a person can read (`TSV_ROWS`) as TSV, too, with a
 JSON data dictionary beside it. In the TSV, text that a spreadsheet would compute has a ``'`` before
@@ -290,8 +290,8 @@ def planned_table(
         rows = []
         for planned in read_shard(study_root, shard):
             subject = planned.subject
-            told = {k: v for k, v in subject.row.items() if not k.startswith(hidden)}
-            rows.append({**told, "unit": subject.unit, "sub": subject.sub, "ses": subject.ses})
+            cells = {k: v for k, v in subject.row.items() if not k.startswith(hidden)}
+            rows.append({**cells, "unit": subject.unit, "sub": subject.sub, "ses": subject.ses})
         columns = pa.array(rows)
         parts.append(pa.table(columns.flatten(), names=[field.name for field in columns.type]))
     whole: pd.DataFrame = pa.concat_tables(parts, promote_options="default").to_pandas()

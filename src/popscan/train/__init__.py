@@ -143,8 +143,8 @@ def train_bundle(
         raise PopscanError(f"in training and in validation: {', '.join(both)}")
     spacings = {step.spacing_mm for chain in chains for step in chain}
     if len(spacings) > 1:
-        told = ", ".join(f"{s.name} {s.spacing_mm} mm" for chain in chains for s in chain)
-        raise PopscanError(f"the members of a bundle share one spacing, these do not: {told}")
+        listed = ", ".join(f"{s.name} {s.spacing_mm} mm" for chain in chains for s in chain)
+        raise PopscanError(f"the members of a bundle share one spacing, these do not: {listed}")
     packs = {
         key: build_pack(group, spacing_mm=min(spacings))
         for key, group in _with_painted(cases, chains).items()

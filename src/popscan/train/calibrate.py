@@ -92,7 +92,7 @@ def calibrate_bundle(
         With `crossed`: patients that the bundle was trained on. Its errors on them are what its
         intervals do not fall below.
     progress
-        Is told each case as it is done.
+        Called with each case as it is done.
 
     Returns
     -------
@@ -157,7 +157,7 @@ def card_section(sections: Mapping[str, Any], *, level: float = 0.9) -> str:
     sections
         As `calibrate_bundle` returns them.
     level
-        Of the intervals whose coverage is told, each patient's from the others.
+        Of the intervals whose coverage is reported, each patient's from the others.
     """
     own = sections["calibration"]
     lines = [

@@ -167,7 +167,7 @@ def save_state(path: Path, state: TrainState, *, recipe: Recipe, origin: Mapping
     state, recipe
         The training and what it follows.
     origin
-        What it began with, as `origin_of` tells.
+        What it began with, as `origin_of` describes it.
     """
     tensors = {f"network.{k}": v for k, v in state.network.state_dict().items()}
     tensors |= {f"averaged.{k}": v for k, v in state.averaged.state_dict().items()}
@@ -218,8 +218,8 @@ def load_state(
     recipe, n_labels, groups, device
         As for `new_state`.
     origin
-        What a training would begin with now, as `origin_of` tells. Checkpoints of before this was
-        kept are taken at their word.
+        What a training would begin with now, as `origin_of` describes it. Checkpoints of before
+        this was kept are taken at their word.
 
     Raises
     ------

@@ -114,7 +114,7 @@ def turned(pack: Pack, plane: str) -> Pack:
 
 
 def back_turned(slices: torch.Tensor, plane: str) -> torch.Tensor:
-    """Return what was said of a cube's slices (n, label, x, y) as (label, x, y, z)."""
+    """Return the scores of a cube's slices (n, label, x, y) as (label, x, y, z)."""
     axes = PLANES[plane]
     order = [axes.index(axis) for axis in range(3)]
     return slices.permute(1, 2, 3, 0).permute(0, *(1 + axis for axis in order))

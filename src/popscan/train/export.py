@@ -41,10 +41,12 @@ def input_range(cases: Sequence[Case]) -> dict[str, list[float]]:
 def _cohort(cases: Sequence[Case]) -> dict[str, dict[str, int]]:
     """Return attribute -> value -> number of training subjects."""
     names = sorted({name for case in cases for name in case.attributes})
-    told = {name: {(c.subject, c.attributes.get(name, "unknown")) for c in cases} for name in names}
+    members = {
+        name: {(c.subject, c.attributes.get(name, "unknown")) for c in cases} for name in names
+    }
     return {
         name: dict(sorted(Counter(value for _, value in pairs).items()))
-        for name, pairs in told.items()
+        for name, pairs in members.items()
     }
 
 
@@ -58,14 +60,14 @@ def summarise(
 ) -> dict[str, Any]:
     """Return a bundle's validation section from score rows: plain numbers, rounded.
 
-    Whom they are of is told as of the training subjects: their number, and salted hashes.
+    Their subjects are reported like the training subjects: their number, and salted hashes.
 
     Parameters
     ----------
     scores
         Rows of `score_cases`.
     stratum
-        Attribute column by which scores are told apart too; the list is empty where there is none.
+        Attribute column by which scores are also given; the list is empty where there is none.
     salt
         For the hashed identifiers.
     name_validation

@@ -36,7 +36,7 @@ class Mitigation:
     dro_adjustment
         Their generalisation adjustment C: a group's loss counts as larger by C / sqrt(subjects).
     adversary
-        Largest weight of the reversed gradient of a classifier that tells the groups apart by the
+        Largest weight of the reversed gradient of a classifier that distinguishes the groups by the
         network's pooled bottleneck features (Ganin et al. 2016, JMLR 17:59); 0 for none.
     classifier
         Weight of the same classifier trained together with the network, not against it, after the

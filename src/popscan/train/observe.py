@@ -83,9 +83,9 @@ def labelled_part(case: Case) -> Case:
     reference are ED and ES, if there are two frames.
     """
     frames, scan = list(case.labels.frames), case.scan
-    told = scan.meta.get("frame_labels")
-    if told is not None and len(told) == scan.array.shape[3]:
-        names = [str(told[t]) for t in frames]
+    frame_labels = scan.meta.get("frame_labels")
+    if frame_labels is not None and len(frame_labels) == scan.array.shape[3]:
+        names = [str(frame_labels[t]) for t in frames]
     else:
         names = [""] * len(frames)
         if len(frames) > 1:

@@ -1,6 +1,6 @@
 """A loss that knows how many pieces and holes each structure has (Clough et al. 2022).
 
-Persistent homology of a probability map tells of every piece and every hole from which threshold
+Persistent homology of a probability map finds every piece and every hole from which threshold
 to which it exists; bars that the anatomy has should be long, all others short. gudhi computes the
 pairs, torch the gradient through the probabilities at their ends. J. R. Clough et al., TPAMI 2022,
 doi:10.1109/TPAMI.2020.3013679; N. Byrne et al., IEEE TMI 2023, doi:10.1109/TMI.2022.3203309.

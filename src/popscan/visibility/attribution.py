@@ -96,7 +96,7 @@ def compare_attributions(
     alpha: float = 0.05,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Correlate where the task looks with where an attribute is told from.
+    """Correlate where the task looks with where an attribute is predicted from.
 
     Parameters
     ----------

@@ -4,7 +4,7 @@ A p value counted among B permutations is never below 1 / (B + 1), so that Holm'
 tests leaves nothing below m / (B + 1): 200 permutations find nothing among 11 attributes and
 sources. A normal tail would reach further, but the areas of permuted labels are not normal, the
 less so the fewer features and subjects there are. So permutations are drawn in two rounds: the
-second only where the first has none that is told as well as the observed labels; whoever was
+second only where the first has none that is predicted as well as the observed labels; whoever was
 reached in the first round keeps that round's p value. This is a valid p value: a level that the
 first round can reach is met only if that round alone meets it, and a level below only if both
 together do (Besag and Clifford 1991, doi:10.1093/biomet/78.2.301, stop early in the same spirit).
@@ -75,7 +75,7 @@ def null_areas(
     parts
         Folds.
     y : ndarray of bool, shape (n, groups)
-        Labels, one column per group told from all others.
+        Labels, one column per group against all others.
     folds : ndarray of int, shape (n,)
         Fold of each row.
     observed : ndarray, shape (groups,)
@@ -111,7 +111,7 @@ def null_areas(
 
 
 def p_value(observed: float, null: Floats, *, first: int) -> float:
-    """Return the share of permutations that are told as well, the observed labels counted as one.
+    """Return the share of permutations predicted as well, the observed labels counted as one.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
-"""The direction in feature space along which an attribute is told, learnt on everybody.
+"""The direction in feature space along which an attribute is predicted, learnt on everybody.
 
-For maps only: how well an attribute is told is what `predict` says, on rows that it did not learn
-from.
+For maps only: how well an attribute is predicted is what `predict` says, on rows that it did not
+learn from.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def attribute_direction(
     n_components: int = 50,
     penalty: float = 10.0,
 ) -> Floats:
-    """Return the weights with which a group is told from the others.
+    """Return the weights with which a group is predicted from the others.
 
     Parameters
     ----------

@@ -62,7 +62,7 @@ def _run(network: torch.nn.Module, images: torch.Tensor) -> tuple[torch.Tensor, 
     sizes: set[tuple[int, ...]] = set()
 
     def seen(module: torch.nn.Module, output: torch.Tensor) -> None:
-        # Convolutions tell which two axes are in-plane; transformers also have channels last.
+        # Convolutions show which two axes are in-plane; transformers also have channels last.
         if isinstance(module, torch.nn.Conv2d):
             sizes.add(tuple(output.shape[2:]))
         tensors.append(output)
@@ -106,7 +106,7 @@ def latent_features(network: torch.nn.Module, images: torch.Tensor) -> NDArray[n
 def saliencies(
     network: torch.nn.Module, images: torch.Tensor, directions: Sequence[NDArray[np.floating]]
 ) -> list[NDArray[np.float32]]:
-    """Return where the segmentation looks, then where attributes are told from.
+    """Return where the segmentation looks, then where attributes are predicted from.
 
     Gradient times input, in absolute value: of the logits of all pixels labelled as heart, and of
     each attribute's score, which is linear in the latent features.

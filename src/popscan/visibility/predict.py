@@ -1,4 +1,4 @@
-"""How well an attribute is told from features: cross-validated AUC, interval, chance, confounders.
+"""Attributes predicted from features: cross-validated AUC, interval, chance, confounders.
 
 Everything that learns (medians, scales, confounder regression, principal components, classifier)
 learns within the training folds. Scores are compared within test folds alone, so models of
@@ -27,7 +27,7 @@ from popscan.stats.auc import Auc, auc, interval, null_variance
 from popscan.visibility.chance import Part, null_areas, p_value, permutations_needed
 from popscan.visibility.components import components, make_folds
 
-#: Widening of standard errors where no permutations tell it: see above.
+#: Widening of standard errors where no permutations give it: see above.
 _INFLATION = math.sqrt(2.0)
 #: Smallest group, where nothing else is asked for.
 MIN_GROUP = 10
@@ -39,7 +39,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """How well a group is told from the others.
+    """How well a group is predicted from the others.
 
     Attributes
     ----------
@@ -52,7 +52,7 @@ class Seen:
     auc, auc_low, auc_high
         Cross-validated area with its interval.
     p
-        Share of permuted labels that are told as well: one-sided, never 0; NaN without
+        Share of permuted labels that are predicted as well: one-sided, never 0; NaN without
         permutations. See `popscan.visibility.chance`.
     inflation
         How much wider the interval is than DeLong's.
@@ -97,7 +97,7 @@ def predict_attribute(
         feature by linear regression within the training rows (Dinga et al. 2020,
         doi:10.1101/2020.08.17.255034). What depends on them otherwise than linearly stays. Rows
         that lack one are left out: a filled value takes nothing out, so where confounders are
-        missing more often in one group, filling would let it be told from them.
+        missing more often in one group, filling would let it be predicted from them.
     n_folds
         Folds, stratified by group; fewer where the smallest group is smaller.
     n_components
@@ -107,7 +107,7 @@ def predict_attribute(
     n_permutations
         Permutations of the labels within folds; 0 for no p values.
     n_tests
-        How many p values this one will be corrected with. Where no permutation is told as well,
+        How many p values this one will be corrected with. If no permutation is predicted as well,
         so many more are drawn that the smallest p outlasts the correction.
     min_group
         Smaller groups are left out.
@@ -119,7 +119,7 @@ def predict_attribute(
     Returns
     -------
     list of Seen
-        One per group told from all others, then `MACRO` (for two groups: a single row, of the
+        One per group against all others, then `MACRO` (for two groups: a single row, of the
         first group by name); empty with fewer than two groups large enough.
 
     Raises
@@ -192,7 +192,7 @@ def _usable(
 
 
 def _observed(z_train: Floats, y: NDArray[np.bool_], z_test: Floats, penalty: float) -> Floats:
-    """Scores of the test rows, one column per group told from the others."""
+    """Scores of the test rows, one column per group against the others."""
     from sklearn.linear_model import LogisticRegression
 
     model = LogisticRegression(C=1.0 / penalty, max_iter=1000)

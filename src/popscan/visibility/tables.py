@@ -1,4 +1,4 @@
-"""The table of how well attributes are told from each source, with and without body size."""
+"""The table of how well attributes are predicted from each source, with and without body size."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ DICTIONARY: dict[str, Column] = {
     "auc_high": Column("", "upper limit"),
     "p": Column(
         "",
-        "share of permuted labels that are told as well; where none of the first round is, of so "
+        "share of permuted labels that are predicted as well; if none of the first round is, of so "
         "many more that the smallest p outlasts the correction",
     ),
     "p_adj": Column("", "Holm's, over all rows of the table; what sentences go by"),
@@ -63,7 +63,7 @@ def visibility_table(
     adjust_for: Sequence[str] = (),
     **options: Any,
 ) -> pd.DataFrame:
-    """Say how well each attribute is told from each source.
+    """Say how well each attribute is predicted from each source.
 
     Parameters
     ----------
@@ -156,7 +156,7 @@ def _by_group(seen: Sequence[Seen]) -> dict[str, Seen]:
 
 
 def _n_rows(groups: Sequence[str]) -> int:
-    """Rows of an attribute and source: two groups are told from one another, more also at mean."""
+    """Rows of an attribute and source: two groups against one another, more also at mean."""
     return len(groups) + 1 if len(groups) > 2 else len(groups) // 2
 
 
@@ -189,7 +189,7 @@ def known_groups(column: pd.Series, *, min_group: int) -> list[str]:
 def sentences(table: pd.DataFrame, *, alpha: float = 0.05) -> list[str]:
     """Say for every attribute where it is seen, and what is left without body size.
 
-    That it can be told is said only where the corrected p value says so too.
+    That it can be predicted is stated only where the corrected p value says so too.
 
     Parameters
     ----------
@@ -198,14 +198,14 @@ def sentences(table: pd.DataFrame, *, alpha: float = 0.05) -> list[str]:
     alpha
         Level of the corrected p values.
     """
-    said = []
+    lines = []
     for attribute, part in table.groupby("attribute", sort=False):
         several = part["group"] == MACRO
         rows = part[several] if several.any() else part
         for record in rows.to_dict("records"):
             row = {str(name): value for name, value in record.items()}
-            said.append(_sentence(str(attribute), row, len(table), alpha))
-    return said
+            lines.append(_sentence(str(attribute), row, len(table), alpha))
+    return lines
 
 
 def _sentence(attribute: str, row: Mapping[str, Any], n_tests: int, alpha: float) -> str:
@@ -213,16 +213,16 @@ def _sentence(attribute: str, row: Mapping[str, Any], n_tests: int, alpha: float
     area = f"AUC {row['auc']:.2f}, {row['auc_low']:.2f} to {row['auc_high']:.2f}, n = {row['n']}"
     p = "" if math.isnan(row["p_adj"]) else f", p = {row['p_adj']:.2g} corrected"
     if row["auc_low"] > 0.5 and row["p_adj"] <= alpha:
-        text = f"{attribute} can be told from {where} ({area}{p})"
+        text = f"{attribute} can be predicted from {where} ({area}{p})"
     elif row["auc_low"] > 0.5:
         text = (
-            f"{attribute} seems to be told from {where} before correction for {n_tests} "
+            f"{attribute} seems predictable from {where} before correction for {n_tests} "
             f"comparisons ({area}{p})"
         )
     elif row["auc_high"] < 0.6:
-        text = f"{attribute} can hardly be told from {where} ({area})"
+        text = f"{attribute} can hardly be predicted from {where} ({area})"
     else:
-        text = f"whether {attribute} can be told from {where} stays open ({area})"
+        text = f"it is unclear whether {attribute} can be predicted from {where} ({area})"
     if row["auc_low"] > 0.5 and row["confounders"]:
         text += f"; {_adjusted(row)}"
     return text[0].upper() + text[1:] + "."

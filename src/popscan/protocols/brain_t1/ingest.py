@@ -99,7 +99,7 @@ def coded(array: NDArray[np.uint8]) -> NDArray[np.uint8]:
     Raises
     ------
     SubjectError
-        ``bad_labels`` where a code is neither's, or it cannot be said whose they are.
+        ``bad_labels`` where a code is neither's, or it is unclear whose they are.
     """
     codes = [int(c) for c in np.unique(array) if c]
     low, high = _ONLY_MUSE

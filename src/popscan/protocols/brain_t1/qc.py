@@ -216,16 +216,18 @@ def implied_dice(ctx: Context) -> Measured:
 
 def ood(ctx: Context) -> Measured:
     """Distance of the scan from the model's training scans, 1 for the farthest of them."""
-    value = ctx.told.get("ood_score")
+    value = ctx.from_segmentation.get("ood_score")
     if not isinstance(value, (int, float)) or not math.isfinite(value):
         return not_assessed("the model bundle has no detector")
     return Measured(float(value), "of the segmentation")
 
 
 def _of_record(ctx: Context, key: str) -> Measured:
-    value = ctx.told.get(key)
+    value = ctx.from_segmentation.get(key)
     if not isinstance(value, (int, float)):
-        return Measured(math.nan, "the segmentation does not say", assessed=key in ctx.told)
+        return Measured(
+            math.nan, "the segmentation does not say", assessed=key in ctx.from_segmentation
+        )
     return Measured(float(value), "of the segmentation")
 
 

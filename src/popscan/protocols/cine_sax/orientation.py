@@ -160,7 +160,7 @@ def name_plane(
         Axis of the left ventricle from base to apex, LPS; that of the short-axis stack. Without it
         the typical one is taken, and the answer is less sure.
     centre : array_like, shape (3,), optional
-        Centre of the heart, LPS. With it, planes that miss the left ventricle are told apart: the
+        Centre of the heart, LPS. With it, planes that miss the left ventricle are recognised: the
         right ventricle's outflow tract (near sagittal), or ``other``.
     """
     normal = np.asarray(normal, dtype=float)

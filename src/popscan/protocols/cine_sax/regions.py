@@ -24,7 +24,7 @@ def slice_regions(labels: NDArray[np.uint8]) -> list[str]:
     """Return the region of every slice of one frame.
 
     The labelled slices are split into thirds (Cerqueira et al. 2002,
-    doi:10.1161/hc0402.102975); which end is the base is told by the areas: the base's third is
+    doi:10.1161/hc0402.102975); which end is the base is decided by the areas: the base's third is
     the larger. Slices without any label are ``outside``.
 
     Parameters

@@ -26,7 +26,7 @@ MUTED = "#5b6773"
 GRID = "#e3e8ec"
 ACCENT = "#0b5c7a"
 
-#: Okabe-Ito hues, darkened where needed for contrast on white; told apart by colour-blind readers.
+#: Okabe-Ito hues, darkened where needed for contrast on white; readable with colour blindness.
 CYCLE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8a6d00", "#56b4e9", "#6b4c9a", "#7f8790")
 SEX_COLOURS = {"female": "#c1571a", "male": "#0072b2", "unknown": "#7f8790", "all": "#3d4b59"}
 STATUS_COLOURS = {
@@ -178,7 +178,7 @@ def colours_of(groups: Sequence[str], known: Mapping[str, str] = SEX_COLOURS) ->
 
 
 def grey(plane: NDArray[Any], *, low: float | None = None, high: float | None = None) -> Any:
-    """Return a plane as uint8, between its 1st and 99.5th percentile unless told otherwise.
+    """Return a plane as uint8, between its 1st and 99.5th percentile unless set otherwise.
 
     Values that are not finite become black; a constant plane is mid-grey.
     """

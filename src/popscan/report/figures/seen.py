@@ -26,7 +26,7 @@ from popscan.report.figures.base import (
 
 
 def auc_forest(table: pd.DataFrame, *, sources: Sequence[str], name: str) -> Markup:
-    """Draw how well groups are told from each source, a panel per attribute.
+    """Draw how well groups are predicted from each source, a panel per attribute.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def auc_forest(table: pd.DataFrame, *, sources: Sequence[str], name: str) -> Mar
             axis.set_xlabel("area under the ROC curve")
             strip_axes(axis)
             axis.legend(fontsize=7, loc="lower left")
-        return to_svg(figure, name=name, alt="How well attributes are told from each source")
+        return to_svg(figure, name=name, alt="How well attributes are predicted from each source")
 
 
 def predicted_scatter(pairs: pd.DataFrame, *, groups: pd.Series, name: str) -> Markup:

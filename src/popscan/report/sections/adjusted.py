@@ -37,11 +37,11 @@ def adjusted_blocks(context: StudyContext, options: Options) -> list[Block]:
     for column in _WORDS:
         table[column] = words(table[column])
     known = table[table["gap"].notna() & (table["se"] > 0)].copy()
-    said = [*context.words.get("confounding", ()), *context.words.get("adjusted", ())]
+    sentences = [*context.words.get("confounding", ()), *context.words.get("adjusted", ())]
     blocks: list[Block] = [Heading(text="With confounders held equal")]
-    blocks += [Bullets(items=said)] if said else []
+    blocks += [Bullets(items=sentences)] if sentences else []
     if not len(known):
-        return blocks if said else []
+        return blocks if sentences else []
     blocks.append(Text(text=_READING, tone="note"))
     percent = known["kind"] == "binary"
     for column in ("gap_raw", "gap", "ci_low", "ci_high", "se"):

@@ -9,7 +9,7 @@ from popscan.report.blocks import Block, Cell, Column, Details, Figure, Heading,
 from popscan.report.context import StudyContext
 from popscan.report.figures.fairness import AgreementPanel, agreements
 from popscan.report.sections.common import Options
-from popscan.report.sections.parts import MOST_PANELS, biomarker_order, gap_cell, said, tidy
+from popscan.report.sections.parts import MOST_PANELS, biomarker_order, bullets_of, gap_cell, tidy
 from popscan.report.text import decimals, interval, p_value, places_for, title_of, unit_of
 from popscan.report.tidy import complete, numbers, words
 from popscan.report.units import attribute_by_unit
@@ -28,7 +28,7 @@ def agreement(context: StudyContext, options: Options) -> list[Block]:
     known = table[table["bias"].notna()]
     blocks: list[Block] = [
         Heading(text="Agreement with the reference, by group"),
-        *said(context, "agreement"),
+        *bullets_of(context, "agreement"),
     ]
     for i, attribute in enumerate(dict.fromkeys(known["attribute"])):
         if " x " in attribute:

@@ -154,7 +154,7 @@ def _flow(matrix: pd.DataFrame) -> Figure:
 
 
 def _shares(matrix: pd.DataFrame, options: Options) -> Figure:
-    """Statuses as bars of rounded counts: a flow would tell of single subjects."""
+    """Statuses as bars of rounded counts: a flow would reveal single subjects."""
     rows = {}
     for stage in matrix:
         counts = {s: float((matrix[stage] == s).sum()) for s in STATUS_ORDER}

@@ -30,7 +30,7 @@ from popscan.report.text import (
 from popscan.report.tidy import complete, numbers, words
 
 _MAX_PANELS = 12
-#: Fewest values of which the tails are told, in a report that is internal or shared.
+#: Fewest values of which the tails are reported, in a report that is internal or shared.
 _ENOUGH = {False: 20, True: 50}
 #: Values are not drawn beyond so many quartile ranges from the quartiles.
 _FENCE = 10.0

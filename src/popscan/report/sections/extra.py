@@ -28,8 +28,8 @@ def of_protocol(context: StudyContext, options: Options) -> list[Section]:
 
 
 def _section(extra: Extra, options: Options) -> Section:
-    said = extra.shared_sentences if options.share else extra.sentences
-    blocks: list[Block] = [Bullets(items=list(said))] if said else []
+    lines = extra.shared_sentences if options.share else extra.sentences
+    blocks: list[Block] = [Bullets(items=list(lines))] if lines else []
     blocks += [Figure(markup=markup, caption=caption) for markup, caption in extra.figures]
     tables = extra.tables
     if options.share and extra.shared_tables is not None:

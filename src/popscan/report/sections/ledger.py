@@ -8,7 +8,7 @@ from popscan.report.blocks import Block, Cell, Column, Details, Figure, Heading,
 from popscan.report.context import StudyContext
 from popscan.report.figures.fairness import WaterfallPanel, WaterfallStep, waterfalls
 from popscan.report.sections.common import Options
-from popscan.report.sections.parts import MOST_PANELS, biomarker_order, gap_cell, said, tidy
+from popscan.report.sections.parts import MOST_PANELS, biomarker_order, bullets_of, gap_cell, tidy
 from popscan.report.text import DASH, decimals, p_value, places_for, title_of, unit_of
 
 #: Row that sums up the steps.
@@ -32,7 +32,7 @@ def ledger(context: StudyContext, options: Options) -> list[Block]:
             "The first gap is the groups' true difference, nothing that the pipeline has done.",
             tone="note",
         ),
-        *said(context, "ledger"),
+        *bullets_of(context, "ledger"),
     ]
     details: list[Block] = []
     for i, attribute in enumerate(dict.fromkeys(known["attribute"])):

@@ -9,7 +9,7 @@ from popscan.report.blocks import Block, Cell, Column, Details, Figure, Heading,
 from popscan.report.context import StudyContext
 from popscan.report.figures.fairness import FunnelPanel, funnels
 from popscan.report.sections.common import Options
-from popscan.report.sections.parts import gap_cell, said, tidy
+from popscan.report.sections.parts import bullets_of, gap_cell, tidy
 from popscan.report.text import DASH, decimals, interval, is_true, p_value, title_of
 
 #: Row that sums up the stages.
@@ -26,7 +26,7 @@ def funnel(context: StudyContext, options: Options) -> list[Block]:
     )  # fmt: skip
     texts = ("attribute", "group", "reference", "stage", "test", "too_few")
     table = tidy(context.fairness_funnel, texts, values)
-    blocks: list[Block] = [Heading(text="Who is lost on the way"), *said(context, "funnel")]
+    blocks: list[Block] = [Heading(text="Who is lost on the way"), *bullets_of(context, "funnel")]
     drawn = [
         panel
         for attribute in dict.fromkeys(table["attribute"])
@@ -102,7 +102,7 @@ def _funnel_table(part: pd.DataFrame, options: Options) -> Table:
 
 def exclusion(context: StudyContext, options: Options) -> list[Block]:
     """Return how QC's exclusions compare at equal true quality."""
-    sentences = said(context, "exclusion")
+    sentences = bullets_of(context, "exclusion")
     if not len(context.fairness_exclusion) or not sentences:
         return []
     texts = ("attribute", "group", "reference", "method", "note")

@@ -15,7 +15,7 @@ from popscan.report.tidy import complete, numbers, words
 MOST_PANELS = 6
 
 
-def said(context: StudyContext, part: str) -> list[Block]:
+def bullets_of(context: StudyContext, part: str) -> list[Block]:
     """Return the sentences of one part of the audit, those beyond six folded."""
     items = list(context.words.get(part, ()))
     if len(items) <= 6:

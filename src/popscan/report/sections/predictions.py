@@ -9,7 +9,7 @@ from popscan.report.blocks import Block, Cell, Column, Details, Figure, Heading,
 from popscan.report.context import StudyContext
 from popscan.report.figures.predictions import CurvePanel, curve_panels
 from popscan.report.sections.common import Options
-from popscan.report.sections.parts import gap_cell, said, tidy
+from popscan.report.sections.parts import bullets_of, gap_cell, tidy
 from popscan.report.text import DASH, decimals, interval, p_value, title_of
 
 _MEASURES = {
@@ -40,7 +40,7 @@ def predictions(context: StudyContext, options: Options) -> list[Block]:
     blocks: list[Block] = [
         Heading(text="Predictions"),
         Text(text=_READING, tone="note"),
-        *said(context, "predictions"),
+        *bullets_of(context, "predictions"),
     ]
     for i, name in enumerate(dict.fromkeys(table["prediction"])):
         part = table[table["prediction"] == name]

@@ -216,7 +216,7 @@ def segmentation(context: StudyContext, options: Options) -> Section:
     if not len(table) or table["dice"].isna().all():
         why = (
             "There are no reference labels, so agreement cannot be measured; see the quality "
-            "control section for what can be said without them."
+            "control section for what can be concluded without them."
         )
         return Section(ident=ident, title=title, blocks=unused or nothing(why))
     table["structure"] = words(table["structure"], missing="all structures")

@@ -225,7 +225,7 @@ def write_atlas(study_root: Path, template: Path, options: Mapping[str, Any]) ->
     from popscan.io.nifti import write_scan
     from popscan.records import Scan
 
-    told = {}
+    summaries = {}
     templates = _read_templates(template)
     frame = atlas_frame(options)
     regions = region_names(frame)
@@ -241,7 +241,10 @@ def write_atlas(study_root: Path, template: Path, options: Mapping[str, Any]) ->
             filled = np.nan_to_num(np.asarray(array, dtype=np.float32))[..., None]
             scan = Scan(array=filled, affine=affine, spacing_mm=spacing, view="atlas")
             write_scan(study_root / "atlas" / f"{name}_{layer}.nii.gz", scan)
-        told[group] = {"n_subjects": average.n_subjects, "volumes_ml": average.volumes_ml(regions)}
+        summaries[group] = {
+            "n_subjects": average.n_subjects,
+            "volumes_ml": average.volumes_ml(regions),
+        }
     prepared = sorted((study_root / "atlas" / "work" / "prepared").glob("*.npz"))
     study = Study.of_tables(study_root, options)
     account = study_account(study, read_account(prepared), stage="atlas")
@@ -258,7 +261,7 @@ def write_atlas(study_root: Path, template: Path, options: Mapping[str, Any]) ->
         distances,
         dictionary.of("atlas_distances", protocol_of(options)),
     )
-    text = json.dumps({"template": template.name, "groups": told}, indent=1, sort_keys=True)
+    text = json.dumps({"template": template.name, "groups": summaries}, indent=1, sort_keys=True)
     write_atomic(study_root / "atlas" / "atlas.json", (text + "\n").encode())
 
 

@@ -107,11 +107,11 @@ def _intervals(
 
 def body_size(context: ShardContext, subject: Subject) -> dict[str, float]:
     """Height and weight of the cohort table, else of the source; NaN if absent or impossible."""
-    told = context.facts(subject)
+    recorded = context.facts(subject)
     cohort = context.section(Cohort)
     size = {}
     for name in ("height_cm", "weight_kg"):
-        number = to_number(told.get(name))
+        number = to_number(recorded.get(name))
         low, high = cohort.plausible.get(name, (-math.inf, math.inf))
         usable = low <= number <= high and number not in cohort.special_codes.get(name, ())
         size[name] = number if usable else math.nan

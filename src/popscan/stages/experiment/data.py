@@ -35,7 +35,7 @@ def folder(study_root: Path) -> Path:
 
 
 def wanted_subjects(section: Mapping[str, Any]) -> dict[str, int]:
-    """Return how many subjects of each group are needed: as told by the rule, or counted here."""
+    """Return how many subjects of each group are needed: as the rule gives it, or counted here."""
     return dict(section.get("needed") or design.needed(section))
 
 

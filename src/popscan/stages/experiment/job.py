@@ -190,7 +190,7 @@ def trial_records(study_root: Path, section: Mapping[str, Any]) -> pd.DataFrame:
 def write_results(study_root: Path, options: Mapping[str, Any]) -> Path:
     """Write the experiment's tables and its page; return the page.
 
-    Trials that failed are told, with how many of how many ended well.
+    Trials that failed are reported, with how many of how many ended well.
     """
     import yaml
 

@@ -47,12 +47,12 @@ def coverage_section(study_root: Path, config: Mapping[str, Any]) -> Extra | Non
         title="Do the intervals hold the reference?",
         lead="Subjects with reference labels that the model was not trained on and that QC let "
         "pass; limits of the share are exact (Clopper-Pearson).",
-        sentences=[*said(table, Options()), *said_of_groups(table, Options())],
-        shared_sentences=said(table, masked),
+        sentences=[*coverage_sentences(table, Options()), *said_of_groups(table, Options())],
+        shared_sentences=coverage_sentences(table, masked),
         tables=tables,
         shared_tables=[("Intervals that hold the reference.", table[whole][_SHOWN[:-1]])],
-        headline=said(table, Options()),
-        shared_headline=said(table, masked),
+        headline=coverage_sentences(table, Options()),
+        shared_headline=coverage_sentences(table, masked),
         notes=[
             "Coverage by group is also an outcome of the audit (`..._covered`): there gaps are "
             "tested and corrected for how many were made."
@@ -61,7 +61,7 @@ def coverage_section(study_root: Path, config: Mapping[str, Any]) -> Extra | Non
     )
 
 
-def said(table: pd.DataFrame, options: Options) -> list[str]:
+def coverage_sentences(table: pd.DataFrame, options: Options) -> list[str]:
     """Return for which biomarkers the intervals are too narrow; nothing for none.
 
     Parameters

@@ -84,8 +84,8 @@ def write_audit(
         columns = dictionary.of(f"fairness_{name}")
         table = tables.get(name, pd.DataFrame(columns=list(columns)))
         write_table(study_root, f"fairness_{name}", table, columns)
-    said = audit_sentences(tables, alpha=alpha)
-    lines = [*(line for part in said.values() for line in part), *notes]
+    messages = audit_sentences(tables, alpha=alpha)
+    lines = [*(line for part in messages.values() for line in part), *notes]
     text = "".join(line + "\n" for line in lines)
     write_atomic(tables_folder(study_root) / "fairness_sentences.txt", text.encode())
 
@@ -135,9 +135,9 @@ def audit_tables(
     }
     parts = {"family": section.family, "roles": section.roles}
     corrected = {**common, "correction": section.correction, **parts}
-    once, told = first_visits(people)
-    notes += told
-    cluster = "sub" if told else None
+    once, repeated = first_visits(people)
+    notes += repeated
+    cluster = "sub" if repeated else None
     result = audit(
         inputs.outcomes,
         people,

@@ -29,21 +29,21 @@ def with_audit(
     context: StudyContext, tables: Mapping[str, pd.DataFrame], *, alpha: float
 ) -> StudyContext:
     """Return the context with these tables of the audit and the sentences that they support."""
-    said = audit_sentences(tables, alpha=alpha)
+    parts = audit_sentences(tables, alpha=alpha)
     shown: dict[str, Any] = {
         f"fairness_{name}": table for name, table in tables.items() if name != "confounding"
-    }  # what goes together with a group is said in words
-    return replace(context, **shown, sentences=said.pop("gaps", []), words=said)
+    }  # what is associated with a group is described in words
+    return replace(context, **shown, sentences=parts.pop("gaps", []), words=parts)
 
 
 def with_whole_audit(context: StudyContext, study_root: Path, *, alpha: float) -> StudyContext:
     """Return the context with the study's own audit, and its notes on who is missing."""
-    told = with_audit(context, audit_tables_of(study_root), alpha=alpha)
+    audited = with_audit(context, audit_tables_of(study_root), alpha=alpha)
     path = tables_folder(study_root) / "fairness_sentences.txt"
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    known = {line for part in (told.sentences, *told.words.values()) for line in part}
+    known = {line for part in (audited.sentences, *audited.words.values()) for line in part}
     notes = [line for line in lines if line not in known]
-    return replace(told, sentences=[*told.sentences, *notes])
+    return replace(audited, sentences=[*audited.sentences, *notes])
 
 
 def agreement_points(study_root: Path, fairness: Fairness, kind: str) -> pd.DataFrame:

@@ -162,7 +162,7 @@ def check_required(loaded: Loaded, protocol: Protocol, views: Sequence[str]) -> 
     """
     there = {*loaded.scans, *loaded.kspace}
     if not there:
-        return  # said where nothing at all is there
+        return  # reported where nothing at all is there
     lacking = [one for one in protocol.series if one.required and one.view in views]
     lacking = [one for one in lacking if one.view not in there]
     if lacking:
@@ -274,11 +274,11 @@ def left_out(acquired: Mapping[str, Scan | KSpace]) -> dict[str, Any]:
 def _said(values: Mapping[str, Any]) -> str:
     """Sentence for the ledger where not all that is there is used."""
     reason = values["images_left_out_reason"]
-    said = [f"{values['images_left_out']} images left out ({reason})"] if reason else []
-    said += [values["ingest_notes"]] if values["ingest_notes"] else []
+    sentences = [f"{values['images_left_out']} images left out ({reason})"] if reason else []
+    sentences += [values["ingest_notes"]] if values["ingest_notes"] else []
     if values["reference_problem"]:
-        said.append(f"reference labels not used: {values['reference_message']}")
-    return "; ".join(said)
+        sentences.append(f"reference labels not used: {values['reference_message']}")
+    return "; ".join(sentences)
 
 
 def describe(scan: Scan | KSpace) -> dict[str, Any]:

@@ -48,8 +48,10 @@ def plan_study(
     folders = Folders.read(index, trust=trust)
     cohort = find_cohort(options, folders)
     if not cohort.planned:
-        told = "; ".join(cohort.problems[:5])
-        raise PopscanError(f"no subject found in {where(options)}" + (f": {told}" if told else ""))
+        examples = "; ".join(cohort.problems[:5])
+        raise PopscanError(
+            f"no subject found in {where(options)}" + (f": {examples}" if examples else "")
+        )
     leavers = let_leave(study_root, options, cohort, allow_replace=allow_replace)
     summary = write_plan(
         study_root,

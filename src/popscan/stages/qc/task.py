@@ -28,8 +28,13 @@ def qc_task(context: ShardContext) -> Task:
         from popscan.qc import run_checks, verdict
 
         scan, labels, samples = inputs
-        told = {**context.record("segment", subject).values, "base": samples.get("base", {})}
-        shared = load_place(quality.context)(scan, labels.array, told=told)
+        from_segmentation = {
+            **context.record("segment", subject).values,
+            "base": samples.get("base", {}),
+        }
+        shared = load_place(quality.context)(
+            scan, labels.array, from_segmentation=from_segmentation
+        )
         checks = run_checks(load_place(quality.checks), shared, thresholds=section.thresholds)
         overall = verdict(checks)
         failed = [c.name for c in checks if c.verdict == "fail"]

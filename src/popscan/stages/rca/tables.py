@@ -1,4 +1,4 @@
-"""Tables of predicted Dice: of every subject, and how far predictions may be believed."""
+"""Tables of predicted Dice: of every subject, and how far predictions can be relied on."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from popscan.study.tables import read_table, write_table
 
 
 def write_validity(study_root: Path, options: Mapping[str, Any]) -> pd.DataFrame:
-    """Write the table ``rca_validity``: how far predictions may be believed, by group.
+    """Write the table ``rca_validity``: how far predictions can be relied on, by group.
 
     Parameters
     ----------

@@ -126,11 +126,11 @@ def _of_study(
     sticky = store.root / "rca" / "chosen.json"
     settings = section.model_dump(exclude={"enabled", "low_dice", "n_registered", "affine"})
     try:
-        told = json.loads(sticky.read_text())
+        saved = json.loads(sticky.read_text())
     except (OSError, ValueError):
         # None yet, or damaged: the same seed chooses the same again.
-        told = {}
-    keep = told["units"] if told.get("settings") == settings else []
+        saved = {}
+    keep = saved["units"] if saved.get("settings") == settings else []
     made: dict[str, list[Reference]] = {}
     while True:
         chosen = choose(

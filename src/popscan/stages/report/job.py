@@ -210,8 +210,8 @@ def _not_repeated(study: Study) -> list[str]:
 
 def _dictionary(study_root: Path, table: str) -> pd.DataFrame:
     path = tables_folder(study_root) / f"{table}.json"
-    told = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    return pd.DataFrame([{"column": column, **entry} for column, entry in told.items()])
+    entries = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return pd.DataFrame([{"column": column, **entry} for column, entry in entries.items()])
 
 
 def flagged_units(study: Study, *, limit: int) -> list[str]:

@@ -65,11 +65,11 @@ def write_share(
         log.warning("%s", note)
     shared = with_audit(_without_audit(context), safe, alpha=fairness.alpha)
     counted = tables.get("gaps", pd.DataFrame())
-    said = _with_openings(shared.sentences, safe.get("gaps"), counted, alpha=fairness.alpha)
+    lines = _with_openings(shared.sentences, safe.get("gaps"), counted, alpha=fairness.alpha)
     return render_study(
         replace(
             shared,
-            sentences=said,
+            sentences=lines,
             compared=comparisons(counted, alpha=fairness.alpha),
             limits=[*shared.limits, *notes],
         ),
@@ -107,7 +107,7 @@ def left_out(tables: Mapping[str, pd.DataFrame], safe: Mapping[str, pd.DataFrame
         missing.setdefault(attribute, []).append(outcome)
     return [
         f"Nothing is shared by {attribute} of {', '.join(outcomes)}: groups or events are too few, "
-        "or what else is shown would tell how many they are."
+        "or what else is shown would reveal how many they are."
         for attribute, outcomes in missing.items()
     ]
 

@@ -59,14 +59,14 @@ def uncertainty_section(study_root: Path, config: Mapping[str, Any]) -> Extra | 
         title="How sure the segmentation is",
         lead="What the model says of itself, and where there are references, how it errs.",
         sentences=[
-            *said_of_dice(segmentation, Options()),
-            *said_of_training(segmentation, Options()),
-            *said_of_references(scores, Options(), checks),
+            *dice_sentences(segmentation, Options()),
+            *training_sentences(segmentation, Options()),
+            *reference_sentences(scores, Options(), checks),
         ],
         shared_sentences=[
-            *said_of_dice(segmentation, masked),
-            *said_of_training(segmentation, masked),
-            *said_of_references(scores, masked, checks),
+            *dice_sentences(segmentation, masked),
+            *training_sentences(segmentation, masked),
+            *reference_sentences(scores, masked, checks),
         ],
         tables=tables,
         notes=[
@@ -147,7 +147,7 @@ def kinds_of_error(scores: pd.DataFrame) -> pd.DataFrame:
     return table.reset_index()
 
 
-def said_of_dice(segmentation: pd.DataFrame, options: Options) -> list[str]:
+def dice_sentences(segmentation: pd.DataFrame, options: Options) -> list[str]:
     """Return how many subjects are expected to have a poor segmentation; `options` write counts."""
     columns = [f"expected_dice_{name}_lowest" for name in STRUCTURES.values()]
     if not set(columns) <= set(segmentation) or not segmentation[columns].notna().any().any():
@@ -160,7 +160,7 @@ def said_of_dice(segmentation: pd.DataFrame, options: Options) -> list[str]:
     ]
 
 
-def said_of_training(segmentation: pd.DataFrame, options: Options) -> list[str]:
+def training_sentences(segmentation: pd.DataFrame, options: Options) -> list[str]:
     """Return how many scans are unlike those of the training, and how many are among them.
 
     Parameters
@@ -171,29 +171,29 @@ def said_of_training(segmentation: pd.DataFrame, options: Options) -> list[str]:
         How counts are written.
     """
     n = options.count(len(segmentation))
-    said = []
+    lines = []
     score = pd.to_numeric(segmentation.get("ood_score", pd.Series(dtype=float)), errors="coerce")
     if (odd := int((score > 1).sum())) > 0:
-        said.append(
+        lines.append(
             f"The scans of {options.count(odd)} of {n} subjects are unlike all training scans of "
             "the model (ood_score above 1): their intervals are wider, and how good their "
             "segmentation is cannot be taken from the model's own scores."
         )
     by = segmentation.get("seen_by", pd.Series(dtype=str)).fillna("").astype(str)
     if (known := int((by == "images").sum())) > 0:
-        said.append(
+        lines.append(
             f"The scans of {options.count(known)} of {n} subjects are among those that the model "
             "was trained on, recognised by their images: they are kept apart from others."
         )
     if (named := int((by == "name, other images").sum())) > 0:
-        said.append(
+        lines.append(
             f"{options.count(named)} of {n} subjects have the name of a training subject and other "
             "images: they count as new."
         )
-    return said
+    return lines
 
 
-def _said_of_codes(checks: pd.DataFrame | None, options: Options) -> list[str]:
+def _code_sentences(checks: pd.DataFrame | None, options: Options) -> list[str]:
     """Return how many references look coded otherwise, with the key that most of them call for."""
     if checks is None or not {"check", "verdict", "message"} <= set(checks):
         return []
@@ -209,7 +209,7 @@ def _said_of_codes(checks: pd.DataFrame | None, options: Options) -> list[str]:
     ]
 
 
-def said_of_references(
+def reference_sentences(
     scores: pd.DataFrame, options: Options, checks: pd.DataFrame | None = None
 ) -> list[str]:
     """Return how many references do not fit their image, or disagree with the segmentation.
@@ -237,22 +237,22 @@ def said_of_references(
     n = options.count(len(verdicts))
     failed = set(verdicts.index[verdicts == FAILED]) - disagree
     unsure = doubted - disagree - failed
-    said = []
+    lines = []
     if failed:
-        said.append(
+        lines.append(
             f"The references of {options.count(len(failed))} of {n} subjects do not fit their "
             "image: they enter no mean (table reference_checks)."
         )
     if unsure:
-        said.append(
+        lines.append(
             f"The references of {options.count(len(unsure))} of {n} subjects may not fit their "
             "image: their scores say little (table reference_checks)."
         )
-    said += _said_of_codes(checks, options)
+    lines += _code_sentences(checks, options)
     if disagree:
-        said.append(
+        lines.append(
             f"In {options.count(len(disagree))} of {n} subjects the reference fits its image but "
             "disagrees with the segmentation: most likely the segmentation failed, and the scores "
             "stand (table reference_checks)."
         )
-    return said
+    return lines

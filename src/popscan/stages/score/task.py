@@ -105,7 +105,7 @@ def name_phases(
     reference
         Reference labels; its phases are found on itself.
     frame_labels
-        Names of the scan's frames where the source tells them; the reference is kept then, and so
+        Names of the scan's frames where the source gives them; the reference is kept then, and so
         it is with two labelled frames or fewer, or where the protocol has no phases.
     protocol
         The study's; by default the default protocol.

@@ -80,7 +80,7 @@ def segment_task(context: ShardContext) -> Task:
         version=context.options["version"],
         # The device and the batch change the speed, not the labels.
         options={
-            # Whether references are segmented too is told by what is read.
+            # Whether references are segmented too follows from what is read.
             **section.model_dump(exclude={"device", "batch_slices", "model", "reference_images"}),
             "model_digest": bundle.digest,
             **protocol_key(context.protocol),

@@ -1,4 +1,4 @@
-"""Can an attribute be seen? Features of a shard's subjects; how well attributes are told."""
+"""Can an attribute be seen? Features of a shard's subjects; how well attributes are predicted."""
 
 from __future__ import annotations
 

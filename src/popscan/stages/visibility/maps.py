@@ -1,4 +1,4 @@
-"""Where attributes are told from, and whether the segmentation looks there: maps of the study."""
+"""Maps of which image regions predict attributes, and of where the segmentation looks."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def _attributions(
     arrays: dict[str, NDArray[Any]],
     account: Account,
 ) -> list[dict[str, Any]]:
-    """Compare where the task looks with where attributes are told.
+    """Compare where the task looks with where attributes are predicted from.
 
     Mean maps go to `arrays`, and what became of each subject to `account`.
     """

@@ -1,4 +1,4 @@
-"""Sections of the report on predicted Dice, and on what attributes are told from."""
+"""Sections of the report on predicted Dice, and on what attributes are predicted from."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _MOST_MAPS = 12
 
 
 def rca_section(study_root: Path, config: Mapping[str, Any]) -> Extra | None:
-    """Show predicted Dice, and how far it may be believed."""
+    """Show predicted Dice, and how far it can be relied on."""
     from popscan.fairness.rca import sentences, true_and_predicted
     from popscan.report.figures.seen import predicted_scatter
 
@@ -62,13 +62,13 @@ def rca_section(study_root: Path, config: Mapping[str, Any]) -> Extra | None:
     gaps = shown[shown["reference"] != ""] if len(shown) else shown
     if len(gaps):
         tables.append(("Gaps to the reference group, true and predicted.", gaps[list(_GAPS)]))
-    said = sentences(validity, alpha=fairness.alpha) if len(validity) else []
+    lines = sentences(validity, alpha=fairness.alpha) if len(validity) else []
     return Extra(
         ident="predicted-dice",
         title="Predicted Dice",
         lead="How good each segmentation is likely to be, without a reference: how well it carries "
         "over to reference cases (reverse classification accuracy, Valindria et al. 2017).",
-        sentences=said or ["No subject has a reference: how far this may be believed is unknown."],
+        sentences=lines or ["No subject has a reference: how reliable this is is unknown."],
         figures=figures,
         tables=tables,
         notes=[
@@ -82,12 +82,12 @@ def rca_section(study_root: Path, config: Mapping[str, Any]) -> Extra | None:
 def _summary(values: pd.Series) -> pd.DataFrame:
     quantiles = values.astype(float).quantile([0.05, 0.25, 0.5, 0.75, 0.95])
     names = ["5%", "25%", "median", "75%", "95%"]
-    told = dict(zip(names, quantiles, strict=True))
-    return pd.DataFrame([{"n": int(values.notna().sum()), "mean": values.mean(), **told}])
+    columns = dict(zip(names, quantiles, strict=True))
+    return pd.DataFrame([{"n": int(values.notna().sum()), "mean": values.mean(), **columns}])
 
 
 def visibility_section(study_root: Path, config: Mapping[str, Any]) -> Extra | None:
-    """Say what attributes are told from, and where."""
+    """Say what attributes are predicted from, and where."""
     from popscan.report.figures.seen import auc_forest, heart_maps
     from popscan.visibility.tables import sentences
 
@@ -95,21 +95,21 @@ def visibility_section(study_root: Path, config: Mapping[str, Any]) -> Extra | N
     if not config.get("visibility", {}).get("enabled") or "auc" not in table:
         return None
     section = Visibility.of(config)
-    figures, said = [], []
+    figures, lines = [], []
     if len(table):
         caption = (
             "Cross-validated area under the ROC curve with its interval; the tick is the area with "
             f"{', '.join(section.adjust_for)} taken out of the features; 0.5 is chance."
         )
         figures.append((auc_forest(table, sources=section.sources, name="seen"), caption))
-        said = sentences(table, alpha=Fairness.of(config).alpha)
-    tables = [("How well attributes are told.", table[list(_SEEN)])]
+        lines = sentences(table, alpha=Fairness.of(config).alpha)
+    tables = [("How well attributes are predicted.", table[list(_SEEN)])]
     maps = _maps(study_root)
     if maps:
         caption = (
             "In the heart's frame, at its middle. Blue to red: how the labelled structures and the "
             "intensities go with the group (correlation with the classifier's score). Dark to "
-            "bright: where the segmentation looks, and where the attribute is told from in its "
+            "bright: where the segmentation looks, and what the attribute is predicted from in its "
             "latent features (gradient times input, mean over subjects)."
         )
         figures.append((heart_maps(maps, name="maps"), caption))
@@ -124,15 +124,15 @@ def visibility_section(study_root: Path, config: Mapping[str, Any]) -> Extra | N
     return Extra(
         ident="seen-attributes",
         title="Can the attribute be seen?",
-        lead="How well attributes are told from what the pipeline sees: logistic regression on "
-        "principal components, cross-validated by subject.",
-        sentences=said or ["No attribute has two groups that are large enough."],
+        lead="How well attributes are predicted from what the pipeline sees: logistic regression "
+        "of principal components, cross-validated by subject.",
+        sentences=lines or ["No attribute has two groups that are large enough."],
         figures=figures,
         tables=tables,
         notes=[
             "That an attribute can be seen is no harm by itself, and that it cannot is no proof of "
             "fairness. It says where a model could pick it up. Race is a social category: what is "
-            "told from an image are its traces in bodies, scanners and protocols."
+            "predicted from an image are its traces in bodies, scanners and protocols."
         ],
     )
 
@@ -145,13 +145,13 @@ def _maps(study_root: Path) -> dict[str, Any]:
     found = {}
     for key, values in load_arrays(path).items():
         source, _, what = key.partition("|")
-        told = what.replace("|", " ")
+        label = what.replace("|", " ")
         if key == "task":
             found["segmentation looks at"] = values
         elif source == "latent":
-            found[f"{told}: latent features"] = values
+            found[f"{label}: latent features"] = values
         elif source == "heart":
-            found[f"{told}: intensity"] = values[0]
+            found[f"{label}: intensity"] = values[0]
         elif source == "labels":
-            found[f"{told}: myocardium"] = values[1]
+            found[f"{label}: myocardium"] = values[1]
     return dict(list(found.items())[:_MOST_MAPS])

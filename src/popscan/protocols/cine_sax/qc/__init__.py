@@ -22,7 +22,7 @@ def check(
     labels: NDArray[Any] | None = None,
     *,
     frames: Sequence[int] | None = None,
-    told: Mapping[str, Any] | None = None,
+    from_segmentation: Mapping[str, Any] | None = None,
     thresholds: Mapping[str, Any] | None = None,
 ) -> list[Check]:
     """Run every check of `CHECKS` on one scan.
@@ -36,7 +36,7 @@ def check(
     frames
         Indices of the frames that ought to be labelled; all by default. Give
         `LabelMap.frames` for references of ED and ES only.
-    told
+    from_segmentation
         What the segmentation says of itself: the values of its record.
     thresholds
         As in `popscan.qc.run_checks`.
@@ -46,5 +46,5 @@ def check(
     SubjectError
         If labels and scan differ in shape.
     """
-    context = Context(scan, labels, frames=frames, told=told)
+    context = Context(scan, labels, frames=frames, from_segmentation=from_segmentation)
     return run_checks(CHECKS, context, thresholds=thresholds)

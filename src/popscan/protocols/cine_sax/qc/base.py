@@ -62,7 +62,7 @@ def lvef_doubt_points(ctx: Context) -> Measured:
     """
     if ctx.labels is None:
         return not_assessed(NO_LABELS)
-    doubt = ctx.told.get("base")
+    doubt = ctx.from_segmentation.get("base")
     if not doubt:
         return not_assessed("the segmentation did not decide where the ventricle ends")
     if ctx.phases[1] is None:

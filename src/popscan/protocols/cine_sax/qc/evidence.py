@@ -41,14 +41,16 @@ def two_frames(ctx: Context) -> Context:
     frames = [ctx.ed, ctx.es]
     meta = {**ctx.scan.meta, "frame_labels": ["ED", "ES"]}
     scan = replace(ctx.scan, array=ctx.scan.array[..., frames], frame_times_ms=None, meta=meta)
-    return Context(scan, ctx.labels[..., frames], told={**ctx.told, "base": {}})
+    return Context(
+        scan, ctx.labels[..., frames], from_segmentation={**ctx.from_segmentation, "base": {}}
+    )
 
 
 def _recorded(key: str) -> Callable[[Context], float]:
     """Return the measure that is a number of the segmentation's record."""
 
     def measure(ctx: Context) -> float:
-        value = ctx.told.get(key)
+        value = ctx.from_segmentation.get(key)
         return float(value) if isinstance(value, (int, float)) else math.nan
 
     return measure

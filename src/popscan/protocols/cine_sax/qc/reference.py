@@ -138,7 +138,7 @@ def reference_checks(found: NDArray[np.uint8] | None = None) -> dict[str, Spec]:
             unit="Dice",
             bad="low",
             review=0.6,
-            # Who of the two is wrong, this does not tell.
+            # This does not show which of the two is wrong.
             fail=None,
             meaning=f"Agreement of the reference's {name.upper()} with the segmentation's, on the "
             "planes where the reference has it",

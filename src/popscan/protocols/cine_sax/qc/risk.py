@@ -63,12 +63,12 @@ def error_risk(ctx: Context) -> Measured:
     """
     if ctx.labels is None:
         return not_assessed(NO_LABELS)
-    if "mean_entropy_lv" not in ctx.told:
+    if "mean_entropy_lv" not in ctx.from_segmentation:
         return not_assessed("the segmentation does not say how sure it is")
     short = two_frames(ctx)
     signs = {name: float(SIGNS[name].measure(short)) for name in WEIGHTS}
     added = contributions(signs)
     ranked = sorted(added, key=lambda name: -added[name])
     named = [name for name in ranked[:NAMED] if added[name] >= LEAST_NAMED]
-    said = "; ".join(f"{SIGNS[name].words} ({signs[name]:.3g})" for name in named)
-    return Measured(risk(added), said or "no sign stands out")
+    listed = "; ".join(f"{SIGNS[name].words} ({signs[name]:.3g})" for name in named)
+    return Measured(risk(added), listed or "no sign stands out")

@@ -231,20 +231,23 @@ def rv_side(ctx: Context) -> Measured:
 
 def ood(ctx: Context) -> Measured:
     """Distance of the scan from the model's training scans, 1 for the farthest of them."""
-    told = ctx.told.get("ood_score")
-    if told is None or not math.isfinite(told):
+    score = ctx.from_segmentation.get("ood_score")
+    if score is None or not math.isfinite(score):
         return not_assessed("the model bundle has no detector")
-    slices = ctx.told.get("ood_slices")
+    slices = ctx.from_segmentation.get("ood_slices")
     note = f"{slices:.0f} slices are unlike the training slices" if slices else "in all slices"
-    return Measured(float(told), note)
+    return Measured(float(score), note)
 
 
 def expected_dice(ctx: Context) -> Measured:
     """Dice to expect of the worst structure in its worst frame, as the model predicts it."""
-    told = {name: ctx.told.get(f"expected_dice_{name}_lowest") for name in STRUCTURES.values()}
+    expected = {
+        name: ctx.from_segmentation.get(f"expected_dice_{name}_lowest")
+        for name in STRUCTURES.values()
+    }
     known = {
         name: float(value)
-        for name, value in told.items()
+        for name, value in expected.items()
         if value is not None and math.isfinite(value)
     }
     if not known:
