@@ -40,7 +40,7 @@ class Encoding:
     step_2_max
         Largest second phase-encoding step; 0 in 2D.
     calibration
-        How calibration lines were acquired: ``embedded``, ``separate``, ...; empty if not said.
+        How calibration lines were acquired: ``embedded``, ``separate``, ...; empty if not given.
     n_encodings
         How many encoding spaces the header has.
     vendor

@@ -20,7 +20,7 @@ from popscan.io.bids import find_visits
 from popscan.io.bids_names import ViewWords, natural
 from popscan.io.folders import Folders
 from popscan.io.kspace_formats import KSPACE_ENDINGS, read_any_kspace
-from popscan.io.sources import Found, Loaded, found_folders, tell
+from popscan.io.sources import Found, Loaded, found_folders, note
 from popscan.io.tables import subject_label
 from popscan.io.walk import walk
 from popscan.protocol import Protocol
@@ -174,10 +174,10 @@ def _single_files(
         try:
             sub = subject_label(path.stem)
         except PopscanError as error:
-            tell(problems, f"{root}: {error}")
+            note(problems, f"{root}: {error}")
             continue
         if sub in taken:
-            tell(problems, f"{root}: file {name!r} is {sub} again; it is left out")
+            note(problems, f"{root}: file {name!r} is {sub} again; it is left out")
             continue
         taken.add(sub)
         header = path.with_suffix(".hdr")

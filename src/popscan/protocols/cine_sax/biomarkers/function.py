@@ -235,7 +235,7 @@ def _ends(value: float, draws: Floats) -> tuple[float, float]:
     half = (1.0 - _LEVEL) / 2.0
     low, high = np.nanquantile(draws, [half, 1.0 - half])
     # Percentile and basic bootstrap together: which of the two holds depends on how much of the
-    # peak the smoothing took, which no curve of few frames can tell.
+    # peak the smoothing took, which no curve of few frames can show.
     return (
         min(float(low), 2 * value - float(high)),
         max(float(high), 2 * value - float(low)),
