@@ -191,7 +191,7 @@ class Outcome:
     words
         Within a sentence: ``hippocampal volume``.
     better
-        Which way it is good for the subject; biomarkers are ``neither`` as a rule. The audit
+        Whether higher or lower is better for the subject; biomarkers are ``neither`` as a rule. The audit
         takes it over.
     unit
         For the report's headings; empty where the name's ending says it.

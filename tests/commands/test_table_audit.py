@@ -69,7 +69,7 @@ def test_head_size_explains_the_difference_between_the_sexes(ixi):
     assert "site" in row["adjusted_for"]
     assert "sex" not in row["adjusted_for"]
     told = (out / "tables" / "fairness_sentences.txt").read_text()
-    assert "intracranial_mm3 goes together with sex" in told
+    assert "intracranial_mm3 is associated with sex" in told
     bands = rows[rows["attribute"] == "age_band"]
     assert not bands["adjusted_for"].str.contains("age_years").any()
 
@@ -79,7 +79,7 @@ def test_report_and_what_is_shared(ixi):
     out, _ = ixi
     html = (out / "report" / "index.html").read_text()
     assert "Segmentation quality" not in html
-    assert "With confounders held equal" in html
+    assert "Adjusted for confounders" in html
     assert "social categories" in html
     shared = (out / "share" / "index.html").read_text()
     assert not re.findall(r"IXI\d+", shared + (out / "share/tables/fairness_gaps.tsv").read_text())

@@ -65,14 +65,14 @@ def test_columns_and_identifiers_that_are_not_there(rescans: Path, tmp_path: Pat
 def test_visits_without_a_name_are_refused_not_guessed(rescans: Path, tmp_path: Path) -> None:
     table = pd.read_csv(rescans).assign(Scan="scan1")
     table.to_csv(tmp_path / "same.csv", index=False)
-    with pytest.raises(PopscanError, match="nobody has two rows"):
+    with pytest.raises(PopscanError, match="no subject has two rows"):
         precision_of_table(tmp_path / "same.csv", tmp_path / "out", subject="Patient", visit="Scan")
 
 
 def test_nobody_has_two_visits(rescans: Path, tmp_path: Path) -> None:
     table = pd.read_csv(rescans).drop_duplicates("Patient")
     table.to_csv(tmp_path / "once.csv", index=False)
-    with pytest.raises(PopscanError, match="nothing can be known of precision"):
+    with pytest.raises(PopscanError, match="precision cannot be estimated"):
         precision_of_table(tmp_path / "once.csv", tmp_path / "out", subject="Patient", visit="Scan")
 
 

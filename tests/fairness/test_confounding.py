@@ -1,4 +1,4 @@
-"""What goes together with a group is found and named; what it is cut from is no confounder."""
+"""Associations of confounders are found and named; what it is cut from is no confounder."""
 
 import numpy as np
 import pandas as pd
@@ -40,7 +40,7 @@ def test_strong_ties_are_found_and_independent_columns_are_not(people):
     assert table.loc["coin", "strength"] < 0.25
     assert "b: none at s1" in table.loc["site", "apart"]
     said = confounding_sentences(table.reset_index())
-    assert any(line.startswith("site goes together with g (Cramer's V 1.00)") for line in said)
+    assert any(line.startswith("site is associated with g (Cramer's V 1.00)") for line in said)
 
 
 def test_groups_that_are_too_small_do_not_enter(people):

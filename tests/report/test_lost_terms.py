@@ -39,12 +39,14 @@ def caption(people: pd.DataFrame, terms: list[str]) -> str:
 
 
 def test_all_terms_are_held_equal(people):
-    assert caption(people, ["age_years", "sex"]).endswith("other terms of its model held equal.")
+    assert caption(people, ["age_years", "sex"]).endswith(
+        "adjusted for the other terms of its model."
+    )
 
 
 def test_a_lost_term_is_named(people):
     told = caption(people, ["age_years", "site", "shoe_size"])
-    assert told.endswith("held equal; not adjusted for site, shoe_size.")
+    assert told.endswith("; not adjusted for site, shoe_size.")
 
 
 def test_a_term_that_one_model_lost_is_named_with_it(people):

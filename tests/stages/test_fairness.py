@@ -191,7 +191,7 @@ def test_the_report_shows_every_part(study, tmp_path):
     context = with_whole_audit(context, root, alpha=0.05)
     html = render_study(context, tmp_path).read_text(encoding="utf-8")
     for heading in (
-        "Where groups cross", "With confounders held equal", "Who is lost on the way",
+        "Where groups cross", "Adjusted for confounders", "Who is lost on the way",
         "at equal true quality?", "Agreement with the reference, by group",
         "Where the gap of a biomarker arises",
     ):  # fmt: skip

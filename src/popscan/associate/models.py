@@ -29,7 +29,9 @@ DICTIONARY: dict[str, Column] = {
     "outcome": text("biomarker that is explained"),
     "term": text("explaining column; a level of a category is shown against its reference level"),
     "name": text("what the estimate says, with its unit"),
-    "estimate": Column("unit", "change of the outcome per unit of the term, others held equal"),
+    "estimate": Column(
+        "unit", "change of the outcome per unit of the term, adjusted for the others"
+    ),
     "unit": text("unit of estimate, se and interval"),
     "se": Column("unit", "robust standard error"),
     "ci_low": Column("unit", "lower limit of the confidence interval"),

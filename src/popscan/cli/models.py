@@ -20,19 +20,21 @@ def add(commands: Any) -> None:
     train.add_argument(
         "--stratify", default="", help="attribute that the split keeps in proportion"
     )
-    train.add_argument("--seed", type=int, default=0, help="of the split")
+    train.add_argument("--seed", type=int, default=0, help="seed of the split")
     train.set_defaults(call=_train)
 
     calibrate = commands.add_parser(
         "calibrate", help="fit temperature, intervals and expected Dice of a model bundle"
     )
     calibrate.add_argument("model", type=Path, help="folder of the bundle; model.yaml is rewritten")
-    calibrate.add_argument("--source", choices=("acdc", "bids"), default="bids", help="as in train")
+    calibrate.add_argument(
+        "--source", choices=("acdc", "bids"), default="bids", help="kind of data"
+    )
     calibrate.add_argument("--root", type=Path, required=True, help="folder of labelled scans")
     calibrate.add_argument(
         "--no-dice",
         action="store_true",
-        help="leave expected Dice out: most of the time",
+        help="skip fitting expected Dice, which takes most of the time",
     )
     calibrate.add_argument(
         "--cross-fitted",

@@ -28,7 +28,7 @@ def add(commands: Any) -> None:
     )
     check.set_defaults(call=_check)
 
-    status = commands.add_parser("status", help="who is where, what failed and why")
+    status = commands.add_parser("status", help="progress and failures of each stage, with reasons")
     _study(status)
     status.set_defaults(call=_status)
 
@@ -37,7 +37,7 @@ def add(commands: Any) -> None:
     )
     compare.add_argument("a", type=Path, metavar="A", help="results/<study>")
     compare.add_argument(
-        "b", type=Path, metavar="B", help="results/<study>, perhaps of another run"
+        "b", type=Path, metavar="B", help="results/<study>, possibly of another run"
     )
     compare.set_defaults(call=_compare)
 
@@ -53,12 +53,14 @@ def add(commands: Any) -> None:
     who = rerun.add_mutually_exclusive_group(required=True)
     who.add_argument("--subjects", help="comma-separated, or a file with one per line")
     who.add_argument(
-        "--failed", action="store_true", help="everybody whose record says failed, or is lost"
+        "--failed", action="store_true", help="all subjects whose record says failed or is missing"
     )
-    who.add_argument("--all", action="store_true", help="everybody")
+    who.add_argument("--all", action="store_true", help="all subjects")
     where = rerun.add_mutually_exclusive_group()
     where.add_argument("--stage", choices=list(SUBJECT_STAGES), help="only this stage")
-    where.add_argument("--from", dest="first", choices=list(SUBJECT_STAGES), help="it and later")
+    where.add_argument(
+        "--from", dest="first", choices=list(SUBJECT_STAGES), help="this stage and later ones"
+    )
     rerun.set_defaults(call=_rerun)
 
     leave = commands.add_parser(
@@ -92,6 +94,13 @@ def _study(command: argparse.ArgumentParser) -> None:
     )
 
 
+def _which(found: list[Path]) -> str:
+    """Return why no study could be chosen, and what to type."""
+    if not found:
+        return "no study found in results/; give its folder, e.g. popscan status results/mystudy"
+    return f"several studies in results/; name one: {', '.join(str(p) for p in found)}"
+
+
 def _find_study(given: Path | None) -> Path:
     """Return the study's folder: as given, or the only planned one below results/."""
     if given is not None:
@@ -101,7 +110,7 @@ def _find_study(given: Path | None) -> Path:
         raise PopscanError(f"{given}: no study there (no plan/registry.tsv)")
     found = sorted(p.parents[1] for p in Path("results").glob("*/plan/registry.tsv"))
     if len(found) != 1:
-        raise PopscanError(f"say which study: {[str(p) for p in found] or 'none in results/'}")
+        raise PopscanError(_which(found))
     return found[0]
 
 

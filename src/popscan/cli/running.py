@@ -35,8 +35,8 @@ def add(commands: Any) -> None:
         "--participant-label", "--participant_label", nargs="+", default=[], metavar="LABEL"
     )
     bids.add_argument("--protocol", default=DEFAULT, help=f"default: {DEFAULT}")
-    bids.add_argument("--profile", default="", help="as of run")
-    bids.add_argument("--cores", default="", metavar="N", help="as of run")
+    bids.add_argument("--profile", default="", help="as for popscan run")
+    bids.add_argument("--cores", default="", metavar="N", help="as for popscan run")
     bids.set_defaults(call=_bids, passes_on=True)
 
     init = commands.add_parser(

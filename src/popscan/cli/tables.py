@@ -11,7 +11,7 @@ from typing import Any
 def add(commands: Any) -> None:
     """Add the commands to the parser."""
     audit = commands.add_parser(
-        "audit", help="regress and audit any table of people and outcomes; write a report"
+        "audit", help="regress and audit any table of subjects and outcomes; write a report"
     )
     audit.add_argument("table", type=Path, help="TSV or CSV with participant_id, one row each")
     audit.add_argument("--configfile", type=Path, required=True, help="see config/tables/ixi.yaml")
@@ -20,7 +20,7 @@ def add(commands: Any) -> None:
     audit.set_defaults(call=_audit)
 
     precision = commands.add_parser(
-        "precision", help="how well the measurements of a table with repeated visits repeat"
+        "precision", help="repeatability of the measurements in a table with repeated visits"
     )
     precision.add_argument("table", type=Path, help="TSV or CSV, one row per visit")
     precision.add_argument("--subject", default="participant_id", metavar="COLUMN")
@@ -28,7 +28,9 @@ def add(commands: Any) -> None:
     precision.add_argument(
         "--columns", nargs="+", default=[], help="measurements; default: every column of numbers"
     )
-    precision.add_argument("--by", nargs="+", default=[], metavar="COLUMN", help="groups")
+    precision.add_argument(
+        "--by", nargs="+", default=[], metavar="COLUMN", help="attributes whose groups are compared"
+    )
     precision.add_argument(
         "--order", nargs="+", default=[], metavar="VISIT", help="visits without numbers: pre post"
     )

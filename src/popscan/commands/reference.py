@@ -81,7 +81,7 @@ from the definitions by `popscan schema`; a test compares the two.
 - **Function over the cycle** (`*_peak_*`, `*_filling_*`, `*_diastasis*`): see
   [function.md](function.md).
 - **Undefined is empty (NaN)**, never 0: an absent structure, an unknown height, a single frame that
-  nobody named.
+  unnamed.
 
 | column | unit | meaning | source |
 |---|---|---|---|

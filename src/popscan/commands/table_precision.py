@@ -63,7 +63,7 @@ def precision_of_table(
     Raises
     ------
     PopscanError
-        If the table cannot be read, a column is not there, or nobody has two visits.
+        If the table cannot be read, a column is not there, or no subject has two visits.
     """
     found = read_cohort(
         path,
@@ -100,7 +100,7 @@ def precision_of_table(
     )
     if precision.empty:
         raise PopscanError(
-            f"{path}: nobody has two rows with a measurement, so nothing can be known of precision"
+            f"{path}: no subject has two rows with a measurement; precision cannot be estimated"
         )
     if doubt := order_note(in_order(table), order=visits):
         notes.append(f"{doubt}; --order gives another")

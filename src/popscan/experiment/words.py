@@ -86,7 +86,7 @@ def _changes(part: pd.DataFrame, baseline: str, group: str) -> list[str]:
 
 
 def _levelled(arm: str, rows: pd.DataFrame, base: pd.DataFrame) -> list[str]:
-    """Tell where a gap is smaller, and the worst group's Dice as well, beyond chance."""
+    """Report where a gap is smaller, and the worst group's Dice as well, beyond chance."""
     before = base.set_index("share_pct")["worst"]
     return [
         f"At {row['share_pct']:g} % {arm} levels down: the gap is smaller, but the worst group's "

@@ -1,4 +1,4 @@
-"""Gaps with confounders held equal: what age, body size or scanner explain of a difference."""
+"""Gaps adjusted for confounders: what age, body size or scanner explain of a difference."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ DICTIONARY: dict[str, Column] = {
     "group": text("group that is compared"),
     "reference": text("group it is compared with"),
     "method": text("how the gap is adjusted"),
-    "adjusted_for": text("confounders held equal"),
+    "adjusted_for": text("confounders adjusted for"),
     "not_adjusted_for": text("confounders named in the config that the comparison goes without"),
     "n": Column("units", "complete rows of the group"),
     "n_reference": Column("units", "complete rows of the reference"),
@@ -47,7 +47,9 @@ DICTIONARY: dict[str, Column] = {
     "explained_pct": Column(
         "%", "share of the raw gap that goes away (where the raw gap is clear of 0)"
     ),
-    "p_slopes": Column("", "test that confounders act alike in both groups (regression, ancova)"),
+    "p_slopes": Column(
+        "", "test that confounders have the same effect in both groups (regression, ancova)"
+    ),
     "icc": Column("", "share of residual variance between blocks (mixed)"),
     "matched_pct": Column("%", "share of the group with a match (matching)"),
     "smd_before": Column("SD", "largest standardised difference of a confounder before matching"),
@@ -92,7 +94,7 @@ def adjusted_gaps(
     family: str = "all",
     roles: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
-    """Compare each group with the reference, confounders held equal.
+    """Compare each group with the reference, adjusted for confounders.
 
     Parameters
     ----------

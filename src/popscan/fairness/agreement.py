@@ -53,7 +53,7 @@ DICTIONARY: dict[str, Column] = {
     "p_bias_gap": Column("", "p value (Welch) that both have the same bias"),
     "p_bias_gap_adj": Column("", "the same, corrected over the table"),
     "sd_ratio": Column("", "SD of the differences over that of the reference group"),
-    "p_sd_ratio": Column("", "p value (Brown-Forsythe) that both scatter alike"),
+    "p_sd_ratio": Column("", "p value (Brown-Forsythe) that both have the same variance"),
     "too_few": flag("fewer pairs than the minimum: counted, not described"),
 }
 

@@ -258,11 +258,11 @@ def _notes(
         )
         if unknown and " x " not in grouping.attribute:
             notes.append(f"{grouping.attribute} was not recorded for {unknown} of {sizes.sum()} "
-                         f"units: they are the group '{MISSING}'.")  # fmt: skip
+                         f"subjects, who form the group '{MISSING}'.")  # fmt: skip
         small = [n for n, s in zip(grouping.names, sizes, strict=True) if s < min_group]
         if small:
             notes.append(f"{grouping.attribute}: {', '.join(sorted(small))} have fewer than "
-                         f"{min_group} units and are neither described nor tested.")  # fmt: skip
+                         f"{min_group} subjects and are neither described nor tested.")  # fmt: skip
         if sample.spans:
             notes.append(
                 f"{grouping.attribute}: subjects have units in several groups; intervals take it "

@@ -1,4 +1,4 @@
-"""What goes together with a group, so that its gap may be that of a site, an age, a scanner."""
+"""Associations of confounders with a group: its gap may be that of a site, an age, a scanner."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from popscan.stats.design import is_categorical
 #: Column -> what it means of the table that `confounding` returns.
 DICTIONARY: dict[str, Column] = {
     "attribute": text("attribute by which units are grouped"),
-    "confounder": text("what may go together with it"),
+    "confounder": text("what may be associated with it"),
     "kind": text("categories or numbers"),
     "n": Column("units", "units with both recorded, in groups that are large enough"),
     "n_groups": Column("groups", "groups that are large enough"),
@@ -27,7 +27,9 @@ DICTIONARY: dict[str, Column] = {
     "test": text("test that they are independent"),
     "p": Column("", "its p value"),
     "p_adj": Column("", "p corrected over all rows"),
-    "apart": text("which group has nobody at which level (so that no data distinguish them there)"),
+    "apart": text(
+        "which group has no subject at which level (so that no data distinguish them there)"
+    ),
 }
 #: Levels of a category beyond which it is no site or scanner but an identifier.
 _MOST_LEVELS = 50
@@ -41,7 +43,7 @@ def confounding(
     min_group: int = 10,
     correction: str = "holm",
 ) -> pd.DataFrame:
-    """Measure how strongly each confounder goes together with each attribute.
+    """Measure how strongly each confounder is associated with each attribute.
 
     Parameters
     ----------
@@ -111,7 +113,7 @@ def _one(grouping: Grouping, column: pd.Series, name: str, min_group: int) -> di
 
 
 def confounding_sentences(table: pd.DataFrame, *, alpha: float = 0.05) -> list[str]:
-    """Say what goes together with which attribute.
+    """Say what is associated with which attribute.
 
     Parameters
     ----------
@@ -123,7 +125,7 @@ def confounding_sentences(table: pd.DataFrame, *, alpha: float = 0.05) -> list[s
     Returns
     -------
     list of str
-        One sentence per clear association, or where a group has nobody at a level.
+        One sentence per clear association, or where a group has no subject at a level.
     """
     sentences = []
     for _, row in table.iterrows():
@@ -132,9 +134,9 @@ def confounding_sentences(table: pd.DataFrame, *, alpha: float = 0.05) -> list[s
             continue
         strength = f"{row['measure']} {row['strength']:.2f}"
         start = (
-            f"{row['confounder']} goes together with {row['attribute']} ({strength})"
+            f"{row['confounder']} is associated with {row['attribute']} ({strength})"
             if clear
-            else f"{row['confounder']} is not shown to go together with {row['attribute']}"
+            else f"{row['confounder']} is not significantly associated with {row['attribute']}"
         )
         apart = f" ({row['apart']}: there the two cannot be distinguished)" if row["apart"] else ""
         sentences.append(f"{start}{apart}; compare the gaps with those adjusted for it.")

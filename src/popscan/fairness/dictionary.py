@@ -124,7 +124,7 @@ SUMMARY: dict[str, Column] = {
     ),
     "equity_scaled_ci_low": Column("outcome", "lower limit of its percentile interval"),
     "equity_scaled_ci_high": Column("outcome", "upper limit of its percentile interval"),
-    "test": text("test that all groups are alike"),
+    "test": text("test that all groups are equal"),
     "p": Column("", "its p value"),
     "p_adj": Column("", "p corrected over all rows of this table (of the same role)"),
     "role": text("of the attribute: protected or technical"),

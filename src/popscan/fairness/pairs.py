@@ -26,7 +26,7 @@ DICTIONARY: dict[str, Column] = {
     "n_other": Column("units", "units of the second group with a value"),
     "median_gap": Column("outcome", "median of the first group minus that of the second"),
     "cliffs_delta": Column("", "probability that the first is higher, minus that it is lower"),
-    "p_kruskal": Column("", "p value of the Kruskal-Wallis test that all groups are alike"),
+    "p_kruskal": Column("", "p value of the Kruskal-Wallis test that all groups are equal"),
     "p": Column("", "p value of Dunn's test of the pair"),
     "p_adj": Column("", "p corrected over the pairs of one attribute and outcome"),
 }

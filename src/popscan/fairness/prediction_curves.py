@@ -22,7 +22,7 @@ from popscan.stats.prediction import N_BINS, bin_of, bootstrap_weights
 N_THRESHOLDS = 19
 #: Column -> what it means of the table that `calibration_table` returns.
 CALIBRATION: dict[str, Column] = {
-    "attribute": text("attribute or intersection; empty for everybody"),
+    "attribute": text("attribute or intersection; empty for all subjects"),
     "prediction": text("what is predicted"),
     "group": text("group"),
     "bin": Column("", "place of the bin, from 0"),
@@ -41,7 +41,7 @@ CALIBRATION: dict[str, Column] = {
 _RATES = ("sensitivity", "false_positive_rate", "predicted_positive")
 #: Column -> what it means of the table that `threshold_table` returns.
 THRESHOLDS: dict[str, Column] = {
-    "attribute": text("attribute or intersection; empty for everybody"),
+    "attribute": text("attribute or intersection; empty for all subjects"),
     "prediction": text("what is predicted"),
     "threshold": Column("", "score from which on a subject is called positive"),
     "in_use": flag("whether this is the threshold of the study"),

@@ -31,7 +31,7 @@ from popscan.stats.means import Floats
 EVERYBODY, ALL_GROUPS = "all", "all groups"
 #: Column -> what it means of the table that `prediction_table` returns.
 DICTIONARY: dict[str, Column] = {
-    "attribute": text("attribute or intersection; empty for everybody"),
+    "attribute": text("attribute or intersection; empty for all subjects"),
     "prediction": text("what is predicted"),
     "kind": text("classification or regression"),
     "measure": text(

@@ -23,8 +23,8 @@ from popscan.stats import multiplicity
 from popscan.stats.auc import auc, interval
 
 DICTIONARY: dict[str, Column] = {
-    "attribute": text("attribute; empty for everybody"),
-    "group": text("its group; all for everybody"),
+    "attribute": text("attribute; empty for all subjects"),
+    "group": text("its group; all for all subjects"),
     "structure": text("structure, or mean"),
     "n": Column("", "subjects with a predicted and a true Dice"),
     "n_low": Column("", "of these, true Dice below the threshold"),
@@ -45,7 +45,7 @@ DICTIONARY: dict[str, Column] = {
     ),
     "auc_low": Column("", "lower limit"),
     "auc_high": Column("", "upper limit"),
-    "reference": text("group that the gaps are to; empty for it and for everybody"),
+    "reference": text("group that the gaps are to; empty for it and for all subjects"),
     "true_gap": Column("", "group minus reference group, true Dice"),
     "predicted_gap": Column("", "group minus reference group, predicted Dice, same subjects"),
     "gap_error": Column("", "predicted gap minus true gap: what the prediction adds to a gap"),

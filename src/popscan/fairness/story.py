@@ -111,7 +111,7 @@ def funnel_sentences(funnel: pd.DataFrame, *, alpha: float = 0.05) -> list[str]:
 
 
 def adjusted_sentences(adjusted: pd.DataFrame, *, alpha: float = 0.05, most: int = 6) -> list[str]:
-    """Say what of the clear gaps is left when confounders are held equal.
+    """Say what of the clear gaps is left after adjustment for confounders.
 
     Parameters
     ----------

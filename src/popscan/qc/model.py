@@ -111,7 +111,7 @@ class Spec:
     source: str = "own definition; limits set on expert-labelled and simulated scans"
 
     def exceeds(self, value: float, limit: Limit) -> bool:
-        """Tell whether `value` lies on the bad side of `limit`."""
+        """Return whether `value` lies on the bad side of `limit`."""
         if limit is None:
             return False
         if isinstance(limit, tuple):

@@ -87,7 +87,7 @@ def apply_overrides(verdicts: pd.DataFrame, overrides: pd.DataFrame) -> pd.DataF
     -------
     DataFrame
         `verdicts` with ``verdict_auto`` (automatic), ``verdict`` (final), ``override_reason``,
-        ``override_by`` and ``override_date`` (empty where nobody overrode). Order and number of
+        ``override_by`` and ``override_date`` (empty without an override). Order and number of
         rows do not change, and a table that already had overrides gets the new ones in their
         place.
 

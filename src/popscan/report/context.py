@@ -184,7 +184,7 @@ class StudyContext:
         One row per attribute and outcome with whatever the audit summarises.
     fairness_adjusted, fairness_pairs, fairness_funnel, fairness_exclusion, fairness_agreement, \
 fairness_ledger
-        Gaps with confounders held equal, all pairs of groups, losses by group and stage, QC's
+        Gaps adjusted for confounders, all pairs of groups, losses by group and stage, QC's
         exclusions at equal true quality, bias and limits of agreement by group, and the gap of a
         biomarker along the pipeline; columns as `popscan.fairness` makes them.
     fairness_predictions, fairness_calibration, fairness_thresholds

@@ -91,7 +91,7 @@ def _mend_slice(plane: NDArray[np.uint8]) -> None:
 
 
 def mend_slices(labels: NDArray[np.uint8]) -> int:
-    """Make slices possible that no heart has, in place; return how many there were.
+    """Repair anatomically impossible slices, in place; return how many there were.
 
     In every slice that breaks a law of anatomy, small pieces of a structure, and
     background or small pieces that a structure encloses, take the label that most of the pixels

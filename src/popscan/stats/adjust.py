@@ -1,4 +1,4 @@
-"""Differences between groups with confounders held equal, in six ways.
+"""Differences between groups adjusted for confounders, in six ways.
 
 All take the same arguments and return `Adjusted`, so that a reader can see whether a finding
 depends on the way. What a confounder is decides the analyst: adjusting for something that lies on
@@ -50,8 +50,8 @@ def regression(problem: Problem) -> Adjusted:
     Returns
     -------
     Adjusted
-        ``extra`` holds ``p_slopes``, the test that confounders act alike in both groups; a small
-        one says that a single adjusted gap hides that it depends on the confounder.
+        ``extra`` holds ``p_slopes``, the test that confounders have the same effect in both groups;
+        a small one says that a single adjusted gap hides that it depends on the confounder.
     """
     fit = sm.OLS(problem.y, _design(problem)).fit(**_covariance(problem))
     p_slopes = _slopes(problem)

@@ -72,7 +72,7 @@ class Design:
 
     @property
     def used(self) -> list[str]:
-        """Table columns that are held equal: in the matrix, or combinations of what is in it."""
+        """Table columns that are adjusted for: in the matrix, or combinations of what is in it."""
         return list(dict.fromkeys(self.sources.values()))
 
 

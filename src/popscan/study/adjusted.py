@@ -56,7 +56,7 @@ def reference_units(attributes: pd.DataFrame, group: Mapping[str, str]) -> froze
     attributes
         Of those who are analysed, one visit per subject, by unit.
     group
-        Column -> its value; empty for everybody.
+        Column -> its value; empty for all subjects.
 
     Raises
     ------

@@ -74,7 +74,7 @@ def _one_spelling(participants: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
 def first_visits(attributes: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     """Return one unit per subject, the first by name, and a sentence if that left any out.
 
-    Tests on ranks, counts of losses, what goes together with a group, limits of agreement and the
+    Tests on ranks, counts of losses, what is associated with a group, limits of agreement and the
     bias ledger take units as independent.
     """
     if "sub" not in attributes or attributes["sub"].is_unique:

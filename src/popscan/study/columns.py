@@ -204,7 +204,7 @@ def _compare(
     used: bool = False,
     strict: bool = False,
 ) -> None:
-    """Tell columns that do not exist or hold nothing; those `used` in models also if constant.
+    """Report columns that do not exist or hold nothing; those `used` in models also if constant.
 
     `strict`: also a default that a study lacks is a problem.
     """
@@ -228,7 +228,7 @@ def _compare(
 
 
 def _names(known: Known, names: Iterable[Named], allowed: Collection[str]) -> None:
-    """Tell names that are not among those allowed."""
+    """Report names that are not among those allowed."""
     for named in names:
         if named.name not in allowed:
             _tell(known, named, False, f"{named.name!r} cannot be used there", allowed)

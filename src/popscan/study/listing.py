@@ -57,7 +57,7 @@ def find_cohort(options: Mapping[str, Any], folders: Folders | None = None) -> C
     root = Path(source.root)
     if not source.root or not root.is_dir():
         raise PopscanError(
-            f"source.root: {source.root!r} is no folder; the raw data are expected there"
+            f"source.root: no such folder: {source.root!r} (set it to the folder of raw data)"
         )
     from popscan.io.cohort import listed
     from popscan.io.sources import get_source

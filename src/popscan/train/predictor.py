@@ -215,7 +215,7 @@ def _card(about: Mapping[str, Any], target: Target) -> str:
             "",
             f"Trained on {training['subjects']} subjects ({training['slices']} slices). Not a "
             "diagnostic device. A prediction of an attribute such as sex or age may rest on "
-            "anything that goes together with it in the training data: audit it by group "
+            "anything that is associated with it in the training data: audit it by group "
             "(`popscan audit`, docs/fairness.md).",
             "",
             "Validation on subjects that were not trained on; nothing was chosen by them:",

@@ -32,7 +32,7 @@ def attribute_direction(
     labels : sequence, length n
         The attribute; rows other than `group` are the others.
     group
-        Told from them.
+        Those that it is compared with.
     n_components, penalty
         As in `popscan.visibility.predict.predict_attribute`.
 

@@ -44,7 +44,7 @@ class Seen:
     Attributes
     ----------
     group
-        Told from all others; for two groups only the first is a row, `MACRO` is their mean.
+        Compared with all others; for two groups only the first is a row, `MACRO` is their mean.
     n, n_group
         Rows used, and rows of the group.
     n_components
@@ -83,7 +83,7 @@ def predict_attribute(
     alpha: float = 0.05,
     seed: int = 0,
 ) -> list[Seen]:
-    """Tell an attribute from features by logistic regression, cross-validated.
+    """Predict an attribute from features by logistic regression, cross-validated.
 
     Parameters
     ----------

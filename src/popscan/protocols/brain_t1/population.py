@@ -28,7 +28,7 @@ BIASES: Mapping[str, str] = {
     "contrast": "60% of the contrast between grey and white matter is lost",
     "deep_brightness": "deep grey matter is as bright as white matter, as sequences differ in it",
     "cortical_thickness": "the cortex is 3 mm thinner",
-    "site": "everybody of the group is scanned at site B (0: chance)",
+    "site": "all subjects of the group are scanned at site B (0: chance)",
 }
 #: What each fault does; the column ``fault`` of the population holds these names or is empty.
 FAULTS: Mapping[str, str] = {

@@ -13,7 +13,7 @@ from popscan.register.itk import Spacing
 
 
 def base_is_first(labels: NDArray[np.uint8]) -> bool:
-    """Tell whether the base of the heart lies at the low end of axis 2.
+    """Return whether the base of the heart lies at the low end of axis 2.
 
     The RV reaches further towards the base than towards the apex, and so does the larger half of
     the LV: compared are the mean slice of the RV and of the LV cavity, each against the middle of

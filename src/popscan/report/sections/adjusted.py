@@ -1,4 +1,4 @@
-"""Gaps with confounders held equal, beside the gaps as they are."""
+"""Gaps adjusted for confounders, beside the gaps as they are."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _NUMBERS = (
 _WORDS = ("attribute", "outcome", "group", "reference", "method", "adjusted_for", "kind", "note")
 _SHOWN = 10
 _READING = (
-    "The orange tick is the gap of the same people as it is, the circle the gap with the "
-    "confounders held equal, each divided by the standard error of the adjusted gap so that all "
+    "The orange tick is the crude gap of the same subjects, the circle the gap adjusted for the "
+    "confounders, each divided by the standard error of the adjusted gap so that all "
     "rows share an axis. A gap that shrinks is explained by who is in the groups; what stays is "
     "not. Adjusting for what lies on the way from group to outcome (image quality, say) would hide "
     "what an audit looks for."
@@ -38,7 +38,7 @@ def adjusted_blocks(context: StudyContext, options: Options) -> list[Block]:
         table[column] = words(table[column])
     known = table[table["gap"].notna() & (table["se"] > 0)].copy()
     sentences = [*context.words.get("confounding", ()), *context.words.get("adjusted", ())]
-    blocks: list[Block] = [Heading(text="With confounders held equal")]
+    blocks: list[Block] = [Heading(text="Adjusted for confounders")]
     blocks += [Bullets(items=sentences)] if sentences else []
     if not len(known):
         return blocks if sentences else []
@@ -55,7 +55,7 @@ def adjusted_blocks(context: StudyContext, options: Options) -> list[Block]:
         shown = part["outcome"].isin(names[:_SHOWN])
         blocks.append(_table(part[shown], options))
         if not shown.all():
-            summary = f"{plural(len(names) - _SHOWN, 'more outcome')} with confounders held equal"
+            summary = f"{plural(len(names) - _SHOWN, 'more outcome')} adjusted for confounders"
             blocks.append(Details(summary=summary, blocks=[_table(part[~shown], options)]))
     return blocks
 
@@ -85,7 +85,7 @@ def _table(part: pd.DataFrame, options: Options) -> Table:
     held = max(part["adjusted_for"], key=len)
     return Table(
         caption=f"Gaps by {title_of(str(part['attribute'].iloc[0]), unit=False).lower()}, "
-        f"{held} held equal{_without(part)}.",
+        f"adjusted for {held}{_without(part)}.",
         columns=[
             Column(title="Group"),
             Column(title="Way"),

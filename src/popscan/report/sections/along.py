@@ -22,5 +22,5 @@ def section(context: StudyContext, options: Options) -> Section:
         if blocks
         else "",
         blocks=blocks
-        or nothing("No group was followed along the pipeline: no audit, or nobody was recorded."),
+        or nothing("No group was followed along the pipeline: no audit, or no group was recorded."),
     )

@@ -130,8 +130,8 @@ def associations(context: StudyContext, options: Options) -> list[Block]:
             headings[len(rows)] = _heading(term, float(found["step"].iloc[0]))
             rows += [_row(row, limits, options) for _, row in found.iterrows()]
         return Table(
-            caption="Change of each biomarker with each term, the other terms of its model held "
-            f"equal{_without(part)}.",
+            caption="Change of each biomarker with each term, adjusted for the other terms of "
+            f"its model{_without(part)}.",
             columns=[
                 Column(title="Biomarker"),
                 Column(

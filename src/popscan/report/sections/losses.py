@@ -96,7 +96,7 @@ def _funnel_table(part: pd.DataFrame, options: Options) -> Table:
         groups=headings,
         sortable=False,
         dense=True,
-        note="Stages at which nobody was lost are left out.",
+        note="Stages at which no subject was lost are left out.",
     )
 
 

@@ -167,7 +167,7 @@ def _override_table(context: StudyContext, options: Options) -> Table | None:
     ]  # fmt: skip
     titles = ("Subject", "Automatic", "Final", "Reason", "By")
     return Table(
-        caption="Verdicts that a person has overridden.",
+        caption="Manually overridden verdicts.",
         columns=[Column(title=t) for t in titles],
         rows=rows[: options.max_rows],
     )

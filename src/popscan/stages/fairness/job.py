@@ -26,7 +26,7 @@ TABLES = (
 )  # fmt: skip
 #: Further tables where predictions are audited; the others are as they are without.
 PREDICTION_TABLES = ("predictions", "calibration", "thresholds")
-#: Columns that may go together with a group whether or not the config adjusts for them.
+#: Columns that may be associated with a group whether or not the config adjusts for them.
 _SUSPECTS = ("age_years", "bmi_kg_m2", "site", "scanner", "manufacturer", "field_strength_t")
 
 
@@ -266,7 +266,7 @@ def prediction_tables(
 
 
 def confounding_table(people: pd.DataFrame, section: Fairness) -> pd.DataFrame:
-    """Measure what goes together with the attributes of the audit.
+    """Measure what is associated with the attributes of the audit.
 
     Parameters
     ----------

@@ -199,7 +199,7 @@ def _limits(words: Words, kind: str, facts: Mapping[str, Any]) -> list[str]:
 
 
 def _not_repeated(study: Study) -> list[str]:
-    """Say what a study cannot know in which nobody was measured twice."""
+    """Say what a study cannot know in which no subject was measured twice."""
     people = study.attributes
     if "sub" in people and people["sub"].duplicated().any():
         return []

@@ -12,8 +12,8 @@ _REFERENCES = """
 Where a source has reference labels, these are held against the image and the segmentation when they
 are scored (table `reference_checks`; `reference_verdict` beside every score). Their limits were set
 on 70 patients with expert labels, none of whom fails, and find a patient of the Sunnybrook Cardiac
-Data whose outer contours belong elsewhere. They exclude nobody: a wrong reference says nothing of
-the subject.
+Data whose outer contours belong elsewhere. They exclude no subject: a wrong reference says
+nothing of the subject.
 
 """
 
