@@ -191,8 +191,8 @@ class Outcome:
     words
         Within a sentence: ``hippocampal volume``.
     better
-        Whether higher or lower is better for the subject; biomarkers are ``neither`` as a rule. The audit
-        takes it over.
+        Whether higher or lower is better for the subject; biomarkers are ``neither`` as a rule.
+        The audit takes it over.
     unit
         For the report's headings; empty where the name's ending says it.
     """

@@ -257,7 +257,7 @@ def _shown(identifier: str) -> str:
 
 
 def _check_breaks(row: dict[str, str], line: int, table: Table, delimiter: str) -> bool:
-    """Report cells of several lines; one that holds a delimiter too is made of other rows' cells."""
+    """Report cells of several lines; one that holds a delimiter too is made of other rows."""
     broken = [name for name, text in row.items() if "\n" in text or "\r" in text]
     for name in broken:
         # What it says is not repeated: it may be a note on somebody else.
