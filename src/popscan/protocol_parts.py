@@ -254,6 +254,9 @@ class Words:
     capitals
         Parts of names that are written in capitals in headings: ``("icv",)``; one with a star at
         its end also begins other parts (``hip*``).
+    titles
+        Machine name (column, check, outcome) -> what people read, with its unit in brackets, where
+        the name's own words do not say it: ``{"icv_ml": "Intracranial volume (mL)"}``.
     """
 
     organ: str
@@ -265,6 +268,7 @@ class Words:
     first: tuple[str, ...] = ()
     parts: Mapping[str, str] = field(default_factory=dict)
     capitals: tuple[str, ...] = ()
+    titles: Mapping[str, str] = field(default_factory=dict)
 
 
 def load(where: Where) -> Any:

@@ -105,7 +105,7 @@ def test_bands_are_in_order_and_measurements_are_no_categories():
     assert levels(context, "BMI class") == ["underweight", "normal", "overweight", "obese"]
     assert levels(context, "Field strength") == ["1.5", "3.0"]
     rows = [row[0].text for row in cohort(context, Options()).blocks[0].rows]
-    assert "BSA (m²), mean (SD)" in rows
+    assert "Body surface area (m²), mean (SD)" in rows
     assert not any("873456" in text for text in rows)
 
 

@@ -53,7 +53,7 @@ def test_small_cells_of_a_shared_section_are_left_out(tmp_path, read_tables):
     html = render_study(context, tmp_path, share=True).read_text(encoding="utf-8")
     (table,) = read_tables(html, "AUC by group")
     assert table["Group"].tolist() == ["women", "men"]
-    assert table["N"].tolist() == [105, 100]
+    assert table["n"].tolist() == [105, 100]
     assert "AUC of 0.81" not in html
     masked = replace(context.extras[0], shared_sentences=["It can, in < 5 places."])
     context = replace(context, extras=[masked])

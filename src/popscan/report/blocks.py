@@ -49,7 +49,8 @@ class Cell:
     """A cell of a table.
 
     `sort` is what sorting compares (the text by default), `tone` colours a badge, `markup` is a
-    small drawing, `href` a link within the report, `heat` and `ink` the colours of a heat cell.
+    small drawing, `href` a link within the report, `heat` and `ink` the colours of a heat cell;
+    `code` sets a machine name as it is, where other cells show its title.
     """
 
     text: str = ""
@@ -59,6 +60,7 @@ class Cell:
     href: str = ""
     heat: str = ""
     ink: str = ""
+    code: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +81,8 @@ class Table:
     """A table with a caption; the first column holds the row's heading.
 
     `groups` maps the index of a row to a heading that is set above it, `asides` to a remark
-    below that heading.
+    below that heading. A `sortable` table is sorted and filtered in the browser, one with `groups`
+    within each of them; every table can be downloaded as it is shown.
     """
 
     kind: ClassVar[str] = "table"
@@ -161,12 +164,30 @@ Block = Cards | Figure | Table | Text | Heading | Bullets | Code | Gallery | Det
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
-    """One numbered section of the report."""
+    """One numbered section of the report.
+
+    `summary` is the line that a closed section shows; the lead or the first sentence by default.
+    """
 
     ident: str
     title: str
     lead: str = ""
     blocks: Sequence[Block] = ()
+    summary: str = ""
+
+    @property
+    def line(self) -> str:
+        """The line that a closed section shows."""
+        if self.summary or self.lead:
+            return self.summary or self.lead
+        for block in self.blocks:
+            if isinstance(block, Text):
+                return block.text
+            if isinstance(block, Cards):
+                return ", ".join(f"{card.label} {card.value}" for card in block.cards) + "."
+            if isinstance(block, Figure | Table):
+                return block.caption.partition(". ")[0].removesuffix(".") + "."
+        return ""
 
 
 def nothing(why: str) -> list[Block]:

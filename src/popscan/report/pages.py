@@ -20,6 +20,8 @@ from popscan.report.columns import SharedColumns
 from popscan.report.context import FlaggedSubject, StudyContext
 from popscan.report.figures.base import png_uri
 from popscan.report.figures.overlays import thumbnail
+from popscan.report.names import readable, readable_svg
+from popscan.report.people import people_index
 from popscan.report.sections import (
     along,
     atlas,
@@ -42,7 +44,7 @@ from popscan.report.subject import SubjectTables, subject_blocks
 
 @cache
 def _environment() -> Environment:
-    return Environment(
+    environment = Environment(
         loader=PackageLoader("popscan.report", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -50,6 +52,8 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.filters |= {"readable": readable, "readable_svg": readable_svg}
+    return environment
 
 
 def _source(name: str) -> str:
@@ -212,6 +216,7 @@ def render_study(
         description=context.description,
         share=share,
         min_cell=min_cell,
+        people="" if share else people_index(context, pages),
         sections=[
             section
             for section in build_sections(context, options, pages)

@@ -27,7 +27,12 @@ def write_page(
         Its content; all text in it is escaped.
     """
     html = _page(
-        "single.html.j2", name=name, kind=kind, description=description, sections=list(sections)
+        "single.html.j2",
+        name=name,
+        kind=kind,
+        description=description,
+        people="",
+        sections=list(sections),
     )
     write_atomic(path, html.encode())
     return path

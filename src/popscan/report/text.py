@@ -3,53 +3,14 @@
 from __future__ import annotations
 
 import math
-import re
-from functools import cache
 from typing import Any
 
 import pandas as pd
 
-from popscan.protocols import every
+from popscan.report.names import UNITS, name_of
 
 #: Shown for a number that is undefined.
 DASH = "–"
-
-_UNITS = {
-    "_ml_s_m2": "mL/s/m²",
-    "_per_s": "1/s",
-    "_ml_s": "mL/s",
-    "_ml_m2": "mL/m²",
-    "_g_m2": "g/m²",
-    "_kg_m2": "kg/m²",
-    "_l_min_m2": "L/min/m²",
-    "_l_min": "L/min",
-    "_ml": "mL",
-    "_pct": "%",
-    "_bpm": "bpm",
-    "_mm3": "mm³",
-    "_mm": "mm",
-    "_cm": "cm",
-    "_kg": "kg",
-    "_m2": "m²",
-    "_years": "years",
-    "_db": "dB",
-    "_ms": "ms",
-    "_g": "g",
-}
-#: Written in capitals whatever the organ; a protocol adds its own (`Words.capitals`).
-_CAPITALS = (
-    "bsa", "bmi", "qc", "snr", "psnr", "ssim", "nrmse", "hd95", "msd", "id", "mri", "cmr", "auc",
-    "rr", "fov", "rca",
-)  # fmt: skip
-_PLAIN_WORDS = {"label", "labels", "large", "last", "late", "range", "rate", "ratio", "race", "raw"}
-
-
-@cache
-def _acronyms() -> re.Pattern[str]:
-    """Parts of names in capitals: of all protocols, since a column says not whose it is."""
-    names = {*_CAPITALS, *(name for one in every() for name in one.words.capitals)}
-    parts = sorted(re.escape(n.removesuffix("*")) + "[a-z]{0,4}" * n.endswith("*") for n in names)
-    return re.compile("|".join(parts))
 
 
 def number(value: Any, *, digits: int = 3) -> str:
@@ -154,7 +115,7 @@ def unit_of(column: str) -> str:
     >>> unit_of("lvedv_ml_m2"), unit_of("dice")
     ('mL/m²', '')
     """
-    return next((unit for suffix, unit in _UNITS.items() if column.endswith(suffix)), "")
+    return next((unit for suffix, unit in UNITS.items() if column.endswith(suffix)), "")
 
 
 def title_of(column: str, *, unit: bool = True) -> str:
@@ -163,22 +124,10 @@ def title_of(column: str, *, unit: bool = True) -> str:
     Examples
     --------
     >>> title_of("lvedv_ml"), title_of("hd95_mm_lv"), title_of("sex x race")
-    ('LVEDV (mL)', 'HD95 LV (mm)', 'Sex × race')
+    ('LVEDV (mL)', 'HD95, LV cavity (mm)', 'Sex × race')
     """
-    suffix = next((s for s in _UNITS if column.endswith(s)), "")
-    stem = column[: len(column) - len(suffix)] or column
-    inside = re.search(r"_(mm|ml|db|pct|g)(?=_)", column) if not suffix else None
-    if inside:  # hd95_mm_lv, lvedv_ml_error
-        suffix = inside[0]
-        stem = column[: inside.start()] + column[inside.end() :]
-    parts = [
-        part.upper() if _acronyms().fullmatch(part) and part not in _PLAIN_WORDS else part
-        for part in re.split(r"[_\s]+", stem)
-        if part
-    ]
-    text = (" ".join(parts) or column).replace(" x ", " × ")
-    text = text[:1].upper() + text[1:]
-    return f"{text} ({_UNITS[suffix]})" if suffix and unit else text
+    name = name_of(column)
+    return name.full() if unit else name.title
 
 
 def shorten(text: str, limit: int = 280) -> str:

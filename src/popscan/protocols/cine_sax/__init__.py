@@ -17,6 +17,7 @@ from popscan.protocol import (
     Structure,
     Words,
 )
+from popscan.protocols.cine_sax.titles import TITLES
 
 _CYCLE = "phase of the heart cycle"
 
@@ -111,6 +112,7 @@ PROTOCOL = Protocol(
                 ("sv", "stroke volume"), ("ef", "ejection fraction"))},
         },
         capitals=("lv*", "rv*", "la*", "ra*", "ed", "es", "co", "ci", "hr", "myo", "ef"),
+        titles=TITLES,
     ),
     segmentation=Segmentation(
         methods={"bundle": "popscan.segment.inference:segment"},

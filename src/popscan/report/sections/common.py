@@ -189,7 +189,7 @@ def frame_table(frame: pd.DataFrame, *, caption: str, max_rows: int = 300) -> Ta
     """Return a whole frame as a table: counts whole, numbers with 3 digits, texts as they are."""
     shown = frame.head(max_rows)
     columns = [
-        Column(title=title_of(str(c)), numeric=pd.api.types.is_numeric_dtype(frame[c]))
+        Column(title=title_of(str(c)), numeric=pd.api.types.is_numeric_dtype(frame[c]), hint=str(c))
         for c in frame.columns
     ]
     rows = []

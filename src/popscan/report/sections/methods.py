@@ -89,7 +89,7 @@ def methods(context: StudyContext, options: Options) -> Section:
     if len(context.biomarker_dictionary):
         table = complete(context.biomarker_dictionary, "column", "unit", "meaning", "source")
         rows = [
-            [Cell(text=value) for value in row]
+            [Cell(text=row[0], code=True), *(Cell(text=value) for value in row[1:])]
             for row in zip(
                 *(words(table[c]) for c in ("column", "unit", "meaning", "source")), strict=True
             )

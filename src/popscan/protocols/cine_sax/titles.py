@@ -1,0 +1,101 @@
+"""Names for people of what the protocol measures and checks: machine name -> title."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+_EACH = {
+    "{}_missing_frames_pct": "Frames without {} (%)",
+    "{}_components": "Pieces of {}",
+    "{}_stray_pct": "{} away from its largest piece (%)",
+    "{}_split_slices_pct": "Slices with {} in pieces (%)",
+    "{}_slice_gaps": "Slices skipped by {}",
+    "{}_curve_spike_pct": "Spike in the volume curve of {} (%)",
+    "{}_curve_roughness_pct": "Roughness of the volume curve of {} (%)",
+    "{}_holes_pct": "Holes in {} (%)",
+}
+
+
+def _structures() -> dict[str, str]:
+    words = {"lv": "LV", "myo": "myocardium", "rv": "RV", "heart": "heart"}
+    made = {
+        key.format(name): title.format(word)
+        for name, word in words.items()
+        for key, title in _EACH.items()
+    }
+    return {key: title[:1].upper() + title[1:] for key, title in made.items()}
+
+
+TITLES: Mapping[str, str] = {
+    **_structures(),
+    # image checks
+    "non_finite_pct": "Voxels that are not finite (%)",
+    "pixel_spacing_mm": "Pixel spacing (mm)",
+    "pixel_aspect": "Ratio of pixel sides",
+    "affine_mismatch_pct": "Spacing unlike the geometry (%)",
+    "fov_mm": "Field of view (mm)",
+    "fov_margin_mm": "Margin around the heart (mm)",
+    "slice_count": "Slices",
+    "basal_coverage_pct": "Coverage of the base (%)",
+    "apical_coverage_pct": "Coverage of the apex (%)",
+    "base_cut_ratio": "Base cut off",
+    "snr": "SNR",
+    "contrast_pct": "Contrast of blood and wall (%)",
+    "edge_width_mm": "Width of edges (mm)",
+    "wall_spread_pct": "Spread of intensities in the wall (%)",
+    "saturation_pct": "Saturated voxels (%)",
+    "blank_planes_pct": "Blank planes (%)",
+    "frame_count": "Frames",
+    "cycle_ms": "Length of the cycle (ms)",
+    "cycle_coverage_pct": "Coverage of the cycle (%)",
+    "slice_frame_change_ratio": "Change between slices over change between frames",
+    "frame_times_pct": "Unevenness of frame times (%)",
+    "slice_intensity_pct": "Intensity steps between slices (%)",
+    "frame_intensity_pct": "Intensity steps between frames (%)",
+    "slice_shift_mm": "Shift between slices (mm)",
+    "image_shift_mm": "Shift of the image (mm)",
+    "slice_start_frames": "Slices that start at another frame",
+    "frames_short": "Slices with fewer frames",
+    "slice_tilt_deg": "Tilt of slices (degrees)",
+    "slice_gap_pct": "Gap between slices (%)",
+    # segmentation checks
+    "lv_open_pct": "LV not enclosed by myocardium (%)",
+    "base_open_pct": "Base not enclosed (%)",
+    "base_travel_mm": "Travel of the base (mm)",
+    "lvef_doubt_points": "Doubt of LVEF (points)",
+    "lv_rv_contact_pct": "Contact of LV and RV (%)",
+    "rv_apart_pct": "RV apart from the LV (%)",
+    "labelled_slices": "Slices with labels",
+    "lv_length_ratio": "LV length, ES over ED",
+    "area_profile_pct": "Profile of areas from base to apex (%)",
+    "rv_side": "Side of the RV",
+    "curve_closure_pct": "Closure of the volume curve (%)",
+    "es_phase_pct": "End-systole within the cycle (%)",
+    "mass_agreement_pct": "Mass at ED against ES (%)",
+    "stroke_agreement_pct": "Stroke volumes of LV and RV (%)",
+    "ood": "Unlike the training scans",
+    "error_risk": "Risk of a wrong result",
+    # biomarkers
+    "lvm_g": "LV mass (g)",
+    "lvm_es_g": "LV mass at ES (g)",
+    "lvmi_g_m2": "LV mass index (g/m²)",
+    "lvedvi_ml_m2": "LVEDV index (mL/m²)",
+    "lvesvi_ml_m2": "LVESV index (mL/m²)",
+    "lvsvi_ml_m2": "LVSV index (mL/m²)",
+    "rvedvi_ml_m2": "RVEDV index (mL/m²)",
+    "rvesvi_ml_m2": "RVESV index (mL/m²)",
+    "rvsvi_ml_m2": "RVSV index (mL/m²)",
+    "co_l_min": "Cardiac output (L/min)",
+    "ci_l_min_m2": "Cardiac index (L/min/m²)",
+    "hr_bpm": "Heart rate (bpm)",
+    "wall_thickness_mean_mm": "Mean wall thickness (mm)",
+    "wall_thickness_max_mm": "Largest wall thickness (mm)",
+    "ed_frame": "Frame of ED",
+    "es_frame": "Frame of ES",
+    "n_slices_lv": "Slices with LV",
+    "n_frames_measured": "Frames measured",
+    "n_frames_without_heart": "Frames without labels",
+    "n_slices_mended": "Slices repaired",
+    "task_in_heart": "Share of the task inside the heart",
+    "attribute_in_heart": "Share of the attribute inside the heart",
+}
