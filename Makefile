@@ -7,7 +7,7 @@ CORES ?= $(shell nproc 2>/dev/null || echo 2)
 READY := $(VENV)/.ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup demo test test-oldest test-slurm lint types contract schema profiles clean
+.PHONY: help setup demo test test-oldest test-slurm lint types contract schema docs profiles clean
 
 help:
 	@echo "make setup     set up .venv; the others do it themselves"
@@ -21,6 +21,7 @@ help:
 	@echo "make contract  which package may import which"
 	@echo "make profiles  link the cluster profiles to where snakemake looks for --profile"
 	@echo "make schema    export the config's JSON schema, config/README.md, and the generated docs"
+	@echo "make docs      build the documentation into build/site"
 	@echo "make clean     remove .venv and .snakemake"
 
 setup: $(READY)
@@ -78,6 +79,10 @@ contract: $(READY)
 
 schema: $(READY)
 	popscan schema
+
+docs: $(READY)
+	@NO_MKDOCS_2_WARNING=1 python -m mkdocs build --strict --quiet
+	@echo "The documentation: build/site/index.html"
 
 # Where `snakemake --profile NAME` looks, beside the working directory.
 PROFILE_HOME ?= $(if $(XDG_CONFIG_HOME),$(XDG_CONFIG_HOME),$(HOME)/.config)/snakemake
