@@ -80,6 +80,8 @@ from the definitions by `popscan schema`; a test compares the two.
 - **Body surface area** is Mosteller's, the root of height in cm times weight in kg / 3600.
 - **Function over the cycle** (`*_peak_*`, `*_filling_*`, `*_diastasis*`): see
   [function.md](function.md).
+- **Wall, mass and cavity by AHA segment** (`wall_*_aha*`, `mass_aha*`, `cavity_*`): see
+  [wall.md](wall.md).
 - **Undefined is empty (NaN)**, never 0: an absent structure, an unknown height, a single frame that
   unnamed.
 

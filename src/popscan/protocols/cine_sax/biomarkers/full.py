@@ -1,4 +1,4 @@
-"""Everything that a subject's labels give: volumes and mass, then function over the cycle."""
+"""Everything that a subject's labels give: volumes and mass, function over the cycle, the wall."""
 
 from __future__ import annotations
 
@@ -7,15 +7,18 @@ from collections.abc import Mapping, Sequence
 
 from numpy.typing import ArrayLike
 
+from popscan.arrays import morphology
 from popscan.columns import Column
 from popscan.protocols.cine_sax import volumes
 from popscan.protocols.cine_sax.biomarkers.dictionary import DICTIONARY
 from popscan.protocols.cine_sax.biomarkers.function import FUNCTION_DICTIONARY, cycle_function
 from popscan.protocols.cine_sax.biomarkers.sax import measure
+from popscan.protocols.cine_sax.biomarkers.wall import WALL_DICTIONARY, wall_by_segment
 from popscan.protocols.cine_sax.cycle import CYCLE_MS
+from popscan.protocols.cine_sax.labels import Label
 
 #: Columns beside those of `DICTIONARY`: many, so that reports list them apart.
-DETAILS: Mapping[str, Column] = {**FUNCTION_DICTIONARY}
+DETAILS: Mapping[str, Column] = {**FUNCTION_DICTIONARY, **WALL_DICTIONARY}
 #: Columns that `measure_all` returns, in its order.
 ALL: Mapping[str, Column] = {**DICTIONARY, **DETAILS}
 
@@ -24,6 +27,7 @@ def measure_all(
     labels: ArrayLike,
     *,
     spacing_mm: Sequence[float],
+    affine: ArrayLike | None = None,
     frame_times_ms: Sequence[float] | None = None,
     rr_ms: float | None = None,
     height_cm: float = math.nan,
@@ -35,7 +39,8 @@ def measure_all(
 ) -> dict[str, float | str]:
     """Measure one subject: every column of `ALL`, in its order.
 
-    Parameters as of `popscan.protocols.cine_sax.biomarkers.sax.measure`.
+    Parameters as of `popscan.protocols.cine_sax.biomarkers.sax.measure`, and `affine` as of
+    `popscan.protocols.cine_sax.aha.aha_segments`.
     """
     values: dict[str, float | str] = {}
     basic = measure(
@@ -57,5 +62,12 @@ def measure_all(
         rr_ms=rr_ms,
         bsa_m2=basic["bsa_m2"],
         cycle_ms=cycle_ms,
+    )
+    phases = {name: basic[f"{name}_frame"] for name in ("ed", "es")}
+    values |= wall_by_segment(
+        morphology.check_labels(labels, largest=max(Label)),
+        phases={k: None if math.isnan(v) else int(v) for k, v in phases.items()},
+        spacing_mm=morphology.check_spacing(spacing_mm),
+        affine=affine,
     )
     return {name: values[name] for name in ALL}
