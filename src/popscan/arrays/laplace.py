@@ -1,7 +1,6 @@
 """Thickness of a layer along the field lines of Laplace's equation.
 
-Jones et al., Hum Brain Mapp 2000;11:12 (doi:10.1002/1097-0193(200009)11:1<12::AID-HBM20>3.0.CO;2-K):
-between two boundaries at potentials 0 and 1 the field lines never cross, leave both boundaries at
+Jones et al., Three-dimensional mapping of cortical thickness, Hum Brain Mapp 2000;11:12-32: between two boundaries at potentials 0 and 1 the field lines never cross, leave both boundaries at
 right angles, and give every point one thickness. Lengths are solved for on the grid as by Yezzi and
 Prince, IEEE TMI 2003;22:1332 (doi:10.1109/TMI.2003.817775).
 """
@@ -125,7 +124,7 @@ def _refined(
 
 
 def _neighbours(wall: Mask) -> tuple[NDArray[np.int64], list[tuple[int, int, NDArray[np.int64]]]]:
-    """Number of every point of the wall, and flat indices of its four neighbours."""
+    """Return the number of every point of the wall, and flat indices of its four neighbours."""
     number = np.full(wall.size, -1)
     flat = np.flatnonzero(wall)
     number[flat] = np.arange(flat.size)
