@@ -30,7 +30,7 @@ _MIN_VOXELS = 12
 _AHA = "Cerqueira et al., Circulation 2002;105:539, doi:10.1161/hc0402.102975"
 _LAPLACE = (
     "in the slice's plane, along the field lines of Laplace's equation between endocardium and "
-    "epicardium (Jones et al., Hum Brain Mapp 2000;11:12); segments: " + _AHA
+    "epicardium (Jones et al., Human Brain Mapping 2000;11:12); segments: " + _AHA
 )
 _SUMS = "sum of discs, " + _AHA
 _SPHERE = "ratio of axes, as in echocardiography (Lang et al., J Am Soc Echocardiogr 2015;28:1)"
