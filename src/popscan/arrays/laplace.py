@@ -1,7 +1,7 @@
 """Thickness of a layer along the field lines of Laplace's equation.
 
-Jones et al., Human Brain Mapping 2000;11:12-32: between two boundaries at potentials 0 and 1 the field
-lines never cross, leave both boundaries at right angles, and give every point one thickness.
+Jones et al., Human Brain Mapping 2000;11:12-32: between two boundaries at potentials 0 and 1 the
+field lines never cross, leave both boundaries at right angles, and give every point one thickness.
 Lengths are solved for on the grid as by Yezzi and Prince, IEEE TMI 2003;22:1332-1339,
 doi:10.1109/TMI.2003.817775.
 """

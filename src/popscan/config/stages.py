@@ -281,6 +281,12 @@ class Biomarkers(Section):
         description="Shortest and longest heart cycle that is believed, in ms (30 to 200 beats a "
         "minute); outside of it heart rate, cardiac output and index stay empty.",
     )
+    between_slices: Literal["discs", "interpolated"] = Field(
+        default="discs",
+        description="How volumes and mass follow from slices: discs sums area times distance; "
+        "interpolated interpolates the labels' shapes between slices. Intervals are fitted for "
+        "discs.",
+    )
     interval_level: float = Field(
         default=0.9,
         gt=0.5,

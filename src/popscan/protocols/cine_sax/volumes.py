@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
 from popscan.arrays.morphology import check_labels, check_spacing, voxel_counts
+from popscan.arrays.slice_interpolation import interpolated_volume_mm3
 from popscan.protocols.cine_sax.labels import STRUCTURES, Label
 from popscan.records import PopscanError
 
 Floats = NDArray[np.float64]
+#: How slices are added up.
+BetweenSlices = Literal["discs", "interpolated"]
 
 #: Standard deviation of the smoothing with which ED and ES are found, as a share of the cycle.
 PHASE_SMOOTHING_SHARE = 0.06
@@ -21,9 +25,13 @@ MIN_SMOOTHED_FRAMES = 8
 
 
 def volume_curves_ml(
-    labels: ArrayLike, *, spacing_mm: Sequence[float], frames: Sequence[int] | None = None
+    labels: ArrayLike,
+    *,
+    spacing_mm: Sequence[float],
+    frames: Sequence[int] | None = None,
+    between_slices: BetweenSlices = "discs",
 ) -> dict[str, Floats]:
-    """Volume of each structure in each frame by summation of discs.
+    """Volume of each structure in each frame, by summation of discs as a rule.
 
     Each slice counts as a disc as thick as the slice distance: area x distance, so that gaps
     between slices are filled by their neighbours (Simpson's rule as used in cardiac MR;
@@ -37,6 +45,10 @@ def volume_curves_ml(
         Distance of voxel centres along x, y, z; z is the slice distance.
     frames
         Indices of the labelled frames; all by default.
+    between_slices
+        ``interpolated``: shapes are interpolated between slices
+        (`popscan.arrays.slice_interpolation`), the wall as what is within the epicardium less the
+        cavity.
 
     Returns
     -------
@@ -54,7 +66,22 @@ def volume_curves_ml(
     for label, counts in voxel_counts(array, STRUCTURES).items():
         voxels = counts.sum(axis=0)
         curves[STRUCTURES[label]] = np.where(known & (voxels > 0), voxels * voxel_ml, np.nan)
+    if between_slices == "interpolated":
+        for t in np.flatnonzero(known):
+            for name, volume in _interpolated_ml(array[..., t], spacing_mm).items():
+                if np.isfinite(curves[name][t]):
+                    curves[name][t] = volume
     return curves
+
+
+def _interpolated_ml(labels: NDArray[np.uint8], spacing_mm: Sequence[float]) -> dict[str, float]:
+    """Volumes of one frame, shapes interpolated between slices."""
+
+    def volume_ml(*of: Label) -> float:
+        return interpolated_volume_mm3(np.isin(labels, of), spacing_mm=spacing_mm) / 1000.0
+
+    lv = volume_ml(Label.LV)
+    return {"rv": volume_ml(Label.RV), "lv": lv, "myo": volume_ml(Label.LV, Label.MYO) - lv}
 
 
 def smooth_cyclic(values: ArrayLike, *, sigma_frames: float) -> Floats:

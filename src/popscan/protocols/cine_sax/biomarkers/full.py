@@ -36,6 +36,7 @@ def measure_all(
     frames: Sequence[int] | None = None,
     smoothing_share: float = volumes.PHASE_SMOOTHING_SHARE,
     cycle_ms: Sequence[float] = CYCLE_MS,
+    between_slices: volumes.BetweenSlices = "discs",
 ) -> dict[str, float | str]:
     """Measure one subject: every column of `ALL`, in its order.
 
@@ -54,10 +55,13 @@ def measure_all(
         frames=frames,
         smoothing_share=smoothing_share,
         cycle_ms=cycle_ms,
+        between_slices=between_slices,
     )
     values |= basic
     values |= cycle_function(
-        volumes.volume_curves_ml(labels, spacing_mm=spacing_mm, frames=frames),
+        volumes.volume_curves_ml(
+            labels, spacing_mm=spacing_mm, frames=frames, between_slices=between_slices
+        ),
         frame_times_ms=frame_times_ms,
         rr_ms=rr_ms,
         bsa_m2=basic["bsa_m2"],

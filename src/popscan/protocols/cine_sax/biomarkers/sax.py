@@ -74,6 +74,7 @@ def measure(
     frames: Sequence[int] | None = None,
     smoothing_share: float = volumes.PHASE_SMOOTHING_SHARE,
     cycle_ms: Sequence[float] = CYCLE_MS,
+    between_slices: volumes.BetweenSlices = "discs",
 ) -> dict[str, float]:
     """Measure one subject: every column of `DICTIONARY`, in its order.
 
@@ -105,6 +106,9 @@ def measure(
     cycle_ms
         Shortest and longest heart cycle that is believed; outside of them heart rate, output and
         index are NaN.
+    between_slices
+        How volumes and mass follow from slices, as of
+        `popscan.protocols.cine_sax.volumes.volume_curves_ml`.
 
     Returns
     -------
@@ -119,7 +123,9 @@ def measure(
     """
     array = morphology.check_labels(labels, largest=max(Label))
     spacing = morphology.check_spacing(spacing_mm)
-    curves = volumes.volume_curves_ml(array, spacing_mm=spacing, frames=frames)
+    curves = volumes.volume_curves_ml(
+        array, spacing_mm=spacing, frames=frames, between_slices=between_slices
+    )
     ed, es = volumes.find_phases(
         curves["lv"], frame_labels=frame_labels, smoothing_share=smoothing_share
     )

@@ -1,0 +1,72 @@
+"""Volumes between slices: solids with known volume, and the same as discs where nothing changes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from popscan.arrays.slice_interpolation import interpolated_volume_mm3, signed_distance_mm
+from popscan.protocols.cine_sax.biomarkers.sax import measure
+from popscan.protocols.cine_sax.labels import Label
+from popscan.protocols.cine_sax.volumes import volume_curves_ml
+
+
+def solid(radii_mm: np.ndarray, *, spacing: float = 1.0, n: int = 64) -> np.ndarray:
+    axis = (np.arange(n) - n / 2 + 0.3) * spacing
+    return np.hypot(axis[:, None], axis[None, :])[..., None] < radii_mm
+
+
+def test_a_cylinder_is_its_discs() -> None:
+    mask = solid(np.full(5, 18.0))
+    discs = mask.sum() * 8.0
+    assert interpolated_volume_mm3(mask, spacing_mm=(1, 1, 8.0)) == pytest.approx(discs, rel=0.005)
+
+
+def test_a_cone_is_better_than_its_discs_in_the_middle() -> None:
+    radii = np.array([24.0, 16.0, 8.0])
+    mask, d = solid(radii), 10.0
+    # Frustum between the first and the last slice, discs of half a distance at the ends.
+    frustum = np.pi / 3 * 2 * d * (24**2 + 24 * 8 + 8**2)
+    exact = frustum + np.pi * d / 2 * (24**2 + 8**2)
+    found = interpolated_volume_mm3(mask, spacing_mm=(1, 1, d), steps=20)
+    assert found == pytest.approx(exact, rel=0.01)
+    assert abs(found - exact) < abs(mask.sum() * d - exact)
+
+
+def test_a_missing_slice_is_bridged() -> None:
+    mask = solid(np.full(5, 18.0))
+    whole = interpolated_volume_mm3(mask, spacing_mm=(1, 1, 8.0))
+    mask[:, :, 2] = False
+    assert interpolated_volume_mm3(mask, spacing_mm=(1, 1, 8.0)) == pytest.approx(whole, rel=0.01)
+
+
+def test_one_slice_and_none() -> None:
+    mask = solid(np.array([10.0, 0.0]))
+    assert interpolated_volume_mm3(mask, spacing_mm=(1, 1, 8.0)) == mask.sum() * 8.0
+    assert interpolated_volume_mm3(mask & False, spacing_mm=(1, 1, 8.0)) == 0.0
+
+
+def test_distances_are_signed() -> None:
+    mask = solid(np.array([12.0]))[..., 0]
+    found = signed_distance_mm(mask, (1.0, 1.0))
+    assert (found > 0).tolist() == mask.tolist()
+    assert found.max() == pytest.approx(12.0, abs=1.0)
+
+
+def test_the_option_reaches_volumes_and_mass() -> None:
+    labels = np.zeros((64, 64, 5, 2), np.uint8)
+    radii = np.array([22.0, 20.0, 17.0, 12.0, 6.0])
+    labels[solid(radii + 8.0)] = Label.MYO
+    labels[solid(radii)] = Label.LV
+    labels[:4, :4, :3] = Label.RV
+    spacing = (1.0, 1.0, 10.0)
+    discs = volume_curves_ml(labels, spacing_mm=spacing)
+    shapes = volume_curves_ml(labels, spacing_mm=spacing, between_slices="interpolated")
+    for name, curve in shapes.items():
+        assert curve == pytest.approx(discs[name], rel=0.03)
+    assert (shapes["lv"] != discs["lv"]).all()
+    found = measure(
+        labels, spacing_mm=spacing, frame_labels=["ED", "ES"], between_slices="interpolated"
+    )
+    assert found["lvedv_ml"] == shapes["lv"][0]
+    assert found["lvm_g"] == pytest.approx(1.05 * shapes["myo"][0])
