@@ -55,7 +55,7 @@ def every_second(labels: np.ndarray, spacing: tuple[float, float, float]) -> tup
 
 
 def half_further(labels: np.ndarray, spacing: tuple[float, float, float]) -> tuple[Stack, Stack]:
-    """The stack, and one half a slice distance further."""
+    """Return the stack, and one half a slice distance further."""
     shape = (*labels.shape[:2], labels.shape[2] - 1, labels.shape[3])
     out = np.zeros(shape, np.uint8)
     nested = ((Label.RV,), (Label.MYO, Label.LV), (Label.LV,))
