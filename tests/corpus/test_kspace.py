@@ -9,8 +9,9 @@ import h5py
 import numpy as np
 import pytest
 
+from popscan.io.bart import read_cfl
 from popscan.io.contours import find_contours, read_polygon
-from popscan.io.kspace import read_cfl, read_kspace, read_kspace_mat, write_kspace
+from popscan.io.kspace import read_kspace, read_kspace_mat, write_kspace
 from popscan.io.simulated import write_simulated
 from popscan.records import KSpace, LabelMap, Scan
 

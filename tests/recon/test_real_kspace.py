@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from popscan.arrays.image_quality import score_image
+from popscan.io import read_cfl
 from popscan.recon import reconstruct
 from popscan.records import KSpace
 
@@ -46,7 +47,7 @@ def test_cg_sense_is_far_better_than_zero_filling(brain, acceleration, largest_r
 
 
 def test_a_randomly_sampled_brain_gives_a_head_on_a_dark_background(data_dir):
-    data = kspace_io.read_cfl(data_dir / "kspace" / "brain_8coil_us")
+    data = read_cfl(data_dir / "kspace" / "brain_8coil_us")
     scan = reconstruct(one_slice(np.moveaxis(np.squeeze(data), -1, 0)), method="cg_sense")
     image = scan.array[:, :, 0, 0]
     n_x, n_y = image.shape

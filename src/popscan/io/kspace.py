@@ -1,4 +1,4 @@
-"""k-space files: popscan's own HDF5, and readers for BART's cfl and MATLAB's HDF5 files.
+"""k-space files: popscan's own HDF5, and arrays of MATLAB's HDF5 files.
 
 Layout of the HDF5 file: dataset ``lines`` (complex64, shape (n_lines, coil, kx, z)) holds the
 acquired lines in the order of ``mask`` (bool, shape (ky, t)) read frame by frame; ``affine``
@@ -106,46 +106,6 @@ def _read(path: Path, file: h5py.File, max_bytes: int) -> KSpace:
         view=str(file.attrs["view"]),
         meta=dict(json.loads(file.attrs["meta"])),
     )
-
-
-def read_cfl(path: str | Path) -> NDArray[np.complex64]:
-    """Read an array of BART's cfl/hdr pair.
-
-    Parameters
-    ----------
-    path
-        Either file of the pair, or their common stem.
-
-    Returns
-    -------
-    ndarray of complex64
-        Axes in BART's order (readout, phase encoding 1, phase encoding 2, coil, ...), trailing
-        axes of length 1 dropped.
-
-    Raises
-    ------
-    PopscanError
-        If a file is missing or the two do not fit.
-
-    References
-    ----------
-    https://bart-doc.readthedocs.io/en/latest/data.html
-    """
-    stem = Path(path).with_suffix("") if Path(path).suffix in (".cfl", ".hdr") else Path(path)
-    header, data = stem.with_suffix(".hdr"), stem.with_suffix(".cfl")
-    try:
-        lines = header.read_text(encoding="utf-8").splitlines()
-        after = next(i for i, line in enumerate(lines) if line.startswith("# Dimensions")) + 1
-        shape = [int(n) for n in lines[after].split()]
-        size = data.stat().st_size
-    except (OSError, StopIteration, ValueError, IndexError) as error:
-        raise PopscanError(f"{stem}: not a readable cfl/hdr pair ({shorten(error)})") from error
-    if min(shape, default=0) < 1 or int(np.prod(shape, dtype=object)) * 8 != size:
-        raise PopscanError(f"{data}: {size} bytes do not hold an array of {shorten(shape)}")
-    while len(shape) > 1 and shape[-1] == 1:
-        shape.pop()
-    values = np.fromfile(data, dtype="<c8")
-    return values.reshape(shape, order="F").astype(np.complex64, copy=False)
 
 
 def read_kspace_mat(path: str | Path, *, name: str = "raw") -> NDArray[np.complex64]:

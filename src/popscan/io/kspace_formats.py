@@ -8,6 +8,7 @@ from popscan.config.kspace import KSpaceInput
 from popscan.io.hdf5 import DAMAGE, open_hdf5
 from popscan.io.ismrmrd import is_ismrmrd, read_ismrmrd
 from popscan.io.kspace import is_popscan_kspace, read_kspace
+from popscan.io.kspace_hdf5 import read_cfl_kspace, read_hdf5_kspace
 from popscan.records import KSpace, SubjectError
 
 #: Endings of files that may hold k-space; the header of a ``.cfl`` is read with it.
@@ -32,18 +33,15 @@ def read_any_kspace(path: str | Path, *, view: str, rules: KSpaceInput) -> KSpac
         ``not_kspace`` if none of the formats is there, and those of the readers.
     """
     path = Path(path)
+    if path.suffix.lower() == ".cfl":
+        return read_cfl_kspace(path, view=view, rules=rules)
     try:
         with open_hdf5(path) as file:
             own, ismrmrd = is_popscan_kspace(file), is_ismrmrd(file)
-            seen = sorted(file)[:8]
     except DAMAGE as error:
         raise SubjectError("bad_header", f"{path}: damaged HDF5 file") from error
     if own:
         return read_kspace(path)
     if ismrmrd:
         return read_ismrmrd(path, view=view, rules=rules)
-    raise SubjectError(
-        "not_kspace",
-        f"{path}: an HDF5 file with {', '.join(seen) or 'nothing'}; ISMRMRD or popscan's own "
-        "k-space expected",
-    )
+    return read_hdf5_kspace(path, view=view, rules=rules)

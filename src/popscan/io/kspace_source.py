@@ -180,7 +180,8 @@ def _single_files(
             note(problems, f"{root}: file {name!r} is {sub} again; it is left out")
             continue
         taken.add(sub)
-        header = path.with_suffix(".hdr")
-        pair = (str(header),) if path.suffix.lower() == ".cfl" and header.exists() else ()
-        found.append(Found(sub=sub, paths=(str(path), *pair)))
+        beside = [path.with_suffix(".json")]
+        if path.suffix.lower() == ".cfl":
+            beside.append(path.with_suffix(".hdr"))
+        found.append(Found(sub=sub, paths=tuple(str(p) for p in (path, *beside) if p.exists())))
     return found
