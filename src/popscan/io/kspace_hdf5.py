@@ -97,10 +97,7 @@ def _read(file: h5py.File, rules: KSpaceInput, name: str) -> tuple[Complex, Give
 
 def _only_complex(file: h5py.File, name: str) -> str:
     """Name of the complex array of a file, ``kspace`` first."""
-    there = [
-        key for key in file
-        if has_dataset(file, key) and _is_complex(file[key].dtype) and file[key].ndim >= 3
-    ]  # fmt: skip
+    there = [key for key in file if _is_array_of_complex(file, key)]
     if "kspace" in there or len(there) == 1:
         return "kspace" if "kspace" in there else there[0]
     listed = ", ".join(there[:8]) or ", ".join(sorted(file)[:8]) or "nothing"
@@ -109,6 +106,14 @@ def _only_complex(file: h5py.File, name: str) -> str:
         f"{name}: an HDF5 file with {listed}; ISMRMRD, popscan's own k-space or one complex array "
         "expected (source.kspace.dataset names it)",
     )
+
+
+def _is_array_of_complex(file: h5py.File, key: str) -> bool:
+    """Whether it is one, by its description; whether it is sane shows when it is read."""
+    if not isinstance(file.get(key, getlink=True), h5py.HardLink):
+        return False
+    item = file[key]
+    return isinstance(item, h5py.Dataset) and item.ndim >= 3 and _is_complex(item.dtype)
 
 
 def _is_complex(dtype: np.dtype[Any]) -> bool:
