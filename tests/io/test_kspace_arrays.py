@@ -144,7 +144,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("reason", "side", "spoil"), REFUSED)
-def test_what_is_not_said_is_not_guessed(tmp_path, samples, reason, side, spoil):
+def test_what_is_not_known_is_not_guessed(tmp_path, samples, reason, side, spoil):
     path = tmp_path / "a.h5"
     with h5py.File(path, "w") as file:
         file["kspace"] = samples if spoil is None else spoil(samples)
@@ -196,7 +196,7 @@ def test_files_of_bart(tmp_path):
     np.testing.assert_allclose(image[..., 0], truth, atol=1e-5 * truth.max())
     np.testing.assert_allclose(image[..., 1], 2 * image[..., 0], rtol=1e-4)
     bart(tmp_path, "phantom", "-3", "-x", "16", "-k", "volume")
-    for name, reason in {"volume": "three_d_kspace", "truth": "spacing_unknown"}.items():
+    for name, reason in {"volume": "three_d_kspace", "one": "spacing_unknown"}.items():
         with pytest.raises(SubjectError) as caught:
             read(tmp_path / f"{name}.cfl")
         assert caught.value.reason == reason

@@ -1,4 +1,4 @@
-"""From an array of k-space, and what is said beside it, to `KSpace`.
+"""From an array of k-space, and what stands beside it, to `KSpace`.
 
 They are Cartesian, with the centre of k-space at ``n // 2``; samples that were not acquired are 0.
 fastMRI's files bring the header of their ISMRMRD original; of the others the distances of pixels
