@@ -75,6 +75,39 @@ def box_mean(arrays: Tensor, radii: Sequence[int]) -> Tensor:
     return pool(arrays, size, stride=1, padding=tuple(radii), count_include_pad=False)
 
 
+def laplacian(fields: Tensor, spacing_mm: Sequence[float]) -> Tensor:
+    """Return the Laplacian of (n, channels, ...) with nothing flowing through the border."""
+    out = torch.zeros_like(fields)
+    for axis, distance in enumerate(spacing_mm, start=2):
+        slopes = fields.diff(dim=axis) / distance**2
+        n = slopes.shape[axis]
+        out.narrow(axis, 0, n).add_(slopes)
+        out.narrow(axis, 1, n).sub_(slopes)
+    return out
+
+
+def volume_change(displacement: Tensor) -> Tensor:
+    """Return the local change of volume (area), (n, x, y[, z]), of ``p + displacement(p)``.
+
+    Slopes are central differences, one-sided at the border.
+    """
+    axes = displacement.shape[1]
+    rows = []
+    for axis in range(axes):
+        n = displacement.shape[2 + axis]
+        voxel = 2.0 / max(n - 1, 1)
+        (slope,) = torch.gradient(displacement, spacing=voxel, dim=2 + axis)
+        rows.append([slope[:, i] + (1.0 if i == axis else 0.0) for i in range(axes)])
+    if axes == 2:
+        return rows[0][0] * rows[1][1] - rows[0][1] * rows[1][0]
+    a, b, c = rows
+    return (
+        a[0] * (b[1] * c[2] - b[2] * c[1])
+        - a[1] * (b[0] * c[2] - b[2] * c[0])
+        + a[2] * (b[0] * c[1] - b[1] * c[0])
+    )
+
+
 @lru_cache(maxsize=64)
 def _gaussian(sigma: float, device: str) -> Tensor:
     radius = max(1, int(2.5 * sigma + 0.5))

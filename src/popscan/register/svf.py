@@ -12,14 +12,26 @@ from numpy.typing import ArrayLike, NDArray
 from popscan.records import PopscanError, SubjectError
 from popscan.register.distances import Distance
 from popscan.register.distances import distance as distance_of
-from popscan.register.flows import Tensor, exponential, on_grid, sample, smooth
+from popscan.register.flows import (
+    Tensor,
+    exponential,
+    laplacian,
+    on_grid,
+    sample,
+    smooth,
+    volume_change,
+)
 from popscan.register.pairs import check_pairs
 from popscan.register.warp import Warp
 
-#: Of the exponential: 2^6 steps stay below a voxel for any displacement within an image.
-_SQUARINGS = 6
-#: A velocity that folds is smoothed once more, at most so many times.
-_MAX_REPAIRS = 12
+#: Squarings of the exponential: 2^4 steps while searching, 2^6 for what is handed out.
+_ROUGH, _FINE = 4, 6
+#: A velocity that folds is smoothed so many times, then halved: without motion nothing folds.
+_SMOOTHINGS, _HALVINGS = 10, 10
+#: Least change of volume that does not count as a fold: rounding is on the safe side.
+_LEAST_CHANGE = 1e-3
+#: Adam's: shares of the mean slope and of its square that a step keeps, and a floor.
+_KEPT_MEAN, _KEPT_SQUARE, _LEAST_SLOPE = 0.9, 0.99, 1e-12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,12 +81,12 @@ def svf(
     moving: ArrayLike,
     *,
     spacing_mm: Sequence[float],
-    distance: str = "lncc",
+    distance: str = "mse",
     levels_mm: tuple[float, ...] = (6.0, 3.0),
     n_iterations: tuple[int, ...] = (20, 15),
     control_mm: float = 6.0,
     smoothing_mm: float = 6.0,
-    stiffness: float = 0.05,
+    stiffness: float = 0.01,
     step_mm: float = 1.5,
     fixed_labels: ArrayLike | None = None,
     moving_labels: ArrayLike | None = None,
@@ -146,15 +158,14 @@ def svf(
     if (labels[0] is None) != (labels[1] is None) or _channels(labels[0]) != _channels(labels[1]):
         raise SubjectError("shape_mismatch", "labels of the fixed and of the moving image differ")
     control = _Grid.of(full, control_mm)
-    rough = torch.zeros((len(pairs.fixed), len(full.shape), *control.shape), device=where)
-    for level_mm, n_steps in zip(levels_mm, n_iterations, strict=True):
-        grid = _Grid.of(full, level_mm)
-        seen = [_seen(image, full, grid) for image in images]
-        parts = [None if part is None else _seen(part, full, grid) for part in labels]
-        rough = _descend(rough, seen, parts, control, grid, terms, n_steps, step_mm)
+    velocity = torch.zeros((len(pairs.fixed), len(full.shape), *control.shape), device=where)
     with torch.no_grad():
-        velocity = smooth(rough, control.voxels(smoothing_mm))
-    return _unfolded(velocity, control, full)
+        for level_mm, n_steps in zip(levels_mm, n_iterations, strict=True):
+            grid = _Grid.of(full, level_mm)
+            seen = [_seen(image, full, grid) for image in images]
+            parts = [None if part is None else _seen(part, full, grid) for part in labels]
+            velocity = _descend(velocity, seen, parts, control, grid, terms, n_steps, step_mm)
+        return _unfolded(velocity, control, full)
 
 
 def integrate(
@@ -171,8 +182,9 @@ def integrate(
     """
     velocity = np.moveaxis(np.asarray(velocity_mm, dtype=np.float32), -1, 1)
     full = _Grid(shape=tuple(shape), spacing_mm=tuple(float(s) for s in spacing_mm))
+    stored = torch.from_numpy(np.ascontiguousarray(velocity))
     with torch.no_grad():
-        return _warp(torch.from_numpy(np.ascontiguousarray(velocity)), full)
+        return _warp(stored, _displacements(stored, full), full)
 
 
 def _tensor(array: NDArray[np.float32], device: torch.device) -> Tensor:
@@ -205,7 +217,7 @@ def _seen(images: Tensor, full: _Grid, grid: _Grid) -> Tensor:
 
 
 def _descend(
-    rough: Tensor,
+    start: Tensor,
     images: Sequence[Tensor],
     labels: Sequence[Tensor | None],
     control: _Grid,
@@ -214,21 +226,45 @@ def _descend(
     n_steps: int,
     step_mm: float,
 ) -> Tensor:
-    """Optimise the velocity before smoothing, (n, axes, ...) in mm, by Adam."""
-    rough = rough.detach().requires_grad_()
-    adam = torch.optim.Adam([rough], lr=step_mm, betas=(0.9, 0.99))
-    half = control.half(rough.device)
-    for _ in range(n_steps):
-        velocity = smooth(rough, control.voxels(terms.smoothing_mm))
-        both = torch.cat([velocity, -velocity]) / half
-        ahead, back = on_grid(exponential(both, n_steps=_SQUARINGS), grid.shape).chunk(2)
-        cost = terms.stiffness * _roughness(velocity, control)
-        cost = cost + _apart(images[0], images[1], labels[0], labels[1], ahead, grid, terms)
+    """Improve a velocity (n, axes, ...), in mm, by Adam on what is added to it before smoothing.
+
+    A change of the velocity is taken to change the displacement as much, as demons do: the slope
+    through the exponential costs three times as much and ends no better.
+    """
+    rough, mean, square = (torch.zeros_like(start) for _ in range(3))
+    half, width = control.half(start.device), control.voxels(terms.smoothing_mm)
+    velocity = start
+    for step in range(1, n_steps + 1):
+        both = exponential(torch.cat([velocity, -velocity]) / half, n_steps=_ROUGH)
+        slope = _slope(both, images, labels, grid, terms) / half
+        slope = slope - 2 * terms.stiffness / slope[0, 0].numel() * laplacian(
+            velocity, control.spacing_mm
+        )
+        slope = smooth(slope, width)
+        mean = _KEPT_MEAN * mean + (1 - _KEPT_MEAN) * slope
+        square = _KEPT_SQUARE * square + (1 - _KEPT_SQUARE) * slope**2
+        scale = (square / (1 - _KEPT_SQUARE**step)).sqrt() + _LEAST_SLOPE
+        rough = rough - step_mm / (1 - _KEPT_MEAN**step) * mean / scale
+        velocity = start + smooth(rough, width)
+    return velocity
+
+
+def _slope(
+    both: Tensor,
+    images: Sequence[Tensor],
+    labels: Sequence[Tensor | None],
+    grid: _Grid,
+    terms: _Terms,
+) -> Tensor:
+    """Slope of both distances along the displacement there, less that along the one back."""
+    both.requires_grad_()
+    with torch.enable_grad():
+        ahead, back = on_grid(both, grid.shape).chunk(2)
+        cost = _apart(images[0], images[1], labels[0], labels[1], ahead, grid, terms)
         cost = cost + _apart(images[1], images[0], labels[1], labels[0], back, grid, terms)
-        adam.zero_grad(set_to_none=True)
-        cost.sum().backward()
-        adam.step()
-    return rough.detach()
+        (slope,) = torch.autograd.grad(cost.sum(), both)
+    there, from_there = slope.chunk(2)
+    return there - from_there
 
 
 def _apart(
@@ -247,35 +283,31 @@ def _apart(
     return cost
 
 
-def _roughness(velocity: Tensor, grid: _Grid) -> Tensor:
-    """Mean squared gradient, without a unit."""
-    axes = range(len(grid.shape))
-    slopes = [velocity.diff(dim=2 + axis) / grid.spacing_mm[axis] for axis in axes]
-    return torch.stack([(slope**2).flatten(1).mean(dim=1) for slope in slopes]).sum(dim=0)
-
-
 def _unfolded(velocity: Tensor, control: _Grid, full: _Grid) -> Warp:
-    """Integrate; where a pair folds, its velocity is smoothed by a voxel, again and again."""
-    with torch.no_grad():
-        warp = _warp(velocity, full)
-        for _ in range(_MAX_REPAIRS):
-            least = np.minimum(_smallest_change(warp), _smallest_change(warp.inverse()))
-            folds = torch.from_numpy(np.flatnonzero(least <= 0)).to(velocity.device)
-            if not len(folds):
-                return warp
+    """Integrate; where a pair folds, its velocity is smoothed by a voxel, in the end halved."""
+    both = _displacements(velocity, full)
+    for repair in range(_SMOOTHINGS + _HALVINGS):
+        least = volume_change(both).flatten(1).amin(dim=1).reshape(2, -1).amin(dim=0)
+        folds = torch.nonzero(least <= _LEAST_CHANGE)[:, 0]
+        if not len(folds):
+            break
+        if repair < _SMOOTHINGS:
             velocity[folds] = smooth(velocity[folds], [1.0] * len(control.shape))
-            warp = _warp(velocity, full)
-    return warp
+        else:
+            velocity[folds] /= 2
+        both = _displacements(velocity, full)
+    return _warp(velocity, both, full)
 
 
-def _smallest_change(warp: Warp) -> NDArray[np.float64]:
-    return warp.jacobian().reshape(len(warp), -1).min(axis=1)
-
-
-def _warp(velocity: Tensor, full: _Grid) -> Warp:
+def _displacements(velocity: Tensor, full: _Grid) -> Tensor:
+    """Displacements there and back (2 n, axes, ...) on the full grid, in half extents."""
     half = full.half(velocity.device)
-    both = exponential(torch.cat([velocity, -velocity]) / half, n_steps=_SQUARINGS)
-    ahead, back = (on_grid(both, full.shape) * half).chunk(2)
+    both = exponential(torch.cat([velocity, -velocity]) / half, n_steps=_FINE)
+    return on_grid(both, full.shape)
+
+
+def _warp(velocity: Tensor, both: Tensor, full: _Grid) -> Warp:
+    ahead, back = (both * full.half(velocity.device)).chunk(2)
     return Warp(
         displacement_mm=_components_last(ahead),
         inverse_mm=_components_last(back),
