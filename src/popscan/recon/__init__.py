@@ -6,6 +6,7 @@ the geometry, times and meta of the k-space; ``meta["reconstruction"]`` says wha
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 from popscan import methods
@@ -15,10 +16,17 @@ from popscan.records import KSpace, Scan
 METHODS = {
     "zero_filled": "popscan.recon.zero_filled:zero_filled",
     "cg_sense": "popscan.recon.sense:cg_sense",
+    "cs_wavelet": "popscan.recon.wavelet:cs_wavelet",
+    "cs_tv": "popscan.recon.variation:cs_tv",
+    "view_sharing": "popscan.recon.dynamic:view_sharing",
+    "kt_sense": "popscan.recon.dynamic:kt_sense",
+    "low_rank_sparse": "popscan.recon.dynamic:low_rank_sparse",
 }
 
 
-def reconstruct(kspace: KSpace, *, method: str, seed: int = 0, **options: Any) -> Scan:
+def reconstruct(
+    kspace: KSpace, *, method: str, seed: int = 0, device: str = "cpu", **options: Any
+) -> Scan:
     """Reconstruct a series of magnitude images.
 
     Parameters
@@ -28,7 +36,9 @@ def reconstruct(kspace: KSpace, *, method: str, seed: int = 0, **options: Any) -
     method
         A name in `METHODS`.
     seed
-        For methods that draw random numbers; those here do not.
+        For methods that draw random numbers.
+    device
+        ``cpu``, ``cuda`` or ``auto``, for methods that run on a GPU, too.
     **options
         The method's keyword-only arguments.
 
@@ -47,4 +57,6 @@ def reconstruct(kspace: KSpace, *, method: str, seed: int = 0, **options: Any) -
     """
     function = methods.resolve(METHODS, method, "reconstruct")
     methods.check_options(function, options)
-    return function(kspace, **options)
+    taken = inspect.signature(function).parameters
+    reserved = {k: v for k, v in (("seed", seed), ("device", device)) if k in taken}
+    return function(kspace, **options, **reserved)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from popscan.arrays.fourier import centred_ifft
 from popscan.recon import coils
 from popscan.recon.acquired import acquired, as_scan
-from popscan.recon.espirit import espirit_maps
+from popscan.recon.maps import coil_maps
 from popscan.recon.noise import prewhitened
 from popscan.recon.operators import Sense
 from popscan.records import KSpace, Scan
@@ -86,7 +86,9 @@ def cg_sense(
             empty.append(z)
             continue
         average = coils.temporal_average(samples)
-        found, block = _coil_maps(average, maps, calibration_width, support_threshold)
+        found, block = coil_maps(
+            average, method=maps, width=calibration_width, support_threshold=support_threshold
+        )
         solve = partial(_solve, maps=found, lam=lam, n_iterations=n_iterations, tolerance=tolerance)
         start = solve(average[np.newaxis], None)[0] if prior == "temporal_mean" else None
         image, n_steps, residual = solve(samples, start)
@@ -106,20 +108,6 @@ def cg_sense(
         "empty_slices": empty,
     }
     return as_scan(kspace, magnitude, used, info)
-
-
-def _coil_maps(
-    average: NDArray[np.complex64], method: str, width: int, support_threshold: float
-) -> tuple[NDArray[np.complex64], tuple[int, int]]:
-    """Return the coil maps of a slice (coil, x, y) and the size of the centre they come from."""
-    images, block = coils.low_resolution_images(average, width=width)
-    if method == "walsh":
-        found = coils.walsh_maps(images)
-    else:
-        found, _ = espirit_maps(coils.centre_of(average, block), average.shape[1:])
-    if support_threshold > 0:
-        found = found * coils.support(images, threshold=support_threshold)
-    return found, block
 
 
 def _solve(

@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,9 +15,11 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from popscan.recon.cascade import build_cascade
 from popscan.records import PopscanError
 from popscan.segment.headed import build_headed
 from popscan.segment.networks import build_network, by_phase, n_channels
+from popscan.train.cines import CinePack
 from popscan.train.groups import GroupState, new_groups
 from popscan.train.packs import Pack, pack_digest
 from popscan.train.recipe import Recipe
@@ -27,6 +29,10 @@ _OTHER = {
     "packs": "training data (another cohort, split or selection of slices)",
     "init": "weights than the recipe that this one starts from has now",
 }
+#: Task -> what builds its networks, where they are not those that segment.
+_BUILDERS: Mapping[str, Callable[..., torch.nn.Module]] = {
+    "classify": build_headed, "regress": build_headed, "undersampled": build_cascade,
+}  # fmt: skip
 _INSTEAD = "train in another folder, or remove the checkpoint to start again"
 
 
@@ -66,9 +72,9 @@ def new_state(
 ) -> TrainState:
     """Return the state before the first step; weights from the seed, or `init` where given."""
     channels = n_channels(recipe.architecture_arguments)
+    build = _BUILDERS.get(recipe.task, build_network)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        build = build_headed if recipe.task in ("classify", "regress") else build_network
         network = build(recipe.architecture, n_labels, **recipe.architecture_arguments)
         state = new_groups(
             recipe.mitigation, groups, network, shape=(1, channels, recipe.patch, recipe.patch)
@@ -122,14 +128,14 @@ def first_layer_fitted(
 
 
 def origin_of(
-    recipe: Recipe, packs: Mapping[str, Pack], init: Mapping[str, torch.Tensor] | None
+    recipe: Recipe, packs: Mapping[str, Pack | CinePack], init: Mapping[str, torch.Tensor] | None
 ) -> dict[str, str]:
     """Return digests of what a training begins with: ``packs`` and ``init`` (empty for none).
 
     Kept in its checkpoint, so that it never goes on with other data or from other weights.
     """
     seen = [name for name in (recipe.mitigation.attribute, recipe.target) if name]
-    used = {name: pack_digest(packs[name], attributes=seen) for name in (recipe.shares or packs)}
+    used = {name: _digest(packs[name], seen) for name in (recipe.shares or packs)}
     weights = hashlib.sha256()
     for name, value in sorted((init or {}).items()):
         weights.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
@@ -138,6 +144,12 @@ def origin_of(
         "packs": hashlib.sha256(json.dumps(used).encode()).hexdigest(),
         "init": weights.hexdigest() if init else "",
     }
+
+
+def _digest(pack: Pack | CinePack, attributes: Sequence[str]) -> str:
+    if isinstance(pack, CinePack):
+        return pack.digest()
+    return pack_digest(pack, attributes=attributes)
 
 
 def learning_rate(recipe: Recipe, step: int) -> float:

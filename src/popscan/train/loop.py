@@ -24,7 +24,9 @@ from popscan.train.checkpoint import (
     save_state,
     update_average,
 )
+from popscan.train.cines import CinePack
 from popscan.train.groups import group_loss, head_loss, watched
+from popscan.train.kspace import CineSampler, undersampled_loss
 from popscan.train.losses import LOSSES
 from popscan.train.packs import Pack
 from popscan.train.recipe import Recipe
@@ -77,8 +79,8 @@ def batch_loss(
     return total
 
 
-def train_step(state: TrainState, sampler: Sampler, recipe: Recipe) -> float:
-    """Do one step and return its loss."""
+def _slice_loss(state: TrainState, sampler: Sampler, recipe: Recipe) -> torch.Tensor:
+    """Draw a batch of slices, change their appearance, and return the loss."""
     picked = sampler.pick(recipe.batch, state.generator)
     images, labels = sampler.take(picked)
     images, labels = augment(
@@ -92,10 +94,19 @@ def train_step(state: TrainState, sampler: Sampler, recipe: Recipe) -> float:
             generator=state.generator,
             **recipe.adversarial_arguments,
         )
+    state.network.train()
+    return batch_loss(state, sampler, recipe, images=images, labels=labels, picked=picked)
+
+
+def train_step(state: TrainState, sampler: Sampler | CineSampler, recipe: Recipe) -> float:
+    """Do one step and return its loss."""
     for group in state.optimiser.param_groups:
         group["lr"] = learning_rate(recipe, state.step)
-    state.network.train()
-    loss = batch_loss(state, sampler, recipe, images=images, labels=labels, picked=picked)
+    if isinstance(sampler, CineSampler):
+        examples = sampler.draw(recipe.batch, state.generator)
+        loss = undersampled_loss(state.network.train(), examples, autocast=recipe.autocast)
+    else:
+        loss = _slice_loss(state, sampler, recipe)
     state.optimiser.zero_grad()
     loss.backward()
     torch.nn.utils.clip_grad_norm_(state.network.parameters(), recipe.clip_norm)
@@ -142,6 +153,20 @@ def _n_outputs(recipe: Recipe, target: Target | None) -> int:
     return recipe.n_labels if target is None else target.n_outputs
 
 
+def _sampler(
+    recipe: Recipe, packs: Mapping[str, Pack | CinePack], target: Target | None
+) -> Sampler | CineSampler:
+    """Return what draws the batches; the packs must be of the recipe's task."""
+    cines = {name: pack for name, pack in packs.items() if isinstance(pack, CinePack)}
+    stacks = {name: pack for name, pack in packs.items() if isinstance(pack, Pack)}
+    if odd := stacks if recipe.task == "undersampled" else cines:
+        raise PopscanError(f"recipe {recipe.name!r}: packs {', '.join(odd)} are of another task")
+    if recipe.task == "undersampled":
+        return CineSampler(cines, recipe.shares, how=recipe.undersampling, width=recipe.patch)
+    _check_spacing(recipe, stacks)
+    return Sampler.of(recipe, stacks, target)
+
+
 def _check_spacing(recipe: Recipe, packs: Mapping[str, Pack]) -> None:
     for name in recipe.shares or packs:
         if packs[name].spacing_mm != recipe.spacing_mm:
@@ -153,7 +178,7 @@ def _check_spacing(recipe: Recipe, packs: Mapping[str, Pack]) -> None:
 
 def fit(
     recipe: Recipe,
-    packs: Mapping[str, Pack],
+    packs: Mapping[str, Pack | CinePack],
     folder: Path,
     *,
     validate: Validate | None = None,
@@ -198,8 +223,7 @@ def fit(
         If the recipe and the packs do not fit each other, or `folder` holds a checkpoint of
         another recipe, other packs or other first weights.
     """
-    sampler = Sampler.of(recipe, packs, target)
-    _check_spacing(recipe, packs)
+    sampler = _sampler(recipe, packs, target)
     folder.mkdir(parents=True, exist_ok=True)
     origin = origin_of(recipe, packs, init)
     state = _start(

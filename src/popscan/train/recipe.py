@@ -15,12 +15,15 @@ from popscan.records import PopscanError
 from popscan.train.augmentation import Augmentation
 from popscan.train.losses import LOSSES
 from popscan.train.mitigation import Mitigation, check_mitigation
+from popscan.train.undersampling import Undersampling
 from popscan.yamlfile import problem_text, read_yaml, shorten, shown
 
 #: Recipes that come with popscan.
 RECIPES_DIR = Path(__file__).parent / "recipes"
 #: What is trained.
-TASKS = ("segment", "classify", "regress", "reconstruct")
+TASKS = ("segment", "classify", "regress", "reconstruct", "undersampled")
+#: Architectures that go with one task alone, and it with them.
+_OWN = {"autoencoder": "reconstruct", "cascade": "undersampled"}
 #: Smallest and largest value of what a training cannot do without.
 _RANGES = {
     "seed": (0, 2**63 - 1),
@@ -52,6 +55,7 @@ _RARE = (
     "mirror",
     "task",
     "target",
+    "undersampling",
 )
 
 
@@ -108,7 +112,11 @@ class Recipe:
     task, target
         ``segment``; or ``classify`` and ``regress`` with the attribute of the subjects that is
         predicted (`popscan.train.predictor`); or ``reconstruct``, the images themselves, by an
-        architecture that cannot copy them (``autoencoder``). `loss` is then not used.
+        architecture that cannot copy them (``autoencoder``); or ``undersampled``, the images of
+        simulated k-space (``cascade``). `loss` is then not used.
+    undersampling
+        Of task ``undersampled``: what is simulated. `patch` is then the number of readouts, and
+        `spacing_mm` and `augmentation` are not used.
     """
 
     name: str
@@ -144,6 +152,7 @@ class Recipe:
     mirror: bool = False
     task: str = "segment"
     target: str = ""
+    undersampling: Undersampling = field(default_factory=Undersampling)
 
     @property
     def n_labels(self) -> int:
@@ -174,6 +183,12 @@ class Recipe:
         return plain
 
 
+#: Key of a recipe -> what it is made into.
+_PARTS: dict[str, type] = {
+    "augmentation": Augmentation, "mitigation": Mitigation, "undersampling": Undersampling,
+}  # fmt: skip
+
+
 def _known(cls: type, values: object, *, where: str) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise PopscanError(f"{where}: a mapping of keys to values is expected, not {shown(values)}")
@@ -196,12 +211,15 @@ def parse_recipe(values: dict[str, Any], *, where: str = "recipe") -> Recipe:
     values = _known(Recipe, values, where=where)
     if "name" not in values:
         raise PopscanError(f"{where}: a recipe needs a name")
-    for key, kind in (("augmentation", Augmentation), ("mitigation", Mitigation)):
+    for key, kind in _PARTS.items():
         values[key] = _known(kind, values.get(key) or {}, where=f"{where}: {key}")
     values = _typed(values, where=where)
     mitigation = check_mitigation(Mitigation(**values.pop("mitigation")), where=where)
     augmentation = Augmentation(**values.pop("augmentation"))
-    recipe = Recipe(**values, augmentation=augmentation, mitigation=mitigation)
+    undersampling = Undersampling(**values.pop("undersampling"))
+    recipe = Recipe(
+        **values, augmentation=augmentation, mitigation=mitigation, undersampling=undersampling
+    )
     if recipe.loss not in LOSSES:
         raise PopscanError(
             f"{where}: unknown loss {shown(recipe.loss)}; known are {', '.join(LOSSES)}"
@@ -226,9 +244,10 @@ def _check_task(recipe: Recipe, *, where: str) -> None:
         raise PopscanError(f"{where}: task {shown(recipe.task)}; known are {', '.join(TASKS)}")
     if (recipe.task in ("classify", "regress")) != bool(recipe.target):
         raise PopscanError(f"{where}: target goes with task classify or regress, and they with it")
-    if (recipe.architecture == "autoencoder") != (recipe.task == "reconstruct"):
-        raise PopscanError(f"{where}: architecture autoencoder goes with task reconstruct alone")
-    if recipe.task == "segment":
+    for name, task in _OWN.items():
+        if (recipe.architecture == name) != (recipe.task == task):
+            raise PopscanError(f"{where}: architecture {name} goes with task {task} alone")
+    if recipe.task in ("segment", "undersampled"):
         return
     unusable = {
         "phases 2": recipe.architecture_arguments.get("phases", 1) != 1,

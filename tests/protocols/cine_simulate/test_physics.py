@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from popscan.arrays.fourier import centred_ifft
+from popscan.arrays.sampling import sampling_mask
 from popscan.protocols.cine_sax.simulate.acquisition import acquire
 from popscan.protocols.cine_sax.simulate.coils import (
     REFERENCE_TORSO,
@@ -14,7 +15,6 @@ from popscan.protocols.cine_sax.simulate.coils import (
     noise_mixing,
 )
 from popscan.protocols.cine_sax.simulate.render import crop_spectrum, smooth_field
-from popscan.protocols.cine_sax.simulate.sampling import sampling_mask
 from popscan.protocols.cine_sax.simulate.seeds import rng_for
 from popscan.protocols.cine_sax.simulate.tissue import Tissue, bssfp_signal, tissue_signals
 from popscan.protocols.cine_sax.simulate.torso import Torso, torso_for, torso_tissue

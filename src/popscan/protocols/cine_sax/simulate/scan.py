@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from popscan.arrays.sampling import sampling_mask
 from popscan.protocols.cine_sax.simulate.acquisition import acquire, reference_image, scanner_image
 from popscan.protocols.cine_sax.simulate.coils import coil_maps, noise_mixing
 from popscan.protocols.cine_sax.simulate.faults import FAULTS, blur_labels, corrupt_motion
 from popscan.protocols.cine_sax.simulate.plan import plan_stack
 from popscan.protocols.cine_sax.simulate.render import render
-from popscan.protocols.cine_sax.simulate.sampling import sampling_mask
 from popscan.protocols.cine_sax.simulate.scanners import SCANNERS, Scanner
 from popscan.protocols.cine_sax.simulate.seeds import rng_for
 from popscan.protocols.cine_sax.simulate.session import SimulatedSubject, damage, truth_of
