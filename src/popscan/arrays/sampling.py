@@ -29,7 +29,7 @@ def sampling_mask(
     Parameters
     ----------
     lines, frames
-        Phase-encoding lines and cardiac frames.
+        Phase-encoding lines and frames.
     acceleration
         Net undersampling factor, at least 1 (1: everything).
     acs_lines

@@ -6,7 +6,7 @@ networks for dynamic MR image reconstruction. IEEE Trans Med Imaging 37:491-503,
 Differences from the paper, for speed on processors without a GPU: the convolutions run at half
 the resolution, on 2 x 2 pixels folded into channels, which also doubles how far they see; a frame's
 neighbours in time enter through the data-sharing images alone and not through 3D convolutions, so
-that one network serves single frames and cines.
+that one network serves single frames and series.
 """
 
 from __future__ import annotations

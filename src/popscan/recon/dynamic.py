@@ -1,4 +1,4 @@
-"""Methods for cines: a beating heart in a body that hardly moves."""
+"""Methods for periodic motion in a body that hardly moves."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def view_sharing(
 ) -> Scan:
     """Fill the samples that a frame lacks from the frames nearest in time.
 
-    The baseline of every method for cines: where nothing moves it is exact.
+    The baseline of every method for series: where nothing moves it is exact.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def view_sharing(
         For a k-space that cannot be used (see `popscan.recon.acquired.acquired`),
         ``single_frame`` and ``no_calibration_lines``.
     """
-    _require_cine(kspace, "view_sharing")
+    _require_series(kspace, "view_sharing")
 
     def solve(one: Slice) -> Tensor:
         return shared_images(one, reach=reach_frames)
@@ -69,7 +69,7 @@ def low_rank_sparse(
     prewhiten: bool = False,
     device: str = "cpu",
 ) -> Scan:
-    """Split a cine into a background of low rank and motion that is sparse in temporal frequency.
+    """Split a series into a background of low rank and motion that is sparse in temporal frequency.
 
     Minimises ``|E (L + S) - y|^2 / 2 + lam_low_rank |L|_* + lam_sparse |F_t S|_1`` per slice
     (Otazo R, Candes E, Sodickson DK. Low-rank plus sparse matrix decomposition for accelerated
@@ -81,7 +81,7 @@ def low_rank_sparse(
         What was acquired; frames should differ in their samples.
     lam_low_rank
         What is taken off the singular values of the background, relative to the largest one of
-        the zero-filled cine.
+        the zero-filled series.
     lam_sparse
         What is taken off the motion's temporal frequencies (orthonormal transform), relative to
         the slice's brightest tissue.
@@ -103,7 +103,7 @@ def low_rank_sparse(
         For a k-space that cannot be used (see `popscan.recon.acquired.acquired`),
         ``single_frame`` and ``no_calibration_lines``.
     """
-    _require_cine(kspace, "low_rank_sparse")
+    _require_series(kspace, "low_rank_sparse")
 
     def solve(one: Slice) -> Tensor:
         right = one.encoding.adjoint(one.data)
@@ -139,11 +139,11 @@ def kt_sense(
 ) -> Scan:
     """Let each pixel move only in the temporal frequencies in which its surroundings seem to.
 
-    The temporal spectrum of the cine with views shared is the prior of the signal's size in each
+    The temporal spectrum of the series with views shared is the prior of the signal's size in each
     pixel and frequency, as the training images are in k-t SENSE (Tsao J, Boesiger P, Pruessmann
     KP. k-t BLAST and k-t SENSE. Magn Reson Med 50:1031-1042, 2003); here for any sampling, by
     conjugate gradients: ``|E F^H M z - (y - E x0)|^2 + lam |z|^2``, where M is that size, F the
-    temporal Fourier transform, x0 the cine's mean over time, and ``x0 + F^H M z`` the result.
+    temporal Fourier transform, x0 its mean over time, and ``x0 + F^H M z`` the result.
 
     Parameters
     ----------
@@ -173,7 +173,7 @@ def kt_sense(
         For a k-space that cannot be used (see `popscan.recon.acquired.acquired`),
         ``single_frame`` and ``no_calibration_lines``.
     """
-    _require_cine(kspace, "kt_sense")
+    _require_series(kspace, "kt_sense")
 
     def solve(one: Slice) -> Tensor:
         shared = shared_images(one)
@@ -201,10 +201,10 @@ def kt_sense(
                   prewhiten=prewhiten, device=device)  # fmt: skip
 
 
-def _require_cine(kspace: KSpace, method: str) -> None:
+def _require_series(kspace: KSpace, method: str) -> None:
     if kspace.data.ndim == 5 and kspace.data.shape[4] == 1:
         raise SubjectError(
-            "single_frame", f"method {method} is for cines: the k-space has one frame"
+            "single_frame", f"method {method} is for series of frames: the k-space has one frame"
         )
 
 
@@ -215,14 +215,14 @@ def shared_images(one: Slice, *, reach: int | None = None) -> Tensor:
 
 
 def _singular(images: Tensor) -> tuple[Tensor, Tensor]:
-    """Squared singular values (z, t) and left vectors (z, t, t) of cines as matrices (t, pixel)."""
+    """Squared singular values (z, t) and left vectors (z, t, t) of series as matrices (t, pixel)."""
     flat = images.flatten(2)
     values, vectors = torch.linalg.eigh(flat @ flat.mH)
     return values.clamp(min=0), vectors
 
 
 def singular_shrunk(images: Tensor, threshold: float) -> Tensor:
-    """Return cines (z, t, x, y) with their singular values moved towards 0 by `threshold`."""
+    """Return series (z, t, x, y) with their singular values moved towards 0 by `threshold`."""
     squares, vectors = _singular(images)
     sizes = squares.sqrt()
     keep = ((sizes - threshold).clamp(min=0) / sizes.clamp(min=1e-20)).to(vectors.dtype)

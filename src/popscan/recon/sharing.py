@@ -13,7 +13,7 @@ def shared_views(
 ) -> tuple[Tensor, Tensor]:
     """Fill frames' missing samples from the nearest frame that acquired them.
 
-    Of a cine the frames form a cycle: the last is next to the first. Where two frames are equally
+    Frames form a cycle: the last is next to the first. Where two frames are equally
     near, both count half.
 
     Parameters
