@@ -215,7 +215,7 @@ def shared_images(one: Slice, *, reach: int | None = None) -> Tensor:
 
 
 def _singular(images: Tensor) -> tuple[Tensor, Tensor]:
-    """Squared singular values (z, t) and left vectors (z, t, t) of series as matrices (t, pixel)."""
+    """Return squared singular values (z, t), left vectors (z, t, t) of matrices (t, pixel)."""
     flat = images.flatten(2)
     values, vectors = torch.linalg.eigh(flat @ flat.mH)
     return values.clamp(min=0), vectors
