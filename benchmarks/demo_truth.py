@@ -84,11 +84,14 @@ class Run:
         """Return the path of one of a subject's files."""
         return self.root / "derivatives" / unit / stage / f"{unit}_acq-sax_{ending}"
 
+    def image(self, unit: str) -> Scan:
+        """Return the images in use: reconstructed where there is k-space."""
+        stage = "reconstruct" if self.file(unit, "ingest", "kspace.h5").exists() else "ingest"
+        return read_scan(self.file(unit, stage, "cine.nii.gz"))
+
     def subject(self, unit: str) -> dict[str, Any]:
         """Return biomarkers by source, and what the study says of the result."""
-        reference = self.file(unit, "ingest", "desc-reference_cine.nii.gz")
-        stage = "reconstruct" if reference.exists() else "ingest"
-        scan = read_scan(self.file(unit, stage, "cine.nii.gz"))
+        scan = self.image(unit)
         full = self.file(unit, "segment", "desc-ofreference_dseg.nii.gz")
         own = {str(k): v for k, v in self.tables["biomarkers"].loc[unit].items()}
         verdict = self.tables["qc"].loc[unit]

@@ -1,6 +1,7 @@
 """Which scans a bundle's detector calls unlike its training, and what errors its score goes with.
 
-    python benchmarks/ood.py [--model DIR] [--n 14] [--severities 3 5] [--out FILE]
+    python benchmarks/ood.py [--model DIR] [--beside DIR] [--study DIR ...] [--n 14]
+        [--severities 3 5] [--out FILE]
 
 Scans that a detector should let pass: the ACDC patients that the bundle was not trained on, and the
 short-axis cines of Sunnybrook (GE), of a 3 T exam and of two other cohorts below ``$POPSCAN_DATA``.
@@ -9,6 +10,10 @@ noise, stacks cut across (as a scout is), and late enhancement imitated on ACDC 
 bright scars, bright blood; no real one is among the data). Then the corruption suite: how often it
 warns, and the error of LVEF below and above the limit. Limits are of the training patients alone,
 each judged by what was fitted without it; no scan here took part in them.
+
+``--study``: the images in use of simulated studies that have run, at ED and ES, parted by whether
+the study's result is right (`demo_truth.py`). ``--beside`` judges the same features with the
+detector of another bundle of the same weights: before and after, by one run.
 """
 
 from __future__ import annotations
@@ -26,12 +31,13 @@ import pandas as pd
 import pydicom
 from scipy import ndimage
 
+from demo_truth import Run, wrong
 from popscan.arrays.corruptions import CORRUPTIONS
 from popscan.arrays.intensity import black_and_white
 from popscan.io.contours import read_contoured
 from popscan.protocols.cine_sax.labels import Label
 from popscan.records import Scan
-from popscan.segment import Bundle, load_bundle, segment
+from popscan.segment import Bundle, load_bundle, ood, segment
 from popscan.segment.heart import scout_frames
 from popscan.stats.intervals import wilson
 from popscan.train.observe import observe
@@ -156,12 +162,35 @@ def enhanced(case: Case, rng: np.random.Generator) -> np.ndarray:
     return np.hypot(made_of + noise[0], noise[1]).astype(np.float32)
 
 
-def judged(kind: str, name: str, scan: Scan, bundle: Bundle) -> dict[str, Any]:
-    """Return the score of one scan and whether it is warned of."""
-    values = segment(scan, bundle=bundle).values
-    score = float(values["ood_score"])
-    range_alone = bool(str(values["input_warning"]).split("unlike")[0].strip("; "))
-    return {"kind": kind, "name": name, "score": score, "range": range_alone}
+def studied(roots: list[Path]) -> Iterator[tuple[str, str, Scan]]:
+    """Yield the images in use of simulated studies, ED and ES, by whether the result is right."""
+    for root in roots:
+        run = Run(root)
+        for unit in run.tables["biomarkers"].index:
+            found = {str(k): v for k, v in run.tables["biomarkers"].loc[unit].items()}
+            truth = {str(k): float(v) for k, v in run.tables["truth"].loc[unit].items()}
+            kind = "wrong" if wrong(found, truth) else "right"
+            scan = run.image(unit)
+            frames = [int(found[name]) for name in ("ed_frame", "es_frame")]
+            part = replace(scan, array=scan.array[..., frames], frame_times_ms=None)
+            yield f"simulated study, {kind}", f"{root.name} {unit}", part
+
+
+def judged(
+    kind: str, name: str, scan: Scan, bundle: Bundle, other: Bundle | None = None
+) -> dict[str, Any]:
+    """Return the score of one scan, whether it is warned of, and another detector's score."""
+    seen = segment(scan, bundle=bundle, features=other is not None)
+    score = float(seen.values["ood_score"])
+    range_alone = bool(str(seen.values["input_warning"]).split("unlike")[0].strip("; "))
+    row = {"kind": kind, "name": name, "score": score, "range": range_alone}
+    if other is not None:
+        assert seen.tissue is not None
+        beside = ood.unlikeness(
+            other.training, seen.features, seen.tissue, n_slices=scan.array.shape[2]
+        )
+        row["beside"] = beside.score
+    return row
 
 
 def table(rows: pd.DataFrame) -> pd.DataFrame:
@@ -175,6 +204,9 @@ def table(rows: pd.DataFrame) -> pd.DataFrame:
              "by input_range": int(part["range"].sum()), "median": part["score"].median(),
              "lowest": part["score"].min(), "highest": part["score"].max()}
         )  # fmt: skip
+        if "beside" in part:
+            other = part["beside"]
+            lines[-1] |= {"beside: warned": int((other > 1).sum()), "median ": other.median()}
     return pd.DataFrame(lines)
 
 
@@ -200,16 +232,20 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=14, help="patients to spoil")
     parser.add_argument("--severities", type=int, nargs="*", default=[3, 5])
     parser.add_argument("--out", type=Path, help="write the rows here, as TSV")
+    parser.add_argument("--beside", type=Path, help="bundle with another detector")
+    parser.add_argument("--study", type=Path, nargs="*", default=[], help="simulated studies")
     chosen = parser.parse_args()
+    other = load_bundle(chosen.beside, "cpu") if chosen.beside else None
     bundle = load_bundle(chosen.model, "cpu")
     cases = [
         c for c in acdc_cases(DATA / "acdc") if not bundle.recognise(c.unit, c.scan.array).seen
     ]
     rng = np.random.default_rng(0)
-    rows = [judged(USUAL[0], c.unit, c.scan, bundle) for c in cases]
-    rows += [judged(*found, bundle) for found in others()]
+    rows = [judged(USUAL[0], c.unit, c.scan, bundle, other) for c in cases]
+    rows += [judged(*found, bundle, other) for found in studied(chosen.study)]
+    rows += [judged(*found, bundle, other) for found in others()]
     for case in cases[: chosen.n]:
-        rows += [judged(kind, case.unit, scan, bundle) for kind, scan in spoilt(case, rng)]
+        rows += [judged(kind, case.unit, scan, bundle, other) for kind, scan in spoilt(case, rng)]
     found = pd.DataFrame(rows)
     print(table(found).round(2).to_string(index=False))
     passed = found[found["kind"].isin(USUAL[:2])]
