@@ -1,6 +1,6 @@
 """What deciding where the left ventricle ends by evidence changes, by region of the stack.
 
-    python benchmarks/base.py [--model DIR] [--decision 0] [--part NAME ...] [--fit]
+    python benchmarks/base.py [--model DIR] [--decision 0] [--part NAME ...] [--fit] [--every N]
 
 Each scan is segmented once; before and after come from the same labels, so nothing else differs.
 
@@ -99,11 +99,15 @@ LOOKS: dict[str, Callable[[NDArray], NDArray]] = {
 }  # fmt: skip
 
 
-def acdc(data: Path, bundle: Bundle, part: str) -> Iterator[Pair]:
-    """Yield validation patients as they are, or the others in every look."""
+def acdc(data: Path, bundle: Bundle, part: str, *, every: int = 1) -> Iterator[Pair]:
+    """Yield validation patients as they are, or (each so many-th of) the others in every look."""
+    number = -1
     held_out = set(bundle.about["validation"]["subjects"])
     for case in acdc_cases(data / "acdc"):
         if (case.unit in held_out) != (part == "validation"):
+            continue
+        number += 1
+        if part == "training" and number % every:
             continue
         pair = labelled_part(case)
         for look, change in LOOKS.items():
@@ -271,6 +275,7 @@ def main() -> None:
     parts = ("validation", "training", "simulated", "sunnybrook")
     parser.add_argument("--part", action="append", choices=parts)
     parser.add_argument("--simulated", type=int, default=16, help="digital hearts")
+    parser.add_argument("--every", type=int, default=1, help="every so many-th training patient")
     parser.add_argument("--fit", action="store_true", help="fit the weights (training, simulated)")
     parser.add_argument("--out", type=Path, default=None, help="folder for the rows")
     given = parser.parse_args()
@@ -281,7 +286,7 @@ def main() -> None:
     for part in given.part or parts:
         pairs = {
             "validation": lambda: acdc(data, bundle, "validation"),
-            "training": lambda: acdc(data, bundle, "training"),
+            "training": lambda: acdc(data, bundle, "training", every=given.every),
             "simulated": lambda: simulated(given.simulated),
             "sunnybrook": lambda: sunnybrook(data),
         }[part]()

@@ -129,7 +129,7 @@ class Run:
         }
         ends = interval_values(values, samples=samples, level=0.9, method="auto")
         said = {**found.values, "base": samples["base"]}
-        checks = check(scan, found.labels, told=said, thresholds=THRESHOLDS)
+        checks = check(scan, found.labels, from_segmentation=said, thresholds=THRESHOLDS)
         flagged = [c.name for c in checks if c.verdict in ("review", "fail")]
         return seen | {"all": {**values, **ends}, "ood": score, "checks": flagged}
 

@@ -8,8 +8,9 @@ short-axis cines of Sunnybrook (GE), of a 3 T exam and of two other cohorts belo
 Scans that it should warn of: long-axis cines, a T1-mapping phantom, brains, mice, negatives, strong
 noise, stacks cut across (as a scout is), and late enhancement imitated on ACDC (nulled muscle with
 bright scars, bright blood; no real one is among the data). Then the corruption suite: how often it
-warns, and the error of LVEF below and above the limit. Limits are of the training patients alone,
-each judged by what was fitted without it; no scan here took part in them.
+warns, how many results are wrong (`demo_truth.py`), and which checks flag them. Limits are of the
+training patients and hearts alone, each judged by what was fitted without it; no scan here took
+part in them.
 
 ``--study``: the images in use of simulated studies that have run, at ED and ES, parted by whether
 the study's result is right (`demo_truth.py`). ``--beside`` judges the same features with the
@@ -32,15 +33,19 @@ import pydicom
 from scipy import ndimage
 
 from demo_truth import Run, wrong
-from popscan.arrays.corruptions import CORRUPTIONS
+from popscan.arrays.corruptions import CORRUPTIONS, corrupt
 from popscan.arrays.intensity import black_and_white
+from popscan.arrays.metrics import dice
 from popscan.io.contours import read_contoured
-from popscan.protocols.cine_sax.labels import Label
+from popscan.protocols.cine_sax.biomarkers import measure
+from popscan.protocols.cine_sax.labels import STRUCTURES, Label
+from popscan.protocols.cine_sax.qc import check
 from popscan.records import Scan
 from popscan.segment import Bundle, load_bundle, ood, segment
 from popscan.segment.heart import scout_frames
+from popscan.stages.segment.uncertainty import base_doubt
 from popscan.stats.intervals import wilson
-from popscan.train.observe import observe
+from popscan.train.observe import labelled_part
 from popscan.train.packs import Case
 from segmentation import acdc_cases
 
@@ -210,36 +215,65 @@ def table(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def errors(cases: list[Case], bundle: Bundle, severities: list[int]) -> pd.DataFrame:
-    """Return score and errors of LVEF and LVEDV for every corruption of every case."""
+def spoilt_results(
+    cases: list[Case], bundle: Bundle, severities: list[int], names: list[str]
+) -> pd.DataFrame:
+    """Return score, Dice, errors and flags for every case as it is, and for every corruption."""
     rows = []
-    for case in cases:
-        for name in CORRUPTIONS:
-            for severity in severities:
-                seen = observe(case, bundle=bundle, corruption=name, severity=severity)
-                off = {k: abs(seen.errors[k]) for k in ("lvef_pct", "lvedv_ml")}
-                rows.append(
-                    {"kind": f"{name} {severity}", "score": seen.ood_score, "range": False, **off}
-                )
+    for case in map(labelled_part, cases):
+        todo = [("as it is", 0), *((n, s) for n in names for s in severities)]
+        for name, severity in todo:
+            array = case.scan.array
+            if severity:
+                array = corrupt(array, name, severity=severity, seed=0)
+            scan = replace(case.scan, array=array)
+            found = segment(scan, bundle=bundle)
+            frames = list(scan.meta["frame_labels"])
+            made, truth = (
+                measure(a, spacing_mm=scan.spacing_mm, frame_labels=frames)
+                for a in (found.labels, case.labels.array)
+            )
+            samples = {**found.values, "base": base_doubt(found, scan)}
+            checks = check(scan, found.labels, from_segmentation=samples)
+            flags = [c.name for c in checks if c.verdict in ("review", "fail")]
+            overlaps = [
+                dice(found.labels[..., t], case.labels.array[..., t], k)
+                for t in range(len(frames))
+                for k in STRUCTURES
+            ]
+            rows.append(
+                {"unit": case.unit, "kind": f"{name} {severity}" if severity else name,
+                 "score": float(found.values["ood_score"]), "dice": float(np.nanmean(overlaps)),
+                 "lvef_pct": abs(made["lvef_pct"] - truth["lvef_pct"]),
+                 "lvedv_ml": abs(made["lvedv_ml"] - truth["lvedv_ml"]),
+                 "wrong": wrong(made, truth), "checks": " ".join(flags)}
+            )  # fmt: skip
     return pd.DataFrame(rows)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+def caught(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return by kind how many results are wrong, and by what they are flagged."""
+    rows = rows.assign(
+        any=rows["checks"] != "",
+        rest=[bool(set(c.split()) - {"ood"}) for c in rows["checks"]],
     )
-    parser.add_argument("--model", type=Path, default=SHIPPED)
-    parser.add_argument("--n", type=int, default=14, help="patients to spoil")
-    parser.add_argument("--severities", type=int, nargs="*", default=[3, 5])
-    parser.add_argument("--out", type=Path, help="write the rows here, as TSV")
-    parser.add_argument("--beside", type=Path, help="bundle with another detector")
-    parser.add_argument("--study", type=Path, nargs="*", default=[], help="simulated studies")
-    chosen = parser.parse_args()
-    other = load_bundle(chosen.beside, "cpu") if chosen.beside else None
-    bundle = load_bundle(chosen.model, "cpu")
-    cases = [
-        c for c in acdc_cases(DATA / "acdc") if not bundle.recognise(c.unit, c.scan.array).seen
-    ]
+    lines = []
+    for kind, part in rows.groupby("kind", sort=False):
+        bad, good = part[part["wrong"]], part[~part["wrong"]]
+        lines.append(
+            {"kind": kind, "n": len(part), "dice": part["dice"].mean(),
+             "lvef error": part["lvef_pct"].mean(), "score, median": part["score"].median(),
+             "warned": int((part["score"] > 1).sum()), "wrong": len(bad),
+             "wrong flagged": int(bad["any"].sum()), "without ood": int(bad["rest"].sum()),
+             "right flagged": f"{int(good['any'].sum())} of {len(good)}"}
+        )  # fmt: skip
+    return pd.DataFrame(lines)
+
+
+def show_kinds(
+    cases: list[Case], bundle: Bundle, other: Bundle | None, chosen: argparse.Namespace
+) -> None:
+    """Print which kinds of scans are warned of."""
     rng = np.random.default_rng(0)
     rows = [judged(USUAL[0], c.unit, c.scan, bundle, other) for c in cases]
     rows += [judged(*found, bundle, other) for found in studied(chosen.study)]
@@ -252,9 +286,33 @@ def main() -> None:
     k, n = int((passed["score"] > 1).sum()), len(passed)
     low, high = wilson(k, n, alpha=0.05)
     print(f"false alarms, ACDC held out and Sunnybrook: {k} of {n} ({low:.0%} to {high:.0%})")
+    if chosen.out:
+        found.to_csv(chosen.out, sep="\t", index=False)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--model", type=Path, default=SHIPPED)
+    parser.add_argument("--n", type=int, default=14, help="patients to spoil")
+    parser.add_argument("--severities", type=int, nargs="*", default=[3, 5])
+    parser.add_argument("--corruptions", nargs="*", default=list(CORRUPTIONS))
+    parser.add_argument("--spoilt-only", action="store_true", help="only the corruption suite")
+    parser.add_argument("--out", type=Path, help="write the rows here, as TSV")
+    parser.add_argument("--beside", type=Path, help="bundle with another detector")
+    parser.add_argument("--study", type=Path, nargs="*", default=[], help="simulated studies")
+    chosen = parser.parse_args()
+    other = load_bundle(chosen.beside, "cpu") if chosen.beside else None
+    bundle = load_bundle(chosen.model, "cpu")
+    cases = [
+        c for c in acdc_cases(DATA / "acdc") if not bundle.recognise(c.unit, c.scan.array).seen
+    ]
+    if not chosen.spoilt_only:
+        show_kinds(cases, bundle, other, chosen)
     if chosen.severities:
-        off = errors(cases[: chosen.n], bundle, chosen.severities)
-        print(table(off).round(2).to_string(index=False))
+        off = spoilt_results(cases[: chosen.n], bundle, chosen.severities, chosen.corruptions)
+        print(caught(off).round(2).to_string(index=False))
         for name in ("lvef_pct", "lvedv_ml"):
             above = off["score"] > 1
             print(
@@ -262,8 +320,6 @@ def main() -> None:
                 f"(n {int((~above).sum())}), {off.loc[above, name].mean():.3f} above it "
                 f"(n {int(above.sum())})"
             )
-    if chosen.out:
-        found.to_csv(chosen.out, sep="\t", index=False)
 
 
 if __name__ == "__main__":
