@@ -41,7 +41,7 @@ from popscan.protocols.cine_sax.biomarkers.samples import interval_values
 from popscan.protocols.cine_sax.qc import check
 from popscan.recon import reconstruct
 from popscan.records import LabelMap, PopscanError, Scan
-from popscan.segment import Bundle, load_bundle, segment
+from popscan.segment import Bundle, Segmentation, load_bundle, segment
 from popscan.stages.segment.uncertainty import base_doubt, matching
 from popscan.stats.intervals import wilson
 from popscan.train.observe import sample_volumes_ml
@@ -60,6 +60,21 @@ def measured(labels: LabelMap, scan: Scan) -> dict[str, float]:
     """Return the biomarkers of labels on a scan's grid."""
     found: dict[str, float] = biomarkers.measure(labels.array, spacing_mm=scan.spacing_mm)
     return found
+
+
+def ends_of(
+    found: Segmentation, scan: Scan, values: Mapping[str, float], *, bundle: Bundle
+) -> dict[str, float]:
+    """Return the ends of the intervals at 90% of what was measured on a segmentation."""
+    assert found.tally is not None
+    score = float(found.values["ood_score"])
+    samples = {
+        "volumes_ml": sample_volumes_ml(found.tally, scan),
+        "calibration": matching(bundle.about.get("intervals", ()), flips=False, dropout_samples=0),
+        "base": base_doubt(found, scan),
+        "widening": stored_widening(bundle.about.get("widening"), score),
+    }
+    return interval_values(values, samples=samples, level=0.9, method="auto")
 
 
 def wrong(found: Mapping[str, float], truth: Mapping[str, float]) -> bool:
@@ -118,17 +133,8 @@ class Run:
         found = segment(scan, bundle=bundle)
         score = float(found.values["ood_score"])
         values = measured(LabelMap(array=found.labels, frames=()), scan)
-        assert found.tally is not None
-        samples = {
-            "volumes_ml": sample_volumes_ml(found.tally, scan),
-            "calibration": matching(
-                bundle.about.get("intervals", ()), flips=False, dropout_samples=0
-            ),
-            "base": base_doubt(found, scan),
-            "widening": stored_widening(bundle.about.get("widening"), score),
-        }
-        ends = interval_values(values, samples=samples, level=0.9, method="auto")
-        said = {**found.values, "base": samples["base"]}
+        ends = ends_of(found, scan, values, bundle=bundle)
+        said = {**found.values, "base": base_doubt(found, scan)}
         checks = check(scan, found.labels, from_segmentation=said, thresholds=THRESHOLDS)
         flagged = [c.name for c in checks if c.verdict in ("review", "fail")]
         return seen | {"all": {**values, **ends}, "ood": score, "checks": flagged}
