@@ -93,6 +93,9 @@ class Protocol:
     report_blocks
         Functions ``(context: StudyContext) -> Extra | None`` (`popscan.report.context`), each a
         section of the report behind the atlas; None where there is nothing to show.
+    published
+        ``() -> DataFrame`` of published ranges, with the columns of
+        `popscan.associate.published.COLUMNS`; empty for none.
     methods_text
         ``(config) -> list of sentences`` of the study's methods paragraph: what is segmented and
         measured, and how; ``[@key]`` cites (see `popscan.report.boilerplate`). Empty: none.
@@ -132,6 +135,7 @@ class Protocol:
     outcomes: tuple[Outcome, ...] = ()
     columns: Mapping[str, Column] = field(default_factory=dict)
     report_blocks: tuple[Where, ...] = ()
+    published: Where = ""
     methods_text: Where = ""
     config: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     version: str = "1"

@@ -1,4 +1,4 @@
-"""Commands on any table of people: audit, precision."""
+"""Commands on any table of people: audit, precision, ranges; and on a table of verdicts."""
 
 from __future__ import annotations
 
@@ -37,6 +37,46 @@ def add(commands: Any) -> None:
     precision.add_argument("--min-group", type=int, default=10, metavar="N")
     precision.add_argument("--out", type=Path, required=True, help="folder of the results")
     precision.set_defaults(call=_precision)
+    _add_ranges(commands)
+    _add_qc(commands)
+
+
+def _add_ranges(commands: Any) -> None:
+    ranges = commands.add_parser(
+        "ranges", help="reference centiles by sex and age, z-scores, comparison with published ones"
+    )
+    ranges.add_argument(
+        "table", type=Path, help="TSV or CSV, one row per subject; or results/STUDY"
+    )
+    ranges.add_argument(
+        "--columns", nargs="+", default=[], help="measurements; default: the protocol's outcomes"
+    )
+    ranges.add_argument("--age", default="age_years", metavar="COLUMN")
+    ranges.add_argument("--sex", default="sex", metavar="COLUMN", help="'' for all together")
+    ranges.add_argument(
+        "--min-near", type=int, default=10, metavar="N", help="subjects within 5 years of an age"
+    )
+    ranges.add_argument("--step-years", type=float, default=5.0, metavar="YEARS")
+    ranges.add_argument("--draws", type=int, default=200, metavar="N", help="for intervals")
+    ranges.add_argument("--seed", type=int, default=0)
+    ranges.add_argument("--out", type=Path, required=True, help="folder of the results")
+    ranges.set_defaults(call=_ranges)
+
+
+def _add_qc(commands: Any) -> None:
+    qc = commands.add_parser("qc", help="tune the limits of quality control from verdicts")
+    tune = qc.add_subparsers(metavar="ACTION", required=True).add_parser(
+        "tune", help="ROC per check, proposed limits and their workload; changes no config"
+    )
+    tune.add_argument("table", type=Path, help="TSV of verdicts, as qc.overrides takes it")
+    tune.add_argument("--study", type=Path, required=True, help="results/STUDY")
+    tune.add_argument("--bad", nargs="+", default=["fail"], help="verdicts of bad results")
+    tune.add_argument(
+        "--false-alarms", type=float, default=0.1, metavar="SHARE", help="budget of good results"
+    )
+    tune.add_argument("--seed", type=int, default=0)
+    tune.add_argument("--out", type=Path, required=True, help="folder of the results")
+    tune.set_defaults(call=_tune)
 
 
 def _audit(arguments: argparse.Namespace) -> None:
@@ -62,6 +102,41 @@ def _precision(arguments: argparse.Namespace) -> None:
         by=arguments.by,
         min_group=arguments.min_group,
         order=arguments.order,
+    )
+    for note in notes:
+        print(note, file=sys.stderr)
+    print(page)
+
+
+def _ranges(arguments: argparse.Namespace) -> None:
+    from popscan.commands.table_ranges import ranges_of_table
+
+    page, notes = ranges_of_table(
+        arguments.table,
+        arguments.out,
+        columns=arguments.columns,
+        age=arguments.age,
+        sex=arguments.sex,
+        min_near=arguments.min_near,
+        step_years=arguments.step_years,
+        draws=arguments.draws,
+        seed=arguments.seed,
+    )
+    for note in notes:
+        print(note, file=sys.stderr)
+    print(page)
+
+
+def _tune(arguments: argparse.Namespace) -> None:
+    from popscan.commands.qc_tune import tune_study
+
+    page, notes = tune_study(
+        arguments.table,
+        arguments.study,
+        arguments.out,
+        bad=arguments.bad,
+        false_alarms=arguments.false_alarms,
+        seed=arguments.seed,
     )
     for note in notes:
         print(note, file=sys.stderr)

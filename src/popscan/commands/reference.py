@@ -89,6 +89,17 @@ from the definitions by `popscan schema`; a test compares the two.
 |---|---|---|---|
 """
 
+_PARITY_HEAD = """
+# UK Biobank's fields
+
+The 82 fields of UK Biobank's category 157, which are the columns of ukbb_cardiac's tables (Bai et
+al. 2020), and the columns of popscan that correspond. `pytest tests/biomarkers/test_parity.py`
+compares each of these with an independent computation.
+
+| field | UK Biobank | popscan | remark |
+|---|---|---|---|
+"""
+
 _BIOMARKERS_TAIL = """
 Intervals, where the model is calibrated (docs/segmentation.md):
 
@@ -124,7 +135,23 @@ def biomarkers_reference() -> str:
         f"| `{name}` | {column.unit} | {column.meaning} |\n"
         for name, column in INTERVAL_DICTIONARY.items()
     ]
-    return "".join([head, *measured, "\nSources:\n\n", *cited, _BIOMARKERS_TAIL, *intervals])
+    return "".join(
+        [head, *measured, "\nSources:\n\n", *cited, _BIOMARKERS_TAIL, *intervals, _parity()]
+    )
+
+
+def _parity() -> str:
+    """Return the table of UK Biobank's fields."""
+    from popscan.protocols.cine_sax.parity import FIELDS
+
+    rows = [
+        f"| {one.number} | {one.title} | "
+        + (f"`{one.column}`" + ("" if one.table == "biomarkers" else f" (`{one.table}`)"))
+        * bool(one.column)
+        + f" | {one.reason} |\n"
+        for one in FIELDS
+    ]
+    return _PARITY_HEAD + "".join(rows)
 
 
 def config_reference() -> str:

@@ -134,6 +134,7 @@ PROTOCOL = Protocol(
         interval_values="popscan.protocols.cine_sax.biomarkers.samples:interval_values",
         curves="popscan.protocols.cine_sax.biomarkers.sax:volume_curves",
     ),
+    published="popscan.protocols.cine_sax.published:published_ranges",
     orientation="popscan.protocols.cine_sax.orientation:standard_orientation",
     notes="popscan.protocols.cine_sax.cycle:cycle_notes",
     label_coding="popscan.protocols.cine_sax.coding:coding_problem",

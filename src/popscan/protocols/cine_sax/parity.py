@@ -1,0 +1,92 @@
+"""UK Biobank's 82 cardiac imaging fields (category 157) and where popscan has them.
+
+The fields 24100 to 24181 are those of ukbb_cardiac (Bai et al., Nat Med 2020;26:1654,
+doi:10.1038/s41591-020-1009-y), in the order of its tables.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from popscan.protocols.cine_sax.aha import SEGMENTS
+
+_ATRIA = (
+    "atria are not segmented: the shipped model reads the short axis, and no labelled long-axis "
+    "images are at hand to train and check another"
+)
+_AORTA = "no series of the aorta is read or segmented; distensibility needs blood pressure, too"
+_LONG_AXIS_STRAIN = "needs the myocardium on two- and four-chamber views, which is not segmented"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Field:
+    """One field of UK Biobank.
+
+    Attributes
+    ----------
+    number, title
+        As in UK Biobank's showcase.
+    column
+        popscan's column; empty where there is none.
+    table
+        The table that it is in.
+    reason
+        Why there is none, or in what the two differ.
+    """
+
+    number: int
+    title: str
+    column: str = ""
+    table: str = "biomarkers"
+    reason: str = ""
+
+
+_ED_0 = "popscan finds end-diastole on the curve, ukbb_cardiac takes frame 0"
+_VENTRICLES = (
+    ("LV end diastolic volume", "lvedv_ml", _ED_0),
+    ("LV end systolic volume", "lvesv_ml", "of the smoothed curve's smallest volume"),
+    ("LV stroke volume", "lvsv_ml", ""),
+    ("LV ejection fraction", "lvef_pct", ""),
+    ("LV cardiac output", "co_l_min", "heart rate from RR interval or frame times"),
+    ("LV myocardial mass", "lvm_g", "1.05 g/mL in both"),
+    ("RV end diastolic volume", "rvedv_ml", "at the LV's end-diastole"),
+    ("RV end systolic volume", "rvesv_ml", "at the LV's end-systole"),
+    ("RV stroke volume", "rvsv_ml", ""),
+    ("RV ejection fraction", "rvef_pct", ""),
+)
+_ATRIAL = tuple(
+    f"{side} {what}"
+    for side in ("LA", "RA")
+    for what in ("maximum volume", "minimum volume", "stroke volume", "ejection fraction")
+)
+_AORTIC = tuple(
+    f"{part} aorta {what}"
+    for part in ("Ascending", "Descending")
+    for what in ("maximum area", "minimum area", "distensibility")
+)
+_THICKNESS = "field lines instead of nearest points, which read 0.3 mm less (docs/wall.md)"
+#: Strain columns, as the motion stage names them; where they are not in the table, the reason.
+STRAIN_REASON = "strain is measured by motion tracking, apart from this table"
+
+
+def _fields() -> tuple[Field, ...]:
+    rows: list[tuple[str, str, str]] = list(_VENTRICLES)
+    rows += [(title, "", _ATRIA) for title in _ATRIAL]
+    rows += [(title, "", _AORTA) for title in _AORTIC]
+    rings = [s for s in SEGMENTS if s != 17]
+    wall = "LV mean myocardial wall thickness"
+    rows += [(f"{wall} AHA {s}", f"wall_ed_aha{s:02d}_mm", _THICKNESS) for s in rings]
+    rows.append((f"{wall} global", "wall_ed_global_mm", _THICKNESS))
+    for kind in ("circumferential", "radial"):
+        rows += [(f"LV {kind} strain AHA {s}", "", STRAIN_REASON) for s in rings]
+        rows.append((f"LV {kind} strain global", "", STRAIN_REASON))
+    rows += [(f"LV longitudinal strain Segment {s}", "", _LONG_AXIS_STRAIN) for s in range(1, 7)]
+    rows.append(("LV longitudinal strain global", "", _LONG_AXIS_STRAIN))
+    return tuple(
+        Field(number=24100 + i, title=title, column=column, reason=reason)
+        for i, (title, column, reason) in enumerate(rows)
+    )
+
+
+#: All 82, in order.
+FIELDS: tuple[Field, ...] = _fields()

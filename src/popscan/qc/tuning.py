@@ -1,0 +1,293 @@
+"""Limits of checks from a reviewer's verdicts: ROC per check, and limits that fit a budget.
+
+A check's *badness* is its value turned so that more is worse: the value, its negative, or its
+distance from the middle of its present limits in half-widths, as its side (`Spec.bad`) says.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from popscan.columns import Column, text
+from popscan.qc.model import Limit, Spec
+from popscan.stats.auc import auc, interval
+from popscan.stats.intervals import wilson
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+#: Fewest bad and good results of which anything is proposed.
+FEWEST = 10
+_FOLDS = 5
+
+#: Columns of the table of checks.
+CHECK_COLUMNS: Mapping[str, Column] = {
+    "check": text("name of the check"),
+    "n_bad": Column("", "results that the reviewer called bad, with a value"),
+    "n_good": Column("", "results that the reviewer called good, with a value"),
+    "auc": Column("", "area under the ROC curve", "DeLong et al. 1988"),
+    "auc_low": Column("", "lower end of its 95% interval", "DeLong et al. 1988"),
+    "auc_high": Column("", "upper end of its 95% interval", "DeLong et al. 1988"),
+    "review_now": text("present limit of review"),
+    "found_now_pct": Column("%", "bad results beyond the present limit"),
+    "false_now_pct": Column("%", "good results beyond the present limit"),
+    "review_proposed": text("proposed limit of review; empty where the check is not needed"),
+    "found_pct": Column("%", "bad results beyond the proposed limit"),
+    "false_pct": Column("%", "good results beyond the proposed limit"),
+    "note": text("why nothing is proposed"),
+}
+#: Columns of the points of the ROC curves.
+ROC_COLUMNS: Mapping[str, Column] = {
+    "check": text("name of the check"),
+    "limit": text("limit of review"),
+    "false_pct": Column("%", "good results beyond it"),
+    "found_pct": Column("%", "bad results beyond it"),
+}
+#: Columns of the table of what all limits together come to.
+TOGETHER_COLUMNS: Mapping[str, Column] = {
+    "limits": text("present, proposed, or proposed without the results that are judged"),
+    "measure": text("found: of bad results; false alarms: of good ones; to review: of all"),
+    "n": Column("", "results it is a share of"),
+    "share_pct": Column("%", "share beyond at least one limit"),
+    "low_pct": Column("%", "lower end of its 95% interval", "Wilson 1927"),
+    "high_pct": Column("%", "upper end of its 95% interval", "Wilson 1927"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tuned:
+    """What tuning found: three tables, and limits by check as the config takes them."""
+
+    checks: pd.DataFrame
+    roc: pd.DataFrame
+    together: pd.DataFrame
+    limits: Mapping[str, Limit]
+
+
+def badness(spec: Spec, values: Floats) -> Floats:
+    """Turn a check's values so that more is worse."""
+    if spec.bad != "outside":
+        return values if spec.bad == "high" else -values
+    low, high = _pair(spec)
+    found: Floats = np.abs(values - 0.5 * (low + high)) / max(0.5 * (high - low), 1e-12)
+    return found
+
+
+def _pair(spec: Spec) -> tuple[float, float]:
+    limit = spec.review if isinstance(spec.review, tuple) else spec.fail
+    return limit if isinstance(limit, tuple) else (0.0, 1.0)
+
+
+def limit_at(spec: Spec, bad: float) -> Limit:
+    """Return the limit beyond which the badness is larger than `bad`."""
+    if spec.bad != "outside":
+        return float(f"{bad if spec.bad == 'high' else -bad:.4g}")
+    low, high = _pair(spec)
+    middle, half = 0.5 * (low + high), 0.5 * (high - low)
+    return float(f"{middle - bad * half:.4g}"), float(f"{middle + bad * half:.4g}")
+
+
+def tune(
+    values: pd.DataFrame,
+    bad: Bools,
+    specs: Mapping[str, Spec],
+    *,
+    false_alarms: float = 0.1,
+    seed: int = 0,
+) -> Tuned:
+    """Propose limits of review.
+
+    Checks and limits are added one by one, whichever finds most further bad results per further
+    good one, as long as the false alarms of all together stay within the budget. What they come to
+    is measured on the same results, and by cross-validation on results that were held out.
+
+    Parameters
+    ----------
+    values
+        A row per result, a column per check; NaN where it was not assessed.
+    bad
+        What the reviewer said, by row.
+    specs
+        The checks with their present limits.
+    false_alarms
+        Largest share of good results that may be flagged.
+    seed
+        Of the folds.
+    """
+    names = [name for name in specs if name in values]
+    turned = {n: badness(specs[n], values[n].to_numpy(dtype=float)) for n in names}
+    enough = min(bad.sum(), (~bad).sum()) >= FEWEST
+    chosen = _greedy(turned, bad, false_alarms) if enough else {}
+    now = {n: _beyond_now(specs[n], values[n].to_numpy(dtype=float)) for n in names}
+    rows, roc = [], []
+    for name in names:
+        rows.append(_row(name, specs[name], turned[name], bad, now[name], chosen, enough))
+        roc += _roc(name, specs[name], turned[name], bad)
+    flagged_now = np.any(list(now.values()), axis=0) if now else np.zeros(len(bad), bool)
+    parts = [("present", flagged_now)]
+    if enough:
+        parts.append(("proposed", _flagged(turned, chosen)))
+        held = _held_out(turned, bad, false_alarms, seed=seed)
+        parts.append(("proposed, results held out", held))
+    together = [line for limits, flags in parts for line in _together(limits, flags, bad)]
+    return Tuned(
+        checks=pd.DataFrame(rows, columns=list(CHECK_COLUMNS)),
+        roc=pd.DataFrame(roc, columns=list(ROC_COLUMNS)),
+        together=pd.DataFrame(together, columns=list(TOGETHER_COLUMNS)),
+        limits={name: limit_at(specs[name], cut) for name, cut in chosen.items()},
+    )
+
+
+def _flagged(turned: Mapping[str, Floats], cuts: Mapping[str, float]) -> Bools:
+    first = next(iter(turned.values()), np.empty(0))
+    found = np.zeros(len(first), bool)
+    for name, cut in cuts.items():
+        with np.errstate(invalid="ignore"):
+            found |= turned[name] > cut
+    return found
+
+
+def _greedy(turned: Mapping[str, Floats], bad: Bools, budget: float) -> dict[str, float]:
+    """Limits of badness by check, added while they find more within the budget."""
+    cuts: dict[str, float] = {}
+    flagged = np.zeros(len(bad), bool)
+    n_bad, n_good = int(bad.sum()), int((~bad).sum())
+    allowed = math.floor(budget * (~bad).sum() + 1e-9)
+    while True:
+        best: tuple[float, int, str, float] | None = None
+        for name, score in turned.items():
+            for cut in _candidates(score):
+                if cut >= cuts.get(name, np.inf):
+                    continue
+                more = flagged | (score > cut)
+                false = int(more[~bad].sum())
+                gained = int(more[bad].sum() - flagged[bad].sum())
+                cost = false - int(flagged[~bad].sum())
+                # Chance adds bad results as it adds good ones; a sign adds them twice as often.
+                if false > allowed or gained < 2 or gained * n_good < 2 * cost * n_bad:
+                    continue
+                # A limit between two good results finds as many bad ones at the next one's cost.
+                key = (gained / (cost + 1.0), gained)
+                if best is None or key > best[:2]:
+                    best = (*key, name, cut)
+        if best is None:
+            return cuts
+        cuts[best[2]] = best[3]
+        flagged |= turned[best[2]] > best[3]
+
+
+def _candidates(score: Floats) -> Floats:
+    """Cuts between neighbouring values, at most 60."""
+    known = np.unique(score[np.isfinite(score)])
+    if known.size < 2:
+        return np.empty(0)
+    middle = 0.5 * (known[1:] + known[:-1])
+    if middle.size > 60:
+        middle = np.quantile(middle, np.linspace(0, 1, 60))
+    return np.asarray(middle, dtype=float)
+
+
+def _held_out(turned: Mapping[str, Floats], bad: Bools, budget: float, *, seed: int) -> Bools:
+    """Flag every result by limits that were chosen without it."""
+    rng = np.random.default_rng(seed)
+    fold = np.empty(len(bad), int)
+    for group in (bad, ~bad):
+        at = rng.permutation(np.flatnonzero(group))
+        fold[at] = np.arange(at.size) % _FOLDS
+    found = np.zeros(len(bad), bool)
+    for k in range(_FOLDS):
+        rest = fold != k
+        cuts = _greedy({n: s[rest] for n, s in turned.items()}, bad[rest], budget)
+        found[~rest] = _flagged({n: s[~rest] for n, s in turned.items()}, cuts)
+    return found
+
+
+def _beyond_now(spec: Spec, values: Floats) -> Bools:
+    return np.array([math.isfinite(v) and spec.exceeds(v, spec.review) for v in values], bool)
+
+
+def _share(flags: Bools) -> float:
+    return 100.0 * float(flags.mean()) if flags.size else math.nan
+
+
+def _row(
+    name: str,
+    spec: Spec,
+    score: Floats,
+    bad: Bools,
+    now: Bools,
+    chosen: Mapping[str, float],
+    enough: bool,
+) -> dict[str, object]:
+    known = np.isfinite(score)
+    n_bad, n_good = int((known & bad).sum()), int((known & ~bad).sum())
+    row: dict[str, object] = {
+        "check": name, "n_bad": n_bad, "n_good": n_good, "review_now": spec.limit_words("review"),
+        "found_now_pct": _share(now[known & bad]), "false_now_pct": _share(now[known & ~bad]),
+        "review_proposed": "", "note": "",
+    }  # fmt: skip
+    if min(n_bad, n_good) >= 2 and np.ptp(score[known]) > 0:
+        one = auc(score[known], bad[known])
+        row["auc"] = one.value
+        row["auc_low"], row["auc_high"] = interval(one)
+    if name in chosen:
+        beyond = score > chosen[name]
+        row |= {
+            "review_proposed": _words(limit_at(spec, chosen[name]), spec),
+            "found_pct": _share(beyond[known & bad]),
+            "false_pct": _share(beyond[known & ~bad]),
+        }
+    else:
+        row["note"] = (
+            "finds no further bad results within the budget"
+            if enough
+            else f"too few: {FEWEST} bad and {FEWEST} good results are needed"
+        )
+    return row
+
+
+def _words(limit: Limit, spec: Spec) -> str:
+    if isinstance(limit, tuple):
+        return f"outside {limit[0]:g} to {limit[1]:g}"
+    return f"{'>' if spec.bad == 'high' else '<'} {limit:g}"
+
+
+def _roc(name: str, spec: Spec, score: Floats, bad: Bools) -> list[dict[str, object]]:
+    known = np.isfinite(score)
+    if not (known & bad).any() or not (known & ~bad).any():
+        return []
+    return [
+        {
+            "check": name,
+            "limit": _words(limit_at(spec, cut), spec),
+            "false_pct": _share(score[known & ~bad] > cut),
+            "found_pct": _share(score[known & bad] > cut),
+        }
+        for cut in _candidates(score[known])[::-1]
+    ]
+
+
+def _together(limits: str, flags: Bools, bad: Bools) -> list[dict[str, object]]:
+    rows = []
+    every = np.ones(len(bad), bool)
+    for measure, use in (("found", bad), ("false alarms", ~bad), ("to review", every)):
+        n, hits = int(use.sum()), int(flags[use].sum())
+        low, high = wilson(hits, n, alpha=0.05) if n else (math.nan, math.nan)
+        rows.append(
+            {
+                "limits": limits, "measure": measure, "n": n, "share_pct": _share(flags[use]),
+                "low_pct": 100 * low, "high_pct": 100 * high,
+            }
+        )  # fmt: skip
+    return rows
+
+
+def bad_results(verdicts: Sequence[str], *, bad: Sequence[str]) -> Bools:
+    """Say which verdicts are bad ones."""
+    return np.array([v in bad for v in verdicts], bool)

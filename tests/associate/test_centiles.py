@@ -1,0 +1,147 @@
+"""Smooth centiles: known distributions, order, intervals, small groups, scores."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import norm
+
+from popscan.associate.centiles import (
+    CENTILES,
+    MIN_ANY,
+    centile_table,
+    fit_curves,
+    position,
+    spline_design,
+    z_scores,
+)
+from popscan.associate.published import compare_published
+
+
+def people(rng: np.random.Generator, n: int) -> pd.DataFrame:
+    age = rng.uniform(45, 75, n)
+    sex = np.where(np.arange(n) % 2, "male", "female")
+    sd = 12 + 0.2 * (age - 45)
+    value = 150 - 0.8 * (age - 45) + 20 * (sex == "male") + sd * rng.standard_normal(n)
+    return pd.DataFrame(
+        {"participant_id": [f"p{i}" for i in range(n)], "age_years": age, "sex": sex, "v_ml": value}
+    )
+
+
+def truth(age: float, centile: float, *, male: bool) -> float:
+    sd = 12 + 0.2 * (age - 45)
+    return 150 - 0.8 * (age - 45) + 20 * male + sd * norm.ppf(centile / 100)
+
+
+@pytest.fixture(scope="module")
+def fitted() -> tuple[pd.DataFrame, dict]:
+    table = people(np.random.default_rng(3), 900)
+    curves = {}
+    for sex in ("female", "male"):
+        part = table[table["sex"] == sex]
+        one, note = fit_curves(part["v_ml"].to_numpy(), part["age_years"].to_numpy(), seed=1)
+        curves["v_ml", sex] = (one, note, len(part))
+    return table, curves
+
+
+def test_centiles_of_a_known_distribution(fitted: tuple[pd.DataFrame, dict]) -> None:
+    table = centile_table(fitted[1])
+    inside = table[table["age_years"].between(50, 70)]
+    exact = np.array(
+        [
+            truth(a, c, male=s == "male")
+            for a, c, s in zip(inside["age_years"], inside["centile"], inside["sex"], strict=True)
+        ]
+    )
+    error = inside["value"] - exact
+    middle = inside["centile"].between(25, 75)
+    assert error[middle].abs().max() < 4.5
+    assert error[~middle].abs().max() < 11
+    held = (inside["ci_low"] <= exact) & (exact <= inside["ci_high"])
+    assert held.mean() > 0.7
+    assert (inside["n_near"] > 50).all()
+
+
+def test_curves_never_cross(fitted: tuple[pd.DataFrame, dict]) -> None:
+    for one, _, _ in fitted[1].values():
+        assert (np.diff(one.at(np.linspace(40, 80, 50)), axis=2) >= 0).all()
+
+
+def test_scores_are_standard_normal_and_have_intervals(fitted: tuple[pd.DataFrame, dict]) -> None:
+    table, curves = fitted
+    table = table.head(300).assign(
+        v_low_ml=lambda t: t["v_ml"] - 8, v_high_ml=lambda t: t["v_ml"] + 8
+    )
+    own = z_scores(table, curves, age="age_years", sex="sex", keep=["participant_id"])
+    assert own["z"].mean() == pytest.approx(0, abs=0.15)
+    assert own["z"].std() == pytest.approx(1, abs=0.12)
+    assert (own["z_low"] <= own["z"]).all()
+    assert (own["z"] <= own["z_high"]).all()
+    wide = z_scores(
+        table, curves, age="age_years", sex="sex", keep=["participant_id"],
+        ends={"v_ml": ("v_low_ml", "v_high_ml")},
+    )  # fmt: skip
+    assert ((wide["z_high"] - wide["z_low"]) > (own["z_high"] - own["z_low"])).mean() > 0.95
+    assert wide["centile"].between(0, 100).all()
+
+
+def test_position_among_centiles() -> None:
+    centiles = norm.ppf(np.array(CENTILES) / 100) * 10 + 100
+    values = np.array([70.0, 81.0, 95.0, 100.0, 112.0, 140.0, np.nan])
+    found = position(np.tile(centiles, (7, 1)), values)
+    np.testing.assert_allclose(found[:-1], (values[:-1] - 100) / 10, atol=0.12)
+    assert np.isnan(found[-1])
+    flat = position(np.full((1, 7), 5.0), np.array([5.0]))
+    assert np.isfinite(flat).all()
+
+
+def test_small_groups_have_no_numbers() -> None:
+    table = people(np.random.default_rng(0), 2 * MIN_ANY - 2)
+    one, note = fit_curves(table["v_ml"].to_numpy()[::2], table["age_years"].to_numpy()[::2])
+    assert one is None
+    assert note == f"too few: {MIN_ANY - 1} people, {MIN_ANY} needed"
+    row = centile_table({("v_ml", "female"): (one, note, MIN_ANY - 1)}).iloc[0]
+    assert np.isnan(row["value"])
+    assert row["note"] == note
+    scores = z_scores(
+        table, {("v_ml", "female"): (None, note, 0)}, age="age_years", sex="sex", keep=[]
+    )
+    assert scores["z"].isna().all()
+
+
+def test_ages_with_few_people_near_are_empty() -> None:
+    rng = np.random.default_rng(1)
+    age = np.concatenate([rng.uniform(45, 60, 100), [80.0, 81.0]])
+    one, note = fit_curves(rng.normal(100, 10, 102), age, draws=0)
+    table = centile_table({("v_ml", "all"): (one, note, 102)}, min_near=10)
+    assert table.loc[table["age_years"] == 50, "value"].notna().all()
+    assert table.loc[table["age_years"] == 75, "value"].isna().all()
+    assert table.loc[table["age_years"] == 50, "ci_low"].isna().all()
+
+
+def test_a_spline_is_straight_beyond_its_knots() -> None:
+    design = spline_design(np.linspace(0, 100, 201), (20.0, 40.0, 60.0, 80.0))
+    bend = np.abs(np.diff(design, n=2, axis=0)).max(axis=1)
+    x = np.linspace(0, 100, 201)[1:-1]
+    assert bend[(x < 19.5) | (x > 80.5)].max() < 1e-12
+    assert bend[(x > 30) & (x < 70)].max() > 1e-5
+
+
+def test_published_ranges_beside_a_table() -> None:
+    rng = np.random.default_rng(2)
+    table = people(rng, 800)
+    table["v_ml"] = rng.normal(100, 10, 800)
+    published = pd.DataFrame(
+        {
+            "outcome": ["v_ml"] * 2, "sex": ["female", "male"], "mean": 100.0, "sd": [10.0, 5.0],
+            "low": [80.4, 90.2], "high": [119.6, 109.8], "age_from": 50, "age_to": 64,
+            "source": "s",
+        }
+    )  # fmt: skip
+    found = compare_published(table, published, outcomes=["v_ml"], age="age_years", sex="sex")
+    female, male = found.to_dict("records")
+    assert female["n"] == ((table["sex"] == "female") & table["age_years"].between(50, 65)).sum()
+    assert female["outside_low_pct"] < 5 < female["outside_high_pct"]
+    assert male["outside_pct"] == pytest.approx(32, abs=9)
+    assert abs(female["shift_sd"]) < 0.25

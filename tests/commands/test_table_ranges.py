@@ -1,0 +1,180 @@
+"""`popscan ranges` and `popscan qc tune`: from tables and studies to pages, small cells hidden."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from popscan.cli.main import main
+from popscan.commands.qc_tune import tune_study
+from popscan.commands.table_ranges import ranges_of_table
+from popscan.config import Config
+from popscan.records import PopscanError
+
+N = 240
+
+
+def cohort() -> pd.DataFrame:
+    rng = np.random.default_rng(8)
+    sex = np.array(["female", "male"])[np.arange(N) % 2]
+    age = rng.uniform(45, 75, N).round(1)
+    return pd.DataFrame(
+        {
+            "participant_id": [f"sub-{i:03d}" for i in range(N)],
+            "sex": sex,
+            "age_years": age,
+            "lvedv_ml": 124 + 42 * (sex == "male") - 0.7 * (age - 60) + rng.normal(0, 21, N),
+            "lvef_pct": rng.normal(60, 5, N),
+        }
+    )
+
+
+def study(folder: Path) -> Path:
+    """A study of the cohort, whose check ``snr`` is low in every eighth subject."""
+    rows = cohort().rename(columns={"participant_id": "unit"})
+    (folder / "plan").mkdir(parents=True)
+    (folder / "tables").mkdir()
+    registry = pd.DataFrame({"unit": rows["unit"], "sub": rows["unit"], "ses": "", "shard": "0"})
+    registry.to_csv(folder / "plan" / "registry.tsv", sep="\t", index=False)
+    snr = np.random.default_rng(1).normal(12, 1, N) - 6 * (np.arange(N) % 8 == 0)
+    checks = [
+        pd.DataFrame({"unit": rows["unit"], "check": name, "value": value})
+        for name, value in (("snr", snr), ("contrast_pct", 30.0))
+    ]
+    tables = {
+        "participants": rows[["unit", "sex", "age_years"]],
+        "qc": rows[["unit"]].assign(verdict="pass"),
+        "qc_checks": pd.concat(checks),
+        "biomarkers": rows[["unit", "lvedv_ml", "lvef_pct"]].assign(analysed=True),
+        "ledger": rows[["unit"]].assign(stage="qc", status="ok"),
+    }
+    for name, table in tables.items():
+        table.to_parquet(folder / "tables" / f"{name}.parquet")
+    facts = {"config": Config.model_validate({}).model_dump(mode="json"), "popscan": "0.1.0"}
+    (folder / "provenance.json").write_text(json.dumps(facts))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def of_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return study(tmp_path_factory.mktemp("results") / "small")
+
+
+def read(out: Path, name: str) -> pd.DataFrame:
+    return pd.read_parquet(out / "tables" / f"{name}.parquet")
+
+
+def test_a_table_gets_centiles_scores_and_published_ranges(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cohort().to_csv(tmp_path / "people.csv", index=False)
+    out = tmp_path / "out"
+    main(["ranges", str(tmp_path / "people.csv"), "--out", str(out), "--draws", "20"])
+    assert capsys.readouterr().out.strip() == str(out / "ranges.html")
+    centiles, scores = read(out, "reference_centiles"), read(out, "z_scores")
+    assert set(centiles["outcome"]) == {"lvedv_ml", "lvef_pct"}
+    assert set(centiles["sex"]) == {"female", "male"}
+    assert len(scores) == 2 * N
+    assert scores["z"].abs().median() < 1
+    published = read(out, "published_ranges").set_index(["outcome", "sex"])
+    assert published.loc[("lvedv_ml", "male"), "published_mean"] == 166
+    assert published.loc[("lvedv_ml", "female"), "shift_sd"] == pytest.approx(0, abs=0.4)
+    page = (out / "ranges.html").read_text(encoding="utf-8")
+    assert "Petersen" in page
+    assert "<svg" in page
+    assert "sub-0" not in page
+
+
+def test_what_may_leave_has_no_scores_and_no_small_counts(tmp_path: Path) -> None:
+    cohort().to_csv(tmp_path / "people.csv", index=False)
+    ranges_of_table(tmp_path / "people.csv", tmp_path / "out", min_near=20, draws=0)
+    names = {p.name for p in (tmp_path / "out" / "share" / "tables").iterdir()}
+    assert {name.partition(".")[0] for name in names} == {"reference_centiles"}
+    shared = pd.read_parquet(tmp_path / "out/share/tables/reference_centiles.parquet")
+    assert shared["value"].notna().all()
+    assert (shared["n_near"] >= 20).all()
+    assert (shared["n_near"] % 5 == 0).all()
+
+
+def test_the_same_seed_gives_the_same_bytes(tmp_path: Path) -> None:
+    cohort().to_csv(tmp_path / "people.csv", index=False)
+    for out in ("a", "b"):
+        ranges_of_table(tmp_path / "people.csv", tmp_path / out, columns=["lvef_pct"], draws=20)
+    for name in ("reference_centiles", "z_scores"):
+        one, other = (tmp_path / out / "tables" / f"{name}.tsv" for out in ("a", "b"))
+        assert one.read_bytes() == other.read_bytes()
+
+
+def test_a_study_is_read_as_it_is(of_study: Path, tmp_path: Path) -> None:
+    ranges_of_table(of_study, tmp_path, draws=0)
+    assert set(read(tmp_path, "reference_centiles")["outcome"]) == {"lvedv_ml", "lvef_pct"}
+    assert read(tmp_path, "z_scores")["unit"].nunique() == N
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"age": "years"}, "no column 'years'"),
+        ({"columns": ["lvm_g"]}, "no column 'lvm_g'"),
+    ],
+)
+def test_a_column_that_is_not_there_is_named(tmp_path: Path, options: dict, words: str) -> None:
+    cohort().to_csv(tmp_path / "people.csv", index=False)
+    with pytest.raises(PopscanError, match=words):
+        ranges_of_table(tmp_path / "people.csv", tmp_path / "out", **options)
+    assert not (tmp_path / "out").exists()
+
+
+def test_too_few_people_are_an_error_not_a_curve(tmp_path: Path) -> None:
+    cohort().head(30).to_csv(tmp_path / "people.csv", index=False)
+    with pytest.raises(PopscanError, match="too few: 15 people, 40 needed"):
+        ranges_of_table(tmp_path / "people.csv", tmp_path / "out")
+
+
+def verdicts(path: Path, *, bad: str = "fail") -> Path:
+    table = pd.DataFrame({"participant_id": cohort()["participant_id"]})
+    table["verdict"] = np.where(np.arange(N) % 8 == 0, bad, "pass")
+    table.assign(reason="seen", name="R").to_csv(path, sep="\t", index=False)
+    return path
+
+
+def test_verdicts_give_limits_that_the_config_takes(
+    of_study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table, out = verdicts(tmp_path / "verdicts.tsv"), tmp_path / "out"
+    before = (of_study / "provenance.json").read_bytes()
+    main(["qc", "tune", str(table), "--study", str(of_study), "--out", str(out)])
+    assert capsys.readouterr().out.strip() == str(out / "qc_tuning.html")
+    limits = yaml.safe_load((out / "thresholds.yaml").read_text())
+    Config.model_validate(limits)
+    assert 6 < limits["qc"]["thresholds"]["snr"]["review"] < 11
+    checks = read(out, "qc_tuning").set_index("check")
+    assert checks.loc["snr", "auc"] > 0.99
+    assert checks.loc["snr", "found_pct"] > 95
+    assert checks.loc["contrast_pct", "review_proposed"] == ""
+    together = read(out, "qc_tuning_together").set_index(["limits", "measure"])["share_pct"]
+    assert together["proposed, results held out", "found"] > 90
+    assert together["proposed", "to review"] == pytest.approx(12.5, abs=2)
+    assert "<svg" in (out / "qc_tuning.html").read_text(encoding="utf-8")
+    assert (of_study / "provenance.json").read_bytes() == before
+
+
+def test_verdicts_that_cannot_be_used_are_named(of_study: Path, tmp_path: Path) -> None:
+    table = verdicts(tmp_path / "verdicts.tsv", bad="awful")
+    with pytest.raises(PopscanError, match="unknown verdict 'awful'"):
+        tune_study(table, of_study, tmp_path / "out")
+    table = verdicts(tmp_path / "verdicts.tsv", bad="review")
+    _, notes = tune_study(table, of_study, tmp_path / "out")
+    assert notes == ["30 verdicts are neither pass nor fail"]
+    assert yaml.safe_load((tmp_path / "out/thresholds.yaml").read_text()) is None
+    strangers = pd.read_csv(table, sep="\t").assign(participant_id="sub-x")
+    strangers.to_csv(tmp_path / "strangers.tsv", sep="\t", index=False)
+    with pytest.raises(PopscanError, match="no verdict is of a subject"):
+        tune_study(tmp_path / "strangers.tsv", of_study, tmp_path / "out")
+    with pytest.raises(PopscanError, match="--bad"):
+        tune_study(table, of_study, tmp_path / "out", bad=["pass"])
