@@ -112,7 +112,7 @@ def tune(
     values
         A row per result, a column per check; NaN where it was not assessed.
     bad
-        What the reviewer said, by row.
+        The verdict of the reviewer, by row.
     specs
         The checks with their present limits.
     false_alarms
