@@ -16,6 +16,7 @@ from typing import Any
 import pandas as pd
 
 from popscan.plan import read_registry
+from popscan.protocol import load
 from popscan.protocols import protocol_of
 from popscan.records import LabelMap, PopscanError, Scan, Subject
 from popscan.store import Store
@@ -121,3 +122,34 @@ class OpenedStudy:
         context = ShardContext(store=Store(self.root), shard=registry[unit], options=options)
         sub, _, ses = unit.partition("_ses-")
         return scan_and_labels(context, Subject(sub=sub, ses=f"ses-{ses}" if ses else ""))
+
+    def curves(self, unit: str, *, points: int = 50) -> pd.DataFrame:
+        """Return a subject's curves over the cycle, on a time base that all subjects share.
+
+        Parameters
+        ----------
+        unit
+            Of the subject.
+        points
+            Equal steps of the cycle: rows of what is returned.
+
+        Raises
+        ------
+        PopscanError
+            If there is no such subject, or the protocol has no such curves.
+        """
+        where = protocol_of(self.config).biomarkers.common_curves
+        if not where:
+            raise PopscanError("the study's protocol has no curves over a cycle")
+        scan, labels = self.images(unit)
+        rr_ms = scan.meta.get("rr_ms")
+        return pd.DataFrame(
+            load(where)(
+                labels.array,
+                spacing_mm=scan.spacing_mm,
+                frames=labels.frames,
+                frame_times_ms=scan.frame_times_ms,
+                rr_ms=float(rr_ms) if isinstance(rr_ms, int | float) else None,
+                points=points,
+            )
+        )

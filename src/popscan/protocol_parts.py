@@ -134,6 +134,9 @@ class Biomarkers:
         ``(values, *, samples, level, method) -> dict`` of these columns: biomarkers, and what
         segmentation left of its samples (``volumes_ml``: structure -> (sample, t); ``calibration``
         of the bundle; empty where there are none).
+    common_curves
+        ``(labels, *, spacing_mm, frames, frame_times_ms, rr_ms, points) -> dict name -> curve`` on
+        a time base that all subjects share; empty for none.
     curves
         ``(labels, *, spacing_mm) -> dict structure -> volume in mL per frame``, drawn on the pages
         of flagged subjects; empty for none.
@@ -146,6 +149,7 @@ class Biomarkers:
     intervals: Where = ""
     interval_values: Where = ""
     curves: Where = ""
+    common_curves: Where = ""
 
     def columns(self) -> dict[str, Column]:
         """Return what the biomarkers, and the columns of their intervals, mean."""

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+from tests.helpers.heart_labels import Stack
 
 from popscan.biomarkers.filling import GRID, measure_exact, measure_filling
 from popscan.biomarkers.periodic import fit_periodic, periodic_basis
@@ -14,6 +15,7 @@ from popscan.protocols.cine_sax.biomarkers.function import (
     FUNCTION_DICTIONARY,
     MIN_FRAMES,
     REASONS,
+    common_curves,
     cycle_function,
     positions,
 )
@@ -179,6 +181,22 @@ def test_basis_is_a_partition_and_its_derivative_sums_to_nothing() -> None:
     at = np.linspace(-1.0, 2.0, 61)
     np.testing.assert_allclose(periodic_basis(at, count=9).sum(axis=1), 1.0)
     np.testing.assert_allclose(periodic_basis(at, count=9, derivative=1).sum(axis=1), 0, atol=1e-9)
+
+
+def test_curves_share_a_time_base_whatever_the_frames() -> None:
+    stack = Stack(spacing_mm=(3.0, 3.0, 10.0), shape=(52, 52, 11))
+    found = {}
+    for frames in (24, 30):
+        labels = np.stack([stack.labels(HEART, k / frames) for k in range(frames)], axis=-1)
+        found[frames] = common_curves(labels, spacing_mm=stack.spacing_mm, rr_ms=900.0, points=40)
+        assert {len(v) for v in found[frames].values()} == {40}
+    for side in ("lv", "rv"):
+        one, other = (found[n][f"{side}_ml"] for n in (24, 30))
+        np.testing.assert_allclose(one, other, atol=0.08 * np.ptp(one))
+        # The slope of a closed curve adds up to nothing.
+        assert abs(found[30][f"{side}_ml_per_cycle"].mean()) < 0.02 * np.ptp(one)
+    few = common_curves(labels[..., :2], spacing_mm=stack.spacing_mm, points=8)
+    assert np.isnan(few["lv_ml"]).all()
 
 
 def test_all_columns_of_a_subject() -> None:

@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from popscan.commands.qc_limits import CHECK_COLUMNS, ROC_COLUMNS, TOGETHER_COLUMNS, Tuned, tune
 from popscan.disk import write_atomic
 from popscan.opened import open_study
 from popscan.protocol import load
 from popscan.protocols import protocol_of
 from popscan.qc.model import Limit, with_thresholds
 from popscan.qc.overrides import ALLOWED
-from popscan.qc.tuning import CHECK_COLUMNS, ROC_COLUMNS, TOGETHER_COLUMNS, Tuned, tune
 from popscan.records import PopscanError
 from popscan.report.context import Extra, StudyContext
 from popscan.report.figures.predictions import CurvePanel, curve_panels

@@ -133,6 +133,7 @@ PROTOCOL = Protocol(
         intervals="popscan.protocols.cine_sax.biomarkers.intervals:INTERVAL_DICTIONARY",
         interval_values="popscan.protocols.cine_sax.biomarkers.samples:interval_values",
         curves="popscan.protocols.cine_sax.biomarkers.sax:volume_curves",
+        common_curves="popscan.protocols.cine_sax.biomarkers.function:common_curves",
     ),
     published="popscan.protocols.cine_sax.published:published_ranges",
     orientation="popscan.protocols.cine_sax.orientation:standard_orientation",

@@ -6,12 +6,13 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from popscan.biomarkers.filling import Filling, draws_of, measure_filling
 from popscan.biomarkers.periodic import PeriodicCurve, fit_periodic
 from popscan.columns import Column, text
 from popscan.protocols.cine_sax.cycle import CYCLE_MS, cycle_length_ms, is_cycle_ms
+from popscan.protocols.cine_sax.volumes import volume_curves_ml
 
 Floats = NDArray[np.float64]
 
@@ -153,6 +154,47 @@ def fit_curve(volumes_ml: Floats, at: Floats) -> tuple[PeriodicCurve | None, str
         return None, "incomplete_cycle"
     curve = fit_periodic(volumes_ml, at=at)
     return curve, "" if curve else "flat_curve"
+
+
+def common_curves(
+    labels: ArrayLike,
+    *,
+    spacing_mm: Sequence[float],
+    frames: Sequence[int] | None = None,
+    frame_times_ms: Sequence[float] | None = None,
+    rr_ms: float | None = None,
+    points: int = 50,
+) -> dict[str, Floats]:
+    """Volume curves of one subject on a time base that all subjects share.
+
+    Parameters
+    ----------
+    labels : array_like, shape (x, y, z, t)
+        `Label` values.
+    spacing_mm, frames
+        As of `popscan.protocols.cine_sax.volumes.volume_curves_ml`.
+    frame_times_ms, rr_ms
+        Time of each frame, and length of the heart cycle.
+    points
+        Equal steps of the cycle.
+
+    Returns
+    -------
+    dict
+        ``cycle_pct``: time after the first frame's, in % of the cycle; ``lv_ml``, ``rv_ml``: the
+        smooth curves; ``lv_ml_per_cycle``, ``rv_ml_per_cycle``: their slopes. NaN where no curve
+        can be fitted (`fit_curve`).
+    """
+    volumes = volume_curves_ml(labels, spacing_mm=spacing_mm, frames=frames)
+    at = np.arange(points) / points
+    found: dict[str, Floats] = {"cycle_pct": 100.0 * at}
+    for side in _SIDES:
+        where, _ = positions(volumes[side].size, frame_times_ms=frame_times_ms, rr_ms=rr_ms)
+        curve, _ = fit_curve(volumes[side], where)
+        nothing = np.full(points, np.nan)
+        found[f"{side}_ml"] = curve(at) if curve else nothing
+        found[f"{side}_ml_per_cycle"] = curve(at, derivative=1) if curve else nothing
+    return found
 
 
 def cycle_function(

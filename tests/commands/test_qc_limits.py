@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from popscan.commands.qc_limits import FEWEST, badness, limit_at, tune
 from popscan.qc.model import Measured, Spec
-from popscan.qc.tuning import FEWEST, badness, limit_at, tune
 
 
 def spec(bad: str, review: float | tuple[float, float]) -> Spec:
