@@ -1,11 +1,11 @@
 """Centiles by sex and age against known distributions, beside ranges in bands of ten years.
 
-    python benchmarks/ranges.py --replicates 20 --seed 1
+    python benchmarks/ranges.py --replicates 15 --seed 1
 
 Simulated people of one sex, 45 to 75 years, whose mean falls and whose SD rises with age. Printed
 by number of people: root mean squared error of the 2.5th, 50th and 97.5th centile at seven ages
-between 48 and 72 years, in population SD, for the curves and for the bands (`reference_ranges`), and
-the share of the curves' 90% intervals that hold the true centile.
+between 48 and 72 years, in population SD, for the curves and for the bands (`reference_ranges`),
+and the share of the curves' 90% intervals that hold the true centile.
 """
 
 from __future__ import annotations

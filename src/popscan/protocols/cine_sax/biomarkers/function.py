@@ -100,7 +100,7 @@ def _dictionary() -> dict[str, Column]:
                     shown, f"{words} end of the interval of {name}", _NOISE
                 )
             if indexed:
-                columns[_name(side, f"{stem}i", f"{unit}_m2")] = Column(
+                columns[_name(side, f"{stem}_indexed", f"{unit}_m2")] = Column(
                     f"{shown}/m2", f"{name} divided by bsa_m2", _RATES
                 )
         columns[f"{side}_curve_noise_ml"] = Column(
@@ -238,7 +238,7 @@ def cycle_function(
                 values[_name(side, stem, unit, end="low")] = low
                 values[_name(side, stem, unit, end="high")] = high
             if indexed:
-                values[_name(side, f"{stem}i", f"{unit}_m2")] = (
+                values[_name(side, f"{stem}_indexed", f"{unit}_m2")] = (
                     value / bsa_m2 if bsa_m2 > 0 else math.nan
                 )
         values[f"{side}_curve_noise_ml"] = curve.noise if curve else math.nan
