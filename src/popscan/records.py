@@ -144,15 +144,21 @@ class Scan:
 
 @dataclass(frozen=True, kw_only=True)
 class KSpace:
-    """Multi-coil Cartesian k-space in memory.
+    """Multi-coil k-space in memory: on the grid, or off it with a trajectory.
 
     Attributes
     ----------
     data : ndarray of complex64, shape (coil, kx, ky, z, t)
         Centred k-space (DC at ``n // 2``); kx is the fully sampled readout; samples that were not
         acquired are 0. Axes become x, y, z, t of the image after a centred inverse FFT over kx, ky.
+        Off the grid kx counts the samples of a readout (spoke, spiral arm), ky the readouts.
     mask : ndarray of bool, shape (ky, t)
-        Which phase-encoding lines were acquired in each frame.
+        Which phase-encoding lines (readouts) were acquired in each frame.
+    trajectory : ndarray of float32, shape (2, kx, ky, z, t), or None
+        Off the grid: where each sample lies along x and y of the image, in cycles per pixel, from
+        -0.5 to 0.5.
+    matrix : tuple of 2 ints, or None
+        Off the grid: sides of the image along x and y.
     affine, spacing_mm, frame_times_ms, view, meta
         As in `Scan`, of the image that will be reconstructed.
     """
@@ -164,6 +170,8 @@ class KSpace:
     frame_times_ms: NDArray[np.float64] | None = None
     view: str = "sax"
     meta: Mapping[str, Any] = field(default_factory=dict)
+    trajectory: NDArray[np.float32] | None = None
+    matrix: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,7 @@ import pytest
 
 from kspace_files import FLAG_NOISE, NORMAL, READ, Phantom, cine, header, line, write
 from popscan.config.kspace import KSpaceInput
+from popscan.io import read_kspace, write_kspace
 from popscan.io.ismrmrd import read_ismrmrd
 from popscan.recon import reconstruct
 from popscan.records import SubjectError
@@ -334,3 +335,70 @@ def test_real_ismrmrd_file(data_dir):
     scan = reconstruct(kspace, method="cg_sense")
     assert np.isfinite(scan.array).all()
     assert scan.array.max() > 0
+
+
+KIND = {f"{ONE}trajectory": ismrmrd.xsd.trajectoryType.GOLDENANGLE}
+
+
+def radial(phantom: Phantom, *, n_spokes: int = 30, unit: float = 1.0, with_points: bool = True):
+    """Golden-angle spokes of the phantom, a frame after the other."""
+    n = phantom.matrix[0] * phantom.oversampling
+    pixel = phantom.fov_mm[0] / phantom.matrix[0]
+    along = (np.arange(n) - n // 2) / n
+    made = []
+    for z in range(len(phantom.slices_mm)):
+        for number in range(n_spokes * phantom.n_frames):
+            angle = number * np.pi * (np.sqrt(5) - 1) / 2
+            points = np.outer(along, [np.cos(angle), np.sin(angle)])
+            one = line(phantom, 0, z, number // n_spokes,
+                       data=phantom.signal(points / pixel, z, number // n_spokes))  # fmt: skip
+            if with_points:
+                one = with_trajectory(one, (points * unit).astype(np.float32))
+            one.idx.kspace_encode_step_1 = number
+            made.append(one)
+    return made
+
+
+def with_trajectory(one: ismrmrd.Acquisition, points: np.ndarray) -> ismrmrd.Acquisition:
+    head = one.getHead()
+    head.trajectory_dimensions = points.shape[1]
+    return ismrmrd.Acquisition(head, data=one.data, trajectory=points)
+
+
+@pytest.mark.parametrize("unit", [1.0, 32.0])
+def test_golden_angle_gives_the_same_places(tmp_path, unit):
+    phantom = Phantom(matrix=(32, 32), fov_mm=(256.0, 256.0), n_frames=2)
+    path = write(tmp_path / "a.h5", header(phantom, **KIND), radial(phantom, unit=unit))
+    kspace = read_ismrmrd(path, rules=PLAIN)
+    assert kspace.data.shape == (3, 64, 30, 3, 2)
+    assert (kspace.matrix, kspace.spacing_mm) == ((32, 32), (8.0, 8.0, 10.0))
+    assert np.abs(kspace.trajectory).max() <= 0.5
+    write_kspace(tmp_path / "own.h5", kspace)
+    back = read_kspace(tmp_path / "own.h5")
+    np.testing.assert_array_equal(back.trajectory, kspace.trajectory)
+    np.testing.assert_array_equal(back.data, kspace.data)
+    assert back.matrix == kspace.matrix
+    scan = reconstruct(back, method="cg_nufft")
+    for place, _ in phantom.blobs:
+        expected = np.linalg.inv(scan.affine) @ [*(place * [-1, -1, 1]), 1.0]
+        x, y = np.round(expected[:2]).astype(int)
+        z = int(scan.array[x, y, :, 0].argmax())
+        assert z == pytest.approx(expected[2], abs=1e-4)
+        measured = centroid(scan.array[:, :, z, 0], expected[:2])
+        np.testing.assert_allclose(measured, expected[:2], atol=0.03)  # 0.25 mm
+
+
+def test_off_the_grid_without_its_points_or_with_odd_ones(tmp_path):
+    phantom = Phantom(matrix=(16, 16), n_frames=1)
+    spiral = {f"{ONE}trajectory": ismrmrd.xsd.trajectoryType.SPIRAL}
+    for changes, options, reason in [
+        (KIND, {"with_points": False}, "trajectory_missing"),
+        (spiral, {"with_points": False}, "trajectory_missing"),
+        (KIND, {"unit": 1000.0}, "bad_trajectory"),
+        (KIND, {"unit": np.nan}, "bad_trajectory"),
+    ]:
+        lines = radial(phantom, n_spokes=4, **options)
+        path = write(tmp_path / "a.h5", header(phantom, **changes), lines)
+        with pytest.raises(SubjectError) as caught:
+            read_ismrmrd(path)
+        assert caught.value.reason == reason

@@ -207,6 +207,23 @@ def test_files_of_bart(tmp_path):
     assert caught.value.reason == "truncated_file"
 
 
+@pytest.mark.skipif(shutil.which("bart") is None, reason="needs Debian's bart")
+def test_radial_files_of_bart(tmp_path):
+    bart(tmp_path, "traj", "-r", "-G", "-x", "64", "-y", "40", "a_traj")
+    bart(tmp_path, "phantom", "-s", "4", "-k", "-t", "a_traj", "a_kspace")
+    bart(tmp_path, "phantom", "-s", "4", "-x", "64", "coils")
+    bart(tmp_path, "rss", "8", "coils", "rss")
+    kspace = read(tmp_path / "a_kspace.cfl", spacing_mm=[2, 2, 8])
+    assert (kspace.data.shape, kspace.matrix) == ((4, 64, 40, 1, 1), (64, 64))
+    image = reconstruct(kspace, method="cg_nufft").array[:, :, 0, 0]
+    truth = np.fromfile(tmp_path / "rss.cfl", "<c8").reshape((64, 64), order="F").real
+    assert np.corrcoef(image.ravel(), truth.ravel())[0, 1] > 0.9
+    (tmp_path / "a_traj.cfl").unlink()
+    with pytest.raises(SubjectError) as caught:
+        read(tmp_path / "a_kspace.cfl", spacing_mm=[2, 2, 8])
+    assert caught.value.reason == "trajectory_missing"  # spokes are no rows of a grid
+
+
 @pytest.mark.data
 def test_real_brains_and_what_compression_costs(data_dir):
     folder = data_dir / "kspace"

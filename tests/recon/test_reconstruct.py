@@ -107,7 +107,7 @@ def test_unusable_data_fail_the_subject_with_a_reason(cine, encoder, method, fau
 
 def test_unknown_methods_and_options_are_named(cine, encoder):
     kspace = encoder(*cine)
-    with pytest.raises(PopscanError, match=r"known methods: cg_sense, .*, zero_filled"):
+    with pytest.raises(PopscanError, match=r"known methods: .*cg_sense, .*zero_filled"):
         reconstruct(kspace, method="magic")
     with pytest.raises(PopscanError, match=r"known options: .*lam"):
         reconstruct(kspace, method="cg_sense", lambda_=1.0)

@@ -2,7 +2,8 @@
 
 Layout of the HDF5 file: dataset ``lines`` (complex64, shape (n_lines, coil, kx, z)) holds the
 acquired lines in the order of ``mask`` (bool, shape (ky, t)) read frame by frame; ``affine``
-(4, 4), ``spacing_mm`` (3,), ``frame_times_ms`` (t,) if known; attributes ``format``, ``view`` and
+(4, 4), ``spacing_mm`` (3,), ``frame_times_ms`` (t,) if known; off the grid ``trajectory`` (float32,
+shape (n_lines, 2, kx, z)) and ``matrix`` (2,); attributes ``format``, ``view`` and
 ``meta`` (JSON). Readers follow no links out of the file and check sizes before reading.
 """
 
@@ -44,6 +45,10 @@ def write_kspace(path: str | Path, kspace: KSpace) -> None:
         _put(file, "spacing_mm", np.asarray(kspace.spacing_mm, dtype=float))
         if kspace.frame_times_ms is not None:
             _put(file, "frame_times_ms", np.asarray(kspace.frame_times_ms, dtype=float))
+        if kspace.trajectory is not None and kspace.matrix is not None:
+            points = np.moveaxis(kspace.trajectory, (2, 4), (0, 1))[rows, frames]
+            _put(file, "trajectory", np.ascontiguousarray(points, dtype=np.float32))
+            _put(file, "matrix", np.array(kspace.matrix))
 
 
 def read_kspace(path: str | Path, *, max_bytes: int = MAX_KSPACE_BYTES) -> KSpace:
@@ -103,9 +108,36 @@ def _read(path: Path, file: h5py.File, max_bytes: int) -> KSpace:
         affine=affine,
         spacing_mm=(float(spacing[0]), float(spacing[1]), float(spacing[2])),
         frame_times_ms=None if times is None else times.astype(float),
+        trajectory=_trajectory(file, mask, lines.shape, max_bytes),
+        matrix=_matrix(file),
         view=str(file.attrs["view"]),
         meta=dict(json.loads(file.attrs["meta"])),
     )
+
+
+def _trajectory(
+    file: h5py.File, mask: NDArray[np.bool_], shape: tuple[int, ...], max_bytes: int
+) -> NDArray[np.float32] | None:
+    """Points of the readouts, (2, kx, ky, z, t), for lines of `shape`; None on the grid."""
+    if "trajectory" not in file:
+        return None
+    points = read_array(file, "trajectory", max_bytes=max_bytes)
+    n_lines, _, n_kx, n_z = shape
+    if points.shape != (n_lines, 2, n_kx, n_z) or not np.isfinite(points).all():
+        raise ValueError(f"a trajectory of {points.shape} does not fit lines of {shape}")
+    out = np.zeros((2, n_kx, mask.shape[0], n_z, mask.shape[1]), dtype=np.float32)
+    frames, rows = np.nonzero(mask.T)
+    np.moveaxis(out, (2, 4), (0, 1))[rows, frames] = points
+    return out
+
+
+def _matrix(file: h5py.File) -> tuple[int, int] | None:
+    if "matrix" not in file:
+        return None
+    sides = read_array(file, "matrix", max_bytes=1024)
+    if sides.shape != (2,) or not all(2 <= int(side) <= 8192 for side in sides):
+        raise ValueError("matrix is not two sides of an image")
+    return int(sides[0]), int(sides[1])
 
 
 def read_kspace_mat(path: str | Path, *, name: str = "raw") -> NDArray[np.complex64]:

@@ -15,13 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from popscan.io.kspace_sidecar import Described
-from popscan.recon.prepare import compression_matrix, crop_field_of_view
+from popscan.recon.prepare import compression_matrix, crop_field_of_view, in_cycles_per_pixel
 from popscan.records import KSpace, SubjectError
 
 Complex = NDArray[np.complexfloating]
 _ORDER = "cxyzt"
 #: The brightest row and column lie this near to the middle, as a share of the side.
 _CENTRED = 0.25
+#: Rows of a grid hold far less signal than the brightest; spokes all hold about this share of it.
+_EVEN, _FEW_ROWS = 0.3, 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +40,9 @@ class Given:
         Along x and y; field of view along the readout over that wanted. None where it says nothing.
     meta
         Keys of ``Scan.meta``.
+    trajectory
+        Off the grid: array whose first axis holds the directions, the others as the array's (where
+        several entries of k-space share a point, one); None on the grid.
     """
 
     form: str
@@ -45,6 +50,7 @@ class Given:
     pixel_mm: tuple[float, float] | None = None
     oversampling: float | None = None
     meta: dict[str, Any] = field(default_factory=dict)
+    trajectory: NDArray[np.floating] | None = None
 
 
 def kspace_of(
@@ -56,11 +62,13 @@ def kspace_of(
         raise SubjectError("non_finite_kspace", f"{name}: samples that are NaN or infinite")
     if not data.any():
         raise SubjectError("empty_kspace", f"{name}: every sample is 0")
-    _require_centre(data, name)
     rules = described.rules
+    trajectory, matrix = _off_grid(given, data, name)
+    if trajectory is None:
+        _require_centre(data, name)
     ratio = given.oversampling or rules.readout_oversampling
     n_full = data.shape[1]
-    if ratio > 1.01:
+    if ratio > 1.01 and trajectory is None:
         n_x = max(2 * round(n_full / ratio / 2), 2)
         data = np.moveaxis(crop_field_of_view(np.moveaxis(data, 1, -1), n_x), -1, 1)
     n_coils, done = data.shape[0], {}
@@ -76,6 +84,8 @@ def kspace_of(
         spacing_mm=spacing,
         frame_times_ms=_times(described, data.shape[4], name),
         view=view,
+        trajectory=trajectory,
+        matrix=matrix,
         meta={
             **given.meta,
             **({"orientation_known": False} if described.affine is None else {}),
@@ -87,6 +97,26 @@ def kspace_of(
             },
         },
     )
+
+
+def _off_grid(
+    given: Given, data: Complex, name: str
+) -> tuple[NDArray[np.float32] | None, tuple[int, int] | None]:
+    """Trajectory as `KSpace` has it, and the matrix that it reaches the edge of."""
+    if given.trajectory is None:
+        return None, None
+    values = given.trajectory.astype(np.complex64)
+    points = _ordered(values, given.axes.replace("c", "1").replace("1", "c", 1), name).real
+    if points.shape[0] not in (2, 3) or points.shape[1:3] != data.shape[1:3]:
+        raise SubjectError(
+            "bad_trajectory", f"{name}: a trajectory of {points.shape} for data of {data.shape}"
+        )
+    if not np.isfinite(points).all():
+        raise SubjectError("bad_trajectory", f"{name}: points that are NaN or infinite")
+    side = 2 * int(np.ceil(min(float(np.abs(points[:2]).max()), 4096.0)))
+    matrix = (max(side, 8), max(side, 8))
+    cycles = in_cycles_per_pixel(points, matrix, axis=0, name=name)
+    return np.array(np.broadcast_to(cycles, (2, *data.shape[1:]))), matrix
 
 
 def _ordered(values: Complex, axes: str, name: str) -> Complex:
@@ -112,8 +142,16 @@ def _ordered(values: Complex, axes: str, name: str) -> Complex:
 
 
 def _require_centre(data: Complex, name: str) -> None:
-    """Refuse k-space whose centre lies in the corners, as an FFT without shift has it."""
+    """Refuse spokes, and k-space whose centre lies in the corners, as an FFT without shift has."""
     energy = (data.real**2 + data.imag**2).sum(axis=(0, 3, 4))
+    rows = energy.sum(axis=0)
+    rows = rows[rows > 0]
+    if rows.size >= _FEW_ROWS and np.median(rows) > _EVEN * rows.max():
+        raise SubjectError(
+            "trajectory_missing",
+            f"{name}: every readout holds as much signal as the one in the middle, as spokes do; "
+            "their trajectory is expected beside the file",
+        )
     for axis, side in enumerate(energy.shape):
         peak = int(energy.sum(axis=1 - axis).argmax())
         if side > 4 and abs(peak - side // 2) > _CENTRED * side:

@@ -31,9 +31,19 @@ def read_cfl_kspace(path: Path, *, view: str, rules: KSpaceInput) -> KSpace:
     """Read k-space of BART; see `read_hdf5_kspace`."""
     described = describe_array(path, rules)
     values = read_cfl(path)
+    points = trajectory_of(path)
+    trajectory = None if points is None else read_cfl(points).real
     axes = described.rules.axes or axes_of(values.shape, name=str(path))
-    given = Given(form="bart", axes=axes)
+    given = Given(form="bart", axes=axes, trajectory=trajectory)
     return kspace_of(values, given, described, view=view, name=str(path))
+
+
+def trajectory_of(path: Path) -> Path | None:
+    """Find the trajectory beside a ``.cfl``: ``x_traj.cfl``, or ``traj`` in place of ``kspace``."""
+    names = [f"{path.stem}_traj"]
+    names += [path.stem.replace(word, "traj") for word in ("kspace", "ksp") if word in path.stem]
+    there = (path.with_name(f"{name}.cfl") for name in names)
+    return next((place for place in there if place.is_file()), None)
 
 
 def read_hdf5_kspace(path: Path, *, view: str, rules: KSpaceInput) -> KSpace:

@@ -1,4 +1,4 @@
-"""Reconstruction: multi-coil Cartesian k-space to one image series.
+"""Reconstruction: multi-coil k-space to one image series.
 
 Every method takes a `KSpace` and its options as keyword-only arguments, and returns a `Scan` with
 the geometry, times and meta of the k-space; ``meta["reconstruction"]`` says what was done.
@@ -16,6 +16,7 @@ from popscan.records import KSpace, Scan
 METHODS = {
     "zero_filled": "popscan.recon.zero_filled:zero_filled",
     "cg_sense": "popscan.recon.sense:cg_sense",
+    "cg_nufft": "popscan.recon.nufft:cg_nufft",
     "cs_wavelet": "popscan.recon.wavelet:cs_wavelet",
     "cs_tv": "popscan.recon.variation:cs_tv",
     "view_sharing": "popscan.recon.dynamic:view_sharing",

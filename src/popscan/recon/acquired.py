@@ -36,13 +36,15 @@ class Acquired:
     acceleration: float
 
 
-def acquired(kspace: KSpace) -> Acquired:
+def acquired(kspace: KSpace, *, cartesian: bool = True) -> Acquired:
     """Check a k-space and drop its dead coils.
 
     Parameters
     ----------
     kspace
         As `KSpace` describes it; samples outside ``mask`` are ignored.
+    cartesian
+        Whether the method needs k-space on the grid.
 
     Returns
     -------
@@ -52,9 +54,14 @@ def acquired(kspace: KSpace) -> Acquired:
     Raises
     ------
     SubjectError
-        ``bad_kspace_shape``, ``no_acquired_lines`` (in some frame), ``non_finite_kspace`` or
-        ``empty_kspace`` (every coil is 0).
+        ``not_cartesian``, ``bad_kspace_shape``, ``no_acquired_lines`` (in some frame),
+        ``non_finite_kspace`` or ``empty_kspace`` (every coil is 0).
     """
+    if cartesian and kspace.trajectory is not None:
+        raise SubjectError(
+            "not_cartesian",
+            "k-space off the grid (radial, spiral): the method cg_nufft reconstructs it",
+        )
     data, mask = np.asarray(kspace.data), np.asarray(kspace.mask)
     if data.ndim != 5 or 0 in data.shape or mask.shape != (data.shape[2], data.shape[4]):
         raise SubjectError(

@@ -11,6 +11,8 @@ from popscan.records import SubjectError
 Complex = NDArray[np.complexfloating]
 #: Fewer samples of noise per coil say too little about how the coils' noise hangs together.
 _MIN_NOISE_SAMPLES = 4
+#: Trajectories reach half a cycle per pixel, and some a little beyond.
+_WIDEST = 0.55
 
 
 def noise_covariance(noise: Complex) -> NDArray[np.complex128]:
@@ -126,3 +128,47 @@ def crop_field_of_view(readouts: Complex, n_kept: int) -> Complex:
     image = centred_ifft(readouts, axes=(-1,))
     first = n // 2 - n_kept // 2
     return centred_fft(image[..., first : first + n_kept], axes=(-1,))
+
+
+def in_cycles_per_pixel(
+    points: NDArray[np.float32], matrix: tuple[int, int], *, axis: int, name: str
+) -> NDArray[np.float32]:
+    """Return a trajectory in cycles per pixel of the image.
+
+    Files have either that unit, up to 0.5, or cycles per field of view, up to half the matrix (as
+    BART): which one it is, the largest value decides, and others are refused.
+
+    Parameters
+    ----------
+    points
+        Two or three numbers for each point along `axis`; the third, across the slice, is 0.
+    matrix
+        Sides of the image.
+    axis
+        Axis of the two or three directions.
+    name
+        Of the file, for messages.
+
+    Raises
+    ------
+    SubjectError
+        ``bad_trajectory`` or ``three_d_kspace``.
+    """
+    points = np.moveaxis(points, axis, 0)
+    if not np.isfinite(points).all():
+        raise SubjectError("bad_trajectory", f"{name}: points that are NaN or infinite")
+    largest = float(np.abs(points[:2]).max())
+    if len(points) > 2 and np.abs(points[2:]).max() > 1e-3 * largest:
+        raise SubjectError("three_d_kspace", f"{name}: a trajectory that leaves the slice")
+    in_pixels = 0.05 < largest <= _WIDEST
+    if not in_pixels and not 2 < largest <= _WIDEST * max(matrix):
+        raise SubjectError(
+            "bad_trajectory",
+            f"{name}: points up to {largest:.3g}; up to 0.5 cycles per pixel, or "
+            f"{max(matrix) / 2:g} per field of view, expected",
+        )
+    out = points[:2].astype(np.float32)
+    if not in_pixels:
+        out[0] /= matrix[0]
+        out[1] /= matrix[1]
+    return np.moveaxis(np.clip(out, -0.5, 0.5), 0, axis)
