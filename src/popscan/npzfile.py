@@ -6,6 +6,7 @@ import math
 import tokenize
 import zipfile
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,12 @@ def read_npz(
             }
     except _DAMAGE as error:
         raise PopscanError(f"{path}: not a readable .npz file ({shorten(error)})") from error
+
+
+def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write arrays compressed; object arrays are refused. The same arrays give the same bytes."""
+    with path.open("wb") as stream:
+        np.savez_compressed(stream, allow_pickle=False, **arrays)
 
 
 def _check_promise(archive: zipfile.ZipFile, item: zipfile.ZipInfo) -> None:

@@ -20,6 +20,7 @@ from popscan.labelset import NAME, LabelSet, Structure
 from popscan.protocol_parts import (
     PLACE,
     Biomarkers,
+    Motion,
     Outcome,
     Quality,
     Segmentation,
@@ -34,9 +35,9 @@ from popscan.records import PopscanError
 from popscan.spaces import AtlasFrame, CropFrame, Cut, Region
 
 __all__ = [
-    "AtlasFrame", "Biomarkers", "CropFrame", "Cut", "LabelSet", "Outcome", "Protocol", "Quality",
-    "Region", "Segmentation", "Series", "Simulation", "SizeAdjustment", "Structure", "Words",
-    "load",
+    "AtlasFrame", "Biomarkers", "CropFrame", "Cut", "LabelSet", "Motion", "Outcome", "Protocol",
+    "Quality", "Region", "Segmentation", "Series", "Simulation", "SizeAdjustment", "Structure",
+    "Words", "load",
 ]  # fmt: skip
 
 
@@ -83,6 +84,8 @@ class Protocol:
     atlas, crops, simulation
         Frame in which subjects are averaged, crops on which reference cases judge a segmentation
         (rca), and the digital population; None where there is none, and the stages are refused.
+    motion
+        What is measured of the motion over the cycle; None where the stage is refused.
     adjustments
         Biomarkers that the study adjusts for the size of a body part.
     outcomes
@@ -131,6 +134,7 @@ class Protocol:
     atlas: AtlasFrame | None = None
     crops: CropFrame | None = None
     simulation: Simulation | None = None
+    motion: Motion | None = None
     adjustments: tuple[SizeAdjustment, ...] = ()
     outcomes: tuple[Outcome, ...] = ()
     columns: Mapping[str, Column] = field(default_factory=dict)
@@ -232,7 +236,7 @@ class Protocol:
             "phases": self.phases,
             "methods_text": self.methods_text,
         }
-        for key in ("quality", "biomarkers", "atlas", "crops", "simulation"):
+        for key in ("quality", "biomarkers", "atlas", "crops", "simulation", "motion"):
             part = getattr(self, key)
             words = ("method", "words", "legend", "phase", "around")
             fields = vars(part).items() if part is not None else ()

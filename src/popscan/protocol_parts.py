@@ -185,6 +185,41 @@ class Simulation:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Motion:
+    """What is measured of the motion over the cycle (stage ``motion``).
+
+    Attributes
+    ----------
+    measure
+        ``(scan, labels, *, source, method, options, n_harmonics, min_frames, max_contour_mm,
+        max_closing_mm, max_folding_share) -> popscan.motion.result.Moved``.
+    dictionary
+        Mapping of the columns of its values.
+    rows
+        Mapping of the columns of its rows, one per segment.
+    section
+        ``(values: DataFrame, rows: DataFrame, groups: Series) -> popscan.report.context.Extra`` of
+        the report: tables ``motion`` and ``motion_segments``, and the group of every unit.
+    picture
+        ``(rows: DataFrame) -> Markup`` of one subject, for its page; empty for none.
+    """
+
+    measure: Where
+    dictionary: Where
+    rows: Where
+    section: Where
+    picture: Where = ""
+
+    def columns(self) -> Mapping[str, Column]:
+        """Return what the columns of the values mean."""
+        return _columns(self.dictionary)
+
+    def row_columns(self) -> Mapping[str, Column]:
+        """Return what the columns of the rows mean."""
+        return _columns(self.rows)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Outcome:
     """A number that the audit compares between groups.
 

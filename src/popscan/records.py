@@ -191,6 +191,13 @@ class LabelMap:
     frames: tuple[int, ...]
 
 
+@dataclass(frozen=True)
+class Arrays:
+    """Named arrays that are written as one file; `arrays` holds no objects."""
+
+    arrays: Mapping[str, NDArray[Any]]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
     """What a stage's work on one subject yields, before anything is written.
@@ -199,7 +206,7 @@ class Outcome:
     ----------
     files
         What to write: name within the subject's stage folder -> object that the stage's writer
-        knows (a `Scan`, a `LabelMap`, a dict for JSON).
+        knows (a `Scan`, a `LabelMap`, `Arrays`, a dict for JSON).
     values
         One flat row of numbers and words for the study's tables; undefined numbers are NaN.
     rows

@@ -16,6 +16,7 @@ from popscan.stages import (
     collect,
     fairness,
     ingest,
+    motion,
     plan,
     qc,
     rca,
@@ -43,6 +44,7 @@ _LISTED: tuple[Stage, ...] = (
     biomarkers.STAGE,
     rca.REFERENCES,
     rca.STAGE,
+    motion.STAGE,
     collect.STAGE,
     atlas.PREPARE,
     atlas.SUBJECTS,
@@ -146,8 +148,11 @@ def optional_stages(config: Mapping[str, Any]) -> list[str]:
     config
         Section -> its keys; sections may be absent.
     """
-    return [
-        name
-        for name in OPTIONAL_STAGES
-        if config.get(STAGES[name].switch or name, {}).get("enabled", False)
-    ]
+    return [name for name in OPTIONAL_STAGES if _switch(STAGES[name], config).get("enabled", False)]
+
+
+def _switch(stage: Stage, config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the part of a config that enables a stage: a section's, or the stage's own options."""
+    own = config.get("stages", {}) if stage.options else config
+    part: Mapping[str, Any] = own.get(stage.switch or stage.name, {})
+    return part

@@ -72,9 +72,10 @@ class Stage:
     side
         Whether it only looks at what others made: a subject that fails here is still analysed.
     optional
-        Whether it runs only where the config section `switch` says ``enabled``.
+        Whether it runs only where the config says ``enabled``: in the section `switch`, or, of a
+        stage with `options` of its own, among these (``stages: {NAME: {enabled: true}}``).
     switch
-        That section; by default the one named like the stage.
+        Name of that section, or of the stage whose options decide; by default its own.
     task
         Of a per-subject stage: the function that makes its task from a `ShardContext`.
     threads

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from popscan.protocol import Protocol
-from popscan.records import KSpace, LabelMap, Scan, Subject
+from popscan.records import Arrays, KSpace, LabelMap, Scan, Subject
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,10 @@ class FileNames:
         """Return the name of an uncertainty map: ``entropy`` or ``information``, in nats."""
         return f"{self._prefix(subject, '', kind)}_uncertainty.nii.gz"
 
+    def fields(self, subject: Subject) -> str:
+        """Return the name of the displacements over the cycle."""
+        return f"{self._prefix(subject, '', 'motion')}_fields.npz"
+
     def variant(self, name: str) -> str | None:
         """Return ``desc`` of an image's file name (empty without one); None for other files."""
         ending = f"_{self.protocol.suffix(self.protocol.view)}.nii.gz"
@@ -57,11 +61,13 @@ class FileNames:
         path
             Where to; its name says the format.
         content
-            `Scan`, (`LabelMap`, `Scan` on whose grid it lies), `KSpace`, or a mapping for JSON.
+            `Scan`, (`LabelMap`, `Scan` on whose grid it lies), `KSpace`, `Arrays`, or a mapping for
+            JSON.
         """
         from popscan.io.jsonfile import write_json
         from popscan.io.kspace import write_kspace
         from popscan.io.nifti import write_labels, write_scan
+        from popscan.npzfile import write_npz
 
         match content:
             case Scan():
@@ -70,6 +76,8 @@ class FileNames:
                 write_kspace(path, content)
             case (LabelMap() as labels, Scan() as like):
                 write_labels(path, labels, like, names=self.protocol.labels.names)
+            case Arrays():
+                write_npz(path, content.arrays)
             case Mapping():
                 write_json(path, content)
             case _:

@@ -7,6 +7,7 @@ from popscan.protocol import (
     CropFrame,
     Cut,
     LabelSet,
+    Motion,
     Outcome,
     Protocol,
     Quality,
@@ -190,5 +191,12 @@ PROTOCOL = Protocol(
         population="popscan.protocols.cine_sax.simulate.population:sample_population",
         subject="popscan.protocols.cine_sax.simulate.scan:simulate_subject",
         truth="popscan.protocols.cine_sax.columns:TRUTH",
+    ),
+    motion=Motion(
+        measure="popscan.protocols.cine_sax.strain.measure:measure_motion",
+        dictionary="popscan.protocols.cine_sax.strain.dictionary:DICTIONARY",
+        rows="popscan.protocols.cine_sax.strain.dictionary:ROWS",
+        section="popscan.protocols.cine_sax.strain.report:section",
+        picture="popscan.protocols.cine_sax.strain.bullseye:of_subject",
     ),
 )  # fmt: skip

@@ -39,7 +39,7 @@ def collect(store: Store, options: Mapping[str, Any]) -> dict[str, int]:
     store
         The study's store.
     options
-        Config sections study, source, qc, segment, and rca where it may be enabled.
+        Config sections study, source, qc, segment, and rca and stages, which may enable others.
 
     Returns
     -------

@@ -1,0 +1,43 @@
+"""How far tracking may be off: estimates that share no registration, and errors on known hearts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+#: Column -> (factor of the spread of estimates, error in percentage points that is there without
+#: any spread): fitted on digital hearts such that half-widths hold 90% of the errors
+#: (`benchmarks/strain.py`, whose other half of the hearts the coverage is measured on).
+CALIBRATION: Mapping[str, tuple[float, float]] = {
+    "gcs_peak_pct": (1.6, 1.5),
+    "grs_peak_pct": (1.6, 5.0),
+}
+
+
+def tracking_intervals(
+    values: Mapping[str, float], others: Sequence[Mapping[str, float]]
+) -> dict[str, float]:
+    """Return both ends of the intervals of `CALIBRATION`.
+
+    Parameters
+    ----------
+    values
+        Estimates.
+    others
+        Further estimates of the same, by other means; none gives NaN.
+    """
+    ends: dict[str, float] = {}
+    for column, (factor, least) in CALIBRATION.items():
+        known = [one[column] for one in others if math.isfinite(one[column])]
+        half = math.nan
+        if known and math.isfinite(values[column]):
+            spread = float(np.sqrt(np.mean([(one - values[column]) ** 2 for one in known])))
+            half = math.hypot(factor * spread, least)
+        stem = column.removesuffix("_pct")
+        ends |= {
+            f"{stem}_low_pct": values[column] - half,
+            f"{stem}_high_pct": values[column] + half,
+        }
+    return ends

@@ -1,0 +1,195 @@
+"""Track one cine and measure strain: what the stage `motion` calls."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from popscan.motion import Track, fields_of, harmonic, track_cycle
+from popscan.motion.result import Moved
+from popscan.protocols.cine_sax.aha import AhaSegments, aha_segments
+from popscan.protocols.cine_sax.strain.deform import Curves, carried, curves_of
+from popscan.protocols.cine_sax.strain.dictionary import DICTIONARY
+from popscan.protocols.cine_sax.strain.follow import tissue_slices
+from popscan.protocols.cine_sax.strain.inputs import Cropped, Source, cropped, tracked_images
+from popscan.protocols.cine_sax.strain.intervals import tracking_intervals
+from popscan.protocols.cine_sax.strain.numbers import (
+    finer,
+    global_numbers,
+    segment_numbers,
+    segment_rows,
+)
+from popscan.protocols.cine_sax.strain.quality import (
+    check_track,
+    contour_error_mm,
+    segmented_mm,
+    wall_mask,
+)
+from popscan.protocols.cine_sax.strain.wall import Wall, wall_of
+from popscan.records import LabelMap, Scan, SubjectError
+
+Floats = NDArray[np.float64]
+
+#: Of demons, where the config gives none: a wall that thickens needs a field softer than an atlas.
+DEMONS = {"n_iterations": (40, 20), "smoothing_mm": 1.5}
+
+
+def measure_motion(
+    scan: Scan,
+    labels: LabelMap,
+    *,
+    source: Source = "labels",
+    method: str = "demons",
+    options: Mapping[str, Any] | None = None,
+    n_harmonics: int = 6,
+    min_frames: int = 8,
+    max_contour_mm: float = 2.5,
+    max_closing_mm: float = 2.5,
+    max_folding_share: float = 0.02,
+) -> Moved:
+    """Track a short-axis cine from end-diastole over the cycle.
+
+    Parameters
+    ----------
+    scan, labels
+        All frames, and their labels on the same grid.
+    source
+        What is registered: ``labels``, ``images`` or ``both``.
+    method, options
+        Of `popscan.register.METHODS`.
+    n_harmonics
+        Oscillations per cycle that curves keep.
+    min_frames
+        Fewest frames.
+    max_contour_mm, max_closing_mm, max_folding_share
+        A track beyond these has failed: see `popscan.protocols.cine_sax.strain.quality`.
+
+    Returns
+    -------
+    Moved
+        Values of `popscan.protocols.cine_sax.strain.dictionary.DICTIONARY`, a row per segment, and
+        the fields from end-diastole to every frame (the first is end-diastole), of the slices
+        ``slices`` of the scan, on a grid that begins at its voxel ``corner``.
+
+    Raises
+    ------
+    SubjectError
+        Those of `cropped`, `aha_segments`, `track_cycle` and `check_track`.
+    """
+    part = cropped(scan, labels, min_frames=min_frames)
+    first = part.labels[..., 0]
+    segments = aha_segments(first, spacing_mm=scan.spacing_mm, affine=scan.affine)
+    wall = wall_of(first, segments, spacing_mm=scan.spacing_mm)
+    if not np.isfinite(wall.points_mm).all():
+        raise SubjectError("open_wall", "an outline of the wall at end-diastole is not closed")
+    chosen = {**(DEMONS if method == "demons" else {}), **(options or {})}
+    track = track_cycle(
+        tracked_images(part, list(wall.slices), source=source),
+        reference=0,
+        spacing_mm=scan.spacing_mm,
+        method=method,
+        options=chosen,
+    )
+    drawn = segmented_mm(wall, part.labels, spacing_mm=scan.spacing_mm)
+    positions = carried(wall, track.direct_mm, spacing_mm=track.spacing_mm)
+    round_trip = carried(wall, track.closing_mm[np.newaxis], spacing_mm=track.spacing_mm)
+    quality = check_track(
+        track,
+        wall_mask(first, list(wall.slices)),
+        contour_error_mm(positions, drawn),
+        float(contour_error_mm(round_trip, wall.points_mm[np.newaxis])[0]),
+        max_contour_mm=max_contour_mm,
+        max_closing_mm=max_closing_mm,
+        max_folding_share=max_folding_share,
+    )
+    slices = _followed(part, segments, wall, n_harmonics)
+    curves = _smooth_curves(wall, positions, slices, n_harmonics)
+    rows = segment_rows(curves, period_ms=part.period_ms)
+    values = global_numbers(curves, period_ms=part.period_ms) | segment_numbers(rows)
+    others = _other_estimates(wall, track, drawn, slices, n_harmonics, part.period_ms)
+    values |= tracking_intervals(values, others)
+    values |= _thickening(drawn, part.es) | _along(slices, wall, scan.spacing_mm)
+    values |= _torsion(curves, segments, wall, scan, source=source)
+    stored = fields_of(track.direct_mm, spacing_mm=track.spacing_mm)
+    stored |= {"slices": wall.slices.astype(np.int16), "corner": np.array(part.corner, np.int16)}
+    values |= quality | {
+        "tracked_slices": float(len(wall.slices)),
+        "slices_followed": float(slices is not None),
+        "fields_mb": sum(array.nbytes for array in stored.values()) / 1e6,
+    }
+    return Moved(values={name: values[name] for name in DICTIONARY}, rows=rows, fields=stored)
+
+
+def _followed(part: Cropped, segments: AhaSegments, wall: Wall, n_harmonics: int) -> Floats | None:
+    """Slice of each wall slice's tissue (t, z); None where the apex is not in the stack."""
+    slices = tissue_slices(part.labels, reference=0, base_first=segments.base_first)[:, wall.slices]
+    if not np.isfinite(slices).any():
+        return None
+    moved = harmonic(
+        np.nan_to_num(slices - wall.slices), n_harmonics=min(4, n_harmonics), reference=0
+    )
+    return np.where(np.isfinite(slices), wall.slices + moved, np.nan)
+
+
+def _smooth_curves(
+    wall: Wall, positions_mm: Floats, slices: Floats | None, n_harmonics: int
+) -> Curves:
+    smooth = positions_mm[0] + harmonic(
+        positions_mm - positions_mm[0], n_harmonics=n_harmonics, reference=0
+    )
+    return curves_of(wall, smooth, reference=0, slices=slices)
+
+
+def _other_estimates(
+    wall: Wall,
+    track: Track,
+    drawn: Floats,
+    slices: Floats | None,
+    n_harmonics: int,
+    period_ms: float,
+) -> list[dict[str, float]]:
+    """Measure again by steps round the cycle, and by the segmented outlines alone."""
+    chained = carried(wall, track.chained_mm, spacing_mm=track.spacing_mm)
+    positions = [chained]
+    if np.isfinite(drawn).all():
+        positions.append(drawn)
+    curves = [_smooth_curves(wall, one, slices, n_harmonics) for one in positions]
+    return [global_numbers(one, period_ms=period_ms) for one in curves]
+
+
+def _thickening(drawn: Floats, es: int) -> dict[str, float]:
+    thickness = np.linalg.norm(drawn[:, :, :, -1] - drawn[:, :, :, 0], axis=-1)
+    both = np.isfinite(thickness[es])
+    before, after = thickness[0][both], thickness[es][both]
+    share = after.sum() / before.sum() - 1 if before.size else math.nan
+    return {"wall_thickening_pct": float(100 * share)}
+
+
+def _along(slices: Floats | None, wall: Wall, spacing_mm: tuple[float, ...]) -> dict[str, float]:
+    """Motion of the most basal ring along the stack."""
+    name = "longitudinal_displacement_peak_mm"
+    if slices is None or not np.isfinite(slices[:, 0]).all():
+        return {name: math.nan}
+    return {name: float(finer(np.abs(slices[:, 0] - wall.slices[0])).max() * spacing_mm[2])}
+
+
+def _torsion(
+    curves: Curves, segments: AhaSegments, wall: Wall, scan: Scan, *, source: Source
+) -> dict[str, float]:
+    """Rotation of the apical against the basal third, per cm."""
+    name = "torsion_peak_deg_cm"
+    levels = np.array([segments.levels[z] for z in wall.slices])
+    basal, apical = levels == "basal", levels == "apical"
+    if source == "labels" or not basal.any() or not apical.any():
+        return {name: math.nan}
+    distance_cm = abs(wall.slices[apical].mean() - wall.slices[basal].mean()) * scan.spacing_mm[2]
+    twist = curves.rotation_deg[:, apical].mean(axis=1) - curves.rotation_deg[:, basal].mean(axis=1)
+    # As seen from the apex, axes 0 and 1 turn clockwise where they and the axis from base to apex
+    # are right-handed in the body.
+    hand = np.sign(np.linalg.det(scan.affine[:3, :3])) * (1.0 if segments.base_first else -1.0)
+    fine = finer(twist * -hand)
+    return {name: float(fine[np.argmax(np.abs(fine))] / (distance_cm / 10.0))}

@@ -1,0 +1,119 @@
+"""Whether a track may be believed: its outlines, its folds, and whether the cycle closes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from popscan.motion import Track
+from popscan.motion.track import folds
+from popscan.protocols.cine_sax.labels import Label
+from popscan.protocols.cine_sax.strain.wall import Wall, outlines_mm
+from popscan.records import SubjectError
+
+Floats = NDArray[np.float64]
+
+
+def segmented_mm(wall: Wall, labels: NDArray[np.uint8], *, spacing_mm: Sequence[float]) -> Floats:
+    """Return where the wall's points would be by each frame's own labels.
+
+    Parameters
+    ----------
+    wall
+        Points of the first frame.
+    labels : ndarray of uint8, shape (x, y, z, t)
+        On its grid.
+    spacing_mm
+        Voxel distances.
+
+    Returns
+    -------
+    ndarray, shape (t, z, angle, depth, 2)
+        Along the same directions about each frame's cavity; NaN where a slice has no cavity left.
+    """
+    out = np.empty((labels.shape[3], *wall.points_mm.shape))
+    share = np.linspace(0.0, 1.0, wall.points_mm.shape[2])
+    for row, z in enumerate(wall.slices):
+        rays = wall.points_mm[row, :, -1] - wall.points_mm[row, :, 0]
+        angles = np.arctan2(rays[:, 1], rays[:, 0])
+        turn = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+        for t in range(labels.shape[3]):
+            centre, inner, outer = outlines_mm(labels[:, :, z, t], angles, spacing_mm=spacing_mm)
+            radii = inner[:, None] + (outer - inner)[:, None] * share
+            out[t, row] = centre + radii[:, :, None] * turn[:, None]
+    return out
+
+
+def contour_error_mm(positions_mm: Floats, segmented: Floats) -> Floats:
+    """Return per frame the mean distance of tracked from segmented outlines, in mm.
+
+    Distances are those to the nearest segmented point, so that sliding along an outline is none.
+    Slices without a segmented outline in a frame are left out of it.
+    """
+    errors = np.full(len(positions_mm), np.nan)
+    for t, (tracked, drawn) in enumerate(zip(positions_mm, segmented, strict=True)):
+        distances = []
+        for depth in (0, -1):
+            ours, theirs = tracked[:, :, depth], drawn[:, :, depth]
+            known = np.isfinite(theirs).all(axis=(1, 2))
+            away = ours[known][:, :, None] - theirs[known][:, None]
+            if known.any():
+                distances.append(np.linalg.norm(away, axis=-1).min(axis=2))
+        errors[t] = np.mean(distances) if distances else np.nan
+    return errors
+
+
+def check_track(
+    track: Track,
+    mask: NDArray[np.bool_],
+    contour_mm: Floats,
+    closing_mm: float,
+    *,
+    max_contour_mm: float,
+    max_closing_mm: float,
+    max_folding_share: float,
+) -> dict[str, float]:
+    """Measure a track's quality, and refuse one that failed.
+
+    Parameters
+    ----------
+    track
+        End-diastole first.
+    mask : ndarray of bool, shape (z, x, y)
+        Wall at end-diastole.
+    contour_mm
+        As from `contour_error_mm`.
+    closing_mm
+        Mean distance of the outlines, after steps round the cycle, from where they began.
+    max_contour_mm, max_closing_mm, max_folding_share
+        Limits.
+
+    Raises
+    ------
+    SubjectError
+        ``track_not_closed``, ``track_folds``, ``track_off_contours``.
+    """
+    folding = float(folds(track.direct_mm, spacing_mm=track.spacing_mm)[:, mask].mean())
+    contour = float(np.nanmean(contour_mm))
+    limits = (
+        ("track_not_closed", "steps round the cycle miss the start by", "mm"),
+        ("track_folds", "the field folds in a share of the wall of", ""),
+        ("track_off_contours", "tracked outlines miss the segmented ones by", "mm"),
+    )
+    values = (closing_mm, folding, contour)
+    most = (max_closing_mm, max_folding_share, max_contour_mm)
+    for (reason, what, unit), value, limit in zip(limits, values, most, strict=True):
+        if not value <= limit:
+            raise SubjectError(reason, f"{what} {value:.3g} {unit}; at most {limit:g} is believed")
+    return {
+        "closing_error_mm": closing_mm,
+        "folding_share": folding,
+        "contour_error_mm": contour,
+    }
+
+
+def wall_mask(labels: NDArray[np.uint8], slices: Sequence[int]) -> NDArray[np.bool_]:
+    """Return the wall (z, x, y) of some slices of a frame (x, y, z)."""
+    return np.moveaxis(labels[:, :, list(slices)] == Label.MYO, 2, 0)

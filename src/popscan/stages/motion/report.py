@@ -1,0 +1,42 @@
+"""The report's section on motion, and the pictures of single subjects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from markupsafe import Markup
+
+from popscan.protocol import load
+from popscan.protocols import protocol_of
+from popscan.report.context import Extra
+from popscan.study.study import Study
+from popscan.study.tables import read_table
+
+
+def motion_section(study_root: Path, config: Mapping[str, Any]) -> Extra | None:
+    """Show the protocol's section; None where nothing was tracked."""
+    motion = protocol_of(config).motion
+    if motion is None or not config.get("stages", {}).get("motion", {}).get("enabled"):
+        return None
+    values, rows = read_table(study_root, "motion"), read_table(study_root, "motion_segments")
+    if values.empty or rows.empty:
+        return None
+    people = Study.of_tables(study_root, config).attributes
+    sex = people["sex"] if "sex" in people else pd.Series("all", index=people.index)
+    extra: Extra = load(motion.section)(values, rows, sex)
+    return extra
+
+
+def subject_pictures(
+    study_root: Path, config: Mapping[str, Any], units: list[str]
+) -> dict[str, Markup]:
+    """Return the picture of every unit that was tracked."""
+    motion = protocol_of(config).motion
+    rows = read_table(study_root, "motion_segments")
+    if motion is None or not motion.picture or rows.empty:
+        return {}
+    mine = rows[rows["unit"].isin(units)]
+    return {str(unit): load(motion.picture)(part) for unit, part in mine.groupby("unit")}
