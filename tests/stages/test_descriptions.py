@@ -14,7 +14,16 @@ import pytest
 from popscan import stages
 from popscan.commands.rerun import stages_from
 from popscan.methods import resolve
-from popscan.stages import STAGES, SUBJECT_STAGES, TOOLKITS, built_on, upstream_of, version_of
+from popscan.stages import (
+    STAGES,
+    SUBJECT_STAGES,
+    TOOLKITS,
+    built_on,
+    optional_stages,
+    stages_of,
+    upstream_of,
+    version_of,
+)
 
 FOLDER = Path(stages.__file__).parent
 #: Calls of a `ShardContext` whose first argument is a stage.
@@ -84,7 +93,7 @@ def test_a_subject_is_skipped_after_what_stands_right_above():
 
 def test_rerun_from_a_stage_takes_those_that_build_on_it():
     assert stages_from("score") == ["score"]
-    assert stages_from("segment") == ["segment", "score", "qc", "biomarkers", "rca"]
+    assert stages_from("segment") == ["segment", "score", "qc", "biomarkers", "rca", "motion"]
     assert stages_from("simulate") == list(SUBJECT_STAGES)
 
 
@@ -95,6 +104,15 @@ def test_a_raised_version_is_one_of_all_that_use_the_code(monkeypatch):
     assert {name for name in STAGES if version_of(name) != before[name]} == {"biomarkers", "score"}
     monkeypatch.setattr(stages, "TOOLKITS", {**TOOLKITS, "arrays": 2})
     assert version_of("score").endswith("+arrays-2")
+
+
+def test_a_stage_is_enabled_by_its_section_or_by_its_own_options():
+    assert optional_stages({}) == []
+    assert optional_stages({"rca": {"enabled": True}}) == ["rca"]
+    assert optional_stages({"stages": {"motion": {"enabled": True}}}) == ["motion"]
+    assert optional_stages({"motion": {"enabled": True}, "stages": {"motion": {}}}) == []
+    assert "motion" not in stages_of("bids")
+    assert "motion" in stages_of("bids", optional=["motion"])
 
 
 def test_naming_the_stages_loads_nothing_heavy():

@@ -107,6 +107,13 @@ Intervals, where the model is calibrated (docs/segmentation.md):
 |---|---|---|
 """
 
+_MOTION_TAIL = """
+Table `motion`, of the optional stage of that name ([motion.md](motion.md)):
+
+| column | unit | meaning |
+|---|---|---|
+"""
+
 
 def qc_reference() -> str:
     """Return the text of ``docs/qc.md``."""
@@ -120,6 +127,7 @@ def biomarkers_reference() -> str:
     from popscan.protocols.cine_sax.biomarkers.full import ALL as DICTIONARY
     from popscan.protocols.cine_sax.biomarkers.intervals import INTERVAL_DICTIONARY
     from popscan.protocols.cine_sax.biomarkers.sax import MYOCARDIAL_DENSITY_G_ML
+    from popscan.protocols.cine_sax.strain.dictionary import DICTIONARY as MOTION
     from popscan.protocols.cine_sax.volumes import MIN_SMOOTHED_FRAMES, PHASE_SMOOTHING_SHARE
 
     head = _BIOMARKERS_HEAD.format(
@@ -131,13 +139,12 @@ def biomarkers_reference() -> str:
         for name, column in DICTIONARY.items()
     ]
     cited = [f"{number}. {source}\n" for number, source in enumerate(sources, start=1)]
-    intervals = [
-        f"| `{name}` | {column.unit} | {column.meaning} |\n"
-        for name, column in INTERVAL_DICTIONARY.items()
-    ]
-    return "".join(
-        [head, *measured, "\nSources:\n\n", *cited, _BIOMARKERS_TAIL, *intervals, _parity()]
+    intervals, motion = (
+        [f"| `{name}` | {column.unit} | {column.meaning} |\n" for name, column in columns.items()]
+        for columns in (INTERVAL_DICTIONARY, MOTION)
     )
+    parts = [head, *measured, "\nSources:\n\n", *cited, _BIOMARKERS_TAIL, *intervals]
+    return "".join([*parts, _MOTION_TAIL, *motion, _parity()])
 
 
 def _parity() -> str:
