@@ -15,10 +15,12 @@ from typing import Any
 
 import pandas as pd
 
+from popscan.figures import Drawing, drawings, of_study, section_of
 from popscan.plan import read_registry
 from popscan.protocol import load
 from popscan.protocols import protocol_of
 from popscan.records import LabelMap, PopscanError, Scan, Subject
+from popscan.report.blocks import Section
 from popscan.store import Store
 from popscan.study.context import ShardContext
 from popscan.study.reading import scan_and_labels
@@ -115,13 +117,43 @@ class OpenedStudy:
         SubjectError
             If the subject did not get as far, or files are lost or changed.
         """
-        registry = read_registry(self.root / "plan" / "registry.tsv")
-        if unit not in registry:
+        sub, _, ses = unit.partition("_ses-")
+        subject = Subject(sub=sub, ses=f"ses-{ses}" if ses else "")
+        return scan_and_labels(self.shard_of(unit), subject)
+
+    def shard_of(self, unit: str) -> ShardContext:
+        """Return where the files of a subject are.
+
+        Raises
+        ------
+        PopscanError
+            If there is no such subject.
+        """
+        shard = self._registry.get(unit)
+        if shard is None:
             raise PopscanError(f"{unit}: no such subject in {self.root}")
         options = {"protocol": protocol_of(self.config).name}
-        context = ShardContext(store=Store(self.root), shard=registry[unit], options=options)
-        sub, _, ses = unit.partition("_ses-")
-        return scan_and_labels(context, Subject(sub=sub, ses=f"ses-{ses}" if ses else ""))
+        return ShardContext(store=Store(self.root), shard=shard, options=options)
+
+    @cached_property
+    def _registry(self) -> dict[str, str]:
+        return dict(read_registry(self.root / "plan" / "registry.tsv"))
+
+    def figures(self, section: str) -> list[Drawing]:
+        """Return the figures of a section of the report: ``biomarkers``, ``fairness``, ``qc``, ...
+
+        They are drawn from the tables; `popscan.figures` draws the same from any tables.
+
+        Raises
+        ------
+        PopscanError
+            If the report has no such section; the message lists those that it has.
+        """
+        return drawings(section_of(self._sections, section))
+
+    @cached_property
+    def _sections(self) -> list[Section]:
+        return of_study(self.root, self.config, self.provenance)
 
     def curves(self, unit: str, *, points: int = 50) -> pd.DataFrame:
         """Return a subject's curves over the cycle, on a time base that all subjects share.

@@ -41,6 +41,28 @@ def add(commands: Any) -> None:
     )
     compare.set_defaults(call=_compare)
 
+    page = commands.add_parser("page", help="write a page of each of some subjects")
+    page.add_argument(
+        "names", nargs="+", metavar="SUBJECT [STUDY]", help="subjects or visits, and the study"
+    )
+    page.set_defaults(call=_page)
+
+    review = commands.add_parser(
+        "review", help="write a page on which a person judges subjects; it saves qc.overrides"
+    )
+    _study(review)
+    review.add_argument("--subjects", help="comma-separated, or a file with one per line")
+    review.add_argument(
+        "--verdict",
+        nargs="+",
+        choices=["pass", "review", "fail"],
+        default=["fail", "review"],
+        help="without --subjects: verdicts that are judged, in this order (default: fail review)",
+    )
+    review.add_argument("--limit", type=int, default=300, help="most subjects (default: 300)")
+    review.add_argument("--out", type=Path, help="file; default: report/review.html of the study")
+    review.set_defaults(call=_review)
+
     verify = commands.add_parser(
         "verify", help="find files and records that are lost or changed; snakemake makes them again"
     )
@@ -141,6 +163,44 @@ def _compare(arguments: argparse.Namespace) -> None:
     from popscan.opened import open_study
 
     print(as_text(compare_studies(open_study(arguments.a), open_study(arguments.b))))
+
+
+def _page(arguments: argparse.Namespace) -> None:
+    from popscan.commands.pages import write_pages
+    from popscan.opened import open_study
+
+    words = list(arguments.names)
+    given = next((word for word in (words[-1], words[0]) if _is_study(Path(word))), None)
+    if given is not None:
+        words.remove(given)
+    if not words:
+        raise PopscanError("no subject was named")
+    study = open_study(_find_study(Path(given) if given is not None else None))
+    for path in write_pages(study, [name for word in words for name in word.split(",") if name]):
+        print(path)
+
+
+def _review(arguments: argparse.Namespace) -> None:
+    from popscan.commands.pages import write_review
+    from popscan.opened import open_study
+
+    if arguments.limit < 1:
+        raise PopscanError(f"--limit {arguments.limit}: at least 1 is expected")
+    study = open_study(_find_study(arguments.study))
+    path, shown, left = write_review(
+        study,
+        names=_names(arguments.subjects) if arguments.subjects else (),
+        verdicts=arguments.verdict,
+        limit=arguments.limit,
+        out=arguments.out,
+    )
+    print(
+        f"{path}: {shown} subjects" + (f"; {left} more than --limit are left out" if left else "")
+    )
+    print(
+        "Open it in a browser. It saves overrides.tsv: put it beside the config, set "
+        "'qc: {overrides: overrides.tsv}' and run the study again."
+    )
 
 
 def _verify(arguments: argparse.Namespace) -> int:

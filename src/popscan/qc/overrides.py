@@ -44,6 +44,20 @@ def _tidy(overrides: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     return tidy.reset_index(drop=True), []
 
 
+def tidy_overrides(overrides: pd.DataFrame) -> pd.DataFrame:
+    """Return a table of overrides with the columns ``unit, verdict, reason, name, date``, as text.
+
+    Raises
+    ------
+    PopscanError
+        If columns are missing, unknown or there twice.
+    """
+    tidy, problems = _tidy(overrides)
+    if problems:
+        raise PopscanError(f"qc overrides: {'; '.join(problems[:MAX_PROBLEMS])}")
+    return tidy
+
+
 def override_problems(overrides: pd.DataFrame, units: Iterable[str]) -> list[str]:
     """List everything that is wrong with a table of overrides; empty when nothing is.
 

@@ -51,6 +51,8 @@ class FlaggedSubject:
         Volume in every frame: structure name -> array (t,), or one array.
     frame_times_ms : ndarray, shape (t,), or None
         Times of the curve's points; frame numbers are shown where it is None.
+    cine, cine_labels : ndarray, shape (x, y, z, t), or None
+        All frames, for the loop; labels may be None.
     """
 
     unit: str
@@ -65,6 +67,8 @@ class FlaggedSubject:
     spacing_mm: Sequence[float] | None = None
     volume_curve_ml: Mapping[str, NDArray[Any]] | NDArray[Any] | None = None
     frame_times_ms: NDArray[Any] | None = None
+    cine: NDArray[Any] | None = None
+    cine_labels: NDArray[Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -214,6 +218,8 @@ fairness_ledger
     flagged
         Subjects that get a page, the gravest first. Consumed once, one by one: a generator keeps
         memory flat.
+    with_pages
+        Those who have a page, in the order in which pages name the previous and the next one.
     """
 
     name: str = "Study"
@@ -257,6 +263,7 @@ fairness_ledger
     model_cards: Mapping[str, str] = field(default_factory=dict)
     limits: Sequence[str] = ()
     flagged: Iterable[FlaggedSubject] = ()
+    with_pages: Sequence[str] = ()
 
     @property
     def wording(self) -> Words:

@@ -60,8 +60,9 @@ def _source(name: str) -> str:
     return (Path(__file__).parent / "templates" / name).read_text(encoding="utf-8")
 
 
-def _page(template: str, **values: object) -> str:
-    script = _source("report.js")
+def render_page(template: str, *, scripts: Sequence[str] = ("report.js",), **values: object) -> str:
+    """Return one self-contained page: its style and `scripts` are in it."""
+    script = "".join(_source(name) for name in scripts)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return (
         _environment()
@@ -85,6 +86,38 @@ def page_name(unit: str) -> str:
         return f"{stem}-{hashlib.sha256(unit.encode()).hexdigest()[:12]}.html"
 
 
+def write_subject(
+    context: StudyContext, tables: SubjectTables, subject: FlaggedSubject, folder: Path
+) -> Path:
+    """Write the page of one subject into an existing folder and return the file."""
+    path = folder / page_name(subject.unit)
+    pages = {unit: page_name(unit) for unit in context.with_pages}
+    before, after = _beside(list(pages.items()), subject.unit)
+    html = render_page(
+        "subject.html.j2",
+        study=context.name,
+        subject=subject,
+        before=before,
+        after=after,
+        blocks=subject_blocks(tables, subject, pages=pages),
+    )
+    write_atomic(path, html.encode())
+    return path
+
+
+def _beside(
+    pages: Sequence[tuple[str, str]], unit: str
+) -> tuple[tuple[str, str] | None, tuple[str, str] | None]:
+    """Return unit and file of the pages before and behind a subject's."""
+    at = next((i for i, (name, _) in enumerate(pages) if name == unit), None)
+    if at is None:
+        return None, None
+    return (
+        pages[at - 1] if at else None,
+        pages[at + 1] if at + 1 < len(pages) else None,
+    )
+
+
 def _write_subjects(
     context: StudyContext,
     flagged: Iterable[FlaggedSubject],
@@ -105,14 +138,7 @@ def _write_subjects(
             reasons = dict.fromkeys([*before.reasons, *subject.reasons])
             subject = replace(subject, reasons=tuple(reasons))
         folder.mkdir(parents=True, exist_ok=True)
-        name = page_name(subject.unit)
-        html = _page(
-            "subject.html.j2",
-            study=context.name,
-            subject=subject,
-            blocks=subject_blocks(tables, subject),
-        )
-        write_atomic(folder / name, html.encode())
+        name = write_subject(context, tables, subject, folder).name
         picture = ""
         pictured = sum(bool(page.thumbnail) for page in pages.values())
         has_image = subject.image is not None and subject.image.ndim == 4 and subject.image.size
@@ -210,7 +236,7 @@ def render_study(
     pages = _write_subjects(
         context, context.flagged, folder / "subjects", options=options, max_pages=max_subject_pages
     )
-    html = _page(
+    html = render_page(
         "index.html.j2",
         name=context.name,
         description=context.description,

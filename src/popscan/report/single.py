@@ -7,7 +7,7 @@ from pathlib import Path
 
 from popscan.disk import write_atomic
 from popscan.report.blocks import Section
-from popscan.report.pages import _page
+from popscan.report.pages import render_page
 
 
 def write_page(
@@ -26,7 +26,7 @@ def write_page(
     sections
         Its content; all text in it is escaped.
     """
-    html = _page(
+    html = render_page(
         "single.html.j2",
         name=name,
         kind=kind,

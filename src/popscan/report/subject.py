@@ -12,10 +12,13 @@ from numpy.typing import NDArray
 from popscan.report.blocks import Block, Bullets, Cell, Column, Figure, Heading, Table, nothing
 from popscan.report.context import FlaggedSubject, StudyContext
 from popscan.report.figures.base import image_tag, png_uri
+from popscan.report.figures.cine import cine
 from popscan.report.figures.curve import volume_curve
 from popscan.report.figures.overlays import slice_grid
-from popscan.report.text import DASH, number, shorten, title_of
+from popscan.report.neighbours import resembling
+from popscan.report.text import DASH, number, plural, shorten, title_of
 from popscan.report.tidy import complete, numbers, words
+from popscan.report.units import study_units
 
 _TONES = {
     "pass": "good", "ok": "good", "review": "warn", "excluded": "warn", "fail": "bad",
@@ -66,7 +69,8 @@ def _curves(subject: FlaggedSubject) -> dict[str, NDArray[np.float64]]:
     return curves
 
 
-def _curve_figure(subject: FlaggedSubject) -> list[Block]:
+def curve_figure(subject: FlaggedSubject) -> list[Block]:
+    """Return the volumes in every frame."""
     curves = _curves(subject)
     if not curves:
         return nothing("There is no volume curve: no frame has a measured volume.")
@@ -103,6 +107,9 @@ class SubjectTables:
     checks: RowsByUnit
     ledger: RowsByUnit
     biomarkers: RowsByUnit
+    values: pd.DataFrame
+    units: list[str]
+    outcomes: list[str]
 
     @classmethod
     def of(cls, context: StudyContext) -> SubjectTables:
@@ -113,14 +120,65 @@ class SubjectTables:
             ),
             ledger=RowsByUnit(context.ledger),
             biomarkers=RowsByUnit(context.biomarkers),
+            values=context.biomarkers,
+            units=study_units(context),
+            outcomes=[one.name for one in context.protocol.outcomes],
         )
+
+
+def cine_loop(subject: FlaggedSubject, *, slices: int = 3, size_px: int = 240) -> list[Block]:
+    """Return the loop over the frames, with contours; nothing where there is no image."""
+    image, labels = subject.cine, subject.cine_labels
+    if image is None or image.ndim != 4 or not image.size:
+        return []
+    if labels is not None and labels.shape != image.shape:
+        labels = None
+    frames = image.shape[3]
+    markup = cine(
+        image,
+        labels,
+        outlines=subject.outlines,
+        spacing_mm=subject.spacing_mm,
+        slices=slices,
+        size_px=size_px,
+        alt=f"{plural(frames, 'frame')} of some slices of {subject.unit}",
+    )
+    what = f"{plural(frames, 'frame')}; slices between the first and the last with labels."
+    return [Figure(markup=markup, caption=f"{what} {subject.legend if labels is not None else ''}")]
+
+
+def reasons_in_words(subject: FlaggedSubject) -> list[str]:
+    """Return why a subject is to be looked at: names of checks become titles."""
+    return [shorten(str(reason)) for reason in subject.reasons]
+
+
+def check_sentences(tables: SubjectTables, unit: str) -> list[str]:
+    """Return what every check found that did not pass, the failed ones first."""
+    mine = complete(
+        _known(tables.checks.get(unit)),
+        "check", "value", "threshold", "unit_of_value", "verdict", "message",
+    )  # fmt: skip
+    texts = ("check", "threshold", "unit_of_value", "verdict", "message")
+    sentences: dict[str, list[str]] = {"fail": [], "review": []}
+    for value, check, limits, unit_of_value, verdict, message in zip(
+        numbers(mine["value"]), *(words(mine[c]) for c in texts), strict=True
+    ):
+        if verdict not in sentences:
+            continue
+        title = title_of(check, unit=False)
+        asked = f" (limits: {shorten(limits, 60)})" if limits else ""
+        text = f"{title}: {number(value)} {unit_of_value}".rstrip() + f"{asked}. "
+        sentences[verdict].append(f"{'Failed' if verdict == 'fail' else 'To review'}. {text}"
+                                  + shorten(message))  # fmt: skip
+    return [sentence.strip() for verdict in ("fail", "review") for sentence in sentences[verdict]]
 
 
 def _known(rows: pd.DataFrame | None) -> pd.DataFrame:
     return pd.DataFrame() if rows is None else rows
 
 
-def _check_table(tables: SubjectTables, unit: str) -> list[Block]:
+def check_table(tables: SubjectTables, unit: str) -> list[Block]:
+    """Return every check of a subject, the failed ones first."""
     mine = complete(
         _known(tables.checks.get(unit)),
         "unit", "check", "kind", "value", "threshold", "unit_of_value", "verdict", "message",
@@ -191,13 +249,31 @@ def _values(tables: SubjectTables, unit: str) -> list[Block]:
     return [Table(caption="Biomarkers of this subject.", columns=columns, rows=rows, dense=True)]
 
 
-def subject_blocks(tables: SubjectTables, subject: FlaggedSubject) -> list[Block]:
-    """Return everything the page of one flagged subject shows."""
-    reasons = [shorten(str(reason)) for reason in subject.reasons]
-    blocks: list[Block] = [Bullets(items=reasons)] if reasons else []
+def subject_blocks(
+    tables: SubjectTables, subject: FlaggedSubject, *, pages: Mapping[str, str] | None = None
+) -> list[Block]:
+    """Return everything the page of one subject shows.
+
+    Parameters
+    ----------
+    tables
+        Of the study.
+    subject
+        With its images.
+    pages
+        Unit -> file of those who have a page, for links; none by default.
+    """
+    unit = subject.unit
+    why = check_sentences(tables, unit)
+    others = [reason for reason in reasons_in_words(subject) if not why or ":" in reason]
+    blocks: list[Block] = [Bullets(items=[*others, *why])] if others or why else []
+    loop = cine_loop(subject)
+    blocks += [Heading(text="Cine loop"), *loop] if loop else []
+    blocks += [Heading(text="Volume curve"), *curve_figure(subject)]
     blocks += [Heading(text="Labels over images"), *_overlays(subject)]
-    blocks += [Heading(text="Volume curve"), *_curve_figure(subject)]
-    blocks += [Heading(text="Checks"), *_check_table(tables, subject.unit)]
-    blocks += [Heading(text="Biomarkers"), *_values(tables, subject.unit)]
-    blocks += [Heading(text="Stages"), *_history(tables, subject.unit)]
+    near = resembling(tables.values, tables.units, unit, tables.outcomes, pages or {})
+    blocks += [Heading(text="Among the others"), *near] if near else []
+    blocks += [Heading(text="Checks"), *check_table(tables, unit)]
+    blocks += [Heading(text="Biomarkers"), *_values(tables, unit)]
+    blocks += [Heading(text="Stages"), *_history(tables, unit)]
     return blocks

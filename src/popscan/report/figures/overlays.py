@@ -98,7 +98,8 @@ def tile(
     return canvas.resize((size_px, size_px), Image.Resampling.LANCZOS)
 
 
-def _limits(volume: NDArray[Any]) -> tuple[float, float] | None:
+def intensity_limits(volume: NDArray[Any]) -> tuple[float, float] | None:
+    """Return the intensities that are drawn black and white; None where they are the same."""
     finite = volume[np.isfinite(volume)]
     if not finite.size:
         return None
@@ -153,7 +154,7 @@ def slice_grid(
     """
     n_slices = image.shape[2]
     x, y = label_box(labels, image.shape)
-    limits = _limits(np.asarray(image[x, y, :, frame], dtype=float))
+    limits = intensity_limits(np.asarray(image[x, y, :, frame], dtype=float))
     columns = max(1, min(columns, n_slices))
     rows = -(-n_slices // columns)
     gap = 3

@@ -5,23 +5,20 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import yaml
 
 from popscan import __version__
 from popscan.config import Fairness, Report, Share
-from popscan.plan import read_plan, read_registry
+from popscan.plan import read_plan
 from popscan.protocol import Protocol, Words
-from popscan.protocol import load as load_place
 from popscan.protocols import protocol_of
-from popscan.records import Status, Subject, SubjectError
-from popscan.report.context import FlaggedSubject, StudyContext
+from popscan.report.context import StudyContext
 from popscan.stages import STAGES, optional_stages, stages_of, version_of
 from popscan.stages.atlas.job import atlas_pictures
 from popscan.stages.fairness.report import (
@@ -29,14 +26,12 @@ from popscan.stages.fairness.report import (
     with_whole_audit,
 )
 from popscan.stages.report.extras import extra_sections
+from popscan.stages.report.flagged import flagged_subjects, units_to_look_at
 from popscan.stages.report.methods import methods_sentences
 from popscan.stages.report.sharing import write_share
 from popscan.stages.segment.bundles import bundle_path
 from popscan.store import Store, write_atomic
-from popscan.study.context import ShardContext
 from popscan.study.costs import cost_rates, study_costs
-from popscan.study.phases import phases_of
-from popscan.study.reading import scan_and_labels
 from popscan.study.study import Study
 from popscan.study.tables import read_table, tables_folder
 
@@ -135,7 +130,7 @@ def study_context(
     model = bundle_path(named) if named else Path("no model")
     card = model / "card.md"
     fairness = Fairness.of(config)
-    flagged = flagged_units(study, limit=int(config["report"]["max_flagged_pages"]))
+    flagged = units_to_look_at(study_root, limit=int(config["report"]["max_flagged_pages"]))
     context = StudyContext(
         name=config["study"]["name"],
         protocol=protocol,
@@ -167,6 +162,7 @@ def study_context(
             *(f"Cohort: {note}" for note in study.notes),
         ],
         flagged=flagged_subjects(Store(study_root), protocol),
+        with_pages=flagged,
     )
     return with_whole_audit(context, study_root, alpha=fairness.alpha)
 
@@ -212,62 +208,3 @@ def _dictionary(study_root: Path, table: str) -> pd.DataFrame:
     path = tables_folder(study_root) / f"{table}.json"
     entries = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     return pd.DataFrame([{"column": column, **entry} for column, entry in entries.items()])
-
-
-def flagged_units(study: Study, *, limit: int) -> list[str]:
-    """Return those whom `flagged_subjects` yields first, as many as have a page."""
-    ledger, qc = study.table("ledger", columns=["unit", "status"]), study.table("qc")
-    parts = [ledger.loc[ledger["status"] == str(Status.FAILED), "unit"]] if len(ledger) else []
-    if "verdict" in qc:
-        parts += [qc.loc[qc["verdict"] == verdict, "unit"] for verdict in ("fail", "review")]
-    return list(dict.fromkeys(str(unit) for part in parts for unit in part))[:limit]
-
-
-def flagged_subjects(store: Store, protocol: Protocol) -> Iterator[FlaggedSubject]:
-    """Yield whoever failed a stage or did not pass QC, the gravest first; pictures one by one."""
-    qc = read_table(store.root, "qc")
-    ledger = read_table(store.root, "ledger")
-    failed = ledger[ledger["status"] == str(Status.FAILED)]
-    for row in failed.to_dict("records"):
-        why = f"{row['stage']}: {row['reason']}: {row['message']}"
-        yield FlaggedSubject(unit=row["unit"], verdict="failed", reasons=[why])
-    registry = read_registry(store.root / "plan" / "registry.tsv")
-    contexts: dict[str, ShardContext] = {}
-    for verdict in ("fail", "review"):
-        for row in qc[qc["verdict"] == verdict].to_dict("records") if len(qc) else ():
-            reasons = f"{row['failed']} {row['review']}".split()
-            unit = str(row["unit"])
-            shard = registry[unit]
-            if shard not in contexts:
-                options = {"protocol": protocol.name}
-                contexts = {shard: ShardContext(store=store, shard=shard, options=options)}
-            plain = FlaggedSubject(unit=unit, verdict=verdict, reasons=reasons)
-            try:
-                yield _with_pictures(contexts[shard], plain)
-            except SubjectError as error:
-                yield replace(plain, reasons=[*reasons, f"no picture: {error}"])
-
-
-def _with_pictures(context: ShardContext, flagged: FlaggedSubject) -> FlaggedSubject:
-    protocol = context.protocol
-    sub, _, ses = flagged.unit.partition("_ses-")
-    scan, labels = scan_and_labels(context, Subject(sub=sub, ses=f"ses-{ses}" if ses else ""))
-    phases = phases_of(scan, labels, protocol)
-    frames = list(phases.values())
-    curves = {}
-    if protocol.biomarkers.curves:
-        curves = load_place(protocol.biomarkers.curves)(labels.array, spacing_mm=scan.spacing_mm)
-    return replace(
-        flagged,
-        image=np.asarray(scan.array[..., frames], dtype=np.float32),
-        labels=labels.array[..., frames],
-        frame_names=tuple(phases),
-        outlines=protocol.labels.outlines,
-        legend=protocol.words.legend,
-        structures=protocol.labels.structures,
-        spacing_mm=scan.spacing_mm,
-        volume_curve_ml={
-            name: curves[f"{name}_ml"] for name in protocol.labels.codes if f"{name}_ml" in curves
-        },
-        frame_times_ms=scan.frame_times_ms,
-    )
