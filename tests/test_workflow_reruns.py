@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -80,6 +81,35 @@ def test_finished_study_adds_up_and_has_nothing_to_do(finished):
     assert told[BAD, "ingest"] == "failed"
     assert {told[unit, "biomarkers"] for unit in GOOD} == {"ok"}
     assert_nothing_to_do(finished)
+
+
+def test_pages_and_reviews_of_a_finished_study(study):
+    folder = study / "results" / "tiny"
+    written = popscan(study, "page", "sub-0001", BAD, str(folder)).split()
+    assert written == [f"{folder}/report/subjects/{unit}.html" for unit in ("sub-0001", BAD)]
+    page = (folder / "report" / "subjects" / "sub-0001.html").read_text(encoding="utf-8")
+    for part in ("data-frames=", "Volume curve", "most similar values", "Every check"):
+        assert part in page
+    lost = (folder / "report" / "subjects" / f"{BAD}.html").read_text(encoding="utf-8")
+    assert "no picture" in lost
+    with pytest.raises(subprocess.CalledProcessError) as wrong:
+        popscan(study, "page", "sub-00001", str(folder))
+    assert "did you mean sub-0001" in wrong.value.stderr
+    out = study / "review.html"
+    popscan(study, "review", str(folder), "--subjects", "sub-0001,sub-0002", "--out", str(out))
+    assert out.read_text(encoding="utf-8").count('<article class="subject"') == 2
+
+
+def test_the_tutorial_from_python_works(study, monkeypatch):
+    monkeypatch.chdir(study)
+    text = (ROOT / "docs" / "tutorials" / "python.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    names: dict[str, object] = {}
+    for block in blocks:
+        exec(block.replace("results/demo", "results/tiny"), names)
+    assert len(blocks) >= 6
+    svg = (study / "biomarkers.svg").read_text(encoding="utf-8")
+    assert svg.startswith('<svg xmlns="http://www.w3.org/2000/svg"')
 
 
 def test_subset_run_does_only_those_named_and_a_plain_run_the_rest(study, finished):

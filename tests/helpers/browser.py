@@ -109,7 +109,7 @@ class Browser:
             if key not in _KEYS and len(key) > 1:
                 self.send("Input.insertText", text=key)
                 continue
-            code = _KEYS.get(key, ord(key.upper()))
+            code = _KEYS[key] if key in _KEYS else ord(key.upper())
             text = {"Enter": "\r"}.get(key, key if len(key) == 1 else "")
             about = {"key": key, "windowsVirtualKeyCode": code}
             self.send("Input.dispatchKeyEvent", type="keyDown", text=text, **about)

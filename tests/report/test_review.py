@@ -7,7 +7,7 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from helpers.browser import Browser
+from browser import Browser
 from popscan.config import Qc
 from popscan.qc import parse_overrides
 from popscan.qc.overrides import override_problems, tidy_overrides

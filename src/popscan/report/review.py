@@ -60,8 +60,8 @@ def review_page(
     subjects
         Whom to judge, with their images; consumed one by one.
     earlier
-        Overrides that there are, ``unit, verdict, reason, name, date`` as text: the page saves them with the
-        new ones, unless they are judged anew.
+        Overrides that there are, ``unit, verdict, reason, name, date`` as text: the page saves
+        them with the new ones, unless they are judged anew.
 
     Returns
     -------

@@ -168,6 +168,8 @@ def check_sentences(tables: SubjectTables, unit: str) -> list[str]:
         title = title_of(check, unit=False)
         asked = f" (limits: {shorten(limits, 60)})" if limits else ""
         text = f"{title}: {number(value)} {unit_of_value}".rstrip() + f"{asked}. "
+        if message[:1].isdigit():  # the value again
+            message = message.partition(": ")[2] or message
         sentences[verdict].append(f"{'Failed' if verdict == 'fail' else 'To review'}. {text}"
                                   + shorten(message))  # fmt: skip
     return [sentence.strip() for verdict in ("fail", "review") for sentence in sentences[verdict]]
@@ -201,7 +203,7 @@ def check_table(tables: SubjectTables, unit: str) -> list[Block]:
                 Cell(text=kind),
                 Cell(text=number(value)),
                 Cell(text=unit_of_value),
-                Cell(text=verdict or "unknown", tone=_TONES.get(verdict, "")),
+                Cell(text=verdict.replace("_", " ") or "unknown", tone=_TONES.get(verdict, "")),
                 Cell(text=(threshold if pd.isna(limit) else number(limit)) or DASH),
                 Cell(text=shorten(message)),
             ]

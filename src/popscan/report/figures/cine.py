@@ -33,8 +33,8 @@ def shown_slices(labels: NDArray[Any] | None, n_slices: int, count: int) -> list
         used = np.flatnonzero((labels > 0).any(axis=(0, 1, 3)))
     if count >= len(used):
         return used.tolist()
-    places = np.linspace(0, len(used) - 1, count + 2)[1:-1]
-    return sorted({int(used[round(place)]) for place in places})
+    places = (np.arange(count) + 0.5) * len(used) / count
+    return [int(used[int(place)]) for place in places]
 
 
 def _sheet(image: NDArray[Any], slices: list[int], size: tuple[int, int]) -> Image.Image:
