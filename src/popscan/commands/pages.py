@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -98,7 +98,7 @@ def pictured(study: OpenedStudy, units: Sequence[str]) -> list[FlaggedSubject]:
     """Return the subjects with verdict, reasons, and images where they have any."""
     qc = read_table(study.root, "qc")
     ledger = read_table(study.root, "ledger")
-    rows = qc.set_index("unit").to_dict("index") if len(qc) else {}
+    rows = {str(row["unit"]): row for row in qc.to_dict("records")} if len(qc) else {}
     failed = ledger[ledger["status"] == "failed"].groupby("unit", sort=False)
     lost = {
         str(unit): [
@@ -110,7 +110,7 @@ def pictured(study: OpenedStudy, units: Sequence[str]) -> list[FlaggedSubject]:
 
 
 def _subject(
-    study: OpenedStudy, unit: str, row: Mapping[str, Any], lost: Sequence[str]
+    study: OpenedStudy, unit: str, row: Mapping[Hashable, Any], lost: Sequence[str]
 ) -> FlaggedSubject:
     checks = f"{row.get('failed') or ''} {row.get('review') or ''}".split()
     verdict = str(row.get("verdict") or ("failed" if lost else "not judged"))
