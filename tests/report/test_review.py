@@ -18,7 +18,7 @@ from popscan.study.overrides import final_verdicts
 @pytest.fixture(scope="module")
 def judged(make_context, tmp_path_factory):
     context = make_context(40, flagged=3)
-    subjects = [replace(one, cine=one.image, cine_labels=one.labels) for one in context.flagged]
+    subjects = [replace(one, loop=one.image, loop_labels=one.labels) for one in context.flagged]
     given = parse_overrides(
         "participant_id\tsession_id\tverdict\treason\tname\n"
         "sub-0001\tses-01\tfail\tasked to leave\tA. B.\n"
@@ -75,9 +75,9 @@ def test_what_is_judged_by_keys_is_read_by_the_study(judged, tmp_path):
 def test_the_loop_plays_steps_and_hides_its_contours(judged, tmp_path):
     with Browser(tmp_path) as browser:
         browser.open(judged[2])
-        frame = "document.querySelector('.cine input').value"
+        frame = "document.querySelector('.loop input').value"
         browser.press(" ")
-        assert browser.run("document.querySelector('.cine button').textContent") == "Play"
+        assert browser.run("document.querySelector('.loop button').textContent") == "Play"
         before = browser.run(frame)
         browser.press("ArrowRight")
         assert browser.run(frame) != before
@@ -86,7 +86,7 @@ def test_the_loop_plays_steps_and_hides_its_contours(judged, tmp_path):
             ".filter((g) => g.getAttribute('display') === 'inline').map((g) => g.dataset.frame)"
         )
         assert browser.run(shown) == [browser.run(frame)]
-        contours = "getComputedStyle(document.querySelector('.cine svg')).display"
+        contours = "getComputedStyle(document.querySelector('.loop svg')).display"
         assert browser.run(contours) != "none"
         browser.press("c")
         assert browser.run(contours) == "none"

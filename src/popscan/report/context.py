@@ -51,7 +51,7 @@ class FlaggedSubject:
         Volume in every frame: structure name -> array (t,), or one array.
     frame_times_ms : ndarray, shape (t,), or None
         Times of the curve's points; frame numbers are shown where it is None.
-    cine, cine_labels : ndarray, shape (x, y, z, t), or None
+    loop, loop_labels : ndarray, shape (x, y, z, t), or None
         All frames, for the loop; labels may be None.
     """
 
@@ -67,8 +67,8 @@ class FlaggedSubject:
     spacing_mm: Sequence[float] | None = None
     volume_curve_ml: Mapping[str, NDArray[Any]] | NDArray[Any] | None = None
     frame_times_ms: NDArray[Any] | None = None
-    cine: NDArray[Any] | None = None
-    cine_labels: NDArray[Any] | None = None
+    loop: NDArray[Any] | None = None
+    loop_labels: NDArray[Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

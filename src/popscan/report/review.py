@@ -17,8 +17,8 @@ from popscan.report.subject import (
     SubjectTables,
     check_sentences,
     check_table,
-    cine_loop,
     curve_figure,
+    loop_figure,
     reasons_in_words,
 )
 
@@ -87,7 +87,7 @@ def review_page(
 
 def _blocks(tables: SubjectTables, subject: FlaggedSubject) -> list[Block]:
     sentences = check_sentences(tables, subject.unit) or reasons_in_words(subject)
-    blocks: list[Block] = [*cine_loop(subject, slices=6, size_px=150)]
+    blocks: list[Block] = [*loop_figure(subject, slices=6, size_px=150)]
     blocks += [Bullets(items=sentences)] if sentences else []
     blocks += curve_figure(subject)
     blocks.append(Details(summary="All checks", blocks=check_table(tables, subject.unit)))

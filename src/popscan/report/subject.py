@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from popscan.report.blocks import Block, Bullets, Cell, Column, Figure, Heading, Table, nothing
 from popscan.report.context import FlaggedSubject, StudyContext
 from popscan.report.figures.base import image_tag, png_uri
-from popscan.report.figures.cine import cine
 from popscan.report.figures.curve import volume_curve
+from popscan.report.figures.loop import frame_loop
 from popscan.report.figures.overlays import slice_grid
 from popscan.report.neighbours import resembling
 from popscan.report.text import DASH, number, plural, shorten, title_of
@@ -126,15 +126,15 @@ class SubjectTables:
         )
 
 
-def cine_loop(subject: FlaggedSubject, *, slices: int = 3, size_px: int = 240) -> list[Block]:
+def loop_figure(subject: FlaggedSubject, *, slices: int = 3, size_px: int = 240) -> list[Block]:
     """Return the loop over the frames, with contours; nothing where there is no image."""
-    image, labels = subject.cine, subject.cine_labels
+    image, labels = subject.loop, subject.loop_labels
     if image is None or image.ndim != 4 or not image.size:
         return []
     if labels is not None and labels.shape != image.shape:
         labels = None
     frames = image.shape[3]
-    markup = cine(
+    markup = frame_loop(
         image,
         labels,
         outlines=subject.outlines,
@@ -269,8 +269,8 @@ def subject_blocks(
     why = check_sentences(tables, unit)
     others = [reason for reason in reasons_in_words(subject) if not why or ":" in reason]
     blocks: list[Block] = [Bullets(items=[*others, *why])] if others or why else []
-    loop = cine_loop(subject)
-    blocks += [Heading(text="Cine loop"), *loop] if loop else []
+    loop = loop_figure(subject)
+    blocks += [Heading(text="Loop over the frames"), *loop] if loop else []
     blocks += [Heading(text="Volume curve"), *curve_figure(subject)]
     blocks += [Heading(text="Labels over images"), *_overlays(subject)]
     near = resembling(tables.values, tables.units, unit, tables.outcomes, pages or {})

@@ -254,12 +254,12 @@
     });
   }
 
-  // --- cine loops -------------------------------------------------------------------------------
-  $$(".cine").forEach(function (cine) {
-    const frames = Number(cine.dataset.frames), height = 100 / frames;
-    const sheet = cine.querySelector("img"), layers = $$("g[data-frame]", cine);
-    const slider = cine.querySelector("input"), play = cine.querySelector("[data-do='play']");
-    const lines = cine.querySelector("[data-do='lines']");
+  // --- loop loops -------------------------------------------------------------------------------
+  $$(".loop").forEach(function (loop) {
+    const frames = Number(loop.dataset.frames), height = 100 / frames;
+    const sheet = loop.querySelector("img"), layers = $$("g[data-frame]", loop);
+    const slider = loop.querySelector("input"), play = loop.querySelector("[data-do='play']");
+    const lines = loop.querySelector("[data-do='lines']");
     let at = 0, timer = 0;
     function show(frame) {
       at = (frame + frames) % frames;
@@ -267,7 +267,7 @@
       layers.forEach((g) => g.setAttribute("display", Number(g.dataset.frame) === at ? "inline" : "none"));
       slider.value = at;
       slider.setAttribute("aria-valuetext", "frame " + (at + 1) + " of " + frames);
-      cine.dispatchEvent(new CustomEvent("frame", { detail: at, bubbles: true }));
+      loop.dispatchEvent(new CustomEvent("frame", { detail: at, bubbles: true }));
     }
     function run(on) {
       clearInterval(timer);
@@ -275,14 +275,14 @@
       play.textContent = on ? "Pause" : "Play";
       play.setAttribute("aria-pressed", String(on));
     }
-    cine.querySelector(".controls").hidden = frames < 2;
+    loop.querySelector(".controls").hidden = frames < 2;
     play.addEventListener("click", () => run(!timer));
     slider.addEventListener("input", () => { run(false); show(Number(slider.value)); });
     lines.addEventListener("click", function () {
-      const off = cine.classList.toggle("bare");
+      const off = loop.classList.toggle("bare");
       lines.setAttribute("aria-pressed", String(!off));
     });
-    cine.addEventListener("cine", function (event) {
+    loop.addEventListener("loop", function (event) {
       if (event.detail === "play") run(!timer);
       if (event.detail === "stop") run(false);
       if (event.detail === "start") run(!matchMedia("(prefers-reduced-motion: reduce)").matches);
@@ -290,7 +290,7 @@
       if (typeof event.detail === "number") { run(false); show(at + event.detail); }
     });
     show(0);
-    if (!cine.closest("[hidden]") && !matchMedia("(prefers-reduced-motion: reduce)").matches) run(frames > 1);
+    if (!loop.closest("[hidden]") && !matchMedia("(prefers-reduced-motion: reduce)").matches) run(frames > 1);
   });
 
   // --- contents: what is being read -------------------------------------------------------------

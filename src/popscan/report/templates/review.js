@@ -13,8 +13,8 @@
   form.addEventListener("submit", (event) => event.preventDefault());
 
   const unit = () => articles[at].dataset.unit;
-  const cine = () => articles[at].querySelector(".cine");
-  const send = (what) => cine() && cine().dispatchEvent(new CustomEvent("cine", { detail: what }));
+  const loop = () => articles[at].querySelector(".loop");
+  const send = (what) => loop() && loop().dispatchEvent(new CustomEvent("loop", { detail: what }));
   function press(verdict) {
     chosen = verdict;
     buttons.forEach((b) => b.setAttribute("aria-pressed", String(b.dataset.verdict === verdict)));

@@ -87,6 +87,6 @@ def with_pictures(context: ShardContext, flagged: FlaggedSubject) -> FlaggedSubj
             name: curves[f"{name}_ml"] for name in protocol.labels.codes if f"{name}_ml" in curves
         },
         frame_times_ms=scan.frame_times_ms,
-        cine=np.asarray(scan.array[..., every], dtype=np.float32),
-        cine_labels=labels.array[..., every],
+        loop=np.asarray(scan.array[..., every], dtype=np.float32),
+        loop_labels=labels.array[..., every],
     )

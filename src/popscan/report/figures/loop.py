@@ -74,7 +74,7 @@ def _paths(
     return groups
 
 
-def cine(
+def frame_loop(
     image: NDArray[Any],
     labels: NDArray[Any] | None,
     *,
@@ -116,7 +116,7 @@ def cine(
     groups = _paths(labels, chosen, outlines, size) if labels is not None else []
     frames, width = image.shape[3], size[0] * len(chosen)
     return Markup(
-        '<div class="cine" data-frames="{frames}"><div class="view" '
+        '<div class="loop" data-frames="{frames}"><div class="view" '
         'style="aspect-ratio:{width}/{height};max-width:{most}px">'
         '<img src="{uri}" alt="{alt}">'
         '<svg viewBox="0 0 {w2} {h2}" fill="none" stroke-width="2.6" '
