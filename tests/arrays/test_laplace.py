@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from popscan.arrays.laplace import layer_thickness
+from popscan.arrays.laplace import MAX_CELLS, layer_thickness
 
 
 def ring(
@@ -90,6 +90,13 @@ def test_thickness_scales_with_the_grid() -> None:
     one = layer_thickness(inner, layer, spacing_mm=(1.5, 1.5), step_mm=0.75)
     two = layer_thickness(inner, layer, spacing_mm=(3.0, 3.0), step_mm=1.5)
     np.testing.assert_allclose(two.thickness_mm, 2 * one.thickness_mm, rtol=1e-6)
+
+
+def test_a_layer_as_large_as_the_image_costs_no_more() -> None:
+    inner, layer, _ = ring(350.0, 430.0, spacing_mm=1.0, n=1000)
+    found = layer_thickness(inner, layer, spacing_mm=(1.0, 1.0))
+    assert found.thickness_mm.size < MAX_CELLS**2
+    assert found.thickness_mm.size / (1 / found.thickness_mm).sum() == pytest.approx(80, abs=1.5)
 
 
 def test_nothing_there_has_no_points() -> None:

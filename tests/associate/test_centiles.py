@@ -100,7 +100,7 @@ def test_small_groups_have_no_numbers() -> None:
     table = people(np.random.default_rng(0), 2 * MIN_ANY - 2)
     one, note = fit_curves(table["v_ml"].to_numpy()[::2], table["age_years"].to_numpy()[::2])
     assert one is None
-    assert note == f"too few: {MIN_ANY - 1} people, {MIN_ANY} needed"
+    assert note == f"too few: {MIN_ANY - 1} subjects, {MIN_ANY} needed"
     row = centile_table({("v_ml", "female"): (one, note, MIN_ANY - 1)}).iloc[0]
     assert np.isnan(row["value"])
     assert row["note"] == note

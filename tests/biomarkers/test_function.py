@@ -87,7 +87,7 @@ def test_intervals_hold_the_truth_of_noisy_curves() -> None:
     for _ in range(20):
         found = measured(curve(30) + rng.normal(0, 1.4, 30))
         low, high = found["lv_peak_ejection_low_ml_s"], found["lv_peak_ejection_high_ml_s"]
-        assert low <= found[name] <= high
+        assert 0 <= low <= found[name] <= high
         held += low <= truth <= high
     assert held >= 17
 

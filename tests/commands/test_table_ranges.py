@@ -132,7 +132,7 @@ def test_a_column_that_is_not_there_is_named(tmp_path: Path, options: dict, word
 
 def test_too_few_people_are_an_error_not_a_curve(tmp_path: Path) -> None:
     cohort().head(30).to_csv(tmp_path / "people.csv", index=False)
-    with pytest.raises(PopscanError, match="too few: 15 people, 40 needed"):
+    with pytest.raises(PopscanError, match="too few: 15 subjects, 40 needed"):
         ranges_of_table(tmp_path / "people.csv", tmp_path / "out")
 
 

@@ -21,6 +21,9 @@ from scipy.special import ndtri
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
+#: Most points of the finer grid along an axis; larger layers are solved more coarsely.
+MAX_CELLS = 320
+
 
 @dataclass(frozen=True, kw_only=True)
 class Layer:
@@ -108,6 +111,8 @@ def _refined(
     low, high = held.min(axis=0) - 3, held.max(axis=0) + 4
     factor = np.maximum(np.round(spacing / step_mm), 1).astype(int)
     step = 1.0 / factor
+    # Labels may fill any image: the equations must not.
+    step = step * np.ceil(((high - low) / step).max() / MAX_CELLS)
     axes = [np.arange(low[a], high[a] + 1e-9, step[a]) for a in (0, 1)]
     grid = np.meshgrid(*axes, indexing="ij")
     sigma_mm = smoothing * float(np.sqrt(spacing.prod()))

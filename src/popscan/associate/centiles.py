@@ -44,25 +44,25 @@ DICTIONARY: Mapping[str, Column] = {
     "unit": text("its unit"),
     "sex": text("sex, or all"),
     "age_years": Column("years", "age"),
-    "centile": Column("%", "share of people of this sex and age that is below"),
+    "centile": Column("%", "share of subjects of this sex and age that is below"),
     "value": Column("unit", "the centile", _KOENKER),
     "ci_low": Column("unit", "lower end of its 90% interval", _SANDWICH),
     "ci_high": Column("unit", "upper end of its 90% interval", _SANDWICH),
-    "n": Column("subjects", "people of this sex with a value"),
-    "n_near": Column("subjects", f"of these, people within {NEAR_YEARS:g} years of the age"),
+    "n": Column("subjects", "subjects of this sex with a value"),
+    "n_near": Column("subjects", f"of these, subjects within {NEAR_YEARS:g} years of the age"),
     "note": text("how the curve was fitted, or why there is none"),
 }
 #: Columns of the table that `z_scores` returns, beside the people's.
 Z_DICTIONARY: Mapping[str, Column] = {
     "outcome": text("biomarker"),
     "value": Column("unit", "measured"),
-    "centile": Column("%", "share of people of the same sex and age that is below"),
+    "centile": Column("%", "share of subjects of the same sex and age that is below"),
     "z": Column("SD", "the normal deviate of that share; 0 is the median"),
     "z_low": Column(
         "SD", "lower end of its interval: of the curves, and of the value if it has one"
     ),
     "z_high": Column("SD", "upper end of its interval"),
-    "n_near": Column("subjects", f"people of that sex within {NEAR_YEARS:g} years"),
+    "n_near": Column("subjects", f"subjects of that sex within {NEAR_YEARS:g} years"),
     "note": text("why there is no score, or with what caution to read it"),
 }
 
@@ -123,13 +123,13 @@ def fit_curves(
     known = np.isfinite(values) & np.isfinite(ages)
     y, x = values[known], ages[known]
     if y.size < MIN_ANY:
-        return None, f"too few: {y.size} people, {MIN_ANY} needed"
+        return None, f"too few: {y.size} subjects, {MIN_ANY} needed"
     if np.ptp(y) <= 0:
         return None, "all values are equal"
     kind, knots = _knots(x)
     cautions = [kind]
     if y.size < MIN_LIMITS:
-        cautions.append(f"outer limits unsure: {y.size} people, {MIN_LIMITS} advised (CLSI EP28)")
+        cautions.append(f"outer limits unsure: {y.size} subjects, {MIN_LIMITS} advised (CLSI EP28)")
     design = spline_design(x, knots)
     rng = np.random.default_rng([seed, y.size])
     note = "; ".join(cautions)
@@ -274,7 +274,7 @@ def centile_table(
             for c, centile in enumerate(CENTILES):
                 row = about | {"age_years": age, "centile": centile, "note": note}
                 if near[a] < min_near:
-                    rows.append(row | {"note": f"fewer than {min_near} people near this age"})
+                    rows.append(row | {"note": f"fewer than {min_near} subjects near this age"})
                     break
                 row |= {"value": draws[0, a, c], "n_near": int(near[a])}
                 if len(draws) > 1:

@@ -24,7 +24,7 @@ COMPARED: Mapping[str, Column] = {
     "published_sd": Column("unit", "published standard deviation"),
     "published_low": Column("unit", "published mean less 1.96 SD"),
     "published_high": Column("unit", "published mean and 1.96 SD"),
-    "n": Column("subjects", "people of this table, of that sex and of the published ages"),
+    "n": Column("subjects", "subjects of this table, of that sex and of the published ages"),
     "mean": Column("unit", "their mean; empty where they are few"),
     "sd": Column("unit", "their standard deviation"),
     "shift_sd": Column("SD", "their mean less the published one, in published SD"),

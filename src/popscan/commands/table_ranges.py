@@ -122,7 +122,7 @@ def ranges_of_table(
         out / "ranges.html",
         name=people.name,
         kind="reference ranges",
-        description=f"{len(people.table):,} people.",
+        description=f"{len(people.table):,} subjects.",
         sections=sections(StudyContext(extras=[_section(centiles, published, curves)]), Options()),
     )
     return page, list(people.notes)
@@ -225,15 +225,15 @@ def _section(
             "Centiles 2.5, 25, 50, 75 and 97.5 over age, within the ages of the subjects.",
         )
     ]
-    tables = [("Centiles by sex and age; n_near: people within 5 years of the age.", wide)]
+    tables = [("Centiles by sex and age; n_near: subjects within 5 years of the age.", wide)]
     if len(published):
-        tables.append(("People of this table beside published ranges.", published))
+        tables.append(("Subjects of this table beside published ranges.", published))
     outer = f"{CENTILES[0]:g} and {CENTILES[-1]:g}"
     return Extra(
         ident="ranges",
         title="Reference ranges",
-        lead="Centiles of this table's people, who may not be healthy: a range is a reference only "
-        "for people like them.",
+        lead="Centiles of this table's subjects, who may not be healthy: they are a reference only "
+        "for subjects like them.",
         sentences=[f"No range: {line}." for line in without],
         figures=figures,
         tables=tables,

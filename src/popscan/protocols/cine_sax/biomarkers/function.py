@@ -278,10 +278,8 @@ def _ends(value: float, draws: Floats) -> tuple[float, float]:
     low, high = np.nanquantile(draws, [half, 1.0 - half])
     # Percentile and basic bootstrap together: which of the two holds depends on how much of the
     # peak the smoothing took, which no curve of few frames can show.
-    return (
-        min(float(low), 2 * value - float(high)),
-        max(float(high), 2 * value - float(low)),
-    )
+    lower = min(float(low), 2 * value - float(high))
+    return min(max(lower, 0.0), value), max(float(high), 2 * value - float(low))
 
 
 def _by_stem(one: Filling, seconds: float) -> dict[str, float]:
