@@ -12,6 +12,7 @@ from popscan.atlas import (
     Prepared,
     Template,
     group_counts,
+    measures,
     reduce,
 )
 from popscan.atlas import map_subjects as map_any
@@ -312,3 +313,38 @@ def test_structure_without_a_voxel_has_no_membership_anywhere(absent):
     for label in absent:
         assert memberships[rows[label]].max() == 0
     assert np.isfinite(memberships).all()
+
+
+def test_the_average_is_unbiased(cohort, rounds):
+    """Registered to their own average, subjects disagree with it in all directions, not in one."""
+    _, _, second = rounds
+    organ = second[ALL].probabilities.sum(axis=0) > 0.5
+    again = map_subjects(cohort, second[ALL], n_demons_iterations=STEPS)
+    mean = again.groups[ALL].displacement_mm[organ] / again.groups[ALL].n_subjects
+    column = list(measures(NAMES)).index("mean_displacement_mm")
+    single_mm = again.values[:, column].mean()
+    assert np.linalg.norm(mean, axis=-1).mean() < 0.3 * single_mm
+    assert np.abs(mean.mean(axis=0)).max() < 0.1 * single_mm
+
+
+def test_a_start_from_one_subject_ends_at_the_average(cohort, rounds):
+    """The template that was registered to is forgotten: starting from the largest heart, too."""
+    largest = reduce([map_subjects(cohort[-1:], None)])[ALL]
+    template = largest
+    for _ in range(3):
+        sums = map_subjects(cohort, template, n_demons_iterations=STEPS)
+        template = reduce([sums], template)[ALL]
+    usual = rounds[2][ALL].volumes_ml(NAMES)
+    for name, volume in template.volumes_ml(NAMES).items():
+        biased = largest.volumes_ml(NAMES)[name] / usual[name] - 1
+        assert abs(volume / usual[name] - 1) < max(0.03, 0.25 * abs(biased))
+
+
+def test_another_method_builds_the_same_atlas(cohort, rounds):
+    first, partial, second = rounds
+    by_velocity = map_subjects(cohort[:2], first[ALL], method="svf")
+    rows = dict(zip(by_velocity.units, by_velocity.rows(NAMES), strict=True))
+    for row in partial.rows(NAMES)[:2]:
+        other = rows[row["unit"]]
+        assert other["dice_myo"] > row["dice_myo"] - 0.05
+        assert other["min_jacobian"] > 0

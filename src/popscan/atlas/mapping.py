@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from popscan.atlas.partial import ALL, Floats, GroupSums, Partial, exact, measur
 from popscan.atlas.prepared import Prepared
 from popscan.atlas.template import Template
 from popscan.records import PopscanError
-from popscan.register import jacobian_determinant, register_demons, warp_image
+from popscan.register import jacobian_determinant, register, warp_image
 from popscan.spaces import Region
 
 
@@ -22,6 +23,7 @@ def map_subjects(
     *,
     regions: Sequence[Region],
     grid: AtlasGrid | None = None,
+    method: str = "demons",
     n_demons_iterations: tuple[int, ...] = (30, 8),
     smoothing_mm: float = 5.0,
     image_weight: float = 0.0,
@@ -40,10 +42,12 @@ def map_subjects(
         Of the subjects' labels, in their order; their levels steer the registration.
     grid
         Only needed for a shard without subjects and without a template.
+    method
+        A name of `popscan.register.METHODS`.
     n_demons_iterations
-        Steps per level, coarse to fine (`popscan.register.register_demons`).
+        Steps per level of demons, coarse to fine (`popscan.register.register_demons`).
     smoothing_mm
-        Stiffness of the displacement.
+        Stiffness of the displacement, of demons and velocity fields.
     image_weight
         How much intensities drive the registration next to the labels; 0 is labels alone, which
         neither scanner nor coil shading can pull.
@@ -64,24 +68,34 @@ def map_subjects(
     if len(set(units)) < len(units):
         raise PopscanError("subjects counted twice in one shard of the atlas")
     grid = _common_grid(ordered, template, grid)
+    options = _options(method, n_demons_iterations, smoothing_mm)
     groups: dict[str, GroupSums] = {}
     values = np.full((len(ordered), len(measures([r.name for r in regions]))), np.nan)
     for row, (_, names, prepared) in enumerate(ordered):
         field: NDArray = np.zeros((*grid.shape, 3))
         if template is not None:
-            field = register_demons(
-                _feature(template.probabilities, template.image, levels, image_weight),
-                _feature(prepared.labels, prepared.image, levels, image_weight),
+            field = register(
+                _feature(template.probabilities, template.image, levels, image_weight)[None],
+                _feature(prepared.labels, prepared.image, levels, image_weight)[None],
+                method=method,
                 spacing_mm=grid.spacing,
-                n_iterations=n_demons_iterations,
-                smoothing_mm=smoothing_mm,
-            )
+                **options,
+            ).displacement_mm[0]
         one = _summands(prepared, field, grid)
         if template is not None:
             values[row] = _distances(one, field, template)
         for name in sorted({ALL, *names}):
             groups[name] = groups.get(name, GroupSums.empty(grid, len(regions))) + one
     return Partial(grid=grid, groups=dict(sorted(groups.items())), units=units, values=values)
+
+
+def _options(
+    method: str, n_demons_iterations: tuple[int, ...], smoothing_mm: float
+) -> dict[str, Any]:
+    """Those of a registration method that the atlas sets; the others keep the method's defaults."""
+    stiffness = {"smoothing_mm": smoothing_mm}
+    known = {"demons": {**stiffness, "n_iterations": n_demons_iterations}, "svf": stiffness}
+    return known.get(method, {})
 
 
 def _common_grid(

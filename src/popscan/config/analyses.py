@@ -20,7 +20,11 @@ class Atlas(Section):
         "decoded by fairness.codings, or age_band, bmi_class.",
     )
     iterations: int = Field(
-        default=3, ge=1, le=10, description="Rounds: the first is rigid, the others demons."
+        default=3, ge=1, le=10, description="Rounds: the first is rigid, the others deform."
+    )
+    method: Literal["demons", "ffd", "svf"] = Field(
+        default="demons",
+        description="How the rounds after the first register (docs/registration.md).",
     )
     spacing_mm: float = Field(default=3.0, gt=0, description="Voxel size of the atlas.")
     min_group: int = Field(default=5, ge=2, description="Smallest group that gets an atlas.")

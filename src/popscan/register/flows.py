@@ -70,9 +70,13 @@ def smooth(arrays: Tensor, sigmas: Sequence[float]) -> Tensor:
 
 def box_mean(arrays: Tensor, radii: Sequence[int]) -> Tensor:
     """Return means over boxes of ``2 radius + 1`` voxels; what lies outside does not count."""
-    size = tuple(2 * r + 1 for r in radii)
     pool = functional.avg_pool2d if arrays.ndim == 4 else functional.avg_pool3d
-    return pool(arrays, size, stride=1, padding=tuple(radii), count_include_pad=False)
+    for axis, radius in enumerate(radii):
+        if radius:  # one axis after the other: the same means, from far fewer sums
+            size, padding = ([r if a == axis else e for a in range(len(radii))]
+                             for r, e in ((2 * radius + 1, 1), (radius, 0)))  # fmt: skip
+            arrays = pool(arrays, size, stride=1, padding=padding, count_include_pad=False)
+    return arrays
 
 
 def laplacian(fields: Tensor, spacing_mm: Sequence[float]) -> Tensor:

@@ -32,6 +32,8 @@ _SMOOTHINGS, _HALVINGS = 10, 10
 _LEAST_CHANGE = 1e-3
 #: Adam's: shares of the mean slope and of its square that a step keeps, and a floor.
 _KEPT_MEAN, _KEPT_SQUARE, _LEAST_SLOPE = 0.9, 0.99, 1e-12
+#: Of a pair's root mean square slope, what each of its slopes counts as at least.
+_FLOOR = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,12 +83,12 @@ def svf(
     moving: ArrayLike,
     *,
     spacing_mm: Sequence[float],
-    distance: str = "mse",
+    distance: str = "mixed",
     levels_mm: tuple[float, ...] = (6.0, 3.0),
     n_iterations: tuple[int, ...] = (20, 15),
     control_mm: float = 6.0,
     smoothing_mm: float = 6.0,
-    stiffness: float = 0.01,
+    stiffness: float = 0.08,
     step_mm: float = 1.5,
     fixed_labels: ArrayLike | None = None,
     moving_labels: ArrayLike | None = None,
@@ -243,10 +245,20 @@ def _descend(
         slope = smooth(slope, width)
         mean = _KEPT_MEAN * mean + (1 - _KEPT_MEAN) * slope
         square = _KEPT_SQUARE * square + (1 - _KEPT_SQUARE) * slope**2
-        scale = (square / (1 - _KEPT_SQUARE**step)).sqrt() + _LEAST_SLOPE
+        scale = _scale(square / (1 - _KEPT_SQUARE**step))
         rough = rough - step_mm / (1 - _KEPT_MEAN**step) * mean / scale
         velocity = start + smooth(rough, width)
     return velocity
+
+
+def _scale(square: Tensor) -> Tensor:
+    """Return what slopes are divided by, from their mean squares.
+
+    Adam's, but never below a share of the pair's own mean: where an image is flat the slope is
+    noise, and steps of full length would let the field drift there.
+    """
+    whole = square.flatten(1).mean(dim=1).reshape(-1, *[1] * (square.ndim - 1))
+    return (square + _FLOOR**2 * whole).sqrt() + _LEAST_SLOPE
 
 
 def _slope(

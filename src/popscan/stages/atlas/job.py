@@ -159,8 +159,9 @@ def map_shard(
     groups = read_members(members)
     arrays = load_arrays(prepared)
     mine = {unit: groups[unit] for unit in arrays[PREFIX + "unit"].tolist() if unit in groups}
+    method = Atlas.of(options).method
     made_of = fingerprint(
-        str(options["version"]).encode(), prepared.read_bytes(), json.dumps(mine).encode(),
+        str(options["version"]).encode(), method.encode(), prepared.read_bytes(), json.dumps(mine).encode(),
         template.read_bytes() if template else b"",
     )  # fmt: skip
     folder = output.absolute().parents[1] / "kept" / output.absolute().parent.name
@@ -174,7 +175,12 @@ def map_shard(
     before = _read_templates(template).get(ALL) if template else None
     frame = atlas_frame(options)
     sums = map_subjects(
-        subjects, before, regions=frame.regions, grid=grid, smoothing_mm=frame.smoothing_mm
+        subjects,
+        before,
+        regions=frame.regions,
+        grid=grid,
+        method=method,
+        smoothing_mm=frame.smoothing_mm,
     )
     save_arrays(output, sums.to_arrays())
     keep(output, folder, made_of)

@@ -26,6 +26,11 @@ _RECONSTRUCTIONS = {
     "zero_filled": "zero-filled inverse Fourier transform",
     "cg_sense": "iterative SENSE [@cgsense]",
 }
+_REGISTRATIONS = {
+    "demons": "diffeomorphic demons [@demons]",
+    "ffd": "free-form deformation by B-splines",
+    "svf": "stationary velocity fields",
+}
 _CORRECTIONS = {
     "holm": "Holm's method [@holm]",
     "bh": "the method of Benjamini and Hochberg [@bh]",
@@ -128,7 +133,7 @@ def _study_stages(config: Mapping[str, Any]) -> Iterator[str]:
         atlas = Atlas.of(config)
         yield (
             f"Population averages were made in {plural(atlas.iterations, 'round')}, the first "
-            f"rigid, the others by diffeomorphic demons [@demons], at {atlas.spacing_mm:g} mm."
+            f"rigid, the others by {_REGISTRATIONS[atlas.method]}, at {atlas.spacing_mm:g} mm."
         )
 
 
