@@ -341,7 +341,7 @@ def test_a_start_from_one_subject_ends_at_the_average(cohort, rounds):
 
 
 def test_another_method_builds_the_same_atlas(cohort, rounds):
-    first, partial, second = rounds
+    first, partial, _ = rounds
     by_velocity = map_subjects(cohort[:2], first[ALL], method="svf")
     rows = dict(zip(by_velocity.units, by_velocity.rows(NAMES), strict=True))
     for row in partial.rows(NAMES)[:2]:

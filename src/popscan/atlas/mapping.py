@@ -94,7 +94,10 @@ def _options(
 ) -> dict[str, Any]:
     """Those of a registration method that the atlas sets; the others keep the method's defaults."""
     stiffness = {"smoothing_mm": smoothing_mm}
-    known = {"demons": {**stiffness, "n_iterations": n_demons_iterations}, "svf": stiffness}
+    known: dict[str, dict[str, Any]] = {
+        "demons": {**stiffness, "n_iterations": n_demons_iterations},
+        "svf": stiffness,
+    }
     return known.get(method, {})
 
 

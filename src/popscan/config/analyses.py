@@ -22,7 +22,7 @@ class Atlas(Section):
     iterations: int = Field(
         default=3, ge=1, le=10, description="Rounds: the first is rigid, the others deform."
     )
-    method: Literal["demons", "ffd", "svf"] = Field(
+    registration: Literal["demons", "ffd", "svf"] = Field(
         default="demons",
         description="How the rounds after the first register (docs/registration.md).",
     )

@@ -159,9 +159,10 @@ def map_shard(
     groups = read_members(members)
     arrays = load_arrays(prepared)
     mine = {unit: groups[unit] for unit in arrays[PREFIX + "unit"].tolist() if unit in groups}
-    method = Atlas.of(options).method
+    method = Atlas.of(options).registration
     made_of = fingerprint(
-        str(options["version"]).encode(), method.encode(), prepared.read_bytes(), json.dumps(mine).encode(),
+        str(options["version"]).encode(), method.encode(), prepared.read_bytes(),
+        json.dumps(mine).encode(),
         template.read_bytes() if template else b"",
     )  # fmt: skip
     folder = output.absolute().parents[1] / "kept" / output.absolute().parent.name
