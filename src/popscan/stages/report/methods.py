@@ -133,7 +133,8 @@ def _study_stages(config: Mapping[str, Any]) -> Iterator[str]:
         atlas = Atlas.of(config)
         yield (
             f"Population averages were made in {plural(atlas.iterations, 'round')}, the first "
-            f"rigid, the others by {_REGISTRATIONS[atlas.registration]}, at {atlas.spacing_mm:g} mm."
+            f"rigid, the others by {_REGISTRATIONS[atlas.registration]}, "
+            f"at {atlas.spacing_mm:g} mm."
         )
 
 
