@@ -51,7 +51,7 @@ def mixed(
     """Return the mean absolute difference, rounded off below 0.1, plus a share of `lncc`.
 
     Differences lead where contrast is plain, correlation where scans differ in brightness:
-    together they brought more of the hearts together than either alone (docs/registration.md).
+    both at once did better between subjects than either alone (docs/registration.md).
     Intensities of about 0 to 1.
     """
     absolute = _mean(((fixed - warped) ** 2 + _ROUNDING**2).sqrt())
