@@ -65,25 +65,33 @@ _AORTIC = tuple(
     for what in ("maximum area", "minimum area", "distensibility")
 )
 _THICKNESS = "field lines instead of nearest points, which read 0.3 mm less (docs/wall.md)"
-#: Strain columns, as the motion stage names them; where they are not in the table, the reason.
-STRAIN_REASON = "strain is measured by motion tracking, apart from this table"
+_STRAIN = "where the stage motion is enabled; tracking and peak differ, see docs/motion.md"
 
 
 def _fields() -> tuple[Field, ...]:
     rows: list[tuple[str, str, str]] = list(_VENTRICLES)
+    strain = {"circumferential": ("ecc", "gcs"), "radial": ("err", "grs")}
     rows += [(title, "", _ATRIA) for title in _ATRIAL]
     rows += [(title, "", _AORTA) for title in _AORTIC]
     rings = [s for s in SEGMENTS if s != 17]
     wall = "LV mean myocardial wall thickness"
     rows += [(f"{wall} AHA {s}", f"wall_ed_aha{s:02d}_mm", _THICKNESS) for s in rings]
     rows.append((f"{wall} global", "wall_ed_global_mm", _THICKNESS))
-    for kind in ("circumferential", "radial"):
-        rows += [(f"LV {kind} strain AHA {s}", "", STRAIN_REASON) for s in rings]
-        rows.append((f"LV {kind} strain global", "", STRAIN_REASON))
+    for kind, (own, whole) in strain.items():
+        rows += [
+            (f"LV {kind} strain AHA {s}", f"{own}_aha{s:02d}_peak_pct", _STRAIN) for s in rings
+        ]
+        rows.append((f"LV {kind} strain global", f"{whole}_peak_pct", _STRAIN))
     rows += [(f"LV longitudinal strain Segment {s}", "", _LONG_AXIS_STRAIN) for s in range(1, 7)]
     rows.append(("LV longitudinal strain global", "", _LONG_AXIS_STRAIN))
     return tuple(
-        Field(number=24100 + i, title=title, column=column, reason=reason)
+        Field(
+            number=24100 + i,
+            title=title,
+            column=column,
+            table="motion" if reason == _STRAIN else "biomarkers",
+            reason=reason,
+        )
         for i, (title, column, reason) in enumerate(rows)
     )
 
