@@ -94,7 +94,8 @@ _PARITY_HEAD = """
 
 The 82 fields of UK Biobank's category 157, which are the columns of ukbb_cardiac's tables (Bai et
 al. 2020), and the columns of popscan that correspond. `pytest tests/biomarkers/test_parity.py`
-compares each of these with an independent computation.
+compares those of `biomarkers` with an independent computation; strain is compared with the digital
+heart's own (`tests/protocols/cine_strain`).
 
 | field | UK Biobank | popscan | remark |
 |---|---|---|---|
