@@ -87,7 +87,7 @@ def test_what_is_hidden_is_not_in_what_cells_sort_by():
          "psnr_db": [30.0] * 6 + [17.654321] * 3, "ssim": 0.9}
     )  # fmt: skip
     context = StudyContext(scores=scores, recon_scores=recon)
-    for section in (quality.reconstruction, quality.segmentation):
+    for section in (reconstruction.reconstruction, quality.segmentation):
         for block in section(context, options).blocks:
             for row in getattr(block, "rows", ()):
                 assert all(cell.sort is None for cell in row if cell.text == DASH)

@@ -7,6 +7,7 @@ the geometry, times and meta of the k-space; ``meta["reconstruction"]`` says wha
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from typing import Any
 
 from popscan import methods
@@ -21,8 +22,18 @@ METHODS = {
     "cs_tv": "popscan.recon.variation:cs_tv",
     "view_sharing": "popscan.recon.dynamic:view_sharing",
     "kt_sense": "popscan.recon.dynamic:kt_sense",
+    "dc_cnn": "popscan.recon.dc_cnn:dc_cnn",
     "low_rank_sparse": "popscan.recon.dynamic:low_rank_sparse",
 }
+
+
+def models_of(method: str, options: Mapping[str, Any]) -> dict[str, str]:
+    """Return what a result of a method depends on beside its options: the model's digest."""
+    if method != "dc_cnn":
+        return {}
+    from popscan.recon.learned import model_digest
+
+    return {"model_digest": model_digest(options["model"])}
 
 
 def reconstruct(

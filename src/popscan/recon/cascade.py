@@ -22,6 +22,9 @@ from popscan.records import PopscanError
 #: Data sharing: from neighbours at most so many frames away; None: from the nearest, whichever.
 REACHES: tuple[int | None, ...] = (1, None)
 
+#: Percentile of the magnitudes of a view-shared image that becomes 1 before a network sees it.
+BRIGHT_PCT = 99.0
+
 #: An image (n, x, y) complex -> the image nearest to it that agrees with the acquired data.
 Consistency = Callable[[Tensor], Tensor]
 
@@ -109,3 +112,9 @@ def build_cascade(architecture: str, n_outputs: int, **arguments: Any) -> Cascad
         return Cascade(**arguments)
     except (TypeError, ValueError) as error:
         raise PopscanError(f"architecture cascade cannot be built: {error}") from error
+
+
+def bright(images: Tensor) -> Tensor:
+    """Return `BRIGHT_PCT` of the magnitudes of images (n, ...), never 0; shape (n,)."""
+    flat = images.abs().flatten(1)
+    return torch.quantile(flat, BRIGHT_PCT / 100, dim=1).clamp(min=1e-12)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from popscan.labelset import Structure
 from popscan.protocol import Protocol, Words
 from popscan.protocols import DEFAULT, get_protocol
+from popscan.report.figures.gallery import Gallery
 from popscan.stages import stages_of
 
 _FIRST = get_protocol(DEFAULT)
@@ -209,6 +210,10 @@ fairness_ledger
         Versions, digests, seeds, machine, timings: words or nested mappings of words.
     config_text
         The config as the user wrote it.
+    retrospective
+        What k-space that was simulated from images cannot show; empty for other studies.
+    gallery
+        One slice by every variant of reconstruction.
     methods
         Sentences of the methods paragraph, with citations: see `popscan.report.boilerplate`.
     model_cards
@@ -259,6 +264,8 @@ fairness_ledger
     atlas: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
     config_text: str = ""
+    retrospective: str = ""
+    gallery: Gallery | None = None
     methods: Sequence[str] = ()
     model_cards: Mapping[str, str] = field(default_factory=dict)
     limits: Sequence[str] = ()

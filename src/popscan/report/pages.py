@@ -35,6 +35,7 @@ from popscan.report.sections import (
     overview,
     qc,
     quality,
+    reconstruction,
 )
 from popscan.report.sections.common import Options
 from popscan.report.sections.qc import FlaggedPage
@@ -169,7 +170,7 @@ def build_sections(
         overview.section(context, options),
         cohort.section(context, options),
         attrition.section(context, options),
-        quality.reconstruction(context, options),
+        reconstruction.reconstruction(context, options),
         quality.segmentation(context, options),
         qc.section(context, options, pages),
         biomarkers.section(context, options),

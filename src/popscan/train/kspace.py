@@ -12,15 +12,12 @@ from torch import Tensor
 
 from popscan.arrays.coils import ring_maps, smooth_phase
 from popscan.arrays.sampling import density_mask, lattice_mask
-from popscan.recon.cascade import REACHES
+from popscan.recon.cascade import REACHES, bright
 from popscan.recon.encoding import Encoding, to_image, to_kspace
 from popscan.recon.sharing import shared_views
 from popscan.records import PopscanError
 from popscan.train.cines import N_PHASES, CinePack
 from popscan.train.undersampling import Undersampling
-
-#: Percentile of the magnitudes of a view-shared image that becomes 1 before a network sees it.
-BRIGHT_PCT = 99.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,12 +162,6 @@ def combined(data: Tensor, encoding: Encoding) -> Tensor:
     """Return the coil-combined images (n, x, y) of k-space (n, coil, x, y)."""
     images = to_image(data, axes=encoding.axes)
     return (images * encoding.maps[:, 0].conj()).sum(dim=1)
-
-
-def bright(images: Tensor) -> Tensor:
-    """Return `BRIGHT_PCT` of the magnitudes of images (n, ...), never 0; shape (n,)."""
-    flat = images.abs().flatten(1)
-    return torch.quantile(flat, BRIGHT_PCT / 100, dim=1).clamp(min=1e-12)
 
 
 def sweep_places(n_frames: int, how: Undersampling, rng: np.random.Generator) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Sections 4 and 5: agreement of reconstructions and of segmentations with references."""
+"""Section 5: agreement of segmentations with references."""
 
 from __future__ import annotations
 
@@ -24,10 +24,8 @@ from popscan.report.figures.distributions import Violins, violins
 from popscan.report.sections.common import Options, small
 from popscan.report.text import DASH, decimals, listing, number
 from popscan.report.tidy import complete, numbers, words
-from popscan.report.units import status_matrix
 from popscan.scored import failed_reference, seen_in_training
 
-_RECON = {"nrmse": "NRMSE", "psnr_db": "PSNR (dB)", "ssim": "SSIM"}
 #: Reason of the stage score for leaving labels aside -> in words.
 _UNUSED = {
     "label_coding": "codes that look exchanged",
@@ -38,7 +36,7 @@ _UNUSED = {
     "empty_labels": "no labelled voxel",
     "bad_labels": "files that are no labels",
 }
-_PLACES = {"nrmse": 3, "psnr_db": 1, "ssim": 3, "dice": 3, "hd95_mm": 1}
+_PLACES = {"dice": 3, "hd95_mm": 1}
 
 
 def _summary(values: pd.Series, places: int, options: Options) -> list[Cell]:
@@ -48,65 +46,6 @@ def _summary(values: pd.Series, places: int, options: Options) -> list[Cell]:
         return [Cell(text=DASH)] * 4
     numbers_shown = (known.mean(), known.std(), known.median(), known.quantile(0.05))
     return [Cell(text=decimals(v, places)) for v in numbers_shown]
-
-
-def reconstruction(context: StudyContext, options: Options) -> Section:
-    """Return NRMSE, PSNR and SSIM by variant."""
-    ident, title = "reconstruction", "Reconstruction quality"
-    table = complete(context.recon_scores, "unit", "variant", *_RECON)
-    values = table[list(_RECON)].apply(numbers) if len(table) else pd.DataFrame()
-    if not len(table) or values.isna().all(axis=None):
-        matrix = status_matrix(context)
-        images = "reconstruct" in matrix and (matrix["reconstruct"] == "not_applicable").all()
-        why = (
-            "The study starts from images: nothing was reconstructed."
-            if images
-            else "There are no reference images to compare reconstructions with."
-        )
-        return Section(ident=ident, title=title, blocks=nothing(why))
-    variant = words(table["variant"], missing="default")
-    names = list(dict.fromkeys(variant))
-    rows = []
-    for name in names:
-        part = values[variant == name]
-        n = int(part.notna().any(axis=1).sum())
-        cells = [Cell(text=name), Cell(text=options.count(n))]
-        for column in _RECON:
-            mean, sd = part[column].mean(), part[column].std()
-            if np.isnan(mean) or small(int(part[column].notna().sum()), options):
-                cells.append(Cell(text=DASH))
-                continue
-            places = _PLACES[column]
-            text = f"{decimals(mean, places)} ({decimals(sd, places)})"
-            cells.append(Cell(text=text, sort=round(float(mean), places)))
-        rows.append(cells)
-    panels = [
-        Violins(
-            title=label,
-            groups={name: values[column][variant == name].to_numpy(dtype=float) for name in names},
-            ranges={},
-        )
-        for column, label in _RECON.items()
-        if values[column].notna().any()
-    ]
-    figure = Figure(
-        markup=violins(
-            panels, name="recon", alt="Reconstruction scores by variant; numbers in the table.",
-            columns=3, private=options.share,
-        ),
-        caption="Agreement of the reconstructed with the reference images, by variant. Bars: "
-        "quartiles; line: median.",
-    )  # fmt: skip
-    scores = Table(
-        caption="Reconstruction scores, mean (SD) over subjects.",
-        columns=[
-            Column(title="Variant"),
-            *[Column(title=t, numeric=True) for t in ("Subjects", *_RECON.values())],
-        ],
-        rows=rows,
-        note="Lower NRMSE is better; higher PSNR and SSIM are better.",
-    )
-    return Section(ident=ident, title=title, blocks=[figure, scores])
 
 
 def _structure(name: str) -> str:

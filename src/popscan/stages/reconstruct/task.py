@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import zlib
+from typing import Any
+
 import numpy as np
 
 from popscan.config import Reconstruct
 from popscan.protocol import Protocol
 from popscan.protocol import load as load_place
-from popscan.records import KSpace, NotApplicable, Outcome, Scan, Subject
+from popscan.records import KSpace, NotApplicable, Outcome, Scan, Status, Subject
 from popscan.stages import upstream_of
 from popscan.study.context import ShardContext
 from popscan.worker import Task
@@ -16,35 +19,74 @@ from popscan.worker import Task
 def reconstruct_task(context: ShardContext) -> Task:
     """Reconstruct k-space with every variant; the one in use is written as the subject's image."""
     section = context.section(Reconstruct)
+    retrospective = section.retrospective
 
-    def load(subject: Subject) -> KSpace:
+    def load(subject: Subject) -> KSpace | Scan:
         from popscan.io.kspace import read_kspace
+        from popscan.io.nifti import read_scan
 
-        if not context.has("ingest", subject, context.names.kspace(subject)):
+        if context.has("ingest", subject, context.names.kspace(subject)):
+            return read_kspace(context.path("ingest", subject, context.names.kspace(subject)))
+        if retrospective is None:
             raise NotApplicable("image_study", "the source gives images, not k-space")
-        return read_kspace(context.path("ingest", subject, context.names.kspace(subject)))
+        return read_scan(context.path("ingest", subject, context.names.image(subject)))
 
-    def work(subject: Subject, kspace: KSpace) -> Outcome:
+    def work(subject: Subject, loaded: KSpace | Scan) -> Outcome:
         from popscan.recon import reconstruct
+        from popscan.recon.retrospective import cropped, simulated_kspace
 
+        values: dict[str, Any] = {"variant": section.use}
+        kspace, like = loaded, None
+        if isinstance(loaded, Scan):
+            assert retrospective is not None
+            seed = zlib.crc32(subject.unit.encode())
+            kspace, like = simulated_kspace(loaded, **dict(retrospective), seed=seed), loaded
+            values["simulated_from_images"] = True
+        assert isinstance(kspace, KSpace)
         files = {}
         for name, variant in section.variants.items():
             scan = reconstruct(kspace, method=variant.method, **variant.options)
-            scan = oriented(context.protocol, scan)
+            scan = cropped(scan, like) if like else oriented(context.protocol, scan)
             desc = "" if name == section.use else name
             files[context.names.image(subject, desc=desc)] = scan
-        return Outcome(files=files, values={"variant": section.use})
+        return Outcome(files=files, values=values)
 
     return Task(
         stage="reconstruct",
         version=context.options["version"],
-        options=section.model_dump(),
+        options=task_options(section),
         reads=lambda subject: {"ingest": context.digest("ingest", subject)},
         load=load,
         work=work,
         write=context.names.write,
         upstream=upstream_of("reconstruct"),
     )
+
+
+def task_options(section: Reconstruct) -> dict[str, Any]:
+    """Return what results depend on: the section, and the digests of the models it names."""
+    from popscan.recon import models_of
+
+    plain = section.model_dump()
+    if section.retrospective is None:
+        del plain["retrospective"]  # as before there was any
+    digests = {
+        name: found
+        for name, variant in section.variants.items()
+        if (found := models_of(variant.method, variant.options))
+    }
+    return {**plain, "models": digests} if digests else plain
+
+
+def reference_image(context: ShardContext, subject: Subject) -> str:
+    """Return the file of ingest that reconstructions are compared with; empty where none is."""
+    record = context.record("reconstruct", subject)
+    if record.status is not Status.OK:
+        return ""
+    if record.values.get("simulated_from_images"):
+        return context.names.image(subject)
+    name = context.names.image(subject, desc="reference")
+    return name if context.has("ingest", subject, name) else ""
 
 
 def oriented(protocol: Protocol, scan: Scan) -> Scan:

@@ -27,6 +27,7 @@ from popscan.stages.fairness.report import (
 )
 from popscan.stages.report.extras import extra_sections
 from popscan.stages.report.flagged import flagged_subjects, units_to_look_at
+from popscan.stages.report.gallery import recon_gallery, retrospective_note
 from popscan.stages.report.methods import methods_sentences
 from popscan.stages.report.sharing import write_share
 from popscan.stages.segment.bundles import bundle_path
@@ -154,6 +155,8 @@ def study_context(
         extras=extra_sections(study_root, config),
         atlas=_atlas(study_root, config, protocol),
         provenance={key: value for key, value in facts.items() if key != "config"},
+        retrospective=retrospective_note(config),
+        gallery=recon_gallery(Store(study_root), read_table(study_root, "recon_scores"), protocol),
         config_text=yaml.safe_dump(dict(config), sort_keys=False),
         model_cards={model.name: card.read_text(encoding="utf-8")} if card.exists() else {},
         limits=[

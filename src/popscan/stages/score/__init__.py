@@ -6,7 +6,7 @@ from popscan.stages.description import Stage, Table
 
 STAGE = Stage(
     name="score",
-    version="7",
+    version="8",
     uses=("segment", "qc", "biomarkers", "arrays"),
     sections=("study", "segment", "biomarkers"),
     reads=("ingest", "reconstruct", "segment"),

@@ -63,4 +63,9 @@ def images(protocol: Protocol) -> dict[str, Column]:
         "nrmse": Column("", f"root mean square error {region}, relative"),
         "psnr_db": Column("dB", f"peak signal to noise ratio {region}"),
         "ssim": Column("", f"structural similarity {region}"),
+        "hfen": Column("", f"high-frequency error norm {region}, relative: edges lost or added"),
+        "nrmse_whole": Column("", "root mean square error of the whole image, relative"),
+        "psnr_whole_db": Column("dB", "peak signal to noise ratio of the whole image"),
+        "ssim_whole": Column("", "structural similarity of the whole image"),
+        "hfen_whole": Column("", "high-frequency error norm of the whole image, relative"),
     }

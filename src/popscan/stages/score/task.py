@@ -12,9 +12,10 @@ from popscan.config import Biomarkers, Segment
 from popscan.protocol import Protocol
 from popscan.protocol import load as load_place
 from popscan.protocols import DEFAULT, get_protocol, protocol_key
-from popscan.records import LabelMap, NotApplicable, Outcome, Scan, Status, Subject
+from popscan.records import LabelMap, NotApplicable, Outcome, Scan, Subject
 from popscan.stages import upstream_of
 from popscan.stages.biomarkers.task import measure
+from popscan.stages.reconstruct.task import reference_image
 from popscan.stages.segment.bundles import load_bundle
 from popscan.stages.segment.task import OF_REFERENCE
 from popscan.study.context import ShardContext
@@ -124,10 +125,10 @@ def _recon_images(context: ShardContext, subject: Subject) -> dict[str, Scan]:
     """Read reference image and every variant's image; empty for image studies."""
     from popscan.io.nifti import read_scan
 
-    reference = context.names.image(subject, desc="reference")
-    record = context.record("reconstruct", subject)
-    if record.status is not Status.OK or not context.has("ingest", subject, reference):
+    reference = reference_image(context, subject)
+    if not reference:
         return {}
+    record = context.record("reconstruct", subject)
     images = {"reference": read_scan(context.path("ingest", subject, reference))}
     for name in record.files:
         file = name.rsplit("/", 1)[-1]
@@ -147,15 +148,22 @@ def _score_images(
         return []
     reference = images.pop("reference")
     roi = np.any(labels > 0, axis=3)
-    return [
-        {
-            "unit": subject.unit,
-            "kind": "image",
-            "variant": variant,
-            **score_image(scan, reference, roi=roi),
-        }
-        for variant, scan in sorted(images.items())
-    ]
+    rows = []
+    for variant, scan in sorted(images.items()):
+        whole = score_image(scan, reference)
+        rows.append(
+            {
+                "unit": subject.unit,
+                "kind": "image",
+                "variant": variant,
+                **score_image(scan, reference, roi=roi),
+                "nrmse_whole": whole["nrmse"],
+                "psnr_whole_db": whole["psnr_db"],
+                "ssim_whole": whole["ssim"],
+                "hfen_whole": whole["hfen"],
+            }
+        )
+    return rows
 
 
 def _labels_of_reference(context: ShardContext, subject: Subject) -> LabelMap | None:

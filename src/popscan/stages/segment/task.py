@@ -10,6 +10,7 @@ from popscan.methods import call_with, resolve
 from popscan.protocols import protocol_key
 from popscan.records import LabelMap, Outcome, Scan, Subject
 from popscan.stages import upstream_of
+from popscan.stages.reconstruct.task import reference_image
 from popscan.stages.segment.bundles import load_bundle
 from popscan.stages.segment.uncertainty import uncertainty_files
 from popscan.study.context import ShardContext
@@ -25,20 +26,17 @@ def segment_task(context: ShardContext) -> Task:
     segment = resolve(context.protocol.segmentation.methods, section.method, "segment")
     bundle = load_bundle(section.model, section.device, protocol=context.protocol.name)
 
-    def has_reference(subject: Subject) -> bool:
-        reconstructed = context.image_stage(subject) == "reconstruct"
-        name = context.names.image(subject, desc="reference")
-        return section.reference_images and reconstructed and context.has("ingest", subject, name)
+    def reference(subject: Subject) -> str:
+        return reference_image(context, subject) if section.reference_images else ""
 
     def load(subject: Subject) -> dict[str, Scan]:
         from popscan.io.nifti import read_scan
 
         image = context.path(context.image_stage(subject), subject, context.names.image(subject))
         scans = {context.names.labels(subject): read_scan(image)}
-        if has_reference(subject):
-            name = context.names.image(subject, desc="reference")
-            reference = context.path("ingest", subject, name)
-            scans[context.names.labels(subject, desc=OF_REFERENCE)] = read_scan(reference)
+        if name := reference(subject):
+            scan = read_scan(context.path("ingest", subject, name))
+            scans[context.names.labels(subject, desc=OF_REFERENCE)] = scan
         return scans
 
     def work(subject: Subject, scans: dict[str, Scan]) -> Outcome:
@@ -71,7 +69,7 @@ def segment_task(context: ShardContext) -> Task:
 
     def reads(subject: Subject) -> Mapping[str, str]:
         digests = {"image": context.digest(context.image_stage(subject), subject)}
-        if has_reference(subject):
+        if reference(subject):
             digests["reference"] = context.digest("ingest", subject)
         return digests
 
