@@ -22,7 +22,8 @@ EASY = Undersampling(single_frame=1.0, single_coil=1.0, noise_free=1.0, accelera
 RECIPE = Recipe(
     name="tiny", seed=1, task="undersampled", architecture="cascade",
     architecture_arguments=ARGUMENTS, patch=16, batch=2, steps=8, learning_rate=5e-3,
-    warmup_steps=2, checkpoint_every=4, log_every=4, autocast=False, ema_decay=0.9, undersampling=EASY,
+    warmup_steps=2, checkpoint_every=4, log_every=4, autocast=False, ema_decay=0.9,
+    undersampling=EASY,
 )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from popscan.report import StudyContext, render_study
-from popscan.report.sections import cohort, quality
+from popscan.report.sections import cohort, quality, reconstruction
 from popscan.report.sections.common import Options, count_cells, frame_table
 from popscan.report.share import identifiers, scrub, shareable
 from popscan.report.text import DASH

@@ -103,7 +103,13 @@ def _check_methods(config: Config, problems: list[str], notes: list[str]) -> Non
         except PopscanError as error:
             problems.append(str(error))
             continue
-        problems += [f"{key}: {text}" for text in option_problems(function, variant.options)]
+        unfit = [f"{key}: {text}" for text in option_problems(function, variant.options)]
+        problems += unfit
+        if not unfit:
+            try:
+                recon.models_of(variant.method, variant.options)
+            except PopscanError as error:
+                problems.append(f"{key}: {error}")
     protocol = get_protocol(config.protocol)
     for table, name, key in (
         (protocol.segmentation.methods, config.segment.method, "segment.method"),

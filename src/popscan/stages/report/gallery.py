@@ -1,4 +1,4 @@
-"""What the report shows of reconstructions beside their scores: a slice, and what it cannot show."""
+"""What the report shows of reconstructions beside scores: a slice, and what it cannot show."""
 
 from __future__ import annotations
 
