@@ -82,7 +82,7 @@ def reconstruction(context: StudyContext, options: Options) -> Section:
         ],
         rows=rows,
         note="Lower NRMSE and HFEN (edges lost or added) are better; higher PSNR and SSIM are "
-        f"better. Where nothing else is said, in the region of the {context.wording.organ}.",
+        f'better. Columns without "whole image" are of the region of the {context.wording.organ}.',
     )
     warning = [Text(text=context.retrospective, tone="warn")] if context.retrospective else []
     return Section(
