@@ -30,6 +30,7 @@ from popscan.report.sections import cohort as cohort_section
 from popscan.report.sections import cost as cost_section
 from popscan.report.sections import fairness as fairness_section
 from popscan.report.sections.common import Options
+from popscan.report.sections.reconstruction import reconstruction as reconstruction_section
 
 _POINT = re.compile(r'<a class="pt"[^>]*><title>.*?</title>(.*?)</a>', re.DOTALL)
 _Make = Callable[[StudyContext, Options], Section]
@@ -96,7 +97,7 @@ def reconstruction(
     recon_scores: pd.DataFrame, *, protocol: Protocol | None = None
 ) -> list[Drawing]:
     """Draw NRMSE, PSNR and SSIM by variant; ``unit, variant, nrmse, psnr_db, ssim``."""
-    return _draw(quality.reconstruction, protocol, {"recon_scores": recon_scores})
+    return _draw(reconstruction_section, protocol, {"recon_scores": recon_scores})
 
 
 def segmentation(scores: pd.DataFrame, *, protocol: Protocol | None = None) -> list[Drawing]:
