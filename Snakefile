@@ -1,11 +1,10 @@
 # A population imaging study; stages per subject run in shards through one runner (workflow/rules).
-import copy
 from pathlib import Path
 
-from snakemake.utils import min_version, validate
+from snakemake.utils import min_version
 
 from popscan.commands.configfile import loaded_problems
-from popscan.config import fill_in
+from popscan.config.several import is_several
 
 min_version("9.27")
 
@@ -22,30 +21,17 @@ if workflow.is_main_process and (
     raise WorkflowError("\n".join(problems))
 
 
-# What the files give, before defaults make all keys look alike.
-GIVEN = copy.deepcopy(dict(config))
+if is_several(config):
 
-validate(config, Path(workflow.basedir, "workflow/schemas/config.schema.json"))
-fill_in(config, GIVEN)
+    include: "workflow/rules/several.smk"
 
+else:
 
-include: "workflow/rules/common.smk"
-include: "workflow/rules/plan.smk"
-include: "workflow/rules/rca_references.smk"
-include: "workflow/rules/subject.smk"
-include: "workflow/rules/tables.smk"
-include: "workflow/rules/atlas.smk"
-include: "workflow/rules/rca.smk"
-include: "workflow/rules/visibility.smk"
-include: "workflow/rules/report.smk"
-include: "workflow/rules/experiment.smk"
-
-
-localrules:
-    all,
+    include: "workflow/study.smk"
 
 
 rule all:
     default_target: True
     input:
-        study_targets,
+        TARGETS,
+    localrule: True

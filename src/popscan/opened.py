@@ -23,6 +23,7 @@ from popscan.records import LabelMap, PopscanError, Scan, Subject
 from popscan.report.blocks import Section
 from popscan.store import Store
 from popscan.study.context import ShardContext
+from popscan.study.parts import is_study, parts_of
 from popscan.study.reading import scan_and_labels
 from popscan.study.study import Study
 from popscan.study.tables import read_table, tables_folder
@@ -42,7 +43,12 @@ def open_study(folder: str | Path) -> OpenedStudy:
         If there is no study, or its report was not written yet.
     """
     root = Path(folder)
-    if not (root / "plan" / "registry.tsv").is_file():
+    if not is_study(root):
+        if parts := parts_of(root):
+            raise PopscanError(
+                f"{root}: a study of several protocols; open one of: "
+                f"{', '.join(map(str, parts))}, or read {tables_folder(root)}"
+            )
         raise PopscanError(f"{root}: no study there (no plan/registry.tsv)")
     try:
         facts = json.loads((root / "provenance.json").read_text(encoding="utf-8"))

@@ -12,6 +12,7 @@ from popscan.inventory import damaged_outputs, is_small
 from popscan.lock import StudyLock, clear_stale_locks
 from popscan.names import name_list, resolve_units
 from popscan.study.identity import check_before_run
+from popscan.study.parts import check_folder
 from popscan.plan import read_registry
 from popscan.protocols import get_protocol, protocol_key
 from popscan.records import PopscanError
@@ -61,6 +62,7 @@ DAMAGE = {}
 # Before anything of another study is touched.
 if workflow.is_main_process:
     try:
+        check_folder(Path(STUDY), [])
         check_before_run(Path(STUDY), config)
     except PopscanError as error:
         raise WorkflowError(str(error))

@@ -1,9 +1,5 @@
 # Who is in which shard. The registry is append-only and therefore no output: Snakemake deletes
 # outputs before a job runs.
-localrules:
-    plan,
-
-
 checkpoint plan:
     input:
         plan_inputs,
@@ -13,6 +9,7 @@ checkpoint plan:
         f"{STUDY}/logs/plan.log",
     benchmark:
         f"{STUDY}/logs/plan.benchmark.tsv"
+    localrule: True
     conda:
         "../../envs/popscan.yaml"
     params:

@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from popscan.installation import config_file
+from popscan.names import matching_units
+from popscan.plan import read_registry
 from popscan.records import PopscanError
 from popscan.stages import SUBJECT_STAGES
 from popscan.store import Store
+from popscan.study.parts import known_studies, parts_of
 
 
 def add(commands: Any) -> None:
@@ -123,17 +126,17 @@ def _which(found: list[Path]) -> str:
     return f"several studies in results/; name one: {', '.join(str(p) for p in found)}"
 
 
-def _find_study(given: Path | None) -> Path:
-    """Return the study's folder: as given, or the only planned one below results/."""
+def _find_parts(given: Path | None) -> list[Path]:
+    """Return a study's folder, or those of its protocols: as given, or the only one in results/."""
     if given is not None:
         for path in (given, Path("results") / given):
-            if (path / "plan" / "registry.tsv").is_file():
-                return path
+            if parts := parts_of(path):
+                return parts
         raise PopscanError(f"{given}: no study there (no plan/registry.tsv)")
-    found = sorted(p.parents[1] for p in Path("results").glob("*/plan/registry.tsv"))
+    found = known_studies(Path("results"))
     if len(found) != 1:
         raise PopscanError(_which(found))
-    return found[0]
+    return parts_of(found[0])
 
 
 def _check(arguments: argparse.Namespace) -> int:
@@ -153,9 +156,9 @@ def _check(arguments: argparse.Namespace) -> int:
 def _status(arguments: argparse.Namespace) -> None:
     from popscan.commands.status import format_status, study_status
 
-    study = _find_study(arguments.study)
-    print(study)
-    print(format_status(study_status(Store(study))))
+    for study in _find_parts(arguments.study):
+        print(study)
+        print(format_status(study_status(Store(study))))
 
 
 def _compare(arguments: argparse.Namespace) -> None:
@@ -206,12 +209,16 @@ def _review(arguments: argparse.Namespace) -> None:
 def _verify(arguments: argparse.Namespace) -> int:
     from popscan.commands.verify import verify_study
 
-    study = _find_study(arguments.study)
-    found = verify_study(Store(study), deep=arguments.deep)
-    for output, files in found.items():
-        listed = ", ".join(files[:5]) + (", ..." if len(files) > 5 else "")
-        print(f"{output}: lost or changed: {listed}")
-    if not found:
+    parts = _find_parts(arguments.study)
+    damaged = 0
+    for study in parts:
+        outputs = verify_study(Store(study), deep=arguments.deep)
+        damaged += len(outputs)
+        where = f"{study.name}: " if len(parts) > 1 else ""
+        for output, files in outputs.items():
+            listed = ", ".join(files[:5]) + (", ..." if len(files) > 5 else "")
+            print(f"{where}{output}: lost or changed: {listed}")
+    if not damaged:
         print("all files are as they were written")
         return 0
     print("the same snakemake command makes them again")
@@ -221,29 +228,50 @@ def _verify(arguments: argparse.Namespace) -> int:
 def _rerun(arguments: argparse.Namespace) -> None:
     from popscan.commands.rerun import mark_rerun, stages_from
 
-    study = _find_study(arguments.study)
     stages = list(SUBJECT_STAGES)
     if arguments.stage:
         stages = [arguments.stage]
     elif arguments.first:
         stages = stages_from(arguments.first)
     subjects = _names(arguments.subjects) if arguments.subjects else None
-    counts = mark_rerun(
-        Store(study), subjects=subjects, failed=bool(arguments.failed), stages=stages
-    )
-    for stage, count in counts.items():
-        if count:
-            print(f"{stage}: {count} records will be redone")
-    if not any(counts.values()):
+    parts, marked = _find_parts(arguments.study), 0
+    for study, here in _where(parts, subjects).items():
+        counts = mark_rerun(
+            Store(study),
+            subjects=here,
+            failed=bool(arguments.failed),
+            stages=stages,
+        )
+        where = f"{study.name}: " if len(parts) > 1 else ""
+        for stage, count in counts.items():
+            marked += count
+            if count:
+                print(f"{where}{stage}: {count} records will be redone")
+    if not marked:
         print("nothing to redo")
 
 
+def _where(parts: list[Path], names: list[str] | None) -> dict[Path, list[str] | None]:
+    """Return the names that each protocol's part has; all parts where none are given."""
+    if names is None or len(parts) == 1:
+        return dict.fromkeys(parts, names)
+    here = {}
+    for part in parts:
+        units = list(read_registry(part / "plan" / "registry.tsv"))
+        here[part] = [name for name in names if matching_units([name], units)]
+    unknown = [name for name in names if not any(name in known for known in here.values())]
+    if unknown:
+        raise PopscanError(f"not in the study: {', '.join(unknown[:5])}")
+    return {part: known for part, known in here.items() if known}
+
+
 def _withdraw(arguments: argparse.Namespace) -> None:
-    from popscan.study.withdraw import take_back, withdraw
+    from popscan.study.withdraw import take_back
+    from popscan.study.withdraw_parts import withdraw_everywhere
 
     words = list(arguments.names)
     given = Path(words[0]) if words and _is_study(Path(words[0])) else None
-    study = _find_study(given)
+    parts = _find_parts(given)
     names = [name for text in words[given is not None :] for name in text.split(",") if name]
     if arguments.file:
         try:
@@ -253,9 +281,11 @@ def _withdraw(arguments: argparse.Namespace) -> None:
     if not names:
         raise PopscanError("no subject was named: give IDS or --file")
     if arguments.undo:
-        print(f"{study}: {take_back(study, names)} visits may be planned again")
+        for study in parts:
+            print(f"{study}: {take_back(study, names)} visits may be planned again")
         return
-    print(f"{study}: {withdraw(study, names).sentence()}")
+    for study, done in withdraw_everywhere(parts, names).items():
+        print(f"{study}: {done.sentence()}")
     print(
         "The study remembers them as keyed digests (plan/withdrawn.json). Raw data, copies, "
         "backups and .snakemake/ are not touched: docs/withdrawal.md"
@@ -263,7 +293,7 @@ def _withdraw(arguments: argparse.Namespace) -> None:
 
 
 def _is_study(path: Path) -> bool:
-    return any((p / "plan" / "registry.tsv").is_file() for p in (path, Path("results") / path))
+    return any(parts_of(folder) for folder in (path, Path("results") / path))
 
 
 def _text(path: Path) -> str:

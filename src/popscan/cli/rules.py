@@ -100,6 +100,7 @@ def add(commands: Any) -> None:
         "image regions that predict attributes",
     )
     maps.add_argument("--threads", type=int, default=1)
+    _command(commands, "join", _join, "write what a study says of all its protocols")
     report = commands.add_parser("report", description="write the study's report")
     report.add_argument("--study", type=Path, required=True)
     report.add_argument("--config", type=given, required=True, help="the config: JSON, or a file")
@@ -307,3 +308,9 @@ def _report(arguments: argparse.Namespace) -> None:
 
     with inventoried(arguments.study, arguments.study / "report" / "index.html"):
         print(report_study(arguments.study, arguments.config))
+
+
+def _join(arguments: argparse.Namespace) -> None:
+    from popscan.commands.joining import join_study
+
+    print(join_study(arguments.study, arguments.options["protocols"]))

@@ -8,10 +8,11 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from popscan.commands.configfile import ConfigError, load_what_fits
+from popscan.commands.configfile import ConfigError, load_what_fits, read_studies, said_once
 from popscan.commands.stage_options import stage_problems
 from popscan.config import Config, protocol_problems
 from popscan.protocol import load as load_place
@@ -46,7 +47,20 @@ def check_study(
         What has to be mended (empty if nothing), and what was found to be well.
     """
     try:
-        config, problems, left_out = load_what_fits(configfile, overrides)
+        studies = read_studies(configfile, overrides)
+    except ConfigError as error:
+        return error.problems, []
+    found = {name: _check_one(data, configfile, deep=deep) for name, data in studies.items()}
+    problems, notes = ({name: both[i] for name, both in found.items()} for i in (0, 1))
+    return said_once(problems), said_once(notes)
+
+
+def _check_one(
+    data: dict[str, Any], configfile: Path, *, deep: bool
+) -> tuple[list[str], list[str]]:
+    """Check a study of one protocol, or one part of a study of several."""
+    try:
+        config, problems, left_out = load_what_fits(data, where=str(configfile))
     except ConfigError as error:
         return error.problems, []
     notes: list[str] = []

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from popscan.commands.spelling import did_you_mean
 from popscan.commands.stage_options import stage_problems
 from popscan.config import Config, TableConfig
+from popscan.config.several import is_several, part_configs
 from popscan.records import PopscanError
 from popscan.yamlfile import parse_yaml, problem_text, read_yaml, shorten, shown
 
@@ -71,17 +72,65 @@ def loaded_problems(config: Mapping[str, Any], files: Sequence[str | Path]) -> l
             if path.suffix != ".json":
                 _read_mapping(path)
         where = " + ".join(map(str, files)) or "config"
-        return stage_problems(validated(config, Config, where=where).stages, where=where)
+        if not is_several(config):
+            return _study_problems(config, where)
+        parts = part_configs(config)
+        return said_once({name: _study_problems(part, where) for name, part in parts.items()})
     except ConfigError as error:
         return error.problems
     except PopscanError as error:
         return [str(error)]
 
 
-def load_what_fits(
-    path: Path, overrides: Sequence[str] = ()
-) -> tuple[Config, list[str], list[str]]:
-    """Read a config file without the values that do not fit, so that the rest can be checked.
+def _study_problems(config: Mapping[str, Any], where: str) -> list[str]:
+    try:
+        return stage_problems(validated(config, Config, where=where).stages, where=where)
+    except ConfigError as error:
+        return error.problems
+
+
+def said_once(lines: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return sentences on the parts of a study: those that hold for all parts are there once.
+
+    Parameters
+    ----------
+    lines
+        Protocol -> sentences on its part; of others than all it is said which part they are on.
+    """
+    merged: dict[str, None] = {}
+    for name, sentences in lines.items():
+        for sentence in sentences:
+            common = all(sentence in other for other in lines.values())
+            merged[sentence if common else f"protocol {name}: {sentence}"] = None
+    return list(merged)
+
+
+def read_studies(path: Path, overrides: Sequence[str] = ()) -> dict[str, dict[str, Any]]:
+    """Read a config file: protocol -> config of its part; one entry without name for one protocol.
+
+    Raises
+    ------
+    ConfigError
+        If the file cannot be read at all, or what it says of several protocols cannot be used.
+    """
+    data = _read_config(path, overrides)
+    if not is_several(data):
+        return {"": data}
+    try:
+        return part_configs(data)
+    except PopscanError as error:
+        raise ConfigError([f"{path}: {error}"]) from error
+
+
+def load_what_fits(data: dict[str, Any], *, where: str) -> tuple[Config, list[str], list[str]]:
+    """Check a config without the values that do not fit, so that the rest can be checked.
+
+    Parameters
+    ----------
+    data
+        The config as `read_studies` read it; what does not fit is removed from it.
+    where
+        Name of the file, for messages.
 
     Returns
     -------
@@ -95,14 +144,13 @@ def load_what_fits(
     Raises
     ------
     ConfigError
-        If the file cannot be read at all.
+        If it cannot be read at all.
     """
-    data = _read_config(path, overrides)
     problems: dict[str, None] = {}
     left_out: list[str] = []
     for _ in range(_ROUNDS):
         try:
-            return validated(data, Config, where=str(path)), list(problems), left_out
+            return validated(data, Config, where=where), list(problems), left_out
         except ConfigError as error:
             if not isinstance(error.__cause__, ValidationError):
                 raise

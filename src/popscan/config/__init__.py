@@ -7,9 +7,9 @@ here (``popscan schema``), so a key that is not defined here is an error everywh
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, StrictInt, field_validator, model_validator
+from pydantic import Field, StrictInt, WithJsonSchema, field_validator, model_validator
 
 from popscan.config.analyses import Associate, Atlas, Fairness, Rca, Report, Share, Visibility
 from popscan.config.experiments import Experiment
@@ -36,13 +36,28 @@ __all__ = [
 ]  # fmt: skip
 
 
+#: What a config file may say; `popscan.config.several` makes one config of each of a list.
+_ONE_OR_SEVERAL = {
+    "anyOf": [
+        {"type": "string"},
+        {"type": "array", "items": {"type": "string"}, "minItems": 1, "uniqueItems": True},
+    ]
+}
+
+
 class Config(Section):
     """A study's config."""
 
-    protocol: str = Field(
+    protocol: Annotated[str, WithJsonSchema(_ONE_OR_SEVERAL)] = Field(
         default=DEFAULT,
         description="Which organ and modality: a folder of popscan/protocols, or what another "
-        "package offers (docs/protocols.md). `popscan check` lists those that exist.",
+        "package offers (docs/protocols.md). `popscan check` lists those that exist. A list runs "
+        "each protocol over the same subjects, with its results in a folder of its own.",
+    )
+    protocols: dict[str, dict[str, Any]] = Field(
+        default={},
+        description="With a list of protocols: protocol -> section -> keys that differ for it "
+        "(another source.root, another segment.model).",
     )
     study: Study = Study()
     source: Source = Source()
@@ -83,8 +98,8 @@ class Config(Section):
     def _protocol_exists(cls, name: Any) -> Any:
         if isinstance(name, list):
             raise ValueError(
-                "one protocol a study is expected; make a study of each protocol, with the same "
-                "cohort table"
+                "one protocol is expected here; a list is for studies (snakemake, popscan run, "
+                "popscan check)"
             )
         if isinstance(name, str):
             try:
@@ -92,6 +107,13 @@ class Config(Section):
             except PopscanError as error:
                 raise ValueError(str(error)) from error
         return name
+
+    @field_validator("protocols")
+    @classmethod
+    def _parts_are_made_before(cls, given: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        if given:
+            raise ValueError("used with a list of protocols only: protocol: [a, b]")
+        return given
 
     @model_validator(mode="after")
     def _protocol_decides(self) -> Config:

@@ -26,6 +26,16 @@ class Study(Section):
     )
     results: str = Field(default="results", description="Folder that holds all studies' results.")
     seed: int = Field(default=1, ge=0, description="Seed of every random choice of the study.")
+    part_of: str = Field(
+        default="",
+        description="Name of the study of several protocols that this is a part of; set by "
+        "popscan.",
+    )
+
+    @property
+    def title(self) -> str:
+        """Name for the pages: a part has that of its study before its own."""
+        return f"{self.part_of}: {self.name}" if self.part_of else self.name
 
     @field_validator("name")
     @classmethod

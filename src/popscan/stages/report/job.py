@@ -15,6 +15,7 @@ import yaml
 
 from popscan import __version__
 from popscan.config import Fairness, Report, Share
+from popscan.config import Study as StudySection
 from popscan.plan import read_plan
 from popscan.protocol import Protocol, Words
 from popscan.protocols import protocol_of
@@ -133,7 +134,7 @@ def study_context(
     fairness = Fairness.of(config)
     flagged = units_to_look_at(study_root, limit=int(config["report"]["max_flagged_pages"]))
     context = StudyContext(
-        name=config["study"]["name"],
+        name=StudySection.of(config).title,
         protocol=protocol,
         description=_description(protocol.words, kind, len(ledger["unit"].unique())),
         participants=study.attributes.reset_index(),

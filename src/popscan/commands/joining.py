@@ -1,0 +1,68 @@
+"""``popscan join``: what a study of several protocols says of all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from popscan.opened import open_study
+from popscan.protocols import get_protocol
+from popscan.report.front import Part, write_front_page
+from popscan.study.joined import join_parts, write_joined
+from popscan.study.study import Study
+from popscan.study.tables import tables_folder
+
+#: Sentences of each audit that stand on the front page.
+_SENTENCES = 3
+
+
+def join_study(study_root: Path, protocols: Sequence[str]) -> Path:
+    """Write the joined tables and the front page of a study of several protocols.
+
+    Parameters
+    ----------
+    study_root
+        ``results/STUDY``; every part must have run to its report.
+    protocols
+        In the order of the config.
+
+    Returns
+    -------
+    Path
+        ``report/index.html``.
+
+    Raises
+    ------
+    PopscanError
+        If a part is not there, or a subject has not one record per stage and protocol.
+    """
+    opened = {name: open_study(study_root / name) for name in protocols}
+    studies = {name: Study.of_tables(study.root, study.config) for name, study in opened.items()}
+    joined = join_parts(studies)
+    write_joined(study_root, joined)
+    parts = [
+        Part(
+            name=name,
+            title=get_protocol(name).title,
+            n_subjects=len(study.units),
+            n_analysed=len(study.analysed),
+            sentences=_sentences(study.root),
+        )
+        for name, study in studies.items()
+    ]
+    folder = study_root / "report"
+    folder.mkdir(parents=True, exist_ok=True)
+    return write_front_page(
+        folder / "index.html",
+        name=study_root.name,
+        parts=parts,
+        ledger=joined.ledger,
+        subjects=joined.subjects,
+        conflicts=joined.conflicts,
+    )
+
+
+def _sentences(part_root: Path) -> list[str]:
+    path = tables_folder(part_root) / "fairness_sentences.txt"
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    return [line for line in lines if line.strip()][:_SENTENCES]

@@ -1,0 +1,169 @@
+"""Several protocols in one study: config of each part, folders, and the account of all subjects."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from popscan.commands.configfile import ConfigError, loaded_problems, read_studies
+from popscan.config.several import part_configs
+from popscan.records import PopscanError
+from popscan.study.joined import join_parts, write_joined
+from popscan.study.parts import check_folder, known_studies, parts_of
+from popscan.study.study import Study
+from popscan.study.withdraw_parts import withdraw_everywhere
+
+TWO = ["cine_sax", "brain_t1"]
+
+
+def test_parts_share_all_but_what_is_said_of_one():
+    config = {
+        "protocol": TWO,
+        "study": {"name": "both", "results": "out", "seed": 7},
+        "source": {"kind": "bids", "root": "raw"},
+        "protocols": {"brain_t1": {"source": {"root": "other"}, "plan": {"shard_size": 8}}},
+    }
+    before = json.dumps(config)
+    heart, brain = part_configs(config).values()
+    assert json.dumps(config) == before
+    assert heart["study"] == {
+        "name": "cine_sax",
+        "results": "out/both",
+        "seed": 7,
+        "part_of": "both",
+    }
+    assert (heart["source"]["root"], brain["source"]["root"]) == ("raw", "other")
+    assert brain["source"]["kind"] == "bids"
+    assert brain["plan"] == {"shard_size": 8}
+    assert "plan" not in heart
+    assert "protocols" not in brain
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({"protocol": []}, "a list of names"),
+        ({"protocol": ["cine_sax", "cine_sax"]}, "there twice"),
+        ({"protocol": ["cine_sax", 3]}, "a list of names"),
+        ({"protocol": ["cine_sax", "report"]}, "name of a folder"),
+        ({"protocol": ["cine_sax", "no_organ"]}, "there is none of this name"),
+        ({"protocol": TWO, "protocols": {"lung": {}}}, "protocols.lung"),
+        ({"protocol": TWO, "protocols": {"brain_t1": {"cohort": {}}}}, "share this"),
+        ({"protocol": TWO, "protocols": {"brain_t1": 3}}, "mapping of sections"),
+        ({"protocol": TWO, "protocols": {"brain_t1": {"segmnt": {}}}}, "segmnt: unknown key"),
+        ({"protocol": TWO, "experiment": {"attribute": "sex"}}, "experiment has one protocol"),
+        ({"protocol": "cine_sax", "protocols": {"cine_sax": {}}}, "list of protocols only"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_with_its_key(tmp_path, config, said):
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(config))
+    problems = loaded_problems(config, [path])
+    assert len(problems) == 1
+    assert said in problems[0]
+
+
+def test_a_problem_that_all_parts_share_is_said_once(tmp_path):
+    config = {"protocol": TWO, "plan": {"shard_size": "many"}}
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(config))
+    (problem,) = loaded_problems(config, [path])
+    assert "plan.shard_size" in problem
+    assert "protocol " not in problem
+    assert list(read_studies(path)) == TWO
+    path.write_text("protocol: []")
+    with pytest.raises(ConfigError, match="list of names"):
+        read_studies(path)
+
+
+def registry(folder: Path, units: list[str]) -> None:
+    (folder / "plan" / "shards").mkdir(parents=True)
+    lines = [f"{unit}\t{unit}\t\t00000\n" for unit in units]
+    (folder / "plan" / "registry.tsv").write_text("unit\tsub\tses\tshard\n" + "".join(lines))
+
+
+def test_results_of_one_and_of_several_protocols_do_not_mix(tmp_path):
+    one, both = tmp_path / "one", tmp_path / "both"
+    registry(one, ["sub-1"])
+    for name in TWO:
+        registry(both / name, ["sub-1"])
+    assert parts_of(one) == [one]
+    assert parts_of(both) == [both / "brain_t1", both / "cine_sax"]
+    assert known_studies(tmp_path) == [both, one]
+    check_folder(one, [])
+    check_folder(both, TWO)
+    check_folder(tmp_path / "new", TWO)
+    for folder, protocols in ((one, TWO), (both, []), (both, ["cine_sax"])):
+        with pytest.raises(PopscanError, match="another name"):
+            check_folder(folder, protocols)
+
+
+def test_a_subject_leaves_every_part_that_has_it_or_none(tmp_path):
+    parts = [tmp_path / name for name in TWO]
+    for part, units in zip(parts, (["sub-1", "sub-2"], ["sub-2", "sub-3"]), strict=True):
+        registry(part, units)
+    (tmp_path / "tables").mkdir()
+    with pytest.raises(PopscanError, match="not in the study: sub-9"):
+        withdraw_everywhere(parts, ["sub-2", "sub-9"])
+    assert (tmp_path / "tables").exists()
+    done = withdraw_everywhere(parts, ["sub-2", "3"])
+    assert {part.name: one.n_visits for part, one in done.items()} == {"cine_sax": 1, "brain_t1": 2}
+    assert not (tmp_path / "tables").exists()
+    for part in parts:
+        assert "sub-2" not in (part / "plan" / "registry.tsv").read_text()
+
+
+def part(root: Path, units: dict[str, str], sex: list[str]) -> Study:
+    """Two stages; the status of a subject is that of its second."""
+    tables = root / "tables"
+    tables.mkdir(parents=True)
+    rows = [
+        {
+            "unit": u,
+            "stage": stage,
+            "status": s,
+            "reason": "" if s == "ok" else "why",
+            "message": "",
+        }
+        for stage in ("ingest", "biomarkers")
+        for u, s in ((u, "ok" if stage == "ingest" else s) for u, s in units.items())
+    ]
+    pd.DataFrame(rows).to_parquet(tables / "ledger.parquet")
+    people = pd.DataFrame({"unit": list(units), "sub": list(units), "ses": "", "sex": sex})
+    people.to_parquet(tables / "participants.parquet")
+    ok = [unit for unit, status in units.items() if status == "ok"]
+    pd.DataFrame({"unit": ok, "size_ml": 10.0, "analysed": True}).to_parquet(
+        tables / "biomarkers.parquet"
+    )
+    entry = {"unit": "mL", "meaning": "size", "source": "popscan", "kind": "number"}
+    (tables / "biomarkers.json").write_text(json.dumps({"unit": entry, "size_ml": entry}))
+    return Study.of_tables(root, {"protocol": "cine_sax"})
+
+
+def test_the_account_has_every_subject_once_per_stage_and_protocol(tmp_path):
+    first = part(tmp_path / "a", {"sub-1": "ok", "sub-2": "failed"}, ["female", "male"])
+    second = part(tmp_path / "b", {"sub-2": "ok", "sub-3": "ok"}, ["female", "male"])
+    joined = join_parts({"a": first, "b": second})
+    assert len(joined.ledger) == 3 * 2 * 2
+    assert not joined.ledger.duplicated(["unit", "protocol", "stage"]).any()
+    absent = joined.ledger[(joined.ledger["unit"] == "sub-3") & (joined.ledger["protocol"] == "a")]
+    assert set(absent["status"]) == {"not_applicable"}
+    assert set(absent["reason"]) == {"no_images"}
+    subjects = joined.subjects.set_index("unit")
+    assert list(subjects["n_analysed"]) == [1, 1, 1]
+    assert list(subjects["a_reason"]) == ["", "why", "no_images"]
+    assert list(subjects["b_status"]) == ["not_applicable", "", ""]
+    assert joined.biomarkers.set_index("unit")["a_size_ml"].notna().tolist() == [True, False, False]
+    # sub-2 is a man in one and a woman in the other: that is said, not averaged away.
+    assert joined.conflicts == [
+        "sex of 1 of 1 subjects differs between a and b: are they the same people?"
+    ]
+    write_joined(tmp_path, joined)
+    assert (
+        json.loads((tmp_path / "tables" / "biomarkers.json").read_text())["a_size_ml"]["unit"]
+        == "mL"
+    )
