@@ -132,8 +132,12 @@ def test_stages_that_another_protocol_cannot_have_are_named_not_run():
     given = {"protocol": "brain_t1", "source": {"kind": "bids"}}
     assert protocol_problems(Config.model_validate(given)) == []
     given |= {name: {"enabled": True} for name in ("atlas", "rca", "visibility")}
-    problems = protocol_problems(Config.model_validate(given))
-    assert problems == ["visibility.enabled: this stage works with protocol cine_sax only as yet"]
+    assert protocol_problems(Config.model_validate(given)) == []
+    given["visibility"] = {"enabled": True, "sources": ["organ", "latent"]}
+    assert protocol_problems(Config.model_validate(given)) == [
+        "visibility.sources: latent: the networks of protocol brain_t1 do not see slices one by "
+        "one; leave it out"
+    ]
     bare = replace(get_protocol("brain_t1"), name="bare", atlas=None, crops=None)
     assert bare.defaults()["atlas"] == {"enabled": False}
 

@@ -219,6 +219,8 @@ class Protocol:
             "atlas": {"enabled": self.atlas is not None},
             "rca": {"phases": list(self.phase_names[:1])},
         }
+        if not self.segmentation.in_plane:
+            own["visibility"] = {"sources": ["biomarkers", "labels", "organ", "image"]}
         for section, keys in self.config.items():
             own[section] = {**own.get(section, {}), **keys}
         return own
@@ -238,7 +240,7 @@ class Protocol:
         }
         for key in ("quality", "biomarkers", "atlas", "crops", "simulation", "motion"):
             part = getattr(self, key)
-            words = ("method", "words", "legend", "phase", "around")
+            words = ("method", "words", "legend", "phase", "around", "shown")
             fields = vars(part).items() if part is not None else ()
             named |= {f"{key}.{k}": v for k, v in fields if isinstance(v, str) and k not in words}
         named["segmentation.columns"] = self.segmentation.columns

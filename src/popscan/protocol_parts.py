@@ -78,6 +78,9 @@ class Segmentation:
     columns
         Mapping of further columns that the methods write to the table `segmentation`; empty for
         none.
+    in_plane
+        Whether the bundle's networks see the slices of axis 2 one by one, so that visibility can
+        look into them.
     """
 
     methods: Mapping[str, Where]
@@ -85,6 +88,7 @@ class Segmentation:
     bundle: str
     network_labels: tuple[str, ...] = ()
     columns: Where = ""
+    in_plane: bool = False
 
     def added(self) -> Mapping[str, Column]:
         """Return what the further columns mean."""
@@ -158,6 +162,10 @@ class Biomarkers:
     def detail_columns(self) -> Mapping[str, Column]:
         """Return what the columns of `details` mean."""
         return _columns(self.details)
+
+    def limits(self) -> Mapping[str, Column]:
+        """Return what the columns of intervals mean; none without intervals."""
+        return _columns(self.intervals)
 
 
 @dataclass(frozen=True, kw_only=True)

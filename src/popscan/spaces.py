@@ -118,9 +118,13 @@ class CropFrame:
         ``(labels, *, spacing_mm, like: Frame) -> Frame`` where labels are too poor for `frame`.
     around
         Within a sentence, what the crop lies around: ``the brain``.
+    shown
+        Structure whose map the report shows of those by which attributes are predicted; by default
+        the first of the label set.
     """
 
     grid: Where
     frame: Where
     fallback: Where
     around: str
+    shown: str = ""

@@ -150,7 +150,7 @@ def protocol_problems(config: Config) -> list[str]:
         for code, name in source.label_codes.items()
         if name not in names
     ]
-    declared = {"atlas": protocol.atlas, "rca": protocol.crops}
+    declared = {"atlas": protocol.atlas, "rca": protocol.crops, "visibility": protocol.crops}
     problems += [
         f"{section}.enabled: protocol {protocol.name} declares no frame for it"
         for section, frame in declared.items()
@@ -163,8 +163,12 @@ def protocol_problems(config: Config) -> list[str]:
     ]
     if config.rca.enabled and config.rca.references == "simulated" and not protocol.simulation:
         problems.append(f"rca.references: protocol {protocol.name} has no digital population")
-    if protocol.name != DEFAULT and config.visibility.enabled:
-        problems.append(f"visibility.enabled: this stage works with protocol {DEFAULT} only as yet")
+    visibility = config.visibility
+    if visibility.enabled and "latent" in visibility.sources and not protocol.segmentation.in_plane:
+        problems.append(
+            f"visibility.sources: latent: the networks of protocol {protocol.name} do not see "
+            "slices one by one; leave it out"
+        )
     return problems
 
 

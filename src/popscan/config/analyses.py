@@ -153,6 +153,10 @@ class Rca(Section):
     )
 
 
+#: What the intensities around the organ are called in the config: in general, and in cine studies.
+ORGAN = ("organ", "heart")
+
+
 class Visibility(Section):
     """Whether sex, race, scanner can be predicted from what the pipeline sees."""
 
@@ -160,9 +164,10 @@ class Visibility(Section):
     attributes: list[ColumnName] = Field(
         default=[], description="Columns of the cohort table; empty: those of fairness.attributes."
     )
-    sources: list[Literal["biomarkers", "labels", "heart", "image", "latent"]] = Field(
-        default=["biomarkers", "labels", "heart", "image", "latent"],
-        description="What attributes are looked for in.",
+    sources: list[Literal["biomarkers", "labels", "organ", "heart", "image", "latent"]] = Field(
+        default=["biomarkers", "labels", "organ", "image", "latent"],
+        description="What attributes are looked for in: biomarkers, label map, intensities of the "
+        "organ (cine: heart) and of the whole image, features of the segmentation network.",
     )
     adjust_for: list[ColumnName] = Field(
         default=["age_years", "height_cm", "weight_kg"],

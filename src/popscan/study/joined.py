@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import pandas as pd
 
@@ -146,7 +147,7 @@ def _measured(name: str, study: Study) -> tuple[pd.DataFrame, dict[str, Column]]
 
 
 def _column(entry: Mapping[str, str]) -> Column:
-    kind: Kind = entry.get("kind", "any")  # type: ignore[assignment]
+    kind = cast(Kind, entry.get("kind", "any"))
     return Column(entry["unit"], entry["meaning"], entry["source"], kind)
 
 

@@ -1,43 +1,46 @@
-"""What a classifier of attributes is shown: label map, heart crop, whole image, all coarse."""
+"""What a classifier of attributes is shown: label map, organ crop, whole image, all coarse."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from popscan.protocols.cine_sax.crops import covering_heart
-from popscan.protocols.cine_sax.labels import STRUCTURES
 from popscan.register.crops import Crop, CropGrid, block_means
 
-#: Blocks of the crop's voxels (4 x 4 x 8 mm) that make a feature of 8 x 8 x 16 mm.
+#: Voxels of the crop across and along the organ's axis, and their blocks that make a feature.
+INPLANE_MM, ALONG_MM = 4.0, 8.0
 BLOCK = (2, 2, 2)
-#: Voxels around the heart that still belong to its crop: 8 mm in-plane.
+#: Voxels around the organ that still belong to its crop: 8 mm in-plane.
 _MARGIN = np.ones((5, 5, 1), dtype=bool)
 #: The whole image: side in mm, pixels and slices that it is brought to.
 FIELD_MM, PIXELS, SLICES = 320.0, 32, 6
 
 
-def crop_grid() -> CropGrid:
-    """Return the grid of all heart-centred features."""
-    return covering_heart()
-
-
-def feature_shape() -> tuple[int, int, int]:
-    """Return the shape of a heart-centred feature map, (x, y, z)."""
-    x, y, z = (n // b for n, b in zip(crop_grid().shape, BLOCK, strict=True))
+def feature_shape(grid: CropGrid) -> tuple[int, int, int]:
+    """Return the shape of a feature map on a grid around the organ, (x, y, z)."""
+    x, y, z = (n // b for n, b in zip(grid.shape, BLOCK, strict=True))
     return x, y, z
 
 
-def label_features(crop: Crop) -> NDArray[np.float32]:
-    """Return shares of RV, MYO, LV in every block, flat: 3 maps of `feature_shape`."""
-    return np.concatenate([block_means(crop.labels == s, BLOCK).ravel() for s in STRUCTURES])
+def label_features(crop: Crop, codes: Sequence[int]) -> NDArray[np.float32]:
+    """Return the share of each structure in every block, flat: a map of `feature_shape` each.
+
+    Parameters
+    ----------
+    crop
+        The organ in its own pose.
+    codes
+        Codes of the structures, in the order of the maps.
+    """
+    return np.concatenate([block_means(crop.labels == code, BLOCK).ravel() for code in codes])
 
 
-def heart_features(crop: Crop) -> NDArray[np.float32]:
-    """Return mean intensities of the heart and 8 mm around it in every block, flat."""
+def organ_features(crop: Crop) -> NDArray[np.float32]:
+    """Return mean intensities of the organ and 8 mm around it in every block, flat."""
     near = ndimage.binary_dilation(crop.labels > 0, structure=_MARGIN)
     return block_means(np.where(near, crop.image, 0.0), BLOCK).ravel()
 

@@ -120,6 +120,7 @@ PROTOCOL = Protocol(
         method="bundle",
         bundle="cine_sax",
         columns="popscan.protocols.cine_sax.columns:SEGMENTATION",
+        in_plane=True,
     ),
     quality=Quality(
         checks="popscan.protocols.cine_sax.qc.table:CHECKS",
@@ -159,6 +160,7 @@ PROTOCOL = Protocol(
         "n_frames": Column("", "cardiac phases", "ingest"),
     },
     config={
+        "visibility": {"sources": ["biomarkers", "labels", "heart", "image", "latent"]},
         "associate": {
             "outcomes": [
                 "lvedv_ml", "lvesv_ml", "lvef_pct", "lvm_g", "rvedv_ml", "rvesv_ml", "rvef_pct",
@@ -186,6 +188,7 @@ PROTOCOL = Protocol(
         frame="popscan.protocols.cine_sax.frame:heart_frame",
         fallback="popscan.protocols.cine_sax.crops:fallback_frame",
         around="the heart",
+        shown="myo",
     ),
     simulation=Simulation(
         population="popscan.protocols.cine_sax.simulate.population:sample_population",

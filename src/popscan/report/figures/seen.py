@@ -91,13 +91,15 @@ def predicted_scatter(pairs: pd.DataFrame, *, groups: pd.Series, name: str) -> M
         return to_svg(figure, name=name, alt="Predicted against true Dice")
 
 
-def heart_maps(maps: Mapping[str, NDArray[Any]], *, name: str) -> Markup:
-    """Draw maps in the heart's frame: the middle of the long axis, a panel per map.
+def organ_maps(maps: Mapping[str, NDArray[Any]], *, around: str, name: str) -> Markup:
+    """Draw maps in the organ's frame: the middle of its third axis, a panel per map.
 
     Parameters
     ----------
     maps
-        Title -> map (x, y, z) of the heart's frame; at least one. Signed maps are drawn around 0.
+        Title -> map (x, y, z) of the organ's frame; at least one. Signed maps are drawn around 0.
+    around
+        What they lie around, within a sentence: ``the heart``.
     name
         Prefix of identifiers.
     """
@@ -117,4 +119,4 @@ def heart_maps(maps: Mapping[str, NDArray[Any]], *, name: str) -> Markup:
             )
             axis.set_title(title, fontsize=8.5, color=ACCENT)
             axis.set_axis_off()
-        return to_svg(figure, name=name, alt="Maps in the heart's frame: " + ", ".join(maps))
+        return to_svg(figure, name=name, alt=f"Maps in the frame of {around}: " + ", ".join(maps))

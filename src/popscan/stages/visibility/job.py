@@ -13,8 +13,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from popscan.config import Fairness, Segment, Visibility
+from popscan.config.analyses import ORGAN
 from popscan.plan import read_plan, read_shard
-from popscan.records import Scan, Status, Subject, SubjectError
+from popscan.protocol import CropFrame, Protocol
+from popscan.protocol import load as load_place
+from popscan.protocols import protocol_of
+from popscan.records import PopscanError, Scan, Status, Subject, SubjectError
+from popscan.register.crops import CropGrid
+from popscan.register.frames import Frame
 from popscan.stages.atlas.job import load_arrays, save_arrays
 from popscan.stages.segment.bundles import load_networks
 from popscan.stages.visibility.subjects import attributes_to_see, features_account
@@ -25,6 +31,7 @@ from popscan.study.context import ShardContext
 from popscan.study.phases import phases_of
 from popscan.study.study import Study
 from popscan.study.tables import read_table, write_table
+from popscan.visibility.features import ALONG_MM, INPLANE_MM
 
 if TYPE_CHECKING:
     from popscan.segment.bundle import Bundle
@@ -32,8 +39,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _NOT_SAMPLED = "the study has more subjects than visibility.max_subjects"
-#: Columns of the table of biomarkers that say nothing of the heart.
+#: Columns of the table of biomarkers that say nothing of the organ.
 _NO_FEATURES = ("analysed", "qc_verdict", "ed_frame", "es_frame", "n_frames_measured")
+#: Voxel sizes of the grid around the organ.
+_GRID = {"inplane_mm": INPLANE_MM, "along_mm": ALONG_MM}
 
 
 def sampled(unit: str, *, share: float, seed: int) -> bool:
@@ -103,10 +112,41 @@ def features_shard(store: Store, shard: str, options: Mapping[str, Any], output:
     return len(units)
 
 
-def end_diastole(
+def organ_grid(protocol: Protocol) -> CropGrid:
+    """Return the grid of all features around the organ.
+
+    Raises
+    ------
+    PopscanError
+        If the protocol does not say where its organ is (`Protocol.crops`).
+    """
+    grid: CropGrid = load_place(crops_of(protocol).grid)(**_GRID)
+    return grid
+
+
+def organ_pose(protocol: Protocol, labels: NDArray[np.uint8], scan: Scan) -> Frame:
+    """Return where a subject's organ is, from the labels of one frame.
+
+    Raises
+    ------
+    SubjectError
+        Where they are too poor for it.
+    """
+    pose: Frame = load_place(crops_of(protocol).frame)(labels, spacing_mm=scan.spacing_mm)
+    return pose
+
+
+def crops_of(protocol: Protocol) -> CropFrame:
+    """Return what a protocol says of where its organ is; refuse one that says nothing."""
+    if protocol.crops is None:
+        raise PopscanError(f"visibility: protocol {protocol.name} declares no crops")
+    return protocol.crops
+
+
+def first_phase(
     context: ShardContext, subject: Subject
 ) -> tuple[Scan, NDArray[Any], NDArray[np.uint8]]:
-    """Read a subject's scan, and image and labels of its end-diastolic frame, (x, y, z)."""
+    """Read a subject's scan, and image and labels of its first phase, (x, y, z)."""
     from popscan.io.nifti import read_labels, read_scan
 
     scan = read_scan(
@@ -125,24 +165,33 @@ def subject_features(
     Raises
     ------
     SubjectError
-        Where there is no heart to look at.
+        Where there is no organ to look at.
     """
-    from popscan.protocols.cine_sax.crops import heart_crop
+    from popscan.register.crops import crop
     from popscan.visibility import features
 
-    scan, image, labels = end_diastole(context, subject)
-    crop = heart_crop(image, labels, spacing_mm=scan.spacing_mm, grid=features.crop_grid())
-    found: dict[str, NDArray[np.float32]] = {}
+    scan, image, labels = first_phase(context, subject)
+    protocol = context.protocol
+    codes = list(protocol.labels.codes.values())
+    placed = crop(
+        image,
+        labels,
+        spacing_mm=scan.spacing_mm,
+        grid=organ_grid(protocol),
+        frame=organ_pose(protocol, labels, scan),
+        codes=[0, *sorted(codes)],
+    )
+    made: dict[str, NDArray[np.float32]] = {}
     for name in names:
         if name == "labels":
-            found[name] = features.label_features(crop)
-        elif name == "heart":
-            found[name] = features.heart_features(crop)
+            made[name] = features.label_features(placed, codes)
+        elif name in ORGAN:
+            made[name] = features.organ_features(placed)
         elif name == "image":
-            found[name] = features.image_features(image, spacing_mm=scan.spacing_mm)
+            made[name] = features.image_features(image, spacing_mm=scan.spacing_mm)
         else:
-            found[name] = _latent(context, scan, image, labels)
-    return found
+            made[name] = _latent(context, scan, image, labels)
+    return made
 
 
 def _latent(
@@ -154,17 +203,17 @@ def _latent(
 
     section = context.section(Segment)
     bundle = load_networks(section.model, section.device)
-    images, _, _ = heart_slices(scan, image, labels, bundle)
+    images, _, _ = organ_slices(scan, image, labels, bundle)
     parts = []
     for network, arguments in zip(bundle.networks, bundle.arguments, strict=True):
         parts.append(latent_features(network, seen_by(images, arguments)))
     return np.concatenate(parts)
 
 
-def heart_slices(
+def organ_slices(
     scan: Scan, image: NDArray[Any], labels: NDArray[np.uint8], bundle: Bundle
 ) -> tuple[Any, Any, list[int]]:
-    """Cut the slices that hold heart as the networks see them, around the segmented heart.
+    """Cut the slices that hold labels as the networks see them, around what is segmented.
 
     Parameters
     ----------
@@ -187,7 +236,7 @@ def heart_slices(
     Raises
     ------
     SubjectError
-        ``no_heart`` if nothing is labelled.
+        ``nothing_labelled`` if nothing is labelled.
     """
     from dataclasses import replace
 
@@ -196,7 +245,7 @@ def heart_slices(
 
     held = np.argwhere(labels > 0)
     if not len(held):
-        raise SubjectError("no_heart", "nothing is labelled")
+        raise SubjectError("nothing_labelled", "nothing is labelled")
     grids = Grids(replace(scan, array=np.asarray(image)[..., np.newaxis]), bundle)
     scale = np.asarray(grids.inner) / np.asarray(grids.shape)
     centre = (held[:, :2].mean(axis=0) + 0.5) * scale - 0.5
@@ -240,7 +289,13 @@ def write_visibility(
     study = Study.of_tables(study_root, options)
     account = features_account(study, paths)
     people = study.analysed_once
-    sources = _sources(study_root, section.sources, read_features(paths), people.index)
+    sources = _sources(
+        study_root,
+        section.sources,
+        read_features(paths),
+        people.index,
+        protocol_of(options),
+    )
     table = visibility_table(
         sources,
         people,
@@ -258,15 +313,12 @@ def write_visibility(
     return table
 
 
-def _of_the_heart(biomarkers: pd.DataFrame) -> pd.DataFrame:
+def _of_the_organ(biomarkers: pd.DataFrame, protocol: Protocol) -> pd.DataFrame:
     """Leave out limits of intervals, details, and body size: indexed values hold it."""
-    from popscan.protocols.cine_sax.biomarkers import INTERVAL_DICTIONARY
-    from popscan.protocols.cine_sax.biomarkers.full import DETAILS
-
-    size = [name for name in map(str, biomarkers) if name.endswith("_m2") and name not in DETAILS]
-    details = [name for name in map(str, biomarkers) if name in DETAILS]
-    limits = [name for name in map(str, biomarkers) if name in INTERVAL_DICTIONARY]
-    return biomarkers.drop(columns=[*size, *limits, *details])
+    declared = protocol.biomarkers
+    left_out = {*declared.limits(), *declared.detail_columns()}
+    left_out |= {name for name in map(str, biomarkers) if name.endswith("_m2")}
+    return biomarkers.drop(columns=[name for name in map(str, biomarkers) if name in left_out])
 
 
 def _sources(
@@ -274,6 +326,7 @@ def _sources(
     names: Sequence[str],
     features: Mapping[str, pd.DataFrame],
     units: pd.Index,
+    protocol: Protocol,
 ) -> dict[str, pd.DataFrame]:
     """Features of these units, in the config's order; biomarkers come from their table."""
     found = {}
@@ -282,7 +335,7 @@ def _sources(
         if name == "biomarkers":
             measured = read_table(study_root, "biomarkers")
             table = measured.set_index("unit").drop(columns=list(_NO_FEATURES), errors="ignore")
-            table = _of_the_heart(table.select_dtypes("number"))
+            table = _of_the_organ(table.select_dtypes("number"), protocol)
         if table is not None:
             found[name] = table[table.index.isin(units)]
     return found

@@ -15,13 +15,18 @@ from numpy.typing import NDArray
 
 from popscan.cells import is_recorded
 from popscan.config import Fairness, Segment, Visibility
+from popscan.config.analyses import ORGAN
 from popscan.plan import read_registry
+from popscan.protocols import protocol_of
 from popscan.records import Status, Subject, SubjectError
+from popscan.register.crops import CropGrid
 from popscan.stages.atlas.job import save_arrays
 from popscan.stages.segment.bundles import load_networks
 from popscan.stages.visibility.job import (
-    end_diastole,
-    heart_slices,
+    first_phase,
+    organ_grid,
+    organ_pose,
+    organ_slices,
     read_features,
 )
 from popscan.stages.visibility.subjects import attributes_to_see, write_map_subjects
@@ -40,13 +45,13 @@ _COVERED = 0.5
 
 @dataclass(frozen=True, kw_only=True)
 class _Maps:
-    """One subject's attributions in the heart's frame, each of shape `feature_shape`."""
+    """One subject's attributions in the organ's frame, each of shape `feature_shape`."""
 
     task: NDArray[np.float32]
     attributes: tuple[NDArray[np.float32], ...]
     baseline: NDArray[np.float32]
     covered: NDArray[np.float32]
-    in_heart: tuple[float, ...]
+    in_organ: tuple[float, ...]
 
 
 def write_maps(store: Store, paths: Sequence[Path], options: Mapping[str, Any]) -> pd.DataFrame:
@@ -66,7 +71,7 @@ def write_maps(store: Store, paths: Sequence[Path], options: Mapping[str, Any]) 
     study = Study.of_tables(store.root, options)
     people = study.analysed_once
     targets = _targets(people, attributes_to_see(study), features, options)
-    arrays = _patterns(people, features, targets, section)
+    arrays = _patterns(people, features, targets, section, organ_grid(protocol_of(options)))
     account = Account()
     rows = _attributions(store, people, features, targets, options, arrays, account)
     from popscan.visibility.attribution import DICTIONARY
@@ -116,20 +121,21 @@ def _patterns(
     features: Mapping[str, pd.DataFrame],
     targets: Sequence[tuple[str, str]],
     section: Visibility,
+    grid: CropGrid,
 ) -> dict[str, NDArray[Any]]:
-    """Activation patterns of the linear models on label maps and heart crops."""
+    """Activation patterns of the linear models on label maps and crops around the organ."""
     from popscan.visibility.direction import activation_pattern, attribute_direction
     from popscan.visibility.features import feature_shape
 
     arrays: dict[str, NDArray[Any]] = {}
     for attribute, group in targets:
-        for source in ("labels", "heart"):
+        for source in ("labels", *ORGAN):
             if source not in features:
                 continue
             table, labels = _known(people, features[source], attribute)
             x = table.to_numpy(dtype=float)
             weights = attribute_direction(x, labels, group, n_components=section.n_components)
-            pattern = activation_pattern(x, weights).reshape(-1, *feature_shape())
+            pattern = activation_pattern(x, weights).reshape(-1, *feature_shape(grid))
             arrays[f"{source}|{attribute}|{group}"] = pattern.astype(np.float32)
     return arrays
 
@@ -181,7 +187,7 @@ def _attributions(
             alpha=fairness.alpha,
             seed=int(options["study"]["seed"]),
         )
-        share = np.mean([one.in_heart for one in maps], axis=0)
+        share = np.mean([one.in_organ for one in maps], axis=0)
         rows.append(
             {
                 "attribute": attribute, "group": group,
@@ -225,8 +231,7 @@ def _subject_maps(
 
 
 def _maps_of(context: ShardContext, subject: Subject, directions: Sequence[NDArray[Any]]) -> _Maps:
-    """One subject's attributions by the first member of the model, in the heart's frame."""
-    from popscan.protocols.cine_sax.frame import heart_frame
+    """One subject's attributions by the first member of the model, in the organ's frame."""
     from popscan.register.crops import block_means, crop_values
     from popscan.segment.networks import seen_by
     from popscan.visibility import features
@@ -235,9 +240,9 @@ def _maps_of(context: ShardContext, subject: Subject, directions: Sequence[NDArr
     segment = context.section(Segment)
     section = context.section(Visibility)
     bundle = load_networks(segment.model, segment.device)
-    scan, image, labels = end_diastole(context, subject)
-    frame, grid = heart_frame(labels, spacing_mm=scan.spacing_mm), features.crop_grid()
-    images, way, slices = heart_slices(scan, image, labels, bundle)
+    scan, image, labels = first_phase(context, subject)
+    frame, grid = organ_pose(context.protocol, labels, scan), organ_grid(context.protocol)
+    images, way, slices = organ_slices(scan, image, labels, bundle)
 
     def volume(stack: NDArray[Any], through: Any) -> NDArray[np.float32]:
         """Put slices of the window back into the stack."""
@@ -257,17 +262,17 @@ def _maps_of(context: ShardContext, subject: Subject, directions: Sequence[NDArr
     size = len(latent_features(network, seen))
     stacks = saliencies(network, seen, [weights[:size] for weights in directions])
     volumes = [volume(stack, way) for stack in stacks]
-    heart = labels > 0
+    organ = labels > 0
     if section.baseline_model:
         other = load_networks(section.baseline_model, segment.device)
-        images, other_way, _ = heart_slices(scan, image, labels, other)
+        images, other_way, _ = organ_slices(scan, image, labels, other)
         mine = seen_by(images, other.arguments[0])
         baseline = volume(saliencies(other.networks[0], mine, [])[0], other_way)
     else:
         baseline = _edges(image, slices)
     maps = [in_blocks(v) for v in volumes]
     if not all(m.sum() > 0 for m in maps):
-        raise SubjectError("no_attribution", "the network's output depends on nothing in the heart")
+        raise SubjectError("no_attribution", "the network's output depends on nothing in the image")
     inside = np.zeros(labels.shape, dtype=np.float32)
     inside[..., slices] = 1.0
     return _Maps(
@@ -275,7 +280,7 @@ def _maps_of(context: ShardContext, subject: Subject, directions: Sequence[NDArr
         attributes=tuple(maps[1:]),
         baseline=in_blocks(baseline),
         covered=in_blocks(inside),
-        in_heart=tuple(float(v[heart].sum() / v.sum()) for v in volumes),
+        in_organ=tuple(float(v[organ].sum() / v.sum()) for v in volumes),
     )
 
 

@@ -9,6 +9,9 @@ from typing import Any
 import pandas as pd
 
 from popscan.config import Fairness, Visibility
+from popscan.config.analyses import ORGAN
+from popscan.protocol import Protocol
+from popscan.protocols import protocol_of
 from popscan.report.context import Extra
 from popscan.stages.atlas.job import load_arrays
 from popscan.study.study import Study
@@ -88,7 +91,7 @@ def _summary(values: pd.Series) -> pd.DataFrame:
 
 def visibility_section(study_root: Path, config: Mapping[str, Any]) -> Extra | None:
     """Say what attributes are predicted from, and where."""
-    from popscan.report.figures.seen import auc_forest, heart_maps
+    from popscan.report.figures.seen import auc_forest, organ_maps
     from popscan.visibility.tables import sentences
 
     table = read_table(study_root, "visibility")
@@ -104,15 +107,16 @@ def visibility_section(study_root: Path, config: Mapping[str, Any]) -> Extra | N
         figures.append((auc_forest(table, sources=section.sources, name="seen"), caption))
         lines = sentences(table, alpha=Fairness.of(config).alpha)
     tables = [("How well attributes are predicted.", table[list(_SEEN)])]
-    maps = _maps(study_root)
+    protocol = protocol_of(config)
+    maps = _maps(study_root, protocol)
     if maps:
         caption = (
-            "In the heart's frame, at its middle. Blue to red: how the labelled structures and the "
+            f"In the frame of {around_of(protocol)}, at its middle. Blue to red: how the labelled structures and the "
             "intensities go with the group (correlation with the classifier's score). Dark to "
-            "bright: where the segmentation looks, and what the attribute is predicted from in its "
-            "latent features (gradient times input, mean over subjects)."
+            "bright: where the segmentation looks, and what the attribute is predicted from in "
+            "its latent features (gradient times input, mean over subjects)."
         )
-        figures.append((heart_maps(maps, name="maps"), caption))
+        figures.append((organ_maps(maps, around=around_of(protocol), name="maps"), caption))
     attributions = read_table(study_root, "visibility_attributions")
     if len(attributions):
         tables.append(
@@ -137,8 +141,16 @@ def visibility_section(study_root: Path, config: Mapping[str, Any]) -> Extra | N
     )
 
 
-def _maps(study_root: Path) -> dict[str, Any]:
+def around_of(protocol: Protocol) -> str:
+    """Return what the maps lie around, within a sentence."""
+    return protocol.crops.around if protocol.crops else "the organ"
+
+
+def _maps(study_root: Path, protocol: Protocol) -> dict[str, Any]:
     """Title -> map, the segmentation's first."""
+    names = list(protocol.labels.codes)
+    shown = protocol.crops.shown if protocol.crops and protocol.crops.shown else names[0]
+    words = protocol.labels.titles[shown].lower()
     path = study_root / "visibility" / "maps.npz"
     if not path.exists():
         return {}
@@ -150,8 +162,8 @@ def _maps(study_root: Path) -> dict[str, Any]:
             found["segmentation looks at"] = values
         elif source == "latent":
             found[f"{label}: latent features"] = values
-        elif source == "heart":
+        elif source in ORGAN:
             found[f"{label}: intensity"] = values[0]
         elif source == "labels":
-            found[f"{label}: myocardium"] = values[1]
+            found[f"{label}: {words}"] = values[names.index(shown)]
     return dict(list(found.items())[:_MOST_MAPS])
