@@ -1,6 +1,6 @@
 """A study of several protocols: the config of each part, made from the one that a lab writes.
 
-``protocol: [cine_sax, brain_t1]`` makes one part per protocol. A part is a whole study with one
+``protocol: [one, another]`` makes one part per protocol. A part is a whole study with one
 protocol, below the folder of the study (``results/STUDY/PROTOCOL``); all sections are shared, but
 for what ``protocols: {PROTOCOL: {SECTION: {...}}}`` says of one of them. Everything behind this
 module knows configs of one protocol only. The Snakefile imports it: nothing heavy here.

@@ -111,8 +111,8 @@ def visibility_section(study_root: Path, config: Mapping[str, Any]) -> Extra | N
     maps = _maps(study_root, protocol)
     if maps:
         caption = (
-            f"In the frame of {around_of(protocol)}, at its middle. Blue to red: how the labelled structures and the "
-            "intensities go with the group (correlation with the classifier's score). Dark to "
+            f"In the frame of {around_of(protocol)}, at its middle. Blue to red: how the labelled "
+            "structures and the intensities go with the group (correlation with the classifier's score). Dark to "
             "bright: where the segmentation looks, and what the attribute is predicted from in "
             "its latent features (gradient times input, mean over subjects)."
         )
