@@ -42,6 +42,54 @@ print(json.dumps({
 }))
 """
 
+VIEW = """
+import json
+from pathlib import Path
+import numpy as np
+from popscan.io import write_scan
+from popscan.io.sources import get_source
+from popscan.protocols import get_protocol
+from popscan.records import Scan
+
+for sub, names in (("sub-1", ("T1w", "T2w")), ("sub-2", ("T1w",))):
+    for name in names:
+        path = Path("raw", sub, "anat", f"{sub}_{name}.nii.gz")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        array = np.random.default_rng(1).random((8, 8, 8, 1), dtype=np.float32)
+        write_scan(path, Scan(array=array, affine=np.eye(4), spacing_mm=(1, 1, 1), view=name))
+protocol = get_protocol("brain_t1")
+source = get_source("bids", protocol)
+views = {
+    item.sub: sorted(source.load([str(p) for p in item.paths], views=("t1w", "t2w")).scans)
+    for item in source.find(Path("raw"))
+}
+print(json.dumps({"views": views, "needed": protocol.defaults()["source"]["views"]}))
+"""
+
+METHOD = """
+import json
+import numpy as np
+from popscan.arrays.fourier import centred_fft
+from popscan.recon import reconstruct
+from popscan.records import KSpace, PopscanError
+
+image = np.zeros((1, 32, 32, 1, 1), np.complex64)
+image[:, 10:22, 10:22] = 1
+data = centred_fft(image, axes=(1, 2)).astype(np.complex64)
+kspace = KSpace(data=data, mask=np.ones((32, 1), bool), affine=np.eye(4), spacing_mm=(1, 1, 8))
+plain = reconstruct(kspace, method="zero_filled").array
+same, soft = (reconstruct(kspace, method="windowed", edge=edge).array for edge in (1.0, 0.2))
+try:
+    reconstruct(kspace, method="windowed", egde=1)
+except PopscanError as error:
+    refused = str(error)
+print(json.dumps({
+    "same": float(np.abs(same - plain).max()),
+    "steepest": [float(np.abs(np.diff(a, axis=0)).max()) for a in (plain, soft)],
+    "refused": refused,
+}))
+"""
+
 TABLE = """
 import json
 from contextlib import ExitStack
@@ -94,7 +142,8 @@ def copy(repo_root, guide, tmp_path_factory) -> Path:
     for name in ("resources", "config", "envs"):
         (root / name).symlink_to(repo_root / name)
     added = re.findall(r"`(src/\S+)`[^`\n]*:\n\n```(python|diff)\n(.*?)```", guide, re.DOTALL)
-    assert [kind for _, kind, _ in added] == ["python", "python", "diff", "diff", "diff"]
+    kinds = [kind for _, kind, _ in added]
+    assert kinds == ["python", "python", "diff", "diff", "diff", "diff", "python", "diff"]
     for name, kind, text in added:
         path = root / name
         path.parent.mkdir(exist_ok=True)
@@ -133,6 +182,24 @@ def test_a_biomarker_and_a_check_of_it_are_there(copy):
     assert measured["value"] > 0
     assert measured["check"] == [measured["value"]]
     assert measured["meaning"] == "Grey matter over white matter volume"
+
+
+def test_a_view_is_read_where_it_is_there_and_asked_of_nobody(copy):
+    done = run(copy, "-c", VIEW)
+    assert done.returncode == 0, done.stderr
+    read = json.loads(done.stdout)
+    assert read["views"] == {"sub-1": ["t1w", "t2w"], "sub-2": ["t1w"]}
+    assert read["needed"] == ["t1w"]
+
+
+def test_a_reconstruction_method_is_chosen_by_name_and_does_what_it_says(copy):
+    done = run(copy, "-c", METHOD)
+    assert done.returncode == 0, done.stderr
+    measured = json.loads(done.stdout)
+    assert measured["same"] < 1e-5
+    plain, soft = measured["steepest"]
+    assert soft < 0.7 * plain
+    assert "no option 'egde'" in measured["refused"]
 
 
 def test_check_knows_its_options(copy):
