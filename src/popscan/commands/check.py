@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from popscan.commands.configfile import ConfigError, load_what_fits, read_studies, said_once
+from popscan.commands.configfile import ConfigError, load_what_fits, read_studies, listed_once
 from popscan.commands.stage_options import stage_problems
 from popscan.config import Config, protocol_problems
 from popscan.protocol import load as load_place
@@ -52,7 +52,7 @@ def check_study(
         return error.problems, []
     found = {name: _check_one(data, configfile, deep=deep) for name, data in studies.items()}
     problems, notes = ({name: both[i] for name, both in found.items()} for i in (0, 1))
-    return said_once(problems), said_once(notes)
+    return listed_once(problems), listed_once(notes)
 
 
 def _check_one(

@@ -75,7 +75,7 @@ def loaded_problems(config: Mapping[str, Any], files: Sequence[str | Path]) -> l
         if not is_several(config):
             return _study_problems(config, where)
         parts = part_configs(config)
-        return said_once({name: _study_problems(part, where) for name, part in parts.items()})
+        return listed_once({name: _study_problems(part, where) for name, part in parts.items()})
     except ConfigError as error:
         return error.problems
     except PopscanError as error:
@@ -89,7 +89,7 @@ def _study_problems(config: Mapping[str, Any], where: str) -> list[str]:
         return error.problems
 
 
-def said_once(lines: Mapping[str, Sequence[str]]) -> list[str]:
+def listed_once(lines: Mapping[str, Sequence[str]]) -> list[str]:
     """Return sentences on the parts of a study: those that hold for all parts are there once.
 
     Parameters
