@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from popscan.commands.configfile import ConfigError, load_what_fits, read_studies, listed_once
+from popscan.commands.configfile import ConfigError, listed_once, load_what_fits, read_studies
 from popscan.commands.stage_options import stage_problems
 from popscan.config import Config, protocol_problems
 from popscan.protocol import load as load_place

@@ -95,7 +95,7 @@ def listed_once(lines: Mapping[str, Sequence[str]]) -> list[str]:
     Parameters
     ----------
     lines
-        Protocol -> sentences on its part; of others than all it is said which part they are on.
+        Protocol -> sentences on its part; those that do not hold for all get its name.
     """
     merged: dict[str, None] = {}
     for name, sentences in lines.items():
