@@ -80,7 +80,7 @@ kspace = KSpace(data=data, mask=np.ones((32, 1), bool), affine=np.eye(4), spacin
 plain = reconstruct(kspace, method="zero_filled").array
 same, soft = (reconstruct(kspace, method="windowed", edge=edge).array for edge in (1.0, 0.2))
 try:
-    reconstruct(kspace, method="windowed", egde=1)
+    reconstruct(kspace, method="windowed", edges=1)
 except PopscanError as error:
     refused = str(error)
 print(json.dumps({
@@ -199,7 +199,7 @@ def test_a_reconstruction_method_is_chosen_by_name_and_does_what_it_says(copy):
     assert measured["same"] < 1e-5
     plain, soft = measured["steepest"]
     assert soft < 0.7 * plain
-    assert "no option 'egde'" in measured["refused"]
+    assert "no option 'edges'" in measured["refused"]
 
 
 def test_check_knows_its_options(copy):
