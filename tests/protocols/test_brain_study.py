@@ -74,7 +74,6 @@ def test_digital_brains_reach_the_report(tmp_path):
     config["simulate"] |= {"n_subjects": 5, "spacing_mm": 4.0, "faults": {"truncated": 0.2}}
     config["fairness"] |= {"min_group": 2, "n_boot": 100}
     config["report"] = {"max_flagged_pages": 1}
-    config["visibility"] = {"enabled": True, "n_maps": 2, "n_permutations": 5, "n_folds": 2}
     path = tmp_path / "config.yaml"
     path.write_text(yaml.safe_dump(config))
     snakemake(path)
@@ -90,11 +89,6 @@ def test_digital_brains_reach_the_report(tmp_path):
     assert not [name for name in people if name.startswith(("truth_", "fault"))]
     page = (study / "report" / "index.html").read_text()
     assert "digital brain" in page
-    seen = pd.read_parquet(study / "tables" / "visibility_subjects.parquet")
-    assert seen["status"].value_counts().to_dict() == {"ok": 4, "failed": 1}
-    table = pd.read_parquet(study / "tables" / "visibility.parquet")
-    assert set(table["source"]) == {"biomarkers", "labels", "organ", "image"}
-    assert "Can the attribute be seen?" in page
     _predictions_are_audited_with_the_study(tmp_path, path, config, failed["unit"].tolist())
 
 

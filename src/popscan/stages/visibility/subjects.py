@@ -45,7 +45,8 @@ def write_map_subjects(study: Study, paths: Sequence[Path], account: Account) ->
     table = features_account(study, paths)
     usable = table["status"] == str(Status.OK)
     columns = ["status", "reason", "message"]
-    table.loc[usable, columns] = [drawn.get(unit, others) for unit in table.loc[usable, "unit"]]
+    if usable.any():  # pandas sets no empty list
+        table.loc[usable, columns] = [drawn.get(unit, others) for unit in table.loc[usable, "unit"]]
     write_table(
         study.root, "visibility_map_subjects", table, dictionary.of("visibility_map_subjects")
     )
