@@ -1,0 +1,63 @@
+"""What a job pays before its first subject: CPU time until a stage's task is imported.
+
+Every shard and stage is a process of its own, so this is paid once per shard. Each stage is
+imported in new processes, alternately from this checkout and from another one (an earlier build),
+so that a busy machine slows both equally.
+
+    git worktree add ../before COMMIT
+    python benchmarks/startup.py --beside ../before
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+#: Imports what a job of the stage imports, wherever a build keeps its table of tasks.
+CODE = """
+import importlib, sys
+for name in ("popscan.stages.tasks", "popscan.pipeline.tasks"):
+    try:
+        table = importlib.import_module(name).TASKS
+        break
+    except ModuleNotFoundError:
+        continue
+module, _, function = table[sys.argv[1]].partition(":")
+getattr(importlib.import_module(module), function)
+"""
+STAGES = ("simulate", "ingest", "reconstruct", "segment", "score", "qc", "biomarkers", "rca")
+
+
+def cpu_s(source: Path, stage: str) -> float:
+    """CPU time of one process that imports the task of a stage."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    environment = {**os.environ, "PYTHONPATH": str(source / "src")}
+    subprocess.run([sys.executable, "-c", CODE, stage], env=environment, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def main() -> None:
+    """Print medians of both builds, stage by stage."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--beside", type=Path, default=ROOT, help="checkout of another build")
+    parser.add_argument("--repeats", type=int, default=5)
+    arguments = parser.parse_args()
+    print(f"{'stage':<12} {'this build':>10} {'beside':>10} {'ratio':>6}   (CPU s, medians)")
+    for stage in STAGES:
+        times: dict[str, list[float]] = {"here": [], "beside": []}
+        for _ in range(arguments.repeats):
+            times["here"].append(cpu_s(ROOT, stage))
+            times["beside"].append(cpu_s(arguments.beside.resolve(), stage))
+        here, beside = (statistics.median(measured) for measured in times.values())
+        print(f"{stage:<12} {here:>10.2f} {beside:>10.2f} {here / beside:>6.2f}")
+
+
+if __name__ == "__main__":
+    main()
