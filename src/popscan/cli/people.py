@@ -139,6 +139,14 @@ def _find_parts(given: Path | None) -> list[Path]:
     return parts_of(found[0])
 
 
+def _find_study(given: Path | None) -> Path:
+    """Return the study's folder; of a study of several protocols one has to be named."""
+    parts = _find_parts(given)
+    if len(parts) > 1:
+        raise PopscanError(f"a study of several protocols; name one: {', '.join(map(str, parts))}")
+    return parts[0]
+
+
 def _check(arguments: argparse.Namespace) -> int:
     from popscan.commands.check import check_study
 
