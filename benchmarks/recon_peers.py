@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from popscan.io.kspace import read_cfl
+from popscan.io import read_cfl
 
 Complex = NDArray[np.complexfloating]
 
@@ -81,3 +81,36 @@ def sigpy_app(data: Complex, maps: Complex, *, name: str, lam: float, n: int) ->
     scaled = data / np.abs(data).max()
     run = getattr(app, name)(scaled, maps, lamda=lam, max_iter=n, show_pbar=False)
     return run.run()
+
+
+def public_cascade(path: Path) -> list[list[tuple[Complex, Complex]]]:
+    """Read public weights of the DC-CNN paper's code: 5 networks of 5 convolutions."""
+    with np.load(path, allow_pickle=False) as file:
+        arrays = [file[f"arr_{k}"] for k in range(len(file.files))]
+    layers = list(zip(arrays[::2], arrays[1::2], strict=True))
+    return [layers[k : k + 5] for k in range(0, len(layers), 5)]
+
+
+def run_cascade(networks: list[list[tuple[Complex, Complex]]], kspace: object) -> Complex:
+    """Return the magnitude (x, y, 1) by these weights from k-space of one coil and frame."""
+    import torch
+
+    data = torch.from_numpy(np.fft.ifftshift(kspace.data[0, :, :, 0, 0]))  # type: ignore[attr-defined]
+    mask = (data != 0).any(dim=0)
+    scale = torch.fft.ifft2(data, norm="ortho").abs().max()
+    data = data / scale
+    image = torch.fft.ifft2(data, norm="ortho")
+    with torch.inference_mode():
+        for layers in networks:
+            features = torch.view_as_real(image).movedim(-1, 0)[None].float()
+            for k, (weight, bias) in enumerate(layers):
+                features = torch.nn.functional.conv2d(
+                    features, torch.from_numpy(weight), torch.from_numpy(bias), padding="same"
+                )
+                if k < len(layers) - 1:
+                    features = torch.nn.functional.leaky_relu(features, 0.01)
+            image = image + torch.complex(features[0, 0], features[0, 1])
+            spectrum = torch.fft.fft2(image, norm="ortho")
+            image = torch.fft.ifft2(torch.where(mask, data, spectrum), norm="ortho")
+    found = np.fft.fftshift(image.abs().numpy())
+    return found[..., np.newaxis] * float(scale)

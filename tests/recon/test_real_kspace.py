@@ -1,13 +1,18 @@
 """Real coils and real noise: a fully sampled brain, undersampled in retrospect."""
 
+import shutil
+import subprocess
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from popscan.arrays.image_quality import score_image
+from popscan.arrays.fourier import centred_ifft
+from popscan.arrays.image_quality import fitted_gain, nrmse, score_image
 from popscan.io import read_cfl
 from popscan.recon import reconstruct
+from popscan.recon.coils import centre_of, low_resolution_images, walsh_maps
+from popscan.recon.espirit import espirit_maps
 from popscan.records import KSpace
 
 kspace_io = pytest.importorskip("popscan.io.kspace")
@@ -55,3 +60,21 @@ def test_a_randomly_sampled_brain_gives_a_head_on_a_dark_background(data_dir):
     corners = np.concatenate([image[:15, :15], image[-15:, -15:]]).mean()
     assert np.isfinite(image).all()
     assert corners < 0.2 * head
+
+
+@pytest.mark.skipif(shutil.which("bart") is None, reason="needs BART (Debian: bart)")
+def test_espirit_combines_the_coils_as_ecalib_of_bart_does(data_dir, tmp_path):
+    data = kspace_io.read_kspace_mat(data_dir / "kspace" / "brain_16coil_full.mat")[:, 0]
+    lines = f"# Dimensions\n{data.shape[1]} {data.shape[2]} 1 {data.shape[0]}\n"
+    (tmp_path / "k.hdr").write_text(lines)
+    data.transpose(1, 2, 0).astype("<c8").ravel(order="F").tofile(tmp_path / "k.cfl")
+    command = ["bart", "ecalib", "-m1", "-c0", "-r24", tmp_path / "k", tmp_path / "maps"]
+    subprocess.run(command, check=True, capture_output=True)
+    theirs = np.squeeze(read_cfl(tmp_path / "maps")).transpose(2, 0, 1)
+    ours, _ = espirit_maps(centre_of(data, (24, 24)), data.shape[1:])
+    fast = walsh_maps(low_resolution_images(data, width=24)[0])
+    images = centred_ifft(data, axes=(1, 2))
+    target = np.abs(np.sum(theirs.conj() * images, axis=0))
+    for maps in (ours, fast):
+        combined = np.abs(np.sum(maps.conj() * images, axis=0))
+        assert nrmse(combined * fitted_gain(combined, target), target) < 0.01
