@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
+import h5py
+import ismrmrd
 import numpy as np
 import pandas as pd
 import pytest
@@ -26,6 +29,7 @@ BAD = {
     "sub-limit": "encoding_limit",
     "sub-mixed": "mixed_slices",
     "sub-nan": "non_finite_kspace",
+    "sub-spokes": "trajectory_missing",
     "sub-torn": "truncated_file",
 }
 #: What is in the good ones.
@@ -43,14 +47,28 @@ CONFIG = {
 
 
 def write_heart(cwd: Path, row: dict):
-    """Four slices, three frames of a digital heart, as a converter would write them."""
+    """Four slices, three frames of a digital heart, as others would write them."""
     made = load(get_protocol("cine_sax").simulation.subject)(
         row, seed=5, matrix=(64, 64), spacing_mm=(3.4, 3.4), frames=3, slices=4, coils=4,
         acceleration=1.5,
     )  # fmt: skip
-    sub = row["participant_id"]
-    path = cwd / "raw" / sub / f"{sub}_acq-sax_kspace.h5"
-    write(path, header_of(made.kspace), acquisitions_of(made.kspace))
+    sub, kspace = row["participant_id"], made.kspace
+    if sub == GOOD[0]:
+        path = cwd / "raw" / sub / f"{sub}_acq-sax_kspace.h5"
+        write(path, header_of(kspace), acquisitions_of(kspace))
+        return made
+    # The other as an array, as MATLAB writes it, with what it lacks beside it.
+    path = cwd / "raw" / sub / "cine_sax.mat"
+    path.parent.mkdir(parents=True)
+    pairs = np.empty(kspace.data.transpose(1, 2, 0, 3, 4).shape[::-1], "<f4,<f4")
+    pairs.dtype.names = ("real", "imag")
+    values = kspace.data.transpose(1, 2, 0, 3, 4).T
+    pairs["real"], pairs["imag"] = values.real, values.imag
+    with h5py.File(path, "w") as file:
+        file["kspace_full"] = pairs
+        file["kspace_full"].attrs["MATLAB_class"] = np.bytes_(b"single")
+    side = {"affine": kspace.affine.tolist(), "frame_times_ms": kspace.frame_times_ms.tolist()}
+    path.with_suffix(".json").write_text(json.dumps(side))
     return made
 
 
@@ -76,6 +94,7 @@ def write_bad(raw: Path) -> None:
                       for s in range(12) for z in range(3) for t in range(2)])  # fmt: skip
     limit = "encoding__0__encodingLimits__kspace_encoding_step_1__maximum"
     put("sub-limit", **{limit: 40})
+    put("sub-spokes", encoding__0__trajectory=ismrmrd.xsd.trajectoryType.RADIAL)
     lines = cine(phantom)
     lines[0].position[0] += 30
     put("sub-mixed", lines)
@@ -89,7 +108,7 @@ def study(tmp_path_factory) -> Path:
         HEARTS[row["participant_id"]] = write_heart(cwd, row)
     write_bad(cwd / "raw")
     table = pd.DataFrame(people)[["participant_id", "sex", "age_years"]]
-    more = pd.DataFrame({"participant_id": list(BAD), "sex": ["F", "M"] * 3, "age_years": 50})
+    more = pd.DataFrame({"participant_id": list(BAD), "sex": "F", "age_years": 50})
     pd.concat([table, more]).to_csv(cwd / "raw" / "participants.tsv", sep="\t", index=False)
     (cwd / "model").symlink_to(Path(__file__).parents[1] / "resources" / "models" / "cine_sax")
     (cwd / "config.yaml").write_text(yaml.safe_dump(CONFIG))

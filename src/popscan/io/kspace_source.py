@@ -19,7 +19,8 @@ from popscan.config.kspace import KSpaceInput
 from popscan.io.bids import find_visits
 from popscan.io.bids_names import ViewWords, natural
 from popscan.io.folders import Folders
-from popscan.io.kspace_formats import KSPACE_ENDINGS, read_any_kspace
+from popscan.io.kspace_formats import KSPACE_ENDINGS
+from popscan.io.kspace_guarded import read_guarded
 from popscan.io.sources import Found, Loaded, found_folders, note
 from popscan.io.tables import subject_label
 from popscan.io.walk import walk
@@ -90,7 +91,7 @@ class KSpaceFiles:
             if views is not None and view not in views:
                 continue
             try:
-                read[view] = read_any_kspace(there[-1], view=view, rules=rules)
+                read[view] = read_guarded(there[-1], view=view, rules=rules)
             except SubjectError as error:
                 unread[view] = error
                 continue
