@@ -31,14 +31,8 @@ from popscan.stages.collect.job import collect
 from popscan.store import Store, canonical_json
 from popscan.study import columnar
 from popscan.study.overrides import final_verdicts, with_analysed
-from popscan.study.tables import (
-    participants_table,
-    read_records,
-    read_table,
-    rows_table,
-    study_shards,
-    values_table,
-)
+from popscan.study.participants import participants_table
+from popscan.study.tables import read_records, read_table, rows_table, study_shards, values_table
 
 N, SIZE = 30, 8
 

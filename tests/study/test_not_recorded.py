@@ -14,8 +14,8 @@ from popscan.config import Cohort, Fairness
 from popscan.fairness.groups import MISSING, labels
 from popscan.stats.design import clean
 from popscan.study.cohort import cohort_attributes, known_columns
+from popscan.study.participants import without_empty
 from popscan.study.study import Study
-from popscan.study.tables import without_empty
 from popscan.visibility.tables import known_groups
 
 SOURCES = sorted(Path(popscan.__file__).parent.rglob("*.py"))

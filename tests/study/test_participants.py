@@ -9,7 +9,7 @@ from popscan.config import Cohort, Fairness
 from popscan.plan import Planned, write_plan
 from popscan.records import Subject
 from popscan.study.cohort import cohort_attributes
-from popscan.study.tables import participants_table
+from popscan.study.participants import participants_table
 
 
 @pytest.fixture

@@ -45,7 +45,7 @@ def _limit_threads(threads: int) -> None:
 
 def parser() -> argparse.ArgumentParser:
     """Build the parser of all commands."""
-    from popscan.cli import experiments, models, people, rules, running, tables
+    from popscan.cli import experiments, models, optional, people, rules, running, tables
 
     top = argparse.ArgumentParser(
         prog="popscan", description="Population imaging studies; usually run through snakemake."
@@ -57,6 +57,7 @@ def parser() -> argparse.ArgumentParser:
     models.add(commands)
     tables.add(commands)
     rules.add(commands)
+    optional.add(commands)
     experiments.add(commands)
     return top
 

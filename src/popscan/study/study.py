@@ -25,13 +25,8 @@ from popscan.store import Store
 from popscan.study.adjusted import reference_units, size_slopes, with_adjusted
 from popscan.study.cohort import cohort_attributes, first_visits
 from popscan.study.overrides import final_ledger, final_verdicts
-from popscan.study.tables import (
-    participants_table,
-    read_records,
-    read_table,
-    study_shards,
-    values_table,
-)
+from popscan.study.participants import participants_table
+from popscan.study.tables import read_records, read_table, study_shards, values_table
 
 #: Table with one row per subject -> the stage that writes it, and its section of the config.
 ACCOUNTS = {

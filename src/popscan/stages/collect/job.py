@@ -15,15 +15,14 @@ from popscan.stages.collect.streams import AccountStreams, StageStreams, Written
 from popscan.store import Store
 from popscan.study import dictionary
 from popscan.study.overrides import final_verdicts, with_analysed
+from popscan.study.participants import planned_table, with_scans
 from popscan.study.tables import (
     check_account,
     check_manifests,
     check_plan,
     describe_written,
-    planned_table,
     refuse_undescribed,
     study_shards,
-    with_scans,
     write_table,
 )
 
