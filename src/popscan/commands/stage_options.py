@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from popscan.commands.spelling import did_you_mean
 from popscan.config import Section
 from popscan.protocol import load
-from popscan.stages import STAGES
+from popscan.stages import FOREIGN_PROBLEMS, STAGES
 from popscan.yamlfile import problem_text
 
 
@@ -27,6 +27,9 @@ def stage_problems(given: Mapping[str, Mapping[str, Any]], *, where: str) -> lis
     sections = {name: stage.options for name, stage in STAGES.items() if stage.options}
     problems = []
     for name, options in given.items():
+        if name in FOREIGN_PROBLEMS:
+            problems.append(f"{where}: stages.{name}: {FOREIGN_PROBLEMS[name]}")
+            continue
         if name not in sections:
             expected = ", ".join(sections) or "none: all stages have sections of their own"
             hint = did_you_mean(name, sections)

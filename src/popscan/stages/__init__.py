@@ -28,6 +28,7 @@ from popscan.stages import (
     visibility,
 )
 from popscan.stages.description import EVERY_SUBJECT_STAGE, Stage
+from popscan.stages.foreign import foreign_stages
 
 #: Versions of code that several stages call; one that was never raised is 1 and says nothing.
 TOOLKITS = {"arrays": 1, "register": 1, "stats": 1}
@@ -60,8 +61,14 @@ _LISTED: tuple[Stage, ...] = (
     report.STAGE,
 )
 
+#: Stages of other packages, and why some of them cannot be used.
+FOREIGN, FOREIGN_PROBLEMS = foreign_stages(_LISTED)
+_PLACE = _LISTED.index(collect.STAGE)
+
 #: Name -> stage, in order.
-STAGES: Mapping[str, Stage] = {stage.name: stage for stage in _LISTED}
+STAGES: Mapping[str, Stage] = {
+    stage.name: stage for stage in (*_LISTED[:_PLACE], *FOREIGN, *_LISTED[_PLACE:])
+}
 
 #: Stages done per subject, in order; `simulate` only exists for the source kind ``simulated``.
 SUBJECT_STAGES = {name: stage for name, stage in STAGES.items() if stage.per == "subject"}
@@ -77,7 +84,7 @@ OPTIONAL_STAGES = tuple(name for name, stage in SUBJECT_STAGES.items() if stage.
 
 
 #: Name -> table, of all stages.
-TABLES = {name: table for stage in _LISTED for name, table in stage.tables.items()}
+TABLES = {name: table for stage in STAGES.values() for name, table in stage.tables.items()}
 
 
 def version_of(name: str) -> str:
