@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
 
+from popscan.cli.adding import Call, Commands
 from popscan.cli.rules import GIVEN, given
 from popscan.records import Status
 
 
-def add(commands: Any) -> None:
+def add(commands: Commands) -> None:
     """Add the commands to the parser."""
     data = _command(commands, "experiment-data", _data, "prepare subjects of an experiment")
     data.add_argument("--part", type=int, required=True)
@@ -22,7 +22,7 @@ def add(commands: Any) -> None:
     _command(commands, "experiment", _results, "write an experiment's tables and page")
 
 
-def _command(commands: Any, name: str, call: Any, text: str) -> Any:
+def _command(commands: Commands, name: str, call: Call, text: str) -> argparse.ArgumentParser:
     command: argparse.ArgumentParser = commands.add_parser(name, description=text)
     command.add_argument("--study", type=Path, required=True, help="results/<study>")
     command.add_argument("--options", type=given, required=True, help=GIVEN)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
+
+from popscan.cli.adding import Commands
 
 
-def add(commands: Any) -> None:
+def add(commands: Commands) -> None:
     """Add the commands to the parser."""
     train = commands.add_parser("train", help="train a model bundle from labelled scans")
     train.add_argument("recipe", nargs="+", help="recipe name or YAML file; several: an ensemble")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
+from popscan.cli.adding import Commands
 from popscan.cli.rules import rule_command
 from popscan.inventory import inventoried
 from popscan.store import Store
 
 
-def add(commands: Any) -> None:
+def add(commands: Commands) -> None:
     """Add the commands to the parser."""
     prepare = rule_command(commands, "atlas-prepare", _atlas_prepare, "align a shard's subjects")
     prepare.add_argument("--shard", required=True)

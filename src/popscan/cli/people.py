@@ -7,8 +7,8 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Any
 
+from popscan.cli.adding import Commands
 from popscan.installation import config_file
 from popscan.names import matching_units
 from popscan.plan import read_registry
@@ -18,7 +18,7 @@ from popscan.store import Store
 from popscan.study.parts import known_studies, parts_of
 
 
-def add(commands: Any) -> None:
+def add(commands: Commands) -> None:
     """Add the people's commands to the parser."""
     check = commands.add_parser(
         "check",

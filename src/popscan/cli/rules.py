@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from popscan.cli.adding import Call, Commands
 from popscan.given import read_given
 from popscan.inventory import inventoried
 from popscan.records import PopscanError
@@ -29,7 +30,7 @@ def given(text: str) -> dict[str, Any]:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
-def add(commands: Any) -> None:
+def add(commands: Commands) -> None:
     """Add the rules' commands to the parser."""
     stage = rule_command(commands, "stage", _stage, "run one per-subject stage over one shard")
     stage.add_argument("stage", choices=list(TASKS))
@@ -68,7 +69,9 @@ def add(commands: Any) -> None:
     report.set_defaults(call=_report)
 
 
-def rule_command(commands: Any, name: str, call: Any, text: str, *, study: bool = True) -> Any:
+def rule_command(
+    commands: Commands, name: str, call: Call, text: str, *, study: bool = True
+) -> argparse.ArgumentParser:
     """Add a command with `--study` and `--options`; return its parser."""
     command: argparse.ArgumentParser = commands.add_parser(name, description=text)
     if study:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
 
+from popscan.cli.adding import Commands
 from popscan.protocols import DEFAULT
 from popscan.records import PopscanError
 
 
-def add(commands: Any) -> None:
+def add(commands: Commands) -> None:
     """Add the commands to the parser."""
     run = commands.add_parser(
         "run",

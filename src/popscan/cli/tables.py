@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
+
+from popscan.cli.adding import Commands
 
 
-def add(commands: Any) -> None:
+def add(commands: Commands) -> None:
     """Add the commands to the parser."""
     audit = commands.add_parser(
         "audit", help="regress and audit any table of subjects and outcomes; write a report"
