@@ -42,7 +42,7 @@ def add(commands: Commands) -> None:
     _add_qc(commands)
 
 
-def _add_ranges(commands: Any) -> None:
+def _add_ranges(commands: Commands) -> None:
     ranges = commands.add_parser(
         "ranges", help="reference centiles by sex and age, z-scores, comparison with published ones"
     )
@@ -64,7 +64,7 @@ def _add_ranges(commands: Any) -> None:
     ranges.set_defaults(call=_ranges)
 
 
-def _add_qc(commands: Any) -> None:
+def _add_qc(commands: Commands) -> None:
     qc = commands.add_parser("qc", help="tune the limits of quality control from verdicts")
     tune = qc.add_subparsers(metavar="ACTION", required=True).add_parser(
         "tune", help="ROC per check, proposed limits and their workload; changes no config"
