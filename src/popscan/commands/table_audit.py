@@ -25,9 +25,8 @@ from popscan.stats.codes import slope_notes
 from popscan.study import dictionary
 from popscan.study.cohort import cohort_attributes
 from popscan.study.columns import table_columns
-from popscan.study.participants import numbers_if_all
 from popscan.study.predictions import PredictionProblems, numeric_columns, read_predictions
-from popscan.study.tables import write_table
+from popscan.study.tables import numbers_if_all, write_table
 
 #: Sections of the report that a table can fill.
 _SECTIONS = ("cohort", "biomarkers", "fairness", "limits")

@@ -19,8 +19,7 @@ from popscan.report.single import write_page
 from popscan.stages.associate.precision import section_of
 from popscan.stats.codes import blank_codes
 from popscan.study import dictionary
-from popscan.study.participants import numbers_if_all
-from popscan.study.tables import write_table
+from popscan.study.tables import numbers_if_all, write_table
 
 
 def precision_of_table(

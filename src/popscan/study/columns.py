@@ -23,7 +23,8 @@ from popscan.records import PopscanError
 from popscan.study import dictionary
 from popscan.study.adjusted import adjusted_columns
 from popscan.study.cohort import cohort_attributes
-from popscan.study.participants import HIDDEN, numbers_if_all, without_empty
+from popscan.study.participants import HIDDEN, without_empty
+from popscan.study.tables import numbers_if_all
 
 #: What ingest learns of each scan.
 _SCAN = (

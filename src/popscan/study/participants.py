@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from popscan.cells import EMPTY, is_code
+from popscan.cells import EMPTY
 from popscan.plan import read_shard
+from popscan.study.tables import numbers_if_all
 
 #: Columns of the cohort table that only the simulator may see.
 HIDDEN = ("truth_", "fault", "bias_")
@@ -67,11 +68,3 @@ def without_empty(table: pd.DataFrame) -> pd.DataFrame:
     """Return a table of text in which cells that hold nothing (`popscan.cells.EMPTY`) are None."""
     cells = {cell for column in table for cell in table[column].unique() if isinstance(cell, str)}
     return table.replace(dict.fromkeys(cell for cell in cells if cell.strip().lower() in EMPTY))
-
-
-def numbers_if_all(column: pd.Series) -> pd.Series:
-    """Return a column of text as numbers, if it is one; codes with leading zeros stay text."""
-    numbers = pd.to_numeric(column, errors="coerce")
-    if numbers.notna().sum() != column.notna().sum():
-        return column
-    return column if any(map(is_code, column.dropna())) else numbers

@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import pandas as pd
 
+from popscan.cells import is_code
 from popscan.columns import Column, entries
 from popscan.disk import atomic_stream, write_atomic
 from popscan.inventory import damaged_files
@@ -267,6 +268,14 @@ def rows_table(records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """Long-form rows of a stage, each with its unit."""
     rows = [{"unit": record["unit"], **row} for record in records for row in record["rows"]]
     return pd.DataFrame(rows) if rows else pd.DataFrame({"unit": pd.Series(dtype=str)})
+
+
+def numbers_if_all(column: pd.Series) -> pd.Series:
+    """Return a column of text as numbers, if it is one; codes with leading zeros stay text."""
+    numbers = pd.to_numeric(column, errors="coerce")
+    if numbers.notna().sum() != column.notna().sum():
+        return column
+    return column if any(map(is_code, column.dropna())) else numbers
 
 
 def study_shards(study_root: Path) -> list[str]:
