@@ -25,6 +25,12 @@ _SOURCES = {
 _RECONSTRUCTIONS = {
     "zero_filled": "zero-filled inverse Fourier transform",
     "cg_sense": "iterative SENSE [@cgsense]",
+    "cs_wavelet": "compressed sensing with wavelets",
+    "cs_tv": "compressed sensing with total variation in space and time",
+    "view_sharing": "view sharing",
+    "kt_sense": "k-t SENSE",
+    "low_rank_sparse": "low-rank plus sparse decomposition",
+    "dc_cnn": "a deep cascade of convolutional networks and data consistency",
 }
 _REGISTRATIONS = {
     "demons": "diffeomorphic demons [@demons]",
