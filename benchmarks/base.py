@@ -18,7 +18,10 @@ how well they do on each patient left out: where the constants of
 from __future__ import annotations
 
 import argparse
+import json
+import math
 import os
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -266,6 +269,34 @@ def summary(rows: pd.DataFrame) -> str:
     return frame[[c for c in order if c in frame]].round(4).to_string(na_rep="")
 
 
+def observed(pair: Pair, bundle: Bundle, *, fitting: bool) -> dict[str, list[dict[str, Any]]]:
+    """Return a scan's errors before and after, and its signs where they are fitted."""
+    before, after, end, tally = decided(pair, bundle)
+    rows = []
+    for when, labels in (("before", before), ("after", after)):
+        which = {"unit": pair.unit, "part": pair.part, "look": pair.look, "when": when}
+        counts = {"removed": end.n_slices_removed, "doubtful": end.n_frames_doubtful}
+        rows.append(which | counts | errors(pair, labels))
+    wanted = fitting and pair.part in ("training", "simulated")
+    return {"rows": rows, "signs": signs(pair, before, tally) if wanted else []}
+
+
+def kept_scans(folder: Path | None) -> dict[str, dict[str, Any]]:
+    """Return what an earlier run with the same options left in a folder."""
+    if folder is None or not (folder / "scans.jsonl").exists():
+        return {}
+    lines = (folder / "scans.jsonl").read_text(encoding="utf-8").splitlines()
+    return {scan["key"]: scan for scan in map(json.loads, lines)}
+
+
+def keep_scan(folder: Path | None, scan: dict[str, Any]) -> None:
+    """Add a scan to the folder."""
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / "scans.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(scan, default=float) + "\n")
+
+
 def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -277,12 +308,16 @@ def main() -> None:
     parser.add_argument("--simulated", type=int, default=16, help="digital hearts")
     parser.add_argument("--every", type=int, default=1, help="every so many-th training patient")
     parser.add_argument("--fit", action="store_true", help="fit the weights (training, simulated)")
-    parser.add_argument("--out", type=Path, default=None, help="folder for the rows")
+    parser.add_argument("--seconds", type=float, default=math.inf, help="then stop and print")
+    parser.add_argument(
+        "--out", type=Path, default=None, help="folder for the rows; an earlier run is gone on"
+    )
     given = parser.parse_args()
     torch.set_num_threads(min(2, os.cpu_count() or 1))
     data = given.data or Path(os.environ.get("POPSCAN_DATA", ROOT.parent / "shared" / "data"))
     bundle = decided_at(load_bundle(given.model, "auto"), given.decision)
-    rows, seen = [], []
+    done = kept_scans(given.out)
+    begun = time.monotonic()
     for part in given.part or parts:
         pairs = {
             "validation": lambda: acdc(data, bundle, "validation"),
@@ -291,13 +326,15 @@ def main() -> None:
             "sunnybrook": lambda: sunnybrook(data),
         }[part]()
         for pair in pairs:
-            before, after, end, tally = decided(pair, bundle)
-            for when, labels in (("before", before), ("after", after)):
-                who = {"unit": pair.unit, "part": part, "look": pair.look, "when": when}
-                counts = {"removed": end.n_slices_removed, "doubtful": end.n_frames_doubtful}
-                rows.append(who | counts | errors(pair, labels))
-            if given.fit and part in ("training", "simulated"):
-                seen += signs(pair, before, tally)
+            if time.monotonic() - begun > given.seconds:
+                print(f"{part}: stopped after {given.seconds:g} s; what follows is of a part")
+                break
+            key = f"{part} {pair.unit} {pair.look}"
+            if key not in done:
+                done[key] = {"key": key, **observed(pair, bundle, fitting=given.fit)}
+                keep_scan(given.out, done[key])
+    rows = [row for scan in done.values() for row in scan["rows"]]
+    seen = [sign for scan in done.values() for sign in scan["signs"]]
     table = pd.DataFrame(rows)
     table["set"] = table["part"].where(table["look"] == "as it is", table["part"] + ", other looks")
     for name, own in table.groupby("set", sort=False):

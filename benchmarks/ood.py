@@ -20,7 +20,9 @@ detector of another bundle of the same weights: before and after, by one run.
 from __future__ import annotations
 
 import argparse
+import math
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -216,11 +218,14 @@ def table(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def spoilt_results(
-    cases: list[Case], bundle: Bundle, severities: list[int], names: list[str]
+    cases: list[Case], bundle: Bundle, severities: list[int], names: list[str], *, seconds: float
 ) -> pd.DataFrame:
     """Return score, Dice, errors and flags for every case as it is, and for every corruption."""
     rows = []
+    begun = time.monotonic()
     for case in map(labelled_part, cases):
+        if time.monotonic() - begun > seconds:
+            break
         todo = [("as it is", 0), *((n, s) for n in names for s in severities)]
         for name, severity in todo:
             array = case.scan.array
@@ -248,6 +253,7 @@ def spoilt_results(
                  "lvedv_ml": abs(made["lvedv_ml"] - truth["lvedv_ml"]),
                  "wrong": wrong(made, truth), "checks": " ".join(flags)}
             )  # fmt: skip
+        print(f"{case.unit} done", flush=True)
     return pd.DataFrame(rows)
 
 
@@ -298,6 +304,7 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=14, help="patients to spoil")
     parser.add_argument("--severities", type=int, nargs="*", default=[3, 5])
     parser.add_argument("--corruptions", nargs="*", default=list(CORRUPTIONS))
+    parser.add_argument("--seconds", type=float, default=math.inf, help="spoil no more after these")
     parser.add_argument("--spoilt-only", action="store_true", help="only the corruption suite")
     parser.add_argument("--out", type=Path, help="write the rows here, as TSV")
     parser.add_argument("--beside", type=Path, help="bundle with another detector")
@@ -311,7 +318,9 @@ def main() -> None:
     if not chosen.spoilt_only:
         show_kinds(cases, bundle, other, chosen)
     if chosen.severities:
-        off = spoilt_results(cases[: chosen.n], bundle, chosen.severities, chosen.corruptions)
+        off = spoilt_results(
+            cases[: chosen.n], bundle, chosen.severities, chosen.corruptions, seconds=chosen.seconds
+        )
         print(caught(off).round(2).to_string(index=False))
         for name in ("lvef_pct", "lvedv_ml"):
             above = off["score"] > 1

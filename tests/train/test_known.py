@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -15,7 +14,6 @@ from popscan.segment import load_bundle, save_bundle, segment
 from popscan.segment.networks import build_network
 from popscan.train.known import LEAST_SUBJECTS, store_detector, store_digests
 from popscan.train.packs import Case
-from popscan.train.reconstructed import PREFIX, reconstructed_case
 
 ARGUMENTS = {"channels": [4, 8, 8]}
 
@@ -59,38 +57,6 @@ def test_digests_and_detector_are_stored_beside_each_other(path):
     odd = segment(replace(cases[0].scan, array=spiked), bundle=after).values
     assert np.isfinite(own).all()
     assert odd["ood_score"] > max(own)
-
-
-def test_a_kind_more_lowers_no_other_scans_score_below_the_nearest_kind(path, tmp_path):
-    patients = [case(k) for k in range(LEAST_SUBJECTS)]
-    other = [case(k, PREFIX) for k in range(20, 20 + LEAST_SUBJECTS)]
-    for one in other:
-        rough = np.random.default_rng(1).normal(0, 60, one.scan.array.shape)
-        one.scan.array[:] += rough.astype(np.float32)
-    seen = {}
-    for name, cases in (("one", patients), ("both", [*other, *patients])):
-        folder = tmp_path / name
-        shutil.copytree(path, folder)
-        assert (
-            store_detector(folder, cases, device="cpu")
-            == ["patients", "reconstructed"][: 1 + (name == "both")]
-        )
-        bundle = load_bundle(folder, "cpu")
-        seen[name] = [
-            segment(c.scan, bundle=bundle).values["ood_score"] for c in (*patients, *other)
-        ]
-    assert seen["both"][:LEAST_SUBJECTS] == seen["one"][:LEAST_SUBJECTS]
-    assert max(seen["both"][LEAST_SUBJECTS:]) < min(seen["one"][LEAST_SUBJECTS:])
-
-
-def test_a_reconstructed_heart_is_the_same_every_time_and_has_its_true_labels():
-    one, again = (reconstructed_case(1, matrix=48) for _ in range(2))
-    assert np.array_equal(one.scan.array, again.scan.array)
-    assert one.unit.startswith(PREFIX)
-    assert one.scan.meta["reconstruction"]["method"] == "cg_sense"
-    cavity = (one.labels.array == Label.LV).sum(axis=(0, 1, 2))
-    assert one.scan.array.shape == one.labels.array.shape
-    assert 0 < cavity[1] < cavity[0]
 
 
 def test_a_bundle_written_anew_forgets_other_training_scans(path, tmp_path):

@@ -257,7 +257,6 @@ def calibrate_model(
     from popscan.train.crosstable import read_cross_fitted
     from popscan.train.known import store_detector, store_digests
     from popscan.train.observe import SEVERITIES
-    from popscan.train.reconstructed import reconstructed_cases
     from popscan.train.shipped import simulated_cases
 
     crossed = None if cross_fitted is None else read_cross_fitted(cross_fitted)
@@ -270,9 +269,7 @@ def calibrate_model(
         left_out.append(f"{len(seen)} subjects that the bundle was trained on: {some}")
         store_digests(model, known)
         progress(f"{len(seen)} training subjects: features of the network")
-        simulated = simulated_cases(bundle)
-        after = reconstructed_cases() if simulated else []
-        store_detector(model, [*known, *simulated, *after])
+        store_detector(model, [*known, *simulated_cases(bundle)])
     found = calibrate_bundle(
         model,
         [case for case in cases if case.unit not in set(seen)],

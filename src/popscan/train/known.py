@@ -16,15 +16,12 @@ from popscan.segment.inference import Segmentation, segment
 from popscan.segment.trainingfile import write_training
 from popscan.train.observe import labelled_part
 from popscan.train.packs import Case
-from popscan.train.reconstructed import PREFIX
 from popscan.yamlfile import read_yaml
 
 #: Fewer subjects of a kind say too little of where the kind ends.
 LEAST_SUBJECTS = 8
-#: Kinds of training cases besides patients, and what their cases are called, in the order in which
-#: the kinds are stored.
-KINDS = {"simulated": "train-simulated-", "reconstructed": PREFIX}
-PATIENTS = "patients"
+#: What simulated training cases are called.
+SIMULATED = "train-simulated-"
 #: Principal components of each space, and the share of held-out training cases within its limit.
 _COMPONENTS = {"scan": 8, "slice": 16, "tissue": 6}
 _WITHIN = {"scan": 0.98, "slice": 0.995, "tissue": 1.0}
@@ -87,17 +84,15 @@ def store_detector(
 ) -> list[str]:
     """Write where training scans lie in the network's features into a bundle.
 
-    Patients, simulated hearts and these after a reconstruction are kinds of their own (`KINDS`).
-    Limits come from folds: each subject is judged by what was fitted without it, and nearly all of
-    them have a score of at most 1.
+    Patients and simulated hearts are kinds of their own. Limits come from folds: each subject is
+    judged by what was fitted without it, and nearly all of them have a score of at most 1.
 
     Parameters
     ----------
     folder
         Of the bundle.
     cases
-        Scans that the bundle was trained on, or that stand for such as it knows
-        (`popscan.train.reconstructed`).
+        Scans that the bundle was trained on.
     device
         As for `load_bundle`.
     segmenter
@@ -111,9 +106,9 @@ def store_detector(
     bundle = load_bundle(folder, device)
     kinds: dict[str, list[Case]] = {}
     for case in cases:
-        kinds.setdefault(_kind(case), []).append(case)
-    order = [k for k in (PATIENTS, *KINDS) if k in kinds]
-    usable = [k for k in order if len({c.subject for c in kinds[k]}) >= LEAST_SUBJECTS]
+        kind = "simulated" if case.unit.startswith(SIMULATED) else "patients"
+        kinds.setdefault(kind, []).append(case)
+    usable = [k for k in sorted(kinds) if len({c.subject for c in kinds[k]}) >= LEAST_SUBJECTS]
     arrays: dict[str, NDArray[np.generic]] = {}
     for number, kind in enumerate(usable):
         seen = seen_by_network(kinds[kind], bundle, segmenter=segmenter)
@@ -123,11 +118,6 @@ def store_detector(
     if arrays:
         write_training(folder, arrays)
     return usable
-
-
-def _kind(case: Case) -> str:
-    kinds = (kind for kind, prefix in KINDS.items() if case.unit.startswith(prefix))
-    return next(kinds, PATIENTS)
 
 
 def spaces_of(
