@@ -134,8 +134,10 @@ class Run:
         score = float(found.values["ood_score"])
         values = measured(LabelMap(array=found.labels, frames=()), scan)
         ends = ends_of(found, scan, values, bundle=bundle)
-        said = {**found.values, "base": base_doubt(found, scan)}
-        checks = check(scan, found.labels, from_segmentation=said, thresholds=THRESHOLDS)
+        values_of_segment = {**found.values, "base": base_doubt(found, scan)}
+        checks = check(
+            scan, found.labels, from_segmentation=values_of_segment, thresholds=THRESHOLDS
+        )
         flagged = [c.name for c in checks if c.verdict in ("review", "fail")]
         return seen | {"all": {**values, **ends}, "ood": score, "checks": flagged}
 
