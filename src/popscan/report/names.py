@@ -74,6 +74,7 @@ TITLES: Mapping[str, str] = {
     "atlas_distance_mm": "Distance to the atlas (mm)",
     "atlas_dice_mean": "Mean Dice with the atlas",
     "n_components_removed": "Pieces removed", "not_applicable": "Not applicable",
+    "not_assessed": "Not assessed",
 }  # fmt: skip
 _CAPITALS = (
     "bsa", "bmi", "qc", "snr", "cnr", "psnr", "ssim", "nrmse", "hd95", "msd", "id", "mri", "cmr",

@@ -237,6 +237,7 @@ def render_study(
     pages = _write_subjects(
         context, context.flagged, folder / "subjects", options=options, max_pages=max_subject_pages
     )
+    options = replace(options, links={page.unit: page.href for page in pages})
     html = render_page(
         "index.html.j2",
         name=context.name,

@@ -8,6 +8,7 @@ import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import matplotlib
@@ -121,8 +122,40 @@ def panels(
     return figure, axes
 
 
-def to_svg(figure: Figure, *, name: str, alt: str) -> Markup:
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """A subject's point of a plot: who, what the point shows, and the page it opens if any."""
+
+    unit: str
+    words: str
+    href: str = ""
+
+
+def _with_points(text: str, gid: str, points: Sequence[Point]) -> str:
+    """Make the markers of a series name and open their subjects."""
+    start = text.find(f'id="{gid}"')
+    uses = list(re.finditer(r"<use [^>]*/>", text[start : text.find("</g>", start)]))
+    if start < 0 or len(uses) != len(points):
+        return text
+    parts, end = [text[:start]], 0
+    inside = text[start:]
+    for use, point in zip(uses, points, strict=True):
+        href = f' href="{escape(point.href)}"' if point.href else ""
+        parts.append(
+            f'{inside[end : use.start()]}<a class="pt" tabindex="-1" '
+            f'data-u="{escape(point.unit)}"{href}><title>{escape(point.unit)}: '
+            f"{escape(point.words)}</title>{use[0]}</a>"
+        )
+        end = use.end()
+    return "".join(parts) + inside[end:]
+
+
+def to_svg(
+    figure: Figure, *, name: str, alt: str, points: Mapping[str, Sequence[Point]] | None = None
+) -> Markup:
     """Return a figure as inline SVG.
+
+    `points` maps the gid of a series of markers to the subjects that they stand for, in order.
 
     Identifiers are prefixed by `name`, so that two figures of one page cannot take each other's
     clip paths; metadata and namespaces (which hold addresses) are dropped, as HTML needs neither.
@@ -139,9 +172,11 @@ def to_svg(figure: Figure, *, name: str, alt: str) -> Markup:
     text = re.sub(r"url\(#([^)]+)\)", rf"url(#{name}-\1)", text)
     text = re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL)
     text = re.sub(r"\n\s*", "\n", text)
+    for gid, subjects in (points or {}).items():
+        text = _with_points(text, f"{name}-{gid}", subjects)
     width_pt, height_pt = re.findall(r'(?:width|height)="([\d.]+)pt"', text)[:2]
     head = (
-        f'<svg class="chart" role="img" aria-label="{escape(alt)}" '
+        f'<svg class="chart" role="{"group" if points else "img"}" aria-label="{escape(alt)}" '
         f'viewBox="0 0 {width_pt} {height_pt}" '
         f'style="width:100%;max-width:{float(width_pt) * 4 / 3:.0f}px" version="1.1">'
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from markupsafe import Markup
@@ -17,6 +17,7 @@ from popscan.report.figures.base import (
     GRID,
     INK,
     MUTED,
+    Point,
     balanced,
     colours_of,
     drawing,
@@ -24,7 +25,7 @@ from popscan.report.figures.base import (
     panels,
     to_svg,
 )
-from popscan.report.text import count, shorten
+from popscan.report.text import count, number, shorten
 
 #: Points drawn per group; more would only grow the file.
 MAX_POINTS = 90
@@ -32,11 +33,15 @@ MAX_POINTS = 90
 
 @dataclass(frozen=True, kw_only=True)
 class Violins:
-    """One panel: values by group, with optional reference ranges (low, high) by group."""
+    """One panel: values by group, with optional reference ranges (low, high) by group.
+
+    `units` names the subjects behind the values of a group, in their order, for the points.
+    """
 
     title: str
     groups: Mapping[str, NDArray[np.float64]]
     ranges: Mapping[str, tuple[float, float]]
+    units: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 def _outline(values: NDArray[np.float64], *, trim: bool) -> tuple[NDArray, NDArray]:
@@ -52,14 +57,25 @@ def _outline(values: NDArray[np.float64], *, trim: bool) -> tuple[NDArray, NDArr
 
 def thin(values: NDArray[np.float64], limit: int = MAX_POINTS) -> NDArray[np.float64]:
     """Return at most `limit` of the values, evenly over their ranks, both extremes included."""
-    ordered = np.sort(values)
-    if ordered.size <= limit:
-        return ordered
-    return ordered[np.round(np.linspace(0, ordered.size - 1, limit)).astype(int)]
+    return values[thinned(values, limit)]
+
+
+def thinned(values: NDArray[np.float64], limit: int = MAX_POINTS) -> NDArray[np.intp]:
+    """Return the places of the values that `thin` returns, smallest first."""
+    order = np.argsort(values, kind="stable")
+    if order.size <= limit:
+        return order
+    return order[np.round(np.linspace(0, order.size - 1, limit)).astype(int)]
 
 
 def _violin(
-    axes: Axes, x: float, values: NDArray[np.float64], colour: str, *, private: bool
+    axes: Axes,
+    x: float,
+    values: NDArray[np.float64],
+    colour: str,
+    *,
+    private: bool,
+    gid: str = "",
 ) -> None:
     if values.size >= (50 if private else 8):
         grid, width = _outline(values, trim=private)
@@ -70,8 +86,9 @@ def _violin(
         # Golden-ratio steps spread points evenly and, unlike random jitter, never vary.
         offsets = 0.07 + 0.26 * ((np.arange(points.size) * 0.618034) % 1)
         axes.plot(
-            x + offsets, points, "o", markersize=2.1, color=colour, alpha=0.6, markeredgewidth=0
-        )
+            x + offsets, points, "o", markersize=2.1, color=colour, alpha=0.6, markeredgewidth=0,
+            gid=gid or None,
+        )  # fmt: skip
     low, middle, high = np.percentile(values, [25, 50, 75])
     axes.plot([x, x], [low, high], color=colour, linewidth=3.2, solid_capstyle="butt")
     axes.plot([x - 0.1, x + 0.1], [middle, middle], color=INK, linewidth=1.6)
@@ -85,16 +102,19 @@ def violins(
     columns: int = 4,
     private: bool = False,
     same_scale: bool = False,
+    links: Mapping[str, str] | None = None,
 ) -> Markup:
     """Draw one panel per item: half violins, points, quartiles, and reference ranges in grey.
 
     With `private`, no single person's value and no n is shown: no points, violins end at the
     2.5th and 97.5th percentile. `same_scale` gives all panels the same axis. Groups without a
-    finite value are left out; violins need 8 values, private ones 50.
+    finite value are left out; violins need 8 values, private ones 50. `links` maps subjects to
+    their pages.
     """
+    points: dict[str, list[Point]] = {}
     with drawing():
         figure, all_axes = panels(len(items), columns=columns, height_in=2.25)
-        for axes, item in zip(all_axes, items, strict=True):
+        for panel, (axes, item) in enumerate(zip(all_axes, items, strict=True)):
             groups = {
                 group: values[np.isfinite(values)]
                 for group, values in item.groups.items()
@@ -109,7 +129,10 @@ def violins(
                     )
                     for edge in (low, high):
                         axes.plot([x - 0.43, x + 0.43], [edge] * 2, color="#9aa5af", lw=0.8)
-                _violin(axes, x, values, colours[group], private=private)
+                gid = f"points{panel}-{x}"
+                _violin(axes, x, values, colours[group], private=private, gid=gid)
+                if group in item.units and not private:
+                    points[gid] = _named(item, group, links or {})
             axes.set_title(shorten(item.title, 34))
             axes.set_xticks(
                 range(len(groups)),
@@ -128,7 +151,22 @@ def violins(
             ends = [end for axes in all_axes for end in axes.get_ylim()]
             for axes in all_axes:
                 axes.set_ylim(min(ends), max(ends))
-        return to_svg(figure, name=name, alt=alt)
+        return to_svg(figure, name=name, alt=alt, points=points)
+
+
+def _named(item: Violins, group: str, links: Mapping[str, str]) -> list[Point]:
+    """Return the subjects of the points of a group, in the order in which they are drawn."""
+    every = item.groups[group]
+    finite = np.flatnonzero(np.isfinite(every))
+    chosen = finite[thinned(every[finite])]
+    return [
+        Point(
+            unit=item.units[group][i],
+            words=f"{item.title} {number(every[i])}, {group}",
+            href=links.get(item.units[group][i], ""),
+        )
+        for i in chosen
+    ]
 
 
 @dataclass(frozen=True, kw_only=True)

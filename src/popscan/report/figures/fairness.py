@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from markupsafe import Markup
@@ -20,6 +20,7 @@ from popscan.report.figures.base import (
     GRID,
     INK,
     MUTED,
+    Point,
     colours_of,
     drawing,
     panels,
@@ -28,7 +29,7 @@ from popscan.report.figures.base import (
 )
 from popscan.report.figures.distributions import thin
 from popscan.report.figures.forest import heat
-from popscan.report.text import decimals, places_for, shorten
+from popscan.report.text import decimals, number, places_for, shorten
 
 #: Colours of a step that widens the gap, that narrows it, and of the gap itself.
 _WIDER, _NARROWER, _GAP = "#d9722e", "#2f8f8b", "#5d6d7a"
@@ -134,17 +135,22 @@ class AgreementPanel:
     """One biomarker: bias and limits of agreement by group, with the pairs where they may show.
 
     `limits` maps a group to bias, lower and upper limit; `points` to (mean, difference) of each
-    subject, shape (n, 2).
+    subject, shape (n, 2), `units` to their names in the same order.
     """
 
     title: str
     unit: str
     limits: Mapping[str, tuple[float, float, float]]
     points: Mapping[str, NDArray[np.float64]]
+    units: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 def agreements(
-    items: Sequence[AgreementPanel], *, name: str, difference: str = "measured − reference"
+    items: Sequence[AgreementPanel],
+    *,
+    name: str,
+    difference: str = "measured − reference",
+    links: Mapping[str, str] | None = None,
 ) -> Markup:
     """Draw differences against means (Bland and Altman), groups by colour.
 
@@ -154,10 +160,13 @@ def agreements(
     colours = colours_of(groups)
     with drawing():
         figure, all_axes = panels(len(items), columns=3, height_in=2.5)
-        for axes, item in zip(all_axes, items, strict=True):
+        subjects: dict[str, list[Point]] = {}
+        for panel, (axes, item) in enumerate(zip(all_axes, items, strict=True)):
             axes.axhline(0, color="#9aa5af", linewidth=0.9)
-            draw = _scatter if any(len(p) for p in item.points.values()) else _columns
-            draw(axes, item, colours)
+            if any(len(p) for p in item.points.values()):
+                subjects |= _scatter(axes, item, colours, panel=panel, links=links or {})
+            else:
+                _columns(axes, item, colours)
             axes.set_title(shorten(item.title, 40))
             unit = f" ({item.unit})" if item.unit else ""
             axes.set_ylabel(f"{difference}{unit}", fontsize=7.8)
@@ -168,21 +177,43 @@ def agreements(
             ncols=min(6, len(groups)), handlelength=1.4,
         )  # fmt: skip
         return to_svg(
-            figure, name=name, alt="Difference from the reference by group; numbers in the table."
-        )
+            figure, name=name, points=subjects,
+            alt="Difference from the reference by group; numbers in the table.",
+        )  # fmt: skip
 
 
-def _scatter(axes: Axes, item: AgreementPanel, colours: Mapping[str, str]) -> None:
-    for group, points in item.points.items():
-        chosen = points[np.isin(points[:, 0], thin(points[:, 0], 200))]
+def _scatter(
+    axes: Axes,
+    item: AgreementPanel,
+    colours: Mapping[str, str],
+    *,
+    panel: int,
+    links: Mapping[str, str],
+) -> dict[str, list[Point]]:
+    """Draw the pairs; return the subjects of the points by gid."""
+    subjects = {}
+    for number_of_group, (group, points) in enumerate(item.points.items()):
+        places = np.flatnonzero(np.isin(points[:, 0], thin(points[:, 0], 200)))
+        chosen, gid = points[places], f"pairs{panel}-{number_of_group}"
         axes.plot(chosen[:, 0], chosen[:, 1], "o", markersize=3.2, alpha=0.65,
-                  color=colours.get(group, MUTED), markeredgewidth=0)  # fmt: skip
+                  color=colours.get(group, MUTED), markeredgewidth=0, gid=gid)  # fmt: skip
+        if group in item.units:
+            names = [item.units[group][i] for i in places.tolist()]
+            subjects[gid] = [
+                Point(
+                    unit=unit,
+                    words=f"difference {number(pair[1])}, mean {number(pair[0])} {item.unit}",
+                    href=links.get(unit, ""),
+                )
+                for unit, pair in zip(names, chosen, strict=True)
+            ]
     for group, (bias, low, high) in item.limits.items():
         axes.axhline(bias, color=colours[group], linewidth=1.6)
         for limit in (low, high):
             axes.axhline(limit, color=colours[group], linewidth=1.0, linestyle=(0, (4, 3)))
     unit = f" ({item.unit})" if item.unit else ""
     axes.set_xlabel(f"mean of both{unit}", fontsize=7.8)
+    return subjects
 
 
 def _columns(axes: Axes, item: AgreementPanel, colours: Mapping[str, str]) -> None:

@@ -37,7 +37,7 @@ def agreement(context: StudyContext, options: Options) -> list[Block]:
         items = [_agreement_panel(context, part[part["biomarker"] == name], options)
                  for name in biomarker_order(part, context.protocol)[:MOST_PANELS]]  # fmt: skip
         figure = Figure(
-            markup=agreements(items, name=f"agreement{i}"),
+            markup=agreements(items, name=f"agreement{i}", links=options.links),
             caption=f"Difference from the reference by {title_of(attribute, unit=False).lower()}: "
             "lines are each group's bias, "
             + ("bars" if options.share else "dashed lines")
@@ -59,7 +59,7 @@ def _agreement_panel(context: StudyContext, part: pd.DataFrame, options: Options
         str(row["group"]): (row["bias"], row["loa_low"], row["loa_high"])
         for _, row in part.iterrows()
     }
-    points = {}
+    points, units = {}, {}
     pairs = complete(context.agreement_points, "unit", "biomarker", "measured", "reference")
     pairs = pairs[pairs["biomarker"] == biomarker]
     attribute = attribute_by_unit(context, str(part["attribute"].iloc[0]), missing="missing")
@@ -68,10 +68,16 @@ def _agreement_panel(context: StudyContext, part: pd.DataFrame, options: Options
         values = np.column_stack([numbers(pairs["measured"]), numbers(pairs["reference"])])
         known = np.isfinite(values).all(axis=1)
         for group in limits:
-            chosen = values[known & (groups == group).to_numpy()]
+            here = known & (groups == group).to_numpy()
+            chosen = values[here]
+            units[group] = words(pairs["unit"])[here].tolist()
             points[group] = np.column_stack([chosen.mean(axis=1), chosen[:, 0] - chosen[:, 1]])
     return AgreementPanel(
-        title=title_of(biomarker, unit=False), unit=unit_of(biomarker), limits=limits, points=points
+        title=title_of(biomarker, unit=False),
+        unit=unit_of(biomarker),
+        limits=limits,
+        points=points,
+        units=units,
     )
 
 

@@ -15,7 +15,14 @@ from popscan.report.figures.base import balanced
 from popscan.report.figures.distributions import Violins, violins
 from popscan.report.sections.associations import associations
 from popscan.report.sections.biomarker_details import details
-from popscan.report.sections.common import Options, groups_by_sex, order_sexes, small, split
+from popscan.report.sections.common import (
+    Options,
+    groups_by_sex,
+    order_sexes,
+    small,
+    split,
+    split_units,
+)
 from popscan.report.text import (
     DASH,
     decimals,
@@ -101,6 +108,7 @@ def _figure(
     context: StudyContext, columns: list[str], sexes: pd.Series, options: Options
 ) -> Figure | None:
     panels, left_out = [], []
+    units = complete(context.biomarkers, "unit")["unit"]
     for column in columns[:_MAX_PANELS]:
         values = context.biomarkers[column]
         far = _far(numbers(values), ratio=_is_ratio(context.protocol, column))
@@ -109,9 +117,14 @@ def _figure(
             if far.any():
                 which = "" if options.share else f": {_listed(numbers(values)[far])}"
                 left_out.append(f"{title_of(column)} ({options.count(int(far.sum()))}{which})")
-            ranges = _ranges(context, column, list(groups))
+            names = {} if options.share else split_units(values.mask(far), sexes, units)
             panels.append(
-                Violins(title=_title(context.protocol, column), groups=groups, ranges=ranges)
+                Violins(
+                    title=_title(context.protocol, column),
+                    groups=groups,
+                    ranges=_ranges(context, column, list(groups)),
+                    units=names,
+                )
             )
     if not panels:
         return None
@@ -130,6 +143,7 @@ def _figure(
             columns=balanced(len(panels)),
             alt="Distributions of biomarkers by sex; numbers are in the table below.",
             private=options.share,
+            links=options.links,
         ),
         caption="Biomarkers by sex. Points: subjects (at most 90 per group, evenly over the "
         "ranks); bars: quartiles; line: median."

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -34,6 +34,8 @@ class Options:
         Base to which a shared report rounds counts.
     max_thumbnails, max_rows
         Most thumbnails, and most rows of a table of subjects.
+    links
+        Unit -> page of those who have one; points of plots open it.
     """
 
     share: bool = False
@@ -41,6 +43,7 @@ class Options:
     rounding: int = 5
     max_thumbnails: int = 24
     max_rows: int = 300
+    links: Mapping[str, str] = field(default_factory=dict)
 
     def count(self, n: float) -> str:
         """Write a count of people.
@@ -176,6 +179,16 @@ def split(values: pd.Series, groups: pd.Series) -> dict[str, NDArray[np.float64]
     numeric = numbers(values)
     return {
         group: numeric[(groups == group) & numeric.notna()].to_numpy(dtype=float)
+        for group in order_sexes(list(groups.unique()))
+    }
+
+
+def split_units(values: pd.Series, groups: pd.Series, units: pd.Series) -> dict[str, list[str]]:
+    """Return the units of the numbers that `split` returns, in the same order."""
+    known = numbers(values).notna()
+    names = words(units)
+    return {
+        group: names[(groups == group) & known].tolist()
         for group in order_sexes(list(groups.unique()))
     }
 

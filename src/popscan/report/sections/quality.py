@@ -111,11 +111,18 @@ def _panel_figure(part: pd.DataFrame, options: Options) -> Figure:
         }
         if options.share:
             groups = {g: v for g, v in groups.items() if np.isfinite(v).sum() >= options.minimum}
-        panels.append(Violins(title=_structure(structure), groups=groups, ranges={}))
+        units = (
+            {}
+            if options.share
+            else {
+                phase: words(rows.loc[rows["phase"] == phase, "unit"]).tolist() for phase in groups
+            }
+        )
+        panels.append(Violins(title=_structure(structure), groups=groups, ranges={}, units=units))
     return Figure(
         markup=violins(
             panels, name="dice", alt="Dice by structure and phase; numbers are in the table.",
-            columns=3, private=options.share, same_scale=True,
+            columns=3, private=options.share, same_scale=True, links=options.links,
         ),
         caption="Dice of subjects that no training has seen. "
         + ("" if options.share else "Each point is a subject. ")

@@ -62,6 +62,9 @@ def reconstruction(context: StudyContext, options: Options) -> Section:
             title=label,
             groups={name: values[column][variant == name].to_numpy(dtype=float) for name in names},
             ranges={},
+            units={}
+            if options.share
+            else {name: words(table["unit"])[variant == name].tolist() for name in names},
         )
         for column, label in _RECON.items()
         if values[column].notna().any()
@@ -69,7 +72,7 @@ def reconstruction(context: StudyContext, options: Options) -> Section:
     figure = Figure(
         markup=violins(
             panels, name="recon", alt="Reconstruction scores by variant; numbers in the table.",
-            columns=3, private=options.share,
+            columns=3, private=options.share, links=options.links,
         ),
         caption="Agreement of the reconstructed with the reference images, by variant. Bars: "
         "quartiles; line: median.",

@@ -37,6 +37,7 @@
     const body = table.tBodies[0], first = blocksOf(body);
     if (first.every((block) => block.rows.length < 2)) return;
     $$("thead th", table).forEach(function (head, i) {
+      if (!head.textContent.trim()) return;
       const button = make("button", { type: "button" });
       while (head.firstChild) button.appendChild(head.firstChild);
       head.appendChild(button);
@@ -235,6 +236,21 @@
       field.value = point.dataset.u;
       look();
       field.focus();
+    });
+    // One stop of the tab key per drawing; arrows go from point to point.
+    $$("svg.chart").forEach(function (chart) {
+      const own = $$(".pt", chart);
+      if (!own.length) return;
+      own[0].setAttribute("tabindex", "0");
+      chart.addEventListener("keydown", function (event) {
+        const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+        const at = own.indexOf(document.activeElement);
+        if (event.key === "Enter" && at >= 0 && !own[at].getAttribute("href"))
+          own[at].dispatchEvent(new MouseEvent("click", { bubbles: true }));
+        if (!step || at < 0) return;
+        event.preventDefault();
+        own[(at + step + own.length) % own.length].focus();
+      });
     });
     const brush = bar.querySelector("select");
     const head = JSON.parse(data.content.textContent.split("\n", 1)[0]);
