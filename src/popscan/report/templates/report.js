@@ -270,7 +270,7 @@
     });
   }
 
-  // --- loop loops -------------------------------------------------------------------------------
+  // --- loops over frames ----------------------------------------------------------------------------
   $$(".loop").forEach(function (loop) {
     const frames = Number(loop.dataset.frames), height = 100 / frames;
     const sheet = loop.querySelector("img"), layers = $$("g[data-frame]", loop);
@@ -328,6 +328,9 @@
   setTimeout(function () {
     $$("table[data-sortable]").forEach(sortable);
     $$("table").forEach(tools);
+    // On a narrow screen drawings scroll sideways: by keys, too.
+    if (window.innerWidth <= 900)
+      $$("figure").filter((f) => f.querySelector("svg.chart")).forEach((f) => { f.tabIndex = 0; });
     if (location.hash) hash();
   }, 0);
 })();
