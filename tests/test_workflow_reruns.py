@@ -108,7 +108,7 @@ def test_the_tutorial_from_python_works(study, monkeypatch):
     for block in blocks:
         exec(block.replace("results/demo", "results/tiny"), names)
     assert len(blocks) >= 6
-    svg = (study / "biomarkers.svg").read_text(encoding="utf-8")
+    svg = (study / "attrition.svg").read_text(encoding="utf-8")
     assert svg.startswith('<svg xmlns="http://www.w3.org/2000/svg"')
 
 

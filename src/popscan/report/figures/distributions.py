@@ -25,6 +25,7 @@ from popscan.report.figures.base import (
     panels,
     to_svg,
 )
+from popscan.report.names import plain
 from popscan.report.text import count, number, shorten
 
 #: Points drawn per group; more would only grow the file.
@@ -162,7 +163,7 @@ def _named(item: Violins, group: str, links: Mapping[str, str]) -> list[Point]:
     return [
         Point(
             unit=item.units[group][i],
-            words=f"{item.title} {number(every[i])}, {group}",
+            words=plain(f"{item.title} {number(every[i])}, {group}"),
             href=links.get(item.units[group][i], ""),
         )
         for i in chosen
