@@ -156,3 +156,11 @@ def test_the_protocol_fills_in_what_a_config_leaves_open():
     fill_in(plain, given)
     for section, key in (("source", "views"), ("segment", "model"), ("associate", "outcomes")):
         assert plain[section][key] == getattr(getattr(config, section), key)
+
+
+def test_null_comes_first_in_the_schema_since_snakemake_fills_defaults_into_it():
+    schema = json_schema()
+    fields = [f for d in (schema, *schema["$defs"].values()) for f in d["properties"].values()]
+    choices = [field["anyOf"] for field in fields if {"type": "null"} in field.get("anyOf", [])]
+    assert len(choices) >= 3
+    assert all(choice[0] == {"type": "null"} for choice in choices)

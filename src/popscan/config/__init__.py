@@ -221,4 +221,8 @@ class TableConfig(Section):
 def json_schema() -> dict[str, Any]:
     """JSON schema of the config, for Snakemake's ``validate`` and for editors."""
     schema = Config.model_json_schema()
+    for definition in (schema, *schema["$defs"].values()):
+        for field in definition.get("properties", {}).values():
+            # Null first: Snakemake would fill the defaults of a section into None.
+            field.get("anyOf", []).sort(key=lambda one: one.get("type") != "null")
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
