@@ -54,6 +54,8 @@ class FlaggedSubject:
         Times of the curve's points; frame numbers are shown where it is None.
     loop, loop_labels : ndarray, shape (x, y, z, t), or None
         All frames, for the loop; labels may be None.
+    figures
+        Further pictures (inline SVG) and their captions.
     """
 
     unit: str
@@ -70,6 +72,7 @@ class FlaggedSubject:
     frame_times_ms: NDArray[Any] | None = None
     loop: NDArray[Any] | None = None
     loop_labels: NDArray[Any] | None = None
+    figures: Sequence[tuple[Markup, str]] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

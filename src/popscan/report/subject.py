@@ -273,6 +273,9 @@ def subject_blocks(
     blocks += [Heading(text="Loop over the frames"), *loop] if loop else []
     blocks += [Heading(text="Volume curve"), *curve_figure(subject)]
     blocks += [Heading(text="Labels over images"), *_overlays(subject)]
+    if subject.figures:
+        blocks.append(Heading(text="Motion"))
+        blocks += [Figure(markup=markup, caption=caption) for markup, caption in subject.figures]
     near = resembling(tables.values, tables.units, unit, tables.outcomes, pages or {})
     blocks += [Heading(text="Among the others"), *near] if near else []
     blocks += [Heading(text="Checks"), *check_table(tables, unit)]

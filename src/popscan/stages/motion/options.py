@@ -29,7 +29,7 @@ class Options(Section):
         default=2.5, gt=0, description="Mean distance of tracked from segmented outlines."
     )
     max_closing_mm: float = Field(
-        default=2.5,
+        default=4.0,
         gt=0,
         description="Mean distance of outlines, after steps round the cycle, from their start.",
     )

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
-from popscan.protocol import load
+from popscan.protocol import Protocol, load
 from popscan.protocols import protocol_of
 from popscan.report.context import Extra
 from popscan.study.study import Study
@@ -30,13 +30,11 @@ def motion_section(study_root: Path, config: Mapping[str, Any]) -> Extra | None:
     return extra
 
 
-def subject_pictures(
-    study_root: Path, config: Mapping[str, Any], units: list[str]
-) -> dict[str, Markup]:
-    """Return the picture of every unit that was tracked."""
-    motion = protocol_of(config).motion
+def subject_figures(study_root: Path, protocol: Protocol) -> dict[str, tuple[Markup, str]]:
+    """Return the picture and caption of every unit that was tracked; none without the stage."""
+    motion = protocol.motion
     rows = read_table(study_root, "motion_segments")
     if motion is None or not motion.picture or rows.empty:
         return {}
-    mine = rows[rows["unit"].isin(units)]
-    return {str(unit): load(motion.picture)(part) for unit, part in mine.groupby("unit")}
+    draw = load(motion.picture)
+    return {str(unit): (draw(part), "Motion by segment.") for unit, part in rows.groupby("unit")}

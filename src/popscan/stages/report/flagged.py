@@ -13,6 +13,7 @@ from popscan.protocol import Protocol
 from popscan.protocol import load as load_place
 from popscan.records import Status, Subject, SubjectError
 from popscan.report.context import FlaggedSubject
+from popscan.stages.motion.report import subject_figures
 from popscan.store import Store
 from popscan.study.context import ShardContext
 from popscan.study.phases import phases_of
@@ -40,6 +41,7 @@ def flagged_subjects(store: Store, protocol: Protocol) -> Iterator[FlaggedSubjec
     for row in failed.to_dict("records"):
         why = f"{row['stage']}: {row['reason']}: {row['message']}"
         yield FlaggedSubject(unit=row["unit"], verdict="failed", reasons=[why])
+    figures = subject_figures(store.root, protocol)
     registry = read_registry(store.root / "plan" / "registry.tsv")
     contexts: dict[str, ShardContext] = {}
     for verdict in ("fail", "review"):
@@ -50,7 +52,12 @@ def flagged_subjects(store: Store, protocol: Protocol) -> Iterator[FlaggedSubjec
             if shard not in contexts:
                 options = {"protocol": protocol.name}
                 contexts = {shard: ShardContext(store=store, shard=shard, options=options)}
-            plain = FlaggedSubject(unit=unit, verdict=verdict, reasons=reasons)
+            plain = FlaggedSubject(
+                unit=unit,
+                verdict=verdict,
+                reasons=reasons,
+                figures=[figures[unit]] if unit in figures else [],
+            )
             try:
                 yield with_pictures(contexts[shard], plain)
             except SubjectError as error:

@@ -66,8 +66,8 @@ MEASURED: Mapping[str, Column] = {
     ),
     "longitudinal_displacement_peak_mm": Column(
         "mm",
-        "largest motion of the most basal whole ring towards the apex, from the volume of the wall "
-        "below it, which muscle keeps",
+        "largest motion along the stack of the most basal whole ring that stays in it, from the "
+        "volume of the wall below it, which muscle keeps",
         _OWN,
     ),
     **{

@@ -20,7 +20,7 @@ from popscan.records import LabelMap, NotApplicable, Scan, SubjectError
 Source = Literal["labels", "images", "both"]
 
 #: Grey levels of background, RV, wall and LV cavity.
-_LEVELS = np.array([0.4, 0.8, 0.0, 1.0], np.float32)
+LEVELS = np.array([0.4, 0.8, 0.0, 1.0], np.float32)
 #: Room around the heart, in mm, that a field needs to carry its outline.
 _MARGIN_MM = 15.0
 
@@ -113,7 +113,7 @@ def cropped(scan: Scan, labels: LabelMap, *, min_frames: int) -> Cropped:
 def tracked_images(part: Cropped, slices: Sequence[int], *, source: Source) -> NDArray[np.float32]:
     """Return the images (x, y, z, t) that are registered, of some slices."""
     labels = part.labels[:, :, list(slices)]
-    levels = ndimage.gaussian_filter(_LEVELS[labels], (0.8, 0.8, 0, 0))
+    levels = ndimage.gaussian_filter(LEVELS[labels], (0.8, 0.8, 0, 0))
     if source == "labels":
         return levels
     image = part.image[:, :, list(slices)]

@@ -48,7 +48,7 @@ def measure_motion(
     n_harmonics: int = 6,
     min_frames: int = 8,
     max_contour_mm: float = 2.5,
-    max_closing_mm: float = 2.5,
+    max_closing_mm: float = 4.0,
     max_folding_share: float = 0.02,
 ) -> Moved:
     """Track a short-axis cine from end-diastole over the cycle.
@@ -170,11 +170,13 @@ def _thickening(drawn: Floats, es: int) -> dict[str, float]:
 
 
 def _along(slices: Floats | None, wall: Wall, spacing_mm: tuple[float, ...]) -> dict[str, float]:
-    """Motion of the most basal ring along the stack."""
+    """Motion along the stack of the most basal ring that is in it at all times."""
     name = "longitudinal_displacement_peak_mm"
-    if slices is None or not np.isfinite(slices[:, 0]).all():
+    kept = [] if slices is None else np.flatnonzero(np.isfinite(slices).all(axis=0))
+    if slices is None or not len(kept):
         return {name: math.nan}
-    return {name: float(finer(np.abs(slices[:, 0] - wall.slices[0])).max() * spacing_mm[2])}
+    moved = np.abs(slices[:, kept[0]] - wall.slices[kept[0]])
+    return {name: float(finer(moved).max() * spacing_mm[2])}
 
 
 def _torsion(

@@ -40,7 +40,7 @@ def section(values: pd.DataFrame, rows: pd.DataFrame, groups: pd.Series) -> Extr
         n = mine["unit"].nunique()
         plots = [mean_plot(f"{name} (n = {n}), {kind}", mine, c, full) for c, kind, full in _KINDS]
         caption = (
-            f"Mean peak strain of {name} by segment (AHA): base outside, anterior above, septum on "
+            f"Mean peak strain by segment (AHA), {name}: base outside, anterior above, septum on "
             "the left."
         )
         figures.append((bullseye(plots), caption))
@@ -63,6 +63,8 @@ def _summary(values: pd.DataFrame, group: pd.Series) -> pd.DataFrame:
     for name in ["all", *sorted(group.dropna().unique())]:
         mine = values if name == "all" else values[group == name]
         for column, words in _SHOWN.items():
+            if values[column].isna().all():
+                continue
             known = mine[column].dropna()
             out.append(
                 {
