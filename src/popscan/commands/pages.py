@@ -15,6 +15,7 @@ from popscan.protocols import protocol_of
 from popscan.qc.overrides import tidy_overrides
 from popscan.records import PopscanError, SubjectError
 from popscan.report.context import FlaggedSubject, StudyContext
+from popscan.stages.motion.report import subject_figures
 from popscan.stages.report.flagged import units_to_look_at, with_pictures
 from popscan.study.overrides import read_overrides
 from popscan.study.tables import read_table
@@ -106,7 +107,14 @@ def pictured(study: OpenedStudy, units: Sequence[str]) -> list[FlaggedSubject]:
         ]
         for unit, part in failed
     }
-    return [_subject(study, unit, rows.get(unit, {}), lost.get(unit, [])) for unit in units]
+    figures = subject_figures(study.root, protocol_of(study.config))
+    return [
+        replace(
+            _subject(study, unit, rows.get(unit, {}), lost.get(unit, [])),
+            figures=[figures[unit]] if unit in figures else [],
+        )
+        for unit in units
+    ]
 
 
 def _subject(

@@ -172,9 +172,9 @@ def _thickening(drawn: Floats, es: int) -> dict[str, float]:
 def _along(slices: Floats | None, wall: Wall, spacing_mm: tuple[float, ...]) -> dict[str, float]:
     """Motion along the stack of the most basal ring that is in it at all times."""
     name = "longitudinal_displacement_peak_mm"
-    kept = [] if slices is None else np.flatnonzero(np.isfinite(slices).all(axis=0))
-    if slices is None or not len(kept):
+    if slices is None or not (inside := np.isfinite(slices).all(axis=0)).any():
         return {name: math.nan}
+    kept = np.flatnonzero(inside)
     moved = np.abs(slices[:, kept[0]] - wall.slices[kept[0]])
     return {name: float(finer(moved).max() * spacing_mm[2])}
 
