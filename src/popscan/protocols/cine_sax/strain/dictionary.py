@@ -23,12 +23,12 @@ for _short, _name in _KINDS.items():
         ),
         f"{_short}_peak_low_pct": Column(
             "%",
-            f"lower end of the 90% interval of {_short}_peak_pct: uncertainty of tracking",
+            f"lower end of {_short}_peak_pct by the uncertainty of tracking (docs/motion.md)",
             _OWN,
         ),
         f"{_short}_peak_high_pct": Column(
             "%",
-            f"upper end of the 90% interval of {_short}_peak_pct: uncertainty of tracking",
+            f"upper end of {_short}_peak_pct by the uncertainty of tracking (docs/motion.md)",
             _OWN,
         ),
         f"{_short}_peak_time_ms": Column(

@@ -84,8 +84,12 @@ def measure_motion(
     first = part.labels[..., 0]
     segments = aha_segments(first, spacing_mm=scan.spacing_mm, affine=scan.affine)
     wall = wall_of(first, segments, spacing_mm=scan.spacing_mm)
-    if not np.isfinite(wall.points_mm).all():
-        raise SubjectError("open_wall", "an outline of the wall at end-diastole is not closed")
+    if len(wall.slices) < 3:
+        raise SubjectError(
+            "open_wall",
+            f"{len(wall.slices)} slices have both outlines of the wall at end-diastole: expected "
+            "three or more",
+        )
     chosen = {**(DEMONS if method == "demons" else {}), **(options or {})}
     track = track_cycle(
         tracked_images(part, list(wall.slices), source=source),

@@ -80,7 +80,7 @@ def outlines_mm(
 def wall_of(
     labels: NDArray[np.uint8], segments: AhaSegments, *, spacing_mm: Sequence[float]
 ) -> Wall:
-    """Sample the wall of one frame (x, y, z) in the slices that have segments with a cavity."""
+    """Sample the wall of one frame (x, y, z) in slices that have segments and both outlines."""
     rings = [z for z, level in enumerate(segments.levels) if level in ("basal", "mid", "apical")]
     order = np.array(rings if segments.base_first else rings[::-1])
     turn = np.arange(N_ANGLES) * 2 * np.pi / N_ANGLES
@@ -95,6 +95,8 @@ def wall_of(
         radii = inner[:, None] + (outer - inner)[:, None] * DEPTHS
         points[row] = centre + radii[:, :, None] * rays[:, None]
         away = points[row, :, len(DEPTHS) // 2] - segments.centres_mm[z]
+        away = np.nan_to_num(away)  # an outline that is not met: the slice is left out below
         angle = np.arctan2(away @ segments.anterior[z], away @ segments.septum[z])
         numbers[row] = segment_at(np.rad2deg(angle), segments.levels[z])
-    return Wall(slices=order, points_mm=points, segments=numbers)
+    whole = np.isfinite(points).all(axis=(1, 2, 3))
+    return Wall(slices=order[whole], points_mm=points[whole], segments=numbers[whole])
