@@ -71,7 +71,9 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
     for line in requests:
         request = json.loads(line)
         used = resource.getrusage(resource.RUSAGE_SELF)
-        _limit(resource.RLIMIT_CPU, max(1, int(used.ru_utime + used.ru_stime + request["cpu_s"]) + 1))
+        _limit(
+            resource.RLIMIT_CPU, max(1, int(used.ru_utime + used.ru_stime + request["cpu_s"]) + 1)
+        )
         _limit(resource.RLIMIT_AS, int(request["memory_bytes"]))
         about, arrays = answer(request)
         answers.write(json.dumps(plain(about)).encode() + b"\n")
