@@ -201,7 +201,7 @@ def test_table_with_and_without_body_size(rng):
     assert seen["confounders"] == "height_cm"
     assert (table["p_adj"] >= table["p"]).all()
     first, second = sentences(table)
-    assert first.startswith("Sex can be predicted from volumes")
+    assert first.startswith("Sex can be predicted from the biomarkers")
     assert "height_cm taken out" in first
     assert (
         "can be predicted from the whole image" in second

@@ -13,8 +13,9 @@ hardly from images cropped to the heart).
 
 #: What an attribute is looked for in -> what that is.
 SOURCES: dict[str, str] = {
-    "biomarkers": "volumes, mass, function, wall thickness",
-    "labels": "the segmentation's label map in the heart's frame",
+    "biomarkers": "the biomarkers",
+    "labels": "the segmentation's label map",
+    "organ": "the image, cropped to the organ",
     "heart": "the image in the heart's frame, cropped to the heart",
     "image": "the whole image, coarse",
     "latent": "the segmentation network's bottleneck",
