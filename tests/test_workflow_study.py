@@ -259,4 +259,4 @@ def test_missing_raw_data_is_a_message(tmp_path):
     (tmp_path / "config.yaml").write_text("source: {kind: acdc, root: nowhere}\n")
     done = snakemake("--configfile", "config.yaml", cwd=tmp_path, check=False)
     assert done.returncode != 0
-    assert "'nowhere' is no folder" in done.stdout + done.stderr
+    assert "no such folder: 'nowhere'" in done.stdout + done.stderr

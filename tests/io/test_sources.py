@@ -29,7 +29,7 @@ def reason(kind: str, folder: Path, **options) -> tuple[str, str]:
 def test_every_source_of_the_table_exists():
     for kind in SOURCES:
         assert callable(get_source(kind).find)
-    with pytest.raises(PopscanError, match="acdc, bids, dicom, simulated"):
+    with pytest.raises(PopscanError, match="acdc, bids, dicom, kspace, simulated, ukb"):
         get_source("minc")
 
 

@@ -163,8 +163,9 @@ def _sampler(
         raise PopscanError(f"recipe {recipe.name!r}: packs {', '.join(odd)} are of another task")
     if recipe.task == "undersampled":
         return CineSampler(cines, recipe.shares, how=recipe.undersampling, width=recipe.patch)
+    sampler = Sampler.of(recipe, stacks, target)
     _check_spacing(recipe, stacks)
-    return Sampler.of(recipe, stacks, target)
+    return sampler
 
 
 def _check_spacing(recipe: Recipe, packs: Mapping[str, Pack]) -> None:
