@@ -153,7 +153,7 @@ def test_geometry_and_times_are_those_of_the_heart(study):
 
 def test_check_opens_them(study, monkeypatch):
     monkeypatch.chdir(study)
-    problems, notes = check_study(Path("config.yaml"))
+    problems, notes = check_study(Path("config.yaml"), deep=True)
     assert any("views: sax (2)" in note for note in notes)
     for reason in BAD.values():
         assert any(f"`{reason}`" in problem for problem in problems), reason
