@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 
@@ -253,6 +254,26 @@ def test_what_is_not_understood_is_refused_by_name(tmp_path, phantom, reason, ch
         read_ismrmrd(path)
     assert caught.value.reason == reason
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "left_out", ["<kspace_encoding_step_1>.*?</kspace_encoding_step_1>", "<center>.*?</center>"]
+)
+def test_a_centre_that_is_not_given_is_not_guessed(tmp_path, phantom, left_out):
+    whole = write(tmp_path / "a.h5", header(phantom), cine(phantom))
+    below = [line for line in cine(phantom) if line.idx.kspace_encode_step_1 < 14]
+    part = write(tmp_path / "b.h5", header(phantom), below)  # partial Fourier
+    expected = read_ismrmrd(whole).data
+    for path in (whole, part):
+        with h5py.File(path, "r+") as file:
+            text = file["dataset/xml"][0].decode()
+            changed = re.sub(f"({left_out})", "", text, count=1, flags=re.DOTALL)
+            assert changed != text
+            file["dataset/xml"][0] = changed
+    np.testing.assert_array_equal(read_ismrmrd(whole).data, expected)
+    with pytest.raises(SubjectError) as caught:
+        read_ismrmrd(part)
+    assert caught.value.reason == "encoding_limit"
 
 
 def test_torn_and_hostile_files(tmp_path, path):

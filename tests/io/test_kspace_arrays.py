@@ -218,6 +218,13 @@ def test_radial_files_of_bart(tmp_path):
     image = reconstruct(kspace, method="cg_nufft").array[:, :, 0, 0]
     truth = np.fromfile(tmp_path / "rss.cfl", "<c8").reshape((64, 64), order="F").real
     assert np.corrcoef(image.ravel(), truth.ravel())[0, 1] > 0.9
+    points = np.fromfile(tmp_path / "a_traj.cfl", "<c8")
+    (points / 64).astype("<c8").tofile(
+        tmp_path / "a_traj.cfl"
+    )  # cycles per pixel: of which matrix?
+    with pytest.raises(SubjectError) as caught:
+        read(tmp_path / "a_kspace.cfl", spacing_mm=[2, 2, 8])
+    assert caught.value.reason == "bad_trajectory"
     (tmp_path / "a_traj.cfl").unlink()
     with pytest.raises(SubjectError) as caught:
         read(tmp_path / "a_kspace.cfl", spacing_mm=[2, 2, 8])

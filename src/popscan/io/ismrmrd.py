@@ -158,9 +158,8 @@ class _Grid:
 def _grid_of(lines: Lines, encoding: Encoding, name: str) -> _Grid:
     """Say how lines lie on the encoded matrix; refuse those that lie beyond it."""
     n_full, n_y = encoding.matrix[:2]
-    limits = encoding.line_limits or (0, n_y - 1, n_y // 2)
-    low, high, centre = limits
     steps = int(lines.step.min()), int(lines.step.max())
+    low, high, centre = encoding.line_limits or _limits_of_whole(lines, n_y, name)
     shift = n_y // 2 - centre
     if not low <= centre <= high or high - low >= n_y or steps[0] < low or steps[1] > high:
         raise SubjectError(
@@ -184,6 +183,19 @@ def _grid_of(lines: Lines, encoding: Encoding, name: str) -> _Grid:
     n_x = max(2 * round(n_full / ratio / 2), 2) if ratio > 1.01 else n_full
     pixel_mm = (encoding.fov_mm[0] / n_full, encoding.fov_mm[1] / n_y)
     return _Grid(name=name, n_full=n_full, n_x=n_x, n_y=n_y, shift=shift, pixel_mm=pixel_mm)
+
+
+def _limits_of_whole(lines: Lines, n_y: int, name: str) -> tuple[int, int, int]:
+    """Return the limits of a matrix that the lines span; only then its centre is known."""
+    steps = np.unique(lines.step)
+    gap = int(np.diff(steps).max()) if steps.size > 1 else 1
+    if steps[0] >= gap or n_y - 1 - steps[-1] >= gap:
+        raise SubjectError(
+            "encoding_limit",
+            f"{name}: phase-encoding steps {steps[0]} to {steps[-1]} of a matrix of {n_y} lines, "
+            "and no limits in the header: which of them is the centre is not known",
+        )
+    return 0, n_y - 1, n_y // 2
 
 
 def _fill(

@@ -122,6 +122,8 @@ class _Node:
 
 def _encoding(root: _Node, node: _Node, n_encodings: int) -> Encoding:
     limits = node.get("encodingLimits/kspace_encoding_step_1")
+    if limits is not None and not limits.text("center"):
+        limits = None  # a centre that is not given is not 0
     return Encoding(
         trajectory=node.text("trajectory").lower(),
         matrix=_matrix(node, "encodedSpace"),

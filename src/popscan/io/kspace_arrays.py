@@ -15,7 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from popscan.io.kspace_sidecar import Described
-from popscan.recon.prepare import compression_matrix, crop_field_of_view, in_cycles_per_pixel
+from popscan.recon.prepare import (
+    WIDEST,
+    compression_matrix,
+    crop_field_of_view,
+    in_cycles_per_pixel,
+)
 from popscan.records import KSpace, SubjectError
 
 Complex = NDArray[np.complexfloating]
@@ -113,7 +118,14 @@ def _off_grid(
         )
     if not np.isfinite(points).all():
         raise SubjectError("bad_trajectory", f"{name}: points that are NaN or infinite")
-    side = 2 * int(np.ceil(min(float(np.abs(points[:2]).max()), 4096.0)))
+    largest = float(np.abs(points[:2]).max())
+    if largest <= WIDEST:
+        raise SubjectError(
+            "bad_trajectory",
+            f"{name}: the trajectory reaches {largest:.3g}; in cycles per pixel it leaves the size "
+            "of the image open; cycles per field of view, as BART has them, expected",
+        )
+    side = 2 * int(np.ceil(min(largest, 4096.0)))
     matrix = (max(side, 8), max(side, 8))
     cycles = in_cycles_per_pixel(points, matrix, axis=0, name=name)
     return np.array(np.broadcast_to(cycles, (2, *data.shape[1:]))), matrix

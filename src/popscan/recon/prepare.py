@@ -12,7 +12,7 @@ Complex = NDArray[np.complexfloating]
 #: Fewer samples of noise per coil say too little about how the coils' noise hangs together.
 _MIN_NOISE_SAMPLES = 4
 #: Trajectories reach half a cycle per pixel, and some a little beyond.
-_WIDEST = 0.55
+WIDEST = 0.55
 
 
 def noise_covariance(noise: Complex) -> NDArray[np.complex128]:
@@ -160,8 +160,8 @@ def in_cycles_per_pixel(
     largest = float(np.abs(points[:2]).max())
     if len(points) > 2 and np.abs(points[2:]).max() > 1e-3 * largest:
         raise SubjectError("three_d_kspace", f"{name}: a trajectory that leaves the slice")
-    in_pixels = 0.05 < largest <= _WIDEST
-    if not in_pixels and not 2 < largest <= _WIDEST * max(matrix):
+    in_pixels = 0.05 < largest <= WIDEST
+    if not in_pixels and not 2 < largest <= WIDEST * max(matrix):
         raise SubjectError(
             "bad_trajectory",
             f"{name}: points up to {largest:.3g}; up to 0.5 cycles per pixel, or "
