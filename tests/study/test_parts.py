@@ -56,6 +56,8 @@ def test_parts_share_all_but_what_is_said_of_one():
         ({"protocol": TWO, "protocols": {"brain_t1": 3}}, "mapping of sections"),
         ({"protocol": TWO, "protocols": {"brain_t1": {"segmnt": {}}}}, "segmnt: unknown key"),
         ({"protocol": TWO, "experiment": {"attribute": "sex"}}, "experiment has one protocol"),
+        ({"protocol": TWO, "study": "mine"}, "a section with keys"),
+        ({"protocol": TWO, "experiment": ["sex"]}, "a section with keys"),
         ({"protocol": "cine_sax", "protocols": {"cine_sax": {}}}, "list of protocols only"),
     ],
 )

@@ -51,7 +51,8 @@ def part_configs(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 def study_folder(config: Mapping[str, Any]) -> str:
     """Return ``results/STUDY``, defaults counted."""
-    study = config.get("study") or {}
+    study = config.get("study")
+    study = study if isinstance(study, Mapping) else {}
     return f"{study.get('results', 'results')}/{study.get('name', 'demo')}"
 
 
@@ -69,10 +70,17 @@ def _part(config: Mapping[str, Any], name: str) -> dict[str, Any]:
     return part
 
 
+def _is_section(value: Any) -> bool:
+    """Whether a section is a mapping, or was left empty."""
+    return value is None or isinstance(value, Mapping)
+
+
 def _problems(config: Mapping[str, Any], names: Any) -> list[str]:
     wrong = [name for name in names if not isinstance(name, str)]
     if wrong or not names:
         return [f"protocol: {names!r}; a list of names of protocols is expected"]
+    if odd := [key for key in ("study", "experiment") if not _is_section(config.get(key))]:
+        return [f"{key}: {config[key]!r}; a section with keys is expected" for key in odd]
     problems = [
         f"protocol: {name!r} is there twice"
         for name in dict.fromkeys(names)
