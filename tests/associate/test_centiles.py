@@ -86,6 +86,30 @@ def test_scores_are_standard_normal_and_have_intervals(fitted: tuple[pd.DataFram
     assert wide["centile"].between(0, 100).all()
 
 
+def test_everybody_has_a_row_and_nobody_is_scored_where_there_are_no_others(
+    fitted: tuple[pd.DataFrame, dict],
+) -> None:
+    table, curves = fitted
+    odd = table.head(5).copy()
+    odd["age_years"] = [20.0, 99.0, np.nan, 60.0, 60.0]
+    odd["sex"] = ["female", "male", "female", "", "male"]
+    odd.loc[odd.index[4], "v_ml"] = np.nan
+    scores = z_scores(odd, curves, age="age_years", sex="sex", keep=["participant_id"])
+    assert sorted(scores["participant_id"]) == sorted(odd["participant_id"])
+    assert scores[["z", "z_low", "z_high", "centile"]].isna().all(axis=None)
+    notes = scores.set_index("participant_id").loc[odd["participant_id"], "note"].tolist()
+    assert notes[2:] == ["no age", "no sex, or one without curves", "no value"]
+    assert all("of the reference" in note for note in notes[:2])
+    # One who stands alone is a part of the reference, and still has no score.
+    alone = pd.concat([table, odd.head(1)], ignore_index=True)
+    women = alone[alone["sex"] == "female"]
+    one, note = fit_curves(women["v_ml"].to_numpy(), women["age_years"].to_numpy(), draws=0)
+    own = z_scores(
+        alone, {("v_ml", "female"): (one, note, len(women))}, age="age_years", sex="sex", keep=[]
+    )
+    assert own["note"].str.startswith("fewer than 10 subjects").sum() >= 1
+
+
 def test_position_among_centiles() -> None:
     centiles = norm.ppf(np.array(CENTILES) / 100) * 10 + 100
     values = np.array([70.0, 81.0, 95.0, 100.0, 112.0, 140.0, np.nan])

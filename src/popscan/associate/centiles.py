@@ -295,8 +295,9 @@ def z_scores(
     sex: str,
     keep: Sequence[str],
     ends: Mapping[str, tuple[str, str]] | None = None,
+    min_near: int = 10,
 ) -> pd.DataFrame:
-    """Return where every person stands.
+    """Return where every subject stands: a row per outcome, with a reason where no score is.
 
     Parameters
     ----------
@@ -310,6 +311,8 @@ def z_scores(
         Columns of the people that the result begins with.
     ends
         Outcome -> columns with the ends of its own interval.
+    min_near
+        Subjects at ages with fewer others near have no score.
     """
     parts = []
     ages = clean(table[age], categorical=False).to_numpy(dtype=float)
@@ -327,7 +330,20 @@ def z_scores(
             part.loc[np.isnan(ages[at]), "note"] = "no age"
             beyond = (ages[at] < one.ages.min()) | (ages[at] > one.ages.max())
             part.loc[beyond, "note"] = "older or younger than all of the reference"
+            few = ~beyond & (part["n_near"].to_numpy() < min_near)
+            part.loc[beyond | few, ["z", "z_low", "z_high", "centile"]] = np.nan
+            part.loc[few, "note"] = f"fewer than {min_near} subjects near this age"
         parts.append(part)
+    for outcome in dict.fromkeys(name for name, _ in curves):
+        values = clean(table[outcome], categorical=False).to_numpy(dtype=float)
+        of = [groups[group] for name, group in curves if name == outcome]
+        apart = np.isfinite(values) & ~np.any(of, axis=0)
+        for rows, note in (
+            (apart, "no sex, or one without curves"),
+            (np.isnan(values), "no value"),
+        ):
+            about = {"outcome": outcome, "value": values[rows], "note": note}
+            parts.append(table.loc[rows, list(keep)].assign(**about))
     if not parts:
         return pd.DataFrame(columns=[*keep, *Z_DICTIONARY])
     return pd.concat(parts, ignore_index=True).reindex(columns=[*keep, *Z_DICTIONARY])

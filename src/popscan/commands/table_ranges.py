@@ -106,7 +106,10 @@ def ranges_of_table(
         why = "; ".join(dict.fromkeys(note for _, note, _ in curves.values()))
         raise PopscanError(f"{path}: no reference range can be given ({why})")
     centiles = centile_table(curves, step_years=step_years, min_near=min_near)
-    scores = z_scores(people.table, curves, age=age, sex=sex, keep=[people.key], ends=_ends(people))
+    scores = z_scores(
+        people.table, curves, age=age, sex=sex, keep=[people.key], ends=_ends(people),
+        min_near=min_near,
+    )  # fmt: skip
     published = compare_published(
         people.table, _published(people.protocol), outcomes=people.outcomes, age=age, sex=sex,
         min_group=min_near,
