@@ -44,11 +44,11 @@ demo: $(READY)
 	@popscan status results/demo
 	@echo "The report: results/demo/report/index.html"
 
-# A file of tests is one worker's. Their numerical libraries share the cores, too.
+# A file of tests is one worker's; each has one thread, as the workers share the cores.
 TEST_WORKERS ?= $(shell n=$(CORES); echo $$((n > 4 ? 4 : n)))
 test: $(READY)
 	@echo "Running the tests, $(TEST_WORKERS) files at once ..."
-	@python -m pytest -q -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
+	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} python -m pytest -q -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
 
 OLDEST := .venv-oldest
 PYTHON_OLDEST ?= python3.11
