@@ -13,6 +13,7 @@ from popscan.associate.centiles import (
     centile_table,
     fit_curves,
     position,
+    shareable,
     spline_design,
     z_scores,
 )
@@ -108,6 +109,26 @@ def test_everybody_has_a_row_and_nobody_is_scored_where_there_are_no_others(
         alone, {("v_ml", "female"): (one, note, len(women))}, age="age_years", sex="sex", keep=[]
     )
     assert own["note"].str.startswith("fewer than 10 subjects").sum() >= 1
+
+
+def test_what_is_shared_gives_away_no_subject() -> None:
+    rng = np.random.default_rng(3)
+    values = rng.normal(100, 10, 45)
+    one, note = fit_curves(values, rng.uniform(60, 64, 45), draws=0)
+    table = centile_table({("v_ml", "all"): (one, note, 45)})
+    assert table["age_years"].between(60, 64).all()
+    outer = table[table["centile"] == 97.5]["value"].iloc[0]
+    assert np.abs(values - outer).min() < 1e-4  # one subject's value, as it is
+    shared = shareable(table)
+    assert set(shared["centile"]) == {25.0, 50.0, 75.0}
+    assert (np.abs(values[:, None] - shared["value"].to_numpy()).min(axis=0) > 1e-4).all()
+
+
+def test_the_grid_stays_within_the_ages() -> None:
+    rng = np.random.default_rng(4)
+    one, note = fit_curves(rng.normal(100, 10, 300), rng.uniform(48.5, 72.5, 300), draws=0)
+    table = centile_table({("v_ml", "all"): (one, note, 300)})
+    assert sorted(set(table["age_years"])) == [50.0, 55.0, 60.0, 65.0, 70.0]
 
 
 def test_position_among_centiles() -> None:

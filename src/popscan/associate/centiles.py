@@ -266,8 +266,7 @@ def centile_table(
         if one is None:
             rows.append(about | {"note": note})
             continue
-        first, last = (math.floor(v / step_years) * step_years for v in _ends(one.ages))
-        grid = np.arange(first, last + step_years / 2, step_years)
+        grid = _grid(one.ages, step_years)
         draws, near = one.at(grid), one.near(grid)
         low, high = np.quantile(draws, [0.05, 0.95], axis=0)
         for a, age in enumerate(grid):
@@ -283,8 +282,28 @@ def centile_table(
     return pd.DataFrame(rows, columns=list(DICTIONARY))
 
 
-def _ends(ages: Floats) -> tuple[float, float]:
-    return float(ages.min()), float(ages.max())
+def _grid(ages: Floats, step_years: float) -> Floats:
+    """Multiples of `step_years` within the ages of the people; their middle where there is none."""
+    first = math.ceil(float(ages.min()) / step_years) * step_years
+    grid = np.arange(first, float(ages.max()) + 1e-9, step_years)
+    return grid if grid.size else np.array([round(float(np.median(ages)), 1)])
+
+
+def shareable(centiles: pd.DataFrame, *, min_beyond: int = 10) -> pd.DataFrame:
+    """Return the rows of `centile_table` that give away no single subject.
+
+    A fitted centile passes through values of some subjects. So a centile is left out where fewer
+    than `min_beyond` of its subjects near its age are expected on the smaller side of it, and the
+    others are rounded to three digits.
+    """
+    tail = np.minimum(centiles["centile"], 100 - centiles["centile"]) / 100
+    rows = centiles[(centiles["n_near"] * tail >= min_beyond) & centiles["value"].notna()]
+    names = ("value", "ci_low", "ci_high")
+    return rows.assign(**{name: rows[name].map(_three_digits) for name in names})
+
+
+def _three_digits(value: float) -> float:
+    return float(f"{value:.3g}")
 
 
 def z_scores(

@@ -16,6 +16,7 @@ from popscan.associate.centiles import (
     centile_table,
     fit_curves,
     groups_of,
+    shareable,
     z_scores,
 )
 from popscan.associate.published import COMPARED, compare_published
@@ -118,7 +119,7 @@ def ranges_of_table(
     write_table(out, "z_scores", scores, {**_PEOPLE, **Z_DICTIONARY})
     write_table(out, "published_ranges", published, COMPARED)
     # Rows without a value name groups that are too small.
-    shown = centiles[centiles["value"].notna()]
+    shown = shareable(centiles, min_beyond=min_near)
     shared = shown.assign(**{k: _rounded(shown[k]) for k in ("n", "n_near")})
     write_table(out / "share", "reference_centiles", shared, DICTIONARY)
     page = write_page(
