@@ -100,20 +100,38 @@ def test_segments_are_all_there_and_add_up_to_the_wall():
     assert max(basal) < 2.5 * min(basal)
 
 
+def opened(stack: Stack, labels: np.ndarray, z: int) -> np.ndarray:
+    """Labels with a part of the wall of one slice taken away."""
+    array, x = labels.copy(), np.arange(stack.shape[0])
+    cut = array[:, :, z] == Label.MYO
+    cut &= (x > np.argwhere(cut)[:, 0].mean() + 8)[:, None]
+    array[:, :, z][cut] = Label.BACKGROUND
+    return array
+
+
 def test_an_open_ring_at_the_base_has_no_segments_and_says_why():
     stack, heart = Stack(), digital_heart(2)
     labels = stack.labels(heart)
     whole = aha_segments(labels, spacing_mm=stack.spacing_mm, affine=stack.affine)
     first = whole.levels.index("basal")
-    open_ring = labels.copy()
-    x = np.arange(stack.shape[0])
-    cut = open_ring[:, :, first] == Label.MYO
-    cut &= (x > np.argwhere(cut)[:, 0].mean() + 8)[:, None]
-    open_ring[:, :, first][cut] = Label.BACKGROUND
-    found = aha_segments(open_ring, spacing_mm=stack.spacing_mm, affine=stack.affine)
+    found = aha_segments(
+        opened(stack, labels, first), spacing_mm=stack.spacing_mm, affine=stack.affine
+    )
     assert found.levels[first] == "undefined"
     assert "of the cavity" in found.reasons[first]
     assert not found.array[:, :, first].any()
+
+
+def test_open_rings_between_others_move_no_level():
+    stack, heart = Stack(), digital_heart(2)
+    labels = stack.labels(heart)
+    whole = aha_segments(labels, spacing_mm=stack.spacing_mm, affine=stack.affine).levels
+    rings = [z for z, level in enumerate(whole) if level in ("basal", "mid", "apical")]
+    for z in rings[1:-1]:
+        levels = aha_segments(
+            opened(stack, labels, z), spacing_mm=stack.spacing_mm, affine=stack.affine
+        ).levels
+        assert levels == (*whole[:z], "undefined", *whole[z + 1 :])
 
 
 def test_without_an_affine_the_axes_are_those_of_a_scan():

@@ -187,8 +187,12 @@ def _levels(
     ]
     order = rings if base_first else rings[::-1]
     names: tuple[Level, ...] = ("basal", "mid", "apical")
-    for name, part in zip(names, np.array_split(order, 3), strict=True):
-        for z in part:
+    # Thirds of the way from the first ring to the last: a slice between them whose ring is open
+    # has no level, and moves none of the others.
+    step = 1 if base_first else -1
+    places = np.arange(order[0], order[-1] + step, step)
+    for name, part in zip(names, np.array_split(places, 3), strict=True):
+        for z in part[np.isin(part, rings)]:
             levels[z] = name
     last = order[-1]
     for z in np.flatnonzero(wall & ~cavity):
