@@ -50,7 +50,7 @@ class Result:
     kind: str
     scan: Scan
     labels: Labels
-    told: Mapping[str, Any]
+    record: Mapping[str, Any]
     truth: Mapping[str, float]
     of: tuple[Label, ...]
 
@@ -235,9 +235,9 @@ def results(
     held_out = set(bundle.about["validation"]["subjects"])
     found = pairs(part, data, held_out, simulated=simulated)
     for number, pair in enumerate(islice(found, 0, None, every if part == "training" else 1)):
-        labels, told = _segmented(pair, bundle, kept)
+        labels, record = _segmented(pair, bundle, kept)
         clean = Result(
-            unit=pair.unit, part=part, kind=CLEAN, scan=pair.scan, labels=labels, told=told,
+            unit=pair.unit, part=part, kind=CLEAN, scan=pair.scan, labels=labels, record=record,
             truth=_volumes(pair.truth, pair.scan), of=pair.of,
         )  # fmt: skip
         yield clean
@@ -248,8 +248,8 @@ def results(
             yield from _moved(replace(pair, truth=labels), clean, number)
             continue
         for look in looks(pair, number):
-            labels, told = _segmented(look, bundle, kept)
-            yield replace(clean, kind=look.look, scan=look.scan, labels=labels, told=told)
+            labels, record = _segmented(look, bundle, kept)
+            yield replace(clean, kind=look.look, scan=look.scan, labels=labels, record=record)
 
 
 def _moved(pair: Pair, clean: Result, number: int) -> Iterator[Result]:
@@ -272,7 +272,7 @@ def _segmented(pair: Pair, bundle: Bundle, kept: Path) -> tuple[Labels, dict[str
     if path.exists():
         with np.load(path, allow_pickle=False) as file:
             if str(file["bundle"]) == bundle.digest:
-                return file["labels"], json.loads(str(file["told"]))
+                return file["labels"], json.loads(str(file["record"]))
     found = segment(pair.scan, bundle=bundle)
     assert found.base is not None
     voxel_ml = float(np.prod(pair.scan.spacing_mm)) / 1000.0
@@ -280,10 +280,10 @@ def _segmented(pair: Pair, bundle: Bundle, kept: Path) -> tuple[Labels, dict[str
         side: {name: (curve * voxel_ml).tolist() for name, curve in curves.items()}
         for side, curves in (("kept", found.base.kept), ("removed", found.base.removed))
     }
-    told = {**found.values, "base": doubt}
+    record = {**found.values, "base": doubt}
     path.parent.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(path, labels=found.labels, told=json.dumps(told), bundle=bundle.digest)
-    return found.labels, told
+    np.savez_compressed(path, labels=found.labels, record=json.dumps(record), bundle=bundle.digest)
+    return found.labels, record
 
 
 def errors(result: Result) -> dict[str, float]:

@@ -67,7 +67,7 @@ def wrong(off: Mapping[str, float], *, least_ml: float = LEAST_ML) -> bool:
 def judged(result: Result) -> dict[str, Any]:
     """Return a row: who, the errors, the value of every check and of every sign."""
     off = errors(result)
-    checks = check(result.scan, result.labels, from_segmentation=result.told)
+    checks = check(result.scan, result.labels, from_segmentation=result.record)
     return {
         "unit": result.unit,
         "part": result.part,
@@ -81,7 +81,7 @@ def judged(result: Result) -> dict[str, Any]:
         **{
             f"sign {k}": v
             for k, v in signs(
-                Context(result.scan, result.labels, from_segmentation=result.told)
+                Context(result.scan, result.labels, from_segmentation=result.record)
             ).items()
         },
     }

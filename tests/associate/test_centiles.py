@@ -7,16 +7,8 @@ import pandas as pd
 import pytest
 from scipy.stats import norm
 
-from popscan.associate.centiles import (
-    CENTILES,
-    MIN_ANY,
-    centile_table,
-    fit_curves,
-    position,
-    shareable,
-    spline_design,
-    z_scores,
-)
+from popscan.associate.centile_tables import centile_table, shareable, z_scores
+from popscan.associate.centiles import CENTILES, MIN_ANY, fit_curves, position, spline_design
 from popscan.associate.published import compare_published
 
 

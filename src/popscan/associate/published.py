@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from popscan.associate.centiles import groups_of
+from popscan.associate.centile_tables import groups_of
 from popscan.columns import Column, text
 from popscan.stats.design import clean, unit_of
 from popscan.stats.intervals import wilson

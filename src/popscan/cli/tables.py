@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from popscan.cli.adding import Commands
@@ -80,15 +81,20 @@ def _add_qc(commands: Commands) -> None:
     tune.set_defaults(call=_tune)
 
 
+def _print(page: Path, notes: Sequence[str]) -> None:
+    """Print where the page is, and what was left out on the way."""
+    for note in notes:
+        print(note, file=sys.stderr)
+    print(page)
+
+
 def _audit(arguments: argparse.Namespace) -> None:
     from popscan.commands.configfile import load_table_config
     from popscan.commands.table_audit import audit_table
 
     config = load_table_config(arguments.configfile, arguments.config)
     index, notes = audit_table(arguments.table, config, arguments.out)
-    for note in notes:
-        print(note, file=sys.stderr)
-    print(index)
+    _print(index, notes)
 
 
 def _precision(arguments: argparse.Namespace) -> None:
@@ -104,9 +110,7 @@ def _precision(arguments: argparse.Namespace) -> None:
         min_group=arguments.min_group,
         order=arguments.order,
     )
-    for note in notes:
-        print(note, file=sys.stderr)
-    print(page)
+    _print(page, notes)
 
 
 def _ranges(arguments: argparse.Namespace) -> None:
@@ -123,9 +127,7 @@ def _ranges(arguments: argparse.Namespace) -> None:
         draws=arguments.draws,
         seed=arguments.seed,
     )
-    for note in notes:
-        print(note, file=sys.stderr)
-    print(page)
+    _print(page, notes)
 
 
 def _tune(arguments: argparse.Namespace) -> None:
@@ -139,6 +141,4 @@ def _tune(arguments: argparse.Namespace) -> None:
         false_alarms=arguments.false_alarms,
         seed=arguments.seed,
     )
-    for note in notes:
-        print(note, file=sys.stderr)
-    print(page)
+    _print(page, notes)

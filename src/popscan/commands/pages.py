@@ -30,7 +30,7 @@ def visits(study: OpenedStudy, names: Sequence[str]) -> list[str]:
     Raises
     ------
     PopscanError
-        Listing the names that no unit has, with those that look alike.
+        Listing the names that no unit has, with similar ones.
     """
     units = list(dict.fromkeys(map(str, read_table(study.root, "ledger")["unit"])))
     known: dict[str, list[str]] = {}

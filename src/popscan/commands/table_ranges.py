@@ -8,17 +8,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from popscan.associate.centiles import (
-    CENTILES,
+from popscan.associate.centile_tables import (
     DICTIONARY,
     Z_DICTIONARY,
-    Curves,
     centile_table,
-    fit_curves,
     groups_of,
     shareable,
     z_scores,
 )
+from popscan.associate.centiles import CENTILES, Curves, fit_curves
 from popscan.associate.published import COMPARED, compare_published
 from popscan.cells import column_name
 from popscan.columns import Column, text

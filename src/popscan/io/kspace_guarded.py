@@ -105,6 +105,7 @@ class _Reader:
             view = values.reshape(-1).view(np.uint8).data
             done = 0
             while done < len(view):
+                # A pipe of bytes is a BufferedReader, which IO[bytes] does not promise.
                 n = process.stdout.readinto(view[done:])  # type: ignore[attr-defined]
                 if not n:
                     raise EOFError

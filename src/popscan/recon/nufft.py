@@ -68,7 +68,7 @@ def _single(values: Complex) -> NDArray[np.complex64]:
 
 
 def density_weights(points: Points, matrix: tuple[int, int]) -> NDArray[np.float32]:
-    """Return weights that make dense and sparse parts of k-space count alike.
+    """Return weights that make dense and sparse parts of k-space count equally.
 
     Pipe JG, Menon P. Sampling density compensation in MRI: rationale and an iterative numerical
     solution. Magn Reson Med 41:179-186, 1999; without an assumption on the trajectory.

@@ -1,6 +1,6 @@
 """Displacement fields: warping, composition, inversion, Jacobian.
 
-Written for three axes, (x, y, z, 3); (x, y, 2) in a plane works alike.
+Written for three axes, (x, y, z, 3); (x, y, 2) in a plane works too.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ def places(biomarkers: pd.DataFrame, unit: str, columns: list[str]) -> dict[str,
     return found
 
 
-def alike(
+def most_similar(
     biomarkers: pd.DataFrame, unit: str, columns: list[str], *, count: int = 5
 ) -> pd.DataFrame:
     """Return the subjects whose values are nearest.
@@ -104,7 +104,7 @@ def resembling(
         rows = [[Cell(text=other, href=pages.get(other, ""))] for other in visits]
         blocks.append(Table(caption="Other visits.", columns=[Column(title="Visit")], rows=rows))
     columns = [column for column in columns if column in values]
-    near = alike(values, unit, columns) if columns and "unit" in values else None
+    near = most_similar(values, unit, columns) if columns and "unit" in values else None
     if near is None or not len(near):
         return blocks
     share = places(values, unit, columns)

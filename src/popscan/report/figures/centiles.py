@@ -18,7 +18,7 @@ def centile_panels(centiles: pd.DataFrame, *, name: str, most: int = 9) -> Marku
     Parameters
     ----------
     centiles
-        As of `popscan.associate.centiles.centile_table`, with values.
+        As of `popscan.associate.centile_tables.centile_table`, with values.
     name
         Of the figure.
     most
