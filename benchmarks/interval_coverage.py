@@ -1,6 +1,6 @@
 """In how many scans the 90% intervals hold the truth, on scans that took no part in calibrating.
 
-    python benchmarks/coverage.py [--model DIR] [--simulated 8]
+    python benchmarks/interval_coverage.py [--model DIR] [--simulated 8]
 
 - sunnybrook: another vendor, contours of the LV at ED and ES (3 patients);
 - simulated: digital hearts as images, stacks that reach above the valve, true labels at ED and ES.
