@@ -9,9 +9,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
 import pandas as pd
 import pytest
 import yaml
+from nbclient import NotebookClient
+from rocrate.rocrate import ROCrate
 
 from small_study import (
     BAD,
@@ -100,16 +103,53 @@ def test_pages_and_reviews_of_a_finished_study(study):
     assert out.read_text(encoding="utf-8").count('<article class="subject"') == 2
 
 
-def test_the_tutorial_from_python_works(study, monkeypatch):
-    monkeypatch.chdir(study)
+def test_the_notebook_from_python_works(study):
+    """The notebook of the tutorial is executed as a person would, cell by cell in a kernel."""
+    notebook = nbformat.read(ROOT / "docs" / "tutorials" / "study.ipynb", as_version=4)
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
     text = (ROOT / "docs" / "tutorials" / "python.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    names: dict[str, object] = {}
-    for block in blocks:
-        exec(block.replace("results/demo", "results/tiny"), names)
-    assert len(blocks) >= 6
+    assert [cell.source for cell in cells] == [block.rstrip("\n") for block in blocks]
+    assert len(cells) >= 6
+    assert not any(cell.outputs for cell in cells), "committed without outputs"
+    for cell in cells:
+        cell.source = cell.source.replace("results/demo", "results/tiny")
+    client = NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(study)}})
+    client.execute()
+    assert "analysed" in str(cells[0].outputs) or "biomarkers" in str(cells[0].outputs)
     svg = (study / "attrition.svg").read_text(encoding="utf-8")
     assert svg.startswith('<svg xmlns="http://www.w3.org/2000/svg"')
+
+
+def test_a_crate_of_what_may_be_shared(study):
+    """Read back by rocrate: the run, its workflow and results; nothing of a subject or a place."""
+    folder = study / "results" / "tiny"
+    out = study / "crate"
+    popscan(study, "crate", str(folder), "--out", str(out), "--licence", "CC-BY-4.0")
+    crate = ROCrate(out)
+    run = crate.dereference("#run")
+    assert run.type == "CreateAction"
+    assert run["instrument"].id == "Snakefile"
+    results = {entity.id for entity in run["result"]}
+    shared = {
+        path.relative_to(folder).as_posix()
+        for path in (folder / "share").rglob("*")
+        if path.is_file()
+    }
+    assert results == shared | {"run.json"}
+    for name in shared:
+        assert (out / name).read_bytes() == (folder / name).read_bytes()
+    assert crate.license.id == "https://spdx.org/licenses/CC-BY-4.0"
+    assert not (out / "workflow" / "profiles").exists()
+    described = (out / "ro-crate-metadata.json").read_text() + (out / "run.json").read_text()
+    assert not re.search(r"sub-\d|config\.yaml|/tmp|" + re.escape(str(study)), described)
+    with pytest.raises(subprocess.CalledProcessError) as again:
+        popscan(study, "crate", str(folder), "--out", str(out), "--licence", "CC-BY-4.0")
+    assert "exists; name a new" in again.value.stderr
+    shutil.rmtree(folder / "share")
+    with pytest.raises(subprocess.CalledProcessError) as early:
+        popscan(study, "crate", str(folder), "--out", str(study / "b.zip"), "--licence", "CC0-1.0")
+    assert "run the study to its report first" in early.value.stderr
 
 
 def test_subset_run_does_only_those_named_and_a_plain_run_the_rest(study, finished):

@@ -45,7 +45,16 @@ def _limit_threads(threads: int) -> None:
 
 def parser() -> argparse.ArgumentParser:
     """Build the parser of all commands."""
-    from popscan.cli import experiments, models, optional, people, rules, running, tables
+    from popscan.cli import (
+        experiments,
+        models,
+        optional,
+        people,
+        publishing,
+        rules,
+        running,
+        tables,
+    )
 
     top = argparse.ArgumentParser(
         prog="popscan", description="Population imaging studies; usually run through snakemake."
@@ -54,6 +63,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     running.add(commands)
     people.add(commands)
+    publishing.add(commands)
     models.add(commands)
     tables.add(commands)
     rules.add(commands)

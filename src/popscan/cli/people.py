@@ -139,7 +139,7 @@ def _find_parts(given: Path | None) -> list[Path]:
     return parts_of(found[0])
 
 
-def _find_study(given: Path | None) -> Path:
+def find_study(given: Path | None) -> Path:
     """Return the study's folder; of a study of several protocols one has to be named."""
     parts = _find_parts(given)
     if len(parts) > 1:
@@ -186,7 +186,7 @@ def _page(arguments: argparse.Namespace) -> None:
         words.remove(given)
     if not words:
         raise PopscanError("no subject was named")
-    study = open_study(_find_study(Path(given) if given is not None else None))
+    study = open_study(find_study(Path(given) if given is not None else None))
     for path in write_pages(study, [name for word in words for name in word.split(",") if name]):
         print(path)
 
@@ -197,7 +197,7 @@ def _review(arguments: argparse.Namespace) -> None:
 
     if arguments.limit < 1:
         raise PopscanError(f"--limit {arguments.limit}: at least 1 is expected")
-    study = open_study(_find_study(arguments.study))
+    study = open_study(find_study(arguments.study))
     path, shown, left = write_review(
         study,
         names=_names(arguments.subjects) if arguments.subjects else (),
