@@ -127,6 +127,34 @@ def test_sorting_filter_search_and_groups(pages, tmp_path):
 
 
 @pytest.mark.browser
+def test_plots_come_closer_and_points_come_apart(pages, tmp_path):
+    with Browser(tmp_path) as browser:
+        browser.open(pages[1])
+        browser.wait("document.querySelectorAll('figure > .tools').length > 0")
+        browser.run("document.querySelector('[data-do=all]').click()")
+        chart = "document.querySelector('svg.chart:has(.pt)')"
+        two = (
+            f"Array.from({chart}.querySelectorAll('.pt use')).slice(0, 2)"
+            ".map((u) => u.getBoundingClientRect())"
+        )
+        where = f"(() => {{ const [a, b] = {two}; return [b.x - a.x, b.y - a.y, a.width] }})()"
+        box = f"{chart}.getAttribute('viewBox').split(' ').map(Number)"
+        before, whole = browser.run(where), browser.run(box)
+        buttons = f"{chart}.previousElementSibling.querySelectorAll('button')"
+        browser.run(f"{buttons}[0].click()")
+        after, close = browser.run(where), browser.run(box)
+        assert close[2:] == pytest.approx([side / 1.6 for side in whole[2:]], abs=1e-3)
+        assert after[:2] == pytest.approx([1.6 * step for step in before[:2]], abs=0.5)
+        assert after[2] == pytest.approx(before[2], rel=0.05)
+        for _ in range(20):
+            browser.run(f"{buttons}[0].click()")
+        assert browser.run(box)[2] == pytest.approx(whole[2] / 16, abs=1e-3)
+        browser.run(f"{buttons}[2].click()")
+        assert browser.run(box) == whole
+        assert browser.errors == []
+
+
+@pytest.mark.browser
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_axe_finds_nothing_serious(pages, tmp_path, theme):
     script = _axe()

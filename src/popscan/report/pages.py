@@ -61,7 +61,9 @@ def _source(name: str) -> str:
     return (Path(__file__).parent / "templates" / name).read_text(encoding="utf-8")
 
 
-def render_page(template: str, *, scripts: Sequence[str] = ("report.js",), **values: object) -> str:
+def render_page(
+    template: str, *, scripts: Sequence[str] = ("report.js", "zoom.js"), **values: object
+) -> str:
     """Return one self-contained page: its style and `scripts` are in it."""
     script = "".join(_source(name) for name in scripts)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

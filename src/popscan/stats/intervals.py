@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
-from statsmodels.stats.proportion import proportion_confint
+from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
 from popscan.stats.means import Floats
 
@@ -221,12 +221,10 @@ def risk_difference(
     """
     if n == 0 or n_reference == 0:
         return float("nan"), float("nan")
-    p, q = events / n, events_reference / n_reference
-    low_p, high_p = wilson(events, n, alpha=alpha)
-    low_q, high_q = wilson(events_reference, n_reference, alpha=alpha)
-    below = float(np.hypot(p - low_p, high_q - q))
-    above = float(np.hypot(high_p - p, q - low_q))
-    return p - q - below, p - q + above
+    low, high = confint_proportions_2indep(
+        events, n, events_reference, n_reference, method="newcomb", compare="diff", alpha=alpha
+    )
+    return float(low), float(high)
 
 
 def risk_ratio(
