@@ -23,11 +23,12 @@ from typing import Any
 import numpy as np
 
 from dag import measure
+from popscan.journal import record_line
 from popscan.plan import Planned, write_plan
 from popscan.records import Outcome, Record, Status, Subject
 from popscan.run import run_shard
-from popscan.store import Store, record_line
-from popscan.worker import Task
+from popscan.store import Store
+from popscan.task import Task
 
 #: A shard in a process of its own: memory is that of this shard alone.
 SHARD = """

@@ -21,6 +21,7 @@ import pytest
 from plain_table import plain_table
 from popscan.io.spreadsheet import tsv_text
 from popscan.io.tsv import tsv_bytes
+from popscan.jsontext import canonical_json
 from popscan.records import PopscanError, Record, Status
 from popscan.report import tidy
 from popscan.report.tidy import words
@@ -28,7 +29,7 @@ from popscan.stages import STAGES, stages_of
 from popscan.stages.collect import streams
 from popscan.stages.collect.columns import COST, LEDGER
 from popscan.stages.collect.job import collect
-from popscan.store import Store, canonical_json
+from popscan.store import Store
 from popscan.study import columnar
 from popscan.study.overrides import final_verdicts, with_analysed
 from popscan.study.participants import participants_table

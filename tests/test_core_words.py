@@ -11,7 +11,8 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "popscan"
 #: What every protocol goes through. Not here: readers of files (io), networks and their training
 #: (segment, train), visibility, whose crops are the heart's.
 CORE = (
-    "records.py", "protocol.py", "protocol_parts.py", "cells.py", "methods.py", "plan.py",
+    "records.py", "protocol.py", "protocol_parts.py", "protocol_words.py", "registry.py",
+    "journal.py", "jsontext.py", "task.py", "outputs.py", "cells.py", "methods.py", "plan.py",
     "store.py", "run.py", "worker.py", "standing.py", "names.py", "inventory.py", "lock.py",
     "yamlfile.py", "withdrawn.py", "stages/**/*.py", "study/*.py", "fairness/*.py", "stats/*.py",
     "associate/*.py", "report/**/*.py", "arrays/*.py", "config/*.py", "atlas/*.py", "qc/*.py",

@@ -8,15 +8,14 @@ from hypothesis import strategies as st
 
 from popscan.plan import (
     Planned,
-    extend_registry,
     planned_from_line,
     planned_to_line,
-    read_registry,
     read_shard,
     read_shards,
     write_plan,
 )
 from popscan.records import PopscanError, Subject
+from popscan.registry import extend_registry, read_registry
 
 NAMES = st.lists(st.integers(0, 10_000), unique=True, min_size=1, max_size=60)
 

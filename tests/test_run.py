@@ -28,7 +28,7 @@ from popscan.records import (
 from popscan.run import Limits, ShardFailedError, run_shard
 from popscan.store import Store
 from popscan.study.context import ShardContext
-from popscan.worker import MachineError, Task
+from popscan.task import MachineError, Task
 
 N = 6
 

@@ -18,11 +18,12 @@ from popscan.commands.estimate import DiskUse, format_estimate, stage_costs
 from popscan.commands.rerun import mark_rerun
 from popscan.commands.status import format_status, study_status
 from popscan.disk import no_later_than_now, remove_temporaries
+from popscan.journal import record_line
 from popscan.lock import StudyLock, clear_stale_locks
 from popscan.plan import Planned, write_plan
 from popscan.records import PopscanError, Record, Status, Subject
 from popscan.stages.collect.columns import COST
-from popscan.store import Store, record_line
+from popscan.store import Store
 from popscan.study.costs import cost_rates, study_costs
 
 N, SIZE = 10, 4

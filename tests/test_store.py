@@ -7,8 +7,11 @@ import sys
 
 import pytest
 
+from popscan.disk import write_atomic
+from popscan.journal import Journal
+from popscan.jsontext import canonical_json
 from popscan.records import Record, Status
-from popscan.store import Journal, Store, canonical_json, summarise, write_atomic
+from popscan.store import Store, summarise
 
 
 def record(unit: str, **changes) -> Record:
@@ -84,7 +87,7 @@ def test_attempts_count_until_a_record_and_forget_removes(tmp_path):
 SECOND = """
 import sys
 from pathlib import Path
-from popscan.store import Journal
+from popscan.journal import Journal
 with Journal(Path(sys.argv[1])).writer():
     print("wrote")
 """

@@ -16,10 +16,10 @@ from typing import Any
 import pandas as pd
 
 from popscan.figures import Drawing, drawings, of_study, section_of
-from popscan.plan import read_registry
 from popscan.protocol import load
 from popscan.protocols import protocol_of
 from popscan.records import LabelMap, PopscanError, Scan, Subject
+from popscan.registry import read_registry
 from popscan.report.blocks import Section
 from popscan.store import Store
 from popscan.study.context import ShardContext

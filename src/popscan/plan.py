@@ -1,6 +1,5 @@
-"""Who is in which shard: an append-only registry, cheap to read and to extend.
+"""The subjects of every shard, as its jobs need them; `popscan.registry` says who is where.
 
-Subjects join shards in order of appearance and never move, so ten new subjects touch one shard.
 ``plan/shards/<shard>.jsonl`` holds what the jobs of a shard need of its subjects (cohort row, raw
 inputs with size and mtime); a file is only rewritten when its content changes, so that Snakemake
 reruns just the shards that something happened to.
@@ -10,24 +9,29 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from popscan.disk import remove_temporaries, write_atomic
 from popscan.inventory import write_inventory
+from popscan.jsontext import canonical_json
 from popscan.records import PopscanError, Status, Subject, check_identifier
-from popscan.store import canonical_json, shard_file
+from popscan.registry import (
+    WITHDRAWN,
+    extend_registry,
+    read_registry,
+    registry_lines,
+    registry_text,
+)
+from popscan.store import shard_file
 
 #: What the reading of a damaged file raises.
 _DAMAGE = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
+
 _SHARD = re.compile(r"\d{5}").fullmatch
-#: Stands in the registry for a visit that was withdrawn; no identifier can be this.
-WITHDRAWN = "*"
-_HEADER = "unit\tsub\tses\tshard\n"
-_LOST = "; put a copy of the file back, or delete it: subjects are then assigned to shards anew"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,87 +77,6 @@ class PlanSummary:
         """Plain form of what outlives the planning run."""
         plain = {name: list(v) if isinstance(v, tuple) else v for name, v in vars(self).items()}
         return {name: v for name, v in plain.items() if name not in ("new", "changed", "removal")}
-
-
-def shard_name(index: int) -> str:
-    """Name of the shard with this number: five digits, so that names sort."""
-    return f"{index:05d}"
-
-
-class RegistryLine(NamedTuple):
-    """One place in a shard: who has it; a visit that was withdrawn leaves `WITHDRAWN` there."""
-
-    unit: str
-    sub: str
-    ses: str
-    shard: str
-
-
-def registry_lines(path: Path) -> list[RegistryLine]:
-    """Read all places of the registry, in order of appearance; empty before the first plan.
-
-    Raises
-    ------
-    PopscanError
-        If the file is damaged: a registry is never guessed, since shards would move.
-    """
-    if not path.exists():
-        return []
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    except UnicodeDecodeError as error:
-        raise PopscanError(f"{path}: damaged, not text" + _LOST) from error
-    if not lines or lines[0] != _HEADER:
-        raise PopscanError(f"{path}: not a popscan registry (header expected: {_HEADER!r})" + _LOST)
-    found = []
-    for number, line in enumerate(lines[1:], start=2):
-        cells = line.rstrip("\n").split("\t")
-        if len(cells) != 4 or not line.endswith("\n"):
-            raise PopscanError(f"{path}, line {number}: 4 tab-separated columns expected" + _LOST)
-        found.append(RegistryLine(*cells))
-    return found
-
-
-def read_registry(path: Path) -> dict[str, str]:
-    """Read who is in which shard: unit -> shard, in order of appearance; as `registry_lines`."""
-    return {line.unit: line.shard for line in registry_lines(path) if line.unit != WITHDRAWN}
-
-
-def tombstoned(path: Path, units: Collection[str]) -> str:
-    """Return the registry's text without the names of some units; their places stay taken."""
-    lines = [
-        RegistryLine(WITHDRAWN, WITHDRAWN, "", line.shard) if line.unit in units else line
-        for line in registry_lines(path)
-    ]
-    return _HEADER + "".join("\t".join(line) + "\n" for line in lines)
-
-
-def extend_registry(
-    registry: Mapping[str, str],
-    subjects: Iterable[Subject],
-    *,
-    shard_size: int,
-    vacated: Iterable[str] = (),
-) -> dict[str, str]:
-    """Registry with the subjects that it lacks appended, each in the next free place.
-
-    The shard size may change between runs: places already given stay as they are, and the last
-    shard is filled up to the new size. `vacated` holds the shard of every place whose subject was
-    withdrawn: nobody moves into it, so that nobody moves.
-    """
-    out = dict(registry)
-    counts: dict[str, int] = {}
-    for shard in (*out.values(), *vacated):
-        counts[shard] = counts.get(shard, 0) + 1
-    last = max((int(shard) for shard in counts), default=0)
-    for subject in subjects:
-        if subject.unit in out:
-            continue
-        if counts.get(shard_name(last), 0) >= shard_size:
-            last += 1
-        out[subject.unit] = shard_name(last)
-        counts[shard_name(last)] = counts.get(shard_name(last), 0) + 1
-    return out
 
 
 def planned_to_line(planned: Planned) -> str:
@@ -294,12 +217,13 @@ def write_plan(
         vacated=[line.shard for line in registry_lines(registry_path) if line.unit == WITHDRAWN],
     )
     by_unit = {p.subject.unit: p for p in planned}
+    subjects = {p.subject.unit: p.subject for p in planned}
     members: dict[str, list[str]] = {shard: [] for shard in registry.values()}
     for unit, shard in registry.items():
         if unit in by_unit:
             members[shard].append(unit)
     if list(registry) != list(before) or not registry_path.exists():
-        write_atomic(registry_path, _registry_text(registry, by_unit, registry_path).encode())
+        write_atomic(registry_path, registry_text(registry, subjects, registry_path).encode())
     changed = [
         unit
         for shard, units in members.items()
@@ -324,17 +248,6 @@ def write_plan(
     files = [path, registry_path, *(shard_file(study_root, shard) for shard in members)]
     write_inventory(study_root, "plan/plan.json", files)
     return summary
-
-
-def _registry_text(registry: Mapping[str, str], by_unit: Mapping[str, Planned], path: Path) -> str:
-    old = path.read_text(encoding="utf-8") if path.exists() else _HEADER
-    known = {line.split("\t", 1)[0] for line in old.splitlines()[1:]}
-    lines = [old]
-    for unit, shard in registry.items():
-        if unit not in known:
-            subject = by_unit[unit].subject
-            lines.append(f"{unit}\t{subject.sub}\t{subject.ses}\t{shard}\n")
-    return "".join(lines)
 
 
 def _write_shard(path: Path, planned: Sequence[Planned]) -> list[str]:

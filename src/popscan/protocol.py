@@ -21,16 +21,14 @@ from popscan.protocol_parts import (
     PLACE,
     Biomarkers,
     Motion,
-    Outcome,
     Quality,
     Segmentation,
     Series,
     Simulation,
-    SizeAdjustment,
     Where,
-    Words,
     load,
 )
+from popscan.protocol_words import Outcome, SizeAdjustment, Words
 from popscan.records import PopscanError
 from popscan.spaces import AtlasFrame, CropFrame, Cut, Region
 

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field, replace
 
 from popscan.disk import MACHINE_ERRNOS, remove_temporaries
 from popscan.inventory import Stamp, stamp_of, write_inventory
+from popscan.journal import JournalState, JournalWriter
+from popscan.jsontext import canonical_json
 from popscan.plan import Planned
 from popscan.records import (
     PopscanError,
@@ -23,8 +25,9 @@ from popscan.records import (
     SubjectError,
 )
 from popscan.standing import GONE, FileStamps, ask_above, gone_message
-from popscan.store import JournalState, JournalWriter, Store, canonical_json
-from popscan.worker import MachineError, Task, Todo, now, work_through
+from popscan.store import Store
+from popscan.task import MachineError, Task, Todo
+from popscan.worker import now, work_through
 
 #: Work on a subject that was begun this often without leaving a record killed its worker each time.
 MAX_ATTEMPTS = 3

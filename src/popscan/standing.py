@@ -11,10 +11,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from popscan.inventory import Stamp, drop_inventory, read_inventory, stamp_of
+from popscan.outputs import content_stands
 from popscan.records import PopscanError, Record
 from popscan.stages import SUBJECT_STAGES, built_on
 from popscan.store import Store
-from popscan.worker import content_stands
 
 #: Reasons of records that say nothing of the subject: something above them was gone.
 GONE = frozenset({"upstream_missing", "upstream_lost"})

@@ -7,88 +7,28 @@ the job, and what is journalled stays.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import logging
 import resource
-import shutil
 import sys
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
-from popscan.disk import MACHINE_ERRNOS, store_once
+from popscan.disk import MACHINE_ERRNOS
 from popscan.gpu_errors import is_gpu_fault
-from popscan.records import (
-    NotApplicable,
-    Outcome,
-    PopscanError,
-    Record,
-    Status,
-    Subject,
-    SubjectError,
-)
-from popscan.store import JournalState, JournalWriter, Store, canonical_json, printable
+from popscan.journal import JournalState, JournalWriter
+from popscan.jsontext import printable
+from popscan.outputs import write_files
+from popscan.records import NotApplicable, Outcome, Record, Status, Subject, SubjectError
+from popscan.store import Store
+from popscan.task import MachineError, Task, Todo
 
 log = logging.getLogger(__name__)
 
 #: Characters of a record's message: what a file holds may be repeated, but never all of it.
 MAX_MESSAGE = 1000
-
-
-class MachineError(PopscanError):
-    """The machine failed, not the subject (disk full, no GPU driver): the job stops."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Task:
-    """One stage, as the runner sees it.
-
-    Attributes
-    ----------
-    stage, version
-        Name, and version of its code: another version means other results.
-    options
-        Options really used (JSON-able), and digests of models: they enter the fingerprint.
-    reads
-        Subject -> what its work depends on (JSON-able): size and mtime of raw inputs, digests of
-        other stages' outputs. May raise `SubjectError`.
-    load
-        Subject -> inputs in memory; runs in a thread, ahead of the work.
-    work
-        Subject, inputs -> outcome: the stage's pure function.
-    write
-        Path, object of ``Outcome.files`` -> writes it; runs in a thread, behind the work.
-    upstream
-        Stages whose failure means that this one is skipped.
-    cores
-        Cores that the job was given.
-    source_folder
-        Subject -> folder of an earlier stage: files that are written here and lie there with the
-        same name and content are stored once, as hard links.
-    """
-
-    stage: str
-    version: str
-    options: Mapping[str, Any]
-    reads: Callable[[Subject], Mapping[str, Any]]
-    load: Callable[[Subject], Any]
-    work: Callable[[Subject, Any], Outcome]
-    write: Callable[[Path, Any], Any]
-    upstream: tuple[str, ...] = ()
-    cores: int = 1
-    source_folder: Callable[[Subject], Path] | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Todo:
-    """A subject to be worked on, and the fingerprint that its record will carry."""
-
-    subject: Subject
-    fingerprint: str
 
 
 def work_through(
@@ -223,13 +163,13 @@ def _save(store: Store, task: Task, item: Todo, outcome: Outcome, seconds: float
     given = task.source_folder(item.subject) if task.source_folder else None
     try:
         try:
-            digest, files = _write_files(store, folder, task, outcome, given)
+            digest, files = write_files(store, folder, task, outcome, given)
         except OSError:
             raise
         except Exception as error:
             # What a library refuses to write is the subject's fault; its files, old ones too, go.
             outcome = _outcome_of(task, item.subject, error)
-            digest, files = _write_files(store, folder, task, outcome)
+            digest, files = write_files(store, folder, task, outcome)
     except OSError as error:
         raise MachineError(f"{folder}: cannot write: {error.strerror or error}") from error
     return Record(
@@ -255,65 +195,6 @@ def _uses_gpu() -> bool:
     """Whether this process has begun to work on a GPU; torch is not loaded for the question."""
     torch = sys.modules.get("torch")
     return torch is not None and torch.cuda.is_initialized()
-
-
-def _write_files(
-    store: Store, folder: Path, task: Task, outcome: Outcome, given: Path | None = None
-) -> tuple[str, dict[str, int]]:
-    temporary = folder / ".tmp"
-    if temporary.exists():
-        shutil.rmtree(temporary)
-    digest = _content_digest(outcome)
-    files: dict[str, int] = {}
-    if outcome.files:
-        temporary.mkdir(parents=True)
-        for name, content in outcome.files.items():
-            task.write(temporary / name, content)
-        for path in sorted(temporary.iterdir()):
-            if given is not None:
-                store_once(path, given / path.name)
-            _add_file(digest, path)
-            files[str((folder / path.name).relative_to(store.root))] = path.stat().st_size
-            path.replace(folder / path.name)
-            path.unlink(missing_ok=True)  # a link to the file that is there already is not renamed
-        temporary.rmdir()
-    _remove_others(store, folder, files)
-    return digest.hexdigest(), files
-
-
-def _remove_others(store: Store, folder: Path, files: Mapping[str, int]) -> None:
-    """Remove files that an earlier run left and this one did not write."""
-    if not folder.is_dir():
-        return
-    for path in folder.iterdir():
-        if str(path.relative_to(store.root)) not in files:
-            path.unlink()
-    if not files:
-        folder.rmdir()
-
-
-def content_stands(store: Store, record: Record) -> bool:
-    """Whether a record and the content of its files are still what was digested.
-
-    Raises
-    ------
-    OSError
-        If a file cannot be read.
-    """
-    digest = _content_digest(record)
-    for name in sorted(record.files):
-        _add_file(digest, store.root / name)
-    return digest.hexdigest() == record.digest
-
-
-def _content_digest(result: Outcome | Record) -> hashlib._Hash:
-    return hashlib.sha256(canonical_json([result.status, result.values, result.rows]).encode())
-
-
-def _add_file(digest: hashlib._Hash, path: Path) -> None:
-    with path.open("rb") as stream:
-        content = hashlib.file_digest(stream, "sha256").digest()
-    digest.update(path.name.encode() + b"\0" + content)
 
 
 def now() -> str:

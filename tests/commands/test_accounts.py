@@ -13,7 +13,7 @@ from popscan.records import Outcome, PopscanError, Status, Subject, SubjectError
 from popscan.run import run_shard
 from popscan.store import Store
 from popscan.study.tables import check_manifests, check_plan, read_table
-from popscan.worker import Task
+from popscan.task import Task
 
 UNITS = [f"sub-{i}" for i in range(6)]
 PLAN = "plan/plan.json"

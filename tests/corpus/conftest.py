@@ -19,10 +19,11 @@ from typing import Any
 import pytest
 
 from popscan.config import Config
+from popscan.jsontext import canonical_json
 from popscan.protocols import get_protocol
 from popscan.records import Outcome, PopscanError, Scan, Subject, SubjectError
 from popscan.stages.ingest.task import ingest_task
-from popscan.store import Store, canonical_json
+from popscan.store import Store
 from popscan.study.context import ShardContext
 from popscan.study.files import FileNames
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from popscan.npzfile import read_npz
-from popscan.stages.atlas.job import load_arrays
+from popscan.stages.atlas.stored import load_arrays
 from popscan.stages.rca.task import _foreign
 from popscan.train.packs import read_pack
 

@@ -16,6 +16,7 @@ import torch
 
 from popscan import qc
 from popscan.ingest import check_scan
+from popscan.jsontext import canonical_json
 from popscan.protocols.cine_sax.biomarkers.sax import measure
 from popscan.protocols.cine_sax.labels import STRUCTURES
 from popscan.protocols.cine_sax.orientation import standard_orientation
@@ -24,7 +25,6 @@ from popscan.records import LabelMap, Scan
 from popscan.segment import load_bundle, save_bundle, segment
 from popscan.segment.networks import build_network
 from popscan.segment.scores import score_segmentation
-from popscan.store import canonical_json
 
 RNG = np.random.default_rng(5)
 SHAPE = (24, 20, 3, 4)

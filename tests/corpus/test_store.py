@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 from popscan.io.folders import Folders
-from popscan.plan import Planned, read_registry, read_shard, read_shards, write_plan
+from popscan.journal import record_line
+from popscan.plan import Planned, read_shard, read_shards, write_plan
 from popscan.records import Record, Status, Subject
-from popscan.store import Store, record_line
+from popscan.registry import read_registry
+from popscan.store import Store
 
 N = 6
 
@@ -99,7 +101,7 @@ def test_strange_line_in_a_journal_changes_nothing(store, end, line):
 )  # fmt: skip
 def test_signed_line_of_another_shape(store, end, change):
     """As a later or earlier version may write it: its checksum is right."""
-    from popscan.store import _signed
+    from popscan.journal import _signed
 
     journal = store.journal("qc", "00000")
     journal.path.write_bytes(journal.path.read_bytes() + _signed(change).encode())

@@ -15,8 +15,9 @@ from popscan.fairness.suppress import share
 from popscan.protocols import get_protocol
 from popscan.report import StudyContext, render_study
 from popscan.stages.fairness.inputs import AuditInputs, ledger_steps
-from popscan.stages.fairness.job import TABLES, audit_study, audit_tables
+from popscan.stages.fairness.job import TABLES, audit_study
 from popscan.stages.fairness.report import audit_tables_of, with_whole_audit
+from popscan.stages.fairness.tables import audit_tables
 from popscan.study import dictionary
 from popscan.study.overrides import final_ledger
 from popscan.study.tables import read_table

@@ -29,7 +29,7 @@ from popscan.store import Store
 from popscan.study.context import ShardContext
 from popscan.study.files import FileNames
 from popscan.study.tables import read_records, read_table, rows_table, values_table
-from popscan.worker import Task
+from popscan.task import Task
 
 NAMES = FileNames(get_protocol("cine_sax"))
 

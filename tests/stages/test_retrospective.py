@@ -16,7 +16,7 @@ from popscan.stages.report.gallery import recon_gallery, retrospective_note
 from popscan.stages.score.task import _recon_images, _score_images
 from popscan.store import Store
 from popscan.study.context import ShardContext
-from popscan.worker import Task
+from popscan.task import Task
 
 SUBJECT = Subject(sub="sub-1")
 SECTION = {

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from popscan.plan import read_registry
+from popscan.registry import read_registry
 from popscan.stages.plan.job import plan_study
 from popscan.study.identity import OtherCohortError, check_before_run
 

@@ -30,8 +30,9 @@ from popscan.records import (
 )
 from popscan.run import run_shard
 from popscan.stages.associate.job import analysed_table
-from popscan.stages.atlas.job import map_shard, prepare_shard, reduce_round, write_atlas
+from popscan.stages.atlas.job import map_shard, prepare_shard, reduce_round
 from popscan.stages.atlas.members import write_members
+from popscan.stages.atlas.results import write_atlas
 from popscan.stages.biomarkers.task import body_size
 from popscan.stages.collect.job import collect
 from popscan.stages.fairness.inputs import audit_inputs
@@ -44,7 +45,7 @@ from popscan.study.context import ShardContext
 from popscan.study.files import FileNames
 from popscan.study.study import Study
 from popscan.study.tables import read_table
-from popscan.worker import Task
+from popscan.task import Task
 
 NAMES = FileNames(get_protocol("cine_sax"))
 

@@ -14,8 +14,9 @@ import pytest
 from plain_table import plain_table
 from popscan.inventory import write_inventory
 from popscan.lock import StudyLock
-from popscan.plan import read_registry, read_shard, registry_lines
+from popscan.plan import read_shard
 from popscan.records import PopscanError, Record, Status, Subject
+from popscan.registry import read_registry, registry_lines
 from popscan.stages.plan.job import plan_study
 from popscan.store import Store
 from popscan.study.withdraw import take_back, withdraw

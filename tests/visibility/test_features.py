@@ -12,7 +12,7 @@ from popscan.protocols.brain_t1.digital import simulate_subject
 from popscan.protocols.brain_t1.population import sample_population
 from popscan.records import PopscanError
 from popscan.register.crops import crop
-from popscan.stages.visibility.job import organ_grid, organ_pose
+from popscan.stages.visibility.features import organ_grid, organ_pose
 from popscan.visibility.features import (
     ALONG_MM,
     BLOCK,

@@ -13,7 +13,7 @@ from popscan.lock import StudyLock, clear_stale_locks
 from popscan.names import name_list, resolve_units
 from popscan.study.identity import check_before_run
 from popscan.study.parts import check_folder
-from popscan.plan import read_registry
+from popscan.registry import read_registry
 from popscan.protocols import get_protocol, protocol_key
 from popscan.records import PopscanError
 from popscan.stages import STAGES as DESCRIBED

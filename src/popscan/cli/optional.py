@@ -98,7 +98,7 @@ def _atlas_reduce(arguments: argparse.Namespace) -> None:
 
 
 def _atlas(arguments: argparse.Namespace) -> None:
-    from popscan.stages.atlas.job import write_atlas
+    from popscan.stages.atlas.results import write_atlas
 
     with inventoried(arguments.study, arguments.study / "atlas" / "atlas.json"):
         write_atlas(arguments.study, arguments.template, arguments.options)

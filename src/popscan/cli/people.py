@@ -11,8 +11,8 @@ from pathlib import Path
 from popscan.cli.adding import Commands
 from popscan.installation import config_file
 from popscan.names import matching_units
-from popscan.plan import read_registry
 from popscan.records import PopscanError
+from popscan.registry import read_registry
 from popscan.stages import SUBJECT_STAGES
 from popscan.store import Store
 from popscan.study.parts import known_studies, parts_of

@@ -19,7 +19,7 @@ import numpy as np
 from popscan.plan import Planned
 from popscan.protocols.cine_sax.cycle import CYCLE_MS, cycle_length_ms, is_cycle_ms
 from popscan.records import KSpace, LabelMap, Outcome, Scan, Subject, SubjectError
-from popscan.worker import Task
+from popscan.task import Task
 
 #: Subjects that are opened without ``--deep``, and when no further one is begun.
 N_SAMPLE, BUDGET_S = 20, 60.0

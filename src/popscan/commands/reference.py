@@ -11,7 +11,8 @@ from pydantic import BaseModel
 
 from popscan.config import AuditedTable, Config, TableConfig
 from popscan.config.section import ColumnName
-from popscan.config.stages import Biomarkers, Limits, Segment, Variant
+from popscan.config.stages import Biomarkers, Segment, Variant
+from popscan.config.study import Limits
 
 _HEAD = """# Configuration reference
 

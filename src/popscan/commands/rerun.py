@@ -6,8 +6,9 @@ from collections.abc import Collection
 
 from popscan.inventory import damaged_files
 from popscan.names import resolve_units
-from popscan.plan import read_plan, read_registry
+from popscan.plan import read_plan
 from popscan.records import PopscanError, Record, Status
+from popscan.registry import read_registry
 from popscan.stages import SUBJECT_STAGES, below
 from popscan.standing import GONE, FileStamps, forget
 from popscan.store import Store

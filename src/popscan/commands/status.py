@@ -9,8 +9,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from popscan.plan import read_plan, read_registry, read_shards
+from popscan.plan import read_plan, read_shards
 from popscan.records import Status
+from popscan.registry import read_registry
 from popscan.stages import SUBJECT_STAGES
 from popscan.store import Store, summarise
 

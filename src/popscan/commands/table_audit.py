@@ -18,8 +18,9 @@ from popscan.records import PopscanError
 from popscan.report.context import StudyContext
 from popscan.stages.associate.job import regressions
 from popscan.stages.fairness.inputs import AuditInputs
-from popscan.stages.fairness.job import audit_tables, write_audit
+from popscan.stages.fairness.job import write_audit
 from popscan.stages.fairness.report import with_whole_audit
+from popscan.stages.fairness.tables import audit_tables
 from popscan.stages.report.sharing import write_share
 from popscan.stats.codes import slope_notes
 from popscan.study import dictionary

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from popscan.inventory import damaged_outputs, drop_inventory
+from popscan.outputs import content_stands
 from popscan.plan import read_shards
 from popscan.records import Record
 from popscan.stages import SUBJECT_STAGES
 from popscan.standing import FileStamps, forget
 from popscan.store import Store
-from popscan.worker import content_stands
 
 
 def verify_study(store: Store, *, deep: bool = False) -> dict[str, list[str]]:

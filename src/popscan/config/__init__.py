@@ -15,17 +15,8 @@ from popscan.config.analyses import Associate, Atlas, Fairness, Rca, Report, Sha
 from popscan.config.experiments import Experiment
 from popscan.config.predictions import PredictedColumn
 from popscan.config.section import ColumnName, Section
-from popscan.config.stages import (
-    Biomarkers,
-    Cohort,
-    Plan,
-    Qc,
-    Reconstruct,
-    Segment,
-    Simulate,
-    Source,
-    Study,
-)
+from popscan.config.stages import Biomarkers, Qc, Reconstruct, Segment
+from popscan.config.study import Cohort, Plan, Simulate, Source, Study
 from popscan.protocols import DEFAULT, get_protocol
 from popscan.records import PopscanError
 

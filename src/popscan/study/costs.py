@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from popscan.plan import read_registry
+from popscan.registry import read_registry
 from popscan.stages import STUDY_STAGES, SUBJECT_STAGES
 from popscan.study.tables import read_table
 

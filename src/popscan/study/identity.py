@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from popscan.disk import write_atomic
-from popscan.plan import Planned, read_registry, readable_subjects
+from popscan.plan import Planned, readable_subjects
 from popscan.records import PopscanError
+from popscan.registry import read_registry
 
 #: A larger share of the known subjects missing, or with other files, is another cohort.
 _MOST = 0.5

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from popscan.names import subject_of
-from popscan.plan import read_registry
 from popscan.records import PopscanError
+from popscan.registry import read_registry
 from popscan.store import Store
 from popscan.study.identity import check_same_cohort
 from popscan.study.withdraw import Withdrawal, remove_units

@@ -20,8 +20,9 @@ from popscan.columns import Column, entries
 from popscan.disk import atomic_stream, write_atomic
 from popscan.inventory import damaged_files
 from popscan.io.tsv import tsv_bytes
-from popscan.plan import read_plan, read_registry, read_shards
+from popscan.plan import read_plan, read_shards
 from popscan.records import PopscanError, Status
+from popscan.registry import read_registry
 from popscan.store import Store
 from popscan.study.columnar import GROUP_ROWS
 

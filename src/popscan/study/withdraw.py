@@ -17,8 +17,8 @@ from pathlib import Path
 from popscan.disk import write_atomic
 from popscan.lock import StudyLock
 from popscan.names import matching_units, resolve_units, subject_of
-from popscan.plan import read_registry, registry_lines, tombstoned
 from popscan.records import PopscanError
+from popscan.registry import read_registry, registry_lines, tombstoned
 from popscan.stages import SUBJECT_STAGES
 from popscan.store import Store, shard_file
 from popscan.withdrawn import Memory, Mentions

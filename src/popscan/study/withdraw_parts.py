@@ -8,8 +8,8 @@ from pathlib import Path
 
 from popscan.lock import StudyLock
 from popscan.names import matching_units
-from popscan.plan import read_registry
 from popscan.records import PopscanError
+from popscan.registry import read_registry
 from popscan.study.parts import JOINED
 from popscan.study.withdraw import Withdrawal, withdraw
 from popscan.withdrawn import Memory

@@ -9,8 +9,8 @@ from typing import Any
 import pandas as pd
 
 from popscan.config import Atlas
+from popscan.disk import write_atomic
 from popscan.records import PopscanError
-from popscan.store import write_atomic
 from popscan.study.study import Study
 
 

@@ -15,7 +15,7 @@ from popscan.stages import upstream_of
 from popscan.stages.segment.uncertainty import read_samples
 from popscan.study.context import ShardContext
 from popscan.study.reading import read_digests, scan_and_labels, to_number
-from popscan.worker import Task
+from popscan.task import Task
 
 
 def biomarkers_task(context: ShardContext) -> Task:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from popscan.disk import write_atomic
 from popscan.experiment import design
 from popscan.experiment.design import VERSION
 from popscan.plan import Planned
@@ -19,8 +20,8 @@ from popscan.protocols import protocol_key, protocol_of
 from popscan.records import Outcome, PopscanError, Record, Status, Subject
 from popscan.run import Limits, run_shard
 from popscan.stages.experiment.cases import labelled_case, network_table, simulated_case
-from popscan.store import Store, write_atomic
-from popscan.worker import Task
+from popscan.store import Store
+from popscan.task import Task
 
 #: Name of the runner's stage.
 DATA = "experiment_data"

@@ -25,7 +25,7 @@ from popscan.records import Outcome, PopscanError, Record, Status, Subject, Subj
 from popscan.run import Limits, run_shard
 from popscan.stages.experiment.data import folder
 from popscan.store import Store
-from popscan.worker import Task
+from popscan.task import Task
 
 #: Name of the runner's stage.
 TRIAL = "experiment_trial"

@@ -17,7 +17,7 @@ from popscan.stages import upstream_of
 from popscan.stages.ingest.notes import header_notes, unlabelled_notes
 from popscan.study.context import ShardContext
 from popscan.study.files import FileNames
-from popscan.worker import Task
+from popscan.task import Task
 
 if TYPE_CHECKING:
     from popscan.io.sources import Loaded

@@ -9,7 +9,7 @@ from popscan.stages import upstream_of
 from popscan.stages.motion.options import Options
 from popscan.study.context import ShardContext
 from popscan.study.reading import read_digests, scan_and_labels
-from popscan.worker import Task
+from popscan.task import Task
 
 
 def motion_task(context: ShardContext) -> Task:

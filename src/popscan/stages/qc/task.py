@@ -13,7 +13,7 @@ from popscan.stages import upstream_of
 from popscan.stages.segment.uncertainty import read_samples
 from popscan.study.context import ShardContext
 from popscan.study.reading import read_digests, scan_and_labels
-from popscan.worker import Task
+from popscan.task import Task
 
 
 def qc_task(context: ShardContext) -> Task:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from popscan.config import Rca
+from popscan.disk import write_atomic
 from popscan.methods import call_with
 from popscan.plan import read_shard
 from popscan.protocol import Protocol, load
@@ -26,13 +27,13 @@ from popscan.records import (
     SubjectError,
 )
 from popscan.stages import upstream_of
-from popscan.stages.atlas.job import load_arrays, save_arrays
-from popscan.store import Store, write_atomic
+from popscan.stages.atlas.stored import load_arrays, save_arrays
+from popscan.store import Store
 from popscan.study.context import ShardContext
 from popscan.study.phases import phases_of
 from popscan.study.study import Study
 from popscan.study.tables import study_shards
-from popscan.worker import Task
+from popscan.task import Task
 
 if TYPE_CHECKING:
     from popscan.rca.references import Reference

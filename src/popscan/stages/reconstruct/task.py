@@ -13,7 +13,7 @@ from popscan.protocol import load as load_place
 from popscan.records import KSpace, NotApplicable, Outcome, Scan, Status, Subject
 from popscan.stages import upstream_of
 from popscan.study.context import ShardContext
-from popscan.worker import Task
+from popscan.task import Task
 
 
 def reconstruct_task(context: ShardContext) -> Task:

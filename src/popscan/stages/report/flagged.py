@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from popscan.plan import read_registry
 from popscan.protocol import Protocol
 from popscan.protocol import load as load_place
 from popscan.records import Status, Subject, SubjectError
+from popscan.registry import read_registry
 from popscan.report.context import FlaggedSubject
 from popscan.stages.motion.report import subject_figures
 from popscan.store import Store

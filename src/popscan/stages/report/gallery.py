@@ -10,9 +10,9 @@ import pandas as pd
 
 from popscan.arrays.image_quality import fitted_gain
 from popscan.io.nifti import read_scan
-from popscan.plan import read_registry
 from popscan.protocol import Protocol
 from popscan.records import PopscanError, Subject
+from popscan.registry import read_registry
 from popscan.report.figures.gallery import Gallery
 from popscan.report.tidy import complete, numbers, words
 from popscan.stages.reconstruct.task import reference_image

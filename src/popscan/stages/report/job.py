@@ -16,12 +16,13 @@ import yaml
 from popscan import __version__
 from popscan.config import Fairness, Report, Share
 from popscan.config import Study as StudySection
+from popscan.disk import write_atomic
 from popscan.plan import read_plan
 from popscan.protocol import Protocol, Words
 from popscan.protocols import protocol_of
 from popscan.report.context import StudyContext
 from popscan.stages import STAGES, optional_stages, stages_of, version_of
-from popscan.stages.atlas.job import atlas_pictures
+from popscan.stages.atlas.results import atlas_pictures
 from popscan.stages.fairness.report import (
     agreement_points,
     with_whole_audit,
@@ -32,7 +33,7 @@ from popscan.stages.report.gallery import recon_gallery, retrospective_note
 from popscan.stages.report.methods import methods_sentences
 from popscan.stages.report.sharing import write_share
 from popscan.stages.segment.bundles import bundle_path
-from popscan.store import Store, write_atomic
+from popscan.store import Store
 from popscan.study.costs import cost_rates, study_costs
 from popscan.study.study import Study
 from popscan.study.tables import read_table, tables_folder

@@ -14,8 +14,8 @@ import pandas as pd
 from popscan.config.analyses import Fairness, Report, Share
 from popscan.report.columns import SharedColumns, shared_columns
 from popscan.report.context import Compared, StudyContext
-from popscan.stages.fairness.job import confounding_table
 from popscan.stages.fairness.report import audit_tables_of, with_audit
+from popscan.stages.fairness.tables import confounding_table
 from popscan.study import dictionary
 from popscan.study.cohort import first_visits
 from popscan.study.tables import write_table

@@ -19,7 +19,7 @@ from popscan.stages.reconstruct.task import reference_image
 from popscan.stages.segment.bundles import load_bundle
 from popscan.stages.segment.task import OF_REFERENCE
 from popscan.study.context import ShardContext
-from popscan.worker import Task
+from popscan.task import Task
 
 
 def score_task(context: ShardContext) -> Task:

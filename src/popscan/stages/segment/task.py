@@ -14,7 +14,7 @@ from popscan.stages.reconstruct.task import reference_image
 from popscan.stages.segment.bundles import load_bundle
 from popscan.stages.segment.uncertainty import uncertainty_files
 from popscan.study.context import ShardContext
-from popscan.worker import Task
+from popscan.task import Task
 
 #: Description in the name of the labels that the model gives the reference image.
 OF_REFERENCE = "ofreference"

@@ -10,7 +10,7 @@ from popscan.protocol import load as load_place
 from popscan.protocols import protocol_key
 from popscan.records import Outcome, PopscanError, Subject
 from popscan.study.context import ShardContext
-from popscan.worker import Task
+from popscan.task import Task
 
 
 def simulate_task(context: ShardContext) -> Task:

@@ -16,19 +16,14 @@ from numpy.typing import NDArray
 from popscan.cells import is_recorded
 from popscan.config import Fairness, Segment, Visibility
 from popscan.config.analyses import ORGAN
-from popscan.plan import read_registry
 from popscan.protocols import protocol_of
 from popscan.records import Status, Subject, SubjectError
 from popscan.register.crops import CropGrid
-from popscan.stages.atlas.job import save_arrays
+from popscan.registry import read_registry
+from popscan.stages.atlas.stored import save_arrays
 from popscan.stages.segment.bundles import load_networks
-from popscan.stages.visibility.job import (
-    first_phase,
-    organ_grid,
-    organ_pose,
-    organ_slices,
-    read_features,
-)
+from popscan.stages.visibility.features import first_phase, organ_grid, organ_pose, organ_slices
+from popscan.stages.visibility.job import read_features
 from popscan.stages.visibility.subjects import attributes_to_see, write_map_subjects
 from popscan.store import Store
 from popscan.study import dictionary

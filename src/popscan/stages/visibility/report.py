@@ -13,7 +13,7 @@ from popscan.config.analyses import ORGAN
 from popscan.protocol import Protocol
 from popscan.protocols import protocol_of
 from popscan.report.context import Extra
-from popscan.stages.atlas.job import load_arrays
+from popscan.stages.atlas.stored import load_arrays
 from popscan.study.study import Study
 from popscan.study.tables import read_table
 

@@ -1,0 +1,62 @@
+"""One stage as the runner sees it: a task of callables, and a subject to be worked on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from popscan.records import Outcome, PopscanError, Subject
+
+
+class MachineError(PopscanError):
+    """The machine failed, not the subject (disk full, no GPU driver): the job stops."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """One stage, as the runner sees it.
+
+    Attributes
+    ----------
+    stage, version
+        Name, and version of its code: another version means other results.
+    options
+        Options really used (JSON-able), and digests of models: they enter the fingerprint.
+    reads
+        Subject -> what its work depends on (JSON-able): size and mtime of raw inputs, digests of
+        other stages' outputs. May raise `SubjectError`.
+    load
+        Subject -> inputs in memory; runs in a thread, ahead of the work.
+    work
+        Subject, inputs -> outcome: the stage's pure function.
+    write
+        Path, object of ``Outcome.files`` -> writes it; runs in a thread, behind the work.
+    upstream
+        Stages whose failure means that this one is skipped.
+    cores
+        Cores that the job was given.
+    source_folder
+        Subject -> folder of an earlier stage: files that are written here and lie there with the
+        same name and content are stored once, as hard links.
+    """
+
+    stage: str
+    version: str
+    options: Mapping[str, Any]
+    reads: Callable[[Subject], Mapping[str, Any]]
+    load: Callable[[Subject], Any]
+    work: Callable[[Subject, Any], Outcome]
+    write: Callable[[Path, Any], Any]
+    upstream: tuple[str, ...] = ()
+    cores: int = 1
+    source_folder: Callable[[Subject], Path] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Todo:
+    """A subject to be worked on, and the fingerprint that its record will carry."""
+
+    subject: Subject
+    fingerprint: str
