@@ -17,8 +17,8 @@ from popscan.protocols.cine_sax.biomarkers.function import (
     REASONS,
     common_curves,
     cycle_function,
-    positions,
 )
+from popscan.protocols.cine_sax.cycle import positions
 from popscan.protocols.cine_sax.simulate.heart import Heart
 
 RR_MS = 900.0

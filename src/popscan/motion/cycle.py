@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.interpolate import CubicSpline
 
 Floats = NDArray[np.float64]
 
@@ -31,6 +32,32 @@ def harmonic(values: ArrayLike, *, n_harmonics: int, reference: int | None = Non
     spectrum[n_harmonics + 1 :] = 0
     smooth = np.fft.irfft(spectrum, n=len(array), axis=0)
     return smooth if reference is None else smooth - smooth[reference]
+
+
+def evenly(values: ArrayLike, *, at: ArrayLike) -> Floats:
+    """Return periodic curves at equal distances in time, from where they are known.
+
+    Parameters
+    ----------
+    values : array_like, shape (t, ...)
+        Finite curves of one cycle.
+    at : array_like, shape (t,)
+        Increasing positions as shares of the cycle; the first is 0.
+
+    Returns
+    -------
+    ndarray, shape (t, ...)
+        At 0, 1/t, 2/t ...: periodic cubic splines through the values; these themselves where they
+        lie so already, within a hundredth of a step.
+    """
+    array, where = np.asarray(values, dtype=np.float64), np.asarray(at, dtype=np.float64)
+    wanted = np.arange(len(where)) / len(where)
+    if np.abs(where - wanted).max() <= 0.01 / len(where):
+        return array
+    closed = np.concatenate([array, array[:1]])
+    curve = CubicSpline(np.append(where, 1.0), closed, axis=0, bc_type="periodic")
+    smooth: Floats = curve(wanted)
+    return smooth
 
 
 def rates(values: ArrayLike, *, period_s: float) -> Floats:

@@ -26,8 +26,6 @@ class Track:
         frame, forwards and backwards round the cycle, averaged such that the cycle closes.
     closing_mm : ndarray of float32, shape (z, x, y, 2)
         What the steps forwards leave after a whole cycle; 0 for a perfect track.
-    steps_mm : ndarray of float32, shape (t, z, x, y, 2)
-        From every frame to the next; from the last to the first.
     reference
         Its frame.
     spacing_mm
@@ -37,7 +35,6 @@ class Track:
     direct_mm: Field
     chained_mm: Field
     closing_mm: Field
-    steps_mm: Field
     reference: int
     spacing_mm: tuple[float, float]
 
@@ -100,7 +97,6 @@ def track_cycle(
         direct_mm=direct,
         chained_mm=np.roll(closed, reference, axis=0),
         closing_mm=forwards[-1],
-        steps_mm=steps,
         reference=reference,
         spacing_mm=plane,
     )

@@ -6,9 +6,11 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from popscan.records import Scan
+
+Floats = NDArray[np.float64]
 
 #: Shortest and longest heart cycle that is believed, in ms: 200 and 30 beats a minute.
 CYCLE_MS = (300.0, 2000.0)
@@ -64,6 +66,29 @@ def cycle_length_ms(
     if (steps <= 0).any():
         return math.nan
     return float(times[-1] - times[0] + np.median(steps))
+
+
+def positions(
+    count: int, *, frame_times_ms: Sequence[float] | None, rr_ms: float | None
+) -> tuple[Floats, float]:
+    """Positions of frames in the cycle as shares of it, and its length in ms (NaN if unknown).
+
+    Frames without usable times are taken as equally spaced over the cycle; an RR interval that is
+    shorter than the frames take is not that of these frames, and their own length counts.
+    """
+    even = np.arange(count) / count
+    length = cycle_length_ms(rr_ms=rr_ms, frame_times_ms=frame_times_ms)
+    if frame_times_ms is None:
+        return even, length
+    times = np.asarray(frame_times_ms, dtype=float)
+    if times.size != count or not np.isfinite(times).all() or (np.diff(times) <= 0).any():
+        return even, length
+    own = cycle_length_ms(frame_times_ms=times)
+    if not length > times[-1] - times[0]:
+        length = own
+    if not math.isfinite(length):
+        return even, length
+    return (times - times[0]) / length, length
 
 
 def cycle_notes(scan: Scan) -> list[str]:

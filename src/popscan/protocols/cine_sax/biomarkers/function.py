@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from popscan.biomarkers.filling import Filling, draws_of, measure_filling
 from popscan.biomarkers.periodic import PeriodicCurve, fit_periodic
 from popscan.columns import Column, text
-from popscan.protocols.cine_sax.cycle import CYCLE_MS, cycle_length_ms, is_cycle_ms
+from popscan.protocols.cine_sax.cycle import CYCLE_MS, is_cycle_ms, positions
 from popscan.protocols.cine_sax.volumes import volume_curves_ml
 
 Floats = NDArray[np.float64]
@@ -118,28 +118,6 @@ def _dictionary() -> dict[str, Column]:
 
 #: Columns that `cycle_function` returns, in its order.
 FUNCTION_DICTIONARY: Mapping[str, Column] = _dictionary()
-
-
-def positions(
-    count: int, *, frame_times_ms: Sequence[float] | None, rr_ms: float | None
-) -> tuple[Floats, float]:
-    """Positions of frames in the cycle as shares of it, and its length in ms (NaN if unknown).
-
-    Frames without usable times are taken as equally spaced over the cycle.
-    """
-    even = np.arange(count) / count
-    length = cycle_length_ms(rr_ms=rr_ms, frame_times_ms=frame_times_ms)
-    if frame_times_ms is None:
-        return even, length
-    times = np.asarray(frame_times_ms, dtype=float)
-    if times.size != count or not np.isfinite(times).all() or (np.diff(times) <= 0).any():
-        return even, length
-    own = cycle_length_ms(frame_times_ms=times)
-    if not length > times[-1] - times[0]:
-        length = own
-    if not math.isfinite(length):
-        return even, length
-    return (times - times[0]) / length, length
 
 
 def fit_curve(volumes_ml: Floats, at: Floats) -> tuple[PeriodicCurve | None, str]:

@@ -72,9 +72,12 @@ def curves_of(
         Frame of no deformation.
     slices : ndarray, shape (t, z), optional
         Fractional slice in which the tissue of each of the wall's slices lies (`tissue_slices`):
-        lengths are then those of the wall in that plane. NaN leaves the slice out in that frame.
+        lengths are then those of the wall in that plane. A slice whose tissue is nowhere in the
+        stack in some frame (NaN) counts in none: curves are of the same tissue at all times.
     """
-    around = np.linalg.norm(np.roll(positions_mm, -1, axis=2) - positions_mm, axis=-1)
+    onwards = np.linalg.norm(np.roll(positions_mm, -1, axis=2) - positions_mm, axis=-1)
+    # A point stands for half the way to either neighbour, so that no side is preferred.
+    around = (onwards + np.roll(onwards, 1, axis=2)) / 2
     across = np.linalg.norm(positions_mm[..., -1, :] - positions_mm[..., 0, :], axis=-1)
     strains = []
     for length in (around.sum(axis=3), across):
@@ -101,6 +104,7 @@ def _at_slices(lengths: Floats, known: NDArray[np.int64], wanted: Floats) -> Flo
         inside = (row >= known.min() - 0.5) & (row <= known.max() + 0.5)
         for k in range(lengths.shape[2]):
             out[t, inside, k] = np.interp(row[inside], known[order], lengths[t, order, k])
+    out[:, ~np.isfinite(out).all(axis=0)] = np.nan
     return out
 
 

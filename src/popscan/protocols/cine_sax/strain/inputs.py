@@ -11,16 +11,20 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from popscan.motion import is_periodic
-from popscan.protocols.cine_sax.cycle import cycle_length_ms, is_cycle_ms
+from popscan.protocols.cine_sax.cycle import is_cycle_ms, positions
 from popscan.protocols.cine_sax.labels import Label
 from popscan.protocols.cine_sax.volumes import phase_frames
 from popscan.records import LabelMap, NotApplicable, Scan, SubjectError
+
+Floats = NDArray[np.float64]
 
 #: What is registered: intensities, labels as grey levels, or the mean of both.
 Source = Literal["labels", "images", "both"]
 
 #: Grey levels of background, RV, wall and LV cavity.
 LEVELS = np.array([0.4, 0.8, 0.0, 1.0], np.float32)
+#: Largest part of the cycle without a frame, and how many usual steps it may be of few frames.
+MAX_GAP, _STEPS = 0.12, 1.5
 #: Room around the heart, in mm, that a field needs to carry its outline.
 _MARGIN_MM = 15.0
 
@@ -38,6 +42,8 @@ class Cropped:
         Indices of its first voxel in the scan.
     es
         Frame of end-systole, counted from end-diastole.
+    at : ndarray, shape (t,)
+        Time of each frame after end-diastole as a share of the cycle.
     period_ms
         Length of the cycle.
     """
@@ -46,6 +52,7 @@ class Cropped:
     labels: NDArray[np.uint8]
     corner: tuple[int, int]
     es: int
+    at: Floats
     period_ms: float
 
 
@@ -80,8 +87,8 @@ def cropped(scan: Scan, labels: LabelMap, *, min_frames: int) -> Cropped:
         if not there.all():
             frames = _few(np.flatnonzero(~there).tolist())
             raise SubjectError("missing_structure", f"no {name} is labelled in frames {frames}")
-    period_ms = cycle_length_ms(
-        rr_ms=_number(scan.meta.get("rr_ms")), frame_times_ms=scan.frame_times_ms
+    at, period_ms = positions(
+        n_frames, rr_ms=_number(scan.meta.get("rr_ms")), frame_times_ms=_times(scan)
     )
     if not is_cycle_ms(period_ms):
         raise NotApplicable(
@@ -93,6 +100,13 @@ def cropped(scan: Scan, labels: LabelMap, *, min_frames: int) -> Cropped:
             "cycle_not_closed",
             f"the LV cavity has {volumes[-1]} voxels in the last frame and {volumes[0]} in the "
             "first, more than between other frames: the frames do not cover a whole cycle",
+        )
+    steps = np.diff(at, append=1.0)
+    if steps.max() > max(MAX_GAP, _STEPS * float(np.median(steps))):
+        raise NotApplicable(
+            "cycle_not_closed",
+            f"{100 * steps.max():.0f}% of the cycle of {period_ms:.0f} ms has no frame: what the "
+            "heart does in it is not known",
         )
     box = _box(labels.array, scan.spacing_mm)
     phases = phase_frames(labels.array, frame_labels=scan.meta.get("frame_labels"))
@@ -106,6 +120,7 @@ def cropped(scan: Scan, labels: LabelMap, *, min_frames: int) -> Cropped:
         labels=np.roll(labels.array[box], -phases["ED"], axis=3),
         corner=(box[0].start, box[1].start),
         es=(phases["ES"] - phases["ED"]) % n_frames,
+        at=np.roll(at - at[phases["ED"]], -phases["ED"]) % 1.0,
         period_ms=period_ms,
     )
 
@@ -132,6 +147,10 @@ def _box(labels: NDArray[np.uint8], spacing_mm: Sequence[float]) -> tuple[slice,
     low = np.maximum(at.min(axis=0) - margin, 0)
     high = np.minimum(at.max(axis=0) + 1 + margin, labels.shape[:2])
     return slice(int(low[0]), int(high[0])), slice(int(low[1]), int(high[1]))
+
+
+def _times(scan: Scan) -> list[float] | None:
+    return None if scan.frame_times_ms is None else [float(t) for t in scan.frame_times_ms]
 
 
 def _few(frames: Sequence[int]) -> str:

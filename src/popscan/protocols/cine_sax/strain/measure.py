@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from popscan.motion import Track, fields_of, harmonic, track_cycle
+from popscan.motion import Track, evenly, fields_of, harmonic, track_cycle
 from popscan.motion.result import Moved
 from popscan.protocols.cine_sax.aha import AhaSegments, aha_segments
 from popscan.protocols.cine_sax.strain.deform import Curves, carried, curves_of
@@ -29,6 +29,7 @@ from popscan.protocols.cine_sax.strain.quality import (
     segmented_mm,
     wall_mask,
 )
+from popscan.protocols.cine_sax.strain.shift import heart_shifts, held_in_place, put_back
 from popscan.protocols.cine_sax.strain.wall import Wall, wall_of
 from popscan.records import LabelMap, Scan, SubjectError
 
@@ -91,13 +92,16 @@ def measure_motion(
             "three or more",
         )
     chosen = {**(DEMONS if method == "demons" else {}), **(options or {})}
+    shifts = heart_shifts(part.labels, list(wall.slices))
+    images = tracked_images(part, list(wall.slices), source=source)
     track = track_cycle(
-        tracked_images(part, list(wall.slices), source=source),
+        held_in_place(images, shifts),
         reference=0,
         spacing_mm=scan.spacing_mm,
         method=method,
         options=chosen,
     )
+    track = put_back(track, shifts)
     drawn = segmented_mm(wall, part.labels, spacing_mm=scan.spacing_mm)
     positions = carried(wall, track.direct_mm, spacing_mm=track.spacing_mm)
     round_trip = carried(wall, track.closing_mm[np.newaxis], spacing_mm=track.spacing_mm)
@@ -105,16 +109,17 @@ def measure_motion(
         track,
         wall_mask(first, list(wall.slices)),
         contour_error_mm(positions, drawn),
+        contour_error_mm(np.broadcast_to(wall.points_mm, drawn.shape), drawn),
         float(contour_error_mm(round_trip, wall.points_mm[np.newaxis])[0]),
         max_contour_mm=max_contour_mm,
         max_closing_mm=max_closing_mm,
         max_folding_share=max_folding_share,
     )
     slices = _followed(part, segments, wall, n_harmonics)
-    curves = _smooth_curves(wall, positions, slices, n_harmonics)
+    curves = _smooth_curves(wall, positions, slices, n_harmonics, part.at)
     rows = segment_rows(curves, period_ms=part.period_ms)
     values = global_numbers(curves, period_ms=part.period_ms) | segment_numbers(rows)
-    others = _other_estimates(wall, track, drawn, slices, n_harmonics, part.period_ms)
+    others = _other_estimates(wall, track, drawn, slices, n_harmonics, part)
     values |= tracking_intervals(values, others)
     values |= _thickening(drawn, part.es) | _along(slices, wall, scan.spacing_mm)
     values |= _torsion(curves, segments, wall, scan, source=source)
@@ -129,22 +134,25 @@ def measure_motion(
 
 
 def _followed(part: Cropped, segments: AhaSegments, wall: Wall, n_harmonics: int) -> Floats | None:
-    """Slice of each wall slice's tissue (t, z); None where the apex is not in the stack."""
+    """Slice of each wall slice's tissue (t, z); None where the apex is not in the stack.
+
+    A slice whose tissue leaves the stack in some frame is NaN in all.
+    """
     slices = tissue_slices(part.labels, reference=0, base_first=segments.base_first)[:, wall.slices]
-    if not np.isfinite(slices).any():
+    inside = np.isfinite(slices).all(axis=0)
+    if not inside.any():
         return None
-    moved = harmonic(
-        np.nan_to_num(slices - wall.slices), n_harmonics=min(4, n_harmonics), reference=0
-    )
-    return np.where(np.isfinite(slices), wall.slices + moved, np.nan)
+    known = np.where(inside, slices - wall.slices, 0.0)
+    moved = harmonic(evenly(known, at=part.at), n_harmonics=min(4, n_harmonics), reference=0)
+    return np.where(inside, wall.slices + moved, np.nan)
 
 
 def _smooth_curves(
-    wall: Wall, positions_mm: Floats, slices: Floats | None, n_harmonics: int
+    wall: Wall, positions_mm: Floats, slices: Floats | None, n_harmonics: int, at: Floats
 ) -> Curves:
-    smooth = positions_mm[0] + harmonic(
-        positions_mm - positions_mm[0], n_harmonics=n_harmonics, reference=0
-    )
+    """Curves at equal distances in time, of points known at the times `at`."""
+    moved = evenly(positions_mm - positions_mm[0], at=at)
+    smooth = positions_mm[0] + harmonic(moved, n_harmonics=n_harmonics, reference=0)
     return curves_of(wall, smooth, reference=0, slices=slices)
 
 
@@ -154,15 +162,15 @@ def _other_estimates(
     drawn: Floats,
     slices: Floats | None,
     n_harmonics: int,
-    period_ms: float,
+    part: Cropped,
 ) -> list[dict[str, float]]:
     """Measure again by steps round the cycle, and by the segmented outlines alone."""
     chained = carried(wall, track.chained_mm, spacing_mm=track.spacing_mm)
     positions = [chained]
     if np.isfinite(drawn).all():
         positions.append(drawn)
-    curves = [_smooth_curves(wall, one, slices, n_harmonics) for one in positions]
-    return [global_numbers(one, period_ms=period_ms) for one in curves]
+    curves = [_smooth_curves(wall, one, slices, n_harmonics, part.at) for one in positions]
+    return [global_numbers(one, period_ms=part.period_ms) for one in curves]
 
 
 def _thickening(drawn: Floats, es: int) -> dict[str, float]:
@@ -194,8 +202,8 @@ def _torsion(
         return {name: math.nan}
     distance_cm = abs(wall.slices[apical].mean() - wall.slices[basal].mean()) * scan.spacing_mm[2]
     twist = curves.rotation_deg[:, apical].mean(axis=1) - curves.rotation_deg[:, basal].mean(axis=1)
-    # As seen from the apex, axes 0 and 1 turn clockwise where they and the axis from base to apex
-    # are right-handed in the body.
+    # The axis from base to apex points at who looks from the apex: with it, axes 0 and 1 turn
+    # counter-clockwise where the three are right-handed in the body.
     hand = np.sign(np.linalg.det(scan.affine[:3, :3])) * (1.0 if segments.base_first else -1.0)
-    fine = finer(twist * -hand)
+    fine = finer(twist * hand)
     return {name: float(fine[np.argmax(np.abs(fine))] / (distance_cm / 10.0))}

@@ -21,8 +21,10 @@ _FINE = 8
 
 
 def finer(curve: Floats) -> Floats:
-    """Read a periodic curve (t,) at more points, the first frame first."""
+    """Read a periodic curve (t,) at more points, through its own: every eighth is a frame's."""
     spectrum = np.fft.rfft(curve)
+    if len(curve) % 2 == 0:
+        spectrum[-1] /= 2  # the highest frequency stands for itself and its mirror image
     return np.fft.irfft(spectrum, n=_FINE * len(curve)) * _FINE
 
 

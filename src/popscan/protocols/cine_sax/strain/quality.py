@@ -15,6 +15,10 @@ from popscan.records import SubjectError
 
 Floats = NDArray[np.float64]
 
+#: Tracked outlines must be nearer to the segmented ones than this, or than this share of what
+#: outlines that never move miss them by.
+_SURE_MM, _LEAST_GAIN = 1.0, 0.7
+
 
 def segmented_mm(wall: Wall, labels: NDArray[np.uint8], *, spacing_mm: Sequence[float]) -> Floats:
     """Return where the wall's points would be by each frame's own labels.
@@ -69,6 +73,7 @@ def check_track(
     track: Track,
     mask: NDArray[np.bool_],
     contour_mm: Floats,
+    still_mm: Floats,
     closing_mm: float,
     *,
     max_contour_mm: float,
@@ -85,6 +90,8 @@ def check_track(
         Wall at end-diastole.
     contour_mm
         As from `contour_error_mm`.
+    still_mm
+        The same of outlines that stay where they are at end-diastole.
     closing_mm
         Mean distance of the outlines, after steps round the cycle, from where they began.
     max_contour_mm, max_closing_mm, max_folding_share
@@ -107,6 +114,13 @@ def check_track(
     for (reason, what, unit), value, limit in zip(limits, values, most, strict=True):
         if not value <= limit:
             raise SubjectError(reason, f"{what} {value:.3g} {unit}; at most {limit:g} is believed")
+    still = float(np.nanmean(still_mm))
+    if contour > max(_SURE_MM, _LEAST_GAIN * still):
+        raise SubjectError(
+            "track_off_contours",
+            f"tracked outlines miss the segmented ones by {contour:.3g} mm, little less than "
+            f"outlines that never move ({still:.3g} mm): the motion was not followed",
+        )
     return {
         "closing_error_mm": closing_mm,
         "folding_share": folding,

@@ -83,7 +83,9 @@ def wall_of(
     """Sample the wall of one frame (x, y, z) in slices that have segments and both outlines."""
     rings = [z for z, level in enumerate(segments.levels) if level in ("basal", "mid", "apical")]
     order = np.array(rings if segments.base_first else rings[::-1])
-    turn = np.arange(N_ANGLES) * 2 * np.pi / N_ANGLES
+    # Half a step from the septum's middle: directions of a mirrored heart are its mirrored ones,
+    # and none is a border of segments.
+    turn = (np.arange(N_ANGLES) + 0.5) * 2 * np.pi / N_ANGLES
     points = np.empty((len(order), N_ANGLES, len(DEPTHS), 2))
     numbers = np.empty((len(order), N_ANGLES), np.uint8)
     # One direction for all levels, so that points of neighbouring slices lie above each other.
