@@ -181,3 +181,35 @@ def test_other_voxels_and_unknown_names_are_named(pairs):
         register(*pairs, method="svf", spacing_mm=SPACING, smoothness=3.0)
     with pytest.raises(PopscanError, match="per level"):
         register(*pairs, method="svf", spacing_mm=SPACING, n_iterations=(3,))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_images_that_no_method_can_use_are_refused_not_crashed_on(method):
+    image = np.random.default_rng(0).uniform(size=(1, 12, 14)).astype(np.float32)
+    for bad in (image * 1e30, image * 1j):
+        with pytest.raises(SubjectError) as refused:
+            register(bad, bad, method=method, spacing_mm=(1.0, 1.0))
+        assert refused.value.reason == "bad_image"
+
+
+def test_what_the_library_cannot_register_is_a_subjects_failure():
+    image = np.random.default_rng(0).uniform(size=(1, 12, 14)).astype(np.float32)
+    for fixed, moving in ((image, np.zeros_like(image)), (image[:, :2, :2],) * 2):
+        with pytest.raises(SubjectError) as refused:
+            register(fixed, moving, method="rigid", spacing_mm=(1.0, 1.0))
+        assert refused.value.reason == "registration_failed"
+
+
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [
+        ("demons", {"fixed_labels": np.ones((1, 1, 12, 14)), "moving_labels": None}),
+        ("ffd", {"control_spacing_mm": 0.0}),
+        ("svf", {"smoothing_mm": -1.0}),
+        ("rigid", {"shrink_factors": (0,)}),
+    ],
+)
+def test_labels_and_lengths_that_a_method_cannot_use_are_refused(method, options):
+    image = np.random.default_rng(0).uniform(size=(1, 12, 14)).astype(np.float32)
+    with pytest.raises(PopscanError, match=method):
+        register(image, image, method=method, spacing_mm=(1.0, 1.0), **options)

@@ -13,13 +13,15 @@ than the core it asked for.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from popscan import methods
+from popscan.records import PopscanError, SubjectError
 from popscan.register.demons import register_demons
 from popscan.register.fields import (
     compose_fields,
@@ -83,13 +85,16 @@ def register(
     Raises
     ------
     PopscanError
-        For an unknown method or option.
+        For an unknown method or option, one that is out of range, or labels for a method that takes
+        none.
     SubjectError
-        ``bad_spacing``, ``bad_shape``, ``shape_mismatch``, ``non_finite_image``.
+        ``bad_spacing``, ``bad_shape``, ``shape_mismatch``, ``non_finite_image``, ``bad_image``,
+        ``registration_failed``.
     """
     function = methods.resolve(METHODS, method, "register")
     chosen = {name: value for name, value in options.items() if name not in RESERVED}
     methods.check_options(function, chosen, reserved=RESERVED)
+    _check_values(method, function, options)
     pairs = check_pairs(
         fixed,
         moving,
@@ -98,17 +103,50 @@ def register(
         least_voxels=(2, 2, 1) if in_plane else None,
     )
     if not in_plane or len(pairs.spacing_mm) == 2:
-        warp: Warp = function(pairs.fixed, pairs.moving, spacing_mm=pairs.spacing_mm, **options)
-        return warp
+        return _run(method, function, pairs.fixed, pairs.moving, pairs.spacing_mm, options)
     options |= {
         name: to_slices(np.asarray(options[name], dtype=np.float32))
         for name in ("fixed_labels", "moving_labels")
         if options.get(name) is not None
     }
-    slices: Warp = function(
-        to_slices(pairs.fixed), to_slices(pairs.moving), spacing_mm=pairs.spacing_mm[:2], **options
-    )
+    slices = _run(
+        method, function, to_slices(pairs.fixed), to_slices(pairs.moving), pairs.spacing_mm[:2],
+        options,
+    )  # fmt: skip
     return of_slices(slices, len(pairs.fixed), pairs.spacing_mm[2])
+
+
+def _check_values(method: str, function: Callable[..., Warp], options: Mapping[str, Any]) -> None:
+    """Refuse labels that a method would not see, and lengths and factors that are none."""
+    for name in ("fixed_labels", "moving_labels"):
+        if options.get(name) is not None and name not in inspect.signature(function).parameters:
+            raise PopscanError(f"method {method}: there is no use of {name}; svf takes labels")
+    for name, value in options.items():
+        if not name.endswith(("_mm", "_factors")) or name == "spacing_mm":
+            continue
+        least = 0.0 if name == "smoothing_mm" else 1.0 if name.endswith("_factors") else 1e-3
+        if not np.all(np.asarray(value, dtype=np.float64) >= least):
+            raise PopscanError(
+                f"method {method}: option {name!r} is {value!r}: expected {least:g} or more"
+            )
+
+
+def _run(
+    method: str,
+    function: Callable[..., Warp],
+    fixed: NDArray[np.float32],
+    moving: NDArray[np.float32],
+    spacing_mm: Sequence[float],
+    options: Mapping[str, Any],
+) -> Warp:
+    try:
+        return function(fixed, moving, spacing_mm=tuple(spacing_mm), **options)
+    except RuntimeError as error:  # of SimpleITK: no mass, too few voxels for its filters
+        reason = " ".join(str(error).split())[-200:]
+        raise SubjectError(
+            "registration_failed",
+            f"method {method} cannot register images of {fixed.shape[1:]} voxels: {reason}",
+        ) from error
 
 
 __all__ = [

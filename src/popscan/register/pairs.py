@@ -12,6 +12,9 @@ from popscan.records import SubjectError
 
 Floats32 = NDArray[np.float32]
 
+#: Largest intensity: distances raise it to the fourth power.
+LARGEST = 1e8
+
 
 @dataclass(frozen=True, kw_only=True)
 class Pairs:
@@ -59,7 +62,7 @@ def check_pairs(
     Raises
     ------
     SubjectError
-        ``bad_spacing``, ``bad_shape``, ``shape_mismatch``, ``non_finite_image``.
+        ``bad_spacing``, ``bad_shape``, ``shape_mismatch``, ``non_finite_image``, ``bad_image``.
     """
     spacing = _spacing(spacing_mm)
     if moving_spacing_mm is not None and not np.allclose(
@@ -101,6 +104,8 @@ def _mm(spacing_mm: Sequence[float]) -> str:
 def _images(
     name: str, array: ArrayLike, spacing: tuple[float, ...], least: tuple[int, ...]
 ) -> Floats32:
+    if np.iscomplexobj(array):
+        raise SubjectError("bad_image", f"the {name} image is complex: expected magnitudes")
     values = np.asarray(array, dtype=np.float32)
     axes = len(spacing)
     if (
@@ -115,4 +120,10 @@ def _images(
         )
     if not np.isfinite(values).all():
         raise SubjectError("non_finite_image", f"the {name} image holds NaN or infinite values")
+    if np.abs(values).max(initial=0.0) > LARGEST:
+        raise SubjectError(
+            "bad_image",
+            f"the {name} image has values up to {np.abs(values).max():.3g}: expected about 1 to "
+            f"some thousands, at most {LARGEST:g}, whose powers single precision holds",
+        )
     return values

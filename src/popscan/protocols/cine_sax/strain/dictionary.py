@@ -23,12 +23,14 @@ for _short, _name in _KINDS.items():
         ),
         f"{_short}_peak_low_pct": Column(
             "%",
-            f"lower end of {_short}_peak_pct by the uncertainty of tracking (docs/motion.md)",
+            f"lower end of {_short}_peak_pct by the uncertainty of tracking; not "
+            "calibrated, its coverage is unknown (docs/motion.md)",
             _OWN,
         ),
         f"{_short}_peak_high_pct": Column(
             "%",
-            f"upper end of {_short}_peak_pct by the uncertainty of tracking (docs/motion.md)",
+            f"upper end of {_short}_peak_pct by the uncertainty of tracking; not "
+            "calibrated, its coverage is unknown (docs/motion.md)",
             _OWN,
         ),
         f"{_short}_peak_time_ms": Column(

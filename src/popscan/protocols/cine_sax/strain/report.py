@@ -53,7 +53,9 @@ def section(values: pd.DataFrame, rows: pd.DataFrame, groups: pd.Series) -> Extr
         tables=[("Motion by group.", _summary(values, values["unit"].map(groups)))],
         notes=[
             "Only tracks that close, do not fold and follow the segmented outlines have numbers; "
-            "the ledger names the others with their reason."
+            "the ledger names the others with their reason.",
+            "The intervals of strain in the table are not calibrated: how often they hold the truth "
+            "was not measured.",
         ],
     )
 
