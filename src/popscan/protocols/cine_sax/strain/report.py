@@ -54,8 +54,8 @@ def section(values: pd.DataFrame, rows: pd.DataFrame, groups: pd.Series) -> Extr
         notes=[
             "Only tracks that close, do not fold and follow the segmented outlines have numbers; "
             "the ledger names the others with their reason.",
-            "The intervals of strain in the table are not calibrated: how often they hold the truth "
-            "was not measured.",
+            "The intervals of strain in the table are not calibrated: how often they hold the "
+            "truth was not measured.",
         ],
     )
 
