@@ -61,7 +61,7 @@ def test_strain_reaches_tables_and_pages(tmp_path):
     displacement = fields_from(read_npz(fields))
     assert displacement.shape[0] == 8
     assert not displacement[0].any()
-    assert np.abs(displacement).max() < 40
+    assert np.abs(displacement).max() < 60
     page = (study / "report" / "index.html").read_text(encoding="utf-8")
     assert 'id="motion"' in page
     assert "1 basal anterior" in page

@@ -182,3 +182,17 @@ def test_published_ranges_beside_a_table() -> None:
     assert female["outside_low_pct"] < 5 < female["outside_high_pct"]
     assert male["outside_pct"] == pytest.approx(32, abs=9)
     assert abs(female["shift_sd"]) < 0.25
+
+
+def test_a_value_that_many_share_stands_in_their_middle() -> None:
+    rng = np.random.default_rng(6)
+    scar = np.where(rng.uniform(size=400) < 0.6, 0.0, rng.gamma(2, 3, 400))
+    ages = rng.uniform(50, 70, 400)
+    one, _ = fit_curves(scar, ages, draws=0)
+    assert one is not None
+    share = norm.cdf(position(one.at(np.array([60.0]))[0], np.array([0.0])))
+    assert share[0] == pytest.approx(0.3, abs=0.06)  # half of the 60% without any
+    full, _ = fit_curves(-scar, ages, draws=0)
+    assert full is not None
+    share = norm.cdf(position(full.at(np.array([60.0]))[0], np.array([0.0])))
+    assert share[0] == pytest.approx(0.7, abs=0.06)

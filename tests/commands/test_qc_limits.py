@@ -6,14 +6,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from popscan.commands.qc_limits import FEWEST, badness, limit_at, tune
+from popscan.commands.qc_badness import badness, limit_at
+from popscan.commands.qc_limits import FEWEST, tune
 from popscan.qc.model import Measured, Spec
+from popscan.records import PopscanError
 
 
-def spec(bad: str, review: float | tuple[float, float]) -> Spec:
+def spec(bad: str, review: float | tuple[float, float], *, fail: float | None = None) -> Spec:
     return Spec(
         measure=lambda _: Measured(0.0), kind="image", unit="", meaning="m", bad=bad,
-        review=review, fail=None,
+        review=review, fail=fail,
     )  # fmt: skip
 
 
@@ -97,3 +99,50 @@ def test_the_roc_rises_and_holds_every_check() -> None:
     for _, part in tune(values, bad, SPECS).roc.groupby("check"):
         assert part["false_pct"].is_monotonic_increasing
         assert part["found_pct"].is_monotonic_increasing
+
+
+def test_limits_have_the_digits_that_they_need() -> None:
+    rng = np.random.default_rng(0)
+    bad = np.arange(200) % 5 == 0
+    values = pd.DataFrame({"high": 10_000 + rng.normal(0, 0.3, 200) + 1.5 * bad})
+    found = tune(values, bad, {"high": spec("high", 10_001.0)})
+    row = found.checks.iloc[0]
+    beyond = values["high"].to_numpy() > found.limits["high"]
+    assert 100 * beyond[bad].mean() == pytest.approx(row["found_pct"])
+    assert 100 * beyond[~bad].mean() == pytest.approx(row["false_pct"])
+    assert f"{found.limits['high']:.12g}" in row["review_proposed"]
+
+
+def test_what_is_flagged_anyhow_counts_in_every_workload() -> None:
+    values, bad = cohort()
+    always = np.zeros(len(bad), bool)
+    always[np.flatnonzero(~bad)[:2]] = True
+    specs = {**SPECS, "high": spec("high", 9.0, fail=9.0)}
+    values.loc[np.flatnonzero(~bad)[-1], "high"] = np.inf  # a failure of today, and of tomorrow
+    together = tune(values, bad, specs, always=always, false_alarms=0.0).together
+    share = together.set_index(["limits", "measure"])["share_pct"]
+    for limits in together["limits"].unique():
+        assert share[limits, "false alarms"] >= 100 * 3 / (~bad).sum() - 1e-9
+    assert share["proposed, other checks as they are", "found"] >= share["proposed", "found"]
+
+
+def test_a_side_that_is_open_is_no_side() -> None:
+    values = pd.DataFrame({"outside": np.r_[np.full(20, -3.0), np.full(20, 4.0)]})
+    values += np.linspace(0, 0.1, 40)[:, None]
+    bad = np.arange(40) < 20
+    open_above = {"outside": spec("outside", (-9.0, np.inf))}
+    low, high = tune(values, bad, open_above).limits["outside"]
+    assert -3.0 < low < 4.0
+    assert high == np.inf
+
+
+@pytest.mark.parametrize("share", [-0.1, 10.0, float("nan")])
+def test_a_share_of_false_alarms_is_a_share(share: float) -> None:
+    values, bad = cohort()
+    with pytest.raises(PopscanError, match="0 to 1"):
+        tune(values, bad, SPECS, false_alarms=share)
+
+
+def test_a_study_without_these_checks_is_an_error() -> None:
+    with pytest.raises(PopscanError, match="none of the protocol's checks"):
+        tune(pd.DataFrame({"other": [1.0]}), np.array([True]), SPECS)

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from popscan.cli.main import main
+from popscan.commands import qc_tune
 from popscan.commands.qc_tune import tune_study
 from popscan.commands.table_ranges import ranges_of_table
 from popscan.config import Config
@@ -178,3 +179,44 @@ def test_verdicts_that_cannot_be_used_are_named(of_study: Path, tmp_path: Path) 
         tune_study(tmp_path / "strangers.tsv", of_study, tmp_path / "out")
     with pytest.raises(PopscanError, match="--bad"):
         tune_study(table, of_study, tmp_path / "out", bad=["pass"])
+
+
+def test_what_may_leave_counts_nobody_in_words_and_has_a_floor(tmp_path: Path) -> None:
+    people = cohort().head(180)
+    people.to_csv(tmp_path / "people.csv", index=False)
+    ranges_of_table(tmp_path / "people.csv", tmp_path / "out", min_near=1, draws=0)
+    own = read(tmp_path / "out", "reference_centiles")
+    assert own["note"].str.contains("unsure: 90 subjects").any()
+    shared = pd.read_parquet(tmp_path / "out/share/tables/reference_centiles.parquet")
+    assert len(shared)
+    assert not shared["note"].str.contains("90 subjects").any()
+    tail = np.minimum(shared["centile"], 100 - shared["centile"]) / 100
+    assert (shared["n_near"] * tail >= 9).all()  # as if --min-near were 10
+
+
+@pytest.mark.parametrize("options", [{"step_years": 0.0}, {"min_near": 0}, {"draws": -1}])
+def test_numbers_out_of_range_are_refused(tmp_path: Path, options: dict) -> None:
+    cohort().to_csv(tmp_path / "people.csv", index=False)
+    with pytest.raises(PopscanError, match="expected"):
+        ranges_of_table(tmp_path / "people.csv", tmp_path / "out", **options)
+
+
+def test_why_there_is_no_range_is_said(tmp_path: Path) -> None:
+    table = cohort().assign(lvedv_ml=5.0, lvef_pct=1.0)
+    table.to_csv(tmp_path / "people.csv", index=False)
+    with pytest.raises(PopscanError, match="three or more different values"):
+        ranges_of_table(tmp_path / "people.csv", tmp_path / "out")
+    cohort().assign(age_years=cohort()["age_years"] * 365.25).to_csv(
+        tmp_path / "people.csv", index=False
+    )
+    with pytest.raises(PopscanError, match="age_years"):  # days are no years
+        ranges_of_table(tmp_path / "people.csv", tmp_path / "out")
+
+
+def test_verdicts_of_sessions_may_leave_out_the_prefix(tmp_path: Path) -> None:
+    table = pd.DataFrame(
+        {"participant_id": ["1", "sub-2"], "session_id": ["01", "ses-02"], "verdict": "fail"}
+    )
+    table.to_csv(tmp_path / "verdicts.tsv", sep="\t", index=False)
+    rows, _ = qc_tune._verdicts(tmp_path / "verdicts.tsv", bad=("fail",))
+    assert rows["unit"].tolist() == ["sub-1_ses-01", "sub-2_ses-02"]

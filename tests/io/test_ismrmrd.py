@@ -135,6 +135,30 @@ def test_asymmetric_echo_is_put_in_its_place(tmp_path, path, phantom):
     assert error < 0.01
 
 
+def test_echoes_that_end_early_hold_nothing_behind(tmp_path, phantom):
+    lines = cine(phantom)
+    for one in lines:
+        one.discard_post = 16
+    kspace = read_ismrmrd(write(tmp_path / "a.h5", header(phantom), lines), rules=PLAIN)
+    assert not kspace.data[:, 24:].any()
+    assert kspace.data[:, :24].any(axis=(0, 2, 3, 4)).all()
+
+
+@pytest.mark.parametrize("coils", [0, 2])
+def test_samples_that_are_to_be_discarded_may_hold_anything(tmp_path, phantom, coils):
+    rules = KSpaceInput(coils=coils, prewhiten=False)
+    read = []
+    for spoilt in (False, True):
+        lines = cine(phantom)
+        for one in lines:
+            one.discard_pre, one.discard_post = 3, 5
+            if spoilt:
+                one.data[:, :3], one.data[:, -5:] = np.nan, 1e30
+        path = write(tmp_path / f"{spoilt}.h5", header(phantom), lines)
+        read.append(read_ismrmrd(path, rules=rules).data)
+    np.testing.assert_array_equal(*read)
+
+
 def test_noise_scans_whiten_the_coils(tmp_path, rng):
     phantom = Phantom(n_coils=4, n_frames=1)
     factor = rng.normal(size=(4, 4)) + 1j * rng.normal(size=(4, 4)) + 2 * np.eye(4)

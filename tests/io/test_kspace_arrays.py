@@ -13,6 +13,7 @@ import pytest
 
 from kspace_files import Phantom, header
 from popscan.config.kspace import KSpaceInput
+from popscan.io.bart import read_cfl
 from popscan.io.kspace_formats import read_any_kspace
 from popscan.recon import reconstruct
 from popscan.records import SubjectError
@@ -245,3 +246,23 @@ def test_real_brains_and_what_compression_costs(data_dir):
     under = read(folder / "brain_8coil_us.cfl", spacing_mm=[1, 1, 5])
     assert under.data.shape == (8, 180, 230, 1, 1)
     assert np.mean(under.data[0] != 0) == pytest.approx(0.13, abs=0.01)
+
+
+def test_lines_of_partial_fourier_without_their_empty_rows_are_not_centred(tmp_path, samples):
+    """A cine as CMRxRecon has it, whose first quarter of lines was cut off."""
+    cut = samples[:, :, 6:]
+    path = tmp_path / "cine_sax.mat"
+    write_matlab(path, "kspace_full", cut.transpose(1, 2, 0, 3, 4))
+    with pytest.raises(SubjectError) as refused:
+        read(path, spacing_mm=(2.0, 2.0, 8.0))
+    assert refused.value.reason == "not_centred"
+
+
+def test_stems_of_bart_may_hold_dots(tmp_path):
+    for name, value in (("heart", 1.0), ("heart.1", 2.0)):
+        (tmp_path / f"{name}.hdr").write_text("# Dimensions\n4 4 1 \n")
+        np.full(16, value, "<c8").tofile(tmp_path / f"{name}.cfl")
+    assert (read_cfl(tmp_path / "heart.1.cfl") == 2).all()
+    assert (read_cfl(tmp_path / "heart.1.hdr") == 2).all()
+    assert (read_cfl(tmp_path / "heart.1") == 2).all()
+    assert (read_cfl(tmp_path / "heart") == 1).all()

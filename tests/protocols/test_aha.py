@@ -159,3 +159,12 @@ def test_what_cannot_be_divided_is_refused():
     with pytest.raises(SubjectError) as lost:
         aha_segments(apart, spacing_mm=stack.spacing_mm)
     assert lost.value.reason == "no_rv_insertion"
+
+
+@pytest.mark.parametrize("level", ["basal", "mid", "apical"])
+def test_borders_belong_to_a_segment_of_their_level_whatever_rounding_does(level):
+    first, last = {"basal": (1, 6), "mid": (7, 12), "apical": (13, 16)}[level]
+    starts = np.array([120.0, 135.0, -60.0, 180.0, -180.0])
+    for angle in (starts, np.nextafter(starts, 1000), np.nextafter(starts, -1000)):
+        found = segment_at(angle, level)
+        assert ((found >= first) & (found <= last)).all()

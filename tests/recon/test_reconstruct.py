@@ -163,3 +163,13 @@ def test_without_a_sampled_centre_there_are_no_coil_maps(cine, encoder):
     with pytest.raises(SubjectError) as caught:
         reconstruct(encoder(image, maps, sparse), method="cg_sense")
     assert caught.value.reason == "no_calibration_lines"
+
+
+@EVERY_METHOD
+def test_nan_where_nothing_was_acquired_is_no_damage(cine, encoder, method):
+    kspace = encoder(*cine)
+    data = np.where(cine[2][np.newaxis, np.newaxis, :, np.newaxis], kspace.data, np.nan)
+    spoilt = replace(kspace, data=data.astype(np.complex64))
+    np.testing.assert_array_equal(
+        reconstruct(spoilt, method=method).array, reconstruct(kspace, method=method).array
+    )

@@ -107,12 +107,13 @@ def shareable(centiles: pd.DataFrame, *, min_beyond: int = 10) -> pd.DataFrame:
 
     A fitted centile passes through values of some subjects. So a centile is left out where fewer
     than `min_beyond` of its subjects near its age are expected on the smaller side of it, and the
-    others are rounded to three digits.
+    others are rounded to three digits, and notes hold no count of subjects.
     """
     tail = np.minimum(centiles["centile"], 100 - centiles["centile"]) / 100
     rows = centiles[(centiles["n_near"] * tail >= min_beyond) & centiles["value"].notna()]
     names = ("value", "ci_low", "ci_high")
-    return rows.assign(**{name: rows[name].map(_three_digits) for name in names})
+    notes = rows["note"].str.replace(r"unsure: \d+ subjects, ", "unsure: ", regex=True)
+    return rows.assign(note=notes, **{name: rows[name].map(_three_digits) for name in names})
 
 
 def _three_digits(value: float) -> float:

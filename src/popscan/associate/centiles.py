@@ -28,6 +28,8 @@ MIN_SPLINE, MIN_ANY = 200, 40
 MIN_LIMITS = 120
 #: People within so many years of an age stand behind its centiles.
 NEAR_YEARS = 5.0
+#: Centiles nearer to a value than this share of their range are the value.
+TIED = 1e-3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,6 +176,9 @@ def _covariance(y: Floats, design: Floats, share: float) -> Floats:
 def position(centiles: Floats, values: Floats) -> Floats:
     """Return the normal deviates of values among centiles; beyond the outer ones by their distance.
 
+    A value that several centiles share (many people have no scar at all) stands in the middle of
+    the shares of people that have it.
+
     Parameters
     ----------
     centiles : ndarray, shape (..., centiles)
@@ -194,5 +199,28 @@ def position(centiles: Floats, values: Floats) -> Floats:
         width = centiles[..., [end]] - middle
         outer = np.divide(value - middle, width, out=np.ones_like(value), where=width != 0)
         inner = np.where(beyond, scores[end] * outer, inner)
+    inner = np.where(_tied(centiles, value), _middle_of_ties(centiles, value), inner)
     found: Floats = np.where(np.isfinite(value), inner, np.nan)[..., 0]
+    return found
+
+
+def _same(centiles: Floats, value: Floats) -> NDArray[np.bool_]:
+    """Which centiles are the value, but for what a fit leaves of their range."""
+    return np.abs(centiles - value) <= TIED * (centiles[..., [-1]] - centiles[..., [0]])
+
+
+def _tied(centiles: Floats, value: Floats) -> NDArray[np.bool_]:
+    return np.asarray(_same(centiles, value).sum(axis=-1, keepdims=True) > 1)
+
+
+def _middle_of_ties(centiles: Floats, value: Floats) -> Floats:
+    """Return the deviate half-way between the shares of people below and not above a value."""
+    same = _same(centiles, value)
+    shares = np.broadcast_to(np.asarray(CENTILES) / 100, same.shape)
+    low = np.where(same, shares, 1.0).min(axis=-1, keepdims=True)
+    high = np.where(same, shares, 0.0).max(axis=-1, keepdims=True)
+    # Of an outermost centile nobody knows how many lie beyond it: all have the value.
+    low = np.where(same[..., [0]], 0.0, low)
+    high = np.where(same[..., [-1]], 1.0, high)
+    found: Floats = ndtri(np.clip((low + high) / 2, 1e-6, 1 - 1e-6))
     return found

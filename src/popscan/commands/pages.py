@@ -190,8 +190,11 @@ def _by_verdict(study: OpenedStudy, verdicts: Sequence[str]) -> list[str]:
 
 
 def _earlier(study: OpenedStudy) -> pd.DataFrame:
-    """Return the overrides that the study's config names, or none."""
+    """Return the overrides that the study's config names; they are refused if they are gone.
+
+    A page without them would save a file without them.
+    """
     path = str(study.config.get("qc", {}).get("overrides") or "")
-    if not path or not Path(path).is_file():
+    if not path:
         return pd.DataFrame(columns=["unit", "verdict", "reason", "name", "date"])
     return tidy_overrides(read_overrides(Path(path)))

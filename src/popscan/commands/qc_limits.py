@@ -1,8 +1,4 @@
-"""Limits of checks from a reviewer's verdicts: ROC per check, and limits that fit a budget.
-
-A check's *badness* is its value turned so that more is worse: the value, its negative, or its
-distance from the middle of its present limits in half-widths, as its side (`Spec.bad`) says.
-"""
+"""Limits of checks from a reviewer's verdicts: ROC per check, and limits that fit a budget."""
 
 from __future__ import annotations
 
@@ -15,7 +11,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from popscan.columns import Column, text
+from popscan.commands.qc_badness import badness, finite_ends, limit_at, limit_words
 from popscan.qc.model import Limit, Spec
+from popscan.records import PopscanError
 from popscan.stats.auc import auc, interval
 from popscan.stats.intervals import wilson
 
@@ -35,8 +33,8 @@ CHECK_COLUMNS: Mapping[str, Column] = {
     "auc_low": Column("", "lower end of its 95% interval", "DeLong et al. 1988"),
     "auc_high": Column("", "upper end of its 95% interval", "DeLong et al. 1988"),
     "review_now": text("present limit of review"),
-    "found_now_pct": Column("%", "bad results beyond the present limit"),
-    "false_now_pct": Column("%", "good results beyond the present limit"),
+    "found_now_pct": Column("%", "bad results beyond the present limits of review or failure"),
+    "false_now_pct": Column("%", "good results beyond the present limits of review or failure"),
     "review_proposed": text("proposed limit of review; empty where the check is not needed"),
     "found_pct": Column("%", "bad results beyond the proposed limit"),
     "false_pct": Column("%", "good results beyond the proposed limit"),
@@ -51,7 +49,11 @@ ROC_COLUMNS: Mapping[str, Column] = {
 }
 #: Columns of the table of what all limits together come to.
 TOGETHER_COLUMNS: Mapping[str, Column] = {
-    "limits": text("present, proposed, or proposed without the results that are judged"),
+    "limits": text(
+        "present; proposed, with the other checks' limits of review off or as they are; proposed "
+        "without the results that are judged. Limits of failure, and what could not be measured, "
+        "count in all of them"
+    ),
     "measure": text("found: of bad results; false alarms: of good ones; to review: of all"),
     "n": Column("", "results it is a share of"),
     "share_pct": Column("%", "share beyond at least one limit"),
@@ -70,35 +72,13 @@ class Tuned:
     limits: Mapping[str, Limit]
 
 
-def badness(spec: Spec, values: Floats) -> Floats:
-    """Turn a check's values so that more is worse."""
-    if spec.bad != "outside":
-        return values if spec.bad == "high" else -values
-    low, high = _pair(spec)
-    found: Floats = np.abs(values - 0.5 * (low + high)) / max(0.5 * (high - low), 1e-12)
-    return found
-
-
-def _pair(spec: Spec) -> tuple[float, float]:
-    limit = spec.review if isinstance(spec.review, tuple) else spec.fail
-    return limit if isinstance(limit, tuple) else (0.0, 1.0)
-
-
-def limit_at(spec: Spec, bad: float) -> Limit:
-    """Return the limit beyond which the badness is larger than `bad`."""
-    if spec.bad != "outside":
-        return float(f"{bad if spec.bad == 'high' else -bad:.4g}")
-    low, high = _pair(spec)
-    middle, half = 0.5 * (low + high), 0.5 * (high - low)
-    return float(f"{middle - bad * half:.4g}"), float(f"{middle + bad * half:.4g}")
-
-
 def tune(
     values: pd.DataFrame,
     bad: Bools,
     specs: Mapping[str, Spec],
     *,
     false_alarms: float = 0.1,
+    always: Bools | None = None,
     seed: int = 0,
 ) -> Tuned:
     """Propose limits of review.
@@ -116,31 +96,52 @@ def tune(
     specs
         The checks with their present limits.
     false_alarms
-        Largest share of good results that may be flagged.
+        Largest share of good results that may be flagged; 0 to 1.
+    always
+        Results that are flagged whatever the limits, since a check could not be measured.
     seed
         Of the folds.
+
+    Raises
+    ------
+    PopscanError
+        For a share that is none, or values of none of the checks.
     """
+    if not 0 <= false_alarms <= 1:
+        raise PopscanError(
+            f"false alarms {false_alarms:g}: a share from 0 to 1 expected (0.1 is 10%)"
+        )
     names = [name for name in specs if name in values]
+    if not names:
+        raise PopscanError("none of the protocol's checks has a value in the table of checks")
+    always = np.zeros(len(bad), bool) if always is None else always
     turned = {n: badness(specs[n], values[n].to_numpy(dtype=float)) for n in names}
     enough = min(bad.sum(), (~bad).sum()) >= FEWEST
-    chosen = _greedy(turned, bad, false_alarms) if enough else {}
-    now = {n: _beyond_now(specs[n], values[n].to_numpy(dtype=float)) for n in names}
+    numbers = {n: values[n].to_numpy(dtype=float) for n in names}
+    now = {n: _beyond(specs[n], numbers[n], ("review", "fail")) for n in names}
+    fails = np.any([_beyond(specs[n], numbers[n], ("fail",)) for n in names], axis=0) | always
+    chosen = _greedy(turned, bad, false_alarms, fails) if enough else {}
+    limits = {name: limit_at(specs[name], cut, numbers[name]) for name, cut in chosen.items()}
     rows, roc = [], []
     for name in names:
-        rows.append(_row(name, specs[name], turned[name], bad, now[name], chosen, enough))
+        rows.append(
+            _row(name, specs[name], turned[name], bad, now[name], chosen, limits.get(name), enough)
+        )
         roc += _roc(name, specs[name], turned[name], bad)
-    flagged_now = np.any(list(now.values()), axis=0) if now else np.zeros(len(bad), bool)
-    parts = [("present", flagged_now)]
+    parts = [("present", np.any(list(now.values()), axis=0) | always)]
     if enough:
-        parts.append(("proposed", _flagged(turned, chosen)))
-        held = _held_out(turned, bad, false_alarms, seed=seed)
+        proposed = _flagged(turned, chosen) | fails
+        others = np.any([now[n] for n in names if n not in chosen] or [fails], axis=0)
+        parts.append(("proposed", proposed))
+        parts.append(("proposed, other checks as they are", proposed | others))
+        held = _held_out(turned, bad, false_alarms, fails, seed=seed)
         parts.append(("proposed, results held out", held))
     together = [line for limits, flags in parts for line in _together(limits, flags, bad)]
     return Tuned(
         checks=pd.DataFrame(rows, columns=list(CHECK_COLUMNS)),
         roc=pd.DataFrame(roc, columns=list(ROC_COLUMNS)),
         together=pd.DataFrame(together, columns=list(TOGETHER_COLUMNS)),
-        limits={name: limit_at(specs[name], cut) for name, cut in chosen.items()},
+        limits=limits,
     )
 
 
@@ -153,10 +154,12 @@ def _flagged(turned: Mapping[str, Floats], cuts: Mapping[str, float]) -> Bools:
     return found
 
 
-def _greedy(turned: Mapping[str, Floats], bad: Bools, budget: float) -> dict[str, float]:
-    """Limits of badness by check, added while they find more within the budget."""
+def _greedy(
+    turned: Mapping[str, Floats], bad: Bools, budget: float, start: Bools
+) -> dict[str, float]:
+    """Limits of badness by check, added to what is flagged anyhow while the budget lasts."""
     cuts: dict[str, float] = {}
-    flagged = np.zeros(len(bad), bool)
+    flagged = start.copy()
     n_bad, n_good = int(bad.sum()), int((~bad).sum())
     allowed = math.floor(budget * (~bad).sum() + 1e-9)
     while True:
@@ -193,7 +196,9 @@ def _candidates(score: Floats) -> Floats:
     return np.asarray(middle, dtype=float)
 
 
-def _held_out(turned: Mapping[str, Floats], bad: Bools, budget: float, *, seed: int) -> Bools:
+def _held_out(
+    turned: Mapping[str, Floats], bad: Bools, budget: float, start: Bools, *, seed: int
+) -> Bools:
     """Flag every result by limits that were chosen without it."""
     rng = np.random.default_rng(seed)
     fold = np.empty(len(bad), int)
@@ -203,13 +208,17 @@ def _held_out(turned: Mapping[str, Floats], bad: Bools, budget: float, *, seed: 
     found = np.zeros(len(bad), bool)
     for k in range(_FOLDS):
         rest = fold != k
-        cuts = _greedy({n: s[rest] for n, s in turned.items()}, bad[rest], budget)
+        cuts = _greedy({n: s[rest] for n, s in turned.items()}, bad[rest], budget, start[rest])
         found[~rest] = _flagged({n: s[~rest] for n, s in turned.items()}, cuts)
-    return found
+    return found | start
 
 
-def _beyond_now(spec: Spec, values: Floats) -> Bools:
-    return np.array([math.isfinite(v) and spec.exceeds(v, spec.review) for v in values], bool)
+def _beyond(spec: Spec, values: Floats, levels: Sequence[str]) -> Bools:
+    """Whether values lie beyond one of a check's present limits; a missing one lies nowhere."""
+    limits = [getattr(spec, level) for level in levels]
+    return np.array(
+        [not math.isnan(v) and any(spec.exceeds(v, one) for one in limits) for v in values], bool
+    )
 
 
 def _share(flags: Bools) -> float:
@@ -223,23 +232,25 @@ def _row(
     bad: Bools,
     now: Bools,
     chosen: Mapping[str, float],
+    limit: Limit,
     enough: bool,
 ) -> dict[str, object]:
-    known = np.isfinite(score)
+    known = ~np.isnan(score)
     n_bad, n_good = int((known & bad).sum()), int((known & ~bad).sum())
     row: dict[str, object] = {
         "check": name, "n_bad": n_bad, "n_good": n_good, "review_now": spec.limit_words("review"),
         "found_now_pct": _share(now[known & bad]), "false_now_pct": _share(now[known & ~bad]),
         "review_proposed": "", "note": "",
     }  # fmt: skip
-    if min(n_bad, n_good) >= 2 and np.ptp(score[known]) > 0:
-        one = auc(score[known], bad[known])
+    if min(n_bad, n_good) >= 2 and len(np.unique(score[known])) > 1:
+        # Infinite values are beyond all others; only their order counts here.
+        one = auc(np.clip(score[known], *finite_ends(score)), bad[known])
         row["auc"] = one.value
         row["auc_low"], row["auc_high"] = interval(one)
     if name in chosen:
         beyond = score > chosen[name]
         row |= {
-            "review_proposed": _words(limit_at(spec, chosen[name]), spec),
+            "review_proposed": limit_words(limit, spec),
             "found_pct": _share(beyond[known & bad]),
             "false_pct": _share(beyond[known & ~bad]),
         }
@@ -252,12 +263,6 @@ def _row(
     return row
 
 
-def _words(limit: Limit, spec: Spec) -> str:
-    if isinstance(limit, tuple):
-        return f"outside {limit[0]:g} to {limit[1]:g}"
-    return f"{'>' if spec.bad == 'high' else '<'} {limit:g}"
-
-
 def _roc(name: str, spec: Spec, score: Floats, bad: Bools) -> list[dict[str, object]]:
     known = np.isfinite(score)
     if not (known & bad).any() or not (known & ~bad).any():
@@ -265,7 +270,7 @@ def _roc(name: str, spec: Spec, score: Floats, bad: Bools) -> list[dict[str, obj
     return [
         {
             "check": name,
-            "limit": _words(limit_at(spec, cut), spec),
+            "limit": limit_words(limit_at(spec, cut), spec),
             "false_pct": _share(score[known & ~bad] > cut),
             "found_pct": _share(score[known & bad] > cut),
         }

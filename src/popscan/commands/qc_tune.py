@@ -86,6 +86,7 @@ def tune_study(
         known["bad"].to_numpy(dtype=bool),
         specs,
         false_alarms=false_alarms,
+        always=known["unit"].isin(_unmeasured(checks)).to_numpy(dtype=bool),
         seed=seed,
     )
     write_table(out, "qc_tuning", found.checks, CHECK_COLUMNS)
@@ -100,6 +101,14 @@ def tune_study(
         sections=sections(StudyContext(extras=[_section(found, false_alarms)]), Options()),
     )
     return page, notes
+
+
+def _unmeasured(checks: pd.DataFrame) -> set[str]:
+    """Units that are looked at since some check should have a value and has none."""
+    if "verdict" not in checks:
+        return set()
+    lacking = checks["value"].isna() & checks["verdict"].isin(["review", "fail"])
+    return set(checks.loc[lacking, "unit"].astype(str))
 
 
 def _verdicts(path: Path, *, bad: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:
@@ -117,6 +126,9 @@ def _verdicts(path: Path, *, bad: Sequence[str]) -> tuple[pd.DataFrame, list[str
         unit = unit.where(unit.str.startswith("sub-"), "sub-" + unit)
         if "session_id" in table:
             session = table["session_id"].astype(str).str.strip()
+            session = session.where(
+                (session == "") | session.str.startswith("ses-"), "ses-" + session
+            )
             unit = unit.where(session == "", unit + "_" + session)
     verdict = table["verdict"].astype(str).str.strip().str.lower()
     notes = []
@@ -169,7 +181,8 @@ def _section(found: Tuned, budget: float) -> Extra:
     return Extra(
         ident="tuning",
         title="Limits from verdicts",
-        lead=f"Limits of review that flag at most {100 * budget:g}% of good results, all together.",
+        lead=f"Limits of review that flag at most {100 * budget:g}% of good results, all together "
+        "and with what fails or could not be measured, where the other checks' review is off.",
         figures=figures,
         tables=[
             ("What all limits together come to.", found.together),
@@ -178,7 +191,8 @@ def _section(found: Tuned, budget: float) -> Extra:
         notes=[
             "Limits were chosen on these results, so they look better on them than on others: the "
             "rows of results held out are the ones to expect.",
-            "Limits of failure, and checks that could not be measured, stay as they are. The "
-            "config was not changed.",
+            "Limits of failure, and checks that could not be measured, stay as they are, and are "
+            "counted. thresholds.yaml leaves the checks that it does not name as they are: "
+            "`review: null` switches one's review off. The config was not changed.",
         ],
     )

@@ -34,6 +34,8 @@ from popscan.stats.codes import blank_codes
 from popscan.stats.design import clean
 from popscan.study.tables import numbers_if_all, write_table
 
+#: However few a lab looks at itself, nothing of fewer subjects is shared.
+_LEAST_SHARED = 10
 _PEOPLE: Mapping[str, Column] = {"unit": text("subject"), "participant_id": text("subject")}
 
 
@@ -94,8 +96,14 @@ def ranges_of_table(
     Raises
     ------
     PopscanError
-        If the table cannot be read, a column is absent, or no column has enough people.
+        If the table cannot be read, a column is absent, no column has enough people, or a number is
+        out of range.
     """
+    if not (step_years > 0 and min_near >= 1 and draws >= 0):
+        raise PopscanError(
+            f"ranges: step_years {step_years:g}, min_near {min_near}, draws {draws}: a step "
+            "above 0, 1 or more, and 0 or more expected"
+        )
     people = _of_study(path, columns) if path.is_dir() else _of_file(path, columns, age, sex)
     age, sex = (column_name(name) if not path.is_dir() else name for name in (age, sex))
     if age not in people.table:
@@ -103,7 +111,10 @@ def ranges_of_table(
     curves = _fit(people, age=age, sex=sex, draws=draws, seed=seed)
     if not any(one for one, _, _ in curves.values()):
         why = "; ".join(dict.fromkeys(note for _, note, _ in curves.values()))
-        raise PopscanError(f"{path}: no reference range can be given ({why})")
+        why = why or "no column of numbers with three or more different values"
+        raise PopscanError(
+            f"{path}: no reference range can be given ({'; '.join([why, *people.notes[:5]])})"
+        )
     centiles = centile_table(curves, step_years=step_years, min_near=min_near)
     scores = z_scores(
         people.table, curves, age=age, sex=sex, keep=[people.key], ends=_ends(people),
@@ -117,7 +128,7 @@ def ranges_of_table(
     write_table(out, "z_scores", scores, {**_PEOPLE, **Z_DICTIONARY})
     write_table(out, "published_ranges", published, COMPARED)
     # Rows without a value name groups that are too small.
-    shown = shareable(centiles, min_beyond=min_near)
+    shown = shareable(centiles, min_beyond=max(min_near, _LEAST_SHARED))
     shared = shown.assign(**{k: _rounded(shown[k]) for k in ("n", "n_near")})
     write_table(out / "share", "reference_centiles", shared, DICTIONARY)
     page = write_page(

@@ -40,7 +40,8 @@ def read_cfl(path: str | Path) -> NDArray[np.complex64]:
         not fit.
     """
     stem = Path(path).with_suffix("") if Path(path).suffix in (".cfl", ".hdr") else Path(path)
-    header, data = stem.with_suffix(".hdr"), stem.with_suffix(".cfl")
+    # Not with_suffix: a stem may hold dots of its own (heart.1.cfl).
+    header, data = (stem.with_name(f"{stem.name}.{ending}") for ending in ("hdr", "cfl"))
     try:
         with header.open(encoding="utf-8") as file:
             lines = file.read(2**16).splitlines()

@@ -211,7 +211,9 @@ def _fill(
         readouts = np.stack([_placed(p, lines, i, grid) for i, p in zip(block, parts, strict=True)])
         finite(readouts, reader.path)
         readouts = combine @ crop_field_of_view(readouts, grid.n_x)
-        readouts[..., : _first_sample(lines, block, grid)] = 0
+        first, last = _acquired_span(lines, block, grid)
+        readouts[..., :first] = 0
+        readouts[..., last:] = 0
         for i, readout in zip(block, readouts, strict=True):
             at = (lines.slice[i], lines.frame[i], lines.step[i] + grid.shift)
             full[at] += readout
@@ -251,8 +253,16 @@ def _offset(lines: Lines, i: int, grid: _Grid) -> int:
     return first
 
 
-def _first_sample(lines: Lines, rows: NDArray[np.int64], grid: _Grid) -> int:
-    """First sample after the cut that was acquired: asymmetric echoes begin late."""
-    first = min(_offset(lines, i, grid) + int(lines.before[i]) for i in rows)
-    away = grid.n_full // 2 - first
-    return max(grid.n_x // 2 - away * grid.n_x // grid.n_full, 0)
+def _acquired_span(lines: Lines, rows: NDArray[np.int64], grid: _Grid) -> tuple[int, int]:
+    """First sample after the cut that was acquired, and the one behind the last.
+
+    Asymmetric echoes begin late, or end early.
+    """
+    offsets = {i: _offset(lines, i, grid) for i in rows}
+    first = min(offsets[i] + int(lines.before[i]) for i in rows)
+    behind = max(offsets[i] + int(lines.n_samples[i] - lines.after[i]) for i in rows)
+    left, right = grid.n_full // 2 - first, behind - grid.n_full // 2
+    return (
+        max(grid.n_x // 2 - left * grid.n_x // grid.n_full, 0),
+        min(grid.n_x // 2 - (-right * grid.n_x // grid.n_full), grid.n_x),
+    )

@@ -100,9 +100,12 @@ def coil_matrix(
     if 0 < rules.coils < n_coils:
         chosen = np.sort(np.argsort(away, kind="stable")[:_N_CENTRAL])
         covariance = np.zeros((n_coils, n_coils), dtype=np.complex128)
-        for rows in reader.blocks(lines.rows[chosen]):
-            for part in reader.samples(rows, n_coils):
-                white = matrix @ finite(part, reader.path)
+        for block in reader.blocks(chosen):
+            parts = reader.samples(lines.rows[block], n_coils)
+            for i, part in zip(block, parts, strict=True):
+                # Samples that are to be discarded may hold anything.
+                used = part[:, lines.before[i] : part.shape[1] - lines.after[i]]
+                white = matrix @ finite(used, reader.path)
                 covariance += white @ white.conj().T
         compressed, kept = compression_matrix(covariance, rules.coils)
         matrix = compressed @ matrix

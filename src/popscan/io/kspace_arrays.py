@@ -25,8 +25,9 @@ from popscan.records import KSpace, SubjectError
 
 Complex = NDArray[np.complexfloating]
 _ORDER = "cxyzt"
-#: The brightest row and column lie this near to the middle, as a share of the side.
-_CENTRED = 0.25
+#: The brightest row and column lie this near to the middle: rows, and a share of the side. Partial
+#: Fourier of 7/8, stored without its empty rows, lies 7% off.
+_NEAR, _CENTRED = 2, 0.03
 #: Rows of a grid hold far less signal than the brightest; spokes all hold about this share of it.
 _EVEN, _FEW_ROWS = 0.3, 16
 
@@ -166,11 +167,12 @@ def _require_centre(data: Complex, name: str) -> None:
         )
     for axis, side in enumerate(energy.shape):
         peak = int(energy.sum(axis=1 - axis).argmax())
-        if side > 4 and abs(peak - side // 2) > _CENTRED * side:
+        if side > 4 and abs(peak - side // 2) > _NEAR + _CENTRED * side:
             raise SubjectError(
                 "not_centred",
                 f"{name}: most signal lies at {peak} of {side} {'xy'[axis]}; the centre of k-space "
-                "is expected in the middle",
+                f"is expected in the middle, at {side // 2}: pad partial Fourier with zeros, shift "
+                "the output of an FFT",
             )
 
 

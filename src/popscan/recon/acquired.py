@@ -76,9 +76,12 @@ def acquired(kspace: KSpace, *, cartesian: bool = True) -> Acquired:
             f"{bare.size} of {mask.shape[1]} frames have no acquired phase-encoding line "
             f"(first: frame {bare[0]})",
         )
-    if not np.isfinite(data).all():
-        raise SubjectError("non_finite_kspace", "k-space holds NaN or infinite samples")
     inside = mask[np.newaxis, np.newaxis, :, np.newaxis, :]
+    wrong = ~np.isfinite(data)
+    if (wrong & inside).any():
+        raise SubjectError("non_finite_kspace", "k-space holds NaN or infinite samples")
+    if wrong.any():  # where nothing was acquired, anything may stand
+        data = np.where(wrong, 0, data)
     largest = np.max(np.abs(data), axis=(1, 2, 3, 4), where=inside, initial=0)
     alive = largest > 0
     if not alive.any():

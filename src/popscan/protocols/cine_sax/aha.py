@@ -164,7 +164,8 @@ def segment_at(angle_deg: ArrayLike, level: Level) -> NDArray[np.uint8]:
     if level == "apex":
         return np.full(angle.shape, 17, np.uint8)
     first, count, start = _RINGS[level]
-    return (first + ((start - angle) % 360.0 // (360.0 / count))).astype(np.uint8)
+    # A border that rounding puts a hair before its segment is 360 degrees after it, not beyond.
+    return (first + ((start - angle) % 360.0 // (360.0 / count)) % count).astype(np.uint8)
 
 
 def _levels(
