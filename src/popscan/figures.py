@@ -31,6 +31,7 @@ from popscan.report.sections import cost as cost_section
 from popscan.report.sections import fairness as fairness_section
 from popscan.report.sections.common import Options
 from popscan.report.sections.reconstruction import reconstruction as reconstruction_section
+from popscan.stages.report.provenance import Provenance
 
 _POINT = re.compile(r'<a class="pt"[^>]*><title>.*?</title>(.*?)</a>', re.DOTALL)
 _Make = Callable[[StudyContext, Options], Section]
@@ -172,7 +173,7 @@ def cost(ledger: pd.DataFrame, *, protocol: Protocol | None = None) -> list[Draw
     return _draw(cost_section.section, protocol, {"ledger": ledger})
 
 
-def of_study(root: Path, config: Mapping[str, Any], facts: Mapping[str, Any]) -> list[Section]:
+def of_study(root: Path, config: Mapping[str, object], facts: Provenance) -> list[Section]:
     """Return the sections of a finished study's report, as the report shows them."""
     from popscan.report.pages import build_sections
     from popscan.stages.report.job import study_context

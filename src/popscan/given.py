@@ -24,7 +24,7 @@ class GivenFiles:
         self._texts: dict[str, str] = {}
         self._writing = False
 
-    def file(self, given: Mapping[str, Any], *, in_order: bool = False) -> str:
+    def file(self, given: Mapping[str, object], *, in_order: bool = False) -> str:
         """Return the path of a file with this content: another content has another path.
 
         Parameters

@@ -21,6 +21,7 @@ from popscan.protocols import protocol_of
 from popscan.records import LabelMap, PopscanError, Scan, Subject
 from popscan.registry import read_registry
 from popscan.report.blocks import Section
+from popscan.stages.report.provenance import Provenance
 from popscan.store import Store
 from popscan.study.context import ShardContext
 from popscan.study.parts import is_study, parts_of
@@ -76,7 +77,7 @@ class OpenedStudy:
 
     root: Path
     config: dict[str, Any]
-    provenance: dict[str, Any]
+    provenance: Provenance
 
     @property
     def tables(self) -> list[str]:

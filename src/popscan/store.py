@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 from popscan.disk import write_atomic
 from popscan.journal import Journal
@@ -54,7 +54,7 @@ class Store:
     def write_manifest(self, stage: str, shard: str, records: Iterable[Record]) -> None:
         """Write the records of a shard as the parquet file that Snakemake watches."""
         records = list(records)
-        summary = {"popscan_summary": canonical_json(summarise(map(vars, records)))}
+        summary = {"popscan_summary": canonical_json(summarise(records))}
         data = manifest_bytes(records, summary, text=canonical_json, printable=printable)
         write_atomic(self.manifest_path(stage, shard), data)
 
@@ -88,7 +88,7 @@ class Store:
         with _named_damage(path):
             return manifest_columns(path, columns)
 
-    def read_summary(self, stage: str, shard: str) -> dict[str, Any] | None:
+    def read_summary(self, stage: str, shard: str) -> ShardSummary | None:
         """Read a shard's counts from its manifest's footer; None if it is not up to date."""
         import pyarrow.parquet as pq
 
@@ -101,7 +101,7 @@ class Store:
             text = pq.read_metadata(manifest).metadata[b"popscan_summary"]
         except (OSError, KeyError, TypeError, ValueError):
             return None
-        return dict(json.loads(text))
+        return cast(ShardSummary, json.loads(text))
 
 
 @contextlib.contextmanager
@@ -120,19 +120,32 @@ def shard_file(study_root: Path, shard: str) -> Path:
     return study_root / "plan" / "shards" / f"{shard}.jsonl"
 
 
-def summarise(records: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+class ShardSummary(TypedDict):
+    """Counts of a shard's records: by status, by reason other than ok, and when they were made.
+
+    ``reasons`` holds per reason how many there are, and unit and message of the first;
+    ``finished`` the first and the last time, or nothing.
+    """
+
+    statuses: dict[str, int]
+    reasons: dict[str, tuple[int, str, str]]
+    seconds: float
+    finished: list[str]
+
+
+def summarise(records: Iterable[Record]) -> ShardSummary:
     """Count records: statuses, reasons other than ok with an example, seconds, first and last."""
     statuses: dict[str, int] = {}
-    reasons: dict[str, list[Any]] = {}
+    reasons: dict[str, tuple[int, str, str]] = {}
     times, seconds = [], 0.0
-    for row in records:
-        status = str(row["status"])
+    for record in records:
+        status = str(record.status)
         statuses[status] = statuses.get(status, 0) + 1
-        seconds += row["seconds"]
-        times += [row["finished"]] if row["finished"] else []
-        if status != Status.OK and row["reason"]:
-            example = [0, row["unit"], printable(row["message"])]
-            known = reasons.setdefault(printable(row["reason"]), example)
-            known[0] += 1
+        seconds += record.seconds
+        times += [record.finished] if record.finished else []
+        if status != Status.OK and record.reason:
+            reason = printable(record.reason)
+            count, unit, message = reasons.get(reason, (0, record.unit, printable(record.message)))
+            reasons[reason] = (count + 1, unit, message)
     ends = [min(times), max(times)] if times else []
     return {"statuses": statuses, "reasons": reasons, "seconds": seconds, "finished": ends}

@@ -43,6 +43,18 @@ def test_parts_share_all_but_what_is_said_of_one():
     assert "protocols" not in brain
 
 
+def test_mappings_within_mappings_of_one_part_join_the_shared_ones():
+    config = {
+        "protocol": TWO,
+        "cohort": {"plausible": {"age_years": [0, 120]}},
+        "fairness": {"reference": {"sex": "male", "site": "A"}, "attributes": ["sex"]},
+        "protocols": {"brain_t1": {"fairness": {"reference": {"site": "B"}, "attributes": []}}},
+    }
+    heart, brain = part_configs(config).values()
+    assert heart["fairness"] == config["fairness"]
+    assert brain["fairness"] == {"reference": {"sex": "male", "site": "B"}, "attributes": []}
+
+
 @pytest.mark.parametrize(
     ("config", "said"),
     [

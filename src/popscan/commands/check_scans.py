@@ -12,10 +12,11 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from popscan.config import Study as StudySection
+from popscan.config import study_seed
 from popscan.plan import Planned
 from popscan.protocols.cine_sax.cycle import CYCLE_MS, cycle_length_ms, is_cycle_ms
 from popscan.records import KSpace, LabelMap, Outcome, Scan, Subject, SubjectError
@@ -122,7 +123,7 @@ class Opened:
 
 
 def open_scans(
-    options: Mapping[str, Any],
+    options: Mapping[str, object],
     planned: Sequence[Planned],
     *,
     deep: bool = False,
@@ -142,7 +143,7 @@ def open_scans(
         Without `deep`, no subject is begun after so long.
     """
     there = [p for p in planned if p.subject.sources and not p.problem]
-    chosen = there if deep else sample(there, seed=int(options["study"]["seed"]))
+    chosen = there if deep else sample(there, seed=study_seed(options))
     found = Opened(n_subjects=len(there))
     task = _task(options)
     began = time.monotonic()
@@ -172,12 +173,13 @@ def sample(planned: Sequence[Planned], *, seed: int, n: int = N_SAMPLE) -> list[
     return [planned[i] for i in sorted(chosen)]
 
 
-def _task(options: Mapping[str, Any]) -> Task:
+def _task(options: Mapping[str, object]) -> Task:
     from popscan.stages.ingest.task import ingest_task
     from popscan.store import Store
     from popscan.study.context import ShardContext
 
-    study = Path(options["study"]["results"], options["study"]["name"])
+    section = StudySection.of(options)
+    study = Path(section.results, section.name)
     given = {**options, "version": "check"}
     return ingest_task(ShardContext(store=Store(study), shard="check", options=given))
 
@@ -248,12 +250,12 @@ def _note(
         found.messages.setdefault(text, value)
 
 
-def _remarks(meta: Mapping[str, Any]) -> dict[str, str]:
+def _remarks(meta: Mapping[str, object]) -> dict[str, str]:
     order = str(meta.get("frame_order") or "")
     return _filled(meta if order == _GUESS else {**meta, "frame_order": ""}, _TO_MEND)
 
 
-def _filled(meta: Mapping[str, Any], sentences: Mapping[str, str]) -> dict[str, str]:
+def _filled(meta: Mapping[str, object], sentences: Mapping[str, str]) -> dict[str, str]:
     """Return sentence -> value of what `meta` says."""
     return {text: str(meta[key])[:150] for key, text in sentences.items() if meta.get(key)}
 

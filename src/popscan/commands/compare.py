@@ -90,9 +90,9 @@ def _changed(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, tuple[Any,
     return {key: pair for key, pair in pairs.items() if pair[0] != pair[1]}
 
 
-def _versions(study: OpenedStudy) -> dict[str, Any]:
+def _versions(study: OpenedStudy) -> dict[str, object]:
     names = ("popscan", "packages", "stages", "model")
-    return {name: study.provenance[name] for name in names if name in study.provenance}
+    return {name: value for name, value in study.provenance.items() if name in names}
 
 
 def _moved(

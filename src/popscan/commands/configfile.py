@@ -55,7 +55,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
     return _load(path, overrides, Config)
 
 
-def loaded_problems(config: Mapping[str, Any], files: Sequence[str | Path]) -> list[str]:
+def loaded_problems(config: Mapping[str, object], files: Sequence[str | Path]) -> list[str]:
     """Return what is wrong with a config that Snakemake has loaded, as `load_config` would say it.
 
     Snakemake reads config files with limits on nothing, so they are read again here first.
@@ -82,7 +82,7 @@ def loaded_problems(config: Mapping[str, Any], files: Sequence[str | Path]) -> l
         return [str(error)]
 
 
-def _study_problems(config: Mapping[str, Any], where: str) -> list[str]:
+def _study_problems(config: Mapping[str, object], where: str) -> list[str]:
     try:
         return stage_problems(validated(config, Config, where=where).stages, where=where)
     except ConfigError as error:

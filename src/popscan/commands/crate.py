@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from popscan.installation import workflow_folder
 from popscan.opened import OpenedStudy
 from popscan.records import PopscanError
+from popscan.stages.report.provenance import Provenance
 
 if TYPE_CHECKING:
     from rocrate.rocrate import ROCrate
@@ -131,7 +131,7 @@ def _run_file(crate: ROCrate, text: str) -> Any:
     )
 
 
-def _add_run(crate: ROCrate, facts: Mapping[str, Any], *, finished: float) -> Any:
+def _add_run(crate: ROCrate, facts: Provenance, *, finished: float) -> Any:
     """Add the workflow, Snakemake and the action that made the results; return the action."""
     from rocrate.model.softwareapplication import SoftwareApplication
 

@@ -40,7 +40,7 @@ def stage_problems(given: Mapping[str, Mapping[str, Any]], *, where: str) -> lis
 
 
 def _of_stage(
-    name: str, section: type[Section], options: Mapping[str, Any], where: str
+    name: str, section: type[Section], options: Mapping[str, object], where: str
 ) -> list[str]:
     try:
         section.model_validate(options)

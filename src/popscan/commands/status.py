@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 from popscan.plan import read_plan, read_shards
 from popscan.records import Status
 from popscan.registry import read_registry
 from popscan.stages import SUBJECT_STAGES
-from popscan.store import Store, summarise
+from popscan.store import ShardSummary, Store, summarise
 
 _WIDTH = 24
 
@@ -100,12 +99,12 @@ def _stage_status(
         summary = store.read_summary(stage, shard)
         if summary is None:
             records = store.journal(stage, shard).read().records
-            summary = summarise(vars(r) for u, r in records.items() if u in units)
+            summary = summarise(r for u, r in records.items() if u in units)
         _add(status, summary)
     return status
 
 
-def _add(status: StageStatus, summary: Mapping[str, Any]) -> None:
+def _add(status: StageStatus, summary: ShardSummary) -> None:
     status.statuses.update(summary["statuses"])
     status.seconds += summary["seconds"]
     times = [*status.finished, *summary["finished"]]

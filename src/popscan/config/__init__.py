@@ -14,16 +14,25 @@ from pydantic import Field, StrictInt, WithJsonSchema, field_validator, model_va
 from popscan.config.analyses import Associate, Atlas, Fairness, Rca, Report, Share, Visibility
 from popscan.config.experiments import Experiment
 from popscan.config.predictions import PredictedColumn
-from popscan.config.section import ColumnName, Section
+from popscan.config.section import ColumnName, Section, mapping_at
 from popscan.config.stages import Biomarkers, Qc, Reconstruct, Segment
-from popscan.config.study import Cohort, Plan, Simulate, Source, Study
+from popscan.config.study import (
+    Cohort,
+    Plan,
+    Simulate,
+    Source,
+    Study,
+    source_kind,
+    study_seed,
+)
 from popscan.protocols import DEFAULT, get_protocol
 from popscan.records import PopscanError
 
 __all__ = [
     "Associate", "Atlas", "Biomarkers", "Cohort", "Config", "Experiment", "Fairness", "Plan", "Qc",
     "Rca", "Reconstruct", "Report", "Section", "Segment", "Share", "Simulate", "Source", "Study",
-    "TableConfig", "Visibility", "fill_in", "json_schema", "protocol_problems",
+    "TableConfig", "Visibility", "fill_in", "json_schema", "protocol_problems", "source_kind",
+    "study_seed",
 ]  # fmt: skip
 
 
@@ -163,7 +172,7 @@ def protocol_problems(config: Config) -> list[str]:
     return problems
 
 
-def fill_in(config: dict[str, Any], given: Mapping[str, Any]) -> None:
+def fill_in(config: dict[str, Any], given: Mapping[str, object]) -> None:
     """Fill in what the protocol decides, in a config whose other defaults were filled in already.
 
     Parameters
@@ -175,7 +184,7 @@ def fill_in(config: dict[str, Any], given: Mapping[str, Any]) -> None:
     """
     for section, keys in get_protocol(str(config["protocol"])).defaults().items():
         for key, value in keys.items():
-            if key not in (given.get(section) or {}):
+            if key not in mapping_at(given, section):
                 config.setdefault(section, {})[key] = value
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
@@ -12,6 +12,14 @@ from popscan.records import PopscanError
 
 #: Column of a table, by the name that the reader of cohort tables gives it, whatever its case.
 ColumnName = Annotated[str, AfterValidator(column_name)]
+
+
+def mapping_at(config: Mapping[str, object], *keys: str) -> Mapping[str, object]:
+    """Return the mapping that stands below these keys; empty where there is none."""
+    inside: object = config
+    for key in keys:
+        inside = inside.get(key) if isinstance(inside, Mapping) else None
+    return inside if isinstance(inside, Mapping) else {}
 
 
 class Section(BaseModel):
@@ -25,7 +33,7 @@ class Section(BaseModel):
         return cls.__name__.lower()
 
     @classmethod
-    def of(cls, options: Mapping[str, Any], *, or_defaults: bool = False) -> Self:
+    def of(cls, options: Mapping[str, object], *, or_defaults: bool = False) -> Self:
         """Return this section of what a stage was given.
 
         Parameters

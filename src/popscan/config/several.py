@@ -9,9 +9,9 @@ module knows configs of one protocol only. The Snakefile imports it: nothing hea
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
 
+from popscan.config.section import mapping_at
 from popscan.records import PopscanError
 
 #: Folders of a study of several protocols that hold no part: a protocol cannot have such a name.
@@ -20,12 +20,12 @@ TAKEN = ("logs", "params", "report", "share", "tables")
 _SHARED = ("protocol", "protocols", "study", "cohort", "subjects", "experiment", "allow_replace")
 
 
-def is_several(config: Mapping[str, Any]) -> bool:
+def is_several(config: Mapping[str, object]) -> bool:
     """Whether a config names a list of protocols."""
     return isinstance(config.get("protocol"), (list, tuple))
 
 
-def part_configs(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def part_configs(config: Mapping[str, object]) -> dict[str, dict[str, object]]:
     """Return the config of every part of a study of several protocols.
 
     Parameters
@@ -43,39 +43,51 @@ def part_configs(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     PopscanError
         If the list, or what ``protocols`` says of one of them, cannot be used.
     """
-    names = config["protocol"]
+    names = protocol_names(config)
     if problems := _problems(config, names):
         raise PopscanError("; ".join(problems))
-    return {name: _part(config, name) for name in names}
+    return {str(name): _part(config, str(name)) for name in names}
 
 
-def study_folder(config: Mapping[str, Any]) -> str:
+def protocol_names(config: Mapping[str, object]) -> list[object]:
+    """Return what stands in a config's list of protocols; empty where it names one."""
+    names = config.get("protocol")
+    return list(names) if isinstance(names, (list, tuple)) else []
+
+
+def study_folder(config: Mapping[str, object]) -> str:
     """Return ``results/STUDY``, defaults counted."""
-    study = config.get("study")
-    study = study if isinstance(study, Mapping) else {}
+    study = mapping_at(config, "study")
     return f"{study.get('results', 'results')}/{study.get('name', 'demo')}"
 
 
-def _part(config: Mapping[str, Any], name: str) -> dict[str, Any]:
+def _part(config: Mapping[str, object], name: str) -> dict[str, object]:
     part = copy.deepcopy({key: value for key, value in config.items() if key != "protocols"})
-    study = dict(part.get("study") or {})
+    study = dict(mapping_at(config, "study"))
     whole = study.get("name", "demo")
     part["study"] = study | {"name": name, "results": study_folder(config), "part_of": whole}
     part["protocol"] = name
-    own = (config.get("protocols") or {}).get(name) or {}
-    for section, keys in copy.deepcopy(own).items():
-        shared = part.get(section)
-        both = isinstance(shared, Mapping) and isinstance(keys, Mapping)
-        part[section] = {**(shared or {}), **keys} if both else keys
-    return part
+    return _merged(part, mapping_at(config, "protocols", name))
 
 
-def _is_section(value: Any) -> bool:
+def _merged(shared: Mapping[str, object], own: Mapping[str, object]) -> dict[str, object]:
+    """Put one protocol's keys into the shared ones; mappings within mappings are merged, too."""
+    merged = dict(shared)
+    for key, value in own.items():
+        before = merged.get(key)
+        if isinstance(before, Mapping) and isinstance(value, Mapping):
+            merged[key] = _merged(before, value)
+        else:
+            merged[key] = copy.deepcopy(value)
+    return merged
+
+
+def _is_section(value: object) -> bool:
     """Whether a section is a mapping, or was left empty."""
     return value is None or isinstance(value, Mapping)
 
 
-def _problems(config: Mapping[str, Any], names: Any) -> list[str]:
+def _problems(config: Mapping[str, object], names: Sequence[object]) -> list[str]:
     wrong = [name for name in names if not isinstance(name, str)]
     if wrong or not names:
         return [f"protocol: {names!r}; a list of names of protocols is expected"]
@@ -92,14 +104,14 @@ def _problems(config: Mapping[str, Any], names: Any) -> list[str]:
         for name in names
         if name in TAKEN
     ]
-    if (config.get("experiment") or {}).get("attribute"):
+    if mapping_at(config, "experiment").get("attribute"):
         problems.append("experiment.attribute: an experiment has one protocol, not a list")
     own = config.get("protocols") or {}
     if not isinstance(own, Mapping):
         return [*problems, f"protocols: {own!r}; sections by protocol are expected"]
     for name, sections in own.items():
         if name not in names:
-            problems.append(f"protocols.{name}: not in protocol: {', '.join(names)}")
+            problems.append(f"protocols.{name}: not in protocol: {', '.join(map(str, names))}")
         elif not isinstance(sections, Mapping):
             problems.append(f"protocols.{name}: {sections!r}; a mapping of sections is expected")
         else:

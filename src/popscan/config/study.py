@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
@@ -41,6 +42,11 @@ class Study(Section):
             return check_identifier(name, what="study")
         except PopscanError as error:
             raise ValueError(str(error)) from error
+
+
+def study_seed(options: Mapping[str, object]) -> int:
+    """Return the study's seed from the sections that a stage was given."""
+    return Study.of(options).seed
 
 
 class Source(Section):
@@ -86,6 +92,11 @@ class Source(Section):
     kspace: KSpaceInput = Field(
         default=KSpaceInput(), description="kspace: how raw k-space is read (below)."
     )
+
+
+def source_kind(options: Mapping[str, object]) -> str:
+    """Return the kind of the study's source from the sections that a stage was given."""
+    return Source.of(options).kind
 
 
 class Simulate(Section):

@@ -7,8 +7,8 @@ else follows from what it says of itself: rules, order, versions, tables, `rerun
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any
 
+from popscan.config.section import mapping_at
 from popscan.stages import (
     associate,
     atlas,
@@ -147,7 +147,7 @@ def stages_of(source_kind: str, *, optional: Collection[str] = ()) -> list[str]:
     return [name for name in SUBJECT_STAGES if name not in left_out]
 
 
-def optional_stages(config: Mapping[str, Any]) -> list[str]:
+def optional_stages(config: Mapping[str, object]) -> list[str]:
     """Return those optional stages that a config (or the sections that a stage is given) enables.
 
     Parameters
@@ -155,11 +155,10 @@ def optional_stages(config: Mapping[str, Any]) -> list[str]:
     config
         Section -> its keys; sections may be absent.
     """
-    return [name for name in OPTIONAL_STAGES if _switch(STAGES[name], config).get("enabled", False)]
+    return [name for name in OPTIONAL_STAGES if _switch(STAGES[name], config).get("enabled")]
 
 
-def _switch(stage: Stage, config: Mapping[str, Any]) -> Mapping[str, Any]:
+def _switch(stage: Stage, config: Mapping[str, object]) -> Mapping[str, object]:
     """Return the part of a config that enables a stage: a section's, or the stage's own options."""
-    own = config.get("stages", {}) if stage.options else config
-    part: Mapping[str, Any] = own.get(stage.switch or stage.name, {})
-    return part
+    own = mapping_at(config, "stages") if stage.options else config
+    return mapping_at(own, stage.switch or stage.name)

@@ -27,7 +27,7 @@ def run_stage(
     store: Store,
     stage: str,
     shard: str,
-    options: Mapping[str, Any],
+    options: Mapping[str, object],
     *,
     subjects: str | Sequence[str] = "",
     limits: Limits | None = None,

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from popscan.cells import EMPTY
-from popscan.config import Section
+from popscan.config import Section, study_seed
+from popscan.config.section import mapping_at
 from popscan.plan import Planned
 from popscan.protocol import Protocol
 from popscan.protocols import DEFAULT, get_protocol
@@ -39,7 +40,7 @@ class ShardContext:
 
     store: Store
     shard: str
-    options: Mapping[str, Any]
+    options: Mapping[str, object]
     planned: Mapping[str, Planned] = field(default_factory=dict)
     threads: int = 1
 
@@ -49,7 +50,7 @@ class ShardContext:
 
     def own(self, stage: str, section: type[S]) -> S:
         """Return the options of a stage that has no section in the config (`Stage.options`)."""
-        return section.model_validate(self.options.get("stages", {}).get(stage, {}))
+        return section.model_validate(mapping_at(self.options, "stages", stage))
 
     @property
     def protocol(self) -> Protocol:
@@ -62,9 +63,14 @@ class ShardContext:
         return FileNames(self.protocol)
 
     @property
+    def version(self) -> str:
+        """Version of the stage's code, as its rule gave it."""
+        return str(self.options["version"])
+
+    @property
     def seed(self) -> int:
         """Seed of the study."""
-        return int(self.options["study"]["seed"])
+        return study_seed(self.options)
 
     @cached_property
     def _records(self) -> dict[str, Mapping[str, Record]]:

@@ -11,8 +11,9 @@ import hashlib
 import json
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
+from popscan.config import Source, source_kind
+from popscan.config.section import mapping_at
 from popscan.disk import write_atomic
 from popscan.plan import Planned, readable_subjects
 from popscan.records import PopscanError
@@ -28,13 +29,13 @@ class OtherCohortError(PopscanError):
     exit_status = 2
 
 
-def source_facts(options: Mapping[str, Any]) -> dict[str, str]:
+def source_facts(options: Mapping[str, object]) -> dict[str, str]:
     """Say where a study's subjects come from, to be kept beside its plan."""
-    source = options["source"]
-    facts = {"kind": str(source["kind"]), "root": "", "participants": ""}
-    if source["kind"] != "simulated":
-        for name in ("root", "participants"):
-            facts[name] = str(Path(source[name]).resolve()) if source.get(name) else ""
+    source = Source.of(options)
+    facts = {"kind": str(source.kind), "root": "", "participants": ""}
+    if source.kind != "simulated":
+        for name, place in (("root", source.root), ("participants", source.participants)):
+            facts[name] = str(Path(place).resolve()) if place else ""
     parts = {name: options.get(name) for name in ("source", "simulate", "cohort")}
     text = json.dumps(parts, sort_keys=True, default=str)
     return {**facts, "options": hashlib.sha256(text.encode()).hexdigest()}
@@ -49,7 +50,7 @@ def known_source(study_root: Path) -> dict[str, str]:
     return {str(k): str(v) for k, v in data.items()} if isinstance(data, dict) else {}
 
 
-def write_source(study_root: Path, options: Mapping[str, Any]) -> None:
+def write_source(study_root: Path, options: Mapping[str, object]) -> None:
     """Note where the study's subjects come from, if that is new."""
     facts = source_facts(options)
     if known_source(study_root) != facts:
@@ -61,7 +62,7 @@ def _path(study_root: Path) -> Path:
     return study_root / "plan" / "source.json"
 
 
-def check_before_run(study_root: Path, config: Mapping[str, Any]) -> None:
+def check_before_run(study_root: Path, config: Mapping[str, object]) -> None:
     """Stop before anything of the study is touched, if the config names another cohort.
 
     Cheap where the config describes the cohort as at the last plan.
@@ -72,7 +73,8 @@ def check_before_run(study_root: Path, config: Mapping[str, Any]) -> None:
         With both, and how to go on.
     """
     before = known_source(study_root)
-    if not before or config.get("allow_replace") or config["experiment"]["attribute"]:
+    is_experiment = bool(mapping_at(config, "experiment").get("attribute"))
+    if not before or config.get("allow_replace") or is_experiment:
         return
     if before == source_facts(config):
         return
@@ -87,7 +89,7 @@ def check_before_run(study_root: Path, config: Mapping[str, Any]) -> None:
 
 def check_same_cohort(
     study_root: Path,
-    options: Mapping[str, Any],
+    options: Mapping[str, object],
     staying: Sequence[Planned],
     *,
     left: Collection[str],
@@ -128,13 +130,13 @@ def check_same_cohort(
             raise _other(study_root, options, before, detail)
 
 
-def _check_kind(study_root: Path, options: Mapping[str, Any], before: Mapping[str, str]) -> None:
-    if before and before.get("kind") != options["source"]["kind"]:
+def _check_kind(study_root: Path, options: Mapping[str, object], before: Mapping[str, str]) -> None:
+    if before and before.get("kind") != source_kind(options):
         raise _other(study_root, options, before, "another kind of source")
 
 
 def _other(
-    study_root: Path, options: Mapping[str, Any], before: Mapping[str, str], detail: str
+    study_root: Path, options: Mapping[str, object], before: Mapping[str, str], detail: str
 ) -> OtherCohortError:
     old = _said(before) if before else "another cohort"
     return OtherCohortError(

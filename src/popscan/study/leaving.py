@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from popscan.names import subject_of
 from popscan.records import PopscanError
@@ -32,7 +32,7 @@ class Leavers:
 
 
 def let_leave(
-    study_root: Path, options: Mapping[str, Any], cohort: Cohort, *, allow_replace: bool = False
+    study_root: Path, options: Mapping[str, object], cohort: Cohort, *, allow_replace: bool = False
 ) -> Leavers:
     """Take those who left out of the cohort, and remove what the study holds of them.
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from popscan.config import Cohort as CohortSection
-from popscan.config import Simulate, Source
+from popscan.config import Simulate, Source, source_kind, study_seed
 from popscan.io.folders import Folders
 from popscan.plan import Planned
 from popscan.protocol import load as load_place
@@ -35,13 +35,13 @@ class Cohort:
     unlisted: list[str] = field(default_factory=list)
 
 
-def where(options: Mapping[str, Any]) -> str:
+def where(options: Mapping[str, object]) -> str:
     """Say where the study's subjects come from, for messages."""
-    source = options["source"]
-    return f"source.root {source['root']!r} (source.kind {source['kind']})"
+    source = Source.of(options)
+    return f"source.root {source.root!r} (source.kind {source.kind})"
 
 
-def find_cohort(options: Mapping[str, Any], folders: Folders | None = None) -> Cohort:
+def find_cohort(options: Mapping[str, object], folders: Folders | None = None) -> Cohort:
     """Find the subjects of a study without changing anything.
 
     Parameters
@@ -94,7 +94,7 @@ def find_cohort(options: Mapping[str, Any], folders: Folders | None = None) -> C
     return cohort
 
 
-def read_table_of(options: Mapping[str, Any]) -> pd.DataFrame | None:
+def read_table_of(options: Mapping[str, object]) -> pd.DataFrame | None:
     """Read the cohort table of a study; None if it has none.
 
     Raises
@@ -102,14 +102,14 @@ def read_table_of(options: Mapping[str, Any]) -> pd.DataFrame | None:
     PopscanError
         If the config names one that does not exist.
     """
-    if options["source"]["kind"] == "simulated":
+    if source_kind(options) == "simulated":
         return _population(options)
     read = _read(options, None)
     return None if read is None else read.rows
 
 
 def _read(
-    options: Mapping[str, Any], found: Mapping[str, Sequence[Found]] | None
+    options: Mapping[str, object], found: Mapping[str, Sequence[Found]] | None
 ) -> CohortTable | None:
     """Read the cohort table; `found` are the visits with images, None where nobody looked."""
     from popscan.io.cohort import read_cohort
@@ -131,7 +131,7 @@ def _read(
 
 
 def _fields_of(
-    options: Mapping[str, Any], path: Path, found: Mapping[str, Sequence[Found]] | None
+    options: Mapping[str, object], path: Path, found: Mapping[str, Sequence[Found]] | None
 ) -> FieldTable | None:
     """Return what is taken of a field table of UK Biobank; None for another table."""
     from popscan.io.sources import get_source
@@ -155,14 +155,14 @@ def _fields_of(
     )
 
 
-def _population(options: Mapping[str, Any]) -> pd.DataFrame:
+def _population(options: Mapping[str, object]) -> pd.DataFrame:
     protocol = protocol_of(options)
     if protocol.simulation is None:
         raise PopscanError(f"source.kind: protocol {protocol.name} has no digital population")
     simulate = Simulate.of(options)
     population: pd.DataFrame = load_place(protocol.simulation.population)(
         simulate.n_subjects,
-        seed=int(options["study"]["seed"]),
+        seed=study_seed(options),
         bias=simulate.bias,
         faults=simulate.faults,
         allocation=simulate.allocation,
@@ -170,7 +170,7 @@ def _population(options: Mapping[str, Any]) -> pd.DataFrame:
     return population.astype(str)
 
 
-def _simulated_cohort(options: Mapping[str, Any]) -> Cohort:
+def _simulated_cohort(options: Mapping[str, object]) -> Cohort:
     table = _population(options)
     rows = _rows(table)
     cohort = Cohort(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -27,7 +26,7 @@ def read_overrides(path: Path) -> pd.DataFrame:
         raise PopscanError(f"qc.overrides: {path}: cannot be read ({error})") from error
 
 
-def final_verdicts(verdicts: pd.DataFrame, options: Mapping[str, Any]) -> pd.DataFrame:
+def final_verdicts(verdicts: pd.DataFrame, options: Mapping[str, object]) -> pd.DataFrame:
     """Return the table of verdicts with the overrides that the config names applied.
 
     Parameters

@@ -11,11 +11,11 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from popscan.config import Cohort, Fairness, Source
+from popscan.config.section import mapping_at
 from popscan.fairness.groups import MISSING, labels
 from popscan.protocols import protocol_of
 from popscan.records import Status
@@ -53,12 +53,12 @@ class Study:
     """
 
     root: Path
-    options: Mapping[str, Any]
+    options: Mapping[str, object]
     participants: pd.DataFrame
     verdicts: pd.DataFrame
 
     @classmethod
-    def of_tables(cls, root: Path, options: Mapping[str, Any]) -> Study:
+    def of_tables(cls, root: Path, options: Mapping[str, object]) -> Study:
         """Read a study whose tables were collected."""
         return cls(
             root=root,
@@ -68,7 +68,7 @@ class Study:
         )
 
     @classmethod
-    def of_manifests(cls, store: Store, options: Mapping[str, Any]) -> Study:
+    def of_manifests(cls, store: Store, options: Mapping[str, object]) -> Study:
         """Read a study before its tables are collected: ingest and qc must be through.
 
         Parameters
@@ -205,7 +205,7 @@ class Study:
         parts = []
         for table, (stage, section) in ACCOUNTS.items():
             rows = self.table(table)
-            if self.options.get(section, {}).get("enabled") and "status" in rows:
+            if mapping_at(self.options, section).get("enabled") and "status" in rows:
                 parts.append(rows.assign(stage=stage))
         return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from popscan.associate.precision import precision_table
-from popscan.config import Associate, Fairness
+from popscan.config import Associate, Fairness, study_seed
 from popscan.protocols import protocol_of
 from popscan.study import dictionary
 from popscan.study.adjusted import slopes_table
@@ -18,7 +17,7 @@ from popscan.study.study import Study
 from popscan.study.tables import write_table
 
 
-def analysed_table(study_root: Path, options: Mapping[str, Any]) -> pd.DataFrame:
+def analysed_table(study_root: Path, options: Mapping[str, object]) -> pd.DataFrame:
     """One row per analysed subject: cohort columns and biomarkers."""
     study = Study.of_tables(study_root, options)
     participants, biomarkers = study.attributes.reset_index(), study.biomarkers
@@ -28,7 +27,7 @@ def analysed_table(study_root: Path, options: Mapping[str, Any]) -> pd.DataFrame
     return participants.drop(columns=shared).merge(biomarkers, on="unit")
 
 
-def associate_study(study_root: Path, options: Mapping[str, Any]) -> None:
+def associate_study(study_root: Path, options: Mapping[str, object]) -> None:
     """Write associations, reference ranges, precision, and tables of size adjustments."""
     section = Associate.of(options)
     _write_adjusted(study_root, options)
@@ -36,7 +35,7 @@ def associate_study(study_root: Path, options: Mapping[str, Any]) -> None:
     outcomes = section.outcomes if len(table) else []
     found, ranges = regressions(
         table, outcomes=outcomes, terms=section.terms, min_n=section.min_n,
-        seed=int(options["study"]["seed"]),
+        seed=study_seed(options),
     )  # fmt: skip
     fairness = Fairness.of(options)
     precision = precision_table(
@@ -55,7 +54,7 @@ def associate_study(study_root: Path, options: Mapping[str, Any]) -> None:
     )
 
 
-def _write_adjusted(study_root: Path, options: Mapping[str, Any]) -> None:
+def _write_adjusted(study_root: Path, options: Mapping[str, object]) -> None:
     """Write ``biomarkers_adjusted`` and ``size_slopes`` where the protocol adjusts for a size."""
     protocol = protocol_of(options)
     if not protocol.adjustments:

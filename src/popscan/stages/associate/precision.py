@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,7 +18,7 @@ from popscan.study.tables import read_table
 _MOST_PANELS = 9
 
 
-def precision_section(study_root: Path, config: Mapping[str, Any]) -> Extra | None:
+def precision_section(study_root: Path, config: Mapping[str, object]) -> Extra | None:
     """Show precision where subjects have several visits that were analysed; else None."""
     found = read_table(study_root, "precision")
     if found.empty:

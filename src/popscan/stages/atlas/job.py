@@ -6,7 +6,7 @@ import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from popscan.config import Atlas
 from popscan.plan import read_shard
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def prepare_shard(store: Store, shard: str, options: Mapping[str, Any], output: Path) -> None:
+def prepare_shard(store: Store, shard: str, options: Mapping[str, object], output: Path) -> None:
     """Bring a shard's segmented subjects into the common frame.
 
     Who is analysed, and in which group, is asked later (`write_members`): a manual override or
@@ -92,7 +92,11 @@ def _prepared(
 
 
 def map_shard(
-    prepared: Path, members: Path, template: Path | None, options: Mapping[str, Any], output: Path
+    prepared: Path,
+    members: Path,
+    template: Path | None,
+    options: Mapping[str, object],
+    output: Path,
 ) -> None:
     """Register a shard's subjects to the template of the round before and write their sums.
 
@@ -144,7 +148,7 @@ def reduce_round(
     study_root: Path,
     iteration: int,
     template: Path | None,
-    options: Mapping[str, Any],
+    options: Mapping[str, object],
     output: Path,
 ) -> None:
     """Add up the sums of all shards into the round's templates, one per group."""

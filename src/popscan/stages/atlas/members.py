@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -14,7 +13,7 @@ from popscan.records import PopscanError
 from popscan.study.study import Study
 
 
-def write_members(study_root: Path, options: Mapping[str, Any], output: Path) -> None:
+def write_members(study_root: Path, options: Mapping[str, object], output: Path) -> None:
     """Write who is analysed, and the groups of each, as the atlas counts them.
 
     Parameters

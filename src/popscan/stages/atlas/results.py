@@ -21,7 +21,7 @@ from popscan.study.study import Study
 from popscan.study.tables import write_table
 
 
-def atlas_frame(options: Mapping[str, Any]) -> AtlasFrame:
+def atlas_frame(options: Mapping[str, object]) -> AtlasFrame:
     """Return the frame in which the study's protocol averages subjects.
 
     Raises
@@ -40,7 +40,7 @@ def region_names(frame: AtlasFrame) -> list[str]:
     return [region.name for region in frame.regions]
 
 
-def write_atlas(study_root: Path, template: Path, options: Mapping[str, Any]) -> None:
+def write_atlas(study_root: Path, template: Path, options: Mapping[str, object]) -> None:
     """Write each group's mean image and probability maps as NIfTI, ``atlas.json`` and tables.
 
     Parameters

@@ -38,7 +38,7 @@ def biomarkers_task(context: ShardContext) -> Task:
 
     return Task(
         stage="biomarkers",
-        version=context.options["version"],
+        version=context.version,
         options={**section.model_dump(), **protocol_key(context.protocol)},
         reads=reads,
         load=load,
@@ -53,7 +53,7 @@ def measure(
     labels: LabelMap,
     *,
     scan: Scan,
-    options: Mapping[str, Any],
+    options: Mapping[str, object],
     **subject: float,
 ) -> dict[str, Any]:
     """Measure biomarkers of labels by a protocol's method.

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
+from popscan.config import source_kind
 from popscan.protocols import protocol_of
 from popscan.stages import STAGES, optional_stages, stages_of
 from popscan.stages.collect.streams import AccountStreams, StageStreams, Written, manifests
@@ -30,7 +30,7 @@ from popscan.study.tables import (
 _WHOLE = {"ingest": "participants", "qc": "qc", "biomarkers": "biomarkers"}
 
 
-def collect(store: Store, options: Mapping[str, Any]) -> dict[str, int]:
+def collect(store: Store, options: Mapping[str, object]) -> dict[str, int]:
     """Write the study's tables, shard after shard.
 
     Parameters
@@ -53,9 +53,9 @@ def collect(store: Store, options: Mapping[str, Any]) -> dict[str, int]:
     """
     root = store.root
     shards = study_shards(root)
-    stages = stages_of(options["source"]["kind"], optional=optional_stages(options))
+    stages = stages_of(source_kind(options), optional=optional_stages(options))
     check_manifests(store, stages, shards)
-    simulated = options["source"]["kind"] == "simulated"
+    simulated = source_kind(options) == "simulated"
     planned = planned_table(root, shards, simulated=simulated)
     units = list(planned["unit"])
     check_plan(root, units)
@@ -85,7 +85,7 @@ def _write_whole(
     root: Path,
     planned: pd.DataFrame,
     values: Mapping[str, pd.DataFrame],
-    options: Mapping[str, Any],
+    options: Mapping[str, object],
 ) -> dict[str, int]:
     """Write the tables of one row per subject that need more than one stage's records."""
     verdicts = final_verdicts(values["qc"], options)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -19,7 +18,7 @@ _SHOWN = ["biomarker", "n", "n_covered", "n_outside", "half_width"]
 _INTERVAL = ["coverage_pct", "coverage_low_pct", "coverage_high_pct", "nominal_pct"]
 
 
-def coverage_section(study_root: Path, config: Mapping[str, Any]) -> Extra | None:
+def coverage_section(study_root: Path, config: Mapping[str, object]) -> Extra | None:
     """Show how many intervals hold their reference; None without references or intervals.
 
     Parameters

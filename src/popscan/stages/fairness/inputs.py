@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -141,7 +141,7 @@ def _predicted(study_root: Path) -> pd.DataFrame:
     )
 
 
-def _in_use(scores: pd.DataFrame, options: Mapping[str, Any]) -> pd.DataFrame:
+def _in_use(scores: pd.DataFrame, options: Mapping[str, object]) -> pd.DataFrame:
     """Scores of the reconstruction that later stages read; others are for comparing methods."""
     if "variant" not in scores:
         return scores

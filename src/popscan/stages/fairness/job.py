@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
-from popscan.config import Fairness
+from popscan.config import Fairness, study_seed
 from popscan.disk import write_atomic
 from popscan.stages.fairness.inputs import AuditInputs, audit_inputs
 from popscan.stages.fairness.tables import audit_tables
@@ -27,7 +26,7 @@ TABLES = (
 PREDICTION_TABLES = ("predictions", "calibration", "thresholds")
 
 
-def audit_study(study_root: Path, options: Mapping[str, Any]) -> None:
+def audit_study(study_root: Path, options: Mapping[str, object]) -> None:
     """Write the tables of the fairness audit and its sentences.
 
     Parameters
@@ -40,7 +39,7 @@ def audit_study(study_root: Path, options: Mapping[str, Any]) -> None:
     section = Fairness.of(options)
     study = Study.of_tables(study_root, options)
     inputs = audit_inputs(study)
-    tables, more = audit_tables(inputs, section, seed=int(options["study"]["seed"]))
+    tables, more = audit_tables(inputs, section, seed=study_seed(options))
     notes = [*study.notes, *inputs.notes, *more]
     write_audit(study_root, tables, notes, alpha=section.alpha)
     coverage = coverage_of(inputs, section)

@@ -64,7 +64,7 @@ def ingest_task(context: ShardContext) -> Task:
 
     return Task(
         stage="ingest",
-        version=context.options["version"],
+        version=context.version,
         # Where the raw data lies is no part of what they say: the files themselves are compared.
         options={
             "kind": source.kind,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from markupsafe import Markup
 
+from popscan.config.section import mapping_at
 from popscan.protocol import Protocol, load
 from popscan.protocols import protocol_of
 from popscan.report.context import Extra
@@ -16,10 +16,10 @@ from popscan.study.study import Study
 from popscan.study.tables import read_table
 
 
-def motion_section(study_root: Path, config: Mapping[str, Any]) -> Extra | None:
+def motion_section(study_root: Path, config: Mapping[str, object]) -> Extra | None:
     """Show the protocol's section; None where nothing was tracked."""
     motion = protocol_of(config).motion
-    if motion is None or not config.get("stages", {}).get("motion", {}).get("enabled"):
+    if motion is None or not mapping_at(config, "stages", "motion").get("enabled"):
         return None
     values, rows = read_table(study_root, "motion"), read_table(study_root, "motion_segments")
     if values.empty or rows.empty:

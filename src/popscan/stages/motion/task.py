@@ -40,7 +40,7 @@ def motion_task(context: ShardContext) -> Task:
 
     return Task(
         stage="motion",
-        version=context.options["version"],
+        version=context.version,
         options={**options, **protocol_key(context.protocol)},
         reads=lambda subject: read_digests(context, subject),
         load=load,

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from popscan.config import Plan
+from popscan.config import Plan, source_kind
 from popscan.io.folders import Folders
 from popscan.plan import PlanSummary, write_plan
 from popscan.records import PopscanError
@@ -19,7 +18,7 @@ from popscan.study.withdraw import forget_folders
 
 def plan_study(
     study_root: Path,
-    options: Mapping[str, Any],
+    options: Mapping[str, object],
     *,
     trust: bool = False,
     allow_replace: bool = False,
@@ -63,7 +62,7 @@ def plan_study(
         withdrawn=leavers.counts,
     )
     write_source(study_root, options)
-    if options["source"]["kind"] != "simulated":
+    if source_kind(options) != "simulated":
         folders.write(index)
         forget_folders(study_root, leavers.mentions)
     return replace(

@@ -49,7 +49,7 @@ def qc_task(context: ShardContext) -> Task:
 
     return Task(
         stage="qc",
-        version=context.options["version"],
+        version=context.version,
         options={"thresholds": section.thresholds, **protocol_key(context.protocol)},
         reads=lambda subject: read_digests(context, subject),
         load=load,

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
-from popscan.config import Fairness, Rca
+from popscan.config import Fairness, Rca, study_seed
 from popscan.study import dictionary
 from popscan.study.study import Study
 from popscan.study.tables import read_table, write_table
 
 
-def write_validity(study_root: Path, options: Mapping[str, Any]) -> pd.DataFrame:
+def write_validity(study_root: Path, options: Mapping[str, object]) -> pd.DataFrame:
     """Write the table ``rca_validity``: how far predictions can be relied on, by group.
 
     Parameters
@@ -42,7 +41,7 @@ def write_validity(study_root: Path, options: Mapping[str, Any]) -> pd.DataFrame
         min_group=fairness.min_group,
         n_boot=fairness.n_boot,
         alpha=fairness.alpha,
-        seed=int(options["study"]["seed"]),
+        seed=study_seed(options),
     )
     write_table(study_root, "rca_validity", table, dictionary.of("rca_validity"))
     return table

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from popscan.config import Rca
+from popscan.config import Rca, study_seed
 from popscan.disk import write_atomic
 from popscan.methods import call_with
 from popscan.plan import read_shard
@@ -48,7 +48,7 @@ def references_path(study_root: Path) -> Path:
     return study_root / "rca" / "references.npz"
 
 
-def make_references(store: Store, options: Mapping[str, Any], output: Path) -> list[str]:
+def make_references(store: Store, options: Mapping[str, object], output: Path) -> list[str]:
     """Choose reference cases and write their crops.
 
     Parameters
@@ -76,7 +76,7 @@ def make_references(store: Store, options: Mapping[str, Any], output: Path) -> l
     if section.references != "simulated":
         found = _of_study(store, options, section, grid)
     if not found and section.references != "study" and protocol.simulation is not None:
-        seed = int(options["study"]["seed"]) + _OTHER_SEED
+        seed = study_seed(options) + _OTHER_SEED
         found = _simulated(section, grid, protocol, seed=seed)
     save_arrays(output, to_arrays(found, grid))
     return sorted({reference.unit for reference in found})
@@ -110,7 +110,7 @@ def _foreign(path: Path, output: Path) -> list[str]:
 
 
 def _of_study(
-    store: Store, options: Mapping[str, Any], section: Rca, grid: CropGrid
+    store: Store, options: Mapping[str, object], section: Rca, grid: CropGrid
 ) -> list[Reference]:
     """Labelled subjects that QC does not exclude, balanced over groups; an earlier choice stays."""
     from popscan.rca.references import choose
@@ -134,9 +134,7 @@ def _of_study(
     keep = saved["units"] if saved.get("settings") == settings else []
     made: dict[str, list[Reference]] = {}
     while True:
-        chosen = choose(
-            groups, n=section.n_references, seed=int(options["study"]["seed"]), keep=keep
-        )
+        chosen = choose(groups, n=section.n_references, seed=study_seed(options), keep=keep)
         for unit in [unit for unit in chosen if unit not in made]:
             try:
                 made[unit] = _prepared(*where[unit], section.phases, grid)
@@ -151,7 +149,9 @@ def _of_study(
     return [reference for unit in chosen for reference in made[unit]]
 
 
-def _labelled(store: Store, options: Mapping[str, Any]) -> Iterator[tuple[ShardContext, Subject]]:
+def _labelled(
+    store: Store, options: Mapping[str, object]
+) -> Iterator[tuple[ShardContext, Subject]]:
     for shard in study_shards(store.root):
         context = ShardContext(store=store, shard=shard, options=options)
         for planned in read_shard(store.root, shard):
@@ -273,7 +273,7 @@ def rca_task(context: ShardContext) -> Task:
 
     return Task(
         stage="rca",
-        version=context.options["version"],
+        version=context.version,
         options={
             **section.model_dump(include={"phases", "n_registered", "affine"}),
             "references": digest,

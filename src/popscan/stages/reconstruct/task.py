@@ -53,7 +53,7 @@ def reconstruct_task(context: ShardContext) -> Task:
 
     return Task(
         stage="reconstruct",
-        version=context.options["version"],
+        version=context.version,
         options=task_options(section),
         reads=lambda subject: {"ingest": context.digest("ingest", subject)},
         load=load,

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from popscan.methods import resolve
 from popscan.report.context import Extra
@@ -20,7 +19,7 @@ from popscan.stages import STAGES
 EXTRAS = {name: stage.report for name, stage in STAGES.items() if stage.report}
 
 
-def extra_sections(study_root: Path, config: Mapping[str, Any]) -> list[Extra]:
+def extra_sections(study_root: Path, config: Mapping[str, object]) -> list[Extra]:
     """Return the further sections of a study.
 
     Parameters

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from popscan.arrays.image_quality import fitted_gain
+from popscan.config.section import mapping_at
 from popscan.io.nifti import read_scan
 from popscan.protocol import Protocol
 from popscan.records import PopscanError, Subject
@@ -29,9 +29,9 @@ RETROSPECTIVE = (
 )
 
 
-def retrospective_note(config: Mapping[str, Any]) -> str:
+def retrospective_note(config: Mapping[str, object]) -> str:
     """Return the warning of studies whose k-space was simulated from images; else nothing."""
-    return RETROSPECTIVE if config.get("reconstruct", {}).get("retrospective") else ""
+    return RETROSPECTIVE if mapping_at(config, "reconstruct").get("retrospective") else ""
 
 
 def recon_gallery(store: Store, scores: pd.DataFrame, protocol: Protocol) -> Gallery | None:

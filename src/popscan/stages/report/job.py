@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
-import platform
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -13,15 +11,13 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from popscan import __version__
-from popscan.config import Fairness, Report, Share
+from popscan.config import Atlas, Fairness, Report, Segment, Share, source_kind
 from popscan.config import Study as StudySection
 from popscan.disk import write_atomic
-from popscan.plan import read_plan
 from popscan.protocol import Protocol, Words
 from popscan.protocols import protocol_of
 from popscan.report.context import StudyContext
-from popscan.stages import STAGES, optional_stages, stages_of, version_of
+from popscan.stages import optional_stages, stages_of
 from popscan.stages.atlas.results import atlas_pictures
 from popscan.stages.fairness.report import (
     agreement_points,
@@ -31,6 +27,7 @@ from popscan.stages.report.extras import extra_sections
 from popscan.stages.report.flagged import flagged_subjects, units_to_look_at
 from popscan.stages.report.gallery import recon_gallery, retrospective_note
 from popscan.stages.report.methods import methods_sentences
+from popscan.stages.report.provenance import Provenance, provenance
 from popscan.stages.report.sharing import write_share
 from popscan.stages.segment.bundles import bundle_path
 from popscan.store import Store
@@ -40,21 +37,9 @@ from popscan.study.tables import read_table, tables_folder
 
 #: Columns of the table of checks that hold the same few words in very many rows.
 _WORDS_OF_CHECKS = ("unit", "check", "kind", "threshold", "unit_of_value", "verdict")
-_PACKAGES = (
-    "monai",
-    "nibabel",
-    "numpy",
-    "pandas",
-    "pydicom",
-    "scipy",
-    "simpleitk",
-    "snakemake",
-    "statsmodels",
-    "torch",
-)
 
 
-def report_study(study_root: Path, config: Mapping[str, Any]) -> Path:
+def report_study(study_root: Path, config: Mapping[str, object]) -> Path:
     """Write the report, what may be shared, and ``provenance.json``.
 
     Parameters
@@ -76,7 +61,7 @@ def report_study(study_root: Path, config: Mapping[str, Any]) -> Path:
     write_atomic(study_root / "provenance.json", text.encode())
     context = study_context(study_root, config, facts)
     context = replace(context, methods=methods_sentences(context, config, facts))
-    limit = int(config["report"]["max_flagged_pages"])
+    limit = Report.of(config).max_flagged_pages
     index = render_study(context, study_root / "report", max_subject_pages=limit)
     fairness = Fairness.of(config)
     write_share(
@@ -90,50 +75,21 @@ def report_study(study_root: Path, config: Mapping[str, Any]) -> Path:
     return index
 
 
-def provenance(study_root: Path, config: Mapping[str, Any]) -> dict[str, Any]:
-    """Versions, model digest, seed, machine and stage versions: what the study was made with."""
-    from popscan.segment import load_bundle
-
-    model = config["segment"]["model"]
-    path = bundle_path(model) if model else Path("no model")
-    plan = read_plan(study_root)
-    return {
-        "popscan": __version__,
-        "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
-        "python": platform.python_version(),
-        "machine": {"system": platform.system(), "processor": platform.machine()},
-        "seed": config["study"]["seed"],
-        "config": config,
-        "model": {
-            "name": path.name,
-            "digest": load_bundle(path, device="cpu", networks=False).digest if model else "",
-        },
-        "stages": {name: version_of(name) for name in STAGES},
-        "cohort": {
-            "n_subjects": plan["n_subjects"],
-            "removed": len(plan["removed"]),
-            "withdrawn": plan.get("withdrawn", {}),
-            "unlisted": len(plan["unlisted"]),
-            "problems": [*plan["problems"], *plan.get("notes", [])],
-        },
-    }
-
-
 def study_context(
-    study_root: Path, config: Mapping[str, Any], facts: Mapping[str, Any]
+    study_root: Path, config: Mapping[str, object], facts: Provenance
 ) -> StudyContext:
     """Load everything that the report shows."""
-    kind, protocol = config["source"]["kind"], protocol_of(config)
+    kind, protocol = source_kind(config), protocol_of(config)
     study = Study.of_tables(study_root, config)
     ledger = study.ledger
     costs = study.table("cost", columns=["unit", "stage", "seconds", "peak_mb"])
     if not costs.empty:
         ledger = ledger.merge(costs, on=["unit", "stage"], how="left")
-    named = config["segment"]["model"]
+    named = Segment.of(config).model
     model = bundle_path(named) if named else Path("no model")
     card = model / "card.md"
     fairness = Fairness.of(config)
-    flagged = units_to_look_at(study_root, limit=int(config["report"]["max_flagged_pages"]))
+    flagged = units_to_look_at(study_root, limit=Report.of(config).max_flagged_pages)
     context = StudyContext(
         name=StudySection.of(config).title,
         protocol=protocol,
@@ -173,9 +129,9 @@ def study_context(
 
 
 def _atlas(
-    study_root: Path, config: Mapping[str, Any], protocol: Protocol
+    study_root: Path, config: Mapping[str, object], protocol: Protocol
 ) -> Mapping[str, Mapping[str, Any]]:
-    if protocol.atlas is None or not config["atlas"]["enabled"]:
+    if protocol.atlas is None or not Atlas.of(config).enabled:
         return {}
     return atlas_pictures(study_root, protocol.atlas)
 
@@ -192,7 +148,7 @@ def _description(words: Words, kind: str, n_subjects: int) -> str:
     return f"{words.acquisition} of {n_subjects} subjects, {source}."
 
 
-def _limits(words: Words, kind: str, facts: Mapping[str, Any]) -> list[str]:
+def _limits(words: Words, kind: str, facts: Provenance) -> list[str]:
     limits = [*words.limits]
     if kind == "simulated":
         limits.append("All subjects are simulated: nothing here is about real people.")

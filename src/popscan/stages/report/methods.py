@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
-from popscan.config import Atlas, Fairness, Reconstruct
+from popscan.config import Associate, Atlas, Fairness, Rca, Reconstruct, source_kind
 from popscan.protocol import load as load_place
 from popscan.protocols import protocol_of
 from popscan.report.context import StudyContext
 from popscan.report.text import listing, plural, title_of
 from popscan.report.tidy import complete, words
 from popscan.report.units import deciding_matrix, final_status
+from popscan.stages.report.provenance import Provenance
 
 _SOURCES = {
     "bids": "Images were read from NIfTI files in BIDS-like folders [@bids].",
@@ -51,7 +51,7 @@ _ADJUSTMENTS = {
 
 
 def methods_sentences(
-    context: StudyContext, config: Mapping[str, Any], facts: Mapping[str, Any]
+    context: StudyContext, config: Mapping[str, object], facts: Provenance
 ) -> list[str]:
     """Return the sentences of the methods paragraph, with citations as `report.boilerplate` reads.
 
@@ -74,7 +74,7 @@ def methods_sentences(
     ]
 
 
-def _workflow(config: Mapping[str, Any], facts: Mapping[str, Any]) -> Iterator[str]:
+def _workflow(config: Mapping[str, object], facts: Provenance) -> Iterator[str]:
     packages = facts["packages"]
     yield (
         f"Images were analysed with popscan {facts['popscan']}, a workflow of Snakemake "
@@ -82,8 +82,8 @@ def _workflow(config: Mapping[str, Any], facts: Mapping[str, Any]) -> Iterator[s
         f"{packages['simpleitk']} [@simpleitk], statsmodels {packages['statsmodels']} "
         f"[@statsmodels]; random seed {facts['seed']})."
     )
-    if config["source"]["kind"] in _SOURCES:
-        yield _SOURCES[config["source"]["kind"]]
+    if (kind := source_kind(config)) in _SOURCES:
+        yield _SOURCES[kind]
 
 
 def _subjects(context: StudyContext) -> Iterator[str]:
@@ -105,7 +105,7 @@ def _subjects(context: StudyContext) -> Iterator[str]:
     yield f"{sentence} ({listing(parts)})." if parts else f"{sentence}."
 
 
-def _images(context: StudyContext, config: Mapping[str, Any]) -> Iterator[str]:
+def _images(context: StudyContext, config: Mapping[str, object]) -> Iterator[str]:
     scores = complete(context.recon_scores, "variant")
     variants = words(scores["variant"]).unique()
     section = Reconstruct.of(config)
@@ -117,7 +117,7 @@ def _images(context: StudyContext, config: Mapping[str, Any]) -> Iterator[str]:
         yield f"k-space was reconstructed by {listing(named)}."
 
 
-def _protocol(config: Mapping[str, Any], facts: Mapping[str, Any]) -> list[str]:
+def _protocol(config: Mapping[str, object], facts: Provenance) -> list[str]:
     """Sentences of the protocol: what was segmented and measured, and how."""
     protocol = protocol_of(config)
     if not protocol.methods_text:
@@ -129,14 +129,13 @@ def _protocol(config: Mapping[str, Any], facts: Mapping[str, Any]) -> list[str]:
     return sentences
 
 
-def _study_stages(config: Mapping[str, Any]) -> Iterator[str]:
-    if config["rca"]["enabled"]:
+def _study_stages(config: Mapping[str, object]) -> Iterator[str]:
+    if Rca.of(config).enabled:
         yield (
             "The Dice coefficient of every segmentation was predicted by reverse classification "
             "accuracy [@rca]."
         )
-    if config["atlas"]["enabled"]:
-        atlas = Atlas.of(config)
+    if (atlas := Atlas.of(config)).enabled:
         yield (
             f"Population averages were made in {plural(atlas.iterations, 'round')}, the first "
             f"rigid, the others by {_REGISTRATIONS[atlas.registration]}, "
@@ -144,9 +143,9 @@ def _study_stages(config: Mapping[str, Any]) -> Iterator[str]:
         )
 
 
-def _audit(context: StudyContext, config: Mapping[str, Any]) -> Iterator[str]:
+def _audit(context: StudyContext, config: Mapping[str, object]) -> Iterator[str]:
     if len(context.associations):
-        terms = [_named(name) for name in config["associate"]["terms"]]
+        terms = [_named(name) for name in Associate.of(config).terms]
         yield (
             f"Biomarkers were regressed on {listing(terms)} by ordinary least squares with HC3 "
             "standard errors [@hc3] (clustered by subject where subjects repeat); p values were "

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
-from popscan.config import Report, Share
+from popscan.config import Biomarkers, Report, Share
 from popscan.protocols.cine_sax.labels import STRUCTURES
 from popscan.report.context import Extra
 from popscan.report.sections.common import Options
@@ -20,7 +19,7 @@ LOW_DICE = 0.7
 _KINDS = ("correct_pct", "flipped_pct", "missed_pct", "spurious_pct", "taken_pct")
 
 
-def uncertainty_section(study_root: Path, config: Mapping[str, Any]) -> Extra | None:
+def uncertainty_section(study_root: Path, config: Mapping[str, object]) -> Extra | None:
     """Show uncertainty by structure, widths of intervals, kinds of error, references that differ.
 
     Parameters
@@ -48,7 +47,7 @@ def uncertainty_section(study_root: Path, config: Mapping[str, Any]) -> Extra | 
                 kinds,
             )
         )
-    level = float(config.get("biomarkers", {}).get("interval_level", 0.9))
+    level = Biomarkers.of(config, or_defaults=True).interval_level
     masked = Options(
         share=True,
         minimum=Report.of(config, or_defaults=True).min_cell,

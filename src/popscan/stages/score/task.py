@@ -82,7 +82,7 @@ def score_task(context: ShardContext) -> Task:
 
     return Task(
         stage="score",
-        version=context.options["version"],
+        version=context.version,
         options={
             "model_digest": bundle.digest,
             "biomarkers": context.section(Biomarkers).model_dump(),

@@ -75,7 +75,7 @@ def segment_task(context: ShardContext) -> Task:
 
     return Task(
         stage="segment",
-        version=context.options["version"],
+        version=context.version,
         # The device and the batch change the speed, not the labels.
         options={
             # Whether references are segmented too follows from what is read.

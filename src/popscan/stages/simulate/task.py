@@ -43,7 +43,7 @@ def simulate_task(context: ShardContext) -> Task:
 
     return Task(
         stage="simulate",
-        version=context.options["version"],
+        version=context.version,
         options={
             "simulate": options.model_dump(exclude={"n_subjects", "allocation", "bias", "faults"}),
             "seed": context.seed,

@@ -6,13 +6,12 @@ import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from popscan.config import Fairness, Visibility
+from popscan.config import Fairness, Visibility, study_seed
 from popscan.plan import read_plan, read_shard
 from popscan.protocol import Protocol
 from popscan.protocols import protocol_of
@@ -51,7 +50,7 @@ def sampled(unit: str, *, share: float, seed: int) -> bool:
     return number < share * 2.0**64
 
 
-def features_shard(store: Store, shard: str, options: Mapping[str, Any], output: Path) -> int:
+def features_shard(store: Store, shard: str, options: Mapping[str, object], output: Path) -> int:
     """Write the features of a shard's segmented subjects, and what became of each subject.
 
     Parameters
@@ -116,7 +115,7 @@ def read_features(paths: Sequence[Path]) -> dict[str, pd.DataFrame]:
 
 
 def write_visibility(
-    study_root: Path, paths: Sequence[Path], options: Mapping[str, Any]
+    study_root: Path, paths: Sequence[Path], options: Mapping[str, object]
 ) -> pd.DataFrame:
     """Write the tables ``visibility`` and ``visibility_subjects``.
 
@@ -153,7 +152,7 @@ def write_visibility(
         n_permutations=section.n_permutations,
         min_group=fairness.min_group,
         alpha=fairness.alpha,
-        seed=int(options["study"]["seed"]),
+        seed=study_seed(options),
     )
     write_table(study_root, "visibility_subjects", account, dictionary.of("visibility_subjects"))
     write_table(study_root, "visibility", table, dictionary.of("visibility"))

@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from popscan.cells import is_recorded
-from popscan.config import Fairness, Segment, Visibility
+from popscan.config import Fairness, Segment, Visibility, study_seed
 from popscan.config.analyses import ORGAN
 from popscan.protocols import protocol_of
 from popscan.records import Status, Subject, SubjectError
@@ -49,7 +49,7 @@ class _Maps:
     in_organ: tuple[float, ...]
 
 
-def write_maps(store: Store, paths: Sequence[Path], options: Mapping[str, Any]) -> pd.DataFrame:
+def write_maps(store: Store, paths: Sequence[Path], options: Mapping[str, object]) -> pd.DataFrame:
     """Write ``visibility/maps.npz`` and the tables of attributions and of who is in them.
 
     Parameters
@@ -84,7 +84,7 @@ def _targets(
     people: pd.DataFrame,
     wanted: Sequence[str],
     features: Mapping[str, pd.DataFrame],
-    options: Mapping[str, Any],
+    options: Mapping[str, object],
 ) -> list[tuple[str, str]]:
     """Attribute and group of every direction: one for two groups, else one per group."""
     from popscan.visibility.tables import known_groups
@@ -140,7 +140,7 @@ def _attributions(
     people: pd.DataFrame,
     features: Mapping[str, pd.DataFrame],
     targets: Sequence[tuple[str, str]],
-    options: Mapping[str, Any],
+    options: Mapping[str, object],
     arrays: dict[str, NDArray[Any]],
     account: Account,
 ) -> list[dict[str, Any]]:
@@ -180,7 +180,7 @@ def _attributions(
             np.stack([m[covered] for m in own]),
             baseline,
             alpha=fairness.alpha,
-            seed=int(options["study"]["seed"]),
+            seed=study_seed(options),
         )
         share = np.mean([one.in_organ for one in maps], axis=0)
         rows.append(
@@ -193,9 +193,9 @@ def _attributions(
     return rows
 
 
-def _chosen(units: Sequence[str], options: Mapping[str, Any]) -> list[str]:
+def _chosen(units: Sequence[str], options: Mapping[str, object]) -> list[str]:
     """Subjects whose maps are averaged: by name alone, so that more subjects change little."""
-    seed, limit = options["study"]["seed"], options["visibility"]["n_maps"]
+    seed, limit = study_seed(options), Visibility.of(options).n_maps
 
     def order(unit: str) -> bytes:
         return hashlib.sha256(f"maps:{seed}:{unit}".encode()).digest()
@@ -207,7 +207,7 @@ def _subject_maps(
     store: Store,
     units: Sequence[str],
     directions: Sequence[NDArray[Any]],
-    options: Mapping[str, Any],
+    options: Mapping[str, object],
     account: Account,
 ) -> list[_Maps]:
     registry = read_registry(store.root / "plan" / "registry.tsv")

@@ -10,6 +10,7 @@ import pandas as pd
 
 from popscan.config import Fairness, Visibility
 from popscan.config.analyses import ORGAN
+from popscan.config.section import mapping_at
 from popscan.protocol import Protocol
 from popscan.protocols import protocol_of
 from popscan.report.context import Extra
@@ -36,13 +37,13 @@ _ATTRIBUTIONS = (
 _MOST_MAPS = 12
 
 
-def rca_section(study_root: Path, config: Mapping[str, Any]) -> Extra | None:
+def rca_section(study_root: Path, config: Mapping[str, object]) -> Extra | None:
     """Show predicted Dice, and how far it can be relied on."""
     from popscan.fairness.rca import sentences, true_and_predicted
     from popscan.report.figures.seen import predicted_scatter
 
     predicted = read_table(study_root, "predicted_dice")
-    if not config.get("rca", {}).get("enabled") or "predicted_dice" not in predicted:
+    if not mapping_at(config, "rca").get("enabled") or "predicted_dice" not in predicted:
         return None
     fairness = Fairness.of(config)
     people = Study.of_tables(study_root, config).attributes
@@ -89,13 +90,13 @@ def _summary(values: pd.Series) -> pd.DataFrame:
     return pd.DataFrame([{"n": int(values.notna().sum()), "mean": values.mean(), **columns}])
 
 
-def visibility_section(study_root: Path, config: Mapping[str, Any]) -> Extra | None:
+def visibility_section(study_root: Path, config: Mapping[str, object]) -> Extra | None:
     """Say what attributes are predicted from, and where."""
     from popscan.report.figures.seen import auc_forest, organ_maps
     from popscan.visibility.tables import sentences
 
     table = read_table(study_root, "visibility")
-    if not config.get("visibility", {}).get("enabled") or "auc" not in table:
+    if not mapping_at(config, "visibility").get("enabled") or "auc" not in table:
         return None
     section = Visibility.of(config)
     figures, lines = [], []
