@@ -14,7 +14,7 @@ from pydantic import Field, StrictInt, WithJsonSchema, field_validator, model_va
 from popscan.config.analyses import Associate, Atlas, Fairness, Rca, Report, Share, Visibility
 from popscan.config.experiments import Experiment
 from popscan.config.predictions import PredictedColumn
-from popscan.config.section import ColumnName, Section, mapping_at
+from popscan.config.section import ColumnName, Section
 from popscan.config.stages import Biomarkers, Qc, Reconstruct, Segment
 from popscan.config.study import (
     Cohort,
@@ -25,6 +25,7 @@ from popscan.config.study import (
     source_kind,
     study_seed,
 )
+from popscan.nested import mapping_at
 from popscan.protocols import DEFAULT, get_protocol
 from popscan.records import PopscanError
 

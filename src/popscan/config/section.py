@@ -14,14 +14,6 @@ from popscan.records import PopscanError
 ColumnName = Annotated[str, AfterValidator(column_name)]
 
 
-def mapping_at(config: Mapping[str, object], *keys: str) -> Mapping[str, object]:
-    """Return the mapping that stands below these keys; empty where there is none."""
-    inside: object = config
-    for key in keys:
-        inside = inside.get(key) if isinstance(inside, Mapping) else None
-    return inside if isinstance(inside, Mapping) else {}
-
-
 class Section(BaseModel):
     """A part of the config: unknown keys are errors, values do not change once read."""
 

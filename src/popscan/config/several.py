@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 
-from popscan.config.section import mapping_at
+from popscan.nested import mapping_at
 from popscan.records import PopscanError
 
 #: Folders of a study of several protocols that hold no part: a protocol cannot have such a name.

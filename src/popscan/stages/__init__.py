@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from popscan.config.section import mapping_at
+from popscan.nested import mapping_at
 from popscan.stages import (
     associate,
     atlas,

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from popscan.cells import EMPTY
 from popscan.config import Section, study_seed
-from popscan.config.section import mapping_at
+from popscan.nested import mapping_at
 from popscan.plan import Planned
 from popscan.protocol import Protocol
 from popscan.protocols import DEFAULT, get_protocol

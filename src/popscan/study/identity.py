@@ -13,8 +13,8 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from popscan.config import Source, source_kind
-from popscan.config.section import mapping_at
 from popscan.disk import write_atomic
+from popscan.nested import mapping_at
 from popscan.plan import Planned, readable_subjects
 from popscan.records import PopscanError
 from popscan.registry import read_registry

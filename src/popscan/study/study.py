@@ -15,8 +15,8 @@ from pathlib import Path
 import pandas as pd
 
 from popscan.config import Cohort, Fairness, Source
-from popscan.config.section import mapping_at
 from popscan.fairness.groups import MISSING, labels
+from popscan.nested import mapping_at
 from popscan.protocols import protocol_of
 from popscan.records import Status
 from popscan.stages import SUBJECT_STAGES

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 from markupsafe import Markup
 
-from popscan.config.section import mapping_at
+from popscan.nested import mapping_at
 from popscan.protocol import Protocol, load
 from popscan.protocols import protocol_of
 from popscan.report.context import Extra

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from popscan.arrays.image_quality import fitted_gain
-from popscan.config.section import mapping_at
 from popscan.io.nifti import read_scan
+from popscan.nested import mapping_at
 from popscan.protocol import Protocol
 from popscan.records import PopscanError, Subject
 from popscan.registry import read_registry

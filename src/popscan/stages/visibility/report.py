@@ -10,7 +10,7 @@ import pandas as pd
 
 from popscan.config import Fairness, Visibility
 from popscan.config.analyses import ORGAN
-from popscan.config.section import mapping_at
+from popscan.nested import mapping_at
 from popscan.protocol import Protocol
 from popscan.protocols import protocol_of
 from popscan.report.context import Extra
