@@ -104,6 +104,8 @@ class Protocol:
         Section -> key -> default, where it differs from popscan's: which terms associations have,
         which limits a check. Keys that follow from the rest (model, methods, views, outcomes) need
         not stand here: see `defaults`.
+    reads_maps
+        Whether its sources take ``source.mapping``: images of which maps are made, or maps.
     version
         Raised when the protocol's code changes its results.
 
@@ -140,6 +142,7 @@ class Protocol:
     published: Where = ""
     methods_text: Where = ""
     config: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    reads_maps: bool = False
     version: str = "1"
 
     def __post_init__(self) -> None:

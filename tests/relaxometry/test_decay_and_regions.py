@@ -76,6 +76,8 @@ def test_what_the_border_does_is_reported():
 
 def test_an_empty_region_and_one_without_values_have_none():
     empty = region_value(np.ones((4, 4, 1)), np.zeros((4, 4, 1)), spacing_mm=(1, 1, 1))
-    assert empty.n_voxels == 0 and np.isnan(empty.mean)
+    assert empty.n_voxels == 0
+    assert np.isnan(empty.mean)
     lost = region_value(np.full((4, 4, 1), np.nan), np.ones((4, 4, 1)), spacing_mm=(1, 1, 1))
-    assert lost.n_voxels == 0 and lost.failed_pct == 100.0
+    assert lost.n_voxels == 0
+    assert lost.failed_pct == 100.0

@@ -29,6 +29,7 @@ Configs that come with popscan:
 |---|---|
 | `demo.yaml` | 24 simulated subjects, from k-space (the default) |
 | `brain.yaml` | T1-weighted brains in BIDS, references of DLMUSE where there are any |
+| `t1_map.yaml` | T1 maps of the heart in BIDS: raw images or ready-made maps, with regions |
 | `brain_demo.yaml` | 12 digital brains, from images to the report (docs/brain.md) |
 | `acdc.yaml` | patients of the ACDC challenge: short-axis cine NIfTI with expert labels |
 | `dicom.yaml` | a folder of DICOM files per subject |
@@ -42,8 +43,8 @@ Configs that come with popscan:
 | `experiments/brain_shortcut.yaml` | whether a network sees the site, and where |
 | `tables/ixi.yaml` | `popscan audit` of a table without images (docs/fairness.md) |
 
-In `acdc.yaml`, `brain.yaml`, `dicom.yaml`, `ukb.yaml` and `bids.yaml` set `source.root` to your
-data.
+In `acdc.yaml`, `brain.yaml`, `t1_map.yaml`, `dicom.yaml`, `ukb.yaml` and `bids.yaml` set
+`source.root` to your data.
 
 """
 

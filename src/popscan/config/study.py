@@ -9,6 +9,7 @@ from pydantic import Field, field_validator
 
 from popscan.cells import MISSING_VALUES
 from popscan.config.kspace import KSpaceInput
+from popscan.config.mapping import MappingInput
 from popscan.config.section import ColumnName, Section
 from popscan.records import PopscanError, check_identifier
 
@@ -91,6 +92,10 @@ class Source(Section):
     )
     kspace: KSpaceInput = Field(
         default=KSpaceInput(), description="kspace: how raw k-space is read (below)."
+    )
+    mapping: MappingInput = Field(
+        default=MappingInput(),
+        description="Protocols of relaxation times: how their images are read (below).",
     )
 
 

@@ -225,7 +225,7 @@ def _read_images(view: str, images: list[Named]) -> tuple[Scan, list[Named]]:
         # dcm2niix leaves the time out of the name of the first frame's file.
         chosen = [*chosen, *timed]
         scans += [read_scan(item.path) for item in timed]
-    meta = {**known_meta(scans[0].meta), **_bids_meta(chosen[0].path)}
+    meta = {**known_meta(scans[0].meta), **bids_meta(chosen[0].path)}
     n_runs = len({item.core for item in images})
     if n_runs > 1:
         meta["n_runs"] = n_runs
@@ -285,7 +285,8 @@ def _named_times(chosen: list[Named]) -> np.ndarray | None:
     return np.array(times) if times[0] >= 0 and np.all(np.diff(times) > 0) else None
 
 
-def _bids_meta(path: Path) -> dict[str, Any]:
+def bids_meta(path: Path) -> dict[str, Any]:
+    """Return what the sidecar of an image says in BIDS's words, as keys of ``Scan.meta``."""
     side = sidecar_path(path)
     if not side.exists():
         return {}

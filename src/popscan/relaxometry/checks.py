@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -16,7 +14,7 @@ MAX_TIME_MS = 30_000.0
 
 
 def check_series(
-    samples: ArrayLike, times_ms: Sequence[float], *, least: int, what: str = "inversion time"
+    samples: ArrayLike, times_ms: ArrayLike, *, least: int, what: str = "inversion time"
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return images (n, ...) and times (n,) as float64, or say why they cannot be fitted.
 

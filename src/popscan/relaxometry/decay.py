@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,7 +39,7 @@ class Decay:
     n_samples: NDArray[np.int64]
 
 
-def fit_decay(samples: ArrayLike, times_ms: Sequence[float]) -> Decay:
+def fit_decay(samples: ArrayLike, times_ms: ArrayLike) -> Decay:
     """Fit ``S0 exp(-t / T2)`` to every voxel by least squares.
 
     The logarithm's weighted line gives the start; Gauss-Newton steps on the signal itself remove

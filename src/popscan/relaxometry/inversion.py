@@ -11,8 +11,7 @@ steps finish it. All voxels are fitted at once.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -36,9 +35,10 @@ class Recovery:
     Attributes
     ----------
     t1_ms, se_ms : ndarray
-        T1 after the Look-Locker correction, and its standard error by error propagation.
-    t1_star_ms, a, b : ndarray
-        The parameters themselves.
+        T1 after the Look-Locker correction, and its standard error by error propagation. What has a
+        standard error above itself has no value.
+    t1_star_ms, se_star_ms, a, b : ndarray
+        The parameters themselves, and the standard error of T1*.
     residual : ndarray
         Standard deviation of the residuals (n - 3 degrees of freedom), in units of the image; NaN
         for three samples.
@@ -53,6 +53,7 @@ class Recovery:
     t1_ms: Floats
     se_ms: Floats
     t1_star_ms: Floats
+    se_star_ms: Floats
     a: Floats
     b: Floats
     residual: Floats
@@ -71,7 +72,7 @@ def recovery_signal(
 
 
 def fit_recovery(
-    samples: ArrayLike, times_ms: Sequence[float], *, signs: ArrayLike | None = None
+    samples: ArrayLike, times_ms: ArrayLike, *, signs: ArrayLike | None = None
 ) -> Recovery:
     """Fit every voxel.
 
@@ -98,7 +99,7 @@ def fit_recovery(
     if signs is not None:
         given = np.asarray(signs, dtype=float).reshape(len(times), -1)[order]
     flat, times = flat[order], times[order]
-    out = np.full((8, flat.shape[1]), np.nan)
+    out = np.full((9, flat.shape[1]), np.nan)
     fitted = np.flatnonzero(np.isfinite(flat).all(axis=0) & (np.ptp(flat, axis=0) > 0))
     for start in range(0, len(fitted), _CHUNK):
         part = fitted[start : start + _CHUNK]
@@ -108,16 +109,17 @@ def fit_recovery(
 
 
 def _recovery(out: Floats, shape: tuple[int, ...], *, n: int) -> Recovery:
-    a, b, t1_star, t1, se, residual, r2, negative = (row.reshape(shape) for row in out)
+    a, b, t1_star, se_star, t1, se, residual, r2, negative = (row.reshape(shape) for row in out)
     return Recovery(
-        t1_ms=t1, se_ms=se, t1_star_ms=t1_star, a=a, b=b, residual=residual, r2=r2,
+        t1_ms=t1, se_ms=se, t1_star_ms=t1_star, se_star_ms=se_star, a=a, b=b, residual=residual,
+        r2=r2,
         n_negative=np.nan_to_num(negative).astype(np.int64),
         n_samples=np.where(np.isfinite(t1_star), n, 0),
     )  # fmt: skip
 
 
 def _fit(magnitude: Floats, times: Floats, signs: Floats | None) -> Floats:
-    """Return the eight rows of `_recovery` of some voxels; samples in order of time."""
+    """Return the nine rows of `_recovery` of some voxels; samples in order of time."""
     signed, t1_star, negative = _searched(magnitude, times, signs)
     a, b = _linear(signed, times, t1_star)
     a, b, t1_star, covariance, rss = _refined(signed, times, np.stack([a, b, t1_star]))
@@ -127,12 +129,14 @@ def _fit(magnitude: Floats, times: Floats, signs: Floats | None) -> Floats:
         variance = rss / (n - 3) if n > 3 else np.full_like(rss, np.nan)
         slope = np.stack([-t1_star * b / a**2, t1_star / a, b / a - 1.0])
         se = np.sqrt(np.einsum("iv,vij,jv->v", slope, covariance, slope) * variance)
+        se_star = np.sqrt(covariance[:, 2, 2] * variance)
         total = ((signed - signed.mean(axis=0)) ** 2).sum(axis=0)
         r2 = 1.0 - rss / total
     low, high = SEARCHED_MS
     bad = ~((a > 0) & (b > a) & np.isfinite(t1) & (t1_star > low) & (t1_star < high))
+    bad |= se > t1  # the samples do not determine it
     t1, se = np.where(bad, np.nan, t1), np.where(bad, np.nan, se)
-    return np.stack([a, b, t1_star, t1, se, np.sqrt(variance), r2, negative])
+    return np.stack([a, b, t1_star, se_star, t1, se, np.sqrt(variance), r2, negative])
 
 
 def _searched(
@@ -222,3 +226,11 @@ def _state(signed: Floats, times: Floats, params: Floats) -> tuple[Floats, Float
 
 def _diagonal(values: Floats) -> Floats:
     return values[:, :, None] * np.eye(3)
+
+
+def look_locker_free(fit: Recovery) -> Recovery:
+    """Return a fit without the Look-Locker correction: T1 is T1*, for one readout per inversion."""
+    low, high = SEARCHED_MS
+    good = np.isfinite(fit.t1_ms) & (fit.t1_star_ms > low) & (fit.t1_star_ms < high)
+    t1 = np.where(good, fit.t1_star_ms, np.nan)
+    return replace(fit, t1_ms=t1, se_ms=np.where(good, fit.se_star_ms, np.nan))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -84,18 +84,20 @@ def region_value(
     core = inside & ndimage.binary_erosion(inside, structure=_CROSS)
     known = inside & np.isfinite(array)
     n, n_region = int(known.sum()), int(inside.sum())
-    lost = {"failed_pct": 100.0 * (1.0 - n / n_region)}
-    lost["border_pct"] = 100.0 * (1.0 - float(core.sum()) / n_region)
+    lost = RegionValue(
+        failed_pct=100.0 * (1.0 - n / n_region),
+        border_pct=100.0 * (1.0 - float(core.sum()) / n_region),
+    )
     if n == 0:
-        return RegionValue(**lost)
+        return lost
     there = array[known]
     mean = float(there.mean())
     core_mean = float(array[known & core].mean()) if (known & core).any() else math.nan
     low, high = _interval(array, known, spacing_mm=spacing_mm, level=level)
-    return RegionValue(
-        mean=mean, median=float(np.median(there)),
+    return replace(
+        lost, mean=mean, median=float(np.median(there)),
         sd=float(there.std(ddof=1)) if n > 1 else math.nan,
-        low=low, high=high, n_voxels=n, core_mean=core_mean, border_shift=mean - core_mean, **lost,
+        low=low, high=high, n_voxels=n, core_mean=core_mean, border_shift=mean - core_mean,
     )  # fmt: skip
 
 

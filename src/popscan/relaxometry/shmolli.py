@@ -13,7 +13,6 @@ below 0.4 intervals.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import fields
 
 import numpy as np
@@ -30,7 +29,7 @@ SHORT = 0.4
 _IRREGULAR = 0.5
 
 
-def shmolli_order(times_ms: Sequence[float]) -> tuple[NDArray[np.intp], float]:
+def shmolli_order(times_ms: ArrayLike) -> tuple[NDArray[np.intp], float]:
     """Return the order first, second, third inversion of seven samples, and the beat's interval.
 
     The three shortest times are the first samples after the three inversions; the others follow
@@ -61,7 +60,7 @@ def shmolli_order(times_ms: Sequence[float]) -> tuple[NDArray[np.intp], float]:
 
 
 def fit_shmolli(
-    samples: ArrayLike, times_ms: Sequence[float], *, signs: ArrayLike | None = None
+    samples: ArrayLike, times_ms: ArrayLike, *, signs: ArrayLike | None = None
 ) -> Recovery:
     """Fit every voxel with those samples that count.
 

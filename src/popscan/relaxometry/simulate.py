@@ -24,10 +24,7 @@ def inversion_times_ms(
 ) -> NDArray[np.float64]:
     """Return the inversion times of a scheme, in the order in which they are acquired."""
     return np.concatenate(
-        [
-            FIRST_MS + STEP_MS * which + beat_ms * np.arange(n)
-            for which, (n, _) in enumerate(scheme)
-        ]
+        [FIRST_MS + STEP_MS * which + beat_ms * np.arange(n) for which, (n, _) in enumerate(scheme)]
     )
 
 

@@ -61,8 +61,8 @@ def measure(
     Parameters
     ----------
     method
-        It gets by name what it takes of: spacing_mm, affine, frames, frame_labels, frame_times_ms,
-        numbers of the scan's meta data, `options` and `subject`.
+        It gets by name what it takes of: image, spacing_mm, affine, frames, frame_labels,
+        frame_times_ms, numbers of the scan's meta data, `options` and `subject`.
     labels, scan
         What is measured, and the scan on whose grid it lies.
     options
@@ -82,6 +82,7 @@ def measure(
             **numbers,
             **options,
             **subject,
+            "image": scan.array,
             "spacing_mm": scan.spacing_mm,
             "affine": scan.affine,
             "frames": labels.frames,

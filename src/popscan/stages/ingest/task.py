@@ -34,6 +34,8 @@ def ingest_task(context: ShardContext) -> Task:
         "kspace": {"kspace": source.kspace.model_dump()},
     }
     rules = of_kind.get(source.kind, {})
+    if context.protocol.reads_maps:
+        rules = {**rules, "mapping": source.mapping.model_dump()}
 
     def reads(subject: Subject) -> Mapping[str, Any]:
         if simulated:

@@ -13,6 +13,7 @@ from popscan.protocol import Protocol
 from popscan.protocol import load as load_place
 from popscan.protocols import DEFAULT, get_protocol, protocol_key
 from popscan.records import LabelMap, NotApplicable, Outcome, Scan, Subject
+from popscan.segment.given import GIVEN
 from popscan.stages import upstream_of
 from popscan.stages.biomarkers.task import measure
 from popscan.stages.reconstruct.task import reference_image
@@ -37,6 +38,8 @@ def score_task(context: ShardContext) -> Task:
                 str(found.get("reference_problem") or "no_reference"),
                 str(found.get("reference_message") or "the source has no reference labels"),
             )
+        if context.record("segment", subject).values.get("labels_by") == GIVEN:
+            raise NotApplicable("labels_given", "the labels are the reference's own")
         segmentation = read_labels(context.path("segment", subject, context.names.labels(subject)))
         stage = context.image_stage(subject)
         return {

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from popscan.config import Segment
-from popscan.methods import call_with, resolve
+from popscan.methods import call_with, option_names, resolve
 from popscan.protocols import protocol_key
 from popscan.records import LabelMap, Outcome, Scan, Subject
 from popscan.stages import upstream_of
@@ -24,22 +24,27 @@ def segment_task(context: ShardContext) -> Task:
     """Label every frame of the protocol's series, and of the reference image where there is one."""
     section = context.section(Segment)
     segment = resolve(context.protocol.segmentation.methods, section.method, "segment")
+    takes_given = "given" in option_names(segment)
     bundle = load_bundle(section.model, section.device, protocol=context.protocol.name)
 
     def reference(subject: Subject) -> str:
         return reference_image(context, subject) if section.reference_images else ""
 
-    def load(subject: Subject) -> dict[str, Scan]:
-        from popscan.io.nifti import read_scan
+    def load(subject: Subject) -> tuple[dict[str, Scan], LabelMap | None]:
+        from popscan.io.nifti import read_labels, read_scan
 
         image = context.path(context.image_stage(subject), subject, context.names.image(subject))
         scans = {context.names.labels(subject): read_scan(image)}
         if name := reference(subject):
             scan = read_scan(context.path("ingest", subject, name))
             scans[context.names.labels(subject, desc=OF_REFERENCE)] = scan
-        return scans
+        name = context.names.labels(subject, desc="reference")
+        if not takes_given or not context.has("ingest", subject, name):
+            return scans, None
+        return scans, read_labels(context.path("ingest", subject, name))
 
-    def work(subject: Subject, scans: dict[str, Scan]) -> Outcome:
+    def work(subject: Subject, inputs: tuple[dict[str, Scan], LabelMap | None]) -> Outcome:
+        scans, given = inputs
         files: dict[str, Any] = {}
         values = []
         for name, scan in scans.items():
@@ -47,6 +52,7 @@ def segment_task(context: ShardContext) -> Task:
                 segment,
                 scan,
                 bundle=bundle,
+                given=given,
                 flips=section.flips,
                 largest_component=section.largest_component,
                 mend=section.mend,
@@ -69,7 +75,7 @@ def segment_task(context: ShardContext) -> Task:
 
     def reads(subject: Subject) -> Mapping[str, str]:
         digests = {"image": context.digest(context.image_stage(subject), subject)}
-        if reference(subject):
+        if reference(subject) or takes_given:
             digests["reference"] = context.digest("ingest", subject)
         return digests
 

@@ -1,0 +1,74 @@
+"""T1 maps of the heart: fitted to inversion-recovery images (MOLLI, ShMOLLI), or ready-made."""
+
+from popscan.columns import Column, text
+from popscan.protocol import (
+    Biomarkers,
+    Outcome,
+    Protocol,
+    Quality,
+    Segmentation,
+    Series,
+    Words,
+)
+from popscan.protocols.t1_map.labels import LABELS
+
+PROTOCOL = Protocol(
+    name="t1_map",
+    title="Heart MR, T1 map",
+    series=(
+        Series(view="t1", title="T1 map", suffixes=("T1map", "IRT1"), dimensions=4),
+    ),
+    labels=LABELS,
+    sources={"bids": "popscan.io.mapping:BidsMaps"},
+    reads_maps=True,
+    ingest="popscan.protocols.t1_map.ingest:prepare",
+    words=Words(
+        organ="heart",
+        acquisition="T1 maps of the heart",
+        limits=(
+            "The regions come with the images: nothing is segmented, and how well they were drawn "
+            "is not judged beyond the checks of QC.",
+            "T1 of MOLLI-like sequences depends on heart rate, T2, flip angle and magnetisation "
+            "transfer; values compare within one sequence and field strength.",
+        ),
+        parts={"t1": "T1", "lv": "left-ventricular", "rv": "right-ventricular", "sd": "SD"},
+        capitals=("t1", "lv", "rv", "sd"),
+        titles={"t1_ms": "T1 (ms)"},
+    ),
+    segmentation=Segmentation(
+        methods={"given": "popscan.segment.given:given_labels"},
+        method="given",
+        bundle="",
+        columns="popscan.segment.given:COLUMNS",
+    ),
+    quality=Quality(
+        checks="popscan.protocols.t1_map.qc:CHECKS",
+        context="popscan.protocols.t1_map.qc:MapContext",
+    ),
+    biomarkers=Biomarkers(
+        methods={"regions": "popscan.protocols.t1_map.biomarkers:measure"},
+        method="regions",
+        dictionary="popscan.protocols.t1_map.biomarkers:DICTIONARY",
+        details="popscan.protocols.t1_map.biomarkers:DETAILS",
+    ),
+    methods_text="popscan.protocols.t1_map.methods:sentences",
+    report_blocks=("popscan.protocols.t1_map.report:values",),
+    columns={
+        "map_from": text("raw: fitted by popscan; map: ready-made", "source"),
+        "scheme": text("how raw images were fitted", "header or config"),
+        "scheme_by": text("whether header or config says so", "header or config"),
+        "signs_by": text("phase: signs from phase images; fit: from the best fit", "ingest"),
+        "map_unit": text("unit of a ready-made map, as it was read", "ingest"),
+        "n_samples": Column("images", "raw images that the map was fitted to", "ingest"),
+        "fit_failed_pct": Column("%", "voxels above the background without a value", "ingest"),
+    },
+    config={
+        "associate": {"terms": ["age_years", "sex"]},
+        "fairness": {"adjust_for": ["age_years"]},
+        "visibility": {"sources": ["biomarkers"]},
+    },
+    outcomes=(
+        Outcome(name="myo_t1_ms", words="T1 of the myocardium"),
+        Outcome(name="lv_t1_ms", words="T1 of the left-ventricular blood"),
+    ),
+)  # fmt: skip

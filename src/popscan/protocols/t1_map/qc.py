@@ -1,0 +1,150 @@
+"""Checks of a map: did the fit hold, are the values possible, is the region large enough.
+
+Limits are set by what the numbers mean, not on labelled faults: `fail` is left for maps that
+cannot be used.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from popscan.protocols.t1_map.labels import LV, MYO
+from popscan.qc import image as common
+from popscan.qc.context import ScanContext
+from popscan.qc.model import Measured, Spec, not_assessed
+from popscan.relaxometry import RegionValue, region_value
+
+
+class MapContext(ScanContext):
+    """A map in its first frame, the doubt in the others, and the regions."""
+
+    @cached_property
+    def map_ms(self) -> NDArray[np.float64]:
+        """The map (x, y, z), NaN for no value."""
+        values = self.image[..., 0].astype(float)
+        return np.where(values > 0, values, np.nan)
+
+    def region(self, code: int) -> NDArray[np.bool_]:
+        """Where a region is."""
+        if self.labels is None:
+            return np.zeros(self.scan.array.shape[:3], dtype=bool)
+        return np.asarray(self.labels[..., 0] == code)
+
+    @cached_property
+    def wall(self) -> RegionValue:
+        """The map in the myocardium."""
+        return region_value(self.map_ms, self.region(MYO), spacing_mm=self.spacing_mm)
+
+    def frame(self, name: str) -> NDArray[np.float64] | None:
+        """One of the further frames; None where the map was ready-made."""
+        names = self.scan.meta.get("frame_labels") or []
+        return self.image[..., names.index(name)].astype(float) if name in names else None
+
+
+def wall_failed_pct(ctx: MapContext) -> Measured:
+    """Voxels of the myocardium without a value."""
+    return Measured(ctx.wall.failed_pct, "voxels of the myocardium without a value")
+
+
+def wall_voxels(ctx: MapContext) -> Measured:
+    """Voxels of the myocardium that have a value."""
+    return Measured(float(ctx.wall.n_voxels), "voxels of the myocardium with a value")
+
+
+def wall_border_shift_pct(ctx: MapContext) -> Measured:
+    """How far border voxels move the myocardium's mean, of the mean without them."""
+    if not math.isfinite(ctx.wall.border_shift):
+        return not_assessed("no voxel of the myocardium is off its border")
+    return Measured(
+        100.0 * abs(ctx.wall.border_shift) / ctx.wall.core_mean,
+        f"mean {ctx.wall.mean:.0f} ms, without border voxels {ctx.wall.core_mean:.0f} ms",
+    )
+
+
+def wall_residual_pct(ctx: MapContext) -> Measured:
+    """Median residual of the fit in the myocardium, of the signal: motion, wrong model."""
+    residual = ctx.frame("residual_pct")
+    inside = ctx.region(MYO) & np.isfinite(ctx.map_ms)
+    if residual is None:
+        return not_assessed("a ready-made map has no residuals")
+    if not inside.any():
+        return Measured(math.nan, "no value in the myocardium")
+    return Measured(float(np.median(residual[inside])), "residual of the fit over the signal")
+
+
+def wall_se_pct(ctx: MapContext) -> Measured:
+    """Median standard error of a voxel of the myocardium, of its value."""
+    se = ctx.frame("se_ms")
+    inside = ctx.region(MYO) & np.isfinite(ctx.map_ms)
+    if se is None:
+        return not_assessed("a ready-made map has no standard errors")
+    if not inside.any():
+        return Measured(math.nan, "no value in the myocardium")
+    return Measured(
+        100.0 * float(np.median(se[inside] / ctx.map_ms[inside])), "standard error over value"
+    )
+
+
+def wall_ms(ctx: MapContext) -> Measured:
+    """Mean of the myocardium: whether it can be."""
+    return Measured(ctx.wall.mean, "mean of the myocardium")
+
+
+def blood_wall_ratio(ctx: MapContext) -> Measured:
+    """Blood of the left ventricle over myocardium: above 1 without contrast agent."""
+    blood = region_value(ctx.map_ms, ctx.region(LV), spacing_mm=ctx.spacing_mm)
+    if not blood.n_voxels:
+        return not_assessed("the left-ventricular blood is not labelled")
+    return Measured(blood.core_mean / ctx.wall.core_mean, "without border voxels")
+
+
+def checks(low_ms: float, high_ms: float) -> Mapping[str, Spec]:
+    """Return the checks of a map whose myocardium has values from `low_ms` to `high_ms`."""
+    return {
+        "pixel_spacing_mm": Spec(
+            measure=common.pixel_spacing_mm, kind="image", unit="mm",
+            meaning="Larger of the in-plane spacings", bad="high", review=2.5, fail=5.0,
+        ),
+        "wall_voxels": Spec(
+            measure=wall_voxels, kind="segmentation", unit="voxels",
+            meaning="Voxels of the myocardium with a value", bad="low", review=60.0, fail=10.0,
+        ),
+        "wall_failed_pct": Spec(
+            measure=wall_failed_pct, kind="segmentation", unit="%",
+            meaning="Voxels of the myocardium without a value", bad="high", review=2.0, fail=30.0,
+        ),
+        "wall_residual_pct": Spec(
+            measure=wall_residual_pct, kind="image", unit="%",
+            meaning="Median residual of the fit in the myocardium, of the signal", bad="high",
+            review=6.0, fail=25.0,
+        ),
+        "wall_se_pct": Spec(
+            measure=wall_se_pct, kind="image", unit="%",
+            meaning="Median standard error of a voxel of the myocardium, of its value", bad="high",
+            review=10.0, fail=40.0,
+        ),
+        "wall_border_shift_pct": Spec(
+            measure=wall_border_shift_pct, kind="segmentation", unit="%",
+            meaning="How far border voxels move the mean of the myocardium (partial volume)",
+            bad="high", review=3.0, fail=15.0,
+        ),
+        "wall_ms": Spec(
+            measure=wall_ms, kind="segmentation", unit="ms", meaning="Mean of the myocardium",
+            bad="outside", review=(low_ms, high_ms), fail=(low_ms / 2, high_ms * 1.5),
+        ),
+        "blood_wall_ratio": Spec(
+            measure=blood_wall_ratio, kind="segmentation", unit="ratio",
+            meaning="Left-ventricular blood over myocardium; below 1 after contrast agent, or "
+            "where labels are exchanged",
+            bad="low", review=1.0, fail=None,
+        ),
+    }  # fmt: skip
+
+
+#: From post-contrast values at 1.5 T to oedema at 3 T.
+CHECKS: Mapping[str, Spec] = checks(250.0, 1600.0)
