@@ -59,8 +59,9 @@ def phantom_part(phantom: Phantom) -> None:
     apart = np.abs(fit.t1_ms - phantom.vendor_ms[known])
     same = (fit.n_samples == phantom.vendor_n[known]).mean()
     print(
-        f"every voxel of 150 to 2500 ms: n {known.sum()}, within 5 ms {100 * (apart < 5).mean():.1f}"
-        f" %, same choice {100 * same:.1f} %, without a value {np.isnan(fit.t1_ms).sum()}"
+        f"every voxel of 150 to 2500 ms: n {known.sum()}, within 5 ms "
+        f"{100 * (apart < 5).mean():.1f} %, same choice {100 * same:.1f} %, "
+        f"without a value {np.isnan(fit.t1_ms).sum()}"
     )
 
 

@@ -13,8 +13,8 @@ def sentences(config: Mapping[str, Any]) -> list[str]:
     named = "as the header names the sequence" if scheme == "auto" else f"as {scheme}"
     return [
         "T1 was fitted to inversion-recovery images voxel by voxel, with three parameters, "
-        f"restored polarity and the Look-Locker correction, {named}; ready-made maps were taken as they "
-        "are.",
+        f"restored polarity and the Look-Locker correction, {named}; ready-made maps "
+        "were taken as they are.",
         "Regions were given with the images. Values are means over a region's voxels; their "
         "intervals follow from the autocovariance of the map within the region.",
     ]

@@ -48,10 +48,10 @@ def in_ms(
     middle = float(np.median(positive))
     low, high = PLAUSIBLE_MS["t2" if view.startswith("t2") else "t1"]
     fitting = [unit for unit, factor in UNITS.items() if low <= middle * factor <= high]
-    said = asked if asked != "auto" else _WORDS.get(stated.strip().lower(), "")
-    if asked == "auto" and stated and not said:
+    named = asked if asked != "auto" else _WORDS.get(stated.strip().lower(), "")
+    if asked == "auto" and stated and not named:
         raise SubjectError("map_unit", f"{view}: unit {stated[:20]!r} in the sidecar; s or ms")
-    unit = said or (fitting[0] if len(fitting) == 1 else "")
+    unit = named or (fitting[0] if len(fitting) == 1 else "")
     if not unit or unit not in fitting:
         as_what = f"in {unit}" if unit else "in s or ms"
         raise SubjectError(
