@@ -61,10 +61,10 @@ def test_raw_images_give_the_t1_of_each_region(tmp_path, phase):
     assert facts["signs_by"] == ("phase" if phase else "fit")
     found = measure(labels.array, image=scan.array, spacing_mm=scan.spacing_mm, affine=scan.affine)
     assert set(found) == set(DICTIONARY)
-    assert found["myo_t1_ms"] == pytest.approx(WALL_MS, abs=2.0)
-    assert found["myo_t1_low_ms"] - 1 < WALL_MS < found["myo_t1_high_ms"] + 1
-    assert found["lv_t1_ms"] == pytest.approx(BLOOD_MS, abs=3.0)
-    assert found["myo_anterior_t1_ms"] == pytest.approx(WALL_MS, abs=5.0)
+    assert found["wall_t1_ms"] == pytest.approx(WALL_MS, abs=2.0)
+    assert found["wall_t1_low_ms"] - 1 < WALL_MS < found["wall_t1_high_ms"] + 1
+    assert found["lv_blood_t1_ms"] == pytest.approx(BLOOD_MS, abs=3.0)
+    assert found["wall_anterior_t1_ms"] == pytest.approx(WALL_MS, abs=5.0)
     assert verdict(run_checks(CHECKS, MapContext(scan, labels.array))) == "pass"
 
 

@@ -31,9 +31,8 @@ PROTOCOL = Protocol(
             "T1 of MOLLI-like sequences depends on heart rate, T2, flip angle and magnetisation "
             "transfer; values compare within one sequence and field strength.",
         ),
-        parts={"t1": "T1", "lv": "left-ventricular", "rv": "right-ventricular", "sd": "SD"},
-        capitals=("t1", "lv", "rv", "sd"),
-        titles={"t1_ms": "T1 (ms)"},
+        parts={"t1": "T1"},
+        capitals=("t1",),
     ),
     segmentation=Segmentation(
         methods={"given": "popscan.segment.given:given_labels"},
@@ -68,7 +67,7 @@ PROTOCOL = Protocol(
         "visibility": {"sources": ["biomarkers"]},
     },
     outcomes=(
-        Outcome(name="myo_t1_ms", words="T1 of the myocardium"),
-        Outcome(name="lv_t1_ms", words="T1 of the left-ventricular blood"),
+        Outcome(name="wall_t1_ms", words="T1 of the myocardium"),
+        Outcome(name="lv_blood_t1_ms", words="T1 of the left-ventricular blood"),
     ),
 )  # fmt: skip

@@ -52,7 +52,7 @@ def dictionary(quantity: str) -> dict[str, Column]:
 def sector_columns(quantity: str) -> dict[str, Column]:
     """Return the columns of the wall's sectors."""
     return {
-        f"myo_{sector}_{quantity}_ms": Column(
+        f"wall_{sector}_{quantity}_ms": Column(
             "ms", f"Mean {quantity.upper()}, {sector} sector of the myocardium", _AHA
         )
         for sector in SECTORS
@@ -63,7 +63,7 @@ DICTIONARY: Mapping[str, Column] = dictionary("t1")
 DETAILS: Mapping[str, Column] = {
     name: column
     for name, column in DICTIONARY.items()
-    if name not in ("myo_t1_ms", "lv_t1_ms", "rv_t1_ms", "myo_t1_core_ms")
+    if name not in ("wall_t1_ms", "lv_blood_t1_ms", "rv_blood_t1_ms", "wall_t1_core_ms")
 }
 
 
@@ -118,7 +118,7 @@ def measured(
     for number, sector in enumerate(SECTORS, start=1):
         known = (sectors == number) & np.isfinite(map_ms)
         mean = float(map_ms[known].mean()) if known.any() else float("nan")
-        values[f"myo_{sector}_{quantity}_ms"] = mean
+        values[f"wall_{sector}_{quantity}_ms"] = mean
     return values
 
 

@@ -7,11 +7,11 @@ from popscan.protocol import LabelSet, Structure
 RV, MYO, LV = 1, 2, 3
 LABELS = LabelSet(
     structures=(
-        Structure(name="rv", code=RV, title="Right-ventricular blood", colour="#0072b2",
+        Structure(name="rv_blood", code=RV, title="Right-ventricular blood", colour="#0072b2",
                   words="the right-ventricular blood"),
-        Structure(name="myo", code=MYO, title="Myocardium", colour="#009e73",
+        Structure(name="wall", code=MYO, title="Myocardium of the left ventricle", colour="#009e73",
                   words="the myocardium"),
-        Structure(name="lv", code=LV, title="Left-ventricular blood", colour="#d55e00",
+        Structure(name="lv_blood", code=LV, title="Left-ventricular blood", colour="#d55e00",
                   words="the left-ventricular blood"),
     )
 )  # fmt: skip

@@ -20,7 +20,7 @@ def values(context: StudyContext) -> Extra | None:
 def section(quantity: str, context: StudyContext) -> Extra | None:
     """Return the section of a quantity, ``t1`` or ``t2``."""
     table, name = context.biomarkers, quantity.upper()
-    if f"myo_{quantity}_ms" not in table or not table[f"myo_{quantity}_ms"].notna().any():
+    if f"wall_{quantity}_ms" not in table or not table[f"wall_{quantity}_ms"].notna().any():
         return None
     return Extra(
         ident=quantity,
@@ -70,11 +70,11 @@ def _regions(table: pd.DataFrame, quantity: str) -> pd.DataFrame:
 
 def _figure(table: pd.DataFrame, quantity: str) -> Markup:
     shown = [
-        (name.upper(), f"{name}_{quantity}_ms", LABELS.colours[name])
+        (name.replace("_", " "), f"{name}_{quantity}_ms", LABELS.colours[name])
         for name in LABELS.names.values()
     ]
-    wall = LABELS.colours["myo"]
-    shown += [(sector, f"myo_{sector}_{quantity}_ms", wall) for sector in SECTORS]
+    wall = LABELS.colours["wall"]
+    shown += [(sector, f"wall_{sector}_{quantity}_ms", wall) for sector in SECTORS]
     shown = [item for item in shown if len(_numbers(table, item[1]))]
     with drawing():
         figure = new_figure(7.5, 3.2)
