@@ -8,6 +8,8 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
 from popscan.relaxometry.simulate import SHMOLLI, inversion_signal, inversion_times_ms
 
@@ -68,3 +70,63 @@ def write_raw(
 
 def write_regions(folder: Path, sub: str, labels: np.ndarray) -> None:
     write_image(folder / sub / "anat" / f"{sub}_desc-manual_dseg.nii.gz", labels)
+
+
+def write_dicom(
+    path: Path,
+    pixels: np.ndarray,
+    *,
+    series: int = 1,
+    instance: int = 1,
+    kind: str = "M",
+    place_mm: float = 0.0,
+    **tags: object,
+) -> None:
+    """One single-frame MR image (row, column), 12 bits of 16."""
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID = MRImageStorage
+    meta.MediaStorageSOPInstanceUID = generate_uid(entropy_srcs=[str(path)])
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    data = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
+    data.SOPClassUID, data.SOPInstanceUID = MRImageStorage, meta.MediaStorageSOPInstanceUID
+    data.Modality, data.Manufacturer, data.PatientID = "MR", "SIEMENS", "someone"
+    data.SeriesInstanceUID = generate_uid(entropy_srcs=[f"series {series}"])
+    data.StudyInstanceUID = generate_uid(entropy_srcs=["study"])
+    data.SeriesNumber, data.InstanceNumber = series, instance
+    data.ImageType = ["ORIGINAL", "PRIMARY", kind]
+    data.ImageOrientationPatient, data.ImagePositionPatient = [1, 0, 0, 0, 1, 0], [0, 0, place_mm]
+    data.PixelSpacing, data.SliceThickness = [SPACING_MM, SPACING_MM], 8
+    data.Rows, data.Columns = pixels.shape
+    data.SamplesPerPixel, data.PhotometricInterpretation = 1, "MONOCHROME2"
+    data.BitsAllocated, data.BitsStored, data.HighBit, data.PixelRepresentation = 16, 12, 11, 0
+    for name, value in tags.items():
+        if value is not None:
+            setattr(data, name, value)
+    data.PixelData = np.asarray(pixels, dtype=np.uint16).tobytes()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data.save_as(path, enforce_file_format=True)
+
+
+def write_dicom_series(
+    folder: Path,
+    signed: np.ndarray,
+    *,
+    times_ms: Sequence[float | None],
+    phase: bool = True,
+    name: str = "ShMOLLI_192i",
+    comment: str = "",
+    series: int = 1,
+    place_mm: float = 0.0,
+) -> None:
+    """A magnitude series (n, x, y, 1), and a phase series beside it."""
+    for number, (image, time) in enumerate(zip(signed, times_ms, strict=True), start=1):
+        tags = {"InversionTime": time, "SeriesDescription": name, "place_mm": place_mm}
+        tags["ImageComments"] = comment or None
+        plane, stem = image[..., 0].T, f"s{series}_{number}"
+        write_dicom(folder / f"{stem}_m.dcm", np.abs(plane), series=series, instance=number, **tags)
+        if phase:
+            stored = np.where(plane < 0, 1024 - 200, 3072 - 200)
+            write_dicom(
+                folder / f"{stem}_p.dcm", stored, series=series + 1, instance=number, kind="P",
+                RescaleSlope=2, RescaleIntercept=-4096, **tags,
+            )  # fmt: skip

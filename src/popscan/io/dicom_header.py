@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -132,8 +133,12 @@ class Plane:
         return self.acquisition_time or self.content_time
 
 
-def open_dicom(file: RawFile, *, headers_only: bool) -> pydicom.FileDataset:
+def open_dicom(
+    file: RawFile, *, headers_only: bool, further: Sequence[str] = ()
+) -> pydicom.FileDataset:
     """Read a file with or without the 128 bytes and the letters DICM at its start.
+
+    Of headers only the tags of the allow-list are parsed, and those of `further`.
 
     Raises
     ------
@@ -142,7 +147,7 @@ def open_dicom(file: RawFile, *, headers_only: bool) -> pydicom.FileDataset:
     ValueError
         If it is packed and would unpack to more than any image.
     """
-    tags: list[Any] | None = _TAGS if headers_only else None
+    tags: list[Any] | None = [*_TAGS, *further] if headers_only else None
     with file.open() as stream:
         check_inflated(stream, max_bytes=_MAX_INFLATED)
         stream.seek(0)

@@ -106,7 +106,7 @@ def is_phase(data: pydicom.Dataset) -> bool:
     """Whether this is a phase, real or imaginary image, or a velocity map."""
     if str(data.get("ComplexImageComponent") or "").upper() in ("PHASE", "REAL", "IMAGINARY"):
         return True
-    return bool(_PHASE & set(_image_type(data)[2:]))
+    return bool(_PHASE & set(image_type(data)[2:]))
 
 
 def origin_of(data: pydicom.Dataset) -> Origin:
@@ -115,7 +115,7 @@ def origin_of(data: pydicom.Dataset) -> Origin:
     Values that are scaled around zero by half of what the pixels can hold are those of a phase map
     whose image type was emptied.
     """
-    kinds = set(_image_type(data)[:2])
+    kinds = set(image_type(data)[:2])
     if str(data.get("BurnedInAnnotation") or "").strip().upper() == "YES":
         return Origin.ANNOTATED
     if _scaled_like_phase(data):
@@ -138,5 +138,6 @@ def _scaled_like_phase(data: pydicom.Dataset) -> bool:
     return half > 1 and abs(offset - half) <= 0.01 * half
 
 
-def _image_type(data: pydicom.Dataset) -> list[str]:
+def image_type(data: pydicom.Dataset) -> list[str]:
+    """Return the values of ImageType in capitals."""
     return [str(kind).strip().upper() for kind in many(data.get("ImageType"))]

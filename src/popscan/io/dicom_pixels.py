@@ -47,7 +47,7 @@ def stack_to_scan(stack: Stack, *, view: str, folder: str) -> Scan:
         shift, shift_mm = grid.shift(run.planes[0])
         most_mm = max(most_mm, shift_mm if grid.same_shape(run.planes[0]) else 0.0)
         for t, plane in enumerate(run.planes):
-            array[:, :, z, t] = placed(_pixels(plane, folder=folder), shift, shape[:2])
+            array[:, :, z, t] = placed(plane_pixels(plane, folder=folder), shift, shape[:2])
     meta = _stack_meta(stack)
     if irregularity > 0.01:
         meta["slice_irregularity"] = round(irregularity, 4)
@@ -84,7 +84,7 @@ def _whole_numbers(array: NDArray[np.float32]) -> NDArray[Any]:
     return image_dtype(array)
 
 
-def _pixels(plane: Plane, *, folder: str) -> NDArray[np.float32]:
+def plane_pixels(plane: Plane, *, folder: str) -> NDArray[np.float32]:
     """Pixels of one file as (column, row), slope and intercept applied."""
     try:
         data = open_dicom(plane.file, headers_only=False)

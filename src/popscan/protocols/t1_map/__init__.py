@@ -19,7 +19,10 @@ PROTOCOL = Protocol(
         Series(view="t1", title="T1 map", suffixes=("T1map", "IRT1"), dimensions=4),
     ),
     labels=LABELS,
-    sources={"bids": "popscan.io.mapping:BidsMaps"},
+    sources={
+        "bids": "popscan.io.mapping:BidsMaps",
+        "dicom": "popscan.io.mapping_dicom:DicomMaps",
+    },
     reads_maps=True,
     ingest="popscan.protocols.t1_map.ingest:prepare",
     words=Words(

@@ -49,6 +49,13 @@ def dictionary(quantity: str) -> dict[str, Column]:
     return {**columns, **sector_columns(quantity)}
 
 
+def details(quantity: str) -> dict[str, Column]:
+    """Return those of the columns that the report lists apart."""
+    first = {f"{region}_{quantity}_ms" for region in LABELS.names.values()}
+    first.add(f"wall_{quantity}_core_ms")
+    return {name: c for name, c in dictionary(quantity).items() if name not in first}
+
+
 def sector_columns(quantity: str) -> dict[str, Column]:
     """Return the columns of the wall's sectors."""
     return {
@@ -60,11 +67,7 @@ def sector_columns(quantity: str) -> dict[str, Column]:
 
 
 DICTIONARY: Mapping[str, Column] = dictionary("t1")
-DETAILS: Mapping[str, Column] = {
-    name: column
-    for name, column in DICTIONARY.items()
-    if name not in ("wall_t1_ms", "lv_blood_t1_ms", "rv_blood_t1_ms", "wall_t1_core_ms")
-}
+DETAILS: Mapping[str, Column] = details("t1")
 
 
 def measure(

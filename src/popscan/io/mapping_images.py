@@ -1,0 +1,144 @@
+"""What DICOM files hold of a map of relaxation times: raw images, their phase, ready-made maps."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import pydicom
+from pydicom.errors import InvalidDicomError
+
+from popscan.io.dicom_header import DAMAGE, Plane, has_place, open_dicom, read_plane, text_of
+from popscan.io.dicom_kind import foreign_modality, image_type, is_colour, is_phase
+from popscan.io.rawfile import RawFile
+from popscan.records import SubjectError
+
+#: Read beside those of every image; the texts are compared, and never written.
+_TAGS = (
+    "InversionTime", "ImageComments", "SeriesDescription", "ProtocolName", "SequenceName",
+    "PulseSequenceName",
+)  # fmt: skip
+_NAMES = _TAGS[2:]
+#: How comments say an inversion time (Siemens): ``TIeff 100 ms``.
+_COMMENT = re.compile(r"\bTI(?:eff)?\s*=?\s*(\d+(?:\.\d+)?)\s*ms\b", re.IGNORECASE)
+#: How far tag and comment may differ, in ms.
+_SAME_MS = 1.5
+_MAP = re.compile(r"(?<![A-Za-z])T1[ _-]?MAP(?![A-Za-z])", re.IGNORECASE)
+
+
+class Part(StrEnum):
+    """What one image is."""
+
+    MAGNITUDE = "magnitude"
+    PHASE = "phase"
+    MAP = "map"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, kw_only=True)
+class MapImage:
+    """One image.
+
+    Attributes
+    ----------
+    plane
+        Where it lies.
+    part
+        What it is.
+    time_ms
+        Inversion time; NaN where the file says none.
+    names
+        What the header calls series and sequence.
+    named_map
+        Whether the image's own comment or type says that it is a map, not its series only.
+    half
+        Half of what its pixels can hold, after rescaling: pi, of a phase image scaled like that.
+    """
+
+    plane: Plane
+    part: Part
+    time_ms: float
+    names: str
+    named_map: bool
+    half: float
+
+
+def read_images(folder: str, files: Sequence[RawFile]) -> tuple[list[MapImage], int]:
+    """Read the headers of a visit; also how many files are damaged, or none of these images.
+
+    Raises
+    ------
+    SubjectError
+        ``no_files``, ``not_dicom``, ``damaged_files``, ``mixed_patients``, ``conflicting_times``.
+    """
+    if not files:
+        raise SubjectError("no_files", f"{folder}: the folder is empty")
+    images: list[MapImage] = []
+    damaged = others = 0
+    for file in files:
+        try:
+            if not file.is_regular():
+                continue
+            data = open_dicom(file, headers_only=True, further=_TAGS)
+        except InvalidDicomError:
+            continue
+        except DAMAGE:
+            damaged += 1
+            continue
+        try:
+            image = _image(file, data)
+        except DAMAGE:
+            damaged += 1
+            continue
+        images += [image] if image is not None else []
+        others += image is None
+    if not images:
+        reason = "damaged_files" if damaged else "not_dicom"
+        raise SubjectError(
+            reason,
+            f"{folder}: no usable MR image among {len(files)} files ({damaged} damaged, {others} "
+            "of another kind)",
+        )
+    if len({image.plane.patient_alike for image in images if image.plane.patient_alike}) > 1:
+        raise SubjectError("mixed_patients", f"{folder}: images of several patients")
+    return images, damaged + others
+
+
+def _image(file: RawFile, data: pydicom.Dataset) -> MapImage | None:
+    """Return what a file is; None for what is no single grey MR image with a place."""
+    single = int(data.get("NumberOfFrames") or 1) == 1
+    if foreign_modality(data) or not single or is_colour(data) or not has_place(data):
+        return None
+    plane = read_plane(file, data)
+    names = " ".join(text_of(data, tag) for tag in _NAMES)
+    comment = text_of(data, "ImageComments")
+    own = f"{comment} {' '.join(image_type(data)[2:])}"
+    time = _time_ms(data, comment)
+    if math.isfinite(time):
+        part = Part.PHASE if is_phase(data) else Part.MAGNITUDE
+    elif _MAP.search(own) or _MAP.search(names):
+        part = Part.MAP
+    else:
+        part = Part.OTHER
+    bits = int(data.get("BitsStored") or 0)
+    return MapImage(
+        plane=plane, part=part, time_ms=time, names=names, named_map=bool(_MAP.search(own)),
+        half=2.0 ** (bits - 1) * abs(plane.slope) if bits else math.nan,
+    )  # fmt: skip
+
+
+def _time_ms(data: pydicom.Dataset, comment: str) -> float:
+    """Inversion time by (0018,0082), else by the comment."""
+    value = text_of(data, "InversionTime")
+    tagged = float(value) if value else math.nan
+    found = _COMMENT.search(comment)
+    noted = float(found[1]) if found else math.nan
+    if math.isfinite(tagged) and math.isfinite(noted) and abs(tagged - noted) > _SAME_MS:
+        raise SubjectError(
+            "conflicting_times",
+            f"inversion time {tagged:g} ms by its tag, {noted:g} ms by the image's comment",
+        )
+    return tagged if math.isfinite(tagged) else noted
