@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from popscan.arrays.geometry import dicom_affine, plane_normal, slice_distance_mm
 from popscan.io.dicom import Dicom
 from popscan.io.dicom_pixels import plane_pixels
+from popscan.io.folders import Folders
 from popscan.io.mapping import every_frame
 from popscan.io.mapping_images import MapImage, Part, read_images
 from popscan.io.mapping_words import named_scheme
@@ -26,7 +27,8 @@ from popscan.io.nifti import is_nifti_name, stem_of
 from popscan.io.nifti_raw import MAX_IMAGE_BYTES
 from popscan.io.rawfile import files_of, list_files
 from popscan.io.references import read_reference
-from popscan.io.sources import Loaded, one_folder
+from popscan.io.sources import Found, Loaded, one_folder
+from popscan.protocol import Protocol
 from popscan.records import LabelMap, Scan, SubjectError
 from popscan.relaxometry import signs_from_phase
 
@@ -37,8 +39,27 @@ _PLACE_MM = 0.5
 _META = ("manufacturer", "model", "field_strength_t", "slice_thickness_mm", "flip_angle_deg")
 
 
-class DicomMaps(Dicom):
-    """See the module."""
+class DicomMaps:
+    """See the module.
+
+    Parameters
+    ----------
+    protocol
+        The study's.
+    """
+
+    def __init__(self, protocol: Protocol) -> None:
+        self.protocol = protocol
+
+    def find(
+        self,
+        root: str | Path,
+        *,
+        problems: list[str] | None = None,
+        folders: Folders | None = None,
+    ) -> list[Found]:
+        """List the visits, as `popscan.io.dicom.Dicom.find`."""
+        return Dicom(self.protocol).find(root, problems=problems, folders=folders)
 
     def load(
         self,
