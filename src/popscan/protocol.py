@@ -106,6 +106,8 @@ class Protocol:
         not stand here: see `defaults`.
     reads_maps
         Whether its sources take ``source.mapping``: images of which maps are made, or maps.
+    mb_per_subject
+        About how much results of a subject take on disk, for `popscan check`; 0: not known.
     version
         Raised when the protocol's code changes its results.
 
@@ -143,6 +145,7 @@ class Protocol:
     methods_text: Where = ""
     config: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     reads_maps: bool = False
+    mb_per_subject: float = 0.0
     version: str = "1"
 
     def __post_init__(self) -> None:

@@ -124,6 +124,22 @@ def test_a_dry_run_of_the_demo_has_one_job_per_training(tmp_path):
     assert not (tmp_path / "results").exists()
 
 
+@pytest.mark.parametrize(
+    "path", sorted(DEMO.parent.glob("*_cluster.yaml")), ids=lambda path: path.stem
+)
+def test_a_dry_run_for_a_cluster_has_one_gpu_job_per_training(path, tmp_path):
+    problems, _ = check_study(path)
+    assert problems == []
+    profile = ROOT / "workflow" / "profiles" / "slurm"
+    given = ["--configfile", str(path), "--profile", str(profile)]
+    done = snakemake(*given, "--dry-run", cwd=tmp_path)
+    config = Config.model_validate(yaml.safe_load(path.read_text())).model_dump()
+    jobs = done.stdout.split("rule experiment_trial:")[1:]
+    assert len(jobs) == len(trials(config["experiment"]))
+    assert all("slurm_partition=gpu" in text and "gpu=1" in text for text in jobs)
+    assert len({text.partition("trial=")[2].splitlines()[0] for text in jobs}) == len(jobs)
+
+
 @pytest.mark.workflow
 @pytest.mark.slow
 def test_a_tiny_experiment_runs_to_its_page_and_again_only_what_is_missing(tmp_path):

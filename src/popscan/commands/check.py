@@ -23,9 +23,6 @@ from popscan.study.identity import check_before_run
 from popscan.study.leaving import leaving_notes
 from popscan.study.listing import Cohort, find_cohort, where
 
-#: Results of one subject's cine are about this large; reported as an estimate, not as a fact.
-_MB_PER_SUBJECT = 30
-
 
 def check_study(
     configfile: Path, overrides: Sequence[str] = (), *, deep: bool = False
@@ -253,7 +250,10 @@ def _check_disk(config: Config, problems: list[str], notes: list[str]) -> None:
     while not folder.exists():
         folder = folder.parent
     free = shutil.disk_usage(folder).free / 1e9
-    notes.append(
-        f"{free:.0f} GB free in {config.study.results}; a cine study takes about "
-        f"{_MB_PER_SUBJECT} MB per subject"
-    )
+    note = f"{free:.0f} GB free in {config.study.results}"
+    protocol = get_protocol(config.protocol)
+    if protocol.mb_per_subject and not config.experiment.attribute:
+        note += (
+            f"; a study of {protocol.name} takes about {protocol.mb_per_subject:g} MB per subject"
+        )
+    notes.append(note)

@@ -21,6 +21,7 @@ from popscan.protocols.brain_t1.regions import REGIONS
 PROTOCOL = Protocol(
     name="brain_t1",
     version="2",
+    mb_per_subject=35,
     title="Brain MR, T1-weighted",
     series=(
         Series(view="t1w", title="T1-weighted", suffixes=("T1w",), name_words=("t1w",),

@@ -69,6 +69,7 @@ def _slice(title: str, level: float) -> Cut:
 
 PROTOCOL = Protocol(
     name="cine_sax",
+    mb_per_subject=30,
     title="Cine cardiac MR, short axis",
     series=(
         Series(
