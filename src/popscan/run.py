@@ -143,7 +143,9 @@ def _run_shard(
         for index, item in enumerate(planned):
             if only and item.subject.unit not in only:
                 continue
-            step = _decide(store, task, item, state, upstream, stamps, retry=retry)
+            step = _decide(
+                store, task, item, state=state, upstream=upstream, stamps=stamps, retry=retry
+            )
             if isinstance(step, Record):
                 _keep_or_append(store, writer, state, step, result)
             else:
@@ -157,8 +159,8 @@ def _run_shard(
         result.records = [state.records[unit] for unit in order if unit in state.records]
         journal.compact(order, replace(state, n_lines=state.n_lines + writer.n_lines))
     missed = [r.unit for r in result.records if r.reason in GONE]
-    if missed and (asked := ask_above(store, task.stage, task.upstream, shard, missed)):
-        raise gone_message(task.stage, shard, asked)
+    if missed and (gone := ask_above(store, task.stage, task.upstream, shard, missed)):
+        raise gone_message(task.stage, shard, gone)
     n_failed = _n_failed(result.records)
     if limits.exceeded(n_failed, len(planned)):
         raise ShardFailedError(_too_many_failed(task.stage, shard, result.records, n_failed))
@@ -240,10 +242,10 @@ def _decide(
     store: Store,
     task: Task,
     item: Planned,
+    *,
     state: JournalState,
     upstream: Mapping[str, Mapping[str, Record]],
     stamps: FileStamps,
-    *,
     retry: bool,
 ) -> Record | Todo:
     """Give the record that stands (kept, skipped, set aside), or what is to be done."""

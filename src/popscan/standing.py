@@ -65,7 +65,7 @@ def ask_above(
     dict
         Stage -> units of which it has no record any more, or not its files as recorded.
     """
-    asked = {}
+    lost_units = {}
     for above in stages_above(store, stage, upstream):
         stamps = FileStamps.of(store, above, shard)
         records = store.journal(above, shard).read().records
@@ -73,9 +73,9 @@ def ask_above(
             unit for unit in units if unit not in records or not stamps.stand(store, records[unit])
         ]
         if lost:
-            asked[above] = lost
+            lost_units[above] = lost
             forget(store, above, shard, [unit for unit in lost if unit in records])
-    return asked
+    return lost_units
 
 
 def forget(store: Store, stage: str, shard: str, units: Collection[str]) -> None:
@@ -86,11 +86,11 @@ def forget(store: Store, stage: str, shard: str, units: Collection[str]) -> None
     drop_inventory(store.root, store.manifest_name(stage, shard))
 
 
-def gone_message(stage: str, shard: str, asked: Mapping[str, list[str]]) -> PopscanError:
+def gone_message(stage: str, shard: str, lost_units: Mapping[str, list[str]]) -> PopscanError:
     """Say what is gone, and what to do."""
     listed = "; ".join(
         f"{above}: {len(units)} subject{'s' if len(units) > 1 else ''}, e.g. {units[0]}"
-        for above, units in asked.items()
+        for above, units in lost_units.items()
     )
     return PopscanError(
         f"{stage}, shard {shard}: records or files of earlier stages are gone ({listed}); "

@@ -113,7 +113,15 @@ def associate(
     for outcome in outcomes:
         rows.extend(
             _one_outcome(
-                table, outcome, terms, categorical, min_n, robust, alpha, min_level, cluster
+                table,
+                outcome,
+                terms,
+                categorical=categorical,
+                min_n=min_n,
+                robust=robust,
+                alpha=alpha,
+                min_level=min_level,
+                cluster=cluster,
             )
         )
     found = pd.DataFrame(rows, columns=_COLUMNS)
@@ -128,6 +136,7 @@ def _one_outcome(
     table: pd.DataFrame,
     outcome: str,
     terms: Sequence[str],
+    *,
     categorical: Sequence[str],
     min_n: int,
     robust: str,
@@ -168,7 +177,10 @@ def _one_outcome(
         absent = [term for term in usable if term not in design.used]
         if absent:
             design.general.append(f"not adjusted for {', '.join(absent)}")
-        rows = [row | sizes for row in _fit(y, design, outcome, robust, alpha, subjects)]
+        rows = [
+            row | sizes
+            for row in _fit(y, design, outcome, robust=robust, alpha=alpha, subjects=subjects)
+        ]
     rows += [_empty(outcome, t, why) | sizes for t, why in design.dropped.items()]
     for row in rows:
         row["robust"] = robust
@@ -194,6 +206,7 @@ def _fit(
     y: pd.Series,
     design: Design,
     outcome: str,
+    *,
     robust: str,
     alpha: float,
     subjects: NDArray[np.intp] | None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -111,7 +111,7 @@ def reference_ranges(
     strata = [clean(frame[name], categorical=True).fillna("unknown") for name in by]
     columns = [*by, *DICTIONARY]
     rows: list[dict[str, Any]] = []
-    levels = (min_n, low_pct / 100, high_pct / 100, n_boot, alpha, seed)
+    levels = _Levels(min_n, low_pct / 100, high_pct / 100, n_boot, alpha, seed)
     parts = frame.groupby(strata, sort=True) if strata else [((), frame)]
     if strata and frame.empty:
         parts = []
@@ -123,21 +123,24 @@ def reference_ranges(
                 else np.full(len(part), np.nan)
             )
             row = dict(zip(by, key if isinstance(key, tuple) else (key,), strict=True))
-            rows.append({**row, "outcome": outcome, **_describe(outcome, values, *levels)})
+            rows.append({**row, "outcome": outcome, **_describe(outcome, values, levels)})
     return pd.DataFrame(rows, columns=columns)
 
 
-def _describe(
-    outcome: str,
-    values: np.ndarray,
-    min_n: int,
-    low: float,
-    high: float,
-    n_boot: int,
-    alpha: float,
-    seed: int,
-) -> dict[str, Any]:
+class _Levels(NamedTuple):
+    """What is estimated, and from how many values."""
+
+    min_n: int
+    low: float
+    high: float
+    n_boot: int
+    alpha: float
+    seed: int
+
+
+def _describe(outcome: str, values: np.ndarray, levels: _Levels) -> dict[str, Any]:
     """Numbers of one stratum."""
+    min_n, low, high, n_boot, alpha, seed = levels
     known = np.sort(values[np.isfinite(values)])
     n = len(known)
     row: dict[str, Any] = dict.fromkeys(DICTIONARY, float("nan"))

@@ -144,8 +144,8 @@ def _plan(arguments: argparse.Namespace) -> None:
     for note in summary.notes:
         print(f"note: {note}")
     if summary.withdrawn and any(summary.withdrawn.values()):
-        ways = ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in summary.withdrawn.items())
-        print(f"withdrawn visits: {ways}")
+        counts = ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in summary.withdrawn.items())
+        print(f"withdrawn visits: {counts}")
     if summary.removal:
         print(f"withdrawn now: {summary.removal}")
     for problem in summary.problems:

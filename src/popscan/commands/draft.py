@@ -91,7 +91,10 @@ def draft_study(root: Path, config: Path, *, protocol: str = DEFAULT) -> Draft:
     config.parent.mkdir(parents=True, exist_ok=True)
     participants = "" if given.is_file() else str(table)
     config.write_text(
-        _config_text(config.stem, protocol, kind, root, participants, attributes), encoding="utf-8"
+        _config_text(
+            config.stem, protocol, kind, root=root, participants=participants, attributes=attributes
+        ),
+        encoding="utf-8",
     )
     return Draft(config=config, table=None if given.is_file() else table, notes=notes)
 
@@ -166,6 +169,7 @@ def _config_text(
     name: str,
     protocol: str,
     kind: str,
+    *,
     root: Path,
     participants: str,
     attributes: Sequence[str],

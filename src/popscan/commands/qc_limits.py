@@ -125,7 +125,16 @@ def tune(
     rows, roc = [], []
     for name in names:
         rows.append(
-            _row(name, specs[name], turned[name], bad, now[name], chosen, limits.get(name), enough)
+            _row(
+                name,
+                specs[name],
+                turned[name],
+                bad=bad,
+                now=now[name],
+                chosen=chosen,
+                limit=limits.get(name),
+                enough=enough,
+            )
         )
         roc += _roc(name, specs[name], turned[name], bad)
     parts = [("present", np.any(list(now.values()), axis=0) | always)]
@@ -229,6 +238,7 @@ def _row(
     name: str,
     spec: Spec,
     score: Floats,
+    *,
     bad: Bools,
     now: Bools,
     chosen: Mapping[str, float],

@@ -196,6 +196,6 @@ def _by_volumes(
     texts = [str(seen.attributes[target.attribute][own[name]][0]) for name in known]
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
     model.fit(np.array(list(known.values())), [text == target.classes[1] for text in texts])
-    asked = volumes_of(tested, structures)
-    found = model.predict_proba(np.array(list(asked.values())))[:, 1]
-    return dict(zip(asked, map(float, found), strict=True))
+    volumes = volumes_of(tested, structures)
+    found = model.predict_proba(np.array(list(volumes.values())))[:, 1]
+    return dict(zip(volumes, map(float, found), strict=True))

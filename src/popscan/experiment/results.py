@@ -167,8 +167,8 @@ def results(
     by_group, fair = fairness_tables(scores, groups=groups, n_boot=n_boot, seed=seed)
     gaps = gap_table(scores, groups=groups, baseline=baseline)
     counts = records.groupby(list(CONDITION), sort=False)["status"]
-    asked = counts.agg(n_trials="size", n_ok=lambda s: int((s == "ok").sum())).reset_index()
-    summary = asked.merge(fair, how="left").merge(gaps, how="left")
+    trial_counts = counts.agg(n_trials="size", n_ok=lambda s: int((s == "ok").sum())).reset_index()
+    summary = trial_counts.merge(fair, how="left").merge(gaps, how="left")
     order = {name: place for place, name in enumerate(mitigations)}
     keys = ["architecture", "mitigation", "share_pct"]
     return {

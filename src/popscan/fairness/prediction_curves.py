@@ -91,7 +91,7 @@ def calibration_table(
     for prediction in predictions:
         if prediction.kind == "classification" and prediction.is_probability:
             for attribute, group, side, _ in _sides(
-                prediction, people, attributes_to_test, design, cluster
+                prediction, people, attributes_to_test, design=design, cluster=cluster
             ):
                 bins = bin_of(side.score)
                 for place in np.unique(bins):
@@ -138,7 +138,14 @@ def threshold_table(
     for prediction in predictions:
         if prediction.kind != "classification":
             continue
-        sides = _sides(prediction, people, attributes_to_test, design, cluster, reference)
+        sides = _sides(
+            prediction,
+            people,
+            attributes_to_test,
+            design=design,
+            cluster=cluster,
+            reference=reference,
+        )
         for threshold in thresholds_of(prediction):
             at: dict[tuple[str, str], dict[str, Any]] = {}
             for attribute, group, side, base in sides:
@@ -170,6 +177,7 @@ def _sides(
     prediction: Prediction,
     people: pd.DataFrame,
     attributes_to_test: Sequence[str],
+    *,
     design: AuditDesign,
     cluster: str | None,
     reference: Mapping[str, str] | None = None,

@@ -129,12 +129,21 @@ def prediction_table(
     )
     rows: list[dict[str, Any]] = []
     for prediction in predictions:
-        everyone = _group(prediction, people, np.ones(len(people), bool), clusters, "", design)
+        everyone = _group(
+            prediction,
+            people,
+            np.ones(len(people), bool),
+            clusters=clusters,
+            name="",
+            design=design,
+        )
         for name, found in everyone.measured.items():
             rows.append(_row(prediction, "", everyone, name, found) | {"group": EVERYBODY})
         for grouping in groupings:
             base = reference_code(grouping, reference)
-            rows += _of_attribute(prediction, people, grouping, base, clusters, design)
+            rows += _of_attribute(
+                prediction, people, grouping, base=base, clusters=clusters, design=design
+            )
     table = pd.DataFrame(rows, columns=list(DICTIONARY))
     table["role"] = [role_of(str(name), roles) for name in table["attribute"]]
     table["p_adj"] = multiplicity.adjust(
@@ -170,6 +179,7 @@ def _group(
     prediction: Prediction,
     people: pd.DataFrame,
     members: NDArray[np.bool_],
+    *,
     clusters: NDArray[np.intp] | None,
     name: str,
     design: AuditDesign,
@@ -186,13 +196,16 @@ def _of_attribute(
     prediction: Prediction,
     people: pd.DataFrame,
     grouping: Grouping,
+    *,
     base: int,
     clusters: NDArray[np.intp] | None,
     design: AuditDesign,
 ) -> list[dict[str, Any]]:
     """Rows of one attribute: every group, then what is about all of them."""
     groups = {
-        code: _group(prediction, people, grouping.codes == code, clusters, name, design)
+        code: _group(
+            prediction, people, grouping.codes == code, clusters=clusters, name=name, design=design
+        )
         for code, name, _ in known_groups(prediction, people, grouping)
     }
     rows = []

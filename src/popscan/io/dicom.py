@@ -159,8 +159,8 @@ def _read_views(session: Session, views: Sequence[str] | None) -> Loaded:
         found = long_axis_views(session, main, wanted=wanted, centre=centre)
         scans = _with_long_axis(scans, found, folder=session.name)
     if not scans:
-        asked = "any view" if views is None else ", ".join(views)
-        raise SubjectError("view_missing", f"{session.name}: no cine of {asked}")
+        wanted_views = "any view" if views is None else ", ".join(views)
+        raise SubjectError("view_missing", f"{session.name}: no cine of {wanted_views}")
     return Loaded(scans={view: scans[view] for view in sorted(scans)})
 
 

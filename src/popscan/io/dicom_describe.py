@@ -96,8 +96,8 @@ def describe_session(
         session = read_session(one_folder(paths), Rules(max_tilt_deg=max_tilt_deg))
         found = _views(session, views)
         if not found:
-            asked = "any view" if views is None else ", ".join(views)
-            raise SubjectError("view_missing", f"{session.name}: no cine of {asked}")
+            wanted_views = "any view" if views is None else ", ".join(views)
+            raise SubjectError("view_missing", f"{session.name}: no cine of {wanted_views}")
     except SubjectError as error:
         reason, message = error.reason, str(error)
     return Described(

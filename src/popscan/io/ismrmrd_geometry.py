@@ -88,7 +88,9 @@ def geometry_of(
     read, phase, normal = directions[0]
     along = places[:, :3] @ normal
     order = np.argsort(along, kind="stable")
-    distance = _distance(along[order], places[order, :3], normal, pixel_mm, encoding, name)
+    distance = _distance(
+        along[order], places[order, :3], normal, pixel_mm=pixel_mm, encoding=encoding, name=name
+    )
     corner = places[order[0], :3] - (matrix[0] // 2) * pixel_mm[0] * read
     corner = corner - (matrix[1] // 2) * pixel_mm[1] * phase
     affine = np.eye(4)
@@ -121,6 +123,7 @@ def _distance(
     along: Floats,
     positions: Floats,
     normal: Floats,
+    *,
     pixel_mm: tuple[float, float],
     encoding: Encoding,
     name: str,

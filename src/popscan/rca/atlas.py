@@ -107,7 +107,9 @@ def predict_dice(
     if not (labels > 0).any():
         nothing = dict.fromkeys(pose.names.values(), 0.0)
         return Prediction(dice=nothing, best="", similarity=float("nan"), n_references=0)
-    subject = _subject_crop(image, labels, references[0], spacing_mm, grid, pose)
+    subject = _subject_crop(
+        image, labels, references[0], spacing_mm=spacing_mm, grid=grid, pose=pose
+    )
     likeness = [similarity(subject.image, r.crop.image) for r in references]
     order = sorted(range(len(references)), key=lambda i: -likeness[i])[:n_registered]
     found, after = [], []
@@ -142,6 +144,7 @@ def _subject_crop(
     image: NDArray[Any],
     labels: NDArray[np.uint8],
     like: Reference,
+    *,
     spacing_mm: tuple[float, float, float],
     grid: CropGrid,
     pose: Pose,

@@ -150,7 +150,13 @@ def cg_nufft(
             empty.append(z)
             continue
         magnitude[:, :, z] = _slice_images(
-            frames, matrix, n_iterations, lam, tolerance, prior, calibration_width
+            frames,
+            matrix,
+            n_iterations,
+            lam=lam,
+            tolerance=tolerance,
+            prior=prior,
+            calibration_width=calibration_width,
         )
     info = {"method": "cg_nufft", "lam": lam, "prior": prior, "empty_slices": empty}
     return as_scan(kspace, magnitude, used, info)
@@ -186,6 +192,7 @@ def _slice_images(
     frames: list[tuple[Points, Complex]],
     matrix: tuple[int, int],
     n_iterations: int,
+    *,
     lam: float,
     tolerance: float,
     prior: str,

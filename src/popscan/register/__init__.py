@@ -103,16 +103,27 @@ def register(
         least_voxels=(2, 2, 1) if in_plane else None,
     )
     if not in_plane or len(pairs.spacing_mm) == 2:
-        return _run(method, function, pairs.fixed, pairs.moving, pairs.spacing_mm, options)
+        return _run(
+            method,
+            function,
+            pairs.fixed,
+            moving=pairs.moving,
+            spacing_mm=pairs.spacing_mm,
+            options=options,
+        )
     options |= {
         name: to_slices(np.asarray(options[name], dtype=np.float32))
         for name in ("fixed_labels", "moving_labels")
         if options.get(name) is not None
     }
     slices = _run(
-        method, function, to_slices(pairs.fixed), to_slices(pairs.moving), pairs.spacing_mm[:2],
-        options,
-    )  # fmt: skip
+        method,
+        function,
+        to_slices(pairs.fixed),
+        moving=to_slices(pairs.moving),
+        spacing_mm=pairs.spacing_mm[:2],
+        options=options,
+    )
     return of_slices(slices, len(pairs.fixed), pairs.spacing_mm[2])
 
 
@@ -135,6 +146,7 @@ def _run(
     method: str,
     function: Callable[..., Warp],
     fixed: NDArray[np.float32],
+    *,
     moving: NDArray[np.float32],
     spacing_mm: Sequence[float],
     options: Mapping[str, Any],

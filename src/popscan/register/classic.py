@@ -115,7 +115,15 @@ def ffd(
     """
     pairs = check_pairs(fixed, moving, spacing_mm=spacing_mm)
     fields = [
-        _ffd(one, other, pairs.spacing_mm, control_spacing_mm, metric, shrink_factors, n_iterations)
+        _ffd(
+            one,
+            other,
+            pairs.spacing_mm,
+            control_spacing_mm=control_spacing_mm,
+            metric=metric,
+            shrink_factors=shrink_factors,
+            n_iterations=n_iterations,
+        )
         for one, other in zip(pairs.fixed, pairs.moving, strict=True)
     ]
     return Warp(displacement_mm=np.stack(fields), spacing_mm=pairs.spacing_mm)
@@ -125,6 +133,7 @@ def _ffd(
     fixed: NDArray[np.float32],
     moving: NDArray[np.float32],
     spacing_mm: tuple[float, ...],
+    *,
     control_spacing_mm: float,
     metric: str,
     shrink_factors: tuple[int, ...],

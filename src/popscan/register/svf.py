@@ -166,7 +166,16 @@ def svf(
             grid = _Grid.of(full, level_mm)
             seen = [_seen(image, full, grid) for image in images]
             parts = [None if part is None else _seen(part, full, grid) for part in labels]
-            velocity = _descend(velocity, seen, parts, control, grid, terms, n_steps, step_mm)
+            velocity = _descend(
+                velocity,
+                seen,
+                parts,
+                control=control,
+                grid=grid,
+                terms=terms,
+                n_steps=n_steps,
+                step_mm=step_mm,
+            )
         return _unfolded(velocity, control, full)
 
 
@@ -222,6 +231,7 @@ def _descend(
     start: Tensor,
     images: Sequence[Tensor],
     labels: Sequence[Tensor | None],
+    *,
     control: _Grid,
     grid: _Grid,
     terms: _Terms,
@@ -272,8 +282,24 @@ def _slope(
     both.requires_grad_()
     with torch.enable_grad():
         ahead, back = on_grid(both, grid.shape).chunk(2)
-        cost = _apart(images[0], images[1], labels[0], labels[1], ahead, grid, terms)
-        cost = cost + _apart(images[1], images[0], labels[1], labels[0], back, grid, terms)
+        cost = _apart(
+            images[0],
+            images[1],
+            labels[0],
+            moving_labels=labels[1],
+            displacement=ahead,
+            grid=grid,
+            terms=terms,
+        )
+        cost = cost + _apart(
+            images[1],
+            images[0],
+            labels[1],
+            moving_labels=labels[0],
+            displacement=back,
+            grid=grid,
+            terms=terms,
+        )
         (slope,) = torch.autograd.grad(cost.sum(), both)
     there, from_there = slope.chunk(2)
     return there - from_there
@@ -283,6 +309,7 @@ def _apart(
     fixed: Tensor,
     moving: Tensor,
     fixed_labels: Tensor | None,
+    *,
     moving_labels: Tensor | None,
     displacement: Tensor,
     grid: _Grid,

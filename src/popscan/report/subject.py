@@ -87,7 +87,7 @@ def curve_figure(subject: FlaggedSubject) -> list[Block]:
 
 
 class RowsByUnit:
-    """Rows of a table by unit: few units are asked for, of perhaps very many."""
+    """Rows of a table by unit: few units are read, of perhaps very many."""
 
     def __init__(self, table: pd.DataFrame) -> None:
         self._table = table
@@ -166,8 +166,8 @@ def check_sentences(tables: SubjectTables, unit: str) -> list[str]:
         if verdict not in sentences:
             continue
         title = title_of(check, unit=False)
-        asked = f" (limits: {shorten(limits, 60)})" if limits else ""
-        text = f"{title}: {number(value)} {unit_of_value}".rstrip() + f"{asked}. "
+        limits_text = f" (limits: {shorten(limits, 60)})" if limits else ""
+        text = f"{title}: {number(value)} {unit_of_value}".rstrip() + f"{limits_text}. "
         if message[:1].isdigit():  # the value again
             message = message.partition(": ")[2] or message
         sentences[verdict].append(f"{'Failed' if verdict == 'fail' else 'To review'}. {text}"

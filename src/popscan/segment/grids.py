@@ -73,10 +73,10 @@ class Grids:
         return field / math.prod(self.inner)
 
     def through(self, window: Window) -> WindowedGrid:
-        """Return the way from slices to a window and back."""
+        """Return the resampling from slices to a window and back."""
         return WindowedGrid(self.shape, self.inner, window, device=self.images.device)
 
-    def cut(self, index: Sequence[int], way: WindowedGrid) -> torch.Tensor:
+    def cut(self, index: Sequence[int], window: WindowedGrid) -> torch.Tensor:
         """Return slices with what is seen around them in a window.
 
         Their neighbours, and where a member wants them the same in the opposite phase:
@@ -88,15 +88,15 @@ class Grids:
             near = torch.cat([near, there], dim=1)
         # Neighbours of neighbouring slices are the same slices: each is resampled once.
         used, where = near.unique(return_inverse=True)
-        pixels = self.images[:, *way.needed][used.to(self.images.device)].float()
-        return way.resample(scaled(pixels, low=self.black, high=self.white))[where]
+        pixels = self.images[:, *window.needed][used.to(self.images.device)].float()
+        return window.resample(scaled(pixels, low=self.black, high=self.white))[where]
 
 
-def back_to_scan(probabilities: torch.Tensor, way: WindowedGrid) -> torch.Tensor:
-    """Return probabilities of a window on the scan's pixels in ``way.outer``, (n, label, x, y).
+def back_to_scan(probabilities: torch.Tensor, window: WindowedGrid) -> torch.Tensor:
+    """Return probabilities of a window on the scan's pixels in ``window.outer``, (n, label, x, y).
 
     Where the window ends within a pixel, what is missing to 1 is background.
     """
-    found = way.back(probabilities)
+    found = window.back(probabilities)
     found[:, 0] += 1.0 - found.sum(dim=1)
     return found

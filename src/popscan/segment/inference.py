@@ -120,11 +120,11 @@ def _probabilities(
     sees as much of it as it was trained with. `watch` is shown every member and mirroring, and
     as many draws of dropout as it wants. All of it stays on the bundle's device.
     """
-    ways = _FLIPS if flips else _FLIPS[:1]
+    flip_axes = _FLIPS if flips else _FLIPS[:1]
     total = torch.zeros((), device=bundle.device)
     offsets = torch.tensor(log_odds_of(bundle.about, bundle.labels), device=bundle.device)
 
-    def ask(network: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
+    def forward(network: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
         low = precision != torch.float32
         with torch.autocast(bundle.device.type, dtype=precision, enabled=low):
             scores: torch.Tensor = network(x)
@@ -133,8 +133,8 @@ def _probabilities(
     members = zip(bundle.networks, bundle.arguments, strict=True)
     for member, (network, arguments) in enumerate(members):
         x = seen_by(images, arguments)
-        for axes in ways:
-            scores = ask(network, x.flip(axes) if axes else x)
+        for axes in flip_axes:
+            scores = forward(network, x.flip(axes) if axes else x)
             scores = scores.flip(axes) if axes else scores
             total = total + scores
             if watch is not None:
@@ -143,9 +143,9 @@ def _probabilities(
             continue
         for draw in range(watch.dropout_samples):
             with dropped(network, rate=watch.dropout_rate, seed=watch.seed + draw):
-                scores = ask(network, x)
+                scores = forward(network, x)
             watch.sample(f"member{member} dropout-{draw}", scores)
-    return total / (len(ways) * len(bundle.networks))
+    return total / (len(flip_axes) * len(bundle.networks))
 
 
 def _in_batches(n: int, work: Callable[[int, int], None], *, batch: int) -> None:
@@ -169,11 +169,11 @@ def _window(
     """Return the window around the heart, from a first look at a few slices."""
     whole = grids.whole
     chosen = scout_slices(scan.array.shape[2], scan.array.shape[3])
-    way = grids.through(whole)
+    window = grids.through(whole)
     heart = torch.zeros(len(chosen), *grids.inner, device=bundle.device)
 
     def work(start: int, stop: int) -> None:
-        images = grids.cut(chosen[start:stop], way)
+        images = grids.cut(chosen[start:stop], window)
         found = _probabilities(images, bundle, flips=False, precision=precision)
         heart[start:stop] = whole.paste(1.0 - found[:, 0], grids.inner)
 
@@ -253,8 +253,8 @@ def segment(
         pixel_mm2=grids.pixel_mm2,
     )
     with torch.inference_mode():
-        way = grids.through(_window(scan, bundle, grids, dtype, batch=batch))
-        shape, device = (n, *way.outer.size), bundle.device
+        window = grids.through(_window(scan, bundle, grids, dtype, batch=batch))
+        shape, device = (n, *window.outer.size), bundle.device
         labels = torch.zeros(shape, dtype=torch.uint8, device=device)
         entropy = torch.zeros(shape, dtype=torch.float16, device=device)
         disagreement = torch.zeros_like(entropy) if information else None
@@ -265,17 +265,17 @@ def segment(
             watch.restart()
             if tap is not None:
                 tap.restart()
-            images = grids.cut(range(start, stop), way)
+            images = grids.cut(range(start, stop), window)
             found = _probabilities(images, bundle, flips=flips, precision=dtype, watch=watch)
             found = temper(found, temperature)
             shared = watch.close(start, stop, found)
-            found = back_to_scan(found, way)
+            found = back_to_scan(found, window)
             if keep is not None:
-                full = way.outer.paste(found, grids.shape)
+                full = window.outer.paste(found, grids.shape)
                 full[:, 0] += 1.0 - full.sum(dim=1)
                 keep(start, stop, full.cpu())
             if disagreement is not None:
-                disagreement[start:stop] = way.back(shared)
+                disagreement[start:stop] = window.back(shared)
             labels[start:stop] = most_likely(found)
             entropy[start:stop] = predictive_entropy(found)
             if tap is not None:
@@ -292,13 +292,13 @@ def segment(
     if base:
         end = find_base(
             volume,
-            scan.array[_inside(way.outer)],
+            scan.array[_inside(window.outer)],
             tally.expected,
             spacing_mm=scan.spacing_mm,
             pixel_mm2=tally.pixel_mm2,
         )
         remove_above(volume, end)
-    whole = _whole(volume, way.outer, scan.array.shape)
+    whole = _whole(volume, window.outer, scan.array.shape)
     looked_at = scout_frames(scan.array.shape[3])
     measured = measure_input(scan, whole, looked_at)
     seen = torch.cat(pooled).numpy() if pooled else None
@@ -313,7 +313,7 @@ def segment(
     warnings = [input_warning(measured, bundle.input_range), odd.warning]
     return Segmentation(
         labels=whole,
-        near=way.outer,
+        near=window.outer,
         entropy_near=spread,
         values={
             **_values(volume, spread, removed, "; ".join(filter(None, warnings))),

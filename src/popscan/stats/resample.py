@@ -93,7 +93,9 @@ def group_draws(
                 continue
             rng = np.random.default_rng([seed, int(members[0]), len(members)])
             found[a][int(code)] = _exact(rows.take(members), n_boot, rng)
-    for (a, code), draws in _weighted(rows, groupings, large, n_boot, seed, clusters).items():
+    for (a, code), draws in _weighted(
+        rows, groupings, large, n_boot=n_boot, seed=seed, clusters=clusters
+    ).items():
         found[a][code] = draws
     return found
 
@@ -170,6 +172,7 @@ def _weighted(
     rows: Rows,
     groupings: Sequence[NDArray[np.intp]],
     wanted: Sequence[tuple[int, int]],
+    *,
     n_boot: int,
     seed: int,
     clusters: NDArray[np.intp] | None,

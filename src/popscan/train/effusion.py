@@ -85,7 +85,9 @@ def with_effusion(case: Case, *, seed: int) -> Case:
         for t, mask in zip(frames, here, strict=True):
             beyond = _outside(mask, mm) > wall
             plane = image[:, :, z, t]
-            image[:, :, z, t] = _filled(plane, outside, reach, beyond, fluid, bright)
+            image[:, :, z, t] = _filled(
+                plane, outside, reach, beyond=beyond, fluid=fluid, bright=bright
+            )
     return replace(case, scan=replace(case.scan, array=image))
 
 
@@ -93,6 +95,7 @@ def _filled(
     plane: NDArray[np.float32],
     outside: Floats,
     reach: Floats,
+    *,
     beyond: NDArray[np.bool_],
     fluid: Floats,
     bright: float,

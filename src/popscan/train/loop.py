@@ -247,7 +247,15 @@ def fit(
             network = copy.deepcopy(state.averaged).cpu() if device != "cpu" else state.averaged
             score = float(validate(network)["validation_dice"])
         if state.step % recipe.log_every == 0 or last or score == score:
-            _log(folder, recipe, state, losses, score, time.monotonic() - started, quiet=quiet)
+            _log(
+                folder,
+                recipe,
+                state,
+                losses=losses,
+                score=score,
+                seconds=time.monotonic() - started,
+                quiet=quiet,
+            )
             losses = []
         if state.step % recipe.checkpoint_every == 0 or last:
             save_state(folder / CHECKPOINT, state, recipe=recipe, origin=origin)
@@ -260,10 +268,10 @@ def _log(
     folder: Path,
     recipe: Recipe,
     state: TrainState,
+    *,
     losses: list[float],
     score: float,
     seconds: float,
-    *,
     quiet: bool,
 ) -> None:
     loss = sum(losses) / len(losses)

@@ -156,12 +156,25 @@ def predict_attribute(
         most=permutations_needed(n_tests, alpha=alpha),
     )  # fmt: skip
     seen = [
-        _row(group, found[k], null[:, k], y[:, k], folds, size, alpha, n_permutations)
+        _row(
+            group,
+            found[k],
+            null[:, k],
+            positive=y[:, k],
+            folds=folds,
+            size=size,
+            alpha=alpha,
+            first=n_permutations,
+        )
         for k, group in enumerate(groups[: y.shape[1]])
     ]
     if len(groups) > 2:
         inflations = [one.inflation for one in seen]
-        seen.append(_macro(found, null.mean(axis=1), inflations, size, alpha, n_permutations))
+        seen.append(
+            _macro(
+                found, null.mean(axis=1), inflations, size=size, alpha=alpha, first=n_permutations
+            )
+        )
     return seen
 
 
@@ -205,6 +218,7 @@ def _row(
     group: str,
     found: Auc,
     null: Floats,
+    *,
     positive: NDArray[np.bool_],
     folds: NDArray[np.intp],
     size: int,
@@ -232,6 +246,7 @@ def _macro(
     found: Sequence[Auc],
     null: Floats,
     inflations: Sequence[float],
+    *,
     size: int,
     alpha: float,
     first: int,

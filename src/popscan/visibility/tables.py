@@ -97,8 +97,15 @@ def visibility_table(
             given = people[attribute].astype(object).where(people[attribute].notna(), "")
             used = [name for name in confounders if name != attribute]
             q, used = confounder_matrix(people, used)
-            rows += _rows(features.to_numpy(dtype=float), list(given), q, used, n_tests, options,
-                          {"attribute": attribute, "source": source})  # fmt: skip
+            rows += _rows(
+                features.to_numpy(dtype=float),
+                list(given),
+                q,
+                used=used,
+                n_tests=n_tests,
+                options=options,
+                what={"attribute": attribute, "source": source},
+            )
     table = pd.DataFrame(rows, columns=list(DICTIONARY))
     if len(table):
         table["p_adj"] = multiplicity.adjust(table["p"].astype(float), method="holm")
@@ -109,6 +116,7 @@ def _rows(
     x: NDArray[Any],
     labels: list[Any],
     q: NDArray[Any],
+    *,
     used: Sequence[str],
     n_tests: int,
     options: Mapping[str, Any],

@@ -176,6 +176,7 @@ def _row(
     group: str,
     values: NDArray[np.float64],
     missing: int,
+    *,
     limits: tuple[float, float] | None,
     places: int,
     options: Options,
@@ -228,7 +229,11 @@ def _table(context: StudyContext, columns: list[str], sexes: pd.Series, options:
         for group in groups:
             values = by_group[group]
             missing = int((sexes == group).sum()) - values.size
-            rows.append(_row(group, values, missing, ranges.get(group), places, options))
+            rows.append(
+                _row(
+                    group, values, missing, limits=ranges.get(group), places=places, options=options
+                )
+            )
     titles = ["n", "Missing", "Mean", "SD", "Central 95%", "Reference", "Outside it"]
     if not ranged:
         titles, rows = titles[:-2], [row[:-2] for row in rows]

@@ -119,7 +119,7 @@ def audit_sentences(
         "predictions": prediction_sentences,
     }
     return {
-        name: say(tables[name], alpha=alpha)
-        for name, say in parts.items()
+        name: sentences_of(tables[name], alpha=alpha)
+        for name, sentences_of in parts.items()
         if name in tables and len(tables[name])
     }

@@ -48,7 +48,7 @@ def audit_tables(
     from popscan.fairness.pairs import all_pairs
 
     people = inputs.attributes
-    asked, absent = known_columns(section.attributes, people)
+    attributes, absent = known_columns(section.attributes, people)
     notes = [f"{name} is not recorded in this study; it was not audited." for name in absent]
     confounders, lacking = known_columns(section.adjust_for, people)
     notes += [f"{name} is not recorded: gaps are not adjusted for it." for name in lacking]
@@ -57,7 +57,7 @@ def audit_tables(
         notes.append(f"{section.adjust_block} is not recorded: there is no mixed model.")
     crossed = [names for names in section.intersections if set(names) <= set(people)]
     common: dict[str, Any] = {
-        "attributes_to_test": asked,
+        "attributes_to_test": attributes,
         "reference": section.reference or None,
         "min_group": section.min_group,
         "alpha": section.alpha,
@@ -85,7 +85,7 @@ def audit_tables(
         "pairs": all_pairs(
             inputs.outcomes,
             once,
-            attributes_to_test=asked,
+            attributes_to_test=attributes,
             min_group=section.min_group,
             correction=section.correction,
         ),
@@ -130,7 +130,7 @@ def audit_tables(
         tables |= prediction_tables(
             inputs.predictions,
             people,
-            attributes_to_test=asked,
+            attributes_to_test=attributes,
             section=section,
             cluster=cluster,
             seed=seed,
@@ -206,11 +206,11 @@ def confounding_table(people: pd.DataFrame, section: Fairness) -> pd.DataFrame:
     """
     from popscan.fairness.confounding import confounding
 
-    asked, _ = known_columns(section.attributes, people)
+    attributes, _ = known_columns(section.attributes, people)
     confounders, _ = known_columns(section.adjust_for, people)
     return confounding(
         people,
-        attributes_to_test=asked,
+        attributes_to_test=attributes,
         confounders=list(dict.fromkeys([*confounders, *_SUSPECTS])),
         min_group=section.min_group,
         correction=section.correction,

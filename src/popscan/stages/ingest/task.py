@@ -220,8 +220,8 @@ def _ingest_outcome(
     notes = [*loaded.notes, *unlabelled_notes(loaded, labelled)]
     notes += [f"{view}: {note}" for view, scan in scans.items() for note in header_notes(scan)]
     if protocol.notes:
-        say = load_place(protocol.notes)
-        notes += [f"{view}: {note}" for view, scan in scans.items() for note in say(scan)]
+        notes_of = load_place(protocol.notes)
+        notes += [f"{view}: {note}" for view, scan in scans.items() for note in notes_of(scan)]
     values["ingest_notes"] = "; ".join(notes)
     values |= _reference_problem(problems, protocol.view)
     return Outcome(files=files, values=values, message=_said(values))

@@ -174,11 +174,13 @@ def _prepared(
     scan = read_scan(context.path(stage, subject, context.names.image(subject)))
     name = context.names.labels(subject, desc="reference")
     reference = read_labels(context.path("ingest", subject, name))
-    return _of_case(subject.unit, scan, reference, phases, grid, context.protocol)
+    return _of_case(
+        subject.unit, scan, reference, phases=phases, grid=grid, protocol=context.protocol
+    )
 
 
 def _of_case(
-    unit: str, scan: Scan, labels: LabelMap, phases: Sequence[str], grid: CropGrid,
+    unit: str, scan: Scan, labels: LabelMap, *, phases: Sequence[str], grid: CropGrid,
     protocol: Protocol,
 ) -> list[Reference]:  # fmt: skip
     """Return the reference case of each phase of one scan."""
@@ -210,7 +212,9 @@ def _simulated(section: Rca, grid: CropGrid, protocol: Protocol, *, seed: int) -
         row = {str(name): value for name, value in person.items()}
         made = call_with(load(simulation.subject), row, seed=seed, kspace=False, frames=8)
         unit = f"simulated:{row['participant_id']}"
-        found += _of_case(unit, made.scan, made.labels, section.phases, grid, protocol)
+        found += _of_case(
+            unit, made.scan, made.labels, phases=section.phases, grid=grid, protocol=protocol
+        )
     return found
 
 

@@ -164,9 +164,9 @@ def _audit(context: StudyContext, config: Mapping[str, object]) -> Iterator[str]
         f"were corrected by {_CORRECTIONS[fairness.correction]}."
     )
     if len(context.fairness_adjusted):
-        ways = [_ADJUSTMENTS[method] for method in fairness.adjust_methods]
+        methods = [_ADJUSTMENTS[method] for method in fairness.adjust_methods]
         held = [_named(name) for name in fairness.adjust_for]
-        yield f"Gaps were adjusted for {listing(held)} by {listing(ways)}."
+        yield f"Gaps were adjusted for {listing(held)} by {listing(methods)}."
 
 
 def _named(column: str) -> str:

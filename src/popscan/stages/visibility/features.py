@@ -144,7 +144,7 @@ def organ_slices(
     -------
     images : torch.Tensor
         The slices with what is seen around them: `popscan.segment.grids.Grids.cut`.
-    way
+    window
         Back to the scan's pixels: `popscan.arrays.resampling.WindowedGrid`.
     slices : list of int
         Which slices of the stack they are.
@@ -166,6 +166,6 @@ def organ_slices(
     scale = np.asarray(grids.inner) / np.asarray(grids.shape)
     centre = (held[:, :2].mean(axis=0) + 0.5) * scale - 0.5
     side = -(-bundle.patch // grids.multiple) * grids.multiple
-    way = grids.through(Window.around((centre[0], centre[1]), (side, side)))
+    window = grids.through(Window.around((centre[0], centre[1]), (side, side)))
     slices = sorted({int(z) for z in held[:, 2]})
-    return grids.cut(slices, way), way, slices
+    return grids.cut(slices, window), window, slices

@@ -68,7 +68,9 @@ def write_maps(store: Store, paths: Sequence[Path], options: Mapping[str, object
     targets = _targets(people, attributes_to_see(study), features, options)
     arrays = _patterns(people, features, targets, section, organ_grid(protocol_of(options)))
     account = Account()
-    rows = _attributions(store, people, features, targets, options, arrays, account)
+    rows = _attributions(
+        store, people, features, targets=targets, options=options, arrays=arrays, account=account
+    )
     from popscan.visibility.attribution import DICTIONARY
 
     table = pd.DataFrame(rows, columns=list(DICTIONARY))
@@ -139,6 +141,7 @@ def _attributions(
     store: Store,
     people: pd.DataFrame,
     features: Mapping[str, pd.DataFrame],
+    *,
     targets: Sequence[tuple[str, str]],
     options: Mapping[str, object],
     arrays: dict[str, NDArray[Any]],
@@ -237,7 +240,7 @@ def _maps_of(context: ShardContext, subject: Subject, directions: Sequence[NDArr
     bundle = load_networks(segment.model, segment.device)
     scan, image, labels = first_phase(context, subject)
     frame, grid = organ_pose(context.protocol, labels, scan), organ_grid(context.protocol)
-    images, way, slices = organ_slices(scan, image, labels, bundle)
+    images, window, slices = organ_slices(scan, image, labels, bundle)
 
     def volume(stack: NDArray[Any], through: Any) -> NDArray[np.float32]:
         """Put slices of the window back into the stack."""
@@ -256,7 +259,7 @@ def _maps_of(context: ShardContext, subject: Subject, directions: Sequence[NDArr
     seen = seen_by(images, arguments)
     size = len(latent_features(network, seen))
     stacks = saliencies(network, seen, [weights[:size] for weights in directions])
-    volumes = [volume(stack, way) for stack in stacks]
+    volumes = [volume(stack, window) for stack in stacks]
     organ = labels > 0
     if section.baseline_model:
         other = load_networks(section.baseline_model, segment.device)
