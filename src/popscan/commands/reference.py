@@ -40,7 +40,9 @@ Configs that come with popscan:
 | `experiments/brain_imbalance.yaml` | the same question of brains, by structure (docs/brain.md) |
 | `experiments/brain_imbalance_cluster.yaml` | at the size of the paper, for a cluster |
 | `experiments/brain_anomaly.yaml` | whom a normative model of healthy brains flags wrongly |
+| `experiments/brain_anomaly_cluster.yaml` | the same, larger, for a cluster |
 | `experiments/brain_shortcut.yaml` | whether a network sees the site, and where |
+| `experiments/brain_shortcut_cluster.yaml` | shortcuts of a classifier of dementia, for a cluster |
 | `tables/ixi.yaml` | `popscan audit` of a table without images (docs/fairness.md) |
 
 In `acdc.yaml`, `brain.yaml`, `t1_map.yaml`, `dicom.yaml`, `ukb.yaml` and `bids.yaml` set
