@@ -5,6 +5,7 @@ The Snakefile imports this module, so it imports nothing heavy.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 from popscan.records import PopscanError
@@ -99,3 +100,16 @@ def _padded(name: str, known: set[str]) -> set[str]:
         if digits.lstrip("0") == name or str(octal) == name:
             found.add(label)
     return found
+
+
+def natural(text: str) -> tuple[tuple[int, int, str], ...]:
+    """Sort key that puts ``run-2`` before ``run-10``.
+
+    Examples
+    --------
+    >>> sorted(["run-10", "run-2"], key=natural)
+    ['run-2', 'run-10']
+    """
+    parts = re.split(r"([0-9]+)", text.lower())
+    pairs = enumerate(parts)
+    return tuple((1, int(p[:300]), "") if n % 2 else (0, 0, p) for n, p in pairs if p)

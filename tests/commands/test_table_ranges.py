@@ -220,3 +220,16 @@ def test_verdicts_of_sessions_may_leave_out_the_prefix(tmp_path: Path) -> None:
     table.to_csv(tmp_path / "verdicts.tsv", sep="\t", index=False)
     rows, _ = qc_tune._verdicts(tmp_path / "verdicts.tsv", bad=("fail",))
     assert rows["unit"].tolist() == ["sub-1_ses-01", "sub-2_ses-02"]
+
+
+def test_of_several_visits_the_first_counts_whatever_the_rows_order(tmp_path: Path) -> None:
+    first = cohort().assign(session_id="2")
+    later = cohort().assign(session_id="10", lvef_pct=5.0)
+    pd.concat([later, first]).to_csv(tmp_path / "people.csv", index=False)
+    _, notes = ranges_of_table(
+        tmp_path / "people.csv", tmp_path / "out", columns=["lvef_pct"], draws=0
+    )
+    scores = read(tmp_path / "out", "z_scores")
+    assert len(scores) == N
+    assert (scores["value"] != 5.0).all()
+    assert any(f"{N} further rows" in note for note in notes)

@@ -447,3 +447,20 @@ def test_off_the_grid_without_its_points_or_with_odd_ones(tmp_path):
         with pytest.raises(SubjectError) as caught:
             read_ismrmrd(path)
         assert caught.value.reason == reason
+
+
+def test_discarded_samples_of_spokes_may_hold_anything(tmp_path, phantom):
+    read = []
+    for spoilt in (False, True):
+        made = []
+        for one in radial(phantom):
+            one.discard_pre = 4
+            if spoilt:
+                one.data[:, :4] = np.nan
+                one.traj[:4] = np.nan
+            made.append(one)
+        head = header(phantom, encoding__0__trajectory=ismrmrd.xsd.trajectoryType.GOLDENANGLE)
+        path = write(tmp_path / f"{spoilt}.h5", head, made)
+        read.append(read_ismrmrd(path, rules=PLAIN))
+    np.testing.assert_array_equal(read[0].data, read[1].data)
+    np.testing.assert_array_equal(read[0].trajectory, read[1].trajectory)

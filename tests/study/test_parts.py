@@ -181,3 +181,27 @@ def test_the_account_has_every_subject_once_per_stage_and_protocol(tmp_path):
         json.loads((tmp_path / "tables" / "biomarkers.json").read_text())["a_size_ml"]["unit"]
         == "mL"
     )
+
+
+def test_what_is_said_of_one_part_leaves_the_rest_of_a_nested_section():
+    config = {
+        "protocol": TWO,
+        "stages": {"motion": {"enabled": True, "min_frames": 9}},
+        "qc": {"thresholds": {"snr": {"review": 5}}},
+        "protocols": {
+            "cine_sax": {"stages": {"motion": {"min_frames": 12}}},
+            "brain_t1": {"qc": {"thresholds": {"snr": {"fail": 2}}}},
+        },
+    }
+    heart, brain = part_configs(config).values()
+    assert heart["stages"] == {"motion": {"enabled": True, "min_frames": 12}}
+    assert brain["stages"] == {"motion": {"enabled": True, "min_frames": 9}}
+    assert brain["qc"] == {"thresholds": {"snr": {"review": 5, "fail": 2}}}
+    assert heart["qc"] == config["qc"]
+
+
+def test_one_subject_with_other_visits_in_each_part_is_said(tmp_path):
+    first = part(tmp_path / "a", {"sub-1_ses-1": "ok", "sub-2": "ok"}, ["female", "male"])
+    second = part(tmp_path / "b", {"sub-1": "ok", "sub-2": "ok"}, ["female", "male"])
+    (sentence,) = join_parts({"a": first, "b": second}).conflicts
+    assert sentence.startswith("1 subjects have visits in a that b does not have")

@@ -121,6 +121,9 @@ def _check_methods(config: Config, problems: list[str], notes: list[str]) -> Non
                 recon.models_of(variant.method, variant.options)
             except PopscanError as error:
                 problems.append(f"{key}: {error}")
+    if config.reconstruct.device == "cuda":
+        _require_gpu("reconstruct.device", problems)
+    problems += _motion_problems(config)
     protocol = get_protocol(config.protocol)
     for table, name, key in (
         (protocol.segmentation.methods, config.segment.method, "segment.method"),
@@ -128,6 +131,25 @@ def _check_methods(config: Config, problems: list[str], notes: list[str]) -> Non
     ):
         if name not in table:
             problems.append(f"{key}: {name!r}; expected one of: {', '.join(sorted(table))}")
+
+
+def _motion_problems(config: Config) -> list[str]:
+    """Say what of the options of `motion` no registration takes; nothing where it is off."""
+    options = config.stages.get("motion") or {}
+    if not options.get("enabled"):
+        return []
+    if get_protocol(config.protocol).motion is None:
+        return [f"stages.motion: protocol {config.protocol} measures no motion"]
+    from popscan.methods import option_problems, resolve
+    from popscan.register import METHODS, RESERVED
+
+    try:
+        function = resolve(METHODS, str(options.get("method", "demons")), "stages.motion.method")
+    except PopscanError as error:
+        return [str(error)]
+    given = dict(options.get("options") or {})
+    unfit = option_problems(function, given, reserved=RESERVED)
+    return [f"stages.motion.options: {text}" for text in unfit]
 
 
 def _check_model(config: Config, problems: list[str], notes: list[str]) -> None:
@@ -141,13 +163,17 @@ def _check_model(config: Config, problems: list[str], notes: list[str]) -> None:
     bundle = load_bundle(path, device="cpu", labels=get_protocol(config.protocol).network_codes)
     notes.append(f"model {path.name}: digest {bundle.digest[:12]}")
     if config.segment.device == "cuda":
-        import torch
+        _require_gpu("segment.device", problems)
 
-        if not torch.cuda.is_available():
-            problems.append(
-                "segment.device: cuda, but no GPU is to be seen on this machine; expected auto or "
-                "cpu here (on a cluster: check on a GPU node)"
-            )
+
+def _require_gpu(key: str, problems: list[str]) -> None:
+    import torch
+
+    if not torch.cuda.is_available():
+        problems.append(
+            f"{key}: cuda, but no GPU is to be seen on this machine; expected auto or cpu here (on "
+            "a cluster: check on a GPU node)"
+        )
 
 
 def _check_optional(config: Config, problems: list[str], notes: list[str]) -> None:

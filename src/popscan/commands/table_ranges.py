@@ -21,6 +21,7 @@ from popscan.associate.published import COMPARED, compare_published
 from popscan.cells import column_name
 from popscan.columns import Column, text
 from popscan.io.cohort import listed, read_cohort
+from popscan.names import natural
 from popscan.opened import open_study
 from popscan.protocol import load
 from popscan.protocols import DEFAULT, get_protocol, protocol_of
@@ -32,6 +33,7 @@ from popscan.report.sections.extra import sections
 from popscan.report.single import write_page
 from popscan.stats.codes import blank_codes
 from popscan.stats.design import clean
+from popscan.study.cohort import first_visits
 from popscan.study.tables import numbers_if_all, write_table
 
 #: However few a lab looks at itself, nothing of fewer subjects is shared.
@@ -147,9 +149,7 @@ def _of_study(root: Path, columns: Sequence[str]) -> People:
     protocol = protocol_of(study.config)
     measured = study.table("biomarkers").set_index("unit")
     subjects = study.subjects
-    who = subjects[subjects["analysed"].astype(bool)]
-    if "sub" in who:
-        who = who[~who["sub"].duplicated()]
+    who, _ = first_visits(subjects[subjects["analysed"].astype(bool)])
     kept = [c for c in who if c not in measured]
     table = who[kept].join(measured, how="inner").rename_axis("unit").reset_index()
     outcomes = list(columns) or [o.name for o in protocol.outcomes if o.name in table]
@@ -161,7 +161,7 @@ def _of_study(root: Path, columns: Sequence[str]) -> People:
 
 
 def _of_file(path: Path, columns: Sequence[str], age: str, sex: str) -> People:
-    """Rows of a table, one per person: of repeated ones the first."""
+    """Rows of a table, one per person: of repeated ones the first visit, by its name."""
     wanted = [column_name(name) for name in columns]
     groups = [column_name(sex)] if sex else []
     found = read_cohort(path, categorical=groups, numeric=[*wanted, column_name(age)])
@@ -176,6 +176,9 @@ def _of_file(path: Path, columns: Sequence[str], age: str, sex: str) -> People:
         table[name] = numbers_if_all(table[name].mask(table[name] == ""))
     table, codes = blank_codes(table, leave=[*keep, column_name(age)])
     notes += [note.partition(";")[0].rstrip(".") for note in codes]
+    if "session_id" in table:
+        table = table.sort_values("session_id", key=lambda one: one.map(natural), kind="stable")
+        table = table.sort_values("participant_id", kind="stable")
     if (repeated := table["participant_id"].duplicated()).any():
         notes.append(f"{int(repeated.sum())} further rows of the same people were left out")
         table = table[~repeated].reset_index(drop=True)

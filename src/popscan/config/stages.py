@@ -59,6 +59,11 @@ class Reconstruct(Section):
         },
         description="Variants by name; all are run and scored where a reference exists.",
     )
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        default="cpu",
+        description="Where methods run that can use a GPU. Its results differ by rounding, and "
+        "are not made anew where this alone changes.",
+    )
     retrospective: Retrospective | None = Field(
         default=None,
         description="For image studies: simulate k-space from the images, undersample it and "

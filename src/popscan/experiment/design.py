@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from popscan.names import natural
 from popscan.records import PopscanError
 
 #: Fields of a mitigation that the recipe knows; the others choose data or further trainings.
@@ -160,6 +161,8 @@ def may_train(row: Mapping[str, Any], train_on: Mapping[str, str]) -> bool:
 def first_visits(members: Mapping[str, Sequence[str]]) -> tuple[dict[str, list[str]], int]:
     """Keep one unit per subject, the first by name, so that nobody is in training and test.
 
+    Numbers count as numbers: ``ses-2`` is before ``ses-10``.
+
     Parameters
     ----------
     members
@@ -176,7 +179,8 @@ def first_visits(members: Mapping[str, Sequence[str]]) -> tuple[dict[str, list[s
     """
     kept: dict[str, list[str]] = {group: [] for group in members}
     seen: set[str] = set()
-    for unit, group in sorted((unit, group) for group, units in members.items() for unit in units):
+    pairs = [(unit, group) for group, units in members.items() for unit in units]
+    for unit, group in sorted(pairs, key=lambda pair: (natural(pair[0]), pair)):
         subject = unit.partition("_ses-")[0]
         if subject not in seen:
             seen.add(subject)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from popscan.ingest.checks import OTHER
 from popscan.io.nifti import is_nifti_name, stem_of
+from popscan.names import natural
 from popscan.protocol import Protocol
 from popscan.records import SubjectError
 
@@ -177,18 +178,6 @@ def parse_name(path: Path, *, words: ViewWords, maker: str = "") -> Named | None
         equalised=equalised,
         core=tuple(core),
     )
-
-
-def natural(text: str) -> tuple[tuple[int, int, str], ...]:
-    """Sort key that puts ``run-2`` before ``run-10``.
-
-    Examples
-    --------
-    >>> sorted(["run-10", "run-2"], key=natural)
-    ['run-2', 'run-10']
-    """
-    parts = re.split(r"(\d+)", text.lower())
-    return tuple((1, int(p), "") if p.isdigit() else (0, 0, p) for p in parts if p)
 
 
 def run_key(named: Named) -> tuple[tuple[tuple[int, int, str], ...], ...]:

@@ -81,8 +81,9 @@ def fill_spokes(
                 )
             at = (lines.slice[i], lines.frame[i], spokes[i])
             kept = slice(int(lines.before[i]), n - int(lines.after[i]))
-            full[at][:, kept] = (combine @ finite(values, reader.path))[:, kept]
-            points[at] = path.T
+            # Samples that are to be discarded may hold anything, and so may their points.
+            full[at][:, kept] = combine @ finite(values[:, kept], reader.path)
+            points[at][:, kept] = path.T[:, kept]
     if not full.any():
         raise SubjectError("empty_kspace", f"{name}: every sample of {len(lines.rows)} lines is 0")
     mask = np.zeros((n_spokes, lines.n_frames), dtype=bool)

@@ -17,13 +17,14 @@ from typing import Any
 
 from popscan.config.kspace import KSpaceInput
 from popscan.io.bids import find_visits
-from popscan.io.bids_names import ViewWords, natural
+from popscan.io.bids_names import ViewWords
 from popscan.io.folders import Folders
 from popscan.io.kspace_formats import KSPACE_ENDINGS
 from popscan.io.kspace_guarded import read_guarded
 from popscan.io.sources import Found, Loaded, found_folders, note
 from popscan.io.tables import subject_label
 from popscan.io.walk import walk
+from popscan.names import natural
 from popscan.protocol import Protocol
 from popscan.protocols import DEFAULT, get_protocol
 from popscan.records import KSpace, PopscanError, SubjectError

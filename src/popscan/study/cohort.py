@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
 from popscan.cells import is_recorded, listed, spellings
 from popscan.config import Cohort as CohortSection
 from popscan.config import Fairness
+from popscan.names import natural
 
 
 def cohort_attributes(
@@ -74,12 +76,19 @@ def _one_spelling(participants: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
 def first_visits(attributes: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     """Return one unit per subject, the first by name, and a sentence if that left any out.
 
+    Numbers count as numbers: ``ses-2`` is before ``ses-10``.
+
     Tests on ranks, counts of losses, what is associated with a group, limits of agreement and the
     bias ledger take units as independent.
     """
     if "sub" not in attributes or attributes["sub"].is_unique:
         return attributes, []
-    kept = attributes[~attributes["sub"].duplicated()]
+    names = [natural(str(unit)) for unit in attributes.index]
+    order = sorted(range(len(names)), key=names.__getitem__)
+    later = attributes["sub"].iloc[order].duplicated()
+    first = np.zeros(len(attributes), dtype=bool)
+    first[np.array(order)[~later.to_numpy()]] = True
+    kept = attributes[first]
     left = len(attributes) - len(kept)
     return kept, [
         f"{left} repeated visits count in the gaps and adjusted gaps (by subject there), not in "

@@ -11,6 +11,7 @@ from typing import cast
 import pandas as pd
 
 from popscan.columns import UNIT, Column, Kind, flag, text
+from popscan.names import subject_of
 from popscan.records import Status
 from popscan.study.study import Study
 from popscan.study.tables import check_account, read_table, tables_folder, write_table
@@ -159,6 +160,11 @@ def _conflicts(parts: Mapping[str, Study]) -> list[str]:
         for second in names[i + 1 :]:
             a, b = parts[first].attributes, parts[second].attributes
             common = a.index.intersection(b.index)
+            if other := _other_visits(a.index, b.index):
+                sentences.append(
+                    f"{other} subjects have visits in {first} that {second} does not have, and "
+                    "others there: each visit counts as a subject of its own, and is joined to none"
+                )
             for column in (c for c in _SAME if c in a and c in b):
                 n = int(_differ(a.loc[common, column], b.loc[common, column]).sum())
                 if n:
@@ -167,6 +173,12 @@ def _conflicts(parts: Mapping[str, Study]) -> list[str]:
                         f"{second}: are they the same people?"
                     )
     return sentences
+
+
+def _other_visits(a: pd.Index, b: pd.Index) -> int:
+    """How many subjects are in both parts, but no visit of theirs is."""
+    people = [{subject_of(str(unit)) for unit in units} for units in (a, b, a.intersection(b))]
+    return len((people[0] & people[1]) - people[2])
 
 
 def _differ(a: pd.Series, b: pd.Series) -> pd.Series:

@@ -45,7 +45,9 @@ def reconstruct_task(context: ShardContext) -> Task:
         assert isinstance(kspace, KSpace)
         files = {}
         for name, variant in section.variants.items():
-            scan = reconstruct(kspace, method=variant.method, **variant.options)
+            scan = reconstruct(
+                kspace, method=variant.method, device=section.device, **variant.options
+            )
             scan = cropped(scan, like) if like else oriented(context.protocol, scan)
             desc = "" if name == section.use else name
             files[context.names.image(subject, desc=desc)] = scan
@@ -67,7 +69,7 @@ def task_options(section: Reconstruct) -> dict[str, Any]:
     """Return what results depend on: the section, and the digests of the models it names."""
     from popscan.recon import models_of
 
-    plain = section.model_dump()
+    plain = section.model_dump(exclude={"device"})
     if section.retrospective is None:
         del plain["retrospective"]  # as before there was any
     digests = {

@@ -1,0 +1,45 @@
+"""`popscan check` finds methods and options that would fail every subject hours later."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from popscan.commands.check import check_study
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ("stages: {motion: {enabled: true, method: svff}}", "there is no method 'svff'"),
+        (
+            "stages: {motion: {enabled: true, options: {smoothing: 2}}}",
+            "stages.motion.options: there is no option 'smoothing'",
+        ),
+        (
+            "stages: {motion: {enabled: true, method: svf, options: {distance: 3}}}",
+            "stages.motion.options: option 'distance'",
+        ),
+        (
+            "{protocol: brain_t1, stages: {motion: {enabled: true}}}",
+            "protocol brain_t1 measures no motion",
+        ),
+    ],
+)
+def test_what_motion_cannot_use_is_named(tmp_path: Path, config: str, said: str) -> None:
+    path = tmp_path / "study.yaml"
+    path.write_text(config)
+    problems, _ = check_study(path)
+    assert any(said in problem for problem in problems), problems
+    path.write_text(config.replace("enabled: true", "enabled: false"))
+    assert not any(said in problem for problem in check_study(path)[0])
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "study.yaml"
+    path.write_text("reconstruct: {device: cuda}")
+    problems, _ = check_study(path)
+    assert any(problem.startswith("reconstruct.device: cuda") for problem in problems)
