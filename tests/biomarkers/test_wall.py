@@ -150,3 +150,19 @@ def test_reasons() -> None:
     assert math.isnan(found["mass_aha01_g"])
     assert found["sphericity_ed"] > 0
     assert list(found) == list(WALL_DICTIONARY)
+
+
+def test_without_an_orientation_there_are_no_segments_but_a_wall() -> None:
+    labels = frames(digital_heart(2))
+    known = measured(labels)
+    found = wall_by_segment(
+        labels, phases={"ed": 0, "es": 1}, spacing_mm=STACK.spacing_mm, affine=STACK.affine,
+        orientation_known=False,
+    )  # fmt: skip
+    for phase in ("ed", "es"):
+        assert found[f"wall_{phase}_reason"] == "orientation_unknown"
+        assert found[f"wall_{phase}_global_mm"] == known[f"wall_{phase}_global_mm"]
+        assert found[f"sphericity_{phase}"] == known[f"sphericity_{phase}"]
+    named = [name for name in found if "_aha" in name or "unassigned" in name]
+    assert len(named) > 100
+    assert all(math.isnan(float(found[name])) for name in named)

@@ -80,6 +80,16 @@ def test_a_mirrored_array_has_the_same_strain_in_the_same_segments(beating, valu
     assert again["gcs_peak_pct"] == pytest.approx(values["gcs_peak_pct"], abs=1.0)
 
 
+def test_without_an_orientation_strain_has_no_segments(beating, values):
+    scan, labels = beating
+    lost = replace(scan, meta={**scan.meta, "orientation_known": False})
+    found = measure_motion(lost, labels, options=QUICK)
+    assert found.values["gcs_peak_pct"] == values["gcs_peak_pct"]
+    assert all(np.isnan(found.values[name]) for name in found.values if "_aha" in name)
+    assert [row["segment"] for row in found.rows] == list(range(1, 17))
+    assert all(np.isnan(row["radial_peak_pct"]) for row in found.rows)
+
+
 def test_any_frame_may_come_first(beating, values):
     scan, labels = beating
     rolled = (

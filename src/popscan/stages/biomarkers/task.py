@@ -61,8 +61,9 @@ def measure(
     Parameters
     ----------
     method
-        It gets by name what it takes of: image, spacing_mm, affine, frames, frame_labels,
-        frame_times_ms, numbers of the scan's meta data, `options` and `subject`.
+        It gets by name what it takes of: image, spacing_mm, affine, orientation_known (whether the
+        affine says how the image lies in the patient), frames, frame_labels, frame_times_ms,
+        numbers of the scan's meta data, `options` and `subject`.
     labels, scan
         What is measured, and the scan on whose grid it lies.
     options
@@ -85,6 +86,7 @@ def measure(
             "image": scan.array,
             "spacing_mm": scan.spacing_mm,
             "affine": scan.affine,
+            "orientation_known": bool(scan.meta.get("orientation_known", True)),
             "frames": labels.frames,
             "frame_labels": scan.meta.get("frame_labels"),
             "frame_times_ms": scan.frame_times_ms,

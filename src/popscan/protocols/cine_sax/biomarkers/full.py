@@ -28,6 +28,7 @@ def measure_all(
     *,
     spacing_mm: Sequence[float],
     affine: ArrayLike | None = None,
+    orientation_known: bool = True,
     frame_times_ms: Sequence[float] | None = None,
     rr_ms: float | None = None,
     height_cm: float = math.nan,
@@ -40,8 +41,8 @@ def measure_all(
 ) -> dict[str, float | str]:
     """Measure one subject: every column of `ALL`, in its order.
 
-    Parameters as of `popscan.protocols.cine_sax.biomarkers.sax.measure`, and `affine` as of
-    `popscan.protocols.cine_sax.aha.aha_segments`.
+    Parameters as of `popscan.protocols.cine_sax.biomarkers.sax.measure`, `affine` as of
+    `popscan.protocols.cine_sax.aha.aha_segments`, `orientation_known` as of `wall_by_segment`.
     """
     values: dict[str, float | str] = {}
     basic = measure(
@@ -73,5 +74,6 @@ def measure_all(
         phases={k: None if math.isnan(v) else int(v) for k, v in phases.items()},
         spacing_mm=morphology.check_spacing(spacing_mm),
         affine=affine,
+        orientation_known=orientation_known,
     )
     return {name: values[name] for name in ALL}

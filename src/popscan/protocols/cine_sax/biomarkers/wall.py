@@ -80,7 +80,8 @@ def _dictionary() -> dict[str, Column]:
             _SPHERE,
         )
         columns[f"wall_{phase}_reason"] = text(
-            f"why there are no segments at {when}: no_frame or a code of docs/reasons.md"
+            f"why there are no segments at {when}: no_frame, orientation_unknown (the header does "
+            "not say which side is anterior) or a code of docs/reasons.md"
         )
     return columns
 
@@ -184,6 +185,7 @@ def wall_by_segment(
     phases: Mapping[str, int | None],
     spacing_mm: Sequence[float],
     affine: ArrayLike | None = None,
+    orientation_known: bool = True,
 ) -> dict[str, float | str]:
     """Measure the wall by segment.
 
@@ -195,6 +197,10 @@ def wall_by_segment(
         ``ed`` and ``es`` -> frame, or None.
     spacing_mm, affine
         As of `aha_segments`.
+    orientation_known
+        Whether the affine says how the image lies in the patient. If not, nobody knows which end
+        of the septum is anterior: only what all segments together have is measured, and the reason
+        is ``orientation_unknown``.
 
     Returns
     -------
@@ -204,10 +210,19 @@ def wall_by_segment(
     """
     values: dict[str, float | str] = dict.fromkeys(WALL_DICTIONARY, math.nan)
     for phase in _PHASES:
-        values |= _phase(labels, phase, phases[phase], spacing_mm=spacing_mm, affine=affine)
+        found = _phase(labels, phase, phases[phase], spacing_mm=spacing_mm, affine=affine)
+        values |= found if orientation_known else _without_segments(found, phase)
     thin, thick = float(values["wall_ed_global_mm"]), float(values["wall_es_global_mm"])
     values["wall_thickening_pct"] = 100.0 * (thick / thin - 1.0) if thin > 0 else math.nan
     return {name: values[name] for name in WALL_DICTIONARY}
+
+
+def _without_segments(values: Mapping[str, float | str], phase: str) -> dict[str, float | str]:
+    """Keep what does not depend on which segment is which."""
+    kept = ("_global_mm", f"sphericity_{phase}", f"wall_{phase}_reason")
+    found = {name: value for name, value in values.items() if name.endswith(kept)}
+    reason = f"wall_{phase}_reason"
+    return found | {reason: found[reason] or "orientation_unknown"}
 
 
 def _phase(

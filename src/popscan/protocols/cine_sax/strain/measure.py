@@ -121,8 +121,13 @@ def measure_motion(
     values = global_numbers(curves, period_ms=part.period_ms) | segment_numbers(rows)
     others = _other_estimates(wall, track, drawn, slices, n_harmonics, part)
     values |= tracking_intervals(values, others)
+    known = bool(scan.meta.get("orientation_known", True))
+    if not known:
+        # Nobody knows which end of the septum is anterior, nor which way is clockwise.
+        rows = tuple({**row, **dict.fromkeys(_of_segments(row), math.nan)} for row in rows)
+        values |= segment_numbers(rows)
     values |= _thickening(drawn, part.es) | _along(slices, wall, scan.spacing_mm)
-    values |= _torsion(curves, segments, wall, scan, source=source)
+    values |= _torsion(curves, segments, wall, scan, source=source if known else "labels")
     stored = fields_of(track.direct_mm, spacing_mm=track.spacing_mm)
     stored |= {"slices": wall.slices.astype(np.int16), "corner": np.array(part.corner, np.int16)}
     values |= quality | {
@@ -131,6 +136,11 @@ def measure_motion(
         "fields_mb": sum(array.nbytes for array in stored.values()) / 1e6,
     }
     return Moved(values={name: values[name] for name in DICTIONARY}, rows=rows, fields=stored)
+
+
+def _of_segments(row: Mapping[str, float | str]) -> list[str]:
+    """Columns of what was measured in a segment."""
+    return [name for name in row if name not in ("segment", "name")]
 
 
 def _followed(part: Cropped, segments: AhaSegments, wall: Wall, n_harmonics: int) -> Floats | None:
