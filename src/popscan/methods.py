@@ -10,11 +10,17 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, get_type_hints
+from typing import Annotated, Any, get_type_hints
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from popscan.records import PopscanError
+
+#: Types of options: a number of 0 or more (weights, tolerances), how many of something there are,
+#: and how many there may be.
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+CountOrZero = Annotated[int, Field(ge=0)]
 
 #: Keyword arguments that the caller fills in itself; they are no options of a config.
 RESERVED = frozenset({"seed", "device"})
@@ -79,7 +85,7 @@ def option_problems(
         One sentence per problem (unknown name, wrong type or choice, missing); empty if none.
     """
     known = _options(function, reserved)
-    hints = get_type_hints(function)
+    hints = get_type_hints(function, include_extras=True)
     listing = ", ".join(sorted(known)) or "none"
     problems = []
     for name in sorted(options):

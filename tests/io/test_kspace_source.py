@@ -116,3 +116,25 @@ def test_file_that_takes_too_long_fails_alone(tmp_path):
     assert caught.value.reason == "reader_died"
     good = array(tmp_path / "b.h5")
     assert read_guarded(good, view="sax", rules=KSpaceInput(**RULES)).data.any()
+
+
+def test_relative_paths_are_those_of_the_folder_of_today(tmp_path, monkeypatch):
+    """The reading process stays where it was started: it read a file of the folder before."""
+    for place, side in (("a", 8), ("b", 12)):
+        array(tmp_path / place / "x_sax.h5", side=side)
+        monkeypatch.chdir(tmp_path / place)
+        kspace = read_guarded(Path("x_sax.h5"), view="sax", rules=KSpaceInput(**RULES))
+        assert kspace.data.shape[1] == side
+
+
+def test_an_answer_that_was_broken_off_is_not_the_next_subjects(tmp_path, monkeypatch):
+    good, rules = array(tmp_path / "a_sax.h5"), KSpaceInput(**RULES)
+
+    def no_room(*_, **__):
+        raise MemoryError
+
+    with monkeypatch.context() as broken:
+        broken.setattr("popscan.io.kspace_guarded.np.empty", no_room)
+        with pytest.raises(MemoryError):
+            read_guarded(good, view="sax", rules=rules)
+    assert read_guarded(good, view="sax", rules=rules).data.any()

@@ -1,5 +1,6 @@
 """Method tables: unknown names and options are errors that list what exists."""
 
+import inspect
 import subprocess
 import sys
 from typing import Literal
@@ -70,3 +71,18 @@ def test_listing_the_methods_loads_none_of_them():
         "assert 'scipy' not in sys.modules and 'popscan.recon.sense' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_numbers_that_no_method_can_use_are_named(name):
+    """A weight of -1 or no iteration gave a black image, or NaN, without a word."""
+    function = methods.resolve(METHODS, name, "reconstruct")
+    needed = {"model": "m"} if name == "dc_cnn" else {}
+    for option in methods.option_names(function):
+        default = inspect.signature(function).parameters[option].default
+        if isinstance(default, bool) or not (default is None or isinstance(default, (int, float))):
+            continue
+        (problem,) = methods.option_problems(function, {**needed, option: -1})
+        assert problem.startswith(f"option {option!r}")
+        if isinstance(default, float):
+            assert methods.option_problems(function, {**needed, option: float("nan")})

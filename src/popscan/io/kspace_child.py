@@ -31,6 +31,7 @@ ARRAYS = ("data", "mask", "affine", "frame_times_ms", "trajectory")
 def answer(request: Mapping[str, Any]) -> tuple[dict[str, Any], list[NDArray[Any]]]:
     """Read one file; return what is known of it or what is wrong with it, and the arrays."""
     try:
+        os.chdir(request["folder"])
         kspace = read_any_kspace(
             Path(request["path"]),
             view=request["view"],

@@ -46,6 +46,8 @@ def read_guarded(
     size = path.stat().st_size if path.is_file() else 0
     request = {
         "path": str(path),
+        # The process stays where it was started; the path is that of the caller's folder of today.
+        "folder": os.getcwd(),
         "view": view,
         "rules": rules.model_dump(),
         "cpu_s": least_cpu_s + size / _BYTES_PER_S,
@@ -73,6 +75,12 @@ class _Reader:
                     f"{request['path']}: the library that reads it hung or broke down: the file is "
                     "damaged",
                 ) from error
+            except SubjectError:
+                raise  # an answer, read to its end
+            except BaseException:
+                # What is left of an answer would be taken for the next subject's.
+                self.stop()
+                raise
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None or self._process.poll() is not None:

@@ -10,8 +10,10 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from popscan import methods
-from popscan.records import KSpace, Scan
+from popscan.records import KSpace, Scan, SubjectError
 
 #: Method name -> function; strings, so that a method's imports load only once it is chosen.
 METHODS = {
@@ -64,11 +66,16 @@ def reconstruct(
     PopscanError
         For an unknown method or option (the message lists what exists).
     SubjectError
-        ``bad_kspace_shape``, ``non_finite_kspace``, ``no_acquired_lines``, ``empty_kspace``; and
-        what the method itself adds.
+        ``bad_kspace_shape``, ``non_finite_kspace``, ``no_acquired_lines``, ``empty_kspace``,
+        ``not_finite``; and what the method itself adds.
     """
     function = methods.resolve(METHODS, method, "reconstruct")
     methods.check_options(function, options)
     taken = inspect.signature(function).parameters
     reserved = {k: v for k, v in (("seed", seed), ("device", device)) if k in taken}
-    return function(kspace, **options, **reserved)
+    scan: Scan = function(kspace, **options, **reserved)
+    if not np.isfinite(scan.array).all():
+        raise SubjectError(
+            "not_finite", f"method {method} gave an image with NaN or infinite values: it diverged"
+        )
+    return scan

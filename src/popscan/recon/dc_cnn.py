@@ -7,6 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from popscan.methods import Count
 from popscan.recon.cascade import REACHES, bright
 from popscan.recon.dynamic import shared_images
 from popscan.recon.encoding import Encoding
@@ -25,7 +26,7 @@ def dc_cnn(
     model: str,
     precision: Literal["float32", "bfloat16"] = "float32",
     maps: MapMethod = "espirit",
-    calibration_width: int = 20,
+    calibration_width: Count = 20,
     prewhiten: bool = False,
     device: str = "cpu",
 ) -> Scan:

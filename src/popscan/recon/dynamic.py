@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from popscan.methods import Count, CountOrZero, NotNegative
 from popscan.recon.maps import MapMethod
 from popscan.recon.prepared import Slice, solved
 from popscan.recon.sharing import shared_views
@@ -16,9 +17,9 @@ from popscan.records import KSpace, Scan, SubjectError
 def view_sharing(
     kspace: KSpace,
     *,
-    reach_frames: int | None = None,
+    reach_frames: CountOrZero | None = None,
     maps: MapMethod = "espirit",
-    calibration_width: int = 20,
+    calibration_width: Count = 20,
     prewhiten: bool = False,
     device: str = "cpu",
 ) -> Scan:
@@ -61,11 +62,11 @@ def view_sharing(
 def low_rank_sparse(
     kspace: KSpace,
     *,
-    lam_low_rank: float = 0.01,
-    lam_sparse: float = 0.01,
-    n_iterations: int = 20,
+    lam_low_rank: NotNegative = 0.01,
+    lam_sparse: NotNegative = 0.01,
+    n_iterations: Count = 20,
     maps: MapMethod = "espirit",
-    calibration_width: int = 20,
+    calibration_width: Count = 20,
     prewhiten: bool = False,
     device: str = "cpu",
 ) -> Scan:
@@ -128,12 +129,12 @@ def low_rank_sparse(
 def kt_sense(
     kspace: KSpace,
     *,
-    lam: float = 0.001,
-    n_iterations: int = 10,
-    spread_px: int = 2,
-    floor: float = 0.03,
+    lam: NotNegative = 0.001,
+    n_iterations: Count = 10,
+    spread_px: CountOrZero = 2,
+    floor: NotNegative = 0.03,
     maps: MapMethod = "espirit",
-    calibration_width: int = 20,
+    calibration_width: Count = 20,
     prewhiten: bool = False,
     device: str = "cpu",
 ) -> Scan:

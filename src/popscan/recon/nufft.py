@@ -12,6 +12,7 @@ import finufft
 import numpy as np
 from numpy.typing import NDArray
 
+from popscan.methods import Count, NotNegative
 from popscan.recon.acquired import Acquired, acquired, as_scan
 from popscan.recon.coils import walsh_maps
 from popscan.recon.sense import conjugate_gradients
@@ -100,11 +101,11 @@ def density_weights(points: Points, matrix: tuple[int, int]) -> NDArray[np.float
 def cg_nufft(
     kspace: KSpace,
     *,
-    n_iterations: int = 15,
-    lam: float = 0.03,
-    tolerance: float = 5e-3,
+    n_iterations: Count = 15,
+    lam: NotNegative = 0.03,
+    tolerance: NotNegative = 5e-3,
     prior: Literal["zero", "temporal_mean"] = "temporal_mean",
-    calibration_width: int = 24,
+    calibration_width: Count = 24,
 ) -> Scan:
     """Solve the parallel-imaging equations of each frame off the grid by conjugate gradients.
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from popscan.arrays.fourier import centred_ifft
+from popscan.methods import Count, NotNegative
 from popscan.recon import coils
 from popscan.recon.acquired import acquired, as_scan
 from popscan.recon.maps import coil_maps
@@ -23,13 +24,13 @@ Complex = NDArray[np.complexfloating]
 def cg_sense(
     kspace: KSpace,
     *,
-    n_iterations: int = 30,
-    lam: float = 0.03,
-    tolerance: float = 5e-3,
+    n_iterations: Count = 30,
+    lam: NotNegative = 0.03,
+    tolerance: NotNegative = 5e-3,
     prior: Literal["zero", "temporal_mean"] = "temporal_mean",
     maps: Literal["espirit", "walsh"] = "espirit",
-    calibration_width: int = 20,
-    support_threshold: float = 0.0,
+    calibration_width: Count = 20,
+    support_threshold: NotNegative = 0.0,
     prewhiten: bool = False,
 ) -> Scan:
     """Solve the parallel-imaging equations of each frame by conjugate gradients.

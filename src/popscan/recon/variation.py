@@ -10,6 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from popscan.methods import Count, NotNegative
 from popscan.recon.fista import fista
 from popscan.recon.maps import MapMethod
 from popscan.recon.prepared import Slice, solved
@@ -23,12 +24,12 @@ _NORM_OF_AXIS = 4.0
 def cs_tv(
     kspace: KSpace,
     *,
-    lam: float = 0.002,
-    lam_time: float = 0.01,
-    n_iterations: int = 20,
-    n_inner: int = 3,
+    lam: NotNegative = 0.002,
+    lam_time: NotNegative = 0.01,
+    n_iterations: Count = 20,
+    n_inner: Count = 3,
     maps: MapMethod = "espirit",
-    calibration_width: int = 20,
+    calibration_width: Count = 20,
     prewhiten: bool = False,
     device: str = "cpu",
 ) -> Scan:

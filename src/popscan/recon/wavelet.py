@@ -11,6 +11,7 @@ import math
 import torch
 from torch import Tensor
 
+from popscan.methods import Count, NotNegative
 from popscan.recon.fista import fista
 from popscan.recon.maps import MapMethod
 from popscan.recon.prepared import Slice, solved
@@ -27,10 +28,10 @@ _LEVELS = 3
 def cs_wavelet(
     kspace: KSpace,
     *,
-    lam: float = 0.004,
-    n_iterations: int = 30,
+    lam: NotNegative = 0.004,
+    n_iterations: Count = 30,
     maps: MapMethod = "espirit",
-    calibration_width: int = 20,
+    calibration_width: Count = 20,
     prewhiten: bool = False,
     device: str = "cpu",
     seed: int = 0,
