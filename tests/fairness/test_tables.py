@@ -10,7 +10,9 @@ from popscan.fairness.audit import audit
 from popscan.fairness.measures import equity_scaled, skewed_error_ratio
 from popscan.fairness.outcomes import COLUMNS, direction, outcomes_table
 from popscan.fairness.suppress import share, suppress
+from popscan.protocols import DEFAULT, get_protocol
 from popscan.records import PopscanError
+from popscan.stages.score.columns import images
 
 
 def test_ukb_codes_are_translated_and_unknown_ones_shown():
@@ -104,6 +106,14 @@ def test_outcomes_from_every_table():
     assert "frames" not in better
     assert outcomes_table().empty
     assert direction("lvef_pct") == "neither"
+
+
+def test_every_score_of_a_reconstruction_is_an_outcome():
+    """A score whose name says no direction would be left out of the audit in silence."""
+    described = images(get_protocol(DEFAULT))
+    scores = [name for name, column in described.items() if column.kind == "number"]
+    assert {"psnr_db", "hfen", "hfen_whole"} <= set(scores)
+    assert [name for name in scores if direction(name) == "neither"] == []
 
 
 def test_a_structure_missed_at_es_has_no_distance_and_is_told():

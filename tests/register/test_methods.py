@@ -213,3 +213,15 @@ def test_labels_and_lengths_that_a_method_cannot_use_are_refused(method, options
     image = np.random.default_rng(0).uniform(size=(1, 12, 14)).astype(np.float32)
     with pytest.raises(PopscanError, match=method):
         register(image, image, method=method, spacing_mm=(1.0, 1.0), **options)
+
+
+def test_transforms_of_two_grids_are_not_composed():
+    one = Warp.identity(1, (8, 9), spacing_mm=(1.0, 1.0))
+    for other in (
+        Warp.identity(1, (8, 9), spacing_mm=(2.0, 1.0)),
+        Warp.identity(1, (9, 9), spacing_mm=(1.0, 1.0)),
+        Warp.identity(2, (8, 9), spacing_mm=(1.0, 1.0)),
+    ):
+        with pytest.raises(SubjectError) as refused:
+            one.then(other)
+        assert refused.value.reason == "shape_mismatch"

@@ -22,7 +22,7 @@ _VERDICTS = ("pass", "review", "fail")
 #: Ending or beginning of a score's name -> which way it is good.
 _BETTER = {
     "dice": "higher", "ssim": "higher", "psnr": "higher", "hd95": "lower", "msd": "lower",
-    "nrmse": "lower", "entropy": "lower", "uncertainty": "lower", "error": "lower",
+    "nrmse": "lower", "hfen": "lower", "entropy": "lower", "uncertainty": "lower", "error": "lower",
     "distance": "lower", "ood": "lower",
 }  # fmt: skip
 

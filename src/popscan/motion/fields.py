@@ -29,7 +29,8 @@ def fields_of(
     Returns
     -------
     dict
-        ``displacement_mm`` (float16, (t, z, i, j, 2)), ``stride`` (2 numbers) and ``shape``.
+        ``displacement_mm`` (float16, (t, z, i, j, 2)), ``rows`` and ``columns`` (of the voxels that
+        are kept, the last among them) and ``spacing_mm`` (2 numbers).
     """
     field = np.asarray(displacement_mm)
     stride = [max(1, round(grid_mm / float(s))) for s in spacing_mm[:2]]

@@ -118,7 +118,19 @@ class Warp:
         )
 
     def then(self, second: Warp) -> Warp:
-        """Return ``second(self(p))``: from a first image to a second, and on to a third."""
+        """Return ``second(self(p))``: from a first image to a second, and on to a third.
+
+        Raises
+        ------
+        SubjectError
+            ``shape_mismatch`` where the two are not on one grid.
+        """
+        grids = [(w.displacement_mm.shape, w.spacing_mm) for w in (self, second)]
+        if grids[0][0] != grids[1][0] or not np.allclose(grids[0][1], grids[1][1], rtol=1e-4):
+            raise SubjectError(
+                "shape_mismatch",
+                f"transforms on grids of {grids[0]} and {grids[1]}: expected one grid",
+            )
         return Warp(
             displacement_mm=self._composed(self.displacement_mm, second.displacement_mm),
             inverse_mm=None

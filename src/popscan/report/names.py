@@ -77,8 +77,8 @@ TITLES: Mapping[str, str] = {
     "not_assessed": "Not assessed",
 }  # fmt: skip
 _CAPITALS = (
-    "bsa", "bmi", "qc", "snr", "cnr", "psnr", "ssim", "nrmse", "hd95", "msd", "id", "mri", "cmr",
-    "auc", "rr", "fov", "rca", "sd", "ci", "icc",
+    "bsa", "bmi", "qc", "snr", "cnr", "psnr", "ssim", "nrmse", "hfen", "hd95", "msd", "id", "mri",
+    "cmr", "auc", "rr", "fov", "rca", "sd", "ci", "icc",
 )  # fmt: skip
 _PLAIN_WORDS = {"label", "labels", "large", "last", "late", "range", "rate", "ratio", "race", "raw"}
 

@@ -24,7 +24,7 @@ _AUDIT = {
 
 STAGE = Stage(
     name="fairness",
-    version="6",
+    version="7",
     uses=("stats",),
     sections=("study", "fairness", "cohort", "source", "atlas", "rca", "reconstruct"),
     per="study",
