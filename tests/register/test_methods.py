@@ -225,3 +225,9 @@ def test_transforms_of_two_grids_are_not_composed():
         with pytest.raises(SubjectError) as refused:
             one.then(other)
         assert refused.value.reason == "shape_mismatch"
+
+
+def test_a_velocity_that_diverges_fails_its_pair_not_the_process(pairs):
+    with pytest.raises(SubjectError) as refused:
+        register(*pairs, method="svf", spacing_mm=SPACING, step_mm=1e39)
+    assert refused.value.reason == "registration_failed"

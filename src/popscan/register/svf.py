@@ -137,7 +137,8 @@ def svf(
     Raises
     ------
     SubjectError
-        As `popscan.register.check_pairs`; ``shape_mismatch`` for labels of another grid.
+        As `popscan.register.check_pairs`; ``shape_mismatch`` for labels of another grid;
+        ``registration_failed`` where the velocity diverges.
     PopscanError
         For an unknown distance, or numbers of iterations that are not those of the levels.
     """
@@ -247,6 +248,9 @@ def _descend(
     half, width = control.half(start.device), control.voxels(terms.smoothing_mm)
     velocity = start
     for step in range(1, n_steps + 1):
+        if not torch.isfinite(velocity).all():
+            # torch's own gradient of sampling at NaN ends the process.
+            raise SubjectError("registration_failed", "svf: the velocity diverged to NaN")
         both = exponential(torch.cat([velocity, -velocity]) / half, n_steps=_ROUGH)
         slope = _slope(both, images, labels, grid, terms) / half
         slope = slope - 2 * terms.stiffness / slope[0, 0].numel() * laplacian(
