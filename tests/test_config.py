@@ -70,6 +70,12 @@ def test_example_configs_are_valid_and_listed(repo_root):
         {"protocol": "cine_saxx"},
         {"protocol": ["cine_sax", "cine_lax"]},
         {"fairness": {"alpha": 1.0}},
+        {"fairness": {"intersections": [["sex"]]}},
+        {"fairness": {"intersections": [["sex", "sex"]]}},
+        {"biomarkers": {"cycle_ms": [0.3, 2.0]}},  # seconds
+        {"biomarkers": {"cycle_ms": [2000, 300]}},
+        {"cohort": {"plausible": {"age_years": [120, 0]}}},
+        {"cohort": {"plausible": {"age_years": [0, float("nan")]}}},
     ],
 )
 def test_wrong_configs_are_refused(data):

@@ -43,3 +43,23 @@ def test_a_gpu_that_is_not_there_is_named(tmp_path: Path) -> None:
     path.write_text("reconstruct: {device: cuda}")
     problems, _ = check_study(path)
     assert any(problem.startswith("reconstruct.device: cuda") for problem in problems)
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ("subjects: [sub-9999]", "subjects: not in the study: sub-9999"),
+        (
+            "qc: {thresholds: {snr: {review: 3, fail: 30}}}",
+            "qc.thresholds: qc threshold snr: fail < 30 is reached before review < 3",
+        ),
+    ],
+)
+def test_what_would_do_otherwise_than_is_meant_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, config: str, said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "study.yaml"
+    path.write_text(f"{{source: {{kind: simulated}}, {config}}}")
+    problems, _ = check_study(path)
+    assert any(problem.startswith(said) for problem in problems), problems

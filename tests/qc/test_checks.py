@@ -577,6 +577,29 @@ def test_defaults_are_no_problem_and_review_comes_before_fail() -> None:
             assert all(spec.exceeds(f, spec.review) or f == spec.review for f in fails), name
 
 
+@pytest.mark.parametrize(
+    ("thresholds", "in_order"),
+    [
+        ({"snr": {"review": 3, "fail": 30}}, False),  # low is bad
+        ({"snr": {"review": 30, "fail": 3}}, True),
+        ({"snr": {"review": 3, "fail": 3}}, True),
+        ({"snr": {"review": 3, "fail": None}}, True),
+        ({"snr": {"review": 1e-6}}, False),  # beside the default of fail
+        ({"fov_margin_mm": {"review": None}}, True),
+        ({"lvedv_ml": {"review": [60, 250], "fail": [20, 400]}}, True),
+        ({"lvedv_ml": {"review": [60, 250], "fail": [80, 400]}}, False),
+    ],
+)
+def test_limits_of_fail_lie_beyond_those_of_review(thresholds: dict, in_order: bool) -> None:
+    name = next(iter(thresholds))
+    spec = cine.CHECKS[name]
+    if "fail" not in thresholds[name] and spec.fail is None:
+        in_order = True
+    problems = qc.order_problems(cine.CHECKS, thresholds)
+    assert bool(problems) != in_order
+    assert all(name in text and "is reached before review" in text for text in problems)
+
+
 def test_verdict_is_the_worst() -> None:
     def made(*verdicts: Verdict) -> list[qc.Check]:
         return [

@@ -15,6 +15,7 @@ import pandas as pd
 from popscan.commands.configfile import ConfigError, listed_once, load_what_fits, read_studies
 from popscan.commands.stage_options import stage_problems
 from popscan.config import Config, protocol_problems
+from popscan.names import name_list, resolve_units
 from popscan.protocol import load as load_place
 from popscan.protocols import get_protocol, known
 from popscan.records import PopscanError
@@ -195,12 +196,12 @@ def _check_optional(config: Config, problems: list[str], notes: list[str]) -> No
 
 
 def _check_qc(config: Config, problems: list[str], notes: list[str]) -> None:
-    from popscan.qc import threshold_problems
+    from popscan.qc import order_problems, threshold_problems
 
     specs = load_place(get_protocol(config.protocol).quality.checks)
-    problems += [
-        f"qc.thresholds: {text}" for text in threshold_problems(specs, config.qc.thresholds)
-    ]
+    given = config.qc.thresholds
+    wrong = threshold_problems(specs, given) or order_problems(specs, given)
+    problems += [f"qc.thresholds: {text}" for text in wrong]
 
 
 def _check_overrides(config: Config, cohort: Cohort, problems: list[str]) -> None:
@@ -235,6 +236,15 @@ def _check_cohort(
         if planned.problem.get("status") == "failed":
             problems.append(f"{planned.subject.unit}: {planned.problem['message']}")
     notes += cohort.notes
+    if config.subjects and cohort.planned:
+        try:
+            resolve_units(
+                name_list(config.subjects),
+                [p.subject.unit for p in cohort.planned],
+                where="subjects",
+            )
+        except PopscanError as error:
+            problems.append(str(error))
     if not config.experiment.attribute:
         study = Path(config.study.results, config.study.name)
         notes += leaving_notes(study, cohort)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from popscan.config.predictions import StudyPredictions
 from popscan.config.section import ColumnName, Section
@@ -50,8 +50,17 @@ class Fairness(Section):
         description="Columns to compare by: of the cohort table, or age_band, bmi_class.",
     )
     intersections: list[list[ColumnName]] = Field(
-        default=[["sex", "race"]], description="Combinations of attributes."
+        default=[["sex", "race"]], description="Combinations of two attributes or more."
     )
+
+    @field_validator("intersections")
+    @classmethod
+    def _of_several(cls, intersections: list[list[str]]) -> list[list[str]]:
+        for combined in intersections:
+            if len(set(combined)) < 2 or len(set(combined)) < len(combined):
+                raise ValueError(f"two different attributes or more are expected, not {combined}")
+        return intersections
+
     reference: dict[ColumnName, str] = Field(
         default={}, description="Attribute -> reference group; default: the largest group."
     )

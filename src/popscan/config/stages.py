@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from popscan.config.section import Section
 from popscan.config.study import Limits
@@ -151,6 +151,15 @@ class Biomarkers(Section):
         description="Shortest and longest heart cycle that is believed, in ms (30 to 200 beats a "
         "minute); outside of it heart rate, cardiac output and index stay empty.",
     )
+
+    @field_validator("cycle_ms")
+    @classmethod
+    def _cycle_in_ms(cls, cycle_ms: list[float]) -> list[float]:
+        """Refuse seconds: no heart, not a mouse's either, has a longest cycle below 20 ms."""
+        if cycle_ms[1] < 20 or cycle_ms[0] <= 0:
+            raise ValueError(f"ms above 0 are expected (300 to 2000); {cycle_ms} looks like s")
+        return cycle_ms
+
     between_slices: Literal["discs", "interpolated"] = Field(
         default="discs",
         description="How volumes and mass follow from slices: discs sums area times distance; "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
 from popscan.cells import MISSING_VALUES
 from popscan.config.kspace import KSpaceInput
@@ -131,8 +131,15 @@ class Simulate(Section):
     )
 
 
+def _in_order(limits: list[float]) -> list[float]:
+    low, high = limits
+    if not low < high:
+        raise ValueError(f"the smallest value {low:g} must lie below the largest {high:g}")
+    return limits
+
+
 #: Smallest and largest value of a column.
-Limits = Annotated[list[float], Field(min_length=2, max_length=2)]
+Limits = Annotated[list[float], Field(min_length=2, max_length=2), AfterValidator(_in_order)]
 
 
 class Cohort(Section):

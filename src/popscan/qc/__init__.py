@@ -7,7 +7,15 @@ of and how they are run.
 from __future__ import annotations
 
 from popscan.qc.context import ScanContext
-from popscan.qc.model import Check, Measured, Spec, Verdict, not_assessed, threshold_problems
+from popscan.qc.model import (
+    Check,
+    Measured,
+    Spec,
+    Verdict,
+    not_assessed,
+    order_problems,
+    threshold_problems,
+)
 from popscan.qc.overrides import apply_overrides, override_problems, parse_overrides
 from popscan.qc.runner import reasons, run_checks, verdict
 
@@ -19,6 +27,7 @@ __all__ = [
     "Verdict",
     "apply_overrides",
     "not_assessed",
+    "order_problems",
     "override_problems",
     "parse_overrides",
     "reasons",

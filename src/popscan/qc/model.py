@@ -185,6 +185,34 @@ def threshold_problems(specs: Mapping[str, Spec], thresholds: Mapping[str, Any])
     return problems
 
 
+def order_problems(specs: Mapping[str, Spec], thresholds: Mapping[str, Any]) -> list[str]:
+    """List checks that fail a scan before they review it, so that ``review`` never happens.
+
+    Parameters
+    ----------
+    specs, thresholds
+        As for `with_thresholds`, without `threshold_problems`.
+    """
+    changed = with_thresholds(specs, thresholds)
+    return [
+        f"qc threshold {name}: fail {changed[name].limit_words('fail')} is reached before review "
+        f"{changed[name].limit_words('review')}; expected the limit of fail beyond that of review, "
+        "or both alike (null switches a level off)"
+        for name in thresholds
+        if not _in_order(changed[name])
+    ]
+
+
+def _in_order(spec: Spec) -> bool:
+    """Whether a value that fails would be reviewed if there were no level ``fail``."""
+    review, fail = spec.review, spec.fail
+    if review is None or fail is None:
+        return True
+    if isinstance(review, tuple) and isinstance(fail, tuple):
+        return fail[0] <= review[0] and fail[1] >= review[1]
+    return fail == review or (not isinstance(fail, tuple) and spec.exceeds(fail, review))
+
+
 def with_thresholds(specs: Mapping[str, Spec], thresholds: Mapping[str, Any]) -> dict[str, Spec]:
     """Replace default limits.
 
