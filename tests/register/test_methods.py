@@ -231,3 +231,13 @@ def test_a_velocity_that_diverges_fails_its_pair_not_the_process(pairs):
     with pytest.raises(SubjectError) as refused:
         register(*pairs, method="svf", spacing_mm=SPACING, step_mm=1e39)
     assert refused.value.reason == "registration_failed"
+
+
+def test_an_error_of_the_machine_is_charged_to_no_pair(pairs, monkeypatch):
+    def out_of_memory(*_, **__):
+        raise RuntimeError("CUDA out of memory")
+
+    monkeypatch.setattr("popscan.register.svf.svf", out_of_memory)
+    monkeypatch.setattr("popscan.methods.check_options", lambda *_, **__: None)
+    with pytest.raises(RuntimeError, match="CUDA"):
+        register(*pairs, method="svf", spacing_mm=SPACING)

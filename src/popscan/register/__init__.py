@@ -153,7 +153,10 @@ def _run(
 ) -> Warp:
     try:
         return function(fixed, moving, spacing_mm=tuple(spacing_mm), **options)
-    except RuntimeError as error:  # of SimpleITK: no mass, too few voxels for its filters
+    except RuntimeError as error:
+        if "SimpleITK" not in str(error):
+            raise  # torch's own, of a GPU perhaps: no subject's fault
+        # No mass, too few voxels for its filters.
         reason = " ".join(str(error).split())[-200:]
         raise SubjectError(
             "registration_failed",
