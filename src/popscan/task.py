@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from popscan.records import Outcome, PopscanError, Subject
+
+#: What a stage loads of a subject and works on.
+Inputs = TypeVar("Inputs")
 
 
 class MachineError(PopscanError):
@@ -15,7 +18,7 @@ class MachineError(PopscanError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Task:
+class Task(Generic[Inputs]):
     """One stage, as the runner sees it.
 
     Attributes
@@ -44,11 +47,11 @@ class Task:
 
     stage: str
     version: str
-    options: Mapping[str, Any]
-    reads: Callable[[Subject], Mapping[str, Any]]
-    load: Callable[[Subject], Any]
-    work: Callable[[Subject, Any], Outcome]
-    write: Callable[[Path, Any], Any]
+    options: Mapping[str, object]
+    reads: Callable[[Subject], Mapping[str, object]]
+    load: Callable[[Subject], Inputs]
+    work: Callable[[Subject, Inputs], Outcome]
+    write: Callable[[Path, Any], object]
     upstream: tuple[str, ...] = ()
     cores: int = 1
     source_folder: Callable[[Subject], Path] | None = None

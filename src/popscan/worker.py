@@ -14,7 +14,6 @@ import time
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
-from typing import Any
 
 from popscan.disk import MACHINE_ERRNOS
 from popscan.gpu_errors import is_gpu_fault
@@ -23,7 +22,7 @@ from popscan.jsontext import printable
 from popscan.outputs import write_files
 from popscan.records import NotApplicable, Outcome, Record, Status, Subject, SubjectError
 from popscan.store import Store
-from popscan.task import MachineError, Task, Todo
+from popscan.task import Inputs, MachineError, Task, Todo
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +32,7 @@ MAX_MESSAGE = 1000
 
 def work_through(
     store: Store,
-    task: Task,
+    task: Task[Inputs],
     writer: JournalWriter,
     state: JournalState,
     todo: Sequence[Todo],
@@ -49,13 +48,13 @@ def work_through(
 
 
 def _pipeline(
-    store: Store, task: Task, writer: JournalWriter, todo: Sequence[Todo], *, ahead: int
+    store: Store, task: Task[Inputs], writer: JournalWriter, todo: Sequence[Todo], *, ahead: int
 ) -> Iterator[Record]:
     with (
         ThreadPoolExecutor(max_workers=max(ahead, 1)) as loaders,
         ThreadPoolExecutor(max_workers=1) as savers,
     ):
-        loading: list[tuple[Todo, Future[Any]]] = []
+        loading: list[tuple[Todo, Future[tuple[Inputs, float]]]] = []
         saving: list[Future[Record]] = []
         begun: set[str] = set()
         queue = iter(todo)
@@ -104,12 +103,14 @@ def _take_back(writer: JournalWriter, units: Collection[str]) -> None:
             writer.forget(unit)
 
 
-def _timed_load(task: Task, subject: Subject) -> tuple[Any, float]:
+def _timed_load(task: Task[Inputs], subject: Subject) -> tuple[Inputs, float]:
     began = time.perf_counter()
     return task.load(subject), time.perf_counter() - began
 
 
-def _attempt(task: Task, subject: Subject, future: Future[Any]) -> tuple[Outcome, float]:
+def _attempt(
+    task: Task[Inputs], subject: Subject, future: Future[tuple[Inputs, float]]
+) -> tuple[Outcome, float]:
     """Do one subject's work; return what came of it and the seconds of loading and work."""
     began, loading = time.perf_counter(), 0.0
     try:
@@ -121,7 +122,7 @@ def _attempt(task: Task, subject: Subject, future: Future[Any]) -> tuple[Outcome
     return outcome, loading + time.perf_counter() - began
 
 
-def _outcome_of(task: Task, subject: Subject, error: Exception) -> Outcome:
+def _outcome_of(task: Task[Inputs], subject: Subject, error: Exception) -> Outcome:
     """Turn what one subject's work raised into its outcome, or stop the job."""
     _raise_if_machine(task, subject, error)
     if isinstance(error, NotApplicable):
@@ -143,7 +144,7 @@ def _outcome_of(task: Task, subject: Subject, error: Exception) -> Outcome:
     )
 
 
-def _raise_if_machine(task: Task, subject: Subject, error: Exception) -> None:
+def _raise_if_machine(task: Task[Inputs], subject: Subject, error: Exception) -> None:
     """Stop the job if what was raised is the fault of the GPU or of its driver."""
     if is_gpu_fault(error):
         first = (str(error).splitlines() or [""])[0]
@@ -156,7 +157,7 @@ def _raise_if_machine(task: Task, subject: Subject, error: Exception) -> None:
         raise MachineError(f"{task.stage}, {subject.unit}: out of memory") from MemoryError()
 
 
-def _save(store: Store, task: Task, item: Todo, outcome: Outcome, seconds: float) -> Record:
+def _save(store: Store, task: Task[Inputs], item: Todo, outcome: Outcome, seconds: float) -> Record:
     """Write an outcome's files, each whole or not at all; return its record."""
     folder = store.stage_folder(task.stage, item.subject.folder)
     began = time.perf_counter()

@@ -12,6 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,6 +22,9 @@ from popscan.plan import Planned
 from popscan.protocols.cine_sax.cycle import CYCLE_MS, cycle_length_ms, is_cycle_ms
 from popscan.records import KSpace, LabelMap, Outcome, Scan, Subject, SubjectError
 from popscan.task import Task
+
+if TYPE_CHECKING:
+    from popscan.io.sources import Loaded
 
 #: Subjects that are opened without ``--deep``, and when no further one is begun.
 N_SAMPLE, BUDGET_S = 20, 60.0
@@ -173,7 +177,7 @@ def sample(planned: Sequence[Planned], *, seed: int, n: int = N_SAMPLE) -> list[
     return [planned[i] for i in sorted(chosen)]
 
 
-def _task(options: Mapping[str, object]) -> Task:
+def _task(options: Mapping[str, object]) -> Task[Loaded]:
     from popscan.stages.ingest.task import ingest_task
     from popscan.store import Store
     from popscan.study.context import ShardContext
@@ -184,7 +188,7 @@ def _task(options: Mapping[str, object]) -> Task:
     return ingest_task(ShardContext(store=Store(study), shard="check", options=given))
 
 
-def _open(found: Opened, task: Task, subject: Subject) -> None:
+def _open(found: Opened, task: Task[Loaded], subject: Subject) -> None:
     """Open one subject; whatever goes wrong is counted."""
     try:
         task.reads(subject)

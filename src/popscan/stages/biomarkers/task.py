@@ -18,7 +18,7 @@ from popscan.study.reading import read_digests, scan_and_labels, to_number
 from popscan.task import Task
 
 
-def biomarkers_task(context: ShardContext) -> Task:
+def biomarkers_task(context: ShardContext) -> Task[tuple[Scan, LabelMap, Mapping[str, Any]]]:
     """Measure the protocol's biomarkers; whatever QC says of the subject."""
     section = context.section(Biomarkers)
     method = resolve(context.protocol.biomarkers.methods, section.method, "biomarkers")
@@ -33,7 +33,7 @@ def biomarkers_task(context: ShardContext) -> Task:
         )
         return Outcome(values={**values, **_intervals(context, values, samples)})
 
-    def reads(subject: Subject) -> Mapping[str, Any]:
+    def reads(subject: Subject) -> Mapping[str, object]:
         return {**read_digests(context, subject), **body_size(context, subject)}
 
     return Task(

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -22,6 +22,9 @@ from popscan.run import Limits, run_shard
 from popscan.stages.experiment.cases import labelled_case, network_table, simulated_case
 from popscan.store import Store
 from popscan.task import Task
+
+if TYPE_CHECKING:
+    from popscan.train.packs import Case
 
 #: Name of the runner's stage.
 DATA = "experiment_data"
@@ -150,10 +153,10 @@ def _target(options: Mapping[str, Any]) -> str:
     return load_recipe(shared).target if isinstance(shared, str) else str(shared.get("target", ""))
 
 
-def _data_task(options: Mapping[str, Any]) -> Task:
+def _data_task(options: Mapping[str, Any]) -> Task[Case]:
     from popscan.stages.ingest.task import stat_sources
     from popscan.train.cubes import cube_case
-    from popscan.train.packs import Case, build_pack, write_pack
+    from popscan.train.packs import build_pack, write_pack
 
     section, source = options["experiment"], options["source"]
     protocol, simulated = protocol_of(options), source["kind"] == "simulated"

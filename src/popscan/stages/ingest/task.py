@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from popscan.io.sources import Loaded
 
 
-def ingest_task(context: ShardContext) -> Task:
+def ingest_task(context: ShardContext) -> Task[Loaded]:
     """Read raw scans of any source; write one checked 4D scan per view, k-space, references."""
     source = context.section(Source)
     simulated = source.kind == "simulated"
@@ -37,7 +37,7 @@ def ingest_task(context: ShardContext) -> Task:
     if context.protocol.reads_maps:
         rules = {**rules, "mapping": source.mapping.model_dump()}
 
-    def reads(subject: Subject) -> Mapping[str, Any]:
+    def reads(subject: Subject) -> Mapping[str, object]:
         if simulated:
             return {"simulate": context.digest("simulate", subject)}
         if source.kind == "ukb":

@@ -12,7 +12,7 @@ from popscan.study.reading import read_digests, scan_and_labels
 from popscan.task import Task
 
 
-def motion_task(context: ShardContext) -> Task:
+def motion_task(context: ShardContext) -> Task[tuple[Scan, LabelMap]]:
     """Track every frame against one of them, and measure what the protocol measures of it.
 
     Raises

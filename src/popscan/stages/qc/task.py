@@ -16,7 +16,7 @@ from popscan.study.reading import read_digests, scan_and_labels
 from popscan.task import Task
 
 
-def qc_task(context: ShardContext) -> Task:
+def qc_task(context: ShardContext) -> Task[tuple[Scan, LabelMap, Mapping[str, Any]]]:
     """Check image and segmentation; a verdict of fail excludes the subject from analysis."""
     section = context.section(Qc)
     quality = context.protocol.quality

@@ -226,7 +226,7 @@ def _read_references(path: Path, modified: int) -> tuple[list[Reference], CropGr
     return (*from_arrays(load_arrays(path)), digest)
 
 
-def rca_task(context: ShardContext) -> Task:
+def rca_task(context: ShardContext) -> Task[tuple[Scan, LabelMap]]:
     """Predict every subject's Dice from what its segmentation teaches about reference cases."""
     section = context.section(Rca)
     path = references_path(context.store.root)
@@ -237,7 +237,7 @@ def rca_task(context: ShardContext) -> Task:
     references, grid, digest = _read_references(path, path.stat().st_mtime_ns)
     pose = Pose.of(context.protocol)
 
-    def load(subject: Subject) -> Any:
+    def load(subject: Subject) -> tuple[Scan, LabelMap]:
         from popscan.io.nifti import read_labels, read_scan
 
         if not references:
@@ -246,7 +246,7 @@ def rca_task(context: ShardContext) -> Task:
         labels = read_labels(context.path("segment", subject, context.names.labels(subject)))
         return read_scan(image), labels
 
-    def work(subject: Subject, inputs: Any) -> Outcome:
+    def work(subject: Subject, inputs: tuple[Scan, LabelMap]) -> Outcome:
         from popscan.rca.atlas import predict_dice
 
         scan, labels = inputs
@@ -271,7 +271,7 @@ def rca_task(context: ShardContext) -> Task:
             ]
         return Outcome(values=_mean_values(values), rows=tuple(rows))
 
-    def reads(subject: Subject) -> Mapping[str, Any]:
+    def reads(subject: Subject) -> Mapping[str, object]:
         stages = ("segment", context.image_stage(subject))
         return {stage: context.digest(stage, subject) for stage in stages}
 

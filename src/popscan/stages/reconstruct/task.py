@@ -16,7 +16,7 @@ from popscan.study.context import ShardContext
 from popscan.task import Task
 
 
-def reconstruct_task(context: ShardContext) -> Task:
+def reconstruct_task(context: ShardContext) -> Task[KSpace | Scan]:
     """Reconstruct k-space with every variant; the one in use is written as the subject's image."""
     section = context.section(Reconstruct)
     retrospective = section.retrospective

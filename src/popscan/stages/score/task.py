@@ -23,7 +23,7 @@ from popscan.study.context import ShardContext
 from popscan.task import Task
 
 
-def score_task(context: ShardContext) -> Task:
+def score_task(context: ShardContext) -> Task[dict[str, Any]]:
     """Score the segmentation and the reconstruction against references, where there are any."""
     section = context.section(Segment)
     bundle = load_bundle(section.model, "cpu", networks=False, protocol=context.protocol.name)

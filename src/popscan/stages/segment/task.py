@@ -20,7 +20,7 @@ from popscan.task import Task
 OF_REFERENCE = "ofreference"
 
 
-def segment_task(context: ShardContext) -> Task:
+def segment_task(context: ShardContext) -> Task[tuple[dict[str, Scan], LabelMap | None]]:
     """Label every frame of the protocol's series, and of the reference image where there is one."""
     section = context.section(Segment)
     segment = resolve(context.protocol.segmentation.methods, section.method, "segment")

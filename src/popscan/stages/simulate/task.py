@@ -13,7 +13,7 @@ from popscan.study.context import ShardContext
 from popscan.task import Task
 
 
-def simulate_task(context: ShardContext) -> Task:
+def simulate_task(context: ShardContext) -> Task[None]:
     """Render subjects of the digital population: k-space or images, true labels, true numbers."""
     options = context.section(Simulate)
     simulation = context.protocol.simulation
