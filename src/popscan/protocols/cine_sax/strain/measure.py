@@ -24,9 +24,11 @@ from popscan.protocols.cine_sax.strain.numbers import (
     segment_rows,
 )
 from popscan.protocols.cine_sax.strain.quality import (
+    check_thickening,
     check_track,
     contour_error_mm,
     segmented_mm,
+    thickness_mm,
     wall_mask,
 )
 from popscan.protocols.cine_sax.strain.shift import heart_shifts, held_in_place, put_back
@@ -115,6 +117,7 @@ def measure_motion(
         max_closing_mm=max_closing_mm,
         max_folding_share=max_folding_share,
     )
+    check_thickening(positions, drawn, es=part.es)
     slices = _followed(part, segments, wall, n_harmonics)
     curves = _smooth_curves(wall, positions, slices, n_harmonics, part.at)
     rows = segment_rows(curves, period_ms=part.period_ms)
@@ -184,7 +187,7 @@ def _other_estimates(
 
 
 def _thickening(drawn: Floats, es: int) -> dict[str, float]:
-    thickness = np.linalg.norm(drawn[:, :, :, -1] - drawn[:, :, :, 0], axis=-1)
+    thickness = thickness_mm(drawn)
     both = np.isfinite(thickness[es])
     before, after = thickness[0][both], thickness[es][both]
     share = after.sum() / before.sum() - 1 if before.size else math.nan

@@ -18,6 +18,8 @@ Floats = NDArray[np.float64]
 #: Tracked outlines must be nearer to the segmented ones than this, or than this share of what
 #: outlines that never move miss them by.
 _SURE_MM, _LEAST_GAIN = 1.0, 0.7
+#: Where the segmented wall thickens by more than this, the tracked one does by half of it at least.
+_LEAST_MM, _LEAST_SHARE = 1.0, 0.5
 
 
 def segmented_mm(wall: Wall, labels: NDArray[np.uint8], *, spacing_mm: Sequence[float]) -> Floats:
@@ -126,6 +128,43 @@ def check_track(
         "folding_share": folding,
         "contour_error_mm": contour,
     }
+
+
+def thickness_mm(positions_mm: Floats) -> Floats:
+    """Return the distance of outer from inner points, (t, z, angle) of (t, z, angle, depth, 2)."""
+    across: Floats = np.linalg.norm(positions_mm[..., -1, :] - positions_mm[..., 0, :], axis=-1)
+    return across
+
+
+def check_thickening(positions_mm: Floats, segmented: Floats, *, es: int) -> None:
+    """Refuse a track whose wall thickens by less than half of what its segmented outlines do.
+
+    Both outlines may be near the segmented ones, and the wall between them keep its thickness all
+    the same, as an affine or a stiff registration leaves it: radial strain would be near 0.
+
+    Parameters
+    ----------
+    positions_mm, segmented : ndarray, shape (t, z, angle, depth, 2)
+        Tracked points, and those of each frame's labels.
+    es
+        Frame of end-systole.
+
+    Raises
+    ------
+    SubjectError
+        ``track_off_contours``.
+    """
+    ours, theirs = thickness_mm(positions_mm), thickness_mm(segmented)
+    known = np.isfinite(theirs[es]) & np.isfinite(theirs[0])
+    if not known.any():
+        return
+    tracked, drawn = ((one[es] - one[0])[known].mean() for one in (ours, theirs))
+    if drawn > _LEAST_MM and tracked < _LEAST_SHARE * drawn:
+        raise SubjectError(
+            "track_off_contours",
+            f"the tracked wall thickens by {tracked:.2g} mm, the segmented one by {drawn:.2g} mm: "
+            "the registration is too stiff for it",
+        )
 
 
 def wall_mask(labels: NDArray[np.uint8], slices: Sequence[int]) -> NDArray[np.bool_]:
