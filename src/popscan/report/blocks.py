@@ -184,7 +184,7 @@ class Section:
             if isinstance(block, Text):
                 return block.text
             if isinstance(block, Cards):
-                return ", ".join(f"{card.label} {card.value}" for card in block.cards) + "."
+                return ", ".join(f"{card.value} {card.label}" for card in block.cards) + "."
             if isinstance(block, Figure | Table):
                 return block.caption.partition(". ")[0].removesuffix(".") + "."
         return ""

@@ -33,7 +33,8 @@ TITLES: Mapping[str, str] = {
     # subjects
     "unit": "Subject", "sub": "Participant", "ses": "Session", "n_units": "Subjects",
     "field_strength_t": "Field strength (T)", "n_frames": "Frames", "n_slices": "Slices",
-    "images_left_out": "Images left out", "age_years": "Age (years)",
+    "images_left_out": "Images left out", "age_years": "Age (years)", "age_band": "Age band",
+    "bmi_class": "BMI class",
     "bsa_m2": "Body surface area (m²)", "bmi_kg_m2": "Body mass index (kg/m²)",
     "sex x race": "Sex × race",
     # stages
