@@ -151,6 +151,19 @@ def call_with(function: Callable[..., Any], *arguments: Any, **pool: Any) -> Any
     return function(*arguments, **{p.name: pool[p.name] for p in keywords if p.name in pool})
 
 
+def takes(function: Callable[..., object], name: str) -> bool:
+    """Whether `call_with` would hand a function the keyword argument of this name.
+
+    Examples
+    --------
+    >>> takes(lambda labels, *, image: image, "image"), takes(sorted, "image")
+    (True, False)
+    """
+    parameters = inspect.signature(function).parameters.values()
+    keyword, every = inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD
+    return any(p.kind is every or (p.kind is keyword and p.name == name) for p in parameters)
+
+
 def _options(
     function: Callable[..., Any], reserved: Collection[str]
 ) -> dict[str, inspect.Parameter]:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from popscan.io import read_labels, read_scan, write_labels, write_scan
-from popscan.io.nifti import sidecar_path
+from popscan.io.nifti import read_grid, sidecar_path
 from popscan.records import LabelMap, Scan, SubjectError
 
 quick = settings(
@@ -75,6 +75,29 @@ def test_bytes_depend_on_content_alone(tmp_path, scan):
     assert data == (tmp_path / "d" / "other_name.nii.gz").read_bytes()
     assert data[4:8] == b"\0\0\0\0"  # no time
     assert data[3] & 0x08 == 0  # no file name
+
+
+def test_packed_bytes_hold_no_time_and_what_gzip_inflates(tmp_path, scan):
+    write_scan(tmp_path / "a.nii.gz", scan)
+    write_scan(tmp_path / "a.nii", scan)
+    packed = (tmp_path / "a.nii.gz").read_bytes()
+    assert packed[3:8] == bytes(5)  # no name, no time
+    assert gzip.decompress(packed) == (tmp_path / "a.nii").read_bytes()
+
+
+def test_grid_is_the_scan_without_its_voxels(tmp_path, scan):
+    path = tmp_path / "a.nii.gz"
+    write_scan(path, scan)
+    whole, grid = read_scan(path), read_grid(path)
+    assert grid.array.shape == whole.array.shape and not grid.array.any()
+    assert grid.array.strides == (0, 0, 0, 0)
+    np.testing.assert_array_equal(grid.affine, whole.affine)
+    np.testing.assert_array_equal(grid.frame_times_ms, whole.frame_times_ms)
+    rest = ("spacing_mm", "view", "meta")
+    assert [getattr(grid, name) for name in rest] == [getattr(whole, name) for name in rest]
+    path.write_bytes(path.read_bytes()[:40])
+    with pytest.raises(SubjectError, match="damaged"):
+        read_grid(path)
 
 
 def test_other_tools_read_what_we_write(tmp_path, scan):

@@ -21,9 +21,8 @@ Floats = NDArray[np.float64]
 #: Code of a structure: an int, or a protocol's own enumeration.
 Code = TypeVar("Code", bound=int)
 
-#: Neighbourhood that connects voxels of a volume (26 neighbours) but never two frames.
-_VOLUME = np.zeros((3, 3, 3, 3), dtype=bool)
-_VOLUME[:, :, :, 1] = True
+#: Neighbourhood within a volume (26 neighbours).
+_VOLUME = np.ones((3, 3, 3), dtype=bool)
 #: Neighbourhood within a slice (8 neighbours).
 _PLANE = np.ones((3, 3), dtype=bool)
 
@@ -103,7 +102,14 @@ def voxel_counts(labels: NDArray[np.uint8], codes: Iterable[Code]) -> dict[Code,
     dict
         Code -> counts of shape (z, t).
     """
-    return {code: np.count_nonzero(labels == code, axis=(0, 1)) for code in codes}
+    return {code: _true_voxels(labels == code) for code in codes}
+
+
+def _true_voxels(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Count the voxels of each plane of a mask (x, y, z, t) by itself, as numpy is fastest."""
+    planes = mask.transpose(2, 3, 0, 1)
+    counts = [np.count_nonzero(planes[index]) for index in np.ndindex(planes.shape[:2])]
+    return np.array(counts, dtype=np.int64).reshape(planes.shape[:2])
 
 
 @dataclass(frozen=True)
@@ -136,6 +142,18 @@ def _sheet(mask: NDArray[np.bool_], *, rim: bool) -> NDArray[np.bool_]:
     return planes.reshape(z * t * (x + first + last), y + 2 * first)
 
 
+def _tower(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the volumes of all frames of a mask (x, y, z, t) on each other, a blank plane between.
+
+    Neighbours are sought in three dimensions then, where four would take twice as long:
+    (x, y, t * (z + 1)).
+    """
+    x, y, z, t = mask.shape
+    tower = np.zeros((x, y, t, z + 1), dtype=bool)
+    tower[..., :z] = mask.transpose(0, 1, 3, 2)
+    return tower.reshape(x, y, t * (z + 1))
+
+
 def components(mask: NDArray[np.bool_], *, in_plane: bool, min_voxels: int = 1) -> Components:
     """Count connected components per frame (26 neighbours) or per slice (8 neighbours).
 
@@ -154,13 +172,13 @@ def components(mask: NDArray[np.bool_], *, in_plane: bool, min_voxels: int = 1) 
         sheet = _sheet(mask, rim=False)
         named, n = ndimage.label(sheet, structure=_PLANE)
     else:
-        named, n = ndimage.label(mask, structure=_VOLUME)
+        named, n = ndimage.label(_tower(mask), structure=_VOLUME)
     if n == 0:
         return Components(np.zeros(shape, np.int64), np.zeros(shape, np.int64))
     sizes = np.bincount(named.ravel(), minlength=n + 1)[1:]
     boxes = ndimage.find_objects(named)
-    rows = mask.shape[0] + 1
-    owner = np.array([b[0].start // rows if in_plane else b[3].start for b in boxes])
+    axis, rows = (0, mask.shape[0] + 1) if in_plane else (2, mask.shape[2] + 1)
+    owner = np.array([box[axis].start // rows for box in boxes])
     cells = int(np.prod(shape))
     count = np.bincount(owner[sizes >= min_voxels], minlength=cells)
     largest = np.zeros(cells, np.int64)

@@ -7,13 +7,13 @@ headers brought to right angles, and a check of size and dimensions before memor
 from __future__ import annotations
 
 import contextlib
-import gzip
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import nibabel as nib
 import numpy as np
+from isal import isal_zlib
 from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
@@ -25,12 +25,15 @@ from popscan.io.nifti_raw import (
     header_times_ms,
     image_geometry,
     read_image,
+    read_shape,
 )
 from popscan.io.rawfile import RawFile
 from popscan.records import LabelMap, PopscanError, Scan, SubjectError
 
-#: Fast: cine images hardly shrink further at higher levels.
-_GZIP_LEVEL = 1
+#: Of isal, of 0 to 3: a fifth of zlib's time at its level 1, and files as small.
+_GZIP_LEVEL = 2
+#: Asks for the header and the checksum of gzip; the header holds no time and no name.
+_GZIP_WINDOW = 31
 _SUFFIXES = (".nii.gz", ".nii")
 #: How far from a whole number a label may lie, without and (at most) with a scaling header.
 _WHOLE_TOLERANCE = 1e-3
@@ -116,6 +119,17 @@ def read_scan(path: str | Path, *, max_bytes: int = MAX_IMAGE_BYTES) -> Scan:
     """
     path = Path(path)
     header, array = read_image(path, max_bytes=max_bytes)
+    return _with_sidecar(path, header, _image_values(path, array))
+
+
+def read_grid(path: str | Path) -> Scan:
+    """Read all of a NIfTI scan but its voxels, which are 0 and take no memory; as `read_scan`."""
+    path = Path(path)
+    header, shape = read_shape(path)
+    return _with_sidecar(path, header, np.broadcast_to(np.int16(0), shape))
+
+
+def _with_sidecar(path: Path, header: nib.Nifti1Header, array: NDArray[Any]) -> Scan:
     affine, spacing_mm, notes = image_geometry(path, header)
     side = _read_sidecar(path)
     times, time_notes = header_times_ms(header)
@@ -123,7 +137,7 @@ def read_scan(path: str | Path, *, max_bytes: int = MAX_IMAGE_BYTES) -> Scan:
         times, time_notes = side["frame_times_ms"], {}
     meta = {**notes, **time_notes, **_mapping(path, side.get("meta"))}
     return Scan(
-        array=_image_values(path, array),
+        array=array,
         affine=affine,
         spacing_mm=_side_spacing(path, side, spacing_mm),
         frame_times_ms=_times(path, times, array.shape[3]),
@@ -243,14 +257,9 @@ def _write_image(path: Path, array: NDArray[Any], like: Scan, *, frame_step_ms: 
         image.set_qform(affine, code="scanner", strip_shears=False)
     image.header["pixdim"][4] = frame_step_ms
     data = image.to_bytes()
-    with path.open("wb") as raw:
-        if path.name.lower().endswith(".gz"):
-            with gzip.GzipFile(
-                filename="", mode="wb", compresslevel=_GZIP_LEVEL, fileobj=raw, mtime=0
-            ) as packed:
-                packed.write(data)
-        else:
-            raw.write(data)
+    if path.name.lower().endswith(".gz"):
+        data = isal_zlib.compress(data, _GZIP_LEVEL, _GZIP_WINDOW)
+    path.write_bytes(data)
 
 
 def _image_values(path: Path, array: NDArray[Any]) -> NDArray[Any]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -71,30 +73,18 @@ def read_image(
         or ``wrong_dimensions``.
     """
     file = file or DiskFile(str(path))
-    try:
-        file_size = file.size()
-        with file.open() as raw:
-            packed = raw.read(2) == b"\x1f\x8b"
-            raw.seek(0)
-            stream: Any = igzip.IGzipFile(fileobj=raw) if packed else raw
-            header = _read_header(path, stream)
-            shape = _shape(path, header)
-            offset = _offset(path, header)
-            expected = offset + int(np.prod(shape, dtype=object)) * header.get_data_dtype().itemsize
-            limit = file_size * (_MAX_GZIP_RATIO if packed else 1)
-            _check_size(path, expected, limit=limit, max_bytes=max_bytes)
-            stream.seek(0)
-            data = stream.read(expected)
-            if packed:
-                _read_padding(path, stream)
-    except FileNotFoundError as error:
-        raise SubjectError("file_missing", f"{path}: no such file") from error
-    except _DAMAGED as error:
-        raise SubjectError(
-            "truncated_file", f"{path}: the compressed file is incomplete or damaged ({error})"
-        ) from error
-    except OSError as error:
-        raise SubjectError("unreadable_file", f"{path}: {error.strerror or error}") from error
+    with _named_errors(path), file.open() as raw:
+        header, stream = _opened(path, raw)
+        shape = _shape(path, header)
+        offset = _offset(path, header)
+        expected = offset + int(np.prod(shape, dtype=object)) * header.get_data_dtype().itemsize
+        packed = stream is not raw
+        limit = file.size() * (_MAX_GZIP_RATIO if packed else 1)
+        _check_size(path, expected, limit=limit, max_bytes=max_bytes)
+        stream.seek(0)
+        data = stream.read(expected)
+        if packed:
+            _read_padding(path, stream)
     if len(data) < expected:
         raise SubjectError(
             "truncated_file", f"{path}: {expected} bytes expected by the header, found {len(data)}"
@@ -104,6 +94,42 @@ def read_image(
     except (HeaderDataError, ValueError, TypeError) as error:
         raise SubjectError("bad_header", f"{path}: damaged header ({error})") from error
     return header, array.reshape(shape)
+
+
+def read_shape(path: Path) -> tuple[nib.Nifti1Header, tuple[int, int, int, int]]:
+    """Header and shape (x, y, z, t) of a ``.nii`` or ``.nii.gz`` file; its voxels are not read.
+
+    Raises
+    ------
+    SubjectError
+        As `read_image`, where the header shows it.
+    """
+    with _named_errors(path), path.open("rb") as raw:
+        header, _ = _opened(path, raw)
+        return header, _shape(path, header)
+
+
+def _opened(path: Path, raw: Any) -> tuple[nib.Nifti1Header, Any]:
+    """Return the header, and the stream behind it, inflating where the file is compressed."""
+    packed = raw.read(2) == b"\x1f\x8b"
+    raw.seek(0)
+    stream: Any = igzip.IGzipFile(fileobj=raw) if packed else raw
+    return _read_header(path, stream), stream
+
+
+@contextmanager
+def _named_errors(path: Path) -> Iterator[None]:
+    """Turn what reading raises into errors that name the file."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise SubjectError("file_missing", f"{path}: no such file") from error
+    except _DAMAGED as error:
+        raise SubjectError(
+            "truncated_file", f"{path}: the compressed file is incomplete or damaged ({error})"
+        ) from error
+    except OSError as error:
+        raise SubjectError("unreadable_file", f"{path}: {error.strerror or error}") from error
 
 
 def _read_padding(path: Path, stream: Any) -> None:

@@ -23,11 +23,12 @@ def read_digests(context: ShardContext, subject: Subject) -> dict[str, str]:
     return {stage: context.digest(stage, subject) for stage in ("segment", image)}
 
 
-def scan_and_labels(context: ShardContext, subject: Subject) -> tuple[Scan, LabelMap]:
-    """Read a subject's image and the labels that the model gave it."""
-    from popscan.io.nifti import read_labels, read_scan
+def scan_and_labels(
+    context: ShardContext, subject: Subject, *, voxels: bool = True
+) -> tuple[Scan, LabelMap]:
+    """Read a subject's image, or its grid alone, and the labels that the model gave it."""
+    from popscan.io.nifti import read_grid, read_labels, read_scan
 
-    scan = read_scan(
-        context.path(context.image_stage(subject), subject, context.names.image(subject))
-    )
+    image = context.path(context.image_stage(subject), subject, context.names.image(subject))
+    scan = read_scan(image) if voxels else read_grid(image)
     return scan, read_labels(context.path("segment", subject, context.names.labels(subject)))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from popscan.config import Biomarkers, Cohort
-from popscan.methods import call_with, resolve
+from popscan.methods import call_with, resolve, takes
 from popscan.protocol import load as load_place
 from popscan.protocols import protocol_key
 from popscan.records import LabelMap, Outcome, Scan, Subject
@@ -23,8 +23,11 @@ def biomarkers_task(context: ShardContext) -> Task[tuple[Scan, LabelMap, Mapping
     section = context.section(Biomarkers)
     method = resolve(context.protocol.biomarkers.methods, section.method, "biomarkers")
 
+    voxels = takes(method, "image")
+
     def load(subject: Subject) -> tuple[Scan, LabelMap, Mapping[str, Any]]:
-        return (*scan_and_labels(context, subject), read_samples(context, subject))
+        seen = scan_and_labels(context, subject, voxels=voxels)
+        return (*seen, read_samples(context, subject))
 
     def work(subject: Subject, inputs: tuple[Scan, LabelMap, Mapping[str, Any]]) -> Outcome:
         scan, labels, samples = inputs
