@@ -89,7 +89,8 @@ def test_grid_is_the_scan_without_its_voxels(tmp_path, scan):
     path = tmp_path / "a.nii.gz"
     write_scan(path, scan)
     whole, grid = read_scan(path), read_grid(path)
-    assert grid.array.shape == whole.array.shape and not grid.array.any()
+    assert grid.array.shape == whole.array.shape
+    assert not grid.array.any()
     assert grid.array.strides == (0, 0, 0, 0)
     np.testing.assert_array_equal(grid.affine, whole.affine)
     np.testing.assert_array_equal(grid.frame_times_ms, whole.frame_times_ms)
