@@ -8,7 +8,8 @@ import pytest
 from scipy import stats
 
 from popscan.fairness.audit import audit
-from popscan.fairness.findings import gap_sentence, sentences
+from popscan.fairness.findings import sentences
+from popscan.fairness.gap_words import gap_sentence
 from popscan.fairness.missingness import missing_columns
 from popscan.fairness.ranges import possible_range
 from popscan.fairness.story import adjusted_sentences

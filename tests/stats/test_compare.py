@@ -8,13 +8,13 @@ from statsmodels.stats.power import TTestIndPower
 from statsmodels.stats.proportion import confint_proportions_2indep
 
 from popscan.records import PopscanError
-from popscan.stats import compare, effects, intervals, multiplicity, several
+from popscan.stats import compare, effects, intervals, multiplicity, permute, several
 from popscan.stats.means import moments, rows_from_values
 
 
 def test_welch_is_scipys(rng):
     a, b = rng.normal(size=23), rng.normal(0.4, 3, size=51)
-    ours = compare.welch(rows_from_values(a), rows_from_values(b))
+    ours = permute.welch(rows_from_values(a), rows_from_values(b))
     assert ours.p == pytest.approx(stats.ttest_ind(a, b, equal_var=False).pvalue)
 
 
@@ -28,8 +28,8 @@ def test_permutation_agrees_with_scipy_and_is_symmetric(rng):
     theirs = stats.permutation_test(
         (a, b), statistic, vectorized=True, n_resamples=9999, random_state=np.random.default_rng(1)
     ).pvalue
-    ours = compare.permutation(*rows, rng=np.random.default_rng(0)).p
-    swapped = compare.permutation(*rows[::-1], rng=np.random.default_rng(0)).p
+    ours = permute.permutation(*rows, rng=np.random.default_rng(0)).p
+    swapped = permute.permutation(*rows[::-1], rng=np.random.default_rng(0)).p
     assert ours == swapped
     # Each is twice a share of draws: 1,999 of them here (more where p is small), 9,999 there.
     tail = max(theirs / 2, 1e-4)
@@ -40,13 +40,13 @@ def test_permutation_agrees_with_scipy_and_is_symmetric(rng):
 def test_permutation_counts_all_splits_of_a_tiny_sample():
     # 3 against 3 with complete separation: 2 of 20 splits are as extreme, in either direction
     rows = rows_from_values([1.0, 2.0, 3.0]), rows_from_values([11.0, 12.0, 13.0])
-    p = compare.permutation(*rows, rng=np.random.default_rng(0)).p
+    p = permute.permutation(*rows, rng=np.random.default_rng(0)).p
     assert p == pytest.approx(0.1, abs=0.02)
 
 
 @pytest.mark.parametrize(("n", "k"), [(10, 3), (10, 10), (400, 6), (50, 12)])
 def test_subsets_are_distinct_and_uniform(rng, n, k):
-    drawn = compare.subsets(n, k, 4000, rng=rng)
+    drawn = permute.subsets(n, k, 4000, rng=rng)
     assert drawn.shape == (4000, k)
     assert all(len(set(row)) == k for row in drawn)
     counts = np.bincount(drawn.ravel(), minlength=n)
@@ -58,7 +58,7 @@ def test_subsets_are_distinct_and_uniform(rng, n, k):
 def test_proportions_and_rank_tests_are_scipys(rng):
     table = [[30, 70], [50, 60]]
     p = stats.chi2_contingency(table, correction=False).pvalue
-    assert compare.proportions(30, 100, 50, 110) == compare.PValue(p=p, name="chi-squared")
+    assert compare.proportions(30, 100, 50, 110) == permute.PValue(p=p, name="chi-squared")
     few = compare.proportions(1, 20, 9, 30)
     assert few.name == "fisher exact"
     assert few.p == pytest.approx(stats.fisher_exact([[1, 19], [9, 21]]).pvalue)
@@ -71,10 +71,10 @@ def test_degenerate_comparisons_are_nan_or_one():
     empty, one = rows_from_values([]), rows_from_values([1.0])
     flat = rows_from_values([1.0, 1.0, 1.0])
     rng = np.random.default_rng(0)
-    assert np.isnan(compare.welch(one, flat).p)
-    assert np.isnan(compare.permutation(empty, flat, rng=rng).p)
-    assert compare.welch(flat, flat).p == 1.0
-    assert compare.permutation(flat, flat, rng=rng).p == 1.0
+    assert np.isnan(permute.welch(one, flat).p)
+    assert np.isnan(permute.permutation(empty, flat, rng=rng).p)
+    assert permute.welch(flat, flat).p == 1.0
+    assert permute.permutation(flat, flat, rng=rng).p == 1.0
     assert compare.proportions(0, 5, 0, 9).p == 1.0
     assert np.isnan(compare.proportions(0, 0, 0, 9).p)
     assert several.homogeneity([0, 0], [5, 9]).p == 1.0
@@ -170,14 +170,14 @@ def test_permutation_interval_is_students_for_normal_values_and_antisymmetric():
     rng = np.random.default_rng(4)
     a, b = rng.normal(1, 1, 30), rng.normal(0, 1, 45)
     rows = rows_from_values(a), rows_from_values(b)
-    low, high = compare.permutation_interval(*rows, alpha=0.05, rng=np.random.default_rng(0))
-    swapped = compare.permutation_interval(*rows[::-1], alpha=0.05, rng=np.random.default_rng(0))
+    low, high = permute.permutation_interval(*rows, alpha=0.05, rng=np.random.default_rng(0))
+    swapped = permute.permutation_interval(*rows[::-1], alpha=0.05, rng=np.random.default_rng(0))
     assert (low, high) == pytest.approx((-swapped[1], -swapped[0]))
     theirs = stats.ttest_ind(a, b, equal_var=False).confidence_interval()
     assert low == pytest.approx(theirs.low, abs=0.05)
     assert high == pytest.approx(theirs.high, abs=0.05)
     flat = rows_from_values(np.ones(5)), rows_from_values(np.zeros(4))
-    assert compare.permutation_interval(*flat, alpha=0.05, rng=rng) == (1.0, 1.0)
+    assert permute.permutation_interval(*flat, alpha=0.05, rng=rng) == (1.0, 1.0)
 
 
 def test_permutation_interval_covers_where_the_bootstrap_does_not():
@@ -186,7 +186,7 @@ def test_permutation_interval_covers_where_the_bootstrap_does_not():
     for i in range(200):
         a, b = (np.where(rng.random(n) < 0.02, 0.3, 1 - rng.beta(1.5, 14, n)) for n in (20, 400))
         rows = rows_from_values(a), rows_from_values(b)
-        low, high = compare.permutation_interval(*rows, alpha=0.05, rng=np.random.default_rng(i))
+        low, high = permute.permutation_interval(*rows, alpha=0.05, rng=np.random.default_rng(i))
         hit += low <= 0 <= high
     assert 0.91 <= hit / 200 <= 0.985
 
@@ -195,9 +195,9 @@ def test_groups_that_scatter_differently_are_not_permuted_alone(rng):
     narrow = rows_from_values(rng.normal(0, 1, 200))
     wide = rows_from_values(rng.normal(0, 6, 60))
     found = compare.mean_test(wide, narrow, rng=np.random.default_rng(0))
-    permuted = compare.permutation(wide, narrow, rng=np.random.default_rng(0))
+    permuted = permute.permutation(wide, narrow, rng=np.random.default_rng(0))
     assert compare.spreads_differ(wide, narrow)
-    assert found.p == max(permuted.p, compare.welch(wide, narrow).p)
+    assert found.p == max(permuted.p, permute.welch(wide, narrow).p)
     assert not compare.spreads_differ(narrow, narrow)
     flat = rows_from_values(np.ones(20))
     assert not compare.spreads_differ(flat, flat)

@@ -9,13 +9,13 @@ import sys
 from pathlib import Path
 
 from popscan.cli.adding import Commands
+from popscan.cli.studies import add_study, find_parts, find_study, is_study
 from popscan.installation import config_file
 from popscan.names import matching_units
 from popscan.records import PopscanError
 from popscan.registry import read_registry
 from popscan.stages import SUBJECT_STAGES
 from popscan.store import Store
-from popscan.study.parts import known_studies, parts_of
 
 
 def add(commands: Commands) -> None:
@@ -32,7 +32,7 @@ def add(commands: Commands) -> None:
     check.set_defaults(call=_check)
 
     status = commands.add_parser("status", help="progress and failures of each stage, with reasons")
-    _study(status)
+    add_study(status)
     status.set_defaults(call=_status)
 
     compare = commands.add_parser(
@@ -53,7 +53,7 @@ def add(commands: Commands) -> None:
     review = commands.add_parser(
         "review", help="write a page on which a person judges subjects; it saves qc.overrides"
     )
-    _study(review)
+    add_study(review)
     review.add_argument("--subjects", help="comma-separated, or a file with one per line")
     review.add_argument(
         "--verdict",
@@ -69,12 +69,12 @@ def add(commands: Commands) -> None:
     verify = commands.add_parser(
         "verify", help="find files and records that are lost or changed; snakemake makes them again"
     )
-    _study(verify)
+    add_study(verify)
     verify.add_argument("--deep", action="store_true", help="read every file, not only its size")
     verify.set_defaults(call=_verify)
 
     rerun = commands.add_parser("rerun", help="mark subjects; snakemake then redoes them")
-    _study(rerun)
+    add_study(rerun)
     who = rerun.add_mutually_exclusive_group(required=True)
     who.add_argument("--subjects", help="comma-separated, or a file with one per line")
     who.add_argument(
@@ -113,40 +113,6 @@ def add(commands: Commands) -> None:
     schema.set_defaults(call=_schema)
 
 
-def _study(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "study", type=Path, nargs="?", help="results/<study>; default: the only one in results/"
-    )
-
-
-def _which(found: list[Path]) -> str:
-    """Return why no study could be chosen, and what to type."""
-    if not found:
-        return "no study found in results/; give its folder, e.g. popscan status results/mystudy"
-    return f"several studies in results/; name one: {', '.join(str(p) for p in found)}"
-
-
-def _find_parts(given: Path | None) -> list[Path]:
-    """Return a study's folder, or those of its protocols: as given, or the only one in results/."""
-    if given is not None:
-        for path in (given, Path("results") / given):
-            if parts := parts_of(path):
-                return parts
-        raise PopscanError(f"{given}: no study there (no plan/registry.tsv)")
-    found = known_studies(Path("results"))
-    if len(found) != 1:
-        raise PopscanError(_which(found))
-    return parts_of(found[0])
-
-
-def find_study(given: Path | None) -> Path:
-    """Return the study's folder; of a study of several protocols one has to be named."""
-    parts = _find_parts(given)
-    if len(parts) > 1:
-        raise PopscanError(f"a study of several protocols; name one: {', '.join(map(str, parts))}")
-    return parts[0]
-
-
 def _check(arguments: argparse.Namespace) -> int:
     from popscan.commands.check import check_study
 
@@ -164,7 +130,7 @@ def _check(arguments: argparse.Namespace) -> int:
 def _status(arguments: argparse.Namespace) -> None:
     from popscan.commands.status import format_status, study_status
 
-    for study in _find_parts(arguments.study):
+    for study in find_parts(arguments.study):
         print(study)
         print(format_status(study_status(Store(study))))
 
@@ -181,7 +147,7 @@ def _page(arguments: argparse.Namespace) -> None:
     from popscan.opened import open_study
 
     words = list(arguments.names)
-    given = next((word for word in (words[-1], words[0]) if _is_study(Path(word))), None)
+    given = next((word for word in (words[-1], words[0]) if is_study(Path(word))), None)
     if given is not None:
         words.remove(given)
     if not words:
@@ -217,7 +183,7 @@ def _review(arguments: argparse.Namespace) -> None:
 def _verify(arguments: argparse.Namespace) -> int:
     from popscan.commands.verify import verify_study
 
-    parts = _find_parts(arguments.study)
+    parts = find_parts(arguments.study)
     damaged = 0
     for study in parts:
         outputs = verify_study(Store(study), deep=arguments.deep)
@@ -242,7 +208,7 @@ def _rerun(arguments: argparse.Namespace) -> None:
     elif arguments.first:
         stages = stages_from(arguments.first)
     subjects = _names(arguments.subjects) if arguments.subjects else None
-    parts, marked = _find_parts(arguments.study), 0
+    parts, marked = find_parts(arguments.study), 0
     for study, here in _where(parts, subjects).items():
         counts = mark_rerun(
             Store(study),
@@ -278,8 +244,8 @@ def _withdraw(arguments: argparse.Namespace) -> None:
     from popscan.study.withdraw_parts import withdraw_everywhere
 
     words = list(arguments.names)
-    given = Path(words[0]) if words and _is_study(Path(words[0])) else None
-    parts = _find_parts(given)
+    given = Path(words[0]) if words and is_study(Path(words[0])) else None
+    parts = find_parts(given)
     names = [name for text in words[given is not None :] for name in text.split(",") if name]
     if arguments.file:
         try:
@@ -298,10 +264,6 @@ def _withdraw(arguments: argparse.Namespace) -> None:
         "The study remembers them as keyed digests (plan/withdrawn.json). Raw data, copies, "
         "backups and .snakemake/ are not touched: docs/withdrawal.md"
     )
-
-
-def _is_study(path: Path) -> bool:
-    return any(parts_of(folder) for folder in (path, Path("results") / path))
 
 
 def _text(path: Path) -> str:

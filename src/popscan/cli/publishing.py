@@ -29,7 +29,7 @@ def add(commands: Commands) -> None:
 
 
 def _crate(arguments: argparse.Namespace) -> None:
-    from popscan.cli.people import find_study
+    from popscan.cli.studies import find_study
     from popscan.commands.crate import write_crate
     from popscan.opened import open_study
 

@@ -17,7 +17,7 @@ from popscan.fairness.groups import Grouping, OutcomeMatrix
 from popscan.fairness.missingness import missing_columns
 from popscan.fairness.ranges import ranges_of, within
 from popscan.fairness.sample import Sample
-from popscan.stats import compare, effects, intervals, several
+from popscan.stats import compare, effects, intervals, permute, several
 from popscan.stats.means import Floats, Moments, Rows
 from popscan.stats.power import detectable_proportion
 
@@ -179,14 +179,14 @@ def _test_means(
     values, base_values = ((rows.totals / rows.counts)[:, 0] for rows in (group, base))
     rng = np.random.default_rng([*seed, len(values) + len(base_values)])
     if design.interval == "auto" and not spans and compare.small_for_skewness(group, base):
-        low, high = compare.permutation_interval(group, base, alpha=design.alpha, rng=rng)
+        low, high = permute.permutation_interval(group, base, alpha=design.alpha, rng=rng)
         gap.row |= {"ci_low": low, "ci_high": high, "ci_method": _PERMUTATION}
     if design.test == "rank":
         outcome = several.mann_whitney(values, base_values)
     elif design.test == "welch" or spans:
-        outcome = compare.welch(group, base)
+        outcome = permute.welch(group, base)
     elif design.test == "permutation":
-        outcome = compare.permutation(group, base, rng=rng)
+        outcome = permute.permutation(group, base, rng=rng)
     else:
         outcome = compare.mean_test(group, base, rng=rng)
     gap.row |= {

@@ -15,7 +15,6 @@ draws are stratified by group and shared by the steps, as the steps share their 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,6 +24,7 @@ from scipy import stats
 
 from popscan.columns import Column, text
 from popscan.fairness.attributes import confounders_of
+from popscan.fairness.chain import Chain, chain_of, sums_table
 from popscan.fairness.design import AuditDesign
 from popscan.fairness.groups import Grouping, make_groupings, reference_code
 from popscan.fairness.roles import families
@@ -60,15 +60,8 @@ DICTIONARY: dict[str, Column] = {
     "p_adj": Column("", "p corrected over all steps but the first of all rows"),
     "note": text("why there is no estimate"),
 }
+
 TOTAL = "total change"
-
-
-@dataclass(frozen=True)
-class _Chain:
-    """Gap after each step, and among those of the previous step who remain, per draw."""
-
-    gaps: Floats  # (draws, steps)
-    remaining: Floats  # (draws, steps): previous values among common units
 
 
 def bias_ledger(
@@ -201,7 +194,7 @@ def _chain_rows(
     design: AuditDesign,
 ) -> list[dict[str, Any]]:
     """Rows of one biomarker and attribute."""
-    table = _table(values, x)
+    table = sums_table(values, x)
     sums = {
         int(code): table[grouping.codes == code].sum(axis=0) for code in np.unique(grouping.codes)
     }
@@ -224,73 +217,19 @@ def _chain_rows(
             rows += [{**about, "step": s, "position": i, "note": note} for i, s in enumerate(names)]
             continue
         shape = (k, x.shape[1])
-        estimate = _chain({c: s[None] for c, s in sums.items()}, code, base, shape)
-        drawn = _chain(draws, code, base, shape)
+        estimate = chain_of({c: s[None] for c, s in sums.items()}, code, base, shape)
+        drawn = chain_of(draws, code, base, shape)
         level = intervals.expanded(design.alpha, smallest)
         rows += _rows(about, names, sizes, estimate, drawn, level=level, smallest=smallest)
     return rows
-
-
-def _table(values: Floats, x: Floats) -> Floats:
-    """Columns whose sums give every gap: counts, totals, common counts, previous totals, products.
-
-    Values and confounders are centred, which moves no gap and keeps digits.
-    """
-    present = np.isfinite(values)
-    y = np.where(present, values - (values[present].mean() if present.any() else 0.0), 0.0)
-    common = present[:, 1:] & present[:, :-1]
-    parts = [present, y, common, y[:, :-1] * common]
-    if x.shape[1]:
-        complete = np.isfinite(x).all(axis=1) & present[:, -1]
-        z = np.where(complete[:, None], x - np.nanmean(x, axis=0), 0.0)
-        last = np.where(complete, y[:, -1], 0.0)
-        parts += [
-            complete[:, None], last[:, None], z, z * last[:, None],
-            (z[:, :, None] * z[:, None, :]).reshape(len(z), -1),
-        ]  # fmt: skip
-    return np.concatenate([part.astype(np.float64) for part in parts], axis=1)
-
-
-def _chain(sums: Mapping[int, Floats], code: int, base: int, shape: tuple[int, int]) -> _Chain:
-    """Gaps after each step, and of the previous values among who remains."""
-    k, p = shape
-    cut = np.cumsum([k, k, k - 1, k - 1])
-    n, total, shared, previous = np.split(sums[code][:, : cut[-1]], cut[:-1], axis=1)
-    n0, total0, shared0, previous0 = np.split(sums[base][:, : cut[-1]], cut[:-1], axis=1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        gaps = total / n - total0 / n0
-        remaining = previous / shared - previous0 / shared0
-        remaining = np.concatenate([np.full((len(gaps), 1), np.nan), remaining], axis=1)
-        if p:
-            raw, adjusted = _ancova({c: s[:, cut[-1] :] for c, s in sums.items()}, code, base, p)
-            gaps = np.concatenate([gaps, adjusted[:, None]], axis=1)
-            remaining = np.concatenate([remaining, raw[:, None]], axis=1)
-    return _Chain(gaps, remaining)
-
-
-def _ancova(sums: Mapping[int, Floats], code: int, base: int, p: int) -> tuple[Floats, Floats]:
-    """Raw and adjusted gap of the complete rows, slopes pooled within all groups."""
-    draws = len(sums[code])
-    xx, xy = np.zeros((draws, p, p)), np.zeros((draws, p))
-    means: dict[int, tuple[Floats, Floats]] = {}
-    for group, s in sums.items():
-        n, y, sx = s[:, :1], s[:, 1:2], s[:, 2 : 2 + p]
-        full = np.maximum(n, 1)
-        sxy, sxx = s[:, 2 + p : 2 + 2 * p], s[:, 2 + 2 * p :].reshape(-1, p, p)
-        xx = xx + sxx - sx[:, :, None] * sx[:, None, :] / full[:, :, None]
-        xy = xy + sxy - sx * y / full
-        means[group] = (sx / n, (y / n)[:, 0])
-    slopes = np.einsum("bij,bj->bi", np.linalg.pinv(xx), xy)
-    raw = means[code][1] - means[base][1]
-    return raw, raw - ((means[code][0] - means[base][0]) * slopes).sum(axis=1)
 
 
 def _rows(
     about: Mapping[str, Any],
     names: Sequence[str],
     sizes: NDArray[np.intp],
-    estimate: _Chain,
-    drawn: _Chain,
+    estimate: Chain,
+    drawn: Chain,
     *,
     level: float,
     smallest: int,

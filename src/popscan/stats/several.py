@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import stats
 
-from popscan.stats.compare import PValue
 from popscan.stats.means import Floats
+from popscan.stats.permute import PValue
 
 
 def mann_whitney(group: Floats, reference: Floats) -> PValue:

@@ -6,7 +6,7 @@ import pandas as pd
 
 from popscan.report.blocks import Block, Cell, Column, Details, Figure, Heading, Table, Text
 from popscan.report.context import StudyContext
-from popscan.report.figures.fairness import WaterfallPanel, WaterfallStep, waterfalls
+from popscan.report.figures.waterfall import WaterfallPanel, WaterfallStep, waterfalls
 from popscan.report.sections.common import Options
 from popscan.report.sections.parts import MOST_PANELS, biomarker_order, bullets_of, gap_cell, tidy
 from popscan.report.text import DASH, decimals, p_value, places_for, title_of, unit_of
