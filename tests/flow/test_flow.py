@@ -1,0 +1,111 @@
+"""Flow through a plane: a pulsatile pipe with analytic truth, background, aliasing, bad input."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from popscan.flow import (
+    correct_background,
+    flow_curve,
+    measure_flow,
+    phase_radians,
+    unwrap_velocity,
+    velocity_cm_s,
+)
+from popscan.flow.simulate import Pipe, pulsatile_pipe
+from popscan.records import SubjectError
+
+
+def measured(pipe: Pipe, *, venc_cm_s: float, unwrap: bool = True, background: bool = True):
+    velocity = velocity_cm_s(phase_radians(pipe.phase_rad), venc_cm_s=venc_cm_s)
+    found = correct_background(velocity, pipe.magnitude)
+    velocity = found.velocity if background else velocity
+    if unwrap:
+        velocity = unwrap_velocity(velocity, pipe.region, venc_cm_s=venc_cm_s).velocity
+    return measure_flow(
+        velocity, pipe.region, pixel_cm2=pipe.pixel_cm2, cycle_s=pipe.cycle_s,
+        offset_se=found.se,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("venc_cm_s", [150.0, 80.0, 60.0])
+def test_volumes_of_a_pulsatile_pipe_are_the_analytic_ones_whatever_the_encoding(venc_cm_s):
+    pipe = pulsatile_pipe(seed=3, venc_cm_s=venc_cm_s)
+    found = measured(pipe, venc_cm_s=venc_cm_s)
+    assert found.forward_ml == pytest.approx(pipe.forward_ml, rel=0.01)
+    truth_pct = 100 * pipe.backward_ml / pipe.forward_ml
+    assert found.backward_pct == pytest.approx(truth_pct, abs=0.5)
+    assert found.peak_cm_s == pytest.approx(pipe.peak_cm_s, rel=0.04)
+    assert found.net_ml == pytest.approx(pipe.forward_ml - pipe.backward_ml, abs=0.5)
+    np.testing.assert_allclose(found.curve_ml_s, pipe.flow_ml_s, atol=0.015 * 600)
+
+
+def test_without_unwrapping_or_background_the_same_flow_is_wrong():
+    pipe = pulsatile_pipe(seed=3, venc_cm_s=80.0)
+    net = pipe.forward_ml - pipe.backward_ml
+    assert measured(pipe, venc_cm_s=80.0, unwrap=False).net_ml < 0.5 * net
+    assert abs(measured(pipe, venc_cm_s=80.0, background=False).net_ml - net) > 1.0
+
+
+def test_the_error_of_the_offset_is_as_large_as_it_says():
+    size = {"n": 64, "spacing_mm": 2.4, "frames": 12}
+    apart = []
+    for seed in range(12):
+        found = measured(pulsatile_pipe(seed=seed, **size), venc_cm_s=150.0)
+        # The same pixels without noise and offset: what is left is noise and background.
+        clean = pulsatile_pipe(seed=seed, snr=1e6, offset_cm_s=0.0, **size)
+        truth = measured(clean, venc_cm_s=150.0, background=False)
+        apart.append((found.net_ml - truth.net_ml) / found.net_se_ml)
+    assert 0.3 < np.sqrt(np.mean(np.square(apart))) < 2.0
+
+
+def test_too_little_still_tissue_changes_nothing_and_says_so():
+    rng = np.random.default_rng(1)
+    velocity = rng.normal(0, 5, (10, 10, 4))
+    found = correct_background(velocity, np.ones((10, 10, 4)))
+    assert not found.corrected
+    assert np.isnan(found.se).all()
+    np.testing.assert_array_equal(found.velocity, velocity)
+
+
+def test_a_vessel_that_flows_the_other_side_is_turned_and_an_empty_one_has_no_flow():
+    pipe = pulsatile_pipe(seed=1, n=64, spacing_mm=2.4, frames=12)
+    velocity = -velocity_cm_s(pipe.phase_rad, venc_cm_s=150.0)
+    found = measure_flow(velocity, pipe.region, pixel_cm2=pipe.pixel_cm2, cycle_s=pipe.cycle_s)
+    assert found.turned
+    assert found.forward_ml > 40.0
+    assert math.isnan(found.net_se_ml)
+    empty = measure_flow(velocity, pipe.region & False, pixel_cm2=1.0, cycle_s=1.0)
+    assert empty.net_ml == 0.0
+    assert math.isnan(empty.backward_pct)
+    undefined = measure_flow(velocity, pipe.region, pixel_cm2=1.0, cycle_s=math.nan)
+    assert math.isnan(undefined.net_ml)
+    assert unwrap_velocity(velocity, pipe.region & False, venc_cm_s=150.0).torn_pct != 0
+
+
+def test_flow_is_velocity_times_area():
+    velocity = np.full((4, 4, 2), 10.0)
+    region = np.zeros((4, 4, 2), dtype=bool)
+    region[:2, :2] = True
+    np.testing.assert_allclose(flow_curve(velocity, region, pixel_cm2=0.25), [10.0, 10.0])
+
+
+def test_phase_in_the_usual_scales_is_the_same_and_other_scales_are_refused():
+    phase = np.linspace(-3.0, 3.1, 50)
+    for factor in (1.0, 1000.0, 4096.0 / math.pi):
+        np.testing.assert_allclose(phase_radians(phase * factor), phase, rtol=1e-12)
+    np.testing.assert_allclose(phase_radians(phase * 7, half=7 * math.pi), phase)
+    for wrong in (phase * 20, np.zeros(5), phase + 4095):
+        with pytest.raises(SubjectError) as error:
+            phase_radians(wrong)
+        assert error.value.reason == "bad_phase"
+
+
+@pytest.mark.parametrize("venc", [0.0, -150.0, 1.5, 5000.0, math.nan])
+def test_an_encoding_that_cannot_be_is_refused(venc):
+    with pytest.raises(SubjectError) as error:
+        velocity_cm_s(np.zeros(3), venc_cm_s=venc)
+    assert error.value.reason == "bad_venc"
