@@ -62,8 +62,8 @@ def read_venc_cm_s(data: pydicom.Dataset) -> tuple[float, str]:
         listed = ", ".join(f"{value:g}" for value in numbers[:6])
         raise SubjectError(
             "conflicting_venc",
-            f"velocity encodings {listed} cm/s ({', '.join(found)}); one expected, that through the "
-            "plane",
+            f"velocity encodings {listed} cm/s ({', '.join(found)}); one expected, that of the "
+            "plane's normal",
         )
     return numbers[0], next(iter(found))
 
