@@ -4,7 +4,7 @@ scikit-image's unwrapping (Herraez et al. 2002, doi:10.1364/AO.41.007437) follow
 neighbours first, here in the plane and over the cycle together, whose last frame is beside the
 first. What stays open is a whole number of turns of each connected piece: most of its samples are
 taken as not aliased. Over a whole cycle with a pause that holds; of a single frame in which most of
-a vessel is aliased it does not, and nothing in the images can tell.
+a vessel is aliased it does not, and nothing in the images says so.
 """
 
 from __future__ import annotations
