@@ -86,6 +86,27 @@ def test_without_strata_the_bundle_has_its_scores_and_its_card(tmp_path, train):
     assert "|  |" not in card
 
 
+def test_suspicious_labels_of_a_source_are_listed(tmp_path, capsys):
+    for k in range(2):
+        write_visit(tmp_path / "data", f"sub-0{k}", seed=k)
+    recipe, out = tmp_path / "tiny.yaml", tmp_path / "suspects.tsv"
+    recipe.write_text(yaml.safe_dump(RECIPE | {"learning": {"snapshots": 1}}))
+    where = ["--root", str(tmp_path / "data"), "--work", str(tmp_path / "work")]
+    command = ["suspects", str(recipe), *where, "--out", str(out)]
+    assert main(command) == 1
+    assert "0 snapshots after step 0" in capsys.readouterr().err
+    trained = main(
+        ["train", str(recipe), *where, "--validation", "1", "--out", str(tmp_path / "b")]
+    )
+    assert trained == 0
+    assert main(command) == 0
+    table = pd.read_csv(out, sep="\t", dtype={"unit": str})
+    assert sorted(table["unit"]) == ["00", "01"]
+    assert table["loss"].is_monotonic_decreasing
+    assert main([*command, "--by", "gradients"]) == 0
+    assert "gradients" in pd.read_csv(out, sep="\t").columns
+
+
 def test_visits_are_told_apart_and_a_person_stays_on_one_side(tmp_path, train):
     visits = [f"sub-0{k}/ses-{s}" for k in range(3) for s in "ab"]
     for seed, visit in enumerate(visits):

@@ -1,4 +1,4 @@
-"""Commands on model bundles: train, calibrate, predict."""
+"""Commands on model bundles: train, suspects, calibrate, predict."""
 
 from __future__ import annotations
 
@@ -23,6 +23,17 @@ def add(commands: Commands) -> None:
     )
     train.add_argument("--seed", type=int, default=0, help="seed of the split")
     train.set_defaults(call=_train)
+
+    suspects = commands.add_parser(
+        "suspects", help="list the reference labels that a training found suspicious"
+    )
+    suspects.add_argument("recipe", help="recipe name or YAML file, with learning: snapshots")
+    suspects.add_argument("--source", choices=("acdc", "bids"), default="bids", help="kind of data")
+    suspects.add_argument("--root", type=Path, required=True, help="folder of labelled scans")
+    suspects.add_argument("--work", type=Path, required=True, help="that of the training")
+    suspects.add_argument("--out", type=Path, required=True, help="TSV that is written")
+    suspects.add_argument("--by", choices=("loss", "gradients"), default="loss", help="which sign")
+    suspects.set_defaults(call=_suspects)
 
     calibrate = commands.add_parser(
         "calibrate", help="fit temperature, intervals and expected Dice of a model bundle"
@@ -76,6 +87,22 @@ def _train(arguments: argparse.Namespace) -> None:
     for line in left_out:
         print(f"left out: {line}", file=sys.stderr)
     print(arguments.out)
+
+
+def _suspects(arguments: argparse.Namespace) -> None:
+    from popscan.commands.suspects import suspect_labels
+
+    message, left_out = suspect_labels(
+        arguments.recipe,
+        kind=arguments.source,
+        root=arguments.root,
+        work=arguments.work,
+        out=arguments.out,
+        by=arguments.by,
+    )
+    for line in left_out:
+        print(f"left out: {line}", file=sys.stderr)
+    print(message)
 
 
 def _progress(text: str) -> None:

@@ -29,8 +29,10 @@ from popscan.train.groups import group_loss, head_loss, watched
 from popscan.train.kspace import CineSampler, undersampled_loss
 from popscan.train.losses import LOSSES
 from popscan.train.packs import Pack
+from popscan.train.partial import dropped, partial_loss
 from popscan.train.recipe import Recipe
 from popscan.train.sampler import Sampler
+from popscan.train.snapshots import keep_snapshot
 from popscan.train.targets import Target, reconstruction_loss, target_loss
 
 #: Called with the averaged network now and then; returns numbers for the learning curve.
@@ -64,6 +66,8 @@ def batch_loss(
     if sampler.targets is not None:
         return target_loss(logits, sampler.targets[picked].to(device), task=recipe.task)
     loss = partial(LOSSES[recipe.loss], **recipe.loss_arguments)
+    if sampler.shown is not None:
+        loss = _of_shown(sampler.shown[picked], recipe, state.generator, device=device)
     if groups is None:
         return loss(logits.float(), labels)
     codes, shares = sampler.group[picked].to(device), sampler.group_shares.to(device)
@@ -77,6 +81,20 @@ def batch_loss(
             features[0], codes, how=how, state=groups, shares=shares, progress=done
         )
     return total
+
+
+def _of_shown(
+    shown: torch.Tensor, recipe: Recipe, generator: torch.Generator, *, device: torch.device
+) -> partial[torch.Tensor]:
+    """Return the loss of slices whose label maps show `shown` (n, label), some of it dropped."""
+    how = recipe.learning
+    return partial(
+        partial_loss,
+        shown=dropped(shown, how.label_dropout, generator).to(device),
+        missing=how.missing,
+        exclusive=how.exclusive,
+        **recipe.loss_arguments,
+    )
 
 
 def _slice_loss(state: TrainState, sampler: Sampler, recipe: Recipe) -> torch.Tensor:
@@ -240,6 +258,7 @@ def fit(
     started, losses = time.monotonic(), []
     while state.step < end:
         losses.append(train_step(state, sampler, recipe))
+        keep_snapshot(folder, state, recipe)
         last = state.step == end
         due = recipe.validate_every and state.step % recipe.validate_every == 0
         score = float("nan")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,12 @@ from popscan.arrays.cuts import PLANES
 from popscan.protocols.cine_sax.labels import STRUCTURES
 from popscan.records import PopscanError
 from popscan.train.augmentation import Augmentation
+from popscan.train.learning import Learning, check_learning
 from popscan.train.losses import LOSSES
 from popscan.train.mitigation import Mitigation, check_mitigation
+from popscan.train.recipe_values import kept_as_written, known_keys
 from popscan.train.undersampling import Undersampling
-from popscan.yamlfile import problem_text, read_yaml, shorten, shown
+from popscan.yamlfile import problem_text, read_yaml, shown
 
 #: Recipes that come with popscan.
 RECIPES_DIR = Path(__file__).parent / "recipes"
@@ -56,6 +57,7 @@ _RARE = (
     "task",
     "target",
     "undersampling",
+    "learning",
 )
 
 
@@ -117,6 +119,8 @@ class Recipe:
     undersampling
         Of task ``undersampled``: what is simulated. `patch` is then the number of readouts, and
         `spacing_mm` and `augmentation` are not used.
+    learning
+        What is done about labels that are partial or wrong; nothing by default.
     """
 
     name: str
@@ -153,6 +157,7 @@ class Recipe:
     task: str = "segment"
     target: str = ""
     undersampling: Undersampling = field(default_factory=Undersampling)
+    learning: Learning = field(default_factory=Learning)
 
     @property
     def n_labels(self) -> int:
@@ -186,18 +191,8 @@ class Recipe:
 #: Key of a recipe -> what it is made into.
 _PARTS: dict[str, type] = {
     "augmentation": Augmentation, "mitigation": Mitigation, "undersampling": Undersampling,
+    "learning": Learning,
 }  # fmt: skip
-
-
-def _known(cls: type, values: object, *, where: str) -> dict[str, Any]:
-    if not isinstance(values, dict):
-        raise PopscanError(f"{where}: a mapping of keys to values is expected, not {shown(values)}")
-    known = {f.name for f in fields(cls)}
-    if unknown := sorted(shorten(key) for key in values if key not in known):
-        raise PopscanError(
-            f"{where}: unknown keys {', '.join(unknown[:10])}; known are {', '.join(sorted(known))}"
-        )
-    return dict(values)
 
 
 def parse_recipe(values: dict[str, Any], *, where: str = "recipe") -> Recipe:
@@ -208,18 +203,20 @@ def parse_recipe(values: dict[str, Any], *, where: str = "recipe") -> Recipe:
     PopscanError
         For unknown keys and losses, wrong types and numbers that cannot be.
     """
-    values = _known(Recipe, values, where=where)
+    values = known_keys(Recipe, values, where=where)
     if "name" not in values:
         raise PopscanError(f"{where}: a recipe needs a name")
     for key, kind in _PARTS.items():
-        values[key] = _known(kind, values.get(key) or {}, where=f"{where}: {key}")
+        values[key] = known_keys(kind, values.get(key) or {}, where=f"{where}: {key}")
     values = _typed(values, where=where)
     mitigation = check_mitigation(Mitigation(**values.pop("mitigation")), where=where)
     augmentation = Augmentation(**values.pop("augmentation"))
     undersampling = Undersampling(**values.pop("undersampling"))
+    learning = Learning(**values.pop("learning"))
     recipe = Recipe(
-        **values, augmentation=augmentation, mitigation=mitigation, undersampling=undersampling
-    )
+        **values, augmentation=augmentation, mitigation=mitigation, undersampling=undersampling,
+        learning=learning,
+    )  # fmt: skip
     if recipe.loss not in LOSSES:
         raise PopscanError(
             f"{where}: unknown loss {shown(recipe.loss)}; known are {', '.join(LOSSES)}"
@@ -229,6 +226,7 @@ def parse_recipe(values: dict[str, Any], *, where: str = "recipe") -> Recipe:
     if not recipe.labels or len(set(recipe.labels)) < len(recipe.labels):
         raise PopscanError(f"{where}: labels: names, each once; found {shown(recipe.labels)}")
     _check_task(recipe, where=where)
+    _check_learning(recipe, where=where)
     for key, (low, high) in _RANGES.items():
         if not low <= getattr(recipe, key) <= high:
             raise PopscanError(
@@ -236,6 +234,18 @@ def parse_recipe(values: dict[str, Any], *, where: str = "recipe") -> Recipe:
                 f"found {shown(getattr(recipe, key))}"
             )
     return recipe
+
+
+def _check_learning(recipe: Recipe, *, where: str) -> None:
+    beside = {
+        f"task {recipe.task}": recipe.task != "segment",
+        f"loss {recipe.loss}": recipe.loss != "dice_ce",
+        "label_smoothing": bool(recipe.loss_arguments.get("label_smoothing")),
+        "adversarial": bool(recipe.adversarial),
+        "mitigation's reweigh or dro_step": recipe.mitigation.reweigh
+        or bool(recipe.mitigation.dro_step),
+    }
+    check_learning(recipe.learning, labels=recipe.labels, beside=beside, where=where)
 
 
 def _check_task(recipe: Recipe, *, where: str) -> None:
@@ -267,20 +277,8 @@ def _typed(values: dict[str, Any], *, where: str) -> dict[str, Any]:
     except ValidationError as error:
         items = error.errors(include_url=False, include_context=False)
         raise PopscanError("; ".join(problem_text(i, where=where) for i in items[:5])) from error
-    kept: dict[str, Any] = _kept(values, parsed, where=where)
+    kept: dict[str, Any] = kept_as_written(values, parsed, where=where)
     return kept
-
-
-def _kept(value: Any, parsed: Any, *, where: str) -> Any:
-    """Return `parsed`, of its keys those of `value`; whole numbers stay as they were written."""
-    if isinstance(value, dict) and isinstance(parsed, dict):
-        return {k: _kept(v, parsed[k], where=f"{where}: {shown(k)}") for k, v in value.items()}
-    if isinstance(value, (list, tuple)) and isinstance(parsed, (list, tuple)):
-        kept = [_kept(v, p, where=where) for v, p in zip(value, parsed, strict=True)]
-        return type(parsed)(kept)
-    if isinstance(parsed, float) and not math.isfinite(parsed):
-        raise PopscanError(f"{where}: a finite number is expected; found {parsed}")
-    return value if type(value) is int and isinstance(parsed, float) else parsed
 
 
 def load_recipe(name_or_path: str | Path) -> Recipe:

@@ -15,6 +15,7 @@ from popscan.segment.networks import context_slices, n_phases
 from popscan.segment.preprocess import opposite_frames
 from popscan.train.groups import group_codes
 from popscan.train.packs import INTENSITY_SCALE, Pack
+from popscan.train.partial import shown_labels
 from popscan.train.recipe import Recipe
 from popscan.train.targets import Target, slice_targets
 
@@ -86,6 +87,8 @@ class Sampler:
         Code of each slice's group.
     targets : Tensor, shape (slices,), or None
         What a classification or regression predicts of each slice.
+    shown : Tensor, shape (slices, label), or None
+        Which labels the map of each slice shows, where the recipe hides some.
     group_shares, group_sizes : Tensor, shape (groups,)
         How often each group is drawn, and its number of subjects.
 
@@ -124,6 +127,8 @@ class Sampler:
         self.bounds = torch.cat(bounds)
         self.opposite = torch.cat(others) if others else None
         self.weights = torch.from_numpy(np.concatenate(weights))
+        self.sizes = {name: len(pack) for name, pack in used.items()}
+        self.shown: torch.Tensor | None = None
         self.targets: torch.Tensor | None = None
         self.groups: tuple[str, ...] = ()
         self.stratified = sampling == "stratified"
@@ -162,6 +167,8 @@ class Sampler:
             attribute=recipe.mitigation.attribute,
             sampling=recipe.mitigation.sampling,
         )
+        if recipe.learning.partial:
+            sampler.shown = shown_labels(recipe.learning.annotated, sampler.sizes, recipe.codes)
         if target is not None:
             sampler.aim(target, [packs[name] for name in (recipe.shares or packs)])
         return sampler

@@ -1,0 +1,330 @@
+"""What the fields of a recipe bring: same patients, same steps, several seeds, CPU time beside.
+
+    python benchmarks/recipes.py --out results.jsonl [--part shapes ...] [--seeds 3] [--minutes 8]
+    python benchmarks/recipes.py --out results.jsonl --table
+
+Every run appends a line of JSON to ``--out`` and is not made again, so the benchmark may be stopped
+at any moment and called again; ``--minutes`` begins no run after that time. Parts:
+
+- ``shapes``: two simulated domains, bright discs and dark squares on a flat or a striped ground.
+  Each domain's training labels lack one of the two. Dice of the lacking ones on unseen images.
+- ``partial``: ACDC at 3 mm. Every second training patient shows another contrast (negative) and has
+  the labels of the left ventricle alone. Dice on validation patients of that contrast.
+- ``partial10``: the same with 10 training patients.
+- ``wrong``: errors of three kinds painted into a share of the labelled training slices; Dice on
+  validation patients, and the AUC with which loss and variance of gradients find the wrong slices.
+- ``fields``, ``fields10``: fields that recipes had before, whole labels, the patients as they are;
+  Dice of them and in strong noise.
+
+The network is small, so numbers compare fields and are no accuracy of popscan. Reads
+``$POPSCAN_DATA/acdc`` (by default ``../shared/data/acdc``); the validation patients are those of
+the shipped model's split, nothing is chosen by them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.metrics import roc_auc_score
+
+from popscan.records import SubjectError
+from popscan.segment.bundle import subject_of
+from popscan.train.label_errors import KINDS, spoil
+from popscan.train.loop import fit
+from popscan.train.packs import INTENSITY_SCALE, Case, Pack, build_pack
+from popscan.train.recipe import Recipe, parse_recipe
+from popscan.train.shipped import split_acdc
+from popscan.train.snapshots import snapshots
+from popscan.train.suspects import suspicion
+from segmentation import acdc_cases
+
+Values = dict[str, float]
+_STILL = dict.fromkeys(
+    ("turn_any", "turn_deg", "shift_px", "gamma", "contrast", "bias", "noise", "blur", "elastic",
+     "low_resolution", "invert", "random_convolution", "ghost"), 0,
+)  # fmt: skip
+#: Variant -> what it makes of labels that are not there.
+PARTIAL: dict[str, dict[str, Any]] = {
+    "whole labels (bound)": {},
+    "background (naive)": {"missing": "background"},
+    "ignored": {"missing": "ignored"},
+    "ignored, dropout": {"missing": "ignored", "label_dropout": 0.5},
+    "marginal": {"missing": "marginal"},
+    "marginal, exclusive": {"missing": "marginal", "exclusive": 0.1},
+    "marginal, dropout": {"missing": "marginal", "label_dropout": 0.5},
+}
+#: Variant -> fields of the recipe.
+FIELDS: dict[str, dict[str, Any]] = {
+    "dice_ce": {},
+    "dice_focal": {"loss": "dice_focal"},
+    "boundary": {"loss": "boundary"},
+    "adversarial 0.3": {"adversarial": 0.3},
+    "edge_weight 2": {"edge_weight": 2.0},
+    "no augmentation": {"augmentation": _STILL | {"flip": 0, "scale": [1, 1]}},
+    "random convolutions 0.5": {"augmentation": {"random_convolution": 0.5}},
+}
+
+WRONG = ["none 0", *(f"{kind} {share}" for kind in KINDS for share in (10, 25, 50, 75))]
+
+
+def shapes(n: int, *, seed: int, flat: bool) -> Pack:
+    """Return images (32, 32) with a bright disc and a dark square, labels 1 and 2."""
+    rng = np.random.default_rng(seed)
+    x, y = np.mgrid[:32, :32]
+    images, labels = np.zeros((n, 32, 32)), np.zeros((n, 32, 32), np.uint8)
+    for i in range(n):
+        (a, b), (c, d) = rng.integers(8, 24, 2), rng.integers(8, 24, 2)
+        labels[i][np.hypot(x - a, y - b) < 5] = 1
+        labels[i][(abs(x - c) < 4) & (abs(y - d) < 4) & (labels[i] == 0)] = 2
+        images[i] = 0.5 * (labels[i] == 1) - 0.5 * (labels[i] == 2)
+        images[i] += 0.15 * rng.normal(size=(32, 32)) + (0 if flat else 0.4 * np.sin(2.0 * x))
+    return Pack(
+        images=(images * INTENSITY_SCALE).astype(np.int16),
+        labels=labels,
+        unit=np.array([f"{flat}{i}" for i in range(n)]),
+        frame=np.zeros(n, np.int32),
+        slice_index=np.zeros(n, np.int32),
+        usable=np.ones(n, bool),
+        spacing_mm=1.5,
+    )
+
+
+def dice(network: torch.nn.Module, pack: Pack, labels: Mapping[str, int]) -> Values:
+    """Return the mean Dice of each label over the subjects whose reference has it."""
+    images = torch.from_numpy(pack.images).float()[:, None] / INTENSITY_SCALE
+    with torch.inference_mode():
+        found = torch.cat([network.eval()(part).argmax(dim=1) for part in images.split(64)]).numpy()
+    people = np.array([subject_of(unit) for unit in pack.unit.tolist()])
+    scores: dict[str, list[float]] = {name: [] for name in labels}
+    for person in sorted(set(people.tolist())):
+        rows = people == person
+        for name, label in labels.items():
+            p, t = found[rows] == label, pack.labels[rows] == label
+            if t.any():
+                scores[name].append(float(2 * (p & t).sum() / (p.sum() + t.sum())))
+    return {name: float(np.mean(values)) for name, values in scores.items()}
+
+
+def trained(recipe: Recipe, packs: Mapping[str, Pack]) -> tuple[torch.nn.Module, float]:
+    """Return the averaged network and the CPU seconds of its training."""
+    begun = time.process_time()
+    with tempfile.TemporaryDirectory() as folder:
+        network = fit(recipe, packs, Path(folder), quiet=True).averaged
+    return network, time.process_time() - begun
+
+
+def tiny(seed: int, **values: Any) -> Recipe:
+    """Return the recipe that all variants of the shapes share."""
+    plain = {
+        "name": "shapes", "seed": seed, "architecture": "unet", "patch": 32, "batch": 12,
+        "architecture_arguments": {"channels": [8, 16], "residual_units": 1}, "steps": 120,
+        "learning_rate": 1e-2, "warmup_steps": 5, "autocast": False, "ema_decay": 0.9,
+        "checkpoint_every": 10**6, "labels": ["disc", "square"],
+        "augmentation": _STILL | {"scale": [1, 1]},
+    }  # fmt: skip
+    return parse_recipe(plain | values)
+
+
+def run_shapes(variant: str, seed: int) -> Values:
+    """Train on two domains with a structure each; score the other one."""
+    lacking = {"flat": ["disc"], "striped": ["square"]}
+    learning = {"annotated": lacking} | PARTIAL[variant] if PARTIAL[variant] else {}
+    packs = {name: shapes(30, seed=10 + seed, flat=name == "flat") for name in lacking}
+    network, cpu_s = trained(tiny(seed, learning=learning), packs)
+    unseen = [(True, {"square": 2}), (False, {"disc": 1})]
+    found = [dice(network, shapes(20, seed=99, flat=flat), labels) for flat, labels in unseen]
+    return {"lacking": float(np.mean([v for f in found for v in f.values()])), "cpu_s": cpu_s}
+
+
+def small(seed: int, *, steps: int, **values: Any) -> Recipe:
+    """Return the recipe that all variants on ACDC share."""
+    plain = {
+        "name": "small", "seed": seed, "architecture": "dynunet", "patch": 64, "batch": 12,
+        "architecture_arguments": {"channels": [8, 16, 32, 64]}, "steps": steps, "spacing_mm": 3.0,
+        "learning_rate": 5e-3, "warmup_steps": 20, "autocast": False, "ema_decay": 0.98,
+        "checkpoint_every": 10**6,
+    }  # fmt: skip
+    return parse_recipe(plain | values)
+
+
+@lru_cache(maxsize=1)
+def patients(root: Path) -> tuple[list[Case], list[Case]]:
+    """Return training and validation patients, without those that cannot be read."""
+    try:
+        return split_acdc(acdc_cases(root))
+    except SubjectError as error:
+        raise SystemExit(str(error)) from error
+
+
+@lru_cache(maxsize=4)
+def packs_of(root: Path, n: int) -> tuple[Pack, Pack, Pack]:
+    """Return the packs of the first and second half of `n` training patients, and validation."""
+    train, validation = patients(root)
+    rng = np.random.default_rng(0)
+    chosen = [train[i] for i in rng.permutation(len(train))[: n or len(train)]]
+    parts = (chosen[::2], chosen[1::2], validation)
+    first, second, unseen = (build_pack(p, spacing_mm=3.0, size=80) for p in parts)
+    return first, second, cut(unseen)
+
+
+def cut(pack: Pack, *, side: int = 64) -> Pack:
+    """Return the middle of every slice, as large as a patch."""
+    low = (pack.images.shape[1] - side) // 2
+    part = (slice(None), slice(low, low + side), slice(low, low + side))
+    return replace(pack, images=pack.images[part], labels=pack.labels[part])
+
+
+def negative(pack: Pack) -> Pack:
+    """Return the images in negative, between the same darkest and brightest values."""
+    low, high = (np.quantile(pack.images, q) for q in (0.01, 0.99))
+    images = np.clip(low + high - pack.images.astype(float), -(2**15), 2**15 - 1)
+    return replace(pack, images=images.astype(np.int16))
+
+
+def run_partial(variant: str, seed: int, *, root: Path, n: int, steps: int) -> Values:
+    """Train on two contrasts, one with the labels of the left ventricle alone."""
+    first, second, unseen = packs_of(root, n)
+    learning = {"annotated": {"b": ["lv"]}} | PARTIAL[variant] if PARTIAL[variant] else {}
+    recipe = small(seed, steps=steps, learning=learning, augmentation={"invert": 0, "remap": 0})
+    network, cpu_s = trained(recipe, {"a": first, "b": negative(second)})
+    found = dice(network, negative(unseen), recipe.codes)
+    own = dice(network, unseen, recipe.codes)
+    lacking = (found["rv"] + found["myo"]) / 2
+    rest = float(np.mean(list(own.values())))
+    return {"lacking": lacking, "lv": found["lv"], "whole": rest, "cpu_s": cpu_s}
+
+
+def run_wrong(variant: str, seed: int, *, root: Path, n: int, steps: int) -> Values:
+    """Train on spoilt labels; score the network, and what finds the spoilt ones."""
+    first, second, unseen = packs_of(root, n)
+    kind, percent = variant.split()
+    recipe = small(seed, steps=steps, learning={"snapshots": steps // 10})
+    whole = joined(first, second)
+    wrong = np.zeros(len(whole), bool)
+    if int(percent):
+        share = int(percent) / 100
+        labels, wrong = spoil(whole.labels, kind=kind, share=share, seed=seed, pixels=2)
+        whole = replace(whole, labels=labels)
+    begun = time.process_time()
+    with tempfile.TemporaryDirectory() as folder:
+        network = fit(recipe, {"p": whole}, Path(folder), quiet=True).averaged
+        table = suspicion(recipe, whole, snapshots(Path(folder)))
+    cpu_s = time.process_time() - begun
+    labelled = (whole.labels > 0).any(axis=(1, 2)) | wrong
+    found = {
+        f"auc_{sign}": float(roc_auc_score(wrong[labelled], table[sign][labelled]))
+        if wrong.any()
+        else float("nan")
+        for sign in ("loss", "gradients")
+    }
+    scores = dice(network, unseen, recipe.codes)
+    return {"dice": float(np.mean(list(scores.values()))), **found, "cpu_s": cpu_s}
+
+
+def joined(first: Pack, second: Pack) -> Pack:
+    """Return two packs as one."""
+    names = ("images", "labels", "unit", "frame", "slice_index", "usable")
+    both = {name: np.concatenate([getattr(p, name) for p in (first, second)]) for name in names}
+    return Pack(**both, spacing_mm=first.spacing_mm)
+
+
+def run_fields(variant: str, seed: int, *, root: Path, n: int, steps: int) -> Values:
+    """Train with other fields of the recipe on whole labels."""
+    first, second, unseen = packs_of(root, n)
+    recipe = small(seed, steps=steps, **FIELDS[variant])
+    network, cpu_s = trained(recipe, {"a": first, "b": second})
+    noise = np.random.default_rng(5).normal(size=unseen.images.shape) * 0.3 * INTENSITY_SCALE
+    noisy = np.clip(unseen.images + noise, -(2**15), 2**15 - 1).astype(np.int16)
+    found = dice(network, unseen, recipe.codes)
+    hard = dice(network, replace(unseen, images=noisy), recipe.codes)
+    mean, harder = (float(np.mean(list(v.values()))) for v in (found, hard))
+    return {"dice": mean, "in_noise": harder, "cpu_s": cpu_s}
+
+
+def parts_of(arguments: argparse.Namespace) -> dict[str, tuple[list[str], Callable[..., Values]]]:
+    """Return part -> its variants, and what runs one."""
+    default = Path(
+        os.environ.get("POPSCAN_DATA", Path(__file__).resolve().parents[2] / "shared" / "data")
+    )
+    root, steps = (arguments.data or default) / "acdc", arguments.steps
+
+    def on(run: Callable[..., Values], n: int) -> Callable[..., Values]:
+        return lambda variant, seed: run(variant, seed, root=root, n=n, steps=steps)
+
+    return {
+        "shapes": (list(PARTIAL), run_shapes),
+        "partial": (list(PARTIAL), on(run_partial, 0)),
+        "partial10": (list(PARTIAL), on(run_partial, 10)),
+        "wrong": (WRONG, on(run_wrong, 0)),
+        "fields": (list(FIELDS), on(run_fields, 0)),
+        "fields10": (list(FIELDS), on(run_fields, 10)),
+    }
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """Return the runs that a file holds; none where it is absent."""
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def print_table(rows: list[dict[str, Any]]) -> None:
+    """Print mean and, behind it, lowest to highest of the seeds."""
+    for part in dict.fromkeys(row["part"] for row in rows):
+        own = [row for row in rows if row["part"] == part]
+        names = list(own[0]["values"])
+        print(f"\n{part}\n{'':26s}" + "".join(f"{name:>24s}" for name in names) + "   seeds")
+        for variant in dict.fromkeys(row["variant"] for row in own):
+            runs = [row["values"] for row in own if row["variant"] == variant]
+            cells = ""
+            for name in names:
+                v = [run[name] for run in runs]
+                cells += f"{np.mean(v):8.3f} ({min(v):.3f} to {max(v):.3f})".rjust(24)
+            print(f"{variant:26s}{cells}{len(runs):8d}")
+
+
+def main() -> None:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, required=True, help="lines of JSON, one a run")
+    parser.add_argument("--part", action="append", help="default: all of them")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=200, help="of the runs on ACDC")
+    parser.add_argument("--minutes", type=float, default=1e9, help="begin no run after these")
+    parser.add_argument("--data", type=Path, help="folder that holds acdc/")
+    parser.add_argument("--table", action="store_true", help="only print what there is")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    parts, begun = parts_of(arguments), time.monotonic()
+    done = {(r["part"], r["variant"], r["seed"], r["steps"]) for r in read_lines(arguments.out)}
+    todo = [
+        (part, variant, seed)
+        for part in (arguments.part or parts)
+        for seed in range(arguments.seeds)
+        for variant in parts[part][0]
+        if (part, variant, seed, arguments.steps) not in done
+    ]
+    for part, variant, seed in [] if arguments.table else todo:
+        if time.monotonic() - begun > 60 * arguments.minutes:
+            print(f"stopped after {arguments.minutes:g} minutes; call again", file=sys.stderr)
+            break
+        values = {k: round(v, 4) for k, v in parts[part][1](variant, seed).items()}
+        row = {"part": part, "variant": variant, "seed": seed, "steps": arguments.steps}
+        with arguments.out.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row | {"values": values}) + "\n")
+        print(part, variant, seed, values, file=sys.stderr, flush=True)
+    print_table([r for r in read_lines(arguments.out) if r["steps"] == arguments.steps])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""Which reference labels of a source a training found suspicious."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from popscan.disk import write_atomic
+from popscan.records import PopscanError
+
+
+def suspect_labels(
+    recipe: str, *, kind: str, root: Path, work: Path, out: Path, by: str = "loss"
+) -> tuple[str, list[str]]:
+    """Write the labelled visits of a source, the most suspicious label first.
+
+    Parameters
+    ----------
+    recipe
+        Of a training with `learning.snapshots`: its name or file.
+    kind, root
+        Of the source; subjects that the training did not see are looked at, too.
+    work
+        The training's folder: that of ``popscan train --work``.
+    out
+        TSV that is written: one row a visit, with the frame and slice that stand out.
+    by
+        ``loss`` or ``gradients`` (`popscan.train.suspects`).
+
+    Returns
+    -------
+    sentence, left_out
+        What was found, and who could not be looked at.
+
+    Raises
+    ------
+    PopscanError
+        If there are no labels or no snapshots, or the recipe is of another task.
+    """
+    from popscan.commands.training import labelled_cases
+    from popscan.io.spreadsheet import tsv_text
+    from popscan.train.packs import build_pack
+    from popscan.train.recipe import load_recipe
+    from popscan.train.snapshots import snapshots
+    from popscan.train.suspects import suspicion, suspicious_subjects
+
+    step = load_recipe(recipe)
+    if step.task != "segment":
+        raise PopscanError(f"recipe {step.name!r}: task segment is expected, not {step.task}")
+    paths = snapshots(work / step.name)
+    cases, left_out = labelled_cases(kind, root)
+    if not cases:
+        raise PopscanError(f"{root}: no labelled scan ({'; '.join(left_out[:5])})")
+    pack = build_pack(cases, spacing_mm=step.spacing_mm, n_labels=step.n_labels)
+    table = suspicious_subjects(suspicion(step, pack, paths), by=by)
+    write_atomic(out, tsv_text(table).encode())
+    first = table.iloc[0]
+    sentence = (
+        f"{out}: {len(table)} visits; first {first['unit']}, frame {first['frame']}, slice "
+        f"{first['slice']}: {first['times_median']:.1f} times the median {by}"
+    )
+    return sentence, left_out

@@ -1,0 +1,127 @@
+"""Which reference labels are suspicious: variance of gradients, and the loss, over a training.
+
+A label that contradicts the others is learned late or never. Two signs per slice, each from the
+networks of several moments of a training (snapshots):
+
+- the *loss* of the label, averaged over the moments;
+- the *variance of gradients*: of the gradient of the labelled structures' logits with respect to
+  the image, per pixel over the moments (Agarwal et al., CVPR 2022, arXiv:2008.11600), its root
+  averaged over the slice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from popscan.records import PopscanError
+from popscan.segment.networks import build_network
+from popscan.train.packs import Pack
+from popscan.train.recipe import Recipe
+from popscan.train.sampler import Sampler
+
+
+def _signs(
+    network: torch.nn.Module, images: torch.Tensor, labels: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return per slice the loss (n,) and the gradient (n, x, y) of the labelled logits."""
+    seen = images.clone().requires_grad_(True)
+    with torch.enable_grad():
+        logits = network(seen)
+        labelled = logits.gather(1, labels[:, None]).sum()
+        (gradient,) = torch.autograd.grad(labelled, seen)
+    loss = F.cross_entropy(logits.detach(), labels, reduction="none")
+    inside = _near(labels)
+    return (loss * inside).sum(dim=(1, 2)) / inside.sum(dim=(1, 2)), gradient[
+        :, gradient.shape[1] // 2
+    ]
+
+
+def _near(labels: torch.Tensor, reach: int = 4) -> torch.Tensor:
+    """Return (n, x, y) 1 within `reach` pixels of a structure; everywhere if there is none."""
+    inside = F.max_pool2d((labels > 0).float()[:, None], 2 * reach + 1, 1, reach)[:, 0]
+    empty = ~(inside > 0).any(dim=2).any(dim=1)
+    inside[empty] = 1.0
+    return inside
+
+
+def network_of(recipe: Recipe, path: Path) -> torch.nn.Module:
+    """Return the network of a snapshot, its weights fixed.
+
+    Raises
+    ------
+    PopscanError
+        If the file cannot be read or is of another architecture.
+    """
+    network = build_network(recipe.architecture, recipe.n_labels, **recipe.architecture_arguments)
+    try:
+        network.load_state_dict(load_file(path))
+    except (SafetensorError, OSError, RuntimeError) as error:
+        raise PopscanError(f"{path}: not a snapshot of recipe {recipe.name!r} ({error})") from error
+    return network.eval().requires_grad_(False)
+
+
+def suspicion(
+    recipe: Recipe, pack: Pack, paths: Sequence[Path], *, side: int = 0, batch: int = 32
+) -> pd.DataFrame:
+    """Return how suspicious the label map of every slice is.
+
+    Parameters
+    ----------
+    recipe
+        Of the training.
+    pack
+        Its slices, or others that it did not see.
+    paths
+        Its snapshots, two at least.
+    side
+        Side of the square in the middle of the slices that is looked at, in pixels: a multiple of
+        the network's stride. 0 for the training patch.
+    batch
+        Slices at once.
+
+    Returns
+    -------
+    DataFrame
+        ``unit``, ``frame``, ``slice``, ``loss`` (mean over the snapshots, near the structures) and
+        ``gradients`` (root of the variance, mean near the structures), in the pack's order.
+    """
+    sampler, parts = Sampler.of(recipe, {"pack": pack}), []
+    low = (pack.images.shape[1] - (side or recipe.patch)) // 2
+    square = slice(low, low + (side or recipe.patch))
+    networks = [network_of(recipe, path) for path in paths]
+    for rows in torch.arange(len(pack)).split(batch):
+        images, labels = sampler.take(rows)
+        images, labels = images[..., square, square], labels[:, square, square].long()
+        signs = [_signs(network, images, labels) for network in networks]
+        spread = torch.stack([gradient for _, gradient in signs]).var(dim=0).sqrt()
+        inside = _near(labels)
+        near = (spread * inside).sum(dim=(1, 2)) / inside.sum(dim=(1, 2))
+        parts.append(torch.stack([torch.stack([loss for loss, _ in signs]).mean(dim=0), near], 1))
+    found = torch.cat(parts).double().numpy()
+    return pd.DataFrame(
+        {"unit": pack.unit, "frame": pack.frame, "slice": pack.slice_index,
+         "loss": found[:, 0], "gradients": found[:, 1]}
+    )  # fmt: skip
+
+
+def suspicious_subjects(table: pd.DataFrame, *, by: str = "loss") -> pd.DataFrame:
+    """Return visits by their most suspicious slice, worst first.
+
+    Returns
+    -------
+    DataFrame
+        ``unit``, ``frame``, ``slice`` of that slice, the sign `by`, and ``times_median``: the sign
+        over its median in all slices.
+    """
+    ordered = table.sort_values([by, "unit", "frame", "slice"], ascending=[False, True, True, True])
+    worst = ordered.drop_duplicates("unit")[["unit", "frame", "slice", by]].reset_index(drop=True)
+    median = float(np.median(table[by]))
+    return worst.assign(times_median=worst[by] / median if median else np.nan)

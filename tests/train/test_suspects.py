@@ -1,0 +1,158 @@
+"""Signs of wrong labels: the errors are what they say, and a training's snapshots find them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import roc_auc_score
+
+from popscan.records import PopscanError
+from popscan.train.label_errors import KINDS, spoil
+from popscan.train.loop import fit
+from popscan.train.packs import Pack
+from popscan.train.recipe import Recipe, parse_recipe
+from popscan.train.snapshots import snapshots
+from popscan.train.suspects import suspicion, suspicious_subjects
+
+SIDE = 32
+
+
+def discs(n: int) -> Pack:
+    """A bright disc with a ring around it; labels 1 and 2."""
+    rng = np.random.default_rng(4)
+    x, y = np.mgrid[:SIDE, :SIDE]
+    far = np.stack([np.hypot(x - a, y - b) for a, b in rng.integers(10, 22, (n, 2))])
+    labels = (np.where(far < 4, 1, np.where(far < 8, 2, 0))).astype(np.uint8)
+    images = np.array([0.0, 0.8, -0.8])[labels] + 0.1 * rng.normal(size=labels.shape)
+    return Pack(
+        images=(images * 4096).astype(np.int16),
+        labels=labels,
+        unit=np.array([f"p{i:02d}" for i in range(n)]),
+        frame=np.zeros(n, np.int32),
+        slice_index=np.zeros(n, np.int32),
+        usable=np.ones(n, bool),
+        spacing_mm=1.5,
+    )
+
+
+def recipe(**learning: object) -> Recipe:
+    return parse_recipe(
+        {
+            "name": "discs", "architecture": "unet", "patch": SIDE, "batch": 8, "steps": 60,
+            "architecture_arguments": {"channels": [8, 16], "residual_units": 1},
+            "learning_rate": 1e-2, "warmup_steps": 5, "autocast": False, "ema_decay": 0.9,
+            "checkpoint_every": 1000, "labels": ["disc", "ring"], "learning": learning,
+        }
+    )  # fmt: skip
+
+
+@given(st.sampled_from(KINDS), st.floats(0, 1), st.integers(0, 20))
+def test_as_many_slices_are_spoilt_as_asked_and_the_rest_is_as_it_was(kind, share, seed):
+    labels = discs(10).labels
+    before = labels.copy()
+    out, wrong = spoil(labels, kind=kind, share=share, seed=seed)
+    assert np.array_equal(labels, before)
+    assert wrong.sum() == round(share * 10)
+    assert np.array_equal(out[~wrong], labels[~wrong])
+
+
+def test_systematic_errors_go_one_direction_by_the_pixels_that_are_named():
+    labels = np.zeros((4, SIDE, SIDE), np.uint8)
+    labels[:, 10:20, 10:20] = 1
+    sizes = set()
+    for seed in range(8):
+        out, _ = spoil(labels, kind="size", share=1.0, seed=seed, pixels=2)
+        area = {int(one.sum()) for one in out}
+        assert len(area) == 1
+        sizes |= area
+    # Two pixels less on every side of the square; more: the square, four sides, rounded corners.
+    corners = sum(np.hypot(i, j) <= 2 for i in (1, 2) for j in (1, 2))
+    assert sizes == {36, 100 + 4 * 20 + 4 * corners}
+
+
+def test_mistaken_structures_are_exchanged():
+    labels = discs(6).labels
+    out, _ = spoil(labels, kind="mistaken", share=1.0, seed=0)
+    assert np.array_equal(out == 1, labels == 2)
+    assert np.array_equal(out == 2, labels == 1)
+
+
+def test_unknown_errors_are_refused():
+    with pytest.raises(PopscanError, match="kinds of errors are"):
+        spoil(discs(2).labels, kind="noise", share=0.5, seed=0)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A training on discs of which a fifth are labelled as rings and rings as discs."""
+    right = discs(30)
+    labels, wrong = spoil(right.labels, kind="mistaken", share=0.2, seed=1)
+    pack = replace(right, labels=labels)
+    how, folder = recipe(snapshots=15), tmp_path_factory.mktemp("work")
+    fit(how, {"p": pack}, folder, quiet=True)
+    return how, pack, wrong, folder
+
+
+def test_loss_names_the_wrong_labels(trained):
+    how, pack, wrong, folder = trained
+    table = suspicion(how, pack, snapshots(folder))
+    assert roc_auc_score(wrong, table["loss"]) > 0.95
+    worst = suspicious_subjects(table)
+    assert set(worst["unit"][: wrong.sum()]) == set(pack.unit[wrong])
+
+
+def test_snapshots_are_where_the_recipe_wants_them(trained):
+    _, _, _, folder = trained
+    steps = [int(path.stem.partition("-")[2]) for path in snapshots(folder)]
+    assert steps == [15, 30, 45, 60]
+    assert len(snapshots(folder, after=30)) == 2
+    with pytest.raises(PopscanError, match="1 snapshots after step 45; at least 2"):
+        snapshots(folder, after=45)
+
+
+def test_gradients_that_do_not_change_have_no_variance(trained):
+    how, pack, _, folder = trained
+    same = [snapshots(folder)[0]] * 3
+    assert suspicion(how, pack, same)["gradients"].max() == pytest.approx(0.0, abs=1e-6)
+
+
+def test_variance_of_gradients_is_numpys(trained):
+    """Against numpy's variance of gradients that are taken slice by slice."""
+    from popscan.train.suspects import network_of
+
+    how, pack, _, folder = trained
+    paths, everywhere = snapshots(folder), np.zeros((1, SIDE, SIDE), np.uint8)
+    one = replace(
+        pack, images=pack.images[:1], labels=everywhere, unit=pack.unit[:1], frame=pack.frame[:1],
+        slice_index=pack.slice_index[:1], usable=pack.usable[:1],
+    )  # fmt: skip
+    gradients = []
+    for path in paths:
+        image = (torch.from_numpy(one.images).float()[:, None] / 4096).requires_grad_(True)
+        network_of(how, path)(image)[:, 0].sum().backward()
+        gradients.append(image.grad[0, 0].numpy())
+    expected = np.std(gradients, axis=0, ddof=1).mean()
+    assert suspicion(how, one, paths)["gradients"][0] == pytest.approx(expected, rel=1e-4)
+
+
+def test_worst_slice_of_each_visit_comes_first():
+    table = pd.DataFrame(
+        {"unit": ["a", "a", "b"], "frame": [0, 1, 0], "slice": [2, 3, 4], "loss": [1.0, 6.0, 2.0]}
+    )
+    found = suspicious_subjects(table)
+    assert found["unit"].tolist() == ["a", "b"]
+    assert found["slice"].tolist() == [3, 4]
+    assert found["times_median"].tolist() == [3.0, 1.0]
+
+
+def test_snapshot_of_another_recipe_is_refused(trained, tmp_path):
+    how, pack, _, folder = trained
+    other = replace(how, architecture_arguments={"channels": [4, 8], "residual_units": 1})
+    with pytest.raises(PopscanError, match="not a snapshot of recipe 'discs'"):
+        suspicion(other, pack, snapshots(folder))
