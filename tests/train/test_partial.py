@@ -172,7 +172,7 @@ def test_interrupted_training_with_dropout_ends_as_an_uninterrupted_one(tmp_path
         ({"label_dropout": 0.5}, "label_dropout hides labels"),
         ({"label_dropout": 1.0, "missing": "ignored"}, "from 0 to below 1"),
         ({"exclusive": 1.0}, "need packs with fewer labels"),
-        ({"annoted": {}}, "unknown keys annoted"),
+        ({"labelled": {}}, "unknown keys labelled"),
     ],
 )
 def test_what_cannot_be_is_refused(learning, message):
