@@ -10,7 +10,6 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from popscan.disk import write_atomic
 from popscan.records import PopscanError
@@ -54,7 +53,7 @@ def _write(path: str, text: str) -> None:
         write_atomic(Path(path), text.encode())
 
 
-def read_given(text: str) -> dict[str, Any]:
+def read_given(text: str) -> dict[str, object]:
     """Return what a command is given: JSON itself, or the name of a file of it.
 
     Raises

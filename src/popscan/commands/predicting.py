@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 from scipy import stats
@@ -62,7 +62,7 @@ def predict_study(
     shards = study_shards(study_root)
     predictor = load_predictor(model, device)
     options = {"protocol": config.protocol}
-    rows: list[dict[str, Any]] = []
+    rows: list[dict[str, object]] = []
     left_out: list[str] = []
     for shard in shards:
         planned = {one.subject.unit: one for one in read_shard(study_root, shard)}
@@ -93,7 +93,7 @@ def predict_study(
     return len(table), left_out
 
 
-def _columns(found: Mapping[str, float], facts: PredictorFacts) -> dict[str, Any]:
+def _columns(found: Mapping[str, float], facts: PredictorFacts) -> dict[str, object]:
     """Return probabilities, or the value with its interval, as cells."""
     if facts.task.task == "classify":
         return {f"p_{name}": f"{value:.6f}" for name, value in found.items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, get_args
+from typing import get_args
 
 from pydantic import BaseModel
 
@@ -204,7 +204,7 @@ def _section(name: str, section: type[BaseModel]) -> str:
     return "".join(lines)
 
 
-def _sections_in(annotation: Any) -> Iterator[type[BaseModel]]:
+def _sections_in(annotation: object) -> Iterator[type[BaseModel]]:
     """Find the sections that a key holds by name."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
@@ -230,14 +230,14 @@ def _known_methods(section: type[BaseModel]) -> str:
     return " Known: " + "; ".join(known) + "."
 
 
-def _default(value: Any) -> str:
-    def plain(item: Any) -> Any:
+def _default(value: object) -> str:
+    def plain(item: object) -> object:
         return item.model_dump() if isinstance(item, BaseModel) else str(item)
 
     return f"`{json.dumps(value, default=plain)}`"
 
 
-def _type_name(annotation: Any) -> str:
+def _type_name(annotation: object) -> str:
     text = annotation.__name__ if isinstance(annotation, type) else str(annotation)
     if "[" in str(annotation):
         text = str(annotation)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 import pandas as pd
 
@@ -43,7 +43,7 @@ class Columns:
     gaps: set[str] = field(default_factory=set)
     late: set[str] = field(default_factory=set)
     n_rows: int = 0
-    _nested: dict[str, Any] = field(default_factory=dict)
+    _nested: dict[str, object] = field(default_factory=dict)
 
     def see(self, chunk: pa.Table) -> None:
         """Learn the columns of further rows.

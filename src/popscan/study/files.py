@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from popscan.protocol import Protocol
 from popscan.records import Arrays, KSpace, LabelMap, Scan, Subject
@@ -53,7 +52,7 @@ class FileNames:
         view = view or self.protocol.view
         return f"{subject.unit}_acq-{view}" + (f"_desc-{desc}" if desc else "")
 
-    def write(self, path: Path, content: Any) -> None:
+    def write(self, path: Path, content: object) -> None:
         """Write what a stage put out, by its type.
 
         Parameters

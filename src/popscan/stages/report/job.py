@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import yaml
@@ -130,7 +129,7 @@ def study_context(
 
 def _atlas(
     study_root: Path, config: Mapping[str, object], protocol: Protocol
-) -> Mapping[str, Mapping[str, Any]]:
+) -> Mapping[str, Mapping[str, object]]:
     if protocol.atlas is None or not Atlas.of(config).enabled:
         return {}
     return atlas_pictures(study_root, protocol.atlas)
