@@ -9,7 +9,6 @@ import argparse
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 from popscan.cli.adding import Call, Commands
 from popscan.given import read_given
@@ -22,7 +21,7 @@ from popscan.store import Store
 GIVEN = "config sections: JSON, or its file"
 
 
-def given(text: str) -> dict[str, Any]:
+def given(text: str) -> dict[str, object]:
     """Read `--options`."""
     try:
         return read_given(text)

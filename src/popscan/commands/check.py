@@ -8,7 +8,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -54,7 +53,7 @@ def check_study(
 
 
 def _check_one(
-    data: dict[str, Any], configfile: Path, *, deep: bool
+    data: dict[str, object], configfile: Path, *, deep: bool
 ) -> tuple[list[str], list[str]]:
     """Check a study of one protocol, or one part of a study of several."""
     try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -39,8 +38,8 @@ class Comparison:
         ``attribute, outcome, group, reference, gap_a, gap_b``: gaps of the audit that differ.
     """
 
-    config: Mapping[str, tuple[Any, Any]]
-    versions: Mapping[str, tuple[Any, Any]]
+    config: Mapping[str, tuple[object, object]]
+    versions: Mapping[str, tuple[object, object]]
     only_a: Sequence[str]
     only_b: Sequence[str]
     statuses: pd.DataFrame
@@ -75,7 +74,7 @@ def compare_studies(a: OpenedStudy, b: OpenedStudy, *, min_group: int = 5) -> Co
     )
 
 
-def _flat(entries: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _flat(entries: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
     for key, value in entries.items():
         if isinstance(value, Mapping) and value:
             yield from _flat(value, f"{prefix}{key}.")
@@ -83,7 +82,7 @@ def _flat(entries: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
             yield f"{prefix}{key}", value
 
 
-def _changed(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+def _changed(a: Mapping[str, object], b: Mapping[str, object]) -> dict[str, tuple[object, object]]:
     left, right = dict(_flat(a)), dict(_flat(b))
     keys = [*left, *(key for key in right if key not in left)]
     pairs = {key: (left.get(key), right.get(key)) for key in keys}
@@ -187,7 +186,7 @@ def as_text(found: Comparison) -> str:
     return "\n".join(lines) if lines else "nothing differs"
 
 
-def _pairs(title: str, pairs: Mapping[str, tuple[Any, Any]]) -> list[str]:
+def _pairs(title: str, pairs: Mapping[str, tuple[object, object]]) -> list[str]:
     return [f"{title}: {key}: {a!r} -> {b!r}" for key, (a, b) in pairs.items()]
 
 

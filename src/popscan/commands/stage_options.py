@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from pydantic import ValidationError
 
@@ -14,7 +13,7 @@ from popscan.stages import FOREIGN_PROBLEMS, STAGES
 from popscan.yamlfile import problem_text
 
 
-def stage_problems(given: Mapping[str, Mapping[str, Any]], *, where: str) -> list[str]:
+def stage_problems(given: Mapping[str, Mapping[str, object]], *, where: str) -> list[str]:
     """Return what is wrong with the options that a config gives to such stages.
 
     Parameters

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -127,7 +126,7 @@ def atlas_distances(study_root: Path, template: Path, regions: Sequence[str]) ->
     return table.dropna(subset=["atlas_distance_mm"]).reset_index(drop=True)
 
 
-def atlas_pictures(study_root: Path, frame: AtlasFrame) -> dict[str, dict[str, Any]]:
+def atlas_pictures(study_root: Path, frame: AtlasFrame) -> dict[str, dict[str, object]]:
     """Pictures of each group's template for the report; empty if there is no atlas."""
     path = study_root / "atlas" / "atlas.json"
     if not path.exists():

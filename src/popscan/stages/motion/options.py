@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -18,7 +18,7 @@ class Options(Section):
         description="What is registered: labels as grey levels, intensities, or the mean of both.",
     )
     method: str = Field(default="demons", description="Of `popscan.register.METHODS`.")
-    options: dict[str, Any] = Field(
+    options: dict[str, object] = Field(
         default_factory=dict, description="Keyword arguments of the method."
     )
     n_harmonics: int = Field(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from popscan.config import Qc
 from popscan.protocol import load as load_place
@@ -16,15 +15,15 @@ from popscan.study.reading import read_digests, scan_and_labels
 from popscan.task import Task
 
 
-def qc_task(context: ShardContext) -> Task[tuple[Scan, LabelMap, Mapping[str, Any]]]:
+def qc_task(context: ShardContext) -> Task[tuple[Scan, LabelMap, Mapping[str, object]]]:
     """Check image and segmentation; a verdict of fail excludes the subject from analysis."""
     section = context.section(Qc)
     quality = context.protocol.quality
 
-    def load(subject: Subject) -> tuple[Scan, LabelMap, Mapping[str, Any]]:
+    def load(subject: Subject) -> tuple[Scan, LabelMap, Mapping[str, object]]:
         return (*scan_and_labels(context, subject), read_samples(context, subject))
 
-    def work(subject: Subject, inputs: tuple[Scan, LabelMap, Mapping[str, Any]]) -> Outcome:
+    def work(subject: Subject, inputs: tuple[Scan, LabelMap, Mapping[str, object]]) -> Outcome:
         from popscan.qc import run_checks, verdict
 
         scan, labels, samples = inputs

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -291,7 +291,7 @@ def rca_task(context: ShardContext) -> Task[tuple[Scan, LabelMap]]:
     )
 
 
-def _mean_values(values: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _mean_values(values: Sequence[Mapping[str, object]]) -> dict[str, object]:
     """Means over phases; words are those of the first phase."""
     first = values[0]
     return {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zlib
-from typing import Any
 
 import numpy as np
 
@@ -35,7 +34,7 @@ def reconstruct_task(context: ShardContext) -> Task[KSpace | Scan]:
         from popscan.recon import reconstruct
         from popscan.recon.retrospective import cropped, simulated_kspace
 
-        values: dict[str, Any] = {"variant": section.use}
+        values: dict[str, object] = {"variant": section.use}
         kspace, like = loaded, None
         if isinstance(loaded, Scan):
             assert retrospective is not None
@@ -65,7 +64,7 @@ def reconstruct_task(context: ShardContext) -> Task[KSpace | Scan]:
     )
 
 
-def task_options(section: Reconstruct) -> dict[str, Any]:
+def task_options(section: Reconstruct) -> dict[str, object]:
     """Return what results depend on: the section, and the digests of the models it names."""
     from popscan.recon import models_of
 

@@ -6,7 +6,7 @@ import importlib.metadata
 import platform
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from popscan import __version__
 from popscan.config import Segment, study_seed
@@ -53,7 +53,7 @@ class Provenance(TypedDict):
     python: str
     machine: dict[str, str]
     seed: int
-    config: Mapping[str, Any]
+    config: Mapping[str, object]
     model: ModelFacts
     stages: dict[str, str]
     cohort: CohortFacts

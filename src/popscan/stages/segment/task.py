@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from popscan.config import Segment
 from popscan.methods import call_with, option_names, resolve
@@ -45,7 +44,7 @@ def segment_task(context: ShardContext) -> Task[tuple[dict[str, Scan], LabelMap 
 
     def work(subject: Subject, inputs: tuple[dict[str, Scan], LabelMap | None]) -> Outcome:
         scans, given = inputs
-        files: dict[str, Any] = {}
+        files: dict[str, object] = {}
         values = []
         for name, scan in scans.items():
             found = call_with(

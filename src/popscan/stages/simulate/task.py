@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from popscan.config import Simulate
 from popscan.methods import call_with
 from popscan.protocol import load as load_place
@@ -33,7 +31,7 @@ def simulate_task(context: ShardContext) -> Task[None]:
             acceleration=options.acceleration,
         )
         truth = context.names.labels(subject, desc="reference")
-        files: dict[str, Any] = {truth: (made.labels, made.scan)}
+        files: dict[str, object] = {truth: (made.labels, made.scan)}
         if made.kspace is not None:
             files[context.names.kspace(subject)] = made.kspace
             files[context.names.image(subject, desc="reference")] = made.scan
