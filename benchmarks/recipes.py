@@ -13,6 +13,8 @@ at any moment and called again; ``--minutes`` begins no run after that time. Par
 - ``partial10``: the same with 10 training patients.
 - ``wrong``: errors of three kinds painted into a share of the labelled training slices; Dice on
   validation patients, and the AUC with which loss and variance of gradients find the wrong slices.
+- ``topology``: the share of label maps of ACDC in which augmentation changes a structure's number
+  of pieces or holes, of those that stay wholly inside; no network is trained.
 - ``fields``, ``fields10``: fields that recipes had before, whole labels, the patients as they are;
   Dice of them and in strong noise.
 
@@ -41,6 +43,7 @@ from sklearn.metrics import roc_auc_score
 
 from popscan.records import SubjectError
 from popscan.segment.bundle import subject_of
+from popscan.train.augment import augment
 from popscan.train.label_errors import KINDS, spoil
 from popscan.train.loop import fit
 from popscan.train.packs import INTENSITY_SCALE, Case, Pack, build_pack
@@ -48,6 +51,7 @@ from popscan.train.recipe import Recipe, parse_recipe
 from popscan.train.shipped import split_acdc
 from popscan.train.snapshots import snapshots
 from popscan.train.suspects import suspicion
+from popscan.train.topology import betti
 from segmentation import acdc_cases
 
 Values = dict[str, float]
@@ -233,6 +237,39 @@ def run_wrong(variant: str, seed: int, *, root: Path, n: int, steps: int) -> Val
     return {"dice": float(np.mean(list(scores.values()))), **found, "cpu_s": cpu_s}
 
 
+#: Variant -> what is done to label maps at which in-plane spacing, mm.
+TOPOLOGY: dict[str, tuple[float, dict[str, Any]]] = {
+    "as by default, 1.5 mm": (1.5, {}),
+    "as by default, 3 mm": (3.0, {}),
+    "no elastic, 1.5 mm": (1.5, {"elastic": 0}),
+    "flips alone, 1.5 mm": (1.5, _STILL | {"scale": [1, 1], "stretch": 0, "shear": 0}),
+}
+
+
+def run_topology(variant: str, seed: int, *, root: Path, n: int, steps: int) -> Values:
+    """Augment label maps and count those whose pieces or holes are others than before."""
+    del steps
+    spacing_mm, values = TOPOLOGY[variant]
+    train, _ = patients(root)
+    pack = build_pack(train[:n], spacing_mm=spacing_mm, size=round(300 / spacing_mm / 2) * 2)
+    how = parse_recipe({"name": "topology", "augmentation": values}).augmentation
+    begun = time.process_time()
+    labels = torch.from_numpy(pack.labels)
+    _, moved = augment(
+        torch.zeros(labels.shape)[:, None], labels, how=how, patch=labels.shape[-1],
+        generator=torch.Generator().manual_seed(seed),
+    )  # fmt: skip
+    pairs = [(a, b) for a, b in zip(pack.labels, moved.numpy(), strict=True) if a.any()]
+    whole = [(a, b) for a, b in pairs if not (b[[0, -1]].any() or b[:, [0, -1]].any())]
+    broken = [[betti(a == k) != betti(b == k) for k in (1, 2, 3)] for a, b in whole]
+    shares = np.mean(broken, axis=0)
+    return {
+        "broken": float(np.any(broken, axis=1).mean()), "rv": float(shares[0]),
+        "myo": float(shares[1]), "lv": float(shares[2]), "maps": len(whole),
+        "cpu_s": time.process_time() - begun,
+    }  # fmt: skip
+
+
 def joined(first: Pack, second: Pack) -> Pack:
     """Return two packs as one."""
     names = ("images", "labels", "unit", "frame", "slice_index", "usable")
@@ -268,6 +305,7 @@ def parts_of(arguments: argparse.Namespace) -> dict[str, tuple[list[str], Callab
         "partial": (list(PARTIAL), on(run_partial, 0)),
         "partial10": (list(PARTIAL), on(run_partial, 10)),
         "wrong": (WRONG, on(run_wrong, 0)),
+        "topology": (list(TOPOLOGY), on(run_topology, 10)),
         "fields": (list(FIELDS), on(run_fields, 0)),
         "fields10": (list(FIELDS), on(run_fields, 10)),
     }
@@ -298,6 +336,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="lines of JSON, one a run")
     parser.add_argument("--part", action="append", help="default: all of them")
+    parser.add_argument("--variant", action="append", help="of the parts; default: all of them")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=200, help="of the runs on ACDC")
     parser.add_argument("--minutes", type=float, default=1e9, help="begin no run after these")
@@ -313,6 +352,7 @@ def main() -> None:
         for seed in range(arguments.seeds)
         for variant in parts[part][0]
         if (part, variant, seed, arguments.steps) not in done
+        and variant in (arguments.variant or [variant])
     ]
     for part, variant, seed in [] if arguments.table else todo:
         if time.monotonic() - begun > 60 * arguments.minutes:
