@@ -6,9 +6,10 @@
 Scans that a detector should let pass: the ACDC patients that the bundle was not trained on, and the
 short-axis cines of Sunnybrook (GE), of a 3 T exam and of two other cohorts below ``$POPSCAN_DATA``.
 Scans that it should warn of: long-axis cines, a T1-mapping phantom, brains, mice, negatives, strong
-noise, stacks cut across (as a scout is), and late enhancement imitated on ACDC (nulled muscle with
-bright scars, bright blood; no real one is among the data). Then the corruption suite: how often it
-warns, how many results are wrong (`demo_truth.py`), and which checks flag them. Limits are of the
+noise, stacks cut across (as a scout is), and late enhancement imitated on ACDC in several looks
+(nulled muscle with bright scars; blood bright, grey or dark; no real one is among the data).
+Then the corruption suite: how often it warns, how many results are wrong (`demo_truth.py`), and
+which checks flag them. Limits are of the
 training patients and hearts alone, each judged by what was fitted without it; no scan here took
 part in them.
 
@@ -57,6 +58,15 @@ DATA = Path(os.environ.get("POPSCAN_DATA", ROOT.parent / "shared" / "data"))
 SUNNYBROOK = (
     ("SCD0000101", "SC-HF-I-1"), ("SCD0000301", "SC-HF-I-4"), ("SCD0000501", "SC-HF-I-6"),
 )  # fmt: skip
+#: Looks of late enhancement: brightness of blood, share of slices with a scar, noise.
+ENHANCED = {
+    "bright blood": (0.62, 0.6, 0.04),
+    "grey blood": (0.35, 0.6, 0.04),
+    "dark blood": (0.12, 0.6, 0.04),
+    "no scar": (0.62, 0.0, 0.04),
+    "hardly any noise": (0.62, 0.6, 0.01),
+    "noisy": (0.5, 0.6, 0.12),
+}
 #: Kinds that ought to pass.
 USUAL = ("acdc held out", "sunnybrook", "3 T exam, short axis", "other cohorts, short axis")
 
@@ -138,7 +148,12 @@ def spoilt(case: Case, rng: np.random.Generator) -> Iterator[tuple[str, Scan]]:
     """Yield what is made of a patient: other contrasts, noise, a stack cut across."""
     scan, array = case.scan, case.scan.array.astype(np.float32)
     low, high = map(float, black_and_white(array))
-    yield "late enhancement, imitated", replace(scan, array=enhanced(case, rng))
+    for name, (blood, share, noise) in ENHANCED.items():
+        made_of = enhanced(case, rng, level_of_blood=blood, scarred=share, noise=noise)
+        yield f"late enhancement, {name}", replace(scan, array=made_of)
+    one = enhanced(case, rng)[..., :1]
+    frame = {**scan.meta, "frame_labels": scan.meta["frame_labels"][:1]}
+    yield "late enhancement, one frame", replace(scan, array=one, frame_times_ms=None, meta=frame)
     yield "negative", replace(scan, array=array.max() - array)
     noise = [rng.normal(0, 0.5 * (high - low), array.shape) for _ in range(2)]
     yield "noise, SD half the range", replace(scan, array=np.hypot(array + noise[0], noise[1]))
@@ -149,24 +164,49 @@ def spoilt(case: Case, rng: np.random.Generator) -> Iterator[tuple[str, Scan]]:
     yield "cut across", made(across, (scan.spacing_mm[1], scan.spacing_mm[1], 10.0))
 
 
-def enhanced(case: Case, rng: np.random.Generator) -> np.ndarray:
-    """Imitate late enhancement: muscle nulled, blood bright, a scar in most slices, more noise."""
+def enhanced(
+    case: Case,
+    rng: np.random.Generator,
+    *,
+    level_of_blood: float = 0.62,
+    scarred: float = 0.6,
+    noise: float = 0.04,
+) -> np.ndarray:
+    """Imitate late enhancement: muscle nulled, scars bright, more noise.
+
+    Parameters
+    ----------
+    case
+        Labelled cine.
+    rng
+        Source of scars and noise.
+    level_of_blood
+        Brightness of blood; fat is 1.2, nulled muscle 0.06.
+    scarred
+        Share of the slices with a scar.
+    noise
+        Standard deviation of the noise, in the same unit.
+    """
     scan, labels = case.scan, case.labels.array
     low, high = map(float, black_and_white(scan.array))
     level = np.clip((scan.array.astype(float) - low) / (high - low), 0, 1.5)
     wall, blood = labels == Label.MYO, np.isin(labels, (Label.LV, Label.RV))
     m, b = float(np.median(level[wall])), float(np.median(level[blood]))
-    made_of = np.interp(level, [0, 0.6 * m, m, 1.4 * m, b, 1.5], [0.12, 0.1, 0.06, 0.25, 0.62, 1.2])
+    made_of = np.interp(
+        level,
+        [0, 0.6 * m, m, 1.4 * m, b, 1.5],
+        [0.12, 0.1, 0.06, 0.4 * level_of_blood, level_of_blood, 1.2],
+    )
     made_of[wall] = 0.06 + 0.3 * np.abs(level[wall] - m)
     for z in range(labels.shape[2]):
         for t in range(labels.shape[3]):
             at = np.argwhere(wall[:, :, z, t])
-            if len(at) > 30 and rng.random() < 0.6:
+            if len(at) > 30 and rng.random() < scarred:
                 reach = rng.uniform(4, 10) / scan.spacing_mm[0]
                 scar = at[((at - at[rng.integers(len(at))]) ** 2).sum(axis=1) < reach**2]
                 made_of[scar[:, 0], scar[:, 1], z, t] = rng.uniform(0.8, 1.1)
-    noise = [rng.normal(0, 0.04, made_of.shape) for _ in range(2)]
-    return np.hypot(made_of + noise[0], noise[1]).astype(np.float32)
+    parts = [rng.normal(0, noise, made_of.shape) for _ in range(2)]
+    return np.hypot(made_of + parts[0], parts[1]).astype(np.float32)
 
 
 def studied(roots: list[Path]) -> Iterator[tuple[str, str, Scan]]:
@@ -283,7 +323,8 @@ def show_kinds(
     rng = np.random.default_rng(0)
     rows = [judged(USUAL[0], c.unit, c.scan, bundle, other) for c in cases]
     rows += [judged(*found, bundle, other) for found in studied(chosen.study)]
-    rows += [judged(*found, bundle, other) for found in others()]
+    if not chosen.made_only:
+        rows += [judged(*found, bundle, other) for found in others()]
     for case in cases[: chosen.n]:
         rows += [judged(kind, case.unit, scan, bundle, other) for kind, scan in spoilt(case, rng)]
     found = pd.DataFrame(rows)
@@ -305,6 +346,7 @@ def main() -> None:
     parser.add_argument("--severities", type=int, nargs="*", default=[3, 5])
     parser.add_argument("--corruptions", nargs="*", default=list(CORRUPTIONS))
     parser.add_argument("--seconds", type=float, default=math.inf, help="spoil no more after these")
+    parser.add_argument("--made-only", action="store_true", help="only what is made of patients")
     parser.add_argument("--spoilt-only", action="store_true", help="only the corruption suite")
     parser.add_argument("--out", type=Path, help="write the rows here, as TSV")
     parser.add_argument("--beside", type=Path, help="bundle with another detector")
