@@ -23,6 +23,7 @@ include: "rules/atlas.smk"
 include: "rules/rca.smk"
 include: "rules/visibility.smk"
 include: "rules/report.smk"
+include: "rules/storage.smk"
 include: "rules/experiment.smk"
 
 

@@ -115,6 +115,10 @@ class JournalWriter:
         """Note that the record of `unit` no longer counts."""
         self._write(_signed({"forget": unit}))
 
+    def sync(self) -> None:
+        """Have the disk hold what was appended before anything else happens."""
+        os.fsync(self.stream.fileno())
+
     def _write(self, line: str) -> None:
         self.stream.write(line.encode())
         self.stream.flush()
@@ -123,7 +127,10 @@ class JournalWriter:
 
 def record_line(record: Record) -> str:
     """One journal line, with its line break."""
-    return _signed(asdict(record))
+    data = asdict(record)
+    if not record.removed:
+        del data["removed"]
+    return _signed(data)
 
 
 def _signed(data: Mapping[str, Any]) -> str:

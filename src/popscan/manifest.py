@@ -25,6 +25,8 @@ USABLE = (str(Status.OK), str(Status.EXCLUDED))
 _GROUP = 1024
 #: Columns that hold what a stage found.
 _FOUND = ("values", "rows")
+#: What stands in journals only.
+_LEFT_OUT = ("removed",)
 #: Columns without a type of their own.
 _JSON = ("files", *_FOUND)
 
@@ -109,7 +111,11 @@ def _written(
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    kinds = {f.name: pa.float64() if f.type == "float" else pa.string() for f in fields(Record)}
+    kinds = {
+        f.name: pa.float64() if f.type == "float" else pa.string()
+        for f in fields(Record)
+        if f.name not in _LEFT_OUT
+    }
     columns = {
         name: typed[name] if name in typed else pa.array([row[name] for row in plain], type=kind)
         for name, kind in kinds.items()

@@ -45,7 +45,7 @@ def write_files(
         for path in sorted(temporary.iterdir()):
             if given is not None:
                 store_once(path, given / path.name)
-            _add_file(digest, path)
+            _add_file(digest, path.name, _sha256(path))
             files[str((folder / path.name).relative_to(store.root))] = path.stat().st_size
             path.replace(folder / path.name)
             path.unlink(missing_ok=True)  # a link to the file that is there already is not renamed
@@ -73,17 +73,36 @@ def content_stands(store: Store, record: Record) -> bool:
     OSError
         If a file cannot be read.
     """
+    return digest_of(record, checksums(store, record)) == record.digest
+
+
+def checksums(store: Store, record: Record) -> dict[str, str]:
+    """Return the SHA-256 of every output: of stored ones as they are, of removed ones as noted.
+
+    Raises
+    ------
+    OSError
+        If a file cannot be read.
+    """
+    return {**record.removed, **{name: _sha256(store.root / name) for name in record.files}}
+
+
+def digest_of(record: Record, sums: Mapping[str, str]) -> str:
+    """Return the digest that a record has with outputs of this content."""
     digest = _content_digest(record)
-    for name in sorted(record.files):
-        _add_file(digest, store.root / name)
-    return digest.hexdigest() == record.digest
+    for name in sorted(sums):
+        _add_file(digest, Path(name).name, sums[name])
+    return digest.hexdigest()
 
 
 def _content_digest(result: Outcome | Record) -> hashlib._Hash:
     return hashlib.sha256(canonical_json([result.status, result.values, result.rows]).encode())
 
 
-def _add_file(digest: hashlib._Hash, path: Path) -> None:
+def _add_file(digest: hashlib._Hash, name: str, checksum: str) -> None:
+    digest.update(name.encode() + b"\0" + bytes.fromhex(checksum))
+
+
+def _sha256(path: Path) -> str:
     with path.open("rb") as stream:
-        content = hashlib.file_digest(stream, "sha256").digest()
-    digest.update(path.name.encode() + b"\0" + content)
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -237,6 +237,9 @@ class Record:
         Hash of what the stage put out; downstream fingerprints contain it.
     files
         Relative path of each output -> its size in bytes.
+    removed
+        Relative path of each output that the study does not store any more (config section
+        ``storage``) -> SHA-256 of its content, so that `digest` can still be verified.
     values, rows
         As in `Outcome`.
     seconds, peak_mb, cores, gpus, finished
@@ -259,3 +262,9 @@ class Record:
     cores: float = 1.0
     gpus: float = 0.0
     finished: str = ""
+    removed: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Relative paths of all that was put out, stored or removed, sorted."""
+        return tuple(sorted({*self.files, *self.removed}))

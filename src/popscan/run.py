@@ -7,13 +7,11 @@ with the manifest that Snakemake watches.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from popscan.disk import MACHINE_ERRNOS, remove_temporaries
-from popscan.inventory import Stamp, stamp_of, write_inventory
 from popscan.journal import JournalState, JournalWriter
 from popscan.jsontext import canonical_json
 from popscan.plan import Planned
@@ -24,7 +22,7 @@ from popscan.records import (
     Subject,
     SubjectError,
 )
-from popscan.standing import GONE, FileStamps, ask_above, gone_message
+from popscan.standing import GONE, FileStamps, ask_above, gone_message, note_files
 from popscan.store import Store
 from popscan.task import MachineError, Task, Todo
 from popscan.worker import now, work_through
@@ -166,31 +164,8 @@ def _run_shard(
         raise ShardFailedError(_too_many_failed(task.stage, shard, result.records, n_failed))
     store.write_manifest(task.stage, shard, result.records)
     kept = [r for r in result.records if only and r.unit not in only]
-    _write_inventory(store, task.stage, shard, result.records, stamps, kept=kept)
+    note_files(store, task.stage, shard, result.records, stamps, kept=kept)
     return result
-
-
-def _write_inventory(
-    store: Store,
-    stage: str,
-    shard: str,
-    records: Iterable[Record],
-    before: FileStamps,
-    *,
-    kept: Collection[Record],
-) -> None:
-    """Write down the files of all records; of subjects left alone what was known before."""
-    unseen = {record.unit for record in kept}
-    files: dict[str, Stamp] = {}
-    for record in records:
-        for name, size in record.files.items():
-            files[name] = before.known.get(name, (size, 0))
-            if record.unit not in unseen:
-                # What goes at this moment is in doubt next time.
-                with contextlib.suppress(OSError):
-                    files[name] = stamp_of(store.root / name)
-    whole = [store.manifest_path(stage, shard), store.journal(stage, shard).path]
-    write_inventory(store.root, store.manifest_name(stage, shard), whole, files)
 
 
 def _n_failed(records: Iterable[Record]) -> int:

@@ -6,11 +6,18 @@ they leave a doubt. A stage that finds its input gone asks for the stage that ma
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from popscan.inventory import Stamp, drop_inventory, read_inventory, stamp_of
+from popscan.inventory import (
+    Stamp,
+    drop_inventory,
+    read_inventory,
+    stamp_of,
+    write_inventory,
+)
 from popscan.outputs import content_stands
 from popscan.records import PopscanError, Record
 from popscan.stages import SUBJECT_STAGES, built_on
@@ -44,6 +51,29 @@ class FileStamps:
             return not doubt or content_stands(store, record)
         except OSError:
             return False
+
+
+def note_files(
+    store: Store,
+    stage: str,
+    shard: str,
+    records: Iterable[Record],
+    before: FileStamps,
+    *,
+    kept: Collection[Record] = (),
+) -> None:
+    """Write down the files of all records; of subjects left alone what was known before."""
+    unseen = {record.unit for record in kept}
+    files: dict[str, Stamp] = {}
+    for record in records:
+        for name, size in record.files.items():
+            files[name] = before.known.get(name, (size, 0))
+            if record.unit not in unseen:
+                # What goes at this moment is in doubt next time.
+                with contextlib.suppress(OSError):
+                    files[name] = stamp_of(store.root / name)
+    whole = [store.manifest_path(stage, shard), store.journal(stage, shard).path]
+    write_inventory(store.root, store.manifest_name(stage, shard), whole, files)
 
 
 def stages_above(store: Store, stage: str, upstream: Collection[str]) -> list[str]:

@@ -13,6 +13,7 @@ from popscan.lock import StudyLock, clear_stale_locks
 from popscan.names import name_list, resolve_units
 from popscan.study.identity import check_before_run
 from popscan.study.parts import check_folder
+from popscan.study.storage import Choice
 from popscan.registry import read_registry
 from popscan.protocols import get_protocol, protocol_key
 from popscan.records import PopscanError
@@ -80,6 +81,7 @@ onstart:
     except BlockingIOError as error:
         raise WorkflowError(str(error))
     GIVEN_FILES.write()
+    STORAGE.write(Path(STUDY))
 
 
 wildcard_constraints:
@@ -103,6 +105,17 @@ def options(stage, **further):
         given["stages"] = {stage: config["stages"].get(stage, {})}
     further = {key: value for key, value in further.items() if value}
     return GIVEN_FILES.file({"version": version_of(stage), **given, **further})
+
+
+def storage_choice():
+    """What jobs know of storage: stages that read files, and how those that made them were run."""
+    results = {"atlas_prepare": "atlas", "visibility_features": "visibility", "rca_references": "rca"}
+    further = [name for name, section in results.items() if config[section]["enabled"]]
+    given = {name: Path(options(name)).name for name in STAGES}
+    return Choice(keep=config["storage"]["keep"], stages=[*STAGES, *further], given=given)
+
+
+STORAGE = storage_choice()
 
 
 def plan_of_shard(stage):
@@ -205,6 +218,8 @@ def study_outputs():
         made.append(rules.visibility.output)
     if attribution_maps():
         made.append(rules.visibility_maps.output)
+    if config["storage"]["keep"] != "all":
+        made.append(rules.clear_storage.output)
     return [str(path) for paths in made for path in paths]
 
 

@@ -53,6 +53,7 @@ def parser() -> argparse.ArgumentParser:
         publishing,
         rules,
         running,
+        storage,
         tables,
     )
 
@@ -64,6 +65,7 @@ def parser() -> argparse.ArgumentParser:
     running.add(commands)
     people.add(commands)
     publishing.add(commands)
+    storage.add(commands)
     models.add(commands)
     tables.add(commands)
     rules.add(commands)

@@ -9,6 +9,7 @@ from popscan.cli.adding import Commands
 from popscan.cli.rules import rule_command
 from popscan.inventory import inventoried
 from popscan.store import Store
+from popscan.study.storage import clear_shard
 
 
 def add(commands: Commands) -> None:
@@ -61,6 +62,7 @@ def _atlas_prepare(arguments: argparse.Namespace) -> None:
 
     with inventoried(arguments.study, arguments.output):
         prepare_shard(Store(arguments.study), arguments.shard, arguments.options, arguments.output)
+    clear_shard(Store(arguments.study), arguments.shard)
 
 
 def _atlas_subjects(arguments: argparse.Namespace) -> None:
@@ -126,6 +128,7 @@ def _visibility_features(arguments: argparse.Namespace) -> None:
         count = features_shard(
             Store(arguments.study), arguments.shard, arguments.options, arguments.output
         )
+    clear_shard(Store(arguments.study), arguments.shard)
     print(f"features of {count} subjects")
 
 

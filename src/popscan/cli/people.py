@@ -16,6 +16,7 @@ from popscan.records import PopscanError
 from popscan.registry import read_registry
 from popscan.stages import SUBJECT_STAGES
 from popscan.store import Store
+from popscan.study.storage import storage_line
 
 
 def add(commands: Commands) -> None:
@@ -133,6 +134,8 @@ def _status(arguments: argparse.Namespace) -> None:
     for study in find_parts(arguments.study):
         print(study)
         print(format_status(study_status(Store(study))))
+        if line := storage_line(study):
+            print(line)
 
 
 def _compare(arguments: argparse.Namespace) -> None:
@@ -192,6 +195,8 @@ def _verify(arguments: argparse.Namespace) -> int:
         for output, files in outputs.items():
             listed = ", ".join(files[:5]) + (", ..." if len(files) > 5 else "")
             print(f"{where}{output}: lost or changed: {listed}")
+        if line := storage_line(study):
+            print(f"{where}{line}")
     if not damaged:
         print("all files are as they were written")
         return 0

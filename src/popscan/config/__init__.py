@@ -21,6 +21,7 @@ from popscan.config.study import (
     Plan,
     Simulate,
     Source,
+    Storage,
     Study,
     source_kind,
     study_seed,
@@ -31,9 +32,9 @@ from popscan.records import PopscanError
 
 __all__ = [
     "Associate", "Atlas", "Biomarkers", "Cohort", "Config", "Experiment", "Fairness", "Plan", "Qc",
-    "Rca", "Reconstruct", "Report", "Section", "Segment", "Share", "Simulate", "Source", "Study",
-    "TableConfig", "Visibility", "fill_in", "json_schema", "protocol_problems", "source_kind",
-    "study_seed",
+    "Rca", "Reconstruct", "Report", "Section", "Segment", "Share", "Simulate", "Source", "Storage",
+    "Study", "TableConfig", "Visibility", "fill_in", "json_schema", "protocol_problems",
+    "source_kind", "study_seed",
 ]  # fmt: skip
 
 
@@ -65,6 +66,7 @@ class Config(Section):
     simulate: Simulate = Simulate()
     cohort: Cohort = Cohort()
     plan: Plan = Plan()
+    storage: Storage = Storage()
     reconstruct: Reconstruct = Reconstruct()
     segment: Segment = Segment()
     qc: Qc = Qc()

@@ -200,6 +200,19 @@ class Cohort(Section):
     )
 
 
+class Storage(Section):
+    """What of each subject stays on disk once all stages that read it are done (docs/storage.md).
+
+    No result depends on it: what is needed later is made again.
+    """
+
+    keep: Literal["all", "labels", "tables"] = Field(
+        default="all",
+        description="all: every file; labels: label maps (of segmentation, and references) and "
+        "small JSON files, no images, k-space and maps; tables: records and tables only.",
+    )
+
+
 class Plan(Section):
     """How subjects are grouped into jobs."""
 

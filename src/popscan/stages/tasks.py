@@ -14,13 +14,10 @@ from popscan.plan import read_shard
 from popscan.records import PopscanError
 from popscan.run import Limits, ShardResult, run_shard
 from popscan.stages import SUBJECT_STAGES
+from popscan.stages.restoring import TASKS, Restorer
 from popscan.store import Store, shard_file
 from popscan.study.context import ShardContext
-
-#: A job waits for a worker that outlived its Snakemake as long as it goes on recording subjects.
-PATIENCE_S = 3600.0
-#: Stage -> function that makes its task from the shard's context.
-TASKS = {name: stage.task for name, stage in SUBJECT_STAGES.items()}
+from popscan.study.storage import PATIENCE_S, clear_shard
 
 
 def run_stage(
@@ -62,6 +59,7 @@ def run_stage(
         options=options,
         planned={p.subject.unit: p for p in planned},
         threads=threads,
+        restore=Restorer(store, shard, threads=threads),
     )
     names = name_list(subjects)
     only = frozenset(matching_units(names, [p.subject.unit for p in planned]))
@@ -69,7 +67,7 @@ def run_stage(
         raise PopscanError(f"shard {shard} holds none of the subjects {sorted(names)[:5]}")
     task = replace(resolve(TASKS, stage, "popscan")(context), cores=max(threads, 1))
     no_later_than_now([shard_file(store.root, shard), *_made_of(store, shard)])
-    return run_shard(
+    result = run_shard(
         store,
         task,
         shard,
@@ -79,6 +77,8 @@ def run_stage(
         patience_s=PATIENCE_S,
         progress=progress,
     )
+    clear_shard(store, shard)
+    return result
 
 
 def _made_of(store: Store, shard: str) -> list[Path]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -36,6 +36,9 @@ class ShardContext:
         Subjects of the shard by unit.
     threads
         Threads that the stage's numerics may use.
+    restore
+        Stage, subject -> makes those files of its record again that the study does not store
+        (`popscan.stages.restoring`); None where they only have to be named as removed.
     """
 
     store: Store
@@ -43,6 +46,7 @@ class ShardContext:
     options: Mapping[str, object]
     planned: Mapping[str, Planned] = field(default_factory=dict)
     threads: int = 1
+    restore: Callable[[str, Subject], None] | None = None
 
     def section(self, section: type[S]) -> S:
         """Return a config section that the stage was given."""
@@ -97,9 +101,10 @@ class ShardContext:
         SubjectError
             If there is none (reason ``upstream_missing``).
         """
-        if stage not in self._records:
-            self._records[stage] = self.store.journal(stage, self.shard).read().records
-        record = self._records[stage].get(subject.unit)
+        records = self._records.get(stage)
+        if records is None:
+            records = self._records[stage] = self.store.journal(stage, self.shard).read().records
+        record = records.get(subject.unit)
         if record is None:
             raise SubjectError("upstream_missing", f"{stage} has no record of this subject yet")
         return record
@@ -109,18 +114,29 @@ class ShardContext:
         return self.record(stage, subject).digest
 
     def path(self, stage: str, subject: Subject, name: str) -> Path:
-        """Path of a file that a stage wrote, by its name.
+        """Path of a file that a stage wrote, by its name; made again where it is not stored.
 
         Raises
         ------
         SubjectError
-            If that stage's record does not list it (reason ``upstream_missing``), or a file of the
-            record is gone or not what was written (``upstream_lost``).
+            If that stage's record does not list it (reason ``upstream_missing``), a file of the
+            record is gone or not what was written (``upstream_lost``), or it was removed as the
+            config says, and nobody makes it again here (``removed_by_storage``) or could
+            (``not_restored``).
         """
         folder = self.store.stage_folder(stage, subject.folder)
         path = folder / name
-        if str(path.relative_to(self.store.root)) not in self.record(stage, subject).files:
+        output = str(path.relative_to(self.store.root))
+        if output not in self.record(stage, subject).outputs:
             raise SubjectError("upstream_missing", f"{stage} left no {name}")
+        if not self.is_stored(stage, subject, name) or not self._stands(stage, subject):
+            # Known from the start of this job: another one may have removed it, or made it again.
+            self._look_again(stage, subject)
+        if not self.is_stored(stage, subject, name):
+            if self.restore is None:
+                raise SubjectError("removed_by_storage", _removed_message(stage, subject, path))
+            self.restore(stage, subject)
+            self._look_again(stage, subject)
         if not self._stands(stage, subject):
             raise SubjectError(
                 "upstream_lost",
@@ -128,24 +144,41 @@ class ShardContext:
             )
         return path
 
+    def is_stored(self, stage: str, subject: Subject, name: str) -> bool:
+        """Whether a file that a stage wrote was not removed as the config says."""
+        path = self.store.stage_folder(stage, subject.folder) / name
+        return str(path.relative_to(self.store.root)) not in self.record(stage, subject).removed
+
+    def _look_again(self, stage: str, subject: Subject) -> None:
+        self._records.pop(stage, None)
+        self._stamps.pop(stage, None)
+        self._standing.pop((stage, subject.unit), None)
+
     def _stands(self, stage: str, subject: Subject) -> bool:
         """Whether the files of a stage's record are those that it wrote; asked once."""
-        if stage not in self._stamps:
-            self._stamps[stage] = FileStamps.of(self.store, stage, self.shard)
         key = (stage, subject.unit)
-        if key not in self._standing:
-            record = self.record(stage, subject)
-            self._standing[key] = self._stamps[stage].stand(self.store, record)
-        return self._standing[key]
+        stands = self._standing.get(key)
+        if stands is None:
+            stamps = self._stamps.get(stage)
+            if stamps is None:
+                stamps = self._stamps[stage] = FileStamps.of(self.store, stage, self.shard)
+            stands = stamps.stand(self.store, self.record(stage, subject))
+            self._standing[key] = stands
+        return stands
 
     def has(self, stage: str, subject: Subject, name: str) -> bool:
-        """Whether a stage's record lists a file of this name."""
-        folder = self.store.stage_folder(stage, subject.folder)
-        return (
-            str((folder / name).relative_to(self.store.root)) in self.record(stage, subject).files
-        )
+        """Whether a stage put out a file of this name, stored or removed since."""
+        path = self.store.stage_folder(stage, subject.folder) / name
+        return str(path.relative_to(self.store.root)) in self.record(stage, subject).outputs
 
     def image_stage(self, subject: Subject) -> str:
         """Stage whose images later stages read: reconstruct in k-space studies, else ingest."""
         done = self.record("reconstruct", subject).status is Status.OK
         return "reconstruct" if done else "ingest"
+
+
+def _removed_message(stage: str, subject: Subject, path: Path) -> str:
+    return (
+        f"{stage}: {path} was removed by storage (config section storage); "
+        f"'popscan storage --restore {subject.unit}' makes it again"
+    )

@@ -22,6 +22,7 @@ from popscan.stages.atlas.stored import (
     save_arrays,
     split_arrays,
 )
+from popscan.stages.restoring import Restorer
 from popscan.store import Store
 from popscan.study.accounts import PREFIX, Account
 from popscan.study.context import ShardContext
@@ -53,7 +54,9 @@ def prepare_shard(store: Store, shard: str, options: Mapping[str, object], outpu
     section = Atlas.of(options)
     frame = atlas_frame(options)
     grid = load(frame.grid)(spacing_mm=section.spacing_mm)
-    context = ShardContext(store=store, shard=shard, options=options)
+    context = ShardContext(
+        store=store, shard=shard, options=options, restore=Restorer(store, shard)
+    )
     parts: list[tuple[str, Arrays]] = []
     account = Account()
     for planned in read_shard(store.root, shard):

@@ -28,6 +28,7 @@ from popscan.records import (
 )
 from popscan.stages import upstream_of
 from popscan.stages.atlas.stored import load_arrays, save_arrays
+from popscan.stages.restoring import Restorer
 from popscan.store import Store
 from popscan.study.context import ShardContext
 from popscan.study.phases import phases_of
@@ -153,13 +154,18 @@ def _labelled(
     store: Store, options: Mapping[str, object]
 ) -> Iterator[tuple[ShardContext, Subject]]:
     for shard in study_shards(store.root):
-        context = ShardContext(store=store, shard=shard, options=options)
+        context = ShardContext(
+            store=store, shard=shard, options=options, restore=Restorer(store, shard)
+        )
         for planned in read_shard(store.root, shard):
             subject = planned.subject
             try:
                 stage = context.image_stage(subject)
                 if context.has("ingest", subject, context.names.labels(subject, desc="reference")):
-                    context.path(stage, subject, context.names.image(subject))
+                    image = context.names.image(subject)
+                    # What was removed is made again once its subject is chosen.
+                    if context.is_stored(stage, subject, image):
+                        context.path(stage, subject, image)
                     yield context, subject
             except SubjectError:
                 continue

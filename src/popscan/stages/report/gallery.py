@@ -62,7 +62,7 @@ def _gallery(context: ShardContext, subject: Subject) -> Gallery | None:
     z = array.shape[2] // 2
     plane = np.asarray(array[:, :, z, 0], dtype=np.float32)
     record, images = context.record("reconstruct", subject), {}
-    for file in sorted(record.files):
+    for file in record.outputs:
         name = file.rsplit("/", 1)[-1]
         desc = context.names.variant(name)
         if desc is None:

@@ -133,7 +133,7 @@ def _recon_images(context: ShardContext, subject: Subject) -> dict[str, Scan]:
         return {}
     record = context.record("reconstruct", subject)
     images = {"reference": read_scan(context.path("ingest", subject, reference))}
-    for name in record.files:
+    for name in record.outputs:
         file = name.rsplit("/", 1)[-1]
         desc = context.names.variant(file)
         if desc is not None:

@@ -17,6 +17,7 @@ from popscan.protocol import Protocol
 from popscan.protocols import protocol_of
 from popscan.records import Status, SubjectError
 from popscan.stages.atlas.stored import load_arrays, save_arrays
+from popscan.stages.restoring import Restorer
 from popscan.stages.visibility.features import subject_features
 from popscan.stages.visibility.subjects import attributes_to_see, features_account
 from popscan.store import Store
@@ -68,7 +69,9 @@ def features_shard(store: Store, shard: str, options: Mapping[str, object], outp
         Number of subjects.
     """
     section = Visibility.of(options)
-    context = ShardContext(store=store, shard=shard, options=options)
+    context = ShardContext(
+        store=store, shard=shard, options=options, restore=Restorer(store, shard)
+    )
     plan = read_plan(store.root)
     share = section.max_subjects / max(int(plan["n_subjects"]), 1)
     units: list[str] = []

@@ -21,6 +21,7 @@ from popscan.records import Status, Subject, SubjectError
 from popscan.register.crops import CropGrid
 from popscan.registry import read_registry
 from popscan.stages.atlas.stored import save_arrays
+from popscan.stages.restoring import Restorer
 from popscan.stages.segment.bundles import load_networks
 from popscan.stages.visibility.features import first_phase, organ_grid, organ_pose, organ_slices
 from popscan.stages.visibility.job import read_features
@@ -218,7 +219,10 @@ def _subject_maps(
     for unit in units:
         sub, _, ses = unit.partition("_ses-")
         subject = Subject(sub=sub, ses=f"ses-{ses}" if ses else "")
-        context = ShardContext(store=store, shard=registry[unit], options=options)
+        shard = registry[unit]
+        context = ShardContext(
+            store=store, shard=shard, options=options, restore=Restorer(store, shard)
+        )
         try:
             found.append(_maps_of(context, subject, directions))
             account.add(unit, Status.OK)

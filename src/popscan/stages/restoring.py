@@ -1,0 +1,138 @@
+"""Files that a study does not store are made again where a stage reads them.
+
+The stage that made them does its work on that subject once more; the digest of its record says
+whether the result is the same. Nothing is restored unless somebody reads it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cached_property
+
+from popscan.disk import MACHINE_ERRNOS
+from popscan.given import read_given
+from popscan.methods import resolve
+from popscan.outputs import write_files
+from popscan.plan import Planned, read_shard
+from popscan.records import PopscanError, Record, Subject, SubjectError
+from popscan.run import fingerprint_of
+from popscan.stages import SUBJECT_STAGES
+from popscan.standing import forget
+from popscan.store import Store
+from popscan.study.context import ShardContext
+from popscan.study.storage import PATIENCE_S, Choice, settle
+from popscan.task import Task
+
+#: Stage -> function that makes its task from the shard's context.
+TASKS = {name: stage.task for name, stage in SUBJECT_STAGES.items()}
+
+
+class Restorer:
+    """Makes files of one shard's subjects again; one after the other, whoever asks."""
+
+    def __init__(self, store: Store, shard: str, *, threads: int = 1) -> None:
+        self.store, self.shard, self.threads = store, shard, threads
+        self._lock = threading.RLock()
+        self._tasks: dict[str, Task] = {}
+
+    @cached_property
+    def _planned(self) -> Mapping[str, Planned]:
+        return {one.subject.unit: one for one in read_shard(self.store.root, self.shard)}
+
+    def __call__(self, stage: str, subject: Subject) -> None:
+        """Make the files of a stage's record again that are not stored.
+
+        Raises
+        ------
+        SubjectError
+            ``not_restored`` if the stage cannot do its work any more (raw data are gone);
+            ``upstream_lost`` if it does something else now: its record is forgotten then, and the
+            next run begins there.
+        """
+        with self._lock:
+            record = self._record(stage, subject.unit)
+            if not record.removed:
+                return  # another job was faster
+            task = self._task(stage)
+            subject = self._planned[subject.unit].subject
+            self._check(task, subject, record)
+            try:
+                outcome = task.work(subject, task.load(subject))
+            except (SubjectError, OSError) as error:
+                if isinstance(error, OSError) and error.errno in MACHINE_ERRNOS:
+                    raise
+                raise _not_restored(stage, error) from error
+            folder = self.store.stage_folder(stage, subject.folder)
+            given = task.source_folder(subject) if task.source_folder else None
+            with self.store.journal(stage, self.shard).writer(patience_s=PATIENCE_S) as writer:
+                if self._record(stage, subject.unit) != record:
+                    return  # another job did it meanwhile
+                digest, files = write_files(self.store, folder, task, outcome, given)
+                if same := digest == record.digest:
+                    writer.record(replace(record, files=files, removed={}))
+                    records = self.store.journal(stage, self.shard).read().records
+                    settle(self.store, stage, self.shard, records)
+            if not same:
+                self._give_up(stage, subject, "its result is another one now")
+
+    def _record(self, stage: str, unit: str) -> Record:
+        record = self.store.journal(stage, self.shard).read().records.get(unit)
+        if record is None:
+            raise SubjectError("upstream_missing", f"{stage} has no record of this subject yet")
+        return record
+
+    def _check(self, task: Task, subject: Subject, record: Record) -> None:
+        try:
+            same = fingerprint_of(task, subject) == record.fingerprint
+        except (SubjectError, OSError) as error:
+            raise _not_restored(task.stage, error) from error
+        if not same:
+            self._give_up(task.stage, subject, "what it is made of changed since")
+
+    def _give_up(self, stage: str, subject: Subject, why: str) -> None:
+        forget(self.store, stage, self.shard, [subject.unit])
+        raise SubjectError(
+            "upstream_lost", f"{stage}: files that storage removed cannot be made again: {why}"
+        )
+
+    def _task(self, stage: str) -> Task:
+        if stage not in self._tasks:
+            context = ShardContext(
+                store=self.store,
+                shard=self.shard,
+                options=_options(self.store, stage),
+                planned=self._planned,
+                threads=self.threads,
+                restore=self,
+            )
+            self._tasks[stage] = resolve(TASKS, stage, "popscan")(context)
+        return self._tasks[stage]
+
+
+def _not_restored(stage: str, error: Exception) -> SubjectError:
+    return SubjectError(
+        "not_restored", f"{stage}: files that storage removed cannot be made again: {error}"
+    )
+
+
+def _options(store: Store, stage: str) -> Mapping[str, object]:
+    name = Choice.read(store.root).given.get(stage)
+    if name is None:
+        raise PopscanError(
+            f"{store.root}: what {stage} was given is not known; run the study once more"
+        )
+    options = read_given(str(store.root / "params" / name))
+    return {key: value for key, value in options.items() if key != "subjects"}
+
+
+def restore_all(store: Store, shard: str, subject: Subject) -> int:
+    """Make again all files of a subject that are not stored; return how many."""
+    n_files, restore = 0, Restorer(store, shard)
+    for stage in SUBJECT_STAGES:
+        record = store.journal(stage, shard).read().records.get(subject.unit)
+        if record and record.removed:
+            restore(stage, subject)
+            n_files += len(record.removed)
+    return n_files

@@ -1,0 +1,305 @@
+"""What of each subject stays on disk: files that no stage of the study will read are removed.
+
+A stage's record says what it put out; of what is removed it keeps the checksum, so that the record
+stands as before. Who needs such a file later makes it again (`popscan.stages.restoring`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+from popscan.disk import write_atomic
+from popscan.journal import JournalWriter
+from popscan.outputs import checksums, digest_of
+from popscan.plan import read_shard
+from popscan.records import Record, Status
+from popscan.stages import SUBJECT_STAGES, built_on, reads
+from popscan.standing import FileStamps, note_files
+from popscan.store import Store
+
+log = logging.getLogger(__name__)
+
+#: What is kept; results do not depend on it.
+Keep = Literal["all", "labels", "tables"]
+#: A job waits for a worker that outlived its Snakemake as long as it goes on recording subjects.
+PATIENCE_S = 3600.0
+#: Stages whose files a later stage holds again.
+_COPIED = ("simulate",)
+#: Results of stages that are no records: read by later ones, made of a shard or of the study.
+_RESULTS = {
+    "atlas_prepare": "atlas/work/prepared/{shard}.npz",
+    "visibility_features": "visibility/features/{shard}.npz",
+    "rca_references": "rca/references.npz",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """What the config says, where jobs read it.
+
+    Attributes
+    ----------
+    keep
+        Of the section ``storage``.
+    stages
+        Stages of the study, per subject or shard.
+    given
+        Per-subject stage -> name of the file of its options (`popscan.given`).
+    """
+
+    keep: Keep = "all"
+    stages: Sequence[str] = ()
+    given: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, root: Path) -> Choice:
+        """Read it; everything is kept where there is none, or a damaged one."""
+        try:
+            return cls(**json.loads(_choice_path(root).read_bytes()))
+        except (OSError, ValueError, TypeError):
+            return cls()
+
+    def write(self, root: Path) -> None:
+        """Write it for the jobs; left alone where it says the same."""
+        text = json.dumps(asdict(self), indent=1).encode()
+        path = _choice_path(root)
+        if not path.is_file() or path.read_bytes() != text:
+            write_atomic(path, text)
+
+
+def _choice_path(root: Path) -> Path:
+    return root / "store" / "storage.json"
+
+
+@dataclass(kw_only=True)
+class Removed:
+    """How many files and bytes were removed."""
+
+    n_files: int = 0
+    n_bytes: int = 0
+
+
+def not_kept(record: Record, keep: Keep) -> list[str]:
+    """Return those stored files of a record that `Choice.keep` does not keep.
+
+    ``labels`` keeps label maps of segmentation and of references, and JSON that stands for itself;
+    a JSON beside an image goes with it.
+    """
+    if keep == "all":
+        return []
+    if keep == "tables" or record.stage in _COPIED:
+        return list(record.files)
+    stems = [_stem(name) for name in record.outputs]
+    return [name for name in record.files if not _is_label_or_note(name, stems)]
+
+
+def _is_label_or_note(name: str, stems: Sequence[str]) -> bool:
+    stem = _stem(name)
+    if stem.endswith("_dseg"):
+        return stem.partition("_desc-")[2] in ("", "reference_dseg")
+    return name.endswith(".json") and stems.count(stem) == 1
+
+
+def _stem(name: str) -> str:
+    return name.rpartition("/")[2].partition(".")[0]
+
+
+def clear_shard(store: Store, shard: str, *, last: bool = False) -> Removed:
+    """Remove files of a shard's subjects that are not kept and that no stage is going to read.
+
+    Parameters
+    ----------
+    store, shard
+        Study and shard.
+    last
+        Whether all of the study is done, its report included: before that, subjects that failed or
+        that QC wants to be looked at keep their images, since their pages show them.
+    """
+    choice, removed = Choice.read(store.root), Removed()
+    if choice.keep == "all":
+        return removed
+    for stage in choice.stages:
+        if stage in SUBJECT_STAGES and store.manifest_path(stage, shard).exists():
+            _clear_stage(store, choice, stage, shard, removed, last=last)
+    return removed
+
+
+def _clear_stage(
+    store: Store, choice: Choice, stage: str, shard: str, removed: Removed, *, last: bool
+) -> None:
+    journal = store.journal(stage, shard)
+    records = journal.read().records
+    stray = [n for r in records.values() for n in r.removed] if last else []
+    _unlink(store.root, [n for n in stray if (store.root / n).exists()])  # left by a kill
+    if not any(not_kept(record, choice.keep) for record in records.values()):
+        return
+    readers = [one for one in choice.stages if stage in reads(one)]
+    with journal.writer(patience_s=PATIENCE_S) as writer:
+        # Asked under the lock: a reader that begins now has no result any more.
+        if not all(_is_done(store, choice, one, shard, last=last) for one in readers):
+            return
+        done = _records_of(store, [one for one in readers if one in SUBJECT_STAGES], shard)
+        shown = set() if last or stage in _COPIED else _shown(store, choice, shard)
+        records = journal.read().records
+        gone: list[str] = []
+        for unit, record in records.items():
+            if unit not in shown and all(unit in other for other in done):
+                records[unit] = _noted(store, writer, record, choice.keep, removed)
+                gone += records[unit].removed
+        writer.sync()
+        if any((store.root / name).exists() for name in gone):
+            settle(store, stage, shard, records)
+            _unlink(store.root, gone)
+
+
+def _records_of(store: Store, stages: Sequence[str], shard: str) -> list[Mapping[str, Record]]:
+    return [store.journal(one, shard).read().records for one in stages]
+
+
+def _shown(store: Store, choice: Choice, shard: str) -> set[str]:
+    """Return subjects that the report shows pictures of: whoever failed, or did not pass QC."""
+    stages = [one for one in choice.stages if one in SUBJECT_STAGES]
+    return {
+        unit
+        for records in _records_of(store, stages, shard)
+        for unit, record in records.items()
+        if record.status is Status.FAILED or record.values.get("verdict", "pass") != "pass"
+    }
+
+
+def _is_done(store: Store, choice: Choice, stage: str, shard: str, *, last: bool) -> bool:
+    """Whether a stage has been through a shard since everything that it is built on.
+
+    Snakemake deletes a job's result before it runs.
+    """
+    try:
+        made = _result(store, stage, shard).stat().st_mtime_ns
+        if last:
+            return True
+        before = [_result(store, s, shard) for s in built_on(stage) if s in choice.stages]
+        return all(path.stat().st_mtime_ns <= made for path in before)
+    except OSError:
+        return False
+
+
+def _result(store: Store, stage: str, shard: str) -> Path:
+    if stage in _RESULTS:
+        return store.root / _RESULTS[stage].format(shard=shard)
+    return store.manifest_path(stage, shard)
+
+
+def _noted(
+    store: Store, writer: JournalWriter, record: Record, keep: Keep, removed: Removed
+) -> Record:
+    """Note in the journal that files are not stored any more; whatever is in doubt stays."""
+    names = not_kept(record, keep)
+    if not names:
+        return record
+    try:
+        sums = checksums(store, record)
+    except OSError:
+        return record
+    if digest_of(record, sums) != record.digest:
+        log.warning("%s, %s: files changed since; they are left", record.stage, record.unit)
+        return record
+    files = {name: size for name, size in record.files.items() if name not in names}
+    noted = replace(record, files=files, removed={n: sums[n] for n in sums if n not in files})
+    writer.record(noted)
+    removed.n_files += len(names)
+    removed.n_bytes += sum(record.files[name] for name in names)
+    return noted
+
+
+def settle(store: Store, stage: str, shard: str, records: Mapping[str, Record]) -> None:
+    """Bring manifest and inventory in line with a journal whose records list other files now.
+
+    Times stay as they were: Snakemake has nothing to run for it. Call it while holding the writer.
+    """
+    manifest, journal = store.manifest_path(stage, shard), store.journal(stage, shard).path
+    try:
+        times = manifest.stat()
+    except FileNotFoundError:
+        return  # its job is going to write both
+    order = [item.subject.unit for item in read_shard(store.root, shard)]
+    present = [records[unit] for unit in order if unit in records]
+    stamps = FileStamps.of(store, stage, shard)
+    store.write_manifest(stage, shard, present)
+    for path in (manifest, journal):
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    note_files(store, stage, shard, present, stamps)
+
+
+def _unlink(root: Path, names: Sequence[str]) -> None:
+    """Remove files, and folders that are empty then."""
+    for name in names:
+        (root / name).unlink(missing_ok=True)
+    for folder in {(root / name).parent for name in names}:
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+
+
+def clear_study(store: Store, shards: Sequence[str]) -> dict[str, dict[str, int]]:
+    """Remove what is not kept of a study that is done; empty folders of subjects go, too.
+
+    Returns
+    -------
+    dict
+        Stage -> ``stored`` and ``removed``: numbers of files.
+    """
+    for shard in shards:
+        clear_shard(store, shard, last=True)
+        for planned in read_shard(store.root, shard):
+            folder = store.root / "derivatives" / planned.subject.folder
+            for one in (folder, folder.parent):
+                with contextlib.suppress(OSError):
+                    one.rmdir()
+    return file_counts(store, shards)
+
+
+def file_counts(store: Store, shards: Sequence[str]) -> dict[str, dict[str, int]]:
+    """Count the files that stages store, and those that were removed.
+
+    Returns
+    -------
+    dict
+        Stage -> ``stored`` and ``removed``; stages without any are left out.
+    """
+    counts = {}
+    for stage in SUBJECT_STAGES:
+        stored = removed = 0
+        for shard in shards:
+            for record in store.journal(stage, shard).read().records.values():
+                stored, removed = stored + len(record.files), removed + len(record.removed)
+        if stored or removed:
+            counts[stage] = {"stored": stored, "removed": removed}
+    return counts
+
+
+def format_counts(keep: str, counts: Mapping[str, Mapping[str, int]]) -> str:
+    """Say what is stored, stage by stage."""
+    lines = [f"storage.keep: {keep}"]
+    for stage, numbers in counts.items():
+        lines.append(
+            f"{stage}: {numbers['stored']} files stored, "
+            f"{numbers['removed']} removed by storage (made again when a stage needs them)"
+        )
+    return "\n".join(lines)
+
+
+def storage_line(root: Path) -> str:
+    """Return one sentence on what was removed, of the last run's summary; empty without any."""
+    try:
+        summary = json.loads((root / "storage.json").read_bytes())
+        removed = sum(numbers["removed"] for numbers in summary["files"].values())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return ""
+    if not removed:
+        return ""
+    return f"{removed} files were removed by storage (keep: {summary['keep']}); none is lost"
