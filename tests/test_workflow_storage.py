@@ -70,16 +70,12 @@ KEPT = ("desc-samples_volumes.json", "dseg.json", "dseg.nii.gz")
 LABELS = [f"{sub}/segment/{sub}_acq-sax_{name}" for sub in GOOD for name in KEPT]
 
 
-def test_what_is_not_kept_goes_and_comes_back_where_a_stage_needs_it(study):
+def test_what_is_not_kept_goes_and_comes_back_where_a_stage_needs_it(study, monkeypatch):
     whole, before = files(study), tables(study)
     redone = Redone(study)
     configure(study, storage={"keep": "labels"})
-    printed = snakemake(study)
-    # Nothing but the last rule ran, and nobody was done again.
-    assert files(study) == LABELS
-    assert redone() == {}
-    assert "popscan stage" not in printed
-    assert_nothing_to_do(study)
+    snakemake(study)
+    assert (files(study), redone()) == (LABELS, {})
     assert tables(study) == before
     assert record(study, "ingest", GOOD[0]).removed.keys() == {
         f"derivatives/{name}" for name in whole if name.startswith(f"{GOOD[0]}/ingest/")
@@ -87,87 +83,61 @@ def test_what_is_not_kept_goes_and_comes_back_where_a_stage_needs_it(study):
     assert "removed by storage" in popscan(study, "status", "results/tiny")
     assert "all files are as they were" in popscan(study, "verify", "results/tiny", "--deep")
 
-    # Who looks at images is given a sentence with a command; the command works, and is undone.
+    # Who looks at images is given a sentence with a command, and the command works.
     with pytest.raises(SubjectError, match="storage --restore sub-0001") as missing:
         open_study(root_of(study)).images(GOOD[0])
     assert missing.value.reason == "removed_by_storage"
-    popscan(study, "storage", "results/tiny", "--restore", GOOD[0])
+    popscan(study, "storage", "results/tiny", "--restore", *GOOD)
     assert open_study(root_of(study)).images(GOOD[0])[0].array.ndim == 4
-    assert files(study) == sorted({*LABELS, *(n for n in whole if n.startswith(GOOD[0]))})
-    assert_nothing_to_do(study)
+    assert files(study) == whole
 
-    # Another threshold: images come back for qc alone, nothing is segmented, and they go again.
-    redone = Redone(study)
+    # Killed twice while they were removed again: before and after what was noted was in line.
+    for name, shard in (("_unlink", "00000"), ("settle", "00001")):
+        with monkeypatch.context() as patched:
+            patched.setattr(storage, name, killed)
+            with pytest.raises(KeyboardInterrupt):
+                storage.clear_shard(Store(root_of(study)), shard, last=True)
+    assert files(study) == whole
+
+    # Another threshold: images come back for qc, nothing is segmented, and they go again.
+    popscan(study, "rerun", "results/tiny", "--subjects", GOOD[1], "--stage", "biomarkers")
     limits = {**LIMITS, "snr": {"review": 1e6}}
     configure(study, storage={"keep": "labels"}, qc={"thresholds": limits})
     snakemake(study)
-    assert redone() == {"qc": GOOD}
-    assert files(study) == LABELS
-    assert_nothing_to_do(study)
-
-
-def test_one_subject_another_model_and_a_stage_that_is_enabled_later(study):
-    configure(study, storage={"keep": "labels"})
-    snakemake(study)
-    redone = Redone(study)
-    popscan(study, "rerun", "results/tiny", "--subjects", GOOD[1], "--stage", "biomarkers")
-    snakemake(study)
-    assert redone() == {"biomarkers": [GOOD[1]]}
-
-    # Optional stages read images; all of them are made again, in both shards.
-    redone = Redone(study)
-    section = {"keep": "labels"}
-    motion = {"motion": {"enabled": True}}
-    configure(study, storage=section, stages=motion)
-    snakemake(study)
-    assert redone() == {"motion": GOOD}
+    assert redone() == {"biomarkers": [GOOD[1]], "qc": GOOD}
     assert files(study) == LABELS
 
-    # Labels of before go with the model of before.
+
+def killed(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_another_model_and_a_stage_that_is_enabled_later_have_images_made_again(study):
+    """Of both shards; labels of the model of before go with it."""
     redone = Redone(study)
-    segment = {"model": "model", "flips": False}
-    configure(study, storage={"keep": "tables"}, stages=motion, segment=segment)
+    configure(
+        study,
+        storage={"keep": "tables"},
+        stages={"motion": {"enabled": True}},
+        segment={"model": "model", "largest_component": False},
+    )
     snakemake(study)
-    assert redone()["segment"] == GOOD
-    assert "ingest" not in redone()
-    assert files(study) == []
+    done = redone()
+    assert (done["segment"], done["motion"], "ingest" in done) == (GOOD, GOOD, False)
     assert not list((root_of(study) / "derivatives").glob("*"))
     assert_nothing_to_do(study)
 
 
-def test_raw_data_that_are_gone_end_as_a_record_of_the_stage_that_needs_them(study):
-    configure(study, storage={"keep": "labels"})
-    snakemake(study)
-    path = scan_path(study, GOOD[2])
+def test_raw_data_that_are_gone_or_changed_are_said(study):
+    path, store = scan_path(study, GOOD[2]), Store(root_of(study))
+    subject = read_shard(store.root, "00001")[0].subject
     hidden = path.rename(path.with_suffix(".hidden"))
-    try:
-        store = Store(root_of(study))
-        subject = read_shard(store.root, "00001")[0].subject
-        with pytest.raises(SubjectError, match="cannot be made again") as failed:
-            restore_all(store, "00001", subject)
-        assert failed.value.reason == "not_restored"
-    finally:
-        hidden.rename(path)
-
-
-def test_a_kill_between_note_and_removal_leaves_nothing_in_doubt(study, monkeypatch):
-    configure(study, storage={"keep": "labels"})
-    snakemake(study)
-    popscan(study, "storage", "results/tiny", "--restore", *GOOD)
-    store, restored = Store(root_of(study)), files(study)
-
-    def killed(*_):
-        raise KeyboardInterrupt
-
-    for name in ("_unlink", "settle"):
-        with monkeypatch.context() as patched:
-            patched.setattr(storage, name, killed)
-            with pytest.raises(KeyboardInterrupt):
-                storage.clear_shard(store, "00000", last=True)
-    assert files(study) == restored  # noted as removed, but still there
-    redone = Redone(study)
-    snakemake(study)
-    assert redone() == {}
-    snakemake(study, "--forcerun", "clear_storage")
-    assert files(study) == LABELS
-    assert_nothing_to_do(study)
+    with pytest.raises(SubjectError, match="cannot be made again") as failed:
+        restore_all(store, "00001", subject)
+    assert failed.value.reason == "not_restored"
+    path.write_bytes(hidden.read_bytes())  # another time: perhaps another image
+    with pytest.raises(SubjectError, match="changed since") as failed:
+        restore_all(store, "00001", subject)
+    assert failed.value.reason == "upstream_lost"
+    # The stage does it again.
+    assert subject.unit not in store.journal("ingest", "00001").read().records

@@ -2,8 +2,9 @@
 
 A journal is JSON lines. The last record of a subject wins; a torn last line (the process died
 while writing it) is ignored and cut off before the next line is written. Beside records it holds
-two short notes: ``attempt`` (work on a subject began) and ``forget`` (it is to be redone). Every
-line ends with a checksum of itself: a digit that the disk changed is still JSON and must not count.
+short notes: ``attempt`` (work on a subject began), ``forget`` (it is to be redone) and ``stored``
+(which of its files are still there: `popscan.study.storage`). Every line ends with a checksum of
+itself: a digit that the disk changed is still JSON and must not count.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import json
 import os
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -115,6 +116,10 @@ class JournalWriter:
         """Note that the record of `unit` no longer counts."""
         self._write(_signed({"forget": unit}))
 
+    def stored(self, record: Record) -> None:
+        """Note which files of a record are stored and which were removed; the rest stands."""
+        self._write(_signed(_storage_note(record)))
+
     def sync(self) -> None:
         """Have the disk hold what was appended before anything else happens."""
         os.fsync(self.stream.fileno())
@@ -131,6 +136,15 @@ def record_line(record: Record) -> str:
     if not record.removed:
         del data["removed"]
     return _signed(data)
+
+
+def _storage_note(record: Record) -> dict[str, Any]:
+    return {
+        "stored": record.unit,
+        "digest": record.digest,
+        "files": record.files,
+        "removed": record.removed,
+    }
 
 
 def _signed(data: Mapping[str, Any]) -> str:
@@ -167,6 +181,11 @@ def _apply(state: JournalState, line: bytes) -> None:
         data = _verified(line)
         if "attempt" in data:
             state.attempts[data["attempt"]] = state.attempts.get(data["attempt"], 0) + 1
+        elif "stored" in data:
+            record = state.records[data["stored"]]
+            if record.digest == data["digest"]:
+                files, removed = dict(data["files"]), dict(data["removed"])
+                state.records[record.unit] = replace(record, files=files, removed=removed)
         elif "forget" in data:
             state.records.pop(data["forget"], None)
             state.attempts.pop(data["forget"], None)

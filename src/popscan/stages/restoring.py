@@ -71,7 +71,7 @@ class Restorer:
                     return  # another job did it meanwhile
                 digest, files = write_files(self.store, folder, task, outcome, given)
                 if same := digest == record.digest:
-                    writer.record(replace(record, files=files, removed={}))
+                    writer.stored(replace(record, files=files, removed={}))
                     records = self.store.journal(stage, self.shard).read().records
                     settle(self.store, stage, self.shard, records)
             if not same:

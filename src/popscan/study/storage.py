@@ -211,7 +211,7 @@ def _noted(
         return record
     files = {name: size for name, size in record.files.items() if name not in names}
     noted = replace(record, files=files, removed={n: sums[n] for n in sums if n not in files})
-    writer.record(noted)
+    writer.stored(noted)
     removed.n_files += len(names)
     removed.n_bytes += sum(record.files[name] for name in names)
     return noted
@@ -220,7 +220,8 @@ def _noted(
 def settle(store: Store, stage: str, shard: str, records: Mapping[str, Record]) -> None:
     """Bring manifest and inventory in line with a journal whose records list other files now.
 
-    Times stay as they were: Snakemake has nothing to run for it. Call it while holding the writer.
+    Times stay as they were: Snakemake has nothing to run for it. Call it last while holding the
+    writer.
     """
     manifest, journal = store.manifest_path(stage, shard), store.journal(stage, shard).path
     try:
@@ -230,6 +231,7 @@ def settle(store: Store, stage: str, shard: str, records: Mapping[str, Record]) 
     order = [item.subject.unit for item in read_shard(store.root, shard)]
     present = [records[unit] for unit in order if unit in records]
     stamps = FileStamps.of(store, stage, shard)
+    store.journal(stage, shard).compact(order, store.journal(stage, shard).read())
     store.write_manifest(stage, shard, present)
     for path in (manifest, journal):
         os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
