@@ -17,7 +17,6 @@ from popscan.store import Store
 from popscan.study import storage
 from small_study import (
     CONFIG,
-    GOOD,
     LIMITS,
     ROOT,
     Redone,
@@ -31,6 +30,8 @@ from small_study import (
     write_subject,
 )
 
+SUBJECTS = ["sub-0001", "sub-0002"]
+
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 
 
@@ -40,11 +41,11 @@ def configure(cwd: Path, **sections: Mapping[str, object]) -> None:
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory) -> Path:
-    """A study of two shards that keeps all."""
+    """A study that keeps all."""
     cwd = tmp_path_factory.mktemp("stored")
-    for row in rows(GOOD):
+    for row in rows(SUBJECTS):
         write_subject(cwd, row)
-    write_participants(cwd, GOOD)
+    write_participants(cwd, SUBJECTS)
     shutil.copytree(ROOT / "resources" / "models" / "cine_sax", cwd / "model")
     configure(cwd)
     snakemake(cwd)
@@ -61,13 +62,11 @@ def files(cwd: Path) -> list[str]:
 
 
 def record(cwd: Path, stage: str, unit: str) -> Record:
-    store = Store(root_of(cwd))
-    found = [store.journal(stage, s).read().records.get(unit) for s in ("00000", "00001")]
-    return next(one for one in found if one is not None)
+    return Store(root_of(cwd)).journal(stage, "00000").read().records[unit]
 
 
 KEPT = ("desc-samples_volumes.json", "dseg.json", "dseg.nii.gz")
-LABELS = [f"{sub}/segment/{sub}_acq-sax_{name}" for sub in GOOD for name in KEPT]
+LABELS = [f"{sub}/segment/{sub}_acq-sax_{name}" for sub in SUBJECTS for name in KEPT]
 
 
 def test_what_is_not_kept_goes_and_comes_back_where_a_stage_needs_it(study, monkeypatch):
@@ -77,34 +76,34 @@ def test_what_is_not_kept_goes_and_comes_back_where_a_stage_needs_it(study, monk
     snakemake(study)
     assert (files(study), redone()) == (LABELS, {})
     assert tables(study) == before
-    assert record(study, "ingest", GOOD[0]).removed.keys() == {
-        f"derivatives/{name}" for name in whole if name.startswith(f"{GOOD[0]}/ingest/")
+    assert record(study, "ingest", SUBJECTS[0]).removed.keys() == {
+        f"derivatives/{name}" for name in whole if name.startswith(f"{SUBJECTS[0]}/ingest/")
     }
     assert "removed by storage" in popscan(study, "status", "results/tiny")
     assert "all files are as they were" in popscan(study, "verify", "results/tiny", "--deep")
 
     # Who looks at images is given a sentence with a command, and the command works.
     with pytest.raises(SubjectError, match="storage --restore sub-0001") as missing:
-        open_study(root_of(study)).images(GOOD[0])
+        open_study(root_of(study)).images(SUBJECTS[0])
     assert missing.value.reason == "removed_by_storage"
-    popscan(study, "storage", "results/tiny", "--restore", *GOOD)
-    assert open_study(root_of(study)).images(GOOD[0])[0].array.ndim == 4
+    popscan(study, "storage", "results/tiny", "--restore", *SUBJECTS)
+    assert open_study(root_of(study)).images(SUBJECTS[0])[0].array.ndim == 4
     assert files(study) == whole
 
-    # Killed twice while they were removed again: before and after what was noted was in line.
-    for name, shard in (("_unlink", "00000"), ("settle", "00001")):
+    # Killed twice while they were removed again: once noted, and when files go that were noted.
+    for name in ("settle", "_unlink"):
         with monkeypatch.context() as patched:
             patched.setattr(storage, name, killed)
             with pytest.raises(KeyboardInterrupt):
-                storage.clear_shard(Store(root_of(study)), shard, last=True)
+                storage.clear_shard(Store(root_of(study)), "00000", last=True)
     assert files(study) == whole
 
     # Another threshold: images come back for qc, nothing is segmented, and they go again.
-    popscan(study, "rerun", "results/tiny", "--subjects", GOOD[1], "--stage", "biomarkers")
+    popscan(study, "rerun", "results/tiny", "--subjects", SUBJECTS[1], "--stage", "biomarkers")
     limits = {**LIMITS, "snr": {"review": 1e6}}
     configure(study, storage={"keep": "labels"}, qc={"thresholds": limits})
     snakemake(study)
-    assert redone() == {"biomarkers": [GOOD[1]], "qc": GOOD}
+    assert redone() == {"biomarkers": [SUBJECTS[1]], "qc": SUBJECTS}
     assert files(study) == LABELS
 
 
@@ -113,7 +112,6 @@ def killed(*_: object) -> None:
 
 
 def test_another_model_and_a_stage_that_is_enabled_later_have_images_made_again(study):
-    """Of both shards; labels of the model of before go with it."""
     redone = Redone(study)
     configure(
         study,
@@ -123,21 +121,22 @@ def test_another_model_and_a_stage_that_is_enabled_later_have_images_made_again(
     )
     snakemake(study)
     done = redone()
-    assert (done["segment"], done["motion"], "ingest" in done) == (GOOD, GOOD, False)
+    assert (done["segment"], done["motion"], "ingest" in done) == (SUBJECTS, SUBJECTS, False)
     assert not list((root_of(study) / "derivatives").glob("*"))
     assert_nothing_to_do(study)
 
 
-def test_raw_data_that_are_gone_or_changed_are_said(study):
-    path, store = scan_path(study, GOOD[2]), Store(root_of(study))
-    subject = read_shard(store.root, "00001")[0].subject
+def test_raw_data_that_are_gone_or_changed_are_said(study, monkeypatch):
+    monkeypatch.chdir(study)
+    path, store = scan_path(study, SUBJECTS[1]), Store(root_of(study))
+    subject = read_shard(store.root, "00000")[1].subject
     hidden = path.rename(path.with_suffix(".hidden"))
     with pytest.raises(SubjectError, match="cannot be made again") as failed:
-        restore_all(store, "00001", subject)
+        restore_all(store, "00000", subject)
     assert failed.value.reason == "not_restored"
     path.write_bytes(hidden.read_bytes())  # another time: perhaps another image
     with pytest.raises(SubjectError, match="changed since") as failed:
-        restore_all(store, "00001", subject)
+        restore_all(store, "00000", subject)
     assert failed.value.reason == "upstream_lost"
     # The stage does it again.
-    assert subject.unit not in store.journal("ingest", "00001").read().records
+    assert subject.unit not in store.journal("ingest", "00000").read().records

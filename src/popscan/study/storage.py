@@ -258,10 +258,10 @@ def clear_study(store: Store, shards: Sequence[str]) -> dict[str, dict[str, int]
     for shard in shards:
         clear_shard(store, shard, last=True)
         for planned in read_shard(store.root, shard):
-            folder = store.root / "derivatives" / planned.subject.folder
-            for one in (folder, folder.parent):
+            subject = planned.subject
+            for name in dict.fromkeys((subject.folder, subject.sub)):
                 with contextlib.suppress(OSError):
-                    one.rmdir()
+                    (store.root / "derivatives" / name).rmdir()
     return file_counts(store, shards)
 
 
