@@ -109,7 +109,11 @@ def options(stage, **further):
 
 def storage_choice():
     """What jobs know of storage: stages that read files, and how those that made them were run."""
-    results = {"atlas_prepare": "atlas", "visibility_features": "visibility", "rca_references": "rca"}
+    results = {
+        "atlas_prepare": "atlas",
+        "visibility_features": "visibility",
+        "rca_references": "rca",
+    }
     further = [name for name, section in results.items() if config[section]["enabled"]]
     given = {name: Path(options(name)).name for name in STAGES}
     return Choice(keep=config["storage"]["keep"], stages=[*STAGES, *further], given=given)
