@@ -130,7 +130,7 @@ def test_raw_data_that_are_gone_or_changed_are_said(study, monkeypatch):
     monkeypatch.chdir(study)
     path, store = scan_path(study, SUBJECTS[1]), Store(root_of(study))
     subject = read_shard(store.root, "00000")[1].subject
-    hidden = path.rename(path.with_suffix(".hidden"))
+    hidden = path.rename(study / "hidden.nii.gz")
     with pytest.raises(SubjectError, match="cannot be made again") as failed:
         restore_all(store, "00000", subject)
     assert failed.value.reason == "not_restored"
