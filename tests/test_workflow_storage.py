@@ -130,11 +130,13 @@ def test_raw_data_that_are_gone_or_changed_are_said(study, monkeypatch):
     monkeypatch.chdir(study)
     path, store = scan_path(study, SUBJECTS[1]), Store(root_of(study))
     subject = read_shard(store.root, "00000")[1].subject
-    hidden = path.rename(study / "hidden.nii.gz")
+    folder = study / "raw" / SUBJECTS[1]
+    hidden = folder.rename(study / "hidden")
     with pytest.raises(SubjectError, match="cannot be made again") as failed:
         restore_all(store, "00000", subject)
     assert failed.value.reason == "not_restored"
-    path.write_bytes(hidden.read_bytes())  # another time: perhaps another image
+    hidden.rename(folder)
+    path.write_bytes(path.read_bytes())  # another time: perhaps another image
     with pytest.raises(SubjectError, match="changed since") as failed:
         restore_all(store, "00000", subject)
     assert failed.value.reason == "upstream_lost"
