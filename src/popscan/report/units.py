@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import weakref
+from collections.abc import Callable, Iterable
+from functools import wraps
+from typing import TypeVar
 
 import pandas as pd
 
 from popscan.report.context import StudyContext
 from popscan.report.tidy import complete, words
 from popscan.stages import FINAL_STAGE, SUBJECT_STAGES
+
+_Made = TypeVar("_Made", list[str], pd.DataFrame, pd.Series)
+
+
+def _once_per_study(make: Callable[[StudyContext], _Made]) -> Callable[[StudyContext], _Made]:
+    """Keep what was made of the last study: every section asks for it, over the whole ledger.
+
+    Callers get a copy of their own. Tables of a context are never changed in place.
+    """
+    kept: list[tuple[weakref.ref[StudyContext], _Made]] = []
+
+    @wraps(make)
+    def remembered(context: StudyContext) -> _Made:
+        if not kept or kept[0][0]() is not context:
+            kept[:] = [(weakref.ref(context), make(context))]
+        return kept[0][1].copy()
+
+    return remembered
 
 
 def unit_column(table: pd.DataFrame, *, known: Iterable[str] = ()) -> pd.Series:
@@ -39,6 +60,7 @@ def _prefixed(values: pd.Series, prefix: str) -> pd.Series:
     return values.where(values.str.startswith(prefix) | (values == ""), prefix + values)
 
 
+@_once_per_study
 def study_units(context: StudyContext) -> list[str]:
     """Return all units of the study: of the ledger, or of the cohort table without a ledger."""
     if "unit" in context.ledger and len(context.ledger):
@@ -58,6 +80,7 @@ def attribute_by_unit(context: StudyContext, column: str, *, missing: str = "unk
     return pd.Series(values.to_numpy(), index=units.to_numpy()).groupby(level=0).first()
 
 
+@_once_per_study
 def stage_order(context: StudyContext) -> list[str]:
     """Return the per-subject stages that the ledger has records of, in order."""
     if "stage" not in context.ledger:
@@ -67,6 +90,7 @@ def stage_order(context: StudyContext) -> list[str]:
     return listed + [stage for stage in seen if stage not in listed]
 
 
+@_once_per_study
 def status_matrix(context: StudyContext) -> pd.DataFrame:
     """Return the status of every unit (rows) at every stage (columns).
 
@@ -97,6 +121,7 @@ def deciding_matrix(context: StudyContext) -> pd.DataFrame:
     return matrix[main or list(matrix)]
 
 
+@_once_per_study
 def final_status(context: StudyContext) -> pd.Series:
     """Return what became of every unit in the end, by unit (empty without a ledger).
 
@@ -118,6 +143,7 @@ def final_status(context: StudyContext) -> pd.Series:
     return status.mask((status.isin(["ok", "skipped"])) & excluded.astype(bool), "excluded")
 
 
+@_once_per_study
 def verdicts(context: StudyContext) -> pd.Series:
     """Return the final QC verdict by unit: the automatic one unless a person overrode it."""
     table = complete(context.qc, "unit", "verdict", "verdict_auto")
