@@ -23,10 +23,10 @@ import pandas as pd
 import psutil
 import yaml
 
-from popscan import worker
 from popscan.commands.configfile import load_config
 from popscan.inventory import damaged_outputs, inventoried
 from popscan.io import write_scan
+from popscan.journal import JournalWriter
 from popscan.plan import read_shards
 from popscan.protocols.cine_sax.simulate.population import sample_population
 from popscan.protocols.cine_sax.simulate.scan import simulate_subject
@@ -212,7 +212,7 @@ def kill_at(where: str, at: int) -> None:
         return call
 
     if where == "record":
-        worker._journalled = deadly(worker._journalled, after=False)
+        JournalWriter.record = deadly(JournalWriter.record, after=False)  # type: ignore[method-assign]
     else:
         Path.replace = deadly(Path.replace, after=True)  # type: ignore[method-assign]
 
