@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import cached_property
 
 from popscan.disk import MACHINE_ERRNOS
 from popscan.given import read_given
 from popscan.methods import resolve
-from popscan.outputs import write_files
 from popscan.plan import Planned, read_shard
 from popscan.records import PopscanError, Record, Subject, SubjectError
 from popscan.run import fingerprint_of
@@ -22,7 +20,8 @@ from popscan.stages import SUBJECT_STAGES
 from popscan.standing import forget
 from popscan.store import Store
 from popscan.study.context import ShardContext
-from popscan.study.storage import PATIENCE_S, Choice, settle
+from popscan.study.storage import Choice
+from popscan.study.stored import known_record, n_removed, put_back
 from popscan.task import Task
 
 #: Stage -> function that makes its task from the shard's context.
@@ -52,7 +51,7 @@ class Restorer:
             next run begins there.
         """
         with self._lock:
-            record = self._record(stage, subject.unit)
+            record = known_record(self.store, stage, self.shard, subject.unit)
             if not record.removed:
                 return  # another job was faster
             task = self._task(stage)
@@ -64,24 +63,8 @@ class Restorer:
                 if isinstance(error, OSError) and error.errno in MACHINE_ERRNOS:
                     raise
                 raise _not_restored(stage, error) from error
-            folder = self.store.stage_folder(stage, subject.folder)
-            given = task.source_folder(subject) if task.source_folder else None
-            with self.store.journal(stage, self.shard).writer(patience_s=PATIENCE_S) as writer:
-                if self._record(stage, subject.unit) != record:
-                    return  # another job did it meanwhile
-                digest, files = write_files(self.store, folder, task, outcome, given)
-                if same := digest == record.digest:
-                    writer.stored(replace(record, files=files, removed={}))
-                    records = self.store.journal(stage, self.shard).read().records
-                    settle(self.store, stage, self.shard, records)
-            if not same:
+            if not put_back(self.store, task, self.shard, subject, record, outcome):
                 self._give_up(stage, subject, "its result is another one now")
-
-    def _record(self, stage: str, unit: str) -> Record:
-        record = self.store.journal(stage, self.shard).read().records.get(unit)
-        if record is None:
-            raise SubjectError("upstream_missing", f"{stage} has no record of this subject yet")
-        return record
 
     def _check(self, task: Task, subject: Subject, record: Record) -> None:
         try:
@@ -131,8 +114,7 @@ def restore_all(store: Store, shard: str, subject: Subject) -> int:
     """Make again all files of a subject that are not stored; return how many."""
     n_files, restore = 0, Restorer(store, shard)
     for stage in SUBJECT_STAGES:
-        record = store.journal(stage, shard).read().records.get(subject.unit)
-        if record and record.removed:
+        if n_removed(store, stage, shard, subject.unit):
+            n_files += n_removed(store, stage, shard, subject.unit)
             restore(stage, subject)
-            n_files += len(record.removed)
     return n_files

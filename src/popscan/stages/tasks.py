@@ -17,7 +17,8 @@ from popscan.stages import SUBJECT_STAGES
 from popscan.stages.restoring import TASKS, Restorer
 from popscan.store import Store, shard_file
 from popscan.study.context import ShardContext
-from popscan.study.storage import PATIENCE_S, clear_shard
+from popscan.study.storage import clear_shard
+from popscan.study.stored import PATIENCE_S
 
 
 def run_stage(

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -21,15 +20,13 @@ from popscan.outputs import checksums, digest_of
 from popscan.plan import read_shard
 from popscan.records import Record, Status
 from popscan.stages import SUBJECT_STAGES, built_on, reads
-from popscan.standing import FileStamps, note_files
 from popscan.store import Store
+from popscan.study.stored import PATIENCE_S, settle
 
 log = logging.getLogger(__name__)
 
 #: What is kept; results do not depend on it.
 Keep = Literal["all", "labels", "tables"]
-#: A job waits for a worker that outlived its Snakemake as long as it goes on recording subjects.
-PATIENCE_S = 3600.0
 #: Stages whose files a later stage holds again.
 _COPIED = ("simulate",)
 #: Results of stages that are no records: read by later ones, made of a shard or of the study.
@@ -215,27 +212,6 @@ def _noted(
     removed.n_files += len(names)
     removed.n_bytes += sum(record.files[name] for name in names)
     return noted
-
-
-def settle(store: Store, stage: str, shard: str, records: Mapping[str, Record]) -> None:
-    """Bring manifest and inventory in line with a journal whose records list other files now.
-
-    Times stay as they were: Snakemake has nothing to run for it. Call it last while holding the
-    writer.
-    """
-    manifest, journal = store.manifest_path(stage, shard), store.journal(stage, shard).path
-    try:
-        times = manifest.stat()
-    except FileNotFoundError:
-        return  # its job is going to write both
-    order = [item.subject.unit for item in read_shard(store.root, shard)]
-    present = [records[unit] for unit in order if unit in records]
-    stamps = FileStamps.of(store, stage, shard)
-    store.journal(stage, shard).compact(order, store.journal(stage, shard).read())
-    store.write_manifest(stage, shard, present)
-    for path in (manifest, journal):
-        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
-    note_files(store, stage, shard, present, stamps)
 
 
 def _unlink(root: Path, names: Sequence[str]) -> None:
