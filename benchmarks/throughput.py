@@ -229,7 +229,9 @@ def main() -> None:
         raw = arguments.raw.absolute() / f"{kind}-{arguments.seed}"
         write_raw(raw, kind, subjects=arguments.subjects, seed=arguments.seed)
         still = KINDS[kind][0] == 2
-        stages = [one for one in arguments.stages if not (still and one == "motion")]
+        # What every later stage reads.
+        chosen = {"plan", "ingest", "reconstruct", *arguments.stages}
+        stages = [one for one in ORDER if one in chosen and not (still and one == "motion")]
         options: dict[str, Any] = {"stages": stages, "frames": KINDS[kind][0]}
         old = None
         if arguments.baseline:
