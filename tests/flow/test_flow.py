@@ -104,6 +104,16 @@ def test_phase_in_the_usual_scales_is_the_same_and_other_scales_are_refused():
         assert error.value.reason == "bad_phase"
 
 
+@pytest.mark.parametrize("largest", [300.0, 1500.0, 3000.0])
+def test_phase_that_could_be_milliradians_or_4096ths_is_refused(largest):
+    """Of an image without air nothing fills the turn; the two readings differ by 30%."""
+    phase = np.linspace(-0.8, 1.0, 50) * largest
+    with pytest.raises(SubjectError, match="what half a turn is stored as") as error:
+        phase_radians(phase)
+    assert error.value.reason == "bad_phase"
+    np.testing.assert_allclose(phase_radians(phase, half=4096.0), phase * math.pi / 4096)
+
+
 @pytest.mark.parametrize("venc", [0.0, -150.0, 1.5, 5000.0, math.nan])
 def test_an_encoding_that_cannot_be_is_refused(venc):
     with pytest.raises(SubjectError) as error:

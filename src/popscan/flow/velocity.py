@@ -11,12 +11,14 @@ from popscan.records import SubjectError
 
 #: Velocity encodings that are believed, in cm/s: veins to stenotic valves.
 VENC_CM_S = (5.0, 800.0)
-#: What a turn may be stored as, beside radians: milliradians, and 13 signed bits (Siemens).
+#: What half a turn may be stored as: radians, milliradians, and 13 signed bits (Siemens).
 _HALF_TURNS = (math.pi, 1000.0 * math.pi, 4096.0)
+#: Share of half a turn that phase spans at least, and the share that noise in air fills.
+_SPANNED, _FILLED = 0.05, 0.98
 
 
 def phase_radians(stored: ArrayLike, *, half: float | None = None) -> NDArray[np.float64]:
-    """Return phase in radians from values that span most of a turn.
+    """Return phase in radians from stored values.
 
     Parameters
     ----------
@@ -24,24 +26,26 @@ def phase_radians(stored: ArrayLike, *, half: float | None = None) -> NDArray[np
         Phase, scaled as the file says.
     half
         What half a turn is stored as, where the file says it; otherwise it has to be pi, 1000 pi or
-        4096, and what the values can be follows from their range. Phase is signed: values from 0 up
-        (a middle that was not taken off) are refused.
+        4096, and follows from the range where one of them alone can be: values up to 1500 could be
+        milliradians or 4096ths, unless noise in the air fills the turn. Phase is signed: values
+        from 0 up (a middle that was not taken off) are refused.
 
     Raises
     ------
     SubjectError
-        ``bad_phase`` where the range fits none of them.
+        ``bad_phase`` where the range fits none of them, or several.
     """
     values = np.asarray(stored, dtype=float)
     largest = float(np.abs(values).max()) if values.size else 0.0
     signed = bool(values.size and values.min() < 0)
-    for full in (half,) if half is not None else _HALF_TURNS:
-        if signed and full > 0 and 0.3 * full < largest <= 1.001 * full:
-            return values * (math.pi / full)
+    halves = (half,) if half is not None else _HALF_TURNS
+    fitting = [full for full in halves if _SPANNED * full < largest <= 1.001 * full]
+    if signed and fitting and (len(fitting) == 1 or largest > _FILLED * fitting[0]):
+        return values * (math.pi / fitting[0])
     raise SubjectError(
         "bad_phase",
-        f"phase up to {largest:.4g}: not a turn in radians, milliradians or 4096ths; what half a "
-        "turn is stored as has to be given",
+        f"phase from {values.min(initial=0.0):.4g} to {values.max(initial=0.0):.4g}: not a turn in "
+        "radians, milliradians or 4096ths alone; what half a turn is stored as has to be given",
     )
 
 
