@@ -143,9 +143,9 @@ def run_build(
     path.write_text(yaml.safe_dump(config))
     for stage in stages:
         done = measure(command(tree, CHILD, study, path, stage), folder)
-        said = json.loads(done.text.splitlines()[-1])
-        parts = {part: _middle(said["parts"].get(part, [])) for part in PARTS}
-        rest = done.cpu_s - sum(sum(values) for values in said["parts"].values())
+        printed = json.loads(done.text.splitlines()[-1])
+        parts = {part: _middle(printed["parts"].get(part, [])) for part in PARTS}
+        rest = done.cpu_s - sum(sum(values) for values in printed["parts"].values())
         build.stages[stage] = Taken(parts=parts, start_up=rest)
         if stage in SUBJECT_STAGES:
             build.digests[stage] = _digests(study, stage)
@@ -162,8 +162,10 @@ def _digests(study: Path, stage: str) -> dict[str, str]:
     for line in (study / "store" / stage / "00000.jsonl").read_text().splitlines():
         record = json.loads(line)
         if "digest" in record:
-            said = [record.get(name) for name in ("status", "reason", "message", "values", "rows")]
-            digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
+            stated = [
+                record.get(name) for name in ("status", "reason", "message", "values", "rows")
+            ]
+            digest = hashlib.sha256(json.dumps(stated, sort_keys=True).encode())
             for name in sorted(record["files"]):
                 digest.update(name.encode() + _content(study / name))
             found[record["unit"]] = digest.hexdigest()

@@ -11,7 +11,7 @@ from popscan.commands.check import check_study
 
 
 @pytest.mark.parametrize(
-    ("config", "said"),
+    ("config", "expected"),
     [
         ("stages: {motion: {enabled: true, method: svff}}", "there is no method 'svff'"),
         (
@@ -28,13 +28,13 @@ from popscan.commands.check import check_study
         ),
     ],
 )
-def test_what_motion_cannot_use_is_named(tmp_path: Path, config: str, said: str) -> None:
+def test_what_motion_cannot_use_is_named(tmp_path: Path, config: str, expected: str) -> None:
     path = tmp_path / "study.yaml"
     path.write_text(config)
     problems, _ = check_study(path)
-    assert any(said in problem for problem in problems), problems
+    assert any(expected in problem for problem in problems), problems
     path.write_text(config.replace("enabled: true", "enabled: false"))
-    assert not any(said in problem for problem in check_study(path)[0])
+    assert not any(expected in problem for problem in check_study(path)[0])
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
@@ -46,7 +46,7 @@ def test_a_gpu_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("config", "said"),
+    ("config", "expected"),
     [
         ("subjects: [sub-9999]", "subjects: not in the study: sub-9999"),
         (
@@ -56,10 +56,10 @@ def test_a_gpu_that_is_not_there_is_named(tmp_path: Path) -> None:
     ],
 )
 def test_what_would_do_otherwise_than_is_meant_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, config: str, said: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, config: str, expected: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "study.yaml"
     path.write_text(f"{{source: {{kind: simulated}}, {config}}}")
     problems, _ = check_study(path)
-    assert any(problem.startswith(said) for problem in problems), problems
+    assert any(problem.startswith(expected) for problem in problems), problems

@@ -5,7 +5,7 @@ import pytest
 
 from popscan.records import PopscanError, SubjectError
 from popscan.register import METHODS, Warp, register
-from popscan.register.svf import integrate
+from popscan.register.velocities import integrate
 
 SHAPE = (40, 36)
 SPACING = (2.0, 2.5)

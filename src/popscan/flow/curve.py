@@ -90,7 +90,7 @@ def measure_flow(
     cycle_s
         Length of the cycle; NaN leaves volumes undefined.
     offset_se : array_like, shape (x, y), optional
-        Standard error of the background's offset, alike in every frame.
+        Standard error of the background's offset, the same in every frame.
     noise_cm_s
         Noise of one velocity, independent between frames.
     """
@@ -143,7 +143,7 @@ def _net_se(
 ) -> float:
     if offset_se is None:
         return math.nan
-    # The offset is wrong alike in all voxels of a vessel and all frames: it adds up.
+    # The offset is wrong by the same in all voxels of a vessel and all frames: it adds up.
     shared = float((inside * np.asarray(offset_se, dtype=float)[..., None]).sum())
     noise = noise_cm_s * math.sqrt(float(inside.sum())) if math.isfinite(noise_cm_s) else 0.0
     return math.hypot(shared, noise) * pixel_cm2 * step

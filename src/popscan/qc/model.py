@@ -197,7 +197,7 @@ def order_problems(specs: Mapping[str, Spec], thresholds: Mapping[str, Any]) -> 
     return [
         f"qc threshold {name}: fail {changed[name].limit_words('fail')} is reached before review "
         f"{changed[name].limit_words('review')}; expected the limit of fail beyond that of review, "
-        "or both alike (null switches a level off)"
+        "or both equal (null switches a level off)"
         for name in thresholds
         if not _in_order(changed[name])
     ]

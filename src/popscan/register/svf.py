@@ -12,60 +12,17 @@ from numpy.typing import ArrayLike, NDArray
 from popscan.records import PopscanError, SubjectError
 from popscan.register.distances import Distance
 from popscan.register.distances import distance as distance_of
-from popscan.register.flows import (
-    Tensor,
-    exponential,
-    laplacian,
-    on_grid,
-    sample,
-    smooth,
-    volume_change,
-)
+from popscan.register.flows import Tensor, exponential, laplacian, on_grid, sample, smooth
 from popscan.register.pairs import check_pairs
+from popscan.register.velocities import Grid, unfolded
 from popscan.register.warp import Warp
 
-#: Squarings of the exponential: 2^4 steps while searching, 2^6 for what is handed out.
-_ROUGH, _FINE = 4, 6
-#: A velocity that folds is smoothed so many times, then halved: without motion nothing folds.
-_SMOOTHINGS, _HALVINGS = 10, 10
-#: Least change of volume that does not count as a fold: rounding is on the safe side.
-_LEAST_CHANGE = 1e-3
+#: Squarings of the exponential while searching: 2^4 steps.
+_ROUGH = 4
 #: Adam's: shares of the mean slope and of its square that a step keeps, and a floor.
 _KEPT_MEAN, _KEPT_SQUARE, _LEAST_SLOPE = 0.9, 0.99, 1e-12
 #: Of a pair's root mean square slope, what each of its slopes counts as at least.
 _FLOOR = 1.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Grid:
-    """A grid that shares its corners with the images'."""
-
-    shape: tuple[int, ...]
-    spacing_mm: tuple[float, ...]
-
-    @classmethod
-    def of(cls, full: _Grid, at_least_mm: float) -> _Grid:
-        """Return the grid of about this spacing, or the full one's along axes that are coarser."""
-        extent = full.extent_mm
-        shape = tuple(
-            max(2, round(length / max(at_least_mm, s)) + 1)
-            for length, s in zip(extent, full.spacing_mm, strict=True)
-        )
-        spacing = tuple(length / (n - 1) for length, n in zip(extent, shape, strict=True))
-        return cls(shape=shape, spacing_mm=spacing)
-
-    @property
-    def extent_mm(self) -> tuple[float, ...]:
-        return tuple((n - 1) * s for n, s in zip(self.shape, self.spacing_mm, strict=True))
-
-    def voxels(self, length_mm: float) -> list[float]:
-        """Return a length in voxels of each axis."""
-        return [length_mm / s for s in self.spacing_mm]
-
-    def half(self, device: torch.device) -> Tensor:
-        """Return half extents in mm, shape (1, axes, 1, 1[, 1])."""
-        lengths = torch.tensor(self.extent_mm, device=device).clamp(min=1e-6) / 2
-        return lengths.reshape(1, -1, *[1] * len(self.shape))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,7 +105,7 @@ def svf(
             f"svf: {len(levels_mm)} levels_mm and {len(n_iterations)} n_iterations: expected one "
             "number of iterations per level"
         )
-    full = _Grid(shape=pairs.shape, spacing_mm=pairs.spacing_mm)
+    full = Grid(shape=pairs.shape, spacing_mm=pairs.spacing_mm)
     where = torch.device(device)
     terms = _Terms(
         distance=distance_of(distance),
@@ -160,11 +117,11 @@ def svf(
     labels = [_labels(array, pairs.fixed, where) for array in (fixed_labels, moving_labels)]
     if (labels[0] is None) != (labels[1] is None) or _channels(labels[0]) != _channels(labels[1]):
         raise SubjectError("shape_mismatch", "labels of the fixed and of the moving image differ")
-    control = _Grid.of(full, control_mm)
+    control = Grid.of(full, control_mm)
     velocity = torch.zeros((len(pairs.fixed), len(full.shape), *control.shape), device=where)
     with torch.no_grad():
         for level_mm, n_steps in zip(levels_mm, n_iterations, strict=True):
-            grid = _Grid.of(full, level_mm)
+            grid = Grid.of(full, level_mm)
             seen = [_seen(image, full, grid) for image in images]
             parts = [None if part is None else _seen(part, full, grid) for part in labels]
             velocity = _descend(
@@ -177,26 +134,7 @@ def svf(
                 n_steps=n_steps,
                 step_mm=step_mm,
             )
-        return _unfolded(velocity, control, full)
-
-
-def integrate(
-    velocity_mm: ArrayLike, shape: tuple[int, ...], *, spacing_mm: Sequence[float]
-) -> Warp:
-    """Return the transforms of stored velocities.
-
-    Parameters
-    ----------
-    velocity_mm : array_like, shape (n, ..., axes)
-        ``Warp.velocity_mm``, in any floating type.
-    shape, spacing_mm
-        Grid of the images.
-    """
-    velocity = np.moveaxis(np.asarray(velocity_mm, dtype=np.float32), -1, 1)
-    full = _Grid(shape=tuple(shape), spacing_mm=tuple(float(s) for s in spacing_mm))
-    stored = torch.from_numpy(np.ascontiguousarray(velocity))
-    with torch.no_grad():
-        return _warp(stored, _displacements(stored, full), full)
+        return unfolded(velocity, control, full)
 
 
 def _tensor(array: NDArray[np.float32], device: torch.device) -> Tensor:
@@ -222,7 +160,7 @@ def _channels(labels: Tensor | None) -> int:
     return 0 if labels is None else int(labels.shape[1])
 
 
-def _seen(images: Tensor, full: _Grid, grid: _Grid) -> Tensor:
+def _seen(images: Tensor, full: Grid, grid: Grid) -> Tensor:
     """Smooth against aliasing and resample."""
     ratios = [n / f for n, f in zip(grid.spacing_mm, full.spacing_mm, strict=True)]
     return on_grid(smooth(images, [0.4 * r if r > 1.2 else 0.0 for r in ratios]), grid.shape)
@@ -233,8 +171,8 @@ def _descend(
     images: Sequence[Tensor],
     labels: Sequence[Tensor | None],
     *,
-    control: _Grid,
-    grid: _Grid,
+    control: Grid,
+    grid: Grid,
     terms: _Terms,
     n_steps: int,
     step_mm: float,
@@ -279,7 +217,7 @@ def _slope(
     both: Tensor,
     images: Sequence[Tensor],
     labels: Sequence[Tensor | None],
-    grid: _Grid,
+    grid: Grid,
     terms: _Terms,
 ) -> Tensor:
     """Slope of both distances along the displacement there, less that along the one back."""
@@ -316,7 +254,7 @@ def _apart(
     *,
     moving_labels: Tensor | None,
     displacement: Tensor,
-    grid: _Grid,
+    grid: Grid,
     terms: _Terms,
 ) -> Tensor:
     cost = terms.distance(fixed, sample(moving, displacement), spacing_mm=grid.spacing_mm)
@@ -324,40 +262,3 @@ def _apart(
         difference = fixed_labels - sample(moving_labels, displacement)
         cost = cost + terms.label_weight * (difference**2).sum(dim=1).flatten(1).mean(dim=1)
     return cost
-
-
-def _unfolded(velocity: Tensor, control: _Grid, full: _Grid) -> Warp:
-    """Integrate; where a pair folds, its velocity is smoothed by a voxel, in the end halved."""
-    both = _displacements(velocity, full)
-    for repair in range(_SMOOTHINGS + _HALVINGS):
-        least = volume_change(both).flatten(1).amin(dim=1).reshape(2, -1).amin(dim=0)
-        folds = torch.nonzero(least <= _LEAST_CHANGE)[:, 0]
-        if not len(folds):
-            break
-        if repair < _SMOOTHINGS:
-            velocity[folds] = smooth(velocity[folds], [1.0] * len(control.shape))
-        else:
-            velocity[folds] /= 2
-        both = _displacements(velocity, full)
-    return _warp(velocity, both, full)
-
-
-def _displacements(velocity: Tensor, full: _Grid) -> Tensor:
-    """Displacements there and back (2 n, axes, ...) on the full grid, in half extents."""
-    half = full.half(velocity.device)
-    both = exponential(torch.cat([velocity, -velocity]) / half, n_steps=_FINE)
-    return on_grid(both, full.shape)
-
-
-def _warp(velocity: Tensor, both: Tensor, full: _Grid) -> Warp:
-    ahead, back = (both * full.half(velocity.device)).chunk(2)
-    return Warp(
-        displacement_mm=_components_last(ahead),
-        inverse_mm=_components_last(back),
-        velocity_mm=_components_last(velocity),
-        spacing_mm=full.spacing_mm,
-    )
-
-
-def _components_last(field: Tensor) -> NDArray[np.float32]:
-    return np.ascontiguousarray(field.movedim(1, -1).cpu().numpy())

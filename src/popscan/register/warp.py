@@ -38,7 +38,7 @@ class Warp:
         The displacement back, where the method knows it; else it is computed when it is needed.
     velocity_mm : ndarray, shape (n, ..., 2 or 3), optional
         Stationary velocity on a grid as coarse as the method's, corners on corners: what is worth
-        storing, as `popscan.register.svf.integrate` makes the displacement of it.
+        storing, as `popscan.register.velocities.integrate` makes the displacement of it.
     matrix : ndarray, shape (n, 3, 3) or (n, 4, 4), optional
         Of rigid and affine methods: mm to mm.
     """

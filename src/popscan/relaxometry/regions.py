@@ -65,7 +65,7 @@ def region_value(
     variance of the mean is the sum of the autocovariance over all pairs of voxels of a plane up to
     4 mm apart, and Student's t has the degrees of freedom of as many independent values as give
     that variance. The interval holds noise and the region's own unevenness, not what the sequence
-    does to every value alike.
+    does to all values equally.
 
     Parameters
     ----------

@@ -66,7 +66,7 @@ def spoil(
         Which ones, and how.
     pixels
         Size of ``wobble`` (standard deviation) and of ``size``, which is wide or narrow for all
-        slices of a seed alike: a systematic error.
+        slices of a seed equally: a systematic error.
 
     Returns
     -------
