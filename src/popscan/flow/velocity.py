@@ -7,14 +7,13 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from popscan.arrays.phase import MILLIRADIANS, RADIANS, half_turn
 from popscan.records import SubjectError
 
 #: Velocity encodings that are believed, in cm/s: veins to stenotic valves.
 VENC_CM_S = (5.0, 800.0)
 #: What half a turn may be stored as: radians, milliradians, and 13 signed bits (Siemens).
-_HALF_TURNS = (math.pi, 1000.0 * math.pi, 4096.0)
-#: Share of half a turn that phase spans at least, and the share that noise in air fills.
-_SPANNED, _FILLED = 0.05, 0.98
+_HALF_TURNS = (RADIANS, MILLIRADIANS, 4096.0)
 
 
 def phase_radians(stored: ArrayLike, *, half: float | None = None) -> NDArray[np.float64]:
@@ -36,12 +35,9 @@ def phase_radians(stored: ArrayLike, *, half: float | None = None) -> NDArray[np
         ``bad_phase`` where the range fits none of them, or several.
     """
     values = np.asarray(stored, dtype=float)
-    largest = float(np.abs(values).max()) if values.size else 0.0
-    signed = bool(values.size and values.min() < 0)
-    halves = (half,) if half is not None else _HALF_TURNS
-    fitting = [full for full in halves if _SPANNED * full < largest <= 1.001 * full]
-    if signed and fitting and (len(fitting) == 1 or largest > _FILLED * fitting[0]):
-        return values * (math.pi / fitting[0])
+    found = half_turn(values, _HALF_TURNS if half is None else (half,))
+    if found is not None and values.min() < 0:
+        return values * (math.pi / found)
     raise SubjectError(
         "bad_phase",
         f"phase from {values.min(initial=0.0):.4g} to {values.max(initial=0.0):.4g}: not a turn in "

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from popscan.arrays.geometry import dicom_affine, plane_normal, slice_distance_mm
+from popscan.arrays.phase import MILLIRADIANS, RADIANS, half_turn
 from popscan.io.dicom import Dicom
 from popscan.io.dicom_pixels import plane_pixels
 from popscan.io.folders import Folders
@@ -265,11 +266,12 @@ def _phase(
             return None, ""
         matched[place] = [by_time[image.time_ms] for image in images]
     array, _ = _stacked(matched, folder=folder)
-    half = next(iter(matched.values()))[0].half
+    first = next(iter(matched.values()))[0]
+    halves = (first.half,) if first.centred else (RADIANS, MILLIRADIANS, first.half)
+    stored_as = half_turn(array, halves)
+    if stored_as is not None:
+        return array.astype(float) * (math.pi / stored_as), ""
     largest = float(np.abs(array).max())
-    for full in (math.pi, 1000.0 * math.pi, half):  # radians, milliradians, all that pixels hold
-        if 0.5 * full < largest <= 1.01 * full:
-            return array.astype(float) * (math.pi / full), ""
     return None, f"phase images up to {largest:g}: their scale is unknown, and they are not used"
 
 

@@ -56,6 +56,8 @@ class MapImage:
         Whether the image's own comment or type says that it is a map, not its series only.
     half
         Half of what its pixels can hold, after rescaling: pi, of a phase image scaled like that.
+    centred
+        Whether rescaling puts 0 in their middle, as it does for phase whose turn they all hold.
     """
 
     plane: Plane
@@ -64,6 +66,7 @@ class MapImage:
     names: str
     named_map: bool
     half: float
+    centred: bool
 
 
 def read_images(folder: str, files: Sequence[RawFile]) -> tuple[list[MapImage], int]:
@@ -124,9 +127,10 @@ def _image(file: RawFile, data: pydicom.Dataset) -> MapImage | None:
     else:
         part = Part.OTHER
     bits = int(data.get("BitsStored") or 0)
+    half = 2.0 ** (bits - 1) * abs(plane.slope) if bits else math.nan
     return MapImage(
         plane=plane, part=part, time_ms=time, names=names, named_map=bool(_MAP.search(own)),
-        half=2.0 ** (bits - 1) * abs(plane.slope) if bits else math.nan,
+        half=half, centred=plane.intercept == -half,
     )  # fmt: skip
 
 
