@@ -41,10 +41,11 @@ from popscan.protocols.cine_sax.base_evidence import EVIDENCE, INTERCEPT, WEIGHT
 from popscan.protocols.cine_sax.biomarkers import measure
 from popscan.protocols.cine_sax.labels import STRUCTURES, Label
 from popscan.protocols.cine_sax.regions import slice_regions
+from popscan.protocols.cine_sax.segmentation.inference import segment
 from popscan.protocols.cine_sax.simulate.population import sample_population
 from popscan.protocols.cine_sax.simulate.scan import simulate_subject
 from popscan.records import Scan
-from popscan.segment import Bundle, load_bundle, segment
+from popscan.segment import Bundle, load_bundle
 from popscan.train.observe import labelled_part
 from robustness import contoured
 from segmentation import acdc_cases, decided_at

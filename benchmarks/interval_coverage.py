@@ -24,7 +24,8 @@ from demo_truth import ends_of, share
 from popscan.protocols.cine_sax.biomarkers import measure
 from popscan.protocols.cine_sax.biomarkers.intervals import QUANTITIES, bounds
 from popscan.protocols.cine_sax.labels import Label
-from popscan.segment import load_bundle, segment
+from popscan.protocols.cine_sax.segmentation.inference import segment
+from popscan.segment import load_bundle
 
 ROOT = Path(__file__).resolve().parents[1]
 SHIPPED = ROOT / "resources" / "models" / "cine_sax"

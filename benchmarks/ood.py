@@ -43,9 +43,10 @@ from popscan.io.contours import read_contoured
 from popscan.protocols.cine_sax.biomarkers import measure
 from popscan.protocols.cine_sax.labels import STRUCTURES, Label
 from popscan.protocols.cine_sax.qc import check
+from popscan.protocols.cine_sax.segmentation.inference import segment
+from popscan.protocols.cine_sax.segmentation.window import scout_frames
 from popscan.records import Scan
-from popscan.segment import Bundle, load_bundle, ood, segment
-from popscan.segment.heart import scout_frames
+from popscan.segment import Bundle, load_bundle, ood
 from popscan.stages.segment.uncertainty import base_doubt
 from popscan.stats.intervals import wilson
 from popscan.train.observe import labelled_part

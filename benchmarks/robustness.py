@@ -26,8 +26,9 @@ from popscan.io.contours import Contoured, read_contoured
 from popscan.protocols.cine_sax.contours import score_contours
 from popscan.protocols.cine_sax.labels import STRUCTURES
 from popscan.protocols.cine_sax.qc import check_reference
+from popscan.protocols.cine_sax.segmentation.inference import segment
 from popscan.qc import reasons, verdict
-from popscan.segment import Bundle, load_bundle, segment
+from popscan.segment import Bundle, load_bundle
 from popscan.train.packs import Case
 from segmentation import acdc_cases
 

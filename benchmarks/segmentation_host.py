@@ -3,7 +3,7 @@
     python benchmarks/segmentation_host.py
 
 On a GPU the networks, the resampling there and back, uncertainties and labels of every batch are
-the device's work (all that happens within ``_in_batches`` of `popscan.segment.inference`). What is
+the device's work (all that happens within ``in_batches`` of `popscan.segment.ensemble`). What is
 left for the processor is measured here: reading and inflating the cine, grey values' percentiles,
 the search for islands and impossible slices, the numbers for the table, writing the labels. It
 bounds what a node can do however fast its GPU is: cores / seconds. On a machine without GPU the
@@ -32,10 +32,11 @@ import numpy as np
 import torch
 
 from popscan.io.nifti import read_scan, write_labels, write_scan
+from popscan.protocols.cine_sax.segmentation import inference
 from popscan.protocols.cine_sax.simulate.population import sample_population
 from popscan.protocols.cine_sax.simulate.scan import simulate_subject
 from popscan.records import LabelMap, Scan
-from popscan.segment import inference, load_bundle
+from popscan.segment import load_bundle
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -65,18 +66,18 @@ def heart(*, seed: int, frames: int, side: int) -> Scan:
 @contextmanager
 def device_work(spent: list[float]) -> Iterator[None]:
     """Note the CPU seconds of what a GPU would do."""
-    plain = inference._in_batches
+    plain = inference.in_batches
 
     def timed(*args: Any, **options: Any) -> None:
         began = time.process_time()
         plain(*args, **options)
         spent.append(time.process_time() - began)
 
-    inference._in_batches = timed
+    inference.in_batches = timed
     try:
         yield
     finally:
-        inference._in_batches = plain
+        inference.in_batches = plain
 
 
 def main() -> None:

@@ -33,8 +33,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from popscan.protocols.cine_sax.segmentation.inference import segment
 from popscan.records import Scan
-from popscan.segment import load_bundle, segment
+from popscan.segment import load_bundle
 
 ROOT = Path(__file__).resolve().parents[1]
 SPACING_MM = (1.56, 1.56, 10.0)

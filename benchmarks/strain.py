@@ -138,8 +138,8 @@ def estimates(
 
 def network_labels(scan: Scan) -> LabelMap:
     """Label a scan by the shipped network."""
+    from popscan.protocols.cine_sax.segmentation.inference import segment
     from popscan.segment.bundle import load_bundle
-    from popscan.segment.inference import segment
     from popscan.stages.segment.bundles import bundle_path
 
     labels = segment(scan, bundle=load_bundle(bundle_path("cine_sax"))).labels

@@ -78,7 +78,10 @@ def calibration(seen: Sequence[Observed]) -> tuple[pd.DataFrame, dict[str, dict]
     before = np.concatenate([o.probabilities for o in seen])
     cases = without_own(seen)
     after = np.concatenate(cases)
-    curves = {"before": by_structure(before, truth), "after": by_structure(after, truth)}
+    curves = {
+        name: by_structure(values, truth, structures=STRUCTURES)
+        for name, values in (("before", before), ("after", after))
+    }
     rows = []
     for label, name in STRUCTURES.items():
         k = int(label)

@@ -21,8 +21,9 @@ from popscan.protocols.cine_sax.biomarkers.sax import measure
 from popscan.protocols.cine_sax.labels import STRUCTURES
 from popscan.protocols.cine_sax.orientation import standard_orientation
 from popscan.protocols.cine_sax.qc import check, check_reference
+from popscan.protocols.cine_sax.segmentation.inference import segment
 from popscan.records import LabelMap, Scan
-from popscan.segment import load_bundle, save_bundle, segment
+from popscan.segment import load_bundle, save_bundle
 from popscan.segment.networks import build_network
 from popscan.segment.scores import score_segmentation
 

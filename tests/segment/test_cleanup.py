@@ -7,7 +7,7 @@ from scipy import ndimage
 
 from popscan.protocols.cine_sax.anatomy import impossible_share
 from popscan.protocols.cine_sax.labels import STRUCTURES, Label
-from popscan.segment.cleanup import keep_largest, mend_slices
+from popscan.protocols.cine_sax.segmentation.cleanup import keep_largest, mend_slices
 
 
 def test_possible_slices_stay_as_they_are(good_slices):

@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from popscan.protocols.cine_sax.labels import Label
+from popscan.protocols.cine_sax.labels import STRUCTURES, Label
 from popscan.segment.expected import FEATURES, expected_dice, features, fit_ridge, predict
 from popscan.segment.samples import Tally
 
@@ -76,7 +76,7 @@ def labels():
 
 
 def test_features_by_hand(labels):
-    table = features(tally(sure=0.9), labels, spacing_mm=(1.0, 1.0, 8.0))
+    table = features(tally(sure=0.9), labels, structures=STRUCTURES, spacing_mm=(1.0, 1.0, 8.0))
     assert set(table) == {"rv", "myo", "lv"}
     row = dict(zip(FEATURES, table["lv"][0], strict=True))
     assert row["implied_dice"] == pytest.approx(2 * 18 / (20 + 18))
@@ -94,7 +94,7 @@ def test_features_by_hand(labels):
 
 def test_absent_structure_and_uncalibrated_bundle(labels):
     labels[labels == Label.RV] = 0
-    options = {"spacing_mm": (1.0, 1.0, 8.0)}
+    options = {"structures": STRUCTURES, "spacing_mm": (1.0, 1.0, 8.0)}
     assert np.isnan(features(tally(sure=0.9), labels, **options)["rv"]).all()
     for about in ({}, {"expected_dice": {"features": ["other"], "models": {}}}):
         values = expected_dice(tally(sure=0.9), labels, about=about, **options)

@@ -10,7 +10,8 @@ import pytest
 from popscan.io.contours import read_contoured
 from popscan.protocols.cine_sax.contours import score_contours
 from popscan.protocols.cine_sax.labels import Label
-from popscan.segment import load_bundle, segment
+from popscan.protocols.cine_sax.segmentation.inference import segment
+from popscan.segment import load_bundle
 
 PATIENTS = {"SCD0000101": "SC-HF-I-1", "SCD0000301": "SC-HF-I-4", "SCD0000501": "SC-HF-I-6"}
 #: Its epicardial contours do not match its images; `tests/qc/test_reference.py` has QC say so.

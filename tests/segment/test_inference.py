@@ -11,12 +11,13 @@ import torch
 
 from popscan.arrays.intensity import black_and_white
 from popscan.protocols.cine_sax.labels import STRUCTURES, Label
+from popscan.protocols.cine_sax.segmentation.cleanup import keep_largest
+from popscan.protocols.cine_sax.segmentation.inference import segment
+from popscan.protocols.cine_sax.segmentation.window import heart_window, scout_slices
 from popscan.records import LabelMap, PopscanError, Scan, SubjectError
-from popscan.segment import load_bundle, score_segmentation, segment
+from popscan.segment import load_bundle, score_segmentation
 from popscan.segment.bundle import Bundle, hash_identifier
-from popscan.segment.cleanup import keep_largest
 from popscan.segment.grids import Grids
-from popscan.segment.heart import heart_window, scout_slices
 from popscan.segment.networks import build_network, seen_by
 from popscan.segment.preprocess import normalise, opposite_frames, slices, unslice
 from popscan.segment.uncertainty import most_likely

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from popscan.protocols.cine_sax.labels import Label
+from popscan.protocols.cine_sax.segmentation.contrast import blood_contrast, measure_input
 from popscan.records import Scan
-from popscan.segment.inputs import blood_contrast, input_warning, measure_input
+from popscan.segment.inputs import input_warning
 
 RANGE = {"inplane_mm": (1.2, 1.9), "slice_distance_mm": (5, 10), "blood_contrast": (0.1, 0.6)}
 

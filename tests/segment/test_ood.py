@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from popscan.arrays.widening import MOST, fit_widening, stored_widening, widening
+from popscan.protocols.cine_sax.segmentation.inference import segment
 from popscan.records import Scan
 from popscan.segment.bundle import Bundle
 from popscan.segment.features import Tap, tapped
-from popscan.segment.inference import segment
 from popscan.segment.networks import build_network
 from popscan.segment.ood import Space, fit_space, fold_scores, tissue_features, unlikeness
 from popscan.train.known import spaces_of

@@ -8,7 +8,8 @@ import pytest
 
 from popscan.arrays.intervals import MANY, factor
 from popscan.io import get_source
-from popscan.segment import load_bundle, segment
+from popscan.protocols.cine_sax.segmentation.inference import segment
+from popscan.segment import load_bundle
 from popscan.train.evaluate import mean_dice, score_cases
 from popscan.train.packs import Case
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from popscan.protocols.cine_sax.labels import Label
+from popscan.protocols.cine_sax.labels import STRUCTURES, Label
+from popscan.protocols.cine_sax.segmentation.inference import segment
 from popscan.records import PopscanError, Scan
-from popscan.segment import segment
 from popscan.segment.bundle import Bundle
 from popscan.segment.networks import build_network
 from popscan.segment.samples import Watch, summaries
@@ -103,7 +103,7 @@ def test_watch_adds_up_by_hand():
     second = torch.tensor([[[1.0, 0, 0, 0], [1, 0, 0, 0]], [[0, 0, 0, 1], [0, 0, 0.1, 0.9]]])
     samples = [s.permute(0, 2, 1)[..., None] for s in (first, second)]
     mean = sum(samples) / 2
-    watch = Watch(n=2, pixel_mm2=2.0)
+    watch = Watch(n=2, n_labels=4, pixel_mm2=2.0)
     for name, sample in zip("ab", samples, strict=True):
         watch.sample(name, sample)
     information = watch.close(0, 2, mean)
@@ -126,7 +126,7 @@ def test_batches_do_not_matter(rng):
     samples = [s.permute(0, 3, 1, 2).float() for s in samples]
     tallies = []
     for size in (6, 4, 1):
-        watch = Watch(n=6)
+        watch = Watch(n=6, n_labels=4)
         for start in range(0, 6, size):
             part = [s[start : start + size] for s in samples]
             watch.sample("lost to memory", part[0])
@@ -269,7 +269,7 @@ def test_dropout_does_not_touch_the_labels(scan, bundle):
 
 def test_one_sample_has_no_spread(scan, bundle):
     one = replace(bundle, networks=bundle.networks[:1], arguments=bundle.arguments[:1])
-    values = summaries(segment(scan, bundle=one).tally)
+    values = summaries(segment(scan, bundle=one).tally, STRUCTURES)
     assert all(
         math.isnan(values[f"{key}"])
         for key in values

@@ -17,7 +17,7 @@ from popscan.protocols.cine_sax.biomarkers.samples import interval_values
 from popscan.protocols.cine_sax.labels import Label
 from popscan.records import Scan, Subject
 from popscan.segment.bundle import Bundle
-from popscan.segment.inference import Segmentation
+from popscan.segment.result import Segmentation
 from popscan.segment.samples import Tally
 from popscan.stages.segment.uncertainty import matching, uncertainty_files
 from popscan.study import dictionary

@@ -11,8 +11,9 @@ import yaml
 
 from popscan.protocols.cine_sax.biomarkers.intervals import QUANTITIES
 from popscan.protocols.cine_sax.labels import Label
+from popscan.protocols.cine_sax.segmentation.inference import segment
 from popscan.records import LabelMap, PopscanError, Scan
-from popscan.segment import load_bundle, save_bundle, segment
+from popscan.segment import load_bundle, save_bundle
 from popscan.segment.bundle import hash_identifier
 from popscan.segment.expected import FEATURES
 from popscan.segment.networks import build_network

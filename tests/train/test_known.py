@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from popscan.protocols.cine_sax.labels import Label
+from popscan.protocols.cine_sax.segmentation.inference import segment
 from popscan.records import LabelMap, Scan
-from popscan.segment import load_bundle, save_bundle, segment
+from popscan.segment import load_bundle, save_bundle
 from popscan.segment.networks import build_network
 from popscan.train.known import LEAST_SUBJECTS, store_detector, store_digests
 from popscan.train.packs import Case

@@ -14,8 +14,9 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from popscan.protocols.cine_sax.labels import Label
+from popscan.protocols.cine_sax.segmentation.inference import segment
 from popscan.records import LabelMap, PopscanError, Scan
-from popscan.segment import load_bundle, segment
+from popscan.segment import load_bundle
 from popscan.segment.bundle import hash_identifier
 from popscan.segment.networks import n_channels
 from popscan.train import recipe_chain, train_bundle

@@ -1,10 +1,6 @@
-"""Segmentation of short-axis cines: images to labels and uncertainty.
+"""Segmentation: images to labels and uncertainty, with the networks of a bundle.
 
-Examples
---------
->>> bundle = load_bundle("resources/models/cine_sax", "cpu")  # doctest: +SKIP
->>> segment(scan, bundle=bundle).labels.shape == scan.array.shape  # doctest: +SKIP
-True
+What segments scans of one kind is in the folder of its protocol; here is what all share.
 """
 
 from __future__ import annotations
@@ -14,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from popscan.segment.bundle import Bundle, load_bundle, save_bundle
-    from popscan.segment.inference import Segmentation, segment
+    from popscan.segment.result import Segmentation
     from popscan.segment.scores import score_segmentation
 
 #: What is offered here -> where it lives; resolved on first use, since torch takes seconds.
@@ -22,8 +18,7 @@ _WHERE = {
     "Bundle": "bundle",
     "load_bundle": "bundle",
     "save_bundle": "bundle",
-    "Segmentation": "inference",
-    "segment": "inference",
+    "Segmentation": "result",
     "score_segmentation": "scores",
 }
 
@@ -33,7 +28,6 @@ __all__ = [
     "load_bundle",
     "save_bundle",
     "score_segmentation",
-    "segment",
 ]
 
 

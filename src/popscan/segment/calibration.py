@@ -1,7 +1,7 @@
 """Whether probabilities mean what they say: reliability, temperature, worth of the uncertainty.
 
 Everything is per structure, one against the rest, on the voxels given: restrict them to the
-surroundings of the heart first (`surroundings`), or millions of sure background voxels make any
+surroundings of the organ first (`surroundings`), or millions of sure background voxels make any
 model look calibrated (Mehrtash et al., IEEE TMI 2020, doi:10.1109/TMI.2020.3006437).
 """
 
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage, optimize
 
-from popscan.protocols.cine_sax.labels import STRUCTURES, Label
+from popscan.arrays.morphology import Code
 
 Floats = NDArray[np.float64]
 #: Lowest probability whose logarithm is taken.
@@ -120,7 +120,7 @@ def fit_temperature(
     probabilities
         Mean probabilities (voxel, label) of voxels that the model was not trained on.
     labels
-        True `Label` of each voxel.
+        True label of each voxel.
     lowest, highest
         Range that is searched.
 
@@ -177,13 +177,13 @@ def surroundings(
     margin_mm
         How near, in plane.
     """
-    heart = np.any([np.asarray(a) != int(Label.BACKGROUND) for a in labels], axis=0)
-    flat = heart.reshape(*heart.shape[:2], -1)
+    organ = np.any([np.asarray(a) != 0 for a in labels], axis=0)
+    flat = organ.reshape(*organ.shape[:2], -1)
     near = np.zeros_like(flat)
     for index in np.flatnonzero(flat.any(axis=(0, 1))):
         away = ndimage.distance_transform_edt(~flat[..., index], sampling=tuple(spacing_mm[:2]))
         near[..., index] = away <= margin_mm
-    return near.reshape(heart.shape)
+    return near.reshape(organ.shape)
 
 
 def binary_entropy_pct(probability: NDArray[Any]) -> Floats:
@@ -251,7 +251,11 @@ def _area(values: Floats, levels: Floats) -> float:
 
 
 def by_structure(
-    probabilities: NDArray[Any], labels: NDArray[Any], *, bins: int = 20
+    probabilities: NDArray[Any],
+    labels: NDArray[Any],
+    *,
+    structures: Mapping[Code, str],
+    bins: int = 20,
 ) -> dict[str, Reliability]:
     """Return the reliability of every structure, one against the rest.
 
@@ -260,11 +264,13 @@ def by_structure(
     probabilities
         (voxel, label).
     labels
-        True `Label` of each voxel.
+        True label of each voxel.
+    structures
+        Label -> name.
     bins
         Number of bins.
     """
     return {
         name: reliability(probabilities[:, int(label)], labels == int(label), bins=bins)
-        for label, name in STRUCTURES.items()
+        for label, name in structures.items()
     }

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from popscan.protocols.cine_sax.labels import STRUCTURES, Label
+from popscan.arrays.morphology import Code
 from popscan.segment.errors import dice_of
 from popscan.segment.samples import Tally
 
@@ -37,30 +37,36 @@ FEATURES = (
 
 
 def features(
-    tally: Tally, labels: NDArray[np.uint8], *, spacing_mm: Sequence[float]
+    tally: Tally,
+    labels: NDArray[np.uint8],
+    *,
+    structures: Mapping[Code, str],
+    spacing_mm: Sequence[float],
 ) -> dict[str, Floats]:
     """Return what `FEATURES` names for each structure and frame.
 
     Parameters
     ----------
     tally
-        Sums per slice, as `popscan.segment.segment` returns them.
+        Sums per slice, of all samples of a segmentation.
     labels
         The final labels (x, y, z, t), cleaned up.
+    structures
+        Label -> name.
     spacing_mm
         Distance of voxel centres along x, y, z.
 
     Returns
     -------
     dict
-        ``rv``, ``myo``, ``lv`` -> shape (t, feature). A row of NaN where the structure is not
+        Name of each structure -> shape (t, feature). A row of NaN where the structure is not
         labelled. With a single sample information and spread are 0.
     """
     n_slices, n_frames = labels.shape[2], labels.shape[3]
     frames = tally.by_frame(n_slices)
-    implied = [dice_of(frames.expected[t], STRUCTURES) for t in range(n_frames)]
+    implied = [dice_of(frames.expected[t], structures) for t in range(n_frames)]
     found = {}
-    for label, name in STRUCTURES.items():
+    for label, name in structures.items():
         k = int(label)
         voxels = np.maximum(frames.expected[:, k].sum(axis=1), 1e-9)
         volumes = frames.volumes[:, :, k]
@@ -144,7 +150,7 @@ def fit_ridge(table: ArrayLike, target: ArrayLike, *, strength: float = 20.0) ->
 def predict(model: Mapping[str, Any], table: ArrayLike) -> Floats:
     """Return predicted Dice, within 0 and 1, of each row; 0 for a row of NaN.
 
-    A structure that was not found has no features; every heart has it, so its Dice is 0.
+    A structure that was not found has no features; every organ has it, so its Dice is 0.
     """
     x = np.asarray(table, dtype=float)
     z = (x - np.asarray(model["mean"])) / np.asarray(model["sd"])
@@ -158,6 +164,7 @@ def expected_dice(
     tally: Tally,
     labels: NDArray[np.uint8],
     *,
+    structures: Mapping[Code, str],
     spacing_mm: Sequence[float],
     about: Mapping[str, Any],
 ) -> dict[str, float]:
@@ -165,7 +172,7 @@ def expected_dice(
 
     Parameters
     ----------
-    tally, labels, spacing_mm
+    tally, labels, structures, spacing_mm
         As in `features`.
     about
         What a bundle says of itself; ``expected_dice`` holds a model per structure.
@@ -173,13 +180,13 @@ def expected_dice(
     Returns
     -------
     dict
-        ``expected_dice_rv``, ``expected_dice_rv_lowest`` ...; NaN without a model in the bundle.
+        ``expected_dice_NAME``, ``expected_dice_NAME_lowest``; NaN without a model in the bundle.
     """
     stored = about.get("expected_dice", {})
     usable = list(stored.get("features", ())) == list(FEATURES)
-    table = features(tally, labels, spacing_mm=spacing_mm) if usable else {}
+    table = features(tally, labels, structures=structures, spacing_mm=spacing_mm) if usable else {}
     found: dict[str, float] = {}
-    for name in (STRUCTURES[label] for label in Label if label in STRUCTURES):
+    for name in (structures[code] for code in sorted(structures)):
         mean = lowest = math.nan
         if name in table and name in stored["models"]:
             values = predict(stored["models"][name], table[name])

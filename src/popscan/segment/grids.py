@@ -23,7 +23,7 @@ class Grids:
     """A scan's slices on the bundle's device, the training grid, and windows of it.
 
     Intensities stay as they are stored; what a window needs of them is normalised when it is cut,
-    so that neither a copy of the whole cine nor work on the rest of the body is made.
+    so that neither a copy of the whole scan nor work on the rest of the body is made.
 
     Attributes
     ----------

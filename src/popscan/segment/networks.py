@@ -2,7 +2,7 @@
 
 Every builder takes ``channels`` (feature channels per level, finest first), ``context`` (slices
 of the stack seen on each side of the one to label) and ``phases`` (2 to see the same slices in the
-opposite phase of the heart's cycle, too), and returns a module that maps
+opposite phase of the cycle, too), and returns a module that maps
 ``(n, phases (1 + 2 context), x, y)`` to logits ``(n, n_labels, x, y)``; the slice's own phase comes
 first, the slice itself in the middle of its neighbours. Sides are multiples of `stride`.
 """
@@ -192,7 +192,7 @@ def n_phases(arguments: Mapping[str, Any]) -> int:
 
 
 def n_channels(arguments: Mapping[str, Any]) -> int:
-    """Return how many slices of one position and cine a network sees at once."""
+    """Return how many slices of one position and scan a network sees at once."""
     return n_phases(arguments) * (1 + 2 * context_slices(arguments))
 
 

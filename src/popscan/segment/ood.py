@@ -5,7 +5,7 @@ slices of a scan, and the intensities of the structures that were found. In each
 distance in the leading principal components of the training scans and the part beyond them. A
 score of 1 is the distance of the farthest training subjects from what was fitted without them;
 above it the scan is unlike nearly all of them. Where training scans are of several kinds (patients
-and simulated hearts), each has its spaces, and the nearest kind counts.
+and simulated scans), each has its spaces, and the nearest kind counts.
 """
 
 from __future__ import annotations

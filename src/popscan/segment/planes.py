@@ -190,7 +190,7 @@ def predict_volume(
     batch_slices
         Slices that go through a network at once; 0 takes what suits the device.
     precision
-        As in `popscan.segment.segment`.
+        As for `popscan.segment.devices.pick_precision`.
     features
         Whether the network's features are taken, too (of the first member).
 

@@ -218,7 +218,7 @@ def predict(scan: Scan, predictor: Predictor) -> dict[str, float]:
     Raises
     ------
     SubjectError
-        As `popscan.segment.segment` does for scans that cannot be.
+        As `popscan.segment.inputs.check_scan` does for scans that cannot be.
     """
     check_scan(scan)
     facts = predictor.facts

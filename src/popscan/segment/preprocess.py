@@ -84,10 +84,10 @@ def neighbours(index: torch.Tensor, *, n_slices: int, context: int) -> torch.Ten
 
 
 def opposite_frames(n_frames: int) -> list[int]:
-    """Return for every frame of a cycle one in which the heart looks most unlike it.
+    """Return for every frame of a cycle one in which the organ looks most unlike it.
 
-    That is the first (near end-diastole, where cines are triggered) or the one after a third of
-    the cycle (near end-systole), whichever is farther away in the cycle; a frame that is alone has
+    That is the first (where series of a cycle are triggered) or the one after a third of the cycle
+    (near the other extreme), whichever is farther away in the cycle; a frame that is alone has
     only itself.
 
     Examples

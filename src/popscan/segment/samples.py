@@ -1,4 +1,4 @@
-"""What many samples say of a cine, kept as sums per slice.
+"""What many samples say of a scan, kept as sums per slice.
 
 A sample is what one member of an ensemble says of one mirroring of the image, or of one draw of
 Monte-Carlo dropout. Samples are never kept: a `Watch` is shown each of them once and remembers
@@ -9,13 +9,14 @@ Tensors have axes (n, label, x, y), probabilities sum to 1 over the labels, back
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from popscan.protocols.cine_sax.labels import STRUCTURES, Label
+from popscan.arrays.morphology import Code
 from popscan.segment.uncertainty import flip_risk, most_likely, predictive_entropy
 
 Floats = NDArray[np.float64]
@@ -25,7 +26,7 @@ Floats = NDArray[np.float64]
 class Tally:
     """Sums over the voxels of each slice, on the grid that the networks see.
 
-    Axes: slices of the cine as (t * z) with z running fastest, then labels, background first.
+    Axes: slices of the scan as (t * z) with z running fastest, then labels, background first.
 
     Attributes
     ----------
@@ -76,7 +77,9 @@ class Watch:
     Attributes
     ----------
     n
-        Slices of the cine (t * z).
+        Slices of the scan (t * z).
+    n_labels
+        Number of labels, background included.
     dropout_samples, dropout_rate, seed
         How many draws of Monte-Carlo dropout the networks make beside their plain passes. Draws
         inform about uncertainty only; labels come from the plain passes.
@@ -85,6 +88,7 @@ class Watch:
     """
 
     n: int
+    n_labels: int
     dropout_samples: int = 0
     dropout_rate: float = 0.1
     seed: int = 0
@@ -96,7 +100,7 @@ class Watch:
     _sum: torch.Tensor | None = None
 
     def __post_init__(self) -> None:
-        labels = len(Label)
+        labels = self.n_labels
         self._expected = np.zeros((self.n, labels, labels))
         self._by_label = np.zeros((3, self.n, labels))
 
@@ -108,8 +112,8 @@ class Watch:
         """Take in one sample (n, label, x, y) of the batch at hand, turned back if mirrored."""
         if len(self.names) == len(self._now):
             self.names.append(name)
-            self._volumes.append(np.zeros((self.n, len(Label))))
-        self._now.append(_counts(most_likely(probabilities)))
+            self._volumes.append(np.zeros((self.n, self.n_labels)))
+        self._now.append(_counts(most_likely(probabilities), self.n_labels))
         entropy = predictive_entropy(probabilities)
         self._entropy = entropy if self._entropy is None else self._entropy + entropy
         self._sum = probabilities if self._sum is None else self._sum + probabilities
@@ -130,11 +134,11 @@ class Watch:
         information = information.clamp_min(0).to(mean.device)
         maps = torch.stack([predictive_entropy(mean), information, flip_risk(mean)], dim=1)
         values = torch.cat([mean, maps], dim=1).flatten(2)
-        chosen = _one_hot(most_likely(mean)).to(mean.dtype).flatten(2)
+        chosen = _one_hot(most_likely(mean), self.n_labels).to(mean.dtype).flatten(2)
         # Sums over the voxels of each label, all at once: (n, label, what is summed).
         sums = _numbers(chosen @ values.transpose(1, 2))
-        self._expected[start:stop] = sums[:, :, : len(Label)]
-        self._by_label[:, start:stop] = sums[:, :, len(Label) :].transpose(2, 0, 1)
+        self._expected[start:stop] = sums[:, :, : self.n_labels]
+        self._by_label[:, start:stop] = sums[:, :, self.n_labels :].transpose(2, 0, 1)
         for volumes, counted in zip(self._volumes, self._now, strict=True):
             volumes[start:stop] = _numbers(counted)
         self.restart()
@@ -154,39 +158,41 @@ class Watch:
         )
 
 
-def _one_hot(labels: torch.Tensor) -> torch.Tensor:
+def _one_hot(labels: torch.Tensor, n_labels: int) -> torch.Tensor:
     """Return where each label is: (n, x, y) to bool (n, label, x, y)."""
-    every = torch.arange(len(Label), dtype=labels.dtype, device=labels.device)
+    every = torch.arange(n_labels, dtype=labels.dtype, device=labels.device)
     return labels[:, None] == every.view(1, -1, 1, 1)
 
 
-def _counts(labels: torch.Tensor) -> torch.Tensor:
+def _counts(labels: torch.Tensor, n_labels: int) -> torch.Tensor:
     """Count the labels of each slice: (n, x, y) to (n, label)."""
-    return _one_hot(labels).sum(dim=(2, 3))
+    return _one_hot(labels, n_labels).sum(dim=(2, 3))
 
 
 def _numbers(values: torch.Tensor) -> Floats:
     return values.detach().cpu().numpy().astype(np.float64)
 
 
-def summaries(tally: Tally) -> dict[str, float]:
+def summaries(tally: Tally, structures: Mapping[Code, str]) -> dict[str, float]:
     """Return numbers per structure over all frames, for the study's table.
 
     Parameters
     ----------
     tally
-        Of a cine, per slice or per frame.
+        Of a scan, per slice or per frame.
+    structures
+        Label -> name.
 
     Returns
     -------
     dict
-        ``mean_information_rv`` ..., ``flip_risk_rv`` ... (means over the voxels labelled so),
-        ``volume_spread_rv_pct`` ... (standard deviation of the samples' total volume, over its
+        ``mean_information_NAME``, ``flip_risk_NAME`` (means over the voxels labelled so),
+        ``volume_spread_NAME_pct`` (standard deviation of the samples' total volume, over its
         mean); NaN for a structure that is nowhere, spread and information NaN for one sample.
     """
     several = len(tally.samples) > 1
     values: dict[str, float] = {}
-    for label, name in STRUCTURES.items():
+    for label, name in structures.items():
         voxels = tally.expected[:, int(label)].sum()
         totals = tally.volumes[..., int(label)].sum(axis=1)
         values[f"mean_information_{name}"] = (

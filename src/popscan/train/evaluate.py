@@ -11,8 +11,8 @@ import pandas as pd
 import torch
 
 from popscan.protocols.cine_sax.labels import STRUCTURES, Label
+from popscan.protocols.cine_sax.segmentation.inference import Segmentation, segment
 from popscan.segment.bundle import Bundle
-from popscan.segment.inference import Segmentation, segment
 from popscan.segment.scores import score_segmentation
 from popscan.train.packs import Case
 from popscan.train.recipe import Recipe
@@ -57,7 +57,7 @@ def score_case(
 
 
 def score_cases(cases: Iterable[Case], *, bundle: Bundle, **options: Any) -> pd.DataFrame:
-    """Return the score rows of all cases; `options` go to `popscan.segment.segment`."""
+    """Return the score rows of all cases; `options` go to `segment`."""
     rows = [row for case in cases for row in score_case(case, bundle=bundle, **options)[0]]
     return pd.DataFrame(rows)
 

@@ -14,8 +14,8 @@ import pandas as pd
 import torch
 
 from popscan.protocols.cine_sax.labels import STRUCTURES
+from popscan.protocols.cine_sax.segmentation.contrast import measure_input
 from popscan.segment.bundle import hash_identifier, load_bundle, save_bundle, subject_of
-from popscan.segment.inputs import measure_input
 from popscan.train.evaluate import mean_dice, score_cases, volume_errors
 from popscan.train.known import store_detector, store_digests
 from popscan.train.packs import Case, Pack
@@ -29,7 +29,7 @@ def _range(values: Sequence[float]) -> list[float]:
 
 
 def input_range(cases: Sequence[Case]) -> dict[str, list[float]]:
-    """Return the range of what `popscan.segment.inputs` measures of the training scans.
+    """Return the range of what `measure_input` measures of the training scans.
 
     What is not known of any (contrast, where no case has both blood and muscle) is left out.
     """

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from popscan.protocols.cine_sax.segmentation.inference import Segmentation, segment
 from popscan.segment import ood
 from popscan.segment.bundle import MODEL, Bundle, load_bundle
 from popscan.segment.content import ARRAY, digests_of
-from popscan.segment.inference import Segmentation, segment
 from popscan.segment.trainingfile import write_training
 from popscan.train.observe import labelled_part
 from popscan.train.packs import Case

@@ -17,13 +17,13 @@ from popscan.protocols.cine_sax import biomarkers
 from popscan.protocols.cine_sax.biomarkers import intervals
 from popscan.protocols.cine_sax.biomarkers.intervals import QUANTITIES
 from popscan.protocols.cine_sax.labels import STRUCTURES
+from popscan.protocols.cine_sax.segmentation.inference import Segmentation, segment
 from popscan.protocols.cine_sax.volumes import phase_frames
 from popscan.records import LabelMap, Scan
 from popscan.segment import expected
 from popscan.segment.bundle import Bundle
 from popscan.segment.calibration import surroundings
 from popscan.segment.errors import confusion
-from popscan.segment.inference import Segmentation, segment
 from popscan.segment.preprocess import unslice
 from popscan.segment.samples import Tally
 from popscan.train.decision import cavity_errors
@@ -134,7 +134,7 @@ def observe(
     seed
         Which voxels.
     **options
-        For `popscan.segment.segment`.
+        For `popscan.protocols.cine_sax.segmentation.inference.segment`.
     """
     case = labelled_part(case)
     scan = case.scan
@@ -150,7 +150,9 @@ def observe(
     truth = case.labels.array
     tally = found.tally
     assert tally is not None
-    table = expected.features(tally, found.labels, spacing_mm=scan.spacing_mm)
+    table = expected.features(
+        tally, found.labels, structures=STRUCTURES, spacing_mm=scan.spacing_mm
+    )
     overlap = {
         name: np.array([dice(found.labels[..., t], truth[..., t], k) for t in case.labels.frames])
         for k, name in STRUCTURES.items()

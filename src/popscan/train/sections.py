@@ -49,7 +49,10 @@ def calibration_section(
     truth = np.concatenate([o.truth for o in clean])
     after = np.concatenate([tempered(o.probabilities, t) for o, t in _each_without(clean)])
     before_ece, after_ece = (
-        {name: round(calibration_error(r), 5) for name, r in by_structure(values, truth).items()}
+        {
+            name: round(calibration_error(r), 5)
+            for name, r in by_structure(values, truth, structures=STRUCTURES).items()
+        }
         for values in (p, after)
     )
     mirrored = flipped or clean

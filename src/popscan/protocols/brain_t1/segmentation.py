@@ -14,10 +14,10 @@ from popscan.protocols.brain_t1.labels import GROUPS, NETWORK_LABELS
 from popscan.protocols.brain_t1.sides import find_mid_plane, with_sides
 from popscan.records import Scan
 from popscan.segment.bundle import Bundle
-from popscan.segment.inference import Segmentation
 from popscan.segment.inputs import check_scan, input_warning
 from popscan.segment.ood import has_detector, tissue_features, unlikeness
 from popscan.segment.planes import on_scan, predict_volume, sums_of
+from popscan.segment.result import Segmentation
 
 #: What a bundle must label.
 NETWORK_CODES = {name: code for code, name in enumerate(NETWORK_LABELS, start=1)}

@@ -117,7 +117,7 @@ PROTOCOL = Protocol(
         titles=TITLES,
     ),
     segmentation=Segmentation(
-        methods={"bundle": "popscan.segment.inference:segment"},
+        methods={"bundle": "popscan.protocols.cine_sax.segmentation.inference:segment"},
         method="bundle",
         bundle="cine_sax",
         columns="popscan.protocols.cine_sax.columns:SEGMENTATION",

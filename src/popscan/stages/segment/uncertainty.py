@@ -23,7 +23,7 @@ from popscan.study.files import FileNames
 if TYPE_CHECKING:
     from popscan.config import Segment
     from popscan.segment.bundle import Bundle
-    from popscan.segment.inference import Segmentation
+    from popscan.segment.result import Segmentation
     from popscan.stages.segment.bundles import NoModel
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,155 +11,28 @@ import torch
 from numpy.typing import NDArray
 
 from popscan.arrays.resampling import Window
-from popscan.protocols.cine_sax.base import Base, find_base, remove_above
+from popscan.protocols.cine_sax.base import find_base, remove_above
 from popscan.protocols.cine_sax.labels import STRUCTURES, Label
+from popscan.protocols.cine_sax.segmentation.cleanup import keep_largest, mend_slices
+from popscan.protocols.cine_sax.segmentation.contrast import measure_input
+from popscan.protocols.cine_sax.segmentation.window import heart_window, scout_frames, scout_slices
 from popscan.records import Scan
 from popscan.segment.bundle import Bundle
-from popscan.segment.calibration import log_odds_of, temperature_of
-from popscan.segment.cleanup import keep_largest, mend_slices
+from popscan.segment.calibration import temperature_of
 from popscan.segment.devices import pick_precision
+from popscan.segment.ensemble import BATCHES, in_batches, probabilities
 from popscan.segment.expected import expected_dice
 from popscan.segment.features import Tap
 from popscan.segment.grids import Grids, back_to_scan
-from popscan.segment.heart import heart_window, scout_frames, scout_slices
-from popscan.segment.inputs import check_scan, input_warning, measure_input
-from popscan.segment.networks import seen_by
+from popscan.segment.inputs import check_scan, input_warning
 from popscan.segment.ood import has_detector, tissue_features, unlikeness
 from popscan.segment.preprocess import unslice
-from popscan.segment.samples import Tally, Watch, summaries
-from popscan.segment.uncertainty import dropped, most_likely, predictive_entropy, temper
-
-#: Mirrorings averaged when flips are asked for: none, x, y, both (axes of (n, label, x, y)).
-_FLIPS: tuple[tuple[int, ...], ...] = ((), (2,), (3,), (2, 3))
-_FLIP_NAMES = {(): "", (2,): " flip-x", (3,): " flip-y", (2, 3): " flip-xy"}
-
-#: Slices in one batch: a processor's cache holds few, a GPU is idle with few.
-BATCHES = {"cpu": 8, "gpu": 128}
+from popscan.segment.result import Segmentation, inside, pasted
+from popscan.segment.samples import Watch, summaries
+from popscan.segment.uncertainty import most_likely, predictive_entropy, temper
 
 #: Is given the first and last slice (t * z) of a batch and its probabilities on the scan's grid.
 Keep = Callable[[int, int, torch.Tensor], None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Segmentation:
-    """What the networks say of a cine.
-
-    Attributes
-    ----------
-    labels : ndarray of uint8, shape (x, y, z, t)
-        `Label` values of every frame, on the grid of the scan.
-    near : Window
-        The pixels of the scan around the heart that were looked at; all else is background.
-    entropy_near : ndarray of float16, shape (*near.size, z, t)
-        Entropy of the class probabilities in nats, 0 (sure) to ln 4.
-    values
-        ``mean_entropy_rv`` ... (over the voxels labelled so, all frames; NaN where there are
-        none), ``n_components_removed``, ``input_warning`` (empty, or what about the input is
-        outside of what the model was trained for), ``ood_score``, ``ood_slices``.
-    n_components_removed
-        Islands that the clean-up took away, over all frames.
-    tally
-        Sums over voxels per slice: expected confusion, uncertainties, volumes of every sample.
-    information_near : ndarray of float16, shape (*near.size, z, t), or None
-        Mutual information of the samples in nats, where it was asked for.
-    features : ndarray of float32, shape (t * z, feature), or None
-        Pooled features of every slice (`popscan.segment.features`), where they were asked for.
-    tissue : ndarray, shape (2 * structure,), or None
-        Intensities of the structures (`popscan.segment.ood.tissue_features`).
-    base
-        Where the left ventricle was decided to end; None where that was not asked.
-    """
-
-    labels: NDArray[np.uint8]
-    near: Window
-    entropy_near: NDArray[np.float16]
-    values: Mapping[str, Any]
-    n_components_removed: int = 0
-    tally: Tally | None = None
-    information_near: NDArray[np.float16] | None = None
-    features: NDArray[np.float32] | None = None
-    tissue: NDArray[np.float64] | None = None
-    base: Base | None = None
-
-    @property
-    def entropy(self) -> NDArray[np.float16]:
-        """Entropy on the grid of the scan (x, y, z, t), 0 outside of the window."""
-        return _whole(self.entropy_near, self.near, self.labels.shape)
-
-    @property
-    def information(self) -> NDArray[np.float16] | None:
-        """Mutual information on the grid of the scan (x, y, z, t), where it was asked for."""
-        found = self.information_near
-        return None if found is None else _whole(found, self.near, self.labels.shape)
-
-
-def _inside(window: Window) -> tuple[slice, slice]:
-    (x0, y0), (nx, ny) = window.start, window.size
-    return slice(x0, x0 + nx), slice(y0, y0 + ny)
-
-
-def _whole(part: NDArray[Any], window: Window, shape: tuple[int, ...]) -> NDArray[Any]:
-    """Return an array of `shape`, 0 but for `part` in a window; x is fastest, as in NIfTI."""
-    whole = np.zeros(shape, dtype=part.dtype, order="F")
-    whole[_inside(window)] = part
-    return whole
-
-
-def _probabilities(
-    images: torch.Tensor,
-    bundle: Bundle,
-    *,
-    flips: bool,
-    precision: torch.dtype,
-    watch: Watch | None = None,
-) -> torch.Tensor:
-    """Return mean class probabilities (n, label, x, y) of all members and mirrorings.
-
-    Images are those of `Grids.cut`, with as much around a slice as any member needs; every member
-    sees as much of it as it was trained with. `watch` is shown every member and mirroring, and
-    as many draws of dropout as it wants. All of it stays on the bundle's device.
-    """
-    flip_axes = _FLIPS if flips else _FLIPS[:1]
-    total = torch.zeros((), device=bundle.device)
-    offsets = torch.tensor(log_odds_of(bundle.about, bundle.labels), device=bundle.device)
-
-    def forward(network: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
-        low = precision != torch.float32
-        with torch.autocast(bundle.device.type, dtype=precision, enabled=low):
-            scores: torch.Tensor = network(x)
-        return (scores.float() + offsets.view(1, -1, 1, 1)).softmax(dim=1)
-
-    members = zip(bundle.networks, bundle.arguments, strict=True)
-    for member, (network, arguments) in enumerate(members):
-        x = seen_by(images, arguments)
-        for axes in flip_axes:
-            scores = forward(network, x.flip(axes) if axes else x)
-            scores = scores.flip(axes) if axes else scores
-            total = total + scores
-            if watch is not None:
-                watch.sample(f"member{member}{_FLIP_NAMES[axes]}", scores)
-        if watch is None:
-            continue
-        for draw in range(watch.dropout_samples):
-            with dropped(network, rate=watch.dropout_rate, seed=watch.seed + draw):
-                scores = forward(network, x)
-            watch.sample(f"member{member} dropout-{draw}", scores)
-    return total / (len(flip_axes) * len(bundle.networks))
-
-
-def _in_batches(n: int, work: Callable[[int, int], None], *, batch: int) -> None:
-    """Call `work(start, stop)` over 0..n; a batch that does not fit into memory is halved."""
-    start = 0
-    while start < n:
-        try:
-            work(start, min(n, start + batch))
-        except torch.OutOfMemoryError:
-            if batch == 1:
-                raise
-            torch.cuda.empty_cache()
-            batch = max(1, batch // 2)
-            continue
-        start += batch
 
 
 def _window(
@@ -174,10 +46,10 @@ def _window(
 
     def work(start: int, stop: int) -> None:
         images = grids.cut(chosen[start:stop], window)
-        found = _probabilities(images, bundle, flips=False, precision=precision)
+        found = probabilities(images, bundle, flips=False, precision=precision)
         heart[start:stop] = whole.paste(1.0 - found[:, 0], grids.inner)
 
-    _in_batches(len(chosen), work, batch=batch)
+    in_batches(len(chosen), work, batch=batch)
     return heart_window(heart, patch=bundle.patch, multiple=grids.multiple) or whole
 
 
@@ -214,7 +86,7 @@ def segment(
     largest_component
         Keep one connected piece of the heart and of each structure per frame.
     mend
-        Make slices that break a law of anatomy possible (`popscan.segment.cleanup.mend_slices`).
+        Make slices that break a law of anatomy possible (`cleanup.mend_slices`).
     base
         Decide by evidence where the left ventricle ends, and take away what is labelled above
         (`popscan.protocols.cine_sax.base`).
@@ -248,6 +120,7 @@ def segment(
     temperature = temperature_of(bundle.about, flips=flips)
     watch = Watch(
         n=n,
+        n_labels=bundle.n_labels,
         dropout_samples=dropout_samples,
         dropout_rate=dropout_rate,
         pixel_mm2=grids.pixel_mm2,
@@ -266,7 +139,7 @@ def segment(
             if tap is not None:
                 tap.restart()
             images = grids.cut(range(start, stop), window)
-            found = _probabilities(images, bundle, flips=flips, precision=dtype, watch=watch)
+            found = probabilities(images, bundle, flips=flips, precision=dtype, watch=watch)
             found = temper(found, temperature)
             shared = watch.close(start, stop, found)
             found = back_to_scan(found, window)
@@ -282,7 +155,7 @@ def segment(
                 pooled.append(tap.features())
 
         with tap if tap is not None else nullcontext():
-            _in_batches(n, work, batch=batch)
+            in_batches(n, work, batch=batch)
     volume = unslice(labels, n_slices=n_slices)
     spread = unslice(entropy, n_slices=n_slices)
     tally = watch.tally()
@@ -292,13 +165,13 @@ def segment(
     if base:
         end = find_base(
             volume,
-            scan.array[_inside(window.outer)],
+            scan.array[inside(window.outer)],
             tally.expected,
             spacing_mm=scan.spacing_mm,
             pixel_mm2=tally.pixel_mm2,
         )
         remove_above(volume, end)
-    whole = _whole(volume, window.outer, scan.array.shape)
+    whole = pasted(volume, window.outer, scan.array.shape)
     looked_at = scout_frames(scan.array.shape[3])
     measured = measure_input(scan, whole, looked_at)
     seen = torch.cat(pooled).numpy() if pooled else None
@@ -321,8 +194,14 @@ def segment(
             "n_slices_mended": mended,
             "n_slices_above_base": 0 if end is None else end.n_slices_removed,
             "n_frames_base_doubtful": 0 if end is None else end.n_frames_doubtful,
-            **summaries(tally),
-            **expected_dice(tally, volume, spacing_mm=scan.spacing_mm, about=bundle.about),
+            **summaries(tally, STRUCTURES),
+            **expected_dice(
+                tally,
+                volume,
+                structures=STRUCTURES,
+                spacing_mm=scan.spacing_mm,
+                about=bundle.about,
+            ),
         },
         n_components_removed=removed,
         tally=tally,
