@@ -15,8 +15,12 @@ at any moment and called again; ``--minutes`` begins no run after that time. Par
   validation patients, and the AUC with which loss and variance of gradients find the wrong slices.
 - ``topology``: the share of label maps of ACDC in which augmentation changes a structure's number
   of pieces or holes, of those that stay wholly inside; no network is trained.
+- ``wrong10``: the same with 10 training patients.
 - ``fields``, ``fields10``: fields that recipes had before, whole labels, the patients as they are;
   Dice of them and in strong noise.
+
+``--on shapes`` takes the simulated images of both domains, whole labels, in place of ACDC for
+``wrong`` and ``fields`` (10 patients are then 10 images): seconds a run.
 
 The network is small, so numbers compare fields and are no accuracy of popscan. Reads
 ``$POPSCAN_DATA/acdc`` (by default ``../shared/data/acdc``); the validation patients are those of
@@ -32,7 +36,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -46,7 +50,14 @@ from popscan.segment.bundle import subject_of
 from popscan.train.augment import augment
 from popscan.train.label_errors import KINDS, spoil
 from popscan.train.loop import fit
-from popscan.train.packs import INTENSITY_SCALE, Case, Pack, build_pack
+from popscan.train.packs import (
+    INTENSITY_SCALE,
+    Case,
+    Pack,
+    build_pack,
+    read_pack,
+    write_pack,
+)
 from popscan.train.recipe import Recipe, parse_recipe
 from popscan.train.shipped import split_acdc
 from popscan.train.snapshots import snapshots
@@ -55,6 +66,10 @@ from popscan.train.topology import betti
 from segmentation import acdc_cases
 
 Values = dict[str, float]
+#: Spacing (mm) and side (pixels) of the patches: the heart and little else.
+SPACING_MM, SIDE = 3.0, 48
+#: Name of the simulated discs and squares as a source of data.
+SHAPES = "shapes"
 _STILL = dict.fromkeys(
     ("turn_any", "turn_deg", "shift_px", "gamma", "contrast", "bias", "noise", "blur", "elastic",
      "low_resolution", "invert", "random_convolution", "ghost"), 0,
@@ -80,7 +95,22 @@ FIELDS: dict[str, dict[str, Any]] = {
     "random convolutions 0.5": {"augmentation": {"random_convolution": 0.5}},
 }
 
+#: What makes a run another one.
+_RUN = ("on", "part", "variant", "seed", "steps")
 WRONG = ["none 0", *(f"{kind} {share}" for kind in KINDS for share in (10, 25, 50, 75))]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Where the patients are, how many are trained on (0 for all), and for how many steps.
+
+    `kept` is a folder for packs, so that the next call of this script need not make them.
+    """
+
+    root: Path
+    kept: Path
+    n: int
+    steps: int
 
 
 def shapes(n: int, *, seed: int, flat: bool) -> Pack:
@@ -152,13 +182,15 @@ def run_shapes(variant: str, seed: int) -> Values:
     return {"lacking": float(np.mean([v for f in found for v in f.values()])), "cpu_s": cpu_s}
 
 
-def small(seed: int, *, steps: int, **values: Any) -> Recipe:
-    """Return the recipe that all variants on ACDC share."""
+def small(at: Setting, seed: int, **values: Any) -> Recipe:
+    """Return the recipe that all variants share."""
+    if at.root.name == SHAPES:
+        return tiny(seed, steps=at.steps, **values)
     plain = {
-        "name": "small", "seed": seed, "architecture": "dynunet", "patch": 64, "batch": 12,
-        "architecture_arguments": {"channels": [8, 16, 32, 64]}, "steps": steps, "spacing_mm": 3.0,
-        "learning_rate": 5e-3, "warmup_steps": 20, "autocast": False, "ema_decay": 0.98,
-        "checkpoint_every": 10**6,
+        "name": "small", "seed": seed, "architecture": "unet", "patch": SIDE, "batch": 12,
+        "architecture_arguments": {"channels": [8, 16, 32, 64], "residual_units": 2},
+        "steps": at.steps, "spacing_mm": SPACING_MM, "learning_rate": 5e-3, "warmup_steps": 20,
+        "autocast": False, "ema_decay": 0.98, "checkpoint_every": 10**6,
     }  # fmt: skip
     return parse_recipe(plain | values)
 
@@ -173,17 +205,28 @@ def patients(root: Path) -> tuple[list[Case], list[Case]]:
 
 
 @lru_cache(maxsize=4)
-def packs_of(root: Path, n: int) -> tuple[Pack, Pack, Pack]:
-    """Return the packs of the first and second half of `n` training patients, and validation."""
-    train, validation = patients(root)
-    rng = np.random.default_rng(0)
-    chosen = [train[i] for i in rng.permutation(len(train))[: n or len(train)]]
-    parts = (chosen[::2], chosen[1::2], validation)
-    first, second, unseen = (build_pack(p, spacing_mm=3.0, size=80) for p in parts)
+def packs_of(at: Setting) -> tuple[Pack, Pack, Pack]:
+    """Return the packs of the first and second half of the training patients, and validation."""
+    if at.root.name == SHAPES:
+        n = at.n // 2 or 30
+        seen = [shapes(n, seed=10 + flat, flat=bool(flat)) for flat in (1, 0)]
+        unseen = [shapes(20, seed=99 + flat, flat=bool(flat)) for flat in (1, 0)]
+        return seen[0], seen[1], joined(*unseen)
+    names = [
+        at.kept / f"{at.root.name}-{part}-{at.n}.npz" for part in ("first", "second", "unseen")
+    ]
+    if not all(path.exists() for path in names):
+        train, validation = patients(at.root)
+        rng = np.random.default_rng(0)
+        chosen = [train[i] for i in rng.permutation(len(train))[: at.n or len(train)]]
+        at.kept.mkdir(parents=True, exist_ok=True)
+        for path, part in zip(names, (chosen[::2], chosen[1::2], validation), strict=True):
+            write_pack(path, build_pack(part, spacing_mm=SPACING_MM, size=SIDE + 16))
+    first, second, unseen = (read_pack(path) for path in names)
     return first, second, cut(unseen)
 
 
-def cut(pack: Pack, *, side: int = 64) -> Pack:
+def cut(pack: Pack, *, side: int = SIDE) -> Pack:
     """Return the middle of every slice, as large as a patch."""
     low = (pack.images.shape[1] - side) // 2
     part = (slice(None), slice(low, low + side), slice(low, low + side))
@@ -197,11 +240,11 @@ def negative(pack: Pack) -> Pack:
     return replace(pack, images=images.astype(np.int16))
 
 
-def run_partial(variant: str, seed: int, *, root: Path, n: int, steps: int) -> Values:
+def run_partial(variant: str, seed: int, at: Setting) -> Values:
     """Train on two contrasts, one with the labels of the left ventricle alone."""
-    first, second, unseen = packs_of(root, n)
+    first, second, unseen = packs_of(at)
     learning = {"annotated": {"b": ["lv"]}} | PARTIAL[variant] if PARTIAL[variant] else {}
-    recipe = small(seed, steps=steps, learning=learning, augmentation={"invert": 0, "remap": 0})
+    recipe = small(at, seed, learning=learning, augmentation={"invert": 0, "remap": 0})
     network, cpu_s = trained(recipe, {"a": first, "b": negative(second)})
     found = dice(network, negative(unseen), recipe.codes)
     own = dice(network, unseen, recipe.codes)
@@ -210,11 +253,11 @@ def run_partial(variant: str, seed: int, *, root: Path, n: int, steps: int) -> V
     return {"lacking": lacking, "lv": found["lv"], "whole": rest, "cpu_s": cpu_s}
 
 
-def run_wrong(variant: str, seed: int, *, root: Path, n: int, steps: int) -> Values:
+def run_wrong(variant: str, seed: int, at: Setting) -> Values:
     """Train on spoilt labels; score the network, and what finds the spoilt ones."""
-    first, second, unseen = packs_of(root, n)
+    first, second, unseen = packs_of(at)
     kind, percent = variant.split()
-    recipe = small(seed, steps=steps, learning={"snapshots": steps // 10})
+    recipe = small(at, seed, learning={"snapshots": max(1, at.steps // 4)})
     whole = joined(first, second)
     wrong = np.zeros(len(whole), bool)
     if int(percent):
@@ -246,12 +289,11 @@ TOPOLOGY: dict[str, tuple[float, dict[str, Any]]] = {
 }
 
 
-def run_topology(variant: str, seed: int, *, root: Path, n: int, steps: int) -> Values:
+def run_topology(variant: str, seed: int, at: Setting) -> Values:
     """Augment label maps and count those whose pieces or holes are others than before."""
-    del steps
     spacing_mm, values = TOPOLOGY[variant]
-    train, _ = patients(root)
-    pack = build_pack(train[:n], spacing_mm=spacing_mm, size=round(300 / spacing_mm / 2) * 2)
+    train, _ = patients(at.root)
+    pack = build_pack(train[: at.n], spacing_mm=spacing_mm, size=round(300 / spacing_mm / 2) * 2)
     how = parse_recipe({"name": "topology", "augmentation": values}).augmentation
     begun = time.process_time()
     labels = torch.from_numpy(pack.labels)
@@ -277,10 +319,10 @@ def joined(first: Pack, second: Pack) -> Pack:
     return Pack(**both, spacing_mm=first.spacing_mm)
 
 
-def run_fields(variant: str, seed: int, *, root: Path, n: int, steps: int) -> Values:
+def run_fields(variant: str, seed: int, at: Setting) -> Values:
     """Train with other fields of the recipe on whole labels."""
-    first, second, unseen = packs_of(root, n)
-    recipe = small(seed, steps=steps, **FIELDS[variant])
+    first, second, unseen = packs_of(at)
+    recipe = small(at, seed, **({"augmentation": {}} | FIELDS[variant]))
     network, cpu_s = trained(recipe, {"a": first, "b": second})
     noise = np.random.default_rng(5).normal(size=unseen.images.shape) * 0.3 * INTENSITY_SCALE
     noisy = np.clip(unseen.images + noise, -(2**15), 2**15 - 1).astype(np.int16)
@@ -295,16 +337,18 @@ def parts_of(arguments: argparse.Namespace) -> dict[str, tuple[list[str], Callab
     default = Path(
         os.environ.get("POPSCAN_DATA", Path(__file__).resolve().parents[2] / "shared" / "data")
     )
-    root, steps = (arguments.data or default) / "acdc", arguments.steps
+    root, kept = (arguments.data or default) / arguments.on, arguments.out.with_suffix(".packs")
 
     def on(run: Callable[..., Values], n: int) -> Callable[..., Values]:
-        return lambda variant, seed: run(variant, seed, root=root, n=n, steps=steps)
+        at = Setting(root, kept, n, arguments.steps)
+        return lambda variant, seed: run(variant, seed, at)
 
     return {
         "shapes": (list(PARTIAL), run_shapes),
         "partial": (list(PARTIAL), on(run_partial, 0)),
         "partial10": (list(PARTIAL), on(run_partial, 10)),
         "wrong": (WRONG, on(run_wrong, 0)),
+        "wrong10": (WRONG, on(run_wrong, 10)),
         "topology": (list(TOPOLOGY), on(run_topology, 10)),
         "fields": (list(FIELDS), on(run_fields, 0)),
         "fields10": (list(FIELDS), on(run_fields, 10)),
@@ -312,8 +356,17 @@ def parts_of(arguments: argparse.Namespace) -> dict[str, tuple[list[str], Callab
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Return the runs that a file holds; none where it is absent."""
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    """Return the runs that a file holds; none where it is absent.
+
+    What a killed run left behind the last whole line is cut off.
+    """
+    if not path.exists():
+        return []
+    text = path.read_text(encoding="utf-8")
+    whole = text[: text.rfind("\n") + 1]
+    if whole != text:
+        path.write_text(whole, encoding="utf-8")
+    return [json.loads(line) for line in whole.splitlines()]
 
 
 def print_table(rows: list[dict[str, Any]]) -> None:
@@ -338,32 +391,36 @@ def main() -> None:
     parser.add_argument("--part", action="append", help="default: all of them")
     parser.add_argument("--variant", action="append", help="of the parts; default: all of them")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=200, help="of the runs on ACDC")
+    parser.add_argument("--steps", type=int, default=600, help="of the runs on ACDC")
     parser.add_argument("--minutes", type=float, default=1e9, help="begin no run after these")
     parser.add_argument("--data", type=Path, help="folder that holds acdc/")
+    parser.add_argument("--on", choices=("acdc", SHAPES), default="acdc", help="whose images")
     parser.add_argument("--table", action="store_true", help="only print what there is")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     parts, begun = parts_of(arguments), time.monotonic()
-    done = {(r["part"], r["variant"], r["seed"], r["steps"]) for r in read_lines(arguments.out)}
+    done = {tuple(r[key] for key in _RUN) for r in read_lines(arguments.out)}
     todo = [
         (part, variant, seed)
-        for part in (arguments.part or parts)
         for seed in range(arguments.seeds)
+        for part in (arguments.part or list(parts))
         for variant in parts[part][0]
-        if (part, variant, seed, arguments.steps) not in done
+        if (arguments.on, part, variant, seed, arguments.steps) not in done
         and variant in (arguments.variant or [variant])
     ]
+    if todo and not arguments.table:
+        trained(tiny(0, steps=1), {"warm": shapes(12, seed=0, flat=True)})  # Imports cost, too.
     for part, variant, seed in [] if arguments.table else todo:
         if time.monotonic() - begun > 60 * arguments.minutes:
             print(f"stopped after {arguments.minutes:g} minutes; call again", file=sys.stderr)
             break
         values = {k: round(v, 4) for k, v in parts[part][1](variant, seed).items()}
-        row = {"part": part, "variant": variant, "seed": seed, "steps": arguments.steps}
+        row = dict(zip(_RUN, (arguments.on, part, variant, seed, arguments.steps), strict=True))
         with arguments.out.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row | {"values": values}) + "\n")
         print(part, variant, seed, values, file=sys.stderr, flush=True)
-    print_table([r for r in read_lines(arguments.out) if r["steps"] == arguments.steps])
+    same = {"steps": arguments.steps, "on": arguments.on}
+    print_table([r for r in read_lines(arguments.out) if same.items() <= r.items()])
 
 
 if __name__ == "__main__":

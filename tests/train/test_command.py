@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -105,6 +106,31 @@ def test_suspicious_labels_of_a_source_are_listed(tmp_path, capsys):
     assert table["loss"].is_monotonic_decreasing
     assert main([*command, "--by", "gradients"]) == 0
     assert "gradients" in pd.read_csv(out, sep="\t").columns
+
+
+def test_unlabelled_scans_are_suggested(tmp_path, train, capsys):
+    for k in range(5):
+        write_visit(tmp_path / "data", f"sub-0{k}", seed=k)
+    train()
+    for k in range(1, 5):  # 01 to 04: new, 03 a copy of 02.
+        shutil.rmtree(tmp_path / "data" / f"sub-0{k}")
+        write_visit(tmp_path / "data", f"sub-1{k}", seed=12 if k == 3 else 10 + k)
+        for path in (tmp_path / "data").glob(f"sub-1{k}/anat/*dseg*"):
+            path.unlink()
+    out = tmp_path / "suggest.tsv"
+    command = ["suggest", str(tmp_path / "out"), "--root", str(tmp_path / "data"), "--n", "2"]
+    capsys.readouterr()
+    assert main([*command, "--out", str(out), "--among", "1"]) == 0
+    assert "2 of 4 unlabelled scans suggested, 1 have labels" in capsys.readouterr().out
+    table = pd.read_csv(out, sep="\t", dtype={"unit": str})
+    assert sorted(table["unit"]) == ["11", "12", "13", "14"]
+    assert table["chosen"].sum() == 2
+    assert len({"12", "13"} & set(table["unit"][:2])) < 2
+    first = out.read_bytes()
+    assert main([*command, "--out", str(out), "--among", "1"]) == 0
+    assert out.read_bytes() == first
+    assert main([*command, "--out", str(out), "--among", "2"]) == 1
+    assert "a share above 0" in capsys.readouterr().err
 
 
 def test_visits_are_told_apart_and_a_person_stays_on_one_side(tmp_path, train):

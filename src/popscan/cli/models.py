@@ -1,4 +1,4 @@
-"""Commands on model bundles: train, suspects, calibrate, predict."""
+"""Commands on model bundles: train, suspects, suggest, calibrate, predict."""
 
 from __future__ import annotations
 
@@ -34,6 +34,21 @@ def add(commands: Commands) -> None:
     suspects.add_argument("--out", type=Path, required=True, help="TSV that is written")
     suspects.add_argument("--by", choices=("loss", "gradients"), default="loss", help="which sign")
     suspects.set_defaults(call=_suspects)
+
+    suggest = commands.add_parser(
+        "suggest", help="rank the unlabelled scans that are worth labelling next"
+    )
+    suggest.add_argument("model", type=Path, help="folder of the bundle")
+    suggest.add_argument("--source", choices=("acdc", "bids"), default="bids", help="kind of data")
+    suggest.add_argument("--root", type=Path, required=True, help="folder of scans")
+    suggest.add_argument("--out", type=Path, required=True, help="TSV that is written")
+    suggest.add_argument("--n", type=int, default=20, help="number of scans to choose")
+    suggest.add_argument(
+        "--among", type=float, default=0.5, help="choose from this most uncertain share first"
+    )
+    suggest.add_argument("--seed", type=int, default=0, help="seed of the order of equal scans")
+    suggest.add_argument("--protocol", default="", help="protocol of the bundle")
+    suggest.set_defaults(call=_suggest)
 
     calibrate = commands.add_parser(
         "calibrate", help="fit temperature, intervals and expected Dice of a model bundle"
@@ -99,6 +114,24 @@ def _suspects(arguments: argparse.Namespace) -> None:
         work=arguments.work,
         out=arguments.out,
         by=arguments.by,
+    )
+    for line in left_out:
+        print(f"left out: {line}", file=sys.stderr)
+    print(message)
+
+
+def _suggest(arguments: argparse.Namespace) -> None:
+    from popscan.commands.suggest import suggest_scans
+
+    message, left_out = suggest_scans(
+        arguments.model,
+        kind=arguments.source,
+        root=arguments.root,
+        out=arguments.out,
+        n=arguments.n,
+        among=arguments.among,
+        seed=arguments.seed,
+        protocol_name=arguments.protocol,
     )
     for line in left_out:
         print(f"left out: {line}", file=sys.stderr)
