@@ -93,7 +93,15 @@ def test_a_subject_is_skipped_after_what_stands_right_above():
 
 def test_rerun_from_a_stage_takes_those_that_build_on_it():
     assert stages_from("score") == ["score"]
-    assert stages_from("segment") == ["segment", "score", "qc", "biomarkers", "rca", "motion"]
+    assert stages_from("segment") == [
+        "segment",
+        "score",
+        "qc",
+        "biomarkers",
+        "rca",
+        "motion",
+        "variants",
+    ]
     assert stages_from("simulate") == list(SUBJECT_STAGES)
 
 

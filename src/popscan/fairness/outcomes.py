@@ -32,6 +32,7 @@ def outcomes_table(
     ledger: pd.DataFrame | None = None,
     scores: pd.DataFrame | None = None,
     recon_scores: pd.DataFrame | None = None,
+    variant_scores: pd.DataFrame | None = None,
     segmentation: pd.DataFrame | None = None,
     qc: pd.DataFrame | None = None,
     qc_checks: pd.DataFrame | None = None,
@@ -58,6 +59,9 @@ def outcomes_table(
         leave out the worst. Only rows of `popscan.scored.counted` are used.
     recon_scores : DataFrame
         unit, measures such as psnr_db, ssim, and optionally variant.
+    variant_scores : DataFrame
+        unit, variant, dice_mean and signed errors such as brain_ml_error: gives
+        ``dice_mean_by_NAME`` and ``brain_ml_abs_error_by_NAME`` for every variant.
     segmentation : DataFrame
         unit and numbers of the segmentation; those on uncertainty are used.
     qc : DataFrame
@@ -92,6 +96,8 @@ def outcomes_table(
         parts += _statuses(ledger, final_stage, analysed)
     if _has(recon_scores, "unit"):
         parts += _measured(_by_variant(recon_scores), "reconstruct")
+    if _has(variant_scores, "unit", "variant"):
+        parts += _variants(variant_scores)
     if _has(scores, "unit", "structure"):
         parts += _scores(scores)
     if _has(segmentation, "unit"):
@@ -238,6 +244,22 @@ def _by_variant(table: pd.DataFrame) -> pd.DataFrame:
     wide = table.pivot_table(index="unit", columns="variant", values=measures, aggfunc="mean")
     wide.columns = pd.Index(["_".join(map(str, key)) for key in wide.columns])
     return wide.reset_index()
+
+
+def _variants(table: pd.DataFrame) -> list[_Part]:
+    """Return Dice of every reconstruction with the reference image, and its absolute errors."""
+    found = []
+    signed = [name for name in map(str, table.columns) if name.endswith("_error")]
+    for variant, rows in table.groupby("variant", sort=True):
+        measures = {"dice_mean": rows["dice_mean"]} if "dice_mean" in rows else {}
+        for name in signed:
+            measures[f"{name.removesuffix('_error')}_abs_error"] = rows[name].abs()
+        for name, values in measures.items():
+            found.append(
+                _part(rows["unit"], "variants", f"{name}_by_{variant}", values,
+                      better_is=direction(name), kind="continuous")
+            )  # fmt: skip
+    return found
 
 
 def _scores(scores: pd.DataFrame) -> list[_Part]:

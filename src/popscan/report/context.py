@@ -179,6 +179,9 @@ class StudyContext:
         hd95_mm, seen_in_training``.
     recon_scores
         Agreement with reference images: ``unit, variant, nrmse, psnr_db, ssim``.
+    variant_scores
+        What reconstructions do to labels and biomarkers: ``unit, variant, dice_mean``, biomarkers
+        and each less that of the reference image (``NAME_error``).
     associations
         ``outcome, term, estimate, ci_low, ci_high, p, q, n``.
     fairness_groups
@@ -246,6 +249,7 @@ fairness_ledger
     reference_ranges: pd.DataFrame = field(default_factory=pd.DataFrame)
     scores: pd.DataFrame = field(default_factory=pd.DataFrame)
     recon_scores: pd.DataFrame = field(default_factory=pd.DataFrame)
+    variant_scores: pd.DataFrame = field(default_factory=pd.DataFrame)
     associations: pd.DataFrame = field(default_factory=pd.DataFrame)
     fairness_groups: pd.DataFrame = field(default_factory=pd.DataFrame)
     fairness_gaps: pd.DataFrame = field(default_factory=pd.DataFrame)

@@ -47,6 +47,7 @@ TITLES: Mapping[str, str] = {
     "associate": "Associations", "fairness": "Fairness audit", "report": "Report",
     "visibility": "Visibility of attributes", "visibility_features": "Features for visibility",
     "visibility_maps": "Visibility maps", "atlas": "Atlas", "experiment": "Experiment",
+    "variants": "Comparison of reconstructions",
     # methods
     "cg_sense": "CG-SENSE", "zero_filled": "Zero-filled", "mann_whitney": "Mann-Whitney test",
     # statistics
@@ -123,6 +124,7 @@ def _below(text: str) -> str:
 _MADE: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], Name | None]], ...] = (
     (re.compile(r"check_(.+)"), lambda m: Name(f"Check: {name_of(m[1]).inside()}")),
     (re.compile(r"(\w+)_failed"), lambda m: _failed(m[1])),
+    (re.compile(r"(dice_mean|.+_abs_error)_by_(.+)"), lambda m: _by(m[1], m[2])),
     (re.compile(r"(.+)_abs_error"), lambda m: _of(m[1], "absolute error of ")),
     (re.compile(r"(.+)_error"), lambda m: _of(m[1], "error of ")),
     (re.compile(r"p_(.+)_adj"), lambda m: Name(f"p of {name_of(m[1]).inside()}, adjusted")),
@@ -143,6 +145,11 @@ def _failed(stage: str) -> Name | None:
 def _of(column: str, what: str) -> Name:
     name = name_of(column)
     return Name(f"{what[:1].upper()}{what[1:]}{name.inside()}", name.unit)
+
+
+def _by(measure: str, variant: str) -> Name:
+    name = name_of(measure)
+    return Name(f"{name.title}, by {name_of(variant).inside()}", name.unit)
 
 
 def _end(match: re.Match[str]) -> Name | None:

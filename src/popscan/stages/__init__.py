@@ -25,6 +25,7 @@ from popscan.stages import (
     score,
     segment,
     simulate,
+    variants,
     visibility,
 )
 from popscan.stages.description import EVERY_SUBJECT_STAGE, Stage
@@ -46,6 +47,7 @@ _LISTED: tuple[Stage, ...] = (
     rca.REFERENCES,
     rca.STAGE,
     motion.STAGE,
+    variants.STAGE,
     collect.STAGE,
     atlas.PREPARE,
     atlas.SUBJECTS,

@@ -10,6 +10,7 @@ from popscan.report.context import StudyContext
 from popscan.report.figures.distributions import Violins, violins
 from popscan.report.figures.gallery import ERROR_RANGE, gallery
 from popscan.report.sections.common import Options, small
+from popscan.report.sections.variants import costs_of_variants
 from popscan.report.text import DASH, decimals
 from popscan.report.tidy import complete, numbers, words
 from popscan.report.units import status_matrix
@@ -29,10 +30,9 @@ _PLACES = {
 def reconstruction(context: StudyContext, options: Options) -> Section:
     """Return the scores of the variants, of the organ and of the whole image, and a gallery."""
     ident, title = "reconstruction", "Reconstruction quality"
-    table = complete(context.recon_scores, "unit", "variant", *_RECON)
-    shown = _RECON | {k: title for k, title in _WHOLE.items() if k in table.columns}
-    values = table[list(shown)].apply(numbers) if len(table) else pd.DataFrame()
-    if not len(table) or values.isna().all(axis=None):
+    scores = _scores(context, options)
+    costs = costs_of_variants(context, options)
+    if not scores and not costs:
         matrix = status_matrix(context)
         images = "reconstruct" in matrix and (matrix["reconstruct"] == "not_applicable").all()
         why = (
@@ -41,6 +41,21 @@ def reconstruction(context: StudyContext, options: Options) -> Section:
             else "There are no reference images to compare reconstructions with."
         )
         return Section(ident=ident, title=title, blocks=nothing(why))
+    warning = [Text(text=context.retrospective, tone="warn")] if context.retrospective else []
+    return Section(
+        ident=ident,
+        title=title,
+        blocks=[*warning, *scores, *costs, *_gallery(context, options)],
+    )
+
+
+def _scores(context: StudyContext, options: Options) -> list[Block]:
+    """Return violins and a table of image scores; nothing without any."""
+    table = complete(context.recon_scores, "unit", "variant", *_RECON)
+    shown = _RECON | {k: title for k, title in _WHOLE.items() if k in table.columns}
+    values = table[list(shown)].apply(numbers) if len(table) else pd.DataFrame()
+    if not len(table) or values.isna().all(axis=None):
+        return []
     variant = words(table["variant"], missing="default")
     names = list(dict.fromkeys(variant))
     rows = []
@@ -87,10 +102,7 @@ def reconstruction(context: StudyContext, options: Options) -> Section:
         note="Lower NRMSE and HFEN (edges lost or added) are better; higher PSNR and SSIM are "
         f'better. Columns without "whole image" are of the region of the {context.wording.organ}.',
     )
-    warning = [Text(text=context.retrospective, tone="warn")] if context.retrospective else []
-    return Section(
-        ident=ident, title=title, blocks=[*warning, figure, scores, *_gallery(context, options)]
-    )
+    return [figure, scores]
 
 
 def _gallery(context: StudyContext, options: Options) -> list[Block]:

@@ -90,6 +90,20 @@ def reference_image(context: ShardContext, subject: Subject) -> str:
     return name if context.has("ingest", subject, name) else ""
 
 
+def read_variants(context: ShardContext, subject: Subject) -> dict[str, Scan]:
+    """Read the image of every variant, by its name."""
+    from popscan.io.nifti import read_scan
+
+    record, images = context.record("reconstruct", subject), {}
+    for output in record.outputs:
+        name = output.rsplit("/", 1)[-1]
+        desc = context.names.variant(name)
+        if desc is not None:
+            variant = desc or str(record.values["variant"])
+            images[variant] = read_scan(context.path("reconstruct", subject, name))
+    return images
+
+
 def oriented(protocol: Protocol, scan: Scan) -> Scan:
     """Bring an image into the protocol's orientation; readouts point where the scanner's did."""
     if not protocol.orientation:

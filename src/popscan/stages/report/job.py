@@ -29,6 +29,7 @@ from popscan.stages.report.methods import methods_sentences
 from popscan.stages.report.provenance import Provenance, provenance
 from popscan.stages.report.sharing import write_share
 from popscan.stages.segment.bundles import bundle_path
+from popscan.stages.variants.columns import variant_scores
 from popscan.store import Store
 from popscan.study.costs import cost_rates, study_costs
 from popscan.study.study import Study
@@ -107,6 +108,7 @@ def study_context(
         biomarker_dictionary=_dictionary(study_root, "biomarkers"),
         scores=read_table(study_root, "scores"),
         recon_scores=read_table(study_root, "recon_scores"),
+        variant_scores=variant_scores(study),
         associations=read_table(study_root, "associations"),
         agreement_points=agreement_points(study_root, fairness, kind),
         extras=extra_sections(study_root, config),

@@ -16,7 +16,7 @@ from popscan.records import LabelMap, NotApplicable, Outcome, Scan, Subject
 from popscan.segment.given import GIVEN
 from popscan.stages import upstream_of
 from popscan.stages.biomarkers.task import measure
-from popscan.stages.reconstruct.task import reference_image
+from popscan.stages.reconstruct.task import read_variants, reference_image
 from popscan.stages.segment.bundles import load_bundle
 from popscan.stages.segment.task import OF_REFERENCE
 from popscan.study.context import ShardContext
@@ -131,15 +131,8 @@ def _recon_images(context: ShardContext, subject: Subject) -> dict[str, Scan]:
     reference = reference_image(context, subject)
     if not reference:
         return {}
-    record = context.record("reconstruct", subject)
-    images = {"reference": read_scan(context.path("ingest", subject, reference))}
-    for name in record.outputs:
-        file = name.rsplit("/", 1)[-1]
-        desc = context.names.variant(file)
-        if desc is not None:
-            variant = desc or str(record.values["variant"])
-            images[variant] = read_scan(context.path("reconstruct", subject, file))
-    return images
+    path = context.path("ingest", subject, reference)
+    return {"reference": read_scan(path), **read_variants(context, subject)}
 
 
 def _score_images(

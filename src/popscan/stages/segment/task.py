@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from popscan.config import Segment
 from popscan.methods import call_with, option_names, resolve
+from popscan.protocol import Protocol
 from popscan.protocols import protocol_key
 from popscan.records import LabelMap, Outcome, Scan, Subject
 from popscan.stages import upstream_of
@@ -14,6 +16,12 @@ from popscan.stages.segment.bundles import load_bundle
 from popscan.stages.segment.uncertainty import uncertainty_files
 from popscan.study.context import ShardContext
 from popscan.task import Task
+
+if TYPE_CHECKING:
+    from popscan.segment.bundle import Bundle
+    from popscan.segment.inference import Segmentation
+    from popscan.segment.labelled import Labelled
+    from popscan.stages.segment.bundles import NoModel
 
 #: Description in the name of the labels that the model gives the reference image.
 OF_REFERENCE = "ofreference"
@@ -25,6 +33,7 @@ def segment_task(context: ShardContext) -> Task[tuple[dict[str, Scan], LabelMap 
     segment = resolve(context.protocol.segmentation.methods, section.method, "segment")
     takes_given = "given" in option_names(segment)
     bundle = load_bundle(section.model, section.device, protocol=context.protocol.name)
+    label = labelling(context.protocol, section, bundle)
 
     def reference(subject: Subject) -> str:
         return reference_image(context, subject) if section.reference_images else ""
@@ -47,21 +56,7 @@ def segment_task(context: ShardContext) -> Task[tuple[dict[str, Scan], LabelMap 
         files: dict[str, object] = {}
         values = []
         for name, scan in scans.items():
-            found = call_with(
-                segment,
-                scan,
-                bundle=bundle,
-                given=given,
-                flips=section.flips,
-                largest_component=section.largest_component,
-                mend=section.mend,
-                base=section.base,
-                batch_slices=section.batch_slices,
-                precision=section.precision,
-                dropout_samples=section.dropout_samples,
-                dropout_rate=section.dropout_rate,
-                information=section.uncertainty_maps,
-            )
+            found = label(scan, given)
             labels = LabelMap(array=found.labels, frames=tuple(range(found.labels.shape[3])))
             files[name] = (labels, scan)
             known = bundle.recognise(subject.unit, scan.array)
@@ -94,3 +89,30 @@ def segment_task(context: ShardContext) -> Task[tuple[dict[str, Scan], LabelMap 
         write=context.names.write,
         upstream=upstream_of("segment"),
     )
+
+
+def labelling(
+    protocol: Protocol, section: Segment, bundle: Bundle | NoModel
+) -> Callable[..., Segmentation | Labelled]:
+    """Return the function ``(scan, given=None)`` that labels a scan as the config says."""
+    segment = resolve(protocol.segmentation.methods, section.method, "segment")
+
+    def label(scan: Scan, given: LabelMap | None = None) -> Segmentation | Labelled:
+        made: Segmentation | Labelled = call_with(
+            segment,
+            scan,
+            bundle=bundle,
+            given=given,
+            flips=section.flips,
+            largest_component=section.largest_component,
+            mend=section.mend,
+            base=section.base,
+            batch_slices=section.batch_slices,
+            precision=section.precision,
+            dropout_samples=section.dropout_samples,
+            dropout_rate=section.dropout_rate,
+            information=section.uncertainty_maps,
+        )
+        return made
+
+    return label
