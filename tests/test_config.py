@@ -76,6 +76,20 @@ def test_example_configs_are_valid_and_listed(repo_root):
         {"biomarkers": {"cycle_ms": [2000, 300]}},
         {"cohort": {"plausible": {"age_years": [120, 0]}}},
         {"cohort": {"plausible": {"age_years": [0, float("nan")]}}},
+        {"report": {"min_cell": True}},  # `yes` is no number: cells of one would be shared
+        {"simulate": {"faults": {"motion": True}}},
+        {"cohort": {"plausible": {"age_years": [True, 90]}}},
+        {"atlas": {"spacing_mm": float("inf")}},
+        {"fairness": {"age_bands_years": [float("nan")] * 3}},
+        {"fairness": {"alpha": 0.95}},
+        {"simulate": {"n_subjects": 10**12}},
+        {"fairness": {"attributes": ["sex", "Sex"]}},  # tests would count twice
+        {"fairness": {"adjust_methods": ["regression", "mixed"]}},
+        {"experiment": {"seeds": [1, 2, 1]}},
+        {"reconstruct": {"variants": {"a/b": {"method": "cg_sense"}}}},
+        {"subjects": ","},
+        {"subjects": [""]},
+        {"subjects": 0},
     ],
 )
 def test_wrong_configs_are_refused(data):

@@ -53,6 +53,20 @@ def test_a_gpu_that_is_not_there_is_named(tmp_path: Path) -> None:
             "qc: {thresholds: {snr: {review: 3, fail: 30}}}",
             "qc.thresholds: qc threshold snr: fail < 30 is reached before review < 3",
         ),
+        (
+            "qc: {thresholds: {snr: {review: .inf}}}",
+            "qc.thresholds: qc threshold snr.review: expected a number",
+        ),
+        (
+            "stages: {motion: {enabled: true, options: [1]}}",
+            "{path}: stages.motion.options: ",
+        ),
+        ("source: {views: [2ch]}", "source.views: sax is missing"),
+        ("fairness: {roles: {sx: protected}}", "fairness.roles: 'sx'"),
+        (
+            "simulate: {bias: [{attribute: sex, group: femal, kind: contrast, strength: 1}]}",
+            "{path}: simulated bias: sex has no group 'femal'",
+        ),
     ],
 )
 def test_what_would_do_otherwise_than_is_meant_is_named(
@@ -60,6 +74,8 @@ def test_what_would_do_otherwise_than_is_meant_is_named(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "study.yaml"
-    path.write_text(f"{{source: {{kind: simulated}}, {config}}}")
+    source = "" if config.startswith("source") else "source: {kind: simulated}, "
+    path.write_text(f"{{{source}{config}}}")
     problems, _ = check_study(path)
-    assert any(problem.startswith(expected) for problem in problems), problems
+    start = expected.format(path=path)
+    assert any(problem.startswith(start) for problem in problems), problems

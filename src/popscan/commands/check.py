@@ -6,7 +6,7 @@ Nothing is changed. Each problem names file, key and what was expected.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -147,7 +147,9 @@ def _motion_problems(config: Config) -> list[str]:
         function = resolve(METHODS, str(options.get("method", "demons")), "stages.motion.method")
     except PopscanError as error:
         return [str(error)]
-    given = dict(options.get("options") or {})
+    given = options.get("options") or {}
+    if not isinstance(given, Mapping):
+        return []  # `stage_problems` says it
     unfit = option_problems(function, given, reserved=RESERVED)
     return [f"stages.motion.options: {text}" for text in unfit]
 

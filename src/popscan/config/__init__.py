@@ -26,6 +26,7 @@ from popscan.config.study import (
     source_kind,
     study_seed,
 )
+from popscan.names import name_list
 from popscan.nested import mapping_at
 from popscan.protocols import DEFAULT, get_protocol
 from popscan.records import PopscanError
@@ -111,6 +112,14 @@ class Config(Section):
                 raise ValueError(str(error)) from error
         return name
 
+    @field_validator("subjects")
+    @classmethod
+    def _subjects_name_somebody(cls, subjects: Any) -> Any:
+        """Refuse what a list that came out empty leaves behind: it would mean all of them."""
+        if subjects not in ("", []) and (subjects == 0 or not name_list(subjects)):
+            raise ValueError("names nobody; '' or [] stand for all subjects")
+        return subjects
+
     @field_validator("protocols")
     @classmethod
     def _parts_are_made_before(cls, given: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -142,6 +151,12 @@ def protocol_problems(config: Config) -> list[str]:
         )
     if not source.views:
         problems.append(f"source.views: none; expected some of: {', '.join(protocol.views)}")
+    if (
+        source.views
+        and protocol.view not in source.views
+        and set(source.views) <= {*protocol.views}
+    ):
+        problems.append(f"source.views: {protocol.view} is missing, and it is what is measured")
     problems += [
         f"source.views: {view!r}; expected some of: {', '.join(protocol.views)}"
         for view in source.views

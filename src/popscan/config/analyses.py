@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from popscan.config.predictions import StudyPredictions
-from popscan.config.section import ColumnName, Section
+from popscan.config.section import ColumnName, Distinct, Section
 
 
 class Atlas(Section):
     """Population averages."""
 
     enabled: bool = Field(default=True, description="Build atlases.")
-    groups: list[ColumnName] = Field(
+    groups: Distinct[ColumnName] = Field(
         default=["sex"],
         description="Attributes of which every group gets an atlas: columns of the cohort table, "
         "decoded by fairness.codings, or age_band, bmi_class.",
@@ -26,17 +26,17 @@ class Atlas(Section):
         default="demons",
         description="How the rounds after the first register (docs/registration.md).",
     )
-    spacing_mm: float = Field(default=3.0, gt=0, description="Voxel size of the atlas.")
+    spacing_mm: float = Field(default=3.0, gt=0, le=50, description="Voxel size of the atlas.")
     min_group: int = Field(default=5, ge=2, description="Smallest group that gets an atlas.")
 
 
 class Associate(Section):
     """Regression of biomarkers on covariates, and reference ranges."""
 
-    outcomes: list[ColumnName] = Field(
+    outcomes: Distinct[ColumnName] = Field(
         default=[], description="Biomarker columns; by default those that the protocol follows."
     )
-    terms: list[ColumnName] = Field(
+    terms: Distinct[ColumnName] = Field(
         default=["age_years", "sex", "bsa_m2"], description="Columns on the right-hand side."
     )
     min_n: int = Field(default=20, ge=5, description="Fewest complete rows of a regression.")
@@ -45,11 +45,11 @@ class Associate(Section):
 class Fairness(Section):
     """Comparison of every stage's outcome between groups."""
 
-    attributes: list[ColumnName] = Field(
+    attributes: Distinct[ColumnName] = Field(
         default=["sex", "race"],
         description="Columns to compare by: of the cohort table, or age_band, bmi_class.",
     )
-    intersections: list[list[ColumnName]] = Field(
+    intersections: Distinct[list[ColumnName]] = Field(
         default=[["sex", "race"]], description="Combinations of two attributes or more."
     )
 
@@ -72,20 +72,20 @@ class Fairness(Section):
         description="How to decode a column's values: ukb_21000 (UK Biobank ethnic background, top "
         "level), ukb_21000_detailed, ukb_31 (sex), ixi_ethnic, or a mapping code -> category.",
     )
-    age_bands_years: list[float] = Field(
+    age_bands_years: Distinct[float] = Field(
         default=[0, 45, 55, 65, 75], description="Lower limits of the bands of age_band."
     )
-    biomarkers: list[ColumnName] = Field(
+    biomarkers: Distinct[ColumnName] = Field(
         default=[],
         description="Biomarkers that are compared, measured against references and followed "
         "along the pipeline; by default those that the protocol names.",
     )
-    adjust_for: list[ColumnName] = Field(
+    adjust_for: Distinct[ColumnName] = Field(
         default=["age_years", "bsa_m2"],
         description="Confounders of the adjusted gaps and of the ledger's last step: columns of "
         "the cohort table, or bsa_m2, bmi_kg_m2. What a study lacks is named and left out.",
     )
-    adjust_methods: list[
+    adjust_methods: Distinct[
         Literal["regression", "ancova", "standardisation", "mixed", "matching"]
     ] = Field(
         default=["regression", "standardisation"],
@@ -94,6 +94,13 @@ class Fairness(Section):
     adjust_block: ColumnName = Field(
         default="", description="Column with the random effect of method mixed (site, scanner)."
     )
+
+    @model_validator(mode="after")
+    def _mixed_has_blocks(self) -> Fairness:
+        if "mixed" in self.adjust_methods and not self.adjust_block:
+            raise ValueError("adjust_methods: mixed needs adjust_block, the random effect's column")
+        return self
+
     quality: ColumnName = Field(
         default="dice_mean",
         description="Outcome that stands for true quality where QC's exclusions are compared at "
@@ -109,8 +116,10 @@ class Fairness(Section):
         "within groups, other thresholds.",
     )
     min_group: int = Field(default=10, ge=2, description="Smaller groups are shown as too few.")
-    n_boot: int = Field(default=1000, ge=100, description="Bootstrap draws.")
-    alpha: float = Field(default=0.05, gt=0, lt=1, description="1 - confidence level.")
+    n_boot: int = Field(default=1000, ge=100, le=1_000_000, description="Bootstrap draws.")
+    alpha: float = Field(
+        default=0.05, gt=0, lt=0.5, description="1 - confidence level: 0.05, not 0.95."
+    )
     correction: Literal["holm", "bh"] = Field(
         default="holm", description="Correction for multiplicity over the family."
     )
@@ -143,20 +152,22 @@ class Rca(Section):
         ge=1,
         description="Of these, how many (the most similar) a subject is carried to.",
     )
-    balance_by: list[ColumnName] = Field(
+    balance_by: Distinct[ColumnName] = Field(
         default=["sex"],
         description="Draw equal numbers of reference cases from each group of these attributes "
         "(as in atlas.groups).",
     )
-    phases: list[str] = Field(
+    phases: Distinct[str] = Field(
         default=[], description="Phases that are judged; by default the protocol's first."
     )
     affine: bool = Field(
         default=False,
         description="Register by an affine transform first: slower, for organs far off.",
     )
-    inplane_mm: float = Field(default=4.0, gt=0, description="Voxels of the crops in-plane.")
-    along_mm: float = Field(default=8.0, gt=0, description="Voxels of the crops across slices.")
+    inplane_mm: float = Field(default=4.0, gt=0, le=50, description="Voxels of the crops in-plane.")
+    along_mm: float = Field(
+        default=8.0, gt=0, le=50, description="Voxels of the crops across slices."
+    )
     low_dice: float = Field(
         default=0.7, gt=0, lt=1, description="True Dice below which a segmentation counts as poor."
     )
@@ -170,26 +181,27 @@ class Visibility(Section):
     """Whether sex, race, scanner can be predicted from what the pipeline sees."""
 
     enabled: bool = Field(default=False, description="Ask it.")
-    attributes: list[ColumnName] = Field(
+    attributes: Distinct[ColumnName] = Field(
         default=[], description="Columns of the cohort table; empty: those of fairness.attributes."
     )
-    sources: list[Literal["biomarkers", "labels", "organ", "heart", "image", "latent"]] = Field(
+    sources: Distinct[Literal["biomarkers", "labels", "organ", "heart", "image", "latent"]] = Field(
         default=["biomarkers", "labels", "organ", "image", "latent"],
         description="What attributes are looked for in: biomarkers, label map, intensities of the "
         "organ (cine: heart) and of the whole image, features of the segmentation network.",
     )
-    adjust_for: list[ColumnName] = Field(
+    adjust_for: Distinct[ColumnName] = Field(
         default=["age_years", "height_cm", "weight_kg"],
         description="What is taken out of the features for the adjusted area (body size), among "
         "subjects who have all of it.",
     )
-    n_folds: int = Field(default=5, ge=2, description="Folds of the cross-validation.")
+    n_folds: int = Field(default=5, ge=2, le=1000, description="Folds of the cross-validation.")
     n_components: int = Field(
         default=50, ge=1, description="Principal components, at most, of each source of features."
     )
     n_permutations: int = Field(
         default=200,
         ge=0,
+        le=1_000_000,
         description="Number of label permutations. If none reaches the observed AUC, more are "
         "drawn so that p can fall below the corrected threshold.",
     )

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from popscan.config.section import Section
+from popscan.config.section import Distinct, Section
 
 
 class Architecture(Section):
@@ -61,17 +61,17 @@ class Experiment(Section):
     attribute: str = Field(
         default="", description="Attribute that defines the groups; empty for no experiment."
     )
-    groups: list[str] = Field(
+    groups: Distinct[str] = Field(
         default=[],
         description="Two or more of its values. The share of the first is varied, the others "
         "share the rest equally.",
     )
-    shares_pct: list[float] = Field(
+    shares_pct: Distinct[float] = Field(
         default=[0, 25, 50, 75, 100], description="Shares of the first group in training, %."
     )
     n_train: int = Field(default=40, ge=1, description="Subjects of every training.")
     n_test: int = Field(default=20, ge=2, description="Test subjects of each group.")
-    seeds: list[int] = Field(
+    seeds: Distinct[int] = Field(
         default=[1, 2, 3], description="Each is another draw of subjects and another start."
     )
     recipe: str | dict[str, Any] = Field(
@@ -99,7 +99,7 @@ class Experiment(Section):
         description="Column -> value of the subjects that may be trained on (diagnosis: healthy); "
         "the others are tested alone. Empty for all.",
     )
-    audit: list[str] = Field(
+    audit: Distinct[str] = Field(
         default=[],
         description="Recipes that classify or reconstruct: further attributes by whose groups "
         "their errors are compared.",
@@ -118,6 +118,7 @@ class Experiment(Section):
     slice_distance_mm: float = Field(
         default=10.0,
         gt=0,
+        le=100,
         description="Of simulated subjects of cine_sax; frames are ED and near ES.",
     )
     data_jobs: int = Field(default=1, ge=1, description="Jobs that prepare the subjects.")

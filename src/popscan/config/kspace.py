@@ -20,6 +20,7 @@ class KSpaceInput(Section):
     coils: int = Field(
         default=12,
         ge=0,
+        le=1024,
         description="Compress to at most so many virtual coils; 0 keeps the scanner's.",
     )
     prewhiten: bool = Field(

@@ -8,6 +8,7 @@ from pydantic import Field, field_validator
 
 from popscan.config.section import Section
 from popscan.config.study import Limits
+from popscan.records import PopscanError, check_identifier
 
 #: Code of a structure in a label file.
 Code = Annotated[int, Field(ge=0, le=65_535)]
@@ -59,6 +60,18 @@ class Reconstruct(Section):
         },
         description="Variants by name; all are run and scored where a reference exists.",
     )
+
+    @field_validator("variants")
+    @classmethod
+    def _variants_are_parts_of_names(cls, variants: dict[str, Variant]) -> dict[str, Variant]:
+        """Refuse names that files cannot have: a slash would be a folder."""
+        for name in variants:
+            try:
+                check_identifier(name, what="variant")
+            except PopscanError as error:
+                raise ValueError(str(error)) from error
+        return variants
+
     device: Literal["auto", "cpu", "cuda"] = Field(
         default="cpu",
         description="Where methods run that can use a GPU. Its results differ by rounding, and "
@@ -97,7 +110,7 @@ class Segment(Section):
     )
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="Where it runs.")
     batch_slices: int = Field(
-        default=0, ge=0, description="Slices in one batch; 0: 8 on a CPU, 128 on a GPU."
+        default=0, ge=0, le=100_000, description="Slices in one batch; 0: 8 on a CPU, 128 on a GPU."
     )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         default="auto",

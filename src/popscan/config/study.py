@@ -24,7 +24,9 @@ class Study(Section):
         json_schema_extra={"pattern": r"^(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$"},
     )
     results: str = Field(default="results", description="Folder that holds all studies' results.")
-    seed: int = Field(default=1, ge=0, description="Seed of every random choice of the study.")
+    seed: int = Field(
+        default=1, ge=0, lt=2**63, description="Seed of every random choice of the study."
+    )
     part_of: str = Field(
         default="",
         description="Name of the study of several protocols that this is a part of; set by "
@@ -107,13 +109,15 @@ def source_kind(options: Mapping[str, object]) -> str:
 class Simulate(Section):
     """The digital population (source kind `simulated`)."""
 
-    n_subjects: int = Field(default=24, ge=1, description="Number of subjects.")
+    n_subjects: int = Field(default=24, ge=1, le=1_000_000, description="Number of subjects.")
     kspace: bool = Field(default=True, description="Simulate multi-coil k-space, not images.")
     matrix: int = Field(default=128, ge=48, le=512, description="In-plane matrix size.")
-    spacing_mm: float = Field(default=2.2, gt=0, description="In-plane pixel spacing in mm.")
-    n_frames: int = Field(default=12, ge=2, description="Frames per scan.")
-    n_coils: int = Field(default=6, ge=1, description="Receive coils.")
-    acceleration: float = Field(default=3.0, ge=1, description="k-space undersampling factor.")
+    spacing_mm: float = Field(default=2.2, gt=0, le=20, description="In-plane pixel spacing in mm.")
+    n_frames: int = Field(default=12, ge=2, le=1000, description="Frames per scan.")
+    n_coils: int = Field(default=6, ge=1, le=256, description="Receive coils.")
+    acceleration: float = Field(
+        default=3.0, ge=1, le=64, description="k-space undersampling factor."
+    )
     allocation: Literal["random", "quota"] = Field(
         default="random",
         description="random: the first subjects stay as they are when there are more; quota: "

@@ -149,17 +149,23 @@ def _limit(name: str, key: str, spec: Spec, value: Any) -> Limit:
     expected = "two numbers, low and high" if spec.bad == "outside" else "a number"
     try:
         if spec.bad == "outside":
-            low, high = (float(part) for part in value)
-            if low > high or math.isnan(low + high):
+            low, high = (_finite(part) for part in value)
+            if low > high:
                 raise ValueError
             return low, high
-        number = float(value)
-        if math.isnan(number):
-            raise ValueError
+        number = _finite(value)
     except (TypeError, ValueError):
         raise PopscanError(
             f"qc threshold {name}.{key}: expected {expected}, found {value!r}"
         ) from None
+    return number
+
+
+def _finite(value: Any) -> float:
+    """Read a number; what YAML makes of ``yes`` is none."""
+    number = float(value)
+    if isinstance(value, bool) or not math.isfinite(number):
+        raise ValueError
     return number
 
 

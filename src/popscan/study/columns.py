@@ -166,6 +166,7 @@ def _check_keys(known: Known, config: Config | TableConfig) -> None:
         ("cohort.plausible", limits), ("cohort.categorical", cohort.categorical),
         ("cohort.special_codes", cohort.special_codes),
         ("cohort.reference_group", cohort.reference_group), ("fairness.codings", fairness.codings),
+        ("fairness.roles", fairness.roles),
     ):  # fmt: skip
         check_columns(known, [Named(key, name, True) for name in names], [])
     tested = [*fairness.attributes, *(_CROSS.join(names) for names in fairness.intersections)]

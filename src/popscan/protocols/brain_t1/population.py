@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, ValidationError
 from scipy.special import ndtri
 
 from popscan.records import PopscanError
@@ -22,6 +22,13 @@ from popscan.yamlfile import problem_text
 _ICV_ML = {"female": (1400.0, 110.0), "male": (1580.0, 125.0)}
 #: Where ``age_group`` divides.
 _OLD = 55.0
+#: Attribute -> its groups.
+_GROUPS: Mapping[str, tuple[str, str]] = {
+    "sex": ("female", "male"),
+    "age_group": (f"under {_OLD:g}", f"{_OLD:g} and over"),
+    "diagnosis": ("healthy", "dementia"),
+    "site": ("A", "B"),
+}
 #: What each kind of bias does at strength 1.
 BIASES: Mapping[str, str] = {
     "image_quality": "noise four times as large",
@@ -56,7 +63,7 @@ class Bias(BaseModel):
     attribute: str
     group: str
     kind: str
-    strength: float = Field(ge=0, le=1)
+    strength: StrictFloat | StrictInt = Field(ge=0, le=1)
 
 
 def parse_bias(bias: Sequence[Mapping[str, Any]] | None) -> tuple[Bias, ...]:
@@ -82,6 +89,11 @@ def parse_bias(bias: Sequence[Mapping[str, Any]] | None) -> tuple[Bias, ...]:
             raise PopscanError(
                 f"{where}.attribute: {found.attribute!r}; for {found.kind} there are "
                 f"{', '.join(known)}"
+            )
+        if found.group not in _GROUPS[found.attribute]:
+            raise PopscanError(
+                f"{where}.group: {found.group!r}; of {found.attribute} there are "
+                f"{', '.join(_GROUPS[found.attribute])}"
             )
         parsed.append(found)
     return tuple(parsed)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, ValidationError
 
 from popscan.arrays.fourier import centred_fft
 from popscan.protocols.cine_sax.labels import Label
@@ -51,7 +51,7 @@ class Bias(BaseModel):
     attribute: str
     group: str
     kind: str
-    strength: float = Field(ge=0, le=1)
+    strength: StrictFloat | StrictInt = Field(ge=0, le=1)
 
 
 def parse_bias(bias: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None) -> tuple[Bias, ...]:
@@ -77,7 +77,9 @@ def parse_bias(bias: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None) -> 
     return parsed
 
 
-def apply_bias(people: pd.DataFrame, biases: Sequence[Bias]) -> pd.DataFrame:
+def apply_bias(
+    people: pd.DataFrame, biases: Sequence[Bias], *, groups: Mapping[str, Sequence[str]]
+) -> pd.DataFrame:
     """Write the biases into the hidden columns that the scan reads.
 
     Parameters
@@ -87,6 +89,8 @@ def apply_bias(people: pd.DataFrame, biases: Sequence[Bias]) -> pd.DataFrame:
         ``truth_label_noise_mm``.
     biases
         As parsed by `parse_bias`; several on one group add up.
+    groups
+        Attribute -> groups that it can have, in populations of any size.
 
     Returns
     -------
@@ -96,12 +100,17 @@ def apply_bias(people: pd.DataFrame, biases: Sequence[Bias]) -> pd.DataFrame:
     Raises
     ------
     PopscanError
-        If a bias names a column that there is not.
+        If a bias names a column or a group that there is not.
     """
     out = people.copy()
     for bias in biases:
         if bias.attribute not in out:
             raise PopscanError(f"simulated bias: the population has no column {bias.attribute!r}")
+        if bias.group not in groups.get(bias.attribute, (bias.group,)):
+            raise PopscanError(
+                f"simulated bias: {bias.attribute} has no group {bias.group!r}; there are "
+                f"{', '.join(groups[bias.attribute])}"
+            )
         hit = out[bias.attribute].astype(str) == bias.group
         if bias.kind == "image_quality":
             out.loc[hit, "truth_noise_factor"] *= 1 + 3 * bias.strength

@@ -146,7 +146,11 @@ def sample_population(
     people["truth_contrast_loss"] = 0.0
     people["truth_extra_fat_mm"] = 0.0
     people["truth_label_noise_mm"] = 0.0
-    return apply_bias(people, parse_bias(bias))
+    groups = {
+        "sex": ("female", "male"), "race": [*races], "site": [*sites],
+        "scanner": [*sites.values()], "truth_condition": [*conditions, "healthy"],
+    }  # fmt: skip
+    return apply_bias(people, parse_bias(bias), groups=groups)
 
 
 def _check_names(found: Mapping[str, float], known: Mapping[str, Any], what: str) -> None:
