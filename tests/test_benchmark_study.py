@@ -178,6 +178,26 @@ def test_manifests_of_words_among_numbers_stay_text(tmp_path):
         list(streams.manifests(store, "s", ["00000"]))
 
 
+@pytest.mark.parametrize(("most", "n_tables"), [(1024, 1), (2 * SIZE, 2), (SIZE, 4)])
+def test_neighbours_of_the_same_columns_are_read_as_one(study, monkeypatch, most, n_tables):
+    store, _ = study
+    shards = study_shards(store.root)
+    monkeypatch.setattr(streams, "_TOGETHER", most)
+    read = [table["unit"].to_pylist() for table in streams.manifests(store, "qc", shards)]
+    assert len(read) == n_tables
+    recorded = [unit for units in read for unit in units]
+    assert recorded == [row["unit"] for row in read_records(store, "qc", shards)]
+
+
+def test_manifests_of_other_columns_are_read_apart(tmp_path):
+    store = Store(tmp_path)
+    for shard, values in (("00000", {"a": 1}), ("00001", {"a": 1}), ("00002", {"a": 1.5})):
+        record = Record(unit=f"sub-{shard}", stage="s", status=Status.OK, values=values)
+        store.write_manifest("s", shard, [record])
+    read = list(streams.manifests(store, "s", ["00000", "00001", "00002"]))
+    assert [table.num_rows for table in read] == [2, 1]
+
+
 def test_text_is_what_pandas_writes(rng):
     exponents = rng.integers(-12, 22, 400)
     numbers = rng.normal(size=400) * 10.0**exponents

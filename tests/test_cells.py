@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from popscan.cells import MISSING_VALUES, NOT_RECORDED, is_recorded, texts
+from popscan.cells import MISSING_VALUES, NOT_RECORDED, column_texts, is_recorded, texts
 from popscan.fairness.groups import MISSING, labels
 from popscan.stats.design import build, clean
 from popscan.visibility.tables import known_groups
@@ -51,3 +51,16 @@ def test_codes_read_as_floats_lose_their_point():
     assert texts([11025.0, None, 11026.0]) == ["11025", None, "11026"]
     assert texts([1.5, 3.0]) == ["1.5", "3.0"]
     assert texts([float("inf"), 1.0]) == ["inf", "1.0"]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("cells", [["a ", "n/a", None, "a "], [], [None, None], ["1", "01"]])
+def test_a_column_is_read_word_by_word_as_cell_by_cell(cells, dtype):
+    column = pd.Series(cells, dtype=dtype)
+    assert column_texts(column) == texts(column)
+
+
+@pytest.mark.parametrize("cells", [[1.0, None, 2.0], [1.0, 2.5], [True, 1, "1"], [1, 1.5, "b"]])
+def test_columns_of_numbers_are_read_cell_by_cell(cells):
+    for column in (pd.Series(cells), pd.Series(cells, dtype="category")):
+        assert column_texts(column) == texts(column)

@@ -147,7 +147,8 @@ def manifest_columns(path: Path, columns: Sequence[str] | None = None) -> pa.Tab
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    with pq.ParquetFile(path) as file:
+    # A manifest is small: to read ahead in threads costs more than it saves.
+    with pq.ParquetFile(path, pre_buffer=False) as file:
         table = file.read(columns=None if columns is None else list(columns), use_threads=False)
     for name in _FOUND:
         if name in table.column_names and table.schema.field(name).type == pa.string():

@@ -65,3 +65,15 @@ def test_a_confounder_that_follows_from_others_is_held_equal(tables):
     table = adjusted((outcomes, people))
     assert table["not_adjusted_for"].eq("").all()
     assert not any("adjusted for" in sentence for sentence in adjusted_sentences(table))
+
+
+def test_outcomes_that_lack_other_units_are_adjusted_as_each_alone(tables, rng):
+    outcomes, people = tables
+    parts = [outcomes.assign(outcome=f"dice_{i}", value=rng.permutation(outcomes["value"]))
+             for i in range(4)]  # fmt: skip
+    parts[1].loc[::7, "value"] = np.nan
+    parts[2].loc[::5, "value"] = np.nan
+    together = adjusted((pd.concat(parts, ignore_index=True), people), correction="none")
+    alone = [adjusted((part, people), correction="none") for part in parts]
+    pd.testing.assert_frame_equal(together, pd.concat(alone, ignore_index=True))
+    assert together["n"].nunique() > 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 
 from popscan.columns import Column, text
 from popscan.fairness.attributes import confounders_of
-from popscan.fairness.groups import Grouping, labels, make_groupings, outcome_matrix, reference_code
+from popscan.fairness.comparison import Comparison, Comparisons, Options, described
+from popscan.fairness.groups import make_groupings, outcome_matrix, reference_code
 from popscan.fairness.ranges import ranges_of
 from popscan.fairness.roles import families, role_of
 from popscan.records import PopscanError
 from popscan.stats import multiplicity
 from popscan.stats.adjust import METHODS, Problem, change_by_confounders, unadjusted
-from popscan.stats.design import Design, build
+from popscan.stats.design import Design
 
 #: Fewest events, and fewest subjects without one, that a model of a yes/no outcome needs on a side.
 MIN_EVENTS = 5
@@ -61,18 +62,6 @@ DICTIONARY: dict[str, Column] = {
         "test that the confounders change the gap at all (linear models with and without them)",
     ),
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Models:
-    """Options that are the same in every comparison; as in `adjusted_gaps`."""
-
-    methods: Sequence[str]
-    categorical: Sequence[str]
-    block: str | None
-    cluster: str | None
-    min_group: int
-    alpha: float
 
 
 def adjusted_gaps(
@@ -138,27 +127,28 @@ correction, cluster, family, roles
         people, attributes_to_test=attributes_to_test, intersections=intersections
     )
     people = people.reset_index(drop=True)  # numbers are looked up faster than names
-    models = _Models(
+    options = Options(
         methods=methods, categorical=categorical, block=block, cluster=cluster,
         min_group=min_group, alpha=alpha,
     )  # fmt: skip
+    known = np.isfinite(matrix.values)
     rows: list[dict[str, Any]] = []
     for grouping in groupings:
         base = reference_code(grouping, reference)
         usable = confounders_of(grouping.attribute, adjust_for)
-        for k, key in enumerate(matrix.records()):
-            for code in np.argsort(grouping.names):
-                if code != base:
-                    rows += _compare(
-                        people,
-                        grouping,
-                        matrix.values[:, k],
-                        key,
-                        code=int(code),
-                        base=base,
-                        adjust_for=usable,
-                        models=models,
-                    )
+        comparisons = Comparisons(people, grouping, base, adjust_for=usable, options=options)
+        by_outcome: list[list[dict[str, Any]]] = [[] for _ in matrix.records()]
+        for code in map(int, np.argsort(grouping.names)):  # a group's designs follow each other
+            for k, key in enumerate(matrix.records() if code != base else []):
+                compared = comparisons.of(code, known[:, k])
+                common: dict[str, Any] = dict.fromkeys(DICTIONARY, float("nan"))
+                common |= described(
+                    grouping, compared, key, code=code, base=base, adjust_for=usable
+                )
+                by_outcome[k] += _compare(
+                    compared, matrix.values[compared.rows, k], common, options
+                )
+        rows += [row for of_one in by_outcome for row in of_one]
     table = pd.DataFrame(rows, columns=list(DICTIONARY))
     if unavailable:
         table["not_adjusted_for"] = [
@@ -174,68 +164,34 @@ correction, cluster, family, roles
 
 
 def _compare(
-    people: pd.DataFrame,
-    grouping: Grouping,
-    values: NDArray[np.float64],
-    key: Mapping[str, str],
-    *,
-    code: int,
-    base: int,
-    adjust_for: Sequence[str],
-    models: _Models,
+    compared: Comparison, y: NDArray[np.float64], common: Mapping[str, Any], options: Options
 ) -> list[dict[str, Any]]:
     """One comparison by all methods."""
-    here = np.isin(grouping.codes, [code, base]) & np.isfinite(values)
-    table = people.loc[here, list(adjust_for)]
-    group = grouping.codes[here] == code
-    design = build(
-        table, terms=adjust_for, categorical=models.categorical,
-        complete=pd.Series(True, index=table.index),
-    )  # fmt: skip
-    kept = np.isin(table.index, design.matrix.index)
-    common: dict[str, Any] = dict.fromkeys(DICTIONARY, float("nan"))
-    common.update(
-        attribute=grouping.attribute, group=grouping.names[code], reference=grouping.names[base],
-        adjusted_for=", ".join(design.used),
-        not_adjusted_for=", ".join(name for name in adjust_for if name not in design.used),
-        n=int(group[kept].sum()), n_reference=int((~group[kept]).sum()),
-        n_dropped=int((~kept).sum()), **key,
-    )  # fmt: skip
-    column = people.loc[here]
-    clusters = pd.factorize(column[models.cluster])[0][kept] if models.cluster else None
-    obstacle = _obstacle(
-        design,
-        group[kept],
-        values[here][kept],
-        min_group=models.min_group,
-        binary=key["kind"] == "binary",
-        clusters=clusters,
-    )
-    left_out = "; ".join([*(f"{t}: {why}" for t, why in design.dropped.items()), *design.general])
+    binary, left_out = common["kind"] == "binary", compared.left_out
+    obstacle = _obstacle(compared, y, min_group=options.min_group, binary=binary)
     if obstacle:
-        y = values[here][kept]
-        if min(common["n"], common["n_reference"]) >= models.min_group:
-            common["gap_raw"] = float(y[group[kept]].mean() - y[~group[kept]].mean())
+        raw = {}
+        if min(common["n"], common["n_reference"]) >= options.min_group:
+            raw["gap_raw"] = float(y[compared.group].mean() - y[~compared.group].mean())
         note = "; ".join(filter(None, (obstacle, left_out)))
-        return [{**common, "method": method, "note": note} for method in models.methods]
+        return [{**common, **raw, "method": method, "note": note} for method in options.methods]
     problem = Problem(
-        y=values[here][kept],
-        group=group[kept],
-        confounders=design.matrix.iloc[:, 1:],
-        binary=key["kind"] == "binary",
-        clusters=clusters,
-        blocks=labels(column[models.block]).to_numpy()[kept] if models.block else None,
-        alpha=models.alpha,
+        y=y,
+        group=compared.group,
+        confounders=compared.confounders,
+        binary=binary,
+        clusters=compared.clusters,
+        blocks=compared.blocks,
+        alpha=options.alpha,
     )
     rows = []
-    for method in models.methods:
-        if method == "mixed" and models.block in grouping.attribute.split(" x "):
+    for method in options.methods:
+        if method == "mixed" and options.block in str(common["attribute"]).split(" x "):
             note = "the random effect is the attribute itself"
             rows.append({**common, "method": method, "note": note})
             continue
-        rows.append(
-            _row(_of_method(method, problem, design, models.block), method, common, left_out)
-        )
+        own = _of_method(method, problem, compared.design, options.block)
+        rows.append(_row(own, method, common, left_out))
     return rows
 
 
@@ -248,33 +204,17 @@ def _of_method(method: str, problem: Problem, design: Design, block: str | None)
     return replace(problem, confounders=problem.confounders[usable])
 
 
-def _obstacle(
-    design: Design,
-    group: NDArray[np.bool_],
-    y: NDArray[np.float64],
-    *,
-    min_group: int,
-    binary: bool,
-    clusters: NDArray[Any] | None,
-) -> str:
+def _obstacle(compared: Comparison, y: NDArray[np.float64], *, min_group: int, binary: bool) -> str:
     """Why nothing can be estimated; empty if it can."""
+    group = compared.group
     smaller = int(min(group.sum(), (~group).sum()))
     if smaller < min_group:
         return f"too few: {smaller} complete rows in the smaller group, {min_group} needed"
     if np.ptp(y) == 0:
         return "all values are equal"
-    if binary and _fewest_events(group, y, clusters) < MIN_EVENTS:
+    if binary and _fewest_events(group, y, compared.clusters) < MIN_EVENTS:
         return f"too few events for a model ({MIN_EVENTS} of either kind needed on either side)"
-    full = np.column_stack([group, design.matrix.to_numpy()])
-    if len(full) <= 2 * full.shape[1]:
-        return "too few rows for so many confounders"
-    centred = full[:, 2:] - full[:, 2:].mean(axis=0)
-    spread = centred.std(axis=0)
-    scaled = np.column_stack([np.ones(len(full)), centred / np.where(spread > 0, spread, 1)])
-    weights, *_ = np.linalg.lstsq(scaled, group.astype(float), rcond=None)
-    if np.abs(group - scaled @ weights).max() < 1e-8:
-        return "group and confounders cannot be distinguished"
-    return ""
+    return compared.obstacle
 
 
 def _fewest_events(

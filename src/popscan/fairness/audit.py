@@ -218,9 +218,13 @@ def _correct(
     gaps["n_tests"] = gaps.groupby("family")["p"].transform("count").astype(int)
     tests = gaps["n_tests"].clip(lower=1)
     level = np.full(len(gaps), alpha) if correction == "none" else (alpha / tests).to_numpy()
-    gaps["min_detectable_gap_corrected"] = [
-        gap.detectable(a) for gap, a in zip(comparisons, level, strict=True)
+    # Both levels of a comparison at once: what they share of an exact test is still at hand.
+    found = [
+        (gap.detectable(alpha), gap.detectable(a))
+        for gap, a in zip(comparisons, level, strict=True)
     ]
+    gaps["min_detectable_gap"] = [at_alpha for at_alpha, _ in found]
+    gaps["min_detectable_gap_corrected"] = [corrected for _, corrected in found]
     return gaps[list(dictionary.GAPS)]
 
 

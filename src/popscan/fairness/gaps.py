@@ -34,7 +34,7 @@ class Gap:
     Attributes
     ----------
     row
-        Columns of `popscan.fairness.dictionary.GAPS` but those of the correction.
+        Columns of `popscan.fairness.dictionary.GAPS` but those of the correction and the power.
     detectable
         Level of the test -> smallest true gap found with 80% power.
     """
@@ -106,7 +106,7 @@ def compare_groups(
             if min(people, people_reference) < design.min_group:
                 row["note"] = f"too few: {people} and {people_reference}, {design.min_group} needed"
             else:
-                _estimate(gap, own, base, k, limits=limits, alpha=design.alpha)
+                _estimate(gap, own, base, k, limits=limits)
                 # Seeded by the outcome's name: its place in the table must not matter
                 named = [design.seed, zlib.crc32(f"{key['stage']}/{key['outcome']}".encode())]
                 studentised = (row["ci_low"], row["ci_high"], limits[2])
@@ -133,7 +133,7 @@ def compare_groups(
 _PERMUTATION, NEWCOMBE = "permutation t", "newcombe"
 _NUMBERS = (
     "gap", "ci_low", "ci_high", "ratio", "ratio_ci_low", "ratio_ci_high", "p", "hedges_g",
-    "cliffs_delta", "min_detectable_gap",
+    "cliffs_delta",
 )  # fmt: skip
 
 
@@ -144,7 +144,6 @@ def _estimate(
     k: int,
     *,
     limits: tuple[Limits, Limits, str],
-    alpha: float,
 ) -> None:
     """Add gap, ratio and their intervals; no ratio of means that are not positive."""
     (low, high), (ratio_low, ratio_high), method = limits
@@ -157,7 +156,6 @@ def _estimate(
         "ci_low": float(low[k]),
         "ci_high": float(high[k]),
         "ci_method": method,
-        "min_detectable_gap": gap.detectable(alpha),
     }
     if mean > 0 and base_mean > 0:
         gap.row |= {
@@ -218,7 +216,6 @@ def _test_proportions(gap: Gap, group: Rows, base: Rows, *, alpha: float) -> Non
         "test": outcome.name,
         "hedges_g": effects.hedges_g(events, base_events),
         "cliffs_delta": risk - base_risk,
-        "min_detectable_gap": gap.detectable(alpha),
     }
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from popscan.cells import texts
+from popscan.cells import column_texts
 from popscan.records import PopscanError
 from popscan.stats.means import Floats
 
@@ -83,7 +83,7 @@ def labels(column: pd.Series) -> pd.Series:
     Series of str
         Whole numbers lose their ``.0``.
     """
-    names = [MISSING if text is None else text for text in texts(column)]
+    names = [MISSING if text is None else text for text in column_texts(column)]
     return pd.Series(names, index=column.index, name=column.name, dtype=object)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from popscan.cells import texts
+from popscan.cells import column_texts
 
 #: Negative answers of surveys and biobanks (do not know, prefer not to answer, less than one).
 NEGATIVE = frozenset(
@@ -119,7 +119,7 @@ def as_categories(
             continue
         if name not in categorical and not (_SITE.fullmatch(name) and _whole(column)):
             continue
-        words = pd.Series(texts(column), index=column.index, dtype=object)
+        words = pd.Series(column_texts(column), index=column.index, dtype=object)
         found = found.assign(**{name: words})
         if name not in categorical:
             notes.append(f"{name}: its {words.nunique()} whole numbers are read as categories.")

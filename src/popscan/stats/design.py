@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from popscan.cells import is_recorded, texts
+from popscan.cells import column_texts, is_recorded
 from popscan.stats.codes import few_whole_numbers
 
 #: End of a column's name -> unit for people. The longest ending that fits counts.
@@ -95,7 +95,7 @@ def clean(column: pd.Series, *, categorical: bool) -> pd.Series:
         numbers = pd.to_numeric(column, errors="coerce").astype(float)
         return numbers.where(np.isfinite(numbers))
     # No map upon map: pandas 3 hands None of the first as NaN to the second.
-    return pd.Series(texts(column), index=column.index, name=column.name, dtype=object)
+    return pd.Series(column_texts(column), index=column.index, name=column.name, dtype=object)
 
 
 def is_categorical(column: pd.Series) -> bool:

@@ -14,6 +14,7 @@ _MOST_CELLS = 400_000
 _STEPS = 24
 
 
+@lru_cache(maxsize=4096)
 def detectable_proportion(
     n: int, events_reference: int, n_reference: int, *, alpha: float, power: float = 0.8
 ) -> float:
@@ -95,6 +96,8 @@ def _normal(n: int, m: int, base: float, alpha: float) -> _Normal:
 
 def _exact(n: int, m: int, base: float, alpha: float) -> _Exact | None:
     """Exact power, or None where there are too many tables to go through."""
+    if n * (n + 1) > _MOST_CELLS:
+        return None
     first, last = (int(v) for v in stats.binom.ppf([1e-6, 1 - 1e-6], m, base))
     y = np.arange(first, last + 1)
     if (n + len(y)) * (n + 1) > _MOST_CELLS:

@@ -19,7 +19,7 @@ from popscan.cells import is_code
 from popscan.columns import Column, entries
 from popscan.disk import atomic_stream, write_atomic
 from popscan.inventory import damaged_files
-from popscan.io.tsv import tsv_bytes
+from popscan.io.tsv import tsv_parts
 from popscan.plan import read_plan, read_shards
 from popscan.records import PopscanError, Status
 from popscan.registry import read_registry
@@ -27,7 +27,7 @@ from popscan.store import Store
 from popscan.study.columnar import GROUP_ROWS
 
 if TYPE_CHECKING:
-    pass
+    import pyarrow as pa
 
 #: A longer table is Parquet alone: neither a person nor a spreadsheet reads that much text.
 TSV_ROWS = 250_000
@@ -87,8 +87,14 @@ def write_table(
     if len(table) > TSV_ROWS:
         (folder / f"{name}.tsv").unlink(missing_ok=True)
     else:
-        write_atomic(folder / f"{name}.tsv", tsv_bytes(_plain(table)))
+        _write_tsv(folder / f"{name}.tsv", _plain(table))
     write_dictionary(study_root, name, names, dictionary)
+
+
+def _write_tsv(path: Path, table: pd.DataFrame | pa.Table) -> None:
+    with atomic_stream(path) as stream:
+        for part in tsv_parts(table):
+            stream.write(part)
 
 
 def _plain(table: pd.DataFrame) -> pd.DataFrame:
@@ -184,7 +190,7 @@ def describe_written(study_root: Path, name: str, dictionary: Mapping[str, Colum
         if file.metadata.num_rows > TSV_ROWS:
             (folder / f"{name}.tsv").unlink(missing_ok=True)
         else:
-            write_atomic(folder / f"{name}.tsv", tsv_bytes(file.read()))
+            _write_tsv(folder / f"{name}.tsv", file.read())
         write_dictionary(study_root, name, file.schema_arrow.names, dictionary)
 
 

@@ -24,12 +24,27 @@ if TYPE_CHECKING:
 _READ = tuple(dict.fromkeys([*LEDGER, *COST, "values", "rows"]))
 
 
+#: Records that are passed on together, as far as the manifests' columns are the same.
+_TOGETHER = 1024
+
+
 def manifests(store: Store, stage: str, shards: Sequence[str]) -> Iterator[pa.Table]:
-    """Yield a stage's manifests, typed, in order."""
+    """Yield a stage's manifests, typed, in order; neighbours of the same columns as one."""
+    import pyarrow as pa
+
+    waiting: list[pa.Table] = []
     for shard in shards:
         columns = store.manifest_columns(stage, shard, _READ)
-        if columns is not None:
-            yield columns
+        if columns is None:
+            continue
+        columns = columns.replace_schema_metadata(None)
+        full = sum(table.num_rows for table in waiting) >= _TOGETHER
+        if waiting and (full or columns.schema != waiting[0].schema):
+            yield pa.concat_tables(waiting)
+            waiting = []
+        waiting.append(columns)
+    if waiting:
+        yield pa.concat_tables(waiting)
 
 
 class Written(NamedTuple):
