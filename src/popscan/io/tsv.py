@@ -39,7 +39,7 @@ def tsv_parts(table: pd.DataFrame | pa.Table) -> Iterator[bytes | memoryview]:
     """Yield the bytes of `tsv_bytes` a few rows at a time, where columns are written quickly."""
     import pyarrow as pa
 
-    columns = table
+    columns: pa.Table = table
     if isinstance(table, pd.DataFrame):
         try:
             columns = pa.Table.from_pandas(table, preserve_index=False)
