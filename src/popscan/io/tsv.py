@@ -37,17 +37,8 @@ def tsv_bytes(table: pd.DataFrame | pa.Table) -> bytes:
 
 def tsv_parts(table: pd.DataFrame | pa.Table) -> Iterator[bytes | memoryview]:
     """Yield the bytes of `tsv_bytes` a few rows at a time, where columns are written quickly."""
-    import pyarrow as pa
-
-    columns: pa.Table = table
-    if isinstance(table, pd.DataFrame):
-        try:
-            columns = pa.Table.from_pandas(table, preserve_index=False)
-        except (pa.ArrowException, UnicodeEncodeError):
-            yield tsv_text(table).encode()
-            return
-    kinds = [column.type for column in columns.columns]
-    if len(kinds) < 2 or not all(map(_is_known, kinds)):  # only pandas knows how to write it
+    columns = _as_arrow(table)
+    if columns is None:
         frame = table if isinstance(table, pd.DataFrame) else table.to_pandas()
         yield tsv_text(frame).encode()
         return
@@ -55,6 +46,22 @@ def tsv_parts(table: pd.DataFrame | pa.Table) -> Iterator[bytes | memoryview]:
     for batch in columns.to_batches(max_chunksize=_ROWS):
         if batch.num_rows:
             yield _lines(batch)
+
+
+def _as_arrow(table: pd.DataFrame | pa.Table) -> pa.Table | None:
+    """Return a table as columns; None where there is one that only pandas knows how to write."""
+    import pyarrow as pa
+
+    columns: pa.Table | None = None
+    if not isinstance(table, pd.DataFrame):
+        columns = table
+    else:
+        try:
+            columns = pa.Table.from_pandas(table, preserve_index=False)
+        except (pa.ArrowException, UnicodeEncodeError):
+            return None
+    kinds = [column.type for column in columns.columns]
+    return columns if len(kinds) >= 2 and all(map(_is_known, kinds)) else None
 
 
 def _lines(batch: pa.RecordBatch) -> memoryview:
