@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -12,105 +12,118 @@ from popscan.report.text import number, title_of
 from popscan.report.tidy import numbers, words
 
 
-def other_visits(units: list[str], unit: str) -> list[str]:
-    """Return the other visits of the subject, in order."""
-    person = unit.partition("_ses-")[0]
-    return [other for other in units if other != unit and other.partition("_ses-")[0] == person]
+def _person(unit: str) -> str:
+    return unit.partition("_ses-")[0]
 
 
-def places(biomarkers: pd.DataFrame, unit: str, columns: list[str]) -> dict[str, float]:
-    """Return the percentage of subjects with a smaller value, by column; where it is defined."""
-    at = np.flatnonzero((words(biomarkers["unit"]) == unit).to_numpy())
-    found = {}
-    for column in columns:
-        values = numbers(biomarkers[column])
-        if not at.size or not np.isfinite(values.iloc[at[-1]]):
-            continue
-        known = values.drop(values.index[at]).dropna()
-        if len(known):
-            found[column] = 100 * float((known < values.iloc[at[-1]]).mean())
-    return found
-
-
-def most_similar(
-    biomarkers: pd.DataFrame, unit: str, columns: list[str], *, count: int = 5
-) -> pd.DataFrame:
-    """Return the subjects whose values are nearest.
-
-    Nearness is the root mean square difference of the columns that both have, each in standard
-    deviations of the study.
+class Others:
+    """Everybody's biomarkers, brought in order once: every page of a subject looks through them.
 
     Parameters
     ----------
     biomarkers
-        ``unit`` and `columns`.
-    unit
-        The subject.
+        ``unit``, and biomarkers.
+    units
+        All units of the study.
     columns
-        Compared.
-    count
-        Most rows.
-
-    Returns
-    -------
-    DataFrame
-        ``unit``, ``distance`` and `columns`, the nearest first; empty where nothing can be
-        compared.
+        Biomarkers that are compared; those that the table lacks are left out.
     """
-    units = words(biomarkers["unit"])
-    values = biomarkers[columns].apply(numbers)
-    here = np.flatnonzero((units == unit).to_numpy())
-    if not columns or not here.size:
-        return pd.DataFrame()
-    spread = values.std().to_numpy()
-    scaled = values.to_numpy() / np.where(spread > 0, spread, np.nan)
-    squares = (scaled - scaled[here[-1]]) ** 2
-    known = np.isfinite(squares)
-    n = known.sum(axis=1)
-    enough = n >= max(1, int(known[here[-1]].sum()) // 2)
-    mean = np.where(known, squares, 0.0).sum(axis=1) / np.maximum(n, 1)
-    distance = np.where(enough & (units != unit).to_numpy(), np.sqrt(mean), np.inf)
-    order = np.argsort(distance, kind="stable")[:count]
-    order = order[np.isfinite(distance[order])]
-    rows = biomarkers.iloc[order][["unit", *columns]]
-    return rows.assign(distance=distance[order]).reset_index(drop=True)
+
+    def __init__(
+        self, biomarkers: pd.DataFrame, units: Sequence[str], columns: Sequence[str]
+    ) -> None:
+        self.columns = [c for c in columns if c in biomarkers] if "unit" in biomarkers else []
+        self._biomarkers = biomarkers
+        self._visits: dict[str, list[str]] = {}
+        for unit in units:
+            self._visits.setdefault(_person(unit), []).append(unit)
+        names = words(biomarkers["unit"]).tolist() if self.columns else []
+        self._rows: dict[str, list[int]] = {}
+        for row, name in enumerate(names):
+            self._rows.setdefault(name, []).append(row)
+        values = biomarkers[self.columns].apply(numbers)
+        spread = values.std().to_numpy()
+        self._values = values.to_numpy()
+        self._scaled = self._values / np.where(spread > 0, spread, np.nan)
+        self._ranked = [np.sort(column[np.isfinite(column)]) for column in self._values.T]
+
+    def visits(self, unit: str) -> list[str]:
+        """Return the other visits of the subject, in order."""
+        return [other for other in self._visits.get(_person(unit), []) if other != unit]
+
+    def places(self, unit: str) -> dict[str, float]:
+        """Return the percentage of subjects with a smaller value, by column, where defined."""
+        here, found = self._rows.get(unit, []), {}
+        for k, column in enumerate(self.columns if here else []):
+            value, own = self._values[here[-1], k], self._values[here, k]
+            n = len(self._ranked[k]) - int(np.isfinite(own).sum())
+            if np.isfinite(value) and n:
+                below = int(np.searchsorted(self._ranked[k], value)) - int((own < value).sum())
+                found[column] = 100 * (below / n)
+        return found
+
+    def nearest(self, unit: str, *, count: int = 5) -> pd.DataFrame:
+        """Return the subjects whose values are nearest.
+
+        Nearness is the root mean square difference of the columns that both have, each in standard
+        deviations of the study.
+
+        Parameters
+        ----------
+        unit
+            The subject.
+        count
+            Most rows.
+
+        Returns
+        -------
+        DataFrame
+            ``unit``, ``distance`` and the columns, the nearest first; empty where nothing can be
+            compared.
+        """
+        here = self._rows.get(unit, [])
+        if not here:
+            return pd.DataFrame()
+        squares = (self._scaled - self._scaled[here[-1]]) ** 2
+        known = np.isfinite(squares)
+        n = known.sum(axis=1)
+        enough = n >= max(1, int(known[here[-1]].sum()) // 2)
+        mean = np.where(known, squares, 0.0).sum(axis=1) / np.maximum(n, 1)
+        distance = np.where(enough, np.sqrt(mean), np.inf)
+        distance[here] = np.inf
+        order = np.arange(len(distance))
+        if len(distance) > count:  # few of perhaps very many are put in order
+            order = np.flatnonzero(distance <= np.partition(distance, count - 1)[count - 1])
+        order = order[np.argsort(distance[order], kind="stable")][:count]
+        order = order[np.isfinite(distance[order])]
+        rows = self._biomarkers.iloc[order][["unit", *self.columns]]
+        return rows.assign(distance=distance[order]).reset_index(drop=True)
 
 
-def resembling(
-    values: pd.DataFrame,
-    units: list[str],
-    unit: str,
-    columns: list[str],
-    pages: Mapping[str, str],
-) -> list[Block]:
+def resembling(others: Others, unit: str, pages: Mapping[str, str]) -> list[Block]:
     """Return other visits, where a subject stands among all, and whom it resembles.
 
     Parameters
     ----------
-    values
-        Biomarkers of the study.
-    units
-        All units.
+    others
+        Of the study.
     unit
         The subject.
-    columns
-        Biomarkers that are compared, where the study has them.
     pages
         Unit -> file of those who have a page.
     """
     blocks: list[Block] = []
-    visits = other_visits(units, unit)
+    visits = others.visits(unit)
     if visits:
         rows = [[Cell(text=other, href=pages.get(other, ""))] for other in visits]
         blocks.append(Table(caption="Other visits.", columns=[Column(title="Visit")], rows=rows))
-    columns = [column for column in columns if column in values]
-    near = most_similar(values, unit, columns) if columns and "unit" in values else None
+    columns = others.columns
+    near = others.nearest(unit) if columns else None
     if near is None or not len(near):
         return blocks
-    share = places(values, unit, columns)
     stands = [
         f"{title_of(column, unit=False)} is larger than that of {rank:.0f}% of the subjects."
-        for column, rank in share.items()
+        for column, rank in others.places(unit).items()
     ]
     rows = [
         [Cell(text=str(row["unit"]), href=pages.get(str(row["unit"]), "")),

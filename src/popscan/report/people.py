@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
 from popscan.report.context import StudyContext
@@ -12,6 +13,8 @@ from popscan.report.sections.qc import FlaggedPage
 from popscan.report.text import title_of
 from popscan.report.units import attribute_by_unit, final_status, study_units, verdicts
 
+#: Most subjects that a report lists; beyond, ``popscan page`` still makes a page of anyone.
+MOST = 100_000
 #: Most levels of an attribute by which points are highlighted.
 MAX_LEVELS = 8
 
@@ -29,7 +32,8 @@ def people_index(context: StudyContext, pages: Sequence[FlaggedPage]) -> str:
 
     The first line is JSON: words for the status, titles and levels of attributes. The others have
     the unit, its status, its page (``1`` where it is named after the unit) and a level of every
-    attribute, separated by tabs; numbers are places in the first line.
+    attribute, separated by tabs; numbers are places in the first line. Of more than `MOST` subjects
+    some that were analysed and not flagged are left out; the first line says how many (``others``).
     """
     units = study_units(context)
     if not units:
@@ -54,7 +58,13 @@ def people_index(context: StudyContext, pages: Sequence[FlaggedPage]) -> str:
         places, levels = pd.factorize(values, sort=True)
         groups.append({"title": title_of(name), "levels": [str(level) for level in levels]})
         columns.append(pd.Series(places, index=index).astype(str))
-    head = json.dumps({"status": [str(word) for word in words], "groups": groups})
-    safe = [" ".join(str(unit).split()) for unit in units]
-    rows = zip(safe, *(column.tolist() for column in columns), strict=True)
+    facts: dict[str, object] = {"status": [str(word) for word in words], "groups": groups}
+    listed = np.arange(len(units))
+    if len(units) > MOST:
+        plain = ((final == "ok") & verdict.isin(["", "pass"]) & ~index.isin(list(href))).to_numpy()
+        listed = np.sort(np.argsort(plain, kind="stable")[:MOST])
+        facts["others"] = len(units) - MOST
+    head = json.dumps(facts)
+    safe = [" ".join(units[i].split()) for i in listed]
+    rows = zip(safe, *(column.iloc[listed].tolist() for column in columns), strict=True)
     return "\n".join([head, *("\t".join(row) for row in rows)])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,7 @@ from popscan.report.figures.base import image_tag, png_uri
 from popscan.report.figures.curve import volume_curve
 from popscan.report.figures.loop import frame_loop
 from popscan.report.figures.overlays import slice_grid
-from popscan.report.neighbours import resembling
+from popscan.report.neighbours import Others, resembling
 from popscan.report.text import DASH, number, plural, shorten, title_of
 from popscan.report.tidy import complete, numbers, words
 from popscan.report.units import study_units
@@ -87,12 +87,25 @@ def curve_figure(subject: FlaggedSubject) -> list[Block]:
 
 
 class RowsByUnit:
-    """Rows of a table by unit: few units are read, of perhaps very many."""
+    """Rows of a table by unit: few units are read, of perhaps very many.
 
-    def __init__(self, table: pd.DataFrame) -> None:
+    Parameters
+    ----------
+    table
+        Any with ``unit``; without it, nobody has rows.
+    units
+        Whose rows are read, where that is known beforehand; all by default.
+    """
+
+    def __init__(self, table: pd.DataFrame, units: Collection[str] = ()) -> None:
         self._table = table
-        known = "unit" in table and len(table)
-        self._places = table.groupby(words(table["unit"]), sort=False).indices if known else {}
+        self._places: dict[str, NDArray[np.intp]] = {}
+        if "unit" not in table or not len(table):
+            return
+        names = words(table["unit"])
+        rows = np.flatnonzero(names.isin(list(units))) if units else np.arange(len(table))
+        groups = table.iloc[rows].groupby(names.iloc[rows], sort=False).indices
+        self._places = {str(unit): rows[places] for unit, places in groups.items()}
 
     def get(self, unit: str) -> pd.DataFrame | None:
         """Return the rows of a unit; None if it has none."""
@@ -107,22 +120,18 @@ class SubjectTables:
     checks: RowsByUnit
     ledger: RowsByUnit
     biomarkers: RowsByUnit
-    values: pd.DataFrame
-    units: list[str]
-    outcomes: list[str]
+    others: Others
 
     @classmethod
     def of(cls, context: StudyContext) -> SubjectTables:
         """Index the tables of a study."""
+        checks = context.qc_checks if context.flagged_checks is None else context.flagged_checks
+        outcomes = [one.name for one in context.protocol.outcomes]
         return cls(
-            checks=RowsByUnit(
-                context.qc_checks if context.flagged_checks is None else context.flagged_checks
-            ),
-            ledger=RowsByUnit(context.ledger),
-            biomarkers=RowsByUnit(context.biomarkers),
-            values=context.biomarkers,
-            units=study_units(context),
-            outcomes=[one.name for one in context.protocol.outcomes],
+            checks=RowsByUnit(checks, context.with_pages),
+            ledger=RowsByUnit(context.ledger, context.with_pages),
+            biomarkers=RowsByUnit(context.biomarkers, context.with_pages),
+            others=Others(context.biomarkers, study_units(context), outcomes),
         )
 
 
@@ -276,7 +285,7 @@ def subject_blocks(
     if subject.figures:
         blocks.append(Heading(text="Motion"))
         blocks += [Figure(markup=markup, caption=caption) for markup, caption in subject.figures]
-    near = resembling(tables.values, tables.units, unit, tables.outcomes, pages or {})
+    near = resembling(tables.others, unit, pages or {})
     blocks += [Heading(text="Among the others"), *near] if near else []
     blocks += [Heading(text="Checks"), *check_table(tables, unit)]
     blocks += [Heading(text="Biomarkers"), *_values(tables, unit)]

@@ -19,15 +19,27 @@ _Made = TypeVar("_Made", list[str], pd.DataFrame, pd.Series)
 def _once_per_study(make: Callable[[StudyContext], _Made]) -> Callable[[StudyContext], _Made]:
     """Keep what was made of the last study: every section asks for it, over the whole ledger.
 
-    Callers get a copy of their own. Tables of a context are never changed in place.
+    A shared report has the same ledger and verdicts as the internal one. Callers get a copy of
+    their own. Tables of a context are never changed in place.
     """
-    kept: list[tuple[weakref.ref[StudyContext], _Made]] = []
+    kept: list[tuple[tuple[weakref.ref[pd.DataFrame], ...], tuple[str, ...], _Made]] = []
 
     @wraps(make)
     def remembered(context: StudyContext) -> _Made:
-        if not kept or kept[0][0]() is not context:
-            kept[:] = [(weakref.ref(context), make(context))]
-        return kept[0][1].copy()
+        tables = [context.ledger, context.qc]
+        if not len(context.ledger):
+            tables.append(context.participants)
+        same = [
+            value
+            for references, stages, value in kept
+            if stages == tuple(context.stages)
+            and len(references) == len(tables)
+            and all(one() is table for one, table in zip(references, tables, strict=True))
+        ]
+        if not same:
+            same = [make(context)]
+            kept[:] = [(tuple(map(weakref.ref, tables)), tuple(context.stages), same[0])]
+        return same[0].copy()
 
     return remembered
 

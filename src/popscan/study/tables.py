@@ -157,6 +157,8 @@ def read_table(
     PopscanError
         If the file is damaged.
     """
+    import pyarrow as pa
+    import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
     path = tables_folder(study_root) / f"{name}.parquet"
@@ -172,9 +174,15 @@ def read_table(
             if units is None or "unit" not in known:
                 table: pd.DataFrame = file.read(columns=known).to_pandas()
                 return table
-            batches = (batch.to_pandas() for batch in file.iter_batches(columns=known))
-            parts = [batch[batch["unit"].isin(list(units))] for batch in batches]
-            return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=known)
+            wanted = pa.array(sorted(units), pa.string())
+            parts = [
+                batch.filter(pc.is_in(batch["unit"].cast(pa.string()), wanted))
+                for batch in file.iter_batches(columns=known)
+            ]
+            if not parts:
+                return pd.DataFrame(columns=known)
+            some: pd.DataFrame = pa.Table.from_batches(parts).to_pandas()
+            return some
     except (OSError, ValueError) as error:
         raise PopscanError(
             f"{path}: the table is damaged; type the same command again: it is made anew"

@@ -25,6 +25,7 @@ from popscan.report.figures.base import (
     panels,
     to_svg,
 )
+from popscan.report.figures.density import MANY, OUTLIERS
 from popscan.report.names import plain
 from popscan.report.text import count, number, shorten
 
@@ -52,12 +53,17 @@ def _outline(values: NDArray[np.float64], *, trim: bool) -> tuple[NDArray, NDArr
     spread = values.std()
     if spread < 1e-9 * max(1.0, abs(values.mean())):
         return grid, np.zeros_like(grid)
+    if values.size > MANY:  # ranks stand for all: a kernel for each point would only take time
+        values = np.sort(values)[np.linspace(0, values.size - 1, MANY).astype(int)]
     density = gaussian_kde(values)(grid)
     return grid, density / density.max()
 
 
 def thin(values: NDArray[np.float64], limit: int = MAX_POINTS) -> NDArray[np.float64]:
-    """Return at most `limit` of the values, evenly over their ranks, both extremes included."""
+    """Return at most `limit` of the values, evenly over their ranks, both extremes included.
+
+    Of more than `MANY` values, which the violin shows, only the outermost.
+    """
     return values[thinned(values, limit)]
 
 
@@ -66,7 +72,18 @@ def thinned(values: NDArray[np.float64], limit: int = MAX_POINTS) -> NDArray[np.
     order = np.argsort(values, kind="stable")
     if order.size <= limit:
         return order
+    if order.size > MANY:
+        return np.concatenate([order[:OUTLIERS], order[-OUTLIERS:]])
     return order[np.round(np.linspace(0, order.size - 1, limit)).astype(int)]
+
+
+def points_in_words(items: Sequence[Violins]) -> str:
+    """Say which points `violins` draws."""
+    largest = max((len(v) for item in items for v in item.groups.values()), default=0)
+    some = f"at most {MAX_POINTS} per group, evenly over the ranks"
+    if largest <= MANY:
+        return some
+    return f"{some}; of groups of more than {MANY:,} the {OUTLIERS} lowest and highest"
 
 
 def _violin(

@@ -24,6 +24,7 @@ from popscan.report.figures.base import (
     strip_axes,
     to_svg,
 )
+from popscan.report.figures.density import MANY, farthest, shade
 from popscan.report.figures.distributions import thin
 from popscan.report.figures.forest import heat
 from popscan.report.text import decimals, number, shorten
@@ -138,6 +139,11 @@ class AgreementPanel:
     points: Mapping[str, NDArray[np.float64]]
     units: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
+    @property
+    def dense(self) -> bool:
+        """Whether there are so many points that a density is drawn of them."""
+        return sum(map(len, self.points.values())) > MANY
+
 
 def agreements(
     items: Sequence[AgreementPanel],
@@ -149,6 +155,7 @@ def agreements(
     """Draw differences against means (Bland and Altman), groups by colour.
 
     Without points (shared reports) each group is a column: its bias and its limits of agreement.
+    Of very many points the density is drawn, and the outliers of each group.
     """
     groups = list(dict.fromkeys(g for item in items for g in item.limits))
     colours = colours_of(groups)
@@ -186,8 +193,14 @@ def _scatter(
 ) -> dict[str, list[Point]]:
     """Draw the pairs; return the subjects of the points by gid."""
     subjects = {}
+    if item.dense:
+        together = np.concatenate(list(item.points.values()))
+        shade(axes, together[:, 0], together[:, 1])
     for number_of_group, (group, points) in enumerate(item.points.items()):
-        places = np.flatnonzero(np.isin(points[:, 0], thin(points[:, 0], 200)))
+        if item.dense:
+            places = farthest(np.abs(points[:, 1] - item.limits[group][0]))
+        else:
+            places = np.flatnonzero(np.isin(points[:, 0], thin(points[:, 0], 200)))
         chosen, gid = points[places], f"pairs{panel}-{number_of_group}"
         axes.plot(chosen[:, 0], chosen[:, 1], "o", markersize=3.2, alpha=0.65,
                   color=colours.get(group, MUTED), markeredgewidth=0, gid=gid)  # fmt: skip

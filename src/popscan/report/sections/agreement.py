@@ -14,6 +14,11 @@ from popscan.report.text import decimals, interval, p_value, places_for, title_o
 from popscan.report.tidy import complete, numbers, words
 from popscan.report.units import attribute_by_unit
 
+#: Said where `AgreementPanel.dense`.
+_DENSE = (
+    "shading says how many subjects lie there, points are those farthest from their group's bias; "
+)
+
 
 def agreement(context: StudyContext, options: Options) -> list[Block]:
     """Return differences from the reference by group: sentences, figures, tables."""
@@ -30,16 +35,19 @@ def agreement(context: StudyContext, options: Options) -> list[Block]:
         Heading(text="Agreement with the reference, by group"),
         *bullets_of(context, "agreement"),
     ]
+    pairs = _pairs(context, options)
     for i, attribute in enumerate(dict.fromkeys(known["attribute"])):
         if " x " in attribute:
             continue
         part = known[known["attribute"] == attribute]
-        items = [_agreement_panel(context, part[part["biomarker"] == name], options)
+        of_unit = attribute_by_unit(context, attribute, missing="missing")
+        items = [_agreement_panel(part[part["biomarker"] == name], pairs.get(name), of_unit)
                  for name in biomarker_order(part, context.protocol)[:MOST_PANELS]]  # fmt: skip
         figure = Figure(
             markup=agreements(items, name=f"agreement{i}", links=options.links),
             caption=f"Difference from the reference by {title_of(attribute, unit=False).lower()}: "
-            "lines are each group's bias, "
+            + (_DENSE if any(item.dense for item in items) else "")
+            + "lines are each group's bias, "
             + ("bars" if options.share else "dashed lines")
             + " its limits of agreement (bias ± 1.96 SD; Bland and Altman 1986).",
         )
@@ -53,25 +61,36 @@ def agreement(context: StudyContext, options: Options) -> list[Block]:
     return blocks
 
 
-def _agreement_panel(context: StudyContext, part: pd.DataFrame, options: Options) -> AgreementPanel:
+def _pairs(context: StudyContext, options: Options) -> dict[str, pd.DataFrame]:
+    """Return unit, mean and difference of the finite pairs by biomarker; none if it is shared."""
+    points = complete(context.agreement_points, "unit", "biomarker", "measured", "reference")
+    if options.share or not len(points):
+        return {}
+    measured, reference = numbers(points["measured"]), numbers(points["reference"])
+    tidy_pairs = pd.DataFrame(
+        {"unit": words(points["unit"]), "mean": np.mean([measured, reference], axis=0),
+         "difference": measured - reference}
+    )  # fmt: skip
+    finite = (measured.notna() & reference.notna()).to_numpy()
+    groups = tidy_pairs[finite].groupby(points["biomarker"][finite], sort=False, observed=True)
+    return {str(name): part for name, part in groups}
+
+
+def _agreement_panel(
+    part: pd.DataFrame, pairs: pd.DataFrame | None, of_unit: pd.Series
+) -> AgreementPanel:
     biomarker = str(part["biomarker"].iloc[0])
     limits = {
         str(row["group"]): (row["bias"], row["loa_low"], row["loa_high"])
         for _, row in part.iterrows()
     }
     points, units = {}, {}
-    pairs = complete(context.agreement_points, "unit", "biomarker", "measured", "reference")
-    pairs = pairs[pairs["biomarker"] == biomarker]
-    attribute = attribute_by_unit(context, str(part["attribute"].iloc[0]), missing="missing")
-    if len(pairs) and not options.share:
-        groups = words(pairs["unit"]).map(attribute).fillna("missing").replace("unknown", "missing")
-        values = np.column_stack([numbers(pairs["measured"]), numbers(pairs["reference"])])
-        known = np.isfinite(values).all(axis=1)
+    if pairs is not None:
+        groups = pairs["unit"].map(of_unit).fillna("missing").replace("unknown", "missing")
+        values, names = pairs[["mean", "difference"]].to_numpy(), pairs["unit"].to_numpy()
         for group in limits:
-            here = known & (groups == group).to_numpy()
-            chosen = values[here]
-            units[group] = words(pairs["unit"])[here].tolist()
-            points[group] = np.column_stack([chosen.mean(axis=1), chosen[:, 0] - chosen[:, 1]])
+            here = (groups == group).to_numpy()
+            units[group], points[group] = names[here].tolist(), values[here]
     return AgreementPanel(
         title=title_of(biomarker, unit=False),
         unit=unit_of(biomarker),

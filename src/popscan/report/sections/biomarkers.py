@@ -12,7 +12,7 @@ from popscan.protocol import Protocol
 from popscan.report.blocks import Block, Cell, Column, Figure, Heading, Section, Table, nothing
 from popscan.report.context import StudyContext
 from popscan.report.figures.base import balanced
-from popscan.report.figures.distributions import Violins, violins
+from popscan.report.figures.distributions import Violins, points_in_words, violins
 from popscan.report.sections.associations import associations
 from popscan.report.sections.biomarker_details import details
 from popscan.report.sections.common import (
@@ -145,8 +145,8 @@ def _figure(
             private=options.share,
             links=options.links,
         ),
-        caption="Biomarkers by sex. Points: subjects (at most 90 per group, evenly over the "
-        "ranks); bars: quartiles; line: median."
+        caption=f"Biomarkers by sex. Points: subjects ({points_in_words(panels)}); "
+        "bars: quartiles; line: median."
         + (f" Grey: reference range{f' ({source})' if source else ''}." if shaded else "")
         + beyond
         if not options.share

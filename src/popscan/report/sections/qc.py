@@ -36,7 +36,7 @@ from popscan.report.text import (
     shorten,
     title_of,
 )
-from popscan.report.tidy import complete, numbers, words
+from popscan.report.tidy import coded, complete, numbers, words
 from popscan.report.units import verdicts
 
 _TONES = {"pass": "good", "review": "warn", "fail": "bad", "failed": "bad"}
@@ -74,9 +74,9 @@ def _checks(context: StudyContext) -> pd.DataFrame:
         context.qc_checks, "unit", "check", "kind", "value", "threshold", "unit_of_value", "verdict"
     )
     tidy = pd.DataFrame(
-        {c: words(table[c]) for c in ("check", "kind", "threshold", "unit_of_value")}
+        {c: coded(table[c]) for c in ("check", "kind", "threshold", "unit_of_value")}
     )
-    tidy["verdict"] = words(table["verdict"], missing="unknown")
+    tidy["verdict"] = coded(table["verdict"], missing="unknown")
     tidy["value"] = numbers(table["value"])
     return tidy
 
@@ -84,14 +84,14 @@ def _checks(context: StudyContext) -> pd.DataFrame:
 def _check_table(checks: pd.DataFrame, options: Options) -> Table:
     others = not checks["verdict"].isin(_ORDER).all()
     rows = []
-    for name, part in checks.groupby("check", sort=False):
+    for name, part in checks.groupby("check", sort=False, observed=True):
         counts = [float((part["verdict"] == v).sum()) for v in _ORDER]
         other = len(part) - sum(counts)
         totals = [[*counts, other, float(len(part))]]
         shown = count_rows(totals, options, tones=["", "warn", "bad", "", ""])[0]
         values = part["value"].dropna()
         places = places_for(float(values.std())) if len(values) > 1 else 2
-        thresholds = [t for t in dict.fromkeys(part["threshold"]) if t]
+        thresholds = [t for t in part["threshold"].unique() if t]
         enough = len(values) and (not options.share or len(values) >= 50)
         low, high = values.quantile([0.05, 0.95]) if enough else (float("nan"),) * 2
         rows.append(
@@ -130,7 +130,7 @@ def _threshold(text: str) -> str:
 
 def _check_figure(checks: pd.DataFrame) -> Figure | None:
     rows = {}
-    for name, part in checks.groupby("check", sort=False):
+    for name, part in checks.groupby("check", sort=False, observed=True):
         counts = part["verdict"].value_counts()
         if part["verdict"].isin(["review", "fail"]).any():
             rows[title_of(str(name), unit=False)] = {v: float(counts.get(v, 0)) for v in _ORDER}
@@ -203,7 +203,7 @@ def _flagged_table(
     href = {page.unit: page.href for page in pages}
     found = {page.unit: (page.verdict, ", ".join(page.reasons)) for page in pages}
     checks = complete(context.qc_checks, "unit", "check", "verdict")
-    bad = checks[words(checks["verdict"]).isin(["review", "fail"])]
+    bad = checks[coded(checks["verdict"]).isin(["review", "fail"])]
     failed_checks = words(bad["check"]).groupby(words(bad["unit"])).agg(", ".join)
     for unit, verdict in final.items():
         if verdict in ("review", "fail") and str(unit) not in found:

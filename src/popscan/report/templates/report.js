@@ -208,7 +208,13 @@
       }
       hits.slice(0, 12).forEach((row) => list.appendChild(describe(row)));
       if (hits.length > 12) list.appendChild(make("li", { class: "more" }, "… and more"));
-      if (!hits.length) list.appendChild(make("li", {}, "No such subject"));
+      if (!hits.length) {
+        const others = subjects().head.others;
+        const words = others ? "Not among those listed here; " + others + " others are not: " : "No such subject";
+        const item = make("li", {}, words);
+        if (others) item.appendChild(make("code", {}, "popscan page " + field.value.trim()));
+        list.appendChild(item);
+      }
     };
     field.addEventListener("input", look);
     field.addEventListener("keydown", function (event) {
