@@ -87,6 +87,29 @@ def test_without_strata_the_bundle_has_its_scores_and_its_card(tmp_path, train):
     assert "|  |" not in card
 
 
+def test_a_private_bundle_states_epsilon_and_holds_neither_its_seed_nor_who_was_trained_on(
+    tmp_path, capsys
+):
+    pytest.importorskip("opacus")
+    for k in range(3):
+        write_visit(tmp_path / "data", f"sub-0{k}", seed=k)
+    recipe, out = tmp_path / "secret.yaml", tmp_path / "out"
+    private = {"noise": 4.0, "sampling_rate": 0.5, "delta": 0.1, "slices": 1}
+    recipe.write_text(yaml.safe_dump(RECIPE | {"seed": 2**60 + 1, "private": private}))
+    where = ["--root", str(tmp_path / "data"), "--work", str(tmp_path / "work")]
+    assert main(["train", str(recipe), *where, "--validation", "1", "--out", str(out)]) == 0
+    about = load_bundle(out, "cpu").about
+    stated = about["training"]["private"]
+    assert stated["unit"] == "subject"
+    assert 0 < stated["epsilon"] < 1
+    assert stated["trainings"] == [private | {"clip": 1.0, "steps": 3}]
+    assert about["trained_on"]["sha256"] == []
+    assert not (out / "training.safetensors").exists()
+    card = (out / "card.md").read_text(encoding="utf-8")
+    assert "differentially private" in card
+    assert not any(str(2**60 + 1) in text for text in (card, (out / "model.yaml").read_text()))
+
+
 def test_suspicious_labels_of_a_source_are_listed(tmp_path, capsys):
     for k in range(2):
         write_visit(tmp_path / "data", f"sub-0{k}", seed=k)

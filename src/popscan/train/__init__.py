@@ -134,10 +134,12 @@ def train_bundle(
     from popscan.records import PopscanError
     from popscan.train.export import export_bundle
     from popscan.train.packs import build_pack
+    from popscan.train.private import spent
     from popscan.train.recipe import Recipe
 
     recipes = [recipe] if isinstance(recipe, str | Path | Recipe) else list(recipe)
     chains = [recipe_chain(r) for r in recipes]
+    spent([step for chain in chains for step in chain])  # What cannot be stated is not trained.
     trained = {case.subject for group in cases.values() for case in group}
     if both := sorted(trained & {case.subject for case in validation}):
         raise PopscanError(f"in training and in validation: {', '.join(both)}")

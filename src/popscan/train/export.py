@@ -19,6 +19,7 @@ from popscan.segment.bundle import hash_identifier, load_bundle, save_bundle, su
 from popscan.train.evaluate import mean_dice, score_cases, volume_errors
 from popscan.train.known import store_detector, store_digests
 from popscan.train.packs import Case, Pack
+from popscan.train.private import spent
 from popscan.train.recipe import Recipe
 
 _TEMPLATE = Path(__file__).parent / "card.md.j2"
@@ -200,7 +201,9 @@ def export_bundle(
     -------
     The folder.
     """
-    trained = {subject for pack in packs.values() for subject in pack.subjects}
+    private = spent([r for chain in chains for r in chain])
+    # Who was trained on is what private training hides; the noise follows from the seed.
+    trained = set() if private else {s for pack in packs.values() for s in pack.subjects}
     last = [chain[-1] for chain in chains]
     about: dict[str, Any] = {
         "name": name,
@@ -219,9 +222,10 @@ def export_bundle(
                 for k, p in packs.items()
             ],
             "cohort": _cohort(cases),
-            "seeds": [r.seed for chain in chains for r in chain],
+            "seeds": [] if private else [r.seed for chain in chains for r in chain],
             "steps": sum(r.steps for chain in chains for r in chain),
             "recipes": [recipe_as_yaml(r) for chain in chains for r in chain],
+            **({"private": private} if private else {}),
         },
         "trained_on": {
             "salt": salt,
@@ -247,6 +251,8 @@ def export_bundle(
         n_parameters=f"{sum(p.numel() for n in bundle.networks for p in n.parameters()):,}",
     )
     save_bundle(out, about=about, weights=weights, card=card)
+    if private:
+        return out
     store_digests(out, cases)
     if how is None:  # The detector of what is unlike the training scans is of cines.
         store_detector(out, cases)
@@ -254,7 +260,7 @@ def export_bundle(
 
 
 def recipe_as_yaml(recipe: Recipe) -> dict[str, Any]:
-    """Return a recipe as YAML can hold it (tuples as lists)."""
+    """Return a recipe as YAML can hold it (tuples as lists); of private ones not the seed."""
 
     def listed(value: Any) -> Any:
         if isinstance(value, Mapping):
@@ -262,4 +268,6 @@ def recipe_as_yaml(recipe: Recipe) -> dict[str, Any]:
         return [listed(v) for v in value] if isinstance(value, tuple | list) else value
 
     plain: dict[str, Any] = listed(recipe.as_dict())
+    if recipe.private.noise:
+        del plain["seed"]
     return plain

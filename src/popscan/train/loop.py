@@ -30,6 +30,7 @@ from popscan.train.kspace import CineSampler, undersampled_loss
 from popscan.train.losses import LOSSES
 from popscan.train.packs import Pack
 from popscan.train.partial import dropped, partial_loss
+from popscan.train.private import check_subjects, own_slices, private_gradients
 from popscan.train.recipe import Recipe
 from popscan.train.sampler import Sampler
 from popscan.train.snapshots import keep_snapshot
@@ -97,9 +98,10 @@ def _of_shown(
     )
 
 
-def _slice_loss(state: TrainState, sampler: Sampler, recipe: Recipe) -> torch.Tensor:
-    """Draw a batch of slices, change their appearance, and return the loss."""
-    picked = sampler.pick(recipe.batch, state.generator)
+def _slice_loss(
+    state: TrainState, sampler: Sampler, recipe: Recipe, picked: torch.Tensor
+) -> torch.Tensor:
+    """Change the appearance of the slices `picked` and return their loss."""
     images, labels = sampler.take(picked)
     images, labels = augment(
         images, labels, how=recipe.augmentation, patch=recipe.patch, generator=state.generator
@@ -116,6 +118,19 @@ def _slice_loss(state: TrainState, sampler: Sampler, recipe: Recipe) -> torch.Te
     return batch_loss(state, sampler, recipe, images=images, labels=labels, picked=picked)
 
 
+def _private_step(state: TrainState, sampler: Sampler, recipe: Recipe) -> float:
+    """Write the private gradient of a step into the network; return the loss."""
+
+    def own(subject: int) -> torch.Tensor | None:
+        picked = own_slices(recipe.private, sampler, subject, seed=recipe.seed, step=state.step)
+        return _slice_loss(state, sampler, recipe, picked) if len(picked) else None
+
+    return private_gradients(
+        own, list(state.network.parameters()), recipe.private,
+        n=sampler.n_subjects, seed=recipe.seed, step=state.step,
+    )  # fmt: skip
+
+
 def train_step(state: TrainState, sampler: Sampler | CineSampler, recipe: Recipe) -> float:
     """Do one step and return its loss."""
     for group in state.optimiser.param_groups:
@@ -123,14 +138,23 @@ def train_step(state: TrainState, sampler: Sampler | CineSampler, recipe: Recipe
     if isinstance(sampler, CineSampler):
         examples = sampler.draw(recipe.batch, state.generator)
         loss = undersampled_loss(state.network.train(), examples, autocast=recipe.autocast)
+        value = _backward(state, loss, recipe)
+    elif recipe.private.noise:
+        value = _private_step(state, sampler, recipe)
     else:
-        loss = _slice_loss(state, sampler, recipe)
-    state.optimiser.zero_grad()
-    loss.backward()
-    torch.nn.utils.clip_grad_norm_(state.network.parameters(), recipe.clip_norm)
+        picked = sampler.pick(recipe.batch, state.generator)
+        value = _backward(state, _slice_loss(state, sampler, recipe, picked), recipe)
     state.optimiser.step()
     state.step += 1
     update_average(state, recipe.ema_decay)
+    return value
+
+
+def _backward(state: TrainState, loss: torch.Tensor, recipe: Recipe) -> float:
+    """Write the gradient of a loss into the network; return the loss."""
+    state.optimiser.zero_grad()
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(state.network.parameters(), recipe.clip_norm)
     return float(loss.detach())
 
 
@@ -254,6 +278,10 @@ def fit(
         device=device,
         n_outputs=_n_outputs(recipe, target),
     )
+    if isinstance(sampler, Sampler) and recipe.private.noise:
+        check_subjects(
+            recipe.private, state.network, n=sampler.n_subjects, where=f"recipe {recipe.name!r}"
+        )
     end = min(recipe.steps, stop_after or recipe.steps)
     started, losses = time.monotonic(), []
     while state.step < end:
@@ -293,7 +321,8 @@ def _log(
     seconds: float,
     quiet: bool,
 ) -> None:
-    loss = sum(losses) / len(losses)
+    known = [loss for loss in losses if loss == loss]  # Steps of nobody have none.
+    loss = sum(known) / len(known) if known else float("nan")
     rate = learning_rate(recipe, state.step - 1)
     with (folder / CURVE).open("a", newline="", encoding="utf-8") as file:
         row = (state.step, f"{loss:.5f}", f"{rate:.3e}", f"{score:.5f}", f"{seconds:.1f}")

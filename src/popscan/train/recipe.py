@@ -15,6 +15,7 @@ from popscan.train.augmentation import Augmentation
 from popscan.train.learning import Learning, check_learning
 from popscan.train.losses import LOSSES
 from popscan.train.mitigation import Mitigation, check_mitigation
+from popscan.train.private import Private, check_private
 from popscan.train.recipe_values import kept_as_written, known_keys
 from popscan.train.undersampling import Undersampling
 from popscan.yamlfile import problem_text, read_yaml, shown
@@ -58,6 +59,7 @@ _RARE = (
     "target",
     "undersampling",
     "learning",
+    "private",
 )
 
 
@@ -121,6 +123,8 @@ class Recipe:
         `spacing_mm` and `augmentation` are not used.
     learning
         What is done about labels that are partial or wrong; nothing by default.
+    private
+        How what a subject's data can change of the weights is bounded; not at all by default.
     """
 
     name: str
@@ -158,6 +162,7 @@ class Recipe:
     target: str = ""
     undersampling: Undersampling = field(default_factory=Undersampling)
     learning: Learning = field(default_factory=Learning)
+    private: Private = field(default_factory=Private)
 
     @property
     def n_labels(self) -> int:
@@ -191,7 +196,7 @@ class Recipe:
 #: Key of a recipe -> what it is made into.
 _PARTS: dict[str, type] = {
     "augmentation": Augmentation, "mitigation": Mitigation, "undersampling": Undersampling,
-    "learning": Learning,
+    "learning": Learning, "private": Private,
 }  # fmt: skip
 
 
@@ -212,10 +217,10 @@ def parse_recipe(values: dict[str, Any], *, where: str = "recipe") -> Recipe:
     mitigation = check_mitigation(Mitigation(**values.pop("mitigation")), where=where)
     augmentation = Augmentation(**values.pop("augmentation"))
     undersampling = Undersampling(**values.pop("undersampling"))
-    learning = Learning(**values.pop("learning"))
+    learning, private = Learning(**values.pop("learning")), Private(**values.pop("private"))
     recipe = Recipe(
         **values, augmentation=augmentation, mitigation=mitigation, undersampling=undersampling,
-        learning=learning,
+        learning=learning, private=private,
     )  # fmt: skip
     if recipe.loss not in LOSSES:
         raise PopscanError(
@@ -227,6 +232,7 @@ def parse_recipe(values: dict[str, Any], *, where: str = "recipe") -> Recipe:
         raise PopscanError(f"{where}: labels: names, each once; found {shown(recipe.labels)}")
     _check_task(recipe, where=where)
     _check_learning(recipe, where=where)
+    _check_private(recipe, where=where)
     for key, (low, high) in _RANGES.items():
         if not low <= getattr(recipe, key) <= high:
             raise PopscanError(
@@ -246,6 +252,17 @@ def _check_learning(recipe: Recipe, *, where: str) -> None:
         or bool(recipe.mitigation.dro_step),
     }
     check_learning(recipe.learning, labels=recipe.labels, beside=beside, where=where)
+
+
+def _check_private(recipe: Recipe, *, where: str) -> None:
+    beside = {
+        f"task {recipe.task}": recipe.task != "segment",
+        "init_from": bool(recipe.init_from),
+        "adversarial": bool(recipe.adversarial),
+        "shares": bool(recipe.shares),
+        "mitigation": recipe.mitigation != Mitigation(),
+    }
+    check_private(recipe.private, seed=recipe.seed, beside=beside, where=where)
 
 
 def _check_task(recipe: Recipe, *, where: str) -> None:

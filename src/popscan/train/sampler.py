@@ -89,6 +89,8 @@ class Sampler:
         What a classification or regression predicts of each slice.
     shown : Tensor, shape (slices, label), or None
         Which labels the map of each slice shows, where the recipe hides some.
+    subject : ndarray, shape (slices,), or None
+        Number of the subject of each slice, of `n_subjects`, where a training is private.
     group_shares, group_sizes : Tensor, shape (groups,)
         How often each group is drawn, and its number of subjects.
 
@@ -130,6 +132,8 @@ class Sampler:
         self.sizes = {name: len(pack) for name, pack in used.items()}
         self.shown: torch.Tensor | None = None
         self.targets: torch.Tensor | None = None
+        self.subject: NDArray[np.int64] | None = None
+        self.n_subjects = 0
         self.groups: tuple[str, ...] = ()
         self.stratified = sampling == "stratified"
         if attribute:
@@ -169,9 +173,17 @@ class Sampler:
         )
         if recipe.learning.partial:
             sampler.shown = shown_labels(recipe.learning.annotated, sampler.sizes, recipe.codes)
+        if recipe.private.noise:
+            sampler.number_subjects([packs[name] for name in (recipe.shares or packs)])
         if target is not None:
             sampler.aim(target, [packs[name] for name in (recipe.shares or packs)])
         return sampler
+
+    def number_subjects(self, packs: Sequence[Pack]) -> None:
+        """Learn whose slice each is, all visits of a subject under one number."""
+        people = [subject_of(unit) for pack in packs for unit in pack.unit.tolist()]
+        names, self.subject = np.unique(people, return_inverse=True)
+        self.n_subjects = len(names)
 
     def aim(self, target: Target, packs: Sequence[Pack]) -> None:
         """Take what is predicted of every slice; slices of unknown subjects are not drawn."""
