@@ -15,8 +15,7 @@ set -euo pipefail
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
 cd "$work"
 python3 -m venv env
-env/bin/pip install --quiet --disable-pip-version-check "numpy<3" \
-    torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu --extra-index-url https://pypi.org/simple
+env/bin/pip install --quiet --disable-pip-version-check torch==2.13.0 "numpy<3"
 env/bin/python - <<'PY'
 import numpy as np
 import torch

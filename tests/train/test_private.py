@@ -152,7 +152,7 @@ def test_what_voids_the_guarantee_is_refused(changes, words):
 
 def test_too_large_a_delta_and_layers_that_mix_subjects_are_refused():
     how = Private(noise=1.0, delta=0.2)
-    with pytest.raises(PopscanError, match="delta 0[.]2 is too large for 6 subjects"):
+    with pytest.raises(PopscanError, match=r"delta 0[.]2 is too large for 6 subjects"):
         check_subjects(how, torch.nn.Conv2d(1, 1, 1), n=6, where="recipe")
     with pytest.raises(PopscanError, match="batch normalisation mixes subjects"):
         check_subjects(how, torch.nn.BatchNorm2d(1), n=3, where="recipe")
