@@ -17,6 +17,8 @@ from mapping_files import (
 from popscan.ingest import prepare
 from popscan.io.sources import get_source
 from popscan.protocols import get_protocol
+from popscan.protocols.t1_map.qc import CHECKS, MapContext
+from popscan.qc import run_checks
 from popscan.records import SubjectError
 from popscan.relaxometry.simulate import SHMOLLI, inversion_times_ms
 from shmolli_phantom import FOLDER, read_phantom
@@ -93,6 +95,23 @@ def test_the_last_of_two_series_at_one_place_is_taken_and_the_other_counted(tmp_
     scan = loaded(tmp_path).scans["t1"]
     assert scan.array.max() == pytest.approx(2 * np.abs(SIGNED).max())
     assert scan.meta["images_left_out"] == 7
+    assert scan.meta["other_series"] == 1
+    checks = {
+        c.name: c.verdict
+        for c in run_checks(CHECKS, MapContext(scan, np.repeat(LABELS[..., None], 7, axis=3)))
+    }
+    assert checks["other_series"] == "review"
+
+
+def test_the_config_says_which_of_two_series_is_meant(tmp_path):
+    write_dicom_series(tmp_path, SIGNED, times_ms=TIMES, series=1, name="native ShMOLLI")
+    write_dicom_series(tmp_path, SIGNED[::-1], times_ms=TIMES, series=5, name="post ShMOLLI")
+    scan = loaded(tmp_path, name="Native").scans["t1"]
+    assert "other_series" not in scan.meta
+    found = prepare(PROTOCOL, scan, None)[0].array[..., 0]
+    assert found[LABELS == MYO].mean() == pytest.approx(WALL_MS, abs=3.0)
+    with pytest.raises(SubjectError, match="not named 'gad'"):
+        loaded(tmp_path, name="gad")
 
 
 def test_what_is_no_t1_series_is_refused(tmp_path):

@@ -168,3 +168,61 @@ def test_labels_that_came_with_the_images_are_the_segmentation():
     with pytest.raises(SubjectError, match="label file") as error:
         given_labels(scan, given=None)
     assert error.value.reason == "no_labels"
+
+
+def test_of_maps_before_and_after_contrast_none_is_taken_unasked(tmp_path):
+    for name, share in (("acq-pre", 1.0), ("acq-post", 0.4)):
+        path = tmp_path / SUB / "anat" / f"{SUB}_{name}_run-1_T1map.nii.gz"
+        write_image(path, (share * TRUTH).astype(np.float32))
+    assert refused(tmp_path) == "several_images"
+    assert refused(tmp_path, name="acq-native") == "view_missing"
+    found = ingested(tmp_path, name="acq-pre")[0].array[..., 0]
+    np.testing.assert_allclose(found, TRUTH, rtol=1e-5)
+    again = tmp_path / SUB / "anat" / f"{SUB}_acq-pre_run-2_T1map.nii.gz"
+    write_image(again, (1.01 * TRUTH).astype(np.float32))
+    found = ingested(tmp_path, name="acq-pre")[0].array[..., 0]
+    np.testing.assert_allclose(found, 1.01 * TRUTH, rtol=1e-5)
+
+
+def test_an_image_comes_before_what_was_made_of_it(tmp_path):
+    folder = tmp_path / SUB / "anat"
+    write_image(folder / f"{SUB}_desc-se_T1map.nii.gz", (0.05 * TRUTH).astype(np.float32))
+    assert refused(tmp_path) == "map_unit"  # 17 to 85 ms
+    write_image(folder / f"{SUB}_T1map.nii.gz", TRUTH.astype(np.float32))
+    np.testing.assert_allclose(ingested_map(tmp_path), TRUTH, rtol=1e-5)
+    (folder / f"{SUB}_T1map.nii.gz").unlink()
+    write_image(folder / f"{SUB}_desc-mean_T1map.nii.gz", TRUTH.astype(np.float32))
+    assert refused(tmp_path) == "several_images"
+
+
+def ingested_map(folder) -> np.ndarray:
+    return ingested(folder)[0].array[..., 0]
+
+
+def test_what_a_map_holds_where_there_is_no_value_is_none(tmp_path):
+    path = tmp_path / SUB / "anat" / f"{SUB}_T1map.nii.gz"
+    write_regions(tmp_path, SUB, LABELS)
+    for nothing in (np.nan, np.inf, 4095.0):  # of which 4095 outside of the regions
+        write_image(path, np.where(LABELS == 0, nothing, TRUTH).astype(np.float32))
+        found = ingested_map(tmp_path)
+        np.testing.assert_allclose(found[LABELS > 0], TRUTH[LABELS > 0], rtol=1e-5)
+    write_image(path, (1000 / TRUTH).astype(np.float32))
+    assert refused(tmp_path) == "map_unit"  # R1
+    failed = np.random.default_rng(1).random(TRUTH.shape) < 0.05
+    write_image(path, np.where(failed, 4095, TRUTH).astype(np.float32))
+    scan, labels, _ = ingested(tmp_path)
+    checks = {c.name: c for c in run_checks(CHECKS, MapContext(scan, labels.array))}
+    assert checks["wall_outlier_shift_pct"].verdict == "review"
+    share = failed[LABELS == MYO].mean()
+    shift = 100 * share * (4095 / WALL_MS - 1)
+    assert checks["wall_outlier_shift_pct"].value == pytest.approx(shift, rel=0.01)
+
+
+def test_images_in_the_wrong_order_are_seen_in_the_blood(tmp_path):
+    signed = samples(TRUTH)
+    signed[2] = signed[5]
+    write_raw(tmp_path, SUB, signed)
+    write_regions(tmp_path, SUB, LABELS)
+    scan, labels, _ = ingested(tmp_path)
+    found = {c.name: c.verdict for c in run_checks(CHECKS, MapContext(scan, labels.array))}
+    assert found["blood_residual_pct"] == "review"

@@ -17,6 +17,11 @@ class MappingInput(Section):
         description="raw: fit raw images where there are any, else take the ready-made map; map: "
         "take the ready-made map only.",
     )
+    name: str = Field(
+        default="",
+        description="Part of the names of the files (bids) or series (dicom) to take, where there "
+        "are several: T1 before and after contrast agent, say.",
+    )
     scheme: Literal["auto", "shmolli", "molli", "inversion_recovery"] = Field(
         default="auto",
         description="How raw images of T1 are fitted: shmolli chooses samples per voxel, molli "

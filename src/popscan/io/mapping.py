@@ -62,7 +62,8 @@ class BidsMaps(Bids):
         Raises
         ------
         SubjectError
-            ``view_missing``, ``no_times``, ``bad_times``, ``frame_mismatch``, and those of
+            ``view_missing``, ``several_images``, ``no_times``, ``bad_times``, ``frame_mismatch``,
+            and those of
             `popscan.io.nifti`.
         """
         options = dict(mapping or {})
@@ -98,19 +99,49 @@ def _ending(item: Named) -> str:
     return stem_of(item.path).rsplit("_", 1)[-1].lower()
 
 
-def _last_run(items: Sequence[Named]) -> tuple[list[Named], int]:
-    """Files of the last run, in order of their inversion, and how many others there are."""
+def _last_run(items: Sequence[Named], name: str) -> tuple[list[Named], int]:
+    """Files of the last run, in order of their inversion, and how many others there are.
 
-    def run(item: Named) -> tuple[str, ...]:
-        return tuple(token for token in item.core if not token.startswith("inv-"))
+    Of files of one run, those without ``desc`` and ``space``, which somebody processed.
 
-    last = max((run(item) for item in items), key=lambda core: [natural(t) for t in core])
-    chosen = [item for item in items if run(item) == last]
+    Raises
+    ------
+    SubjectError
+        ``several_images`` where names differ by more than ``run``: they may be maps before and
+        after contrast agent, or of several slices.
+    """
+    named = [item for item in items if name.lower() in item.path.name.lower()]
+    if not named:
+        raise SubjectError(
+            "view_missing", f"{items[0].path.parent}: {len(items)} images, none named {name!r}"
+        )
+    kinds = {_without(item.core, "inv-", "run-") for item in named}
+    last = max((_without(i.core, "inv-") for i in named), key=lambda c: [natural(t) for t in c])
+    run = [item for item in named if _without(item.core, "inv-") == last]
+    made = {item.path: _processed(item.path) for item in run}
+    least = min(made.values(), key=lambda tokens: (len(tokens), tokens))
+    if len(kinds) > 1 or (least and len(set(made.values())) > 1):
+        listed = ", ".join(sorted(item.path.name for item in named)[:4])
+        raise SubjectError(
+            "several_images",
+            f"{named[0].path.parent}: {len(named)} images that are no runs of each other "
+            f"({listed}); set source.mapping.name to a part of the right ones' names",
+        )
+    chosen = [item for item in run if made[item.path] == least]
     return sorted(chosen, key=lambda item: natural(item.path.name)), len(items) - len(chosen)
 
 
+def _without(core: Sequence[str], *entities: str) -> tuple[str, ...]:
+    return tuple(token for token in core if not token.startswith(entities))
+
+
+def _processed(path: Path) -> tuple[str, ...]:
+    tokens = stem_of(path).lower().split("_")
+    return tuple(token for token in tokens if token.startswith(("desc-", "space-")))
+
+
 def _raw_scan(items: Sequence[Named], kind: Kind, options: Mapping[str, Any]) -> Scan:
-    chosen, others = _last_run(items)
+    chosen, others = _last_run(items, str(options.get("name", "")))
     scans, times, texts, phases = [], [], [], []
     for item in chosen:
         require_content(item)
@@ -134,7 +165,7 @@ def _raw_scan(items: Sequence[Named], kind: Kind, options: Mapping[str, Any]) ->
         },
     }  # fmt: skip
     if others:
-        meta |= {"images_left_out": others, "images_left_out_reason": f"{others} of another run"}
+        meta |= {"images_left_out": others, "images_left_out_reason": f"{others} not of this run"}
     return replace(scans[0], array=array, frame_times_ms=None, meta=meta)
 
 
@@ -193,9 +224,11 @@ def _times_ms(path: Path, side: Mapping[str, Any], kind: Kind, *, n: int) -> lis
 
 
 def _map_scan(items: Sequence[Named], options: Mapping[str, Any]) -> Scan:
-    chosen, others = _last_run(items)
+    chosen, others = _last_run(items, str(options.get("name", "")))
     require_content(chosen[0])
     scan = read_scan(chosen[0].path)
+    # NaN is how many programs write that a voxel has no value.
+    scan = replace(scan, array=np.nan_to_num(scan.array, posinf=0.0, neginf=0.0))
     stated = str(_sidecar(chosen[0].path).get("Units", "")).strip()
     meta: dict[str, Any] = {
         **bids_meta(chosen[0].path),
@@ -206,7 +239,7 @@ def _map_scan(items: Sequence[Named], options: Mapping[str, Any]) -> Scan:
     }  # fmt: skip
     left = others + len(chosen) - 1
     if left:
-        meta |= {"images_left_out": left, "images_left_out_reason": f"{left} of another run"}
+        meta |= {"images_left_out": left, "images_left_out_reason": f"{left} not of this run"}
     return replace(scan, frame_times_ms=None, meta=meta)
 
 

@@ -95,8 +95,10 @@ class DicomMaps:
         options = dict(mapping or {})
         folder = one_folder(paths)
         images, n_other = read_images(str(folder), files_of(folder))
-        raw = [image for image in images if image.part is Part.MAGNITUDE]
-        ready = [image for image in images if image.part is Part.MAP]
+        name = str(options.get("name", "")).lower()
+        fitting = [image for image in images if name in image.names.lower()]
+        raw = [image for image in fitting if image.part is Part.MAGNITUDE]
+        ready = [image for image in fitting if image.part is Part.MAP]
         notes = []
         if raw and options.get("use", "raw") == "raw":
             chosen = _last_series(raw)
@@ -109,12 +111,16 @@ class DicomMaps:
         else:
             raise SubjectError(
                 "no_times" if images else "view_missing",
-                f"{folder}: {len(images)} images without an inversion time in (0018,0082) or their "
-                "comment, and none is called a T1 map",
+                f"{folder}: {len(fitting)} images without an inversion time in (0018,0082) or "
+                "their comment, and none is called a T1 map"
+                + (f"; {len(images) - len(fitting)} are not named {name!r}" if name else ""),
             )
         view = self.protocol.view
-        left = len(raw if chosen[0].part is Part.MAGNITUDE else ready) - len(chosen)
+        pool = raw if chosen[0].part is Part.MAGNITUDE else ready
+        left = len(pool) - len(chosen)
         meta = {**scan.meta, "images_left_out": left + n_other}
+        if others := _other_series(chosen, pool):
+            meta["other_series"] = others
         if left + n_other:
             meta["images_left_out_reason"] = f"{left} of other series, {n_other} no such images"
         scan = Scan(**{**vars(scan), "view": view, "meta": meta})
@@ -156,6 +162,16 @@ def _maps(images: Sequence[MapImage]) -> list[MapImage]:
         if _same_grid(first, image):
             by_place[_place(image)] = image
     return list(by_place.values())
+
+
+def _other_series(chosen: Sequence[MapImage], pool: Sequence[MapImage]) -> int:
+    """How many further series lie where the chosen ones do: repeats, or after contrast agent."""
+    taken, places = {image.plane.series for image in chosen}, set(_by_place(chosen))
+    others = {
+        image.plane.series for image in pool
+        if _same_grid(chosen[0], image) and _place(image) in places
+    }  # fmt: skip
+    return len(others - taken)
 
 
 def _place(image: MapImage) -> int:

@@ -14,6 +14,7 @@ from popscan.protocols.t1_map.labels import LABELS
 
 PROTOCOL = Protocol(
     name="t1_map",
+    version="2",
     title="Heart MR, T1 map",
     series=(
         Series(view="t1", title="T1 map", suffixes=("T1map", "IRT1"), dimensions=4),

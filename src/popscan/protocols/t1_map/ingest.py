@@ -66,7 +66,7 @@ def prepare(
         `popscan.relaxometry`.
     """
     facts: Mapping[str, Any] = scan.meta.get("relaxation") or {"kind": "map"}
-    made, values = _ready(scan, facts) if facts["kind"] == "map" else _fitted(scan, facts)
+    made, values = _ready(scan, facts, labels) if facts["kind"] == "map" else _fitted(scan, facts)
     n = made.shape[3]
     meta = {**scan.meta, "frame_labels": list(FRAMES[:n])}
     out = replace(scan, array=made.astype(np.float32), frame_times_ms=None, meta=meta)
@@ -76,14 +76,17 @@ def prepare(
     return out, labels, {"map_from": facts["kind"], **values}
 
 
-def _ready(scan: Scan, facts: Mapping[str, Any]) -> tuple[Floats, dict[str, Any]]:
+def _ready(
+    scan: Scan, facts: Mapping[str, Any], labels: LabelMap | None
+) -> tuple[Floats, dict[str, Any]]:
     if scan.array.shape[3] != 1:
         raise SubjectError(
             "not_a_volume", f"{scan.view}: a map of {scan.array.shape[3]} volumes; one expected"
         )
     scaled = scan.array.astype(float) * float(facts.get("factor", 1.0))
+    inside = np.zeros(scaled.shape, dtype=bool) if labels is None else labels.array > 0
     made, unit = in_ms(
-        scaled, view=scan.view, asked=str(facts.get("unit", "auto")),
+        scaled, judged=scaled[inside], view=scan.view, asked=str(facts.get("unit", "auto")),
         stated=str(facts.get("unit_stated", "")),
     )  # fmt: skip
     return made, {"map_unit": unit}

@@ -68,13 +68,44 @@ def wall_border_shift_pct(ctx: MapContext) -> Measured:
 
 def wall_residual_pct(ctx: MapContext) -> Measured:
     """Median residual of the fit in the myocardium, of the signal: motion, wrong model."""
+    found = _residual_pct(ctx, MYO)
+    return Measured(math.nan, "no value in the myocardium") if found is None else found
+
+
+def blood_residual_pct(ctx: MapContext) -> Measured:
+    """Median residual of the fit in the left-ventricular blood, of the signal."""
+    found = _residual_pct(ctx, LV)
+    return not_assessed("the left-ventricular blood has no value") if found is None else found
+
+
+def _residual_pct(ctx: MapContext, code: int) -> Measured | None:
     residual = ctx.frame("residual_pct")
-    inside = ctx.region(MYO) & np.isfinite(ctx.map_ms)
+    inside = ctx.region(code) & np.isfinite(ctx.map_ms)
     if residual is None:
         return not_assessed("a ready-made map has no residuals")
     if not inside.any():
-        return Measured(math.nan, "no value in the myocardium")
+        return None
     return Measured(float(np.median(residual[inside])), "residual of the fit over the signal")
+
+
+def wall_outlier_shift_pct(ctx: MapContext) -> Measured:
+    """How far voxels beyond twice or below half the median move the myocardium's mean."""
+    values = ctx.map_ms[ctx.region(MYO) & np.isfinite(ctx.map_ms)]
+    if not values.size:
+        return Measured(math.nan, "no value in the myocardium")
+    middle = float(np.median(values))
+    believed = values[(values >= 0.5 * middle) & (values <= 2.0 * middle)]
+    return Measured(
+        100.0 * abs(float(values.mean() / believed.mean()) - 1.0),
+        f"{values.size - believed.size} of {values.size} voxels beyond twice or below half the "
+        f"median, {middle:.0f} ms",
+    )
+
+
+def other_series(ctx: MapContext) -> Measured:
+    """Further series at the same place, of which the last was taken."""
+    n = float(ctx.scan.meta.get("other_series", 0))
+    return Measured(n, "series at the same place that were not taken: of before or after contrast?")
 
 
 def wall_se_pct(ctx: MapContext) -> Measured:
@@ -122,6 +153,23 @@ def checks(low_ms: float, high_ms: float) -> Mapping[str, Spec]:
             measure=wall_residual_pct, kind="image", unit="%",
             meaning="Median residual of the fit in the myocardium, of the signal", bad="high",
             review=6.0, fail=25.0,
+        ),
+        "blood_residual_pct": Spec(
+            measure=blood_residual_pct, kind="image", unit="%",
+            meaning="Median residual of the fit in the left-ventricular blood, of the signal",
+            bad="high", review=6.0, fail=None,
+        ),
+        "wall_outlier_shift_pct": Spec(
+            measure=wall_outlier_shift_pct, kind="image", unit="%",
+            meaning="How far voxels beyond twice or below half the median move the mean of the "
+            "myocardium (what a map holds where its fit failed)",
+            bad="high", review=1.0, fail=15.0,
+        ),
+        "other_series": Spec(
+            measure=other_series, kind="image", unit="series",
+            meaning="Further series of DICOM at the same place, of which the last was taken; "
+            "source.mapping.name chooses",
+            bad="high", review=0.0, fail=None,
         ),
         "wall_se_pct": Spec(
             measure=wall_se_pct, kind="image", unit="%",

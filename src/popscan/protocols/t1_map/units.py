@@ -20,7 +20,7 @@ PLAUSIBLE_MS = {"t1": (50.0, 2500.0), "t2": (5.0, 250.0)}
 
 
 def in_ms(
-    values: NDArray[Any], *, view: str, asked: str, stated: str
+    values: NDArray[Any], *, judged: NDArray[Any], view: str, asked: str, stated: str
 ) -> tuple[NDArray[np.float64], str]:
     """Return a map in ms, and the unit that it was in.
 
@@ -28,6 +28,9 @@ def in_ms(
     ----------
     values
         The map; 0 and NaN for no value.
+    judged
+        Those of its values that lie in regions: outside, some maps hold noise, or the largest
+        number there is. Without any, all values are judged.
     view
         Its view, ``t1...`` or ``t2...``.
     asked
@@ -45,9 +48,14 @@ def in_ms(
     positive = array[array > 0]
     if not positive.size:
         raise SubjectError("empty_map", f"{view}: the map has no value above 0")
-    middle = float(np.median(positive))
+    known = judged[judged > 0]
+    overall = float(np.median(positive))
+    middle = float(np.median(known)) if known.size else overall
     low, high = PLAUSIBLE_MS["t2" if view.startswith("t2") else "t1"]
     fitting = [unit for unit, factor in UNITS.items() if low <= middle * factor <= high]
+    # Rates, 1 / T1 in 1/s, are near T1 in s within the heart, and not in fat.
+    if "s" in fitting and not low <= overall * UNITS["s"] <= high:
+        fitting.remove("s")
     named = asked if asked != "auto" else _WORDS.get(stated.strip().lower(), "")
     if asked == "auto" and stated and not named:
         raise SubjectError("map_unit", f"{view}: unit {stated[:20]!r} in the sidecar; s or ms")
