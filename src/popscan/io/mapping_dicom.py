@@ -102,7 +102,7 @@ class DicomMaps:
         notes = []
         if raw and options.get("use", "raw") == "raw":
             chosen = _last_series(raw)
-            phases = [image for image in images if image.part is Part.PHASE]
+            phases = [image for image in fitting if image.part is Part.PHASE]
             scan, note = _raw_scan(chosen, phases, options, folder=str(folder))
             notes += [note] if note else []
         elif ready:
