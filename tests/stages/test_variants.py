@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from popscan.config import Reconstruct
+from popscan.config import Biomarkers, Reconstruct, Segment
 from popscan.fairness.outcomes import outcomes_table
+from popscan.io import read_labels, read_scan
 from popscan.plan import Planned, write_plan
 from popscan.protocols import get_protocol
 from popscan.protocols.cine_sax.simulate.scan import simulate_subject
@@ -16,9 +17,12 @@ from popscan.report.sections.common import Options
 from popscan.report.sections.reconstruction import reconstruction
 from popscan.report.text import DASH, decimals
 from popscan.run import run_shard
+from popscan.segment import load_bundle
 from popscan.stages.reconstruct.task import reconstruct_task
+from popscan.stages.segment.bundles import bundle_path
 from popscan.stages.segment.task import segment_task
 from popscan.stages.variants.columns import scores
+from popscan.stages.variants.sufficient import Limits, judge
 from popscan.stages.variants.task import agreement, errors, variants_task
 from popscan.store import Store
 from popscan.study.context import ShardContext
@@ -108,6 +112,33 @@ def test_every_variant_is_held_against_the_reference_image(study):
 def test_subjects_without_a_reference_image_have_their_record(study):
     record = study.record("variants", BARE)
     assert (record.status, record.reason) == (Status.NOT_APPLICABLE, "no_reference_image")
+
+
+def test_images_are_sufficient_by_checks_expected_dice_and_width_of_intervals(study):
+    scan = read_scan(study.path("reconstruct", SUBJECT, study.names.image(SUBJECT)))
+    options = {
+        "protocol": CINE, "bundle": load_bundle(bundle_path("cine_sax"), "cpu"),
+        "segment": Segment(method="bundle"), "biomarkers": Biomarkers(method=BIOMARKERS),
+    }  # fmt: skip
+    small = ("frame_count", "slice_count", "apical_coverage_pct", "lv_open_pct", "ood")
+    lax = Limits(verdict="fail", expected_dice=0.01, widths={"lvef_pct": 100.0})
+    passed, judged = judge(scan, limits=lax, **options)
+    assert passed
+    assert judged.reasons == ()
+    written = read_labels(study.path("segment", SUBJECT, study.names.labels(SUBJECT)))
+    np.testing.assert_array_equal(judged.labels.array, written.array)
+    values = judged.biomarkers
+    width = values["lvef_high_pct"] - values["lvef_low_pct"]
+    dice = min(values[f"expected_dice_{name}"] for name in CINE.labels.codes)
+    strict = Limits(
+        verdict="fail", expected_dice=dice + 1e-3, widths={"lvef_pct": width - 0.1, "nothing_g": 9}
+    )
+    passed, judged = judge(scan, limits=strict, **options)
+    assert not passed
+    assert {"lvef_pct", "nothing_g"} < set(judged.reasons)
+    assert any(reason.startswith("expected_dice_") for reason in judged.reasons)
+    _, judged = judge(scan, limits=Limits(verdict="pass", unchecked=small), **options)
+    assert not set(judged.reasons) & set(small)
 
 
 def test_report_shows_them_beside_the_images_scores(table):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from popscan.arrays.widening import stored_widening
+from popscan.protocol import Protocol
 from popscan.records import Scan, Subject
 from popscan.segment.labelled import Labelled
 from popscan.study.context import ShardContext
@@ -53,25 +54,10 @@ def uncertainty_files(
     """
     if isinstance(labelled, Labelled) or labelled.tally is None:
         return {}
-    frames = labelled.tally.by_frame(scan.array.shape[2])
-    voxel_ml = labelled.tally.pixel_mm2 * scan.spacing_mm[2] / 1000.0
     files: dict[str, Any] = {
-        names.samples(subject): {
-            "samples": list(labelled.tally.samples),
-            "volumes_ml": {
-                name: np.round(frames.volumes[:, :, code] * voxel_ml, 3)
-                for code, name in names.protocol.labels.names.items()
-            },
-            "calibration": matching(
-                bundle.about.get("intervals", ()),
-                flips=section.flips,
-                dropout_samples=section.dropout_samples,
-            ),
-            "base": base_doubt(labelled, scan),
-            "widening": stored_widening(
-                bundle.about.get("widening"), float(labelled.values.get("ood_score", math.nan))
-            ),
-        }
+        names.samples(subject): samples_of(
+            labelled, scan, protocol=names.protocol, bundle=bundle, section=section
+        )
     }
     if section.uncertainty_maps:
         maps = {"entropy": labelled.entropy, "information": labelled.information}
@@ -83,6 +69,50 @@ def uncertainty_files(
                 scan, array=values.astype(np.float32), meta=meta
             )
     return files
+
+
+def samples_of(
+    labelled: Segmentation | Labelled,
+    scan: Scan,
+    *,
+    protocol: Protocol,
+    bundle: Bundle | NoModel,
+    section: Segment,
+) -> dict[str, Any]:
+    """Return what intervals are made of: the samples' volumes, and the bundle's own errors.
+
+    Parameters
+    ----------
+    labelled, scan
+        A segmentation, and what was segmented.
+    protocol, bundle, section
+        How.
+
+    Returns
+    -------
+    dict
+        As `read_samples` returns it; empty where labels are no network's.
+    """
+    if isinstance(labelled, Labelled) or labelled.tally is None:
+        return {}
+    frames = labelled.tally.by_frame(scan.array.shape[2])
+    voxel_ml = labelled.tally.pixel_mm2 * scan.spacing_mm[2] / 1000.0
+    return {
+        "samples": list(labelled.tally.samples),
+        "volumes_ml": {
+            name: np.round(frames.volumes[:, :, code] * voxel_ml, 3)
+            for code, name in protocol.labels.names.items()
+        },
+        "calibration": matching(
+            bundle.about.get("intervals", ()),
+            flips=section.flips,
+            dropout_samples=section.dropout_samples,
+        ),
+        "base": base_doubt(labelled, scan),
+        "widening": stored_widening(
+            bundle.about.get("widening"), float(labelled.values.get("ood_score", math.nan))
+        ),
+    }
 
 
 def base_doubt(labelled: Segmentation, scan: Scan) -> dict[str, dict[str, Any]]:

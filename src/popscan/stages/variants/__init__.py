@@ -7,7 +7,7 @@ from popscan.stages.description import Stage, Table
 STAGE = Stage(
     name="variants",
     version="1",
-    uses=("segment", "biomarkers", "arrays"),
+    uses=("segment", "qc", "biomarkers", "arrays"),
     sections=("study", "segment", "biomarkers"),
     options="popscan.stages.variants.options:Options",
     reads=("ingest", "reconstruct", "segment"),
