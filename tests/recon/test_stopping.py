@@ -44,6 +44,8 @@ def test_samples_are_those_of_the_analytic_transform(full):
     assert spokes.trajectory is not None
     kx, ky = spokes.trajectory[..., 0, 0]
     area = 2 * np.pi * SIGMA[0] * SIGMA[1]
+    oblong = golden_angle_kspace(KSpace(**{**vars(full), "data": full.data[:, 4:-4]}), n_spokes=2)
+    assert (oblong.matrix, oblong.data.shape[1]) == ((N - 8, N), N)
     decay = -2 * np.pi**2 * ((SIGMA[0] * kx) ** 2 + (SIGMA[1] * ky) ** 2)
     expected = area * np.exp(decay) / N
     np.testing.assert_allclose(spokes.data[0, :, :, 0, 0], expected, atol=2e-3)
@@ -70,11 +72,11 @@ def test_what_is_no_full_scan_is_refused(full):
     lines[3, 1] = False
     cases = {
         "not_fully_sampled": KSpace(**{**vars(full), "mask": lines}),
-        "bad_kspace_shape": KSpace(**{**vars(full), "data": full.data[:, :-1]}),
+        "bad_kspace_shape": full,
     }
     for reason, kspace in cases.items():
         with pytest.raises(SubjectError) as caught:
-            golden_angle_kspace(kspace, n_spokes=4)
+            golden_angle_kspace(kspace, n_spokes=4, n_phases=1)
         assert caught.value.reason == reason
     with pytest.raises(SubjectError) as caught:
         first_spokes(full, 3)

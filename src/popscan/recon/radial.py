@@ -62,7 +62,7 @@ def golden_angle_kspace(
     Parameters
     ----------
     full
-        Every line of every frame was acquired, on a square grid.
+        Every line of every frame was acquired; pixels are square.
     n_spokes
         Spokes of each frame; the first ones do not change where there are more.
     n_phases, per_beat
@@ -75,40 +75,40 @@ def golden_angle_kspace(
     Raises
     ------
     SubjectError
-        ``not_fully_sampled`` where lines are missing, ``bad_kspace_shape`` for a grid that is not
-        square or more frames than phases.
+        ``not_fully_sampled`` where lines are missing, ``bad_kspace_shape`` for more frames than
+        phases.
     """
     n_coils, n_x, n_y, n_z, n_t = full.data.shape
     if full.trajectory is not None or not full.mask.all():
         raise SubjectError("not_fully_sampled", "spokes are taken from fully sampled k-space only")
-    if n_x != n_y or n_t > n_phases:
+    if n_t > n_phases:
         raise SubjectError(
-            "bad_kspace_shape",
-            f"a grid of {n_x} x {n_y} with {n_t} frames; a square one with at most {n_phases} "
-            "frames is expected",
+            "bad_kspace_shape", f"{n_t} frames; at most {n_phases}, as phases, are expected"
         )
     phases = np.arange(n_t) * n_phases // n_t
     angles = spoke_angles(n_spokes, phases, n_phases=n_phases, per_beat=per_beat)
-    along = (np.arange(n_x) - n_x // 2) / n_x
+    width = max(n_x, n_y)
+    along = (np.arange(width) - width // 2) / width
     directions = np.stack([np.cos(angles), np.sin(angles)])
     points = (along[:, np.newaxis, np.newaxis] * directions[:, np.newaxis]).astype(np.float32)
-    data = np.zeros((n_coils, n_x, n_spokes, n_z, n_t), dtype=np.complex64)
+    data = np.zeros((n_coils, width, n_spokes, n_z, n_t), dtype=np.complex64)
     for t in range(n_t):
         transform = Nufft(points[..., t].reshape(2, -1), (n_x, n_y))
         for z in range(n_z):
             images = centred_ifft(full.data[..., z, t], axes=(1, 2))
-            data[..., z, t] = transform.apply(images).reshape(n_coils, n_x, n_spokes)
+            data[..., z, t] = transform.apply(images).reshape(n_coils, width, n_spokes)
     if noise:
         # Spoke after spoke, so that the first ones stay as they are where there are more.
         rng = np.random.default_rng(seed)
-        shape = (n_coils, n_x, n_z, n_t, 2)
+        shape = (n_coils, width, n_z, n_t, 2)
         for spoke in range(n_spokes):
             white = rng.standard_normal(shape, dtype=np.float32).view(np.complex64)[..., 0]
             data[:, :, spoke] += np.float32(noise) * white
-    trajectory = np.broadcast_to(points[:, :, :, np.newaxis], (2, n_x, n_spokes, n_z, n_t))
+    trajectory = np.broadcast_to(points[:, :, :, np.newaxis], (2, width, n_spokes, n_z, n_t))
     return replace(
         full, data=data, mask=np.ones((n_spokes, n_t), dtype=bool),
         trajectory=np.ascontiguousarray(trajectory), matrix=(n_x, n_y),
+        meta={**full.meta, "simulated_phases": n_phases},
     )  # fmt: skip
 
 

@@ -29,7 +29,7 @@ class Look(Generic[T]):
     scan
         Their reconstruction.
     judged
-        What the judge said of it.
+        The judge's findings.
     passed
         Whether the scan may end here.
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from popscan.config import Biomarkers, Segment
 from popscan.methods import resolve
@@ -73,6 +73,7 @@ def judge(
     segment: Segment,
     biomarkers: Biomarkers,
     limits: Limits,
+    thresholds: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> tuple[bool, Judged]:
     """Segment and measure images as a study does, and hold what comes of it against limits.
 
@@ -84,6 +85,8 @@ def judge(
         As the study has them.
     limits
         What they must reach.
+    thresholds
+        Of checks, in place of the defaults: config ``qc.thresholds``.
 
     Returns
     -------
@@ -110,7 +113,7 @@ def judge(
     worse = _VERDICTS[_VERDICTS.index(limits.verdict) + 1 :]
     reasons = [
         check.name
-        for check in run_checks(load_place(protocol.quality.checks), shared)
+        for check in run_checks(load_place(protocol.quality.checks), shared, thresholds=thresholds)
         if check.verdict in worse and check.name not in limits.unchecked
     ]
     if limits.expected_dice > 0:
