@@ -1,7 +1,6 @@
 """Quality-aware acquisition: spokes are added until what is made of them is good enough.
 
-Machado I, Puyol-Anton E, Hammernik K, et al. Quality-aware cine cardiac MRI reconstruction and
-analysis from undersampled k-space data. STACOM 2021, arXiv:2109.07955.
+Machado I, Puyol-Anton E, Hammernik K, et al. STACOM 2021, arXiv:2109.07955.
 """
 
 from __future__ import annotations
