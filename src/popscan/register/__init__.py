@@ -46,6 +46,7 @@ METHODS = {
     "demons": "popscan.register.classic:demons",
     "ffd": "popscan.register.classic:ffd",
     "svf": "popscan.register.svf:svf",
+    "voxelmorph": "popscan.register.voxelmorph:voxelmorph",
 }
 #: Keyword arguments of methods that are no options of a config.
 RESERVED = methods.RESERVED | {"spacing_mm", "fixed_labels", "moving_labels"}
@@ -113,8 +114,8 @@ def register(
         )
     options |= {
         name: to_slices(np.asarray(options[name], dtype=np.float32))
-        for name in ("fixed_labels", "moving_labels")
-        if options.get(name) is not None
+        for name in ("fixed_labels", "moving_labels", "stiffness")
+        if options.get(name) is not None and np.ndim(options[name]) > 1
     }
     slices = _run(
         method,

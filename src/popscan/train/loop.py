@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from popscan.records import PopscanError
+from popscan.register.network import PairNetwork
 from popscan.train.adversarial import harden
 from popscan.train.augment import augment
 from popscan.train.checkpoint import (
@@ -29,6 +30,7 @@ from popscan.train.groups import group_loss, head_loss, watched
 from popscan.train.kspace import CineSampler, undersampled_loss
 from popscan.train.losses import LOSSES
 from popscan.train.packs import Pack
+from popscan.train.pairs import PairSampler, pair_loss
 from popscan.train.partial import dropped, partial_loss
 from popscan.train.private import check_subjects, own_slices, private_gradients
 from popscan.train.recipe import Recipe
@@ -38,6 +40,9 @@ from popscan.train.targets import Target, reconstruction_loss, target_loss
 
 #: Called with the averaged network now and then; returns numbers for the learning curve.
 Validate = Callable[[torch.nn.Module], Mapping[str, float]]
+
+#: What draws the batches of a task.
+AnySampler = Sampler | CineSampler | PairSampler
 
 CHECKPOINT = "checkpoint.safetensors"
 CURVE = "curve.csv"
@@ -131,19 +136,28 @@ def _private_step(state: TrainState, sampler: Sampler, recipe: Recipe) -> float:
     )  # fmt: skip
 
 
-def train_step(state: TrainState, sampler: Sampler | CineSampler, recipe: Recipe) -> float:
+def _drawn_loss(state: TrainState, sampler: AnySampler, recipe: Recipe) -> torch.Tensor:
+    """Draw a batch and return its loss."""
+    if isinstance(sampler, Sampler):
+        picked = sampler.pick(recipe.batch, state.generator)
+        return _slice_loss(state, sampler, recipe, picked)
+    network = state.network.train()
+    if isinstance(sampler, PairSampler):
+        pairs = sampler.draw(recipe.batch, state.generator)
+        assert isinstance(network, PairNetwork)
+        return pair_loss(network, pairs, autocast=recipe.autocast)
+    examples = sampler.draw(recipe.batch, state.generator)
+    return undersampled_loss(network, examples, autocast=recipe.autocast)
+
+
+def train_step(state: TrainState, sampler: AnySampler, recipe: Recipe) -> float:
     """Do one step and return its loss."""
     for group in state.optimiser.param_groups:
         group["lr"] = learning_rate(recipe, state.step)
-    if isinstance(sampler, CineSampler):
-        examples = sampler.draw(recipe.batch, state.generator)
-        loss = undersampled_loss(state.network.train(), examples, autocast=recipe.autocast)
-        value = _backward(state, loss, recipe)
-    elif recipe.private.noise:
+    if isinstance(sampler, Sampler) and recipe.private.noise:
         value = _private_step(state, sampler, recipe)
     else:
-        picked = sampler.pick(recipe.batch, state.generator)
-        value = _backward(state, _slice_loss(state, sampler, recipe, picked), recipe)
+        value = _backward(state, _drawn_loss(state, sampler, recipe), recipe)
     state.optimiser.step()
     state.step += 1
     update_average(state, recipe.ema_decay)
@@ -197,7 +211,7 @@ def _n_outputs(recipe: Recipe, target: Target | None) -> int:
 
 def _sampler(
     recipe: Recipe, packs: Mapping[str, Pack | CinePack], target: Target | None
-) -> Sampler | CineSampler:
+) -> AnySampler:
     """Return what draws the batches; the packs must be of the recipe's task."""
     cines = {name: pack for name, pack in packs.items() if isinstance(pack, CinePack)}
     stacks = {name: pack for name, pack in packs.items() if isinstance(pack, Pack)}
@@ -205,13 +219,20 @@ def _sampler(
         raise PopscanError(f"recipe {recipe.name!r}: packs {', '.join(odd)} are of another task")
     if recipe.task == "undersampled":
         return CineSampler(cines, recipe.shares, how=recipe.undersampling, width=recipe.patch)
-    sampler = Sampler.of(recipe, stacks, target)
     _check_spacing(recipe, stacks)
-    return sampler
+    if recipe.task == "register":
+        return PairSampler(
+            stacks,
+            recipe.shares,
+            how=recipe.augmentation,
+            patch=recipe.patch,
+            n_labels=recipe.n_labels,
+        )
+    return Sampler.of(recipe, stacks, target)
 
 
 def _check_spacing(recipe: Recipe, packs: Mapping[str, Pack]) -> None:
-    for name in recipe.shares or packs:
+    for name in set(recipe.shares or packs) & set(packs):
         if packs[name].spacing_mm != recipe.spacing_mm:
             raise PopscanError(
                 f"pack {name!r} is at {packs[name].spacing_mm} mm, recipe {recipe.name!r} is for "

@@ -23,9 +23,9 @@ from popscan.yamlfile import problem_text, read_yaml, shown
 #: Recipes that come with popscan.
 RECIPES_DIR = Path(__file__).parent / "recipes"
 #: What is trained.
-TASKS = ("segment", "classify", "regress", "reconstruct", "undersampled")
+TASKS = ("segment", "classify", "regress", "reconstruct", "undersampled", "register")
 #: Architectures that go with one task alone, and it with them.
-_OWN = {"autoencoder": "reconstruct", "cascade": "undersampled"}
+_OWN = {"autoencoder": "reconstruct", "cascade": "undersampled", "pairs": "register"}
 #: Smallest and largest value of what a training cannot do without.
 _RANGES = {
     "seed": (0, 2**63 - 1),
@@ -117,7 +117,8 @@ class Recipe:
         ``segment``; or ``classify`` and ``regress`` with the attribute of the subjects that is
         predicted (`popscan.train.predictor`); or ``reconstruct``, the images themselves, by an
         architecture that cannot copy them (``autoencoder``); or ``undersampled``, the images of
-        simulated k-space (``cascade``). `loss` is then not used.
+        simulated k-space (``cascade``); or ``register``, one phase of a slice with another
+        (``pairs``). `loss` is then not used.
     undersampling
         Of task ``undersampled``: what is simulated. `patch` is then the number of readouts, and
         `spacing_mm` and `augmentation` are not used.
@@ -274,7 +275,7 @@ def _check_task(recipe: Recipe, *, where: str) -> None:
     for name, task in _OWN.items():
         if (recipe.architecture == name) != (recipe.task == task):
             raise PopscanError(f"{where}: architecture {name} goes with task {task} alone")
-    if recipe.task in ("segment", "undersampled"):
+    if recipe.task in ("segment", "undersampled", "register"):
         return
     unusable = {
         "phases 2": recipe.architecture_arguments.get("phases", 1) != 1,

@@ -1,0 +1,186 @@
+"""Registration of slices by a trained network, in one pass."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from popscan.modelfolder import (
+    ModelFacts,
+    find_model,
+    folder_digest,
+    read_facts,
+    read_weights,
+    write_model,
+)
+from popscan.records import PopscanError, SubjectError
+from popscan.register.flows import Tensor, on_grid, smooth
+from popscan.register.network import (
+    CONTROL_MM,
+    PIXEL_MM,
+    STIFFNESS,
+    PairNetwork,
+    build_pairs,
+    velocity_between,
+)
+from popscan.register.pairs import check_pairs
+from popscan.register.slices import of_slices, to_slices
+from popscan.register.velocities import Grid, unfolded
+from popscan.register.warp import Warp
+
+#: The model that comes with popscan.
+SHIPPED = "motion_cine"
+_OF = "registration"
+#: Pairs at once: more fall out of a processor's cache.
+_PAIRS = 8
+
+
+class PairArguments(BaseModel):
+    """Arguments of `popscan.register.network.PairNetwork`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    channels: Annotated[
+        list[Annotated[int, Field(ge=1, le=512, strict=True)]], Field(min_length=3, max_length=8)
+    ]
+
+
+class PairFacts(ModelFacts):
+    """What ``model.yaml`` must say; other keys are notes."""
+
+    kind: Literal["registration"]
+    architecture: Literal["pairs"]
+    arguments: PairArguments
+
+
+def model_digest(name: str = SHIPPED) -> str:
+    """Return the SHA-256 over ``model.yaml`` and the weights: what a result depends on."""
+    return folder_digest(find_model(name, of=_OF))
+
+
+@cache
+def load_pairs(name: str = SHIPPED, device: str = "cpu") -> PairNetwork:
+    """Load a model once per process, in evaluation mode.
+
+    Raises
+    ------
+    PopscanError
+        If a file is absent, altered, or does not describe such a network with weights that fit.
+    """
+    folder = find_model(name, of=_OF)
+    facts = read_facts(folder, PairFacts)
+    network = build_pairs("pairs", 0, **facts.arguments.model_dump())
+    return read_weights(folder, network, facts=facts, what="network of pairs").to(device)
+
+
+def save_pairs(folder: Path, network: PairNetwork, *, about: Mapping[str, Any], card: str) -> Path:
+    """Write a model, its weights in half precision.
+
+    Parameters
+    ----------
+    folder
+        Made if absent; its three files are replaced.
+    network
+        What was trained.
+    about
+        ``name``, ``arguments`` and notes for ``model.yaml``.
+    card
+        Text of ``card.md``.
+    """
+    head = {"kind": "registration", "architecture": "pairs"} | dict(about)
+    return write_model(folder, network, head=head, card=card)
+
+
+def voxelmorph(
+    fixed: ArrayLike,
+    moving: ArrayLike,
+    *,
+    spacing_mm: Sequence[float],
+    model: str = SHIPPED,
+    stiffness: float | ArrayLike = 0.08,
+    device: str = "cpu",
+) -> Warp:
+    """Register slices by one pass of a network that was trained on pairs like them.
+
+    See `popscan.register.network`. The result is the exponential of a stationary velocity, as of
+    `popscan.register.svf.svf`: exchanging the images inverts it, equal images give no motion, and
+    a field that folds is smoothed until it does not. The network knows slices: of volumes every
+    slice is registered by itself, and nothing moves through the plane.
+
+    Parameters
+    ----------
+    fixed, moving
+        As for every method: `popscan.register.METHODS`. Intensities of about 0 to 1.
+    spacing_mm
+        Voxel distances, one per axis.
+    model
+        A shipped model, or a folder.
+    stiffness : float or array_like, shape (n, x, y), (n, x, y, z)
+        How much bending the velocity costs against the difference of the images, as of `svf`, the
+        same everywhere or not; within `popscan.register.network.STIFFNESS`.
+    device
+        ``cpu``, ``cuda``.
+
+    Returns
+    -------
+    Warp
+        With its inverse, and the velocity in mm on its own grid.
+
+    Raises
+    ------
+    SubjectError
+        As `popscan.register.check_pairs`; ``shape_mismatch`` for a stiffness of another grid.
+    PopscanError
+        For a model that cannot be used, or a stiffness that it was not shown.
+    """
+    flat = len(spacing_mm) == 2
+    pairs = check_pairs(
+        fixed, moving, spacing_mm=spacing_mm, least_voxels=None if flat else (2, 2, 1)
+    )
+    network = load_pairs(model, device)
+    n, depth = len(pairs.fixed), 1 if flat else pairs.shape[2]
+    whole = _stiffness(stiffness, pairs.fixed.shape)
+    arrays = [a if flat else to_slices(a) for a in (pairs.fixed, pairs.moving, whole)]
+    full = Grid(shape=pairs.shape[:2], spacing_mm=pairs.spacing_mm[:2])
+    seen, control = Grid.of(full, PIXEL_MM), Grid.of(full, CONTROL_MM)
+    parts = []
+    with torch.inference_mode():
+        for first in range(0, n * depth, _PAIRS):
+            rows = [_seen(a[first : first + _PAIRS], full, seen, device) for a in arrays]
+            velocity = velocity_between(
+                network, rows[0], rows[1], stiffness=rows[2].clamp(*STIFFNESS), control=control
+            )
+            parts.append(velocity)
+    with torch.no_grad():
+        warp = unfolded(torch.cat(parts).clone(), control, full)
+    return warp if flat else of_slices(warp, n, pairs.spacing_mm[2])
+
+
+def _stiffness(stiffness: float | ArrayLike, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Return the stiffness of every voxel."""
+    values = np.asarray(stiffness, dtype=np.float32)
+    low, high = STIFFNESS
+    if not bool(((values >= low) & (values <= high)).all()):
+        raise PopscanError(
+            f"voxelmorph: stiffness from {low:g} to {high:g} is what the network was shown; found "
+            f"{values.min():g} to {values.max():g}"
+        )
+    if values.ndim and values.shape != shape:
+        raise SubjectError(
+            "shape_mismatch", f"a stiffness of shape {values.shape} goes with images of {shape}"
+        )
+    return np.broadcast_to(values, shape)
+
+
+def _seen(array: NDArray[np.float32], full: Grid, seen: Grid, device: str) -> Tensor:
+    """Return slices as (n, 1, x, y) at the pixel side that the network knows."""
+    images = torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))[:, None].to(device)
+    ratios = [s / f for s, f in zip(seen.spacing_mm, full.spacing_mm, strict=True)]
+    return on_grid(smooth(images, [0.4 * r if r > 1.2 else 0.0 for r in ratios]), seen.shape)
