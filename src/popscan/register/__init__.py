@@ -48,6 +48,17 @@ METHODS = {
     "svf": "popscan.register.svf:svf",
     "voxelmorph": "popscan.register.voxelmorph:voxelmorph",
 }
+
+
+def models_of(method: str, options: Mapping[str, Any]) -> dict[str, str]:
+    """Return what a result of a method depends on beside its options: the model's digest."""
+    if method != "voxelmorph":
+        return {}
+    from popscan.register.voxelmorph import SHIPPED, model_digest
+
+    return {"model_digest": model_digest(str(options.get("model", SHIPPED)))}
+
+
 #: Keyword arguments of methods that are no options of a config.
 RESERVED = methods.RESERVED | {"spacing_mm", "fixed_labels", "moving_labels"}
 
@@ -176,6 +187,7 @@ __all__ = [
     "frame_to_frame",
     "invert_field",
     "jacobian_determinant",
+    "models_of",
     "register",
     "register_demons",
     "register_rigid",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from popscan.config import Section
 
@@ -37,3 +37,12 @@ class Options(Section):
         default=0.02, ge=0, le=1, description="Share of the wall in which the field may fold."
     )
     store_fields: bool = Field(default=True, description="Whether displacements are written.")
+
+    @model_validator(mode="after")
+    def _images_for_the_network(self) -> Self:
+        if self.method == "voxelmorph" and self.source != "images":
+            raise ValueError(
+                "method voxelmorph: its network was trained on images; source: images is expected, "
+                f"found {self.source}"
+            )
+        return self

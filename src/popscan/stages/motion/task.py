@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from popscan.protocol import load as load_place
 from popscan.protocols import protocol_key
 from popscan.records import Arrays, LabelMap, Outcome, PopscanError, Scan, Subject
@@ -41,10 +44,17 @@ def motion_task(context: ShardContext) -> Task[tuple[Scan, LabelMap]]:
     return Task(
         stage="motion",
         version=context.version,
-        options={**options, **protocol_key(context.protocol)},
+        options={**options, **_model(options), **protocol_key(context.protocol)},
         reads=lambda subject: read_digests(context, subject),
         load=load,
         work=work,
         write=context.names.write,
         upstream=upstream_of("motion"),
     )
+
+
+def _model(options: Mapping[str, Any]) -> dict[str, str]:
+    """Return the digest of the model that registers, where one does."""
+    from popscan.register import models_of
+
+    return models_of(str(options["method"]), options["options"])
