@@ -11,6 +11,8 @@ SHAPE = (40, 36)
 SPACING = (2.0, 2.5)
 CENTRE = (39.0, 44.0)
 FREE = ["demons", "ffd", "svf"]
+#: All but the network, which knows hearts alone: tests/register/test_voxelmorph.py.
+ANY_IMAGE = [name for name in METHODS if name != "voxelmorph"]
 
 
 def disc(shapes, centre, radii, shape=SHAPE, spacing=SPACING):
@@ -30,7 +32,7 @@ def warps(pairs):
     return {name: register(*pairs, method=name, spacing_mm=SPACING) for name in METHODS}
 
 
-@pytest.mark.parametrize("name", list(METHODS))
+@pytest.mark.parametrize("name", ANY_IMAGE)
 def test_every_method_brings_the_images_together(warps, pairs, name):
     fixed, moving = pairs
     before = np.abs(fixed - moving).sum(axis=(1, 2))
@@ -40,7 +42,7 @@ def test_every_method_brings_the_images_together(warps, pairs, name):
     assert shrinks < (1.05 if name == "rigid" else 0.35)
 
 
-@pytest.mark.parametrize("name", list(METHODS))
+@pytest.mark.parametrize("name", ANY_IMAGE)
 def test_going_there_and_back_ends_where_it_began(warps, name):
     warp = warps[name]
     points = np.array([[30.0, 40.0], [39.0, 44.0], [50.0, 50.0]])

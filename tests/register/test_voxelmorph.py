@@ -1,5 +1,6 @@
-"""Registration by a network: exact laws for any weights, and models that are never loaded blindly."""
+"""Registration by a network: laws for any weights, and models that are never loaded blindly."""
 
+import nibabel
 import numpy as np
 import pytest
 import torch
@@ -109,3 +110,26 @@ def test_damaged_models_are_refused(model, tmp_path, name, change, message):
         load_pairs(str(tmp_path))
     with pytest.raises(PopscanError, match="no model of registration"):
         load_pairs("nowhere")
+
+
+@pytest.mark.data
+def test_the_shipped_model_aligns_end_systole_of_a_patient_it_never_saw(data_dir):
+    folder = data_dir / "acdc" / "patient001"
+    info = dict(line.split(": ") for line in (folder / "Info.cfg").read_text().splitlines() if line)
+    found = []
+    for phase in ("ED", "ES"):
+        stem = f"patient001_frame{int(info[phase]):02d}"
+        image, labels = (nibabel.load(folder / f"{stem}{end}.nii.gz") for end in ("", "_gt"))
+        array = np.asarray(image.dataobj, dtype=np.float32)[None, :, :, 2:7]
+        found.append(
+            (array / np.percentile(array, 99), np.asarray(labels.dataobj)[None, :, :, 2:7])
+        )
+    (fixed, there), (moving, here) = found
+    spacing = tuple(float(s) for s in image.header.get_zooms()[:3])
+    warp = register(fixed, moving, method="voxelmorph", spacing_mm=spacing)
+    before, after = (
+        2 * ((there == 3) & (mask == 3)).sum() / ((there == 3).sum() + (mask == 3).sum())
+        for mask in (here, warp.labels(here))
+    )
+    assert after > max(0.92, before + 0.04)
+    assert (warp.jacobian() > 0).all()

@@ -61,6 +61,6 @@ def test_the_shipped_bundle_names_its_validation_patients(tmp_path, monkeypatch)
     """They are public, and the benchmarks look for them by name."""
     told = {}
     monkeypatch.setattr(shipped, "train_bundle", lambda _recipe, **options: told.update(options))
-    shipped.train_cine_sax(_acdc(), work=tmp_path, out=tmp_path, simulated=[])
+    shipped.train_cine_sax(_acdc(), work=tmp_path, out=tmp_path, simulated=[], high=[])
     assert told["name_validation"]
     assert len(told["validation"]) == 14

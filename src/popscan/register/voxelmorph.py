@@ -176,7 +176,7 @@ def _stiffness(stiffness: float | ArrayLike, shape: tuple[int, ...]) -> NDArray[
         raise SubjectError(
             "shape_mismatch", f"a stiffness of shape {values.shape} goes with images of {shape}"
         )
-    return np.broadcast_to(values, shape)
+    return np.broadcast_to(values, shape).copy()
 
 
 def _seen(array: NDArray[np.float32], full: Grid, seen: Grid, device: str) -> Tensor:

@@ -60,9 +60,18 @@ def train_weights(
         validate = validator(step, validation) if validation else None
         state = fit(step, packs, folder, validate=validate, init=weights, quiet=quiet)
         draw_curve(folder)
-        weights = state.averaged.state_dict()
+        weights = blended(state.averaged.state_dict(), weights, share=step.blend)
     assert weights is not None
     return weights
+
+
+def blended(
+    new: dict[str, torch.Tensor], old: dict[str, torch.Tensor] | None, *, share: float
+) -> dict[str, torch.Tensor]:
+    """Return ``share`` of new weights and the rest of those that the training started from."""
+    if old is None or share == 1:
+        return new
+    return {name: share * value + (1 - share) * old[name] for name, value in new.items()}
 
 
 def _with_painted(

@@ -45,6 +45,7 @@ _RANGES = {
     "checkpoint_every": (1, 10**9),
     "log_every": (1, 10**9),
     "adversarial": (0, 1),
+    "blend": (0, 1),
 }
 
 #: What most recipes do without.
@@ -60,6 +61,7 @@ _RARE = (
     "undersampling",
     "learning",
     "private",
+    "blend",
 )
 
 
@@ -101,6 +103,9 @@ class Recipe:
         In steps; 0 validates only at the end.
     init_from
         Recipe whose result this one starts from; empty for random weights.
+    blend
+        Share of the new weights in the result; the rest are those it started from (Wortsman et
+        al., CVPR 2022: between both lies what is robust and as accurate).
     adversarial, adversarial_arguments
         Share of the steps whose slices are changed as is worst for the network, and the options
         of `popscan.train.adversarial.harden`.
@@ -153,6 +158,7 @@ class Recipe:
     checkpoint_every: int = 250
     log_every: int = 25
     init_from: str = ""
+    blend: float = 1.0
     adversarial: float = 0.0
     adversarial_arguments: dict[str, float] = field(default_factory=dict)
     mitigation: Mitigation = field(default_factory=Mitigation)
@@ -232,6 +238,8 @@ def parse_recipe(values: dict[str, Any], *, where: str = "recipe") -> Recipe:
     if not recipe.labels or len(set(recipe.labels)) < len(recipe.labels):
         raise PopscanError(f"{where}: labels: names, each once; found {shown(recipe.labels)}")
     _check_task(recipe, where=where)
+    if recipe.blend != 1 and not recipe.init_from:
+        raise PopscanError(f"{where}: blend goes with init_from alone")
     _check_learning(recipe, where=where)
     _check_private(recipe, where=where)
     for key, (low, high) in _RANGES.items():
