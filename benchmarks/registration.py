@@ -57,7 +57,7 @@ VARIANTS: dict[str, dict[str, object]] = {
     "ffd": {"method": "ffd"},
     "svf": {"method": "svf"},
     "svf, squares": {"method": "svf", "distance": "mse", "stiffness": 0.01},
-    "voxelmorph": {"method": "voxelmorph"},
+    "voxelmorph": {"method": "voxelmorph", "model": "motion_cine"},
 }
 SYN = {"ANTs SyN": (40, 20, 0), "ANTs SyN, slower": (100, 70, 20)}
 #: Runs in the peer's interpreter: pairs in, displacements in mm and seconds out.

@@ -89,7 +89,9 @@ def test_the_stiffness_of_each_place_is_an_input(model, images):
 def test_a_result_names_its_model(model):
     named = models_of("voxelmorph", {"model": str(model)})
     assert len(named["model_digest"]) == 64
-    assert models_of("voxelmorph", {}) != named
+    assert models_of("voxelmorph", {"model": "motion_cine"}) != named
+    with pytest.raises(PopscanError, match="no model of registration"):
+        models_of("voxelmorph", {})
     assert models_of("svf", {}) == {}
 
 
@@ -126,10 +128,25 @@ def test_the_shipped_model_aligns_end_systole_of_a_patient_it_never_saw(data_dir
         )
     (fixed, there), (moving, here) = found
     spacing = tuple(float(s) for s in image.header.get_zooms()[:3])
-    warp = register(fixed, moving, method="voxelmorph", spacing_mm=spacing)
+    warp = register(fixed, moving, method="voxelmorph", spacing_mm=spacing, model="motion_cine")
     before, after = (
         2 * ((there == 3) & (mask == 3)).sum() / ((there == 3).sum() + (mask == 3).sum())
         for mask in (here, warp.labels(here))
     )
     assert after > max(0.92, before + 0.04)
     assert (warp.jacobian() > 0).all()
+
+
+def test_images_that_cannot_be_registered_are_named(model, slices):
+    fixed, moving = slices
+    for reason, bad in {
+        "shape_mismatch": moving[:, 1:],
+        "bad_shape": moving[0],
+        "non_finite_image": np.where(moving > 0.9, np.nan, moving),
+        "bad_image": moving * 1e30,
+    }.items():
+        with pytest.raises(SubjectError) as refused:
+            run(model, (fixed, bad))
+        assert refused.value.reason == reason
+    with pytest.raises(PopscanError, match="model"):
+        register(fixed, moving, method="voxelmorph", spacing_mm=SPACING)

@@ -54,9 +54,9 @@ def models_of(method: str, options: Mapping[str, Any]) -> dict[str, str]:
     """Return what a result of a method depends on beside its options: the model's digest."""
     if method != "voxelmorph":
         return {}
-    from popscan.register.voxelmorph import SHIPPED, model_digest
+    from popscan.register.voxelmorph import model_digest
 
-    return {"model_digest": model_digest(str(options.get("model", SHIPPED)))}
+    return {"model_digest": model_digest(str(options.get("model", "")))}
 
 
 #: Keyword arguments of methods that are no options of a config.

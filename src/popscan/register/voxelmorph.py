@@ -35,8 +35,6 @@ from popscan.register.slices import of_slices, to_slices
 from popscan.register.velocities import Grid, unfolded
 from popscan.register.warp import Warp
 
-#: The model that comes with popscan.
-SHIPPED = "motion_cine"
 _OF = "registration"
 #: Pairs at once: more fall out of a processor's cache.
 _PAIRS = 8
@@ -60,13 +58,13 @@ class PairFacts(ModelFacts):
     arguments: PairArguments
 
 
-def model_digest(name: str = SHIPPED) -> str:
+def model_digest(name: str) -> str:
     """Return the SHA-256 over ``model.yaml`` and the weights: what a result depends on."""
     return folder_digest(find_model(name, of=_OF))
 
 
 @cache
-def load_pairs(name: str = SHIPPED, device: str = "cpu") -> PairNetwork:
+def load_pairs(name: str, device: str = "cpu") -> PairNetwork:
     """Load a model once per process, in evaluation mode.
 
     Raises
@@ -103,7 +101,7 @@ def voxelmorph(
     moving: ArrayLike,
     *,
     spacing_mm: Sequence[float],
-    model: str = SHIPPED,
+    model: str,
     stiffness: float | ArrayLike = 0.08,
     device: str = "cpu",
 ) -> Warp:
@@ -121,7 +119,7 @@ def voxelmorph(
     spacing_mm
         Voxel distances, one per axis.
     model
-        A shipped model, or a folder.
+        Name of a model in resources/models, or a folder.
     stiffness : float or array_like, shape (n, x, y), (n, x, y, z)
         How much bending the velocity costs against the difference of the images, as of `svf`, the
         same everywhere or not; within `popscan.register.network.STIFFNESS`.
