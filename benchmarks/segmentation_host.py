@@ -36,7 +36,7 @@ from popscan.protocols.cine_sax.segmentation import inference
 from popscan.protocols.cine_sax.simulate.population import sample_population
 from popscan.protocols.cine_sax.simulate.scan import simulate_subject
 from popscan.records import LabelMap, Scan
-from popscan.segment import load_bundle
+from popscan.segment import ensemble, load_bundle
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -66,18 +66,18 @@ def heart(*, seed: int, frames: int, side: int) -> Scan:
 @contextmanager
 def device_work(spent: list[float]) -> Iterator[None]:
     """Note the CPU seconds of what a GPU would do."""
-    plain = inference.in_batches
+    plain = ensemble.in_batches
 
     def timed(*args: Any, **options: Any) -> None:
         began = time.process_time()
         plain(*args, **options)
         spent.append(time.process_time() - began)
 
-    inference.in_batches = timed
+    ensemble.in_batches = timed
     try:
         yield
     finally:
-        inference.in_batches = plain
+        ensemble.in_batches = plain
 
 
 def main() -> None:

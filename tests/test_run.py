@@ -10,6 +10,7 @@ import subprocess
 import sys
 import textwrap
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -496,3 +497,74 @@ def test_files_are_copies_where_links_cannot_be_made(store, monkeypatch):
     assert all(r.status is Status.OK for r in result.records)
     assert inode(store, "below") != inode(store, "count")
     assert not [p for p in store.root.rglob("*") if p.name.endswith(".link")]
+
+
+class Together(Stage):
+    """A stage that works on three subjects at once, and ends each behind that."""
+
+    def __init__(self, *, joint_fault=None, **options):
+        super().__init__(**options)
+        self.groups: list[list[str]] = []
+        self.joint_fault = joint_fault
+        self.task = replace(self.task, together=3, work_together=self.work_together)
+
+    def work_together(self, subjects):
+        self.groups.append([subject.unit for subject, _ in subjects])
+        if self.joint_fault is not None:
+            raise self.joint_fault
+        return [partial(self.work, subject, loaded) for subject, loaded in subjects]
+
+
+def test_subjects_worked_on_together_leave_what_they_leave_alone(tmp_path):
+    alone, stage = Stage(), Together()
+    records = [
+        run(Store(tmp_path / name), one, planned(8)).records
+        for name, one in (("alone", alone), ("together", stage))
+    ]
+    assert [len(group) for group in stage.groups] == [3, 3, 2]
+    kept = [[(r.unit, r.status, r.digest, r.files) for r in own] for own in records]
+    assert kept[0] == kept[1]
+
+
+@pytest.mark.parametrize(
+    "joint_fault", [None, ValueError("no"), torch.OutOfMemoryError("CUDA out of memory")]
+)
+def test_failure_of_one_of_several_stays_its_own(store, joint_fault):
+    faults = {"sub-01": SubjectError("bad_spacing", "1 m"), "sub-04": ValueError("not expected")}
+    stage = Together(faults=faults, joint_fault=joint_fault)
+    plain = stage.task.load
+
+    def load(subject):
+        if subject.unit == "sub-02":
+            raise SubjectError("truncated_file", "ends early")
+        return plain(subject)
+
+    stage.task = replace(stage.task, load=load)
+    records = run(store, stage).records
+    assert {r.unit: r.reason for r in records if r.status is Status.FAILED} == {
+        "sub-01": "bad_spacing",
+        "sub-02": "truncated_file",
+        "sub-04": "unexpected_error",
+    }
+    assert [len(group) for group in stage.groups] == [2, 3]
+
+
+def test_gpu_that_fails_under_several_is_charged_to_none(store):
+    fault = torch.AcceleratorError("CUDA error: unspecified launch failure")
+    with pytest.raises(MachineError, match="the GPU failed"):
+        run(store, Together(joint_fault=fault, faults={"sub-00": fault}))
+    state = store.journal("count", "00000").read()
+    assert not state.attempts
+    assert run(store, Stage()).n_done == N
+
+
+def test_subjects_that_may_have_killed_a_worker_are_not_worked_on_together(store):
+    with store.journal("count", "00000").writer() as writer:
+        writer.attempt("sub-01")
+        writer.attempt("sub-03")
+    stage = Together()
+    assert run(store, stage).n_done == N
+    assert stage.groups == [
+        ["sub-00", "sub-02", "sub-04"],
+    ]
+    assert stage.done[-2:] == ["sub-01", "sub-03"]

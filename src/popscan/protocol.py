@@ -234,6 +234,7 @@ class Protocol:
         named = {
             **{f"sources.{k}": v for k, v in self.sources.items()},
             **{f"segmentation.methods.{k}": v for k, v in self.segmentation.methods.items()},
+            **{f"segmentation.together.{k}": v for k, v in self.segmentation.together.items()},
             **{f"biomarkers.methods.{k}": v for k, v in self.biomarkers.methods.items()},
             "orientation": self.orientation,
             "ingest": self.ingest,

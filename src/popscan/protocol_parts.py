@@ -69,6 +69,10 @@ class Segmentation:
     methods
         Name in the config -> function ``(scan, *, bundle, **options) -> Segmentation`` (see
         `popscan.segment`).
+    together
+        Name of a method -> class ``(*, bundle, **options)`` that labels several scans at once, for
+        the methods that can: ``prepare(scan)`` makes one ready, ``label(prepared ones)`` returns
+        what ends each.
     method, bundle
         Those that the config takes by default; a bundle is a name in resources/models or a folder.
     network_labels
@@ -88,6 +92,7 @@ class Segmentation:
     network_labels: tuple[str, ...] = ()
     columns: Where = ""
     in_plane: bool = False
+    together: Mapping[str, Where] = field(default_factory=dict)
 
     def added(self) -> Mapping[str, Column]:
         """Return what the further columns mean."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -11,6 +11,10 @@ from popscan.records import Outcome, PopscanError, Subject
 
 #: What a stage loads of a subject and works on.
 Inputs = TypeVar("Inputs")
+
+
+#: Ends the work on a subject; may raise `SubjectError`.
+Ending = Callable[[], Outcome]
 
 
 class MachineError(PopscanError):
@@ -40,6 +44,11 @@ class Task(Generic[Inputs]):
         Stages whose failure means that this one is skipped.
     cores
         Cores that the job was given.
+    together, work_together
+        How many subjects' work may be done at once, and what does it: subjects with their inputs ->
+        for each, in order, what ends its work and returns its outcome, in a thread behind the
+        work. If it raises, its subjects are worked on one by one, so that a failure stays with
+        the subject that caused it.
     source_folder
         Subject -> folder of an earlier stage: files that are written here and lie there with the
         same name and content are stored once, as hard links.
@@ -54,6 +63,8 @@ class Task(Generic[Inputs]):
     write: Callable[[Path, Any], object]
     upstream: tuple[str, ...] = ()
     cores: int = 1
+    together: int = 1
+    work_together: Callable[[Sequence[tuple[Subject, Inputs]]], Sequence[Ending]] | None = None
     source_folder: Callable[[Subject], Path] | None = None
 
 

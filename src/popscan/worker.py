@@ -22,9 +22,15 @@ from popscan.jsontext import printable
 from popscan.outputs import write_files
 from popscan.records import NotApplicable, Outcome, Record, Status, Subject, SubjectError
 from popscan.store import Store
-from popscan.task import Inputs, MachineError, Task, Todo
+from popscan.task import Ending, Inputs, MachineError, Task, Todo
 
 log = logging.getLogger(__name__)
+
+#: A subject to be worked on, and its inputs and the seconds of loading them, once they are there.
+Loading = tuple[Todo, Future[tuple[Inputs, float]]]
+
+#: Threads that end the work of subjects and write, where several are worked on at once.
+_SAVERS = 2
 
 #: Characters of a record's message: what a file holds may be repeated, but never all of it.
 MAX_MESSAGE = 1000
@@ -50,11 +56,14 @@ def work_through(
 def _pipeline(
     store: Store, task: Task[Inputs], writer: JournalWriter, todo: Sequence[Todo], *, ahead: int
 ) -> Iterator[Record]:
+    # Without loading ahead everything is done one by one.
+    size = task.together if ahead and task.work_together else 1
+    depth = max(ahead, size) if size > 1 else ahead
     with (
-        ThreadPoolExecutor(max_workers=max(ahead, 1)) as loaders,
-        ThreadPoolExecutor(max_workers=1) as savers,
+        ThreadPoolExecutor(max_workers=max(depth, 1)) as loaders,
+        ThreadPoolExecutor(max_workers=min(size, _SAVERS)) as savers,
     ):
-        loading: list[tuple[Todo, Future[tuple[Inputs, float]]]] = []
+        loading: list[Loading[Inputs]] = []
         saving: list[Future[Record]] = []
         begun: set[str] = set()
         queue = iter(todo)
@@ -73,15 +82,16 @@ def _pipeline(
             return record
 
         try:
-            for _ in range(ahead + 1):
+            for _ in range(depth + size):
                 load_next()
             while loading:
-                item, future = loading.pop(0)
-                outcome, seconds = _attempt(task, item.subject, future)
-                saving.append(savers.submit(_save, store, task, item, outcome, seconds))
-                while len(saving) > (1 if ahead else 0):
+                group = [loading.pop(0) for _ in range(min(size, len(loading)))]
+                for item, end, seconds in _attempts(task, group):
+                    saving.append(savers.submit(_end_and_save, store, task, item, end, seconds))
+                while len(saving) > (size if ahead else 0):
                     yield journal_next()
-                load_next()
+                for _ in group:
+                    load_next()
             while saving:
                 yield journal_next()
         except (MachineError, OSError, KeyboardInterrupt) as error:
@@ -106,6 +116,40 @@ def _take_back(writer: JournalWriter, units: Collection[str]) -> None:
 def _timed_load(task: Task[Inputs], subject: Subject) -> tuple[Inputs, float]:
     began = time.perf_counter()
     return task.load(subject), time.perf_counter() - began
+
+
+def _attempts(
+    task: Task[Inputs], group: Sequence[Loading[Inputs]]
+) -> Iterator[tuple[Todo, Ending, float]]:
+    """Do the work of some subjects, together where the task can; yield what ends each.
+
+    Seconds are those of loading and work; those of work done together are shared equally.
+    """
+    if len(group) == 1 or task.work_together is None:
+        for item, future in group:
+            outcome, seconds = _attempt(task, item.subject, future)
+            yield item, _as_it_is(outcome), seconds
+        return
+    loaded = [(item, future) for item, future in group if future.exception() is None]
+    inputs = [(item.subject, future.result()[0]) for item, future in loaded]
+    began = time.perf_counter()
+    try:
+        endings = iter(task.work_together(inputs) if inputs else ())
+    except Exception as error:  # What fails for one alone is known when it is tried alone.
+        log.warning("%s: %d subjects one by one, after %r", task.stage, len(inputs), error)
+        for one in group:
+            yield from _attempts(task, [one])
+        return
+    share = (time.perf_counter() - began) / max(len(inputs), 1)
+    for item, future in group:
+        if future.exception() is None:
+            yield item, next(endings), future.result()[1] + share
+        else:
+            yield from _attempts(task, [(item, future)])
+
+
+def _as_it_is(outcome: Outcome) -> Ending:
+    return lambda: outcome
 
 
 def _attempt(
@@ -155,6 +199,18 @@ def _raise_if_machine(task: Task[Inputs], subject: Subject, error: Exception) ->
     if isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error):
         # How torch says MemoryError of the processor's memory.
         raise MachineError(f"{task.stage}, {subject.unit}: out of memory") from MemoryError()
+
+
+def _end_and_save(
+    store: Store, task: Task[Inputs], item: Todo, end: Ending, seconds: float
+) -> Record:
+    """End a subject's work and write what came of it; return its record."""
+    began = time.perf_counter()
+    try:
+        outcome = end()
+    except Exception as error:
+        outcome = _outcome_of(task, item.subject, error)
+    return _save(store, task, item, outcome, seconds + time.perf_counter() - began)
 
 
 def _save(store: Store, task: Task[Inputs], item: Todo, outcome: Outcome, seconds: float) -> Record:

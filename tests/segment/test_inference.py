@@ -12,7 +12,7 @@ import torch
 from popscan.arrays.intensity import black_and_white
 from popscan.protocols.cine_sax.labels import STRUCTURES, Label
 from popscan.protocols.cine_sax.segmentation.cleanup import keep_largest
-from popscan.protocols.cine_sax.segmentation.inference import segment
+from popscan.protocols.cine_sax.segmentation.inference import Together, segment
 from popscan.protocols.cine_sax.segmentation.window import heart_window, scout_slices
 from popscan.records import LabelMap, PopscanError, Scan, SubjectError
 from popscan.segment import load_bundle, score_segmentation
@@ -96,7 +96,7 @@ def test_blind_to_the_order_in_memory(scan, bundle, order):
 
 
 def test_blind_to_scaling_and_offset_of_intensities(scan, bundle):
-    options = {"bundle": bundle, "largest_component": False, "mend": False}
+    options = {"bundle": bundle, "largest_component": False, "mend": False, "precision": "float32"}
     plain = segment(scan, **options)
     scaled = segment(replace(scan, array=scan.array * 7.5 + 300), **options)
     assert (plain.labels == scaled.labels).mean() > 0.999
@@ -403,3 +403,73 @@ def test_members_see_what_they_were_trained_with(scan, bundle, two_phases):
     assert images.shape[1] == 6
     assert torch.equal(seen_by(images, bundle.arguments[0]), alone)
     assert torch.equal(seen_by(images, two_phases.arguments[0]), images)
+
+
+def _cine(rng, nx, ny, n_slices, n_frames, **options):
+    smooth = rng.normal(size=(nx // 5, ny // 5, n_slices, n_frames)).repeat(5, 0).repeat(5, 1)
+    array = 100 + 20 * smooth + rng.normal(size=smooth.shape)
+    return _scan(array.astype(np.float32), **options)
+
+
+def test_cines_that_share_batches_get_the_labels_that_each_gets_alone(rng, bundle):
+    """Only the order of sums within a convolution may differ between sizes of a batch."""
+    cines = [
+        _cine(rng, 40, 45, 3, 4),
+        _cine(rng, 40, 45, 1, 1),
+        _cine(rng, 90, 60, 2, 2, spacing=(1.5, 1.5, 8.0)),
+    ]
+    options = {"flips": True, "information": True, "dropout_samples": 1, "precision": "float32"}
+    together = Together(bundle=bundle, batch_slices=5, **options)
+    endings = together.label([together.prepare(cine) for cine in cines])
+    for cine, end in zip(cines, reversed([end() for end in reversed(endings)]), strict=True):
+        alone = segment(cine, bundle=bundle, **options)
+        assert (end.labels == alone.labels).mean() > 0.999
+        assert end.near == alone.near
+        np.testing.assert_allclose(end.entropy, alone.entropy, atol=2e-3)
+        np.testing.assert_allclose(end.information, alone.information, atol=2e-3)
+        assert end.tally.samples == alone.tally.samples
+        np.testing.assert_allclose(end.tally.volumes, alone.tally.volumes, atol=2)
+        assert end.values.keys() == alone.values.keys()
+
+
+def test_batches_are_shared_in_order_and_hold_cines_of_one_size_only(rng, bundle):
+    seen = []
+
+    class Noted(torch.nn.Module):
+        def __init__(self, inner):
+            super().__init__()
+            self.inner = inner
+
+        def forward(self, x):
+            seen.append((len(x), tuple(x.shape[2:])))
+            return self.inner(x)
+
+    noted = replace(bundle, networks=(Noted(bundle.networks[0]),))
+    shapes = [(40, 45), (100, 90), (40, 45)]
+    cines = [_cine(rng, *shape, 3, 2, spacing=(1.5, 1.5, 8.0)) for shape in shapes]
+    together = Together(bundle=noted, batch_slices=8, largest_component=False)
+    together.label([together.prepare(cine) for cine in cines])
+    n = len(scout_slices(3, 2))
+    assert [k for k, _ in seen[:2]] == [2 * n, n]  # the two of one size share the first look
+    assert sum(k for k, _ in seen[2:]) == 3 * 6
+    assert max(k for k, _ in seen) == 8
+
+
+def test_memory_that_runs_out_in_shared_batches_halves_them(rng, bundle):
+    class Small(torch.nn.Module):
+        def __init__(self, inner):
+            super().__init__()
+            self.inner = inner
+
+        def forward(self, x):
+            if len(x) > 3:
+                raise torch.OutOfMemoryError("too many")
+            return self.inner(x)
+
+    small = replace(bundle, networks=(Small(bundle.networks[0]),))
+    cines = [_cine(rng, 40, 45, 3, 3) for _ in range(2)]
+    both = [Together(bundle=b, batch_slices=16, precision="float32") for b in (small, bundle)]
+    results = [[end() for end in t.label([t.prepare(c) for c in cines])] for t in both]
+    for one, other in zip(*results, strict=True):
+        assert (one.labels == other.labels).mean() > 0.999
+        np.testing.assert_allclose(one.tally.expected, other.tally.expected, rtol=1e-3, atol=1e-3)

@@ -112,6 +112,13 @@ class Segment(Section):
     batch_slices: int = Field(
         default=0, ge=0, le=100_000, description="Slices in one batch; 0: 8 on a CPU, 128 on a GPU."
     )
+    batch_subjects: int = Field(
+        default=0,
+        ge=0,
+        le=64,
+        description="Subjects whose slices share batches; 0: 1 on a CPU, where it gains nothing, "
+        "4 on a GPU.",
+    )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         default="auto",
         description="What the networks compute in; auto: bfloat16 where the processor or GPU has "

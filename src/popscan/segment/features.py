@@ -72,6 +72,6 @@ class Tap:
         self._pooled = {}
 
     def features(self) -> torch.Tensor:
-        """Return the features (n, feature) of the pass after `restart`, on the processor."""
+        """Return the features (n, feature) of the pass after `restart`."""
         levels = [self._pooled[level] for level in range(len(self._modules))]
-        return torch.cat(levels, dim=1).cpu()
+        return torch.cat(levels, dim=1)

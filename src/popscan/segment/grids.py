@@ -20,7 +20,7 @@ _LARGEST = 1024
 
 
 class Grids:
-    """A scan's slices on the bundle's device, the training grid, and windows of it.
+    """A scan's slices, the training grid, and windows of it.
 
     Intensities stay as they are stored; what a window needs of them is normalised when it is cut,
     so that neither a copy of the whole scan nor work on the rest of the body is made.
@@ -28,7 +28,8 @@ class Grids:
     Attributes
     ----------
     images
-        Slices (t * z, x, y), intensities as stored.
+        Slices (t * z, x, y), intensities as stored; on the processor until `upload`, in memory
+        that a GPU reads by itself where the bundle is on one.
     black, white
         What normalisation sends to 0 and 1.
     shape, inner
@@ -39,7 +40,10 @@ class Grids:
 
     def __init__(self, scan: Scan, bundle: Bundle) -> None:
         self.black, self.white = map(float, black_and_white(scan.array, **bundle.normalisation))
-        self.images = slices(image_dtype(scan.array)).to(bundle.device)
+        self.device = bundle.device
+        self.images = slices(image_dtype(scan.array))
+        if self.device.type == "cuda":
+            self.images = self.images.pin_memory()
         self.shape = (scan.array.shape[0], scan.array.shape[1])
         self.spacing_mm = scan.spacing_mm
         self.inner = inplane_shape(
@@ -56,6 +60,10 @@ class Grids:
         self.context = max(context_slices(arguments) for arguments in bundle.arguments)
         frames = torch.tensor(opposite_frames(scan.array.shape[3]))
         self.opposite = frames if max(map(n_phases, bundle.arguments)) > 1 else None
+
+    def upload(self) -> None:
+        """Bring the slices to the bundle's device, without waiting until they are there."""
+        self.images = self.images.to(self.device, non_blocking=True)
 
     @property
     def whole(self) -> Window:
@@ -74,7 +82,7 @@ class Grids:
 
     def through(self, window: Window) -> WindowedGrid:
         """Return the resampling from slices to a window and back."""
-        return WindowedGrid(self.shape, self.inner, window, device=self.images.device)
+        return WindowedGrid(self.shape, self.inner, window, device=self.device)
 
     def cut(self, index: Sequence[int], window: WindowedGrid) -> torch.Tensor:
         """Return slices with what is seen around them in a window.

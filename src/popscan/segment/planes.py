@@ -126,7 +126,7 @@ class _Planes:
                 self.tap.restart()
             found.append(self._ask(stack[near])[:, :, :a, :b])
             if self.tap is not None:
-                self.pooled.append(self.tap.features())
+                self.pooled.append(self.tap.features().cpu())
         return torch.cat(found)
 
     def _ask(self, images: torch.Tensor) -> torch.Tensor:

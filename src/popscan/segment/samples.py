@@ -80,22 +80,17 @@ class Watch:
         Slices of the scan (t * z).
     n_labels
         Number of labels, background included.
-    dropout_samples, dropout_rate, seed
-        How many draws of Monte-Carlo dropout the networks make beside their plain passes. Draws
-        inform about uncertainty only; labels come from the plain passes.
     pixel_mm2
         Area of a voxel of the networks' grid.
     """
 
     n: int
     n_labels: int
-    dropout_samples: int = 0
-    dropout_rate: float = 0.1
-    seed: int = 0
     pixel_mm2: float = 1.0
     names: list[str] = field(default_factory=list)
     _volumes: list[Floats] = field(default_factory=list)
     _now: list[torch.Tensor] = field(default_factory=list)
+    _closed: list[tuple[slice, torch.Tensor, list[torch.Tensor]]] = field(default_factory=list)
     _entropy: torch.Tensor | None = None
     _sum: torch.Tensor | None = None
 
@@ -136,16 +131,21 @@ class Watch:
         values = torch.cat([mean, maps], dim=1).flatten(2)
         chosen = _one_hot(most_likely(mean), self.n_labels).to(mean.dtype).flatten(2)
         # Sums over the voxels of each label, all at once: (n, label, what is summed).
-        sums = _numbers(chosen @ values.transpose(1, 2))
-        self._expected[start:stop] = sums[:, :, : self.n_labels]
-        self._by_label[:, start:stop] = sums[:, :, self.n_labels :].transpose(2, 0, 1)
-        for volumes, counted in zip(self._volumes, self._now, strict=True):
-            volumes[start:stop] = _numbers(counted)
+        sums = chosen @ values.transpose(1, 2)
+        # They stay where they are until all are there: a GPU is not waited for at every batch.
+        self._closed.append((slice(start, stop), sums, self._now))
         self.restart()
         return information
 
     def tally(self) -> Tally:
         """Return the sums of everything seen."""
+        for where, sums, counts in self._closed:
+            numbers = _numbers(sums)
+            self._expected[where] = numbers[:, :, : self.n_labels]
+            self._by_label[:, where] = numbers[:, :, self.n_labels :].transpose(2, 0, 1)
+            for volumes, counted in zip(self._volumes, counts, strict=True):
+                volumes[where] = _numbers(counted)
+        self._closed = []
         entropy, information, risk = self._by_label
         return Tally(
             expected=self._expected,

@@ -118,6 +118,7 @@ PROTOCOL = Protocol(
     ),
     segmentation=Segmentation(
         methods={"bundle": "popscan.protocols.cine_sax.segmentation.inference:segment"},
+        together={"bundle": "popscan.protocols.cine_sax.segmentation.inference:Together"},
         method="bundle",
         bundle="cine_sax",
         columns="popscan.protocols.cine_sax.columns:SEGMENTATION",

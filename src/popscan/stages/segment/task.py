@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from popscan.config import Segment
 from popscan.methods import call_with, option_names, resolve
@@ -12,33 +14,63 @@ from popscan.protocols import protocol_key
 from popscan.records import LabelMap, Outcome, Scan, Subject
 from popscan.stages import upstream_of
 from popscan.stages.reconstruct.task import reference_image
-from popscan.stages.segment.bundles import load_bundle
+from popscan.stages.segment.bundles import NoModel, load_bundle
 from popscan.stages.segment.uncertainty import uncertainty_files
 from popscan.study.context import ShardContext
-from popscan.task import Task
+from popscan.task import Ending, Task
 
 if TYPE_CHECKING:
     from popscan.segment.bundle import Bundle
-    from popscan.segment.inference import Segmentation
     from popscan.segment.labelled import Labelled
-    from popscan.stages.segment.bundles import NoModel
+    from popscan.segment.result import Segmentation
 
 #: Description in the name of the labels that the model gives the reference image.
 OF_REFERENCE = "ofreference"
+#: Subjects whose slices share batches on a GPU: their scans are in its memory at once.
+_ON_A_GPU = 4
+#: Options that change the speed, not the labels; and whether references are segmented too follows
+#: from what is read.
+_NOT_KEYS = {
+    "device", "batch_slices", "batch_subjects", "model", "reference_images",
+}  # fmt: skip
 
 
-def segment_task(context: ShardContext) -> Task[tuple[dict[str, Scan], LabelMap | None]]:
+@dataclass(frozen=True, kw_only=True)
+class Loaded:
+    """What the stage reads of a subject.
+
+    Attributes
+    ----------
+    scans
+        Name of the labels to be written -> the image.
+    given
+        Labels that came with the images, where the method takes them.
+    ready
+        The same images, prepared for the networks; empty where scans are labelled one by one.
+    """
+
+    scans: Mapping[str, Scan]
+    given: LabelMap | None = None
+    ready: Mapping[str, Any] | None = None
+
+
+def segment_task(context: ShardContext) -> Task[Loaded]:
     """Label every frame of the protocol's series, and of the reference image where there is one."""
     section = context.section(Segment)
-    segment = resolve(context.protocol.segmentation.methods, section.method, "segment")
-    takes_given = "given" in option_names(segment)
+    offered = context.protocol.segmentation
+    takes_given = "given" in option_names(resolve(offered.methods, section.method, "segment"))
     bundle = load_bundle(section.model, section.device, protocol=context.protocol.name)
-    label = labelling(context.protocol, section, bundle)
+    label_alone = labelling(context.protocol, section, bundle)
+    size = _subjects_at_once(section, bundle) if section.method in offered.together else 1
+    joined: Any = None
+    if size > 1:
+        where = resolve(offered.together, section.method, "segment")
+        joined = call_with(where, **_options(section, bundle))
 
     def reference(subject: Subject) -> str:
         return reference_image(context, subject) if section.reference_images else ""
 
-    def load(subject: Subject) -> tuple[dict[str, Scan], LabelMap | None]:
+    def load(subject: Subject) -> Loaded:
         from popscan.io.nifti import read_labels, read_scan
 
         image = context.path(context.image_stage(subject), subject, context.names.image(subject))
@@ -47,16 +79,18 @@ def segment_task(context: ShardContext) -> Task[tuple[dict[str, Scan], LabelMap 
             scan = read_scan(context.path("ingest", subject, name))
             scans[context.names.labels(subject, desc=OF_REFERENCE)] = scan
         name = context.names.labels(subject, desc="reference")
-        if not takes_given or not context.has("ingest", subject, name):
-            return scans, None
-        return scans, read_labels(context.path("ingest", subject, name))
+        given = None
+        if takes_given and context.has("ingest", subject, name):
+            given = read_labels(context.path("ingest", subject, name))
+        ready = {name: joined.prepare(scan) for name, scan in scans.items()} if joined else None
+        return Loaded(scans=scans, given=given, ready=ready)
 
-    def work(subject: Subject, inputs: tuple[dict[str, Scan], LabelMap | None]) -> Outcome:
-        scans, given = inputs
+    def outcome(subject: Subject, loaded: Loaded, label: Callable[[str], Any]) -> Outcome:
+        """Return the outcome of a subject whose scans are labelled by the names of their labels."""
         files: dict[str, object] = {}
         values = []
-        for name, scan in scans.items():
-            found = label(scan, given)
+        for name, scan in loaded.scans.items():
+            found = label(name)
             labels = LabelMap(array=found.labels, frames=tuple(range(found.labels.shape[3])))
             files[name] = (labels, scan)
             known = bundle.recognise(subject.unit, scan.array)
@@ -67,6 +101,21 @@ def segment_task(context: ShardContext) -> Task[tuple[dict[str, Scan], LabelMap 
                 )
         return Outcome(files=files, values=values[0])
 
+    def work(subject: Subject, loaded: Loaded) -> Outcome:
+        def label(name: str) -> Any:
+            return label_alone(loaded.scans[name], loaded.given)
+
+        return outcome(subject, loaded, label)
+
+    def work_together(subjects: Sequence[tuple[Subject, Loaded]]) -> list[Ending]:
+        ready = [(loaded.ready or {}).items() for _, loaded in subjects]
+        finish = iter(joined.label([scan for items in ready for _, scan in items]))
+        endings: list[Ending] = []
+        for (subject, loaded), items in zip(subjects, ready, strict=True):
+            own = {name: next(finish) for name, _ in items}
+            endings.append(partial(outcome, subject, loaded, partial(_called, own)))
+        return endings
+
     def reads(subject: Subject) -> Mapping[str, str]:
         digests = {"image": context.digest(context.image_stage(subject), subject)}
         if reference(subject) or takes_given:
@@ -76,16 +125,16 @@ def segment_task(context: ShardContext) -> Task[tuple[dict[str, Scan], LabelMap 
     return Task(
         stage="segment",
         version=context.version,
-        # The device and the batch change the speed, not the labels.
         options={
-            # Whether references are segmented too follows from what is read.
-            **section.model_dump(exclude={"device", "batch_slices", "model", "reference_images"}),
+            **section.model_dump(exclude=_NOT_KEYS),
             "model_digest": bundle.digest,
             **protocol_key(context.protocol),
         },
         reads=reads,
         load=load,
         work=work,
+        together=size,
+        work_together=work_together if joined else None,
         write=context.names.write,
         upstream=upstream_of("segment"),
     )
@@ -96,23 +145,37 @@ def labelling(
 ) -> Callable[..., Segmentation | Labelled]:
     """Return the function ``(scan, given=None)`` that labels a scan as the config says."""
     segment = resolve(protocol.segmentation.methods, section.method, "segment")
+    options = _options(section, bundle)
 
     def label(scan: Scan, given: LabelMap | None = None) -> Segmentation | Labelled:
-        made: Segmentation | Labelled = call_with(
-            segment,
-            scan,
-            bundle=bundle,
-            given=given,
-            flips=section.flips,
-            largest_component=section.largest_component,
-            mend=section.mend,
-            base=section.base,
-            batch_slices=section.batch_slices,
-            precision=section.precision,
-            dropout_samples=section.dropout_samples,
-            dropout_rate=section.dropout_rate,
-            information=section.uncertainty_maps,
-        )
+        made: Segmentation | Labelled = call_with(segment, scan, given=given, **options)
         return made
 
     return label
+
+
+def _options(section: Segment, bundle: Bundle | NoModel) -> dict[str, Any]:
+    """Return what there is for methods of segmentation: of it each takes what it names."""
+    return {
+        "bundle": bundle,
+        "flips": section.flips,
+        "largest_component": section.largest_component,
+        "mend": section.mend,
+        "base": section.base,
+        "batch_slices": section.batch_slices,
+        "precision": section.precision,
+        "dropout_samples": section.dropout_samples,
+        "dropout_rate": section.dropout_rate,
+        "information": section.uncertainty_maps,
+    }
+
+
+def _called(functions: Mapping[str, Callable[[], Any]], name: str) -> Any:
+    return functions[name]()
+
+
+def _subjects_at_once(section: Segment, bundle: Bundle | NoModel) -> int:
+    """Return how many subjects' slices share batches."""
+    if section.batch_subjects:
+        return section.batch_subjects
+    return 1 if isinstance(bundle, NoModel) or bundle.device.type == "cpu" else _ON_A_GPU

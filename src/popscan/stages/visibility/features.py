@@ -163,6 +163,7 @@ def organ_slices(
     if not len(held):
         raise SubjectError("nothing_labelled", "nothing is labelled")
     grids = Grids(replace(scan, array=np.asarray(image)[..., np.newaxis]), bundle)
+    grids.upload()
     scale = np.asarray(grids.inner) / np.asarray(grids.shape)
     centre = (held[:, :2].mean(axis=0) + 0.5) * scale - 0.5
     side = -(-bundle.patch // grids.multiple) * grids.multiple
