@@ -13,9 +13,14 @@ at any moment and called again; ``--minutes`` begins no run after that time. Par
 - ``partial10``: the same with 10 training patients.
 - ``wrong``: errors of three kinds painted into a share of the labelled training slices; Dice on
   validation patients, and the AUC with which loss and variance of gradients find the wrong slices.
+- ``private``: a large and a small group of simulated images, trained on privately; epsilon, and
+  Dice by group.
+- ``suggest``: simulated images of a common and two rare kinds, some chosen by the rule of
+  ``popscan suggest`` or at random and labelled; Dice of every kind.
 - ``topology``: the share of label maps of ACDC in which augmentation changes a structure's number
   of pieces or holes, of those that stay wholly inside; no network is trained.
-- ``wrong10``: the same with 10 training patients.
+- ``refurbish``: the same with as many labels replaced half-way as are wrong; of right ones, too.
+- ``wrong10``: ``wrong`` with 10 training patients.
 - ``fields``, ``fields10``: fields that recipes had before, whole labels, the patients as they are;
   Dice of them and in strong noise.
 
@@ -35,7 +40,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -46,7 +51,6 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from popscan.records import SubjectError
-from popscan.segment.bundle import subject_of
 from popscan.train.augment import augment
 from popscan.train.label_errors import KINDS, spoil
 from popscan.train.loop import fit
@@ -63,17 +67,14 @@ from popscan.train.shipped import split_acdc
 from popscan.train.snapshots import snapshots
 from popscan.train.suspects import suspicion
 from popscan.train.topology import betti
+from recipes_shared import STILL, Values, dice, joined, shapes, tiny, trained
+from recipes_simulated import PRIVATE_RUNS, SUGGEST, run_private, run_suggest
 from segmentation import acdc_cases
 
-Values = dict[str, float]
 #: Spacing (mm) and side (pixels) of the patches: the heart and little else.
 SPACING_MM, SIDE = 3.0, 48
 #: Name of the simulated discs and squares as a source of data.
 SHAPES = "shapes"
-_STILL = dict.fromkeys(
-    ("turn_any", "turn_deg", "shift_px", "gamma", "contrast", "bias", "noise", "blur", "elastic",
-     "low_resolution", "invert", "random_convolution", "ghost"), 0,
-)  # fmt: skip
 #: Variant -> what it makes of labels that are not there.
 PARTIAL: dict[str, dict[str, Any]] = {
     "whole labels (bound)": {},
@@ -91,13 +92,14 @@ FIELDS: dict[str, dict[str, Any]] = {
     "boundary": {"loss": "boundary"},
     "adversarial 0.3": {"adversarial": 0.3},
     "edge_weight 2": {"edge_weight": 2.0},
-    "no augmentation": {"augmentation": _STILL | {"flip": 0, "scale": [1, 1]}},
+    "no augmentation": {"augmentation": STILL | {"flip": 0, "scale": [1, 1]}},
     "random convolutions 0.5": {"augmentation": {"random_convolution": 0.5}},
 }
 
 #: What makes a run another one.
 _RUN = ("on", "part", "variant", "seed", "steps")
 WRONG = ["none 0", *(f"{kind} {share}" for kind in KINDS for share in (10, 25, 50, 75))]
+REFURBISH = [f"{kind} {share} mended" for kind in ("none", *KINDS) for share in (10, 25)]
 
 
 @dataclass(frozen=True)
@@ -111,64 +113,6 @@ class Setting:
     kept: Path
     n: int
     steps: int
-
-
-def shapes(n: int, *, seed: int, flat: bool) -> Pack:
-    """Return images (32, 32) with a bright disc and a dark square, labels 1 and 2."""
-    rng = np.random.default_rng(seed)
-    x, y = np.mgrid[:32, :32]
-    images, labels = np.zeros((n, 32, 32)), np.zeros((n, 32, 32), np.uint8)
-    for i in range(n):
-        (a, b), (c, d) = rng.integers(8, 24, 2), rng.integers(8, 24, 2)
-        labels[i][np.hypot(x - a, y - b) < 5] = 1
-        labels[i][(abs(x - c) < 4) & (abs(y - d) < 4) & (labels[i] == 0)] = 2
-        images[i] = 0.5 * (labels[i] == 1) - 0.5 * (labels[i] == 2)
-        images[i] += 0.15 * rng.normal(size=(32, 32)) + (0 if flat else 0.4 * np.sin(2.0 * x))
-    return Pack(
-        images=(images * INTENSITY_SCALE).astype(np.int16),
-        labels=labels,
-        unit=np.array([f"{flat}{i}" for i in range(n)]),
-        frame=np.zeros(n, np.int32),
-        slice_index=np.zeros(n, np.int32),
-        usable=np.ones(n, bool),
-        spacing_mm=1.5,
-    )
-
-
-def dice(network: torch.nn.Module, pack: Pack, labels: Mapping[str, int]) -> Values:
-    """Return the mean Dice of each label over the subjects whose reference has it."""
-    images = torch.from_numpy(pack.images).float()[:, None] / INTENSITY_SCALE
-    with torch.inference_mode():
-        found = torch.cat([network.eval()(part).argmax(dim=1) for part in images.split(64)]).numpy()
-    people = np.array([subject_of(unit) for unit in pack.unit.tolist()])
-    scores: dict[str, list[float]] = {name: [] for name in labels}
-    for person in sorted(set(people.tolist())):
-        rows = people == person
-        for name, label in labels.items():
-            p, t = found[rows] == label, pack.labels[rows] == label
-            if t.any():
-                scores[name].append(float(2 * (p & t).sum() / (p.sum() + t.sum())))
-    return {name: float(np.mean(values)) for name, values in scores.items()}
-
-
-def trained(recipe: Recipe, packs: Mapping[str, Pack]) -> tuple[torch.nn.Module, float]:
-    """Return the averaged network and the CPU seconds of its training."""
-    begun = time.process_time()
-    with tempfile.TemporaryDirectory() as folder:
-        network = fit(recipe, packs, Path(folder), quiet=True).averaged
-    return network, time.process_time() - begun
-
-
-def tiny(seed: int, **values: Any) -> Recipe:
-    """Return the recipe that all variants of the shapes share."""
-    plain = {
-        "name": "shapes", "seed": seed, "architecture": "unet", "patch": 32, "batch": 12,
-        "architecture_arguments": {"channels": [8, 16], "residual_units": 1}, "steps": 120,
-        "learning_rate": 1e-2, "warmup_steps": 5, "autocast": False, "ema_decay": 0.9,
-        "checkpoint_every": 10**6, "labels": ["disc", "square"],
-        "augmentation": _STILL | {"scale": [1, 1]},
-    }  # fmt: skip
-    return parse_recipe(plain | values)
 
 
 def run_shapes(variant: str, seed: int) -> Values:
@@ -256,11 +200,15 @@ def run_partial(variant: str, seed: int, at: Setting) -> Values:
 def run_wrong(variant: str, seed: int, at: Setting) -> Values:
     """Train on spoilt labels; score the network, and what finds the spoilt ones."""
     first, second, unseen = packs_of(at)
-    kind, percent = variant.split()
-    recipe = small(at, seed, learning={"snapshots": max(1, at.steps // 4)})
+    kind, percent, *mended = variant.split()
+    learning: dict[str, Any] = {"snapshots": max(1, at.steps // 4)}
+    if mended:
+        share = int(percent) / 100
+        learning |= {"refurbish": share, "refurbish_after": at.steps // 2}
+    recipe = small(at, seed, learning=learning)
     whole = joined(first, second)
     wrong = np.zeros(len(whole), bool)
-    if int(percent):
+    if kind != "none":
         share = int(percent) / 100
         labels, wrong = spoil(whole.labels, kind=kind, share=share, seed=seed, pixels=2)
         whole = replace(whole, labels=labels)
@@ -285,7 +233,7 @@ TOPOLOGY: dict[str, tuple[float, dict[str, Any]]] = {
     "as by default, 1.5 mm": (1.5, {}),
     "as by default, 3 mm": (3.0, {}),
     "no elastic, 1.5 mm": (1.5, {"elastic": 0}),
-    "flips alone, 1.5 mm": (1.5, _STILL | {"scale": [1, 1], "stretch": 0, "shear": 0}),
+    "flips alone, 1.5 mm": (1.5, STILL | {"scale": [1, 1], "stretch": 0, "shear": 0}),
 }
 
 
@@ -310,13 +258,6 @@ def run_topology(variant: str, seed: int, at: Setting) -> Values:
         "myo": float(shares[1]), "lv": float(shares[2]), "maps": len(whole),
         "cpu_s": time.process_time() - begun,
     }  # fmt: skip
-
-
-def joined(first: Pack, second: Pack) -> Pack:
-    """Return two packs as one."""
-    names = ("images", "labels", "unit", "frame", "slice_index", "usable")
-    both = {name: np.concatenate([getattr(p, name) for p in (first, second)]) for name in names}
-    return Pack(**both, spacing_mm=first.spacing_mm)
 
 
 def run_fields(variant: str, seed: int, at: Setting) -> Values:
@@ -348,7 +289,10 @@ def parts_of(arguments: argparse.Namespace) -> dict[str, tuple[list[str], Callab
         "partial": (list(PARTIAL), on(run_partial, 0)),
         "partial10": (list(PARTIAL), on(run_partial, 10)),
         "wrong": (WRONG, on(run_wrong, 0)),
+        "refurbish": (REFURBISH, on(run_wrong, 0)),
         "wrong10": (WRONG, on(run_wrong, 10)),
+        "private": (PRIVATE_RUNS, run_private),
+        "suggest": (SUGGEST, run_suggest),
         "topology": (list(TOPOLOGY), on(run_topology, 10)),
         "fields": (list(FIELDS), on(run_fields, 0)),
         "fields10": (list(FIELDS), on(run_fields, 10)),

@@ -17,8 +17,10 @@ from popscan.train.label_errors import KINDS, spoil
 from popscan.train.loop import fit
 from popscan.train.packs import Pack
 from popscan.train.recipe import Recipe, parse_recipe
+from popscan.train.refurbish import FILE, refurbished
+from popscan.train.sampler import Sampler
 from popscan.train.snapshots import snapshots
-from popscan.train.suspects import suspicion, suspicious_subjects
+from popscan.train.suspects import network_of, suspicion, suspicious_subjects
 
 SIDE = 32
 
@@ -107,6 +109,43 @@ def test_loss_names_the_wrong_labels(trained):
     assert set(worst["unit"][: wrong.sum()]) == set(pack.unit[wrong])
 
 
+def test_refurbished_labels_are_nearer_to_the_truth_and_the_others_stay(trained):
+    how, pack, wrong, folder = trained
+    again = recipe(refurbish=0.2, refurbish_after=30)
+    sampler = Sampler.of(again, {"p": pack})
+    labels, rows = refurbished(again, sampler, network_of(how, snapshots(folder)[1]))
+    assert set(rows.tolist()) == set(np.flatnonzero(wrong))
+    truth = discs(30).labels
+    before, after = ((part[wrong] != truth[wrong]).mean() for part in (pack.labels, labels.numpy()))
+    assert after < before / 5
+    assert np.array_equal(labels.numpy()[~wrong], pack.labels[~wrong])
+    assert np.array_equal(sampler.labels.numpy(), pack.labels)
+
+
+def test_an_interrupted_training_goes_on_with_the_refurbished_labels(trained, tmp_path):
+    _, pack, _, _ = trained
+    how = replace(recipe(refurbish=0.2, refurbish_after=4), steps=8)
+    whole = fit(how, {"p": pack}, tmp_path / "a", quiet=True).averaged.state_dict()
+    fit(how, {"p": pack}, tmp_path / "b", stop_after=6, quiet=True)
+    again = fit(how, {"p": pack}, tmp_path / "b", quiet=True).averaged.state_dict()
+    assert all(torch.equal(whole[name], again[name]) for name in whole)
+    fit(how, {"p": pack}, tmp_path / "c", stop_after=6, quiet=True)
+    (tmp_path / "c" / FILE).unlink()
+    with pytest.raises(PopscanError, match="cannot go on with its labels"):
+        fit(how, {"p": pack}, tmp_path / "c", quiet=True)
+
+
+@pytest.mark.parametrize(
+    "learning",
+    [{"refurbish": 0.2}, {"refurbish": 1.0, "refurbish_after": 5},
+     {"refurbish": 0.2, "refurbish_after": 60},
+     {"refurbish": 0.2, "refurbish_after": 5, "label_dropout": 0.5, "missing": "ignored"}],
+)  # fmt: skip
+def test_refurbishing_that_cannot_be_is_refused(learning):
+    with pytest.raises(PopscanError, match="refurbish"):
+        recipe(**learning)
+
+
 def test_snapshots_are_where_the_recipe_wants_them(trained):
     _, _, _, folder = trained
     steps = [int(path.stem.partition("-")[2]) for path in snapshots(folder)]
@@ -124,8 +163,6 @@ def test_gradients_that_do_not_change_have_no_variance(trained):
 
 def test_variance_of_gradients_is_numpys(trained):
     """Against numpy's variance of gradients that are taken slice by slice."""
-    from popscan.train.suspects import network_of
-
     how, pack, _, folder = trained
     paths, everywhere = snapshots(folder), np.zeros((1, SIDE, SIDE), np.uint8)
     one = replace(

@@ -36,6 +36,9 @@ class Learning:
     snapshots
         Keep the averaged network every so many steps, for the signs of wrong labels
         (`popscan.train.suspects`); 0 for none.
+    refurbish, refurbish_after
+        Share of the labelled slices, those of the largest loss, whose labels are replaced by the
+        network's own, and after how many steps (`popscan.train.refurbish`); 0 for none.
     """
 
     annotated: dict[str, list[str]] = field(default_factory=dict)
@@ -43,6 +46,8 @@ class Learning:
     exclusive: float = 0.0
     label_dropout: float = 0.0
     snapshots: int = 0
+    refurbish: float = 0.0
+    refurbish_after: int = 0
 
     @property
     def partial(self) -> bool:
@@ -88,6 +93,12 @@ def check_learning(
         problem = f"label_dropout: from 0 to below 1 is expected; found {how.label_dropout}"
     elif not 0 <= how.snapshots <= 10**9:
         problem = f"snapshots: a number of steps is expected; found {how.snapshots}"
+    elif not 0 <= how.refurbish < 1:
+        problem = f"refurbish: a share from 0 to below 1 is expected; found {how.refurbish}"
+    elif bool(how.refurbish) != bool(how.refurbish_after) or how.refurbish_after < 0:
+        problem = "refurbish and refurbish_after (a step) go together"
+    elif how.refurbish and how.partial:
+        problem = "refurbish does not go with partial labels"
     elif how.label_dropout and how.missing == "background":
         problem = "label_dropout hides labels: missing is ignored or marginal with it"
     elif not how.partial and (how.exclusive or how.missing != "background"):

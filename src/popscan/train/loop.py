@@ -34,6 +34,7 @@ from popscan.train.pairs import PairSampler, pair_loss
 from popscan.train.partial import dropped, partial_loss
 from popscan.train.private import check_subjects, own_slices, private_gradients
 from popscan.train.recipe import Recipe
+from popscan.train.refurbish import refurbish
 from popscan.train.sampler import Sampler
 from popscan.train.snapshots import keep_snapshot
 from popscan.train.targets import Target, reconstruction_loss, target_loss
@@ -306,6 +307,8 @@ def fit(
     end = min(recipe.steps, stop_after or recipe.steps)
     started, losses = time.monotonic(), []
     while state.step < end:
+        if isinstance(sampler, Sampler):
+            refurbish(folder, state, sampler, recipe)
         losses.append(train_step(state, sampler, recipe))
         keep_snapshot(folder, state, recipe)
         last = state.step == end

@@ -260,6 +260,13 @@ def _check_learning(recipe: Recipe, *, where: str) -> None:
         "mitigation's reweigh or dro_step": recipe.mitigation.reweigh
         or bool(recipe.mitigation.dro_step),
     }
+    if recipe.learning.refurbish and (
+        recipe.task != "segment" or recipe.learning.refurbish_after >= recipe.steps
+    ):
+        raise PopscanError(
+            f"{where}: learning: refurbish goes with task segment, and refurbish_after with more "
+            f"than {recipe.learning.refurbish_after} steps"
+        )
     check_learning(recipe.learning, labels=recipe.labels, beside=beside, where=where)
 
 
@@ -270,6 +277,7 @@ def _check_private(recipe: Recipe, *, where: str) -> None:
         "adversarial": bool(recipe.adversarial),
         "shares": bool(recipe.shares),
         "mitigation": recipe.mitigation != Mitigation(),
+        "learning: refurbish": bool(recipe.learning.refurbish),
     }
     check_private(recipe.private, seed=recipe.seed, beside=beside, where=where)
 

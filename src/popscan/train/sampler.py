@@ -91,6 +91,8 @@ class Sampler:
         Which labels the map of each slice shows, where the recipe hides some.
     subject : ndarray, shape (slices,), or None
         Number of the subject of each slice, of `n_subjects`, where a training is private.
+    refurbished
+        Whether `labels` are those that a training has replaced.
     group_shares, group_sizes : Tensor, shape (groups,)
         How often each group is drawn, and its number of subjects.
 
@@ -134,6 +136,7 @@ class Sampler:
         self.targets: torch.Tensor | None = None
         self.subject: NDArray[np.int64] | None = None
         self.n_subjects = 0
+        self.refurbished = False
         self.groups: tuple[str, ...] = ()
         self.stratified = sampling == "stratified"
         if attribute:

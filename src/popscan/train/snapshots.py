@@ -17,7 +17,11 @@ def keep_snapshot(folder: Path, state: TrainState, recipe: Recipe) -> None:
     every = recipe.learning.snapshots
     if not every or state.step % every:
         return
-    path = folder / f"snapshot-{state.step:09d}.safetensors"
+    write_snapshot(folder / f"snapshot-{state.step:09d}.safetensors", state, recipe)
+
+
+def write_snapshot(path: Path, state: TrainState, recipe: Recipe) -> None:
+    """Write the averaged weights of a training, whole or not at all."""
     tensors = {
         k: v.detach().cpu().contiguous().clone() for k, v in state.averaged.state_dict().items()
     }

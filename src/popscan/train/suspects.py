@@ -38,13 +38,13 @@ def _signs(
         labelled = logits.gather(1, labels[:, None]).sum()
         (gradient,) = torch.autograd.grad(labelled, seen)
     loss = F.cross_entropy(logits.detach(), labels, reduction="none")
-    inside = _near(labels)
+    inside = near(labels)
     return (loss * inside).sum(dim=(1, 2)) / inside.sum(dim=(1, 2)), gradient[
         :, gradient.shape[1] // 2
     ]
 
 
-def _near(labels: torch.Tensor, reach: int = 4) -> torch.Tensor:
+def near(labels: torch.Tensor, reach: int = 4) -> torch.Tensor:
     """Return (n, x, y) 1 within `reach` pixels of a structure; everywhere if there is none."""
     inside = F.max_pool2d((labels > 0).float()[:, None], 2 * reach + 1, 1, reach)[:, 0]
     empty = ~(inside > 0).any(dim=2).any(dim=1)
@@ -102,9 +102,9 @@ def suspicion(
         images, labels = images[..., square, square], labels[:, square, square].long()
         signs = [_signs(network, images, labels) for network in networks]
         spread = torch.stack([gradient for _, gradient in signs]).var(dim=0).sqrt()
-        inside = _near(labels)
-        near = (spread * inside).sum(dim=(1, 2)) / inside.sum(dim=(1, 2))
-        parts.append(torch.stack([torch.stack([loss for loss, _ in signs]).mean(dim=0), near], 1))
+        inside = near(labels)
+        mean = (spread * inside).sum(dim=(1, 2)) / inside.sum(dim=(1, 2))
+        parts.append(torch.stack([torch.stack([loss for loss, _ in signs]).mean(dim=0), mean], 1))
     found = torch.cat(parts).double().numpy()
     return pd.DataFrame(
         {"unit": pack.unit, "frame": pack.frame, "slice": pack.slice_index,
