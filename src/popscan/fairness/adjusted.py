@@ -18,7 +18,7 @@ from popscan.fairness.ranges import ranges_of
 from popscan.fairness.roles import families, role_of
 from popscan.records import PopscanError
 from popscan.stats import multiplicity
-from popscan.stats.adjust import METHODS, Problem, change_by_confounders, unadjusted
+from popscan.stats.adjust import METHODS, Adjusted, Problem, change_by_confounders, unadjusted
 from popscan.stats.design import Design
 
 #: Fewest events, and fewest subjects without one, that a model of a yes/no outcome needs on a side.
@@ -184,14 +184,14 @@ def _compare(
         blocks=compared.blocks,
         alpha=options.alpha,
     )
-    rows = []
+    rows, raw_gap = [], unadjusted(problem)
     for method in options.methods:
         if method == "mixed" and options.block in str(common["attribute"]).split(" x "):
             note = "the random effect is the attribute itself"
             rows.append({**common, "method": method, "note": note})
             continue
         own = _of_method(method, problem, compared.design, options.block)
-        rows.append(_row(own, method, common, left_out))
+        rows.append(_row(own, method, common, raw_gap, left_out))
     return rows
 
 
@@ -225,18 +225,17 @@ def _fewest_events(
     The spread of few events cannot be had from them: a group without any would count as known
     exactly.
     """
-    subjects = np.arange(len(y)) if clusters is None else clusters
-    return min(
-        len(np.unique(subjects[(group == side) & (y == value)]))
-        for side in (True, False)
-        for value in (0, 1)
-    )
+    chosen = [(group == side) & (y == value) for side in (True, False) for value in (0, 1)]
+    if clusters is None:
+        return min(int(rows.sum()) for rows in chosen)
+    return min(len(np.unique(clusters[rows])) for rows in chosen)
 
 
-def _row(problem: Problem, method: str, common: Mapping[str, Any], left_out: str) -> dict[str, Any]:
-    """Adjust by one method."""
-    estimate = METHODS[method](problem)
-    raw = unadjusted(problem)
+def _row(
+    problem: Problem, method: str, common: Mapping[str, Any], raw: Adjusted, left_out: str
+) -> dict[str, Any]:
+    """Adjust by one method; `raw` is the gap without adjustment."""
+    estimate = raw if method == "unadjusted" else METHODS[method](problem)
     low, high = ranges_of([common], problem.y[:, None])[0]
     widest = high - low  # no two means are farther apart
     row = {

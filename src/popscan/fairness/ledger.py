@@ -126,17 +126,19 @@ roles, seed
         people, attributes_to_test=attributes_to_test, intersections=intersections
     )
     rows: list[dict[str, Any]] = []
+    places = {name: t.index.get_indexer(people.index) for name, t in tables.items()}
+    adjusting = _Confounders(people, adjust_for)
     for biomarker in biomarkers:
         values = np.column_stack(
             [
-                pd.to_numeric(t[biomarker], errors="coerce").reindex(people.index).to_numpy(float)
+                _placed(t[biomarker], places[name])
                 if biomarker in t
                 else np.full(len(people), np.nan)
-                for t in tables.values()
+                for name, t in tables.items()
             ]
         )
         for grouping in groupings:
-            x, label = _confounders(people, adjust_for, grouping, values[:, -1])
+            x, label = adjusting.of(grouping, values[:, -1])
             names = [*tables, *([label] if label else [])]
             rows += _chain_rows(
                 grouping,
@@ -168,19 +170,38 @@ def _indexed(step: str, table: pd.DataFrame) -> pd.DataFrame:
     return indexed
 
 
-def _confounders(
-    people: pd.DataFrame, adjust_for: Sequence[str], grouping: Grouping, last: Floats
-) -> tuple[Floats, str]:
-    """Numeric confounders (NaN rows where incomplete) and the step's name."""
-    usable = confounders_of(grouping.attribute, adjust_for)
-    if not usable:
-        return np.empty((len(people), 0)), ""
-    complete = pd.Series(np.isfinite(last), index=people.index)
-    regressors = build(people, terms=usable, categorical=(), complete=complete)
-    x = regressors.matrix.iloc[:, 1:].reindex(people.index).to_numpy(dtype=float)
-    if x.shape[1] == 0:
-        return x, ""
-    return x, f"adjustment for {', '.join(regressors.used)}"
+def _placed(column: pd.Series, places: NDArray[np.intp]) -> Floats:
+    """Values of all units, NaN for those that the column lacks."""
+    known = np.append(pd.to_numeric(column, errors="coerce").to_numpy(float), np.nan)
+    return known[places]  # place -1 is the last, of no unit
+
+
+class _Confounders:
+    """Confounders of every grouping, made again only where other units are complete."""
+
+    def __init__(self, people: pd.DataFrame, adjust_for: Sequence[str]) -> None:
+        self._people, self._adjust_for = people, adjust_for
+        self._kept: dict[str, tuple[bytes, tuple[Floats, str]]] = {}
+
+    def of(self, grouping: Grouping, last: Floats) -> tuple[Floats, str]:
+        """Numeric confounders (NaN rows where incomplete) and the step's name."""
+        known = np.isfinite(last)
+        key = np.packbits(known).tobytes()
+        if grouping.attribute not in self._kept or self._kept[grouping.attribute][0] != key:
+            self._kept[grouping.attribute] = key, self._made(grouping, known)
+        return self._kept[grouping.attribute][1]
+
+    def _made(self, grouping: Grouping, known: NDArray[np.bool_]) -> tuple[Floats, str]:
+        people = self._people
+        usable = confounders_of(grouping.attribute, self._adjust_for)
+        if not usable:
+            return np.empty((len(people), 0)), ""
+        complete = pd.Series(known, index=people.index)
+        regressors = build(people, terms=usable, categorical=(), complete=complete)
+        x = regressors.matrix.iloc[:, 1:].reindex(people.index).to_numpy(dtype=float)
+        if x.shape[1] == 0:
+            return x, ""
+        return x, f"adjustment for {', '.join(regressors.used)}"
 
 
 def _chain_rows(

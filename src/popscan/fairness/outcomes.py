@@ -172,8 +172,11 @@ def _joined(parts: Sequence[_Part]) -> pd.DataFrame:
     if not parts:
         return pd.DataFrame(columns=COLUMNS)
     units: pd.Index = parts[0].units[:0]
-    codes = []
-    for part in parts:
+    codes: list[NDArray[np.intp]] = []
+    for i, part in enumerate(parts):
+        if i and part.units.equals(parts[i - 1].units):  # columns of one table have the same units
+            codes.append(codes[-1])
+            continue
         own, different = pd.factorize(part.units)
         place = units.get_indexer(different)
         fresh = place < 0
@@ -189,10 +192,23 @@ def _joined(parts: Sequence[_Part]) -> pd.DataFrame:
     return pd.DataFrame({name: columns[name] for name in COLUMNS})
 
 
+def _sorted_words(column: pd.Series) -> tuple[NDArray[np.intp], pd.Index]:
+    """Return codes and the different words, sorted; categories are not written out."""
+    if not isinstance(column.dtype, pd.CategoricalDtype) or column.isna().any():
+        places, words = pd.factorize(column.astype(str), sort=True)
+        return places, pd.Index(words)
+    codes = column.cat.codes.to_numpy()
+    used = np.flatnonzero(np.bincount(codes, minlength=len(column.cat.categories)))
+    places, words = pd.factorize(column.cat.categories[used].astype(str), sort=True)
+    lookup = np.zeros(len(column.cat.categories), dtype=np.intp)
+    lookup[used] = places
+    return lookup[codes], pd.Index(words)
+
+
 def _checks(assessed: pd.DataFrame) -> list[_Part]:
     """Whether a unit did not pass a check, in any of its rows."""
-    codes, units = pd.factorize(assessed["unit"].astype(str), sort=True)
-    checks, names = pd.factorize(assessed["check"].astype(str), sort=True)
+    codes, units = _sorted_words(assessed["unit"])
+    checks, names = _sorted_words(assessed["check"])
     bad = (assessed["verdict"] != "pass").to_numpy(dtype=bool)
     found = []
     for number, name in enumerate(names):

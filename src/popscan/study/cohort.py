@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -64,7 +63,10 @@ def _one_spelling(participants: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
         column = participants[name]
         if pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
             continue
-        counts = Counter(v for v in column if isinstance(v, str) and is_recorded(v))
+        codes, different = pd.factorize(column)  # in order of appearance
+        sizes = np.bincount(codes[codes >= 0], minlength=len(different)).tolist()
+        cells = zip(different, sizes, strict=True)
+        counts = {v: n for v, n in cells if isinstance(v, str) and is_recorded(v)}
         replaced = spellings(counts)
         if replaced:
             table = table.assign(**{str(name): column.replace(replaced)})

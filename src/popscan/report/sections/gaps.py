@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -163,8 +165,15 @@ def heat_map(gaps: pd.DataFrame) -> list[Block]:
     return blocks
 
 
+#: Columns of a gap that its row of the forest shows.
+_DRAWN = [
+    "group", "n", "gap", "ci_low", "ci_high", "p", "p_adj", "scale", "strong", "sign_open",
+    "missing_pct", "min_detectable_gap",
+]  # fmt: skip
+
+
 def _forest_row(
-    row: pd.Series, limits: tuple[float, float], options: Options, *, power: bool
+    row: Mapping[Hashable, Any], limits: tuple[float, float], options: Options, *, power: bool
 ) -> list[Cell]:
     width = float(row["ci_high"] - row["ci_low"])
     places = places_for(width if math.isfinite(width) else abs(float(row["gap"])))
@@ -228,7 +237,10 @@ def _forest(
                 f"{shorten(group, 40)} ({options.count(n)})"
                 for group, n in zip(few["group"], few["n"], strict=True)
             )
-        rows += [_forest_row(row, limits, options, power=power) for _, row in known.iterrows()]
+        rows += [
+            _forest_row(row, limits, options, power=power)
+            for row in known[_DRAWN].to_dict("records")
+        ]
     made = gaps["test"].where(~gaps["test"].str.startswith("none"), "")
     tests = list(dict.fromkeys(t.replace("_", " ") for t in made if t))
     columns = [
