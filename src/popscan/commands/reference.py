@@ -31,6 +31,7 @@ Configs that come with popscan:
 | `brain.yaml` | T1-weighted brains in BIDS, references of DLMUSE where there are any |
 | `t1_map.yaml` | T1 maps of the heart in BIDS: raw images or ready-made maps, with regions |
 | `brain_demo.yaml` | 12 digital brains, from images to the report (docs/brain.md) |
+| `long_axis_demo.yaml` | 12 digital hearts, short axis and long axis (docs/long_axis.md) |
 | `acdc.yaml` | patients of the ACDC challenge: short-axis cine NIfTI with expert labels |
 | `dicom.yaml` | a folder of DICOM files per subject |
 | `ukb.yaml` | UK Biobank's bulk zips and a field table (docs/ukb.md) |

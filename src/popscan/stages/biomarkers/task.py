@@ -66,7 +66,7 @@ def measure(
     method
         It gets by name what it takes of: image, spacing_mm, affine, orientation_known (whether the
         affine says how the image lies in the patient), frames, frame_labels, frame_times_ms,
-        numbers of the scan's meta data, `options` and `subject`.
+        meta (the scan's, whole), numbers of it by name, `options` and `subject`.
     labels, scan
         What is measured, and the scan on whose grid it lies.
     options
@@ -93,6 +93,7 @@ def measure(
             "frames": labels.frames,
             "frame_labels": scan.meta.get("frame_labels"),
             "frame_times_ms": scan.frame_times_ms,
+            "meta": scan.meta,
         },
     )
     return values

@@ -23,7 +23,7 @@ APEX_CAP_MM = 6.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Polar:
+class Polar:
     """Points about the moving, bent centre line, with the base's slope taken out."""
 
     level: Points  # mm below the base of this phase, negative above
@@ -33,7 +33,8 @@ class _Polar:
     y: Points
 
 
-def _polar(state: HeartState, u: Points, v: Points, w: Points) -> _Polar:
+def polar(state: HeartState, u: Points, v: Points, w: Points) -> Polar:
+    """Return heart coordinates about the moving centre line, for all parts of the heart."""
     heart = state.heart
     w = w - np.float32(heart.slope[0]) * u - np.float32(heart.slope[1]) * v
     relative = w * np.float32(1 / (heart.length_mm + heart.apex_wall_mm))
@@ -42,7 +43,7 @@ def _polar(state: HeartState, u: Points, v: Points, w: Points) -> _Polar:
     x = u - np.float32(heart.bend_mm[0]) * bend - np.float32(shift * np.cos(heart.rv_angle))
     y = v - np.float32(heart.bend_mm[1]) * bend - np.float32(shift * np.sin(heart.rv_angle))
     level = w - np.float32(state.base_mm)
-    return _Polar(level=level, rho2=x * x + y * y, theta=np.arctan2(y, x), x=x, y=y)
+    return Polar(level=level, rho2=x * x + y * y, theta=np.arctan2(y, x), x=x, y=y)
 
 
 def septal_shift_mm(state: HeartState) -> float:
@@ -75,7 +76,7 @@ def _scar(heart: Heart, theta: Points, squeeze: float) -> Points:
     return (np.float32(0.35 * strength * squeeze) * bump).astype(np.float32)
 
 
-def _outlines(state: HeartState, p: _Polar) -> tuple[Points, Points]:
+def _outlines(state: HeartState, p: Polar) -> tuple[Points, Points]:
     """Squared radii of the endocardium and of the epicardium at each point's angle and level."""
     heart = state.heart
     kind = {"belly": heart.belly, "taper": heart.taper}
@@ -90,7 +91,7 @@ def _outlines(state: HeartState, p: _Polar) -> tuple[Points, Points]:
     return endo * (outline + np.maximum(thin, 0) * wall), epi * outline
 
 
-def _rv_outer2(state: HeartState, p: _Polar, epi2: Points) -> tuple[Points, Points]:
+def _rv_outer2(state: HeartState, p: Polar, epi2: Points) -> tuple[Points, Points]:
     """Squared outer radius of the right-ventricular cavity, and the angle over its half-width."""
     heart = state.heart
     share = p.level * np.float32(1 / state.rv_length_mm)
@@ -105,7 +106,7 @@ def _rv_outer2(state: HeartState, p: _Polar, epi2: Points) -> tuple[Points, Poin
     return (epi2 + np.float32(15 / 11) * area / half * bump).astype(np.float32), x
 
 
-def _papillary(state: HeartState, p: _Polar, endo2: Points) -> NDArray[np.bool_]:
+def _papillary(state: HeartState, p: Polar, endo2: Points) -> NDArray[np.bool_]:
     heart = state.heart
     share = p.level * np.float32(1 / state.endo_length_mm)
     twist = float(np.deg2rad(heart.twist_deg[1]) * state.squeeze * 0.5)
@@ -121,7 +122,7 @@ def _papillary(state: HeartState, p: _Polar, endo2: Points) -> NDArray[np.bool_]
     return found
 
 
-def _trabecula(p: _Polar, outer2: Points, *, rate: float) -> NDArray[np.bool_]:
+def _trabecula(p: Polar, outer2: Points, *, rate: float) -> NDArray[np.bool_]:
     """Fine ridges along the wall of a cavity, denser towards the apex."""
     share = p.rho2 / np.maximum(outer2, np.float32(1))
     ridges = np.cos(np.float32(rate) * p.theta + p.level * np.float32(0.11)) + np.cos(
@@ -131,7 +132,7 @@ def _trabecula(p: _Polar, outer2: Points, *, rate: float) -> NDArray[np.bool_]:
     return (share > np.float32(0.86) - depth) & (ridges > np.float32(0.35))
 
 
-def _ventricles(state: HeartState, p: _Polar, out: NDArray[np.uint8]) -> None:
+def _ventricles(state: HeartState, p: Polar, out: NDArray[np.uint8]) -> None:
     endo2, epi2 = _outlines(state, p)
     outer2, x = _rv_outer2(state, p, epi2)
     heart = state.heart
@@ -154,12 +155,12 @@ def _ventricles(state: HeartState, p: _Polar, out: NDArray[np.uint8]) -> None:
     out[left & _papillary(state, p, endo2)] = Tissue.PAPILLARY
 
 
-def _atria(state: HeartState, p: _Polar, out: NDArray[np.uint8]) -> None:
+def _atria(state: HeartState, p: Polar, out: NDArray[np.uint8]) -> None:
     """Atria and aortic root above the base: scenery, in no label and in no truth."""
     rise = p.level * np.float32(-1 / ATRIUM_HEIGHT_MM)
     shrink = np.sqrt(np.clip(1 - rise * rise, 0, 1))
     above = (p.level < 0) & (rise < 1)
-    at_base = _Polar(level=np.zeros_like(p.level), rho2=p.rho2, theta=p.theta, x=p.x, y=p.y)
+    at_base = Polar(level=np.zeros_like(p.level), rho2=p.rho2, theta=p.theta, x=p.x, y=p.y)
     _, epi2 = _outlines(state, at_base)
     outer2, _ = _rv_outer2(state, at_base, epi2)
     wall = np.float32(ATRIUM_WALL_MM)
@@ -184,7 +185,7 @@ def _atria(state: HeartState, p: _Polar, out: NDArray[np.uint8]) -> None:
     out[open_above & (away2 < 15.0**2)] = Tissue.ATRIUM
 
 
-def _reach2(state: HeartState, p: _Polar) -> Points:
+def _reach2(state: HeartState, p: Polar) -> Points:
     """Squared radius beyond which nothing of the heart lies: spares most points the full look."""
     heart = state.heart
     swell = 1 + sum(abs(amplitude) for _, amplitude, _ in heart.shape_modes)
@@ -214,7 +215,7 @@ def heart_tissue(state: HeartState, u: Points, v: Points, w: Points) -> NDArray[
         `Tissue` codes; 0 (air) where there is nothing of the heart, so that the torso shows.
     """
     out = np.zeros(u.shape, np.uint8)
-    p = _polar(state, u, v, w)
+    p = polar(state, u, v, w)
     near = _reach2(state, p) > p.rho2
     near &= (p.level < state.epi_length_mm + APEX_CAP_MM) & (p.level > -ATRIUM_HEIGHT_MM)
     ventricles = near & (p.level >= 0)
@@ -222,7 +223,7 @@ def heart_tissue(state: HeartState, u: Points, v: Points, w: Points) -> NDArray[
         where = np.flatnonzero(part)
         if not where.size:
             continue
-        taken = _Polar(
+        taken = Polar(
             **{
                 name: getattr(p, name).ravel()[where]
                 for name in ("level", "rho2", "theta", "x", "y")

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from popscan.arrays.fourier import centred_fft
-from popscan.protocols.cine_sax.labels import Label
-from popscan.protocols.cine_sax.simulate.anatomy import heart_tissue
+from popscan.protocols.cine_sax.simulate.anatomy import Points, heart_tissue
+from popscan.protocols.cine_sax.simulate.heart import HeartState
 from popscan.protocols.cine_sax.simulate.plan import Grid
 from popscan.protocols.cine_sax.simulate.scanners import Scanner
 from popscan.protocols.cine_sax.simulate.subject import Anatomy
 from popscan.protocols.cine_sax.simulate.tissue import LABEL_OF, Tissue, bssfp_signal
 from popscan.protocols.cine_sax.simulate.torso import torso_tissue
+
+#: ``(state, u, v, w) -> tissue codes``: what lies at points in heart coordinates.
+Classifier = Callable[[HeartState, Points, Points, Points], NDArray[np.uint8]]
 
 _LEFT_BLOOD = [Tissue.LV_BLOOD, Tissue.ATRIUM, Tissue.VESSEL]
 
@@ -44,6 +49,8 @@ def render(
     signals: NDArray[np.float32],
     phases: NDArray[np.float64],
     saturate: bool = False,
+    classify: Classifier = heart_tissue,
+    label_of: NDArray[np.uint8] = LABEL_OF,
     rng: np.random.Generator,
 ) -> tuple[NDArray[np.complex64], NDArray[np.uint8]]:
     """Image the beating heart at each phase.
@@ -63,6 +70,8 @@ def render(
     saturate
         Whether saturation slabs silence the body towards both ends of the y axis, so that what
         lies beyond the field of view does not fold into it when lines are skipped.
+    classify, label_of
+        What lies where in the heart, and the label of each tissue code.
     rng
         Source of texture, background phase, off-resonance and flow.
 
@@ -79,7 +88,7 @@ def render(
     static = torso_tissue(anatomy.torso, points[0], points[1], points[2])
     _vessels(static, rng)
     heart_points = _heart_coordinates(anatomy, points)
-    box = _bounding_box(anatomy, heart_points, per)
+    box = _bounding_box(anatomy, heart_points, per, classify)
     background = _average(static, np.broadcast_to(signals, (grid.shape[2], signals.size)))
     shading = _shading(anatomy, grid, points, scanner=scanner, saturate=saturate, rng=rng)
     flow = _flow(rng, len(phases), grid.shape[2])
@@ -93,8 +102,8 @@ def render(
     voxels = (box[0], wide, high)
     for t, phase in enumerate(phases):
         state = anatomy.heart.at(float(phase))
-        tissue = heart_tissue(state, *inside)
-        labels[t][voxels] = majority_label(tissue, per)
+        tissue = classify(state, *inside)
+        labels[t][voxels] = majority_label(tissue, per, label_of)
         np.copyto(tissue, torso_inside, where=tissue == 0)
         image = background.copy()
         image[plane] = _average(tissue, _frame_signals(signals, flow[t])[box[0]])
@@ -112,14 +121,17 @@ def _heart_coordinates(
 
 
 def _bounding_box(
-    anatomy: Anatomy, heart_points: tuple[NDArray[np.float32], ...], per: int
+    anatomy: Anatomy,
+    heart_points: tuple[NDArray[np.float32], ...],
+    per: int,
+    classify: Classifier,
 ) -> tuple[slice, slice, slice, slice]:
     """Box of fine points that the heart reaches in any phase, of whole voxels."""
     seen = np.zeros(heart_points[0].shape, bool)
     thin = (slice(None), slice(None), slice(None, None, 4), slice(None, None, 4))
     for phase in (0.0, anatomy.heart.es_phase / 2, anatomy.heart.es_phase):
         state = anatomy.heart.at(phase)
-        seen[thin] |= heart_tissue(state, *(p[thin] for p in heart_points)) > 0
+        seen[thin] |= classify(state, *(p[thin] for p in heart_points)) > 0
     if not seen.any():
         return (slice(0, 0), slice(None), slice(0, 0), slice(0, 0))
     out = []
@@ -134,18 +146,21 @@ def _bounding_box(
     return (out[0], slice(None), out[1], out[2])
 
 
-def majority_label(tissue: NDArray[np.uint8], per: int) -> NDArray[np.uint8]:
+def majority_label(
+    tissue: NDArray[np.uint8], per: int, label_of: NDArray[np.uint8] = LABEL_OF
+) -> NDArray[np.uint8]:
     """Reduce fine tissues (z, through, x, y) to the label that fills most of each voxel."""
-    fine = LABEL_OF[tissue]
+    fine = label_of[tissue]
+    n_labels = int(label_of.max()) + 1
     nz, through, nx, ny = fine.shape
-    counts = np.zeros((len(Label), nz, nx // per, ny // per), np.uint8)
-    for label in Label:
+    counts = np.zeros((n_labels, nz, nx // per, ny // per), np.uint8)
+    for label in range(n_labels):
         same = (fine == label).view(np.uint8)
         through_sum = sum(same[:, k] for k in range(through))
         for i in range(per):
             for j in range(per):
                 counts[label] += through_sum[:, i::per, j::per]
-    first, last = counts.argmax(axis=0), len(Label) - 1 - counts[::-1].argmax(axis=0)
+    first, last = counts.argmax(axis=0), n_labels - 1 - counts[::-1].argmax(axis=0)
     # Ties are common with few points; were the lower label to win them all, cavities would shrink.
     odd = np.indices(first.shape).sum(axis=0) % 2 == 1
     return np.where(odd, first, last).astype(np.uint8)

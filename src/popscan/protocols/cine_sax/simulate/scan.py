@@ -92,7 +92,7 @@ def simulate_subject(
     PopscanError
         If the row or an option cannot be used.
     """
-    who, scanner, fault = str(row["participant_id"]), _scanner(row), _fault(row)
+    who, scanner, fault = str(row["participant_id"]), scanner_of(row), checked_fault(row)
 
     def stream(purpose: str) -> np.random.Generator:
         return rng_for(seed, who, purpose)
@@ -112,7 +112,7 @@ def simulate_subject(
         beside=fault == "truncated",
         rng=stream("plan"),
     )
-    signals = _signals(scanner, contrast_loss=number(row, "truth_contrast_loss", 0.0))
+    signals = signals_of(scanner, contrast_loss=number(row, "truth_contrast_loss", 0.0))
     spectrum, labels = render(
         anatomy,
         grid,
@@ -132,7 +132,7 @@ def simulate_subject(
         "spacing_mm": (*map(float, spacing_mm), float(slice_distance_mm)),
         "frame_times_ms": np.arange(frames) * anatomy.rr_ms / frames,
         "view": "sax",
-        "meta": _meta(scanner, rr_ms=anatomy.rr_ms, slice_thickness_mm=slice_thickness_mm),
+        "meta": scan_meta(scanner, rr_ms=anatomy.rr_ms, slice_thickness_mm=slice_thickness_mm),
     }
     raw = None
     if kspace:
@@ -170,7 +170,7 @@ def simulate_subject(
     return damage(result, fault=fault, rng=stream("fault"))
 
 
-def _signals(scanner: Scanner, *, contrast_loss: float) -> NDArray[np.float32]:
+def signals_of(scanner: Scanner, *, contrast_loss: float) -> NDArray[np.float32]:
     """Signal per tissue, in units in which the scanner's usual blood has its gain."""
     sequence = {
         "field_strength_t": scanner.field_strength_t,
@@ -182,7 +182,8 @@ def _signals(scanner: Scanner, *, contrast_loss: float) -> NDArray[np.float32]:
     return signals * np.float32(scanner.gain / blood)
 
 
-def _meta(scanner: Scanner, *, rr_ms: float, slice_thickness_mm: float) -> dict[str, Any]:
+def scan_meta(scanner: Scanner, *, rr_ms: float, slice_thickness_mm: float) -> dict[str, Any]:
+    """Return what a simulated scan's header says."""
     return {
         "manufacturer": scanner.manufacturer,
         "field_strength_t": scanner.field_strength_t,
@@ -194,14 +195,16 @@ def _meta(scanner: Scanner, *, rr_ms: float, slice_thickness_mm: float) -> dict[
     }
 
 
-def _scanner(row: Mapping[str, Any]) -> Scanner:
+def scanner_of(row: Mapping[str, Any]) -> Scanner:
+    """Return the scanner of a participant's row."""
     name = str(row.get("scanner", ""))
     if name not in SCANNERS:
         raise PopscanError(f"unknown scanner {name!r}: known are {sorted(SCANNERS)}")
     return SCANNERS[name]
 
 
-def _fault(row: Mapping[str, Any]) -> str:
+def checked_fault(row: Mapping[str, Any]) -> str:
+    """Return the fault of a participant's row, empty for none."""
     fault = row.get("fault", "")
     fault = "" if fault is None or fault != fault else str(fault)
     if fault and fault not in FAULTS:

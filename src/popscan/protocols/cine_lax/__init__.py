@@ -1,0 +1,98 @@
+"""Cine cardiac MR, long axis: two- and four-chamber planes, ventricle and atria."""
+
+from popscan.columns import Column
+from popscan.protocol import (
+    Biomarkers,
+    Outcome,
+    Protocol,
+    Quality,
+    Segmentation,
+    Series,
+    Simulation,
+    Words,
+)
+from popscan.protocols.cine_lax.labels import LABELS
+
+PROTOCOL = Protocol(
+    name="cine_lax",
+    mb_per_subject=8,
+    title="Cine cardiac MR, long axis",
+    series=(
+        Series(
+            view="lax", title="two- and four-chamber planes", suffixes=("cine", "bold"),
+            dimensions=4, time_axis="phase of the heart cycle", min_frames=2,
+            ukb_fields={20208: ""},
+        ),
+    ),
+    labels=LABELS,
+    sources={
+        "bids": "popscan.io.long_axis:LongAxisBids",
+        "dicom": "popscan.io.long_axis:LongAxisDicom",
+        "simulated": "popscan.io.simulated:Simulated",
+        "ukb": "popscan.io.ukb:Ukb",
+    },
+    words=Words(
+        organ="heart",
+        acquisition="Long-axis cine cardiac MR",
+        simulated="simulated by the digital heart",
+        legend="LV cavity orange, myocardium yellow, RV blue, left atrium pink, right atrium "
+        "green.",
+        pictured="end-diastole",
+        first=("lvef_pct", "lvedv_ml", "lav_max_ml", "laef_pct", "mapse_mm"),
+        limits=(
+            "Labels come with the images: nothing is segmented, and how well they were drawn is "
+            "not judged beyond the checks of QC.",
+            "Biplane volumes take chambers for ellipses across the long axis and the planes for "
+            "perpendicular; docs/long_axis.md says what that costs.",
+        ),
+        parts={
+            "lv": "LV", "rv": "RV", "la": "left atrium", "ra": "right atrium",
+            "myo": "myocardium", "mapse": "mitral annular excursion",
+            "lav": "left atrial volume", "rav": "right atrial volume",
+            "laef": "left atrial emptying fraction", "raef": "right atrial emptying fraction",
+            "lasv": "left atrial stroke volume", "rasv": "right atrial stroke volume",
+            **{f"lv{what}": f"LV {name}" for what, name in
+               (("edv", "end-diastolic volume"), ("esv", "end-systolic volume"),
+                ("sv", "stroke volume"), ("ef", "ejection fraction"))},
+            "al": "area-length", "2ch": "2ch", "4ch": "4ch",
+        },
+        capitals=("lv*", "rv*", "ed", "es", "myo"),
+    ),
+    segmentation=Segmentation(
+        methods={"given": "popscan.segment.given:given_labels"},
+        method="given",
+        bundle="",
+        columns="popscan.segment.given:COLUMNS",
+    ),
+    quality=Quality(
+        checks="popscan.protocols.cine_lax.qc:CHECKS",
+        context="popscan.protocols.cine_lax.qc:PlanesContext",
+    ),
+    biomarkers=Biomarkers(
+        methods={"planes": "popscan.protocols.cine_lax.biomarkers:measure"},
+        method="planes",
+        dictionary="popscan.protocols.cine_lax.biomarkers:DICTIONARY",
+        details="popscan.protocols.cine_lax.biomarkers:DETAILS",
+    ),
+    methods_text="popscan.protocols.cine_lax.methods:sentences",
+    phases="popscan.protocols.cine_lax.methods:phase_frames",
+    phase_names=("ED", "ES"),
+    outcomes=(
+        Outcome(name="lvedv_ml", words="LV end-diastolic volume"),
+        Outcome(name="lvef_pct", words="LV ejection fraction"),
+        Outcome(name="lav_max_ml", words="largest left atrial volume"),
+        Outcome(name="laef_pct", words="left atrial emptying fraction"),
+        Outcome(name="mapse_mm", words="mitral annular excursion"),
+    ),
+    columns={
+        "hr_bpm": Column("1/min", "heart rate", "cohort table"),
+        "n_slices": Column("", "long-axis planes of the visit", "ingest"),
+        "n_frames": Column("", "cardiac phases", "ingest"),
+    },
+    config={"visibility": {"sources": ["biomarkers"]}, "simulate": {"kspace": False}},
+    simulation=Simulation(
+        population="popscan.protocols.cine_sax.simulate.population:sample_population",
+        subject="popscan.protocols.cine_lax.simulate.scan:simulate_subject",
+        truth="popscan.protocols.cine_lax.simulate.scan:TRUTH",
+    ),
+)  # fmt: skip
