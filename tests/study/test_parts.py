@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
 
+from popscan.columns import Column
 from popscan.commands.configfile import ConfigError, loaded_problems, read_studies
 from popscan.config.several import part_configs
 from popscan.records import PopscanError
+from popscan.report.front import Part, write_front_page
+from popscan.study.agreeing import AGREEMENT, agreement
 from popscan.study.joined import join_parts, write_joined
 from popscan.study.parts import check_folder, known_studies, parts_of
 from popscan.study.study import Study
@@ -181,6 +185,48 @@ def test_the_account_has_every_subject_once_per_stage_and_protocol(tmp_path):
         json.loads((tmp_path / "tables" / "biomarkers.json").read_text())["a_size_ml"]["unit"]
         == "mL"
     )
+
+
+def test_one_number_of_two_protocols_is_compared_and_the_odd_subject_named(tmp_path):
+    rng = np.random.default_rng(4)
+    first = rng.normal(150, 20, 40)
+    second = first - 3 + rng.normal(0, 4, 40)
+    second[7] += 40
+    table = pd.DataFrame(
+        {
+            "unit": [f"sub-{i}" for i in range(40)], "a_size_ml": first, "b_size_ml": second,
+            "a_frames": 1.0, "b_frames": 2.0, "a_mass_g": first, "b_mass_g": second,
+        }
+    )  # fmt: skip
+    table.loc[0, "b_size_ml"] = np.nan
+    meanings = {
+        c: Column({"size_ml": "mL", "frames": ""}.get(c[2:], "g" if c[0] == "a" else "kg"), c)
+        for c in table
+        if c != "unit"
+    }
+    rows = agreement(["a", "b"], table, meanings)
+    assert list(rows.columns) == list(AGREEMENT)
+    (row,) = rows.to_dict("records")
+    kept = table.drop(index=0)
+    difference = kept["b_size_ml"] - kept["a_size_ml"]
+    assert (row["column"], row["first"], row["second"], row["n"]) == ("size_ml", "a", "b", 39)
+    assert row["bias"] == pytest.approx(difference.mean())
+    assert row["loa_high"] == pytest.approx(difference.mean() + 1.96 * difference.std())
+    assert "sub-7" in row["outside"].split()
+    assert row["n_outside"] == len(row["outside"].split()) <= 4
+    few = agreement(["a", "b"], table.head(8), meanings).to_dict("records")[0]
+    assert (few["n"], few["n_outside"]) == (7, 0)
+    assert agreement(["a"], table, meanings).empty
+    joined_page = tmp_path / "index.html"
+    subjects = pd.DataFrame({"unit": ["sub-1"], "a_analysed": [True], "n_analysed": [1]})
+    write_front_page(
+        joined_page, name="both", agreement=rows, subjects=subjects,
+        parts=[Part(name="a", title="A", n_subjects=1, n_analysed=1)],
+        ledger=pd.DataFrame([{"protocol": "a", "stage": "qc", "status": "ok", "reason": ""}]),
+    )  # fmt: skip
+    page = joined_page.read_text(encoding="utf-8")
+    assert "One number by two protocols" in page
+    assert "sub-7" in page
 
 
 def test_what_is_said_of_one_part_leaves_the_rest_of_a_nested_section():

@@ -59,6 +59,7 @@ def join_study(study_root: Path, protocols: Sequence[str]) -> Path:
         ledger=joined.ledger,
         subjects=joined.subjects,
         conflicts=joined.conflicts,
+        agreement=joined.agreement,
     )
 
 

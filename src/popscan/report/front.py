@@ -10,6 +10,7 @@ import pandas as pd
 
 from popscan.records import Status
 from popscan.report.blocks import Bullets, Card, Cards, Cell, Column, Section, Table, Text
+from popscan.report.names import name_of
 from popscan.report.single import write_page
 
 
@@ -42,6 +43,7 @@ def write_front_page(
     ledger: pd.DataFrame,
     subjects: pd.DataFrame,
     conflicts: Sequence[str] = (),
+    agreement: pd.DataFrame | None = None,
 ) -> Path:
     """Write the page.
 
@@ -57,6 +59,8 @@ def write_front_page(
         The joined tables (`popscan.study.joined`).
     conflicts
         Sentences on attributes that differ between parts.
+    agreement
+        Table of biomarkers that two protocols have (`popscan.study.agreeing`).
     """
     sections = [
         Section(
@@ -77,6 +81,7 @@ def write_front_page(
             lead=f"Each row adds up to the {len(subjects)} subjects of the study.",
             blocks=[_stages(ledger), _reasons(ledger)],
         ),
+        *_agreement(agreement),
         *_audits(parts),
     ]
     titles = ", ".join(part.title for part in parts)
@@ -183,6 +188,39 @@ def _reasons(ledger: pd.DataFrame) -> Table:
         ],
         note="" if len(counts) else "No subject failed or was excluded.",
     )
+
+
+def _agreement(table: pd.DataFrame | None) -> list[Section]:
+    """Biomarkers that two protocols have: bias, limits, and who is outside them."""
+    if table is None or table.empty:
+        return []
+    titles = ("biomarker", "protocols", "subjects", "bias", "limits of agreement", "outside")
+    rows = [
+        [
+            Cell(text=name_of(str(row["column"])).full()),
+            Cell(text=f"{row['second']} less {row['first']}"),
+            _number(int(row["n"])),
+            Cell(text=f"{row['bias']:.1f}"),
+            Cell(text=f"{row['loa_low']:.1f} to {row['loa_high']:.1f}"),
+            Cell(text=str(row["outside"]) or "nobody"),
+        ]
+        for row in table.to_dict("records")
+    ]
+    return [
+        Section(
+            ident="agreement",
+            title="One number by two protocols",
+            lead="Where two protocols measure one quantity. Outside: subjects whose difference "
+            "lies beyond the limits of all others; look at their images first.",
+            blocks=[
+                Table(
+                    caption="Agreement between protocols (Bland and Altman)",
+                    columns=[Column(title=title) for title in titles],
+                    rows=rows,
+                )
+            ],
+        )
+    ]
 
 
 def _audits(parts: Sequence[Part]) -> list[Section]:

@@ -13,6 +13,7 @@ import pandas as pd
 from popscan.columns import UNIT, Column, Kind, flag, text
 from popscan.names import subject_of
 from popscan.records import Status
+from popscan.study.agreeing import AGREEMENT, agreement
 from popscan.study.study import Study
 from popscan.study.tables import check_account, read_table, tables_folder, write_table
 
@@ -53,6 +54,8 @@ class Joined:
         Column of `subjects` or `biomarkers` -> what it means.
     conflicts
         Sentences on attributes that differ between parts.
+    agreement
+        One row per biomarker that two protocols have.
     """
 
     ledger: pd.DataFrame
@@ -60,6 +63,7 @@ class Joined:
     biomarkers: pd.DataFrame
     meanings: Mapping[str, Column]
     conflicts: Sequence[str]
+    agreement: pd.DataFrame
 
 
 def join_parts(parts: Mapping[str, Study]) -> Joined:
@@ -105,6 +109,7 @@ def join_parts(parts: Mapping[str, Study]) -> Joined:
         biomarkers=biomarkers[biomarkers["unit"].isin(kept)].reset_index(drop=True),
         meanings=meanings,
         conflicts=_conflicts(parts),
+        agreement=agreement(list(parts), biomarkers, meanings),
     )
 
 
@@ -113,6 +118,8 @@ def write_joined(study_root: Path, joined: Joined) -> None:
     write_table(study_root, "ledger", joined.ledger, LEDGER)
     write_table(study_root, "subjects", joined.subjects, joined.meanings)
     write_table(study_root, "biomarkers", joined.biomarkers, joined.meanings)
+    if len(joined.agreement):
+        write_table(study_root, "agreement", joined.agreement, AGREEMENT)
 
 
 def _ledger(parts: Mapping[str, Study], units: Sequence[str]) -> pd.DataFrame:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import replace
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -294,3 +296,17 @@ def test_bids_views_become_one_scan_with_labels(tmp_path):
     loaded = get_source("bids", PROTOCOL).load([str(folder)])
     assert [p["view"] for p in loaded.scans["lax"].meta["planes"]] == ["4ch"]
     assert "no cine of 2ch" in loaded.notes
+
+
+@pytest.mark.data
+def test_a_patients_exam_gives_both_planes_by_geometry():
+    exam = Path(os.environ.get("POPSCAN_DATA", "../shared/data")) / "cine_exam" / "patient1"
+    if not exam.is_dir():
+        pytest.skip("the shared exam is not there")
+    scan = get_source("dicom", PROTOCOL).load([str(exam)]).scans["lax"]
+    planes = planes_of(scan.meta, scan.array.shape)
+    assert [plane.view for plane in planes] == ["2ch", "4ch"]
+    assert planes[0].shape != planes[1].shape
+    assert prepare(PROTOCOL, scan, None)[0].array.shape[2:] == (2, 25)
+    values = {c.name: c.value for c in run_checks(CHECKS, PlanesContext(scan))}
+    assert 40 < values["views_angle_deg"] < 90

@@ -56,7 +56,15 @@ PROTOCOL = Protocol(
                 ("sv", "stroke volume"), ("ef", "ejection fraction"))},
             "al": "area-length", "2ch": "2ch", "4ch": "4ch",
         },
-        capitals=("lv*", "rv*", "ed", "es", "myo"),
+        capitals=("lv*", "rv*", "la*", "ra*", "ed", "es", "myo", "mapse"),
+        titles={
+            "lav_max_ml": "Largest LA volume (mL)", "lav_min_ml": "Smallest LA volume (mL)",
+            "lasv_ml": "LA stroke volume (mL)", "laef_pct": "LA emptying fraction (%)",
+            "rav_max_ml": "Largest RA volume (mL)", "rav_min_ml": "Smallest RA volume (mL)",
+            "rasv_ml": "RA stroke volume (mL)", "raef_pct": "RA emptying fraction (%)",
+            "lav_max_index_ml_m2": "Largest LA volume, indexed (mL/m²)",
+            "rav_max_index_ml_m2": "Largest RA volume, indexed (mL/m²)",
+        },
     ),
     segmentation=Segmentation(
         methods={"given": "popscan.segment.given:given_labels"},

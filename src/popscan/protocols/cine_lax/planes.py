@@ -120,11 +120,31 @@ def pack(
         array=array,
         frame_times_ms=scans[longest].frame_times_ms,
         view=VIEW,
-        meta={**scans[longest].meta, **first.meta, "planes": planes},
+        meta={
+            **scans[longest].meta,
+            **first.meta,
+            **_left_out({v: scans[v] for v in there}),
+            "planes": planes,
+        },
     )
     if not labelled:
         return packed, None
     return packed, LabelMap(array=codes, frames=tuple(sorted(labelled)))
+
+
+def _left_out(scans: Mapping[str, Scan]) -> dict[str, Any]:
+    """Return what sources left out of any of the views, as one scan says it."""
+    counts = {view: int(scan.meta.get("images_left_out", 0)) for view, scan in scans.items()}
+    if not any(counts.values()):
+        return {}
+    reasons = [
+        f"{view}: {scans[view].meta.get('images_left_out_reason', '')}"
+        for view, count in counts.items()
+        if count
+    ]
+    return {
+        "images_left_out": sum(counts.values()), "images_left_out_reason": ", ".join(reasons),
+    }  # fmt: skip
 
 
 def nearest_frames(own: int, n_frames: int) -> NDArray[np.intp]:

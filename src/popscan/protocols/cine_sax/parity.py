@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from popscan.protocols.cine_sax.aha import SEGMENTS
 
 _ATRIA = (
-    "atria are not segmented: the shipped model reads the short axis, and no labelled long-axis "
-    "images are at hand to train and check another"
+    "protocol `cine_lax` has it as `{}`, from labels that come with the images: no labelled "
+    "long-axis images are at hand to train and check a model"
 )
 _AORTA = "no series of the aorta is read or segmented; distensibility needs blood pressure, too"
 _LONG_AXIS_STRAIN = "needs the myocardium on two- and four-chamber views, which is not segmented"
@@ -55,10 +55,13 @@ _VENTRICLES = (
     ("RV ejection fraction", "rvef_pct", ""),
 )
 _ATRIAL = tuple(
-    f"{side} {what}"
+    (f"{side} {what}", _ATRIA.format(side.lower() + column))
     for side in ("LA", "RA")
-    for what in ("maximum volume", "minimum volume", "stroke volume", "ejection fraction")
-)
+    for what, column in (
+        ("maximum volume", "v_max_ml"), ("minimum volume", "v_min_ml"),
+        ("stroke volume", "sv_ml"), ("ejection fraction", "ef_pct"),
+    )
+)  # fmt: skip
 _AORTIC = tuple(
     f"{part} aorta {what}"
     for part in ("Ascending", "Descending")
@@ -71,7 +74,7 @@ _STRAIN = "where the stage motion is enabled; tracking and peak differ, see docs
 def _fields() -> tuple[Field, ...]:
     rows: list[tuple[str, str, str]] = list(_VENTRICLES)
     strain = {"circumferential": ("ecc", "gcs"), "radial": ("err", "grs")}
-    rows += [(title, "", _ATRIA) for title in _ATRIAL]
+    rows += [(title, "", why) for title, why in _ATRIAL]
     rows += [(title, "", _AORTA) for title in _AORTIC]
     rings = [s for s in SEGMENTS if s != 17]
     wall = "LV mean myocardial wall thickness"

@@ -1,0 +1,107 @@
+"""Where two protocols of a study measure the same number: how far they agree, and in whom not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+
+from popscan.columns import Column, text
+from popscan.stats.precision import FEWEST, limits_of_agreement
+
+#: Columns of the table `agreement` of a study of several protocols.
+AGREEMENT: Mapping[str, Column] = {
+    "column": text("biomarker that both protocols have, in the same unit"),
+    "unit_of_value": text("its unit"),
+    "first": text("protocol"),
+    "second": text("protocol that is compared with it"),
+    "n": Column("subjects", "subjects that both protocols measured"),
+    "bias": Column("", "mean of second less first", "Bland and Altman 1986"),
+    "bias_low": Column("", "lower end of its 95% interval"),
+    "bias_high": Column("", "upper end of its 95% interval"),
+    "sd": Column("", "standard deviation of the differences"),
+    "loa_low": Column("", "lower limit of agreement", "Bland and Altman 1986"),
+    "loa_high": Column("", "upper limit of agreement", "Bland and Altman 1986"),
+    "n_outside": Column("subjects", "subjects beyond the limits of the other subjects"),
+    "outside": text("who they are"),
+}
+_LIMIT = 1.96
+#: Fewest other subjects whose limits a subject is held against.
+_FEWEST_OTHERS = 10
+
+
+def agreement(
+    protocols: Sequence[str], biomarkers: pd.DataFrame, meanings: Mapping[str, Column]
+) -> pd.DataFrame:
+    """Compare the biomarkers that two protocols have under one name, in one unit.
+
+    A subject is outside if its difference is beyond the limits of agreement of all others, of
+    which there must be ten: its own value, however wrong, does not widen them.
+
+    Parameters
+    ----------
+    protocols
+        Their names, in the order of the config.
+    biomarkers
+        One row per subject: ``unit``, and ``PROTOCOL_COLUMN`` of each.
+    meanings
+        What these columns mean; those without a unit (frames, counts) are not compared.
+
+    Returns
+    -------
+    DataFrame
+        The columns of `AGREEMENT`; empty where nothing is measured twice.
+    """
+    rows = []
+    for first, second in combinations(protocols, 2):
+        for name in _shared(first, second, biomarkers, meanings):
+            pair = biomarkers[["unit", f"{first}_{name}", f"{second}_{name}"]].copy()
+            pair.columns = pd.Index(["unit", "first", "second"])
+            for column in ("first", "second"):
+                pair[column] = pd.to_numeric(pair[column], errors="coerce")
+            pair = pair[np.isfinite(pair[["first", "second"]]).all(axis=1)]
+            limits = limits_of_agreement(pair["first"], pair["second"])
+            outside = _outside((pair["second"] - pair["first"]).to_numpy(float))
+            rows.append(
+                {
+                    "column": name, "unit_of_value": meanings[f"{first}_{name}"].unit,
+                    "first": first, "second": second, "n": limits.n, "bias": limits.bias,
+                    "bias_low": limits.bias_low, "bias_high": limits.bias_high, "sd": limits.sd,
+                    "loa_low": limits.loa_low, "loa_high": limits.loa_high,
+                    "n_outside": int(outside.sum()),
+                    "outside": " ".join(pair["unit"].astype(str)[outside]),
+                }
+            )  # fmt: skip
+    return pd.DataFrame(rows, columns=list(AGREEMENT))
+
+
+def _shared(
+    first: str, second: str, table: pd.DataFrame, meanings: Mapping[str, Column]
+) -> list[str]:
+    """Names of biomarkers that both protocols have, in the same unit."""
+    start = f"{first}_"
+    own = [str(c).removeprefix(start) for c in table if str(c).startswith(start)]
+    shared = []
+    for name in own:
+        both = (f"{first}_{name}", f"{second}_{name}")
+        if not all(key in table and key in meanings for key in both):
+            continue
+        one, other = (meanings[key].unit for key in both)
+        if one and one == other:
+            shared.append(name)
+    return shared
+
+
+def _outside(difference: np.ndarray) -> np.ndarray:
+    """Whether each difference lies beyond the limits of all others."""
+    n = difference.size
+    outside = np.zeros(n, dtype=bool)
+    if n <= max(FEWEST, _FEWEST_OTHERS):
+        return outside
+    for i in range(n):
+        others = np.delete(difference, i)
+        away = abs(difference[i] - others.mean())
+        outside[i] = away > _LIMIT * others.std(ddof=1) * np.sqrt(1 + 1 / others.size)
+    return outside
