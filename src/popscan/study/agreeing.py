@@ -61,7 +61,7 @@ def agreement(
             pair.columns = pd.Index(["unit", "first", "second"])
             for column in ("first", "second"):
                 pair[column] = pd.to_numeric(pair[column], errors="coerce")
-            pair = pair[np.isfinite(pair[["first", "second"]]).all(axis=1)]
+            pair = pair.replace([np.inf, -np.inf], np.nan).dropna(subset=["first", "second"])
             limits = limits_of_agreement(pair["first"], pair["second"])
             outside = _outside((pair["second"] - pair["first"]).to_numpy(float))
             rows.append(
