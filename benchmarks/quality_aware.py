@@ -190,6 +190,7 @@ def main() -> None:
     )
     parser.add_argument("--n", type=int, default=16)
     parser.add_argument("--first", type=int, default=0, help="leave out so many of them")
+    parser.add_argument("--count", type=int, help="scan so many of them; by default all")
     parser.add_argument("--seed", type=int, default=2)
     parser.add_argument("--seconds", type=float, nargs="+", default=[2, 4, 6, 8, LONGEST_S])
     parser.add_argument("--matrix", type=int, default=96)
@@ -210,7 +211,7 @@ def main() -> None:
         bundle = load_bundle(options.model, "cpu")
         people = sample_population(options.n, seed=options.seed, allocation="quota")
         made: list[dict] = []
-        for row in people.to_dict("records")[options.first :]:
+        for row in people.to_dict("records")[options.first :][: options.count]:
             made += [{"seed": options.seed, **look} for look in looks_of(row, options, bundle)]
             if options.rows:
                 pd.DataFrame(made).to_csv(options.rows, sep="\t", index=False)

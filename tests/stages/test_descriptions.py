@@ -110,7 +110,7 @@ def test_a_raised_version_is_one_of_all_that_use_the_code(monkeypatch):
     raised = replace(STAGES["biomarkers"], version="1000")
     monkeypatch.setattr(stages, "STAGES", {**STAGES, "biomarkers": raised})
     changed = {name for name in STAGES if version_of(name) != before[name]}
-    assert changed == {"biomarkers", "score", "variants"}
+    assert changed == {"biomarkers", "score", "variants", "stopping"}
     monkeypatch.setattr(stages, "TOOLKITS", {**TOOLKITS, "arrays": 2})
     assert version_of("score").endswith("+arrays-2")
 

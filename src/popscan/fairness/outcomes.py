@@ -33,6 +33,7 @@ def outcomes_table(
     scores: pd.DataFrame | None = None,
     recon_scores: pd.DataFrame | None = None,
     variant_scores: pd.DataFrame | None = None,
+    scan_lengths: pd.DataFrame | None = None,
     segmentation: pd.DataFrame | None = None,
     qc: pd.DataFrame | None = None,
     qc_checks: pd.DataFrame | None = None,
@@ -62,6 +63,9 @@ def outcomes_table(
     variant_scores : DataFrame
         unit, variant, dice_mean and signed errors such as brain_ml_error: gives
         ``dice_mean_by_NAME`` and ``brain_ml_abs_error_by_NAME`` for every variant.
+    scan_lengths : DataFrame
+        unit, scan_seconds and signed errors against the full length: gives ``scan_seconds`` and
+        ``brain_ml_abs_error_by_stopping``.
     segmentation : DataFrame
         unit and numbers of the segmentation; those on uncertainty are used.
     qc : DataFrame
@@ -98,6 +102,12 @@ def outcomes_table(
         parts += _measured(_by_variant(recon_scores), "reconstruct")
     if _has(variant_scores, "unit", "variant"):
         parts += _variants(variant_scores)
+    if _has(scan_lengths, "unit", "scan_seconds"):
+        seconds = scan_lengths["scan_seconds"].astype(float)
+        parts.append(
+            _part(scan_lengths["unit"], "stopping", "scan_seconds", seconds, kind="continuous")
+        )
+        parts += _variants(scan_lengths.assign(variant="stopping"), stage="stopping")
     if _has(scores, "unit", "structure"):
         parts += _scores(scores)
     if _has(segmentation, "unit"):
@@ -262,7 +272,7 @@ def _by_variant(table: pd.DataFrame) -> pd.DataFrame:
     return wide.reset_index()
 
 
-def _variants(table: pd.DataFrame) -> list[_Part]:
+def _variants(table: pd.DataFrame, *, stage: str = "variants") -> list[_Part]:
     """Return Dice of every reconstruction with the reference image, and its absolute errors."""
     found = []
     signed = [name for name in map(str, table.columns) if name.endswith("_error")]
@@ -272,7 +282,7 @@ def _variants(table: pd.DataFrame) -> list[_Part]:
             measures[f"{name.removesuffix('_error')}_abs_error"] = rows[name].abs()
         for name, values in measures.items():
             found.append(
-                _part(rows["unit"], "variants", f"{name}_by_{variant}", values,
+                _part(rows["unit"], stage, f"{name}_by_{variant}", values,
                       better_is=direction(name), kind="continuous")
             )  # fmt: skip
     return found

@@ -47,7 +47,8 @@ TITLES: Mapping[str, str] = {
     "associate": "Associations", "fairness": "Fairness audit", "report": "Report",
     "visibility": "Visibility of attributes", "visibility_features": "Features for visibility",
     "visibility_maps": "Visibility maps", "atlas": "Atlas", "experiment": "Experiment",
-    "variants": "Comparison of reconstructions",
+    "variants": "Comparison of reconstructions", "stopping": "Length of scans",
+    "scan_seconds": "Seconds of scan per slice",
     # methods
     "cg_sense": "CG-SENSE", "zero_filled": "Zero-filled", "mann_whitney": "Mann-Whitney test",
     # statistics

@@ -25,6 +25,7 @@ from popscan.stages import (
     score,
     segment,
     simulate,
+    stopping,
     variants,
     visibility,
 )
@@ -48,6 +49,7 @@ _LISTED: tuple[Stage, ...] = (
     rca.STAGE,
     motion.STAGE,
     variants.STAGE,
+    stopping.STAGE,
     collect.STAGE,
     atlas.PREPARE,
     atlas.SUBJECTS,

@@ -14,6 +14,7 @@ from popscan.protocols import protocol_of
 from popscan.records import Status
 from popscan.scored import counted
 from popscan.stages import stages_of
+from popscan.stages.stopping.columns import scan_lengths
 from popscan.stages.variants.columns import variant_scores
 from popscan.study.study import Study
 from popscan.study.tables import read_table
@@ -87,6 +88,7 @@ def audit_inputs(study: Study) -> AuditInputs:
         scores=study.table("scores"),
         recon_scores=_in_use(study.table("recon_scores"), options),
         variant_scores=variant_scores(study),
+        scan_lengths=scan_lengths(study),
         segmentation=study.table("segmentation"),
         qc=study.verdicts,
         qc_checks=study.table("qc_checks", columns=_OF_CHECKS, coded=_OF_CHECKS),
