@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
@@ -49,7 +49,7 @@ class Options(Section):
     widths: dict[str, Annotated[float, Field(gt=0)]] = Field(
         default={}, description="Biomarker -> largest width of its interval, in its unit."
     )
-    options: dict[str, object] = Field(
+    options: dict[str, Any] = Field(
         default={"prior": "zero"}, description="Keyword arguments of `cg_nufft`."
     )
 
