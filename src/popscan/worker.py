@@ -26,9 +26,6 @@ from popscan.task import Ending, Inputs, MachineError, Task, Todo
 
 log = logging.getLogger(__name__)
 
-#: A subject to be worked on, and its inputs and the seconds of loading them, once they are there.
-Loading = tuple[Todo, Future[tuple[Inputs, float]]]
-
 #: Threads that end the work of subjects and write, where several are worked on at once.
 _SAVERS = 2
 
@@ -63,7 +60,7 @@ def _pipeline(
         ThreadPoolExecutor(max_workers=max(depth, 1)) as loaders,
         ThreadPoolExecutor(max_workers=min(size, _SAVERS)) as savers,
     ):
-        loading: list[Loading[Inputs]] = []
+        loading: list[tuple[Todo, Future[tuple[Inputs, float]]]] = []
         saving: list[Future[Record]] = []
         begun: set[str] = set()
         queue = iter(todo)
@@ -119,7 +116,7 @@ def _timed_load(task: Task[Inputs], subject: Subject) -> tuple[Inputs, float]:
 
 
 def _attempts(
-    task: Task[Inputs], group: Sequence[Loading[Inputs]]
+    task: Task[Inputs], group: Sequence[tuple[Todo, Future[tuple[Inputs, float]]]]
 ) -> Iterator[tuple[Todo, Ending, float]]:
     """Do the work of some subjects, together where the task can; yield what ends each.
 
