@@ -71,7 +71,7 @@ def test_too_little_still_tissue_changes_nothing_and_says_so():
     np.testing.assert_array_equal(found.velocity, velocity)
 
 
-def test_a_vessel_that_flows_the_other_side_is_turned_and_an_empty_one_has_no_flow():
+def test_a_vessel_that_flows_the_other_side_is_turned_and_of_an_empty_one_nothing_is_known():
     pipe = pulsatile_pipe(seed=1, n=64, spacing_mm=2.4, frames=12)
     velocity = -velocity_cm_s(pipe.phase_rad, venc_cm_s=150.0)
     found = measure_flow(velocity, pipe.region, pixel_cm2=pipe.pixel_cm2, cycle_s=pipe.cycle_s)
@@ -79,8 +79,7 @@ def test_a_vessel_that_flows_the_other_side_is_turned_and_an_empty_one_has_no_fl
     assert found.forward_ml > 40.0
     assert math.isnan(found.net_se_ml)
     empty = measure_flow(velocity, pipe.region & False, pixel_cm2=1.0, cycle_s=1.0)
-    assert empty.net_ml == 0.0
-    assert math.isnan(empty.backward_pct)
+    assert np.isnan([empty.net_ml, empty.forward_ml, empty.peak_cm_s, empty.backward_pct]).all()
     undefined = measure_flow(velocity, pipe.region, pixel_cm2=1.0, cycle_s=math.nan)
     assert math.isnan(undefined.net_ml)
     assert unwrap_velocity(velocity, pipe.region & False, venc_cm_s=150.0).torn_pct != 0
@@ -119,3 +118,49 @@ def test_an_encoding_that_cannot_be_is_refused(venc):
     with pytest.raises(SubjectError) as error:
         velocity_cm_s(np.zeros(3), venc_cm_s=venc)
     assert error.value.reason == "bad_venc"
+
+
+def test_a_region_that_does_not_move_holds_for_every_frame():
+    pipe = pulsatile_pipe(seed=1, n=64, spacing_mm=2.4, frames=12)
+    velocity = velocity_cm_s(pipe.phase_rad, venc_cm_s=150.0)
+    flat = pipe.region.all(axis=2)
+    given = {"pixel_cm2": pipe.pixel_cm2, "cycle_s": pipe.cycle_s}
+    repeated = np.repeat(flat[..., None], 12, axis=2)
+    assert measure_flow(velocity, flat, **given).net_ml == pytest.approx(
+        measure_flow(velocity, repeated, **given).net_ml
+    )
+    assert unwrap_velocity(velocity, flat, venc_cm_s=150.0).aliased_pct == 0.0
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"cycle_s": 900.0}, "bad_times"),  # ms
+        ({"pixel_cm2": 2.56}, "bad_spacing"),  # mm2
+        ({"region": np.full((8, 8, 6), 2)}, "bad_labels"),
+        ({"region": np.full((8, 8, 6), 0.5)}, "bad_labels"),
+        ({"region": np.ones((8, 7), dtype=bool)}, "wrong_shape"),
+        ({"velocity": np.ones((6, 8, 8))}, "wrong_shape"),  # time first
+        ({"velocity": np.full((8, 8, 6), np.nan)}, "nan_values"),
+        ({"region": np.ones((8, 8, 6)) * (np.arange(6) != 2)}, "unlabelled_frames"),
+    ],
+)
+def test_other_units_shapes_and_lost_frames_are_refused(changed, reason):
+    given = {
+        "velocity": np.ones((8, 8, 6)), "region": np.ones((8, 8, 6), dtype=bool),
+        "pixel_cm2": 0.02, "cycle_s": 0.9,
+    }  # fmt: skip
+    assert measure_flow(**given).net_ml == pytest.approx(64 * 0.02 * 0.9)
+    with pytest.raises(SubjectError) as error:
+        measure_flow(**{**given, **changed})
+    assert error.value.reason == reason
+
+
+def test_velocities_far_beyond_the_encoding_are_not_unwrapped():
+    region = np.ones((8, 8, 6), dtype=bool)
+    with pytest.raises(SubjectError, match="encoding is another one"):
+        unwrap_velocity(np.full((8, 8, 6), 110.0), region, venc_cm_s=60.0)
+    with pytest.raises(SubjectError, match="5 to 800"):
+        unwrap_velocity(np.ones((8, 8, 6)), region, venc_cm_s=0.6)  # m/s
+    with pytest.raises(SubjectError, match="magnitude"):
+        correct_background(np.ones((8, 8, 6)), np.ones((8, 8)))

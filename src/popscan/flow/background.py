@@ -15,6 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from popscan.records import SubjectError
+
 Floats = NDArray[np.float64]
 
 #: Share of the image, of what is bright, that is taken as still: the steadiest voxels.
@@ -68,8 +70,15 @@ def correct_background(
         Of the surface: 0 a constant, 1 a plane, 2 a paraboloid.
     without : array_like of bool, shape (x, y), optional
         Voxels that are certainly not still (a vessel).
+
+    Raises
+    ------
+    SubjectError
+        ``wrong_shape``; ``too_few_frames`` for one frame, which does not show what is still.
     """
-    v, bright = np.asarray(velocity, dtype=float), np.asarray(magnitude, dtype=float).mean(axis=2)
+    v, light = np.asarray(velocity, dtype=float), np.asarray(magnitude, dtype=float)
+    _require_images(v, light, without)
+    bright = light.mean(axis=2)
     still = _still(v, bright, without)
     if int(still.sum()) < LEAST_VOXELS:
         nothing = np.zeros(v.shape[:2])
@@ -95,6 +104,18 @@ def correct_background(
     used = np.zeros_like(still)
     used[still] = kept
     return Background(velocity=v - offset[..., None], offset=offset, se=se, still=used)
+
+
+def _require_images(v: Floats, light: Floats, without: ArrayLike | None) -> None:
+    given = () if without is None else np.shape(without)
+    if v.ndim != 3 or light.shape != v.shape or (without is not None and given != v.shape[:2]):
+        raise SubjectError(
+            "wrong_shape",
+            f"velocity {v.shape}, magnitude {light.shape}; (x, y, t) expected of both, and of the "
+            f"voxels left out {v.shape[:2]}",
+        )
+    if v.shape[2] < 2:
+        raise SubjectError("too_few_frames", "one frame; still tissue is seen in two or more")
 
 
 def _still(v: Floats, bright: Floats, without: ArrayLike | None) -> NDArray[np.bool_]:

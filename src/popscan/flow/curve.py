@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from popscan.flow.checks import checked_vessel, require_cycle
+
 Floats = NDArray[np.float64]
 
 #: The peak is the mean of so many of the fastest voxels of a frame: one voxel is mostly noise.
@@ -61,12 +63,17 @@ def flow_curve(velocity: ArrayLike, region: ArrayLike, *, pixel_cm2: float) -> F
     ----------
     velocity : array_like, shape (x, y, t)
         In cm/s.
-    region : array_like of bool, shape (x, y, t)
+    region : array_like of bool, shape (x, y, t) or (x, y)
         The vessel.
     pixel_cm2
         Area of a pixel.
+
+    Raises
+    ------
+    SubjectError
+        Those of `popscan.flow.checks.checked_vessel`.
     """
-    v, inside = np.asarray(velocity, dtype=float), np.asarray(region, dtype=bool)
+    v, inside = checked_vessel(velocity, region)
     return np.where(inside, v, 0.0).sum(axis=(0, 1)) * pixel_cm2
 
 
@@ -93,8 +100,21 @@ def measure_flow(
         Standard error of the background's offset, the same in every frame.
     noise_cm_s
         Noise of one velocity, independent between frames.
+
+    Returns
+    -------
+    FlowNumbers
+        Without a number for a region that is empty in all frames.
+
+    Raises
+    ------
+    SubjectError
+        Those of `popscan.flow.checks`.
     """
-    v, inside = np.asarray(velocity, dtype=float), np.asarray(region, dtype=bool)
+    v, inside = checked_vessel(velocity, region)
+    require_cycle(inside, pixel_cm2=pixel_cm2, cycle_s=cycle_s)
+    if not inside.any():
+        return _nothing(v.shape[2])
     curve = flow_curve(v, inside, pixel_cm2=pixel_cm2)
     turned = bool(curve[int(np.abs(curve).argmax())] < 0)
     if turned:
@@ -107,9 +127,8 @@ def measure_flow(
     return FlowNumbers(
         curve_ml_s=curve, forward_ml=forward, backward_ml=backward, net_ml=forward - backward,
         backward_pct=regurgitant_pct(backward, forward),
-        peak_cm_s=max((_fastest(v[..., t][inside[..., t]]) for t in range(len(curve))),
-                      default=math.nan),
-        peak_mean_cm_s=float(np.nanmax(means)) if counts.any() else math.nan,
+        peak_cm_s=max(_fastest(v[..., t][inside[..., t]]) for t in range(len(curve))),
+        peak_mean_cm_s=float(np.nanmax(means)),
         peak_frame=int(curve.argmax()), area_cm2=float(counts.mean()) * pixel_cm2,
         net_se_ml=_net_se(inside, offset_se, noise_cm_s, pixel_cm2=pixel_cm2, step=step),
         turned=turned,
@@ -127,9 +146,16 @@ def regurgitant_pct(backward_ml: float, forward_ml: float) -> float:
     return 100.0 * backward_ml / forward_ml if forward_ml > 0 else math.nan
 
 
+def _nothing(n_frames: int) -> FlowNumbers:
+    lost = math.nan
+    return FlowNumbers(
+        curve_ml_s=np.full(n_frames, lost), forward_ml=lost, backward_ml=lost, net_ml=lost,
+        backward_pct=lost, peak_cm_s=lost, peak_mean_cm_s=lost, peak_frame=0, area_cm2=0.0,
+        net_se_ml=lost, turned=False,
+    )  # fmt: skip
+
+
 def _fastest(values: Floats) -> float:
-    if not values.size:
-        return -math.inf
     return float(np.sort(values)[-_PEAK_VOXELS:].mean())
 
 

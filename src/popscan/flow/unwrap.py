@@ -17,7 +17,13 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 from skimage.restoration import unwrap_phase
 
+from popscan.flow.checks import checked_vessel, require_venc
+from popscan.records import SubjectError
+
 Floats = NDArray[np.float64]
+
+#: Velocities lie within the encoding, less a background of at most this share beyond it.
+_BEYOND = 1.25
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,16 +55,29 @@ def unwrap_velocity(
     ----------
     velocity : array_like, shape (x, y, t)
         In cm/s, within the encoding on both sides (and a background correction beyond it).
-    region : array_like of bool, shape (x, y, t)
+    region : array_like of bool, shape (x, y, t) or (x, y)
         The vessel.
     venc_cm_s
         Velocity encoding.
     cyclic
         Whether the last frame is beside the first; False where axis 2 is a third direction.
+
+    Raises
+    ------
+    SubjectError
+        ``bad_venc``, also where velocities of the region lie far beyond the encoding, and those of
+        `popscan.flow.checks.checked_vessel`.
     """
-    v, inside = np.array(velocity, dtype=float), np.asarray(region, dtype=bool)
+    require_venc(venc_cm_s)
+    v, inside = checked_vessel(velocity, region)
     if not inside.any():
         return Unwrapped(velocity=v, aliased_pct=math.nan, torn_pct=math.nan)
+    if (largest := float(np.abs(v[inside]).max())) > _BEYOND * venc_cm_s:
+        raise SubjectError(
+            "bad_venc",
+            f"velocities up to {largest:.0f} cm/s by an encoding of {venc_cm_s:g} cm/s: the "
+            "encoding is another one, or they are unwrapped already",
+        )
     phase = v * (math.pi / venc_cm_s)
     wrapped = np.angle(np.exp(1j * phase))
     masked = np.ma.masked_array(wrapped, mask=~inside)

@@ -8,10 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from popscan.arrays.phase import MILLIRADIANS, RADIANS, half_turn
+from popscan.flow.checks import require_venc
 from popscan.records import SubjectError
 
-#: Velocity encodings that are believed, in cm/s: veins to stenotic valves.
-VENC_CM_S = (5.0, 800.0)
 #: What half a turn may be stored as: radians, milliradians, and 13 signed bits (Siemens).
 _HALF_TURNS = (RADIANS, MILLIRADIANS, 4096.0)
 
@@ -53,9 +52,5 @@ def velocity_cm_s(phase_rad: ArrayLike, *, venc_cm_s: float) -> NDArray[np.float
     SubjectError
         ``bad_venc``.
     """
-    low, high = VENC_CM_S
-    if not math.isfinite(venc_cm_s) or not low <= venc_cm_s <= high:
-        raise SubjectError(
-            "bad_venc", f"velocity encoding {venc_cm_s:g} cm/s; {low:g} to {high:g} expected"
-        )
+    require_venc(venc_cm_s)
     return np.asarray(phase_rad, dtype=float) * (venc_cm_s / math.pi)
