@@ -98,6 +98,7 @@ def test_constant_image():
         (1.5, 2),
         (1.5, 2, 10),
         (np.inf, 2, 8),
+        (0.0015, 0.002, 0.008),  # metres
     ],
 )
 def test_bad_spacing(spacing):

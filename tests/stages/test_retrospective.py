@@ -1,6 +1,9 @@
 """An image study that is undersampled in retrospect: its images are the reference."""
 
+from dataclasses import replace
+
 import numpy as np
+import pandas as pd
 import pytest
 
 from popscan.config import Config, Reconstruct
@@ -8,6 +11,7 @@ from popscan.plan import Planned, write_plan
 from popscan.protocols import get_protocol
 from popscan.records import LabelMap, Outcome, Scan, Status, Subject
 from popscan.report.context import StudyContext
+from popscan.report.figures.gallery import Gallery
 from popscan.report.sections.common import Options
 from popscan.report.sections.reconstruction import reconstruction
 from popscan.run import run_shard
@@ -68,11 +72,9 @@ def test_scores_and_gallery_show_what_was_lost(study):
     by_variant = {row["variant"]: row for row in rows}
     for column in ("nrmse", "nrmse_whole", "hfen", "hfen_whole"):
         assert by_variant["cs_tv"][column] < by_variant["zero_filled"][column]
-    import pandas as pd
-
     scores = pd.DataFrame(rows)
     shown = recon_gallery(context.store, scores, get_protocol("cine_sax"))
-    assert shown is not None
+    assert isinstance(shown, Gallery)
     assert shown.error_of("cs_tv") < shown.error_of("zero_filled")
     note = retrospective_note({"reconstruct": SECTION})
     page = StudyContext(recon_scores=scores, retrospective=note, gallery=shown)
@@ -80,6 +82,27 @@ def test_scores_and_gallery_show_what_was_lost(study):
     assert [block.kind for block in section.blocks] == ["text", "figure", "table", "figure"]
     assert "Shimron" in section.blocks[0].text
     assert [b.kind for b in reconstruction(page, Options(share=True)).blocks][-1] == "table"
+
+
+def test_a_gallery_whose_images_storage_removed_says_so(study):
+    context, _ = study
+    scores = pd.DataFrame({"unit": ["sub-1"], "variant": ["cs_tv"], "nrmse": [0.1]})
+    store, protocol = context.store, get_protocol("cine_sax")
+    unit = SUBJECT.unit
+    scores["unit"] = unit
+    record = context.record("reconstruct", SUBJECT)
+    with store.journal("reconstruct", context.shard).writer(patience_s=1.0) as writer:
+        writer.stored(replace(record, files={}, removed=dict.fromkeys(record.files, "0")))
+    shown = recon_gallery(store, scores, protocol)
+    with store.journal("reconstruct", context.shard).writer(patience_s=1.0) as writer:
+        writer.stored(record)
+    assert isinstance(shown, str)
+    assert f"popscan storage results/STUDY --restore {unit}" in shown
+    for row in ("nrmse_whole", "psnr_db", "ssim", "hfen"):
+        scores[row] = 0.1
+    section = reconstruction(StudyContext(recon_scores=scores, gallery=shown), Options())
+    assert section.blocks[-1].text == shown
+    assert isinstance(recon_gallery(store, scores, protocol), Gallery)
 
 
 def test_studies_without_it_keep_their_fingerprints():

@@ -36,6 +36,8 @@ NAN = float("nan")
         ({"mitigation": "all"}, "mitigation: a mapping of keys to values is expected"),
         ({7: 1}, "unknown keys 7"),
         ({"x" * 5000: 1}, "unknown keys xxx"),
+        ({"ema_decay": True}, "ema_decay: a number is expected"),
+        ({"learning": {"snapshots": True}}, "learning.snapshots: a number is expected"),
     ],
 )
 def test_wrong_values_are_named(tmp_path, changes, message):

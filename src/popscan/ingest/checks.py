@@ -18,6 +18,8 @@ from popscan.records import KSpace, Scan, SubjectError
 
 #: Beyond it sums of squares overflow, and no scanner stores it: the scaling was damaged.
 MAX_VALUE = 1e15
+#: Below it lengths are in m, or the header is damaged: microscopy of mice has 0.05 mm.
+MIN_SPACING_MM = 0.02
 #: View of a series that is none of the protocol's.
 OTHER = "other"
 
@@ -115,12 +117,13 @@ def _series_of(view: str, series: Sequence[Series] | None) -> Series:
 
 def _check_grid(view: str, affine: NDArray[Any], spacing_mm: Any, max_spacing_mm: float) -> None:
     spacing = np.asarray(spacing_mm, dtype=float)
-    good = spacing.shape == (3,) and bool(np.all((spacing > 0) & (spacing <= max_spacing_mm)))
+    within = (spacing >= MIN_SPACING_MM) & (spacing <= max_spacing_mm)
+    good = spacing.shape == (3,) and bool(np.all(within))
     if not good:
         raise SubjectError(
             "bad_spacing",
-            f"{view}: spacing {tuple(spacing.tolist())} mm; three numbers above 0 and up to "
-            f"{max_spacing_mm:g} expected",
+            f"{view}: spacing {tuple(spacing.tolist())} mm; three numbers from "
+            f"{MIN_SPACING_MM:g} to {max_spacing_mm:g} expected",
         )
     affine = np.asarray(affine, dtype=float)
     if affine.shape != (4, 4) or not np.isfinite(affine).all():

@@ -219,7 +219,7 @@ fairness_ledger
     retrospective
         What k-space that was simulated from images cannot show; empty for other studies.
     gallery
-        One slice by every variant of reconstruction.
+        One slice by every variant of reconstruction, or why it cannot be shown.
     methods
         Sentences of the methods paragraph, with citations: see `popscan.report.boilerplate`.
     model_cards
@@ -272,7 +272,7 @@ fairness_ledger
     provenance: Mapping[str, Any] = field(default_factory=dict)
     config_text: str = ""
     retrospective: str = ""
-    gallery: Gallery | None = None
+    gallery: Gallery | str | None = None
     methods: Sequence[str] = ()
     model_cards: Mapping[str, str] = field(default_factory=dict)
     limits: Sequence[str] = ()

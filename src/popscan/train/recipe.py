@@ -16,7 +16,7 @@ from popscan.train.learning import Learning, check_learning
 from popscan.train.losses import LOSSES
 from popscan.train.mitigation import Mitigation, check_mitigation
 from popscan.train.private import Private, check_private
-from popscan.train.recipe_values import kept_as_written, known_keys
+from popscan.train.recipe_values import kept_as_written, known_keys, truths
 from popscan.train.undersampling import Undersampling
 from popscan.yamlfile import problem_text, read_yaml, shown
 
@@ -311,6 +311,8 @@ def _typed(values: dict[str, Any], *, where: str) -> dict[str, Any]:
     except ValidationError as error:
         items = error.errors(include_url=False, include_context=False)
         raise PopscanError("; ".join(problem_text(i, where=where) for i in items[:5])) from error
+    if found := truths(values, parsed):
+        raise PopscanError(f"{where}: {', '.join(found)}: a number is expected, not a truth value")
     kept: dict[str, Any] = kept_as_written(values, parsed, where=where)
     return kept
 

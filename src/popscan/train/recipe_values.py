@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -40,3 +41,14 @@ def kept_as_written(value: Any, parsed: Any, *, where: str) -> Any:
     if isinstance(parsed, float) and not math.isfinite(parsed):
         raise PopscanError(f"{where}: a finite number is expected; found {parsed}")
     return value if type(value) is int and isinstance(parsed, float) else parsed
+
+
+def truths(given: Mapping[str, Any], parsed: Mapping[str, Any]) -> list[str]:
+    """Keys whose number is a truth value: ``yes`` would be 1, and an average that never moves."""
+    found = []
+    for key, value in given.items():
+        if isinstance(value, bool) and not isinstance(parsed.get(key), bool):
+            found.append(key)
+        elif isinstance(value, Mapping) and isinstance(parsed.get(key), Mapping):
+            found += [f"{key}.{name}" for name in truths(value, parsed[key])]
+    return found

@@ -110,6 +110,8 @@ def _gallery(context: StudyContext, options: Options) -> list[Block]:
     shown = context.gallery
     if shown is None or options.share:
         return []
+    if isinstance(shown, str):
+        return [Text(text=shown)]
     names = list(shown.images)
     errors = ", ".join(f"{name} {decimals(100 * shown.error_of(name), 1)}%" for name in names)
     return [

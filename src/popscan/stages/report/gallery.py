@@ -34,10 +34,11 @@ def retrospective_note(config: Mapping[str, object]) -> str:
     return RETROSPECTIVE if mapping_at(config, "reconstruct").get("retrospective") else ""
 
 
-def recon_gallery(store: Store, scores: pd.DataFrame, protocol: Protocol) -> Gallery | None:
+def recon_gallery(store: Store, scores: pd.DataFrame, protocol: Protocol) -> Gallery | str | None:
     """Return a slice of the subject whose variants have the median error; None without any.
 
-    Files that cannot be read make it None: the gallery is an illustration.
+    Files that cannot be read make it None: the gallery is an illustration. Where `storage` removed
+    them, a sentence says so.
     """
     table = complete(scores, "unit", "variant", "nrmse")
     error = numbers(table["nrmse"]).groupby(words(table["unit"])).mean().dropna().sort_values()
@@ -49,6 +50,11 @@ def recon_gallery(store: Store, scores: pd.DataFrame, protocol: Protocol) -> Gal
     try:
         shard = read_registry(store.root / "plan" / "registry.tsv")[unit]
         context = ShardContext(store=store, shard=shard, options={"protocol": protocol.name})
+        if any(context.record(stage, subject).removed for stage in ("ingest", "reconstruct")):
+            return (
+                f"No slice is shown: the images of {unit} were removed by storage; popscan "
+                f"storage results/STUDY --restore {unit} makes them again."
+            )
         return _gallery(context, subject)
     except (PopscanError, OSError, KeyError, IndexError):
         return None
