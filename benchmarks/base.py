@@ -44,9 +44,9 @@ from popscan.protocols.cine_sax.regions import slice_regions
 from popscan.protocols.cine_sax.segmentation.inference import segment
 from popscan.protocols.cine_sax.simulate.population import sample_population
 from popscan.protocols.cine_sax.simulate.scan import simulate_subject
+from popscan.protocols.cine_sax.training.observe import labelled_part
 from popscan.records import Scan
 from popscan.segment import Bundle, load_bundle
-from popscan.train.observe import labelled_part
 from robustness import contoured
 from segmentation import acdc_cases, decided_at
 

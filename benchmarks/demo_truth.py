@@ -40,12 +40,12 @@ from popscan.protocols.cine_sax.biomarkers.intervals import QUANTITIES, bounds
 from popscan.protocols.cine_sax.biomarkers.samples import interval_values
 from popscan.protocols.cine_sax.qc import check
 from popscan.protocols.cine_sax.segmentation.inference import segment
+from popscan.protocols.cine_sax.training.observe import sample_volumes_ml
 from popscan.recon import reconstruct
 from popscan.records import LabelMap, PopscanError, Scan
 from popscan.segment import Bundle, Segmentation, load_bundle
 from popscan.stages.segment.uncertainty import base_doubt, matching
 from popscan.stats.intervals import wilson
-from popscan.train.observe import sample_volumes_ml
 
 ROOT = Path(__file__).resolve().parents[1]
 SHIPPED = ROOT / "resources" / "models" / "cine_sax"

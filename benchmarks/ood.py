@@ -45,11 +45,11 @@ from popscan.protocols.cine_sax.labels import STRUCTURES, Label
 from popscan.protocols.cine_sax.qc import check
 from popscan.protocols.cine_sax.segmentation.inference import segment
 from popscan.protocols.cine_sax.segmentation.window import scout_frames
+from popscan.protocols.cine_sax.training.observe import labelled_part
 from popscan.records import Scan
 from popscan.segment import Bundle, load_bundle, ood
 from popscan.stages.segment.uncertainty import base_doubt
 from popscan.stats.intervals import wilson
-from popscan.train.observe import labelled_part
 from popscan.train.packs import Case
 from segmentation import acdc_cases
 

@@ -24,9 +24,9 @@ from popscan.protocols.cine_sax.biomarkers import measure
 from popscan.protocols.cine_sax.frame import base_is_first
 from popscan.protocols.cine_sax.labels import STRUCTURES, Label
 from popscan.protocols.cine_sax.segmentation.inference import segment
+from popscan.protocols.cine_sax.training.observe import labelled_part
 from popscan.records import Scan
 from popscan.segment import Bundle
-from popscan.train.observe import labelled_part
 from segmentation import acdc_cases
 
 PARTS = ("validation", "training", "simulated", "sunnybrook")

@@ -50,6 +50,7 @@ import numpy as np
 import torch
 from sklearn.metrics import roc_auc_score
 
+from popscan.protocols.cine_sax.training.shipped import split_acdc
 from popscan.records import SubjectError
 from popscan.train.augment import augment
 from popscan.train.label_errors import KINDS, spoil
@@ -63,7 +64,6 @@ from popscan.train.packs import (
     write_pack,
 )
 from popscan.train.recipe import Recipe, parse_recipe
-from popscan.train.shipped import split_acdc
 from popscan.train.snapshots import snapshots
 from popscan.train.suspects import suspicion
 from popscan.train.topology import betti

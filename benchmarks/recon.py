@@ -40,12 +40,12 @@ from popscan.arrays.fourier import centred_fft, centred_ifft
 from popscan.arrays.image_quality import fitted_gain, nrmse, psnr_db, ssim
 from popscan.arrays.sampling import sampling_mask
 from popscan.io.kspace import read_kspace_mat
+from popscan.protocols.cine_sax.training.shipped import split_acdc
 from popscan.recon import coils, prepared, reconstruct, sense
 from popscan.recon.espirit import espirit_maps
 from popscan.records import KSpace
 from popscan.train.cines import interpolated
 from popscan.train.kspace import sweep_places
-from popscan.train.shipped import split_acdc
 from popscan.train.undersampling import Undersampling
 from segmentation import acdc_cases
 

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from popscan.protocols.cine_sax.labels import Label
+from popscan.protocols.cine_sax.segmentation.inference import segment
 from popscan.protocols.cine_sax.simulate.population import sample_population
 from popscan.protocols.cine_sax.simulate.scan import simulate_subject
 from popscan.recon import reconstruct
@@ -95,7 +96,7 @@ def main() -> None:
     given = parser.parse_args()
     shutil.copytree(given.model, given.out)
     cases = [reconstructed_case(index) for index in range(given.hearts)]
-    seen = seen_by_network(cases, load_bundle(given.model, "cpu"))
+    seen = seen_by_network(cases, load_bundle(given.model, "cpu"), segmenter=segment)
     arrays: dict[str, NDArray[np.generic]] = {}
     for name, space in spaces_of(seen, [case.subject for case in cases]).items():
         arrays |= space.arrays(f"{ood.PREFIX}.{KIND}.{name}")

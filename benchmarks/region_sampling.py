@@ -18,7 +18,8 @@ import pandas as pd
 
 from finetuning import parser_of, start
 from popscan.protocols.cine_sax.regions import score_regions
-from popscan.train.evaluate import draft_bundle, mean_dice, score_case
+from popscan.protocols.cine_sax.training.evaluate import score_case
+from popscan.train.evaluate import draft_bundle, mean_dice
 
 
 def main() -> None:

@@ -32,8 +32,8 @@ from biomarkers import cut, random_hearts, show
 from popscan.arrays.slice_interpolation import signed_distance_mm
 from popscan.protocols.cine_sax.biomarkers.sax import measure
 from popscan.protocols.cine_sax.labels import Label
+from popscan.protocols.cine_sax.training.observe import labelled_part
 from popscan.stats.precision import limits_of_agreement
-from popscan.train.observe import labelled_part
 from segmentation import acdc_cases
 
 QUANTITIES = ("lvedv_ml", "lvesv_ml", "lvef_pct", "lvm_g", "rvedv_ml")

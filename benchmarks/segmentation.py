@@ -32,14 +32,20 @@ from numpy.typing import NDArray
 from popscan.io import get_source
 from popscan.protocols.cine_sax.labels import STRUCTURES
 from popscan.protocols.cine_sax.regions import score_regions
+from popscan.protocols.cine_sax.training.crossfit import cross_fit, observe_folds
+from popscan.protocols.cine_sax.training.crosstable import write_cross_fitted
+from popscan.protocols.cine_sax.training.evaluate import score_case, volume_errors
+from popscan.protocols.cine_sax.training.simulated import (
+    N_HIGH,
+    N_SIMULATED,
+    simulated_case,
+    simulated_high_case,
+)
 from popscan.segment import Bundle, load_bundle
 from popscan.segment.devices import pick_device
-from popscan.train.crossfit import cross_fit, observe_folds
-from popscan.train.crosstable import write_cross_fitted
-from popscan.train.evaluate import mean_dice, score_case, volume_errors
+from popscan.train.evaluate import mean_dice
 from popscan.train.packs import Case
 from popscan.train.recipe import load_recipe
-from popscan.train.shipped import N_HIGH, N_SIMULATED, simulated_case, simulated_high_case
 
 ROOT = Path(__file__).resolve().parents[1]
 PEERS = """peers, as published (mean Dice over RV, MYO, LV at ED, ES; other patients of ACDC):

@@ -24,7 +24,8 @@ import torch
 from finetuning import parser_of, start
 from popscan.protocols.cine_sax.anatomy import impossible_slices
 from popscan.protocols.cine_sax.labels import Label
-from popscan.train.evaluate import draft_bundle, mean_dice, score_case
+from popscan.protocols.cine_sax.training.evaluate import score_case
+from popscan.train.evaluate import draft_bundle, mean_dice
 from popscan.train.packs import Case
 from popscan.train.recipe import Recipe
 from popscan.train.sampler import Sampler
@@ -73,7 +74,12 @@ def main() -> None:
         coder = Path(folder) / "coder.safetensors"
         sampler = Sampler.of(base, {"acdc": begin.pack})
         train_shape_coder(
-            sampler, coder, patch=base.patch, steps=arguments.coder_steps, seed=arguments.seed
+            sampler,
+            coder,
+            patch=base.patch,
+            n_labels=base.n_labels,
+            steps=arguments.coder_steps,
+            seed=arguments.seed,
         )
         losses: dict[str, dict[str, Any]] = {
             "dice_ce": {},

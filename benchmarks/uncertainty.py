@@ -31,6 +31,15 @@ from statsmodels.stats.proportion import proportion_confint
 from popscan.arrays.intervals import factor, leave_one_out
 from popscan.protocols.cine_sax.biomarkers.intervals import QUANTITIES
 from popscan.protocols.cine_sax.labels import STRUCTURES, Label
+from popscan.protocols.cine_sax.training.calibrate import uncalibrated
+from popscan.protocols.cine_sax.training.crosstable import CrossFitted, read_cross_fitted
+from popscan.protocols.cine_sax.training.observe import SEVERITIES, Observed, observe, spoilt
+from popscan.protocols.cine_sax.training.sections import (
+    calibration_section,
+    expected_section,
+    expected_without_own,
+)
+from popscan.protocols.cine_sax.training.transfer import transferred
 from popscan.segment import Bundle, expected, load_bundle
 from popscan.segment.calibration import (
     Reliability,
@@ -44,16 +53,7 @@ from popscan.segment.calibration import (
 )
 from popscan.segment.errors import take_apart
 from popscan.segment.uncertainty import flip_risk
-from popscan.train.calibrate import uncalibrated
-from popscan.train.crosstable import CrossFitted, read_cross_fitted
-from popscan.train.observe import SEVERITIES, Observed, observe, spoilt
 from popscan.train.packs import Case
-from popscan.train.sections import (
-    calibration_section,
-    expected_section,
-    expected_without_own,
-)
-from popscan.train.transfer import transferred
 from segmentation import acdc_cases
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -249,5 +249,6 @@ class Protocol:
             fields = vars(part).items() if part is not None else ()
             named |= {f"{key}.{k}": v for k, v in fields if isinstance(v, str) and k not in words}
         named["segmentation.columns"] = self.segmentation.columns
+        named["segmentation.training"] = self.segmentation.training
         named |= {f"report_blocks.{i}": v for i, v in enumerate(self.report_blocks)}
         return {key: where for key, where in named.items() if where}

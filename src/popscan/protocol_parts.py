@@ -81,6 +81,9 @@ class Segmentation:
     columns
         Mapping of further columns that the methods write to the table `segmentation`; empty for
         none.
+    training
+        `popscan.train.kind.ModelKind`: how bundles are trained, measured and calibrated; empty for
+        models that are not trained by popscan.
     in_plane
         Whether the bundle's networks see the slices of axis 2 one by one, so that visibility can
         look into them.
@@ -91,6 +94,7 @@ class Segmentation:
     bundle: str
     network_labels: tuple[str, ...] = ()
     columns: Where = ""
+    training: Where = ""
     in_plane: bool = False
     together: Mapping[str, Where] = field(default_factory=dict)
 

@@ -166,7 +166,7 @@ def test_a_cube_keeps_places_and_pads_with_nothing():
     first = np.argwhere(found.labels.array)[0]
     where = found.scan.affine @ [*first[:3], 1]
     np.testing.assert_allclose(where[:3], [8.0, 6.0, 4.0])
-    assert len(build_pack([found], spacing_mm=2.0, size=8, around_heart=False)) == 8
+    assert len(build_pack([found], spacing_mm=2.0, size=8, around_labels=False)) == 8
 
 
 def test_occlusion_finds_the_structure_that_decides():

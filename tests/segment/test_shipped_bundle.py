@@ -9,8 +9,9 @@ import pytest
 from popscan.arrays.intervals import MANY, factor
 from popscan.io import get_source
 from popscan.protocols.cine_sax.segmentation.inference import segment
+from popscan.protocols.cine_sax.training.evaluate import score_cases
 from popscan.segment import load_bundle
-from popscan.train.evaluate import mean_dice, score_cases
+from popscan.train.evaluate import mean_dice
 from popscan.train.packs import Case
 
 HARD, USUAL = "patient060", ("patient001", "patient077")

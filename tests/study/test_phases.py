@@ -10,11 +10,11 @@ from popscan.protocols.cine_sax.labels import Label
 from popscan.protocols.cine_sax.qc.context import Context
 from popscan.protocols.cine_sax.simulate.population import sample_population
 from popscan.protocols.cine_sax.simulate.scan import simulate_subject
+from popscan.protocols.cine_sax.training.observe import labelled_part
 from popscan.protocols.cine_sax.volumes import phase_frames
 from popscan.records import LabelMap
 from popscan.stages.score.task import name_phases
 from popscan.study.phases import phases_of
-from popscan.train.observe import labelled_part
 from popscan.train.packs import Case
 
 

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from popscan.protocols.cine_sax.labels import Label
+from popscan.protocols.cine_sax.training.atria import SLICES, SUFFIX, paint_atria, with_atria
+from popscan.protocols.cine_sax.training.kind import KIND
 from popscan.records import LabelMap, Scan
-from popscan.train import _with_painted
-from popscan.train.atria import SLICES, SUFFIX, paint_atria, with_atria
+from popscan.train import with_painted
 from popscan.train.packs import Case
 from popscan.train.recipe import Recipe
 
@@ -82,6 +83,6 @@ def test_the_same_seed_paints_the_same_and_no_heart_stays_as_it_is():
 def test_a_recipe_names_painted_packs_by_their_suffix():
     case = _heart()
     recipe = Recipe(name="r", shares={"heart": 0.5, f"heart{SUFFIX}": 0.5})
-    whole = _with_painted({"heart": [case]}, [[recipe]])
+    whole = with_painted({"heart": [case]}, [[recipe]], painters=KIND.painters)
     assert [c.unit for c in whole[f"heart{SUFFIX}"]] == [c.unit for c in paint_atria([case])]
     assert set(whole) == {"heart", f"heart{SUFFIX}"}

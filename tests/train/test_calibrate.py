@@ -12,17 +12,17 @@ import yaml
 from popscan.protocols.cine_sax.biomarkers.intervals import QUANTITIES
 from popscan.protocols.cine_sax.labels import Label
 from popscan.protocols.cine_sax.segmentation.inference import segment
+from popscan.protocols.cine_sax.training.calibrate import SECTIONS, calibrate_bundle, uncalibrated
+from popscan.protocols.cine_sax.training.crosstable import CrossFitted
+from popscan.protocols.cine_sax.training.decision import unbiased_offset
+from popscan.protocols.cine_sax.training.observe import labelled_part, observe, spoilt
+from popscan.protocols.cine_sax.training.sections import expected_without_own, intervals_section
 from popscan.records import LabelMap, PopscanError, Scan
 from popscan.segment import load_bundle, save_bundle
 from popscan.segment.bundle import hash_identifier
 from popscan.segment.expected import FEATURES
 from popscan.segment.networks import build_network
-from popscan.train.calibrate import SECTIONS, calibrate_bundle, uncalibrated
-from popscan.train.crosstable import CrossFitted
-from popscan.train.decision import unbiased_offset
-from popscan.train.observe import labelled_part, observe, spoilt
 from popscan.train.packs import Case
-from popscan.train.sections import expected_without_own, intervals_section
 
 ARGUMENTS = {"channels": [4, 8, 8]}
 

@@ -11,13 +11,13 @@ import yaml
 
 from popscan.arrays.corruptions import CORRUPTIONS
 from popscan.protocols.cine_sax.labels import Label
+from popscan.protocols.cine_sax.training.crossfit import cross_fit, divide, observe_folds
+from popscan.protocols.cine_sax.training.crosstable import read_cross_fitted, write_cross_fitted
+from popscan.protocols.cine_sax.training.sections import intervals_section
+from popscan.protocols.cine_sax.training.transfer import size_limit, transferred
 from popscan.records import LabelMap, PopscanError, Scan
-from popscan.train.crossfit import cross_fit, divide, observe_folds
-from popscan.train.crosstable import read_cross_fitted, write_cross_fitted
 from popscan.train.packs import Case
 from popscan.train.recipe import Recipe, load_recipe
-from popscan.train.sections import intervals_section
-from popscan.train.transfer import size_limit, transferred
 
 
 def _case(unit: str, *, group: str, level: float = 1.0) -> Case:

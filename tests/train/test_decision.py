@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from popscan.protocols.cine_sax.labels import Label
+from popscan.protocols.cine_sax.training.decision import GRID, cavity_errors, unbiased_offset
 from popscan.segment.calibration import log_odds_of
-from popscan.train.decision import GRID, cavity_errors, unbiased_offset
 
 
 def _ramp() -> tuple[torch.Tensor, np.ndarray]:

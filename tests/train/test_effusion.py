@@ -8,8 +8,13 @@ import numpy as np
 import pytest
 
 from popscan.protocols.cine_sax.labels import Label
+from popscan.protocols.cine_sax.training.effusion import (
+    BRIGHTNESS,
+    DEPTH_MM,
+    paint_effusions,
+    with_effusion,
+)
 from popscan.records import LabelMap, Scan
-from popscan.train.effusion import BRIGHTNESS, DEPTH_MM, paint_effusions, with_effusion
 from popscan.train.packs import Case
 
 BLOOD, MUSCLE, LUNG = 200.0, 60.0, 20.0

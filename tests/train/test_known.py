@@ -49,7 +49,7 @@ def test_digests_and_detector_are_stored_beside_each_other(path):
     before = load_bundle(path, "cpu")
     assert store_digests(path, cases) == 2 * len(cases)
     few = [case(k, "train-simulated-") for k in range(3)]
-    assert store_detector(path, [*cases, *few], device="cpu") == ["patients"]
+    assert store_detector(path, [*cases, *few], segmenter=segment, device="cpu") == ["patients"]
     after = load_bundle(path, "cpu")
     assert after.digest != before.digest
     assert after.recognise("whoever", cases[3].scan.array[::-1]).by == "images"

@@ -117,7 +117,7 @@ def test_a_number_that_images_show_is_learnt(tmp_path):
 def test_an_interrupted_training_ends_with_the_same_weights(tmp_path):
     cases = _cases(8)
     target = find_target("classify", "sex", {c.subject: c.attributes["sex"] for c in cases})
-    packs = {"a": build_pack(cases, spacing_mm=2.0, size=32, around_heart=False)}
+    packs = {"a": build_pack(cases, spacing_mm=2.0, size=32, around_labels=False)}
     short = replace(RECIPE, steps=12, checkpoint_every=4)
     whole = fit(short, packs, tmp_path / "one", target=target, quiet=True)
     fit(short, packs, tmp_path / "two", target=target, stop_after=5, quiet=True)
@@ -130,10 +130,10 @@ def test_other_targets_are_other_data(tmp_path):
     cases = _cases(8)
     target = find_target("classify", "sex", {c.subject: c.attributes["sex"] for c in cases})
     short = replace(RECIPE, steps=2)
-    packs = {"a": build_pack(cases, spacing_mm=2.0, size=32, around_heart=False)}
+    packs = {"a": build_pack(cases, spacing_mm=2.0, size=32, around_labels=False)}
     fit(short, packs, tmp_path, target=target, quiet=True)
     swapped = [replace(c, attributes=c.attributes | {"sex": "M"}) for c in cases[:2]] + cases[2:]
-    packs = {"a": build_pack(swapped, spacing_mm=2.0, size=32, around_heart=False)}
+    packs = {"a": build_pack(swapped, spacing_mm=2.0, size=32, around_labels=False)}
     with pytest.raises(PopscanError, match="other training data"):
         fit(short, packs, tmp_path, target=target, quiet=True)
 

@@ -107,7 +107,7 @@ def _sampler(n: int = 12) -> Sampler:
 def test_a_shape_coder_learns_and_tells_impossible_from_possible(tmp_path):
     path = tmp_path / "coder.safetensors"
     how = Augmentation(scale=(0.9, 1.1), shift_px=3.0, elastic=0.0)
-    options = {"patch": 64, "batch": 8, "augmentation": how}
+    options = {"patch": 64, "n_labels": 4, "batch": 8, "augmentation": how}
     short = train_shape_coder(_sampler(), path, steps=10, **options)
     longer = train_shape_coder(_sampler(), path, steps=80, **options)
     assert longer < 0.7 * short

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from popscan.protocols.cine_sax.labels import Label
+from popscan.protocols.cine_sax.training import shipped
+from popscan.protocols.cine_sax.training.shipped import split_acdc
+from popscan.protocols.cine_sax.training.simulated import whole_or_empty
 from popscan.records import LabelMap, Scan
-from popscan.train import shipped
 from popscan.train.packs import Case
-from popscan.train.shipped import split_acdc, whole_or_empty
 
 GROUPS = ["DCM", "HCM", "MINF", "NOR", "RV"]
 

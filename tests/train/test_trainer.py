@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 
 from popscan.protocols.cine_sax.labels import Label
 from popscan.protocols.cine_sax.segmentation.inference import segment
+from popscan.protocols.cine_sax.training.evaluate import volume_errors
 from popscan.records import LabelMap, PopscanError, Scan
 from popscan.segment import load_bundle
 from popscan.segment.bundle import hash_identifier
@@ -24,7 +25,7 @@ from popscan.train.augment import augment
 from popscan.train.augmentation import Augmentation
 from popscan.train.checkpoint import learning_rate, new_state
 from popscan.train.curves import draw_curve
-from popscan.train.evaluate import mean_dice, volume_errors
+from popscan.train.evaluate import mean_dice
 from popscan.train.loop import CHECKPOINT, CURVE, fit
 from popscan.train.losses import LOSSES, boundary, dice_ce, signed_distance, soft_dice
 from popscan.train.packs import INTENSITY_SCALE, Case, Pack, build_pack, read_pack, write_pack
@@ -590,7 +591,7 @@ def test_losses_fall_towards_the_truth_and_have_gradients(name, tmp_path):
         pytest.importorskip("gudhi", reason="pip install 'popscan[topology]'")
     if name == "shape_code":
         arguments["encoder"] = str(tmp_path / "coder.safetensors")
-        save_file(ShapeCoder().state_dict(), arguments["encoder"])
+        save_file(ShapeCoder(n_labels=len(Label)).state_dict(), arguments["encoder"])
     labels = torch.from_numpy(_disc(5, n=2).labels).long()
     truth = torch.nn.functional.one_hot(labels, len(Label)).movedim(-1, 1).float()
     logits = torch.zeros_like(truth, requires_grad=True)

@@ -240,8 +240,8 @@ def calibrate_model(
     dice
         Whether expected Dice is fitted too: it takes most of the time.
     cross_fitted
-        Folder of the tables of a cross-fitting (`popscan.train.crosstable`): intervals, the
-        decision between cavity and wall and expected Dice then rest on its patients, too.
+        Folder of the tables of a cross-fitting: intervals, where the network decides between
+        structures and expected Dice then rest on its patients, too.
     progress
         Called with each subject as it is done.
 
@@ -253,34 +253,23 @@ def calibrate_model(
         Who could not be used, each with the reason.
     """
     from popscan.segment import load_bundle
-    from popscan.train.calibrate import calibrate_bundle
-    from popscan.train.crosstable import read_cross_fitted
-    from popscan.train.known import store_detector, store_digests
-    from popscan.train.observe import SEVERITIES
-    from popscan.train.shipped import simulated_cases
+    from popscan.train.kind import kind_of
 
-    crossed = None if cross_fitted is None else read_cross_fitted(cross_fitted)
+    kind_of_model = kind_of()
     cases, left_out = labelled_cases(kind, root)
     bundle = load_bundle(model, "cpu")
-    known = [case for case in cases if bundle.recognise(case.unit, case.scan.array).seen]
-    seen = [case.unit for case in known]
+    trained = [case for case in cases if bundle.recognise(case.unit, case.scan.array).seen]
+    seen = [case.unit for case in trained]
     if seen:
         some = ", ".join(seen[:3]) + (", ..." if len(seen) > 3 else "")
         left_out.append(f"{len(seen)} subjects that the bundle was trained on: {some}")
-        store_digests(model, known)
-        progress(f"{len(seen)} training subjects: features of the network")
-        store_detector(model, [*known, *simulated_cases(bundle)])
-    found = calibrate_bundle(
+    assert kind_of_model.calibrate is not None
+    message = kind_of_model.calibrate(
         model,
         [case for case in cases if case.unit not in set(seen)],
-        severities=SEVERITIES if dice else (),
-        crossed=crossed,
-        trained=known,
+        trained=trained,
+        dice=dice,
+        cross_fitted=cross_fitted,
         progress=progress,
-    )
-    section = found["calibration"]
-    message = (
-        f"{model}: calibrated on {section['patients']} subjects; temperature "
-        f"{section['temperature']:.2f}, with flips {section['temperature_flips']:.2f}"
     )
     return message, left_out

@@ -154,7 +154,7 @@ def log_odds_of(about: Mapping[str, Any], labels: Mapping[str, int]) -> list[flo
 
     Section ``decision``: 0 for labels that it does not name. A network trained by an overlap loss
     may draw a border at a place that is biased as a volume; moving where it decides mends that
-    (`popscan.train.decision`).
+    (`popscan.protocols.cine_sax.training.decision`).
     """
     section = about.get("decision", {})
     return [

@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
 
+    from popscan.train.kind import ModelKind
     from popscan.train.packs import Case, Pack
     from popscan.train.recipe import Recipe
 
@@ -43,12 +44,14 @@ def train_weights(
     work: Path,
     *,
     validation: Sequence[Case] = (),
+    kind: ModelKind | None = None,
     quiet: bool = False,
 ) -> dict[str, torch.Tensor]:
     """Train a recipe and those it starts from; return the averaged weights of the last.
 
     Each works in ``work/<recipe name>`` and goes on from its checkpoint where there is one, so
     calling this again after an interruption loses nothing. The learning curve is drawn there.
+    Without a `kind` that scores, there is no validation in between.
     """
     from popscan.train.curves import draw_curve
     from popscan.train.evaluate import validator
@@ -57,7 +60,8 @@ def train_weights(
     weights: dict[str, torch.Tensor] | None = None
     for step in recipe_chain(recipe):
         folder = work / step.name
-        validate = validator(step, validation) if validation else None
+        score = kind.score if kind is not None and validation else None
+        validate = None if score is None else validator(step, validation, score=score)
         state = fit(step, packs, folder, validate=validate, init=weights, quiet=quiet)
         draw_curve(folder)
         weights = blended(state.averaged.state_dict(), weights, share=step.blend)
@@ -74,13 +78,13 @@ def blended(
     return {name: share * value + (1 - share) * old[name] for name, value in new.items()}
 
 
-def _with_painted(
-    cases: Mapping[str, Sequence[Case]], chains: Sequence[Sequence[Recipe]]
+def with_painted(
+    cases: Mapping[str, Sequence[Case]],
+    chains: Sequence[Sequence[Recipe]],
+    *,
+    painters: Mapping[str, Callable[[Sequence[Case]], list[Case]]],
 ) -> dict[str, Sequence[Case]]:
     """Return the cases with those of the packs that recipes want with something painted."""
-    from popscan.train import atria, effusion
-
-    painters = {effusion.SUFFIX: effusion.paint_effusions, atria.SUFFIX: atria.paint_atria}
     wanted = {name for chain in chains for step in chain for name in step.shares}
     whole = dict(cases)
     for name in sorted(wanted - set(cases)):
@@ -100,6 +104,7 @@ def train_bundle(
     name: str,
     notes: Mapping[str, str] | None = None,
     stratum: str = "group",
+    kind: ModelKind | None = None,
     quiet: bool = False,
     **texts: Any,
 ) -> Path:
@@ -111,7 +116,7 @@ def train_bundle(
         Name of a shipped recipe, a file, or a `Recipe`; several make an ensemble.
     cases
         Pack name (as in the recipe's `shares`) -> labelled training scans. Where shares name
-        ``PACK+effusion``, it is made of those of ``PACK``.
+        ``PACK+SUFFIX``, the kind paints it of those of ``PACK``.
     validation
         Labelled scans of other subjects, for the scores in the bundle; nothing is chosen by them.
     work
@@ -124,6 +129,8 @@ def train_bundle(
         Pack name -> where the data are from, licence, citation.
     stratum
         Attribute by which the card lists scores; empty for none.
+    kind
+        How models of this kind are measured and described; None for those of the default protocol.
     quiet
         Print no progress.
     **texts
@@ -142,10 +149,12 @@ def train_bundle(
     """
     from popscan.records import PopscanError
     from popscan.train.export import export_bundle
+    from popscan.train.kind import kind_of
     from popscan.train.packs import build_pack
     from popscan.train.private import spent
     from popscan.train.recipe import Recipe
 
+    kind = kind or kind_of()
     recipes = [recipe] if isinstance(recipe, str | Path | Recipe) else list(recipe)
     chains = [recipe_chain(r) for r in recipes]
     spent([step for chain in chains for step in chain])  # What cannot be stated is not trained.
@@ -158,9 +167,12 @@ def train_bundle(
         raise PopscanError(f"the members of a bundle share one spacing, these do not: {listed}")
     packs = {
         key: build_pack(group, spacing_mm=min(spacings))
-        for key, group in _with_painted(cases, chains).items()
+        for key, group in with_painted(cases, chains, painters=kind.painters).items()
     }
-    weights = [train_weights(r, packs, work, validation=validation, quiet=quiet) for r in recipes]
+    weights = [
+        train_weights(r, packs, work, validation=validation, kind=kind, quiet=quiet)
+        for r in recipes
+    ]
     defaults = {"salt": name, "summary": "", "limits": (), "reproduce": ""}
     return export_bundle(
         out,
@@ -172,5 +184,6 @@ def train_bundle(
         validation=validation,
         notes=notes or {},
         stratum=stratum,
+        kind=kind,
         **(defaults | texts),
     )

@@ -9,13 +9,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from popscan.protocols.cine_sax.segmentation.inference import Segmentation, segment
 from popscan.segment import ood
 from popscan.segment.bundle import MODEL, Bundle, load_bundle
 from popscan.segment.content import ARRAY, digests_of
+from popscan.segment.result import Segmentation
 from popscan.segment.trainingfile import write_training
-from popscan.train.observe import labelled_part
-from popscan.train.packs import Case
+from popscan.train.packs import Case, labelled_frames
 from popscan.yamlfile import read_yaml
 
 #: Fewer subjects of a kind say too little of where the kind ends.
@@ -53,7 +52,7 @@ def store_digests(folder: Path, cases: Sequence[Case]) -> int:
 
 
 def seen_by_network(
-    cases: Sequence[Case], bundle: Bundle, *, segmenter: Callable[..., Segmentation] = segment
+    cases: Sequence[Case], bundle: Bundle, *, segmenter: Callable[..., Segmentation]
 ) -> list[tuple[Floats, Floats]]:
     """Return features of the slices and of the tissues of each case, as the bundle sees it.
 
@@ -68,7 +67,7 @@ def seen_by_network(
     """
     found = []
     for case in cases:
-        made = segmenter(labelled_part(case).scan, bundle=bundle, features=True)
+        made = segmenter(labelled_frames(case).scan, bundle=bundle, features=True)
         assert made.features is not None
         assert made.tissue is not None
         found.append((made.features.astype(float), made.tissue))
@@ -79,12 +78,12 @@ def store_detector(
     folder: Path,
     cases: Sequence[Case],
     *,
+    segmenter: Callable[..., Segmentation],
     device: str = "auto",
-    segmenter: Callable[..., Segmentation] = segment,
 ) -> list[str]:
     """Write where training scans lie in the network's features into a bundle.
 
-    Patients and simulated hearts are kinds of their own. Limits come from folds: each subject is
+    Patients and simulated subjects are kinds of their own. Limits come from folds: each subject is
     judged by what was fitted without it, and nearly all of them have a score of at most 1.
 
     Parameters
@@ -93,10 +92,10 @@ def store_detector(
         Of the bundle.
     cases
         Scans that the bundle was trained on.
-    device
-        As for `load_bundle`.
     segmenter
         As in `seen_by_network`.
+    device
+        As for `load_bundle`.
 
     Returns
     -------

@@ -1,14 +1,14 @@
 """Packs: training slices of many subjects in one array file, read without pickle.
 
 A pack holds every slice of the labelled frames at the training spacing, cut to a square around
-the heart, with whom it is from and the attributes by which cohorts are described.
+the labels, with whom it is from and the attributes by which cohorts are described.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from popscan.arrays.resampling import Window, inplane_shape, resample_images, resample_labels
 from popscan.npzfile import read_npz
-from popscan.protocols.cine_sax.labels import Label
 from popscan.records import LabelMap, PopscanError, Scan
 from popscan.segment.bundle import subject_of
 from popscan.segment.preprocess import normalise, slices
@@ -55,6 +54,14 @@ class Case:
         return subject_of(self.unit)
 
 
+def labelled_frames(case: Case) -> Case:
+    """Return a case with its labelled frames only."""
+    frames, scan = list(case.labels.frames), case.scan
+    part = replace(scan, array=scan.array[..., frames], frame_times_ms=None)
+    labels = LabelMap(array=case.labels.array[..., frames], frames=tuple(range(len(frames))))
+    return replace(case, scan=part, labels=labels)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Pack:
     """Labelled slices of many subjects.
@@ -64,7 +71,7 @@ class Pack:
     images : ndarray of int16, shape (n, size, size)
         Normalised intensities times `INTENSITY_SCALE`.
     labels : ndarray of uint8, shape (n, size, size)
-        `Label` values.
+        Codes of the label set.
     unit, frame, slice_index : ndarray, shape (n,)
         Whose slice it is and which; the slices of one stack follow each other.
     usable : ndarray of bool, shape (n,)
@@ -108,8 +115,8 @@ def pack_digest(pack: Pack, *, attributes: Sequence[str] = ()) -> str:
     return digest.hexdigest()
 
 
-def _heart_centre(labels: torch.Tensor) -> tuple[float, float]:
-    inside = (labels != int(Label.BACKGROUND)).any(dim=0)
+def _label_centre(labels: torch.Tensor) -> tuple[float, float]:
+    inside = (labels != 0).any(dim=0)
     if not bool(inside.any()):
         return (labels.shape[1] - 1) / 2, (labels.shape[2] - 1) / 2
     xs, ys = inside.any(dim=1).nonzero(), inside.any(dim=0).nonzero()
@@ -117,7 +124,7 @@ def _heart_centre(labels: torch.Tensor) -> tuple[float, float]:
 
 
 def _pack_case(
-    case: Case, *, spacing_mm: float, size: int, around_heart: bool, n_labels: int
+    case: Case, *, spacing_mm: float, size: int, around_labels: bool, n_labels: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return images and labels (frames * z, size, size) of the labelled frames of one case."""
     frames = list(case.labels.frames)
@@ -129,9 +136,9 @@ def _pack_case(
         target_mm=spacing_mm,
     )
     images = resample_images(images, shape)
-    labels = resample_labels(labels, shape, n_labels=n_labels)
+    labels = resample_labels(labels, shape, n_labels=n_labels or 1 + int(labels.max()))
     middle = ((shape[0] - 1) / 2, (shape[1] - 1) / 2)
-    window = Window.around(_heart_centre(labels) if around_heart else middle, (size, size))
+    window = Window.around(_label_centre(labels) if around_labels else middle, (size, size))
     return window.cut(images), window.cut(labels)
 
 
@@ -140,8 +147,8 @@ def build_pack(
     *,
     spacing_mm: float = 1.5,
     size: int = 224,
-    around_heart: bool = True,
-    n_labels: int = len(Label),
+    around_labels: bool = True,
+    n_labels: int = 0,
 ) -> Pack:
     """Return the pack of all labelled slices of `cases`, in their order.
 
@@ -152,12 +159,12 @@ def build_pack(
     spacing_mm
         In-plane spacing to resample to.
     size
-        Side of the square around the heart, in pixels; larger than the training patch, so that
+        Side of the square around the labels, in pixels; larger than the training patch, so that
         patches can be shifted and turned without meeting its border.
-    around_heart
+    around_labels
         Whether the square is around the labels; if not, around the middle of the image.
     n_labels
-        Number of labels, background included.
+        Number of labels, background included; 0 for those that each case has.
 
     Raises
     ------
@@ -167,7 +174,7 @@ def build_pack(
     images, labels, rows = [], [], []
     for case in cases:
         image, label = _pack_case(
-            case, spacing_mm=spacing_mm, size=size, around_heart=around_heart, n_labels=n_labels
+            case, spacing_mm=spacing_mm, size=size, around_labels=around_labels, n_labels=n_labels
         )
         images.append((image * INTENSITY_SCALE).round().to(torch.int16).numpy())
         labels.append(label.numpy())

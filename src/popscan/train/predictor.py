@@ -84,7 +84,7 @@ def train_predictor(
         step.task, step.target, {c.subject: c.attributes.get(step.target, "") for c in cases}
     )
     pack = build_pack(
-        cases, spacing_mm=step.spacing_mm, size=step.patch + _SPARE, around_heart=False
+        cases, spacing_mm=step.spacing_mm, size=step.patch + _SPARE, around_labels=False
     )
     state = fit(step, {name: pack}, work / step.name, target=target, quiet=quiet)
     draw_curve(work / step.name)

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from popscan.arrays.cuts import PLANES
-from popscan.protocols.cine_sax.labels import STRUCTURES
+from popscan.protocols import DEFAULT, get_protocol
 from popscan.records import PopscanError
 from popscan.train.augmentation import Augmentation
 from popscan.train.learning import Learning, check_learning
@@ -112,7 +112,7 @@ class Recipe:
     mitigation
         What is done so that groups of subjects are served alike; nothing by default.
     labels
-        Names of the structures by label, 1 first.
+        Names of the structures by label, 1 first; those of the default protocol where not given.
     planes
         Keys of `popscan.arrays.cuts.PLANES`: volumes are cut into slices in each of them, with
         a pack each (the plane's name is the pack's); empty for stacks as they were acquired.
@@ -162,7 +162,9 @@ class Recipe:
     adversarial: float = 0.0
     adversarial_arguments: dict[str, float] = field(default_factory=dict)
     mitigation: Mitigation = field(default_factory=Mitigation)
-    labels: tuple[str, ...] = field(default_factory=lambda: tuple(STRUCTURES.values()))
+    labels: tuple[str, ...] = field(
+        default_factory=lambda: tuple(get_protocol(DEFAULT).network_codes)
+    )
     planes: tuple[str, ...] = ()
     mirror: bool = False
     task: str = "segment"

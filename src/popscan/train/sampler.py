@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from popscan.protocols.cine_sax.labels import Label
 from popscan.records import PopscanError
 from popscan.segment.bundle import subject_of
 from popscan.segment.networks import context_slices, n_phases
@@ -50,7 +49,7 @@ def at_the_edge(pack: Pack) -> NDArray[np.bool_]:
     That is where experts and networks disagree most: whether a slice still belongs to the
     ventricle (Mariscal-Harana et al. 2021 draw such slices more often).
     """
-    labelled = (pack.labels != int(Label.BACKGROUND)).any(axis=(1, 2))
+    labelled = (pack.labels != 0).any(axis=(1, 2))
     edge = np.zeros(len(pack), dtype=bool)
     for first, stop in stacks(pack):
         inside = np.flatnonzero(labelled[first:stop])

@@ -16,7 +16,6 @@ import torch.nn.functional as F
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from popscan.protocols.cine_sax.labels import Label
 from popscan.records import PopscanError
 from popscan.train.augment import augment
 from popscan.train.augmentation import Augmentation
@@ -32,16 +31,17 @@ class ShapeCoder(torch.nn.Module):
 
     Parameters
     ----------
+    n_labels
+        Number of labels, background included.
     code
         Numbers in a code.
     width
         Features of the finest level.
     """
 
-    def __init__(self, *, code: int = 64, width: int = 16) -> None:
+    def __init__(self, *, n_labels: int, code: int = 64, width: int = 16) -> None:
         super().__init__()
-        n = len(Label)
-        widths = [n, width, 2 * width, 4 * width]
+        widths = [n_labels, width, 2 * width, 4 * width]
         down: list[torch.nn.Module] = []
         for a, b in pairwise(widths):
             down += [torch.nn.Conv2d(a, b, 3, stride=2, padding=1), torch.nn.ELU()]
@@ -52,7 +52,7 @@ class ShapeCoder(torch.nn.Module):
         for a, b in zip(widths[:0:-1], [*widths[-2:0:-1], width], strict=True):
             up += [torch.nn.ConvTranspose2d(a, b, 2, stride=2), torch.nn.ELU()]
         self.spread = torch.nn.Linear(code, size)
-        self.decode = torch.nn.Sequential(*up, torch.nn.Conv2d(width, n, 3, padding=1))
+        self.decode = torch.nn.Sequential(*up, torch.nn.Conv2d(width, n_labels, 3, padding=1))
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
         """Return logits of the label map that a map's code stands for."""
@@ -71,6 +71,7 @@ def train_shape_coder(
     path: Path,
     *,
     patch: int,
+    n_labels: int,
     steps: int = 600,
     batch: int = 32,
     seed: int = 0,
@@ -86,6 +87,8 @@ def train_shape_coder(
         File of safetensors to write.
     patch
         Side of the training patch of the segmentation that it is for, in pixels.
+    n_labels
+        Number of labels, background included.
     steps, batch, seed
         Of this training.
     augmentation
@@ -93,7 +96,7 @@ def train_shape_coder(
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        coder = ShapeCoder()
+        coder = ShapeCoder(n_labels=n_labels)
     optimiser = torch.optim.AdamW(coder.parameters(), lr=2e-3)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     generator, losses = torch.Generator().manual_seed(seed), []
@@ -101,7 +104,7 @@ def train_shape_coder(
         images, labels = sampler.take(sampler.pick(batch, generator))
         how = augmentation or Augmentation()
         _, labels = augment(images, labels, how=how, patch=patch, generator=generator)
-        maps = as_maps(F.one_hot(labels, len(Label)).movedim(-1, 1).float())
+        maps = as_maps(F.one_hot(labels, n_labels).movedim(-1, 1).float())
         loss = dice_ce(coder(maps), maps.argmax(dim=1))
         optimiser.zero_grad()
         loss.backward()
@@ -122,10 +125,11 @@ def load_encoder(path: str) -> torch.nn.Module:
     PopscanError
         If the file is absent, is no such file, or does not fit.
     """
-    coder = ShapeCoder()
     try:
-        coder.load_state_dict(load_file(path))
-    except (SafetensorError, OSError, RuntimeError) as error:
+        weights = load_file(path)
+        coder = ShapeCoder(n_labels=weights["encode.0.weight"].shape[1])
+        coder.load_state_dict(weights)
+    except (SafetensorError, OSError, RuntimeError, KeyError, IndexError) as error:
         raise PopscanError(f"{path}: not a readable shape coder ({error})") from error
     return coder.encode.eval().requires_grad_(False)
 

@@ -13,7 +13,6 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from popscan.protocols.cine_sax.labels import Label
 from popscan.records import PopscanError
 
 
@@ -112,9 +111,9 @@ def topology(logits: torch.Tensor, labels: torch.Tensor, *, slices: int = 4) -> 
     probabilities = logits.float().softmax(dim=1)
     terms = []
     for n in range(min(slices, len(logits))):
-        for label in (Label.RV, Label.MYO, Label.LV):
-            truth = (labels[n] == int(label)).cpu().numpy()
-            for count, length in zip(betti(truth), bars(probabilities[n, int(label)]), strict=True):
+        for label in range(1, logits.shape[1]):
+            truth = (labels[n] == label).cpu().numpy()
+            for count, length in zip(betti(truth), bars(probabilities[n, label]), strict=True):
                 expected, others = length[:count], length[count:]
                 missing = float(count - len(expected))
                 terms.append((1 - expected**2).sum() + missing + (others**2).sum())

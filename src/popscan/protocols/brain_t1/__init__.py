@@ -60,6 +60,7 @@ PROTOCOL = Protocol(
         bundle="brain_t1",
         network_labels=NETWORK_LABELS,
         columns="popscan.protocols.brain_t1.columns:SEGMENTATION",
+        training="popscan.protocols.brain_t1.training:KIND",
     ),
     quality=Quality(
         checks="popscan.protocols.brain_t1.qc:CHECKS",

@@ -29,7 +29,8 @@ from popscan.segment.calibration import (
 )
 from popscan.segment.planes import predict_volume
 from popscan.train import recipe_chain, train_weights
-from popscan.train.export import Evaluation, export_bundle
+from popscan.train.export import export_bundle
+from popscan.train.kind import ModelKind
 from popscan.train.packs import Case
 from popscan.train.planes import plane_packs
 from popscan.train.split import stratified_split
@@ -112,7 +113,13 @@ def score(cases: Sequence[Case], *, bundle: Bundle, flips: bool = False) -> pd.D
 
 
 def evaluate(
-    cases: Sequence[Case], *, bundle: Bundle, flips: bool, salt: str, stratum: str
+    cases: Sequence[Case],
+    *,
+    bundle: Bundle,
+    flips: bool,
+    salt: str,
+    stratum: str,
+    name_validation: bool,
 ) -> dict[str, Any]:
     """Return a bundle's validation section and its calibration: plain numbers, rounded."""
     scores = score(cases, bundle=bundle, flips=flips)
@@ -139,7 +146,7 @@ def evaluate(
     return {
         "validation": {
             "n_subjects": len(cases),
-            "subjects": sorted(case.subject for case in cases),
+            **({"subjects": sorted(c.subject for c in cases)} if name_validation else {}),
             "sha256": sorted(hash_identifier(case.subject, salt=salt) for case in cases),
             "mean_dice": round(float(means["dice"].mean().mean()), 4),
             "lowest_subject": round(float(scores.groupby("unit")["dice"].mean().min()), 4),
@@ -196,6 +203,10 @@ def _fit(sampled: Sequence[tuple[NDArray[Any], NDArray[Any]]]) -> float:
     return fit_temperature(p, truth)
 
 
+#: How its models are measured and described.
+KIND = ModelKind(measure=evaluate, ranges=voxel_ranges, card=_TEMPLATE)
+
+
 def train_brain_t1(
     cases: Sequence[Case],
     *,
@@ -241,5 +252,6 @@ def train_brain_t1(
         summary=SUMMARY,
         limits=LIMITS,
         reproduce=REPRODUCE,
-        how=Evaluation(measure=evaluate, ranges=voxel_ranges, card=_TEMPLATE),
+        name_validation=True,
+        kind=KIND,
     )

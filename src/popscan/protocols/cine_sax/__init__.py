@@ -122,6 +122,7 @@ PROTOCOL = Protocol(
         method="bundle",
         bundle="cine_sax",
         columns="popscan.protocols.cine_sax.columns:SEGMENTATION",
+        training="popscan.protocols.cine_sax.training.kind:KIND",
         in_plane=True,
     ),
     quality=Quality(

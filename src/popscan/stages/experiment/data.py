@@ -186,7 +186,7 @@ def _data_task(options: Mapping[str, Any]) -> Task[Case]:
         if cubes:
             case = cube_case(case, spacing_mm=spacing_mm, size=size, table=table)
         pack = build_pack(
-            [case], spacing_mm=spacing_mm, size=size, around_heart=False, n_labels=n_labels
+            [case], spacing_mm=spacing_mm, size=size, around_labels=False, n_labels=n_labels
         )
         values = {"group": group, "n_slices": len(pack)}
         train_on = section.get("train_on") or {}

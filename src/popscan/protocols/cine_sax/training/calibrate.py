@@ -21,18 +21,21 @@ import yaml
 
 from popscan.arrays.intervals import leave_one_out
 from popscan.protocols.cine_sax.biomarkers.intervals import QUANTITIES
-from popscan.records import PopscanError
-from popscan.segment.bundle import CARD, MODEL, Bundle, load_bundle
-from popscan.train.crosstable import CrossFitted
-from popscan.train.decision import STRUCTURE, unbiased_offset
-from popscan.train.observe import SEVERITIES, Observed, observe, spoilt
-from popscan.train.packs import Case
-from popscan.train.sections import (
+from popscan.protocols.cine_sax.segmentation.inference import segment
+from popscan.protocols.cine_sax.training.crosstable import CrossFitted, read_cross_fitted
+from popscan.protocols.cine_sax.training.decision import STRUCTURE, unbiased_offset
+from popscan.protocols.cine_sax.training.observe import SEVERITIES, Observed, observe, spoilt
+from popscan.protocols.cine_sax.training.sections import (
     calibration_section,
     expected_section,
     intervals_section,
     widening_section,
 )
+from popscan.protocols.cine_sax.training.simulated import simulated_cases
+from popscan.records import PopscanError
+from popscan.segment.bundle import CARD, MODEL, Bundle, load_bundle
+from popscan.train.known import store_detector, store_digests
+from popscan.train.packs import Case
 from popscan.yamlfile import read_yaml
 
 #: Sections of a bundle's ``model.yaml`` that calibration writes.
@@ -85,8 +88,8 @@ def calibrate_bundle(
     crossed
         What cross-fitted networks made of these and other patients: with it intervals are made of
         the errors of all its patients, and the bundle's ``decision`` is fitted anew on `cases` and
-        `trained` (`popscan.train.decision`); on patients of the training a network leans less
-        than on others, so that is little enough. Dice is predicted from the bundle's own scans
+        `trained` (module ``decision``); on patients of the training a network leans less than on
+        others, so that is little enough. Dice is predicted from the bundle's own scans
         alone: those of weaker networks teach it nothing (benchmarks/uncertainty.py).
     trained
         With `crossed`: patients that the bundle was trained on. Its errors on them are what its
@@ -223,3 +226,48 @@ def _store(path: Path, sections: Mapping[str, Any]) -> None:
     about["weights_sha256"] = last
     text = yaml.safe_dump(about, sort_keys=False, allow_unicode=True, width=100)
     file.write_text(text, encoding="utf-8")
+
+
+def calibrate_cases(
+    model: Path,
+    cases: Sequence[Case],
+    *,
+    trained: Sequence[Case],
+    dice: bool,
+    cross_fitted: Path | None,
+    progress: Callable[[str], None],
+) -> str:
+    """Calibrate a bundle as ``popscan calibrate`` does; return what was found, in a sentence.
+
+    Parameters
+    ----------
+    model
+        Folder of the bundle.
+    cases, trained
+        Labelled scans that the bundle was not trained on, and those that it was.
+    dice
+        Whether expected Dice is fitted too.
+    cross_fitted
+        Folder of the tables of a cross-fitting; None without one.
+    progress
+        Called with each subject as it is done.
+    """
+    crossed = None if cross_fitted is None else read_cross_fitted(cross_fitted)
+    if trained:
+        store_digests(model, trained)
+        progress(f"{len(trained)} training subjects: features of the network")
+        known = [*trained, *simulated_cases(load_bundle(model, "cpu"))]
+        store_detector(model, known, segmenter=segment)
+    found = calibrate_bundle(
+        model,
+        cases,
+        severities=SEVERITIES if dice else (),
+        crossed=crossed,
+        trained=trained,
+        progress=progress,
+    )
+    section = found["calibration"]
+    return (
+        f"{model}: calibrated on {section['patients']} subjects; temperature "
+        f"{section['temperature']:.2f}, with flips {section['temperature_flips']:.2f}"
+    )

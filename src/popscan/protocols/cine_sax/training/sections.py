@@ -1,7 +1,7 @@
 """Sections of a bundle's ``model.yaml`` on how sure it is, from observations of labelled scans.
 
 Temperature, errors for intervals, the map to expected Dice and the widening of intervals are plain
-numbers; `popscan.train.calibrate` collects the observations and stores them.
+numbers; `popscan.protocols.cine_sax.training.calibrate` collects the observations and stores them.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from popscan.arrays.intervals import informative
 from popscan.arrays.widening import fit_widening
 from popscan.protocols.cine_sax.biomarkers.intervals import QUANTITIES
 from popscan.protocols.cine_sax.labels import STRUCTURES
+from popscan.protocols.cine_sax.training.observe import Observed
+from popscan.protocols.cine_sax.training.transfer import transferred
 from popscan.segment import expected
 from popscan.segment.bundle import subject_of
 from popscan.segment.calibration import (
@@ -25,8 +27,6 @@ from popscan.segment.calibration import (
     fit_temperature,
     tempered,
 )
-from popscan.train.observe import Observed
-from popscan.train.transfer import transferred
 
 Floats = NDArray[np.float64]
 
@@ -100,7 +100,7 @@ def intervals_section(
         visits the first is used: two visits of one person are not two people.
     crossed
         Clean scans as seen by cross-fitted networks: errors are theirs, in the size of the bundle's
-        own (`popscan.train.transfer`).
+        own (`popscan.protocols.cine_sax.training.transfer`).
     trained
         The bundle's observations of its training patients, a lower bound of that size.
     """

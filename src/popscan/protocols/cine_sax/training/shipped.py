@@ -7,34 +7,21 @@ make it again (the digits will differ a little between processors).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
-from popscan.protocols.cine_sax.labels import Label
-from popscan.records import LabelMap
+from popscan.protocols.cine_sax.training.kind import KIND
+from popscan.protocols.cine_sax.training.simulated import N_SIMULATED, SEED, simulated_case
 from popscan.train import train_bundle
 from popscan.train.packs import Case
 from popscan.train.split import stratified_split
-
-if TYPE_CHECKING:
-    from popscan.segment.bundle import Bundle
 
 #: The final recipe; it starts from ``cine_sax_7``, and so on down to ``cine_sax_1``.
 RECIPE = "cine_sax_11"
 #: An ensemble that was measured and not shipped (docs/segmentation.md): a part of it, the same
 #: network seeing more slices, and another architecture from random weights.
 ENSEMBLE = ("cine_sax_4", "cine_sax_context", "cine_sax_unet")
-#: Seed of the split and of the simulated population.
-SEED = 2026
 N_VALIDATION = 14
-N_SIMULATED = 24
-#: Seed and number of the simulated hearts whose stacks begin high in the atria.
-HIGH_SEED = 2036
-N_HIGH = 14
 
 NOTES = {
     "acdc": "Automated Cardiac Diagnosis Challenge (Bernard et al., IEEE TMI 2018, "
@@ -42,9 +29,9 @@ NOTES = {
     "scanners of one manufacturer (Siemens) in one hospital (Dijon). The data are distributed "
     "under CC BY-NC-SA 4.0; see the challenge's terms before using this model commercially.",
     "acdc+effusion": "The same patients with a pericardial effusion painted beside every heart "
-    "(popscan.train.effusion).",
+    "(popscan.protocols.cine_sax.training.effusion).",
     "acdc+atria": "The same patients with one to three slices of atrium and outflow tract painted "
-    "on top of every stack, labelled as background (popscan.train.atria).",
+    "on top of every stack, labelled as background (popscan.protocols.cine_sax.training.atria).",
     "simulated_high": "Digital hearts whose stacks begin up to three slices above the valves.",
     "simulated": "Digital hearts of popscan (three scanner types, spacing 1.3 to 2.2 mm, "
     "several noise levels), labels known exactly; slices that the oblique valve plane cuts are "
@@ -76,9 +63,9 @@ REPRODUCE = (
     "0.913. Atria and other looks joined last: 6000 steps, of whose result 0.7 was taken and 0.3 "
     "of the weights before, chosen of three shares (0.5, 0.7, 1) by these patients and Sunnybrook. "
     "So the scores are a little optimistic. Made again from the ACDC folder with "
-    f"popscan.train.shipped.train_cine_sax; the split follows from seed {SEED} "
-    "(popscan.train.split), stratified by disease group. Another processor, number of threads or "
-    "version of the simulator gives slightly other weights."
+    "popscan.protocols.cine_sax.training.shipped.train_cine_sax; the split follows from "
+    f"seed {SEED} (popscan.train.split), stratified by disease group. Another processor, "
+    "number of threads or version of the simulator gives slightly other weights."
 )
 
 
@@ -88,110 +75,6 @@ def split_acdc(cases: Sequence[Case]) -> tuple[list[Case], list[Case]]:
     train, validation = stratified_split(strata, n_validation=N_VALIDATION, seed=SEED)
     by_unit = {case.unit: case for case in cases}
     return [by_unit[u] for u in train], [by_unit[u] for u in validation]
-
-
-def whole_or_empty(labels: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Return which slices of which frames (z, t) no valve plane cuts.
-
-    Simulated truth ends at an oblique valve plane, in the middle of a slice; experts label a slice
-    wholly or not at all. Slices cut like this would teach a convention that nobody follows.
-    A slice counts as whole from the first one on whose cavities are both nearly as large as in
-    the slice below; above the valves, slices without any label are kept.
-
-    Parameters
-    ----------
-    labels
-        (x, y, z, t), base first.
-    """
-    areas = np.stack([(labels == int(k)).sum(axis=(0, 1)) for k in (Label.RV, Label.LV)])
-    whole = ((areas[:, :-1] >= 0.93 * areas[:, 1:]) & (areas[:, :-1] > 0)).all(axis=0)
-    below_valves = np.logical_or.accumulate(whole, axis=0)
-    below_valves = np.concatenate([below_valves, below_valves[-1:]])
-    return below_valves | ~(labels != int(Label.BACKGROUND)).any(axis=(0, 1))
-
-
-def simulated_case(index: int, *, seed: int = SEED) -> Case:
-    """Return one simulated heart: a frame at end-diastole and one near end-systole.
-
-    Spacing, slice distance and noise vary from heart to heart, as they do between hospitals.
-    """
-    rng = np.random.default_rng([seed, index])
-    spacing = float(rng.uniform(1.3, 2.2))
-    return _rendered(
-        index,
-        seed=seed,
-        spacing_mm=spacing,
-        side_mm=float(rng.uniform(300, 370)),
-        slice_distance_mm=float(rng.uniform(7, 11)),
-        slice_thickness_mm=float(rng.uniform(6, 8)),
-        noise=float(rng.uniform(0.02, 0.09)),
-        tilt_sd_deg=4.0,
-    )
-
-
-def simulated_high_case(index: int, *, seed: int = HIGH_SEED) -> Case:
-    """Return a simulated heart as `simulated_case`, its stack begun up to three slices higher."""
-    rng = np.random.default_rng([seed, index])
-    spacing = max(1.3, float(rng.uniform(0.9, 2.2)))
-    return _rendered(
-        index,
-        seed=seed,
-        spacing_mm=spacing,
-        side_mm=float(rng.uniform(240, 330)),
-        slices_above=int(rng.integers(1, 4)),
-        slice_distance_mm=float(rng.uniform(7, 12)),
-        slice_thickness_mm=float(rng.uniform(6, 8)),
-        noise=float(rng.uniform(0.02, 0.09)),
-        tilt_sd_deg=6.0,
-    )
-
-
-def _rendered(index: int, *, seed: int, spacing_mm: float, side_mm: float, **options: Any) -> Case:
-    """Return one heart of a simulated population of many diseases."""
-    from popscan.protocols.cine_sax.simulate.population import sample_population
-    from popscan.protocols.cine_sax.simulate.scan import simulate_subject
-
-    conditions = {"dilated": 0.2, "hypertrophic": 0.2, "infarct": 0.15, "rv_dilated": 0.15}
-    population = sample_population(index + 1, seed=seed, conditions=conditions)
-    row = {str(k): v for k, v in population.iloc[index].items()}
-    side = 2 * round(side_mm / spacing_mm / 2)
-    found = simulate_subject(
-        row,
-        seed=seed,
-        kspace=False,
-        matrix=(side, side),
-        spacing_mm=(spacing_mm, spacing_mm),
-        frames=3,
-        fine=(2, 2),
-        **options,
-    )
-    # A third of the cycle after end-diastole is close to end-systole at any heart rate.
-    truth = found.labels.array[..., :2]
-    return Case(
-        unit=_simulated_unit(index, seed),
-        scan=replace(found.scan, array=found.scan.array[..., :2]),
-        labels=LabelMap(array=truth, frames=(0, 1)),
-        attributes={"group": "simulated"},
-        usable=whole_or_empty(truth),
-    )
-
-
-def simulated_cases(bundle: Bundle) -> list[Case]:
-    """Return the simulated hearts that a bundle was trained on, made again."""
-    makers = (
-        (simulated_case, N_SIMULATED, SEED),
-        (simulated_high_case, N_HIGH, HIGH_SEED),
-    )
-    return [
-        make(i)
-        for make, n, seed in makers
-        for i in range(n)
-        if bundle.was_trained_on(_simulated_unit(i, seed))
-    ]
-
-
-def _simulated_unit(index: int, seed: int) -> str:
-    return f"train-simulated-{seed}-{index:03d}"
 
 
 def train_cine_sax(
@@ -239,6 +122,7 @@ def train_cine_sax(
         summary=SUMMARY,
         limits=LIMITS,
         reproduce=REPRODUCE,
+        kind=KIND,
         name_validation=True,
     )
 

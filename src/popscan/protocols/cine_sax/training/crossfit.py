@@ -15,16 +15,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from popscan.protocols.cine_sax.training.crosstable import CrossFitted
+from popscan.protocols.cine_sax.training.kind import KIND
+from popscan.protocols.cine_sax.training.observe import SEVERITIES, Observed, observe, spoilt
+from popscan.protocols.cine_sax.training.sections import calibration_section
 from popscan.records import PopscanError
 from popscan.segment.bundle import Bundle
-from popscan.train import _with_painted, recipe_chain
-from popscan.train.crosstable import CrossFitted
+from popscan.train import recipe_chain, with_painted
 from popscan.train.evaluate import draft_bundle
 from popscan.train.loop import fit
-from popscan.train.observe import SEVERITIES, Observed, observe, spoilt
 from popscan.train.packs import Case, build_pack
 from popscan.train.recipe import Recipe
-from popscan.train.sections import calibration_section
 
 
 def divide(
@@ -118,7 +119,9 @@ def cross_fit(
         rest = [case for case in cases if case.subject not in out]
         packs = {
             key: build_pack(group, spacing_mm=spacing_mm)
-            for key, group in _with_painted({name: rest}, [chain[-1:]]).items()
+            for key, group in with_painted(
+                {name: rest}, [chain[-1:]], painters=KIND.painters
+            ).items()
         }
         own = replace(last, seed=last.seed + fold)
         folder = work / f"{own.name}_{fold + 1}_of_{folds}"
@@ -149,7 +152,7 @@ def observe_folds(
         Of the corruptions: every patient is spoilt once by each, at one of these in turn; empty
         for none.
     voxels, seed
-        As in `popscan.train.observe.observe`.
+        As in `popscan.protocols.cine_sax.training.observe.observe`.
     progress
         Is called with each patient that is done.
     """

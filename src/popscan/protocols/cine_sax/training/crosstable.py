@@ -2,8 +2,8 @@
 
 ``errors.tsv`` has a row per scan (clean or spoilt) with the errors of every quantity,
 ``frames.tsv`` one per structure and frame with Dice and the features that it is predicted from.
-From them a bundle is calibrated on every labelled patient (`popscan.train.calibrate`), without the
-networks.
+From them a bundle is calibrated on every labelled patient (module ``calibrate``),
+without the networks.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from popscan.cells import WRITTEN
 from popscan.disk import write_atomic
 from popscan.protocols.cine_sax.biomarkers.intervals import QUANTITIES
 from popscan.protocols.cine_sax.labels import STRUCTURES, Label
+from popscan.protocols.cine_sax.training.observe import Observed
 from popscan.records import PopscanError
 from popscan.segment.bundle import subject_of
 from popscan.segment.expected import FEATURES
-from popscan.train.observe import Observed
 
 ERRORS, FRAMES = "errors.tsv", "frames.tsv"
 _KEYS = ("unit", "corruption", "severity")

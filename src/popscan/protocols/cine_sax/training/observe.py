@@ -18,16 +18,16 @@ from popscan.protocols.cine_sax.biomarkers import intervals
 from popscan.protocols.cine_sax.biomarkers.intervals import QUANTITIES
 from popscan.protocols.cine_sax.labels import STRUCTURES
 from popscan.protocols.cine_sax.segmentation.inference import Segmentation, segment
+from popscan.protocols.cine_sax.training.decision import cavity_errors
 from popscan.protocols.cine_sax.volumes import phase_frames
-from popscan.records import LabelMap, Scan
+from popscan.records import Scan
 from popscan.segment import expected
 from popscan.segment.bundle import Bundle
 from popscan.segment.calibration import surroundings
 from popscan.segment.errors import confusion
 from popscan.segment.preprocess import unslice
 from popscan.segment.samples import Tally
-from popscan.train.decision import cavity_errors
-from popscan.train.packs import Case
+from popscan.train.packs import Case, labelled_frames
 
 Floats = NDArray[np.float64]
 
@@ -53,8 +53,7 @@ class Observed:
     ood_score
         How unlike the training scans it is; NaN where the bundle has no detector.
     cavity : ndarray, shape (log-odds,)
-        Relative errors of the cavity at every entry of `popscan.train.decision.GRID`; empty as
-        the following.
+        Relative errors of the cavity at every entry of `decision.GRID`; empty as the following.
     probabilities, truth, labels
         A sample of the voxels near the heart: probabilities (voxel, label), true and found label.
         Empty where they were not asked for.
@@ -92,14 +91,8 @@ def labelled_part(case: Case) -> Case:
             phases = phase_frames(case.labels.array, frames=frames)
             names[frames.index(phases["ES"])] = "ES"
             names[frames.index(phases["ED"])] = "ED"
-    part = replace(
-        scan,
-        array=scan.array[..., frames],
-        frame_times_ms=None,
-        meta={**scan.meta, "frame_labels": names},
-    )
-    labels = LabelMap(array=case.labels.array[..., frames], frames=tuple(range(len(frames))))
-    return replace(case, scan=part, labels=labels)
+    part = labelled_frames(case)
+    return replace(part, scan=replace(part.scan, meta={**scan.meta, "frame_labels": names}))
 
 
 def sample_volumes_ml(tally: Tally, scan: Scan) -> dict[str, Floats]:
