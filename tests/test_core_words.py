@@ -24,27 +24,16 @@ WORDS = re.compile(
     r"|endocard\w*)(?![A-Za-z])",
     re.IGNORECASE,
 )
-EXAMPLE = "an example in a docstring, or of a column's name"
 CROPS = "visibility crops around the heart"
-REPORT = "names, colours and order of structures in figures: not yet from the protocol"
-WORDING = "a word for what the first protocol showed"
 OPTIONS = "options of the config whose only reader is the first protocol"
 EXCEPTIONS = {
     "records.py": "default view of a scan made in memory",
-    "stages/experiment/data.py": "frames of an experiment's simulated hearts",
     "stages/report/uncertainty.py": "quantities with intervals, of the first protocol",
     "stages/visibility/job.py": CROPS,
     "stages/visibility/maps.py": CROPS,
     "stages/visibility/report.py": CROPS,
-    "fairness/ranges.py": EXAMPLE,
-    "fairness/technical.py": EXAMPLE,
-    "report/figures/seen.py": CROPS,
-    "report/sections/biomarkers.py": REPORT,
-    "report/text.py": REPORT,
     "arrays/planes.py": "planes of a cine exam, read by the DICOM reader",
     "config/analyses.py": OPTIONS,
-    "config/experiments.py": OPTIONS,
-    "config/stages.py": OPTIONS,
     "ingest/checks.py": "heart_rate_bpm, a technical tag that may be kept",
 }
 

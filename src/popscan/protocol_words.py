@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -24,12 +25,15 @@ class Outcome:
         The audit takes it over.
     unit
         For the report's headings; empty where the name's ending says it.
+    most
+        Largest possible value where there is one: of a share of a whole 100.
     """
 
     name: str
     words: str
     better: Better = "neither"
     unit: str = ""
+    most: float = math.inf
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -40,11 +40,11 @@ class ExperimentMitigation(Section):
         default=0.0, ge=0, description="Weight of a classifier of the attribute trained along."
     )
     crop_px: int = Field(
-        default=0, ge=0, description="Side of the square around the heart that is seen; 0: all."
+        default=0, ge=0, description="Side of the square around the organ that is seen; 0: all."
     )
     crop_by: Literal["reference", "cascade"] = Field(
         default="reference",
-        description="What finds a test subject's heart: its reference labels, or a network "
+        description="What finds a test subject's organ: its reference labels, or a network "
         "trained on the same subjects without cropping.",
     )
     group_steps: int = Field(
@@ -119,7 +119,7 @@ class Experiment(Section):
         default=10.0,
         gt=0,
         le=100,
-        description="Of simulated subjects of cine_sax; frames are ED and near ES.",
+        description="Of simulated subjects in stacks of slices, with two frames of the cycle.",
     )
     data_jobs: int = Field(default=1, ge=1, description="Jobs that prepare the subjects.")
     device: Literal["auto", "cpu", "cuda"] = Field(

@@ -105,8 +105,9 @@ class Segment(Section):
     )
     base: bool = Field(
         default=True,
-        description="Decide by evidence (wall, image, motion, neighbours) in which slice the left "
-        "ventricle ends at its base, and remove labels above; doubtful slices widen the intervals.",
+        description="Decide by evidence (wall, image, motion, neighbours) in which slice the "
+        "structures end at the top of a stack, and remove labels above; doubtful slices "
+        "widen the intervals.",
     )
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="Where it runs.")
     batch_slices: int = Field(
@@ -168,14 +169,14 @@ class Biomarkers(Section):
     )
     cycle_ms: Limits = Field(
         default=[300, 2000],
-        description="Shortest and longest heart cycle that is believed, in ms (30 to 200 beats a "
-        "minute); outside of it heart rate, cardiac output and index stay empty.",
+        description="Shortest and longest cycle that is believed, in ms (30 to 200 beats a "
+        "minute); outside of it the rate stays empty, and what is measured per minute.",
     )
 
     @field_validator("cycle_ms")
     @classmethod
     def _cycle_in_ms(cls, cycle_ms: list[float]) -> list[float]:
-        """Refuse seconds: no heart, not a mouse's either, has a longest cycle below 20 ms."""
+        """Refuse seconds: no beat, not a mouse's either, has a longest cycle below 20 ms."""
         if cycle_ms[1] < 20 or cycle_ms[0] <= 0:
             raise ValueError(f"ms above 0 are expected (300 to 2000); {cycle_ms} looks like s")
         return cycle_ms

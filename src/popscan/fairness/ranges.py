@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from popscan.fairness.words import largest_values
 from popscan.stats.means import Floats
 
 #: Beginning of an outcome's name -> smallest and largest possible value.
@@ -36,7 +37,7 @@ def possible_range(outcome: str, kind: str = "continuous") -> tuple[float, float
 
     Examples
     --------
-    >>> possible_range("dice_lv"), possible_range("hd95_mm_lv"), possible_range("lvef_pct_error")
+    >>> possible_range("dice_mean"), possible_range("hd95_mm"), possible_range("size_pct_error")
     ((0.0, 1.0), (0.0, inf), (-inf, inf))
     """
     parts = outcome.lower().removeprefix("predicted_").split("_")
@@ -52,9 +53,8 @@ def possible_range(outcome: str, kind: str = "continuous") -> tuple[float, float
         return _SCORES[parts[0]]
     if set(parts) & set(_DISTANCES) or outcome.lower().endswith(_AMOUNTS):
         return 0.0, math.inf
-    if "lvef" in parts or "rvef" in parts:
-        return -math.inf, 100.0  # what is ejected is at most all; a wrong volume can be below 0
-    return -math.inf, math.inf
+    most = (bound for stem, bound in largest_values().items() if stem in parts)
+    return -math.inf, min(most, default=math.inf)  # a wrong volume can make a share below 0
 
 
 def ranges_of(keys: Sequence[Mapping[str, str]], values: Floats) -> Floats:

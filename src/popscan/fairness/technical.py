@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 
 from popscan.fairness.roles import TECHNICAL, role_of
-from popscan.fairness.words import decimals, gap_scale, outcome_name, p_text
+from popscan.fairness.words import decimals, gap_scale, looked_for_first, outcome_name, p_text
 
 #: Outcomes that a reader asks for first.
 _FIRST = (
-    "not_analysed", "qc_fail", "dice_mean", "lvef_pct_abs_error", "lvedv_ml_abs_error",
-    "lvm_g_abs_error", "qc_not_pass",
+    "not_analysed", "qc_fail", "dice_mean", *(f"{name}_abs_error" for name in looked_for_first(3)),
+    "qc_not_pass",
 )  # fmt: skip
 
 

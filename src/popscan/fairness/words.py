@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from functools import cache
+
 import numpy as np
 import pandas as pd
 
@@ -26,6 +29,18 @@ _NAMES = {
     **{part: words for protocol in own() for part, words in protocol.words.parts.items()},
 }  # fmt: skip
 _PEOPLE = {"female": "women", "male": "men", MISSING: "those not recorded"}
+
+
+def looked_for_first(n: int) -> list[str]:
+    """Return the biomarkers that readers look for first, at most `n` of each protocol."""
+    return [name for protocol in own() for name in protocol.words.first[:n]]
+
+
+@cache
+def largest_values() -> dict[str, float]:
+    """Return the largest possible value of outcomes that have one, by their names without unit."""
+    outcomes = (outcome for protocol in own() for outcome in protocol.outcomes)
+    return {one.name.partition("_")[0]: one.most for one in outcomes if one.most < math.inf}
 
 
 def is_social(attribute: str) -> bool:

@@ -112,7 +112,7 @@ def unit_of(column: str) -> str:
 
     Examples
     --------
-    >>> unit_of("lvedv_ml_m2"), unit_of("dice")
+    >>> unit_of("size_ml_m2"), unit_of("dice")
     ('mL/m²', '')
     """
     return next((unit for suffix, unit in UNITS.items() if column.endswith(suffix)), "")
@@ -123,8 +123,8 @@ def title_of(column: str, *, unit: bool = True) -> str:
 
     Examples
     --------
-    >>> title_of("lvedv_ml"), title_of("hd95_mm_lv"), title_of("sex x race")
-    ('LVEDV (mL)', 'HD95, LV cavity (mm)', 'Sex × race')
+    >>> title_of("brain_ml"), title_of("hd95_mm"), title_of("sex x race")
+    ('Brain (mL)', 'HD95 (mm)', 'Sex × race')
     """
     name = name_of(column)
     return name.full() if unit else name.title

@@ -152,10 +152,10 @@ PROTOCOL = Protocol(
     outcomes=(
         Outcome(name="lvedv_ml", words="LV end-diastolic volume"),
         Outcome(name="lvesv_ml", words="LV end-systolic volume"),
-        Outcome(name="lvef_pct", words="LV ejection fraction"),
+        Outcome(name="lvef_pct", words="LV ejection fraction", most=100.0),
         Outcome(name="lvm_g", words="LV mass"),
         Outcome(name="rvedv_ml", words="RV end-diastolic volume"),
-        Outcome(name="rvef_pct", words="RV ejection fraction"),
+        Outcome(name="rvef_pct", words="RV ejection fraction", most=100.0),
     ),
     columns={
         "hr_bpm": Column("1/min", "heart rate", "cohort table"),

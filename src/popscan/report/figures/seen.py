@@ -99,7 +99,7 @@ def organ_maps(maps: Mapping[str, NDArray[Any]], *, around: str, name: str) -> M
     maps
         Title -> map (x, y, z) of the organ's frame; at least one. Signed maps are drawn around 0.
     around
-        What they lie around, within a sentence: ``the heart``.
+        What they lie around, within a sentence: ``the organ``.
     name
         Prefix of identifiers.
     """

@@ -41,7 +41,7 @@ _MAX_PANELS = 12
 _ENOUGH = {False: 20, True: 50}
 #: Values are not drawn beyond so many quartile ranges from the quartiles.
 _FENCE = 10.0
-#: Ends of an interval: ``lvef_low_pct`` and ``lvef_high_pct`` of ``lvef_pct``.
+#: Ends of an interval: ``size_low_ml`` and ``size_high_ml`` of ``size_ml``.
 _END = re.compile(r"(.+)_(?:low|high)(_.+|)")
 #: Columns of the table that are no biomarkers.
 _NOT_SHOWN = re.compile(
