@@ -20,14 +20,14 @@ from popscan.arrays.geometry import (
     slice_positions_mm,
     spacing_from_affine,
 )
-from popscan.arrays.planes import (
+from popscan.protocols.cine_sax.orientation import sax_orientation
+from popscan.protocols.cine_sax.planes import (
     angle_about_axis_deg,
     angle_between_planes_deg,
     beat_amplitude,
     circular_distance_deg,
     heart_centre_mm,
 )
-from popscan.protocols.cine_sax.orientation import sax_orientation
 
 angles = st.floats(-3.1, 3.1)
 rotations = st.tuples(angles, angles, angles).map(

@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 
-from popscan.arrays.planes import heart_centre_mm
 from popscan.io.dicom_account import LeftOut
 from popscan.io.dicom_describe import describe_session
 from popscan.io.dicom_pixels import stack_to_scan
@@ -38,6 +37,7 @@ from popscan.io.tables import subject_label
 from popscan.protocol import Protocol
 from popscan.protocols import DEFAULT, get_protocol
 from popscan.protocols.cine_sax.orientation import standard_orientation
+from popscan.protocols.cine_sax.planes import heart_centre_mm
 from popscan.records import PopscanError, Scan, SubjectError
 
 __all__ = ["Dicom", "describe_session", "short_axis_stack"]

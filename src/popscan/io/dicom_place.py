@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from popscan.arrays.geometry import plane_normal
-from popscan.arrays.planes import angle_between_planes_deg
 from popscan.io.dicom_header import Plane
 from popscan.io.dicom_turn import TURNS, Turn
 from popscan.protocols.cine_sax.orientation import axis_of
+from popscan.protocols.cine_sax.planes import angle_between_planes_deg
 
 Floats = NDArray[np.float64]
 #: Planes within this angle count as parallel.

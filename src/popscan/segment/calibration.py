@@ -153,8 +153,7 @@ def log_odds_of(about: Mapping[str, Any], labels: Mapping[str, int]) -> list[flo
     """Return what a bundle adds to the scores of each label, background first.
 
     Section ``decision``: 0 for labels that it does not name. A network trained by an overlap loss
-    may draw a border at a place that is biased as a volume; moving where it decides mends that
-    (`popscan.protocols.cine_sax.training.decision`).
+    may draw a border at a place that is biased as a volume; moving where it decides mends that.
     """
     section = about.get("decision", {})
     return [

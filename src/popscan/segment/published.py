@@ -20,7 +20,7 @@ def _block(inner: int, outer: int, *, convolutions: int) -> torch.nn.Sequential:
 
 
 class FCN(torch.nn.Module):
-    """The network of Bai et al. 2018 (doi:10.1186/s12968-018-0471-x) for UK Biobank's cines.
+    """The network of Bai et al. 2018 (doi:10.1186/s12968-018-0471-x) for UK Biobank.
 
     A VGG-like path down; the features of every level are brought to one width and to full size,
     put side by side and classified by 1 x 1 convolutions. Instance instead of batch normalisation,

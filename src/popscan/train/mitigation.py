@@ -1,7 +1,7 @@
 """What a recipe does so that groups of subjects are served alike, as data.
 
-Every way is known from the literature on fair segmentation of cardiac MR (Puyol-Anton et al.,
-MICCAI 2021, doi:10.1007/978-3-030-87199-4_39; Lee et al. 2025, arXiv:2503.17089). Heart cropping
+Every way is known from the literature on fair segmentation (Puyol-Anton et al.,
+MICCAI 2021, doi:10.1007/978-3-030-87199-4_39; Lee et al. 2025, arXiv:2503.17089). Cropping
 and models per group choose other data and not another training: `popscan.experiment` does them.
 """
 

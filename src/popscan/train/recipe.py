@@ -86,7 +86,7 @@ class Recipe:
     shares
         Pack name -> share of each batch's slices, in expectation; empty for all slices alike.
     edge_weight
-        How much more often the highest and lowest slices of a heart, and those next outside of
+        How much more often the highest and lowest slices of an organ, and those next outside of
         them, are drawn than others.
     learning_rate, warmup_steps, final_fraction
         Peak rate, linear rise to it, and the fraction of it at which the cosine ends (above 0

@@ -47,7 +47,7 @@ def at_the_edge(pack: Pack) -> NDArray[np.bool_]:
     """Return which slices are the highest or lowest with a label, or next outside of them.
 
     That is where experts and networks disagree most: whether a slice still belongs to the
-    ventricle (Mariscal-Harana et al. 2021 draw such slices more often).
+    organ (Mariscal-Harana et al. 2021 draw such slices more often).
     """
     labelled = (pack.labels != 0).any(axis=(1, 2))
     edge = np.zeros(len(pack), dtype=bool)

@@ -2,7 +2,7 @@
 
 After OSCAR (Achara et al. 2025, arXiv:2512.18888): attribution maps become ranks of image regions,
 averaged over a data set, and the profile of the task is correlated with that of an attribute
-predictor while a baseline's profile is held constant. Here regions are blocks of the heart's frame,
+predictor while a baseline's profile is held constant. Here regions are blocks of the organ's frame,
 and the baseline is a model trained on balanced groups or, where there is none, the image's edges:
 any network's attributions lie on edges, whatever it was trained for (Adebayo et al. 2018,
 arXiv:1810.03292).
@@ -21,28 +21,35 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from popscan.columns import Column, text
-
-DICTIONARY: dict[str, Column] = {
-    "attribute": text("attribute"),
-    "group": text("its group, distinguished from all others"),
-    "n": Column("", "subjects whose maps were averaged"),
-    "n_regions": Column("", "regions of the heart's frame that all of them cover"),
-    "baseline": text("what was held constant: edges, or the name of a model"),
-    "r": Column("", "rank correlation over regions of task and attribute attributions"),
-    "r_low": Column("", "lower limit, percentile bootstrap over subjects"),
-    "r_high": Column("", "upper limit"),
-    "partial_r": Column("", "the same, baseline held constant"),
-    "partial_r_low": Column("", "lower limit, percentile bootstrap over subjects"),
-    "partial_r_high": Column("", "upper limit"),
-    "task_in_heart": Column(
-        "", "share of the task's attribution that lies within the labelled heart"
-    ),
-    "attribute_in_heart": Column(
-        "", "share of the attribute's attribution within the labelled heart"
-    ),
-}
+from popscan.protocol import Protocol
 
 Floats = NDArray[np.float64]
+
+
+def columns_in(organ: str) -> tuple[str, str]:
+    """Return the columns of how much of task and attribute lies within an organ."""
+    return f"task_in_{organ}", f"attribute_in_{organ}"
+
+
+def dictionary(protocol: Protocol) -> dict[str, Column]:
+    """Return the data dictionary of the table ``visibility_attributions``."""
+    organ = protocol.words.organ
+    task, attribute = columns_in(organ)
+    return {
+        "attribute": text("attribute"),
+        "group": text("its group, distinguished from all others"),
+        "n": Column("", "subjects whose maps were averaged"),
+        "n_regions": Column("", f"regions of the {organ}'s frame that all of them cover"),
+        "baseline": text("what was held constant: edges, or the name of a model"),
+        "r": Column("", "rank correlation over regions of task and attribute attributions"),
+        "r_low": Column("", "lower limit, percentile bootstrap over subjects"),
+        "r_high": Column("", "upper limit"),
+        "partial_r": Column("", "the same, baseline held constant"),
+        "partial_r_low": Column("", "lower limit, percentile bootstrap over subjects"),
+        "partial_r_high": Column("", "upper limit"),
+        task: Column("", f"share of the task's attribution that lies within the labelled {organ}"),
+        attribute: Column("", f"share of the attribute's attribution within the labelled {organ}"),
+    }
 
 
 def rank_profiles(maps: ArrayLike) -> Floats:

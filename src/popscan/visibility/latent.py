@@ -108,7 +108,7 @@ def saliencies(
 ) -> list[NDArray[np.float32]]:
     """Return where the segmentation looks, then where attributes are predicted from.
 
-    Gradient times input, in absolute value: of the logits of all pixels labelled as heart, and of
+    Gradient times input, in absolute value: of the logits of all pixels of the organ, and of
     each attribute's score, which is linear in the latent features.
 
     Parameters

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from popscan.arrays.geometry import is_axis_aligned, reorient
-from popscan.arrays.planes import (
+from popscan.protocols.cine_sax.planes import (
     angle_about_axis_deg,
     angle_between_planes_deg,
     circular_distance_deg,
@@ -23,7 +23,7 @@ TYPICAL_AXIS = np.array([1.0, -1.0, -1.0]) / np.sqrt(3.0)
 #: axes differ from it by up to about 30 degrees, long-axis planes by 60 to 90.
 SAX_CONE_DEG = 45.0
 #: Where a plane through the axis cuts the short-axis planes, in the angle of
-#: `popscan.arrays.planes.angle_about_axis_deg`: the three views stand about 60 degrees apart.
+#: `planes.angle_about_axis_deg`: the three views stand about 60 degrees apart.
 LONG_AXIS_ANGLES_DEG = {"4ch": 8.0, "2ch": 66.0, "3ch": 128.0}
 #: Long-axis planes hold the axis: their normal is at least this far from it,
 _LEAST_TILT_DEG = 60.0

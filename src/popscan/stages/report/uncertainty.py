@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from popscan.config import Biomarkers, Report, Share
-from popscan.protocols.cine_sax.labels import STRUCTURES
+from popscan.protocols import protocol_of
 from popscan.report.context import Extra
 from popscan.report.sections.common import Options
 from popscan.scored import FAILED, counted
@@ -30,12 +30,18 @@ def uncertainty_section(study_root: Path, config: Mapping[str, object]) -> Extra
         The whole config.
     """
     segmentation = read_table(study_root, "segmentation")
-    if "flip_risk_lv" not in segmentation:
+    protocol = protocol_of(config)
+    names = list(protocol.labels.codes)
+    if f"flip_risk_{names[0]}" not in segmentation:
         return None
     scores = read_table(study_root, "scores")
     checks = read_table(study_root, "reference_checks")
-    tables = [("Uncertainty of the segmentation: medians over subjects.", doubt(segmentation))]
-    widths = interval_widths(read_table(study_root, "biomarkers"))
+    tables = [
+        ("Uncertainty of the segmentation: medians over subjects.", doubt(segmentation, names))
+    ]
+    widths = interval_widths(
+        read_table(study_root, "biomarkers"), list(protocol.biomarkers.limits())
+    )
     if len(widths):
         tables.append(("Half-widths of the intervals: medians over subjects.", widths))
     kinds = kinds_of_error(scores)
@@ -58,12 +64,12 @@ def uncertainty_section(study_root: Path, config: Mapping[str, object]) -> Extra
         title="How sure the segmentation is",
         lead="What the model says of itself, and where there are references, how it errs.",
         sentences=[
-            *dice_sentences(segmentation, Options()),
+            *dice_sentences(segmentation, names, Options()),
             *training_sentences(segmentation, Options()),
             *reference_sentences(scores, Options(), checks),
         ],
         shared_sentences=[
-            *dice_sentences(segmentation, masked),
+            *dice_sentences(segmentation, names, masked),
             *training_sentences(segmentation, masked),
             *reference_sentences(scores, masked, checks),
         ],
@@ -78,16 +84,18 @@ def uncertainty_section(study_root: Path, config: Mapping[str, object]) -> Extra
     )
 
 
-def doubt(segmentation: pd.DataFrame) -> pd.DataFrame:
+def doubt(segmentation: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     """Return medians of the uncertainty by structure; columns that are nowhere known are left out.
 
     Parameters
     ----------
     segmentation
         The table of this name.
+    names
+        Structures.
     """
     rows = []
-    for name in STRUCTURES.values():
+    for name in names:
         columns = {
             "expected_dice": f"expected_dice_{name}",
             "expected_dice_lowest": f"expected_dice_{name}_lowest",
@@ -102,20 +110,21 @@ def doubt(segmentation: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows).dropna(axis=1, how="all")
 
 
-def interval_widths(biomarkers: pd.DataFrame) -> pd.DataFrame:
+def interval_widths(biomarkers: pd.DataFrame, limits: Sequence[str]) -> pd.DataFrame:
     """Return the median half-width of every interval that the study has.
 
     Parameters
     ----------
     biomarkers
         The table of this name.
+    limits
+        Columns of the intervals' ends, and what else the protocol declares with them.
     """
-    from popscan.protocols.cine_sax.biomarkers.intervals import QUANTITIES, bounds
-
     rows = []
-    for name in QUANTITIES:
-        low, high = bounds(name)
-        if low not in biomarkers or not biomarkers[low].notna().any():
+    for low in limits:
+        stem, end, unit = low.rpartition("_low_")
+        name, high = f"{stem}_{unit}", f"{stem}_high_{unit}"
+        if not end or low not in biomarkers or not biomarkers[low].notna().any():
             continue
         half = (biomarkers[high] - biomarkers[low]) / 2
         known = half.notna()
@@ -146,9 +155,19 @@ def kinds_of_error(scores: pd.DataFrame) -> pd.DataFrame:
     return table.reset_index()
 
 
-def dice_sentences(segmentation: pd.DataFrame, options: Options) -> list[str]:
-    """Return how many subjects are expected to have a poor segmentation; `options` write counts."""
-    columns = [f"expected_dice_{name}_lowest" for name in STRUCTURES.values()]
+def dice_sentences(segmentation: pd.DataFrame, names: Sequence[str], options: Options) -> list[str]:
+    """Return how many subjects are expected to have a poor segmentation.
+
+    Parameters
+    ----------
+    segmentation
+        The table of this name.
+    names
+        Structures.
+    options
+        How counts are written.
+    """
+    columns = [f"expected_dice_{name}_lowest" for name in names]
     if not set(columns) <= set(segmentation) or not segmentation[columns].notna().any().any():
         return ["The model bundle is not calibrated: no expected Dice and no intervals."]
     lowest = segmentation[columns].min(axis=1)

@@ -52,7 +52,7 @@ MAPS = Stage(
     switch="visibility",
     tables={
         "visibility_attributions": Table(
-            of="job", columns="popscan.visibility.attribution:DICTIONARY"
+            of="job", columns="popscan.visibility.attribution:dictionary"
         ),
         "visibility_map_subjects": Table(
             of="job", columns="popscan.stages.collect.columns:ACCOUNT"

@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 _NOT_SAMPLED = "the study has more subjects than visibility.max_subjects"
 
 #: Columns of the table of biomarkers that say nothing of the organ.
-_NO_FEATURES = ("analysed", "qc_verdict", "ed_frame", "es_frame", "n_frames_measured")
+_NO_FEATURES = ("analysed", "qc_verdict", "n_frames_measured")
 
 
 def sampled(unit: str, *, share: float, seed: int) -> bool:
@@ -183,7 +183,9 @@ def _sources(
         table = features.get(name)
         if name == "biomarkers":
             measured = read_table(study_root, "biomarkers")
-            table = measured.set_index("unit").drop(columns=list(_NO_FEATURES), errors="ignore")
+            frames = [f"{phase.lower()}_frame" for phase in protocol.phase_names]
+            table = measured.set_index("unit")
+            table = table.drop(columns=[*_NO_FEATURES, *frames], errors="ignore")
             table = _of_the_organ(table.select_dtypes("number"), protocol)
         if table is not None:
             found[name] = table[table.index.isin(units)]

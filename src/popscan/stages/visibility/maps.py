@@ -72,9 +72,10 @@ def write_maps(store: Store, paths: Sequence[Path], options: Mapping[str, object
     rows = _attributions(
         store, people, features, targets=targets, options=options, arrays=arrays, account=account
     )
-    from popscan.visibility.attribution import DICTIONARY
+    from popscan.visibility import attribution
 
-    table = pd.DataFrame(rows, columns=list(DICTIONARY))
+    columns = list(attribution.dictionary(protocol_of(options)))
+    table = pd.DataFrame(rows, columns=columns)
     write_table(
         store.root, "visibility_attributions", table, dictionary.of("visibility_attributions")
     )
@@ -152,11 +153,11 @@ def _attributions(
 
     Mean maps go to `arrays`, and what became of each subject to `account`.
     """
-    from popscan.visibility.attribution import compare_attributions
+    from popscan.visibility.attribution import columns_in, compare_attributions
     from popscan.visibility.direction import attribute_direction
 
     section = Visibility.of(options)
-    fairness = Fairness.of(options)
+    fairness, organ = Fairness.of(options), protocol_of(options).words.organ
     if "latent" not in features or not targets:
         return []
     directions = []
@@ -191,7 +192,7 @@ def _attributions(
             {
                 "attribute": attribute, "group": group,
                 "baseline": Path(section.baseline_model).name or "edges", **found,
-                "task_in_heart": share[0], "attribute_in_heart": share[1 + index],
+                **dict(zip(columns_in(organ), (share[0], share[1 + index]), strict=True)),
             }
         )  # fmt: skip
     return rows

@@ -32,7 +32,6 @@ _SEEN = (
 )  # fmt: skip
 _ATTRIBUTIONS = (
     "attribute", "group", "n", "r", "partial_r", "partial_r_low", "partial_r_high", "baseline",
-    "task_in_heart", "attribute_in_heart",
 )  # fmt: skip
 _MOST_MAPS = 12
 
@@ -48,6 +47,7 @@ def rca_section(study_root: Path, config: Mapping[str, object]) -> Extra | None:
     fairness = Fairness.of(config)
     people = Study.of_tables(study_root, config).attributes
     validity = read_table(study_root, "rca_validity")
+    organ = protocol_of(config).words.organ
     pairs = true_and_predicted(
         read_table(study_root, "predicted_dice_structures"), read_table(study_root, "scores")
     )
@@ -76,9 +76,9 @@ def rca_section(study_root: Path, config: Mapping[str, object]) -> Extra | None:
         figures=figures,
         tables=tables,
         notes=[
-            "A predicted Dice is low also where a heart is unlike all reference cases. Gaps in it "
-            "between groups are in the fairness audit (outcome predicted_dice); whether they are "
-            "gaps in segmentation or in likeness is what the comparison with true Dice says."
+            f"A predicted Dice is low also where a {organ} is unlike all reference cases. Gaps in "
+            "it between groups are in the fairness audit (outcome predicted_dice); whether they "
+            "are gaps in segmentation or in likeness is what the comparison with true Dice says."
         ],
     )
 
@@ -108,6 +108,8 @@ def visibility_section(study_root: Path, config: Mapping[str, object]) -> Extra 
         figures.append((auc_forest(table, sources=section.sources, name="seen"), caption))
         lines = sentences(table, alpha=Fairness.of(config).alpha)
     tables = [("How well attributes are predicted.", table[list(_SEEN)])]
+    from popscan.visibility.attribution import columns_in
+
     protocol = protocol_of(config)
     maps = _maps(study_root, protocol)
     if maps:
@@ -123,7 +125,7 @@ def visibility_section(study_root: Path, config: Mapping[str, object]) -> Extra 
         tables.append(
             (
                 "Do segmentation and attribute look at the same regions (OSCAR)?",
-                attributions[list(_ATTRIBUTIONS)],
+                attributions[[*_ATTRIBUTIONS, *columns_in(protocol.words.organ)]],
             )
         )
     return Extra(
