@@ -8,10 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from popscan.protocols.cine_sax.training.kind import KIND
-from popscan.protocols.cine_sax.training.simulated import N_SIMULATED, SEED, simulated_case
+from popscan.protocols.cine_sax.training.simulated import (
+    N_HIGH,
+    N_SIMULATED,
+    SEED,
+    simulated_case,
+    simulated_high_case,
+)
 from popscan.train import train_bundle
 from popscan.train.packs import Case
 from popscan.train.split import stratified_split
