@@ -13,7 +13,7 @@ made. A slice of full length takes 12 s, as in Machado et al. (2021, 2022).
 
 Printed are, per subject, the seconds and the LVEF against the full 12 s and the truth; the same by
 sex, body mass index and heart size; and what fixed lengths would have cost. ``--rows`` writes every
-look, ``--from`` applies other limits to such files. Limits were chosen on hearts of seed 1.
+look, ``--from`` applies other limits to such files.
 """
 
 from __future__ import annotations

@@ -228,7 +228,7 @@ def hearts():
 
 
 def test_digital_hearts_have_the_numbers_of_their_truth(hearts):
-    """Limits are twice what `benchmarks/long_axis.py` prints."""
+    """Within limits that were set before the benchmark was run."""
     off = {name: [] for name in hearts[0].truth}
     for made in hearts:
         values = measure(made.labels.array, meta=made.scan.meta)
