@@ -84,7 +84,7 @@ def test_a_schema_error_hides_no_other_problem(tmp_path):
     told = "\n".join(problems)
     assert len(problems) == len(EXPECTED) + 9
     for text in (
-        "fairness.alpha: input should be less than 1", "fairness.n_bot: unknown key",
+        "fairness.alpha: input should be less than 0.5", "fairness.n_bot: unknown key",
         "reconstruct.variants.b.method: field required", "reconstruct.variants.b.way: unknown",
         "reconstruct.use: 'c'", "'grappa'", "'snrr'", "segment.model 'nowhere'",
         "segment.batch_slices", *EXPECTED,
