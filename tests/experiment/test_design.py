@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from popscan.config import Experiment
 from popscan.experiment.design import (
@@ -107,7 +108,6 @@ def test_too_few_subjects_are_counted_out():
     ("keys", "told"),
     [
         ({"groups": ["f"]}, "experiment.groups"),
-        ({"groups": ["f", "f"]}, "experiment.groups"),
         ({"shares_pct": [120]}, "experiment.shares_pct: 120"),
         ({"seeds": []}, "experiment.seeds"),
         ({"mitigations": {"a": {"shares_pct": [-1]}}}, "mitigations.a.shares_pct: -1"),
@@ -116,6 +116,11 @@ def test_too_few_subjects_are_counted_out():
 )
 def test_problems_name_their_key(keys, told):
     assert any(told in text for text in problems(section(**keys)))
+
+
+def test_a_group_named_twice_is_refused_on_reading():
+    with pytest.raises(ValidationError, match="f is there twice"):
+        section(groups=["f", "f"])
 
 
 def test_a_good_section_has_no_problem():
