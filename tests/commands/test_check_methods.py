@@ -26,9 +26,26 @@ from popscan.commands.check import check_study
             "{protocol: brain_t1, stages: {motion: {enabled: true}}}",
             "protocol brain_t1 measures no motion",
         ),
+        (
+            "stages: {stopping: {enabled: true, options: {iterations: 3}}}",
+            "stages.stopping.options: there is no option 'iterations'",
+        ),
+        (
+            "stages: {stopping: {enabled: true, options: {lam: -1}}}",
+            "stages.stopping.options: option 'lam'",
+        ),
+        (
+            "stages: {stopping: {enabled: true, unchecked: [frames_count]}}",
+            "stages.stopping.unchecked: 'frames_count' is none of the protocol's (did you mean "
+            "'frame_count'",
+        ),
+        (
+            "stages: {stopping: {enabled: true, widths: {lvef: 10}}}",
+            "stages.stopping.widths: 'lvef' is none of the protocol's (did you mean 'lvef_pct'",
+        ),
     ],
 )
-def test_what_motion_cannot_use_is_named(tmp_path: Path, config: str, expected: str) -> None:
+def test_what_a_side_stage_cannot_use_is_named(tmp_path: Path, config: str, expected: str) -> None:
     path = tmp_path / "study.yaml"
     path.write_text(config)
     problems, _ = check_study(path)

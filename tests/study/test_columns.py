@@ -174,6 +174,66 @@ def test_names_of_header_and_config_are_compared_alike(header, names):
     assert study_columns(Config.model_validate(config), rows)[0] == []
 
 
+SHARED = {
+    "columns: [nosuch]": "share.columns: 'nosuch' is no column",
+    "columns: [sex], columns_confirmed: [race]": "share.columns_confirmed: 'race' is not in",
+    "columns_confirmed: [race]": "share.columns_confirmed: 'race' is not in share.columns",
+}
+
+
+@pytest.mark.parametrize("share", SHARED)
+def test_a_column_that_is_to_be_shared_and_does_not_exist_is_a_problem(share):
+    config = {"share": yaml.safe_load("{" + share + "}"), "source": {"kind": "bids", "root": "x"}}
+    rows = people(sex=SEX, race=["White", "Asian"] * 6)
+    problems, _ = study_columns(Config.model_validate(config), rows)
+    assert [p for p in problems if p.startswith("share")][0].startswith(SHARED[share])
+    fits = {**config, "share": {"columns": ["SEX", "Race"], "columns_confirmed": ["Race"]}}
+    assert study_columns(Config.model_validate(fits), rows)[0] == []
+
+
+def test_a_reference_group_of_nobody_is_a_problem():
+    config = {"cohort": {"reference_group": {"sex": "girl"}}, "source": {"kind": "bids"}}
+    problems, _ = study_columns(Config.model_validate(config), people(sex=SEX))
+    start = "cohort.reference_group.sex: nobody is"
+    assert any(p.startswith(f"{start} 'girl'") for p in problems)
+    config["cohort"]["reference_group"]["sex"] = "Female"
+    problems, _ = study_columns(Config.model_validate(config), people(sex=SEX))
+    assert not any(p.startswith(start) for p in problems)
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["fairness.min_group", "report.min_cell", "associate.min_n", "atlas.min_group",
+     "share.rounding"],
+)  # fmt: skip
+def test_a_size_that_no_group_can_have_is_noted(key):
+    section, name = key.split(".")
+    rows = people(sex=SEX, age_years=list(range(40, 52)))
+    for size, noted in ((12, False), (13, True)):
+        config = {section: {name: size}, "source": {"kind": "bids"}}
+        notes = study_columns(Config.model_validate(config), rows)[1]
+        assert any(note.startswith(f"{key}: ") for note in notes) == noted, notes
+
+
+@pytest.mark.parametrize(
+    ("bands", "note"),
+    [
+        ([0, 45, 50], None),
+        ([0, 45, 60], "nobody is in '60+'"),
+        ([0, 20, 45], "nobody is in 'under 20'"),
+        ([0, 1], "all ages are in the band '1+', so it compares nobody"),
+        ([480, 600], "all ages are in the band 'under 480'"),
+    ],
+)
+def test_bands_of_age_that_hold_nobody_are_noted(bands, note):
+    config = {"fairness": {"age_bands_years": bands}, "source": {"kind": "bids"}}
+    rows = people(sex=SEX, age_years=list(range(40, 52)))
+    notes = study_columns(Config.model_validate(config), rows)[1]
+    found = [n for n in notes if n.startswith("fairness.age_bands_years: ")]
+    assert len(found) == (note is not None)
+    assert all(note in n for n in found)
+
+
 def test_audit_stops_at_names_that_do_not_exist(tmp_path, capsys):
     rows = "".join(f"p{i}\t{'FM'[i % 2]}\t{50 + i}\t0.{i + 10}\n" for i in range(20))
     (tmp_path / "t.tsv").write_text("participant_id\tsex\tage\tdice\n" + rows)

@@ -6,12 +6,13 @@ Nothing is changed. Each problem names file, key and what was expected.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from popscan.commands.configfile import ConfigError, listed_once, load_what_fits, read_studies
+from popscan.commands.stage_methods import motion_problems, stopping_problems
 from popscan.commands.stage_options import stage_problems
 from popscan.config import Config, protocol_problems
 from popscan.names import name_list, resolve_units
@@ -123,7 +124,7 @@ def _check_methods(config: Config, problems: list[str], notes: list[str]) -> Non
                 problems.append(f"{key}: {error}")
     if config.reconstruct.device == "cuda":
         _require_gpu("reconstruct.device", problems)
-    problems += _motion_problems(config)
+    problems += [*motion_problems(config), *stopping_problems(config)]
     protocol = get_protocol(config.protocol)
     for table, name, key in (
         (protocol.segmentation.methods, config.segment.method, "segment.method"),
@@ -131,27 +132,6 @@ def _check_methods(config: Config, problems: list[str], notes: list[str]) -> Non
     ):
         if name not in table:
             problems.append(f"{key}: {name!r}; expected one of: {', '.join(sorted(table))}")
-
-
-def _motion_problems(config: Config) -> list[str]:
-    """Say what of the options of `motion` no registration takes; nothing where it is off."""
-    options = config.stages.get("motion") or {}
-    if not options.get("enabled"):
-        return []
-    if get_protocol(config.protocol).motion is None:
-        return [f"stages.motion: protocol {config.protocol} measures no motion"]
-    from popscan.methods import option_problems, resolve
-    from popscan.register import METHODS, RESERVED
-
-    try:
-        function = resolve(METHODS, str(options.get("method", "demons")), "stages.motion.method")
-    except PopscanError as error:
-        return [str(error)]
-    given = options.get("options") or {}
-    if not isinstance(given, Mapping):
-        return []  # `stage_problems` says it
-    unfit = option_problems(function, given, reserved=RESERVED)
-    return [f"stages.motion.options: {text}" for text in unfit]
 
 
 def _check_model(config: Config, problems: list[str], notes: list[str]) -> None:

@@ -234,13 +234,13 @@ class Report(Section):
 class Share(Section):
     """What leaves in ``share/`` (docs/sharing.md); the smallest cell is ``report.min_cell``."""
 
-    columns: list[str] | None = Field(
+    columns: list[ColumnName] | None = Field(
         default=None,
         description="Columns of the cohort table that may be shown; default: the attributes of "
         "fairness.attributes, age_band, sex, scanner, site. Columns that look like dates, "
         "identifiers, names or free text are refused.",
     )
-    columns_confirmed: list[str] = Field(
+    columns_confirmed: Distinct[ColumnName] = Field(
         default=[],
         description="Columns of share.columns that are shown although they look like dates, "
         "identifiers, names or free text.",

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, field_validator
 from popscan.cells import MISSING_VALUES
 from popscan.config.kspace import KSpaceInput
 from popscan.config.mapping import MappingInput
-from popscan.config.section import ColumnName, Section
+from popscan.config.section import ColumnName, Distinct, Section
 from popscan.records import PopscanError, check_identifier
 
 
@@ -23,7 +23,9 @@ class Study(Section):
         # For Snakemake, which reads the JSON schema only; as `check_identifier`.
         json_schema_extra={"pattern": r"^(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$"},
     )
-    results: str = Field(default="results", description="Folder that holds all studies' results.")
+    results: str = Field(
+        default="results", min_length=1, description="Folder that holds all studies' results."
+    )
     seed: int = Field(
         default=1, ge=0, lt=2**63, description="Seed of every random choice of the study."
     )
@@ -69,7 +71,7 @@ class Source(Section):
         "(docs/ukb.md). Empty: participants.tsv in root "
         "if it is there, else every subject found in root.",
     )
-    views: list[str] = Field(
+    views: Distinct[str] = Field(
         default=[],
         description="Views to ingest, of the protocol's series; by default those that it needs.",
     )

@@ -24,6 +24,7 @@ from popscan.study.named import (
     suggestion,
 )
 from popscan.study.participants import HIDDEN, without_empty
+from popscan.study.sizes import size_notes
 from popscan.study.tables import numbers_if_all
 
 #: What ingest learns of each scan.
@@ -82,7 +83,8 @@ def study_columns(config: Config, rows: pd.DataFrame | None) -> tuple[list[str],
         check_columns(known, listed(config.visibility, "visibility", "attributes"), [])
         check_columns(known, listed(config.visibility, "visibility", "adjust_for"), [], used=True)
     _check_keys(known, config)
-    return known.problems, known.notes
+    _check_shared(known, config)
+    return known.problems, [*known.notes, *size_notes(config, table)]
 
 
 def table_columns(config: TableConfig, attributes: pd.DataFrame) -> tuple[list[str], list[str]]:
@@ -114,7 +116,8 @@ def table_columns(config: TableConfig, attributes: pd.DataFrame) -> tuple[list[s
     if "outcomes" in associate.model_fields_set:
         check_names(known, listed(associate, "associate", "outcomes"), known.columns)
     _check_keys(known, config)
-    return known.problems, known.notes
+    _check_shared(known, config)
+    return known.problems, [*known.notes, *size_notes(config, attributes)]
 
 
 def _rows_of(rows: pd.DataFrame | None) -> list[str]:
@@ -155,6 +158,19 @@ def _outcomes(protocol: Protocol, measured: Sequence[str]) -> list[str]:
     return ["dice_mean", *map(str.lower, of_scores), *others, *errors, "predicted_dice"]
 
 
+def _check_shared(known: Known, config: Config | TableConfig) -> None:
+    """Check columns that may be shown, and that those confirmed are among them."""
+    share = config.share
+    columns = share.columns or []
+    check_columns(known, [Named("share.columns", name, True) for name in columns], [])
+    known.problems += [
+        f"share.columns_confirmed: {name!r} is not in share.columns, so it is not shown"
+        + suggestion(name, columns)
+        for name in share.columns_confirmed
+        if name not in columns
+    ]
+
+
 def _check_keys(known: Known, config: Config | TableConfig) -> None:
     """Check columns that are keys of mappings, and reference groups."""
     from popscan.fairness.attributes import CODINGS
@@ -169,6 +185,7 @@ def _check_keys(known: Known, config: Config | TableConfig) -> None:
         ("fairness.roles", fairness.roles),
     ):  # fmt: skip
         check_columns(known, [Named(key, name, True) for name in names], [])
+    _check_reference_group(known, config)
     tested = [*fairness.attributes, *(_CROSS.join(names) for names in fairness.intersections)]
     for attribute, group in fairness.reference.items():
         key = f"fairness.reference.{attribute}"
@@ -191,6 +208,18 @@ def _check_keys(known: Known, config: Config | TableConfig) -> None:
             what = "has no subject" if group in named.values() else "is no group"
             known.problems.append(
                 f"{key}: {group!r} {what} of {attribute}" + suggestion(group, groups)
+            )
+
+
+def _check_reference_group(known: Known, config: Config | TableConfig) -> None:
+    """Check that somebody is in the group whose slopes adjust for size."""
+    for name, group in config.cohort.reference_group.items():
+        if not len(known.table) or name not in known.table.columns:
+            continue  # it is known once the images are read
+        groups = sorted({*labels(known.table[name])} - {MISSING})
+        if group.casefold() not in map(str.casefold, groups):
+            known.problems.append(
+                f"cohort.reference_group.{name}: nobody is {group!r}" + suggestion(group, groups)
             )
 
 

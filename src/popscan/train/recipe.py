@@ -221,7 +221,8 @@ def parse_recipe(values: dict[str, Any], *, where: str = "recipe") -> Recipe:
     if "name" not in values:
         raise PopscanError(f"{where}: a recipe needs a name")
     for key, kind in _PARTS.items():
-        values[key] = known_keys(kind, values.get(key) or {}, where=f"{where}: {key}")
+        given = values.get(key)
+        values[key] = known_keys(kind, {} if given is None else given, where=f"{where}: {key}")
     values = _typed(values, where=where)
     mitigation = check_mitigation(Mitigation(**values.pop("mitigation")), where=where)
     augmentation = Augmentation(**values.pop("augmentation"))
