@@ -186,7 +186,7 @@ def test_a_column_that_is_to_be_shared_and_does_not_exist_is_a_problem(share):
     config = {"share": yaml.safe_load("{" + share + "}"), "source": {"kind": "bids", "root": "x"}}
     rows = people(sex=SEX, race=["White", "Asian"] * 6)
     problems, _ = study_columns(Config.model_validate(config), rows)
-    assert [p for p in problems if p.startswith("share")][0].startswith(SHARED[share])
+    assert next(p for p in problems if p.startswith("share")).startswith(SHARED[share])
     fits = {**config, "share": {"columns": ["SEX", "Race"], "columns_confirmed": ["Race"]}}
     assert study_columns(Config.model_validate(fits), rows)[0] == []
 
