@@ -24,7 +24,10 @@ SEEDS = (7, 7 + 2**32)
 made = [torch.Generator().manual_seed(seed) for seed in SEEDS]
 drawn = [torch.randn(5, generator=generator) for generator in made]
 seeds = [generator.initial_seed() for generator in made]
-print(f"torch, seeds 7 and 7 + 2^32: same numbers {torch.equal(*drawn)}, same initial_seed {seeds[0] == seeds[1]}")
+same = torch.equal(*drawn)
+print(f"torch, seeds 7 and 7 + 2^32: same numbers {same}, same initial_seed {seeds[0] == seeds[1]}")
 rows = [np.random.default_rng(seed).normal(size=5) for seed in SEEDS]
 print(f"numpy, seeds 7 and 7 + 2^32: same numbers {np.array_equal(*rows)}")
+assert same, "torch takes the whole seed now"
+assert seeds[0] != seeds[1] and not np.array_equal(*rows)
 PY
