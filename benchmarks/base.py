@@ -270,6 +270,12 @@ def summary(rows: pd.DataFrame) -> str:
     return frame[[c for c in order if c in frame]].round(4).to_string(na_rep="")
 
 
+def by_look(rows: pd.DataFrame) -> str:
+    """Return the bias of the quantities and the Dice in every look, after the step."""
+    names = [name for name in (*QUANTITIES, "dice") if name in rows]
+    return rows.groupby("look", sort=False)[names].mean().round(2).to_string()
+
+
 def observed(pair: Pair, bundle: Bundle, *, fitting: bool) -> dict[str, list[dict[str, Any]]]:
     """Return a scan's errors before and after, and its signs where they are fitted."""
     before, after, end, tally = decided(pair, bundle)
@@ -345,6 +351,8 @@ def main() -> None:
             f"{(after['removed'] > 0).sum()}, base doubtful in {(after['doubtful'] > 0).sum()} =="
         )
         print(summary(own))
+        if after["look"].nunique() > 1:
+            print(f"bias by look:\n{by_look(after)}")
     if given.fit:
         show_fit(pd.DataFrame(seen))
     if given.out is not None:
