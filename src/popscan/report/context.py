@@ -182,6 +182,9 @@ class StudyContext:
     variant_scores
         What reconstructions do to labels and biomarkers: ``unit, variant, dice_mean``, biomarkers
         and each less that of the reference image (``NAME_error``).
+    model_errors
+        How the model erred on its validation subjects, as its bundle says: ``structure,
+        dice_mean``, and optional ``phase, dice_lowest, hd95_mm, volume_ml, bias_pct``.
     associations
         ``outcome, term, estimate, ci_low, ci_high, p, q, n``.
     fairness_groups
@@ -250,6 +253,7 @@ fairness_ledger
     scores: pd.DataFrame = field(default_factory=pd.DataFrame)
     recon_scores: pd.DataFrame = field(default_factory=pd.DataFrame)
     variant_scores: pd.DataFrame = field(default_factory=pd.DataFrame)
+    model_errors: pd.DataFrame = field(default_factory=pd.DataFrame)
     associations: pd.DataFrame = field(default_factory=pd.DataFrame)
     fairness_groups: pd.DataFrame = field(default_factory=pd.DataFrame)
     fairness_gaps: pd.DataFrame = field(default_factory=pd.DataFrame)

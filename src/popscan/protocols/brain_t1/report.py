@@ -45,9 +45,16 @@ def volumes_over_age(context: StudyContext) -> Extra | None:
     slopes = _slopes(aged, columns)
     if len(slopes):
         tables.append(("Volumes at mean head size over age, by sex.", slopes))
-    asymmetry = _asymmetry(table)
+    asymmetry = _asymmetry(table, context.model_errors)
     if len(asymmetry):
         tables.append(("Left minus right, of the mean of both sides.", asymmetry))
+    notes = []
+    if "model_pct" in asymmetry:
+        notes.append(
+            "model_pct is the asymmetry that the model adds where there is none: how far its left "
+            "volumes are off less how far the right ones are, on its few validation subjects. A "
+            "mean_pct of that size and sign may be the model's and not the people's."
+        )
     if not figures and not tables:
         return None
     return Extra(
@@ -57,6 +64,7 @@ def volumes_over_age(context: StudyContext) -> Extra | None:
         "left and right differ.",
         figures=figures,
         tables=tables,
+        notes=notes,
     )
 
 
@@ -120,16 +128,22 @@ def _slopes(aged: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _asymmetry(table: pd.DataFrame) -> pd.DataFrame:
+def _asymmetry(table: pd.DataFrame, errors: pd.DataFrame) -> pd.DataFrame:
+    """Asymmetry by structure, beside that which the model adds where its bundle says so."""
+    off: dict[str, float] = {}
+    if {"structure", "bias_pct"} <= set(errors):
+        off = dict(zip(errors["structure"].astype(str), errors["bias_pct"], strict=True))
     rows = []
     for group in _PAIRED:
         column = f"{group.name}_asymmetry_pct"
         values = table[column].astype(float).dropna() if column in table else pd.Series(dtype=float)
         if len(values):
+            left, right = (off.get(f"{group.name}_{side}", np.nan) for side in ("left", "right"))
             rows.append(
                 {
                     "structure": group.title, "n": len(values), "mean_pct": values.mean(),
                     "sd_pct": values.std(), "larger_left_pct": 100 * (values > 0).mean(),
+                    "model_pct": 200 * (left - right) / (200 + left + right),
                 }
             )  # fmt: skip
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows).dropna(axis=1, how="all")

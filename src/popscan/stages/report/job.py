@@ -25,6 +25,7 @@ from popscan.stages.fairness.report import (
 from popscan.stages.report.extras import extra_sections
 from popscan.stages.report.flagged import flagged_subjects, units_to_look_at
 from popscan.stages.report.gallery import recon_gallery, retrospective_note
+from popscan.stages.report.known_errors import model_errors
 from popscan.stages.report.methods import methods_sentences
 from popscan.stages.report.provenance import Provenance, provenance
 from popscan.stages.report.sharing import write_share
@@ -109,6 +110,7 @@ def study_context(
         scores=read_table(study_root, "scores"),
         recon_scores=read_table(study_root, "recon_scores"),
         variant_scores=variant_scores(study),
+        model_errors=model_errors(config),
         associations=read_table(study_root, "associations"),
         agreement_points=agreement_points(study_root, fairness, kind),
         extras=extra_sections(study_root, config),

@@ -11,6 +11,7 @@ STAGE = Stage(
     sections=("study", "segment", "biomarkers"),
     reads=("ingest", "reconstruct", "segment"),
     side=True,
+    report="popscan.stages.report.known_errors:model_section",
     task="popscan.stages.score.task:score_task",
     tables={
         "scores": Table(

@@ -1,0 +1,148 @@
+"""Section of the report on what is known of the model: how it erred on its validation subjects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from popscan.config import Segment
+from popscan.labelset import LabelSet
+from popscan.methods import option_names, resolve
+from popscan.modelfolder import MODEL
+from popscan.nested import mapping_at
+from popscan.protocols import protocol_of
+from popscan.report.context import Extra
+from popscan.stages.segment.bundles import bundle_path
+from popscan.yamlfile import read_yaml
+
+#: Mean deviation of a structure's volume, in percent, that the report's beginning warns of.
+LARGE_PCT = 10.0
+#: Structures that a sentence names; the table has all.
+_NAMED = 8
+#: What the section shows of a structure, where the bundle says it.
+_COLUMNS = ("structure", "phase", "dice_mean", "dice_lowest", "hd95_mm", "volume_ml", "bias_pct")
+
+
+def validation_of(config: Mapping[str, object]) -> Mapping[str, object]:
+    """Return the section ``validation`` of the bundle that the study's method takes, or nothing.
+
+    Parameters
+    ----------
+    config
+        The whole config.
+    """
+    section, offered = Segment.of(config, or_defaults=True), protocol_of(config).segmentation
+    named, method = section.model or offered.bundle, section.method or offered.method
+    if not named:
+        return {}
+    # The protocol's own method takes a bundle wherever the protocol has one.
+    if method != offered.method and "bundle" not in option_names(
+        resolve(offered.methods, method, "segment")
+    ):
+        return {}
+    about = read_yaml(bundle_path(named) / MODEL)
+    return mapping_at(about, "validation") if isinstance(about, Mapping) else {}
+
+
+def errors_of(validation: Mapping[str, object]) -> pd.DataFrame:
+    """Return how the model erred on its validation subjects, one row per structure (and phase).
+
+    Parameters
+    ----------
+    validation
+        As `validation_of` returns it.
+
+    Returns
+    -------
+    DataFrame
+        Those that the bundle has of ``structure, phase, dice_mean, dice_lowest, hd95_mm, volume_ml,
+        bias_pct``; ``bias_pct`` is the mean deviation of the volume from the reference's, in
+        percent of it. Empty where the bundle says nothing by structure.
+    """
+    rows = validation.get("by_structure")
+    known = [r for r in rows if isinstance(r, Mapping)] if isinstance(rows, Sequence) else []
+    table = pd.DataFrame([{c: row[c] for c in _COLUMNS if c in row} for row in known])
+    return table if "structure" in table else pd.DataFrame()
+
+
+def model_errors(config: Mapping[str, object]) -> pd.DataFrame:
+    """Return `errors_of` of the study's bundle.
+
+    Parameters
+    ----------
+    config
+        The whole config.
+    """
+    return errors_of(validation_of(config))
+
+
+def model_section(study_root: Path, config: Mapping[str, object]) -> Extra | None:
+    """Show how the model erred on its validation subjects; None where the bundle does not say.
+
+    Parameters
+    ----------
+    study_root
+        ``results/<study>``; nothing is read there.
+    config
+        The whole config.
+    """
+    validation = validation_of(config)
+    table = errors_of(validation)
+    if table.empty:
+        return None
+    labels = protocol_of(config).labels
+    n = validation.get("n_subjects")
+    who = f"the {n} subjects" if isinstance(n, int) else "the subjects"
+    sentences = bias_sentences(table, labels, who=who)
+    shown = table.assign(structure=table["structure"].map(lambda s: labels.titles.get(s, s)))
+    return Extra(
+        ident="model-errors",
+        title="How the model erred where the answer was known",
+        lead=f"Agreement with the reference labels of {who} that the model was validated on, as "
+        "its bundle reports it. Nothing here was measured on this study.",
+        sentences=sentences,
+        shared_sentences=sentences,
+        headline=sentences[:1],
+        shared_headline=sentences[:1],
+        tables=[("Agreement and deviation of the volume, by structure.", shown)],
+        notes=[
+            "Nothing of this is corrected in the study. Differences between subjects stand if the "
+            "model errs on them alike; absolute volumes, and left against right, carry its errors."
+        ]
+        if "bias_pct" in table
+        else [],
+        shared=True,
+    )
+
+
+def bias_sentences(table: pd.DataFrame, labels: LabelSet, *, who: str) -> list[str]:
+    """Return which structures' volumes were off by `LARGE_PCT` or more; empty where none was.
+
+    Parameters
+    ----------
+    table
+        As `errors_of` returns it.
+    labels
+        Of the protocol: words for structures.
+    who
+        The validation subjects, in words.
+    """
+    if "bias_pct" not in table:
+        return []
+    table = table.assign(off=pd.to_numeric(table["bias_pct"], errors="coerce"))
+    large = table[table["off"].abs() >= LARGE_PCT]
+    if large.empty:
+        return []
+    large = large.sort_values("off", key=lambda s: -s.abs(), kind="stable")
+    named = [
+        f"{labels.words.get(name, name)} {value:+.0f}%"
+        for name, value in zip(large["structure"], large["off"], strict=True)
+    ]
+    more = f" and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
+    return [
+        f"The model's volumes of {len(large)} of {len(table)} structures were {LARGE_PCT:.0f}% or "
+        f"more off on average on {who} it was validated on ({', '.join(named[:_NAMED])}{more}), "
+        "and the study's are not corrected for it: do not read them as absolute volumes."
+    ]

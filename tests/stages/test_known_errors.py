@@ -1,0 +1,89 @@
+"""The report says how the model erred on its validation subjects, where the reader begins."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+import yaml
+
+from popscan.protocols import get_protocol
+from popscan.protocols.brain_t1.report import volumes_over_age
+from popscan.report import StudyContext, render_study
+from popscan.report.sections.common import Options
+from popscan.report.sections.extra import sections
+from popscan.stages.report.known_errors import bias_sentences, errors_of, model_errors, model_section
+
+BRAIN = get_protocol("brain_t1")
+CONFIG = {"protocol": "brain_t1"}
+
+
+def bundle(folder, rows):
+    folder.mkdir(exist_ok=True)
+    about = {"validation": {"n_subjects": 4, "by_structure": rows}}
+    (folder / "model.yaml").write_text(yaml.safe_dump(about), encoding="utf-8")
+    return {**CONFIG, "segment": {"model": str(folder)}}
+
+
+def row(structure, bias_pct):
+    return {"structure": structure, "dice_mean": 0.8, "bias_pct": bias_pct}
+
+
+@pytest.mark.parametrize("off", [12.0, -15.0])
+def test_volumes_that_are_off_stand_at_the_beginning(tmp_path, off):
+    rows = [row("pallidum_left", off), row("brainstem", 2.0)]
+    extra = model_section(tmp_path, bundle(tmp_path / "b", rows))
+    words = BRAIN.labels.words["pallidum_left"]
+    assert f"{words} {off:+.0f}%" in extra.headline[0]
+    assert "of 1 of 2 structures" in extra.headline[0]
+    assert "the 4 subjects" in extra.headline[0]
+    people = pd.DataFrame({"unit": ["sub-1"]})
+    context = StudyContext(name="brains", protocol=BRAIN, participants=people, extras=[extra])
+    pages = render_study(context, tmp_path / "report")
+    page = (tmp_path / "report" / "index.html").read_text(encoding="utf-8")
+    assert pages
+    assert page.index(f"{off:+.0f}%") < page.index('id="model-errors"')
+    for share in (False, True):
+        made = sections(context, Options(share=share, minimum=5))
+        assert [one.ident for one in made] == ["model-errors"]
+
+
+def test_small_deviations_are_no_warning_but_in_the_table(tmp_path):
+    extra = model_section(tmp_path, bundle(tmp_path / "b", [row("brainstem", 9.9)]))
+    assert not extra.headline
+    assert extra.tables[0][1]["bias_pct"].tolist() == [9.9]
+
+
+def test_a_bundle_that_says_nothing_by_structure_has_no_section(tmp_path):
+    assert model_section(tmp_path, bundle(tmp_path / "b", [])) is None
+    assert errors_of({"by_structure": "none"}).empty
+    assert bias_sentences(pd.DataFrame(), BRAIN.labels, who="nobody") == []
+
+
+def test_labels_that_came_with_the_images_are_no_models(tmp_path):
+    assert model_section(tmp_path, {"protocol": "cine_lax"}) is None
+
+
+@pytest.mark.parametrize("name", ["brain_t1", "cine_sax"])
+def test_shipped_bundles_have_their_section(tmp_path, name):
+    extra = model_section(tmp_path, {"protocol": name})
+    titles = set(get_protocol(name).labels.titles.values())
+    assert set(extra.tables[0][1]["structure"]) <= titles
+
+
+def test_asymmetry_stands_beside_that_of_the_model():
+    units = [f"sub-{k}" for k in range(6)]
+    people = pd.DataFrame({"unit": units, "sex": ["female", "male"] * 3, "age_years": 60.0})
+    measured = pd.DataFrame({"unit": units, "hippocampus_asymmetry_pct": 9.0})
+    context = StudyContext(
+        protocol=BRAIN, participants=people, biomarkers=measured, model_errors=model_errors(CONFIG)
+    )
+    made = volumes_over_age(context)
+    table = made.tables[-1][1]
+    # +11.39% on the left, +1.92% on the right: equal sides of 100 become 111.39 and 101.92.
+    assert table["model_pct"].tolist() == [pytest.approx(100 * 9.47 / 106.655)]
+    assert "model_pct" in made.notes[0]
+    without = volumes_over_age(replace(context, model_errors=pd.DataFrame()))
+    assert "model_pct" not in without.tables[-1][1]
+    assert not without.notes
