@@ -13,7 +13,12 @@ from popscan.protocols.brain_t1.report import volumes_over_age
 from popscan.report import StudyContext, render_study
 from popscan.report.sections.common import Options
 from popscan.report.sections.extra import sections
-from popscan.stages.report.known_errors import bias_sentences, errors_of, model_errors, model_section
+from popscan.stages.report.known_errors import (
+    bias_sentences,
+    errors_of,
+    model_errors,
+    model_section,
+)
 
 BRAIN = get_protocol("brain_t1")
 CONFIG = {"protocol": "brain_t1"}
