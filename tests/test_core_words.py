@@ -26,17 +26,12 @@ WORDS = re.compile(
     re.IGNORECASE,
 )
 SOURCE_NAME = "heart, a name of the source 'organ' in configs and tables that exist"
-SERIES = "series over a cycle, named as the field does: k-space is simulated from them"
 EXCEPTIONS = {
     "records.py": "default view of a scan made in memory",
     "config/analyses.py": SOURCE_NAME,
     "visibility/__init__.py": SOURCE_NAME,
     "visibility/tables.py": SOURCE_NAME,
     "segment/expected.py": "heart_dice, name of a stored coefficient",
-    "train/checkpoint.py": SERIES,
-    "train/cines.py": SERIES,
-    "train/kspace.py": SERIES,
-    "train/loop.py": SERIES,
     "ingest/checks.py": "heart_rate_bpm, a technical tag that may be kept",
 }
 

@@ -10,8 +10,8 @@ from popscan.recon import models_of, reconstruct
 from popscan.recon.cascade import Cascade
 from popscan.recon.learned import load_cascade, save_cascade
 from popscan.records import PopscanError
-from popscan.train.cines import CinePack, interpolated
-from popscan.train.kspace import CineSampler, draw_mask, sweep_places, undersampled_loss
+from popscan.train.sweeps import SweepPack, interpolated
+from popscan.train.kspace import SweepSampler, draw_mask, sweep_places, undersampled_loss
 from popscan.train.loop import CHECKPOINT, fit
 from popscan.train.recipe import Recipe, load_recipe
 from popscan.train.undersampling import Undersampling
@@ -37,7 +37,7 @@ def packs():
     slices = [
         interpolated(disc(r).astype(np.float32), disc(r - 4).astype(np.float32)) for r in (10, 13)
     ]
-    pack = CinePack(slices=[s.astype(np.float16) for s in slices], unit=["a", "b"])
+    pack = SweepPack(slices=[s.astype(np.float16) for s in slices], unit=["a", "b"])
     return {"discs": pack}
 
 
@@ -65,7 +65,7 @@ def one_coil(cine, encoder):
 def test_of_one_coil_the_acquired_samples_are_kept(bundle, packs):
     network = load_cascade(str(bundle))
     how = Undersampling(single_coil=1.0)
-    sampler = CineSampler(packs, {}, how=how, width=16)
+    sampler = SweepSampler(packs, {}, how=how, width=16)
     batch = sampler.draw(2, torch.Generator().manual_seed(3))
     with torch.inference_mode():
         found = network(batch.image, batch.shared, batch.consistent)
@@ -75,7 +75,7 @@ def test_of_one_coil_the_acquired_samples_are_kept(bundle, packs):
 
 
 def test_a_fresh_cascade_changes_nothing(packs):
-    batch = CineSampler(packs, {}, how=Undersampling(), width=16).draw(
+    batch = SweepSampler(packs, {}, how=Undersampling(), width=16).draw(
         2, torch.Generator().manual_seed(5)
     )
     found = Cascade(**ARGUMENTS)(batch.image, batch.shared, batch.consistent)
@@ -96,7 +96,7 @@ def test_a_training_goes_on_where_it_was_interrupted(packs, tmp_path):
 
 
 def test_the_loss_can_be_learned_away(packs):
-    batch = CineSampler(packs, {}, how=EASY, width=16).draw(2, torch.Generator().manual_seed(9))
+    batch = SweepSampler(packs, {}, how=EASY, width=16).draw(2, torch.Generator().manual_seed(9))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = Cascade(channels=[16], layers=3, fold=2)
@@ -175,6 +175,16 @@ def test_what_is_simulated_stays_within_the_recipe():
         places = sweep_places(how.frames, how, rng)
         assert places.min() >= 0
         assert places.max() <= 6
+
+
+def test_the_motion_turns_where_the_recipe_says():
+    how = Undersampling(cycle_frames=(40, 40), outward=(0.5, 0.5), least_return=0.5)
+    places = sweep_places(40, how, np.random.default_rng(3))
+    # As long there as back, without rest: in a whole cycle both halves are seen alike.
+    first = int(np.argmin(places))
+    cycle = np.roll(places, -first)
+    assert int(np.argmax(cycle)) == pytest.approx(20, abs=1)
+    np.testing.assert_allclose(cycle[1:20], cycle[:20:-1], atol=0.5)
 
 
 def test_interpolated_ends_are_the_images():

@@ -20,7 +20,7 @@ from popscan.records import PopscanError
 from popscan.register.network import build_pairs
 from popscan.segment.headed import build_headed
 from popscan.segment.networks import build_network, by_phase, n_channels
-from popscan.train.cines import CinePack
+from popscan.train.sweeps import SweepPack
 from popscan.train.groups import GroupState, new_groups
 from popscan.train.packs import Pack, pack_digest
 from popscan.train.recipe import Recipe
@@ -130,7 +130,7 @@ def first_layer_fitted(
 
 
 def origin_of(
-    recipe: Recipe, packs: Mapping[str, Pack | CinePack], init: Mapping[str, torch.Tensor] | None
+    recipe: Recipe, packs: Mapping[str, Pack | SweepPack], init: Mapping[str, torch.Tensor] | None
 ) -> dict[str, str]:
     """Return digests of what a training begins with: ``packs`` and ``init`` (empty for none).
 
@@ -148,8 +148,8 @@ def origin_of(
     }
 
 
-def _digest(pack: Pack | CinePack, attributes: Sequence[str]) -> str:
-    if isinstance(pack, CinePack):
+def _digest(pack: Pack | SweepPack, attributes: Sequence[str]) -> str:
+    if isinstance(pack, SweepPack):
         return pack.digest()
     return pack_digest(pack, attributes=attributes)
 

@@ -16,7 +16,7 @@ from popscan.recon.cascade import REACHES, bright
 from popscan.recon.encoding import Encoding, to_image, to_kspace
 from popscan.recon.sharing import shared_views
 from popscan.records import PopscanError
-from popscan.train.cines import N_PHASES, CinePack
+from popscan.train.sweeps import N_PHASES, SweepPack
 from popscan.train.undersampling import Undersampling
 
 
@@ -47,13 +47,13 @@ class Examples:
         return image - change + self.image
 
 
-class CineSampler:
-    """Draws batches of simulated examples from packs of cines.
+class SweepSampler:
+    """Draws batches of simulated examples from packs of sweeps.
 
     Parameters
     ----------
     packs
-        Cines by name.
+        Sweeps by name.
     shares
         Pack name -> its share of the batches; empty for all slices equally often.
     how
@@ -72,7 +72,7 @@ class CineSampler:
 
     def __init__(
         self,
-        packs: Mapping[str, CinePack],
+        packs: Mapping[str, SweepPack],
         shares: Mapping[str, float],
         *,
         how: Undersampling,
@@ -103,12 +103,12 @@ class CineSampler:
         if rng.random() < how.single_coil:
             n_coils = 1
         turned = bool(rng.random() < 0.5)
-        frames = [self._cine(own[int(rng.integers(len(own)))], n_frames, turned, rng)
+        frames = [self._frames(own[int(rng.integers(len(own)))], n_frames, turned, rng)
                   for _ in range(n)]  # fmt: skip
         truth = torch.from_numpy(np.stack(frames))
         return self._encoded(truth, n_coils, rng)
 
-    def _cine(
+    def _frames(
         self, index: int, n_frames: int, turned: bool, rng: np.random.Generator
     ) -> np.ndarray:
         """Return consecutive frames (t, width, y) of a slice with background phase."""
@@ -170,10 +170,10 @@ def sweep_places(n_frames: int, how: Undersampling, rng: np.random.Generator) ->
         return rng.uniform(0, N_PHASES - 1, size=1)
     cycle = rng.uniform(*how.cycle_frames)
     when = (rng.random() + np.arange(n_frames) / cycle) % 1.0
-    systole = rng.uniform(0.3, 0.45)
-    # Contraction and relaxation as half cosines, then rest.
-    relaxed = np.clip((when - systole) / rng.uniform(0.25, 1 - systole), 0, 1)
-    part = np.where(when < systole, when / systole, 1 - relaxed)
+    out = rng.uniform(*how.outward)
+    # There and back as half cosines, then rest.
+    back = np.clip((when - out) / rng.uniform(how.least_return, 1 - out), 0, 1)
+    part = np.where(when < out, when / out, 1 - back)
     return (N_PHASES - 1) * (0.5 - 0.5 * np.cos(np.pi * part))
 
 

@@ -25,9 +25,9 @@ from popscan.train.checkpoint import (
     save_state,
     update_average,
 )
-from popscan.train.cines import CinePack
+from popscan.train.sweeps import SweepPack
 from popscan.train.groups import group_loss, head_loss, watched
-from popscan.train.kspace import CineSampler, undersampled_loss
+from popscan.train.kspace import SweepSampler, undersampled_loss
 from popscan.train.losses import LOSSES
 from popscan.train.packs import Pack
 from popscan.train.pairs import PairSampler, pair_loss
@@ -43,7 +43,7 @@ from popscan.train.targets import Target, reconstruction_loss, target_loss
 Validate = Callable[[torch.nn.Module], Mapping[str, float]]
 
 #: What draws the batches of a task.
-AnySampler = Sampler | CineSampler | PairSampler
+AnySampler = Sampler | SweepSampler | PairSampler
 
 CHECKPOINT = "checkpoint.safetensors"
 CURVE = "curve.csv"
@@ -211,15 +211,15 @@ def _n_outputs(recipe: Recipe, target: Target | None) -> int:
 
 
 def _sampler(
-    recipe: Recipe, packs: Mapping[str, Pack | CinePack], target: Target | None
+    recipe: Recipe, packs: Mapping[str, Pack | SweepPack], target: Target | None
 ) -> AnySampler:
     """Return what draws the batches; the packs must be of the recipe's task."""
-    cines = {name: pack for name, pack in packs.items() if isinstance(pack, CinePack)}
+    sweeps = {name: pack for name, pack in packs.items() if isinstance(pack, SweepPack)}
     stacks = {name: pack for name, pack in packs.items() if isinstance(pack, Pack)}
-    if odd := stacks if recipe.task == "undersampled" else cines:
+    if odd := stacks if recipe.task == "undersampled" else sweeps:
         raise PopscanError(f"recipe {recipe.name!r}: packs {', '.join(odd)} are of another task")
     if recipe.task == "undersampled":
-        return CineSampler(cines, recipe.shares, how=recipe.undersampling, width=recipe.patch)
+        return SweepSampler(sweeps, recipe.shares, how=recipe.undersampling, width=recipe.patch)
     _check_spacing(recipe, stacks)
     if recipe.task == "register":
         return PairSampler(
@@ -243,7 +243,7 @@ def _check_spacing(recipe: Recipe, packs: Mapping[str, Pack]) -> None:
 
 def fit(
     recipe: Recipe,
-    packs: Mapping[str, Pack | CinePack],
+    packs: Mapping[str, Pack | SweepPack],
     folder: Path,
     *,
     validate: Validate | None = None,

@@ -26,6 +26,9 @@ class Undersampling:
         Smallest and largest number of coils of the others.
     frames, cycle_frames
         Frames of an example that has several, and the range of frames of a whole cycle.
+    outward, least_return
+        Range of the share of a cycle in which the motion goes from its first end to the other, and
+        the least share that the way back takes (at most all that is left; then there is rest).
     noise, noise_free
         Range of the noise's standard deviation relative to the brightest tissue (drawn on a
         logarithmic scale), and the share of the examples without.
@@ -43,6 +46,8 @@ class Undersampling:
     coils: tuple[int, int] = (4, 6)
     frames: int = 11
     cycle_frames: tuple[int, int] = (15, 30)
+    outward: tuple[float, float] = (0.3, 0.45)
+    least_return: float = 0.25
     noise: tuple[float, float] = (0.002, 0.04)
     noise_free: float = 0.35
     phase_free: float = 0.4

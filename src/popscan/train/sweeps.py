@@ -1,4 +1,4 @@
-"""Cines that k-space is simulated from, for trainings that reconstruct."""
+"""Sweeps through a motion that k-space is simulated from, for trainings that reconstruct."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from scipy import ndimage
 from popscan.records import PopscanError
 from popscan.train.packs import Case
 
-#: Images of one sweep from end-diastole to end-systole, both included.
+#: Images of one sweep from one end of the motion to the other, both included.
 N_PHASES = 7
 #: Radius, in pixels of half the resolution, over which the optical flow is taken as constant.
 _FLOW_RADIUS = 4
@@ -22,7 +22,7 @@ _BRIGHT_PCT = 99.5
 
 
 @dataclass(frozen=True, kw_only=True)
-class CinePack:
+class SweepPack:
     """Slices of many subjects, each in several phases of its cycle.
 
     Attributes
@@ -46,7 +46,7 @@ class CinePack:
         return digest.hexdigest()
 
 
-def build_cines(cases: Iterable[Case]) -> CinePack:
+def build_sweeps(cases: Iterable[Case]) -> SweepPack:
     """Return all slices of `cases`, with the motion between their two frames interpolated.
 
     Raises
@@ -68,8 +68,8 @@ def build_cines(cases: Iterable[Case]) -> CinePack:
                 slices.append(sweep.astype(np.float16))
                 units.append(case.unit)
     if not slices:
-        raise PopscanError("a pack of cines needs at least one scan that is not empty")
-    return CinePack(slices=slices, unit=units)
+        raise PopscanError("a pack of sweeps needs at least one scan that is not empty")
+    return SweepPack(slices=slices, unit=units)
 
 
 def interpolated(
