@@ -44,8 +44,8 @@ from popscan.protocols.cine_sax.training.shipped import split_acdc
 from popscan.recon import coils, prepared, reconstruct, sense
 from popscan.recon.espirit import espirit_maps
 from popscan.records import KSpace
-from popscan.train.sweeps import interpolated
 from popscan.train.kspace import sweep_places
+from popscan.train.sweeps import interpolated
 from popscan.train.undersampling import Undersampling
 from segmentation import acdc_cases
 

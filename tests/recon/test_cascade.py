@@ -10,10 +10,10 @@ from popscan.recon import models_of, reconstruct
 from popscan.recon.cascade import Cascade
 from popscan.recon.learned import load_cascade, save_cascade
 from popscan.records import PopscanError
-from popscan.train.sweeps import SweepPack, interpolated
 from popscan.train.kspace import SweepSampler, draw_mask, sweep_places, undersampled_loss
 from popscan.train.loop import CHECKPOINT, fit
 from popscan.train.recipe import Recipe, load_recipe
+from popscan.train.sweeps import SweepPack, interpolated
 from popscan.train.undersampling import Undersampling
 from recon_helpers import nrmse_of
 

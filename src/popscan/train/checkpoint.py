@@ -20,10 +20,10 @@ from popscan.records import PopscanError
 from popscan.register.network import build_pairs
 from popscan.segment.headed import build_headed
 from popscan.segment.networks import build_network, by_phase, n_channels
-from popscan.train.sweeps import SweepPack
 from popscan.train.groups import GroupState, new_groups
 from popscan.train.packs import Pack, pack_digest
 from popscan.train.recipe import Recipe
+from popscan.train.sweeps import SweepPack
 
 #: Key of `origin_of` -> what is different where it differs.
 _OTHER = {

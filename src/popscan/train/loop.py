@@ -25,7 +25,6 @@ from popscan.train.checkpoint import (
     save_state,
     update_average,
 )
-from popscan.train.sweeps import SweepPack
 from popscan.train.groups import group_loss, head_loss, watched
 from popscan.train.kspace import SweepSampler, undersampled_loss
 from popscan.train.losses import LOSSES
@@ -37,6 +36,7 @@ from popscan.train.recipe import Recipe
 from popscan.train.refurbish import refurbish
 from popscan.train.sampler import Sampler
 from popscan.train.snapshots import keep_snapshot
+from popscan.train.sweeps import SweepPack
 from popscan.train.targets import Target, reconstruction_loss, target_loss
 
 #: Called with the averaged network now and then; returns numbers for the learning curve.
