@@ -75,6 +75,7 @@ def test_shipped_bundles_have_their_section(tmp_path, name):
     extra = model_section(tmp_path, {"protocol": name})
     titles = set(get_protocol(name).labels.titles.values())
     assert set(extra.tables[0][1]["structure"]) <= titles
+    assert "Mean Dice on the" in extra.sentences[0]
 
 
 def test_asymmetry_stands_beside_that_of_the_model():

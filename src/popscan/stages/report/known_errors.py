@@ -95,7 +95,8 @@ def model_section(study_root: Path, config: Mapping[str, object]) -> Extra | Non
     labels = protocol_of(config).labels
     n = validation.get("n_subjects")
     who = f"the {n} subjects" if isinstance(n, int) else "the subjects"
-    sentences = bias_sentences(table, labels, who=who)
+    warnings = bias_sentences(table, labels, who=who)
+    sentences = [*_dice_sentence(validation, who), *warnings]
     shown = table.assign(structure=table["structure"].map(lambda s: labels.titles.get(s, s)))
     return Extra(
         ident="model-errors",
@@ -104,8 +105,8 @@ def model_section(study_root: Path, config: Mapping[str, object]) -> Extra | Non
         "its bundle reports it. Nothing here was measured on this study.",
         sentences=sentences,
         shared_sentences=sentences,
-        headline=sentences[:1],
-        shared_headline=sentences[:1],
+        headline=warnings,
+        shared_headline=warnings,
         tables=[("Agreement and deviation of the volume, by structure.", shown)],
         notes=[
             "Nothing of this is corrected in the study. Differences between subjects stand if the "
@@ -115,6 +116,11 @@ def model_section(study_root: Path, config: Mapping[str, object]) -> Extra | Non
         else [],
         shared=True,
     )
+
+
+def _dice_sentence(validation: Mapping[str, object], who: str) -> list[str]:
+    mean = validation.get("mean_dice")
+    return [f"Mean Dice on {who}: {mean:.2f}."] if isinstance(mean, float) else []
 
 
 def bias_sentences(table: pd.DataFrame, labels: LabelSet, *, who: str) -> list[str]:
