@@ -21,12 +21,20 @@ import numpy as np
 
 from popscan.config import Config
 from popscan.inventory import write_inventory
-from popscan.journal import record_from_dict, record_line
-from popscan.jsontext import canonical_json
 from popscan.plan import Planned, read_shard, read_shards, write_plan
 from popscan.records import Record, Subject
 from popscan.stages import STAGES, stages_of, version_of
 from popscan.store import Store
+
+try:
+    from popscan.journal import record_from_dict, record_line
+    from popscan.jsontext import canonical_json
+except ModuleNotFoundError:  # builds before these had modules of their own
+    from popscan.store import (  # type: ignore[attr-defined, no-redef]
+        canonical_json,
+        record_from_dict,
+        record_line,
+    )
 
 #: Records of the demo's 24 subjects (``--save``), simulated hearts all of them.
 RECORDS = Path(__file__).with_name("study_records.jsonl.gz")

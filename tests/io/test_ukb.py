@@ -6,16 +6,28 @@ import io
 import stat
 import struct
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from mapping_files import (
+    MYO,
+    regions,
+    samples,
+    t1_truth_ms,
+    write_dicom,
+    write_dicom_series,
+    write_image,
+)
 from popscan.io.dicom import Dicom
 from popscan.io.ukb import BulkFile, Ukb
 from popscan.io.ukb_manifest import listed_images
 from popscan.io.zipped import ZipArchive
+from popscan.protocol import load as load_source
 from popscan.protocols import get_protocol
 from popscan.records import Scan, SubjectError
+from popscan.relaxometry.simulate import SHMOLLI, inversion_times_ms
 from ukb_files import Image, bulk_name, manifest, series, short_axis, write_zip
 
 EID = "1000012"
@@ -98,7 +110,8 @@ def test_fields_of_the_protocol_are_one_visit_and_others_are_noted(tmp_path):
     assert len(problems) == 2
     assert "another copy" in problems[0]
     assert "1 zips not named" in problems[1]
-    assert "20210 (1), 20213 (1), 20214 (1)" in notes[0]
+    assert "20210 aortic distensibility (1), 20213 blood flow (1), 20214 T1 maps" in notes[0]
+    assert notes[0].endswith("1 visits have no other bulk file")
     brains, _, _ = found(tmp_path, get_protocol("brain_t1"))
     assert brains == {}
 
@@ -340,3 +353,108 @@ def test_what_was_read_is_kept_within_its_limit(tmp_path, images, monkeypatch):
         for name in archive.names:
             archive.read(name)
         assert sum(map(len, archive._kept.values())) <= 5000
+
+
+# ------------------------------------------------------------------------------- T1 maps
+
+T1 = get_protocol("t1_map")
+WALL_MS, BLOOD_MS = 960.0, 1550.0
+
+
+def t1_images(folder, *, series=1, wall_ms=WALL_MS) -> list[Image]:
+    """Field 20214 of one slice: raw images with phase, the scanner's map, and its parameters."""
+    truth = t1_truth_ms(regions(), wall_ms=wall_ms, blood_ms=BLOOD_MS)
+    name = "ShMOLLI_192i_SAX_b2s_SAX_b2s_SAX_b2s"
+    write_dicom_series(
+        folder, samples(truth), times_ms=inversion_times_ms(SHMOLLI), name=name, series=series
+    )
+    for number, ending in enumerate(("T1MAP", "FITPARAMS"), 2):
+        write_dicom(
+            folder / f"{ending}.dcm", np.rint(truth[..., 0].T), series=series + number,
+            SeriesDescription=f"{name}_{ending}",
+        )  # fmt: skip
+    files = sorted(folder.glob("*.dcm"))
+    return [Image(name=path.name, series=name, data=path.read_bytes()) for path in files]
+
+
+@pytest.fixture
+def t1_zip(tmp_path):
+    images = t1_images(tmp_path / "unpacked")
+    return write_zip(tmp_path / "bulk" / bulk_name(EID, 20214), images)
+
+
+def load_t1(*paths, **mapping):
+    return Ukb(T1).load([str(path) for path in paths], views=("t1",), mapping=mapping)
+
+
+@pytest.mark.parametrize("use", ["raw", "map"])
+def test_t1_maps_out_of_the_zip_are_those_of_the_unpacked_folder(tmp_path, t1_zip, use):
+    loaded = load_t1(t1_zip, use=use)
+    folder = load_source("popscan.io.mapping_dicom:DicomMaps")(T1)
+    unpacked = folder.load([str(tmp_path / "unpacked")], mapping={"use": use})
+    ours, theirs = loaded.scans["t1"], unpacked.scans["t1"]
+    np.testing.assert_array_equal(ours.array, theirs.array)
+    np.testing.assert_array_equal(ours.affine, theirs.affine)
+    assert ours.meta == theirs.meta
+    assert ours.meta["relaxation"]["kind"] == use
+    if use == "map":
+        np.testing.assert_allclose(ours.array[regions() == MYO], WALL_MS)
+
+
+def test_regions_beside_the_zip_are_those_of_the_array_that_is_read(tmp_path, t1_zip):
+    later = t1_zip.with_name(bulk_name(EID, 20214, 2, 1))
+    write_zip(later, t1_images(tmp_path / "later", series=11, wall_ms=1100.0))
+    for path in (t1_zip, later):
+        write_image(Path(str(path).replace(".zip", "_dseg.nii.gz")), regions())
+    visits, problems, notes = found(tmp_path / "bulk", T1)
+    (names,) = visits.values()
+    assert [name.removesuffix(".gz")[-8:] for name in names] == [
+        "_2_0.zip", "_2_1.zip", "dseg.nii", "dseg.nii",
+    ]  # fmt: skip
+    assert (problems, notes) == ([], [])
+    paths = [str(tmp_path / "bulk" / name) for name in names]
+    assert Ukb(T1).needed(paths, ["t1"]) == paths
+    loaded = load_t1(*paths, use="map")
+    labels = loaded.labels["t1"].array[..., 0]
+    assert np.allclose(loaded.scans["t1"].array[..., 0][labels == MYO], 1100.0)
+    assert any("regions of array 0 are of images that are not read" in n for n in loaded.notes)
+
+
+def test_regions_of_another_grid_do_not_cost_the_images(t1_zip):
+    drawn = Path(str(t1_zip).replace(".zip", "_dseg.nii.gz"))
+    write_image(drawn, regions(20))
+    loaded = load_t1(t1_zip, drawn)
+    assert loaded.labels == {}
+    assert loaded.label_problems["t1"].reason == "label_mismatch"
+    assert "t1" in loaded.scans
+
+
+def test_regions_without_their_zip_are_no_visit_and_are_said(tmp_path):
+    touch(tmp_path, f"{EID}_20214_2_0_dseg.nii.gz", "notes_dseg.nii.gz")
+    visits, problems, _ = found(tmp_path, T1)
+    assert visits == {}
+    assert [p.rsplit(": ", 1)[1] for p in problems] == ["regions without a bulk file"]
+    # No view of cines takes them.
+    assert found(tmp_path) == ({}, [], [])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "expected"),
+    [
+        (lambda data: data[: len(data) // 2], {"zip_truncated", "zip_damaged", "not_a_zip"}),
+        (lambda data: b"", {"zip_truncated", "not_a_zip"}),
+    ],
+)
+def test_a_damaged_t1_zip_has_a_reason(t1_zip, spoil, expected):
+    t1_zip.write_bytes(spoil(t1_zip.read_bytes()))
+    with pytest.raises(SubjectError) as caught:
+        load_t1(t1_zip)
+    assert caught.value.reason in expected
+
+
+def test_a_t1_zip_without_inversion_times_or_map_says_so(tmp_path):
+    images = [image for image in t1_images(tmp_path / "x") if "FITPARAMS" in image.name]
+    path = write_zip(tmp_path / bulk_name(EID, 20214), images)
+    with pytest.raises(SubjectError, match="called a T1 map") as caught:
+        load_t1(path)
+    assert caught.value.reason == "no_times"

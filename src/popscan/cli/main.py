@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from popscan import __version__
 from popscan.records import PopscanError
+from popscan.threads import limit_threads
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -20,7 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if further and not getattr(arguments, "passes_on", False):
         top.error(f"unrecognized arguments: {' '.join(further)}")
     arguments.passed_on = further
-    _limit_threads(getattr(arguments, "threads", 0))
+    limit_threads(getattr(arguments, "threads", 0))
     try:
         return int(arguments.call(arguments) or 0)
     except PopscanError as error:
@@ -32,15 +33,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader of our output (head, less) has left: not a fault.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-
-
-def _limit_threads(threads: int) -> None:
-    """Keep numerics to the threads that the scheduler gave, before any library starts its pool."""
-    if threads:
-        for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-            os.environ.setdefault(name, str(threads))
-    # Threads that wait for each other sleep: on a shared node spinning takes the cores of others.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def parser() -> argparse.ArgumentParser:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -33,6 +35,9 @@ def add(commands: Commands) -> None:
     )
     # As the rule calls it, once all else is done.
     storage.add_argument("--output", type=Path, help=argparse.SUPPRESS)
+    # As a job calls it that needs files of another number of threads: popscan.stages.remaking.
+    storage.add_argument("--serve", metavar="SHARD", help=argparse.SUPPRESS)
+    storage.add_argument("--threads", type=int, default=0, help=argparse.SUPPRESS)
     storage.set_defaults(call=_storage)
 
 
@@ -41,6 +46,9 @@ def _storage(arguments: argparse.Namespace) -> None:
     from popscan.study.storage import Choice, clear_study, file_counts, format_counts
 
     store = Store(arguments.study)
+    if arguments.serve:
+        _serve(store, arguments.serve)
+        return
     shards = read_shards(store.root)
     if arguments.restore:
         print(f"{_restore(store, arguments.restore)} files are stored again")
@@ -52,6 +60,16 @@ def _storage(arguments: argparse.Namespace) -> None:
     with inventoried(store.root, arguments.output):
         summary = {"keep": Choice.read(store.root).keep, "files": counts}
         write_atomic(arguments.output, canonical_json(summary).encode())
+
+
+def _serve(store: Store, shard: str) -> None:
+    from popscan.stages.remaking import serve
+    from popscan.stages.restoring import Restorer
+
+    # What a library prints is no answer.
+    with os.fdopen(os.dup(1), "w") as answers:
+        os.dup2(2, 1)
+        serve(Restorer(store, shard).remake, sys.stdin, answers)
 
 
 def _restore(store: Store, names: Sequence[str]) -> int:

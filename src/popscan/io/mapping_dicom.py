@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from popscan.io.mapping_images import MapImage, Part, read_images
 from popscan.io.mapping_words import named_scheme
 from popscan.io.nifti import is_nifti_name, stem_of
 from popscan.io.nifti_raw import MAX_IMAGE_BYTES
-from popscan.io.rawfile import files_of, list_files
+from popscan.io.rawfile import RawFile, files_of, list_files
 from popscan.io.references import read_reference
 from popscan.io.sources import Found, Loaded, one_folder
 from popscan.protocol import Protocol
@@ -92,9 +93,38 @@ class DicomMaps:
             ``view_missing``, ``no_times``, ``mixed_series``, ``irregular_slices``, those of
             `popscan.io.mapping_images` and of reading pixels.
         """
-        options = dict(mapping or {})
         folder = one_folder(paths)
-        images, n_other = read_images(str(folder), files_of(folder))
+        loaded = self.load_files(str(folder), files_of(folder), mapping=mapping)
+        view = self.protocol.view
+        labels, problem = _labels(folder, loaded.scans[view])
+        return replace(
+            loaded,
+            labels={} if labels is None else {view: labels},
+            label_problems={} if problem is None else {view: problem},
+        )
+
+    def load_files(
+        self,
+        folder: str,
+        files: Sequence[RawFile],
+        *,
+        views: Sequence[str] | None = None,
+        max_tilt_deg: float = 5.0,
+        mapping: Mapping[str, Any] | None = None,
+    ) -> Loaded:
+        """Read a visit out of files that lie anywhere, without regions.
+
+        Parameters
+        ----------
+        folder
+            Of the visit, for messages.
+        files
+            At least one.
+        views, max_tilt_deg, mapping
+            As `load`.
+        """
+        options = dict(mapping or {})
+        images, n_other = read_images(folder, files)
         name = str(options.get("name", "")).lower()
         fitting = [image for image in images if name in image.names.lower()]
         raw = [image for image in fitting if image.part is Part.MAGNITUDE]
@@ -103,11 +133,11 @@ class DicomMaps:
         if raw and options.get("use", "raw") == "raw":
             chosen = _last_series(raw)
             phases = [image for image in fitting if image.part is Part.PHASE]
-            scan, note = _raw_scan(chosen, phases, options, folder=str(folder))
+            scan, note = _raw_scan(chosen, phases, options, folder=folder)
             notes += [note] if note else []
         elif ready:
             chosen = _maps(ready)
-            scan = _map_scan(chosen, options, folder=str(folder))
+            scan = _map_scan(chosen, options, folder=folder)
         else:
             raise SubjectError(
                 "no_times" if images else "view_missing",
@@ -124,13 +154,7 @@ class DicomMaps:
         if left + n_other:
             meta["images_left_out_reason"] = f"{left} of other series, {n_other} no such images"
         scan = Scan(**{**vars(scan), "view": view, "meta": meta})
-        labels, problem = _labels(folder, scan)
-        return Loaded(
-            scans={view: scan},
-            labels={} if labels is None else {view: labels},
-            label_problems={} if problem is None else {view: problem},
-            notes=tuple(notes),
-        )
+        return Loaded(scans={view: scan}, notes=tuple(notes))
 
 
 def _last_series(images: Sequence[MapImage]) -> list[MapImage]:

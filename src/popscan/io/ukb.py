@@ -8,6 +8,8 @@ asked whether images are missing.
 
 Of several acquisitions in one visit (array 0, 1, ...) the latest is read, and where that cannot be
 read the one before it; a note says so.
+
+Regions that somebody drew on a map lie in a NIfTI named after its zip, ``..._dseg.nii.gz``.
 """
 
 from __future__ import annotations
@@ -19,21 +21,25 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from popscan.io.bids import oriented
 from popscan.io.folders import Folders
+from popscan.io.mapping import every_frame
 from popscan.io.nifti import scan_of
 from popscan.io.nifti_raw import MAX_IMAGE_BYTES
+from popscan.io.references import read_reference
 from popscan.io.sources import Found, Loaded, note
+from popscan.io.ukb_fields import BULK_TITLES
 from popscan.io.ukb_manifest import is_manifest, missing_images
 from popscan.io.walk import identity
 from popscan.io.zipped import ZipArchive
 from popscan.protocol import Protocol, Series, load
 from popscan.protocols import DEFAULT, get_protocol
-from popscan.records import PopscanError, Scan, SubjectError
+from popscan.records import LabelMap, PopscanError, Scan, SubjectError
 
 _NAME = re.compile(r"(\d{4,10})_(\d{1,6})_(\d{1,2})_(\d{1,4})\.zip", re.ASCII | re.IGNORECASE)
+_REGIONS = re.compile(r"(.+)_dseg\.nii(?:\.gz)?", re.IGNORECASE)
 #: More files below the root than this are a mistake in the path.
 MAX_FILES = 20_000_000
 
@@ -63,6 +69,13 @@ class BulkFile(NamedTuple):
         field, instance, array = map(int, numbers)
         return cls(eid, field, instance, array, path)
 
+    @classmethod
+    def of_regions(cls, path: str) -> BulkFile | None:
+        """Read the name of a file of regions: that of the bulk file they were drawn on."""
+        match = _REGIONS.fullmatch(os.path.basename(path))
+        bulk = cls.of(f"{match[1]}.zip") if match else None
+        return bulk._replace(path=path) if bulk else None
+
 
 class Ukb:
     """Source ``ukb``: see the module.
@@ -86,25 +99,29 @@ class Ukb:
     ) -> list[Found]:
         """List the visits that have a bulk file of a field of the protocol, sorted."""
         fields = _fields(self.protocol.series)
-        visits: dict[tuple[str, int], dict[tuple[int, int], str]] = defaultdict(dict)
+        visits: dict[tuple[str, int], dict[tuple[bool, int, int], str]] = defaultdict(dict)
         others: Counter[int] = Counter()
+        elsewhere: set[tuple[str, int]] = set()
         n_unknown = 0
-        for path in _zips(root):
-            bulk = BulkFile.of(path)
+        for path in _files(root, regions=self.protocol.reads_maps):
+            regions = BulkFile.of_regions(path)
+            bulk = regions or BulkFile.of(path)
             if bulk is None:
-                n_unknown += 1
+                n_unknown += path.lower().endswith(".zip")
             elif bulk.field not in fields:
-                others[bulk.field] += 1
+                others[bulk.field] += regions is None
+                elsewhere.add((bulk.eid, bulk.instance))
             else:
                 there = visits[bulk.eid, bulk.instance]
-                first = there.setdefault((bulk.field, bulk.array), path)
+                first = there.setdefault((regions is not None, bulk.field, bulk.array), path)
                 if first != path:
                     note(problems, f"{path}: another copy of {first}; it is left out")
+        for visit in [v for v, there in visits.items() if all(drawn for drawn, *_ in there)]:
+            note(problems, f"{', '.join(visits.pop(visit).values())}: regions without a bulk file")
         if n_unknown:
             note(problems, f"{root}: {n_unknown} zips not named EID_FIELD_INSTANCE_ARRAY.zip")
         if others:
-            listed = ", ".join(f"{field} ({n})" for field, n in sorted(others.items()))
-            self.notes.append(f"bulk fields that no view needs, not opened: {listed}")
+            self.notes.append(_others(others, n_visits=len(elsewhere - set(visits))))
         return [
             Found(
                 sub=f"sub-{eid}",
@@ -117,7 +134,8 @@ class Ukb:
     def needed(self, paths: Sequence[str], views: Sequence[str] | None = None) -> list[str]:
         """Return those of a visit's files that hold a wanted view."""
         fields = _fields(self._wanted(views))
-        return [path for path in paths if (b := BulkFile.of(path)) and b.field in fields]
+        named = [(path, BulkFile.of(path) or BulkFile.of_regions(path)) for path in paths]
+        return [path for path, bulk in named if bulk and bulk.field in fields]
 
     def load(
         self,
@@ -125,6 +143,7 @@ class Ukb:
         *,
         views: Sequence[str] | None = None,
         max_tilt_deg: float = 5.0,
+        mapping: Mapping[str, Any] | None = None,
     ) -> Loaded:
         """Read one visit out of its zips.
 
@@ -136,6 +155,8 @@ class Ukb:
             Views wanted; None for all that the protocol knows.
         max_tilt_deg
             As in `popscan.io.dicom_session.Rules`.
+        mapping
+            Of protocols of maps: config section ``source.mapping``.
 
         Raises
         ------
@@ -154,7 +175,10 @@ class Ukb:
         needed = [one for one in wanted if one.view == self.protocol.view] or wanted
         if not _fields(needed) & set(files):
             raise SubjectError("view_missing", f"no bulk file of {_named(needed)}")
-        loaded = _Visit(self.protocol, max_tilt_deg=max_tilt_deg)
+        rules: dict[str, Any] = {"max_tilt_deg": max_tilt_deg}
+        loaded = _Visit(
+            self.protocol, rules if mapping is None else {**rules, "mapping": dict(mapping)}
+        )
         dicom = [one for one in wanted if any(not m for m in one.ukb_fields.values())]
         exam = {f: files[f] for one in dicom for f in one.ukb_fields if f in files}
         if exam:
@@ -163,6 +187,7 @@ class Ukb:
             for field, member in one.ukb_fields.items():
                 if member and field in files:
                     loaded.read_nifti(one.view, files[field], member)
+        loaded.read_regions([bulk for bulk in map(BulkFile.of_regions, paths) if bulk])
         return loaded.result(wanted)
 
     def _wanted(self, views: Sequence[str] | None) -> list[Series]:
@@ -172,10 +197,13 @@ class Ukb:
 class _Visit:
     """What is read of one visit, and why other parts of it could not be."""
 
-    def __init__(self, protocol: Protocol, *, max_tilt_deg: float) -> None:
+    def __init__(self, protocol: Protocol, rules: Mapping[str, Any]) -> None:
         self.protocol = protocol
-        self.max_tilt_deg = max_tilt_deg
+        self.rules = rules
         self.scans: dict[str, Scan] = {}
+        self.chosen: set[BulkFile] = set()
+        self.labels: dict[str, LabelMap] = {}
+        self.label_problems: dict[str, SubjectError] = {}
         self.notes: list[str] = []
         self.problems: list[SubjectError] = []
 
@@ -197,13 +225,12 @@ class _Visit:
                     name = str(Path(chosen[0].path).with_suffix(""))
                     if not members:
                         raise SubjectError("no_files", f"{name}: the archive is empty")
-                    loaded: Loaded = reader.load_files(
-                        name, members, views=views, max_tilt_deg=self.max_tilt_deg
-                    )
+                    loaded: Loaded = reader.load_files(name, members, views=views, **self.rules)
                 except SubjectError as error:
                     failed.append(error)
                     continue
             self.scans |= loaded.scans
+            self.chosen |= set(chosen)
             self.notes += [*notes, *loaded.notes, *_arrays_read(files, chosen, failed)]
             return
         self.problems += failed[:1]
@@ -241,6 +268,20 @@ class _Visit:
         self.problems += failed[:1]
         self.notes += [f"{view} was not read: {failed[0].reason}"]
 
+    def read_regions(self, drawn: Sequence[BulkFile]) -> None:
+        """Read regions of the first view that were drawn on the images that were read."""
+        view = self.protocol.view
+        read = {bulk._replace(path="") for bulk in self.chosen}
+        for bulk in drawn:
+            if view not in self.scans or bulk._replace(path="") not in read:
+                self.notes.append(f"regions of array {bulk.array} are of images that are not read")
+                continue
+            try:
+                scan = self.scans[view]
+                self.labels[view] = every_frame(read_reference(bulk.path, scan), scan)
+            except SubjectError as error:
+                self.label_problems[view] = error
+
     def result(self, wanted: Sequence[Series]) -> Loaded:
         """Return what was read, or say why the first view was not."""
         first = self.protocol.view
@@ -250,7 +291,12 @@ class _Visit:
                 raise self.problems[0]
             raise SubjectError("view_missing", f"no bulk file of {_named(wanted[:1])}")
         scans = {view: self.scans[view] for view in sorted(self.scans)}
-        return Loaded(scans=scans, notes=tuple(self.notes))
+        return Loaded(
+            scans=scans,
+            labels=self.labels,
+            label_problems=self.label_problems,
+            notes=tuple(self.notes),
+        )
 
 
 def _image(archive: ZipArchive, member: str) -> Scan:
@@ -276,6 +322,16 @@ def _arrays_read(
         )
 
 
+def _others(counts: Mapping[int, int], *, n_visits: int) -> str:
+    """Name the bulk files that nothing reads."""
+    listed = ", ".join(
+        f"{field} {BULK_TITLES[field]} ({n})" if field in BULK_TITLES else f"{field} ({n})"
+        for field, n in sorted(counts.items()) if n
+    )  # fmt: skip
+    words = f"bulk fields that no view needs, not opened: {listed}"
+    return f"{words}; {n_visits} visits have no other bulk file" if n_visits else words
+
+
 def _fields(series: Sequence[Series]) -> set[int]:
     return {field for one in series for field in one.ukb_fields}
 
@@ -291,8 +347,10 @@ def _named(series: Sequence[Series]) -> str:
     return " or ".join(parts) or "any view"
 
 
-def _zips(root: str | Path) -> Iterator[str]:
+def _files(root: str | Path, *, regions: bool) -> Iterator[str]:
     """Every zip below a folder, links to folders followed once, in order of names.
+
+    With `regions` also what is named as regions are.
 
     Raises
     ------
@@ -317,5 +375,6 @@ def _zips(root: str | Path) -> Iterator[str]:
         if n_files > MAX_FILES:
             raise PopscanError(f"{root}: more than {MAX_FILES} files")
         for name in sorted(names):
-            if name.lower().endswith(".zip") and not name.startswith("."):
+            wanted = name.lower().endswith(".zip") or (regions and _REGIONS.fullmatch(name))
+            if wanted and not name.startswith("."):
                 yield os.path.join(place, name)

@@ -16,6 +16,14 @@ from popscan.fairness.attributes import UKB_21000, UKB_21000_DETAILED
 
 #: First and second imaging visit.
 IMAGING_INSTANCES = (2, 3)
+#: Bulk fields of the heart's images, by their names.
+BULK_TITLES = MappingProxyType(
+    {
+        20207: "scout", 20208: "long axis", 20209: "short axis", 20210: "aortic distensibility",
+        20211: "cine tagging", 20212: "left ventricular outflow tract", 20213: "blood flow",
+        20214: "T1 maps (shMOLLI)",
+    }
+)  # fmt: skip
 
 _ENTITY = re.compile(r"participant\.")
 _FORMS = tuple(

@@ -60,7 +60,7 @@ def run_stage(
         options=options,
         planned={p.subject.unit: p for p in planned},
         threads=threads,
-        restore=Restorer(store, shard, threads=threads),
+        restore=Restorer(store, shard),
     )
     names = name_list(subjects)
     only = frozenset(matching_units(names, [p.subject.unit for p in planned]))

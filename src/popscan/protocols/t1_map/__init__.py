@@ -17,12 +17,16 @@ PROTOCOL = Protocol(
     version="2",
     title="Heart MR, T1 map",
     series=(
-        Series(view="t1", title="T1 map", suffixes=("T1map", "IRT1"), dimensions=4),
+        Series(
+            view="t1", title="T1 map", suffixes=("T1map", "IRT1"), dimensions=4,
+            ukb_fields={20214: ""},
+        ),
     ),
     labels=LABELS,
     sources={
         "bids": "popscan.io.mapping:BidsMaps",
         "dicom": "popscan.io.mapping_dicom:DicomMaps",
+        "ukb": "popscan.io.ukb:Ukb",
     },
     reads_maps=True,
     ingest="popscan.protocols.t1_map.ingest:prepare",
