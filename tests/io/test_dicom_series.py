@@ -256,3 +256,109 @@ def test_images_of_impossible_size_are_damaged(tmp_path, write_stack, shape):
     data.Rows, data.Columns = shape
     data.save_as(spoilt)
     assert read_folder(tmp_path / "s").counts[Kind.DAMAGED] == 1
+
+
+def mirrored(data: pydicom.Dataset, z: int, *, axis: int) -> None:
+    """Store an image from its other side, with the geometry that says so."""
+    orientation = np.array(data.ImageOrientationPatient, dtype=float)
+    along = orientation[3 * axis : 3 * axis + 3]
+    spacing = float(data.PixelSpacing[1 - axis])
+    n_pixels = int(data.Columns) if axis == 0 else int(data.Rows)
+    position = np.array(data.ImagePositionPatient, dtype=float)
+    data.ImagePositionPatient = (position + along * spacing * (n_pixels - 1)).tolist()
+    orientation[3 * axis : 3 * axis + 3] *= -1
+    data.ImageOrientationPatient = orientation.tolist()
+    data.PixelData = np.flip(data.pixel_array, axis=1 - axis).tobytes()
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("which", [lambda z: z % 2 == 1, lambda z: z == 2, lambda z: z > 1])
+def test_slices_that_are_stored_from_their_other_side(tmp_path, write_stack, axis, which):
+    def change(data: pydicom.Dataset, z: int, t: int) -> None:
+        if which(z):
+            mirrored(data, z, axis=axis)
+
+    change_all(write_stack(tmp_path / "s", slices=8), change)
+    scan = sax(tmp_path / "s")
+    assert scan.spacing_mm[2] == pytest.approx(9.0, abs=0.001)
+    assert (scan.meta["images_left_out"], scan.array.shape[2]) == (0, 8)
+    whole = expected(slices=8)
+    turned = [whole, whole[::-1], whole[:, ::-1], whole[::-1, ::-1]]
+    assert any(np.array_equal(scan.array, one) for one in turned)
+
+
+@pytest.mark.parametrize("which", [lambda z: True, lambda z: z == 2])
+def test_images_whose_smallest_value_is_white_are_inverted(tmp_path, write_stack, which):
+    def change(data: pydicom.Dataset, z: int, t: int) -> None:
+        if which(z):
+            data.PhotometricInterpretation = "MONOCHROME1"
+            data.PixelData = (65535 - data.pixel_array).astype(np.uint16).tobytes()
+
+    change_all(write_stack(tmp_path / "s"), change)
+    scan = sax(tmp_path / "s")
+    np.testing.assert_array_equal(scan.array, expected())
+    assert scan.meta["n_inverted_images"] == 6 * sum(which(z) for z in range(4))
+
+
+@pytest.mark.parametrize(("value", "limit"), [(65535, None), (60000, 65535)])
+def test_padding_is_dark(tmp_path, write_stack, value, limit):
+    def change(data: pydicom.Dataset, z: int, t: int) -> None:
+        pixels = data.pixel_array.copy()
+        pixels[:2] = value
+        data.PixelData = pixels.tobytes()
+        data.add_new("PixelPaddingValue", "US", value)
+        if limit:
+            data.add_new("PixelPaddingRangeLimit", "US", limit)
+
+    files = write_stack(tmp_path / "s")
+    change_all(files, lambda data, z, t: data.add_new("PixelPaddingValue", "US", 0))
+    np.testing.assert_array_equal(sax(tmp_path / "s").array, expected())  # 0 is a value, too
+    change_all(files, change)
+    scan = sax(tmp_path / "s").array
+    np.testing.assert_array_equal(scan[:, 2:], expected()[:, 2:])
+    np.testing.assert_array_equal(scan[:, :2], scan[:, 2:].min(axis=(0, 1)) + 0 * scan[:, :2])
+
+
+def test_bits_that_lie_elsewhere_than_the_header_says_are_refused(tmp_path, write_stack):
+    def change(data: pydicom.Dataset, z: int, t: int) -> None:
+        data.PixelData = (data.pixel_array * 16).astype(np.uint16).tobytes()
+        data.BitsStored, data.HighBit = 12, 15
+
+    files = write_stack(tmp_path / "s", slices=4)
+    change_all(files, put(HighBit=15, BitsStored=12))
+    np.testing.assert_array_equal(sax(tmp_path / "s").array, expected())  # a header's slip
+    change_all(files, change)
+    with pytest.raises(SubjectError, match="highest bit of 12 is number 15") as caught:
+        sax(tmp_path / "s")
+    assert caught.value.reason == "bad_pixels"
+
+
+@pytest.mark.parametrize("tag", ["Rows", "Columns"])
+def test_pixels_of_another_matrix_than_the_header_says_are_refused(tmp_path, write_stack, tag):
+    files = write_stack(tmp_path / "s")
+    change_all(files, lambda data, z, t: setattr(data, tag, int(data[tag].value) - 1))
+    with pytest.raises(SubjectError, match="bytes of pixels") as caught:
+        sax(tmp_path / "s")
+    assert caught.value.reason == "bad_pixels"
+
+
+@pytest.mark.parametrize("digits", [0, 1])
+def test_rounded_positions_do_not_change_the_distance_of_slices(tmp_path, write_stack, digits):
+    def change(data: pydicom.Dataset, z: int, t: int) -> None:
+        data.ImagePositionPatient = [round(float(v), digits) for v in data.ImagePositionPatient]
+
+    change_all(write_stack(tmp_path / "s", slices=11, distance_mm=10.0), change)
+    assert sax(tmp_path / "s").spacing_mm[2] == pytest.approx(10.0, rel=0.01)
+
+
+@pytest.mark.parametrize(("written", "unit"), [(0.8, "s"), (800_000.0, "us"), (800.0, None)])
+def test_rr_interval_in_another_unit_becomes_ms(tmp_path, write_stack, written, unit):
+    change_all(write_stack(tmp_path / "s"), put(NominalInterval=written))
+    scan = sax(tmp_path / "s")
+    assert scan.meta["rr_ms"] == pytest.approx(800.0)
+    assert scan.meta.get("rr_unit_assumed") == unit
+
+
+def test_heart_rate_counts_where_the_rr_interval_is_none(tmp_path, write_stack):
+    change_all(write_stack(tmp_path / "s"), put(NominalInterval=26.0, HeartRate=75))
+    assert sax(tmp_path / "s").meta["rr_ms"] == pytest.approx(800.0)

@@ -170,7 +170,9 @@ def test_stack_whose_slices_are_not_the_third_axis(tmp_path, heart, order, flips
         (100.0, "msec", 75.0),
         (0.1, None, 75.0),  # can only be seconds
         (100.0, None, 75.0),  # can only be milliseconds
-        (100.0, "sec", np.nan),  # 800 s
+        (100.0, "sec", 75.0),  # 800 s: can only be milliseconds
+        (0.1, "msec", 75.0),  # 0.8 ms: can only be seconds
+        (100.0, "usec", 75.0),
         (0.0032, "sec", np.nan),  # the pulse repetition time, as dcm2niix writes it
         (1.0, "sec", np.nan),  # what joining frames leaves
         (1.0, "msec", np.nan),
@@ -188,6 +190,28 @@ def test_heart_rate_is_right_or_empty(tmp_path, heart, step, unit, rate):
         assert ("assumed" in message) == (unit is None)
     else:
         assert verdict == ("not_assessed" if scan.frame_times_ms is None else "review")
+
+
+@pytest.mark.parametrize("factor", [1.0, 0.001, 1000.0])
+@pytest.mark.parametrize("start", [0.0, 25.0])
+def test_frame_times_of_a_sidecar_in_another_unit(tmp_path, heart, factor, start):
+    path = save(tmp_path / "sub-1" / "sub-1_sa.nii.gz", heart[0])
+    times = (start + 100 * np.arange(8)) * factor
+    (path.parent / "sub-1_sa.json").write_text(json.dumps({"frame_times_ms": times.tolist()}))
+    scan, _, _, message = ingest(path.parent)
+    np.testing.assert_allclose(scan.frame_times_ms, start + 100 * np.arange(8))
+    assert ("frame times are taken as" in message) == (factor != 1.0)
+
+
+@pytest.mark.parametrize("key", ["RRInterval", "rr_ms"])
+@pytest.mark.parametrize("factor", [1.0, 0.001, 1000.0])
+def test_rr_interval_of_a_sidecar_in_another_unit(tmp_path, heart, key, factor):
+    path = save(tmp_path / "sub-1" / "sub-1_sa.nii.gz", heart[0], step=0.1)
+    side = {"meta": {"rr_ms": 800 * factor}} if key == "rr_ms" else {key: 0.8 * factor}
+    (path.parent / "sub-1_sa.json").write_text(json.dumps(side))
+    scan, _, _, message = ingest(path.parent)
+    assert scan.meta["rr_ms"] == pytest.approx(800)
+    assert ("in another unit than expected: taken as 800 ms" in message) == (factor != 1.0)
 
 
 def test_step_of_one_without_unit_is_no_time(tmp_path):

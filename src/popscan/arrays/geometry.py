@@ -12,6 +12,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
+#: Gaps between rounded positions differ by less than the first from the usual one, and at least so
+#: many of them by more than the second; of a stack that was planned in two parts, one does.
+_ROUNDED_GAP, _UNEVEN_GAP, _LEAST_UNEVEN = 0.25, 0.01, 2
 
 #: LPS -> RAS: the first two axes change sign.
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -124,17 +127,31 @@ def slice_distance_mm(along_mm: ArrayLike) -> tuple[float, float]:
     Returns
     -------
     distance_mm : float
-        Median gap; NaN with fewer than two slices.
+        Median gap; the mean gap where many gaps differ a little, as they do between positions that
+        were rounded. NaN with fewer than two slices.
     irregularity : float
-        Largest deviation of a gap from the median, as a fraction of it; 0 with fewer than 3 slices.
+        Largest deviation of a gap from the distance, as a fraction of it; 0 with fewer than 3
+        slices.
+
+    Examples
+    --------
+    >>> slice_distance_mm([0, 9, 18, 36])
+    (9.0, 1.0)
+    >>> slice_distance_mm([0, 8, 17, 25, 34])[0]
+    8.5
     """
     gaps = np.diff(np.sort(np.asarray(along_mm, dtype=float)))
     if gaps.size == 0:
         return float("nan"), 0.0
-    median = float(np.median(gaps))
+    distance = float(np.median(gaps))
     if gaps.size == 1:
-        return median, 0.0
-    return median, float(np.max(np.abs(gaps - median)) / median) if median > 0 else float("inf")
+        return distance, 0.0
+    if distance <= 0:
+        return distance, float("inf")
+    off = np.abs(gaps / distance - 1.0)
+    if off.max() < _ROUNDED_GAP and np.count_nonzero(off > _UNEVEN_GAP) >= _LEAST_UNEVEN:
+        distance = float(np.mean(gaps))
+    return distance, float(np.max(np.abs(gaps - distance)) / distance)
 
 
 def dicom_affine(

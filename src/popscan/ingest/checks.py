@@ -246,6 +246,7 @@ _POSITIVE = frozenset(
         "echo_time_ms",
         "field_strength_t",
         "flip_angle_deg",
+        "frame_time_factor",
         "heart_rate_bpm",
         "n_frames_acquired",
         "repetition_time_ms",
@@ -254,7 +255,9 @@ _POSITIVE = frozenset(
         "spacing_conflict_pct",
     }
 )
-_TEXTS = frozenset({"frame_order", "frame_time_unit_assumed", "manufacturer", "model"})
+_TEXTS = frozenset(
+    {"frame_order", "frame_time_unit_assumed", "manufacturer", "model", "rr_unit_assumed"}
+)
 _LISTS: Mapping[str, type] = {
     "frame_index": int,
     "frame_labels": str,
@@ -271,6 +274,7 @@ META_KEYS = frozenset(
         "frame_index",
         "frame_labels",
         "frame_order",
+        "frame_time_factor",
         "frame_time_unit_assumed",
         "heart_rate_bpm",
         "manufacturer",
@@ -280,6 +284,7 @@ META_KEYS = frozenset(
         "pixdim_spacing_mm",
         "repetition_time_ms",
         "rr_ms",
+        "rr_unit_assumed",
         "sform_spacing_mm",
         "slice_thickness_mm",
         "spacing_conflict_pct",

@@ -34,6 +34,7 @@ from popscan.io.sources import Found, Loaded, note, one_folder
 from popscan.io.tables import subject_label
 from popscan.protocol import Protocol, load
 from popscan.protocols import DEFAULT, get_protocol
+from popscan.protocols.cine_sax.cycle import rr_in_ms, times_in_ms
 from popscan.records import LabelMap, PopscanError, Scan, SubjectError
 
 #: BIDS sidecar key -> key of meta, factor.
@@ -239,6 +240,11 @@ def _read_images(view: str, images: list[Named]) -> tuple[Scan, list[Named]]:
     if chosen[0].equalised:
         meta["resampled_slices"] = True
     scan = slices_last(_joined(chosen, scans))
+    times, factor = times_in_ms(scan.frame_times_ms)
+    if factor != 1.0:
+        scan, meta["frame_time_factor"] = replace(scan, frame_times_ms=times), factor
+    if "rr_ms" in meta:
+        meta.update(rr_in_ms(meta["rr_ms"]))
     names = [item.frame.upper() for item in chosen]
     if set(names) <= {"ED", "ES"}:
         meta["frame_labels"] = names

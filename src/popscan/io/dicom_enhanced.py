@@ -17,6 +17,7 @@ _GROUPS: dict[str, dict[str, str]] = {
         "RescaleIntercept": "RescaleIntercept",
     },
     "CardiacSynchronizationSequence": {
+        "ActualCardiacTriggerDelayTime": "TriggerTime",
         "NominalCardiacTriggerDelayTime": "TriggerTime",
         "RRIntervalTimeNominal": "NominalInterval",
     },
@@ -49,6 +50,7 @@ _SHARED_TAGS = (
     "MagneticFieldStrength",
     "HeartRate",
     "ImageType",
+    "PhotometricInterpretation",
     "SOPClassUID",
     "BurnedInAnnotation",
     "BitsStored",

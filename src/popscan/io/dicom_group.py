@@ -16,6 +16,7 @@ from popscan.arrays.geometry import plane_normal
 from popscan.io.dicom_header import Plane
 from popscan.io.dicom_kind import Origin
 from popscan.io.dicom_order import agreed_order, has_triggers, order_frames
+from popscan.io.dicom_place import Grid, turned_onto
 from popscan.protocols.cine_sax.orientation import axis_of
 from popscan.records import SubjectError
 
@@ -75,6 +76,18 @@ class Group:
         a, b = np.array(first.orientation), np.array(plane.orientation)
         return bool(min(a[:3] @ b[:3], a[3:] @ b[3:]) > _PARALLEL_COSINE)
 
+    def turned(self, plane: Plane) -> Plane | None:
+        """Return `plane` with rows and columns as they are here, if it belongs here then.
+
+        Of a stack, half the slices may be stored from right to left and the others not.
+        """
+        first = self.planes[0]
+        across = plane_normal(first.orientation) @ plane_normal(plane.orientation)
+        if abs(float(across)) <= _PARALLEL_COSINE:
+            return None
+        other = turned_onto(plane, Grid(first))
+        return other if other is not plane and self.fits(other) else None
+
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
@@ -109,13 +122,20 @@ class Run:
 
 
 def group_planes(planes: Sequence[Plane]) -> list[Group]:
-    """Group planes that are parallel and share grid and contrast."""
+    """Group planes that are parallel and share grid and contrast.
+
+    Planes whose rows and columns are stored in another order or direction are turned onto those of
+    the first of their group.
+    """
     groups: list[Group] = []
     for plane in planes:
-        group = next((g for g in groups if g.fits(plane)), None)
+        group, placed = next((g for g in groups if g.fits(plane)), None), plane
+        if group is None:
+            turned = ((g, g.turned(plane)) for g in groups)
+            group, placed = next(((g, p) for g, p in turned if p is not None), (None, plane))
         if group is None:
             groups.append(group := Group())
-        group.planes.append(plane)
+        group.planes.append(placed)
     return groups
 
 

@@ -20,6 +20,7 @@ from pydicom.errors import BytesLengthException, InvalidDicomError
 
 from popscan.io.dicom_deflated import check_inflated
 from popscan.io.dicom_kind import KIND_TAGS, Origin, many, origin_of
+from popscan.io.dicom_stored import is_inverted
 from popscan.io.dicom_turn import AS_STORED, Turn
 from popscan.io.rawfile import RawFile
 
@@ -90,6 +91,8 @@ class Plane:
         Images of its series, as the header says; 0 where it does not.
     turn
         How the stored pixels are brought onto the grid that the other attributes describe.
+    inverted
+        Whether the smallest value is white; reading the pixels turns them.
     meta
         Values of `META_TAGS`, under their keys.
     """
@@ -120,6 +123,7 @@ class Plane:
     origin: Origin = Origin.ORIGINAL
     promised: int = 0
     turn: Turn = AS_STORED
+    inverted: bool = False
     meta: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -222,6 +226,7 @@ def read_plane(file: RawFile, data: pydicom.Dataset, *, frame: int = -1) -> Plan
         intercept=_number(data, "RescaleIntercept", 0.0),
         origin=origin_of(data),
         promised=int(_number(data, "ImagesInAcquisition", 0)),
+        inverted=is_inverted(data),
         meta=_meta(data),
     )
 

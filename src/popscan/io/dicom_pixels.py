@@ -13,11 +13,13 @@ from popscan.arrays.dtypes import image_dtype
 from popscan.arrays.geometry import dicom_affine, slice_distance_mm
 from popscan.io.dicom_header import DAMAGE, Plane, open_dicom
 from popscan.io.dicom_order import GUESS, natural, order_frames, own_triggers_ms
+from popscan.io.dicom_stored import check_layout, stored_values
 from popscan.io.dicom_place import placed
 from popscan.io.dicom_stack import Stack
 from popscan.io.nifti_raw import MAX_IMAGE_BYTES
 from popscan.io.rawfile import list_files
 from popscan.io.zipped import ZippedFile
+from popscan.protocols.cine_sax.cycle import is_cycle_ms, rr_in_ms
 from popscan.records import Scan, SubjectError
 
 
@@ -92,6 +94,7 @@ def plane_pixels(plane: Plane, *, folder: str) -> NDArray[np.float32]:
     except DAMAGE as error:
         shown = _shown(plane, folder=folder)
         raise SubjectError("truncated_file", f"{shown}: damaged DICOM file") from error
+    check_layout(data, shown=lambda: _shown(plane, folder=folder))
     try:
         pixels = pixel_array(data, index=plane.frame if plane.frame >= 0 else None)
     except (RuntimeError, NotImplementedError, ImportError) as error:
@@ -113,7 +116,7 @@ def plane_pixels(plane: Plane, *, folder: str) -> NDArray[np.float32]:
             f"{_shown(plane, folder=folder)}: pixels {pixels.shape}, grey values {rows} x "
             f"{columns} expected",
         )
-    values = plane.turn.apply(np.asarray(pixels.T, dtype=np.float32))
+    values = plane.turn.apply(stored_values(data, pixels).T)
     with np.errstate(over="ignore", invalid="ignore"):  # what is infinite ingest refuses
         return values * np.float32(plane.slope) + np.float32(plane.intercept)
 
@@ -143,8 +146,12 @@ def _stack_meta(stack: Stack) -> dict[str, Any]:
     noted = meta.pop("n_frames_told", None)
     if noted is not None and int(noted) != len(stack.runs[0].planes):
         meta["n_frames_told"] = int(noted)
-    if "rr_ms" not in meta and "heart_rate_bpm" in meta:
+    if "rr_ms" in meta:
+        meta.update(rr_in_ms(meta["rr_ms"]))
+    if not is_cycle_ms(meta.get("rr_ms", math.nan)) and "heart_rate_bpm" in meta:
         meta["rr_ms"] = 60000.0 / meta["heart_rate_bpm"]
+    if inverted := sum(plane.inverted for plane in planes):
+        meta["n_inverted_images"] = inverted
     return meta
 
 

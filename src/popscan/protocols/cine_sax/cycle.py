@@ -27,6 +27,56 @@ def is_cycle_ms(length_ms: float, limits_ms: Sequence[float] = CYCLE_MS) -> bool
     return bool(limits_ms[0] <= length_ms <= limits_ms[1])
 
 
+def rr_in_ms(rr_ms: float) -> dict[str, float | str]:
+    """RR interval in ms where it was written in s or in microseconds, as its length shows.
+
+    Returns
+    -------
+    dict
+        ``rr_ms`` and ``rr_unit_assumed``; empty where `rr_ms` is believed, or where nothing else
+        is.
+
+    Examples
+    --------
+    >>> rr_in_ms(0.85), rr_in_ms(850.0), rr_in_ms(26.0)
+    ({'rr_ms': 850.0, 'rr_unit_assumed': 's'}, {}, {})
+    """
+    if is_cycle_ms(rr_ms):
+        return {}
+    units = {"s": 1000.0, "us": 0.001}
+    fit = [(unit, rr_ms * factor) for unit, factor in units.items() if is_cycle_ms(rr_ms * factor)]
+    return {"rr_ms": fit[0][1], "rr_unit_assumed": fit[0][0]} if fit else {}
+
+
+def times_in_ms(times_ms: ArrayLike | None) -> tuple[Floats | None, float]:
+    """Frame times in ms where s and ms were mixed up, as the length of the cycle shows.
+
+    Steps of exactly 1 s or 1 ms are what converters write for want of a time, and stay.
+
+    Returns
+    -------
+    times : ndarray or None
+    factor : float
+        By which they were multiplied: 1000, 0.001, or 1.
+
+    Examples
+    --------
+    >>> times_in_ms([0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7])[1]
+    1000.0
+    """
+    if times_ms is None:
+        return None, 1.0
+    times = np.asarray(times_ms, dtype=float)
+    length = cycle_length_ms(frame_times_ms=times)
+    if not math.isfinite(length) or is_cycle_ms(length):
+        return times, 1.0
+    step = float(np.median(np.diff(times)))
+    fit = [factor for factor in (1000.0, 0.001) if is_cycle_ms(length * factor)]
+    if not fit or step in (1.0, 1000.0):
+        return times, 1.0
+    return times * fit[0], fit[0]
+
+
 def cycle_length_ms(
     *, rr_ms: float | None = None, frame_times_ms: ArrayLike | None = None, min_frames: int = 6
 ) -> float:
@@ -92,11 +142,21 @@ def positions(
 
 
 def cycle_notes(scan: Scan) -> list[str]:
-    """Say where frame times cover what is no heart cycle."""
+    """Say where frame times cover what is no heart cycle, and which units were assumed."""
+    notes = []
+    if factor := scan.meta.get("frame_time_factor"):
+        way = "s for ms" if factor > 1 else "ms for s"
+        notes.append(f"frame times are taken as {way}: as given, they cover no heart cycle")
+    if scan.meta.get("rr_unit_assumed"):
+        length = scan.meta.get("rr_ms", math.nan)
+        notes.append(f"the RR interval is in another unit than expected: taken as {length:.4g} ms")
+    if count := scan.meta.get("n_inverted_images"):
+        notes.append(f"{count} images have the smallest value as white: they were inverted")
     length = cycle_length_ms(frame_times_ms=scan.frame_times_ms)
     if not math.isfinite(length) or is_cycle_ms(length):
-        return []
+        return notes
     return [
+        *notes,
         f"the frames take {length:.4g} ms in all, which is no heart cycle ({CYCLE_MS[0]:g} to "
         f"{CYCLE_MS[1]:g} ms): converters write the repetition time of the pulse (dcm2niix) or "
         "1 s (SimpleITK, nibabel) as time step; frame_times_ms in the JSON sidecar mends it"
