@@ -13,9 +13,9 @@ from popscan.arrays.dtypes import image_dtype
 from popscan.arrays.geometry import dicom_affine, slice_distance_mm
 from popscan.io.dicom_header import DAMAGE, Plane, open_dicom
 from popscan.io.dicom_order import GUESS, natural, order_frames, own_triggers_ms
-from popscan.io.dicom_stored import check_layout, stored_values
 from popscan.io.dicom_place import placed
 from popscan.io.dicom_stack import Stack
+from popscan.io.dicom_stored import check_layout, stored_values
 from popscan.io.nifti_raw import MAX_IMAGE_BYTES
 from popscan.io.rawfile import list_files
 from popscan.io.zipped import ZippedFile

@@ -13,7 +13,7 @@ from popscan.records import SubjectError
 
 
 def check_layout(data: pydicom.Dataset, *, shown: Callable[[], str]) -> None:
-    """Refuse pixels that do not lie as the header says; those that are compressed say it themselves.
+    """Refuse pixels that do not lie as the header says; compressed ones say it themselves.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def is_inverted(data: pydicom.Dataset) -> bool:
 
 
 def stored_values(data: pydicom.Dataset, pixels: NDArray[Any]) -> NDArray[np.float32]:
-    """Stored values with the largest as the brightest; padding is as dark as the darkest pixel.
+    """Return stored values, the largest the brightest; padding is as dark as the darkest pixel.
 
     Parameters
     ----------

@@ -159,5 +159,5 @@ def cycle_notes(scan: Scan) -> list[str]:
         *notes,
         f"the frames take {length:.4g} ms in all, which is no heart cycle ({CYCLE_MS[0]:g} to "
         f"{CYCLE_MS[1]:g} ms): converters write the repetition time of the pulse (dcm2niix) or "
-        "1 s (SimpleITK, nibabel) as time step; frame_times_ms in the JSON sidecar mends it"
+        "1 s (SimpleITK, nibabel) as time step; frame_times_ms in the JSON sidecar mends it",
     ]
