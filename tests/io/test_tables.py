@@ -52,6 +52,19 @@ def test_sex_codes(tmp_path, code, sex):
     assert rows["sex"].tolist() == [sex]
 
 
+@pytest.mark.parametrize("word", ["Male", "f", "W"])
+@pytest.mark.parametrize("digit", ["0", "1", "1.0"])
+def test_digits_beside_words_say_no_sex(tmp_path, word, digit):
+    """Two tables were joined: whether 1 is male in the second, nobody knows."""
+    text = f"participant_id\tsex\na\t{word}\nb\t{digit}\n"
+    rows, problems = read(tmp_path, text)
+    assert rows["sex"].tolist()[1] == "unknown"
+    assert [(p.line, p.column) for p in problems] == [(3, "sex")]
+    rows, problems = read(tmp_path, text, sex_codes={"0": "female", "1": "male"})
+    assert rows["sex"].tolist()[1] == ("female" if digit == "0" else "male")
+    assert problems == []
+
+
 def test_own_sex_codes_go_before_the_usual_ones(tmp_path):
     text = "participant_id\tsex\na\t1\nb\t2\nc\tX\n"
     rows, problems = read(tmp_path, text, sex_codes={"1": "female", "2": "male", "x": "unknown"})

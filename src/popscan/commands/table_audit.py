@@ -115,6 +115,7 @@ def read_people(path: Path, config: TableConfig) -> tuple[pd.DataFrame, list[str
     """
     from popscan.io.cohort import read_cohort
     from popscan.io.ukb_table import FieldTable
+    from popscan.stats.mixed import alike_notes
 
     own = dict(config.table.rename)
     old = {new: name for name, new in own.items()}
@@ -143,6 +144,7 @@ def read_people(path: Path, config: TableConfig) -> tuple[pd.DataFrame, list[str
         for problem in problems
         if problem.column in numeric and problem.count > (table[problem.column] != "").sum()
     ]
+    notes = [*notes, *alike_notes(list(dict.fromkeys(people["sub"])))]
     return people, [*notes, *_told(problems)], damaged
 
 

@@ -280,8 +280,10 @@ def _check_sex(
     # "1.0": a spreadsheet took it for a number.
     cells = [c[:-2] if c not in codes and c.endswith(".0") else c for c in cells]
     known = dict(codes)
-    if "2" in cells and "2" not in codes:
-        # Coded as 1 and 2: which of them is female is not the same everywhere.
+    worded = any(not code.isdigit() and codes.get(code) in ("female", "male") for code in cells)
+    if worded or ("2" in cells and "2" not in codes):
+        # Coded as 1 and 2, or with digits beside words, as where two tables were joined: which of
+        # them is female is not the same everywhere.
         for digit in {"0", "1"} - {str(code).strip() for code in own}:
             known.pop(digit, None)
     expected = f"one of {', '.join(sorted(c for c in known if c))}, n/a, or a code of "

@@ -31,11 +31,13 @@ def cohort_attributes(
         Indexed by unit, sorted; ``bsa_m2`` and ``bmi_kg_m2`` are added where height and weight are
         columns.
     notes : list of str
-        Sentences on values that were blanked, or are not taken as numbers.
+        Sentences on values that were blanked, are not taken as numbers, or seem to be in two units
+        or exchanged.
     """
     from popscan.biomarkers.body import bmi_kg_m2, bsa_m2
     from popscan.fairness.attributes import attributes_table, uncoded_notes
     from popscan.stats.codes import as_categories, blank_codes, weight_notes
+    from popscan.stats.mixed import mixed_notes
     from popscan.stats.plausible import blank_implausible
 
     table, notes = _one_spelling(participants)
@@ -53,7 +55,11 @@ def cohort_attributes(
     )
     notes += [*categories, *codes, *(one.sentence() for one in blanked)]
     notes += uncoded_notes(attributes, fairness.codings)
-    return attributes.sort_index(), [*notes, *weight_notes(attributes)]
+    measured = [
+        str(name) for name in attributes if pd.api.types.is_numeric_dtype(attributes[name])
+    ]
+    notes += [*weight_notes(attributes), *mixed_notes(attributes, columns=measured)]
+    return attributes.sort_index(), notes
 
 
 def _one_spelling(participants: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:

@@ -16,6 +16,7 @@ from popscan.plan import Planned
 from popscan.protocol import load as load_place
 from popscan.protocols import protocol_of
 from popscan.records import PopscanError, Subject
+from popscan.stats.mixed import alike_notes
 from popscan.study.exclusion import exclude, split_visit, with_problem
 
 if TYPE_CHECKING:
@@ -91,6 +92,7 @@ def find_cohort(options: Mapping[str, object], folders: Folders | None = None) -
         for items in found.values():
             cohort.planned += [_planned(item.sub, item.ses, {}, [item], stats) for item in items]
     exclude(cohort, CohortSection.of(options).exclude)
+    cohort.notes += alike_notes(list(dict.fromkeys(p.subject.sub for p in cohort.planned)))
     return cohort
 
 
