@@ -16,8 +16,8 @@ import pandas as pd
 _LEAST = 10
 #: Women are smaller than men by some 13 cm everywhere; women who are larger by this are men.
 _TALLER_CM = 3.0
-#: Body mass index above which few people are, the share of a table that lies beyond it where weights
-#: are in pounds, and the median of a cohort of patients with obesity.
+#: Body mass index above which few people are, the share of a table that lies beyond it where
+#: weights are in pounds, and the median of a cohort of patients with obesity.
 _HEAVY_KG_M2, _HEAVY_SHARE, _OBESE = 50.0, 0.1, 35.0
 #: Values of one quantity in two units leave a gap of this factor between them, and each part
 #: spreads over less than the second factor (its 10th to its 90th percentile).

@@ -55,9 +55,7 @@ def cohort_attributes(
     )
     notes += [*categories, *codes, *(one.sentence() for one in blanked)]
     notes += uncoded_notes(attributes, fairness.codings)
-    measured = [
-        str(name) for name in attributes if pd.api.types.is_numeric_dtype(attributes[name])
-    ]
+    measured = [str(name) for name in attributes if pd.api.types.is_numeric_dtype(attributes[name])]
     notes += [*weight_notes(attributes), *mixed_notes(attributes, columns=measured)]
     return attributes.sort_index(), notes
 
