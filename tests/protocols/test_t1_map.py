@@ -159,6 +159,18 @@ def test_qc_sees_motion_and_exchanged_labels(tmp_path):
     assert found["wall_residual_pct"] == "not_assessed"
 
 
+@pytest.mark.parametrize("moved", range(7))
+def test_one_image_that_moved_goes_to_review(tmp_path, moved):
+    signed = samples(TRUTH)
+    signed[moved] = np.roll(signed[moved], 4, axis=1)
+    write_raw(tmp_path, SUB, signed)
+    write_regions(tmp_path, SUB, LABELS)
+    scan, labels, _ = ingested(tmp_path)
+    found = {c.name: c for c in run_checks(CHECKS, MapContext(scan, labels.array))}
+    assert found["image_shift_mm"].value == pytest.approx(7.2, abs=0.01)
+    assert str(found["image_shift_mm"].verdict) == "review"
+
+
 def test_labels_that_came_with_the_images_are_the_segmentation():
     scan = Scan(array=np.zeros((4, 4, 1, 3)), affine=np.eye(4), spacing_mm=(1, 1, 1), view="t1")
     one = np.zeros((4, 4, 1, 3), np.uint8)

@@ -22,6 +22,7 @@ from popscan.relaxometry import (
     fit_decay,
     fit_recovery,
     fit_shmolli,
+    image_shifts_mm,
     look_locker_free,
 )
 
@@ -69,6 +70,9 @@ def prepare(
     made, values = _ready(scan, facts, labels) if facts["kind"] == "map" else _fitted(scan, facts)
     n = made.shape[3]
     meta = {**scan.meta, "frame_labels": list(FRAMES[:n])}
+    if facts["kind"] != "map":
+        shifts = image_shifts_mm(np.moveaxis(scan.array, 3, 0), spacing_mm=scan.spacing_mm)
+        meta["image_shift_mm"] = round(float(np.max(shifts)), 2)
     out = replace(scan, array=made.astype(np.float32), frame_times_ms=None, meta=meta)
     if labels is not None:
         first = labels.array[..., :1]

@@ -108,6 +108,14 @@ def other_series(ctx: MapContext) -> Measured:
     return Measured(n, "series at the same place that were not taken: of before or after contrast?")
 
 
+def image_shift_mm(ctx: MapContext) -> Measured:
+    """How far one image lies from where the others are: breathing between the images."""
+    shift = ctx.scan.meta.get("image_shift_mm")
+    if not isinstance(shift, int | float) or not math.isfinite(shift):
+        return not_assessed("a ready-made map, or too few images")
+    return Measured(float(shift), "largest shift in the plane of one image against the others")
+
+
 def wall_se_pct(ctx: MapContext) -> Measured:
     """Median standard error of a voxel of the myocardium, of its value."""
     se = ctx.frame("se_ms")
@@ -170,6 +178,11 @@ def checks(low_ms: float, high_ms: float) -> Mapping[str, Spec]:
             meaning="Further series of DICOM at the same place, of which the last was taken; "
             "source.mapping.name chooses",
             bad="high", review=0.0, fail=None,
+        ),
+        "image_shift_mm": Spec(
+            measure=image_shift_mm, kind="image", unit="mm",
+            meaning="How far the edges of one raw image lie from those of the others (breathing)",
+            bad="high", review=3.0, fail=None,
         ),
         "wall_se_pct": Spec(
             measure=wall_se_pct, kind="image", unit="%",
