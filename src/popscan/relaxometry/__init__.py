@@ -10,5 +10,6 @@ from popscan.relaxometry.shmolli import fit_shmolli, shmolli_order
 
 __all__ = [
     "Decay", "Recovery", "RegionValue", "check_series", "fit_decay", "fit_recovery", "fit_shmolli",
-    "image_shifts_mm", "look_locker_free", "recovery_signal", "region_value", "shmolli_order", "signs_from_phase",
+    "image_shifts_mm", "look_locker_free", "recovery_signal", "region_value", "shmolli_order",
+    "signs_from_phase",
 ]  # fmt: skip

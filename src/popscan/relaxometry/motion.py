@@ -41,7 +41,7 @@ def image_shifts_mm(images: ArrayLike, *, spacing_mm: Sequence[float]) -> Floats
     found = np.zeros(len(series))
     if len(series) < 3:
         return np.full(len(series), np.nan)
-    reach = [_reach(spacing, size) for spacing, size in zip(spacing_mm[:2], series.shape[1:3], strict=True)]
+    reach = [_reach(spacing_mm[axis], series.shape[axis + 1]) for axis in (0, 1)]
     for z in range(series.shape[3]):
         edges = np.stack([_edges(image) for image in series[..., z]])
         for i, own in enumerate(edges):
