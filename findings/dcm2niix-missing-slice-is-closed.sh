@@ -1,18 +1,19 @@
 #!/usr/bin/env bash
-# dcm2niix closes the gap of a lost slice: one image is too short, a second holds a slice nobody scanned.
+# dcm2niix closes the gap of a lost slice, and writes a second image with a slice nobody scanned.
 #
 # Version    dcm2niix 1.0.20260724 (PyPI wheel), pydicom 3.0.2, nibabel 5.4.2
-# Behaviour  Seven slices 8 mm apart, of which the fourth is not in the folder. dcm2niix ends with 0 and
-#            writes two images: NAME.nii with six slices 8 mm apart, so that all behind the gap lie 8 mm
-#            off, and NAME_Eq_1.nii with seven, of which one is interpolated. One sidecar is written. A
-#            line about the varying distance is in the log; header and sidecar do not mention it.
+# Behaviour  Seven slices 8 mm apart, of which the fourth is not in the folder. dcm2niix ends with 0
+#            and writes two images: NAME.nii with six slices 8 mm apart, so that all behind the gap
+#            lie 8 mm off, and NAME_Eq_1.nii with seven, of which one is interpolated. One sidecar
+#            is written. A line about the varying distance is in the log; header and sidecar do not
+#            mention it.
 # Output     exit 0; scan.nii 6 slices of 8 mm, last slice at 40 mm (it was at 48)
 #            scan_Eq_1.nii 7 slices of 8 mm, values 100 108 116 124 132 140 148 (124 was never scanned)
 #            sidecars: scan.json
 # Source     NIfTI has one distance for all slices; dcm2niix issues 248 and 982 (the `_Eq` image).
-# Consequence A heart or brain that crosses the gap loses a slice's volume, or has one made up, and a
-#            pattern such as *.nii takes one visit for two. Count the DICOM positions before conversion,
-#            or refuse visits whose log says "Interslice distance varies".
+# Consequence A heart or brain that crosses the gap loses a slice's volume, or has one made up, and
+#            a pattern such as *.nii takes one visit for two. Count the DICOM positions before
+#            conversion, or refuse visits whose log says "Interslice distance varies".
 set -euo pipefail
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
 cd "$work"

@@ -1,19 +1,21 @@
 #!/usr/bin/env bash
-# dcm2niix gives Philips images other values than their RescaleSlope does: here a hundred times larger.
+# dcm2niix gives Philips images other values than RescaleSlope does: here a hundred times larger.
 #
 # Version    dcm2niix 1.0.20260724 (PyPI wheel), pydicom 3.0.2, nibabel 5.4.2
 # Behaviour  DICOM images with stored values of 100 and RescaleSlope 2, of Philips, with the private
 #            MR scale slope 0.005 (2005,100E). pydicom's apply_rescale gives 200. The NIfTI file has
 #            20,000: stored / scale slope, the value before the scanner scaled it for display. With
-#            `-p n` it has 200. The log names three factors and a paper, no value is marked. Without the
-#            private field, or of another manufacturer, dcm2niix gives 200, too.
+#            `-p n` it has 200. The log names three factors and a paper, no value is marked. Without
+#            the private field, or of another manufacturer, dcm2niix gives 200, too.
 # Output     pydicom 200; dcm2niix 20000; dcm2niix -p n 200
 #            without the private field: dcm2niix 200
-# Source     DICOM PS3.3 C.11.1: output units = slope * stored + intercept. Chenevert et al., Transl Oncol
-#            2014 (PMC3998685), for the private slope; dcm2niix issues 493 and 575, Philips/README.md.
-# Consequence Of one cohort, visits converted by dcm2niix and visits read from DICOM differ by a factor
-#            that is another one for every series; so do two vendors' maps of T1, and velocities, whose
-#            unit is in RescaleSlope only. UsePhilipsFloatNotDisplayScaling in the sidecar says which it is.
+# Source     DICOM PS3.3 C.11.1: output units = slope * stored + intercept. Chenevert et al., Transl
+#            Oncol 2014 (PMC3998685), for the private slope; dcm2niix issues 493 and 575,
+#            Philips/README.md.
+# Consequence Of one cohort, visits converted by dcm2niix and visits read from DICOM differ by a
+#            factor that is another one for every series; so do two vendors' maps of T1, and
+#            velocities, whose unit is in RescaleSlope only. UsePhilipsFloatNotDisplayScaling in the
+#            sidecar says which it is.
 set -euo pipefail
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
 cd "$work"

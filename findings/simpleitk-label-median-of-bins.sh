@@ -2,16 +2,17 @@
 # SimpleITK's median of a label changes with one bright voxel anywhere else in the image.
 #
 # Version    SimpleITK 2.5.7
-# Behaviour  LabelStatistics and LabelIntensityStatistics take a label's median from a histogram whose
-#            bins reach from the least to the largest value of the image, in the label or not. For
-#            floats there are 256 and 128 bins, and the median is a place within one of them. A region
-#            of 1000 voxels around 1000, and one voxel of 4,000,000 in the background (a map of T1 that
-#            did not fit there, say): both medians are thousands off, and nothing is raised. Means of
-#            the same two filters are exact.
+# Behaviour  LabelStatistics and LabelIntensityStatistics take a label's median from a histogram
+#            whose bins reach from the least to the largest value of the image, in the label or not.
+#            For floats there are 256 and 128 bins, and the median is a place within one of them. A
+#            region of 1000 voxels around 1000, and one voxel of 4,000,000 in the background (a map
+#            of T1 that did not fit there, say): both medians are thousands off, and nothing is
+#            raised. Means of the same two filters are exact.
 # Output     numpy 1000.7, LabelStatistics 1000.7, LabelIntensityStatistics 1000.9
 #            with the voxel: numpy 1000.7, LabelStatistics 8765.7, LabelIntensityStatistics 16576.3
 # Source     itkLabelStatisticsImageFilter says that the median is as accurate as a bin is wide; the
-#            number and range of the bins are not named there. ITK issue 2482 (16-bit images, mended).
+#            number and range of the bins are not named there. ITK issue 2482 (16-bit images,
+#            mended).
 # Consequence Medians of T1, T2 or R2* in a region depend on the noise around the body, and differ
 #            between a cropped and a whole image. Take the median of the region's values with numpy.
 set -euo pipefail
