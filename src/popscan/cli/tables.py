@@ -61,6 +61,18 @@ def _add_ranges(commands: Commands) -> None:
     ranges.add_argument("--step-years", type=float, default=5.0, metavar="YEARS")
     ranges.add_argument("--draws", type=int, default=200, metavar="N", help="for intervals")
     ranges.add_argument("--seed", type=int, default=0)
+    ranges.add_argument(
+        "--harmonise", default="", metavar="COLUMN", help="remove differences between these sites"
+    )
+    ranges.add_argument(
+        "--preserve", nargs="*", metavar="COLUMN", help="effects that are kept; default: age, sex"
+    )
+    ranges.add_argument(
+        "--min-site", type=int, default=10, metavar="N", help="fewest subjects of a site"
+    )
+    ranges.add_argument(
+        "--pool-small-sites", action="store_true", help="treat smaller sites as one"
+    )
     ranges.add_argument("--out", type=Path, required=True, help="folder of the results")
     ranges.set_defaults(call=_ranges)
 
@@ -114,8 +126,15 @@ def _precision(arguments: argparse.Namespace) -> None:
 
 
 def _ranges(arguments: argparse.Namespace) -> None:
+    from popscan.commands.table_harmonised import Between
     from popscan.commands.table_ranges import ranges_of_table
 
+    between = Between(
+        site=arguments.harmonise,
+        preserve=arguments.preserve,
+        min_site=arguments.min_site,
+        pool_small=arguments.pool_small_sites,
+    )
     page, notes = ranges_of_table(
         arguments.table,
         arguments.out,
@@ -126,6 +145,7 @@ def _ranges(arguments: argparse.Namespace) -> None:
         step_years=arguments.step_years,
         draws=arguments.draws,
         seed=arguments.seed,
+        between=between if arguments.harmonise else None,
     )
     _print(page, notes)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -20,6 +19,12 @@ from popscan.associate.centiles import CENTILES, Curves, fit_curves
 from popscan.associate.published import COMPARED, compare_published
 from popscan.cells import column_name
 from popscan.columns import Column, text
+from popscan.commands.table_harmonised import (
+    Between,
+    People,
+    harmonised_people,
+    write_harmonised,
+)
 from popscan.io.cohort import listed, read_cohort
 from popscan.names import natural
 from popscan.opened import open_study
@@ -31,6 +36,7 @@ from popscan.report.figures.centiles import centile_panels
 from popscan.report.sections.common import Options
 from popscan.report.sections.extra import sections
 from popscan.report.single import write_page
+from popscan.stages.associate.report import harmonised_extra
 from popscan.stats.codes import blank_codes
 from popscan.stats.design import clean
 from popscan.study.cohort import first_visits
@@ -39,18 +45,6 @@ from popscan.study.tables import numbers_if_all, write_table
 #: However few a lab looks at itself, nothing of fewer subjects is shared.
 _LEAST_SHARED = 10
 _PEOPLE: Mapping[str, Column] = {"unit": text("subject"), "participant_id": text("subject")}
-
-
-@dataclass(frozen=True, kw_only=True)
-class People:
-    """One row per person, and what is to be described."""
-
-    name: str
-    table: pd.DataFrame
-    key: str
-    outcomes: Sequence[str]
-    protocol: str
-    notes: Sequence[str]
 
 
 def ranges_of_table(
@@ -64,6 +58,7 @@ def ranges_of_table(
     draws: int = 200,
     step_years: float = 5.0,
     seed: int = 0,
+    between: Between | None = None,
 ) -> tuple[Path, list[str]]:
     """Write ``reference_centiles``, ``z_scores``, ``published_ranges`` and a page.
 
@@ -87,6 +82,8 @@ def ranges_of_table(
         Step of the ages.
     seed
         Of the draws.
+    between
+        Sites between which measurements are harmonised; harmonised columns stand beside the others.
 
     Returns
     -------
@@ -106,10 +103,15 @@ def ranges_of_table(
             f"ranges: step_years {step_years:g}, min_near {min_near}, draws {draws}: a step "
             "above 0, 1 or more, and 0 or more expected"
         )
-    people = _of_study(path, columns) if path.is_dir() else _of_file(path, columns, age, sex)
+    people = (
+        _of_study(path, columns)
+        if path.is_dir()
+        else _of_file(path, columns, age, sex, words=[between.site] if between else [])
+    )
     age, sex = (column_name(name) if not path.is_dir() else name for name in (age, sex))
     if age not in people.table:
         raise PopscanError(f"{path}: no column {age!r}; name the one with ages by --age")
+    people, made = harmonised_people(people, between, age=age, sex=sex)
     curves = _fit(people, age=age, sex=sex, draws=draws, seed=seed)
     if not any(one for one, _, _ in curves.values()):
         why = "; ".join(dict.fromkeys(note for _, note, _ in curves.values()))
@@ -138,8 +140,18 @@ def ranges_of_table(
         name=people.name,
         kind="reference ranges",
         description=f"{len(people.table):,} subjects.",
-        sections=sections(StudyContext(extras=[_section(centiles, published, curves)]), Options()),
+        sections=sections(
+            StudyContext(
+                extras=[
+                    *([harmonised_extra(made)] if made else []),
+                    _section(centiles, published, curves),
+                ]
+            ),
+            Options(),
+        ),
     )
+    if made:
+        write_harmonised(out, people.table, people.key, made)
     return page, list(people.notes)
 
 
@@ -160,10 +172,12 @@ def _of_study(root: Path, columns: Sequence[str]) -> People:
     )
 
 
-def _of_file(path: Path, columns: Sequence[str], age: str, sex: str) -> People:
+def _of_file(
+    path: Path, columns: Sequence[str], age: str, sex: str, *, words: Sequence[str]
+) -> People:
     """Rows of a table, one per person: of repeated ones the first visit, by its name."""
     wanted = [column_name(name) for name in columns]
-    groups = [column_name(sex)] if sex else []
+    groups = list(dict.fromkeys(column_name(name) for name in [sex, *words] if name))
     found = read_cohort(path, categorical=groups, numeric=[*wanted, column_name(age)])
     notes = [*listed(found.problems), *found.notes]
     if found.rows.empty:

@@ -11,7 +11,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StrictInt, WithJsonSchema, field_validator, model_validator
 
-from popscan.config.analyses import Associate, Atlas, Fairness, Rca, Report, Share, Visibility
+from popscan.config.analyses import (
+    Associate,
+    Atlas,
+    Fairness,
+    Harmonise,
+    Rca,
+    Report,
+    Share,
+    Visibility,
+)
 from popscan.config.experiments import Experiment
 from popscan.config.predictions import PredictedColumn
 from popscan.config.section import ColumnName, Section
@@ -32,10 +41,10 @@ from popscan.protocols import DEFAULT, get_protocol
 from popscan.records import PopscanError
 
 __all__ = [
-    "Associate", "Atlas", "Biomarkers", "Cohort", "Config", "Experiment", "Fairness", "Plan", "Qc",
-    "Rca", "Reconstruct", "Report", "Section", "Segment", "Share", "Simulate", "Source", "Storage",
-    "Study", "TableConfig", "Visibility", "fill_in", "json_schema", "protocol_problems",
-    "source_kind", "study_seed",
+    "Associate", "Atlas", "Biomarkers", "Cohort", "Config", "Experiment", "Fairness", "Harmonise",
+    "Plan", "Qc", "Rca", "Reconstruct", "Report", "Section", "Segment", "Share", "Simulate",
+    "Source", "Storage", "Study", "TableConfig", "Visibility", "fill_in", "json_schema",
+    "protocol_problems", "source_kind", "study_seed",
 ]  # fmt: skip
 
 
@@ -73,6 +82,7 @@ class Config(Section):
     qc: Qc = Qc()
     biomarkers: Biomarkers = Biomarkers()
     atlas: Atlas = Atlas()
+    harmonise: Harmonise = Harmonise()
     associate: Associate = Associate()
     fairness: Fairness = Fairness()
     rca: Rca = Rca()

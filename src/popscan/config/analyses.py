@@ -42,6 +42,37 @@ class Associate(Section):
     min_n: int = Field(default=20, ge=5, description="Fewest complete rows of a regression.")
 
 
+class Harmonise(Section):
+    """Biomarkers harmonised between sites or scanners by ComBat, beside the values as measured."""
+
+    by: ColumnName = Field(
+        default="", description="Column with the site or scanner; empty: nothing is harmonised."
+    )
+    preserve: Distinct[ColumnName] | None = Field(
+        default=None,
+        description="Covariates whose effects are kept, such as [age_years, sex]; [] for none. "
+        "Must be given with `by`. Nothing else enters the fit: effects of other attributes that "
+        "differ between sites are partly removed, and the report says so.",
+    )
+    columns: Distinct[ColumnName] = Field(
+        default=[], description="Biomarkers; by default those of associate and fairness."
+    )
+    min_site: int = Field(default=10, ge=3, description="Fewest subjects of a site.")
+    small_sites: Literal["leave", "pool"] = Field(
+        default="leave",
+        description="Subjects of smaller sites have no harmonised value (leave), or these sites "
+        "are treated as one (pool).",
+    )
+
+    @model_validator(mode="after")
+    def _preserved_is_stated(self) -> Harmonise:
+        if self.by and self.preserve is None:
+            raise ValueError("preserve: state whose effects are kept ([] for none), beside `by`")
+        if self.by and self.by in (self.preserve or ()):
+            raise ValueError(f"preserve: {self.by} is what is harmonised")
+        return self
+
+
 class Fairness(Section):
     """Comparison of every stage's outcome between groups."""
 

@@ -20,6 +20,7 @@ from popscan.protocol import Protocol, Words
 from popscan.protocols import DEFAULT, get_protocol
 from popscan.report.figures.gallery import Gallery
 from popscan.stages import stages_of
+from popscan.stats.harmonise import Harmonised
 
 _FIRST = get_protocol(DEFAULT)
 
@@ -185,6 +186,8 @@ class StudyContext:
     model_errors
         How the model erred on its validation subjects, as its bundle says: ``structure,
         dice_mean``, and optional ``phase, dice_lowest, hd95_mm, volume_ml, bias_pct``.
+    harmonisation
+        What was done to harmonise biomarkers between sites.
     associations
         ``outcome, term, estimate, ci_low, ci_high, p, q, n``.
     fairness_groups
@@ -255,6 +258,7 @@ fairness_ledger
     variant_scores: pd.DataFrame = field(default_factory=pd.DataFrame)
     model_errors: pd.DataFrame = field(default_factory=pd.DataFrame)
     associations: pd.DataFrame = field(default_factory=pd.DataFrame)
+    harmonisation: Harmonised | None = None
     fairness_groups: pd.DataFrame = field(default_factory=pd.DataFrame)
     fairness_gaps: pd.DataFrame = field(default_factory=pd.DataFrame)
     fairness_summary: pd.DataFrame = field(default_factory=pd.DataFrame)

@@ -131,6 +131,7 @@ _MADE: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], Name | None]], ...
     (re.compile(r"p_(.+)_adj"), lambda m: Name(f"p of {name_of(m[1]).inside()}, adjusted")),
     (re.compile(r"p_(.+)"), lambda m: Name(f"p of {name_of(m[1]).inside()}")),
     (re.compile(r"(.+?)(?:_ci)?_(low|high)((?:_[a-z0-9]+)*)"), lambda m: _end(m)),
+    (re.compile(r"(.+)_harmonised((?:_[a-z0-9]+)*)"), lambda m: _harmonised(m[1] + m[2])),
     (re.compile(r"(\w+)_missed"), lambda m: _structure(m[1], "{} missed")),
     (re.compile(r"mean_(entropy|information)_(\w+)"),
      lambda m: _structure(m[2], f"Mean {m[1]}, {{}}")),
@@ -157,6 +158,11 @@ def _end(match: re.Match[str]) -> Name | None:
     name = name_of(match[1] + match[3])
     side = {"low": "lower", "high": "upper"}[match[2]]
     return Name(f"{name.title}, {side} limit", name.unit)
+
+
+def _harmonised(column: str) -> Name:
+    name = name_of(column)
+    return Name(f"{name.title}, harmonised", name.unit)
 
 
 def _structure(name: str, form: str, unit: str = "") -> Name | None:

@@ -85,7 +85,7 @@ class Stage:
     tables
         Its tables, by name.
     report
-        Function (study_root, config) that makes its section of the report, or None.
+        Function (study_root, config) that makes its section of the report, several, or None.
     """
 
     name: str

@@ -74,6 +74,11 @@ def study_columns(config: Config, rows: pd.DataFrame | None) -> tuple[list[str],
     check_names(known, listed(fairness, "fairness", "biomarkers"), measured)
     quality = [Named("fairness.quality", fairness.quality, True)]
     check_names(known, quality, _outcomes(protocol, measured))
+    if config.harmonise.by:
+        site = [Named("harmonise.by", config.harmonise.by, True)]
+        kept = [Named("harmonise.preserve", name, True) for name in config.harmonise.preserve or ()]
+        check_columns(known, [*site, *kept], [], strict=True)
+        check_names(known, listed(config.harmonise, "harmonise", "columns"), measured)
     if config.atlas.enabled:
         of = listed(config.atlas, "atlas", "groups")
         check_columns(known, of, [], strict=rows is not None)

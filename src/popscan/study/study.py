@@ -14,16 +14,18 @@ from pathlib import Path
 
 import pandas as pd
 
-from popscan.config import Cohort, Fairness, Source
+from popscan.config import Associate, Cohort, Fairness, Harmonise, Source
 from popscan.fairness.groups import MISSING, labels
 from popscan.nested import mapping_at
 from popscan.protocols import protocol_of
 from popscan.records import Status
 from popscan.stages import SUBJECT_STAGES
+from popscan.stats.harmonise import Harmonised
 from popscan.stats.residual import Slope
 from popscan.store import Store
 from popscan.study.adjusted import reference_units, size_slopes, with_adjusted
 from popscan.study.cohort import cohort_attributes, first_visits
+from popscan.study.harmonised import harmonised_biomarkers, with_harmonised
 from popscan.study.overrides import final_ledger, final_verdicts
 from popscan.study.participants import participants_table
 from popscan.study.tables import read_records, read_table, study_shards, values_table
@@ -176,11 +178,33 @@ class Study:
         return size_slopes(self._measured, adjustments, reference)
 
     @cached_property
-    def biomarkers(self) -> pd.DataFrame:
-        """Biomarkers of the subjects that are analysed, those adjusted for size behind them."""
+    def _sized(self) -> pd.DataFrame:
         return with_adjusted(
             self._measured, protocol_of(self.options).adjustments, self.size_slopes
         )
+
+    @cached_property
+    def harmonisation(self) -> Harmonised | None:
+        """What was done to harmonise biomarkers between sites; None where that is not asked for."""
+        section = Harmonise.of(self.options, or_defaults=True)
+        if not section.by or "unit" not in self._sized:
+            return None
+        fairness = Fairness.of(self.options, or_defaults=True)
+        associate = Associate.of(self.options, or_defaults=True)
+        return harmonised_biomarkers(
+            self._sized,
+            self.attributes,
+            section,
+            outcomes=list(dict.fromkeys([*associate.outcomes, *fairness.biomarkers])),
+            audited=fairness.attributes,
+            roles=fairness.roles,
+            once=list(map(str, self.analysed_once.index)),
+        )
+
+    @cached_property
+    def biomarkers(self) -> pd.DataFrame:
+        """Biomarkers of the subjects that are analysed, with adjusted and harmonised columns."""
+        return with_harmonised(self._sized, self.harmonisation)
 
     @cached_property
     def analysed(self) -> frozenset[str]:

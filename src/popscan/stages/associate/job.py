@@ -10,11 +10,13 @@ import pandas as pd
 from popscan.associate.precision import precision_table
 from popscan.config import Associate, Fairness, study_seed
 from popscan.protocols import protocol_of
+from popscan.stats.harmonise_account import harmonised_name
 from popscan.study import dictionary
 from popscan.study.adjusted import slopes_table
 from popscan.study.cohort import first_visits
+from popscan.study.harmonised import and_harmonised
 from popscan.study.study import Study
-from popscan.study.tables import write_table
+from popscan.study.tables import tables_folder, write_table
 
 
 def analysed_table(study_root: Path, options: Mapping[str, object]) -> pd.DataFrame:
@@ -31,8 +33,9 @@ def associate_study(study_root: Path, options: Mapping[str, object]) -> None:
     """Write associations, reference ranges, precision, and tables of size adjustments."""
     section = Associate.of(options)
     _write_adjusted(study_root, options)
+    _write_harmonised(study_root, options)
     table = analysed_table(study_root, options)
-    outcomes = section.outcomes if len(table) else []
+    outcomes = and_harmonised(section.outcomes, table) if len(table) else []
     found, ranges = regressions(
         table, outcomes=outcomes, terms=section.terms, min_n=section.min_n,
         seed=study_seed(options),
@@ -66,6 +69,22 @@ def _write_adjusted(study_root: Path, options: Mapping[str, object]) -> None:
     write_table(study_root, name, table, dictionary.of(name, protocol))
     slopes = slopes_table(protocol.adjustments, study.size_slopes, study.reference_group)
     write_table(study_root, "size_slopes", slopes, dictionary.of("size_slopes"))
+
+
+def _write_harmonised(study_root: Path, options: Mapping[str, object]) -> None:
+    """Write ``biomarkers_harmonised`` and ``harmonisation`` where the config asks for them."""
+    study = Study.of_tables(study_root, options)
+    made, names = study.harmonisation, ("biomarkers_harmonised", "harmonisation")
+    if made is None:
+        for path in tables_folder(study_root).glob("*harmonis*.*"):
+            if path.stem in names:
+                path.unlink()  # of the time before the config was changed
+        return
+    columns = [name for name in map(str, study.biomarkers) if harmonised_name(name) in made.values]
+    table = study.biomarkers[["unit", *and_harmonised(columns, made.values)]]
+    known = dictionary.of(names[0], names=map(str, table))
+    write_table(study_root, names[0], table, known)
+    write_table(study_root, names[1], made.account, dictionary.of(names[1]))
 
 
 def regressions(

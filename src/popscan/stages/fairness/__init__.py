@@ -26,7 +26,17 @@ STAGE = Stage(
     name="fairness",
     version="7",
     uses=("stats",),
-    sections=("study", "fairness", "cohort", "source", "atlas", "rca", "reconstruct"),
+    sections=(
+        "study",
+        "fairness",
+        "cohort",
+        "source",
+        "atlas",
+        "rca",
+        "reconstruct",
+        "harmonise",
+        "associate",
+    ),
     per="study",
     reads=("collect", "atlas"),
     tables={

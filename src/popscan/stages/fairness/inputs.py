@@ -16,6 +16,8 @@ from popscan.scored import counted
 from popscan.stages import stages_of
 from popscan.stages.stopping.columns import scan_lengths
 from popscan.stages.variants.columns import variant_scores
+from popscan.stats.harmonise_account import harmonised_name
+from popscan.study.harmonised import and_harmonised
 from popscan.study.study import Study
 from popscan.study.tables import read_table
 
@@ -83,6 +85,9 @@ def audit_inputs(study: Study) -> AuditInputs:
     measured = study.biomarkers
     reference = reference_biomarkers(study_root, simulated=kind == "simulated")
     distances = study.table("atlas_distances") if with_atlas else pd.DataFrame()
+    columns = and_harmonised([n for n in section.biomarkers if n in measured], measured)
+    better = {one.name: one.better for one in protocol_of(options).outcomes}
+    better |= {harmonised_name(name): better[name] for name in [*better]}
     outcomes = outcomes_table(
         ledger=pd.concat([study.ledger, *_failed_besides(study, with_atlas)], ignore_index=True),
         scores=study.table("scores"),
@@ -93,8 +98,8 @@ def audit_inputs(study: Study) -> AuditInputs:
         qc=study.verdicts,
         qc_checks=study.table("qc_checks", columns=_OF_CHECKS, coded=_OF_CHECKS),
         biomarkers=measured,
-        biomarker_columns=[name for name in section.biomarkers if name in measured],
-        better={one.name: one.better for one in protocol_of(options).outcomes},
+        biomarker_columns=columns,
+        better=better,
         truth=reference,
         atlas=distances[[name for name in _ATLAS_OUTCOMES if name in distances]],
         analysed=pd.Series(True, index=measured["unit"]) if "unit" in measured else None,

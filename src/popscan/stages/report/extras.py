@@ -2,8 +2,8 @@
 
 A stage names its function (`popscan.stages.description.Stage.report`). The function gets the
 study's folder and the whole config, reads its own tables there (written by a rule of its own, which
-rule ``report`` then needs as an input), and returns a `popscan.report.Extra`, or None where the
-study has nothing to show.
+rule ``report`` then needs as an input), and returns a `popscan.report.Extra`, a list of
+them, or None where the study has nothing to show.
 """
 
 from __future__ import annotations
@@ -30,4 +30,5 @@ def extra_sections(study_root: Path, config: Mapping[str, object]) -> list[Extra
         The whole config.
     """
     made = (resolve(EXTRAS, name, "report.extras")(study_root, config) for name in EXTRAS)
-    return [extra for extra in made if extra is not None]
+    listed = (one if isinstance(one, list) else [one] for one in made)
+    return [extra for several in listed for extra in several if extra is not None]

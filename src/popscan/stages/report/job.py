@@ -112,6 +112,7 @@ def study_context(
         variant_scores=variant_scores(study),
         model_errors=model_errors(config),
         associations=read_table(study_root, "associations"),
+        harmonisation=study.harmonisation,
         agreement_points=agreement_points(study_root, fairness, kind),
         extras=extra_sections(study_root, config),
         atlas=_atlas(study_root, config, protocol),

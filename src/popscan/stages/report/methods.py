@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from importlib.metadata import version
 
 from popscan.config import Associate, Atlas, Fairness, Rca, Reconstruct, source_kind
 from popscan.protocol import load as load_place
@@ -70,6 +71,7 @@ def methods_sentences(
         *_images(context, config),
         *_protocol(config, facts),
         *_study_stages(config),
+        *_harmonisation(context),
         *_audit(context, config),
     ]
 
@@ -141,6 +143,23 @@ def _study_stages(config: Mapping[str, object]) -> Iterator[str]:
             f"rigid, the others by {_REGISTRATIONS[atlas.registration]}, "
             f"at {atlas.spacing_mm:g} mm."
         )
+
+
+def _harmonisation(context: StudyContext) -> Iterator[str]:
+    made = context.harmonisation
+    if made is None:
+        return
+    site = _named(made.site)
+    if made.refused:
+        yield f"Biomarkers were not harmonised between groups of {site}: {made.refused}."
+        return
+    kept = listing([_named(name) for name in made.preserved]) or "no covariate"
+    yield (
+        f"Biomarkers were harmonised between groups of {site} by ComBat [@combat; @neurocombat] "
+        f"(combatlearn {version('combatlearn')}), preserving the effects of {kept}; the fit rests "
+        f"on {plural(made.n_fitted, 'subject')}. Values as measured are given beside harmonised "
+        "ones."
+    )
 
 
 def _audit(context: StudyContext, config: Mapping[str, object]) -> Iterator[str]:
