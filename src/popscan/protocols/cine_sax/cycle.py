@@ -145,8 +145,8 @@ def cycle_notes(scan: Scan) -> list[str]:
     """Say where frame times cover what is no heart cycle, and which units were assumed."""
     notes = []
     if factor := scan.meta.get("frame_time_factor"):
-        way = "s for ms" if factor > 1 else "ms for s"
-        notes.append(f"frame times are taken as {way}: as given, they cover no heart cycle")
+        units = "s for ms" if factor > 1 else "ms for s"
+        notes.append(f"frame times are taken as {units}: as given, they cover no heart cycle")
     if scan.meta.get("rr_unit_assumed"):
         length = scan.meta.get("rr_ms", math.nan)
         notes.append(f"the RR interval is in another unit than expected: taken as {length:.4g} ms")
