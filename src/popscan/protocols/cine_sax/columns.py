@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from popscan.columns import Column
+from popscan.protocols.cine_sax.missed import DICTIONARY as _MISSED
 
 SEGMENTATION: Mapping[str, Column] = {
     "n_frames_without_heart": Column("frames", "frames in which nothing was found"),
@@ -14,6 +15,7 @@ SEGMENTATION: Mapping[str, Column] = {
     "n_frames_base_doubtful": Column(
         "frames", "frames in which it is undecided whether a basal slice belongs to the LV"
     ),
+    **_MISSED,
 }
 TRUTH: Mapping[str, Column] = {
     "ed_time_ms": Column("ms", "end-diastole, after the R wave"),

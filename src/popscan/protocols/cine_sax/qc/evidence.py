@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from popscan.protocols.cine_sax.labels import Label
+from popscan.protocols.cine_sax.missed import DICTIONARY as MISSED
 from popscan.protocols.cine_sax.qc import base, function, intensity, segmentation
 from popscan.protocols.cine_sax.qc.context import Context
 from popscan.qc.model import Measured
@@ -58,6 +59,15 @@ def _recorded(key: str) -> Callable[[Context], float]:
 
 def _less_than_one(key: str) -> Callable[[Context], float]:
     return lambda ctx: 1.0 - _recorded(key)(ctx)
+
+
+def missed(ctx: Context) -> float:
+    """Return the largest share of a chamber, at ED or ES, that is expected beyond its labels.
+
+    Percent, of the columns of `popscan.protocols.cine_sax.missed`; NaN without any.
+    """
+    known = [value for name in MISSED if math.isfinite(value := _recorded(name)(ctx))]
+    return max(known, default=math.nan)
 
 
 def _of(check: Callable[[Context], Measured]) -> Callable[[Context], float]:
@@ -156,6 +166,9 @@ SIGNS: Mapping[str, Sign] = {
     ),
     "dice_lv": Sign(
         measure=_less_than_one("expected_dice_lv"), words="a low Dice of the LV is expected"
+    ),
+    "missed": Sign(
+        measure=missed, words="the network expects more of a chamber than it labels (percent)"
     ),
     "ood": Sign(measure=_recorded("ood_score"), words="the scan is unlike the training scans"),
     "volumes_apart": Sign(measure=volumes_apart, words="LV and RV differ much in volume at ED"),

@@ -19,10 +19,11 @@ from popscan.qc.model import Measured, not_assessed
 FARTHEST = 4.0
 #: Signs that are named in a message, and the log-odds that one must add for that.
 NAMED, LEAST_NAMED = 3, 0.3
-INTERCEPT = -0.629
+INTERCEPT = -0.834
 #: Sign -> its median and spread in right results, and the log-odds that a spread adds.
 WEIGHTS: Mapping[str, tuple[float, float, float]] = {
     "contraction_kink": (0.07338, 0.06942, 0.413),
+    "missed": (12.54, 2.985, 0.413),
     "base_open": (0, 4.957, 0.286),
     "holes": (0, 4.041, 0.279),
     "base_travel": (8, 2.119, 0.265),

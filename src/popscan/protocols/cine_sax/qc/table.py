@@ -179,7 +179,7 @@ _SEGMENTATION: dict[str, Spec] = {
         error_risk,
         "probability",
         "high",
-        0.65,
+        0.6,
         None,
         "logistic model of all signs, benchmarks/qc_truth.py",
     ),

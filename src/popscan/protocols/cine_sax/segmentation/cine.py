@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from popscan.protocols.cine_sax.base import find_base, remove_above
 from popscan.protocols.cine_sax.labels import STRUCTURES, Label
+from popscan.protocols.cine_sax.missed import missed_volumes
 from popscan.protocols.cine_sax.segmentation.cleanup import keep_largest, mend_slices
 from popscan.protocols.cine_sax.segmentation.contrast import measure_input
 from popscan.protocols.cine_sax.segmentation.window import heart_window, scout_frames, scout_slices
@@ -178,6 +179,7 @@ class Cine:
                 "n_slices_above_base": 0 if end is None else end.n_slices_removed,
                 "n_frames_base_doubtful": 0 if end is None else end.n_frames_doubtful,
                 **summaries(tally, STRUCTURES),
+                **missed_volumes(tally, volume, frame_labels=scan.meta.get("frame_labels")),
                 **expected_dice(
                     tally,
                     volume,
