@@ -22,7 +22,7 @@ def thread_variables(threads: int) -> dict[str, str]:
 def limit_threads(threads: int) -> None:
     """Keep numerics to the threads of a job, in libraries that are loaded and those to come.
 
-    What the environment said before is overruled, since records say of each result how many
+    What the environment held before is overruled, since records say of each result how many
     threads its job was given; 0 leaves it.
     """
     if threads:

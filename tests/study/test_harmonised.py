@@ -130,9 +130,8 @@ def test_the_report_states_what_was_done(study_root: Path) -> None:
     assert "158 subjects" in text
     assert "mobile (1)" in text
     assert "mobile" not in " ".join([*extra.shared_sentences, *extra.notes])
-    assert [e.ident for e in extra_sections(study_root, {**Config().model_dump(), **OPTIONS})] == [
-        "harmonisation"
-    ]
+    sections = extra_sections(study_root, {**Config().model_dump(), **OPTIONS})
+    assert "harmonisation" in [section.ident for section in sections]
     made = Study.of_tables(study_root, OPTIONS).harmonisation
     sentence = " ".join(_harmonisation(StudyContext(harmonisation=made)))
     assert "between groups of scanner by ComBat [@combat; @neurocombat]" in sentence
