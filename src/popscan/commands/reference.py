@@ -247,4 +247,6 @@ def _type_name(annotation: object) -> str:
         .replace(str(ColumnName), "column")
         .replace("typing.", "")
     )
+    # A validator shows the address of its function, which differs in every process.
+    text = re.sub(r"Annotated\[(.+?), \w+Validator\(func=<.+?>\)\]", r"\1", text)
     return re.sub(r"popscan\.config\.\w+\.", "", text).replace("|", "\\|")
