@@ -133,7 +133,8 @@ class Simulate(Section):
     faults: dict[str, float] = Field(
         default={},
         description="Known faults and the share of subjects that has each: motion, "
-        "missing_slices, missing_frames, wrong_metadata, truncated, corrupt_values.",
+        "missing_slices, missing_frames, wrong_metadata, truncated, corrupt_values, late_beats, "
+        "breath.",
     )
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from popscan.arrays.fourier import centred_ifft
+from popscan.arrays.beats import Beat
+from popscan.arrays.fourier import centred_fft, centred_ifft
 from popscan.protocols.cine_sax.labels import Label
-from popscan.protocols.cine_sax.simulate.faults import FAULTS, blur_labels
+from popscan.protocols.cine_sax.simulate.acquisition import acquire, white_noise
+from popscan.protocols.cine_sax.simulate.beats import drawn_beats, struck_spectrum
+from popscan.protocols.cine_sax.simulate.faults import FAULTS, blur_labels, corrupt_motion
 from popscan.protocols.cine_sax.simulate.population import sample_population
 from popscan.protocols.cine_sax.simulate.scan import SimulatedSubject, simulate_subject
 from popscan.records import PopscanError
@@ -323,3 +326,41 @@ def test_every_fault_yields_a_session():
 def test_impossible_rows_are_told(changes):
     with pytest.raises(PopscanError):
         session(**changes)
+
+
+@pytest.mark.parametrize("fault", ["late_beats", "breath"])
+def test_faults_of_beats_strike_their_lines_only_and_not_the_reference(fault):
+    options = {"kspace": True, "slices": 2, "frames": 4, "noise": 0.0, "acceleration": 1.0}
+    plain, bad = session(**options), session(fault=fault, **options)
+    np.testing.assert_array_equal(plain.scan.array, bad.scan.array)
+    np.testing.assert_array_equal(plain.labels.array, bad.labels.array)
+    assert plain.kspace is not None
+    assert bad.kspace is not None
+    changed = (plain.kspace.data != bad.kspace.data).any(axis=(0, 1, 4))  # (ky, z)
+    beat = np.arange(72) % 8
+    for z in range(2):
+        struck = {int(b) for b in beat[changed[:, z]]}
+        assert 1 <= len(struck) <= 4
+        assert all(changed[beat == b, z].mean() > 0.8 for b in struck)
+
+
+def test_beats_contradict_the_coils_and_lines_of_the_object_do_not():
+    """Only what no object explains, seen by the same coils, can be found in k-space."""
+    rng = np.random.default_rng(0)
+    spectrum = centred_fft(white_noise(rng, (4, 1, 24, 24)), axes=(2, 3))
+    maps = (0.2 + rng.random((3, 1, 24, 24))).astype(np.complex64)
+    full, plain = np.ones((24, 4), bool), np.eye(3, dtype=np.complex64)
+
+    def unexplained(seen: np.ndarray, beats: list[list[Beat]]) -> float:
+        data = acquire(seen, maps, mask=full, noise=0.0, mixing=plain, rng=rng, beats=beats)
+        of_coils = centred_ifft(data[:, :, :, 0], axes=(1, 2))
+        own = maps[:, 0, :, :, np.newaxis]
+        image = (own * of_coils).sum(axis=0) / (own**2).sum(axis=0)
+        return float(np.linalg.norm(own * image - of_coils) / np.linalg.norm(of_coils))
+
+    assert unexplained(spectrum, []) < 1e-5
+    assert unexplained(corrupt_motion(spectrum, spacing_mm=2.0, rng=rng), []) < 1e-5
+    for fault in ("late_beats", "breath"):
+        drawn = drawn_beats(fault, frames=4, slices=1, spacing_mm=(2.0, 2.0), rng=rng)
+        assert unexplained(struck_spectrum(spectrum, drawn), []) < 1e-5
+        assert unexplained(spectrum, drawn) > 0.05

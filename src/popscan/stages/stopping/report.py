@@ -30,13 +30,16 @@ def stopping_section(study_root: Path, config: Mapping[str, object]) -> Extra | 
     rows += [_row(str(name), part, outcomes) for name, part in table.groupby(groups)]
     simulated = bool(table["simulated_spokes"].any())
     n_passed = int(table["passed"].sum())
+    shorter = table["scan_seconds"] < table["full_seconds"]
+    n_early = int((table["passed"].astype(bool) & shorter).sum())
     return Extra(
         ident="stopping",
         title="Length of scans",
         lead="Spokes were added until quality control, expected Dice and intervals allowed to end.",
         sentences=[
-            f"Of {len(table)} scans, {n_passed} could end before, or at, their full length; they "
-            f"took {table['scan_seconds'].mean():.1f} s a slice on average, of "
+            f"{n_passed} of {len(table)} scans reached every limit, {n_early} of them before their "
+            f"full length; {len(table) - n_passed} reached the full length without. All scans took "
+            f"{table['scan_seconds'].mean():.1f} s a slice on average, of "
             f"{table['full_seconds'].mean():.1f} s."
         ],
         tables=[("Seconds per slice, and mean absolute errors against the full length.",

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
+from popscan.arrays.beats import Beat, Order, beat_numbers, seen_in
 from popscan.arrays.fourier import centred_fft, centred_ifft
 from popscan.protocols.cine_sax.simulate.scanners import Scanner
 
@@ -84,15 +87,17 @@ def acquire(
     noise: float,
     mixing: NDArray[np.complex64],
     rng: np.random.Generator,
+    beats: Sequence[Sequence[Beat]] = (),
+    order: Order = "interleaved",
 ) -> NDArray[np.complex64]:
-    """Receive an object's k-space with coils, noise and undersampling.
+    """Receive an object's k-space with coils, noise and undersampling, beat by beat.
 
     Parameters
     ----------
     spectrum : ndarray, shape (t, z, kx, ky)
         Centred k-space of the object.
     maps : ndarray, shape (coil, z, x, y)
-        Coil sensitivities.
+        Coil sensitivities; they stay where they are when the body moves.
     mask : ndarray of bool, shape (ky, t)
         Acquired lines.
     noise
@@ -101,6 +106,10 @@ def acquire(
         Factor of the noise correlation.
     rng
         Source of the noise.
+    beats
+        Of each slice the beats in which it was acquired, equally many; none: nothing went wrong.
+    order
+        Which lines a beat acquires: see `popscan.arrays.beats.beat_numbers`.
 
     Returns
     -------
@@ -110,10 +119,21 @@ def acquire(
     frames, slices, nx, ny = spectrum.shape
     coils = len(maps)
     image = centred_ifft(spectrum, axes=(2, 3))
+    numbers = beat_numbers(mask, len(beats[0]), order=order) if beats else None
     out = np.zeros((coils, nx, ny, slices, frames), np.complex64)
     for t in range(frames):
         lines = np.flatnonzero(mask[:, t])
-        received = centred_fft(image[t] * maps, axes=(2, 3))[..., lines]
+        received = centred_fft(image[t] * maps, axes=(2, 3))
+        if numbers is not None:
+            for z, own in enumerate(beats):
+                for k, beat in enumerate(own):
+                    struck = np.flatnonzero(numbers[:, t] == k)
+                    if beat.regular or not struck.size:
+                        continue
+                    seen = centred_ifft(seen_in(spectrum[:, z], beat, frame=t), axes=(0, 1))
+                    other = centred_fft(seen * maps[:, z], axes=(1, 2))
+                    received[:, z][:, :, struck] = other[:, :, struck]
+        received = received[..., lines]
         white = white_noise(rng, (coils, received[0].size))
         received += np.float32(noise) * (mixing @ white).reshape(received.shape)
         frame = out[..., t]

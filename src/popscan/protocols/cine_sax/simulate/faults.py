@@ -22,6 +22,9 @@ FAULTS: Mapping[str, str] = {
     "missing_frames": "only the first 45% of the heart beat was acquired",
     "truncated": "the field of view lies beside the heart and cuts it",
     "corrupt_values": "part of the data is not a number",
+    "late_beats": "two of eight beats of each slice were triggered late: their lines show a later "
+    "phase",
+    "breath": "in the last beats of each slice the body had moved by 8 mm",
 }
 
 #: What each kind of bias does at strength 1.
@@ -149,7 +152,10 @@ def corrupt_motion(
     amplitude_mm: float = 7.0,
     mistriggered: float = 0.2,
 ) -> NDArray[np.complex64]:
-    """Displace and mistrigger phase-encoding lines.
+    """Displace and mistrigger phase-encoding lines of the object, before it is received.
+
+    All coils then see one and the same wrong object, so that nothing in their k-space contradicts
+    it: lines acquired by coils that stay where they are do (the faults ``late_beats``, ``breath``).
 
     Parameters
     ----------

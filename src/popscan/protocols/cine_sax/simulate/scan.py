@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from popscan.arrays.beats import Beat
 from popscan.arrays.sampling import sampling_mask
 from popscan.protocols.cine_sax.simulate.acquisition import acquire, reference_image, scanner_image
+from popscan.protocols.cine_sax.simulate.beats import BEAT_FAULTS, drawn_beats, struck_spectrum
 from popscan.protocols.cine_sax.simulate.coils import coil_maps, noise_mixing
 from popscan.protocols.cine_sax.simulate.faults import FAULTS, blur_labels, corrupt_motion
 from popscan.protocols.cine_sax.simulate.plan import plan_stack
@@ -85,7 +87,8 @@ def simulate_subject(
     Returns
     -------
     SimulatedSubject
-        Scan, k-space, labels, truth; with the row's ``fault`` applied.
+        Scan, k-space, labels, truth; with the row's ``fault`` applied. Faults of single beats
+        strike the k-space where there is one, and the scan, its reference, stays as it should be.
 
     Raises
     ------
@@ -124,6 +127,12 @@ def simulate_subject(
     )
     if fault == "motion":
         spectrum = corrupt_motion(spectrum, spacing_mm=spacing_mm[1], rng=stream("motion"))
+    beats: list[list[Beat]] = []
+    if fault in BEAT_FAULTS:
+        beats = drawn_beats(
+            fault, frames=frames, slices=spectrum.shape[1], spacing_mm=spacing_mm,
+            rng=stream("beats"),
+        )  # fmt: skip
     maps = coil_maps(anatomy.torso, grid.centres_mm(), coils=coils)
     level = scanner.noise if noise is None else noise
     level *= scanner.gain * number(row, "truth_noise_factor", 1.0)
@@ -146,13 +155,18 @@ def simulate_subject(
         )
         mixing = noise_mixing(anatomy.torso, coils=coils)
         data = acquire(
-            spectrum, maps, mask=mask, noise=level, mixing=mixing, rng=stream("k-space noise")
-        )
+            spectrum, maps, mask=mask, noise=level, mixing=mixing, rng=stream("k-space noise"),
+            beats=beats,
+        )  # fmt: skip
         raw = KSpace(data=data, mask=mask, **common)
         array = reference_image(spectrum, maps, noise=level / 5, rng=stream("image noise"))
     else:
         array = scanner_image(
-            spectrum, maps, scanner=scanner, noise=level, rng=stream("image noise")
+            struck_spectrum(spectrum, beats),
+            maps,
+            scanner=scanner,
+            noise=level,
+            rng=stream("image noise"),
         )
     drawn = blur_labels(
         labels,
