@@ -105,7 +105,7 @@ def listed_once(lines: Mapping[str, Sequence[str]]) -> list[str]:
     return list(merged)
 
 
-def read_studies(path: Path, overrides: Sequence[str] = ()) -> dict[str, dict[str, Any]]:
+def read_studies(path: Path, overrides: Sequence[str] = ()) -> dict[str, dict[str, object]]:
     """Read a config file: protocol -> config of its part; one entry without name for one protocol.
 
     Raises
@@ -122,7 +122,7 @@ def read_studies(path: Path, overrides: Sequence[str] = ()) -> dict[str, dict[st
         raise ConfigError([f"{path}: {error}"]) from error
 
 
-def load_what_fits(data: dict[str, Any], *, where: str) -> tuple[Config, list[str], list[str]]:
+def load_what_fits(data: dict[str, object], *, where: str) -> tuple[Config, list[str], list[str]]:
     """Check a config without the values that do not fit, so that the rest can be checked.
 
     Parameters
@@ -162,7 +162,7 @@ def load_what_fits(data: dict[str, Any], *, where: str) -> tuple[Config, list[st
     raise ConfigError(list(problems))
 
 
-def _place(data: dict[str, Any], loc: Sequence[int | str]) -> list[int | str]:
+def _place(data: dict[str, object], loc: Sequence[int | str]) -> list[int | str]:
     """Keys of the innermost mapping entry on the way to a place."""
     inside: Any = data
     keys: list[int | str] = []
@@ -174,7 +174,7 @@ def _place(data: dict[str, Any], loc: Sequence[int | str]) -> list[int | str]:
     return keys
 
 
-def _leave_out(data: dict[str, Any], keys: Sequence[int | str]) -> None:
+def _leave_out(data: dict[str, object], keys: Sequence[int | str]) -> None:
     """Remove an entry, if it is still there."""
     inside: Any = data
     for key in keys[:-1]:
@@ -188,7 +188,7 @@ def _load(path: Path, overrides: Sequence[str], model: type[Model]) -> Model:
     return validated(_read_config(path, overrides), model, where=str(path))
 
 
-def _read_config(path: Path, overrides: Sequence[str]) -> dict[str, Any]:
+def _read_config(path: Path, overrides: Sequence[str]) -> dict[str, object]:
     try:
         data = _read_mapping(path)
         _apply_overrides(data, overrides)
@@ -197,7 +197,7 @@ def _read_config(path: Path, overrides: Sequence[str]) -> dict[str, Any]:
     return data
 
 
-def validated(data: Mapping[str, Any], model: type[Model], *, where: str) -> Model:
+def validated(data: Mapping[str, object], model: type[Model], *, where: str) -> Model:
     """Return checked settings.
 
     Parameters
@@ -233,7 +233,7 @@ def _problems(error: ValidationError, model: type[Model], where: str) -> list[st
     return found
 
 
-def _read_mapping(path: Path) -> dict[str, Any]:
+def _read_mapping(path: Path) -> dict[str, object]:
     data = read_yaml(path)
     if data is None:
         return {}
@@ -242,7 +242,7 @@ def _read_mapping(path: Path) -> dict[str, Any]:
     return data
 
 
-def _apply_overrides(data: dict[str, Any], overrides: Sequence[str]) -> None:
+def _apply_overrides(data: dict[str, object], overrides: Sequence[str]) -> None:
     for text in overrides:
         key, equals, value = text.partition("=")
         if not equals:

@@ -113,7 +113,7 @@ def write_crate(
     return out
 
 
-def _described(path: Path) -> dict[str, Any]:
+def _described(path: Path) -> dict[str, object]:
     kind = _KINDS.get(path.suffix, "application/octet-stream")
     what = "Data dictionary of" if path.suffix == ".json" else "Table"
     name = "Report" if path.suffix == ".html" else f"{what} {path.stem}"

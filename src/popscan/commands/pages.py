@@ -118,7 +118,7 @@ def pictured(study: OpenedStudy, units: Sequence[str]) -> list[FlaggedSubject]:
 
 
 def _subject(
-    study: OpenedStudy, unit: str, row: Mapping[Hashable, Any], lost: Sequence[str]
+    study: OpenedStudy, unit: str, row: Mapping[Hashable, object], lost: Sequence[str]
 ) -> FlaggedSubject:
     checks = f"{row.get('failed') or ''} {row.get('review') or ''}".split()
     verdict = str(row.get("verdict") or ("failed" if lost else "not judged"))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from popscan.cells import EMPTY
 from popscan.config import Section, study_seed
@@ -88,7 +88,7 @@ class ShardContext:
     def _standing(self) -> dict[tuple[str, str], bool]:
         return {}
 
-    def facts(self, subject: Subject) -> dict[str, Any]:
+    def facts(self, subject: Subject) -> dict[str, object]:
         """Return what is known of a subject: filled cells of its row, else the source's."""
         filled = {k: v for k, v in subject.row.items() if v.strip().lower() not in EMPTY}
         return {**self.record("ingest", subject).values, **filled}

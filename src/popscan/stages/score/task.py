@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,12 +23,36 @@ from popscan.study.context import ShardContext
 from popscan.task import Task
 
 
-def score_task(context: ShardContext) -> Task[dict[str, Any]]:
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """What the stage reads of a subject.
+
+    Attributes
+    ----------
+    labels, reference
+        The segmentation, and the labels that it is scored against.
+    scan
+        The image that was segmented.
+    images
+        Every variant's reconstruction and, as ``reference``, the reference image; empty for image
+        studies.
+    of_reference
+        Labels that the model gave the reference image; None where it was not segmented.
+    """
+
+    labels: LabelMap
+    reference: LabelMap
+    scan: Scan
+    images: Mapping[str, Scan]
+    of_reference: LabelMap | None
+
+
+def score_task(context: ShardContext) -> Task[Inputs]:
     """Score the segmentation and the reconstruction against references, where there are any."""
     section = context.section(Segment)
     bundle = load_bundle(section.model, "cpu", networks=False, protocol=context.protocol.name)
 
-    def load(subject: Subject) -> dict[str, Any]:
+    def load(subject: Subject) -> Inputs:
         from popscan.io.nifti import read_labels, read_scan
 
         reference = context.names.labels(subject, desc="reference")
@@ -42,27 +66,27 @@ def score_task(context: ShardContext) -> Task[dict[str, Any]]:
             raise NotApplicable("labels_given", "the labels are the reference's own")
         segmentation = read_labels(context.path("segment", subject, context.names.labels(subject)))
         stage = context.image_stage(subject)
-        return {
-            "labels": segmentation,
-            "reference": read_labels(context.path("ingest", subject, reference)),
-            "scan": read_scan(context.path(stage, subject, context.names.image(subject))),
-            "images": _recon_images(context, subject),
-            "of_reference": _labels_of_reference(context, subject),
-        }
+        return Inputs(
+            labels=segmentation,
+            reference=read_labels(context.path("ingest", subject, reference)),
+            scan=read_scan(context.path(stage, subject, context.names.image(subject))),
+            images=_recon_images(context, subject),
+            of_reference=_labels_of_reference(context, subject),
+        )
 
-    def work(subject: Subject, inputs: dict[str, Any]) -> Outcome:
+    def work(subject: Subject, inputs: Inputs) -> Outcome:
         from popscan.qc import verdict
         from popscan.segment import score_segmentation
 
-        scan: Scan = inputs["scan"]
+        scan = inputs.scan
         known = context.record("segment", subject).values.get("seen_in_training")
         seen = bundle.was_trained_on(subject.unit) if known is None else bool(known)
         reference, phases = name_phases(
-            inputs["reference"], scan.meta.get("frame_labels"), protocol=context.protocol
+            inputs.reference, scan.meta.get("frame_labels"), protocol=context.protocol
         )
         rows = score_segmentation(
             subject.unit,
-            inputs["labels"].array,
+            inputs.labels.array,
             reference,
             scan.spacing_mm,
             bundle=bundle,
@@ -71,11 +95,11 @@ def score_task(context: ShardContext) -> Task[dict[str, Any]]:
             seen=seen,
         )
         check = context.protocol.quality.reference
-        checks = load_place(check)(scan, reference, inputs["labels"].array) if check else []
+        checks = load_place(check)(scan, reference, inputs.labels.array) if check else []
         trust = {"reference_verdict": verdict(checks)}
         labelled = [{**row, **trust, "kind": "labels"} for row in rows]
         checked = [{**check.row(), "kind": "reference"} for check in checks]
-        images = _score_images(subject, inputs["images"], inputs["reference"].array)
+        images = _score_images(subject, inputs.images, inputs.reference.array)
         measured = _reference_biomarkers(context, inputs)
         about = {"seen_in_training": seen, **trust, "kind": "biomarkers"}
         return Outcome(rows=(*labelled, *checked, *images, *({**about, **row} for row in measured)))
@@ -136,16 +160,18 @@ def _recon_images(context: ShardContext, subject: Subject) -> dict[str, Scan]:
 
 
 def _score_images(
-    subject: Subject, images: dict[str, Scan], labels: NDArray[np.uint8]
-) -> list[dict[str, Any]]:
+    subject: Subject, images: Mapping[str, Scan], labels: NDArray[np.uint8]
+) -> list[dict[str, object]]:
     from popscan.arrays.image_quality import score_image
 
     if not images:
         return []
-    reference = images.pop("reference")
+    reference = images["reference"]
     roi = np.any(labels > 0, axis=3)
-    rows = []
+    rows: list[dict[str, object]] = []
     for variant, scan in sorted(images.items()):
+        if variant == "reference":
+            continue
         whole = score_image(scan, reference)
         rows.append(
             {
@@ -172,18 +198,17 @@ def _labels_of_reference(context: ShardContext, subject: Subject) -> LabelMap | 
     return read_labels(context.path("segment", subject, name))
 
 
-def _reference_biomarkers(context: ShardContext, inputs: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _reference_biomarkers(context: ShardContext, inputs: Inputs) -> list[dict[str, object]]:
     """Biomarkers of the reference labels and of the segmented reference image, by `source`."""
     from popscan.methods import resolve
 
-    scan: Scan = inputs["scan"]
     section = context.section(Biomarkers)
     method = resolve(context.protocol.biomarkers.methods, section.method, "biomarkers")
-    sources = {"reference_labels": inputs["reference"], "reference_image": inputs["of_reference"]}
+    sources = {"reference_labels": inputs.reference, "reference_image": inputs.of_reference}
     return [
         {
             "source": source,
-            **measure(method, labels, scan=scan, options=section.model_dump()),
+            **measure(method, labels, scan=inputs.scan, options=section.model_dump()),
         }
         for source, labels in sources.items()
         if labels is not None

@@ -51,7 +51,7 @@ class Loaded:
 
     scans: Mapping[str, Scan]
     given: LabelMap | None = None
-    ready: Mapping[str, Any] | None = None
+    ready: Mapping[str, object] | None = None
 
 
 def segment_task(context: ShardContext) -> Task[Loaded]:
@@ -154,7 +154,7 @@ def labelling(
     return label
 
 
-def _options(section: Segment, bundle: Bundle | NoModel) -> dict[str, Any]:
+def _options(section: Segment, bundle: Bundle | NoModel) -> dict[str, object]:
     """Return what there is for methods of segmentation: of it each takes what it names."""
     return {
         "bundle": bundle,

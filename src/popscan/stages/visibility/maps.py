@@ -148,7 +148,7 @@ def _attributions(
     options: Mapping[str, object],
     arrays: dict[str, NDArray[Any]],
     account: Account,
-) -> list[dict[str, Any]]:
+) -> list[dict[str, object]]:
     """Compare where the task looks with where attributes are predicted from.
 
     Mean maps go to `arrays`, and what became of each subject to `account`.
