@@ -233,3 +233,12 @@ def test_of_several_visits_the_first_counts_whatever_the_rows_order(tmp_path: Pa
     assert len(scores) == N
     assert (scores["value"] != 5.0).all()
     assert any(f"{N} further rows" in note for note in notes)
+
+
+def test_a_measurement_in_two_units_is_noted(tmp_path: Path) -> None:
+    rows = cohort()
+    rows.loc[:50, "lvedv_ml"] /= 1000
+    rows.to_csv(tmp_path / "t.tsv", sep="\t", index=False)
+    notes = ranges_of_table(tmp_path / "t.tsv", tmp_path / "out", draws=0)[1]
+    assert any(note.startswith("lvedv_ml: its values lie in two ranges") for note in notes)
+    assert not any(note.startswith("lvef_pct") for note in notes)

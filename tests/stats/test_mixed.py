@@ -54,6 +54,24 @@ def test_a_column_in_two_units_is_noted(factor, count):
     assert f"a factor of {max(factor, 1 / factor):g}?" in note
 
 
+@pytest.mark.parametrize("count", [2, 100])
+def test_zeros_far_below_all_others_are_noted(count):
+    zeros = np.arange(N) < count
+    (note,) = mixed_notes(
+        table(lvedv_ml=np.where(zeros, 0.0, RNG.normal(150, 20, N))), columns=["lvedv_ml"]
+    )
+    assert note.startswith(f"lvedv_ml: {count} values are exactly 0")
+    drinks = np.where(zeros, 0.0, RNG.exponential(5, N))
+    assert mixed_notes(table(drinks=drinks, smokes=zeros.astype(float)), columns=["drinks"]) == []
+
+
+@pytest.mark.parametrize("huge", [1e9, 1e30])
+def test_values_that_no_measurement_gives_are_noted(huge):
+    volume = np.where(np.arange(N) < 4, huge, RNG.normal(150, 20, N))
+    (note,) = mixed_notes(table(lvedv_ml=volume), columns=["lvedv_ml"])
+    assert "in two ranges, 196 and 4 of them" in note
+
+
 @pytest.mark.parametrize(
     ("units", "words"),
     [

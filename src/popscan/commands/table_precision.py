@@ -18,6 +18,7 @@ from popscan.report.sections.extra import sections
 from popscan.report.single import write_page
 from popscan.stages.associate.precision import section_of
 from popscan.stats.codes import blank_codes
+from popscan.stats.mixed import mixed_notes
 from popscan.study import dictionary
 from popscan.study.tables import numbers_if_all, write_table
 
@@ -88,6 +89,7 @@ def precision_of_table(
     table, codes = blank_codes(table, leave=["sub", "ses", *groups])
     notes += [note.partition(";")[0].rstrip(".") for note in codes]
     outcomes = wanted or _numeric(table)
+    notes += [note.rstrip(".") for note in mixed_notes(table, columns=outcomes)]
     visits = [subject_label(column_name(name), prefix="ses-") for name in order]
     known = {name.lower(): name for name in table["ses"].unique()}
     if strange := [name for name in visits if name not in known]:

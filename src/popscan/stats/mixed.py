@@ -47,6 +47,7 @@ def mixed_notes(table: pd.DataFrame, *, columns: Sequence[str] = ()) -> list[str
         *_exchanged_sexes(table),
         *_pounds(table),
         *(note for name in columns if name in table for note in _two_units(name, table[name])),
+        *(note for name in columns if name in table for note in _zeros(name, table[name])),
     ]
 
 
@@ -101,14 +102,27 @@ def _two_units(name: str, column: pd.Series) -> list[str]:
         return []
     if any(np.quantile(part, 0.9) > _SPREAD * np.quantile(part, 0.1) for part in (low, high)):
         return []
-    if len(np.unique(low)) < 2 or len(np.unique(high)) < 2:
-        return []  # a code or a default beside measurements
     ratio = float(np.median(high) / np.median(low))
     near = [factor for factor in _FACTORS if 0.7 < ratio / factor < 1.4]
     unit = f" (a factor of {near[0]:g}?)" if near else ""
     return [
         f"{name}: its values lie in two ranges, {len(low)} and {len(high)} of them, about "
         f"{ratio:.3g} times apart; are there two units{unit}?"
+    ]
+
+
+def _zeros(name: str, column: pd.Series) -> list[str]:
+    """Say whether exact zeros lie far below values that are all alike."""
+    numbers = _numbers(column).to_numpy()
+    values = numbers[numbers != 0]
+    n_zeros = len(numbers) - len(values)
+    if n_zeros < 2 or len(np.unique(values)) < _LEAST or values.min() <= 0:
+        return []
+    if np.quantile(values, 0.01) < np.median(values) / 3:
+        return []
+    return [
+        f"{name}: {n_zeros} values are exactly 0, far below all others, and count as measured; "
+        f"where 0 means not measured, set cohort.special_codes: {{{name}: [0]}}."
     ]
 
 
