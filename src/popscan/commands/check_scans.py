@@ -274,6 +274,9 @@ def _count_rate(found: Opened, subject: Subject, scan: Scan | KSpace) -> None:
         return
     if is_cycle_ms(cycle):
         found.rates_bpm.append(60000.0 / cycle)
+        if factor := scan.meta.get("frame_time_factor"):
+            as_given = cycle / float(factor)
+            found.remarks[f"{_habit(as_given, 0.0, by_times=True)}; read so"].append(subject.unit)
         return
     step = float(np.median(np.diff(times))) if times is not None and len(times) > 1 else 0.0
     found.remarks[_habit(cycle, step, by_times=recorded_ms is None)].append(subject.unit)
@@ -288,6 +291,8 @@ def _habit(cycle_ms: float, step_ms: float, *, by_times: bool) -> str:
         return what
     if abs(step_ms - 1000.0) < 1e-6:
         return f"{what}: 1 s per frame, as SimpleITK and nibabel write where nothing is known"
+    if cycle_ms < 0.01 * CYCLE_MS[0]:
+        return f"{what}: too short, as seconds that are called milliseconds"
     if cycle_ms < CYCLE_MS[0]:
         return (
             f"{what}: too short, as dcm2niix writes the repetition time of the pulse; set "
