@@ -207,6 +207,23 @@ def test_an_image_comes_before_what_was_made_of_it(tmp_path):
     assert refused(tmp_path) == "several_images"
 
 
+def test_of_a_stack_with_a_gap_the_resampled_one_is_taken_and_said(tmp_path):
+    """dcm2niix: slices of the plain file lie too close, and only it has a sidecar."""
+    folder = tmp_path / SUB / "anat"
+    stack = np.repeat(TRUTH, 3, axis=2).astype(np.float32)
+    write_image(folder / f"{SUB}_T1map.nii.gz", stack[:, :, :2] / 1000, {"Units": "s"})
+    write_image(folder / f"{SUB}_T1map_Eq_1.nii.gz", stack / 1000)
+    loaded = get_source("bids", PROTOCOL).load([str(tmp_path / SUB)]).scans["t1"]
+    assert loaded.array.shape[2] == stack.shape[2]
+    assert loaded.meta["resampled_slices"] is True
+    assert loaded.meta["images_left_out"] == 1
+    assert loaded.meta["relaxation"]["unit_stated"] == "s"
+    (folder / f"{SUB}_T1map_Eq_1.nii.gz").unlink()
+    loaded = get_source("bids", PROTOCOL).load([str(tmp_path / SUB)]).scans["t1"]
+    assert "resampled_slices" not in loaded.meta
+    assert "images_left_out" not in loaded.meta
+
+
 def ingested_map(folder) -> np.ndarray:
     return ingested(folder)[0].array[..., 0]
 

@@ -8,6 +8,7 @@ signs. Maps are ``_T1map`` or ``_T2map``. Labels are as `popscan.io.bids` has th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +30,8 @@ from popscan.relaxometry import signs_from_phase
 
 #: Longest inversion or preparation that is believed, in seconds: beyond it times are in ms.
 _MOST_S = 30.0
+#: What dcm2niix appends to the name of a stack whose slices it resampled to equal distances.
+_RESAMPLED = re.compile(r"_eq(_\d+)?$", re.IGNORECASE)
 _HEADER_KEYS = ("SeriesDescription", "ProtocolName", "PulseSequenceType", "PulseSequenceDetails")
 
 
@@ -96,13 +99,19 @@ class BidsMaps(Bids):
 
 
 def _ending(item: Named) -> str:
-    return stem_of(item.path).rsplit("_", 1)[-1].lower()
+    return _before_resampling(item.path).rsplit("_", 1)[-1]
+
+
+def _before_resampling(path: Path) -> str:
+    """Stem in lower case, without the ``_Eq_1`` of dcm2niix."""
+    return _RESAMPLED.sub("", stem_of(path).lower())
 
 
 def _last_run(items: Sequence[Named], name: str) -> tuple[list[Named], int]:
     """Files of the last run, in order of their inversion, and how many others there are.
 
-    Of files of one run, those without ``desc`` and ``space``, which somebody processed.
+    Of files of one run, those without ``desc`` and ``space``, which somebody processed; of a stack
+    with a gap the one whose slices dcm2niix resampled, as those of the other lie too close.
 
     Raises
     ------
@@ -128,6 +137,8 @@ def _last_run(items: Sequence[Named], name: str) -> tuple[list[Named], int]:
             f"({listed}); set source.mapping.name to a part of the right ones' names",
         )
     chosen = [item for item in run if made[item.path] == least]
+    again = {_before_resampling(item.path) for item in chosen if item.equalised}
+    chosen = [i for i in chosen if i.equalised or stem_of(i.path).lower() not in again]
     return sorted(chosen, key=lambda item: natural(item.path.name)), len(items) - len(chosen)
 
 
@@ -164,6 +175,8 @@ def _raw_scan(items: Sequence[Named], kind: Kind, options: Mapping[str, Any]) ->
             "kind": "raw", "times_ms": times, "signed": signed, "scheme": scheme, "scheme_by": by,
         },
     }  # fmt: skip
+    if any(item.equalised for item in chosen):
+        meta["resampled_slices"] = True
     if others:
         meta |= {"images_left_out": others, "images_left_out_reason": f"{others} not of this run"}
     return replace(scans[0], array=array, frame_times_ms=None, meta=meta)
@@ -197,6 +210,8 @@ def _phase(path: Path) -> Scan | None:
 
 def _sidecar(path: Path) -> Mapping[str, Any]:
     side = sidecar_path(path)
+    if not side.exists():  # dcm2niix writes none beside a stack that it resampled
+        side = side.with_name(_RESAMPLED.sub("", side.stem, count=1) + side.suffix)
     data = read_json(side) if side.exists() else {}
     return data if isinstance(data, Mapping) else {}
 
@@ -237,6 +252,8 @@ def _map_scan(items: Sequence[Named], options: Mapping[str, Any]) -> Scan:
             "factor": float(options.get("factor", 1.0)),
         },
     }  # fmt: skip
+    if chosen[0].equalised:
+        meta["resampled_slices"] = True
     left = others + len(chosen) - 1
     if left:
         meta |= {"images_left_out": left, "images_left_out_reason": f"{left} not of this run"}

@@ -14,7 +14,7 @@ from popscan.protocols.t1_map.labels import LABELS
 
 PROTOCOL = Protocol(
     name="t1_map",
-    version="2",
+    version="3",
     title="Heart MR, T1 map",
     series=(
         Series(
