@@ -7,8 +7,9 @@
 #            1.087 and 1.086 times 4 pi r2. The volume of the same masks is right within 0.5 %.
 #            SimpleITK's perimeter (Crofton's formula) is right within 0.5 %, too.
 # Output     radius 10: mesh 1.092, SimpleITK 1.005; 20: 1.085, 0.997; 40: 1.087, 0.998; 60: 1.086, 0.998
-# Source     Lindblad and Nystroem, "Surface area estimation of digitized 3D objects using local
-#            computations", DGCI 2002, on the bias of such meshes; neither documentation names it.
+# Source     Lindblad, "Surface area estimation of digitized 3D objects using weighted local
+#            configurations", Image and Vision Computing 2005: areas of local pieces need weights made
+#            for masks to be unbiased. Neither documentation names it.
 # Consequence A ball has a sphericity of 0.92, a rough mask less: shape indices (surface to volume,
 #            cortex area, compactness) rest on the method, and two papers cannot be compared.
 #            Resampling finer does not help. Use an estimator made for masks, or smooth grey values

@@ -7,8 +7,8 @@
 #            like any others. mat73 looks at the attribute and returns None.
 # Output     ejection fraction 61.5, mass []: h5py mass [0, 0], mean 0.0; mat73 None
 #            text of no letters: h5py [1, 0]
-# Source     hdf5storage's documentation of the format ("Empty arrays"); MATLAB itself documents
-#            only that v7.3 files are HDF5.
+# Source     hdf5storage's documentation, "Storage Format" and store_shape_for_empty (needed for MATLAB
+#            to read the file); MATLAB itself documents only that v7.3 files are HDF5.
 # Consequence A measure that could not be made becomes a mass of 0 g, and a mean or a regression
 #            takes it as one. Look for MATLAB_empty before reading, or read with a package that
 #            does.
