@@ -18,7 +18,8 @@ work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
 cd "$work"
 python3 -m venv env
 env/bin/pip install --quiet --disable-pip-version-check \
-  neuroHarmonize==2.4.5 neuroCombat==0.2.12 numpy==2.4.6 pandas==2.3.3
+  neuroHarmonize==2.4.5 neuroCombat==0.2.12 statsmodels==0.15.0 nibabel==5.4.2 \
+  numpy==2.4.6 pandas==2.3.3 scipy==1.17.1 patsy
 env/bin/python - <<'PY'
 import warnings
 
