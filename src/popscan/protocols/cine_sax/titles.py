@@ -89,7 +89,7 @@ TITLES: Mapping[str, str] = {
     "lv_rv_contact_pct": "Contact of LV and RV (%)",
     "rv_apart_pct": "RV apart from the LV (%)",
     "labelled_slices": "Slices with labels",
-    "lv_length_ratio": "LV length, ES over ED",
+    "lv_length_ratio": "LV length over outer diameter, ED",
     "area_profile_pct": "Profile of areas from base to apex (%)",
     "rv_side": "Side of the RV",
     "curve_closure_pct": "Closure of the volume curve (%)",
