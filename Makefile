@@ -35,7 +35,8 @@ $(READY): pyproject.toml envs/constraints.txt
 	  2> $(VENV)/setup.log || { cat $(VENV)/setup.log >&2; exit 1; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c envs/constraints.txt \
 	  -e '.[dev]' 2> $(VENV)/setup.log || { cat $(VENV)/setup.log >&2; exit 1; }
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps 'combatlearn>=2.3' \
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \
+	  'combatlearn>=2.3' 'axe-playwright-python>=0.1.8' \
 	  2> $(VENV)/setup.log || { cat $(VENV)/setup.log >&2; exit 1; }
 	@touch $(READY)
 	@echo "Ready."

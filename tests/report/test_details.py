@@ -14,12 +14,13 @@ from popscan.report.sections.cohort import _levels
 from popscan.report.sections.cohort import section as cohort
 from popscan.report.sections.common import Options
 from popscan.report.sections.gaps import forests, gap_table
-from popscan.report.sections.methods import problems
+from popscan.report.sections.methods import limits, problems
 from popscan.report.sections.overview import section as glance
 from popscan.report.sections.qc import FlaggedPage
 from popscan.report.sections.qc import section as qc
 from popscan.report.sections.quality import segmentation
 from popscan.report.sections.reviewed import headline_table
+from popscan.report.subject import SubjectTables, check_sentences, check_table
 from popscan.report.text import interval, places_for
 from popscan.stages.report.uncertainty import reference_sentences
 
@@ -225,6 +226,40 @@ def test_a_side_branch_that_failed_loses_nobody_in_the_limits_either():
     said = problems(StudyContext(ledger=ledger, stages=("ingest", "biomarkers", "rca")), Options())
     assert any(s.startswith("Subjects failed at rca (2), which decides nothing") for s in said)
     assert not any("no later number" in s for s in said)
+
+
+@pytest.mark.parametrize("share", [False, True])
+def test_a_run_that_analysed_nobody_is_no_run_without_problems(share):
+    ledger = pd.DataFrame(
+        [{"unit": u, "stage": s, "status": "excluded" if s == "qc" else "ok"}
+         for u in "ab" for s in ("ingest", "qc")]
+    )  # fmt: skip
+    context = StudyContext(ledger=ledger, stages=("ingest", "qc"))
+    text = " ".join(
+        item
+        for block in limits(context, Options(share=share)).blocks
+        for item in [*getattr(block, "items", []), getattr(block, "text", "")]
+    )
+    assert "No problem was found" not in text
+    assert ("Subjects were excluded at qc (2)." in text) is not share
+    assert ("No subject was analysed" in text) is not share
+    fine = StudyContext(ledger=ledger.assign(status="ok"), stages=("ingest", "qc"))
+    assert problems(fine, Options()) == []
+
+
+def test_values_that_were_not_measured_have_no_unit_and_counts_no_decimals():
+    checks = pd.DataFrame(
+        {"unit": "a", "check": ["slice_count", "lv_volume_ml"], "kind": "image",
+         "value": [2.0, np.nan], "threshold": ["< 3", "> 9"], "unit_of_value": ["slices", "mL"],
+         "verdict": ["review", "fail"], "message": ["2 slices", "could not be measured: no LV"]}
+    )  # fmt: skip
+    tables = SubjectTables.of(StudyContext(qc_checks=checks, with_pages=frozenset("a")))
+    lost, few = check_sentences(tables, "a")
+    assert ": 2 slices" in few
+    assert "–" not in lost
+    assert "mL (" not in lost
+    (table,) = check_table(tables, "a")
+    assert [[cell.text for cell in row][2:4] for row in table.rows] == [["–", ""], ["2", "slices"]]
 
 
 def test_whole_numbers_with_a_missing_value_stay_whole():

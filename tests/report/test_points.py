@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import re
+from importlib.util import find_spec
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -175,11 +178,12 @@ def test_axe_finds_nothing_serious(pages, tmp_path, theme):
 
 
 def _axe() -> str:
-    """Text of axe-core: of the npm package in POPSCAN_AXE, or the test is skipped."""
-    import os
-    from pathlib import Path
-
-    path = Path(os.environ.get("POPSCAN_AXE", "node_modules/axe-core/axe.min.js"))
-    if not path.is_file():
-        pytest.skip("no axe-core: npm install axe-core, POPSCAN_AXE=.../axe.min.js")
-    return path.read_text(encoding="utf-8")
+    """Text of axe-core: of the file in POPSCAN_AXE, else as axe-playwright-python brings it."""
+    named = os.environ.get("POPSCAN_AXE")
+    if named:
+        return Path(named).read_text(encoding="utf-8")
+    package = find_spec("axe_playwright_python")  # not imported: Playwright is not needed
+    if package is None:
+        pytest.skip("no axe-core: pip install axe-playwright-python, or POPSCAN_AXE=.../axe.min.js")
+    folder = Path(package.submodule_search_locations[0])
+    return (folder / "axe.min.js").read_text(encoding="utf-8")

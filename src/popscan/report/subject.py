@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
@@ -176,7 +177,8 @@ def check_sentences(tables: SubjectTables, unit: str) -> list[str]:
             continue
         title = title_of(check, unit=False)
         limits_text = f" (limits: {shorten(limits, 60)})" if limits else ""
-        text = f"{title}: {number(value)} {unit_of_value}".rstrip() + f"{limits_text}. "
+        found = f": {_value(value)} {unit_of_value}".rstrip() if math.isfinite(value) else ""
+        text = f"{title}{found}{limits_text}. "
         if message[:1].isdigit():  # the value again
             message = message.partition(": ")[2] or message
         sentences[verdict].append(f"{'Failed' if verdict == 'fail' else 'To review'}. {text}"
@@ -186,6 +188,18 @@ def check_sentences(tables: SubjectTables, unit: str) -> list[str]:
 
 def _known(rows: pd.DataFrame | None) -> pd.DataFrame:
     return pd.DataFrame() if rows is None else rows
+
+
+def _value(value: float) -> str:
+    """Write a value; counts have no decimals.
+
+    Examples
+    --------
+    >>> _value(3.0), _value(0.25), _value(float("nan"))
+    ('3', '0.250', '–')
+    """
+    whole = math.isfinite(value) and abs(value) < 1e6 and value == round(value)
+    return f"{value:,.0f}".replace("-", "−") if whole else number(value)
 
 
 def check_table(tables: SubjectTables, unit: str) -> list[Block]:
@@ -210,10 +224,10 @@ def check_table(tables: SubjectTables, unit: str) -> list[Block]:
             [
                 Cell(text=title_of(check, unit=False)),
                 Cell(text=kind),
-                Cell(text=number(value)),
-                Cell(text=unit_of_value),
+                Cell(text=_value(value)),
+                Cell(text=unit_of_value if math.isfinite(value) else ""),
                 Cell(text=verdict.replace("_", " ") or "unknown", tone=_TONES.get(verdict, "")),
-                Cell(text=(threshold if pd.isna(limit) else number(limit)) or DASH),
+                Cell(text=(threshold if pd.isna(limit) else _value(limit)) or DASH),
                 Cell(text=shorten(message)),
             ]
         )

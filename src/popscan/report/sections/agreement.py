@@ -14,7 +14,7 @@ from popscan.report.text import decimals, interval, p_value, places_for, title_o
 from popscan.report.tidy import complete, numbers, words
 from popscan.report.units import attribute_by_unit
 
-#: Said where `AgreementPanel.dense`.
+#: Sentence where `AgreementPanel.dense`.
 _DENSE = (
     "shading says how many subjects lie there, points are those farthest from their group's bias; "
 )

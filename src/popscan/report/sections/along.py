@@ -17,7 +17,7 @@ def section(context: StudyContext, options: Options) -> Section:
     return Section(
         ident="fairness-pipeline",
         title="Fairness along the pipeline",
-        lead="Where groups part: who is lost, how well they are measured, and which step adds to "
+        lead="Where groups differ: who is lost, how well they are measured, and which step adds to "
         "the gap."
         if blocks
         else "",

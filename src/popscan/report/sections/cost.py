@@ -8,7 +8,7 @@ from popscan.report.blocks import Block, Card, Cards, Cell, Column, Figure, Sect
 from popscan.report.context import StudyContext
 from popscan.report.figures.cost import stage_hours, stage_seconds
 from popscan.report.sections.common import Options
-from popscan.report.text import DASH, number
+from popscan.report.text import DASH, number, plural
 from popscan.report.tidy import complete, numbers, words
 from popscan.report.units import stage_order
 
@@ -75,6 +75,8 @@ def section(context: StudyContext, options: Options) -> Section:
              Cell(text=DASH), Cell(text=number(peak))]
         )  # fmt: skip
     total_hours = float(np.nansum(list(hours.values())))
+    most = max((seconds.size for seconds, _ in stages.values()), default=0)
+    counted = "this study" if options.share else plural(most, "subject")
     median_sum = sum(float(np.median(seconds)) for seconds, _ in stages.values())
     peaks = [peak for _, peak in stages.values() if np.isfinite(peak)]
     cards = [
@@ -83,7 +85,7 @@ def section(context: StudyContext, options: Options) -> Section:
         Card(
             value=hours_text(median_sum * 1e5 / 3600),
             label="for 100,000 subjects",
-            note="medians, one worker",
+            note=f"calculated from medians over {counted}, one worker",
         ),
     ]
     if peaks:

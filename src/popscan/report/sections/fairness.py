@@ -175,5 +175,7 @@ def section(context: StudyContext, options: Options) -> Section:
     lead = (
         f"{plural(made.made, 'comparison')} over {plural(made.attributes, 'attribute')}, "
         f"{made.tested:,} of them between groups that are large enough and on outcomes that vary."
+        if made.made
+        else "Nothing was compared: no attribute has two groups that are large enough."
     )
     return Section(ident=ident, title=title, lead=lead.capitalize(), blocks=blocks)

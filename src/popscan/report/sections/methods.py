@@ -25,7 +25,13 @@ from popscan.report.context import StudyContext
 from popscan.report.sections.common import Options
 from popscan.report.text import is_true, listing, plural, title_of
 from popscan.report.tidy import complete, numbers, words
-from popscan.report.units import deciding_matrix, status_matrix, study_units, unit_column
+from popscan.report.units import (
+    deciding_matrix,
+    final_status,
+    status_matrix,
+    study_units,
+    unit_column,
+)
 from popscan.scored import seen_in_training
 
 
@@ -121,6 +127,12 @@ def problems(context: StudyContext, options: Options) -> list[str]:
         aside = [f"{stage} ({n:,})" for stage, n in counts.items() if n and stage not in chain]
         if failed:
             found.append(f"Subjects failed at {listing(failed)}; they are in no later number.")
+        excluded = [f"{stage} ({n:,})" for stage in deciding_matrix(context)
+                    if (n := int((matrix[stage] == "excluded").sum()))]  # fmt: skip
+        if excluded:
+            found.append(f"Subjects were excluded at {listing(excluded)}.")
+        if not (final_status(context) == "ok").any():
+            found.append("No subject was analysed: every mean and gap of this report is empty.")
         if aside:
             found.append(
                 f"Subjects failed at {listing(aside)}, which decides nothing: they lack the "
@@ -161,7 +173,12 @@ def limits(context: StudyContext, options: Options) -> Section:
     ident, title = "limits", "Problems and limits"
     found = problems(context, options)
     blocks: list[Block] = [Heading(text="Problems of this run")]
-    blocks += [Bullets(items=found)] if found else nothing("No problem was found in this run.")
+    none = (
+        "Problems of single subjects are not part of a shared report; no other was found."
+        if options.share
+        else "No problem was found in this run."
+    )
+    blocks += [Bullets(items=found)] if found else nothing(none)
     blocks.append(Heading(text="Limits"))
     standing = [
         "Segmentations and biomarkers are for research, not for the care of a patient.",

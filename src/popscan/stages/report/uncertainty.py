@@ -62,7 +62,7 @@ def uncertainty_section(study_root: Path, config: Mapping[str, object]) -> Extra
     return Extra(
         ident="segmentation-uncertainty",
         title="How sure the segmentation is",
-        lead="What the model says of itself, and where there are references, how it errs.",
+        lead="The model's expected Dice and, where there are references, its errors.",
         sentences=[
             *dice_sentences(segmentation, names, Options()),
             *training_sentences(segmentation, Options()),
