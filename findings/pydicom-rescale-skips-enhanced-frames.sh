@@ -5,7 +5,7 @@
 # Behaviour  An enhanced MR object of three frames whose slopes are 1, 2 and 4 (each frame has its
 #            own Pixel Value Transformation Sequence). apply_rescale and apply_modality_lut look for
 #            slope and intercept at the top of the data set only, where an enhanced object has none,
-#            and give the stored values back: three frames alike. Nothing is raised or warned.
+#            and give the stored values back, the same for all three. Nothing is raised or warned.
 #            highdicom's get_frames finds the slopes of each frame.
 # Output     pydicom 100 100 100, highdicom 100 200 400
 # Source     DICOM PS3.3 C.7.6.16.2.9 (Pixel Value Transformation, per frame or shared); pydicom's

@@ -44,10 +44,10 @@ shown = (f"code {code} " + " ".join(f"{v:g}" for v in pixel) for code, pixel in 
 print("read by SimpleITK:", ", ".join(shown))
 assert turned == [-1, -1, 1]
 assert found == [1, 2, 3], "SimpleITK turns vectors when it writes now"
-assert again[1007] == (1, 2, 3) and again[1006] == (-1, -2, 3), "the codes are read alike now"
+assert again[1007] == (1, 2, 3) and again[1006] == (-1, -2, 3), "both codes are read the same way now"
 
 image.header["intent_code"] = 1006
-mended = image.get_fdata() * [-1, -1, 1]
-nib.save(nib.Nifti1Image(mended, image.affine, image.header), "mended.nii")
-assert sitk.ReadImage("mended.nii").GetPixel(0, 0, 0) == (1, 2, 3)
+corrected = image.get_fdata() * [-1, -1, 1]
+nib.save(nib.Nifti1Image(corrected, image.affine, image.header), "corrected.nii")
+assert sitk.ReadImage("corrected.nii").GetPixel(0, 0, 0) == (1, 2, 3)
 PY

@@ -12,7 +12,7 @@
 #            with the voxel: numpy 1000.7, LabelStatistics 8765.7, LabelIntensityStatistics 16576.3
 # Source     itkLabelStatisticsImageFilter says that the median is as accurate as a bin is wide; the
 #            number and range of the bins are not named there. ITK issue 2482 (16-bit images,
-#            mended).
+#            fixed).
 # Consequence Medians of T1, T2 or R2* in a region depend on the noise around the body, and differ
 #            between a cropped and a whole image. Take the median of the region's values with numpy.
 set -euo pipefail

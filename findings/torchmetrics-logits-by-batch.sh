@@ -51,6 +51,6 @@ saturated = auc(large, upper, 16)
 ordered = roc_auc_score(upper, large)
 print(f"logits 20 to 35 in order: scikit-learn {ordered}, torchmetrics {saturated}")
 assert np.isclose(seen[64], right)
-assert right - seen[1] > 0.02, "batches are treated alike now"
+assert right - seen[1] > 0.02, "all batches are treated the same now"
 assert saturated == 0.5, "large logits keep their order now"
 PY

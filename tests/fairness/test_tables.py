@@ -8,7 +8,8 @@ from popscan.fairness import findings, words
 from popscan.fairness.attributes import attributes_table, bands, decode
 from popscan.fairness.audit import audit
 from popscan.fairness.measures import equity_scaled, skewed_error_ratio
-from popscan.fairness.outcomes import COLUMNS, direction, outcomes_table
+from popscan.fairness.outcome_parts import COLUMNS
+from popscan.fairness.outcomes import direction, outcomes_table
 from popscan.fairness.suppress import share, suppress
 from popscan.protocols import DEFAULT, get_protocol
 from popscan.records import PopscanError

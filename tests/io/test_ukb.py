@@ -21,7 +21,8 @@ from mapping_files import (
     write_image,
 )
 from popscan.io.dicom import Dicom
-from popscan.io.ukb import BulkFile, Ukb
+from popscan.io.ukb import Ukb
+from popscan.io.ukb_files import BulkFile
 from popscan.io.ukb_manifest import listed_images
 from popscan.io.zipped import ZipArchive
 from popscan.protocol import load as load_source

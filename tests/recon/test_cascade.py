@@ -180,7 +180,7 @@ def test_what_is_simulated_stays_within_the_recipe():
 def test_the_motion_turns_where_the_recipe_says():
     how = Undersampling(cycle_frames=(40, 40), outward=(0.5, 0.5), least_return=0.5)
     places = sweep_places(40, how, np.random.default_rng(3))
-    # As long there as back, without rest: in a whole cycle both halves are seen alike.
+    # As long there as back, without rest: in a whole cycle both halves are seen equally often.
     first = int(np.argmin(places))
     cycle = np.roll(places, -first)
     assert int(np.argmax(cycle)) == pytest.approx(20, abs=1)

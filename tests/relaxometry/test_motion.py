@@ -1,4 +1,4 @@
-"""One image of a series that lies elsewhere is found, and none is where all lie alike."""
+"""One image of a series that lies elsewhere is found, and none where all lie in one place."""
 
 from __future__ import annotations
 

@@ -101,7 +101,7 @@ def test_files_are_made_again_with_the_threads_that_made_them(study, threads):
 
 
 def test_the_number_matters_here_and_no_other_result_passes(study, monkeypatch):
-    """What the mended fault did: one thread's image, made again with two."""
+    """As it was once: one thread's image, made again with two."""
     clear(study)
     kept = record(study)
     change(study, cores=2.0)

@@ -15,11 +15,12 @@ from popscan.records import PopscanError
 from popscan.segment.networks import bottleneck, build_network
 from popscan.train.checkpoint import new_state
 from popscan.train.groups import GroupState, _Reverse, group_loss, head_loss, watched
-from popscan.train.loop import fit, train_step
+from popscan.train.loop import fit
 from popscan.train.mitigation import Mitigation
 from popscan.train.packs import Pack
 from popscan.train.recipe import RECIPES_DIR, Recipe, load_recipe, parse_recipe
 from popscan.train.sampler import Sampler
+from popscan.train.step import train_step
 
 
 def pack(groups: dict[str, int], *, side: int = 16) -> Pack:

@@ -6,16 +6,14 @@ A unit that a stage never reached has no row; the audit counts it as missing and
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, TypeGuard
+from typing import TypeGuard
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from popscan.fairness.coverage import covered, with_intervals
+from popscan.fairness.outcome_parts import Part, joined, part_of, sorted_words
 from popscan.scored import counted
-
-COLUMNS = ["unit", "stage", "outcome", "value", "better_is", "kind"]
 
 #: Verdicts of QC; what could not be assessed has none.
 _VERDICTS = ("pass", "review", "fail")
@@ -95,7 +93,7 @@ def outcomes_table(
     DataFrame
         Columns as in `COLUMNS`; empty without tables.
     """
-    parts: list[_Part] = []
+    parts: list[Part] = []
     if _has(ledger, "unit", "stage", "status"):
         parts += _statuses(ledger, final_stage, analysed)
     if _has(recon_scores, "unit"):
@@ -105,7 +103,7 @@ def outcomes_table(
     if _has(scan_lengths, "unit", "scan_seconds"):
         seconds = scan_lengths["scan_seconds"].astype(float)
         parts.append(
-            _part(scan_lengths["unit"], "stopping", "scan_seconds", seconds, kind="continuous")
+            part_of(scan_lengths["unit"], "stopping", "scan_seconds", seconds, kind="continuous")
         )
         parts += _variants(scan_lengths.assign(variant="stopping"), stage="stopping")
     if _has(scores, "unit", "structure"):
@@ -119,15 +117,15 @@ def outcomes_table(
         parts += _measured(segmentation[["unit", *uncertain]], "segment")
     if _has(qc, "unit", "verdict"):
         known = qc[qc["verdict"].isin(_VERDICTS)]
-        parts.append(_part(known["unit"], "qc", "qc_fail", known["verdict"] == "fail"))
-        parts.append(_part(known["unit"], "qc", "qc_not_pass", known["verdict"] != "pass"))
+        parts.append(part_of(known["unit"], "qc", "qc_fail", known["verdict"] == "fail"))
+        parts.append(part_of(known["unit"], "qc", "qc_not_pass", known["verdict"] != "pass"))
     if _has(qc_checks, "unit", "check", "verdict"):
         parts += _checks(qc_checks[qc_checks["verdict"].isin(_VERDICTS)])
     if _has(biomarkers, "unit"):
         parts += _biomarkers(biomarkers, biomarker_columns, truth, better or {})
     if _has(atlas, "unit"):
         parts += _measured(atlas, "atlas")
-    return _joined([part for part in parts if len(part.values)])
+    return joined([part for part in parts if len(part.values)])
 
 
 def direction(name: str) -> str:
@@ -153,72 +151,10 @@ def _has(table: pd.DataFrame | None, *columns: str) -> TypeGuard[pd.DataFrame]:
     return table is not None and len(table) > 0 and set(columns) <= set(table.columns)
 
 
-class _Part(NamedTuple):
-    """One outcome: a value per unit."""
-
-    units: pd.Index
-    stage: str
-    outcome: str
-    values: NDArray[np.float64]
-    better_is: str
-    kind: str
-
-
-def _part(
-    units: pd.Series | pd.Index,
-    stage: str,
-    outcome: str,
-    values: pd.Series | NDArray[np.bool_],
-    *,
-    better_is: str = "lower",
-    kind: str = "binary",
-) -> _Part:
-    """One outcome; undefined values stay, as NaN."""
-    return _Part(pd.Index(units), stage, outcome, np.asarray(values, dtype=float), better_is, kind)
-
-
-def _joined(parts: Sequence[_Part]) -> pd.DataFrame:
-    """Parts in long form; words are categories, since each stands in very many rows."""
-    if not parts:
-        return pd.DataFrame(columns=COLUMNS)
-    units: pd.Index = parts[0].units[:0]
-    codes: list[NDArray[np.intp]] = []
-    for i, part in enumerate(parts):
-        if i and part.units.equals(parts[i - 1].units):  # columns of one table have the same units
-            codes.append(codes[-1])
-            continue
-        own, different = pd.factorize(part.units)
-        place = units.get_indexer(different)
-        fresh = place < 0
-        place[fresh] = len(units) + np.arange(int(fresh.sum()))
-        units = units.append(different[fresh]) if fresh.any() else units
-        codes.append(place[own])
-    lengths = [len(part.values) for part in parts]
-    columns: dict[str, Any] = {"unit": pd.Categorical.from_codes(np.concatenate(codes), units)}
-    for name in ("stage", "outcome", "better_is", "kind"):
-        each, known = pd.factorize(pd.Series([getattr(part, name) for part in parts]))
-        columns[name] = pd.Categorical.from_codes(np.repeat(each, lengths), known)
-    columns["value"] = np.concatenate([part.values for part in parts])
-    return pd.DataFrame({name: columns[name] for name in COLUMNS})
-
-
-def _sorted_words(column: pd.Series) -> tuple[NDArray[np.intp], pd.Index]:
-    """Return codes and the different words, sorted; categories are not written out."""
-    if not isinstance(column.dtype, pd.CategoricalDtype) or column.isna().any():
-        places, words = pd.factorize(column.astype(str), sort=True)
-        return places, pd.Index(words)
-    codes = column.cat.codes.to_numpy()
-    used = np.flatnonzero(np.bincount(codes, minlength=len(column.cat.categories)))
-    places, words = pd.factorize(column.cat.categories[used].astype(str), sort=True)
-    lookup = np.zeros(len(column.cat.categories), dtype=np.intp)
-    lookup[used] = places
-    return lookup[codes], pd.Index(words)
-
-
-def _checks(assessed: pd.DataFrame) -> list[_Part]:
+def _checks(assessed: pd.DataFrame) -> list[Part]:
     """Whether a unit did not pass a check, in any of its rows."""
-    codes, units = _sorted_words(assessed["unit"])
-    checks, names = _sorted_words(assessed["check"])
+    codes, units = sorted_words(assessed["unit"])
+    checks, names = sorted_words(assessed["check"])
     bad = (assessed["verdict"] != "pass").to_numpy(dtype=bool)
     found = []
     for number, name in enumerate(names):
@@ -226,37 +162,37 @@ def _checks(assessed: pd.DataFrame) -> list[_Part]:
         seen, worst = (np.zeros(len(units), dtype=bool) for _ in range(2))
         seen[codes[here]] = True
         worst[codes[here & bad]] = True
-        found.append(_part(units[seen], "qc", f"check_{name}", worst[seen]))
+        found.append(part_of(units[seen], "qc", f"check_{name}", worst[seen]))
     return found
 
 
-def _statuses(ledger: pd.DataFrame, final_stage: str, analysed: pd.Series | None) -> list[_Part]:
+def _statuses(ledger: pd.DataFrame, final_stage: str, analysed: pd.Series | None) -> list[Part]:
     """Failures per stage, and who did not reach the end."""
     found = []
     for stage, rows in ledger.groupby("stage", sort=False):
         tried = rows[rows["status"].isin(["ok", "failed", "excluded"])]
         found.append(
-            _part(tried["unit"], str(stage), f"{stage}_failed", tried["status"] == "failed")
+            part_of(tried["unit"], str(stage), f"{stage}_failed", tried["status"] == "failed")
         )
     if analysed is not None:
         units = pd.Index(ledger["unit"].unique())
         kept = units.isin(analysed.index[analysed.to_numpy(dtype=bool)])
-        found.append(_part(units, "study", "not_analysed", pd.Series(~kept)))
+        found.append(part_of(units, "study", "not_analysed", pd.Series(~kept)))
         return found
     last = ledger[ledger["stage"] == final_stage]
     if len(last):
-        found.append(_part(last["unit"], "study", "not_analysed", last["status"] != "ok"))
+        found.append(part_of(last["unit"], "study", "not_analysed", last["status"] != "ok"))
     return found
 
 
-def _measured(table: pd.DataFrame, stage: str) -> list[_Part]:
+def _measured(table: pd.DataFrame, stage: str) -> list[Part]:
     """Every numeric column whose name says whether higher or lower is better."""
     found = []
     for column in map(str, table.columns.drop("unit")):
         if direction(column) != "neither" and pd.api.types.is_numeric_dtype(table[column]):
             means = table.groupby("unit")[column].mean()
             found.append(
-                _part(means.index, stage, column, means, better_is=direction(column),
+                part_of(means.index, stage, column, means, better_is=direction(column),
                       kind="continuous")
             )  # fmt: skip
     return found
@@ -272,7 +208,7 @@ def _by_variant(table: pd.DataFrame) -> pd.DataFrame:
     return wide.reset_index()
 
 
-def _variants(table: pd.DataFrame, *, stage: str = "variants") -> list[_Part]:
+def _variants(table: pd.DataFrame, *, stage: str = "variants") -> list[Part]:
     """Return Dice of every reconstruction with the reference image, and its absolute errors."""
     found = []
     signed = [name for name in map(str, table.columns) if name.endswith("_error")]
@@ -282,13 +218,13 @@ def _variants(table: pd.DataFrame, *, stage: str = "variants") -> list[_Part]:
             measures[f"{name.removesuffix('_error')}_abs_error"] = rows[name].abs()
         for name, values in measures.items():
             found.append(
-                _part(rows["unit"], stage, f"{name}_by_{variant}", values,
+                part_of(rows["unit"], stage, f"{name}_by_{variant}", values,
                       better_is=direction(name), kind="continuous")
             )  # fmt: skip
     return found
 
 
-def _scores(scores: pd.DataFrame) -> list[_Part]:
+def _scores(scores: pd.DataFrame) -> list[Part]:
     """Agreement with reference labels, per structure and over structures."""
     fair = counted(scores)
     measures = [c for c in map(str, fair.columns) if direction(c) != "neither"]
@@ -301,19 +237,19 @@ def _scores(scores: pd.DataFrame) -> list[_Part]:
         worst = missed.groupby(by_structure).max().unstack("structure")
         for structure in worst:
             known = worst[structure].dropna()
-            found.append(_part(known.index, "segment", f"{structure}_missed", known))
+            found.append(part_of(known.index, "segment", f"{structure}_missed", known))
     for measure in measures:
         undefined = (fair[measure].isna() & present).groupby(by_structure).any()
         averages = fair.groupby(["unit", "structure"])[measure].mean().mask(undefined)
         means = averages.unstack("structure")
         for structure in means:
             found.append(
-                _part(means.index, "segment", f"{measure}_{structure}", means[structure],
+                part_of(means.index, "segment", f"{measure}_{structure}", means[structure],
                       better_is=direction(measure), kind="continuous")
             )  # fmt: skip
         if measure == "dice" and means.shape[1] > 1:
             found.append(
-                _part(means.index, "segment", "dice_mean", means.mean(axis=1, skipna=False),
+                part_of(means.index, "segment", "dice_mean", means.mean(axis=1, skipna=False),
                       better_is="higher", kind="continuous")
             )  # fmt: skip
     return found
@@ -324,7 +260,7 @@ def _biomarkers(
     columns: Sequence[str],
     truth: pd.DataFrame | None,
     better: Mapping[str, str],
-) -> list[_Part]:
+) -> list[Part]:
     """Biomarkers, and their errors where the truth is known."""
     found = []
     true: Mapping[str, pd.Series] = {}
@@ -336,22 +272,22 @@ def _biomarkers(
             continue
         values = biomarkers.set_index("unit")[column].astype(float)
         found.append(
-            _part(values.index, "biomarkers", column, values, kind="continuous",
+            part_of(values.index, "biomarkers", column, values, kind="continuous",
                   better_is=better.get(column, "neither"))
         )  # fmt: skip
         if column in true:
             error = values - true[column].reindex(values.index).astype(float)
             found.append(
-                _part(values.index, "biomarkers", f"{column}_error", error, better_is="neither",
+                part_of(values.index, "biomarkers", f"{column}_error", error, better_is="neither",
                       kind="continuous")
             )  # fmt: skip
             found.append(
-                _part(values.index, "biomarkers", f"{column}_abs_error", error.abs(),
+                part_of(values.index, "biomarkers", f"{column}_abs_error", error.abs(),
                       better_is="lower", kind="continuous")
             )  # fmt: skip
         if column in true and column in with_intervals(biomarkers):
             inside = covered(biomarkers, indexed.reset_index(), column).dropna()
             found.append(
-                _part(inside.index, "biomarkers", f"{column}_covered", inside, better_is="higher")
+                part_of(inside.index, "biomarkers", f"{column}_covered", inside, better_is="higher")
             )
     return found

@@ -69,11 +69,11 @@ def _shift(own: Floats, others: Floats, reach: Sequence[int]) -> tuple[int, int]
     best, at_rest, at = -np.inf, 0.0, (0, 0)
     for x in range(-rx, rx + 1):
         for y in range(-ry, ry + 1):
-            alike = _correlation(own[rx + x : nx - rx + x, ry + y : ny - ry + y], middle)
+            likeness = _correlation(own[rx + x : nx - rx + x, ry + y : ny - ry + y], middle)
             if (x, y) == (0, 0):
-                at_rest = alike
-            if alike > best:
-                best, at = alike, (x, y)
+                at_rest = likeness
+            if likeness > best:
+                best, at = likeness, (x, y)
     return at if best > max(at_rest + _GAIN, _LEAST) else (0, 0)
 
 

@@ -112,7 +112,7 @@ def _two_units(name: str, column: pd.Series) -> list[str]:
 
 
 def _zeros(name: str, column: pd.Series) -> list[str]:
-    """Say whether exact zeros lie far below values that are all alike."""
+    """Say whether exact zeros lie far below values that are close together."""
     numbers = _numbers(column).to_numpy()
     values = numbers[numbers != 0]
     n_zeros = len(numbers) - len(values)
@@ -141,10 +141,10 @@ def alike_notes(units: Sequence[str], *, what: str = "participant_id") -> list[s
         ("upper and lower case: one folder on file systems of macOS and Windows", str.casefold),
         ("leading zeros", _without_zeros),
     ):
-        alike: dict[str, set[str]] = defaultdict(set)
+        spelt: dict[str, set[str]] = defaultdict(set)
         for unit in units:
-            alike[key(unit)].add(unit)
-        several = sorted(sorted(found) for found in alike.values() if len(found) > 1)
+            spelt[key(unit)].add(unit)
+        several = sorted(sorted(found) for found in spelt.values() if len(found) > 1)
         if several:
             shown = "; ".join(" and ".join(found) for found in several[:3])
             more = f" and {len(several) - 3} more" if len(several) > 3 else ""

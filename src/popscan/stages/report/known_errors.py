@@ -110,7 +110,8 @@ def model_section(study_root: Path, config: Mapping[str, object]) -> Extra | Non
         tables=[("Agreement and deviation of the volume, by structure.", shown)],
         notes=[
             "Nothing of this is corrected in the study. Differences between subjects stand if the "
-            "model errs on them alike; absolute volumes, and left against right, carry its errors."
+            "model errs on them by the same share; absolute volumes, and left against right, carry "
+            "its errors."
         ]
         if "bias_pct" in table
         else [],

@@ -1,0 +1,147 @@
+"""One step of training: a batch's loss, as the recipe defines it, and its gradient."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+
+from popscan.register.network import PairNetwork
+from popscan.train.adversarial import harden
+from popscan.train.augment import augment
+from popscan.train.checkpoint import TrainState, learning_rate, update_average
+from popscan.train.groups import group_loss, head_loss, watched
+from popscan.train.kspace import SweepSampler, undersampled_loss
+from popscan.train.losses import LOSSES
+from popscan.train.pairs import PairSampler, pair_loss
+from popscan.train.partial import dropped, partial_loss
+from popscan.train.private import own_slices, private_gradients
+from popscan.train.recipe import Recipe
+from popscan.train.sampler import Sampler
+from popscan.train.targets import reconstruction_loss, target_loss
+
+#: What draws the batches of a task.
+AnySampler = Sampler | SweepSampler | PairSampler
+
+
+def batch_loss(
+    state: TrainState,
+    sampler: Sampler,
+    recipe: Recipe,
+    *,
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    picked: torch.Tensor,
+) -> torch.Tensor:
+    """Return the loss of a batch of slices `picked` by the sampler, as the recipe defines it."""
+    groups, how = state.groups, recipe.mitigation
+    device = next(state.network.parameters()).device
+    images, labels = images.to(device), labels.to(device)
+    with (
+        watched(state.network, on=groups is not None and groups.head is not None) as features,
+        torch.autocast(device.type, dtype=torch.bfloat16, enabled=recipe.autocast),
+    ):
+        logits = state.network(images)
+    if recipe.task == "reconstruct":
+        return reconstruction_loss(logits, images)
+    if sampler.targets is not None:
+        return target_loss(logits, sampler.targets[picked].to(device), task=recipe.task)
+    loss = partial(LOSSES[recipe.loss], **recipe.loss_arguments)
+    if sampler.shown is not None:
+        loss = _of_shown(sampler.shown[picked], recipe, state.generator, device=device)
+    if groups is None:
+        return loss(logits.float(), labels)
+    codes, shares = sampler.group[picked].to(device), sampler.group_shares.to(device)
+    sizes = sampler.group_sizes.to(device)
+    total = group_loss(
+        loss, logits.float(), labels, codes, how=how, state=groups, shares=shares, sizes=sizes
+    )
+    if groups.head is not None:
+        done = state.step / max(1, recipe.steps)
+        total = total + head_loss(
+            features[0], codes, how=how, state=groups, shares=shares, progress=done
+        )
+    return total
+
+
+def _of_shown(
+    shown: torch.Tensor, recipe: Recipe, generator: torch.Generator, *, device: torch.device
+) -> partial[torch.Tensor]:
+    """Return the loss of slices whose label maps show `shown` (n, label), some of it dropped."""
+    how = recipe.learning
+    return partial(
+        partial_loss,
+        shown=dropped(shown, how.label_dropout, generator).to(device),
+        missing=how.missing,
+        exclusive=how.exclusive,
+        **recipe.loss_arguments,
+    )
+
+
+def _slice_loss(
+    state: TrainState, sampler: Sampler, recipe: Recipe, picked: torch.Tensor
+) -> torch.Tensor:
+    """Change the appearance of the slices `picked` and return their loss."""
+    images, labels = sampler.take(picked)
+    images, labels = augment(
+        images, labels, how=recipe.augmentation, patch=recipe.patch, generator=state.generator
+    )
+    if recipe.adversarial and torch.rand((), generator=state.generator) < recipe.adversarial:
+        images, labels = harden(
+            state.network.eval(),
+            images.to(device := next(state.network.parameters()).device),
+            labels.to(device),
+            generator=state.generator,
+            **recipe.adversarial_arguments,
+        )
+    state.network.train()
+    return batch_loss(state, sampler, recipe, images=images, labels=labels, picked=picked)
+
+
+def _private_step(state: TrainState, sampler: Sampler, recipe: Recipe) -> float:
+    """Write the private gradient of a step into the network; return the loss."""
+
+    def own(subject: int) -> torch.Tensor | None:
+        picked = own_slices(recipe.private, sampler, subject, seed=recipe.seed, step=state.step)
+        return _slice_loss(state, sampler, recipe, picked) if len(picked) else None
+
+    return private_gradients(
+        own, list(state.network.parameters()), recipe.private,
+        n=sampler.n_subjects, seed=recipe.seed, step=state.step,
+    )  # fmt: skip
+
+
+def _drawn_loss(state: TrainState, sampler: AnySampler, recipe: Recipe) -> torch.Tensor:
+    """Draw a batch and return its loss."""
+    if isinstance(sampler, Sampler):
+        picked = sampler.pick(recipe.batch, state.generator)
+        return _slice_loss(state, sampler, recipe, picked)
+    network = state.network.train()
+    if isinstance(sampler, PairSampler):
+        pairs = sampler.draw(recipe.batch, state.generator)
+        assert isinstance(network, PairNetwork)
+        return pair_loss(network, pairs, autocast=recipe.autocast)
+    examples = sampler.draw(recipe.batch, state.generator)
+    return undersampled_loss(network, examples, autocast=recipe.autocast)
+
+
+def train_step(state: TrainState, sampler: AnySampler, recipe: Recipe) -> float:
+    """Do one step and return its loss."""
+    for group in state.optimiser.param_groups:
+        group["lr"] = learning_rate(recipe, state.step)
+    if isinstance(sampler, Sampler) and recipe.private.noise:
+        value = _private_step(state, sampler, recipe)
+    else:
+        value = _backward(state, _drawn_loss(state, sampler, recipe), recipe)
+    state.optimiser.step()
+    state.step += 1
+    update_average(state, recipe.ema_decay)
+    return value
+
+
+def _backward(state: TrainState, loss: torch.Tensor, recipe: Recipe) -> float:
+    """Write the gradient of a loss into the network; return the loss."""
+    state.optimiser.zero_grad()
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(state.network.parameters(), recipe.clip_norm)
+    return float(loss.detach())
