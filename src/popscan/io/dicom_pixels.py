@@ -86,8 +86,11 @@ def _whole_numbers(array: NDArray[np.float32]) -> NDArray[Any]:
     return image_dtype(array)
 
 
-def plane_pixels(plane: Plane, *, folder: str) -> NDArray[np.float32]:
-    """Pixels of one file as (column, row), slope and intercept applied."""
+def plane_pixels(plane: Plane, *, folder: str, as_shown: bool = True) -> NDArray[np.float32]:
+    """Pixels of one file as (column, row), slope and intercept applied.
+
+    `as_shown` as in `popscan.io.dicom_stored.stored_values`.
+    """
     try:
         data = open_dicom(plane.file, headers_only=False)
         syntax = getattr(data.file_meta, "TransferSyntaxUID", None)
@@ -116,7 +119,7 @@ def plane_pixels(plane: Plane, *, folder: str) -> NDArray[np.float32]:
             f"{_shown(plane, folder=folder)}: pixels {pixels.shape}, grey values {rows} x "
             f"{columns} expected",
         )
-    values = plane.turn.apply(stored_values(data, pixels).T)
+    values = plane.turn.apply(stored_values(data, pixels, as_shown=as_shown).T)
     with np.errstate(over="ignore", invalid="ignore"):  # what is infinite ingest refuses
         return values * np.float32(plane.slope) + np.float32(plane.intercept)
 

@@ -60,7 +60,9 @@ def is_inverted(data: pydicom.Dataset) -> bool:
     return str(data.get("PhotometricInterpretation") or "").strip().upper() == "MONOCHROME1"
 
 
-def stored_values(data: pydicom.Dataset, pixels: NDArray[Any]) -> NDArray[np.float32]:
+def stored_values(
+    data: pydicom.Dataset, pixels: NDArray[Any], *, as_shown: bool = True
+) -> NDArray[np.float32]:
     """Return stored values, the largest the brightest; padding is as dark as the darkest pixel.
 
     Parameters
@@ -69,6 +71,9 @@ def stored_values(data: pydicom.Dataset, pixels: NDArray[Any]) -> NDArray[np.flo
         The header.
     pixels
         As pydicom returns them.
+    as_shown
+        Turn values over where the smallest is shown white. Not so for what was measured, as T1 in
+        ms: how a value is shown does not change it (DICOM PS3.3 C.7.6.3.1.2).
 
     Returns
     -------
@@ -78,7 +83,7 @@ def stored_values(data: pydicom.Dataset, pixels: NDArray[Any]) -> NDArray[np.flo
     """
     values = np.asarray(pixels, dtype=np.float32)
     padding = _is_padding(data, values)
-    if is_inverted(data):
+    if as_shown and is_inverted(data):
         bits = int(data.get("BitsStored") or 16)
         values = (-1.0 if data.get("PixelRepresentation") == 1 else 2.0**bits - 1.0) - values
     if padding.any():

@@ -153,6 +153,8 @@ class DicomMaps:
             meta["other_series"] = others
         if left + n_other:
             meta["images_left_out_reason"] = f"{left} of other series, {n_other} no such images"
+        if n := sum(image.plane.inverted for image in chosen):
+            notes.append(f"{n} images are to be shown inverted (MONOCHROME1): values as stored")
         scan = Scan(**{**vars(scan), "view": view, "meta": meta})
         return Loaded(scans={view: scan}, notes=tuple(notes))
 
@@ -251,7 +253,7 @@ def _stacked(
     array = np.zeros(shape, dtype=np.float32)
     for z, images in enumerate(places.values()):
         for t, image in enumerate(images):
-            array[:, :, z, t] = plane_pixels(image.plane, folder=folder)
+            array[:, :, z, t] = plane_pixels(image.plane, folder=folder, as_shown=False)
     last = list(places.values())[-1][0].plane
     affine = dicom_affine(
         orientation=plane.orientation, first_position=plane.position,
