@@ -97,8 +97,8 @@ def plane_pixels(plane: Plane, *, folder: str, as_shown: bool = True) -> NDArray
     except DAMAGE as error:
         shown = _shown(plane, folder=folder)
         raise SubjectError("truncated_file", f"{shown}: damaged DICOM file") from error
-    check_layout(data, shown=lambda: _shown(plane, folder=folder))
     try:
+        check_layout(data, shown=lambda: _shown(plane, folder=folder))
         pixels = pixel_array(data, index=plane.frame if plane.frame >= 0 else None)
     except (RuntimeError, NotImplementedError, ImportError) as error:
         name = getattr(syntax, "name", "an unknown one")

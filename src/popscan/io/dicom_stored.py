@@ -8,8 +8,12 @@ from typing import Any
 import numpy as np
 import pydicom
 from numpy.typing import NDArray
+from pydicom.uid import UID, ExplicitVRBigEndian
 
 from popscan.records import SubjectError
+
+#: Most bits of a value: a float64's.
+_MOST_BITS = 64
 
 
 def check_layout(data: pydicom.Dataset, *, shown: Callable[[], str]) -> None:
@@ -25,34 +29,66 @@ def check_layout(data: pydicom.Dataset, *, shown: Callable[[], str]) -> None:
     Raises
     ------
     SubjectError
-        ``bad_pixels`` where there is a whole row or more beyond rows times columns, or the bits of
-        a value lie elsewhere than at the low end.
+        ``bad_header`` where it says what no pixels have; ``bad_pixels`` where there is a whole row
+        or more beyond rows times columns, or the bits of a value lie elsewhere than at the low end.
     """
     meta = getattr(data, "file_meta", None)
-    syntax = getattr(meta, "TransferSyntaxUID", None)
     pixels = data.get("PixelData")
-    if pixels is None or (syntax is not None and syntax.is_compressed):
+    if pixels is None or _is_compressed(getattr(meta, "TransferSyntaxUID", None)):
         return
-    width = int(data.get("BitsAllocated") or 16) // 8
-    rows, columns = int(data.get("Rows") or 0), int(data.get("Columns") or 0)
-    n_frames, samples = int(data.get("NumberOfFrames") or 1), int(data.get("SamplesPerPixel") or 1)
-    row = columns * width * samples
+    allocated = _whole(data, "BitsAllocated", 16, shown=shown)
+    stored = _whole(data, "BitsStored", allocated, shown=shown)
+    high = _whole(data, "HighBit", stored - 1, shown=shown)
+    if not 0 < stored <= allocated <= _MOST_BITS or not 0 <= high < allocated:
+        raise SubjectError(
+            "bad_header", f"{shown()}: {stored} of {allocated} bits, the highest of them {high}"
+        )
+    rows, columns, n_frames, samples = (
+        _whole(data, name, default, shown=shown)
+        for name, default in (
+            ("Rows", 0), ("Columns", 0), ("NumberOfFrames", 1), ("SamplesPerPixel", 1),
+        )
+    )  # fmt: skip
+    row = columns * (allocated // 8) * samples
     if row > 0 and len(pixels) - row * rows * n_frames >= max(row, 8):
         raise SubjectError(
             "bad_pixels",
             f"{shown()}: {len(pixels)} bytes of pixels; {row * rows * n_frames} expected of "
             f"{n_frames} x {rows} x {columns}",
         )
-    high, stored = data.get("HighBit"), data.get("BitsStored")
-    if high is not None and stored and int(high) > int(stored) - 1 and width == 2:
-        order = "<u2" if syntax is None or syntax.is_little_endian else ">u2"
-        words = np.frombuffer(pixels[: len(pixels) // 2 * 2], dtype=order)
-        if words.any() and not np.any(words & ((1 << (int(high) + 1 - int(stored))) - 1)):
+    if high > stored - 1 and allocated == 16:
+        words = np.frombuffer(pixels[: len(pixels) // 2 * 2], dtype=_words(meta))
+        if words.any() and not np.any(words & ((1 << (high + 1 - stored)) - 1)):
             raise SubjectError(
                 "bad_pixels",
                 f"{shown()}: the highest bit of {stored} is number {high}, and the lowest are "
-                f"empty; {int(stored) - 1} expected",
+                f"empty; {stored - 1} expected",
             )
+
+
+def _is_compressed(syntax: object) -> bool:
+    """Whether pixels lie otherwise than in rows; so, too, in a transfer syntax that is none."""
+    try:
+        return isinstance(syntax, UID) and syntax.is_compressed
+    except ValueError:
+        return True
+
+
+def _words(meta: object) -> str:
+    """Order of the two bytes of a value."""
+    syntax = getattr(meta, "TransferSyntaxUID", None)
+    return ">u2" if syntax == ExplicitVRBigEndian else "<u2"
+
+
+def _whole(data: pydicom.Dataset, name: str, default: int, *, shown: Callable[[], str]) -> int:
+    """Return a number of the header, `default` where there is none."""
+    value = data.get(name)
+    if value is None or value == "":
+        return default
+    try:
+        return int(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise SubjectError("bad_header", f"{shown()}: {name} is no whole number") from error
 
 
 def is_inverted(data: pydicom.Dataset) -> bool:
@@ -84,7 +120,7 @@ def stored_values(
     values = np.asarray(pixels, dtype=np.float32)
     padding = _is_padding(data, values)
     if as_shown and is_inverted(data):
-        bits = int(data.get("BitsStored") or 16)
+        bits = _whole(data, "BitsStored", 16, shown=lambda: "an inverted image")
         values = (-1.0 if data.get("PixelRepresentation") == 1 else 2.0**bits - 1.0) - values
     if padding.any():
         values = np.where(padding, values[~padding].min(), values)
