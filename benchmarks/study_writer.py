@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import gzip
+import importlib
 import json
 import math
 import re
@@ -30,10 +31,9 @@ try:
     from popscan.journal import record_from_dict, record_line
     from popscan.jsontext import canonical_json
 except ModuleNotFoundError:  # builds before these had modules of their own
-    from popscan.store import (  # type: ignore[attr-defined, no-redef]
-        canonical_json,
-        record_from_dict,
-        record_line,
+    _older = importlib.import_module("popscan.store")
+    canonical_json, record_from_dict, record_line = (
+        getattr(_older, name) for name in ("canonical_json", "record_from_dict", "record_line")
     )
 
 #: Records of the demo's 24 subjects (``--save``), simulated hearts all of them.
@@ -111,7 +111,7 @@ def _number(name: str, value: float, noise: _Noise) -> float:
 
 
 def _varied(row: Mapping[str, Any], unit: str, noise: _Noise) -> dict[str, Any]:
-    new = {
+    new: dict[str, Any] = {
         name: _number(name, value, noise) if isinstance(value, float) else value
         for name, value in row.items()
     }
