@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import h5py
 import ismrmrd
 import numpy as np
 
+from popscan.config.kspace import KSpaceInput
 from popscan.records import KSpace
 
 #: Short-axis planes of a textbook heart, LPS.
@@ -17,6 +19,11 @@ NORMAL = np.array([1.0, -1.0, -1.0]) / np.sqrt(3)
 READ = np.array([1.0, 1.0, 0.0]) / np.sqrt(2)
 PHASE = np.cross(NORMAL, READ)
 FLAG_NOISE = ismrmrd.ACQ_IS_NOISE_MEASUREMENT
+PLAIN = KSpaceInput(coils=0, prewhiten=False)
+ONE = "encoding__0__"
+#: Changes of `header` for `radial`.
+KIND = {f"{ONE}trajectory": ismrmrd.xsd.trajectoryType.GOLDENANGLE}
+PAIR = [("real", "<f8"), ("imag", "<f8")]
 
 
 @dataclass(kw_only=True)
@@ -191,3 +198,53 @@ def header_of(kspace: KSpace, **changes: Any) -> ismrmrd.xsd.ismrmrdHeader:
     n_x, n_y = kspace.data.shape[1:3]
     fov = (n_x * kspace.spacing_mm[0], n_y * kspace.spacing_mm[1])
     return header(Phantom(matrix=(n_x, n_y), fov_mm=fov, oversampling=1), **changes)
+
+
+def centroid(array: np.ndarray, near: np.ndarray) -> np.ndarray:
+    """Centre of what is bright within three pixels of a place in a slice."""
+    x, y = np.round(near).astype(int)
+    window = array[x - 3 : x + 4, y - 3 : y + 4]
+    grid = np.indices(window.shape).reshape(2, -1)
+    return np.array([x - 3, y - 3]) + grid @ window.ravel() / window.sum()
+
+
+def radial(phantom: Phantom, *, n_spokes: int = 30, unit: float = 1.0, with_points: bool = True):
+    """Golden-angle spokes of the phantom, a frame after the other."""
+    n = phantom.matrix[0] * phantom.oversampling
+    pixel = phantom.fov_mm[0] / phantom.matrix[0]
+    along = (np.arange(n) - n // 2) / n
+    made = []
+    for z in range(len(phantom.slices_mm)):
+        for number in range(n_spokes * phantom.n_frames):
+            angle = number * np.pi * (np.sqrt(5) - 1) / 2
+            points = np.outer(along, [np.cos(angle), np.sin(angle)])
+            one = line(phantom, 0, z, number // n_spokes,
+                       data=phantom.signal(points / pixel, z, number // n_spokes))  # fmt: skip
+            if with_points:
+                one = with_trajectory(one, (points * unit).astype(np.float32))
+            one.idx.kspace_encode_step_1 = number
+            made.append(one)
+    return made
+
+
+def with_trajectory(one: ismrmrd.Acquisition, points: np.ndarray) -> ismrmrd.Acquisition:
+    head = one.getHead()
+    head.trajectory_dimensions = points.shape[1]
+    return ismrmrd.Acquisition(head, data=one.data, trajectory=points)
+
+
+def write_matlab(path, name: str, values: np.ndarray) -> None:
+    """Write as MATLAB does: axes reversed, a compound of real and imaginary parts."""
+    pairs = np.empty(values.shape[::-1], dtype=PAIR)
+    pairs["real"], pairs["imag"] = values.T.real, values.T.imag
+    with h5py.File(path, "w") as file:
+        file[name] = pairs
+        file[name].attrs["MATLAB_class"] = np.bytes_(b"single")
+
+
+def write_fastmri(path, samples, phantom, *, name="kspace"):
+    with h5py.File(path, "w") as file:
+        file[name] = samples.transpose(3, 0, 1, 2)
+        file["ismrmrd_header"] = ismrmrd.xsd.ToXML(header(phantom))
+        file["reconstruction_rss"] = np.zeros((3, 32, 24), np.float32)
+        file.attrs["patient_id"] = "0123"

@@ -11,15 +11,27 @@ import ismrmrd
 import numpy as np
 import pytest
 
-from kspace_files import FLAG_NOISE, NORMAL, READ, Phantom, cine, header, line, write
+from kspace_files import (
+    FLAG_NOISE,
+    KIND,
+    NORMAL,
+    ONE,
+    PLAIN,
+    READ,
+    Phantom,
+    centroid,
+    cine,
+    header,
+    line,
+    radial,
+    write,
+)
 from popscan.config.kspace import KSpaceInput
 from popscan.io import read_kspace, write_kspace
 from popscan.io.ismrmrd import read_ismrmrd
 from popscan.recon import reconstruct
 from popscan.records import SubjectError
 
-PLAIN = KSpaceInput(coils=0, prewhiten=False)
-ONE = "encoding__0__"
 LIMIT = f"{ONE}encodingLimits__kspace_encoding_step_1__"
 
 
@@ -31,14 +43,6 @@ def phantom() -> Phantom:
 @pytest.fixture(scope="module")
 def path(phantom, tmp_path_factory):
     return write(tmp_path_factory.mktemp("ismrmrd") / "a.h5", header(phantom), cine(phantom))
-
-
-def centroid(array: np.ndarray, near: np.ndarray) -> np.ndarray:
-    """Centre of what is bright within three pixels of a place in a slice."""
-    x, y = np.round(near).astype(int)
-    window = array[x - 3 : x + 4, y - 3 : y + 4]
-    grid = np.indices(window.shape).reshape(2, -1)
-    return np.array([x - 3, y - 3]) + grid @ window.ravel() / window.sum()
 
 
 def test_blobs_lie_where_they_are_in_the_patient(path, phantom):
@@ -380,34 +384,6 @@ def test_real_ismrmrd_file(data_dir):
     scan = reconstruct(kspace, method="cg_sense")
     assert np.isfinite(scan.array).all()
     assert scan.array.max() > 0
-
-
-KIND = {f"{ONE}trajectory": ismrmrd.xsd.trajectoryType.GOLDENANGLE}
-
-
-def radial(phantom: Phantom, *, n_spokes: int = 30, unit: float = 1.0, with_points: bool = True):
-    """Golden-angle spokes of the phantom, a frame after the other."""
-    n = phantom.matrix[0] * phantom.oversampling
-    pixel = phantom.fov_mm[0] / phantom.matrix[0]
-    along = (np.arange(n) - n // 2) / n
-    made = []
-    for z in range(len(phantom.slices_mm)):
-        for number in range(n_spokes * phantom.n_frames):
-            angle = number * np.pi * (np.sqrt(5) - 1) / 2
-            points = np.outer(along, [np.cos(angle), np.sin(angle)])
-            one = line(phantom, 0, z, number // n_spokes,
-                       data=phantom.signal(points / pixel, z, number // n_spokes))  # fmt: skip
-            if with_points:
-                one = with_trajectory(one, (points * unit).astype(np.float32))
-            one.idx.kspace_encode_step_1 = number
-            made.append(one)
-    return made
-
-
-def with_trajectory(one: ismrmrd.Acquisition, points: np.ndarray) -> ismrmrd.Acquisition:
-    head = one.getHead()
-    head.trajectory_dimensions = points.shape[1]
-    return ismrmrd.Acquisition(head, data=one.data, trajectory=points)
 
 
 @pytest.mark.parametrize("unit", [1.0, 32.0])

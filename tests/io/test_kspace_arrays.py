@@ -7,11 +7,10 @@ import shutil
 import subprocess
 
 import h5py
-import ismrmrd
 import numpy as np
 import pytest
 
-from kspace_files import Phantom, header
+from kspace_files import Phantom, write_fastmri, write_matlab
 from popscan.config.kspace import KSpaceInput
 from popscan.io.bart import read_cfl
 from popscan.io.kspace_formats import read_any_kspace
@@ -19,7 +18,6 @@ from popscan.recon import reconstruct
 from popscan.records import SubjectError
 
 PLAIN = KSpaceInput(coils=0)
-PAIR = [("real", "<f8"), ("imag", "<f8")]
 
 
 @pytest.fixture(scope="module")
@@ -39,15 +37,6 @@ def samples(phantom) -> np.ndarray:
 
 def read(path, **rules):
     return read_any_kspace(path, view="sax", rules=KSpaceInput(coils=0, **rules))
-
-
-def write_matlab(path, name: str, values: np.ndarray) -> None:
-    """Write as MATLAB does: axes reversed, a compound of real and imaginary parts."""
-    pairs = np.empty(values.shape[::-1], dtype=PAIR)
-    pairs["real"], pairs["imag"] = values.T.real, values.T.imag
-    with h5py.File(path, "w") as file:
-        file[name] = pairs
-        file[name].attrs["MATLAB_class"] = np.bytes_(b"single")
 
 
 def assert_cut(kspace, samples: np.ndarray) -> None:
@@ -77,14 +66,6 @@ def test_cmrxrecon_of_one_combined_coil(tmp_path, samples):
     kspace = read(path, spacing_mm=[8, 9, 10], frame_step_ms=40)
     np.testing.assert_array_equal(kspace.data, samples[:1])
     np.testing.assert_array_equal(kspace.frame_times_ms, [0, 40, 80])
-
-
-def write_fastmri(path, samples, phantom, *, name="kspace"):
-    with h5py.File(path, "w") as file:
-        file[name] = samples.transpose(3, 0, 1, 2)
-        file["ismrmrd_header"] = ismrmrd.xsd.ToXML(header(phantom))
-        file["reconstruction_rss"] = np.zeros((3, 32, 24), np.float32)
-        file.attrs["patient_id"] = "0123"
 
 
 def test_fastmri_brings_its_pixels_but_not_its_slice_distance(tmp_path, samples, phantom):

@@ -180,9 +180,27 @@ def _grid_of(lines: Lines, encoding: Encoding, name: str) -> _Grid:
             f"{n_full}",
         )
     ratio = max(encoding.fov_mm[0] / encoding.recon_fov_mm[0], 1.0)
+    _refuse_cut_readouts(lines, n_full, ratio, name)
     n_x = max(2 * round(n_full / ratio / 2), 2) if ratio > 1.01 else n_full
     pixel_mm = (encoding.fov_mm[0] / n_full, encoding.fov_mm[1] / n_y)
     return _Grid(name=name, n_full=n_full, n_x=n_x, n_y=n_y, shift=shift, pixel_mm=pixel_mm)
+
+
+def _refuse_cut_readouts(lines: Lines, n_full: int, ratio: float, name: str) -> None:
+    """Refuse readouts whose oversampling was removed, while the header still has it.
+
+    They would be taken for the middle of k-space, and the image for one twice as wide. An echo that
+    is asymmetric has its centre elsewhere.
+    """
+    n = int(lines.n_samples.max())
+    middle = np.abs(lines.centre - lines.n_samples / 2) <= 1
+    if ratio > 1.01 and n < n_full and abs(n * ratio - n_full) <= ratio + 1 and middle.all():
+        raise SubjectError(
+            "encoding_limit",
+            f"{name}: readouts of {n} samples around their middle, and an encoded matrix of "
+            f"{n_full} with {ratio:.3g} times the field of view wanted: their oversampling was "
+            "removed, as it seems, and encodedSpace does not say so",
+        )
 
 
 def _limits_of_whole(lines: Lines, n_y: int, name: str) -> tuple[int, int, int]:

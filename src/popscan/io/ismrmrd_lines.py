@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from popscan.io.ismrmrd_header import Encoding
+from popscan.io.kspace_complete import broken_off, require_complete
 from popscan.records import SubjectError
 
 Integers = NDArray[np.int64]
@@ -107,24 +108,36 @@ def choose_lines(heads: NDArray[Any], encoding: Encoding, *, name: str) -> Lines
         raise SubjectError("no_samples", f"{name}: none of {len(heads)} acquisitions is a line")
     chosen = {key: values[lines] for key, values in columns.items()}
     _refuse(chosen, encoding, name)
-    slices, n_slices = _dense(chosen["slice"])
     axis = _time_axis(chosen, name)
+    unfinished = np.zeros(len(heads), dtype=bool)
+    if axis == "repetition":
+        unfinished[np.flatnonzero(lines)[_unfinished(chosen, encoding)]] = True
+        lines &= ~unfinished
+        chosen = {key: values[lines] for key, values in columns.items()}
+    slices, n_slices = _dense(chosen["slice"])
     frames, n_frames = _dense(chosen[axis])
     _require_all(slices, frames, n_slices, n_frames, name)
+    require_complete(
+        _counts(chosen, encoding, slices * n_frames + frames).reshape(n_slices, n_frames), name=name
+    )
+    n_coils = int(chosen["active_channels"][0])
+    deaf = noise & (columns["active_channels"] != n_coils)
     left = {
+        "lines of the last repetition, which was broken off": unfinished,
+        "noise scans of other coils": deaf,
         "navigators, corrections and dummy scans": other,
         "of a further encoding space": foreign,
         "separate calibration lines": separate,
     }
     return Lines(
         rows=np.flatnonzero(lines),
-        noise_rows=np.flatnonzero(noise),
+        noise_rows=np.flatnonzero(noise & ~deaf),
         step=chosen["kspace_encode_step_1"],
         slice=slices,
         frame=frames,
         n_slices=n_slices,
         n_frames=n_frames,
-        n_coils=int(chosen["active_channels"][0]),
+        n_coils=n_coils,
         n_samples=chosen["number_of_samples"],
         centre=chosen["center_sample"],
         before=chosen["discard_pre"],
@@ -199,6 +212,30 @@ def _time_axis(lines: Mapping[str, NDArray[Any]], name: str) -> str:
 def _dense(counter: Integers) -> tuple[Integers, int]:
     values, index = np.unique(counter, return_inverse=True)
     return index.astype(np.int64), len(values)
+
+
+def _counts(lines: Mapping[str, NDArray[Any]], encoding: Encoding, place: Integers) -> Integers:
+    """Return how many lines each place (a slice's frame, from 0 without gaps) has.
+
+    On the grid, those that were acquired twice count once; off it, each is a readout of its own.
+    """
+    if encoding.trajectory == "cartesian":
+        step = lines["kspace_encode_step_1"]
+        place = np.unique(np.stack([place, step], axis=1), axis=0)[:, 0]
+    return np.bincount(place).astype(np.int64)
+
+
+def _unfinished(lines: Mapping[str, NDArray[Any]], encoding: Encoding) -> NDArray[np.bool_]:
+    """Say which lines are of a last repetition that was broken off in some slice."""
+    slices, n_slices = _dense(lines["slice"])
+    frames, n_frames = _dense(lines["repetition"])
+    if n_slices * n_frames > slices.size:
+        return np.zeros(slices.size, dtype=bool)
+    place = np.concatenate([slices * n_frames + frames, [n_slices * n_frames]])
+    step = np.append(lines["kspace_encode_step_1"], 0)
+    counts = _counts({"kspace_encode_step_1": step}, encoding, place)[:-1]
+    short = broken_off(counts.reshape(n_slices, n_frames))
+    return np.asarray((frames == n_frames - 1) & bool(short[:, -1].any()))
 
 
 def _require_all(

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from popscan.io.kspace_complete import require_complete
 from popscan.io.kspace_sidecar import Described
 from popscan.recon.prepare import (
     WIDEST,
@@ -72,6 +73,7 @@ def kspace_of(
     trajectory, matrix = _off_grid(given, data, name)
     if trajectory is None:
         _require_centre(data, name)
+    require_complete(data.any(axis=(0, 1)).sum(axis=0), name=name)
     ratio = given.oversampling or rules.readout_oversampling
     n_full = data.shape[1]
     if ratio > 1.01 and trajectory is None:

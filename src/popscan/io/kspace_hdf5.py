@@ -25,6 +25,8 @@ MAX_ARRAY_BYTES = 16 * 2**30
 _FASTMRI = {4: "z c x y", 3: "z x y"}
 _CMRXRECON = {5: "x y c z t"}
 _CMRXRECON_SINGLE = {4: "x y z t"}
+#: How their variables begin; others' arrays of as many axes may have another order.
+_CMRXRECON_NAMES = ("kspace", "kus")
 
 
 def read_cfl_kspace(path: Path, *, view: str, rules: KSpaceInput) -> KSpace:
@@ -66,7 +68,8 @@ def read_hdf5_kspace(path: Path, *, view: str, rules: KSpaceInput) -> KSpace:
     Raises
     ------
     SubjectError
-        ``not_kspace``, ``axes_unknown``, ``spacing_unknown``, ``slice_distance_unknown``,
+        ``not_kspace``, ``axes_unknown``, ``encoding_limit``, ``missing_frames``,
+        ``spacing_unknown``, ``slice_distance_unknown``,
         ``non_finite_kspace``, ``empty_kspace``, ``not_centred``, ``bad_header``, ``bad_sidecar``,
         ``bad_frame_times``.
     """
@@ -92,17 +95,35 @@ def _read(file: h5py.File, rules: KSpaceInput, name: str) -> tuple[Complex, Give
     if has_dataset(file, "ismrmrd_header"):
         text = dataset_of(file, "ismrmrd_header", max_bytes=2**20)[()]
         header = parse_header(text if isinstance(text, bytes) else str(text).encode(), name=name)
+        axes = rules.axes or _usual(_FASTMRI, values, name)
+        _require_sides(values.shape, axes, header.matrix, name)
         pixel = (header.fov_mm[0] / header.matrix[0], header.fov_mm[1] / header.matrix[1])
         return values, Given(
             form="fastmri",
-            axes=rules.axes or _usual(_FASTMRI, values, name),
+            axes=axes,
             pixel_mm=pixel,
             oversampling=max(header.fov_mm[0] / header.recon_fov_mm[0], 1.0),
             meta=dict(header.meta),
         )
     usual = _CMRXRECON_SINGLE if "single" in key else _CMRXRECON
-    axes = rules.axes or _usual(usual if matlab else {}, values, name)
+    known = matlab and key.lower().startswith(_CMRXRECON_NAMES)
+    axes = rules.axes or _usual(usual if known else {}, values, name)
     return values, Given(form="matlab" if matlab else "hdf5", axes=axes)
+
+
+def _require_sides(
+    shape: tuple[int, ...], axes: str, matrix: tuple[int, int, int], name: str
+) -> None:
+    """Refuse an array whose sides are not those that its header gives pixels for."""
+    sides = dict(zip(axes.split(), shape, strict=False))
+    there = (sides.get("x", matrix[0]), sides.get("y", matrix[1]))
+    if there != matrix[:2]:
+        raise SubjectError(
+            "encoding_limit",
+            f"{name}: {there[0]} x {there[1]} samples (readout, phase encoding), and a header of "
+            f"{matrix[0]} x {matrix[1]}: cut, padded, or without oversampling; which field of view "
+            "they belong to is not known",
+        )
 
 
 def _only_complex(file: h5py.File, name: str) -> str:

@@ -11,8 +11,9 @@ from popscan.records import SubjectError
 Complex = NDArray[np.complexfloating]
 #: Fewer samples of noise per coil say too little about how the coils' noise hangs together.
 _MIN_NOISE_SAMPLES = 4
-#: Trajectories reach half a cycle per pixel, and some a little beyond.
-WIDEST = 0.55
+#: Trajectories reach half a cycle per pixel, some a little beyond; what reaches less is in another
+#: unit: cycles per mm, radians per pixel (with cycles per field of view these are less near).
+WIDEST, _NARROWEST, _NARROWEST_WHOLE = 0.55, 0.45, 0.35
 
 
 def noise_covariance(noise: Complex) -> NDArray[np.complex128]:
@@ -136,7 +137,9 @@ def in_cycles_per_pixel(
     """Return a trajectory in cycles per pixel of the image.
 
     Files have either that unit, up to 0.5, or cycles per field of view, up to half the matrix (as
-    BART): which one it is, the largest value decides, and others are refused.
+    BART): which one it is, the largest value decides, and others are refused. In a field of view
+    that is no square, cycles may count along each side, or along the longer one for both axes:
+    readouts reach equally far in all directions, as pixels are squares.
 
     Parameters
     ----------
@@ -160,8 +163,9 @@ def in_cycles_per_pixel(
     largest = float(np.abs(points[:2]).max())
     if len(points) > 2 and np.abs(points[2:]).max() > 1e-3 * largest:
         raise SubjectError("three_d_kspace", f"{name}: a trajectory that leaves the slice")
-    in_pixels = 0.05 < largest <= WIDEST
-    if not in_pixels and not 2 < largest <= WIDEST * max(matrix):
+    in_pixels = _NARROWEST < largest <= WIDEST
+    whole = (max(2.0, _NARROWEST_WHOLE * max(matrix)), WIDEST * max(matrix))
+    if not in_pixels and not whole[0] < largest <= whole[1]:
         raise SubjectError(
             "bad_trajectory",
             f"{name}: points up to {largest:.3g}; up to 0.5 cycles per pixel, or "
@@ -169,6 +173,17 @@ def in_cycles_per_pixel(
         )
     out = points[:2].astype(np.float32)
     if not in_pixels:
-        out[0] /= matrix[0]
-        out[1] /= matrix[1]
+        sides = _counted_along(points, matrix)
+        out[0] /= sides[0]
+        out[1] /= sides[1]
     return np.moveaxis(np.clip(out, -0.5, 0.5), 0, axis)
+
+
+def _counted_along(points: NDArray[np.float32], matrix: tuple[int, int]) -> tuple[int, int]:
+    """Sides of the field of view, in pixels, that cycles per field of view belong to."""
+    reach = np.abs(points[:2]).reshape(2, -1).max(axis=1)
+    if min(reach) <= 0:
+        return matrix
+    ratio = float(reach[1] / reach[0])
+    own = abs(np.log(ratio * matrix[0] / matrix[1]))
+    return matrix if own <= abs(np.log(ratio)) else (max(matrix), max(matrix))
