@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from popscan.config import Config
-from popscan.names import name_list, resolve_units
+from popscan.names import name_list, names_of_lines, resolve_units
 from popscan.records import PopscanError
+from popscan.yamlfile import parse_yaml
 
 UNITS = ["sub-1000012_ses-2", "sub-1000013_ses-2", "sub-0008", "sub-0010", "sub-12", "sub-012"]
 
@@ -46,3 +47,31 @@ def test_ambiguous_and_unknown_names_stop(named, message):
 def test_other_types_are_refused(named):
     with pytest.raises(ValueError, match="subjects"):
         Config(subjects=named)
+
+
+@pytest.mark.parametrize("text", ["0012", "[sub-1, 0010]", "{007: x}", "-017", "12:30", "0_12"])
+def test_numbers_that_yaml_reads_in_another_base_are_refused(text):
+    """0012 would be 10, and sub-10 be run in place of sub-0012."""
+    with pytest.raises(PopscanError, match="config: line 1: .*in base (8|60).*in quotes"):
+        parse_yaml(f"subjects: {text}", where="config")
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("0", 0), ("'0012'", "0012"), ("0.5", 0.5), ("0x1f", 31), ("08", "08"), ("10", 10)],
+)
+def test_other_numbers_and_quoted_names_stay(text, value):
+    assert parse_yaml(f"subjects: {text}", where="config") == {"subjects": value}
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["sub-1 ses-2", "sub-2"],
+        ["participant_id\tsession_id\treason", "sub-1\tses-2\tmoved, twice", "sub-2\t\t"],
+        ["age,session_id,participant_id", "50,2,sub-1", "", "60,,sub-2"],
+        ["sub-1_ses-2", "sub-2 who moved"],
+    ],
+)
+def test_lists_that_name_a_visit_do_not_mean_the_whole_subject(lines):
+    assert names_of_lines(lines) == ["sub-1_ses-2", "sub-2"]

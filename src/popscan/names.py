@@ -87,6 +87,64 @@ def resolve_units(names: Sequence[str], units: Sequence[str], *, where: str) -> 
     return matching_units(names, units)
 
 
+def spelling(name: str) -> tuple[str, ...]:
+    """Return what is left of a name without capitals, leading zeros and separators.
+
+    Examples
+    --------
+    >>> spelling("sub-AB_0012") == spelling("sub-ab-12"), spelling("sub-1_2") == spelling("sub-12")
+    (True, False)
+    """
+    parts = re.findall(r"[a-z]+|[0-9]+", name.casefold())
+    while parts[:2] == ["sub", "sub"]:  # SUB-01 was given a prefix
+        del parts[0]
+    return tuple(part.lstrip("0") or "0" if part.isdigit() else part for part in parts)
+
+
+def spellings(names: Iterable[str]) -> dict[tuple[str, ...], list[str]]:
+    """Return spelling -> names, sorted."""
+    found: dict[tuple[str, ...], list[str]] = {}
+    for name in sorted(names):
+        found.setdefault(spelling(name), []).append(name)
+    return found
+
+
+def names_of_lines(lines: Iterable[str]) -> list[str]:
+    """Return the subjects and visits that a list names, one per line.
+
+    A first line with ``participant_id`` is a header; where it has ``session_id``, or the second
+    word of a line is a session (``ses-2``), that visit is meant and not all of the subject. Words
+    are separated by blanks, tabs, commas or semicolons; others than these are left aside.
+
+    Examples
+    --------
+    >>> names_of_lines(["participant_id,age,session_id", "sub-1,50,2", "sub-2,60,"])
+    ['sub-1_ses-2', 'sub-2']
+    >>> names_of_lines(["sub-1 ses-2", "1000012", ""])
+    ['sub-1_ses-2', '1000012']
+    """
+    rows = [_words(line) for line in lines if line.strip()]
+    header = [word.lower() for word in rows[0]] if rows else []
+    place = {"participant_id": 0, "session_id": 1}
+    if "participant_id" in header:
+        place = {name: header.index(name) if name in header else -1 for name in place}
+        rows = rows[1:]
+    names = []
+    for row in rows:
+        one = row[place["participant_id"]] if len(row) > place["participant_id"] else ""
+        at = place["session_id"]
+        ses = row[at] if 0 <= at < len(row) else ""
+        if "session_id" in header and ses:
+            ses = ses if ses.startswith("ses-") else f"ses-{ses}"
+        names.append(f"{one}_{ses}" if ses.startswith("ses-") and "_ses-" not in one else one)
+    return [name for name in names if name]
+
+
+def _words(line: str) -> list[str]:
+    cut = re.split(r"[\t,;]", line) if re.search(r"[\t,;]", line) else line.split()
+    return [word.strip().strip('"') for word in cut]
+
+
 def _padded(name: str, known: set[str]) -> set[str]:
     """Subjects padded with zeros that a number of digits alone may have meant."""
     if not (name.isascii() and name.isdecimal()) or name.startswith("0"):

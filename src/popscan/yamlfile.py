@@ -2,7 +2,7 @@
 
 PyYAML alone reads an alias of aliases of aliases in an instant, and whatever then walks through the
 result (a message, a copy, JSON) never ends; deep nesting ends in a `RecursionError`; of a key that
-stands twice the last counts without a word. Here all of that is a message.
+stands twice the last counts without a word, and 0012 is 10. Here all of that is a message.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 #: What PyYAML's constructors raise beside YAMLError: ``2020-13-45``, ``!!int x``, ``!!bool x``, an
 #: integer of 5,000 digits.
 _DIGITS = re.compile(r"[-+]?(0x[0-9a-fA-F_]+|[-+0-9:_.eE]+)").fullmatch
+_OTHER_BASE = re.compile(r"[-+]?(0_*[0-9][0-9_]*|[0-9_]+(:[0-5]?[0-9])+)").fullmatch
 _CONSTRUCTION = (ValueError, TypeError, KeyError, AttributeError, IndexError, OverflowError)
 
 
@@ -217,6 +218,16 @@ def _line(item: yaml.Event | Node) -> int:
     return item.start_mark.line + 1 if item.start_mark else 0
 
 
+def _refuse_other_bases(item: ScalarNode, where: str) -> None:
+    """Refuse integers that YAML reads in base 8 or 60: 0012 would be 10, 12:30 would be 750."""
+    if item.tag == "tag:yaml.org,2002:int" and _OTHER_BASE(item.value):
+        raise PopscanError(
+            f"{where}: line {_line(item)}: {shorten(item.value)} is a number in base "
+            f"{60 if ':' in item.value else 8} to YAML; a name or code is expected in quotes "
+            f"('{shorten(item.value)}'), a number without leading zeros"
+        )
+
+
 def _check_keys(node: Node, where: str) -> None:
     """Refuse a key that one mapping holds twice; aliased parts are looked at once."""
     seen: set[int] = set()
@@ -226,7 +237,9 @@ def _check_keys(node: Node, where: str) -> None:
         if id(item) in seen:
             continue
         seen.add(id(item))
-        if isinstance(item, SequenceNode):
+        if isinstance(item, ScalarNode):
+            _refuse_other_bases(item, where)
+        elif isinstance(item, SequenceNode):
             waiting += item.value
         elif isinstance(item, MappingNode):
             lines: dict[tuple[str, str], int] = {}

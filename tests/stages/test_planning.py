@@ -92,6 +92,22 @@ def test_exclusion_of_a_visit_that_is_not_in_the_cohort_is_told(raw):
     ]
 
 
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        ("1\t", "sub-1 is not in the cohort, but sub-01 is"),
+        ("001.0\t", "sub-001 is not in the cohort, but sub-01 is"),
+        ("SUB-01\t", "sub-SUB-01 is not in the cohort, but sub-01 is"),
+        ("sub-01\t02", "sub-01 ses-02 is not in the cohort, but sub-01 ses-2 is"),
+        ("sub-02\tses-1", "sub-02 ses-1 names a visit, and the cohort has sub-02 without visits"),
+    ],
+)
+def test_exclusion_in_another_spelling_stops_the_plan(raw, row, told):
+    """Who withdrew would be processed because a spreadsheet dropped zeros."""
+    with pytest.raises(PopscanError, match=f"cohort.exclude: .*{told}"):
+        excluded(raw, f"participant_id\tsession_id\n{row}\n")
+
+
 def test_visits_that_the_table_does_not_list_are_told(raw):
     (raw / "sub-03" / "ses-1").mkdir(parents=True)
     (raw / "participants.tsv").write_text("participant_id\tsession_id\nsub-01\tses-1\nsub-02\t\n")

@@ -11,7 +11,7 @@ from pathlib import Path
 from popscan.cli.adding import Commands
 from popscan.cli.studies import add_study, find_parts, find_study, is_study
 from popscan.installation import config_file
-from popscan.names import matching_units
+from popscan.names import matching_units, names_of_lines
 from popscan.records import PopscanError
 from popscan.registry import read_registry
 from popscan.stages import SUBJECT_STAGES
@@ -279,15 +279,13 @@ def _text(path: Path) -> str:
 
 
 def _lines(path: Path) -> list[str]:
-    text = _text(path)
-    names = [line.split()[0] for line in text.splitlines() if line.strip()]
-    return names[1:] if names[:1] == ["participant_id"] else names
+    return names_of_lines(_text(path).splitlines())
 
 
 def _names(text: str) -> list[str]:
     # Not Path.is_file: a list longer than a file name may be is an error to it.
     if os.path.isfile(text):
-        return [line.split()[0] for line in _text(Path(text)).splitlines() if line.strip()]
+        return _lines(Path(text))
     return [name for name in text.split(",") if name]
 
 

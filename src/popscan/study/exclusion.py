@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from popscan.names import spelling, spellings
 from popscan.plan import Planned
 from popscan.records import PopscanError
 
@@ -68,11 +69,33 @@ def exclude(cohort: Cohort, path: str) -> None:
         known |= {visit, person}
         if reason := reasons.get(visit) or reasons.get(person):
             cohort.planned[index] = with_problem(one, "excluded", "exclusion_list", reason)
-    cohort.problems += [
-        f"{path}: {' '.join(filter(None, key))} is excluded but not in the cohort"
-        for key in reasons
-        if key not in known
-    ]
+    strangers = [" ".join(filter(None, key)) for key in reasons if key not in known]
+    whole = {one.subject.sub for one in cohort.planned if not one.subject.ses}
+    _refuse_slips(path, strangers, [" ".join(filter(None, key)) for key in known], whole)
+    cohort.problems += [f"{path}: {one} is excluded but not in the cohort" for one in strangers]
+
+
+def _refuse_slips(
+    path: str, strangers: Sequence[str], known: Sequence[str], without_visits: set[str]
+) -> None:
+    """Refuse names that the cohort has in another spelling, and visits of who has none.
+
+    A spreadsheet drops zeros; whoever was meant would be processed.
+    """
+    by_spelling = spellings(known)
+    for one in strangers:
+        alike = by_spelling.get(spelling(one), [])
+        if alike:
+            raise PopscanError(
+                f"cohort.exclude: {path}: {one} is not in the cohort, but {alike[0]} is, which "
+                "differs only in zeros, capitals or separators: write names as the cohort has them"
+            )
+        sub = one.split(" ")[0]
+        if sub in without_visits:
+            raise PopscanError(
+                f"cohort.exclude: {path}: {one} names a visit, and the cohort has {sub} without "
+                "visits: leave session_id empty to exclude it"
+            )
 
 
 def _exclude_eids(cohort: Cohort, path: str, eids: Sequence[str]) -> None:
