@@ -52,7 +52,7 @@ def test_other_types_are_refused(named):
 @pytest.mark.parametrize("text", ["0012", "[sub-1, 0010]", "{007: x}", "-017", "12:30", "0_12"])
 def test_numbers_that_yaml_reads_in_another_base_are_refused(text):
     """0012 would be 10, and sub-10 be run in place of sub-0012."""
-    with pytest.raises(PopscanError, match="config: line 1: .*in base (8|60).*in quotes"):
+    with pytest.raises(PopscanError, match=r"config: line 1: .*in base (8|60).*in quotes"):
         parse_yaml(f"subjects: {text}", where="config")
 
 
