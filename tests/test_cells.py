@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from popscan.cells import MISSING_VALUES, NOT_RECORDED, column_texts, is_recorded, texts
+from popscan.cells import MISSING_VALUES, NOT_RECORDED, is_recorded, texts
 from popscan.fairness.groups import MISSING, labels
 from popscan.stats.design import build, clean
+from popscan.stats.texts import column_texts
 from popscan.visibility.tables import known_groups
 
 DTYPES = ["object", "str", "string", "category"]

@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
-import pandas as pd
-
 #: What the tables of a study have in a cell that holds nothing, as BIDS writes it.
 WRITTEN = "n/a"
 #: Cells that hold nothing, in small letters: what tables of BIDS and of pandas write for it.
@@ -108,20 +106,3 @@ def texts(values: Iterable[object]) -> list[str | None]:
         else str(int(value) if whole and isinstance(value, float) else value).strip()
         for value in kept
     ]
-
-
-def column_texts(column: pd.Series) -> list[str | None]:
-    """Return a column as `texts` does; words that recur are looked at once.
-
-    Examples
-    --------
-    >>> column_texts(pd.Series([" a", None, "n/a", " a"]))
-    ['a', None, None, 'a']
-    """
-    if pd.api.types.infer_dtype(column, skipna=True) not in ("string", "categorical"):
-        return texts(column)
-    codes, different = pd.factorize(column, use_na_sentinel=True)
-    if any(isinstance(value, float) for value in different):
-        return texts(column)
-    known = [*texts(different), None]  # the last one stands for missing cells
-    return [known[code] for code in codes.tolist()]

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from popscan.cells import column_texts
 from popscan.records import PopscanError
 from popscan.stats.means import Floats
+from popscan.stats.texts import column_texts
 
 #: Name of the group of those whose attribute was not recorded.
 MISSING = "missing"

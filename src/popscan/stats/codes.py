@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from popscan.cells import column_texts
+from popscan.stats.texts import column_texts
 
 #: Negative answers of surveys and biobanks (do not know, prefer not to answer, less than one).
 NEGATIVE = frozenset(

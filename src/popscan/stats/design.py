@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from popscan.cells import column_texts, is_recorded
+from popscan.cells import is_recorded
 from popscan.stats.codes import few_whole_numbers
+from popscan.stats.texts import column_texts
 
 #: End of a column's name -> unit for people. The longest ending that fits counts.
 UNITS = {

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 #: Fewer people than this give no slope.
 MIN_REFERENCE = 10
@@ -67,6 +66,8 @@ def size_slope(values: ArrayLike, size: ArrayLike, *, alpha: float = 0.05) -> Sl
     y, x = y[known], x[known]
     if x.size < MIN_REFERENCE or np.ptp(x) <= 0:
         return None
+    from scipy import stats
+
     line = stats.linregress(x, y)
     half = float(stats.t.ppf(1 - alpha / 2, x.size - 2)) * line.stderr
     return Slope(
