@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 from itertools import compress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 from popscan.records import PopscanError, Record, Status
 
@@ -29,6 +29,26 @@ _FOUND = ("values", "rows")
 _LEFT_OUT = ("removed",)
 #: Columns without a type of their own.
 _JSON = ("files", *_FOUND)
+
+
+class ManifestRow(TypedDict, total=False):
+    """A record as a manifest has it: the columns that were asked for (`popscan.records.Record`)."""
+
+    unit: str
+    stage: str
+    status: str
+    reason: str
+    message: str
+    fingerprint: str
+    digest: str
+    files: dict[str, int]
+    values: dict[str, Any]
+    rows: list[dict[str, Any]]
+    seconds: float
+    peak_mb: float
+    cores: float
+    gpus: float
+    finished: str
 
 
 def manifest_bytes(
@@ -164,7 +184,7 @@ def manifest_columns(path: Path, columns: Sequence[str] | None = None) -> pa.Tab
     return table
 
 
-def manifest_rows(path: Path, columns: Sequence[str] | None = None) -> list[dict[str, Any]]:
+def manifest_rows(path: Path, columns: Sequence[str] | None = None) -> list[ManifestRow]:
     """Read a manifest as records, in plain Python.
 
     Parameters
@@ -188,7 +208,7 @@ def manifest_rows(path: Path, columns: Sequence[str] | None = None) -> list[dict
         read = json.loads if kind == pa.string() else _reader(name, kind)
         for row in rows:
             row[name] = read(row[name])
-    return rows
+    return cast("list[ManifestRow]", rows)
 
 
 def _reader(name: str, kind: pa.DataType) -> Callable[[Any], Any]:

@@ -10,12 +10,12 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict, cast
+from typing import TYPE_CHECKING, TypedDict, cast
 
 from popscan.disk import write_atomic
 from popscan.journal import Journal
 from popscan.jsontext import canonical_json, printable
-from popscan.manifest import manifest_bytes, manifest_columns, manifest_rows
+from popscan.manifest import ManifestRow, manifest_bytes, manifest_columns, manifest_rows
 from popscan.records import PopscanError, Record, Status
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Store:
 
     def read_manifest(
         self, stage: str, shard: str, *, columns: list[str] | None = None
-    ) -> list[dict[str, Any]]:
+    ) -> list[ManifestRow]:
         """Read a manifest's rows as plain Python. Empty if there is none yet.
 
         Raises

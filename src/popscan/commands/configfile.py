@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from popscan.commands.spelling import did_you_mean
 from popscan.commands.stage_options import stage_problems
@@ -250,7 +251,7 @@ def _apply_overrides(data: dict[str, object], overrides: Sequence[str]) -> None:
         data[key] = parse_yaml(value, where=f"--config {shown(text)}")
 
 
-def _say(where: str, item: Any, model: Any) -> str:
+def _say(where: str, item: ErrorDetails, model: type[BaseModel]) -> str:
     """One pydantic error as: file, key, what was found, what is expected."""
     if item["type"] == "extra_forbidden":
         section: Any = model

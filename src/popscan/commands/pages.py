@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -175,7 +174,7 @@ def write_review(
     return path, len(shown), len(units) - len(shown)
 
 
-def _pictures_of(study: OpenedStudy, units: Sequence[str]) -> Any:
+def _pictures_of(study: OpenedStudy, units: Sequence[str]) -> Iterator[FlaggedSubject]:
     """Yield one subject after the other: pictures of all would fill the memory."""
     for unit in units:
         yield pictured(study, [unit])[0]

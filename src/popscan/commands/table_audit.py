@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,6 +13,7 @@ from popscan.cells import RESERVED
 from popscan.commands.configfile import ConfigError
 from popscan.config import TableConfig
 from popscan.fairness.prediction_outcomes import Prediction, prediction_outcomes
+from popscan.io.problems import Problem
 from popscan.records import PopscanError
 from popscan.report.context import StudyContext
 from popscan.stages.associate.job import regressions
@@ -145,7 +145,7 @@ def read_people(path: Path, config: TableConfig) -> tuple[pd.DataFrame, list[str
         if problem.column in numeric and problem.count > (table[problem.column] != "").sum()
     ]
     notes = [*notes, *alike_notes(list(dict.fromkeys(people["sub"])))]
-    return people, [*notes, *_told(problems)], damaged
+    return people, [*notes, *_left_out(problems)], damaged
 
 
 def _check_rename(path: Path, own: Mapping[str, str], columns: Sequence[str]) -> None:
@@ -173,7 +173,7 @@ def _refuse_empty(path: Path, numbers: pd.DataFrame, notes: Sequence[str]) -> No
         raise ConfigError([*lines, *notes])
 
 
-def _told(problems: Sequence[Any]) -> list[str]:
+def _left_out(problems: Sequence[Problem]) -> list[str]:
     """One sentence per column with problems: how many, what was found, what was expected."""
     sentences = []
     for column in dict.fromkeys(problem.column for problem in problems):

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from popscan.disk import no_later_than_now
 from popscan.methods import resolve
@@ -30,7 +29,7 @@ def run_stage(
     subjects: str | Sequence[str] = "",
     limits: Limits | None = None,
     threads: int = 1,
-    progress: Any = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> ShardResult:
     """Run one stage over one shard.
 

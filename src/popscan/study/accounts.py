@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -38,7 +37,7 @@ class Account:
         """Note a subject that cannot be used."""
         self.add(unit, Status.FAILED, error.reason, str(error))
 
-    def to_arrays(self) -> dict[str, NDArray[Any]]:
+    def to_arrays(self) -> dict[str, NDArray[np.str_]]:
         """Return plain arrays for an npz without pickle."""
         columns = zip(*self.rows, strict=True) if self.rows else [()] * len(COLUMNS)
         return {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -64,8 +64,8 @@ def find_cohort(options: Mapping[str, object], folders: Folders | None = None) -
     from popscan.io.sources import get_source
 
     cohort, folders = Cohort(), folders or Folders()
-    found: dict[str, list[Any]] = {}
-    seen: dict[str, Any] = {}
+    found: dict[str, list[Found]] = {}
+    seen: dict[str, Found] = {}
     reader = get_source(source.kind, protocol_of(options))
     for item in reader.find(root, problems=cohort.problems, folders=folders):
         sub, ses = split_visit(item.sub, item.ses)
@@ -195,7 +195,7 @@ def _planned(
     sub: str,
     ses: str,
     row: Mapping[str, str],
-    items: Sequence[Any],
+    items: Sequence[Found],
     stats: Mapping[str, tuple[int, int]],
 ) -> Planned:
     sources = tuple(str(path) for item in items for path in item.paths)
@@ -209,7 +209,7 @@ def _planned(
 def _join(
     cohort: Cohort,
     rows: Sequence[Mapping[str, str]],
-    found: Mapping[str, list[Any]],
+    found: Mapping[str, list[Found]],
     stats: Mapping[str, tuple[int, int]],
 ) -> None:
     """Join the table's rows with the subjects found; every row and every find is accounted for."""

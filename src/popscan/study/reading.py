@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import SupportsFloat
 
 from popscan.records import LabelMap, Scan, Subject
 from popscan.study.context import ShardContext
 
 
-def to_number(value: Any) -> float:
+def to_number(value: object) -> float:
     """Return a number; NaN for what is none."""
+    if not isinstance(value, SupportsFloat | str):
+        return math.nan
     try:
         return float(value)
     except (TypeError, ValueError):

@@ -11,7 +11,7 @@ import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 import pandas as pd
 
@@ -20,6 +20,7 @@ from popscan.columns import Column, entries
 from popscan.disk import atomic_stream, write_atomic
 from popscan.inventory import damaged_files
 from popscan.io.tsv import tsv_parts
+from popscan.manifest import ManifestRow
 from popscan.plan import read_plan, read_shards
 from popscan.records import PopscanError, Status
 from popscan.registry import read_registry
@@ -202,7 +203,7 @@ def describe_written(study_root: Path, name: str, dictionary: Mapping[str, Colum
         write_dictionary(study_root, name, file.schema_arrow.names, dictionary)
 
 
-def read_records(store: Store, stage: str, shards: Sequence[str]) -> list[dict[str, Any]]:
+def read_records(store: Store, stage: str, shards: Sequence[str]) -> list[ManifestRow]:
     """Read all rows of a stage's manifests, in order of shards."""
     return [row for shard in shards for row in store.read_manifest(stage, shard)]
 
@@ -272,14 +273,14 @@ def check_manifests(store: Store, stages: Iterable[str], shards: Sequence[str]) 
                 )
 
 
-def values_table(records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+def values_table(records: Sequence[ManifestRow]) -> pd.DataFrame:
     """One row per subject whose record is ok or excluded: unit and the record's values."""
     usable = (str(Status.OK), str(Status.EXCLUDED))
     rows = [{"unit": r["unit"], **r["values"]} for r in records if r["status"] in usable]
     return pd.DataFrame(rows) if rows else pd.DataFrame({"unit": pd.Series(dtype=str)})
 
 
-def rows_table(records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+def rows_table(records: Sequence[ManifestRow]) -> pd.DataFrame:
     """Long-form rows of a stage, each with its unit."""
     rows = [{"unit": record["unit"], **row} for record in records for row in record["rows"]]
     return pd.DataFrame(rows) if rows else pd.DataFrame({"unit": pd.Series(dtype=str)})

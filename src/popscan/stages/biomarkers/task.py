@@ -18,18 +18,18 @@ from popscan.study.reading import read_digests, scan_and_labels, to_number
 from popscan.task import Task
 
 
-def biomarkers_task(context: ShardContext) -> Task[tuple[Scan, LabelMap, Mapping[str, Any]]]:
+def biomarkers_task(context: ShardContext) -> Task[tuple[Scan, LabelMap, Mapping[str, object]]]:
     """Measure the protocol's biomarkers; whatever QC says of the subject."""
     section = context.section(Biomarkers)
     method = resolve(context.protocol.biomarkers.methods, section.method, "biomarkers")
 
     voxels = takes(method, "image")
 
-    def load(subject: Subject) -> tuple[Scan, LabelMap, Mapping[str, Any]]:
+    def load(subject: Subject) -> tuple[Scan, LabelMap, Mapping[str, object]]:
         seen = scan_and_labels(context, subject, voxels=voxels)
         return (*seen, read_samples(context, subject))
 
-    def work(subject: Subject, inputs: tuple[Scan, LabelMap, Mapping[str, Any]]) -> Outcome:
+    def work(subject: Subject, inputs: tuple[Scan, LabelMap, Mapping[str, object]]) -> Outcome:
         scan, labels, samples = inputs
         values = measure(
             method, labels, scan=scan, options=section.model_dump(), **body_size(context, subject)
@@ -100,7 +100,7 @@ def measure(
 
 
 def _intervals(
-    context: ShardContext, values: Mapping[str, float], samples: Mapping[str, Any]
+    context: ShardContext, values: Mapping[str, float], samples: Mapping[str, object]
 ) -> dict[str, float]:
     """Return the ends of the intervals, of a protocol that has any."""
     section, where = context.section(Biomarkers), context.protocol.biomarkers.interval_values

@@ -24,7 +24,7 @@ from popscan.store import Store
 from popscan.task import Task
 
 if TYPE_CHECKING:
-    from popscan.train.packs import Case
+    from popscan.train.packs import Case, Pack
 
 #: Name of the runner's stage.
 DATA = "experiment_data"
@@ -250,11 +250,13 @@ def split(study_root: Path, options: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _joined(packs: Sequence[Any]) -> Any:
+def _joined(packs: Sequence[Pack]) -> Pack:
     from dataclasses import replace
 
     names = ("images", "labels", "unit", "frame", "slice_index", "usable")
-    parts = {name: np.concatenate([getattr(p, name) for p in packs]) for name in names}
+    parts: dict[str, Any] = {
+        name: np.concatenate([getattr(p, name) for p in packs]) for name in names
+    }
     known = {
         name: np.concatenate([p.attributes[name] for p in packs]) for name in packs[0].attributes
     }

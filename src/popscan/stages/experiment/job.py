@@ -12,7 +12,7 @@ import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -26,6 +26,9 @@ from popscan.run import Limits, run_shard
 from popscan.stages.experiment.data import folder
 from popscan.store import Store
 from popscan.task import Task
+
+if TYPE_CHECKING:
+    import torch
 
 #: Name of the runner's stage.
 TRIAL = "experiment_trial"
@@ -155,7 +158,7 @@ def _trial_outcome(
     return Outcome(files=files, values=values, rows=tuple(found.rows))
 
 
-def _write_weights(path: Path, tensors: Any) -> None:
+def _write_weights(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
     from safetensors.torch import save_file
 
     save_file({k: v.contiguous() for k, v in tensors.items()}, path)
@@ -183,7 +186,8 @@ def trial_records(study_root: Path, section: Mapping[str, Any]) -> pd.DataFrame:
             rows.append(about | blank | {"peak_mb": np.nan, "values": {}, "rows": []})
         else:
             keys = ("status", "reason", "message", "seconds", "peak_mb", "values", "rows")
-            rows.append(about | {key: record[key] for key in keys})
+            plain: Mapping[str, object] = record
+            rows.append(about | {key: plain[key] for key in keys})
     return pd.DataFrame(rows)
 
 

@@ -188,8 +188,8 @@ def _ingest_outcome(
     protocol = protocol or get_protocol(DEFAULT)
     names = FileNames(protocol)
     labelled, problems = usable_references(loaded, codes, protocol=protocol)
-    files: dict[str, Any] = {}
-    values: dict[str, Any] = dict(loaded.extra)
+    files: dict[str, object] = {}
+    values: dict[str, object] = dict(loaded.extra)
     scans: dict[str, Scan] = {}
     references: dict[str, LabelMap] = {}
     for view, scan in loaded.scans.items():
@@ -238,7 +238,7 @@ def _reference_problem(problems: Mapping[str, SubjectError], view: str) -> dict[
 
 def _prepared(
     protocol: Protocol, scan: Scan, labels: LabelMap | None
-) -> tuple[Scan, LabelMap | None, Mapping[str, Any]]:
+) -> tuple[Scan, LabelMap | None, Mapping[str, object]]:
     """Check and turn a scan; where it fails, say what was left out of it, too."""
     from popscan.ingest import prepare
 
@@ -262,7 +262,7 @@ def _grid_of(kspace: KSpace, labels: LabelMap) -> Scan:
     )
 
 
-def left_out(acquired: Mapping[str, Scan | KSpace]) -> dict[str, Any]:
+def left_out(acquired: Mapping[str, Scan | KSpace]) -> dict[str, int | str]:
     """Columns that say how many images of the views were not used, and why."""
     reasons = {view: str(s.meta.get("images_left_out_reason", "")) for view, s in acquired.items()}
     unread = [str(s.meta["views_unread"]) for s in acquired.values() if "views_unread" in s.meta]
@@ -273,17 +273,17 @@ def left_out(acquired: Mapping[str, Scan | KSpace]) -> dict[str, Any]:
     }
 
 
-def _said(values: Mapping[str, Any]) -> str:
+def _said(values: Mapping[str, object]) -> str:
     """Sentence for the ledger where not all that is there is used."""
     reason = values["images_left_out_reason"]
     sentences = [f"{values['images_left_out']} images left out ({reason})"] if reason else []
-    sentences += [values["ingest_notes"]] if values["ingest_notes"] else []
+    sentences += [str(values["ingest_notes"])] if values["ingest_notes"] else []
     if values["reference_problem"]:
         sentences.append(f"reference labels not used: {values['reference_message']}")
     return "; ".join(sentences)
 
 
-def describe(scan: Scan | KSpace) -> dict[str, Any]:
+def describe(scan: Scan | KSpace) -> dict[str, float | str]:
     """Columns that say how a scan was acquired."""
     shape = scan.array.shape if isinstance(scan, Scan) else scan.data.shape[1:]
     meta = scan.meta

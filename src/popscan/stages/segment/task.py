@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+from typing import Protocol as Interface
 
 from popscan.config import Segment
 from popscan.methods import call_with, option_names, resolve
@@ -35,6 +36,16 @@ _NOT_KEYS = {
 }  # fmt: skip
 
 
+class Together(Interface):
+    """What labels scans of several subjects at once (`Segmentations.together` of a protocol)."""
+
+    def prepare(self, scan: Scan) -> object:
+        """Return a scan that is ready for the networks."""
+
+    def label(self, ready: Sequence[object]) -> Sequence[Callable[[], Segmentation]]:
+        """Send prepared scans through the networks; return what finishes each."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Loaded:
     """What the stage reads of a subject.
@@ -62,7 +73,7 @@ def segment_task(context: ShardContext) -> Task[Loaded]:
     bundle = load_bundle(section.model, section.device, protocol=context.protocol.name)
     label_alone = labelling(context.protocol, section, bundle)
     size = _subjects_at_once(section, bundle) if section.method in offered.together else 1
-    joined: Any = None
+    joined: Together | None = None
     if size > 1:
         where = resolve(offered.together, section.method, "segment")
         joined = call_with(where, **_options(section, bundle))
@@ -85,7 +96,9 @@ def segment_task(context: ShardContext) -> Task[Loaded]:
         ready = {name: joined.prepare(scan) for name, scan in scans.items()} if joined else None
         return Loaded(scans=scans, given=given, ready=ready)
 
-    def outcome(subject: Subject, loaded: Loaded, label: Callable[[str], Any]) -> Outcome:
+    def outcome(
+        subject: Subject, loaded: Loaded, label: Callable[[str], Segmentation | Labelled]
+    ) -> Outcome:
         """Return the outcome of a subject whose scans are labelled by the names of their labels."""
         files: dict[str, object] = {}
         values = []
@@ -102,18 +115,19 @@ def segment_task(context: ShardContext) -> Task[Loaded]:
         return Outcome(files=files, values=values[0])
 
     def work(subject: Subject, loaded: Loaded) -> Outcome:
-        def label(name: str) -> Any:
+        def label(name: str) -> Segmentation | Labelled:
             return label_alone(loaded.scans[name], loaded.given)
 
         return outcome(subject, loaded, label)
 
     def work_together(subjects: Sequence[tuple[Subject, Loaded]]) -> list[Ending]:
+        assert joined is not None
         ready = [(loaded.ready or {}).items() for _, loaded in subjects]
         finish = iter(joined.label([scan for items in ready for _, scan in items]))
         endings: list[Ending] = []
         for (subject, loaded), items in zip(subjects, ready, strict=True):
             own = {name: next(finish) for name, _ in items}
-            endings.append(partial(outcome, subject, loaded, partial(_called, own)))
+            endings.append(partial(outcome, subject, loaded, partial(_finished, own)))
         return endings
 
     def reads(subject: Subject) -> Mapping[str, str]:
@@ -170,8 +184,8 @@ def _options(section: Segment, bundle: Bundle | NoModel) -> dict[str, object]:
     }
 
 
-def _called(functions: Mapping[str, Callable[[], Any]], name: str) -> Any:
-    return functions[name]()
+def _finished(finish: Mapping[str, Callable[[], Segmentation]], name: str) -> Segmentation:
+    return finish[name]()
 
 
 def _subjects_at_once(section: Segment, bundle: Bundle | NoModel) -> int:

@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from popscan.arrays.widening import stored_widening
 from popscan.protocol import Protocol
@@ -36,7 +37,7 @@ def uncertainty_files(
     *,
     bundle: Bundle | NoModel,
     section: Segment,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Return what segment writes beside the labels.
 
     Parameters
@@ -54,7 +55,7 @@ def uncertainty_files(
     """
     if isinstance(labelled, Labelled) or labelled.tally is None:
         return {}
-    files: dict[str, Any] = {
+    files: dict[str, object] = {
         names.samples(subject): samples_of(
             labelled, scan, protocol=names.protocol, bundle=bundle, section=section
         )
@@ -78,7 +79,7 @@ def samples_of(
     protocol: Protocol,
     bundle: Bundle | NoModel,
     section: Segment,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Return what intervals are made of: the samples' volumes, and the bundle's own errors.
 
     Parameters
@@ -115,7 +116,7 @@ def samples_of(
     }
 
 
-def base_doubt(labelled: Segmentation, scan: Scan) -> dict[str, dict[str, Any]]:
+def base_doubt(labelled: Segmentation, scan: Scan) -> dict[str, dict[str, NDArray[np.floating]]]:
     """Return the mL of every structure in doubtful basal slices of each frame, kept and removed.
 
     Empty where segmentation did not decide where the structures end.
@@ -131,7 +132,7 @@ def base_doubt(labelled: Segmentation, scan: Scan) -> dict[str, dict[str, Any]]:
 
 def matching(
     intervals: Iterable[Mapping[str, Any]], *, flips: bool, dropout_samples: int
-) -> dict[str, Any]:
+) -> dict[str, dict[str, list[float]]]:
     """Return a bundle's calibration for the way in which a study segments.
 
     Spreads of other samples mean something else: where mirrorings and draws differ from those of
@@ -163,7 +164,7 @@ def matching(
     }
 
 
-def read_samples(context: ShardContext, subject: Subject) -> Mapping[str, Any]:
+def read_samples(context: ShardContext, subject: Subject) -> Mapping[str, object]:
     """Read what segment left of its samples; empty where a study's labels are from elsewhere."""
     from popscan.io.jsonfile import read_json
 

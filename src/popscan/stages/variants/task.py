@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -152,7 +151,7 @@ def agreement(protocol: Protocol, labels: LabelMap, reference: LabelMap) -> dict
 
 
 def errors(
-    protocol: Protocol, values: Mapping[str, Any], reference: Mapping[str, Any]
+    protocol: Protocol, values: Mapping[str, float], reference: Mapping[str, float]
 ) -> dict[str, float]:
     """Return the protocol's outcomes, and each less that of the reference."""
     out: dict[str, float] = {}

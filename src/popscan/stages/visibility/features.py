@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,9 @@ from popscan.study.phases import phases_of
 from popscan.visibility.features import ALONG_MM, INPLANE_MM
 
 if TYPE_CHECKING:
+    import torch
+
+    from popscan.arrays.resampling import WindowedGrid
     from popscan.segment.bundle import Bundle
 
 
@@ -61,7 +64,7 @@ def crops_of(protocol: Protocol) -> CropFrame:
 
 def first_phase(
     context: ShardContext, subject: Subject
-) -> tuple[Scan, NDArray[Any], NDArray[np.uint8]]:
+) -> tuple[Scan, NDArray[np.generic], NDArray[np.uint8]]:
     """Read a subject's scan, and image and labels of its first phase, (x, y, z)."""
     from popscan.io.nifti import read_labels, read_scan
 
@@ -111,7 +114,7 @@ def subject_features(
 
 
 def _latent(
-    context: ShardContext, scan: Scan, image: NDArray[Any], labels: NDArray[np.uint8]
+    context: ShardContext, scan: Scan, image: NDArray[np.generic], labels: NDArray[np.uint8]
 ) -> NDArray[np.float32]:
     """Latent features of all members of the segmentation model, one after the other."""
     from popscan.segment.networks import seen_by
@@ -127,8 +130,8 @@ def _latent(
 
 
 def organ_slices(
-    scan: Scan, image: NDArray[Any], labels: NDArray[np.uint8], bundle: Bundle
-) -> tuple[Any, Any, list[int]]:
+    scan: Scan, image: NDArray[np.generic], labels: NDArray[np.uint8], bundle: Bundle
+) -> tuple[torch.Tensor, WindowedGrid, list[int]]:
     """Cut the slices that hold labels as the networks see them, around what is segmented.
 
     Parameters

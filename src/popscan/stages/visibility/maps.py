@@ -7,7 +7,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -34,6 +34,9 @@ from popscan.study.study import Study
 from popscan.study.tables import write_table
 
 log = logging.getLogger(__name__)
+
+if TYPE_CHECKING:
+    from popscan.arrays.resampling import WindowedGrid
 
 #: A region counts where at least this share of it lies within the scan.
 _COVERED = 0.5
@@ -121,12 +124,12 @@ def _patterns(
     targets: Sequence[tuple[str, str]],
     section: Visibility,
     grid: CropGrid,
-) -> dict[str, NDArray[Any]]:
+) -> dict[str, NDArray[np.generic]]:
     """Activation patterns of the linear models on label maps and crops around the organ."""
     from popscan.visibility.direction import activation_pattern, attribute_direction
     from popscan.visibility.features import feature_shape
 
-    arrays: dict[str, NDArray[Any]] = {}
+    arrays: dict[str, NDArray[np.generic]] = {}
     for attribute, group in targets:
         for source in ("labels", *ORGAN):
             if source not in features:
@@ -146,7 +149,7 @@ def _attributions(
     *,
     targets: Sequence[tuple[str, str]],
     options: Mapping[str, object],
-    arrays: dict[str, NDArray[Any]],
+    arrays: dict[str, NDArray[np.generic]],
     account: Account,
 ) -> list[dict[str, object]]:
     """Compare where the task looks with where attributes are predicted from.
@@ -211,7 +214,7 @@ def _chosen(units: Sequence[str], options: Mapping[str, object]) -> list[str]:
 def _subject_maps(
     store: Store,
     units: Sequence[str],
-    directions: Sequence[NDArray[Any]],
+    directions: Sequence[NDArray[np.floating]],
     options: Mapping[str, object],
     account: Account,
 ) -> list[_Maps]:
@@ -233,7 +236,9 @@ def _subject_maps(
     return found
 
 
-def _maps_of(context: ShardContext, subject: Subject, directions: Sequence[NDArray[Any]]) -> _Maps:
+def _maps_of(
+    context: ShardContext, subject: Subject, directions: Sequence[NDArray[np.floating]]
+) -> _Maps:
     """One subject's attributions by the first member of the model, in the organ's frame."""
     from popscan.register.crops import block_means, crop_values
     from popscan.segment.networks import seen_by
@@ -247,7 +252,7 @@ def _maps_of(context: ShardContext, subject: Subject, directions: Sequence[NDArr
     frame, grid = organ_pose(context.protocol, labels, scan), organ_grid(context.protocol)
     images, window, slices = organ_slices(scan, image, labels, bundle)
 
-    def volume(stack: NDArray[Any], through: Any) -> NDArray[np.float32]:
+    def volume(stack: NDArray[np.float32], through: WindowedGrid) -> NDArray[np.float32]:
         """Put slices of the window back into the stack."""
         import torch
 
@@ -256,7 +261,7 @@ def _maps_of(context: ShardContext, subject: Subject, directions: Sequence[NDArr
         whole[..., slices] = back.numpy().transpose(1, 2, 0)
         return np.maximum(whole, 0.0)
 
-    def in_blocks(whole: NDArray[Any]) -> NDArray[np.float32]:
+    def in_blocks(whole: NDArray[np.float32]) -> NDArray[np.float32]:
         crop = crop_values(whole, spacing_mm=scan.spacing_mm, grid=grid, frame=frame)
         return block_means(crop, features.BLOCK)
 
@@ -287,7 +292,7 @@ def _maps_of(context: ShardContext, subject: Subject, directions: Sequence[NDArr
     )
 
 
-def _edges(image: NDArray[Any], slices: Sequence[int]) -> NDArray[np.float32]:
+def _edges(image: NDArray[np.generic], slices: Sequence[int]) -> NDArray[np.float32]:
     """In-plane gradient magnitude of the slices that were looked at."""
     values = np.asarray(image, dtype=np.float32)
     edges = np.zeros(values.shape, dtype=np.float32)
