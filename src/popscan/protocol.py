@@ -104,8 +104,10 @@ class Protocol:
         Section -> key -> default, where it differs from popscan's: which terms associations have,
         which limits a check. Keys that follow from the rest (model, methods, views, outcomes) need
         not stand here: see `defaults`.
-    reads_maps
-        Whether its sources take ``source.mapping``: images of which maps are made, or maps.
+    source_section
+        Section of ``source`` that its sources take as an option of that name (``mapping``): what
+        files do not say of images whose values are quantities. Regions of such images come with
+        them. Empty for none.
     mb_per_subject
         About how much results of a subject take on disk, for `popscan check`; 0: not known.
     version
@@ -144,7 +146,7 @@ class Protocol:
     published: Where = ""
     methods_text: Where = ""
     config: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    reads_maps: bool = False
+    source_section: str = ""
     mb_per_subject: float = 0.0
     version: str = "1"
 

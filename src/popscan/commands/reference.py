@@ -30,6 +30,7 @@ Configs that come with popscan:
 | `demo.yaml` | 24 simulated subjects, from k-space (the default) |
 | `brain.yaml` | T1-weighted brains in BIDS, references of DLMUSE where there are any |
 | `t1_map.yaml` | T1 maps of the heart in BIDS: raw images or ready-made maps, with regions |
+| `flow_2d.yaml` | 2D phase-contrast flow in BIDS: magnitude, phase, regions of the vessels |
 | `brain_demo.yaml` | 12 digital brains, from images to the report (docs/brain.md) |
 | `long_axis_demo.yaml` | 12 digital hearts, short axis and long axis (docs/long_axis.md) |
 | `acdc.yaml` | patients of the ACDC challenge: short-axis cine NIfTI with expert labels |
@@ -46,7 +47,7 @@ Configs that come with popscan:
 | `experiments/brain_shortcut_cluster.yaml` | shortcuts of a classifier of dementia, for a cluster |
 | `tables/ixi.yaml` | `popscan audit` of a table without images (docs/fairness.md) |
 
-In `acdc.yaml`, `brain.yaml`, `t1_map.yaml`, `dicom.yaml`, `ukb.yaml` and `bids.yaml` set
+In `acdc.yaml`, `brain.yaml`, `t1_map.yaml`, `flow_2d.yaml`, `dicom.yaml`, `ukb.yaml` and `bids.yaml` set
 `source.root` to your data.
 
 """

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, field_validator
 
 from popscan.cells import MISSING_VALUES
+from popscan.config.flow import FlowInput
 from popscan.config.kspace import KSpaceInput
 from popscan.config.mapping import MappingInput
 from popscan.config.section import ColumnName, Distinct, Section
@@ -100,6 +101,10 @@ class Source(Section):
     mapping: MappingInput = Field(
         default=MappingInput(),
         description="Protocols of relaxation times: how their images are read (below).",
+    )
+    flow: FlowInput = Field(
+        default=FlowInput(),
+        description="Protocols of flow: how their images are read (below).",
     )
 
 

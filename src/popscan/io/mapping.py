@@ -107,8 +107,12 @@ def _before_resampling(path: Path) -> str:
     return _RESAMPLED.sub("", stem_of(path).lower())
 
 
-def _last_run(items: Sequence[Named], name: str) -> tuple[list[Named], int]:
-    """Files of the last run, in order of their inversion, and how many others there are.
+def last_run(
+    items: Sequence[Named], name: str, *, option: str = "source.mapping.name"
+) -> tuple[list[Named], int]:
+    """Return the files of the last run, in order of their inversion, and how many others there are.
+
+    `name` is a part of the right ones' names, given by the config key `option`.
 
     Of files of one run, those without ``desc`` and ``space``, which somebody processed; of a stack
     with a gap the one whose slices dcm2niix resampled, as those of the other lie too close.
@@ -134,7 +138,7 @@ def _last_run(items: Sequence[Named], name: str) -> tuple[list[Named], int]:
         raise SubjectError(
             "several_images",
             f"{named[0].path.parent}: {len(named)} images that are no runs of each other "
-            f"({listed}); set source.mapping.name to a part of the right ones' names",
+            f"({listed}); set {option} to a part of the right ones' names",
         )
     chosen = [item for item in run if made[item.path] == least]
     again = {_before_resampling(item.path) for item in chosen if item.equalised}
@@ -152,12 +156,12 @@ def _processed(path: Path) -> tuple[str, ...]:
 
 
 def _raw_scan(items: Sequence[Named], kind: Kind, options: Mapping[str, Any]) -> Scan:
-    chosen, others = _last_run(items, str(options.get("name", "")))
+    chosen, others = last_run(items, str(options.get("name", "")))
     scans, times, texts, phases = [], [], [], []
     for item in chosen:
         require_content(item)
         scan = read_scan(item.path)
-        side = _sidecar(item.path)
+        side = sidecar_of(item.path)
         times += _times_ms(item.path, side, kind, n=scan.array.shape[3])
         texts += [str(side.get(key, "")) for key in _HEADER_KEYS]
         scans.append(scan)
@@ -208,7 +212,8 @@ def _phase(path: Path) -> Scan | None:
     return read_scan(other) if other != path and other.is_file() else None
 
 
-def _sidecar(path: Path) -> Mapping[str, Any]:
+def sidecar_of(path: Path) -> Mapping[str, Any]:
+    """Return an image's sidecar; empty without one."""
     side = sidecar_path(path)
     if not side.exists():  # dcm2niix writes none beside a stack that it resampled
         side = side.with_name(_RESAMPLED.sub("", side.stem, count=1) + side.suffix)
@@ -239,12 +244,12 @@ def _times_ms(path: Path, side: Mapping[str, Any], kind: Kind, *, n: int) -> lis
 
 
 def _map_scan(items: Sequence[Named], options: Mapping[str, Any]) -> Scan:
-    chosen, others = _last_run(items, str(options.get("name", "")))
+    chosen, others = last_run(items, str(options.get("name", "")))
     require_content(chosen[0])
     scan = read_scan(chosen[0].path)
     # NaN is how many programs write that a voxel has no value.
     scan = replace(scan, array=np.nan_to_num(scan.array, posinf=0.0, neginf=0.0))
-    stated = str(_sidecar(chosen[0].path).get("Units", "")).strip()
+    stated = str(sidecar_of(chosen[0].path).get("Units", "")).strip()
     meta: dict[str, Any] = {
         **bids_meta(chosen[0].path),
         "relaxation": {
@@ -264,6 +269,17 @@ def _labels(
     scan: Scan, items: Sequence[Named], *, prefer: str
 ) -> tuple[LabelMap | None, SubjectError | None]:
     """Labels of the one label file, repeated for every image; or why there are none."""
+    path, problem = label_file(items, prefer=prefer)
+    if path is None:
+        return None, problem
+    try:
+        return every_frame(read_reference(path, scan), scan), None
+    except SubjectError as error:
+        return None, error
+
+
+def label_file(items: Sequence[Named], *, prefer: str) -> tuple[Path | None, SubjectError | None]:
+    """Return the one label file; or why there is none, where several are there."""
     if prefer:
         items = [
             item for item in items
@@ -276,10 +292,7 @@ def _labels(
         return None, SubjectError(
             "several_labels", f"{len(items)} label files ({names}); set source.labels to one maker"
         )
-    try:
-        return every_frame(read_reference(items[0].path, scan), scan), None
-    except SubjectError as error:
-        return None, error
+    return items[0].path, None
 
 
 def every_frame(labels: LabelMap, scan: Scan) -> LabelMap:

@@ -158,6 +158,16 @@ class DicomMaps:
         scan = Scan(**{**vars(scan), "view": view, "meta": meta})
         return Loaded(scans={view: scan}, notes=tuple(notes))
 
+    def regions(self, path: str | Path, scan: Scan) -> LabelMap:
+        """Read regions that were drawn on a scan.
+
+        Raises
+        ------
+        SubjectError
+            Those of `popscan.io.references.read_reference` and `every_frame`.
+        """
+        return every_frame(read_reference(path, scan), scan)
+
 
 def _last_series(images: Sequence[MapImage]) -> list[MapImage]:
     """Images of the series that was taken last, and of those that continue it at other places."""

@@ -55,7 +55,7 @@ class Ukb:
         others: Counter[int] = Counter()
         elsewhere: set[tuple[str, int]] = set()
         n_unknown = 0
-        for path in bulk_files(root, regions=self.protocol.reads_maps):
+        for path in bulk_files(root, regions=bool(self.protocol.source_section)):
             regions = BulkFile.of_regions(path)
             bulk = regions or BulkFile.of(path)
             if bulk is None:
@@ -95,7 +95,7 @@ class Ukb:
         *,
         views: Sequence[str] | None = None,
         max_tilt_deg: float = 5.0,
-        mapping: Mapping[str, Any] | None = None,
+        **section: Mapping[str, Any],
     ) -> Loaded:
         """Read one visit out of its zips.
 
@@ -107,8 +107,8 @@ class Ukb:
             Views wanted; None for all that the protocol knows.
         max_tilt_deg
             As in `popscan.io.dicom_session.Rules`.
-        mapping
-            Of protocols of maps: config section ``source.mapping``.
+        **section
+            Config section of ``source`` that the protocol's readers take, by its name.
 
         Raises
         ------
@@ -127,10 +127,7 @@ class Ukb:
         needed = [one for one in wanted if one.view == self.protocol.view] or wanted
         if not _fields(needed) & set(files):
             raise SubjectError("view_missing", f"no bulk file of {series_titles(needed)}")
-        rules: dict[str, Any] = {"max_tilt_deg": max_tilt_deg}
-        loaded = Visit(
-            self.protocol, rules if mapping is None else {**rules, "mapping": dict(mapping)}
-        )
+        loaded = Visit(self.protocol, {"max_tilt_deg": max_tilt_deg, **section})
         dicom = [one for one in wanted if any(not m for m in one.ukb_fields.values())]
         exam = {f: files[f] for one in dicom for f in one.ukb_fields if f in files}
         if exam:

@@ -9,10 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from popscan.io.bids import oriented
-from popscan.io.mapping import every_frame
 from popscan.io.nifti import scan_of
 from popscan.io.nifti_raw import MAX_IMAGE_BYTES
-from popscan.io.references import read_reference
 from popscan.io.sources import Loaded
 from popscan.io.ukb_files import BulkFile
 from popscan.io.ukb_manifest import is_manifest, missing_images
@@ -27,6 +25,7 @@ class Visit:
     def __init__(self, protocol: Protocol, rules: Mapping[str, Any]) -> None:
         self.protocol = protocol
         self.rules = rules
+        self.reader: Any = None
         self.scans: dict[str, Scan] = {}
         self.chosen: set[BulkFile] = set()
         self.labels: dict[str, LabelMap] = {}
@@ -38,7 +37,7 @@ class Visit:
         self, files: Mapping[int, Sequence[BulkFile]], views: Sequence[str], *, first: int
     ) -> None:
         """Read DICOM series of all fields as one exam; of arrays the latest that can be read."""
-        reader = load(self.protocol.sources["dicom"])(self.protocol)
+        reader = self.reader = load(self.protocol.sources["dicom"])(self.protocol)
         failed: list[SubjectError] = []
         for attempt in range(max(map(len, files.values()))):
             chosen = [there[min(attempt, len(there) - 1)] for there in files.values()]
@@ -105,7 +104,7 @@ class Visit:
                 continue
             try:
                 scan = self.scans[view]
-                self.labels[view] = every_frame(read_reference(bulk.path, scan), scan)
+                self.labels[view] = self.reader.regions(bulk.path, scan)
             except SubjectError as error:
                 self.label_problems[view] = error
 

@@ -28,7 +28,7 @@ PROTOCOL = Protocol(
         "dicom": "popscan.io.mapping_dicom:DicomMaps",
         "ukb": "popscan.io.ukb:Ukb",
     },
-    reads_maps=True,
+    source_section="mapping",
     ingest="popscan.protocols.t1_map.ingest:prepare",
     words=Words(
         organ="heart",

@@ -34,8 +34,8 @@ def ingest_task(context: ShardContext) -> Task[Loaded]:
         "kspace": {"kspace": source.kspace.model_dump()},
     }
     rules = of_kind.get(source.kind, {})
-    if context.protocol.reads_maps:
-        rules = {**rules, "mapping": source.mapping.model_dump()}
+    if section := context.protocol.source_section:
+        rules = {**rules, section: getattr(source, section).model_dump()}
 
     def reads(subject: Subject) -> Mapping[str, object]:
         if simulated:
