@@ -47,8 +47,8 @@ Configs that come with popscan:
 | `experiments/brain_shortcut_cluster.yaml` | shortcuts of a classifier of dementia, for a cluster |
 | `tables/ixi.yaml` | `popscan audit` of a table without images (docs/fairness.md) |
 
-In `acdc.yaml`, `brain.yaml`, `t1_map.yaml`, `flow_2d.yaml`, `dicom.yaml`, `ukb.yaml` and `bids.yaml` set
-`source.root` to your data.
+In `acdc.yaml`, `brain.yaml`, `t1_map.yaml`, `flow_2d.yaml`, `dicom.yaml`, `ukb.yaml` and
+`bids.yaml` set `source.root` to your data.
 
 """
 

@@ -35,7 +35,7 @@ class FlowInput(Section):
         "cm_s",
         "mm_s",
         "m_s",
-    ] = Field(  # fmt: skip
+    ] = Field(
         default="auto",
         description="What phase images hold: an angle (4096ths and 2048ths are of half a turn), or "
         "velocities. auto: as the sidecar's Units say, else what the range of the values leaves no "

@@ -81,8 +81,8 @@ def stored_velocity(
     """Return velocity through the plane from stored values, and what they were stored as.
 
     Scanners and converters store an angle (radians, milliradians, degrees, half turns, or 4096ths
-    or 2048ths of these) or the velocity itself (cm/s, mm/s, m/s). Unless `kind` says it, the range must: noise in the
-    air reaches the end of the turn, and one kind alone may end there.
+    or 2048ths of these) or the velocity itself (cm/s, mm/s, m/s). Unless `kind` says it, the range
+    must: noise in the air reaches the end of the turn, and one kind alone may end there.
 
     Parameters
     ----------

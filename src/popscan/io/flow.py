@@ -78,8 +78,8 @@ class BidsFlow(Bids):
         )  # fmt: skip
         scan = _scan(chosen[0], options)
         if others:
-            scan.meta["images_left_out"] = others
-            scan.meta["images_left_out_reason"] = f"{others} not of this run"
+            left = {"images_left_out": others, "images_left_out_reason": "not of this run"}
+            scan = replace(scan, meta={**scan.meta, **left})
         there = [item for item in named if item.is_label and item.view == view]
         own = [item for item in there if item.core == chosen[0].core]
         found, problem = _labels(scan, own or there, prefer=labels)

@@ -32,7 +32,7 @@ def _of_vessel(name: str) -> dict[str, Column]:
             "%", f"Standard error of the same by noise and background, {title}", _OWN
         ),
         f"{name}_peak_cm_s": Column(
-            "cm/s", f"Largest velocity forward, mean of the four fastest pixels of a frame, {title}",
+            "cm/s", f"Largest velocity forward, mean of the four fastest pixels, {title}",
             _OWN,
         ),
         f"{name}_peak_mean_cm_s": Column(
@@ -148,7 +148,7 @@ def _numbers(vessel: Vessel, plane: Plane) -> dict[str, float]:
 
 
 def _regurgitant_se(vessel: Vessel, seconds: float) -> float:
-    """Standard error of backward over forward volume, in %, to first order.
+    """Return the standard error of backward over forward volume, in %, to first order.
 
     An offset adds to the flow of every frame alike: forward volume gains what the backward volume
     loses, each over its own frames. Noise of the net volume is shared between both.
