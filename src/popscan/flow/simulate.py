@@ -63,7 +63,7 @@ class Tube:
         Of its circular cross-section, and how oblique the plane lies to it: the cut is an ellipse,
         longer along x, and velocity through the plane is smaller; flow is the same.
     sway_mm
-        How far it moves to and fro along y within the cycle.
+        How far it moves to either side along y within the cycle.
     peak_cm_s
         Velocity on the axis at the peak; negative for a vessel that flows the other way.
     back

@@ -35,7 +35,7 @@ def vessels(context: StudyContext) -> Extra | None:
         ],
         notes=[
             "Regions came with the images; they were not drawn here, and their outline is in no "
-            "standard error. A standard error holds noise and how well still tissue tells the "
+            "standard error. A standard error holds noise and how well still tissue gives the "
             "background; what a plane cannot follow of the background is not in it.",
         ],
     )
