@@ -96,14 +96,14 @@ def unit_kind(stated: object, asked: str) -> str:
     SubjectError
         ``bad_phase`` where they contradict each other.
     """
-    said = _UNITS.get(str(stated or "").strip().lower(), "auto")
-    if "auto" in (said, asked):
-        return asked if said == "auto" else said
-    if said != asked:
+    by_sidecar = _UNITS.get(str(stated or "").strip().lower(), "auto")
+    if "auto" in (by_sidecar, asked):
+        return asked if by_sidecar == "auto" else by_sidecar
+    if by_sidecar != asked:
         raise SubjectError(
-            "bad_phase", f"Units of the sidecar say {said}, source.flow.phase {asked}"
+            "bad_phase", f"Units of the sidecar: {by_sidecar}; source.flow.phase: {asked}"
         )
-    return said
+    return by_sidecar
 
 
 def packed(magnitude: Scan, phase: Scan, facts: Mapping[str, Any]) -> Scan:
