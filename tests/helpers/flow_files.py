@@ -10,6 +10,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
+from mapping_files import write_dicom
 from popscan.flow.simulate import Acquired, Tube, acquire
 
 SPACING_MM, FRAMES, RR_MS = 1.8, 30, 900.0
@@ -96,3 +97,31 @@ def write_bids(
     labels = made.labels[:, :, None] if regions is None else regions
     write_nifti(folder / f"{stem}_flow_dseg.nii.gz", labels)
     return folder
+
+
+def write_dicom_study(
+    folder: Path, phantom: Phantom, *, name: str = "flow", first: int = 1
+) -> None:
+    """Three series as Siemens has them: magnitude, complex difference (MAG), phase of 12 bits."""
+    made = phantom.made()
+    flip = np.array([-1.0, -1.0, 1.0])
+    directions = AFFINE[:3, :3] / np.linalg.norm(AFFINE[:3, :3], axis=0)
+    place = {
+        "ImageOrientationPatient": [*(directions[:, 0] * flip), *(directions[:, 1] * flip)],
+        "ImagePositionPatient": list(AFFINE[:3, 3] * flip), "SliceThickness": 6,
+        "PixelSpacing": [SPACING_MM, SPACING_MM], "NominalInterval": RR_MS,
+        "SequenceName": f"*fl2d1_v{phantom.venc_cm_s:g}in",
+    }  # fmt: skip
+    stored = {
+        "M": ("", 400 * made.magnitude),
+        "MAG": ("_MAG", 400 * made.magnitude * np.abs(np.sin(made.phase_rad / 2))),
+        "P": ("_P", np.clip(2048 + made.phase_rad * (2048 / math.pi), 0, 4095)),
+    }
+    for number, (kind, (ending, values)) in enumerate(stored.items(), first):
+        scale = {"RescaleSlope": 2, "RescaleIntercept": -4096} if kind == "P" else {}
+        for t in range(phantom.frames):
+            write_dicom(
+                folder / f"{number}_{t:02d}.dcm", np.rint(values[..., t].T), series=number,
+                instance=t + 1, kind=kind, SeriesDescription=f"{name}{ending}",
+                TriggerTime=t * RR_MS / phantom.frames, **scale, **place,
+            )  # fmt: skip

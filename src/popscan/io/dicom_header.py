@@ -138,7 +138,7 @@ class Plane:
 
 
 def open_dicom(
-    file: RawFile, *, headers_only: bool, further: Sequence[str] = ()
+    file: RawFile, *, headers_only: bool, further: Sequence[str | tuple[int, int]] = ()
 ) -> pydicom.FileDataset:
     """Read a file with or without the 128 bytes and the letters DICM at its start.
 

@@ -6,14 +6,15 @@ private tags, by their creator (names as in pydicom's dictionary of private tags
 - GE: GEMS_ACQU_01, (0019,xxCC) "Velocity encoding", in mm/s;
 - Philips: Philips Imaging DD 001, (2001,xx1A) "PC Velocity", one number per direction in cm/s,
   0 for directions that are not encoded;
-- Siemens: SIEMENS MR HEADER, (0051,xx14), a text like ``v150in`` (through the plane, in cm/s), or a
-  sequence name that ends like it.
+- Siemens: SIEMENS MR HEADER, (0051,xx14), a text like ``v150in`` or ``v33_through`` (through the
+  plane, in cm/s; ``ap``, ``rl``, ``fh`` are other directions), or a sequence name ending in it.
 """
 
 from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterator
 
 import pydicom
 
@@ -21,7 +22,16 @@ from popscan.io.dicom_kind import many
 from popscan.records import SubjectError
 
 _GE, _PHILIPS, _SIEMENS = "GEMS_ACQU_01", "Philips Imaging DD 001", "SIEMENS MR HEADER"
-_TEXT = re.compile(r"v(\d{1,3}(?:\.\d+)?)(in|ap|rl|fh|through|$)", re.IGNORECASE)
+_TEXT = re.compile(r"v(\d{1,3}(?:\.\d+)?)_?(in|ap|rl|fh|through|$)", re.IGNORECASE)
+#: Directions that are not through the plane.
+_IN_PLANE = ("ap", "rl", "fh")
+#: Private tags, with the creators of their blocks, for readers that parse listed tags only.
+PRIVATE_TAGS: tuple[tuple[int, int], ...] = tuple(
+    tag
+    for group, element in ((0x0019, 0xCC), (0x2001, 0x1A), (0x0051, 0x14))
+    for block in range(0x10, 0x18)
+    for tag in ((group, block), (group, (block << 8) | element))
+)
 #: Two places that differ by more are not the same encoding.
 _SAME = 0.02
 
@@ -101,12 +111,22 @@ def _value(data: pydicom.Dataset, creator: str, group: int, element: int) -> obj
         return None
 
 
+def encodes_in_plane(data: pydicom.Dataset) -> bool:
+    """Whether Siemens's text says that a velocity along the plane is encoded, not through it."""
+    match = next(_siemens_texts(data), None)
+    return match is not None and match[2].lower() in _IN_PLANE
+
+
 def _siemens(data: pydicom.Dataset) -> list[float]:
+    match = next(_siemens_texts(data), None)
+    return [] if match is None else _positive(match[1])
+
+
+def _siemens_texts(data: pydicom.Dataset) -> Iterator[re.Match[str]]:
     texts = [_value(data, _SIEMENS, 0x0051, 0x14)]
     if "SIEMENS" in str(data.get("Manufacturer") or "").upper():
         texts.append(str(data.get("SequenceName") or "").rpartition("_")[2])
     for text in texts:
         match = _TEXT.fullmatch(str(text).strip()) if text else None
         if match:
-            return _positive(match[1])
-    return []
+            yield match

@@ -31,11 +31,15 @@ PROTOCOL = Protocol(
         Series(
             view="flow", title="2D phase-contrast flow",
             suffixes=("flow", "pc", "pcmri", "phasecontrast"), dimensions=4,
-            time_axis="phase of the heart cycle", min_frames=2,
+            time_axis="phase of the heart cycle", min_frames=2, ukb_fields={20213: ""},
         ),
     ),
     labels=LABELS,
-    sources={"bids": "popscan.io.flow:BidsFlow"},
+    sources={
+        "bids": "popscan.io.flow:BidsFlow",
+        "dicom": "popscan.io.flow_dicom:DicomFlow",
+        "ukb": "popscan.io.ukb:Ukb",
+    },
     source_section="flow",
     ingest="popscan.protocols.flow_2d.ingest:prepare",
     words=Words(
@@ -62,6 +66,7 @@ PROTOCOL = Protocol(
             "peak_of_venc_pct": "Peak over the velocity encoding (%)",
             "venc_cm_s": "Velocity encoding (cm/s)",
             "background_cm_s": "Background in a vessel (cm/s)",
+            "frames_uneven_pct": "Uneven distances of frames (%)",
             "torn_pct": "Unwrapping that did not hold (%)",
             "regions_alike": "Vessels drawn once for all frames",
             "against_direction": "Vessels that flow the wrong way",

@@ -85,6 +85,14 @@ def covered_pct(ctx: FlowContext) -> Measured:
     return Measured(found, "length of all frames over the RR interval")
 
 
+def frames_uneven_pct(ctx: FlowContext) -> Measured:
+    """Largest deviation of a distance of frames from the median one: a frame may be lost."""
+    found = ctx.plane.cycle.uneven_pct
+    if not math.isfinite(found):
+        return not_assessed("frame times are not known")
+    return Measured(found, "of the median distance of frames")
+
+
 def peak_of_venc_pct(ctx: FlowContext) -> Measured:
     """Fastest velocity of a vessel, aliasing put right, over the encoding."""
     return ctx.worst(
@@ -264,6 +272,11 @@ CHECKS: Mapping[str, Spec] = {
     "covered_pct": Spec(
         measure=covered_pct, kind="image", unit="%", bad="outside", review=(85.0, 115.0),
         fail=None, meaning="Share of the header's RR interval that the frames cover",
+    ),
+    "frames_uneven_pct": Spec(
+        measure=frames_uneven_pct, kind="image", unit="%", bad="high", review=20.0, fail=None,
+        meaning="Largest deviation of a distance of frames from the median one: a frame may be "
+        "lost, and volumes count all frames as equally long",
     ),
     "peak_of_venc_pct": Spec(
         measure=peak_of_venc_pct, kind="image", unit="%", bad="outside", review=(20.0, 150.0),

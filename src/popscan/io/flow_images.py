@@ -1,0 +1,124 @@
+"""What DICOM files hold of phase-contrast flow: phase, magnitude, and the velocity encoding."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import pydicom
+from pydicom.errors import InvalidDicomError
+
+from popscan.io.dicom_header import DAMAGE, Plane, has_place, open_dicom, read_plane, text_of
+from popscan.io.dicom_kind import foreign_modality, image_type, is_colour, is_phase
+from popscan.io.dicom_venc import PRIVATE_TAGS, encodes_in_plane, read_venc_cm_s
+from popscan.io.rawfile import RawFile
+from popscan.records import SubjectError
+
+#: Read beside those of every image; the texts are compared, and never written.
+_NAMES = ("SeriesDescription", "ProtocolName", "SequenceName", "PulseSequenceName")
+_TAGS: tuple[str | tuple[int, int], ...] = (*_NAMES, "MRVelocityEncodingSequence", *PRIVATE_TAGS)
+#: Image types, and ends of names of series, of complex differences: still tissue is dark there.
+_DIFFERENCE = frozenset({"MAG", "MSUM", "M_PCA", "ANGIO"})
+_DIFFERENCE_NAME = re.compile(r"_(?:MAG|MSUM)$", re.IGNORECASE)
+
+
+class Part(StrEnum):
+    """What one image is."""
+
+    MAGNITUDE = "magnitude"
+    PHASE = "phase"
+    IN_PLANE = "phase of a direction along the plane"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlowImage:
+    """One image.
+
+    Attributes
+    ----------
+    plane
+        Where it lies.
+    part
+        What it is.
+    names
+        What the header calls series and sequence.
+    venc_cm_s, venc_by
+        Velocity encoding of a phase image and who says so; 0 where no tag does.
+    conflict
+        Why its encoding cannot be used; empty where it can.
+    """
+
+    plane: Plane
+    part: Part
+    names: str
+    venc_cm_s: float = 0.0
+    venc_by: str = ""
+    conflict: str = ""
+
+
+def read_images(folder: str, files: Sequence[RawFile]) -> tuple[list[FlowImage], int]:
+    """Read the headers of a visit; also how many files are damaged, or none of these images.
+
+    Raises
+    ------
+    SubjectError
+        ``no_files``, ``not_dicom``, ``damaged_files``, ``mixed_patients``.
+    """
+    if not files:
+        raise SubjectError("no_files", f"{folder}: the folder is empty")
+    images: list[FlowImage] = []
+    damaged = others = 0
+    for file in files:
+        try:
+            if not file.is_regular():
+                continue
+            image = _image(file, open_dicom(file, headers_only=True, further=_TAGS))
+        except InvalidDicomError:
+            continue
+        except DAMAGE:
+            damaged += 1
+            continue
+        images += [image] if image is not None else []
+        others += image is None
+    if not images:
+        reason = "damaged_files" if damaged else "not_dicom"
+        raise SubjectError(
+            reason,
+            f"{folder}: no usable MR image among {len(files)} files ({damaged} damaged, {others} "
+            "of another kind)",
+        )
+    if len({image.plane.patient_alike for image in images if image.plane.patient_alike}) > 1:
+        raise SubjectError("mixed_patients", f"{folder}: images of several patients")
+    return images, damaged + others
+
+
+def _image(file: RawFile, data: pydicom.Dataset) -> FlowImage | None:
+    """Return what a file is; None for what is no single grey MR image with a place."""
+    single = int(data.get("NumberOfFrames") or 1) == 1
+    if foreign_modality(data) or not single or is_colour(data) or not has_place(data):
+        return None
+    plane = read_plane(file, data)
+    names = " ".join(text_of(data, tag) for tag in _NAMES)
+    kinds = set(image_type(data)[2:])
+    if is_phase(data):
+        return _phase(data, plane, names)
+    magnitude = bool(kinds & {"M", "M_FFE", "FFE"}) or not kinds
+    difference = kinds & _DIFFERENCE or _DIFFERENCE_NAME.search(
+        text_of(data, "SeriesDescription")
+    )  # fmt: skip
+    part = Part.MAGNITUDE if magnitude and not difference else Part.OTHER
+    return FlowImage(plane=plane, part=part, names=names)
+
+
+def _phase(data: pydicom.Dataset, plane: Plane, names: str) -> FlowImage:
+    if encodes_in_plane(data):
+        return FlowImage(plane=plane, part=Part.IN_PLANE, names=names)
+    try:
+        venc, by = read_venc_cm_s(data)
+    except SubjectError as error:
+        conflict = str(error) if error.reason == "conflicting_venc" else ""
+        return FlowImage(plane=plane, part=Part.PHASE, names=names, conflict=conflict)
+    return FlowImage(plane=plane, part=Part.PHASE, names=names, venc_cm_s=venc, venc_by=by)
