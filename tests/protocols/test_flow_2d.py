@@ -234,6 +234,22 @@ def test_regions_that_are_lost_jump_or_touch_the_border_are_seen(tmp_path):
     assert verdicts(labels.array)["against_direction"] == "not_assessed"
 
 
+def test_a_background_that_is_no_plane_is_seen_with_what_it_costs(tmp_path):
+    folder = write_bids(tmp_path, SUB, Phantom())
+    path = folder / f"{SUB}_part-phase_flow.nii.gz"
+    phase = Phantom().made().phase_rad
+    x, y = np.meshgrid(*[np.linspace(-1, 1, phase.shape[0])] * 2, indexing="ij")
+    bent = phase + (1.2 * math.pi / 150 * (x**2 + y**2))[..., None]  # 1.2 cm/s
+    bent = np.angle(np.exp(1j * bent)).astype(np.float32)[:, :, None]
+    write_nifti(path, bent, {"VENC": 150}, step_s=RR_MS / 1000 / FRAMES)
+    scan, labels, _ = ingested(tmp_path)
+    assert checked(scan, labels)["background_curved_cm_s"].verdict == "review"
+    found = numbers(scan, labels)
+    net = np.subtract(*Phantom().truth_ml(AORTA))
+    assert found["aorta_net_ml"] < net - 1.0
+    assert found["aorta_net_ml"] + found["aorta_curved_ml"] == pytest.approx(net, abs=0.8)
+
+
 def test_direction_follows_the_plane_not_the_order_of_its_axes():
     axial = np.diag([-1.0, -1.0, 5.0, 1.0])
     assert positive_sign("head", axial) == 1

@@ -21,6 +21,7 @@ _TITLES = {
     "peak_flow_ml_s": "peak flow (mL/s)", "peak_time_ms": "time of the peak flow (ms)",
     "area_cm2": "mean area (cm²)", "offset_ml": "background taken off (mL)",
     "aliased_pct": "aliased samples (%)",
+    "curved_ml": "change by a curved background (mL)",
 }  # fmt: skip
 
 PROTOCOL = Protocol(
@@ -66,6 +67,7 @@ PROTOCOL = Protocol(
             "peak_of_venc_pct": "Peak over the velocity encoding (%)",
             "venc_cm_s": "Velocity encoding (cm/s)",
             "background_cm_s": "Background in a vessel (cm/s)",
+            "background_curved_cm_s": "Doubt which surface the background is (cm/s)",
             "frames_uneven_pct": "Uneven distances of frames (%)",
             "torn_pct": "Unwrapping that did not hold (%)",
             "regions_alike": "Vessels drawn once for all frames",

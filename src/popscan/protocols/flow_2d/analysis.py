@@ -44,6 +44,9 @@ class Vessel:
         Where it is.
     offset_cm_s
         Mean of the background that was taken off, over region and frames.
+    curved_cm_s
+        Mean over the region of what a paraboloid takes off more than the plane does: how far the
+        offset depends on which surface the background is taken for.
     offset_se_ml_s
         Standard error of the flow's offset, which is the same in every frame.
     """
@@ -52,6 +55,7 @@ class Vessel:
     unwrapped: Unwrapped
     region: NDArray[np.bool_]
     offset_cm_s: float
+    curved_cm_s: float
     offset_se_ml_s: float
 
 
@@ -116,6 +120,7 @@ def analyse(
         any_vessel
     )  # fmt: skip
     background = correct_background(array[:, :, VELOCITY], light, without=near)
+    curved = correct_background(array[:, :, VELOCITY], light, without=near, order=2)
     cycle = cycle_of(array.shape[3], meta=meta, frame_times_ms=frame_times_ms)
     pixel_cm2 = float(spacing_mm[0]) * float(spacing_mm[1]) / 100.0
     noise = _noise(np.asarray(array[:, :, VELOCITY], dtype=float), light, background)
@@ -139,6 +144,7 @@ def analyse(
         vessels[name] = Vessel(
             numbers=numbers, unwrapped=unwrapped, region=region,
             offset_cm_s=float((background.offset * share).sum() / share.sum()),
+            curved_cm_s=float(((curved.offset - background.offset) * share).sum() / share.sum()),
             offset_se_ml_s=float((background.se * share).sum()) * pixel_cm2,
         )  # fmt: skip
     return Plane(

@@ -46,6 +46,10 @@ def _of_vessel(name: str) -> dict[str, Column]:
         f"{name}_offset_ml": Column(
             "mL", f"What the background correction took off the net volume, {title}", _OWN
         ),
+        f"{name}_curved_ml": Column(
+            "mL", f"Net volume with a paraboloid as background less that with a plane, {title}",
+            _OWN,
+        ),
         f"{name}_aliased_pct": Column(
             "%", f"Samples of the region whose aliasing was put right, {title}", _OWN
         ),
@@ -143,6 +147,7 @@ def _numbers(vessel: Vessel, plane: Plane) -> dict[str, float]:
         "peak_time_ms": plane.cycle.frame_ms * found.peak_frame,
         "area_cm2": found.area_cm2,
         "offset_ml": sign * vessel.offset_cm_s * share * whole_s,
+        "curved_ml": -sign * vessel.curved_cm_s * share * whole_s,
         "aliased_pct": vessel.unwrapped.aliased_pct,
     }
 

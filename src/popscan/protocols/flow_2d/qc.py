@@ -123,6 +123,13 @@ def background_cm_s(ctx: FlowContext) -> Measured:
     return ctx.worst(lambda vessel: abs(vessel.offset_cm_s), "mean offset within the region")
 
 
+def background_curved_cm_s(ctx: FlowContext) -> Measured:
+    """By how much a paraboloid takes off another offset in a vessel than the plane."""
+    if not ctx.plane.background.corrected:
+        return not_assessed("too little still tissue: nothing was taken off")
+    return ctx.worst(lambda vessel: abs(vessel.curved_cm_s), "paraboloid less plane")
+
+
 def net_se_pct(ctx: FlowContext) -> Measured:
     """Return the standard error of a vessel's net volume, of the volume forward."""
     if not ctx.plane.background.corrected:
@@ -300,6 +307,11 @@ CHECKS: Mapping[str, Spec] = {
     "background_cm_s": Spec(
         measure=background_cm_s, kind="image", unit="cm/s", bad="high", review=2.0, fail=None,
         meaning="Mean offset that was taken off within a vessel", source=_GATEHOUSE,
+    ),
+    "background_curved_cm_s": Spec(
+        measure=background_curved_cm_s, kind="image", unit="cm/s", bad="high", review=0.2,
+        fail=None, meaning="By how much a paraboloid takes off another offset within a vessel than "
+        "the plane: the background is no plane", source=_GATEHOUSE,
     ),
     "net_se_pct": Spec(
         measure=net_se_pct, kind="image", unit="%", bad="high", review=5.0, fail=None,
