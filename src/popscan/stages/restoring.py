@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from popscan.disk import MACHINE_ERRNOS
 from popscan.given import read_given
@@ -18,7 +19,6 @@ from popscan.plan import Planned, read_shard
 from popscan.records import PopscanError, Record, Subject, SubjectError
 from popscan.run import fingerprint_of
 from popscan.stages import SUBJECT_STAGES
-from popscan.stages.remaking import Remaker
 from popscan.standing import forget
 from popscan.store import Store
 from popscan.study.context import ShardContext
@@ -26,6 +26,9 @@ from popscan.study.storage import Choice
 from popscan.study.stored import known_record, n_removed, put_back
 from popscan.task import Task
 from popscan.threads import numeric_threads
+
+if TYPE_CHECKING:
+    from popscan.stages.remaking import Remaker
 
 #: Stage -> function that makes its task from the shard's context.
 TASKS = {name: stage.task for name, stage in SUBJECT_STAGES.items()}
@@ -67,6 +70,8 @@ class Restorer:
                 self._make(stage, self._planned[subject.unit].subject, record)
                 return
             if threads not in self._remakers:
+                from popscan.stages.remaking import Remaker
+
                 self._remakers[threads] = Remaker(self.store.root, self.shard, threads=threads)
             self._remakers[threads](stage, subject.unit)
 
