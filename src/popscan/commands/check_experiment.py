@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from popscan.config import Config
 from popscan.experiment import design
+from popscan.protocols import protocol_of
 from popscan.records import PopscanError
 from popscan.stages.experiment.data import subjects
 
@@ -45,7 +46,6 @@ def check_experiment(config: Config, problems: list[str], notes: list[str]) -> N
 def _check_recipe(options: dict, trial: design.Trial) -> list[str]:
     """Build an arm's network, and compare its stride with the sizes of images."""
     from popscan.experiment.trial import trial_recipe
-    from popscan.protocols import protocol_of
     from popscan.segment.headed import build_headed
     from popscan.segment.networks import build_network, stride
 

@@ -21,6 +21,7 @@ from popscan.config import study_seed
 from popscan.plan import Planned
 from popscan.protocols.cine_sax.cycle import CYCLE_MS, cycle_length_ms, is_cycle_ms
 from popscan.records import KSpace, LabelMap, Outcome, Scan, Subject, SubjectError
+from popscan.store import Store
 from popscan.task import Task
 
 if TYPE_CHECKING:
@@ -179,7 +180,6 @@ def sample(planned: Sequence[Planned], *, seed: int, n: int = N_SAMPLE) -> list[
 
 def _task(options: Mapping[str, object]) -> Task[Loaded]:
     from popscan.stages.ingest.task import ingest_task
-    from popscan.store import Store
     from popscan.study.context import ShardContext
 
     section = StudySection.of(options)

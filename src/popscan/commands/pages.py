@@ -14,6 +14,8 @@ from popscan.protocols import protocol_of
 from popscan.qc.overrides import tidy_overrides
 from popscan.records import PopscanError, SubjectError
 from popscan.report.context import FlaggedSubject, StudyContext
+from popscan.report.pages import write_subject
+from popscan.report.subject import SubjectTables
 from popscan.stages.motion.report import subject_figures
 from popscan.stages.report.flagged import units_to_look_at, with_pictures
 from popscan.study.overrides import read_overrides
@@ -57,9 +59,6 @@ def write_pages(study: OpenedStudy, names: Sequence[str]) -> list[Path]:
     names
         Units, or subjects of which every visit gets its page.
     """
-    from popscan.report.pages import write_subject
-    from popscan.report.subject import SubjectTables
-
     units = visits(study, names)
     context = subject_context(study, units)
     folder = study.root / "report" / "subjects"

@@ -12,6 +12,7 @@ from scipy import stats
 
 from popscan.config import Config
 from popscan.disk import write_atomic
+from popscan.io.spreadsheet import tsv_text
 from popscan.plan import read_shard
 from popscan.records import PopscanError, Status, SubjectError
 from popscan.store import Store
@@ -53,7 +54,6 @@ def predict_study(
         If there is no such study or bundle, or no subject can be predicted.
     """
     from popscan.io.nifti import read_scan
-    from popscan.io.spreadsheet import tsv_text
     from popscan.segment.predictor import load_predictor, predict
 
     study_root = Path(config.study.results, config.study.name)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from pydantic import ValidationError
+
 from popscan.config import Config
 from popscan.protocol import load as load_place
 from popscan.protocols import get_protocol
@@ -40,8 +42,6 @@ def stopping_problems(config: Config) -> list[str]:
     given = config.stages.get("stopping") or {}
     if not given.get("enabled"):
         return []
-    from pydantic import ValidationError
-
     from popscan import recon
     from popscan.methods import option_problems, resolve
     from popscan.stages.stopping.options import Options

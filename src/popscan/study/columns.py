@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from popscan.config import Config, TableConfig, protocol_problems
+from popscan.fairness.attributes import CODINGS
 from popscan.fairness.groups import MISSING, labels
 from popscan.protocol import Protocol
 from popscan.protocols import get_protocol
@@ -178,8 +179,6 @@ def _check_shared(known: Known, config: Config | TableConfig) -> None:
 
 def _check_keys(known: Known, config: Config | TableConfig) -> None:
     """Check columns that are keys of mappings, and reference groups."""
-    from popscan.fairness.attributes import CODINGS
-
     cohort, fairness = config.cohort, config.fairness
     defaults = type(cohort)().plausible
     limits = [n for n in cohort.plausible if n not in defaults]

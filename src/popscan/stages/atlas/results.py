@@ -12,7 +12,7 @@ import pandas as pd
 from popscan.disk import write_atomic
 from popscan.protocol import AtlasFrame, load
 from popscan.protocols import protocol_of
-from popscan.records import PopscanError, Status
+from popscan.records import PopscanError, Scan, Status
 from popscan.stages.atlas.stored import read_templates
 from popscan.study import dictionary
 from popscan.study.accounts import read_account, study_account
@@ -52,7 +52,6 @@ def write_atlas(study_root: Path, template: Path, options: Mapping[str, object])
         Config sections study, atlas, fairness and cohort.
     """
     from popscan.io.nifti import write_scan
-    from popscan.records import Scan
 
     summaries = {}
     templates = read_templates(template)

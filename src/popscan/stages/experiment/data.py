@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -251,8 +252,6 @@ def split(study_root: Path, options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _joined(packs: Sequence[Pack]) -> Pack:
-    from dataclasses import replace
-
     names = ("images", "labels", "unit", "frame", "slice_index", "usable")
     parts: dict[str, Any] = {
         name: np.concatenate([getattr(p, name) for p in packs]) for name in names

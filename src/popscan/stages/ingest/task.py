@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from popscan.config import Source
+from popscan.io.sources import Loaded, get_source
 from popscan.protocol import Protocol
 from popscan.protocol import load as load_place
 from popscan.protocols import DEFAULT, get_protocol, protocol_key
@@ -55,7 +56,6 @@ def ingest_task(context: ShardContext) -> Task[Loaded]:
     def load(subject: Subject) -> Loaded:
         if simulated:
             return _load_simulated(context, subject)
-        from popscan.io.sources import get_source
 
         views = tuple(source.views)
         return get_source(source.kind, context.protocol).load(subject.sources, views=views, **rules)
@@ -133,7 +133,6 @@ def stat_sources(subject: Subject) -> list[tuple[str, int, int]]:
 def _load_simulated(context: ShardContext, subject: Subject) -> Loaded:
     from popscan.io.kspace import read_kspace
     from popscan.io.nifti import read_labels, read_scan
-    from popscan.io.sources import Loaded
 
     view = context.protocol.view
     if context.has("simulate", subject, context.names.kspace(subject)):

@@ -9,6 +9,7 @@ import pandas as pd
 
 from popscan.config import Fairness, Rca, study_seed
 from popscan.study import dictionary
+from popscan.study.cohort import first_visits
 from popscan.study.study import Study
 from popscan.study.tables import read_table, write_table
 
@@ -24,7 +25,6 @@ def write_validity(study_root: Path, options: Mapping[str, object]) -> pd.DataFr
         Config sections study, rca, fairness and cohort.
     """
     from popscan.fairness.rca import true_and_predicted, validity
-    from popscan.study.cohort import first_visits
 
     section = Rca.of(options)
     fairness = Fairness.of(options)

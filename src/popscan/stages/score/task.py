@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from popscan.config import Biomarkers, Segment
+from popscan.methods import resolve
 from popscan.protocol import Protocol
 from popscan.protocol import load as load_place
 from popscan.protocols import DEFAULT, get_protocol, protocol_key
@@ -200,8 +201,6 @@ def _labels_of_reference(context: ShardContext, subject: Subject) -> LabelMap | 
 
 def _reference_biomarkers(context: ShardContext, inputs: Inputs) -> list[dict[str, object]]:
     """Biomarkers of the reference labels and of the segmented reference image, by `source`."""
-    from popscan.methods import resolve
-
     section = context.section(Biomarkers)
     method = resolve(context.protocol.biomarkers.methods, section.method, "biomarkers")
     sources = {"reference_labels": inputs.reference, "reference_image": inputs.of_reference}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +14,7 @@ from popscan.config.analyses import ORGAN
 from popscan.protocol import CropFrame, Protocol
 from popscan.protocol import load as load_place
 from popscan.records import PopscanError, Scan, Subject, SubjectError
-from popscan.register.crops import CropGrid
+from popscan.register.crops import CropGrid, crop
 from popscan.register.frames import Frame
 from popscan.stages.segment.bundles import load_networks
 from popscan.study.context import ShardContext
@@ -86,7 +87,6 @@ def subject_features(
     SubjectError
         Where there is no organ to look at.
     """
-    from popscan.register.crops import crop
     from popscan.visibility import features
 
     scan, image, labels = first_phase(context, subject)
@@ -157,8 +157,6 @@ def organ_slices(
     SubjectError
         ``nothing_labelled`` if nothing is labelled.
     """
-    from dataclasses import replace
-
     from popscan.arrays.resampling import Window
     from popscan.segment.grids import Grids
 

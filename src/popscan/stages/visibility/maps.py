@@ -18,7 +18,7 @@ from popscan.config import Fairness, Segment, Visibility, study_seed
 from popscan.config.analyses import ORGAN
 from popscan.protocols import protocol_of
 from popscan.records import Status, Subject, SubjectError
-from popscan.register.crops import CropGrid
+from popscan.register.crops import CropGrid, block_means, crop_values
 from popscan.registry import read_registry
 from popscan.stages.atlas.stored import save_arrays
 from popscan.stages.restoring import Restorer
@@ -240,7 +240,6 @@ def _maps_of(
     context: ShardContext, subject: Subject, directions: Sequence[NDArray[np.floating]]
 ) -> _Maps:
     """One subject's attributions by the first member of the model, in the organ's frame."""
-    from popscan.register.crops import block_means, crop_values
     from popscan.segment.networks import seen_by
     from popscan.visibility import features
     from popscan.visibility.latent import latent_features, saliencies
