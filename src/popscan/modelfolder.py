@@ -9,13 +9,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
-import torch
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
-from safetensors.torch import load, save_file
 
 from popscan.installation import shipped_models
 from popscan.records import PopscanError
@@ -26,7 +24,10 @@ FORMAT = 1
 #: Largest file of weights that is read.
 MAX_WEIGHTS_BYTES = 2**28
 
-Network = TypeVar("Network", bound=torch.nn.Module)
+if TYPE_CHECKING:
+    import torch
+
+Network = TypeVar("Network", bound="torch.nn.Module")
 Facts = TypeVar("Facts", bound="ModelFacts")
 
 
@@ -105,6 +106,10 @@ def read_weights(folder: Path, network: Network, *, facts: ModelFacts, what: str
     PopscanError
         If the file is absent, altered, or does not fit.
     """
+    # Who reads the facts alone does not wait for torch.
+    import torch
+    from safetensors.torch import load
+
     weights = _weights(folder)
     if hashlib.sha256(weights).hexdigest() != facts.weights_sha256:
         raise PopscanError(f"{folder / WEIGHTS}: other weights than {MODEL} says")
@@ -134,6 +139,8 @@ def write_model(
     card
         Text of ``card.md``.
     """
+    from safetensors.torch import save_file
+
     folder.mkdir(parents=True, exist_ok=True)
     state = {k: v.detach().cpu().half().contiguous() for k, v in network.state_dict().items()}
     save_file(state, folder / WEIGHTS)
