@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from popscan.segment.bundle import subject_of
+from popscan.segment.known import subject_of
 from popscan.train.loop import fit
 from popscan.train.packs import INTENSITY_SCALE, Pack
 from popscan.train.recipe import Recipe, parse_recipe

@@ -15,12 +15,15 @@ ROOT = Path(__file__).resolve().parents[1]
 SLOWEST = (
     "test_workflow_slurm.py",
     "test_workflow_reruns.py",
+    "test_workflow_storage.py",
     "test_workflow_withdraw.py",
     "test_brain_study.py",
     "test_workflow_study.py",
     "test_workflow_ukb.py",
     "experiment/test_workflow.py",
     "test_new_protocol.py",
+    "test_workflow_kspace.py",
+    "test_workflow_motion.py",
     "test_wheel.py",
 )
 

@@ -14,8 +14,8 @@ import yaml
 from popscan.commands.check import check_study
 from popscan.commands.predicting import predict_study
 from popscan.config import Config
-from popscan.segment.bundle import hash_identifier
 from popscan.segment.headed import build_headed
+from popscan.segment.known import hash_identifier
 from popscan.segment.predictor import save_predictor
 
 ROOT = Path(__file__).resolve().parents[2]

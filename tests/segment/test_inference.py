@@ -16,8 +16,9 @@ from popscan.protocols.cine_sax.segmentation.inference import Together, segment
 from popscan.protocols.cine_sax.segmentation.window import heart_window, scout_slices
 from popscan.records import LabelMap, PopscanError, Scan, SubjectError
 from popscan.segment import load_bundle, score_segmentation
-from popscan.segment.bundle import Bundle, hash_identifier
+from popscan.segment.bundle import Bundle
 from popscan.segment.grids import Grids
+from popscan.segment.known import hash_identifier
 from popscan.segment.networks import build_network, seen_by
 from popscan.segment.preprocess import normalise, opposite_frames, slices, unslice
 from popscan.segment.uncertainty import most_likely

@@ -128,3 +128,16 @@ def test_naming_the_stages_loads_nothing_heavy():
     code = "import sys, popscan.stages; print(*{m.partition('.')[0] for m in sys.modules})"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"numpy", "pandas", "torch", "pydantic", "yaml"} & set(run.stdout.split())
+
+
+def test_only_who_computes_with_networks_waits_for_torch():
+    code = (
+        "import sys, popscan.cli.main, popscan.cli.rules, popscan.stages.report.job;"
+        "import popscan.stages.score.task, popscan.stages.qc.task, popscan.stages.biomarkers.task;"
+        "from popscan.protocols import get_protocol; get_protocol('cine_sax').network_codes;"
+        "from popscan.stages.segment.bundles import load_known; load_known('cine_sax');"
+        "from popscan.stages.report.provenance import provenance;"
+        "print('torch' in sys.modules)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout == "False\n"

@@ -19,8 +19,8 @@ from popscan.protocols.cine_sax.training.observe import labelled_part, observe, 
 from popscan.protocols.cine_sax.training.sections import expected_without_own, intervals_section
 from popscan.records import LabelMap, PopscanError, Scan
 from popscan.segment import load_bundle, save_bundle
-from popscan.segment.bundle import hash_identifier
 from popscan.segment.expected import FEATURES
+from popscan.segment.known import hash_identifier
 from popscan.segment.networks import build_network
 from popscan.train.packs import Case
 

@@ -18,7 +18,7 @@ from popscan.protocols.cine_sax.segmentation.inference import segment
 from popscan.protocols.cine_sax.training.evaluate import volume_errors
 from popscan.records import LabelMap, PopscanError, Scan
 from popscan.segment import load_bundle
-from popscan.segment.bundle import hash_identifier
+from popscan.segment.known import hash_identifier
 from popscan.segment.networks import n_channels
 from popscan.train import recipe_chain, train_bundle
 from popscan.train.augment import augment

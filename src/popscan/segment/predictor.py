@@ -19,21 +19,12 @@ from safetensors.torch import load, save_file
 
 from popscan.arrays.resampling import Window, inplane_shape, resample_images
 from popscan.records import PopscanError, Scan
-from popscan.segment.bundle import (
-    CARD,
-    MODEL,
-    WEIGHTS,
-    _check_folder,
-    _fill,
-    _read_weights,
-    _sha256,
-    _tensors,
-    hash_identifier,
-)
+from popscan.segment.bundle import _check_folder, _fill, _read_weights, _sha256, _tensors
 from popscan.segment.devices import pick_device
 from popscan.segment.facts import FORMAT, Digest, Finite, Member, Normalisation, Text, TrainedOn
 from popscan.segment.headed import Headed, build_headed
 from popscan.segment.inputs import check_scan
+from popscan.segment.known import CARD, MODEL, WEIGHTS, hash_identifier
 from popscan.segment.networks import context_slices, stride
 from popscan.segment.preprocess import normalise, slices
 from popscan.yamlfile import problem_text, read_yaml, shown

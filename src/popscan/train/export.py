@@ -10,7 +10,8 @@ from typing import Any
 import jinja2
 import torch
 
-from popscan.segment.bundle import hash_identifier, load_bundle, save_bundle
+from popscan.segment.bundle import load_bundle, save_bundle
+from popscan.segment.known import hash_identifier
 from popscan.train.kind import ModelKind, kind_of
 from popscan.train.known import store_detector, store_digests
 from popscan.train.packs import Case, Pack

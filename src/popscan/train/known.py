@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from popscan.segment import ood
-from popscan.segment.bundle import MODEL, Bundle, load_bundle
+from popscan.segment.bundle import Bundle, load_bundle
 from popscan.segment.content import ARRAY, digests_of
+from popscan.segment.known import MODEL
 from popscan.segment.result import Segmentation
 from popscan.segment.trainingfile import write_training
 from popscan.train.packs import Case, labelled_frames

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from popscan.arrays.resampling import Window, inplane_shape, resample_images, resample_labels
 from popscan.npzfile import read_npz
 from popscan.records import LabelMap, PopscanError, Scan
-from popscan.segment.bundle import subject_of
+from popscan.segment.known import subject_of
 from popscan.segment.preprocess import normalise, slices
 
 #: Stored integer = normalised intensity times this.

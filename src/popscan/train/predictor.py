@@ -13,7 +13,7 @@ from popscan.fairness.design import AuditDesign
 from popscan.fairness.prediction_outcomes import Prediction
 from popscan.fairness.predictions import EVERYBODY, prediction_table
 from popscan.records import LabelMap, PopscanError, Scan
-from popscan.segment.bundle import hash_identifier
+from popscan.segment.known import hash_identifier
 from popscan.segment.predictor import Predictor, load_predictor, predict, save_predictor
 from popscan.train.curves import draw_curve
 from popscan.train.export import recipe_as_yaml

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from popscan.records import PopscanError
-from popscan.segment.bundle import subject_of
+from popscan.segment.known import subject_of
 from popscan.segment.networks import context_slices, n_phases
 from popscan.segment.preprocess import opposite_frames
 from popscan.train.groups import group_codes

@@ -20,13 +20,14 @@ from popscan.arrays.metrics import score_labels
 from popscan.protocols.brain_t1.labels import LABELS, NETWORK_LABELS, without_sides
 from popscan.protocols.brain_t1.segmentation import segment
 from popscan.records import LabelMap
-from popscan.segment.bundle import Bundle, hash_identifier
+from popscan.segment.bundle import Bundle
 from popscan.segment.calibration import (
     calibration_error,
     fit_temperature,
     reliability,
     tempered,
 )
+from popscan.segment.known import hash_identifier
 from popscan.segment.planes import predict_volume
 from popscan.train import recipe_chain, train_weights
 from popscan.train.export import export_bundle

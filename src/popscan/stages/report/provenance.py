@@ -11,6 +11,7 @@ from typing import TypedDict
 from popscan import __version__
 from popscan.config import Segment, study_seed
 from popscan.plan import read_plan
+from popscan.segment.known import read_known
 from popscan.stages import STAGES, version_of
 from popscan.stages.segment.bundles import bundle_path
 
@@ -61,8 +62,6 @@ class Provenance(TypedDict):
 
 def provenance(study_root: Path, config: Mapping[str, object]) -> Provenance:
     """Versions, model digest, seed, machine and stage versions: what the study was made with."""
-    from popscan.segment import load_bundle
-
     model = Segment.of(config).model
     path = bundle_path(model) if model else Path("no model")
     plan = read_plan(study_root)
@@ -75,7 +74,7 @@ def provenance(study_root: Path, config: Mapping[str, object]) -> Provenance:
         "config": config,
         "model": {
             "name": path.name,
-            "digest": load_bundle(path, device="cpu", networks=False).digest if model else "",
+            "digest": read_known(path).digest if model else "",
         },
         "stages": {name: version_of(name) for name in STAGES},
         "cohort": {

@@ -14,6 +14,7 @@ from popscan.installation import shipped_models
 from popscan.protocols import DEFAULT, get_protocol
 from popscan.records import PopscanError
 from popscan.segment.content import Familiarity
+from popscan.segment.known import KnownBundle, read_known
 
 if TYPE_CHECKING:
     from popscan.segment.bundle import Bundle
@@ -51,19 +52,22 @@ class NoModel:
 
 
 @cache
-def load_bundle(
-    name: str, device: str, *, networks: bool = True, protocol: str = DEFAULT
-) -> Bundle | NoModel:
-    """Load a model bundle once per process, or what is known of it without its networks.
-
-    Without a name `NoModel`.
-    """
+def load_bundle(name: str, device: str, *, protocol: str = DEFAULT) -> Bundle | NoModel:
+    """Load a model bundle once per process; without a name `NoModel`."""
     if not name:
         return NoModel()
     from popscan.segment import load_bundle as load
 
     labels = get_protocol(protocol).network_codes
-    return load(bundle_path(name), device=device, networks=networks, labels=labels)
+    return load(bundle_path(name), device=device, labels=labels)
+
+
+@cache
+def load_known(name: str, *, protocol: str = DEFAULT) -> KnownBundle | NoModel:
+    """Load what is known of a model bundle without its networks, once per process."""
+    if not name:
+        return NoModel()
+    return read_known(bundle_path(name), get_protocol(protocol).network_codes)
 
 
 def load_networks(name: str, device: str) -> Bundle:

@@ -33,7 +33,8 @@ from popscan.protocols.cine_sax.training.sections import (
 )
 from popscan.protocols.cine_sax.training.simulated import simulated_cases
 from popscan.records import PopscanError
-from popscan.segment.bundle import CARD, MODEL, Bundle, load_bundle
+from popscan.segment.bundle import Bundle, load_bundle
+from popscan.segment.known import CARD, MODEL
 from popscan.train.known import store_detector, store_digests
 from popscan.train.packs import Case
 from popscan.yamlfile import read_yaml

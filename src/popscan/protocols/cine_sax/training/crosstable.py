@@ -23,8 +23,8 @@ from popscan.protocols.cine_sax.biomarkers.intervals import QUANTITIES
 from popscan.protocols.cine_sax.labels import STRUCTURES, Label
 from popscan.protocols.cine_sax.training.observe import Observed
 from popscan.records import PopscanError
-from popscan.segment.bundle import subject_of
 from popscan.segment.expected import FEATURES
+from popscan.segment.known import subject_of
 
 ERRORS, FRAMES = "errors.tsv", "frames.tsv"
 _KEYS = ("unit", "corruption", "severity")

@@ -11,7 +11,8 @@ import pandas as pd
 from popscan.protocols.cine_sax.labels import STRUCTURES, Label
 from popscan.protocols.cine_sax.segmentation.contrast import measure_input
 from popscan.protocols.cine_sax.segmentation.inference import segment
-from popscan.segment.bundle import Bundle, hash_identifier, subject_of
+from popscan.segment.bundle import Bundle
+from popscan.segment.known import hash_identifier, subject_of
 from popscan.segment.result import Segmentation
 from popscan.segment.scores import score_segmentation
 from popscan.train.evaluate import mean_dice

@@ -20,13 +20,13 @@ from popscan.protocols.cine_sax.labels import STRUCTURES
 from popscan.protocols.cine_sax.training.observe import Observed
 from popscan.protocols.cine_sax.training.transfer import transferred
 from popscan.segment import expected
-from popscan.segment.bundle import subject_of
 from popscan.segment.calibration import (
     by_structure,
     calibration_error,
     fit_temperature,
     tempered,
 )
+from popscan.segment.known import subject_of
 
 Floats = NDArray[np.float64]
 
