@@ -11,7 +11,7 @@ import pytest
 from popscan.report import StudyContext, render_study
 from popscan.report.sections import cohort, quality, reconstruction
 from popscan.report.sections.common import Options, count_cells, frame_table
-from popscan.report.share import identifiers, scrub, shareable
+from popscan.report.share import identifiers, scrubber, shareable
 from popscan.report.text import DASH
 
 
@@ -30,7 +30,7 @@ def test_shared_counts_cannot_be_subtracted():
 
 def test_scrub_removes_identifiers_paths_and_small_counts():
     text = "sub-0007 and P12. at /data/secret/x.nii, n = 3, n = 31, mean 0007"
-    clean = scrub(text, {"sub-0007", "P12", "0007"})
+    clean = scrubber({"sub-0007", "P12", "0007"})(text)
     assert "0007" not in clean
     assert "P12" not in clean
     assert "/data" not in clean

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from statsmodels.stats.proportion import proportion_confint
 
 from popscan.columns import Column, flag, text
@@ -61,10 +62,20 @@ def covered(measured: pd.DataFrame, reference: pd.DataFrame, biomarker: str) -> 
     biomarker : str
         Column.
     """
+    true = _true_values(reference)
+    low, high = (measured.set_index("unit")[end].astype(float) for end in ends(biomarker))
+    return _inside(low, high, true[biomarker].reindex(low.index).astype(float))
+
+
+def _true_values(reference: pd.DataFrame) -> pd.DataFrame:
+    """Return references by unit, ``truth_`` taken from the names."""
     true = reference.set_index("unit")
     true.columns = pd.Index([str(c).removeprefix("truth_") for c in true.columns])
-    low, high = (measured.set_index("unit")[end].astype(float) for end in ends(biomarker))
-    value = true[biomarker].reindex(low.index).astype(float)
+    return true
+
+
+def _inside(low: pd.Series, high: pd.Series, value: pd.Series) -> pd.Series:
+    """Say whether intervals hold a value: 1, 0, or NaN where either lacks; all with one index."""
     inside = ((low <= value) & (value <= high)).astype(float)
     return inside.where(low.notna() & high.notna() & value.notna())
 
@@ -100,28 +111,36 @@ def coverage_table(
     DataFrame
         Columns of `DICTIONARY`; no rows without references or intervals.
     """
-    known = {str(c).removeprefix("truth_") for c in reference.columns}
+    if not len(reference) or not with_intervals(measured):
+        return pd.DataFrame(columns=list(DICTIONARY))
+    # Units are looked up once; below, rows go by their number.
+    units = pd.Index(measured["unit"])
+    true = _true_values(reference).reindex(units).reset_index(drop=True)
+    numbered = measured.reset_index(drop=True)
+    place = attributes.index.get_indexer(units)
+    groupings = [
+        (attribute, *pd.factorize(labels(attributes[attribute]))) for attribute in attributes_to_test
+    ]
     rows = []
-    for name in with_intervals(measured) if len(reference) else ():
-        if name not in known:
+    for name in with_intervals(measured):
+        if name not in true:
             continue
-        inside = covered(measured, reference, name).dropna()
-        inside = inside[inside.index.isin(attributes.index)]
-        low, high = (measured.set_index("unit")[end].astype(float) for end in ends(name))
-        half = ((high - low) / 2).reindex(inside.index)
-        nominal = measured.set_index("unit")["interval_level_pct"].reindex(inside.index)
-        groups = [("", "all", inside.index)]
-        for attribute in attributes_to_test:
-            group = labels(attributes[attribute]).reindex(inside.index)
-            groups += [
-                (attribute, str(label), group.index[group == label]) for label in group.unique()
-            ]
-        for attribute, label, units in groups:
-            if len(units) and (not attribute or len(units) >= min_group):
+        low, high = (numbered[end].astype(float) for end in ends(name))
+        inside = _inside(low, high, true[name].astype(float))
+        here = np.flatnonzero(inside.notna().to_numpy() & (place >= 0))
+        groups: list[tuple[str, str, NDArray[np.intp]]] = [("", "all", here)]
+        for attribute, codes, names in groupings:
+            code = codes[place[here]]
+            groups += [(attribute, str(names[c]), here[code == c]) for c in pd.unique(code)]
+        half, nominal = (high - low) / 2, numbered["interval_level_pct"]
+        for attribute, label, members in groups:
+            if len(members) and (not attribute or len(members) >= min_group):
                 rows.append(
                     {"biomarker": name, "attribute": attribute, "group": label}
-                    | _counts(inside[units], float(nominal[units].median()), alpha=alpha)
-                    | {"half_width": float(half[units].median())}
+                    | _counts(
+                        inside.iloc[members], float(nominal.iloc[members].median()), alpha=alpha
+                    )
+                    | {"half_width": float(half.iloc[members].median())}
                 )
     return pd.DataFrame(rows, columns=list(DICTIONARY))
 

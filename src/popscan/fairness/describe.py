@@ -42,7 +42,7 @@ def describe_groups(
     rows = []
     bounds = ranges_of(matrix.records(), matrix.values)
     for code in np.argsort(grouping.names):
-        members = grouping.codes == code
+        members = grouping.members[code]
         values = matrix.values[members]
         low, high, method = mean_interval(
             sample.draws[int(code)], sample.moments[int(code)], design

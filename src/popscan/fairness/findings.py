@@ -178,15 +178,15 @@ def _second(adjusted: pd.DataFrame | None, alpha: float) -> dict[tuple[str, ...]
     places: dict[tuple[str, ...], list[int]] = {}
     for place, key in enumerate(_keys(known)):
         places.setdefault(key, []).append(place)
+    is_clear = (known["p_adj"] <= alpha).to_numpy()
     lines: dict[tuple[str, ...], str] = {}
     for key, where in places.items():
-        rows = known.iloc[where]
-        clear = rows[rows["p_adj"] <= alpha]
-        if clear.empty:
-            lines[key] = f"{_after(rows.iloc[0], alpha)}, {REMOVED}"
-        elif 2 * len(clear) >= len(rows):
-            some = "" if len(clear) == len(rows) else f" ({len(clear)} of {len(rows)} methods)"
-            lines[key] = f"{_after(clear.iloc[0], alpha)}: {REVEALED}{some}"
+        clear = [place for place in where if is_clear[place]]
+        if not clear:
+            lines[key] = f"{_after(known.iloc[where[0]], alpha)}, {REMOVED}"
+        elif 2 * len(clear) >= len(where):
+            some = "" if len(clear) == len(where) else f" ({len(clear)} of {len(where)} methods)"
+            lines[key] = f"{_after(known.iloc[clear[0]], alpha)}: {REVEALED}{some}"
     return lines
 
 

@@ -97,8 +97,10 @@ def compare_groups(
                 "note": "",
             }
             row |= dict.fromkeys(_NUMBERS, float("nan"))
-            concerned = matrix.applies[:, k]
-            sides = [matrix.values[(grouping.codes == c) & concerned, k] for c in (code, reference)]
+            sides = [
+                matrix.values[members[matrix.applies[members, k]], k]
+                for members in (grouping.members[c] for c in (code, reference))
+            ]
             row |= missing_columns(*sides, values=matrix.values[:, k], bounds=bounds[k])
             gap = Gap(row=row)
             gaps.append(gap)

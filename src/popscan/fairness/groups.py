@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -41,6 +42,11 @@ class Grouping:
     def sizes(self) -> NDArray[np.intp]:
         """Units per group."""
         return np.bincount(self.codes, minlength=len(self.names))
+
+    @cached_property
+    def members(self) -> tuple[NDArray[np.intp], ...]:
+        """Places of the units of each group, in order."""
+        return tuple(np.flatnonzero(self.codes == code) for code in range(len(self.names)))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,10 +41,15 @@ class Sample:
     clustered: bool
     spans: bool
 
+    @cached_property
+    def members(self) -> dict[int, NDArray[np.intp]]:
+        """Group -> places of its rows, in order."""
+        return {int(code): np.flatnonzero(self.codes == code) for code in np.unique(self.codes)}
+
     def column(self, code: int, k: int) -> Rows:
         """Return the rows of one group with a value of outcome `k`."""
-        members = self.codes == code
-        keep = members & (self.rows.counts[:, k] > 0)
+        members = self.members[code]
+        keep = members[self.rows.counts[members, k] > 0]
         return Rows(
             totals=self.rows.totals[keep, k : k + 1], counts=self.rows.counts[keep, k : k + 1]
         )

@@ -132,7 +132,8 @@ def _omnibus(
     """Test that all groups are alike; none where subjects repeat, as it would count them twice."""
     if clustered:
         return {"test": "none: subjects repeat"}
-    parts = [values[(grouping.codes == c) & np.isfinite(values)] for c in codes]
+    of_groups = [values[grouping.members[c]] for c in codes]
+    parts = [part[np.isfinite(part)] for part in of_groups]
     if kind == "binary":
         outcome = several.homogeneity([int(p.sum()) for p in parts], [len(p) for p in parts])
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from typing import Any
 
@@ -52,21 +52,37 @@ def identifiers(context: StudyContext) -> set[str]:
     return {name for name in found if name}
 
 
-def scrub(text: str, names: set[str], *, minimum: int = 5, base: int = 5) -> str:
-    """Remove identifiers and paths from a free text, and round the counts of subjects in it."""
-    clean = _PATH.sub(_REMOVED, text)
-    for name in sorted((n for n in names if not _TOKEN.fullmatch(n)), key=len, reverse=True):
-        clean = clean.replace(name, _REMOVED)
-    clean = _TOKEN.sub(
-        lambda m: _REMOVED if m[0] in names or m[0].rstrip(".") in names else m[0], clean
-    )
+def scrubber(names: set[str], *, minimum: int = 5, base: int = 5) -> Callable[[str], str]:
+    """Return what removes identifiers and paths from a free text and rounds counts of subjects.
+
+    The names are looked through once, not for every text.
+
+    Parameters
+    ----------
+    names
+        Identifiers, as `identifiers` returns them.
+    minimum
+        Smallest count that may be shown.
+    base
+        Counts are rounded to its multiples.
+    """
+    unusual = sorted((n for n in names if not _TOKEN.fullmatch(n)), key=len, reverse=True)
 
     def rounded(count: str) -> tuple[str, str]:
         n = int(count.replace(",", ""))
         return ("<", str(minimum)) if 0 < n < minimum else ("≈", f"{base * round(n / base):,}")
 
-    clean = _SUBJECTS.sub(lambda m: " ".join(rounded(m[1])).removeprefix("≈ ") + m[2], clean)
-    return _SIZE.sub(lambda m: "n " + " ".join(rounded(m[1])), clean)
+    def scrub(text: str) -> str:
+        clean = _PATH.sub(_REMOVED, text)
+        for name in unusual:
+            clean = clean.replace(name, _REMOVED)
+        clean = _TOKEN.sub(
+            lambda m: _REMOVED if m[0] in names or m[0].rstrip(".") in names else m[0], clean
+        )
+        clean = _SUBJECTS.sub(lambda m: " ".join(rounded(m[1])).removeprefix("≈ ") + m[2], clean)
+        return _SIZE.sub(lambda m: "n " + " ".join(rounded(m[1])), clean)
+
+    return scrub
 
 
 def _public(entries: Mapping[str, Any]) -> dict[str, Any]:
@@ -173,9 +189,7 @@ def shareable(
     units = unit_column(context.participants, known=study_units(context))
     people = _people(context.participants, columns, minimum=minimum)
 
-    def clean(text: str) -> str:
-        return scrub(text, names, minimum=minimum, base=base)
-
+    clean = scrubber(names, minimum=minimum, base=base)
     parts = [f.name for f in fields(context) if f.name.startswith("fairness_")]
     tables: dict[str, Any] = {part: columns.rows(getattr(context, part)) for part in parts}
     groups = _without_small_groups(tables["fairness_groups"], minimum=minimum)

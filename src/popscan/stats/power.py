@@ -114,7 +114,8 @@ def _fisher(n: int, m: int, first: int, last: int) -> Floats:
     total = np.arange(first, n + last + 1)[:, None]
     y = total - x
     possible = (y >= 0) & (y <= m)
-    log = _choose(n, x) + _choose(m, np.clip(y, 0, m)) - _choose(n + m, total)
+    of_reference = _choose(m, np.arange(min(m, n + last) + 1))
+    log = _choose(n, x) + of_reference[np.clip(y, 0, m)] - _choose(n + m, total)
     chance = np.where(possible, np.exp(log), 0.0)
     order = np.argsort(chance, axis=1)
     ranked = np.take_along_axis(chance, order, axis=1)
