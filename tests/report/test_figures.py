@@ -8,6 +8,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 from popscan.protocols import get_protocol
 from popscan.protocols.cine_sax.labels import Label
@@ -18,7 +19,7 @@ from popscan.report.blocks import Table
 from popscan.report.figures import base, curve, forest, overlays
 from popscan.report.figures.attrition import flow
 from popscan.report.figures.curve import volume_curve
-from popscan.report.figures.distributions import Violins, thin, violins
+from popscan.report.figures.distributions import Violins, stacked, thin, violins
 from popscan.report.figures.forest import axis_limits, heat, interval_cell
 from popscan.report.figures.overlays import label_box, middle_slice, slice_grid, thumbnail, tile
 from popscan.report.sections.attrition import section as lost
@@ -201,3 +202,22 @@ def test_overrides_decide_who_is_analysed():
     assert dict(verdicts(context)) == {"a": "pass", "b": "pass", "c": "fail"}
     assert list(final_status(context)) == ["ok", "ok", "excluded", "failed"]
     assert list(status_matrix(context).index) == units
+
+
+def test_figures_that_are_laid_out_and_not_drawn_twice_have_the_same_bytes(monkeypatch):
+    values = np.random.default_rng(1).normal(size=(2, 40))
+    items = [
+        Violins(title=f"t{i}", groups={"female": values[0], "male": values[1, :20]}, ranges={})
+        for i in range(3)
+    ]
+    verdicts_of = {"a check": {"pass": 3.0, "review": 2.0, "fail": 1.0}}
+
+    def drawn() -> list[str]:
+        return [
+            str(violins(items, name="v", alt="a")),
+            str(stacked(verdicts_of, colours=base.VERDICT_COLOURS, name="s", alt="a")),
+        ]
+
+    once = drawn()
+    monkeypatch.setattr(base, "_DrawnOnce", Figure)
+    assert drawn() == once

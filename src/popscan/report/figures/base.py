@@ -15,8 +15,10 @@ import matplotlib
 import numpy as np
 from markupsafe import Markup, escape
 from matplotlib.axes import Axes
+from matplotlib.backend_bases import RendererBase
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -93,9 +95,24 @@ def drawing() -> Iterator[None]:
         yield
 
 
+class _DrawnOnce(Figure):
+    """A figure that is laid out without being drawn, and then drawn.
+
+    Saving draws a figure with a layout twice: first on nothing, so that its layout is made.
+    """
+
+    def draw(self, renderer: RendererBase) -> None:
+        """Draw; where only the layout is asked for, make that alone."""
+        layout = self.get_layout_engine()
+        if isinstance(layout, ConstrainedLayoutEngine) and self.axes:
+            layout.execute(self)
+        else:
+            super().draw(renderer)
+
+
 def new_figure(width_in: float, height_in: float) -> Figure:
     """Return an empty figure that lays itself out."""
-    figure = Figure(figsize=(width_in, height_in), layout="constrained")
+    figure = _DrawnOnce(figsize=(width_in, height_in), layout="constrained")
     FigureCanvasSVG(figure)
     return figure
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -50,6 +51,7 @@ _READING = (
 )
 _SENTENCES = 8
 _GROUP_NUMBERS = ("n", "n_units", "n_missing", "mean", "median", "sd", "ci_low", "ci_high")
+_SHOWN = ["group", "few", *_GROUP_NUMBERS]
 
 
 def is_caution(sentence: str) -> bool:
@@ -87,11 +89,12 @@ def _group_tables(context: StudyContext, options: Options) -> list[Block]:
         part = table[table["attribute"] == attribute]
         rows: list[list[Cell]] = []
         headings: dict[int, str] = {}
-        for outcome in [name for name in order if name in set(part["outcome"])]:
-            found = part[part["outcome"] == outcome]
+        by_outcome = dict(iter(part.groupby("outcome", sort=False)))
+        for outcome in [name for name in order if name in by_outcome]:
+            found = by_outcome[outcome]
             is_share = bool(percent[found.index].any())
             headings[len(rows)] = title_of(outcome) + (" (%)" if is_share else "")
-            rows += [_group_row(row, options) for _, row in found.iterrows()]
+            rows += [_group_row(row, options) for row in found[_SHOWN].to_dict("records")]
         titles = ("n", "Missing", "Mean", "95% interval", "Median", "SD")
         inner = Table(
             caption=f"Outcomes by {title_of(attribute, unit=False).lower()}.",
@@ -109,7 +112,7 @@ def _group_tables(context: StudyContext, options: Options) -> list[Block]:
     return blocks
 
 
-def _group_row(row: pd.Series, options: Options) -> list[Cell]:
+def _group_row(row: Mapping[Hashable, Any], options: Options) -> list[Cell]:
     name = shorten(str(row["group"]), 60)
     hidden = options.share and not row["n"] >= options.minimum and row["n"] != 0
     size = Cell(text="hidden" if hidden else options.count(row["n"]))

@@ -139,9 +139,9 @@ def heat_map(gaps: pd.DataFrame) -> list[Block]:
         return []
     attributes = list(dict.fromkeys(drawn["attribute"]))
     rows = []
-    for outcome in dict.fromkeys(drawn["outcome"]):
-        of_outcome = drawn[drawn["outcome"] == outcome]
-        cells = [_heat_cell(of_outcome[of_outcome["attribute"] == a]) for a in attributes]
+    for _, of_outcome in drawn.groupby("outcome", sort=False):
+        parts = dict(iter(of_outcome.groupby("attribute", sort=False)))
+        cells = [_heat_cell(parts.get(a, of_outcome.iloc[:0])) for a in attributes]
         rows.append([Cell(text=_title(of_outcome)), *cells])
 
     def table(part: list[list[Cell]], caption: str) -> Table:
@@ -224,8 +224,7 @@ def _forest(
     headings: dict[int, str] = {}
     asides: dict[int, str] = {}
     empty: list[str] = []
-    for outcome in dict.fromkeys(gaps["outcome"]):
-        part = gaps[gaps["outcome"] == outcome]
+    for outcome, part in gaps.groupby("outcome", sort=False):
         known = part[part["gap"].notna()]
         if not len(known):
             empty.append(title_of(str(outcome)))
