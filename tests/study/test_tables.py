@@ -24,7 +24,9 @@ def test_columns_that_a_table_lacks_are_left_out(rows: int, tmp_path: Path) -> N
     assert len(own) == min(rows, 1)
 
 
-@pytest.mark.parametrize("words", [["a", None, "b", "a"], [2.0, None, 1.0, 2.0], [True, None, True]])
+@pytest.mark.parametrize(
+    "words", [["a", None, "b", "a"], [2.0, None, 1.0, 2.0], [True, None, True]]
+)
 def test_categories_are_written_as_what_they_stand_for(words: list[object], tmp_path: Path) -> None:
     """A missing cell stays missing: taken by number, it must not become a word or a flag."""
     plain = pd.Series(words)

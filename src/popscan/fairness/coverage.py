@@ -119,7 +119,8 @@ def coverage_table(
     numbered = measured.reset_index(drop=True)
     place = attributes.index.get_indexer(units)
     groupings = [
-        (attribute, *pd.factorize(labels(attributes[attribute]))) for attribute in attributes_to_test
+        (attribute, *pd.factorize(labels(attributes[attribute])))
+        for attribute in attributes_to_test
     ]
     rows = []
     for name in with_intervals(measured):
