@@ -93,7 +93,7 @@ profiles:
 	@mkdir -p "$(PROFILE_HOME)"
 	@for profile in slurm slurm-noacct; do \
 	  link="$(PROFILE_HOME)/$$profile"; \
-	  if [ -e "$$link" ] && [ ! -L "$$link" ]; then echo "$$link is no link: left as it is" >&2; \
+	  if [ -e "$$link" ] && [ ! -L "$$link" ]; then echo "$$link is not a link: left as it is" >&2; \
 	  else ln -sfn "$(CURDIR)/workflow/profiles/$$profile" "$$link"; \
 	    echo "$$link -> workflow/profiles/$$profile"; fi; done
 	@if [ ! -e profiles ]; then ln -s workflow/profiles profiles; \

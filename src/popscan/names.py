@@ -1,10 +1,11 @@
-"""Names of subjects as people type them: with or without ``sub-``, and numbers that lost zeros.
+"""Names as people type them: of subjects, with or without ``sub-``, and numbers that lost zeros.
 
 The Snakefile imports this module, so it imports nothing heavy.
 """
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterable, Sequence
 
@@ -171,3 +172,15 @@ def natural(text: str) -> tuple[tuple[int, int, str], ...]:
     parts = re.split(r"([0-9]+)", text.lower())
     pairs = enumerate(parts)
     return tuple((1, int(p[:300]), "") if n % 2 else (0, 0, p) for n, p in pairs if p)
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return a hint to the names that are most like it, with a blank before; empty without any.
+
+    Examples
+    --------
+    >>> did_you_mean("trim", ["trim_pct", "seed"])
+    " (did you mean 'trim_pct'?)"
+    """
+    close = difflib.get_close_matches(name, list(known), n=2, cutoff=0.6)
+    return f" (did you mean {' or '.join(map(repr, close))}?)" if close else ""

@@ -125,6 +125,23 @@ def shown(value: object, *, most: int = MAX_SHOWN) -> str:
     return text if len(text) <= most else text[:most] + "..."
 
 
+#: Types of pydantic's errors whose own words are a programmer's -> ours.
+_PLAIN = {
+    "int_parsing": "expected a whole number",
+    "int_type": "expected a whole number",
+    "int_from_float": "expected a whole number",
+    "float_parsing": "expected a number",
+    "float_type": "expected a number",
+    "bool_parsing": "expected true or false",
+    "bool_type": "expected true or false",
+    "string_type": "expected text",
+    "list_type": "expected a list: [a, b]",
+    "dict_type": "expected a mapping: {key: value}",
+    "model_type": "expected a section: {key: value}",
+    "model_attributes_type": "expected a section: {key: value}",
+}
+
+
 def problem_text(item: Mapping[str, Any], *, where: str) -> str:
     """Return one of pydantic's errors as a sentence: place, key, what is expected, what was found.
 
@@ -138,6 +155,7 @@ def problem_text(item: Mapping[str, Any], *, where: str) -> str:
     key = shorten(".".join(str(part) for part in item["loc"]) or "(top level)")
     message = shorten(f"{item['msg'][0].lower()}{item['msg'][1:]}", 300)
     message = message.removeprefix("value error, ")
+    message = _PLAIN.get(str(item.get("type", "")), message)
     return f"{where}: {key}: {message}; found {shown(item['input'])}"
 
 

@@ -551,7 +551,7 @@ def test_thresholds_override_defaults(case: Any) -> None:
 @pytest.mark.parametrize(
     ("thresholds", "words"),
     [
-        ({"snrr": {"review": 1}}, ["there is no qc check 'snrr'", "known checks: ", "snr,"]),
+        ({"snrr": {"review": 1}}, ["there is no qc check 'snrr' (did you mean 'snr'?)"]),
         ({"snr": {"revieww": 1}}, ["unknown key 'revieww'", "known: review, fail"]),
         ({"snr": {"review": "high"}}, ["snr.review", "expected a number", "'high'"]),
         ({"snr": {"review": math.nan}}, ["snr.review"]),

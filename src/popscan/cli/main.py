@@ -5,10 +5,13 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from typing import NoReturn
 
 from popscan import __version__
+from popscan.names import did_you_mean
 from popscan.records import PopscanError
 from popscan.threads import limit_threads
 
@@ -35,6 +38,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
 
 
+class _Parser(argparse.ArgumentParser):
+    """The parser of all commands, which proposes one for a name that none has."""
+
+    commands: Collection[str] = ()
+
+    def error(self, message: str) -> NoReturn:
+        """Report a mistake in what was typed, and exit."""
+        name = re.match("argument COMMAND: invalid choice: '(.*?)' ", message)
+        if name:
+            hint = did_you_mean(name[1], self.commands)
+            message = f"no command {name[1]!r}{hint}; popscan --help lists them"
+        super().error(message)
+
+
 def parser() -> argparse.ArgumentParser:
     """Build the parser of all commands."""
     from popscan.cli import (
@@ -49,11 +66,14 @@ def parser() -> argparse.ArgumentParser:
         tables,
     )
 
-    top = argparse.ArgumentParser(
+    top = _Parser(
         prog="popscan", description="Population imaging studies; usually run through snakemake."
     )
     top.add_argument("--version", action="version", version=f"popscan {__version__}")
-    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands = top.add_subparsers(
+        dest="command", required=True, metavar="COMMAND", parser_class=argparse.ArgumentParser
+    )
+    top.commands = commands.choices  # for its proposals
     running.add(commands)
     people.add(commands)
     publishing.add(commands)

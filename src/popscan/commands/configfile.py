@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from popscan.commands.spelling import did_you_mean
 from popscan.commands.stage_options import stage_problems
 from popscan.config import Config, TableConfig
 from popscan.config.several import is_several, part_configs
+from popscan.names import did_you_mean
 from popscan.records import PopscanError
 from popscan.yamlfile import parse_yaml, problem_text, read_yaml, shorten, shown
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from pydantic import ValidationError
 
-from popscan.commands.spelling import did_you_mean
 from popscan.config import Section
+from popscan.names import did_you_mean
 from popscan.protocol import load
 from popscan.stages import FOREIGN_PROBLEMS, STAGES
 from popscan.yamlfile import problem_text

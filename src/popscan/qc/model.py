@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Literal
 
+from popscan.names import did_you_mean
 from popscan.records import PopscanError
 
 Limit = float | tuple[float, float] | None
@@ -174,7 +175,8 @@ def threshold_problems(specs: Mapping[str, Spec], thresholds: Mapping[str, Any])
     problems = []
     for name, levels in thresholds.items():
         if name not in specs:
-            problems.append(f"there is no qc check {name!r}; known checks: {', '.join(specs)}")
+            hint = did_you_mean(str(name), specs) or f"; known checks: {', '.join(specs)}"
+            problems.append(f"there is no qc check {name!r}{hint}")
         elif not isinstance(levels, Mapping):
             problems.append(f"qc threshold {name}: expected {{review: .., fail: ..}}")
         else:

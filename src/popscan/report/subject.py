@@ -17,7 +17,7 @@ from popscan.report.figures.curve import volume_curve
 from popscan.report.figures.loop import frame_loop
 from popscan.report.figures.overlays import slice_grid
 from popscan.report.neighbours import Others, resembling
-from popscan.report.text import DASH, number, plural, shorten, title_of
+from popscan.report.text import DASH, measured, number, plural, shorten, title_of
 from popscan.report.tidy import complete, numbers, words
 from popscan.report.units import study_units
 
@@ -177,7 +177,7 @@ def check_sentences(tables: SubjectTables, unit: str) -> list[str]:
             continue
         title = title_of(check, unit=False)
         limits_text = f" (limits: {shorten(limits, 60)})" if limits else ""
-        found = f": {_value(value)} {unit_of_value}".rstrip() if math.isfinite(value) else ""
+        found = f": {measured(value)} {unit_of_value}".rstrip() if math.isfinite(value) else ""
         text = f"{title}{found}{limits_text}. "
         if message[:1].isdigit():  # the value again
             message = message.partition(": ")[2] or message
@@ -188,18 +188,6 @@ def check_sentences(tables: SubjectTables, unit: str) -> list[str]:
 
 def _known(rows: pd.DataFrame | None) -> pd.DataFrame:
     return pd.DataFrame() if rows is None else rows
-
-
-def _value(value: float) -> str:
-    """Write a value; counts have no decimals.
-
-    Examples
-    --------
-    >>> _value(3.0), _value(0.25), _value(float("nan"))
-    ('3', '0.250', '–')
-    """
-    whole = math.isfinite(value) and abs(value) < 1e6 and value == round(value)
-    return f"{value:,.0f}".replace("-", "−") if whole else number(value)
 
 
 def check_table(tables: SubjectTables, unit: str) -> list[Block]:
@@ -224,10 +212,10 @@ def check_table(tables: SubjectTables, unit: str) -> list[Block]:
             [
                 Cell(text=title_of(check, unit=False)),
                 Cell(text=kind),
-                Cell(text=_value(value)),
+                Cell(text=measured(value)),
                 Cell(text=unit_of_value if math.isfinite(value) else ""),
                 Cell(text=verdict.replace("_", " ") or "unknown", tone=_TONES.get(verdict, "")),
-                Cell(text=(threshold if pd.isna(limit) else _value(limit)) or DASH),
+                Cell(text=(threshold if pd.isna(limit) else measured(limit)) or DASH),
                 Cell(text=shorten(message)),
             ]
         )

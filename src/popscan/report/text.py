@@ -33,6 +33,22 @@ def number(value: Any, *, digits: int = 3) -> str:
     return f"{x:,.{min(decimals, 6)}f}".replace("-", "−")
 
 
+def measured(value: Any) -> str:
+    """Write a measured value; one that is whole, as counts are, has no decimals.
+
+    Examples
+    --------
+    >>> measured(3.0), measured(0.25), measured(float("nan"))
+    ('3', '0.250', '–')
+    """
+    try:
+        x = float(value)
+    except (TypeError, ValueError):
+        return DASH
+    whole = math.isfinite(x) and abs(x) < 1e6 and x == round(x)
+    return f"{x:,.0f}".replace("-", "−") if whole else number(x)
+
+
 def decimals(value: Any, places: int) -> str:
     """Write a number with a fixed number of decimals; undefined becomes a dash."""
     try:

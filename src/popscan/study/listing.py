@@ -39,6 +39,8 @@ class Cohort:
 def where(options: Mapping[str, object]) -> str:
     """Say where the study's subjects come from, for messages."""
     source = Source.of(options)
+    if source.kind == "simulated":
+        return "the simulated population"
     return f"source.root {source.root!r} (source.kind {source.kind})"
 
 

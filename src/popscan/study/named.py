@@ -6,7 +6,6 @@ and that the study lacks (no race, no body size) is a note: what it concerns goe
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -16,6 +15,7 @@ import pandas as pd
 from popscan.cells import is_recorded
 from popscan.config.section import Section
 from popscan.fairness.groups import MISSING
+from popscan.names import did_you_mean
 
 #: Column that popscan makes -> columns that it is made of.
 MADE_OF: Mapping[str, tuple[str, ...]] = {
@@ -116,8 +116,7 @@ def _report(
 
 def suggestion(name: str, allowed: Collection[str]) -> str:
     """Say what may have been meant, and what exists."""
-    close = difflib.get_close_matches(name, allowed, n=3, cutoff=0.6)
-    hint = f" (did you mean {' or '.join(map(repr, close))}?)" if close else ""
+    hint = did_you_mean(name, allowed)
     if len(allowed) > 60:
         return hint
     return f"{hint}; expected one of: {', '.join(sorted(allowed)) or 'none exist'}"

@@ -13,7 +13,7 @@ from popscan.labelset import Structure
 from popscan.report.figures.base import GRID, INK, MUTED, colours_of
 
 _WIDTH, _HEIGHT = 660, 260
-_LEFT, _RIGHT, _TOP, _FOOT = 46, 120, 14, 42
+_LEFT, _RIGHT, _TOP, _FOOT = 62, 120, 14, 42
 
 
 def nice_ticks(low: float, high: float, *, about: int = 5) -> list[float]:
@@ -102,6 +102,11 @@ def volume_curve(
     parts.append(
         f'<text x="{_LEFT + width / 2:.0f}" y="{_HEIGHT - 6}" text-anchor="middle" '
         f'fill="{INK}">{what}</text>'
+    )
+    middle = _TOP + height / 2
+    parts.append(
+        f'<text x="14" y="{middle:.0f}" text-anchor="middle" fill="{INK}" '
+        f'transform="rotate(-90 14 {middle:.0f})">Volume (mL)</text>'
     )
     names = escape(", ".join(titles.get(s, s) for s in curves))
     return Markup(

@@ -12,6 +12,9 @@ from popscan.report.text import DASH, number, plural
 from popscan.report.tidy import complete, numbers, words
 from popscan.report.units import stage_order
 
+#: Below so many subjects their median time says little of a large study's.
+_FEW = 30
+
 
 def hours_text(hours: float) -> str:
     """Write a duration in the unit that a person would use."""
@@ -85,7 +88,8 @@ def section(context: StudyContext, options: Options) -> Section:
         Card(
             value=hours_text(median_sum * 1e5 / 3600),
             label="for 100,000 subjects",
-            note=f"calculated from medians over {counted}, one worker",
+            note=f"extrapolated from medians over {counted}, one worker"
+            + ("; too few for more than the order of magnitude" if most < _FEW else ""),
         ),
     ]
     if peaks:

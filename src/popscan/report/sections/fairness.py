@@ -173,9 +173,10 @@ def section(context: StudyContext, options: Options) -> Section:
         tested=int(gaps["p"].notna().sum()),
         attributes=gaps["attribute"].nunique(),
     )
+    tested = f"{made.tested:,}" if made.tested else "none"
     lead = (
         f"{plural(made.made, 'comparison')} over {plural(made.attributes, 'attribute')}, "
-        f"{made.tested:,} of them between groups that are large enough and on outcomes that vary."
+        f"{tested} of them between groups that are large enough and on outcomes that vary."
         if made.made
         else "Nothing was compared: no attribute has two groups that are large enough."
     )

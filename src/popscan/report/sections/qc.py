@@ -30,7 +30,7 @@ from popscan.report.sections.common import CONCEALED, Options, count_rows
 from popscan.report.text import (
     DASH,
     interval,
-    number,
+    measured,
     places_for,
     plural,
     shorten,
@@ -99,7 +99,7 @@ def _check_table(checks: pd.DataFrame, options: Options) -> Table:
                 Cell(text=title_of(str(name), unit=False)),
                 Cell(text=part["kind"].iloc[0].replace("segmentation", "labels")),
                 *shown[: 4 if others else 3],
-                Cell(text=number(values.median()) if enough else DASH),
+                Cell(text=measured(values.median()) if enough else DASH),
                 Cell(text=interval(low, high, places)),
                 Cell(text=part["unit_of_value"].iloc[0]),
                 Cell(text=shorten("; ".join(map(_threshold, thresholds[:2])), 60) or DASH),
@@ -110,7 +110,7 @@ def _check_table(checks: pd.DataFrame, options: Options) -> Table:
         *("Median", "5–95%"),
     ]  # fmt: skip
     return Table(
-        caption="Checks, what they found and what they ask for.",
+        caption="Checks: results and limits.",
         columns=[
             Column(title="Check"),
             Column(title="Kind"),
@@ -125,7 +125,7 @@ def _check_table(checks: pd.DataFrame, options: Options) -> Table:
 
 def _threshold(text: str) -> str:
     value = pd.to_numeric(text, errors="coerce")
-    return text if pd.isna(value) else number(value)
+    return text if pd.isna(value) else measured(value)
 
 
 def _check_figure(checks: pd.DataFrame) -> Figure | None:

@@ -22,6 +22,7 @@ from popscan.stages.fairness.report import (
     agreement_points,
     with_whole_audit,
 )
+from popscan.stages.report.bids_files import write_bids_files
 from popscan.stages.report.extras import extra_sections
 from popscan.stages.report.flagged import flagged_subjects, units_to_look_at
 from popscan.stages.report.gallery import recon_gallery, retrospective_note
@@ -41,7 +42,7 @@ _WORDS_OF_CHECKS = ("unit", "check", "kind", "threshold", "unit_of_value", "verd
 
 
 def report_study(study_root: Path, config: Mapping[str, object]) -> Path:
-    """Write the report, what may be shared, and ``provenance.json``.
+    """Write the report, what may be shared, ``provenance.json``, and the files that BIDS asks for.
 
     Parameters
     ----------
@@ -62,6 +63,7 @@ def report_study(study_root: Path, config: Mapping[str, object]) -> Path:
     write_atomic(study_root / "provenance.json", text.encode())
     context = study_context(study_root, config, facts)
     context = replace(context, methods=methods_sentences(context, config, facts))
+    write_bids_files(study_root, facts, name=context.name, stages=context.stages)
     limit = Report.of(config).max_flagged_pages
     index = render_study(context, study_root / "report", max_subject_pages=limit)
     fairness = Fairness.of(config)
