@@ -10,10 +10,10 @@ from popscan.commands.configfile import ConfigError, load_config
 
 def test_a_mistyped_command_gets_a_proposal(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as error:
-        main(["statuss"])
+        main(["verif"])
     assert error.value.code == 2
     said = capsys.readouterr().err
-    assert "no command 'statuss' (did you mean 'status'?); popscan --help lists them" in said
+    assert "no command 'verif' (did you mean 'verify'?); popscan --help lists them" in said
     assert "rca-references" not in said
 
 
