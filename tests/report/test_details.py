@@ -16,7 +16,7 @@ from popscan.report.sections.common import Options
 from popscan.report.sections.gaps import forests, gap_table
 from popscan.report.sections.methods import limits, problems
 from popscan.report.sections.overview import section as glance
-from popscan.report.sections.qc import FlaggedPage
+from popscan.report.sections.qc import FlaggedPage, _in_words
 from popscan.report.sections.qc import section as qc
 from popscan.report.sections.quality import segmentation
 from popscan.report.sections.reviewed import headline_table
@@ -266,3 +266,9 @@ def test_whole_numbers_with_a_missing_value_stay_whole():
     levels = _levels(pd.Series([12.0, 12.0, 15.0, np.nan]))
     assert list(levels) == ["12", "12", "15", "not recorded"]
     assert list(_levels(pd.Series([1.5, 3.0]))) == ["1.5", "3.0"]
+
+
+def test_subjects_are_flagged_in_words_not_by_names_of_columns():
+    assert _in_words(["lv_missing_frames_pct", "lvef_pct"]) == "Frames without LV, LVEF"
+    assert _in_words(["ingest: nan_values: 3 of 9"]) == "ingest: nan_values: 3 of 9"
+    assert _in_words([]) == ""

@@ -129,7 +129,8 @@ def _openings(tested: pd.DataFrame, alpha: float) -> list[str]:
         of_these = f", {len(rows)} of them shown here" if made > len(rows) else ""
         clear, raw = (int((rows[column] <= alpha).sum()) for column in ("p_adj", "p"))
         lines.append(
-            f"{made:,} comparisons{about} were tested{of_these}; {clear} show a difference at the "
+            f"{made:,} comparisons{about} were tested{of_these}; {clear or 'none'} "
+            f"{'show' if clear > 1 else 'shows'} a difference at the "
             f"{alpha:g} level after correction for multiplicity ({raw} before; "
             f"{alpha * len(rows):.0f} would be expected by chance if there were none)."
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
@@ -17,7 +18,7 @@ from popscan.report.figures.curve import volume_curve
 from popscan.report.figures.loop import frame_loop
 from popscan.report.figures.overlays import slice_grid
 from popscan.report.neighbours import Others, resembling
-from popscan.report.text import DASH, measured, number, plural, shorten, title_of
+from popscan.report.text import DASH, measured, number, plural, shorten, stage_title, title_of
 from popscan.report.tidy import complete, numbers, words
 from popscan.report.units import study_units
 
@@ -162,6 +163,10 @@ def reasons_in_words(subject: FlaggedSubject) -> list[str]:
     return [shorten(str(reason)) for reason in subject.reasons]
 
 
+#: Messages of checks begin with their value.
+_VALUE_AGAIN = re.compile(r"[-−+]?\d")
+
+
 def check_sentences(tables: SubjectTables, unit: str) -> list[str]:
     """Return what every check found that did not pass, the failed ones first."""
     mine = complete(
@@ -179,7 +184,7 @@ def check_sentences(tables: SubjectTables, unit: str) -> list[str]:
         limits_text = f" (limits: {shorten(limits, 60)})" if limits else ""
         found = f": {measured(value)} {unit_of_value}".rstrip() if math.isfinite(value) else ""
         text = f"{title}{found}{limits_text}. "
-        if message[:1].isdigit():  # the value again
+        if _VALUE_AGAIN.match(message):
             message = message.partition(": ")[2] or message
         sentences[verdict].append(f"{'Failed' if verdict == 'fail' else 'To review'}. {text}"
                                   + shorten(message))  # fmt: skip
@@ -222,7 +227,7 @@ def check_table(tables: SubjectTables, unit: str) -> list[Block]:
     columns = [
         Column(title="Check"), Column(title="Kind"), Column(title="Value", numeric=True),
         Column(title="Unit"), Column(title="Verdict"), Column(title="Limits"),
-        Column(title="Says"),
+        Column(title="Message"),
     ]  # fmt: skip
     return [Table(caption="Every check of this subject.", columns=columns, rows=rows, dense=True)]
 
@@ -235,7 +240,8 @@ def _history(tables: SubjectTables, unit: str) -> list[Block]:
     if not len(mine):
         return nothing("The ledger has no record of this subject.")
     rows = [
-        [Cell(text=stage), Cell(text=status.replace("_", " "), tone=_TONES.get(status, "")),
+        [Cell(text=stage_title(stage)),
+         Cell(text=status.replace("_", " "), tone=_TONES.get(status, "")),
          Cell(text=shorten(reason.replace("_", " "), 120)), Cell(text=shorten(message)),
          Cell(text=number(seconds))]
         for stage, status, reason, message, seconds in zip(
@@ -243,7 +249,7 @@ def _history(tables: SubjectTables, unit: str) -> list[Block]:
             numbers(mine["seconds"]), strict=True,
         )
     ]  # fmt: skip
-    columns = [Column(title=t) for t in ("Stage", "Status", "Reason", "Says")]
+    columns = [Column(title=t) for t in ("Stage", "Status", "Reason", "Message")]
     columns.append(Column(title="Seconds", numeric=True))
     return [Table(caption="What every stage recorded.", columns=columns, rows=rows, sortable=False)]
 

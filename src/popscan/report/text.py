@@ -29,6 +29,8 @@ def number(value: Any, *, digits: int = 3) -> str:
         return DASH
     if x == 0:
         return "0"
+    if abs(x) < 1e-6:  # would be written as 0.000000
+        return "< 0.000001" if x > 0 else "> −0.000001"
     decimals = max(0, digits - 1 - math.floor(math.log10(abs(x))))
     return f"{x:,.{min(decimals, 6)}f}".replace("-", "−")
 
@@ -111,6 +113,21 @@ def interval(low: Any, high: Any, places: int) -> str:
     return f"{ends[0]} to {ends[1]}"
 
 
+def span(low: Any, high: Any) -> str:
+    """Write a range of measured values; one number where both ends read the same.
+
+    Examples
+    --------
+    >>> span(10.3, 12), span(100.0, 100.00001), span(float("nan"), 1)
+    ('10.3 to 12', '100', '–')
+    """
+    ends = measured(low), measured(high)
+    if DASH in ends:
+        return DASH
+    same = ends[0] == ends[1] or math.isclose(float(low), float(high), rel_tol=1e-3)
+    return ends[0] if same else f"{ends[0]} to {ends[1]}"
+
+
 def plural(n: int, noun: str, many: str = "") -> str:
     """Write a count with its noun.
 
@@ -144,6 +161,17 @@ def title_of(column: str, *, unit: bool = True) -> str:
     """
     name = name_of(column)
     return name.full() if unit else name.title
+
+
+def stage_title(stage: str) -> str:
+    """Return a stage's title; a text that is none, with a capital.
+
+    Examples
+    --------
+    >>> stage_title("ingest"), stage_title("in all")
+    ('Ingestion', 'In all')
+    """
+    return title_of(stage, unit=False)
 
 
 def shorten(text: str, limit: int = 280) -> str:

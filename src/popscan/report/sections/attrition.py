@@ -19,7 +19,7 @@ from popscan.report.figures.attrition import STATUS_ORDER, flow
 from popscan.report.figures.base import STATUS_COLOURS
 from popscan.report.figures.distributions import stacked
 from popscan.report.sections.common import Options, cell_looks, count_rows
-from popscan.report.text import listing, shorten
+from popscan.report.text import listing, shorten, stage_title
 from popscan.report.tidy import complete, words
 from popscan.report.units import deciding_matrix, final_status, stage_order, status_matrix
 from popscan.stats.disclosure import SHOWN
@@ -41,7 +41,10 @@ def _status_table(matrix: pd.DataFrame, options: Options) -> Table:
         options,
         tones=[*(_TONES.get(status, "") for status in every), ""],
     )
-    rows = [[Cell(text=str(stage)), *cells] for stage, cells in zip(matrix, table, strict=True)]
+    rows = [
+        [Cell(text=stage_title(str(stage))), *cells]
+        for stage, cells in zip(matrix, table, strict=True)
+    ]
     return Table(
         caption="Subjects by stage and status; every row adds up to all subjects"
         + (" (before rounding)." if options.share else "."),
@@ -73,7 +76,7 @@ def _reason_table(context: StudyContext, options: Options) -> Table | None:
     shown = _reason_cells(tidy, options)
     for _, _, stage, status, reason, part in sorted(found, key=lambda row: row[:5]):
         cells = [
-            Cell(text=stage),
+            Cell(text=stage_title(stage)),
             Cell(text=status, tone=_TONES[status]),
             Cell(text=shorten(reason.replace("_", " "), 120)),
             shown[stage, status, reason],
@@ -122,7 +125,7 @@ def _lost_table(context: StudyContext, options: Options) -> Details | None:
         return None
     shown = lost.head(options.max_rows)
     rows = [
-        [Cell(text=unit), Cell(text=stage), Cell(text=status, tone=_TONES[status]),
+        [Cell(text=unit), Cell(text=stage_title(stage)), Cell(text=status, tone=_TONES[status]),
          Cell(text=shorten(reason.replace("_", " "), 120)), Cell(text=shorten(message))]
         for unit, stage, status, reason, message in zip(
             *(words(shown[c]) for c in ("unit", "stage", "status", "reason", "message")),
@@ -135,7 +138,9 @@ def _lost_table(context: StudyContext, options: Options) -> Details | None:
         blocks=[
             Table(
                 caption="Subjects that failed or were excluded.",
-                columns=[Column(title=t) for t in ("Subject", "Stage", "Status", "Reason", "Says")],
+                columns=[
+                    Column(title=t) for t in ("Subject", "Stage", "Status", "Reason", "Message")
+                ],
                 rows=rows,
                 note=f"{left:,} more are in the ledger table of the study." if left else "",
                 dense=True,

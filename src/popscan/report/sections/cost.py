@@ -8,7 +8,7 @@ from popscan.report.blocks import Block, Card, Cards, Cell, Column, Figure, Sect
 from popscan.report.context import StudyContext
 from popscan.report.figures.cost import stage_hours, stage_seconds
 from popscan.report.sections.common import Options
-from popscan.report.text import DASH, number, plural
+from popscan.report.text import DASH, number, plural, stage_title
 from popscan.report.tidy import complete, numbers, words
 from popscan.report.units import stage_order
 
@@ -54,7 +54,7 @@ def section(context: StudyContext, options: Options) -> Section:
         return Section(ident=ident, title=title, blocks=nothing(why))
     rows = [
         [
-            Cell(text=name),
+            Cell(text=stage_title(name)),
             Cell(text="per subject"),
             Cell(text=options.count(seconds.size)),
             Cell(text=hours_text(seconds.sum() / 3600), sort=float(seconds.sum())),
@@ -73,7 +73,7 @@ def section(context: StudyContext, options: Options) -> Section:
         if np.isfinite(total):
             hours[name] = total / 3600
         rows.append(
-            [Cell(text=name), Cell(text="per study"), Cell(text="1"),
+            [Cell(text=stage_title(name)), Cell(text="per study"), Cell(text="1"),
              Cell(text=hours_text(total / 3600), sort=float(total)), Cell(text=DASH),
              Cell(text=DASH), Cell(text=number(peak))]
         )  # fmt: skip
@@ -87,9 +87,9 @@ def section(context: StudyContext, options: Options) -> Section:
         Card(value=f"{number(median_sum)} s", label="per subject, all stages", note="medians"),
         Card(
             value=hours_text(median_sum * 1e5 / 3600),
-            label="for 100,000 subjects",
-            note=f"extrapolated from medians over {counted}, one worker"
-            + ("; too few for more than the order of magnitude" if most < _FEW else ""),
+            label=f"for 100,000 subjects, extrapolated from {counted}",
+            note="from medians, one worker"
+            + ("; so few show the order of magnitude alone" if most < _FEW else ""),
         ),
     ]
     if peaks:
@@ -138,7 +138,7 @@ def _rates(context: StudyContext) -> list[Block]:
     totals = [float(column.sum()) for column in columns[:2]] + [float("nan"), columns[3].max()]
     values = np.vstack([np.column_stack(columns), totals])
     rows = [
-        [Cell(text=stage), *[Cell(text=number(v), sort=_sortable(v)) for v in row]]
+        [Cell(text=stage_title(stage)), *[Cell(text=number(v), sort=_sortable(v)) for v in row]]
         for stage, row in zip(stages, values, strict=True)
     ]
     titles = ("Core-hours", "GPU-hours", "Start-up of a job (s)", "Peak memory (MB)")

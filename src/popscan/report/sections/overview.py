@@ -6,6 +6,7 @@ import numpy as np
 
 from popscan.report.blocks import Block, Bullets, Card, Cards, Section, Text, nothing
 from popscan.report.context import StudyContext
+from popscan.report.names import name_of
 from popscan.report.sections.biomarkers import measured
 from popscan.report.sections.common import CONCEALED, Options, count_rows
 from popscan.report.sections.fairness import is_caution
@@ -35,7 +36,9 @@ def _losses(context: StudyContext) -> dict[str, int]:
             n = int((matrix[stage] == status).sum())
             verb = {"failed": "failed at", "excluded": f"{'was' if n == 1 else 'were'} excluded by"}
             if n:
-                found[f"{verb[status]} {'QC' if stage == 'qc' else stage}"] = n
+                found[
+                    f"{verb[status]} {'QC' if stage == 'qc' else name_of(str(stage)).inside()}"
+                ] = n
     return found
 
 
@@ -69,7 +72,7 @@ def _dice(context: StudyContext, options: Options) -> Card | None:
     return Card(
         value=number(dice.mean()),
         label="mean Dice",
-        note=options.plural(people, "unseen subject"),
+        note=f"{options.plural(people, 'unseen subject')}, with those that QC excluded",
     )
 
 

@@ -26,14 +26,14 @@ from popscan.report.blocks import (
 from popscan.report.context import StudyContext
 from popscan.report.figures.base import VERDICT_COLOURS
 from popscan.report.figures.distributions import stacked
+from popscan.report.names import is_known, name_of
 from popscan.report.sections.common import CONCEALED, Options, count_rows
 from popscan.report.text import (
     DASH,
-    interval,
     measured,
-    places_for,
     plural,
     shorten,
+    span,
     title_of,
 )
 from popscan.report.tidy import coded, complete, numbers, words
@@ -90,7 +90,6 @@ def _check_table(checks: pd.DataFrame, options: Options) -> Table:
         totals = [[*counts, other, float(len(part))]]
         shown = count_rows(totals, options, tones=["", "warn", "bad", "", ""])[0]
         values = part["value"].dropna()
-        places = places_for(float(values.std())) if len(values) > 1 else 2
         thresholds = [t for t in part["threshold"].unique() if t]
         enough = len(values) and (not options.share or len(values) >= 50)
         low, high = values.quantile([0.05, 0.95]) if enough else (float("nan"),) * 2
@@ -100,7 +99,7 @@ def _check_table(checks: pd.DataFrame, options: Options) -> Table:
                 Cell(text=part["kind"].iloc[0].replace("segmentation", "labels")),
                 *shown[: 4 if others else 3],
                 Cell(text=measured(values.median()) if enough else DASH),
-                Cell(text=interval(low, high, places)),
+                Cell(text=span(low, high)),
                 Cell(text=part["unit_of_value"].iloc[0]),
                 Cell(text=shorten("; ".join(map(_threshold, thresholds[:2])), 60) or DASH),
             ]
@@ -144,7 +143,7 @@ def _check_figure(checks: pd.DataFrame) -> Figure | None:
             name="checks",
             alt="Share of subjects that pass, need review or fail, by check; numbers in the table.",
         ),
-        caption="Checks that did not pass everyone, the most failing first.",
+        caption="Checks that not every subject passed, those with the most failures first.",
     )
 
 
@@ -183,7 +182,7 @@ def _gallery(wording: Words, pages: Sequence[FlaggedPage], options: Options) -> 
             image=page.thumbnail,
             alt=f"Middle slice of {page.unit} with label contours",
             title=page.unit,
-            note=shorten(", ".join(page.reasons), 60),
+            note=shorten(_in_words(page.reasons), 60),
             tone=_TONES.get(page.verdict, ""),
             href=page.href,
         )
@@ -196,18 +195,25 @@ def _gallery(wording: Words, pages: Sequence[FlaggedPage], options: Options) -> 
     )
 
 
+def _in_words(reasons: Sequence[str]) -> str:
+    """Return checks by their titles, and other reasons as they are."""
+    parts = [name_of(one).inside() if is_known(one) else one for one in reasons]
+    text = ", ".join(parts)
+    return text[:1].upper() + text[1:] if reasons and is_known(reasons[0]) else text
+
+
 def _flagged_table(
     context: StudyContext, pages: Sequence[FlaggedPage], options: Options
 ) -> Block | None:
     final = verdicts(context)
     href = {page.unit: page.href for page in pages}
-    found = {page.unit: (page.verdict, ", ".join(page.reasons)) for page in pages}
+    found = {page.unit: (page.verdict, _in_words(page.reasons)) for page in pages}
     checks = complete(context.qc_checks, "unit", "check", "verdict")
     bad = checks[coded(checks["verdict"]).isin(["review", "fail"])]
-    failed_checks = words(bad["check"]).groupby(words(bad["unit"])).agg(", ".join)
+    failed_checks = words(bad["check"]).groupby(words(bad["unit"])).agg(" ".join)
     for unit, verdict in final.items():
         if verdict in ("review", "fail") and str(unit) not in found:
-            found[str(unit)] = (str(verdict), str(failed_checks.get(unit, "")))
+            found[str(unit)] = (str(verdict), _in_words(str(failed_checks.get(unit, "")).split()))
     if not found:
         return None
     ranked = sorted(found.items(), key=lambda item: (item[1][0] == "review", item[0]))
@@ -219,7 +225,7 @@ def _flagged_table(
         [
             Cell(text=unit, href=href.get(unit, "")),
             Cell(text=verdict, tone=_TONES.get(verdict, "")),
-            Cell(text=shorten(reasons.replace("_", " "))),
+            Cell(text=shorten(reasons)),
         ]
         for unit, (verdict, reasons) in ranked[: options.max_rows]
     ]

@@ -79,8 +79,8 @@ def coverage_sentences(table: pd.DataFrame, options: Options) -> list[str]:
         for row in rows
     ]
     return [
-        f"Intervals meant to hold the reference of {rows[0]['nominal_pct']:.0f}% of subjects hold "
-        f"it less often, which chance does not explain: {listing(parts)} subjects."
+        f"The {rows[0]['nominal_pct']:.0f}% intervals hold the reference less often than "
+        f"they should, beyond what chance explains: {listing(parts)} subjects."
     ]
 
 
