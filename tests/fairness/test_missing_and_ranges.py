@@ -227,3 +227,17 @@ def test_adjusted_gaps_of_scores_lie_where_gaps_can(rng):
     assert len(known)
     assert (known["ci_low"] >= -1).all()
     assert (known["ci_high"] <= 1).all()
+
+
+@pytest.mark.parametrize(("smallest", "impossible"), [(1.35, True), (0.35, False)])
+def test_a_difference_that_cannot_be_is_not_called_detectable(smallest, impossible):
+    row = pd.Series(
+        {"attribute": "sex", "outcome": "dice_mean", "kind": "continuous", "group": "female",
+         "reference": "male", "n": 3, "n_reference": 4, "gap": -0.07, "ci_low": -1.0,
+         "ci_high": 0.89, "p": 0.9, "p_adj": 1.0, "direction": "worse", "note": "",
+         "min_detectable_gap": smallest}
+    )  # fmt: skip
+    said = gap_sentence(row)
+    assert ("not even a difference of 100 points would have been found" in said) == impossible
+    assert ("a true difference of 35 points" in said) != impossible
+    assert "135" not in said

@@ -265,8 +265,9 @@ def _notes(
                          f"subjects, who form the group '{MISSING}'.")  # fmt: skip
         small = [n for n, s in zip(grouping.names, sizes, strict=True) if s < min_group]
         if small:
-            notes.append(f"{grouping.attribute}: {', '.join(sorted(small))} have fewer than "
-                         f"{min_group} subjects and are neither described nor tested.")  # fmt: skip
+            has = "has" if len(small) == 1 else "have"
+            notes.append(f"{grouping.attribute}: {', '.join(sorted(small))} {has} fewer than "
+                         f"{min_group} subjects; not described, not tested.")  # fmt: skip
         if sample.spans:
             notes.append(
                 f"{grouping.attribute}: subjects have units in several groups; intervals take it "

@@ -186,6 +186,7 @@ def check_sentences(tables: SubjectTables, unit: str) -> list[str]:
         text = f"{title}{found}{limits_text}. "
         if _VALUE_AGAIN.match(message):
             message = message.partition(": ")[2] or message
+        message = message[:1].upper() + message[1:]
         sentences[verdict].append(f"{'Failed' if verdict == 'fail' else 'To review'}. {text}"
                                   + shorten(message))  # fmt: skip
     return [sentence.strip() for verdict in ("fail", "review") for sentence in sentences[verdict]]

@@ -48,7 +48,7 @@ def uncertainty_section(study_root: Path, config: Mapping[str, object]) -> Extra
     if len(kinds):
         tables.append(
             (
-                "Errors taken apart, mean over subjects and frames: shares of the reference's "
+                "Errors by kind, mean over subjects and frames: shares of the reference's "
                 "voxels (correct, flipped, missed) and of the labelled ones (spurious, taken).",
                 kinds,
             )
