@@ -114,8 +114,8 @@ def _power(row: pd.Series, scale: float, unit: str, places: int) -> str:
         return ""
     if scale == 100.0 and abs(smallest) > 1.0:  # shares and Dice: larger than can be
         return (
-            f" With these group sizes not even a difference of 100{unit} would have been found four "
-            "times out of five."
+            f" With these group sizes not even a difference of 100{unit} would have been found "
+            "four times out of five."
         )
     return (
         f" With these group sizes a true difference of {abs(smallest * scale):,.{places}f}{unit} "
