@@ -21,6 +21,7 @@ MISSING_VALUES: tuple[str, ...] = (
     "null", ".", "?", "-", "--", "#n/a", "#na", "#value!", "#ref!", "#div/0!", "#name?",
     "#num!", "#null!", "not available", "prefer not to answer", "prefer not to say",
     "do not know", "don't know", "not known", "declined", "refused",
+    "n.a.", "n.a", "n.d.", "n.k.", "tbd", "no data", "not stated", "not reported", "not done",
 )  # fmt: skip
 #: Words that mean it among numbers, and may be the name of a group among words.
 AMBIGUOUS = frozenset({"na", "none", "nil"})

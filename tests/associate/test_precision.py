@@ -8,6 +8,7 @@ from popscan.associate.precision import (
     DICTIONARY,
     in_order,
     interval_columns,
+    order_note,
     pairs_of,
     precision_table,
 )
@@ -102,3 +103,24 @@ def test_a_study_without_visits_has_an_order():
         assert in_order(table).empty
     several = pd.DataFrame({"sub": ["sub-1"] * 3, "ses": ["ses-10", None, "ses-2"]})
     assert list(in_order(several)["ses"].fillna("")) == ["", "ses-2", "ses-10"]
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["ses-2", "ses-10"], False),
+        (["ses-v1", "ses-V2"], False),
+        (["ses-20201103", "ses-20201201"], False),
+        (["ses-2020-11-03", "ses-2020-12-01"], False),
+        (["ses-1month", "ses-1week"], True),
+        (["ses-month6", "ses-year1"], True),
+        (["ses-01.12.2020", "ses-03.11.2020"], True),
+        (["ses-baseline", "ses-followup"], True),
+    ],
+)
+def test_an_order_that_names_leave_open_is_said(names: list[str], said: bool) -> None:
+    """One week after one month turned the sign of every bias around, without a word."""
+    visits = in_order(pd.DataFrame({"sub": ["a", "a"], "ses": names[::-1]}))
+    assert visits["ses"].tolist() == names
+    assert bool(order_note(visits)) == said
+    assert order_note(visits, order=names) == ""

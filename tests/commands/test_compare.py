@@ -93,6 +93,60 @@ def test_keys_of_the_config_that_differ(tmp_path: Path) -> None:
     assert "config: plan.shard_size: 64 -> 8" in as_text(found)
 
 
+def test_values_of_one_study_alone_are_counted(tmp_path: Path) -> None:
+    """A biomarker that B does not measure any more was no difference."""
+    lost = np.where(np.arange(12) < 7, np.nan, 0.0)
+    found = compare_studies(study(tmp_path / "a"), study(tmp_path / "b", shift=lost))
+    row = found.biomarkers.set_index("biomarker").loc["lvef_pct"]
+    assert (row["n"], row["changed"], row["only_a"], row["only_b"]) == (5, 0, 7, 0)
+    assert "lvef_pct" in as_text(found)
+    # Six women have no value in both: none of them is counted.
+    assert found.groups[["group", "n"]].to_dict("records") == [{"group": "male", "n": 5}]
+
+
+def test_a_biomarker_that_one_study_has_alone(tmp_path: Path) -> None:
+    a, b = study(tmp_path / "a"), study(tmp_path / "b")
+    path = b.root / "tables" / "biomarkers.parquet"
+    table = pd.read_parquet(path)
+    table.rename(columns={"lvef_pct": "rvef_pct"}).to_parquet(path)
+    found = compare_studies(a, b).biomarkers.set_index("biomarker")
+    assert found[["n", "only_a", "only_b"]].to_dict("index") == {
+        "lvef_pct": {"n": 0, "only_a": 12, "only_b": 0},
+        "rvef_pct": {"n": 0, "only_a": 0, "only_b": 12},
+    }
+
+
+def test_attributes_that_differ_are_named(tmp_path: Path) -> None:
+    a, b = study(tmp_path / "a"), study(tmp_path / "b")
+    path = b.root / "tables" / "participants.parquet"
+    table = pd.read_parquet(path)
+    table.loc[2, "sex"] = "male"
+    table.to_parquet(path)
+    found = compare_studies(a, popscan.open_study(b.root))
+    assert found.attributes.to_dict("records") == [
+        {"unit": "sub-03", "attribute": "sex", "a": "female", "b": "male"}
+    ]
+    assert "attributes that changed (1)" in as_text(found)
+
+
+def test_gaps_of_one_study_alone_are_differences(tmp_path: Path) -> None:
+    a, b = study(tmp_path / "a"), study(tmp_path / "b")
+    gaps = pd.DataFrame(
+        {
+            "attribute": "sex",
+            "outcome": ["lvef_pct", "dice_lv"],
+            "group": "female",
+            "reference": "male",
+            "gap": [1.0, np.nan],
+        }
+    )
+    gaps.to_parquet(a.root / "tables" / "fairness_gaps.parquet")
+    gaps.iloc[1:].to_parquet(b.root / "tables" / "fairness_gaps.parquet")
+    found = compare_studies(a, b).gaps
+    assert found[["outcome", "gap_a"]].to_dict("records") == [{"outcome": "lvef_pct", "gap_a": 1.0}]
+    assert found["gap_b"].isna().all()
+
+
 def test_small_groups_are_left_out(tmp_path: Path) -> None:
     a, b = study(tmp_path / "a"), study(tmp_path / "b", shift=1.0)
     assert compare_studies(a, b, min_group=7).groups.empty

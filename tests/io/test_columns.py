@@ -115,6 +115,35 @@ def test_none_is_a_group_among_words_and_missing_among_numbers():
     assert read_column("disease", ["none", "HCM"], missing_values=["None"]).values == ["", "HCM"]
 
 
+def test_codes_among_words_are_no_groups():
+    cells = ["never"] * 5 + ["ever"] * 5 + ["-9", "-9.0", "999", "999"]
+    column = read_column("smoking", cells)
+    assert column.values[10:] == ["", "", "999", "999"]
+    assert column.notes == [
+        "'-9' (1), '-9.0' (1) among words count as not recorded",
+        "'999' (2 rows) is read as a group; if it means 'not recorded', add it to "
+        "cohort.missing_values",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("cells", "options"),
+    [
+        (["1", "2", "-1", "-1"], {"categorical": True}),
+        (["01", "02", "-9"], {}),
+        (["A", "B", "7"], {}),
+    ],
+)
+def test_numbers_of_groups_stay_groups(cells, options):
+    column = read_column("arm", cells, **options)
+    assert (column.values, column.notes) == (cells, [])
+
+
+@pytest.mark.parametrize("word", ["n.a.", "TBD", "no data", "not stated"])
+def test_further_words_for_missing(word):
+    assert read_column("smoking", ["never", "ever", word]).values == ["never", "ever", ""]
+
+
 @pytest.mark.parametrize("cell", ["#N/A", "#DIV/0!", ".", "?", "Prefer not to answer", "NULL"])
 def test_what_is_counted_as_missing_is_named(cell):
     column = read_column("race", [cell, "White", cell])

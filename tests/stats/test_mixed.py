@@ -83,3 +83,16 @@ def test_identifiers_that_are_nearly_alike(units, words):
     (note,) = alike_notes(units)
     assert words in note
     assert alike_notes(units[1:]) == []
+
+
+@pytest.mark.parametrize(("code", "n", "told"), [(99, 5, True), (99, 2, False), (77, 5, False)])
+def test_nines_that_stand_alone_above_all_values_are_named(code, n, told):
+    scores = pd.DataFrame({"score": [*np.linspace(20, 80, 40), *[code] * n]})
+    notes = mixed_notes(scores, columns=["score"])
+    expected = [
+        f"score: {n} values are exactly {code}, and no other is above 80; if {code} means not "
+        f"measured, set cohort.special_codes: {{score: [{code}]}}."
+    ]
+    assert notes == (expected if told else [])
+    full = pd.DataFrame({"score": [*range(101), 99, 99]})
+    assert mixed_notes(full, columns=["score"]) == []

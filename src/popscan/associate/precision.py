@@ -113,11 +113,17 @@ def in_order(table: pd.DataFrame, *, order: Sequence[str] = ()) -> pd.DataFrame:
 
 
 def order_note(visits: pd.DataFrame, *, order: Sequence[str] = ()) -> str:
-    """Say the order of visits where their names do not: the sign of a bias hangs on it."""
+    """Say the order of visits where their names leave it open: the sign of a bias hangs on it.
+
+    Names that are equal but for their numbers order themselves (``ses-2``, ``ses-10``); those with
+    different words (``1week``, ``1month``), and dates that begin with the day, do not.
+    """
     if "ses" not in visits or order:
         return ""
-    names = [str(name) for name in visits["ses"].dropna().unique()]
-    if all(any(character.isdigit() for character in name) for name in names):
+    names = [str(name).casefold() for name in visits["ses"].dropna().unique()]
+    forms = {re.sub(r"[0-9]+", "#", name) for name in names}
+    dates = any(re.search(r"(^|[^0-9])[0-9]{1,2}([-_.+])[0-9]{1,2}\2[0-9]{2,4}$", n) for n in names)
+    if len(forms) <= 1 and not dates and all("#" in form for form in forms):
         return ""
     listed = visits.assign(_rank=_order(visits["ses"], order)).sort_values("_rank")["ses"].unique()
     return f"visits in the order of their names: {', '.join(map(str, listed))}"
@@ -150,7 +156,8 @@ def _order(sessions: pd.Series, order: Sequence[str]) -> pd.Series:
     words = sessions.map(lambda name: "" if pd.isna(name) else str(name))
     keys = {
         word: [
-            (int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", word)
+            (int(part), "") if part.isdecimal() else (-1, part)
+            for part in re.split(r"(\d+)", word.casefold())
         ]
         for word in words.unique()
     }

@@ -29,13 +29,17 @@ class Comparison:
         ``unit, stage, a, b``: statuses that differ, of subjects in both.
     verdicts
         ``unit, a, b``: QC verdicts that differ.
+    attributes
+        ``unit, attribute, a, b``: attributes of the audit that differ, of subjects in both.
     biomarkers
         One row per biomarker, over subjects analysed in both: ``biomarker, n, changed,
-        mean_difference, sd_difference, largest, largest_unit`` (B - A).
+        mean_difference, sd_difference, largest, largest_unit`` (B - A) where both studies have a
+        value, ``only_a, only_b``: how many have one in one study alone.
     groups
         ``attribute, group, biomarker, n, mean_difference``: the same by group.
     gaps
-        ``attribute, outcome, group, reference, gap_a, gap_b``: gaps of the audit that differ.
+        ``attribute, outcome, group, reference, gap_a, gap_b``: gaps of the audit that differ; NaN
+        where a study has no such gap.
     """
 
     config: Mapping[str, tuple[object, object]]
@@ -44,6 +48,7 @@ class Comparison:
     only_b: Sequence[str]
     statuses: pd.DataFrame
     verdicts: pd.DataFrame
+    attributes: pd.DataFrame
     biomarkers: pd.DataFrame
     groups: pd.DataFrame
     gaps: pd.DataFrame
@@ -60,7 +65,8 @@ def compare_studies(a: OpenedStudy, b: OpenedStudy, *, min_group: int = 5) -> Co
         Smaller groups are left out of `Comparison.groups`.
     """
     both = a.subjects.index.intersection(b.subjects.index)
-    differences = _differences(a, b)
+    left, right = _measured(a, b)
+    differences = right - left
     return Comparison(
         config=_changed(a.config, b.config),
         versions=_changed(_versions(a), _versions(b)),
@@ -68,7 +74,8 @@ def compare_studies(a: OpenedStudy, b: OpenedStudy, *, min_group: int = 5) -> Co
         only_b=sorted(b.subjects.index.difference(both)),
         statuses=_moved(a, b, "ledger", ["unit", "stage"], "status"),
         verdicts=_moved(a, b, "qc", ["unit"], "verdict"),
-        biomarkers=_summary(differences),
+        attributes=_regrouped(a, b),
+        biomarkers=_summary(differences, left.notna(), right.notna()),
         groups=_by_group(differences, a, min_group=min_group),
         gaps=_gaps(a, b),
     )
@@ -103,12 +110,31 @@ def _moved(
     return joined[joined["a"] != joined["b"]].reset_index()
 
 
-def _differences(a: OpenedStudy, b: OpenedStudy) -> pd.DataFrame:
-    """B - A of every biomarker (columns) for subjects analysed in both (rows)."""
+def _measured(a: OpenedStudy, b: OpenedStudy) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Biomarkers of either study (columns) for subjects analysed in both (rows)."""
     left, right = (_analysed(study) for study in (a, b))
-    names = [name for name in left if name in right]
+    names = [*left, *(name for name in right if name not in left)]
     rows = left.index.intersection(right.index)
-    return right.loc[rows, names] - left.loc[rows, names]
+    return left.reindex(index=rows, columns=names), right.reindex(index=rows, columns=names)
+
+
+def _regrouped(a: OpenedStudy, b: OpenedStudy) -> pd.DataFrame:
+    """Subjects of both studies that are not of the same group in both."""
+    parts = []
+    names = [*a.config["fairness"]["attributes"], *b.config["fairness"]["attributes"]]
+    rows = a.subjects.index.intersection(b.subjects.index)
+    for name in dict.fromkeys(name for name in names if name in a.subjects and name in b.subjects):
+        sides = {
+            side: study.subjects.loc[rows, name].astype(object).where(
+                study.subjects.loc[rows, name].notna(), ""
+            ).astype(str)
+            for side, study in (("a", a), ("b", b))
+        }  # fmt: skip
+        joined = pd.DataFrame(sides).rename_axis("unit").reset_index()
+        joined.insert(1, "attribute", name)
+        parts.append(joined[joined["a"] != joined["b"]])
+    empty = pd.DataFrame(columns=["unit", "attribute", "a", "b"])
+    return pd.concat(parts, ignore_index=True) if parts else empty
 
 
 def _analysed(study: OpenedStudy) -> pd.DataFrame:
@@ -118,25 +144,31 @@ def _analysed(study: OpenedStudy) -> pd.DataFrame:
     return table.drop(columns="analysed", errors="ignore").select_dtypes("number").astype(float)
 
 
-def _summary(differences: pd.DataFrame) -> pd.DataFrame:
+def _summary(differences: pd.DataFrame, in_a: pd.DataFrame, in_b: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for name, column in differences.items():
         known = column.dropna()
-        if len(known):
-            largest = str(known.abs().idxmax())
-            rows.append(
-                {
-                    "biomarker": name,
-                    "n": len(known),
-                    "changed": int((known != 0).sum()),
-                    "mean_difference": known.mean(),
-                    "sd_difference": known.std(ddof=1) if len(known) > 1 else np.nan,
-                    "largest": known[largest],
-                    "largest_unit": largest,
-                }
-            )
+        alone = {
+            "only_a": int((in_a[name] & ~in_b[name]).sum()),
+            "only_b": int((in_b[name] & ~in_a[name]).sum()),
+        }
+        if not len(known) and not any(alone.values()):
+            continue
+        largest = str(known.abs().idxmax()) if len(known) else ""
+        rows.append(
+            {
+                "biomarker": name,
+                "n": len(known),
+                "changed": int((known != 0).sum()),
+                "mean_difference": known.mean(),
+                "sd_difference": known.std(ddof=1) if len(known) > 1 else np.nan,
+                "largest": known[largest] if largest else np.nan,
+                "largest_unit": largest,
+                **alone,
+            }
+        )
     columns = ["biomarker", "n", "changed", "mean_difference", "sd_difference", "largest",
-               "largest_unit"]  # fmt: skip
+               "largest_unit", "only_a", "only_b"]  # fmt: skip
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -147,9 +179,9 @@ def _by_group(differences: pd.DataFrame, study: OpenedStudy, *, min_group: int) 
         if attribute not in study.subjects:
             continue
         groups = study.subjects[attribute].reindex(differences.index)
-        table = differences.groupby(groups, observed=True).agg(["size", "mean"])
+        table = differences.groupby(groups, observed=True).agg(["count", "mean"])
         long = table.stack(0, future_stack=True).rename_axis(["group", "biomarker"]).reset_index()
-        long = long.rename(columns={"size": "n", "mean": "mean_difference"})
+        long = long.rename(columns={"count": "n", "mean": "mean_difference"})
         parts.append(long.assign(attribute=attribute)[long["n"] >= min_group])
     return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
 
@@ -160,7 +192,7 @@ def _gaps(a: OpenedStudy, b: OpenedStudy) -> pd.DataFrame:
     if any("fairness_gaps" not in s.tables or s.table("fairness_gaps").empty for s in (a, b)):
         return pd.DataFrame(columns=columns)
     left, right = (s.table("fairness_gaps").set_index(keys)["gap"] for s in (a, b))
-    joined = pd.concat({"gap_a": left, "gap_b": right}, axis=1, join="inner").dropna()
+    joined = pd.concat({"gap_a": left, "gap_b": right}, axis=1).dropna(how="all")
     return joined[joined["gap_a"] != joined["gap_b"]].reset_index()
 
 
@@ -173,9 +205,10 @@ def as_text(found: Comparison) -> str:
         *(f"only in B: {_names(found.only_b)}" for _ in found.only_b[:1]),
         *_table("statuses that changed", found.statuses),
         *_table("QC verdicts that changed", found.verdicts),
+        *_table("attributes that changed", found.attributes),
         *_table(
             "biomarkers that changed, B - A, over subjects analysed in both",
-            found.biomarkers[found.biomarkers["changed"] > 0],
+            found.biomarkers[(found.biomarkers[["changed", "only_a", "only_b"]] > 0).any(axis=1)],
         ),
         *_table(
             "by group: where the mean difference is largest",

@@ -6,6 +6,7 @@ named.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,9 @@ from popscan.io.cell_numbers import Format, format_of, is_plain, parsed, unclear
 
 #: A column with as many numbers is one of numbers, even if a few cells are none.
 _MANY = 10
+#: Answers that are none, as surveys code them; and those that may also be a group's number.
+_NEGATIVE_CODE = re.compile(r"-[1-9]\d*(\.0)?").fullmatch
+_CODE_OF_NINES = re.compile(r"(99|77|88|999|777|888|9999|7777|8888|99999)(\.0)?").fullmatch
 _YES_NO = {"yes": "1", "no": "0", "y": "1", "n": "0", "true": "1", "false": "0", "1": "1", "0": "0"}
 
 
@@ -160,8 +164,38 @@ def _read_yes_no(column: Column) -> None:
     ]
 
 
+def _leave_out_codes(column: Column) -> None:
+    """Take negative whole numbers among words as answers that are none, and name 99, 888, ...
+
+    A column of numbers alone holds codes of groups, of which each may be one.
+    """
+    counts = Counter(value for value in column.values if value)
+    if len(counts) > FREE_TEXT:
+        return
+    codes = {value for value in counts if _NEGATIVE_CODE(value)}
+    doubtful = sorted(value for value in counts if _CODE_OF_NINES(value))
+    words = [value for value in counts if value not in codes and value not in doubtful]
+    if not words or not all(any(map(str.isalpha, value)) for value in words):
+        return
+    if codes:
+        column.notes.append(
+            f"{listed({code: counts[code] for code in sorted(codes)})} among words count as not "
+            "recorded"
+        )
+        column.values = ["" if value in codes else value for value in column.values]
+    column.notes += [_read_as_group(code, counts[code]) for code in doubtful]
+
+
+def _read_as_group(word: str, n: int) -> str:
+    return (
+        f"{word!r} ({n} rows) is read as a group; if it means 'not recorded', add it to "
+        "cohort.missing_values"
+    )
+
+
 def _fold_spelling(column: Column) -> None:
     """Give a group that is written in several ways its most frequent spelling."""
+    _leave_out_codes(column)
     counts = Counter(value for value in column.values if value)
     replaced = spellings(counts)
     for best in dict.fromkeys(replaced.values()):
@@ -171,7 +205,4 @@ def _fold_spelling(column: Column) -> None:
     if len(counts) > FREE_TEXT:
         return
     for word in sorted({value for value in counts if value.lower() in AMBIGUOUS}):
-        column.notes.append(
-            f"{word!r} ({counts[word]} rows) is read as a group; if it means 'not recorded', add "
-            "it to cohort.missing_values"
-        )
+        column.notes.append(_read_as_group(word, counts[word]))

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from popscan.stats.codes import NINES
+
 #: Fewer people show nothing of how a column was coded.
 _LEAST = 10
 #: Women are smaller than men by some 13 cm everywhere; women who are larger by this are men.
@@ -24,6 +26,8 @@ _HEAVY_KG_M2, _HEAVY_SHARE, _OBESE = 50.0, 0.1, 35.0
 _GAP, _SPREAD = 10.0, 5.0
 #: Least share of the smaller part.
 _PART = 0.01
+#: A code such as 99 occurs so often, and lies this share of itself above all values.
+_REPEATED, _ALONE = 3, 0.05
 #: Factors between units that are usual, for the note.
 _FACTORS = (10.0, 12.0, 60.0, 100.0, 365.25, 1000.0)
 
@@ -48,6 +52,7 @@ def mixed_notes(table: pd.DataFrame, *, columns: Sequence[str] = ()) -> list[str
         *_pounds(table),
         *(note for name in columns if name in table for note in _two_units(name, table[name])),
         *(note for name in columns if name in table for note in _zeros(name, table[name])),
+        *(note for name in columns if name in table for note in _nines(name, table[name])),
     ]
 
 
@@ -123,6 +128,24 @@ def _zeros(name: str, column: pd.Series) -> list[str]:
     return [
         f"{name}: {n_zeros} values are exactly 0, far below all others, and count as measured; "
         f"where 0 means not measured, set cohort.special_codes: {{{name}: [0]}}."
+    ]
+
+
+def _nines(name: str, column: pd.Series) -> list[str]:
+    """Say whether 99, 888 and the like stand alone above all values, several times each.
+
+    Those far above are blanked before (`popscan.stats.codes.blank_codes`).
+    """
+    numbers = _numbers(column).to_numpy()
+    rest = numbers[~np.isin(numbers, list(NINES))]
+    if len(np.unique(rest)) < _LEAST:
+        return []
+    found = {code: int((numbers == code).sum()) for code in sorted(NINES)}
+    return [
+        f"{name}: {n} values are exactly {code}, and no other is above {rest.max():.3g}; if "
+        f"{code} means not measured, set cohort.special_codes: {{{name}: [{code}]}}."
+        for code, n in found.items()
+        if n >= _REPEATED and code - rest.max() >= _ALONE * code
     ]
 
 
