@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# Subject 0012 is subject 10 in a Snakemake config file and subject 12 on its command line.
+#
+# Version    snakemake 9.27.1
+# Behaviour  A config file is YAML 1.1, where 0012 is octal: 10. `--config subject=0012` tries int and
+#            float first: 12. 0108 is text in the file (8 is no octal digit) and 108 on the command
+#            line; 12:30 is 750 in the file (base 60), text on the command line; 1e5 is text in the file
+#            and 100000.0 on the command line, 12e3 is 12000.0 there, 1_000 is 1000 in both. In a list,
+#            `--config subjects=[0012,1e5]` keeps the text. Nothing is raised or warned.
+# Output     file: {'one': 10, 'two': '0108', 'three': 750, 'four': '12e3', 'five': 1000}
+#            --config: {'one': 12, 'two': 108, 'three': '12:30', 'four': 12000.0, 'five': 1000}
+#            --config, list: ['0012', '0108', '12:30', '12e3', '1_000']
+# Source     YAML 1.1, type int (octal by a leading 0, base 60 by colons); snakemake issues 2431 and 3650
+#            (digits with underscores on the command line). That both ways differ is not said there.
+# Consequence sub-0010 is processed in place of sub-0012, or sub-12 is not found; of a list of ids some
+#            lose their zeros and some keep them. Write ids with their prefix (sub-0012) or in quotes,
+#            and refuse ids that are no text in a schema.
+set -euo pipefail
+work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
+cd "$work"
+python3 -m venv env
+env/bin/pip install --quiet --disable-pip-version-check snakemake==9.27.1
+cat > Snakefile <<'SMK'
+import sys
+
+print("SEEN", config["seen"], file=sys.stderr)
+
+
+rule all:
+    output:
+        touch("done"),
+SMK
+seen() {  # what the workflow has in its config
+  env/bin/snakemake --dry-run --cores 1 "$@" 2>&1 | grep -oE -m1 "^SEEN .*" | cut -d' ' -f2-
+}
+ids=(0012 0108 12:30 12e3 1_000)
+printf 'seen:\n  one: %s\n  two: %s\n  three: %s\n  four: %s\n  five: %s\n' "${ids[@]}" > ids.yaml
+file=$(seen --configfile ids.yaml)
+cat > Snakefile <<'SMK'
+import sys
+
+names = ("one", "two", "three", "four", "five")
+print("SEEN", config.get("seen") or {n: config[n] for n in names}, file=sys.stderr)
+
+
+rule all:
+    output:
+        touch("done"),
+SMK
+typed=$(seen --config one="${ids[0]}" two="${ids[1]}" three="${ids[2]}" four="${ids[3]}" five="${ids[4]}")
+listed=$(seen --config "seen=[0012,0108,'12:30',12e3,1_000]")
+echo "file: $file"
+echo "--config: $typed"
+echo "--config, list: $listed"
+[ "$file" = "{'one': 10, 'two': '0108', 'three': 750, 'four': '12e3', 'five': 1000}" ]
+[ "$typed" = "{'one': 12, 'two': 108, 'three': '12:30', 'four': 12000.0, 'five': 1000}" ]
+[ "$listed" = "['0012', '0108', '12:30', '12e3', '1_000']" ]
