@@ -23,7 +23,8 @@ env/bin/pip install --quiet --disable-pip-version-check snakemake==9.27.1
 cat > Snakefile <<'SMK'
 import sys
 
-print("SEEN", config["seen"], file=sys.stderr)
+names = ("one", "two", "three", "four", "five")
+print("SEEN", config.get("listed") or {n: config[n] for n in names}, file=sys.stderr)
 
 
 rule all:
@@ -31,24 +32,14 @@ rule all:
         touch("done"),
 SMK
 seen() {  # what the workflow has in its config
-  env/bin/snakemake --dry-run --cores 1 "$@" 2>&1 | grep -oE -m1 "^SEEN .*" | cut -d' ' -f2-
+  env/bin/snakemake --dry-run --cores 1 "$@" > log.txt 2>&1
+  grep -oE "^SEEN .*" log.txt | head -n 1 | cut -d' ' -f2-
 }
 ids=(0012 0108 12:30 12e3 1_000)
-printf 'seen:\n  one: %s\n  two: %s\n  three: %s\n  four: %s\n  five: %s\n' "${ids[@]}" > ids.yaml
+printf 'one: %s\ntwo: %s\nthree: %s\nfour: %s\nfive: %s\n' "${ids[@]}" > ids.yaml
 file=$(seen --configfile ids.yaml)
-cat > Snakefile <<'SMK'
-import sys
-
-names = ("one", "two", "three", "four", "five")
-print("SEEN", config.get("seen") or {n: config[n] for n in names}, file=sys.stderr)
-
-
-rule all:
-    output:
-        touch("done"),
-SMK
-typed=$(seen --config one="${ids[0]}" two="${ids[1]}" three="${ids[2]}" four="${ids[3]}" five="${ids[4]}")
-listed=$(seen --config "seen=[0012,0108,'12:30',12e3,1_000]")
+typed=$(seen --config one=0012 two=0108 three=12:30 four=12e3 five=1_000)
+listed=$(seen --config "listed=[0012,0108,'12:30',12e3,1_000]")
 echo "file: $file"
 echo "--config: $typed"
 echo "--config, list: $listed"
