@@ -133,7 +133,7 @@ def test_what_cannot_be_measured_is_refused_by_its_own_reason(tmp_path, folder):
         path.unlink()
     write_dicom_study(tmp_path / "short", Phantom(venc_cm_s=80.0))
     (tmp_path / "short" / "1_05.dcm").unlink()
-    assert refused(tmp_path / "short") == "no_magnitude"
+    assert refused(tmp_path / "short") == "frame_mismatch"
     write_dicom_study(tmp_path / "late", Phantom(venc_cm_s=80.0))
     edited(tmp_path / "late", lambda d: setattr(d, "TriggerTime", d.TriggerTime + 15), kind="M")
     assert refused(tmp_path / "late") == "frame_mismatch"

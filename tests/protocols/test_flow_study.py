@@ -120,5 +120,5 @@ def test_the_report_shows_flow_by_vessel_and_says_what_it_stands_on(study):
         assert words in html
     people = table(study, "participants")
     assert set(people["phase_stored_as"].dropna()) >= {"4096ths"}
-    gaps = pd.read_parquet(study / "tables" / "fairness.parquet")
+    gaps = pd.read_parquet(study / "tables" / "fairness_groups.parquet")
     assert "aorta_net_ml" in set(gaps["outcome"])

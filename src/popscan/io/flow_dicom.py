@@ -222,12 +222,17 @@ def _beside(
     for image in images:
         if image.part is Part.MAGNITUDE and _same_place(image, chosen[0]):
             series[image.plane.series].append(image)
-    runs = [run for run in series.values() if len(run) == len(chosen)]
-    if not runs:
+    if not series:
         raise SubjectError(
             "no_magnitude",
-            f"{folder}: no magnitude series of {len(chosen)} images at the place of the phase "
-            "images (complex differences do not count)",
+            f"{folder}: no magnitude image at the place of the {len(chosen)} phase images (complex "
+            "differences do not count)",
+        )
+    runs = [run for run in series.values() if len(run) == len(chosen)]
+    if not runs:
+        counts = ", ".join(str(len(run)) for run in series.values())
+        raise SubjectError(
+            "frame_mismatch", f"{folder}: {len(chosen)} phase images, {counts} magnitude images"
         )
     number = chosen[0].plane.series_number
     found = _in_time(min(runs, key=lambda run: abs(run[0].plane.series_number - number)))

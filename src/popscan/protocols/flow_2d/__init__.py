@@ -55,6 +55,7 @@ PROTOCOL = Protocol(
             "Velocities are those through the plane: where it lies oblique to a vessel, flow is "
             "still right, and peak velocities are too low.",
         ),
+        parts={"pulmonary": "pulmonary trunk", "regurgitant": "regurgitant fraction"},
         capitals=("rr",),
         titles={
             **{
@@ -68,6 +69,15 @@ PROTOCOL = Protocol(
             "venc_cm_s": "Velocity encoding (cm/s)",
             "background_cm_s": "Background in a vessel (cm/s)",
             "background_curved_cm_s": "Doubt which surface the background is (cm/s)",
+            "net_se_pct": "Standard error of the net volume (%)",
+            "net_ml": "Smallest net volume of a vessel (mL)",
+            "largest_net_ml": "Largest net volume of a vessel (mL)",
+            "regurgitant_pct": "Largest regurgitant fraction of a vessel (%)",
+            "aliased_pct": "Aliased samples (%)",
+            "still_voxels": "Voxels of still tissue",
+            "frames_without_region": "Frames without a region",
+            "region_voxels": "Smallest region (voxels)",
+            "region_pieces": "Pieces of a region",
             "frames_uneven_pct": "Uneven distances of frames (%)",
             "torn_pct": "Unwrapping that did not hold (%)",
             "regions_alike": "Vessels drawn once for all frames",
