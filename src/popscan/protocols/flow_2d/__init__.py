@@ -74,6 +74,7 @@ PROTOCOL = Protocol(
             "largest_net_ml": "Largest net volume of a vessel (mL)",
             "regurgitant_pct": "Largest regurgitant fraction of a vessel (%)",
             "aliased_pct": "Aliased samples (%)",
+            "flow_beside_pct": "Flow around a region (%)",
             "still_voxels": "Voxels of still tissue",
             "frames_without_region": "Frames without a region",
             "region_voxels": "Smallest region (voxels)",

@@ -28,6 +28,8 @@ Floats = NDArray[np.float64]
 MAGNITUDE, VELOCITY = 0, 1
 #: Voxels so near to a vessel are not taken as still.
 _NEAR_VESSEL = 3
+#: Pixels that share a side with one, within a frame.
+_NEXT_TO = ndimage.generate_binary_structure(2, 1)[..., np.newaxis]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +49,9 @@ class Vessel:
     curved_cm_s
         Mean over the region of what a paraboloid takes off more than the plane does: how far the
         offset depends on which surface the background is taken for.
+    beside_pct
+        Flow over the cycle in the pixels around the region that are no other vessel's, in the
+        vessel's direction, of its own: a region that is too narrow leaves some there.
     offset_se_ml_s
         Standard error of the flow's offset, which is the same in every frame.
     """
@@ -56,6 +61,7 @@ class Vessel:
     region: NDArray[np.bool_]
     offset_cm_s: float
     curved_cm_s: float
+    beside_pct: float
     offset_se_ml_s: float
 
 
@@ -145,12 +151,27 @@ def analyse(
             numbers=numbers, unwrapped=unwrapped, region=region,
             offset_cm_s=float((background.offset * share).sum() / share.sum()),
             curved_cm_s=float(((curved.offset - background.offset) * share).sum() / share.sum()),
+            beside_pct=_beside_pct(background.velocity, region, drawn > 0, numbers, pixel_cm2),
             offset_se_ml_s=float((background.se * share).sum()) * pixel_cm2,
         )  # fmt: skip
     return Plane(
         vessels=vessels, incomplete=incomplete, background=background, cycle=cycle,
         pixel_cm2=pixel_cm2, venc_cm_s=venc,
     )  # fmt: skip
+
+
+def _beside_pct(
+    velocity: Floats,
+    region: NDArray[np.bool_],
+    drawn: NDArray[np.bool_],
+    numbers: FlowNumbers,
+    pixel_cm2: float,
+) -> float:
+    """Flow in the pixels around a region, of the flow within; NaN for nothing net within."""
+    around = ndimage.binary_dilation(region, structure=_NEXT_TO) & ~drawn
+    beside = float(velocity[around].sum()) * pixel_cm2 * (-1.0 if numbers.turned else 1.0)
+    within = float(numbers.curve_ml_s.sum())
+    return 100.0 * beside / within if within > 0 else math.nan
 
 
 def _noise(velocity: Floats, light: Floats, background: Background) -> float:

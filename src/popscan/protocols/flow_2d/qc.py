@@ -182,6 +182,11 @@ def at_border_voxels(ctx: FlowContext) -> Measured:
     )
 
 
+def flow_beside_pct(ctx: FlowContext) -> Measured:
+    """Flow in the pixels around a region, of the flow within."""
+    return ctx.worst(lambda vessel: vessel.beside_pct, "flow in the pixels around the region")
+
+
 def region_jump_mm(ctx: FlowContext) -> Measured:
     """How far a region's centre lies off the middle of those of the frames beside it."""
     return _jump(ctx, _centres, "frame {} against those beside it")
@@ -333,6 +338,11 @@ CHECKS: Mapping[str, Spec] = {
     "at_border_voxels": Spec(
         measure=at_border_voxels, kind="segmentation", unit="voxels", bad="high", review=0.0,
         fail=40.0, meaning="Labelled pixels at the border of the image: the vessel is cut off",
+    ),
+    "flow_beside_pct": Spec(
+        measure=flow_beside_pct, kind="segmentation", unit="%", bad="high", review=3.0, fail=None,
+        meaning="Flow of the cycle in the pixels around a region, of the flow within: the region "
+        "is too narrow, or another vessel lies beside it",
     ),
     "region_jump_mm": Spec(
         measure=region_jump_mm, kind="segmentation", unit="mm", bad="high", review=3.0, fail=15.0,
