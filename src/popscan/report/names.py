@@ -24,7 +24,8 @@ UNITS = {
     "_ml_m2": "mL/m²", "_g_m2": "g/m²", "_kg_m2": "kg/m²", "_l_min_m2": "L/min/m²",
     "_l_min": "L/min", "_ml_s": "mL/s", "_ml": "mL", "_pct": "%", "_bpm": "bpm", "_mm3": "mm³",
     "_mm": "mm", "_cm_s": "cm/s", "_cm2": "cm²", "_cm": "cm", "_kg": "kg", "_m2": "m²",
-    "_years": "years", "_db": "dB", "_ms": "ms", "_mb": "MB", "_nats": "nats", "_kb": "kB", "_g": "g",
+    "_years": "years", "_db": "dB", "_ms": "ms", "_mb": "MB", "_nats": "nats", "_kb": "kB",
+    "_g": "g",
 }  # fmt: skip
 
 #: Machine name -> title, with its unit in brackets where it has one. In sentences a title begins
