@@ -218,7 +218,7 @@ def test_regions_that_are_lost_jump_or_touch_the_border_are_seen(tmp_path):
     codes = labels.array.copy()
     codes[..., 7] = np.roll(codes[..., 7], 6, axis=0)
     assert verdicts(codes)["region_jump_mm"] == "review"
-    narrow = ndimage.binary_erosion(labels.array == AORTA, np.ones((3, 1, 1, 1)))
+    narrow = ndimage.binary_erosion(labels.array == AORTA, np.ones((3, 3, 1, 1)))
     codes = np.where(narrow, AORTA, np.where(labels.array == DESCENDING, DESCENDING, 0))
     assert verdicts(codes.astype(np.uint8))["flow_beside_pct"] == "review"
     codes = np.roll(labels.array, -20, axis=0)
