@@ -132,7 +132,7 @@ def coverage_table(
         groups: list[tuple[str, str, NDArray[np.intp]]] = [("", "all", here)]
         for attribute, codes, names in groupings:
             code = codes[place[here]]
-            groups += [(attribute, str(names[c]), here[code == c]) for c in pd.unique(code)]
+            groups += [(attribute, str(names[int(c)]), here[code == c]) for c in pd.unique(code)]
         half, nominal = (high - low) / 2, numbered["interval_level_pct"]
         for attribute, label, members in groups:
             if len(members) and (not attribute or len(members) >= min_group):

@@ -45,14 +45,14 @@ class Bundle(KnownBundle):
     device: torch.device
 
 
-def _tensors(network: torch.nn.Module) -> dict[str, torch.Tensor]:
+def tensors_of(network: torch.nn.Module) -> dict[str, torch.Tensor]:
     """Return parameters and buffers by name, each once even where a module is used twice."""
     return dict(network.named_parameters()) | dict(network.named_buffers())
 
 
-def _fill(network: torch.nn.Module, tensors: Mapping[str, torch.Tensor], *, where: str) -> None:
+def fill(network: torch.nn.Module, tensors: Mapping[str, torch.Tensor], *, where: str) -> None:
     """Put tensors into a network after checking every name and shape."""
-    own = _tensors(network)
+    own = tensors_of(network)
     if set(own) != set(tensors):
         odd = sorted(set(own) ^ set(tensors))
         raise PopscanError(
@@ -107,7 +107,7 @@ def _networks(
             network = build_network(member.architecture, n_labels, **member.arguments)
         except PopscanError as error:
             raise PopscanError(f"{where}, member {index}: {error}") from error
-        _fill(network, own, where=f"{where}, member {index}")
+        fill(network, own, where=f"{where}, member {index}")
         yield network.to(device).eval().requires_grad_(False)
 
 
@@ -171,7 +171,7 @@ def save_bundle(
         network = build_network(
             member["architecture"], 1 + len(about["labels"]), **member["arguments"]
         )
-        for name in _tensors(network):
+        for name in tensors_of(network):
             value = values[name].detach().cpu().contiguous()
             tensors[f"{index}.{name}"] = value.half() if half else value.clone()
     save_file(tensors, path / WEIGHTS)

@@ -130,7 +130,8 @@ def sha256(*parts: bytes) -> str:
     return digest.hexdigest()
 
 
-def _check_folder(path: Path) -> None:
+def check_folder(path: Path) -> None:
+    """Refuse what is no folder of a model, or holds a file that can run code."""
     if path.suffix in _PICKLES:
         raise PopscanError(
             f"{path}: a {path.suffix} file can run code when it is loaded and is never read; "
@@ -147,7 +148,8 @@ def _check_folder(path: Path) -> None:
         raise PopscanError(f"{path}: the model bundle lacks {', '.join(missing)}")
 
 
-def _read_weights(path: Path) -> bytes:
+def read_weights(path: Path) -> bytes:
+    """Read a file of weights, up to `MAX_WEIGHTS_BYTES`."""
     try:
         if (size := path.stat().st_size) > MAX_WEIGHTS_BYTES:
             raise PopscanError(f"{path}: {size} bytes; at most {MAX_WEIGHTS_BYTES} are read")
@@ -184,9 +186,9 @@ def read_parts(
     PopscanError
         As `read_known`.
     """
-    _check_folder(path)
+    check_folder(path)
     facts, about = read_facts(path / MODEL, labels)
-    weights = _read_weights(path / WEIGHTS)
+    weights = read_weights(path / WEIGHTS)
     if (found := sha256(weights)) != facts.weights_sha256:
         raise PopscanError(
             f"{path / WEIGHTS}: its SHA-256 is {found[:12]}..., {MODEL} says "

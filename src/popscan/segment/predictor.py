@@ -19,12 +19,20 @@ from safetensors.torch import load, save_file
 
 from popscan.arrays.resampling import Window, inplane_shape, resample_images
 from popscan.records import PopscanError, Scan
-from popscan.segment.bundle import _check_folder, _fill, _read_weights, _sha256, _tensors
+from popscan.segment.bundle import fill, tensors_of
 from popscan.segment.devices import pick_device
 from popscan.segment.facts import FORMAT, Digest, Finite, Member, Normalisation, Text, TrainedOn
 from popscan.segment.headed import Headed, build_headed
 from popscan.segment.inputs import check_scan
-from popscan.segment.known import CARD, MODEL, WEIGHTS, hash_identifier
+from popscan.segment.known import (
+    CARD,
+    MODEL,
+    WEIGHTS,
+    check_folder,
+    hash_identifier,
+    read_weights,
+    sha256,
+)
 from popscan.segment.networks import context_slices, stride
 from popscan.segment.preprocess import normalise, slices
 from popscan.yamlfile import problem_text, read_yaml, shown
@@ -111,10 +119,10 @@ def load_predictor(path: str | Path, device: str = "auto") -> Predictor:
         If a part is missing or altered, a pickle lies in the folder, or the weights do not fit.
     """
     path = Path(path)
-    _check_folder(path)
+    check_folder(path)
     facts = _read_facts(path / MODEL)
-    weights = _read_weights(path / WEIGHTS)
-    if (found := _sha256(weights)) != facts.weights_sha256:
+    weights = read_weights(path / WEIGHTS)
+    if (found := sha256(weights)) != facts.weights_sha256:
         raise PopscanError(
             f"{path / WEIGHTS}: its SHA-256 is {found[:12]}..., {MODEL} says "
             f"{facts.weights_sha256[:12]}...; the file was changed or cut off"
@@ -130,12 +138,12 @@ def load_predictor(path: str | Path, device: str = "auto") -> Predictor:
         if max(member.arguments["channels"]) > widest:
             raise PopscanError(f"{path / WEIGHTS}: channels of member {index} are not its weights'")
         network = build_headed(member.architecture, facts.task.n_outputs, **member.arguments)
-        _fill(network, own, where=f"{path / WEIGHTS}, member {index}")
+        fill(network, own, where=f"{path / WEIGHTS}, member {index}")
         networks.append(network.to(where).eval().requires_grad_(False))
     return Predictor(
         facts=facts,
         networks=tuple(networks),
-        digest=_sha256((path / MODEL).read_bytes(), weights),
+        digest=sha256((path / MODEL).read_bytes(), weights),
         device=where,
     )
 
@@ -183,11 +191,11 @@ def save_predictor(
     tensors = {}
     for index, (member, values) in enumerate(zip(about["members"], weights, strict=True)):
         network = build_headed(member["architecture"], task.n_outputs, **member["arguments"])
-        for name in _tensors(network):  # each once, also where a module is used twice
+        for name in tensors_of(network):  # each once, also where a module is used twice
             tensors[f"{index}.{name}"] = values[name].detach().cpu().half().contiguous()
     save_file(tensors, path / WEIGHTS)
     (path / WEIGHTS).chmod(0o644)
-    tail = {"weights_sha256": _sha256((path / WEIGHTS).read_bytes())}
+    tail = {"weights_sha256": sha256((path / WEIGHTS).read_bytes())}
     text = yaml.safe_dump(
         {"format": FORMAT} | dict(about) | tail, sort_keys=False, allow_unicode=True, width=100
     )
