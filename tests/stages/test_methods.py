@@ -87,3 +87,15 @@ def test_without_statistics_none_are_described() -> None:
 def test_the_kind_of_network_is_said_of_the_shipped_one_only(model: str, named: bool) -> None:
     written = text(StudyContext(), segment={"model": model})
     assert ("U-Net type" in written) is named
+
+
+@pytest.mark.parametrize(("estimate", "named"), [(float("nan"), False), (1.5, True)])
+def test_a_regression_is_described_only_where_one_was_fitted(estimate: float, named: bool) -> None:
+    fits = pd.DataFrame({"outcome": ["a"], "term": ["age_years"], "estimate": [estimate]})
+    assert ("ordinary least squares" in text(StudyContext(associations=fits))) == named
+
+
+def test_tests_are_named_as_a_paper_names_them() -> None:
+    gaps = pd.DataFrame({"test": ["fisher exact", "permutation (welch t)"]})
+    written = text(StudyContext(fairness_gaps=gaps))
+    assert "by Fisher's exact test and permutation tests of Welch's t, with" in written

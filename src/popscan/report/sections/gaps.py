@@ -20,6 +20,7 @@ from popscan.report.text import (
     interval,
     is_true,
     listing,
+    named_test,
     p_value,
     places_for,
     plural,
@@ -267,7 +268,7 @@ def _forest(
         sortable=False,
         dense=True,
         note=(_OPEN if gaps["sign_open"].any() else "")
-        + (f"Tests: {listing(tests)}. " if tests else "")
+        + (f"Tests: {listing([named_test(one) for one in tests])}. " if tests else "")
         + (f"No two groups are large enough for {listing(empty)}." if empty else ""),
     )
 

@@ -9,8 +9,8 @@ from popscan.config import Associate, Atlas, Fairness, Rca, Reconstruct, source_
 from popscan.protocol import load as load_place
 from popscan.protocols import protocol_of
 from popscan.report.context import StudyContext
-from popscan.report.text import listing, plural, title_of
-from popscan.report.tidy import complete, words
+from popscan.report.text import listing, named_test, plural, title_of
+from popscan.report.tidy import complete, numbers, words
 from popscan.report.units import deciding_matrix, final_status
 from popscan.stages.report.provenance import Provenance
 
@@ -163,7 +163,7 @@ def _harmonisation(context: StudyContext) -> Iterator[str]:
 
 
 def _audit(context: StudyContext, config: Mapping[str, object]) -> Iterator[str]:
-    if len(context.associations):
+    if numbers(complete(context.associations, "estimate")["estimate"]).notna().any():
         terms = [_named(name) for name in Associate.of(config).terms]
         yield (
             f"Biomarkers were regressed on {listing(terms)} by ordinary least squares with HC3 "
@@ -175,7 +175,7 @@ def _audit(context: StudyContext, config: Mapping[str, object]) -> Iterator[str]
     fairness = Fairness.of(config)
     attributes = [_named(name) for name in fairness.attributes]
     tests = [t for t in words(context.fairness_gaps["test"]).unique() if t and t != "none"]
-    by = f" by {listing(sorted(tests))}" if tests else ""
+    by = f" by {listing([named_test(one) for one in sorted(tests)])}" if tests else ""
     yield (
         f"Outcomes of every stage were compared between groups by {listing(attributes)} (groups of "
         f"at least {fairness.min_group} subjects){by}, with intervals at the "
