@@ -189,7 +189,7 @@ def test_no_test_is_no_test():
          "kind": "continuous", "better_is": "higher"}
     )  # fmt: skip
     notes = [b.note for b in forests(gap_table(StudyContext(fairness_gaps=gaps)), Options())]
-    assert notes == ["Tests: welch t. "]
+    assert notes == ["Tests: Welch's t-test. "]
 
 
 def test_a_failed_segmentation_is_not_blamed_on_its_reference():
