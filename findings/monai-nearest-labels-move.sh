@@ -14,8 +14,8 @@
 # Source     PyTorch's documentation of interpolate ("nearest" has OpenCV's known fault, "nearest-exact"
 #            does as scikit-image and Pillow do); MONAI's Resize names the modes and no difference.
 # Consequence A network trained on pairs resized with ("area", "nearest") learns labels that lie off to
-#            one side, 1.5 x 1.4 = 2.1 mm per axis for voxels of 1.4 mm: more than the wall of the
-#            right ventricle. Its Dice on data resized likewise does not show it. Use nearest-exact.
+#            one side, 1.5 x 1.4 = 2.1 mm per axis for voxels of 1.4 mm: a quarter of the left
+#            ventricle's wall. Its Dice on data resized likewise does not show it. Use nearest-exact.
 # Note       Runs on the CPU; it installs torch.
 set -euo pipefail
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT

@@ -13,8 +13,8 @@
 #            two subjects: usual 5 %, HC1 35 %, HC3 20 %
 # Source     MacKinnon and White 1985: e / (1 - h) is not defined at h = 1; statsmodels' documentation of
 #            HC3_se gives the formula and not this case.
-# Consequence Every rare category that is coded as a column of its own is "different" (p of 1e-10 and
-#            less). Groups need a least size before robust errors are asked for, more than two.
+# Consequence Every rare category that is coded as a column of its own is "different" (half of the time
+#            with p below 1e-10). Groups need a least size before robust errors are asked for, more than two.
 set -euo pipefail
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
 cd "$work"
