@@ -19,7 +19,8 @@ set -euo pipefail
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
 cd "$work"
 python3 -m venv env
-env/bin/pip install --quiet --disable-pip-version-check torch==2.13.0 monai==1.6.1 numpy==2.4.6
+env/bin/pip install --quiet --disable-pip-version-check \
+  torch==2.13.0 monai==1.6.1 scipy==1.17.1 numpy==2.4.6
 env/bin/python -W ignore - <<'PY'
 import numpy as np
 import torch
