@@ -100,8 +100,8 @@ def _write_tsv(path: Path, table: pd.DataFrame | pa.Table) -> None:
 
 def _plain(table: pd.DataFrame) -> pd.DataFrame:
     """Return a table with words where it has categories."""
-    coded = [n for n, c in table.items() if isinstance(c.dtype, pd.CategoricalDtype)]
-    return table.assign(**{str(n): _words_of(table[n]) for n in coded}) if coded else table
+    coded = [str(n) for n, c in table.items() if isinstance(c.dtype, pd.CategoricalDtype)]
+    return table.assign(**{n: _words_of(table[n]) for n in coded}) if coded else table
 
 
 def _words_of(column: pd.Series) -> pd.Series:
