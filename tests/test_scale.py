@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -22,6 +23,7 @@ from popscan.journal import record_line
 from popscan.lock import StudyLock, clear_stale_locks
 from popscan.plan import Planned, write_plan
 from popscan.records import PopscanError, Record, Status, Subject
+from popscan.stages import STUDY_STAGES
 from popscan.stages.collect.columns import COST
 from popscan.store import Store
 from popscan.study.costs import cost_rates, study_costs
@@ -181,6 +183,21 @@ def test_costs_of_the_atlas_and_of_the_study_come_from_their_jobs(store):
     assert rates["atlas_map"] == pytest.approx(4 * 18 / N * 1000 / 3600)
     told = study_costs(store.root).set_index("stage")["seconds"]
     assert told.to_dict() == {"collect": 7.0, "atlas_reduce": 14.0}
+
+
+def test_every_job_that_a_rule_measures_is_in_the_table_of_costs(store, repo_root):
+    """What the rules' ``benchmark`` names becomes a row, whichever stages are enabled."""
+    write_costs(store)
+    for path in (repo_root / "workflow" / "rules").glob("*.smk"):
+        for name in re.findall(r'benchmark:\n +f"\{STUDY\}/logs/(.+)\.benchmark', path.read_text()):
+            if "STAGE" not in name and not name.startswith("experiment/"):
+                filled = name.replace("{{shard}}", "00000").replace("{{iteration}}", "0")
+                write_benchmark(store, filled, 5.0, ended="2026-01-01T01:00:00+00:00")
+    per_shard = set(cost_rates(store.root)["stage"]) - {"ingest"}
+    assert per_shard == {n for n, s in STUDY_STAGES.items() if s.per == "shard"}
+    whole = {n for n, s in STUDY_STAGES.items() if s.per == "study"} - {"report"}
+    assert set(study_costs(store.root)["stage"]) == whole
+    assert {"rca_references", "rca_validity", "visibility", "visibility_maps"} <= whole
 
 
 def test_study_that_was_not_run_has_no_costs(store):
