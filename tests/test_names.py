@@ -70,8 +70,25 @@ def test_other_numbers_and_quoted_names_stay(text, value):
         ["sub-1 ses-2", "sub-2"],
         ["participant_id\tsession_id\treason", "sub-1\tses-2\tmoved, twice", "sub-2\t\t"],
         ["age,session_id,participant_id", "50,2,sub-1", "", "60,,sub-2"],
-        ["sub-1_ses-2", "sub-2 who moved"],
+        ["sub-1,ses-2,", "\tsub-2"],
+        ["participant_id\tsession_id", "sub-1\t2", "sub-2\tn/a"],
+        ["age;session_id;participant_id", "50,5;2;sub-1", ";;sub-2"],
     ],
 )
 def test_lists_that_name_a_visit_do_not_mean_the_whole_subject(lines):
     assert names_of_lines(lines) == ["sub-1_ses-2", "sub-2"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "strange"),
+    [
+        (["sub-1,sub-2"], "sub-1,sub-2"),
+        (["sub-1 who moved", "sub-2"], "sub-1 who moved"),
+        (["participant_id\tsession_id", "sub-1\t", "\tses-2"], "ses-2"),
+        (["participant_id,age", "n/a,50"], "n/a,50"),
+    ],
+)
+def test_a_line_that_is_not_understood_is_nobody_rather_than_left_aside(lines, strange):
+    assert strange in names_of_lines(lines)
+    with pytest.raises(PopscanError, match=f"not in the study: {strange}"):
+        resolve_units(names_of_lines(lines), ["sub-1", "sub-2"], where="--file")

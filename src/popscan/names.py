@@ -9,6 +9,7 @@ import difflib
 import re
 from collections.abc import Iterable, Sequence
 
+from popscan.cells import is_recorded
 from popscan.records import PopscanError
 
 
@@ -113,9 +114,11 @@ def spellings(names: Iterable[str]) -> dict[tuple[str, ...], list[str]]:
 def names_of_lines(lines: Iterable[str]) -> list[str]:
     """Return the subjects and visits that a list names, one per line.
 
-    A first line with ``participant_id`` is a header; where it has ``session_id``, or the second
-    word of a line is a session (``ses-2``), that visit is meant and not all of the subject. Words
-    are separated by blanks, tabs, commas or semicolons; others than these are left aside.
+    A first line with ``participant_id`` is a header; where it has ``session_id``, that visit is
+    meant and not all of the subject, and other columns are left aside. Without a header a line is
+    a subject, or a subject and a session (``ses-2``). A line that is neither is returned as it is,
+    so that it is refused as the name of nobody. Words are separated by blanks, tabs, commas or
+    semicolons.
 
     Examples
     --------
@@ -124,25 +127,40 @@ def names_of_lines(lines: Iterable[str]) -> list[str]:
     >>> names_of_lines(["sub-1 ses-2", "1000012", ""])
     ['sub-1_ses-2', '1000012']
     """
-    rows = [_words(line) for line in lines if line.strip()]
+    filled = [line.strip("\r\n") for line in lines if line.strip()]
+    by = next((mark for mark in "\t;," if filled and mark in filled[0]), "")
+    rows = [_words(line, by) for line in filled]
     header = [word.lower() for word in rows[0]] if rows else []
-    place = {"participant_id": 0, "session_id": 1}
-    if "participant_id" in header:
-        place = {name: header.index(name) if name in header else -1 for name in place}
-        rows = rows[1:]
+    if "participant_id" not in header:
+        return [_name_of_line(line) for line in filled]
+    one, session = (
+        header.index(name) if name in header else len(header)
+        for name in ("participant_id", "session_id")
+    )
     names = []
-    for row in rows:
-        one = row[place["participant_id"]] if len(row) > place["participant_id"] else ""
-        at = place["session_id"]
-        ses = row[at] if 0 <= at < len(row) else ""
-        if "session_id" in header and ses:
-            ses = ses if ses.startswith("ses-") else f"ses-{ses}"
-        names.append(f"{one}_{ses}" if ses.startswith("ses-") and "_ses-" not in one else one)
-    return [name for name in names if name]
+    for line, row in zip(filled[1:], rows[1:], strict=True):
+        cells = dict(enumerate(row))
+        ses = cells.get(session, "")
+        if not is_recorded(cells.get(one, "")):
+            names.append(line.strip())
+        elif not is_recorded(ses):
+            names.append(cells[one])
+        else:
+            names.append(f"{cells[one]}_ses-{ses.removeprefix('ses-')}")
+    return names
 
 
-def _words(line: str) -> list[str]:
-    cut = re.split(r"[\t,;]", line) if re.search(r"[\t,;]", line) else line.split()
+def _name_of_line(line: str) -> str:
+    """Return a subject, or its visit; the line itself where it is something else."""
+    by = next((mark for mark in "\t;," if mark in line.strip()), "")
+    words = [word for word in _words(line.strip(), by) if word]
+    if len(words) == 2 and words[1].startswith("ses-") and "_ses-" not in words[0]:
+        return "_".join(words)
+    return words[0] if len(words) == 1 else line.strip()
+
+
+def _words(line: str, by: str) -> list[str]:
+    cut = line.split(by) if by else line.split()
     return [word.strip().strip('"') for word in cut]
 
 

@@ -238,6 +238,6 @@ def test_a_difference_that_cannot_be_is_not_called_detectable(smallest, impossib
          "min_detectable_gap": smallest}
     )  # fmt: skip
     said = gap_sentence(row)
-    assert ("not even a difference of 100 points would have been found" in said) == impossible
+    assert ("too small to say what difference would have been found" in said) == impossible
     assert ("a true difference of 35 points" in said) != impossible
     assert "135" not in said

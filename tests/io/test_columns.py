@@ -120,10 +120,17 @@ def test_codes_among_words_are_no_groups():
     column = read_column("smoking", cells)
     assert column.values[10:] == ["", "", "999", "999"]
     assert column.notes == [
-        "'-9' (1), '-9.0' (1) among words count as not recorded",
+        "'-9' (1), '-9.0' (1) among words count as not recorded; an answer has to be written as a "
+        "word",
         "'999' (2 rows) is read as a group; if it means 'not recorded', add it to "
         "cohort.missing_values",
     ]
+
+
+def test_numbers_among_words_that_may_be_answers_stay_and_are_named():
+    column = read_column("ethnicity", ["white"] * 5 + ["asian"] * 5 + ["-7", "-20"])
+    assert column.values[10:] == ["-7", "-20"]
+    assert [note.split(" is read")[0] for note in column.notes] == ["'-20' (1 row)", "'-7' (1 row)"]
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,8 @@ def test_nines_that_stand_alone_above_all_values_are_named(code, n, told):
     scores = pd.DataFrame({"score": [*np.linspace(20, 80, 40), *[code] * n]})
     notes = mixed_notes(scores, columns=["score"])
     expected = [
-        f"score: {n} values are exactly {code}, and no other is above 80; if {code} means not "
+        f"score: {n} values are exactly {code}, and apart from such codes none is above 80; if "
+        f"{code} means not "
         f"measured, set cohort.special_codes: {{score: [{code}]}}."
     ]
     assert notes == (expected if told else [])

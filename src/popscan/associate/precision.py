@@ -96,6 +96,13 @@ def precision_table(
     return pd.DataFrame(rows, columns=list(DICTIONARY))
 
 
+#: 5-1-2020, 05.01.20, and 05012020, the only way in which BIDS lets a date begin with its day.
+_DAY_FIRST = re.compile(
+    r"(^|[^0-9])([0-9]{1,2}([-_.+])[0-9]{1,2}\3[0-9]{2,4}"
+    r"|(0[1-9]|[12][0-9]|3[01])(0[1-9]|1[0-2])(19|20)[0-9]{2})$"
+)
+
+
 def in_order(table: pd.DataFrame, *, order: Sequence[str] = ()) -> pd.DataFrame:
     """Return the visits of subjects that have several, by subject and in order of visits.
 
@@ -122,7 +129,7 @@ def order_note(visits: pd.DataFrame, *, order: Sequence[str] = ()) -> str:
         return ""
     names = [str(name).casefold() for name in visits["ses"].dropna().unique()]
     forms = {re.sub(r"[0-9]+", "#", name) for name in names}
-    dates = any(re.search(r"(^|[^0-9])[0-9]{1,2}([-_.+])[0-9]{1,2}\2[0-9]{2,4}$", n) for n in names)
+    dates = any(_DAY_FIRST.search(name) for name in names)
     if len(forms) <= 1 and not dates and all("#" in form for form in forms):
         return ""
     listed = visits.assign(_rank=_order(visits["ses"], order)).sort_values("_rank")["ses"].unique()

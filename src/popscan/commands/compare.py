@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from popscan.fairness.groups import labels
 from popscan.opened import OpenedStudy
 
 _MOST = 12
@@ -125,11 +126,9 @@ def _regrouped(a: OpenedStudy, b: OpenedStudy) -> pd.DataFrame:
     rows = a.subjects.index.intersection(b.subjects.index)
     for name in dict.fromkeys(name for name in names if name in a.subjects and name in b.subjects):
         sides = {
-            side: study.subjects.loc[rows, name].astype(object).where(
-                study.subjects.loc[rows, name].notna(), ""
-            ).astype(str)
+            side: pd.Series(labels(study.subjects.loc[rows, name]).to_numpy(), index=rows)
             for side, study in (("a", a), ("b", b))
-        }  # fmt: skip
+        }
         joined = pd.DataFrame(sides).rename_axis("unit").reset_index()
         joined.insert(1, "attribute", name)
         parts.append(joined[joined["a"] != joined["b"]])

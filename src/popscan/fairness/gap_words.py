@@ -113,10 +113,7 @@ def _power(row: pd.Series, scale: float, unit: str, places: int) -> str:
     if not np.isfinite(smallest):
         return ""
     if scale == 100.0 and abs(smallest) > 1.0:  # shares and Dice: larger than can be
-        return (
-            f" With these group sizes not even a difference of 100{unit} would have been found "
-            "four times out of five."
-        )
+        return " These groups are too small to say what difference would have been found."
     return (
         f" With these group sizes a true difference of {abs(smallest * scale):,.{places}f}{unit} "
         "would have been found four times out of five before correction."

@@ -17,7 +17,9 @@ from popscan.io.cell_numbers import Format, format_of, is_plain, parsed, unclear
 #: A column with as many numbers is one of numbers, even if a few cells are none.
 _MANY = 10
 #: Answers that are none, as surveys code them; and those that may also be a group's number.
-_NEGATIVE_CODE = re.compile(r"-[1-9]\d*(\.0)?").fullmatch
+#: Negative answers that are none. Not among them: -7 (UK Biobank's "none of the above"), -10.
+_NO_ANSWER = re.compile(r"-(1|3|9|77|88|99|121|717|777|818|888|999|7777|8888|9999)(\.0)?").fullmatch
+_NEGATIVE = re.compile(r"-[1-9]\d*(\.0)?").fullmatch
 _CODE_OF_NINES = re.compile(r"(99|77|88|999|777|888|9999|7777|8888|99999)(\.0)?").fullmatch
 _YES_NO = {"yes": "1", "no": "0", "y": "1", "n": "0", "true": "1", "false": "0", "1": "1", "0": "0"}
 
@@ -165,22 +167,26 @@ def _read_yes_no(column: Column) -> None:
 
 
 def _leave_out_codes(column: Column) -> None:
-    """Take negative whole numbers among words as answers that are none, and name 99, 888, ...
+    """Take -1, -3, -9 ... among words as answers that are none, and name other numbers there.
 
     A column of numbers alone holds codes of groups, of which each may be one.
     """
     counts = Counter(value for value in column.values if value)
     if len(counts) > FREE_TEXT:
         return
-    codes = {value for value in counts if _NEGATIVE_CODE(value)}
-    doubtful = sorted(value for value in counts if _CODE_OF_NINES(value))
+    codes = {value for value in counts if _NO_ANSWER(value)}
+    doubtful = sorted(
+        value
+        for value in counts
+        if value not in codes and (_CODE_OF_NINES(value) or _NEGATIVE(value))
+    )
     words = [value for value in counts if value not in codes and value not in doubtful]
     if not words or not all(any(map(str.isalpha, value)) for value in words):
         return
     if codes:
         column.notes.append(
             f"{listed({code: counts[code] for code in sorted(codes)})} among words count as not "
-            "recorded"
+            "recorded; an answer has to be written as a word"
         )
         column.values = ["" if value in codes else value for value in column.values]
     column.notes += [_read_as_group(code, counts[code]) for code in doubtful]
@@ -188,7 +194,7 @@ def _leave_out_codes(column: Column) -> None:
 
 def _read_as_group(word: str, n: int) -> str:
     return (
-        f"{word!r} ({n} rows) is read as a group; if it means 'not recorded', add it to "
+        f"{word!r} ({n} {'rows' if n > 1 else 'row'}) is read as a group; if it means 'not recorded', add it to "
         "cohort.missing_values"
     )
 

@@ -102,9 +102,10 @@ class _DrawnOnce(Figure):
     """
 
     def draw(self, renderer: RendererBase) -> None:
-        """Draw; where only the layout is asked for, make that alone."""
+        """Draw; while it is saved and only the layout is asked for, make that alone."""
         layout = self.get_layout_engine()
-        if isinstance(layout, ConstrainedLayoutEngine) and self.axes:
+        saving = self.canvas.is_saving()
+        if isinstance(layout, ConstrainedLayoutEngine) and self.axes and saving:
             layout.execute(self)
         else:
             super().draw(renderer)

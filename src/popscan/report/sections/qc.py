@@ -195,9 +195,15 @@ def _gallery(wording: Words, pages: Sequence[FlaggedPage], options: Options) -> 
     )
 
 
+def _inside(reason: str) -> str:
+    if is_known(reason):
+        return name_of(reason).inside()
+    return reason if " " in reason else reason.replace("_", " ")
+
+
 def _in_words(reasons: Sequence[str]) -> str:
     """Return checks by their titles, and other reasons as they are."""
-    parts = [name_of(one).inside() if is_known(one) else one for one in reasons]
+    parts = [_inside(one) for one in reasons]
     text = ", ".join(parts)
     return text[:1].upper() + text[1:] if reasons and is_known(reasons[0]) else text
 
