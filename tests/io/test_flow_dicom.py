@@ -184,3 +184,37 @@ def test_uk_biobanks_zip_gives_what_the_folder_does_and_regions_lie_beside_it(tm
     np.testing.assert_array_equal(ours.array, theirs.array)
     assert ours.meta["flow"] == theirs.meta["flow"]
     assert net_ml(loaded) == pytest.approx(net_ml(load(folder)))
+
+
+def test_imaginary_parts_are_no_phase(folder):
+    """A later series of the same plane and name, signed as phase is."""
+    before = net_ml(load(folder))
+    for path in sorted(folder.glob("*.dcm")):
+        data = pydicom.dcmread(path)
+        if data.ImageType[2] == "P":
+            data.ImageType = [*data.ImageType[:2], "I"]
+            data.SeriesInstanceUID, data.SeriesNumber = f"{data.SeriesInstanceUID}.9", 9
+            data.SOPInstanceUID = f"{data.SOPInstanceUID}.9"
+            data.save_as(path.with_name(f"imaginary_{path.name}"))
+    loaded = load(folder)
+    assert (net_ml(loaded), loaded.notes) == (before, ())
+    assert loaded.scans["flow"].meta["images_left_out"] == 2 * FRAMES
+
+
+def test_times_that_come_twice_or_lack_in_a_series_are_refused(folder):
+    count = iter(range(1000))
+    edited(folder, lambda data: data.__delattr__("TriggerTime") if next(count) == 3 else None)
+    assert refused(folder) == "mixed_series"
+    edited(folder, lambda data: setattr(data, "TriggerTime", 75.0 * (data.InstanceNumber % 6)))
+    assert refused(folder) == "mixed_series"
+
+
+def test_times_in_seconds_are_known_by_the_length_of_the_cycle(folder):
+    def change(data):
+        data.TriggerTime = float(data.TriggerTime) / 1000.0
+        data.NominalInterval = float(data.NominalInterval) / 1000.0
+
+    before = net_ml(load(folder))
+    for kind in "PM":
+        edited(folder, change, kind=kind)
+    assert net_ml(load(folder)) == pytest.approx(before, rel=1e-3)

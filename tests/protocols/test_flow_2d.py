@@ -10,7 +10,9 @@ import pytest
 from scipy import ndimage
 
 from flow_files import AORTA, DESCENDING, FRAMES, RR_MS, Phantom, write_bids, write_nifti
+from popscan.flow import correct_background
 from popscan.ingest import prepare
+from popscan.io.flow_words import sidecar_venc
 from popscan.io.sources import get_source
 from popscan.protocols import get_protocol
 from popscan.protocols.flow_2d.biomarkers import DICTIONARY, measure
@@ -275,3 +277,37 @@ def test_what_is_written_can_be_read_and_measured_again(tmp_path):
     write_scan(tmp_path / "again.nii.gz", scan)
     again = read_scan(tmp_path / "again.nii.gz")
     assert json.dumps(numbers(again, labels)) == json.dumps(numbers(scan, labels))
+
+
+def test_regions_of_another_run_are_not_taken(tmp_path):
+    for run in ("run-1", "run-2"):
+        folder = write_bids(tmp_path, "sub-01", Phantom(), name=f"_{run}")
+    (folder / "sub-01_run-2_flow_dseg.nii.gz").unlink()
+    assert get_source("bids", PROTOCOL).load([str(tmp_path / "sub-01")]).labels == {}
+    (folder / "sub-01_run-1_flow_dseg.nii.gz").rename(folder / "sub-01_flow_dseg.nii.gz")
+    assert "flow" in get_source("bids", PROTOCOL).load([str(tmp_path / "sub-01")]).labels
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("fl2d1_v37.5in", {"SequenceName": 37.5}),
+        ("fl2d1_v150", {"SequenceName": 150.0}),
+        ("fl_v1500in", {}),
+        ("fl_pc_v2", {}),
+    ],
+)
+def test_the_encoding_in_the_name_of_a_sequence(name, found):
+    assert sidecar_venc({"SequenceName": name}) == found
+    with pytest.raises(SubjectError, match="along the plane"):
+        sidecar_venc({"SequenceName": "fl2d1_v150ap"})
+
+
+def test_voxels_that_the_scanner_masked_are_no_still_tissue(rng):
+    shape = (60, 60, 12)
+    velocity = 1.5 + rng.normal(0, 0.5, shape)
+    magnitude = np.ones(shape)
+    velocity[30:], magnitude[30:] = 0.0, 0.2
+    found = correct_background(velocity, magnitude)
+    assert not found.still[30:].any()
+    assert found.offset[:30].mean() == pytest.approx(1.5, abs=0.1)

@@ -120,7 +120,8 @@ def _require_images(v: Floats, light: Floats, without: ArrayLike | None) -> None
 
 def _still(v: Floats, bright: Floats, without: ArrayLike | None) -> NDArray[np.bool_]:
     """Bright voxels whose velocity varies least over the cycle."""
-    tissue = bright > _BRIGHT * np.percentile(bright, 99)
+    # Velocities of exactly 0 throughout were masked by the scanner: nothing was measured there.
+    tissue = (bright > _BRIGHT * np.percentile(bright, 99)) & (v != 0).any(axis=2)
     if without is not None:
         tissue &= ~np.asarray(without, dtype=bool)
     if not tissue.any():

@@ -91,7 +91,7 @@ def unwrap_velocity(
     for piece in range(1, n + 1):
         own = pieces == piece
         turns = np.round((smooth[own] - phase[own]) / (2 * math.pi))
-        smooth[own] -= 2 * math.pi * np.median(turns)
+        smooth[own] -= 2 * math.pi * np.round(np.median(turns))
     turns = np.round((smooth - phase) / (2 * math.pi))
     turns[~inside] = 0
     out = v + 2.0 * venc_cm_s * turns

@@ -194,8 +194,8 @@ def _leave_out_codes(column: Column) -> None:
 
 def _read_as_group(word: str, n: int) -> str:
     return (
-        f"{word!r} ({n} {'rows' if n > 1 else 'row'}) is read as a group; if it means 'not recorded', add it to "
-        "cohort.missing_values"
+        f"{word!r} ({n} {'rows' if n > 1 else 'row'}) is read as a group; if it means 'not "
+        "recorded', add it to cohort.missing_values"
     )
 
 

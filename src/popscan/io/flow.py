@@ -82,7 +82,9 @@ class BidsFlow(Bids):
             scan = replace(scan, meta={**scan.meta, **left})
         there = [item for item in named if item.is_label and item.view == view]
         own = [item for item in there if item.core == chosen[0].core]
-        found, problem = _labels(scan, own or there, prefer=labels)
+        # The vessel may have moved between runs.
+        own = own or [i for i in there if not any(t.startswith("run-") for t in i.core)]
+        found, problem = _labels(scan, own, prefer=labels)
         return Loaded(
             scans={view: replace(scan, view=view)},
             labels={} if found is None else {view: found},

@@ -28,6 +28,7 @@ from popscan.io.rawfile import RawFile, files_of, list_files
 from popscan.io.references import read_reference
 from popscan.io.sources import Found, Loaded, one_folder
 from popscan.protocol import Protocol
+from popscan.protocols.cine_sax.cycle import rr_in_ms, times_in_ms
 from popscan.records import LabelMap, Scan, SubjectError
 
 _PLACE_MM, _TIME_MS = 0.5, 1.0
@@ -148,6 +149,7 @@ class DicomFlow:
                 + (f"; {along} of directions along the plane" if along else ""),
             )
         chosen, others = _last_series(named, folder=folder)
+        _require_one_cycle(chosen, folder=folder)
         magnitude = _beside(chosen, images, folder=folder)
         venc, by = _venc(chosen, float(options.get("venc_cm_s", 0.0)))
         facts = {
@@ -198,6 +200,29 @@ def _last_series(phases: Sequence[FlowImage], *, folder: str) -> tuple[list[Flow
     if not all(_same_place(image, last[0]) for image in last):
         raise SubjectError("mixed_series", f"{folder}: phase images of a series differ in place")
     return _in_time(last), len(runs) - 1
+
+
+def _require_one_cycle(chosen: Sequence[FlowImage], *, folder: str) -> None:
+    """Refuse images whose times are not those of one cycle.
+
+    Raises
+    ------
+    SubjectError
+        ``mixed_series``.
+    """
+    times = [image.plane.trigger_ms for image in chosen if math.isfinite(image.plane.trigger_ms)]
+    if times and len(times) < len(chosen):
+        raise SubjectError(
+            "mixed_series",
+            f"{folder}: {len(chosen) - len(times)} of {len(chosen)} phase images of a series give "
+            "no trigger time",
+        )
+    if 1 < len(set(times)) < len(times):
+        raise SubjectError(
+            "mixed_series",
+            f"{folder}: {len(times)} phase images at {len(set(times))} trigger times: repetitions "
+            "or directions in one series",
+        )
 
 
 def _in_time(images: Sequence[FlowImage]) -> list[FlowImage]:
@@ -276,9 +301,14 @@ def _stacked(images: Sequence[FlowImage], *, folder: str) -> Scan:
     times = np.array([image.plane.trigger_ms for image in images])
     rising = bool(np.isfinite(times).all() and len(times) > 1 and (np.diff(times) > 0).all())
     meta: dict[str, Any] = {key: plane.meta[key] for key in _META if key in plane.meta}
+    times_ms, factor = times_in_ms(times - times[0] if rising else None)
+    if factor != 1.0:
+        meta["frame_time_factor"] = factor
+    if "rr_ms" in meta:
+        meta.update(rr_in_ms(meta["rr_ms"]))
     return Scan(
         array=array, affine=affine,
         spacing_mm=(plane.column_spacing_mm, plane.row_spacing_mm, distance),
-        frame_times_ms=times - times[0] if rising else None,
+        frame_times_ms=times_ms,
         meta={**meta, "orientation_known": True},
     )  # fmt: skip

@@ -18,7 +18,9 @@ from popscan.records import SubjectError
 
 #: Read beside those of every image; the texts are compared, and never written.
 _NAMES = ("SeriesDescription", "ProtocolName", "SequenceName", "PulseSequenceName")
-_TAGS: tuple[str | tuple[int, int], ...] = (*_NAMES, "MRVelocityEncodingSequence", *PRIVATE_TAGS)
+_TAGS: tuple[str | tuple[int, int], ...] = (
+    *_NAMES, "MRVelocityEncodingSequence", "ComplexImageComponent", *PRIVATE_TAGS,
+)  # fmt: skip
 #: Image types, and ends of names of series, of complex differences: still tissue is dark there.
 _DIFFERENCE = frozenset({"MAG", "MSUM", "M_PCA", "ANGIO"})
 _DIFFERENCE_NAME = re.compile(r"_(?:MAG|MSUM)$", re.IGNORECASE)
@@ -57,6 +59,11 @@ class FlowImage:
     venc_cm_s: float = 0.0
     venc_by: str = ""
     conflict: str = ""
+
+
+#: Real and imaginary parts, which are signed as phase is.
+_COMPLEX = frozenset({"R", "I", "REAL", "IMAGINARY"})
+_PHASE = frozenset({"P", "PHASE", "PHASE MAP", "VELOCITY", "VELOCITY MAP"})
 
 
 def read_images(folder: str, files: Sequence[RawFile]) -> tuple[list[FlowImage], int]:
@@ -103,6 +110,9 @@ def _image(file: RawFile, data: pydicom.Dataset) -> FlowImage | None:
     plane = read_plane(file, data)
     names = " ".join(text_of(data, tag) for tag in _NAMES)
     kinds = set(image_type(data)[2:])
+    component = text_of(data, "ComplexImageComponent").upper()
+    if component in _COMPLEX or (kinds & _COMPLEX and not kinds & _PHASE):
+        return FlowImage(plane=plane, part=Part.OTHER, names=names)
     if is_phase(data):
         return _phase(data, plane, names)
     magnitude = bool(kinds & {"M", "M_FFE", "FFE"}) or not kinds

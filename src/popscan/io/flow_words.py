@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from popscan.flow.checks import VENC_CM_S
 from popscan.ingest.checks import number_of
 from popscan.records import LabelMap, Scan, SubjectError
 
@@ -24,7 +25,7 @@ _VENC_KEYS = frozenset(
     }
 )  # fmt: skip
 #: Name of a sequence that says it, as Siemens does: ``fl2d1_v150in``.
-_SEQUENCE = re.compile(r"_v(\d{1,3})(?:in|through)?", re.IGNORECASE)
+_SEQUENCE = re.compile(r"_v(\d{1,3}(?:\.\d+)?)_?(in|through|ap|rl|fh|)$", re.IGNORECASE)
 #: Two that differ by more are not the same encoding.
 _SAME = 0.02
 #: ``Units`` of a sidecar -> kind of phase (see `popscan.flow.stored_velocity`).
@@ -40,6 +41,11 @@ def sidecar_venc(side: Mapping[str, Any]) -> dict[str, float]:
     """Return every velocity encoding that a sidecar gives, in cm/s, by its key.
 
     Values that are no number above 0 count as not there; of a list every entry counts.
+
+    Raises
+    ------
+    SubjectError
+        ``no_phase`` where a sequence's name says that the velocity lies in the plane.
     """
     found: dict[str, float] = {}
     for key, given in side.items():
@@ -51,7 +57,12 @@ def sidecar_venc(side: Mapping[str, Any]) -> dict[str, float]:
                 found[f"{key} {place + 1}" if isinstance(given, list) else str(key)] = number
     name = side.get("SequenceName")
     match = _SEQUENCE.search(name) if isinstance(name, str) else None
-    if match and float(match[1]) > 0:
+    if match and match[2].lower() in ("ap", "rl", "fh"):
+        raise SubjectError(
+            "no_phase", f"SequenceName {name}: velocity along the plane, through it is expected"
+        )
+    # A number below all encodings is a version of the sequence.
+    if match and float(match[1]) >= VENC_CM_S[0]:
         found["SequenceName"] = float(match[1])
     return found
 

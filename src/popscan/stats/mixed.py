@@ -143,7 +143,8 @@ def _nines(name: str, column: pd.Series) -> list[str]:
     found = {code: int((numbers == code).sum()) for code in sorted(NINES)}
     return [
         f"{name}: {n} values are exactly {code}, and apart from such codes none is above "
-        f"{rest.max():.3g}; if {code} means not measured, set cohort.special_codes: {{{name}: [{code}]}}."
+        f"{rest.max():.3g}; if {code} means not measured, set cohort.special_codes: "
+        f"{{{name}: [{code}]}}."
         for code, n in found.items()
         if n >= _REPEATED and code - rest.max() >= _ALONE * code
     ]
