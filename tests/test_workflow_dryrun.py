@@ -113,7 +113,8 @@ def test_exclusion_list_is_never_passed_over(study, kind):
     config.write_text(config.read_text() + "cohort: {exclude: withdrawn.tsv}\n")
     told = dry_run(study, fails=True)
     assert "cohort.exclude: withdrawn.tsv: no such file" in told
-    (study / "withdrawn.tsv").write_text("participant_id\nsub-0001\n")
+    first = {"bids": "sub-01", "simulated": "sub-0001"}[kind]
+    (study / "withdrawn.tsv").write_text(f"participant_id\n{first}\n")
     told = dry_run(study, "results/dry/plan/plan.json")
     assert re.search(r"input: .*withdrawn\.tsv", told)
 

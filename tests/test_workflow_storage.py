@@ -61,7 +61,7 @@ def root_of(cwd: Path) -> Path:
 
 def files(cwd: Path) -> list[str]:
     folder = root_of(cwd) / "derivatives"
-    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+    return sorted(str(p.relative_to(folder)) for p in folder.glob("sub-*/**/*") if p.is_file())
 
 
 def record(cwd: Path, stage: str, unit: str) -> Record:
@@ -125,7 +125,7 @@ def test_another_model_and_a_stage_that_is_enabled_later_have_images_made_again(
     snakemake(study)
     done = redone()
     assert (done["segment"], done["motion"], "ingest" in done) == (SUBJECTS, SUBJECTS, False)
-    assert not list((root_of(study) / "derivatives").glob("*"))
+    assert not list((root_of(study) / "derivatives").glob("sub-*"))
     assert_nothing_to_do(study)
 
 
