@@ -241,7 +241,7 @@ def test_costs_per_1000_subjects_add_up(study):
     rows = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, flags=re.S) for row in table.split("<tr")]
     cells = {row[0].strip(): [cell.strip() for cell in row[1:4]] for row in rows if row}
     assert cells[stage_title("ingest")] == ["0.250", "0", "\u2013"]
-    assert cells["in all"][:2] == ["1.75", "0.750"]
+    assert cells[stage_title("in all")][:2] == ["1.75", "0.750"]
 
 
 @pytest.mark.parametrize(
