@@ -6,7 +6,7 @@
 #            ring. FillHoles closes that pixel and gives every pixel of label 3 to label 2 as well:
 #            whatever label lies inside a label, and does not reach the outside, counts as a hole.
 #            With applied_labels=[3] the blood is left as it is. In one-hot form the blood keeps its
-#            channel and the muscle's channel gets the same pixels. Nothing is raised or warned.
+#            channel and the muscle's channel gets the same pixels.
 # Output     muscle 359, blood 253 -> muscle 613, blood 0
 #            one-hot: muscle 613, blood 253, pixels with two labels 253
 # Source     The documentation calls a hole a background pixel enclosed by one class; the code takes

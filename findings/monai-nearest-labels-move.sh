@@ -5,9 +5,8 @@
 # Behaviour  Resize takes mode="nearest" for labels as PyTorch means it: the value at the left edge of
 #            the new voxel, not at its centre. From 64 to 20 voxels the labels come from 1.5 voxels
 #            before the centre of the new voxel, from 64 to 40 from 0.7 before, from 64 to 100 from
-#            0.3 before, always towards the start of every axis. "area" and "trilinear" keep to the
-#            centre, and so does "nearest-exact". The affine that Resize writes is right for the
-#            centres. No message.
+#            0.3 before, always towards the start of every axis. "nearest-exact" and linear
+#            interpolation keep to the centre.
 # Output     64 to 20: nearest -1.50, nearest-exact 0.10, linear 0.00
 #            64 to 40: nearest -0.70, nearest-exact 0.10, linear 0.00
 #            64 to 100: nearest -0.31, nearest-exact 0.02, linear 0.00

@@ -5,7 +5,7 @@
 # Behaviour  A MetaTensor carries its affine through every transform. Cut with SpatialCrop its first
 #            slice lies at z = 16 mm; cut with [..., 2:] at z = 0, and cut with [..., ::2] it still has
 #            slices of 8 mm, so that half of the slices make half of the volume. torch.flip and
-#            permute leave the affine as it was, too. Nothing is raised or warned.
+#            permute leave the affine as it was, too.
 # Output     SpatialCrop: first slice at 16 mm; [..., 2:]: at 0 mm; [..., ::2]: slices of 8 mm
 #            flip: first slice at 0 mm (it is the one from 24); permute: voxels 1 x 1 x 8 mm (8 x 1 x 1)
 # Source     MONAI's documentation of MetaTensor: metadata are handed on by PyTorch's operations as they

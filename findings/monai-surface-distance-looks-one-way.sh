@@ -11,8 +11,7 @@
 # Source     MONAI's documentation (symmetric is False by default, Hausdorff's directed is False, too);
 #            the method's usual name in papers (ASD, ASSD) does not tell which was used.
 # Consequence What a network leaves out is free and what it invents is charged: of two networks the one
-#            that segments less is the better one. A missed lesion beside a found one leaves the mean at
-#            0. Always pass symmetric=True, and give both directions beside it.
+#            that segments less is the better one. Always pass symmetric=True, and give both directions beside it.
 # Note       Runs on the CPU; it installs torch.
 set -euo pipefail
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT

@@ -3,10 +3,8 @@
 #
 # Version    pyarrow 26.0.1, pandas 2.3.3
 # Behaviour  A table with the text column sub (0012, 0107) is written with partition_cols=["sub"], one
-#            folder per subject. Read back, sub is 12 and 107, 32-bit integers inside a dictionary; one
-#            more subject named 01B7 makes all of them text again, zeros included. A filter for "0012"
-#            then matches or raises, depending on who else is in the study. Without folders the
-#            type is kept.
+#            folder per subject. Read back, sub is 12 and 107; one more subject named 01B7
+#            makes all of them text again, zeros included.
 # Output     2 subjects: [12, 107]; with 01B7: ['0012', '0107', '01B7']
 #            joined with a table of ids by text: 0 of 2 subjects; with the type given: 2
 # Source     Arrow issue 39660 (open since 2024: leading zeros of partitions are lost; the type is

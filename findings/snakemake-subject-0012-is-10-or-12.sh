@@ -4,9 +4,9 @@
 # Version    snakemake 9.27.1
 # Behaviour  A config file is YAML 1.1, where 0012 is octal: 10. `--config subject=0012` tries int and
 #            float first: 12. 0108 is text in the file (8 is no octal digit) and 108 on the command
-#            line; 12:30 is 750 in the file (base 60), text on the command line; 1e5 is text in the file
-#            and 100000.0 on the command line, 12e3 is 12000.0 there, 1_000 is 1000 in both. In a list,
-#            `--config subjects=[0012,1e5]` keeps the text. Nothing is raised or warned.
+#            line; 12:30 is 750 in the file (base 60), text on the command line; 12e3 is text in the file
+#            and 12000.0 on the command line, 1_000 is 1000 in both. In a list,
+#            `--config subjects=[0012,12e3]` keeps the text.
 # Output     file: {'one': 10, 'two': '0108', 'three': 750, 'four': '12e3', 'five': 1000}
 #            --config: {'one': 12, 'two': 108, 'three': '12:30', 'four': 12000.0, 'five': 1000}
 #            --config, list: ['0012', '0108', '12:30', '12e3', '1_000']
