@@ -41,7 +41,8 @@ from popscan.ingest import prepare
 from popscan.io.sources import get_source
 from popscan.protocols import get_protocol
 from popscan.protocols.flow_2d.biomarkers import measure
-from popscan.protocols.flow_2d.qc import CHECKS, FlowContext
+from popscan.protocols.flow_2d.context import FlowContext
+from popscan.protocols.flow_2d.qc import CHECKS
 from popscan.qc import run_checks
 
 N_PIPES, N_ROADS, N_DOUBTS = 20, 20, 60

@@ -24,7 +24,8 @@ from popscan.io.sources import get_source
 from popscan.io.ukb import Ukb
 from popscan.protocols import get_protocol
 from popscan.protocols.flow_2d.biomarkers import measure
-from popscan.protocols.flow_2d.qc import CHECKS, FlowContext
+from popscan.protocols.flow_2d.context import FlowContext
+from popscan.protocols.flow_2d.qc import CHECKS
 from popscan.qc import run_checks
 from popscan.records import SubjectError
 from ukb_files import Image, bulk_name, write_zip

@@ -16,8 +16,9 @@ from popscan.io.flow_words import sidecar_venc
 from popscan.io.sources import get_source
 from popscan.protocols import get_protocol
 from popscan.protocols.flow_2d.biomarkers import DICTIONARY, measure
+from popscan.protocols.flow_2d.context import FlowContext
 from popscan.protocols.flow_2d.direction import against, positive_sign
-from popscan.protocols.flow_2d.qc import CHECKS, FlowContext
+from popscan.protocols.flow_2d.qc import CHECKS
 from popscan.qc import run_checks, verdict
 from popscan.records import SubjectError
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import pydicom
-from pydicom.errors import InvalidDicomError
 
-from popscan.io.dicom_header import DAMAGE, Plane, has_place, open_dicom, read_plane, text_of
-from popscan.io.dicom_kind import foreign_modality, image_type, is_colour, is_phase
+from popscan.io.dicom_header import Plane, read_plane, text_of
+from popscan.io.dicom_images import is_single_image, read_headers
+from popscan.io.dicom_kind import image_type, is_phase
 from popscan.io.dicom_venc import PRIVATE_TAGS, encodes_in_plane, read_venc_cm_s
 from popscan.io.rawfile import RawFile
 from popscan.records import SubjectError
@@ -74,38 +74,12 @@ def read_images(folder: str, files: Sequence[RawFile]) -> tuple[list[FlowImage],
     SubjectError
         ``no_files``, ``not_dicom``, ``damaged_files``, ``mixed_patients``.
     """
-    if not files:
-        raise SubjectError("no_files", f"{folder}: the folder is empty")
-    images: list[FlowImage] = []
-    damaged = others = 0
-    for file in files:
-        try:
-            if not file.is_regular():
-                continue
-            image = _image(file, open_dicom(file, headers_only=True, further=_TAGS))
-        except InvalidDicomError:
-            continue
-        except DAMAGE:
-            damaged += 1
-            continue
-        images += [image] if image is not None else []
-        others += image is None
-    if not images:
-        reason = "damaged_files" if damaged else "not_dicom"
-        raise SubjectError(
-            reason,
-            f"{folder}: no usable MR image among {len(files)} files ({damaged} damaged, {others} "
-            "of another kind)",
-        )
-    if len({image.plane.patient_alike for image in images if image.plane.patient_alike}) > 1:
-        raise SubjectError("mixed_patients", f"{folder}: images of several patients")
-    return images, damaged + others
+    return read_headers(folder, files, _image, further=_TAGS)
 
 
 def _image(file: RawFile, data: pydicom.Dataset) -> FlowImage | None:
     """Return what a file is; None for what is no single grey MR image with a place."""
-    single = int(data.get("NumberOfFrames") or 1) == 1
-    if foreign_modality(data) or not single or is_colour(data) or not has_place(data):
+    if not is_single_image(data):
         return None
     plane = read_plane(file, data)
     names = " ".join(text_of(data, tag) for tag in _NAMES)

@@ -94,7 +94,7 @@ PROTOCOL = Protocol(
     ),
     quality=Quality(
         checks="popscan.protocols.flow_2d.qc:CHECKS",
-        context="popscan.protocols.flow_2d.qc:FlowContext",
+        context="popscan.protocols.flow_2d.context:FlowContext",
     ),
     biomarkers=Biomarkers(
         methods={"regions": "popscan.protocols.flow_2d.biomarkers:measure"},

@@ -155,7 +155,7 @@ def _numbers(vessel: Vessel, plane: Plane) -> dict[str, float]:
 def _regurgitant_se(vessel: Vessel, seconds: float) -> float:
     """Return the standard error of backward over forward volume, in %, to first order.
 
-    An offset adds to the flow of every frame alike: forward volume gains what the backward volume
+    An offset adds to the flow of every frame: forward volume gains what the backward volume
     loses, each over its own frames. Noise of the net volume is shared between both.
     """
     found = vessel.numbers
