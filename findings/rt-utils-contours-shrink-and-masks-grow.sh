@@ -13,8 +13,8 @@
 # Source     DICOM PS3.3 C.8.8.6 (a closed planar contour is a polygon in mm, its area is that of the
 #            polygon); OpenCV documents of fillPoly that the outline's pixels are filled too.
 # Consequence Contours drawn in another program and read here, or written here and measured there,
-#            change a ventricle of 20 pixels radius by 5%, one of 10 pixels by 9 to 11%; a wall between two
-#            such borders is not spared. Outlines have to be sampled at pixel centres.
+#            change a ventricle of 20 pixels radius by 5%, one of 10 pixels by 9 to 11%. Outlines have
+#            to be sampled at pixel centres.
 set -euo pipefail
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
 cd "$work"
