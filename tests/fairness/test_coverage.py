@@ -83,3 +83,40 @@ def test_the_report_says_it_and_the_shared_one_rounds(study, tmp_path):
     assert "LVEF in 40 of 60" in shared
     assert "45" not in shared.split("Do the intervals hold the reference?")[-1][:3000]
     assert coverage_section(tmp_path / "none", {}) is None
+
+
+def test_right_intervals_are_seldom_called_too_narrow_however_many_groups_there_are():
+    rng = np.random.default_rng(3)
+    units = [f"sub-{i:03d}" for i in range(400)]
+    flagged = 0
+    for _ in range(6):
+        people = pd.DataFrame(
+            {f"a{k}": rng.integers(0, 4, 400).astype(str) for k in range(4)}, index=units
+        )
+        names = [f"v{k}" for k in range(10)]
+        ends = {f"{name}_low_ml": -1.6449 for name in names}
+        ends |= {f"{name}_high_ml": 1.6449 for name in names}
+        measured = pd.DataFrame(
+            {"unit": units, **dict.fromkeys([f"{name}_ml" for name in names], 0.0), **ends,
+             "interval_level_pct": 90.0}
+        )  # fmt: skip
+        errors = {f"{name}_ml": rng.normal(size=400) for name in names}
+        reference = pd.DataFrame({"unit": units, **errors})
+        table = coverage_table(measured, reference, people, attributes_to_test=list(people))
+        assert len(table) == 10 * (1 + 16)
+        flagged += bool(len(too_narrow(table, overall=False)))
+    assert flagged <= 1  # without correction 5 or 6 of the 6 studies
+
+
+def test_one_group_with_intervals_far_too_narrow_is_found_among_many():
+    units = [f"sub-{i:03d}" for i in range(400)]
+    rng = np.random.default_rng(4)
+    people = pd.DataFrame({"a": (np.arange(400) % 10).astype(str)}, index=units)
+    half = np.where(people["a"] == "7", 0.8, 1.6449)
+    measured = pd.DataFrame(
+        {"unit": units, "v_ml": 0.0, "v_low_ml": -half, "v_high_ml": half,
+         "interval_level_pct": 90.0}
+    )  # fmt: skip
+    reference = pd.DataFrame({"unit": units, "v_ml": rng.normal(size=400)})
+    table = coverage_table(measured, reference, people, attributes_to_test=["a"])
+    assert too_narrow(table, overall=False)["group"].tolist() == ["7"]

@@ -2,6 +2,7 @@
 
 An interval at 90% is meant to hold the reference of 90% of new subjects. Where a study has
 references, what really happened is counted, with an exact (Clopper-Pearson) interval of its own.
+Of many groups and biomarkers some fall short by chance: tests are corrected for their number.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
 from popscan.columns import Column, flag, text
 from popscan.fairness.groups import labels
+from popscan.stats import multiplicity
 
 #: Column -> unit, meaning.
 DICTIONARY: dict[str, Column] = {
@@ -29,7 +32,13 @@ DICTIONARY: dict[str, Column] = {
     "coverage_high_pct": Column("%", "upper limit"),
     "nominal_pct": Column("%", "share that the intervals are meant to hold"),
     "half_width": Column("unit of the biomarker", "median half-width of the intervals"),
-    "too_narrow": flag("whether the upper limit is below the nominal share"),
+    "p": Column(
+        "", "exact binomial test that no fewer intervals hold the reference than the nominal share"
+    ),
+    "p_adj": Column(
+        "", "p after Holm's correction over all biomarkers, or over all groups of all biomarkers"
+    ),
+    "too_narrow": flag("whether p_adj is small: fewer hold it than chance explains"),
 }
 
 
@@ -104,7 +113,7 @@ def coverage_table(
     min_group : int
         Smaller groups have no row.
     alpha : float
-        1 - confidence of the limits.
+        1 - confidence of the limits, and level of the corrected tests.
 
     Returns
     -------
@@ -143,11 +152,18 @@ def coverage_table(
                     )
                     | {"half_width": float(half.iloc[members].median())}
                 )
-    return pd.DataFrame(rows, columns=list(DICTIONARY))
+    table = pd.DataFrame(rows, columns=list(DICTIONARY))
+    table["p_adj"] = multiplicity.adjust(
+        table["p"].astype(float), method="holm", family=(table["attribute"] == "").astype(str)
+    )
+    table["too_narrow"] = table["p_adj"] <= alpha
+    return table
 
 
-def _counts(inside: pd.Series, nominal: float, *, alpha: float) -> dict[str, float | bool]:
+def _counts(inside: pd.Series, nominal: float, *, alpha: float) -> dict[str, float]:
     n, k = len(inside), int(inside.sum())
+    # Twice the one-sided p: at or below alpha where the upper limit is below the nominal share.
+    p = 2 * stats.binom.cdf(k, n, nominal / 100) if np.isfinite(nominal) else np.nan
     low, high = (100.0 * float(p) for p in proportion_confint(k, n, alpha=alpha, method="beta"))
     return {
         "n": n,
@@ -157,7 +173,7 @@ def _counts(inside: pd.Series, nominal: float, *, alpha: float) -> dict[str, flo
         "coverage_low_pct": round(low, 1),
         "coverage_high_pct": round(high, 1),
         "nominal_pct": nominal,
-        "too_narrow": bool(np.isfinite(nominal) and high < nominal),
+        "p": min(float(p), 1.0),
     }
 
 

@@ -24,7 +24,7 @@ _AUDIT = {
 
 STAGE = Stage(
     name="fairness",
-    version="7",
+    version="8",
     uses=("stats",),
     sections=(
         "study",
