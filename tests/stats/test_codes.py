@@ -95,3 +95,23 @@ def test_weights_of_subjects_are_named(name):
 @pytest.mark.parametrize("name", ["weight_kg", "birth_weight_g", "lvm_weight", "response", "wt_mm"])
 def test_weights_of_bodies_are_not(name):
     assert weight_notes(pd.DataFrame({name: [1.5, 0.5]})) == []
+
+
+@pytest.mark.parametrize("kept_as", ["words", "categorical", "site", "coding", "numbers"])
+def test_listed_codes_count_as_missing_in_columns_of_every_kind(kept_as):
+    from popscan.config import Cohort, Fairness
+    from popscan.fairness.groups import MISSING, labels
+    from popscan.study.cohort import cohort_attributes
+
+    values = {"words": ["never", "ever", "99", "never"]}.get(kept_as, [1, 2, 99, 1])
+    name = "site" if kept_as == "site" else "answer"
+    people = pd.DataFrame({"unit": [f"sub-{i:02d}" for i in range(40)], name: values * 10})
+    coding = {name: {"1": "one", "2": "two", "99": "ninety-nine"}} if kept_as == "coding" else {}
+    cohort = Cohort(
+        special_codes={name: [99]}, categorical=[name] if kept_as == "categorical" else []
+    )
+    found, notes = cohort_attributes(people, fairness=Fairness(codings=coding), cohort=cohort)
+    groups = labels(found[name])
+    assert groups.nunique() == 3
+    assert (groups == MISSING).sum() == 10
+    assert f"{name}: 99 (10) are codes that count as missing." in notes

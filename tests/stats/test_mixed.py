@@ -97,3 +97,13 @@ def test_nines_that_stand_alone_above_all_values_are_named(code, n, told):
     assert notes == (expected if told else [])
     full = pd.DataFrame({"score": [*range(101), 99, 99]})
     assert mixed_notes(full, columns=["score"]) == []
+
+
+def test_columns_whose_codes_the_config_lists_have_no_note_on_codes():
+    values = np.concatenate([np.linspace(20, 80, 150), np.repeat([99.0, 0.0], 10)])
+    people = pd.DataFrame({"score": values, "other": values})
+    for decided in ((), ("score",), ("score", "other")):
+        notes = mixed_notes(people, columns=["score", "other"], decided=decided)
+        for name in people:
+            named = [note for note in notes if note.startswith(f"{name}: ")]
+            assert bool(named) == (name not in decided)

@@ -175,10 +175,10 @@ class Cohort(Section):
     )
     special_codes: dict[ColumnName, list[float]] = Field(
         default={},
-        description="Column -> numbers that mean not recorded (UK Biobank's -1 and -3); an empty "
-        "list keeps all. In other columns a few negative codes (-1, -3, -7, -9, -10, ...) among "
-        "values from 0, and 99, 999, ... far above all others, count as missing, and a note says "
-        "so.",
+        description="Column -> numbers that mean not recorded (UK Biobank's -1 and -3), also among "
+        "words and codes of categories; an empty list keeps all. In other columns a few negative "
+        "codes (-1, -3, -7, -9, -10, ...) among values from 0, and 99, 999, ... far above all "
+        "others, count as missing, and a note says so.",
     )
     ukb_fields: dict[ColumnName, Annotated[int, Field(ge=1)]] = Field(
         default={},

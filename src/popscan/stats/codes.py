@@ -37,16 +37,17 @@ def blank_codes(
     codes: Mapping[str, Sequence[float]] | None = None,
     leave: Collection[str] = (),
 ) -> tuple[pd.DataFrame, list[str]]:
-    """Set answer codes in columns of numbers to NaN.
+    """Set answer codes to NaN: those listed in any column, suspected ones in columns of numbers.
 
     Parameters
     ----------
     table
         Not changed.
     codes
-        Column -> its codes; of other columns those that `suspected_codes` finds.
+        Column -> its codes, also among words and numbers of categories; of other columns of
+        numbers those that `suspected_codes` finds.
     leave
-        Columns that hold categories.
+        Columns that hold categories, in which no code is suspected.
 
     Returns
     -------
@@ -65,19 +66,22 @@ cohort.special_codes can say otherwise.']
     clean, notes = table, []
     for name in map(str, table.columns):
         column = table[name]
-        if name in leave or not pd.api.types.is_numeric_dtype(column):
-            continue
         given = (codes or {}).get(name)
+        is_number = pd.api.types.is_numeric_dtype(column)
+        if given is None and (name in leave or not is_number):
+            continue
         found = suspected_codes(column) if given is None else list(given)
-        wrong = column.isin(found)
+        numbers = column if is_number else pd.to_numeric(column, errors="coerce")
+        wrong = numbers.isin(found)
         if not wrong.any():
             continue
-        counts = sorted(Counter(column[wrong].tolist()).items())
+        counts = sorted(Counter(numbers[wrong].tolist()).items())
         listed = ", ".join(f"{value:g} ({n})" for value, n in counts)
         why = "are codes among values from 0 and" if given is None else "are codes that"
         hint = "; cohort.special_codes can say otherwise" if given is None else ""
         notes.append(f"{name}: {listed} {why} count as missing{hint}.")
-        clean = clean.assign(**{name: column.astype(float).mask(wrong, np.nan)})
+        values = column.astype(float) if is_number else column.astype(object)
+        clean = clean.assign(**{name: values.mask(wrong, np.nan)})
     return clean, notes
 
 

@@ -7,7 +7,7 @@ unusual ones are none.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import pandas as pd
@@ -32,7 +32,9 @@ _REPEATED, _ALONE = 3, 0.05
 _FACTORS = (10.0, 12.0, 60.0, 100.0, 365.25, 1000.0)
 
 
-def mixed_notes(table: pd.DataFrame, *, columns: Sequence[str] = ()) -> list[str]:
+def mixed_notes(
+    table: pd.DataFrame, *, columns: Sequence[str] = (), decided: Collection[str] = ()
+) -> list[str]:
     """Say where sexes seem exchanged, weights are in pounds, or a column is in two units.
 
     Parameters
@@ -41,18 +43,22 @@ def mixed_notes(table: pd.DataFrame, *, columns: Sequence[str] = ()) -> list[str
         One row per person, as read.
     columns
         Columns of measurements that are looked at for two units.
+    decided
+        Those among them whose codes the config lists (``cohort.special_codes``): whatever else they
+        hold is a value.
 
     Returns
     -------
     list of str
         Sentences that name no person and no value of a single one.
     """
+    undecided = [name for name in columns if name in table and name not in decided]
     return [
         *_exchanged_sexes(table),
         *_pounds(table),
         *(note for name in columns if name in table for note in _two_units(name, table[name])),
-        *(note for name in columns if name in table for note in _zeros(name, table[name])),
-        *(note for name in columns if name in table for note in _nines(name, table[name])),
+        *(note for name in undecided for note in _zeros(name, table[name])),
+        *(note for name in undecided for note in _nines(name, table[name])),
     ]
 
 

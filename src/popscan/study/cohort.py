@@ -56,7 +56,8 @@ def cohort_attributes(
     notes += [*categories, *codes, *(one.sentence() for one in blanked)]
     notes += uncoded_notes(attributes, fairness.codings)
     measured = [str(name) for name in attributes if pd.api.types.is_numeric_dtype(attributes[name])]
-    notes += [*weight_notes(attributes), *mixed_notes(attributes, columns=measured)]
+    notes += weight_notes(attributes)
+    notes += mixed_notes(attributes, columns=measured, decided=cohort.special_codes)
     return attributes.sort_index(), notes
 
 
