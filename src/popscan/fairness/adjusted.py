@@ -23,6 +23,10 @@ from popscan.stats.design import Design
 
 #: Fewest events, and fewest subjects without one, that a model of a yes/no outcome needs on a side.
 MIN_EVENTS = 5
+#: Methods that adjust for no confounder, or for the block alone.
+_WITHOUT_CONFOUNDERS = ("unadjusted", "mixed")
+#: Beginning of the note where a gap would be called adjusted that is adjusted for nothing.
+NOTHING_LEFT = "no confounder is left to adjust for"
 #: Column -> what it means of the table that `adjusted_gaps` returns.
 DICTIONARY: dict[str, Column] = {
     "attribute": text("attribute or intersection by which units are grouped"),
@@ -105,9 +109,9 @@ correction, cluster, family, roles
     -------
     DataFrame
         One row per comparison and method, columns as in `DICTIONARY`. Where group and confounder
-        cannot be distinguished (each group scanned at its own site), or a side of a yes/no outcome
-        has fewer than `MIN_EVENTS` subjects with or without the event, there is no estimate, and
-        the note says so.
+        cannot be distinguished (each group scanned at its own site), every confounder is what the
+        attribute is made of or the same for all, or a side of a yes/no outcome has fewer than
+        `MIN_EVENTS` subjects with or without the event, there is no estimate, and the note says so.
 
     Raises
     ------
@@ -186,6 +190,10 @@ def _compare(
     )
     rows, raw_gap = [], unadjusted(problem)
     for method in options.methods:
+        if compared.confounders.empty and method not in _WITHOUT_CONFOUNDERS:
+            note = "; ".join(filter(None, (NOTHING_LEFT, left_out)))
+            rows.append({**common, "gap_raw": raw_gap.gap, "method": method, "note": note})
+            continue
         if method == "mixed" and options.block in str(common["attribute"]).split(" x "):
             note = "the random effect is the attribute itself"
             rows.append({**common, "method": method, "note": note})

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from popscan.fairness.groups import Grouping, labels
 from popscan.stats.design import Design, build
 
+#: Beginning of the note where no data can separate a group from confounders, named in brackets.
+INSEPARABLE = "group and confounders cannot be distinguished"
 #: Comparisons that are kept: outcomes that follow each other mostly lack the same units.
 _KEPT = 8
 
@@ -69,17 +71,25 @@ class Comparison:
     @cached_property
     def obstacle(self) -> str:
         """Why no outcome can be adjusted; empty if it can."""
-        group = self.group
-        full = np.column_stack([group, self.design.matrix.to_numpy()])
-        if len(full) <= 2 * full.shape[1]:
+        if len(self.group) <= 2 * (self.design.matrix.shape[1] + 1):
             return "too few rows for so many confounders"
-        centred = full[:, 2:] - full[:, 2:].mean(axis=0)
-        spread = centred.std(axis=0)
-        scaled = np.column_stack([np.ones(len(full)), centred / np.where(spread > 0, spread, 1)])
-        weights, *_ = np.linalg.lstsq(scaled, group.astype(float), rcond=None)
-        if np.abs(group - scaled @ weights).max() < 1e-8:
-            return "group and confounders cannot be distinguished"
-        return ""
+        if not _determines(self.confounders, self.group):
+            return ""
+        columns = {name: [c for c in self.confounders if self.design.sources.get(c) == name]
+                   for name in self.design.used}  # fmt: skip
+        alone = [name for name, of in columns.items()
+                 if of and _determines(self.confounders[of], self.group)]  # fmt: skip
+        return f"{INSEPARABLE} ({', '.join(alone or columns)})"
+
+
+def _determines(columns: pd.DataFrame, group: NDArray[np.bool_]) -> bool:
+    """Whether a linear combination of columns is the group."""
+    values = columns.to_numpy(dtype=float)
+    centred = values - values.mean(axis=0)
+    spread = centred.std(axis=0)
+    scaled = np.column_stack([np.ones(len(values)), centred / np.where(spread > 0, spread, 1)])
+    weights, *_ = np.linalg.lstsq(scaled, group.astype(float), rcond=None)
+    return bool(np.abs(group - scaled @ weights).max() < 1e-8)
 
 
 class Comparisons:

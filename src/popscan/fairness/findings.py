@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from popscan.fairness.gap_words import REMOVED, REVEALED, gap_sentence
+from popscan.fairness.comparison import INSEPARABLE
+from popscan.fairness.gap_words import FEW, INSTEAD, REMOVED, REVEALED, gap_sentence
 from popscan.fairness.roles import PROTECTED
 from popscan.fairness.technical import place_of, roles_in, technical_sentences
 from popscan.fairness.words import CAUTION, adjusted_for, decimals, gap_scale, is_social, p_text
@@ -38,7 +39,7 @@ def sentences(
         Outcome -> name for people.
     adjusted : DataFrame, optional
         As `popscan.fairness.adjusted.adjusted_gaps` returns it: a gap that adjustment reveals or
-        removes is stated in its own sentence.
+        removes, or cannot separate from a confounder, is stated in its own sentence.
     summary : DataFrame, optional
         `AuditResult.summary`: technical attributes are described from it, one sentence per outcome.
 
@@ -46,7 +47,8 @@ def sentences(
     -------
     list of str
         How many comparisons were made, gaps with evidence, gaps without (and what the data are
-        compatible with), technical attributes, groups too small, and the caution.
+        compatible with) between groups of `FEW` or more, how many between smaller groups are not
+        listed, technical attributes, groups too small, and the caution.
     """
     if gaps.empty:
         return ["No groups could be compared."]
@@ -77,9 +79,13 @@ def sentences(
         place=lambda t: t["outcome"].map(place_of),
     )
     rest = rest.sort_values(["crossed", "place"], kind="stable")
-    shown = pd.concat([found, rest.groupby(["attribute", "outcome"], sort=False).head(1)])
+    noise = rest[["n", "n_reference"]].min(axis=1) < FEW
+    listed = rest[~noise].groupby(["attribute", "outcome"], sort=False).head(1)
+    shown = pd.concat([found, listed])
     lines += [gap_sentence(row, alpha=alpha, names=names) for _, row in shown.head(most).iterrows()]
-    left_out = len(single) - min(most, len(shown))
+    if noise.any():
+        lines.append(_small(rest[noise]))
+    left_out = len(single) - int(noise.sum()) - min(most, len(shown))
     if left_out > 0:
         lines.append(f"The table of gaps holds {left_out} further comparisons.")
     if summary is not None and aside:
@@ -109,6 +115,17 @@ def openings(gaps: pd.DataFrame, *, alpha: float = 0.05) -> list[str]:
         return ["No groups could be compared."]
     counted = gaps.assign(role=roles_in(gaps))
     return _openings(counted[counted["p"].notna()], alpha)
+
+
+def _small(rows: pd.DataFrame) -> str:
+    """Say once that groups are too small for single sentences on what is not significant."""
+    names = ", ".join(dict.fromkeys(rows["attribute"]))
+    were = "comparison is" if len(rows) == 1 else "comparisons are"
+    return (
+        f"{len(rows)} {were} between groups of which one has fewer than {FEW} subjects ({names}): "
+        "too small to say whether they are served alike. None is significant, and "
+        "none is listed here; their intervals are in the table of gaps."
+    )
 
 
 def _keys(table: pd.DataFrame) -> list[tuple[str, ...]]:
@@ -168,19 +185,19 @@ def _too_few(gaps: pd.DataFrame) -> list[str]:
 
 
 def _second(adjusted: pd.DataFrame | None, alpha: float) -> dict[tuple[str, ...], str]:
-    """Say what adjustment makes of each gap: revealed by most methods, or removed by all.
+    """Say what adjustment makes of each gap: revealed by most methods, removed, or impossible.
 
     One method of several that finds something is no finding: at least half of those with an
     estimate must, and how many do is reported.
     """
     if adjusted is None or adjusted.empty:
         return {}
+    lines = _inseparable(adjusted)
     known = adjusted[np.isfinite(adjusted["gap"].astype(float)) & adjusted["p_adj"].notna()]
     places: dict[tuple[str, ...], list[int]] = {}
     for place, key in enumerate(_keys(known)):
         places.setdefault(key, []).append(place)
     is_clear = (known["p_adj"] <= alpha).to_numpy()
-    lines: dict[tuple[str, ...], str] = {}
     for key, where in places.items():
         clear = [place for place in where if is_clear[place]]
         if not clear:
@@ -189,6 +206,20 @@ def _second(adjusted: pd.DataFrame | None, alpha: float) -> dict[tuple[str, ...]
             some = "" if len(clear) == len(where) else f" ({len(clear)} of {len(where)} methods)"
             lines[key] = f"{_after(known.iloc[clear[0]], alpha)}: {REVEALED}{some}"
     return lines
+
+
+def _inseparable(adjusted: pd.DataFrame) -> dict[tuple[str, ...], str]:
+    """Say of gaps whose group is determined by confounders which these are."""
+    notes = adjusted["note"].astype(str)
+    rows = adjusted[notes.str.startswith(INSEPARABLE)]
+    found = {}
+    for key, note in zip(_keys(rows), rows["note"], strict=True):
+        names = str(note).split(";")[0].removeprefix(INSEPARABLE).strip(" ()")
+        found[key] = (
+            f"Group and {adjusted_for(names) if names else 'confounders'} cannot be separated in "
+            f"these data; the difference {INSTEAD}"
+        )
+    return found
 
 
 def _after(row: pd.Series, alpha: float) -> str:

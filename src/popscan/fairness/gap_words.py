@@ -10,6 +10,10 @@ import pandas as pd
 from popscan.fairness.words import capital, decimals, gap_scale, outcome_name, p_text, people
 
 REVEALED, REMOVED = "a gap that only adjustment shows", "no longer significant"
+#: End of what is said of a gap that may as well be one between sites, scanners or ages.
+INSTEAD = "may come from there instead"
+#: Below so many subjects in a group a difference that is not significant says nothing of its own.
+FEW = 10
 
 
 def gap_sentence(
@@ -50,7 +54,7 @@ def gap_sentence(
         sense = "higher" if row["gap"] > 0 else "lower"
         verdict = {"worse": ", to their disadvantage", "better": ", to their advantage"}
         size = f"{abs(row['gap'] * scale):,.{places}f}{unit}"
-        removed = f". {also}" if also.endswith(REMOVED) else ""
+        removed = f". {also}" if also.endswith((REMOVED, INSTEAD)) else ""
         return (
             f"{outcome} is {size} {sense} in {own} than in {other}"
             f"{verdict.get(row['direction'], '')}{_open_sign(row)}: {level} {span}, adjusted p "

@@ -129,13 +129,14 @@ def adjusted_sentences(adjusted: pd.DataFrame, *, alpha: float = 0.05, most: int
     """
     one = adjusted[adjusted["method"] == adjusted["method"].iloc[0]]
     fitted = one[np.isfinite(one["gap"].astype(float))]
+    lost = one[~np.isfinite(one["gap"].astype(float))]
+    told = lost[~lost["note"].str.startswith(("too few", "all values"))]
     if fitted.empty:
-        return [_not_adjusted(one)] if len(one) else []
+        return [_not_adjusted(told if len(told) else one)] if len(one) else []
     clear = fitted[fitted["p_adj"] <= alpha].sort_values(["p_adj", "p"], kind="stable")
-    held = adjusted_for(max(fitted["adjusted_for"], key=len))
     sentences = [
-        f"Adjusted for {held} ({one['method'].iloc[0]}), {len(clear)} of {len(fitted)} gaps "
-        f"are significant at the {alpha:g} level after correction{_without(fitted)}."
+        f"Adjusted for {_held(fitted)} ({one['method'].iloc[0]}), {len(clear)} of {len(fitted)} "
+        f"gaps are significant at the {alpha:g} level after correction{_without(fitted)}."
     ]
     changed = fitted[[bool(_change(row, alpha)) for _, row in fitted.iterrows()]].sort_values(
         "explained_pct", ascending=False, kind="stable", key=abs
@@ -143,9 +144,19 @@ def adjusted_sentences(adjusted: pd.DataFrame, *, alpha: float = 0.05, most: int
     shown = pd.concat([clear, changed])
     shown = shown[~shown.index.duplicated()].head(most)
     sentences += [_adjusted_sentence(row, alpha) for _, row in shown.iterrows()]
-    lost = one[~np.isfinite(one["gap"].astype(float)) & ~one["note"].str.startswith("too few")]
-    lost = lost[~lost["note"].str.startswith("all values")]
-    return sentences + ([_not_adjusted(lost)] if len(lost) else [])
+    return sentences + ([_not_adjusted(told)] if len(told) else [])
+
+
+def _held(rows: pd.DataFrame) -> str:
+    """Name what gaps are adjusted for; where that differs, with how many of them."""
+    sets = rows["adjusted_for"].fillna("").value_counts(sort=False)
+    named = {adjusted_for(str(held)): int(n) for held, n in sets.items() if held}
+    if len(sets) == 1 and named:
+        return next(iter(named))
+    parts = [f"{names} in {n}" for names, n in named.items()]
+    if blocks := len(rows) - sum(named.values()):
+        parts.append(f"the random effect alone in {blocks}")
+    return ", for ".join(parts)
 
 
 def _adjusted_sentence(row: pd.Series, alpha: float) -> str:
@@ -197,9 +208,12 @@ def _change(row: pd.Series, alpha: float) -> str:
 
 
 def _not_adjusted(rows: pd.DataFrame) -> str:
-    """How many gaps have no adjusted estimate, and the commonest reason."""
-    why = rows["note"].str.split(";").str[0].mode().iloc[0]
-    return f"{len(rows)} gaps could not be adjusted: {why}."
+    """How many gaps have no adjusted estimate, by reason, the commonest first."""
+    counts = rows["note"].str.split(";").str[0].value_counts()
+    if len(counts) == 1:
+        return f"{len(rows)} gaps could not be adjusted: {counts.index[0]}."
+    reasons = "; ".join(f"{why}, {n}" for why, n in counts.items())
+    return f"{len(rows)} gaps could not be adjusted: {reasons}."
 
 
 def exclusion_sentences(exclusion: pd.DataFrame, *, alpha: float = 0.05) -> list[str]:

@@ -1,0 +1,117 @@
+"""Sentences on groups that are tiny, or that a confounder determines; adjustment for nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from popscan.fairness.adjusted import NOTHING_LEFT, adjusted_gaps
+from popscan.fairness.audit import audit
+from popscan.fairness.comparison import INSEPARABLE
+from popscan.fairness.findings import sentences
+from popscan.fairness.gap_words import FEW
+from popscan.fairness.story import adjusted_sentences
+
+OUTCOMES = [f"v{k}_ml" for k in range(12)]
+
+
+def made(n: int, *, gap: float = 0.0, seed: int = 1) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Outcomes of n subjects, half of them men, whose values are higher by `gap`."""
+    rng = np.random.default_rng(seed)
+    units = [f"u{i:03d}" for i in range(n)]
+    men = np.arange(n) % 2 == 0
+    people = pd.DataFrame(
+        {
+            "sex": np.where(men, "male", "female"),
+            "site": np.where(men, "A", "B"),
+            "age_years": rng.uniform(45, 80, n),
+            "age_band": np.where(np.arange(n) < n // 2, "45-59", "60+"),
+        },
+        index=units,
+    )
+    parts = [
+        pd.DataFrame(
+            {"unit": units, "stage": "table", "outcome": name, "better_is": "neither",
+             "kind": "continuous", "value": rng.normal(100, 10, n) + gap * men}
+        )
+        for name in OUTCOMES
+    ]  # fmt: skip
+    return pd.concat(parts), people
+
+
+def single(lines: list[str]) -> list[str]:
+    """Sentences on one gap each."""
+    return [line for line in lines if "(n = " in line]
+
+
+def test_gaps_of_tiny_groups_are_summed_up_in_one_sentence():
+    outcomes, people = made(8)
+    found = audit(outcomes, people, attributes_to_test=["sex", "age_band"], min_group=2, n_boot=50)
+    assert found.gaps["p"].notna().sum() == 24
+    lines = sentences(found.gaps)
+    assert single(lines) == []
+    said = [line for line in lines if f"fewer than {FEW} subjects" in line]
+    assert len(said) == 1
+    assert said[0].startswith("24 comparisons are between groups")
+    assert "(sex, age_band)" in said[0]
+    assert not any("would have been found" in line for line in lines)
+    assert not any("further comparisons" in line for line in lines)
+
+
+def test_a_clear_gap_of_a_small_group_is_still_said():
+    outcomes, people = made(16, gap=200.0)
+    gaps = audit(outcomes, people, attributes_to_test=["sex"], min_group=2, n_boot=50).gaps
+    assert (gaps["p_adj"] <= 0.05).all()
+    assert len(single(sentences(gaps))) == 12
+
+
+def test_larger_groups_are_listed_as_before():
+    outcomes, people = made(60)
+    gaps = audit(outcomes, people, attributes_to_test=["sex"], n_boot=50).gaps
+    lines = sentences(gaps)
+    assert len(single(lines)) == 12
+    assert not any("fewer than" in line for line in lines)
+
+
+def test_a_gap_that_is_one_of_sites_as_well_says_so_in_its_own_sentence():
+    outcomes, people = made(60, gap=50.0)
+    options = {"attributes_to_test": ["sex"]}
+    gaps = audit(outcomes, people, n_boot=50, **options).gaps
+    adjusted = adjusted_gaps(outcomes, people, adjust_for=["age_years", "site"], **options)
+    assert set(adjusted["note"]) == {f"{INSEPARABLE} (site)"}
+    told = single(sentences(gaps, adjusted=adjusted))
+    assert len(told) == 12
+    assert all("Group and site cannot be separated in these data" in line for line in told)
+    apart = people.assign(site=np.where(np.arange(60) % 3, "A", "B"))
+    adjusted = adjusted_gaps(outcomes, apart, adjust_for=["age_years", "site"], **options)
+    assert not any("separated" in line for line in sentences(gaps, adjusted=adjusted))
+
+
+@pytest.mark.parametrize("constant", [False, True])
+def test_a_gap_that_is_adjusted_for_nothing_is_not_called_adjusted(constant):
+    outcomes, people = made(60, gap=50.0)
+    if constant:
+        people = people.assign(age_years=50.0, age_band=people["sex"])
+    found = adjusted_gaps(
+        outcomes, people, attributes_to_test=["age_band"], adjust_for=["age_years"],
+        methods=["unadjusted", "regression", "ancova", "standardisation", "matching"],
+    )  # fmt: skip
+    own = found["method"] == "unadjusted"
+    assert np.isfinite(found.loc[own, "gap"]).all()
+    assert found.loc[~own, "gap"].isna().all()
+    assert found.loc[~own, "note"].str.startswith(NOTHING_LEFT).all()
+    by_regression = found[found["method"] == "regression"]
+    assert adjusted_sentences(by_regression) == [
+        f"12 gaps could not be adjusted: {NOTHING_LEFT}."
+    ]
+
+
+def test_sentences_on_adjustment_name_what_each_gap_is_adjusted_for():
+    outcomes, people = made(80)
+    people = people.assign(site=np.where(np.arange(80) % 3, "A", "B"))
+    found = adjusted_gaps(
+        outcomes, people, attributes_to_test=["sex", "age_band"], adjust_for=["age_years", "site"]
+    )
+    first = adjusted_sentences(found)[0]
+    assert first.startswith("Adjusted for age and site in 12, for site in 12 (regression), ")
