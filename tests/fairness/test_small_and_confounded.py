@@ -102,9 +102,7 @@ def test_a_gap_that_is_adjusted_for_nothing_is_not_called_adjusted(constant):
     assert found.loc[~own, "gap"].isna().all()
     assert found.loc[~own, "note"].str.startswith(NOTHING_LEFT).all()
     by_regression = found[found["method"] == "regression"]
-    assert adjusted_sentences(by_regression) == [
-        f"12 gaps could not be adjusted: {NOTHING_LEFT}."
-    ]
+    assert adjusted_sentences(by_regression) == [f"12 gaps could not be adjusted: {NOTHING_LEFT}."]
 
 
 def test_sentences_on_adjustment_name_what_each_gap_is_adjusted_for():

@@ -9,15 +9,17 @@ import numpy as np
 import pandas as pd
 import statsmodels.api as sm
 from numpy.typing import NDArray
+from scipy import stats
 from statsmodels.stats.diagnostic import het_breuschpagan
 
 from popscan.columns import Column, text
 from popscan.records import PopscanError
 from popscan.stats import multiplicity
+from popscan.stats.clustered import jackknife_covariance
 from popscan.stats.design import Design, build, clean, unit_of
 
-#: With fewer subjects than this, errors by subject are too small more often than not.
-_FEW_SUBJECTS = 40
+#: With fewer subjects than this, errors by subject can still be too small for rare categories.
+_FEW_SUBJECTS = 20
 _COLUMNS = [
     "outcome", "term", "name", "estimate", "unit", "se", "ci_low", "ci_high", "p", "q", "n",
     "n_dropped", "r2", "r2_adjusted", "condition_number", "max_vif", "breusch_pagan_p",
@@ -92,8 +94,9 @@ def associate(
         Rarer levels of a category are merged as ``other``.
     cluster : str, optional
         Column with the subject. Where subjects have several rows, errors are those of subjects
-        (CR1: Liang and Zeger 1986, with the correction for few), t has one degree of freedom less
-        than there are subjects, `min_n` counts subjects, and `robust` says ``cluster``.
+        (`popscan.stats.clustered.jackknife_covariance`, which holds with few subjects), t has one
+        degree of freedom less than there are subjects, `min_n` counts subjects, and `robust` says
+        ``cluster``.
 
     Returns
     -------
@@ -162,7 +165,8 @@ def _one_outcome(
     count = n if subjects is None else int(subjects.max()) + 1
     if subjects is not None:
         robust = "cluster"
-        design.general.append(_clustered(n, count))
+        few = f"; {count} are few for that" if count < _FEW_SUBJECTS else ""
+        design.general.append(f"{n} visits of {count} subjects: errors by subject{few}")
     obstacle = ""
     if count < max(min_n, 2 * k):
         what = "complete rows" if subjects is None else "subjects with complete rows"
@@ -196,12 +200,6 @@ def _subjects(table: pd.DataFrame, rows: pd.Index, cluster: str | None) -> NDArr
     return None if of.is_unique else pd.factorize(of)[0]
 
 
-def _clustered(n_rows: int, n_subjects: int) -> str:
-    """Say that errors are by subject, and whether there are enough for that."""
-    few = f"; {n_subjects} are few for that" if n_subjects < _FEW_SUBJECTS else ""
-    return f"{n_rows} visits of {n_subjects} subjects: errors by subject{few}"
-
-
 def _fit(
     y: pd.Series,
     design: Design,
@@ -214,11 +212,18 @@ def _fit(
     """Fit and describe; the design has full rank."""
     matrix = design.matrix
     fit = sm.OLS(y.to_numpy(), matrix.to_numpy()).fit()
-    options = {} if subjects is None else {"groups": subjects}
-    sturdy = (
-        fit if robust == "nonrobust" else fit.get_robustcov_results(robust, use_t=True, **options)
-    )
-    limits = sturdy.conf_int(alpha=alpha)
+    estimates = np.asarray(fit.params, dtype=float)
+    freedom = float(fit.df_resid)
+    if subjects is not None:
+        covariance = jackknife_covariance(matrix.to_numpy(dtype=float), y.to_numpy(float), subjects)
+        errors, freedom = np.sqrt(np.diag(covariance)), float(subjects.max())
+    elif robust == "nonrobust":
+        errors = np.asarray(fit.bse)
+    else:
+        errors = np.asarray(fit.get_robustcov_results(robust, use_t=True).bse)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        p_values = 2 * stats.t.sf(np.abs(estimates / errors), freedom)
+    reach = stats.t.ppf(1 - alpha / 2, freedom) * errors
     common = _diagnostics(fit, matrix)
     unit = unit_of(outcome)
     rows = []
@@ -230,12 +235,12 @@ def _fit(
                 "outcome": outcome,
                 "term": term,
                 "name": _name(outcome, term, source),
-                "estimate": float(sturdy.params[i]),
+                "estimate": float(estimates[i]),
                 "unit": (unit or "1") + per,
-                "se": float(sturdy.bse[i]),
-                "ci_low": float(limits[i, 0]),
-                "ci_high": float(limits[i, 1]),
-                "p": float(sturdy.pvalues[i]),
+                "se": float(errors[i]),
+                "ci_low": float(estimates[i] - reach[i]),
+                "ci_high": float(estimates[i] + reach[i]),
+                "p": float(p_values[i]),
                 "note": design.notes.get(term, ""),
                 **common,
             }

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from scipy import stats
 from statsmodels.tools.sm_exceptions import ModelWarning, PerfectSeparationError
 
+from popscan.stats.clustered import jackknife_covariance
 from popscan.stats.matching import matching
 from popscan.stats.means import Floats
 from popscan.stats.problem import Adjusted, Problem, adjusted
@@ -30,15 +31,17 @@ def _design(problem: Problem) -> Floats:
     return np.column_stack([np.ones(len(problem.y)), problem.group, x - x.mean(axis=0)])
 
 
-def _covariance(problem: Problem) -> dict[str, Any]:
-    """How statsmodels computes the covariance: by subject if subjects repeat, else HC3."""
-    if problem.clusters is None:
-        return {"cov_type": "HC3", "use_t": True}
-    return {"cov_type": "cluster", "cov_kwds": {"groups": problem.clusters}, "use_t": True}
+def _fitted(y: Floats, x: Floats, clusters: NDArray[Any] | None) -> tuple[Floats, Floats, float]:
+    """Coefficients, robust covariance (HC3, or by subject if subjects repeat), and freedom of t."""
+    fit = sm.OLS(y, x).fit()
+    if clusters is None:
+        return fit.params, fit.get_robustcov_results("HC3").cov_params(), float(fit.df_resid)
+    codes = pd.factorize(clusters)[0].astype(np.intp)
+    return fit.params, jackknife_covariance(x, y, codes), max(float(codes.max()), 1.0)
 
 
 def regression(problem: Problem) -> Adjusted:
-    """Linear regression with robust (HC3 or cluster-robust) errors.
+    """Linear regression with robust errors (HC3, or the jackknife of subjects that repeat).
 
     For yes/no outcomes this is the linear probability model: a risk difference.
 
@@ -53,20 +56,13 @@ def regression(problem: Problem) -> Adjusted:
         ``extra`` holds ``p_slopes``, the test that confounders have the same effect in both groups;
         a small one says that a single adjusted gap hides that it depends on the confounder.
     """
-    fit = sm.OLS(problem.y, _design(problem)).fit(**_covariance(problem))
+    found, covariance, freedom = _fitted(problem.y, _design(problem), problem.clusters)
     p_slopes = _slopes(problem)
     note = "" if not p_slopes < 0.01 else "the gap depends on a confounder (see standardisation)"
-    freedom = _freedom(problem, fit)
     return adjusted(
-        float(fit.params[1]), float(fit.bse[1]), freedom, problem.alpha, note, p_slopes=p_slopes
-    )
-
-
-def _freedom(problem: Problem, fit: Any) -> float:
-    """Residual degrees of freedom, by subject if subjects repeat."""
-    if problem.clusters is None:
-        return float(fit.df_resid)
-    return max(len(np.unique(problem.clusters)) - 1.0, 1.0)
+        float(found[1]), float(np.sqrt(covariance[1, 1])), freedom, problem.alpha, note,
+        p_slopes=p_slopes,
+    )  # fmt: skip
 
 
 def ancova(problem: Problem) -> Adjusted:
@@ -98,9 +94,10 @@ def _slopes(problem: Problem) -> float:
     full = np.column_stack([base, problem.group[:, None] * base[:, 2:]])
     if k == 0 or np.linalg.matrix_rank(full) < full.shape[1] or len(full) <= 2 * full.shape[1]:
         return float("nan")
-    fit = sm.OLS(problem.y, full).fit(**_covariance(problem))
-    restriction = np.eye(full.shape[1])[-k:]
-    return float(np.squeeze(fit.wald_test(restriction, use_f=True, scalar=True).pvalue))
+    found, covariance, freedom = _fitted(problem.y, full, problem.clusters)
+    slopes, spread = found[-k:], covariance[-k:, -k:]
+    wald = float(slopes @ np.linalg.pinv(spread, hermitian=True) @ slopes) / k
+    return float(stats.f.sf(wald, k, freedom))
 
 
 def standardisation(problem: Problem) -> Adjusted:
@@ -134,8 +131,12 @@ def standardisation(problem: Problem) -> Adjusted:
             return Adjusted(note="the logistic model separates the outcome completely")
         contrast += sign * predicted
         variance += float(gradient @ covariance @ gradient)
-    variance += float(contrast.var()) / len(contrast)
-    freedom = len(x) - 2 * x.shape[1]
+    deviations, freedom = contrast - contrast.mean(), len(x) - 2.0 * x.shape[1]
+    if problem.clusters is not None:
+        codes = pd.factorize(problem.clusters)[0]
+        deviations = np.bincount(codes, weights=deviations)
+        freedom = max(len(deviations) - 2.0, 1.0)
+    variance += float((deviations**2).sum()) / len(x) ** 2
     return adjusted(float(contrast.mean()), float(np.sqrt(variance)), freedom, problem.alpha)
 
 
@@ -147,14 +148,14 @@ def _predict(
     problem: Problem, members: NDArray[np.bool_], x: Floats
 ) -> tuple[Floats, Floats, Floats]:
     """Predictions for all from the model of one group, their mean's gradient, its covariance."""
-    options = _covariance(problem)
-    if problem.clusters is not None:
-        options["cov_kwds"] = {"groups": problem.clusters[members]}
+    clusters = None if problem.clusters is None else problem.clusters[members]
     y = problem.y[members]
     if problem.binary:
         if np.ptp(y) == 0:  # no spread of its own: a linear model would count it as known exactly
             raise _NotFittedError
-        options["cov_type"] = "HC0" if problem.clusters is None else "cluster"
+        options: dict[str, Any] = {"cov_type": "HC0", "use_t": True}
+        if clusters is not None:
+            options = {"cov_type": "cluster", "cov_kwds": {"groups": clusters}, "use_t": True}
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             fit = sm.GLM(y, x[members], family=sm.families.Binomial()).fit(**options)
@@ -164,8 +165,8 @@ def _predict(
         predicted = fit.predict(x)
         gradient = (x * (predicted * (1 - predicted))[:, None]).mean(axis=0)
         return predicted, gradient, fit.cov_params()
-    fit = sm.OLS(y, x[members]).fit(**options)
-    return fit.predict(x), x.mean(axis=0), fit.cov_params()
+    found, covariance, _ = _fitted(y, x[members], clusters)
+    return x @ found, x.mean(axis=0), covariance
 
 
 def mixed(problem: Problem) -> Adjusted:
@@ -258,8 +259,9 @@ def unadjusted(problem: Problem) -> Adjusted:
         With robust errors.
     """
     x = np.column_stack([np.ones(len(problem.y)), problem.group])
-    fit = sm.OLS(problem.y, x).fit(**_covariance(problem))
-    return adjusted(float(fit.params[1]), float(fit.bse[1]), _freedom(problem, fit), problem.alpha)
+    found, covariance, freedom = _fitted(problem.y, x, problem.clusters)
+    se = float(np.sqrt(covariance[1, 1]))
+    return adjusted(float(found[1]), se, freedom, problem.alpha)
 
 
 def change_by_confounders(problem: Problem) -> float:
