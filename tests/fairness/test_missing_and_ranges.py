@@ -11,7 +11,7 @@ from popscan.fairness.audit import audit
 from popscan.fairness.findings import sentences
 from popscan.fairness.gap_words import gap_sentence
 from popscan.fairness.missingness import missing_columns
-from popscan.fairness.ranges import possible_range
+from popscan.fairness.ranges import odd_values, possible_range
 from popscan.fairness.story import adjusted_sentences
 from popscan.fairness.suppress import share
 from popscan.fairness.words import decimals
@@ -241,3 +241,22 @@ def test_a_difference_that_cannot_be_is_not_called_detectable(smallest, impossib
     assert ("too small to say what difference would have been found" in said) == impossible
     assert ("a true difference of 35 points" in said) != impossible
     assert "135" not in said
+
+
+@pytest.mark.parametrize(
+    ("outcome", "kind", "values", "said"),
+    [
+        ("lvedv_ml", "continuous", [100.0, -5.0, 120.0], "1 of 3 values are below 0"),
+        ("dice_mean", "continuous", [0.9, -0.1, 0.8], "1 of 3 values are outside 0 to 1"),
+        ("lvef_pct", "continuous", [60.0, 6e9, np.nan], "1 of 2 values are above 100"),
+        ("lvedv_ml", "continuous", [100.0, 100.0, np.nan], "all values are equal"),
+        ("dice_mean", "continuous", [90.0, 95.0, 99.0], ""),
+        ("lvedv_ml_error", "continuous", [-5.0, 3.0, 1.0], ""),
+        ("qc_fail", "binary", [0.0, 0.0, 0.0], ""),
+        ("lvedv_ml", "continuous", [np.nan, np.nan, np.nan], ""),
+    ],
+)
+def test_outcomes_that_cannot_be_or_do_not_vary_are_named(outcome, kind, values, said):
+    notes = odd_values([{"outcome": outcome, "kind": kind}], np.array(values)[:, None])
+    assert len(notes) == bool(said)
+    assert all(note.startswith(f"{outcome}: ") and said in note for note in notes)

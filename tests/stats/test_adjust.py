@@ -227,3 +227,14 @@ def test_dunn_of_two_groups_is_kruskal(rng):
     assert p[0, 1] == p[1, 0]
     assert np.isnan(np.diag(p)).all()
     assert np.isnan(several.dunn([a, a[:0]])[0, 1])
+
+
+def test_a_level_with_one_subject_of_a_group_leaves_the_slopes_untested(rng):
+    group = np.arange(60) < 30
+    level = (np.arange(60) == 3) | (np.arange(60) >= 45)  # one of the group, half of the others
+    confounders = pd.DataFrame({"site[b vs a]": level.astype(float)})
+    found = METHODS["regression"](
+        Problem(y=rng.normal(size=60), group=group, confounders=confounders)
+    )
+    assert np.isfinite([found.gap, found.se, found.p]).all()
+    assert np.isnan(found.extra["p_slopes"])

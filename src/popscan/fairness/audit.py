@@ -21,6 +21,7 @@ from popscan.fairness.groups import (
     outcome_matrix,
     reference_code,
 )
+from popscan.fairness.ranges import odd_values
 from popscan.fairness.roles import role_of
 from popscan.fairness.sample import Sample, draw_samples
 from popscan.fairness.summary import summarise
@@ -165,6 +166,7 @@ def audit(
         gaps=_correct(gaps, roles, correction=correction, family=family, alpha=alpha),
         summary=_correct_summary(summary, roles, correction=correction, family=family),
         notes=(
+            *odd_values(matrix.records(), matrix.values),
             *_notes(outcomes, matrix, groupings, samples, min_group),
             *(f"A reference group is given for {name}, which is not tested." for name in unused),
         ),

@@ -87,6 +87,39 @@ def ranges_of(keys: Sequence[Mapping[str, str]], values: Floats) -> Floats:
     return bounds
 
 
+def odd_values(keys: Sequence[Mapping[str, str]], values: Floats) -> list[str]:
+    """Say of which outcomes all values are equal, or some are what the outcome cannot be.
+
+    Parameters
+    ----------
+    keys, values
+        As in `ranges_of`. Yes/no outcomes are often the same for all, and are not named.
+
+    Returns
+    -------
+    list of str
+        Sentences without values.
+    """
+    notes = []
+    for key, column in zip(keys, values.T, strict=True):
+        known = column[np.isfinite(column)]
+        name, is_number = key["outcome"], key["kind"] == "continuous"
+        if is_number and len(known) > 1 and np.ptp(known) == 0:
+            notes.append(f"{name}: all values are equal, so groups cannot differ.")
+        low, high = possible_range(name, key["kind"])
+        if high == 1 and len(known) and 1 < known.max() <= 100:
+            high = 100.0
+        beyond = int(((known < low) | (known > high)).sum())
+        if beyond:
+            limit = f"above {high:g}" if np.isinf(low) else f"below {low:g}"
+            limit = f"outside {low:g} to {high:g}" if np.isfinite([low, high]).all() else limit
+            notes.append(
+                f"{name}: {beyond} of {len(known)} values are {limit}, which cannot be; they count "
+                "as they are."
+            )
+    return notes
+
+
 def within(low: Floats, high: Floats, bounds: Floats) -> tuple[Floats, Floats]:
     """Cut intervals of means at what the outcome can be.
 

@@ -94,6 +94,9 @@ def _slopes(problem: Problem) -> float:
     full = np.column_stack([base, problem.group[:, None] * base[:, 2:]])
     if k == 0 or np.linalg.matrix_rank(full) < full.shape[1] or len(full) <= 2 * full.shape[1]:
         return float("nan")
+    leverage = np.einsum("ij,ji->i", full, np.linalg.pinv(full))
+    if leverage.max() > 1 - 1e-8:  # the only one of a group at a level: no residual, HC3 is 0 / 0
+        return float("nan")
     found, covariance, freedom = _fitted(problem.y, full, problem.clusters)
     slopes, spread = found[-k:], covariance[-k:, -k:]
     wald = float(slopes @ np.linalg.pinv(spread, hermitian=True) @ slopes) / k

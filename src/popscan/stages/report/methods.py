@@ -167,8 +167,9 @@ def _audit(context: StudyContext, config: Mapping[str, object]) -> Iterator[str]
         terms = [_named(name) for name in Associate.of(config).terms]
         yield (
             f"Biomarkers were regressed on {listing(terms)} by ordinary least squares with HC3 "
-            "standard errors [@hc3] (by the jackknife of subjects where they repeat); p values were "
-            "corrected over all terms and outcomes by the method of Benjamini and Hochberg [@bh]."
+            "standard errors [@hc3] (by the jackknife of subjects where they repeat); p values "
+            "were corrected over all terms and outcomes by the method of Benjamini and Hochberg "
+            "[@bh]."
         )
     if not len(context.fairness_gaps):
         return
