@@ -65,3 +65,17 @@ def test_what_cannot_be_told_apart_has_no_adjusted_gap(people, rng):
         methods=["mixed"], block="site",
     )  # fmt: skip
     assert mixed["note"].str.contains("attribute itself").all()
+
+
+@pytest.mark.parametrize("men_at_b", [0, 1, 3, 4, 5])
+def test_the_strength_of_an_association_gives_no_small_cell_away(men_at_b):
+    """From rounded margins, Cramer's V of three digits left one or two counts possible."""
+    n = 60
+    sex = np.repeat(["male", "female"], n)
+    site = np.repeat(["B", "A", "B", "A"], [men_at_b, n - men_at_b, 20, n - 20])
+    people = pd.DataFrame({"sex": sex, "site": site, "age_years": np.arange(2.0 * n)})
+    options = {"attributes_to_test": ["sex"], "confounders": ["site", "age_years"]}
+    assert list(confounding(people, **options)["confounder"]) == ["site", "age_years"]
+    shared = list(confounding(people, min_cell=5, **options)["confounder"])
+    assert ("site" in shared) == (men_at_b in (0, 5))
+    assert "age_years" in shared

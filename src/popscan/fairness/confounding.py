@@ -41,6 +41,7 @@ def confounding(
     attributes_to_test: Sequence[str],
     confounders: Sequence[str],
     min_group: int = 10,
+    min_cell: int = 0,
     correction: str = "holm",
 ) -> pd.DataFrame:
     """Measure how strongly each confounder is associated with each attribute.
@@ -56,6 +57,9 @@ def confounding(
     min_group : int
         Smaller groups do not enter, and of levels of a category only those with as many units
         can be named as lacking a group.
+    min_cell : int
+        For what is shared: a confounder of which a level has fewer units in a group, but some, has
+        no row, since the strength of an association gives such a count away.
     correction : str
         ``holm``, ``bh``, ``by`` or ``none``.
 
@@ -65,7 +69,7 @@ def confounding(
         One row per attribute and confounder; columns as in `DICTIONARY`.
     """
     rows = [
-        _one(grouping, attributes[name], name, min_group)
+        _one(grouping, attributes[name], name, min_group, min_cell)
         for grouping in make_groupings(attributes, attributes_to_test=attributes_to_test)
         for name in confounders_of(grouping.attribute, confounders)
         if name in attributes
@@ -75,8 +79,10 @@ def confounding(
     return table
 
 
-def _one(grouping: Grouping, column: pd.Series, name: str, min_group: int) -> dict[str, Any]:
-    """One attribute against one confounder; empty if there is nothing to compare."""
+def _one(
+    grouping: Grouping, column: pd.Series, name: str, min_group: int, min_cell: int
+) -> dict[str, Any]:
+    """One attribute against one confounder; empty if there is nothing to compare or to show."""
     group = pd.Series(np.asarray(grouping.names, dtype=object)[grouping.codes], index=column.index)
     words = is_categorical(column)
     values = labels(column) if words else pd.to_numeric(column, errors="coerce")
@@ -102,6 +108,8 @@ def _one(grouping: Grouping, column: pd.Series, name: str, min_group: int) -> di
     if values.nunique() > _MOST_LEVELS:
         return {}
     counts = pd.crosstab(group, values)
+    if ((counts > 0) & (counts < min_cell)).to_numpy().any():
+        return {}
     p = stats.chi2_contingency(counts, correction=False).pvalue
     large = counts.loc[:, counts.sum() >= min_group]
     nobody = [f"{g}: none at {level}" for level in large for g in counts.index[large[level] == 0]]

@@ -194,7 +194,9 @@ def prediction_tables(
     return {name: table for name, table in tables.items() if len(table)}
 
 
-def confounding_table(people: pd.DataFrame, section: Fairness) -> pd.DataFrame:
+def confounding_table(
+    people: pd.DataFrame, section: Fairness, *, min_cell: int = 0
+) -> pd.DataFrame:
     """Measure what is associated with the attributes of the audit.
 
     Parameters
@@ -203,6 +205,8 @@ def confounding_table(people: pd.DataFrame, section: Fairness) -> pd.DataFrame:
         One row per subject.
     section
         Config section fairness.
+    min_cell
+        For what is shared: the smallest count that may be shown.
     """
     from popscan.fairness.confounding import confounding
 
@@ -213,6 +217,7 @@ def confounding_table(people: pd.DataFrame, section: Fairness) -> pd.DataFrame:
         attributes_to_test=attributes,
         confounders=list(dict.fromkeys([*confounders, *_SUSPECTS])),
         min_group=section.min_group,
+        min_cell=min_cell,
         correction=section.correction,
     )
 

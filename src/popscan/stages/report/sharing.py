@@ -153,7 +153,7 @@ def _allowed_tables(
     if len(tables["confounding"]):
         once, _ = first_visits(attributes)
         section = fairness.model_copy(update={"min_group": smallest})
-        tables["confounding"] = confounding_table(once, section)
+        tables["confounding"] = confounding_table(once, section, min_cell=report.min_cell)
     return {name: columns.rows(table) for name, table in tables.items()}
 
 
