@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import ndtr
+from scipy.special import ndtr, ndtri
 
 from popscan.associate.centiles import CENTILES, NEAR_YEARS, Curves, Floats, position
 from popscan.columns import Column, text
@@ -16,6 +16,9 @@ from popscan.stats.design import clean, unit_of
 
 _SANDWICH = "Hendricks and Koenker 1992, doi:10.1080/01621459.1992.10475175"
 _KOENKER = "Koenker and Bassett 1978, doi:10.2307/1913643"
+#: Note of a value so rare that a reference does not say how rare.
+BEYOND = f"beyond the {CENTILES[0]:g} to {CENTILES[-1]:g}% of the reference: z is extrapolated"
+_OUTERMOST = float(ndtri(CENTILES[-1] / 100))
 #: People whose scores are computed at once.
 _CHUNK = 1000
 
@@ -37,12 +40,22 @@ DICTIONARY: Mapping[str, Column] = {
 Z_DICTIONARY: Mapping[str, Column] = {
     "outcome": text("biomarker"),
     "value": Column("unit", "measured"),
-    "centile": Column("%", "share of subjects of the same sex and age that is below"),
-    "z": Column("SD", "the normal deviate of that share; 0 is the median"),
-    "z_low": Column(
-        "SD", "lower end of its interval: of the curves, and of the value if it has one"
+    "centile": Column(
+        "%",
+        "share of subjects of the same sex and age that is below; beyond the outermost centile "
+        "that one, as a limit",
     ),
-    "z_high": Column("SD", "upper end of its interval"),
+    "z": Column(
+        "SD",
+        "the normal deviate of that share; 0 is the median; beyond the outermost centile "
+        "extrapolated, see note",
+    ),
+    "z_low": Column(
+        "SD",
+        "lower end of its interval: of the curves, and of the value if it has one; empty below the "
+        "outermost centile",
+    ),
+    "z_high": Column("SD", "upper end of its interval; empty above the outermost centile"),
     "n_near": Column("subjects", f"subjects of that sex within {NEAR_YEARS:g} years"),
     "note": text("why there is no score, or with what caution to read it"),
 }
@@ -160,6 +173,8 @@ def z_scores(
                 for c in (ends or {}).get(outcome, ())
             ]
             part = part.assign(**_scores(one, values[at], ages[at], limits))
+            outside = part["z"].abs() > _OUTERMOST + 1e-9
+            part.loc[outside, "note"] = BEYOND + "; " + part.loc[outside, "note"]
             part.loc[np.isnan(ages[at]), "note"] = "no age"
             beyond = (ages[at] < one.ages.min()) | (ages[at] > one.ages.max())
             part.loc[beyond, "note"] = "older or younger than all of the reference"
@@ -196,8 +211,15 @@ def _scores(
         )
         z = position(centiles[0], value)
         found["z"][chunk] = z
-        found["z_low"][chunk] = np.minimum(z, np.quantile(position(centiles, low), 0.05, axis=0))
-        found["z_high"][chunk] = np.maximum(z, np.quantile(position(centiles, high), 0.95, axis=0))
-        found["centile"][chunk] = 100.0 * ndtr(z)
+        z_low = np.minimum(z, np.quantile(position(centiles, low), 0.05, axis=0))
+        z_high = np.maximum(z, np.quantile(position(centiles, high), 0.95, axis=0))
+        # The tail beyond is drawn as a normal one; a skewed measurement has another.
+        below, above = z < -_OUTERMOST - 1e-9, z > _OUTERMOST + 1e-9
+        z_low, z_high = (
+            np.where(below, np.nan, np.where(above, np.minimum(z_low, _OUTERMOST), z_low)),
+            np.where(above, np.nan, np.where(below, np.maximum(z_high, -_OUTERMOST), z_high)),
+        )
+        found["z_low"][chunk], found["z_high"][chunk] = z_low, z_high
+        found["centile"][chunk] = np.clip(100.0 * ndtr(z), CENTILES[0], CENTILES[-1])
         found["n_near"][chunk] = curves.near(ages[chunk])
     return found
