@@ -75,7 +75,7 @@ class Comparison:
             return "too few rows for so many confounders"
         if not _determines(self.confounders, self.group):
             return ""
-        columns = {name: [c for c in self.confounders if self.design.sources.get(c) == name]
+        columns = {name: [c for c in self.confounders if self.design.sources.get(str(c)) == name]
                    for name in self.design.used}  # fmt: skip
         alone = [name for name, of in columns.items()
                  if of and _determines(self.confounders[of], self.group)]  # fmt: skip
