@@ -130,9 +130,9 @@ def adjusted_sentences(adjusted: pd.DataFrame, *, alpha: float = 0.05, most: int
     one = adjusted[adjusted["method"] == adjusted["method"].iloc[0]]
     fitted = one[np.isfinite(one["gap"].astype(float))]
     lost = one[~np.isfinite(one["gap"].astype(float))]
-    told = lost[~lost["note"].str.startswith(("too few", "all values"))]
+    unadjusted = lost[~lost["note"].str.startswith(("too few", "all values"))]
     if fitted.empty:
-        return [_not_adjusted(told if len(told) else one)] if len(one) else []
+        return [_not_adjusted(unadjusted if len(unadjusted) else one)] if len(one) else []
     clear = fitted[fitted["p_adj"] <= alpha].sort_values(["p_adj", "p"], kind="stable")
     sentences = [
         f"Adjusted for {_held(fitted)} ({one['method'].iloc[0]}), {len(clear)} of {len(fitted)} "
@@ -144,7 +144,7 @@ def adjusted_sentences(adjusted: pd.DataFrame, *, alpha: float = 0.05, most: int
     shown = pd.concat([clear, changed])
     shown = shown[~shown.index.duplicated()].head(most)
     sentences += [_adjusted_sentence(row, alpha) for _, row in shown.iterrows()]
-    return sentences + ([_not_adjusted(told)] if len(told) else [])
+    return sentences + ([_not_adjusted(unadjusted)] if len(unadjusted) else [])
 
 
 def _held(rows: pd.DataFrame) -> str:
