@@ -187,8 +187,11 @@ def _compare(
         clusters=compared.clusters,
         blocks=compared.blocks,
         alpha=options.alpha,
+        shared=compared.designs,
     )
     rows, raw_gap = [], unadjusted(problem)
+    low, high = ranges_of([common], y[:, None])[0]
+    change = change_by_confounders(problem)
     for method in options.methods:
         if compared.confounders.empty and method not in _WITHOUT_CONFOUNDERS:
             note = "; ".join(filter(None, (NOTHING_LEFT, left_out)))
@@ -199,7 +202,8 @@ def _compare(
             rows.append({**common, "method": method, "note": note})
             continue
         own = _of_method(method, problem, compared.design, options.block)
-        rows.append(_row(own, method, common, raw_gap, left_out))
+        row = _row(own, method, common, raw_gap, left_out, widest=high - low)
+        rows.append(row | {"p_change": change if own is problem else change_by_confounders(own)})
     return rows
 
 
@@ -209,7 +213,7 @@ def _of_method(method: str, problem: Problem, design: Design, block: str | None)
         return problem
     kept = [name for name, source in design.sources.items() if source != block]
     usable = [name for name in kept if name in problem.confounders]
-    return replace(problem, confounders=problem.confounders[usable])
+    return replace(problem, confounders=problem.confounders[usable], shared=None)
 
 
 def _obstacle(compared: Comparison, y: NDArray[np.float64], *, min_group: int, binary: bool) -> str:
@@ -240,12 +244,17 @@ def _fewest_events(
 
 
 def _row(
-    problem: Problem, method: str, common: Mapping[str, Any], raw: Adjusted, left_out: str
+    problem: Problem,
+    method: str,
+    common: Mapping[str, Any],
+    raw: Adjusted,
+    left_out: str,
+    *,
+    widest: float,
 ) -> dict[str, Any]:
-    """Adjust by one method; `raw` is the gap without adjustment."""
+    """Adjust by one method; `raw` is the gap without, and no two means are farther than `widest`.
+    """
     estimate = raw if method == "unadjusted" else METHODS[method](problem)
-    low, high = ranges_of([common], problem.y[:, None])[0]
-    widest = high - low  # no two means are farther apart
     row = {
         **common,
         **{name: value for name, value in estimate.extra.items() if name in DICTIONARY},
@@ -260,7 +269,6 @@ def _row(
         if np.isfinite(estimate.ci_high)
         else estimate.ci_high,
         "p": estimate.p,
-        "p_change": change_by_confounders(problem),
         "note": "; ".join(filter(None, (estimate.note, left_out))),
     }
     if raw.p < 0.05 and np.isfinite(estimate.gap):

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from popscan.fairness.groups import Grouping, labels
 from popscan.stats.design import Design, build
+from popscan.stats.linear import Designs
 
 #: Beginning of the note where no data can separate a group from confounders, named in brackets.
 INSEPARABLE = "group and confounders cannot be distinguished"
@@ -61,6 +62,11 @@ class Comparison:
     def confounders(self) -> pd.DataFrame:
         """The design without its intercept."""
         return self.design.matrix.iloc[:, 1:]
+
+    @cached_property
+    def designs(self) -> Designs:
+        """Designs of the linear models, shared by the outcomes that the same units have."""
+        return Designs(self.group, self.confounders.to_numpy(dtype=float))
 
     @cached_property
     def left_out(self) -> str:

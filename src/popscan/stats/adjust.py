@@ -20,6 +20,7 @@ from scipy import stats
 from statsmodels.tools.sm_exceptions import ModelWarning, PerfectSeparationError
 
 from popscan.stats.clustered import jackknife_covariance
+from popscan.stats.linear import Fit, LeastSquares
 from popscan.stats.matching import matching
 from popscan.stats.means import Floats
 from popscan.stats.problem import Adjusted, Problem, adjusted
@@ -27,17 +28,17 @@ from popscan.stats.problem import Adjusted, Problem, adjusted
 
 def _design(problem: Problem) -> Floats:
     """Intercept, group, centred confounders."""
-    x = problem.confounders.to_numpy(dtype=float)
-    return np.column_stack([np.ones(len(problem.y)), problem.group, x - x.mean(axis=0)])
+    return problem.designs.common
 
 
-def _fitted(y: Floats, x: Floats, clusters: NDArray[Any] | None) -> tuple[Floats, Floats, float]:
-    """Coefficients, robust covariance (HC3, or by subject if subjects repeat), and freedom of t."""
-    fit = sm.OLS(y, x).fit()
+def _fit(y: Floats, design: LeastSquares, clusters: NDArray[Any] | None) -> Fit:
+    """Fit a linear model with robust errors: HC3, or by subject if subjects repeat."""
+    fit = design.fit(y)
     if clusters is None:
-        return fit.params, fit.get_robustcov_results("HC3").cov_params(), float(fit.df_resid)
+        return fit
     codes = pd.factorize(clusters)[0].astype(np.intp)
-    return fit.params, jackknife_covariance(x, y, codes), max(float(codes.max()), 1.0)
+    covariance = jackknife_covariance(design.x, y, codes)
+    return Fit(params=fit.params, covariance=covariance, freedom=max(float(codes.max()), 1.0))
 
 
 def regression(problem: Problem) -> Adjusted:
@@ -56,13 +57,17 @@ def regression(problem: Problem) -> Adjusted:
         ``extra`` holds ``p_slopes``, the test that confounders have the same effect in both groups;
         a small one says that a single adjusted gap hides that it depends on the confounder.
     """
-    found, covariance, freedom = _fitted(problem.y, _design(problem), problem.clusters)
+    fit = _fit(problem.y, problem.designs.adjusted, problem.clusters)
     p_slopes = _slopes(problem)
     note = "" if not p_slopes < 0.01 else "the gap depends on a confounder (see standardisation)"
     return adjusted(
-        float(found[1]), float(np.sqrt(covariance[1, 1])), freedom, problem.alpha, note,
-        p_slopes=p_slopes,
-    )  # fmt: skip
+        float(fit.params[1]), _error(fit), fit.freedom, problem.alpha, note, p_slopes=p_slopes
+    )
+
+
+def _error(fit: Fit) -> float:
+    """Return the standard error of the gap, which is the second coefficient."""
+    return float(np.sqrt(fit.covariance[1, 1]))
 
 
 def ancova(problem: Problem) -> Adjusted:
@@ -90,17 +95,13 @@ def ancova(problem: Problem) -> Adjusted:
 def _slopes(problem: Problem) -> float:
     """P value that group and confounders do not interact (robust Wald test)."""
     k = problem.confounders.shape[1]
-    base = _design(problem)
-    full = np.column_stack([base, problem.group[:, None] * base[:, 2:]])
-    if k == 0 or np.linalg.matrix_rank(full) < full.shape[1] or len(full) <= 2 * full.shape[1]:
+    design = problem.designs.slopes
+    full = design.x
+    if k == 0 or len(full) <= 2 * full.shape[1] or not design.full_rank:
         return float("nan")
-    leverage = np.einsum("ij,ji->i", full, np.linalg.pinv(full))
-    if leverage.max() > 1 - 1e-8:  # the only one of a group at a level: no residual, HC3 is 0 / 0
+    if design.alone:  # the only one of a group at a level: no residual, HC3 is 0 / 0
         return float("nan")
-    found, covariance, freedom = _fitted(problem.y, full, problem.clusters)
-    slopes, spread = found[-k:], covariance[-k:, -k:]
-    wald = float(slopes @ np.linalg.pinv(spread, hermitian=True) @ slopes) / k
-    return float(stats.f.sf(wald, k, freedom))
+    return _fit(problem.y, design, problem.clusters).p_zero(k)
 
 
 def standardisation(problem: Problem) -> Adjusted:
@@ -121,15 +122,15 @@ def standardisation(problem: Problem) -> Adjusted:
     Adjusted
         No estimate if a group is too small for its own model, or a logistic model separates.
     """
-    x = _design(problem)[:, [0, *range(2, 2 + problem.confounders.shape[1])]]
-    parts = [(problem.group, 1.0), (~problem.group, -1.0)]
+    designs = problem.designs
+    x = designs.everybody
+    parts = [(problem.group, designs.inside, 1.0), (~problem.group, designs.outside, -1.0)]
     contrast, variance = np.zeros(len(x)), 0.0
-    for members, sign in parts:
-        inside = x[members]
-        if len(inside) < 2 * x.shape[1] or np.linalg.matrix_rank(inside) < x.shape[1]:
+    for members, own, sign in parts:
+        if len(own.x) < 2 * x.shape[1] or not own.full_rank:
             return Adjusted(note="a group is too small or too uniform for a model of its own")
         try:
-            predicted, gradient, covariance = _predict(problem, members, x)
+            predicted, gradient, covariance = _predict(problem, members, own, x)
         except (PerfectSeparationError, np.linalg.LinAlgError, _NotFittedError):
             return Adjusted(note="the logistic model separates the outcome completely")
         contrast += sign * predicted
@@ -148,7 +149,7 @@ class _NotFittedError(Exception):
 
 
 def _predict(
-    problem: Problem, members: NDArray[np.bool_], x: Floats
+    problem: Problem, members: NDArray[np.bool_], own: LeastSquares, x: Floats
 ) -> tuple[Floats, Floats, Floats]:
     """Predictions for all from the model of one group, their mean's gradient, its covariance."""
     clusters = None if problem.clusters is None else problem.clusters[members]
@@ -161,15 +162,15 @@ def _predict(
             options = {"cov_type": "cluster", "cov_kwds": {"groups": clusters}, "use_t": True}
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            fit = sm.GLM(y, x[members], family=sm.families.Binomial()).fit(**options)
+            fit = sm.GLM(y, own.x, family=sm.families.Binomial()).fit(**options)
         trouble = [w for w in caught if issubclass(w.category, (ModelWarning, RuntimeWarning))]
         if trouble or not np.isfinite(fit.bse).all() or np.abs(fit.params).max() > 30:
             raise _NotFittedError
         predicted = fit.predict(x)
         gradient = (x * (predicted * (1 - predicted))[:, None]).mean(axis=0)
         return predicted, gradient, fit.cov_params()
-    found, covariance, _ = _fitted(y, x[members], clusters)
-    return x @ found, x.mean(axis=0), covariance
+    fit = _fit(y, own, clusters)
+    return np.dot(x, fit.params), x.mean(axis=0), fit.covariance
 
 
 def mixed(problem: Problem) -> Adjusted:
@@ -261,10 +262,8 @@ def unadjusted(problem: Problem) -> Adjusted:
     Adjusted
         With robust errors.
     """
-    x = np.column_stack([np.ones(len(problem.y)), problem.group])
-    found, covariance, freedom = _fitted(problem.y, x, problem.clusters)
-    se = float(np.sqrt(covariance[1, 1]))
-    return adjusted(float(found[1]), se, freedom, problem.alpha)
+    fit = _fit(problem.y, problem.designs.raw, problem.clusters)
+    return adjusted(float(fit.params[1]), _error(fit), fit.freedom, problem.alpha)
 
 
 def change_by_confounders(problem: Problem) -> float:

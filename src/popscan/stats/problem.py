@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
+from popscan.stats.linear import Designs
 from popscan.stats.means import Floats
 
 
@@ -34,6 +36,8 @@ class Problem:
         Site or scanner of each row, for the mixed model.
     alpha
         1 - confidence.
+    shared
+        Designs of the same rows and confounders, made for another outcome.
     """
 
     y: Floats
@@ -43,6 +47,12 @@ class Problem:
     clusters: NDArray[Any] | None = None
     blocks: NDArray[Any] | None = None
     alpha: float = 0.05
+    shared: Designs | None = None
+
+    @cached_property
+    def designs(self) -> Designs:
+        """Designs of the linear models."""
+        return self.shared or Designs(self.group, self.confounders.to_numpy(dtype=float))
 
 
 @dataclass(frozen=True, kw_only=True)
