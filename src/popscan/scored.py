@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import numpy as np
 import pandas as pd
 
 #: Verdict of a reference that is not of its image, or is coded otherwise.
@@ -12,15 +15,22 @@ def seen_in_training(scores: pd.DataFrame) -> pd.Series:
     """Return by row whether the model was trained on the subject; unknown counts as no."""
     if "seen_in_training" not in scores:
         return pd.Series(False, index=scores.index)
-    text = scores["seen_in_training"].astype(object).map(lambda v: str(v).strip().lower())
-    return text.isin(["true", "1", "1.0", "yes"])
+    words = ("true", "1", "1.0", "yes")
+    return _each(scores["seen_in_training"], lambda value: str(value).strip().lower() in words)
 
 
 def failed_reference(scores: pd.DataFrame) -> pd.Series:
     """Return by row whether its reference failed the checks; without a verdict it did not."""
     if "reference_verdict" not in scores:
         return pd.Series(False, index=scores.index)
-    return scores["reference_verdict"].astype(object) == FAILED
+    return _each(scores["reference_verdict"], lambda value: bool(value == FAILED))
+
+
+def _each(column: pd.Series, holds: Callable[[object], bool]) -> pd.Series:
+    """Ask of every value of a column, once of each that recurs; of a missing one as NaN."""
+    codes, values = pd.factorize(column.astype(object), use_na_sentinel=True)
+    flags = np.array([*map(holds, values), holds(float("nan"))], dtype=bool)
+    return pd.Series(flags[codes], index=column.index, name=column.name)
 
 
 def counted(scores: pd.DataFrame) -> pd.DataFrame:

@@ -37,7 +37,12 @@ def people(groups):
 def test_bounds_are_those_of_the_worst_and_the_best_case():
     group, reference = np.array([0.9, 0.8, np.nan, np.nan]), np.array([0.7, 0.7, 0.7, np.nan])
     values = np.concatenate([group, reference])
-    row = missing_columns(group, reference, values=values, bounds=np.array([0.0, 1.0]))
+    row = missing_columns(
+        group,
+        reference,
+        extremes=np.array([np.nanmin(values), np.nanmax(values)]),
+        bounds=np.array([0.0, 1.0]),
+    )
     assert (row["missing_pct"], row["missing_reference_pct"]) == (50, 25)
     filled = [
         np.nan_to_num(group, nan=a).mean() - np.nan_to_num(reference, nan=1 - a).mean()
@@ -45,7 +50,12 @@ def test_bounds_are_those_of_the_worst_and_the_best_case():
     ]
     assert (row["bound_low"], row["bound_high"]) == pytest.approx(tuple(filled))
     assert row["sign_open"]
-    unbounded = missing_columns(group, reference, values=values, bounds=np.array([-np.inf, np.inf]))
+    unbounded = missing_columns(
+        group,
+        reference,
+        extremes=np.array([np.nanmin(values), np.nanmax(values)]),
+        bounds=np.array([-np.inf, np.inf]),
+    )
     assert unbounded["bound_low"] == pytest.approx((0.85 + 0.7) / 2 - (3 * 0.7 + 0.9) / 4)
 
 

@@ -57,7 +57,7 @@ rule experiment_trial:
     input:
         rules.experiment_split.output,
     output:
-        f"{STUDY}/experiment/manifests/experiment_trial/{{trial}}.parquet",
+        TRIAL_MANIFEST,
     log:
         f"{STUDY}/logs/experiment/{{trial}}.log",
     benchmark:
@@ -75,7 +75,7 @@ rule experiment_trial:
 
 rule experiment:
     input:
-        expand(rules.experiment_trial.output, trial=TRIALS),
+        expand(TRIAL_MANIFEST, trial=TRIALS),
     output:
         f"{STUDY}/experiment/index.html",
         f"{STUDY}/experiment/tables/summary.parquet",

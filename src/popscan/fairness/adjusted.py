@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from popscan.columns import Column, text
 from popscan.fairness.attributes import confounders_of
 from popscan.fairness.comparison import Comparison, Comparisons, Options, described
-from popscan.fairness.groups import make_groupings, outcome_matrix, reference_code
+from popscan.fairness.groups import OutcomeMatrix, make_groupings, outcome_matrix, reference_code
 from popscan.fairness.ranges import ranges_of
 from popscan.fairness.roles import families, role_of
 from popscan.records import PopscanError
@@ -86,6 +86,7 @@ def adjusted_gaps(
     correction: str = "holm",
     family: str = "all",
     roles: Mapping[str, str] | None = None,
+    matrix: OutcomeMatrix | None = None,
 ) -> pd.DataFrame:
     """Compare each group with the reference, adjusted for confounders.
 
@@ -104,6 +105,8 @@ correction, cluster, family, roles
         Further confounders, which the study does not have: named in ``not_adjusted_for``.
     block : str, optional
         Column of `attributes` with the random effect of method ``mixed`` (site, scanner).
+    matrix : OutcomeMatrix, optional
+        The outcomes, if they were arranged for the same units already.
 
     Returns
     -------
@@ -126,7 +129,7 @@ correction, cluster, family, roles
     if absent:
         raise PopscanError(f"confounder {', '.join(absent)} is not in the attributes table")
     people = attributes.sort_index()
-    matrix = outcome_matrix(outcomes, people.index)
+    matrix = outcome_matrix(outcomes, people.index, made=matrix)
     groupings = make_groupings(
         people, attributes_to_test=attributes_to_test, intersections=intersections
     )
@@ -135,7 +138,7 @@ correction, cluster, family, roles
         methods=methods, categorical=categorical, block=block, cluster=cluster,
         min_group=min_group, alpha=alpha,
     )  # fmt: skip
-    known = np.isfinite(matrix.values)
+    known = np.isfinite(matrix.by_outcome)
     rows: list[dict[str, Any]] = []
     for grouping in groupings:
         base = reference_code(grouping, reference)
@@ -144,13 +147,13 @@ correction, cluster, family, roles
         by_outcome: list[list[dict[str, Any]]] = [[] for _ in matrix.records()]
         for code in map(int, np.argsort(grouping.names)):  # a group's designs follow each other
             for k, key in enumerate(matrix.records() if code != base else []):
-                compared = comparisons.of(code, known[:, k])
+                compared = comparisons.of(code, known[k])
                 common: dict[str, Any] = dict.fromkeys(DICTIONARY, float("nan"))
                 common |= described(
                     grouping, compared, key, code=code, base=base, adjust_for=usable
                 )
                 by_outcome[k] += _compare(
-                    compared, matrix.values[compared.rows, k], common, options
+                    compared, matrix.by_outcome[k][compared.rows], common, options
                 )
         rows += [row for of_one in by_outcome for row in of_one]
     table = pd.DataFrame(rows, columns=list(DICTIONARY))
@@ -252,8 +255,7 @@ def _row(
     *,
     widest: float,
 ) -> dict[str, Any]:
-    """Adjust by one method; `raw` is the gap without, and no two means are farther than `widest`.
-    """
+    """Adjust by one method; `raw` is the gap without, `widest` what two means can be apart."""
     estimate = raw if method == "unadjusted" else METHODS[method](problem)
     row = {
         **common,

@@ -86,6 +86,7 @@ def audit(
     cluster: str | None = None,
     roles: Mapping[str, str] | None = None,
     seed: int = 0,
+    matrix: OutcomeMatrix | None = None,
 ) -> AuditResult:
     """Compare outcomes between the groups of each attribute and intersection.
 
@@ -124,6 +125,8 @@ def audit(
         Column -> ``protected`` or ``technical``; others are classified by their name.
     seed : int
         Same seed and tables, same numbers, whatever the order of rows or the names of groups.
+    matrix : OutcomeMatrix, optional
+        The outcomes, if they were arranged for the same units already.
 
     Returns
     -------
@@ -140,7 +143,7 @@ def audit(
         twice = attributes.index[attributes.index.duplicated()][0]
         raise PopscanError(f"attributes table: unit {twice} has several rows")
     people = attributes.sort_index()
-    matrix = outcome_matrix(outcomes, people.index)
+    matrix = outcome_matrix(outcomes, people.index, made=matrix)
     groupings = make_groupings(
         people, attributes_to_test=attributes_to_test, intersections=intersections
     )

@@ -43,14 +43,14 @@ def describe_groups(
     bounds = ranges_of(matrix.records(), matrix.values)
     for code in np.argsort(grouping.names):
         members = grouping.members[code]
-        values = matrix.values[members]
         low, high, method = mean_interval(
             sample.draws[int(code)], sample.moments[int(code)], design
         )
         low, high = within(low, high, bounds)
         for k, key in enumerate(matrix.records()):
-            known = np.sort(values[:, k][np.isfinite(values[:, k])])
-            concerned = int(matrix.applies[members, k].sum())
+            values = matrix.by_outcome[k][members]
+            known = np.sort(values[np.isfinite(values)])
+            concerned = int(matrix.concerned[k][members].sum())
             row: dict[str, Any] = {
                 "attribute": grouping.attribute,
                 **key,

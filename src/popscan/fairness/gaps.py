@@ -18,7 +18,7 @@ from popscan.fairness.missingness import missing_columns
 from popscan.fairness.ranges import ranges_of, within
 from popscan.fairness.sample import Sample
 from popscan.stats import compare, effects, intervals, permute, several
-from popscan.stats.means import Floats, Moments, Rows
+from popscan.stats.means import Moments, Rows
 from popscan.stats.power import detectable_proportion
 
 
@@ -69,7 +69,7 @@ def compare_groups(
     """
     gaps = []
     base = sample.moments.get(reference)
-    constant = _constant(matrix.values)
+    constant = matrix.extremes[:, 0] == matrix.extremes[:, 1]
     bounds = ranges_of(matrix.records(), matrix.values)
     mean_limits = {
         code: within(*mean_interval(sample.draws[code], moment, design)[:2], bounds)
@@ -98,10 +98,10 @@ def compare_groups(
             }
             row |= dict.fromkeys(_NUMBERS, float("nan"))
             sides = [
-                matrix.values[members[matrix.applies[members, k]], k]
+                matrix.by_outcome[k][members[matrix.concerned[k][members]]]
                 for members in (grouping.members[c] for c in (code, reference))
             ]
-            row |= missing_columns(*sides, values=matrix.values[:, k], bounds=bounds[k])
+            row |= missing_columns(*sides, extremes=matrix.extremes[k], bounds=bounds[k])
             gap = Gap(row=row)
             gaps.append(gap)
             people, people_reference = int(own.n_rows[k]), int(base.n_rows[k])
@@ -233,9 +233,3 @@ def _direction(gap: float, better_is: str) -> str:
     if gap == 0:
         return "equal"
     return "better" if (gap > 0) == (better_is == "higher") else "worse"
-
-
-def _constant(values: Floats) -> list[bool]:
-    """Which outcomes have the same value in everybody."""
-    known = [column[np.isfinite(column)] for column in values.T]
-    return [len(column) > 0 and bool(np.ptp(column) == 0) for column in known]

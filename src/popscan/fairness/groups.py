@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from popscan.records import PopscanError
 from popscan.stats.means import Floats
+from popscan.stats.several import ranked
 from popscan.stats.texts import column_texts
 
 #: Name of the group of those whose attribute was not recorded.
@@ -70,6 +72,61 @@ class OutcomeMatrix:
     keys: pd.DataFrame
     values: Floats
     applies: NDArray[np.bool_]
+
+    @cached_property
+    def by_outcome(self) -> Floats:
+        """Values with each outcome's next to each other in memory, shape (outcomes, units)."""
+        return np.ascontiguousarray(self.values.T)
+
+    @cached_property
+    def concerned(self) -> NDArray[np.bool_]:
+        """The same of `applies`."""
+        return np.ascontiguousarray(self.applies.T)
+
+    @cached_property
+    def extremes(self) -> Floats:
+        """Lowest and highest value of each outcome, shape (outcomes, 2); NaN without values."""
+        found = np.full((len(self.by_outcome), 2), np.nan)
+        for k, values in enumerate(self.by_outcome):
+            if not np.isnan(values).all():
+                found[k] = np.nanmin(values), np.nanmax(values)
+        return found
+
+    def ranks(self, k: int, members: Sequence[NDArray[np.intp]]) -> tuple[list[Floats], float]:
+        """Rank an outcome's values in some groups of units among each other.
+
+        Parameters
+        ----------
+        k : int
+            The outcome.
+        members : sequence of ndarray of int
+            Places of each group's units; no unit is in two of them.
+
+        Returns
+        -------
+        ranks : list of ndarray
+            Ranks of each group's values, in order of its units.
+        ties : float
+            As in `popscan.stats.several.Ranked`.
+        """
+        values = self.by_outcome[k]
+        known = [places[np.isfinite(values[places])] for places in members]
+        if k not in self._ranked:
+            here = np.flatnonzero(np.isfinite(values))
+            of_all = ranked(values[here])
+            # Whole and half numbers: half the memory holds them without loss.
+            everybody = np.full(len(values), np.nan, np.float32 if len(here) < 1 << 22 else float)
+            everybody[here] = of_all.ranks
+            self._ranked[k] = everybody, of_all.ties, len(here)
+        everybody, ties, n = self._ranked[k]
+        if sum(map(len, known)) == n:
+            return [everybody[places].astype(np.float64) for places in known], ties
+        some = ranked(values[np.concatenate(known)] if known else np.empty(0))
+        return np.split(some.ranks, np.cumsum([len(p) for p in known])[:-1]), some.ties
+
+    @cached_property
+    def _ranked(self) -> dict[int, tuple[NDArray[Any], float, int]]:
+        return {}
 
     def records(self) -> list[dict[str, str]]:
         """Return one mapping stage, outcome, better_is, kind per outcome."""
@@ -182,7 +239,9 @@ def reference_code(grouping: Grouping, wanted: Mapping[str, str] | None) -> int:
     return grouping.names.index(name)
 
 
-def outcome_matrix(outcomes: pd.DataFrame, units: pd.Index) -> OutcomeMatrix:
+def outcome_matrix(
+    outcomes: pd.DataFrame, units: pd.Index, *, made: OutcomeMatrix | None = None
+) -> OutcomeMatrix:
     """Turn the long table of outcomes into a matrix over all units of the study.
 
     Parameters
@@ -192,6 +251,8 @@ def outcome_matrix(outcomes: pd.DataFrame, units: pd.Index) -> OutcomeMatrix:
         are not finite count as missing, like units without a row, unless ``applies`` is false.
     units : Index
         All units, sorted; rows of others are ignored (the caller reports them).
+    made : OutcomeMatrix, optional
+        Made of the same outcomes before: returned where its units are the same.
 
     Returns
     -------
@@ -204,6 +265,8 @@ def outcome_matrix(outcomes: pd.DataFrame, units: pd.Index) -> OutcomeMatrix:
     PopscanError
         If a column is absent, a direction unknown or contradictory, or a unit has two values.
     """
+    if made is not None and made.units.equals(units):
+        return made
     needed = ["unit", "stage", "outcome", "value", "better_is"]
     absent = [name for name in needed if name not in outcomes]
     if absent:

@@ -32,7 +32,7 @@ from popscan.records import PopscanError
 from popscan.stats import intervals, multiplicity
 from popscan.stats.design import build
 from popscan.stats.means import Floats
-from popscan.stats.resample import sum_draws
+from popscan.stats.resample import sums_draws
 
 #: Column -> what it means of the table that `bias_ledger` returns.
 DICTIONARY: dict[str, Column] = {
@@ -125,11 +125,10 @@ roles, seed
     groupings = make_groupings(
         people, attributes_to_test=attributes_to_test, intersections=intersections
     )
-    rows: list[dict[str, Any]] = []
     places = {name: t.index.get_indexer(people.index) for name, t in tables.items()}
     adjusting = _Confounders(people, adjust_for)
-    for biomarker in biomarkers:
-        values = np.column_stack(
+    measured = {
+        biomarker: np.column_stack(
             [
                 _placed(t[biomarker], places[name])
                 if biomarker in t
@@ -137,18 +136,13 @@ roles, seed
                 for name, t in tables.items()
             ]
         )
-        for grouping in groupings:
-            x, label = adjusting.of(grouping, values[:, -1])
-            names = [*tables, *([label] if label else [])]
-            rows += _chain_rows(
-                grouping,
-                values,
-                x,
-                names=names,
-                biomarker=biomarker,
-                reference=reference or {},
-                design=design,
-            )
+        for biomarker in biomarkers
+    }
+    by_grouping = [
+        _chains(grouping, measured, adjusting, [*tables], reference=reference or {}, design=design)
+        for grouping in groupings
+    ]
+    rows = [row for name in measured for chains in by_grouping for row in chains[name]]
     table = pd.DataFrame(rows, columns=list(DICTIONARY))
     changes = (table["position"] > 0) & (table["step"] != TOTAL)
     table.loc[changes, "p_adj"] = multiplicity.adjust(
@@ -204,29 +198,57 @@ class _Confounders:
         return x, f"adjustment for {', '.join(regressors.used)}"
 
 
+def _chains(
+    grouping: Grouping,
+    measured: Mapping[str, Floats],
+    adjusting: _Confounders,
+    steps: Sequence[str],
+    *,
+    reference: Mapping[str, str],
+    design: AuditDesign,
+) -> dict[str, list[dict[str, Any]]]:
+    """Rows of one attribute by biomarker: all are drawn with the same weights."""
+    confounders = {name: adjusting.of(grouping, values[:, -1]) for name, values in measured.items()}
+    tables = [sums_table(values, confounders[name][0]) for name, values in measured.items()]
+    drawn = sums_draws(tables, grouping.codes, n_boot=design.n_boot, seed=design.seed)
+    found = {}
+    for (name, values), table, draws in zip(measured.items(), tables, drawn, strict=True):
+        x, label = confounders[name]
+        found[name] = _chain_rows(
+            grouping,
+            (values.shape[1], x.shape[1]),
+            table,
+            draws,
+            names=[*steps, *([label] if label else [])],
+            biomarker=name,
+            reference=reference,
+            design=design,
+        )
+    return found
+
+
 def _chain_rows(
     grouping: Grouping,
-    values: Floats,
-    x: Floats,
+    shape: tuple[int, int],
+    table: Floats,
+    draws: Mapping[int, Floats],
     *,
     names: Sequence[str],
     biomarker: str,
     reference: Mapping[str, str],
     design: AuditDesign,
 ) -> list[dict[str, Any]]:
-    """Rows of one biomarker and attribute."""
-    table = sums_table(values, x)
+    """Rows of one biomarker and attribute; `shape` is steps and confounders."""
     sums = {
         int(code): table[grouping.codes == code].sum(axis=0) for code in np.unique(grouping.codes)
     }
     base = reference_code(grouping, reference)
-    draws = sum_draws(table, grouping.codes, n_boot=design.n_boot, seed=design.seed)
     rows = []
     for code in map(int, np.argsort(grouping.names)):
         if code == base:
             continue
-        k = values.shape[1]
-        columns = [*range(k), *([4 * k - 2] if x.shape[1] else [])]  # counts; complete rows last
+        k = shape[0]
+        columns = [*range(k), *([4 * k - 2] if shape[1] else [])]  # counts; complete rows last
         sizes = np.array([sums[code][columns], sums[base][columns]]).astype(int)
         about = {
             "attribute": grouping.attribute, "group": grouping.names[code],
@@ -237,7 +259,6 @@ def _chain_rows(
             note = f"too few: {smallest} units after some step, {design.min_group} needed"
             rows += [{**about, "step": s, "position": i, "note": note} for i, s in enumerate(names)]
             continue
-        shape = (k, x.shape[1])
         estimate = chain_of({c: s[None] for c, s in sums.items()}, code, base, shape)
         drawn = chain_of(draws, code, base, shape)
         level = intervals.expanded(design.alpha, smallest)

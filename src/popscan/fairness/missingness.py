@@ -15,7 +15,7 @@ MUCH, APART = 0.20, 0.05
 
 
 def missing_columns(
-    group: Floats, reference: Floats, *, values: Floats, bounds: Floats
+    group: Floats, reference: Floats, *, extremes: Floats, bounds: Floats
 ) -> dict[str, Any]:
     """Return the shares without a value, and the gap's bounds over all that these could be.
 
@@ -32,8 +32,8 @@ def missing_columns(
     ----------
     group, reference : ndarray
         Values of all units of either side, NaN where missing.
-    values : ndarray
-        Values of all units of the study.
+    extremes : ndarray, shape (2,)
+        Lowest and highest value of all units of the study; NaN without any.
     bounds : ndarray, shape (2,)
         Smallest and largest possible value.
     """
@@ -43,11 +43,10 @@ def missing_columns(
         "missing_pct": 100 * shares[0], "missing_reference_pct": 100 * shares[1],
         "bound_low": float("nan"), "bound_high": float("nan"), "sign_open": False,
     }  # fmt: skip
-    known = values[np.isfinite(values)]
-    if not len(known) or any(side.all() for side in lost):
+    if np.isnan(extremes[0]) or any(side.all() for side in lost):
         return row
-    low = float(bounds[0]) if np.isfinite(bounds[0]) else float(known.min())
-    high = float(bounds[1]) if np.isfinite(bounds[1]) else float(known.max())
+    low = float(bounds[0] if np.isfinite(bounds[0]) else extremes[0])
+    high = float(bounds[1] if np.isfinite(bounds[1]) else extremes[1])
     means = [float(side[~gone].mean()) for side, gone in zip((group, reference), lost, strict=True)]
     least, most = (
         [(1 - s) * mean + s * value for s, mean in zip(shares, means, strict=True)]

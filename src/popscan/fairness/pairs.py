@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from popscan.columns import Column, text
-from popscan.fairness.groups import make_groupings, outcome_matrix
+from popscan.fairness.groups import OutcomeMatrix, make_groupings, outcome_matrix
 from popscan.stats import effects, multiplicity, several
 
 #: Column -> what it means of the table that `all_pairs` returns.
@@ -40,6 +40,7 @@ def all_pairs(
     intersections: Sequence[Sequence[str]] = (),
     min_group: int = 10,
     correction: str = "holm",
+    matrix: OutcomeMatrix | None = None,
 ) -> pd.DataFrame:
     """Compare all pairs of groups by Dunn's test after Kruskal and Wallis'.
 
@@ -47,6 +48,8 @@ def all_pairs(
     ----------
     outcomes, attributes, attributes_to_test, intersections, min_group, correction
         As in `popscan.fairness.audit.audit`; groups that are too small do not enter.
+    matrix : OutcomeMatrix, optional
+        The outcomes, if they were arranged for the same units already.
 
     Returns
     -------
@@ -55,26 +58,29 @@ def all_pairs(
         repeat: ranks cannot take that into account.
     """
     people = attributes.sort_index()
-    matrix = outcome_matrix(outcomes, people.index)
+    matrix = outcome_matrix(outcomes, people.index, made=matrix)
     rows: list[dict[str, Any]] = []
     for grouping in make_groupings(
         people, attributes_to_test=attributes_to_test, intersections=intersections
     ):
         for k, key in enumerate(matrix.records()):
-            values = matrix.values[:, k]
+            values = matrix.by_outcome[k]
             known = np.isfinite(values)
-            parts = {
-                grouping.names[code]: values[known & (grouping.codes == code)]
+            members = {
+                grouping.names[code]: grouping.members[code][known[grouping.members[code]]]
                 for code in np.argsort(grouping.names)
             }
-            parts = {name: part for name, part in parts.items() if len(part) >= min_group}
-            p = several.dunn(list(parts.values()))
-            overall = several.kruskal(list(parts.values())).p
+            members = {name: part for name, part in members.items() if len(part) >= min_group}
+            parts = {name: np.sort(values[part]) for name, part in members.items()}
+            medians = {name: np.median(part) for name, part in parts.items()}
+            ranks, ties = matrix.ranks(k, list(members.values()))
+            p = several.dunn_of(ranks, ties)
+            overall = several.kruskal_of(ranks, ties).p
             for (i, a), (j, b) in combinations(enumerate(parts), 2):
                 row: dict[str, Any] = {"attribute": grouping.attribute, **key}
                 row |= {"group": a, "other": b, "n": len(parts[a]), "n_other": len(parts[b])}
-                row["median_gap"] = float(np.median(parts[a]) - np.median(parts[b]))
-                row["cliffs_delta"] = effects.cliffs_delta(parts[a], parts[b])
+                row["median_gap"] = float(medians[a] - medians[b])
+                row["cliffs_delta"] = effects.cliffs_delta_sorted(parts[a], parts[b])
                 rows.append(row | {"p_kruskal": overall, "p": p[i, j]})
     found = pd.DataFrame(rows, columns=list(DICTIONARY))
     family = found[["attribute", "stage", "outcome"]].astype(str).agg("/".join, axis=1)

@@ -48,11 +48,10 @@ class Sample:
 
     def column(self, code: int, k: int) -> Rows:
         """Return the rows of one group with a value of outcome `k`."""
+        totals, counts = (part[k] for part in self.rows.by_outcome)
         members = self.members[code]
-        keep = members[self.rows.counts[members, k] > 0]
-        return Rows(
-            totals=self.rows.totals[keep, k : k + 1], counts=self.rows.counts[keep, k : k + 1]
-        )
+        keep = members[counts[members] > 0]
+        return Rows(totals=totals[keep][:, None], counts=counts[keep][:, None])
 
 
 def draw_samples(

@@ -34,7 +34,7 @@ def summarise(
     """
     rows = []
     for k, key in enumerate(matrix.records()):
-        values = matrix.values[:, k]
+        values = matrix.by_outcome[k]
         known = np.isfinite(values)
         sizes = np.bincount(grouping.codes[known], minlength=len(grouping.names))
         codes = [c for c in range(len(sizes)) if sample.moments[c].n_rows[k] >= design.min_group]
@@ -54,7 +54,7 @@ def summarise(
                 row |= _bounded(
                     sample, codes, k, better_is=key["better_is"], sizes=sizes, alpha=design.alpha
                 )
-            row |= _omnibus(values, grouping, codes, key["kind"], sample.clustered)
+            row |= _omnibus(matrix, k, grouping, codes, sample.clustered)
         rows.append(row)
     return rows
 
@@ -127,15 +127,16 @@ def _limits(draws: Floats, alpha: float) -> tuple[float, float]:
 
 
 def _omnibus(
-    values: Floats, grouping: Grouping, codes: list[int], kind: str, clustered: bool
+    matrix: OutcomeMatrix, k: int, grouping: Grouping, codes: list[int], clustered: bool
 ) -> dict[str, Any]:
     """Test that all groups are alike; none where subjects repeat, as it would count them twice."""
     if clustered:
         return {"test": "none: subjects repeat"}
-    of_groups = [values[grouping.members[c]] for c in codes]
-    parts = [part[np.isfinite(part)] for part in of_groups]
-    if kind == "binary":
+    members = [grouping.members[c] for c in codes]
+    if matrix.keys["kind"].iloc[k] == "binary":
+        of_groups = [matrix.by_outcome[k][places] for places in members]
+        parts = [part[np.isfinite(part)] for part in of_groups]
         outcome = several.homogeneity([int(p.sum()) for p in parts], [len(p) for p in parts])
     else:
-        outcome = several.kruskal(parts)
+        outcome = several.kruskal_of(*matrix.ranks(k, members))
     return {"test": outcome.name, "p": outcome.p}

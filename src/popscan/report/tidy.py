@@ -9,6 +9,7 @@ from popscan.cells import EMPTY
 
 #: Columns of more cells are looked at word by word, not cell by cell.
 _MANY = 10_000
+_TEXT = pd.Series([], dtype=str).dtype
 
 
 def complete(table: pd.DataFrame, *columns: str) -> pd.DataFrame:
@@ -28,10 +29,26 @@ def numbers(values: pd.Series) -> pd.Series:
 def words(values: pd.Series, *, missing: str = "") -> pd.Series:
     """Return a column as stripped text; missing and empty cells become `missing`."""
     if len(values) > _MANY:  # the same few words again and again
+        if _tidy(values):
+            return values.copy()
         codes, different = pd.factorize(values, use_na_sentinel=False)
-        text = _cells(pd.Series(different), missing).to_numpy(dtype=object)
-        return pd.Series(text[codes], index=values.index, name=values.name, dtype=str)
+        text = _cells(pd.Series(different), missing)
+        taken = pd.Series(text.to_numpy(dtype=object), dtype=str).array.take(codes)
+        return pd.Series(taken, index=values.index, name=values.name)
     return _cells(values, missing)
+
+
+def different(values: pd.Series) -> list[str]:
+    """Return the different words of a column, in order of their first appearance."""
+    return [str(word) for word in values.unique()]
+
+
+def _tidy(values: pd.Series) -> bool:
+    """Whether a column of text is what `words` would make of it already."""
+    if values.dtype != _TEXT or values.isna().any():
+        return False
+    each = pd.Series(values.unique(), dtype=str)
+    return bool((each.str.strip() == each).all() and not each.str.lower().isin(EMPTY).any())
 
 
 def coded(values: pd.Series, *, missing: str = "") -> pd.Series:

@@ -10,7 +10,7 @@ from typing import TypeVar
 import pandas as pd
 
 from popscan.report.context import StudyContext
-from popscan.report.tidy import complete, words
+from popscan.report.tidy import complete, different, words
 from popscan.stages import FINAL_STAGE, SUBJECT_STAGES
 
 _Made = TypeVar("_Made", list[str], pd.DataFrame, pd.Series)
@@ -76,9 +76,9 @@ def _prefixed(values: pd.Series, prefix: str) -> pd.Series:
 def study_units(context: StudyContext) -> list[str]:
     """Return all units of the study: of the ledger, or of the cohort table without a ledger."""
     if "unit" in context.ledger and len(context.ledger):
-        return list(dict.fromkeys(words(context.ledger["unit"])))
+        return different(words(context.ledger["unit"]))
     if len(context.participants):
-        return list(dict.fromkeys(unit_column(context.participants)))
+        return different(unit_column(context.participants))
     return []
 
 
@@ -97,7 +97,7 @@ def stage_order(context: StudyContext) -> list[str]:
     """Return the per-subject stages that the ledger has records of, in order."""
     if "stage" not in context.ledger:
         return []
-    seen = list(dict.fromkeys(words(context.ledger["stage"])))
+    seen = different(words(context.ledger["stage"]))
     listed = [stage for stage in context.stages if stage in seen]
     return listed + [stage for stage in seen if stage not in listed]
 

@@ -47,7 +47,24 @@ def cliffs_delta(group: Floats, reference: Floats) -> float:
     float
         -1..1; NaN if either is empty.
     """
-    a, b = group[np.isfinite(group)], np.sort(reference[np.isfinite(reference)])
+    a, b = (np.sort(values[np.isfinite(values)]) for values in (group, reference))
+    return cliffs_delta_sorted(a, b)
+
+
+def cliffs_delta_sorted(group: Floats, reference: Floats) -> float:
+    """Return what `cliffs_delta` does, of values in order and without NaN.
+
+    Parameters
+    ----------
+    group, reference : ndarray, shape (n,), (m,)
+        Ascending values.
+
+    Returns
+    -------
+    float
+        -1..1; NaN if either is empty.
+    """
+    a, b = group, reference
     if len(a) == 0 or len(b) == 0:
         return float("nan")
     smaller = np.searchsorted(b, a, side="left").sum(dtype=np.float64)

@@ -9,6 +9,7 @@ below reduce to the ordinary ones (the standard error to ``sd / sqrt(n)`` with `
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,11 @@ class Rows:
         """Return outcome `k` alone, without its missing rows."""
         keep = self.counts[:, k] > 0
         return Rows(totals=self.totals[keep, k : k + 1], counts=self.counts[keep, k : k + 1])
+
+    @cached_property
+    def by_outcome(self) -> tuple[Floats, Floats]:
+        """Totals and counts with each outcome's next to each other in memory, (K, rows) each."""
+        return np.ascontiguousarray(self.totals.T), np.ascontiguousarray(self.counts.T)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -129,18 +129,48 @@ def sum_draws(
     dict
         Group code -> array (n_boot, c).
     """
-    found = {}
+    return sums_draws([table], codes, n_boot=n_boot, seed=seed, exact_below=exact_below)[0]
+
+
+def sums_draws(
+    tables: Sequence[Floats],
+    codes: NDArray[np.intp],
+    *,
+    n_boot: int,
+    seed: int,
+    exact_below: int = EXACT_BELOW,
+) -> list[dict[int, Floats]]:
+    """Draw bootstrap sums of several tables of the same rows, with the same weights.
+
+    Parameters
+    ----------
+    tables : sequence of ndarray, each of shape (n, c)
+        Finite numbers.
+    codes, n_boot, seed, exact_below
+        As in `sum_draws`, which draws the same of each table.
+
+    Returns
+    -------
+    list of dict
+        Per table: group code -> array (n_boot, c).
+    """
+    found: list[dict[int, Floats]] = [{} for _ in tables]
     for code in np.unique(codes[codes >= 0]):
         members = np.flatnonzero(codes == code)
         rng = np.random.default_rng([seed, int(members[0]), len(members)])
-        found[int(code)] = _sums(table[members], n_boot, rng, ordinary=len(members) <= exact_below)
+        parts = [table[members] for table in tables]
+        sums = _sums(parts, n_boot, rng, ordinary=len(members) <= exact_below)
+        for one, drawn in zip(found, sums, strict=True):
+            one[int(code)] = drawn
     return found
 
 
-def _sums(table: Floats, n_boot: int, rng: np.random.Generator, *, ordinary: bool) -> Floats:
-    """Sum over resampled rows of one group."""
-    n = len(table)
-    parts = []
+def _sums(
+    tables: Sequence[Floats], n_boot: int, rng: np.random.Generator, *, ordinary: bool
+) -> list[Floats]:
+    """Sum over resampled rows of one group, the same rows of every table."""
+    n = len(tables[0])
+    parts: list[list[Floats]] = [[] for _ in tables]
     for size in _blocks(n_boot, n):
         weights: NDArray[Any]
         if ordinary:
@@ -149,8 +179,10 @@ def _sums(table: Floats, n_boot: int, rng: np.random.Generator, *, ordinary: boo
             weights = np.bincount(drawn.ravel(), minlength=size * n).reshape(size, n)
         else:
             weights = _unit_weights(rng, (size, n))
-        parts.append(weights.astype(np.float64) @ table)
-    return np.concatenate(parts)
+        exact = weights.astype(np.float64)
+        for part, table in zip(parts, tables, strict=True):
+            part.append(exact @ table)
+    return [np.concatenate(part) for part in parts]
 
 
 def _exact(rows: Rows, n_boot: int, rng: np.random.Generator) -> Draws:
@@ -159,7 +191,7 @@ def _exact(rows: Rows, n_boot: int, rng: np.random.Generator) -> Draws:
     x0 = rows.counts
     x1 = rows.totals - centre * x0  # centred: sums of squares keep their digits
     table = np.concatenate([x0, x1, x1 * x1, x1 * x0, x0 * x0, x0 > 0], axis=1)
-    sums = _sums(table, n_boot, rng, ordinary=True)
+    (sums,) = _sums([table], n_boot, rng, ordinary=True)
     s0, s1, s11, s10, s00, present = np.split(sums, 6, axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = s1 / s0
@@ -230,9 +262,25 @@ def _float32_table(
     centred = rows.totals - centre * rows.counts
     scale = np.sqrt((centred**2).mean(axis=0))
     scale[scale == 0] = 1.0
-    counts, pattern = np.unique(rows.counts, axis=1, return_inverse=True)
+    counts, pattern = _different_columns(rows.counts)
     table = np.concatenate([centred / scale, counts], axis=1).astype(np.float32)
-    return np.ascontiguousarray(table), centre, scale, pattern.reshape(-1)
+    return np.ascontiguousarray(table), centre, scale, pattern
+
+
+def _different_columns(counts: Floats) -> tuple[Floats, NDArray[np.intp]]:
+    """Return the different columns as `numpy.unique` orders them, and which each column is.
+
+    Equal columns are found by their bytes, so that only different ones are compared.
+    """
+    places: dict[bytes, int] = {}
+    first, which = [], []
+    for k, column in enumerate(np.ascontiguousarray(counts.T)):
+        place = places.setdefault(column.tobytes(), len(places))
+        if place == len(first):
+            first.append(k)
+        which.append(place)
+    different, order = np.unique(counts[:, first], axis=1, return_inverse=True)
+    return different, np.asarray(order).reshape(-1)[np.asarray(which, dtype=np.intp)]
 
 
 def _blocks(n_boot: int, n: int) -> Iterator[int]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import special, stats
 
 from popscan.stats.means import Floats
 from popscan.stats.permute import PValue
@@ -31,6 +32,33 @@ def mann_whitney(group: Floats, reference: Floats) -> PValue:
     return PValue(p=float(stats.mannwhitneyu(group, reference).pvalue), name="mann-whitney")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Ranked:
+    """Ranks of values among all that are compared.
+
+    Attributes
+    ----------
+    ranks : ndarray, shape (n,)
+        From 1; equal values share their mean.
+    ties : float
+        Sum of ``t**3 - t`` over the sets of t equal values.
+    """
+
+    ranks: Floats
+    ties: float
+
+
+def ranked(values: Floats) -> Ranked:
+    """Rank values without NaN; each is sorted once for all tests of one outcome."""
+    order = np.argsort(values, kind="stable")
+    ascending = values[order]
+    first = np.flatnonzero(np.diff(ascending, prepend=np.nan) != 0)
+    counts = np.diff(first, append=len(values)).astype(np.float64)
+    ranks = np.empty(len(values))
+    ranks[order] = np.repeat(first + 1 + (counts - 1) / 2, counts.astype(np.intp))
+    return Ranked(ranks=ranks, ties=float((counts**3 - counts).sum()))
+
+
 def kruskal(groups: Sequence[Floats]) -> PValue:
     """Kruskal-Wallis test of several groups.
 
@@ -44,12 +72,34 @@ def kruskal(groups: Sequence[Floats]) -> PValue:
     PValue
         NaN with fewer than two groups; 1 if all values are equal.
     """
-    filled = [values for values in groups if len(values)]
+    joint = ranked(np.concatenate(list(groups)) if groups else np.empty(0))
+    return kruskal_of(np.split(joint.ranks, np.cumsum([len(g) for g in groups])[:-1]), joint.ties)
+
+
+def kruskal_of(groups: Sequence[Floats], ties: float) -> PValue:
+    """Kruskal-Wallis test on joint ranks.
+
+    Parameters
+    ----------
+    groups : list of ndarray
+        Ranks of each group among the values of all of them; empty groups are left out.
+    ties : float
+        As in `Ranked`.
+
+    Returns
+    -------
+    PValue
+        As `kruskal`.
+    """
+    filled = [ranks for ranks in groups if len(ranks)]
+    n = sum(map(len, filled))
     if len(filled) < 2:
         return PValue(p=float("nan"), name="kruskal-wallis")
-    if np.ptp(np.concatenate(filled)) == 0:
+    if ties == float(n) ** 3 - n:
         return PValue(p=1.0, name="kruskal-wallis")
-    return PValue(p=float(stats.kruskal(*filled).pvalue), name="kruskal-wallis")
+    squares = sum(float(ranks.sum()) ** 2 / len(ranks) for ranks in filled)
+    statistic = (12.0 / (n * (n + 1)) * squares - 3 * (n + 1)) / (1 - ties / (n**3 - n))
+    return PValue(p=float(special.chdtrc(len(filled) - 1, statistic)), name="kruskal-wallis")
 
 
 def dunn(groups: Sequence[Floats]) -> Floats:
@@ -65,16 +115,32 @@ def dunn(groups: Sequence[Floats]) -> Floats:
     ndarray, shape (groups, groups)
         Two-sided p values, not corrected; NaN on the diagonal and for empty groups.
     """
+    joint = ranked(np.concatenate(list(groups)) if groups else np.empty(0))
+    return dunn_of(np.split(joint.ranks, np.cumsum([len(g) for g in groups])[:-1]), joint.ties)
+
+
+def dunn_of(groups: Sequence[Floats], ties: float) -> Floats:
+    """Dunn's test of every pair of groups.
+
+    Parameters
+    ----------
+    groups : sequence of ndarray
+        Ranks of each group among the values of all of them.
+    ties : float
+        As in `Ranked`.
+
+    Returns
+    -------
+    ndarray, shape (groups, groups)
+        Two-sided p values, not corrected; NaN on the diagonal and for empty groups.
+    """
     sizes = np.array([len(values) for values in groups])
     p = np.full((len(groups), len(groups)), np.nan)
     if sizes.sum() < 2:
         return p
     n = int(sizes.sum())
-    ranks = stats.rankdata(np.concatenate(list(groups)))
-    _, ties = np.unique(ranks, return_counts=True)
-    variance = n * (n + 1) / 12 - float((ties.astype(float) ** 3 - ties).sum()) / (12 * (n - 1))
-    parts = np.split(ranks, np.cumsum(sizes)[:-1])
-    means = [part.mean() if len(part) else np.nan for part in parts]
+    variance = n * (n + 1) / 12 - ties / (12 * (n - 1))
+    means = [part.mean() if len(part) else np.nan for part in groups]
     for i in range(len(groups)):
         for j in range(len(groups)):
             if i != j and sizes[i] and sizes[j]:

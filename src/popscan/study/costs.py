@@ -109,7 +109,8 @@ def cost_rates(study_root: Path) -> pd.DataFrame:
     startup = startup_seconds(study_root, jobs, costs)
     n_jobs = len(set(read_registry(study_root / "plan" / "registry.tsv").values()))
     rows: list[list[object]] = []
-    for stage in [s for s in SUBJECT_STAGES if s in set(costs["stage"])]:
+    known = set(costs["stage"].unique())
+    for stage in [s for s in SUBJECT_STAGES if s in known]:
         here = costs[costs["stage"] == stage]
         cores, gpus = here["cores"].max(), here["gpus"].max()
         spare = startup.get(stage, np.nan)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from popscan.config import Qc
@@ -62,7 +63,9 @@ def final_ledger(ledger: pd.DataFrame, verdicts: pd.DataFrame) -> pd.DataFrame:
     by_unit = verdicts.set_index("unit")
     verdict = ledger["unit"].map(by_unit["verdict"])
     at_qc = (ledger["stage"] == "qc") & verdict.notna()
-    final = verdict.map(lambda v: str(Status.EXCLUDED if v == "fail" else Status.OK))
+    words = np.array([str(Status.OK), str(Status.EXCLUDED)], dtype=object)
+    final = pd.Series(words[(verdict == "fail").to_numpy(dtype=int)], index=ledger.index)
+    final = final.astype(ledger["status"].dtype)
     changed = at_qc & (final != ledger["status"])
     why = pd.Series("overridden", index=ledger.index)
     if "override_reason" in by_unit:

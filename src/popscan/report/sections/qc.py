@@ -217,8 +217,8 @@ def _flagged_table(
     checks = complete(context.qc_checks, "unit", "check", "verdict")
     bad = checks[coded(checks["verdict"]).isin(["review", "fail"])]
     failed_checks = words(bad["check"]).groupby(words(bad["unit"])).agg(" ".join)
-    for unit, verdict in final.items():
-        if verdict in ("review", "fail") and str(unit) not in found:
+    for unit, verdict in final[final.isin(["review", "fail"])].items():
+        if str(unit) not in found:
             found[str(unit)] = (str(verdict), _in_words(str(failed_checks.get(unit, "")).split()))
     if not found:
         return None

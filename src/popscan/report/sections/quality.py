@@ -23,7 +23,7 @@ from popscan.report.figures.base import STRUCTURE_NAMES
 from popscan.report.figures.distributions import Violins, violins
 from popscan.report.sections.common import Options, small
 from popscan.report.text import DASH, decimals, listing, number
-from popscan.report.tidy import complete, numbers, words
+from popscan.report.tidy import complete, different, numbers, words
 from popscan.scored import failed_reference, seen_in_training
 
 #: Reason of the stage score for leaving labels aside -> in words.
@@ -62,8 +62,8 @@ def _phases(table: pd.DataFrame) -> pd.Series:
 
 def _score_table(part: pd.DataFrame, options: Options, *, caption: str) -> Table:
     rows = []
-    for structure in dict.fromkeys(part["structure"]):
-        for phase in dict.fromkeys(part["phase"]):
+    for structure in different(part["structure"]):
+        for phase in different(part["phase"]):
             cell = part[(part["structure"] == structure) & (part["phase"] == phase)]
             if not len(cell):
                 continue
@@ -103,11 +103,11 @@ def _score_table(part: pd.DataFrame, options: Options, *, caption: str) -> Table
 
 def _panel_figure(part: pd.DataFrame, options: Options) -> Figure:
     panels = []
-    for structure in dict.fromkeys(part["structure"]):
+    for structure in different(part["structure"]):
         rows = part[part["structure"] == structure]
         groups = {
             phase: rows.loc[rows["phase"] == phase, "dice"].to_numpy(dtype=float)
-            for phase in dict.fromkeys(part["phase"])
+            for phase in different(part["phase"])
         }
         if options.share:
             groups = {g: v for g, v in groups.items() if np.isfinite(v).sum() >= options.minimum}

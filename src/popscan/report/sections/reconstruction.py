@@ -12,7 +12,7 @@ from popscan.report.figures.gallery import ERROR_RANGE, gallery
 from popscan.report.sections.common import Options, small
 from popscan.report.sections.variants import costs_of_variants
 from popscan.report.text import DASH, decimals
-from popscan.report.tidy import complete, numbers, words
+from popscan.report.tidy import complete, different, numbers, words
 from popscan.report.units import status_matrix
 
 _RECON = {"nrmse": "NRMSE", "psnr_db": "PSNR (dB)", "ssim": "SSIM", "hfen": "HFEN"}
@@ -57,7 +57,7 @@ def _scores(context: StudyContext, options: Options) -> list[Block]:
     if not len(table) or values.isna().all(axis=None):
         return []
     variant = words(table["variant"], missing="default")
-    names = list(dict.fromkeys(variant))
+    names = different(variant)
     rows = []
     for name in names:
         part = values[variant == name]

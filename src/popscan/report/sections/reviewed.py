@@ -32,9 +32,9 @@ def headline_table(context: StudyContext, options: Options) -> Table | None:
         flagged &= set(map(str, outcome.index[outcome == "ok"]))
     if options.share or not flagged:
         return None
-    rows = []
+    rows, among = [], pd.Index(sorted(flagged), dtype=str)
     for title, values in _quantities(context, set(map(str, outcome.index[outcome == "ok"]))):
-        rest = values[~values.index.isin(flagged)]
+        rest = values[among.get_indexer(values.index) < 0]
         if len(rest) < len(values):
             rows.append(_row(title, values, rest))
     if not rows:
@@ -61,7 +61,8 @@ def _quantities(context: StudyContext, analysed: set[str]) -> list[tuple[str, pd
         found.append((title_of(column), values))
     if not analysed:
         return found
-    return [(title, values[values.index.isin(analysed)]) for title, values in found]
+    among = pd.Index(sorted(analysed), dtype=str)
+    return [(title, values[among.get_indexer(values.index) >= 0]) for title, values in found]
 
 
 def _row(title: str, values: pd.Series, rest: pd.Series) -> list[Cell]:

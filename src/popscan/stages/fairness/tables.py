@@ -44,6 +44,7 @@ def audit_tables(
     from popscan.fairness.agreement import bland_altman
     from popscan.fairness.audit import audit
     from popscan.fairness.funnel import funnel
+    from popscan.fairness.groups import outcome_matrix
     from popscan.fairness.ledger import bias_ledger
     from popscan.fairness.pairs import all_pairs
 
@@ -67,9 +68,11 @@ def audit_tables(
     once, repeated = first_visits(people)
     notes += repeated
     cluster = "sub" if repeated else None
+    matrix = outcome_matrix(inputs.outcomes, people.index.sort_values())
     result = audit(
         inputs.outcomes,
         people,
+        matrix=matrix,
         intersections=crossed,
         n_boot=section.n_boot,
         cluster=cluster,
@@ -85,6 +88,7 @@ def audit_tables(
         "pairs": all_pairs(
             inputs.outcomes,
             once,
+            matrix=matrix,
             attributes_to_test=attributes,
             min_group=section.min_group,
             correction=section.correction,
@@ -99,6 +103,7 @@ def audit_tables(
         tables["adjusted"] = adjusted_gaps(
             inputs.outcomes,
             people,
+            matrix=matrix,
             adjust_for=confounders,
             methods=section.adjust_methods,
             unavailable=lacking,
