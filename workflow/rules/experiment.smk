@@ -1,5 +1,9 @@
 # An experiment: trainings on purposely unbalanced data, one job each, all tested on the same
 # subjects. Runs in place of the study when the config names an attribute (experiment.attribute).
+# As a path: what Snakemake makes of an output (a flag, a place in a store) cannot be expanded again.
+TRIAL_MANIFEST = f"{STUDY}/experiment/manifests/experiment_trial/{{trial}}.parquet"
+
+
 wildcard_constraints:
     part=r"\d{5}",
     trial="|".join(map(re.escape, TRIALS)) or "none",
