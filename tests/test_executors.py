@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from popscan.executors import executor_problem
+from popscan.executors import executor_problem, storage_problem
 
 ROOT = Path(__file__).resolve().parents[1]
 SLURM = ("sbatch", "squeue", "sacct", "sacctmgr", "sinfo", "scontrol", "srun", "scancel", "salloc")
@@ -60,3 +60,14 @@ def test_snakemake_stops_at_once_where_there_is_no_sbatch(no_slurm, tmp_path, pr
     assert last.startswith("Error: executor slurm: no command 'sbatch'")
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "results").exists()
+
+
+def test_a_store_as_default_is_refused_with_what_to_do():
+    assert "fetch raw data and publish share/" in storage_problem("s3")
+    assert storage_problem(None) == "" == storage_problem("")
+
+
+def test_rules_expand_paths_and_not_what_snakemake_made_of_them():
+    # An output may bear a flag (a place in a store), with which it cannot be expanded again.
+    for path in sorted((ROOT / "workflow").rglob("*.smk")):
+        assert "expand(rules." not in path.read_text().replace("\n", "").replace(" ", ""), path.name

@@ -41,6 +41,24 @@ def executor_problem(executor: str, *, status_command: str | None = None) -> str
     return ""
 
 
+def storage_problem(provider: str | None) -> str:
+    """Return why a study cannot have a storage plugin as default; empty without one.
+
+    Parameters
+    ----------
+    provider
+        Name of Snakemake's storage plugin: ``s3``, for example.
+    """
+    if not provider:
+        return ""
+    return (
+        f"--default-storage-provider {provider}: popscan's jobs write journals and files of "
+        "subjects beside the outputs that Snakemake knows of, and a store would not get them; "
+        "keep the results on a shared disk, and fetch raw data and publish share/ with rules of "
+        "your own (docs/scale.md, Object stores)"
+    )
+
+
 def _other_profile(status_command: str) -> str:
     return (
         "use --profile slurm-noacct"

@@ -5,7 +5,7 @@ import re
 import shlex
 import sys
 
-from popscan.executors import executor_problem
+from popscan.executors import executor_problem, storage_problem
 from popscan.experiment import design
 from popscan.given import GivenFiles
 from popscan.inventory import damaged_outputs, is_small
@@ -37,6 +37,10 @@ SUBJECTS = name_list(config["subjects"])
 EXCLUDED = config["cohort"]["exclude"]
 if EXCLUDED and not Path(EXCLUDED).is_file():
     raise WorkflowError(f"cohort.exclude: {EXCLUDED}: no such file")
+
+# Told before a job: the first would end without the outputs that Snakemake looks for in the store.
+if problem := storage_problem(workflow.storage_settings.default_storage_provider):
+    raise WorkflowError(problem)
 
 EXPERIMENT = config["experiment"]
 if EXPERIMENT["attribute"] and (problems := design.problems(EXPERIMENT)):
