@@ -6,7 +6,14 @@ from scipy import stats
 
 from popscan.stats import intervals
 from popscan.stats.means import moments, rows_from_values
-from popscan.stats.resample import _weight_table, group_draws, quantile_draws
+from popscan.stats.resample import (
+    _different_columns,
+    _weight_table,
+    group_draws,
+    quantile_draws,
+    sum_draws,
+    sums_draws,
+)
 
 
 @pytest.mark.parametrize("n", [40, 3000])
@@ -132,3 +139,23 @@ def test_median_interval_matches_its_own_draws(rng):
     low, high = intervals.median(values, alpha=0.05)
     assert (draws < low).mean() == pytest.approx(0.025, abs=0.01)
     assert (draws > high).mean() == pytest.approx(0.025, abs=0.01)
+
+
+def test_tables_of_the_same_rows_are_drawn_as_each_alone(rng):
+    tables = [rng.normal(size=(90, c)) for c in (1, 5, 3)]
+    codes = np.array([0, 1, -1] * 30)
+    for exact_below in (10, 1000):
+        options = {"n_boot": 40, "seed": 4, "exact_below": exact_below}
+        for table, together in zip(tables, sums_draws(tables, codes, **options), strict=True):
+            alone = sum_draws(table, codes, **options)
+            assert set(together) == {0, 1} == set(alone)
+            for code, drawn in alone.items():
+                np.testing.assert_array_equal(together[code], drawn)
+
+
+def test_different_columns_are_those_of_numpy(rng):
+    counts = rng.integers(0, 2, (30, 5)).astype(float)[:, [3, 0, 3, 1, 1, 4, 0, 2]]
+    different, which = _different_columns(counts)
+    expected, places = np.unique(counts, axis=1, return_inverse=True)
+    np.testing.assert_array_equal(different, expected)
+    np.testing.assert_array_equal(which, places.reshape(-1))

@@ -131,6 +131,8 @@ class Comparisons:
         here = np.isin(self._grouping.codes, [code, self._base]) & known
         key = code, np.packbits(here).tobytes()
         if key not in self._kept:
+            if any(group != code for group, _ in self._kept):  # a group's comparisons follow
+                self._kept.clear()
             if len(self._kept) == _KEPT:
                 del self._kept[next(iter(self._kept))]
             self._kept[key] = self._made(code, np.flatnonzero(here))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from popscan.records import PopscanError
 from popscan.stats.means import Floats
-from popscan.stats.several import ranked
+from popscan.stats.several import ranked, split
 from popscan.stats.texts import column_texts
 
 #: Name of the group of those whose attribute was not recorded.
@@ -121,8 +121,8 @@ class OutcomeMatrix:
         everybody, ties, n = self._ranked[k]
         if sum(map(len, known)) == n:
             return [everybody[places].astype(np.float64) for places in known], ties
-        some = ranked(values[np.concatenate(known)] if known else np.empty(0))
-        return np.split(some.ranks, np.cumsum([len(p) for p in known])[:-1]), some.ties
+        some = ranked(np.concatenate([*(values[places] for places in known), np.empty(0)]))
+        return split(some.ranks, known), some.ties
 
     @cached_property
     def _ranked(self) -> dict[int, tuple[NDArray[Any], float, int]]:
@@ -294,14 +294,16 @@ def outcome_matrix(
             f"outcomes table: unit {units[where // len(keys)]} has several rows of "
             f"{keys['outcome'][where % len(keys)]}"
         )
-    matrix = np.full((len(units), len(keys)), np.nan)
+    # Each outcome's values lie next to each other in memory, since each is looked at alone.
+    matrix = np.full((len(keys), len(units)), np.nan).T
     numbers = pd.to_numeric(outcomes["value"], errors="coerce").to_numpy(dtype=np.float64)
-    matrix.flat[flat] = numbers[known]
+    matrix[row[known], column[known]] = numbers[known]
     matrix[~np.isfinite(matrix)] = np.nan
-    applies = np.ones(matrix.shape, dtype=bool)
+    applies = np.ones((len(keys), len(units)), dtype=bool).T
     if "applies" in outcomes:
         flags = outcomes["applies"]
-        applies.flat[flat] = flags.where(flags.notna(), True).to_numpy(dtype=bool)[known]
+        applied = flags.where(flags.notna(), True).to_numpy(dtype=bool)
+        applies[row[known], column[known]] = applied[known]
         matrix[~applies] = np.nan
     keys["kind"] = _kinds(outcomes, column, matrix)
     return OutcomeMatrix(units=units, keys=keys, values=matrix, applies=applies)

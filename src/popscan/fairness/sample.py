@@ -48,10 +48,11 @@ class Sample:
 
     def column(self, code: int, k: int) -> Rows:
         """Return the rows of one group with a value of outcome `k`."""
-        totals, counts = (part[k] for part in self.rows.by_outcome)
+        totals, counts = self.rows.by_outcome[0][k], self.rows.by_outcome[1][k]
         members = self.members[code]
         keep = members[counts[members] > 0]
-        return Rows(totals=totals[keep][:, None], counts=counts[keep][:, None])
+        own = counts[keep].astype(np.float64)
+        return Rows(totals=totals[keep][:, None], counts=own[:, None])
 
 
 def draw_samples(

@@ -48,9 +48,10 @@ class Rows:
         return Rows(totals=self.totals[keep, k : k + 1], counts=self.counts[keep, k : k + 1])
 
     @cached_property
-    def by_outcome(self) -> tuple[Floats, Floats]:
+    def by_outcome(self) -> tuple[Floats, NDArray[np.float32]]:
         """Totals and counts with each outcome's next to each other in memory, (K, rows) each."""
-        return np.ascontiguousarray(self.totals.T), np.ascontiguousarray(self.counts.T)
+        counts = np.ascontiguousarray(self.counts.T, dtype=np.float32)  # whole numbers, few
+        return np.ascontiguousarray(self.totals.T), counts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +95,7 @@ def rows_from_values(values: ArrayLike, clusters: ArrayLike | None = None) -> Ro
     Rows
         n rows, or C rows in order of the cluster codes.
     """
-    array = np.asarray(values, dtype=np.float64)
+    array = np.ascontiguousarray(values, dtype=np.float64)  # sums depend on the order in memory
     if array.ndim == 1:
         array = array[:, None]
     counts = np.isfinite(array).astype(np.float64)

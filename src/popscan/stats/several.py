@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,6 +59,12 @@ def ranked(values: Floats) -> Ranked:
     return Ranked(ranks=ranks, ties=float((counts**3 - counts).sum()))
 
 
+def split(ranks: Floats, groups: Sequence[Sized]) -> list[Floats]:
+    """Return joint ranks group by group, as the values were joined."""
+    ends = np.cumsum([len(group) for group in groups], dtype=np.intp)
+    return [ranks[end - len(group) : end] for end, group in zip(ends, groups, strict=True)]
+
+
 def kruskal(groups: Sequence[Floats]) -> PValue:
     """Kruskal-Wallis test of several groups.
 
@@ -72,8 +78,8 @@ def kruskal(groups: Sequence[Floats]) -> PValue:
     PValue
         NaN with fewer than two groups; 1 if all values are equal.
     """
-    joint = ranked(np.concatenate(list(groups)) if groups else np.empty(0))
-    return kruskal_of(np.split(joint.ranks, np.cumsum([len(g) for g in groups])[:-1]), joint.ties)
+    joint = ranked(np.concatenate([*groups, np.empty(0)]))
+    return kruskal_of(split(joint.ranks, groups), joint.ties)
 
 
 def kruskal_of(groups: Sequence[Floats], ties: float) -> PValue:
@@ -115,8 +121,8 @@ def dunn(groups: Sequence[Floats]) -> Floats:
     ndarray, shape (groups, groups)
         Two-sided p values, not corrected; NaN on the diagonal and for empty groups.
     """
-    joint = ranked(np.concatenate(list(groups)) if groups else np.empty(0))
-    return dunn_of(np.split(joint.ranks, np.cumsum([len(g) for g in groups])[:-1]), joint.ties)
+    joint = ranked(np.concatenate([*groups, np.empty(0)]))
+    return dunn_of(split(joint.ranks, groups), joint.ties)
 
 
 def dunn_of(groups: Sequence[Floats], ties: float) -> Floats:
