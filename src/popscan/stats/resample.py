@@ -273,7 +273,8 @@ def _different_columns(counts: Floats) -> tuple[Floats, NDArray[np.intp]]:
     Equal columns are found by their bytes, so that only different ones are compared.
     """
     places: dict[bytes, int] = {}
-    first, which = [], []
+    first: list[int] = []
+    which: list[int] = []
     for k, column in enumerate(np.ascontiguousarray(counts.T)):
         place = places.setdefault(column.tobytes(), len(places))
         if place == len(first):
