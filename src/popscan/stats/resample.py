@@ -180,6 +180,7 @@ def _sums(
         else:
             weights = _unit_weights(rng, (size, n))
         exact = weights.astype(np.float64)
+        del weights  # as large again
         for part, table in zip(parts, tables, strict=True):
             part.append(exact @ table)
     return [np.concatenate(part) for part in parts]
