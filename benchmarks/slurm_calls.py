@@ -100,11 +100,15 @@ def run(folder: Path, options: Sequence[str], *, shards: int, limit_s: int) -> R
     command = [
         "timeout", "-k", "10", str(limit_s), sys.executable, "-m", "snakemake",
         "--snakefile", str(ROOT / "Snakefile"), "--configfile", "config.json",
-        "--executor", "slurm", "--jobs", "200", "--local-cores", "1", "--omit-from", "collect",
+        "--executor", "slurm", "--jobs", "200", "--local-cores", "1",
+        "--omit-from", "collect",
         "--default-resources", "mem_mb=1000", "runtime=60",
         "--slurm-init-seconds-before-status-checks", "3", "--slurm-status-command", "squeue",
         "--latency-wait", "10", *options,
     ]  # fmt: skip
+    # Planned before: nothing is left of a DAG without the tables as long as no shard is known.
+    planned = [sys.executable, "-m", "popscan", "plan", "--configfile", "config.json"]
+    subprocess.run(planned, cwd=folder, check=True, capture_output=True)
     began = time.perf_counter()
     done = subprocess.run(
         command,
@@ -118,6 +122,10 @@ def run(folder: Path, options: Sequence[str], *, shards: int, limit_s: int) -> R
         raise SystemExit(f"exit {done.returncode}\n{(done.stdout + done.stderr)[-3000:]}")
     calls = {name: _lines(bin_ / f"{name}.calls") for name in COUNTED}
     made = len(list((folder / "results" / "calls" / "manifests").glob("*/*.parquet")))
+    if made != 7 * shards:
+        raise SystemExit(
+            f"{made} manifests of {shards} shards in seven stages\n{done.stderr[-3000:]}"
+        )
     return Run(calls=calls, jobs=made, wall_s=time.perf_counter() - began)
 
 
