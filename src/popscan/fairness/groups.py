@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from popscan.records import PopscanError
 from popscan.stats.means import Floats
-from popscan.stats.several import ranked, split
 from popscan.stats.texts import column_texts
 
 #: Name of the group of those whose attribute was not recorded.
@@ -109,6 +108,8 @@ class OutcomeMatrix:
         ties : float
             As in `popscan.stats.several.Ranked`.
         """
+        from popscan.stats.several import ranked, split  # names of groups need no statistics
+
         values = self.by_outcome[k]
         known = [places[np.isfinite(values[places])] for places in members]
         if k not in self._ranked:
