@@ -6,6 +6,8 @@ so that a busy machine slows both equally.
 
     git worktree add ../before COMMIT
     python benchmarks/startup.py --beside ../before
+
+`--command` also builds the parser of the command that the rule calls, and reads its arguments.
 """
 
 from __future__ import annotations
@@ -22,6 +24,11 @@ ROOT = Path(__file__).resolve().parents[1]
 #: Imports what a job of the stage imports, wherever a build keeps its table of tasks.
 CODE = """
 import importlib, sys
+if sys.argv[2:]:
+    from popscan.cli.main import parser
+    top = parser(*["stage"][: parser.__code__.co_argcount])
+    words = ["stage", sys.argv[1], "--study", "x", "--shard", "0", "--options", "{}"]
+    top.parse_args(words)
 for name in ("popscan.stages.tasks", "popscan.pipeline.tasks"):
     try:
         table = importlib.import_module(name).TASKS
@@ -34,11 +41,11 @@ getattr(importlib.import_module(module), function)
 STAGES = ("simulate", "ingest", "reconstruct", "segment", "score", "qc", "biomarkers", "rca")
 
 
-def cpu_s(source: Path, stage: str) -> float:
+def cpu_s(source: Path, stage: str, *further: str) -> float:
     """CPU time of one process that imports the task of a stage."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     environment = {**os.environ, "PYTHONPATH": str(source / "src")}
-    subprocess.run([sys.executable, "-c", CODE, stage], env=environment, check=True)
+    subprocess.run([sys.executable, "-c", CODE, stage, *further], env=environment, check=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
@@ -48,13 +55,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--beside", type=Path, default=ROOT, help="checkout of another build")
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--stages", nargs="+", choices=STAGES, default=STAGES)
+    parser.add_argument("--command", action="store_true", help="the rule's command line as well")
     arguments = parser.parse_args()
+    further = ("command",) if arguments.command else ()
     print(f"{'stage':<12} {'this build':>10} {'beside':>10} {'ratio':>6}   (CPU s, medians)")
-    for stage in STAGES:
+    for stage in arguments.stages:
         times: dict[str, list[float]] = {"here": [], "beside": []}
         for _ in range(arguments.repeats):
-            times["here"].append(cpu_s(ROOT, stage))
-            times["beside"].append(cpu_s(arguments.beside.resolve(), stage))
+            times["here"].append(cpu_s(ROOT, stage, *further))
+            times["beside"].append(cpu_s(arguments.beside.resolve(), stage, *further))
         here, beside = (statistics.median(measured) for measured in times.values())
         print(f"{stage:<12} {here:>10.2f} {beside:>10.2f} {here / beside:>6.2f}")
 

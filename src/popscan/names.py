@@ -5,7 +5,6 @@ The Snakefile imports this module, so it imports nothing heavy.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Sequence
 
@@ -200,5 +199,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     >>> did_you_mean("trim", ["trim_pct", "seed"])
     " (did you mean 'trim_pct'?)"
     """
+    import difflib  # a mistake is rare, and every job would wait for it
+
     close = difflib.get_close_matches(name, list(known), n=2, cutoff=0.6)
     return f" (did you mean {' or '.join(map(repr, close))}?)" if close else ""

@@ -11,6 +11,7 @@ from collections.abc import Collection, Sequence
 from typing import NoReturn
 
 from popscan import __version__
+from popscan.cli.adding import Commands
 from popscan.names import did_you_mean
 from popscan.records import PopscanError
 from popscan.threads import limit_threads
@@ -19,7 +20,7 @@ from popscan.threads import limit_threads
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return its exit status (0 well, 1 the work failed, 2 bad use or config)."""
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-    top = parser()
+    top = parser(*(sys.argv[1:] if argv is None else argv)[:1])
     arguments, further = top.parse_known_args(argv)
     if further and not getattr(arguments, "passes_on", False):
         top.error(f"unrecognized arguments: {' '.join(further)}")
@@ -52,8 +53,29 @@ class _Parser(argparse.ArgumentParser):
         super().error(message)
 
 
-def parser() -> argparse.ArgumentParser:
-    """Build the parser of all commands."""
+def parser(command: str = "") -> argparse.ArgumentParser:
+    """Build the parser of all commands; that of rules alone where a shard's job is to run.
+
+    Every shard of every stage is a process of its own, which pays for what it does not use.
+    """
+    from popscan.cli import rules
+
+    top = _Parser(
+        prog="popscan", description="Population imaging studies; usually run through snakemake."
+    )
+    top.add_argument("--version", action="version", version=f"popscan {__version__}")
+    commands = top.add_subparsers(
+        dest="command", required=True, metavar="COMMAND", parser_class=argparse.ArgumentParser
+    )
+    top.commands = commands.choices  # for its proposals
+    if command == rules.OF_A_SHARD:
+        rules.add(commands)
+    else:
+        _add_all(commands)
+    return top
+
+
+def _add_all(commands: Commands) -> None:
     from popscan.cli import (
         experiments,
         models,
@@ -66,14 +88,6 @@ def parser() -> argparse.ArgumentParser:
         tables,
     )
 
-    top = _Parser(
-        prog="popscan", description="Population imaging studies; usually run through snakemake."
-    )
-    top.add_argument("--version", action="version", version=f"popscan {__version__}")
-    commands = top.add_subparsers(
-        dest="command", required=True, metavar="COMMAND", parser_class=argparse.ArgumentParser
-    )
-    top.commands = commands.choices  # for its proposals
     running.add(commands)
     people.add(commands)
     publishing.add(commands)
@@ -83,7 +97,6 @@ def parser() -> argparse.ArgumentParser:
     rules.add(commands)
     optional.add(commands)
     experiments.add(commands)
-    return top
 
 
 if __name__ == "__main__":

@@ -14,9 +14,11 @@ from popscan.cli.adding import Call, Commands
 from popscan.given import read_given
 from popscan.inventory import inventoried
 from popscan.records import PopscanError
-from popscan.stages.tasks import TASKS
+from popscan.stages import TASKS
 from popscan.store import Store
 
+#: The command of every per-subject stage's rule.
+OF_A_SHARD = "stage"
 #: What `--options` takes.
 GIVEN = "config sections: JSON, or its file"
 
@@ -31,8 +33,8 @@ def given(text: str) -> dict[str, object]:
 
 def add(commands: Commands) -> None:
     """Add the rules' commands to the parser."""
-    stage = rule_command(commands, "stage", _stage, "run one per-subject stage over one shard")
-    stage.add_argument("stage", choices=list(TASKS))
+    stage = rule_command(commands, OF_A_SHARD, _stage, "run one per-subject stage over one shard")
+    stage.add_argument("stage", choices=TASKS, metavar="STAGE")
     stage.add_argument("--shard", required=True)
     stage.add_argument("--subjects", default="", help="comma-separated; default: all")
     stage.add_argument("--threads", type=int, default=1)

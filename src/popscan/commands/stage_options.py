@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from popscan.config import Section
 from popscan.names import did_you_mean
 from popscan.protocol import load
-from popscan.stages import FOREIGN_PROBLEMS, STAGES
+from popscan.stages import STAGES, foreign_problems
 from popscan.yamlfile import problem_text
 
 
@@ -26,8 +26,8 @@ def stage_problems(given: Mapping[str, Mapping[str, object]], *, where: str) -> 
     sections = {name: stage.options for name, stage in STAGES.items() if stage.options}
     problems = []
     for name, options in given.items():
-        if name in FOREIGN_PROBLEMS:
-            problems.append(f"{where}: stages.{name}: {FOREIGN_PROBLEMS[name]}")
+        if name in foreign_problems():
+            problems.append(f"{where}: stages.{name}: {foreign_problems()[name]}")
             continue
         if name not in sections:
             expected = ", ".join(sections) or "none: all stages have sections of their own"

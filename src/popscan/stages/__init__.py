@@ -6,7 +6,9 @@ else follows from what it says of itself: rules, order, versions, tables, `rerun
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import cache
+from typing import Generic, TypeVar
 
 from popscan.nested import mapping_at
 from popscan.stages import (
@@ -29,7 +31,7 @@ from popscan.stages import (
     variants,
     visibility,
 )
-from popscan.stages.description import EVERY_SUBJECT_STAGE, Stage
+from popscan.stages.description import EVERY_SUBJECT_STAGE, Stage, Table
 from popscan.stages.foreign import foreign_stages
 
 #: Versions of code that several stages call; one that was never raised is 1 and says nothing.
@@ -65,30 +67,88 @@ _LISTED: tuple[Stage, ...] = (
     report.STAGE,
 )
 
-#: Stages of other packages, and why some of them cannot be used.
-FOREIGN, FOREIGN_PROBLEMS = foreign_stages(_LISTED)
-_PLACE = _LISTED.index(collect.STAGE)
+_OWN: Mapping[str, Stage] = {stage.name: stage for stage in _LISTED}
+T = TypeVar("T")
+
+
+@cache
+def _foreign() -> tuple[tuple[Stage, ...], dict[str, str]]:
+    return foreign_stages(_LISTED)
+
+
+@cache
+def _every() -> Mapping[str, Stage]:
+    """Return all stages, those of other packages before `collect`: looked for once."""
+    place = _LISTED.index(collect.STAGE)
+    return {stage.name: stage for stage in (*_LISTED[:place], *_foreign()[0], *_LISTED[place:])}
+
+
+def foreign_problems() -> Mapping[str, str]:
+    """Return why some stages of other packages cannot be used, by name."""
+    return _foreign()[1]
+
+
+class ByName(Mapping[str, T], Generic[T]):
+    """Something of each stage (or of some stages), by its name, in order.
+
+    A stage of popscan itself is found at once. Other packages are searched for theirs where another
+    name is asked for, or all names: a job of one stage does neither, and has no time for it.
+
+    Parameters
+    ----------
+    of
+        Stage -> what is returned for it.
+    among
+        Stage -> whether it is one of these.
+    """
+
+    def __init__(self, of: Callable[[Stage], T], among: Callable[[Stage], bool]) -> None:
+        self._of, self._among = of, among
+
+    def __getitem__(self, name: str) -> T:
+        stage = _OWN[name] if name in _OWN else _every()[name]
+        if not self._among(stage):
+            raise KeyError(name)
+        return self._of(stage)
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name, stage in _every().items() if self._among(stage))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __repr__(self) -> str:
+        return repr(dict(self))
+
+
+def _itself(stage: Stage) -> Stage:
+    return stage
+
 
 #: Name -> stage, in order.
-STAGES: Mapping[str, Stage] = {
-    stage.name: stage for stage in (*_LISTED[:_PLACE], *FOREIGN, *_LISTED[_PLACE:])
-}
+STAGES: Mapping[str, Stage] = ByName(_itself, lambda stage: True)
 
 #: Stages done per subject, in order; `simulate` only exists for the source kind ``simulated``.
-SUBJECT_STAGES = {name: stage for name, stage in STAGES.items() if stage.per == "subject"}
+SUBJECT_STAGES: Mapping[str, Stage] = ByName(_itself, lambda stage: stage.per == "subject")
 
 #: Stages done once per shard or study.
-STUDY_STAGES = {name: stage for name, stage in STAGES.items() if stage.per != "subject"}
+STUDY_STAGES: Mapping[str, Stage] = ByName(_itself, lambda stage: stage.per != "subject")
 
 #: The per-subject stage that ends the analysis of a subject; side stages decide nothing.
 FINAL_STAGE = "biomarkers"
 
 #: Per-subject stages that run only where the config enables them.
-OPTIONAL_STAGES = tuple(name for name, stage in SUBJECT_STAGES.items() if stage.optional)
+OPTIONAL_STAGES: Mapping[str, Stage] = ByName(
+    _itself, lambda stage: stage.per == "subject" and stage.optional
+)
+
+#: Per-subject stage -> function that makes its task from the shard's context.
+TASKS: Mapping[str, str] = ByName(lambda stage: stage.task, lambda stage: stage.per == "subject")
 
 
-#: Name -> table, of all stages.
-TABLES = {name: table for stage in STAGES.values() for name, table in stage.tables.items()}
+def tables() -> dict[str, Table]:
+    """Return the tables of all stages by name."""
+    return {name: table for stage in STAGES.values() for name, table in stage.tables.items()}
 
 
 def version_of(name: str) -> str:
@@ -117,7 +177,8 @@ def built_on(name: str) -> list[str]:
         if (one := waiting.pop()) not in known:
             known.add(one)
             waiting += reads(one)
-    return [stage for stage in STAGES if stage in known]
+    order: Collection[str] = _OWN if known <= _OWN.keys() else STAGES
+    return [stage for stage in order if stage in known]
 
 
 def below(name: str) -> list[str]:

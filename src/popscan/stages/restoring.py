@@ -18,7 +18,7 @@ from popscan.methods import resolve
 from popscan.plan import Planned, read_shard
 from popscan.records import PopscanError, Record, Subject, SubjectError
 from popscan.run import fingerprint_of
-from popscan.stages import SUBJECT_STAGES
+from popscan.stages import SUBJECT_STAGES, TASKS
 from popscan.standing import forget
 from popscan.store import Store
 from popscan.study.context import ShardContext
@@ -29,9 +29,6 @@ from popscan.threads import numeric_threads
 
 if TYPE_CHECKING:
     from popscan.stages.remaking import Remaker
-
-#: Stage -> function that makes its task from the shard's context.
-TASKS = {name: stage.task for name, stage in SUBJECT_STAGES.items()}
 
 
 class Restorer:

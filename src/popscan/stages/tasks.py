@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from glob import escape
 from pathlib import Path
 
 from popscan.disk import no_later_than_now
@@ -12,8 +13,8 @@ from popscan.names import matching_units, name_list
 from popscan.plan import read_shard
 from popscan.records import PopscanError
 from popscan.run import Limits, ShardResult, run_shard
-from popscan.stages import SUBJECT_STAGES
-from popscan.stages.restoring import TASKS, Restorer
+from popscan.stages import TASKS
+from popscan.stages.restoring import Restorer
 from popscan.store import Store, shard_file
 from popscan.study.context import ShardContext
 from popscan.study.storage import clear_shard
@@ -83,6 +84,6 @@ def run_stage(
 
 def _made_of(store: Store, shard: str) -> list[Path]:
     """Return the files that Snakemake compares in time with those of a shard's stages."""
-    manifests = [store.manifest_path(stage, shard) for stage in SUBJECT_STAGES]
+    manifests = (store.root / "manifests").glob(f"*/{escape(shard)}.parquet")
     plan = store.root / "plan" / "plan.json"
     return [plan, *manifests, *(store.root / "tables").glob("*.parquet")]

@@ -8,7 +8,7 @@ from popscan.columns import UNIT, Column
 from popscan.protocol import Protocol, load
 from popscan.protocols import DEFAULT, get_protocol
 from popscan.records import PopscanError
-from popscan.stages import TABLES
+from popscan.stages import tables
 
 
 def of(
@@ -31,7 +31,7 @@ def of(
     PopscanError
         If no stage declares the table.
     """
-    declared = TABLES.get(table)
+    declared = tables().get(table)
     if declared is None:
         raise PopscanError(f"table {table}: no stage declares it (Stage.tables)")
     loaded = load(declared.columns)

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from popscan.installation import shipped_models
 from popscan.protocols import DEFAULT, get_protocol
 from popscan.records import PopscanError
-from popscan.segment.content import Familiarity
-from popscan.segment.known import KnownBundle, read_known
 
 if TYPE_CHECKING:
     from popscan.segment.bundle import Bundle
+    from popscan.segment.content import Familiarity
+    from popscan.segment.known import KnownBundle
 
 
 def bundle_path(name: str) -> Path:
@@ -48,6 +48,8 @@ class NoModel:
 
     def recognise(self, unit: str, array: NDArray[np.generic]) -> Familiarity:
         """Return that no scan is known."""
+        from popscan.segment.content import Familiarity
+
         return Familiarity()
 
 
@@ -67,6 +69,8 @@ def load_known(name: str, *, protocol: str = DEFAULT) -> KnownBundle | NoModel:
     """Load what is known of a model bundle without its networks, once per process."""
     if not name:
         return NoModel()
+    from popscan.segment.known import read_known
+
     return read_known(bundle_path(name), get_protocol(protocol).network_codes)
 
 
