@@ -10,9 +10,8 @@ from typing import get_args
 from pydantic import BaseModel
 
 from popscan.config import AuditedTable, Config, TableConfig
-from popscan.config.section import ColumnName
+from popscan.config.section import ColumnName, Limits
 from popscan.config.stages import Biomarkers, Segment, Variant
-from popscan.config.study import Limits
 
 _HEAD = """# Configuration reference
 

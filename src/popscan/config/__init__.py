@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         Visibility,
     )
     from popscan.config.experiments import Experiment
+    from popscan.config.named import Study, study_seed
     from popscan.config.section import Section
     from popscan.config.stages import Biomarkers, Qc, Reconstruct, Segment
     from popscan.config.study import (
@@ -29,9 +30,7 @@ if TYPE_CHECKING:
         Simulate,
         Source,
         Storage,
-        Study,
         source_kind,
-        study_seed,
     )
     from popscan.config.whole import (
         AuditedTable,
@@ -64,14 +63,14 @@ _WHERE = {
     "Simulate": "study",
     "Source": "study",
     "Storage": "study",
-    "Study": "study",
+    "Study": "named",
     "TableConfig": "whole",
     "Visibility": "analyses",
     "fill_in": "whole",
     "json_schema": "whole",
     "protocol_problems": "whole",
     "source_kind": "study",
-    "study_seed": "study",
+    "study_seed": "named",
 }
 
 __all__ = [

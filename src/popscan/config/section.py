@@ -6,7 +6,14 @@ from collections.abc import Mapping
 from types import UnionType
 from typing import Annotated, Any, Self, TypeVar, Union, get_args, get_origin
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+)
 
 from popscan.cells import column_name
 from popscan.records import PopscanError
@@ -26,6 +33,17 @@ def _each_once(values: list[T]) -> list[T]:
 
 #: A list whose entries would count twice if they were there twice.
 Distinct = Annotated[list[T], AfterValidator(_each_once)]
+
+
+def _in_order(limits: list[float]) -> list[float]:
+    low, high = limits
+    if not low < high:
+        raise ValueError(f"the smallest value {low:g} must lie below the largest {high:g}")
+    return limits
+
+
+#: Smallest and largest value of a column.
+Limits = Annotated[list[float], Field(min_length=2, max_length=2), AfterValidator(_in_order)]
 
 
 class Section(BaseModel):

@@ -6,8 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from popscan.config.section import Section
-from popscan.config.study import Limits
+from popscan.config.section import Limits, Section
 from popscan.records import PopscanError, check_identifier
 
 #: Code of a structure in a label file.

@@ -18,6 +18,7 @@ from popscan.config.analyses import (
     Visibility,
 )
 from popscan.config.experiments import Experiment
+from popscan.config.named import Study
 from popscan.config.predictions import PredictedColumn
 from popscan.config.section import ColumnName, Section
 from popscan.config.stages import Biomarkers, Qc, Reconstruct, Segment
@@ -27,7 +28,6 @@ from popscan.config.study import (
     Simulate,
     Source,
     Storage,
-    Study,
 )
 from popscan.names import name_list
 from popscan.nested import mapping_at
