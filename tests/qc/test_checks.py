@@ -184,6 +184,13 @@ def slipped_slice(c: Any) -> Any:
     return c
 
 
+def interleaved(c: Any) -> Any:
+    order = np.r_[0:10:2, 1:10:2]
+    c = c.with_image(c.scan.array[:, :, order].copy())
+    c.labels[:] = c.labels[:, :, order]
+    return c
+
+
 def decided(**meta: Any) -> Callable[[Any], Any]:
     """What the reader says of its choices."""
 
@@ -353,6 +360,7 @@ FAULTS: list[tuple[str, Callable[[Any], Any], str]] = [
     ("frame_times_pct", lost_frames, "fail"),
     ("slice_intensity_pct", dark_slices, "fail"),
     ("frame_intensity_pct", flashing_frame, "fail"),
+    ("slice_order", interleaved, "review"),
     ("slice_shift_mm", slipped_slice, "review"),
     ("image_shift_mm", slipped_slice, "review"),
     ("slices_left_out", decided(slices_left_out=3, images_left_out_reason="24 tilted"), "review"),
@@ -360,6 +368,7 @@ FAULTS: list[tuple[str, Callable[[Any], Any], str]] = [
     ("slice_start_frames", decided(slice_start_frames=4.0), "review"),
     ("frames_short", decided(n_frames_told=25), "review"),
     ("copied_slices", decided(n_copied_slices=2), "review"),
+    ("undecided_slices", decided(n_undecided_slices=10), "review"),
     ("slice_tilt_deg", decided(slice_tilt_deg=3.0), "review"),
     ("slice_gap_pct", decided(slice_irregularity=0.2), "review"),
     ("frames_of_reference", decided(n_frames_of_reference=2), "review"),

@@ -75,10 +75,12 @@ TITLES: Mapping[str, str] = {
     "frame_times_pct": "Unevenness of frame times (%)",
     "slice_intensity_pct": "Intensity steps between slices (%)",
     "frame_intensity_pct": "Intensity steps between frames (%)",
+    "slice_order": "Order of slices",
     "slice_shift_mm": "Shift between slices (mm)",
     "image_shift_mm": "Shift of the image (mm)",
     "slice_start_frames": "Slices that start at another frame",
     "frames_short": "Slices with fewer frames",
+    "undecided_slices": "Slices of two kinds of series",
     "slice_tilt_deg": "Tilt of slices (degrees)",
     "slice_gap_pct": "Gap between slices (%)",
     # segmentation checks

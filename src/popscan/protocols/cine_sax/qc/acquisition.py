@@ -31,6 +31,11 @@ def copied_slices(ctx: Context) -> Measured:
     return _decided(ctx, "n_copied_slices", note="kind of image of each slice")
 
 
+def undecided_slices(ctx: Context) -> Measured:
+    """Slices at whose place two kinds of series lie, of which headers leave open which is cine."""
+    return _decided(ctx, "n_undecided_slices", note="the later series was taken")
+
+
 def slice_tilt_deg(ctx: Context) -> Measured:
     """Largest angle between slices of the stack."""
     return _decided(ctx, "slice_tilt_deg", note="slices of a stack are parallel as a rule")

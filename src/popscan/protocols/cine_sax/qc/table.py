@@ -25,6 +25,7 @@ from popscan.protocols.cine_sax.qc import (
 from popscan.protocols.cine_sax.qc.risk import error_risk
 from popscan.qc import image as common
 from popscan.qc.model import Limit, Spec
+from popscan.qc.order import slice_order
 
 _PETERSEN = "range of Petersen et al. 2017, doi:10.1186/s12968-017-0327-9, widened for disease"
 _TARRONI = "after Tarroni et al. 2020, doi:10.1038/s41598-020-58212-2; limits own"
@@ -87,6 +88,7 @@ _IMAGE: dict[str, Spec] = {
     "frame_times_pct": _image(image.frame_times_pct, "%", "high", 10.0, 99.0),
     "slice_intensity_pct": _image(intensity.slice_intensity_pct, "%", "high", 40.0, 150.0),
     "frame_intensity_pct": _image(intensity.frame_intensity_pct, "%", "high", 15.0, 50.0),
+    "slice_order": _image(slice_order, "correlation", "high", 0.05, None),
     "slice_shift_mm": _image(motion.slice_shift_mm, "mm", "high", 8.0, 20.0, _TARRONI),
     "image_shift_mm": _image(motion.image_shift_mm, "mm", "high", 15.0, None),
     "slices_left_out": _image(acquisition.slices_left_out, "slices", "high", 0.0, None),
@@ -94,6 +96,7 @@ _IMAGE: dict[str, Spec] = {
     "slice_start_frames": _image(acquisition.slice_start_frames, "frames", "high", 1.0, None),
     "frames_short": _image(acquisition.frames_short, "frames", "high", 0.0, None),
     "copied_slices": _image(acquisition.copied_slices, "slices", "high", 0.0, None),
+    "undecided_slices": _image(acquisition.undecided_slices, "slices", "high", 0.0, None),
     "slice_tilt_deg": _image(acquisition.slice_tilt_deg, "degrees", "high", 1.0, None),
     "slice_gap_pct": _image(acquisition.slice_gap_pct, "%", "high", 10.0, None),
     "frames_of_reference": _image(acquisition.frames_of_reference, "frames", "high", 1.0, None),
