@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from popscan.io.dicom_folder import Folder
-from popscan.io.dicom_group import Run, same_contrast, same_pixels
+from popscan.io.dicom_group import Run, same_contrast, same_kind, same_pixels
 from popscan.io.dicom_header import Plane
 from popscan.io.dicom_kind import Kind
 from popscan.io.dicom_place import Grid, turned_onto
@@ -110,7 +110,8 @@ class Account:
         elif not same_contrast(first, plane):
             self.left.add(OTHER_CONTRAST, n_images)
         elif covered:
-            self.left.add(TAKEN_AGAIN, n_images)
+            alike = same_kind(first, plane)
+            self.left.add(TAKEN_AGAIN if alike else OTHER_CONTRAST, n_images)
         else:
             words = self._why(run)
             self.left.add(words, n_images)

@@ -154,4 +154,9 @@ def _problems(stack: Stack, left: LeftOut, orders: set[str]) -> list[str]:
         found.append(f"slices are tilted against each other by up to {tilt:.1f} degrees")
     if copies := stack.notes.get("n_copied_slices"):
         found.append(f"{copies} slices are captured or annotated copies; no original is there")
+    if unsure := stack.notes.get("n_undecided_slices"):
+        found.append(
+            f"{unsure} slices lie where a series of another kind does; headers leave open which "
+            "one is the cine; the later was taken"
+        )
     return found

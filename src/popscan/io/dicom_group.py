@@ -42,6 +42,11 @@ def same_contrast(first: Plane, plane: Plane) -> bool:
     return bool(max(echo, other_echo) / min(echo, other_echo) <= _ECHO_FACTOR)
 
 
+def same_kind(first: Plane, plane: Plane) -> bool:
+    """Whether two images can be of one kind: cine and cine, not cine and perfusion."""
+    return same_contrast(first, plane) and first.contrast.is_like(plane.contrast)
+
+
 def same_pixels(first: Plane, plane: Plane) -> bool:
     """Whether two images have pixels of one size."""
     spacing = (first.row_spacing_mm, first.column_spacing_mm)
@@ -103,12 +108,15 @@ class Run:
         Sorts runs by when they were taken.
     earlier
         Images of the same slice and series that were taken before, and count no more.
+    support
+        How usual its kind is in the visit (`popscan.io.dicom_support`).
     """
 
     along_mm: float
     planes: tuple[Plane, ...]
     latest: tuple[Any, ...]
     earlier: tuple[Plane, ...] = ()
+    support: int = 0
 
     @property
     def quality(self) -> tuple[int, int]:

@@ -18,6 +18,7 @@ import numpy as np
 import pydicom
 from pydicom.errors import BytesLengthException, InvalidDicomError
 
+from popscan.io.dicom_contrast import CONTRAST_TAGS, NO_CONTRAST, Contrast, contrast_of
 from popscan.io.dicom_deflated import check_inflated
 from popscan.io.dicom_kind import KIND_TAGS, Origin, many, origin_of
 from popscan.io.dicom_stored import is_inverted
@@ -60,6 +61,7 @@ META_TAGS = {
 }
 _TEXT_META = frozenset({"manufacturer", "model", "scanning_sequence"})
 _TAGS = [*_GEOMETRY_TAGS, *KIND_TAGS, *_VALUE_TAGS, *_ORDER_TAGS, *_ENHANCED_TAGS, *META_TAGS]
+_TAGS += CONTRAST_TAGS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +95,8 @@ class Plane:
         How the stored pixels are brought onto the grid that the other attributes describe.
     inverted
         Whether the smallest value is white; reading the pixels turns them.
+    contrast
+        How it was made.
     meta
         Values of `META_TAGS`, under their keys.
     """
@@ -124,6 +128,7 @@ class Plane:
     promised: int = 0
     turn: Turn = AS_STORED
     inverted: bool = False
+    contrast: Contrast = NO_CONTRAST
     meta: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -227,6 +232,7 @@ def read_plane(file: RawFile, data: pydicom.Dataset, *, frame: int = -1) -> Plan
         origin=origin_of(data),
         promised=int(_number(data, "ImagesInAcquisition", 0)),
         inverted=is_inverted(data),
+        contrast=contrast_of(data),
         meta=_meta(data),
     )
 

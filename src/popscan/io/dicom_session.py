@@ -20,7 +20,8 @@ from popscan.io.dicom_group import (
     slice_runs,
 )
 from popscan.io.dicom_place import Grid, turned_onto
-from popscan.io.dicom_stack import Stack, build_stack, choose_runs, extend_stack
+from popscan.io.dicom_stack import Stack, build_stack, choose_runs, extend_stack, least_gap_mm
+from popscan.io.dicom_support import supported, undecided
 from popscan.io.rawfile import RawFile
 from popscan.protocols.cine_sax.orientation import is_short_axis
 from popscan.records import SubjectError
@@ -64,6 +65,11 @@ class Cine:
     def latest(self) -> tuple[Any, ...]:
         """Sorts cines by when they were taken."""
         return max(run.latest for run in self.runs)
+
+    @property
+    def support(self) -> int:
+        """`Run.support` of what is most usual in it."""
+        return max(run.support for run in self.runs)
 
     @property
     def quality(self) -> tuple[int, int]:
@@ -130,8 +136,8 @@ def read_session(
     cines: list[Cine] = []
     across: list[Run] = []
     kept: list[Group] = []
-    for group in group_planes(found.planes):
-        runs = slice_runs(group, folder=name)
+    groups = [(group, slice_runs(group, folder=name)) for group in group_planes(found.planes)]
+    for group, runs in supported(groups, min_frames=rules.min_frames):
         if is_short_axis(group.normal):
             across += runs
         full = [run for run in runs if len(run.planes) >= rules.min_frames]
@@ -166,7 +172,8 @@ def short_axis_cine(session: Session) -> Cine | None:
     """Find the group that is the short-axis stack, or most of it.
 
     The one with the most slices; of those that have nearly as many what was measured goes before
-    what was made of it, and the later before the earlier.
+    what was made of it, the kind that is most usual in the visit before another, and the later
+    before the earlier.
     """
     across = [cine for cine in session.cines if is_short_axis(cine.group.normal)]
     _one_study(across, folder=session.name)
@@ -176,7 +183,7 @@ def short_axis_cine(session: Session) -> Cine | None:
         return None
     best = min(cine.quality for cine in rivals)
     equal = [cine for cine in rivals if cine.quality == best]
-    return max(equal, key=lambda c: (c.n_slices, c.latest))
+    return max(equal, key=lambda c: (c.support, c.n_slices, c.latest))
 
 
 def _one_study(stacks: Sequence[Cine], *, folder: str) -> None:
@@ -242,6 +249,8 @@ def _stack_of(session: Session, main: Cine) -> tuple[Stack, LeftOut]:
     )
     if repeated := len(main.runs) - len(chosen) - len(short):
         stack.notes["n_repeated_slices"] = repeated
+    if unsure := undecided(runs, session.runs, grid=grid, reach_mm=least_gap_mm(main.runs)):
+        stack.notes["n_undecided_slices"] = unsure
     frames = {p.frame_of_reference for run in runs for p in run.planes} - {""}
     if frames_of_reference(runs):
         stack.notes["n_frames_of_reference"] = len(frames)

@@ -66,7 +66,8 @@ def choose_runs(
     """Choose one run per slice position and sort them.
 
     Of several at one place what was measured goes before what was made of it, the usual number of
-    frames before another, and only then the later before the earlier.
+    frames before another, the kind that is most usual in the visit before another, and only then
+    the later before the earlier.
 
     Parameters
     ----------
@@ -90,8 +91,8 @@ def choose_runs(
     SubjectError
         ``missing_frames`` where other slices have fewer (or more) frames than the rest.
     """
-    n_frames = usual_frames(runs)
     least_gap = least_gap_mm(runs)
+    n_frames = usual_frames(_of_usual_kind(runs, least_gap))
     chosen: list[Run] = []
     for run in sorted(runs, key=lambda r: _worth(r, n_frames), reverse=True):
         if all(abs(run.along_mm - other.along_mm) >= least_gap for other in chosen):
@@ -179,7 +180,22 @@ def _notes(chosen: Sequence[Run], grid: Grid) -> dict[str, Any]:
 
 def _worth(run: Run, n_frames: int) -> tuple[Any, ...]:
     origin, not_gated = run.quality
-    return (not run.is_copy, len(run.planes) == n_frames, -origin, -not_gated, run.latest)
+    frames = len(run.planes) == n_frames
+    return (not run.is_copy, frames, -origin, -not_gated, run.support, run.latest)
+
+
+def _of_usual_kind(runs: Sequence[Run], least_gap: float) -> list[Run]:
+    """Leave out runs beside which one as near to the scanner's is of a more usual kind."""
+    return [
+        run
+        for run in runs
+        if not any(
+            other.support > run.support
+            and other.quality <= run.quality
+            and abs(other.along_mm - run.along_mm) < least_gap
+            for other in runs
+        )
+    ]
 
 
 def usual_frames(runs: Sequence[Run]) -> int:
