@@ -78,6 +78,11 @@ def read_venc_cm_s(data: pydicom.Dataset) -> tuple[float, str]:
     return numbers[0], next(iter(found))
 
 
+def ge_venc_cm_s(data: pydicom.Dataset) -> float:
+    """Return the encoding that GE's own tag gives; 0 where it gives none."""
+    return max((v / 10.0 for v in _private(data, _GE, 0x0019, 0xCC)), default=0.0)
+
+
 def _positive(values: object) -> list[float]:
     """Return the finite numbers above 0; texts that are none count as not there."""
     numbers = []

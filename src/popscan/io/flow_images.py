@@ -9,10 +9,11 @@ from enum import StrEnum
 
 import pydicom
 
+from popscan.io.dicom_ge import GE_TAGS, GeImage, ge_image
 from popscan.io.dicom_header import Plane, read_plane, text_of
 from popscan.io.dicom_images import is_single_image, read_headers
 from popscan.io.dicom_kind import image_type, is_phase
-from popscan.io.dicom_venc import PRIVATE_TAGS, encodes_in_plane, read_venc_cm_s
+from popscan.io.dicom_venc import PRIVATE_TAGS, encodes_in_plane, ge_venc_cm_s, read_venc_cm_s
 from popscan.io.rawfile import RawFile
 from popscan.records import SubjectError
 
@@ -20,6 +21,7 @@ from popscan.records import SubjectError
 _NAMES = ("SeriesDescription", "ProtocolName", "SequenceName", "PulseSequenceName")
 _TAGS: tuple[str | tuple[int, int], ...] = (
     *_NAMES, "MRVelocityEncodingSequence", "ComplexImageComponent", *PRIVATE_TAGS,
+    *GE_TAGS,
 )  # fmt: skip
 #: Image types, and ends of names of series, of complex differences: still tissue is dark there.
 _DIFFERENCE = frozenset({"MAG", "MSUM", "M_PCA", "ANGIO"})
@@ -83,6 +85,13 @@ def _image(file: RawFile, data: pydicom.Dataset) -> FlowImage | None:
         return None
     plane = read_plane(file, data)
     names = " ".join(text_of(data, tag) for tag in _NAMES)
+    ge = ge_image(data, venc_cm_s=ge_venc_cm_s(data))
+    if ge is GeImage.MAGNITUDE:
+        return FlowImage(plane=plane, part=Part.MAGNITUDE, names=names)
+    if ge is GeImage.ALONG:
+        return FlowImage(plane=plane, part=Part.IN_PLANE, names=names)
+    if ge is GeImage.VELOCITY:
+        return _phase(data, plane, names)
     kinds = set(image_type(data)[2:])
     component = text_of(data, "ComplexImageComponent").upper()
     if component in _COMPLEX or (kinds & _COMPLEX and not kinds & _PHASE):
