@@ -9,19 +9,21 @@ from popscan.qc.documentation import checks_table
 _ORDER = """
 ## Order of slices
 
-The limit of `slice_order` was chosen on 56 training patients of ACDC. Stacks flagged as they are, and
-wrong orders found (`benchmarks/slice_order.py`):
+The limit of `slice_order` was chosen on 56 training patients of ACDC. Stacks that are flagged as they
+are, and wrong orders that are found (`benchmarks/slice_order.py`): two inner neighbours exchanged; an
+outermost slice and its neighbour; even before odd; the second half first; sorted as 1, 10, 2.
 
-| stacks | as they are | two inner neighbours exchanged | an outermost slice and its neighbour | interleaved | second half first | sorted as 1, 10, 2 |
+| stacks | as they are | inner | outermost | even, odd | halves | 1, 10, 2 |
 |---|---|---|---|---|---|---|
 | ACDC, chosen on | 1 of 56 | 368 of 372 | 43 of 112 | 56 of 56 | 54 of 56 | 27 of 27 |
 | ACDC, validation | 1 of 14 | 85 of 86 | 10 of 28 | 14 of 14 | 14 of 14 | 6 of 6 |
 | Sunnybrook | 0 of 3 | 24 of 24 | 3 of 6 | 3 of 3 | 3 of 3 | 3 of 3 |
-| another maker, slices 18 mm apart | 0 of 1 | 3 of 3 | 1 of 2 | 1 of 1 | 1 of 1 | - |
+| slices 18 mm apart | 0 of 1 | 3 of 3 | 1 of 2 | 1 of 1 | 1 of 1 | - |
 | digital hearts | 0 of 24 | 242 of 245 | 16 of 48 | 24 of 24 | 24 of 24 | 24 of 24 |
 
-Of 18 patients on whom the limit was not chosen one is flagged (95% interval 1% to 26%): too few to promise a rate.
-Most exchanges at the ends of a stack pass, and a stack that is turned round as a whole always does.
+Of 18 patients on whom the limit was not chosen one is flagged (95% interval 1% to 26%): too few to
+promise a rate. Most exchanges at the ends of a stack pass, and a stack that is turned round as a
+whole always does.
 """
 
 _REFERENCES = """
