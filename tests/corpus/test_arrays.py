@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from popscan.npzfile import read_npz
+from popscan.protocols import get_protocol
 from popscan.stages.atlas.stored import load_arrays
 from popscan.stages.rca.task import _foreign
 from popscan.train.packs import read_pack
@@ -45,9 +46,13 @@ CONTENTS = [
 ]  # fmt: skip
 
 
+def _of_another_study(path):
+    return _foreign(path, path.with_name("out.npz"), protocol=get_protocol("cine_sax"))
+
+
 @pytest.mark.parametrize("content", CONTENTS, ids=range(len(CONTENTS)))
 @pytest.mark.parametrize(
-    "reader", [read_npz, load_arrays, read_pack, lambda p: _foreign(p, p.with_name("out.npz"))],
+    "reader", [read_npz, load_arrays, read_pack, _of_another_study],
     ids=["npz", "atlas", "pack", "references"],
 )  # fmt: skip
 def test_content_of_another_kind_is_named(tmp_path, end, reader, content):

@@ -201,6 +201,9 @@ def test_simulated_references_and_another_studys(study, tmp_path):
     rca = {**rca, "references": str(tmp_path / "simulated.npz")}
     foreign = make_references(store, {**config, "rca": rca}, tmp_path / "foreign.npz")
     assert len(foreign) == 2
+    other = {**config, "rca": rca, "protocol": "brain_t1"}
+    with pytest.raises(PopscanError, match="brain_t1 expected"):
+        make_references(store, other, tmp_path / "none.npz")
     rca = {**rca, "references": str(tmp_path / "nowhere.npz")}
     with pytest.raises(PopscanError, match=r"rca\.references"):
         make_references(store, {**config, "rca": rca}, tmp_path / "none.npz")

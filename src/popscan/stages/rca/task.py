@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 #: Seed of simulated reference cases, apart from that of a simulated study.
 _OTHER_SEED = 7_919
+#: Key of a file of references: whose labels these are.
+_PROTOCOL = "protocol"
 
 
 def references_path(study_root: Path) -> Path:
@@ -70,7 +72,7 @@ def make_references(store: Store, options: Mapping[str, object], output: Path) -
 
     section = Rca.of(options)
     if section.references not in ("auto", "study", "simulated"):
-        return _foreign(Path(section.references), output)
+        return _foreign(Path(section.references), output, protocol=protocol_of(options))
     protocol = protocol_of(options)
     grid = _grid(section, protocol)
     found: list[Reference] = []
@@ -79,7 +81,7 @@ def make_references(store: Store, options: Mapping[str, object], output: Path) -
     if not found and section.references != "study" and protocol.simulation is not None:
         seed = study_seed(options) + _OTHER_SEED
         found = _simulated(section, grid, protocol, seed=seed)
-    save_arrays(output, to_arrays(found, grid))
+    save_arrays(output, {**to_arrays(found, grid), _PROTOCOL: np.array([protocol.name])})
     return sorted({reference.unit for reference in found})
 
 
@@ -92,8 +94,8 @@ def _grid(section: Rca, protocol: Protocol) -> CropGrid:
     return grid
 
 
-def _foreign(path: Path, output: Path) -> list[str]:
-    """Take another study's reference cases."""
+def _foreign(path: Path, output: Path, *, protocol: Protocol) -> list[str]:
+    """Take another study's reference cases, of the same protocol where the file says which."""
     from popscan.rca.references import from_arrays
 
     try:
@@ -104,6 +106,12 @@ def _foreign(path: Path, output: Path) -> list[str]:
             f"rca.references: {path}: expected auto, study, simulated, or a references.npz of "
             f"another study ({error})"
         ) from error
+    known = arrays.get(_PROTOCOL)
+    if known is not None and known.tolist() != [protocol.name]:
+        raise PopscanError(
+            f"rca.references: {path}: reference cases of protocol {known.tolist()[:1]}; "
+            f"{protocol.name} expected: codes of labels mean other structures there"
+        )
     # Their names may be those of this study's subjects by chance.
     names = np.array([f"{path.stem}:{r.unit}" for r in references], dtype=np.str_)
     save_arrays(output, {**arrays, "unit": names})
