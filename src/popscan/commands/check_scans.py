@@ -46,6 +46,7 @@ _TO_MEND: Mapping[str, str] = {
     "label_note": "reference labels: {}",
     "geometry_note": "{}",
     "spacing_conflict_pct": "steps of sform and pixdim differ by {} %; QC judges it",
+    "orientation_conflict_deg": "axes of sform and qform lie {} degrees apart; QC reviews it",
     "resampled_slices": "slices that a converter resampled to equal distances are taken",
 }
 _TO_KNOW: Mapping[str, str] = {

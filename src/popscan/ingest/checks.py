@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -249,6 +249,7 @@ _POSITIVE = frozenset(
         "frame_time_factor",
         "heart_rate_bpm",
         "n_frames_acquired",
+        "orientation_conflict_deg",
         "repetition_time_ms",
         "rr_ms",
         "slice_thickness_mm",
@@ -280,6 +281,7 @@ META_KEYS = frozenset(
         "manufacturer",
         "model",
         "n_frames_acquired",
+        "orientation_conflict_deg",
         "orientation_known",
         "pixdim_spacing_mm",
         "repetition_time_ms",
@@ -290,3 +292,25 @@ META_KEYS = frozenset(
         "spacing_conflict_pct",
     }
 )
+
+
+def header_conflicts(metas: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return what contradicts itself in the headers of files that make one scan; the worst of each.
+
+    Parameters
+    ----------
+    metas
+        ``Scan.meta`` of each file.
+    """
+    found: dict[str, Any] = {}
+    for meta in metas:
+        for number, keys in _CONFLICTS.items():
+            if meta.get(number, 0) > found.get(number, 0):
+                found |= {key: meta[key] for key in (number, *keys) if key in meta}
+    return found
+
+
+_CONFLICTS: Mapping[str, tuple[str, ...]] = {
+    "spacing_conflict_pct": ("sform_spacing_mm", "pixdim_spacing_mm"),
+    "orientation_conflict_deg": (),
+}

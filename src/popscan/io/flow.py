@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from popscan.ingest.checks import known_meta, number_of
+from popscan.ingest.checks import header_conflicts, known_meta, number_of
 from popscan.ingest.slices import slices_last
 from popscan.io.bids import Bids, bids_meta
 from popscan.io.bids_names import Named, ViewWords, list_named, require_content
@@ -102,7 +102,8 @@ def _scan(item: Named, options: Mapping[str, Any]) -> Scan:
     found |= sidecar_venc(phase_side)
     venc, by = one_venc(found, float(options.get("venc_cm_s", 0.0)))
     meta: dict[str, Any] = {
-        **known_meta(magnitude.meta), **bids_meta(item.path), **bids_meta(other)
+        **known_meta(magnitude.meta), **bids_meta(item.path), **bids_meta(other),
+        **header_conflicts([magnitude.meta, phase.meta]),
     }  # fmt: skip
     times, factor = times_in_ms(
         phase.frame_times_ms if magnitude.frame_times_ms is None else magnitude.frame_times_ms

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from popscan.ingest.checks import number_of
+from popscan.ingest.checks import header_conflicts, number_of
 from popscan.io.bids import Bids, bids_meta
 from popscan.io.bids_names import Named, ViewWords, list_named, natural, require_content
 from popscan.io.jsonfile import read_json
@@ -174,6 +174,7 @@ def _raw_scan(items: Sequence[Named], kind: Kind, options: Mapping[str, Any]) ->
         array = np.abs(array) * np.moveaxis(signs, 0, 3).astype(np.float32)
     scheme, by = named_scheme(" ".join(texts), str(options.get("scheme", "auto")))
     meta = {
+        **header_conflicts(scan.meta for scan in scans),
         **bids_meta(chosen[0].path),
         "relaxation": {
             "kind": "raw", "times_ms": times, "signed": signed, "scheme": scheme, "scheme_by": by,
@@ -251,6 +252,7 @@ def _map_scan(items: Sequence[Named], options: Mapping[str, Any]) -> Scan:
     scan = replace(scan, array=np.nan_to_num(scan.array, posinf=0.0, neginf=0.0))
     stated = str(sidecar_of(chosen[0].path).get("Units", "")).strip()
     meta: dict[str, Any] = {
+        **header_conflicts([scan.meta]),
         **bids_meta(chosen[0].path),
         "relaxation": {
             "kind": "map", "unit": str(options.get("unit", "auto")), "unit_stated": stated,

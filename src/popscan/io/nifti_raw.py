@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,6 +41,8 @@ _TIME_UNIT_MS = {"sec": 1000.0, "msec": 1.0, "usec": 1e-3}
 _LENGTH_UNIT_MM = {"meter": 1000.0, "mm": 1.0, "micron": 1e-3}
 #: Steps of sform and pixdim that differ by more than this contradict each other.
 _CONFLICT_PCT = 1.0
+#: sform and qform that are turned further against each other do not mean the same sides.
+_TURNED_DEG = 45.0
 
 
 def read_image(
@@ -220,7 +223,8 @@ def image_geometry(
     as NIfTI-1 has it, unless all of its steps are 1 while pixdim has others: that is a default
     which a tool left, and no measurement. Where sform and pixdim disagree by more than 1%, the
     notes hold ``sform_spacing_mm`` and ``pixdim_spacing_mm`` (of x, y, z as stored) and
-    ``spacing_conflict_pct``, which quality control judges.
+    ``spacing_conflict_pct``; where sform and qform are turned by more than 45 degrees against each
+    other, or are mirror images, ``orientation_conflict_deg``. Quality control judges both.
 
     Raises
     ------
@@ -238,6 +242,7 @@ def image_geometry(
     except ValueError as error:
         raise SubjectError("bad_header", f"{path}: damaged affine ({error})") from error
     notes["orientation_known"] = known
+    notes |= _turned(header, scale)
     if shear_deg > np.degrees(1e-4):
         notes["affine_shear_deg"] = round(shear_deg, 4)
     return affine, spacing_mm, notes
@@ -249,6 +254,24 @@ def _length_unit_mm(header: nib.Nifti1Header) -> float:
     except (KeyError, HeaderDataError):
         return 1.0
     return _LENGTH_UNIT_MM.get(unit, 1.0)
+
+
+def _turned(header: nib.Nifti1Header, scale: float) -> dict[str, Any]:
+    """Return a note on an sform and a qform that are turned far or mirrored; else none.
+
+    Alignment turns by less, and mirrors nothing. Mirror images count as 180 degrees.
+    """
+    if header["sform_code"] <= 0 or header["qform_code"] <= 0:
+        return {}
+    forms = [np.asarray(header.get_sform(), dtype=float), _qform_affine(header, scale)[0]]
+    with np.errstate(all="ignore"):
+        sform, qform = (form[:3, :3] / np.linalg.norm(form[:3, :3], axis=0) for form in forms)
+        between = sform @ qform.T
+        mirrored = np.linalg.det(sform) * np.linalg.det(qform) < 0
+    cosine = -1.0 if mirrored else (float(np.trace(between)) - 1.0) / 2.0
+    if not cosine < math.cos(math.radians(_TURNED_DEG)):  # NaN: refused as a damaged affine.
+        return {}
+    return {"orientation_conflict_deg": round(math.degrees(math.acos(max(-1.0, cosine))), 1)}
 
 
 def _conflict(

@@ -7,11 +7,12 @@ the table of a protocol's checks. The first sentence of its docstring is the che
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 
 from popscan.qc.context import ScanContext
-from popscan.qc.model import Measured, not_assessed
+from popscan.qc.model import Measured, Spec, not_assessed
 
 
 def non_finite_pct(ctx: ScanContext) -> Measured:
@@ -65,6 +66,19 @@ def affine_mismatch_pct(ctx: ScanContext) -> Measured:
     )
 
 
+def orientation_conflict_deg(ctx: ScanContext) -> Measured:
+    """Angle between the axes of sform and of qform, where one of them has to be wrong.
+
+    The sform is used. A mirror image (180 degrees) exchanges left and right.
+    """
+    degrees = ctx.scan.meta.get("orientation_conflict_deg", 0.0)
+    known = isinstance(degrees, (int, float))
+    return Measured(
+        float(degrees) if known else math.nan,
+        "sform and qform of the NIfTI header disagree; the sform is used" if degrees else "",
+    )
+
+
 def fov_mm(ctx: ScanContext) -> Measured:
     """Smaller side of the in-plane field of view."""
     dx, dy, _ = ctx.spacing_mm
@@ -114,3 +128,17 @@ def slice_frame_change_ratio(ctx: ScanContext) -> Measured:
         by_slice / by_frame,
         f"read as {n_slices} slices of {n_frames} frames; the file may hold the frames first",
     )
+
+
+#: Checks of the header's geometry that every protocol has: what is measured in mm stands on it.
+GEOMETRY: Mapping[str, Spec] = {
+    "affine_mismatch_pct": Spec(
+        measure=affine_mismatch_pct, kind="image", unit="%", bad="high", review=1.0, fail=5.0,
+        meaning="Largest relative difference between the spacings that one header gives",
+    ),
+    "orientation_conflict_deg": Spec(
+        measure=orientation_conflict_deg, kind="image", unit="degrees", bad="high", review=0.0,
+        fail=None,
+        meaning="Angle between the axes of sform and of qform, where one of them has to be wrong",
+    ),
+}  # fmt: skip

@@ -263,7 +263,7 @@ CHECKS: dict[str, Spec] = {
     "non_finite_pct": _image(common.non_finite_pct, "%", "high", 0.0, 0.0),
     "voxel_size_mm": _image(voxel_size_mm, "mm", "outside", (0.5, 2.2), (0.2, 5.0)),
     "voxel_aspect": _image(voxel_aspect, "ratio", "high", 2.0, 6.0),
-    "affine_mismatch_pct": _image(common.affine_mismatch_pct, "%", "high", 1.0, 5.0),
+    **common.GEOMETRY,
     "field_of_view_mm": _image(field_of_view_mm, "mm", "low", 150.0, 120.0),
     "brain_margin_mm": _image(brain_margin_mm, "mm", "low", 4.0, 0.5),
     "grey_white_contrast_pct": _image(grey_white_contrast_pct, "%", "low", 12.0, 3.0),

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from popscan.ingest.checks import header_conflicts
 from popscan.records import LabelMap, Scan, SubjectError
 
 #: View of the scan that holds the planes, and the views that it holds, in order.
@@ -123,6 +124,7 @@ def pack(
         meta={
             **scans[longest].meta,
             **first.meta,
+            **header_conflicts(scans[view].meta for view in there),
             **_left_out({v: scans[v] for v in there}),
             "planes": planes,
         },

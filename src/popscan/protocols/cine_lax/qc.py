@@ -169,6 +169,7 @@ CHECKS: Mapping[str, Spec] = {
         measure=common.pixel_spacing_mm, kind="image", unit="mm",
         meaning="Larger of the in-plane spacings", bad="high", review=2.5, fail=5.0,
     ),
+    **common.GEOMETRY,
     "views_there": Spec(
         measure=views_there, kind="image", unit="views", bad="low", review=2.0, fail=1.0,
         meaning="Long-axis views of the visit; with one there are no biplane numbers",

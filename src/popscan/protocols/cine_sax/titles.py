@@ -56,6 +56,7 @@ TITLES: Mapping[str, str] = {
     "pixel_spacing_mm": "Pixel spacing (mm)",
     "pixel_aspect": "Ratio of pixel sides",
     "affine_mismatch_pct": "Spacing unlike the geometry (%)",
+    "orientation_conflict_deg": "Angle of sform and qform (degrees)",
     "fov_mm": "Field of view (mm)",
     "fov_margin_mm": "Margin around the heart (mm)",
     "slice_count": "Slices",

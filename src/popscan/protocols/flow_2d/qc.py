@@ -128,6 +128,7 @@ CHECKS: Mapping[str, Spec] = {
         measure=common.pixel_spacing_mm, kind="image", unit="mm",
         meaning="Larger of the in-plane spacings", bad="high", review=2.5, fail=5.0,
     ),
+    **common.GEOMETRY,
     "frame_count": Spec(
         measure=frame_count, kind="image", unit="frames", bad="low", review=20.0, fail=5.0,
         meaning="Frames of the cycle; with few, peaks are cut off",

@@ -149,6 +149,7 @@ def checks(low_ms: float, high_ms: float) -> Mapping[str, Spec]:
             measure=common.pixel_spacing_mm, kind="image", unit="mm",
             meaning="Larger of the in-plane spacings", bad="high", review=2.5, fail=5.0,
         ),
+        **common.GEOMETRY,
         "wall_voxels": Spec(
             measure=wall_voxels, kind="segmentation", unit="voxels",
             meaning="Voxels of the myocardium with a value", bad="low", review=60.0, fail=10.0,

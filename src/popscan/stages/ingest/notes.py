@@ -36,4 +36,9 @@ def header_notes(scan: Scan) -> list[str]:
             )
         )
         notes.append(f"sform says {sform} mm, pixdim {pixdim} mm; {used} mm is used")
+    if meta.get("orientation_conflict_deg"):
+        notes.append(
+            f"axes of sform and qform lie {meta['orientation_conflict_deg']:g} degrees apart; the "
+            "sform is used"
+        )
     return notes

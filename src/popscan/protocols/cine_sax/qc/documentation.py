@@ -9,9 +9,10 @@ from popscan.qc.documentation import checks_table
 _ORDER = """
 ## Order of slices
 
-The limit of `slice_order` was chosen on 56 training patients of ACDC. Stacks that are flagged as they
-are, and wrong orders that are found (`benchmarks/slice_order.py`): two inner neighbours exchanged; an
-outermost slice and its neighbour; even before odd; the second half first; sorted as 1, 10, 2.
+The limit of `slice_order` was chosen on 56 training patients of ACDC. Stacks that are flagged as
+they are, and wrong orders that are found (`benchmarks/slice_order.py`): two inner neighbours
+exchanged; an outermost slice and its neighbour; even before odd; the second half first; sorted as
+1, 10, 2.
 
 | stacks | as they are | inner | outermost | even, odd | halves | 1, 10, 2 |
 |---|---|---|---|---|---|---|

@@ -62,7 +62,7 @@ _IMAGE: dict[str, Spec] = {
     "slice_distance_mm": _image(
         common.slice_distance_mm, "mm", "outside", (4.0, 12.5), (1.0, 25.0)
     ),
-    "affine_mismatch_pct": _image(common.affine_mismatch_pct, "%", "high", 1.0, 5.0),
+    **common.GEOMETRY,
     "fov_mm": _image(common.fov_mm, "mm", "outside", (180.0, 500.0), (100.0, 700.0)),
     "fov_margin_mm": _image(image.fov_margin_mm, "mm", "low", 10.0, 1.0),
     "slice_count": _image(common.slice_count, "slices", "low", 6.0, 3.0),

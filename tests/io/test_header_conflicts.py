@@ -1,0 +1,119 @@
+"""A NIfTI header whose two affines contradict each other: reviewed in every protocol."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from flow_files import Phantom, write_bids
+from mapping_files import regions, samples, t1_truth_ms, write_raw
+from popscan.ingest.checks import header_conflicts
+from popscan.io import read_scan
+from popscan.io.sources import get_source
+from popscan.protocol import load
+from popscan.protocols import every, get_protocol
+from popscan.qc import run_checks
+from popscan.qc.context import ScanContext
+from popscan.qc.image import GEOMETRY
+from popscan.records import Scan
+
+MIRRORED = np.diag([-1.0, 1.0, 1.0, 1.0])
+TURNED = np.array([[0.0, -1, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
+
+
+def pitched(degrees: float) -> np.ndarray:
+    turn, matrix = np.radians(degrees), np.eye(4)
+    matrix[1:3, 1:3] = [[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]
+    return matrix
+
+
+def spoil(path: Path, change: np.ndarray) -> None:
+    """Change the sform alone."""
+    image = nib.load(path)
+    array, affine = np.asanyarray(image.dataobj), image.affine
+    spoilt = nib.Nifti1Image(array, affine, image.header)
+    spoilt.set_qform(affine, 1)
+    spoilt.set_sform(change @ affine, 2)
+    nib.save(spoilt, path)
+
+
+def verdicts(scan: Scan) -> dict[str, str]:
+    return {c.name: str(c.verdict) for c in run_checks(GEOMETRY, ScanContext(scan))}
+
+
+@pytest.mark.parametrize(
+    ("change", "degrees"),
+    [(MIRRORED, 180), (TURNED, 90), (pitched(60), 60), (np.eye(4), 0), (pitched(30), 0)],
+)
+def test_affines_that_mean_other_sides_are_named(tmp_path, scan, change, degrees):
+    image = nib.Nifti1Image(scan.array, scan.affine)
+    nib.save(image, tmp_path / "a.nii.gz")
+    spoil(tmp_path / "a.nii.gz", change)
+    read = read_scan(tmp_path / "a.nii.gz")
+    assert read.meta.get("orientation_conflict_deg", 0) == pytest.approx(degrees, abs=0.2)
+    assert verdicts(read)["orientation_conflict_deg"] == ("review" if degrees else "pass")
+
+
+def test_one_affine_alone_is_no_conflict(tmp_path, scan):
+    image = nib.Nifti1Image(scan.array, scan.affine)
+    image.set_qform(scan.affine, 0)
+    image.set_sform(MIRRORED @ scan.affine, 1)
+    nib.save(image, tmp_path / "a.nii.gz")
+    assert "orientation_conflict_deg" not in read_scan(tmp_path / "a.nii.gz").meta
+
+
+@pytest.mark.parametrize("protocol", ["flow_2d", "cine_lax"])
+def test_of_several_images_each_counts(tmp_path, protocol):
+    if protocol == "flow_2d":
+        folder = write_bids(tmp_path, "sub-01", Phantom())
+    else:
+        folder = tmp_path / "sub-01"
+        folder.mkdir()
+        for view in ("2ch", "4ch"):
+            array = np.zeros((30, 30, 1, 12), dtype=np.int16)
+            nib.save(
+                nib.Nifti1Image(array, np.diag([2.0, 2.0, 8.0, 1.0])),
+                folder / f"sub-01_acq-{view}_cine.nii.gz",
+            )
+    last = max(path for path in folder.glob("*.nii.gz") if "dseg" not in path.name)
+    image = nib.load(last)
+    image.set_qform(MIRRORED @ image.affine, 1)
+    nib.save(image, last)
+    loaded = get_source("bids", get_protocol(protocol)).load([str(tmp_path / "sub-01")])
+    (scan,) = loaded.scans.values()
+    assert scan.meta["orientation_conflict_deg"] == 180
+    assert verdicts(scan)["orientation_conflict_deg"] == "review"
+
+
+def test_raw_images_of_a_map_keep_what_their_headers_say(tmp_path):
+    labels = regions()
+    signal = samples(t1_truth_ms(labels, wall_ms=1000.0, blood_ms=1600.0))
+    write_raw(tmp_path, "sub-01", signal)
+    for path in tmp_path.rglob("*.nii.gz"):
+        spoil(path, np.diag([1.5, 1.5, 1.0, 1.0]))
+    loaded = get_source("bids", get_protocol("t1_map")).load([str(tmp_path / "sub-01")])
+    (scan,) = loaded.scans.values()
+    assert scan.meta["spacing_conflict_pct"] == pytest.approx(50, abs=0.2)
+    assert verdicts(scan)["affine_mismatch_pct"] == "fail"
+
+
+@pytest.mark.parametrize("protocol", every(), ids=lambda protocol: protocol.name)
+def test_every_protocol_looks_at_the_header(protocol):
+    checks = load(protocol.quality.checks)
+    assert {name: checks[name] for name in GEOMETRY} == dict(GEOMETRY)
+
+
+def test_the_worst_of_several_files_is_kept():
+    metas = [
+        {"spacing_conflict_pct": 2.0, "sform_spacing_mm": [1.0], "pixdim_spacing_mm": [2.0]},
+        {"spacing_conflict_pct": 9.0, "sform_spacing_mm": [3.0], "pixdim_spacing_mm": [4.0]},
+        {"orientation_conflict_deg": 90.0, "rr_ms": 800.0},
+    ]
+    assert header_conflicts(metas) == {
+        "spacing_conflict_pct": 9.0, "sform_spacing_mm": [3.0], "pixdim_spacing_mm": [4.0],
+        "orientation_conflict_deg": 90.0,
+    }  # fmt: skip
+    assert header_conflicts([]) == {}
