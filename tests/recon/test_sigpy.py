@@ -14,6 +14,11 @@ from popscan.recon.sense import cg_sense
 WIDTH = 20
 
 
+def off(lam: float) -> float:
+    """What single precision and a relative residual of 1e-6 leave, of the largest magnitude."""
+    return 2e-5 + 3e-6 / lam
+
+
 def sigpy_maps(kspace: np.ndarray, **options: object) -> tuple[np.ndarray, np.ndarray]:
     """Maps (coil, x, y), nowhere cut, and eigenvalues (x, y) of a k-space (coil, kx, ky)."""
     calibrated = app.EspiritCalib(
@@ -59,7 +64,9 @@ def test_sense(cine, encoder, rng, lam, noise):
     for t, frame in enumerate(samples):
         recon = app.SenseRecon(frame, found, lamda=lam, max_iter=300, tol=1e-9, show_pbar=False)
         theirs = np.abs(recon.run())
-        np.testing.assert_allclose(scan.array[:, :, 0, t], theirs, atol=2e-4 * theirs.max(), rtol=0)
+        np.testing.assert_allclose(
+            scan.array[:, :, 0, t], theirs, atol=off(lam) * theirs.max(), rtol=0
+        )
 
 
 def test_another_weight_is_another_answer(cine, encoder, rng):
@@ -70,4 +77,4 @@ def test_another_weight_is_another_answer(cine, encoder, rng):
         cg_sense(kspace, lam=lam, prior="zero", n_iterations=300, tolerance=1e-6).array
         for lam in (0.03, 0.06)
     )
-    assert np.abs(one - other).max() > 50 * 2e-4 * one.max()
+    assert np.abs(one - other).max() > 50 * off(0.03) * one.max()
