@@ -7,7 +7,7 @@ CORES ?= $(shell nproc 2>/dev/null || echo 2)
 READY := $(VENV)/.ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup demo test test-oldest test-slurm lint types contract schema docs profiles clean
+.PHONY: help setup demo test test-oldest test-slurm lint types contract schema sentences docs profiles clean
 
 help:
 	@echo "make setup     set up .venv; the others do it themselves"
@@ -21,6 +21,7 @@ help:
 	@echo "make contract  which package may import which"
 	@echo "make profiles  link the cluster profiles to where snakemake looks for --profile"
 	@echo "make schema    export the config's JSON schema, config/README.md, and the generated docs"
+	@echo "make sentences  list the report's sentences in docs/sentences.md, with examples"
 	@echo "make docs      build the documentation into build/site"
 	@echo "make clean     remove .venv and .snakemake"
 
@@ -82,6 +83,13 @@ contract: $(READY)
 
 schema: $(READY)
 	popscan schema
+
+# Examples come from what these tests report (20 minutes); those that still fit are kept.
+SENTENCES := tests/report tests/fairness tests/stages tests/associate tests/qc tests/study \
+  tests/visibility tests/rca tests/commands tests/experiment
+sentences: $(READY)
+	@echo "Collecting the sentences of the report ..."
+	@PYTHONPATH=tests/helpers python -m pytest -q -p sentences -m "not workflow" $(SENTENCES)
 
 docs: $(READY)
 	@NO_MKDOCS_2_WARNING=1 python -m mkdocs build --strict --quiet

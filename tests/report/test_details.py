@@ -224,7 +224,12 @@ def test_a_side_branch_that_failed_loses_nobody_in_the_limits_either():
          for u in "ab" for s in ("ingest", "biomarkers", "rca")]
     )  # fmt: skip
     said = problems(StudyContext(ledger=ledger, stages=("ingest", "biomarkers", "rca")), Options())
-    assert any(s.startswith("Subjects failed at rca (2), which decides nothing") for s in said)
+    assert any(
+        s.startswith(
+            "Subjects failed at reverse classification accuracy (2), which decides nothing"
+        )
+        for s in said
+    )
     assert not any("no later number" in s for s in said)
 
 
@@ -241,7 +246,7 @@ def test_a_run_that_analysed_nobody_is_no_run_without_problems(share):
         for item in [*getattr(block, "items", []), getattr(block, "text", "")]
     )
     assert "No problem was found" not in text
-    assert ("Subjects were excluded at qc (2)." in text) is not share
+    assert ("Subjects were excluded at quality control (2)." in text) is not share
     assert ("No subject was analysed" in text) is not share
     fine = StudyContext(ledger=ledger.assign(status="ok"), stages=("ingest", "qc"))
     assert problems(fine, Options()) == []

@@ -137,5 +137,5 @@ def test_uncalibrated_bundles_and_older_studies(tmp_path):
 def test_section_is_in_the_report(study, tmp_path):
     extras = extra_sections(study, {})
     html = render_study(StudyContext(extras=extras), tmp_path / "out").read_text(encoding="utf-8")
-    assert "How sure the segmentation is" in html
+    assert "Uncertainty of the segmentation" in html
     assert "lvef_pct" in html

@@ -256,8 +256,10 @@ def _notes(
     notes = []
     strangers = int((~pd.Index(outcomes["unit"].unique()).isin(matrix.units)).sum())
     if strangers:
-        notes.append(f"{strangers} units of the outcomes table are not in the attributes table "
-                     "and were left out.")  # fmt: skip
+        notes.append(
+            f"Units of the outcomes table that are not in the attributes table: {strangers}; they "
+            "were left out."
+        )
     for grouping, sample in zip(groupings, samples, strict=True):
         sizes = grouping.sizes
         unknown = sum(

@@ -87,7 +87,9 @@ def sentences(
         lines.append(_small(rest[noise]))
     left_out = len(single) - int(noise.sum()) - min(most, len(shown))
     if left_out > 0:
-        lines.append(f"The table of gaps holds {left_out} further comparisons.")
+        lines.append(
+            f"The table of gaps holds {left_out} more (all comparisons that are not shown here)."
+        )
     if summary is not None and aside:
         lines += technical_sentences(summary, tested, alpha=alpha, names=names)
     lines += _too_few(gaps)

@@ -249,8 +249,8 @@ def sentences(table: pd.DataFrame, *, alpha: float = 0.05) -> list[str]:
             lines.append(
                 f"Against references ({row['n']} subjects) the predicted Dice correlates with the "
                 f"true one with r = {row['r']:.2f} ({row['r_low']:.2f} to {row['r_high']:.2f}); it "
-                f"is off by {row['mae']:.3f} on average, and {_direction(row['bias'])} by "
-                f"{abs(row['bias']):.3f}." + _auc_sentence(row)
+                f"errs by {row['mae']:.3f} on average and is {_direction(row['bias'])} by "
+                f"{abs(row['bias']):.3f} on the whole." + _auc_sentence(row)
             )
         elif row["reference"] and row["p_gap_error_adj"] <= alpha:
             lines.append(

@@ -287,8 +287,8 @@ def agreement_sentences(agreement: pd.DataFrame, *, alpha: float = 0.05) -> list
         digits = decimals(max(map(abs, numbers)))
         bias, gap, low, high = (f"{value:+,.{digits}f}" for value in numbers)
         sentences.append(
-            f"{name} is measured with a bias of {bias}{unit} in {people(row['group'])}, "
-            f"{gap}{unit} against {people(row['reference'])} ({100 * (1 - alpha):g}% interval "
+            f"{name} is measured with a bias of {bias}{unit} in {people(row['group'])}; bias less "
+            f"that in {people(row['reference'])}: {gap}{unit} ({100 * (1 - alpha):g}% interval "
             f"{low} to {high})."
         )
     rest = tested[~(tested["p_bias_gap_adj"] <= alpha)]

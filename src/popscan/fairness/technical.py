@@ -9,6 +9,7 @@ import pandas as pd
 
 from popscan.fairness.roles import TECHNICAL, role_of
 from popscan.fairness.words import decimals, gap_scale, looked_for_first, outcome_name, p_text
+from popscan.stats.named_tests import named_test
 
 #: Outcomes that a reader asks for first.
 _FIRST = (
@@ -88,7 +89,7 @@ def _technical(row: pd.Series, attribute: str, name: str, clear: int, n: int) ->
     places = decimals(abs(worst - best))
     ends = ("worst", "best") if row["better_is"] != "neither" else ("lowest", "highest")
     known = np.isfinite(row["p_adj"])
-    p = f", {row['test']}, adjusted p {p_text(row['p_adj'])}" if known else ""
+    p = f", {named_test(row['test'])}, adjusted p {p_text(row['p_adj'])}" if known else ""
     return (
         f"By {attribute} ({int(row['n_groups'])} groups{p}), {name} ranges from "
         f"{worst:,.{places}f}{unit} ({row['worst_group']}, {ends[0]}) to {best:,.{places}f}{unit} "

@@ -76,7 +76,9 @@ def outcome_name(outcome: str) -> str:
         Words; units at the end are left to the numbers.
     """
     bare, _ = _without_unit(outcome)
-    return " ".join(_NAMES.get(part, part) for part in bare.split("_"))
+    words = " ".join(_NAMES.get(part, part) for part in bare.split("_")).split()
+    # "grey_matter", of which "grey" is already "grey matter".
+    return " ".join(word for i, word in enumerate(words) if i == 0 or word != words[i - 1])
 
 
 def name_and_unit(outcome: str) -> tuple[str, str]:

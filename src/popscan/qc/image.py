@@ -88,7 +88,7 @@ def fov_mm(ctx: ScanContext) -> Measured:
 
 def slice_count(ctx: ScanContext) -> Measured:
     """Slices of the stack."""
-    return Measured(float(ctx.n_slices), f"the stack has {ctx.n_slices} slices")
+    return Measured(float(ctx.n_slices), f"slices of the stack: {ctx.n_slices}")
 
 
 def stack_length_mm(ctx: ScanContext) -> Measured:

@@ -78,7 +78,7 @@ def write_front_page(
         Section(
             ident="stages",
             title="Every subject at every stage",
-            lead=f"Each row adds up to the {len(subjects)} subjects of the study.",
+            lead=f"Each row adds up to the number of subjects in the study: {len(subjects)}.",
             blocks=[_stages(ledger), _reasons(ledger)],
         ),
         *_agreement(agreement),

@@ -46,7 +46,7 @@ def _overlays(subject: FlaggedSubject) -> list[Block]:
             Figure(
                 markup=image_tag(
                     png_uri(sheet),
-                    alt=f"All {image.shape[2]} slices of {subject.unit} at {name}"
+                    alt=f"{plural(image.shape[2], 'slice')} of {subject.unit} at {name}"
                     + (" with label contours" if labels is not None else " without labels"),
                     width_px=sheet.width,
                     height_px=sheet.height,

@@ -163,29 +163,6 @@ def title_of(column: str, *, unit: bool = True) -> str:
     return name.full() if unit else name.title
 
 
-#: Tests as tables name them -> as a sentence does.
-_TESTS = {
-    "chi-squared": "chi-squared tests",
-    "fisher exact": "Fisher's exact test",
-    "kruskal-wallis": "the Kruskal-Wallis test",
-    "mann-whitney": "the Mann-Whitney test",
-    "permutation (welch t)": "permutation tests of Welch's t",
-    "welch t": "Welch's t-test",
-    "welch t (spreads differ)": "Welch's t-test where spreads differ",
-}
-
-
-def named_test(test: str) -> str:
-    """Return a statistical test's name for a sentence; an unknown one as it is.
-
-    Examples
-    --------
-    >>> named_test("fisher exact"), named_test("other")
-    ("Fisher's exact test", 'other')
-    """
-    return _TESTS.get(test, test)
-
-
 def stage_title(stage: str) -> str:
     """Return a stage's title; a text that is none, with a capital.
 

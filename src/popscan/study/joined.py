@@ -169,8 +169,9 @@ def _conflicts(parts: Mapping[str, Study]) -> list[str]:
             common = a.index.intersection(b.index)
             if other := _other_visits(a.index, b.index):
                 sentences.append(
-                    f"{other} subjects have visits in {first} that {second} does not have, and "
-                    "others there: each visit counts as a subject of its own, and is joined to none"
+                    f"Subjects who have visits in {first} that {second} does not have, and others "
+                    f"there: {other}. Each visit counts as a subject of its own, and is joined "
+                    "to none"
                 )
             for column in (c for c in _SAME if c in a and c in b):
                 n = int(_differ(a.loc[common, column], b.loc[common, column]).sum())

@@ -60,8 +60,8 @@ def volumes_over_age(context: StudyContext) -> Extra | None:
     return Extra(
         ident="brain",
         title="Age, sex and asymmetry",
-        lead="How volumes go with age in women and men, once head size is taken out, and how far "
-        "left and right differ.",
+        lead="How volumes differ with age in women and men at mean head size, and how "
+        "far left and right differ.",
         figures=figures,
         tables=tables,
         notes=notes,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -20,6 +21,7 @@ from popscan.report.figures.base import (
     new_figure,
     to_svg,
 )
+from popscan.report.text import stage_title
 
 #: From the top of a bar to its foot: who goes on first, who is lost last.
 STATUS_ORDER = ("ok", "not_applicable", "excluded", "failed", "skipped", "no_record")
@@ -132,12 +134,13 @@ def flow(matrix: pd.DataFrame) -> Markup:
                     va="center", ha="left", fontsize=8,
                     color=INK if status in ("ok", "failed", "excluded") else MUTED,
                 )  # fmt: skip
-            axes.text(i, -0.045 * total, str(stage), ha="center", va="bottom", fontweight="bold")
+            title = textwrap.fill(stage_title(str(stage)), 14)
+            axes.text(i, -0.02 * total, title, ha="center", va="bottom", fontweight="bold")
         axes.set_xlim(-0.25, len(levels) - 1 + 0.62)
         axes.set_ylim(total * 1.01, -0.12 * total)
         axes.set_axis_off()
         words = "; ".join(
-            f"{stage}: "
+            f"{stage_title(str(stage))}: "
             + ", ".join(f"{int(b - a)} {status.replace('_', ' ')}" for status, (a, b) in s.items())
             for stage, s in zip(known, levels, strict=True)
         )

@@ -20,7 +20,6 @@ from popscan.report.text import (
     interval,
     is_true,
     listing,
-    named_test,
     p_value,
     places_for,
     plural,
@@ -28,6 +27,7 @@ from popscan.report.text import (
     title_of,
 )
 from popscan.report.tidy import complete, numbers, words
+from popscan.stats.named_tests import named_test
 
 _NUMBERS = (
     "gap", "ci_low", "ci_high", "p", "p_adj", "n", "n_reference", "min_detectable_gap",

@@ -29,7 +29,7 @@ def ledger(context: StudyContext, options: Options) -> list[Block]:
         Text(
             text="The gap between two groups after each step of the pipeline, by swapping in what "
             "that step makes of the same people: its change is what the step adds or takes away. "
-            "The first gap is the groups' true difference, nothing that the pipeline has done.",
+            "The first gap is that between the groups before any step of the pipeline.",
             tone="note",
         ),
         *bullets_of(context, "ledger"),

@@ -23,7 +23,7 @@ from popscan.report.blocks import (
 )
 from popscan.report.context import StudyContext
 from popscan.report.sections.common import Options
-from popscan.report.text import is_true, listing, plural, title_of
+from popscan.report.text import is_true, listing, plural, stage_title, title_of
 from popscan.report.tidy import complete, numbers, words
 from popscan.report.units import (
     deciding_matrix,
@@ -123,11 +123,19 @@ def problems(context: StudyContext, options: Options) -> list[str]:
             )
         counts = {str(stage): int((matrix[stage] == "failed").sum()) for stage in matrix}
         chain = set(deciding_matrix(context))
-        failed = [f"{stage} ({n:,})" for stage, n in counts.items() if n and stage in chain]
-        aside = [f"{stage} ({n:,})" for stage, n in counts.items() if n and stage not in chain]
+        failed = [
+            f"{stage_title(stage).lower()} ({n:,})"
+            for stage, n in counts.items()
+            if n and stage in chain
+        ]
+        aside = [
+            f"{stage_title(stage).lower()} ({n:,})"
+            for stage, n in counts.items()
+            if n and stage not in chain
+        ]
         if failed:
             found.append(f"Subjects failed at {listing(failed)}; they are in no later number.")
-        excluded = [f"{stage} ({n:,})" for stage in deciding_matrix(context)
+        excluded = [f"{stage_title(stage).lower()} ({n:,})" for stage in deciding_matrix(context)
                     if (n := int((matrix[stage] == "excluded").sum()))]  # fmt: skip
         if excluded:
             found.append(f"Subjects were excluded at {listing(excluded)}.")

@@ -9,10 +9,11 @@ from popscan.config import Associate, Atlas, Fairness, Rca, Reconstruct, source_
 from popscan.protocol import load as load_place
 from popscan.protocols import protocol_of
 from popscan.report.context import StudyContext
-from popscan.report.text import listing, named_test, plural, title_of
+from popscan.report.text import listing, plural, title_of
 from popscan.report.tidy import complete, numbers, words
 from popscan.report.units import deciding_matrix, final_status
 from popscan.stages.report.provenance import Provenance
+from popscan.stats.named_tests import named_test
 
 _SOURCES = {
     "bids": "Images were read from NIfTI files in BIDS-like folders [@bids].",

@@ -61,7 +61,7 @@ def uncertainty_section(study_root: Path, config: Mapping[str, object]) -> Extra
     )
     return Extra(
         ident="segmentation-uncertainty",
-        title="How sure the segmentation is",
+        title="Uncertainty of the segmentation",
         lead="The model's expected Dice and, where there are references, its errors.",
         sentences=[
             *dice_sentences(segmentation, names, Options()),
@@ -194,8 +194,8 @@ def training_sentences(segmentation: pd.DataFrame, options: Options) -> list[str
     if (odd := int((score > 1).sum())) > 0:
         lines.append(
             f"The scans of {options.count(odd)} of {n} subjects are unlike all training scans of "
-            "the model (ood_score above 1): their intervals are wider, and how good their "
-            "segmentation is cannot be taken from the model's own scores."
+            "the model (out-of-distribution score above 1): their intervals are wider, and how "
+            "good their segmentation is cannot be taken from the model's own scores."
         )
     by = segmentation.get("seen_by", pd.Series(dtype=str)).fillna("").astype(str)
     if (known := int((by == "images").sum())) > 0:
@@ -222,8 +222,8 @@ def _code_sentences(checks: pd.DataFrame | None, options: Options) -> list[str]:
     if keys.empty:
         return []
     return [
-        f"The codes of {options.count(len(rows))} references fit the segmentation better when they "
-        f"are exchanged; most often {keys.mode().iloc[0]} would recode them."
+        f"The codes of {options.plural(len(rows), 'reference')} fit the segmentation better "
+        f"exchanged; most often {keys.mode().iloc[0]} would recode them."
     ]
 
 

@@ -22,7 +22,7 @@ def values(protocol: Protocol) -> dict[str, Column]:
         "n_spokes": Column("", "spokes per frame at which the scan ended"),
         "passed": flag("whether every limit was reached; else the scan has its full length"),
         "not_reached": text("limits that the last look but one did not reach"),
-        "simulated_spokes": flag("whether the spokes were simulated of images"),
+        "simulated_spokes": flag("whether the spokes were simulated from images"),
         "dice_mean": Column(
             "",
             "Dice of the labels at the end of the scan and those of the full length, mean over "

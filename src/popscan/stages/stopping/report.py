@@ -44,7 +44,7 @@ def stopping_section(study_root: Path, config: Mapping[str, object]) -> Extra | 
         ],
         tables=[("Seconds per slice, and mean absolute errors against the full length.",
                  pd.DataFrame(rows))],
-        notes=["The spokes were simulated of images: breathing, arrhythmia and delays of the "
+        notes=["The spokes were simulated from images: breathing, arrhythmia and delays of the "
                "gradients are not in them."] if simulated else [],
     )  # fmt: skip
 

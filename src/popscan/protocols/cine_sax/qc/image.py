@@ -111,7 +111,7 @@ def frame_count(ctx: Context) -> Measured:
     """Frames over the heart cycle."""
     if ctx.only_named_frames:
         return not_assessed("the source holds named frames (ED, ES) only")
-    return Measured(float(ctx.n_frames), f"the scan has {ctx.n_frames} frames")
+    return Measured(float(ctx.n_frames), f"frames of the scan: {ctx.n_frames}")
 
 
 def cycle_length(ctx: Context) -> Measured:
