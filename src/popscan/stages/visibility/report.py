@@ -117,7 +117,8 @@ def visibility_section(study_root: Path, config: Mapping[str, object]) -> Extra 
             f"In the frame of {around_of(protocol)}, at its middle. Blue to red: how the labelled "
             "structures and the intensities are associated with the group (correlation with the "
             "classifier's score). Dark to bright: where the segmentation looks, and what the "
-            "attribute is predicted from in its latent features (gradient times input, mean over subjects)."
+            "attribute is predicted from in its latent features (gradient times input, mean over "
+            "subjects)."
         )
         figures.append((organ_maps(maps, around=around_of(protocol), name="maps"), caption))
     attributions = read_table(study_root, "visibility_attributions")
