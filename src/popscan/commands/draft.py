@@ -21,8 +21,6 @@ from popscan.records import PopscanError
 
 #: Files that are looked at for the mark of DICOM.
 _LOOKED_AT = 200
-#: Columns of a drafted table, to be filled in.
-_TO_FILL = ("sex", "age_years", "race")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,10 +81,11 @@ def draft_study(root: Path, config: Path, *, protocol: str = DEFAULT) -> Draft:
     else:
         config.parent.mkdir(parents=True, exist_ok=True)
         _write_table(table, subjects)
-        attributes = ["sex"]
+        attributes = []
         notes.append(
-            f"{table}: fill in {', '.join(_TO_FILL)}; add what you audit by, take out what you "
-            "have not"
+            f"{table}: names only, as the data have no table of attributes. Add columns (sex, "
+            "age_years, race, what else you audit by) and name those to compare by in "
+            "fairness.attributes"
         )
     config.parent.mkdir(parents=True, exist_ok=True)
     participants = "" if given.is_file() else str(table)
@@ -155,14 +154,12 @@ def _attributes(table: Path) -> list[str]:
 
 def _write_table(path: Path, subjects: Sequence[Found]) -> None:
     visits = any(subject.ses for subject in subjects)
-    names = ["participant_id", *(["session_id"] if visits else []), *_TO_FILL]
+    names = ["participant_id", *(["session_id"] if visits else [])]
     with open(path, "x", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, delimiter="\t", lineterminator="\n")
         writer.writerow(names)
         for subject in subjects:
-            writer.writerow(
-                [subject.sub, *([subject.ses] if visits else []), *("" for _ in _TO_FILL)]
-            )
+            writer.writerow([subject.sub, *([subject.ses] if visits else [])])
 
 
 def _config_text(
@@ -183,6 +180,8 @@ def _config_text(
         "study": {"name": name},
         "source": source,
         "fairness": {"attributes": list(attributes), "intersections": pairs},
+        # Averages are by sex where nothing else is asked for.
+        **({} if "sex" in attributes else {"atlas": {"groups": []}}),
     }
     text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True, default_flow_style=None)
     return f"# A first draft by popscan init; every key is in popscan's config/README.md.\n{text}"
