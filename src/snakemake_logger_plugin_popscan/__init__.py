@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 import time
 from typing import Any
 
@@ -17,8 +18,9 @@ from snakemake_interface_logger_plugins.common import LogEvent
 
 from popscan.commands.progress import RunProgress
 
-#: Seconds between two lines of progress where there is no terminal to redraw one.
-LINE_EVERY = 30.0
+#: Seconds until the first line of progress where there is no terminal to redraw one. Later lines
+#: are a twentieth of the time so far apart, up to ten minutes: a day's log has some 150 of them.
+LINE_EVERY, LONGEST = 30.0, 600.0
 
 _ERRORS = (LogEvent.JOB_ERROR, LogEvent.GROUP_ERROR, LogEvent.ERROR)
 
@@ -45,8 +47,12 @@ class LogHandler(LogHandlerBase):
             transient=True,
         )
         self.task = self.bar.add_task("", total=None, failed="", start=False)
-        self.last_line = time.monotonic()
+        self.began = self.last_line = time.monotonic()
         self.report = ""
+        self.closed = threading.Event()
+        if not self.console.is_terminal:
+            # A job may take hours, in which Snakemake reports nothing.
+            threading.Thread(target=self._beat, daemon=True).start()
 
     @property
     def writes_to_stream(self) -> bool:
@@ -97,7 +103,7 @@ class LogHandler(LogHandlerBase):
             if rule := self.run.finished(record.job_id):
                 self._end(rule)
         elif event == LogEvent.PROGRESS:
-            self.run.done, self.run.total = record.done, record.total
+            self.run.counted(record.done, record.total, time.monotonic())
             self._show()
         elif event is None and str(record.msg).startswith("Nothing to be done"):
             self._print(str(record.msg))
@@ -128,15 +134,43 @@ class LogHandler(LogHandlerBase):
                 total=self.run.total,
                 failed=failed,
             )
-        elif time.monotonic() - self.last_line >= LINE_EVERY:
-            self.last_line = time.monotonic()
-            parts = [f"{self.run.done} of {self.run.total} jobs", *running[-3:], failed]
+        elif running and self._is_due(now := time.monotonic()):
+            self.last_line = now
+            jobs = f"{self.run.done} of {self.run.total} jobs"
+            parts = [jobs, *running[-3:], failed, _expected(self.run.pace(now), time.time())]
             self._print(f"{time.strftime('%H:%M:%S')}  {', '.join(part for part in parts if part)}")
+
+    def _is_due(self, now: float) -> bool:
+        wait = min(max(LINE_EVERY, (self.last_line - self.began) / 20), LONGEST)
+        return self.run.total > 0 and now - self.last_line >= wait
+
+    def _beat(self) -> None:
+        """Show a line when it is due, whether or not a job has ended."""
+        while not self.closed.wait(1.0):
+            self.acquire()
+            try:
+                self._show()
+            finally:
+                self.release()
 
     def close(self) -> None:
         """Remove the bar; say where the report is."""
+        self.closed.set()
         self.bar.stop()
         if self.report and self.run.total and self.run.done == self.run.total:
             self._print(f"The report: {self.report}")
             self.report = ""  # the handler is closed twice
         super().close()
+
+
+def _expected(pace: tuple[float, float] | None, now: float) -> str:
+    """Say how fast jobs end and when the last would; empty where nothing is known yet."""
+    if pace is None:
+        return ""
+    a_minute, left_s = pace
+    rate = f"{a_minute:.0f} a minute" if a_minute >= 10 else f"{a_minute:.1f} a minute"
+    if a_minute < 1:
+        rate = f"{60 * a_minute:.1f} an hour"
+    end = time.localtime(now + left_s)
+    day = "%H:%M" if left_s < 12 * 3600 else "%d %b %H:%M"
+    return f"{rate}, end expected about {time.strftime(day, end)}"

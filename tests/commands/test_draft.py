@@ -62,7 +62,9 @@ def test_what_was_drafted_passes_check(tmp_path: Path, table: str) -> None:
     if table:
         (tmp_path / "raw" / "participants.tsv").write_text(table + "sub-patient002\tB\n")
     draft = draft_study(tmp_path / "raw", tmp_path / "mine.yaml")
-    assert load_config(draft.config).source.kind == "acdc"
+    config = load_config(draft.config)
+    assert config.source.kind == "acdc"
+    assert config.fairness.attributes == ([] if table else ["group"])
     problems, _ = check_study(draft.config)
     assert problems == []
 

@@ -17,10 +17,12 @@ from popscan.io.kspace_formats import KSPACE_ENDINGS
 from popscan.io.sources import Found, get_source
 from popscan.io.walk import walk
 from popscan.protocols import DEFAULT, get_protocol
-from popscan.records import PopscanError
+from popscan.records import PopscanError, SubjectError
 
 #: Files that are looked at for the mark of DICOM.
 _LOOKED_AT = 200
+#: Subjects whose scans are opened for attributes.
+_OPENED = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,10 +83,11 @@ def draft_study(root: Path, config: Path, *, protocol: str = DEFAULT) -> Draft:
     else:
         config.parent.mkdir(parents=True, exist_ok=True)
         _write_table(table, subjects)
-        attributes = []
+        attributes = _of_scans(kind, protocol, subjects)
+        known = f"; the scans bring {', '.join(attributes)}" if attributes else ""
         notes.append(
-            f"{table}: names only, as the data have no table of attributes. Add columns (sex, "
-            "age_years, race, what else you audit by) and name those to compare by in "
+            f"{table}: names only, as the data have no table of attributes{known}. Add columns "
+            "(sex, age_years, race, what else you audit by) and name those to compare by in "
             "fairness.attributes"
         )
     config.parent.mkdir(parents=True, exist_ok=True)
@@ -140,6 +143,24 @@ def _is_dicom(path: str) -> bool:
             return stream.read(132)[128:] == b"DICM"
     except OSError:
         return False
+
+
+def _of_scans(kind: str, protocol: str, subjects: Sequence[Found]) -> list[str]:
+    """Return the attributes that come with the scans themselves, by those of a few subjects."""
+    extra: dict[str, object] = {}
+    for subject in subjects[:_OPENED]:
+        try:
+            found = get_source(kind, get_protocol(protocol)).load(subject.paths).extra
+            extra |= {name: value for name, value in found.items() if not _is_missing(value)}
+        except (PopscanError, SubjectError):
+            continue  # `popscan check` reports it
+    named = [name for name in ("sex", "race", "group") if name in extra]
+    return [*named, *(["bmi_class"] if {"height_cm", "weight_kg"} <= set(extra) else [])]
+
+
+def _is_missing(value: object) -> bool:
+    """Whether a value is an empty text or no number."""
+    return value == "" or value != value
 
 
 def _attributes(table: Path) -> list[str]:

@@ -13,6 +13,9 @@ from popscan.plan import read_shards
 from popscan.records import Status
 from popscan.store import Store
 
+#: Ended jobs from which on a rate is given.
+_ENOUGH_JOBS = 3
+
 
 @dataclass(kw_only=True)
 class StageProgress:
@@ -65,8 +68,28 @@ class RunProgress:
     done: int = 0
     total: int = 0
     stages: dict[str, StageProgress] = field(default_factory=dict)
+    _since: tuple[float, int] | None = None
     _jobs: dict[int, tuple[str, Path | None]] = field(default_factory=dict)
     _planned: dict[str, int] = field(default_factory=dict)
+
+    def counted(self, done: int, total: int, now: float) -> None:
+        """Take how many jobs have ended well, of how many, at a time in seconds."""
+        if total != self.total or self._since is None:
+            self._since = (now, done)
+        self.done, self.total = done, total
+
+    def pace(self, now: float) -> tuple[float, float] | None:
+        """Return jobs a minute since the total was last known anew, and seconds until the end.
+
+        The rest is taken to go as fast, though jobs of one stage may take longer than another's.
+        None before three jobs have ended, and at the end.
+        """
+        if self._since is None:
+            return None
+        ended, took = self.done - self._since[1], now - self._since[0]
+        if ended < _ENOUGH_JOBS or took <= 0 or self.done >= self.total:
+            return None
+        return 60 * ended / took, (self.total - self.done) * took / ended
 
     def planned(self, counts: dict[str, int]) -> None:
         """Take how many jobs each rule has, as known before the first job."""
