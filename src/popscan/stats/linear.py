@@ -67,7 +67,7 @@ class LeastSquares:
 
     @cached_property
     def alone(self) -> bool:
-        """Whether a row is the only one that says anything of a column, so that it has no residual."""
+        """Whether a row has no residual: it alone says something of a column."""
         return bool(self._not_own.min() < _NO_RESIDUAL)
 
     @cached_property
