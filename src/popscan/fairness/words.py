@@ -25,7 +25,7 @@ SOCIAL = ("race", "ethnic", "ethnicity", "ethnic_id", "ethnic_group", "ancestry"
 _NAMES = {
     "dice": "Dice", "hd95": "95% Hausdorff distance", "msd": "mean surface distance", "qc": "QC",
     "psnr": "PSNR", "ssim": "SSIM", "nrmse": "NRMSE", "hfen": "HFEN", "snr": "SNR", "cnr": "CNR",
-    "abs": "absolute",
+    "abs": "absolute", "ood": "out-of-distribution",
     **{part: words for protocol in own() for part, words in protocol.words.parts.items()},
 }  # fmt: skip
 _PEOPLE = {"female": "women", "male": "men", MISSING: "those not recorded"}

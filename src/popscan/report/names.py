@@ -79,6 +79,8 @@ TITLES: Mapping[str, str] = {
     "atlas_dice_mean": "Mean Dice with the atlas",
     "n_components_removed": "Pieces removed", "not_applicable": "Not applicable",
     "not_assessed": "Not assessed",
+    # reason codes that read badly as they are
+    "nan_values": "Values that are NaN or infinite",
 }  # fmt: skip
 _CAPITALS = (
     "bsa", "bmi", "qc", "snr", "cnr", "psnr", "ssim", "nrmse", "hfen", "hd95", "msd", "id", "mri",

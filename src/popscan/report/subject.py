@@ -243,7 +243,7 @@ def _history(tables: SubjectTables, unit: str) -> list[Block]:
     rows = [
         [Cell(text=stage_title(stage)),
          Cell(text=status.replace("_", " "), tone=_TONES.get(status, "")),
-         Cell(text=shorten(reason.replace("_", " "), 120)), Cell(text=shorten(message)),
+         Cell(text=shorten(title_of(reason, unit=False), 120)), Cell(text=shorten(message)),
          Cell(text=number(seconds))]
         for stage, status, reason, message, seconds in zip(
             *(words(mine[c]) for c in ("stage", "status", "reason", "message")),

@@ -49,8 +49,26 @@ def _structures() -> dict[str, str]:
     return {key: title[:1].upper() + title[1:] for key, title in made.items()}
 
 
+def _segments() -> dict[str, str]:
+    """Titles of what is measured in each of the 17 segments of the AHA."""
+    phases = {"ed": "end-diastole", "es": "end-systole"}
+    titles: dict[str, str] = {}
+    for n in range(1, 18):
+        where = f"AHA segment {n}"
+        titles[f"mass_aha{n:02d}_g"] = f"Mass, {where} (g)"
+        for phase, when in phases.items():
+            titles |= {
+                f"wall_{phase}_aha{n:02d}_mm": f"Wall thickness at {when}, {where} (mm)",
+                f"wall_{phase}_max_aha{n:02d}_mm": f"Largest wall thickness at {when}, "
+                f"{where} (mm)",
+                f"cavity_{phase}_aha{n:02d}_ml": f"LV cavity at {when}, {where} (mL)",
+            }
+    return titles
+
+
 TITLES: Mapping[str, str] = {
     **_structures(),
+    **_segments(),
     # image checks
     "non_finite_pct": "Voxels that are not finite (%)",
     "pixel_spacing_mm": "Pixel spacing (mm)",

@@ -81,6 +81,7 @@ def volume_curve(
         x, y = at(tick, 0)
         parts.append(label(x, y + 17, f"{tick:g}", "middle"))
     extra = colours_of([s for s in curves if s not in colours])
+    ends: list[tuple[float, float, str]] = []
     for name, values in curves.items():
         colour = colours.get(name) or extra[name]
         for run in _runs(values):
@@ -94,10 +95,12 @@ def volume_curve(
             ]
             last = points[-1]
         if np.isfinite(values).any():
-            title = escape(titles.get(name, name))
-            parts.append(
-                f'<text x="{last[0] + 9:.1f}" y="{last[1] + 4:.1f}" fill="{colour}">{title}</text>'
-            )
+            text = f'fill="{colour}">{escape(titles.get(name, name))}</text>'
+            ends.append((last[1] + 4, last[0] + 9, text))
+    below = -np.inf
+    for y, x, text in sorted(ends):  # names of curves that end together stand below each other
+        below = max(y, below + 13)
+        parts.append(f'<text x="{x:.1f}" y="{below:.1f}" {text}')
     what = "Frame" if times_ms is None else "Time (ms)"
     parts.append(
         f'<text x="{_LEFT + width / 2:.0f}" y="{_HEIGHT - 6}" text-anchor="middle" '

@@ -6,7 +6,7 @@ from popscan.report.blocks import Figure, Section, nothing
 from popscan.report.context import StudyContext
 from popscan.report.figures.atlas import atlas_figure, mean_image
 from popscan.report.sections.common import Options
-from popscan.report.text import listing, plural
+from popscan.report.text import listing, plural, title_of
 
 
 def section(context: StudyContext, options: Options) -> Section:
@@ -25,7 +25,7 @@ def section(context: StudyContext, options: Options) -> Section:
             "No atlas was built: it is turned off, or no segmented subject passed quality control."
         )
         return Section(ident=ident, title=title, blocks=nothing(why))
-    names = listing(list(shown))
+    names = listing([_group(name) for name in shown])
     figure = Figure(
         markup=atlas_figure(
             shown,
@@ -38,3 +38,9 @@ def section(context: StudyContext, options: Options) -> Section:
     )
     lead = f"Population averages of {plural(len(shown), 'group')}: {names}."
     return Section(ident=ident, title=title, lead=lead, blocks=[figure])
+
+
+def _group(name: str) -> str:
+    """Name a group in a sentence: ``sex=female`` is "female (sex)"."""
+    column, _, level = name.partition("=")
+    return f"{level} ({title_of(column, unit=False).lower()})" if level else name

@@ -7,6 +7,7 @@ import pandas as pd
 from popscan.protocol import load
 from popscan.report.blocks import Block, Bullets, Figure, Section, Text, nothing
 from popscan.report.context import Extra, StudyContext
+from popscan.report.names import structures
 from popscan.report.sections.common import Options, frame_table
 from popscan.report.tidy import numbers
 
@@ -35,7 +36,7 @@ def _section(extra: Extra, options: Options) -> Section:
     if options.share and extra.shared_tables is not None:
         tables = extra.shared_tables
     for caption, table in tables:
-        shown = _without_small_cells(table, options)
+        shown = _with_titles(_without_small_cells(table, options))
         if len(shown):
             blocks.append(frame_table(shown, caption=caption, max_rows=options.max_rows))
     blocks += [Text(text=note, tone="note") for note in extra.notes]
@@ -45,6 +46,13 @@ def _section(extra: Extra, options: Options) -> Section:
         lead=extra.lead,
         blocks=blocks or nothing("There is nothing to show."),
     )
+
+
+def _with_titles(table: pd.DataFrame) -> pd.DataFrame:
+    """Name structures by their titles."""
+    if "structure" not in table:
+        return table
+    return table.assign(structure=table["structure"].replace(dict(structures())))
 
 
 def _without_small_cells(table: pd.DataFrame, options: Options) -> pd.DataFrame:

@@ -124,18 +124,18 @@ def problems(context: StudyContext, options: Options) -> list[str]:
         counts = {str(stage): int((matrix[stage] == "failed").sum()) for stage in matrix}
         chain = set(deciding_matrix(context))
         failed = [
-            f"{stage_title(stage).lower()} ({n:,})"
+            f"{stage_title(str(stage)).lower()} ({n:,})"
             for stage, n in counts.items()
             if n and stage in chain
         ]
         aside = [
-            f"{stage_title(stage).lower()} ({n:,})"
+            f"{stage_title(str(stage)).lower()} ({n:,})"
             for stage, n in counts.items()
             if n and stage not in chain
         ]
         if failed:
             found.append(f"Subjects failed at {listing(failed)}; they are in no later number.")
-        excluded = [f"{stage_title(stage).lower()} ({n:,})" for stage in deciding_matrix(context)
+        excluded = [f"{stage_title(str(stage)).lower()} ({n:,})" for stage in deciding_matrix(context)
                     if (n := int((matrix[stage] == "excluded").sum()))]  # fmt: skip
         if excluded:
             found.append(f"Subjects were excluded at {listing(excluded)}.")
