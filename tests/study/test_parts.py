@@ -250,4 +250,6 @@ def test_one_subject_with_other_visits_in_each_part_is_said(tmp_path):
     first = part(tmp_path / "a", {"sub-1_ses-1": "ok", "sub-2": "ok"}, ["female", "male"])
     second = part(tmp_path / "b", {"sub-1": "ok", "sub-2": "ok"}, ["female", "male"])
     (sentence,) = join_parts({"a": first, "b": second}).conflicts
-    assert sentence.startswith("Subjects who have visits in a that b does not have, and others there: 1. ")
+    assert sentence.startswith(
+        "Subjects who have visits in a that b does not have, and others there: 1. "
+    )

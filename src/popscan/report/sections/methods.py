@@ -135,8 +135,11 @@ def problems(context: StudyContext, options: Options) -> list[str]:
         ]
         if failed:
             found.append(f"Subjects failed at {listing(failed)}; they are in no later number.")
-        excluded = [f"{stage_title(str(stage)).lower()} ({n:,})" for stage in deciding_matrix(context)
-                    if (n := int((matrix[stage] == "excluded").sum()))]  # fmt: skip
+        excluded = [
+            f"{stage_title(str(stage)).lower()} ({n:,})"
+            for stage in deciding_matrix(context)
+            if (n := int((matrix[stage] == "excluded").sum()))
+        ]
         if excluded:
             found.append(f"Subjects were excluded at {listing(excluded)}.")
         if not (final_status(context) == "ok").any():
