@@ -368,6 +368,7 @@ FAULTS: list[tuple[str, Callable[[Any], Any], str]] = [
     ("slice_start_frames", decided(slice_start_frames=4.0), "review"),
     ("frames_short", decided(n_frames_told=25), "review"),
     ("copied_slices", decided(n_copied_slices=2), "review"),
+    ("orientation_conflict_deg", decided(orientation_conflict_deg=180.0), "review"),
     ("undecided_slices", decided(n_undecided_slices=10), "review"),
     ("slice_tilt_deg", decided(slice_tilt_deg=3.0), "review"),
     ("slice_gap_pct", decided(slice_irregularity=0.2), "review"),

@@ -2,7 +2,7 @@
 
 A file that was put together by the names of its slices (1, 10, 2, ...), from interleaved slices, or
 with two exchanged has the right voxels, spacing and volumes, and a wrong anatomy: everything that
-looks at neighbours or counts from base to apex is wrong.
+looks at neighbours or counts from one end is wrong.
 """
 
 from __future__ import annotations
