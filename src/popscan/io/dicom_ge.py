@@ -1,6 +1,6 @@
 """What one of GE's phase-contrast images is: its ImageType is OTHER for all of them.
 
-GE's private flag (0043,xx30) of GEMS_PARM_01 ("Vas collapse flag") distinguishes them where a
+GE's private flag (0043,xx30) of GEMS_PARM_01 distinguishes them where a
 velocity encoding is set (other sequences use it for other things): 2 and 8 are the magnitude, 3, 4,
 5 velocities to the right or left, front or back, head or feet, 9, 10, 11 the same of oblique
 planes. Bit 2 of (0043,xx32) says that velocities are multiplied by the magnitude. Both as the
