@@ -3,9 +3,9 @@
 GE's private flag (0043,xx30) of GEMS_PARM_01 distinguishes them where a
 velocity encoding is set (other sequences use it for other things): 2 and 8 are the magnitude, 3, 4,
 5 velocities to the right or left, front or back, head or feet, 9, 10, 11 the same of oblique
-planes. Bit 2 of (0043,xx32) says that velocities are multiplied by the magnitude. Both as the
-University of Wisconsin measured on a phantom and notes in its open flow tools; GE does not publish
-them.
+planes. Bit 2 of (0043,xx32) says that velocities are multiplied by the magnitude. Both are known
+from notes in one open flow tool, made on a phantom in 2010; no statement of GE's was found, and no
+real GE file was read here.
 """
 
 from __future__ import annotations
