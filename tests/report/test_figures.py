@@ -145,7 +145,8 @@ def test_flow_names_every_number():
         {"ingest": ["ok"] * 7 + ["failed"], "qc": ["ok"] * 6 + ["excluded", "skipped"]}
     )
     drawn = flow(matrix)
-    assert "ingest: 7 ok, 1 failed; qc: 6 ok, 1 excluded, 1 skipped" in drawn
+    words = "Ingestion: 7 ok, 1 failed; Quality control: 6 ok, 1 excluded, 1 skipped"
+    assert words in drawn
 
 
 def test_a_side_branch_never_decides_who_is_analysed():
