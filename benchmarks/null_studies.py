@@ -4,9 +4,10 @@ Run ``python benchmarks/null_studies.py`` (minutes). Studies are made up (no ima
 confounders, sites and four outcomes (a volume, a skewed score, a rounded one with ties, yes/no)
 that do not depend on the group, in the shapes that studies have. Each goes through the audit and
 the adjusted gaps as the workflow calls them. "Any" is the share of studies with at least one gap
-significant after correction (Holm within a role); it should not be above 5%. "Single" is the share
-of single tests with p <= 0.05 before correction; Fisher's test is below 5% by its nature. "Planted"
-is the share of studies in which a gap of 0.8 SD in the volume of one group is found after
+significant after correction (Holm within a role): at most 5%, or 10% where sites are a family of
+their own. Raw gaps of sexes that are unlike between sites that differ are not null. "Single" is
+the share of single tests with p <= 0.05 before correction; Fisher's test is below 5% by its nature.
+"Planted" is the share of studies in which a gap of 0.8 SD in the volume of one group is found after
 correction. A share above its limit by more than two Monte Carlo errors says MISS.
 
 ``--part errors`` compares standard errors by subject: sandwich (CR1) and jackknife (CV3).
@@ -106,6 +107,7 @@ def whole_studies(replicates: int) -> None:
         null = [audited(shape, seed) for seed in range(replicates)]
         moved = [audited(shape, 10_000 + seed, gap=0.8) for seed in range(replicates // 4)]
         made = ["raw", *null[0][1]["method"].unique()]
+        limit = 1 - 0.95 ** null[0][0]["role"].nunique()
         for which, name in enumerate(made):
             parts = [_of(found[min(which, 1)], name) for found in null]
             any_found = np.mean([(part["p_adj"] <= 0.05).any() for part in parts])
@@ -117,7 +119,7 @@ def whole_studies(replicates: int) -> None:
             ]  # fmt: skip
             print(
                 f"{shape if not which else '':36s} {name:12s} "
-                f"{judged(float(any_found), replicates, 0.05):>10s} "
+                f"{judged(float(any_found), replicates, limit):>10s} "
                 f"{judged(float((p <= 0.05).mean()) if len(p) else 0.0, len(p), 0.05):>10s} "
                 f"{100 * np.mean(planted):10.0f}  "
                 f"{'' if which else f'{time.process_time() - start:.0f}'}",
