@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from popscan.stats.adjust import METHODS
+from popscan.stats.adjust import METHODS, regression, unadjusted
 from popscan.stats.clustered import jackknife_covariance
 from popscan.stats.problem import Problem
 
@@ -42,14 +42,6 @@ def test_it_is_the_spread_of_what_is_left_without_one_subject(rng):
     np.testing.assert_allclose(again / size, found / size, atol=1e-6)
 
 
-def test_a_column_that_one_subject_alone_speaks_of_has_a_finite_error(rng):
-    x, subjects = design(rng, np.full(12, 3))
-    x[:, 2] = subjects == 4
-    found = jackknife_covariance(x, rng.normal(size=len(x)), subjects)
-    assert np.isfinite(found).all()
-    assert np.isnan(jackknife_covariance(x[:3], x[:3, 1], np.zeros(3, dtype=int))).all()
-
-
 @pytest.mark.parametrize("sizes", [np.full(10, 2), np.r_[30, np.full(14, 2)]])
 def test_few_subjects_do_not_make_chance_significant(rng, sizes):
     """The usual sandwich finds something in 14 to 20% of these."""
@@ -75,3 +67,37 @@ def test_gaps_of_few_subjects_with_visits_keep_their_level(rng, method):
         problem = Problem(y=y, group=group, confounders=confounders, clusters=subjects)
         found.append(METHODS[method](problem).p <= 0.05)
     assert np.mean(found) <= 0.10  # 0.05 and three standard errors
+
+
+def test_errors_of_gaps_are_those_of_leaving_out_each_subject():
+    rng = np.random.default_rng(3)
+    subjects = np.repeat(np.arange(24), 3)
+    group = (subjects % 3 == 0).astype(bool)
+    age = rng.normal(60, 8, 24)[subjects] + rng.normal(size=72)
+    y = rng.normal(size=24)[subjects] + rng.normal(size=72) + 0.1 * age + group
+    problem = Problem(
+        y=y, group=group, confounders=pd.DataFrame({"age": age}), clusters=subjects, alpha=0.05
+    )
+    for found, columns in (
+        (regression(problem), [np.ones(72), group, age - age.mean()]),
+        (unadjusted(problem), [np.ones(72), group]),
+    ):
+        x = np.column_stack(columns)
+        whole = np.linalg.lstsq(x, y, rcond=None)[0]
+        left = np.array(
+            [
+                np.linalg.lstsq(x[subjects != s], y[subjects != s], rcond=None)[0] - whole
+                for s in range(24)
+            ]
+        )
+        assert found.gap == pytest.approx(whole[1])
+        assert found.se == pytest.approx(np.sqrt(23 / 24 * (left[:, 1] ** 2).sum()))
+
+
+def test_a_coefficient_that_rests_on_one_subject_has_no_error():
+    rng = np.random.default_rng(5)
+    subjects = np.repeat(np.arange(20), 2)
+    x = np.column_stack([np.ones(40), subjects == 7, rng.normal(size=40)])
+    covariance = jackknife_covariance(x, rng.normal(size=40), subjects)
+    assert np.isnan(covariance[1, 1])
+    assert np.isfinite(covariance[2, 2])

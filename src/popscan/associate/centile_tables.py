@@ -215,11 +215,10 @@ def _scores(
         z_high = np.maximum(z, np.quantile(position(centiles, high), 0.95, axis=0))
         # The tail beyond is drawn as a normal one; a skewed measurement has another.
         below, above = z < -_OUTERMOST - 1e-9, z > _OUTERMOST + 1e-9
-        z_low, z_high = (
-            np.where(below, np.nan, np.where(above, np.minimum(z_low, _OUTERMOST), z_low)),
-            np.where(above, np.nan, np.where(below, np.maximum(z_high, -_OUTERMOST), z_high)),
-        )
-        found["z_low"][chunk], found["z_high"][chunk] = z_low, z_high
+        z_low = np.where(above, np.minimum(z_low, _OUTERMOST), z_low)
+        z_high = np.where(below, np.maximum(z_high, -_OUTERMOST), z_high)
+        found["z_low"][chunk] = np.where(z_low < -_OUTERMOST - 1e-9, np.nan, z_low)
+        found["z_high"][chunk] = np.where(z_high > _OUTERMOST + 1e-9, np.nan, z_high)
         found["centile"][chunk] = np.clip(100.0 * ndtr(z), CENTILES[0], CENTILES[-1])
         found["n_near"][chunk] = curves.near(ages[chunk])
     return found

@@ -20,6 +20,8 @@ from popscan.stats.design import Design, build, clean, unit_of
 
 #: With fewer subjects than this, errors by subject can still be too small for rare categories.
 _FEW_SUBJECTS = 20
+#: Below so many subjects on one side of a yes/no term its jackknife error is uncertain.
+_FEW_SIDE = 10
 _COLUMNS = [
     "outcome", "term", "name", "estimate", "unit", "se", "ci_low", "ci_high", "p", "q", "n",
     "n_dropped", "r2", "r2_adjusted", "condition_number", "max_vif", "breusch_pagan_p",
@@ -245,7 +247,21 @@ def _fit(
                 **common,
             }
         )
+        if subjects is not None and i:
+            caution = _caution(matrix[term].to_numpy(), subjects, float(errors[i]))
+            rows[-1]["note"] = "; ".join([part for part in (rows[-1]["note"], caution) if part])
     return rows
+
+
+def _caution(column: NDArray[Any], subjects: NDArray[np.intp], error: float) -> str:
+    """Say on how few subjects the error of a term rests."""
+    if not np.isfinite(error):
+        return "rests on one subject: no error can be estimated without that subject"
+    values = np.unique(column)
+    if len(values) != 2:
+        return ""
+    fewest = min(len(np.unique(subjects[column == value])) for value in values)
+    return f"{fewest} subjects on one side: the error is uncertain" if fewest < _FEW_SIDE else ""
 
 
 def _name(outcome: str, term: str, source: str) -> str:

@@ -34,6 +34,9 @@ from popscan.stats.design import build
 from popscan.stats.means import Floats
 from popscan.stats.resample import sums_draws
 
+#: Bytes of sums from which the biomarkers that wait are drawn.
+_DRAWN_AT_ONCE = 64 * 2**20
+
 #: Column -> what it means of the table that `bias_ledger` returns.
 DICTIONARY: dict[str, Column] = {
     "attribute": text("attribute or intersection by which units are grouped"),
@@ -208,22 +211,32 @@ def _chains(
     design: AuditDesign,
 ) -> dict[str, list[dict[str, Any]]]:
     """Rows of one attribute by biomarker: all are drawn with the same weights."""
-    confounders = {name: adjusting.of(grouping, values[:, -1]) for name, values in measured.items()}
-    tables = [sums_table(values, confounders[name][0]) for name, values in measured.items()]
-    drawn = sums_draws(tables, grouping.codes, n_boot=design.n_boot, seed=design.seed)
-    found = {}
-    for (name, values), table, draws in zip(measured.items(), tables, drawn, strict=True):
-        x, label = confounders[name]
-        found[name] = _chain_rows(
-            grouping,
-            (values.shape[1], x.shape[1]),
-            table,
-            draws,
-            names=[*steps, *([label] if label else [])],
-            biomarker=name,
-            reference=reference,
-            design=design,
-        )
+    found: dict[str, list[dict[str, Any]]] = {}
+    waiting: dict[str, tuple[Floats, tuple[int, int], str]] = {}
+
+    def draw() -> None:
+        tables = [table for table, _, _ in waiting.values()]
+        drawn = sums_draws(tables, grouping.codes, n_boot=design.n_boot, seed=design.seed)
+        for (name, (table, shape, label)), draws in zip(waiting.items(), drawn, strict=True):
+            found[name] = _chain_rows(
+                grouping,
+                shape,
+                table,
+                draws,
+                names=[*steps, *([label] if label else [])],
+                biomarker=name,
+                reference=reference,
+                design=design,
+            )
+        waiting.clear()
+
+    for name, values in measured.items():
+        x, label = adjusting.of(grouping, values[:, -1])
+        waiting[name] = sums_table(values, x), (values.shape[1], x.shape[1]), label
+        if sum(table.nbytes for table, _, _ in waiting.values()) > _DRAWN_AT_ONCE:
+            draw()
+    if waiting:
+        draw()
     return found
 
 

@@ -76,9 +76,14 @@ def outcome_name(outcome: str) -> str:
         Words; units at the end are left to the numbers.
     """
     bare, _ = _without_unit(outcome)
-    words = " ".join(_NAMES.get(part, part) for part in bare.split("_")).split()
-    # "grey_matter", of which "grey" is already "grey matter".
-    return " ".join(word for i, word in enumerate(words) if i == 0 or word != words[i - 1])
+    words: list[str] = []
+    before = ""
+    for part in bare.split("_"):
+        # "grey_matter", of which "grey" is already "grey matter".
+        if not (words and words[-1] == part != before):
+            words += _NAMES.get(part, part).split()
+        before = part
+    return " ".join(words)
 
 
 def name_and_unit(outcome: str) -> tuple[str, str]:

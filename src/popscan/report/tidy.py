@@ -9,7 +9,6 @@ from popscan.cells import EMPTY
 
 #: Columns of more cells are looked at word by word, not cell by cell.
 _MANY = 10_000
-_TEXT = pd.Series([], dtype=str).dtype
 
 
 def complete(table: pd.DataFrame, *columns: str) -> pd.DataFrame:
@@ -45,7 +44,7 @@ def different(values: pd.Series) -> list[str]:
 
 def _tidy(values: pd.Series) -> bool:
     """Whether a column of text is what `words` would make of it already."""
-    if values.dtype != _TEXT or values.isna().any():
+    if not isinstance(values.dtype, pd.StringDtype) or values.isna().any():
         return False
     each = pd.Series(values.unique(), dtype=str)
     return bool((each.str.strip() == each).all() and not each.str.lower().isin(EMPTY).any())

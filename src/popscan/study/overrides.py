@@ -65,13 +65,16 @@ def final_ledger(ledger: pd.DataFrame, verdicts: pd.DataFrame) -> pd.DataFrame:
     at_qc = (ledger["stage"] == "qc") & verdict.notna()
     words = np.array([str(Status.OK), str(Status.EXCLUDED)], dtype=object)
     final = pd.Series(words[(verdict == "fail").to_numpy(dtype=int)], index=ledger.index)
-    final = final.astype(ledger["status"].dtype)
-    changed = at_qc & (final != ledger["status"])
+    status = ledger["status"]
+    if isinstance(status.dtype, pd.CategoricalDtype):  # which may lack the final word
+        status = status.astype(object)
+    final = final.astype(status.dtype)
+    changed = at_qc & (final != status)
     why = pd.Series("overridden", index=ledger.index)
     if "override_reason" in by_unit:
         why = why + ": " + ledger["unit"].map(by_unit["override_reason"]).fillna("")
     columns = {
-        "status": ledger["status"].mask(at_qc, final),
+        "status": status.mask(at_qc, final),
         "reason": ledger["reason"].mask(changed, final.map({"excluded": "qc_fail", "ok": ""})),
         "message": ledger["message"].mask(changed, why),
     }

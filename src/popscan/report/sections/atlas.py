@@ -42,5 +42,10 @@ def section(context: StudyContext, options: Options) -> Section:
 
 def _group(name: str) -> str:
     """Name a group in a sentence: ``sex=female`` is "female (sex)"."""
-    column, _, level = name.partition("=")
-    return f"{level} ({title_of(column, unit=False).lower()})" if level else name
+    parts = []
+    for pair in name.split(", "):
+        column, _, level = pair.partition("=")
+        title = title_of(column, unit=False)
+        title = title if title[:2].isupper() else title[:1].lower() + title[1:]
+        parts.append(f"{level} ({title})" if level else pair)
+    return ", ".join(parts)

@@ -21,7 +21,7 @@ PREPARE = Stage(
 )
 SUBJECTS = Stage(
     name="atlas_subjects",
-    version="1",
+    version="2",
     sections=("study", "atlas", "fairness", "cohort"),
     per="study",
     reads=("collect",),

@@ -6,7 +6,7 @@ from popscan.stages.description import Stage, Table
 
 REFERENCES = Stage(
     name="rca_references",
-    version="3",
+    version="4",
     uses=(
         "simulate",
         "arrays",
