@@ -69,8 +69,10 @@ def test_scores_are_standard_normal_and_have_intervals(fitted: tuple[pd.DataFram
     own = z_scores(table, curves, age="age_years", sex="sex", keep=["participant_id"])
     assert own["z"].mean() == pytest.approx(0, abs=0.15)
     assert own["z"].std() == pytest.approx(1, abs=0.12)
-    inner = own["z"].abs() < 1.95
-    assert inner.mean() > 0.9
+    ends = own[["z_low", "z_high"]]
+    assert (ends.isna() | (ends.abs() < 1.97)).all(axis=None)  # beyond, z is only extrapolated
+    inner = ends.notna().all(axis=1)
+    assert inner.mean() > 0.7
     assert (own["z_low"] <= own["z"])[inner].all()
     assert (own["z"] <= own["z_high"])[inner].all()
     wide = z_scores(
@@ -78,7 +80,9 @@ def test_scores_are_standard_normal_and_have_intervals(fitted: tuple[pd.DataFram
         ends={"v_ml": ("v_low_ml", "v_high_ml")},
     )  # fmt: skip
     widths = (wide["z_high"] - wide["z_low"]) > (own["z_high"] - own["z_low"])
-    assert widths[inner].mean() > 0.95
+    both = inner & wide[["z_low", "z_high"]].notna().all(axis=1)
+    assert both.mean() > 0.5
+    assert widths[both].mean() > 0.95
     assert wide["centile"].between(0, 100).all()
 
 
