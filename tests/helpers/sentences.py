@@ -54,7 +54,7 @@ _ENDS = re.compile(r"[.?!](?:\s|$)")
 _BAD = re.compile(r"<script|alert\(|x{20}|onerror|Ελλην|\bnan\b|\{\{|/tmp/|pytest")
 _HEAD = """# Sentences of the report
 
-Every sentence and part of a sentence that a report can make, by the module that makes it; words
+Every sentence and part of a sentence of the modules that make reports, by module; words
 in braces are filled in by the study. Below those with a place to fill stands an example, taken
 from the reports of the tests or written by hand, with made-up numbers; names of columns in it
 (`age_years`) are shown by their titles in a report. Not listed: titles, names of columns, texts
