@@ -328,7 +328,7 @@ def test_exclusions_of_a_group_that_has_none_are_not_told_as_a_finding(rng):
 
 
 def test_events_are_counted_by_subject():
-    people, event = few_events(40, 10, 400, 40)
+    people, event = few_events(60, 10, 400, 40)
     people["sub"] = np.arange(len(people)) // 5
     options = {"adjust_for": ["age_years"], **TEST}
     outcome = long(people, event, kind="binary")

@@ -113,3 +113,43 @@ def test_sentences_on_adjustment_name_what_each_gap_is_adjusted_for():
     )
     first = adjusted_sentences(found)[0]
     assert first.startswith("Adjusted for age and site in 12, for site in 12 (regression), ")
+
+
+def test_a_group_of_few_subjects_with_many_visits_is_too_small_in_both_tables(rng):
+    subjects = np.repeat([f"s{i:02d}" for i in range(60)], 6)
+    units = [f"{sub}_ses-{k % 6}" for k, sub in enumerate(subjects)]
+    rare = np.isin(subjects, ["s00", "s01"])
+    people = pd.DataFrame(
+        {"sub": subjects, "sex": np.where(rare, "female", "male"), "age_years":
+         np.repeat(rng.uniform(45, 80, 60), 6)}, index=units,
+    )  # fmt: skip
+    outcomes = pd.DataFrame(
+        {"unit": units, "stage": "table", "outcome": "v_ml", "better_is": "neither",
+         "kind": "continuous", "value": rng.normal(100, 10, 360)}
+    )  # fmt: skip
+    options = {"attributes_to_test": ["sex"], "cluster": "sub"}
+    gap = audit(outcomes, people, n_boot=50, **options).gaps.iloc[0]
+    assert gap["note"] == "too few: 2 and 58, 10 needed"
+    methods = ["regression", "standardisation"]
+    found = adjusted_gaps(outcomes, people, adjust_for=["age_years"], methods=methods, **options)
+    assert set(found["note"]) == {"too few: 2 with complete rows in the smaller group, 10 needed"}
+    assert (found["n"].tolist(), found["n_reference"].tolist()) == ([2, 2], [58, 58])
+    assert found[["gap", "gap_raw", "p"]].isna().all(axis=None)
+    few = adjusted_gaps(
+        outcomes, people, adjust_for=["age_years"], methods=methods, min_group=2, **options
+    ).set_index("method")
+    assert np.isfinite(few.loc["regression", "p"])
+    assert np.isnan(few.loc["standardisation", "gap"])
+    assert "too small" in few.loc["standardisation", "note"]
+
+
+def test_confounders_are_counted_against_subjects(rng):
+    outcomes, people = made(60)
+    people = people.assign(sub=[f"s{k // 6:02d}" for k in range(60)])
+    for k in range(5):
+        people[f"x{k}"] = rng.normal(size=60)
+    found = adjusted_gaps(
+        outcomes, people, attributes_to_test=["sex"], cluster="sub", min_group=2,
+        adjust_for=[f"x{k}" for k in range(5)],
+    )  # fmt: skip
+    assert set(found["note"]) == {"too few subjects for so many confounders"}

@@ -39,8 +39,8 @@ DICTIONARY: dict[str, Column] = {
     "method": text("how the gap is adjusted"),
     "adjusted_for": text("confounders adjusted for"),
     "not_adjusted_for": text("confounders named in the config that the comparison goes without"),
-    "n": Column("units", "complete rows of the group"),
-    "n_reference": Column("units", "complete rows of the reference"),
+    "n": Column("subjects", "those of the group with a complete row"),
+    "n_reference": Column("subjects", "those of the reference with a complete row"),
     "n_dropped": Column("units", "rows of both left out for a missing confounder"),
     "gap_raw": Column("outcome", "difference of means of the same complete rows, not adjusted"),
     "gap": Column("outcome", "adjusted difference, group minus reference"),
@@ -222,28 +222,24 @@ def _of_method(method: str, problem: Problem, design: Design, block: str | None)
 def _obstacle(compared: Comparison, y: NDArray[np.float64], *, min_group: int, binary: bool) -> str:
     """Why nothing can be estimated; empty if it can."""
     group = compared.group
-    smaller = int(min(group.sum(), (~group).sum()))
+    smaller = min(compared.subjects(group), compared.subjects(~group))
     if smaller < min_group:
-        return f"too few: {smaller} complete rows in the smaller group, {min_group} needed"
+        return f"too few: {smaller} with complete rows in the smaller group, {min_group} needed"
     if np.ptp(y) == 0:
         return "all values are equal"
-    if binary and _fewest_events(group, y, compared.clusters) < MIN_EVENTS:
+    if binary and _fewest_events(compared, y) < MIN_EVENTS:
         return f"too few events for a model ({MIN_EVENTS} of either kind needed on either side)"
     return compared.obstacle
 
 
-def _fewest_events(
-    group: NDArray[np.bool_], y: NDArray[np.float64], clusters: NDArray[Any] | None
-) -> int:
+def _fewest_events(compared: Comparison, y: NDArray[np.float64]) -> int:
     """Fewest subjects with (or without) the event on either side of a comparison.
 
     The spread of few events cannot be had from them: a group without any would count as known
     exactly.
     """
-    chosen = [(group == side) & (y == value) for side in (True, False) for value in (0, 1)]
-    if clusters is None:
-        return min(int(rows.sum()) for rows in chosen)
-    return min(len(np.unique(clusters[rows])) for rows in chosen)
+    sides = compared.group, ~compared.group
+    return min(compared.subjects(side & (y == value)) for side in sides for value in (0, 1))
 
 
 def _row(

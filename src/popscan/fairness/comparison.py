@@ -77,8 +77,9 @@ class Comparison:
     @cached_property
     def obstacle(self) -> str:
         """Why no outcome can be adjusted; empty if it can."""
-        if len(self.group) <= 2 * (self.design.matrix.shape[1] + 1):
-            return "too few rows for so many confounders"
+        everybody = np.ones(len(self.group), dtype=bool)
+        if self.subjects(everybody) <= 2 * (self.design.matrix.shape[1] + 1):
+            return "too few subjects for so many confounders"
         if not _determines(self.confounders, self.group):
             return ""
         columns = {name: [c for c in self.confounders if self.design.sources.get(str(c)) == name]
@@ -86,6 +87,12 @@ class Comparison:
         alone = [name for name, of in columns.items()
                  if of and _determines(self.confounders[of], self.group)]  # fmt: skip
         return f"{INSEPARABLE} ({', '.join(alone or columns)})"
+
+    def subjects(self, chosen: NDArray[np.bool_]) -> int:
+        """Count the subjects of rows, each once however many rows are theirs."""
+        if self.clusters is None:
+            return int(chosen.sum())
+        return len(np.unique(self.clusters[chosen]))
 
 
 def _determines(columns: pd.DataFrame, group: NDArray[np.bool_]) -> bool:
@@ -170,7 +177,7 @@ def described(
     base: int,
     adjust_for: Sequence[str],
 ) -> dict[str, object]:
-    """Return the columns that name a comparison and count its rows."""
+    """Return the columns that name a comparison and count its subjects."""
     used, group = compared.design.used, compared.group
     return {
         "attribute": grouping.attribute,
@@ -178,8 +185,8 @@ def described(
         "reference": grouping.names[base],
         "adjusted_for": ", ".join(used),
         "not_adjusted_for": ", ".join(name for name in adjust_for if name not in used),
-        "n": int(group.sum()),
-        "n_reference": int((~group).sum()),
+        "n": compared.subjects(group),
+        "n_reference": compared.subjects(~group),
         "n_dropped": compared.n_dropped,
         **key,
     }

@@ -127,7 +127,7 @@ def standardisation(problem: Problem) -> Adjusted:
     parts = [(problem.group, designs.inside, 1.0), (~problem.group, designs.outside, -1.0)]
     contrast, variance = np.zeros(len(x)), 0.0
     for members, own, sign in parts:
-        if len(own.x) < 2 * x.shape[1] or not own.full_rank:
+        if _subjects(problem, members) < 2 * x.shape[1] or not own.full_rank:
             return Adjusted(note="a group is too small or too uniform for a model of its own")
         try:
             predicted, gradient, covariance = _predict(problem, members, own, x)
@@ -142,6 +142,13 @@ def standardisation(problem: Problem) -> Adjusted:
         freedom = max(len(deviations) - 2.0, 1.0)
     variance += float((deviations**2).sum()) / len(x) ** 2
     return adjusted(float(contrast.mean()), float(np.sqrt(variance)), freedom, problem.alpha)
+
+
+def _subjects(problem: Problem, members: NDArray[np.bool_]) -> int:
+    """Count subjects, each once however many rows are theirs."""
+    if problem.clusters is None:
+        return int(members.sum())
+    return len(np.unique(problem.clusters[members]))
 
 
 class _NotFittedError(Exception):
