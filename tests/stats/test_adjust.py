@@ -238,3 +238,22 @@ def test_a_level_with_one_subject_of_a_group_leaves_the_slopes_untested(rng):
     )
     assert np.isfinite([found.gap, found.se, found.p]).all()
     assert np.isnan(found.extra["p_slopes"])
+
+
+@pytest.mark.parametrize("repeated", [False, True])
+def test_one_of_a_group_alone_at_a_level_is_named_and_has_no_gap(rng, repeated):
+    group = np.arange(200) % 2 == 0
+    level = rng.random(200) < 0.4
+    level[group] = False
+    level[0] = True
+    problem = Problem(
+        y=rng.normal(size=200), group=group, confounders=pd.DataFrame({"site": level.astype(float)}),
+        clusters=np.arange(200) if repeated else None,
+    )  # fmt: skip
+    found = METHODS["standardisation"](problem)
+    assert np.isnan(found.gap)
+    assert found.note.startswith("only one of a group has a level of a confounder")
+    assert np.isfinite(METHODS["regression"](problem).p)
+    level[2] = True
+    two = replace(problem, confounders=pd.DataFrame({"site": level.astype(float)}))
+    assert np.isfinite(METHODS["standardisation"](two).p)

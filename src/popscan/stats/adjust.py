@@ -129,6 +129,10 @@ def standardisation(problem: Problem) -> Adjusted:
     for members, own, sign in parts:
         if _subjects(problem, members) < 2 * x.shape[1] or not own.full_rank:
             return Adjusted(note="a group is too small or too uniform for a model of its own")
+        if own.alone:  # no residual: HC3 is 0 / 0, and a jackknife cannot leave that row out
+            return Adjusted(
+                note="only one of a group has a level of a confounder: no spread can be had from it"
+            )
         try:
             predicted, gradient, covariance = _predict(problem, members, own, x)
         except (PerfectSeparationError, np.linalg.LinAlgError, _NotFittedError):
