@@ -153,3 +153,14 @@ def test_confounders_are_counted_against_subjects(rng):
         adjust_for=[f"x{k}" for k in range(5)],
     )  # fmt: skip
     assert set(found["note"]) == {"too few subjects for so many confounders"}
+
+
+def test_only_confounders_that_determine_a_group_together_are_named():
+    outcomes, people = made(60, gap=50.0)
+    sex = people["sex"] == "male"
+    x, z = (np.arange(60) % k * 1.0 for k in (7, 5))
+    people = people.assign(x=x, y=sex - x, z=z)  # x and y add up to the sex
+    options = {"attributes_to_test": ["sex"]}
+    for order in (["age_years", "x", "y", "z"], ["x", "z", "y", "age_years"]):
+        found = adjusted_gaps(outcomes, people, adjust_for=order, **options)
+        assert set(found["note"]) == {f"{INSEPARABLE} (x, y)"}

@@ -86,7 +86,16 @@ class Comparison:
                    for name in self.design.used}  # fmt: skip
         alone = [name for name, of in columns.items()
                  if of and _determines(self.confounders[of], self.group)]  # fmt: skip
-        return f"{INSEPARABLE} ({', '.join(alone or columns)})"
+        return f"{INSEPARABLE} ({', '.join(alone or self._needed(columns))})"
+
+    def _needed(self, columns: Mapping[str, Sequence[Any]]) -> list[str]:
+        """Leave out each confounder without which the others still determine the group."""
+        names = [name for name, of in columns.items() if of]
+        for name in list(names):
+            rest = [column for other in names if other != name for column in columns[other]]
+            if rest and _determines(self.confounders[rest], self.group):
+                names.remove(name)
+        return names
 
     def subjects(self, chosen: NDArray[np.bool_]) -> int:
         """Count the subjects of rows, each once however many rows are theirs."""
