@@ -164,3 +164,22 @@ def test_only_confounders_that_determine_a_group_together_are_named():
     for order in (["age_years", "x", "y", "z"], ["x", "z", "y", "age_years"]):
         found = adjusted_gaps(outcomes, people, adjust_for=order, **options)
         assert set(found["note"]) == {f"{INSEPARABLE} (x, y)"}
+
+
+def test_a_mixed_model_without_confounders_says_that_only_the_random_effect_is_held(tmp_path):
+    outcomes, people = made(60, gap=50.0)
+    people = people.assign(site=[f"s{k // 2 % 6}" for k in range(60)], age_years=50.0)
+    options = {"attributes_to_test": ["sex"]}
+    found = adjusted_gaps(
+        outcomes, people, adjust_for=["age_years"], methods=["mixed"], block="site", **options
+    )
+    assert found["gap"].notna().all()
+    assert set(found["adjusted_for"]) == {""}
+    found.to_csv(tmp_path / "adjusted.csv", index=False)
+    read = pd.read_csv(tmp_path / "adjusted.csv")
+    gaps = audit(outcomes, people, n_boot=50, **options).gaps.assign(p_adj=1.0)
+    for table in (found, read.assign(note=read["note"].fillna(""))):
+        lines = [*adjusted_sentences(table), *sentences(gaps, adjusted=table)]
+        assert not any("Adjusted for  " in line or "for nan" in line for line in lines)
+        held = [line for line in lines if "Adjusted for the random effect alone (mixed)" in line]
+        assert len(held) == 1 + len(OUTCOMES)

@@ -11,7 +11,15 @@ from popscan.fairness.comparison import INSEPARABLE
 from popscan.fairness.gap_words import FEW, INSTEAD, REMOVED, REVEALED, gap_sentence
 from popscan.fairness.roles import PROTECTED
 from popscan.fairness.technical import place_of, roles_in, technical_sentences
-from popscan.fairness.words import CAUTION, adjusted_for, decimals, gap_scale, is_social, p_text
+from popscan.fairness.words import (
+    CAUTION,
+    adjusted_for,
+    decimals,
+    gap_scale,
+    held_equal,
+    is_social,
+    p_text,
+)
 
 _KEY = ["attribute", "stage", "outcome", "group", "reference"]
 
@@ -232,7 +240,7 @@ def _after(row: pd.Series, alpha: float) -> str:
     without = row.get("not_adjusted_for", "")
     lost = f"; not adjusted for {without}" if isinstance(without, str) and without else ""
     return (
-        f"Adjusted for {adjusted_for(str(row['adjusted_for']))} ({row['method']}) it is "
+        f"Adjusted for {held_equal(row['adjusted_for'])} ({row['method']}) it is "
         f"{gap:+,.{places}f}{unit} ({100 * (1 - alpha):g}% CI {low:,.{places}f} to "
         f"{high:,.{places}f}, adjusted p {p_text(row['p_adj'])}{lost})"
     )

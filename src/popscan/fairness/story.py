@@ -10,10 +10,10 @@ import pandas as pd
 from popscan.fairness.funnel import ALL
 from popscan.fairness.ledger import TOTAL
 from popscan.fairness.words import (
-    adjusted_for,
     capital,
     decimals,
     gap_scale,
+    held_equal,
     name_and_unit,
     outcome_name,
     people,
@@ -149,14 +149,10 @@ def adjusted_sentences(adjusted: pd.DataFrame, *, alpha: float = 0.05, most: int
 
 def _held(rows: pd.DataFrame) -> str:
     """Name what gaps are adjusted for; where that differs, with how many of them."""
-    sets = rows["adjusted_for"].fillna("").value_counts(sort=False)
-    named = {adjusted_for(str(held)): int(n) for held, n in sets.items() if held}
-    if len(sets) == 1 and named:
-        return next(iter(named))
-    parts = [f"{names} in {n}" for names, n in named.items()]
-    if blocks := len(rows) - sum(named.values()):
-        parts.append(f"the random effect alone in {blocks}")
-    return ", for ".join(parts)
+    sets = Counter(held_equal(held) for held in rows["adjusted_for"])
+    if len(sets) == 1:
+        return next(iter(sets))
+    return ", for ".join(f"{names} in {n}" for names, n in sets.items())
 
 
 def _adjusted_sentence(row: pd.Series, alpha: float) -> str:

@@ -202,3 +202,17 @@ def adjusted_for(columns: str) -> str:
         for name in columns.split(", ")
     ]
     return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+
+
+def held_equal(columns: object) -> str:
+    """Return what an adjusted gap holds equal, for people.
+
+    Parameters
+    ----------
+    columns : object
+        ``adjusted_for`` of a row: empty, or NaN as read from a file, where a mixed model has its
+        random effect alone.
+    """
+    if isinstance(columns, str) and columns:
+        return adjusted_for(columns)
+    return "the random effect alone"
