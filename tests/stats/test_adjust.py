@@ -247,7 +247,7 @@ def test_one_of_a_group_alone_at_a_level_is_named_and_has_no_gap(rng, repeated):
     level[group] = False
     level[0] = True
     problem = Problem(
-        y=rng.normal(size=200), group=group, confounders=pd.DataFrame({"site": level.astype(float)}),
+        y=rng.normal(size=200), group=group, confounders=pd.DataFrame({"site": level * 1.0}),
         clusters=np.arange(200) if repeated else None,
     )  # fmt: skip
     found = METHODS["standardisation"](problem)

@@ -102,8 +102,21 @@ def test_nines_that_stand_alone_above_all_values_are_named(code, n, told):
 def test_columns_whose_codes_the_config_lists_have_no_note_on_codes():
     values = np.concatenate([np.linspace(20, 80, 150), np.repeat([99.0, 0.0], 10)])
     people = pd.DataFrame({"score": values, "other": values})
-    for decided in ((), ("score",), ("score", "other")):
+    for names in ((), ("score",), ("score", "other")):
+        decided = dict.fromkeys(names, [99, 0.0])
         notes = mixed_notes(people, columns=["score", "other"], decided=decided)
         for name in people:
             named = [note for note in notes if note.startswith(f"{name}: ")]
-            assert bool(named) == (name not in decided)
+            assert bool(named) == (name not in names)
+
+
+@pytest.mark.parametrize(
+    ("codes", "advice"),
+    [([], []), ([-1], ["[-1, 0]", "[-1, 99]"]), ([99], ["[99, 0]"]), ([0, -1], ["[0, -1, 99]"])],
+)
+def test_one_listed_code_does_not_silence_notes_on_others(codes, advice):
+    people = pd.DataFrame({"x": [*np.linspace(40, 60, 150), *[99.0] * 3, *[0.0] * 3]})
+    notes = mixed_notes(people, columns=["x"], decided={"x": codes})
+    assert [note.partition("special_codes: ")[2] for note in notes] == [
+        f"{{x: {listed}}}." for listed in advice
+    ]

@@ -7,7 +7,7 @@ unusual ones are none.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -33,7 +33,10 @@ _FACTORS = (10.0, 12.0, 60.0, 100.0, 365.25, 1000.0)
 
 
 def mixed_notes(
-    table: pd.DataFrame, *, columns: Sequence[str] = (), decided: Collection[str] = ()
+    table: pd.DataFrame,
+    *,
+    columns: Sequence[str] = (),
+    decided: Mapping[str, Collection[float]] | None = None,
 ) -> list[str]:
     """Say where sexes seem exchanged, weights are in pounds, or a column is in two units.
 
@@ -44,21 +47,25 @@ def mixed_notes(
     columns
         Columns of measurements that are looked at for two units.
     decided
-        Those among them whose codes the config lists (``cohort.special_codes``): whatever else they
-        hold is a value.
+        Column -> its codes as the config lists them (``cohort.special_codes``): an empty list says
+        that whatever the column holds is a value; other numbers than those listed are still looked
+        at.
 
     Returns
     -------
     list of str
         Sentences that name no person and no value of a single one.
     """
-    undecided = [name for name in columns if name in table and name not in decided]
+    given = {name: (decided or {}).get(name) for name in columns if name in table}
+    open_to_doubt = {
+        name: tuple(codes or ()) for name, codes in given.items() if codes is None or len(codes)
+    }
     return [
         *_exchanged_sexes(table),
         *_pounds(table),
         *(note for name in columns if name in table for note in _two_units(name, table[name])),
-        *(note for name in undecided for note in _zeros(name, table[name])),
-        *(note for name in undecided for note in _nines(name, table[name])),
+        *(note for name, codes in open_to_doubt.items() for note in _zeros(table[name], codes)),
+        *(note for name, codes in open_to_doubt.items() for note in _nines(table[name], codes)),
     ]
 
 
@@ -122,37 +129,42 @@ def _two_units(name: str, column: pd.Series) -> list[str]:
     ]
 
 
-def _zeros(name: str, column: pd.Series) -> list[str]:
+def _advice(name: object, code: float, listed: Collection[float]) -> str:
+    """Write the setting that makes a number a code, and keeps those that are."""
+    return f"{{{name}: [{', '.join(f'{one:g}' for one in [*listed, code])}]}}"
+
+
+def _zeros(column: pd.Series, listed: Collection[float]) -> list[str]:
     """Say whether exact zeros lie far below values that are close together."""
-    numbers = _numbers(column).to_numpy()
+    name, numbers = column.name, _numbers(column).to_numpy()
     values = numbers[numbers != 0]
     n_zeros = len(numbers) - len(values)
-    if n_zeros < 2 or len(np.unique(values)) < _LEAST or values.min() <= 0:
+    if 0 in listed or n_zeros < 2 or len(np.unique(values)) < _LEAST or values.min() <= 0:
         return []
     if np.quantile(values, 0.01) < np.median(values) / 3:
         return []
     return [
         f"{name}: {n_zeros} values are exactly 0, far below all others, and count as measured; "
-        f"where 0 means not measured, set cohort.special_codes: {{{name}: [0]}}."
+        f"where 0 means not measured, set cohort.special_codes: {_advice(name, 0, listed)}."
     ]
 
 
-def _nines(name: str, column: pd.Series) -> list[str]:
+def _nines(column: pd.Series, listed: Collection[float]) -> list[str]:
     """Say whether 99, 888 and the like stand alone above all values, several times each.
 
     Those far above are blanked before (`popscan.stats.codes.blank_codes`).
     """
-    numbers = _numbers(column).to_numpy()
-    rest = numbers[~np.isin(numbers, list(NINES))]
+    name, numbers = column.name, _numbers(column).to_numpy()
+    rest = numbers[~np.isin(numbers, [*NINES, *listed])]
     if len(np.unique(rest)) < _LEAST:
         return []
     found = {code: int((numbers == code).sum()) for code in sorted(NINES)}
     return [
         f"{name}: {n} values are exactly {code}, and apart from such codes none is above "
         f"{rest.max():.3g}; if {code} means not measured, set cohort.special_codes: "
-        f"{{{name}: [{code}]}}."
+        f"{_advice(name, code, listed)}."
         for code, n in found.items()
-        if n >= _REPEATED and code - rest.max() >= _ALONE * code
+        if code not in listed and n >= _REPEATED and code - rest.max() >= _ALONE * code
     ]
 
 
