@@ -103,7 +103,7 @@ def test_columns_whose_codes_the_config_lists_have_no_note_on_codes():
     values = np.concatenate([np.linspace(20, 80, 150), np.repeat([99.0, 0.0], 10)])
     people = pd.DataFrame({"score": values, "other": values})
     for names in ((), ("score",), ("score", "other")):
-        decided = dict.fromkeys(names, [99, 0.0])
+        decided = {name: [99, 0.0] for name in names}
         notes = mixed_notes(people, columns=["score", "other"], decided=decided)
         for name in people:
             named = [note for note in notes if note.startswith(f"{name}: ")]

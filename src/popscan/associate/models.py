@@ -231,6 +231,9 @@ def _fit(
     rows = []
     for i, term in enumerate(matrix.columns):
         source = design.sources.get(term, term)
+        caution = ""
+        if subjects is not None and i:
+            caution = _caution(matrix[term].to_numpy(), subjects, float(errors[i]))
         per = f" per {unit_of(source) or source}" if term == source != "intercept" else ""
         rows.append(
             {
@@ -243,13 +246,10 @@ def _fit(
                 "ci_low": float(estimates[i] - reach[i]),
                 "ci_high": float(estimates[i] + reach[i]),
                 "p": float(p_values[i]),
-                "note": design.notes.get(term, ""),
+                "note": "; ".join(part for part in (design.notes.get(term, ""), caution) if part),
                 **common,
             }
         )
-        if subjects is not None and i:
-            caution = _caution(matrix[term].to_numpy(), subjects, float(errors[i]))
-            rows[-1]["note"] = "; ".join([part for part in (rows[-1]["note"], caution) if part])
     return rows
 
 
