@@ -65,6 +65,58 @@ def test_one_affine_alone_is_no_conflict(tmp_path, scan):
     assert "orientation_conflict_deg" not in read_scan(tmp_path / "a.nii.gz").meta
 
 
+def planes(path: Path, *, n_slices: int, pixdim: tuple[float, float, float]) -> Scan:
+    """Read 72 x 72 pixels, 30 frames: sform 1.5 x 1.5 x 6 mm, no qform, and a pixdim."""
+    values = np.zeros((72, 72, n_slices, 30), dtype=np.int16)
+    image = nib.Nifti1Image(values, np.diag([1.5, 1.5, 6.0, 1.0]))
+    image.set_qform(None, 0)
+    image.header["pixdim"][1:4] = pixdim
+    nib.save(image, path)
+    return read_scan(path)
+
+
+@pytest.mark.parametrize("z_mm", [1.0, 0.0, float("nan")])
+@pytest.mark.parametrize("protocol", every(), ids=lambda protocol: protocol.name)
+def test_a_lone_plane_has_no_distance_to_a_neighbour(tmp_path, protocol, z_mm):
+    scan = planes(tmp_path / "a.nii.gz", n_slices=1, pixdim=(1.5, 1.5, z_mm))
+    assert "spacing_conflict_pct" not in scan.meta
+    assert scan.spacing_mm == pytest.approx((1.5, 1.5, 6.0))
+    checks = load(protocol.quality.checks)
+    judged = run_checks({n: checks[n] for n in GEOMETRY}, ScanContext(scan))
+    assert {str(c.verdict) for c in judged} == {"pass"}
+
+
+@pytest.mark.parametrize(
+    ("n_slices", "pixdim", "percent"),
+    [
+        (1, (1.0, 1.5, 6.0), 50.0),
+        (1, (1.0, 1.5, 0.0), 50.0),
+        (1, (1.5, 1.5, 1.0), 0.0),
+        (2, (1.5, 1.5, 1.0), 500.0),
+    ],
+)
+def test_steps_between_voxels_that_exist_count(tmp_path, n_slices, pixdim, percent):
+    scan = planes(tmp_path / "a.nii.gz", n_slices=n_slices, pixdim=pixdim)
+    assert scan.meta.get("spacing_conflict_pct", 0.0) == pytest.approx(percent, abs=0.1)
+    assert verdicts(scan)["affine_mismatch_pct"] == ("fail" if percent else "pass")
+
+
+def test_a_short_axis_stack_of_one_slice_fails_by_its_count_of_slices(tmp_path):
+    scan = planes(tmp_path / "a.nii.gz", n_slices=1, pixdim=(1.5, 1.5, 1.0))
+    count = {"slice_count": load(get_protocol("cine_sax").quality.checks)["slice_count"]}
+    (check,) = run_checks(count, ScanContext(scan))
+    assert str(check.verdict) == "fail"
+
+
+def test_an_sform_of_ones_is_replaced_as_before_where_there_is_one_plane(tmp_path):
+    image = nib.Nifti1Image(np.zeros((9, 9, 1, 3), dtype=np.int16), np.diag([1.0, 1.0, 8.0, 1.0]))
+    image.set_sform(np.eye(4), 2)
+    nib.save(image, tmp_path / "a.nii.gz")
+    scan = read_scan(tmp_path / "a.nii.gz")
+    assert scan.spacing_mm == pytest.approx((1.0, 1.0, 8.0))
+    assert "spacing_conflict_pct" not in scan.meta
+
+
 @pytest.mark.parametrize("protocol", ["flow_2d", "cine_lax"])
 def test_of_several_images_each_counts(tmp_path, protocol):
     if protocol == "flow_2d":

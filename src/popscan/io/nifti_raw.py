@@ -223,8 +223,9 @@ def image_geometry(
     as NIfTI-1 has it, unless all of its steps are 1 while pixdim has others: that is a default
     which a tool left, and no measurement. Where sform and pixdim disagree by more than 1%, the
     notes hold ``sform_spacing_mm`` and ``pixdim_spacing_mm`` (of x, y, z as stored) and
-    ``spacing_conflict_pct``; where sform and qform are turned by more than 45 degrees against each
-    other, or are mirror images, ``orientation_conflict_deg``. Quality control judges both.
+    ``spacing_conflict_pct``; the step of z does not count where there is one plane, which has no
+    neighbour. Where sform and qform are turned by more than 45 degrees against each other, or are
+    mirror images, ``orientation_conflict_deg``. Quality control judges both.
 
     Raises
     ------
@@ -234,8 +235,10 @@ def image_geometry(
     scale = _length_unit_mm(header)
     zooms = np.abs(np.asarray(header["pixdim"][1:4], dtype=float)) * scale
     affine, known = _header_affine(header, scale)
-    notes = _conflict(header, affine, zooms)
-    if notes and np.allclose(notes["sform_spacing_mm"], scale, rtol=1e-4):
+    n_steps = 2 if int(header["dim"][3]) == 1 else 3
+    notes = _conflict(header, affine, zooms, n_steps=n_steps)
+    steps = np.linalg.norm(affine[:3, :3], axis=0)
+    if np.allclose(steps, scale, rtol=1e-4) and _conflict(header, affine, zooms, n_steps=3):
         affine, known = _qform_affine(header, scale)
     try:
         affine, spacing_mm, shear_deg = orthonormal_affine(affine)
@@ -275,14 +278,19 @@ def _turned(header: nib.Nifti1Header, scale: float) -> dict[str, Any]:
 
 
 def _conflict(
-    header: nib.Nifti1Header, affine: NDArray[np.float64], zooms: NDArray[np.float64]
+    header: nib.Nifti1Header,
+    affine: NDArray[np.float64],
+    zooms: NDArray[np.float64],
+    *,
+    n_steps: int,
 ) -> dict[str, Any]:
-    """Return notes on an sform whose steps are not those of pixdim; none where they agree."""
+    """Return notes on an sform whose first steps are not those of pixdim; none where they agree."""
     steps = np.linalg.norm(affine[:3, :3], axis=0)
-    usable = np.isfinite([*steps, *zooms]).all() and (steps > 0).all() and (zooms > 0).all()
+    first, stated = steps[:n_steps], zooms[:n_steps]
+    usable = np.isfinite([*first, *stated]).all() and (first > 0).all() and (stated > 0).all()
     if header["sform_code"] <= 0 or not usable:
         return {}
-    percent = 100.0 * float(np.max(np.abs(steps / zooms - 1.0)))
+    percent = 100.0 * float(np.max(np.abs(first / stated - 1.0)))
     if percent <= _CONFLICT_PCT:
         return {}
     return {
