@@ -251,9 +251,28 @@ def test_ges_images_of_type_other_are_told_apart_by_their_flags(tmp_path, folder
     np.testing.assert_allclose(loaded.scans["flow"].array[:, :, 0], 400 * made.magnitude, atol=0.51)
 
 
+@pytest.mark.parametrize(("flag", "name"), [(9, ""), (10, ""), (11, "aortic")])
+def test_weighted_velocities_count_only_where_their_series_is_chosen(folder, flag, name):
+    """Of another direction, or of a series that was not asked for, they refuse nothing."""
+    as_ge(folder, {"M": 8, "MAG": 0, "P": 11})
+    before = net_ml(load(folder))
+    for path in sorted(folder.glob("*.dcm")):
+        data = pydicom.dcmread(path)
+        if data[0x0043, 0x1030].value == 11:
+            data[0x0043, 0x1030].value, data[0x0043, 0x1032].value = flag, 10
+            data.SeriesInstanceUID, data.SeriesNumber = f"{data.SeriesInstanceUID}.9", 9
+            data.SOPInstanceUID = f"{data.SOPInstanceUID}.9"
+            data.SeriesDescription = "weighted"
+            data.save_as(path.with_name(f"weighted_{path.name}"))
+    assert net_ml(load(folder, name=name)) == before
+    if name:
+        assert refused(folder, name="weighted") == "bad_phase"
+
+
 @pytest.mark.parametrize(
     ("flags", "mask", "venc", "reason"),
     [
+        ({"M": 8, "MAG": 0, "P": 9}, 10, 800, "no_phase"),
         ({"M": 8, "MAG": 0, "P": 9}, 8, 800, "no_phase"),  # right to left, along the plane
         ({"M": 2, "MAG": 0, "P": 4}, 8, 800, "no_phase"),
         ({"M": 8, "MAG": 0, "P": 11}, 10, 800, "bad_phase"),  # multiplied by the magnitude

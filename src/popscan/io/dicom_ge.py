@@ -1,11 +1,11 @@
 """What one of GE's phase-contrast images is: its ImageType is OTHER for all of them.
 
-GE's private flag (0043,xx30) of GEMS_PARM_01 distinguishes them where a
-velocity encoding is set (other sequences use it for other things): 2 and 8 are the magnitude, 3, 4,
-5 velocities to the right or left, front or back, head or feet, 9, 10, 11 the same of oblique
-planes. Bit 2 of (0043,xx32) says that velocities are multiplied by the magnitude. Both are known
-from notes in one open flow tool, made on a phantom in 2010; no statement of GE's was found, and no
-real GE file was read here.
+GE's private flag (0043,xx30) of GEMS_PARM_01 distinguishes them where a velocity encoding is set
+(other sequences use it for other things): 2 and 8 are the magnitude, 3, 4, 5 velocities to the
+right or left, front or back, head or feet, 9, 10, 11 the same of oblique planes. The bit of value 2
+in (0043,xx32) says that velocities are multiplied by the magnitude. Both are known from notes in
+one open flow tool, made on a phantom in 2010; no statement of GE's was found, and no real GE file
+was read here.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import pydicom
 
 from popscan.arrays.geometry import plane_normal
 from popscan.io.dicom_kind import many
-from popscan.records import SubjectError
 
 _CREATOR, _GROUP, _FLAG, _MASK = "GEMS_PARM_01", 0x0043, 0x30, 0x32
 #: For readers that parse listed tags only.
@@ -39,6 +38,7 @@ class GeImage(StrEnum):
 
     MAGNITUDE = "magnitude"
     VELOCITY = "velocity through the plane"
+    WEIGHTED = "velocity through the plane, multiplied by the magnitude"
     ALONG = "velocity along the plane, or in a direction that cannot be decided"
 
 
@@ -51,27 +51,18 @@ def ge_image(data: pydicom.Dataset, *, venc_cm_s: float) -> GeImage | None:
         A header with its private tags.
     venc_cm_s
         By GE's own tag; 0 without it.
-
-    Raises
-    ------
-    SubjectError
-        ``bad_phase`` for velocities that are multiplied by the magnitude.
     """
     flag = _number(data, _FLAG) if venc_cm_s > 0 else None
     if flag in _MAGNITUDE:
         return GeImage.MAGNITUDE
     if flag not in _VELOCITY:
         return None
-    if (_number(data, _MASK) or 0) & _WEIGHTED_BIT:
-        raise SubjectError(
-            "bad_phase",
-            "GE's velocities are multiplied by the magnitude (magnitude mask on); reconstruct them "
-            "without it",
-        )
     normal = np.abs(plane_normal([float(v) for v in data.ImageOrientationPatient]))
     axis = _VELOCITY[flag]
-    through = bool(normal[axis] > _CLEARLY * np.delete(normal, axis).max())
-    return GeImage.VELOCITY if through else GeImage.ALONG
+    if not normal[axis] > _CLEARLY * np.delete(normal, axis).max():
+        return GeImage.ALONG
+    weighted = (_number(data, _MASK) or 0) & _WEIGHTED_BIT
+    return GeImage.WEIGHTED if weighted else GeImage.VELOCITY
 
 
 def _number(data: pydicom.Dataset, element: int) -> int | None:

@@ -89,7 +89,7 @@ class DicomFlow:
         ------
         SubjectError
             ``no_phase``, ``no_magnitude``, ``several_images``, ``mixed_series``,
-            ``frame_mismatch``, ``no_venc``, ``conflicting_venc``, those of
+            ``frame_mismatch``, ``no_venc``, ``conflicting_venc``, ``bad_phase``, those of
             `popscan.io.flow_images` and of reading pixels.
         """
         folder = one_folder(paths)
@@ -168,8 +168,8 @@ class DicomFlow:
 
 def _venc(chosen: Sequence[FlowImage], asked: float) -> tuple[float, str]:
     """Return the encoding that all phase images agree on."""
-    if conflict := next((image.conflict for image in chosen if image.conflict), ""):
-        raise SubjectError("conflicting_venc", conflict)
+    if conflict := next((image.conflict for image in chosen if image.conflict), None):
+        raise SubjectError(conflict.reason, str(conflict))
     if len({bool(image.venc_cm_s) for image in chosen}) > 1:
         raise SubjectError("no_venc", "some phase images of the series give no velocity encoding")
     found = {f"{image.venc_by} {image.venc_cm_s:g}": image.venc_cm_s for image in chosen}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import pydicom
@@ -52,7 +52,8 @@ class FlowImage:
     venc_cm_s, venc_by
         Velocity encoding of a phase image and who says so; 0 where no tag does.
     conflict
-        Why its encoding cannot be used; empty where it can.
+        Why its velocities cannot be used; None where they can. Raised only where the image is
+        among those that are chosen.
     """
 
     plane: Plane
@@ -60,7 +61,7 @@ class FlowImage:
     names: str
     venc_cm_s: float = 0.0
     venc_by: str = ""
-    conflict: str = ""
+    conflict: SubjectError | None = None
 
 
 #: Real and imaginary parts, which are signed as phase is.
@@ -92,6 +93,13 @@ def _image(file: RawFile, data: pydicom.Dataset) -> FlowImage | None:
         return FlowImage(plane=plane, part=Part.IN_PLANE, names=names)
     if ge is GeImage.VELOCITY:
         return _phase(data, plane, names)
+    if ge is GeImage.WEIGHTED:
+        weighted = SubjectError(
+            "bad_phase",
+            "GE's velocities are multiplied by the magnitude (magnitude mask on); reconstruct them "
+            "without it",
+        )
+        return replace(_phase(data, plane, names), conflict=weighted)
     kinds = set(image_type(data)[2:])
     component = text_of(data, "ComplexImageComponent").upper()
     if component in _COMPLEX or (kinds & _COMPLEX and not kinds & _PHASE):
@@ -112,6 +120,6 @@ def _phase(data: pydicom.Dataset, plane: Plane, names: str) -> FlowImage:
     try:
         venc, by = read_venc_cm_s(data)
     except SubjectError as error:
-        conflict = str(error) if error.reason == "conflicting_venc" else ""
+        conflict = error if error.reason == "conflicting_venc" else None
         return FlowImage(plane=plane, part=Part.PHASE, names=names, conflict=conflict)
     return FlowImage(plane=plane, part=Part.PHASE, names=names, venc_cm_s=venc, venc_by=by)
