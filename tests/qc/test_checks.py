@@ -34,6 +34,12 @@ def flagged(checks: dict[str, qc.Check]) -> set[str]:
     return {name for name, c in checks.items() if c.verdict in (Verdict.REVIEW, Verdict.FAIL)}
 
 
+@pytest.mark.parametrize("name", ["orientation_conflict_deg", "undecided_slices", "copied_slices"])
+def test_a_limit_that_is_none_but_a_definition_names_no_scans(name: str) -> None:
+    assert cine.CHECKS[name].source == "definition; no limit was fitted"
+    assert "expert-labelled" in cine.CHECKS["snr"].source
+
+
 def test_clean_scan_passes_every_check(case: Any) -> None:
     checks = cine.check(case.scan, case.labels)
     assert [check.name for check in checks] == list(cine.CHECKS)

@@ -51,6 +51,19 @@ def test_one_exchange_is_named():
     assert (part, goal) in [((3, 4), 5), ((3, 3), 5), ((4, 4), 3)]
 
 
+def test_a_slice_that_belongs_behind_all_others_is_said_to():
+    """The place before a slice that does not exist is none."""
+    rng = np.random.default_rng(0)
+    base, first, last = rng.normal(size=(3, 80, 80))
+    inner = [base + 0.2 * rng.normal(size=base.shape) for _ in range(6)]
+    inner[-1] += 0.7 * last  # the slice that the last one resembles, which no other does.
+    array = np.stack([0.45 * base + 0.9 * first, last, *inner], axis=2)[..., None]
+    scan = Scan(array=array.astype(np.float32), affine=np.eye(4), spacing_mm=(8.0, 8.0, 8.0))
+    found = slice_order(ScanContext(scan))
+    assert found.value > 0
+    assert found.note == "slice 2 would lie better at the end"
+
+
 @pytest.mark.parametrize("n_slices", [1, 4])
 def test_few_slices_are_not_assessed(n_slices):
     array = np.random.default_rng(0).random((20, 20, n_slices, 2)).astype(np.float32)

@@ -82,6 +82,11 @@ class Check:
         }
 
 
+_FITTED = "own definition; limits set on expert-labelled and simulated scans"
+#: Of checks whose limit says that a fault is there at all.
+DEFINED = "definition; no limit was fitted"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Spec:
     """Definition of a check.
@@ -109,7 +114,13 @@ class Spec:
     bad: Literal["high", "low", "outside"]
     review: Limit
     fail: Limit
-    source: str = "own definition; limits set on expert-labelled and simulated scans"
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        """Say where the limits come from, where nobody said: 0 of a count of faults is no fit."""
+        if not self.source:
+            fitted = not (self.bad == "high" and self.review == 0 and self.fail in (None, 0))
+            object.__setattr__(self, "source", _FITTED if fitted else DEFINED)
 
     def exceeds(self, value: float, limit: Limit) -> bool:
         """Return whether `value` lies on the bad side of `limit`."""

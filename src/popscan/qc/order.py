@@ -43,7 +43,8 @@ def slice_order(ctx: ScanContext) -> Measured:
     gain, part, goal = best_move(likeness(ctx.mean_image, ctx.spacing_mm[:2]))
     first, last = part[0] + 1, part[1] + 1
     which = f"slice {first}" if first == last else f"slices {first} to {last}"
-    how = f"{which} would lie better before slice {goal + 1}"
+    place = f"before slice {goal + 1}" if goal < ctx.n_slices else "at the end"
+    how = f"{which} would lie better {place}"
     if goal == part[1] + 1:
         how = f"{which} would lie better in the opposite order"
     return Measured(gain, how if gain > 0 else "no other order fits better")
