@@ -120,3 +120,19 @@ def test_one_group_with_intervals_far_too_narrow_is_found_among_many():
     reference = pd.DataFrame({"unit": units, "v_ml": rng.normal(size=400)})
     table = coverage_table(measured, reference, people, attributes_to_test=["a"])
     assert too_narrow(table, overall=False)["group"].tolist() == ["7"]
+
+
+@pytest.mark.parametrize("p", [0.01, 0.2])
+def test_groups_that_fall_short_before_correction_alone_are_counted(p):
+    pytest.importorskip("skimage", reason="the report draws outlines with scikit-image")
+    from popscan.report.sections.common import Options
+    from popscan.stages.fairness.coverage import said_of_groups
+
+    table = pd.DataFrame(
+        {"biomarker": "lvef_pct", "attribute": ["", *["g"] * 20], "group": range(21),
+         "n": 20, "n_covered": 14, "p": [0.5, p, *[0.5] * 19], "p_adj": 1.0, "too_narrow": False}
+    )  # fmt: skip
+    said = said_of_groups(table, Options())
+    assert [line[:40] for line in said] == (
+        ["In 1 of 20 combinations of group and bio"] * (p < 0.05)
+    )

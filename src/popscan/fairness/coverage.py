@@ -33,7 +33,9 @@ DICTIONARY: dict[str, Column] = {
     "nominal_pct": Column("%", "share that the intervals are meant to hold"),
     "half_width": Column("unit of the biomarker", "median half-width of the intervals"),
     "p": Column(
-        "", "exact binomial test that no fewer intervals hold the reference than the nominal share"
+        "",
+        "exact binomial test that no fewer intervals hold the reference than the nominal share: "
+        "twice the one-sided p, at most 1",
     ),
     "p_adj": Column(
         "", "p after Holm's correction over all biomarkers, or over all groups of all biomarkers"

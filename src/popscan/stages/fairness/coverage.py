@@ -84,11 +84,14 @@ def coverage_sentences(table: pd.DataFrame, options: Options) -> list[str]:
     ]
 
 
-def said_of_groups(table: pd.DataFrame, options: Options) -> list[str]:
-    """Return in which groups the intervals are too narrow, where they are not for all."""
+def said_of_groups(table: pd.DataFrame, options: Options, *, level: float = 0.05) -> list[str]:
+    """Return in which groups the intervals are too narrow, where they are not for all.
+
+    How many groups fall short at `level` before correction alone is in a sentence of its own.
+    """
     everywhere = set(too_narrow(table, overall=True)["biomarker"])
     rows = too_narrow(table, overall=False)
-    return [
+    said = [
         f"In the group {row['group']} ({title_of(row['attribute'], unit=False)}) the intervals of "
         f"{title_of(row['biomarker'], unit=False)} hold the reference in "
         f"{options.count(row['n_covered'])} of {options.count(row['n'])} subjects: they are too "
@@ -96,3 +99,15 @@ def said_of_groups(table: pd.DataFrame, options: Options) -> list[str]:
         for row in rows.to_dict("records")
         if row["biomarker"] not in everywhere
     ]
+    if "p" not in table:  # of an earlier version
+        return said
+    by_group = table[(table["attribute"].fillna("") != "") & ~table["biomarker"].isin(everywhere)]
+    n = int((by_group["p"].astype(float) <= level).sum()) - len(said)
+    if n > 0:
+        said.append(
+            f"In {n} of {len(by_group)} combinations of group and biomarker the intervals hold the "
+            "reference significantly less often than they should before correction for that "
+            f"number, not after; {level / 2 * len(by_group):.1f} would be expected by chance at "
+            "most. Which they are is in the table."
+        )
+    return said
