@@ -117,7 +117,7 @@ class Spec:
     source: str = ""
 
     def __post_init__(self) -> None:
-        """Say where the limits come from, where nobody said: 0 of a count of faults is no fit."""
+        """State where the limits come from if nothing does: 0 of a count of faults is no fit."""
         if not self.source:
             fitted = not (self.bad == "high" and self.review == 0 and self.fail in (None, 0))
             object.__setattr__(self, "source", _FITTED if fitted else DEFINED)
