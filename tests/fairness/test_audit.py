@@ -195,7 +195,7 @@ def test_empty_inputs_give_empty_tables(people, outcomes):
     assert audit(outcomes.iloc[:0], people, **OPTIONS).gaps.empty
     nobody = audit(outcomes, people.iloc[:0], **OPTIONS)
     assert nobody.groups.empty
-    assert "240 units" in nobody.notes[0]
+    assert "not in the attributes table: 240" in nobody.notes[0]
 
 
 def test_summary_measures_by_hand(rng):

@@ -107,7 +107,7 @@ def test_sites_are_summed_up_in_one_sentence(ratings):
     assert len(about) == 1
     row = result.summary[result.summary["attribute"] == "site"].iloc[0]
     assert f"({row['worst_group']}, worst)" in about[0]
-    assert "17 groups, kruskal-wallis" in about[0]
+    assert "17 groups, the Kruskal-Wallis test" in about[0]
     assert not any(s.startswith("Rating is") and "site" in s for s in said)
     assert sum("comparisons by" in s for s in said) == 2
 

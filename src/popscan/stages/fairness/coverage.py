@@ -91,7 +91,7 @@ def said_of_groups(table: pd.DataFrame, options: Options, *, level: float = 0.05
     """
     everywhere = set(too_narrow(table, overall=True)["biomarker"])
     rows = too_narrow(table, overall=False)
-    said = [
+    sentences = [
         f"In the group {row['group']} ({title_of(row['attribute'], unit=False)}) the intervals of "
         f"{title_of(row['biomarker'], unit=False)} hold the reference in "
         f"{options.count(row['n_covered'])} of {options.count(row['n'])} subjects: they are too "
@@ -100,14 +100,14 @@ def said_of_groups(table: pd.DataFrame, options: Options, *, level: float = 0.05
         if row["biomarker"] not in everywhere
     ]
     if "p" not in table:  # of an earlier version
-        return said
+        return sentences
     by_group = table[(table["attribute"].fillna("") != "") & ~table["biomarker"].isin(everywhere)]
-    n = int((by_group["p"].astype(float) <= level).sum()) - len(said)
+    n = int((by_group["p"].astype(float) <= level).sum()) - len(sentences)
     if n > 0:
-        said.append(
+        sentences.append(
             f"In {n} of {len(by_group)} combinations of group and biomarker the intervals hold the "
             "reference significantly less often than they should before correction for that "
             f"number, not after; {level / 2 * len(by_group):.1f} would be expected by chance at "
             "most. Which they are is in the table."
         )
-    return said
+    return sentences
