@@ -87,10 +87,10 @@ def main() -> None:
         if context.n_slices < LEAST_SLICES or context.blank_planes.any():
             flagged[part]["not assessed"].append(True)
             continue
-        alike = likeness(context.mean_image, context.spacing_mm[:2])
-        flagged[part]["as it is"].append(best_move(alike)[0] > limit)
-        for kind, order in orders(len(alike), rng):
-            flagged[part][kind].append(best_move(alike[np.ix_(order, order)])[0] > limit)
+        similarity = likeness(context.mean_image, context.spacing_mm[:2])
+        flagged[part]["as it is"].append(best_move(similarity)[0] > limit)
+        for kind, order in orders(len(similarity), rng):
+            flagged[part][kind].append(best_move(similarity[np.ix_(order, order)])[0] > limit)
     for part, kinds in flagged.items():
         print(part)
         for kind, hits in kinds.items():

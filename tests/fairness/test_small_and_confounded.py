@@ -80,9 +80,9 @@ def test_a_gap_that_is_one_of_sites_as_well_says_so_in_its_own_sentence():
     gaps = audit(outcomes, people, n_boot=50, **options).gaps
     adjusted = adjusted_gaps(outcomes, people, adjust_for=["age_years", "site"], **options)
     assert set(adjusted["note"]) == {f"{INSEPARABLE} (site)"}
-    told = single(sentences(gaps, adjusted=adjusted))
-    assert len(told) == 12
-    assert all("Group and site cannot be separated in these data" in line for line in told)
+    single_lines = single(sentences(gaps, adjusted=adjusted))
+    assert len(single_lines) == 12
+    assert all("Group and site cannot be separated in these data" in line for line in single_lines)
     apart = people.assign(site=np.where(np.arange(60) % 3, "A", "B"))
     adjusted = adjusted_gaps(outcomes, apart, adjust_for=["age_years", "site"], **options)
     assert not any("separated" in line for line in sentences(gaps, adjusted=adjusted))

@@ -17,7 +17,7 @@ from popscan.records import Scan
 
 
 def by_distance(order: np.ndarray) -> np.ndarray:
-    """Likeness of slices of which neighbours are most alike."""
+    """Likeness of slices of which neighbours are most like each other."""
     return 1.0 / (1.0 + np.abs(order[:, None] - order[None]))
 
 
@@ -31,15 +31,15 @@ def test_the_right_order_has_no_gain_from_either_side(n):
 @given(st.integers(6, 14), st.data())
 def test_a_move_that_is_found_has_the_gain_that_is_said(n, data):
     order = np.array(data.draw(st.permutations(range(n))))
-    alike = by_distance(order)
-    gain, (first, last), goal = best_move(alike)
+    similarity = by_distance(order)
+    gain, (first, last), goal = best_move(similarity)
     part, rest = order[first : last + 1], np.delete(order, np.s_[first : last + 1])
     at = goal - len(part)
     turned = goal == last + 1
     moved = np.r_[order[:first], part[::-1], order[last + 1 :]] if turned else np.insert(
         rest, at, part
     )  # fmt: skip
-    said = np.diagonal(by_distance(moved), 1).sum() - np.diagonal(alike, 1).sum()
+    said = np.diagonal(by_distance(moved), 1).sum() - np.diagonal(similarity, 1).sum()
     ends = {first == 0, last == n - 1} if turned else {first == 0, goal == n}
     assert gain == pytest.approx(said * (0.2 if True in ends else 1.0))
 
@@ -71,12 +71,12 @@ def test_few_slices_are_not_assessed(n_slices):
     assert not slice_order(ScanContext(scan)).assessed
 
 
-def test_constant_slices_are_alike_to_nothing():
+def test_constant_slices_are_like_nothing():
     volume = np.random.default_rng(0).random((20, 20, 3))
     volume[..., 1] = 7.0
-    alike = likeness(volume, (1.0, 1.0))
-    assert (alike[1] == FAINT).all()
-    assert alike[0, 0] == pytest.approx(1.0)
+    similarity = likeness(volume, (1.0, 1.0))
+    assert (similarity[1] == FAINT).all()
+    assert similarity[0, 0] == pytest.approx(1.0)
 
 
 @pytest.mark.data

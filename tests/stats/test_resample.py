@@ -8,12 +8,12 @@ from popscan.stats import intervals
 from popscan.stats.means import moments, rows_from_values
 from popscan.stats.resample import (
     _different_columns,
-    _weight_table,
     group_draws,
     quantile_draws,
     sum_draws,
     sums_draws,
 )
+from popscan.stats.weights import _weight_table
 
 
 @pytest.mark.parametrize("n", [40, 3000])

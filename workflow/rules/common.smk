@@ -38,7 +38,7 @@ EXCLUDED = config["cohort"]["exclude"]
 if EXCLUDED and not Path(EXCLUDED).is_file():
     raise WorkflowError(f"cohort.exclude: {EXCLUDED}: no such file")
 
-# Told before a job: the first would end without the outputs that Snakemake looks for in the store.
+# Said before any job: the first would end without the outputs that Snakemake looks for in the store.
 if problem := storage_problem(workflow.storage_settings.default_storage_provider):
     raise WorkflowError(problem)
 

@@ -133,7 +133,7 @@ def _small(rows: pd.DataFrame) -> str:
     were = "comparison is" if len(rows) == 1 else "comparisons are"
     return (
         f"{len(rows)} {were} between groups of which one has fewer than {FEW} subjects ({names}): "
-        "too small to say whether they are served alike. They are not significant and "
+        "too small to say whether they are served equally well. They are not significant and "
         "not listed here; their intervals are in the table of gaps."
     )
 

@@ -110,8 +110,8 @@ class Account:
         elif not same_contrast(first, plane):
             self.left.add(OTHER_CONTRAST, n_images)
         elif covered:
-            alike = same_kind(first, plane)
-            self.left.add(TAKEN_AGAIN if alike else OTHER_CONTRAST, n_images)
+            again = same_kind(first, plane)
+            self.left.add(TAKEN_AGAIN if again else OTHER_CONTRAST, n_images)
         else:
             words = self._why(run)
             self.left.add(words, n_images)

@@ -59,7 +59,7 @@ class Contrast:
         if self.variants and other.variants and self.variants != other.variants:
             return False
         low, high = sorted((self.flip_deg, other.flip_deg))
-        return not high > _FLIP_FACTOR * low  # NaN compares false: alike.
+        return not high > _FLIP_FACTOR * low  # NaN compares false: of one kind.
 
 
 #: Where nothing is said.

@@ -20,13 +20,8 @@ from numpy.typing import NDArray
 from popscan.arrays.dtypes import image_dtype
 from popscan.arrays.geometry import spacing_from_affine
 from popscan.io.jsonfile import read_json, write_json
-from popscan.io.nifti_raw import (
-    MAX_IMAGE_BYTES,
-    header_times_ms,
-    image_geometry,
-    read_image,
-    read_shape,
-)
+from popscan.io.nifti_geometry import header_times_ms, image_geometry
+from popscan.io.nifti_raw import MAX_IMAGE_BYTES, read_image, read_shape
 from popscan.io.rawfile import RawFile
 from popscan.records import LabelMap, PopscanError, Scan, SubjectError
 

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from popscan.io.nifti import read_labels
-from popscan.io.nifti_raw import MAX_IMAGE_BYTES, image_geometry, read_image
+from popscan.io.nifti_geometry import image_geometry
+from popscan.io.nifti_raw import MAX_IMAGE_BYTES, read_image
 from popscan.io.sources import Loaded
 from popscan.protocol import LabelSet, Protocol, load
 from popscan.protocols import DEFAULT, get_protocol

@@ -44,7 +44,7 @@ def slice_distance_mm(ctx: ScanContext) -> Measured:
 def affine_mismatch_pct(ctx: ScanContext) -> Measured:
     """Largest relative difference between the spacings that one header gives.
 
-    Of a NIfTI file sform and pixdim are compared (see `popscan.io.nifti_raw.image_geometry`);
+    Of a NIfTI file sform and pixdim are compared (see `popscan.io.nifti_geometry.image_geometry`);
     of any scan, spacing_mm and the column lengths of the affine.
     """
     conflict = ctx.scan.meta.get("spacing_conflict_pct")

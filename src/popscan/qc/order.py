@@ -1,4 +1,4 @@
-"""Do the slices of a stack lie in their order? Neighbours in the body look alike.
+"""Do the slices of a stack lie in their order? Neighbours in the body look like each other.
 
 A file that was put together by the names of its slices (1, 10, 2, ...), from interleaved slices, or
 with two exchanged has the right voxels, spacing and volumes, and a wrong anatomy: everything that
@@ -21,7 +21,7 @@ LEAST_SLICES = 5
 SMOOTH_MM = 8.0
 #: Share of either side of the image that is cut off: arms, background, folded tissue.
 MARGIN = 0.2
-#: Slices that are less alike than this say nothing of each other: beyond the organ, or all noise.
+#: Slices less like each other than this say nothing: beyond the organ, or all noise.
 FAINT = 0.3
 #: The outermost slices have one neighbour each: a move that needs them needs so much more gain.
 END_WEIGHT = 0.2
@@ -77,14 +77,14 @@ def likeness(volume: NDArray[np.floating], spacing_mm: tuple[float, float]) -> F
     return np.maximum(rows @ rows.T, FAINT)
 
 
-def best_move(alike: Floats) -> tuple[float, tuple[int, int], int]:
-    """Find the move of one part of a sequence that makes neighbours most alike.
+def best_move(similarity: Floats) -> tuple[float, tuple[int, int], int]:
+    """Find the move of one part of a sequence that makes neighbours most like each other.
 
     A part is turned round where it stands, or moved to another place.
 
     Parameters
     ----------
-    alike : ndarray, shape (n, n)
+    similarity : ndarray, shape (n, n)
         Symmetric likeness.
 
     Returns
@@ -97,9 +97,9 @@ def best_move(alike: Floats) -> tuple[float, tuple[int, int], int]:
     goal
         Index before which it goes; the one behind `part` where it is turned round.
     """
-    n = len(alike)
-    e = np.zeros((n + 2, n + 2))  # Index 0 and n + 1: beyond the ends, alike to nothing.
-    e[1:-1, 1:-1] = alike
+    n = len(similarity)
+    e = np.zeros((n + 2, n + 2))  # Index 0 and n + 1: beyond the ends, like nothing.
+    e[1:-1, 1:-1] = similarity
     best, part, goal = -np.inf, (0, 0), 0
     for i in range(1, n + 1):
         for j in range(i + 1, n + 2):  # The part is i .. j - 1.

@@ -17,21 +17,18 @@ Seeds depend on the rows in a group, not on the group's name: renaming groups ch
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from popscan.stats.means import Floats, Rows
+from popscan.stats.weights import blocks, unit_weights
 
 #: Groups of at most this many rows get the ordinary stratified bootstrap.
 EXACT_BELOW = 1000
-#: Elements of one block of weights: 16 M float32 are 64 MB.
-_BLOCK = 16_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,14 +168,14 @@ def _sums(
     """Sum over resampled rows of one group, the same rows of every table."""
     n = len(tables[0])
     parts: list[list[Floats]] = [[] for _ in tables]
-    for size in _blocks(n_boot, n):
+    for size in blocks(n_boot, n):
         weights: NDArray[Any]
         if ordinary:
             drawn = rng.integers(0, n, size=(size, n), dtype=np.int64)
             drawn += np.arange(size, dtype=np.int64)[:, None] * n
             weights = np.bincount(drawn.ravel(), minlength=size * n).reshape(size, n)
         else:
-            weights = _unit_weights(rng, (size, n))
+            weights = unit_weights(rng, (size, n))
         exact = weights.astype(np.float64)
         del weights  # as large again
         for part, table in zip(parts, tables, strict=True):
@@ -224,8 +221,8 @@ def _weighted(
     n_clusters = 0 if clusters is None else int(clusters.max()) + 1
     means = {key: np.empty((n_boot, k)) for key in wanted}
     done = 0
-    for size in _blocks(n_boot, len(order)):
-        weights = _unit_weights(rng, (size, len(order) if clusters is None else n_clusters))
+    for size in blocks(n_boot, len(order)):
+        weights = unit_weights(rng, (size, len(order) if clusters is None else n_clusters))
         if clusters is not None:
             weights = weights[:, clusters[order]]
         cell_sums = np.stack(
@@ -283,39 +280,6 @@ def _different_columns(counts: Floats) -> tuple[Floats, NDArray[np.intp]]:
         which.append(place)
     different, order = np.unique(counts[:, first], axis=1, return_inverse=True)
     return different, np.asarray(order).reshape(-1)[np.asarray(which, dtype=np.intp)]
-
-
-def _blocks(n_boot: int, n: int) -> Iterator[int]:
-    """Sizes of successive blocks of draws; they depend on n alone, so do the draws."""
-    size = max(1, min(n_boot, _BLOCK // max(n, 1)))
-    for start in range(0, n_boot, size):
-        yield min(size, n_boot - start)
-
-
-@lru_cache(maxsize=1)
-def _weight_table() -> NDArray[np.float32]:
-    """65,536 equally likely weights that follow a Poisson law with mean and variance 1.
-
-    Counts per weight are the Poisson probabilities rounded to 2**-16; weights 0, 1 and 2 absorb
-    what rounding leaves, such that total, mean and variance are exact.
-    """
-    size = 1 << 16
-    values = np.arange(9)
-    counts = np.rint(stats.poisson.pmf(values, 1.0) * size).astype(np.int64)
-    rest = slice(3, None)
-    total = size - counts[rest].sum()
-    first = size - (counts * values)[rest].sum()
-    second = 2 * size - (counts * values**2)[rest].sum()
-    twos = (second - first) // 2
-    ones = first - 2 * twos
-    counts[:3] = [total - ones - twos, ones, twos]
-    return np.repeat(values.astype(np.float32), counts)
-
-
-def _unit_weights(rng: np.random.Generator, shape: tuple[int, int]) -> NDArray[np.float32]:
-    """Independent Poisson(1) weights, two bytes of randomness each."""
-    bits = rng.integers(0, 1 << 16, size=shape, dtype=np.uint16)
-    return _weight_table()[bits]
 
 
 def quantile_draws(
