@@ -446,6 +446,32 @@ def test_enhanced_multiframe_is_read_like_single_frames(tmp_path, write_stack):
     assert multi.meta["rr_ms"] == 780
 
 
+@pytest.mark.parametrize(
+    ("group", "tags"),
+    [
+        ("MRModifierSequence", {"InversionRecovery": "YES", "InversionTimes": [180.0]}),
+        ("MRModifierSequence", {"InversionRecovery": "YES"}),
+        ("MRVelocityEncodingSequence", {"VelocityEncodingMaximumValue": 150.0}),
+    ],
+)
+def test_a_later_enhanced_series_of_another_kind_is_no_repetition(
+    tmp_path, write_stack, group, tags
+):
+    folder = tmp_path / "s"
+    write_stack(folder)
+    later = {"AcquisitionTime": "120000", "ContentTime": "120000", "SeriesNumber": 9}
+    files = write_stack(tmp_path / "later", seed=1, series="1.9", level=9, tags=later)
+    enhanced(folder / "e" / "all.dcm", files)
+    data = pydicom.dcmread(folder / "e" / "all.dcm")
+    shared, item = Dataset(), Dataset()
+    for name, value in tags.items():
+        setattr(item, name, value)
+    setattr(shared, group, Sequence([item]))
+    data.SharedFunctionalGroupsSequence = Sequence([shared])
+    data.save_as(folder / "e" / "all.dcm")
+    assert (load(folder).scans["sax"].array[0, 0, :, 0] % 1000 == 0).all()
+
+
 def test_multiframe_without_positions_is_refused(tmp_path, write_stack):
     enhanced(tmp_path / "e" / "all.dcm", write_stack(tmp_path / "s"), positions=False)
     assert reason(tmp_path / "e")[0] == "unsupported_multiframe"

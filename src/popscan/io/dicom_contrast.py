@@ -17,7 +17,7 @@ from popscan.io.dicom_kind import many
 
 CONTRAST_TAGS = (
     "SequenceName", "SequenceVariant", "ScanOptions", "InversionTime", "FlipAngle",
-    "ScanningSequence", "MRVelocityEncodingSequence",
+    "ScanningSequence", "MRVelocityEncodingSequence", "PulseSequenceName",
 )  # fmt: skip
 #: Flip angles of one protocol differ less than this factor (limits of power change them).
 _FLIP_FACTOR = 1.5
@@ -75,8 +75,8 @@ def contrast_of(data: pydicom.Dataset) -> Contrast:
     return Contrast(
         sequence=name,
         variants=frozenset(_words(data, "SequenceVariant")) - _OPTIONS,
-        prepared=inverted or encoded or _above_0(data, "InversionTime") > 0,
-        flip_deg=_above_0(data, "FlipAngle") or math.nan,
+        prepared=inverted or encoded or above_0(data, "InversionTime") > 0,
+        flip_deg=above_0(data, "FlipAngle") or math.nan,
     )
 
 
@@ -84,7 +84,7 @@ def _words(data: pydicom.Dataset, tag: str) -> list[str]:
     return [str(value).strip().upper() for value in many(data.get(tag))]
 
 
-def _above_0(data: pydicom.Dataset, tag: str) -> float:
+def above_0(data: pydicom.Dataset, tag: str) -> float:
     """Return a finite number above 0, or 0."""
     try:
         number = float(data.get(tag) or 0)

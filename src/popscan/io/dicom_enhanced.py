@@ -7,6 +7,8 @@ from typing import Any
 
 import pydicom
 
+from popscan.io.dicom_contrast import above_0
+
 #: Functional group -> attribute in it -> attribute of a single-frame file that it stands for.
 _GROUPS: dict[str, dict[str, str]] = {
     "PlanePositionSequence": {"ImagePositionPatient": "ImagePositionPatient"},
@@ -76,10 +78,27 @@ def frame_headers(data: pydicom.Dataset) -> Iterator[pydicom.Dataset]:
             items = own.get(group) or shared.get(group)
             for name, tag in names.items() if items else ():
                 _put(header, tag, items[0].get(name))
+        _put_contrast(header, data, own, shared)
         header.InstanceNumber = index + 1
         if uid:
             header.SOPInstanceUID = f"{uid}.{index + 1}"
         yield header
+
+
+def _put_contrast(
+    header: pydicom.Dataset, data: pydicom.Dataset, own: pydicom.Dataset, shared: pydicom.Dataset
+) -> None:
+    """Put what `popscan.io.dicom_contrast` looks for in the words of single-frame files."""
+    _put(header, "SequenceName", data.get("PulseSequenceName"))
+    for item in own.get("MRModifierSequence") or shared.get("MRModifierSequence") or ():
+        if str(item.get("InversionRecovery") or "").strip().upper() == "YES":
+            header.ScanOptions = "IR"
+    name = "MRVelocityEncodingSequence"
+    if any(
+        above_0(item, "VelocityEncodingMaximumValue") > 0
+        for item in own.get(name) or shared.get(name) or ()
+    ):
+        setattr(header, name, own.get(name) or shared.get(name))
 
 
 def _put(header: pydicom.Dataset, tag: str, value: Any) -> None:
