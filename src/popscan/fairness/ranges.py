@@ -16,6 +16,8 @@ _SCORES = {"dice": (0.0, 1.0), "ssim": (0.0, 1.0), "jaccard": (0.0, 1.0)}
 _PREDICTED = {"brier": (0.0, 1.0), "residual": (-1.0, 1.0)}
 #: Part of a name -> an outcome that cannot be negative.
 _DISTANCES = ("hd95", "msd", "nrmse", "entropy", "uncertainty", "distance")
+#: Part of a name -> a difference, which can have either sign.
+_SIGNED = {"error", "change", "difference", "gap", "zscore", "net", "offset", "curved"}
 #: End of a name -> a biomarker that cannot be negative.
 _AMOUNTS = ("_ml", "_g", "_ml_m2", "_g_m2", "_mm3", "_mm", "_cm2", "_l_min", "_l_min_m2", "_bpm")
 
@@ -45,7 +47,7 @@ def possible_range(outcome: str, kind: str = "continuous") -> tuple[float, float
         return 0.0, 1.0
     if "abs" in parts and "error" in parts:
         return 0.0, math.inf
-    if {"error", "change", "difference", "gap", "zscore"} & set(parts):
+    if _SIGNED & set(parts):
         return -math.inf, math.inf
     if parts[-1] in _PREDICTED:
         return _PREDICTED[parts[-1]]
@@ -60,8 +62,8 @@ def possible_range(outcome: str, kind: str = "continuous") -> tuple[float, float
 def ranges_of(keys: Sequence[Mapping[str, str]], values: Floats) -> Floats:
     """Return the range of every outcome, as far as its values keep to it.
 
-    A score with values above 1 up to 100 is one in percent; any other bound that a value breaks
-    is none.
+    A score whose values are mostly above 1, and at most 100, is one in percent; any other bound that
+    a value breaks is none.
 
     Parameters
     ----------
@@ -80,11 +82,16 @@ def ranges_of(keys: Sequence[Mapping[str, str]], values: Floats) -> Floats:
         known = column[np.isfinite(column)]
         if not len(known):
             continue
-        if bounds[k, 1] == 1 and 1 < known.max() <= 100:
+        if bounds[k, 1] == 1 and _is_percent(known):
             bounds[k, 1] = 100.0
         bounds[k, 0] = -math.inf if known.min() < bounds[k, 0] else bounds[k, 0]
         bounds[k, 1] = math.inf if known.max() > bounds[k, 1] else bounds[k, 1]
     return bounds
+
+
+def _is_percent(known: Floats) -> bool:
+    """Whether a score counts to 100 and not to 1; one odd value does not make it so."""
+    return bool(len(known) and np.median(known) > 1 and known.max() <= 100)
 
 
 def odd_values(keys: Sequence[Mapping[str, str]], values: Floats) -> list[str]:
@@ -107,7 +114,7 @@ def odd_values(keys: Sequence[Mapping[str, str]], values: Floats) -> list[str]:
         if is_number and len(known) > 1 and np.ptp(known) == 0:
             notes.append(f"{name}: all values are equal, so groups cannot differ.")
         low, high = possible_range(name, key["kind"])
-        if high == 1 and len(known) and 1 < known.max() <= 100:
+        if high == 1 and _is_percent(known):
             high = 100.0
         beyond = int(((known < low) | (known > high)).sum())
         if beyond:
