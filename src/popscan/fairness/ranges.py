@@ -16,6 +16,8 @@ _SCORES = {"dice": (0.0, 1.0), "ssim": (0.0, 1.0), "jaccard": (0.0, 1.0)}
 _PREDICTED = {"brier": (0.0, 1.0), "residual": (-1.0, 1.0)}
 #: Part of a name -> an outcome that cannot be negative.
 _DISTANCES = ("hd95", "msd", "nrmse", "entropy", "uncertainty", "distance")
+#: Share of values above 1 from which a score counts to 100.
+_MOST = 0.75
 #: Part of a name -> a difference, which can have either sign.
 _SIGNED = {"error", "change", "difference", "gap", "zscore", "net", "offset", "curved"}
 #: End of a name -> a biomarker that cannot be negative.
@@ -62,8 +64,8 @@ def possible_range(outcome: str, kind: str = "continuous") -> tuple[float, float
 def ranges_of(keys: Sequence[Mapping[str, str]], values: Floats) -> Floats:
     """Return the range of every outcome, as far as its values keep to it.
 
-    A score whose values are mostly above 1, and at most 100, is one in percent; any other bound that
-    a value breaks is none.
+    A score most of whose values are above 1, and all at most 100, is one in percent; any other
+    bound that a value breaks is none.
 
     Parameters
     ----------
@@ -91,7 +93,7 @@ def ranges_of(keys: Sequence[Mapping[str, str]], values: Floats) -> Floats:
 
 def _is_percent(known: Floats) -> bool:
     """Whether a score counts to 100 and not to 1; one odd value does not make it so."""
-    return bool(len(known) and np.median(known) > 1 and known.max() <= 100)
+    return bool(len(known) and (known > 1).mean() >= _MOST and known.max() <= 100)
 
 
 def odd_values(keys: Sequence[Mapping[str, str]], values: Floats) -> list[str]:
