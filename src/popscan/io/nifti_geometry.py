@@ -75,8 +75,8 @@ def _turned(header: nib.Nifti1Header, scale: float) -> dict[str, Any]:
     """
     if header["sform_code"] <= 0 or header["qform_code"] <= 0:
         return {}
-    forms = [np.asarray(header.get_sform(), dtype=float), _qform_affine(header, scale)[0]]
     with np.errstate(all="ignore"):
+        forms = [np.asarray(header.get_sform(), dtype=float), _qform_affine(header, scale)[0]]
         sform, qform = (form[:3, :3] / np.linalg.norm(form[:3, :3], axis=0) for form in forms)
         between = sform @ qform.T
         mirrored = np.linalg.det(sform) * np.linalg.det(qform) < 0
