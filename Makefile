@@ -48,8 +48,9 @@ demo: $(READY)
 	@popscan status results/demo
 	@echo "The report: results/demo/report/index.html"
 
-# A file of tests is one worker's; each has one thread, as the workers share the cores.
-TEST_WORKERS ?= $(shell n=$(CORES); echo $$((n > 4 ? 4 : n)))
+# A file of tests is one worker's; each has one thread, as the workers share the cores. One worker
+# more than cores: some wait, for Slurm or a browser.
+TEST_WORKERS ?= $(shell n=$$(($(CORES) + 1)); echo $$((n > 4 ? 4 : n)))
 test: $(READY)
 	@echo "Running the tests, $(TEST_WORKERS) files at once ..."
 	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} python -m pytest -q -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder

@@ -34,7 +34,9 @@ PROFILES = ("slurm", "slurm-noacct")
 SHARDS = ("00000", "00001")
 #: For one snakemake call; a hanging one is killed, with its scheduler threads.
 LIMIT_S = 1800
-#: Seldom enough for a cluster is too seldom for a test.
+#: Seldom enough for a cluster is too seldom for a test: the plugin asks for the state of jobs after
+#: 3 s, then 10 s later each time, up to 3 minutes.
+SNAKEMAKE = [sys.executable, "-P", str(Path(__file__).with_name("helpers") / "often_asking.py")]
 IMPATIENT = ["--slurm-init-seconds-before-status-checks=3", "--latency-wait=10"]
 STUDY = """
 study: {name: tiny}
@@ -216,7 +218,7 @@ def test_study_on_slurm_equals_a_local_run(
 ) -> None:
     folder = checkout("clean")
     assert run(folder, "make", "profiles") == 0, told(folder)
-    assert run(folder, "snakemake", "--profile", "slurm", *IMPATIENT) == 0, told(folder)
+    assert run(folder, *SNAKEMAKE, "--profile", "slurm", *IMPATIENT) == 0, told(folder)
     assert tables(folder) == undisturbed
 
     known = jobs()
@@ -234,12 +236,14 @@ def test_study_on_slurm_equals_a_local_run(
     assert {name: count[name] for name in per_shard} == dict.fromkeys(per_shard, len(SHARDS))
 
 
-def wait_for(what: str, look: Callable[[], Any], *, process: subprocess.Popen[bytes]) -> Any:
+def wait_for(
+    what: str, look: Callable[[], Any], *, process: subprocess.Popen[bytes], every_s: float = 0.05
+) -> Any:
     """Return what `look` finds, once it finds it; fail if `process` ends first."""
     while process.poll() is None:
         if found := look():
             return found
-        time.sleep(0.05)
+        time.sleep(every_s)
     pytest.fail(f"snakemake ended before {what}")
 
 
@@ -267,7 +271,7 @@ def test_study_shot_at_recovers_when_the_same_command_is_typed_again(
 ) -> None:
     folder = checkout("shot")
     study = folder / "results" / "tiny"
-    command = ["snakemake", "--profile", "slurm-noacct", *IMPATIENT]
+    command = [*SNAKEMAKE, "--profile", "slurm-noacct", *IMPATIENT]
     assert run(folder, "make", "profiles") == 0, told(folder)
 
     # Shard 0 cannot write what it computes: a file lies where its folder should be.
@@ -283,7 +287,10 @@ def test_study_shot_at_recovers_when_the_same_command_is_typed_again(
 
     def wait_for_resubmission(shard: str) -> int:
         """Wait for the job that is submitted in another's place; process id of its worker."""
-        wait_for("again", lambda: len(jobs_of("segment", shard)) == 2, process=snakemake)
+        # Seldom: each look starts a program, for a minute or two where a job runs out of time.
+        wait_for(
+            "again", lambda: len(jobs_of("segment", shard)) == 2, process=snakemake, every_s=0.5
+        )
         return wait_for(shard, lambda: worker(folder, "segment", shard), process=snakemake)
 
     # Shard 1's job is cancelled, and the one submitted in its place is killed.

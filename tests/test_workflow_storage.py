@@ -22,6 +22,7 @@ from small_study import (
     CONFIG,
     LIMITS,
     ROOT,
+    TO_TABLES,
     Redone,
     assert_nothing_to_do,
     popscan,
@@ -162,27 +163,31 @@ def write_kspace(cwd: Path, sub: str) -> None:
 def test_a_k_space_study_is_the_same_whatever_it_keeps(tmp_path):
     """Segment has two threads, reconstruct one: images come back as one thread makes them.
 
-    Two studies of the same raw data, side by side through another option of segment.
+    A study and its copy, which keeps all, side by side through another option of segment.
     """
     kspace = {
         "source": {"kind": "kspace", "root": "raw"},
         "reconstruct": {"variants": {"cg_sense": {"method": "cg_sense"}}},
     }
-    options = {"model": "model", "largest_component": False}
     whole, lean = tmp_path / "whole", tmp_path / "lean"
-    for cwd in (whole, lean):
-        cwd.mkdir()
-        write_kspace(cwd, SUBJECTS[0])
-    for step, sections in enumerate([{}, {"segment": options}]):
-        done = []
-        for cwd, keep in ((whole, "all"), (lean, "tables")):
-            configure(cwd, **kspace, **sections, storage={"keep": keep})
-            redone = Redone(cwd)
-            snakemake(cwd, "--until", "collect")  # the rest reads tables
-            done.append(redone())
-        assert tables(lean) == tables(whole), step
-        assert done[0] == done[1], step
-        assert ("segment" in done[1], "reconstruct" in done[1]) == (True, step == 0)
-        # As the last job does it; before that, images stay that the report shows.
-        storage.clear_shard(Store(root_of(lean)), "00000", last=True)
-        assert not files(lean)
+    lean.mkdir()
+    write_kspace(lean, SUBJECTS[0])
+    configure(lean, **kspace, storage={"keep": "tables"})
+    snakemake(lean, *TO_TABLES)
+    shutil.copytree(lean, whole)
+    # As the last job does it; before that, images stay that the report shows.
+    storage.clear_shard(Store(root_of(lean)), "00000", last=True)
+    assert not files(lean)
+    assert files(whole)
+    done = []
+    for cwd, keep in ((whole, "all"), (lean, "tables")):
+        options = {"model": "model", "largest_component": False}
+        configure(cwd, **kspace, segment=options, storage={"keep": keep})
+        redone = Redone(cwd)
+        snakemake(cwd, *TO_TABLES)
+        done.append(redone())
+    assert tables(lean) == tables(whole)
+    assert done[0] == done[1]
+    assert ("segment" in done[1], "reconstruct" in done[1]) == (True, False)
+    storage.clear_shard(Store(root_of(lean)), "00000", last=True)
+    assert not files(lean)

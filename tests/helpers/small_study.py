@@ -26,6 +26,9 @@ GOOD, BAD, LATE = ["sub-0001", "sub-0002", "sub-0003"], "sub-0004", "sub-0005"
 #: The scans are too short and too few for the default limits.
 SWITCHED_OFF = ["frame_count", "slice_count", "apical_coverage_pct", "lv_open_pct"]
 LIMITS = {name: {"fail": None} for name in SWITCHED_OFF}
+#: Every stage per subject and the ledger, where a test asks nothing of audit and report: a quarter
+#: of a run.
+TO_TABLES = ("--until", "collect")
 CONFIG = {
     "study": {"name": "tiny"},
     "source": {"kind": "bids", "root": "raw"},
