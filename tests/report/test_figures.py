@@ -22,9 +22,12 @@ from popscan.report.figures.curve import volume_curve
 from popscan.report.figures.distributions import Violins, stacked, thin, violins
 from popscan.report.figures.forest import axis_limits, heat, interval_cell
 from popscan.report.figures.overlays import label_box, middle_slice, slice_grid, thumbnail, tile
+from popscan.report.pages import _environment
 from popscan.report.sections.attrition import section as lost
 from popscan.report.sections.common import Options
+from popscan.report.sections.methods import methods
 from popscan.report.sections.overview import section as glance
+from popscan.report.text import stage_title
 from popscan.report.units import final_status, status_matrix, unit_column, verdicts
 from popscan.stages import FINAL_STAGE, SUBJECT_STAGES
 
@@ -167,6 +170,34 @@ def test_a_side_branch_never_decides_who_is_analysed():
     notes = [block.note for block in attrition.blocks if isinstance(block, Table)]
     assert any("fail at score, rca and strain are still analysed" in note for note in notes)
     assert set(map(str, status_matrix(context))) == {*main, "score", "rca", "strain"}
+
+
+def test_the_code_of_a_reason_is_shown_on_hover():
+    """As docs/reasons.md lists it; a reason that is no code has none."""
+    rows = [("a", "ingest", "truncated_file"), ("b", "qc", ""), ("c", "qc", 'Odd "words"')]
+    ledger = pd.DataFrame(rows, columns=["unit", "stage", "reason"]).assign(status="failed")
+    blocks = lost(StudyContext(ledger=ledger), Options()).blocks
+    page = _environment().get_template("blocks.html.j2").module.render(blocks)
+    assert page.count('title="truncated_file">Truncated file</span>') == 2  # both tables
+    assert "No reason given</td>" in page
+    assert "Odd &#34;words&#34;</td>" in page
+
+
+def test_provenance_has_titles():
+    facts = {
+        "popscan": "1.0", "packages": {"numpy": "2.0"}, "machine": {"system": "Linux"},
+        "model": {"digest": "abc"}, "stages": {"rca_references": "4", "score": "8+segment-6"},
+        "cohort": {"n_subjects": 3, "withdrawn": {"no_longer_in_cohort": 0}, "problems": []},
+    }  # fmt: skip
+    section = methods(StudyContext(provenance=facts), Options())
+    (table,) = (b for b in section.blocks if getattr(b, "caption", "").startswith("Where these"))
+    assert [row[0].text for row in table.rows] == [
+        "popscan", "Package numpy", "Machine: system", "Segmentation model: digest",
+        f"Version of stage: {stage_title('rca_references')}",
+        f"Version of stage: {stage_title('score')}", "Cohort: subjects",
+        "Cohort: withdrawn, no longer in cohort", "Cohort: problems",
+    ]  # fmt: skip
+    assert [row[1].text for row in table.rows][-1] == "none"
 
 
 def test_stages_of_a_report_are_those_of_the_pipeline():

@@ -6,11 +6,17 @@ and is escaped by the template; only `markupsafe.Markup` made by `popscan.report
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 from markupsafe import Markup
+
+from popscan.report.text import shorten, title_of
+
+#: A reason's code, not words.
+_CODE = re.compile(r"[a-z][a-z0-9_]{0,60}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +56,7 @@ class Cell:
 
     `sort` is what sorting compares (the text by default), `tone` colours a badge, `markup` is a
     small drawing, `href` a link within the report, `heat` and `ink` the colours of a heat cell;
-    `code` sets a machine name as it is, where other cells show its title.
+    `code` sets a machine name as it is, where other cells show its title; `hint` is shown on hover.
     """
 
     text: str = ""
@@ -61,6 +67,7 @@ class Cell:
     heat: str = ""
     ink: str = ""
     code: bool = False
+    hint: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,3 +200,15 @@ class Section:
 def nothing(why: str) -> list[Block]:
     """Return the one sentence of a section that has nothing to show."""
     return [Text(text=why, tone="empty")]
+
+
+def reason_cell(reason: str) -> Cell:
+    """Return a reason by its title; its code, as docs/reasons.md lists it, on hover.
+
+    Examples
+    --------
+    >>> reason_cell("truncated_file").text, reason_cell("truncated_file").hint
+    ('Truncated file', 'truncated_file')
+    """
+    code = reason if _CODE.fullmatch(reason) else ""
+    return Cell(text=shorten(title_of(reason, unit=False), 120), hint=code)

@@ -11,7 +11,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from popscan.report.blocks import Block, Bullets, Cell, Column, Figure, Heading, Table, nothing
+from popscan.report.blocks import (
+    Block,
+    Bullets,
+    Cell,
+    Column,
+    Figure,
+    Heading,
+    Table,
+    nothing,
+    reason_cell,
+)
 from popscan.report.context import FlaggedSubject, StudyContext
 from popscan.report.figures.base import image_tag, png_uri
 from popscan.report.figures.curve import volume_curve
@@ -243,7 +253,7 @@ def _history(tables: SubjectTables, unit: str) -> list[Block]:
     rows = [
         [Cell(text=stage_title(stage)),
          Cell(text=status.replace("_", " "), tone=_TONES.get(status, "")),
-         Cell(text=shorten(title_of(reason, unit=False), 120)), Cell(text=shorten(message)),
+         reason_cell(reason), Cell(text=shorten(message)),
          Cell(text=number(seconds))]
         for stage, status, reason, message, seconds in zip(
             *(words(mine[c]) for c in ("stage", "status", "reason", "message")),

@@ -13,13 +13,14 @@ from popscan.report.blocks import (
     Section,
     Table,
     nothing,
+    reason_cell,
 )
 from popscan.report.context import StudyContext
 from popscan.report.figures.attrition import STATUS_ORDER, flow
 from popscan.report.figures.base import STATUS_COLOURS
 from popscan.report.figures.distributions import stacked
 from popscan.report.sections.common import Options, cell_looks, count_rows
-from popscan.report.text import listing, shorten, stage_title, title_of
+from popscan.report.text import listing, shorten, stage_title
 from popscan.report.tidy import complete, words
 from popscan.report.units import deciding_matrix, final_status, stage_order, status_matrix
 from popscan.stats.disclosure import SHOWN
@@ -78,7 +79,7 @@ def _reason_table(context: StudyContext, options: Options) -> Table | None:
         cells = [
             Cell(text=stage_title(stage)),
             Cell(text=status, tone=_TONES[status]),
-            Cell(text=shorten(title_of(reason, unit=False), 120)),
+            reason_cell(reason),
             shown[stage, status, reason],
         ]
         if not options.share:
@@ -126,7 +127,7 @@ def _lost_table(context: StudyContext, options: Options) -> Details | None:
     shown = lost.head(options.max_rows)
     rows = [
         [Cell(text=unit), Cell(text=stage_title(stage)), Cell(text=status, tone=_TONES[status]),
-         Cell(text=shorten(title_of(reason, unit=False), 120)), Cell(text=shorten(message))]
+         reason_cell(reason), Cell(text=shorten(message))]
         for unit, stage, status, reason, message in zip(
             *(words(shown[c]) for c in ("unit", "stage", "status", "reason", "message")),
             strict=True,

@@ -22,6 +22,7 @@ from popscan.report.blocks import (
     nothing,
 )
 from popscan.report.context import StudyContext
+from popscan.report.names import name_of
 from popscan.report.sections.common import Options
 from popscan.report.text import is_true, listing, plural, stage_title, title_of
 from popscan.report.tidy import complete, numbers, words
@@ -34,18 +35,40 @@ from popscan.report.units import (
 )
 from popscan.scored import seen_in_training
 
+#: What stands before the names of a part of the provenance.
+_PARTS = {"packages": "Package ", "stages": "Version of stage: ", "model": "Segmentation model: "}
 
-def _flat(entries: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+
+def _named(keys: Sequence[str]) -> str:
+    """Return what an entry of the provenance is, in words.
+
+    Examples
+    --------
+    >>> _named(["packages", "numpy"]), _named(["cohort", "withdrawn", "by_hand"]), _named(["seed"])
+    ('Package numpy', 'Cohort: withdrawn, by hand', 'Seed')
+    """
+    part, *within = keys
+    if not within:
+        return part if part == "popscan" else title_of(part)
+    if part == "packages":
+        return _PARTS[part] + ".".join(within)
+    if part == "stages":
+        return _PARTS[part] + ", ".join(map(stage_title, within))
+    words_within = ", ".join(name_of(key).inside() for key in within)
+    return _PARTS.get(part, f"{title_of(part)}: ") + words_within
+
+
+def _flat(entries: Mapping[str, Any], above: Sequence[str] = ()) -> list[tuple[str, str]]:
     """Return nested provenance as (name, words), in the order given."""
     found: list[tuple[str, str]] = []
     for key, value in entries.items():
-        name = f"{prefix}{key}"
+        keys = [*above, str(key)]
         if isinstance(value, Mapping):
-            found += _flat(value, f"{name} · ")
+            found += _flat(value, keys)
         elif isinstance(value, list | tuple):
-            found.append((name, ", ".join(map(str, value))))
+            found.append((_named(keys), ", ".join(map(str, value)) or "none"))
         else:
-            found.append((name, str(value)))
+            found.append((_named(keys), str(value)))
     return found
 
 
@@ -70,7 +93,7 @@ def methods(context: StudyContext, options: Options) -> Section:
     if context.methods and not options.share:
         blocks += _paragraph(context.methods)
     if context.provenance:
-        rows = [[Cell(text=key.replace("_", " ")), Cell(text=value)]
+        rows = [[Cell(text=key), Cell(text=value)]
                 for key, value in _flat(context.provenance)]  # fmt: skip
         blocks.append(
             Table(
