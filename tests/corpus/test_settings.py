@@ -42,6 +42,13 @@ def changed(data: Any, path: tuple, value: Any) -> Any:
     return data
 
 
+def alone(path: tuple, value: Any) -> Any:
+    """A config of one value; the rest are defaults, which `load_config` adds faster than YAML."""
+    for key in reversed(path):
+        value = {key: value}
+    return value
+
+
 def refused_by_key(ended, path: Path) -> None:
     if ended.refused:
         assert str(path) in ended.message
@@ -56,7 +63,7 @@ TABLE = TableConfig().model_dump()
 def test_value_of_a_config(tmp_path, end, path):
     file = tmp_path / "c.yaml"
     for value in VALUES:
-        file.write_text(yaml.safe_dump(changed(DEFAULTS, path, value)))
+        file.write_text(yaml.safe_dump(alone(path, value)))
         ended = end(load_config, file)
         refused_by_key(ended, file)
         if not ended.refused:
@@ -67,7 +74,7 @@ def test_value_of_a_config(tmp_path, end, path):
 def test_value_of_a_table_config(tmp_path, end, path):
     file = tmp_path / "c.yaml"
     for value in VALUES:
-        file.write_text(yaml.safe_dump(changed(TABLE, path, value)))
+        file.write_text(yaml.safe_dump(alone(path, value)))
         refused_by_key(end(load_table_config, file), file)
 
 
