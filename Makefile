@@ -53,7 +53,8 @@ demo: $(READY)
 TEST_WORKERS ?= $(shell n=$$(($(CORES) + 1)); echo $$((n > 4 ? 4 : n)))
 test: $(READY)
 	@echo "Running the tests, $(TEST_WORKERS) files at once ..."
-	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} python -m pytest -q -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
+	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} python -m pytest -q -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder \
+	  --durations=30 --durations-min=10
 
 OLDEST := .venv-oldest
 PYTHON_OLDEST ?= python3.11
