@@ -60,7 +60,8 @@ def test_the_kind_of_the_long_axis_cine_is_taken(tmp_path, write_stack, tags, fr
     scan = read(folder)
     assert scan.array.shape[3] == 6
     assert is_first(scan)
-    assert "n_undecided_slices" not in scan.meta
+    # A whole stack that is not prepared may be a second cine: nothing but the long axis decides.
+    assert scan.meta.get("n_undecided_slices", 0) == (0 if tags in OTHERS[:3] else 4)
     assert f"{4 * frames} of another contrast" in scan.meta["images_left_out_reason"]
     assert scan.meta["slices_left_out"] == 0
 
@@ -113,7 +114,8 @@ def test_what_is_no_plain_cine_comes_second_by_itself(tmp_path, write_stack, tag
         {"FlipAngle": 45},
         {"EchoTime": 1.6},
         {"SequenceVariant": ["SK", "SS", "OSP"]},
-        {"SequenceName": None, "SequenceVariant": None, "FlipAngle": None},
+        {"SequenceVariant": None, "FlipAngle": None},
+        {"SequenceName": None},
         {"InversionTime": 0, "ScanOptions": ["PFP", "SFP"]},
     ],
 )
@@ -140,3 +142,104 @@ def test_names_of_sequences_are_not_written(tmp_path, write_stack):
     folder = tmp_path / "s"
     write_stack(folder, tags={**CINE, "SequenceName": "*doe_jane"})
     assert "doe" not in str(read(folder).meta).lower()
+
+
+#: What is left of a header that was stripped, and what a perfusion series says of itself.
+SILENT = {"SequenceName": None, "SequenceVariant": None, "FlipAngle": None}
+
+
+@pytest.mark.parametrize(
+    ("cine", "later"),
+    [
+        (SILENT, {"FlipAngle": 12}),
+        (SILENT, {"SequenceName": "*tfl2d1_66"}),
+        (SILENT | {"EchoTime": None}, SILENT | {"EchoTime": 1.1}),
+        (SILENT | {"ScanningSequence": None}, {"ScanningSequence": "GR"}),
+        ({"SequenceName": None}, {"SequenceName": None, "FlipAngle": None}),
+        ({}, SILENT),
+    ],
+)
+@pytest.mark.parametrize("beside", [True, False])
+def test_a_header_that_is_silent_beside_one_that_is_not_asks_for_review(
+    tmp_path, write_stack, cine, later, beside
+):
+    folder = tmp_path / "s"
+    write_stack(folder, slices=6, tags={**CINE, **cine})
+    if beside:
+        long_axis(write_stack, folder, **cine)
+    write_stack(
+        folder, seed=1, series="1.9", level=9, positions=[9.0, 27.0, 45.0],
+        tags={**CINE, **LATER, **cine, **later},
+    )  # fmt: skip
+    assert read(folder).meta["n_undecided_slices"] == 3
+
+
+def test_two_silent_headers_are_a_repetition(tmp_path, write_stack):
+    folder = tmp_path / "s"
+    write_stack(folder, level=9, tags=SILENT)
+    write_stack(folder, seed=1, series="1.9", tags={**LATER, **SILENT})
+    scan = read(folder)
+    assert is_first(scan)
+    assert "n_undecided_slices" not in scan.meta
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        {"FlipAngle": 35},
+        {"SequenceName": "*fl2d1_12", "SequenceVariant": "SP", "FlipAngle": 20},
+        {"EchoTime": 3.0},
+        {"ScanningSequence": ["GR", "SE"]},
+    ],
+)
+@pytest.mark.parametrize("n_slices", [6, 5])
+def test_a_whole_second_cine_of_another_kind_asks_for_review(
+    tmp_path, write_stack, tags, n_slices
+):
+    folder = tmp_path / "s"
+    write_stack(folder, slices=6, tags=CINE)
+    long_axis(write_stack, folder)
+    write_stack(
+        folder, seed=1, series="1.9", level=9, slices=n_slices, tags={**CINE, **LATER, **tags}
+    )
+    scan = read(folder)
+    assert is_first(scan)
+    assert scan.meta["n_undecided_slices"] == n_slices
+
+
+@pytest.mark.parametrize(
+    ("tags", "along"),
+    [
+        ({"FlipAngle": 12}, [9.0, 27.0, 45.0]),  # perfusion: some of the slices
+        ({"FlipAngle": 12, "ImageType": ["DERIVED", "SECONDARY", "M"]}, None),
+        ({"FlipAngle": 12, "TriggerTime": 300.0}, None),  # one time of the cycle, beat by beat
+        ({"FlipAngle": 12, "InversionTime": 180}, None),
+    ],
+)
+def test_what_is_clearly_no_second_cine_asks_for_nothing(tmp_path, write_stack, tags, along):
+    folder = tmp_path / "s"
+    write_stack(folder, slices=6, tags=CINE)
+    long_axis(write_stack, folder)
+    write_stack(
+        folder, seed=1, series="1.9", level=9, slices=6, positions=along,
+        tags={**CINE, **LATER, **tags},
+    )  # fmt: skip
+    scan = read(folder)
+    assert is_first(scan)
+    assert "n_undecided_slices" not in scan.meta
+
+
+def test_dynamics_that_count_time_from_beat_to_beat_are_no_second_cine(
+    tmp_path, write_stack, edit_dicom
+):
+    folder = tmp_path / "s"
+    write_stack(folder, slices=4, tags=CINE)
+    long_axis(write_stack, folder)
+    later = write_stack(
+        folder, seed=1, series="1.9", level=9, tags={**CINE, **LATER, "FlipAngle": 12}
+    )
+    for path in later:
+        edit_dicom(path, lambda data: setattr(data, "TriggerTime", data.TriggerTime * 20))
+    scan = read(folder)
+    assert is_first(scan)
+    assert "n_undecided_slices" not in scan.meta

@@ -38,7 +38,7 @@ _TO_MEND: Mapping[str, str] = {
     "slice_tilt_deg": "slices are tilted against each other by {} degrees",
     "n_frames_of_reference": "slices lie in {} frames of reference: the patient may have moved",
     "n_copied_slices": "slices that are captured or annotated copies, without an original ({})",
-    "n_undecided_slices": "slices in whose place series of two kinds lie; the later is read ({})",
+    "n_undecided_slices": "slices in whose place another series may be the cine; one is read ({})",
     "slice_start_frames": "slices begin {} frames apart in the cycle",
     "trigger_time_unit": "trigger times are in {}, not in ms; they are read as such",
     "frame_order": "the order of frames is a guess (by {})",

@@ -249,7 +249,11 @@ def _stack_of(session: Session, main: Cine) -> tuple[Stack, LeftOut]:
     )
     if repeated := len(main.runs) - len(chosen) - len(short):
         stack.notes["n_repeated_slices"] = repeated
-    if unsure := undecided(runs, session.runs, grid=grid, reach_mm=least_gap_mm(main.runs)):
+    unsure = undecided(
+        runs, session.runs, grid=grid, reach_mm=least_gap_mm(main.runs),
+        min_frames=rules.min_frames,
+    )  # fmt: skip
+    if unsure:
         stack.notes["n_undecided_slices"] = unsure
     frames = {p.frame_of_reference for run in runs for p in run.planes} - {""}
     if frames_of_reference(runs):

@@ -6,7 +6,7 @@ from popscan.stages.description import Stage
 
 STAGE = Stage(
     name="ingest",
-    version="7",
+    version="8",
     uses=("arrays",),
     sections=("study", "source", "simulate"),
     reads=("plan", "simulate"),

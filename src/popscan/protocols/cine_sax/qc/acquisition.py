@@ -32,8 +32,12 @@ def copied_slices(ctx: Context) -> Measured:
 
 
 def undecided_slices(ctx: Context) -> Measured:
-    """Slices at whose place two kinds of series lie, of which headers leave open which is cine."""
-    return _decided(ctx, "n_undecided_slices", note="the later series was taken")
+    """Slices at whose place lies another series that may be the cine, as far as headers say."""
+    return _decided(
+        ctx, "n_undecided_slices",
+        note="of the series there, the one most like the rest of the visit was taken, else the "
+        "later one",
+    )  # fmt: skip
 
 
 def slice_tilt_deg(ctx: Context) -> Measured:
