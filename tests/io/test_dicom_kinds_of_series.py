@@ -193,9 +193,7 @@ def test_two_silent_headers_are_a_repetition(tmp_path, write_stack):
     ],
 )
 @pytest.mark.parametrize("n_slices", [6, 5])
-def test_a_whole_second_cine_of_another_kind_asks_for_review(
-    tmp_path, write_stack, tags, n_slices
-):
+def test_a_whole_second_cine_of_another_kind_asks_for_review(tmp_path, write_stack, tags, n_slices):
     folder = tmp_path / "s"
     write_stack(folder, slices=6, tags=CINE)
     long_axis(write_stack, folder)

@@ -183,6 +183,7 @@ def test_of_nothing_there_are_no_ratios():
 
 
 def test_checks_pass_a_brain_and_see_faults(digital):
+    digital = replace(digital, scan=replace(digital.scan, meta={"clipped_pct": 0.0}))
     good = {"mid_plane_agreement": 0.6, "implied_dice_mean": 0.9, "ood_score": 0.6}
     whole = {
         c.name: str(c.verdict)

@@ -257,7 +257,14 @@ _POSITIVE = frozenset(
     }
 )
 _TEXTS = frozenset(
-    {"frame_order", "frame_time_unit_assumed", "manufacturer", "model", "rr_unit_assumed"}
+    {
+        "frame_order",
+        "frame_time_unit_assumed",
+        "manufacturer",
+        "model",
+        "rr_unit_assumed",
+        "standard_space",
+    }
 )
 _LISTS: Mapping[str, type] = {
     "frame_index": int,
@@ -290,6 +297,7 @@ META_KEYS = frozenset(
         "sform_spacing_mm",
         "slice_thickness_mm",
         "spacing_conflict_pct",
+        "standard_space",
     }
 )
 

@@ -26,7 +26,15 @@ import numpy as np
 from popscan.ingest.checks import known_meta, number_of
 from popscan.ingest.slices import slices_last
 from popscan.io.bids_labels import find_labels
-from popscan.io.bids_names import Named, ViewWords, frame_key, list_named, require_content, run_key
+from popscan.io.bids_names import (
+    Named,
+    ViewWords,
+    frame_key,
+    list_named,
+    require_content,
+    run_key,
+    space_named,
+)
 from popscan.io.folders import Folders
 from popscan.io.jsonfile import read_json
 from popscan.io.nifti import read_scan, sidecar_path
@@ -237,6 +245,8 @@ def _read_images(view: str, images: list[Named]) -> tuple[Scan, list[Named]]:
     if any(reasons.values()):
         meta["images_left_out"] = sum(reasons.values())
         meta["images_left_out_reason"] = ", ".join(f"{n} {r}" for r, n in reasons.items() if n)
+    if space := space_named(chosen[0].path):
+        meta["standard_space"] = space
     if chosen[0].equalised:
         meta["resampled_slices"] = True
     scan = slices_last(_joined(chosen, scans))

@@ -18,6 +18,8 @@ _LABEL_WORDS = frozenset({"dseg", "gt", "seg", "label", "labels", "mask"})
 _NOT_CORE = ("desc-", "space-", "part-mag")
 _IMAGE_WORDS = frozenset({"image", "img"})
 _FOLDERS = ("anat", "cine", "func", "mr", "cmr")
+#: Values of ``space-`` for an image's own space.
+_OWN_SPACES = frozenset({"", "orig", "native", "individual", "subject", "scanner", "t1w"})
 #: BIDS entities, and what dcm2niix appends: ``_ph``, ``_real``, ``_imaginary``.
 _OTHER_PARTS = frozenset(
     {"part-phase", "part-real", "part-imag", "ph", "real", "imag", "imaginary"}
@@ -178,6 +180,21 @@ def parse_name(path: Path, *, words: ViewWords, maker: str = "") -> Named | None
         equalised=equalised,
         core=tuple(core),
     )
+
+
+def space_named(path: Path) -> str:
+    """Return the space that a name says an image was brought to; empty where it is its own.
+
+    Examples
+    --------
+    >>> space_named(Path("sub-1_space-MNI152Lin_T1w.nii.gz")), space_named(Path("sub-1_T1w.nii"))
+    ('MNI152Lin', '')
+    """
+    for token in stem_of(path).split("_"):
+        key, _, value = token.partition("-")
+        if key.lower() == "space" and value.lower() not in _OWN_SPACES:
+            return value[:64]
+    return ""
 
 
 def run_key(named: Named) -> tuple[tuple[tuple[int, int, str], ...], ...]:

@@ -156,7 +156,7 @@ def _problems(stack: Stack, left: LeftOut, orders: set[str]) -> list[str]:
         found.append(f"{copies} slices are captured or annotated copies; no original is there")
     if unsure := stack.notes.get("n_undecided_slices"):
         found.append(
-            f"{unsure} slices lie where another series does that may be the cine; the one most like "
-            "the rest of the visit was taken, else the later one"
+            f"{unsure} slices lie where another series does that may be the cine; the one most "
+            "like the rest of the visit was taken, else the later one"
         )
     return found

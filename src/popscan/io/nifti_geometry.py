@@ -19,6 +19,8 @@ _TIME_UNIT_MS = {"sec": 1000.0, "msec": 1.0, "usec": 1e-3}
 _LENGTH_UNIT_MM = {"meter": 1000.0, "mm": 1.0, "micron": 1e-3}
 #: Steps of sform and pixdim that differ by more than this contradict each other.
 _CONFLICT_PCT = 1.0
+#: Codes of NIfTI-1 for images that were brought to an atlas, sizes and all.
+_STANDARD_SPACES = {3: "Talairach", 4: "MNI 152"}
 #: sform and qform that are turned further against each other do not mean the same sides.
 _TURNED_DEG = 45.0
 
@@ -34,7 +36,8 @@ def image_geometry(
     notes hold ``sform_spacing_mm`` and ``pixdim_spacing_mm`` (of x, y, z as stored) and
     ``spacing_conflict_pct``; the step of z does not count where there is one plane, which has no
     neighbour. Where sform and qform are turned by more than 45 degrees against each other, or are
-    mirror images, ``orientation_conflict_deg``. Quality control judges both.
+    mirror images, ``orientation_conflict_deg``. A code of the form used that stands for an atlas is
+    named in ``standard_space``. Quality control judges all three.
 
     Raises
     ------
@@ -55,6 +58,9 @@ def image_geometry(
         raise SubjectError("bad_header", f"{path}: damaged affine ({error})") from error
     notes["orientation_known"] = known
     notes |= _turned(header, scale)
+    code = int(header["sform_code"] if header["sform_code"] > 0 else header["qform_code"])
+    if code in _STANDARD_SPACES:
+        notes["standard_space"] = _STANDARD_SPACES[code]
     if shear_deg > np.degrees(1e-4):
         notes["affine_shear_deg"] = round(shear_deg, 4)
     return affine, spacing_mm, notes

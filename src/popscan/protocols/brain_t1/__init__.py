@@ -103,6 +103,7 @@ PROTOCOL = Protocol(
         "diagnosis": text("healthy or dementia, of digital brains", "simulate"),
         "air_share": Column("share", "Voxels that are exactly 0", "own definition"),
         "face_removed": Column("", "Whether the face was taken away: 1 or 0", "own definition"),
+        "clipped_pct": Column("%", "Head voxels that have the largest value", "own definition"),
         "bias_field_pct": Column(
             "%", "How far the bias field varied over the head: 98th over 2nd percentile, less 1",
             "N4, Tustison et al. 2010, doi:10.1109/TMI.2010.2046908",

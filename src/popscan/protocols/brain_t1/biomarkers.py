@@ -42,6 +42,15 @@ SHARES = (
     "brain_ml", "grey_ml", "white_ml", "ventricles_ml", "cortical_grey_ml", "hippocampus_ml",
 )  # fmt: skip
 
+#: Columns that are of one side, or of left against right.
+SIDED = tuple(
+    name
+    for group in _PAIRED
+    for name in (
+        f"{group.name}_left_ml", f"{group.name}_right_ml", f"{group.name}_asymmetry_pct",
+    )
+)  # fmt: skip
+
 
 def _share(column: str) -> str:
     return f"{column.removesuffix('_ml')}_icv_pct"
@@ -89,7 +98,9 @@ def _icv_ml(labelled: NDArray[np.bool_], spacing_mm: tuple[float, float, float])
     return float(np.count_nonzero(filled)) * math.prod(spacing_mm) / 1000.0
 
 
-def measure(labels: ArrayLike, *, spacing_mm: Sequence[float]) -> dict[str, float]:
+def measure(
+    labels: ArrayLike, *, spacing_mm: Sequence[float], orientation_known: bool = True
+) -> dict[str, float]:
     """Measure one subject: every column of `DICTIONARY`, in its order.
 
     Parameters
@@ -98,6 +109,8 @@ def measure(labels: ArrayLike, *, spacing_mm: Sequence[float]) -> dict[str, floa
         Codes of `popscan.protocols.brain_t1.labels.LABELS`; the first frame counts.
     spacing_mm
         Distance of voxel centres along x, y, z.
+    orientation_known
+        Whether the header says which side is which; if not, what is of one side is NaN.
 
     Returns
     -------
@@ -131,6 +144,8 @@ def measure(labels: ArrayLike, *, spacing_mm: Sequence[float]) -> dict[str, floa
     for name, (left, right) in sides.items():
         values[f"{name}_asymmetry_pct"] = 200.0 * _ratio(left - right, left + right)
     values["labelled_voxels"] = float(np.count_nonzero(array))
+    if not orientation_known:
+        values |= dict.fromkeys(SIDED, math.nan)
     return {name: values[name] for name in DICTIONARY}
 
 

@@ -23,6 +23,11 @@ _BIAS_VOXEL_MM = 6.0
 _BIAS_ITERATIONS = (30, 30, 20)
 #: Codes that MUSE has and popscan's label maps have not.
 _ONLY_MUSE = (22, 99)
+#: Voxels brighter than this share of the 99th percentile are looked at.
+_INSIDE = 0.1
+#: Share of neighbours with one value from which on an image is none: T1 images of 200 grey values
+#: have up to 0.09, of 16 grey values 0.35, label maps 0.7 and more.
+_LABEL_LIKE = 0.55
 #: Voxels whose intensity is at most this share of the 99th percentile count as air.
 _AIR = 0.02
 
@@ -48,12 +53,14 @@ def prepare(
     values
         ``orientation_found`` (``LPS`` ...), ``air_share`` and ``face_removed`` (voxels that are
         exactly 0, and whether a block of them lies where the face ought to be: 1 or 0),
+        ``clipped_pct`` (voxels of the head at the largest value),
         ``bias_field_pct`` (how far it varies over the head: 98th over 2nd percentile, less 1).
 
     Raises
     ------
     SubjectError
-        ``not_a_volume``, ``field_of_view_too_small``, ``bad_labels``, ``bias_field_failed``.
+        ``not_a_volume``, ``field_of_view_too_small``, ``labels_for_image``, ``bad_labels``,
+        ``bias_field_failed``.
     """
     if scan.array.shape[3] != 1:
         raise SubjectError(
@@ -68,11 +75,14 @@ def prepare(
         labels = replace(labels, array=coded(array))
     if scan.view != "t1w":
         return turned, labels, values
+    _check_intensities(scan.view, turned.array[..., 0])
     values |= defacing(turned.array[..., 0])
+    values["clipped_pct"] = clipped_pct(turned.array[..., 0])
     corrected, field = without_bias(turned.array[..., 0], turned.spacing_mm)
     low, high = np.percentile(field[_head(turned.array[..., 0])], (2, 98))
     values["bias_field_pct"] = round(100.0 * float(high / low - 1.0), 2)
-    return replace(turned, array=corrected[..., None]), labels, values
+    meta = {**turned.meta, "clipped_pct": values["clipped_pct"]}
+    return replace(turned, array=corrected[..., None], meta=meta), labels, values
 
 
 def _turned(scan: Scan) -> Scan:
@@ -88,6 +98,31 @@ def _check_field(scan: Scan) -> None:
             f"{scan.view}: {' x '.join(f'{side:.0f}' for side in sides)} mm; "
             f"{LEAST_FIELD_MM:g} mm expected along every axis",
         )
+
+
+def _check_intensities(view: str, volume: NDArray[Any]) -> None:
+    """Refuse labels and masks that go by the name of an image: neighbours are equal in them."""
+    inside = volume > _INSIDE * np.percentile(volume[volume > volume.min()], 99)
+    both = inside[1:] & inside[:-1]
+    if not both.any():
+        return
+    equal = float((volume[1:] == volume[:-1])[both].mean())
+    if equal > _LABEL_LIKE:
+        raise SubjectError(
+            "labels_for_image",
+            f"{view}: {100 * equal:.0f}% of neighbouring voxels have exactly the same value, as in "
+            "a mask or a label map; an image of intensities expected",
+        )
+
+
+def clipped_pct(volume: NDArray[Any]) -> float:
+    """Return the share of the head's voxels that have the largest value of all (%).
+
+    Where a conversion cut values off, the brightest tissue has no texture any more.
+    """
+    head = volume > _INSIDE * np.percentile(volume, 99)
+    n = int(np.count_nonzero(head))
+    return round(100.0 * float(np.count_nonzero(volume == volume.max())) / n, 2) if n else 0.0
 
 
 def coded(array: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from popscan.protocols.brain_t1 import qc_space as space
 from popscan.protocols.brain_t1.biomarkers import measure
 from popscan.protocols.brain_t1.labels import GROUPS, LABELS, RIGHT
 from popscan.qc import image as common
@@ -63,6 +64,11 @@ class Context(ScanContext):
     def white(self) -> NDArray[np.bool_]:
         """Cerebral white matter, its outermost voxels left out."""
         return ndimage.binary_erosion(self.inside("cerebral_white"))
+
+    @cached_property
+    def cerebrum(self) -> NDArray[np.bool_]:
+        """All that is labelled but cerebellum and brainstem."""
+        return (self.groups > 0) & ~self.inside("brainstem", "cerebellum_grey", "cerebellum_white")
 
     @cached_property
     def levels(self) -> tuple[float, float]:
@@ -264,6 +270,9 @@ CHECKS: dict[str, Spec] = {
     "voxel_size_mm": _image(voxel_size_mm, "mm", "outside", (0.5, 2.2), (0.2, 5.0)),
     "voxel_aspect": _image(voxel_aspect, "ratio", "high", 2.0, 6.0),
     **common.GEOMETRY,
+    "orientation_unknown": _image(space.orientation_unknown, "", "high", 0.0, None),
+    "standard_space": _image(space.standard_space, "", "high", 0.0, None),
+    "clipped_pct": _image(space.clipped_pct, "%", "high", 2.0, None),
     "field_of_view_mm": _image(field_of_view_mm, "mm", "low", 150.0, 120.0),
     "brain_margin_mm": _image(brain_margin_mm, "mm", "low", 4.0, 0.5),
     "grey_white_contrast_pct": _image(grey_white_contrast_pct, "%", "low", 12.0, 3.0),
@@ -272,6 +281,9 @@ CHECKS: dict[str, Spec] = {
     "edge_width_mm": _image(edge_width_mm, "mm", "high", 6.0, None),
     "brain_ml": _labels(brain_ml, "mL", "outside", (850.0, 1800.0), (500.0, 2300.0)),
     "icv_ml": _labels(icv_ml, "mL", "outside", (1050.0, 2050.0), (700.0, 2600.0)),
+    # 18 training subjects: 0.73 to 0.85 and 1.12 to 1.37; the five others lie within, too.
+    "height_width_ratio": _labels(space.height_width_ratio, "ratio", "outside", (0.69, 0.92), None),
+    "length_width_ratio": _labels(space.length_width_ratio, "ratio", "outside", (1.0, 1.5), None),
     "ventricles_icv_pct": _labels(ventricles_icv_pct, "%", "outside", (0.4, 12.0), (0.05, 30.0)),
     "missing_structures": _labels(missing_structures, "structures", "high", 0.0, 4.0),
     "asymmetry_pct": _labels(asymmetry_pct, "%", "high", 40.0, 120.0),

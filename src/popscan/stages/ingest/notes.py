@@ -36,6 +36,11 @@ def header_notes(scan: Scan) -> list[str]:
             )
         )
         notes.append(f"sform says {sform} mm, pixdim {pixdim} mm; {used} mm is used")
+    if meta.get("standard_space"):
+        notes.append(
+            f"brought to the space {meta['standard_space']}, as header or name say: sizes may be "
+            "the atlas's"
+        )
     if meta.get("orientation_conflict_deg"):
         notes.append(
             f"axes of sform and qform lie {meta['orientation_conflict_deg']:g} degrees apart; the "
