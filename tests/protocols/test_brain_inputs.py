@@ -154,5 +154,5 @@ def test_a_nod_of_the_head_does_not_change_its_proportions(digital):
         )
         scan = replace(digital.scan, array=turned[..., None].astype(np.float32))
         found = run_checks(CHECKS, Context(scan, turned[..., None]))
-        ratios.append([c.value for c in found if c.name == "height_width_ratio"][0])
+        ratios.append(next(c.value for c in found if c.name == "height_width_ratio"))
     assert ratios[1] == pytest.approx(ratios[0], rel=0.02)

@@ -255,3 +255,20 @@ def test_images_in_the_wrong_order_are_seen_in_the_blood(tmp_path):
     scan, labels, _ = ingested(tmp_path)
     found = {c.name: c.verdict for c in run_checks(CHECKS, MapContext(scan, labels.array))}
     assert found["blood_residual_pct"] == "review"
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda array: array, "pass"),
+        (lambda array: np.roll(array, 5, 0), "review"),
+        (lambda array: np.roll(array, 5, 1), "review"),
+        (lambda array: np.roll(array[::-1], 7, 0), "review"),
+    ],
+)
+def test_regions_of_another_visit_ask_for_review(tmp_path, change, expected):
+    write_raw(tmp_path, SUB, samples(TRUTH), phase=True)
+    write_regions(tmp_path, SUB, change(LABELS))
+    scan, labels, _ = ingested(tmp_path)
+    found = {c.name: str(c.verdict) for c in run_checks(CHECKS, MapContext(scan, labels.array))}
+    assert found["label_misfit_pct"] == expected

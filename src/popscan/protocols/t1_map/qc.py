@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from popscan.protocols.t1_map.labels import LV, MYO
 from popscan.qc import image as common
 from popscan.qc.context import ScanContext
+from popscan.qc.fit import label_misfit, misfit_spec
 from popscan.qc.model import Measured, Spec, not_assessed
 from popscan.relaxometry import RegionValue, region_value
 
@@ -63,6 +64,13 @@ def wall_border_shift_pct(ctx: MapContext) -> Measured:
     return Measured(
         100.0 * abs(ctx.wall.border_shift) / ctx.wall.core_mean,
         f"mean {ctx.wall.mean:.0f} ms, without border voxels {ctx.wall.core_mean:.0f} ms",
+    )
+
+
+def label_misfit_pct(ctx: MapContext) -> Measured:
+    """How much less of the map the regions explain than they would if they were moved."""
+    return label_misfit(
+        ctx.map_ms, None if ctx.labels is None else ctx.labels[..., 0], ctx.spacing_mm
     )
 
 
@@ -154,6 +162,7 @@ def checks(low_ms: float, high_ms: float) -> Mapping[str, Spec]:
             measure=wall_voxels, kind="segmentation", unit="voxels",
             meaning="Voxels of the myocardium with a value", bad="low", review=60.0, fail=10.0,
         ),
+        "label_misfit_pct": misfit_spec(label_misfit_pct),
         "wall_failed_pct": Spec(
             measure=wall_failed_pct, kind="segmentation", unit="%",
             meaning="Voxels of the myocardium without a value", bad="high", review=2.0, fail=30.0,
