@@ -639,7 +639,6 @@ def main() -> None:
                 for k, v in kept[0].items()} if kept else None  # fmt: skip
         known = list(variants(plain))
         known.sort(key=lambda v: _FIRST.index(v[0]) if v[0] in _FIRST else len(_FIRST))
-        if name.startswith("sub-B"): known=[known[0],*known[12:],*known[1:12]]
         for variant, kind, make in known:
             wanted = not args.only or variant == "plain" or any(w in variant for w in args.only)
             if not wanted or (name, variant) in done or time.monotonic() - start > args.seconds:
