@@ -135,7 +135,7 @@ def _variances(
         return np.fft.irfft2(of_image * np.conj(np.fft.rfft2(mask.astype(float), shape)), shape)
 
     sums = [(summed(of_grey, mask), int(mask.sum())) for mask in masks]
-    whole = sum(s for s, _ in sums) ** 2 / sum(n for _, n in sums)
-    between = sum(s**2 / n for s, n in sums) - whole
+    whole = np.sum([s for s, _ in sums], axis=0) ** 2 / sum(n for _, n in sums)
+    between = np.sum([s**2 / n for s, n in sums], axis=0) - whole
     total = summed(of_square, np.any(masks, axis=0)) - whole
     return between, total
