@@ -107,7 +107,8 @@ def tissue_image(plain: Plain, levels: dict[str, float], *, rest: float = 0.5) -
 
 def without_skull(plain: Plain, grow: int = 1) -> NDArray[np.float32]:
     """Return the scan with all but the brain set to 0."""
-    mask = ndimage.binary_dilation(brain_of(plain), iterations=grow)
+    brain = brain_of(plain)
+    mask = ndimage.binary_dilation(brain, iterations=grow) if grow else brain
     return np.where(mask, plain.volume, 0).astype(np.float32)
 
 

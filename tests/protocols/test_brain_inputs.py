@@ -156,3 +156,14 @@ def test_a_nod_of_the_head_does_not_change_its_proportions(digital):
         found = run_checks(CHECKS, Context(scan, turned[..., None]))
         ratios.append(next(c.value for c in found if c.name == "height_width_ratio"))
     assert ratios[1] == pytest.approx(ratios[0], rel=0.02)
+
+
+@pytest.mark.parametrize(("axis", "mm"), [(2, 0), (2, 12), (1, 15), (0, 12)])
+def test_a_brain_that_was_cut_off_asks_for_review(digital, axis, mm):
+    labels = digital.labels.array.copy()
+    stop = np.argwhere(labels[..., 0])[:, axis].max() + 1 - mm // 3
+    keep = [slice(None)] * 4
+    keep[axis] = slice(stop, None)
+    labels[tuple(keep)] = 0
+    expected = "review" if mm else "pass"
+    assert verdicts(digital.scan, labels)["cut_end_pct"] == expected

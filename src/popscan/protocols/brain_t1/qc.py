@@ -284,6 +284,8 @@ CHECKS: dict[str, Spec] = {
     # 18 training subjects: 0.73 to 0.85 and 1.12 to 1.37; the five others lie within, too.
     "height_width_ratio": _labels(space.height_width_ratio, "ratio", "outside", (0.69, 0.92), None),
     "length_width_ratio": _labels(space.length_width_ratio, "ratio", "outside", (1.0, 1.5), None),
+    # 22 scans as they are: up to 8.4; cut off 10 mm below the top: 21 and more.
+    "cut_end_pct": _labels(space.cut_end_pct, "%", "high", 12.0, None),
     "ventricles_icv_pct": _labels(ventricles_icv_pct, "%", "outside", (0.4, 12.0), (0.05, 30.0)),
     "missing_structures": _labels(missing_structures, "structures", "high", 0.0, 4.0),
     "asymmetry_pct": _labels(asymmetry_pct, "%", "high", 40.0, 120.0),

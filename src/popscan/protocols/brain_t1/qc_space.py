@@ -20,6 +20,8 @@ _ATLAS_ORIGINS = (
 )  # fmt: skip
 #: Fewer voxels have no proportions.
 _LEAST = 1000
+#: Ends of a brain along x, y, z that are judged.
+_ENDS = (("left side", "right side"), ("back", "front"), ("", "top"))
 #: Origins agree within this (mm).
 _SAME_MM = 0.01
 
@@ -89,3 +91,23 @@ def _ratio(one: float, other: float) -> Measured:
     if not other > 0:
         return Measured(math.nan, "too little is labelled")
     return Measured(one / other, "spread of the voxels of the cerebrum")
+
+
+def cut_end_pct(ctx: Context) -> Measured:
+    """Largest cross-section at an end of the brain, of its largest: a brain that was cut off.
+
+    Whole brains taper towards top, front, back and sides; the lower end is not judged. Also planes
+    that are blank cut a brain off, though the field of view goes on.
+    """
+    labelled = ctx.groups > 0
+    if np.count_nonzero(labelled) < _LEAST:
+        return Measured(math.nan, "too little is labelled")
+    found: dict[str, float] = {}
+    for axis, (low, high) in enumerate(_ENDS):
+        area = labelled.sum(axis=tuple(a for a in range(3) if a != axis))
+        hit = np.flatnonzero(area)
+        for name, at in ((low, hit[0]), (high, hit[-1])):
+            if name:
+                found[name] = 100.0 * float(area[at] / area.max())
+    worst = max(found, key=found.__getitem__)
+    return Measured(found[worst], f"at the {worst}")
