@@ -167,3 +167,13 @@ def test_a_brain_that_was_cut_off_asks_for_review(digital, axis, mm):
     labels[tuple(keep)] = 0
     expected = "review" if mm else "pass"
     assert verdicts(digital.scan, labels)["cut_end_pct"] == expected
+
+
+def test_labels_that_go_on_into_blank_planes_do_not_hide_a_cut(digital):
+    labels, volume = digital.labels.array, digital.scan.array.copy()
+    top = np.argwhere(labels[..., 0])[:, 2].max() + 1
+    volume[:, :, top - 4 :] = 0
+    scan = replace(digital.scan, array=volume)
+    assert verdicts(scan, labels)["cut_end_pct"] == "review"
+    stripped = replace(digital.scan, array=np.where(labels > 0, digital.scan.array, 0))
+    assert verdicts(stripped, labels)["cut_end_pct"] == "pass"

@@ -22,6 +22,8 @@ _ATLAS_ORIGINS = (
 _LEAST = 1000
 #: Ends of a brain along x, y, z that are judged.
 _ENDS = (("left side", "right side"), ("back", "front"), ("", "top"))
+#: Planes are blank in which this share of the voxels is not 0.
+_BLANK = 0.001
 #: Origins agree within this (mm).
 _SAME_MM = 0.01
 
@@ -96,16 +98,20 @@ def _ratio(one: float, other: float) -> Measured:
 def cut_end_pct(ctx: Context) -> Measured:
     """Largest cross-section at an end of the brain, of its largest: a brain that was cut off.
 
-    Whole brains taper towards top, front, back and sides; the lower end is not judged. Also planes
-    that are blank cut a brain off, though the field of view goes on.
+    Whole brains taper towards top, front, back and sides; the lower end is not judged. Planes that
+    are blank cut a brain off, too, and what is labelled in them does not count: networks go on.
     """
     labelled = ctx.groups > 0
+    content = np.abs(ctx.volume) > 1e-6 * np.abs(ctx.volume).max()
     if np.count_nonzero(labelled) < _LEAST:
         return Measured(math.nan, "too little is labelled")
     found: dict[str, float] = {}
     for axis, (low, high) in enumerate(_ENDS):
-        area = labelled.sum(axis=tuple(a for a in range(3) if a != axis))
+        others = tuple(a for a in range(3) if a != axis)
+        area = labelled.sum(axis=others) * (content.mean(axis=others) > _BLANK)
         hit = np.flatnonzero(area)
+        if not hit.size:
+            return Measured(math.nan, "labels lie where the image is blank")
         for name, at in ((low, hit[0]), (high, hit[-1])):
             if name:
                 found[name] = 100.0 * float(area[at] / area.max())
