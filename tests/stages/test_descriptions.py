@@ -124,6 +124,22 @@ def test_a_stage_is_enabled_by_its_section_or_by_its_own_options():
     assert "motion" in stages_of("bids", optional=["motion"])
 
 
+def test_stages_are_listed_by_their_own_names():
+    assert [stage.name for stage in STAGES.values()] == list(STAGES)
+
+
+def test_a_job_loads_the_descriptions_of_its_own_stage_and_of_those_above():
+    code = (
+        "import sys; from popscan.stages import TASKS, upstream_of, version_of;"
+        "TASKS['segment'], version_of('segment'), upstream_of('segment');"
+        "print(*{m.split('.')[2] for m in sys.modules if m.startswith('popscan.stages.')})"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(run.stdout.split())
+    assert loaded >= {"segment", "reconstruct", "ingest"}
+    assert not loaded & {"score", "rca", "atlas", "visibility", "fairness", "report", "collect"}
+
+
 def test_naming_the_stages_loads_nothing_heavy():
     code = "import sys, popscan.stages; print(*{m.partition('.')[0] for m in sys.modules})"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

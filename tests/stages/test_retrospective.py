@@ -15,7 +15,8 @@ from popscan.report.figures.gallery import Gallery
 from popscan.report.sections.common import Options
 from popscan.report.sections.reconstruction import reconstruction
 from popscan.run import run_shard
-from popscan.stages.reconstruct.task import reconstruct_task, reference_image, task_options
+from popscan.stages.reconstruct.images import reference_image
+from popscan.stages.reconstruct.task import reconstruct_task, task_options
 from popscan.stages.report.gallery import recon_gallery, retrospective_note
 from popscan.stages.score.task import _recon_images, _score_images
 from popscan.store import Store

@@ -20,6 +20,9 @@ from popscan.threads import limit_threads
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return its exit status (0 well, 1 the work failed, 2 bad use or config)."""
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    # Another package's plugin could change how a config is read; to look through all installed
+    # packages for one also takes every job longer than to build popscan's own sections.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     top = parser(*(sys.argv[1:] if argv is None else argv)[:1])
     arguments, further = top.parse_known_args(argv)
     if further and not getattr(arguments, "passes_on", False):

@@ -10,8 +10,10 @@ from typing import get_args
 from pydantic import BaseModel
 
 from popscan.config import AuditedTable, Config, TableConfig
+from popscan.config.reconstruct import Variant
 from popscan.config.section import ColumnName, Limits
-from popscan.config.stages import Biomarkers, Segment, Variant
+from popscan.config.segment import Segment
+from popscan.config.stages import Biomarkers
 
 _HEAD = """# Configuration reference
 

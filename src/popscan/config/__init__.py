@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     )
     from popscan.config.experiments import Experiment
     from popscan.config.named import Study, study_seed
+    from popscan.config.reconstruct import Reconstruct
     from popscan.config.section import Section
-    from popscan.config.stages import Biomarkers, Qc, Reconstruct, Segment
+    from popscan.config.segment import Segment
+    from popscan.config.stages import Biomarkers, Qc
     from popscan.config.study import (
         Cohort,
         Plan,
@@ -55,10 +57,10 @@ _WHERE = {
     "Plan": "study",
     "Qc": "stages",
     "Rca": "analyses",
-    "Reconstruct": "stages",
+    "Reconstruct": "reconstruct",
     "Report": "analyses",
     "Section": "section",
-    "Segment": "stages",
+    "Segment": "segment",
     "Share": "analyses",
     "Simulate": "study",
     "Source": "study",

@@ -20,8 +20,10 @@ from popscan.config.analyses import (
 from popscan.config.experiments import Experiment
 from popscan.config.named import Study
 from popscan.config.predictions import PredictedColumn
+from popscan.config.reconstruct import Reconstruct
 from popscan.config.section import ColumnName, Section
-from popscan.config.stages import Biomarkers, Qc, Reconstruct, Segment
+from popscan.config.segment import Segment
+from popscan.config.stages import Biomarkers, Qc
 from popscan.config.study import (
     Cohort,
     Plan,

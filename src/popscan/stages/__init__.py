@@ -1,74 +1,62 @@
 """The stages of a study, in order; one folder each. Imports nothing heavy.
 
 A new stage is a folder with a `STAGE` (`popscan.stages.description`) and one line in `_LISTED`. All
-else follows from what it says of itself: rules, order, versions, tables, `rerun`, costs.
+else follows from its description: rules, order, versions, tables, `rerun`, costs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import cache
+from importlib import import_module
 from typing import Generic, TypeVar
 
 from popscan.nested import mapping_at
-from popscan.stages import (
-    associate,
-    atlas,
-    biomarkers,
-    collect,
-    fairness,
-    ingest,
-    motion,
-    plan,
-    qc,
-    rca,
-    reconstruct,
-    report,
-    score,
-    segment,
-    simulate,
-    stopping,
-    variants,
-    visibility,
-)
-from popscan.stages.description import EVERY_SUBJECT_STAGE, Stage, Table
+from popscan.stages.description import EVERY_SUBJECT_STAGE, Stage, Table, Where
 from popscan.stages.foreign import foreign_stages
 
 #: Versions of code that several stages call; one that was never raised is 1 and says nothing.
 TOOLKITS = {"arrays": 1, "register": 1, "stats": 1}
 
-#: Every stage, in the order of a study; per-subject ones are columns of the ledger in this order.
-_LISTED: tuple[Stage, ...] = (
-    plan.STAGE,
-    simulate.STAGE,
-    ingest.STAGE,
-    reconstruct.STAGE,
-    segment.STAGE,
-    score.STAGE,
-    qc.STAGE,
-    biomarkers.STAGE,
-    rca.REFERENCES,
-    rca.STAGE,
-    motion.STAGE,
-    variants.STAGE,
-    stopping.STAGE,
-    collect.STAGE,
-    atlas.PREPARE,
-    atlas.SUBJECTS,
-    atlas.MAP,
-    atlas.REDUCE,
-    atlas.STAGE,
-    associate.STAGE,
-    rca.VALIDITY,
-    visibility.FEATURES,
-    visibility.STAGE,
-    visibility.MAPS,
-    fairness.STAGE,
-    report.STAGE,
-)
+#: Name of every stage -> its description, in the order of a study; per-subject ones are columns of
+#: the ledger in this order. A job loads the descriptions of its own stage and of those above.
+_LISTED: Mapping[str, Where] = {
+    "plan": "popscan.stages.plan:STAGE",
+    "simulate": "popscan.stages.simulate:STAGE",
+    "ingest": "popscan.stages.ingest:STAGE",
+    "reconstruct": "popscan.stages.reconstruct:STAGE",
+    "segment": "popscan.stages.segment:STAGE",
+    "score": "popscan.stages.score:STAGE",
+    "qc": "popscan.stages.qc:STAGE",
+    "biomarkers": "popscan.stages.biomarkers:STAGE",
+    "rca_references": "popscan.stages.rca:REFERENCES",
+    "rca": "popscan.stages.rca:STAGE",
+    "motion": "popscan.stages.motion:STAGE",
+    "variants": "popscan.stages.variants:STAGE",
+    "stopping": "popscan.stages.stopping:STAGE",
+    "collect": "popscan.stages.collect:STAGE",
+    "atlas_prepare": "popscan.stages.atlas:PREPARE",
+    "atlas_subjects": "popscan.stages.atlas:SUBJECTS",
+    "atlas_map": "popscan.stages.atlas:MAP",
+    "atlas_reduce": "popscan.stages.atlas:REDUCE",
+    "atlas": "popscan.stages.atlas:STAGE",
+    "associate": "popscan.stages.associate:STAGE",
+    "rca_validity": "popscan.stages.rca:VALIDITY",
+    "visibility_features": "popscan.stages.visibility:FEATURES",
+    "visibility": "popscan.stages.visibility:STAGE",
+    "visibility_maps": "popscan.stages.visibility:MAPS",
+    "fairness": "popscan.stages.fairness:STAGE",
+    "report": "popscan.stages.report:STAGE",
+}
 
-_OWN: Mapping[str, Stage] = {stage.name: stage for stage in _LISTED}
 T = TypeVar("T")
+
+
+@cache
+def _own(name: str) -> Stage:
+    module, _, variable = _LISTED[name].partition(":")
+    stage: Stage = getattr(import_module(module), variable)
+    return stage
 
 
 @cache
@@ -79,8 +67,13 @@ def _foreign() -> tuple[tuple[Stage, ...], dict[str, str]]:
 @cache
 def _every() -> Mapping[str, Stage]:
     """Return all stages, those of other packages before `collect`: looked for once."""
-    place = _LISTED.index(collect.STAGE)
-    return {stage.name: stage for stage in (*_LISTED[:place], *_foreign()[0], *_LISTED[place:])}
+    foreign = {stage.name: stage for stage in _foreign()[0]}
+    stages: dict[str, Stage] = {}
+    for name in _LISTED:
+        if name == "collect":
+            stages |= foreign
+        stages[name] = _own(name)
+    return stages
 
 
 def foreign_problems() -> Mapping[str, str]:
@@ -106,7 +99,7 @@ class ByName(Mapping[str, T], Generic[T]):
         self._of, self._among = of, among
 
     def __getitem__(self, name: str) -> T:
-        stage = _OWN[name] if name in _OWN else _every()[name]
+        stage = _own(name) if name in _LISTED else _every()[name]
         if not self._among(stage):
             raise KeyError(name)
         return self._of(stage)
@@ -157,7 +150,7 @@ def version_of(name: str) -> str:
     It is part of every fingerprint and of the rule's params.
     """
     stage = STAGES[name]
-    used = [f"{other}-{STAGES[other].version}" for other in stage.uses if other in STAGES]
+    used = [f"{other}-{STAGES[other].version}" for other in stage.uses if other not in TOOLKITS]
     raised = [f"{kit}-{TOOLKITS[kit]}" for kit in stage.uses if TOOLKITS.get(kit, 1) > 1]
     return "+".join([stage.version, *used, *raised])
 
@@ -177,7 +170,7 @@ def built_on(name: str) -> list[str]:
         if (one := waiting.pop()) not in known:
             known.add(one)
             waiting += reads(one)
-    order: Collection[str] = _OWN if known <= _OWN.keys() else STAGES
+    order: Mapping[str, object] = _LISTED if known <= _LISTED.keys() else STAGES
     return [stage for stage in order if stage in known]
 
 

@@ -20,13 +20,13 @@ class _Unusable(Exception):
     """Why a stage cannot be used (`popscan.records` would load NumPy)."""
 
 
-def foreign_stages(own: Collection[Stage]) -> tuple[tuple[Stage, ...], dict[str, str]]:
+def foreign_stages(own: Collection[str]) -> tuple[tuple[Stage, ...], dict[str, str]]:
     """Return the stages that other packages offer.
 
     Parameters
     ----------
     own
-        popscan's own stages.
+        Names of popscan's own stages.
 
     Returns
     -------
@@ -37,7 +37,7 @@ def foreign_stages(own: Collection[Stage]) -> tuple[tuple[Stage, ...], dict[str,
     """
     stages: list[Stage] = []
     problems: dict[str, str] = {}
-    known = {stage.name for stage in own}
+    known = set(own)
     for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
         try:
             stages.append(_checked(entry, known))

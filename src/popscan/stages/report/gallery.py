@@ -15,7 +15,7 @@ from popscan.records import PopscanError, Subject
 from popscan.registry import read_registry
 from popscan.report.figures.gallery import Gallery
 from popscan.report.tidy import complete, numbers, words
-from popscan.stages.reconstruct.task import reference_image
+from popscan.stages.reconstruct.images import reference_image
 from popscan.store import Store
 from popscan.study.context import ShardContext
 

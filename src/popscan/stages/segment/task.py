@@ -14,7 +14,7 @@ from popscan.protocol import Protocol
 from popscan.protocols import protocol_key
 from popscan.records import LabelMap, Outcome, Scan, Subject
 from popscan.stages import upstream_of
-from popscan.stages.reconstruct.task import reference_image
+from popscan.stages.reconstruct.images import reference_image
 from popscan.stages.segment.bundles import NoModel, load_bundle
 from popscan.stages.segment.uncertainty import uncertainty_files
 from popscan.study.context import ShardContext

@@ -17,7 +17,7 @@ from popscan.records import LabelMap, NotApplicable, Outcome, Scan, Subject
 from popscan.segment.given import GIVEN
 from popscan.stages import upstream_of
 from popscan.stages.biomarkers.task import measure
-from popscan.stages.reconstruct.task import read_variants, reference_image
+from popscan.stages.reconstruct.images import read_variants, reference_image
 from popscan.stages.segment.bundles import load_bundle
 from popscan.stages.segment.task import OF_REFERENCE, labelling
 from popscan.study.context import ShardContext
