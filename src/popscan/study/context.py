@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
+from popscan import config
 from popscan.cells import EMPTY
-from popscan.config import Section, study_seed
 from popscan.nested import mapping_at
 from popscan.plan import Planned
 from popscan.protocol import Protocol
@@ -19,7 +19,10 @@ from popscan.standing import FileStamps
 from popscan.store import Store
 from popscan.study.files import FileNames
 
-S = TypeVar("S", bound=Section)
+if TYPE_CHECKING:
+    from popscan.config import Section
+
+S = TypeVar("S", bound="Section")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +77,7 @@ class ShardContext:
     @property
     def seed(self) -> int:
         """Seed of the study."""
-        return study_seed(self.options)
+        return config.study_seed(self.options)  # loaded here: few stages draw anything
 
     @cached_property
     def _records(self) -> dict[str, Mapping[str, Record]]:
