@@ -13,6 +13,7 @@ from popscan.records import Status
 from popscan.registry import read_registry
 from popscan.stages import SUBJECT_STAGES
 from popscan.store import ShardSummary, Store, summarise
+from popscan.study.accounted import ACCOUNTS
 
 _WIDTH = 24
 
@@ -67,13 +68,12 @@ def study_status(store: Store) -> list[StageStatus]:
 
 def _accounts(root: Path, units: Collection[str]) -> list[StageStatus]:
     """Statuses of what is done once per study, from its tables with one row per subject."""
-    from popscan.study.study import ACCOUNTS
-    from popscan.study.tables import read_table, tables_folder
-
     found = []
     for table, (stage, _) in ACCOUNTS.items():
-        if not (tables_folder(root) / f"{table}.parquet").exists():
+        if not (root / "tables" / f"{table}.parquet").exists():
             continue
+        from popscan.study.tables import read_table
+
         status = StageStatus(stage=stage, n_subjects=len(units))
         rows = read_table(root, table)
         for row in rows[rows["unit"].isin(units)].to_dict("records"):

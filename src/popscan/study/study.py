@@ -23,19 +23,13 @@ from popscan.stages import SUBJECT_STAGES
 from popscan.stats.harmonise import Harmonised
 from popscan.stats.residual import Slope
 from popscan.store import Store
+from popscan.study.accounted import ACCOUNTS
 from popscan.study.adjusted import reference_units, size_slopes, with_adjusted
 from popscan.study.cohort import cohort_attributes, first_visits
 from popscan.study.harmonised import harmonised_biomarkers, with_harmonised
 from popscan.study.overrides import final_ledger, final_verdicts
 from popscan.study.participants import participants_table
 from popscan.study.tables import read_records, read_table, study_shards, values_table
-
-#: Table with one row per subject -> the stage that writes it, and its section of the config.
-ACCOUNTS = {
-    "atlas_subjects": ("atlas", "atlas"),
-    "visibility_subjects": ("visibility", "visibility"),
-    "visibility_map_subjects": ("visibility_maps", "visibility"),
-}
 
 
 @dataclass(frozen=True, kw_only=True)
