@@ -239,7 +239,7 @@ def results(
         labels, record = _segmented(pair, bundle, kept)
         clean = Result(
             unit=pair.unit, part=part, kind=CLEAN, scan=pair.scan, labels=labels, record=record,
-            truth=_volumes(pair.truth, pair.scan), of=pair.of,
+            truth=volumes(pair.truth, pair.scan), of=pair.of,
         )  # fmt: skip
         yield clean
         for name, spoil in SPOILT.items():
@@ -262,7 +262,7 @@ def _moved(pair: Pair, clean: Result, number: int) -> Iterator[Result]:
         yield replace(clean, kind=name, scan=moved.scan, labels=moved.truth)
 
 
-def _volumes(labels: Labels, scan: Scan) -> dict[str, float]:
+def volumes(labels: Labels, scan: Scan) -> dict[str, float]:
     names = list(scan.meta["frame_labels"])
     return measure(labels, spacing_mm=scan.spacing_mm, frame_labels=names)
 
@@ -289,7 +289,7 @@ def _segmented(pair: Pair, bundle: Bundle, kept: Path) -> tuple[Labels, dict[str
 
 def errors(result: Result) -> dict[str, float]:
     """Return the error of the LVEF in points and of every volume in percent and mL."""
-    own = _volumes(result.labels, result.scan)
+    own = volumes(result.labels, result.scan)
     found = {"lvef_points": own["lvef_pct"] - result.truth["lvef_pct"]}
     for label in (k for k in STRUCTURES if k in result.of and k is not Label.MYO):
         for phase in ("edv", "esv"):

@@ -12,7 +12,8 @@ Patients are parted in two halves by a digest of their names, all that is made o
 Weights of the check `error_risk` (``--fit`` prints them) and limits are chosen on the *development*
 half alone; what is claimed is the *report* half. Printed are the shares with 95% intervals of
 Wilson (results of one patient hang together, so they are too narrow), by part and by kind of
-damage, and per check what it finds, finds alone, and flags in vain.
+damage, per check what it finds, finds alone, and flags in vain; and the *true failures*: results
+that are wrong and pass, whose 90% interval of what is wrong excludes the truth (`qc_silent.py`).
 
 Everything is kept below ``--out``: a run that was stopped goes on, and with ``--rows`` the table
 of an earlier run is judged with today's limits, without images.
@@ -30,6 +31,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 
 from popscan.protocols.cine_sax.qc import CHECKS, check
 from popscan.protocols.cine_sax.qc.context import Context
@@ -38,8 +40,9 @@ from popscan.protocols.cine_sax.qc.risk import WEIGHTS, contributions, risk
 from popscan.qc.model import Spec, Verdict
 from popscan.segment import Bundle, load_bundle
 from popscan.stats.intervals import wilson
-from qc_cases import CLEAN, PARTS, Result, errors, results
+from qc_cases import CLEAN, PARTS, Result, errors, results, volumes
 from qc_fit import show_fit
+from qc_silent import outside, share_by_patient, silent
 
 ROOT = Path(__file__).resolve().parents[1]
 SHIPPED = ROOT / "resources" / "models" / "cine_sax"
@@ -58,15 +61,25 @@ def half(unit: str) -> str:
 
 def wrong(off: Mapping[str, float], *, least_ml: float = LEAST_ML) -> bool:
     """Tell whether errors, as of `qc_cases.errors`, make a result wrong; NaN does."""
-    volumes = [name.removesuffix("_pct") for name in off if name.endswith("v_pct")]
-    return not abs(off["lvef_points"]) <= LVEF_POINTS or any(
-        not (abs(off[f"{v}_pct"]) <= VOLUME_PCT or abs(off[f"{v}_ml"]) <= least_ml) for v in volumes
-    )
+    known = [name for name in off if name == "lvef_points" or name.endswith("v_pct")]
+    return any(too_far(off, name, least_ml=least_ml) for name in known)
 
 
-def judged(result: Result) -> dict[str, Any]:
-    """Return a row: who, the errors, the value of every check and of every sign."""
+def too_far(off: Mapping[str, float], name: str, *, least_ml: float = LEAST_ML) -> bool:
+    """Tell whether one of the errors, ``lvef_points`` or of a volume in percent, is too large."""
+    if name == "lvef_points":
+        return not abs(off[name]) <= LVEF_POINTS
+    small = abs(off[f"{name.removesuffix('_pct')}_ml"]) <= least_ml
+    return not (abs(off[name]) <= VOLUME_PCT or small)
+
+
+def judged(result: Result, about: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row: who, the errors, which mislead, the value of every check and of every sign.
+
+    `about` is the bundle's `model.yaml`: its calibration makes the intervals.
+    """
     off = errors(result)
+    beyond = outside(volumes(result.labels, result.scan), result.truth, result.record, about)
     checks = check(result.scan, result.labels, from_segmentation=result.record)
     return {
         "unit": result.unit,
@@ -76,6 +89,7 @@ def judged(result: Result) -> dict[str, Any]:
         "wrong": wrong(off),
         "strictly": wrong(off, least_ml=0.0),
         **off,
+        **{f"misled {k}": beyond[k] and too_far(off, k) for k in beyond if k in off},
         **{f"value {c.name}": c.value for c in checks},
         **{f"assessed {c.name}": c.verdict is not Verdict.NOT_ASSESSED for c in checks},
         **{
@@ -94,7 +108,7 @@ def table_of(given: argparse.Namespace, bundle: Bundle, data: Path) -> pd.DataFr
         for one in results(
             part, data, bundle, given.out / "results", simulated=given.simulated, every=given.every
         ):
-            rows.append(judged(one))
+            rows.append(judged(one, bundle.about))
         print(f"{part}: {len(rows)} results", flush=True)
     table = pd.DataFrame(rows)
     table.to_csv(given.out / "qc_truth.tsv", sep="\t", index=False)
@@ -172,10 +186,31 @@ def show(rows: pd.DataFrame) -> None:
                 print(f"  {name}: {rates(part, hit[part.index])}")
     own = rows["half"] == "development"
     print(f"\n== per check, development half ==\n{per_check(rows[own], table[own])}")
+    print(true_failures(rows, hit.to_numpy()))
     missed = rows[rows["wrong"].astype(bool) & ~hit]
     off = ["lvef_points", *(c for c in missed if c.endswith("v_pct") and " " not in c)]
-    shown = missed[["unit", "half", "part", "kind", *off]].round(1)
+    hidden = pd.Series(silent(rows, hit.to_numpy()), index=rows.index)
+    shown = missed[["unit", "half", "part", "kind", *off]].round(1).assign(misled=hidden)
     print(f"\n== wrong and passed: {len(missed)} ==\n{shown.to_string()}")
+
+
+def true_failures(rows: pd.DataFrame, flagged: NDArray[np.bool_]) -> str:
+    """Return how many results are wrong, pass, and exclude the truth from their intervals."""
+    hidden, damaged = silent(rows, flagged), rows["kind"].str.startswith("labels: ").to_numpy()
+    clean = (rows["kind"] == CLEAN).to_numpy()
+    lines = ["\n== true failures: wrong, passed, and the truth outside of the 90% interval =="]
+    for name, own in (
+        ("all results", np.ones(len(rows), dtype=bool)),
+        ("undamaged scans", clean),
+        ("damaged scans", ~clean & ~damaged),
+        ("damaged labels", damaged),
+    ):
+        seen = own & ~flagged
+        lines.append(
+            f"  {name}: {share_by_patient(rows[own], hidden[own])}; "
+            f"of those that pass {share_by_patient(rows[seen], hidden[seen])}"
+        )
+    return "\n".join(lines)
 
 
 def main() -> None:
