@@ -27,6 +27,7 @@ from popscan.protocols.cine_sax.segmentation.inference import segment
 from popscan.protocols.cine_sax.training.observe import labelled_part
 from popscan.records import Scan
 from popscan.segment import Bundle
+from popscan.stages.segment.uncertainty import base_doubt
 from segmentation import acdc_cases
 
 PARTS = ("validation", "training", "simulated", "sunnybrook")
@@ -275,11 +276,9 @@ def _segmented(pair: Pair, bundle: Bundle, kept: Path) -> tuple[Labels, dict[str
             if str(file["bundle"]) == bundle.digest:
                 return file["labels"], json.loads(str(file["record"]))
     found = segment(pair.scan, bundle=bundle)
-    assert found.base is not None
-    voxel_ml = float(np.prod(pair.scan.spacing_mm)) / 1000.0
     doubt = {
-        side: {name: (curve * voxel_ml).tolist() for name, curve in curves.items()}
-        for side, curves in (("kept", found.base.kept), ("removed", found.base.removed))
+        side: {name: curve.tolist() for name, curve in curves.items()}
+        for side, curves in base_doubt(found, pair.scan).items()
     }
     record = {**found.values, "base": doubt}
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,12 @@ import pytest
 
 from popscan.protocols.cine_sax.labels import Label
 from popscan.protocols.cine_sax.qc import Context
-from popscan.protocols.cine_sax.qc.base import base_open_pct, base_travel_mm, lvef_doubt_points
+from popscan.protocols.cine_sax.qc.base import (
+    base_open_pct,
+    base_travel_mm,
+    lvef_doubt_points,
+    rv_base_cut_ratio,
+)
 from popscan.records import Scan
 
 SPACING = (1.5, 1.5, 10.0)
@@ -66,3 +71,23 @@ def test_doubt_is_the_larger_change_of_the_ejection_fraction():
     assert lvef_doubt_points(context(labels, base=doubt)).value == pytest.approx(
         100 * 3.0 / volume[0]
     )
+
+
+def test_a_slice_beyond_the_stack_is_no_doubt_of_the_slices_at_hand():
+    labels = rings()
+    none = {side: {"lv": [0.0, 0.0]} for side in ("kept", "removed")}
+    doubt = {**none, "beyond": {"lv": [9.0, 9.0]}}
+    assert lvef_doubt_points(context(labels, base=doubt)).value == pytest.approx(0.0)
+
+
+def test_a_base_is_cut_where_the_rv_stays_in_the_most_basal_slice():
+    labels = rings()
+    assert not rv_base_cut_ratio(context(labels)).assessed  # it leaves that slice
+    missing = rv_base_cut_ratio(context(np.where(labels == Label.RV, 0, labels)))
+    assert math.isnan(missing.value)
+    assert missing.assessed  # no RV at all: goes to review
+    cut = labels[:, :, 1:]
+    found = rv_base_cut_ratio(context(cut))
+    length, diameter = context(cut).lv_size_mm
+    assert found.value == pytest.approx(length / diameter)
+    assert "100%" in found.message

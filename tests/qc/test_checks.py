@@ -45,7 +45,10 @@ def test_clean_scan_passes_every_check(case: Any) -> None:
     assert [check.name for check in checks] == list(cine.CHECKS)
     passed = {check.name for check in checks if check.verdict == Verdict.PASS}
     # The base lies well inside; and no model said what Dice to expect, nor how usual the scan is.
-    unsaid = {"base_cut_ratio", "error_risk", "expected_dice", "lvef_doubt_points", "ood"}
+    unsaid = {
+        *("base_cut_ratio", "rv_base_cut_ratio"),
+        *("error_risk", "expected_dice", "lvef_doubt_points", "ood"),
+    }
     assert set(cine.CHECKS) - passed == unsaid, qc.reasons(checks)
     assert qc.verdict(checks) == "pass"
     assert qc.reasons(checks) == ""
@@ -351,6 +354,7 @@ FAULTS: list[tuple[str, Callable[[Any], Any], str]] = [
     ("snr", drowned_in_noise, "fail"),
     ("contrast_pct", inverted, "fail"),
     ("base_cut_ratio", no_base, "review"),
+    ("rv_base_cut_ratio", no_base, "review"),
     ("edge_width_mm", blurred, "review"),
     ("wall_spread_pct", ghosted, "review"),
     ("cycle_coverage_pct", short_cycle, "fail"),

@@ -7,6 +7,7 @@ import pytest
 
 from popscan.protocols.cine_sax.base import base_course, find_base, remove_above
 from popscan.protocols.cine_sax.base_evidence import EVIDENCE, log_odds
+from popscan.protocols.cine_sax.beyond import beyond_stack
 from popscan.protocols.cine_sax.biomarkers import measure
 from popscan.protocols.cine_sax.biomarkers.doubt import doubtful_amounts, shifts
 from popscan.protocols.cine_sax.labels import Label
@@ -166,6 +167,45 @@ def test_the_interval_reaches_to_with_and_without():
     amounts = doubtful_amounts(doubt, ed=0, es=1)
     assert (amounts["lvedv_doubtful_ml"], amounts["lvesv_doubtful_ml"]) == (8.0, 10.0)
     assert math.isnan(doubtful_amounts({}, ed=0, es=1)["lvedv_doubtful_ml"])
+
+
+def test_the_interval_reaches_to_a_slice_beyond_the_stack():
+    beyond = {"lv": [20.0, 10.0], "myo": [6.0, 4.0], "rv": [0.0, 0.0]}
+    values = {"lvedv_ml": 100.0, "lvesv_ml": 50.0, "lvsv_ml": 50.0, "lvef_pct": 50.0,
+              "rvedv_ml": 90.0, "rvesv_ml": 45.0, "rvsv_ml": 45.0, "rvef_pct": 50.0,
+              "lvm_g": 80.0}  # fmt: skip
+    nothing = {side: {} for side in ("kept", "removed")}
+    found = shifts(values, {**nothing, "beyond": beyond}, ed=0, es=1)
+    assert found["lvedv_ml"] == (0.0, 20.0)
+    assert found["lvesv_ml"] == (0.0, 10.0)
+    assert found["lvsv_ml"] == (0.0, 20.0)  # what is missing at ES is missing at ED, too
+    assert found["lvef_pct"] == pytest.approx((0.0, 100 * (1 - 50 / 120) - 50))
+    assert found["lvm_g"] == pytest.approx((0.0, 6.3))
+    assert found["rvedv_ml"] == (0.0, 0.0)
+    assert shifts(values, nothing, ed=0, es=1)["lvedv_ml"] == (0.0, 0.0)
+    amounts = doubtful_amounts({**nothing, "beyond": beyond}, ed=0, es=1)
+    assert amounts["lvedv_doubtful_ml"] == 0.0  # none of it is in the volume
+
+
+@pytest.mark.parametrize("base_first", [True, False])
+def test_a_stack_that_the_rv_does_not_leave_at_end_systole_ends_too_early(base_first):
+    labels = np.zeros((20, 20, 6, 2), dtype=np.uint8)
+    for t, size in enumerate((8, 5)):
+        labels[:size, :size, :5, t] = Label.LV  # the apex is narrower
+        labels[:3, :3, 5, t] = Label.LV
+        labels[12:18, 12:18, t:4, t] = Label.RV  # leaves the first slice at end-systole
+    order = slice(None) if base_first else slice(None, None, -1)
+    names = ["ED", "ES"]
+    whole = beyond_stack(labels[:, :, order], frame_labels=names)
+    assert not any(curve.any() for curve in whole.values())
+    cut = beyond_stack(labels[:, :, 1:][:, :, order], frame_labels=names)
+    assert cut["lv"].tolist() == [64.0, 25.0]
+    assert cut["rv"].tolist() == [36.0, 36.0]
+    assert not beyond_stack(labels[..., :1], frame_labels=["ED"])["lv"].any()
+    empty = beyond_stack(np.zeros_like(labels))
+    assert {name: curve.tolist() for name, curve in empty.items()} == {
+        name: [0.0, 0.0] for name in ("rv", "myo", "lv")
+    }
 
 
 def test_the_ejection_fraction_is_that_of_the_ventricle_alone():

@@ -26,6 +26,11 @@ class Ends(Protocol):
         """Structure -> voxels of each frame in doubtful slices that do not."""
         ...
 
+    @property
+    def beyond(self) -> Mapping[str, NDArray[np.float64]]:
+        """Structure -> voxels of each frame in one more slice that was not acquired; or empty."""
+        ...
+
 
 @dataclass(frozen=True, kw_only=True)
 class Segmentation:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,12 +53,16 @@ class Base:
     kept, removed : dict of ndarray, shape (t,)
         Structure -> voxels in doubtful slices next to the base that count as ventricle, and that do
         not. The latter include what the network expects in a slice that it left out.
+    beyond : dict of ndarray, shape (t,)
+        Structure -> voxels of one more slice at the base, where the stack seems to end too early
+        (`popscan.protocols.cine_sax.beyond`). Empty before that was looked at.
     """
 
     above: Flags
     log_odds: Floats
     kept: Mapping[str, Floats]
     removed: Mapping[str, Floats]
+    beyond: Mapping[str, Floats] = field(default_factory=dict)
 
     @property
     def n_slices_removed(self) -> int:

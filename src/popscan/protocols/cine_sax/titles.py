@@ -81,6 +81,7 @@ TITLES: Mapping[str, str] = {
     "basal_coverage_pct": "Coverage of the base (%)",
     "apical_coverage_pct": "Coverage of the apex (%)",
     "base_cut_ratio": "Base cut off",
+    "rv_base_cut_ratio": "Base cut off, by the RV",
     "snr": "SNR",
     "contrast_pct": "Contrast of blood and wall (%)",
     "edge_width_mm": "Width of edges (mm)",

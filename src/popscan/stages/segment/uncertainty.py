@@ -117,16 +117,21 @@ def samples_of(
 
 
 def base_doubt(labelled: Segmentation, scan: Scan) -> dict[str, dict[str, NDArray[np.floating]]]:
-    """Return the mL of every structure in doubtful basal slices of each frame, kept and removed.
+    """Return the mL of every structure in doubtful basal slices of each frame.
 
-    Empty where segmentation did not decide where the structures end.
+    ``kept`` and ``removed``, and ``beyond`` where the stack seems to end too early. Empty where
+    segmentation did not decide where the structures end.
     """
     if labelled.base is None:
         return {}
     voxel_ml = float(np.prod(scan.spacing_mm)) / 1000.0
     return {
         side: {name: np.round(curve * voxel_ml, 3) for name, curve in curves.items()}
-        for side, curves in (("kept", labelled.base.kept), ("removed", labelled.base.removed))
+        for side, curves in (
+            ("kept", labelled.base.kept),
+            ("removed", labelled.base.removed),
+            ("beyond", labelled.base.beyond),
+        )
     }
 
 

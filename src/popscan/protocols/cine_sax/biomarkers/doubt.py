@@ -1,7 +1,9 @@
 """Volumes that stand on a slice which nobody can be sure of: how much, and with it and without.
 
 Segmentation says per frame how much of each structure lies in doubtful slices at the base, counted
-as ventricle (``kept``) or not (``removed``); see `popscan.protocols.cine_sax.base`.
+as ventricle (``kept``) or not (``removed``); see `popscan.protocols.cine_sax.base`. Where the stack
+seems to end too early it also says how large a further slice would be (``beyond``; see
+`popscan.protocols.cine_sax.beyond`).
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from popscan.columns import Column
 from popscan.protocols.cine_sax.biomarkers.sax import MYOCARDIAL_DENSITY_G_ML
 
-#: ``kept`` and ``removed`` -> structure -> mL in every frame.
+#: ``kept``, ``removed`` and ``beyond`` -> structure -> mL in every frame.
 Doubt = Mapping[str, Mapping[str, Sequence[float]]]
 
 _STRUCTURES = ("rv", "myo", "lv")
@@ -79,7 +81,9 @@ def shifts(
     -------
     dict
         Quantity -> a number <= 0 and one >= 0. The slices of a phase count together, for all
-        structures; ED and ES are independent. Empty without doubt or without a phase.
+        structures; ED and ES are independent, but for a slice beyond the stack: the base is
+        higher at ED, so what is missing at ES is missing at ED, too. Empty without doubt or
+        without a phase.
     """
     if not doubt or ed is None or es is None:
         return {}
@@ -90,13 +94,22 @@ def shifts(
         [{}, *({s: sign * _at(doubt, side, s, t) for s in _STRUCTURES} for side, sign in options)]
         for t in (ed, es)
     ]
-    for at_ed, at_es in itertools.product(*changes):
-        for name, value in _changed(values, at_ed, at_es).items():
+    further = [{s: _at(doubt, "beyond", s, t) for s in _STRUCTURES} for t in (ed, es)]
+    unseen: list[tuple[dict[str, float], dict[str, float]]] = [({}, {})]
+    unseen += [(further[0], {}), (further[0], further[1])]
+    for (at_ed, at_es), (more_ed, more_es) in itertools.product(
+        itertools.product(*changes), unseen
+    ):
+        for name, value in _changed(values, _sum(at_ed, more_ed), _sum(at_es, more_es)).items():
             change = value - values[name]
             if math.isfinite(change):
                 lowest[name] = min(lowest.get(name, 0.0), change)
                 highest[name] = max(highest.get(name, 0.0), change)
     return {name: (lowest[name], highest[name]) for name in lowest}
+
+
+def _sum(one: Mapping[str, float], other: Mapping[str, float]) -> dict[str, float]:
+    return {s: one.get(s, 0.0) + other.get(s, 0.0) for s in _STRUCTURES}
 
 
 def _changed(

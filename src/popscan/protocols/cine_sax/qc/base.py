@@ -10,6 +10,7 @@ import math
 
 import numpy as np
 
+from popscan.protocols.cine_sax.beyond import RV_FILLED, rv_share_at_base
 from popscan.protocols.cine_sax.biomarkers.doubt import shifts
 from popscan.protocols.cine_sax.biomarkers.sax import measure
 from popscan.protocols.cine_sax.labels import Label
@@ -55,6 +56,30 @@ def base_travel_mm(ctx: Context) -> Measured:
     return Measured((first[1] - first[0]) * ctx.spacing_mm[2], "from the base at ED to that at ES")
 
 
+def rv_base_cut_ratio(ctx: Context) -> Measured:
+    """Length over width of the LV where the RV fills the stack's most basal slice even in systole.
+
+    The base of the RV descends by about two centimetres: where the stack reaches the valves at
+    end-diastole, its most basal slice hardly holds the RV at end-systole. Where that slice does,
+    and the LV is short for its width, too, basal slices are missing.
+    """
+    if ctx.labels is None:
+        return not_assessed(NO_LABELS)
+    if ctx.phases[1] is None:
+        return not_assessed("end-systole is unknown")
+    share = rv_share_at_base(ctx.base_to_apex(ctx.counts[Label.RV][:, ctx.es]).astype(float))
+    if math.isnan(share):
+        return Measured(math.nan, "no RV at end-systole")
+    if share < RV_FILLED:
+        return not_assessed("the RV leaves the stack's most basal slice at end-systole")
+    length, diameter = ctx.lv_size_mm
+    return Measured(
+        length / diameter if diameter > 0 else math.nan,
+        f"RV in the most basal slice at ES ({100 * share:.0f}% of its largest area there); LV "
+        f"length {length:.0f} mm, diameter {diameter:.0f} mm",
+    )
+
+
 def lvef_doubt_points(ctx: Context) -> Measured:
     """Change of the LVEF if doubtful slices at the base were counted the other way.
 
@@ -70,5 +95,6 @@ def lvef_doubt_points(ctx: Context) -> Measured:
     names = ["" for _ in range(ctx.n_frames)]
     names[ctx.es], names[ctx.ed] = "ES", "ED"
     values = measure(ctx.labels, spacing_mm=ctx.spacing_mm, frame_labels=names)
-    down, up = shifts(values, doubt, ed=ctx.ed, es=ctx.es).get("lvef_pct", (0.0, 0.0))
+    seen = {side: doubt[side] for side in ("kept", "removed")}  # not what lies beyond the stack
+    down, up = shifts(values, seen, ed=ctx.ed, es=ctx.es).get("lvef_pct", (0.0, 0.0))
     return Measured(max(-down, up), "LVEF with and without doubtful slices")

@@ -71,6 +71,7 @@ _IMAGE: dict[str, Spec] = {
     ),
     "basal_coverage_pct": _image(image.basal_coverage_pct, "%", "high", None, None),
     "base_cut_ratio": _image(image.base_cut_ratio, "ratio", "low", 0.85, 0.5, _TARRONI),
+    "rv_base_cut_ratio": _image(base.rv_base_cut_ratio, "ratio", "low", 0.95, None),
     "apical_coverage_pct": _image(image.apical_coverage_pct, "%", "high", 60.0, 90.0, _TARRONI),
     "snr": _image(intensity.snr, "ratio", "low", 4.0, 3.0),
     "contrast_pct": _image(intensity.contrast_pct, "%", "low", 5.0, 0.0, _TARRONI),

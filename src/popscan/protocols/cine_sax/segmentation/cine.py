@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from popscan.protocols.cine_sax.base import find_base, remove_above
+from popscan.protocols.cine_sax.beyond import beyond_stack
 from popscan.protocols.cine_sax.labels import STRUCTURES, Label
 from popscan.protocols.cine_sax.missed import missed_volumes
 from popscan.protocols.cine_sax.segmentation.cleanup import keep_largest, mend_slices
@@ -156,6 +157,8 @@ class Cine:
                 pixel_mm2=tally.pixel_mm2,
             )
             remove_above(volume, end)
+            names = scan.meta.get("frame_labels")
+            end = replace(end, beyond=beyond_stack(volume, frame_labels=names))
         labels = pasted(volume, self._outer, scan.array.shape)
         looked_at = scout_frames(scan.array.shape[3])
         measured = measure_input(scan, labels, looked_at)
