@@ -90,4 +90,4 @@ def test_a_base_is_cut_where_the_rv_stays_in_the_most_basal_slice():
     found = rv_base_cut_ratio(context(cut))
     length, diameter = context(cut).lv_size_mm
     assert found.value == pytest.approx(length / diameter)
-    assert "100%" in found.message
+    assert "100%" in found.note
