@@ -23,6 +23,8 @@ SMOOTH_MM = 8.0
 MARGIN = 0.2
 #: Slices less like each other than this say nothing: beyond the organ, or all noise.
 FAINT = 0.3
+#: What is left of a constant slice, relative to its norm, is rounding.
+ROUNDING = 1e-9
 #: The outermost slices have one neighbour each: a move that needs them needs so much more gain.
 END_WEIGHT = 0.2
 
@@ -71,9 +73,11 @@ def likeness(volume: NDArray[np.floating], spacing_mm: tuple[float, float]) -> F
     slices = np.moveaxis(middle, 2, 0).astype(np.float64)
     planes = [ndimage.gaussian_filter(plane, sigma) for plane in slices]
     rows = np.stack(planes).reshape(len(planes), -1)
+    whole = np.linalg.norm(rows, axis=1, keepdims=True)
     rows = rows - rows.mean(axis=1, keepdims=True)
     size = np.linalg.norm(rows, axis=1, keepdims=True)
-    rows = np.divide(rows, size, out=np.zeros_like(rows), where=size > 0)
+    # A constant slice is not exactly constant once it is smoothed.
+    rows = np.divide(rows, size, out=np.zeros_like(rows), where=size > ROUNDING * whole)
     return np.maximum(rows @ rows.T, FAINT)
 
 
