@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -104,9 +104,12 @@ def rounded_groups(groups: pd.DataFrame, *, min_cell: int, base: int, alpha: flo
     if "sd" in table:
         table.loc[binary, "sd"] = np.sqrt(p * (1 - p) * shown / (shown - 1))[binary]
     if {"ci_low", "ci_high"} <= set(table.columns):
-        for row in table.index[binary]:
-            limits = intervals.wilson(int(events[row]), int(shown[row]), alpha=alpha)
-            table.loc[row, ["ci_low", "ci_high"]] = limits
+        limits = [
+            intervals.wilson(int(happened), int(n_shown), alpha=alpha)
+            for happened, n_shown in zip(events[binary], shown[binary], strict=True)
+        ]
+        for place, column in enumerate(("ci_low", "ci_high")):
+            table.loc[binary, column] = [pair[place] for pair in limits]
     return table
 
 
@@ -149,15 +152,19 @@ def rounded_gaps(gaps: pd.DataFrame, events: Events, *, base: int, alpha: float)
         other outcomes intervals as wide as rounded counts make them.
     """
     table = rounded_estimates(gaps, base=base)
-    for row in table.index[table["kind"] == "binary"]:
-        key = table.loc[row, "attribute"], table.loc[row, "outcome"]
-        mine = events.get((*key, table.loc[row, "group"]))
-        theirs = events.get((*key, table.loc[row, "reference"]))
-        if mine is None or theirs is None or table["gap"].isna()[row]:
-            continue
-        for name, value in _proportions(mine, theirs, alpha).items():
-            if name in table:
-                table.loc[row, name] = value
+    found: dict[Hashable, dict[str, float]] = {}
+    compared = table[(table["kind"] == "binary") & table["gap"].notna()]
+    labels = ("attribute", "outcome", "group", "reference")
+    for row, attribute, outcome, group, reference in zip(
+        compared.index, *(compared[name] for name in labels), strict=True
+    ):
+        mine = events.get((attribute, outcome, group))
+        theirs = events.get((attribute, outcome, reference))
+        if mine is not None and theirs is not None:
+            found[row] = _proportions(mine, theirs, alpha)
+    for name in next(iter(found.values()), {}):
+        if name in table:
+            table.loc[list(found), name] = [values[name] for values in found.values()]
     if "direction" in table:
         table["direction"] = [
             _direction(gap, better)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 import numpy as np
 import pandas as pd
 
@@ -33,24 +35,28 @@ def rounded_funnel(funnel: pd.DataFrame, *, base: int, alpha: float) -> pd.DataF
         )
     }  # fmt: skip
     table["kept_pct"] = 100 * (entered - lost) / counts["n_units"].where(counts["n_units"] > 0)
-    for row in table.index:
-        if not np.isfinite(table.loc[row, "lost_pct"]) or not entered[row] > 0:
-            continue
+    shares: dict[Hashable, list[float]] = {}
+    gaps: dict[Hashable, list[float]] = {}
+    known = table[np.isfinite(table["lost_pct"]) & (entered > 0)]
+    labels = ("gap_pct", "attribute", "reference", "stage")
+    for row, had_gap, *key in zip(known.index, *(known[name] for name in labels), strict=True):
         mine = int(lost[row]), int(entered[row])
         low, high = intervals.wilson(*mine, alpha=alpha)
-        table.loc[row, ["lost_pct", "ci_low_pct", "ci_high_pct"]] = [
-            100 * mine[0] / mine[1], 100 * low, 100 * high,
-        ]  # fmt: skip
-        if not np.isfinite(table.loc[row, "gap_pct"]):
+        shares[row] = [100 * mine[0] / mine[1], 100 * low, 100 * high]
+        if not np.isfinite(had_gap):
             continue
-        key = table.loc[row, "attribute"], table.loc[row, "reference"], table.loc[row, "stage"]
-        base_row = place.get(key)
-        gap = [np.nan] * 3
+        base_row = place.get(tuple(key))
+        gaps[row] = [np.nan] * 3
         if base_row is not None and entered[base_row] > 0:
             theirs = int(lost[base_row]), int(entered[base_row])
             low, high = intervals.risk_difference(*mine, *theirs, alpha=alpha)
-            gap = [100 * (mine[0] / mine[1] - theirs[0] / theirs[1]), 100 * low, 100 * high]
-        table.loc[row, ["gap_pct", "gap_ci_low_pct", "gap_ci_high_pct"]] = gap
+            gaps[row] = [100 * (mine[0] / mine[1] - theirs[0] / theirs[1]), 100 * low, 100 * high]
+    for found, columns in (
+        (shares, ("lost_pct", "ci_low_pct", "ci_high_pct")),
+        (gaps, ("gap_pct", "gap_ci_low_pct", "gap_ci_high_pct")),
+    ):
+        for at, column in enumerate(columns if found else ()):
+            table.loc[list(found), column] = [values[at] for values in found.values()]
     return table
 
 
@@ -72,11 +78,13 @@ def rounded_summary(summary: pd.DataFrame, groups: pd.DataFrame) -> pd.DataFrame
     for column in table.columns:
         if pd.api.types.is_numeric_dtype(table[column]) and column not in kept:
             table[column] = table[column].astype(float).mask(binary)
-    for row in table.index[binary]:
-        key = table.loc[row, "attribute"], table.loc[row, "outcome"]
-        for side in ("worst", "best"):
-            table.loc[row, side] = means.get((*key, table.loc[row, f"{side}_group"]), np.nan)
-        table.loc[row, "max_gap"] = abs(table.loc[row, "worst"] - table.loc[row, "best"])
+    if not binary.any():
+        return table
+    rows = table[binary]
+    for side in ("worst", "best"):
+        keys = zip(rows["attribute"], rows["outcome"], rows[f"{side}_group"], strict=True)
+        table.loc[binary, side] = [means.get(key, np.nan) for key in keys]
+    table.loc[binary, "max_gap"] = (table["worst"] - table["best"]).abs()[binary]
     return table
 
 

@@ -60,6 +60,11 @@ def coded(values: pd.Series, *, missing: str = "") -> pd.Series:
 
 
 def _cells(values: pd.Series, missing: str) -> pd.Series:
-    """Return cell after cell as `words` does."""
-    text = values.astype(object).where(values.notna(), "").astype(str).str.strip()
-    return text.mask(text.str.lower().isin(EMPTY), missing)
+    """Return cell after cell as `words` does; cells of very many rows never come here."""
+    known = values.notna().to_numpy()
+    text = [
+        str(cell).strip() if there else ""
+        for cell, there in zip(values.astype(object).to_numpy(), known, strict=True)
+    ]
+    shown = [missing if word.lower() in EMPTY else word for word in text]
+    return pd.Series(shown, index=values.index, name=values.name, dtype=str)
