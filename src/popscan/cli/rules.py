@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 from popscan.cli.adding import Call, Commands
+from popscan.garbage import seldom_collected
 from popscan.given import read_given
 from popscan.inventory import inventoried
 from popscan.records import PopscanError
@@ -156,7 +157,8 @@ def _plan(arguments: argparse.Namespace) -> None:
 def _collect(arguments: argparse.Namespace) -> None:
     from popscan.stages.collect.job import collect
 
-    with inventoried(arguments.study, arguments.study / "tables" / "ledger.parquet"):
+    made = arguments.study / "tables" / "ledger.parquet"
+    with inventoried(arguments.study, made), seldom_collected():
         counts = collect(Store(arguments.study), arguments.options)
     for name, count in counts.items():
         print(f"{name}: {count} rows")
@@ -165,21 +167,24 @@ def _collect(arguments: argparse.Namespace) -> None:
 def _associate(arguments: argparse.Namespace) -> None:
     from popscan.stages.associate.job import associate_study
 
-    with inventoried(arguments.study, arguments.study / "tables" / "associations.parquet"):
+    made = arguments.study / "tables" / "associations.parquet"
+    with inventoried(arguments.study, made), seldom_collected():
         associate_study(arguments.study, arguments.options)
 
 
 def _fairness(arguments: argparse.Namespace) -> None:
     from popscan.stages.fairness.job import audit_study
 
-    with inventoried(arguments.study, arguments.study / "tables" / "fairness_gaps.parquet"):
+    made = arguments.study / "tables" / "fairness_gaps.parquet"
+    with inventoried(arguments.study, made), seldom_collected():
         audit_study(arguments.study, arguments.options)
 
 
 def _report(arguments: argparse.Namespace) -> None:
     from popscan.stages.report.job import report_study
 
-    with inventoried(arguments.study, arguments.study / "report" / "index.html"):
+    made = arguments.study / "report" / "index.html"
+    with inventoried(arguments.study, made), seldom_collected():
         print(report_study(arguments.study, arguments.config))
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Mapping
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -81,7 +84,7 @@ def _table(part: pd.DataFrame, options: Options) -> Table:
         of = part[part["outcome"] == outcome]
         unit = " (% points)" if (of["kind"] == "binary").any() else ""
         headings[len(rows)] = f"{title_of(outcome)}{unit} · against {of['reference'].iloc[0]}"
-        rows += [_row(row, limits, options) for _, row in of.iterrows()]
+        rows += [_row(row, limits, options) for row in of.to_dict("records")]
     held = max(part["adjusted_for"], key=len)
     return Table(
         caption=f"Gaps by {title_of(str(part['attribute'].iloc[0]), unit=False).lower()}, "
@@ -105,7 +108,7 @@ def _table(part: pd.DataFrame, options: Options) -> Table:
     )
 
 
-def _row(row: pd.Series, limits: tuple[float, float], options: Options) -> list[Cell]:
+def _row(row: Mapping[Hashable, Any], limits: tuple[float, float], options: Options) -> list[Cell]:
     places = places_for(float(row["ci_high"] - row["ci_low"]))
     text = f"{decimals(row['gap'], places)} ({interval(row['ci_low'], row['ci_high'], places)})"
     low, middle, high, raw = (

@@ -49,7 +49,7 @@ _READING = (
 )
 _SENTENCES = 8
 _GROUP_NUMBERS = ("n", "n_units", "n_missing", "mean", "median", "sd", "ci_low", "ci_high")
-_SHOWN = ["group", "few", *_GROUP_NUMBERS]
+_SHOWN = ["group", "outcome", "few", "percent", *_GROUP_NUMBERS]
 
 
 def is_caution(sentence: str) -> bool:
@@ -83,16 +83,19 @@ def _group_tables(context: StudyContext, options: Options) -> list[Block]:
         table[column] = words(table[column], missing="not named")
     order = outcome_order(table, context.protocol)
     blocks: list[Block] = []
+    table["percent"] = percent
     for attribute in dict.fromkeys(table["attribute"]):
         part = table[table["attribute"] == attribute]
         rows: list[list[Cell]] = []
         headings: dict[int, str] = {}
-        by_outcome = dict(iter(part.groupby("outcome", sort=False)))
+        by_outcome: dict[str, list[Mapping[Hashable, Any]]] = {}
+        for row in part[_SHOWN].to_dict("records"):
+            by_outcome.setdefault(row["outcome"], []).append(row)
         for outcome in [name for name in order if name in by_outcome]:
             found = by_outcome[outcome]
-            is_share = bool(percent[found.index].any())
+            is_share = any(row["percent"] for row in found)
             headings[len(rows)] = title_of(outcome) + (" (%)" if is_share else "")
-            rows += [_group_row(row, options) for row in found[_SHOWN].to_dict("records")]
+            rows += [_group_row(row, options) for row in found]
         titles = ("n", "Missing", "Mean", "95% interval", "Median", "SD")
         inner = Table(
             caption=f"Outcomes by {title_of(attribute, unit=False).lower()}.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -45,6 +45,8 @@ _OPEN = (
 )
 #: Outcomes shown without opening anything.
 _SHOWN = 10
+_DRAWN = ("scale", "strong", "sign_open", "worse")
+_Row = Mapping[str, Any]
 
 
 def gap_table(context: StudyContext) -> pd.DataFrame:
@@ -112,17 +114,32 @@ def _spreads(groups: pd.DataFrame) -> dict[tuple[str, str], float]:
     return dict(zip(sums.index, pooled.astype(float), strict=True))
 
 
-def _title(rows: pd.DataFrame) -> str:
+def _rows(gaps: pd.DataFrame) -> list[_Row]:
+    """Rows of `gap_table`, one by one: a forest looks at thousands of them in small groups."""
+    names = dict.fromkeys([*_WORDS, *_NUMBERS, *_DRAWN])
+    columns = zip(*(gaps[name].tolist() for name in names), strict=True)
+    return [dict(zip(names, cells, strict=True)) for cells in columns]
+
+
+def _by(rows: Iterable[_Row], name: str) -> dict[str, list[_Row]]:
+    """Rows by a word of theirs, in order of its first appearance."""
+    parts: dict[str, list[_Row]] = {}
+    for row in rows:
+        parts.setdefault(row[name], []).append(row)
+    return parts
+
+
+def _title(rows: Sequence[_Row]) -> str:
     """Name of the outcome of these rows, with the unit of their gaps."""
-    title = title_of(str(rows["outcome"].iloc[0]))
-    return f"{title} (% points)" if (rows["kind"] == "binary").any() else title
+    title = title_of(str(rows[0]["outcome"]))
+    return f"{title} (% points)" if any(row["kind"] == "binary" for row in rows) else title
 
 
-def _heat_cell(part: pd.DataFrame) -> Cell:
-    if not len(part):
+def _heat_cell(part: Sequence[_Row]) -> Cell:
+    """Show the largest gap of these rows; all of them have one."""
+    if not part:
         return Cell(text=DASH, heat="#f4f6f8", ink="#5b6773")
-    share = part["gap"] / part["scale"]
-    worst = part.iloc[int(np.nanargmax(share.abs()))]
+    worst = max(part, key=lambda row: abs(row["gap"] / row["scale"]))
     size = abs(float(worst["gap"] / worst["scale"]))
     back, ink = heat(size, side=float(worst["worse"]))
     star = " *" if bool(worst["strong"]) else ""
@@ -140,9 +157,9 @@ def heat_map(gaps: pd.DataFrame) -> list[Block]:
         return []
     attributes = list(dict.fromkeys(drawn["attribute"]))
     rows = []
-    for _, of_outcome in drawn.groupby("outcome", sort=False):
-        parts = dict(iter(of_outcome.groupby("attribute", sort=False)))
-        cells = [_heat_cell(parts.get(a, of_outcome.iloc[:0])) for a in attributes]
+    for of_outcome in _by(_rows(drawn), "outcome").values():
+        parts = _by(of_outcome, "attribute")
+        cells = [_heat_cell(parts.get(a, ())) for a in attributes]
         rows.append([Cell(text=_title(of_outcome)), *cells])
 
     def table(part: list[list[Cell]], caption: str) -> Table:
@@ -166,15 +183,8 @@ def heat_map(gaps: pd.DataFrame) -> list[Block]:
     return blocks
 
 
-#: Columns of a gap that its row of the forest shows.
-_DRAWN = [
-    "group", "n", "gap", "ci_low", "ci_high", "p", "p_adj", "scale", "strong", "sign_open",
-    "missing_pct", "min_detectable_gap",
-]  # fmt: skip
-
-
 def _forest_row(
-    row: Mapping[Hashable, Any], limits: tuple[float, float], options: Options, *, power: bool
+    row: _Row, limits: tuple[float, float], options: Options, *, power: bool
 ) -> list[Cell]:
     width = float(row["ci_high"] - row["ci_low"])
     places = places_for(width if math.isfinite(width) else abs(float(row["gap"])))
@@ -205,15 +215,16 @@ def _missing(share: float) -> str:
     return f" ({share:.0f}% missing)" if share >= 1 else " (< 1% missing)"
 
 
-def _against(rows: pd.DataFrame, options: Options) -> str:
+def _against(rows: Sequence[_Row], options: Options) -> str:
     """Say which group these gaps are measured from, and its size where it is one."""
-    references = list(dict.fromkeys(r for r in rows["reference"] if r))
+    references = list(dict.fromkeys(row["reference"] for row in rows if row["reference"]))
     if not references:
         return ""
-    sizes = rows["n_reference"].dropna()
-    one = len(references) == 1 and len(sizes)
-    lost = rows["missing_reference_pct"].max() if one else math.nan
-    size = f" (n = {options.count(sizes.iloc[0])}{_missing(lost)})" if one else ""
+    sizes = [n for row in rows if not math.isnan(n := row["n_reference"])]
+    size = ""
+    if len(references) == 1 and sizes:
+        shares = [share for row in rows if not math.isnan(share := row["missing_reference_pct"])]
+        size = f" (n = {options.count(sizes[0])}{_missing(max(shares, default=math.nan))})"
     return f" · against {listing(references)}{size}"
 
 
@@ -225,22 +236,18 @@ def _forest(
     headings: dict[int, str] = {}
     asides: dict[int, str] = {}
     empty: list[str] = []
-    for outcome, part in gaps.groupby("outcome", sort=False):
-        known = part[part["gap"].notna()]
-        if not len(known):
-            empty.append(title_of(str(outcome)))
+    for outcome, part in _by(_rows(gaps), "outcome").items():
+        known = [row for row in part if not math.isnan(row["gap"])]
+        if not known:
+            empty.append(title_of(outcome))
             continue
         headings[len(rows)] = _title(part) + _against(part, options)
-        few = part[part["gap"].isna()]
-        if len(few):
+        few = [row for row in part if math.isnan(row["gap"])]
+        if few:
             asides[len(rows)] = "Too few to compare: " + ", ".join(
-                f"{shorten(group, 40)} ({options.count(n)})"
-                for group, n in zip(few["group"], few["n"], strict=True)
+                f"{shorten(row['group'], 40)} ({options.count(row['n'])})" for row in few
             )
-        rows += [
-            _forest_row(row, limits, options, power=power)
-            for row in known[_DRAWN].to_dict("records")
-        ]
+        rows += [_forest_row(row, limits, options, power=power) for row in known]
     made = gaps["test"].where(~gaps["test"].str.startswith("none"), "")
     tests = list(dict.fromkeys(t.replace("_", " ") for t in made if t))
     columns = [
