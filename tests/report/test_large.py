@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from popscan.report import people
+from popscan.report import neighbours, people
 from popscan.report.context import StudyContext
 from popscan.report.figures.density import MANY, OUTLIERS, farthest
 from popscan.report.figures.distributions import Violins, thinned, violins
@@ -134,3 +134,17 @@ def test_of_very_many_subjects_the_unflagged_are_left_out_of_the_index(monkeypat
     assert "others" not in json.loads(whole[0])
     assert json.loads(head)["others"] == 3
     assert lines == [whole[1], whole[2], whole[5]]
+
+
+def test_few_are_looked_at_closely_of_very_many_and_the_same_are_nearest(rng, monkeypatch):
+    columns = [f"{name}_ml" for name in "abcdef"]
+    table = pd.DataFrame(rng.normal(1e6, 1.0, size=(4000, 6)).round(1), columns=columns)
+    table = table.mask(rng.uniform(size=table.shape) < 0.3)
+    table.loc[100:120] = table.loc[200:220].to_numpy()  # ties: the first rows come first
+    table.loc[3] = np.nan
+    table.insert(0, "unit", [f"sub-{i:04d}" for i in range(4000)])
+    units = [f"sub-{i:04d}" for i in (*range(0, 4000, 97), 3, 100, 110, 200, 210)]
+    found = [Others(table, units, columns).nearest(unit) for unit in units]
+    monkeypatch.setattr(neighbours, "_FEW", 10_000)
+    for unit, near in zip(units, found, strict=True):
+        pd.testing.assert_frame_equal(near, Others(table, units, columns).nearest(unit))

@@ -6,10 +6,17 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from popscan.report.blocks import Block, Bullets, Cell, Column, Table
 from popscan.report.text import number, title_of
 from popscan.report.tidy import numbers, words
+
+
+#: Of so many rows all distances are computed.
+_FEW = 2000
+#: More than sums of squares can be off by, as a share of their terms.
+_ROUNDING = 1e-9
 
 
 def _person(unit: str) -> str:
@@ -45,6 +52,9 @@ class Others:
         spread = values.std().to_numpy()
         self._values = values.to_numpy()
         self._scaled = self._values / np.where(spread > 0, spread, np.nan)
+        self._known = np.isfinite(self._scaled).astype(float)
+        middle = values.mean().to_numpy() / np.where(spread > 0, spread, np.nan)
+        self._filled = np.where(self._known > 0, self._scaled - middle, 0.0)
         self._ranked = [np.sort(column[np.isfinite(column)]) for column in self._values.T]
 
     def visits(self, unit: str) -> list[str]:
@@ -84,20 +94,40 @@ class Others:
         here = self._rows.get(unit, [])
         if not here:
             return pd.DataFrame()
-        squares = (self._scaled - self._scaled[here[-1]]) ** 2
+        places = self._near(here, count=count)
+        squares = (self._scaled[places] - self._scaled[here[-1]]) ** 2
         known = np.isfinite(squares)
         n = known.sum(axis=1)
-        enough = n >= max(1, int(known[here[-1]].sum()) // 2)
+        enough = n >= max(1, int(self._known[here[-1]].sum()) // 2)
         mean = np.where(known, squares, 0.0).sum(axis=1) / np.maximum(n, 1)
         distance = np.where(enough, np.sqrt(mean), np.inf)
-        distance[here] = np.inf
-        order = np.arange(len(distance))
-        if len(distance) > count:  # few of perhaps very many are put in order
-            order = np.flatnonzero(distance <= np.partition(distance, count - 1)[count - 1])
-        order = order[np.argsort(distance[order], kind="stable")][:count]
+        distance[np.isin(places, here)] = np.inf
+        order = np.argsort(distance, kind="stable")[:count]
         order = order[np.isfinite(distance[order])]
-        rows = self._biomarkers.iloc[order][["unit", *self.columns]]
+        rows = self._biomarkers.iloc[places[order]][["unit", *self.columns]]
         return rows.assign(distance=distance[order]).reset_index(drop=True)
+
+    def _near(self, here: Sequence[int], *, count: int) -> NDArray[np.intp]:
+        """Return the places, in order, among which the `count` nearest are surely.
+
+        Squares of differences are summed as three products, which is quick for very many rows
+        and off by rounding; what is nearer than that allows is kept.
+        """
+        total = len(self._scaled)
+        mine, known = self._filled[here[-1]], self._known[here[-1]]
+        n = self._known @ known
+        others = np.flatnonzero(n >= max(1, int(known.sum()) // 2))
+        others = others[~np.isin(others, here)]
+        if len(others) <= count or total <= _FEW:
+            return np.arange(total)
+        filled = self._filled[others]
+        sums = filled**2 @ known - 2 * (filled @ mine) + self._known[others] @ mine**2
+        mean = sums / n[others]
+        size = (filled**2 @ known + float(mine @ mine)) / n[others]
+        nearest = np.argpartition(mean, count - 1)[:count]
+        reach = float((mean[nearest] + _ROUNDING * size[nearest]).max())
+        near: NDArray[np.intp] = others[mean - _ROUNDING * size <= reach]
+        return near
 
 
 def resembling(others: Others, unit: str, pages: Mapping[str, str]) -> list[Block]:
