@@ -157,8 +157,7 @@ def _plan(arguments: argparse.Namespace) -> None:
 def _collect(arguments: argparse.Namespace) -> None:
     from popscan.stages.collect.job import collect
 
-    made = arguments.study / "tables" / "ledger.parquet"
-    with inventoried(arguments.study, made), seldom_collected():
+    with inventoried(arguments.study, arguments.study / "tables" / "ledger.parquet"):
         counts = collect(Store(arguments.study), arguments.options)
     for name, count in counts.items():
         print(f"{name}: {count} rows")
@@ -167,16 +166,14 @@ def _collect(arguments: argparse.Namespace) -> None:
 def _associate(arguments: argparse.Namespace) -> None:
     from popscan.stages.associate.job import associate_study
 
-    made = arguments.study / "tables" / "associations.parquet"
-    with inventoried(arguments.study, made), seldom_collected():
+    with inventoried(arguments.study, arguments.study / "tables" / "associations.parquet"):
         associate_study(arguments.study, arguments.options)
 
 
 def _fairness(arguments: argparse.Namespace) -> None:
     from popscan.stages.fairness.job import audit_study
 
-    made = arguments.study / "tables" / "fairness_gaps.parquet"
-    with inventoried(arguments.study, made), seldom_collected():
+    with inventoried(arguments.study, arguments.study / "tables" / "fairness_gaps.parquet"):
         audit_study(arguments.study, arguments.options)
 
 

@@ -12,7 +12,6 @@ from popscan.report.blocks import Block, Bullets, Cell, Column, Table
 from popscan.report.text import number, title_of
 from popscan.report.tidy import numbers, words
 
-
 #: Of so many rows all distances are computed.
 _FEW = 2000
 #: More than sums of squares can be off by, as a share of their terms.

@@ -21,7 +21,12 @@ def complete(table: pd.DataFrame, *columns: str) -> pd.DataFrame:
 
 def numbers(values: pd.Series) -> pd.Series:
     """Return a column as floats: what is not a finite number becomes NaN."""
-    numeric = pd.to_numeric(values, errors="coerce").astype(float)
+    if len(values) > _MANY and pd.api.types.is_string_dtype(values.dtype):
+        codes, different = pd.factorize(values, use_na_sentinel=False)  # few words, many rows
+        found = pd.to_numeric(pd.Series(different), errors="coerce").to_numpy(dtype=float)[codes]
+        numeric = pd.Series(found, index=values.index, name=values.name)
+    else:
+        numeric = pd.to_numeric(values, errors="coerce").astype(float)
     return numeric.where(np.isfinite(numeric))
 
 

@@ -42,8 +42,7 @@ def _attributes(table: pd.DataFrame) -> dict[str, str]:
         derived = column.startswith("truth_") or column.endswith("_id") or " x " in column
         if column.lower() in _KEYS or derived:
             continue
-        text = words(table[column])
-        known = text[text != ""]
+        known = _known(table[column])
         if not len(known):
             continue
         numeric = numbers(known)
@@ -55,9 +54,17 @@ def _attributes(table: pd.DataFrame) -> dict[str, str]:
     return kinds
 
 
-def _measured(text: pd.Series) -> bool:
+def _known(values: pd.Series) -> pd.Series:
+    """Return the cells that hold something: numbers as they are, all else as text."""
+    if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
+        return values.dropna()
+    text = words(values)
+    return text[text != ""]
+
+
+def _measured(known: pd.Series) -> bool:
     """Whether few distinct numbers are measurements (1.8734), not codes or settings (1.5, 3)."""
-    return bool((text.str.partition(".")[2].str.len() > 2).any())
+    return bool((words(known).str.partition(".")[2].str.len() > 2).any())
 
 
 def _levels(values: pd.Series) -> pd.Series:

@@ -165,7 +165,7 @@ def groups_by_sex(context: StudyContext, units: pd.Series) -> pd.Series:
     if not len(sex):
         return pd.Series("all", index=units.index, dtype=object)
     found = words(units).map(sex).astype(object)
-    return found.where(found.notna(), "unknown").replace("missing", "unknown")
+    return found.where(found.notna(), "unknown").replace("missing", "unknown").astype(str)
 
 
 def order_sexes(sexes: Sequence[str]) -> list[str]:

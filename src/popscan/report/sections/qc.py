@@ -208,22 +208,32 @@ def _in_words(reasons: Sequence[str]) -> str:
     return text[:1].upper() + text[1:] if reasons and is_known(reasons[0]) else text
 
 
+def _failed_checks(context: StudyContext, units: Sequence[str]) -> dict[str, list[str]]:
+    """Return the checks that these units did not pass, in the order of the table."""
+    table = complete(context.qc_checks, "unit", "check", "verdict")
+    bad = table[coded(table["verdict"]).isin(["review", "fail"])]
+    names = words(bad["unit"])
+    mine = names.isin(units)
+    found: dict[str, list[str]] = {}
+    for unit, check in zip(names[mine], words(bad.loc[mine, "check"]), strict=True):
+        found.setdefault(unit, []).extend(check.split())
+    return found
+
+
 def _flagged_table(
     context: StudyContext, pages: Sequence[FlaggedPage], options: Options
 ) -> Block | None:
     final = verdicts(context)
     href = {page.unit: page.href for page in pages}
     found = {page.unit: (page.verdict, _in_words(page.reasons)) for page in pages}
-    checks = complete(context.qc_checks, "unit", "check", "verdict")
-    bad = checks[coded(checks["verdict"]).isin(["review", "fail"])]
-    failed_checks = words(bad["check"]).groupby(words(bad["unit"])).agg(" ".join)
     for unit, verdict in final[final.isin(["review", "fail"])].items():
-        if str(unit) not in found:
-            found[str(unit)] = (str(verdict), _in_words(str(failed_checks.get(unit, "")).split()))
+        found.setdefault(str(unit), (str(verdict), ""))
     if not found:
         return None
     ranked = sorted(found.items(), key=lambda item: (item[1][0] == "review", item[0]))
     flagged = sum(verdict in ("review", "fail") for verdict, _ in found.values())
+    shown = ranked[: options.max_rows]
+    checks = _failed_checks(context, [unit for unit, _ in shown if unit not in href])
     counts = [f"{flagged:,} flagged by QC"]
     if flagged < len(found):
         counts.append(f"{len(found) - flagged:,} failed at a stage and not flagged by QC")
@@ -231,9 +241,9 @@ def _flagged_table(
         [
             Cell(text=unit, href=href.get(unit, "")),
             Cell(text=verdict, tone=_TONES.get(verdict, "")),
-            Cell(text=shorten(reasons)),
+            Cell(text=shorten(reasons if unit in href else _in_words(checks.get(unit, ())))),
         ]
-        for unit, (verdict, reasons) in ranked[: options.max_rows]
+        for unit, (verdict, reasons) in shown
     ]
     left = len(ranked) - len(rows)
     table = Table(
