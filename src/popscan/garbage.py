@@ -17,8 +17,8 @@ def seldom_collected() -> Iterator[None]:
 
     A report makes millions of small objects that live until its end, beside those of the libraries.
     Python looks through all of them again and again: 3.9 of 31 CPU-s. Objects without cycles are
-    freed at once as ever. Not for work on large arrays: those that are in cycles, as statsmodels
-    leaves them, stay for longer (the audit of 100,000 subjects took 3.1 GB in place of 1.8).
+    freed at once as ever. Not for work on large arrays, which may stay for longer: the audit of
+    100,000 subjects took 3.1 GB in place of 1.8.
     """
     before = gc.get_threshold()
     gc.freeze()
