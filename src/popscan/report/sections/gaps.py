@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -46,7 +46,7 @@ _OPEN = (
 #: Outcomes shown without opening anything.
 _SHOWN = 10
 _DRAWN = ("scale", "strong", "sign_open", "worse")
-_Row = Mapping[str, Any]
+_Row = Mapping[Hashable, Any]
 
 
 def gap_table(context: StudyContext) -> pd.DataFrame:
@@ -114,11 +114,9 @@ def _spreads(groups: pd.DataFrame) -> dict[tuple[str, str], float]:
     return dict(zip(sums.index, pooled.astype(float), strict=True))
 
 
-def _rows(gaps: pd.DataFrame) -> list[_Row]:
+def _rows(gaps: pd.DataFrame) -> Sequence[_Row]:
     """Rows of `gap_table`, one by one: a forest looks at thousands of them in small groups."""
-    names = dict.fromkeys([*_WORDS, *_NUMBERS, *_DRAWN])
-    columns = zip(*(gaps[name].tolist() for name in names), strict=True)
-    return [dict(zip(names, cells, strict=True)) for cells in columns]
+    return gaps[[*_WORDS, *_NUMBERS, *_DRAWN]].to_dict("records")
 
 
 def _by(rows: Iterable[_Row], name: str) -> dict[str, list[_Row]]:
