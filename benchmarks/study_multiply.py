@@ -4,7 +4,7 @@ Writing the records of 100,000 subjects one by one takes a quarter of an hour of
 repeats what a study of fewer has, with other names of subjects, and numbers that vary by 1%.
 
 With ``--subjects`` manifests, plan and benchmark files are repeated: a study that `collect` can
-read, a minute of CPU time for 100,000 subjects in seven stages. It has no journals, which no job of
+read, 9 CPU-s for 11,008 subjects in seven stages. It has no journals, which no job of
 the whole study reads. Only the full shards are repeated, so that the number is rounded up to one of
 whole shards.
 
