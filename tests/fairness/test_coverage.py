@@ -132,7 +132,27 @@ def test_groups_that_fall_short_before_correction_alone_are_counted(p):
         {"biomarker": "lvef_pct", "attribute": ["", *["g"] * 20], "group": range(21),
          "n": 20, "n_covered": 14, "p": [0.5, p, *[0.5] * 19], "p_adj": 1.0, "too_narrow": False}
     )  # fmt: skip
-    said = said_of_groups(table, Options())
-    assert [line[:40] for line in said] == (
-        ["In 1 of 20 combinations of group and bio"] * (p < 0.05)
-    )
+    for level in (0.05, 0.25):  # fairness.alpha
+        said = said_of_groups(table, Options(), level=level)
+        assert [line[:40] for line in said] == (
+            ["In 1 of 20 combinations of group and bio"] * (p < level)
+        )
+        assert all(f"; {10 * level:.1f} would be expected by chance" in line for line in said)
+
+
+def test_the_section_counts_at_the_level_of_the_study(tmp_path):
+    pytest.importorskip("skimage", reason="the report draws outlines with scikit-image")
+    from popscan.stages.fairness.coverage import coverage_section
+    from popscan.study.tables import write_table
+
+    table = pd.DataFrame(
+        {"biomarker": "lvef_pct", "attribute": ["", *["g"] * 20], "group": map(str, range(21)),
+         "n": 20.0, "n_covered": 14.0, "n_outside": 6.0, "half_width": 1.0, "coverage_pct": 70.0,
+         "coverage_low_pct": 50.0, "coverage_high_pct": 90.0, "nominal_pct": 90.0,
+         "p": [0.5, 0.08, *[0.5] * 19], "p_adj": 1.0, "too_narrow": False}
+    )  # fmt: skip
+    write_table(tmp_path, "interval_coverage", table, DICTIONARY)
+    for alpha, sentences in ((0.05, 0), (0.1, 1)):
+        extra = coverage_section(tmp_path, {"fairness": {"alpha": alpha}})
+        assert extra is not None
+        assert len(extra.sentences) == sentences

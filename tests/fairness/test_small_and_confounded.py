@@ -183,3 +183,30 @@ def test_a_mixed_model_without_confounders_says_that_only_the_random_effect_is_h
         assert not any("Adjusted for  " in line or "for nan" in line for line in lines)
         held = [line for line in lines if "Adjusted for the random effect alone (mixed)" in line]
         assert len(held) == 1 + len(OUTCOMES)
+
+
+def test_the_gap_without_adjustment_is_no_evidence_of_adjustment():
+    """Age explains the whole gap: with `unadjusted` among the methods that is still said."""
+    outcomes, people = made(120)
+    outcomes = outcomes[outcomes["outcome"] == OUTCOMES[0]]
+    men = (people["sex"] == "male").to_numpy()
+    rng = np.random.default_rng(3)
+    people["age_years"] = 60 + 6 * men + rng.normal(0, 4, 120)
+    outcomes = outcomes.assign(value=2 * people["age_years"].to_numpy() + rng.normal(0, 3, 120))
+    options = {"attributes_to_test": ["sex"]}
+    gaps = audit(outcomes, people, **options).gaps
+    every = {}
+    for methods in (["regression"], ["unadjusted", "regression"], ["unadjusted"]):
+        found = adjusted_gaps(
+            outcomes, people, adjust_for=["age_years"], methods=methods, **options
+        )
+        every[len(methods), methods[0]] = (
+            single(sentences(gaps, adjusted=found)), adjusted_sentences(found)
+        )  # fmt: skip
+    alone, both, neither = every.values()
+    assert alone[0][0].endswith("no longer significant.")
+    assert both == alone
+    assert neither[1] == []
+    assert "djusted for" not in neither[0][0]
+    assert found["adjusted_for"].eq("").all()
+    assert found["not_adjusted_for"].eq("age_years").all()

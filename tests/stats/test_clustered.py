@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from popscan.stats.adjust import METHODS, regression, unadjusted
-from popscan.stats.clustered import jackknife_covariance
+from popscan.stats.clustered import jackknife_covariance, jackknife_freedom
 from popscan.stats.problem import Problem
 
 
@@ -92,6 +92,41 @@ def test_errors_of_gaps_are_those_of_leaving_out_each_subject():
         )
         assert found.gap == pytest.approx(whole[1])
         assert found.se == pytest.approx(np.sqrt(23 / 24 * (left[:, 1] ** 2).sum()))
+
+
+def test_freedom_is_from_the_expected_variance_and_its_spread(rng):
+    """By matrices of all rows, with half of the variance between subjects."""
+    sizes = rng.integers(1, 6, 25)
+    x, subjects = design(rng, sizes)
+    x = np.column_stack([x, subjects < 5, 50 + 9 * rng.normal(size=len(x))])
+    bread, n = np.linalg.inv(x.T @ x), len(x)
+    hat = x @ bread @ x.T
+    errors = np.eye(n) + (subjects[:, None] == subjects)
+    freedom = jackknife_freedom(x, subjects)
+    for contrast in np.eye(x.shape[1]):
+        changes = np.zeros((25, n))
+        for i in range(25):
+            own = np.flatnonzero(subjects == i)
+            rest = np.linalg.inv(np.eye(len(own)) - hat[np.ix_(own, own)])
+            changes[i, own] = rest @ x[own] @ bread @ contrast
+        form = changes @ (np.eye(n) - hat)
+        form = form @ errors @ form.T
+        expected = np.trace(form) ** 2 / (form**2).sum()
+        assert freedom(contrast) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("few", [3, 5])
+def test_few_subjects_with_visits_on_one_side_keep_the_level(few):
+    """With as many degrees of freedom as there are subjects, 9 to 14% of these are found."""
+    found, rng = [], np.random.default_rng(11)
+    for _ in range(400):
+        subjects = np.repeat(np.arange(50), rng.integers(1, 6, 50))
+        group = subjects < few
+        y = rng.normal(size=50)[subjects] + 0.5 * rng.normal(size=len(subjects))
+        age = pd.DataFrame({"age_years": rng.normal(size=50)[subjects]})
+        problem = Problem(y=y, group=group, confounders=age, clusters=subjects)
+        found.append(METHODS["regression"](problem).p <= 0.05)
+    assert np.mean(found) <= 0.08  # 0.05 and three standard errors
 
 
 def test_a_coefficient_that_rests_on_one_subject_has_no_error():

@@ -15,15 +15,16 @@ from statsmodels.stats.diagnostic import het_breuschpagan
 from popscan.columns import Column, text
 from popscan.records import PopscanError
 from popscan.stats import multiplicity
-from popscan.stats.clustered import jackknife_covariance
+from popscan.stats.clustered import jackknife_covariance, jackknife_freedom
 from popscan.stats.design import Design, build, clean, unit_of
+from popscan.stats.linear import LeastSquares
 
 #: With fewer subjects than this, errors by subject can still be too small for rare categories.
 _FEW_SUBJECTS = 20
 #: Below so many subjects on one side of a yes/no term its jackknife error is uncertain.
 _FEW_SIDE = 10
 _COLUMNS = [
-    "outcome", "term", "name", "estimate", "unit", "se", "ci_low", "ci_high", "p", "q", "n",
+    "outcome", "term", "name", "estimate", "unit", "se", "df", "ci_low", "ci_high", "p", "q", "n",
     "n_dropped", "r2", "r2_adjusted", "condition_number", "max_vif", "breusch_pagan_p",
     "residual_sd", "residual_skewness", "max_cook", "robust", "note",
 ]  # fmt: skip
@@ -38,6 +39,9 @@ DICTIONARY: dict[str, Column] = {
     ),
     "unit": text("unit of estimate, se and interval"),
     "se": Column("unit", "robust standard error"),
+    "df": Column(
+        "", "degrees of freedom of its t test (Bell and McCaffrey; few for a rare category)"
+    ),
     "ci_low": Column("unit", "lower limit of the confidence interval"),
     "ci_high": Column("unit", "upper limit of the confidence interval"),
     "p": Column("", "two-sided p value of the t test that the estimate is 0"),
@@ -89,16 +93,17 @@ def associate(
     min_n : int
         Outcomes with fewer complete rows get no estimate; at least two per column are needed too.
     robust : str
-        ``HC3`` (MacKinnon and White 1985), ``HC0``..``HC2`` or ``nonrobust``.
+        ``HC3`` (MacKinnon and White 1985), ``HC0``..``HC2`` or ``nonrobust``. The t tests of robust
+        errors have the degrees of freedom of Bell and McCaffrey (2002): about as many as the rows
+        of a rare category.
     alpha : float
         1 - confidence of the intervals.
     min_level : int
         Rarer levels of a category are merged as ``other``.
     cluster : str, optional
         Column with the subject. Where subjects have several rows, errors are those of subjects
-        (`popscan.stats.clustered.jackknife_covariance`, which holds with few subjects), t has one
-        degree of freedom less than there are subjects, `min_n` counts subjects, and `robust` says
-        ``cluster``.
+        (`popscan.stats.clustered.jackknife_covariance`, which holds with few subjects), `min_n`
+        counts subjects, and `robust` says ``cluster``.
 
     Returns
     -------
@@ -215,14 +220,17 @@ def _fit(
     matrix = design.matrix
     fit = sm.OLS(y.to_numpy(), matrix.to_numpy()).fit()
     estimates = np.asarray(fit.params, dtype=float)
-    freedom = float(fit.df_resid)
+    errors, freedom = np.asarray(fit.bse), np.full(len(estimates), float(fit.df_resid))
     if subjects is not None:
-        covariance = jackknife_covariance(matrix.to_numpy(dtype=float), y.to_numpy(float), subjects)
-        errors, freedom = np.sqrt(np.diag(covariance)), float(subjects.max())
-    elif robust == "nonrobust":
-        errors = np.asarray(fit.bse)
-    else:
-        errors = np.asarray(fit.get_robustcov_results(robust, use_t=True).bse)
+        x = matrix.to_numpy(dtype=float)
+        covariance = jackknife_covariance(x, y.to_numpy(float), subjects)
+        of_contrast = jackknife_freedom(x, subjects)
+    elif robust != "nonrobust":
+        own = LeastSquares(matrix.to_numpy(dtype=float), robust=robust).fit(y.to_numpy(float))
+        covariance, of_contrast = own.covariance, own.freedom
+    if subjects is not None or robust != "nonrobust":
+        errors = np.sqrt(np.diag(covariance))
+        freedom = np.array([of_contrast(one) for one in np.eye(len(estimates))])
     with np.errstate(divide="ignore", invalid="ignore"):
         p_values = 2 * stats.t.sf(np.abs(estimates / errors), freedom)
     reach = stats.t.ppf(1 - alpha / 2, freedom) * errors
@@ -232,7 +240,7 @@ def _fit(
     for i, term in enumerate(matrix.columns):
         source = design.sources.get(term, term)
         caution = ""
-        if subjects is not None and i:
+        if i:
             caution = _caution(matrix[term].to_numpy(), subjects, float(errors[i]))
         per = f" per {unit_of(source) or source}" if term == source != "intercept" else ""
         rows.append(
@@ -243,6 +251,7 @@ def _fit(
                 "estimate": float(estimates[i]),
                 "unit": (unit or "1") + per,
                 "se": float(errors[i]),
+                "df": float(freedom[i]),
                 "ci_low": float(estimates[i] - reach[i]),
                 "ci_high": float(estimates[i] + reach[i]),
                 "p": float(p_values[i]),
@@ -253,12 +262,12 @@ def _fit(
     return rows
 
 
-def _caution(column: NDArray[Any], subjects: NDArray[np.intp], error: float) -> str:
+def _caution(column: NDArray[Any], subjects: NDArray[np.intp] | None, error: float) -> str:
     """Say on how few subjects the error of a term rests."""
     if not np.isfinite(error):
         return "rests on one subject: no error can be estimated without that subject"
     values = np.unique(column)
-    if len(values) != 2:
+    if subjects is None or len(values) != 2:
         return ""
     fewest = min(len(np.unique(subjects[column == value])) for value in values)
     return f"{fewest} subjects on one side: the error is uncertain" if fewest < _FEW_SIDE else ""

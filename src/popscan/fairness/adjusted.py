@@ -12,7 +12,13 @@ from numpy.typing import NDArray
 
 from popscan.columns import Column, text
 from popscan.fairness.attributes import confounders_of
-from popscan.fairness.comparison import Comparison, Comparisons, Options, described
+from popscan.fairness.comparison import (
+    UNADJUSTED,
+    Comparison,
+    Comparisons,
+    Options,
+    described,
+)
 from popscan.fairness.groups import OutcomeMatrix, make_groupings, outcome_matrix, reference_code
 from popscan.fairness.ranges import ranges_of
 from popscan.fairness.roles import families, role_of
@@ -24,7 +30,7 @@ from popscan.stats.design import Design
 #: Fewest events, and fewest subjects without one, that a model of a yes/no outcome needs on a side.
 MIN_EVENTS = 5
 #: Methods that adjust for no confounder, or for the block alone.
-_WITHOUT_CONFOUNDERS = ("unadjusted", "mixed")
+_WITHOUT_CONFOUNDERS = (UNADJUSTED, "mixed")
 #: Beginning of the note where a gap would be called adjusted that is adjusted for nothing.
 NOTHING_LEFT = "no confounder is left to adjust for"
 #: Column -> what it means of the table that `adjusted_gaps` returns.
@@ -252,7 +258,7 @@ def _row(
     widest: float,
 ) -> dict[str, Any]:
     """Adjust by one method; `raw` is the gap without, `widest` what two means can be apart."""
-    estimate = raw if method == "unadjusted" else METHODS[method](problem)
+    estimate = raw if method == UNADJUSTED else METHODS[method](problem)
     row = {
         **common,
         **{name: value for name, value in estimate.extra.items() if name in DICTIONARY},
@@ -269,6 +275,9 @@ def _row(
         "p": estimate.p,
         "note": "; ".join(filter(None, (estimate.note, left_out))),
     }
-    if raw.p < 0.05 and np.isfinite(estimate.gap):
+    if method == UNADJUSTED:
+        every = filter(None, (row["adjusted_for"], row["not_adjusted_for"]))
+        return row | {"adjusted_for": "", "not_adjusted_for": ", ".join(every)}
+    if raw.p <= problem.alpha and np.isfinite(estimate.gap):
         row["explained_pct"] = 100 * (1 - estimate.gap / raw.gap)
     return row

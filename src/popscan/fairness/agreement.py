@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import statsmodels.api as sm
 from scipy import stats
 
 from popscan.columns import Column, flag, text
@@ -15,7 +14,9 @@ from popscan.fairness.groups import Grouping, make_groupings, reference_code
 from popscan.fairness.roles import families
 from popscan.records import PopscanError
 from popscan.stats import multiplicity
+from popscan.stats.linear import LeastSquares
 from popscan.stats.means import Floats
+from popscan.stats.problem import adjusted
 
 #: What proportional bias can be measured along.
 AGAINST = ("mean", "reference")
@@ -179,12 +180,12 @@ def _agreement(pair: Floats, against: str, alpha: float) -> dict[str, float]:
         "loa_high_ci_high": high + t * loa_se,
     }  # fmt: skip
     if size.std() > 0 and sd > 0:
-        fit = sm.OLS(difference, sm.add_constant(size - size.mean())).fit(
-            cov_type="HC3", use_t=True
-        )
-        limits = fit.conf_int(alpha)[1]
-        row |= {"slope": float(fit.params[1]), "p_slope": float(fit.pvalues[1])}
-        row |= {"slope_ci_low": float(limits[0]), "slope_ci_high": float(limits[1])}
+        design = LeastSquares(np.column_stack([np.ones(n), size - size.mean()]))
+        fit = design.fit(difference)
+        error = float(np.sqrt(fit.covariance[1, 1]))
+        slope = adjusted(float(fit.params[1]), error, fit.freedom_of(1), alpha)
+        row |= {"slope": slope.gap, "p_slope": slope.p}
+        row |= {"slope_ci_low": slope.ci_low, "slope_ci_high": slope.ci_high}
     return row
 
 

@@ -17,6 +17,8 @@ from popscan.stats.linear import Designs
 
 #: Beginning of the note where no data can separate a group from confounders, named in brackets.
 INSEPARABLE = "group and confounders cannot be distinguished"
+#: Method that adjusts for nothing: there to be compared with, no evidence about confounders.
+UNADJUSTED = "unadjusted"
 #: Comparisons that are kept: outcomes that follow each other mostly lack the same units.
 _KEPT = 8
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from popscan.fairness.comparison import INSEPARABLE
+from popscan.fairness.comparison import INSEPARABLE, UNADJUSTED
 from popscan.fairness.gap_words import FEW, INSTEAD, REMOVED, REVEALED, gap_sentence
 from popscan.fairness.roles import PROTECTED
 from popscan.fairness.technical import place_of, roles_in, technical_sentences
@@ -202,6 +202,7 @@ def _second(adjusted: pd.DataFrame | None, alpha: float) -> dict[tuple[str, ...]
     """
     if adjusted is None or adjusted.empty:
         return {}
+    adjusted = adjusted[adjusted["method"] != UNADJUSTED]  # it is there to be compared with
     lines = _inseparable(adjusted)
     known = adjusted[np.isfinite(adjusted["gap"].astype(float)) & adjusted["p_adj"].notna()]
     places: dict[tuple[str, ...], list[int]] = {}

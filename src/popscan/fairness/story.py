@@ -7,6 +7,7 @@ from collections import Counter
 import numpy as np
 import pandas as pd
 
+from popscan.fairness.comparison import UNADJUSTED
 from popscan.fairness.funnel import ALL
 from popscan.fairness.ledger import TOTAL
 from popscan.fairness.words import (
@@ -116,7 +117,8 @@ def adjusted_sentences(adjusted: pd.DataFrame, *, alpha: float = 0.05, most: int
     Parameters
     ----------
     adjusted : DataFrame
-        As `popscan.fairness.adjusted.adjusted_gaps` returns it; its first method is reported.
+        As `popscan.fairness.adjusted.adjusted_gaps` returns it; the first method that adjusts is
+        reported.
     alpha : float
         Level at which a corrected p counts; 1 - confidence of the intervals.
     most : int
@@ -127,6 +129,9 @@ def adjusted_sentences(adjusted: pd.DataFrame, *, alpha: float = 0.05, most: int
     list of str
         How many gaps stand, then the clear gaps; and how many could not be adjusted, with why.
     """
+    adjusted = adjusted[adjusted["method"] != UNADJUSTED]
+    if adjusted.empty:
+        return []
     one = adjusted[adjusted["method"] == adjusted["method"].iloc[0]]
     fitted = one[np.isfinite(one["gap"].astype(float))]
     lost = one[~np.isfinite(one["gap"].astype(float))]

@@ -38,13 +38,13 @@ def _fit(y: Floats, design: LeastSquares, clusters: NDArray[Any] | None) -> Fit:
         return fit
     codes = pd.factorize(clusters)[0].astype(np.intp)
     covariance = jackknife_covariance(design.x, y, codes)
-    return Fit(params=fit.params, covariance=covariance, freedom=max(float(codes.max()), 1.0))
+    return Fit(params=fit.params, covariance=covariance, freedom=design.freedom_by_subject(codes))
 
 
 def regression(problem: Problem) -> Adjusted:
     """Linear regression with robust errors (HC3, or the jackknife of subjects that repeat).
 
-    For yes/no outcomes this is the linear probability model: a risk difference.
+    Degrees of freedom are Bell and McCaffrey's: about those of the smaller group. For yes/no outcomes this is the linear probability model: a risk difference.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def regression(problem: Problem) -> Adjusted:
     p_slopes = _slopes(problem)
     note = "" if not p_slopes < 0.01 else "the gap depends on a confounder (see standardisation)"
     return adjusted(
-        float(fit.params[1]), _error(fit), fit.freedom, problem.alpha, note, p_slopes=p_slopes
+        float(fit.params[1]), _error(fit), fit.freedom_of(1), problem.alpha, note, p_slopes=p_slopes
     )
 
 
@@ -110,7 +110,7 @@ def standardisation(problem: Problem) -> Adjusted:
     Outcomes are modelled in each group on its own (all interactions with confounders; Lin 2013,
     Ann. Appl. Stat. 7), by a logistic model for yes/no outcomes, and predicted for all; the gap is
     the mean difference. The standard error adds the model's (delta method) to that of whom the
-    study happened to scan.
+    study happened to scan; degrees of freedom are Satterthwaite's of that sum.
 
     Parameters
     ----------
@@ -125,7 +125,8 @@ def standardisation(problem: Problem) -> Adjusted:
     designs = problem.designs
     x = designs.everybody
     parts = [(problem.group, designs.inside, 1.0), (~problem.group, designs.outside, -1.0)]
-    contrast, variance = np.zeros(len(x)), 0.0
+    contrast = np.zeros(len(x))
+    variances, freedoms = [], []
     for members, own, sign in parts:
         if _subjects(problem, members) < 2 * x.shape[1] or not own.full_rank:
             return Adjusted(note="a group is too small or too uniform for a model of its own")
@@ -134,17 +135,21 @@ def standardisation(problem: Problem) -> Adjusted:
                 note="only one of a group has a level of a confounder: no spread can be had from it"
             )
         try:
-            predicted, gradient, covariance = _predict(problem, members, own, x)
+            predicted, variance, freedom = _predict(problem, members, own, x)
         except (PerfectSeparationError, np.linalg.LinAlgError, _NotFittedError):
             return Adjusted(note="the logistic model separates the outcome completely")
         contrast += sign * predicted
-        variance += float(gradient @ covariance @ gradient)
-    deviations, freedom = contrast - contrast.mean(), len(x) - 2.0 * x.shape[1]
+        variances.append(variance)
+        freedoms.append(freedom)
+    deviations = contrast - contrast.mean()
     if problem.clusters is not None:
         codes = pd.factorize(problem.clusters)[0]
         deviations = np.bincount(codes, weights=deviations)
-        freedom = max(len(deviations) - 2.0, 1.0)
-    variance += float((deviations**2).sum()) / len(x) ** 2
+    variances.append(float((deviations**2).sum()) / len(x) ** 2)
+    freedoms.append(max(len(deviations) - 1.0, 1.0))
+    variance = sum(variances)
+    known = sum(v**2 / f for v, f in zip(variances, freedoms, strict=True))
+    freedom = variance**2 / known if known > 0 else float("nan")
     return adjusted(float(contrast.mean()), float(np.sqrt(variance)), freedom, problem.alpha)
 
 
@@ -161,27 +166,32 @@ class _NotFittedError(Exception):
 
 def _predict(
     problem: Problem, members: NDArray[np.bool_], own: LeastSquares, x: Floats
-) -> tuple[Floats, Floats, Floats]:
-    """Predictions for all from the model of one group, their mean's gradient, its covariance."""
+) -> tuple[Floats, float, float]:
+    """Predictions for all from the model of one group, their mean's variance, its freedom."""
     clusters = None if problem.clusters is None else problem.clusters[members]
     y = problem.y[members]
-    if problem.binary:
-        if np.ptp(y) == 0:  # no spread of its own: a linear model would count it as known exactly
-            raise _NotFittedError
-        options: dict[str, Any] = {"cov_type": "HC0", "use_t": True}
-        if clusters is not None:
-            options = {"cov_type": "cluster", "cov_kwds": {"groups": clusters}, "use_t": True}
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            fit = sm.GLM(y, own.x, family=sm.families.Binomial()).fit(**options)
-        trouble = [w for w in caught if issubclass(w.category, (ModelWarning, RuntimeWarning))]
-        if trouble or not np.isfinite(fit.bse).all() or np.abs(fit.params).max() > 30:
-            raise _NotFittedError
-        predicted = fit.predict(x)
-        gradient = (x * (predicted * (1 - predicted))[:, None]).mean(axis=0)
-        return predicted, gradient, fit.cov_params()
-    fit = _fit(y, own, clusters)
-    return np.dot(x, fit.params), x.mean(axis=0), fit.covariance
+    if not problem.binary:
+        fit = _fit(y, own, clusters)
+        gradient = x.mean(axis=0)
+        variance = float(gradient @ fit.covariance @ gradient)
+        return np.dot(x, fit.params), variance, fit.freedom(gradient)
+    if np.ptp(y) == 0:  # no spread of its own: a linear model would count it as known exactly
+        raise _NotFittedError
+    options: dict[str, Any] = {"cov_type": "HC0", "use_t": True}
+    if clusters is not None:
+        options = {"cov_type": "cluster", "cov_kwds": {"groups": clusters}, "use_t": True}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        fit = sm.GLM(y, own.x, family=sm.families.Binomial()).fit(**options)
+    trouble = [w for w in caught if issubclass(w.category, (ModelWarning, RuntimeWarning))]
+    if trouble or not np.isfinite(fit.bse).all() or np.abs(fit.params).max() > 30:
+        raise _NotFittedError
+    predicted = fit.predict(x)
+    gradient = (x * (predicted * (1 - predicted))[:, None]).mean(axis=0)
+    subjects, k = float(_subjects(problem, members)), x.shape[1]
+    left = subjects - k
+    variance = float(gradient @ fit.cov_params() @ gradient)
+    return predicted, variance * (subjects / left if clusters is None else 1.0), left
 
 
 def mixed(problem: Problem) -> Adjusted:
@@ -274,7 +284,7 @@ def unadjusted(problem: Problem) -> Adjusted:
         With robust errors.
     """
     fit = _fit(problem.y, problem.designs.raw, problem.clusters)
-    return adjusted(float(fit.params[1]), _error(fit), fit.freedom, problem.alpha)
+    return adjusted(float(fit.params[1]), _error(fit), fit.freedom_of(1), problem.alpha)
 
 
 def change_by_confounders(problem: Problem) -> float:

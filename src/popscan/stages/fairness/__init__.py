@@ -24,7 +24,7 @@ _AUDIT = {
 
 STAGE = Stage(
     name="fairness",
-    version="8",
+    version="9",
     uses=("stats",),
     sections=(
         "study",

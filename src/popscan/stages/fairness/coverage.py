@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from popscan.config import Report, Share
+from popscan.config import Fairness, Report, Share
 from popscan.fairness.coverage import too_narrow
 from popscan.report.context import Extra
 from popscan.report.sections.common import Options
@@ -38,6 +38,7 @@ def coverage_section(study_root: Path, config: Mapping[str, object]) -> Extra | 
         rounding=Share.of(config, or_defaults=True).rounding,
     )
     groups = table[~whole][["attribute", "group", *_SHOWN, *_INTERVAL]]
+    level = Fairness.of(config, or_defaults=True).alpha
     tables = [("Intervals that hold the reference.", table[whole][[*_SHOWN, *_INTERVAL]])]
     if len(groups):
         tables.append(("The same by group.", groups))
@@ -46,7 +47,10 @@ def coverage_section(study_root: Path, config: Mapping[str, object]) -> Extra | 
         title="Do the intervals hold the reference?",
         lead="Subjects with reference labels that the model was not trained on and that QC let "
         "pass; limits of the share are exact (Clopper-Pearson).",
-        sentences=[*coverage_sentences(table, Options()), *said_of_groups(table, Options())],
+        sentences=[
+            *coverage_sentences(table, Options()),
+            *said_of_groups(table, Options(), level=level),
+        ],
         shared_sentences=coverage_sentences(table, masked),
         tables=tables,
         shared_tables=[("Intervals that hold the reference.", table[whole][_SHOWN[:-1]])],
@@ -84,7 +88,7 @@ def coverage_sentences(table: pd.DataFrame, options: Options) -> list[str]:
     ]
 
 
-def said_of_groups(table: pd.DataFrame, options: Options, *, level: float = 0.05) -> list[str]:
+def said_of_groups(table: pd.DataFrame, options: Options, *, level: float) -> list[str]:
     """Return in which groups the intervals are too narrow, where they are not for all.
 
     How many groups fall short at `level` before correction alone is in a sentence of its own.
