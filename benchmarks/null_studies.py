@@ -168,7 +168,7 @@ def small_groups(replicates: int) -> None:
 def _small_group(
     seed: int, size: int, spread: float, gap: float, methods: list[str]
 ) -> pd.DataFrame:
-    """Adjusted gaps of one study; the group's errors are `spread` times as large."""
+    """Return adjusted gaps of one study; the group's errors are `spread` times as large."""
     rng = np.random.default_rng([seed, size, int(10 * spread), int(gap)])
     units = pd.Index([f"unit-{i:05d}" for i in range(150)])
     own = np.arange(150) < size

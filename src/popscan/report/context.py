@@ -208,6 +208,8 @@ fairness_ledger
         Measures of audited predictions, calibration by bin, rates at every threshold.
     agreement_points
         ``unit, biomarker, measured, reference``: the pairs behind `fairness_agreement`.
+    alpha
+        Level of the audit's tests; 1 - confidence of its intervals.
     sentences
         The audit in words.
     words
@@ -273,6 +275,7 @@ fairness_ledger
     fairness_thresholds: pd.DataFrame = field(default_factory=pd.DataFrame)
     agreement_points: pd.DataFrame = field(default_factory=pd.DataFrame)
     compared: Compared | None = None
+    alpha: float = 0.05
     sentences: Sequence[str] = ()
     words: Mapping[str, Sequence[str]] = field(default_factory=dict)
     extras: Sequence[Extra] = ()

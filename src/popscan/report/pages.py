@@ -232,8 +232,9 @@ def render_study(
     folder = Path(out_dir)
     folder.mkdir(parents=True, exist_ok=True)
     options = Options(
-        share=share, minimum=min_cell, rounding=rounding, max_thumbnails=max_thumbnails
-    )
+        share=share, minimum=min_cell, rounding=rounding, max_thumbnails=max_thumbnails,
+        alpha=context.alpha,
+    )  # fmt: skip
     if share:
         context = shareable(context, minimum=min_cell, base=rounding, columns=columns)
     pages = _write_subjects(

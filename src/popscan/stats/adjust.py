@@ -44,7 +44,8 @@ def _fit(y: Floats, design: LeastSquares, clusters: NDArray[Any] | None) -> Fit:
 def regression(problem: Problem) -> Adjusted:
     """Linear regression with robust errors (HC3, or the jackknife of subjects that repeat).
 
-    Degrees of freedom are Bell and McCaffrey's: about those of the smaller group. For yes/no outcomes this is the linear probability model: a risk difference.
+    Degrees of freedom are Bell and McCaffrey's: about those of the smaller group. For yes/no
+    outcomes this is the linear probability model: a risk difference.
 
     Parameters
     ----------

@@ -53,7 +53,7 @@ def adjusted_blocks(context: StudyContext, options: Options) -> list[Block]:
     known = known.assign(order=known["outcome"].map(order)).sort_values("order", kind="stable")
     for attribute in dict.fromkeys(known["attribute"]):
         part = known[known["attribute"] == attribute]
-        clear = set(part.loc[part["p_adj"] < 0.05, "outcome"])
+        clear = set(part.loc[part["p_adj"] <= options.alpha, "outcome"])
         names = sorted(dict.fromkeys(part["outcome"]), key=lambda name: name not in clear)
         shown = part["outcome"].isin(names[:_SHOWN])
         blocks.append(_table(part[shown], options))
@@ -98,7 +98,7 @@ def _table(part: pd.DataFrame, options: Options) -> Table:
                 markup=axis_header(limits, left="lower than reference", right="higher"),
             ),
             Column(title="As it is", numeric=True),
-            Column(title="Adjusted (95% interval)", numeric=True),
+            Column(title=f"Adjusted ({options.interval})", numeric=True),
             Column(title="Adjusted p", numeric=True, hint="corrected for multiplicity"),
         ],
         rows=rows,
@@ -115,7 +115,13 @@ def _row(row: Mapping[Hashable, Any], limits: tuple[float, float], options: Opti
         float(row[c] / row["se"]) for c in ("ci_low", "gap", "ci_high", "gap_raw")
     )
     drawing = interval_cell(
-        middle, low, high, limits=limits, strong=bool(row["p_adj"] < 0.05), mark=raw, alt=text
+        middle,
+        low,
+        high,
+        limits=limits,
+        strong=bool(row["p_adj"] <= options.alpha),
+        mark=raw,
+        alt=text,
     )
     return [
         Cell(text=str(row["group"])),

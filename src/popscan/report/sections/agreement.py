@@ -122,7 +122,7 @@ def _agreement_table(context: StudyContext, part: pd.DataFrame, options: Options
                     Cell(text=p_value(row["p_bias_gap_adj"])),
                 ]
             )
-    titles = ("n", "Bias (95% interval)", "Limits of agreement", "Proportional bias",
+    titles = ("n", f"Bias ({options.interval})", "Limits of agreement", "Proportional bias",
               "Bias against reference group", "Adjusted p")  # fmt: skip
     return Table(
         caption=f"Agreement by {title_of(str(part['attribute'].iloc[0]), unit=False).lower()}.",

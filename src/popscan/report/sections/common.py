@@ -34,6 +34,8 @@ class Options:
         Base to which a shared report rounds counts.
     max_thumbnails, max_rows
         Most thumbnails, and most rows of a table of subjects.
+    alpha
+        Level of the audit's tests; 1 - confidence of its intervals.
     links
         Unit -> page of those who have one; points of plots open it.
     """
@@ -43,7 +45,13 @@ class Options:
     rounding: int = 5
     max_thumbnails: int = 24
     max_rows: int = 300
+    alpha: float = 0.05
     links: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def interval(self) -> str:
+        """Name of the audit's intervals, e.g. ``95% interval``."""
+        return f"{100 * (1 - self.alpha):g}% interval"
 
     def count(self, n: float) -> str:
         """Write a count of people.

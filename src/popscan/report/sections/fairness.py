@@ -96,7 +96,7 @@ def _group_tables(context: StudyContext, options: Options) -> list[Block]:
             is_share = any(row["percent"] for row in found)
             headings[len(rows)] = title_of(outcome) + (" (%)" if is_share else "")
             rows += [_group_row(row, options) for row in found]
-        titles = ("n", "Missing", "Mean", "95% interval", "Median", "SD")
+        titles = ("n", "Missing", "Mean", options.interval, "Median", "SD")
         inner = Table(
             caption=f"Outcomes by {title_of(attribute, unit=False).lower()}.",
             columns=[Column(title="Group"), *[Column(title=t, numeric=True) for t in titles]],

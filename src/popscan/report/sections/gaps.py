@@ -76,7 +76,7 @@ def gap_table(context: StudyContext) -> pd.DataFrame:
     table["scale"] = scale.where(scale > 0)
     adjusted = table["p_adj"].where(table["p_adj"].notna(), table["p"])
     decided = table["significant"].notna()
-    table["strong"] = is_true(table["significant"]).where(decided, adjusted < 0.05)
+    table["strong"] = is_true(table["significant"]).where(decided, adjusted <= context.alpha)
     table["sign_open"] = is_true(table["sign_open"])
     sign = table["better_is"].map({"higher": -1.0, "lower": 1.0}).astype(float)
     table["worse"] = np.sign(table["gap"]) * sign
@@ -255,7 +255,7 @@ def _forest(
             title="Gap in within-group SDs",
             markup=axis_header(limits, left="lower than reference", right="higher"),
         ),
-        Column(title="Gap (95% interval)", numeric=True),
+        Column(title=f"Gap ({options.interval})", numeric=True),
         Column(title="p", numeric=True),
         Column(title="Adjusted p", numeric=True),
     ]

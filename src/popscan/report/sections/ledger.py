@@ -40,14 +40,14 @@ def ledger(context: StudyContext, options: Options) -> list[Block]:
         title = title_of(attribute, unit=False).lower()
         for j, (group, of) in enumerate(part.groupby("group", sort=False)):
             items = [
-                _waterfall(of[of["biomarker"] == name])
+                _waterfall(of[of["biomarker"] == name], options.alpha)
                 for name in biomarker_order(of, context.protocol)[:MOST_PANELS]
             ]
             figure = Figure(
                 markup=waterfalls(items, name=f"ledger{i}-{j}"),
                 caption=f"By {title}: {group} minus {of['reference'].iloc[0]} "
                 f"(n = {options.count(of['n'].min())} and "
-                f"{options.count(of['n_reference'].min())} in the end). Lines are 95% intervals of "
+                f"{options.count(of['n_reference'].min())} in the end). Lines are {options.interval}s of "
                 "a step; pale steps are not clear after correction.",
             )
             if i == 0 and j == 0:
@@ -55,12 +55,14 @@ def ledger(context: StudyContext, options: Options) -> list[Block]:
             else:
                 details.append(Details(summary=f"By {title}: {group}", blocks=[figure]))
         details.append(
-            Details(summary=f"The ledger by {title} in numbers", blocks=[_ledger_table(part)])
+            Details(
+                summary=f"The ledger by {title} in numbers", blocks=[_ledger_table(part, options)]
+            )
         )
     return [*blocks, *details]
 
 
-def _waterfall(of: pd.DataFrame) -> WaterfallPanel:
+def _waterfall(of: pd.DataFrame, alpha: float) -> WaterfallPanel:
     biomarker = str(of["biomarker"].iloc[0])
     chain = of[of["step"] != _TOTAL].sort_values("position", kind="stable")
     steps = [
@@ -70,7 +72,7 @@ def _waterfall(of: pd.DataFrame) -> WaterfallPanel:
             contribution=float(row["contribution"]),
             low=float(row["ci_low"]),
             high=float(row["ci_high"]),
-            clear=bool(row["p_adj"] < 0.05),
+            clear=bool(row["p_adj"] <= alpha),
         )
         for _, row in chain.iterrows()
     ]
@@ -79,7 +81,7 @@ def _waterfall(of: pd.DataFrame) -> WaterfallPanel:
     )
 
 
-def _ledger_table(part: pd.DataFrame) -> Table:
+def _ledger_table(part: pd.DataFrame, options: Options) -> Table:
     rows: list[list[Cell]] = []
     headings: dict[int, str] = {}
     for (biomarker, group), of in part.groupby(["biomarker", "group"], sort=False):
@@ -99,7 +101,7 @@ def _ledger_table(part: pd.DataFrame) -> Table:
                     Cell(text=p_value(row["p_adj"])),
                 ]
             )  # fmt: skip
-    titles = ("Gap after it (95% interval)", "Added (95% interval)", "… by values",
+    titles = (f"Gap after it ({options.interval})", f"Added ({options.interval})", "… by values",
               "… by who is lost", "Adjusted p")  # fmt: skip
     return Table(
         caption="The bias ledger.",

@@ -87,7 +87,7 @@ def _funnel_table(part: pd.DataFrame, options: Options) -> Table:
             counts = [Cell(text=options.count(row[c])) for c in ("n_entered", "n_lost")]
             tested = [Cell(text=p_value(row[c])) for c in ("p", "p_adj")]
             rows.append([Cell(text=row["group"]), *counts, *shares, *tested])
-    titles = ("Entered", "Lost", "Lost %", "95% interval", "Against reference, points", "p",
+    titles = ("Entered", "Lost", "Lost %", options.interval, "Against reference, points", "p",
               "Adjusted p")  # fmt: skip
     return Table(
         caption=f"Losses by {title_of(str(part['attribute'].iloc[0]), unit=False).lower()}.",
@@ -126,7 +126,7 @@ def exclusion(context: StudyContext, options: Options) -> list[Block]:
             ]
             for _, row in known.iterrows()
         ]
-        titles = ("n", "Excluded, points", "At equal quality (95% interval)", "Adjusted p")
+        titles = ("n", "Excluded, points", f"At equal quality ({options.interval})", "Adjusted p")
         columns = [Column(title=t) for t in ("Attribute", "Groups", "Way")]
         columns += [Column(title=t, numeric=True) for t in titles]
         blocks.append(

@@ -80,7 +80,7 @@ def _gap_card(context: StudyContext) -> Card | None:
     table = complete(context.fairness_gaps, "attribute", "gap", "p", "p_adj")
     p = numbers(table["p_adj"])
     p = p.where(p.notna(), numbers(table["p"]))
-    tested, strong = int(p.notna().sum()), int((p < 0.05).sum())
+    tested, strong = int(p.notna().sum()), int((p <= context.alpha).sum())
     if context.compared is not None:
         tested, strong = context.compared.tested, context.compared.significant
     if not tested:
@@ -88,7 +88,7 @@ def _gap_card(context: StudyContext) -> Card | None:
     return Card(
         value=f"{strong:,}",
         label="group gaps",
-        note=f"of {tested:,} tested, adjusted p < 0.05",
+        note=f"of {tested:,} tested, adjusted p ≤ {context.alpha:g}",
         tone="warn" if strong else "good",
     )
 

@@ -75,7 +75,7 @@ def _table(part: pd.DataFrame, title: str, options: Options) -> Table:
             )
     attribute = str(part["attribute"].iloc[0])
     by = f" by {title_of(attribute, unit=False).lower()}" if attribute else ", all subjects"
-    titles = ("n", "Value (95% interval)", "By chance", "Against reference", "Adjusted p")
+    titles = ("n", f"Value ({options.interval})", "By chance", "Against reference", "Adjusted p")
     note = "; ".join(f"{row['group']}: {row['note']}" for _, row in few.iterrows())
     return Table(
         caption=f"{title}{by}.",

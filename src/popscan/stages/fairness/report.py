@@ -33,7 +33,7 @@ def with_audit(
     shown: dict[str, Any] = {
         f"fairness_{name}": table for name, table in tables.items() if name != "confounding"
     }  # what is associated with a group is described in words
-    return replace(context, **shown, sentences=parts.pop("gaps", []), words=parts)
+    return replace(context, **shown, alpha=alpha, sentences=parts.pop("gaps", []), words=parts)
 
 
 def with_whole_audit(context: StudyContext, study_root: Path, *, alpha: float) -> StudyContext:
