@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import special
 from sklearn import metrics
 from sklearn.calibration import calibration_curve
 from sklearn.linear_model import LogisticRegression
@@ -311,3 +312,28 @@ def test_a_group_without_false_positives_is_not_known_exactly(rng):
     gap = audit(outcomes, groups, attributes_to_test=["sex"], n_boot=100).gaps.iloc[0]
     assert gap["gap"] == pytest.approx(-47 / 340)
     assert gap["ci_high"] > 0.02
+
+
+@pytest.mark.parametrize("apart", [2.5, 4.0])
+def test_a_small_group_that_is_ranked_right_by_chance_is_no_finding(apart):
+    """DeLong's error of an AUC of 1 is 0: by it alone 27% of these were significant."""
+    p = []
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        units = pd.Index([f"u{i:03d}" for i in range(200)])
+        people = pd.DataFrame({"site": np.repeat(["A", "B"], [180, 20])}, index=units)
+        truth = (rng.random(200) < 0.4).astype(float)
+        score = special.expit(apart * (truth - 0.5) + rng.normal(size=200))
+        made = Prediction(
+            name="ill", kind="classification", score=pd.Series(score, units),
+            truth=pd.Series(truth, units),
+        )  # fmt: skip
+        table = prediction_table(
+            [made], people, attributes_to_test=["site"], correction="none",
+            design=AuditDesign(n_boot=100, seed=1),
+        )  # fmt: skip
+        p.append(table[table["measure"].isin(["auc", "balanced_accuracy"])]["p"].dropna())
+    found = pd.concat(p)
+    assert len(found) > 90
+    assert (found <= 0.05).mean() <= 0.1  # 0.05 and two standard errors
+    assert (found <= 0.005).mean() <= 0.02

@@ -60,8 +60,8 @@ DICTIONARY: dict[str, Column] = {
     "gap_ci_high": Column("", "upper limit of the gap's interval"),
     "p": Column(
         "",
-        "two-sided p value of no gap; none of calibration errors, which noise makes larger "
-        "in small groups",
+        "two-sided p value of no gap, from its interval or its standard error, whichever is wider; "
+        "none of calibration errors, which noise makes larger in small groups",
     ),
     "p_adj": Column("", "p corrected over all rows of this table (of the same role)"),
     "note": text("why there is no value"),
@@ -218,7 +218,7 @@ def _of_attribute(
             row = _row(prediction, grouping.attribute, group, name, found)
             if other is not None and code != base and name in other.measured:
                 row |= {"reference": other.name, "n_reference": len(other.side.score)}
-                row |= _gap(name, found, other.measured[name])
+                row |= _gap(name, found, other.measured[name], alpha=design.alpha)
             rows.append(row)
     if prediction.kind == "classification":
         described = [group for group in groups.values() if not group.note]
@@ -239,15 +239,19 @@ def _row(
     }  # fmt: skip
 
 
-def _gap(name: str, own: Measured, base: Measured) -> dict[str, float]:
-    """Difference of two independent estimates, its interval from both of theirs."""
+def _gap(name: str, own: Measured, base: Measured, *, alpha: float) -> dict[str, float]:
+    """Difference of two independent estimates, its interval from both of theirs.
+
+    The p value takes the gap for normal, with the larger of the two spreads that the interval on
+    the side of 0 and the standard errors give. The latter alone are no measure of it: that of an
+    AUC of 1 in a small group is 0.
+    """
     gap = own.value - base.value
-    row = {
-        "gap": gap,
-        "gap_ci_low": gap - float(np.hypot(own.value - own.low, base.high - base.value)),
-        "gap_ci_high": gap + float(np.hypot(own.high - own.value, base.value - base.low)),
-    }
-    spread = float(np.hypot(own.se, base.se))
+    below = float(np.hypot(own.value - own.low, base.high - base.value))
+    above = float(np.hypot(own.high - own.value, base.value - base.low))
+    row = {"gap": gap, "gap_ci_low": gap - below, "gap_ci_high": gap + above}
+    reach = (below if gap > 0 else above) / stats.norm.isf(alpha / 2)
+    spread = float(np.fmax(reach, np.hypot(own.se, base.se)))
     if name != "calibration_error" and spread > 0:
         row["p"] = float(2 * stats.norm.sf(abs(gap) / spread))
     return row

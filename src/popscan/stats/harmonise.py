@@ -30,6 +30,9 @@ from popscan.stats.harmonise_account import (
 #: Share of a covariate's variance that sites explain from which both cannot be separated (a
 #: variance inflation of 10), and, above what chance gives, from which a caution is given.
 NOT_SEPARABLE, CAUTION = 0.9, 0.02
+#: Share of a preserved covariate that sites explain, above what chance gives, from which tests on
+#: harmonised values are too sure: standard errors are a twentieth too small.
+_TOO_SURE = 0.1
 #: A measurement known in a smaller share of the rows is fitted alone, on its own rows.
 _COMMON = 0.8
 #: Levels of a category with fewer rows do not decide whether it can be separated from sites.
@@ -133,6 +136,7 @@ def harmonise(
     if refused := _refused(sites, covariates, guarded, chosen & usable):
         return replace(made, account=without_values(columns, refused), refused=refused)
     notes += _differing(sites, guarded, covariates, chosen & usable)
+    notes += _too_sure(sites, covariates, chosen & usable)
     numbers = pd.DataFrame({name: clean(table[name], categorical=False) for name in columns})
     groups, flat = _groups(numbers[chosen & usable], sites[chosen & usable])
     values: dict[str, pd.Series] = {}
@@ -267,6 +271,28 @@ def _differing(
                 f"{sites.name} explains {100 * share:.0f}% of {name}, which is not preserved: part "
                 f"of the differences by {name} was removed with those of {sites.name}. Compare "
                 "with the values before harmonisation."
+            )
+    return found
+
+
+def _too_sure(
+    sites: pd.Series, covariates: Mapping[str, pd.Series], rows: NDArray[np.bool_]
+) -> list[str]:
+    """Sentences on preserved covariates that differ between sites.
+
+    Their effects and the sites' shifts were estimated together, but what comes after takes the
+    shifts for known (Nygaard et al. 2016, doi:10.1093/biostatistics/kxv027).
+    """
+    found = []
+    for name, values in covariates.items():
+        share = _share(values, sites, rows)
+        by_chance = (sites[rows].nunique() - 1) / max(int(rows.sum()) - 1, 1)
+        if share - by_chance >= _TOO_SURE:
+            larger = 100 * (1 / np.sqrt(1 - share) - 1)
+            found.append(
+                f"{sites.name} explains {100 * share:.0f}% of {name}, which is preserved: standard "
+                f"errors of differences by {name} in harmonised values are too small (true ones "
+                f"are about {larger:.0f}% larger), unless {sites.name} is adjusted for."
             )
     return found
 

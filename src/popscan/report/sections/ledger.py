@@ -47,8 +47,9 @@ def ledger(context: StudyContext, options: Options) -> list[Block]:
                 markup=waterfalls(items, name=f"ledger{i}-{j}"),
                 caption=f"By {title}: {group} minus {of['reference'].iloc[0]} "
                 f"(n = {options.count(of['n'].min())} and "
-                f"{options.count(of['n_reference'].min())} in the end). Lines are {options.interval}s of "
-                "a step; pale steps are not clear after correction.",
+                f"{options.count(of['n_reference'].min())} in the end). "
+                f"Lines are {options.interval}s of a step; "
+                "pale steps are not clear after correction.",
             )
             if i == 0 and j == 0:
                 blocks.append(figure)
