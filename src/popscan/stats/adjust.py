@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -23,6 +24,7 @@ from popscan.stats.clustered import jackknife_covariance
 from popscan.stats.linear import Fit, LeastSquares
 from popscan.stats.matching import matching
 from popscan.stats.means import Floats
+from popscan.stats.permuted import is_skewed, permuted_gap
 from popscan.stats.problem import Adjusted, Problem, adjusted
 
 
@@ -44,7 +46,8 @@ def _fit(y: Floats, design: LeastSquares, clusters: NDArray[Any] | None) -> Fit:
 def regression(problem: Problem) -> Adjusted:
     """Linear regression with robust errors (HC3, or the jackknife of subjects that repeat).
 
-    Degrees of freedom are Bell and McCaffrey's: about those of the smaller group. For yes/no
+    Degrees of freedom are Bell and McCaffrey's: about those of the smaller group; where that is
+    small for the outcome's skewness, residuals are permuted (`popscan.stats.permuted`). For yes/no
     outcomes this is the linear probability model: a risk difference.
 
     Parameters
@@ -61,9 +64,26 @@ def regression(problem: Problem) -> Adjusted:
     fit = _fit(problem.y, problem.designs.adjusted, problem.clusters)
     p_slopes = _slopes(problem)
     note = "" if not p_slopes < 0.01 else "the gap depends on a confounder (see standardisation)"
-    return adjusted(
+    found = adjusted(
         float(fit.params[1]), _error(fit), fit.freedom_of(1), problem.alpha, note, p_slopes=p_slopes
     )
+    return _not_skewed(problem, problem.designs.adjusted, problem.designs.everybody, found)
+
+
+def _not_skewed(
+    problem: Problem, design: LeastSquares, without: Floats, found: Adjusted
+) -> Adjusted:
+    """Test by permutation where Student's t cannot be trusted; the larger p if spreads differ."""
+    if problem.binary or problem.clusters is not None or not np.isfinite(found.p) or design.alone:
+        return found
+    residuals = problem.y - design.x @ design.fit(problem.y).params
+    if not (design.full_rank and is_skewed(residuals, problem.group)):
+        return found
+    own = permuted_gap(design, without, problem.y, place=1, alpha=problem.alpha)
+    p, low, high = own.p, own.low, own.high
+    if own.spreads_differ:
+        p, low, high = max(p, found.p), min(low, found.ci_low), max(high, found.ci_high)
+    return replace(found, p=p, ci_low=low, ci_high=high)
 
 
 def _error(fit: Fit) -> float:
@@ -284,8 +304,10 @@ def unadjusted(problem: Problem) -> Adjusted:
     Adjusted
         With robust errors.
     """
-    fit = _fit(problem.y, problem.designs.raw, problem.clusters)
-    return adjusted(float(fit.params[1]), _error(fit), fit.freedom_of(1), problem.alpha)
+    design = problem.designs.raw
+    fit = _fit(problem.y, design, problem.clusters)
+    found = adjusted(float(fit.params[1]), _error(fit), fit.freedom_of(1), problem.alpha)
+    return _not_skewed(problem, design, design.x[:, :1], found)
 
 
 def change_by_confounders(problem: Problem) -> float:

@@ -130,6 +130,23 @@ class LeastSquares:
             covariance[alone] = covariance[:, alone] = np.nan
         return Fit(params=params, covariance=covariance, freedom=self.freedom)
 
+    def t_of(self, place: int, outcomes: Floats) -> Floats:
+        """Return a coefficient over its robust error, for many outcomes of the same rows.
+
+        Parameters
+        ----------
+        place
+            Number of the coefficient.
+        outcomes : ndarray, shape (draws, n)
+            One a row.
+        """
+        inverse, _ = self._inverse
+        estimates = outcomes @ inverse.T
+        residuals = outcomes - estimates @ self.x.T
+        weights = (inverse[place] * self._inflation) ** 2
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.asarray(estimates[:, place] / np.sqrt(residuals**2 @ weights))
+
     @cached_property
     def _inflation(self) -> Floats:
         """What a row's residual is multiplied by; 0 where it is 0 by construction."""

@@ -1,0 +1,75 @@
+"""Adjusted gaps of skewed outcomes in small groups, by permutation of residuals."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from popscan.stats.adjust import METHODS
+from popscan.stats.linear import Designs
+from popscan.stats.permuted import is_skewed, permuted_gap
+from popscan.stats.problem import Problem
+
+
+def made(seed: int, *, gap: float = 0.0, skewed: bool = True, small: int = 15) -> Problem:
+    """Return 150 subjects, few in the group; age lowers an outcome that is skewed or not."""
+    rng = np.random.default_rng(seed)
+    group = np.arange(150) < small
+    age = rng.normal(size=150) + 0.3 * group
+    error = rng.normal(size=150)
+    y = (np.exp(error) if skewed else error) + 0.5 * age + gap * group
+    return Problem(y=y, group=group, confounders=pd.DataFrame({"age_years": age}))
+
+
+def test_many_outcomes_at_once_have_the_t_of_each_alone():
+    problem = made(1)
+    design = problem.designs.adjusted
+    outcomes = np.random.default_rng(2).normal(size=(5, 150))
+    fits = [design.fit(y) for y in outcomes]
+    expected = [fit.params[1] / np.sqrt(fit.covariance[1, 1]) for fit in fits]
+    np.testing.assert_allclose(design.t_of(1, outcomes), expected)
+
+
+@pytest.mark.parametrize(("method", "small"), [("regression", 15), ("unadjusted", 10)])
+def test_a_skewed_outcome_of_a_small_group_is_no_chance_finding(method, small):
+    """By Student's t 2% of these have a p below 0.005, and 8 to 11% one below 0.05."""
+    p = np.array([METHODS[method](made(seed, small=small)).p for seed in range(120)])
+    assert (p <= 0.05).mean() <= 0.11  # 0.05 and three standard errors
+    assert (p <= 0.005).mean() <= 0.02
+
+
+def test_intervals_hold_the_gap_and_agree_with_the_test():
+    held, agree = [], []
+    for seed in range(60):
+        found = METHODS["regression"](made(seed, gap=1.0))
+        held.append(found.ci_low <= 1.0 <= found.ci_high)
+        agree.append((found.p <= 0.05) == (found.ci_low > 0 or found.ci_high < 0))
+    assert np.mean(held) >= 0.9
+    assert np.mean(agree) >= 0.9
+
+
+def test_clear_gaps_have_small_p_and_the_same_bytes():
+    first, again = (METHODS["regression"](made(3, gap=6.0)) for _ in range(2))
+    assert first == again
+    assert first.p < 1e-4
+
+
+def test_symmetric_outcomes_large_groups_and_studies_are_not_permuted():
+    rng = np.random.default_rng(1)
+    group = np.arange(900) < 15
+    assert not is_skewed(rng.normal(size=900), group)
+    assert is_skewed(np.exp(rng.normal(size=900)), group)
+    assert not is_skewed(rng.exponential(size=900), np.arange(900) < 450)
+    assert not is_skewed(np.exp(rng.normal(size=1100)), np.arange(1100) < 15)
+    assert not is_skewed(np.zeros(900), group)
+
+
+def test_without_confounders_it_is_a_permutation_of_the_groups():
+    problem = made(5, gap=0.8)
+    design = Designs(problem.group, np.empty((150, 0))).raw
+    found = permuted_gap(design, design.x[:, :1], problem.y, place=1, alpha=0.05)
+    rng, observed = np.random.default_rng(9), design.t_of(1, problem.y[None])[0]
+    drawn = design.t_of(1, np.array([rng.permutation(problem.y) for _ in range(4000)]))
+    tails = (drawn >= observed).mean(), (drawn <= observed).mean()
+    assert found.p == pytest.approx(2 * min(tails), abs=0.02)
