@@ -14,7 +14,8 @@ validation (``--part training`` takes the others, on which the defaults of `svf`
 No method sees a label. `popscan.register.measures` measures all of them, the peer included: Dice of
 RV, myocardium and LV, 95th percentile surface distance, spread of log-Jacobian, share of folds,
 mean over the worst 30% and seconds of wall time per pair, one pair at a time. SyN runs in an
-interpreter of its own (``pip install antspyx``); without one it is left out.
+interpreter of its own (``pip install antspyx``); without one it is left out. Whether `bayesian`
+knows how far off it is, `benchmarks/registration_uncertainty.py` measures.
 """
 
 from __future__ import annotations
@@ -56,6 +57,8 @@ VARIANTS: dict[str, dict[str, object]] = {
     "demons": {"method": "demons"},
     "ffd": {"method": "ffd"},
     "svf": {"method": "svf"},
+    "svf, in plane": {"method": "svf", "in_plane": True},
+    "bayesian, in plane": {"method": "bayesian", "in_plane": True},
     "svf, squares": {"method": "svf", "distance": "mse", "stiffness": 0.01},
     "voxelmorph": {"method": "voxelmorph", "model": "motion_cine"},
 }

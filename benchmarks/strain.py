@@ -41,15 +41,17 @@ from popscan.protocols.cine_sax.simulate.scan import simulate_subject
 from popscan.protocols.cine_sax.simulate.seeds import rng_for
 from popscan.protocols.cine_sax.simulate.session import SimulatedSubject
 from popscan.protocols.cine_sax.simulate.subject import Anatomy, anatomy_for
-from popscan.protocols.cine_sax.strain.deform import carried, curves_of
+from popscan.protocols.cine_sax.strain.deform import Curves, carried, curves_of
 from popscan.protocols.cine_sax.strain.follow import tissue_slices
 from popscan.protocols.cine_sax.strain.inputs import LEVELS
-from popscan.protocols.cine_sax.strain.measure import DEMONS, measure_motion
+from popscan.protocols.cine_sax.strain.intervals import posterior_intervals
+from popscan.protocols.cine_sax.strain.measure import BAYESIAN, DEMONS, measure_motion
 from popscan.protocols.cine_sax.strain.numbers import global_numbers, segment_numbers, segment_rows
 from popscan.protocols.cine_sax.strain.quality import segmented_mm
 from popscan.protocols.cine_sax.strain.wall import Wall, wall_of
 from popscan.records import LabelMap, Scan, SubjectError
 from popscan.register import register
+from popscan.register.velocities import integrate
 
 #: Seed of the hearts; the shipped network was trained on others.
 SEED = 1702
@@ -112,7 +114,7 @@ def by_outlines(scan: Scan, labels: LabelMap, *, follow: bool) -> dict[str, floa
 
 
 def estimates(
-    made: SimulatedSubject, shipped: LabelMap | None, *, images: bool
+    made: SimulatedSubject, shipped: LabelMap | None, *, images: bool, posterior: bool
 ) -> Iterator[tuple[str, dict[str, float], str, float]]:
     """Yield each estimate's name, values, reason of failure and CPU seconds."""
     runs: dict[str, Any] = {
@@ -127,6 +129,10 @@ def estimates(
             )
     if shipped is not None:
         runs["shipped network"] = lambda: measure_motion(made.scan, shipped).values
+    if posterior:
+        runs = {"true labels, bayesian": lambda: (
+            measure_motion(made.scan, made.labels, method="bayesian").values
+        )}  # fmt: skip
     for name, run in runs.items():
         before = time.process_time()
         try:
@@ -161,7 +167,9 @@ def one_heart(row: Mapping[str, Any], args: argparse.Namespace) -> Iterator[dict
             truths["shipped"] = true_strain(anatomy, wall_at_start(shipped, made.scan), made.scan)
         except SubjectError:
             truths["shipped"] = truths["true"]
-    for name, values, reason, seconds in estimates(made, shipped, images=args.images):
+    for name, values, reason, seconds in estimates(
+        made, shipped, images=args.images, posterior=args.posterior
+    ):
         truth = truths["shipped" if name.startswith("shipped") else "true"]
         columns = [*GLOBAL, *(f"{s}_aha{n:02d}_peak_pct" for s in SEGMENTAL for n in range(1, 17))]
         yield {
@@ -170,7 +178,7 @@ def one_heart(row: Mapping[str, Any], args: argparse.Namespace) -> Iterator[dict
             **{f"true_{c}": truth[c] for c in columns},
             "time_error_ms": values.get("gcs_peak_time_ms", np.nan) - truth["time_ms"],
             **{f"{s}_peak_{e}_pct": values.get(f"{s}_peak_{e}_pct", np.nan)
-               for s in ("gcs", "grs") for e in ("low", "high")},
+               for s in ("gcs", "grs") for e in ("low", "high", "se")},
             **{c: values.get(c, np.nan)
                for c in ("closing_error_mm", "contour_error_mm", "fields_mb")},
         }  # fmt: skip
@@ -188,7 +196,19 @@ def cut(heart: Heart, phase: float) -> NDArray[np.uint8]:
     return np.ascontiguousarray(labels.transpose(1, 2, 0))
 
 
-def cut_heart(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def there_of(wall: Wall, displacement_mm: NDArray, spacing_mm: tuple[float, float]) -> NDArray:
+    """Return where the wall's points are at end-diastole and, displaced, at end-systole."""
+    both = np.stack([np.zeros_like(displacement_mm), displacement_mm])
+    return carried(wall, both, spacing_mm=spacing_mm)
+
+
+def at_systole(curves: Curves) -> dict[str, float]:
+    """Return global strains at the second of two frames, in percent."""
+    pairs = (("gcs", curves.circumferential), ("grs", curves.radial))
+    return {f"{name}_peak_pct": 100 * float(curve[1, 0]) for name, curve in pairs}
+
+
+def cut_heart(row: Mapping[str, Any], *, posterior: bool) -> Iterator[dict[str, Any]]:
     """Yield the rows of one heart whose labels alone are tracked, at end-systole alone."""
     who = str(row["participant_id"])
     anatomy = anatomy_for(row, rng=rng_for(SEED, who, "anatomy"))
@@ -209,15 +229,27 @@ def cut_heart(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     found = {"outlines": segmented_mm(wall, labels, spacing_mm=spacing)}
     for name, options in {"tracked": DEMONS, "tracked, stiff as an atlas": {}}.items():
         warp = register(pair[0], pair[1], method="demons", spacing_mm=spacing[:2], **options)
-        there = np.stack([np.zeros_like(warp.displacement_mm), warp.displacement_mm])
-        found[name] = carried(wall, there, spacing_mm=spacing[:2])
+        found[name] = there_of(wall, warp.displacement_mm, spacing[:2])
+    if posterior:
+        warp = register(pair[0], pair[1], method="bayesian", spacing_mm=spacing[:2], **BAYESIAN)
+        found = {"bayesian": there_of(wall, warp.displacement_mm, spacing[:2])}
+        drawn = [
+            there_of(wall, integrate(one, shape, spacing_mm=spacing[:2]).displacement_mm,
+                     spacing[:2])
+            for shape in [pair.shape[2:]] for one in np.moveaxis(warp.velocity_samples_mm, 1, 0)
+        ]  # fmt: skip
     for name, positions in found.items():
         for words, where in (("", followed), (", fixed slices", None)):
             curves = curves_of(wall, positions, reference=0, slices=where)
             values = {"gcs_peak_pct": curves.circumferential, "grs_peak_pct": curves.radial}
+            ends = {"gcs_peak_low_pct": np.nan}
+            if posterior:
+                others = [at_systole(curves_of(wall, one, reference=0, slices=where))
+                          for one in drawn]  # fmt: skip
+                ends = posterior_intervals(at_systole(curves), others)
             yield {
                 "unit": who, "estimate": name + words, "reason": "", "time_error_ms": np.nan,
-                "cpu_s": time.process_time() - before, "gcs_peak_low_pct": np.nan,
+                "cpu_s": time.process_time() - before, **ends,
                 **{c: 100 * curve[1, 0] for c, curve in values.items()},
                 **{f"{s}_aha{n:02d}_peak_pct": 100 * curve[1, n]
                    for s, curve in zip(SEGMENTAL, values.values(), strict=True)
@@ -280,6 +312,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=12)
     parser.add_argument("--cut", action="store_true", help="labels and end-systole alone")
     parser.add_argument("--images", action="store_true", help="track images, too")
+    parser.add_argument("--posterior", action="store_true", help="bayesian tracking alone")
     parser.add_argument("--no-network", dest="network", action="store_false")
     parser.add_argument("--out", type=Path, default=None)
     parser.add_argument("--read", type=Path, nargs="*", default=())
@@ -293,7 +326,10 @@ def main() -> None:
         rows: list[dict[str, Any]] = []
         for row in chosen:
             person = {str(k): v for k, v in row.items()}
-            rows += cut_heart(person) if args.cut else one_heart(person, args)
+            if args.cut:
+                rows += cut_heart(person, posterior=args.posterior)
+            else:
+                rows += one_heart(person, args)
             if args.out is not None:
                 pd.DataFrame(rows).to_csv(args.out, sep="\t", index=False)
         table = pd.DataFrame(rows)

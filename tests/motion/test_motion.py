@@ -52,6 +52,25 @@ def test_another_reference_gives_the_motion_from_it(discs):
     assert other.direct_mm[0, 0, 22, 16, 0] == pytest.approx(2.0, abs=0.5)
 
 
+def test_draws_are_tracks_about_the_track(discs):
+    options = {"n_steps": 5, "n_samples": 8, "discrepancy": 0.2}
+    drawn = track_cycle(
+        discs[:, :, :1], reference=2, spacing_mm=SPACING, method="bayesian", options=options
+    )
+    samples = np.stack(list(drawn.samples()))
+    assert samples.shape == (8, *drawn.direct_mm.shape)
+    assert not samples[:, 2].any()
+    apart = samples.std(axis=0)[[0, 1, 3, 4, 5]]
+    assert (apart > 0).mean() > 0.99
+    off = samples.mean(axis=0) - drawn.direct_mm
+    assert np.abs(off).max() < 4 * samples.std(axis=0).max()
+
+
+def test_methods_without_uncertainty_have_no_draws(track):
+    assert track.velocity_samples_mm is None
+    assert not list(track.samples())
+
+
 def test_two_frames_are_no_cycle(discs):
     with pytest.raises(SubjectError) as few:
         track_cycle(discs[..., :2], reference=0, spacing_mm=SPACING)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from popscan.records import SubjectError
-from popscan.register import Warp, compose_fields, jacobian_determinant, register
+from popscan.register import (
+    Warp,
+    compose_fields,
+    jacobian_determinant,
+    register,
+    without_uncertainty,
+)
+from popscan.register.velocities import integrate
 
 Field = NDArray[np.float32]
 
@@ -30,6 +37,9 @@ class Track:
         Its frame.
     spacing_mm
         Of the voxels within a slice.
+    velocity_samples_mm : ndarray of float32, shape (samples, t - 1, z, i, j, 2), optional
+        Where the method says how far off it may be: velocities that are as probable as its model
+        says, of the direct registrations of all frames but the reference.
     """
 
     direct_mm: Field
@@ -37,6 +47,23 @@ class Track:
     closing_mm: Field
     reference: int
     spacing_mm: tuple[float, float]
+    velocity_samples_mm: Field | None = None
+
+    def samples(self) -> Iterator[Field]:
+        """Yield probable displacements (t, z, x, y, 2) in mm; none where the method has none.
+
+        A sample belongs to the same random numbers in every frame and slice, so that errors go
+        together: independent ones would average out, as those of tracking do not.
+        """
+        drawn = () if self.velocity_samples_mm is None else self.velocity_samples_mm
+        n_frames, *_, axes = shape = self.direct_mm.shape
+        others = [t for t in range(n_frames) if t != self.reference]
+        for velocity in drawn:
+            flat = velocity.reshape(-1, *velocity.shape[2:])
+            moved = integrate(flat, shape[2:4], spacing_mm=self.spacing_mm).displacement_mm
+            one = np.zeros(shape, np.float32)
+            one[others] = moved.reshape(len(others), *shape[1:4], axes)
+            yield one
 
 
 def folds(displacement_mm: ArrayLike, *, spacing_mm: Sequence[float]) -> NDArray[np.bool_]:
@@ -87,8 +114,19 @@ def track_cycle(
     others = [t for t in range(n_frames) if t != reference]
     direct = np.zeros((*stack.shape, 2), np.float32)
     fixed = np.broadcast_to(stack[reference], stack[others].shape)
-    direct[others] = _registered(fixed, stack[others], plane, method, chosen)[0]
-    steps, back = _registered(stack, np.roll(stack, -1, axis=0), plane, method, chosen)
+    warp = _registered(fixed, stack[others], plane, method, chosen)
+    direct[others] = warp.displacement_mm.reshape(direct[others].shape)
+    drawn = warp.velocity_samples_mm
+    if drawn is not None:
+        apart = drawn.reshape(len(others), stack.shape[1], *drawn.shape[1:])
+        drawn = np.asarray(np.moveaxis(apart, 2, 0), dtype=np.float32)
+    onwards = _registered(
+        stack, np.roll(stack, -1, axis=0), plane, *without_uncertainty(method, chosen)
+    )
+    steps, back = (
+        np.asarray(one.displacement_mm, dtype=np.float32).reshape(*stack.shape, 2)
+        for one in (onwards, onwards.inverse())
+    )
     forwards = _chain(np.roll(steps, -reference, axis=0), plane)
     backwards = _chain(np.roll(back, -reference, axis=0)[::-1], plane)[::-1]
     share = (np.arange(n_frames + 1) / n_frames).astype(np.float32)[:, None, None, None, None]
@@ -99,6 +137,7 @@ def track_cycle(
         closing_mm=forwards[-1],
         reference=reference,
         spacing_mm=plane,
+        velocity_samples_mm=drawn,
     )
 
 
@@ -108,20 +147,15 @@ def _registered(
     spacing_mm: tuple[float, float],
     method: str,
     options: Mapping[str, Any],
-) -> tuple[Field, Field]:
-    """Register all slices of all frames, (t, z, x, y); displacements there and back."""
+) -> Warp:
+    """Register all slices of all frames, (t, z, x, y), as one batch of pairs."""
     shape = fixed.shape
-    warp: Warp = register(
+    return register(
         fixed.reshape(-1, *shape[2:]),
         moving.reshape(-1, *shape[2:]),
         method=method,
         spacing_mm=spacing_mm,
         **options,
-    )
-    there, back = warp.displacement_mm, warp.inverse().displacement_mm
-    return (
-        np.asarray(there, dtype=np.float32).reshape(*shape, 2),
-        np.asarray(back, dtype=np.float32).reshape(*shape, 2),
     )
 
 

@@ -46,6 +46,7 @@ METHODS = {
     "demons": "popscan.register.classic:demons",
     "ffd": "popscan.register.classic:ffd",
     "svf": "popscan.register.svf:svf",
+    "bayesian": "popscan.register.bayesian:bayesian",
     "voxelmorph": "popscan.register.voxelmorph:voxelmorph",
 }
 
@@ -57,6 +58,17 @@ def models_of(method: str, options: Mapping[str, Any]) -> dict[str, str]:
     from popscan.register.voxelmorph import model_digest
 
     return {"model_digest": model_digest(str(options.get("model", "")))}
+
+
+def without_uncertainty(method: str, options: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Return the method and options that give nearly the same transforms, and no uncertainty.
+
+    For results of which only the transform is used: it is many times as fast.
+    """
+    if method != "bayesian":
+        return method, dict(options)
+    known = inspect.signature(methods.resolve(METHODS, "svf", "register")).parameters
+    return "svf", {name: value for name, value in options.items() if name in known}
 
 
 #: Keyword arguments of methods that are no options of a config.
@@ -194,4 +206,5 @@ __all__ = [
     "resample_affine",
     "warp_image",
     "warp_labels",
+    "without_uncertainty",
 ]

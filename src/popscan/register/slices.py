@@ -27,11 +27,19 @@ def of_slices(warp: Warp, n_stacks: int, slice_distance_mm: float) -> Warp:
         stacks = np.moveaxis(field.reshape(n_stacks, -1, *field.shape[1:]), 1, -2)
         return np.concatenate([stacks, np.zeros_like(stacks[..., :1])], axis=-1)
 
+    def joined_samples(fields: NDArray[np.floating] | None) -> NDArray[np.floating] | None:
+        if fields is None:
+            return None
+        parts = [joined(part) for part in np.moveaxis(fields, 1, 0)]
+        return np.stack([part for part in parts if part is not None], axis=1)
+
     displacement = joined(warp.displacement_mm)
     assert displacement is not None
     return Warp(
         displacement_mm=displacement,
         inverse_mm=joined(warp.inverse_mm),
         velocity_mm=joined(warp.velocity_mm),
+        sd_mm=joined(warp.sd_mm),
+        velocity_samples_mm=joined_samples(warp.velocity_samples_mm),
         spacing_mm=(*warp.spacing_mm, slice_distance_mm),
     )

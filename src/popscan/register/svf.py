@@ -122,11 +122,11 @@ def svf(
     with torch.no_grad():
         for level_mm, n_steps in zip(levels_mm, n_iterations, strict=True):
             grid = Grid.of(full, level_mm)
-            seen = [_seen(image, full, grid) for image in images]
-            parts = [None if part is None else _seen(part, full, grid) for part in labels]
+            views = [seen(image, full, grid) for image in images]
+            parts = [None if part is None else seen(part, full, grid) for part in labels]
             velocity = _descend(
                 velocity,
-                seen,
+                views,
                 parts,
                 control=control,
                 grid=grid,
@@ -160,7 +160,7 @@ def _channels(labels: Tensor | None) -> int:
     return 0 if labels is None else int(labels.shape[1])
 
 
-def _seen(images: Tensor, full: Grid, grid: Grid) -> Tensor:
+def seen(images: Tensor, full: Grid, grid: Grid) -> Tensor:
     """Smooth against aliasing and resample."""
     ratios = [n / f for n, f in zip(grid.spacing_mm, full.spacing_mm, strict=True)]
     return on_grid(smooth(images, [0.4 * r if r > 1.2 else 0.0 for r in ratios]), grid.shape)

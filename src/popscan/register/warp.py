@@ -41,6 +41,12 @@ class Warp:
         storing, as `popscan.register.velocities.integrate` makes the displacement of it.
     matrix : ndarray, shape (n, 3, 3) or (n, 4, 4), optional
         Of rigid and affine methods: mm to mm.
+    sd_mm : ndarray like displacement_mm, optional
+        Standard deviation of each component, where the method knows it; NaN where it does not.
+    velocity_samples_mm : ndarray, shape (n, samples, ..., 2 or 3), optional
+        Velocities as probable as the data and the method's model say, on the grid of
+        `velocity_mm`; ``integrate`` makes transforms of them. Sample k of every pair belongs to
+        the same random numbers.
     """
 
     displacement_mm: Floats
@@ -48,6 +54,8 @@ class Warp:
     inverse_mm: Floats | None = None
     velocity_mm: Floats | None = None
     matrix: Floats | None = None
+    sd_mm: Floats | None = None
+    velocity_samples_mm: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.displacement_mm)
@@ -60,6 +68,8 @@ class Warp:
             inverse_mm=_part(self.inverse_mm, index),
             velocity_mm=_part(self.velocity_mm, index),
             matrix=_part(self.matrix, index),
+            sd_mm=_part(self.sd_mm, index),
+            velocity_samples_mm=_part(self.velocity_samples_mm, index),
         )
 
     @classmethod
@@ -103,7 +113,7 @@ class Warp:
         return np.stack([p + field_at(f, p, spacing_mm=self.spacing_mm) for p, f in pairs])
 
     def inverse(self) -> Warp:
-        """Return the transforms from the moving to the fixed images."""
+        """Return the transforms from the moving to the fixed images, without ``sd_mm``."""
         inverse = self.inverse_mm
         if inverse is None:
             inverse = np.stack(
@@ -115,6 +125,9 @@ class Warp:
             spacing_mm=self.spacing_mm,
             velocity_mm=None if self.velocity_mm is None else -self.velocity_mm,
             matrix=None if self.matrix is None else np.linalg.inv(self.matrix),
+            velocity_samples_mm=None
+            if self.velocity_samples_mm is None
+            else -self.velocity_samples_mm,
         )
 
     def then(self, second: Warp) -> Warp:

@@ -15,6 +15,7 @@ from popscan.protocols.cine_sax.strain.bullseye import Plot, bullseye
 from popscan.protocols.cine_sax.strain.deform import curves_of
 from popscan.protocols.cine_sax.strain.dictionary import DICTIONARY, ROWS
 from popscan.protocols.cine_sax.strain.follow import tissue_slices
+from popscan.protocols.cine_sax.strain.intervals import POSTERIOR
 from popscan.protocols.cine_sax.strain.measure import measure_motion
 from popscan.protocols.cine_sax.strain.numbers import peak
 from popscan.protocols.cine_sax.strain.quality import segmented_mm
@@ -95,6 +96,26 @@ def test_every_column_and_row_is_described(moved):
     assert max(around) < -5
     assert moved.fields["displacement_mm"].dtype == np.float16
     assert moved.values["fields_mb"] < 1
+
+
+def test_without_draws_there_is_no_standard_error(moved):
+    assert np.isnan(moved.values["gcs_peak_se_pct"])
+    assert np.isnan(moved.values["grs_peak_se_pct"])
+
+
+def test_bayesian_tracking_has_standard_errors_that_its_intervals_follow(beating, moved):
+    drawn = measure_motion(
+        *beating, method="bayesian", options={"n_steps": 5, "n_samples": 6}
+    ).values
+    for short in ("gcs", "grs"):
+        error = drawn[f"{short}_peak_se_pct"]
+        low, high = (drawn[f"{short}_peak_{end}_pct"] for end in ("low", "high"))
+        assert 0.2 < error < 20
+        assert low < drawn[f"{short}_peak_pct"] < high
+        assert high - low == pytest.approx(2 * POSTERIOR[f"{short}_peak_pct"] * error)
+    around, _ = truth(HEART.es_phase)
+    assert drawn["gcs_peak_pct"] == pytest.approx(around, abs=3.0)
+    assert list(drawn) == list(moved.values)
 
 
 def test_tissue_is_followed_through_the_stack(beating):

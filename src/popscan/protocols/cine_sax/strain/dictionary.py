@@ -23,14 +23,20 @@ for _short, _name in _KINDS.items():
         ),
         f"{_short}_peak_low_pct": Column(
             "%",
-            f"lower end of {_short}_peak_pct by the uncertainty of tracking; not "
-            "calibrated, its coverage is unknown (docs/motion.md)",
+            f"lower end of {_short}_peak_pct by the uncertainty of tracking; calibrated "
+            "only for method bayesian, on digital hearts (docs/motion.md)",
             _OWN,
         ),
         f"{_short}_peak_high_pct": Column(
             "%",
-            f"upper end of {_short}_peak_pct by the uncertainty of tracking; not "
-            "calibrated, its coverage is unknown (docs/motion.md)",
+            f"upper end of {_short}_peak_pct by the uncertainty of tracking; calibrated "
+            "only for method bayesian, on digital hearts (docs/motion.md)",
+            _OWN,
+        ),
+        f"{_short}_peak_se_pct": Column(
+            "%",
+            f"standard error of {_short}_peak_pct by the posterior of the tracked displacements; "
+            "empty unless the method is bayesian (docs/motion.md)",
             _OWN,
         ),
         f"{_short}_peak_time_ms": Column(

@@ -15,6 +15,11 @@ CALIBRATION: Mapping[str, tuple[float, float]] = {
     "grs_peak_pct": (1.6, 6.8),
 }
 
+#: Column -> factor of the standard error of `bayesian` registration for 90% intervals, from the
+#: errors of the first ten digital hearts of `benchmarks/strain.py --cut --posterior`; coverage was
+#: measured on the next ones (docs/motion.md). Above 1.6, errors are larger than the posterior says.
+POSTERIOR: Mapping[str, float] = {"gcs_peak_pct": 0.9, "grs_peak_pct": 2.0}
+
 
 def tracking_intervals(
     values: Mapping[str, float], others: Sequence[Mapping[str, float]]
@@ -41,3 +46,29 @@ def tracking_intervals(
             f"{stem}_high_pct": values[column] + half,
         }
     return ends
+
+
+def posterior_intervals(
+    values: Mapping[str, float], drawn: Sequence[Mapping[str, float]]
+) -> dict[str, float]:
+    """Return standard errors, and in their place the ends of the intervals of `POSTERIOR`.
+
+    Parameters
+    ----------
+    values
+        Estimates.
+    drawn
+        The same of probable displacements; none gives NaN, and leaves the intervals.
+    """
+    found: dict[str, float] = {}
+    for column, factor in POSTERIOR.items():
+        stem = column.removesuffix("_pct")
+        known = [one[column] for one in drawn]
+        error = float(np.std(known, ddof=1)) if len(known) > 1 else math.nan
+        found[f"{stem}_se_pct"] = error
+        if len(known) > 1:
+            found |= {
+                f"{stem}_low_pct": values[column] - factor * error,
+                f"{stem}_high_pct": values[column] + factor * error,
+            }
+    return found

@@ -16,7 +16,7 @@ from popscan.protocols.cine_sax.strain.deform import Curves, carried, curves_of
 from popscan.protocols.cine_sax.strain.dictionary import DICTIONARY
 from popscan.protocols.cine_sax.strain.follow import tissue_slices
 from popscan.protocols.cine_sax.strain.inputs import Cropped, Source, cropped, tracked_images
-from popscan.protocols.cine_sax.strain.intervals import tracking_intervals
+from popscan.protocols.cine_sax.strain.intervals import posterior_intervals, tracking_intervals
 from popscan.protocols.cine_sax.strain.numbers import (
     finer,
     global_numbers,
@@ -31,7 +31,13 @@ from popscan.protocols.cine_sax.strain.quality import (
     thickness_mm,
     wall_mask,
 )
-from popscan.protocols.cine_sax.strain.shift import heart_shifts, held_in_place, put_back
+from popscan.protocols.cine_sax.strain.shift import (
+    Shifts,
+    heart_shifts,
+    held_in_place,
+    put_back,
+    shifted_mm,
+)
 from popscan.protocols.cine_sax.strain.wall import Wall, wall_of
 from popscan.records import LabelMap, Scan, SubjectError
 
@@ -39,6 +45,12 @@ Floats = NDArray[np.float64]
 
 #: Of demons, where the config gives none: a wall that thickens needs a field softer than an atlas.
 DEMONS = {"n_iterations": (40, 20), "smoothing_mm": 1.5}
+#: Of `bayesian`: a softer field, too; the heart moves through the plane; hundreds of pairs.
+BAYESIAN = {
+    "distance": "mse", "smoothing_mm": 3.0, "control_mm": 4.0, "stiffness": 0.01,
+    "discrepancy": 0.35, "n_steps": 20, "rank": 2, "n_samples": 24,
+}  # fmt: skip
+_DEFAULTS: Mapping[str, Mapping[str, Any]] = {"demons": DEMONS, "bayesian": BAYESIAN}
 
 
 def measure_motion(
@@ -93,7 +105,7 @@ def measure_motion(
             f"{len(wall.slices)} slices have both outlines of the wall at end-diastole: expected "
             "three or more",
         )
-    chosen = {**(DEMONS if method == "demons" else {}), **(options or {})}
+    chosen = {**_DEFAULTS.get(method, {}), **(options or {})}
     shifts = heart_shifts(part.labels, list(wall.slices))
     images = tracked_images(part, list(wall.slices), source=source)
     track = track_cycle(
@@ -124,6 +136,8 @@ def measure_motion(
     values = global_numbers(curves, period_ms=part.period_ms) | segment_numbers(rows)
     others = _other_estimates(wall, track, drawn, slices, n_harmonics, part)
     values |= tracking_intervals(values, others)
+    probable = _probable(wall, track, shifts, slices, n_harmonics, part)
+    values |= posterior_intervals(values, probable)
     known = bool(scan.meta.get("orientation_known", True))
     if not known:
         # Nobody knows which end of the septum is anterior, nor which way is clockwise.
@@ -184,6 +198,24 @@ def _other_estimates(
         positions.append(drawn)
     curves = [_smooth_curves(wall, one, slices, n_harmonics, part.at) for one in positions]
     return [global_numbers(one, period_ms=part.period_ms) for one in curves]
+
+
+def _probable(
+    wall: Wall,
+    track: Track,
+    shifts: Shifts,
+    slices: Floats | None,
+    n_harmonics: int,
+    part: Cropped,
+) -> list[dict[str, float]]:
+    """Measure probable displacements, where the method draws any."""
+    by_mm = shifted_mm(shifts, track.spacing_mm)
+    numbers = []
+    for displacement in track.samples():
+        positions = carried(wall, displacement + by_mm, spacing_mm=track.spacing_mm)
+        curves = _smooth_curves(wall, positions, slices, n_harmonics, part.at)
+        numbers.append(global_numbers(curves, period_ms=part.period_ms))
+    return numbers
 
 
 def _thickening(drawn: Floats, es: int) -> dict[str, float]:

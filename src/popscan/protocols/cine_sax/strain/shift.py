@@ -57,8 +57,13 @@ def held_in_place(images: NDArray[np.float32], shifts: Shifts) -> NDArray[np.flo
     return out
 
 
+def shifted_mm(shifts: Shifts, spacing_mm: Sequence[float]) -> NDArray[np.float32]:
+    """Return shifts as displacements in mm, shape (t, slices, 1, 1, 2)."""
+    by_mm = (shifts * np.asarray(spacing_mm))[:, :, np.newaxis, np.newaxis]
+    return by_mm.astype(np.float32)
+
+
 def put_back(track: Track, shifts: Shifts) -> Track:
     """Add the shifts to displacements of images that were held in place."""
-    by_mm = (shifts * np.asarray(track.spacing_mm))[:, :, np.newaxis, np.newaxis]
-    moved = by_mm.astype(np.float32)
+    moved = shifted_mm(shifts, track.spacing_mm)
     return replace(track, direct_mm=track.direct_mm + moved, chained_mm=track.chained_mm + moved)
