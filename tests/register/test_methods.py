@@ -175,7 +175,7 @@ def test_other_voxels_and_unknown_names_are_named(pairs):
         assert error.value.reason == "bad_spacing"
     with pytest.raises(SubjectError, match="expected one grid"):
         register(*pairs, method="svf", spacing_mm=SPACING, moving_spacing_mm=(2.0, 2.0))
-    with pytest.raises(PopscanError, match="known methods: affine, demons"):
+    with pytest.raises(PopscanError, match="known methods: affine, bayesian, demons"):
         register(*pairs, method="magic", spacing_mm=SPACING)
     with pytest.raises(PopscanError, match="known distances"):
         register(*pairs, method="svf", spacing_mm=SPACING, distance="magic")
