@@ -283,7 +283,8 @@ def test_ledger_and_funnel_are_told_in_sentences(people, rng):
     total = found[found["step"] == ledger.TOTAL].iloc[0]
     assert "LV end-diastolic volume, a minus b" in said
     shown = re.search(r"changes the gap by ([+-][\d.]+) mL", said)
-    assert shown and float(shown[1]) == pytest.approx(total["contribution"], abs=0.051)
+    assert shown
+    assert float(shown[1]) == pytest.approx(total["contribution"], abs=0.051)
     lost = (people["g"] == "a").to_numpy() & (np.arange(len(people)) % 3 == 0)
     rows = funnel.funnel(ledger_rows(people, lost), people, stages=["ingest", "qc"], **TEST)
     told = story.funnel_sentences(rows)
