@@ -98,3 +98,20 @@ def test_expert_labels_lie_on_their_images_and_shifted_ones_do_not():
     assert len(right) > 10
     assert max(right) <= 25
     assert np.mean(np.array(wrong) > 25) > 0.9
+
+
+def test_a_map_that_is_empty_around_right_labels_is_no_misfit():
+    image, labels = ring(noise=0.05)
+    wall = np.where(labels == 1, 1, 0).astype(np.uint8)
+    rng = np.random.default_rng(3)
+    masked = np.where(wall == 1, 1000 + 60 * rng.normal(size=wall.shape), np.nan)
+    assert label_misfit(masked, wall, SPACING).value == 0
+    assert label_misfit(image, np.roll(labels, 6, axis=0), SPACING).value > 25
+
+
+def test_a_slice_of_one_code_throughout_says_nothing_about_the_others():
+    image, labels = ring()
+    full = np.ones_like(labels)
+    both = label_fit(np.concatenate([image, image], 2), np.concatenate([labels, full], 2), SPACING)
+    assert both is not None
+    assert both.offset_mm == 0

@@ -73,6 +73,7 @@ def test_without_a_code_of_orientation_no_side_has_a_number(digital, tmp_path):
         ("T1w", 2, ""),
         ("space-MNI152NLin2009cAsym_T1w", 1, "MNI152NLin2009cAsym"),
         ("space-orig_T1w", 1, ""),
+        ("space-fsnative_T1w", 1, ""),
     ],
 )
 def test_an_image_in_the_space_of_an_atlas_asks_for_review(digital, tmp_path, name, sform, space):
@@ -87,6 +88,34 @@ def test_space_is_read_off_a_name():
     assert space_named(Path("sub-1_space-MNI_T1w.nii.gz")) == "MNI"
     for own in ("sub-1_T1w.nii.gz", "sub-1_space-T1w_T1w.nii.gz", "sub-1_space-Native_T1w.nii"):
         assert space_named(Path(own)) == ""
+
+
+@pytest.mark.parametrize(
+    ("own", "atlas"), [("desc-preproc", "space-MNI"), ("space-individual", "space-Talairach")]
+)
+def test_the_image_in_the_subjects_own_space_is_read_whatever_its_name(
+    digital, tmp_path, own, atlas
+):
+    volume = digital.scan.array[..., 0]
+    read(tmp_path, volume, name=f"{own}_T1w")
+    scan = read(tmp_path, volume * 2, name=f"{atlas}_T1w", sform=4)
+    assert scan.array.max() == pytest.approx(volume.max(), rel=1e-3)
+    assert "standard_space" not in scan.meta
+
+
+def test_the_code_of_the_form_that_is_used_counts(digital, tmp_path):
+    volume = digital.scan.array[..., 0]
+    image = nib.Nifti1Image(volume, np.diag([3.0, 3.0, 3.0, 1.0]))
+    image.set_sform(np.eye(4), 4)  # an identity that nobody filled in: the qform is used
+    image.set_qform(np.diag([3.0, 3.0, 3.0, 1.0]), 1)
+    image.header["pixdim"][1:4] = 3.0
+    path = tmp_path / "sub-1" / "anat" / "sub-1_T1w.nii"
+    path.parent.mkdir(parents=True)
+    nib.save(image, path)
+    source = Bids(get_protocol("brain_t1"))
+    scan = source.load(source.find(tmp_path)[0].paths, views=("t1w",)).scans["t1w"]
+    assert scan.spacing_mm == pytest.approx((3, 3, 3))
+    assert "standard_space" not in scan.meta
 
 
 @pytest.mark.parametrize(
@@ -111,7 +140,8 @@ def test_masks_and_label_maps_are_no_images(digital):
             prepare(as_scan(digital, wrong))
         assert caught.value.reason == "labels_for_image"
     coarse = np.rint(15 * np.clip(volume / np.percentile(volume, 99.5), 0, 1))
-    for right in (volume, coarse, np.where(labels > 0, volume, 0)):
+    masked = np.where(labels > 0, volume, 0)
+    for right in (volume, coarse, masked, masked + 32768):
         prepare(as_scan(digital, right))
 
 

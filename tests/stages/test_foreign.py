@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from popscan.stages import _LISTED
+from popscan.stages import _LISTED, TOOLKITS
 from popscan.stages.foreign import foreign_stages
 
 STAGE = """
@@ -81,6 +81,12 @@ def test_an_installed_stage_is_there_and_runs_only_where_it_is_enabled(tmp_path)
         ("qc = lab_stage:STAGE", '"contrast"', '"qc"', "of this name already"),
         ("contrast = lab_stage:STAGE", "optional=True", "optional=False", "optional=True"),
         ("contrast = lab_stage:STAGE", 'reads=("ingest",)', 'reads=("scan",)', "reads scan"),
+        (
+            "contrast = lab_stage:STAGE",
+            'reads=("ingest",)',
+            'reads=("ingest",), uses=("kit",)',
+            "uses kit",
+        ),
         ("contrast = lab_stage:STAGE", "side=True", 'per="study"', "per subject"),
         ("contrast = no_module:STAGE", "", "", "ModuleNotFoundError"),
     ],
@@ -94,7 +100,7 @@ def test_one_that_cannot_be_used_is_named_with_the_reason(
     path.write_text(path.read_text().replace(old, new) if old else path.read_text())
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "lab_stage", raising=False)
-    stages, problems = foreign_stages(_LISTED)
+    stages, problems = foreign_stages(_LISTED, toolkits=TOOLKITS)
     monkeypatch.delitem(sys.modules, "lab_stage", raising=False)
     assert stages == ()
     assert list(problems) == [name]

@@ -80,6 +80,8 @@ def label_fit(
     for z in range(labels.shape[2]):
         if np.count_nonzero(codes[..., z]) < _LEAST:
             continue
+        if codes[..., z].all() and np.ptp(codes[..., z]) == 0:
+            continue  # one code everywhere: nothing to compare it with
         one, all_of = _variances(grey[..., z], codes[..., z])
         between, total = between + one, total + all_of
     if isinstance(total, float):

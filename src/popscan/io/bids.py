@@ -240,7 +240,7 @@ def _read_images(view: str, images: list[Named]) -> tuple[Scan, list[Named]]:
         meta["n_runs"] = n_runs
     reasons = {
         "of another run": others,
-        "frames or copies beside the cine": len(run) - len(chosen),
+        "of the same run (single frames or copies)": len(run) - len(chosen),
     }
     if any(reasons.values()):
         meta["images_left_out"] = sum(reasons.values())
@@ -264,9 +264,15 @@ def _read_images(view: str, images: list[Named]) -> tuple[Scan, list[Named]]:
 def _one_copy(whole: list[Named]) -> list[Named]:
     """Of several files of one cine the resampled one, where a gap made the other's distances wrong.
 
-    Else the one that was processed least: with the shortest name.
+    Else one in the subject's own space, and of those the one that was processed least: with the
+    shortest name.
     """
-    return sorted(whole, key=lambda n: (not n.equalised, len(n.path.name), n.path.name))[:1]
+
+    def rank(item: Named) -> tuple[bool, bool, int, str]:
+        name = item.path.name
+        return (not item.equalised, bool(space_named(item.path)), len(name), name)
+
+    return sorted(whole, key=rank)[:1]
 
 
 def _joined(chosen: list[Named], scans: list[Scan]) -> Scan:

@@ -18,8 +18,13 @@ _LABEL_WORDS = frozenset({"dseg", "gt", "seg", "label", "labels", "mask"})
 _NOT_CORE = ("desc-", "space-", "part-mag")
 _IMAGE_WORDS = frozenset({"image", "img"})
 _FOLDERS = ("anat", "cine", "func", "mr", "cmr")
-#: Values of ``space-`` for an image's own space.
-_OWN_SPACES = frozenset({"", "orig", "native", "individual", "subject", "scanner", "t1w"})
+#: Values of ``space-`` for a subject's own space: as scanned, turned, or of another of its images.
+_OWN_SPACES = frozenset(
+    {
+        "", "acpc", "conformed", "flair", "fsnative", "individual", "lps", "native", "orig", "ras",
+        "scanner", "self", "subject", "t1map", "t1w", "t2w",
+    }
+)  # fmt: skip
 #: BIDS entities, and what dcm2niix appends: ``_ph``, ``_real``, ``_imaginary``.
 _OTHER_PARTS = frozenset(
     {"part-phase", "part-real", "part-imag", "ph", "real", "imag", "imaginary"}

@@ -49,17 +49,18 @@ def image_geometry(
     affine, known = _header_affine(header, scale)
     n_steps = 2 if int(header["dim"][3]) == 1 else 3
     notes = _conflict(header, affine, zooms, n_steps=n_steps)
+    form = "sform_code" if header["sform_code"] > 0 else "qform_code"
     steps = np.linalg.norm(affine[:3, :3], axis=0)
     if np.allclose(steps, scale, rtol=1e-4) and _conflict(header, affine, zooms, n_steps=3):
         affine, known = _qform_affine(header, scale)
+        form = "qform_code"
     try:
         affine, spacing_mm, shear_deg = orthonormal_affine(affine)
     except ValueError as error:
         raise SubjectError("bad_header", f"{path}: damaged affine ({error})") from error
     notes["orientation_known"] = known
     notes |= _turned(header, scale)
-    code = int(header["sform_code"] if header["sform_code"] > 0 else header["qform_code"])
-    if code in _STANDARD_SPACES:
+    if (code := int(header[form])) in _STANDARD_SPACES:
         notes["standard_space"] = _STANDARD_SPACES[code]
     if shear_deg > np.degrees(1e-4):
         notes["affine_shear_deg"] = round(shear_deg, 4)

@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from popscan.arrays.label_fit import label_fit
 from popscan.qc.model import Measured, Spec, not_assessed
 
+#: A gain below this share of the variance is noise.
+_LEAST_GAIN = 0.03
+
 
 def label_misfit(
     image: NDArray[Any], labels: NDArray[np.integer[Any]] | None, spacing_mm: tuple[float, ...]
@@ -26,8 +29,9 @@ def label_misfit(
     fit = None if labels is None else label_fit(image, labels, (spacing_mm[0], spacing_mm[1]))
     if fit is None:
         return not_assessed("too little is labelled")
+    gain = fit.best - fit.here
     return Measured(
-        100.0 * (1.0 - fit.here / fit.best),
+        100.0 * gain / fit.best if gain > _LEAST_GAIN else 0.0,
         f"labels explain {100 * fit.here:.0f}% of the variance, moved by {fit.offset_mm:.1f} mm "
         f"{100 * fit.best:.0f}%",
     )

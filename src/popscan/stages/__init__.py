@@ -61,7 +61,7 @@ def _own(name: str) -> Stage:
 
 @cache
 def _foreign() -> tuple[tuple[Stage, ...], dict[str, str]]:
-    return foreign_stages(_LISTED)
+    return foreign_stages(_LISTED, toolkits=TOOLKITS)
 
 
 @cache

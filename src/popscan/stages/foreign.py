@@ -20,7 +20,9 @@ class _Unusable(Exception):
     """Why a stage cannot be used (`popscan.records` would load NumPy)."""
 
 
-def foreign_stages(own: Collection[str]) -> tuple[tuple[Stage, ...], dict[str, str]]:
+def foreign_stages(
+    own: Collection[str], *, toolkits: Collection[str] = ()
+) -> tuple[tuple[Stage, ...], dict[str, str]]:
     """Return the stages that other packages offer.
 
     Parameters
@@ -40,14 +42,14 @@ def foreign_stages(own: Collection[str]) -> tuple[tuple[Stage, ...], dict[str, s
     known = set(own)
     for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
         try:
-            stages.append(_checked(entry, known))
+            stages.append(_checked(entry, known, toolkits))
             known.add(entry.name)
         except _Unusable as error:
             problems[entry.name] = str(error)
     return tuple(stages), problems
 
 
-def _checked(entry: EntryPoint, known: Collection[str]) -> Stage:
+def _checked(entry: EntryPoint, known: Collection[str], toolkits: Collection[str]) -> Stage:
     where = f"stage {entry.name!r} ({entry.value})"
     # A foreign package can fail in any manner when it is imported; whose fault it is, is stated.
     try:
@@ -69,4 +71,6 @@ def _checked(entry: EntryPoint, known: Collection[str]) -> Stage:
         )
     if unknown := [name for name in stage.reads if name not in {*known, EVERY_SUBJECT_STAGE}]:
         raise _Unusable(f"{where}: reads {', '.join(unknown)}; there is no such stage")
+    if unknown := [name for name in stage.uses if name not in {*known, *toolkits}]:
+        raise _Unusable(f"{where}: uses {', '.join(unknown)}; there is no such stage or toolkit")
     return stage

@@ -102,7 +102,8 @@ def _check_field(scan: Scan) -> None:
 
 def _check_intensities(view: str, volume: NDArray[Any]) -> None:
     """Refuse labels and masks that go by the name of an image: neighbours are equal in them."""
-    inside = volume > _INSIDE * np.percentile(volume[volume > volume.min()], 99)
+    low = volume.min()  # of the air, where it has been masked: with an offset it is not 0
+    inside = (volume > low) & (volume > _INSIDE * np.percentile(volume[volume > low], 99))
     both = inside[1:] & inside[:-1]
     if not both.any():
         return

@@ -100,7 +100,7 @@ TITLES: Mapping[str, str] = {
     "image_shift_mm": "Shift of the image (mm)",
     "slice_start_frames": "Slices that start at another frame",
     "frames_short": "Slices with fewer frames",
-    "undecided_slices": "Slices of two kinds of series",
+    "undecided_slices": "Slices where another series may be the cine",
     "slice_tilt_deg": "Tilt of slices (degrees)",
     "slice_gap_pct": "Gap between slices (%)",
     # segmentation checks

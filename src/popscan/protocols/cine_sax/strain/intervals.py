@@ -63,7 +63,7 @@ def posterior_intervals(
     found: dict[str, float] = {}
     for column, factor in POSTERIOR.items():
         stem = column.removesuffix("_pct")
-        known = [one[column] for one in drawn]
+        known = [one[column] for one in drawn if math.isfinite(one[column])]
         error = float(np.std(known, ddof=1)) if len(known) > 1 else math.nan
         found[f"{stem}_se_pct"] = error
         if len(known) > 1:
