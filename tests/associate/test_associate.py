@@ -259,3 +259,33 @@ def test_a_term_of_one_subject_has_no_error():
     assert np.isnan(row[["se", "p", "ci_low", "ci_high"]].astype(float)).all()
     assert "rests on one subject" in row["note"]
     assert np.isfinite(rows.set_index("term").loc["age_years", "p"])
+
+
+@pytest.mark.parametrize("visits", [1, 2])
+def test_a_term_far_from_0_has_the_errors_of_the_centred_term(rng, visits):
+    """A date as a number: what rounding does to it must not reach errors or who has a say."""
+    n = 60
+    person = np.repeat(np.arange(n), visits)
+    table = pd.DataFrame(
+        {
+            "sub": person,
+            "age_years": rng.normal(60, 8, n)[person],
+            "date": 1.5e9 + 1e7 * rng.normal(size=n * visits),
+            "rare": (person == 3).astype(float),
+            "lvedv_ml": rng.normal(140, 20, n * visits),
+        }
+    )
+    terms = ["age_years", "date", "rare"]
+
+    def rows(of):
+        found = associate(of, outcomes=["lvedv_ml"], terms=terms, cluster="sub")
+        return found.set_index("term")
+
+    far, near = rows(table), rows(table.assign(date=table["date"] - table["date"].mean()))
+    for column in ("se", "df", "p"):
+        assert far.loc[terms, column].to_numpy() == pytest.approx(
+            near.loc[terms, column].to_numpy(), rel=1e-4, nan_ok=True
+        )
+    assert np.isfinite(far.loc[["age_years", "date"], "se"]).all()
+    assert np.isnan(far.loc["rare", ["se", "df", "p"]].astype(float)).all()
+    assert "one subject" in far.loc["rare", "note"]

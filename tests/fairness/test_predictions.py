@@ -12,6 +12,7 @@ from popscan.fairness.audit import audit
 from popscan.fairness.design import AuditDesign
 from popscan.fairness.prediction_curves import calibration_table, threshold_table
 from popscan.fairness.prediction_links import links_of
+from popscan.fairness.prediction_measures import Side, _auc
 from popscan.fairness.prediction_outcomes import Prediction, prediction_outcomes
 from popscan.fairness.prediction_story import prediction_sentences
 from popscan.fairness.predictions import ALL_GROUPS, EVERYBODY, prediction_table
@@ -337,3 +338,16 @@ def test_a_small_group_that_is_ranked_right_by_chance_is_no_finding(apart):
     assert len(found) > 90
     assert (found <= 0.05).mean() <= 0.1  # 0.05 and two standard errors
     assert (found <= 0.005).mean() <= 0.02
+
+
+def test_a_perfect_ranking_of_repeated_subjects_counts_subjects():
+    """DeLong's variance of an AUC of 1 is 0, so that the interval knows only how many there are."""
+    truth, score = np.tile([0.0, 1.0], 5), np.tile([0.1, 0.9], 5)
+    once = Side(score=score, truth=truth, clusters=None, first=0)
+    times = {"score": np.repeat(score, 5), "truth": np.repeat(truth, 5), "first": 0}
+    repeated = Side(**times, clusters=np.repeat(np.arange(10), 5))
+    alone = Side(**times, clusters=None)
+    of = [_auc(side, AuditDesign()) for side in (once, repeated, alone)]
+    assert [one.value for one in of] == [1, 1, 1]
+    assert of[1].low < 0.95 * of[2].low
+    assert of[1].low == pytest.approx(of[0].low, abs=0.1)

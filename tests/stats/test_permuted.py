@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from popscan.stats.adjust import METHODS
-from popscan.stats.linear import Designs
+from popscan.stats.linear import Designs, LeastSquares
 from popscan.stats.permuted import is_skewed, permuted_gap
 from popscan.stats.problem import Problem
 
@@ -73,3 +73,17 @@ def test_without_confounders_it_is_a_permutation_of_the_groups():
     drawn = design.t_of(1, np.array([rng.permutation(problem.y) for _ in range(4000)]))
     tails = (drawn >= observed).mean(), (drawn <= observed).mean()
     assert found.p == pytest.approx(2 * min(tails), abs=0.02)
+
+
+def test_the_order_of_rows_changes_nothing(rng):
+    group = np.arange(80) < 12
+    y, age = rng.lognormal(size=80), rng.normal(size=80)
+    order = rng.permutation(80)
+
+    def permuted(of):
+        design = LeastSquares(np.column_stack([np.ones(80), group[of], age[of]]).astype(float))
+        without = np.column_stack([np.ones(80), age[of]])
+        found = permuted_gap(design, without, y[of], place=1, alpha=0.05)
+        return found.p, found.low, found.high
+
+    assert permuted(order) == pytest.approx(permuted(np.arange(80)), rel=1e-9)

@@ -21,6 +21,8 @@ from popscan.stats.linear import LeastSquares
 
 #: With fewer subjects than this, errors by subject can still be too small for rare categories.
 _FEW_SUBJECTS = 20
+#: A column this many standard deviations from 0 is centred before errors are computed.
+_FAR = 10.0
 #: Below so many subjects on one side of a yes/no term its jackknife error is uncertain.
 _FEW_SIDE = 10
 _COLUMNS = [
@@ -207,6 +209,28 @@ def _subjects(table: pd.DataFrame, rows: pd.Index, cluster: str | None) -> NDArr
     return None if of.is_unique else pd.factorize(of)[0]
 
 
+def _conditioned(x: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return a design whose columns of numbers far from 0 (dates, say) are centred and scaled.
+
+    Otherwise rounding hides who has no say. The second array makes the coefficients of `x` from
+    those of the returned design. The first column is the intercept.
+    """
+    mean, spread = x.mean(axis=0), x.std(axis=0)
+    far = (spread > 0) & (np.abs(mean) > _FAR * spread)
+    centred, back = x.copy(), np.eye(x.shape[1])
+    centred[:, far] = (x[:, far] - mean[far]) / spread[far]
+    back[far, far] = 1 / spread[far]
+    back[0, far] = -mean[far] / spread[far]
+    return centred, back
+
+
+def _error(covariance: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
+    """Return the standard error of a combination of coefficients, of those with a weight only."""
+    used = weights != 0
+    variance = weights[used] @ covariance[np.ix_(used, used)] @ weights[used]
+    return float(np.sqrt(variance))
+
+
 def _fit(
     y: pd.Series,
     design: Design,
@@ -221,16 +245,17 @@ def _fit(
     fit = sm.OLS(y.to_numpy(), matrix.to_numpy()).fit()
     estimates = np.asarray(fit.params, dtype=float)
     errors, freedom = np.asarray(fit.bse), np.full(len(estimates), float(fit.df_resid))
+    x, back = _conditioned(matrix.to_numpy(dtype=float))
     if subjects is not None:
-        x = matrix.to_numpy(dtype=float)
         covariance = jackknife_covariance(x, y.to_numpy(float), subjects)
         of_contrast = jackknife_freedom(x, subjects)
     elif robust != "nonrobust":
-        own = LeastSquares(matrix.to_numpy(dtype=float), robust=robust).fit(y.to_numpy(float))
+        own = LeastSquares(x, robust=robust).fit(y.to_numpy(float))
         covariance, of_contrast = own.covariance, own.freedom
     if subjects is not None or robust != "nonrobust":
-        errors = np.sqrt(np.diag(covariance))
-        freedom = np.array([of_contrast(one) for one in np.eye(len(estimates))])
+        errors = np.array([_error(covariance, row) for row in back])
+        freedom = np.array([of_contrast(row) for row in back])
+        freedom = np.where(np.isfinite(errors), freedom, np.nan)
     with np.errstate(divide="ignore", invalid="ignore"):
         p_values = 2 * stats.t.sf(np.abs(estimates / errors), freedom)
     reach = stats.t.ppf(1 - alpha / 2, freedom) * errors

@@ -53,7 +53,11 @@ DICTIONARY: dict[str, Column] = {
     "se": Column("outcome", "its standard error"),
     "ci_low": Column("outcome", "lower limit of its interval"),
     "ci_high": Column("outcome", "upper limit of its interval"),
-    "p": Column("", "two-sided p value that the adjusted gap is 0"),
+    "p": Column(
+        "",
+        "two-sided p value that the adjusted gap is 0; where an outcome is skewed and a group "
+        "small it permutes residuals (regression), and does not follow from gap and se",
+    ),
     "p_adj": Column("", "p corrected over all rows of the same method (and role of the attribute)"),
     "explained_pct": Column(
         "%", "share of the raw gap that goes away (where the raw gap is clear of 0)"

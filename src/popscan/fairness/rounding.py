@@ -49,13 +49,15 @@ def nearest(n: pd.Series, base: int) -> pd.Series:
     return shown.mask((exact > 0) & (shown == 0), float(base))
 
 
-def coarse_p(p: float) -> float:
-    """Return a p value with one digit, never smaller and on the same side of 0.05.
+def coarse_p(p: float, alpha: float = 0.05) -> float:
+    """Return a p value with one digit: rounded up, but on the same side of 0.05 and of `alpha`.
 
     Examples
     --------
     >>> coarse_p(0.0123), coarse_p(0.0451), coarse_p(0.052), coarse_p(0.00004)
     (0.02, 0.049, 0.06, 0.001)
+    >>> coarse_p(0.0213, alpha=0.025)
+    0.025
     """
     if p != p:
         return p
@@ -63,6 +65,8 @@ def coarse_p(p: float) -> float:
         return 0.001
     digits = -math.floor(math.log10(p))
     up = round(min(math.ceil(p * 10**digits - 1e-9) / 10**digits, 1.0), digits)
+    if p <= alpha < up:
+        return alpha if alpha != 0.05 else 0.049
     return 0.049 if p < 0.05 <= up else up
 
 
@@ -255,7 +259,7 @@ def _three_digits(value: float) -> float:
     return float(f"{value:.3g}")
 
 
-def finish(table: pd.DataFrame, *, base: int) -> pd.DataFrame:
+def finish(table: pd.DataFrame, *, base: int, alpha: float = 0.05) -> pd.DataFrame:
     """Round counts to multiples of `base`, p values to one digit, others to three digits.
 
     Parameters
@@ -264,7 +268,13 @@ def finish(table: pd.DataFrame, *, base: int) -> pd.DataFrame:
         Computed from rounded counts.
     base : int
         Base of the rounding.
+    alpha : float
+        Level of the study, on the same side of which p values stay.
     """
+
+    def coarse(p: float) -> float:
+        return coarse_p(p, alpha)
+
     shown = table.copy()
     for column in shown.columns:
         name = str(column)
@@ -273,5 +283,5 @@ def finish(table: pd.DataFrame, *, base: int) -> pd.DataFrame:
         elif pd.api.types.is_float_dtype(shown[column]) and name != "position":
             is_p = name == "p" or name.startswith("p_")
             values = shown[column].astype(float)
-            shown[column] = values.map(coarse_p if is_p else _three_digits, na_action="ignore")
+            shown[column] = values.map(coarse if is_p else _three_digits, na_action="ignore")
     return shown

@@ -150,7 +150,7 @@ def share(
         "predictions": lambda table: rounded_predictions(table, base=rounding),
         "funnel": lambda table: rounded_funnel(table, base=rounding, alpha=alpha),
     }
-    safe = {} if "groups" not in tables else {"groups": _finished(shown_groups, limits)}
+    safe = {} if "groups" not in tables else {"groups": _finished(shown_groups, limits, alpha)}
     for name, rule in rules.items():
         table = tables.get(name)
         if table is None:
@@ -165,17 +165,17 @@ def share(
         if len(shown):
             again = computed.get(name, lambda t: made.rounded_estimates(t, base=rounding))
             shown = again(shown)
-        safe[name] = _finished(shown, limits)
+        safe[name] = _finished(shown, limits, alpha)
     return safe
 
 
-def _finished(table: pd.DataFrame, limits: Mapping[str, int]) -> pd.DataFrame:
+def _finished(table: pd.DataFrame, limits: Mapping[str, int], alpha: float) -> pd.DataFrame:
     """Round a table; few missing values are hidden alone, not with their row."""
     shown = table.reset_index(drop=True)
     if "n_missing" in shown and len(shown):
         missing = pd.to_numeric(shown["n_missing"]).astype(float)
         shown["n_missing"] = missing.mask((missing > 0) & (missing < limits["min_cell"]))
-    return made.finish(shown, base=limits["base"])
+    return made.finish(shown, base=limits["base"], alpha=alpha)
 
 
 def _few(table: pd.DataFrame, min_cell: int) -> pd.Series:

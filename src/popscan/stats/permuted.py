@@ -94,7 +94,11 @@ def permuted_gap(
     -------
     Permuted
         The p value is twice the smaller tail, each ``(1 + as extreme) / (1 + draws)``, at most 1.
+        The same whatever the order of rows and the study's seed. Close to the level, test and
+        interval can disagree, since they permute different residuals.
     """
+    order = np.lexsort((y, *design.x.T))
+    design, without, y = LeastSquares(design.x[order]), without[order], y[order]
     fit = design.fit(y)
     gap, error = float(fit.params[place]), float(np.sqrt(fit.covariance[place, place]))
     null = y - without @ np.linalg.lstsq(without, y, rcond=None)[0]

@@ -44,7 +44,8 @@ _CORRECTIONS = {
     "bh": "the method of Benjamini and Hochberg [@bh]",
 }
 _ADJUSTMENTS = {
-    "regression": "linear regression with robust standard errors [@hc3]",
+    "regression": "linear regression with robust standard errors [@hc3] (residuals permuted where "
+    "an outcome is skewed and a group small)",
     "ancova": "analysis of covariance",
     "standardisation": "standardisation (g-computation)",
     "mixed": "a linear mixed model",

@@ -135,7 +135,7 @@ def comparisons(gaps: pd.DataFrame, *, alpha: float) -> Compared:
     return Compared(
         made=len(gaps),
         tested=int(pd.to_numeric(gaps["p"], errors="coerce").notna().sum()),
-        significant=int((p < alpha).sum()),
+        significant=int((p <= alpha).sum()),
         attributes=gaps["attribute"].nunique(),
     )
 
