@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from popscan.fairness.comparison import UNADJUSTED
 from popscan.report.blocks import Block, Bullets, Cell, Column, Details, Heading, Table, Text
 from popscan.report.context import StudyContext
 from popscan.report.figures.forest import axis_header, axis_limits, interval_cell
@@ -40,7 +39,7 @@ def adjusted_blocks(context: StudyContext, options: Options) -> list[Block]:
         table[column] = numbers(table[column])
     for column in _WORDS:
         table[column] = words(table[column])
-    known = table[table["gap"].notna() & (table["se"] > 0) & (table["method"] != UNADJUSTED)].copy()
+    known = table[table["gap"].notna() & (table["se"] > 0) & (table["method"] != "unadjusted")].copy()
     sentences = [*context.words.get("confounding", ()), *context.words.get("adjusted", ())]
     blocks: list[Block] = [Heading(text="Adjusted for confounders")]
     blocks += [Bullets(items=sentences)] if sentences else []
