@@ -39,7 +39,9 @@ def adjusted_blocks(context: StudyContext, options: Options) -> list[Block]:
         table[column] = numbers(table[column])
     for column in _WORDS:
         table[column] = words(table[column])
-    known = table[table["gap"].notna() & (table["se"] > 0) & (table["method"] != "unadjusted")].copy()
+    known = table[
+        table["gap"].notna() & (table["se"] > 0) & (table["method"] != "unadjusted")
+    ].copy()
     sentences = [*context.words.get("confounding", ()), *context.words.get("adjusted", ())]
     blocks: list[Block] = [Heading(text="Adjusted for confounders")]
     blocks += [Bullets(items=sentences)] if sentences else []
