@@ -128,7 +128,8 @@ def table_differences(here: pd.DataFrame, beside: pd.DataFrame) -> list[str]:
     if len(here) != len(beside):
         return [*lines, f"{len(here)} rows here, {len(beside)} beside"]
     for column in (c for c in here if c in beside and c not in EXCEPTED):
-        unequal = here[column].to_numpy() != beside[column].to_numpy()
+        empty = (here[column].isna() & beside[column].isna()).to_numpy()
+        unequal = (here[column].to_numpy() != beside[column].to_numpy()) & ~empty
         if unequal.any():
             i = int(unequal.argmax())
             pair = f"{here[column].iloc[i]!r:.120} here, {beside[column].iloc[i]!r:.120} beside"

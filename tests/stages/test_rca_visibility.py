@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -164,6 +165,15 @@ def test_references_are_of_the_study_and_balanced(study, predicted):
     again = make_references(store, config, references_path(store.root))
     assert again == units
     assert references_path(store.root).read_bytes() == before
+
+
+def test_references_need_no_attribute_that_the_study_lacks(study, tmp_path):
+    """ACDC records no sex, by which references are balanced by default."""
+    store, config = study
+    shutil.copytree(store.root, tmp_path / "study")
+    copy = Store(tmp_path / "study")
+    options = {**config, "rca": {**config["rca"], "balance_by": ["hand_dominance"]}}
+    assert len(make_references(copy, options, references_path(copy.root))) == 3
 
 
 def test_every_subject_has_a_prediction_and_the_shifted_one_the_lowest(study, predicted):

@@ -131,7 +131,7 @@ def _of_study(
         if subject.unit not in study.excluded
     }
     table = study.groups(section.balance_by)
-    groups = {unit: " & ".join(table.loc[unit].str.lower()) for unit in where}
+    groups = {unit: " & ".join(str(group).lower() for group in table.loc[unit]) for unit in where}
     left_out: dict[str, str] = {}
     sticky = store.root / "rca" / "chosen.json"
     settings = section.model_dump(exclude={"enabled", "low_dice", "n_registered", "affine"})
