@@ -73,6 +73,8 @@ STUDIES: dict[str, dict[str, object]] = {
         "fairness": {
             "attributes": ["bmi_class"], "intersections": [], "min_group": 2, "n_boot": 200,
         },
+        # ACDC records no sex, by which references are balanced by default.
+        "rca": {**_ALL_OF_IT["rca"], "balance_by": ["bmi_class"]},
         "visibility": {"enabled": False},
     },
 }  # fmt: skip
