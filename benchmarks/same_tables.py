@@ -41,29 +41,26 @@ _LENIENT = {
     name: {"fail": None}
     for name in ("frame_count", "slice_count", "apical_coverage_pct", "lv_open_pct")
 }
+
+
+def _hearts(*, kspace: bool) -> dict[str, object]:
+    """Config of five simulated hearts."""
+    return {
+        "study": {"name": "same"},
+        "source": {"kind": "simulated"},
+        "simulate": {
+            "n_subjects": 5, "kspace": kspace, "allocation": "quota", "matrix": 96,
+            "spacing_mm": 2.6, "n_frames": 4,
+        },
+        "plan": {"shard_size": 5},
+        "qc": {"thresholds": _LENIENT},
+        **_ALL_OF_IT,
+    }  # fmt: skip
+
+
 STUDIES: dict[str, dict[str, object]] = {
-    "kspace": {
-        "study": {"name": "same"},
-        "source": {"kind": "simulated"},
-        "simulate": {
-            "n_subjects": 5, "kspace": True, "allocation": "quota", "matrix": 96,
-            "spacing_mm": 2.6, "n_frames": 4,
-        },
-        "plan": {"shard_size": 5},
-        "qc": {"thresholds": _LENIENT},
-        **_ALL_OF_IT,
-    },
-    "images": {
-        "study": {"name": "same"},
-        "source": {"kind": "simulated"},
-        "simulate": {
-            "n_subjects": 5, "kspace": False, "allocation": "quota", "matrix": 96,
-            "spacing_mm": 2.6, "n_frames": 4,
-        },
-        "plan": {"shard_size": 5},
-        "qc": {"thresholds": _LENIENT},
-        **_ALL_OF_IT,
-    },
+    "kspace": _hearts(kspace=True),
+    "images": _hearts(kspace=False),
     "acdc": {
         "study": {"name": "same"},
         "source": {"kind": "acdc", "root": "raw"},

@@ -56,15 +56,15 @@ def coarse_p(p: float, alpha: float = 0.05) -> float:
     --------
     >>> coarse_p(0.0123), coarse_p(0.0451), coarse_p(0.052), coarse_p(0.00004)
     (0.02, 0.049, 0.06, 0.001)
-    >>> coarse_p(0.0213, alpha=0.025)
-    0.025
+    >>> coarse_p(0.0213, alpha=0.025), coarse_p(0.0003, alpha=0.0005)
+    (0.025, 0.0005)
     """
     if p != p:
         return p
-    if p <= 0.001:
-        return 0.001
-    digits = -math.floor(math.log10(p))
-    up = round(min(math.ceil(p * 10**digits - 1e-9) / 10**digits, 1.0), digits)
+    up = 0.001
+    if p > up:
+        digits = -math.floor(math.log10(p))
+        up = round(min(math.ceil(p * 10**digits - 1e-9) / 10**digits, 1.0), digits)
     if p <= alpha < up:
         return alpha if alpha != 0.05 else 0.049
     return 0.049 if p < 0.05 <= up else up

@@ -11,36 +11,24 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import statsmodels.api as sm
 from numpy.typing import NDArray
 from scipy import stats
-from statsmodels.tools.sm_exceptions import ModelWarning, PerfectSeparationError
 
-from popscan.stats.clustered import jackknife_covariance
-from popscan.stats.linear import Fit, LeastSquares
+from popscan.stats.linear import Fit, LeastSquares, robust_fit
 from popscan.stats.matching import matching
 from popscan.stats.means import Floats
 from popscan.stats.permuted import is_skewed, permuted_gap
 from popscan.stats.problem import Adjusted, Problem, adjusted
+from popscan.stats.standardisation import standardisation
 
 
 def _design(problem: Problem) -> Floats:
     """Intercept, group, centred confounders."""
     return problem.designs.common
-
-
-def _fit(y: Floats, design: LeastSquares, clusters: NDArray[Any] | None) -> Fit:
-    """Fit a linear model with robust errors: HC3, or by subject if subjects repeat."""
-    fit = design.fit(y)
-    if clusters is None:
-        return fit
-    codes = pd.factorize(clusters)[0].astype(np.intp)
-    covariance = jackknife_covariance(design.x, y, codes)
-    return Fit(params=fit.params, covariance=covariance, freedom=design.freedom_by_subject(codes))
 
 
 def regression(problem: Problem) -> Adjusted:
@@ -61,7 +49,7 @@ def regression(problem: Problem) -> Adjusted:
         ``extra`` holds ``p_slopes``, the test that confounders have the same effect in both groups;
         a small one says that a single adjusted gap hides that it depends on the confounder.
     """
-    fit = _fit(problem.y, problem.designs.adjusted, problem.clusters)
+    fit = robust_fit(problem.y, problem.designs.adjusted, problem.clusters)
     p_slopes = _slopes(problem)
     note = "" if not p_slopes < 0.01 else "the gap depends on a confounder (see standardisation)"
     found = adjusted(
@@ -122,97 +110,7 @@ def _slopes(problem: Problem) -> float:
         return float("nan")
     if design.alone:  # the only one of a group at a level: no residual, HC3 is 0 / 0
         return float("nan")
-    return _fit(problem.y, design, problem.clusters).p_zero(k)
-
-
-def standardisation(problem: Problem) -> Adjusted:
-    """Marginal standardisation (g-computation): everybody once as group, once as reference.
-
-    Outcomes are modelled in each group on its own (all interactions with confounders; Lin 2013,
-    Ann. Appl. Stat. 7), by a logistic model for yes/no outcomes, and predicted for all; the gap is
-    the mean difference. The standard error adds the model's (delta method) to that of whom the
-    study happened to scan; degrees of freedom are Satterthwaite's of that sum.
-
-    Parameters
-    ----------
-    problem : Problem
-        What to compare.
-
-    Returns
-    -------
-    Adjusted
-        No estimate if a group is too small for its own model, or a logistic model separates.
-    """
-    designs = problem.designs
-    x = designs.everybody
-    parts = [(problem.group, designs.inside, 1.0), (~problem.group, designs.outside, -1.0)]
-    contrast = np.zeros(len(x))
-    variances, freedoms = [], []
-    for members, own, sign in parts:
-        if _subjects(problem, members) < 2 * x.shape[1] or not own.full_rank:
-            return Adjusted(note="a group is too small or too uniform for a model of its own")
-        if own.alone:  # no residual: HC3 is 0 / 0, and a jackknife cannot leave that row out
-            return Adjusted(
-                note="only one of a group has a level of a confounder: no spread can be had from it"
-            )
-        try:
-            predicted, variance, freedom = _predict(problem, members, own, x)
-        except (PerfectSeparationError, np.linalg.LinAlgError, _NotFittedError):
-            return Adjusted(note="the logistic model separates the outcome completely")
-        contrast += sign * predicted
-        variances.append(variance)
-        freedoms.append(freedom)
-    deviations = contrast - contrast.mean()
-    if problem.clusters is not None:
-        codes = pd.factorize(problem.clusters)[0]
-        deviations = np.bincount(codes, weights=deviations)
-    variances.append(float((deviations**2).sum()) / len(x) ** 2)
-    freedoms.append(max(len(deviations) - 1.0, 1.0))
-    variance = sum(variances)
-    known = sum(v**2 / f for v, f in zip(variances, freedoms, strict=True))
-    freedom = variance**2 / known if known > 0 else float("nan")
-    return adjusted(float(contrast.mean()), float(np.sqrt(variance)), freedom, problem.alpha)
-
-
-def _subjects(problem: Problem, members: NDArray[np.bool_]) -> int:
-    """Count subjects, each once however many rows are theirs."""
-    if problem.clusters is None:
-        return int(members.sum())
-    return len(np.unique(problem.clusters[members]))
-
-
-class _NotFittedError(Exception):
-    """A logistic model found no finite estimate."""
-
-
-def _predict(
-    problem: Problem, members: NDArray[np.bool_], own: LeastSquares, x: Floats
-) -> tuple[Floats, float, float]:
-    """Predictions for all from the model of one group, their mean's variance, its freedom."""
-    clusters = None if problem.clusters is None else problem.clusters[members]
-    y = problem.y[members]
-    if not problem.binary:
-        fit = _fit(y, own, clusters)
-        gradient = x.mean(axis=0)
-        variance = float(gradient @ fit.covariance @ gradient)
-        return np.dot(x, fit.params), variance, fit.freedom(gradient)
-    if np.ptp(y) == 0:  # no spread of its own: a linear model would count it as known exactly
-        raise _NotFittedError
-    options: dict[str, Any] = {"cov_type": "HC0", "use_t": True}
-    if clusters is not None:
-        options = {"cov_type": "cluster", "cov_kwds": {"groups": clusters}, "use_t": True}
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        fit = sm.GLM(y, own.x, family=sm.families.Binomial()).fit(**options)
-    trouble = [w for w in caught if issubclass(w.category, (ModelWarning, RuntimeWarning))]
-    if trouble or not np.isfinite(fit.bse).all() or np.abs(fit.params).max() > 30:
-        raise _NotFittedError
-    predicted = fit.predict(x)
-    gradient = (x * (predicted * (1 - predicted))[:, None]).mean(axis=0)
-    subjects, k = float(_subjects(problem, members)), x.shape[1]
-    left = subjects - k
-    variance = float(gradient @ fit.cov_params() @ gradient)
-    return predicted, variance * (subjects / left if clusters is None else 1.0), left
+    return robust_fit(problem.y, design, problem.clusters).p_zero(k)
 
 
 def mixed(problem: Problem) -> Adjusted:
@@ -305,7 +203,7 @@ def unadjusted(problem: Problem) -> Adjusted:
         With robust errors.
     """
     design = problem.designs.raw
-    fit = _fit(problem.y, design, problem.clusters)
+    fit = robust_fit(problem.y, design, problem.clusters)
     found = adjusted(float(fit.params[1]), _error(fit), fit.freedom_of(1), problem.alpha)
     return _not_skewed(problem, design, design.x[:, :1], found)
 

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 from statsmodels.tools.tools import pinv_extended
 
-from popscan.stats.clustered import jackknife_freedom
+from popscan.stats.clustered import jackknife_covariance, jackknife_freedom
 from popscan.stats.means import Floats
 
 #: Below this share of its own prediction that others make, a row counts as fitted exactly.
@@ -186,6 +187,27 @@ class LeastSquares:
     @cached_property
     def _freedoms(self) -> dict[bytes, float]:
         return {}
+
+
+def robust_fit(y: Floats, design: LeastSquares, clusters: NDArray[np.generic] | None) -> Fit:
+    """Fit a linear model with robust errors.
+
+    Parameters
+    ----------
+    y : ndarray, shape (n,)
+        Finite values.
+    design
+        Of the same rows.
+    clusters : ndarray, shape (n,), optional
+        Subject of each row, where subjects repeat: errors are then the jackknife's of subjects,
+        else those of the design (HC3).
+    """
+    fit = design.fit(y)
+    if clusters is None:
+        return fit
+    codes = pd.factorize(clusters)[0].astype(np.intp)
+    covariance = jackknife_covariance(design.x, y, codes)
+    return Fit(params=fit.params, covariance=covariance, freedom=design.freedom_by_subject(codes))
 
 
 def _satterthwaite(x: Floats, bread: Floats, weights: Floats) -> float:
