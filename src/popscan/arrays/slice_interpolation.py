@@ -22,10 +22,12 @@ Floats = NDArray[np.float64]
 def signed_distance_mm(mask: Mask, spacing_mm: Sequence[float]) -> Floats:
     """Distance of every voxel centre of a plane from the mask's edge, positive inside.
 
+    What lies beyond the plane is outside of the mask.
+
     Examples
     --------
     >>> signed_distance_mm(np.array([[False, True, True, True, False]]), (1.0, 1.0)).tolist()
-    [[-0.5, 0.5, 1.5, 0.5, -0.5]]
+    [[-0.5, 0.5, 0.5, 0.5, -0.5]]
     """
     half = 0.5 * float(np.sqrt(spacing_mm[0] * spacing_mm[1]))
     padded = np.pad(mask, 1)

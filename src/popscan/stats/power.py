@@ -46,7 +46,7 @@ def detectable_proportion(
     Examples
     --------
     >>> round(detectable_proportion(20, 0, 200, alpha=0.05), 2)
-    0.13
+    0.14
     """
     base = (events_reference + 0.5) / (n_reference + 1)
     if base > 0.5:

@@ -96,7 +96,7 @@ def residual_adjusted(
     --------
     >>> line = size_slope(np.arange(10.0), 2 * np.arange(10.0))
     >>> residual_adjusted([5.0, 6.0], [9.0, 11.0], line)
-    array([5. , 5.5])
+    array([5., 5.])
     """
     y, x = _pair(values, size)
     if line is None:
