@@ -18,8 +18,10 @@ from popscan.protocols.brain_t1.digital import simulate_subject
 from popscan.protocols.brain_t1.ingest import prepare
 from popscan.protocols.brain_t1.population import sample_population
 from popscan.protocols.brain_t1.qc import CHECKS, Context
+from popscan.protocols.brain_t1.segmentation import segment
 from popscan.qc import run_checks
 from popscan.records import Scan, SubjectError
+from popscan.segment import load_bundle
 from popscan.stages.ingest.notes import header_notes
 
 
@@ -207,3 +209,23 @@ def test_labels_that_go_on_into_blank_planes_do_not_hide_a_cut(digital):
     assert verdicts(scan, labels)["cut_end_pct"] == "review"
     stripped = replace(digital.scan, array=np.where(labels > 0, digital.scan.array, 0))
     assert verdicts(stripped, labels)["cut_end_pct"] == "pass"
+
+
+@pytest.mark.parametrize("value", [0.0, -1000.0])
+def test_a_margin_around_the_scan_changes_nothing(digital, repo_root, value):
+    """Scans are padded to cubes: labels, volumes and checks are those of the scan itself."""
+    bundle = load_bundle(repo_root / "resources" / "models" / "brain_t1", "cpu")
+    noise = np.random.default_rng(3).normal(0, 2, digital.scan.array.shape)
+    scan = replace(digital.scan, array=(digital.scan.array + noise).astype(np.float32))
+    margin = ((9, 4), (0, 12), (5, 0), (0, 0))
+    padded = replace(scan, array=np.pad(scan.array, margin, constant_values=value))
+    found = []
+    for one in (scan, padded):
+        ready, _, values = prepare(one)
+        found.append((segment(ready, bundle=bundle), values))
+    (plain, plain_values), (other, other_values) = found
+    inner = tuple(slice(a, -b if b else None) for a, b in margin)
+    np.testing.assert_array_equal(other.labels[inner], plain.labels)
+    assert np.count_nonzero(other.labels) == np.count_nonzero(plain.labels) > 1000
+    assert other.values == plain.values
+    assert other_values == plain_values

@@ -20,7 +20,7 @@ from popscan.protocols.brain_t1.regions import REGIONS
 
 PROTOCOL = Protocol(
     name="brain_t1",
-    version="2",
+    version="3",
     mb_per_subject=35,
     title="Brain MR, T1-weighted",
     series=(

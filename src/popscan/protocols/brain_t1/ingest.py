@@ -12,6 +12,7 @@ from scipy import ndimage
 
 from popscan.arrays.cuts import axis_codes, to_ras
 from popscan.arrays.geometry import spacing_from_affine
+from popscan.arrays.intensity import content_box
 from popscan.protocols.brain_t1.labels import LABELS, RIGHT, from_muse
 from popscan.records import LabelMap, Scan, SubjectError
 from popscan.register.itk import one_thread, to_image
@@ -75,14 +76,18 @@ def prepare(
         labels = replace(labels, array=coded(array))
     if scan.view != "t1w":
         return turned, labels, values
-    _check_intensities(scan.view, turned.array[..., 0])
-    values |= defacing(turned.array[..., 0])
-    values["clipped_pct"] = clipped_pct(turned.array[..., 0])
-    corrected, field = without_bias(turned.array[..., 0], turned.spacing_mm)
-    low, high = np.percentile(field[_head(turned.array[..., 0])], (2, 98))
+    box = content_box(turned.array[..., 0])
+    volume = turned.array[..., 0][box]
+    _check_intensities(scan.view, volume)
+    values |= defacing(volume)
+    values["clipped_pct"] = clipped_pct(volume)
+    corrected, field = without_bias(volume, turned.spacing_mm)
+    low, high = np.percentile(field[_head(volume)], (2, 98))
     values["bias_field_pct"] = round(100.0 * float(high / low - 1.0), 2)
+    array = np.array(turned.array, dtype=np.float32)  # what was put around the scan stays
+    array[..., 0][box] = corrected
     meta = {**turned.meta, "clipped_pct": values["clipped_pct"]}
-    return replace(turned, array=corrected[..., None], meta=meta), labels, values
+    return replace(turned, array=array, meta=meta), labels, values
 
 
 def _turned(scan: Scan) -> Scan:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from popscan.arrays.intensity import content_box
 from popscan.arrays.resampling import Window
 from popscan.protocols.brain_t1.labels import GROUPS, NETWORK_LABELS
 from popscan.protocols.brain_t1.sides import find_mid_plane, with_sides
@@ -74,12 +76,14 @@ def segment(
     """
     check_scan(scan)
     bundle.require_labels(NETWORK_CODES)
+    box = content_box(scan.array)  # what a program put around the scan is nothing to look at
+    part = replace(scan, array=scan.array[box])
     volume = predict_volume(
-        scan, bundle=bundle, flips=flips, batch_slices=batch_slices, precision=precision,
+        part, bundle=bundle, flips=flips, batch_slices=batch_slices, precision=precision,
         features=features or has_detector(bundle.training),
     )  # fmt: skip
     shape = scan.array.shape[:3]
-    groups, entropy = on_scan(volume, shape)
+    groups, entropy = (_placed(a, box, shape) for a in on_scan(volume, part.array.shape[:3]))
     removed = remove_islands(groups) if largest_component else 0
     plane = find_mid_plane(groups)
     tissue = tissue_features(
@@ -110,6 +114,13 @@ def segment(
         features=seen if features else None,
         tissue=tissue,
     )
+
+
+def _placed(array: NDArray[Any], box: tuple[slice, ...], shape: tuple[int, ...]) -> NDArray[Any]:
+    """Return a part of the scan on the whole grid, 0 around it."""
+    whole = np.zeros(shape, dtype=array.dtype)
+    whole[box] = array
+    return whole
 
 
 def _entropies(labels: NDArray[np.uint8], entropy: NDArray[np.float32]) -> dict[str, float]:

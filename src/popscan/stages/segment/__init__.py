@@ -6,7 +6,7 @@ from popscan.stages.description import Stage, Table
 
 STAGE = Stage(
     name="segment",
-    version="7",
+    version="8",
     uses=("arrays",),
     sections=("study", "segment"),
     reads=("ingest", "reconstruct"),
