@@ -474,3 +474,20 @@ def test_memory_that_runs_out_in_shared_batches_halves_them(rng, bundle):
     for one, other in zip(*results, strict=True):
         assert (one.labels == other.labels).mean() > 0.999
         np.testing.assert_allclose(one.tally.expected, other.tally.expected, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("value", [0.0, -1000.0])
+def test_a_margin_around_the_scan_changes_nothing(scan, bundle, value):
+    margin = ((30, 7), (0, 44), (0, 0), (0, 0))
+    padded = replace(scan, array=np.pad(scan.array, margin, constant_values=value))
+    kept = []
+    plain = segment(scan, bundle=bundle)
+    found = segment(padded, bundle=bundle, keep=lambda *batch: kept.append(batch[2]))
+    inner = tuple(slice(a, -b if b else None) for a, b in margin)
+    np.testing.assert_array_equal(found.labels[inner], plain.labels)
+    assert np.count_nonzero(found.labels) == np.count_nonzero(plain.labels) > 0
+    np.testing.assert_array_equal(found.entropy[inner], plain.entropy)
+    assert found.values == pytest.approx(plain.values, nan_ok=True)
+    whole = torch.cat(kept)
+    assert whole.shape[-2:] == padded.array.shape[:2]
+    assert torch.allclose(whole.sum(dim=1), torch.ones(()), atol=1e-5)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
+from popscan.arrays.intensity import content_box
+from popscan.arrays.resampling import Window
 from popscan.records import Scan, SubjectError
 
 #: How far outside of the range of the training scans a value is far: this many times its ends.
@@ -29,6 +32,25 @@ def check_scan(scan: Scan) -> None:
         raise SubjectError("not_finite", "the scan holds NaN or infinite intensities")
     if not all(math.isfinite(s) and s > 0 for s in scan.spacing_mm):
         raise SubjectError("bad_spacing", f"voxel spacing {scan.spacing_mm} mm is not positive")
+
+
+def without_margin(scan: Scan) -> tuple[Scan, Window]:
+    """Return a scan without rows and columns that a program put around it, and where it is.
+
+    Networks see them as a larger field of view with more of the darkest tissue.
+
+    Returns
+    -------
+    scan : Scan
+        All slices and frames, within `popscan.arrays.intensity.content_box`.
+    where : Window
+        Of the scan given.
+    """
+    x, y, *_ = content_box(scan.array)
+    affine = scan.affine.copy()
+    affine[:3, 3] = (scan.affine @ [x.start, y.start, 0.0, 1.0])[:3]
+    where = Window((x.start, y.start), (x.stop - x.start, y.stop - y.start))
+    return replace(scan, array=scan.array[x, y], affine=affine), where
 
 
 def input_warning(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -83,6 +83,16 @@ class Segmentation:
         """Mutual information on the grid of the scan (x, y, z, t), where it was asked for."""
         found = self.information_near
         return None if found is None else pasted(found, self.near, self.labels.shape)
+
+
+def on_grid(found: Segmentation, at: Window, shape: tuple[int, ...]) -> Segmentation:
+    """Return what was found in a window of a scan on the grid of the whole scan."""
+    if found.labels.shape == shape:
+        return found
+    x, y = (a + b for a, b in zip(at.start, found.near.start, strict=True))
+    return replace(
+        found, labels=pasted(found.labels, at, shape), near=Window((x, y), found.near.size)
+    )
 
 
 def inside(window: Window) -> tuple[slice, slice]:

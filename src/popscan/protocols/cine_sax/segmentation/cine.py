@@ -24,10 +24,10 @@ from popscan.segment.devices import pick_precision
 from popscan.segment.ensemble import BATCHES, Job, Passes
 from popscan.segment.expected import expected_dice
 from popscan.segment.grids import Grids, back_to_scan
-from popscan.segment.inputs import check_scan, input_warning
+from popscan.segment.inputs import check_scan, input_warning, without_margin
 from popscan.segment.ood import has_detector, tissue_features, unlikeness
 from popscan.segment.preprocess import unslice
-from popscan.segment.result import Segmentation, inside, pasted
+from popscan.segment.result import Segmentation, inside, on_grid, pasted
 from popscan.segment.samples import Watch, summaries
 from popscan.segment.uncertainty import most_likely, predictive_entropy, temper
 
@@ -69,8 +69,10 @@ class Cine:
         self, scan: Scan, bundle: Bundle, options: Options, *, keep: Keep | None = None
     ) -> None:
         check_scan(scan)
-        self.scan, self.bundle, self.options, self.keep = scan, bundle, options, keep
-        self.grids = Grids(scan, bundle)
+        self._shape = scan.array.shape
+        self.scan, self._at = without_margin(scan)
+        self.bundle, self.options, self.keep = bundle, options, keep
+        self.grids = Grids(self.scan, bundle)
         self.n, self.n_slices = len(self.grids.images), self.grids.n_slices
         self.watch = Watch(n=self.n, n_labels=bundle.n_labels, pixel_mm2=self.grids.pixel_mm2)
         self._temperature = temperature_of(bundle.about, flips=options.flips)
@@ -108,7 +110,7 @@ class Cine:
             shared = self.watch.close(start, stop, found)
             found = back_to_scan(found, window)
             if self.keep is not None:
-                full = window.outer.paste(found, grids.shape)
+                full = self._at.paste(window.outer.paste(found, grids.shape), self._shape[:2])
                 full[:, 0] += 1.0 - full.sum(dim=1)
                 self.keep(start, stop, full.cpu())
             if disagreement is not None:
@@ -171,7 +173,7 @@ class Cine:
         )
         odd = unlikeness(bundle.training, seen, tissue, n_slices=self.n_slices)
         warnings = [input_warning(measured, bundle.input_range), odd.warning]
-        return Segmentation(
+        found = Segmentation(
             labels=labels,
             near=self._outer,
             entropy_near=self._spread,
@@ -198,6 +200,7 @@ class Cine:
             features=seen if options.features else None,
             tissue=tissue,
         )
+        return on_grid(found, self._at, self._shape)
 
 
 def label_together(cines: Sequence[Cine]) -> None:
