@@ -241,6 +241,19 @@ def test_regions_that_are_lost_jump_or_touch_the_border_are_seen(tmp_path):
     assert verdicts(labels.array)["against_direction"] == "not_assessed"
 
 
+def test_regions_of_other_frames_are_seen(tmp_path):
+    write_bids(tmp_path, SUB, Phantom())
+    scan, labels, _ = ingested(tmp_path)
+
+    def frames_off(codes):
+        return checked(scan, type(labels)(array=codes, frames=labels.frames))[
+            "label_frames_off_pct"]  # fmt: skip
+
+    assert frames_off(labels.array).verdict == "pass"
+    assert frames_off(np.roll(labels.array, 5, axis=3)).verdict == "review"
+    assert frames_off(np.repeat(labels.array[..., :1], FRAMES, axis=3)).verdict == "not_assessed"
+
+
 def test_a_background_that_is_no_plane_is_seen_with_what_it_costs(tmp_path):
     folder = write_bids(tmp_path, SUB, Phantom())
     path = folder / f"{SUB}_part-phase_flow.nii.gz"
