@@ -89,6 +89,8 @@ def test_what_says_nothing_of_frames_is_not_assessed():
     assert frame_fit(np.full_like(image, np.nan), labels) is None
     assert frame_fit(image, labels, frames=[3]) is None
     assert not label_frames_off(image, None).assessed
+    noise = np.random.default_rng(4).normal(size=image.shape)
+    assert label_frames_off(noise, labels).value == 0
     still = np.repeat(image[..., :1], FRAMES, axis=3)
     assert label_frames_off(still, labels).value == 0
     with pytest.raises(ValueError, match="expected"):

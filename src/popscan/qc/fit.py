@@ -14,8 +14,8 @@ from popscan.qc.model import Measured, Spec, not_assessed
 
 #: A gain below this share of the variance is noise.
 _LEAST_GAIN = 0.03
-#: The same for another order of frames, of what it would explain.
-_LEAST_FRAME_GAIN = 0.02
+#: The same for another order of frames: of what it would explain, and of the whole variance.
+_LEAST_FRAME_GAIN, _LEAST_FRAME_SHARE = 0.02, 0.005
 
 
 def label_misfit(
@@ -75,7 +75,7 @@ def label_frames_off(
     fit = None if labels is None else frame_fit(image, labels, frames=frames)
     if fit is None:
         return not_assessed("fewer than two different labelled frames")
-    if fit.best - fit.here <= _LEAST_FRAME_GAIN * fit.best:
+    if fit.best - fit.here <= max(_LEAST_FRAME_GAIN * fit.best, _LEAST_FRAME_SHARE):
         return Measured(0.0, "labels fit their own frames best")
     order = ", backwards" if fit.reversed else ""
     return Measured(

@@ -110,6 +110,14 @@ def wall_outlier_shift_pct(ctx: MapContext) -> Measured:
     )
 
 
+def seconds_guessed(ctx: MapContext) -> Measured:
+    """Whether seconds are a guess from the values: a map of rates, in 1/s, has the same range."""
+    return Measured(
+        float(bool(ctx.scan.meta.get("seconds_guessed"))),
+        "neither sidecar nor config gives the unit; source.mapping.unit does",
+    )
+
+
 def other_series(ctx: MapContext) -> Measured:
     """Further series at the same place, of which the last was taken."""
     n = float(ctx.scan.meta.get("other_series", 0))
@@ -182,6 +190,11 @@ def checks(review_ms: tuple[float, float], fail_ms: tuple[float, float]) -> Mapp
             meaning="How far voxels beyond twice or below half the median move the mean of the "
             "myocardium (what a map holds where its fit failed)",
             bad="high", review=1.0, fail=15.0,
+        ),
+        "seconds_guessed": Spec(
+            measure=seconds_guessed, kind="image", unit="maps",
+            meaning="A map in s by its values alone, which could be one of rates in 1/s",
+            bad="high", review=0.0, fail=None,
         ),
         "other_series": Spec(
             measure=other_series, kind="image", unit="series",
