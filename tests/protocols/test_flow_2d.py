@@ -265,9 +265,7 @@ def test_areas_over_the_cycle_are_those_of_the_regions(tmp_path):
     pixel = 0.18**2
     assert found["aorta_area_max_cm2"] == pytest.approx(grown.sum() * pixel)
     assert found["aorta_area_min_cm2"] == pytest.approx(counts.min() * pixel)
-    assert found["aorta_area_strain_pct"] == pytest.approx(
-        100 * (counts.max() / counts.min() - 1)
-    )
+    assert found["aorta_area_strain_pct"] == pytest.approx(100 * (counts.max() / counts.min() - 1))
     assert math.isnan(found["pulmonary_area_max_cm2"])
     one = np.repeat(labels.array[..., :1], FRAMES, axis=3)  # drawn once: nothing is known
     found = numbers(scan, type(labels)(array=one, frames=labels.frames))

@@ -64,7 +64,8 @@ def test_labels_of_other_frames_are_seen(case):
     swapped[..., 0], swapped[..., 8] = right.array[..., 8], right.array[..., 0]
     checks = by_name(check_reference(case.scan, LabelMap(array=swapped, frames=(0, 8))))
     assert checks["reference_frames_off_pct"].verdict == "review"
-    late = LabelMap(array=np.roll(case.labels, 3, axis=3), frames=tuple(range(case.labels.shape[3])))
+    frames = tuple(range(case.labels.shape[3]))
+    late = LabelMap(array=np.roll(case.labels, 3, axis=3), frames=frames)
     checks = by_name(check_reference(case.scan, late))
     assert checks["reference_frames_off_pct"].verdict == "review"
     whole = LabelMap(array=case.labels, frames=late.frames)

@@ -78,7 +78,7 @@ def frame_fit(
     """
     if image.shape != labels.shape or image.ndim != 4:
         raise ValueError(f"image {image.shape}, labels {labels.shape}: one (x, y, z, t) expected")
-    drawn = labels.any(axis=(0, 1, 2))
+    drawn = np.asarray(labels.any(axis=(0, 1, 2)))
     used = [t for t in range(labels.shape[3]) if drawn[t]]
     if frames is not None:
         used = [t for t in used if t in frames]

@@ -78,8 +78,8 @@ def _dictionary() -> dict[str, Column]:
         "%", "LV length lost from ED to ES, of that at ED", "own definition"
     )
     columns["gls_contour_pct"] = Column(
-        "%", "Global longitudinal strain: change of the endocardium's length from ED to ES, of that "
-        "at ED, mean of the views; negative where it shortens", _GLS,
+        "%", "Global longitudinal strain: change of the endocardium's length from ED to ES, of "
+        "that at ED, mean of the views; negative where it shortens", _GLS,
     )  # fmt: skip
     for view in PLANE_VIEWS:
         columns[f"gls_contour_{view}_pct"] = Column(

@@ -14,7 +14,7 @@ from popscan.protocols.cine_lax.labels import LV
 Floats = NDArray[np.float64]
 
 #: Pixels have corners, which would lengthen an outline by a quarter: smoothed by so many pixels.
-_SMOOTHED = 1.5
+_SMOOTHED = 1.0
 _PADDING = 6
 
 

@@ -196,7 +196,7 @@ CHECKS: Mapping[str, Spec] = {
     "label_share_pct": share_spec(label_share_pct),
     "label_frames_off_pct": frames_off_spec(label_frames_off_pct),
     "right_heart_2ch_pct": Spec(
-        measure=right_heart_2ch_pct, kind="segmentation", unit="%", bad="high", review=5.0,
+        measure=right_heart_2ch_pct, kind="segmentation", unit="%", bad="high", review=15.0,
         fail=None, meaning="Right ventricle and atrium among the labels of the 2ch plane, which "
         "shows neither: exchanged views or codes",
     ),

@@ -15,11 +15,11 @@ _ATRIA = (
     "long-axis images are at hand to train and check a model"
 )
 _AORTA = {
-    "maximum area": "protocol `flow_2d` has it as `{}_area_max_cm2` in a phase-contrast plane, from "
-    "regions that come with the images; UK Biobank's is of a cine, which is not read",
+    "maximum area": "protocol `flow_2d` has it as `{}_area_max_cm2` in a phase-contrast plane, "
+    "from regions that come with the images; UK Biobank's is of a cine, which is not read",
     "minimum area": "protocol `flow_2d` has it as `{}_area_min_cm2`, likewise",
-    "distensibility": "`{}_area_strain_pct` of protocol `flow_2d` over the pulse pressure, which is "
-    "not in the images",
+    "distensibility": "`{}_area_strain_pct` of protocol `flow_2d` over the pulse pressure, which "
+    "is not in the images",
 }
 _SEGMENT_STRAIN = "needs the myocardium on two- and four-chamber views, which is not segmented"
 _LONG_AXIS_STRAIN = (

@@ -21,7 +21,8 @@ _TITLES = {
     "peak_flow_ml_s": "peak flow (mL/s)", "peak_time_ms": "time of the peak flow (ms)",
     "area_cm2": "mean area (cm²)",
     "area_max_cm2": "largest area (cm²)", "area_min_cm2": "smallest area (cm²)",
-    "area_strain_pct": "change of the area over the cycle (%)", "offset_ml": "background taken off (mL)",
+    "area_strain_pct": "change of the area over the cycle (%)",
+    "offset_ml": "background taken off (mL)",
     "aliased_pct": "aliased samples (%)",
     "curved_ml": "change by a curved background (mL)",
 }  # fmt: skip

@@ -46,8 +46,8 @@ def _of_vessel(name: str) -> dict[str, Column]:
         f"{name}_area_max_cm2": Column("cm2", f"Largest area of the region, {title}", _OWN),
         f"{name}_area_min_cm2": Column("cm2", f"Smallest area of the region, {title}", _OWN),
         f"{name}_area_strain_pct": Column(
-            "%", f"Largest less smallest area, of the smallest, {title}; over the pulse pressure it "
-            "is the distensibility", _OWN,
+            "%", f"Largest less smallest area, of the smallest, {title}; over the pulse pressure "
+            "it is the distensibility", _OWN,
         ),
         f"{name}_offset_ml": Column(
             "mL", f"What the background correction took off the net volume, {title}", _OWN

@@ -99,9 +99,7 @@ def _areas(region: NDArray[np.bool_], spacing_mm: tuple[float, ...]) -> NDArray[
 
 def label_frames_off_pct(ctx: FlowContext) -> Measured:
     """How far in the cycle regions lie from the magnitude images that they fit best."""
-    return label_frames_off(
-        ctx.image[:, :, MAGNITUDE : MAGNITUDE + 1], ctx.coded[:, :, np.newaxis]
-    )
+    return label_frames_off(ctx.image[:, :, MAGNITUDE : MAGNITUDE + 1], ctx.coded[:, :, np.newaxis])
 
 
 def regions_alike(ctx: FlowContext) -> Measured:

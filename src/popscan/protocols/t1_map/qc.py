@@ -231,6 +231,6 @@ def checks(review_ms: tuple[float, float], fail_ms: tuple[float, float]) -> Mapp
     }  # fmt: skip
 
 
-#: Native values, from iron overload at 1.5 T to oedema at 3 T. What is below is a map after contrast
-#: agent, in another unit, or of something else; a study of such maps sets its own limits.
+#: Native values, from iron overload at 1.5 T to oedema at 3 T. What is below is a map after
+#: contrast agent, in another unit, or of something else; a study of such maps sets its own limits.
 CHECKS: Mapping[str, Spec] = checks((650.0, 1600.0), (125.0, 2400.0))
