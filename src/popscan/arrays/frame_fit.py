@@ -1,4 +1,4 @@
-"""Whether labels of a cine belong to the frames that they are stored with."""
+"""Whether labels of a series belong to the frames that they are stored with."""
 
 from __future__ import annotations
 
@@ -53,9 +53,9 @@ def frame_fit(
 
     Orders that are tried are those that files get: labels later or earlier by a number of labelled
     frames, around the cycle, and the same backwards. All of them are held against the same images,
-    those of labelled frames, since images differ in how much labels can explain; so of labels of
-    diastole and systole alone an exchange is seen, and not that both are a few frames late. All
-    slices are taken together.
+    those of labelled frames, since images differ in how much labels can explain; so where two
+    frames are labelled an exchange is seen, and not that both are a few frames late. All slices
+    are taken together.
 
     Parameters
     ----------

@@ -92,7 +92,7 @@ def frames_off_spec(measure: Any) -> Spec:
         meaning="How far labels lie from the frames whose images they fit best: labels that are "
         "late, run backwards, or of exchanged frames",
         bad="high", review=10.0, fail=None,
-        source="own definition; limits set on 70 patients of ACDC and digital hearts",
+        source="own definition; limits set on 70 patients of ACDC and simulated series",
     )  # fmt: skip
 
 
