@@ -91,6 +91,8 @@ class Protocol:
     columns
         Column of the participants table -> what it means, where the protocol writes it or knows
         more of it than popscan.
+    equals
+        Biomarker -> the name that other protocols have for the same quantity, in the same unit.
     report_blocks
         Functions ``(context: StudyContext) -> Extra | None`` (`popscan.report.context`), each a
         section of the report behind the atlas; None where there is nothing to show.
@@ -142,6 +144,7 @@ class Protocol:
     adjustments: tuple[SizeAdjustment, ...] = ()
     outcomes: tuple[Outcome, ...] = ()
     columns: Mapping[str, Column] = field(default_factory=dict)
+    equals: Mapping[str, str] = field(default_factory=dict)
     report_blocks: tuple[Where, ...] = ()
     published: Where = ""
     methods_text: Where = ""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 import SimpleITK as sitk
 from scipy import ndimage
 from tests.helpers.heart_labels import Stack, digital_heart
 
+from popscan.protocol import load
+from popscan.protocols import get_protocol
 from popscan.protocols.cine_sax.aha import aha_segments
 from popscan.protocols.cine_sax.biomarkers.full import ALL, measure_all
 from popscan.protocols.cine_sax.labels import Label
@@ -38,6 +42,17 @@ def test_all_82_fields_have_a_column_or_a_reason() -> None:
             assert one.column in {"biomarkers": ALL, "motion": STRAIN}[one.table], one.title
     tables = [one.table for one in FIELDS if one.column]
     assert (tables.count("biomarkers"), tables.count("motion")) == (27, 34)
+
+
+def test_columns_that_reasons_name_exist() -> None:
+    """Fields that other protocols have in another manner: their columns are where it says."""
+    named = re.compile(r"`(\w+_(?:ml|cm2|pct))`")
+    for one in FIELDS:
+        for column in named.findall(one.reason):
+            found = [p for p in ("cine_lax", "flow_2d") if f"`{p}`" in one.reason]
+            assert len(found) == 1, one.title
+            dictionary = load(get_protocol(found[0]).biomarkers.dictionary)
+            assert column in dictionary, (one.title, column)
 
 
 def sizes_ml(labels: np.ndarray) -> dict[int, float]:

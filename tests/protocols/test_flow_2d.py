@@ -241,6 +241,38 @@ def test_regions_that_are_lost_jump_or_touch_the_border_are_seen(tmp_path):
     assert verdicts(labels.array)["against_direction"] == "not_assessed"
 
 
+def test_regions_of_other_frames_are_seen(tmp_path):
+    write_bids(tmp_path, SUB, Phantom())
+    scan, labels, _ = ingested(tmp_path)
+
+    def frames_off(codes):
+        return checked(scan, type(labels)(array=codes, frames=labels.frames))[
+            "label_frames_off_pct"]  # fmt: skip
+
+    assert frames_off(labels.array).verdict == "pass"
+    assert frames_off(np.roll(labels.array, 5, axis=3)).verdict == "review"
+    assert frames_off(np.repeat(labels.array[..., :1], FRAMES, axis=3)).verdict == "not_assessed"
+
+
+def test_areas_over_the_cycle_are_those_of_the_regions(tmp_path):
+    write_bids(tmp_path, SUB, Phantom())
+    scan, labels, _ = ingested(tmp_path)
+    codes = labels.array.copy()
+    grown = ndimage.binary_dilation(codes[:, :, 0, 4] == AORTA)
+    codes[:, :, :, 4][grown[:, :, None].repeat(2, axis=2)] = AORTA
+    found = numbers(scan, type(labels)(array=codes, frames=labels.frames))
+    counts = (codes[:, :, 0] == AORTA).sum(axis=(0, 1))
+    pixel = 0.18**2
+    assert found["aorta_area_max_cm2"] == pytest.approx(grown.sum() * pixel)
+    assert found["aorta_area_min_cm2"] == pytest.approx(counts.min() * pixel)
+    assert found["aorta_area_strain_pct"] == pytest.approx(100 * (counts.max() / counts.min() - 1))
+    assert math.isnan(found["pulmonary_area_max_cm2"])
+    one = np.repeat(labels.array[..., :1], FRAMES, axis=3)  # drawn once: nothing is known
+    found = numbers(scan, type(labels)(array=one, frames=labels.frames))
+    assert math.isnan(found["aorta_area_strain_pct"])
+    assert found["aorta_area_cm2"] > 4
+
+
 def test_a_background_that_is_no_plane_is_seen_with_what_it_costs(tmp_path):
     folder = write_bids(tmp_path, SUB, Phantom())
     path = folder / f"{SUB}_part-phase_flow.nii.gz"

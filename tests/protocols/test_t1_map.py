@@ -272,3 +272,35 @@ def test_regions_of_another_visit_ask_for_review(tmp_path, change, expected):
     scan, labels, _ = ingested(tmp_path)
     found = {c.name: str(c.verdict) for c in run_checks(CHECKS, MapContext(scan, labels.array))}
     assert found["label_misfit_pct"] == expected
+
+
+@pytest.mark.parametrize(("share", "expected"), [(1.0, "pass"), (0.45, "review"), (0.5, "review")])
+def test_a_map_after_contrast_or_of_half_the_values_asks_for_review(tmp_path, share, expected):
+    """Also where only the wall is labelled, so that blood says nothing."""
+    noise = 1 + 0.03 * np.random.default_rng(2).standard_normal(TRUTH.shape)
+    path = tmp_path / SUB / "anat" / f"{SUB}_T1map.nii.gz"
+    write_image(path, (share * TRUTH * noise).astype(np.float32), {"Units": "ms"})
+    write_regions(tmp_path, SUB, np.where(LABELS == MYO, MYO, 0).astype(np.uint8))
+    scan, labels, _ = ingested(tmp_path)
+    found = {c.name: str(c.verdict) for c in run_checks(CHECKS, MapContext(scan, labels.array))}
+    assert found["wall_ms"] == expected
+
+
+def test_seconds_that_nothing_says_could_be_rates(tmp_path):
+    """T1 of 1.15 s and a rate of 0.87 per s are of one range; where only the wall is labelled."""
+    path = tmp_path / SUB / "anat" / f"{SUB}_T1map.nii.gz"
+    wall = np.where(LABELS == MYO, MYO, 0).astype(np.uint8)
+    write_regions(tmp_path, SUB, wall)
+
+    def checked(values, side, **mapping):
+        write_image(path, values.astype(np.float32), side)
+        scan, labels, _ = ingested(tmp_path, **mapping)
+        found = run_checks(CHECKS, MapContext(scan, labels.array))
+        return {c.name: str(c.verdict) for c in found}["seconds_guessed"]
+
+    rates = np.where(wall > 0, 1000 / TRUTH, 0.0)
+    assert checked(rates, {}) == "review"
+    assert checked(TRUTH / 1000, {}) == "review"
+    assert checked(TRUTH / 1000, {}, unit="s") == "pass"
+    assert checked(TRUTH / 1000, {"Units": "s"}) == "pass"
+    assert checked(TRUTH, {}) == "pass"

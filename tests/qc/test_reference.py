@@ -53,8 +53,24 @@ def test_labels_of_another_place_disagree(case):
 
 def test_a_cavity_without_wall_is_not_assessed(case):
     array = np.where(reference(case).array == Label.LV, np.uint8(Label.LV), np.uint8(0))
-    checks = check_reference(case.scan, LabelMap(array=array, frames=(0, 8)))
-    assert {str(c.verdict) for c in checks} == {"not_assessed"}
+    checks = by_name(check_reference(case.scan, LabelMap(array=array, frames=(0, 8))))
+    assert checks.pop("reference_frames_off_pct").verdict == "pass"
+    assert {str(c.verdict) for c in checks.values()} == {"not_assessed"}
+
+
+def test_labels_of_other_frames_are_seen(case):
+    right = reference(case)
+    swapped = right.array.copy()
+    swapped[..., 0], swapped[..., 8] = right.array[..., 8], right.array[..., 0]
+    checks = by_name(check_reference(case.scan, LabelMap(array=swapped, frames=(0, 8))))
+    assert checks["reference_frames_off_pct"].verdict == "review"
+    frames = tuple(range(case.labels.shape[3]))
+    late = LabelMap(array=np.roll(case.labels, 3, axis=3), frames=frames)
+    checks = by_name(check_reference(case.scan, late))
+    assert checks["reference_frames_off_pct"].verdict == "review"
+    whole = LabelMap(array=case.labels, frames=late.frames)
+    checks = by_name(check_reference(case.scan, whole))
+    assert checks["reference_frames_off_pct"].verdict == "pass"
 
 
 def test_only_frames_with_a_wall_are_looked_at(case):

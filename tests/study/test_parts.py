@@ -13,6 +13,8 @@ import yaml
 from popscan.columns import Column
 from popscan.commands.configfile import ConfigError, loaded_problems, read_studies
 from popscan.config.several import part_configs
+from popscan.protocol import load
+from popscan.protocols import get_protocol
 from popscan.records import PopscanError
 from popscan.report.front import Part, write_front_page
 from popscan.study.agreeing import AGREEMENT, agreement
@@ -227,6 +229,44 @@ def test_one_number_of_two_protocols_is_compared_and_the_odd_subject_named(tmp_p
     page = joined_page.read_text(encoding="utf-8")
     assert "One number by two protocols" in page
     assert "sub-7" in page
+
+
+def test_equals_under_other_names_are_compared_and_a_wrong_encoding_stands_out():
+    """A velocity encoding of 250 for 150 cm/s passes the checks of flow; the ventricle knows."""
+    rng = np.random.default_rng(4)
+    stroke = rng.normal(90, 15, 30)
+    forward = stroke + rng.normal(0, 5, 30)
+    forward[11] *= 250 / 150
+    table = pd.DataFrame(
+        {
+            "unit": [f"sub-{i}" for i in range(30)], "cine_sax_lvsv_ml": stroke,
+            "flow_2d_aorta_forward_ml": forward, "flow_2d_aorta_peak_cm_s": 1.0,
+        }
+    )  # fmt: skip
+    meanings = {c: Column("mL", c) for c in table if c.endswith("_ml")}
+    equals = {name: get_protocol(name).equals for name in ("cine_sax", "flow_2d")}
+    assert agreement(["cine_sax", "flow_2d"], table, meanings).empty
+    for order in (["cine_sax", "flow_2d"], ["flow_2d", "cine_sax"]):
+        (row,) = agreement(order, table, meanings, equals=equals).to_dict("records")
+        names = (row["column"], row["second_column"])
+        assert set(names) == {"lvsv_ml", "aorta_forward_ml"}
+        assert (names[0] == "lvsv_ml") == (order[0] == "cine_sax")
+        assert "sub-11" in row["outside"].split()
+        assert row["n_outside"] <= 3
+
+
+def test_every_equal_is_a_biomarker_of_its_protocol_and_of_another():
+    known = {
+        name: load(get_protocol(name).biomarkers.dictionary)
+        for name in ("cine_sax", "cine_lax", "flow_2d", "t1_map", "t2_map", "brain_t1")
+    }
+    for name, own in known.items():
+        for here, there in get_protocol(name).equals.items():
+            assert here in own
+            others = [columns[there] for other, columns in known.items() if there in columns
+                      and other != name]  # fmt: skip
+            assert others
+            assert {column.unit for column in others} == {own[here].unit}
 
 
 def test_what_is_said_of_one_part_leaves_the_rest_of_a_nested_section():

@@ -197,7 +197,7 @@ def _agreement(table: pd.DataFrame | None) -> list[Section]:
     titles = ("biomarker", "protocols", "subjects", "bias", "limits of agreement", "outside")
     rows = [
         [
-            Cell(text=name_of(str(row["column"])).full()),
+            Cell(text=_both_names(str(row["column"]), str(row["second_column"]))),
             Cell(text=f"{row['second']} less {row['first']}"),
             _number(int(row["n"])),
             Cell(text=f"{row['bias']:.1f}"),
@@ -221,6 +221,12 @@ def _agreement(table: pd.DataFrame | None) -> list[Section]:
             ],
         )
     ]
+
+
+def _both_names(first: str, second: str) -> str:
+    """Title of a biomarker, and that of its equal in the second protocol where it has another."""
+    titles = list(dict.fromkeys(name_of(name).full() for name in (first, second)))
+    return " and ".join(titles)
 
 
 def _audits(parts: Sequence[Part]) -> list[Section]:

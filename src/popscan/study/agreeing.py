@@ -14,6 +14,7 @@ from popscan.stats.precision import FEWEST, limits_of_agreement
 #: Columns of the table `agreement` of a study of several protocols.
 AGREEMENT: Mapping[str, Column] = {
     "column": text("biomarker that both protocols have, in the same unit"),
+    "second_column": text("its name in the second protocol"),
     "unit_of_value": text("its unit"),
     "first": text("protocol"),
     "second": text("protocol that is compared with it"),
@@ -33,9 +34,13 @@ _FEWEST_OTHERS = 10
 
 
 def agreement(
-    protocols: Sequence[str], biomarkers: pd.DataFrame, meanings: Mapping[str, Column]
+    protocols: Sequence[str],
+    biomarkers: pd.DataFrame,
+    meanings: Mapping[str, Column],
+    *,
+    equals: Mapping[str, Mapping[str, str]] | None = None,
 ) -> pd.DataFrame:
-    """Compare the biomarkers that two protocols have under one name, in one unit.
+    """Compare the biomarkers that two protocols have under one name, or as equals, in one unit.
 
     A subject is outside if its difference is beyond the limits of agreement of all others, of
     which there must be ten: its own value, however wrong, does not widen them.
@@ -48,6 +53,8 @@ def agreement(
         One row per subject: ``unit``, and ``PROTOCOL_COLUMN`` of each.
     meanings
         What these columns mean; those without a unit (frames, counts) are not compared.
+    equals
+        Protocol -> its biomarker -> the name that another protocol has for the same quantity.
 
     Returns
     -------
@@ -56,8 +63,8 @@ def agreement(
     """
     rows = []
     for first, second in combinations(protocols, 2):
-        for name in _shared(first, second, biomarkers, meanings):
-            pair = biomarkers[["unit", f"{first}_{name}", f"{second}_{name}"]].copy()
+        for name, other in _shared(first, second, biomarkers, meanings, equals or {}):
+            pair = biomarkers[["unit", f"{first}_{name}", f"{second}_{other}"]].copy()
             pair.columns = pd.Index(["unit", "first", "second"])
             for column in ("first", "second"):
                 pair[column] = pd.to_numeric(pair[column], errors="coerce")
@@ -66,7 +73,8 @@ def agreement(
             outside = _outside((pair["second"] - pair["first"]).to_numpy(float))
             rows.append(
                 {
-                    "column": name, "unit_of_value": meanings[f"{first}_{name}"].unit,
+                    "column": name, "second_column": other,
+                    "unit_of_value": meanings[f"{first}_{name}"].unit,
                     "first": first, "second": second, "n": limits.n, "bias": limits.bias,
                     "bias_low": limits.bias_low, "bias_high": limits.bias_high, "sd": limits.sd,
                     "loa_low": limits.loa_low, "loa_high": limits.loa_high,
@@ -78,19 +86,25 @@ def agreement(
 
 
 def _shared(
-    first: str, second: str, table: pd.DataFrame, meanings: Mapping[str, Column]
-) -> list[str]:
-    """Names of biomarkers that both protocols have, in the same unit."""
+    first: str,
+    second: str,
+    table: pd.DataFrame,
+    meanings: Mapping[str, Column],
+    equals: Mapping[str, Mapping[str, str]],
+) -> list[tuple[str, str]]:
+    """Names of biomarkers in both protocols that are the same quantity, in the same unit."""
     start = f"{first}_"
     own = [str(c).removeprefix(start) for c in table if str(c).startswith(start)]
+    backwards = {there: here for here, there in equals.get(second, {}).items()}
     shared = []
     for name in own:
-        both = (f"{first}_{name}", f"{second}_{name}")
-        if not all(key in table and key in meanings for key in both):
-            continue
-        one, other = (meanings[key].unit for key in both)
-        if one and one == other:
-            shared.append(name)
+        for other in (name, equals.get(first, {}).get(name), backwards.get(name)):
+            both = (f"{first}_{name}", f"{second}_{other}")
+            if not all(key in table and key in meanings for key in both):
+                continue
+            one, unit = (meanings[key].unit for key in both)
+            if one and one == unit:
+                shared.append((name, str(other)))
     return shared
 
 

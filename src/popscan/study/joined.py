@@ -12,6 +12,7 @@ import pandas as pd
 
 from popscan.columns import UNIT, Column, Kind, flag, text
 from popscan.names import subject_of
+from popscan.protocols import get_protocol, known
 from popscan.records import Status
 from popscan.study.agreeing import AGREEMENT, agreement
 from popscan.study.study import Study
@@ -109,7 +110,12 @@ def join_parts(parts: Mapping[str, Study]) -> Joined:
         biomarkers=biomarkers[biomarkers["unit"].isin(kept)].reset_index(drop=True),
         meanings=meanings,
         conflicts=_conflicts(parts),
-        agreement=agreement(list(parts), biomarkers, meanings),
+        agreement=agreement(
+            list(parts),
+            biomarkers,
+            meanings,
+            equals={name: get_protocol(name).equals for name in parts if name in known()},
+        ),
     )
 
 

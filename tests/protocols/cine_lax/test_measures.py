@@ -116,6 +116,27 @@ def test_the_area_and_diameters_agree_with_polygons():
     assert seen.length_mm == pytest.approx(y.max() - y.min(), abs=STEP)
 
 
+def _half_ellipse_mm(across: float, along: float) -> float:
+    at = np.linspace(0, math.pi, 20_001)
+    points = np.stack([across * np.cos(at), along * np.sin(at)])
+    return float(np.linalg.norm(np.diff(points, axis=1), axis=0).sum())
+
+
+def test_strain_is_that_of_the_outline_of_half_ellipses():
+    scan, labels = ellipsoids()
+    values = measure(labels.array, meta=scan.meta)
+    for view, which in (("2ch", 0), ("4ch", 1)):
+        whole, short = (_half_ellipse_mm(size[which], size[2]) for size in SIZES)
+        plane = next(p for p in planes_of(scan.meta, scan.array.shape) if p.view == view)
+        seen = measure_ventricle(labels.array[:, :, plane.index, 0], plane, la=LA)
+        assert seen is not None
+        assert seen.endocardium_mm == pytest.approx(whole, rel=0.02)
+        exact = 100 * (short / whole - 1)
+        assert values[f"gls_contour_{view}_pct"] == pytest.approx(exact, abs=0.7)
+    single = [values[f"gls_contour_{view}_pct"] for view in ("2ch", "4ch")]
+    assert values["gls_contour_pct"] == pytest.approx(np.mean(single))
+
+
 @pytest.mark.parametrize("case", ["flipped", "finer", "moved"])
 def test_numbers_do_not_depend_on_how_planes_are_stored(case):
     first = measure_of(ellipsoids())

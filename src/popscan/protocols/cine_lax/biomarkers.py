@@ -16,6 +16,7 @@ from popscan.protocols.cine_lax.planes import PLANE_VIEWS, planes_of
 
 _ASE = "Lang et al., JASE 2015, doi:10.1016/j.echo.2014.10.003"
 _UKB = "as UK Biobank's atrial volumes, Bai et al. 2020, doi:10.1038/s41591-020-1009-y"
+_GLS = "length of the outline, as Voigt et al. 2015, doi:10.1093/ehjci/jeu184, have global strain"
 #: Sites of the mitral annulus: view -> the one to the right or in front, and its opposite.
 SITES: Mapping[str, tuple[str, str]] = {
     "4ch": ("septal", "lateral"), "2ch": ("anterior", "inferior"),
@@ -76,6 +77,14 @@ def _dictionary() -> dict[str, Column]:
     columns["long_axis_shortening_pct"] = Column(
         "%", "LV length lost from ED to ES, of that at ED", "own definition"
     )
+    columns["gls_contour_pct"] = Column(
+        "%", "Global longitudinal strain: change of the endocardium's length from ED to ES, of "
+        "that at ED, mean of the views; negative where it shortens", _GLS,
+    )  # fmt: skip
+    for view in PLANE_VIEWS:
+        columns[f"gls_contour_{view}_pct"] = Column(
+            "%", f"Global longitudinal strain by the endocardium's length, {view} alone", _GLS
+        )
     columns["planes_angle_deg"] = Column("deg", "Angle between the 2ch and the 4ch plane")
     columns["ed_frame"] = Column("", "Frame of the largest LV volume, from 0")
     columns["es_frame"] = Column("", "Frame of the smallest LV volume, from 0")
@@ -206,6 +215,11 @@ def _length_values(views: list[View], ends: tuple[int, int], *, named: bool) -> 
         "lv_length_ed_mm": whole, "lv_length_es_mm": short,
         "long_axis_shortening_pct": 100.0 * (whole - short) / whole,
     }  # fmt: skip
+    strains = {
+        f"gls_contour_{name}_pct": 100.0 * (es.endocardium_mm / ed.endocardium_mm - 1.0)
+        for name, ed, es in both
+    }
+    values |= {**strains, "gls_contour_pct": float(np.mean(list(strains.values())))}
     sites: dict[str, float] = {}
     for name, ed, es in both:
         sites |= _excursions(name, ed, es)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from popscan.protocols.cine_lax.contour import endocardium_mm
 from popscan.protocols.cine_lax.labels import LV, MYO
 from popscan.protocols.cine_lax.planes import Plane
 
@@ -55,11 +56,14 @@ class Ventricle(Chamber):
         Middle of the valve's line, and the end of the cavity farthest from it.
     hinges_mm : ndarray, shape (2, 3)
         Ends of the valve's line.
+    endocardium_mm
+        Length of the endocardium in the plane, from hinge to hinge around the apex.
     """
 
     base_mm: Floats
     apex_mm: Floats
     hinges_mm: Floats
+    endocardium_mm: float
 
 
 def in_plane(plane: Plane) -> Floats:
@@ -117,6 +121,7 @@ def measure_ventricle(labels: NDArray[np.uint8], plane: Plane, *, la: int) -> Ve
         base_mm=to_patient(plane, base)[0],
         apex_mm=to_patient(plane, base + length * axis)[0],
         hinges_mm=to_patient(plane, hinges),
+        endocardium_mm=endocardium_mm(labels, matrix, hinges=hinges),
     )
 
 

@@ -9,6 +9,7 @@ the one that is nearest in the cycle.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,7 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from popscan.ingest.checks import header_conflicts
+from popscan.ingest.checks import header_conflicts, number_of
+from popscan.protocols.cine_sax.cycle import cycle_length_ms, is_cycle_ms
 from popscan.records import LabelMap, Scan, SubjectError
 
 #: View of the scan that holds the planes, and the views that it holds, in order.
@@ -40,6 +42,8 @@ class Plane:
         Its own pixels along x and y.
     n_frames
         Frames that it was acquired with.
+    cycle_ms
+        Length of its heart cycle; NaN where its header does not say.
     """
 
     view: str
@@ -47,6 +51,7 @@ class Plane:
     affine: NDArray[np.float64]
     shape: tuple[int, int]
     n_frames: int
+    cycle_ms: float = math.nan
 
     @property
     def steps_mm(self) -> NDArray[np.float64]:
@@ -113,7 +118,7 @@ def pack(
         planes.append(
             {
                 "view": view, "affine": np.asarray(scan.affine, float).tolist(),
-                "shape": [nx, ny], "n_frames": own,
+                "shape": [nx, ny], "n_frames": own, "cycle_ms": _cycle_ms(scan),
             }
         )  # fmt: skip
     packed = replace(
@@ -132,6 +137,14 @@ def pack(
     if not labelled:
         return packed, None
     return packed, LabelMap(array=codes, frames=tuple(sorted(labelled)))
+
+
+def _cycle_ms(scan: Scan) -> float | None:
+    """Length of a view's heart cycle; None where it is not known."""
+    length = cycle_length_ms(
+        rr_ms=number_of(scan.meta.get("rr_ms")), frame_times_ms=scan.frame_times_ms
+    )
+    return round(length, 1) if is_cycle_ms(length) else None
 
 
 def _left_out(scans: Mapping[str, Scan]) -> dict[str, Any]:
@@ -180,6 +193,7 @@ def planes_of(meta: Mapping[str, Any], array_shape: Sequence[int]) -> list[Plane
                 affine=np.asarray(one["affine"], dtype=float).reshape(4, 4),
                 shape=(int(one["shape"][0]), int(one["shape"][1])),
                 n_frames=int(one["n_frames"]),
+                cycle_ms=float(one.get("cycle_ms") or math.nan),
             )
             for index, one in enumerate(stated)
         ]

@@ -18,8 +18,17 @@ from popscan.protocols.cine_lax.curves import View, curves_of, end_frames, view_
 from popscan.protocols.cine_lax.geometry import Ventricle
 from popscan.protocols.cine_lax.labels import LA
 from popscan.protocols.cine_lax.planes import PLANE_VIEWS, Plane, planes_of
+from popscan.protocols.cine_lax.qc_labels import (
+    label_frames_off_pct,
+    label_misfit_pct,
+    label_share_pct,
+    right_heart_2ch_pct,
+    views_cycle_pct,
+    views_late_pct,
+)
 from popscan.qc import image as common
 from popscan.qc.context import ScanContext
+from popscan.qc.fit import frames_off_spec, misfit_spec, share_spec
 from popscan.qc.model import Measured, Spec, not_assessed
 
 _ONE_VIEW = "one view only"
@@ -177,6 +186,24 @@ CHECKS: Mapping[str, Spec] = {
     "views_angle_deg": Spec(
         measure=views_angle_deg, kind="image", unit="deg", bad="low", review=40.0, fail=20.0,
         meaning="Angle between the 2ch and the 4ch plane; biplane volumes take it for 90",
+    ),
+    "views_cycle_pct": Spec(
+        measure=views_cycle_pct, kind="image", unit="%", bad="high", review=25.0, fail=None,
+        meaning="Difference of the heart cycles of both views, of the shorter one: are they of "
+        "one visit",
+    ),
+    "label_misfit_pct": misfit_spec(label_misfit_pct),
+    "label_share_pct": share_spec(label_share_pct),
+    "label_frames_off_pct": frames_off_spec(label_frames_off_pct),
+    "right_heart_2ch_pct": Spec(
+        measure=right_heart_2ch_pct, kind="segmentation", unit="%", bad="high", review=15.0,
+        fail=None, meaning="Right ventricle and atrium among the labels of the 2ch plane, which "
+        "shows neither: exchanged views or codes",
+    ),
+    "views_late_pct": Spec(
+        measure=views_late_pct, kind="segmentation", unit="% of the cycle", bad="high",
+        review=12.5, fail=None, meaning="By how much one view's LV volume curve is later than the "
+        "other's: biplane volumes take both at one frame",
     ),
     "views_with_lv": Spec(
         measure=views_with_lv, kind="segmentation", unit="views", bad="low", review=2.0, fail=1.0,

@@ -14,8 +14,18 @@ _ATRIA = (
     "protocol `cine_lax` has it as `{}`, from labels that come with the images: no labelled "
     "long-axis images are at hand to train and check a model"
 )
-_AORTA = "no series of the aorta is read or segmented; distensibility needs blood pressure, too"
-_LONG_AXIS_STRAIN = "needs the myocardium on two- and four-chamber views, which is not segmented"
+_AORTA = {
+    "maximum area": "protocol `flow_2d` has it as `{}_area_max_cm2` in a phase-contrast plane, "
+    "from regions that come with the images; UK Biobank's is of a cine, which is not read",
+    "minimum area": "protocol `flow_2d` has it as `{}_area_min_cm2`, likewise",
+    "distensibility": "`{}_area_strain_pct` of protocol `flow_2d` over the pulse pressure, which "
+    "is not in the images",
+}
+_SEGMENT_STRAIN = "needs the myocardium on two- and four-chamber views, which is not segmented"
+_LONG_AXIS_STRAIN = (
+    "protocol `cine_lax` has `gls_contour_pct`, by the length of the endocardium in labels that "
+    "come with the images; UK Biobank's follows points of the wall"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,9 +73,9 @@ _ATRIAL = tuple(
     )
 )  # fmt: skip
 _AORTIC = tuple(
-    f"{part} aorta {what}"
-    for part in ("Ascending", "Descending")
-    for what in ("maximum area", "minimum area", "distensibility")
+    (f"{part} aorta {what}", why.format(vessel))
+    for part, vessel in (("Ascending", "aorta"), ("Descending", "desc_aorta"))
+    for what, why in _AORTA.items()
 )
 _THICKNESS = "field lines instead of nearest points, which read 0.3 mm less (docs/wall.md)"
 _STRAIN = "where the stage motion is enabled; tracking and peak differ, see docs/motion.md"
@@ -75,7 +85,7 @@ def _fields() -> tuple[Field, ...]:
     rows: list[tuple[str, str, str]] = list(_VENTRICLES)
     strain = {"circumferential": ("ecc", "gcs"), "radial": ("err", "grs")}
     rows += [(title, "", why) for title, why in _ATRIAL]
-    rows += [(title, "", _AORTA) for title in _AORTIC]
+    rows += [(title, "", why) for title, why in _AORTIC]
     rings = [s for s in SEGMENTS if s != 17]
     wall = "LV mean myocardial wall thickness"
     rows += [(f"{wall} AHA {s}", f"wall_ed_aha{s:02d}_mm", _THICKNESS) for s in rings]
@@ -85,7 +95,7 @@ def _fields() -> tuple[Field, ...]:
             (f"LV {kind} strain AHA {s}", f"{own}_aha{s:02d}_peak_pct", _STRAIN) for s in rings
         ]
         rows.append((f"LV {kind} strain global", f"{whole}_peak_pct", _STRAIN))
-    rows += [(f"LV longitudinal strain Segment {s}", "", _LONG_AXIS_STRAIN) for s in range(1, 7)]
+    rows += [(f"LV longitudinal strain Segment {s}", "", _SEGMENT_STRAIN) for s in range(1, 7)]
     rows.append(("LV longitudinal strain global", "", _LONG_AXIS_STRAIN))
     return tuple(
         Field(

@@ -19,7 +19,10 @@ _TITLES = {
     "regurgitant_se_pct": "standard error of the regurgitant fraction (%)",
     "peak_cm_s": "peak velocity (cm/s)", "peak_mean_cm_s": "peak of the mean velocity (cm/s)",
     "peak_flow_ml_s": "peak flow (mL/s)", "peak_time_ms": "time of the peak flow (ms)",
-    "area_cm2": "mean area (cm²)", "offset_ml": "background taken off (mL)",
+    "area_cm2": "mean area (cm²)",
+    "area_max_cm2": "largest area (cm²)", "area_min_cm2": "smallest area (cm²)",
+    "area_strain_pct": "change of the area over the cycle (%)",
+    "offset_ml": "background taken off (mL)",
     "aliased_pct": "aliased samples (%)",
     "curved_ml": "change by a curved background (mL)",
 }  # fmt: skip
@@ -105,6 +108,8 @@ PROTOCOL = Protocol(
     methods_text="popscan.protocols.flow_2d.methods:sentences",
     phases="popscan.protocols.flow_2d.methods:phase_frames",
     phase_names=("widest",),
+    # What the ventricle ejects goes forward in its vessel, but for a leak of its other valve.
+    equals={"aorta_forward_ml": "lvsv_ml", "pulmonary_forward_ml": "rvsv_ml"},
     report_blocks=("popscan.protocols.flow_2d.report:vessels",),
     columns={
         "n_slices": Column("", "images per frame: magnitude and velocity", "ingest"),

@@ -43,6 +43,12 @@ def _of_vessel(name: str) -> dict[str, Column]:
             "ms", f"From the first frame to that of the largest flow, {title}", _OWN
         ),
         f"{name}_area_cm2": Column("cm2", f"Mean area of the region, {title}", _OWN),
+        f"{name}_area_max_cm2": Column("cm2", f"Largest area of the region, {title}", _OWN),
+        f"{name}_area_min_cm2": Column("cm2", f"Smallest area of the region, {title}", _OWN),
+        f"{name}_area_strain_pct": Column(
+            "%", f"Largest less smallest area, of the smallest, {title}; over the pulse pressure "
+            "it is the distensibility", _OWN,
+        ),
         f"{name}_offset_ml": Column(
             "mL", f"What the background correction took off the net volume, {title}", _OWN
         ),
@@ -146,10 +152,23 @@ def _numbers(vessel: Vessel, plane: Plane) -> dict[str, float]:
         "peak_flow_ml_s": float(found.curve_ml_s.max()),
         "peak_time_ms": plane.cycle.frame_ms * found.peak_frame,
         "area_cm2": found.area_cm2,
+        **_areas(vessel, plane),
         "offset_ml": sign * vessel.offset_cm_s * share * whole_s,
         "curved_ml": -sign * vessel.curved_cm_s * share * whole_s,
         "aliased_pct": vessel.unwrapped.aliased_pct,
     }
+
+
+def _areas(vessel: Vessel, plane: Plane) -> dict[str, float]:
+    """Extremes of the area over the cycle; none where one region was drawn for all frames."""
+    if (vessel.region == vessel.region[..., :1]).all():
+        return {}
+    areas = vessel.region.sum(axis=(0, 1)) * plane.pixel_cm2
+    most, least = float(areas.max()), float(areas.min())
+    return {
+        "area_max_cm2": most, "area_min_cm2": least,
+        "area_strain_pct": 100.0 * (most - least) / least,
+    }  # fmt: skip
 
 
 def _regurgitant_se(vessel: Vessel, seconds: float) -> float:

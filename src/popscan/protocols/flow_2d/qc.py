@@ -16,12 +16,14 @@ from popscan.protocols.flow_2d.qc_regions import (
     at_border_voxels,
     flow_beside_pct,
     frames_without_region,
+    label_frames_off_pct,
     region_jump_mm,
     region_pieces,
     region_voxels,
     regions_alike,
 )
 from popscan.qc import image as common
+from popscan.qc.fit import frames_off_spec
 from popscan.qc.model import Measured, Spec, not_assessed
 
 _GATEHOUSE = "Gatehouse et al. 2010, doi:10.1186/1532-429X-12-5: 0.6 cm/s is 5 % of an output"
@@ -213,6 +215,7 @@ CHECKS: Mapping[str, Spec] = {
         measure=regions_alike, kind="segmentation", unit="vessels", bad="high", review=0.0,
         fail=None, meaning="Vessels whose region is the same in every frame, though vessels move",
     ),
+    "label_frames_off_pct": frames_off_spec(label_frames_off_pct),
     "against_direction": Spec(
         measure=against_direction, kind="segmentation", unit="vessels", bad="high", review=0.0,
         fail=None, meaning="Vessels whose largest flow is against where their blood flows to "

@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from popscan.protocols.flow_2d.analysis import MAGNITUDE
 from popscan.protocols.flow_2d.context import NO_VESSEL, FlowContext
 from popscan.protocols.flow_2d.direction import against, positive_sign
 from popscan.protocols.flow_2d.labels import LABELS
+from popscan.qc.fit import label_frames_off
 from popscan.qc.model import Measured, not_assessed
 
 
@@ -93,6 +95,11 @@ def _centres(region: NDArray[np.bool_], spacing_mm: tuple[float, ...]) -> NDArra
 def _areas(region: NDArray[np.bool_], spacing_mm: tuple[float, ...]) -> NDArray[np.float64]:
     counts = region.sum(axis=(0, 1)).astype(float)
     return 100.0 * counts[:, np.newaxis] / counts.mean()
+
+
+def label_frames_off_pct(ctx: FlowContext) -> Measured:
+    """How far in the cycle regions lie from the magnitude images that they fit best."""
+    return label_frames_off(ctx.image[:, :, MAGNITUDE : MAGNITUDE + 1], ctx.coded[:, :, np.newaxis])
 
 
 def regions_alike(ctx: FlowContext) -> Measured:

@@ -70,6 +70,9 @@ def prepare(
     made, values = _ready(scan, facts, labels) if facts["kind"] == "map" else _fitted(scan, facts)
     n = made.shape[3]
     meta = {**scan.meta, "frame_labels": list(FRAMES[:n])}
+    named = facts.get("unit", "auto") != "auto" or facts.get("unit_stated")
+    if values.get("map_unit") == "s" and not named:
+        meta["seconds_guessed"] = True
     if facts["kind"] != "map":
         shifts = image_shifts_mm(np.moveaxis(scan.array, 3, 0), spacing_mm=scan.spacing_mm)
         meta["image_shift_mm"] = round(float(np.max(shifts)), 2)

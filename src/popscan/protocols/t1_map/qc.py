@@ -110,6 +110,14 @@ def wall_outlier_shift_pct(ctx: MapContext) -> Measured:
     )
 
 
+def seconds_guessed(ctx: MapContext) -> Measured:
+    """Whether seconds are a guess from the values: a map of rates, in 1/s, has the same range."""
+    return Measured(
+        float(bool(ctx.scan.meta.get("seconds_guessed"))),
+        "neither sidecar nor config gives the unit; source.mapping.unit does",
+    )
+
+
 def other_series(ctx: MapContext) -> Measured:
     """Further series at the same place, of which the last was taken."""
     n = float(ctx.scan.meta.get("other_series", 0))
@@ -150,8 +158,8 @@ def blood_wall_ratio(ctx: MapContext) -> Measured:
     return Measured(blood.core_mean / ctx.wall.core_mean, "without border voxels")
 
 
-def checks(low_ms: float, high_ms: float) -> Mapping[str, Spec]:
-    """Return the checks of a map whose myocardium has values from `low_ms` to `high_ms`."""
+def checks(review_ms: tuple[float, float], fail_ms: tuple[float, float]) -> Mapping[str, Spec]:
+    """Return the checks of a map, by between which values its myocardium passes and can be used."""
     return {
         "pixel_spacing_mm": Spec(
             measure=common.pixel_spacing_mm, kind="image", unit="mm",
@@ -183,6 +191,11 @@ def checks(low_ms: float, high_ms: float) -> Mapping[str, Spec]:
             "myocardium (what a map holds where its fit failed)",
             bad="high", review=1.0, fail=15.0,
         ),
+        "seconds_guessed": Spec(
+            measure=seconds_guessed, kind="image", unit="maps",
+            meaning="A map in s by its values alone, which could be one of rates in 1/s",
+            bad="high", review=0.0, fail=None,
+        ),
         "other_series": Spec(
             measure=other_series, kind="image", unit="series",
             meaning="Further series of DICOM at the same place, of which the last was taken; "
@@ -205,8 +218,9 @@ def checks(low_ms: float, high_ms: float) -> Mapping[str, Spec]:
             bad="high", review=3.0, fail=15.0,
         ),
         "wall_ms": Spec(
-            measure=wall_ms, kind="segmentation", unit="ms", meaning="Mean of the myocardium",
-            bad="outside", review=(low_ms, high_ms), fail=(low_ms / 2, high_ms * 1.5),
+            measure=wall_ms, kind="segmentation", unit="ms",
+            meaning="Mean of the myocardium, before contrast agent",
+            bad="outside", review=review_ms, fail=fail_ms,
         ),
         "blood_wall_ratio": Spec(
             measure=blood_wall_ratio, kind="segmentation", unit="ratio",
@@ -217,5 +231,6 @@ def checks(low_ms: float, high_ms: float) -> Mapping[str, Spec]:
     }  # fmt: skip
 
 
-#: From post-contrast values at 1.5 T to oedema at 3 T.
-CHECKS: Mapping[str, Spec] = checks(250.0, 1600.0)
+#: Native values, from iron overload at 1.5 T to oedema at 3 T. What is below is a map after
+#: contrast agent, in another unit, or of something else; a study of such maps sets its own limits.
+CHECKS: Mapping[str, Spec] = checks((650.0, 1600.0), (125.0, 2400.0))

@@ -17,7 +17,7 @@ from popscan.report.context import Extra, StudyContext
 DICTIONARY: Mapping[str, Column] = dictionary("t2")
 DETAILS: Mapping[str, Column] = details("t2")
 #: From healthy tissue at 3 T to oedema at 1.5 T.
-CHECKS: Mapping[str, Spec] = checks(30.0, 90.0)
+CHECKS: Mapping[str, Spec] = checks((30.0, 90.0), (15.0, 135.0))
 
 
 def measure(

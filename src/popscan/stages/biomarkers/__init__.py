@@ -6,7 +6,7 @@ from popscan.stages.description import Stage, Table
 
 STAGE = Stage(
     name="biomarkers",
-    version="8",
+    version="9",
     uses=("arrays",),
     sections=("study", "biomarkers", "cohort"),
     reads=("ingest", "reconstruct", "segment"),

@@ -6,7 +6,7 @@ from popscan.stages.description import Stage
 
 STAGE = Stage(
     name="ingest",
-    version="8",
+    version="9",
     uses=("arrays",),
     sections=("study", "source", "simulate"),
     reads=("plan", "simulate"),
