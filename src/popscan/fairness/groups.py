@@ -200,12 +200,18 @@ def make_groupings(
 
 
 def _crossed(parts: Sequence[pd.Series]) -> pd.Series:
-    """Join the groups of several attributes, each pair by a name of its own."""
-    joined = parts[0].str.cat(list(parts[1:]), sep=" & ") if len(parts) > 1 else parts[0]
+    """Join the groups of several attributes, each combination by a name of its own."""
+    joined = _joined(parts)
     if joined.nunique() < len(pd.concat(parts, axis=1).drop_duplicates()):
         # "x & y" with "z", and "x" with "y & z"
-        parts = [part.str.replace(" & ", " and ", regex=False) for part in parts]
-        joined = parts[0].str.cat(list(parts[1:]), sep=" & ")
+        joined = _joined([part.str.replace(" & ", " and ", regex=False) for part in parts])
+    return joined
+
+
+def _joined(parts: Sequence[pd.Series]) -> pd.Series:
+    joined = parts[0]
+    for part in parts[1:]:
+        joined = joined + " & " + part
     return joined
 
 

@@ -165,14 +165,15 @@ def rounded_gaps(gaps: pd.DataFrame, events: Events, *, base: int, alpha: float)
     found: dict[Hashable, dict[str, float]] = {}
     compared = table[(table["kind"] == "binary") & table["gap"].notna()]
     labels = ("attribute", "outcome", "group", "reference")
+    exact = gaps[["ci_method", "ci_low", "ci_high"]]
     for row, attribute, outcome, group, reference in zip(
         compared.index, *(compared[name] for name in labels), strict=True
     ):
         mine = events.get((attribute, outcome, group))
         theirs = events.get((attribute, outcome, reference))
         if mine is not None and theirs is not None:
-            own = (float(gaps.at[row, "ci_low"]), float(gaps.at[row, "ci_high"]))
-            found[row] = compared_shares(mine, theirs, alpha, str(gaps.at[row, "ci_method"]), own)
+            method, *own = exact.loc[row]
+            found[row] = compared_shares(mine, theirs, alpha, str(method), (own[0], own[1]))
     for name in next(iter(found.values()), {}):
         if name in table:
             table.loc[list(found), name] = [values[name] for values in found.values()]
