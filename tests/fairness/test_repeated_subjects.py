@@ -86,3 +86,26 @@ def test_shared_power_of_a_group_without_events():
     shown = share({"groups": found.groups, "gaps": found.gaps})["gaps"]
     exact = found.gaps["min_detectable_gap"].iloc[0]
     assert shown["min_detectable_gap"].iloc[0] == pytest.approx(exact, rel=0.1)
+
+
+def test_one_subject_with_many_events_is_not_shared():
+    people = _visits(20, 40, 6)
+    values = np.zeros(360)
+    values[:6] = 1  # all visits of one woman
+    values[120:180] = 1
+    found = audit(
+        _long(people, values), people, attributes_to_test=["sex"], cluster="sub", n_boot=50
+    )
+    shown = share({"groups": found.groups, "gaps": found.gaps})
+    assert shown["gaps"].empty
+    assert "female" not in set(shown["groups"]["group"])
+    assert not any(name.startswith("n_subjects") for name in shown["groups"])
+
+
+def test_a_group_of_few_subjects_with_many_visits_is_not_shared():
+    people = _visits(3, 40, 4)
+    found = audit(
+        _long(people, np.arange(172.0)).assign(kind="continuous"), people,
+        attributes_to_test=["sex"], cluster="sub", n_boot=50,
+    )  # fmt: skip
+    assert "female" not in set(share({"groups": found.groups})["groups"]["group"])
