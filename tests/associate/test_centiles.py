@@ -224,3 +224,13 @@ def test_scores_beyond_the_outermost_centile_are_open_on_that_side() -> None:
     assert all(row["note"].startswith("beyond the 2.5 to 97.5%") for row in (high, low))
     assert middle["note"] == note
     assert middle["z_low"] <= 0 <= middle["z_high"]
+
+
+def test_outer_centiles_of_few_people_have_no_interval(rng):
+    """Intervals of the 2.5% centile of 120 people hold the true one in two of three tables."""
+    ages = rng.uniform(40.0, 80.0, 300)
+    one, note = fit_curves(100.0 + rng.normal(size=300), ages, draws=50)
+    table = centile_table({("x", "all"): (one, note, 300)})
+    known = table.groupby("centile")["ci_low"].count() > 0
+    assert known[known].index.tolist() == [5.0, 25.0, 50.0, 75.0, 95.0]
+    assert table["value"].notna().all()

@@ -134,6 +134,7 @@ def test_gaps_of_one_study_alone_are_differences(tmp_path: Path) -> None:
     gaps = pd.DataFrame(
         {
             "attribute": "sex",
+            "stage": ["biomarkers", "segment"],
             "outcome": ["lvef_pct", "dice_lv"],
             "group": "female",
             "reference": "male",
@@ -171,3 +172,35 @@ def test_a_table_that_is_not_there_is_named_with_those_that_are(tmp_path: Path) 
         opened.table("../plan")
     with pytest.raises(PopscanError, match="no such subject"):
         opened.images("sub-99")
+
+
+def _change(one: popscan.opened.OpenedStudy, name: str, table: pd.DataFrame) -> None:
+    table.to_parquet(one.root / "tables" / f"{name}.parquet")
+
+
+def test_a_record_that_one_study_lacks_is_a_difference(tmp_path: Path) -> None:
+    a, b = study(tmp_path / "a"), study(tmp_path / "b")
+    for name in ("ledger", "qc"):
+        _change(b, name, b.table(name).iloc[1:])
+    found = compare_studies(a, b)
+    assert found.statuses[["unit", "a", "b"]].to_numpy().tolist() == [["sub-01", "ok", "none"]]
+    assert found.verdicts[["unit", "a", "b"]].to_numpy().tolist() == [["sub-01", "pass", "none"]]
+
+
+def test_a_subject_that_one_study_alone_analyses_is_named(tmp_path: Path) -> None:
+    a, b = study(tmp_path / "a"), study(tmp_path / "b")
+    _change(b, "biomarkers", b.table("biomarkers").assign(analysed=np.arange(12) > 1))
+    found = compare_studies(a, b)
+    assert found.analysed_a == ["sub-01", "sub-02"]
+    assert "analysed only in A: 2 subjects, sub-01, sub-02" in as_text(found)
+
+
+def test_gaps_of_one_outcome_at_two_stages_are_not_exchanged(tmp_path: Path) -> None:
+    gaps = pd.DataFrame(
+        {"attribute": "sex", "stage": ["segment", "rca"], "outcome": "dice", "group": "female",
+         "reference": "male", "gap": [0.01, 0.02]}
+    )  # fmt: skip
+    a, b = study(tmp_path / "a"), study(tmp_path / "b")
+    _change(a, "fairness_gaps", gaps)
+    _change(b, "fairness_gaps", gaps.iloc[::-1])
+    assert compare_studies(popscan.open_study(a.root), popscan.open_study(b.root)).gaps.empty

@@ -77,6 +77,18 @@ def test_noise_looks_better_on_itself_than_held_out() -> None:
     assert honest < own - 5
 
 
+def test_visits_of_one_subject_are_held_out_together() -> None:
+    """Noise that all three visits of a subject share would be found again in those left in."""
+    rng = np.random.default_rng(0)
+    of = np.repeat(np.arange(80), 3)
+    values = pd.DataFrame({f"c{i}": rng.normal(size=80)[of] for i in range(12)})
+    specs = {name: spec("high", 9.0) for name in values}
+    found = tune(values, of < 27, specs, subjects=[f"sub-{k}" for k in of])
+    together = found.together.set_index(["limits", "measure"])["share_pct"]
+    held = "proposed, results held out"
+    assert together[held, "found"] - together[held, "false alarms"] < 10
+
+
 def test_workload_adds_up() -> None:
     values, bad = cohort()
     table = tune(values, bad, SPECS).together

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from popscan.fairness.groups import outcome_matrix
+from popscan.fairness.groups import make_groupings, outcome_matrix
 
 
 @pytest.fixture
@@ -45,3 +45,12 @@ def test_outcomes_are_arranged_again_only_for_other_units(matrix):
         {"unit": ["a"], "stage": "s", "outcome": "x", "value": 1.0, "better_is": "lower"}
     )
     assert outcome_matrix(some, pd.Index(["a", "b"]), made=matrix).values.shape == (2, 1)
+
+
+def test_pairs_of_groups_that_would_have_one_name_stay_apart():
+    people = pd.DataFrame(
+        {"race": ["Asian & Black", "Asian"], "site": ["North", "Black & North"]}, index=["a", "b"]
+    )
+    (found,) = make_groupings(people, attributes_to_test=[], intersections=[["race", "site"]])
+    assert found.sizes.tolist() == [1, 1]
+    assert len(set(found.names)) == 2

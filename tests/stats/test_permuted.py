@@ -10,6 +10,7 @@ from popscan.stats.adjust import METHODS
 from popscan.stats.linear import Designs, LeastSquares
 from popscan.stats.permuted import is_skewed, permuted_gap
 from popscan.stats.problem import Problem
+from popscan.stats.standardisation import _Contrast
 
 
 def made(seed: int, *, gap: float = 0.0, skewed: bool = True, small: int = 15) -> Problem:
@@ -31,12 +32,47 @@ def test_many_outcomes_at_once_have_the_t_of_each_alone():
     np.testing.assert_allclose(design.t_of(1, outcomes), expected)
 
 
-@pytest.mark.parametrize(("method", "small"), [("regression", 15), ("unadjusted", 10)])
+@pytest.mark.parametrize(
+    ("method", "small"), [("regression", 15), ("unadjusted", 10), ("standardisation", 10)]
+)
 def test_a_skewed_outcome_of_a_small_group_is_no_chance_finding(method, small):
-    """By Student's t 2% of these have a p below 0.005, and 8 to 11% one below 0.05."""
+    """By Student's t 2 to 5% of these have a p below 0.005, and 8 to 14% one below 0.05."""
     p = np.array([METHODS[method](made(seed, small=small)).p for seed in range(120)])
     assert (p <= 0.05).mean() <= 0.11  # 0.05 and three standard errors
     assert (p <= 0.005).mean() <= 0.02
+
+
+def test_standardised_gaps_do_not_depend_on_the_order_of_rows(rng):
+    problem = made(4, gap=1.0)
+    order = rng.permutation(150)
+    again = Problem(
+        y=problem.y[order], group=problem.group[order],
+        confounders=problem.confounders.iloc[order].reset_index(drop=True),
+    )  # fmt: skip
+    first, second = (METHODS["standardisation"](one) for one in (problem, again))
+    assert second.p == first.p
+    assert second.ci_low == pytest.approx(first.ci_low)
+
+
+def test_the_permuted_statistic_is_that_of_the_estimate():
+    problem = made(6, gap=1.0)
+    found, model = METHODS["standardisation"](problem), _Contrast(problem)
+    assert model.t_of(model.y[None])[0] == pytest.approx(found.gap / found.se)
+
+
+def test_ancova_of_a_group_that_scatters_more_finds_no_more_than_chance():
+    """By equal variances a quarter of these have a p below 0.05."""
+    found = []
+    for seed in range(120):
+        rng = np.random.default_rng(seed)
+        group = np.arange(150) < 22
+        age = rng.normal(size=150)
+        y = rng.normal(size=150) * np.where(group, 2.0, 1.0) + age
+        found.append(METHODS["ancova"](
+            Problem(y=y, group=group, confounders=pd.DataFrame({"age_years": age}))
+        ))  # fmt: skip
+    assert np.mean([one.p <= 0.05 for one in found]) <= 0.11
+    assert np.mean(["spreads differ" in one.note for one in found]) > 0.5
 
 
 def test_intervals_hold_the_gap_and_agree_with_the_test():

@@ -18,7 +18,12 @@ _SANDWICH = "Hendricks and Koenker 1992, doi:10.1080/01621459.1992.10475175"
 _KOENKER = "Koenker and Bassett 1978, doi:10.2307/1913643"
 #: Note of a value so rare that a reference does not say how rare.
 BEYOND = f"beyond the {CENTILES[0]:g} to {CENTILES[-1]:g}% of the reference: z is extrapolated"
+#: Share of people on the smaller side of each centile.
+_TAILS = np.minimum(np.asarray(CENTILES), 100 - np.asarray(CENTILES)) / 100
 _OUTERMOST = float(ndtri(CENTILES[-1] / 100))
+#: With fewer people expected beyond a centile its interval holds the true one far too seldom: 40 to
+#: 80% of the time where 90% is said, which grows with their number.
+LEAST_BEYOND = 10
 #: People whose scores are computed at once.
 _CHUNK = 1000
 
@@ -30,8 +35,13 @@ DICTIONARY: Mapping[str, Column] = {
     "age_years": Column("years", "age"),
     "centile": Column("%", "share of subjects of this sex and age that is below"),
     "value": Column("unit", "the centile", _KOENKER),
-    "ci_low": Column("unit", "lower end of its 90% interval", _SANDWICH),
-    "ci_high": Column("unit", "upper end of its 90% interval", _SANDWICH),
+    "ci_low": Column(
+        "unit",
+        f"lower end of its 90% interval; empty where fewer than {LEAST_BEYOND} subjects are "
+        "expected beyond the centile",
+        _SANDWICH,
+    ),
+    "ci_high": Column("unit", "upper end of its 90% interval, likewise", _SANDWICH),
     "n": Column("subjects", "subjects of this sex with a value"),
     "n_near": Column("subjects", f"of these, subjects within {NEAR_YEARS:g} years of the age"),
     "note": text("how the curve was fitted, or why there is none"),
@@ -52,8 +62,8 @@ Z_DICTIONARY: Mapping[str, Column] = {
     ),
     "z_low": Column(
         "SD",
-        "lower end of its interval: of the curves, and of the value if it has one; empty below the "
-        "outermost centile",
+        "lower end of its interval: of the curves (too narrow towards centiles without an "
+        "interval), and of the value if it has one; empty below the outermost centile",
     ),
     "z_high": Column("SD", "upper end of its interval; empty above the outermost centile"),
     "n_near": Column("subjects", f"subjects of that sex within {NEAR_YEARS:g} years"),
@@ -95,6 +105,8 @@ def centile_table(
         grid = _grid(one.ages, step_years)
         draws, near = one.at(grid), one.near(grid)
         low, high = np.quantile(draws, [0.05, 0.95], axis=0)
+        unsure = one.ages.size * _TAILS < LEAST_BEYOND - 1e-9
+        low[:, unsure] = high[:, unsure] = np.nan
         for a, age in enumerate(grid):
             for c, centile in enumerate(CENTILES):
                 row = about | {"age_years": age, "centile": centile, "note": note}

@@ -12,6 +12,8 @@ from popscan.fairness.groups import labels
 from popscan.opened import OpenedStudy
 
 _MOST = 12
+#: What stands for the status or verdict of a study that has none of a subject.
+NONE = "none"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,10 +28,13 @@ class Comparison:
         Packages, stages and model that differ -> the two versions.
     only_a, only_b
         Subjects of one study alone.
+    analysed_a, analysed_b
+        Subjects in both that are analysed in one study alone.
     statuses
-        ``unit, stage, a, b``: statuses that differ, of subjects in both.
+        ``unit, stage, a, b``: statuses that differ, of subjects in both and stages of both; `NONE`
+        where one study has no record.
     verdicts
-        ``unit, a, b``: QC verdicts that differ.
+        ``unit, a, b``: QC verdicts that differ, likewise.
     attributes
         ``unit, attribute, a, b``: attributes of the audit that differ, of subjects in both.
     biomarkers
@@ -39,14 +44,16 @@ class Comparison:
     groups
         ``attribute, group, biomarker, n, mean_difference``: the same by group.
     gaps
-        ``attribute, outcome, group, reference, gap_a, gap_b``: gaps of the audit that differ; NaN
-        where a study has no such gap.
+        ``attribute, stage, outcome, group, reference, gap_a, gap_b``: gaps of the audit that
+        differ; NaN where a study has no such gap.
     """
 
     config: Mapping[str, tuple[object, object]]
     versions: Mapping[str, tuple[object, object]]
     only_a: Sequence[str]
     only_b: Sequence[str]
+    analysed_a: Sequence[str]
+    analysed_b: Sequence[str]
     statuses: pd.DataFrame
     verdicts: pd.DataFrame
     attributes: pd.DataFrame
@@ -73,6 +80,8 @@ def compare_studies(a: OpenedStudy, b: OpenedStudy, *, min_group: int = 5) -> Co
         versions=_changed(_versions(a), _versions(b)),
         only_a=sorted(a.subjects.index.difference(both)),
         only_b=sorted(b.subjects.index.difference(both)),
+        analysed_a=_analysed_alone(a, b, both),
+        analysed_b=_analysed_alone(b, a, both),
         statuses=_moved(a, b, "ledger", ["unit", "stage"], "status"),
         verdicts=_moved(a, b, "qc", ["unit"], "verdict"),
         attributes=_regrouped(a, b),
@@ -105,10 +114,23 @@ def _versions(study: OpenedStudy) -> dict[str, object]:
 def _moved(
     a: OpenedStudy, b: OpenedStudy, table: str, keys: list[str], column: str
 ) -> pd.DataFrame:
-    columns = [*keys, column]
-    left, right = (s.table(table)[columns].set_index(keys)[column] for s in (a, b))
-    joined = pd.concat({"a": left, "b": right}, axis=1, join="inner")
+    both = a.subjects.index.intersection(b.subjects.index)
+    sides = {}
+    for side, study in (("a", a), ("b", b)):
+        rows = study.table(table)[[*keys, column]]
+        sides[side] = rows[rows["unit"].isin(both)].set_index(keys)[column]
+    joined = pd.concat(sides, axis=1).fillna(NONE)
+    if "stage" in keys:  # one that a study does not have differs for everybody
+        of_both = set.intersection(
+            *(set(s.index.get_level_values("stage")) for s in sides.values())
+        )
+        joined = joined[joined.index.get_level_values("stage").isin(of_both)]
     return joined[joined["a"] != joined["b"]].reset_index()
+
+
+def _analysed_alone(study: OpenedStudy, other: OpenedStudy, both: pd.Index) -> list[str]:
+    """Subjects of both that only the first analyses."""
+    return sorted((_analysed(study).index.difference(_analysed(other).index)).intersection(both))
 
 
 def _measured(a: OpenedStudy, b: OpenedStudy) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -186,7 +208,7 @@ def _by_group(differences: pd.DataFrame, study: OpenedStudy, *, min_group: int) 
 
 
 def _gaps(a: OpenedStudy, b: OpenedStudy) -> pd.DataFrame:
-    keys = ["attribute", "outcome", "group", "reference"]
+    keys = ["attribute", "stage", "outcome", "group", "reference"]
     columns = [*keys, "gap_a", "gap_b"]
     if any("fairness_gaps" not in s.tables or s.table("fairness_gaps").empty for s in (a, b)):
         return pd.DataFrame(columns=columns)
@@ -202,6 +224,8 @@ def as_text(found: Comparison) -> str:
         *_pairs("versions", found.versions),
         *(f"only in A: {_names(found.only_a)}" for _ in found.only_a[:1]),
         *(f"only in B: {_names(found.only_b)}" for _ in found.only_b[:1]),
+        *(f"analysed only in A: {_names(found.analysed_a)}" for _ in found.analysed_a[:1]),
+        *(f"analysed only in B: {_names(found.analysed_b)}" for _ in found.analysed_b[:1]),
         *_table("statuses that changed", found.statuses),
         *_table("QC verdicts that changed", found.verdicts),
         *_table("attributes that changed", found.attributes),

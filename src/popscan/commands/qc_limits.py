@@ -18,6 +18,7 @@ from popscan.stats.auc import auc, interval
 from popscan.stats.intervals import wilson
 
 Floats = NDArray[np.float64]
+Codes = NDArray[np.intp]
 Bools = NDArray[np.bool_]
 
 #: Fewest bad and good results of which anything is proposed.
@@ -79,6 +80,7 @@ def tune(
     *,
     false_alarms: float = 0.1,
     always: Bools | None = None,
+    subjects: Sequence[str] | None = None,
     seed: int = 0,
 ) -> Tuned:
     """Propose limits of review.
@@ -99,6 +101,8 @@ def tune(
         Largest share of good results that may be flagged; 0 to 1.
     always
         Results that are flagged whatever the limits, since a check could not be measured.
+    subjects
+        Subject of every result, all of whose results are held out together; None: one each.
     seed
         Of the folds.
 
@@ -143,7 +147,8 @@ def tune(
         others = np.any([now[n] for n in names if n not in chosen] or [fails], axis=0)
         parts.append(("proposed", proposed))
         parts.append(("proposed, other checks as they are", proposed | others))
-        held = _held_out(turned, bad, false_alarms, fails, seed=seed)
+        of = np.arange(len(bad)) if subjects is None else pd.factorize(np.asarray(subjects))[0]
+        held = _held_out(turned, bad, false_alarms, fails, of=of, seed=seed)
         parts.append(("proposed, results held out", held))
     together = [line for limits, flags in parts for line in _together(limits, flags, bad)]
     return Tuned(
@@ -206,14 +211,16 @@ def _candidates(score: Floats) -> Floats:
 
 
 def _held_out(
-    turned: Mapping[str, Floats], bad: Bools, budget: float, start: Bools, *, seed: int
+    turned: Mapping[str, Floats], bad: Bools, budget: float, start: Bools, *, of: Codes, seed: int
 ) -> Bools:
-    """Flag every result by limits that were chosen without it."""
+    """Flag every result by limits that were chosen without it and others of its subject."""
     rng = np.random.default_rng(seed)
-    fold = np.empty(len(bad), int)
-    for group in (bad, ~bad):
+    any_bad = np.bincount(of, weights=bad) > 0
+    folds = np.empty(len(any_bad), int)
+    for group in (any_bad, ~any_bad):
         at = rng.permutation(np.flatnonzero(group))
-        fold[at] = np.arange(at.size) % _FOLDS
+        folds[at] = np.arange(at.size) % _FOLDS
+    fold = folds[of]
     found = np.zeros(len(bad), bool)
     for k in range(_FOLDS):
         rest = fold != k

@@ -87,6 +87,7 @@ def tune_study(
         specs,
         false_alarms=false_alarms,
         always=known["unit"].isin(_unmeasured(checks)).to_numpy(dtype=bool),
+        subjects=[unit.partition("_ses-")[0] for unit in known["unit"]],
         seed=seed,
     )
     write_table(out, "qc_tuning", found.checks, CHECK_COLUMNS)

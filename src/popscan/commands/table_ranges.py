@@ -9,6 +9,7 @@ import pandas as pd
 
 from popscan.associate.centile_tables import (
     DICTIONARY,
+    LEAST_BEYOND,
     Z_DICTIONARY,
     centile_table,
     groups_of,
@@ -270,7 +271,8 @@ def _section(
         figures=figures,
         tables=tables,
         notes=[
-            f"With few subjects the {outer}% curves are the least certain; their intervals are in "
-            "the table reference_centiles."
+            f"With few subjects the {outer}% curves are the least certain. Intervals are in the "
+            f"table reference_centiles, but for curves with fewer than {LEAST_BEYOND} subjects "
+            "expected beyond them: theirs would be too narrow."
         ],
     )

@@ -170,7 +170,7 @@ def audit(
         summary=_correct_summary(summary, roles, correction=correction, family=family),
         notes=(
             *odd_values(matrix.records(), matrix.values),
-            *_notes(outcomes, matrix, groupings, samples, min_group),
+            *_notes(outcomes, matrix, groupings, samples, min_group, _subjects(people, cluster)),
             *(f"A reference group is given for {name}, which is not tested." for name in unused),
         ),
         settings={
@@ -245,14 +245,19 @@ def _correct_summary(
     return summary
 
 
+def _subjects(people: pd.DataFrame, cluster: str | None) -> int:
+    return len(people) if cluster is None else int(people[cluster].nunique())
+
+
 def _notes(
     outcomes: pd.DataFrame,
     matrix: OutcomeMatrix,
     groupings: Sequence[Grouping],
     samples: Sequence[Sample],
     min_group: int,
+    n_subjects: int,
 ) -> list[str]:
-    """Say who is missing, ignored, or not tested."""
+    """Say who is missing, ignored, or not tested; subjects count once, however many units."""
     notes = []
     strangers = int((~pd.Index(outcomes["unit"].unique()).isin(matrix.units)).sum())
     if strangers:
@@ -261,14 +266,14 @@ def _notes(
             "were left out."
         )
     for grouping, sample in zip(groupings, samples, strict=True):
-        sizes = grouping.sizes
+        sizes = np.bincount(sample.codes, minlength=len(grouping.names))
         unknown = sum(
             int(s)
             for s, name in zip(sizes, grouping.names, strict=True)
             if MISSING in name.split(" & ")
         )
         if unknown and " x " not in grouping.attribute:
-            notes.append(f"{grouping.attribute} was not recorded for {unknown} of {sizes.sum()} "
+            notes.append(f"{grouping.attribute} was not recorded for {unknown} of {n_subjects} "
                          f"subjects, who form the group '{MISSING}'.")  # fmt: skip
         small = [n for n, s in zip(grouping.names, sizes, strict=True) if s < min_group]
         if small:

@@ -58,6 +58,7 @@ def describe_groups(
                 "n_units": concerned,
                 "n": len(known),
                 "n_missing": concerned - len(known),
+                **_subjects(sample, int(code), k, binary=key["kind"] == "binary"),
                 "is_reference": bool(code == reference),
                 "too_few": bool(sample.moments[int(code)].n_rows[k] < design.min_group),
             }
@@ -72,6 +73,16 @@ def describe_groups(
                     row |= {"median_ci_low": limits[0], "median_ci_high": limits[1]}
             rows.append(row)
     return rows
+
+
+def _subjects(sample: Sample, code: int, k: int, *, binary: bool) -> dict[str, float]:
+    """Count the subjects behind the numbers of a group."""
+    rows = sample.column(code, k)
+    found = {"n_subjects": float(len(rows.counts))}
+    if binary:
+        found["n_subjects_with"] = float((rows.totals > 0).sum())
+        found["n_subjects_without"] = float((rows.totals < rows.counts).sum())
+    return found
 
 
 def _numbers(known: Floats) -> dict[str, float]:

@@ -19,7 +19,7 @@ from popscan.fairness.ranges import ranges_of, within
 from popscan.fairness.sample import Sample
 from popscan.stats import compare, effects, intervals, permute, several
 from popscan.stats.means import Moments, Rows
-from popscan.stats.power import detectable_proportion
+from popscan.stats.power import detectable_proportion, detectable_share
 
 
 def _undetectable(alpha: float) -> float:
@@ -117,6 +117,8 @@ def compare_groups(
                     _test_proportions(gap, *sides_of, alpha=design.alpha)
                 else:
                     _test_means(gap, *sides_of, spans=sample.spans, design=design, seed=named)
+                if key["kind"] == "binary" and sample.clustered:
+                    gap.detectable = partial(_detectable_of_subjects, *sides_of)
                 if row["ci_method"] == _PERMUTATION and studentised[2] == STUDENTISED:
                     row |= wider((row["ci_low"], row["ci_high"]), studentised[:2])
                 if row["ci_method"] != NEWCOMBE:  # which keeps to what a proportion can be
@@ -224,6 +226,11 @@ def _test_proportions(gap: Gap, group: Rows, base: Rows, *, alpha: float) -> Non
 def _detectable_share(n: int, events: int, n_reference: int, alpha: float) -> float:
     """Smallest difference of shares found with 80% power at level `alpha`."""
     return detectable_proportion(n, events, n_reference, alpha=alpha)
+
+
+def _detectable_of_subjects(group: Rows, base: Rows, alpha: float) -> float:
+    """Return the same where subjects have several values."""
+    return detectable_share(group, base, alpha=alpha)
 
 
 def _direction(gap: float, better_is: str) -> str:

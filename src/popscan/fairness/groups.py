@@ -188,10 +188,7 @@ def make_groupings(
     found = []
     for names in wanted:
         parts = [labels(attributes[name]) for name in names]
-        joined = parts[0]
-        for part in parts[1:]:
-            joined = joined + " & " + part
-        codes, groups = pd.factorize(joined)
+        codes, groups = pd.factorize(_crossed(parts))
         found.append(
             Grouping(
                 attribute=" x ".join(names),
@@ -200,6 +197,22 @@ def make_groupings(
             )
         )
     return found
+
+
+def _crossed(parts: Sequence[pd.Series]) -> pd.Series:
+    """Join the groups of several attributes, each combination by a name of its own."""
+    joined = _joined(parts)
+    if joined.nunique() < len(pd.concat(parts, axis=1).drop_duplicates()):
+        # "x & y" with "z", and "x" with "y & z"
+        joined = _joined([part.str.replace(" & ", " and ", regex=False) for part in parts])
+    return joined
+
+
+def _joined(parts: Sequence[pd.Series]) -> pd.Series:
+    joined = parts[0]
+    for part in parts[1:]:
+        joined = joined + " & " + part
+    return joined
 
 
 def reference_code(grouping: Grouping, wanted: Mapping[str, str] | None) -> int:

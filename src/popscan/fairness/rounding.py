@@ -8,7 +8,8 @@ from collections.abc import Hashable, Mapping
 import numpy as np
 import pandas as pd
 
-from popscan.stats import effects, intervals
+from popscan.fairness.rounding_shares import compared_shares, widened
+from popscan.stats import intervals
 
 #: Columns that count units, in any of the audit's tables.
 COUNTS = (
@@ -85,8 +86,9 @@ def rounded_groups(groups: pd.DataFrame, *, min_cell: int, base: int, alpha: flo
     Returns
     -------
     DataFrame
-        Proportions and their Wilson intervals are those of rounded counts; intervals of other means
-        are as wide as rounded counts make them. Quantiles that few subjects decide are empty.
+        Proportions and their Wilson intervals are those of rounded counts, wider where subjects
+        repeat; intervals of other means are as wide as rounded counts make them. Quantiles that few
+        subjects decide are empty.
     """
     table = groups.copy()
     n = pd.to_numeric(table["n"]).astype(float)
@@ -108,9 +110,13 @@ def rounded_groups(groups: pd.DataFrame, *, min_cell: int, base: int, alpha: flo
     if "sd" in table:
         table.loc[binary, "sd"] = np.sqrt(p * (1 - p) * shown / (shown - 1))[binary]
     if {"ci_low", "ci_high"} <= set(table.columns):
+        exact = groups.loc[binary, ["ci_low", "ci_high"]].astype(float).to_numpy()
+        methods = groups.loc[binary, "ci_method"] if "ci_method" in groups else ["wilson"] * len(p)
         limits = [
-            intervals.wilson(int(happened), int(n_shown), alpha=alpha)
-            for happened, n_shown in zip(events[binary], shown[binary], strict=True)
+            widened(intervals.wilson(int(k), int(m), alpha=alpha), k / m, method, tuple(own), 0.0)
+            for k, m, method, own in zip(
+                events[binary], shown[binary], methods, exact, strict=False
+            )
         ]
         for place, column in enumerate(("ci_low", "ci_high")):
             table.loc[binary, column] = [pair[place] for pair in limits]
@@ -159,13 +165,15 @@ def rounded_gaps(gaps: pd.DataFrame, events: Events, *, base: int, alpha: float)
     found: dict[Hashable, dict[str, float]] = {}
     compared = table[(table["kind"] == "binary") & table["gap"].notna()]
     labels = ("attribute", "outcome", "group", "reference")
+    exact = gaps[["ci_method", "ci_low", "ci_high"]]
     for row, attribute, outcome, group, reference in zip(
         compared.index, *(compared[name] for name in labels), strict=True
     ):
         mine = events.get((attribute, outcome, group))
         theirs = events.get((attribute, outcome, reference))
         if mine is not None and theirs is not None:
-            found[row] = _proportions(mine, theirs, alpha)
+            method, *own = exact.loc[row]
+            found[row] = compared_shares(mine, theirs, alpha, str(method), (own[0], own[1]))
     for name in next(iter(found.values()), {}):
         if name in table:
             table.loc[list(found), name] = [values[name] for values in found.values()]
@@ -175,28 +183,6 @@ def rounded_gaps(gaps: pd.DataFrame, events: Events, *, base: int, alpha: float)
             for gap, better in zip(table["gap"], table["better_is"], strict=True)
         ]
     return table
-
-
-def _proportions(mine: tuple[int, int], theirs: tuple[int, int], alpha: float) -> dict[str, float]:
-    """Compare two proportions of rounded counts."""
-    counts = (*mine, *theirs)
-    p, q = mine[0] / mine[1], theirs[0] / theirs[1]
-    low, high = intervals.risk_difference(*counts, alpha=alpha)
-    ratio_low, ratio_high = intervals.risk_ratio(*counts, alpha=alpha)
-    spread = math.sqrt((p * (1 - p) + q * (1 - q)) / 2)
-    se = [math.sqrt(r * (1 - r) / n) for r, n in ((p, mine[1]), (q, theirs[1]))]
-    detectable = float("nan")
-    if max(se) > 0:
-        detectable = float(
-            effects.min_detectable_gap(se[0], mine[1], se[1], theirs[1], alpha=alpha)
-        )
-    return {
-        "gap": p - q, "ci_low": low, "ci_high": high, "cliffs_delta": p - q,
-        "ratio": p / q if q > 0 else float("inf") if p > 0 else float("nan"),
-        "ratio_ci_low": ratio_low, "ratio_ci_high": ratio_high,
-        "hedges_g": (p - q) / spread if spread > 0 else float("nan"),
-        "min_detectable_gap": detectable, "min_detectable_gap_corrected": float("nan"),
-    }  # fmt: skip
 
 
 def _direction(gap: float, better_is: str) -> str:

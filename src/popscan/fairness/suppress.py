@@ -22,9 +22,10 @@ LABELS = (
     "not_adjusted_for",
 )  # fmt: skip
 
-#: Columns from which the number of subjects without a value could be had.
+#: Columns from which the number of subjects without a value could be had, or of those who repeat.
 _NEVER_SHARED = (
     "n_dropped", "missing_pct", "missing_reference_pct", "bound_low", "bound_high",
+    "n_subjects", "n_subjects_with", "n_subjects_without",
 )  # fmt: skip
 
 
@@ -128,6 +129,7 @@ def share(
     unsafe = _keys(groups.assign(suppressed=hide)) if len(groups) else set()
     shown_groups = groups[~hide.astype(bool)] if len(groups) else groups
     if len(shown_groups):
+        shown_groups = shown_groups.drop(columns=list(_NEVER_SHARED), errors="ignore")
         shown_groups = made.rounded_groups(shown_groups, **limits, alpha=alpha)
     events = made.rounded_events(shown_groups, rounding) if len(shown_groups) else {}
     rules: dict[str, Callable[[pd.DataFrame], pd.Series]] = {
@@ -180,7 +182,8 @@ def _finished(table: pd.DataFrame, limits: Mapping[str, int], alpha: float) -> p
 
 def _few(table: pd.DataFrame, min_cell: int) -> pd.Series:
     """Rows that rest on few units of either side."""
-    sizes = [c for c in ("n", "n_units", "n_reference", "n_other") if c in table]
+    names = ("n", "n_units", "n_reference", "n_other", "n_subjects")
+    sizes = [c for c in names if c in table]
     numbers = table[sizes].apply(pd.to_numeric, errors="coerce")
     return ((numbers > 0) & (numbers < min_cell)).any(axis=1)
 
@@ -193,10 +196,12 @@ def _few_units(funnel: pd.DataFrame, min_cell: int) -> pd.Series:
 
 
 def _few_events(groups: pd.DataFrame, min_cell: int) -> pd.Series:
-    """Rows of yes/no outcomes with few events, or few without."""
+    """Rows of yes/no outcomes with few events, or few without: of units, or of subjects."""
     events = groups["n"] * groups["mean"].astype(float)
     few = pd.Series(False, index=groups.index)
-    for count in (events, groups["n"] - events):
+    names = ("n_subjects_with", "n_subjects_without")
+    of_subjects = [groups[name].astype(float) for name in names if name in groups]
+    for count in (events, groups["n"] - events, *of_subjects):
         few |= (count > 1e-6) & (count < min_cell - 1e-6)
     return few & (groups["kind"] == "binary")
 

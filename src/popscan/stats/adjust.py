@@ -18,12 +18,16 @@ import statsmodels.api as sm
 from numpy.typing import NDArray
 from scipy import stats
 
+from popscan.stats.compare import spreads_differ
 from popscan.stats.linear import Fit, LeastSquares, robust_fit
 from popscan.stats.matching import matching
-from popscan.stats.means import Floats
-from popscan.stats.permuted import is_skewed, permuted_gap
+from popscan.stats.means import Floats, rows_from_values
+from popscan.stats.permuted import is_skewed, not_below, permuted_gap
 from popscan.stats.problem import Adjusted, Problem, adjusted
 from popscan.stats.standardisation import standardisation
+
+#: Level of the test of equal spread above which ancova may take it for granted.
+_UNEQUAL = 0.2
 
 
 def _design(problem: Problem) -> Floats:
@@ -68,10 +72,7 @@ def _not_skewed(
     if not (design.full_rank and is_skewed(residuals, problem.group)):
         return found
     own = permuted_gap(design, without, problem.y, place=1, alpha=problem.alpha)
-    p, low, high = own.p, own.low, own.high
-    if own.spreads_differ:
-        p, low, high = max(p, found.p), min(low, found.ci_low), max(high, found.ci_high)
-    return replace(found, p=p, ci_low=low, ci_high=high)
+    return not_below(found, own)
 
 
 def _error(fit: Fit) -> float:
@@ -80,7 +81,11 @@ def _error(fit: Fit) -> float:
 
 
 def ancova(problem: Problem) -> Adjusted:
-    """Analysis of covariance: the classical linear model with equal variances.
+    """Analysis of covariance: the classical linear model, of groups that scatter equally.
+
+    Where they may not (Brown and Forsythe's p below `_UNEQUAL`), or an outcome is skewed and a
+    group small, equal variances would find too much: the more careful of this and `regression`
+    counts, and the note says so.
 
     Parameters
     ----------
@@ -94,10 +99,25 @@ def ancova(problem: Problem) -> Adjusted:
     """
     if problem.clusters is not None:
         return Adjusted(note="subjects repeat: ancova would count them as independent")
-    fit = sm.OLS(problem.y, _design(problem)).fit()
-    return adjusted(
+    x = _design(problem)
+    fit = sm.OLS(problem.y, x).fit()
+    found = adjusted(
         float(fit.params[1]), float(fit.bse[1]), float(fit.df_resid), problem.alpha,
         p_slopes=_slopes(problem),
+    )  # fmt: skip
+    sides = (rows_from_values(fit.resid[side]) for side in (problem.group, ~problem.group))
+    if not (spreads_differ(*sides, level=_UNEQUAL) or is_skewed(fit.resid, problem.group)):
+        return found
+    robust = regression(problem)
+    if not np.isfinite(robust.p):
+        return replace(Adjusted(), gap=found.gap, extra=found.extra,
+                       note="spreads differ, or skewed: ancova has no valid test")  # fmt: skip
+    if robust.p <= found.p:
+        return found
+    return replace(
+        found, se=max(found.se, robust.se), p=robust.p,
+        ci_low=min(found.ci_low, robust.ci_low), ci_high=max(found.ci_high, robust.ci_high),
+        note="spreads differ, or skewed: error, interval and p are those of regression",
     )  # fmt: skip
 
 

@@ -148,6 +148,22 @@ class LeastSquares:
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.asarray(estimates[:, place] / np.sqrt(residuals**2 @ weights))
 
+    def mean_of(self, at: Floats, outcomes: Floats) -> tuple[Floats, Floats, Floats]:
+        """Return coefficients, the prediction at one point and its robust variance.
+
+        Parameters
+        ----------
+        at : ndarray, shape (p,)
+            A row of the design.
+        outcomes : ndarray, shape (draws, n)
+            One a row.
+        """
+        inverse, _ = self._inverse
+        estimates = outcomes @ inverse.T
+        residuals = outcomes - estimates @ self.x.T
+        weights = (at @ inverse * self._inflation) ** 2
+        return estimates, estimates @ at, residuals**2 @ weights
+
     @cached_property
     def _inflation(self) -> Floats:
         """What a row's residual is multiplied by; 0 where it is 0 by construction."""

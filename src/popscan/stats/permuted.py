@@ -6,7 +6,8 @@ Student's t needs about ``25 * skewness**2`` values in the smaller group (Cochra
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from popscan.stats.compare import spreads_differ
 from popscan.stats.linear import LeastSquares
 from popscan.stats.means import Floats, rows_from_values
+from popscan.stats.problem import Adjusted
 
 _DRAWS, _MORE_DRAWS, _MOST_DRAWS = 1999, 19_999, 99_999
 #: Most values that are drawn for one small p.
@@ -101,21 +103,85 @@ def permuted_gap(
     design, without, y = LeastSquares(design.x[order]), without[order], y[order]
     fit = design.fit(y)
     gap, error = float(fit.params[place]), float(np.sqrt(fit.covariance[place, place]))
-    null = y - without @ np.linalg.lstsq(without, y, rcond=None)[0]
-    own = y - design.x @ fit.params
-    rng = np.random.default_rng([len(y), int(design.x[:, place].sum())])
+    return permuted_statistic(
+        lambda outcomes: design.t_of(place, outcomes),
+        estimate=(gap, error),
+        residuals=(residuals_of(without, y), y - design.x @ fit.params),
+        group=design.x[:, place] == 1,
+        alpha=alpha,
+    )
+
+
+def not_below(found: Adjusted, own: Permuted) -> Adjusted:
+    """Return an estimate with the permuted test, or the more careful of both if spreads differ.
+
+    Parameters
+    ----------
+    found
+        By Student's t.
+    own
+        The same by permutation.
+    """
+    p, low, high = own.p, own.low, own.high
+    if own.spreads_differ:
+        p, low, high = max(p, found.p), min(low, found.ci_low), max(high, found.ci_high)
+    return replace(found, p=p, ci_low=low, ci_high=high)
+
+
+def residuals_of(x: Floats, y: Floats) -> Floats:
+    """Return what a linear model leaves of an outcome.
+
+    Parameters
+    ----------
+    x : ndarray, shape (n, p)
+        Design.
+    y : ndarray, shape (n,)
+        Outcome.
+    """
+    return np.asarray(y - x @ np.linalg.lstsq(x, y, rcond=None)[0], dtype=np.float64)
+
+
+def permuted_statistic(
+    t_of: Callable[[Floats], Floats],
+    *,
+    estimate: tuple[float, float],
+    residuals: tuple[Floats, Floats],
+    group: NDArray[np.bool_],
+    alpha: float,
+) -> Permuted:
+    """Test an estimate by the distribution of its t statistic over permuted residuals.
+
+    Parameters
+    ----------
+    t_of
+        Outcomes, shape (draws, n), to the estimate over its error in each, shape (draws,).
+    estimate
+        What was found, and its error.
+    residuals
+        Of the model without a gap, for the test; of the whole model, for the interval. Rows in an
+        order that the numbers alone decide.
+    group : ndarray of bool, shape (n,)
+        Who is in the group.
+    alpha
+        1 - confidence.
+
+    Returns
+    -------
+    Permuted
+        As `permuted_gap` describes it.
+    """
+    null, own = residuals
+    gap, error = estimate
+    rng = np.random.default_rng([len(own), int(group.sum())])
     observed = gap / error
-    for draws in (_DRAWS, _MORE_DRAWS, min(_MOST_DRAWS, _MOST_WORK // len(y))):
-        t = _draws(design, null, place, draws, rng)
+    for draws in (_DRAWS, _MORE_DRAWS, min(_MOST_DRAWS, _MOST_WORK // len(own))):
+        t = _draws(t_of, null, draws, rng)
         margin = 1e-9 * abs(observed)
         extreme = min(int((t >= observed - margin).sum()), int((t <= observed + margin).sum()))
         if extreme >= 10:
             break
-    low, high = np.quantile(
-        _draws(design, own, place, _DRAWS, rng), [alpha / 2, 1 - alpha / 2]
-    ).tolist()
-    inside = design.x[:, place] == 1
-    sides = rows_from_values(own[inside]), rows_from_values(own[~inside])
+    low, high = np.quantile(_draws(t_of, own, _DRAWS, rng), [alpha / 2, 1 - alpha / 2]).tolist()
+    sides = rows_from_values(own[group]), rows_from_values(own[~group])
     return Permuted(
         p=min(1.0, 2 * (1 + extreme) / (1 + len(t))),
         low=gap - high * error,
@@ -125,12 +191,12 @@ def permuted_gap(
 
 
 def _draws(
-    design: LeastSquares, residuals: Floats, place: int, draws: int, rng: np.random.Generator
+    t_of: Callable[[Floats], Floats], residuals: Floats, draws: int, rng: np.random.Generator
 ) -> Floats:
-    """Draw the t statistic of a coefficient for permuted residuals."""
+    """Draw the t statistic of permuted residuals."""
     block = max(1, _BLOCK // len(residuals))
     parts = [
-        design.t_of(place, rng.permuted(np.tile(residuals, (min(block, draws - start), 1)), axis=1))
+        t_of(rng.permuted(np.tile(residuals, (min(block, draws - start), 1)), axis=1))
         for start in range(0, draws, block)
     ]
     t = np.concatenate(parts)

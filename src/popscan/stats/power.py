@@ -7,11 +7,13 @@ from functools import lru_cache
 import numpy as np
 from scipy import special, stats
 
-from popscan.stats.means import Floats
+from popscan.stats.means import Floats, Rows
 
 #: Tables of which the exact power is computed; larger ones have the normal approximation.
 _MOST_CELLS = 400_000
 _STEPS = 24
+#: Fewer subjects with the event (or without) show nothing of how equal a subject's values are.
+_FEW_EVENTS = 10
 
 
 @lru_cache(maxsize=4096)
@@ -63,6 +65,43 @@ def detectable_proportion(
         else:
             low = middle
     return high
+
+
+def detectable_share(group: Rows, reference: Rows, *, alpha: float, power: float = 0.8) -> float:
+    """Return what `detectable_proportion` does, of subjects that have several values.
+
+    Their values count as fewer independent ones, by the design effect: the spread of the subjects'
+    totals over that of independent values, in both groups together. Where too few subjects have
+    the event, or too few do not, all values of a subject are taken as equal.
+
+    Parameters
+    ----------
+    group, reference : Rows
+        One row per subject: its events and its values; no row without values.
+    alpha, power
+        As in `detectable_proportion`.
+
+    Returns
+    -------
+    float
+        As in `detectable_proportion`.
+    """
+    events, counts = (
+        np.concatenate([getattr(rows, name)[:, 0] for rows in (group, reference)])
+        for name in ("totals", "counts")
+    )
+    equal = float((counts**2).sum() / counts.sum())
+    effect = equal
+    if min((events > 0).sum(), (events < counts).sum()) >= _FEW_EVENTS:
+        squares = expected = 0.0
+        for rows in (group, reference):
+            share = rows.totals.sum() / rows.counts.sum()
+            squares += float(((rows.totals - share * rows.counts) ** 2).sum())
+            expected += float(share * (1 - share) * rows.counts.sum())
+        effect = float(np.clip(squares / expected, 1.0, equal)) if expected > 0 else equal
+    n, m = (max(1, int(rows.counts.sum() / effect)) for rows in (group, reference))
+    observed = round(float(reference.totals.sum() / reference.counts.sum()) * m)
+    return detectable_proportion(n, observed, m, alpha=alpha, power=power)
 
 
 class _Exact:

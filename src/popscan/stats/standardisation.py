@@ -13,6 +13,7 @@ from statsmodels.tools.sm_exceptions import ModelWarning, PerfectSeparationError
 
 from popscan.stats.linear import LeastSquares, robust_fit
 from popscan.stats.means import Floats
+from popscan.stats.permuted import is_skewed, not_below, permuted_statistic, residuals_of
 from popscan.stats.problem import Adjusted, Problem, adjusted
 
 
@@ -22,7 +23,8 @@ def standardisation(problem: Problem) -> Adjusted:
     Outcomes are modelled in each group on its own (all interactions with confounders; Lin 2013,
     Ann. Appl. Stat. 7), by a logistic model for yes/no outcomes, and predicted for all; the gap is
     the mean difference. The standard error adds the model's (delta method) to that of whom the
-    study happened to scan; degrees of freedom are Satterthwaite's of that sum.
+    study happened to scan; degrees of freedom are Satterthwaite's of that sum. Residuals are
+    permuted as in `popscan.stats.adjust.regression` where a group is small for their skewness.
 
     Parameters
     ----------
@@ -62,7 +64,57 @@ def standardisation(problem: Problem) -> Adjusted:
     variance = sum(variances)
     known = sum(v**2 / f for v, f in zip(variances, freedoms, strict=True))
     freedom = variance**2 / known if known > 0 else float("nan")
-    return adjusted(float(contrast.mean()), float(np.sqrt(variance)), freedom, problem.alpha)
+    found = adjusted(float(contrast.mean()), float(np.sqrt(variance)), freedom, problem.alpha)
+    return _not_skewed(problem, found)
+
+
+def _not_skewed(problem: Problem, found: Adjusted) -> Adjusted:
+    """Test by permutation where Student's t cannot be trusted; the larger p if spreads differ."""
+    if problem.binary or problem.clusters is not None or not np.isfinite(found.p):
+        return found
+    model = _Contrast(problem)
+    if not is_skewed(model.residuals, model.group):
+        return found
+    own = permuted_statistic(
+        model.t_of,
+        estimate=(found.gap, found.se),
+        residuals=(residuals_of(model.x, model.y), model.residuals),
+        group=model.group,
+        alpha=problem.alpha,
+    )
+    return not_below(found, own)
+
+
+class _Contrast:
+    """The estimate and its t statistic for many outcomes; rows in an order that numbers decide."""
+
+    def __init__(self, problem: Problem) -> None:
+        x = problem.designs.everybody
+        order = np.lexsort((problem.y, *x.T, problem.group))
+        self.x, self.y, self.group = x[order], problem.y[order], problem.group[order]
+        self._sides = LeastSquares(self.x[self.group]), LeastSquares(self.x[~self.group])
+        centred = self.x - self.x.mean(axis=0)
+        self._scatter = centred.T @ centred / len(x) ** 2
+
+    @property
+    def residuals(self) -> Floats:
+        """What the two groups' own models leave of the outcome."""
+        left = np.empty(len(self.y))
+        for members, side in zip((self.group, ~self.group), self._sides, strict=True):
+            left[members] = residuals_of(side.x, self.y[members])
+        return left
+
+    def t_of(self, outcomes: Floats) -> Floats:
+        """Return the estimate over its error, shape (draws,)."""
+        at = self.x.mean(axis=0)
+        mine, theirs = (
+            side.mean_of(at, outcomes[:, members])
+            for members, side in zip((self.group, ~self.group), self._sides, strict=True)
+        )
+        apart = mine[0] - theirs[0]
+        scanned = np.einsum("dp,pq,dq->d", apart, self._scatter, apart)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.asarray((mine[1] - theirs[1]) / np.sqrt(mine[2] + theirs[2] + scanned))
 
 
 def _subjects(problem: Problem, members: NDArray[np.bool_]) -> int:

@@ -56,7 +56,12 @@ def audit_tables(
     block = section.adjust_block if section.adjust_block in people else None
     if section.adjust_block and block is None:
         notes.append(f"{section.adjust_block} is not recorded: there is no mixed model.")
-    crossed = [names for names in section.intersections if set(names) <= set(people)]
+    crossed = _crossed(section, people)
+    notes += [
+        f"{' x '.join(names)} was not audited: {', '.join(lost)} is not recorded in this study."
+        for names in section.intersections
+        if (lost := [n for n in known_columns(names, people)[1] if n not in absent])
+    ]
     common: dict[str, Any] = {
         "attributes_to_test": attributes,
         "reference": section.reference or None,
@@ -143,6 +148,11 @@ def audit_tables(
     return tables, [*result.notes, *notes]
 
 
+def _crossed(section: Fairness, people: pd.DataFrame) -> list[list[str]]:
+    """Return the intersections of which the study has every part."""
+    return [names for names in section.intersections if not known_columns(names, people)[1]]
+
+
 def prediction_tables(
     predictions: Sequence[Prediction],
     people: pd.DataFrame,
@@ -184,7 +194,7 @@ def prediction_tables(
         "predictions": prediction_table(
             predictions,
             people,
-            intersections=[names for names in section.intersections if set(names) <= set(people)],
+            intersections=_crossed(section, people),
             reference=section.reference or None,
             correction=section.correction,
             family=section.family,

@@ -1,0 +1,111 @@
+"""Subjects with several units: counted once, and never taken for independent ones."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from popscan.fairness.audit import audit
+from popscan.fairness.suppress import share
+from popscan.stats.means import Rows
+from popscan.stats.power import detectable_proportion, detectable_share
+
+
+def _visits(n_group, n_reference, visits):
+    """Attributes of two sexes of which every subject has as many visits."""
+    n = n_group + n_reference
+    sub = np.repeat(np.arange(n), visits)
+    sex = np.where(sub < n_group, "female", "male")
+    index = [f"u{i:04d}" for i in range(len(sub))]
+    return pd.DataFrame({"sub": [f"s{k:03d}" for k in sub], "sex": sex}, index=index)
+
+
+def _long(people, values):
+    return pd.DataFrame(
+        {"unit": people.index, "stage": "qc", "outcome": "qc_fail", "value": values,
+         "better_is": "lower", "kind": "binary"}
+    )  # fmt: skip
+
+
+def test_notes_count_subjects_not_visits():
+    people = _visits(6, 14, 2)
+    people.loc[people["sub"] == "s010", "sex"] = None
+    found = audit(_long(people, np.arange(40.0)), people, attributes_to_test=["sex"],
+                  cluster="sub", n_boot=20)  # fmt: skip
+    notes = " ".join(found.notes)
+    assert "sex was not recorded for 1 of 20 subjects" in notes
+    assert "sex: female, missing have fewer than 10 subjects" in notes
+
+
+def test_a_group_without_events_has_the_power_of_its_subjects(rng):
+    people = _visits(20, 200, 2)
+    values = np.zeros(440)
+    values[rng.choice(np.arange(40, 440), 8, replace=False)] = 1
+    gap = audit(_long(people, values), people, attributes_to_test=["sex"], cluster="sub",
+                n_boot=100).gaps.iloc[0]  # fmt: skip
+    # Nobody of 20 is what a share of 8% gives once in five times: less cannot be shown
+    assert gap["min_detectable_gap"] > 0.1
+
+
+def test_power_of_equal_visits_is_that_of_subjects():
+    own, other = np.array([0, 0, 1, 1] * 5), np.array([0, 1, 1, 0] * 20)
+    once = detectable_proportion(20, 40, 80, alpha=0.05)
+    thrice = [
+        Rows(totals=3.0 * part[:, None], counts=np.full((len(part), 1), 3.0))
+        for part in (own, other)
+    ]
+    assert detectable_share(*thrice, alpha=0.05) == pytest.approx(once)
+
+
+def test_power_of_unrelated_visits_is_that_of_units(rng):
+    parts = [
+        Rows(totals=rng.binomial(4, 0.3, n)[:, None].astype(float), counts=np.full((n, 1), 4.0))
+        for n in (50, 200)
+    ]
+    found = detectable_share(*parts, alpha=0.05)
+    assert found == pytest.approx(detectable_proportion(200, 240, 800, alpha=0.05), rel=0.15)
+
+
+def test_shared_intervals_of_shares_are_those_of_subjects(rng):
+    people = _visits(60, 60, 4)
+    per_subject = np.repeat((rng.random(120) < 0.4).astype(float), 4)  # all visits agree
+    found = audit(_long(people, per_subject), people, attributes_to_test=["sex"], cluster="sub",
+                  n_boot=500)  # fmt: skip
+    shown = share({"groups": found.groups, "gaps": found.gaps})
+    for name, middle in (("groups", "mean"), ("gaps", "gap")):
+        exact = getattr(found, name)
+        wide = shown[name]["ci_high"] - shown[name]["ci_low"]
+        assert (wide > 0.95 * (exact["ci_high"] - exact["ci_low"])).all(), middle
+    assert (shown["gaps"]["min_detectable_gap"] > 0.9 * found.gaps["min_detectable_gap"]).all()
+
+
+def test_shared_power_of_a_group_without_events():
+    people = _visits(40, 200, 1)
+    values = np.zeros(240)
+    values[40:50] = 1
+    found = audit(_long(people, values), people, attributes_to_test=["sex"], n_boot=50)
+    shown = share({"groups": found.groups, "gaps": found.gaps})["gaps"]
+    exact = found.gaps["min_detectable_gap"].iloc[0]
+    assert shown["min_detectable_gap"].iloc[0] == pytest.approx(exact, rel=0.1)
+
+
+def test_one_subject_with_many_events_is_not_shared():
+    people = _visits(20, 40, 6)
+    values = np.zeros(360)
+    values[:6] = 1  # all visits of one woman
+    values[120:180] = 1
+    found = audit(
+        _long(people, values), people, attributes_to_test=["sex"], cluster="sub", n_boot=50
+    )
+    shown = share({"groups": found.groups, "gaps": found.gaps})
+    assert shown["gaps"].empty
+    assert "female" not in set(shown["groups"]["group"])
+    assert not any(name.startswith("n_subjects") for name in shown["groups"])
+
+
+def test_a_group_of_few_subjects_with_many_visits_is_not_shared():
+    people = _visits(3, 40, 4)
+    found = audit(
+        _long(people, np.arange(172.0)).assign(kind="continuous"), people,
+        attributes_to_test=["sex"], cluster="sub", n_boot=50,
+    )  # fmt: skip
+    assert "female" not in set(share({"groups": found.groups})["groups"]["group"])
