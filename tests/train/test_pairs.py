@@ -8,8 +8,8 @@ import torch
 
 from popscan.records import PopscanError
 from popscan.register import register
+from popscan.register.learned import save_pairs
 from popscan.register.network import STIFFNESS
-from popscan.register.voxelmorph import save_pairs
 from popscan.train.augmentation import Augmentation
 from popscan.train.loop import CHECKPOINT, fit
 from popscan.train.packs import INTENSITY_SCALE, Pack
