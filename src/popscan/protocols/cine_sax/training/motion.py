@@ -102,7 +102,7 @@ def export_motion(
         steps=recipe.steps, recipe=recipe.name, n_validation=len(validation), **scores,
     )  # fmt: skip
     return save_pairs(
-        out, network, about={**about, "scores": {k: round(v, 4) for k, v in scores.items()}},
+        out, network, about={**about, "scores": scores},
         card=card, architecture=recipe.architecture,
     )  # fmt: skip
 
@@ -120,8 +120,9 @@ def _scores(cases: Sequence[Case], *, method: str, model: Path) -> dict[str, flo
         ]
         labels = [case.labels.array[None, ..., f] for f in (fixed, moving)]
         warp = register(
-            images[0], images[1], method=method, spacing_mm=case.scan.spacing_mm, model=str(model)
-        )
+            images[0], images[1], method=method, spacing_mm=case.scan.spacing_mm, in_plane=True,
+            model=str(model),
+        )  # fmt: skip
         measured = measure_pairs(
             warp, fixed_labels=labels[0], moving_labels=labels[1], structures=names
         )
@@ -133,4 +134,5 @@ def _scores(cases: Sequence[Case], *, method: str, model: Path) -> dict[str, flo
     table = pd.concat(rows)
     mean = summarise(table.drop(columns="dice_before")).iloc[0]
     kept = {name: float(mean[name]) for name in ("dice", "robust_dice", "hd95_mm")}
-    return {**kept, "dice_before": float(table["dice_before"].mean())}
+    kept["dice_before"] = float(table["dice_before"].mean())
+    return {name: round(value, 3) for name, value in kept.items()}
