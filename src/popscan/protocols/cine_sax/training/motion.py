@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -96,15 +98,29 @@ def export_motion(
     }
     save_pairs(out, network, about=about, card="", architecture=recipe.architecture)
     scores = _scores(validation, method=method, model=out)
-    card = CARD.format(
+    card = _wrapped(CARD.format(
         name=recipe.name, how=how, method=method, network=what,
         parameters=sum(p.numel() for p in network.parameters()), patients=n_train,
         steps=recipe.steps, recipe=recipe.name, n_validation=len(validation), **scores,
-    )  # fmt: skip
+    ))  # fmt: skip
     return save_pairs(
         out, network, about={**about, "scores": scores},
         card=card, architecture=recipe.architecture,
     )  # fmt: skip
+
+
+def _wrapped(card: str) -> str:
+    """Return the card with its paragraphs and items filled to 100 columns."""
+    parts = re.split(r"\n(?=- |\n)", card.strip())
+    filled = [
+        textwrap.fill(part.strip(), 100, subsequent_indent="  " if part.startswith("- ") else "")
+        for part in parts
+    ]
+    lines = [
+        ("" if part.startswith("- ") else "\n") + text
+        for part, text in zip(parts, filled, strict=True)
+    ]
+    return "\n".join(lines).strip() + "\n"
 
 
 def _scores(cases: Sequence[Case], *, method: str, model: Path) -> dict[str, float]:
