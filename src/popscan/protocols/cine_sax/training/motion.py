@@ -111,16 +111,12 @@ def export_motion(
 
 def _wrapped(card: str) -> str:
     """Return the card with its paragraphs and items filled to 100 columns."""
-    parts = re.split(r"\n(?=- |\n)", card.strip())
-    filled = [
-        textwrap.fill(part.strip(), 100, subsequent_indent="  " if part.startswith("- ") else "")
-        for part in parts
-    ]
-    lines = [
-        ("" if part.startswith("- ") else "\n") + text
-        for part, text in zip(parts, filled, strict=True)
-    ]
-    return "\n".join(lines).strip() + "\n"
+    text = ""
+    for part in re.split(r"\n(?=- )|\n\n", card.strip()):
+        item = part.startswith("- ")
+        filled = textwrap.fill(" ".join(part.split()), 100, subsequent_indent="  " if item else "")
+        text += filled + ("\n" if item else "\n\n")
+    return text
 
 
 def _scores(cases: Sequence[Case], *, method: str, model: Path) -> dict[str, float]:
