@@ -61,6 +61,8 @@ VARIANTS: dict[str, dict[str, object]] = {
     "bayesian, in plane": {"method": "bayesian", "in_plane": True},
     "svf, squares": {"method": "svf", "distance": "mse", "stiffness": 0.01},
     "voxelmorph": {"method": "voxelmorph", "model": "motion_cine"},
+    "gradirn": {"method": "gradirn", "model": "motion_gradirn"},
+    "vr_net": {"method": "vr_net", "model": "motion_vr_net"},
 }
 SYN = {"ANTs SyN": (40, 20, 0), "ANTs SyN, slower": (100, 70, 20)}
 #: Runs in the peer's interpreter: pairs in, displacements in mm and seconds out.

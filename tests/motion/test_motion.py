@@ -9,6 +9,8 @@ from popscan.motion import fields_from, fields_of, harmonic, is_periodic, track_
 from popscan.motion.cycle import rates
 from popscan.motion.track import folds
 from popscan.records import SubjectError
+from popscan.register import LEARNED
+from popscan.stages.motion.options import Options
 
 SPACING = (1.5, 1.5)
 RADII = 12.0 - 2.0 * np.sin(np.pi * np.arange(6) / 6) ** 2
@@ -110,3 +112,11 @@ def test_stored_fields_lose_little_and_take_little(track):
     with pytest.raises(SubjectError) as bad:
         fields_from({**stored, "rows": stored["rows"][:-1]})
     assert bad.value.reason == "bad_fields"
+
+
+@pytest.mark.parametrize("method", LEARNED)
+def test_networks_trained_on_images_do_not_track_labels(method):
+    for source in ("labels", "both"):
+        with pytest.raises(ValueError, match=f"method {method}: its network was trained on images"):
+            Options(method=method, source=source)
+    assert Options(method=method, source="images").method == method

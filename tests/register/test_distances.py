@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -90,6 +91,29 @@ def test_local_correlation_by_hand(ramps, rng):
     inner = apart("lncc", along, across, radius_mm=4.0)
     assert inner.item() > 0.8  # uncorrelated in every full box
     assert apart("lncc", along, torch.ones_like(along)).item() == pytest.approx(1, abs=1e-3)
+
+
+def test_centrelines_by_hand():
+    bars = torch.zeros(4, 1, 9, 20)
+    bars[0, 0, 3:6, 3:17] = bars[1, 0, 4:7, 3:17] = bars[2, 0, 6:9, 3:17] = 1
+    assert apart("skeletons", bars[:1], bars[:1]).item() == 0
+    # A pixel to the side each one's line is still inside the other, three it is not.
+    assert apart("skeletons", bars[:1], bars[1:2]).item() < 0.2
+    assert apart("skeletons", bars[:1], bars[2:3]).item() == 1
+    assert apart("skeletons", bars[:1], bars[3:]).item() == 1
+    assert apart("skeletons", bars[3:], bars[3:]).item() == 0
+
+
+def test_a_thin_line_is_registered_by_its_skeleton(shapes):
+    x, y = shapes["centres"]((48, 40), SPACING)
+    fixed, moving = (
+        1 / (1 + np.exp((abs(x - 47 - shift - 6 * np.sin(y / 25)) - 5) / 1.0))[None]
+        for shift in (0.0, 5.0)
+    )
+    warp = register(fixed, moving, method="svf", spacing_mm=SPACING, distance="skeletons")
+    before, after = np.abs(fixed - moving).sum(), np.abs(fixed - warp.images(moving)).sum()
+    assert after < 0.6 * before
+    assert (warp.jacobian() > 0).all()
 
 
 def test_pairs_of_a_batch_do_not_mix(blob):

@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 
 from popscan.records import PopscanError, SubjectError
-from popscan.register import METHODS, Warp, register
+from popscan.register import LEARNED, METHODS, Warp, register
 from popscan.register.velocities import integrate
 
 SHAPE = (40, 36)
 SPACING = (2.0, 2.5)
 CENTRE = (39.0, 44.0)
 FREE = ["demons", "ffd", "svf"]
-#: All but the network, which needs a model: tests/register/test_voxelmorph.py.
-ANY_IMAGE = [name for name in METHODS if name != "voxelmorph"]
+#: All but the networks, which need a model: tests/register/test_learned.py.
+ANY_IMAGE = [name for name in METHODS if name not in LEARNED]
 
 
 def disc(shapes, centre, radii, shape=SHAPE, spacing=SPACING):

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from popscan.records import PopscanError
+from popscan.records import LabelMap, PopscanError, Scan
 from popscan.register import register
+from popscan.register.learned import save_pairs
 from popscan.register.network import STIFFNESS
-from popscan.register.voxelmorph import save_pairs
 from popscan.train.augmentation import Augmentation
 from popscan.train.loop import CHECKPOINT, fit
-from popscan.train.packs import INTENSITY_SCALE, Pack
+from popscan.train.packs import INTENSITY_SCALE, Case, Pack, build_pack
 from popscan.train.pairs import PairSampler
 from popscan.train.recipe import Recipe, load_recipe, parse_recipe
 
@@ -47,10 +47,34 @@ def pack():
     )  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def trained(pack, tmp_path_factory):
+#: Small networks of the other architectures.
+STEPS = {"levels_mm": [6.0, 3.0], "n_steps": [2, 2], "channels": [8, 8]}
+RECIPES = {
+    "voxelmorph": RECIPE,
+    **{
+        name: dataclasses.replace(
+            RECIPE, name=name, architecture=name, architecture_arguments=STEPS, steps=12
+        )
+        for name in ("gradirn", "vr_net")
+    },
+}
+
+
+@pytest.fixture(scope="module", params=list(RECIPES))
+def trained(pack, tmp_path_factory, request):
     folder = tmp_path_factory.mktemp("training")
-    return fit(RECIPE, {"discs": pack}, folder, quiet=True), folder
+    return fit(RECIPES[request.param], {"discs": pack}, folder, quiet=True), request.param
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16, np.int64])
+def test_labels_of_any_type_that_files_have_are_packed(dtype):
+    """ACDC's are uint16, whose largest torch cannot find."""
+    labels = 3 * slices_of([[16, 14], [12, 10]]).transpose(2, 3, 1, 0)
+    scan = Scan(array=labels.astype(np.float32), affine=np.eye(4), spacing_mm=(1.5, 1.5, 8.0))
+    case = Case(unit="a", scan=scan, labels=LabelMap(array=labels.astype(dtype), frames=(0, 1)))
+    pack = build_pack([case], spacing_mm=1.5, size=SIDE)
+    assert pack.labels.dtype == np.uint8
+    assert pack.labels.max() == 3
 
 
 def test_pairs_are_two_phases_of_one_slice(pack):
@@ -76,15 +100,17 @@ def test_slices_without_a_second_phase_are_refused(pack):
 
 
 def test_training_learns_to_register_and_stiffer_moves_less(trained, tmp_path):
-    state, _ = trained
+    state, method = trained
+    recipe = RECIPES[method]
     model = save_pairs(
-        tmp_path / "m", state.averaged, about={"name": "m", "arguments": ARGUMENTS}, card="x"
-    )
+        tmp_path / "m", state.averaged, card="x", architecture=recipe.architecture,
+        about={"name": "m", "arguments": recipe.architecture_arguments},
+    )  # fmt: skip
     fixed, moving = slices_of([[15], [11.5]]).astype(np.float32)[:, :, 4:-4, 4:-4]
     moved = {}
     for stiffness in STIFFNESS:
         warp = register(
-            fixed, moving, method="voxelmorph", spacing_mm=(1.5, 1.5), model=str(model),
+            fixed, moving, method=method, spacing_mm=(1.5, 1.5), model=str(model),
             stiffness=stiffness,
         )  # fmt: skip
         moved[stiffness] = np.abs(warp.displacement_mm).max()
@@ -94,8 +120,9 @@ def test_training_learns_to_register_and_stiffer_moves_less(trained, tmp_path):
     assert moved[STIFFNESS[1]] < moved[STIFFNESS[0]]
 
 
-def test_a_training_goes_on_where_it_stopped(pack, tmp_path):
-    short = dataclasses.replace(RECIPE, steps=6, checkpoint_every=3)
+@pytest.mark.parametrize("method", list(RECIPES))
+def test_a_training_goes_on_where_it_stopped(pack, tmp_path, method):
+    short = dataclasses.replace(RECIPES[method], steps=6, checkpoint_every=3)
     whole = fit(short, {"discs": pack}, tmp_path / "a", quiet=True)
     fit(short, {"discs": pack}, tmp_path / "b", stop_after=3, quiet=True)
     assert (tmp_path / "b" / CHECKPOINT).is_file()
@@ -105,7 +132,8 @@ def test_a_training_goes_on_where_it_stopped(pack, tmp_path):
 
 
 def test_recipes_of_pairs_go_with_their_task_alone():
-    assert load_recipe("motion_cine").task == "register"
+    for shipped in ("motion_cine", "motion_gradirn", "motion_vr_net"):
+        assert load_recipe(shipped).task == "register"
     with pytest.raises(PopscanError, match="goes with task register alone"):
         parse_recipe({"name": "x", "architecture": "pairs"})
     with pytest.raises(PopscanError, match="goes with task register alone"):

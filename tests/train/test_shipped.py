@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
+import yaml
 
 from popscan.protocols.cine_sax.labels import Label
 from popscan.protocols.cine_sax.training import shipped
+from popscan.protocols.cine_sax.training.motion import export_motion
 from popscan.protocols.cine_sax.training.shipped import split_acdc
 from popscan.protocols.cine_sax.training.simulated import whole_or_empty
 from popscan.records import LabelMap, Scan
+from popscan.register.architectures import build_registration
 from popscan.train.packs import Case
+from popscan.train.recipe import load_recipe
 
 GROUPS = ["DCM", "HCM", "MINF", "NOR", "RV"]
 
@@ -65,3 +70,25 @@ def test_the_shipped_bundle_names_its_validation_patients(tmp_path, monkeypatch)
     shipped.train_cine_sax(_acdc(), work=tmp_path, out=tmp_path, simulated=[], high=[])
     assert told["name_validation"]
     assert len(told["validation"]) == 14
+
+
+@pytest.mark.parametrize("name", ["motion_cine", "motion_gradirn", "motion_vr_net"])
+def test_a_model_of_motion_names_its_split_and_scores(name, tmp_path):
+    """Any weights: what is written of them is measured on the validation cases."""
+    x, y = np.meshgrid(np.arange(40), np.arange(40), indexing="ij")
+    labels = np.stack([3 * (np.hypot(x - 20, y - 20) < r) for r in (12, 8)], axis=-1)[:, :, None]
+    scan = Scan(
+        array=(100.0 * labels).astype(np.float32), affine=np.eye(4), spacing_mm=(1.5, 1.5, 8.0)
+    )
+    case = Case(unit="p1", scan=scan, labels=LabelMap(array=labels.astype(np.uint8), frames=(0, 1)))
+    recipe = load_recipe(name)
+    network = build_registration(recipe.architecture, 0, **recipe.architecture_arguments)
+    out = export_motion(network, recipe, out=tmp_path / "m", n_train=5, validation=[case])
+    about = yaml.safe_load((out / "model.yaml").read_text())
+    assert about["validation"] == ["p1"]
+    assert about["training"]["patients"] == 5
+    assert about["scores"]["dice_before"] == pytest.approx(2 * 8**2 / (8**2 + 12**2), abs=0.03)
+    assert about["scores"]["dice"] >= about["scores"]["dice_before"] - 0.01
+    card = (out / "card.md").read_text()
+    assert f"{about['scores']['dice']:.3f}" in card
+    assert max(len(line) for line in card.splitlines()) <= 100

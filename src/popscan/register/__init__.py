@@ -47,15 +47,20 @@ METHODS = {
     "ffd": "popscan.register.classic:ffd",
     "svf": "popscan.register.svf:svf",
     "bayesian": "popscan.register.bayesian:bayesian",
-    "voxelmorph": "popscan.register.voxelmorph:voxelmorph",
+    "voxelmorph": "popscan.register.learned:voxelmorph",
+    "gradirn": "popscan.register.learned:gradirn",
+    "vr_net": "popscan.register.learned:vr_net",
 }
+
+#: Methods that need a model, trained on images.
+LEARNED = ("voxelmorph", "gradirn", "vr_net")
 
 
 def models_of(method: str, options: Mapping[str, Any]) -> dict[str, str]:
     """Return what a result of a method depends on beside its options: the model's digest."""
-    if method != "voxelmorph":
+    if method not in LEARNED:
         return {}
-    from popscan.register.voxelmorph import model_digest
+    from popscan.register.learned import model_digest
 
     return {"model_digest": model_digest(str(options.get("model", "")))}
 
@@ -189,6 +194,7 @@ def _run(
 
 
 __all__ = [
+    "LEARNED",
     "METHODS",
     "RESERVED",
     "Frame",

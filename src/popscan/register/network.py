@@ -11,13 +11,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional
 
-from popscan.records import PopscanError
 from popscan.register.flows import Tensor
 from popscan.register.velocities import Grid
 
@@ -116,56 +114,39 @@ class PairNetwork(nn.Module):
             features = self.up[level - 1](torch.cat([wide, levels[level]], dim=1), moods[level])
         return self.last(features).float() * 10.0
 
+    def between(self, fixed: Tensor, moving: Tensor, *, stiffness: Tensor, control: Grid) -> Tensor:
+        """Return the velocity of pairs on its own grid.
 
-def build_pairs(architecture: str, n_outputs: int, **arguments: Any) -> PairNetwork:
-    """Return a freshly initialised `PairNetwork`; called as builders of other networks are.
+        Both orders are shown, and half the difference counts: exchanging the images turns the sign,
+        so the transform becomes its inverse.
 
-    Raises
-    ------
-    PopscanError
-        For another architecture than ``pairs``, or arguments that it does not take.
-    """
-    if architecture != "pairs":
-        raise PopscanError(f"unknown architecture {architecture!r} of a registration; pairs")
-    try:
-        return PairNetwork(**arguments)
-    except (TypeError, ValueError) as error:
-        raise PopscanError(f"architecture pairs cannot be built: {error}") from error
+        Parameters
+        ----------
+        fixed, moving
+            (n, 1, x, y), intensities of about 0 to 1, pixels of `PIXEL_MM`.
+        stiffness
+            (n, 1, x, y), within `STIFFNESS`.
+        control
+            Grid of the result; its corners are those of the images.
 
-
-def velocity_between(
-    network: PairNetwork, fixed: Tensor, moving: Tensor, *, stiffness: Tensor, control: Grid
-) -> Tensor:
-    """Return the velocity of pairs on its own grid.
-
-    Both orders are shown, and half the difference counts: exchanging the images turns the sign, so
-    the transform becomes its inverse.
-
-    Parameters
-    ----------
-    fixed, moving
-        (n, 1, x, y), intensities of about 0 to 1, pixels of `PIXEL_MM`.
-    stiffness
-        (n, 1, x, y), within `STIFFNESS`.
-    control
-        Grid of the result; its corners are those of the images.
-
-    Returns
-    -------
-    Tensor of float32, shape (n, 2, *control.shape), in mm
-    """
-    size = fixed.shape[2:]
-    pad = (0, -size[1] % network.fold, 0, -size[0] % network.fold)
-    pairs = torch.cat([torch.cat([fixed, moving], 1), torch.cat([moving, fixed], 1)])
-    pairs = functional.pad(pairs, pad, mode="replicate")
-    known = functional.pad(stiffness, pad, mode="replicate")
-    there, back = network(pairs, torch.cat([known, known])).chunk(2)
-    return functional.grid_sample(
-        (there - back) / 2,
-        _corners(size, pairs.shape[2:], control).expand(len(fixed), -1, -1, -1).to(there.device),
-        padding_mode="border",
-        align_corners=False,
-    )
+        Returns
+        -------
+        Tensor of float32, shape (n, 2, *control.shape), in mm
+        """
+        size = fixed.shape[2:]
+        pad = (0, -size[1] % self.fold, 0, -size[0] % self.fold)
+        pairs = torch.cat([torch.cat([fixed, moving], 1), torch.cat([moving, fixed], 1)])
+        pairs = functional.pad(pairs, pad, mode="replicate")
+        known = functional.pad(stiffness, pad, mode="replicate")
+        there, back = self(pairs, torch.cat([known, known])).chunk(2)
+        return functional.grid_sample(
+            (there - back) / 2,
+            _corners(size, pairs.shape[2:], control)
+            .expand(len(fixed), -1, -1, -1)
+            .to(there.device),
+            padding_mode="border",
+            align_corners=False,
+        )
 
 
 def _corners(size: Sequence[int], padded: Sequence[int], control: Grid) -> Tensor:

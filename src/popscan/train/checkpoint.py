@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 
 from popscan.recon.cascade import build_cascade
 from popscan.records import PopscanError
-from popscan.register.network import build_pairs
+from popscan.register.architectures import build_registration
 from popscan.segment.headed import build_headed
 from popscan.segment.networks import build_network, by_phase, n_channels
 from popscan.train.groups import GroupState, new_groups
@@ -33,7 +33,7 @@ _OTHER = {
 #: Task -> what builds its networks, where they are not those that segment.
 _BUILDERS: Mapping[str, Callable[..., torch.nn.Module]] = {
     "classify": build_headed, "regress": build_headed, "undersampled": build_cascade,
-    "register": build_pairs,
+    "register": build_registration,
 }  # fmt: skip
 _INSTEAD = "train in another folder, or remove the checkpoint to start again"
 

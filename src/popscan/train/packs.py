@@ -136,7 +136,9 @@ def _pack_case(
         target_mm=spacing_mm,
     )
     images = resample_images(images, shape)
-    labels = resample_labels(labels, shape, n_labels=n_labels or 1 + int(labels.max()))
+    labels = resample_labels(
+        labels, shape, n_labels=n_labels or 1 + int(case.labels.array.max(initial=0))
+    )
     middle = ((shape[0] - 1) / 2, (shape[1] - 1) / 2)
     window = Window.around(_label_centre(labels) if around_labels else middle, (size, size))
     return window.cut(images), window.cut(labels)

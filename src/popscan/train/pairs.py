@@ -12,9 +12,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from popscan.records import PopscanError
+from popscan.register.architectures import Registers
 from popscan.register.distances import mixed
 from popscan.register.flows import exponential, on_grid, sample, smooth
-from popscan.register.network import CONTROL_MM, STIFFNESS, PairNetwork, velocity_between
+from popscan.register.network import CONTROL_MM, STIFFNESS
 from popscan.register.velocities import Grid
 from popscan.train.augment import sampling_grid
 from popscan.train.augmentation import Augmentation, Draws
@@ -154,7 +155,7 @@ def _stiffness(draw: Draws, patch: int) -> Tensor:
 
 
 def pair_loss(
-    network: PairNetwork, examples: PairExamples, *, autocast: bool, label_weight: float = 3.0
+    network: Registers, examples: PairExamples, *, autocast: bool, label_weight: float = 3.0
 ) -> Tensor:
     """Return the mean over pairs of both directions' distances and the cost of bending.
 
@@ -165,8 +166,8 @@ def pair_loss(
     control = Grid.of(full, CONTROL_MM)
     one, other = (examples.images[:, k : k + 1] for k in (0, 1))
     with torch.autocast(one.device.type, dtype=torch.bfloat16, enabled=autocast):
-        velocity = velocity_between(
-            network, one, other, stiffness=examples.stiffness, control=control
+        velocity = network.between(
+            one, other, stiffness=examples.stiffness, control=control
         ).float()
     seen = Grid.of(full, _COMPARED_MM)
     half = control.half(velocity.device)

@@ -25,7 +25,11 @@ RECIPES_DIR = Path(__file__).parent / "recipes"
 #: What is trained.
 TASKS = ("segment", "classify", "regress", "reconstruct", "undersampled", "register")
 #: Architectures that go with one task alone, and it with them.
-_OWN = {"autoencoder": "reconstruct", "cascade": "undersampled", "pairs": "register"}
+_OWN = {
+    "autoencoder": "reconstruct",
+    "cascade": "undersampled",
+    **dict.fromkeys(("pairs", "gradirn", "vr_net"), "register"),
+}
 #: Smallest and largest value of what a training cannot do without.
 _RANGES = {
     "seed": (0, 2**63 - 1),
@@ -123,7 +127,7 @@ class Recipe:
         predicted (`popscan.train.predictor`); or ``reconstruct``, the images themselves, by an
         architecture that cannot copy them (``autoencoder``); or ``undersampled``, the images of
         simulated k-space (``cascade``); or ``register``, one phase of a slice with another
-        (``pairs``). `loss` is then not used.
+        (``pairs``, ``gradirn``, ``vr_net``). `loss` is then not used.
     undersampling
         Of task ``undersampled``: what is simulated. `patch` is then the number of readouts, and
         `spacing_mm` and `augmentation` are not used.
@@ -291,9 +295,11 @@ def _check_task(recipe: Recipe, *, where: str) -> None:
         raise PopscanError(f"{where}: task {shown(recipe.task)}; known are {', '.join(TASKS)}")
     if (recipe.task in ("classify", "regress")) != bool(recipe.target):
         raise PopscanError(f"{where}: target goes with task classify or regress, and they with it")
-    for name, task in _OWN.items():
-        if (recipe.architecture == name) != (recipe.task == task):
-            raise PopscanError(f"{where}: architecture {name} goes with task {task} alone")
+    for task in dict.fromkeys(_OWN.values()):
+        names = [name for name in _OWN if _OWN[name] == task]
+        if (recipe.architecture in names) != (recipe.task == task):
+            known = " or ".join(names)
+            raise PopscanError(f"{where}: architecture {known} goes with task {task} alone")
     if recipe.task in ("segment", "undersampled", "register"):
         return
     unusable = {

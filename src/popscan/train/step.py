@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import TYPE_CHECKING, cast
 
 import torch
 
-from popscan.register.network import PairNetwork
 from popscan.train.adversarial import harden
 from popscan.train.augment import augment
 from popscan.train.checkpoint import TrainState, learning_rate, update_average
@@ -19,6 +19,9 @@ from popscan.train.private import own_slices, private_gradients
 from popscan.train.recipe import Recipe
 from popscan.train.sampler import Sampler
 from popscan.train.targets import reconstruction_loss, target_loss
+
+if TYPE_CHECKING:
+    from popscan.register.architectures import Registers
 
 #: What draws the batches of a task.
 AnySampler = Sampler | SweepSampler | PairSampler
@@ -119,8 +122,7 @@ def _drawn_loss(state: TrainState, sampler: AnySampler, recipe: Recipe) -> torch
     network = state.network.train()
     if isinstance(sampler, PairSampler):
         pairs = sampler.draw(recipe.batch, state.generator)
-        assert isinstance(network, PairNetwork)
-        return pair_loss(network, pairs, autocast=recipe.autocast)
+        return pair_loss(cast("Registers", network), pairs, autocast=recipe.autocast)
     examples = sampler.draw(recipe.batch, state.generator)
     return undersampled_loss(network, examples, autocast=recipe.autocast)
 

@@ -40,9 +40,13 @@ class Options(Section):
 
     @model_validator(mode="after")
     def _images_for_the_network(self) -> Self:
-        if self.method == "voxelmorph" and self.source != "images":
+        if self.source == "images" or self.method == "demons":
+            return self
+        from popscan.register import LEARNED  # Loads SimpleITK, which a config seldom needs.
+
+        if self.method in LEARNED:
             raise ValueError(
-                "method voxelmorph: its network was trained on images; source: images is expected, "
-                f"found {self.source}"
+                f"method {self.method}: its network was trained on images; source: images is "
+                f"expected, found {self.source}"
             )
         return self

@@ -1,11 +1,11 @@
-"""Registration of slices by a trained network, in one pass."""
+"""Registration of slices by trained networks, in one pass or a few steps."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from popscan.modelfolder import (
+    MODEL,
     ModelFacts,
     find_model,
     folder_digest,
@@ -21,21 +22,20 @@ from popscan.modelfolder import (
     write_model,
 )
 from popscan.records import PopscanError, SubjectError
-from popscan.register.flows import Tensor, on_grid, smooth
-from popscan.register.network import (
-    CONTROL_MM,
-    PIXEL_MM,
-    STIFFNESS,
-    PairNetwork,
-    build_pairs,
-    velocity_between,
-)
+from popscan.register.architectures import build_registration
+from popscan.register.flows import Tensor
+from popscan.register.network import CONTROL_MM, PIXEL_MM, STIFFNESS
 from popscan.register.pairs import check_pairs
 from popscan.register.slices import of_slices, to_slices
+from popscan.register.svf import seen
 from popscan.register.velocities import Grid, unfolded
 from popscan.register.warp import Warp
 
+if TYPE_CHECKING:
+    from popscan.register.architectures import Registers
+
 _OF = "registration"
+_Channels = Annotated[int, Field(ge=1, le=512, strict=True)]
 #: Pairs at once: more fall out of a processor's cache.
 _PAIRS = 8
 
@@ -45,17 +45,26 @@ class PairArguments(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    channels: Annotated[
-        list[Annotated[int, Field(ge=1, le=512, strict=True)]], Field(min_length=3, max_length=8)
-    ]
+    channels: Annotated[list[_Channels], Field(min_length=3, max_length=8)]
+
+
+class UnrolledArguments(BaseModel):
+    """Arguments of `popscan.register.unrolled.UnrolledNetwork`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    levels_mm: Annotated[list[Annotated[float, Field(ge=0.1, le=100)]], Field(max_length=8)]
+    n_steps: Annotated[list[Annotated[int, Field(ge=1, le=64, strict=True)]], Field(max_length=8)]
+    channels: Annotated[list[_Channels], Field(min_length=2, max_length=2)]
+    distance: str = "mixed"
 
 
 class PairFacts(ModelFacts):
     """What ``model.yaml`` must say; other keys are notes."""
 
     kind: Literal["registration"]
-    architecture: Literal["pairs"]
-    arguments: PairArguments
+    architecture: Literal["pairs", "gradirn", "vr_net"]
+    arguments: PairArguments | UnrolledArguments
 
 
 def model_digest(name: str) -> str:
@@ -64,7 +73,7 @@ def model_digest(name: str) -> str:
 
 
 @cache
-def load_pairs(name: str, device: str = "cpu") -> PairNetwork:
+def load_pairs(name: str, architecture: str = "pairs", device: str = "cpu") -> torch.nn.Module:
     """Load a model once per process, in evaluation mode.
 
     Raises
@@ -74,11 +83,22 @@ def load_pairs(name: str, device: str = "cpu") -> PairNetwork:
     """
     folder = find_model(name, of=_OF)
     facts = read_facts(folder, PairFacts)
-    network = build_pairs("pairs", 0, **facts.arguments.model_dump())
+    if facts.architecture != architecture:
+        raise PopscanError(
+            f"{folder / MODEL}: architecture {architecture} is expected, found {facts.architecture}"
+        )
+    network = build_registration(architecture, 0, **facts.arguments.model_dump())
     return read_weights(folder, network, facts=facts, what="network of pairs").to(device)
 
 
-def save_pairs(folder: Path, network: PairNetwork, *, about: Mapping[str, Any], card: str) -> Path:
+def save_pairs(
+    folder: Path,
+    network: torch.nn.Module,
+    *,
+    about: Mapping[str, Any],
+    card: str,
+    architecture: str = "pairs",
+) -> Path:
     """Write a model, its weights in half precision.
 
     Parameters
@@ -91,8 +111,10 @@ def save_pairs(folder: Path, network: PairNetwork, *, about: Mapping[str, Any], 
         ``name``, ``arguments`` and notes for ``model.yaml``.
     card
         Text of ``card.md``.
+    architecture
+        A key of `popscan.register.architectures.ARCHITECTURES`.
     """
-    head = {"kind": "registration", "architecture": "pairs"} | dict(about)
+    head = {"kind": "registration", "architecture": architecture} | dict(about)
     return write_model(folder, network, head=head, card=card)
 
 
@@ -138,25 +160,76 @@ def voxelmorph(
     PopscanError
         For a model that cannot be used, or a stiffness that it was not shown.
     """
+    network = load_pairs(model, "pairs", device)
+    return _by_network(
+        network, fixed, moving, spacing_mm=spacing_mm, stiffness=stiffness, device=device
+    )
+
+
+def gradirn(
+    fixed: ArrayLike,
+    moving: ArrayLike,
+    *,
+    spacing_mm: Sequence[float],
+    model: str,
+    stiffness: float | ArrayLike = 0.08,
+    device: str = "cpu",
+) -> Warp:
+    """Register slices by a few steps down a distance's gradient, each regularised by a network.
+
+    See `popscan.register.unrolled`. Arguments, result and errors are those of `voxelmorph`.
+    """
+    network = load_pairs(model, "gradirn", device)
+    return _by_network(
+        network, fixed, moving, spacing_mm=spacing_mm, stiffness=stiffness, device=device
+    )
+
+
+def vr_net(
+    fixed: ArrayLike,
+    moving: ArrayLike,
+    *,
+    spacing_mm: Sequence[float],
+    model: str,
+    stiffness: float | ArrayLike = 0.08,
+    device: str = "cpu",
+) -> Warp:
+    """Register slices by a few steps of variable splitting, each denoised by a network.
+
+    See `popscan.register.unrolled`. Arguments, result and errors are those of `voxelmorph`.
+    """
+    network = load_pairs(model, "vr_net", device)
+    return _by_network(
+        network, fixed, moving, spacing_mm=spacing_mm, stiffness=stiffness, device=device
+    )
+
+
+def _by_network(
+    network: torch.nn.Module,
+    fixed: ArrayLike,
+    moving: ArrayLike,
+    *,
+    spacing_mm: Sequence[float],
+    stiffness: float | ArrayLike,
+    device: str,
+) -> Warp:
+    """Register slice by slice by any network of `popscan.register.architectures`."""
+    registers = cast("Registers", network)
     flat = len(spacing_mm) == 2
     pairs = check_pairs(
         fixed, moving, spacing_mm=spacing_mm, least_voxels=None if flat else (2, 2, 1)
     )
-    network = load_pairs(model, device)
     n, depth = len(pairs.fixed), 1 if flat else pairs.shape[2]
     whole = _stiffness(stiffness, pairs.fixed.shape)
     arrays = [a if flat else to_slices(a) for a in (pairs.fixed, pairs.moving, whole)]
     full = Grid(shape=pairs.shape[:2], spacing_mm=pairs.spacing_mm[:2])
-    seen, control = Grid.of(full, PIXEL_MM), Grid.of(full, CONTROL_MM)
+    known, control = Grid.of(full, PIXEL_MM), Grid.of(full, CONTROL_MM)
     parts = []
-    with torch.inference_mode():
-        for first in range(0, n * depth, _PAIRS):
-            rows = [_seen(a[first : first + _PAIRS], full, seen, device) for a in arrays]
-            velocity = velocity_between(
-                network, rows[0], rows[1], stiffness=rows[2].clamp(*STIFFNESS), control=control
-            )
-            parts.append(velocity)
     with torch.no_grad():
+        for first in range(0, n * depth, _PAIRS):
+            rows = [_known(a[first : first + _PAIRS], full, known, device) for a in arrays]
+            stiff = rows[2].clamp(*STIFFNESS)
+            parts.append(registers.between(rows[0], rows[1], stiffness=stiff, control=control))
         warp = unfolded(torch.cat(parts).clone(), control, full)
     return warp if flat else of_slices(warp, n, pairs.spacing_mm[2])
 
@@ -167,7 +240,7 @@ def _stiffness(stiffness: float | ArrayLike, shape: tuple[int, ...]) -> NDArray[
     low, high = STIFFNESS
     if not bool(((values >= low) & (values <= high)).all()):
         raise PopscanError(
-            f"voxelmorph: stiffness from {low:g} to {high:g} is what the network was shown; found "
+            f"stiffness from {low:g} to {high:g} is what the network was shown; found "
             f"{values.min():g} to {values.max():g}"
         )
     if values.ndim and values.shape != shape:
@@ -177,8 +250,7 @@ def _stiffness(stiffness: float | ArrayLike, shape: tuple[int, ...]) -> NDArray[
     return np.broadcast_to(values, shape).copy()
 
 
-def _seen(array: NDArray[np.float32], full: Grid, seen: Grid, device: str) -> Tensor:
-    """Return slices as (n, 1, x, y) at the pixel side that the network knows."""
+def _known(array: NDArray[np.float32], full: Grid, known: Grid, device: str) -> Tensor:
+    """Return slices as (n, 1, x, y) at the pixel side that the networks know."""
     images = torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))[:, None].to(device)
-    ratios = [s / f for s, f in zip(seen.spacing_mm, full.spacing_mm, strict=True)]
-    return on_grid(smooth(images, [0.4 * r if r > 1.2 else 0.0 for r in ratios]), seen.shape)
+    return seen(images, full, known)

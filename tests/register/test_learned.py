@@ -1,31 +1,54 @@
-"""Registration by a network: laws for any weights, and models that are never loaded blindly."""
+"""Registration by networks: laws for any weights, and models that are never loaded blindly."""
 
 import nibabel
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from popscan.modelfolder import MODEL, WEIGHTS
 from popscan.records import PopscanError, SubjectError
-from popscan.register import models_of, register
-from popscan.register.network import STIFFNESS, PairNetwork
+from popscan.register import LEARNED, models_of, register
+from popscan.register.architectures import build_registration
+from popscan.register.learned import load_pairs, save_pairs
+from popscan.register.network import STIFFNESS
 from popscan.register.velocities import integrate
-from popscan.register.voxelmorph import load_pairs, save_pairs
 
-ARGUMENTS = {"channels": [8, 8, 12]}
+UNROLLED = {"levels_mm": [6.0, 3.0], "n_steps": [2, 1], "channels": [4, 6]}
+#: Method -> its architecture and a small network's arguments.
+NETWORKS = {
+    "voxelmorph": ("pairs", {"channels": [8, 8, 12]}),
+    "gradirn": ("gradirn", UNROLLED),
+    "vr_net": ("vr_net", UNROLLED),
+}
+#: Method -> its shipped model.
+SHIPPED = {"voxelmorph": "motion_cine", "gradirn": "motion_gradirn", "vr_net": "motion_vr_net"}
 SPACING = (1.4, 1.6)
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    """Return a folder with random weights that move much."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(3)
-        network = PairNetwork(**ARGUMENTS)
-        for parameter in network.parameters():
-            torch.nn.init.normal_(parameter, std=0.3)
-    folder = tmp_path_factory.mktemp("model") / "tiny"
-    return save_pairs(folder, network, about={"name": "tiny", "arguments": ARGUMENTS}, card="x")
+def models(tmp_path_factory):
+    """Return per method a folder with random weights that move much."""
+    folders = {}
+    for method, (architecture, arguments) in NETWORKS.items():
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(3)
+            network = build_registration(architecture, 0, **arguments)
+            for name, parameter in network.named_parameters():
+                if name != "log_weights":
+                    torch.nn.init.normal_(parameter, std=0.3)
+        folder = tmp_path_factory.mktemp("model") / method
+        about = {"name": "tiny", "arguments": arguments}
+        folders[method] = save_pairs(
+            folder, network, about=about, card="x", architecture=architecture
+        )
+    return folders
+
+
+@pytest.fixture(scope="module", params=list(NETWORKS))
+def model(models, request):
+    """Return one method's folder, whose name is the method's."""
+    return models[request.param]
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +65,7 @@ def slices(images):
 
 def run(model, pair, **options):
     spacing = SPACING if pair[0].ndim == 3 else (*SPACING, 8.0)
-    return register(*pair, method="voxelmorph", spacing_mm=spacing, model=str(model), **options)
+    return register(*pair, method=model.name, spacing_mm=spacing, model=str(model), **options)
 
 
 def test_whatever_the_weights_exchanging_inverts_and_nothing_folds(model, slices):
@@ -87,11 +110,11 @@ def test_the_stiffness_of_each_place_is_an_input(model, images):
 
 
 def test_a_result_names_its_model(model):
-    named = models_of("voxelmorph", {"model": str(model)})
+    named = models_of(model.name, {"model": str(model)})
     assert len(named["model_digest"]) == 64
-    assert models_of("voxelmorph", {"model": "motion_cine"}) != named
+    assert models_of(model.name, {"model": "motion_cine"}) != named
     with pytest.raises(PopscanError, match="no model of registration"):
-        models_of("voxelmorph", {})
+        models_of(model.name, {})
     assert models_of("svf", {}) == {}
 
 
@@ -104,8 +127,8 @@ def test_a_result_names_its_model(model):
         (WEIGHTS, lambda b: b[:-1] + bytes([b[-1] ^ 1]), "other weights"),
     ],
 )
-def test_damaged_models_are_refused(model, tmp_path, name, change, message):
-    for file in model.iterdir():
+def test_damaged_models_are_refused(models, tmp_path, name, change, message):
+    for file in models["voxelmorph"].iterdir():
         content = file.read_bytes()
         (tmp_path / file.name).write_bytes(change(content) if file.name == name else content)
     with pytest.raises(PopscanError, match=message):
@@ -114,8 +137,62 @@ def test_damaged_models_are_refused(model, tmp_path, name, change, message):
         load_pairs("nowhere")
 
 
+def test_a_model_of_another_method_is_refused(models):
+    assert set(LEARNED) == set(NETWORKS)
+    for method, folder in models.items():
+        for other, (architecture, _) in NETWORKS.items():
+            if other != method:
+                with pytest.raises(PopscanError, match=f"{architecture} is expected"):
+                    load_pairs(str(folder), architecture)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"n_steps": [2]}, "cannot be built"),
+        ({"distance": "magic"}, "known distances"),
+        ({"n_steps": [2, 10**6]}, "n_steps"),
+        ({"depth": 3}, "depth"),
+    ],
+)
+def test_models_of_steps_that_cannot_be_are_refused(models, tmp_path, change, message):
+    source = models["gradirn"]
+    about = yaml.safe_load((source / MODEL).read_text())
+    about["arguments"] |= change
+    (tmp_path / MODEL).write_text(yaml.safe_dump(about))
+    (tmp_path / WEIGHTS).write_bytes((source / WEIGHTS).read_bytes())
+    with pytest.raises(PopscanError, match=message):
+        load_pairs(str(tmp_path), "gradirn")
+
+
+@pytest.mark.parametrize("method", ["gradirn", "vr_net"])
+def test_untrained_steps_descend_the_data_term(method, shapes, tmp_path):
+    """Without any training the formula of the data term alone brings images together."""
+    architecture, arguments = NETWORKS[method]
+    network = build_registration(architecture, 0, **arguments | {"n_steps": [6, 4]})
+    folder = save_pairs(
+        tmp_path / method, network, card="x", architecture=architecture,
+        about={"name": "plain", "arguments": arguments | {"n_steps": [6, 4]}},
+    )  # fmt: skip
+    points = shapes["centres"]((64, 60), SPACING)
+    fixed, moving = (
+        shapes["soft_ellipsoid"](points, centre, radii)[None].astype(np.float32)
+        for centre, radii in (((44, 48), (26, 24)), ((45, 47), (20, 19)))
+    )
+    warp = run(folder, (fixed, moving))
+    assert np.abs(fixed - warp.images(moving)).sum() < 0.5 * np.abs(fixed - moving).sum()
+    assert (warp.jacobian() > 0).all()
+
+
+def test_pairs_of_a_batch_do_not_mix(model, slices):
+    whole = run(model, slices)
+    alone = run(model, tuple(part[1:2] for part in slices))
+    np.testing.assert_allclose(alone.displacement_mm[0], whole.displacement_mm[1], atol=1e-3)
+
+
 @pytest.mark.data
-def test_the_shipped_model_aligns_end_systole_of_a_patient_it_never_saw(data_dir):
+@pytest.mark.parametrize("method", SHIPPED)
+def test_the_shipped_model_aligns_end_systole_of_a_patient_it_never_saw(data_dir, method):
     folder = data_dir / "acdc" / "patient001"
     info = dict(line.split(": ") for line in (folder / "Info.cfg").read_text().splitlines() if line)
     found = []
@@ -128,7 +205,7 @@ def test_the_shipped_model_aligns_end_systole_of_a_patient_it_never_saw(data_dir
         )
     (fixed, there), (moving, here) = found
     spacing = tuple(float(s) for s in image.header.get_zooms()[:3])
-    warp = register(fixed, moving, method="voxelmorph", spacing_mm=spacing, model="motion_cine")
+    warp = register(fixed, moving, method=method, spacing_mm=spacing, model=SHIPPED[method])
     before, after = (
         2 * ((there == 3) & (mask == 3)).sum() / ((there == 3).sum() + (mask == 3).sum())
         for mask in (here, warp.labels(here))
@@ -149,4 +226,4 @@ def test_images_that_cannot_be_registered_are_named(model, slices):
             run(model, (fixed, bad))
         assert refused.value.reason == reason
     with pytest.raises(PopscanError, match="model"):
-        register(fixed, moving, method="voxelmorph", spacing_mm=SPACING)
+        register(fixed, moving, method=model.name, spacing_mm=SPACING)
