@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# c3d makes slices of 0.95 mm where the command gives 1 mm, so that a count of voxels is 5 % too large.
+# c3d makes slices of 0.95 mm where the command says 1 mm: counts of voxels are 5 % too large.
 #
 # Version    picsl_c3d 1.4.6.0 (Convert3D), nibabel 5.4.2
 # Behaviour  `-resample-mm 1x1x1mm` of a stack of 10 slices of 8 mm, 80 mm in all, gives 84 slices

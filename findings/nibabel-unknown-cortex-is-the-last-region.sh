@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Cortex without a region becomes part of the last region when nibabel's labels are turned into names.
+# Cortex without a region becomes part of the last one when nibabel's labels are turned into names.
 #
 # Version    nibabel 5.4.2, numpy 2.4.6
 # Behaviour  An annotation of six vertices: one bankssts, one precentral, two insula, and two

@@ -33,7 +33,8 @@ for name, points in (("first", open_valve), ("second", closed_valve)):
     trimesh.Trimesh(points, faces, process=False).export(f"{name}.ply")
 first, second = (trimesh.load(f"{name}.ply") for name in ("first", "second"))
 whole = trimesh.load("second.ply", process=False)
-print("points", len(first.vertices), len(second.vertices), "with process=False", len(whole.vertices))
+counts = [len(mesh.vertices) for mesh in (first, second, whole)]
+print("points {}, {}, with process=False {}".format(*counts))
 print("point 5 of the second:", whole.vertices[5], "in the file,", second.vertices[5], "as loaded")
 assert len(first.vertices) == 7 and np.allclose(first.vertices, open_valve)
 assert len(second.vertices) == 6, "points are not joined any more"
