@@ -1,4 +1,4 @@
-# What is not kept goes once nothing in the study is going to read it. Jobs remove most of it at their
+# What is not kept goes, or what is kept is packed, once nothing in the study is going to read it. Jobs remove most of it at their
 # own end; this is what the report still showed, and what was kept by an earlier config.
 rule clear_storage:
     input:
@@ -13,6 +13,6 @@ rule clear_storage:
         "../../envs/popscan.yaml"
     params:
         study=study_folder,
-        keep=config["storage"]["keep"],
+        keep=config["storage"]["keep"] + (" archives" if config["storage"]["archives"] else ""),
     shell:
         "logged {log:q} popscan storage {params.study:q} --output {output:q}"

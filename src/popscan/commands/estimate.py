@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from popscan.archive import Archive
 from popscan.plan import read_shards
 from popscan.records import PopscanError
 from popscan.stages import SUBJECT_STAGES
@@ -75,7 +76,7 @@ def stage_costs(study_root: Path) -> list[StageCost]:
     for stage, rows in _in_order(table):
         seconds = rows["seconds"].to_numpy(float)
         files = [r["files"] for s in shards for r in store.read_manifest(stage, s)]
-        inodes, n_bytes = disk.added(files)
+        inodes, n_bytes = disk.added(files, [Archive(study_root, stage, s) for s in shards])
         costs.append(
             StageCost(
                 stage=stage,
@@ -105,9 +106,12 @@ class DiskUse:
         self._contents: set[tuple[int, int]] = set()
         self._folders: set[str] = set()
 
-    def added(self, records: Sequence[Mapping[str, int]]) -> tuple[int, int]:
-        """Return files and folders, and bytes, that a stage's records add."""
-        inodes = n_bytes = 0
+    def added(
+        self, records: Sequence[Mapping[str, int]], archives: Sequence[Archive] = ()
+    ) -> tuple[int, int]:
+        """Return files and folders, and bytes, that a stage's records and archives add."""
+        sizes = [archive.path.stat().st_size for archive in archives if archive.path.is_file()]
+        inodes, n_bytes = len(sizes), sum(sizes)
         for files in records:
             for name, size in files.items():
                 new = set(map(str, Path(name).parents[:-1])) - self._folders
