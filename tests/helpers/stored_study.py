@@ -23,7 +23,10 @@ def image(sub: str) -> str:
 
 
 class Study:
-    """Two subjects, four stages that write a few words; `flagged` are those that QC reviews."""
+    """Two subjects, four stages that write a few words; `flagged` are those that QC reviews.
+
+    Files end with `words`, as if the raw data had changed.
+    """
 
     def __init__(self, root: Path) -> None:
         for sub in SUBJECTS:
@@ -36,6 +39,7 @@ class Study:
         self.store = Store(root / "study")
         self.planned = read_shard(self.store.root, SHARD)
         self.flagged: set[str] = set()
+        self.words = ""
         self.keep("labels")
 
     def keep(self, keep: str, *, archives: bool = False) -> None:
@@ -48,7 +52,7 @@ class Study:
         def work(subject: Subject, _: object) -> Outcome:
             done.append(subject.unit)
             names = FILES.get(stage, [])
-            files = {f"{subject.unit}_{name}": f"{stage} {name}" for name in names}
+            files = {f"{subject.unit}_{name}": f"{stage} {name}{self.words}" for name in names}
             verdict = "review" if subject.unit in self.flagged else "pass"
             return Outcome(files=files, values={"verdict": verdict} if stage == "qc" else {})
 

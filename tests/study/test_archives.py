@@ -110,14 +110,22 @@ def test_readers_get_a_copy_and_jobs_get_the_files_back(study):
 def test_a_subject_done_again_replaces_its_entries_and_no_others(study):
     with study.store.journal("ingest", SHARD).writer() as writer:
         writer.forget("sub-1")
+    study.words = ", changed"
     assert study.run("ingest") == ["sub-1"]
-    (study.store.root / ONE).write_text("another image.")
-    assert not study.records("ingest")["sub-1"].packed  # what the archive has of it counts no more
-    (study.store.root / ONE).write_text("ingest cine.nii.gz")
+    # What the archive still has of it counts no more.
+    for one in (reader(study), job(study)):
+        path = one.path("ingest", study.planned[0].subject, "sub-1_cine.nii.gz")
+        assert path.read_text() == "ingest cine.nii.gz, changed"
     for stage in ("segment", "qc", "biomarkers"):
         study.run(stage)
     clear_shard(study.store, SHARD)
     assert study.stored() == set()
+    context = reader(study)
+    texts = {
+        sub: context.path("ingest", planned.subject, f"{sub}_cine.nii.gz").read_text()
+        for sub, planned in zip(SUBJECTS, study.planned, strict=True)
+    }
+    assert texts == {"sub-1": "ingest cine.nii.gz, changed", "sub-2": "ingest cine.nii.gz"}
     assert verify_study(study.store, deep=True) == {}
 
 

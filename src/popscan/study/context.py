@@ -122,6 +122,8 @@ class ShardContext:
     def path(self, stage: str, subject: Subject, name: str) -> Path:
         """Path of a file that a stage wrote, by its name; made again where it is not stored.
 
+        Without `restore` a file from an archive is a copy, which goes with this object.
+
         Raises
         ------
         SubjectError
