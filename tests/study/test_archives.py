@@ -101,7 +101,12 @@ def test_readers_get_a_copy_and_jobs_get_the_files_back(study):
     assert path.read_text() == "ingest cine.nii.gz"
     assert study.stored() == {ONE, ONE.replace("nii.gz", "json")}
     assert study.run("ingest") == []
-    # They go again, and the archive, which has them, is left alone.
+    # While they are not packed, and when they are again, the archive that has them is left alone.
+    study.flagged = set(SUBJECTS)
+    study.run("qc")
+    study.run("biomarkers")
+    clear_shard(study.store, SHARD)
+    assert archive(study).path.stat() == before
     clear_shard(study.store, SHARD, last=True)
     assert study.stored() == set()
     assert archive(study).path.stat() == before

@@ -72,7 +72,7 @@ class Restorer:
         """
         with self._lock:
             record = known_record(self.store, stage, self.shard, subject.unit)
-            if record.packed:
+            if record.packed and (not wanted or wanted in record.packed):
                 self._unpack(stage, subject.unit)
                 record = known_record(self.store, stage, self.shard, subject.unit)
             if not record.removed or wanted in record.files:

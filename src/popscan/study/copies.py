@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import weakref
 from collections import OrderedDict
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import mkdtemp
 
 from popscan.archive import Archive
 from popscan.records import Record
@@ -25,7 +26,8 @@ class Copies:
 
     def __init__(self, root: Path, shard: str) -> None:
         self.root, self.shard = root, shard
-        self._folder = TemporaryDirectory(prefix="popscan-")
+        self._folder = mkdtemp(prefix="popscan-")
+        weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
         self._made: OrderedDict[tuple[str, str], Path] = OrderedDict()
 
     def of(self, record: Record) -> Path:
@@ -40,7 +42,7 @@ class Copies:
         if key not in self._made:
             while len(self._made) >= _N_KEPT:
                 shutil.rmtree(self._made.popitem(last=False)[1], ignore_errors=True)
-            folder = Path(self._folder.name, record.stage, record.unit)
+            folder = Path(self._folder, record.stage, record.unit)
             wanted = {name: record.removed[name] for name in record.packed}
             archive = Archive(self.root, record.stage, self.shard)
             archive.unpack(wanted, lambda name: folder / Path(name).name)

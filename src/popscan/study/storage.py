@@ -163,10 +163,10 @@ def _clear_stage(
                 after[unit] = _without_files(store, record, choice, removed)
         # First the archive is whole on disk, then the journal says so, then files go.
         archive = Archive(store.root, stage, shard)
-        rewritten = archive.bring_to(*_contents(before, after))
-        for unit, record in after.items():
-            if record is not before[unit]:
-                writer.stored(record)
+        changed = [record for unit, record in after.items() if record is not before[unit]]
+        rewritten = bool(changed or unused) and archive.bring_to(*_contents(before, after))
+        for record in changed:
+            writer.stored(record)
         writer.sync()
         gone = [name for record in after.values() for name in record.removed]
         if rewritten or any((store.root / name).exists() for name in gone):
