@@ -201,6 +201,22 @@ def test_what_is_damaged_is_seen_and_its_subjects_are_done_again(study, kind):
     assert not (study.store.root.parent / "sub-1").exists()
 
 
+def test_an_entry_that_cannot_be_copied_into_the_next_archive_is_missed(study):
+    spoil(archive(study).path, "a byte")  # of the first subject, while the second is done again
+    with study.store.journal("ingest", SHARD).writer() as writer:
+        writer.forget("sub-2")
+    study.words = ", changed"
+    study.run("ingest", only=frozenset({"sub-2"}))
+    for stage in ("segment", "qc", "biomarkers"):
+        study.run(stage)
+    clear_shard(study.store, SHARD)
+    assert (ONE in archive(study).sizes, TWO in archive(study).sizes) == (False, True)
+    assert list(damaged_outputs(study.store.root, subject_files=True)) == [
+        "manifests/ingest/00000.parquet"
+    ]
+    assert study.run("ingest") == ["sub-1"]
+
+
 @pytest.mark.parametrize("deep", [False, True])
 def test_verify_names_and_marks_what_an_archive_lost(study, deep):
     spoil(archive(study).path, "a byte")

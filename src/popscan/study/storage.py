@@ -170,7 +170,9 @@ def _clear_stage(
         writer.sync()
         gone = [name for record in after.values() for name in record.removed]
         if rewritten or any((store.root / name).exists() for name in gone):
-            settle(store, stage, shard, after, archive_seen=rewritten)
+            # An entry that could not be copied is missed by the next run.
+            whole = all(archive.holds(record.packed) for record in after.values())
+            settle(store, stage, shard, after, archive_seen=rewritten and whole)
             _unlink(store.root, gone)
 
 
