@@ -1,7 +1,7 @@
 """Bytes, files and folders per subject of a study that was run, stage by stage.
 
 Beside what the disk holds stands what it would hold if content that stages share (hard links) were
-stored by each of them, as before.
+stored by each of them, as before; what lies in archives counts as files there.
 
     make demo && python benchmarks/disk.py results/demo
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from popscan.archive import Archive
 from popscan.commands.estimate import DiskUse
 from popscan.plan import read_shards
 from popscan.stages import SUBJECT_STAGES
@@ -27,16 +28,22 @@ def main() -> None:
     totals = [0.0] * 4
     for stage in SUBJECT_STAGES:
         records = [r["files"] for shard in shards for r in store.read_manifest(stage, shard)]
-        if not any(records):
+        archives = [Archive(root, stage, shard) for shard in shards]
+        packed = [size for archive in archives for size in archive.sizes.values()]
+        if not any(records) and not packed:
             continue
-        inodes, n_bytes = disk.added(records)
-        folders = sum(map(bool, records)) * (2 if not totals[0] else 1)
-        n_files = sum(map(len, records))
-        plain = sum(sum(sizes.values()) for sizes in records)
+        inodes, n_bytes = disk.added(records, archives)
+        folders = (sum(map(bool, records)) + _n_folders(archives)) * (2 if not totals[0] else 1)
+        n_files = sum(map(len, records)) + len(packed)
+        plain = sum(sum(sizes.values()) for sizes in records) + sum(packed)
         row = [v / len(records) for v in (inodes, n_bytes / 1e6, n_files + folders, plain / 1e6)]
         totals = [a + b for a, b in zip(totals, row, strict=True)]
         print(_line(stage, row))
     print(_line("in all", totals))
+
+
+def _n_folders(archives: list[Archive]) -> int:
+    return len({name.rpartition("/")[0] for archive in archives for name in archive.sizes})
 
 
 def _line(name: str, row: list[float]) -> str:

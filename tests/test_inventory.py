@@ -55,6 +55,18 @@ def test_lost_and_changed_files_name_their_output(written, damage):
     assert "tables/qc.tsv" in files
 
 
+def test_files_that_come_and_go_while_an_output_is_made_are_not_its_own(tmp_path):
+    """A job that reads packed or removed files has their records and inventories written anew."""
+    with inventoried(tmp_path / "study", tmp_path / "study" / OUTPUT):
+        for name in (
+            "study/manifests/qc/0.parquet", "study/store/qc/0.jsonl", "study/archives/qc/0.zip",
+            "study/derivatives/sub-1/qc/a.json", "copies/a.json", f"study/{OUTPUT}",
+        ):  # fmt: skip
+            write_atomic(tmp_path / name, b"text")
+    names = [entry.name for entry in read_inventory(tmp_path / "study", OUTPUT)]
+    assert names == [OUTPUT]
+
+
 def test_another_time_alone_is_a_doubt_that_the_content_settles(written):
     os.utime(written / "tables" / "qc.tsv", (1, 1))
     assert damaged_outputs(written, subject_files=True) == {}

@@ -27,6 +27,9 @@ Stamp = tuple[int, int]
 
 _FOLDER = Path("store", "inventory")
 _NO_CHECKSUM = "-"
+#: Files that come and go while a job writes its output, and that are accounted for elsewhere: of
+#: subjects whose files it had given back, their records, and copies outside the study.
+_NOT_OF_AN_OUTPUT = ("store", "manifests", "derivatives", "archives", os.pardir)
 _CHUNK = 1 << 20
 #: Inventories larger than this are read in threads: the disk is asked over a network, perhaps.
 _THREADS = 8
@@ -81,7 +84,12 @@ def inventoried(root: Path, output: Path) -> Iterator[None]:
     """Write down every whole file that is written inside the block as belonging to `output`."""
     with noting_files() as written:
         yield
-    write_inventory(root, os.path.relpath(output, root), [*written, output])
+    own = [p for p in written if _first_folder(root, p) not in _NOT_OF_AN_OUTPUT]
+    write_inventory(root, os.path.relpath(output, root), [*own, output])
+
+
+def _first_folder(root: Path, path: Path) -> str:
+    return os.path.relpath(path, root).partition(os.sep)[0]
 
 
 def read_inventory(root: Path, output: str, *, subject_files: bool = True) -> list[Entry] | None:

@@ -27,6 +27,9 @@ _RECORD_FIELDS = {f.name for f in fields(Record)}
 #: A journal with this many times more lines than subjects is rewritten when it is compacted.
 _REWRITE_FACTOR = 4
 
+#: Fields of a record that are written only where they hold something.
+_SELDOM = ("removed", "packed")
+
 #: Key of a line's checksum.
 _CHECKSUM = "~"
 
@@ -133,18 +136,20 @@ class JournalWriter:
 def record_line(record: Record) -> str:
     """One journal line, with its line break."""
     data = asdict(record)
-    if not record.removed:
-        del data["removed"]
+    for name in _SELDOM:
+        if not data[name]:
+            del data[name]
     return _signed(data)
 
 
 def _storage_note(record: Record) -> dict[str, Any]:
-    return {
+    note = {
         "stored": record.unit,
         "digest": record.digest,
         "files": record.files,
         "removed": record.removed,
     }
+    return {**note, "packed": record.packed} if record.packed else note
 
 
 def _signed(data: Mapping[str, Any]) -> str:
@@ -184,8 +189,12 @@ def _apply(state: JournalState, line: bytes) -> None:
         elif "stored" in data:
             record = state.records[data["stored"]]
             if record.digest == data["digest"]:
-                files, removed = dict(data["files"]), dict(data["removed"])
-                state.records[record.unit] = replace(record, files=files, removed=removed)
+                state.records[record.unit] = replace(
+                    record,
+                    files=dict(data["files"]),
+                    removed=dict(data["removed"]),
+                    packed=dict(data.get("packed", {})),
+                )
         elif "forget" in data:
             state.records.pop(data["forget"], None)
             state.attempts.pop(data["forget"], None)

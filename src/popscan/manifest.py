@@ -26,7 +26,7 @@ _GROUP = 1024
 #: Columns that hold what a stage found.
 _FOUND = ("values", "rows")
 #: What stands in journals only.
-_LEFT_OUT = ("removed",)
+_LEFT_OUT = ("removed", "packed")
 #: Columns without a type of their own.
 _JSON = ("files", *_FOUND)
 

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+from popscan.archive import Archive
 from popscan.disk import store_once
 from popscan.jsontext import canonical_json
 from popscan.records import Outcome, Record
@@ -65,7 +66,7 @@ def _remove_others(store: Store, folder: Path, files: Mapping[str, int]) -> None
         folder.rmdir()
 
 
-def content_stands(store: Store, record: Record) -> bool:
+def content_stands(store: Store, record: Record, shard: str) -> bool:
     """Whether a record and the content of its files are still what was digested.
 
     Raises
@@ -73,11 +74,12 @@ def content_stands(store: Store, record: Record) -> bool:
     OSError
         If a file cannot be read.
     """
-    return digest_of(record, checksums(store, record)) == record.digest
+    packed = Archive(store.root, record.stage, shard).checksums(record.packed)
+    return digest_of(record, {**checksums(store, record), **packed}) == record.digest
 
 
 def checksums(store: Store, record: Record) -> dict[str, str]:
-    """Return the SHA-256 of every output: of stored ones as they are, of removed ones as noted.
+    """Return the SHA-256 of every output: of its own files as they are, of all others as noted.
 
     Raises
     ------

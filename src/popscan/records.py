@@ -240,6 +240,8 @@ class Record:
     removed
         Relative path of each output that the study does not store any more (config section
         ``storage``) -> SHA-256 of its content, so that `digest` can still be verified.
+    packed
+        Those of `removed` that lie in the shard's archive (`popscan.archive`) -> size in bytes.
     values, rows
         As in `Outcome`.
     seconds, peak_mb, cores, gpus, finished
@@ -263,8 +265,14 @@ class Record:
     gpus: float = 0.0
     finished: str = ""
     removed: Mapping[str, str] = field(default_factory=dict)
+    packed: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def outputs(self) -> tuple[str, ...]:
         """Relative paths of all that was put out, stored or removed, sorted."""
         return tuple(sorted({*self.files, *self.removed}))
+
+    @property
+    def gone(self) -> tuple[str, ...]:
+        """Relative paths of what was removed and lies in no archive: it has to be made again."""
+        return tuple(name for name in self.removed if name not in self.packed)

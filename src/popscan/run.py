@@ -164,7 +164,7 @@ def _run_shard(
         raise ShardFailedError(_too_many_failed(task.stage, shard, result.records, n_failed))
     store.write_manifest(task.stage, shard, result.records)
     kept = [r for r in result.records if only and r.unit not in only]
-    note_files(store, task.stage, shard, result.records, stamps, kept=kept)
+    note_files(store, task.stage, shard, result.records, stamps, kept=kept, archive_seen=not kept)
     return result
 
 

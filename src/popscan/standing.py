@@ -10,7 +10,9 @@ import contextlib
 import os
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
+from popscan.archive import Archive
 from popscan.inventory import (
     Stamp,
     drop_inventory,
@@ -29,15 +31,17 @@ GONE = frozenset({"upstream_missing", "upstream_lost"})
 
 @dataclass(frozen=True)
 class FileStamps:
-    """Files of a stage's subjects in one shard, as the inventory knows them."""
+    """Files of a stage's subjects in one shard, as the inventory knows them, and the archive."""
 
+    archive: Archive
     known: Mapping[str, Stamp] = field(default_factory=dict)
 
     @classmethod
     def of(cls, store: Store, stage: str, shard: str) -> FileStamps:
         """Read them; none where the stage has not been through this shard."""
         entries = read_inventory(store.root, store.manifest_name(stage, shard)) or []
-        return cls({entry.name: entry.stamp for entry in entries})
+        known = {entry.name: entry.stamp for entry in entries}
+        return cls(Archive(store.root, stage, shard), known)
 
     def stand(self, store: Store, record: Record) -> bool:
         """Whether all of a record's files are there, as they were written."""
@@ -48,9 +52,17 @@ class FileStamps:
                 if stamp[0] != size:
                     return False
                 doubt |= self.known.get(name, stamp) != stamp
-            return not doubt or content_stands(store, record)
+            if record.packed:
+                if not self.archive.holds(record.packed):
+                    return False
+                doubt |= self._archive_stamp != self.known.get(self.archive.name)
+            return not doubt or content_stands(store, record, self.archive.shard)
         except OSError:
             return False
+
+    @cached_property
+    def _archive_stamp(self) -> Stamp:
+        return stamp_of(self.archive.path)
 
 
 def note_files(
@@ -61,10 +73,26 @@ def note_files(
     before: FileStamps,
     *,
     kept: Collection[Record] = (),
+    archive_seen: bool = False,
 ) -> None:
-    """Write down the files of all records; of subjects left alone what was known before."""
+    """Write down the files of all records; of subjects left alone what was known before.
+
+    Parameters
+    ----------
+    store, stage, shard, records, before
+        Whose files, and what was known of them.
+    kept
+        Records of subjects that nobody looked at.
+    archive_seen
+        Whether all that the archive holds is known to be what the records say.
+    """
     unseen = {record.unit for record in kept}
     files: dict[str, Stamp] = {}
+    archive = Archive(store.root, stage, shard)
+    with contextlib.suppress(FileNotFoundError):
+        stamp = stamp_of(archive.path)
+        known = before.known.get(archive.name, (stamp[0], 0))
+        files[archive.name] = stamp if archive_seen else known
     for record in records:
         for name, size in record.files.items():
             files[name] = before.known.get(name, (size, 0))

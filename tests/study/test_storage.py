@@ -4,71 +4,15 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from popscan.inventory import damaged_outputs
 from popscan.outputs import content_stands
-from popscan.plan import read_shard
-from popscan.records import Outcome, Record, Status, Subject, SubjectError
-from popscan.run import run_shard
-from popscan.stages.plan.job import plan_study
-from popscan.store import Store
+from popscan.records import Record, Status, SubjectError
 from popscan.study.context import ShardContext
-from popscan.study.storage import Choice, clear_shard, not_kept
-from popscan.task import Task
-
-SHARD = "00000"
-STAGES = ["ingest", "segment", "qc", "biomarkers"]
-FILES = {"ingest": ["cine.nii.gz", "cine.json"], "segment": ["dseg.nii.gz", "desc-e_unc.nii.gz"]}
-SUBJECTS = ["sub-1", "sub-2"]
-
-
-def image(sub: str) -> str:
-    return f"derivatives/{sub}/ingest/{sub}_cine.nii.gz"
-
-
-class Study:
-    """Two subjects, four stages that write a few words; `flagged` are those that QC reviews."""
-
-    def __init__(self, root: Path) -> None:
-        for sub in SUBJECTS:
-            (root / "raw" / sub).mkdir(parents=True)
-            (root / "raw" / sub / f"{sub}_acq-sax_cine.nii.gz").write_text("no image")
-        source = {"kind": "bids", "root": str(root / "raw")}
-        plan_study(
-            root / "study", {"study": {"seed": 1}, "source": source, "cohort": {}, "plan": {}}
-        )
-        self.store = Store(root / "study")
-        self.planned = read_shard(self.store.root, SHARD)
-        self.flagged: set[str] = set()
-        self.keep("labels")
-
-    def keep(self, keep: str) -> None:
-        Choice(keep=keep, stages=STAGES).write(self.store.root)
-
-    def run(self, stage: str, *, only: frozenset[str] = frozenset()) -> None:
-        def work(subject: Subject, _: object) -> Outcome:
-            names = FILES.get(stage, [])
-            files = {f"{subject.unit}_{name}": f"{stage} {name}" for name in names}
-            verdict = "review" if subject.unit in self.flagged else "pass"
-            return Outcome(files=files, values={"verdict": verdict} if stage == "qc" else {})
-
-        task = Task(
-            stage=stage, version="1", options={"flagged": sorted(self.flagged)},
-            reads=lambda subject: {}, load=lambda subject: None, work=work,
-            write=lambda path, text: path.write_text(text),
-        )  # fmt: skip
-        self.store.manifest_path(stage, SHARD).unlink(missing_ok=True)  # as Snakemake does
-        run_shard(self.store, task, SHARD, self.planned, only=only)
-
-    def records(self, stage: str) -> dict[str, Record]:
-        return self.store.journal(stage, SHARD).read().records
-
-    def stored(self) -> set[str]:
-        root = self.store.root
-        return {str(p.relative_to(root)) for p in root.glob("derivatives/**/*") if p.is_file()}
+from popscan.study.storage import clear_shard, not_kept
+from stored_study import SHARD, STAGES, SUBJECTS, Study, image
 
 
 @pytest.fixture
@@ -92,7 +36,7 @@ def test_records_stand_as_before_and_nothing_is_to_be_run(study):
     for stage in STAGES:
         records = study.records(stage)
         assert {u: (r.digest, r.fingerprint) for u, r in records.items()} == digests[stage]
-        assert all(content_stands(study.store, record) for record in records.values())
+        assert all(content_stands(study.store, record, SHARD) for record in records.values())
         assert study.store.manifest_path(stage, SHARD).stat().st_mtime_ns == before[stage]
         assert study.store.read_summary(stage, SHARD) is not None
     assert damaged_outputs(study.store.root, subject_files=True) == {}

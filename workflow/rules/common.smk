@@ -120,7 +120,7 @@ def storage_choice():
     }
     further = [name for name, section in results.items() if config[section]["enabled"]]
     given = {name: Path(options(name)).name for name in STAGES}
-    return Choice(keep=config["storage"]["keep"], stages=[*STAGES, *further], given=given)
+    return Choice(**config["storage"], stages=[*STAGES, *further], given=given)
 
 
 STORAGE = storage_choice()
@@ -226,7 +226,7 @@ def study_outputs():
         made.append(rules.visibility.output)
     if attribution_maps():
         made.append(rules.visibility_maps.output)
-    if config["storage"]["keep"] != "all":
+    if config["storage"]["keep"] != "all" or config["storage"]["archives"]:
         made.append(rules.clear_storage.output)
     return [str(path) for paths in made for path in paths]
 

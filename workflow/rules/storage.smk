@@ -1,5 +1,6 @@
-# What is not kept goes once nothing in the study is going to read it. Jobs remove most of it at their
-# own end; this is what the report still showed, and what was kept by an earlier config.
+# What is not kept goes, or what is kept is packed, once nothing in the study is going to read it. Jobs
+# do most of it at their own end; this is what the report still showed, and what was kept by an earlier
+# config.
 rule clear_storage:
     input:
         all_manifests,
@@ -13,6 +14,6 @@ rule clear_storage:
         "../../envs/popscan.yaml"
     params:
         study=study_folder,
-        keep=config["storage"]["keep"],
+        keep=config["storage"]["keep"] + (" archives" if config["storage"]["archives"] else ""),
     shell:
         "logged {log:q} popscan storage {params.study:q} --output {output:q}"

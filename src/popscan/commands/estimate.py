@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from popscan.archive import Archive
 from popscan.plan import read_shards
 from popscan.records import PopscanError
 from popscan.stages import SUBJECT_STAGES
@@ -41,6 +42,8 @@ class StageCost:
         What a job has: cores as given, GPUs as used (a fraction where only some jobs did).
     startup_s
         Seconds of a job that are not work on subjects; NaN where unknown.
+    archives
+        Mean number of archives that a job leaves; `inodes` counts what lies outside of them.
     """
 
     stage: str
@@ -52,6 +55,7 @@ class StageCost:
     cores: float = 1.0
     gpus: float = 0.0
     startup_s: float = math.nan
+    archives: float = 0.0
 
 
 def stage_costs(study_root: Path) -> list[StageCost]:
@@ -75,18 +79,21 @@ def stage_costs(study_root: Path) -> list[StageCost]:
     for stage, rows in _in_order(table):
         seconds = rows["seconds"].to_numpy(float)
         files = [r["files"] for s in shards for r in store.read_manifest(stage, s)]
-        inodes, n_bytes = disk.added(files)
+        archives = [Archive(study_root, stage, shard) for shard in shards]
+        n_archives = sum(archive.path.is_file() for archive in archives)
+        inodes, n_bytes = disk.added(files, archives)
         costs.append(
             StageCost(
                 stage=stage,
                 seconds=float(seconds.mean()),
                 seconds_p95=float(np.percentile(seconds, 95)),
                 peak_mb=float(rows["peak_mb"].max()),
-                inodes=inodes / max(len(files), 1),
+                inodes=(inodes - n_archives) / max(len(files), 1),
                 bytes=n_bytes / max(len(files), 1),
                 cores=float(rates[stage]["cores"]),
                 gpus=float(rates[stage]["gpus"]),
                 startup_s=float(rates[stage]["startup_s"]),
+                archives=n_archives / max(len(shards), 1),
             )
         )
     return costs
@@ -105,9 +112,12 @@ class DiskUse:
         self._contents: set[tuple[int, int]] = set()
         self._folders: set[str] = set()
 
-    def added(self, records: Sequence[Mapping[str, int]]) -> tuple[int, int]:
-        """Return files and folders, and bytes, that a stage's records add."""
-        inodes = n_bytes = 0
+    def added(
+        self, records: Sequence[Mapping[str, int]], archives: Sequence[Archive] = ()
+    ) -> tuple[int, int]:
+        """Return files and folders, and bytes, that a stage's records and archives add."""
+        sizes = [archive.path.stat().st_size for archive in archives if archive.path.is_file()]
+        inodes, n_bytes = len(sizes), sum(sizes)
         for files in records:
             for name, size in files.items():
                 new = set(map(str, Path(name).parents[:-1])) - self._folders
@@ -148,7 +158,8 @@ def format_estimate(costs: Sequence[StageCost], *, n: int, shard_size: int) -> s
     for cost in costs:
         begun = _STARTUP_S if math.isnan(cost.startup_s) else cost.startup_s
         hours = (cost.seconds * n + begun * jobs) / 3600
-        own = [cost.cores * hours, cost.gpus * hours, jobs, cost.inodes * n, cost.bytes * n / 1e9]
+        inodes = cost.inodes * n + cost.archives * jobs
+        own = [cost.cores * hours, cost.gpus * hours, jobs, inodes, cost.bytes * n / 1e9]
         total += np.array(own)
         assumed = "~" if math.isnan(cost.startup_s) else ""
         lines.append(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from popscan.archive import FOLDER
 from popscan.inventory import damaged_outputs, drop_inventory
 from popscan.outputs import content_stands
 from popscan.plan import read_shards
@@ -34,9 +35,11 @@ def verify_study(store: Store, *, deep: bool = False) -> dict[str, list[str]]:
             name = store.manifest_name(stage, shard)
             if deep or name in found:
                 lost = list(_lost(store, stage, shard, deep=deep))
-                doubt = [f for f in found.pop(name, []) if not f.startswith("derivatives/")]
+                subjects = ("derivatives/", f"{FOLDER}/")
+                doubt = [f for f in found.pop(name, []) if not f.startswith(subjects)]
                 if lost or doubt:
-                    found[name] = [*doubt, *(file for record in lost for file in record.files)]
+                    files = [file for r in lost for file in (*r.files, *r.packed)]
+                    found[name] = [*doubt, *files]
                 if lost:
                     forget(store, stage, shard, [record.unit for record in lost])
     for output in found:
@@ -48,7 +51,7 @@ def _lost(store: Store, stage: str, shard: str, *, deep: bool) -> Iterator[Recor
     stamps = FileStamps.of(store, stage, shard)
     for record in store.journal(stage, shard).read().records.values():
         stands = stamps.stand(store, record)
-        if stands and deep and record.files:
-            stands = content_stands(store, record)
+        if stands and deep and (record.files or record.packed):
+            stands = content_stands(store, record, shard)
         if not stands:
             yield record

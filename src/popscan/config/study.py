@@ -171,6 +171,12 @@ class Storage(Section):
         description="all: every file; labels: label maps (of segmentation, and references) and "
         "small JSON files, no images, k-space and maps; tables: records and tables only.",
     )
+    archives: bool = Field(
+        default=False,
+        description="Pack what is kept into one zip per stage and shard, archives/STAGE/SHARD.zip, "
+        "in place of files of every subject: for disks that count files. Simulated raw data are "
+        "not packed but made again.",
+    )
 
 
 class Plan(Section):

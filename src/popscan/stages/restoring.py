@@ -7,11 +7,13 @@ whether the result is the same. Nothing is restored unless somebody reads it.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from popscan.archive import ArchiveError
 from popscan.disk import MACHINE_ERRNOS
 from popscan.given import read_given
 from popscan.methods import resolve
@@ -23,12 +25,14 @@ from popscan.standing import forget
 from popscan.store import Store
 from popscan.study.context import ShardContext
 from popscan.study.storage import Choice
-from popscan.study.stored import known_record, n_removed, put_back
+from popscan.study.stored import known_record, put_back, unpack
 from popscan.task import Task
 from popscan.threads import numeric_threads
 
 if TYPE_CHECKING:
     from popscan.stages.remaking import Remaker
+
+log = logging.getLogger(__name__)
 
 
 class Restorer:
@@ -48,8 +52,16 @@ class Restorer:
     def _planned(self) -> Mapping[str, Planned]:
         return {one.subject.unit: one for one in read_shard(self.store.root, self.shard)}
 
-    def __call__(self, stage: str, subject: Subject) -> None:
-        """Make the files of a stage's record again that are not stored.
+    def __call__(self, stage: str, subject: Subject, wanted: str = "") -> None:
+        """Give back files of a stage's record that are not stored: unpacked, or made again.
+
+        Parameters
+        ----------
+        stage, subject
+            Whose files.
+        wanted
+            The one that is read, relative to the study: where the archive has it, nothing is made
+            again. By default all files are wanted.
 
         Raises
         ------
@@ -60,8 +72,11 @@ class Restorer:
         """
         with self._lock:
             record = known_record(self.store, stage, self.shard, subject.unit)
-            if not record.removed:
-                return  # another job was faster
+            if record.packed and (not wanted or wanted in record.packed):
+                self._unpack(stage, subject.unit)
+                record = known_record(self.store, stage, self.shard, subject.unit)
+            if not record.removed or wanted in record.files:
+                return  # another job was faster, or the archive had it
             threads = max(int(record.cores), 1)
             if threads == numeric_threads():
                 self._make(stage, self._planned[subject.unit].subject, record)
@@ -71,6 +86,12 @@ class Restorer:
 
                 self._remakers[threads] = Remaker(self.store.root, self.shard, threads=threads)
             self._remakers[threads](stage, subject.unit)
+
+    def _unpack(self, stage: str, unit: str) -> None:
+        try:
+            unpack(self.store, stage, self.shard, unit)
+        except ArchiveError as error:
+            log.warning("%s; files of %s are made again", error, unit)
 
     def remake(self, stage: str, unit: str) -> None:
         """Make files of a subject again in this process, for another one that asked for it."""
@@ -162,10 +183,11 @@ def _options(store: Store, stage: str) -> Mapping[str, object]:
 
 
 def restore_all(store: Store, shard: str, subject: Subject) -> int:
-    """Make again all files of a subject that are not stored; return how many."""
+    """Give back all files of a subject that are not stored; return how many."""
     n_files, restore = 0, Restorer(store, shard)
     for stage in SUBJECT_STAGES:
-        if n_removed(store, stage, shard, subject.unit):
-            n_files += n_removed(store, stage, shard, subject.unit)
+        record = store.journal(stage, shard).read().records.get(subject.unit)
+        if record and record.removed:
+            n_files += len(record.removed)
             restore(stage, subject)
     return n_files

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from popscan import config
+from popscan.archive import ArchiveError
 from popscan.cells import EMPTY
 from popscan.nested import mapping_at
 from popscan.plan import Planned
@@ -17,6 +18,7 @@ from popscan.protocols import DEFAULT, get_protocol
 from popscan.records import Record, Status, Subject, SubjectError
 from popscan.standing import FileStamps
 from popscan.store import Store
+from popscan.study.copies import Copies
 from popscan.study.files import FileNames
 
 if TYPE_CHECKING:
@@ -40,8 +42,9 @@ class ShardContext:
     threads
         Threads that the stage's numerics may use.
     restore
-        Stage, subject -> makes those files of its record again that the study does not store
-        (`popscan.stages.restoring`); None where they only have to be named as removed.
+        Stage, subject, name -> gives files of its record back that the study does not store
+        (`popscan.stages.restoring`); None where nothing in the study may change: what is in an
+        archive is read from a copy then, and the rest has to be named as removed.
     """
 
     store: Store
@@ -49,7 +52,7 @@ class ShardContext:
     options: Mapping[str, object]
     planned: Mapping[str, Planned] = field(default_factory=dict)
     threads: int = 1
-    restore: Callable[[str, Subject], None] | None = None
+    restore: Callable[[str, Subject, str], None] | None = None
 
     def section(self, section: type[S]) -> S:
         """Return a config section that the stage was given."""
@@ -119,6 +122,8 @@ class ShardContext:
     def path(self, stage: str, subject: Subject, name: str) -> Path:
         """Path of a file that a stage wrote, by its name; made again where it is not stored.
 
+        Without `restore` a file from an archive is a copy, which goes with this object.
+
         Raises
         ------
         SubjectError
@@ -137,8 +142,8 @@ class ShardContext:
             self._look_again(stage, subject)
         if not self.is_stored(stage, subject, name):
             if self.restore is None:
-                raise SubjectError("removed_by_storage", _removed_message(stage, subject, path))
-            self.restore(stage, subject)
+                return self._unpacked(stage, subject, path)
+            self.restore(stage, subject, output)
             self._look_again(stage, subject)
         if not self._stands(stage, subject):
             raise SubjectError(
@@ -148,9 +153,23 @@ class ShardContext:
         return path
 
     def is_stored(self, stage: str, subject: Subject, name: str) -> bool:
-        """Whether a file that a stage wrote was not removed as the config says."""
+        """Whether a file that a stage wrote lies in its folder: not removed, and not packed."""
         path = self.store.stage_folder(stage, subject.folder) / name
         return str(path.relative_to(self.store.root)) not in self.record(stage, subject).removed
+
+    def _unpacked(self, stage: str, subject: Subject, path: Path) -> Path:
+        """Return a copy of a file that is in an archive, beside those that were packed with it."""
+        record = self.record(stage, subject)
+        if str(path.relative_to(self.store.root)) not in record.packed:
+            raise SubjectError("removed_by_storage", _removed_message(stage, subject, path))
+        try:
+            return self._copies.of(record) / path.name
+        except ArchiveError as error:
+            raise SubjectError("upstream_lost", f"{stage}: {error}") from error
+
+    @cached_property
+    def _copies(self) -> Copies:
+        return Copies(self.store.root, self.shard)
 
     def _look_again(self, stage: str, subject: Subject) -> None:
         self._records.pop(stage, None)

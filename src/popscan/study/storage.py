@@ -1,7 +1,8 @@
 """What of each subject stays on disk: files that no stage of the study will read are removed.
 
 A stage's record says what it put out; of what is removed it keeps the checksum, so that the record
-stands as before. Who needs such a file later makes it again (`popscan.stages.restoring`).
+stands as before. Who needs such a file later makes it again (`popscan.stages.restoring`). What is
+kept may be packed into archives, one per stage and shard (`popscan.archive`).
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from popscan.archive import Archive
 from popscan.disk import write_atomic
-from popscan.journal import JournalWriter
 from popscan.outputs import checksums, digest_of
 from popscan.plan import read_shard
 from popscan.records import Record, Status
@@ -43,7 +44,7 @@ class Choice:
 
     Attributes
     ----------
-    keep
+    keep, archives
         Of the section ``storage``.
     stages
         Stages of the study, per subject or shard.
@@ -52,6 +53,7 @@ class Choice:
     """
 
     keep: Keep = "all"
+    archives: bool = False
     stages: Sequence[str] = ()
     given: Mapping[str, str] = field(default_factory=dict)
 
@@ -77,24 +79,28 @@ def _choice_path(root: Path) -> Path:
 
 @dataclass(kw_only=True)
 class Removed:
-    """How many files and bytes were removed."""
+    """How many files and bytes were removed; what was packed is not counted."""
 
     n_files: int = 0
     n_bytes: int = 0
 
 
-def not_kept(record: Record, keep: Keep) -> list[str]:
-    """Return those stored files of a record that `Choice.keep` does not keep.
+def not_kept(record: Record, keep: Keep, *, archives: bool = False) -> list[str]:
+    """Return those stored and packed files of a record that are not kept.
 
     ``labels`` keeps label maps of segmentation and of references, and JSON that stands for itself;
-    a JSON beside an image goes with it.
+    a JSON beside an image goes with it. With archives nothing is kept of stages whose files a later
+    one holds again: two archives cannot share content, as two files can.
     """
+    names = [*record.files, *record.packed]
+    if record.stage in _COPIED and (archives or keep != "all"):
+        return names
     if keep == "all":
         return []
-    if keep == "tables" or record.stage in _COPIED:
-        return list(record.files)
+    if keep == "tables":
+        return names
     stems = [_stem(name) for name in record.outputs]
-    return [name for name in record.files if not _is_label_or_note(name, stems)]
+    return [name for name in names if not _is_label_or_note(name, stems)]
 
 
 def _is_label_or_note(name: str, stems: Sequence[str]) -> bool:
@@ -111,6 +117,8 @@ def _stem(name: str) -> str:
 def clear_shard(store: Store, shard: str, *, last: bool = False) -> Removed:
     """Remove files of a shard's subjects that are not kept and that no stage is going to read.
 
+    Those that are kept are packed, where the study has archives.
+
     Parameters
     ----------
     store, shard
@@ -120,7 +128,7 @@ def clear_shard(store: Store, shard: str, *, last: bool = False) -> Removed:
         that QC wants to be looked at keep their images, since their pages show them.
     """
     choice, removed = Choice.read(store.root), Removed()
-    if choice.keep == "all":
+    if choice.keep == "all" and not choice.archives:
         return removed
     for stage in choice.stages:
         if stage in SUBJECT_STAGES and store.manifest_path(stage, shard).exists():
@@ -133,9 +141,13 @@ def _clear_stage(
 ) -> None:
     journal = store.journal(stage, shard)
     records = journal.read().records
-    stray = [n for r in records.values() for n in r.removed] if last else []
-    _unlink(store.root, [n for n in stray if (store.root / n).exists()])  # left by a kill
-    if not any(not_kept(record, choice.keep) for record in records.values()):
+    removed_names = [n for r in records.values() for n in r.removed] if last else []
+    if stray := [n for n in removed_names if (store.root / n).exists()]:  # left by a kill
+        _unlink(store.root, stray)
+    archive = Archive(store.root, stage, shard)
+    packed = {name for record in records.values() for name in record.packed}
+    unused = last and not archive.sizes.keys() <= packed  # of records that are others since
+    if not unused and not any(_leaves(record, choice) for record in records.values()):
         return
     readers = [one for one in choice.stages if stage in reads(one)]
     with journal.writer(patience_s=PATIENCE_S) as writer:
@@ -144,16 +156,43 @@ def _clear_stage(
             return
         done = _records_of(store, [one for one in readers if one in SUBJECT_STAGES], shard)
         shown = set() if last or stage in _COPIED else _shown(store, choice, shard)
-        records = journal.read().records
-        gone: list[str] = []
-        for unit, record in records.items():
+        before = journal.read().records
+        after = dict(before)
+        for unit, record in before.items():
             if unit not in shown and all(unit in other for other in done):
-                records[unit] = _noted(store, writer, record, choice.keep, removed)
-                gone += records[unit].removed
+                after[unit] = _without_files(store, record, choice, removed)
+        # First the archive is whole on disk, then the journal says so, then files go.
+        archive = Archive(store.root, stage, shard)
+        changed = [record for unit, record in after.items() if record is not before[unit]]
+        rewritten = bool(changed or unused) and archive.bring_to(*_contents(before, after))
+        for record in changed:
+            writer.stored(record)
         writer.sync()
-        if any((store.root / name).exists() for name in gone):
-            settle(store, stage, shard, records)
+        gone = [name for record in after.values() for name in record.removed]
+        if rewritten or any((store.root / name).exists() for name in gone):
+            # An entry that could not be copied is missed by the next run.
+            whole = all(archive.holds(record.packed) for record in after.values())
+            settle(store, stage, shard, after, archive_seen=rewritten and whole)
             _unlink(store.root, gone)
+
+
+def _leaves(record: Record, choice: Choice) -> bool:
+    """Whether anything of a record is to be removed or packed."""
+    archives = choice.archives
+    return bool(not_kept(record, choice.keep, archives=archives) or (archives and record.files))
+
+
+def _contents(
+    before: Mapping[str, Record], after: Mapping[str, Record]
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Return which entries of an archive stay and which files come in, with their checksums."""
+    keep: dict[str, str] = {}
+    add: dict[str, str] = {}
+    for unit, record in after.items():
+        for name in record.packed:
+            new = name not in before[unit].packed
+            (add if new else keep)[name] = record.removed[name]
+    return keep, add
 
 
 def _records_of(store: Store, stages: Sequence[str], shard: str) -> list[Mapping[str, Record]]:
@@ -192,13 +231,11 @@ def _result(store: Store, stage: str, shard: str) -> Path:
     return store.manifest_path(stage, shard)
 
 
-def _noted(
-    store: Store, writer: JournalWriter, record: Record, keep: Keep, removed: Removed
-) -> Record:
-    """Note in the journal that files are not stored any more; whatever is in doubt stays."""
-    names = not_kept(record, keep)
-    if not names:
+def _without_files(store: Store, record: Record, choice: Choice, removed: Removed) -> Record:
+    """Return a record without the files that are removed or packed; whatever is in doubt stays."""
+    if not _leaves(record, choice):
         return record
+    names = not_kept(record, choice.keep, archives=choice.archives)
     try:
         sums = checksums(store, record)
     except OSError:
@@ -206,12 +243,14 @@ def _noted(
     if digest_of(record, sums) != record.digest:
         log.warning("%s, %s: files changed since; they are left", record.stage, record.unit)
         return record
-    files = {name: size for name, size in record.files.items() if name not in names}
-    noted = replace(record, files=files, removed={n: sums[n] for n in sums if n not in files})
-    writer.stored(noted)
+    sizes = {**record.files, **record.packed}
+    left = {name: size for name, size in sizes.items() if name not in names}
+    files = {} if choice.archives else {n: size for n, size in left.items() if n in record.files}
+    packed = {name: size for name, size in left.items() if name not in files}
     removed.n_files += len(names)
-    removed.n_bytes += sum(record.files[name] for name in names)
-    return noted
+    removed.n_bytes += sum(sizes[name] for name in names)
+    gone = {name: sums[name] for name in sums if name not in files}
+    return replace(record, files=files, removed=gone, packed=packed)
 
 
 def _unlink(root: Path, names: Sequence[str]) -> None:
@@ -229,7 +268,7 @@ def clear_study(store: Store, shards: Sequence[str]) -> dict[str, dict[str, int]
     Returns
     -------
     dict
-        Stage -> ``stored`` and ``removed``: numbers of files.
+        As `file_counts`.
     """
     for shard in shards:
         clear_shard(store, shard, last=True)
@@ -242,21 +281,24 @@ def clear_study(store: Store, shards: Sequence[str]) -> dict[str, dict[str, int]
 
 
 def file_counts(store: Store, shards: Sequence[str]) -> dict[str, dict[str, int]]:
-    """Count the files that stages store, and those that were removed.
+    """Count the files that stages store, those in archives, and those that were removed.
 
     Returns
     -------
     dict
-        Stage -> ``stored`` and ``removed``; stages without any are left out.
+        Stage -> ``stored``, ``removed`` and, where there are any, ``packed``; stages without files
+        are left out.
     """
     counts = {}
     for stage in SUBJECT_STAGES:
-        stored = removed = 0
+        stored = removed = packed = 0
         for shard in shards:
             for record in store.journal(stage, shard).read().records.values():
-                stored, removed = stored + len(record.files), removed + len(record.removed)
-        if stored or removed:
+                stored, removed = stored + len(record.files), removed + len(record.gone)
+                packed += len(record.packed)
+        if stored or removed or packed:
             counts[stage] = {"stored": stored, "removed": removed}
+            counts[stage] |= {"packed": packed} if packed else {}
     return counts
 
 
@@ -264,8 +306,9 @@ def format_counts(keep: str, counts: Mapping[str, Mapping[str, int]]) -> str:
     """Say what is stored, stage by stage."""
     lines = [f"storage.keep: {keep}"]
     for stage, numbers in counts.items():
+        packed = f"{numbers['packed']} in archives, " if numbers.get("packed") else ""
         lines.append(
-            f"{stage}: {numbers['stored']} files stored, "
+            f"{stage}: {numbers['stored']} files stored, {packed}"
             f"{numbers['removed']} removed by storage (made again when a stage needs them)"
         )
     return "\n".join(lines)

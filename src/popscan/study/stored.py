@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 
+from popscan.archive import Archive
 from popscan.outputs import write_files
 from popscan.plan import read_shard
 from popscan.records import Outcome, Record, Subject, SubjectError
@@ -31,12 +32,6 @@ def known_record(store: Store, stage: str, shard: str, unit: str) -> Record:
     return record
 
 
-def n_removed(store: Store, stage: str, shard: str, unit: str) -> int:
-    """Return how many files of a subject a stage put out that are not stored; 0 without record."""
-    record = store.journal(stage, shard).read().records.get(unit)
-    return len(record.removed) if record else 0
-
-
 def put_back(
     store: Store, task: Task, shard: str, subject: Subject, record: Record, outcome: Outcome
 ) -> bool:
@@ -59,17 +54,54 @@ def put_back(
         digest, files = write_files(store, folder, task, outcome, given)
         if digest != record.digest:
             return False
-        writer.stored(replace(record, files=files, removed={}))
+        writer.stored(replace(record, files=files, removed={}, packed={}))
         records = store.journal(task.stage, shard).read().records
         settle(store, task.stage, shard, records)
     return True
 
 
-def settle(store: Store, stage: str, shard: str, records: Mapping[str, Record]) -> None:
+def unpack(store: Store, stage: str, shard: str, unit: str) -> int:
+    """Give a subject's files back that lie in the shard's archive; return how many.
+
+    Raises
+    ------
+    ArchiveError
+        If they are not there as they were packed.
+    SubjectError
+        If the stage has no record of the subject (reason ``upstream_missing``).
+    """
+    with store.journal(stage, shard).writer(patience_s=PATIENCE_S) as writer:
+        record = known_record(store, stage, shard, unit)
+        if not record.packed:
+            return 0
+        wanted = {name: record.removed[name] for name in record.packed}
+        Archive(store.root, stage, shard).unpack(wanted, lambda name: store.root / name)
+        removed = {name: record.removed[name] for name in record.gone}
+        files = {**record.files, **record.packed}
+        writer.stored(replace(record, files=files, removed=removed, packed={}))
+        settle(store, stage, shard, store.journal(stage, shard).read().records)
+    return len(wanted)
+
+
+def settle(
+    store: Store,
+    stage: str,
+    shard: str,
+    records: Mapping[str, Record],
+    *,
+    archive_seen: bool = False,
+) -> None:
     """Bring manifest and inventory in line with a journal whose records list other files now.
 
     Times stay as they were: Snakemake has nothing to run for it. Call it last while holding the
     writer.
+
+    Parameters
+    ----------
+    store, stage, shard, records
+        Whose.
+    archive_seen
+        As for `popscan.standing.note_files`.
     """
     manifest, journal = store.manifest_path(stage, shard), store.journal(stage, shard).path
     try:
@@ -83,4 +115,4 @@ def settle(store: Store, stage: str, shard: str, records: Mapping[str, Record]) 
     store.write_manifest(stage, shard, present)
     for path in (manifest, journal):
         os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
-    note_files(store, stage, shard, present, stamps)
+    note_files(store, stage, shard, present, stamps, archive_seen=archive_seen)

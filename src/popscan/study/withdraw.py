@@ -12,8 +12,10 @@ import shutil
 import zipfile
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from glob import escape
 from pathlib import Path
 
+from popscan.archive import FOLDER, Archive
 from popscan.disk import write_atomic
 from popscan.lock import StudyLock
 from popscan.names import matching_units, resolve_units, subject_of
@@ -26,7 +28,7 @@ from popscan.withdrawn import Memory, Mentions
 #: Made from many subjects, and made again by the next run.
 _OF_THE_STUDY = ("tables", "report", "share", "figures", "models", "provenance.json")
 #: Folders that are dealt with by themselves; all else is searched for names.
-_KNOWN = ("derivatives", "store", "manifests", "plan")
+_KNOWN = ("derivatives", FOLDER, "store", "manifests", "plan")
 #: Made by popscan from subjects; a file there that names one goes.
 _DERIVED = ("params", "logs", "atlas", "rca", "visibility", "experiment")
 
@@ -152,9 +154,14 @@ def remove_units(store: Store, units: Sequence[str]) -> Withdrawal:
         _cut_shard(shard_file(root, shard), set(units))
         for path in sorted((root / "manifests").glob(f"*/{shard}.parquet")):
             path.unlink()
+    folders: list[Path] = []
     for line in registry_lines(registry_path):
         if line.unit in units:
-            _remove_images(root / "derivatives" / line.sub, line.ses, line.sub in finished, done)
+            folder = root / "derivatives" / line.sub
+            folders += _image_folders(folder, line.ses, line.sub in finished)
+    for folder in folders:
+        _remove(folder, done)
+    _cut_archives(root, shards, folders, done)
     _forget_reference(root / "rca" / "chosen.json", mentions)
     _sweep(root, mentions, done)
     forget_folders(root, mentions)
@@ -182,15 +189,30 @@ def _remove(path: Path, done: Withdrawal, name: str = "") -> None:
         done.removed.append(name)
 
 
-def _remove_images(folder: Path, ses: str, finished: bool, done: Withdrawal) -> None:
-    """Remove a visit's folders; those of the subject's other visits stay."""
+def _image_folders(folder: Path, ses: str, finished: bool) -> list[Path]:
+    """Return a visit's folders; those of the subject's other visits stay."""
     if finished:
-        _remove(folder, done)
-    elif ses:
-        _remove(folder / ses, done)
-    else:
-        for stage in SUBJECT_STAGES:
-            _remove(folder / stage, done)
+        return [folder]
+    return [folder / ses] if ses else [folder / stage for stage in SUBJECT_STAGES]
+
+
+def _cut_archives(
+    root: Path, shards: Sequence[str], folders: Sequence[Path], done: Withdrawal
+) -> None:
+    """Write archives anew without the files of some folders.
+
+    One that cannot be read may hold them, too: it goes, and its stage does the others again.
+    """
+    within = tuple(f"{folder.relative_to(root)}/" for folder in folders)
+    for shard in shards:
+        for path in sorted((root / FOLDER).glob(f"*/{escape(shard)}.zip")):
+            archive = Archive(root, path.parent.name, shard)
+            staying = [name for name in archive.sizes if not name.startswith(within)]
+            if n_gone := len(archive.sizes) - len(staying):
+                archive.bring_to(archive.checksums(staying), {})
+                done.n_files += n_gone
+            elif not archive.sizes:
+                _remove(path, done)
 
 
 def _remove_atlas(root: Path, shards: Sequence[str], done: Withdrawal) -> None:

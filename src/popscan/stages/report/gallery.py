@@ -50,7 +50,7 @@ def recon_gallery(store: Store, scores: pd.DataFrame, protocol: Protocol) -> Gal
     try:
         shard = read_registry(store.root / "plan" / "registry.tsv")[unit]
         context = ShardContext(store=store, shard=shard, options={"protocol": protocol.name})
-        if any(context.record(stage, subject).removed for stage in ("ingest", "reconstruct")):
+        if any(context.record(stage, subject).gone for stage in ("ingest", "reconstruct")):
             return (
                 f"No slice is shown: the images of {unit} were removed by storage; popscan "
                 f"storage results/STUDY --restore {unit} makes them again."

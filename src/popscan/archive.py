@@ -1,0 +1,204 @@
+"""Files of a shard's subjects in one archive per stage: an inode in place of some for each subject.
+
+An archive is a plain zip, stored without compression (images are compressed already), whose names
+are those below ``derivatives/``: any program unpacks it there. Entries are sorted and carry no
+time, so that the same files give the same bytes. It is written whole or not at all. Which entries
+count, and the SHA-256 of each, stands in the journals (`popscan.records.Record.packed`): names and
+sizes in the archive itself are believed only where they agree with that.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import zipfile
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import IO
+
+from popscan.disk import MACHINE_ERRNOS, atomic_stream
+from popscan.records import PopscanError
+
+#: Folder of all archives of a study.
+FOLDER = "archives"
+_BELOW = "derivatives/"
+_CHUNK = 1 << 20
+#: What zipfile raises for what is damaged, encrypted, or packed in another manner.
+_DAMAGE = (OSError, ValueError, KeyError, EOFError, NotImplementedError, RuntimeError,
+           zipfile.BadZipFile)  # fmt: skip
+#: Before a zip's first year there is nothing: no time.
+_NO_TIME = (1980, 1, 1, 0, 0, 0)
+_MODE = 0o100644 << 16
+
+
+class ArchiveError(PopscanError):
+    """A file is not in its archive as it was packed: the archive is lost, damaged or another's."""
+
+
+@dataclass(frozen=True)
+class Archive:
+    """The archive of one stage and shard; it need not exist.
+
+    Attributes
+    ----------
+    root
+        The study's folder, to which all names of files are relative.
+    stage, shard
+        Whose files.
+    """
+
+    root: Path
+    stage: str
+    shard: str
+
+    @property
+    def name(self) -> str:
+        """Path relative to the study."""
+        return f"{FOLDER}/{self.stage}/{self.shard}.zip"
+
+    @property
+    def path(self) -> Path:
+        """The zip file."""
+        return self.root / self.name
+
+    @cached_property
+    def sizes(self) -> dict[str, int]:
+        """Name relative to the study -> bytes; empty where there is no archive, or a damaged one.
+
+        An archive with two entries of one name, or with one that is compressed or encrypted, was
+        not written by popscan: it counts as damaged.
+        """
+        try:
+            with _opened(self.path) as archive:
+                return {_BELOW + i.filename: i.file_size for i in archive.infolist()}
+        except _DAMAGE:
+            return {}
+
+    def holds(self, packed: Mapping[str, int]) -> bool:
+        """Whether all of these files are listed with these sizes; their content is not read."""
+        return all(self.sizes.get(name) == size for name, size in packed.items())
+
+    def checksums(self, packed: Collection[str]) -> dict[str, str]:
+        """Return the SHA-256 of entries by name; of what cannot be read an empty text."""
+        sums = dict.fromkeys(packed, "")
+        for name in sums:
+            try:
+                sums[name] = self._copy(name, None)
+            except _DAMAGE:
+                continue
+        return sums
+
+    def unpack(self, wanted: Mapping[str, str], target: Callable[[str], Path]) -> None:
+        """Write entries as files, each whole or not at all.
+
+        Parameters
+        ----------
+        wanted
+            Name relative to the study -> SHA-256 that the entry has to have.
+        target
+            Name -> where to. Names inside the archive lead nowhere: only those wanted are read.
+
+        Raises
+        ------
+        ArchiveError
+            If an entry is missing, damaged or of another content.
+        PopscanError
+            If the disk is full.
+        """
+        for name, checksum in wanted.items():
+            with atomic_stream(target(name)) as stream:
+                try:
+                    found = self._copy(name, stream)
+                except _DAMAGE as error:
+                    if isinstance(error, OSError) and error.errno in MACHINE_ERRNOS:
+                        raise
+                    message = f"{self.path}: {Path(name).name} cannot be read from it"
+                    raise ArchiveError(f"{message} ({type(error).__name__})") from error
+                if found != checksum:
+                    raise ArchiveError(f"{self.path}: {Path(name).name} was changed since")
+
+    def _copy(self, name: str, stream: IO[bytes] | None) -> str:
+        """Read an entry, into a stream if there is one; return its SHA-256."""
+        digest = hashlib.sha256()
+        with _opened(self.path) as archive, archive.open(_entry(name)) as source:
+            while chunk := source.read(_CHUNK):
+                digest.update(chunk)
+                if stream is not None:
+                    stream.write(chunk)
+        return digest.hexdigest()
+
+    def bring_to(self, keep: Mapping[str, str], add: Mapping[str, str]) -> bool:
+        """Make it hold these entries and no others; left alone where it does.
+
+        An entry that cannot be read any more, or is not what it should be, is left out. Without
+        any entry there is no archive.
+
+        Parameters
+        ----------
+        keep, add
+            Name -> SHA-256: of entries that stay, and of files that are packed in place of entries
+            of the same name.
+
+        Returns
+        -------
+        bool
+            Whether it was written.
+
+        Raises
+        ------
+        PopscanError
+            If the disk is full.
+        OSError
+            If a file to be added cannot be read.
+        """
+        if self.sizes.keys() == {*keep, *add} and self.checksums(add) == add:
+            return False
+        sums = self.checksums([name for name in keep if name in self.sizes])
+        sound = {name for name, found in sums.items() if found and found == keep[name]}
+        names = sorted({*sound, *add})
+        if names:
+            with atomic_stream(self.path) as stream, zipfile.ZipFile(stream, "w") as new:
+                for name in names:
+                    source = self._file if name in add else self._entry
+                    with source(name) as (size, content):
+                        _write(new, name, size, content)
+        else:
+            self.path.unlink(missing_ok=True)
+        self.__dict__.pop("sizes", None)
+        return True
+
+    @contextmanager
+    def _entry(self, name: str) -> Iterator[tuple[int, IO[bytes]]]:
+        with _opened(self.path) as archive, archive.open(_entry(name)) as stream:
+            yield self.sizes[name], stream
+
+    @contextmanager
+    def _file(self, name: str) -> Iterator[tuple[int, IO[bytes]]]:
+        with (self.root / name).open("rb") as stream:
+            yield (self.root / name).stat().st_size, stream
+
+
+def _entry(name: str) -> str:
+    return name.removeprefix(_BELOW)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
+    """Open an archive that popscan can have written."""
+    with zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+        if len({entry.filename for entry in entries}) < len(entries):
+            raise zipfile.BadZipFile("two entries of one name")
+        if any(e.compress_type != zipfile.ZIP_STORED or e.flag_bits & 1 for e in entries):
+            raise zipfile.BadZipFile("a compressed or encrypted entry")
+        yield archive
+
+
+def _write(archive: zipfile.ZipFile, name: str, size: int, content: IO[bytes]) -> None:
+    info = zipfile.ZipInfo(_entry(name), date_time=_NO_TIME)
+    info.create_system, info.external_attr, info.file_size = 3, _MODE, size
+    with archive.open(info, "w") as stream:
+        shutil.copyfileobj(content, stream, _CHUNK)
