@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -96,7 +96,7 @@ def solved(
     """
     used = acquired(kspace)
     if prewhiten:
-        used = Acquired(**{**vars(used), "data": prewhitened(used.data)})
+        used = white(used)
     place = pick_device(device)
     _, n_x, n_y, n_z, n_t = used.data.shape
     magnitude = np.zeros((n_x, n_y, n_z, n_t), dtype=np.float32)
@@ -106,7 +106,10 @@ def solved(
         if not samples.any():
             empty.append(z)
             continue
-        one = prepared(samples, maps=maps, calibration_width=calibration_width, device=place)
+        one = prepared(
+            samples, maps=maps, calibration_width=calibration_width, device=place,
+            for_maps=average_for_maps(used, z),
+        )  # fmt: skip
         blocks.append(one.block)
         with torch.inference_mode():
             images = solve(one)[0].abs() * one.scale
@@ -117,23 +120,46 @@ def solved(
     return as_scan(kspace, magnitude, used, about)
 
 
+def white(used: Acquired) -> Acquired:
+    """Return k-space with the noise of its coils decorrelated (see `popscan.recon.noise`)."""
+    if used.for_maps is None:
+        return replace(used, data=prewhitened(used.data))
+    whole = prewhitened(used.for_maps)
+    return replace(used, data=np.where(used.data.any(axis=0), whole, 0), for_maps=whole)
+
+
+def average_for_maps(used: Acquired, z: int) -> NDArray[np.complex64] | None:
+    """Return the k-space (coil, kx, ky) of a slice averaged over time, lines left out included.
+
+    They may have left holes in the centre, and what coils see hardly changes with the phase. None
+    where no line was left out.
+    """
+    if used.for_maps is None:
+        return None
+    return coils.temporal_average(np.moveaxis(used.for_maps[:, :, :, z], -1, 0))
+
+
 def prepared(
     samples: NDArray[np.complex64],
     *,
     maps: MapMethod,
     calibration_width: int,
     device: torch.device,
+    for_maps: NDArray[np.complex64] | None = None,
 ) -> Slice:
     """Return a slice (t, coil, kx, ky) as tensors, scaled, with its coil maps.
 
-    A single coil needs no map: its sensitivity is part of the image.
+    A single coil needs no map: its sensitivity is part of the image. Maps come from `for_maps`
+    (coil, kx, ky) where given, else from the samples averaged over time.
     """
     average = coils.temporal_average(samples)
     block = (0, 0)
     if samples.shape[1] == 1:
         found = np.ones((1, *samples.shape[2:]), dtype=np.complex64)
     else:
-        found, block = coil_maps(average, method=maps, width=calibration_width)
+        found, block = coil_maps(
+            average if for_maps is None else for_maps, method=maps, width=calibration_width
+        )
     mask: NDArray[np.bool_] = np.asarray(samples.any(axis=1))
     axes: tuple[int, ...] = (0, 1)
     if np.array_equal(mask.any(axis=1), mask.all(axis=1)):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from popscan.stages.description import Stage
+from popscan.stages.description import Stage, Table
 
 STAGE = Stage(
     name="reconstruct",
@@ -11,4 +11,6 @@ STAGE = Stage(
     sections=("study", "source", "reconstruct"),
     reads=("ingest",),
     task="popscan.stages.reconstruct.task:reconstruct_task",
+    tables={"reconstructions": Table(columns="popscan.stages.reconstruct.columns:DICTIONARY")},
+    report="popscan.stages.reconstruct.report:rejection_section",
 )
