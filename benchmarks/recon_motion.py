@@ -2,13 +2,15 @@
 
     python benchmarks/recon_motion.py [--n 4] [--seed 31] [--slices 6] [--acceleration 4]
                                       [--pattern lattice] [--method cs_tv] [--unknown-shots]
+                                      [--first 0] [--faults none late_beats breath] [--rows FILE]
+    python benchmarks/recon_motion.py --from FILE [MORE ...]
 
 Digital hearts (k-space of 8 coils, 8 beats a slice) are scanned without a fault, with two late beats
 in every slice, and with a breath before the last beats. Each k-space is reconstructed as it is
 (``uncorrected``), without the lines that `popscan.recon.rejection` finds (``corrected``), and
 without those that are spoilt in truth (``oracle``). Shown are PSNR (relative to the reference's
 maximum, within the true heart and whole), Dice of the shipped segmentation with the true labels, the
-error of LVEF of the stack's slices against that of the true labels in them, how many of the spoilt
+error of LVEF of the stack's slices against that of the clean k-space reconstructed alike, how many of the spoilt
 lines are found (also weighted by the energy by which they differ from what they should be) and how
 many of the others are. ``--unknown-shots`` takes the numbers of the shots away: then lines must be
 the same in every frame (``--acceleration 1``) to be judged. The hearts are others than those on
@@ -43,7 +45,7 @@ from popscan.stages.segment.task import labelling
 CINE = get_protocol("cine_sax")
 BUNDLE = Path(__file__).resolve().parents[1] / "resources" / "models" / "cine_sax"
 SEGMENT = Segment.model_validate({"method": CINE.segmentation.method, "device": "cpu"})
-FAULTS = ("", "late_beats", "breath")
+FAULTS = ("none", "late_beats", "breath")
 
 
 def scanned(row: Mapping[str, Any], fault: str, options: argparse.Namespace) -> Any:
@@ -84,7 +86,7 @@ def measured(
         "psnr_heart": psnr_db(scan, reference, truth.array > 0),
         "psnr_whole": psnr_db(scan, reference, np.ones(truth.array.shape, bool)),
         "dice": overlap(labels, truth),
-        "lvef_error": ejection_pct(labels) - ejection_pct(truth.array),
+        "lvef_pct": ejection_pct(labels),
     }
 
 
@@ -105,11 +107,11 @@ def found_of(
 
 def cases(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     bundle = load_bundle(BUNDLE, "cpu")
-    people = sample_population(options.n, seed=options.seed).to_dict("records")
-    for row in people:
+    people = sample_population(options.first + options.n, seed=options.seed).to_dict("records")
+    for row in people[options.first :]:
         clean = scanned(row, "", options)
         assert clean.kspace is not None
-        for fault in FAULTS:
+        for fault in ("" if name == "none" else name for name in options.faults):
             made = clean if not fault else scanned(row, fault, options)
             kspace: KSpace = made.kspace
             change = np.abs(kspace.data - clean.kspace.data) ** 2
@@ -141,15 +143,25 @@ def cases(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
 
 def summary(rows: pd.DataFrame) -> pd.DataFrame:
     """Means over hearts; of LVEF the mean absolute error."""
-    shown = rows.assign(lvef_abs_error=rows["lvef_error"].abs())
+    clean = rows[(rows["fault"] == "none") & (rows["k-space"] == "uncorrected")]
+    error = rows["lvef_pct"] - rows["unit"].map(clean.set_index("unit")["lvef_pct"])
+    shown = rows.assign(lvef_error=error, lvef_abs_error=error.abs())
     columns = ["spoilt_pct", "found_pct", "damage_found_pct", "false_pct", "psnr_heart",
                "psnr_whole", "dice", "lvef_error", "lvef_abs_error"]  # fmt: skip
     return shown.groupby(["fault", "k-space"], sort=False)[columns].mean()
 
 
+def show(rows: pd.DataFrame) -> None:
+    with pd.option_context("display.width", 200, "display.max_columns", 20):
+        print(summary(rows).round(3))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--n", type=int, default=4)
+    parser.add_argument("--first", type=int, default=0, help="hearts to pass over")
+    parser.add_argument("--faults", nargs="+", default=FAULTS, choices=FAULTS,
+                        help="with none: LVEF is compared with that of the clean k-space")  # fmt: skip
     parser.add_argument("--seed", type=int, default=31)
     parser.add_argument("--slices", type=int, default=6)
     parser.add_argument("--acceleration", type=float, default=4.0)
@@ -158,7 +170,11 @@ def main() -> None:
     parser.add_argument("--threshold", type=float, default=0.3)
     parser.add_argument("--unknown-shots", action="store_true")
     parser.add_argument("--rows", type=Path)
+    parser.add_argument("--from", dest="given", nargs="+", type=Path, help="rows of earlier runs")
     options = parser.parse_args()
+    if options.given:
+        show(pd.concat([pd.read_csv(path, sep="\t") for path in options.given]))
+        return
     found = []
     for one in cases(options):
         found.append(one)
@@ -167,8 +183,7 @@ def main() -> None:
     rows = pd.DataFrame(found)
     if options.rows:
         rows.to_csv(options.rows, sep="\t", index=False)
-    with pd.option_context("display.width", 200, "display.max_columns", 20):
-        print(summary(rows).round(2))
+    show(rows)
 
 
 if __name__ == "__main__":

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from popscan.arrays.fourier import centred_ifft
-from popscan.recon.dynamic import conjugate_gradients
 from popscan.recon.encoding import Encoding
+from popscan.recon.holes import conjugate_gradients
 from popscan.recon.prepare import compression_matrix
 
 #: Virtual coils that predict; share of the readout's field of view, where most changes over time.
