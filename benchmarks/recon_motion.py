@@ -29,7 +29,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from popscan.arrays.beats import beat_numbers
 from popscan.arrays.metrics import dice
 from popscan.config import Segment
 from popscan.protocols import get_protocol

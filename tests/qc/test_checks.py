@@ -376,9 +376,17 @@ FAULTS: list[tuple[str, Callable[[Any], Any], str]] = [
     ("slice_shift_mm", slipped_slice, "review"),
     ("image_shift_mm", slipped_slice, "review"),
     ("slices_left_out", decided(slices_left_out=3, images_left_out_reason="24 tilted"), "review"),
-    ("kspace_lines_pct", decided(
-        line_rejection={"lines_found_worst_pct": 25.0, "lines_judged_by": "shots",
-                        "lines_left_out": 40}), "review"),
+    (
+        "kspace_lines_pct",
+        decided(
+            line_rejection={
+                "lines_found_worst_pct": 25.0,
+                "lines_judged_by": "shots",
+                "lines_left_out": 40,
+            }
+        ),
+        "review",
+    ),
     ("frame_order", decided(frame_order="file_name", n_guessed_slices=10), "review"),
     ("slice_start_frames", decided(slice_start_frames=4.0), "review"),
     ("frames_short", decided(n_frames_told=25), "review"),

@@ -1,4 +1,4 @@
-"""Lines of k-space in the wrong phase: found, left out, and nothing found where nothing is wrong."""
+"""Lines of k-space in the wrong phase: found and left out, and none where nothing is wrong."""
 
 from dataclasses import replace
 

@@ -108,9 +108,7 @@ def acquired(kspace: KSpace, *, cartesian: bool = True) -> Acquired:
     )
 
 
-def _left(
-    data: NDArray[np.complex64], left_out: NDArray[np.bool_]
-) -> NDArray[np.complex64]:
+def _left(data: NDArray[np.complex64], left_out: NDArray[np.bool_]) -> NDArray[np.complex64]:
     """Return samples (coil, kx, ky, z, t) without lines (ky, z, t)."""
     before = data.any(axis=(0, 1))
     out = np.where(left_out, np.complex64(0), data)

@@ -19,19 +19,30 @@ def unfolded_mean(one: Slice) -> Tensor | None:
     """Return the image of the mean over time (1, 1, x, y); None where views can be shared.
 
     Views of other frames cannot give lines that no frame has; between others that some frame has
-    they fold the image, and only the coils tell the folds apart. What lies beyond all lines (partial
+    they fold the image: they come from lines that are left out of single frames
+    (`Slice.over_time`), or the coils tell the folds apart. What lies beyond all lines (partial
     Fourier) folds nothing.
     """
     pooled = one.mask.amax(dim=1, keepdim=True)
-    there = pooled[0, 0].any(dim=0).nonzero()[:, 0]
-    if one.data.shape[2] == 1 or int(there[-1] - there[0]) + 1 == len(there):
-        return None
+    total = one.data.sum(dim=1, keepdim=True)
     count = one.mask.sum(dim=1, keepdim=True)[:, :, None]
+    folded = _folds(pooled)
+    if folded and one.over_time is not None:
+        pooled = one.over_time.abs().amax(dim=2).gt(0).float()
+        if one.mask.shape[2] == 1:  # whole readouts
+            pooled = pooled.amax(dim=2, keepdim=True)
+        total, count = one.over_time, pooled[:, :, None]
+    if one.data.shape[2] == 1 or not folded:
+        return None
     encoding = one.encoding.with_mask(pooled)
-    right = encoding.adjoint(one.data.sum(dim=1, keepdim=True) / count.clamp(min=1))
-    return conjugate_gradients(
-        lambda v: encoding.normal(v) + _LAM * v, right, n_iterations=_STEPS
-    )
+    right = encoding.adjoint(total / count.clamp(min=1))
+    return conjugate_gradients(lambda v: encoding.normal(v) + _LAM * v, right, n_iterations=_STEPS)
+
+
+def _folds(pooled: Tensor) -> bool:
+    """Whether lines (1, 1, x or 1, y) are missing between others."""
+    there = pooled[0, 0].any(dim=0).nonzero()[:, 0]
+    return int(there[-1] - there[0]) + 1 > len(there)
 
 
 def filled_start(one: Slice, shared: Tensor, present: Tensor) -> Tensor:

@@ -39,6 +39,9 @@ class Slice:
         Brightness of the slice: with it taken out, weights of priors mean the same everywhere.
     block
         Size of the centre that the coil maps come from; (0, 0) for one coil.
+    over_time : Tensor of complex64, shape (1, 1, coil, x, y), or None
+        Mean over time of all acquired lines where some are left out: what stands still is right in
+        lines of the wrong phase, too.
     """
 
     data: Tensor
@@ -46,6 +49,7 @@ class Slice:
     encoding: Encoding
     scale: float
     block: tuple[int, int]
+    over_time: Tensor | None = None
 
 
 #: Returns images (1, t, x, y) of one slice.
@@ -131,7 +135,7 @@ def white(used: Acquired) -> Acquired:
 def average_for_maps(used: Acquired, z: int) -> NDArray[np.complex64] | None:
     """Return the k-space (coil, kx, ky) of a slice averaged over time, lines left out included.
 
-    They may have left holes in the centre, and what coils see hardly changes with the phase. None
+    They may have left holes, and what stands still is right in lines of the wrong phase, too. None
     where no line was left out.
     """
     if used.for_maps is None:
@@ -152,14 +156,12 @@ def prepared(
     A single coil needs no map: its sensitivity is part of the image. Maps come from `for_maps`
     (coil, kx, ky) where given, else from the samples averaged over time.
     """
-    average = coils.temporal_average(samples)
+    average = coils.temporal_average(samples) if for_maps is None else for_maps
     block = (0, 0)
     if samples.shape[1] == 1:
         found = np.ones((1, *samples.shape[2:]), dtype=np.complex64)
     else:
-        found, block = coil_maps(
-            average if for_maps is None else for_maps, method=maps, width=calibration_width
-        )
+        found, block = coil_maps(average, method=maps, width=calibration_width)
     mask: NDArray[np.bool_] = np.asarray(samples.any(axis=1))
     axes: tuple[int, ...] = (0, 1)
     if np.array_equal(mask.any(axis=1), mask.all(axis=1)):
@@ -171,4 +173,10 @@ def prepared(
     sampled = torch.from_numpy(mask.astype(np.float32)).to(device)[None]
     data = torch.from_numpy(np.ascontiguousarray(samples / np.float32(scale))).to(device)[None]
     encoding = Encoding(torch.from_numpy(found).to(device)[None], sampled, axes=axes)
-    return Slice(data=data, mask=sampled, encoding=encoding, scale=scale, block=block)
+    still = None
+    if for_maps is not None:
+        mean = for_maps if axes == (0, 1) else centred_ifft(for_maps, axes=(1,))
+        still = torch.from_numpy((mean / scale).astype(np.complex64)).to(device)[None, None]
+    return Slice(
+        data=data, mask=sampled, encoding=encoding, scale=scale, block=block, over_time=still
+    )

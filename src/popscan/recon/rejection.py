@@ -89,7 +89,8 @@ def inconsistent_lines(kspace: KSpace, *, threshold: float = THRESHOLD) -> Rejec
     -------
     Rejection
         Nothing is judged, and `Rejection.why` says so, off the grid, with fewer than
-        `MIN_FRAMES` frames or `MIN_COILS` coils, and where lines differ from frame to frame and shots are not known.
+        `MIN_FRAMES` frames or `MIN_COILS` coils, and where lines differ from frame to frame and
+        shots are not known.
 
     Raises
     ------

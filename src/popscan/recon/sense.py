@@ -87,11 +87,11 @@ def cg_sense(
         if not samples.any():
             empty.append(z)
             continue
-        average = coils.temporal_average(samples)
+        whole = average_for_maps(used, z)
+        average = coils.temporal_average(samples) if whole is None else whole
         found, block = coil_maps(
-            average if (whole := average_for_maps(used, z)) is None else whole,
-            method=maps, width=calibration_width, support_threshold=support_threshold,
-        )  # fmt: skip
+            average, method=maps, width=calibration_width, support_threshold=support_threshold
+        )
         solve = partial(_solve, maps=found, lam=lam, n_iterations=n_iterations, tolerance=tolerance)
         start = solve(average[np.newaxis], None)[0] if prior == "temporal_mean" else None
         image, n_steps, residual = solve(samples, start)
