@@ -131,10 +131,7 @@ def _read(path: Path, file: h5py.File, view: str, rules: KSpaceInput) -> KSpace:
 
 
 def _shots(lines: Lines, grid: _Grid, mask: NDArray[np.bool_]) -> NDArray[np.int64] | None:
-    """Number of the shot (ky, t) by the headers' counter ``segment``.
-
-    None where it counts nothing, or where slices or averages differ in it.
-    """
+    """Return each line's shot by the counter ``segment``; None where it says none, or several."""
     segment = lines.heads["segment"]
     if len(np.unique(segment)) < 2:
         return None

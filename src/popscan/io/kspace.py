@@ -3,8 +3,9 @@
 Layout of the HDF5 file: dataset ``lines`` (complex64, shape (n_lines, coil, kx, z)) holds the
 acquired lines in the order of ``mask`` (bool, shape (ky, t)) read frame by frame; ``affine``
 (4, 4), ``spacing_mm`` (3,), ``frame_times_ms`` (t,) if known; off the grid ``trajectory`` (float32,
-shape (n_lines, 2, kx, z)) and ``matrix`` (2,); where known ``shots`` (int32, (ky, t)); attributes ``format``, ``view`` and
-``meta`` (JSON). Readers follow no links out of the file and check sizes before reading.
+shape (n_lines, 2, kx, z)) and ``matrix`` (2,); where known ``shots`` (int32, shape
+(ky, t)); attributes ``format``, ``view`` and ``meta`` (JSON). Readers follow no links out of the
+file and check sizes before reading.
 """
 
 from __future__ import annotations
