@@ -46,7 +46,7 @@ class Retrospective(Section):
 
 
 class LineRejection(Section):
-    """Lines of segmented cines that were acquired in the wrong phase, after a late trigger."""
+    """Lines of segmented series that were acquired in the wrong phase, after a late trigger."""
 
     action: Literal["report", "leave_out"] = Field(
         default="leave_out",
