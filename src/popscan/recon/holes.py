@@ -20,7 +20,7 @@ def unfolded_mean(one: Slice) -> Tensor | None:
 
     Views of other frames cannot give lines that no frame has; between others that some frame has
     they fold the image: they come from lines that are left out of single frames
-    (`Slice.over_time`), or the coils tell the folds apart. What lies beyond all lines (partial
+    (`Slice.over_time`), or the coils unfold them. What lies beyond all lines (partial
     Fourier) folds nothing.
     """
     pooled = one.mask.amax(dim=1, keepdim=True)

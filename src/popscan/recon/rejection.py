@@ -102,7 +102,7 @@ def inconsistent_lines(kspace: KSpace, *, threshold: float = THRESHOLD) -> Rejec
     if kspace.trajectory is not None:
         return _unjudged(nothing, "k-space off the grid")
     used = acquired(kspace)
-    there = used.data.any(axis=(0, 1))
+    there = np.asarray(used.data.any(axis=(0, 1)))
     counts = there.sum(axis=0)
     if n_t < MIN_FRAMES:
         return _unjudged(nothing, f"fewer than {MIN_FRAMES} frames", counts)
