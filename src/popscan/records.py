@@ -159,6 +159,11 @@ class KSpace:
         -0.5 to 0.5.
     matrix : tuple of 2 ints, or None
         Off the grid: sides of the image along x and y.
+    shots : ndarray of int, shape (ky, t), or None
+        In which shot (heartbeat) of the acquisition each line was acquired, in their order in
+        time; -1 where none was. None: not known.
+    left_out : ndarray of bool, shape (ky, z, t), or None
+        Acquired lines that methods leave out of the image; coil maps may use them.
     affine, spacing_mm, frame_times_ms, view, meta
         As in `Scan`, of the image that will be reconstructed.
     """
@@ -172,6 +177,8 @@ class KSpace:
     meta: Mapping[str, Any] = field(default_factory=dict)
     trajectory: NDArray[np.float32] | None = None
     matrix: tuple[int, int] | None = None
+    shots: NDArray[np.int64] | None = None
+    left_out: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

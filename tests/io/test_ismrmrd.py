@@ -208,6 +208,17 @@ def test_real_time_repetitions_are_frames(tmp_path, phantom):
     assert kspace.meta["acquisition"]["frames_are"] == "repetition"
 
 
+def test_segments_are_shots_where_slices_agree(tmp_path, path, phantom):
+    assert read_ismrmrd(path, rules=PLAIN).shots is None  # counts nothing
+    lines = cine(phantom)
+    for one in lines:
+        one.idx.segment = one.idx.kspace_encode_step_1 % 4
+    kspace = read_ismrmrd(write(tmp_path / "a.h5", header(phantom), lines), rules=PLAIN)
+    np.testing.assert_array_equal(kspace.shots, np.repeat(np.arange(24)[:, None] % 4, 3, axis=1))
+    lines[0].idx.segment += 1
+    assert read_ismrmrd(write(tmp_path / "b.h5", header(phantom), lines), rules=PLAIN).shots is None
+
+
 def change(**fields):
     def apply(lines):
         for key, value in fields.items():

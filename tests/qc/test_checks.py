@@ -44,8 +44,10 @@ def test_clean_scan_passes_every_check(case: Any) -> None:
     checks = cine.check(case.scan, case.labels)
     assert [check.name for check in checks] == list(cine.CHECKS)
     passed = {check.name for check in checks if check.verdict == Verdict.PASS}
-    # The base lies well inside; and no model said what Dice to expect, nor how usual the scan is.
+    # The base lies well inside; no model said what Dice to expect, nor how usual the scan is; and
+    # lines of k-space were not compared.
     unsaid = {
+        "kspace_lines_pct",
         *("base_cut_ratio", "rv_base_cut_ratio"),
         *("error_risk", "expected_dice", "lvef_doubt_points", "ood"),
     }
@@ -374,6 +376,17 @@ FAULTS: list[tuple[str, Callable[[Any], Any], str]] = [
     ("slice_shift_mm", slipped_slice, "review"),
     ("image_shift_mm", slipped_slice, "review"),
     ("slices_left_out", decided(slices_left_out=3, images_left_out_reason="24 tilted"), "review"),
+    (
+        "kspace_lines_pct",
+        decided(
+            line_rejection={
+                "lines_found_worst_pct": 25.0,
+                "lines_judged_by": "shots",
+                "lines_left_out": 40,
+            }
+        ),
+        "review",
+    ),
     ("frame_order", decided(frame_order="file_name", n_guessed_slices=10), "review"),
     ("slice_start_frames", decided(slice_start_frames=4.0), "review"),
     ("frames_short", decided(n_frames_told=25), "review"),

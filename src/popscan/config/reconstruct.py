@@ -45,6 +45,30 @@ class Retrospective(Section):
     )
 
 
+class LineRejection(Section):
+    """Lines of segmented series that were acquired in the wrong phase, after a late trigger."""
+
+    action: Literal["report", "leave_out"] = Field(
+        default="leave_out",
+        description="leave_out: methods reconstruct the other lines as undersampling; report: "
+        "lines are counted, and used as before.",
+    )
+    threshold: float = Field(
+        default=0.3,
+        ge=-1,
+        le=1,
+        description="A shot (or line) is found where another phase explains it better than its "
+        "own by this share of the distance between the two; higher finds fewer.",
+    )
+    fail_above_pct: float = Field(
+        default=50.0,
+        ge=0,
+        le=100,
+        description="A scan of which more lines are found in some slice fails "
+        "(too_many_lines_left_out): which of them are right is not known.",
+    )
+
+
 class Reconstruct(Section):
     """K-space to images."""
 
@@ -72,6 +96,11 @@ class Reconstruct(Section):
         default="cpu",
         description="Where methods run that can use a GPU. Its results differ by rounding, and "
         "are not made anew where this alone changes.",
+    )
+    line_rejection: LineRejection | None = Field(
+        default=None,
+        description="Find lines of k-space that were acquired in the wrong phase "
+        "(docs/reconstruction.md); {} for the defaults.",
     )
     retrospective: Retrospective | None = Field(
         default=None,

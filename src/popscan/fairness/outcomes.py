@@ -32,6 +32,7 @@ def outcomes_table(
     recon_scores: pd.DataFrame | None = None,
     variant_scores: pd.DataFrame | None = None,
     scan_lengths: pd.DataFrame | None = None,
+    line_rejection: pd.DataFrame | None = None,
     segmentation: pd.DataFrame | None = None,
     qc: pd.DataFrame | None = None,
     qc_checks: pd.DataFrame | None = None,
@@ -64,6 +65,8 @@ def outcomes_table(
     scan_lengths : DataFrame
         unit, scan_seconds and signed errors against the full length: gives ``scan_seconds`` and
         ``brain_ml_abs_error_by_stopping``.
+    line_rejection : DataFrame
+        unit, lines_found_pct: gives ``lines_found_pct``, the share of k-space in the wrong phase.
     segmentation : DataFrame
         unit and numbers of the segmentation; those on uncertainty are used.
     qc : DataFrame
@@ -106,6 +109,12 @@ def outcomes_table(
             part_of(scan_lengths["unit"], "stopping", "scan_seconds", seconds, kind="continuous")
         )
         parts += _variants(scan_lengths.assign(variant="stopping"), stage="stopping")
+    if _has(line_rejection, "unit", "lines_found_pct"):
+        share = line_rejection["lines_found_pct"].astype(float)
+        parts.append(
+            part_of(line_rejection["unit"], "reconstruct", "lines_found_pct", share,
+                    kind="continuous")
+        )  # fmt: skip
     if _has(scores, "unit", "structure"):
         parts += _scores(scores)
     if _has(segmentation, "unit"):

@@ -126,7 +126,19 @@ def _read(path: Path, file: h5py.File, view: str, rules: KSpaceInput) -> KSpace:
         },
         trajectory=trajectory,
         matrix=None if grid else matrix,
+        shots=None if grid is None else _shots(lines, grid, mask),
     )
+
+
+def _shots(lines: Lines, grid: _Grid, mask: NDArray[np.bool_]) -> NDArray[np.int64] | None:
+    """Return each line's shot by the counter ``segment``; None where it says none, or several."""
+    segment = lines.heads["segment"]
+    if len(np.unique(segment)) < 2:
+        return None
+    shots = np.full(mask.shape, -1, dtype=np.int64)
+    at = (lines.step + grid.shift, lines.frame)
+    shots[at] = segment
+    return shots if np.array_equal(shots[at], segment) else None
 
 
 def _refuse_trajectory(encoding: Encoding, name: str) -> None:

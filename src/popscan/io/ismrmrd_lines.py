@@ -27,7 +27,7 @@ NOISE, CALIBRATION, CALIBRATION_AND_IMAGE, REVERSED = (_flag(n) for n in (19, 20
 _OTHER = np.bitwise_or.reduce([_flag(n) for n in (23, 24, 26, 27, 28, 29, 30, 31)])
 _DIRECTIONS = ("position", "read_dir", "phase_dir", "slice_dir")
 _COUNTERS = ("kspace_encode_step_1", "kspace_encode_step_2", "average", "slice", "contrast",
-             "phase", "repetition", "set")  # fmt: skip
+             "phase", "repetition", "set", "segment")  # fmt: skip
 _FIELDS = ("flags", "number_of_samples", "active_channels", "center_sample", "discard_pre",
            "discard_post", "encoding_space_ref", "trajectory_dimensions", "sample_time_us",
            "acquisition_time_stamp", "physiology_time_stamp", *_DIRECTIONS)  # fmt: skip

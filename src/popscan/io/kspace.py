@@ -3,8 +3,9 @@
 Layout of the HDF5 file: dataset ``lines`` (complex64, shape (n_lines, coil, kx, z)) holds the
 acquired lines in the order of ``mask`` (bool, shape (ky, t)) read frame by frame; ``affine``
 (4, 4), ``spacing_mm`` (3,), ``frame_times_ms`` (t,) if known; off the grid ``trajectory`` (float32,
-shape (n_lines, 2, kx, z)) and ``matrix`` (2,); attributes ``format``, ``view`` and
-``meta`` (JSON). Readers follow no links out of the file and check sizes before reading.
+shape (n_lines, 2, kx, z)) and ``matrix`` (2,); where known ``shots`` (int32, shape
+(ky, t)); attributes ``format``, ``view`` and ``meta`` (JSON). Readers follow no links out of the
+file and check sizes before reading.
 """
 
 from __future__ import annotations
@@ -49,6 +50,8 @@ def write_kspace(path: str | Path, kspace: KSpace) -> None:
             points = np.moveaxis(kspace.trajectory, (2, 4), (0, 1))[rows, frames]
             _put(file, "trajectory", np.ascontiguousarray(points, dtype=np.float32))
             _put(file, "matrix", np.array(kspace.matrix))
+        if kspace.shots is not None:
+            _put(file, "shots", np.asarray(kspace.shots, dtype=np.int32))
 
 
 def read_kspace(path: str | Path, *, max_bytes: int = MAX_KSPACE_BYTES) -> KSpace:
@@ -110,6 +113,7 @@ def _read(path: Path, file: h5py.File, max_bytes: int) -> KSpace:
         frame_times_ms=None if times is None else times.astype(float),
         trajectory=_trajectory(file, mask, lines.shape, max_bytes),
         matrix=_matrix(file),
+        shots=_shots(file, mask),
         view=str(file.attrs["view"]),
         meta=dict(json.loads(file.attrs["meta"])),
     )
@@ -138,6 +142,15 @@ def _matrix(file: h5py.File) -> tuple[int, int] | None:
     if sides.shape != (2,) or not all(2 <= int(side) <= 8192 for side in sides):
         raise ValueError("matrix is not two sides of an image")
     return int(sides[0]), int(sides[1])
+
+
+def _shots(file: h5py.File, mask: NDArray[np.bool_]) -> NDArray[np.int64] | None:
+    if "shots" not in file:
+        return None
+    shots = read_array(file, "shots", max_bytes=2**26)
+    if shots.shape != mask.shape or shots.dtype.kind not in "iu" or (shots[mask] < 0).any():
+        raise ValueError("shots do not number the acquired lines")
+    return shots.astype(np.int64)
 
 
 def read_kspace_mat(path: str | Path, *, name: str = "raw") -> NDArray[np.complex64]:

@@ -25,7 +25,7 @@ from popscan.io.kspace_formats import read_any_kspace
 from popscan.records import KSpace, SubjectError
 
 #: Fields of `KSpace` that are arrays.
-ARRAYS = ("data", "mask", "affine", "frame_times_ms", "trajectory")
+ARRAYS = ("data", "mask", "affine", "frame_times_ms", "trajectory", "shots")
 
 
 def answer(request: Mapping[str, Any]) -> tuple[dict[str, Any], list[NDArray[Any]]]:

@@ -26,7 +26,9 @@ class Acquired:
     coils, dropped_coils
         Indices of the coils in `data` and of those left out because they are 0 everywhere.
     acceleration
-        Samples of the grid divided by those acquired.
+        Samples of the grid divided by those used.
+    for_maps
+        `data` with the lines that are left out of the image (`KSpace.left_out`); None without any.
     """
 
     data: NDArray[np.complex64]
@@ -34,6 +36,7 @@ class Acquired:
     coils: tuple[int, ...]
     dropped_coils: tuple[int, ...]
     acceleration: float
+    for_maps: NDArray[np.complex64] | None = None
 
 
 def acquired(kspace: KSpace, *, cartesian: bool = True) -> Acquired:
@@ -54,7 +57,8 @@ def acquired(kspace: KSpace, *, cartesian: bool = True) -> Acquired:
     Raises
     ------
     SubjectError
-        ``not_cartesian``, ``bad_kspace_shape``, ``no_acquired_lines`` (in some frame),
+        ``not_cartesian``, ``bad_kspace_shape``, ``no_acquired_lines`` (in some frame, or none is
+        left in it),
         ``non_finite_kspace`` or ``empty_kspace`` (every coil is 0).
     """
     if cartesian and kspace.trajectory is not None:
@@ -90,14 +94,32 @@ def acquired(kspace: KSpace, *, cartesian: bool = True) -> Acquired:
         data = data[alive]
     gain = float(2.0 ** np.ceil(np.log2(largest.max())))
     data = (data * (inside / np.float32(gain))).astype(np.complex64, copy=False)
+    whole = None
+    if kspace.left_out is not None and kspace.left_out.any():
+        whole, data = data, _left(data, kspace.left_out)
     sampled = data.any(axis=0)
     return Acquired(
         data=data,
+        for_maps=whole,
         gain=gain,
         coils=tuple(int(i) for i in np.flatnonzero(alive)),
         dropped_coils=tuple(int(i) for i in np.flatnonzero(~alive)),
         acceleration=float(sampled.size / np.count_nonzero(sampled)),
     )
+
+
+def _left(data: NDArray[np.complex64], left_out: NDArray[np.bool_]) -> NDArray[np.complex64]:
+    """Return samples (coil, kx, ky, z, t) without lines (ky, z, t)."""
+    before = data.any(axis=(0, 1))
+    out = np.where(left_out, np.complex64(0), data)
+    bare = before.any(axis=0) & ~(before & ~left_out).any(axis=0)
+    if bare.any():
+        z, t = (int(axis[0]) for axis in np.nonzero(bare))
+        raise SubjectError(
+            "no_acquired_lines",
+            f"{int(bare.sum())} frames of slices have no line left (first: slice {z}, frame {t})",
+        )
+    return out
 
 
 def as_scan(

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
 from popscan.methods import Count, CountOrZero, NotNegative
+from popscan.recon.holes import conjugate_gradients, unfolded_mean
 from popscan.recon.maps import MapMethod
 from popscan.recon.prepared import Slice, solved
 from popscan.recon.sharing import shared_views
@@ -178,8 +177,10 @@ def kt_sense(
 
     def solve(one: Slice) -> Tensor:
         shared = shared_images(one)
-        start = shared.mean(dim=1, keepdim=True).expand(-1, one.data.shape[1], -1, -1)
-        size = torch.fft.fft(shared - start, dim=1, norm="ortho").abs()
+        mean = shared.mean(dim=1, keepdim=True)
+        size = torch.fft.fft(shared - mean, dim=1, norm="ortho").abs()
+        still = unfolded_mean(one)
+        start = (mean if still is None else still).expand(-1, one.data.shape[1], -1, -1)
         size = torch.nn.functional.max_pool2d(size, 2 * spread_px + 1, 1, spread_px)
         size = size + floor * size.amax()
 
@@ -236,26 +237,3 @@ def _frequency_shrunk(images: Tensor, threshold: float) -> Tensor:
     size = spectrum.abs()
     keep = (size - threshold).clamp(min=0) / size.clamp(min=1e-20)
     return torch.fft.ifft(spectrum * keep, dim=1, norm="ortho")
-
-
-def conjugate_gradients(
-    normal: Callable[[Tensor], Tensor], right_hand_side: Tensor, *, n_iterations: int
-) -> Tensor:
-    """Solve ``normal(z) = right_hand_side`` for each slice (axis 0), from 0."""
-
-    def energy(a: Tensor, b: Tensor) -> Tensor:
-        product = (a.conj() * b).real.flatten(1).sum(dim=1, dtype=torch.float64)
-        return product.to(torch.float32)[:, None, None, None]
-
-    solution = torch.zeros_like(right_hand_side)
-    residual, direction = right_hand_side, right_hand_side
-    size = energy(residual, residual)
-    for _ in range(n_iterations):
-        image = normal(direction)
-        step = size / energy(direction, image).clamp(min=1e-30)
-        solution = solution + step * direction
-        residual = residual - step * image
-        updated = energy(residual, residual)
-        direction = residual + (updated / size.clamp(min=1e-30)) * direction
-        size = updated
-    return solution

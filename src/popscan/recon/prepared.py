@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,9 @@ class Slice:
         Brightness of the slice: with it taken out, weights of priors mean the same everywhere.
     block
         Size of the centre that the coil maps come from; (0, 0) for one coil.
+    over_time : Tensor of complex64, shape (1, 1, coil, x, y), or None
+        Mean over time of all acquired lines where some are left out: what stands still is right in
+        lines of the wrong phase, too.
     """
 
     data: Tensor
@@ -46,6 +49,7 @@ class Slice:
     encoding: Encoding
     scale: float
     block: tuple[int, int]
+    over_time: Tensor | None = None
 
 
 #: Returns images (1, t, x, y) of one slice.
@@ -96,7 +100,7 @@ def solved(
     """
     used = acquired(kspace)
     if prewhiten:
-        used = Acquired(**{**vars(used), "data": prewhitened(used.data)})
+        used = white(used)
     place = pick_device(device)
     _, n_x, n_y, n_z, n_t = used.data.shape
     magnitude = np.zeros((n_x, n_y, n_z, n_t), dtype=np.float32)
@@ -106,7 +110,10 @@ def solved(
         if not samples.any():
             empty.append(z)
             continue
-        one = prepared(samples, maps=maps, calibration_width=calibration_width, device=place)
+        one = prepared(
+            samples, maps=maps, calibration_width=calibration_width, device=place,
+            for_maps=average_for_maps(used, z),
+        )  # fmt: skip
         blocks.append(one.block)
         with torch.inference_mode():
             images = solve(one)[0].abs() * one.scale
@@ -117,18 +124,39 @@ def solved(
     return as_scan(kspace, magnitude, used, about)
 
 
+def white(used: Acquired) -> Acquired:
+    """Return k-space with the noise of its coils decorrelated (see `popscan.recon.noise`)."""
+    if used.for_maps is None:
+        return replace(used, data=prewhitened(used.data))
+    whole = prewhitened(used.for_maps)
+    return replace(used, data=np.where(used.data.any(axis=0), whole, 0), for_maps=whole)
+
+
+def average_for_maps(used: Acquired, z: int) -> NDArray[np.complex64] | None:
+    """Return the k-space (coil, kx, ky) of a slice averaged over time, lines left out included.
+
+    They may have left holes, and what stands still is right in lines of the wrong phase, too. None
+    where no line was left out.
+    """
+    if used.for_maps is None:
+        return None
+    return coils.temporal_average(np.moveaxis(used.for_maps[:, :, :, z], -1, 0))
+
+
 def prepared(
     samples: NDArray[np.complex64],
     *,
     maps: MapMethod,
     calibration_width: int,
     device: torch.device,
+    for_maps: NDArray[np.complex64] | None = None,
 ) -> Slice:
     """Return a slice (t, coil, kx, ky) as tensors, scaled, with its coil maps.
 
-    A single coil needs no map: its sensitivity is part of the image.
+    A single coil needs no map: its sensitivity is part of the image. Maps come from `for_maps`
+    (coil, kx, ky) where given, else from the samples averaged over time.
     """
-    average = coils.temporal_average(samples)
+    average = coils.temporal_average(samples) if for_maps is None else for_maps
     block = (0, 0)
     if samples.shape[1] == 1:
         found = np.ones((1, *samples.shape[2:]), dtype=np.complex64)
@@ -145,4 +173,10 @@ def prepared(
     sampled = torch.from_numpy(mask.astype(np.float32)).to(device)[None]
     data = torch.from_numpy(np.ascontiguousarray(samples / np.float32(scale))).to(device)[None]
     encoding = Encoding(torch.from_numpy(found).to(device)[None], sampled, axes=axes)
-    return Slice(data=data, mask=sampled, encoding=encoding, scale=scale, block=block)
+    still = None
+    if for_maps is not None:
+        mean = for_maps if axes == (0, 1) else centred_ifft(for_maps, axes=(1,))
+        still = torch.from_numpy((mean / scale).astype(np.complex64)).to(device)[None, None]
+    return Slice(
+        data=data, mask=sampled, encoding=encoding, scale=scale, block=block, over_time=still
+    )

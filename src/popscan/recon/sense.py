@@ -14,8 +14,8 @@ from popscan.methods import Count, NotNegative
 from popscan.recon import coils
 from popscan.recon.acquired import acquired, as_scan
 from popscan.recon.maps import coil_maps
-from popscan.recon.noise import prewhitened
 from popscan.recon.operators import Sense
+from popscan.recon.prepared import average_for_maps, white
 from popscan.records import KSpace, Scan
 
 Complex = NDArray[np.complexfloating]
@@ -77,7 +77,8 @@ def cg_sense(
         ``no_calibration_lines``.
     """
     used = acquired(kspace)
-    data = prewhitened(used.data) if prewhiten else used.data
+    used = white(used) if prewhiten else used
+    data = used.data
     _, n_x, n_y, n_z, n_t = data.shape
     magnitude = np.zeros((n_x, n_y, n_z, n_t), dtype=np.float32)
     steps, residuals, blocks, empty = [0], [0.0], [], []
@@ -86,7 +87,8 @@ def cg_sense(
         if not samples.any():
             empty.append(z)
             continue
-        average = coils.temporal_average(samples)
+        whole = average_for_maps(used, z)
+        average = coils.temporal_average(samples) if whole is None else whole
         found, block = coil_maps(
             average, method=maps, width=calibration_width, support_threshold=support_threshold
         )

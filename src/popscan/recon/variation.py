@@ -12,6 +12,7 @@ from torch import Tensor
 
 from popscan.methods import Count, NotNegative
 from popscan.recon.fista import fista
+from popscan.recon.holes import filled_start
 from popscan.recon.maps import MapMethod
 from popscan.recon.prepared import Slice, solved
 from popscan.recon.sharing import shared_views
@@ -71,7 +72,7 @@ def cs_tv(
         start = None
         if dynamic:
             filled, present = shared_views(one.data, one.mask)
-            start = one.encoding.with_mask(present).adjoint(filled)
+            start = filled_start(one, filled, present)
         return fista(one.encoding.normal, right, prox, n_iterations=n_iterations, start=start)
 
     info = {

@@ -50,6 +50,7 @@ TITLES: Mapping[str, str] = {
     "visibility_maps": "Visibility maps", "atlas": "Atlas", "experiment": "Experiment",
     "variants": "Comparison of reconstructions", "stopping": "Length of scans",
     "scan_seconds": "Seconds of scan per slice",
+    "lines_found_pct": "Lines of k-space in the wrong phase",
     # methods
     "cg_sense": "CG-SENSE", "zero_filled": "Zero-filled", "mann_whitney": "Mann-Whitney test",
     # statistics

@@ -14,6 +14,7 @@ from popscan.protocols import protocol_of
 from popscan.records import Status
 from popscan.scored import counted
 from popscan.stages import stages_of
+from popscan.stages.reconstruct.columns import rejections
 from popscan.stages.stopping.columns import scan_lengths
 from popscan.stages.variants.columns import variant_scores
 from popscan.stats.harmonise_account import harmonised_name
@@ -94,6 +95,7 @@ def audit_inputs(study: Study) -> AuditInputs:
         recon_scores=_in_use(study.table("recon_scores"), options),
         variant_scores=variant_scores(study),
         scan_lengths=scan_lengths(study),
+        line_rejection=rejections(study),
         segmentation=study.table("segmentation"),
         qc=study.verdicts,
         qc_checks=study.table("qc_checks", columns=_OF_CHECKS, coded=_OF_CHECKS),

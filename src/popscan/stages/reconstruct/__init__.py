@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from popscan.stages.description import Stage
+from popscan.stages.description import Stage, Table
 
 STAGE = Stage(
     name="reconstruct",
-    version="1",
+    version="2",
     uses=("arrays",),
     sections=("study", "source", "reconstruct"),
     reads=("ingest",),
     task="popscan.stages.reconstruct.task:reconstruct_task",
+    tables={"reconstructions": Table(columns="popscan.stages.reconstruct.columns:DICTIONARY")},
+    report="popscan.stages.reconstruct.report:rejection_section",
 )

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import zlib
+from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
 from popscan.config import Reconstruct
+from popscan.config.reconstruct import LineRejection
 from popscan.protocol import Protocol
 from popscan.protocol import load as load_place
-from popscan.records import KSpace, NotApplicable, Outcome, Scan, Subject
+from popscan.records import KSpace, NotApplicable, Outcome, Scan, Subject, SubjectError
 from popscan.stages import upstream_of
 from popscan.study.context import ShardContext
 from popscan.task import Task
@@ -42,12 +46,18 @@ def reconstruct_task(context: ShardContext) -> Task[KSpace | Scan]:
             kspace, like = simulated_kspace(loaded, **dict(retrospective), seed=seed), loaded
             values["simulated_from_images"] = True
         assert isinstance(kspace, KSpace)
+        found: Mapping[str, object] = {}
+        if section.line_rejection is not None:
+            kspace, found = rejected(kspace, section.line_rejection)
+            values |= {k: v for k, v in found.items() if not isinstance(v, list)}
         files = {}
         for name, variant in section.variants.items():
             scan = reconstruct(
                 kspace, method=variant.method, device=section.device, **variant.options
             )
             scan = cropped(scan, like) if like else oriented(context.protocol, scan)
+            if found:
+                scan = replace(scan, meta={**scan.meta, "line_rejection": dict(found)})
             desc = "" if name == section.use else name
             files[context.names.image(subject, desc=desc)] = scan
         return Outcome(files=files, values=values)
@@ -64,6 +74,47 @@ def reconstruct_task(context: ShardContext) -> Task[KSpace | Scan]:
     )
 
 
+def rejected(kspace: KSpace, rules: LineRejection) -> tuple[KSpace, dict[str, object]]:
+    """Find lines of the wrong phase, and leave them out where the rules say so.
+
+    Returns
+    -------
+    kspace
+        Without the lines found, with ``leave_out``.
+    found
+        ``lines_found_pct``, of all acquired lines, and ``lines_found_worst_pct``, of those of the
+        worst slice, both NaN where nothing could be judged; ``lines_left_out``, how many were; by
+        ``lines_judged_by`` (``shots``, ``lines``) or why not; ``lines_found_by_frame``.
+
+    Raises
+    ------
+    SubjectError
+        ``too_many_lines_left_out``.
+    """
+    from popscan.recon.rejection import inconsistent_lines, without
+
+    found = inconsistent_lines(kspace, threshold=rules.threshold)
+    leave = rules.action == "leave_out"
+    n_found = int(found.lines.sum())
+    worst = 100 * float(found.share.max()) if found.basis else math.nan
+    about: dict[str, object] = {
+        "lines_found_pct": (
+            100 * n_found / max(int(found.acquired.sum()), 1) if found.basis else math.nan
+        ),
+        "lines_found_worst_pct": worst,
+        "lines_left_out": n_found if leave else 0,
+        "lines_judged_by": found.basis or found.why,
+    }
+    if leave and worst > rules.fail_above_pct:
+        raise SubjectError(
+            "too_many_lines_left_out",
+            f"{worst:.0f}% of the lines of slice {int(found.share.argmax()) + 1} contradict the "
+            f"others; up to {rules.fail_above_pct:g}% are left out",
+        )
+    about["lines_found_by_frame"] = [int(n) for n in found.lines.sum(axis=(0, 1))]
+    return (without(kspace, found) if leave else kspace), about
+
+
 def task_options(section: Reconstruct) -> dict[str, object]:
     """Return what results depend on: the section, and the digests of the models it names."""
     from popscan.recon import models_of
@@ -71,6 +122,8 @@ def task_options(section: Reconstruct) -> dict[str, object]:
     plain = section.model_dump(exclude={"device"})
     if section.retrospective is None:
         del plain["retrospective"]  # as before there was any
+    if section.line_rejection is None:
+        del plain["line_rejection"]
     digests = {
         name: found
         for name, variant in section.variants.items()

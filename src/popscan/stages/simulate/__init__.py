@@ -6,7 +6,7 @@ from popscan.stages.description import Stage, Table
 
 STAGE = Stage(
     name="simulate",
-    version="1",
+    version="2",
     uses=("arrays",),
     sections=("study", "simulate"),
     reads=("plan",),

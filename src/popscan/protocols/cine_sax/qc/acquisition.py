@@ -6,6 +6,7 @@ The numbers come from the reader (``Scan.meta``); a source that does not give th
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from popscan.protocols.cine_sax.qc.context import Context
 from popscan.qc.model import Measured, not_assessed
@@ -70,6 +71,18 @@ def frames_short(ctx: Context) -> Measured:
         return _decided(ctx, "n_frames_told", note="as many as the header promises")
     short = float(promised) - ctx.n_frames
     return Measured(short, f"{ctx.n_frames} frames, {promised:g} promised by the header")
+
+
+def kspace_lines_pct(ctx: Context) -> Measured:
+    """Share of k-space lines of the worst slice that were acquired in the wrong phase."""
+    found = ctx.scan.meta.get("line_rejection")
+    if not isinstance(found, Mapping):
+        return not_assessed("lines of k-space were not compared")
+    share, by = found.get("lines_found_worst_pct"), str(found.get("lines_judged_by", ""))
+    if not isinstance(share, (int, float)) or not math.isfinite(share):
+        return not_assessed(f"lines of k-space were not compared: {by}")
+    left = "were left out" if found.get("lines_left_out") else "are in the image"
+    return Measured(float(share), f"lines judged by {by}; those found {left}" if share else "")
 
 
 def _decided(ctx: Context, key: str, *, note: str, default: float = 0) -> Measured:

@@ -28,6 +28,7 @@ from popscan.qc.model import Limit, Spec
 from popscan.qc.order import slice_order
 
 _PETERSEN = "range of Petersen et al. 2017, doi:10.1186/s12968-017-0327-9, widened for disease"
+_KSPACE = "benchmarks/recon_motion.py"
 _TARRONI = "after Tarroni et al. 2020, doi:10.1038/s41598-020-58212-2; limits own"
 
 
@@ -92,6 +93,7 @@ _IMAGE: dict[str, Spec] = {
     "slice_order": _image(slice_order, "correlation", "high", 0.05, None),
     "slice_shift_mm": _image(motion.slice_shift_mm, "mm", "high", 8.0, 20.0, _TARRONI),
     "image_shift_mm": _image(motion.image_shift_mm, "mm", "high", 15.0, None),
+    "kspace_lines_pct": _image(acquisition.kspace_lines_pct, "%", "high", 15.0, None, _KSPACE),
     "slices_left_out": _image(acquisition.slices_left_out, "slices", "high", 0.0, None),
     "frame_order": _image(acquisition.frame_order, "slices", "high", 0.0, None),
     "slice_start_frames": _image(acquisition.slice_start_frames, "frames", "high", 1.0, None),

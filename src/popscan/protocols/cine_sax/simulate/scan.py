@@ -8,10 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from popscan.arrays.beats import Beat
+from popscan.arrays.beats import Beat, beat_numbers
 from popscan.arrays.sampling import sampling_mask
 from popscan.protocols.cine_sax.simulate.acquisition import acquire, reference_image, scanner_image
-from popscan.protocols.cine_sax.simulate.beats import BEAT_FAULTS, drawn_beats, struck_spectrum
+from popscan.protocols.cine_sax.simulate.beats import (
+    BEAT_FAULTS,
+    N_BEATS,
+    drawn_beats,
+    struck_spectrum,
+)
 from popscan.protocols.cine_sax.simulate.coils import coil_maps, noise_mixing
 from popscan.protocols.cine_sax.simulate.faults import FAULTS, blur_labels, corrupt_motion
 from popscan.protocols.cine_sax.simulate.plan import plan_stack
@@ -158,7 +163,8 @@ def simulate_subject(
             spectrum, maps, mask=mask, noise=level, mixing=mixing, rng=stream("k-space noise"),
             beats=beats,
         )  # fmt: skip
-        raw = KSpace(data=data, mask=mask, **common)
+        shots = beat_numbers(mask, N_BEATS, order="interleaved")
+        raw = KSpace(data=data, mask=mask, shots=shots, **common)
         array = reference_image(spectrum, maps, noise=level / 5, rng=stream("image noise"))
     else:
         array = scanner_image(
