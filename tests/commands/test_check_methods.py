@@ -59,7 +59,7 @@ def test_a_gpu_that_is_not_there_is_named(tmp_path: Path) -> None:
     path = tmp_path / "study.yaml"
     path.write_text("reconstruct: {device: cuda}")
     problems, _ = check_study(path)
-    assert any(problem.startswith("reconstruct.device: cuda") for problem in problems)
+    assert any(problem.startswith(f"{path}: reconstruct.device: cuda") for problem in problems)
 
 
 @pytest.mark.parametrize(

@@ -170,7 +170,7 @@ def audit(
         summary=_correct_summary(summary, roles, correction=correction, family=family),
         notes=(
             *odd_values(matrix.records(), matrix.values),
-            *_notes(outcomes, matrix, groupings, samples, min_group),
+            *_notes(outcomes, matrix, groupings, samples, min_group, gaps),
             *(f"A reference group is given for {name}, which is not tested." for name in unused),
         ),
         settings={
@@ -251,9 +251,11 @@ def _notes(
     groupings: Sequence[Grouping],
     samples: Sequence[Sample],
     min_group: int,
+    gaps: Sequence[Gap],
 ) -> list[str]:
-    """Say who is missing, ignored, or not tested."""
+    """Say who is missing, ignored, or not tested; groups of `gaps` have their sentence there."""
     notes = []
+    compared = {(gap.row["attribute"], gap.row["group"]) for gap in gaps}
     strangers = int((~pd.Index(outcomes["unit"].unique()).isin(matrix.units)).sum())
     if strangers:
         notes.append(
@@ -270,7 +272,11 @@ def _notes(
         if unknown and " x " not in grouping.attribute:
             notes.append(f"{grouping.attribute} was not recorded for {unknown} of {sizes.sum()} "
                          f"subjects, who form the group '{MISSING}'.")  # fmt: skip
-        small = [n for n, s in zip(grouping.names, sizes, strict=True) if s < min_group]
+        small = [
+            name
+            for name, size in zip(grouping.names, sizes, strict=True)
+            if size < min_group and (grouping.attribute, name) not in compared
+        ]
         if small:
             has = "has" if len(small) == 1 else "have"
             notes.append(f"{grouping.attribute}: {', '.join(sorted(small))} {has} fewer than "

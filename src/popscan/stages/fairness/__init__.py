@@ -24,7 +24,7 @@ _AUDIT = {
 
 STAGE = Stage(
     name="fairness",
-    version="9",
+    version="10",
     uses=("stats",),
     sections=(
         "study",
