@@ -95,4 +95,5 @@ def test_what_would_do_otherwise_than_is_meant_is_named(
     path.write_text(f"{{{source}{config}}}")
     problems, _ = check_study(path)
     start = expected.format(path=path)
-    assert any(problem.startswith(start) for problem in problems), problems
+    starts = (start, f"{path}: {start}")
+    assert any(problem.startswith(starts) for problem in problems), problems
