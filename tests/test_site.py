@@ -52,6 +52,10 @@ def test_the_site_builds_without_a_warning(tmp_path, repo_root):
     commands = (tmp_path / "reference/commands/index.html").read_text(encoding="utf-8")
     assert "popscan rerun" in commands
     assert "open_study" in (tmp_path / "reference/python/index.html").read_text(encoding="utf-8")
+    for card in (repo_root / "resources" / "models").glob("*/card.md"):
+        page = tmp_path / "models" / card.parent.name / "index.html"
+        assert "Limits" in page.read_text(encoding="utf-8")
+        assert f'href="models/{card.parent.name}/"' in front
 
 
 def test_commands_in_the_docs_are_commands():

@@ -77,8 +77,8 @@ def test_files_that_are_no_text_are_refused(tmp_path, data, message):
 
 
 def test_no_file_and_a_folder(tmp_path):
-    for path in (tmp_path, tmp_path / "none.yaml"):
-        with pytest.raises(PopscanError, match="no such file"):
+    for path, message in ((tmp_path, "a folder; a file is"), (tmp_path / "none.yaml", "no such")):
+        with pytest.raises(PopscanError, match=message):
             read_yaml(path)
 
 

@@ -15,9 +15,8 @@ PAGES = {
     "config/README.md": "reference/config.md",
     "CHANGELOG.md": "reference/changelog.md",
     "CONTRIBUTING.md": "reference/contributing.md",
-    "resources/models/cine_sax/card.md": "models/cine_sax.md",
-    "resources/models/brain_t1/card.md": "models/brain_t1.md",
 }
+_CARDS = "resources/models/*/card.md"
 _PYTHON = """# Python
 
 ```python
@@ -38,10 +37,19 @@ study = popscan.open_study("results/demo")
 _LINK = re.compile(r"(?<=\]\()([^)#\s]+)(#[^)]*)?(?=\))")
 
 
+def pages(root: Path) -> dict[str, str]:
+    """Return `PAGES` and a page for every shipped model."""
+    cards = {
+        card.relative_to(root).as_posix(): f"models/{card.parent.name}.md"
+        for card in sorted(root.glob(_CARDS))
+    }
+    return {**PAGES, **cards}
+
+
 def on_files(files: Files, config: Any) -> Files:
     """Add the pages that do not lie in docs/."""
     root = Path(config.config_file_path).parent
-    for source, page in PAGES.items():
+    for source, page in pages(root).items():
         text = _relinked((root / source).read_text(encoding="utf-8"), source, page, root)
         files.append(File.generated(config, page, content=text))
     files.append(File.generated(config, "reference/commands.md", content=_commands()))
@@ -52,7 +60,7 @@ def on_files(files: Files, config: Any) -> Files:
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
     """Point the links of a page in docs/ to where the site has their targets."""
     here = page.file.src_uri
-    if here in PAGES.values() or here.startswith("reference/"):
+    if here in PAGES.values() or here.startswith(("reference/", "models/")):
         return markdown
     return _relinked(markdown, f"docs/{here}", here, Path(config.config_file_path).parent)
 
@@ -70,8 +78,9 @@ def _relinked(text: str, source: str, page: str, root: Path) -> str:
             name = path.relative_to(root).as_posix()
         except ValueError:
             return match.group()
-        if name in PAGES:
-            return up + PAGES[name] + anchor
+        elsewhere = pages(root)
+        if name in elsewhere:
+            return up + elsewhere[name] + anchor
         if name.startswith("docs/"):
             return up + name.removeprefix("docs/") + anchor
         return up + "index.md" if path.exists() else match.group()

@@ -53,7 +53,8 @@ def read_yaml(path: Path, *, max_bytes: int = MAX_BYTES) -> Any:
     """
     try:
         if not path.is_file():
-            raise PopscanError(f"{path}: no such file")
+            wrong = "a folder; a file is expected" if path.is_dir() else "no such file"
+            raise PopscanError(f"{path}: {wrong}")
         with path.open("rb") as stream:
             data = stream.read(max_bytes + 1)
     except OSError as error:
@@ -97,13 +98,30 @@ def parse_yaml(text: str, *, where: str) -> Any:
         finally:
             loader.dispose()
     except yaml.YAMLError as error:
-        raise PopscanError(f"{where}: not valid YAML: {shorten(error, 300)}") from error
+        raise PopscanError(f"{where}: {_unparsed(error, text)}") from error
     except RecursionError as error:
         raise PopscanError(f"{where}: not valid YAML: nested too deeply") from error
     except _CONSTRUCTION as error:
         raise PopscanError(
             f"{where}: a value that YAML cannot hold ({type(error).__name__}: {shorten(error)})"
         ) from error
+
+
+def _unparsed(error: yaml.YAMLError, text: str) -> str:
+    """Say where a text stops being YAML, as line and column, and what is wrong there."""
+    mark = getattr(error, "problem_mark", None)
+    if mark is None:
+        return f"not valid YAML: {shorten(error, 300)}"
+    problem, start = getattr(error, "problem", None), getattr(error, "context_mark", None)
+    lines = text.split("\n")
+    line = lines[mark.line] if mark.line < len(lines) else ""
+    where = f"line {mark.line + 1}, column {mark.column + 1}: not valid YAML: "
+    if line[mark.column : mark.column + 1] == "\t":
+        return f"{where}a tab; YAML is indented by spaces"
+    begun = ""
+    if start is not None and getattr(error, "context", None):
+        begun = f" ({error.context} that begins in line {start.line + 1})"  # type: ignore[attr-defined]
+    return f"{where}{shorten(problem or error, 200)}{begun}"
 
 
 def shown(value: object, *, most: int = MAX_SHOWN) -> str:

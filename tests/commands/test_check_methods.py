@@ -59,7 +59,7 @@ def test_a_gpu_that_is_not_there_is_named(tmp_path: Path) -> None:
     path = tmp_path / "study.yaml"
     path.write_text("reconstruct: {device: cuda}")
     problems, _ = check_study(path)
-    assert any(problem.startswith("reconstruct.device: cuda") for problem in problems)
+    assert any(problem.startswith(f"{path}: reconstruct.device: cuda") for problem in problems)
 
 
 @pytest.mark.parametrize(
@@ -95,4 +95,5 @@ def test_what_would_do_otherwise_than_is_meant_is_named(
     path.write_text(f"{{{source}{config}}}")
     problems, _ = check_study(path)
     start = expected.format(path=path)
-    assert any(problem.startswith(start) for problem in problems), problems
+    starts = (start, f"{path}: {start}")
+    assert any(problem.startswith(starts) for problem in problems), problems

@@ -215,7 +215,8 @@ def test_a_gap_that_fails_correction_is_called_so():
     assert "excludes zero" in said
     assert "not significant" in said
     assert "LV ejection fraction" in said
-    assert words.people("female & Black") == "women & Black"
+    assert words.people("female & Black") == "Black women"
+    assert words.people("male & 45-54") == "men & 45-54"
 
 
 def test_real_brain_volumes(data_dir):

@@ -48,7 +48,7 @@ def test_nothing_was_lost() -> None:
 def test_losses_are_counted_by_stage() -> None:
     gone = ledger(a=("ingest", "failed"), b=("qc", "excluded"))
     written = text(StudyContext(ledger=gone))
-    assert "2 were analysed (1 failed at ingest and 1 excluded by quality control)." in written
+    assert "2 were analysed (1 failed at ingestion and 1 excluded by quality control)." in written
 
 
 def test_an_override_counts_as_the_person_decided() -> None:

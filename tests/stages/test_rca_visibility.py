@@ -279,7 +279,7 @@ def test_check_names_files_that_are_not_there(tmp_path):
     )
     problems, _ = check_study(config)
     assert any("rca.references: nowhere.npz" in problem for problem in problems)
-    assert any("visibility.baseline_model 'nix'" in problem for problem in problems)
+    assert any("visibility.baseline_model: no bundle 'nix'" in problem for problem in problems)
 
 
 def test_samples_are_by_name_and_of_the_share_asked_for():

@@ -62,7 +62,10 @@ def config_file(tmp_path, config) -> str:
 
 
 def test_every_wrong_name_is_a_problem_with_what_exists(tmp_path):
-    problems, _ = check_study(config_file(tmp_path, WRONG))
+    path = config_file(tmp_path, WRONG)
+    named, _ = check_study(path)
+    assert all(problem.startswith(f"{path}: ") for problem in named)
+    problems = [problem.removeprefix(f"{path}: ") for problem in named]
     for start, hint in EXPECTED.items():
         found = [problem for problem in problems if problem.startswith(start)]
         assert len(found) == 1, (start, problems)
@@ -86,7 +89,7 @@ def test_a_schema_error_hides_no_other_problem(tmp_path):
     for text in (
         "fairness.alpha: input should be less than 0.5", "fairness.n_bot: unknown key",
         "reconstruct.variants.b.method: field required", "reconstruct.variants.b.way: unknown",
-        "reconstruct.use: 'c'", "'grappa'", "'snrr'", "segment.model 'nowhere'",
+        "reconstruct.use: 'c'", "'grappa'", "'snrr'", "segment.model: no bundle 'nowhere'",
         "segment.batch_slices", *EXPECTED,
     ):  # fmt: skip
         assert text in told

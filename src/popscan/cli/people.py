@@ -52,7 +52,7 @@ def add(commands: Commands) -> None:
     page.set_defaults(call=_page)
 
     review = commands.add_parser(
-        "review", help="write a page on which a person judges subjects; it saves qc.overrides"
+        "review", help="write a page for judging subjects by eye; it saves qc.overrides"
     )
     add_study(review)
     review.add_argument("--subjects", help="comma-separated, or a file with one per line")

@@ -80,8 +80,22 @@ def _check_one(
         except PopscanError as error:
             found.append(f"{configfile}: {error}")
     # Of a key that cannot be read, its default was looked at.
-    problems += [line for line in found if not line.startswith(tuple(left_out))]
+    problems += [
+        f"{configfile}: {line}" if _names_a_key(line) else line
+        for line in found
+        if not line.startswith(tuple(left_out))
+    ]
     return problems, notes
+
+
+def _subjects(n: int) -> str:
+    return f"{n} subject" if n == 1 else f"{n} subjects"
+
+
+def _names_a_key(line: str) -> bool:
+    """Whether a problem begins with a key of the config, so that the file belongs before it."""
+    section, dot, _ = line.partition(" ")[0].partition(".")
+    return bool(dot) and section in Config.model_fields
 
 
 def _check_protocol(config: Config, problems: list[str], notes: list[str]) -> None:
@@ -131,7 +145,8 @@ def _check_methods(config: Config, problems: list[str], notes: list[str]) -> Non
         (protocol.biomarkers.methods, config.biomarkers.method, "biomarkers.method"),
     ):
         if name not in table:
-            problems.append(f"{key}: {name!r}; expected one of: {', '.join(sorted(table))}")
+            known = ", ".join(sorted(table))
+            problems.append(f"{key}: no such method: {name!r}; expected one of: {known}")
 
 
 def _check_model(config: Config, problems: list[str], notes: list[str]) -> None:
@@ -206,13 +221,17 @@ def _check_cohort(
     if not cohort.planned:
         problems.append(f"no subject found in {where(options)}")
     without = [p for p in cohort.planned if not p.subject.sources]
-    notes.append(f"{len(cohort.planned)} subjects in {where(options)}")
+    notes.append(f"{_subjects(len(cohort.planned))} in {where(options)}")
     if without and config.source.kind != "simulated":
         listed = ", ".join(p.subject.unit for p in without[:5])
-        problems.append(f"{len(without)} subjects of the cohort table have no images: {listed}")
+        have = "has" if len(without) == 1 else "have"
+        who = _subjects(len(without))
+        problems.append(f"{who} of the cohort table {have} no images: {listed}")
     if cohort.unlisted:
         listed = ", ".join(cohort.unlisted[:5])
-        problems.append(f"{len(cohort.unlisted)} subjects have images but no row: {listed}")
+        have = "has" if len(cohort.unlisted) == 1 else "have"
+        who = _subjects(len(cohort.unlisted))
+        problems.append(f"{who} {have} images but no row: {listed}")
     for planned in cohort.planned:
         if planned.problem.get("status") == "failed":
             problems.append(f"{planned.subject.unit}: {planned.problem['message']}")

@@ -260,6 +260,21 @@ def _say(where: str, item: ErrorDetails, model: type[BaseModel]) -> str:
             section = field.annotation if field else None
         key = shorten(".".join(str(part) for part in item["loc"]))
         known = sorted(getattr(section, "model_fields", {}))
-        hint = did_you_mean(str(item["loc"][-1]), known)
+        hint = _place_of(item["loc"], model) or did_you_mean(str(item["loc"][-1]), known)
         return f"{where}: {key}: unknown key{hint}; expected one of: {', '.join(known)}"
     return problem_text(item, where=where)
+
+
+def _place_of(loc: tuple[int | str, ...], model: type[BaseModel]) -> str:
+    """Say where the config has a key of this name, if it stands in the wrong section."""
+    top = model.model_fields
+    name = str(loc[-1])
+    if len(loc) > 1:
+        return f" (it belongs beside the sections: {name})" if name in top else ""
+    section, dot, rest = name.partition(".")
+    if dot and section in top:
+        return f" (write {section}: {{{shorten(rest)}: ...}})"
+    sections = [
+        part for part, field in top.items() if name in getattr(field.annotation, "model_fields", {})
+    ]
+    return f" (it is a key of {' and '.join(sections)})" if 0 < len(sections) < 3 else ""

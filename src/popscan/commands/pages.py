@@ -135,7 +135,7 @@ def write_review(
     limit: int = MAX_REVIEWED,
     out: Path | None = None,
 ) -> tuple[Path, int, int]:
-    """Write the page on which a person judges subjects.
+    """Write the page for judging subjects by eye.
 
     Parameters
     ----------

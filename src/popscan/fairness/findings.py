@@ -19,6 +19,7 @@ from popscan.fairness.words import (
     held_equal,
     is_social,
     p_text,
+    people,
 )
 
 _KEY = ["attribute", "stage", "outcome", "group", "reference"]
@@ -174,21 +175,28 @@ def _too_few(gaps: pd.DataFrame) -> list[str]:
     """Name groups that are too small, for all outcomes or for some."""
     lines = []
     few = gaps["note"].str.startswith("too few")
+    needed = gaps["note"].str.extract(r"^too few: .* (\d+) needed$")[0]
     for attribute, rows in gaps.groupby("attribute", sort=False):
         never = few[rows.index].groupby(rows["group"]).all()
         some = few[rows.index].groupby(rows["group"]).sum()
         groups = sorted(map(str, never.index[never]))
+        by = str(attribute).replace(" x ", " and ")
         if groups:
+            least = needed[rows.index].dropna().unique()
+            count = f" ({least[0]} are needed)" if len(least) == 1 else ""
             lines.append(
-                f"By {attribute}, nothing can be concluded about {', '.join(groups)}: too few "
-                "subjects. That is a gap of the study, not evidence of equal service."
+                f"By {by}, nothing can be concluded about {', '.join(map(people, groups))}: too "
+                f"few subjects{count}. This is a limit of the study, not evidence of equal "
+                "service."
             )
         partly = {str(g): int(n) for g, n in some[~never].items() if n}
         if partly:
             total = rows.groupby("group").size()
-            listed = ", ".join(f"{g} ({n} of {total[g]})" for g, n in sorted(partly.items()))
+            listed = ", ".join(
+                f"{people(g)} ({n} of {total[g]})" for g, n in sorted(partly.items())
+            )
             lines.append(
-                f"By {attribute}, some outcomes could not be compared since too few subjects of "
+                f"By {by}, some outcomes could not be compared since too few subjects of "
                 f"the group or its reference have a value: {listed}."
             )
     return lines

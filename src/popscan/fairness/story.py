@@ -11,6 +11,7 @@ from popscan.fairness.comparison import UNADJUSTED
 from popscan.fairness.funnel import ALL
 from popscan.fairness.ledger import TOTAL
 from popscan.fairness.words import (
+    adjusted_for,
     capital,
     decimals,
     gap_scale,
@@ -63,12 +64,26 @@ def ledger_sentences(ledger: pd.DataFrame, *, alpha: float = 0.05) -> list[str]:
             else "No single step clearly adds to it or takes from it."
         )
         sentences.append(
-            f"{name}, {people(group)} minus {people(reference)}: {number(first['gap'])} by "
-            f"{first['step']}, {number(last['gap'])} after {last['step']}; the pipeline changes "
+            f"{name}, {people(group)} minus {people(reference)}: {number(first['gap'])} "
+            f"{_first(str(first['step']))}, {number(last['gap'])} after "
+            f"{_step(str(last['step']))}; the pipeline changes "
             f"the gap by {number(whole['contribution'])} ({100 * (1 - alpha):g}% interval "
-            f"{number(whole['ci_low'])} to {number(whole['ci_high'])}). {steps}"
+            f"{whole['ci_low']:+,.{digits}f} to {number(whole['ci_high'])}). {steps}"
         )
     return sentences
+
+
+def _first(step: str) -> str:
+    """Say where the first gap of a ledger was measured."""
+    return {"truth": "in the ground truth", "reference labels": "on the reference labels"}.get(
+        step, f"by {step}"
+    )
+
+
+def _step(step: str) -> str:
+    """Return a step with the confounders' names for people."""
+    what, adjusts, columns = step.partition("adjustment for ")
+    return f"{what}{adjusts}{adjusted_for(columns)}" if adjusts else step
 
 
 def funnel_sentences(funnel: pd.DataFrame, *, alpha: float = 0.05) -> list[str]:

@@ -29,6 +29,17 @@ _NAMES = {
     **{part: words for protocol in own() for part, words in protocol.words.parts.items()},
 }  # fmt: skip
 _PEOPLE = {"female": "women", "male": "men", MISSING: "those not recorded"}
+#: Groups whose names stand before a noun, in lower case.
+_ADJECTIVES = frozenset({
+    "african", "american indian", "asian", "black", "caribbean", "chinese", "hispanic", "indian",
+    "mixed", "white",
+})  # fmt: skip
+#: Stages as the place of a failure.
+_STAGES = {
+    "simulate": "simulation", "ingest": "ingestion", "reconstruct": "reconstruction",
+    "segment": "segmentation", "score": "agreement with references", "qc": "quality control",
+    "rca": "reverse classification accuracy",
+}  # fmt: skip
 
 
 def looked_for_first(n: int) -> list[str]:
@@ -75,6 +86,13 @@ def outcome_name(outcome: str) -> str:
     str
         Words; units at the end are left to the numbers.
     """
+    if outcome.endswith("_failed"):
+        stage = outcome.removesuffix("_failed")
+        return f"failed at {_STAGES.get(stage, stage.replace('_', ' '))}"
+    if outcome.endswith("_covered"):
+        return f"interval coverage of {outcome_name(outcome.removesuffix('_covered'))}"
+    if outcome.endswith("_whole"):
+        return f"{outcome_name(outcome.removesuffix('_whole'))}, whole image"
     bare, _ = _without_unit(outcome)
     words: list[str] = []
     before = ""
@@ -116,7 +134,7 @@ def _without_unit(outcome: str) -> tuple[str, str]:
 
 
 def people(group: str) -> str:
-    """Return a group's name for people: ``female & Black`` becomes ``women & Black``.
+    """Return a group's name for people: ``female & Black`` becomes ``Black women``.
 
     Parameters
     ----------
@@ -128,7 +146,12 @@ def people(group: str) -> str:
     str
         Words.
     """
-    return " & ".join(_PEOPLE.get(part, part) for part in group.split(" & "))
+    parts = group.split(" & ")
+    nouns = [part for part in parts if part in ("female", "male")]
+    others = [part for part in parts if part.lower() in _ADJECTIVES]
+    if len(parts) == 2 and len(nouns) == len(others) == 1:
+        return f"{others[0]} {_PEOPLE[nouns[0]]}"
+    return " & ".join(_PEOPLE.get(part, part) for part in parts)
 
 
 def gap_scale(row: pd.Series) -> tuple[float, str]:

@@ -56,7 +56,8 @@ TITLES: Mapping[str, str] = {
     # statistics
     "n": "n", "p": "p", "q": "q", "r": "r", "sd": "SD", "se": "Standard error",
     "p_adj": "p, adjusted", "p_change": "p of the change", "p_kruskal": "p (Kruskal-Wallis)",
-    "mae": "Mean absolute error", "auc": "AUC", "n_low": "n with a low Dice",
+    "mae": "Mean absolute error", "n_covered": "Covered", "auc": "AUC",
+    "n_low": "n with a low Dice",
     "n_groups": "Groups", "n_too_few": "Groups too small", "n_other": "n of the other",
     "n_group": "n of the group", "n_adjusted": "n, adjusted", "n_reference": "n of the reference",
     "max_gap": "Largest gap", "max_gap_by_chance": "Largest gap by chance alone",
@@ -136,6 +137,8 @@ _MADE: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], Name | None]], ...
     (re.compile(r"p_(.+)"), lambda m: Name(f"p of {name_of(m[1]).inside()}")),
     (re.compile(r"(.+?)(?:_ci)?_(low|high)((?:_[a-z0-9]+)*)"), lambda m: _end(m)),
     (re.compile(r"(.+)_harmonised((?:_[a-z0-9]+)*)"), lambda m: _harmonised(m[1] + m[2])),
+    (re.compile(r"(.+)_covered"), lambda m: Name(f"Interval coverage of {name_of(m[1]).inside()}")),
+    (re.compile(r"(.+)_whole"), lambda m: _whole(m[1])),
     (re.compile(r"(\w+)_missed"), lambda m: _structure(m[1], "{} missed")),
     (re.compile(r"mean_(entropy|information)_(\w+)"),
      lambda m: _structure(m[2], f"Mean {m[1]}, {{}}")),
@@ -162,6 +165,11 @@ def _end(match: re.Match[str]) -> Name | None:
     name = name_of(match[1] + match[3])
     side = {"low": "lower", "high": "upper"}[match[2]]
     return Name(f"{name.title}, {side} limit", name.unit)
+
+
+def _whole(column: str) -> Name:
+    name = name_of(column)
+    return Name(f"{name.title}, whole image", name.unit)
 
 
 def _harmonised(column: str) -> Name:

@@ -1,4 +1,4 @@
-"""The page on which a person judges subjects; what it saves is the table of overrides."""
+"""The page for judging subjects by eye; what it saves is the table of overrides."""
 
 from __future__ import annotations
 

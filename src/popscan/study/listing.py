@@ -59,9 +59,9 @@ def find_cohort(options: Mapping[str, object], folders: Folders | None = None) -
         return _simulated_cohort(options)
     root = Path(source.root)
     if not source.root or not root.is_dir():
-        raise PopscanError(
-            f"source.root: no such folder: {source.root!r} (set it to the folder of raw data)"
-        )
+        wrong = "is a file; a folder is expected" if root.is_file() else "no such folder"
+        what = f"{source.root!r} {wrong}" if root.is_file() else f"{wrong}: {source.root!r}"
+        raise PopscanError(f"source.root: {what} (set it to the folder of raw data)")
     from popscan.io.cohort import listed
     from popscan.io.sources import get_source
 
@@ -121,7 +121,8 @@ def _read(
     source = Source.of(options)
     path = Path(source.participants or Path(source.root, "participants.tsv"))
     if source.participants and not path.is_file():
-        raise PopscanError(f"source.participants: {path}: no such file")
+        wrong = "a folder; a file is expected" if path.is_dir() else "no such file"
+        raise PopscanError(f"source.participants: {path}: {wrong}")
     if not path.is_file() or not (source.participants or source.root):
         return None
     section = CohortSection.of(options)

@@ -23,8 +23,13 @@ def read_overrides(path: Path) -> pd.DataFrame:
     """
     try:
         return parse_overrides(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise PopscanError(f"qc.overrides: {path}: cannot be read ({error})") from error
+    except FileNotFoundError as error:
+        raise PopscanError(f"qc.overrides: {path}: no such file") from error
+    except OSError as error:
+        why = error.strerror or error
+        raise PopscanError(f"qc.overrides: {path}: cannot be read ({why})") from error
+    except UnicodeDecodeError as error:
+        raise PopscanError(f"qc.overrides: {path}: text in UTF-8 is expected") from error
 
 
 def final_verdicts(verdicts: pd.DataFrame, options: Mapping[str, object]) -> pd.DataFrame:

@@ -25,6 +25,7 @@ def size_notes(config: Config | TableConfig, table: pd.DataFrame) -> list[str]:
         A sentence per key; empty where nobody is known yet.
     """
     n = len(table)
+    subjects = "1 subject" if n == 1 else f"{n} subjects"
     if not n:
         return []
     sizes = [
@@ -35,14 +36,14 @@ def size_notes(config: Config | TableConfig, table: pd.DataFrame) -> list[str]:
     if isinstance(config, Config) and config.atlas.enabled:
         sizes.append(("atlas.min_group", config.atlas.min_group, "no group gets an atlas"))
     found = [
-        f"{key}: {smallest} is more than the {n} subjects, so {what}."
+        f"{key}: {smallest} is more than the {subjects}, so {what}."
         for key, smallest, what in sizes
         if smallest > n
     ]
     if config.share.rounding > n:
         found.append(
             f"share.rounding: counts are rounded to multiples of {config.share.rounding}, which is "
-            f"more than the {n} subjects, so all are shown as 0 or {config.share.rounding}."
+            f"more than the {subjects}, so all are shown as 0 or {config.share.rounding}."
         )
     return [*found, *_band_notes(config, table)]
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from popscan.report.figures.base import image_tag, png_uri
+from popscan.report.names import name_of
 
 #: Error that is white, as a fraction of the reference's maximum.
 ERROR_RANGE = 0.1
@@ -48,7 +49,8 @@ def gallery(shown: Gallery) -> Markup:
     peak = max(float(shown.reference.max()), 1e-12)
     white = max(float(np.percentile(shown.reference, 99.5)), 1e-12)
     cells = [("reference", shown.reference / white, np.zeros_like(shown.reference))]
-    for name, image in shown.images.items():
+    for variant, image in shown.images.items():
+        name = name_of(variant).title
         error = np.abs(image - shown.reference) / (ERROR_RANGE * peak)
         cells.append((name, image / white, error))
     columns = min(_COLUMNS, len(cells))

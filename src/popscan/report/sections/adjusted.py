@@ -93,7 +93,7 @@ def _table(part: pd.DataFrame, options: Options) -> Table:
         f"adjusted for {held}{_without(part)}.",
         columns=[
             Column(title="Group"),
-            Column(title="Way"),
+            Column(title="Method"),
             Column(title="n", numeric=True),
             Column(
                 title="Gap in its standard errors",

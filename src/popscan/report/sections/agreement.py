@@ -43,16 +43,19 @@ def agreement(context: StudyContext, options: Options) -> list[Block]:
         of_unit = attribute_by_unit(context, attribute, missing="missing")
         items = [_agreement_panel(part[part["biomarker"] == name], pairs.get(name), of_unit)
                  for name in biomarker_order(part, context.protocol)[:MOST_PANELS]]  # fmt: skip
+        by = title_of(attribute, unit=False).lower()
         figure = Figure(
             markup=agreements(items, name=f"agreement{i}", links=options.links),
-            caption=f"Difference from the reference by {title_of(attribute, unit=False).lower()}: "
+            caption=f"Difference from the reference by {by}: "
             + (_DENSE if any(item.dense for item in items) else "")
             + "lines are each group's bias, "
             + ("bars" if options.share else "dashed lines")
             + " its limits of agreement (bias ± 1.96 SD; Bland and Altman 1986).",
         )
         blocks.append(
-            figure if i == 0 else Details(summary=f"By {title_of(attribute)}", blocks=[figure])
+            figure
+            if i == 0
+            else Details(summary=f"By {title_of(attribute, unit=False).lower()}", blocks=[figure])
         )
     tables = [_agreement_table(context, known[known["attribute"] == a], options)
               for a in dict.fromkeys(known["attribute"])]  # fmt: skip

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from popscan.protocol import Protocol
-from popscan.report.blocks import Block, Cell, Column, Details, Table
+from popscan.report.blocks import Block, Cell, Column, Details, Table, Text
 from popscan.report.context import StudyContext
 from popscan.report.figures.forest import axis_header, axis_limits, heat, interval_cell
 from popscan.report.sections.common import Options
@@ -228,7 +228,8 @@ def _against(rows: Sequence[_Row], options: Options) -> str:
 
 def _forest(
     attribute: str, gaps: pd.DataFrame, limits: tuple[float, float], options: Options
-) -> Table:
+) -> Table | Text:
+    """Return the gaps of an attribute, or that there are none."""
     power = bool(gaps["min_detectable_gap"].notna().any())
     rows: list[list[Cell]] = []
     headings: dict[int, str] = {}
@@ -246,6 +247,10 @@ def _forest(
                 f"{shorten(row['group'], 40)} ({options.count(row['n'])})" for row in few
             )
         rows += [_forest_row(row, limits, options, power=power) for row in known]
+    by = title_of(attribute, unit=False).lower()
+    if not rows:
+        outcomes = listing(empty) if len(empty) <= _SHOWN else plural(len(empty), "outcome")
+        return Text(text=f"By {by}, no two groups are large enough for {outcomes}.", tone="note")
     made = gaps["test"].where(~gaps["test"].str.startswith("none"), "")
     tests = list(dict.fromkeys(t.replace("_", " ") for t in made if t))
     columns = [
@@ -265,7 +270,7 @@ def _forest(
                    "80% power")
         )  # fmt: skip
     return Table(
-        caption=f"Gaps by {title_of(attribute, unit=False).lower()}.",
+        caption=f"Gaps by {by}.",
         columns=columns,
         rows=rows,
         groups=headings,

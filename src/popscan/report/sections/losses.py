@@ -127,7 +127,7 @@ def exclusion(context: StudyContext, options: Options) -> list[Block]:
             for _, row in known.iterrows()
         ]
         titles = ("n", "Excluded, points", f"At equal quality ({options.interval})", "Adjusted p")
-        columns = [Column(title=t) for t in ("Attribute", "Groups", "Way")]
+        columns = [Column(title=t) for t in ("Attribute", "Groups", "Method")]
         columns += [Column(title=t, numeric=True) for t in titles]
         blocks.append(
             Details(

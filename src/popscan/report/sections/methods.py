@@ -221,4 +221,5 @@ def limits(context: StudyContext, options: Options) -> Section:
         "A gap that is not significant may still be there: read the interval, not the star.",
     ]
     blocks.append(Bullets(items=[*map(str, context.limits), *standing]))
-    return Section(ident=ident, title=title, blocks=blocks)
+    summary = "What went wrong in this run, and what these numbers cannot say."
+    return Section(ident=ident, title=title, blocks=blocks, summary=summary)

@@ -122,7 +122,7 @@
     wrap.parentNode.insertBefore(bar, wrap);
   }
 
-  // --- sections: opened by links, all for print -------------------------------------------------
+  // --- sections: opened by links, and all for print; what is folded in them stays as it is -------------------------------------------------
   const sections = $$("details.section");
   function reveal(id) {
     const target = id && document.getElementById(id);
@@ -138,7 +138,7 @@
   window.addEventListener("hashchange", hash);
   let closed = [];
   window.addEventListener("beforeprint", function () {
-    closed = $$("details").filter((d) => !d.open);
+    closed = $$("details.section").filter((d) => !d.open);
     closed.forEach((d) => { d.open = true; });
   });
   window.addEventListener("afterprint", () => closed.forEach((d) => { d.open = false; }));

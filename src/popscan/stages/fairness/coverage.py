@@ -57,8 +57,8 @@ def coverage_section(study_root: Path, config: Mapping[str, object]) -> Extra | 
         headline=coverage_sentences(table, Options()),
         shared_headline=coverage_sentences(table, masked),
         notes=[
-            "Coverage by group is also an outcome of the audit (`..._covered`): there gaps are "
-            "tested and corrected for how many were made."
+            "Coverage by group is also an outcome of the fairness audit (interval coverage of a "
+            "biomarker). There the gaps are tested and corrected for multiplicity."
         ],
         shared=True,
     )

@@ -9,7 +9,7 @@ from popscan.config import Associate, Atlas, Fairness, Rca, Reconstruct, source_
 from popscan.protocol import load as load_place
 from popscan.protocols import protocol_of
 from popscan.report.context import StudyContext
-from popscan.report.text import listing, plural, title_of
+from popscan.report.text import listing, plural, stage_title, title_of
 from popscan.report.tidy import complete, numbers, words
 from popscan.report.units import deciding_matrix, final_status
 from popscan.stages.report.provenance import Provenance
@@ -98,7 +98,7 @@ def _subjects(context: StudyContext) -> Iterator[str]:
     matrix = deciding_matrix(context)
     lost = {}
     for stage in matrix:
-        name = "quality control" if stage == "qc" else stage
+        name = stage_title(str(stage)).lower()
         for status, verb in (("failed", "failed at"), ("excluded", "excluded by")):
             if n := int((matrix[stage] == status).sum()):
                 lost[f"{verb} {name}"] = n

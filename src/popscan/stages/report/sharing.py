@@ -106,10 +106,17 @@ def left_out(tables: Mapping[str, pd.DataFrame], safe: Mapping[str, pd.DataFrame
     for attribute, outcome in sorted(set(whole) - set(shown), key=whole.index):
         missing.setdefault(attribute, []).append(outcome)
     return [
-        f"Nothing is shared by {attribute} of {', '.join(outcomes)}: groups or events are too few, "
+        f"Nothing is shared by {attribute} of {_few(outcomes)}: groups or events are too few, "
         "or what else is shown would reveal how many they are."
         for attribute, outcomes in missing.items()
     ]
+
+
+def _few(outcomes: Sequence[str], *, most: int = 6) -> str:
+    """Join names; beyond `most` of them the rest is counted."""
+    if len(outcomes) <= most:
+        return ", ".join(outcomes)
+    return f"{', '.join(outcomes[:most])} and {len(outcomes) - most} more outcomes"
 
 
 def _without_audit(context: StudyContext) -> StudyContext:

@@ -33,7 +33,10 @@ def bundle_path(name: str) -> Path:
         if (path / "model.yaml").is_file():
             return path
     known = sorted(p.parent.name for p in shipped.glob("*/model.yaml"))
-    raise PopscanError(f"segment.model {name!r}: no bundle there; shipped bundles: {known}")
+    raise PopscanError(
+        f"segment.model: no bundle {name!r}; expected a folder with model.yaml or one of: "
+        f"{', '.join(known)}"
+    )
 
 
 class NoModel:
