@@ -4,8 +4,9 @@ Each slice is reduced to a coarse pattern, its bits are scattered over bands, an
 hashed with the bundle's salt to four bytes. A slice is recognised where several bands agree. The
 pattern does not change with names, headers, the type of the numbers, a positive scaling and offset
 of the intensities, mirroring, or the order of axes, slices and frames; it survives resampling of
-the same field of view as a rule. Cropping, padding, another contrast and noise that can be seen
-make a slice another one. A bundle keeps 32 bytes of a slice, of which no image can be made again.
+the same field of view as a rule, and a margin of one value. Cropping, another contrast and noise
+that can be seen make a slice another one. A bundle keeps 32 bytes of a slice, of which no image can
+be made again.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from popscan.arrays.intensity import content_box
 
 #: Fields of the coarse pattern along a side, bands of its bits, and how many of them must agree.
 _SIDE, _BANDS, _AGREE = 16, 8, 3
@@ -143,7 +146,7 @@ def digests_of(
     ndarray of uint32, shape (slice, orientation, band); without the middle axis for one.
     """
     chosen = array if frames is None else array[..., list(frames)]
-    fields = _fields(chosen)
+    fields = _fields(chosen[content_box(chosen)[:2]])  # not what a program put around it
     fields = fields[np.ptp(fields, axis=(1, 2)) > 0]
     key = hashlib.sha256(salt.encode()).digest()
     found = np.zeros((len(fields), orientations, _BANDS), np.uint32)

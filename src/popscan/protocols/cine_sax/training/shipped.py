@@ -56,7 +56,7 @@ LIMITS = (
     "Congenital disease, pacemakers, late-enhancement or other contrasts than bright-blood cine "
     "were not in training; pericardial effusions were painted, hardly any was real.",
     "Training scans are recognised by their images, also when renamed, rescaled, turned or stored "
-    "otherwise, but not when cropped or padded: those count as new subjects.",
+    "otherwise, but not when cropped: those count as new subjects.",
 )
 REPRODUCE = (
     "The first recipe was planned for 4800 steps and ended at 3750, the second was shortened to "
