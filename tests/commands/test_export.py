@@ -18,7 +18,7 @@ from popscan.commands.export import ExportDamageError, export_subjects
 from popscan.commands.export_tables import ANOTHER, Others
 from popscan.inventory import write_inventory
 from popscan.lock import StudyLock
-from popscan.records import PopscanError
+from popscan.records import PopscanError, Record, Status
 from popscan.stages.restoring import restore_all
 from popscan.study.storage import clear_shard
 from popscan.study.withdraw import withdraw
@@ -265,6 +265,18 @@ def test_packed_files_that_were_restored_are_exported_as_well(tmp_path):
     assert restore_all(study.store, SHARD, one) == N_FILES
     assert image("sub-1") in study.stored()
     assert exported(study, ["sub-1"], "again") == before
+
+
+def test_the_reason_is_the_first_stage_that_failed_unless_files_were_removed():
+    failed = Record(unit="sub-1", stage="ingest", status=Status.FAILED, reason="no_images")
+    skipped = Record(unit="sub-1", stage="qc", status=Status.SKIPPED, reason="no_images")
+    assert export._why([failed, skipped]) == "ingest: no_images"
+    gone = Record(unit="sub-1", stage="segment", status=Status.OK, removed={image("sub-1"): "00"})
+    excluded = Record(unit="sub-1", stage="qc", status=Status.EXCLUDED, reason="qc_fail")
+    assert export._why([gone, excluded]) == "removed_by_storage"
+    assert export._why([Record(unit="sub-1", stage="qc", status=Status.OK)]) == (
+        "no_stage_wrote_files"
+    )
 
 
 @pytest.mark.parametrize("keep", ["all", "tables"])

@@ -174,11 +174,11 @@ def _chosen(parts: Sequence[Path], names: Sequence[str], known: Sequence[str]) -
 
     gone = [name for name in names if left(name) and not matching_units([name], known)]
     fresh = [name for name in names if name not in gone]
-    chosen = resolve_units(fresh, known, where="export --subjects") if fresh else []
+    chosen = resolve_units(fresh, known, where="--subjects") if fresh else []
     # A withdrawal that was interrupted is remembered already.
     if gone := [*gone, *(unit for unit in chosen if left(unit))]:
         raise PopscanError(
-            f"export --subjects: withdrawn from the study: {_listing(gone)}; nothing was exported"
+            f"--subjects: withdrawn from the study: {_listing(gone)}; nothing was exported"
         )
     return chosen
 
@@ -256,12 +256,14 @@ def _copied(source: Path, target: Path) -> str:
 
 def _why(records: Sequence[Record]) -> str:
     """Return why there are no files of a visit."""
+    if not records:
+        return _NO_RECORD
+    if any(record.gone for record in records):
+        return _REMOVED
     for record in records:
         if record.reason and record.status in (Status.FAILED, Status.EXCLUDED, Status.SKIPPED):
             return f"{record.stage}: {record.reason}"
-    if not records:
-        return _NO_RECORD
-    return _REMOVED if any(record.gone for record in records) else _NO_FILES
+    return _NO_FILES
 
 
 def _outdated(out: Path, accounts: Mapping[tuple[str, str], tuple[str, str]]) -> list[str]:
