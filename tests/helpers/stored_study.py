@@ -26,7 +26,7 @@ def image(sub: str) -> str:
 class Study:
     """Two subjects (or other visits), four stages that write a few words.
 
-    Of subjects that are `flagged` QC wants a review. Files end with `words`, as if the raw data had changed.
+    QC reviews those that are `flagged`. Files end with `words`, as if the raw data had changed.
     """
 
     def __init__(self, root: Path, visits: Sequence[str] = SUBJECTS) -> None:
