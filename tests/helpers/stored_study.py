@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from popscan.plan import read_shard
@@ -23,15 +24,16 @@ def image(sub: str) -> str:
 
 
 class Study:
-    """Two subjects, four stages that write a few words; `flagged` are those that QC reviews.
+    """Two subjects (or other visits), four stages that write a few words.
 
-    Files end with `words`, as if the raw data had changed.
+    QC reviews those that are `flagged`. Files end with `words`, as if the raw data had changed.
     """
 
-    def __init__(self, root: Path) -> None:
-        for sub in SUBJECTS:
-            (root / "raw" / sub).mkdir(parents=True)
-            (root / "raw" / sub / f"{sub}_acq-sax_cine.nii.gz").write_text("no image")
+    def __init__(self, root: Path, visits: Sequence[str] = SUBJECTS) -> None:
+        for visit in visits:
+            (root / "raw" / visit).mkdir(parents=True)
+            name = f"{visit.replace('/', '_')}_acq-sax_cine.nii.gz"
+            (root / "raw" / visit / name).write_text("no image")
         source = {"kind": "bids", "root": str(root / "raw")}
         plan_study(
             root / "study", {"study": {"seed": 1}, "source": source, "cohort": {}, "plan": {}}

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from pathlib import Path
 
 from popscan.cli.adding import Commands
-from popscan.cli.studies import add_study, find_parts, find_study, is_study
+from popscan.cli.studies import (
+    add_study,
+    find_parts,
+    find_study,
+    is_study,
+    lines_in,
+    names_in,
+)
 from popscan.installation import config_file
-from popscan.names import matching_units, names_of_lines
+from popscan.names import matching_units
 from popscan.records import PopscanError
 from popscan.registry import read_registry
 from popscan.stages import SUBJECT_STAGES
@@ -169,7 +175,7 @@ def _review(arguments: argparse.Namespace) -> None:
     study = open_study(find_study(arguments.study))
     path, shown, left = write_review(
         study,
-        names=_names(arguments.subjects) if arguments.subjects else (),
+        names=names_in(arguments.subjects) if arguments.subjects else (),
         verdicts=arguments.verdict,
         limit=arguments.limit,
         out=arguments.out,
@@ -212,7 +218,7 @@ def _rerun(arguments: argparse.Namespace) -> None:
         stages = [arguments.stage]
     elif arguments.first:
         stages = stages_from(arguments.first)
-    subjects = _names(arguments.subjects) if arguments.subjects else None
+    subjects = names_in(arguments.subjects) if arguments.subjects else None
     parts, marked = find_parts(arguments.study), 0
     for study, here in _where(parts, subjects).items():
         counts = mark_rerun(
@@ -254,7 +260,7 @@ def _withdraw(arguments: argparse.Namespace) -> None:
     names = [name for text in words[given is not None :] for name in text.split(",") if name]
     if arguments.file:
         try:
-            names += _lines(arguments.file)
+            names += lines_in(arguments.file)
         except (OSError, UnicodeDecodeError) as error:
             raise PopscanError(f"--file {arguments.file}: cannot be read ({error})") from error
     if not names:
@@ -269,24 +275,6 @@ def _withdraw(arguments: argparse.Namespace) -> None:
         "The study remembers them as keyed digests (plan/withdrawn.json). Raw data, copies, "
         "backups and .snakemake/ are not touched: docs/withdrawal.md"
     )
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise PopscanError(f"{path}: not UTF-8 text; expected a list of subjects") from error
-
-
-def _lines(path: Path) -> list[str]:
-    return names_of_lines(_text(path).splitlines())
-
-
-def _names(text: str) -> list[str]:
-    # Not Path.is_file: a list longer than a file name may be is an error to it.
-    if os.path.isfile(text):
-        return _lines(Path(text))
-    return [name for name in text.split(",") if name]
 
 
 def _new_protocol(arguments: argparse.Namespace) -> None:

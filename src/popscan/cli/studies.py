@@ -1,10 +1,12 @@
-"""Which study a command is about: the folder that is given, or the only one there is."""
+"""Which study and subjects a command is about: as given, or the only study there is."""
 
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
+from popscan.names import name_list, names_of_lines
 from popscan.records import PopscanError
 from popscan.study.parts import known_studies, parts_of
 
@@ -47,3 +49,18 @@ def find_study(given: Path | None) -> Path:
 def is_study(path: Path) -> bool:
     """Whether a study's folder, or its name in results/, is there."""
     return any(parts_of(folder) for folder in (path, Path("results") / path))
+
+
+def lines_in(path: Path) -> list[str]:
+    """Return the subjects and visits that a file lists, one per line."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise PopscanError(f"{path}: not UTF-8 text; expected a list of subjects") from error
+    return names_of_lines(text.splitlines())
+
+
+def names_in(text: str) -> list[str]:
+    """Return the subjects and visits of an argument: names with commas, or a file of them."""
+    # Not Path.is_file: a list longer than a file name may be is an error to it.
+    return lines_in(Path(text)) if os.path.isfile(text) else name_list(text)
