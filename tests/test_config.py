@@ -115,7 +115,9 @@ def test_schema_allows_the_names_that_are_identifiers(name):
 def test_override_that_is_no_yaml_is_told(tmp_path):
     path = tmp_path / "config.yaml"
     path.write_text("study: {name: a}\n")
-    with pytest.raises(ConfigError, match=r"--config 'plan=\{shard_size: 2': not valid YAML"):
+    with pytest.raises(
+        ConfigError, match=r"--config 'plan=\{shard_size: 2': line \d+, .*not valid YAML"
+    ):
         load_config(path, ["plan={shard_size: 2"])
 
 

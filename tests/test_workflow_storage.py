@@ -111,7 +111,7 @@ def test_what_is_not_kept_goes_and_comes_back_where_a_stage_needs_it(study, monk
     assert files(study) == LABELS
 
 
-def killed(*_: object) -> None:
+def killed(*_: object, **__: object) -> None:
     raise KeyboardInterrupt
 
 

@@ -41,3 +41,21 @@ def test_a_slice_that_is_blank_in_some_frames_is_content(scan):
 def test_of_one_value_everywhere_all_is_left():
     assert content_box(np.ones((4, 5, 6))) == (slice(0, 4), slice(0, 5), slice(0, 6))
     assert content_box(np.ones((1, 1))) == (slice(0, 1), slice(0, 1))
+
+
+@pytest.mark.parametrize("blocks", [2, 10])
+def test_blocks_of_one_value_each_are_content(blocks):
+    array = np.repeat(np.arange(float(blocks)), 4)[:, None, None] * np.ones((1, 9, 9))
+    box = content_box(array)
+    assert all(s.start < s.stop for s in box)
+    assert np.ptp(array[box]) > 0
+    black, white = black_and_white(array)
+    assert black < white
+
+
+def test_a_patch_of_one_value_in_another_is_not_all_there_is():
+    array = np.zeros((30, 30, 30))
+    array[10:20, 8:22, 12:18] = 5.0
+    assert content_box(array) == (slice(0, 30),) * 3
+    low, high = black_and_white(array, high_pct=99.9)
+    assert (low, high) == (0.0, 5.0)

@@ -204,3 +204,26 @@ def test_gaps_of_one_outcome_at_two_stages_are_not_exchanged(tmp_path: Path) -> 
     _change(a, "fairness_gaps", gaps)
     _change(b, "fairness_gaps", gaps.iloc[::-1])
     assert compare_studies(popscan.open_study(a.root), popscan.open_study(b.root)).gaps.empty
+
+
+def test_a_stage_that_one_study_has_alone(tmp_path: Path) -> None:
+    a, b = study(tmp_path / "a"), study(tmp_path / "b")
+    path = a.root / "tables" / "ledger.parquet"
+    table = pd.read_parquet(path)
+    pd.concat([table, table.assign(stage="score", status="failed")]).to_parquet(path)
+    found = compare_studies(popscan.open_study(a.root), b)
+    assert (found.stages_a, found.stages_b) == (["score"], [])
+    assert "stages only in A: score" in as_text(found)
+    table.iloc[:0].to_parquet(path)
+    assert "stages only in B: qc" in as_text(compare_studies(popscan.open_study(a.root), b))
+
+
+def test_gaps_that_one_study_has_alone(tmp_path: Path) -> None:
+    a, b = study(tmp_path / "a"), study(tmp_path / "b")
+    keys = {"attribute": "sex", "stage": "qc", "outcome": "x", "group": "male",
+            "reference": "female"}  # fmt: skip
+    pd.DataFrame([{**keys, "gap": 0.5}]).to_parquet(a.root / "tables" / "fairness_gaps.parquet")
+    found = compare_studies(popscan.open_study(a.root), b)
+    assert found.gaps["gap_a"].tolist() == [0.5]
+    assert found.gaps["gap_b"].isna().all()
+    assert "gaps that changed (1)" in as_text(found)

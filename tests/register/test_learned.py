@@ -227,3 +227,12 @@ def test_images_that_cannot_be_registered_are_named(model, slices):
         assert refused.value.reason == reason
     with pytest.raises(PopscanError, match="model"):
         register(fixed, moving, method=model.name, spacing_mm=SPACING)
+
+
+@pytest.mark.parametrize("method", ["gradirn", "vr_net"])
+@pytest.mark.parametrize("factor", [0.01, 2.5, 1000.0])
+def test_grey_values_that_were_not_learned_are_refused(models, images, method, factor):
+    fixed, moving = (factor * image[..., 0] for image in images)
+    with pytest.raises(SubjectError, match="about 0 to 1 expected") as refused:
+        register(fixed, moving, method=method, spacing_mm=SPACING, model=str(models[method]))
+    assert refused.value.reason == "bad_intensities"

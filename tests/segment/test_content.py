@@ -46,7 +46,18 @@ def known() -> KnownImages:
         lambda a: a + np.random.default_rng(0).normal(0, 2, a.shape),
         lambda a: np.pad(a, ((20, 3), (0, 30), (0, 0), (0, 0)), constant_values=-5),
     ],
-    ids=["same", "scaled", "byte", "mirrored", "turned", "frames", "finer", "part", "noise", "padded"],
+    ids=[
+        "same",
+        "scaled",
+        "byte",
+        "mirrored",
+        "turned",
+        "frames",
+        "finer",
+        "part",
+        "noise",
+        "padded",
+    ],
 )
 def test_what_does_not_change_a_scan(known, change):
     assert known.holds(change(stack(3)))

@@ -19,7 +19,7 @@ def content_box(array: NDArray[Any]) -> tuple[slice, ...]:
 
     An outer slice (row, column) belongs to the margin where all of its values, in every frame, are
     equal to the first one of the array, or, at the far end, to the last one. One or two on a side
-    are the scan's own.
+    are the scan's own. A single other value (a burnt-in mark) makes a slice content.
 
     Parameters
     ----------
@@ -37,18 +37,28 @@ def content_box(array: NDArray[Any]) -> tuple[slice, ...]:
     (slice(5, 8, None), slice(5, 8, None))
     """
     box = tuple(slice(0, n) for n in array.shape[:3])
-    while True:
-        part, inner = array[box], box
-        for axis in range(len(box)):
-            start, stop = _blank_ends(np.moveaxis(part, axis, 0))
-            if start == part.shape[axis]:
-                return box  # one value everywhere
-            low = box[axis].start + (start if start > _OWN else 0)
-            high = box[axis].stop - (stop if stop > _OWN else 0)
-            inner = (*inner[:axis], slice(low, high), *inner[axis + 1 :])
-        if inner == box:
-            return box
+    while (inner := _peeled(array, box)) != box:
+        if not _varies(array[inner]):
+            return box  # a patch of one value in another is content
         box = inner  # inside of a margin of one value there may be one of another
+    return box
+
+
+def _peeled(array: NDArray[Any], box: tuple[slice, ...]) -> tuple[slice, ...]:
+    """Return the box without margins of one value; the same where nothing would be left."""
+    part, inner = array[box], []
+    for axis, old in enumerate(box):
+        start, stop = _blank_ends(np.moveaxis(part, axis, 0))
+        low = old.start + (start if start > _OWN else 0)
+        high = old.stop - (stop if stop > _OWN else 0)
+        if low >= high:
+            return box
+        inner.append(slice(low, high))
+    return tuple(inner)
+
+
+def _varies(array: NDArray[Any]) -> bool:
+    return bool((array != array.flat[0]).any())
 
 
 def _blank_ends(moved: NDArray[Any]) -> tuple[int, int]:

@@ -30,6 +30,8 @@ class Comparison:
         Subjects of one study alone.
     analysed_a, analysed_b
         Subjects in both that are analysed in one study alone.
+    stages_a, stages_b
+        Stages of which one study alone has records.
     statuses
         ``unit, stage, a, b``: statuses that differ, of subjects in both and stages of both; `NONE`
         where one study has no record.
@@ -54,6 +56,8 @@ class Comparison:
     only_b: Sequence[str]
     analysed_a: Sequence[str]
     analysed_b: Sequence[str]
+    stages_a: Sequence[str]
+    stages_b: Sequence[str]
     statuses: pd.DataFrame
     verdicts: pd.DataFrame
     attributes: pd.DataFrame
@@ -82,6 +86,8 @@ def compare_studies(a: OpenedStudy, b: OpenedStudy, *, min_group: int = 5) -> Co
         only_b=sorted(b.subjects.index.difference(both)),
         analysed_a=_analysed_alone(a, b, both),
         analysed_b=_analysed_alone(b, a, both),
+        stages_a=_stages_alone(a, b),
+        stages_b=_stages_alone(b, a),
         statuses=_moved(a, b, "ledger", ["unit", "stage"], "status"),
         verdicts=_moved(a, b, "qc", ["unit"], "verdict"),
         attributes=_regrouped(a, b),
@@ -126,6 +132,12 @@ def _moved(
         )
         joined = joined[joined.index.get_level_values("stage").isin(of_both)]
     return joined[joined["a"] != joined["b"]].reset_index()
+
+
+def _stages_alone(study: OpenedStudy, other: OpenedStudy) -> list[str]:
+    """Stages of which only the first study has records."""
+    own, others = (list(dict.fromkeys(s.table("ledger")["stage"])) for s in (study, other))
+    return [str(stage) for stage in own if stage not in others]
 
 
 def _analysed_alone(study: OpenedStudy, other: OpenedStudy, both: pd.Index) -> list[str]:
@@ -210,9 +222,13 @@ def _by_group(differences: pd.DataFrame, study: OpenedStudy, *, min_group: int) 
 def _gaps(a: OpenedStudy, b: OpenedStudy) -> pd.DataFrame:
     keys = ["attribute", "stage", "outcome", "group", "reference"]
     columns = [*keys, "gap_a", "gap_b"]
-    if any("fairness_gaps" not in s.tables or s.table("fairness_gaps").empty for s in (a, b)):
+    sides = [
+        s.table("fairness_gaps") if "fairness_gaps" in s.tables else pd.DataFrame() for s in (a, b)
+    ]
+    if all(side.empty for side in sides):
         return pd.DataFrame(columns=columns)
-    left, right = (s.table("fairness_gaps").set_index(keys)["gap"] for s in (a, b))
+    none = pd.DataFrame(columns=[*keys, "gap"]).astype({"gap": float})
+    left, right = ((none if s.empty else s).set_index(keys)["gap"] for s in sides)
     joined = pd.concat({"gap_a": left, "gap_b": right}, axis=1).dropna(how="all")
     return joined[joined["gap_a"] != joined["gap_b"]].reset_index()
 
@@ -226,6 +242,8 @@ def as_text(found: Comparison) -> str:
         *(f"only in B: {_names(found.only_b)}" for _ in found.only_b[:1]),
         *(f"analysed only in A: {_names(found.analysed_a)}" for _ in found.analysed_a[:1]),
         *(f"analysed only in B: {_names(found.analysed_b)}" for _ in found.analysed_b[:1]),
+        *(f"stages only in A: {', '.join(found.stages_a)}" for _ in found.stages_a[:1]),
+        *(f"stages only in B: {', '.join(found.stages_b)}" for _ in found.stages_b[:1]),
         *_table("statuses that changed", found.statuses),
         *_table("QC verdicts that changed", found.verdicts),
         *_table("attributes that changed", found.attributes),

@@ -273,8 +273,13 @@ def _notes(
             if MISSING in name.split(" & ")
         )
         if unknown and " x " not in grouping.attribute:
-            notes.append(f"{grouping.attribute} was not recorded for {unknown} of {n_subjects} "
-                         f"subjects, who form the group '{MISSING}'.")  # fmt: skip
+            notes.append(
+                f"{grouping.attribute} was not recorded at some visit of {unknown} of {n_subjects} "
+                f"subjects; these visits form the group '{MISSING}'."
+                if sample.spans
+                else f"{grouping.attribute} was not recorded for {unknown} of {n_subjects} "
+                f"subjects, who form the group '{MISSING}'."
+            )
         small = [n for n, s in zip(grouping.names, sizes, strict=True) if s < min_group]
         if small:
             has = "has" if len(small) == 1 else "have"

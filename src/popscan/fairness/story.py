@@ -54,8 +54,8 @@ def ledger_sentences(ledger: pd.DataFrame, *, alpha: float = 0.05) -> list[str]:
 
         clear = chain.iloc[1:][chain.iloc[1:]["p_adj"] <= alpha]
         parts = [
-            f"{row['step']} {number(row['contribution'])} ({row['ci_low']:+,.{digits}f} to "
-            f"{row['ci_high']:+,.{digits}f})"
+            f"{_step(str(row['step']))} {number(row['contribution'])} "
+            f"({row['ci_low']:+,.{digits}f} to {row['ci_high']:+,.{digits}f})"
             for _, row in clear.iterrows()
         ]
         steps = (

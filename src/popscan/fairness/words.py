@@ -88,7 +88,7 @@ def outcome_name(outcome: str) -> str:
     """
     if outcome.endswith("_failed"):
         stage = outcome.removesuffix("_failed")
-        return f"failed at {_STAGES.get(stage, stage.replace('_', ' '))}"
+        return f"share that failed at {_STAGES.get(stage, stage.replace('_', ' '))}"
     if outcome.endswith("_covered"):
         return f"interval coverage of {outcome_name(outcome.removesuffix('_covered'))}"
     if outcome.endswith("_whole"):

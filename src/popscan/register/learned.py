@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 _OF = "registration"
 _Channels = Annotated[int, Field(ge=1, le=512, strict=True)]
+#: Widths of grey values (1st to 99th percentile) for which the unrolled steps were learned.
+_RANGE = (0.25, 1.75)
 #: Pairs at once: more fall out of a processor's cache.
 _PAIRS = 8
 
@@ -177,9 +179,11 @@ def gradirn(
 ) -> Warp:
     """Register slices by a few steps down a distance's gradient, each regularised by a network.
 
-    See `popscan.register.unrolled`. Arguments, result and errors are those of `voxelmorph`.
+    See `popscan.register.unrolled`. Arguments, result and errors are those of `voxelmorph`, and
+    SubjectError ``bad_intensities`` where a pair's grey values are far from 0 to 1.
     """
     network = load_pairs(model, "gradirn", device)
+    _check_range(fixed, moving)
     return _by_network(
         network, fixed, moving, spacing_mm=spacing_mm, stiffness=stiffness, device=device
     )
@@ -196,12 +200,27 @@ def vr_net(
 ) -> Warp:
     """Register slices by a few steps of variable splitting, each denoised by a network.
 
-    See `popscan.register.unrolled`. Arguments, result and errors are those of `voxelmorph`.
+    See `popscan.register.unrolled`. Arguments, result and errors are those of `voxelmorph`, and
+    SubjectError ``bad_intensities`` where a pair's grey values are far from 0 to 1.
     """
     network = load_pairs(model, "vr_net", device)
+    _check_range(fixed, moving)
     return _by_network(
         network, fixed, moving, spacing_mm=spacing_mm, stiffness=stiffness, device=device
     )
+
+
+def _check_range(fixed: ArrayLike, moving: ArrayLike) -> None:
+    """Refuse grey values on which the steps are not those that were learned."""
+    both = np.concatenate([np.ravel(np.asarray(a, dtype=np.float32)) for a in (fixed, moving)])
+    if not np.isfinite(both).all():
+        return  # `check_pairs` says it
+    low, high = np.percentile(both, (1.0, 99.0)) if both.size else (0.0, 0.0)
+    if high > low and not _RANGE[0] <= high - low <= _RANGE[1]:
+        raise SubjectError(
+            "bad_intensities",
+            f"grey values from {low:g} to {high:g} (1st to 99th percentile); about 0 to 1 expected",
+        )
 
 
 def _by_network(

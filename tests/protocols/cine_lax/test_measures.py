@@ -16,7 +16,7 @@ from popscan.io.nifti import read_scan, write_scan
 from popscan.io.sources import get_source
 from popscan.protocol import load
 from popscan.protocols import get_protocol
-from popscan.protocols.cine_lax.biomarkers import DETAILS, DICTIONARY, measure
+from popscan.protocols.cine_lax.biomarkers import DETAILS, DICTIONARY, _mean_of_known, measure
 from popscan.protocols.cine_lax.geometry import measure_ventricle
 from popscan.protocols.cine_lax.labels import LA, LV, MYO
 from popscan.protocols.cine_lax.methods import phase_frames
@@ -135,6 +135,8 @@ def test_strain_is_that_of_the_outline_of_half_ellipses():
         assert values[f"gls_contour_{view}_pct"] == pytest.approx(exact, abs=0.7)
     single = [values[f"gls_contour_{view}_pct"] for view in ("2ch", "4ch")]
     assert values["gls_contour_pct"] == pytest.approx(np.mean(single))
+    assert _mean_of_known([math.nan, -20.0]) == -20.0
+    assert math.isnan(_mean_of_known([math.nan]))
 
 
 @pytest.mark.parametrize("case", ["flipped", "finer", "moved"])

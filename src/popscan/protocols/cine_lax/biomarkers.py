@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -219,12 +219,17 @@ def _length_values(views: list[View], ends: tuple[int, int], *, named: bool) -> 
         f"gls_contour_{name}_pct": 100.0 * (es.endocardium_mm / ed.endocardium_mm - 1.0)
         for name, ed, es in both
     }
-    values |= {**strains, "gls_contour_pct": float(np.mean(list(strains.values())))}
+    values |= {**strains, "gls_contour_pct": _mean_of_known(strains.values())}
     sites: dict[str, float] = {}
     for name, ed, es in both:
         sites |= _excursions(name, ed, es)
     values["mapse_mm"] = float(np.mean(list(sites.values())))
     return {**values, **sites} if named else values
+
+
+def _mean_of_known(values: Iterable[float]) -> float:
+    known = [v for v in values if math.isfinite(v)]
+    return float(np.mean(known)) if known else math.nan
 
 
 def _excursions(view: str, ed: Ventricle, es: Ventricle) -> dict[str, float]:
