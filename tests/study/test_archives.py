@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -12,7 +15,7 @@ from popscan.archive import Archive, ArchiveError
 from popscan.commands.verify import verify_study
 from popscan.inventory import damaged_outputs
 from popscan.outputs import content_stands
-from popscan.records import SubjectError
+from popscan.records import PopscanError, SubjectError
 from popscan.stages.restoring import Restorer, restore_all
 from popscan.standing import FileStamps
 from popscan.study import storage
@@ -284,3 +287,67 @@ def test_restore_gives_all_files_back(study):
     assert restore_all(study.store, SHARD, study.planned[0].subject) == 4
     assert {ONE, TWO} & study.stored() == {ONE}
     assert damaged_outputs(study.store.root, subject_files=True) == {}
+
+
+@contextmanager
+def failing_disk(stage: str, number: int, after: int = 0) -> Iterator[list[Path]]:
+    """Have the disk fail once where a stage's archive is opened, and note every time it is."""
+    opened: list[Path] = []
+    plain = zipfile.ZipFile
+
+    class Failing(plain):
+        def __init__(self, file: object, *rest: object, **named: object) -> None:
+            if isinstance(file, Path) and file.parent.name == stage:
+                opened.append(file)
+                if len(opened) == after + 1:
+                    raise OSError(number, "the disk failed")
+            super().__init__(file, *rest, **named)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("popscan.archive.zipfile.ZipFile", Failing)
+        yield opened
+
+
+ERRNOS = [errno.EIO, errno.ESTALE, errno.EMFILE, errno.EACCES]
+
+
+@pytest.mark.parametrize("after", range(3))
+@pytest.mark.parametrize("number", ERRNOS)
+def test_a_disk_that_fails_for_a_moment_costs_the_job_and_no_entry(study, number, after):
+    with study.store.journal("ingest", SHARD).writer() as writer:
+        writer.forget("sub-1")
+    study.words = ", changed"
+    for stage in STAGES:
+        study.run(stage)
+    before = archive(study).path.read_bytes()
+    with failing_disk("ingest", number, after), pytest.raises(PopscanError, match="disk failed"):
+        clear_shard(study.store, SHARD)
+    assert archive(study).path.read_bytes() == before
+    assert image("sub-1") in study.stored()
+    clear_shard(study.store, SHARD)
+    assert study.stored() == set()
+    assert sorted(archive(study).sizes) == sorted(study_files("sub-1") + study_files("sub-2"))
+    assert study.run("ingest") == []
+
+
+@pytest.mark.parametrize("number", ERRNOS)
+def test_a_withdrawal_from_a_disk_that_fails_for_a_moment_is_typed_again(study, number):
+    with failing_disk("ingest", number), pytest.raises(PopscanError, match="disk failed"):
+        withdraw(study.store.root, ["sub-1"])
+    assert TWO in archive(study).sizes
+    withdraw(study.store.root, ["sub-1"])
+    assert sorted(archive(study).sizes) == sorted(study_files("sub-2"))
+
+
+def test_an_archive_is_opened_a_few_times_whatever_it_holds(study):
+    with failing_disk("ingest", errno.EIO, after=100) as opened:
+        archive(study).checksums(archive(study).sizes)
+        assert len(opened) == 2
+        opened.clear()
+        wanted = study.records("ingest")["sub-1"].removed
+        archive(study).unpack(wanted, lambda name: study.store.root / name)
+        assert len(opened) == 1
+        opened.clear()
+        kept = study.records("ingest")["sub-2"].removed
+        assert archive(study).bring_to({TWO: kept[TWO]}, wanted)
+        assert len(opened) == 3

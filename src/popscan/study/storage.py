@@ -19,7 +19,7 @@ from popscan.archive import Archive
 from popscan.disk import write_atomic
 from popscan.outputs import checksums, digest_of
 from popscan.plan import read_shard
-from popscan.records import Record, Status
+from popscan.records import PopscanError, Record, Status
 from popscan.stages import SUBJECT_STAGES, built_on, reads
 from popscan.store import Store
 from popscan.study.stored import PATIENCE_S, settle
@@ -126,13 +126,24 @@ def clear_shard(store: Store, shard: str, *, last: bool = False) -> Removed:
     last
         Whether all of the study is done, its report included: before that, subjects that failed or
         that QC wants to be looked at keep their images, since their pages show them.
+
+    Raises
+    ------
+    PopscanError
+        If the disk fails, or another process holds the journal.
     """
     choice, removed = Choice.read(store.root), Removed()
     if choice.keep == "all" and not choice.archives:
         return removed
     for stage in choice.stages:
         if stage in SUBJECT_STAGES and store.manifest_path(stage, shard).exists():
-            _clear_stage(store, choice, stage, shard, removed, last=last)
+            try:
+                _clear_stage(store, choice, stage, shard, removed, last=last)
+            except OSError as error:
+                raise PopscanError(
+                    f"{stage}, shard {shard}: its files cannot be packed or removed ({error}); "
+                    "nothing is lost; type the same command again"
+                ) from error
     return removed
 
 

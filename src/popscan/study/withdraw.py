@@ -201,18 +201,30 @@ def _cut_archives(
 ) -> None:
     """Write archives anew without the files of some folders.
 
-    One that cannot be read may hold them, too: it goes, and its stage does the others again.
+    One that is damaged may hold them, too: it goes, and its stage does the others again.
     """
     within = tuple(f"{folder.relative_to(root)}/" for folder in folders)
     for shard in shards:
         for path in sorted((root / FOLDER).glob(f"*/{escape(shard)}.zip")):
             archive = Archive(root, path.parent.name, shard)
-            staying = [name for name in archive.sizes if not name.startswith(within)]
-            if n_gone := len(archive.sizes) - len(staying):
-                archive.bring_to(archive.checksums(staying), {})
-                done.n_files += n_gone
-            elif not archive.sizes:
+            try:
+                done.n_files += _cut_archive(archive, within)
+            except OSError as error:
+                raise PopscanError(
+                    f"{path}: cannot be read ({error.strerror}), and is left; "
+                    "type the same command again"
+                ) from error
+            if not archive.sizes:
                 _remove(path, done)
+
+
+def _cut_archive(archive: Archive, within: tuple[str, ...]) -> int:
+    """Drop the entries within some folders; return how many."""
+    staying = [name for name in archive.sizes if not name.startswith(within)]
+    n_gone = len(archive.sizes) - len(staying)
+    if n_gone:
+        archive.bring_to(archive.checksums(staying), {})
+    return n_gone
 
 
 def _remove_atlas(root: Path, shards: Sequence[str], done: Withdrawal) -> None:
