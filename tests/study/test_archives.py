@@ -14,6 +14,7 @@ import pytest
 from popscan.archive import Archive, ArchiveError
 from popscan.commands.verify import verify_study
 from popscan.inventory import damaged_outputs
+from popscan.journal import JournalWriter
 from popscan.outputs import content_stands
 from popscan.records import PopscanError, SubjectError
 from popscan.stages.restoring import Restorer, restore_all
@@ -154,6 +155,31 @@ def test_a_kill_between_leaves_nothing_in_doubt(tmp_path, monkeypatch, moment):
         assert study.run(stage) == []
     clear_study(study.store, [SHARD])
     assert study.stored() == set()
+    assert verify_study(study.store, deep=True) == {}
+
+
+@pytest.mark.parametrize("moment", ["stored", "sync"])
+def test_a_kill_while_entries_are_dropped_loses_none_that_the_journal_names(
+    study, monkeypatch, moment
+):
+    study.keep("labels", archives=True)
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(JournalWriter, moment, killed)
+        with pytest.raises(KeyboardInterrupt):
+            clear_study(study.store, [SHARD])
+    for stage in ("ingest", "segment"):
+        for record in study.records(stage).values():
+            assert archive(study, stage).holds(record.packed)
+    assert [study.run(stage) for stage in STAGES] == [[], [], [], []]
+    clear_study(study.store, [SHARD])
+    assert not archive(study).path.exists()
+    assert list(archive(study, "segment").sizes) == [
+        f"derivatives/{sub}/segment/{sub}_dseg.nii.gz" for sub in SUBJECTS
+    ]
     assert verify_study(study.store, deep=True) == {}
 
 

@@ -172,13 +172,18 @@ def _clear_stage(
         for unit, record in before.items():
             if unit not in shown and all(unit in other for other in done):
                 after[unit] = _without_files(store, record, choice, removed)
-        # First the archive is whole on disk, then the journal says so, then files go.
+        # First the archive holds what either journal says, then the journal says so, then entries
+        # and files go.
         archive = Archive(store.root, stage, shard)
         changed = [record for unit, record in after.items() if record is not before[unit]]
-        rewritten = bool(changed or unused) and archive.bring_to(*_contents(before, after))
+        old, new = _packed(before), _packed(after)
+        added = {name: new[name] for name in new.keys() - old.keys()}
+        rewritten = bool(changed or unused) and archive.bring_to(old, added)
         for record in changed:
             writer.stored(record)
         writer.sync()
+        if old.keys() - new.keys():
+            rewritten |= archive.bring_to(new, {})
         gone = [name for record in after.values() for name in record.removed]
         if rewritten or any((store.root / name).exists() for name in gone):
             # An entry that could not be copied is missed by the next run.
@@ -193,17 +198,9 @@ def _leaves(record: Record, choice: Choice) -> bool:
     return bool(not_kept(record, choice.keep, archives=archives) or (archives and record.files))
 
 
-def _contents(
-    before: Mapping[str, Record], after: Mapping[str, Record]
-) -> tuple[dict[str, str], dict[str, str]]:
-    """Return which entries of an archive stay and which files come in, with their checksums."""
-    keep: dict[str, str] = {}
-    add: dict[str, str] = {}
-    for unit, record in after.items():
-        for name in record.packed:
-            new = name not in before[unit].packed
-            (add if new else keep)[name] = record.removed[name]
-    return keep, add
+def _packed(records: Mapping[str, Record]) -> dict[str, str]:
+    """Return the entries that an archive has by these records, with their checksums."""
+    return {name: one.removed[name] for one in records.values() for name in one.packed}
 
 
 def _records_of(store: Store, stages: Sequence[str], shard: str) -> list[Mapping[str, Record]]:
