@@ -14,7 +14,7 @@ import pytest
 from popscan.archive import Archive, ArchiveError
 from popscan.commands.verify import verify_study
 from popscan.inventory import damaged_outputs
-from popscan.journal import JournalWriter
+from popscan.journal import Journal, JournalState, JournalWriter
 from popscan.outputs import content_stands
 from popscan.records import PopscanError, SubjectError
 from popscan.stages.restoring import Restorer, restore_all
@@ -180,6 +180,38 @@ def test_a_kill_while_entries_are_dropped_loses_none_that_the_journal_names(
     assert list(archive(study, "segment").sizes) == [
         f"derivatives/{sub}/segment/{sub}_dseg.nii.gz" for sub in SUBJECTS
     ]
+    assert verify_study(study.store, deep=True) == {}
+
+
+def test_files_that_another_process_gives_back_meanwhile_are_not_taken_for_strays(
+    study, monkeypatch
+):
+    """The last job has read the journal, and then `popscan storage --restore` is typed."""
+    plain, begun = Journal.read, []
+
+    def read(journal: Journal) -> JournalState:
+        state = plain(journal)
+        if not begun and journal.path.parent.name == "ingest":
+            begun.append(journal)
+            restore_all(study.store, SHARD, study.planned[0].subject)
+        return state
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Journal, "read", read)
+        clear_study(study.store, [SHARD])
+    for stage in ("ingest", "segment"):
+        for record in study.records(stage).values():
+            assert all((study.store.root / name).is_file() for name in record.files)
+    assert verify_study(study.store, deep=True) == {}
+
+
+def test_the_last_job_removes_what_a_kill_left_and_the_inventory_knows(study):
+    (study.store.root / ONE).parent.mkdir(parents=True)
+    (study.store.root / ONE).write_text("ingest cine.nii.gz")
+    clear_shard(study.store, SHARD)
+    assert study.stored() == {ONE}
+    clear_study(study.store, [SHARD])
+    assert study.stored() == set()
     assert verify_study(study.store, deep=True) == {}
 
 

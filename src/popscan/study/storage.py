@@ -151,14 +151,7 @@ def _clear_stage(
     store: Store, choice: Choice, stage: str, shard: str, removed: Removed, *, last: bool
 ) -> None:
     journal = store.journal(stage, shard)
-    records = journal.read().records
-    removed_names = [n for r in records.values() for n in r.removed] if last else []
-    if stray := [n for n in removed_names if (store.root / n).exists()]:  # left by a kill
-        _unlink(store.root, stray)
-    archive = Archive(store.root, stage, shard)
-    packed = {name for record in records.values() for name in record.packed}
-    unused = last and not archive.sizes.keys() <= packed  # of records that are others since
-    if not unused and not any(_leaves(record, choice) for record in records.values()):
+    if not _has_work(store, choice, stage, shard, journal.read().records, last=last):
         return
     readers = [one for one in choice.stages if stage in reads(one)]
     with journal.writer(patience_s=PATIENCE_S) as writer:
@@ -168,6 +161,8 @@ def _clear_stage(
         done = _records_of(store, [one for one in readers if one in SUBJECT_STAGES], shard)
         shown = set() if last or stage in _COPIED else _shown(store, choice, shard)
         before = journal.read().records
+        if not _has_work(store, choice, stage, shard, before, last=last):
+            return  # another process was faster, or gives files back
         after = dict(before)
         for unit, record in before.items():
             if unit not in shown and all(unit in other for other in done):
@@ -178,6 +173,7 @@ def _clear_stage(
         changed = [record for unit, record in after.items() if record is not before[unit]]
         old, new = _packed(before), _packed(after)
         added = {name: new[name] for name in new.keys() - old.keys()}
+        unused = last and _has_unused(archive, before)
         rewritten = bool(changed or unused) and archive.bring_to(old, added)
         for record in changed:
             writer.stored(record)
@@ -190,6 +186,33 @@ def _clear_stage(
             whole = all(archive.holds(record.packed) for record in after.values())
             settle(store, stage, shard, after, archive_seen=rewritten and whole)
             _unlink(store.root, gone)
+
+
+def _has_work(
+    store: Store,
+    choice: Choice,
+    stage: str,
+    shard: str,
+    records: Mapping[str, Record],
+    *,
+    last: bool,
+) -> bool:
+    """Whether anything of a stage's shard may be removed or packed, by these records.
+
+    Before the study is done, what a kill left is not looked for.
+    """
+    if any(_leaves(record, choice) for record in records.values()):
+        return True
+    removed = [store.root / name for record in records.values() for name in record.removed]
+    return last and (
+        any(path.exists() for path in removed)
+        or _has_unused(Archive(store.root, stage, shard), records)
+    )
+
+
+def _has_unused(archive: Archive, records: Mapping[str, Record]) -> bool:
+    """Whether an archive has entries of records that are others since."""
+    return not archive.sizes.keys() <= _packed(records).keys()
 
 
 def _leaves(record: Record, choice: Choice) -> bool:
