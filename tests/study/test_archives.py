@@ -7,6 +7,7 @@ import io
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -339,6 +340,21 @@ def test_another_choice_takes_files_out_of_the_archive_or_leaves_it(study):
     with pytest.raises(SubjectError, match="removed by storage"):
         reader(study).path("ingest", study.planned[0].subject, "sub-1_cine.nii.gz")
     assert verify_study(study.store, deep=True) == {}
+
+
+@pytest.mark.parametrize("archives", [True, False])
+def test_an_excluded_subject_leaves_archives_that_are_in_use_and_those_of_before(study, archives):
+    problem = {"status": "excluded", "reason": "excluded", "message": "by list"}
+    study.planned[0] = replace(study.planned[0], problem=problem)
+    study.keep("all", archives=archives)
+    for stage in STAGES:
+        study.run(stage)
+    clear_study(study.store, [SHARD])
+    assert sorted(archive(study).sizes) == sorted(study_files("sub-2"))
+    for stage in ("ingest", "segment"):
+        assert b"sub-1" not in archive(study, stage).path.read_bytes()
+    assert verify_study(study.store, deep=True) == {}
+    assert study.run("ingest") == []
 
 
 def test_restore_gives_all_files_back(study):
