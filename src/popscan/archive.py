@@ -17,6 +17,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from glob import escape
 from pathlib import Path
 from typing import IO
 
@@ -66,6 +67,18 @@ class Archive:
     def path(self) -> Path:
         """The zip file."""
         return self.root / self.name
+
+    def temporaries(self) -> list[Path]:
+        """Return what killed processes left of it, and what another one is writing."""
+        return sorted(self.path.parent.glob(f".{escape(self.path.name)}.*.tmp"))
+
+    def remove_temporaries(self) -> None:
+        """Remove them; whoever calls knows that nobody writes this archive.
+
+        Whether the process of another machine still runs is not known here.
+        """
+        for path in self.temporaries():
+            path.unlink(missing_ok=True)
 
     @cached_property
     def sizes(self) -> dict[str, int]:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import errno
 import io
+import os
+import signal
+import subprocess
+import sys
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -214,6 +218,65 @@ def test_the_last_job_removes_what_a_kill_left_and_the_inventory_knows(study):
     clear_study(study.store, [SHARD])
     assert study.stored() == set()
     assert verify_study(study.store, deep=True) == {}
+
+
+KILLED = """
+import os, pathlib, signal, sys
+from popscan import archive
+from popscan.store import Store
+from popscan.study.storage import clear_shard
+
+plain, begun = archive._write, []
+
+def write(new, *rest):
+    plain(new, *rest)
+    begun.append(rest)
+    if len(begun) == 3:
+        new.fp.flush()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+archive._write = write
+clear_shard(Store(pathlib.Path(sys.argv[1])), sys.argv[2])
+"""
+
+
+def killed_while_packing(root: Path) -> Study:
+    """Return a study whose first archive was being written when its process was killed."""
+    study = done(root)
+    command = [sys.executable, "-c", KILLED, str(study.store.root), SHARD]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    (left,) = in_archives(study)
+    assert b"sub-1" in left.read_bytes()
+    return study
+
+
+def in_archives(study: Study) -> list[Path]:
+    return [path for path in (study.store.root / "archives").rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("subjects", [["sub-1"], SUBJECTS])
+def test_a_withdrawn_subject_leaves_what_a_kill_left_of_an_archive(tmp_path, subjects):
+    study = killed_while_packing(tmp_path)
+    withdraw(study.store.root, subjects)
+    assert in_archives(study) == []
+
+
+def test_so_does_it_where_a_process_of_that_number_runs(tmp_path):
+    """As one of another machine: whether its writer lives cannot be asked."""
+    study = killed_while_packing(tmp_path)
+    (left,) = in_archives(study)
+    left.rename(left.with_name(f".{SHARD}.zip.{os.getpid()}.tmp"))
+    withdraw(study.store.root, ["sub-1"])
+    assert in_archives(study) == []
+
+
+@pytest.mark.parametrize("archives", [True, False])
+def test_the_next_job_removes_what_a_kill_left_of_an_archive(tmp_path, archives):
+    study = killed_while_packing(tmp_path)
+    study.keep("all", archives=archives)
+    clear_shard(study.store, SHARD)
+    assert [path for path in in_archives(study) if path.suffix != ".zip"] == []
+    assert bool(in_archives(study)) is archives
 
 
 def spoil(path: Path, kind: str) -> None:

@@ -135,7 +135,9 @@ def clear_shard(store: Store, shard: str, *, last: bool = False) -> Removed:
     choice, removed = Choice.read(store.root), Removed()
     keeps_files = choice.keep == "all" and not choice.archives
     for stage in choice.stages:
-        if keeps_files and not Archive(store.root, stage, shard).path.exists():
+        archive = Archive(store.root, stage, shard)
+        _remove_temporaries(store, archive)
+        if keeps_files and not archive.path.exists():
             continue  # of earlier archives, entries of subjects that left go all the same
         if stage in SUBJECT_STAGES and store.manifest_path(stage, shard).exists():
             try:
@@ -146,6 +148,14 @@ def clear_shard(store: Store, shard: str, *, last: bool = False) -> Removed:
                     "nothing is lost; type the same command again"
                 ) from error
     return removed
+
+
+def _remove_temporaries(store: Store, archive: Archive) -> None:
+    """Remove what a kill left of an archive: it may hold subjects that leave the study."""
+    if archive.temporaries():
+        journal = store.journal(archive.stage, archive.shard)
+        with journal.writer(patience_s=PATIENCE_S):  # whoever writes an archive holds it
+            archive.remove_temporaries()
 
 
 def _clear_stage(

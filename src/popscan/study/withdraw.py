@@ -12,7 +12,6 @@ import shutil
 import zipfile
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from glob import escape
 from pathlib import Path
 
 from popscan.archive import FOLDER, Archive
@@ -204,18 +203,21 @@ def _cut_archives(
     One that is damaged may hold them, too: it goes, and its stage does the others again.
     """
     within = tuple(f"{folder.relative_to(root)}/" for folder in folders)
+    stages = sorted(path.name for path in (root / FOLDER).glob("*"))
     for shard in shards:
-        for path in sorted((root / FOLDER).glob(f"*/{escape(shard)}.zip")):
-            archive = Archive(root, path.parent.name, shard)
+        for archive in (Archive(root, stage, shard) for stage in stages):
+            archive.remove_temporaries()  # the study is not being run
+            if not archive.path.exists():
+                continue
             try:
                 done.n_files += _cut_archive(archive, within)
             except OSError as error:
                 raise PopscanError(
-                    f"{path}: cannot be read ({error.strerror}), and is left; "
+                    f"{archive.path}: cannot be read ({error.strerror}), and is left; "
                     "type the same command again"
                 ) from error
             if not archive.sizes:
-                _remove(path, done)
+                _remove(archive.path, done)
 
 
 def _cut_archive(archive: Archive, within: tuple[str, ...]) -> int:
