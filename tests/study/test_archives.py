@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -119,6 +120,86 @@ def test_readers_get_a_copy_and_jobs_get_the_files_back(study):
     clear_shard(study.store, SHARD, last=True)
     assert study.stored() == set()
     assert archive(study).path.stat() == before
+
+
+READER = """
+import pathlib, sys
+from popscan.cli import storage
+from popscan.cli.main import main
+from popscan.plan import read_shard
+from popscan.store import Store
+from popscan.study.context import ShardContext
+
+def read(_=None):
+    store, shard = Store(pathlib.Path(sys.argv[1])), sys.argv[2]
+    subject = read_shard(store.root, shard)[0].subject
+    context = ShardContext(store=store, shard=shard, options={})
+    print(context.path("ingest", subject, f"{subject.sub}_cine.nii.gz"), flush=True)
+    sys.stdin.read()
+
+storage._storage = read  # in place of a command's work
+sys.exit(main(["storage", sys.argv[1]]) if sys.argv[3:] else read())
+"""
+
+
+@contextmanager
+def another_reader(
+    study: Study, temporary: Path, *options: str
+) -> Iterator[tuple[subprocess.Popen, Path]]:
+    """Start a process that reads a copy of the first subject's image, and then waits.
+
+    With any option as a command of popscan, else as a script of a user.
+    """
+    temporary.mkdir()
+    with subprocess.Popen(
+        [sys.executable, "-c", READER, str(study.store.root), SHARD, *options],
+        env={**os.environ, "TMPDIR": str(temporary)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        yield process, Path(process.stdout.readline().strip())
+
+
+@pytest.mark.parametrize("by", ["withdraw", "reader"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_copies_of_a_process_that_was_killed_go_and_those_of_another_stay(
+    study, tmp_path, monkeypatch, number, by
+):
+    withdrawn = []
+
+    def others() -> None:
+        """Withdraw a subject, or read a copy of one."""
+        if by == "withdraw":
+            withdraw(study.store.root, [SUBJECTS[1 - len(withdrawn)]])
+            withdrawn.append(study)
+        else:
+            reader(study).path("ingest", study.planned[0].subject, "sub-1_cine.nii.gz")
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    with another_reader(study, tmp_path / "tmp") as (process, copy):
+        others()
+        assert copy.read_text() == "ingest cine.nii.gz"
+        process.send_signal(number)
+    assert copy.exists()
+    others()
+    assert not copy.exists()
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_copies_of_a_process_that_ends_go_with_it(study, tmp_path):
+    with another_reader(study, tmp_path / "tmp") as (process, copy):
+        assert copy.exists()
+    assert process.returncode == 0
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_copies_of_a_command_that_is_asked_to_end_go_with_it(study, tmp_path):
+    with another_reader(study, tmp_path / "tmp", "command") as (process, copy):
+        assert copy.exists()
+        process.terminate()
+    assert process.returncode == 128 + signal.SIGTERM
+    assert list((tmp_path / "tmp").iterdir()) == []
 
 
 def test_a_subject_done_again_replaces_its_entries_and_no_others(study):

@@ -22,6 +22,7 @@ from popscan.records import PopscanError
 from popscan.registry import read_registry, registry_lines, tombstoned
 from popscan.stages import SUBJECT_STAGES
 from popscan.store import Store, shard_file
+from popscan.study.copies import remove_left_copies
 from popscan.withdrawn import Memory, Mentions
 
 #: Made from many subjects, and made again by the next run.
@@ -161,6 +162,7 @@ def remove_units(store: Store, units: Sequence[str]) -> Withdrawal:
     for folder in folders:
         _remove(folder, done)
     _cut_archives(root, shards, folders, done)
+    remove_left_copies()
     _forget_reference(root / "rca" / "chosen.json", mentions)
     _sweep(root, mentions, done)
     forget_folders(root, mentions)
