@@ -117,3 +117,9 @@ def test_a_study_in_archives_is_the_same_study(tmp_path):
     assert list(records.values()) == [kept]
     assert "all files are as they were" in popscan(tmp_path, "verify", "results/tiny", "--deep")
     assert files(tmp_path) == []
+
+    # No archives from now on: those of before are still cleared of subjects that leave.
+    snakemake(tmp_path)
+    configure(tmp_path, archives=False)
+    (root_of(tmp_path) / "storage.json").unlink()
+    assert "clear_storage" in snakemake(tmp_path, "--dry-run")

@@ -9,13 +9,15 @@ sizes in the archive itself are believed only where they agree with that.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import shutil
 import zipfile
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from glob import escape
 from pathlib import Path
 from typing import IO
 
@@ -26,9 +28,11 @@ from popscan.records import PopscanError
 FOLDER = "archives"
 _BELOW = "derivatives/"
 _CHUNK = 1 << 20
-#: What zipfile raises for what is damaged, encrypted, or packed in another manner.
+#: What zipfile raises for what is damaged, encrypted, or packed in another manner; of OSError only
+#: those of an archive that is not there and of offsets that lie outside of it.
 _DAMAGE = (OSError, ValueError, KeyError, EOFError, NotImplementedError, RuntimeError,
-           zipfile.BadZipFile)  # fmt: skip
+           OverflowError, zipfile.BadZipFile)  # fmt: skip
+_DAMAGE_ERRNOS = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EINVAL, None}
 #: Before a zip's first year there is nothing: no time.
 _NO_TIME = (1980, 1, 1, 0, 0, 0)
 _MODE = 0o100644 << 16
@@ -64,31 +68,51 @@ class Archive:
         """The zip file."""
         return self.root / self.name
 
+    def temporaries(self) -> list[Path]:
+        """Return what killed processes left of it, and what another one is writing."""
+        return sorted(self.path.parent.glob(f".{escape(self.path.name)}.*.tmp"))
+
+    def remove_temporaries(self) -> None:
+        """Remove them; whoever calls knows that nobody writes this archive.
+
+        Whether the process of another machine still runs is not known here.
+        """
+        for path in self.temporaries():
+            path.unlink(missing_ok=True)
+
     @cached_property
     def sizes(self) -> dict[str, int]:
         """Name relative to the study -> bytes; empty where there is no archive, or a damaged one.
 
         An archive with two entries of one name, or with one that is compressed or encrypted, was
         not written by popscan: it counts as damaged.
+
+        Raises
+        ------
+        OSError
+            If the disk fails (EIO, ESTALE, too many open files): that says nothing of the archive.
         """
-        try:
-            with _opened(self.path) as archive:
-                return {_BELOW + i.filename: i.file_size for i in archive.infolist()}
-        except _DAMAGE:
-            return {}
+        with _damage_passed_over(), _opened(self.path) as archive:
+            return {_BELOW + i.filename: i.file_size for i in archive.infolist()}
+        return {}
 
     def holds(self, packed: Mapping[str, int]) -> bool:
         """Whether all of these files are listed with these sizes; their content is not read."""
         return all(self.sizes.get(name) == size for name, size in packed.items())
 
     def checksums(self, packed: Collection[str]) -> dict[str, str]:
-        """Return the SHA-256 of entries by name; of what cannot be read an empty text."""
+        """Return the SHA-256 of entries by name; of what is lost or damaged an empty text.
+
+        Raises
+        ------
+        OSError
+            If the disk fails, as for `sizes`.
+        """
         sums = dict.fromkeys(packed, "")
-        for name in sums:
-            try:
-                sums[name] = self._copy(name, None)
-            except _DAMAGE:
-                continue
+        with _damage_passed_over(), _opened(self.path) as archive:
+            for name in sums:
+                with _damage_passed_over():
+                    sums[name] = _copy(archive, name, None)
         return sums
 
     def unpack(self, wanted: Mapping[str, str], target: Callable[[str], Path]) -> None:
@@ -108,33 +132,25 @@ class Archive:
         PopscanError
             If the disk is full.
         """
-        for name, checksum in wanted.items():
-            with atomic_stream(target(name)) as stream:
-                try:
-                    found = self._copy(name, stream)
-                except _DAMAGE as error:
-                    if isinstance(error, OSError) and error.errno in MACHINE_ERRNOS:
-                        raise
-                    message = f"{self.path}: {Path(name).name} cannot be read from it"
-                    raise ArchiveError(f"{message} ({type(error).__name__})") from error
-                if found != checksum:
-                    raise ArchiveError(f"{self.path}: {Path(name).name} was changed since")
-
-    def _copy(self, name: str, stream: IO[bytes] | None) -> str:
-        """Read an entry, into a stream if there is one; return its SHA-256."""
-        digest = hashlib.sha256()
-        with _opened(self.path) as archive, archive.open(_entry(name)) as source:
-            while chunk := source.read(_CHUNK):
-                digest.update(chunk)
-                if stream is not None:
-                    stream.write(chunk)
-        return digest.hexdigest()
+        if not wanted:
+            return
+        try:
+            with _opened(self.path) as archive:
+                for name, checksum in wanted.items():
+                    with atomic_stream(target(name)) as stream:
+                        if _copy(archive, name, stream) != checksum:
+                            raise ArchiveError(f"{self.path}: {Path(name).name} was changed since")
+        except _DAMAGE as error:
+            if isinstance(error, OSError) and error.errno in MACHINE_ERRNOS:
+                raise
+            message = f"{self.path}: files cannot be read from it ({type(error).__name__})"
+            raise ArchiveError(message) from error
 
     def bring_to(self, keep: Mapping[str, str], add: Mapping[str, str]) -> bool:
         """Make it hold these entries and no others; left alone where it does.
 
-        An entry that cannot be read any more, or is not what it should be, is left out. Without
-        any entry there is no archive.
+        An entry that is damaged, or is not what it should be, is left out. Without any entry there
+        is no archive.
 
         Parameters
         ----------
@@ -152,7 +168,8 @@ class Archive:
         PopscanError
             If the disk is full.
         OSError
-            If a file to be added cannot be read.
+            If a file to be added cannot be read, or the disk fails, as for `sizes`; the archive
+            is as it was.
         """
         if self.sizes.keys() == {*keep, *add} and self.checksums(add) == add:
             return False
@@ -160,29 +177,49 @@ class Archive:
         sound = {name for name, found in sums.items() if found and found == keep[name]}
         names = sorted({*sound, *add})
         if names:
-            with atomic_stream(self.path) as stream, zipfile.ZipFile(stream, "w") as new:
+            with ExitStack() as stack:
+                old = stack.enter_context(_opened(self.path)) if sound else None
+                stream = stack.enter_context(atomic_stream(self.path))
+                new = stack.enter_context(zipfile.ZipFile(stream, "w"))
                 for name in names:
-                    source = self._file if name in add else self._entry
-                    with source(name) as (size, content):
-                        _write(new, name, size, content)
+                    if old is None or name in add:
+                        with (self.root / name).open("rb") as content:
+                            _write(new, name, (self.root / name).stat().st_size, content)
+                    else:
+                        with old.open(_entry(name)) as content:
+                            _write(new, name, old.getinfo(_entry(name)).file_size, content)
         else:
             self.path.unlink(missing_ok=True)
         self.__dict__.pop("sizes", None)
         return True
 
-    @contextmanager
-    def _entry(self, name: str) -> Iterator[tuple[int, IO[bytes]]]:
-        with _opened(self.path) as archive, archive.open(_entry(name)) as stream:
-            yield self.sizes[name], stream
-
-    @contextmanager
-    def _file(self, name: str) -> Iterator[tuple[int, IO[bytes]]]:
-        with (self.root / name).open("rb") as stream:
-            yield (self.root / name).stat().st_size, stream
-
 
 def _entry(name: str) -> str:
     return name.removeprefix(_BELOW)
+
+
+@contextmanager
+def _damage_passed_over() -> Iterator[None]:
+    """End the block where an archive is lost or damaged.
+
+    What else goes wrong on a disk passes: whoever took it for damage would drop what is sound.
+    """
+    try:
+        yield
+    except _DAMAGE as error:
+        if isinstance(error, OSError) and error.errno not in _DAMAGE_ERRNOS:
+            raise
+
+
+def _copy(archive: zipfile.ZipFile, name: str, stream: IO[bytes] | None) -> str:
+    """Read an entry, into a stream if there is one; return its SHA-256."""
+    digest = hashlib.sha256()
+    with archive.open(_entry(name)) as source:
+        while chunk := source.read(_CHUNK):
+            digest.update(chunk)
+            if stream is not None:
+                stream.write(chunk)
+    return digest.hexdigest()
 
 
 @contextmanager

@@ -5,6 +5,7 @@ import re
 import shlex
 import sys
 
+from popscan.archive import FOLDER as ARCHIVES
 from popscan.executors import executor_problem, storage_problem
 from popscan.experiment import design
 from popscan.given import GivenFiles
@@ -226,7 +227,8 @@ def study_outputs():
         made.append(rules.visibility.output)
     if attribution_maps():
         made.append(rules.visibility_maps.output)
-    if config["storage"]["keep"] != "all" or config["storage"]["archives"]:
+    packed = config["storage"]["archives"] or Path(STUDY, ARCHIVES).is_dir()
+    if config["storage"]["keep"] != "all" or packed:
         made.append(rules.clear_storage.output)
     return [str(path) for paths in made for path in paths]
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import os
 import re
+import signal
 import sys
-from collections.abc import Collection, Sequence
+import threading
+from collections.abc import Collection, Iterator, Sequence
 from typing import NoReturn
 
 from popscan import __version__
@@ -30,7 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments.passed_on = further
     limit_threads(getattr(arguments, "threads", 0))
     try:
-        return int(arguments.call(arguments) or 0)
+        with _ending_in_order(arguments.command):
+            return int(arguments.call(arguments) or 0)
     except PopscanError as error:
         lines = getattr(error, "problems", [str(error)])
         for line in lines:
@@ -40,6 +44,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader of our output (head, less) has left: not a fault.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+@contextlib.contextmanager
+def _ending_in_order(command: str) -> Iterator[None]:
+    """Have SIGTERM end the block as an error does, so that temporary copies of images go.
+
+    Jobs of shards make none, and end at once, as their records expect.
+    """
+    from popscan.cli import rules
+
+    if command == rules.OF_A_SHARD or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -8,7 +8,7 @@ from popscan.archive import FOLDER
 from popscan.inventory import damaged_outputs, drop_inventory
 from popscan.outputs import content_stands
 from popscan.plan import read_shards
-from popscan.records import Record
+from popscan.records import PopscanError, Record
 from popscan.stages import SUBJECT_STAGES
 from popscan.standing import FileStamps, forget
 from popscan.store import Store
@@ -28,6 +28,11 @@ def verify_study(store: Store, *, deep: bool = False) -> dict[str, list[str]]:
     -------
     dict
         Output that has to be made again -> files or records that are lost or changed.
+
+    Raises
+    ------
+    PopscanError
+        If the disk fails while files are read (`deep`).
     """
     found = damaged_outputs(store.root, subject_files=True, content=deep)
     for stage in SUBJECT_STAGES:
@@ -52,6 +57,10 @@ def _lost(store: Store, stage: str, shard: str, *, deep: bool) -> Iterator[Recor
     for record in store.journal(stage, shard).read().records.values():
         stands = stamps.stand(store, record)
         if stands and deep and (record.files or record.packed):
-            stands = content_stands(store, record, shard)
+            try:
+                stands = content_stands(store, record, shard)
+            except OSError as error:
+                message = f"{stage}, shard {shard}: cannot be read ({error})"
+                raise PopscanError(f"{message}; type the same command again") from error
         if not stands:
             yield record

@@ -19,7 +19,7 @@ from popscan.archive import Archive
 from popscan.disk import write_atomic
 from popscan.outputs import checksums, digest_of
 from popscan.plan import read_shard
-from popscan.records import Record, Status
+from popscan.records import PopscanError, Record, Status
 from popscan.stages import SUBJECT_STAGES, built_on, reads
 from popscan.store import Store
 from popscan.study.stored import PATIENCE_S, settle
@@ -126,28 +126,43 @@ def clear_shard(store: Store, shard: str, *, last: bool = False) -> Removed:
     last
         Whether all of the study is done, its report included: before that, subjects that failed or
         that QC wants to be looked at keep their images, since their pages show them.
+
+    Raises
+    ------
+    PopscanError
+        If the disk fails, or another process holds the journal.
     """
     choice, removed = Choice.read(store.root), Removed()
-    if choice.keep == "all" and not choice.archives:
-        return removed
+    keeps_files = choice.keep == "all" and not choice.archives
     for stage in choice.stages:
+        archive = Archive(store.root, stage, shard)
+        _remove_temporaries(store, archive)
+        if keeps_files and not archive.path.exists():
+            continue  # of earlier archives, entries of subjects that left go all the same
         if stage in SUBJECT_STAGES and store.manifest_path(stage, shard).exists():
-            _clear_stage(store, choice, stage, shard, removed, last=last)
+            try:
+                _clear_stage(store, choice, stage, shard, removed, last=last)
+            except OSError as error:
+                raise PopscanError(
+                    f"{stage}, shard {shard}: its files cannot be packed or removed ({error}); "
+                    "nothing is lost; type the same command again"
+                ) from error
     return removed
+
+
+def _remove_temporaries(store: Store, archive: Archive) -> None:
+    """Remove what a kill left of an archive: it may hold subjects that leave the study."""
+    if archive.temporaries():
+        journal = store.journal(archive.stage, archive.shard)
+        with journal.writer(patience_s=PATIENCE_S):  # whoever writes an archive holds it
+            archive.remove_temporaries()
 
 
 def _clear_stage(
     store: Store, choice: Choice, stage: str, shard: str, removed: Removed, *, last: bool
 ) -> None:
     journal = store.journal(stage, shard)
-    records = journal.read().records
-    removed_names = [n for r in records.values() for n in r.removed] if last else []
-    if stray := [n for n in removed_names if (store.root / n).exists()]:  # left by a kill
-        _unlink(store.root, stray)
-    archive = Archive(store.root, stage, shard)
-    packed = {name for record in records.values() for name in record.packed}
-    unused = last and not archive.sizes.keys() <= packed  # of records that are others since
-    if not unused and not any(_leaves(record, choice) for record in records.values()):
+    if not _has_work(store, choice, stage, shard, journal.read().records, last=last):
         return
     readers = [one for one in choice.stages if stage in reads(one)]
     with journal.writer(patience_s=PATIENCE_S) as writer:
@@ -157,17 +172,25 @@ def _clear_stage(
         done = _records_of(store, [one for one in readers if one in SUBJECT_STAGES], shard)
         shown = set() if last or stage in _COPIED else _shown(store, choice, shard)
         before = journal.read().records
+        if not _has_work(store, choice, stage, shard, before, last=last):
+            return  # another process was faster, or gives files back
         after = dict(before)
         for unit, record in before.items():
             if unit not in shown and all(unit in other for other in done):
                 after[unit] = _without_files(store, record, choice, removed)
-        # First the archive is whole on disk, then the journal says so, then files go.
+        # First the archive holds what either journal says, then the journal says so, then entries
+        # and files go.
         archive = Archive(store.root, stage, shard)
         changed = [record for unit, record in after.items() if record is not before[unit]]
-        rewritten = bool(changed or unused) and archive.bring_to(*_contents(before, after))
+        old, new = _packed(before), _packed(after)
+        added = {name: new[name] for name in new.keys() - old.keys()}
+        unused = last and _has_unused(archive, before)
+        rewritten = bool(changed or unused) and archive.bring_to(old, added)
         for record in changed:
             writer.stored(record)
         writer.sync()
+        if old.keys() - new.keys():
+            rewritten |= archive.bring_to(new, {})
         gone = [name for record in after.values() for name in record.removed]
         if rewritten or any((store.root / name).exists() for name in gone):
             # An entry that could not be copied is missed by the next run.
@@ -176,23 +199,42 @@ def _clear_stage(
             _unlink(store.root, gone)
 
 
+def _has_work(
+    store: Store,
+    choice: Choice,
+    stage: str,
+    shard: str,
+    records: Mapping[str, Record],
+    *,
+    last: bool,
+) -> bool:
+    """Whether anything of a stage's shard may be removed or packed, by these records.
+
+    Before the study is done, what a kill left is not looked for.
+    """
+    if any(_leaves(record, choice) for record in records.values()):
+        return True
+    removed = [store.root / name for record in records.values() for name in record.removed]
+    return last and (
+        any(path.exists() for path in removed)
+        or _has_unused(Archive(store.root, stage, shard), records)
+    )
+
+
+def _has_unused(archive: Archive, records: Mapping[str, Record]) -> bool:
+    """Whether an archive has entries of records that are others since."""
+    return not archive.sizes.keys() <= _packed(records).keys()
+
+
 def _leaves(record: Record, choice: Choice) -> bool:
     """Whether anything of a record is to be removed or packed."""
     archives = choice.archives
     return bool(not_kept(record, choice.keep, archives=archives) or (archives and record.files))
 
 
-def _contents(
-    before: Mapping[str, Record], after: Mapping[str, Record]
-) -> tuple[dict[str, str], dict[str, str]]:
-    """Return which entries of an archive stay and which files come in, with their checksums."""
-    keep: dict[str, str] = {}
-    add: dict[str, str] = {}
-    for unit, record in after.items():
-        for name in record.packed:
-            new = name not in before[unit].packed
-            (add if new else keep)[name] = record.removed[name]
-    return keep, add
+def _packed(records: Mapping[str, Record]) -> dict[str, str]:
+    """Return the entries that an archive has by these records, with their checksums."""
+    return {name: one.removed[name] for one in records.values() for name in one.packed}
 
 
 def _records_of(store: Store, stages: Sequence[str], shard: str) -> list[Mapping[str, Record]]:

@@ -12,7 +12,6 @@ import shutil
 import zipfile
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from glob import escape
 from pathlib import Path
 
 from popscan.archive import FOLDER, Archive
@@ -23,6 +22,7 @@ from popscan.records import PopscanError
 from popscan.registry import read_registry, registry_lines, tombstoned
 from popscan.stages import SUBJECT_STAGES
 from popscan.store import Store, shard_file
+from popscan.study.copies import remove_left_copies
 from popscan.withdrawn import Memory, Mentions
 
 #: Made from many subjects, and made again by the next run.
@@ -162,6 +162,7 @@ def remove_units(store: Store, units: Sequence[str]) -> Withdrawal:
     for folder in folders:
         _remove(folder, done)
     _cut_archives(root, shards, folders, done)
+    remove_left_copies()
     _forget_reference(root / "rca" / "chosen.json", mentions)
     _sweep(root, mentions, done)
     forget_folders(root, mentions)
@@ -201,18 +202,33 @@ def _cut_archives(
 ) -> None:
     """Write archives anew without the files of some folders.
 
-    One that cannot be read may hold them, too: it goes, and its stage does the others again.
+    One that is damaged may hold them, too: it goes, and its stage does the others again.
     """
     within = tuple(f"{folder.relative_to(root)}/" for folder in folders)
+    stages = sorted(path.name for path in (root / FOLDER).glob("*"))
     for shard in shards:
-        for path in sorted((root / FOLDER).glob(f"*/{escape(shard)}.zip")):
-            archive = Archive(root, path.parent.name, shard)
-            staying = [name for name in archive.sizes if not name.startswith(within)]
-            if n_gone := len(archive.sizes) - len(staying):
-                archive.bring_to(archive.checksums(staying), {})
-                done.n_files += n_gone
-            elif not archive.sizes:
-                _remove(path, done)
+        for archive in (Archive(root, stage, shard) for stage in stages):
+            archive.remove_temporaries()  # the study is not being run
+            if not archive.path.exists():
+                continue
+            try:
+                done.n_files += _cut_archive(archive, within)
+            except OSError as error:
+                raise PopscanError(
+                    f"{archive.path}: cannot be read ({error.strerror}), and is left; "
+                    "type the same command again"
+                ) from error
+            if not archive.sizes:
+                _remove(archive.path, done)
+
+
+def _cut_archive(archive: Archive, within: tuple[str, ...]) -> int:
+    """Drop the entries within some folders; return how many."""
+    staying = [name for name in archive.sizes if not name.startswith(within)]
+    n_gone = len(archive.sizes) - len(staying)
+    if n_gone:
+        archive.bring_to(archive.checksums(staying), {})
+    return n_gone
 
 
 def _remove_atlas(root: Path, shards: Sequence[str], done: Withdrawal) -> None:
