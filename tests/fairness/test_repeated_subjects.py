@@ -65,6 +65,21 @@ def test_power_of_unrelated_visits_is_that_of_units(rng):
     assert found == pytest.approx(detectable_proportion(200, 240, 800, alpha=0.05), rel=0.15)
 
 
+def _subjects(events, visits):
+    return Rows(totals=np.array(events, float)[:, None], counts=np.full((len(events), 1), visits))
+
+
+def test_power_of_groups_with_unequal_visits_is_that_of_their_subjects():
+    """With one design effect for both, 20 subjects of ten visits looked like 110 subjects."""
+    often = _subjects([10] * 2 + [0] * 18, 10.0)
+    once = _subjects([1] * 100 + [0] * 900, 1.0)
+    expected = detectable_proportion(20, 100, 1000, alpha=0.05)
+    assert detectable_share(often, once, alpha=0.05) == pytest.approx(expected)
+    often = _subjects([10] * 100 + [0] * 900, 10.0)
+    once = _subjects([1] * 2 + [0] * 18, 1.0)
+    assert detectable_share(once, often, alpha=0.05) == pytest.approx(expected)
+
+
 def test_shared_intervals_of_shares_are_those_of_subjects(rng):
     people = _visits(60, 60, 4)
     per_subject = np.repeat((rng.random(120) < 0.4).astype(float), 4)  # all visits agree
