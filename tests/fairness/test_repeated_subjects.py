@@ -6,6 +6,7 @@ import pytest
 
 from popscan.fairness.audit import audit
 from popscan.fairness.suppress import share
+from popscan.stats.intervals import wilson
 from popscan.stats.means import Rows
 from popscan.stats.power import detectable_proportion, detectable_share
 
@@ -91,6 +92,32 @@ def test_shared_intervals_of_shares_are_those_of_subjects(rng):
         wide = shown[name]["ci_high"] - shown[name]["ci_low"]
         assert (wide > 0.95 * (exact["ci_high"] - exact["ci_low"])).all(), middle
     assert (shown["gaps"]["min_detectable_gap"] > 0.9 * found.gaps["min_detectable_gap"]).all()
+
+
+@pytest.mark.parametrize("share_of_all", [0.0, 1.0])
+def test_a_share_that_nobody_or_everybody_has_is_as_sure_as_its_subjects_are_many(share_of_all):
+    """20 subjects of four visits without an event are no 80 subjects, and not known exactly."""
+    people = _visits(20, 200, 4)
+    values = np.full(880, share_of_all)
+    values[80:120] = 1 - share_of_all
+    found = audit(_long(people, values), people, attributes_to_test=["sex"], cluster="sub",
+                  n_boot=100)  # fmt: skip
+    exact = found.groups.set_index("group").loc["female"]
+    expected = wilson(int(20 * share_of_all), 20, alpha=0.05)
+    assert (exact["ci_low"], exact["ci_high"]) == pytest.approx(expected)
+    shown = share({"groups": found.groups, "gaps": found.gaps})["groups"]
+    row = shown.set_index("group").loc["female"]
+    assert (row["ci_low"], row["ci_high"]) == pytest.approx(expected, rel=0.01)
+    assert "n_subjects" not in shown
+
+
+def test_a_shared_gap_of_visits_without_any_event_has_no_interval():
+    people = _visits(20, 200, 4)
+    found = audit(_long(people, np.zeros(880)), people, attributes_to_test=["sex"], cluster="sub",
+                  n_boot=100)  # fmt: skip
+    gap = share({"groups": found.groups, "gaps": found.gaps})["gaps"].iloc[0]
+    assert gap["gap"] == 0
+    assert gap[["ci_low", "ci_high", "min_detectable_gap"]].isna().all()
 
 
 def test_shared_power_of_a_group_without_events():
