@@ -52,7 +52,9 @@ def test_centiles_of_a_known_distribution(fitted: tuple[pd.DataFrame, dict]) -> 
     assert error[middle].abs().max() < 4.5
     assert error[~middle].abs().max() < 11
     held = (inside["ci_low"] <= exact) & (exact <= inside["ci_high"])
-    assert held.mean() > 0.7
+    with_interval = inside["ci_low"].notna()
+    assert set(inside.loc[with_interval, "centile"]) == {25.0, 50.0, 75.0}
+    assert held[with_interval].mean() > 0.7
     assert (inside["n_near"] > 50).all()
 
 
@@ -64,15 +66,16 @@ def test_curves_never_cross(fitted: tuple[pd.DataFrame, dict]) -> None:
 def test_scores_are_standard_normal_and_have_intervals(fitted: tuple[pd.DataFrame, dict]) -> None:
     table, curves = fitted
     table = table.head(300).assign(
-        v_low_ml=lambda t: t["v_ml"] - 8, v_high_ml=lambda t: t["v_ml"] + 8
+        v_low_ml=lambda t: t["v_ml"] - 2, v_high_ml=lambda t: t["v_ml"] + 2
     )
     own = z_scores(table, curves, age="age_years", sex="sex", keep=["participant_id"])
     assert own["z"].mean() == pytest.approx(0, abs=0.15)
     assert own["z"].std() == pytest.approx(1, abs=0.12)
     ends = own[["z_low", "z_high"]]
-    assert (ends.isna() | (ends.abs() < 1.97)).all(axis=None)  # beyond, z is only extrapolated
+    # Of 450 people, the quartiles are the last centiles that are sure.
+    assert (ends.isna() | (ends.abs() < 0.68)).all(axis=None)
     inner = ends.notna().all(axis=1)
-    assert inner.mean() > 0.7
+    assert inner.mean() > 0.25
     assert (own["z_low"] <= own["z"])[inner].all()
     assert (own["z"] <= own["z_high"])[inner].all()
     wide = z_scores(
@@ -81,7 +84,7 @@ def test_scores_are_standard_normal_and_have_intervals(fitted: tuple[pd.DataFram
     )  # fmt: skip
     widths = (wide["z_high"] - wide["z_low"]) > (own["z_high"] - own["z_low"])
     both = inner & wide[["z_low", "z_high"]].notna().all(axis=1)
-    assert both.mean() > 0.5
+    assert both.mean() > 0.15
     assert widths[both].mean() > 0.95
     assert wide["centile"].between(0, 100).all()
 
@@ -232,5 +235,23 @@ def test_outer_centiles_of_few_people_have_no_interval(rng):
     one, note = fit_curves(100.0 + rng.normal(size=300), ages, draws=50)
     table = centile_table({("x", "all"): (one, note, 300)})
     known = table.groupby("centile")["ci_low"].count() > 0
-    assert known[known].index.tolist() == [5.0, 25.0, 50.0, 75.0, 95.0]
+    assert known[known].index.tolist() == [25.0, 50.0, 75.0]
     assert table["value"].notna().all()
+
+
+@pytest.mark.parametrize(("n", "last"), [(90, None), (120, 0.0), (300, 0.675), (1100, 1.645)])
+def test_scores_have_no_interval_where_the_curves_have_none(n, last, rng):
+    """An end of an interval lies within the centiles that have one, or is empty."""
+    ages = rng.uniform(40.0, 80.0, n)
+    one, note = fit_curves(100.0 + rng.normal(size=n), ages, draws=50)
+    people = pd.DataFrame({"age_years": 60.0, "x": 100.0 + np.linspace(-3, 3, 61)})
+    found = z_scores(people, {("x", "all"): (one, note, n)}, age="age_years", sex="", keep=[])
+    assert found["z"].notna().all()
+    ends = found[["z_low", "z_high"]]
+    if last is None:
+        assert ends.isna().all(axis=None)
+        return
+    assert ends.abs().max(axis=None) <= last + 1e-3
+    assert ends.notna().any(axis=1).sum() > 20
+    assert (found["z_low"].isna() | (found["z_low"] <= found["z"])).all()
+    assert (found["z_high"].isna() | (found["z_high"] >= found["z"])).all()

@@ -270,3 +270,36 @@ def test_counts_that_nobody_knows_are_no_total():
         "events", "qc_fail", "sex", "female"
     ]
     assert low <= 0 < 3 <= high
+
+
+@pytest.mark.parametrize("site", ["A & E", "A & E & C", " & "])
+@pytest.mark.parametrize("other", ["B", "A"])
+def test_margins_of_groups_whose_names_hold_the_separator_are_attacked_too(site, other):
+    """5 of a site and 5 of its white subjects, both printed, leave at most 2 of others there."""
+    cells = [(site, "black", 2), (site, "white", 5), (other, "black", 50), (other, "white", 2),
+             ("C", "black", 30), ("C", "white", 35)]  # fmt: skip
+    rows = [{"sex": s, "race": r} for s, r, n in cells for _ in range(n)]
+    people = pd.DataFrame(rows, index=[f"u{i:04d}" for i in range(sum(n for *_, n in cells))])
+    outcomes = pd.DataFrame(
+        {"unit": people.index, "stage": "s", "outcome": "size_mm", "better_is": "neither",
+         "value": np.arange(len(people)) % 7, "kind": "continuous"}
+    )  # fmt: skip
+    result = audit(
+        outcomes, people, attributes_to_test=["sex", "race"], intersections=[["sex", "race"]],
+        min_group=5, n_boot=50,
+    )  # fmt: skip
+    shown = share({"groups": result.groups})["groups"].set_index(["attribute", "group"])["n"]
+    assert not {("sex", site), ("sex x race", f"{site} & white")} <= set(shown.index)
+
+
+def test_an_intersection_whose_names_can_be_read_twice_is_not_shared():
+    sizes = {("a", "x & y"): 40, ("a", "x"): 43, ("b", "z"): 44, ("b", "y & z"): 39,
+             ("a x b", "x & y & z"): 40, ("a x b", "x & y and z"): 39,
+             ("a x b", "x & z"): 4}  # fmt: skip
+    table = pd.DataFrame(
+        [{"attribute": a, "group": g, "stage": "s", "outcome": "o", "kind": "continuous",
+          "n": n, "n_units": n, "mean": 1.0, "ci_low": 0.0, "ci_high": 2.0}
+         for (a, g), n in sizes.items()]
+    )  # fmt: skip
+    shown = share({"groups": table})["groups"]
+    assert "a x b" not in set(shown["attribute"])

@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from popscan.fairness.groups import make_groupings, outcome_matrix
+from popscan.fairness.groups import make_groupings, outcome_matrix, reference_code
+from popscan.stats.crossed import crossed_parts
 
 
 @pytest.fixture
@@ -54,3 +55,38 @@ def test_pairs_of_groups_that_would_have_one_name_stay_apart():
     (found,) = make_groupings(people, attributes_to_test=[], intersections=[["race", "site"]])
     assert found.sizes.tolist() == [1, 1]
     assert len(set(found.names)) == 2
+
+
+def test_three_pairs_of_groups_with_two_names_between_them_stay_apart():
+    """Once "x & y" is written "x and y", it is the name of another group."""
+    pairs = [("x & y", "z"), ("x", "y & z"), ("x and y", "z"), ("x", "y and z"), ("x", "z (2)")]
+    people = pd.DataFrame(pairs, columns=["a", "b"], index=list("pqrst"))
+    (found,) = make_groupings(people, attributes_to_test=[], intersections=[["a", "b"]])
+    assert found.sizes.tolist() == [1] * 5
+    assert len(set(found.names)) == 5
+    assert list(found.parts) == pairs
+    known = tuple(frozenset(side) for side in zip(*pairs, strict=True))
+    read = [crossed_parts(name, known) for name in found.names]
+    assert all(parts in (None, pair) for parts, pair in zip(read, pairs, strict=True))
+
+
+def test_a_group_whose_name_holds_missing_is_recorded():
+    people = pd.DataFrame({"ward": ["A & missing"] * 5 + ["B"] * 3}, index=list("abcdefgh"))
+    (found,) = make_groupings(people, attributes_to_test=["ward"])
+    assert found.names[reference_code(found, None)] == "A & missing"
+    crossed = make_groupings(
+        people.assign(sex=["f", "f", None, None, None, "f", "f", "f"]),
+        attributes_to_test=[], intersections=[["ward", "sex"]],
+    )[0]  # fmt: skip
+    assert crossed.names[reference_code(crossed, None)] == "B & f"
+
+
+def test_names_of_crossed_groups_are_divided_by_what_is_known():
+    sites, races = frozenset({"A & E", "A", "B"}), frozenset({"white", "E & white"})
+    assert crossed_parts("B & white", (sites, races)) == ("B", "white")
+    assert crossed_parts("A & E & white", (sites, races)) is None  # read in two ways
+    assert crossed_parts("A and E & white", (sites, races)) == ("A & E", "white")
+    assert crossed_parts("A & E & white", (sites, frozenset({"white"}))) == ("A & E", "white")
+    assert crossed_parts("B & black", (sites, races)) is None
+    assert crossed_parts("A & E & white", (frozenset({"A & E"}), None)) == ("A & E", "white")
+    assert crossed_parts("f & B & white", (None, sites, races)) == ("f", "B", "white")

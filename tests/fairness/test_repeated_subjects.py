@@ -6,6 +6,7 @@ import pytest
 
 from popscan.fairness.audit import audit
 from popscan.fairness.suppress import share
+from popscan.stats.intervals import wilson
 from popscan.stats.means import Rows
 from popscan.stats.power import detectable_proportion, detectable_share
 
@@ -65,6 +66,21 @@ def test_power_of_unrelated_visits_is_that_of_units(rng):
     assert found == pytest.approx(detectable_proportion(200, 240, 800, alpha=0.05), rel=0.15)
 
 
+def _subjects(events, visits):
+    return Rows(totals=np.array(events, float)[:, None], counts=np.full((len(events), 1), visits))
+
+
+def test_power_of_groups_with_unequal_visits_is_that_of_their_subjects():
+    """With one design effect for both, 20 subjects of ten visits looked like 110 subjects."""
+    often = _subjects([10] * 2 + [0] * 18, 10.0)
+    once = _subjects([1] * 100 + [0] * 900, 1.0)
+    expected = detectable_proportion(20, 100, 1000, alpha=0.05)
+    assert detectable_share(often, once, alpha=0.05) == pytest.approx(expected)
+    often = _subjects([10] * 100 + [0] * 900, 10.0)
+    once = _subjects([1] * 2 + [0] * 18, 1.0)
+    assert detectable_share(once, often, alpha=0.05) == pytest.approx(expected)
+
+
 def test_shared_intervals_of_shares_are_those_of_subjects(rng):
     people = _visits(60, 60, 4)
     per_subject = np.repeat((rng.random(120) < 0.4).astype(float), 4)  # all visits agree
@@ -76,6 +92,32 @@ def test_shared_intervals_of_shares_are_those_of_subjects(rng):
         wide = shown[name]["ci_high"] - shown[name]["ci_low"]
         assert (wide > 0.95 * (exact["ci_high"] - exact["ci_low"])).all(), middle
     assert (shown["gaps"]["min_detectable_gap"] > 0.9 * found.gaps["min_detectable_gap"]).all()
+
+
+@pytest.mark.parametrize("share_of_all", [0.0, 1.0])
+def test_a_share_that_nobody_or_everybody_has_is_as_sure_as_its_subjects_are_many(share_of_all):
+    """20 subjects of four visits without an event are no 80 subjects, and not known exactly."""
+    people = _visits(20, 200, 4)
+    values = np.full(880, share_of_all)
+    values[80:120] = 1 - share_of_all
+    found = audit(_long(people, values), people, attributes_to_test=["sex"], cluster="sub",
+                  n_boot=100)  # fmt: skip
+    exact = found.groups.set_index("group").loc["female"]
+    expected = wilson(int(20 * share_of_all), 20, alpha=0.05)
+    assert (exact["ci_low"], exact["ci_high"]) == pytest.approx(expected)
+    shown = share({"groups": found.groups, "gaps": found.gaps})["groups"]
+    row = shown.set_index("group").loc["female"]
+    assert (row["ci_low"], row["ci_high"]) == pytest.approx(expected, rel=0.01)
+    assert "n_subjects" not in shown
+
+
+def test_a_shared_gap_of_visits_without_any_event_has_no_interval():
+    people = _visits(20, 200, 4)
+    found = audit(_long(people, np.zeros(880)), people, attributes_to_test=["sex"], cluster="sub",
+                  n_boot=100)  # fmt: skip
+    gap = share({"groups": found.groups, "gaps": found.gaps})["gaps"].iloc[0]
+    assert gap["gap"] == 0
+    assert gap[["ci_low", "ci_high", "min_detectable_gap"]].isna().all()
 
 
 def test_shared_power_of_a_group_without_events():

@@ -75,6 +75,24 @@ def test_ancova_of_a_group_that_scatters_more_finds_no_more_than_chance():
     assert np.mean(["spreads differ" in one.note for one in found]) > 0.5
 
 
+def test_what_ancova_takes_from_regression_is_that_of_regression():
+    """The error, the interval and the p value, none of them mixed with its own."""
+    taken = 0
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        group = np.arange(80) < 12
+        y = np.exp(rng.normal(size=80) * np.where(group, 0.6, 1.0)) + 0.5 * group
+        age = pd.DataFrame({"age_years": rng.normal(size=80)})
+        problem = Problem(y=y, group=group, confounders=age)
+        found, robust = METHODS["ancova"](problem), METHODS["regression"](problem)
+        if "those of regression" in found.note:
+            taken += 1
+            assert found.gap == robust.gap
+            own, other = ((f.se, f.ci_low, f.ci_high, f.p) for f in (found, robust))
+            assert own == other
+    assert taken > 5
+
+
 def test_intervals_hold_the_gap_and_agree_with_the_test():
     held, agree = [], []
     for seed in range(60):

@@ -21,9 +21,9 @@ BEYOND = f"beyond the {CENTILES[0]:g} to {CENTILES[-1]:g}% of the reference: z i
 #: Share of people on the smaller side of each centile.
 _TAILS = np.minimum(np.asarray(CENTILES), 100 - np.asarray(CENTILES)) / 100
 _OUTERMOST = float(ndtri(CENTILES[-1] / 100))
-#: With fewer people expected beyond a centile its interval holds the true one far too seldom: 40 to
-#: 80% of the time where 90% is said, which grows with their number.
-LEAST_BEYOND = 10
+#: With fewer people expected beyond a centile its 90% interval holds the true one too seldom: in 68
+#: to 84% of made-up tables with 2 to 10 people, in 87 to 94% with 50 (docs/ranges.md).
+LEAST_BEYOND = 50
 #: People whose scores are computed at once.
 _CHUNK = 1000
 
@@ -62,10 +62,12 @@ Z_DICTIONARY: Mapping[str, Column] = {
     ),
     "z_low": Column(
         "SD",
-        "lower end of its interval: of the curves (too narrow towards centiles without an "
-        "interval), and of the value if it has one; empty below the outermost centile",
+        "lower end of its interval: of the curves, and of the value if it has one; empty below the "
+        "outermost centile that has an interval",
     ),
-    "z_high": Column("SD", "upper end of its interval; empty above the outermost centile"),
+    "z_high": Column(
+        "SD", "upper end of its interval; empty above the outermost centile that has an interval"
+    ),
     "n_near": Column("subjects", f"subjects of that sex within {NEAR_YEARS:g} years"),
     "note": text("why there is no score, or with what caution to read it"),
 }
@@ -105,7 +107,7 @@ def centile_table(
         grid = _grid(one.ages, step_years)
         draws, near = one.at(grid), one.near(grid)
         low, high = np.quantile(draws, [0.05, 0.95], axis=0)
-        unsure = one.ages.size * _TAILS < LEAST_BEYOND - 1e-9
+        unsure = _unsure(one)
         low[:, unsure] = high[:, unsure] = np.nan
         for a, age in enumerate(grid):
             for c, centile in enumerate(CENTILES):
@@ -118,6 +120,12 @@ def centile_table(
                     row |= {"ci_low": low[a, c], "ci_high": high[a, c]}
                 rows.append(row)
     return pd.DataFrame(rows, columns=list(DICTIONARY))
+
+
+def _unsure(curves: Curves) -> NDArray[np.bool_]:
+    """Which centiles have too few people beyond them for an interval."""
+    found: NDArray[np.bool_] = curves.ages.size * _TAILS < LEAST_BEYOND - 1e-9
+    return found
 
 
 def _grid(ages: Floats, step_years: float) -> Floats:
@@ -216,6 +224,8 @@ def _scores(
     names = ("z", "z_low", "z_high", "centile", "n_near")
     found = {name: np.full(values.size, np.nan) for name in names}
     known = np.flatnonzero(np.isfinite(ages))
+    sure = np.abs(ndtri(np.asarray(CENTILES) / 100))[~_unsure(curves)]
+    last = float(sure.max(initial=-np.inf))  # without a sure centile no end is kept
     for chunk in np.array_split(known, max(1, known.size // _CHUNK)):
         centiles, value = curves.at(ages[chunk]), values[chunk]
         low, high = (
@@ -225,12 +235,13 @@ def _scores(
         found["z"][chunk] = z
         z_low = np.minimum(z, np.quantile(position(centiles, low), 0.05, axis=0))
         z_high = np.maximum(z, np.quantile(position(centiles, high), 0.95, axis=0))
-        # The tail beyond is drawn as a normal one; a skewed measurement has another.
-        below, above = z < -_OUTERMOST - 1e-9, z > _OUTERMOST + 1e-9
-        z_low = np.where(above, np.minimum(z_low, _OUTERMOST), z_low)
-        z_high = np.where(below, np.maximum(z_high, -_OUTERMOST), z_high)
-        found["z_low"][chunk] = np.where(z_low < -_OUTERMOST - 1e-9, np.nan, z_low)
-        found["z_high"][chunk] = np.where(z_high > _OUTERMOST + 1e-9, np.nan, z_high)
+        # Beyond the last sure centile a score is not sure: the tail may not be a normal one, or
+        # the curves there rest on few people.
+        below, above = z < -last - 1e-9, z > last + 1e-9
+        z_low = np.where(above, np.minimum(z_low, last), z_low)
+        z_high = np.where(below, np.maximum(z_high, -last), z_high)
+        found["z_low"][chunk] = np.where(z_low >= -last - 1e-9, z_low, np.nan)
+        found["z_high"][chunk] = np.where(z_high <= last + 1e-9, z_high, np.nan)
         found["centile"][chunk] = np.clip(100.0 * ndtr(z), CENTILES[0], CENTILES[-1])
         found["n_near"][chunk] = curves.near(ages[chunk])
     return found

@@ -10,10 +10,8 @@ import pandas as pd
 
 from popscan.fairness.prediction_links import Link, links_of, prediction_of
 from popscan.fairness.prediction_outcomes import STAGE
+from popscan.stats.crossed import TIMES, crossed_parts, known_groups
 from popscan.stats.disclosure import Release, hide_until_safe, shown_range
-
-#: Between the groups of an intersection.
-_AND, _TIMES = " & ", " x "
 
 
 class Row(NamedTuple):
@@ -124,11 +122,14 @@ def _counts_of_groups(part: pd.DataFrame) -> list[Row]:
 def _attack(rows: list[Row], start: set[int], *, min_cell: int, base: int) -> set[int]:
     """Hide rows of one outcome until no small count can be worked out.
 
-    Where the totals alone give one away, all rows of its attribute are hidden, those of 0 too.
+    Where the totals alone give one away, all rows of its attribute are hidden, those of 0 too; and
+    all rows of an intersection of which it is not known what its groups are made of.
     """
     small = _small_counts(rows, min_cell)
     if not small:
         return set(start)
+    unclear = {attribute for attribute, parts in _divided(rows).items() if parts is None}
+    start = start | {row.place for row in rows if row.attribute in unclear}
 
     def build(hidden: set[int]) -> Release:
         return _release(rows, start | hidden, min_cell=min_cell, base=base)
@@ -170,7 +171,7 @@ def _release(rows: list[Row], hidden: set[int], *, min_cell: int, base: int) -> 
     for row in rows:
         at = (row.outcome, row.attribute, row.group)
         for what, n in row.counts.items():
-            of_cohort = what == "units" and _TIMES not in row.attribute
+            of_cohort = what == "units" and TIMES not in row.attribute
             said_small = what in ("units", "n") and 0 < n < min_cell
             is_open = row.place in hidden and not (of_cohort or said_small)
             release.publish((what, *at), _known(n, is_open, min_cell, base))
@@ -205,19 +206,40 @@ def _known(n: float, is_open: bool, min_cell: int, base: int) -> tuple[float, fl
 
 
 def _add_margins(release: Release, rows: list[Row], kinds: Sequence[str]) -> None:
-    """Add that the groups of an intersection add up to those of its attributes."""
+    """Add that the groups of an intersection add up to those of its attributes.
+
+    Intersections of which this is not known are hidden (`_attack`).
+    """
     outcome = rows[0].outcome
     single = {(row.attribute, row.group) for row in rows}
-    for crossed in dict.fromkeys(row.attribute for row in rows if _TIMES in row.attribute):
-        groups = [row.group for row in rows if row.attribute == crossed]
-        for place, attribute in enumerate(crossed.split(_TIMES)):
-            for margin in dict.fromkeys(g.split(_AND)[place] for g in groups):
+    for crossed, divided in _divided(rows).items():
+        for place, attribute in enumerate(crossed.split(TIMES)):
+            inside: dict[str, list[str]] = {}
+            for group, parts in (divided or {}).items():
+                inside.setdefault(parts[place], []).append(group)
+            for margin, groups in inside.items():
                 if (attribute, margin) not in single:
                     continue
-                inside = [g for g in groups if g.split(_AND)[place] == margin]
                 for what in kinds:
-                    parts: list[Hashable] = [(what, outcome, crossed, g) for g in inside]
-                    release.add_sum((what, outcome, attribute, margin), parts)
+                    terms: list[Hashable] = [(what, outcome, crossed, g) for g in groups]
+                    release.add_sum((what, outcome, attribute, margin), terms)
+
+
+def _divided(rows: list[Row]) -> dict[str, dict[str, tuple[str, ...]] | None]:
+    """Return what the groups of intersections of known attributes are made of; None if unclear."""
+    groups: dict[str, dict[str, None]] = {}
+    for row in rows:
+        groups.setdefault(row.attribute, {})[row.group] = None
+    singles = {name: frozenset(own) for name, own in groups.items() if TIMES not in name}
+    found: dict[str, dict[str, tuple[str, ...]] | None] = {}
+    for crossed in (name for name in groups if TIMES in name):
+        known = known_groups(crossed, singles)
+        if not any(known):  # no margin is published
+            continue
+        parts = {group: crossed_parts(group, known) for group in groups[crossed]}
+        clear = {group: own for group, own in parts.items() if own is not None}
+        found[crossed] = clear if len(clear) == len(parts) else None
+    return found
 
 
 def _add_links(release: Release, rows: list[Row], links: Sequence[Link]) -> None:

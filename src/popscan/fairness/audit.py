@@ -268,9 +268,7 @@ def _notes(
     for grouping, sample in zip(groupings, samples, strict=True):
         sizes = np.bincount(sample.codes, minlength=len(grouping.names))
         unknown = sum(
-            int(s)
-            for s, name in zip(sizes, grouping.names, strict=True)
-            if MISSING in name.split(" & ")
+            int(s) for s, is_missing in zip(sizes, grouping.unrecorded, strict=True) if is_missing
         )
         if unknown and " x " not in grouping.attribute:
             notes.append(

@@ -14,6 +14,9 @@ from popscan.stats import intervals
 from popscan.stats.means import Floats, Moments
 from popscan.stats.resample import Draws
 
+#: How the interval is made of a share without events, or without non-events, of several visits.
+OF_SUBJECTS = "wilson of subjects"
+
 
 def describe_groups(
     matrix: OutcomeMatrix,
@@ -68,6 +71,9 @@ def describe_groups(
                 if key["kind"] == "binary" and not sample.clustered:
                     limits = intervals.wilson(int(known.sum()), len(known), alpha=design.alpha)
                     row |= {"ci_low": limits[0], "ci_high": limits[1], "ci_method": "wilson"}
+                if key["kind"] == "binary" and sample.clustered and row["mean"] in (0.0, 1.0):
+                    # No draw differs; and visits of a subject are not independent.
+                    row |= _of_subjects(row["mean"], row["n_subjects"], design.alpha)
                 if not sample.clustered:
                     limits = intervals.median(known, alpha=design.alpha)
                     row |= {"median_ci_low": limits[0], "median_ci_high": limits[1]}
@@ -83,6 +89,12 @@ def _subjects(sample: Sample, code: int, k: int, *, binary: bool) -> dict[str, f
         found["n_subjects_with"] = float((rows.totals > 0).sum())
         found["n_subjects_without"] = float((rows.totals < rows.counts).sum())
     return found
+
+
+def _of_subjects(share: float, subjects: float, alpha: float) -> dict[str, Any]:
+    """Return the interval of a share that all subjects have, or none."""
+    low, high = intervals.wilson(int(share * subjects), int(subjects), alpha=alpha)
+    return {"ci_low": low, "ci_high": high, "ci_method": OF_SUBJECTS}
 
 
 def _numbers(known: Floats) -> dict[str, float]:

@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from popscan.records import PopscanError
+from popscan.stats.crossed import TIMES, crossed_names
 from popscan.stats.means import Floats
 from popscan.stats.texts import column_texts
 
@@ -31,18 +32,27 @@ class Grouping:
         Its name; an intersection is ``sex x race``.
     names
         Group names by code, in order of first appearance (so that renaming a group moves nothing).
+    parts
+        The groups that each group is made of, one by attribute; only itself if nothing is crossed.
+        A name may hold " & " without being crossed, so that names are never split.
     codes : ndarray of int, shape (units,)
         Group of each unit.
     """
 
     attribute: str
     names: tuple[str, ...]
+    parts: tuple[tuple[str, ...], ...]
     codes: NDArray[np.intp]
 
     @property
     def sizes(self) -> NDArray[np.intp]:
         """Units per group."""
         return np.bincount(self.codes, minlength=len(self.names))
+
+    @property
+    def unrecorded(self) -> tuple[bool, ...]:
+        """Whether an attribute was not recorded, by group."""
+        return tuple(MISSING in groups for groups in self.parts)
 
     @cached_property
     def members(self) -> tuple[NDArray[np.intp], ...]:
@@ -187,32 +197,26 @@ def make_groupings(
         )
     found = []
     for names in wanted:
-        parts = [labels(attributes[name]) for name in names]
-        codes, groups = pd.factorize(_crossed(parts))
+        codes, combinations = _combinations([labels(attributes[name]) for name in names])
         found.append(
             Grouping(
-                attribute=" x ".join(names),
-                names=tuple(map(str, groups)),
-                codes=codes.astype(np.intp),
+                attribute=TIMES.join(names),
+                names=tuple(crossed_names(combinations)),
+                parts=tuple(combinations),
+                codes=codes,
             )
         )
     return found
 
 
-def _crossed(parts: Sequence[pd.Series]) -> pd.Series:
-    """Join the groups of several attributes, each combination by a name of its own."""
-    joined = _joined(parts)
-    if joined.nunique() < len(pd.concat(parts, axis=1).drop_duplicates()):
-        # "x & y" with "z", and "x" with "y & z"
-        joined = _joined([part.str.replace(" & ", " and ", regex=False) for part in parts])
-    return joined
-
-
-def _joined(parts: Sequence[pd.Series]) -> pd.Series:
-    joined = parts[0]
-    for part in parts[1:]:
-        joined = joined + " & " + part
-    return joined
+def _combinations(columns: Sequence[pd.Series]) -> tuple[NDArray[np.intp], list[tuple[str, ...]]]:
+    """Return the combination of each unit, and the combinations in order of first appearance."""
+    codes = np.zeros(len(columns[0]), dtype=np.intp)
+    for column in columns:
+        own, groups = pd.factorize(column)
+        codes = pd.factorize(codes * len(groups) + own)[0].astype(np.intp)
+    first = np.unique(codes, return_index=True)[1]
+    return codes, list(zip(*(map(str, column.iloc[first]) for column in columns), strict=True))
 
 
 def reference_code(grouping: Grouping, wanted: Mapping[str, str] | None) -> int:
@@ -240,8 +244,7 @@ def reference_code(grouping: Grouping, wanted: Mapping[str, str] | None) -> int:
     if not grouping.names:
         return -1
     if name is None:
-        missing = [MISSING in group.split(" & ") for group in grouping.names]
-        return int(np.where(missing, -1, grouping.sizes).argmax())
+        return int(np.where(grouping.unrecorded, -1, grouping.sizes).argmax())
     if name not in grouping.names:
         alike = [k for k, n in enumerate(grouping.names) if n.casefold() == name.casefold()]
         if len(alike) == 1:

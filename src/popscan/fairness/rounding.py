@@ -8,8 +8,7 @@ from collections.abc import Hashable, Mapping
 import numpy as np
 import pandas as pd
 
-from popscan.fairness.rounding_shares import compared_shares, widened
-from popscan.stats import intervals
+from popscan.fairness.rounding_shares import compared_shares, rounded_share
 
 #: Columns that count units, in any of the audit's tables.
 COUNTS = (
@@ -77,7 +76,7 @@ def rounded_groups(groups: pd.DataFrame, *, min_cell: int, base: int, alpha: flo
     Parameters
     ----------
     groups : DataFrame
-        Rows that are shown, exact.
+        Rows that are shown, exact; ``n_subjects`` if subjects may repeat.
     min_cell, base : int
         Smallest count that is shown, and base of the rounding.
     alpha : float
@@ -112,12 +111,15 @@ def rounded_groups(groups: pd.DataFrame, *, min_cell: int, base: int, alpha: flo
     if {"ci_low", "ci_high"} <= set(table.columns):
         exact = groups.loc[binary, ["ci_low", "ci_high"]].astype(float).to_numpy()
         methods = groups.loc[binary, "ci_method"] if "ci_method" in groups else ["wilson"] * len(p)
+        subjects = nearest(table.get("n_subjects", pd.Series(np.nan, index=table.index)), base)
         limits = [
-            widened(intervals.wilson(int(k), int(m), alpha=alpha), k / m, method, tuple(own), 0.0)
-            for k, m, method, own in zip(
-                events[binary], shown[binary], methods, exact, strict=False
+            rounded_share((int(k), int(m)), own, mean=mean, method=method, exact=tuple(ends),
+                          alpha=alpha)
+            for k, m, own, mean, method, ends in zip(
+                events[binary], shown[binary], subjects[binary], groups.loc[binary, "mean"],
+                methods, exact, strict=False,
             )
-        ]
+        ]  # fmt: skip
         for place, column in enumerate(("ci_low", "ci_high")):
             table.loc[binary, column] = [pair[place] for pair in limits]
     return table

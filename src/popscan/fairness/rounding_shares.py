@@ -11,7 +11,7 @@ from popscan.stats.power import detectable_proportion
 
 Limits = tuple[float, float]
 #: How intervals of shares are made where no subject repeats; others are wider by `_widening`.
-_INDEPENDENT = ("wilson", "newcombe")
+INDEPENDENT = ("wilson", "newcombe")
 #: Step to which that factor is rounded up, lest it give counts away.
 _STEP = 0.25
 
@@ -22,9 +22,50 @@ def _widening(limits: Limits, method: str, exact: Limits) -> float:
     Rounded up, since with the exact width counts could be worked out.
     """
     width = limits[1] - limits[0]
-    if method in _INDEPENDENT or not width > 0 or not np.isfinite(exact).all():
+    if method in INDEPENDENT or not width > 0 or not np.isfinite(exact).all():
         return 1.0
     return max(1.0, _STEP * math.ceil((exact[1] - exact[0]) / width / _STEP))
+
+
+def rounded_share(
+    counts: tuple[int, int],
+    subjects: float,
+    *,
+    mean: float,
+    method: str,
+    exact: Limits,
+    alpha: float,
+) -> Limits:
+    """Return the interval of a share of rounded counts.
+
+    Parameters
+    ----------
+    counts
+        Events and size, rounded.
+    subjects
+        Subjects with a value, rounded; NaN where they are not known.
+    mean
+        The share, exact.
+    method
+        How the exact interval was made.
+    exact
+        That interval.
+    alpha
+        1 - confidence.
+
+    Returns
+    -------
+    low, high : float
+        Of a share that all subjects have or none, where they have several values: of subjects; NaN
+        where their number is not known.
+    """
+    events, n = counts
+    if method not in INDEPENDENT and mean in (0.0, 1.0):
+        if not subjects > 0:
+            return float("nan"), float("nan")
+        people = int(min(subjects, n))
+        return intervals.wilson(int(mean) * people, people, alpha=alpha)
+    return widened(intervals.wilson(events, n, alpha=alpha), events / n, method, exact, 0.0)
 
 
 def widened(limits: Limits, middle: float, method: str, exact: Limits, least: float) -> Limits:
@@ -69,7 +110,8 @@ def compared_shares(
     Returns
     -------
     dict
-        Columns of the gap that counts decide.
+        Columns of the gap that counts decide. Where subjects have several values, all of them the
+        same, counts do not say how sure the gap is: no interval.
     """
     counts = (*mine, *theirs)
     p, q = mine[0] / mine[1], theirs[0] / theirs[1]
@@ -82,6 +124,8 @@ def compared_shares(
     spread = math.sqrt((p * (1 - p) + q * (1 - q)) / 2)
     fewer = [max(1, int(n / times**2)) for n in (mine[1], theirs[1])]
     detectable = detectable_proportion(fewer[0], round(q * fewer[1]), fewer[1], alpha=alpha)
+    if method not in INDEPENDENT and exact[0] == exact[1]:
+        low = high = detectable = float("nan")
     return {
         "gap": p - q, "ci_low": low, "ci_high": high, "cliffs_delta": p - q,
         "ratio": p / q if q > 0 else float("inf") if p > 0 else float("nan"),

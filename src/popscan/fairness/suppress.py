@@ -129,8 +129,8 @@ def share(
     unsafe = _keys(groups.assign(suppressed=hide)) if len(groups) else set()
     shown_groups = groups[~hide.astype(bool)] if len(groups) else groups
     if len(shown_groups):
-        shown_groups = shown_groups.drop(columns=list(_NEVER_SHARED), errors="ignore")
         shown_groups = made.rounded_groups(shown_groups, **limits, alpha=alpha)
+        shown_groups = shown_groups.drop(columns=list(_NEVER_SHARED), errors="ignore")
     events = made.rounded_events(shown_groups, rounding) if len(shown_groups) else {}
     rules: dict[str, Callable[[pd.DataFrame], pd.Series]] = {
         "gaps": lambda table: _rests_on(table, unsafe, ("group", "reference")),

@@ -84,8 +84,8 @@ def ancova(problem: Problem) -> Adjusted:
     """Analysis of covariance: the classical linear model, of groups that scatter equally.
 
     Where they may not (Brown and Forsythe's p below `_UNEQUAL`), or an outcome is skewed and a
-    group small, equal variances would find too much: the more careful of this and `regression`
-    counts, and the note says so.
+    group small, equal variances would find too much: where `regression` has the larger p, its
+    error, interval and p are returned, and the note says so.
 
     Parameters
     ----------
@@ -115,8 +115,7 @@ def ancova(problem: Problem) -> Adjusted:
     if robust.p <= found.p:
         return found
     return replace(
-        found, se=max(found.se, robust.se), p=robust.p,
-        ci_low=min(found.ci_low, robust.ci_low), ci_high=max(found.ci_high, robust.ci_high),
+        robust, extra=found.extra,
         note="spreads differ, or skewed: error, interval and p are those of regression",
     )  # fmt: skip
 

@@ -71,8 +71,9 @@ def detectable_share(group: Rows, reference: Rows, *, alpha: float, power: float
     """Return what `detectable_proportion` does, of subjects that have several values.
 
     Their values count as fewer independent ones, by the design effect: the spread of the subjects'
-    totals over that of independent values, in both groups together. Where too few subjects have
-    the event, or too few do not, all values of a subject are taken as equal.
+    totals over that of independent values. Each group has its own, since one may have more visits,
+    or visits that agree more. In a group where too few subjects have the event, or too few do not,
+    all values of a subject are taken as equal.
 
     Parameters
     ----------
@@ -86,22 +87,22 @@ def detectable_share(group: Rows, reference: Rows, *, alpha: float, power: float
     float
         As in `detectable_proportion`.
     """
-    events, counts = (
-        np.concatenate([getattr(rows, name)[:, 0] for rows in (group, reference)])
-        for name in ("totals", "counts")
-    )
-    equal = float((counts**2).sum() / counts.sum())
-    effect = equal
-    if min((events > 0).sum(), (events < counts).sum()) >= _FEW_EVENTS:
-        squares = expected = 0.0
-        for rows in (group, reference):
-            share = rows.totals.sum() / rows.counts.sum()
-            squares += float(((rows.totals - share * rows.counts) ** 2).sum())
-            expected += float(share * (1 - share) * rows.counts.sum())
-        effect = float(np.clip(squares / expected, 1.0, equal)) if expected > 0 else equal
-    n, m = (max(1, int(rows.counts.sum() / effect)) for rows in (group, reference))
+    n, m = (max(1, int(rows.counts.sum() / _design_effect(rows))) for rows in (group, reference))
     observed = round(float(reference.totals.sum() / reference.counts.sum()) * m)
     return detectable_proportion(n, observed, m, alpha=alpha, power=power)
+
+
+def _design_effect(rows: Rows) -> float:
+    """How many values of a group count as one: at most as if all of a subject were equal."""
+    events, counts = rows.totals[:, 0], rows.counts[:, 0]
+    equal = float((counts**2).sum() / counts.sum())
+    if min((events > 0).sum(), (events < counts).sum()) < _FEW_EVENTS:
+        return equal
+    share = events.sum() / counts.sum()
+    expected = float(share * (1 - share) * counts.sum())
+    if not expected > 0:
+        return equal
+    return float(np.clip(((events - share * counts) ** 2).sum() / expected, 1.0, equal))
 
 
 class _Exact:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from popscan.config import Config, TableConfig, protocol_problems
 from popscan.fairness.attributes import CODINGS
-from popscan.fairness.groups import MISSING, labels
+from popscan.fairness.groups import MISSING, labels, make_groupings
 from popscan.protocol import Protocol
 from popscan.protocols import get_protocol
 from popscan.records import PopscanError
@@ -204,10 +204,8 @@ def _check_keys(known: Known, config: Config | TableConfig) -> None:
         named = CODINGS[coding] if isinstance(coding, str) else coding
         if not len(known.table) or not set(parts) <= set(known.table.columns):
             continue  # it is known once the images are read
-        joined = labels(known.table[parts[0]])
-        for part in parts[1:]:
-            joined = joined + " & " + labels(known.table[part])
-        groups = sorted({*joined} - {MISSING})
+        (made,) = make_groupings(known.table, attributes_to_test=[], intersections=[parts])
+        groups = sorted({*made.names} - {MISSING})
         if group not in groups and group.casefold() not in map(str.casefold, groups):
             what = "has no subject" if group in named.values() else "is no group"
             known.problems.append(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -16,10 +17,10 @@ from popscan.report.sections.common import Options
 from popscan.report.sections.gaps import outcome_order
 from popscan.report.text import decimals, is_true, places_for, title_of
 from popscan.report.tidy import complete, numbers, words
+from popscan.stats.crossed import AND, TIMES, crossed_parts, known_groups
 
 #: Outcomes that are drawn: as many as fit in two rows.
 _MOST = 6
-_BETWEEN = " & "
 
 
 def crossed_blocks(context: StudyContext, options: Options) -> list[Block]:
@@ -30,16 +31,23 @@ def crossed_blocks(context: StudyContext, options: Options) -> list[Block]:
         table[column] = words(table[column])
     for column in ("n", "mean", "sd"):
         table[column] = numbers(table[column])
-    table = table[table["attribute"].str.contains(" x ", regex=False)]
-    table = table[table["group"].str.contains(_BETWEEN, regex=False)]
+    is_crossed = table["attribute"].str.contains(TIMES, regex=False)
+    singles = {
+        str(attribute): frozenset(map(str, groups))
+        for attribute, groups in table[~is_crossed].groupby("attribute")["group"]
+    }
+    table = table[is_crossed & table["group"].str.contains(AND, regex=False)]
     blocks: list[Block] = []
     for i, attribute in enumerate(dict.fromkeys(table["attribute"])):
         part = table[table["attribute"] == attribute]
+        sides = _sides(attribute, list(map(str, part["group"])), singles)
+        if sides is None:
+            continue
         names = set(part.loc[part["mean"].notna(), "outcome"])
         order = [name for name in _wanted(context.protocol) if name in names]
         rest = outcome_order(part, context.protocol)
         order += [name for name in rest if name in names and name not in order]
-        chosen = [_panel(part[part["outcome"] == name], options) for name in order[:_MOST]]
+        chosen = [_panel(part[part["outcome"] == name], sides, options) for name in order[:_MOST]]
         if chosen:
             blocks.append(
                 Figure(
@@ -59,9 +67,23 @@ def _wanted(protocol: Protocol) -> list[str]:
     return ["not_analysed", "qc_fail", "dice_mean", *errors, "atlas_distance_mm", "qc_not_pass"]
 
 
-def _panel(part: pd.DataFrame, options: Options) -> CrossedPanel:
+def _sides(
+    attribute: str, groups: Sequence[str], singles: Mapping[str, frozenset[str]]
+) -> dict[str, tuple[str, str]] | None:
+    """Return the column and the row of each crossed group; None where a name can be read twice."""
+    known = known_groups(attribute, singles)
+    anything = (None,) * len(known)
+    # Where a single group is not in a shared table, names that can only be read once still are.
+    parts = {g: crossed_parts(g, known) or crossed_parts(g, anything) for g in groups}
+    found = {g: (own[0], AND.join(own[1:])) for g, own in parts.items() if own is not None}
+    return found if len(found) == len(parts) else None
+
+
+def _panel(
+    part: pd.DataFrame, sides: Mapping[str, tuple[str, str]], options: Options
+) -> CrossedPanel:
     """One outcome: rows are the second attribute's groups, columns the first's."""
-    split = [str(group).split(_BETWEEN, 1) for group in part["group"]]
+    split = [sides[str(group)] for group in part["group"]]
     known = part[part["mean"].notna() & (part["n"] > 0)]
     overall = float(np.average(known["mean"], weights=known["n"])) if len(known) else math.nan
     spread = float(np.sqrt(np.average(known["sd"].fillna(0) ** 2, weights=known["n"])))
