@@ -9,7 +9,7 @@ shots lies in another phase and each of the rest in its own.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -129,7 +129,7 @@ def _neighbours(units: Units) -> list[set[int]]:
     counts = dict[tuple[int, int], int]()
     for frame in units:
         lines = frame[frame >= 0]
-        for a, b in zip(lines, lines[1:], strict=False):
+        for a, b in pairwise(lines):
             if a != b:
                 key = (int(min(a, b)), int(max(a, b)))
                 counts[key] = counts.get(key, 0) + 1
