@@ -58,6 +58,74 @@ def test_late_shots_are_found_and_no_others(acceleration):
     assert found.share[0] == pytest.approx(spoilt.sum() / kspace.mask.sum())
 
 
+@pytest.mark.parametrize(
+    ("acceleration", "which"), [(1, (3, 4)), (1, (7, 0)), (3, (4, 5)), (1, (1, 3))]
+)
+def test_neighbouring_late_shots_do_not_explain_each_other(acceleration, which):
+    kspace, _, spoilt = cine(acceleration=acceleration, beats=late_beats(*which))
+    found = inconsistent_lines(kspace)
+    np.testing.assert_array_equal(found.lines[:, 0], spoilt)
+    assert not found.doubtful.any()
+
+
+@pytest.mark.parametrize(("acceleration", "which"), [(1, (0, 1, 2)), (3, (3, 4)), (1, (0, 3, 6))])
+def test_late_shots_are_found_or_the_slice_is_in_doubt(acceleration, which):
+    kspace, _, spoilt = cine(acceleration=acceleration, beats=late_beats(*which))
+    same, about = rejected(kspace, LineRejection(action="report"))
+    found = inconsistent_lines(kspace)
+    assert same is kspace
+    assert about["slices_in_doubt"] == found.doubtful.sum()
+    if found.doubtful[0]:
+        assert np.isnan(about["lines_found_pct"])
+        assert without(kspace, found) is kspace
+    else:
+        np.testing.assert_array_equal(found.lines[:, 0], spoilt)
+
+
+def test_a_counter_within_heartbeats_puts_the_slice_in_doubt_and_loses_no_line():
+    kspace, _, _ = cine(beats=late_beats(1, 6))
+    place = np.broadcast_to((np.arange(SHAPE[1]) // N_BEATS)[:, np.newaxis], kspace.mask.shape)
+    found = inconsistent_lines(replace(kspace, shots=place.astype(np.int64)))
+    assert found.doubtful.all()
+    assert not found.lines.any()
+
+
+@pytest.mark.parametrize("frames", [1, 2, 3, 4, 6])
+def test_shots_that_hold_whole_frames_are_not_judged(frames):
+    kspace, _, _ = cine()
+    shots = np.broadcast_to(np.arange(N_FRAMES) // frames, kspace.mask.shape)
+    found = inconsistent_lines(replace(kspace, shots=shots.astype(np.int64)))
+    assert not found.lines.any()
+    assert found.basis == ""
+    assert "of a frame" in found.why
+
+
+def test_more_shots_than_can_be_judged_are_not():
+    kspace, _, _ = cine()
+    shots = np.broadcast_to(np.arange(SHAPE[1])[:, np.newaxis], kspace.mask.shape)
+    found = inconsistent_lines(replace(kspace, shots=shots.astype(np.int64)))
+    assert found.basis == ""
+    assert "shots" in found.why
+
+
+@pytest.mark.parametrize("action", ["report", "leave_out"])
+def test_k_space_without_calibration_lines_is_not_judged_and_not_lost(action):
+    kspace, _, _ = cine()
+    mask = np.zeros_like(kspace.mask)
+    mask[1::2] = True
+    bare = replace(kspace, mask=mask, shots=np.where(mask, kspace.shots, -1))
+    same, about = rejected(bare, LineRejection(action=action))
+    assert same is bare
+    assert np.isnan(about["lines_found_pct"])
+    assert "no coil maps" in about["lines_judged_by"]
+
+
+@pytest.mark.parametrize("threshold", [-1, -0.1])
+def test_thresholds_below_0_are_refused(threshold):
+    with pytest.raises(ValueError, match="greater than or equal to 0"):
+        LineRejection(threshold=threshold)
+
+
 @pytest.mark.parametrize("acceleration", [1, 3])
 @pytest.mark.parametrize("seed", [3, 4])
 def test_nothing_is_found_in_clean_data_and_its_image_stays_the_same(acceleration, seed):

@@ -55,16 +55,16 @@ class LineRejection(Section):
     )
     threshold: float = Field(
         default=0.3,
-        ge=-1,
+        ge=0,
         le=1,
         description="A shot (or line) is found where another phase explains it better than its "
         "own by this share of the distance between the two; higher finds fewer.",
     )
     fail_above_pct: float = Field(
-        default=50.0,
-        ge=0,
+        default=30.0,
+        gt=0,
         le=100,
-        description="A scan of which more lines are found in some slice fails "
+        description="A scan of which this share of the lines or more is found in a slice fails "
         "(too_many_lines_left_out): which of them are right is not known.",
     )
 

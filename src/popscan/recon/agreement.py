@@ -48,6 +48,10 @@ class Agreement:
         noise = n_sigma * 2 * np.sqrt(variance / far[known])
         return float(np.max(gain[known] / far[known] - noise))
 
+    def delay(self, lines: NDArray[np.bool_]) -> int:
+        """Return by how many frames the phase is later that explains some lines (t, y) best."""
+        return int(np.argmax(self.gain[lines].sum(axis=0)))
+
 
 def agreement_of(hybrid: Hybrid, predicted: Tensor) -> Agreement:
     """Compare the lines of a slice with predicted ones (t, coil, x, y).

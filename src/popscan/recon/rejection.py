@@ -19,22 +19,20 @@ from numpy.typing import NDArray
 
 from popscan.recon import coils
 from popscan.recon.acquired import acquired
-from popscan.recon.agreement import Agreement, agreement_of
+from popscan.recon.contradiction import contradicting, settled_folds
 from popscan.recon.maps import coil_maps
-from popscan.recon.predicted import Hybrid, hybrid_of, predicted_lines
-from popscan.records import KSpace
+from popscan.recon.predicted import hybrid_of
+from popscan.records import KSpace, SubjectError
 
 #: A shot is left out if another phase explains its lines better by this share of the distance
 #: between the two predictions: 1 where the other one is right, -1 where its own is.
 THRESHOLD = 0.3
-#: So many standard deviations of what noise does to that share are taken off first.
-N_SIGMA = 4.0
 #: Fewer coils do not predict a line from its neighbours.
 MIN_COILS = 4
 #: Folds of lines that are predicted together where shots are not known.
 N_FOLDS = 7
-#: Rounds at most; share of the worst score at which more than the worst is left out at once.
-N_ROUNDS, NEARLY = 6, 0.75
+#: More shots are not judged: each is predicted by itself, several times.
+MAX_SHOTS = 32
 #: Fewer frames show no cycle.
 MIN_FRAMES = 6
 
@@ -56,22 +54,27 @@ class Rejection:
         Why nothing could be judged; empty where it was.
     acquired : ndarray of int, shape (z, t)
         Acquired lines of each slice and frame.
+    doubtful : ndarray of bool, shape (z)
+        Slices whose shots contradict each other while which are wrong is not clear: none of
+        their lines is in `lines`.
     """
 
     lines: NDArray[np.bool_]
     basis: Basis | Literal[""]
     why: str
     acquired: NDArray[np.int64]
+    doubtful: NDArray[np.bool_]
 
     @property
     def share(self) -> NDArray[np.float64]:
-        """Share of the acquired lines to be left out, of each slice; NaN where nothing was judged.
+        """Share of the acquired lines to be left out, of each slice; NaN where it was not judged.
 
-        A slice without lines has none to leave out: 0.
+        Of doubtful slices, too. A slice without lines has none to leave out: 0.
         """
         if not self.basis:
             return np.full(self.lines.shape[1], np.nan)
-        return np.asarray(self.lines.sum(axis=(0, 2)) / np.maximum(self.acquired.sum(axis=1), 1))
+        share = self.lines.sum(axis=(0, 2)) / np.maximum(self.acquired.sum(axis=1), 1)
+        return np.where(self.doubtful, np.nan, share)
 
 
 def inconsistent_lines(kspace: KSpace, *, threshold: float = THRESHOLD) -> Rejection:
@@ -83,19 +86,20 @@ def inconsistent_lines(kspace: KSpace, *, threshold: float = THRESHOLD) -> Rejec
         On the grid; with `KSpace.shots`, or with the same lines in every frame: then each line,
         over all frames, is judged alone.
     threshold
-        See `THRESHOLD`: from -1 to 1, higher leaves fewer lines out.
+        See `THRESHOLD`: from 0 to 1, higher leaves fewer lines out.
 
     Returns
     -------
     Rejection
         Nothing is judged, and `Rejection.why` says so, off the grid, with fewer than
-        `MIN_FRAMES` frames or `MIN_COILS` coils, and where lines differ from frame to frame and
-        shots are not known.
+        `MIN_FRAMES` frames or `MIN_COILS` coils, where lines differ from frame to frame and shots
+        are not known, where a shot holds half of the lines of a frame or its centre, with more
+        than `MAX_SHOTS` shots, and where coil maps cannot be made.
 
     Raises
     ------
     SubjectError
-        As `popscan.recon.acquired.acquired` and ``no_calibration_lines``.
+        As `popscan.recon.acquired.acquired`.
     """
     n_lines, n_z, n_t = kspace.data.shape[2:]
     nothing = np.zeros((n_lines, n_z, n_t), dtype=bool)
@@ -108,15 +112,21 @@ def inconsistent_lines(kspace: KSpace, *, threshold: float = THRESHOLD) -> Rejec
         return _unjudged(nothing, f"fewer than {MIN_FRAMES} frames", counts)
     if used.data.shape[0] < MIN_COILS:
         return _unjudged(nothing, f"fewer than {MIN_COILS} coils", counts)
-    units, basis = _units(kspace)
+    units, basis, why = _units(kspace)
     if not basis:
-        return _unjudged(nothing, "lines differ between frames and shots are not known", counts)
+        return _unjudged(nothing, why, counts)
+    doubtful = np.zeros(n_z, dtype=bool)
     for z in range(n_z):
         if there[:, z].any():
             samples = np.ascontiguousarray(np.moveaxis(used.data[:, :, :, z], -1, 0))
             own = np.where(there[:, z], units, -1).T
-            nothing[:, z] = _rejected(samples, own, basis=basis, threshold=threshold).T
-    return Rejection(lines=nothing, basis=basis, why="", acquired=counts)
+            try:
+                found = _rejected(samples, own, basis=basis, threshold=threshold)
+            except SubjectError as error:  # methods without coil maps reconstruct it
+                return _unjudged(np.zeros_like(nothing), f"no coil maps: {error}", counts)
+            doubtful[z] = found is None
+            nothing[:, z] = False if found is None else found.T
+    return Rejection(lines=nothing, basis=basis, why="", acquired=counts, doubtful=doubtful)
 
 
 def without(kspace: KSpace, rejection: Rejection) -> KSpace:
@@ -128,17 +138,40 @@ def _unjudged(
     lines: NDArray[np.bool_], why: str, counts: NDArray[np.int64] | None = None
 ) -> Rejection:
     empty = np.zeros(lines.shape[1:], dtype=np.int64)
-    return Rejection(lines=lines, basis="", why=why, acquired=empty if counts is None else counts)
+    return Rejection(
+        lines=lines,
+        basis="",
+        why=why,
+        acquired=empty if counts is None else counts,
+        doubtful=np.zeros(lines.shape[1], dtype=bool),
+    )
 
 
-def _units(kspace: KSpace) -> tuple[NDArray[np.int64], Basis | Literal[""]]:
-    """Return what is judged as one, (ky, t), -1 where nothing was acquired."""
+def _units(kspace: KSpace) -> tuple[NDArray[np.int64], Basis | Literal[""], str]:
+    """Return what is judged as one, (ky, t), -1 where nothing was acquired; or why nothing is."""
     mask = np.asarray(kspace.mask)
-    if kspace.shots is not None and len(np.unique(kspace.shots[mask])) > 1:
-        return np.where(mask, kspace.shots, -1).astype(np.int64), "shots"
+    if kspace.shots is not None and len(shots := np.unique(kspace.shots[mask])) > 1:
+        units = np.where(mask, kspace.shots, -1).astype(np.int64)
+        if len(shots) > MAX_SHOTS:
+            return units, "", f"more than {MAX_SHOTS} shots"
+        if _whole(units, shots):
+            return units, "", "a shot holds half of the lines of a frame, or its centre"
+        return units, "shots", ""
     if np.array_equal(mask.any(axis=1), mask.all(axis=1)):
-        return np.where(mask, np.arange(len(mask))[:, np.newaxis], -1), "lines"
-    return np.full(mask.shape, -1), ""
+        return np.where(mask, np.arange(len(mask))[:, np.newaxis], -1), "lines", ""
+    return np.full(mask.shape, -1), "", "lines differ between frames and shots are not known"
+
+
+def _whole(units: NDArray[np.int64], shots: NDArray[np.int64]) -> bool:
+    """Return whether a shot leaves too few lines of a frame, or of its centre, to predict it."""
+    n_lines = len(units)
+    near = np.abs(np.arange(n_lines) - n_lines // 2) <= max(n_lines // 16, 4)
+    every, central = (units >= 0).sum(axis=0), (units[near] >= 0).sum(axis=0)
+    for shot in shots:
+        own, inner = (units == shot).sum(axis=0), (units[near] == shot).sum(axis=0)
+        if (own * 2 >= every)[own > 0].any() or (inner > 0.75 * central).any():
+            return True
+    return False
 
 
 def _rejected(
@@ -147,47 +180,20 @@ def _rejected(
     *,
     basis: Basis,
     threshold: float,
-) -> NDArray[np.bool_]:
+) -> NDArray[np.bool_] | None:
     """Return which lines (t, ky) of a slice (t, coil, kx, ky) contradict the others.
 
-    From round to round, what was found is left out of the prediction and judged anew with the
-    rest: lines beside spoilt ones, which they mispredict, come back.
+    None where some do, and which is not clear.
     """
     maps, _ = coil_maps(coils.temporal_average(samples), method="walsh", width=20)
     hybrid = hybrid_of(samples, maps)
-    numbers = [int(n) for n in np.unique(units[units >= 0])]
-    # Lines of a fold are predicted together: most of their neighbours stay in the prediction.
-    n_folds = len(numbers) if basis == "shots" else min(N_FOLDS, len(numbers))
-    folds = [numbers[k::n_folds] for k in range(n_folds)]
-    out, seen = set[int](), list[set[int]]()
     with torch.inference_mode():
-        for _ in range(N_ROUNDS):
-            found = _scores(hybrid, units, folds, out)
-            # What is new must be nearly as bad as the worst; the rest may be its neighbours.
-            worst = max((score for n, score in found.items() if n not in out), default=-1.0)
-            fresh = max(threshold, NEARLY * worst)
-            new = {n for n, score in found.items() if score > (threshold if n in out else fresh)}
-            if new == out or new in seen:
-                break
-            seen.append(out)
-            out = new
-    return np.isin(units, sorted(out)) & (units >= 0)
-
-
-def _scores(
-    hybrid: Hybrid, units: NDArray[np.int64], folds: list[list[int]], out: set[int]
-) -> dict[int, float]:
-    """Return how much better another phase explains each unit, from -1 to about 1."""
-    scores = {}
-    kept = (units >= 0) & ~np.isin(units, sorted(out))
-    whole: Agreement | None = None
-    for fold in folds:
-        inside = np.isin(units, fold)
-        if (kept & inside).any():
-            found = agreement_of(hybrid, predicted_lines(hybrid, kept & ~inside))
-        else:  # all of it is left out already
-            whole = whole or agreement_of(hybrid, predicted_lines(hybrid, kept))
-            found = whole
-        for n in fold:
-            scores[n] = found.score(units == n, n_sigma=N_SIGMA)
-    return scores
+        if basis == "shots":
+            out = contradicting(hybrid, units, threshold=threshold)
+        else:
+            # Lines of a fold are predicted together: most neighbours stay in the prediction.
+            numbers = [int(n) for n in np.unique(units[units >= 0])]
+            n_folds = min(N_FOLDS, len(numbers))
+            folds = [numbers[k::n_folds] for k in range(n_folds)]
+            out = settled_folds(hybrid, units, folds, set(), threshold=threshold)
+    return None if out is None else np.isin(units, sorted(out)) & (units >= 0)

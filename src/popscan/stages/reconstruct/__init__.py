@@ -6,7 +6,7 @@ from popscan.stages.description import Stage, Table
 
 STAGE = Stage(
     name="reconstruct",
-    version="2",
+    version="3",
     uses=("arrays",),
     sections=("study", "source", "reconstruct"),
     reads=("ingest",),

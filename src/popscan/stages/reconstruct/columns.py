@@ -18,6 +18,9 @@ DICTIONARY = {
         "%", "acquired lines of k-space that another phase explains better than their own"
     ),
     "lines_found_worst_pct": Column("%", "the same, of the slice that has most"),
+    "slices_in_doubt": Column(
+        "", "slices whose shots contradict each other while which are wrong is not clear"
+    ),
     "lines_left_out": Column("", "lines that were left out of the reconstruction"),
     "lines_judged_by": text("shots or lines: what was judged as one; else why nothing was"),
 }

@@ -35,11 +35,21 @@ def rejection_section(study_root: Path, config: Mapping[str, object]) -> Extra |
             "These lines were left out of the reconstruction."
             if left
             else "No line was left out of a reconstruction.",
+            *_doubt(table),
         ],
         tables=[("Lines of the wrong phase, of the scans that could be judged.",
                  pd.DataFrame(rows))],
         notes=["A body that moved during the acquisition is not looked for."],
     )  # fmt: skip
+
+
+def _doubt(table: pd.DataFrame) -> list[str]:
+    if "slices_in_doubt" not in table or not (n := int((table["slices_in_doubt"] > 0).sum())):
+        return []
+    return [
+        f"In {n} of {len(table)} scans shots of a slice contradict each other, and which are "
+        "wrong is not clear: none of its lines was left out."
+    ]
 
 
 def _row(group: str, table: pd.DataFrame) -> dict[str, object]:

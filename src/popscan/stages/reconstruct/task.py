@@ -83,7 +83,8 @@ def rejected(kspace: KSpace, rules: LineRejection) -> tuple[KSpace, dict[str, ob
         Without the lines found, with ``leave_out``.
     found
         ``lines_found_pct``, of all acquired lines, and ``lines_found_worst_pct``, of those of the
-        worst slice, both NaN where nothing could be judged; ``lines_left_out``, how many were; by
+        worst slice, both NaN where nothing could be judged; ``slices_in_doubt``, whose shots
+        contradict each other while which are wrong is not clear; ``lines_left_out``, how many; by
         ``lines_judged_by`` (``shots``, ``lines``) or why not; ``lines_found_by_frame``.
 
     Raises
@@ -96,20 +97,21 @@ def rejected(kspace: KSpace, rules: LineRejection) -> tuple[KSpace, dict[str, ob
     found = inconsistent_lines(kspace, threshold=rules.threshold)
     leave = rules.action == "leave_out"
     n_found = int(found.lines.sum())
-    worst = 100 * float(found.share.max()) if found.basis else math.nan
+    judged = found.share[np.isfinite(found.share)]
+    worst = 100 * float(judged.max()) if judged.size else math.nan
+    n_judged = int(found.acquired[np.isfinite(found.share)].sum())
     about: dict[str, object] = {
-        "lines_found_pct": (
-            100 * n_found / max(int(found.acquired.sum()), 1) if found.basis else math.nan
-        ),
+        "lines_found_pct": 100 * n_found / max(n_judged, 1) if judged.size else math.nan,
         "lines_found_worst_pct": worst,
+        "slices_in_doubt": int(found.doubtful.sum()),
         "lines_left_out": n_found if leave else 0,
         "lines_judged_by": found.basis or found.why,
     }
-    if leave and worst > rules.fail_above_pct:
+    if leave and n_found and worst >= rules.fail_above_pct:
         raise SubjectError(
             "too_many_lines_left_out",
-            f"{worst:.0f}% of the lines of slice {int(found.share.argmax()) + 1} contradict the "
-            f"others; up to {rules.fail_above_pct:g}% are left out",
+            f"{worst:.0f}% of the lines of slice {int(np.nanargmax(found.share)) + 1} contradict "
+            f"the others; below {rules.fail_above_pct:g}% are left out",
         )
     about["lines_found_by_frame"] = [int(n) for n in found.lines.sum(axis=(0, 1))]
     return (without(kspace, found) if leave else kspace), about

@@ -78,6 +78,11 @@ def kspace_lines_pct(ctx: Context) -> Measured:
     found = ctx.scan.meta.get("line_rejection")
     if not isinstance(found, Mapping):
         return not_assessed("lines of k-space were not compared")
+    doubt = found.get("slices_in_doubt", 0)
+    if isinstance(doubt, int) and doubt > 0:  # all their lines are
+        return Measured(
+            100.0, f"{doubt} slices: shots contradict each other, which are wrong is not clear"
+        )
     share, by = found.get("lines_found_worst_pct"), str(found.get("lines_judged_by", ""))
     if not isinstance(share, (int, float)) or not math.isfinite(share):
         return not_assessed(f"lines of k-space were not compared: {by}")
