@@ -153,7 +153,7 @@ def _problems(stack: Stack, left: LeftOut, orders: set[str]) -> list[str]:
     if tilt := stack.notes.get("slice_tilt_deg"):
         found.append(f"slices are tilted against each other by up to {tilt:.1f} degrees")
     if copies := stack.notes.get("n_copied_slices"):
-        found.append(f"{copies} slices are captured or annotated copies; no original is there")
+        found.append(f"captured or annotated copies of slices without an original: {copies}")
     if unsure := stack.notes.get("n_undecided_slices"):
         found.append(
             f"{unsure} slices lie where another series does that may be the cine; the one most "

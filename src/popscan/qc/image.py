@@ -18,7 +18,7 @@ from popscan.qc.model import Measured, Spec, not_assessed
 def non_finite_pct(ctx: ScanContext) -> Measured:
     """Share of voxels that are NaN or infinite."""
     bad = np.count_nonzero(~np.isfinite(ctx.scan.array))
-    return Measured(100.0 * bad / ctx.scan.array.size, f"{bad} voxels are NaN or infinite")
+    return Measured(100.0 * bad / ctx.scan.array.size, f"voxels that are NaN or infinite: {bad}")
 
 
 def pixel_spacing_mm(ctx: ScanContext) -> Measured:

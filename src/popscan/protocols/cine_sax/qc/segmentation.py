@@ -235,7 +235,7 @@ def ood(ctx: Context) -> Measured:
     if score is None or not math.isfinite(score):
         return not_assessed("the model bundle has no detector")
     slices = ctx.from_segmentation.get("ood_slices")
-    note = f"{slices:.0f} slices are unlike the training slices" if slices else "in all slices"
+    note = f"slices unlike the training slices: {slices:.0f}" if slices else "in all slices"
     return Measured(float(score), note)
 
 
