@@ -322,7 +322,7 @@ def test_a_stop_in_between_leaves_nothing(loose, monkeypatch):
     def stopped(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(export, "_describe", stopped)
+    monkeypatch.setattr(export, "describe", stopped)
     with pytest.raises(KeyboardInterrupt):
         exported(loose, ["sub-1"])
     assert_nothing_written(loose)

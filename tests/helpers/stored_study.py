@@ -10,7 +10,7 @@ from popscan.records import Outcome, Record, Subject
 from popscan.run import run_shard
 from popscan.stages.plan.job import plan_study
 from popscan.store import Store
-from popscan.study.storage import Choice
+from popscan.study.storage_choice import Choice
 from popscan.task import Task
 
 SHARD = "00000"

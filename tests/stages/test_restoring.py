@@ -23,7 +23,8 @@ from popscan.stages.plan.job import plan_study
 from popscan.stages.remaking import Remaker, serve
 from popscan.stages.restoring import Restorer
 from popscan.store import Store
-from popscan.study.storage import Choice, clear_shard
+from popscan.study.storage import clear_shard
+from popscan.study.storage_choice import Choice
 from popscan.task import MachineError
 from popscan.threads import numeric_threads, thread_variables
 from small_study import rows

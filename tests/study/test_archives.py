@@ -27,7 +27,8 @@ from popscan.stages.restoring import Restorer, restore_all
 from popscan.standing import FileStamps
 from popscan.study import storage
 from popscan.study.context import ShardContext
-from popscan.study.storage import clear_shard, clear_study, format_counts
+from popscan.study.storage import clear_shard, clear_study
+from popscan.study.storage_counts import file_counts, format_counts
 from popscan.study.withdraw import withdraw
 from stored_study import SHARD, STAGES, SUBJECTS, Study, image
 
@@ -77,7 +78,7 @@ def test_files_are_in_one_archive_a_stage_and_all_records_stand(study):
     assert damaged_outputs(study.store.root, subject_files=True) == {}
     assert verify_study(study.store, deep=True) == {}
     assert study.run("ingest") == []
-    counts = storage.file_counts(study.store, [SHARD])
+    counts = file_counts(study.store, [SHARD])
     assert "ingest: 0 files stored, 4 in archives, 0 removed" in format_counts("all", counts)
 
 

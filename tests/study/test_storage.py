@@ -11,7 +11,8 @@ from popscan.inventory import damaged_outputs
 from popscan.outputs import content_stands
 from popscan.records import Record, Status, SubjectError
 from popscan.study.context import ShardContext
-from popscan.study.storage import clear_shard, not_kept
+from popscan.study.storage import clear_shard
+from popscan.study.storage_choice import not_kept
 from stored_study import SHARD, STAGES, SUBJECTS, Study, image
 
 

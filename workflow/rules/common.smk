@@ -14,7 +14,7 @@ from popscan.lock import StudyLock, clear_stale_locks
 from popscan.names import name_list, resolve_units
 from popscan.study.identity import check_before_run
 from popscan.study.parts import check_folder
-from popscan.study.storage import Choice
+from popscan.study.storage_choice import Choice
 from popscan.registry import read_registry
 from popscan.protocols import get_protocol, protocol_key
 from popscan.records import PopscanError

@@ -22,7 +22,7 @@ from popscan.records import PopscanError
 from popscan.registry import read_registry
 from popscan.stages import SUBJECT_STAGES
 from popscan.store import Store
-from popscan.study.storage import storage_line
+from popscan.study.storage_counts import storage_line
 
 
 def add(commands: Commands) -> None:

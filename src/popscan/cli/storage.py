@@ -43,7 +43,9 @@ def add(commands: Commands) -> None:
 
 def _storage(arguments: argparse.Namespace) -> None:
     from popscan.disk import write_atomic
-    from popscan.study.storage import Choice, clear_study, file_counts, format_counts
+    from popscan.study.storage import clear_study
+    from popscan.study.storage_choice import Choice
+    from popscan.study.storage_counts import file_counts, format_counts
 
     store = Store(arguments.study)
     if arguments.serve:

@@ -24,7 +24,7 @@ from popscan.stages import SUBJECT_STAGES, TASKS
 from popscan.standing import forget
 from popscan.store import Store
 from popscan.study.context import ShardContext
-from popscan.study.storage import Choice
+from popscan.study.storage_choice import Choice
 from popscan.study.stored import known_record, put_back, unpack
 from popscan.task import Task
 from popscan.threads import numeric_threads

@@ -8,28 +8,23 @@ kept may be packed into archives, one per stage and shard (`popscan.archive`).
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 from popscan.archive import Archive
-from popscan.disk import write_atomic
 from popscan.outputs import checksums, digest_of
 from popscan.plan import read_shard
 from popscan.records import PopscanError, Record, Status
 from popscan.stages import SUBJECT_STAGES, built_on, reads
 from popscan.store import Store
+from popscan.study.storage_choice import COPIED, Choice, not_kept
+from popscan.study.storage_counts import file_counts
 from popscan.study.stored import PATIENCE_S, settle
 
 log = logging.getLogger(__name__)
 
-#: What is kept; results do not depend on it.
-Keep = Literal["all", "labels", "tables"]
-#: Stages whose files a later stage holds again.
-_COPIED = ("simulate",)
 #: Results of stages that are no records: read by later ones, made of a shard or of the study.
 _RESULTS = {
     "atlas_prepare": "atlas/work/prepared/{shard}.npz",
@@ -38,80 +33,12 @@ _RESULTS = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Choice:
-    """What the config says, where jobs read it.
-
-    Attributes
-    ----------
-    keep, archives
-        Of the section ``storage``.
-    stages
-        Stages of the study, per subject or shard.
-    given
-        Per-subject stage -> name of the file of its options (`popscan.given`).
-    """
-
-    keep: Keep = "all"
-    archives: bool = False
-    stages: Sequence[str] = ()
-    given: Mapping[str, str] = field(default_factory=dict)
-
-    @classmethod
-    def read(cls, root: Path) -> Choice:
-        """Read it; everything is kept where there is none, or a damaged one."""
-        try:
-            return cls(**json.loads(_choice_path(root).read_bytes()))
-        except (OSError, ValueError, TypeError):
-            return cls()
-
-    def write(self, root: Path) -> None:
-        """Write it for the jobs; left alone where it says the same."""
-        text = json.dumps(asdict(self), indent=1).encode()
-        path = _choice_path(root)
-        if not path.is_file() or path.read_bytes() != text:
-            write_atomic(path, text)
-
-
-def _choice_path(root: Path) -> Path:
-    return root / "store" / "storage.json"
-
-
 @dataclass(kw_only=True)
 class Removed:
     """How many files and bytes were removed; what was packed is not counted."""
 
     n_files: int = 0
     n_bytes: int = 0
-
-
-def not_kept(record: Record, keep: Keep, *, archives: bool = False) -> list[str]:
-    """Return those stored and packed files of a record that are not kept.
-
-    ``labels`` keeps label maps of segmentation and of references, and JSON that stands for itself;
-    a JSON beside an image goes with it. With archives nothing is kept of stages whose files a later
-    one holds again: two archives cannot share content, as two files can.
-    """
-    names = [*record.files, *record.packed]
-    if record.stage in _COPIED and (archives or keep != "all"):
-        return names
-    if keep == "all":
-        return []
-    if keep == "tables":
-        return names
-    stems = [_stem(name) for name in record.outputs]
-    return [name for name in names if not _is_label_or_note(name, stems)]
-
-
-def _is_label_or_note(name: str, stems: Sequence[str]) -> bool:
-    stem = _stem(name)
-    if stem.endswith("_dseg"):
-        return stem.partition("_desc-")[2] in ("", "reference_dseg")
-    return name.endswith(".json") and stems.count(stem) == 1
-
-
-def _stem(name: str) -> str:
-    return name.rpartition("/")[2].partition(".")[0]
 
 
 def clear_shard(store: Store, shard: str, *, last: bool = False) -> Removed:
@@ -170,7 +97,7 @@ def _clear_stage(
         if not all(_is_done(store, choice, one, shard, last=last) for one in readers):
             return
         done = _records_of(store, [one for one in readers if one in SUBJECT_STAGES], shard)
-        shown = set() if last or stage in _COPIED else _shown(store, choice, shard)
+        shown = set() if last or stage in COPIED else _shown(store, choice, shard)
         before = journal.read().records
         if not _has_work(store, choice, stage, shard, before, last=last):
             return  # another process was faster, or gives files back
@@ -310,7 +237,7 @@ def clear_study(store: Store, shards: Sequence[str]) -> dict[str, dict[str, int]
     Returns
     -------
     dict
-        As `file_counts`.
+        As `popscan.study.storage_counts.file_counts`.
     """
     for shard in shards:
         clear_shard(store, shard, last=True)
@@ -320,49 +247,3 @@ def clear_study(store: Store, shards: Sequence[str]) -> dict[str, dict[str, int]
                 with contextlib.suppress(OSError):
                     (store.root / "derivatives" / name).rmdir()
     return file_counts(store, shards)
-
-
-def file_counts(store: Store, shards: Sequence[str]) -> dict[str, dict[str, int]]:
-    """Count the files that stages store, those in archives, and those that were removed.
-
-    Returns
-    -------
-    dict
-        Stage -> ``stored``, ``removed`` and, where there are any, ``packed``; stages without files
-        are left out.
-    """
-    counts = {}
-    for stage in SUBJECT_STAGES:
-        stored = removed = packed = 0
-        for shard in shards:
-            for record in store.journal(stage, shard).read().records.values():
-                stored, removed = stored + len(record.files), removed + len(record.gone)
-                packed += len(record.packed)
-        if stored or removed or packed:
-            counts[stage] = {"stored": stored, "removed": removed}
-            counts[stage] |= {"packed": packed} if packed else {}
-    return counts
-
-
-def format_counts(keep: str, counts: Mapping[str, Mapping[str, int]]) -> str:
-    """Say what is stored, stage by stage."""
-    lines = [f"storage.keep: {keep}"]
-    for stage, numbers in counts.items():
-        packed = f"{numbers['packed']} in archives, " if numbers.get("packed") else ""
-        lines.append(
-            f"{stage}: {numbers['stored']} files stored, {packed}"
-            f"{numbers['removed']} removed by storage (made again when a stage needs them)"
-        )
-    return "\n".join(lines)
-
-
-def storage_line(root: Path) -> str:
-    """Return one sentence on what was removed, of the last run's summary; empty without any."""
-    try:
-        summary = json.loads((root / "storage.json").read_bytes())
-        removed = sum(numbers["removed"] for numbers in summary["files"].values())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return ""
-    if not removed:
-        return ""
-    return f"{removed} files were removed by storage (keep: {summary['keep']}); none is lost"
