@@ -120,6 +120,7 @@ def _unparsed(error: yaml.YAMLError, text: str) -> str:
         return f"{where}a tab; YAML is indented by spaces"
     begun = ""
     if start is not None and getattr(error, "context", None):
+        # The parser's errors have a context, which their common base class does not declare.
         begun = f" ({error.context} that begins in line {start.line + 1})"  # type: ignore[attr-defined]
     return f"{where}{shorten(problem or error, 200)}{begun}"
 

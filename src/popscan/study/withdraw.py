@@ -7,7 +7,6 @@ on or backed up cannot be reached.
 
 from __future__ import annotations
 
-import json
 import shutil
 import zipfile
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -23,6 +22,12 @@ from popscan.registry import read_registry, registry_lines, tombstoned
 from popscan.stages import SUBJECT_STAGES
 from popscan.store import Store, shard_file
 from popscan.study.copies import remove_left_copies
+from popscan.study.withdraw_plan import (
+    correct_plan,
+    cut_shard,
+    forget_folders,
+    forget_reference,
+)
 from popscan.withdrawn import Memory, Mentions
 
 #: Made from many subjects, and made again by the next run.
@@ -96,7 +101,7 @@ def withdraw(study_root: Path, names: Sequence[str]) -> Withdrawal:
     memory.write(study_root)
     mentions = Mentions({*chosen, *_finished(chosen, units)})
     done = remove_units(Store(study_root), chosen)
-    _correct_plan(study_root, memory, mentions, done.n_visits)
+    correct_plan(study_root, memory, mentions, done.n_visits)
     return done
 
 
@@ -151,7 +156,7 @@ def remove_units(store: Store, units: Sequence[str]) -> Withdrawal:
     for path in _journals(root, shards):
         _cut_journal(store, path, set(units), mentions, done)
     for shard in shards:
-        _cut_shard(shard_file(root, shard), set(units))
+        cut_shard(shard_file(root, shard), set(units))
         for path in sorted((root / "manifests").glob(f"*/{shard}.parquet")):
             path.unlink()
     folders: list[Path] = []
@@ -163,7 +168,7 @@ def remove_units(store: Store, units: Sequence[str]) -> Withdrawal:
         _remove(folder, done)
     _cut_archives(root, shards, folders, done)
     remove_left_copies()
-    _forget_reference(root / "rca" / "chosen.json", mentions)
+    forget_reference(root / "rca" / "chosen.json", mentions)
     _sweep(root, mentions, done)
     forget_folders(root, mentions)
     # Last: a withdrawal that was interrupted before is found unfinished and done again.
@@ -272,39 +277,6 @@ def _cut_journal(
                 done.n_files += 1
 
 
-def _cut_shard(path: Path, units: set[str]) -> None:
-    if not path.exists():
-        return
-    # A spoilt line may be the subject's, and the next plan writes the file anew.
-    lines = path.read_bytes().splitlines(keepends=True)
-    kept = [line for line in lines if _unit_of(line) not in {"", *units}]
-    if len(kept) != len(lines):
-        write_atomic(path, b"".join(kept))
-
-
-def _unit_of(line: bytes) -> str:
-    """Visit of a line of the plan; of a damaged one nothing."""
-    try:
-        data = json.loads(line)
-        return f"{data['sub']}_{data['ses']}" if data["ses"] else str(data["sub"])
-    except (ValueError, KeyError, TypeError):
-        return ""
-
-
-def _forget_reference(path: Path, mentions: Mentions) -> None:
-    """Let other reference cases stand: those that are chosen already stay."""
-    if path.exists() and mentions.in_bytes(path.read_bytes()):
-        try:
-            chosen = json.loads(path.read_bytes())
-            chosen["units"] = [unit for unit in chosen["units"] if not mentions.in_text(unit)]
-            chosen.pop("left_out", None)
-        except (ValueError, KeyError, TypeError):
-            # Spoilt: the same seed chooses anew.
-            path.unlink()
-            return
-        write_atomic(path, json.dumps(chosen, indent=1).encode())
-
-
 def _sweep(root: Path, mentions: Mentions, done: Withdrawal) -> None:
     """Remove derived files that still name the subjects; list what is not popscan's."""
     for path in sorted(root.rglob("*")):
@@ -332,38 +304,3 @@ def _contents(path: Path) -> Iterator[bytes]:
         with zipfile.ZipFile(path) as archive:
             for name in archive.namelist():
                 yield archive.read(name)
-
-
-def forget_folders(root: Path, mentions: Mentions) -> None:
-    """Drop folders that name the subjects from the index of the raw data; they are listed anew."""
-    path = root / "plan" / "folders.json"
-    if not path.exists():
-        return
-    try:
-        data = json.loads(path.read_bytes())
-        kept = {k: v for k, v in data.items() if not mentions.in_text(json.dumps([k, v]))}
-    except (ValueError, AttributeError):
-        path.unlink()
-        return
-    if len(kept) != len(data):
-        write_atomic(path, json.dumps(kept, separators=(",", ":")).encode())
-
-
-def _correct_plan(root: Path, memory: Memory, mentions: Mentions, n_visits: int) -> None:
-    """Take the visits out of the plan's counts and sentences, as the next plan would."""
-    path = root / "plan" / "plan.json"
-    if not path.exists() or not n_visits:
-        return
-    plan = json.loads(path.read_bytes())
-    counts = {**plan.get("withdrawn", {}), "by_hand": len(memory.by_hand)}
-    kept = {
-        name: [text for text in plan.get(name, ()) if not mentions.in_text(text)]
-        for name in ("problems", "notes", "unlisted", "removed")
-    }
-    plan |= {
-        **kept,
-        "n_subjects": plan["n_subjects"] - n_visits,
-        "shards": [s for s in plan["shards"] if shard_file(root, s).stat().st_size],
-        "withdrawn": counts,
-    }
-    write_atomic(path, (json.dumps(plan, indent=1, sort_keys=True) + "\n").encode())

@@ -79,7 +79,8 @@ def _dictionary() -> dict[str, Column]:
     )
     columns["gls_contour_pct"] = Column(
         "%", "Global longitudinal strain: change of the endocardium's length from ED to ES, of "
-        "that at ED, mean of the views; negative where it shortens", _GLS,
+        "that at ED, mean of the views in which it can be measured; negative where it shortens",
+        _GLS,
     )  # fmt: skip
     for view in PLANE_VIEWS:
         columns[f"gls_contour_{view}_pct"] = Column(

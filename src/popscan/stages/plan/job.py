@@ -13,7 +13,7 @@ from popscan.records import PopscanError
 from popscan.study.identity import write_source
 from popscan.study.leaving import let_leave
 from popscan.study.listing import find_cohort, where
-from popscan.study.withdraw import forget_folders
+from popscan.study.withdraw_plan import forget_folders
 
 
 def plan_study(
