@@ -26,7 +26,12 @@ from popscan.stats.codes import slope_notes
 from popscan.study import dictionary
 from popscan.study.cohort import cohort_attributes
 from popscan.study.columns import table_columns
-from popscan.study.predictions import PredictionProblems, numeric_columns, read_predictions
+from popscan.study.predictions import (
+    PredictionProblems,
+    numeric_columns,
+    of_new_subjects,
+    read_predictions,
+)
 from popscan.study.tables import numbers_if_all, write_table
 
 #: Sections of the report that a table can fill.
@@ -74,9 +79,11 @@ def audit_table(path: Path, config: TableConfig, out: Path) -> tuple[Path, list[
     _refuse_empty(path, numbers, notes)
     notes += slope_notes(attributes, [*config.associate.terms, *config.fairness.adjust_for])
     try:
-        predictions = read_predictions(attributes, config.table.predictions)
+        of_new, seen = of_new_subjects(attributes, config.table.predictions)
+        predictions = read_predictions(of_new, config.table.predictions)
     except PredictionProblems as error:
         raise ConfigError(error.problems) from error
+    notes += seen
     inputs = AuditInputs(
         outcomes=_long(numbers, config, predictions), predictions=tuple(predictions),
         attributes=attributes, ledger=pd.DataFrame(), stages=(), measured=pd.DataFrame(),
