@@ -12,7 +12,7 @@ from popscan.fairness.design import AuditDesign
 from popscan.fairness.prediction_outcomes import Prediction
 from popscan.stats import intervals
 from popscan.stats import prediction as scoring
-from popscan.stats.auc import auc, interval
+from popscan.stats.auc import auc, inflation_of_subjects, interval
 from popscan.stats.means import Floats
 
 #: Measure -> kind of prediction, and which way it is good.
@@ -172,14 +172,7 @@ def _bootstrapped(
 def _auc(side: Side, design: AuditDesign) -> Measured:
     """Area under the ROC curve; DeLong's variance, of subjects where they repeat."""
     area = auc(side.score, side.positive)
-    inflation = 1.0
-    if side.clusters is not None and area.value in (0.0, 1.0):
-        # Nothing is known of how rows of a subject hang together: as if they were one.
-        inflation = float(np.sqrt(len(side.score) / side.n_subjects))
-    elif side.clusters is not None and area.variance > 0:
-        codes = np.unique(side.clusters, return_inverse=True)[1]
-        sums = np.bincount(codes, weights=area.contributions)
-        inflation = float(np.sqrt(max((sums**2).sum() / area.variance, 1e-12)))
+    inflation = inflation_of_subjects(area, side.clusters)
     low, high = interval(area, alpha=design.alpha, inflation=inflation)
     return Measured(
         value=area.value,
