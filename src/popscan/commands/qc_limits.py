@@ -305,8 +305,8 @@ def _together(limits: str, flags: Bools, bad: Bools, of: Codes) -> list[dict[str
         low, high = wilson_of_subjects(flags[use], of[use], alpha=0.05)
         rows.append(
             {
-                "limits": limits, "measure": measure, "n": int(use.sum()), "share_pct": _share(flags[use]),
-                "low_pct": 100 * low, "high_pct": 100 * high,
+                "limits": limits, "measure": measure, "n": int(use.sum()),
+                "share_pct": _share(flags[use]), "low_pct": 100 * low, "high_pct": 100 * high,
             }
         )  # fmt: skip
     return rows

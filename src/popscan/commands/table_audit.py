@@ -23,6 +23,7 @@ from popscan.stages.fairness.report import with_whole_audit
 from popscan.stages.fairness.tables import audit_tables
 from popscan.stages.report.sharing import write_share
 from popscan.stats.codes import slope_notes
+from popscan.stats.copies import same_rows_notes
 from popscan.study import dictionary
 from popscan.study.cohort import cohort_attributes
 from popscan.study.columns import table_columns
@@ -75,6 +76,7 @@ def audit_table(path: Path, config: TableConfig, out: Path) -> tuple[Path, list[
         # What was left out of a column may be why it has no values.
         raise ConfigError([*(f"{path}: {problem}" for problem in problems), *notes])
     notes += lacking
+    notes += same_rows_notes(attributes.rename_axis("unit").reset_index(), wanted)
     numbers = attributes[wanted].apply(pd.to_numeric, errors="coerce")
     _refuse_empty(path, numbers, notes)
     notes += slope_notes(attributes, [*config.associate.terms, *config.fairness.adjust_for])

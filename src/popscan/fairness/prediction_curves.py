@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from popscan.columns import Column, flag, text
 from popscan.fairness.design import AuditDesign

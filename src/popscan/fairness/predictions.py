@@ -67,7 +67,8 @@ DICTIONARY: dict[str, Column] = {
     "note": text("why there is no value"),
     "role": text("of the attribute: protected or technical"),
 }
-#: Fewest subjects with a positive, and with a negative, of a group whose discrimination or calibration is described.
+#: Fewest subjects with a positive, and with a negative, of a group whose discrimination or
+#: calibration is described.
 MIN_EITHER = 5
 
 
