@@ -36,18 +36,22 @@ def and_companions(groups: pd.DataFrame, hidden: pd.Series, *, min_cell: int) ->
         The rows to hide, those of `hidden` among them. In every set of groups that add up to what
         is shown (of an attribute, or within a group of one attribute of an intersection), those
         that are hidden have 0 or at least `min_cell` subjects, subjects with an event, and without.
+        Where none of them has more visits than subjects, the attack on counts knows enough.
     """
     counts = [name for name in _COUNTS if name in groups]
     if not counts or not hidden.any() or groups[counts].isna().all(axis=None):
         return hidden
     found = hidden.astype(bool).copy()
     numbers = groups[counts].astype(float).fillna(0.0)
+    repeated = (groups["n"].astype(float) > numbers["n_subjects"]).to_numpy()
     added = True
     while added:  # a row that is hidden in one set may be alone in another
         added = False
         for rows in _sets(groups):
             inside = numbers.iloc[rows]
             dark = found.iloc[rows].to_numpy(copy=True)
+            if not (dark & repeated[rows]).any():
+                continue
             while dark.any() and not dark.all() and _too_few(inside[dark], min_cell):
                 sizes = np.where(dark, np.inf, inside["n_subjects"].to_numpy())
                 sizes = np.where(sizes > 0, sizes, np.inf)
