@@ -47,5 +47,5 @@ def test_the_study_is_described_by_its_subjects():
 
 
 def test_the_methods_paragraph_names_visits_as_visits():
-    assert list(_subjects(study(5)))[0] == "Of 60 visits of 12 subjects, 60 were analysed."
-    assert list(_subjects(study(1)))[0] == "Of 12 subjects, 12 were analysed."
+    assert next(_subjects(study(5))) == "Of 60 visits of 12 subjects, 60 were analysed."
+    assert next(_subjects(study(1))) == "Of 12 subjects, 12 were analysed."
