@@ -201,7 +201,7 @@ def _row(visits: pd.DataFrame, outcome: str, *, fewest: int = 0) -> dict[str, An
 def _other_pairs(visits: pd.DataFrame, pairs: pd.DataFrame) -> str:
     """Say which visits the pairs are of, where not all are of the same two.
 
-    Where every subject has visits of its own (dates), nothing is said.
+    Empty where every subject has visits of its own (dates).
     """
     known = pairs.index[np.isfinite(pairs.to_numpy()).all(axis=1)]
     if "ses" not in visits or len(known) == 0:
