@@ -11,6 +11,8 @@ from popscan.names import natural, subject_of
 
 #: Fewest numbers that two rows must have in common.
 _LEAST = 4
+#: Measurements that are compared, each of at least so many different values: copies agree in all.
+_MOST, _LEVELS = 8, 10
 #: Coincidences among all pairs of rows are at least a million times rarer than one such pair.
 _RARER = 6.0
 
@@ -25,7 +27,7 @@ def same_rows_notes(
     table
         One row per visit, with the column `unit`.
     columns
-        Measurements; those of fewer than ten different values say nothing and are left out.
+        Measurements; the first eight that have ten different values or more are compared.
     unit
         Column with the name of a visit; visits of one subject share what is before ``_ses-``.
 
@@ -35,11 +37,15 @@ def same_rows_notes(
         At most one sentence on different subjects and one on visits of one subject. None where the
         measurements are so coarse that rows could agree by chance.
     """
-    numbers = table[[name for name in dict.fromkeys(columns) if name in table]].apply(
-        pd.to_numeric, errors="coerce"
-    )
-    numbers = numbers.where(np.isfinite(numbers))
-    numbers = numbers[[name for name in numbers if numbers[name].nunique() >= 10]].astype(float)
+    chosen: dict[str, np.ndarray] = {}
+    for name in dict.fromkeys(columns):
+        if name not in table or name == unit or len(chosen) == _MOST:
+            continue
+        values = pd.to_numeric(table[name], errors="coerce").to_numpy(dtype=np.float64, copy=True)
+        values[~np.isfinite(values)] = np.nan
+        if len(np.unique(values[~np.isnan(values)])) >= _LEVELS:
+            chosen[name] = values
+    numbers = pd.DataFrame(chosen, index=table.index)
     full = numbers[(numbers.notna().sum(axis=1) >= _LEAST).to_numpy()]
     if len(full) < 2:
         return []
