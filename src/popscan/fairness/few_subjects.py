@@ -39,32 +39,34 @@ def and_companions(groups: pd.DataFrame, hidden: pd.Series, *, min_cell: int) ->
         Where none of them has more visits than subjects, the attack on counts knows enough.
     """
     counts = [name for name in _COUNTS if name in groups]
-    if not counts or not hidden.any() or groups[counts].isna().all(axis=None):
+    if "n_subjects" not in counts or not hidden.any():
         return hidden
-    found = hidden.astype(bool).copy()
-    numbers = groups[counts].astype(float).fillna(0.0)
-    repeated = (groups["n"].astype(float) > numbers["n_subjects"]).to_numpy()
+    found = hidden.to_numpy(dtype=bool, copy=True)
+    numbers = groups[counts].astype(float).fillna(0.0).to_numpy()
+    subjects = groups["n_subjects"].astype(float).fillna(0.0).to_numpy()
+    repeated = groups["n"].to_numpy(dtype=float) > subjects
+    if not (found & repeated).any():
+        return hidden
+    sets = list(_sets(groups))
     added = True
     while added:  # a row that is hidden in one set may be alone in another
         added = False
-        for rows in _sets(groups):
-            inside = numbers.iloc[rows]
-            dark = found.iloc[rows].to_numpy(copy=True)
+        for rows in sets:
+            dark = found[rows]
             if not (dark & repeated[rows]).any():
                 continue
-            while dark.any() and not dark.all() and _too_few(inside[dark], min_cell):
-                sizes = np.where(dark, np.inf, inside["n_subjects"].to_numpy())
-                sizes = np.where(sizes > 0, sizes, np.inf)
+            while not dark.all() and _too_few(numbers[rows][dark], min_cell):
+                sizes = np.where(dark | (subjects[rows] <= 0), np.inf, subjects[rows])
                 if not np.isfinite(sizes).any():
                     break
                 dark[int(sizes.argmin())] = True
                 added = True
-            found.iloc[rows] = dark
-    return found
+            found[rows] = dark
+    return pd.Series(found, index=hidden.index)
 
 
-def _too_few(dark: pd.DataFrame, min_cell: int) -> bool:
-    totals = dark.sum()
+def _too_few(dark: NDArray[np.float64], min_cell: int) -> bool:
+    totals = dark.sum(axis=0)
     return bool(((totals > 0) & (totals < min_cell)).any())
 
 
