@@ -131,7 +131,7 @@ class Study:
         from popscan.stats.copies import same_rows_notes
 
         measured = self._measured
-        return same_rows_notes(measured, list(measured)) if "unit" in measured else []
+        return same_rows_notes(measured, list(map(str, measured))) if "unit" in measured else []
 
     def groups(self, names: Sequence[str]) -> pd.DataFrame:
         """Return the group of every subject by each attribute, as text.

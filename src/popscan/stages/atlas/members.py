@@ -43,9 +43,10 @@ def read_members(path: Path) -> dict[str, list[str] | None]:
     except (OSError, ValueError, KeyError) as error:
         raise PopscanError(f"{path}: not the list of the atlas's subjects ({error})") from error
     counted = members.pop(_COUNTED) if _COUNTED in members else pd.Series(True, members.index)
-    return {
-        str(unit): [f"{name}={group}" for name, group in row.items() if group]
-        if counted[unit]
-        else None
-        for unit, row in members.to_dict("index").items()
-    }
+    further = {str(unit) for unit in members.index[~counted.to_numpy(dtype=bool)]}
+    found: dict[str, list[str] | None] = {}
+    for key, row in members.to_dict("index").items():
+        unit = str(key)
+        groups = [f"{name}={group}" for name, group in row.items() if group]
+        found[unit] = None if unit in further else groups
+    return found
