@@ -124,3 +124,26 @@ def test_an_order_that_names_leave_open_is_said(names: list[str], said: bool) ->
     assert visits["ses"].tolist() == names
     assert bool(order_note(visits)) == said
     assert order_note(visits, order=names) == ""
+
+
+def test_pairs_of_other_visits_are_named() -> None:
+    """Without its ses-2, a subject's pair is ses-10 and the follow-up of years later."""
+    first = visits(30)
+    late = first[first["ses"] == "ses-10"].assign(ses="ses-20")
+    late["lvef_pct"] -= 10.0
+    table = pd.concat([first, late], ignore_index=True)
+    lost = (table["ses"] == "ses-2") & table["sub"].isin(["sub-01", "sub-02", "sub-03"])
+    found = precision_table(table[~lost], outcomes=["lvef_pct"])
+    note = found.loc[0, "note"]
+    assert note == "pairs of different visits: ses-2 and ses-10 (27), ses-10 and ses-20 (3)"
+    assert precision_table(table, outcomes=["lvef_pct"]).loc[0, "note"] == ""
+
+
+def test_a_scan_that_was_filed_twice_is_named() -> None:
+    table = visits(30).set_index(["sub", "ses"]).sort_index()
+    for sub in ("sub-04", "sub-05"):
+        table.loc[(sub, "ses-2")] = table.loc[(sub, "ses-10")].to_numpy()
+    found = precision_table(table.reset_index(), outcomes=["lvef_pct"])
+    assert "2 of 30 pairs are exactly equal" in found.loc[0, "note"]
+    whole = table.reset_index().assign(lvef_pct=lambda t: t["lvef_pct"].round())
+    assert precision_table(whole, outcomes=["lvef_pct"]).loc[0, "note"] == ""

@@ -4,6 +4,7 @@ import io
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from popscan.atlas import (
@@ -20,6 +21,7 @@ from popscan.protocols.cine_sax import PROTOCOL
 from popscan.protocols.cine_sax.atlas import _resampled_labels, heart_grid, prepare
 from popscan.protocols.cine_sax.labels import Label
 from popscan.records import PopscanError, SubjectError
+from popscan.stages.atlas.members import read_members
 
 SPACING = (2.5, 2.5, 8.0)
 SHAPE = (72, 64, 14)
@@ -348,3 +350,20 @@ def test_another_method_builds_the_same_atlas(cohort, rounds):
         other = rows[row["unit"]]
         assert other["dice_myo"] > row["dice_myo"] - 0.05
         assert other["min_jacobian"] > 0
+
+
+def test_further_visits_are_measured_and_not_averaged(cohort, rounds, tmp_path):
+    """A subject with five visits would weigh five times, and one subject alone make a group."""
+    first = rounds[0]
+    visit = ("sub-0_ses-2", None, cohort[5][2])
+    once = map_subjects(cohort[:3], first[ALL], n_demons_iterations=STEPS)
+    twice = map_subjects([*cohort[:3], visit], first[ALL], n_demons_iterations=STEPS)
+    assert {g: s.n_subjects for g, s in twice.groups.items()} == {"all": 3, "female": 3}
+    np.testing.assert_array_equal(twice.groups[ALL].labels, once.groups[ALL].labels)
+    assert np.isfinite(twice.values[list(twice.units).index("sub-0_ses-2")]).all()
+    table = {"unit": ["a_ses-1", "a_ses-2"], "sex": ["female", "female"]}
+    pd.DataFrame({**table, "|counted": [True, False]}).to_parquet(tmp_path / "members.parquet")
+    assert read_members(tmp_path / "members.parquet") == {
+        "a_ses-1": ["sex=female"],
+        "a_ses-2": None,
+    }

@@ -158,3 +158,23 @@ def test_a_share_of_false_alarms_is_a_share(share: float) -> None:
 def test_a_study_without_these_checks_is_an_error() -> None:
     with pytest.raises(PopscanError, match="none of the protocol's checks"):
         tune(pd.DataFrame({"other": [1.0]}), np.array([True]), SPECS)
+
+
+def test_visits_of_one_subject_do_not_narrow_the_intervals() -> None:
+    values, bad = cohort(n_bad=30, n_good=90)
+    repeated, often = pd.concat([values] * 6, ignore_index=True), np.tile(bad, 6)
+    of = [f"sub-{k}" for k in np.tile(np.arange(len(bad)), 6)]
+    once, visits = tune(values, bad, SPECS), tune(repeated, often, SPECS, subjects=of)
+    width = [t.together["high_pct"] - t.together["low_pct"] for t in (once, visits)]
+    present = once.together["limits"] == "present"
+    np.testing.assert_allclose(width[1][present], width[0][present], rtol=0.05)
+    spans = [t.checks["auc_high"] - t.checks["auc_low"] for t in (once, visits)]
+    np.testing.assert_allclose(spans[1], spans[0], rtol=0.1)
+
+
+def test_bad_visits_of_few_subjects_propose_nothing() -> None:
+    values, bad = cohort(n_bad=30, n_good=90)
+    of = np.where(bad, np.arange(len(bad)) // 10, 1000 + np.arange(len(bad)))
+    found = tune(values, bad, SPECS, subjects=[f"sub-{k}" for k in of])
+    assert not found.limits
+    assert found.checks["note"].str.startswith("too few").all()

@@ -171,3 +171,31 @@ def test_predictions_that_cannot_be_read_are_refused(scored, change, message):
     config = TableConfig.model_validate({"table": {"predictions": [entry]}})
     with pytest.raises(PopscanError, match=message):
         audit_table(out.parent / "scores.tsv", config, out.parent / "refused")
+
+
+def test_scores_of_training_subjects_are_left_out_of_a_table_too(tmp_path):
+    rng = np.random.default_rng(3)
+    n = 120
+    ill = np.arange(n) % 2
+    seen = np.arange(n) < 60  # ranked perfectly; the others by chance
+    table = pd.DataFrame(
+        {
+            "participant_id": [f"sub-{i:03d}" for i in range(n)],
+            "sex": np.where(np.arange(n) // 2 % 2, "female", "male"), "ill": ill,
+            "p": np.where(seen, 0.1 + 0.8 * ill, rng.random(n)).round(3),
+            "seen_in_training": seen.astype(int),
+        }
+    )  # fmt: skip
+    table.to_csv(tmp_path / "scores.tsv", sep="\t", index=False)
+    config = TableConfig.model_validate(
+        {
+            "table": {"predictions": [{"score": "p", "truth": "ill"}]},
+            "fairness": {"attributes": ["sex"], "adjust_for": [], "n_boot": 200},
+        }
+    )
+    _, notes = audit_table(tmp_path / "scores.tsv", config, tmp_path / "out")
+    found = read(tmp_path / "out", "fairness_predictions")
+    one = found[(found["measure"] == "auc") & (found["group"] == "all")].iloc[0]
+    assert int(one["n"]) == 60
+    assert float(one["value"]) < 0.7
+    assert any("the model was trained on 60 of 120 subjects" in note for note in notes)

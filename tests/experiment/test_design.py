@@ -125,3 +125,16 @@ def test_a_group_named_twice_is_refused_on_reading():
 
 def test_a_good_section_has_no_problem():
     assert problems(section()) == []
+
+
+def test_the_same_images_under_two_names_are_one_subject():
+    """A copy in the test set of what was trained on would be segmented far too well."""
+    given = {"f": ["sub-1", "sub-2_ses-1", "sub-3"], "m": ["sub-4", "sub-5"]}
+    images = {"sub-1": "a", "sub-2_ses-1": "b", "sub-3": "c", "sub-4": "a", "sub-5": ""}
+    assert first_visits(given, images) == ({"f": ["sub-1", "sub-2_ses-1", "sub-3"],
+                                            "m": ["sub-5"]}, 1)  # fmt: skip
+    assert first_visits(given) == (given, 0)
+    # Chains: a visit that is left out still stands for its subject and its images.
+    chain = {"f": ["sub-1", "sub-2_ses-1", "sub-2_ses-2"]}
+    names = {"sub-1": "a", "sub-2_ses-1": "a", "sub-2_ses-2": "b"}
+    assert first_visits(chain, names) == ({"f": ["sub-1"]}, 2)

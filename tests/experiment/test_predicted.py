@@ -7,12 +7,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import yaml
 
 from popscan.commands.check import check_study
 from popscan.config import Config
 from popscan.experiment import design
 from popscan.experiment.occlusion import occlude
+from popscan.experiment.predicted import anomaly_scores
 from popscan.experiment.predicted_results import outcome_table
 from popscan.records import Status
 from popscan.stages.experiment.data import prepare_part, split, subjects
@@ -216,3 +218,41 @@ def test_rates_by_group_by_hand_and_none_in_few_is_not_never():
     assert found.loc["A", "gap_low"] < 0.5 < found.loc["A", "gap_high"]
     sensitivity = table[table["outcome"] == "sensitivity"]
     assert (sensitivity["n"] == 4).all()
+
+
+class Nothing(torch.nn.Module):
+    """Reconstructs darkness."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+
+    def forward(self, x):
+        return x[:, :1] * self.weight
+
+
+def test_a_subject_without_a_voxel_has_no_anomaly_score():
+    """Not 0, the best score there is."""
+    images = np.zeros((4, 8, 8), np.int16)
+    images[2:] = INTENSITY_SCALE // 2
+    pack = Pack(
+        images=images, labels=np.zeros((4, 8, 8), np.uint8), spacing_mm=8.0,
+        unit=np.array(["sub-1"] * 2 + ["sub-2"] * 2), frame=np.zeros(4, np.int32),
+        slice_index=np.array([0, 1, 0, 1], np.int32), usable=np.ones(4, bool),
+    )  # fmt: skip
+    scores = anomaly_scores(Nothing(), pack, context=0)
+    assert np.isnan(scores["sub-1"])
+    assert scores["sub-2"] == pytest.approx(0.5)
+
+
+def test_a_subject_without_a_score_is_neither_right_nor_wrong():
+    rows = [
+        {"architecture": "a", "mitigation": "none", "share_pct": 50.0, "seed": 1, "input": "images",
+         "subject": f"sub-{k}", "group": "few" if k % 2 else "many", "truth": 0.0,
+         "score": np.nan if k < 2 else 0.1, "flagged": np.nan if k < 2 else 0.0}
+        for k in range(10)
+    ]  # fmt: skip
+    table = outcome_table(pd.DataFrame(rows), groups=["few", "many"], audited=[])
+    correct = table[(table["outcome"] == "correct") & (table["attribute"] == "group")]
+    assert correct["n"].tolist() == [4, 4]
+    assert correct["mean"].tolist() == [1.0, 1.0]

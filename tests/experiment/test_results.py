@@ -162,7 +162,7 @@ def test_one_training_shows_nothing(tmp_path):
 
 def test_repeated_visits_are_told(tmp_path):
     page = write(tmp_path, tables_of(records()), left_out=3)
-    assert "3 repeated visits are left out" in page
+    assert "3 repeated visits or copies are left out" in page
 
 
 def test_overshooting_is_no_shrinking():

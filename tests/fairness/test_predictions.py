@@ -12,7 +12,7 @@ from popscan.fairness.audit import audit
 from popscan.fairness.design import AuditDesign
 from popscan.fairness.prediction_curves import calibration_table, threshold_table
 from popscan.fairness.prediction_links import links_of
-from popscan.fairness.prediction_measures import Side, _auc
+from popscan.fairness.prediction_measures import Side, _auc, _balanced_accuracy
 from popscan.fairness.prediction_outcomes import Prediction, prediction_outcomes
 from popscan.fairness.prediction_story import prediction_sentences
 from popscan.fairness.predictions import ALL_GROUPS, EVERYBODY, prediction_table
@@ -351,3 +351,39 @@ def test_a_perfect_ranking_of_repeated_subjects_counts_subjects():
     assert [one.value for one in of] == [1, 1, 1]
     assert of[1].low < 0.95 * of[2].low
     assert of[1].low == pytest.approx(of[0].low, abs=0.1)
+
+
+def test_visits_of_few_positive_subjects_are_few_positives(rng):
+    """Five visits of one positive subject: their intervals held the truth in 57% and 15%."""
+    n, k = 31, 5
+    truth = np.repeat(np.arange(n) < 1, k).astype(float)
+    units = pd.Index([f"sub-{i:02d}_ses-{j}" for i in range(n) for j in range(k)])
+    one = Prediction(
+        name="ill", kind="classification", truth=pd.Series(truth, units),
+        score=pd.Series(rng.random(n * k), units),
+    )  # fmt: skip
+    people = pd.DataFrame({"sub": np.repeat(np.arange(n), k)}, index=units)
+    options = {"attributes_to_test": [], "design": DESIGN}
+    table = prediction_table([one], people, cluster="sub", **options)
+    assert table["measure"].tolist() == []
+    assert set(prediction_table([one], people, **options)["measure"]) >= {"auc"}
+
+
+def test_intervals_of_balanced_accuracy_hold_with_few_subjects_of_several_visits():
+    rng = np.random.default_rng(11)
+    n_positive, n_negative, k = 5, 30, 3
+    truth = np.r_[np.ones(n_positive), np.zeros(n_negative)]
+    held = []
+    for _ in range(60):
+        own = rng.normal(size=len(truth)) * np.sqrt(0.8)
+        score = np.repeat(truth + own, k) + rng.normal(size=len(truth) * k) * np.sqrt(0.2)
+        side = Side(
+            score=score, truth=np.repeat(truth, k), first=0,
+            clusters=np.repeat(np.arange(len(truth)), k),
+        )  # fmt: skip
+        made = Prediction(
+            name="x", kind="classification", score=pd.Series(score), truth=pd.Series(side.truth)
+        )
+        found = _balanced_accuracy(made, side, DESIGN)
+        held.append(found.low <= special.ndtr(0.5) <= found.high)
+    assert np.mean(held) >= 0.9  # 0.87 of 150 by the bootstrap alone

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from popscan.fairness.audit import audit
+from popscan.fairness.gap_words import gap_sentence
 from popscan.fairness.suppress import share
 from popscan.stats.intervals import wilson
 from popscan.stats.means import Rows
@@ -151,3 +152,60 @@ def test_a_group_of_few_subjects_with_many_visits_is_not_shared():
         attributes_to_test=["sex"], cluster="sub", n_boot=50,
     )  # fmt: skip
     assert "female" not in set(share({"groups": found.groups})["groups"]["group"])
+
+
+def _three_groups():
+    """Visits of 30 women, 30 men, and two others with six visits each."""
+    sub = np.r_[np.repeat(np.arange(60), 2), np.repeat([60, 61], 6)]
+    sex = np.where(sub < 30, "female", np.where(sub < 60, "male", "other"))
+    index = [f"u{i:04d}" for i in range(len(sub))]
+    people = pd.DataFrame(
+        {"sub": [f"s{k:03d}" for k in sub], "sex": sex, "site": np.where(sub % 2, "A", "B")},
+        index=index,
+    )
+    return people, (np.arange(len(sub)) % 3 == 0).astype(float)
+
+
+def test_a_group_of_few_subjects_is_not_what_the_others_leave():
+    people, values = _three_groups()
+    found = audit(_long(people, values), people, attributes_to_test=["sex", "site"], cluster="sub",
+                  intersections=[["sex", "site"]], n_boot=50)  # fmt: skip
+    shown = share({"groups": found.groups, "gaps": found.gaps})["groups"]
+    sex = shown[shown["attribute"] == "sex"]["group"].tolist()
+    assert "other" not in sex
+    assert len(sex) == 1  # two are hidden together
+    crossed = shown[shown["attribute"] == "sex x site"]["group"].tolist()
+    assert not [name for name in crossed if name.startswith("other")]
+    for site in ("A", "B"):
+        assert sum(name.endswith(site) for name in crossed) < 2
+
+
+def test_sentences_say_how_many_subjects_visits_are_of():
+    people, values = _three_groups()
+    found = audit(_long(people, values), people, attributes_to_test=["sex"], cluster="sub",
+                  n_boot=50)  # fmt: skip
+    text = gap_sentence(found.gaps[found.gaps["group"] == "male"].iloc[0])
+    assert "men (n = 60 visits of 30 subjects)" in text
+    once = audit(_long(people, values), people, attributes_to_test=["sex"], n_boot=50).gaps
+    assert "men (n = 60)" in gap_sentence(once[once["group"] == "male"].iloc[0])
+    gaps = share({"groups": found.groups, "gaps": found.gaps}, min_cell=2)["gaps"]
+    assert not {"n_subjects", "n_subjects_reference"} & set(gaps)
+    assert "n = 60 visits)" in gap_sentence(gaps[gaps["group"] == "male"].iloc[0])
+
+
+def test_outcomes_of_one_name_at_two_stages_keep_their_own_shares(rng):
+    people = pd.DataFrame({"sex": np.repeat(["female", "male"], 100)},
+                          index=[f"u{i:03d}" for i in range(200)])  # fmt: skip
+    first, second = (rng.random(200) < share_ for share_ in (0.2, 0.6))
+    parts = [
+        _long(people, values.astype(float)).assign(stage=stage, outcome="flagged")
+        for stage, values in (("qc", first), ("rca", second))
+    ]
+    found = audit(pd.concat(parts), people, attributes_to_test=["sex"], n_boot=50)
+    tables = {"groups": found.groups, "gaps": found.gaps, "summary": found.summary}
+    shown = share(tables)
+    for name, column in (("gaps", "gap"), ("summary", "worst")):
+        exact = tables[name].set_index("stage")[column]
+        shared = shown[name].set_index("stage")[column]
+        for stage in ("qc", "rca"):
+            assert shared[stage] == pytest.approx(exact[stage], abs=0.06)

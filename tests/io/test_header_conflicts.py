@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import nibabel as nib
@@ -19,6 +20,7 @@ from popscan.qc import run_checks
 from popscan.qc.context import ScanContext
 from popscan.qc.image import GEOMETRY
 from popscan.records import Scan
+from popscan.stages.ingest.notes import header_notes
 
 MIRRORED = np.diag([-1.0, 1.0, 1.0, 1.0])
 TURNED = np.array([[0.0, -1, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
@@ -169,3 +171,33 @@ def test_the_worst_of_several_files_is_kept():
         "orientation_conflict_deg": 90.0,
     }  # fmt: skip
     assert header_conflicts([]) == {}
+
+
+@pytest.mark.parametrize(
+    ("step_mm", "side", "verdict"),
+    [
+        (8.0, {"SliceThickness": 8, "SpacingBetweenSlices": 10}, "fail"),  # the gap was lost
+        (10.0, {"SliceThickness": 8, "SpacingBetweenSlices": 10}, "pass"),
+        (8.0, {"SliceThickness": 8, "SpacingBetweenSlices": 8}, "pass"),
+        (8.0, {"SliceThickness": 8}, "pass"),
+        (1.5, {"SliceThickness": 8, "SpacingBetweenSlices": 10}, "pass"),  # was resampled
+    ],
+)
+def test_a_thickness_that_was_taken_for_the_distance_shows(tmp_path, step_mm, side, verdict):
+    """Volumes would be 20% too small, and nothing in the image shows it."""
+    folder = tmp_path / "sub-01"
+    folder.mkdir()
+    values = np.zeros((64, 64, 10, 20), dtype=np.int16)
+    image = nib.Nifti1Image(values, np.diag([1.5, 1.5, step_mm, 1.0]))
+    image.header["pixdim"][4] = 0.04
+    image.header.set_xyzt_units("mm", "sec")
+    nib.save(image, folder / "sub-01_sax.nii.gz")
+    (folder / "sub-01_sax.json").write_text(json.dumps(side))
+    loaded = get_source("bids", get_protocol("cine_sax")).load([str(folder)], views=["sax"])
+    scan = loaded.scans["sax"]
+    check = next(
+        c for c in run_checks({"affine_mismatch_pct": GEOMETRY["affine_mismatch_pct"]},
+                              ScanContext(scan)))  # fmt: skip
+    assert str(check.verdict) == verdict
+    notes = " ".join(header_notes(scan))
+    assert ("the sidecar says 10 mm" in notes) == (verdict == "fail")

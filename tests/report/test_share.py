@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from popscan.report import StudyContext, render_study
+from popscan.report.columns import SharedColumns
 from popscan.report.sections import cohort, quality, reconstruction
 from popscan.report.sections.common import Options, count_cells, frame_table
 from popscan.report.share import identifiers, scrubber, shareable
@@ -154,3 +155,38 @@ def test_groups_by_sex_of_the_audit_are_not_repeated_in_table_one(make_context):
         ]
         assert by_sex
         assert all(text == "hidden" for text in by_sex) == share
+
+
+def _with_terms(people, terms):
+    found = pd.DataFrame({"outcome": "lvef_pct", "term": terms, "estimate": 1.0, "n": 60})
+    return StudyContext(participants=people, associations=found)
+
+
+def test_levels_of_few_are_hidden_whatever_names_hold():
+    """Blanks in a column's name, or " vs " in a level's, hid how few a level has."""
+    dx = ["none"] * 40 + ["HIV vs AIDS"] * 2 + ["COPD"] * 18
+    people = pd.DataFrame(
+        {"unit": [f"sub-{k:02d}" for k in range(60)], "age_years": range(60),
+         "lung disease": dx, "secret-code": ["a", "b"] * 30}
+    )  # fmt: skip
+    terms = ["age_years", "lung disease[HIV vs AIDS vs none]", "lung disease[COPD vs none]",
+             "lung disease[other vs none]", "lung disease[gone vs none]", "secret-code[a vs b]",
+             "nothing[a vs b]"]  # fmt: skip
+    shown = shareable(
+        _with_terms(people, terms), minimum=5,
+        columns=SharedColumns(columns=("age_years", "lung disease")),
+    ).associations["term"].tolist()  # fmt: skip
+    assert shown == ["age_years", "lung disease[COPD vs none]", "lung disease[other vs none]"]
+
+
+def test_visits_of_one_subject_are_one():
+    people = pd.DataFrame(
+        {"unit": [f"sub-{k:02d}" for k in range(54)] + [f"sub-99_ses-{k}" for k in range(6)],
+         "race": ["White"] * 54 + ["Inuit"] * 6}
+    )  # fmt: skip
+    made = shareable(
+        _with_terms(people, ["race[Inuit vs White]"]), minimum=5,
+        columns=SharedColumns(columns=("race",)),
+    )  # fmt: skip
+    assert made.associations.empty
+    assert "Inuit" not in set(made.participants["race"])

@@ -252,3 +252,11 @@ def test_audit_stops_at_names_that_do_not_exist(tmp_path, capsys):
     for text in ("'dise'", "'dice'", "'agee'", "'age_years'", "'sexx'", "'bmi'", "'x'", "'site'"):
         assert text in told, text
     assert not (tmp_path / "out").exists()
+
+
+def test_a_name_that_reads_as_an_intersection_is_a_problem():
+    config = {"fairness": {"attributes": ["sex", "dose x day"]}, "source": {"kind": "bids"}}
+    rows = people(**{"sex": SEX, "dose x day": ["a", "b"] * 6})
+    problems = study_columns(Config.model_validate(config), rows)[0]
+    assert len(problems) == 1
+    assert problems[0].startswith("fairness.attributes: 'dose x day': ' x ' in a name")

@@ -231,6 +231,26 @@ def test_one_number_of_two_protocols_is_compared_and_the_odd_subject_named(tmp_p
     assert "sub-7" in page
 
 
+def test_visits_of_a_subject_are_one_subject():
+    rng = np.random.default_rng(2)
+    first = np.repeat(rng.normal(100, 10, 20), 5)
+    second = first + np.repeat(rng.normal(0, 4, 20), 5)
+    second[35:40] += 40  # all five visits of a subject
+    table = pd.DataFrame(
+        {
+            "unit": [f"sub-{i:02d}_ses-{j}" for i in range(20) for j in range(5)],
+            "a_size_ml": first, "b_size_ml": second,
+        }
+    )  # fmt: skip
+    meanings = {c: Column("mL", c) for c in ("a_size_ml", "b_size_ml")}
+    (visits,) = agreement(["a", "b"], table, meanings).to_dict("records")
+    (once,) = agreement(["a", "b"], table[::5], meanings).to_dict("records")
+    assert visits["n"] == once["n"] == 20
+    assert (visits["bias_low"], visits["loa_high"]) == (once["bias_low"], once["loa_high"])
+    assert once["outside"].split() == ["sub-07_ses-0"]
+    assert visits["outside"].split() == [f"sub-07_ses-{j}" for j in range(5)]
+
+
 def test_equals_under_other_names_are_compared_and_a_wrong_encoding_stands_out():
     """A velocity encoding of 250 for 150 cm/s passes the checks of flow; the ventricle knows."""
     rng = np.random.default_rng(4)

@@ -78,3 +78,19 @@ def test_a_table_that_is_not_there_or_columns_that_are_not_are_named(tmp_path):
     with pytest.raises(PredictionProblems, match="both table and columns"):
         study_predictions(empty, PEOPLE)
     assert study_predictions(Fairness().predictions, PEOPLE) == ([], [])
+
+
+def test_predictions_for_training_subjects_are_left_out(tmp_path):
+    path = write(
+        tmp_path,
+        "participant_id session_id p seen_in_training\n"
+        "sub-1  0.9 1\nsub-2  0.2 0\nsub-3 ses-2 0.7 n/a\n",
+    )
+    (found,), notes = study_predictions(wanted(path), PEOPLE)
+    assert np.isnan(found.score["sub-1"])
+    assert found.score["sub-2"] == pytest.approx(0.2)
+    assert found.score["sub-3_ses-2"] == pytest.approx(0.7)
+    assert "the model was trained on 1 of 3 subjects" in " ".join(notes)
+    path = write(tmp_path, "participant_id p seen_in_training\nsub-1 0.9 1\nsub-2 0.2 True\n")
+    with pytest.raises(PredictionProblems, match="trained on all subjects"):
+        study_predictions(wanted(path), PEOPLE)

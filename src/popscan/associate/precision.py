@@ -186,7 +186,8 @@ def _row(visits: pd.DataFrame, outcome: str, *, fewest: int = 0) -> dict[str, An
     }
     if whole.n_subjects < fewest:
         return counts | {"note": f"fewer than {fewest} subjects with two visits"}
-    note = "" if np.isfinite(whole.sd_within) else "too few subjects with two visits"
+    few = "" if np.isfinite(whole.sd_within) else "too few subjects with two visits"
+    note = "; ".join(filter(None, (few, _other_pairs(visits, pairs), _equal_pairs(pairs))))
     return {
         **vars(whole),
         **{name: value for name, value in vars(pair).items() if name not in ("n", "sd")},
@@ -195,6 +196,33 @@ def _row(visits: pd.DataFrame, outcome: str, *, fewest: int = 0) -> dict[str, An
         **counts,
         "note": note,
     }
+
+
+def _other_pairs(visits: pd.DataFrame, pairs: pd.DataFrame) -> str:
+    """Say which visits the pairs are of, where not all are of the same two.
+
+    Empty where every subject has visits of its own (dates).
+    """
+    known = pairs.index[np.isfinite(pairs.to_numpy()).all(axis=1)]
+    if "ses" not in visits or len(known) == 0:
+        return ""
+    first = visits[visits.groupby("sub").cumcount() < 2]
+    names = first.groupby("sub")["ses"].agg(" and ".join).loc[known]
+    counts = names.value_counts()
+    if len(counts) == 1 or counts.max() == 1:
+        return ""
+    some = ", ".join(f"{name} ({n})" for name, n in counts.head(5).items())
+    return f"pairs of different visits: {some}{', ...' if len(counts) > 5 else ''}"
+
+
+def _equal_pairs(pairs: pd.DataFrame) -> str:
+    """Say how many pairs are one and the same number, of measurements that are no whole numbers."""
+    values = pairs.to_numpy()
+    values = values[np.isfinite(values).all(axis=1)]
+    equal = int((values[:, 0] == values[:, 1]).sum()) if len(values) else 0
+    if equal == 0 or (values == np.round(values)).all() or len(np.unique(values)) < len(values):
+        return ""
+    return f"{equal} of {len(values)} pairs are exactly equal: is it the same scan twice?"
 
 
 def _intervals(visits: pd.DataFrame, outcome: str, pairs: pd.DataFrame) -> dict[str, float]:

@@ -18,7 +18,7 @@ from popscan.spaces import Region
 
 
 def map_subjects(
-    subjects: Sequence[tuple[str, Sequence[str], Prepared]],
+    subjects: Sequence[tuple[str, Sequence[str] | None, Prepared]],
     template: Template | None,
     *,
     regions: Sequence[Region],
@@ -34,7 +34,8 @@ def map_subjects(
     ----------
     subjects
         Unit, groups (``female``, ...) and prepared arrays of each; every subject also counts for
-        the group `ALL`.
+        the group `ALL`. Without groups (None: a further visit of a subject) only distances are
+        measured, and nothing is added up.
     template
         What to register to, the previous round's template of `ALL`; None in the first round,
         where the landmarks' rigid alignment stands.
@@ -84,7 +85,7 @@ def map_subjects(
         one = _summands(prepared, field, grid)
         if template is not None:
             values[row] = _distances(one, field, template)
-        for name in sorted({ALL, *names}):
+        for name in sorted({ALL, *names}) if names is not None else ():
             groups[name] = groups.get(name, GroupSums.empty(grid, len(regions))) + one
     return Partial(grid=grid, groups=dict(sorted(groups.items())), units=units, values=values)
 
@@ -102,7 +103,7 @@ def _options(
 
 
 def _common_grid(
-    subjects: Sequence[tuple[str, Sequence[str], Prepared]],
+    subjects: Sequence[tuple[str, Sequence[str] | None, Prepared]],
     template: Template | None,
     grid: AtlasGrid | None,
 ) -> AtlasGrid:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from popscan.names import subject_of
 from popscan.opened import open_study
 from popscan.protocols import get_protocol
 from popscan.report.front import Part, write_front_page
@@ -44,8 +45,8 @@ def join_study(study_root: Path, protocols: Sequence[str]) -> Path:
         Part(
             name=name,
             title=get_protocol(name).title,
-            n_subjects=len(study.units),
-            n_analysed=len(study.analysed),
+            n_subjects=len(set(map(subject_of, study.units))),
+            n_analysed=len(set(map(subject_of, study.analysed))),
             sentences=_sentences(study.root),
         )
         for name, study in studies.items()

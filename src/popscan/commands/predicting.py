@@ -100,9 +100,9 @@ def _columns(found: Mapping[str, float], facts: PredictorFacts) -> dict[str, obj
     value = found["value"]
     half = _half_width(facts)
     low, high = (
-        ("", "") if not math.isfinite(half) else (f"{value - half:.4f}", f"{value + half:.4f}")
+        ("", "") if not math.isfinite(half) else (f"{value - half:.6g}", f"{value + half:.6g}")
     )
-    return {"predicted": f"{value:.4f}", "predicted_low": low, "predicted_high": high}
+    return {"predicted": f"{value:.6g}", "predicted_low": low, "predicted_high": high}
 
 
 def _half_width(facts: PredictorFacts) -> float:

@@ -14,14 +14,14 @@ from popscan.columns import Column, text
 from popscan.commands.qc_badness import badness, finite_ends, limit_at, limit_words
 from popscan.qc.model import Limit, Spec
 from popscan.records import PopscanError
-from popscan.stats.auc import auc, interval
-from popscan.stats.intervals import wilson
+from popscan.stats.auc import auc, inflation_of_subjects, interval
+from popscan.stats.intervals import wilson_of_subjects
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.intp]
 Bools = NDArray[np.bool_]
 
-#: Fewest bad and good results of which anything is proposed.
+#: Fewest subjects with bad, and with good results, of whom anything is proposed.
 FEWEST = 10
 _FOLDS = 5
 
@@ -58,8 +58,8 @@ TOGETHER_COLUMNS: Mapping[str, Column] = {
     "measure": text("found: of bad results; false alarms: of good ones; to review: of all"),
     "n": Column("", "results it is a share of"),
     "share_pct": Column("%", "share beyond at least one limit"),
-    "low_pct": Column("%", "lower end of its 95% interval", "Wilson 1927"),
-    "high_pct": Column("%", "upper end of its 95% interval", "Wilson 1927"),
+    "low_pct": Column("%", "lower end of its 95% interval, by subject", "Wilson 1927"),
+    "high_pct": Column("%", "upper end of its 95% interval, by subject", "Wilson 1927"),
 }
 
 
@@ -120,7 +120,8 @@ def tune(
         raise PopscanError("none of the protocol's checks has a value in the table of checks")
     always = np.zeros(len(bad), bool) if always is None else always
     turned = {n: badness(specs[n], values[n].to_numpy(dtype=float)) for n in names}
-    enough = min(bad.sum(), (~bad).sum()) >= FEWEST
+    of = np.arange(len(bad)) if subjects is None else pd.factorize(np.asarray(subjects))[0]
+    enough = min(len(np.unique(of[bad])), len(np.unique(of[~bad]))) >= FEWEST
     numbers = {n: values[n].to_numpy(dtype=float) for n in names}
     now = {n: _beyond(specs[n], numbers[n], ("review", "fail")) for n in names}
     fails = np.any([_beyond(specs[n], numbers[n], ("fail",)) for n in names], axis=0) | always
@@ -138,6 +139,7 @@ def tune(
                 chosen=chosen,
                 limit=limits.get(name),
                 enough=enough,
+                of=of,
             )
         )
         roc += _roc(name, specs[name], turned[name], bad)
@@ -147,10 +149,9 @@ def tune(
         others = np.any([now[n] for n in names if n not in chosen] or [fails], axis=0)
         parts.append(("proposed", proposed))
         parts.append(("proposed, other checks as they are", proposed | others))
-        of = np.arange(len(bad)) if subjects is None else pd.factorize(np.asarray(subjects))[0]
         held = _held_out(turned, bad, false_alarms, fails, of=of, seed=seed)
         parts.append(("proposed, results held out", held))
-    together = [line for limits, flags in parts for line in _together(limits, flags, bad)]
+    together = [line for limits, flags in parts for line in _together(limits, flags, bad, of)]
     return Tuned(
         checks=pd.DataFrame(rows, columns=list(CHECK_COLUMNS)),
         roc=pd.DataFrame(roc, columns=list(ROC_COLUMNS)),
@@ -251,6 +252,7 @@ def _row(
     chosen: Mapping[str, float],
     limit: Limit,
     enough: bool,
+    of: Codes,
 ) -> dict[str, object]:
     known = ~np.isnan(score)
     n_bad, n_good = int((known & bad).sum()), int((known & ~bad).sum())
@@ -263,7 +265,8 @@ def _row(
         # Infinite values are beyond all others; only their order counts here.
         one = auc(np.clip(score[known], *finite_ends(score)), bad[known])
         row["auc"] = one.value
-        row["auc_low"], row["auc_high"] = interval(one)
+        inflation = inflation_of_subjects(one, of[known])
+        row["auc_low"], row["auc_high"] = interval(one, inflation=inflation)
     if name in chosen:
         beyond = score > chosen[name]
         row |= {
@@ -275,7 +278,7 @@ def _row(
         row["note"] = (
             "finds no further bad results within the budget"
             if enough
-            else f"too few: {FEWEST} bad and {FEWEST} good results are needed"
+            else f"too few: bad results of {FEWEST} subjects and good ones of {FEWEST} are needed"
         )
     return row
 
@@ -295,16 +298,15 @@ def _roc(name: str, spec: Spec, score: Floats, bad: Bools) -> list[dict[str, obj
     ]
 
 
-def _together(limits: str, flags: Bools, bad: Bools) -> list[dict[str, object]]:
+def _together(limits: str, flags: Bools, bad: Bools, of: Codes) -> list[dict[str, object]]:
     rows = []
     every = np.ones(len(bad), bool)
     for measure, use in (("found", bad), ("false alarms", ~bad), ("to review", every)):
-        n, hits = int(use.sum()), int(flags[use].sum())
-        low, high = wilson(hits, n, alpha=0.05) if n else (math.nan, math.nan)
+        low, high = wilson_of_subjects(flags[use], of[use], alpha=0.05)
         rows.append(
             {
-                "limits": limits, "measure": measure, "n": n, "share_pct": _share(flags[use]),
-                "low_pct": 100 * low, "high_pct": 100 * high,
+                "limits": limits, "measure": measure, "n": int(use.sum()),
+                "share_pct": _share(flags[use]), "low_pct": 100 * low, "high_pct": 100 * high,
             }
         )  # fmt: skip
     return rows

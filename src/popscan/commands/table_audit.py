@@ -23,10 +23,16 @@ from popscan.stages.fairness.report import with_whole_audit
 from popscan.stages.fairness.tables import audit_tables
 from popscan.stages.report.sharing import write_share
 from popscan.stats.codes import slope_notes
+from popscan.stats.copies import same_rows_notes
 from popscan.study import dictionary
 from popscan.study.cohort import cohort_attributes
 from popscan.study.columns import table_columns
-from popscan.study.predictions import PredictionProblems, numeric_columns, read_predictions
+from popscan.study.predictions import (
+    PredictionProblems,
+    numeric_columns,
+    of_new_subjects,
+    read_predictions,
+)
 from popscan.study.tables import numbers_if_all, write_table
 
 #: Sections of the report that a table can fill.
@@ -70,13 +76,16 @@ def audit_table(path: Path, config: TableConfig, out: Path) -> tuple[Path, list[
         # What was left out of a column may be why it has no values.
         raise ConfigError([*(f"{path}: {problem}" for problem in problems), *notes])
     notes += lacking
+    notes += same_rows_notes(attributes.rename_axis("unit").reset_index(), wanted)
     numbers = attributes[wanted].apply(pd.to_numeric, errors="coerce")
     _refuse_empty(path, numbers, notes)
     notes += slope_notes(attributes, [*config.associate.terms, *config.fairness.adjust_for])
     try:
-        predictions = read_predictions(attributes, config.table.predictions)
+        of_new, seen = of_new_subjects(attributes, config.table.predictions)
+        predictions = read_predictions(of_new, config.table.predictions)
     except PredictionProblems as error:
         raise ConfigError(error.problems) from error
+    notes += seen
     inputs = AuditInputs(
         outcomes=_long(numbers, config, predictions), predictions=tuple(predictions),
         attributes=attributes, ledger=pd.DataFrame(), stages=(), measured=pd.DataFrame(),

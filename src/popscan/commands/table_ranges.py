@@ -39,6 +39,7 @@ from popscan.report.sections.extra import sections
 from popscan.report.single import write_page
 from popscan.stages.associate.report import harmonised_extra
 from popscan.stats.codes import blank_codes
+from popscan.stats.copies import same_rows_notes
 from popscan.stats.design import clean
 from popscan.stats.mixed import mixed_notes
 from popscan.study.cohort import first_visits
@@ -200,7 +201,9 @@ def _of_file(
         table = table[~repeated].reset_index(drop=True)
     numeric = table.drop(columns=[*keep, column_name(age)], errors="ignore").select_dtypes("number")
     outcomes = wanted or [str(c) for c in numeric if numeric[c].nunique() > 2]
-    notes += [note.rstrip(".") for note in mixed_notes(table, columns=outcomes)]
+    doubts = mixed_notes(table, columns=outcomes)
+    doubts += same_rows_notes(table, outcomes, unit="participant_id")
+    notes += [note.rstrip(".") for note in doubts]
     return People(
         name=path.stem, table=table, key="participant_id", outcomes=outcomes, protocol=DEFAULT,
         notes=notes,

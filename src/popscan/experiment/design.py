@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from popscan.names import natural
+from popscan.names import natural, subject_of
 from popscan.records import PopscanError
 
 #: Fields of a mitigation that the recipe knows; the others choose data or further trainings.
@@ -158,7 +158,9 @@ def may_train(row: Mapping[str, Any], train_on: Mapping[str, str]) -> bool:
     return all(str(row.get(column, "")) == value for column, value in train_on.items())
 
 
-def first_visits(members: Mapping[str, Sequence[str]]) -> tuple[dict[str, list[str]], int]:
+def first_visits(
+    members: Mapping[str, Sequence[str]], images: Mapping[str, str] | None = None
+) -> tuple[dict[str, list[str]], int]:
     """Keep one unit per subject, the first by name, so that nobody is in training and test.
 
     Numbers count as numbers: ``ses-2`` is before ``ses-10``.
@@ -167,6 +169,8 @@ def first_visits(members: Mapping[str, Sequence[str]]) -> tuple[dict[str, list[s
     ----------
     members
         Group -> its usable units. Visits of one subject may be in different groups.
+    images
+        Unit -> digest of its images, where known: the same images under two names are one subject.
 
     Returns
     -------
@@ -179,13 +183,14 @@ def first_visits(members: Mapping[str, Sequence[str]]) -> tuple[dict[str, list[s
     """
     kept: dict[str, list[str]] = {group: [] for group in members}
     seen: set[str] = set()
+    known = images or {}
     pairs = [(unit, group) for group, units in members.items() for unit in units]
     for unit, group in sorted(pairs, key=lambda pair: (natural(pair[0]), pair)):
-        subject = unit.partition("_ses-")[0]
-        if subject not in seen:
-            seen.add(subject)
+        keys = {subject_of(unit), f"images {known[unit]}" if known.get(unit) else ""} - {""}
+        if not keys & seen:
             kept[group].append(unit)
-    return kept, sum(map(len, members.values())) - len(seen)
+        seen |= keys
+    return kept, len(pairs) - sum(map(len, kept.values()))
 
 
 def split_groups(

@@ -83,7 +83,7 @@ def write_experiment_page(
         f"{', '.join(section['groups'])}."
     )
     if left_out:
-        what += f" {left_out} repeated visits are left out: each subject's first is taken."
+        what += f" {left_out} repeated visits or copies are left out: the first of each is taken."
     return write_page(path, name=name, kind="experiment", description=what, sections=sections)
 
 

@@ -106,7 +106,7 @@ def _about(pack: Pack, own: slice, section: Mapping[str, Any]) -> dict[str, Any]
 def anomaly_scores(network: torch.nn.Module, pack: Pack, *, context: int) -> dict[str, float]:
     """Return each subject's mean absolute difference between image and reconstruction.
 
-    Over the voxels of the head: those that are not dark in both.
+    Over the voxels of the head: those that are not dark in both; NaN where there are none.
     """
     scores = {}
     for name, own in stacks_of_units(pack).items():
@@ -114,7 +114,7 @@ def anomaly_scores(network: torch.nn.Module, pack: Pack, *, context: int) -> dic
         made = network_outputs(network, images, context=context)[:, 0]
         head = torch.maximum(images, made) > _HEAD
         error = (images - made).abs()[head]
-        scores[name] = float(error.mean()) if error.numel() else 0.0
+        scores[name] = float(error.mean()) if error.numel() else float("nan")
     return scores
 
 
@@ -131,6 +131,9 @@ def _anomalies(
         raise PopscanError("task reconstruct: experiment.n_held_out of at least 1 is expected")
     network, context = train("network", seen), context_slices(recipe.architecture_arguments)
     healthy = np.array(list(anomaly_scores(network, held, context=context).values()))
+    healthy = healthy[np.isfinite(healthy)]
+    if not len(healthy):
+        raise SubjectError("not_finite", "no held-out subject has a voxel to be scored")
     threshold = float(np.quantile(healthy, 1 - section["flagged_pct"] / 100, method="higher"))
     rows = []
     own = stacks_of_units(tested)
@@ -138,7 +141,8 @@ def _anomalies(
         known = {key: str(column[own[name]][0]) for key, column in tested.attributes.items()}
         row = {"subject": name, **_about(tested, own[name], section), "input": IMAGES}
         row |= {"truth": float(not may_train(known, section.get("train_on", {})))}
-        rows.append(row | {"score": round(score, 6), "flagged": float(score > threshold)})
+        flagged = float(score > threshold) if np.isfinite(score) else float("nan")
+        rows.append(row | {"score": round(score, 6), "flagged": flagged})
     return rows, {"threshold": round(threshold, 6), "n_held_out": len(held.subjects)}
 
 

@@ -83,7 +83,7 @@ def predicted_results(
 def _values(part: pd.DataFrame, outcome: str) -> pd.DataFrame:
     """Return an outcome of every seed (row) and subject (column); NaN where it does not apply."""
     about, _ = _OUTCOMES[outcome]
-    hit = part["flagged"] == part["truth"]
+    hit = (part["flagged"] == part["truth"]).where(part["flagged"].notna())
     value = {
         "correct": hit.astype(float),
         "score_of_negatives": part["score"],

@@ -56,6 +56,9 @@ GAPS: dict[str, Column] = {
     "reference": text("group it is compared with"),
     "n": Column("units", "units of the group with a value"),
     "n_reference": Column("units", "units of the reference with a value"),
+    "counted": text("what n counts: subjects, or visits of subjects who have several"),
+    "n_subjects": Column("subjects", "subjects of the group with a value in any unit"),
+    "n_subjects_reference": Column("subjects", "the same of the reference"),
     "gap": Column(
         "outcome", "mean of the group minus mean of the reference (risk difference if binary)"
     ),

@@ -46,8 +46,9 @@ def gap_sentence(
     if low > 0 or high < 0:  # "0 to 37" would not exclude zero
         places = max(places, decimals(10 * min(abs(low), abs(high))))
     level = f"{100 * (1 - alpha):g}% CI"
-    own = f"{group} ({_size(row, 'n', 'missing_pct')})"
-    other = f"{reference} ({_size(row, 'n_reference', 'missing_reference_pct')})"
+    own = f"{group} ({_size(row, 'n', 'missing_pct', 'n_subjects')})"
+    columns = ("n_reference", "missing_reference_pct", "n_subjects_reference")
+    other = f"{reference} ({_size(row, *columns)})"
     span = f"{low:,.{places}f} to {high:,.{places}f}{unit}"
     also = str(row.get("also", ""))
     if row["p_adj"] <= alpha:
@@ -84,12 +85,16 @@ def _side(value: float, places: int, unit: str) -> str:
     return f"{abs(value):,.{places}f}{unit} {'higher' if value > 0 else 'lower'}"
 
 
-def _size(row: pd.Series, count: str, missing: str) -> str:
-    """Size of a group, and how many of it have no value where some have none."""
-    share = row.get(missing, np.nan)
+def _size(row: pd.Series, count: str, missing: str, subjects: str) -> str:
+    """Size of a group, of how many subjects its visits are, and how many of it have no value."""
+    share, people_of = row.get(missing, np.nan), row.get(subjects, np.nan)
+    size = f"n = {row[count]:,.0f}"
+    if row.get("counted", "") == "visits":
+        size += " visits"
+        size += f" of {people_of:,.0f} subjects" if np.isfinite(people_of) else ""
     if not np.isfinite(share) or share <= 0:
-        return f"n = {row[count]:,.0f}"
-    return f"n = {row[count]:,.0f}, {f'{share:.0f}' if share >= 1 else '< 1'}% missing"
+        return size
+    return f"{size}, {f'{share:.0f}' if share >= 1 else '< 1'}% missing"
 
 
 def _open_sign(row: pd.Series) -> str:

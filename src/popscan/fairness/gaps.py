@@ -105,6 +105,8 @@ def compare_groups(
             gap = Gap(row=row)
             gaps.append(gap)
             people, people_reference = int(own.n_rows[k]), int(base.n_rows[k])
+            row["counted"] = "visits" if sample.clustered else "subjects"
+            row |= {"n_subjects": people, "n_subjects_reference": people_reference}
             if min(people, people_reference) < design.min_group:
                 row["note"] = f"too few: {people} and {people_reference}, {design.min_group} needed"
             else:

@@ -7,16 +7,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from popscan.columns import Column, flag, text
 from popscan.fairness.design import AuditDesign
 from popscan.fairness.groups import make_groupings, reference_code
-from popscan.fairness.prediction_measures import Side
+from popscan.fairness.prediction_measures import Side, share_interval
 from popscan.fairness.prediction_outcomes import Prediction
 from popscan.fairness.predictions import EVERYBODY, known_groups, too_few
-from popscan.stats import intervals
-from popscan.stats.prediction import N_BINS, bin_of, bootstrap_weights
+from popscan.stats.prediction import N_BINS, bin_of
 
 #: Thresholds of a sweep: steps of 0.05 for probabilities, as many quantiles for other scores.
 N_THRESHOLDS = 19
@@ -96,7 +94,7 @@ def calibration_table(
                 bins = bin_of(side.score)
                 for place in np.unique(bins):
                     inside = bins == place
-                    low, high = _share(side, side.positive, inside, design)
+                    low, high = share_interval(side, side.positive, inside, design)
                     rows.append(
                         {
                             "attribute": attribute, "prediction": prediction.name, "group": group,
@@ -194,33 +192,13 @@ def _sides(
     return [row for row in found if not too_few(prediction, row[2], design)]
 
 
-def _share(
-    side: Side, event: NDArray[np.bool_], among: NDArray[np.bool_], design: AuditDesign
-) -> tuple[float, float]:
-    """Interval of a share: Wilson's, or bootstrapped over subjects where they repeat."""
-    events, n = int((event & among).sum()), int(among.sum())
-    if side.clusters is None or n == 0:
-        return intervals.wilson(events, n, alpha=design.alpha)
-    # As many events and rows as subjects would give with the same share: never narrower than the
-    # subjects' own number allows.
-    subjects = len(np.unique(side.clusters[among]))
-    low, high = intervals.wilson(round(events / n * subjects), subjects, alpha=design.alpha)
-    rng = np.random.default_rng([design.seed, side.first, len(side.score), events])
-    weights = bootstrap_weights(side.clusters, len(event), n_boot=min(design.n_boot, 500), rng=rng)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        draws = weights @ (event & among) / (weights @ among.astype(np.float64))
-    ends = intervals.percentile(draws[:, None], alpha=intervals.expanded(design.alpha, subjects))
-    share = events / n
-    return min(share, max(low, 0.0), float(ends[0][0])), max(share, high, float(ends[1][0]))
-
-
 def _rates(side: Side, threshold: float, design: AuditDesign) -> dict[str, float]:
     """Rates of one group at one threshold, with their intervals."""
     predicted = side.score >= threshold
     among = (side.positive, ~side.positive, np.ones(len(predicted), dtype=bool))
     row: dict[str, float] = {}
     for name, part in zip(_RATES, among, strict=True):
-        low, high = _share(side, predicted, part, design)
+        low, high = share_interval(side, predicted, part, design)
         row |= {name: float(predicted[part].mean()), f"{name}_ci_low": low, f"{name}_ci_high": high}
     return row
 

@@ -12,7 +12,7 @@ from popscan.fairness.design import AuditDesign
 from popscan.fairness.prediction_outcomes import Prediction
 from popscan.stats import intervals
 from popscan.stats import prediction as scoring
-from popscan.stats.auc import auc, interval
+from popscan.stats.auc import auc, inflation_of_subjects, interval
 from popscan.stats.means import Floats
 
 #: Measure -> kind of prediction, and which way it is good.
@@ -24,7 +24,7 @@ MEASURES: Mapping[str, tuple[str, str]] = {
     "rmse": ("regression", "lower"),
     "slope_on_truth": ("regression", "neither"),
 }
-#: Fewest positives, and negatives, that a calibration slope is fitted to.
+#: Fewest subjects with a positive, and with a negative, that a calibration slope is fitted to.
 MIN_OF_SLOPE = 10
 #: Weights of one block of draws: 4 M float64 are 32 MB.
 _BLOCK = 4_000_000
@@ -85,7 +85,16 @@ class Side:
     @property
     def n_subjects(self) -> int:
         """Subjects behind the rows."""
-        return len(self.score) if self.clusters is None else len(np.unique(self.clusters))
+        return self.subjects_of(np.ones(len(self.score), dtype=bool))
+
+    @property
+    def n_either(self) -> tuple[int, int]:
+        """Subjects with a positive row, and with a negative one."""
+        return self.subjects_of(self.positive), self.subjects_of(~self.positive)
+
+    def subjects_of(self, rows: NDArray[np.bool_]) -> int:
+        """Subjects behind some of the rows."""
+        return int(rows.sum()) if self.clusters is None else len(np.unique(self.clusters[rows]))
 
 
 def measure_side(prediction: Prediction, side: Side, design: AuditDesign) -> dict[str, Measured]:
@@ -102,7 +111,7 @@ def measure_side(prediction: Prediction, side: Side, design: AuditDesign) -> dic
     measured["balanced_accuracy"] = _balanced_accuracy(prediction, side, design)
     if prediction.is_probability:
         measured["calibration_error"] = _calibration_error(side, design)
-        if min(side.positive.sum(), (~side.positive).sum()) >= MIN_OF_SLOPE:
+        if min(side.n_either) >= MIN_OF_SLOPE:
             measured["calibration_slope"] = _bootstrapped(
                 side, lambda w: scoring.calibration_slope(side.score, side.positive, w), design
             )
@@ -163,14 +172,7 @@ def _bootstrapped(
 def _auc(side: Side, design: AuditDesign) -> Measured:
     """Area under the ROC curve; DeLong's variance, of subjects where they repeat."""
     area = auc(side.score, side.positive)
-    inflation = 1.0
-    if side.clusters is not None and area.value in (0.0, 1.0):
-        # Nothing is known of how rows of a subject hang together: as if they were one.
-        inflation = float(np.sqrt(len(side.score) / side.n_subjects))
-    elif side.clusters is not None and area.variance > 0:
-        codes = np.unique(side.clusters, return_inverse=True)[1]
-        sums = np.bincount(codes, weights=area.contributions)
-        inflation = float(np.sqrt(max((sums**2).sum() / area.variance, 1e-12)))
+    inflation = inflation_of_subjects(area, side.clusters)
     low, high = interval(area, alpha=design.alpha, inflation=inflation)
     return Measured(
         value=area.value,
@@ -187,20 +189,50 @@ def _balanced_accuracy(prediction: Prediction, side: Side, design: AuditDesign) 
     boot = _bootstrapped(
         side, lambda w: scoring.balanced_accuracy(predicted, side.positive, w), design
     )
-    if side.clusters is not None:
-        return boot
     below = above = 0.0
     for event, among in ((predicted, side.positive), (~predicted, ~side.positive)):
-        events, n = int((event & among).sum()), int(among.sum())
-        low, high = intervals.wilson(events, n, alpha=design.alpha)
-        below, above = below + (events / n - low) ** 2, above + (high - events / n) ** 2
+        share = int((event & among).sum()) / int(among.sum())
+        low, high = share_interval(side, event, among, design)
+        below, above = below + (share - low) ** 2, above + (high - share) ** 2
     return Measured(
         value=boot.value,
         low=boot.value - float(np.sqrt(below)) / 2,
         high=boot.value + float(np.sqrt(above)) / 2,
         se=boot.se,
-        method="wilson, combined",
+        method="wilson, combined" if side.clusters is None else "wilson, combined, by subject",
     )
+
+
+def share_interval(
+    side: Side, event: NDArray[np.bool_], among: NDArray[np.bool_], design: AuditDesign
+) -> tuple[float, float]:
+    """Return the interval of a share: Wilson's, or bootstrapped over subjects where they repeat.
+
+    Parameters
+    ----------
+    side
+        Rows of a group.
+    event, among : ndarray of bool, shape (n,)
+        Rows that are counted, and those that they are a share of.
+    design
+        Level and draws.
+    """
+    events, n = int((event & among).sum()), int(among.sum())
+    if side.clusters is None or n == 0:
+        return intervals.wilson(events, n, alpha=design.alpha)
+    # As many events and rows as subjects would give with the same share: never narrower than the
+    # subjects' own number allows.
+    subjects = side.subjects_of(among)
+    low, high = intervals.wilson(round(events / n * subjects), subjects, alpha=design.alpha)
+    rng = np.random.default_rng([design.seed, side.first, len(side.score), events])
+    weights = scoring.bootstrap_weights(
+        side.clusters, len(event), n_boot=min(design.n_boot, 500), rng=rng
+    )
+    with np.errstate(invalid="ignore", divide="ignore"):
+        draws = weights @ (event & among) / (weights @ among.astype(np.float64))
+    ends = intervals.percentile(draws[:, None], alpha=intervals.expanded(design.alpha, subjects))
+    share = events / n
+    return min(share, max(low, 0.0), float(ends[0][0])), max(share, high, float(ends[1][0]))
 
 
 def _calibration_error(side: Side, design: AuditDesign) -> Measured:

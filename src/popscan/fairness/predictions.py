@@ -67,7 +67,8 @@ DICTIONARY: dict[str, Column] = {
     "note": text("why there is no value"),
     "role": text("of the attribute: protected or technical"),
 }
-#: Fewest positives, and negatives, of a group whose discrimination or calibration is described.
+#: Fewest subjects with a positive, and with a negative, of a group whose discrimination or
+#: calibration is described.
 MIN_EITHER = 5
 
 
@@ -169,7 +170,7 @@ def too_few(prediction: Prediction, side: Side, design: AuditDesign) -> str:
     if n < design.min_group:
         return f"too few: {n}, {design.min_group} needed"
     if prediction.kind == "classification":
-        positives, negatives = int(side.positive.sum()), int((~side.positive).sum())
+        positives, negatives = side.n_either
         if min(positives, negatives) < MIN_EITHER:
             return f"too few: {positives} positive and {negatives} negative, {MIN_EITHER} needed"
     return ""

@@ -19,7 +19,7 @@ from scipy import stats
 from popscan.columns import Column, text
 from popscan.fairness.groups import MISSING, labels
 from popscan.scored import counted
-from popscan.stats import multiplicity
+from popscan.stats import intervals, multiplicity
 from popscan.stats.auc import auc, interval
 
 DICTIONARY: dict[str, Column] = {
@@ -202,7 +202,8 @@ def _bootstrap(values: Floats, *, n_boot: int, alpha: float, seed: int) -> tuple
     # Multinomial counts of rows: the ordinary bootstrap of a mean without an index per draw.
     n = len(values)
     means = [values @ rng.multinomial(n, np.full(n, 1 / n)) / n for _ in range(n_boot)]
-    low, high = np.quantile(means, (alpha / 2, 1 - alpha / 2))
+    level = intervals.expanded(alpha, n)  # as wide as Student's in small samples
+    low, high = np.quantile(means, (level / 2, 1 - level / 2))
     return float(low), float(high)
 
 

@@ -26,7 +26,7 @@ _AROUND = {
     "slope_ci_high": "slope", "bias_gap_ci_low": "bias_gap", "bias_gap_ci_high": "bias_gap",
 }  # fmt: skip
 #: Attribute, stage, outcome, group -> rounded events and n.
-Events = Mapping[tuple[str, str, str], tuple[int, int]]
+Events = Mapping[tuple[str, str, str, str], tuple[int, int]]
 
 
 def nearest(n: pd.Series, base: int) -> pd.Series:
@@ -139,7 +139,8 @@ def rounded_events(groups: pd.DataFrame, base: int) -> Events:
     found = {}
     for row in part.to_dict("records"):
         n = int(base * round(row["n"] / base))
-        found[row["attribute"], row["outcome"], row["group"]] = (round(n * row["mean"]), n)
+        key = (row["attribute"], row["stage"], row["outcome"], row["group"])
+        found[key] = (round(n * row["mean"]), n)
     return found
 
 
@@ -166,13 +167,13 @@ def rounded_gaps(gaps: pd.DataFrame, events: Events, *, base: int, alpha: float)
     table = rounded_estimates(gaps, base=base)
     found: dict[Hashable, dict[str, float]] = {}
     compared = table[(table["kind"] == "binary") & table["gap"].notna()]
-    labels = ("attribute", "outcome", "group", "reference")
+    labels = ("attribute", "stage", "outcome", "group", "reference")
     exact = gaps[["ci_method", "ci_low", "ci_high"]]
-    for row, attribute, outcome, group, reference in zip(
+    for row, attribute, stage, outcome, group, reference in zip(
         compared.index, *(compared[name] for name in labels), strict=True
     ):
-        mine = events.get((attribute, outcome, group))
-        theirs = events.get((attribute, outcome, reference))
+        mine = events.get((attribute, stage, outcome, group))
+        theirs = events.get((attribute, stage, outcome, reference))
         if mine is not None and theirs is not None:
             method, *own = exact.loc[row]
             found[row] = compared_shares(mine, theirs, alpha, str(method), (own[0], own[1]))

@@ -72,7 +72,8 @@ def rounded_summary(summary: pd.DataFrame, groups: pd.DataFrame) -> pd.DataFrame
     """
     table = summary.copy()
     binary = table["kind"] == "binary"
-    keys = zip(groups["attribute"], groups["outcome"], groups["group"], strict=True)
+    labels = ("attribute", "stage", "outcome")
+    keys = zip(*(groups[name] for name in labels), groups["group"], strict=True)
     means = dict(zip(keys, groups["mean"], strict=True))
     kept = ("n", "n_groups", "n_too_few", "p", "p_adj")
     for column in table.columns:
@@ -82,7 +83,7 @@ def rounded_summary(summary: pd.DataFrame, groups: pd.DataFrame) -> pd.DataFrame
         return table
     rows = table[binary]
     for side in ("worst", "best"):
-        keys = zip(rows["attribute"], rows["outcome"], rows[f"{side}_group"], strict=True)
+        keys = zip(*(rows[name] for name in labels), rows[f"{side}_group"], strict=True)
         table.loc[binary, side] = [means.get(key, np.nan) for key in keys]
     table.loc[binary, "max_gap"] = (table["worst"] - table["best"]).abs()[binary]
     return table

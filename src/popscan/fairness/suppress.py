@@ -9,6 +9,7 @@ import pandas as pd
 
 from popscan.fairness import rounding as made
 from popscan.fairness.attack import rows_to_hide, stages_to_hide
+from popscan.fairness.few_subjects import and_companions
 from popscan.fairness.prediction_links import is_behind
 from popscan.fairness.predictions import ALL_GROUPS
 from popscan.fairness.rounding import COUNTS
@@ -19,13 +20,13 @@ LABELS = (
     "attribute", "group", "reference", "stage", "outcome", "better_is", "kind", "unit", "term",
     "name", "column", "sex", "age_band", "test", "ci_method", "family", "robust", "is_reference",
     "too_few", "biomarker", "step", "position", "other", "method", "adjusted_for",
-    "not_adjusted_for",
+    "not_adjusted_for", "counted",
 )  # fmt: skip
 
 #: Columns from which the number of subjects without a value could be had, or of those who repeat.
 _NEVER_SHARED = (
     "n_dropped", "missing_pct", "missing_reference_pct", "bound_low", "bound_high",
-    "n_subjects", "n_subjects_with", "n_subjects_without",
+    "n_subjects", "n_subjects_with", "n_subjects_without", "n_subjects_reference",
 )  # fmt: skip
 
 
@@ -123,14 +124,13 @@ def share(
     limits = {"min_cell": min_cell, "base": rounding}
     hide = pd.Series(dtype=bool)
     if len(groups):
-        hide = rows_to_hide(
-            groups, _few(groups, min_cell) | _few_events(groups, min_cell), **limits
-        )
+        few = _few(groups, min_cell) | _few_events(groups, min_cell)
+        hide = rows_to_hide(groups, and_companions(groups, few, min_cell=min_cell), **limits)
     unsafe = _keys(groups.assign(suppressed=hide)) if len(groups) else set()
     shown_groups = groups[~hide.astype(bool)] if len(groups) else groups
     if len(shown_groups):
         shown_groups = made.rounded_groups(shown_groups, **limits, alpha=alpha)
-        shown_groups = shown_groups.drop(columns=list(_NEVER_SHARED), errors="ignore")
+    shown_groups = shown_groups.drop(columns=list(_NEVER_SHARED), errors="ignore")
     events = made.rounded_events(shown_groups, rounding) if len(shown_groups) else {}
     rules: dict[str, Callable[[pd.DataFrame], pd.Series]] = {
         "gaps": lambda table: _rests_on(table, unsafe, ("group", "reference")),
@@ -160,7 +160,7 @@ def share(
         # How many lack a value or a confounder is mostly a small number, which shares would reveal.
         shown = table.drop(columns=list(_NEVER_SHARED), errors="ignore")
         if len(shown):
-            small = _few(shown, min_cell) if name != "funnel" else _few_units(shown, min_cell)
+            small = _few(table, min_cell) if name != "funnel" else _few_units(table, min_cell)
             shown = shown[~(small | rule(shown))].reset_index(drop=True)
         if "note" in shown:  # "too few: 3 and 40, 5 needed"
             shown = shown.assign(note=shown["note"].replace(r"^too few:.*", "too few", regex=True))
@@ -182,7 +182,7 @@ def _finished(table: pd.DataFrame, limits: Mapping[str, int], alpha: float) -> p
 
 def _few(table: pd.DataFrame, min_cell: int) -> pd.Series:
     """Rows that rest on few units of either side."""
-    names = ("n", "n_units", "n_reference", "n_other", "n_subjects")
+    names = ("n", "n_units", "n_reference", "n_other", "n_subjects", "n_subjects_reference")
     sizes = [c for c in names if c in table]
     numbers = table[sizes].apply(pd.to_numeric, errors="coerce")
     return ((numbers > 0) & (numbers < min_cell)).any(axis=1)

@@ -254,6 +254,7 @@ _POSITIVE = frozenset(
         "rr_ms",
         "slice_thickness_mm",
         "spacing_conflict_pct",
+        "stated_step_mm",
     }
 )
 _TEXTS = frozenset(
@@ -298,6 +299,7 @@ META_KEYS = frozenset(
         "slice_thickness_mm",
         "spacing_conflict_pct",
         "standard_space",
+        "stated_step_mm",
     }
 )
 

@@ -14,6 +14,7 @@ in natural order is read, and the others are counted. Phase, real and imaginary 
 
 from __future__ import annotations
 
+import math
 import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -45,12 +46,15 @@ from popscan.protocols import DEFAULT, get_protocol
 from popscan.protocols.cine_sax.cycle import rr_in_ms, times_in_ms
 from popscan.records import LabelMap, PopscanError, Scan, SubjectError
 
+#: Steps that differ by no more are the same: they are written with few digits.
+_SAME_STEP = 0.02
 #: BIDS sidecar key -> key of meta, factor.
 _BIDS_KEYS: Mapping[str, tuple[str, float | None]] = {
     "Manufacturer": ("manufacturer", None),
     "ManufacturersModelName": ("model", None),
     "MagneticFieldStrength": ("field_strength_t", 1.0),
     "SliceThickness": ("slice_thickness_mm", 1.0),
+    "SpacingBetweenSlices": ("stated_step_mm", 1.0),
     "EchoTime": ("echo_time_ms", 1000.0),
     "FlipAngle": ("flip_angle_deg", 1.0),
     "HeartRate": ("heart_rate_bpm", 1.0),
@@ -250,6 +254,7 @@ def _read_images(view: str, images: list[Named]) -> tuple[Scan, list[Named]]:
     if chosen[0].equalised:
         meta["resampled_slices"] = True
     scan = slices_last(_joined(chosen, scans))
+    meta |= step_conflict(scan, meta)
     times, factor = times_in_ms(scan.frame_times_ms)
     if factor != 1.0:
         scan, meta["frame_time_factor"] = replace(scan, frame_times_ms=times), factor
@@ -305,6 +310,23 @@ def _named_times(chosen: list[Named]) -> np.ndarray | None:
     if len(times) < len(chosen):
         times.insert(0, times[0] - float(np.median(np.diff(times))))
     return np.array(times) if times[0] >= 0 and np.all(np.diff(times) > 0) else None
+
+
+def step_conflict(scan: Scan, meta: Mapping[str, Any]) -> dict[str, float]:
+    """Return how far slices lie nearer than the sidecar says, where they lie a thickness apart.
+
+    The gap between slices was lost then, when the image was written: volumes are too small. A scan
+    that was resampled has another step, and says nothing.
+    """
+    stated, thickness = meta.get("stated_step_mm", 0.0), meta.get("slice_thickness_mm", 0.0)
+    step = scan.spacing_mm[2]
+    if scan.array.shape[2] < 2 or not math.isclose(step, thickness, rel_tol=_SAME_STEP):
+        return {}
+    percent = 100.0 * abs(stated / step - 1.0) if stated > 0 else 0.0
+    known = meta.get("spacing_conflict_pct", 0.0)
+    if percent <= max(known, 100.0 * _SAME_STEP):
+        return {}
+    return {"spacing_conflict_pct": round(percent, 1)}
 
 
 def bids_meta(path: Path) -> dict[str, Any]:

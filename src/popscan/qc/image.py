@@ -44,11 +44,19 @@ def slice_distance_mm(ctx: ScanContext) -> Measured:
 def affine_mismatch_pct(ctx: ScanContext) -> Measured:
     """Largest relative difference between the spacings that one header gives.
 
-    Of a NIfTI file sform and pixdim are compared (see `popscan.io.nifti_geometry.image_geometry`);
+    Of a NIfTI file sform and pixdim are compared (see `popscan.io.nifti_geometry.image_geometry`),
+    and the slices' distance with that of the sidecar where it is their thickness;
     of any scan, spacing_mm and the column lengths of the affine.
     """
     conflict = ctx.scan.meta.get("spacing_conflict_pct")
     if isinstance(conflict, (int, float)) and conflict > 0:
+        if "sform_spacing_mm" not in ctx.scan.meta:
+            stated = ctx.scan.meta.get("stated_step_mm", math.nan)
+            return Measured(
+                float(conflict),
+                f"slices lie {ctx.spacing_mm[2]:g} mm apart, which is their thickness; the sidecar "
+                f"says {stated:g} mm from slice to slice",
+            )
         sform, pixdim = (
             " x ".join(f"{value:g}" for value in ctx.scan.meta.get(f"{name}_spacing_mm", ()))
             for name in ("sform", "pixdim")

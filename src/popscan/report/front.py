@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pandas as pd
 
+from popscan.names import subject_of
 from popscan.records import Status
 from popscan.report.blocks import Bullets, Card, Cards, Cell, Column, Section, Table, Text
 from popscan.report.names import name_of
 from popscan.report.single import write_page
+from popscan.report.text import plural
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,9 +99,15 @@ def write_front_page(
 def _cards(parts: Sequence[Part], subjects: pd.DataFrame) -> Cards:
     n, counts = len(subjects), subjects["n_analysed"]
     none = int((counts == 0).sum())
+    people = subjects["unit"].astype(str).map(subject_of).nunique()
+    visits = people < n
     return Cards(
         cards=[
-            Card(value=str(n), label="subjects"),
+            Card(
+                value=str(n),
+                label="visits" if visits else "subjects",
+                note=f"of {plural(people, 'subject')}" if visits else "",
+            ),
             Card(value=str(int((counts == len(parts)).sum())), label="analysed in all protocols"),
             Card(value=str(int((counts > 0).sum())), label="analysed in at least one"),
             Card(value=str(none), label="analysed in none", tone="warn" if none else ""),

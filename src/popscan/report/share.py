@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from popscan.names import subject_of
 from popscan.report.columns import SharedColumns, shared_columns
 from popscan.report.context import StudyContext
 from popscan.report.tidy import complete, numbers, words
@@ -30,7 +31,6 @@ _SUBJECTS = re.compile(
 )
 #: What a sentence on the cohort's own rows starts with: it may quote any cell.
 _OF_THE_DATA = "Cohort: "
-_LEVEL_TERM = re.compile(r"(\w+)\[(.+?)(?: vs (.+))?\]")
 
 
 def identifiers(context: StudyContext) -> set[str]:
@@ -107,7 +107,9 @@ def _without_small_groups(groups: pd.DataFrame, *, minimum: int) -> pd.DataFrame
     return table
 
 
-def _people(table: pd.DataFrame, columns: SharedColumns, *, minimum: int) -> pd.DataFrame:
+def _people(
+    table: pd.DataFrame, units: pd.Series, columns: SharedColumns, *, minimum: int
+) -> pd.DataFrame:
     """Cohort table with the shared columns alone; levels of few subjects become ``other``."""
     shown = {str(c): table[c] for c in table.columns if str(c) in columns.columns}
     for name, values in shown.items():
@@ -116,7 +118,7 @@ def _people(table: pd.DataFrame, columns: SharedColumns, *, minimum: int) -> pd.
         numeric = numbers(known)
         if numeric.notna().mean() >= 0.8 and numeric.nunique() > 5:
             continue
-        counts = known.value_counts()
+        counts = _subjects_by_level(known, units[known.index])
         rare = set(counts.index[counts < minimum]) - {"unknown", "missing", "not recorded"}
         shown[name] = text.mask(text.isin(rare), "other")
     return pd.DataFrame(shown, index=table.index)
@@ -145,16 +147,40 @@ def _shared_associations(
     return table.assign(step=terms.map(steps).astype(float))[kept & ~(size < minimum)]
 
 
+def _subjects_by_level(levels: pd.Series, units: pd.Series) -> pd.Series:
+    """Return how many subjects have each level at any visit."""
+    subjects = units.astype(str).map(subject_of).to_numpy()
+    pairs = pd.DataFrame({"level": levels.to_numpy(), "subject": subjects}).drop_duplicates()
+    return pairs["level"].value_counts()
+
+
 def _term_is_shared(
     context: StudyContext, term: str, columns: SharedColumns, *, minimum: int
 ) -> bool:
-    """Whether a term names no level, or levels of a shared column with enough subjects each."""
-    level = _LEVEL_TERM.fullmatch(term)
-    if level is None:
+    """Whether a term names no level, or levels of a shared column with enough subjects each.
+
+    Names of columns and levels may hold anything ("smoking status[HIV vs AIDS vs none]"): they are
+    looked up, and a term whose levels are not known is not shared. Rare levels that were merged are
+    called "other".
+    """
+    names = [str(name) for name in context.participants]
+    if term in names or not term.endswith("]"):
         return True
-    counts = attribute_by_unit(context, level[1]).value_counts()
-    few = any(0 < counts.get(name, minimum) < minimum for name in level.groups()[1:] if name)
-    return columns.allows(level[1]) and not few
+    within = [name for name in names if term.startswith(f"{name}[")]
+    if not within:
+        return False
+    column = max(within, key=len)
+    levels = attribute_by_unit(context, column)
+    levels = levels.astype(str).str.removesuffix(".0")
+    counts = _subjects_by_level(levels, pd.Series(levels.index, index=levels.index))
+    sizes = {"other": minimum, **{str(name): int(n) for name, n in counts.items()}}
+    inside = term.removeprefix(f"{column}[").removesuffix("]")
+    parts = inside.split(" vs ")
+    divided = [[" vs ".join(parts[:k]), " vs ".join(parts[k:])] for k in range(1, len(parts))]
+    divided.append([inside])
+    known = [pair for pair in divided if set(pair) <= set(sizes)]
+    enough = all(sizes[name] >= minimum for pair in known for name in pair)
+    return columns.allows(column) and bool(known) and enough
 
 
 def shareable(
@@ -187,7 +213,7 @@ def shareable(
         attributes = words(complete(context.fairness_groups, "attribute")["attribute"]).unique()
         columns = shared_columns(context.participants, attributes=attributes)
     units = unit_column(context.participants, known=study_units(context))
-    people = _people(context.participants, columns, minimum=minimum)
+    people = _people(context.participants, units, columns, minimum=minimum)
 
     clean = scrubber(names, minimum=minimum, base=base)
     parts = [f.name for f in fields(context) if f.name.startswith("fairness_")]

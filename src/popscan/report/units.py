@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import pandas as pd
 
+from popscan.names import subject_of
 from popscan.report.context import StudyContext
 from popscan.report.tidy import complete, different, words
 from popscan.stages import FINAL_STAGE, SUBJECT_STAGES
@@ -80,6 +81,13 @@ def study_units(context: StudyContext) -> list[str]:
     if len(context.participants):
         return different(unit_column(context.participants))
     return []
+
+
+def subjects_of_visits(context: StudyContext) -> int:
+    """Return how many subjects the study's visits are of; 0 where each has one."""
+    units = study_units(context)
+    subjects = len({subject_of(unit) for unit in units})
+    return subjects if subjects < len(units) else 0
 
 
 def attribute_by_unit(context: StudyContext, column: str, *, missing: str = "unknown") -> pd.Series:

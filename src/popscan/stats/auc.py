@@ -170,3 +170,25 @@ def _newcombe(value: float, n: int, m: int, z: float) -> tuple[float, float]:
         return float(optimize.brentq(beyond, near, end)) if beyond(near) < 0 else value
 
     return limit(0.0, -1.0), limit(1.0, 1.0)
+
+
+def inflation_of_subjects(found: Auc, clusters: NDArray[np.intp] | None) -> float:
+    """Return the factor on the standard error where subjects have several rows.
+
+    Parameters
+    ----------
+    found
+        The area.
+    clusters : ndarray of int, shape (n,), optional
+        Subject of each row; each row is one by default.
+    """
+    if clusters is None:
+        return 1.0
+    codes = np.unique(clusters, return_inverse=True)[1]
+    if found.value in (0.0, 1.0):
+        # Nothing is known of how rows of a subject hang together: as if they were one.
+        return math.sqrt(len(codes) / (int(codes.max(initial=0)) + 1))
+    if not found.variance > 0:
+        return 1.0
+    sums = np.bincount(codes, weights=found.contributions)
+    return math.sqrt(max(float((sums**2).sum()) / found.variance, 1e-12))

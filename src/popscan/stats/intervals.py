@@ -7,7 +7,7 @@ antisymmetric: negating estimate and draws negates and swaps the limits.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy import special
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
@@ -261,3 +261,40 @@ def risk_ratio(
     divisor = low_q * (2 * q - low_q)
     root = np.sqrt(max((p * q) ** 2 - above * divisor, 0.0))
     return float(low), float((p * q + root) / divisor)
+
+
+def wilson_of_subjects(
+    events: NDArray[np.bool_], clusters: NDArray[np.intp] | None, *, alpha: float
+) -> tuple[float, float]:
+    """Wilson interval of a share of rows of which subjects have several.
+
+    The rows count as as many independent ones as have the variance that the shares of the subjects
+    show (Rao and Scott 1992, Biometrics 48:577); where all rows are events, or none, as many as
+    there are subjects.
+
+    Parameters
+    ----------
+    events : ndarray of bool, shape (n,)
+        What is counted.
+    clusters : ndarray of int, shape (n,), optional
+        Subject of each row; each row is one by default.
+    alpha : float
+        1 - confidence.
+
+    Returns
+    -------
+    low, high : float
+        Within 0..1; NaN for no rows.
+    """
+    n = len(events)
+    if clusters is None or n == 0:
+        return wilson(int(events.sum()), n, alpha=alpha)
+    subjects = np.unique(clusters, return_inverse=True)[1]
+    k, share = int(subjects.max()) + 1, float(events.mean())
+    effective = float(k)
+    if 0 < share < 1 and k > 1:
+        residual = np.bincount(subjects, weights=events - share)
+        variance = float((residual**2).sum()) / n**2 * k / (k - 1)
+        effective = float(np.clip(share * (1 - share) / max(variance, 1e-300), 1.0, n))
+    low, high = proportion_confint(share * effective, effective, alpha=alpha, method="wilson")
+    return max(0.0, float(low)), min(1.0, float(high))

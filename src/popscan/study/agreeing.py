@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from popscan.columns import Column, text
+from popscan.names import natural, subject_of
 from popscan.stats.precision import FEWEST, limits_of_agreement
 
 #: Columns of the table `agreement` of a study of several protocols.
@@ -18,14 +19,14 @@ AGREEMENT: Mapping[str, Column] = {
     "unit_of_value": text("its unit"),
     "first": text("protocol"),
     "second": text("protocol that is compared with it"),
-    "n": Column("subjects", "subjects that both protocols measured"),
+    "n": Column("subjects", "subjects that both protocols measured, each at its first such visit"),
     "bias": Column("", "mean of second less first", "Bland and Altman 1986"),
     "bias_low": Column("", "lower end of its 95% interval"),
     "bias_high": Column("", "upper end of its 95% interval"),
     "sd": Column("", "standard deviation of the differences"),
     "loa_low": Column("", "lower limit of agreement", "Bland and Altman 1986"),
     "loa_high": Column("", "upper limit of agreement", "Bland and Altman 1986"),
-    "n_outside": Column("subjects", "subjects beyond the limits of the other subjects"),
+    "n_outside": Column("visits", "visits beyond the limits of the other subjects"),
     "outside": text("who they are"),
 }
 _LIMIT = 1.96
@@ -42,8 +43,9 @@ def agreement(
 ) -> pd.DataFrame:
     """Compare the biomarkers that two protocols have under one name, or as equals, in one unit.
 
-    A subject is outside if its difference is beyond the limits of agreement of all others, of
-    which there must be ten: its own value, however wrong, does not widen them.
+    The limits are those of each subject's first visit that both measured. A visit is outside if its
+    difference is beyond the limits of all other subjects, of whom there must be ten: its own
+    values, however wrong, do not widen them.
 
     Parameters
     ----------
@@ -69,8 +71,11 @@ def agreement(
             for column in ("first", "second"):
                 pair[column] = pd.to_numeric(pair[column], errors="coerce")
             pair = pair.replace([np.inf, -np.inf], np.nan).dropna(subset=["first", "second"])
-            limits = limits_of_agreement(pair["first"], pair["second"])
-            outside = _outside((pair["second"] - pair["first"]).to_numpy(float))
+            pair = pair.sort_values("unit", key=lambda one: one.map(natural), kind="stable")
+            subjects, _ = pd.factorize(pair["unit"].map(subject_of))
+            once = pair[~pd.Series(subjects, index=pair.index).duplicated()]
+            limits = limits_of_agreement(once["first"], once["second"])
+            outside = _outside((pair["second"] - pair["first"]).to_numpy(float), subjects)
             rows.append(
                 {
                     "column": name, "second_column": other,
@@ -108,14 +113,14 @@ def _shared(
     return shared
 
 
-def _outside(difference: np.ndarray) -> np.ndarray:
-    """Whether each difference lies beyond the limits of all others."""
-    n = difference.size
-    outside = np.zeros(n, dtype=bool)
-    if n <= max(FEWEST, _FEWEST_OTHERS):
+def _outside(difference: np.ndarray, subjects: np.ndarray) -> np.ndarray:
+    """Whether each difference lies beyond the limits of the first visits of all other subjects."""
+    outside = np.zeros(difference.size, dtype=bool)
+    who, first = np.unique(subjects, return_index=True)
+    if who.size <= max(FEWEST, _FEWEST_OTHERS):
         return outside
-    for i in range(n):
-        others = np.delete(difference, i)
+    for i in range(difference.size):
+        others = difference[first[who != subjects[i]]]
         away = abs(difference[i] - others.mean())
         outside[i] = away > _LIMIT * others.std(ddof=1) * np.sqrt(1 + 1 / others.size)
     return outside

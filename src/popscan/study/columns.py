@@ -190,6 +190,16 @@ def _check_keys(known: Known, config: Config | TableConfig) -> None:
     ):  # fmt: skip
         check_columns(known, [Named(key, name, True) for name in names], [])
     _check_reference_group(known, config)
+    known.problems += [
+        f"{key}: {name!r}: {_CROSS!r} in a name stands between the attributes of an intersection; "
+        "give the column another name"
+        for key, names in (
+            ("fairness.attributes", fairness.attributes),
+            ("fairness.intersections", [n for names in fairness.intersections for n in names]),
+        )
+        for name in names
+        if _CROSS in name
+    ]
     tested = [*fairness.attributes, *(_CROSS.join(names) for names in fairness.intersections)]
     for attribute, group in fairness.reference.items():
         key = f"fairness.reference.{attribute}"

@@ -12,6 +12,7 @@ from popscan.config.predictions import PredictedColumn, StudyPredictions
 from popscan.fairness.groups import MISSING, labels
 from popscan.fairness.prediction_outcomes import Prediction
 from popscan.records import PopscanError
+from popscan.scored import seen_in_training
 from popscan.stats.design import UNITS
 
 #: Texts of a truth that say by themselves which class is positive.
@@ -103,6 +104,48 @@ def read_predictions(
     return found
 
 
+def of_new_subjects(
+    table: pd.DataFrame, predictions: Sequence[PredictedColumn], *, key: str = "table.predictions"
+) -> tuple[pd.DataFrame, list[str]]:
+    """Leave out the predictions for subjects that the model was trained on.
+
+    Parameters
+    ----------
+    table
+        With ``seen_in_training`` where it is known; without that column all rows are kept.
+    predictions
+        From the config.
+    key
+        Their key in it, for messages.
+
+    Returns
+    -------
+    table
+        With NaN for the scores of those subjects.
+    notes
+        How many they are.
+
+    Raises
+    ------
+    PredictionProblems
+        If no subject is left: nothing is known of new ones.
+    """
+    seen = seen_in_training(table)
+    scores = [p.score for p in predictions if p.score in table]
+    if not seen.any() or not scores:
+        return table, []
+    if seen.all():
+        raise PredictionProblems(
+            [f"{key}: the model was trained on all subjects (seen_in_training); others are needed"]
+        )
+    kept = table.assign(**{name: table[name].mask(seen) for name in scores})
+    note = (
+        f"{key}: the model was trained on {int(seen.sum())} of {len(table)} subjects "
+        "(seen_in_training); their predictions are left out."
+    )
+    return kept, [note]
+
+
 def study_predictions(
     wanted: StudyPredictions, attributes: pd.DataFrame
 ) -> tuple[list[Prediction], list[str]]:
@@ -136,6 +179,8 @@ def study_predictions(
     if not path.is_file():
         raise PredictionProblems([f"{key}.table: {path}: no such file"])
     own, notes = _read_units(path, wanted.columns, attributes)
+    own, left_out = of_new_subjects(own, wanted.columns, key=key)
+    notes += left_out
     table = own.reindex(attributes.index)
     for name in (p.truth for p in wanted.columns):
         if name not in table and name in attributes:

@@ -123,8 +123,15 @@ class Study:
 
     @property
     def notes(self) -> list[str]:
-        """Sentences on values that were blanked or read otherwise."""
-        return self._attributes[1]
+        """Sentences on values that were blanked or read otherwise, and on scans under two names."""
+        return [*self._attributes[1], *self._copies]
+
+    @cached_property
+    def _copies(self) -> list[str]:
+        from popscan.stats.copies import same_rows_notes
+
+        measured = self._measured
+        return same_rows_notes(measured, list(map(str, measured))) if "unit" in measured else []
 
     def groups(self, names: Sequence[str]) -> pd.DataFrame:
         """Return the group of every subject by each attribute, as text.

@@ -7,6 +7,7 @@ import re
 import numpy as np
 import pandas as pd
 
+from popscan.names import subject_of
 from popscan.report.blocks import Block, Cell, Figure, Section, Table, Text, nothing
 from popscan.report.context import StudyContext
 from popscan.report.figures.distributions import Attribute, cohort
@@ -22,7 +23,7 @@ from popscan.report.sections.common import (
 )
 from popscan.report.text import decimals, places_for, plural, shorten, title_of, unit_of
 from popscan.report.tidy import numbers, words
-from popscan.report.units import study_units, unit_column
+from popscan.report.units import study_units, subjects_of_visits, unit_column
 
 _KEYS = {"unit", "participant_id", "session_id", "sub", "ses", "sex", "subject", "source", "path"}
 _MAX_LEVELS = 10
@@ -143,7 +144,8 @@ def _table_one(context: StudyContext, sexes: pd.Series, options: Options) -> Tab
     groups = [] if groups == ["all"] else groups
     counts = [float((sexes == group).sum()) for group in groups]
     sizes = [*counts, float(len(table))]
-    rows = [[Cell(text="Subjects"), *count_rows([sizes], options, total_column=bool(groups))[0]]]
+    what = "Visits" if subjects_of_visits(context) else "Subjects"
+    rows = [[Cell(text=what), *count_rows([sizes], options, total_column=bool(groups))[0]]]
     headings: dict[int, str] = {}
     kinds = _attributes(table)
     for column in [c for c, kind in kinds.items() if kind == "number"]:
@@ -232,9 +234,11 @@ def section(context: StudyContext, options: Options) -> Section:
     if picture is not None:
         blocks.append(picture)
     recorded = len(_attributes(table))
-    people = len(np.unique(units))
+    visits = len(np.unique(units))
+    people = len({subject_of(str(unit)) for unit in units})
+    of = f" of {options.plural(people, 'subject')}" if people < visits else ""
     lead = (
-        f"{options.plural(people, 'subject')} in the cohort table, "
+        f"{options.plural(visits, 'visit' if of else 'subject')}{of} in the cohort table, "
         f"{plural(recorded, 'recorded attribute')}."
     )
     return Section(ident="cohort", title=title, lead=lead.capitalize(), blocks=blocks)

@@ -13,8 +13,20 @@ from popscan.report.sections.fairness import is_caution
 from popscan.report.sections.reviewed import headline_table
 from popscan.report.text import listing, number
 from popscan.report.tidy import complete, numbers, words
-from popscan.report.units import deciding_matrix, final_status, study_units, verdicts
+from popscan.report.units import (
+    deciding_matrix,
+    final_status,
+    study_units,
+    subjects_of_visits,
+    verdicts,
+)
 from popscan.scored import counted
+
+#: Of studies whose subjects have several visits.
+_VISITS = (
+    "Subjects have several visits. Where tables and figures count subjects, each visit counts as "
+    "one, unless they say otherwise; intervals and tests count subjects."
+)
 
 
 def analysed(context: StudyContext) -> int:
@@ -48,7 +60,9 @@ def _key_sentence(context: StudyContext, n: int, through: int, options: Options)
     row = count_rows([[through, *losses.values(), rest, n]], options)[0]
     texts = [cell.text for cell in row]
     share = "" if texts[0] == CONCEALED else options.percent(through, n)
-    text = f"Of {options.plural(n, 'subject')}, {_number(texts[0])}"
+    people = subjects_of_visits(context)
+    of = f" of {options.plural(people, 'subject')}" if people else ""
+    text = f"Of {options.plural(n, 'visit' if people else 'subject')}{of}, {_number(texts[0])}"
     text += f" ({share}) were analysed." if share else " were analysed."
     if losses:
         parts = zip(texts[1:], losses, strict=False)
@@ -94,8 +108,10 @@ def _gap_card(context: StudyContext) -> Card | None:
 
 
 def _cards(context: StudyContext, n: int, through: int, options: Options) -> Cards:
+    people = subjects_of_visits(context)
+    note = f"of {options.plural(people, 'subject')}" if people else ""
     cards = [
-        Card(value=options.count(n), label="subjects"),
+        Card(value=options.count(n), label="visits" if people else "subjects", note=note),
         Card(
             value=options.count(through),
             label="analysed",
@@ -135,6 +151,8 @@ def section(context: StudyContext, options: Options) -> Section:
         Text(text=_key_sentence(context, n, through, options), tone="headline"),
         _cards(context, n, through, options),
     ]
+    if subjects_of_visits(context):
+        blocks.append(Text(text=_VISITS, tone="note"))
     for extra in context.extras:
         warnings = extra.shared_headline if options.share else extra.headline
         blocks += [Text(text=warning, tone="warn") for warning in warnings]

@@ -7,7 +7,7 @@ from popscan.stages.description import Stage, Table
 
 STAGE = Stage(
     name="associate",
-    version="6",
+    version="7",
     uses=("stats",),
     sections=("study", "associate", "cohort", "fairness", "harmonise"),
     per="study",

@@ -21,7 +21,7 @@ PREPARE = Stage(
 )
 SUBJECTS = Stage(
     name="atlas_subjects",
-    version="2",
+    version="3",
     sections=("study", "atlas", "fairness", "cohort"),
     per="study",
     reads=("collect",),

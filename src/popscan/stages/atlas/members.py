@@ -12,6 +12,9 @@ from popscan.disk import write_atomic
 from popscan.records import PopscanError
 from popscan.study.study import Study
 
+#: Column of the file that no attribute can be called.
+_COUNTED = "|counted"
+
 
 def write_members(study_root: Path, options: Mapping[str, object], output: Path) -> None:
     """Write who is analysed, and the groups of each, as the atlas counts them.
@@ -23,21 +26,27 @@ def write_members(study_root: Path, options: Mapping[str, object], output: Path)
     options
         Config sections study, atlas, fairness and cohort.
     output
-        A parquet file: unit, and a column per attribute; empty where nothing was recorded.
+        A parquet file: unit, a column per attribute (empty where nothing was recorded), and whether
+        the unit is its subject's first analysed visit, which alone is averaged.
     """
     study = Study.of_tables(study_root, options)
     groups = study.groups(Atlas.of(options).groups)
     members = groups[groups.index.isin(study.analysed)].rename_axis("unit").reset_index()
+    members[_COUNTED] = members["unit"].isin(study.analysed_once.index)
     write_atomic(output, members.to_parquet(index=False))
 
 
-def read_members(path: Path) -> dict[str, list[str]]:
-    """Read the groups of everybody who is analysed, ``sex=female``."""
+def read_members(path: Path) -> dict[str, list[str] | None]:
+    """Read the groups of everybody who is analysed, ``sex=female``; None for further visits."""
     try:
         members = pd.read_parquet(path).set_index("unit")
     except (OSError, ValueError, KeyError) as error:
         raise PopscanError(f"{path}: not the list of the atlas's subjects ({error})") from error
-    return {
-        str(unit): [f"{name}={group}" for name, group in row.items() if group]
-        for unit, row in members.to_dict("index").items()
-    }
+    counted = members.pop(_COUNTED) if _COUNTED in members else pd.Series(True, members.index)
+    further = {str(unit) for unit in members.index[~counted.to_numpy(dtype=bool)]}
+    found: dict[str, list[str] | None] = {}
+    for key, row in members.to_dict("index").items():
+        unit = str(key)
+        groups = [f"{name}={group}" for name, group in row.items() if group]
+        found[unit] = None if unit in further else groups
+    return found

@@ -189,7 +189,8 @@ def _data_task(options: Mapping[str, Any]) -> Task[Case]:
         pack = build_pack(
             [case], spacing_mm=spacing_mm, size=size, around_labels=False, n_labels=n_labels
         )
-        values = {"group": group, "n_slices": len(pack)}
+        images = hashlib.sha256(np.ascontiguousarray(pack.images).tobytes()).hexdigest()[:16]
+        values = {"group": group, "n_slices": len(pack), "images": images}
         train_on = section.get("train_on") or {}
         if train_on:
             values["barred"] = int(not design.may_train(case.attributes, train_on))
@@ -209,8 +210,9 @@ def _data_task(options: Mapping[str, Any]) -> Task[Case]:
 def split(study_root: Path, options: Mapping[str, Any]) -> dict[str, Any]:
     """Gather the slices of all subjects in one pack and draw the test set.
 
-    Writes ``pack.npz`` and ``split.json``. Of subjects with several visits the first usable one is
-    taken, by name; ``left_out`` says how many others there are.
+    Writes ``pack.npz`` and ``split.json``. Of subjects with several visits, and of several names
+    with the same images, the first usable one is taken, by name; ``left_out`` says how many others
+    there are.
 
     Raises
     ------
@@ -227,9 +229,13 @@ def split(study_root: Path, options: Mapping[str, Any]) -> dict[str, Any]:
     for row in records:
         if row["status"] == Status.OK and row["values"]["group"] in members:
             members[row["values"]["group"]].append(row["unit"])
-    members, left_out = design.first_visits(members)
-    if left_out:
-        print(f"{left_out} repeated visits are left out: each subject's first is taken", flush=True)
+    images = {str(row["unit"]): str(row["values"].get("images", "")) for row in records}
+    _, visits = design.first_visits(members)
+    members, left_out = design.first_visits(members, images)
+    if visits:
+        print(f"{visits} repeated visits are left out: each subject's first is taken", flush=True)
+    if left_out > visits:
+        print(f"{left_out - visits} scans are left out: others have the same images", flush=True)
     found: dict[str, Any] = design.split_groups(
         members,
         wanted=wanted_subjects(section),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from popscan.io.sources import Loaded
@@ -26,7 +27,12 @@ def header_notes(scan: Scan) -> list[str]:
     meta, notes = scan.meta, []
     if meta.get("frame_time_unit_assumed"):
         notes.append(f"time step without a unit taken as {meta['frame_time_unit_assumed']}")
-    if meta.get("spacing_conflict_pct"):
+    if meta.get("spacing_conflict_pct") and "sform_spacing_mm" not in meta:
+        notes.append(
+            f"slices lie {scan.spacing_mm[2]:g} mm apart, which is their thickness; the sidecar "
+            f"says {meta.get('stated_step_mm', math.nan):g} mm"
+        )
+    elif meta.get("spacing_conflict_pct"):
         sform, pixdim, used = (
             " x ".join(f"{step:g}" for step in steps)
             for steps in (

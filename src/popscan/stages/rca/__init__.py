@@ -40,7 +40,7 @@ STAGE = Stage(
 )
 VALIDITY = Stage(
     name="rca_validity",
-    version="2",
+    version="3",
     uses=(
         "fairness",
         "stats",

@@ -6,7 +6,7 @@ from popscan.stages.description import Stage
 
 STAGE = Stage(
     name="report",
-    version="8",
+    version="9",
     sections=("study", "report", "share"),
     per="study",
     reads=(

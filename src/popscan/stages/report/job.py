@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import yaml
 from popscan.config import Atlas, Fairness, Report, Segment, Share, source_kind
 from popscan.config import Study as StudySection
 from popscan.disk import write_atomic
+from popscan.names import subject_of
 from popscan.protocol import Protocol, Words
 from popscan.protocols import protocol_of
 from popscan.report.context import StudyContext
@@ -96,7 +97,7 @@ def study_context(
     context = StudyContext(
         name=StudySection.of(config).title,
         protocol=protocol,
-        description=_description(protocol.words, kind, len(ledger["unit"].unique())),
+        description=_description(protocol.words, kind, list(map(str, ledger["unit"].unique()))),
         participants=study.attributes.reset_index(),
         stages=tuple(stages_of(kind, optional=optional_stages(config))),
         ledger=pd.concat([ledger, study.accounts], ignore_index=True),
@@ -142,7 +143,7 @@ def _atlas(
     return atlas_pictures(study_root, protocol.atlas)
 
 
-def _description(words: Words, kind: str, n_subjects: int) -> str:
+def _description(words: Words, kind: str, units: Sequence[str]) -> str:
     source = {
         "simulated": words.simulated,
         "acdc": "read from ACDC folders",
@@ -151,7 +152,9 @@ def _description(words: Words, kind: str, n_subjects: int) -> str:
         "bids": "read from BIDS-like NIfTI",
         "kspace": "reconstructed from raw k-space",
     }.get(kind, f"read from {kind}")
-    return f"{words.acquisition} of {n_subjects} subjects, {source}."
+    n_subjects = len(set(map(subject_of, units)))
+    visits = f" at {len(units)} visits" if n_subjects < len(units) else ""
+    return f"{words.acquisition} of {n_subjects} subjects{visits}, {source}."
 
 
 def _limits(words: Words, kind: str, facts: Provenance) -> list[str]:

@@ -11,7 +11,7 @@ from popscan.protocols import protocol_of
 from popscan.report.context import StudyContext
 from popscan.report.text import listing, plural, stage_title, title_of
 from popscan.report.tidy import complete, numbers, words
-from popscan.report.units import deciding_matrix, final_status
+from popscan.report.units import deciding_matrix, final_status, subjects_of_visits
 from popscan.stages.report.provenance import Provenance
 from popscan.stats.named_tests import named_test
 
@@ -104,7 +104,9 @@ def _subjects(context: StudyContext) -> Iterator[str]:
                 lost[f"{verb} {name}"] = n
     if analysed + sum(lost.values()) != len(outcome):  # a person overrode, or the run goes on
         lost = {str(status): n for status, n in outcome[outcome != "ok"].value_counts().items()}
-    sentence = f"Of {plural(len(outcome), 'subject')}, {analysed:,} were analysed"
+    people = subjects_of_visits(context)
+    who = f"{plural(len(outcome), 'visit')} of {plural(people, 'subject')}" if people else ""
+    sentence = f"Of {who or plural(len(outcome), 'subject')}, {analysed:,} were analysed"
     parts = [f"{n:,} {what.replace('_', ' ')}" for what, n in lost.items()]
     yield f"{sentence} ({listing(parts)})." if parts else f"{sentence}."
 
