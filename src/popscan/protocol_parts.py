@@ -75,6 +75,8 @@ class Segmentation:
         what ends each.
     method, bundle
         Those that the config takes by default; a bundle is a name in resources/models or a folder.
+    bundles
+        Method -> its bundle by default, where that is another than `bundle`.
     network_labels
         What a bundle must label, label 1 first, where that is not the protocol's label set
         (structures whose sides are distinguished afterwards).
@@ -92,6 +94,7 @@ class Segmentation:
     methods: Mapping[str, Where]
     method: str
     bundle: str
+    bundles: Mapping[str, str] = field(default_factory=dict)
     network_labels: tuple[str, ...] = ()
     columns: Where = ""
     training: Where = ""
@@ -144,8 +147,9 @@ class Biomarkers:
         Mapping of the columns of intervals, likewise; empty for none.
     interval_values
         ``(values, *, samples, level, method) -> dict`` of these columns: biomarkers, and what
-        segmentation left of its samples (``volumes_ml``: structure -> (sample, t); ``calibration``
-        of the bundle; empty where there are none).
+        segmentation left of its samples (``volumes_ml``: structure -> (sample, t); ``sampled``:
+        structure -> what was measured of each sample; ``calibration`` of the bundle; empty where
+        there are none).
     common_curves
         ``(labels, *, spacing_mm, frames, frame_times_ms, rr_ms, points) -> dict name -> curve`` on
         a time base that all subjects share; empty for none.

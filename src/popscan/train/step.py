@@ -22,6 +22,7 @@ from popscan.train.targets import reconstruction_loss, target_loss
 
 if TYPE_CHECKING:
     from popscan.register.architectures import Registers
+    from popscan.segment.hierarchical import Hierarchical
 
 #: What draws the batches of a task.
 AnySampler = Sampler | SweepSampler | PairSampler
@@ -40,6 +41,8 @@ def batch_loss(
     groups, how = state.groups, recipe.mitigation
     device = next(state.network.parameters()).device
     images, labels = images.to(device), labels.to(device)
+    if recipe.task == "probabilistic":
+        return drawn_loss(state, recipe, images=images, labels=labels)
     with (
         watched(state.network, on=groups is not None and groups.head is not None) as features,
         torch.autocast(device.type, dtype=torch.bfloat16, enabled=recipe.autocast),
@@ -65,6 +68,17 @@ def batch_loss(
             features[0], codes, how=how, state=groups, shares=shares, progress=done
         )
     return total
+
+
+def drawn_loss(
+    state: TrainState, recipe: Recipe, *, images: torch.Tensor, labels: torch.Tensor
+) -> torch.Tensor:
+    """Return the loss of a draw of the posterior plus its divergence from the prior, per pixel."""
+    network = cast("Hierarchical", state.network)
+    with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=recipe.autocast):
+        logits, apart = network.explained(images, labels, state.generator)
+    loss = LOSSES[recipe.loss](logits.float(), labels, **recipe.loss_arguments)
+    return loss + recipe.latent_weight * apart.mean() / labels[0].numel()
 
 
 def _of_shown(
