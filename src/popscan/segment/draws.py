@@ -64,9 +64,7 @@ def dropout_draws(
             yield f"member{number} dropout-{seed}", draw
 
 
-def mirrored_draws(
-    bundle: Bundle, *, precision: torch.dtype = torch.float32
-) -> Iterator[Draw]:
+def mirrored_draws(bundle: Bundle, *, precision: torch.dtype = torch.float32) -> Iterator[Draw]:
     """Yield what every member says of each of four mirrorings of the image."""
     for number, network in enumerate(bundle.networks):
         for index, axes in enumerate(_FLIPS):
@@ -90,9 +88,7 @@ def _softmax(
     return logits.float().softmax(dim=1)
 
 
-def pairwise_dice(
-    samples: NDArray[np.uint8], structures: Mapping[int, str]
-) -> dict[str, float]:
+def pairwise_dice(samples: NDArray[np.uint8], structures: Mapping[int, str]) -> dict[str, float]:
     """Return the mean Dice of all pairs of samples, per structure.
 
     One minus it is the part of the generalised energy distance that the samples have among
@@ -119,7 +115,7 @@ def pairwise_dice(
     flat = samples.reshape(len(samples), -1)
     found = {}
     for code, name in structures.items():
-        inside = (flat == int(code))
+        inside = flat == int(code)
         inside = inside[:, inside.any(axis=0)].astype(np.float32)
         shared, sizes = inside @ inside.T, inside.sum(axis=1)
         pairs = [

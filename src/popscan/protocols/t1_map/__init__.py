@@ -34,7 +34,7 @@ PROTOCOL = Protocol(
         organ="heart",
         acquisition="T1 maps of the heart",
         limits=(
-            "The regions come with the images, unless segment.method is probabilistic: that network "
+            "The regions come with the images, unless segment.method is probabilistic: its network "
             "was trained and measured on simulated maps alone. How well regions were drawn is not "
             "judged beyond the checks of QC.",
             "T1 of MOLLI-like sequences depends on heart rate, T2, flip angle and magnetisation "

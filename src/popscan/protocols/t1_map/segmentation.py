@@ -33,6 +33,8 @@ from popscan.segment.uncertainty import most_likely, predictive_entropy
 
 #: Values beyond so many times the median are what failed fits hold, or as bright as blood.
 _CAP = 2.5
+#: Side of the window over that of the training patches, which hold parts of hearts.
+_WIDER = 1.25
 CODES = {name: code for code, name in LABELS.names.items()}
 
 
@@ -195,7 +197,7 @@ def _looked_at(grids: Grids, bundle: Bundle, scan: Scan) -> _View:
     if sizes.size:
         at = np.argwhere(pieces == 1 + int(sizes.argmax()))
         middle = start + (at.min(axis=0) + at.max(axis=0)) / 2
-    side = -(-bundle.patch // grids.multiple) * grids.multiple
+    side = math.ceil(_WIDER * bundle.patch / grids.multiple) * grids.multiple
     near = grids.through(Window.around((float(middle[0]), float(middle[1])), (side, side)))
     images = grids.cut(list(rows), near).to(bundle.device)
     return _View(images=images, window=near, shape=(scan.array.shape[0], scan.array.shape[1]))
@@ -236,9 +238,7 @@ def _spread_pct(means: NDArray[np.float64]) -> float:
     return round(100.0 * float(means.std(ddof=1) / means.mean()), 4)
 
 
-def _entropies(
-    labels: NDArray[np.uint8], entropy: NDArray[np.float32]
-) -> dict[str, float]:
+def _entropies(labels: NDArray[np.uint8], entropy: NDArray[np.float32]) -> dict[str, float]:
     return {
         f"mean_entropy_{name}": (
             round(float(entropy[labels == code].mean()), 5) if (labels == code).any() else math.nan

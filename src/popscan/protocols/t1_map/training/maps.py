@@ -260,7 +260,7 @@ def _failed(made: Floats, rng: np.random.Generator, *, severity: float) -> Float
 def middle_slices(labels: Labels) -> list[int]:
     """Return the slices (x, y, z) in the middle that show all regions; empty for none."""
     shown = [z for z in range(labels.shape[2]) if {RV, MYO, LV} <= set(np.unique(labels[..., z]))]
-    low, high = (int(round(share * len(shown))) for share in _MIDDLE)
+    low, high = (round(share * len(shown)) for share in _MIDDLE)
     return shown[low:high]
 
 

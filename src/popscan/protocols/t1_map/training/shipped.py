@@ -90,7 +90,7 @@ def _for_network(case: Case) -> Case:
     return replace(case, scan=scan, attributes=group)
 
 
-def held_maps(cases: Sequence[Case], *, seed: int, draws: int = 6) -> list[Case]:
+def held_maps(cases: Sequence[Case], *, seed: int, draws: int = 4) -> list[Case]:
     """Return maps of patients that were not trained on, with their own regions, good and bad."""
     return list(map_cases(cases, seed=seed, draws=draws, observers=False))
 
