@@ -1,4 +1,4 @@
-"""Drawn segmentations of T1 and T2 maps: how right, and do the draws find what is wrong?
+"""Drawn segmentations of T1 and T2 maps: how right, and what of the wrong the draws find.
 
     python benchmarks/mapping_segmentation.py --data DIR/acdc --out FOLDER --peer FOLDER/t1_map_unet
         [--part tune validation table] [--model resources/models/t1_map]
@@ -95,8 +95,9 @@ def share(hits: pd.Series) -> str:
     """Write a share with its count and its 95 % interval (Wilson)."""
     if not len(hits):
         return "none"
-    low, high = stats.binomtest(int(hits.sum()), len(hits)).proportion_ci(method="wilson")
-    return f"{100 * hits.mean():.0f} % ({hits.sum()} of {len(hits)}; {100 * low:.0f} to {100 * high:.0f})"
+    ends = stats.binomtest(int(hits.sum()), len(hits)).proportion_ci(method="wilson")
+    low, high = (f"{100 * end:.0f}" for end in ends)
+    return f"{100 * hits.mean():.0f} % ({hits.sum()} of {len(hits)}; {low} to {high})"
 
 
 def table_part(out: Path) -> None:
@@ -117,8 +118,8 @@ def table_part(out: Path) -> None:
         )
         print(
             f"wrong {share(held['wrong'])}, of them found {share(seen[wrong])}, false alarms "
-            f"{share(seen[~wrong])}; AUC of the draws' Dice {auc(-held['sample_dice_wall'], wrong):.3f}, "
-            f"of the spread {auc(held['sampled_sd_wall_pct'], wrong):.3f}"
+            f"{share(seen[~wrong])}; AUC of the draws' Dice "
+            f"{auc(-held['sample_dice_wall'], wrong):.3f}, of the spread {auc(held['sampled_sd_wall_pct'], wrong):.3f}"
         )
         for kind, part in [("all", held), ("not flagged", held[~seen]), *held.groupby("kind")]:
             print(

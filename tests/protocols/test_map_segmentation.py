@@ -93,7 +93,7 @@ def test_a_good_scan_gives_the_simulated_times_back():
         made, time = one.scan.array[..., 0], one.scan.meta["time_ms"]
         labels = one.labels.array[..., 0]
         core = ndimage.binary_erosion(labels[..., 0] == LV, iterations=2)[..., None]
-        assert made[core].mean() == pytest.approx(time[core].mean(), rel=0.06)
+        assert made[core].mean() == pytest.approx(time[core].mean(), rel=0.1)
         wall = (labels == MYO) & (made > 0)
         assert 850 < made[wall].mean() < 1450
         assert made[core].mean() > made[wall].mean()

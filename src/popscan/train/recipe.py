@@ -26,6 +26,8 @@ RECIPES_DIR = Path(__file__).parent / "recipes"
 TASKS = (
     "segment", "probabilistic", "classify", "regress", "reconstruct", "undersampled", "register",
 )  # fmt: skip
+#: Those of them whose result is a bundle that segments.
+SEGMENTING = ("segment", "probabilistic")
 #: Architectures that go with one task alone, and it with them.
 _OWN = {
     "autoencoder": "reconstruct",

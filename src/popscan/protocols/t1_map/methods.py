@@ -25,6 +25,7 @@ def sentences(config: Mapping[str, Any]) -> list[str]:
         "T1 was fitted to inversion-recovery images voxel by voxel, with three parameters, "
         f"restored polarity and the Look-Locker correction, {named}; ready-made maps "
         "were taken as they are.",
-        f"{regions(config)} Values are means over a region's voxels; their "
+        regions(config),
+        "Values are means over a region's voxels; their "
         "intervals follow from the autocovariance of the map within the region.",
     ]

@@ -43,6 +43,7 @@ def sentences(config: Mapping[str, Any]) -> list[str]:
     return [
         "T2 was fitted to images with T2 preparation voxel by voxel, as a mono-exponential decay "
         "by least squares on the signal; ready-made maps were taken as they are.",
-        f"{regions(config)} Values are means over a region's voxels; their "
+        regions(config),
+        "Values are means over a region's voxels; their "
         "intervals follow from the autocovariance of the map within the region.",
     ]
