@@ -1,12 +1,13 @@
 """Drawn segmentations of T1 and T2 maps: how right, and what of the wrong the draws find.
 
     python benchmarks/mapping_segmentation.py --data DIR/acdc --out FOLDER --peer FOLDER/t1_map_unet
-        [--part tune validation table] [--model resources/models/t1_map]
+        [--part tune validation table] [--model resources/models/t1_map] [--shard 0 4]
 
 Maps are simulated on patients that were not trained on, good ones and bad ones; regions are the
 experts'. ``tune`` measures patients of the training set that were kept out of training, and limits
 of QC are chosen on them; ``validation`` measures the 14 patients of validation; ``table`` prints.
-Both models label the same maps in one run:
+``--shard K N`` measures every N-th patient from the K-th on; ``table`` reads all
+shards. Both models label the same maps in one run:
 
 - latent: the shipped network, 16 draws of its latent variables;
 - dropout, mirrored: a U-Net of the same size trained on the same maps (recipe t1_map_unet,
@@ -46,7 +47,7 @@ def measure(part: str, args: argparse.Namespace) -> None:
     cases, _ = labelled_cases("acdc", args.data, stratify="group")
     _, tuning, validation = split_three(cases)
     kept, seed = (tuning, SEED + 3) if part == "tune" else (validation, SEED + 2)
-    maps = held_maps(kept, seed=seed)
+    maps = held_maps(kept, seed=seed, part=tuple(args.shard))
     ways = [("latent", load_bundle(args.model, "cpu"))]
     if args.peer:
         ways += [(how, load_bundle(args.peer, "cpu")) for how in ("dropout", "mirrored")]
@@ -58,7 +59,7 @@ def measure(part: str, args: argparse.Namespace) -> None:
             rows.append({"how": how, **measured(case, found), **intervals(case, found)})
     table = pd.DataFrame(rows)
     args.out.mkdir(parents=True, exist_ok=True)
-    table.to_csv(args.out / f"{part}.tsv", sep="\t", index=False)
+    table.to_csv(args.out / f"{part}_{args.shard[0]}.tsv", sep="\t", index=False)
 
 
 def intervals(case, found) -> dict[str, float]:
@@ -102,7 +103,10 @@ def share(hits: pd.Series) -> str:
 
 def table_part(out: Path) -> None:
     """Print limits chosen on ``tune`` and what they do on ``validation``."""
-    tune, validation = (pd.read_csv(out / f"{p}.tsv", sep="\t") for p in ("tune", "validation"))
+    tune, validation = (
+        pd.concat([pd.read_csv(f, sep="\t") for f in sorted(out.glob(f"{part}_*.tsv"))])
+        for part in ("tune", "validation")
+    )
     for how in validation["how"].unique():
         own, held = (t[t["how"] == how] for t in (tune, validation))
         limits = choose(own)
@@ -116,10 +120,11 @@ def table_part(out: Path) -> None:
             f"find {share(flagged(own, limits)[own['wrong']])}, false alarms "
             f"{share(flagged(own, limits)[~own['wrong']])}"
         )
+        sure, means = -held["sample_dice_wall"], held["sampled_sd_wall_pct"]
         print(
             f"wrong {share(held['wrong'])}, of them found {share(seen[wrong])}, false alarms "
-            f"{share(seen[~wrong])}; AUC of the draws' Dice "
-            f"{auc(-held['sample_dice_wall'], wrong):.3f}, of the spread {auc(held['sampled_sd_wall_pct'], wrong):.3f}"
+            f"{share(seen[~wrong])}; AUC of the draws' Dice {auc(sure, wrong):.3f}, "
+            f"of the spread {auc(means, wrong):.3f}"
         )
         for kind, part in [("all", held), ("not flagged", held[~seen]), *held.groupby("kind")]:
             print(
@@ -158,6 +163,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=MODELS / "t1_map")
     parser.add_argument("--peer", type=Path, default=None)
     parts = ["tune", "validation", "table"]
+    parser.add_argument("--shard", type=int, nargs=2, default=(0, 1), metavar=("K", "N"))
     parser.add_argument("--part", nargs="+", choices=parts, default=parts)
     args = parser.parse_args()
     for part in args.part:

@@ -217,19 +217,11 @@ class Protocol:
         """Whether the segmented series has a time axis."""
         return bool(self.series[0].time_axis)
 
-    def defaults(self, method: str = "") -> dict[str, dict[str, Any]]:
-        """Return section -> key -> default of the config, of what the protocol decides.
-
-        Parameters
-        ----------
-        method
-            Of segmentation, where the config gives it; its model depends on it.
-        """
-        chosen = method or self.segmentation.method
-        model = self.segmentation.bundles.get(chosen, self.segmentation.bundle)
+    def defaults(self) -> dict[str, dict[str, Any]]:
+        """Return section -> key -> default of the config, of what the protocol decides."""
         own: dict[str, dict[str, Any]] = {
             "source": {"views": [s.view for s in self.series if s.required]},
-            "segment": {"method": self.segmentation.method, "model": model},
+            "segment": {"method": self.segmentation.method, "model": self.segmentation.bundle},
             "biomarkers": {"method": self.biomarkers.method},
             "associate": {"outcomes": [outcome.name for outcome in self.outcomes]},
             "fairness": {"biomarkers": [outcome.name for outcome in self.outcomes]},

@@ -75,8 +75,6 @@ class Segmentation:
         what ends each.
     method, bundle
         Those that the config takes by default; a bundle is a name in resources/models or a folder.
-    bundles
-        Method -> its bundle by default, where that is another than `bundle`.
     network_labels
         What a bundle must label, label 1 first, where that is not the protocol's label set
         (structures whose sides are distinguished afterwards).
@@ -94,7 +92,6 @@ class Segmentation:
     methods: Mapping[str, Where]
     method: str
     bundle: str
-    bundles: Mapping[str, str] = field(default_factory=dict)
     network_labels: tuple[str, ...] = ()
     columns: Where = ""
     training: Where = ""

@@ -13,9 +13,11 @@ from popscan.segment.bundle import Bundle, load_bundle, save_bundle
 from popscan.segment.draws import dropout_draws, latent_draws, mirrored_draws, pairwise_dice
 from popscan.segment.hierarchical import divergence
 from popscan.segment.networks import ARCHITECTURES, bottleneck, build_network
+from popscan.train.checkpoint import new_state
 from popscan.train.loop import CHECKPOINT, fit
 from popscan.train.packs import INTENSITY_SCALE, Pack
 from popscan.train.recipe import parse_recipe
+from popscan.train.step import drawn_loss
 
 ARGUMENTS = {"channels": [8, 8, 12], "latents": 2, "latent_levels": 2}
 LABELS = {"one": 1, "two": 2}
@@ -81,10 +83,10 @@ def test_shapes_draws_and_seeds(network):
     )
     assert torch.equal(one, same)
     assert not torch.allclose(one, other)
-    logits, apart = network.explained(
+    logits, mean, apart = network.explained(
         images, torch.randint(0, 3, (2, 16, 24)), torch.Generator().manual_seed(0)
     )
-    assert logits.shape == (2, 3, 16, 24)
+    assert logits.shape == mean.shape == (2, 3, 16, 24)
     assert apart.shape == (2,)
     assert (apart > 0).all()
     assert bottleneck(network) is network.bottleneck
@@ -154,6 +156,23 @@ def test_it_is_trained_by_the_one_trainer_and_goes_on_where_it_was(tmp_path):
         assert torch.equal(one, other)
 
 
+def test_the_loss_is_the_sum_of_its_weighted_parts():
+    """Of one draw: loss, means' loss and divergence, each as often as its weight says."""
+    images, labels = torch.randn(2, 1, 32, 32), torch.randint(0, 3, (2, 32, 32))
+
+    def loss_of(**weights) -> float:
+        recipe = recipe_of(**weights)
+        state = new_state(recipe, n_labels=3)
+        return float(drawn_loss(state, recipe, images=images, labels=labels).detach())
+
+    bare, means, apart, both = (
+        loss_of(latent_weight=k, mean_weight=m) for k, m in ((0, 0), (0, 1), (1, 0), (3, 0.5))
+    )
+    assert means > bare + 0.5
+    assert apart > bare
+    assert both == pytest.approx(bare + 0.5 * (means - bare) + 3 * (apart - bare), rel=1e-4)
+
+
 def test_draws_differ_as_observers_do(tmp_path):
     """Trained on discs of two sizes for one image, the draws have more than one size."""
     state = fit(recipe_of(steps=240), {"p": doubtful_pack()}, tmp_path, quiet=True)
@@ -185,8 +204,8 @@ def test_recipes_that_cannot_be_are_refused(change, message):
 
 
 def test_the_weight_of_the_divergence_is_of_this_task_alone():
-    plain = {"name": "a", "latent_weight": 0.5}
-    with pytest.raises(PopscanError, match="latent_weight goes with task probabilistic"):
-        parse_recipe(plain)
+    for plain in ({"name": "a", "latent_weight": 0.5}, {"name": "a", "mean_weight": 1.0}):
+        with pytest.raises(PopscanError, match="latent_weight and mean_weight go with task"):
+            parse_recipe(plain)
     assert "latent_weight" not in parse_recipe({"name": "a"}).as_dict()
     assert "hierarchical" not in ARCHITECTURES  # what is segmented by ensembles draws nothing

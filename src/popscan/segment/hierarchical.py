@@ -138,9 +138,12 @@ class Hierarchical(torch.nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Return the logits that belong to the means of the latent variables."""
-        return self._decoded(
-            self._seen(images), lambda level, x: self.prior[level - self.first_latent](x)[0]
-        )
+        return self._decoded(self._seen(images), self._mean)
+
+    def _mean(self, level: int, x: torch.Tensor) -> torch.Tensor:
+        """Return the means of a level's prior."""
+        mean: torch.Tensor = self.prior[level - self.first_latent](x)[0]
+        return mean
 
     def sample(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """Return the logits of one draw.
@@ -156,8 +159,8 @@ class Hierarchical(torch.nn.Module):
 
     def explained(
         self, images: torch.Tensor, labels: torch.Tensor, generator: torch.Generator
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return logits of one draw of the posterior, and its divergence from the prior.
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return logits of a draw of the posterior and of the prior's means, and their divergence.
 
         Parameters
         ----------
@@ -170,7 +173,7 @@ class Hierarchical(torch.nn.Module):
 
         Returns
         -------
-        logits (n, n_labels, x, y), and nats (n,), summed over all latent variables.
+        Logits (n, n_labels, x, y) of both, and nats (n,), summed over all latent variables.
         """
         onehot = functional.one_hot(labels, self.n_labels).movedim(-1, 1).to(images.dtype)
         shown, x = [], torch.cat([images, onehot - 0.5], dim=1)
@@ -185,8 +188,9 @@ class Hierarchical(torch.nn.Module):
             apart.append(divergence((mean, sd), self.prior[at](x)))
             return mean + sd * _noise(mean, generator)
 
-        logits = self._decoded(self._seen(images), latent)
-        return logits, torch.stack(apart).sum(dim=0)
+        features = self._seen(images)
+        logits = self._decoded(features, latent)
+        return logits, self._decoded(features, self._mean), torch.stack(apart).sum(dim=0)
 
 
 def _noise(like: torch.Tensor, generator: torch.Generator) -> torch.Tensor:

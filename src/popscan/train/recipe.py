@@ -56,6 +56,7 @@ _RANGES = {
     "adversarial": (0, 1),
     "blend": (0, 1),
     "latent_weight": (0, 1e3),
+    "mean_weight": (0, 1e3),
 }
 
 #: What most recipes do without.
@@ -73,6 +74,7 @@ _RARE = (
     "private",
     "blend",
     "latent_weight",
+    "mean_weight",
 )
 
 
@@ -136,9 +138,10 @@ class Recipe:
         architecture that cannot copy them (``autoencoder``); or ``undersampled``, the images of
         simulated k-space (``cascade``); or ``register``, one phase of a slice with another
         (``pairs``, ``gradirn``, ``vr_net``). `loss` is then not used.
-    latent_weight
-        Of task ``probabilistic``: weight of the divergence of posterior from prior, in nats per
-        pixel, beside `loss`; 1 is the bound of the likelihood where the loss is cross-entropy.
+    latent_weight, mean_weight
+        Of task ``probabilistic``: weights beside that of `loss` of a draw of the posterior: of the
+        divergence of posterior from prior, in nats per pixel (1 is the bound of the likelihood
+        where the loss is cross-entropy), and of `loss` of the prior's means.
     undersampling
         Of task ``undersampled``: what is simulated. `patch` is then the number of readouts, and
         `spacing_mm` and `augmentation` are not used.
@@ -188,6 +191,7 @@ class Recipe:
     learning: Learning = field(default_factory=Learning)
     private: Private = field(default_factory=Private)
     latent_weight: float = 1.0
+    mean_weight: float = 0.0
 
     @property
     def n_labels(self) -> int:
@@ -312,13 +316,15 @@ def _check_task(recipe: Recipe, *, where: str) -> None:
         if (recipe.architecture in names) != (recipe.task == task):
             known = " or ".join(names)
             raise PopscanError(f"{where}: architecture {known} goes with task {task} alone")
-    if recipe.latent_weight != 1 and recipe.task != "probabilistic":
-        raise PopscanError(f"{where}: latent_weight goes with task probabilistic alone")
+    if (recipe.latent_weight, recipe.mean_weight) != (1, 0) and recipe.task != "probabilistic":
+        raise PopscanError(
+            f"{where}: latent_weight and mean_weight go with task probabilistic alone"
+        )
     if recipe.task in ("segment", "undersampled", "register"):
         return
     unusable = {
         "phases 2": recipe.architecture_arguments.get("phases", 1) != 1,
-        "init_from": bool(recipe.init_from),
+        "init_from": bool(recipe.init_from) and recipe.task != "probabilistic",
         "adversarial": bool(recipe.adversarial),
         "mitigation other than sampling": recipe.mitigation
         != Mitigation(attribute=recipe.mitigation.attribute, sampling=recipe.mitigation.sampling),

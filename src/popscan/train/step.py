@@ -73,12 +73,19 @@ def batch_loss(
 def drawn_loss(
     state: TrainState, recipe: Recipe, *, images: torch.Tensor, labels: torch.Tensor
 ) -> torch.Tensor:
-    """Return the loss of a draw of the posterior plus its divergence from the prior, per pixel."""
+    """Return the losses of a draw of the posterior and of the prior's means, plus divergence.
+
+    With a weight of the means it is the hybrid of Sohn et al. (NeurIPS 2015): from the posterior
+    alone a network learns to read labels off the latent variables long before off the image.
+    """
     network = cast("Hierarchical", state.network)
     with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=recipe.autocast):
-        logits, apart = network.explained(images, labels, state.generator)
-    loss = LOSSES[recipe.loss](logits.float(), labels, **recipe.loss_arguments)
-    return loss + recipe.latent_weight * apart.mean() / labels[0].numel()
+        drawn, mean, apart = network.explained(images, labels, state.generator)
+    loss = partial(LOSSES[recipe.loss], **recipe.loss_arguments)
+    total = loss(drawn.float(), labels)
+    if recipe.mean_weight:
+        total = total + recipe.mean_weight * loss(mean.float(), labels)
+    return total + recipe.latent_weight * apart.mean() / labels[0].numel()
 
 
 def _of_shown(

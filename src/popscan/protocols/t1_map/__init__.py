@@ -50,7 +50,6 @@ PROTOCOL = Protocol(
         },
         method="given",
         bundle="",
-        bundles={"probabilistic": "t1_map"},
         columns="popscan.protocols.t1_map.columns:SEGMENTATION",
         training="popscan.protocols.t1_map.training.kind:KIND",
     ),

@@ -20,8 +20,8 @@ from popscan.qc.fit import label_misfit, misfit_spec
 from popscan.qc.model import Measured, Spec, not_assessed
 from popscan.relaxometry import RegionValue, region_value
 
-#: Limits of what drawn segmentations may differ: chosen on patients of the training set that were
-#: kept out of training (`benchmarks/mapping_segmentation.py --part tune`).
+#: Limits of what drawn segmentations may differ. They depend on the model, and none is shipped:
+#: `benchmarks/mapping_segmentation.py` chooses those of one on patients kept out of its training.
 SAMPLE_DICE, SAMPLED_SD_PCT = 0.80, 2.0
 
 

@@ -69,10 +69,12 @@ def _regions(table: pd.DataFrame, quantity: str) -> pd.DataFrame:
         if not len(found):
             continue
         width = _numbers(table, f"{own}_high_ms") - _numbers(table, f"{own}_low_ms")
+        joint = _numbers(table, f"{own}_joint_high_ms") - _numbers(table, f"{own}_joint_low_ms")
+        drawn = {"median_joint_interval_ms": joint.median()} if len(joint) else {}
         rows.append(
             {
                 "region": LABELS.titles[region], "n": len(found), "mean_ms": found.mean(),
-                "sd_ms": found.std(), "median_interval_ms": width.median(),
+                "sd_ms": found.std(), "median_interval_ms": width.median(), **drawn,
                 "median_border_shift_ms": _numbers(table, f"{own}_border_shift_ms").median(),
                 "median_border_pct": _numbers(table, f"{region}_border_pct").median(),
                 "most_failed_pct": _numbers(table, f"{region}_failed_pct").max(),

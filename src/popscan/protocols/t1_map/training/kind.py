@@ -24,7 +24,7 @@ from popscan.train.packs import Case
 
 #: Draws of every map that is measured.
 N_DRAWS = 16
-_FEW_DRAWS = 4
+_FEW_DRAWS = 1
 #: A result is wrong where the wall's mean is off by more than this share, or its Dice is lower.
 WRONG_PCT, WRONG_DICE = 5.0, 0.7
 
@@ -39,7 +39,7 @@ def draws_of(bundle: Bundle, how: str = "") -> list[Draw]:
 
 
 def segmented(scan: Scan, *, bundle: Bundle, features: bool = False) -> Segmentation:
-    """Segment a map with any bundle by a few draws, for the detector of unlike maps."""
+    """Segment a map with any bundle by one draw, for the detector of unlike maps."""
     draws = draws_of(bundle)[:_FEW_DRAWS]
     return from_draws(scan, bundle=bundle, draws=draws, features=features)
 

@@ -272,6 +272,7 @@ def map_cases(
     severity: float | None = None,
     kinds: Sequence[str] = ("native", "native", "contrast", "t2"),
     observers: bool = True,
+    part: tuple[int, int] = (0, 1),
 ) -> Iterator[Case]:
     """Yield simulated maps of labelled short-axis cases, each a visit of its own.
 
@@ -289,6 +290,8 @@ def map_cases(
         Kinds of `draw_tissues` that are drawn from.
     observers
         Whether the regions are as another observer might draw them; else the case's own.
+    part
+        ``(k, n)``: every n-th case from the k-th on; all by default. Maps are the same in parts.
 
     Yields
     ------
@@ -298,6 +301,8 @@ def map_cases(
         true relaxation times. Frames whose blood is not brighter than muscle are left out.
     """
     for number, case in enumerate(cases):
+        if number % part[1] != part[0]:
+            continue
         for frame in case.labels.frames:
             labels = case.labels.array[..., frame]
             middle = middle_slices(labels)

@@ -1,4 +1,4 @@
-"""How the shipped model ``t1_map`` is made: who is in it, its simulated maps, its card."""
+"""How the model ``t1_map`` is made: who is in it, its simulated maps, its card."""
 
 from __future__ import annotations
 
@@ -90,9 +90,11 @@ def _for_network(case: Case) -> Case:
     return replace(case, scan=scan, attributes=group)
 
 
-def held_maps(cases: Sequence[Case], *, seed: int, draws: int = 4) -> list[Case]:
+def held_maps(
+    cases: Sequence[Case], *, seed: int, draws: int = 4, part: tuple[int, int] = (0, 1)
+) -> list[Case]:
     """Return maps of patients that were not trained on, with their own regions, good and bad."""
-    return list(map_cases(cases, seed=seed, draws=draws, observers=False))
+    return list(map_cases(cases, seed=seed, draws=draws, observers=False, part=part))
 
 
 def train_t1_map(
@@ -103,7 +105,7 @@ def train_t1_map(
     recipe: str = RECIPE,
     hearts: Sequence[Case] | None = None,
 ) -> Path:
-    """Train the shipped model again, or its peer; a quarter of an hour on one core.
+    """Train the model, or its peer; a quarter of an hour on one core.
 
     Parameters
     ----------
