@@ -49,6 +49,7 @@ def study(tmp_path_factory):
         "protocol": "t1_map", "study": {"name": "maps"},
         "source": {"kind": "bids", "root": "raw"},
         "segment": {"method": "probabilistic", "model": "model", "samples": 4},
+        "qc": {"thresholds": {"wall_sample_dice": {"review": 0.9999}}},
         "fairness": {"attributes": ["sex"], "intersections": [], "min_group": 2, "n_boot": 100},
     }  # fmt: skip
     (cwd / "config.yaml").write_text(yaml.safe_dump(config))
@@ -74,7 +75,7 @@ def test_tables_hold_the_draws_and_their_intervals(study):
 
 
 def test_qc_and_report_say_what_the_regions_are(study):
-    checks = pd.read_parquet(study / "tables" / "qc.parquet")
+    checks = pd.read_parquet(study / "tables" / "qc_checks.parquet")
     own = checks[checks["check"] == "wall_sample_dice"]
     assert set(own["verdict"]) == {"review"}
     report = (study / "report" / "index.html").read_text(encoding="utf-8")
@@ -89,7 +90,7 @@ def test_check_asks_for_a_model(study):
     config = yaml.safe_load((cwd / "config.yaml").read_text())
     config["segment"] = {"method": "probabilistic", "model": ""}
     (cwd / "without.yaml").write_text(yaml.safe_dump(config))
-    command = [sys.executable, "-m", "popscan", "check", "without.yaml"]
+    command = [sys.executable, "-m", "popscan", "check", "--configfile", "without.yaml"]
     done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
     assert done.returncode != 0
     assert "segment.model: none; method probabilistic" in done.stdout + done.stderr

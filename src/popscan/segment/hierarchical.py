@@ -113,7 +113,8 @@ class Hierarchical(torch.nn.Module):
         return self.latents if level >= self.first_latent else 0
 
     def _seen(self, images: torch.Tensor) -> list[torch.Tensor]:
-        features, x = [], images
+        features: list[torch.Tensor] = []
+        x = images
         for block in (*self.encoder, self.bottleneck):
             x = block(x if not features else functional.max_pool2d(x, 2))
             features.append(x)
@@ -176,7 +177,8 @@ class Hierarchical(torch.nn.Module):
         Logits (n, n_labels, x, y) of both, and nats (n,), summed over all latent variables.
         """
         onehot = functional.one_hot(labels, self.n_labels).movedim(-1, 1).to(images.dtype)
-        shown, x = [], torch.cat([images, onehot - 0.5], dim=1)
+        shown: list[torch.Tensor] = []
+        x = torch.cat([images, onehot - 0.5], dim=1)
         for block in self.posterior_encoder:
             x = block(x if not shown else functional.max_pool2d(x, 2))
             shown.append(x)

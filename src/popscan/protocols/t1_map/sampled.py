@@ -17,7 +17,7 @@ _SOURCE = "spread of the mean over drawn segmentations; docs/mapping.md"
 
 def interval_dictionary(quantity: str) -> dict[str, Column]:
     """Return the columns of `joined`; `quantity` is ``t1`` or ``t2``."""
-    name, columns = quantity.upper(), {}
+    name, columns = quantity.upper(), dict[str, Column]()
     for region in LABELS.names.values():
         title = LABELS.titles[region].lower()
         columns |= {

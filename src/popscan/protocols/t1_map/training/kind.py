@@ -89,12 +89,13 @@ def score(cases: Sequence[Case], *, bundle: Bundle, how: str = "") -> pd.DataFra
 def agreement(table: pd.DataFrame) -> dict[str, float]:
     """Return Dice, correlation with the expert's regions and share of wrong results of a table."""
     both = table[["found_wall_ms", "expert_wall_ms"]].dropna()
+    r = both["found_wall_ms"].corr(both["expert_wall_ms"]) if len(both) > 2 else math.nan
     return {
         "maps": len(table),
         "dice_wall": round(float(table["dice_wall"].mean()), 4),
         "dice_lv_blood": round(float(table["dice_lv_blood"].mean()), 4),
         "dice_rv_blood": round(float(table["dice_rv_blood"].mean()), 4),
-        "r_wall": round(float(both.corr().iloc[0, 1]), 4) if len(both) > 2 else math.nan,
+        "r_wall": round(float(r), 4),
         "wrong_pct": round(100.0 * float(table["wrong"].mean()), 2),
     }
 
