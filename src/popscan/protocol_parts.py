@@ -144,8 +144,9 @@ class Biomarkers:
         Mapping of the columns of intervals, likewise; empty for none.
     interval_values
         ``(values, *, samples, level, method) -> dict`` of these columns: biomarkers, and what
-        segmentation left of its samples (``volumes_ml``: structure -> (sample, t); ``calibration``
-        of the bundle; empty where there are none).
+        segmentation left of its samples (``volumes_ml``: structure -> (sample, t); ``sampled``:
+        structure -> what was measured of each sample; ``calibration`` of the bundle; empty where
+        there are none).
     common_curves
         ``(labels, *, spacing_mm, frames, frame_times_ms, rr_ms, points) -> dict name -> curve`` on
         a time base that all subjects share; empty for none.

@@ -33,7 +33,7 @@ def test_images_with_preparation_give_t2_and_the_report_s_parts_load(tmp_path):
     values = load(PROTOCOL.biomarkers.methods["regions"])(
         labels.array, image=scan.array, spacing_mm=scan.spacing_mm, affine=scan.affine
     )
-    assert set(values) == set(PROTOCOL.biomarkers.columns())
+    assert set(values) == set(load(PROTOCOL.biomarkers.dictionary))
     assert values["wall_t2_ms"] == pytest.approx(48.0, abs=0.3)
     assert values["lv_blood_t2_ms"] == pytest.approx(180.0, rel=0.03)
     context = load(PROTOCOL.quality.context)(scan, labels.array)

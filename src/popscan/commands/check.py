@@ -150,10 +150,15 @@ def _check_methods(config: Config, problems: list[str], notes: list[str]) -> Non
 
 
 def _check_model(config: Config, problems: list[str], notes: list[str]) -> None:
+    from popscan.methods import option_names, resolve
     from popscan.segment import load_bundle
     from popscan.stages.segment.bundles import bundle_path
 
+    methods, chosen = get_protocol(config.protocol).segmentation.methods, config.segment.method
     if not config.segment.model:
+        if chosen in methods and "bundle" in option_names(resolve(methods, chosen, "segment")):
+            problems.append(f"segment.model: none; method {chosen} needs the folder of a model")
+            return
         notes.append("no model: the protocol segments without one")
         return
     path = bundle_path(config.segment.model)

@@ -116,7 +116,7 @@ def train_model(
     from popscan.io.spreadsheet import tsv_text
     from popscan.train import train_bundle
     from popscan.train.predictor import train_predictor
-    from popscan.train.recipe import load_recipe
+    from popscan.train.recipe import SEGMENTING, load_recipe
     from popscan.train.split import stratified_split
 
     cases, left_out = labelled_cases(kind, root, stratify=stratify)
@@ -134,7 +134,7 @@ def train_model(
     chosen = [load_recipe(name) for name in recipes]
     trained = [case for case in cases if case.subject not in held]
     validation = [case for case in cases if case.subject in held]
-    if any(recipe.task != "segment" for recipe in chosen):
+    if any(recipe.task not in SEGMENTING for recipe in chosen):
         if len(chosen) > 1:
             raise PopscanError("task classify or regress: one recipe is expected")
         table = train_predictor(

@@ -59,6 +59,13 @@ class Segment(Section):
     dropout_rate: float = Field(
         default=0.1, ge=0, lt=1, description="Share of the channels that a draw silences."
     )
+    samples: int = Field(
+        default=16,
+        ge=2,
+        le=200,
+        description="Segmentations that a network with latent variables draws (method "
+        "probabilistic); other methods draw none.",
+    )
     uncertainty_maps: bool = Field(
         default=False,
         description="Write maps of entropy and mutual information per voxel, as large as the scan.",

@@ -35,6 +35,7 @@ def inversion_signal(
     pull: float = 0.9,
     m0: ArrayLike = 1.0,
     beat_ms: float = 1000.0,
+    efficiency: ArrayLike = 1.0,
 ) -> NDArray[np.float64]:
     """Return the signed samples of a scheme, shape (n, ...), in the order of acquisition.
 
@@ -48,13 +49,15 @@ def inversion_signal(
         T1* over T1.
     beat_ms
         Time from beat to beat.
+    efficiency
+        Share of the magnetisation that an inversion turns over; below 1 fits find too short a T1.
     """
     t1, full = np.broadcast_arrays(np.asarray(t1_ms, float), np.asarray(m0, float))
     star, steady = pull * t1, pull * full
     before, samples = full, []
     for which, (n, waits) in enumerate(scheme):
         times = FIRST_MS + STEP_MS * which + beat_ms * np.arange(n)
-        start = -before
+        start = -np.asarray(efficiency) * before
         samples += [steady - (steady - start) * np.exp(-time / star) for time in times]
         # The beats without readout end where the next inversion comes, before its first sample.
         rest = beat_ms * (waits + 1) - FIRST_MS - STEP_MS * (which + 1)

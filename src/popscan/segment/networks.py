@@ -136,6 +136,26 @@ def _autoencoder(
     )
 
 
+def _hierarchical(
+    n_labels: int,
+    *,
+    channels: Sequence[int],
+    context: int = 0,
+    phases: int = 1,
+    latents: int = 2,
+    latent_levels: int = 4,
+) -> torch.nn.Module:
+    from popscan.segment.hierarchical import Hierarchical
+
+    return Hierarchical(
+        phases * (1 + 2 * context),
+        n_labels,
+        channels=channels,
+        latents=latents,
+        latent_levels=latent_levels,
+    )
+
+
 #: Architecture name in a recipe or bundle -> builder ``(n_labels, **arguments)``.
 ARCHITECTURES: Mapping[str, Callable[..., torch.nn.Module]] = {
     "unet": _unet,
@@ -147,6 +167,8 @@ ARCHITECTURES: Mapping[str, Callable[..., torch.nn.Module]] = {
 }
 #: Likewise, of those that say what a slice looks like and not what is where in it.
 NORMATIVE: Mapping[str, Callable[..., torch.nn.Module]] = {"autoencoder": _autoencoder}
+#: Likewise, of those that draw segmentations (`popscan.segment.hierarchical`).
+DRAWING: Mapping[str, Callable[..., torch.nn.Module]] = {"hierarchical": _hierarchical}
 
 
 def build_network(name: str, n_labels: int, **arguments: Any) -> torch.nn.Module:
@@ -158,7 +180,8 @@ def build_network(name: str, n_labels: int, **arguments: Any) -> torch.nn.Module
         A key of `ARCHITECTURES`: ``unet`` (residual U-Net), ``dynunet`` (as in nnU-Net,
         Isensee et al. 2021, doi:10.1038/s41592-020-01008-z), ``basic_unet``, ``fcn`` (Bai et al.
         2018), ``deepmedic`` (Kamnitsas et al. 2017) or ``swin_unetr`` (a transformer, Hatamizadeh
-        et al. 2022, arXiv:2201.01266; ``channels`` are f, f, 2f, 4f, 8f, 16f).
+        et al. 2022, arXiv:2201.01266; ``channels`` are f, f, 2f, 4f, 8f, 16f); ``hierarchical``
+        (latent variables on several scales, `popscan.segment.hierarchical`).
     n_labels
         Output channels, background included.
     **arguments
@@ -169,9 +192,9 @@ def build_network(name: str, n_labels: int, **arguments: Any) -> torch.nn.Module
     PopscanError
         For an unknown name or arguments it does not take; the message lists the known ones.
     """
-    builders = {**ARCHITECTURES, **NORMATIVE}
+    builders = {**ARCHITECTURES, **NORMATIVE, **DRAWING}
     if name not in builders:
-        known = ", ".join([*sorted(ARCHITECTURES), *NORMATIVE])
+        known = ", ".join([*sorted(ARCHITECTURES), *NORMATIVE, *DRAWING])
         raise PopscanError(f"unknown architecture {name!r}; known are {known}")
     if n_phases(arguments) not in (1, 2):
         raise PopscanError(f"phases is 1 or 2, not {arguments['phases']!r}")
@@ -234,7 +257,7 @@ def bottleneck(network: torch.nn.Module) -> torch.nn.Module:
     Raises
     ------
     PopscanError
-        For a network that is none of `ARCHITECTURES`.
+        For a network that is none of `ARCHITECTURES` and `DRAWING`.
     """
     children = dict(network.named_children())
     for name in ("bottleneck", "down_4", "encoder10"):  # of DynUNet, BasicUNet, SwinUNETR

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -60,6 +60,8 @@ class Segmentation:
         Intensities of the structures (`popscan.segment.ood.tissue_features`).
     base
         Where the structures were decided to end; None where that was not asked.
+    sampled
+        Name of a structure -> what was measured in it of each sample, in order; or empty.
     """
 
     labels: NDArray[np.uint8]
@@ -72,6 +74,7 @@ class Segmentation:
     features: NDArray[np.float32] | None = None
     tissue: NDArray[np.float64] | None = None
     base: Ends | None = None
+    sampled: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
     @property
     def entropy(self) -> NDArray[np.float16]:

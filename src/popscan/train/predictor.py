@@ -19,7 +19,7 @@ from popscan.train.curves import draw_curve
 from popscan.train.export import recipe_as_yaml
 from popscan.train.loop import fit
 from popscan.train.packs import Case, build_pack
-from popscan.train.recipe import Recipe, load_recipe
+from popscan.train.recipe import SEGMENTING, Recipe, load_recipe
 from popscan.train.targets import Target, find_target
 
 #: Pixels of a pack beyond the patch, so that patches can be shifted and turned.
@@ -76,7 +76,7 @@ def train_predictor(
         training and validation.
     """
     step = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
-    if step.task == "segment":
+    if step.task in SEGMENTING:
         raise PopscanError(f"recipe {step.name!r} segments; expected task: classify or regress")
     if both := sorted({c.subject for c in cases} & {c.subject for c in validation}):
         raise PopscanError(f"in training and in validation: {', '.join(both)}")

@@ -23,11 +23,16 @@ from popscan.yamlfile import problem_text, read_yaml, shown
 #: Recipes that come with popscan.
 RECIPES_DIR = Path(__file__).parent / "recipes"
 #: What is trained.
-TASKS = ("segment", "classify", "regress", "reconstruct", "undersampled", "register")
+TASKS = (
+    "segment", "probabilistic", "classify", "regress", "reconstruct", "undersampled", "register",
+)  # fmt: skip
+#: Those of them whose result is a bundle that segments.
+SEGMENTING = ("segment", "probabilistic")
 #: Architectures that go with one task alone, and it with them.
 _OWN = {
     "autoencoder": "reconstruct",
     "cascade": "undersampled",
+    "hierarchical": "probabilistic",
     **dict.fromkeys(("pairs", "gradirn", "vr_net"), "register"),
 }
 #: Smallest and largest value of what a training cannot do without.
@@ -50,6 +55,8 @@ _RANGES = {
     "log_every": (1, 10**9),
     "adversarial": (0, 1),
     "blend": (0, 1),
+    "latent_weight": (0, 1e3),
+    "mean_weight": (0, 1e3),
 }
 
 #: What most recipes do without.
@@ -66,6 +73,8 @@ _RARE = (
     "learning",
     "private",
     "blend",
+    "latent_weight",
+    "mean_weight",
 )
 
 
@@ -123,11 +132,16 @@ class Recipe:
     mirror
         Whether volumes are trained on as their mirror images, too (left for right).
     task, target
-        ``segment``; or ``classify`` and ``regress`` with the attribute of the subjects that is
+        ``segment``; or ``probabilistic``, segmentations that are drawn (``hierarchical``); or
+        ``classify`` and ``regress`` with the attribute of the subjects that is
         predicted (`popscan.train.predictor`); or ``reconstruct``, the images themselves, by an
         architecture that cannot copy them (``autoencoder``); or ``undersampled``, the images of
         simulated k-space (``cascade``); or ``register``, one phase of a slice with another
         (``pairs``, ``gradirn``, ``vr_net``). `loss` is then not used.
+    latent_weight, mean_weight
+        Of task ``probabilistic``: weights beside that of `loss` of a draw of the posterior: of the
+        divergence of posterior from prior, in nats per pixel (1 is the bound of the likelihood
+        where the loss is cross-entropy), and of `loss` of the prior's means.
     undersampling
         Of task ``undersampled``: what is simulated. `patch` is then the number of readouts, and
         `spacing_mm` and `augmentation` are not used.
@@ -176,6 +190,8 @@ class Recipe:
     undersampling: Undersampling = field(default_factory=Undersampling)
     learning: Learning = field(default_factory=Learning)
     private: Private = field(default_factory=Private)
+    latent_weight: float = 1.0
+    mean_weight: float = 0.0
 
     @property
     def n_labels(self) -> int:
@@ -300,11 +316,15 @@ def _check_task(recipe: Recipe, *, where: str) -> None:
         if (recipe.architecture in names) != (recipe.task == task):
             known = " or ".join(names)
             raise PopscanError(f"{where}: architecture {known} goes with task {task} alone")
+    if (recipe.latent_weight, recipe.mean_weight) != (1, 0) and recipe.task != "probabilistic":
+        raise PopscanError(
+            f"{where}: latent_weight and mean_weight go with task probabilistic alone"
+        )
     if recipe.task in ("segment", "undersampled", "register"):
         return
     unusable = {
         "phases 2": recipe.architecture_arguments.get("phases", 1) != 1,
-        "init_from": bool(recipe.init_from),
+        "init_from": bool(recipe.init_from) and recipe.task != "probabilistic",
         "adversarial": bool(recipe.adversarial),
         "mitigation other than sampling": recipe.mitigation
         != Mitigation(attribute=recipe.mitigation.attribute, sampling=recipe.mitigation.sampling),

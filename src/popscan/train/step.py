@@ -22,6 +22,7 @@ from popscan.train.targets import reconstruction_loss, target_loss
 
 if TYPE_CHECKING:
     from popscan.register.architectures import Registers
+    from popscan.segment.hierarchical import Hierarchical
 
 #: What draws the batches of a task.
 AnySampler = Sampler | SweepSampler | PairSampler
@@ -40,6 +41,8 @@ def batch_loss(
     groups, how = state.groups, recipe.mitigation
     device = next(state.network.parameters()).device
     images, labels = images.to(device), labels.to(device)
+    if recipe.task == "probabilistic":
+        return drawn_loss(state, recipe, images=images, labels=labels)
     with (
         watched(state.network, on=groups is not None and groups.head is not None) as features,
         torch.autocast(device.type, dtype=torch.bfloat16, enabled=recipe.autocast),
@@ -65,6 +68,24 @@ def batch_loss(
             features[0], codes, how=how, state=groups, shares=shares, progress=done
         )
     return total
+
+
+def drawn_loss(
+    state: TrainState, recipe: Recipe, *, images: torch.Tensor, labels: torch.Tensor
+) -> torch.Tensor:
+    """Return the losses of a draw of the posterior and of the prior's means, plus divergence.
+
+    With a weight of the means it is the hybrid of Sohn et al. (NeurIPS 2015): from the posterior
+    alone a network learns to read labels off the latent variables long before off the image.
+    """
+    network = cast("Hierarchical", state.network)
+    with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=recipe.autocast):
+        drawn, mean, apart = network.explained(images, labels, state.generator)
+    loss = partial(LOSSES[recipe.loss], **recipe.loss_arguments)
+    total = loss(drawn.float(), labels)
+    if recipe.mean_weight:
+        total = total + recipe.mean_weight * loss(mean.float(), labels)
+    return total + recipe.latent_weight * apart.mean() / labels[0].numel()
 
 
 def _of_shown(

@@ -14,7 +14,7 @@ from popscan.protocols.t1_map.labels import LABELS
 
 PROTOCOL = Protocol(
     name="t1_map",
-    version="3",
+    version="4",
     title="Heart MR, T1 map",
     series=(
         Series(
@@ -34,8 +34,9 @@ PROTOCOL = Protocol(
         organ="heart",
         acquisition="T1 maps of the heart",
         limits=(
-            "The regions come with the images: nothing is segmented, and how well they were drawn "
-            "is not judged beyond the checks of QC.",
+            "The regions come with the images, unless segment.method is probabilistic: its network "
+            "was trained and measured on simulated maps alone. How well regions were drawn is not "
+            "judged beyond the checks of QC.",
             "T1 of MOLLI-like sequences depends on heart rate, T2, flip angle and magnetisation "
             "transfer; values compare within one sequence and field strength.",
         ),
@@ -43,10 +44,14 @@ PROTOCOL = Protocol(
         capitals=("t1",),
     ),
     segmentation=Segmentation(
-        methods={"given": "popscan.segment.given:given_labels"},
+        methods={
+            "given": "popscan.segment.given:given_labels",
+            "probabilistic": "popscan.protocols.t1_map.segmentation:probabilistic",
+        },
         method="given",
         bundle="",
-        columns="popscan.segment.given:COLUMNS",
+        columns="popscan.protocols.t1_map.columns:SEGMENTATION",
+        training="popscan.protocols.t1_map.training.kind:KIND",
     ),
     quality=Quality(
         checks="popscan.protocols.t1_map.qc:CHECKS",
@@ -57,6 +62,8 @@ PROTOCOL = Protocol(
         method="regions",
         dictionary="popscan.protocols.t1_map.biomarkers:DICTIONARY",
         details="popscan.protocols.t1_map.biomarkers:DETAILS",
+        intervals="popscan.protocols.t1_map.sampled:T1_INTERVALS",
+        interval_values="popscan.protocols.t1_map.sampled:t1_intervals",
     ),
     methods_text="popscan.protocols.t1_map.methods:sentences",
     report_blocks=("popscan.protocols.t1_map.report:values",),

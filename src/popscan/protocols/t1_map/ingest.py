@@ -67,7 +67,7 @@ def prepare(
         `popscan.relaxometry`.
     """
     facts: Mapping[str, Any] = scan.meta.get("relaxation") or {"kind": "map"}
-    made, values = _ready(scan, facts, labels) if facts["kind"] == "map" else _fitted(scan, facts)
+    made, values = _ready(scan, facts, labels) if facts["kind"] == "map" else fitted(scan, facts)
     n = made.shape[3]
     meta = {**scan.meta, "frame_labels": list(FRAMES[:n])}
     named = facts.get("unit", "auto") != "auto" or facts.get("unit_stated")
@@ -99,7 +99,8 @@ def _ready(
     return made, {"map_unit": unit}
 
 
-def _fitted(scan: Scan, facts: Mapping[str, Any]) -> tuple[Floats, dict[str, Any]]:
+def fitted(scan: Scan, facts: Mapping[str, Any]) -> tuple[Floats, dict[str, Any]]:
+    """Return frames as in `FRAMES`, and values of `prepare`, of raw images."""
     samples = np.moveaxis(scan.array.astype(float), 3, 0)
     magnitude, times = np.abs(samples), list(facts["times_ms"])
     tissue = _tissue(magnitude)

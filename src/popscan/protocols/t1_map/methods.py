@@ -6,6 +6,16 @@ from collections.abc import Mapping
 from typing import Any
 
 
+def regions(config: Mapping[str, Any]) -> str:
+    """Return where the regions are from."""
+    if config.get("segment", {}).get("method") == "probabilistic":
+        return (
+            "Regions are the mean of segmentations drawn by a network that was trained on "
+            "simulated maps alone and never measured on real ones."
+        )
+    return "Regions were given with the images."
+
+
 def sentences(config: Mapping[str, Any]) -> list[str]:
     """Return what was fitted and measured, and how."""
     mapping = config.get("source", {}).get("mapping", {})
@@ -15,6 +25,7 @@ def sentences(config: Mapping[str, Any]) -> list[str]:
         "T1 was fitted to inversion-recovery images voxel by voxel, with three parameters, "
         f"restored polarity and the Look-Locker correction, {named}; ready-made maps "
         "were taken as they are.",
-        "Regions were given with the images. Values are means over a region's voxels; their "
+        regions(config),
+        "Values are means over a region's voxels; their "
         "intervals follow from the autocovariance of the map within the region.",
     ]

@@ -20,6 +20,10 @@ from popscan.qc.fit import label_misfit, misfit_spec
 from popscan.qc.model import Measured, Spec, not_assessed
 from popscan.relaxometry import RegionValue, region_value
 
+#: Limits of what drawn segmentations may differ. They depend on the model, and none is shipped:
+#: `benchmarks/mapping_segmentation.py` chooses those of one on patients kept out of its training.
+SAMPLE_DICE, SAMPLED_SD_PCT = 0.80, 2.0
+
 
 class MapContext(ScanContext):
     """A map in its first frame, the doubt in the others, and the regions."""
@@ -158,6 +162,25 @@ def blood_wall_ratio(ctx: MapContext) -> Measured:
     return Measured(blood.core_mean / ctx.wall.core_mean, "without border voxels")
 
 
+def wall_sample_dice(ctx: MapContext) -> Measured:
+    """How much drawn segmentations of the myocardium overlap."""
+    return _of_draws(ctx, "sample_dice_wall", "mean Dice of all pairs of drawn segmentations")
+
+
+def wall_sampled_sd_pct(ctx: MapContext) -> Measured:
+    """How much the mean of the myocardium differs between drawn segmentations."""
+    return _of_draws(ctx, "sampled_sd_wall_pct", "spread of the mean over drawn segmentations")
+
+
+def _of_draws(ctx: MapContext, name: str, words: str) -> Measured:
+    found = ctx.from_segmentation.get(name)
+    if "sample_dice_wall" not in ctx.from_segmentation:
+        return not_assessed("the labels were given; nothing was drawn")
+    if not isinstance(found, int | float) or not math.isfinite(found):
+        return Measured(math.nan, "no myocardium in the drawn segmentations")
+    return Measured(float(found), words)
+
+
 def checks(review_ms: tuple[float, float], fail_ms: tuple[float, float]) -> Mapping[str, Spec]:
     """Return the checks of a map, by between which values its myocardium passes and can be used."""
     return {
@@ -221,6 +244,16 @@ def checks(review_ms: tuple[float, float], fail_ms: tuple[float, float]) -> Mapp
             measure=wall_ms, kind="segmentation", unit="ms",
             meaning="Mean of the myocardium, before contrast agent",
             bad="outside", review=review_ms, fail=fail_ms,
+        ),
+        "wall_sample_dice": Spec(
+            measure=wall_sample_dice, kind="segmentation", unit="",
+            meaning="Mean Dice of all pairs of drawn segmentations of the myocardium", bad="low",
+            review=SAMPLE_DICE, fail=None,
+        ),
+        "wall_sampled_sd_pct": Spec(
+            measure=wall_sampled_sd_pct, kind="segmentation", unit="%",
+            meaning="Spread over drawn segmentations of the mean of the myocardium, of its value",
+            bad="high", review=SAMPLED_SD_PCT, fail=None,
         ),
         "blood_wall_ratio": Spec(
             measure=blood_wall_ratio, kind="segmentation", unit="ratio",

@@ -10,6 +10,7 @@ from popscan.protocols.t1_map.biomarkers import SECTORS
 from popscan.protocols.t1_map.labels import LABELS
 from popscan.report.context import Extra, StudyContext
 from popscan.report.figures.base import drawing, new_figure, strip_axes, to_svg
+from popscan.report.text import plural
 
 
 def values(context: StudyContext) -> Extra | None:
@@ -36,10 +37,22 @@ def section(quantity: str, context: StudyContext) -> Extra | None:
         ],
         tables=[(f"{name} by region, over subjects.", _regions(table, quantity))],
         notes=[
-            "Regions came with the images; they were not segmented here. An interval holds noise "
-            "and the unevenness of the region, not the bias of the sequence.",
+            _where_from(table, quantity),
+            "An interval holds noise and the unevenness of the region, not the bias of the "
+            "sequence.",
         ],
     )
+
+
+def _where_from(table: pd.DataFrame, quantity: str) -> str:
+    """Return where the regions are from: drawn ones have a spread."""
+    drawn = len(_numbers(table, f"wall_{quantity}_sampled_sd_ms"))
+    if drawn:
+        return (
+            f"Regions of {plural(drawn, 'subject')} were drawn by a network that was trained on "
+            "simulated maps alone; how right it is on real ones was not measured."
+        )
+    return "Regions came with the images; they were not segmented here."
 
 
 def _numbers(table: pd.DataFrame, column: str) -> pd.Series:
@@ -56,10 +69,12 @@ def _regions(table: pd.DataFrame, quantity: str) -> pd.DataFrame:
         if not len(found):
             continue
         width = _numbers(table, f"{own}_high_ms") - _numbers(table, f"{own}_low_ms")
+        joint = _numbers(table, f"{own}_joint_high_ms") - _numbers(table, f"{own}_joint_low_ms")
+        drawn = {"median_joint_interval_ms": joint.median()} if len(joint) else {}
         rows.append(
             {
                 "region": LABELS.titles[region], "n": len(found), "mean_ms": found.mean(),
-                "sd_ms": found.std(), "median_interval_ms": width.median(),
+                "sd_ms": found.std(), "median_interval_ms": width.median(), **drawn,
                 "median_border_shift_ms": _numbers(table, f"{own}_border_shift_ms").median(),
                 "median_border_pct": _numbers(table, f"{region}_border_pct").median(),
                 "most_failed_pct": _numbers(table, f"{region}_failed_pct").max(),

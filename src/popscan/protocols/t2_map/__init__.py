@@ -9,7 +9,7 @@ from popscan.protocols.t1_map import PROTOCOL as T1_MAP
 PROTOCOL = replace(
     T1_MAP,
     name="t2_map",
-    version="3",
+    version="4",
     title="Heart MR, T2 map",
     series=(Series(view="t2", title="T2 map", suffixes=("T2map", "T2prep"), dimensions=4),),
     sources={"bids": "popscan.io.mapping:BidsMaps"},
@@ -33,6 +33,8 @@ PROTOCOL = replace(
         method="regions",
         dictionary="popscan.protocols.t2_map.parts:DICTIONARY",
         details="popscan.protocols.t2_map.parts:DETAILS",
+        intervals="popscan.protocols.t1_map.sampled:T2_INTERVALS",
+        interval_values="popscan.protocols.t1_map.sampled:t2_intervals",
     ),
     methods_text="popscan.protocols.t2_map.parts:sentences",
     report_blocks=("popscan.protocols.t2_map.parts:values",),

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from popscan.columns import Column
 from popscan.protocols.t1_map.biomarkers import details, dictionary, measured
+from popscan.protocols.t1_map.methods import regions
 from popscan.protocols.t1_map.qc import checks
 from popscan.protocols.t1_map.report import section
 from popscan.qc.model import Spec
@@ -42,6 +43,7 @@ def sentences(config: Mapping[str, Any]) -> list[str]:
     return [
         "T2 was fitted to images with T2 preparation voxel by voxel, as a mono-exponential decay "
         "by least squares on the signal; ready-made maps were taken as they are.",
-        "Regions were given with the images. Values are means over a region's voxels; their "
+        regions(config),
+        "Values are means over a region's voxels; their "
         "intervals follow from the autocovariance of the map within the region.",
     ]

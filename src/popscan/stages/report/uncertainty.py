@@ -118,13 +118,14 @@ def interval_widths(biomarkers: pd.DataFrame, limits: Sequence[str]) -> pd.DataF
     biomarkers
         The table of this name.
     limits
-        Columns of the intervals' ends, and what else the protocol declares with them.
+        Columns of the intervals' ends, and what else the protocol declares with them; ends of what
+        is no biomarker (a second interval of one) are left to the protocol's own section.
     """
     rows = []
     for low in limits:
         stem, end, unit = low.rpartition("_low_")
         name, high = f"{stem}_{unit}", f"{stem}_high_{unit}"
-        if not end or low not in biomarkers or not biomarkers[low].notna().any():
+        if not end or not {low, name} <= set(biomarkers) or not biomarkers[low].notna().any():
             continue
         half = (biomarkers[high] - biomarkers[low]) / 2
         known = half.notna()

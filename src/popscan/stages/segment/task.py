@@ -69,7 +69,9 @@ def segment_task(context: ShardContext) -> Task[Loaded]:
     """Label every frame of the protocol's series, and of the reference image where there is one."""
     section = context.section(Segment)
     offered = context.protocol.segmentation
-    takes_given = "given" in option_names(resolve(offered.methods, section.method, "segment"))
+    taken = option_names(resolve(offered.methods, section.method, "segment"))
+    takes_given = "given" in taken
+    unused = set() if "samples" in taken else {"samples"}
     bundle = load_bundle(section.model, section.device, protocol=context.protocol.name)
     label_alone = labelling(context.protocol, section, bundle)
     size = _subjects_at_once(section, bundle) if section.method in offered.together else 1
@@ -140,7 +142,7 @@ def segment_task(context: ShardContext) -> Task[Loaded]:
         stage="segment",
         version=context.version,
         options={
-            **section.model_dump(exclude=_NOT_KEYS),
+            **section.model_dump(exclude=_NOT_KEYS | unused),
             "model_digest": bundle.digest,
             **protocol_key(context.protocol),
         },
@@ -180,6 +182,7 @@ def _options(section: Segment, bundle: Bundle | NoModel) -> dict[str, object]:
         "precision": section.precision,
         "dropout_samples": section.dropout_samples,
         "dropout_rate": section.dropout_rate,
+        "samples": section.samples,
         "information": section.uncertainty_maps,
     }
 

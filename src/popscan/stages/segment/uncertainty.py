@@ -98,7 +98,9 @@ def samples_of(
         return {}
     frames = labelled.tally.by_frame(scan.array.shape[2])
     voxel_ml = labelled.tally.pixel_mm2 * scan.spacing_mm[2] / 1000.0
+    measured = {name: np.round(values, 3) for name, values in labelled.sampled.items()}
     return {
+        **({"sampled": measured} if measured else {}),
         "samples": list(labelled.tally.samples),
         "volumes_ml": {
             name: np.round(frames.volumes[:, :, code] * voxel_ml, 3)

@@ -1,0 +1,32 @@
+"""What the columns mean that the methods of segmentation add to the table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from popscan.columns import Column, text
+from popscan.protocols.t1_map.labels import LABELS
+
+#: Word of the column `labels_by`.
+BY_NETWORK = "network, trained on simulated maps alone"
+#: What the methods say of a subject.
+SEGMENTATION: Mapping[str, Column] = {
+    "labels_by": text(
+        "given: the labels came with the images; nothing was segmented. network: drawn by a "
+        "network that was trained on simulated maps alone; on real ones it was never measured",
+    ),
+    **{
+        f"sample_dice_{name}": Column(
+            "", f"mean Dice of all pairs of drawn segmentations, {words}; empty for given labels",
+            "popscan.segment.draws",
+        )
+        for name, words in LABELS.words.items()
+    },
+    **{
+        f"sampled_sd_{name}_pct": Column(
+            "%", f"spread over drawn segmentations of the map's mean, {words}, of its value; empty "
+            "for given labels", "own definition",
+        )
+        for name, words in LABELS.words.items()
+    },
+}  # fmt: skip
