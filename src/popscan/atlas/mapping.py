@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from popscan.atlas.differences import Differences, Half, of_field, organ_of
 from popscan.atlas.grid import AtlasGrid
 from popscan.atlas.partial import ALL, Floats, GroupSums, Partial, exact, measures
 from popscan.atlas.prepared import Prepared
@@ -55,7 +56,8 @@ def map_subjects(
     Returns
     -------
     Partial
-        Sums per group and one row of distances per subject.
+        Sums per group, and of each subject one row of distances and its differences from the
+        template.
 
     Raises
     ------
@@ -71,6 +73,8 @@ def map_subjects(
     options = _options(method, n_demons_iterations, smoothing_mm)
     groups: dict[str, GroupSums] = {}
     values = np.full((len(ordered), len(measures([r.name for r in regions]))), np.nan)
+    organ = None if template is None else organ_of(template)
+    moved: list[tuple[Half, Half]] = []
     for row, (_, names, prepared) in enumerate(ordered):
         field: NDArray = np.zeros((*grid.shape, 3))
         if template is not None:
@@ -82,11 +86,18 @@ def map_subjects(
                 **options,
             ).displacement_mm[0]
         one = _summands(prepared, field, grid)
-        if template is not None:
+        if template is not None and organ is not None:
             values[row] = _distances(one, field, template)
+            moved.append(of_field(field, organ, spacing_mm=grid.spacing))
         for name in sorted({ALL, *names}):
             groups[name] = groups.get(name, GroupSums.empty(grid, len(regions))) + one
-    return Partial(grid=grid, groups=dict(sorted(groups.items())), units=units, values=values)
+    return Partial(
+        grid=grid,
+        groups=dict(sorted(groups.items())),
+        units=units,
+        values=values,
+        differences=Differences.stacked(organ, moved) if organ is not None else None,
+    )
 
 
 def _options(

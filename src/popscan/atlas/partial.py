@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from popscan.atlas.differences import Differences
 from popscan.atlas.grid import AtlasGrid
 from popscan.records import PopscanError
 
@@ -102,12 +103,16 @@ class Partial:
         one half), mean displacement within the template's regions, root mean square intensity
         difference there, smallest Jacobian of the displacement (0 or less: it folds). NaN in the
         first round.
+    differences
+        Of the same subjects from the template; None in the first round, and of several shards
+        together: sums are all that is added up.
     """
 
     grid: AtlasGrid
     groups: Mapping[str, GroupSums]
     units: tuple[str, ...]
     values: Floats
+    differences: Differences | None = None
 
     def rows(self, regions: Sequence[str]) -> list[dict[str, Any]]:
         """Return one row per subject: ``unit`` and the `measures` of these regions."""
@@ -133,6 +138,7 @@ class Partial:
             "units": np.array(self.units, dtype=np.str_),
             "values": self.values,
             **sums,
+            **(self.differences.to_arrays() if self.differences else {}),
         }
 
     @classmethod
@@ -151,6 +157,7 @@ class Partial:
             groups=groups,
             units=tuple(str(unit) for unit in arrays["units"]),
             values=np.asarray(arrays["values"], dtype=np.float64),
+            differences=Differences.from_arrays(arrays),
         )
 
 

@@ -52,12 +52,18 @@ def _slice_of(pictures: Mapping[str, Any], cut: Cut, n: int) -> int:
     return int(held[round(cut.level * (len(held) - 1))])
 
 
-def _planes(pictures: Mapping[str, Any], frame: AtlasFrame) -> Planes:
-    """Title, mean, probability maps and aspect of each picture, (columns, rows) each."""
+def planes_of(pictures: Mapping[str, Any], frame: AtlasFrame, *, further: bool = False) -> Planes:
+    """Return title, mean, maps and aspect of each picture, (columns, rows) each.
+
+    The maps are those of the frame's regions; with `further`, also what else is named ``p_*``.
+    """
     mean = mean_image(pictures)
     if mean is None:
         return []
     named = {r.name: probability(pictures, r.name) for r in frame.regions}
+    if further:
+        more = {key.removeprefix("p_"): value for key, value in pictures.items() if key[:2] == "p_"}
+        named |= {key: value for key, value in more.items() if key not in named}
     maps = {name: array for name, array in named.items() if array is not None}
     spacing = [float(s) for s in pictures.get("spacing_mm", (1.0, 1.0))]
     if mean.ndim == 2:
@@ -88,7 +94,7 @@ def atlas_figure(
     `frame` says which slices and colours, `count` writes a group's n. Groups without a mean image
     are left out; the caller makes sure that one has it.
     """
-    rows = {group: planes for group, pics in atlas.items() if (planes := _planes(pics, frame))}
+    rows = {group: planes for group, pics in atlas.items() if (planes := planes_of(pics, frame))}
     width = max(len(planes) for planes in rows.values())
     beside = width == 1
     colours = {region.name: region.colour for region in frame.regions}

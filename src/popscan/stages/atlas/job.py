@@ -22,6 +22,12 @@ from popscan.stages.atlas.stored import (
     save_arrays,
     split_arrays,
 )
+from popscan.stages.atlas.targets import (
+    Target,
+    digest_of,
+    digests_as_arrays,
+    read_digests,
+)
 from popscan.stages.restoring import Restorer
 from popscan.store import Store
 from popscan.study.accounts import PREFIX, Account
@@ -116,7 +122,7 @@ def map_shard(
     """
     from popscan.atlas import ALL, AtlasGrid, Prepared, map_subjects
 
-    groups = read_members(members)
+    groups = read_members(members, options)
     arrays = load_arrays(prepared)
     mine = {unit: groups[unit] for unit in arrays[PREFIX + "unit"].tolist() if unit in groups}
     method = Atlas.of(options).registration
@@ -143,7 +149,8 @@ def map_shard(
         method=method,
         smoothing_mm=frame.smoothing_mm,
     )
-    save_arrays(output, sums.to_arrays())
+    made_from = {name: digest_of(parts[name]) for name in sums.units}
+    save_arrays(output, sums.to_arrays() | digests_as_arrays(made_from))
     keep(output, folder, made_of)
 
 
@@ -161,6 +168,21 @@ def reduce_round(
     folder = study_root / "atlas" / "work" / f"sums-{iteration}"
     paths = sorted(folder.glob("*.npz"))
     before = read_templates(template).get(ALL) if template else None
+    made_from = read_digests(paths)
+    target = Target(
+        output=output,
+        folder=study_root / "atlas" / "work" / "kept" / "targets",
+        made_of=fingerprint(
+            json.dumps({k: v for k, v in options.items() if k != "atlas"}, sort_keys=True).encode(),
+            json.dumps([section.registration, section.spacing_mm, section.min_group]).encode(),
+            template.read_bytes() if template else b"",
+        ),
+        units=made_from,
+    )
+    last = iteration == section.iterations - 1
+    if not last and target.restore(max_growth_pct=section.max_growth_pct):
+        log.info("the averages of %d subjects stay what is registered to", target.n_known)
+        return
     templates = reduce(
         (Partial.from_arrays(load_arrays(path)) for path in paths),
         before,
@@ -169,3 +191,5 @@ def reduce_round(
     if ALL not in templates:
         log.warning("fewer than %d subjects: no atlas", section.min_group)
     save_arrays(output, joined_arrays([(g, t.to_arrays()) for g, t in sorted(templates.items())]))
+    if not last:
+        target.keep()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -13,11 +14,17 @@ from popscan.disk import write_atomic
 from popscan.protocol import AtlasFrame, load
 from popscan.protocols import protocol_of
 from popscan.records import PopscanError, Scan, Status
+from popscan.stages.atlas.columns import EFFECTS, NUMBERS
+from popscan.stages.atlas.differences import Compared, write_differences
+from popscan.stages.atlas.effects import write_effects
 from popscan.stages.atlas.stored import read_templates
 from popscan.study import dictionary
 from popscan.study.accounts import read_account, study_account
 from popscan.study.study import Study
 from popscan.study.tables import write_table
+
+if TYPE_CHECKING:
+    from popscan.atlas import Template
 
 
 def atlas_frame(options: Mapping[str, object]) -> AtlasFrame:
@@ -51,16 +58,19 @@ def write_atlas(study_root: Path, template: Path, options: Mapping[str, object])
     options
         Config sections study, atlas, fairness and cohort.
     """
+    from popscan.atlas import ALL
     from popscan.io.nifti import write_scan
 
     summaries = {}
     templates = read_templates(template)
     frame = atlas_frame(options)
     regions = region_names(frame)
+    for old in (study_root / "atlas").glob("*.nii.gz"):
+        old.unlink()  # of a group that is no more
     for group, average in templates.items():
         spacing = average.grid.spacing
         affine = load(frame.affine)(average.grid)
-        name = group.replace("=", "-").replace("/", "_")
+        name = file_name(group)
         layers = {
             "mean": average.image,
             **dict(zip(regions, average.probabilities, strict=True)),
@@ -83,6 +93,15 @@ def write_atlas(study_root: Path, template: Path, options: Mapping[str, object])
         ]  # fmt: skip
     write_table(study_root, "atlas_subjects", account, dictionary.of("atlas_subjects"))
     distances = atlas_distances(study_root, template, regions)
+    effects = pd.DataFrame(columns=[*EFFECTS])
+    numbers = pd.DataFrame()
+    if ALL in templates:
+        compared = Compared.of_round(study_root, template, templates[ALL].grid, options)
+        numbers = write_differences(study_root, compared, frame, options)
+        effects = write_effects(study, compared, frame, options)
+        _write_map_space(study_root, template, frame)
+    distances = _joined(distances, numbers)
+    write_table(study_root, "atlas_effects", effects, dictionary.of("atlas_effects"))
     write_table(
         study_root,
         "atlas_distances",
@@ -91,6 +110,26 @@ def write_atlas(study_root: Path, template: Path, options: Mapping[str, object])
     )
     text = json.dumps({"template": template.name, "groups": summaries}, indent=1, sort_keys=True)
     write_atomic(study_root / "atlas" / "atlas.json", (text + "\n").encode())
+
+
+def file_name(group: str) -> str:
+    """Return a group's name within names of files: ``sex-female_bmi_class-normal``."""
+    return group.replace("=", "-").replace("/", "_").replace(", ", "_")
+
+
+def _joined(distances: pd.DataFrame, numbers: pd.DataFrame) -> pd.DataFrame:
+    """Return distances with the numbers of `write_differences`, empty where there are none."""
+    joined = distances.copy()
+    for name in NUMBERS:
+        values = numbers[name] if name in numbers else pd.Series(dtype=object)
+        there = values.reindex(pd.Index(joined["unit"])).to_numpy()
+        text = NUMBERS[name].kind == "text"
+        joined[name] = (
+            pd.Series(there, index=joined.index).fillna("").astype(str)
+            if text
+            else pd.Series(there, index=joined.index).astype(float)
+        )
+    return joined
 
 
 #: Measure of the atlas -> column of the table of distances, beside Dice.
@@ -125,6 +164,40 @@ def atlas_distances(study_root: Path, template: Path, regions: Sequence[str]) ->
     return table.dropna(subset=["atlas_distance_mm"]).reset_index(drop=True)
 
 
+def template_of_maps(template: Path) -> Path:
+    """Return the templates that the round of `template` registered to: the space of the maps."""
+    iteration = int(template.stem.removeprefix("template-"))
+    return template.with_name(f"template-{iteration - 1}.npz")
+
+
+def _write_map_space(study_root: Path, template: Path, frame: AtlasFrame) -> None:
+    """Write the mean image in whose space the maps are."""
+    from popscan.atlas import ALL
+    from popscan.io.nifti import write_scan
+
+    path = template_of_maps(template)
+    average = read_templates(path).get(ALL) if path.exists() else None
+    if average is None:
+        return
+    array = np.nan_to_num(np.asarray(average.image, dtype=np.float32))[..., None]
+    affine = load(frame.affine)(average.grid)
+    scan = Scan(array=array, affine=affine, spacing_mm=average.grid.spacing, view="atlas")
+    write_scan(study_root / "atlas" / "maps" / "space_mean.nii.gz", scan)
+
+
+def map_pictures(study_root: Path, frame: AtlasFrame) -> dict[str, object]:
+    """Pictures of the average in whose space the maps are; empty if there is none."""
+    from popscan.atlas import ALL
+
+    path = study_root / "atlas" / "atlas.json"
+    if not path.exists():
+        return {}
+    name = json.loads(path.read_text(encoding="utf-8"))["template"]
+    before = template_of_maps(study_root / "atlas" / "work" / name)
+    average = read_templates(before).get(ALL) if before.exists() else None
+    return {} if average is None else _pictures(average, frame)
+
+
 def atlas_pictures(study_root: Path, frame: AtlasFrame) -> dict[str, dict[str, object]]:
     """Pictures of each group's template for the report; empty if there is no atlas."""
     path = study_root / "atlas" / "atlas.json"
@@ -132,17 +205,14 @@ def atlas_pictures(study_root: Path, frame: AtlasFrame) -> dict[str, dict[str, o
         return {}
     name = json.loads(path.read_text(encoding="utf-8"))["template"]
     templates = read_templates(study_root / "atlas" / "work" / name)
+    return {group: _pictures(average, frame) for group, average in templates.items()}
+
+
+def _pictures(average: Template, frame: AtlasFrame) -> dict[str, object]:
+    maps = zip(region_names(frame), average.probabilities, strict=True)
     return {
-        group: {
-            "mean": average.image,
-            **{
-                f"p_{name}": probability
-                for name, probability in zip(
-                    region_names(frame), average.probabilities, strict=True
-                )
-            },
-            "n": average.n_subjects,
-            "spacing_mm": average.grid.spacing,
-        }
-        for group, average in templates.items()
+        "mean": average.image,
+        **{f"p_{name}": probability for name, probability in maps},
+        "n": average.n_subjects,
+        "spacing_mm": average.grid.spacing,
     }

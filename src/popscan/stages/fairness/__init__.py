@@ -24,7 +24,7 @@ _AUDIT = {
 
 STAGE = Stage(
     name="fairness",
-    version="10",
+    version="11",
     uses=("stats",),
     sections=(
         "study",
