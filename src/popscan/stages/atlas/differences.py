@@ -187,6 +187,7 @@ def write_map(
 
     array = np.nan_to_num(on_grid(values, organ), posinf=0.0, neginf=0.0)[..., np.newaxis]
     affine = load(frame.affine)(grid)
+    path.parent.mkdir(parents=True, exist_ok=True)
     write_scan(path, Scan(array=array, affine=affine, spacing_mm=grid.spacing, view="atlas"))
 
 
