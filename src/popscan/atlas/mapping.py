@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from popscan.atlas.cycle import CycleSums
 from popscan.atlas.differences import Differences, Half, of_field, organ_of
 from popscan.atlas.grid import AtlasGrid
 from popscan.atlas.partial import ALL, Floats, GroupSums, Partial, exact, measures
@@ -28,6 +29,7 @@ def map_subjects(
     n_demons_iterations: tuple[int, ...] = (30, 8),
     smoothing_mm: float = 5.0,
     image_weight: float = 0.0,
+    with_cycle: bool = False,
 ) -> Partial:
     """Register subjects to a template and sum what an atlas needs.
 
@@ -52,6 +54,8 @@ def map_subjects(
     image_weight
         How much intensities drive the registration next to the labels; 0 is labels alone, which
         neither scanner nor coil shading can pull.
+    with_cycle
+        Whether cycles are summed, too, where subjects have one.
 
     Returns
     -------
@@ -72,6 +76,7 @@ def map_subjects(
     grid = _common_grid(ordered, template, grid)
     options = _options(method, n_demons_iterations, smoothing_mm)
     groups: dict[str, GroupSums] = {}
+    cycles: dict[str, CycleSums] = {}
     values = np.full((len(ordered), len(measures([r.name for r in regions]))), np.nan)
     organ = None if template is None else organ_of(template)
     moved: list[tuple[Half, Half]] = []
@@ -91,12 +96,17 @@ def map_subjects(
             moved.append(of_field(field, organ, spacing_mm=grid.spacing))
         for name in sorted({ALL, *names}):
             groups[name] = groups.get(name, GroupSums.empty(grid, len(regions))) + one
+        if with_cycle and prepared.cycle is not None:
+            moving = CycleSums.of(prepared.cycle, field, spacing_mm=grid.spacing)
+            for name in sorted({ALL, *names}):
+                cycles[name] = cycles[name] + moving if name in cycles else moving
     return Partial(
         grid=grid,
         groups=dict(sorted(groups.items())),
         units=units,
         values=values,
         differences=Differences.stacked(organ, moved) if organ is not None else None,
+        cycles=dict(sorted(cycles.items())),
     )
 
 

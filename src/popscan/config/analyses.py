@@ -39,6 +39,12 @@ class Atlas(Section):
     )
     spacing_mm: float = Field(default=3.0, gt=0, le=50, description="Voxel size of the atlas.")
     min_group: int = Field(default=5, ge=2, description="Smallest group that gets an atlas.")
+    n_phases: int = Field(
+        default=0,
+        ge=0,
+        le=40,
+        description="Phases of averages over the cycle, from series of many frames; 0: none.",
+    )
     effects: Distinct[ColumnName] = Field(
         default=["age_years", "sex", "bsa_m2"],
         description="Columns on the right-hand side of the maps of local volume; [] for no maps.",

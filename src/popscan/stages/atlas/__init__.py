@@ -42,5 +42,5 @@ STAGE = replace(
         "atlas_distances": Table(of="job", columns="popscan.stages.atlas.columns:distances"),
         "atlas_effects": Table(of="job", columns="popscan.stages.atlas.columns:EFFECTS"),
     },
-    report="popscan.stages.atlas.report:differences_section",
+    report="popscan.stages.atlas.report:atlas_sections",
 )

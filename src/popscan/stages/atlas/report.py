@@ -17,6 +17,7 @@ from popscan.report.context import Extra
 from popscan.report.figures.differences import Overlay, overlays
 from popscan.report.text import plural, title_of
 from popscan.spaces import AtlasFrame
+from popscan.stages.atlas.cycle_report import cycle_section
 from popscan.stages.atlas.differences import on_grid
 from popscan.stages.atlas.effects import SIGNIFICANT
 from popscan.stages.atlas.results import map_pictures
@@ -25,6 +26,12 @@ from popscan.study.tables import read_table
 #: Maps that are drawn, by share of significant voxels; the others are in the table.
 _MOST = 6
 _FULL_T, _FULL_Z = 6.0, 4.0
+
+
+def atlas_sections(study_root: Path, config: Mapping[str, object]) -> list[Extra]:
+    """Return the sections beside the averages themselves, of those that have something to show."""
+    made = (cycle_section(study_root, config), differences_section(study_root, config))
+    return [extra for extra in made if extra is not None]
 
 
 def differences_section(study_root: Path, config: Mapping[str, object]) -> Extra | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from popscan.disk import write_atomic
 from popscan.protocol import AtlasFrame, load
@@ -82,6 +83,7 @@ def write_atlas(study_root: Path, template: Path, options: Mapping[str, object])
         summaries[group] = {
             "n_subjects": average.n_subjects,
             "volumes_ml": average.volumes_ml(regions),
+            **_write_cycle(study_root / "atlas" / name, average, affine, regions),
         }
     prepared = sorted((study_root / "atlas" / "work" / "prepared").glob("*.npz"))
     study = Study.of_tables(study_root, options)
@@ -110,6 +112,27 @@ def write_atlas(study_root: Path, template: Path, options: Mapping[str, object])
     )
     text = json.dumps({"template": template.name, "groups": summaries}, indent=1, sort_keys=True)
     write_atomic(study_root / "atlas" / "atlas.json", (text + "\n").encode())
+
+
+def _write_cycle(
+    stem: Path, average: Template, affine: NDArray[np.float64], regions: Sequence[str]
+) -> dict[str, object]:
+    """Write the average over the cycle as 4D NIfTI, and return what atlas.json says of it."""
+    from popscan.io.nifti import write_scan
+
+    cycle = average.cycle
+    if cycle is None:
+        return {}
+    maps = dict(zip(regions, np.moveaxis(cycle.probabilities, 1, 0), strict=True))
+    for layer, array in {"mean": cycle.image, **maps}.items():
+        series = np.moveaxis(np.nan_to_num(np.asarray(array, dtype=np.float32)), 0, -1)
+        scan = Scan(array=series, affine=affine, spacing_mm=average.grid.spacing, view="atlas")
+        write_scan(stem.with_name(f"{stem.name}_cycle-{layer}.nii.gz"), scan)
+    voxel_ml = average.grid.spacing_mm**3 / 1000.0
+    return {
+        "n_cycle": cycle.n_subjects,
+        "cycle_volumes_ml": cycle.volumes_ml(regions, voxel_ml=voxel_ml),
+    }
 
 
 def file_name(group: str) -> str:
@@ -213,6 +236,7 @@ def _pictures(average: Template, frame: AtlasFrame) -> dict[str, object]:
     return {
         "mean": average.image,
         **{f"p_{name}": probability for name, probability in maps},
+        "cycle": average.cycle,
         "n": average.n_subjects,
         "spacing_mm": average.grid.spacing,
     }
