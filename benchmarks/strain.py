@@ -77,16 +77,17 @@ def true_strain(anatomy: Anatomy, wall: Wall, scan: Scan) -> dict[str, float]:
     depth, _, share = material_points(heart, flat).T
     # Outlines of labels lie a little beyond the wall's here and there.
     inside = (depth > -0.3) & (depth < 1.3) & (share > 0) & (share < 0.88)
-    strain = strain_at(heart, flat, phase=heart.es_phase)
+    # Beyond the apex there is no wall, and no derivative to invert.
+    strain = strain_at(heart, flat[inside], phase=heart.es_phase)
     segments = np.repeat(wall.segments[:, :, None], wall.points_mm.shape[2], axis=2).ravel()
     truth = {"time_ms": heart.es_phase * anatomy.rr_ms}
     for short, name, values in (
         ("gcs", "ecc", strain.circumferential),
         ("grs", "err", strain.radial),
     ):
-        truth[f"{short}_peak_pct"] = 100 * float(values[inside].mean())
+        truth[f"{short}_peak_pct"] = 100 * float(values.mean())
         for number in range(1, 17):
-            mine = inside & (segments == number)
+            mine = segments[inside] == number
             truth[f"{name}_aha{number:02d}_peak_pct"] = (
                 100 * float(values[mine].mean()) if mine.any() else float("nan")
             )
