@@ -13,6 +13,7 @@ import pytest
 
 import popscan.atlas.mapping as mapping
 from popscan.atlas import Prepared
+from popscan.atlas.cycle import Cycle
 from popscan.config import Config
 from popscan.npzfile import read_npz
 from popscan.protocols import get_protocol
@@ -20,7 +21,7 @@ from popscan.protocols.cine_sax.atlas import heart_grid
 from popscan.records import Status
 from popscan.stages.atlas.job import map_shard, reduce_round
 from popscan.stages.atlas.members import read_members, write_members
-from popscan.stages.atlas.report import differences_section, unusual_places
+from popscan.stages.atlas.report import atlas_sections, differences_section, unusual_places
 from popscan.stages.atlas.results import write_atlas
 from popscan.stages.atlas.stored import joined_arrays, save_arrays
 from popscan.study.accounts import Account
@@ -33,7 +34,7 @@ FIRST, SECOND = [f"sub-{i:02d}" for i in range(10)], [f"sub-{i:02d}" for i in ra
 ATLAS = {
     "groups": ["sex", "site"], "intersections": [["sex", "site"]], "iterations": 2,
     "min_group": 4, "spacing_mm": 8.0, "effects": ["height_cm", "sex"], "biomarkers": ["lvef_pct"],
-    "min_n": 12, "subject_maps": True,
+    "min_n": 12, "subject_maps": True, "n_phases": 3,
 }  # fmt: skip
 
 
@@ -55,9 +56,13 @@ def heart(number: int) -> Prepared:
     lv, outer = soft(radius, 24.0), soft(radius, 34.0)
     rv = np.minimum(soft(beside, 22.0), 1 - outer)
     labels = np.stack([rv, outer - lv, lv]).astype(np.float32)
+    image = (lv + 0.8 * rv).astype(np.float32)
+    smaller = soft(radius, 18.0)
+    systole = np.stack([rv, outer - smaller, smaller])
+    cycle = Cycle.of_maps(np.stack([labels, systole, labels]), np.stack([image] * 3))
     return Prepared(
-        grid=GRID, image=(lv + 0.8 * rv).astype(np.float32), inside=np.ones(GRID.shape, bool),
-        labels=labels, to_world=np.eye(4), coverage=1.0,
+        grid=GRID, image=image, inside=np.ones(GRID.shape, bool), labels=labels,
+        to_world=np.eye(4), coverage=1.0, cycle=cycle if number != 3 else None,
     )  # fmt: skip
 
 
@@ -189,6 +194,20 @@ def test_size_goes_with_height_and_not_with_what_is_unrelated(built):
     assert (built.root / "atlas" / "effect-01_t.nii.gz").exists()
 
 
+def test_the_average_over_the_cycle_is_written_and_shown(built):
+    whole = built.summary["groups"]["all"]
+    assert whole["n_cycle"] == 19  # one has none
+    volumes = whole["cycle_volumes_ml"]["lv"]
+    assert volumes[1] / volumes[0] == pytest.approx((18 / 24) ** 3, abs=0.06)
+    image = nib.load(built.root / "atlas" / "all_cycle-lv.nii.gz")
+    assert image.shape == (*GRID.shape, 3)
+    cycle, differences = atlas_sections(built.root, options())
+    assert cycle.ident == "atlas-cycle"
+    assert "19 subjects of 20" in cycle.lead
+    assert any(one.startswith("all, lv: ") for one in cycle.sentences)
+    assert differences.ident == "atlas-differences"
+
+
 def test_shards_make_no_difference(built, tmp_path):
     one = Study(tmp_path / "one")
     one.subjects({"00000": FIRST + SECOND})
@@ -208,6 +227,8 @@ def test_too_few_subjects_have_no_map_and_a_note(tmp_path):
     assert effects["significant_pct"].isna().all()
     assert "10 subjects: a map needs 12 or more" in effects.loc["height_cm", "note"]
     assert effects.loc["no_such_ml", "note"] == "no subject has a value"
+    sentences = differences_section(study.root, options()).sentences
+    assert any("no map (10 subjects" in sentence for sentence in sentences)
 
 
 def test_without_a_deformed_round_there_are_no_differences(tmp_path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
@@ -16,17 +16,26 @@ from popscan.report.text import plural
 from popscan.stages.atlas.results import atlas_pictures
 
 
+class Summary(TypedDict, total=False):
+    """What atlas.json says of a group."""
+
+    n_subjects: int
+    volumes_ml: dict[str, float]
+    n_cycle: int
+    cycle_volumes_ml: dict[str, list[float]]
+
+
 def cycle_section(study_root: Path, config: Mapping[str, object]) -> Extra | None:
     """Show the average of all over the cycle; None where there is none."""
     frame = protocol_of(config).atlas
     path = study_root / "atlas" / "atlas.json"
     if frame is None or not path.exists():
         return None
-    groups: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["groups"]
-    whole = groups.get("all", {})
+    groups: dict[str, Summary] = json.loads(path.read_text(encoding="utf-8"))["groups"]
+    whole = groups.get("all", Summary())
     if not whole.get("n_cycle"):
         return None
-    pictures: Mapping[str, Any] = atlas_pictures(study_root, frame)["all"]
+    pictures = atlas_pictures(study_root, frame)["all"]
     n_cycle, n = int(whole["n_cycle"]), int(whole["n_subjects"])
     figure = phases_figure(
         pictures, frame,
@@ -53,7 +62,7 @@ def cycle_section(study_root: Path, config: Mapping[str, object]) -> Extra | Non
     )
 
 
-def _volumes(groups: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def _volumes(groups: Mapping[str, Summary]) -> list[str]:
     sentences = []
     for group, one in groups.items():
         for region, curve in one.get("cycle_volumes_ml", {}).items():

@@ -6,7 +6,6 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -180,7 +179,11 @@ def on_grid(values: NDArray[np.floating], organ: NDArray[np.bool_]) -> NDArray[n
 
 
 def write_map(
-    path: Path, values: NDArray[Any], organ: NDArray[np.bool_], grid: AtlasGrid, frame: AtlasFrame
+    path: Path,
+    values: NDArray[np.floating],
+    organ: NDArray[np.bool_],
+    grid: AtlasGrid,
+    frame: AtlasFrame,
 ) -> None:
     """Write values of the organ's voxels as NIfTI; 0 elsewhere and where they are undefined."""
     from popscan.io.nifti import write_scan

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,6 +19,8 @@ from popscan.stats.design import build
 from popscan.stats.linear import LeastSquares
 from popscan.study.study import Study
 
+#: A row of the table.
+Row = dict[str, float | str]
 #: Rows of the regression per column, at least.
 _ROWS_PER_COLUMN = 2
 #: Voxels of smaller q count as significant.
@@ -67,8 +68,8 @@ def write_effects(
     measured = study.biomarkers.set_index("unit").reindex(volumes.units)
     for name in section.biomarkers:
         table[name] = measured.get(name, np.nan)
-    rows: list[dict[str, Any]] = []
-    maps: dict[str, NDArray[Any]] = {"organ": volumes.organ}
+    rows: list[Row] = []
+    maps: dict[str, NDArray[np.generic]] = {"organ": volumes.organ}
     folder = study.root / "atlas"
     for further in ["", *section.biomarkers]:
         terms = [*section.effects, *([further] if further else [])]
@@ -83,7 +84,7 @@ def write_effects(
                 write_map(
                     folder / f"{stem}_{name}.nii.gz", values, volumes.organ, compared.grid, frame
                 )
-            row["note"] = "; ".join(filter(None, [f"files {stem}_*.nii.gz", row["note"]]))
+            row["note"] = "; ".join(filter(None, [f"files {stem}_*.nii.gz", str(row["note"])]))
     save_arrays(folder / "maps" / "effects.npz", maps)
     return pd.DataFrame(rows, columns=[*EFFECTS])
 
@@ -108,11 +109,11 @@ def _volumes(study: Study, compared: Compared, section: Atlas, *, seed: int) -> 
 
 def _one_model(
     table: pd.DataFrame, terms: Sequence[str], further: str, volumes: Volumes, min_n: int
-) -> list[tuple[dict[str, Any], Effect | None]]:
+) -> list[tuple[Row, Effect | None]]:
     """Fit one design; only the coefficients of `further` are shown where that is given."""
     shown = {further} if further else set(terms)
     design = build(table, terms=terms, categorical=(), complete=pd.Series(True, index=table.index))
-    made: list[tuple[dict[str, Any], Effect | None]] = [
+    made: list[tuple[Row, Effect | None]] = [
         (_row(name, (), 0, note), None)
         for name, note in design.dropped.items()
         if name.partition("[")[0] in shown
@@ -137,12 +138,12 @@ def _one_model(
     return made
 
 
-def _row(term: str, others: Sequence[str], n: int, note: str) -> dict[str, Any]:
-    empty = {name: np.nan for name, column in EFFECTS.items() if column.kind == "number"}
+def _row(term: str, others: Sequence[str], n: int, note: str) -> Row:
+    empty: Row = {name: np.nan for name, column in EFFECTS.items() if column.kind == "number"}
     return {**empty, "term": term, "adjusted_for": ", ".join(others), "n": n, "note": note}
 
 
-def _numbers(effect: Effect) -> dict[str, float]:
+def _numbers(effect: Effect) -> Row:
     known = np.isfinite(effect.q)
     if not known.any():
         return {"df": effect.freedom, "voxels": 0}

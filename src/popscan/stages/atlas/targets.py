@@ -12,16 +12,16 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from popscan.disk import write_atomic
+from popscan.stages.atlas.stored import Arrays
 from popscan.study.kept import keep, restore
 
 
-def digest_of(arrays: Mapping[str, NDArray[Any]]) -> str:
+def digest_of(arrays: Arrays) -> str:
     """Return a digest of a prepared subject's arrays."""
     total = hashlib.sha256()
     for name in sorted(arrays):
@@ -31,7 +31,7 @@ def digest_of(arrays: Mapping[str, NDArray[Any]]) -> str:
     return total.hexdigest()
 
 
-def digests_as_arrays(digests: Mapping[str, str]) -> dict[str, NDArray[Any]]:
+def digests_as_arrays(digests: Mapping[str, str]) -> dict[str, NDArray[np.str_]]:
     """Return digests by unit as arrays, in an npz beside a shard's sums."""
     return {"made_from": np.array([f"{unit} {one}" for unit, one in sorted(digests.items())],
                                   dtype=np.str_)}  # fmt: skip
