@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from popscan.report import StudyContext, render_study
+from popscan.report.columns import SharedColumns
 from popscan.report.sections import cohort, quality, reconstruction
 from popscan.report.sections.common import Options, count_cells, frame_table
 from popscan.report.share import identifiers, scrubber, shareable
@@ -154,3 +155,12 @@ def test_groups_by_sex_of_the_audit_are_not_repeated_in_table_one(make_context):
         ]
         assert by_sex
         assert all(text == "hidden" for text in by_sex) == share
+
+
+def test_averages_of_combinations_need_every_column_to_be_shared(make_context):
+    context = make_context(40)
+    picture = next(iter(context.atlas.values()))
+    names = ("all", "sex=female", "site=north", "sex=female, site=north", "sex=male, race=Black")
+    given = replace(context, atlas=dict.fromkeys(names, picture))
+    shared = shareable(given, minimum=5, columns=SharedColumns(columns=("sex", "race")))
+    assert list(shared.atlas) == ["all", "sex=female", "sex=male, race=Black"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ from popscan.records import PopscanError, Scan, Status
 from popscan.stages.atlas.columns import EFFECTS, NUMBERS
 from popscan.stages.atlas.differences import Compared, write_differences
 from popscan.stages.atlas.effects import write_effects
-from popscan.stages.atlas.stored import read_templates
+from popscan.stages.atlas.stored import load_arrays, read_templates, save_arrays
 from popscan.study import dictionary
 from popscan.study.accounts import read_account, study_account
 from popscan.study.study import Study
@@ -187,38 +188,30 @@ def atlas_distances(study_root: Path, template: Path, regions: Sequence[str]) ->
     return table.dropna(subset=["atlas_distance_mm"]).reset_index(drop=True)
 
 
-def template_of_maps(template: Path) -> Path:
-    """Return the templates that the round of `template` registered to: the space of the maps."""
-    iteration = int(template.stem.removeprefix("template-"))
-    return template.with_name(f"template-{iteration - 1}.npz")
-
-
 def _write_map_space(study_root: Path, template: Path, frame: AtlasFrame) -> None:
-    """Write the mean image in whose space the maps are."""
+    """Write the average in whose space the maps are: that which the last round registered to."""
     from popscan.atlas import ALL
     from popscan.io.nifti import write_scan
 
-    path = template_of_maps(template)
+    iteration = int(template.stem.removeprefix("template-"))
+    path = template.with_name(f"template-{iteration - 1}.npz")
     average = read_templates(path).get(ALL) if path.exists() else None
     if average is None:
         return
+    folder = study_root / "atlas" / "maps"
     array = np.nan_to_num(np.asarray(average.image, dtype=np.float32))[..., None]
     affine = load(frame.affine)(average.grid)
     scan = Scan(array=array, affine=affine, spacing_mm=average.grid.spacing, view="atlas")
-    write_scan(study_root / "atlas" / "maps" / "space_mean.nii.gz", scan)
+    write_scan(folder / "space_mean.nii.gz", scan)
+    save_arrays(folder / "space.npz", replace(average, cycle=None).to_arrays())
 
 
 def map_pictures(study_root: Path, frame: AtlasFrame) -> dict[str, object]:
     """Pictures of the average in whose space the maps are; empty if there is none."""
-    from popscan.atlas import ALL
+    from popscan.atlas import Template
 
-    path = study_root / "atlas" / "atlas.json"
-    if not path.exists():
-        return {}
-    name = json.loads(path.read_text(encoding="utf-8"))["template"]
-    before = template_of_maps(study_root / "atlas" / "work" / name)
-    average = read_templates(before).get(ALL) if before.exists() else None
-    return {} if average is None else _pictures(average, frame)
+    path = study_root / "atlas" / "maps" / "space.npz"
+    return _pictures(Template.from_arrays(load_arrays(path)), frame) if path.exists() else {}
 
 
 def atlas_pictures(study_root: Path, frame: AtlasFrame) -> dict[str, dict[str, object]]:
