@@ -9,6 +9,7 @@ import pandas as pd
 from popscan.config import Atlas, Config, Fairness, TableConfig, protocol_problems
 from popscan.fairness.attributes import CODINGS
 from popscan.fairness.groups import MISSING, labels, make_groupings
+from popscan.nested import mapping_at
 from popscan.protocol import Protocol
 from popscan.protocols import get_protocol
 from popscan.records import PopscanError
@@ -64,6 +65,8 @@ def study_columns(config: Config, rows: pd.DataFrame | None) -> tuple[list[str],
         known.what = f"a study without cohort table (source.kind {kind})"
     protocol = get_protocol(config.protocol)
     measured = [*protocol.biomarkers.columns(), *adjusted_columns(protocol)]
+    if protocol.motion is not None and mapping_at(config.stages, "motion").get("enabled"):
+        measured += [*protocol.motion.columns()]
     fairness, associate = config.fairness, config.associate
     check_columns(known, listed(fairness, "fairness", "attributes"), [], strict=rows is not None)
     check_columns(known, listed(fairness, "fairness", "adjust_for"), [], used=True)
