@@ -84,7 +84,7 @@ def test_nobody_is_compared_with_itself():
     moved = rng.normal(0, 2.0, (9, 50, 3)).astype(np.float16)
     others = Moments.of(logs[1:], moved[1:])
     without = Moments.of(logs, moved).without(logs[0], moved[0])
-    for name in ("log_jacobian", "squares", "displacement_mm"):
+    for name in ("log_jacobian", "squares", "displacement_mm", "power_mm2"):
         np.testing.assert_array_equal(getattr(others, name), getattr(without, name))
     assert without.n == 8
     assert np.array_equal(normal_scores(logs[0], others), normal_scores(logs[0], without))
@@ -116,7 +116,7 @@ def test_sums_of_shards_are_those_of_one_process(registered):
         parts = [Moments.of(found.log_jacobian[rows], found.displacement_mm[rows])
                  for rows in (slice(cut, None), slice(0, cut))]  # fmt: skip
         both = parts[0] + parts[1]
-        for name in ("n", "log_jacobian", "squares", "displacement_mm"):
+        for name in ("n", "log_jacobian", "squares", "displacement_mm", "power_mm2"):
             np.testing.assert_array_equal(getattr(both, name), getattr(whole, name))
 
 
@@ -131,6 +131,24 @@ def test_own_anatomy_is_nearer_than_that_of_others(balls, registered):
         assert shape_distance_mm(mine[1], own.without(*mine)) < shape_distance_mm(mine[1], theirs)
     assert np.isnan(shape_distance_mm(mine[1], Moments.of(found.log_jacobian[:0],
                                                           found.displacement_mm[:0])))  # fmt: skip
+
+
+def test_small_groups_are_not_further_away_for_being_small():
+    """The squared distance to groups of the same people is the same for any number of them."""
+    rng = np.random.default_rng(5)
+    logs = np.zeros((400, 30), np.float16)
+    people = rng.normal(0, 3.0, (400, 30, 3)).astype(np.float16)
+    found = {}
+    for n in (2, 5, 50):
+        squared = []
+        for subject in range(150):
+            rows = rng.choice(np.arange(200, 400), n, replace=False)
+            group = Moments.of(logs[rows], people[rows])
+            squared.append(shape_distance_mm(people[subject], group) ** 2)
+        found[n] = np.mean(squared)
+    for n in (2, 5):
+        assert found[n] == pytest.approx(found[50], rel=0.05)
+    assert np.isnan(shape_distance_mm(people[0], Moments.of(logs[1:2], people[1:2])))
 
 
 def test_differences_survive_a_file_and_an_empty_shard(registered):

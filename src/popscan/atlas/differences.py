@@ -103,22 +103,27 @@ class Moments:
         Sums of the logarithms and of their squares.
     displacement_mm : ndarray, shape (voxels, 3)
         Sum of displacements.
+    power_mm2
+        Sum of their mean squared lengths.
     """
 
     n: int
     log_jacobian: Floats
     squares: Floats
     displacement_mm: Floats
+    power_mm2: float
 
     @classmethod
     def of(cls, log_jacobian: Half, displacement_mm: Half) -> Moments:
         """Sum subjects, (n, voxels) and (n, voxels, 3): the same bytes in any order and split."""
         logs = np.asarray(log_jacobian, dtype=np.float64)
+        power = (displacement_mm.astype(np.float64) ** 2).sum(axis=2).mean(axis=1)
         return cls(
             n=len(logs),
             log_jacobian=_exact(logs).sum(axis=0),
             squares=_exact(logs**2).sum(axis=0),
             displacement_mm=_exact(displacement_mm.astype(np.float64)).sum(axis=0),
+            power_mm2=float(_exact(power).sum()),
         )
 
     def __add__(self, other: Moments) -> Moments:
@@ -171,9 +176,14 @@ def normal_scores(log_jacobian: Half, others: Moments) -> Half:
 def shape_distance_mm(displacement_mm: Half, others: Moments) -> float:
     """Return the root mean square distance, in mm, from a group's mean anatomy within the organ.
 
-    NaN for a group of nobody else.
+    The mean of n others lies off the anatomy that it stands for by their variance over n, which is
+    taken off: a small group's mean is not further away for being of few. NaN for fewer than two
+    others.
     """
-    if others.n < 1:
+    if others.n < 2:
         return float("nan")
-    away = displacement_mm.astype(np.float64) - others.displacement_mm / others.n
-    return float(np.sqrt((away**2).sum(axis=-1).mean()))
+    mean = others.displacement_mm / others.n
+    variance = (others.power_mm2 - others.n * float((mean**2).sum(axis=-1).mean())) / (others.n - 1)
+    away = displacement_mm.astype(np.float64) - mean
+    squared = float((away**2).sum(axis=-1).mean()) - max(variance, 0.0) / others.n
+    return float(np.sqrt(max(squared, 0.0)))

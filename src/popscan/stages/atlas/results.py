@@ -69,6 +69,7 @@ def write_atlas(study_root: Path, template: Path, options: Mapping[str, object])
     regions = region_names(frame)
     for old in (study_root / "atlas").glob("*.nii.gz"):
         old.unlink()  # of a group that is no more
+        old.with_name(f"{old.name.removesuffix('.nii.gz')}.json").unlink(missing_ok=True)
     for group, average in templates.items():
         spacing = average.grid.spacing
         affine = load(frame.affine)(average.grid)
