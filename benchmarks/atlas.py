@@ -99,7 +99,7 @@ def one_round(
     return following, seconds, overlap, float(sums.values[:, names.index("min_jacobian")].min())
 
 
-def overlap(labels: NDArray[np.float32]) -> float:
+def label_overlap(labels: NDArray[np.float32]) -> float:
     """Return the mean Dice of warped memberships (n, regions, x, y, z) with their average's."""
     mine, average = labels > 0.5, labels.mean(axis=0) > 0.5
     both = (mine & average).sum(axis=(2, 3, 4))
@@ -119,7 +119,7 @@ def peer(python: str, subjects: Subjects) -> tuple[NDArray[np.float32], float, f
         )  # fmt: skip
         with np.load(files[1], allow_pickle=False) as stored:
             seconds = float(stored["seconds"]) / len(subjects)
-            return stored["template"], seconds, overlap(stored["labels"])
+            return stored["template"], seconds, label_overlap(stored["labels"])
 
 
 def main() -> None:
@@ -147,7 +147,7 @@ def main() -> None:
         ours, seconds, *_ = one_round(few, rigid, arguments.methods[0])
         _, _, dice, _ = one_round(few, ours, arguments.methods[0])
         theirs, their_seconds, their_dice = peer(arguments.peer_python, few)
-        before = overlap(np.stack([one.labels for _, _, one in few]))
+        before = label_overlap(np.stack([one.labels for _, _, one in few]))
         print(
             f"\n{len(few)} subjects, one iteration: CPU s per subject, gradient energy of the mean,"
         )

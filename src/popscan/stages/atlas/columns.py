@@ -46,6 +46,7 @@ EFFECTS: Mapping[str, Column] = {
     ),
     "largest_t": Column("", "the t value that is furthest from 0"),
     "smallest_q": Column("", "the smallest p after Benjamini and Hochberg over the voxels"),
+    "files": text("names of its maps below atlas/; empty where there is no map"),
     "note": text("why there is no map, or with what caution to read it"),
 }
 

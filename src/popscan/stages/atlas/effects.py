@@ -84,7 +84,7 @@ def write_effects(
                 write_map(
                     folder / f"{stem}_{name}.nii.gz", values, volumes.organ, compared.grid, frame
                 )
-            row["note"] = "; ".join(filter(None, [f"files {stem}_*.nii.gz", str(row["note"])]))
+            row["files"] = f"{stem}_*.nii.gz"
     save_arrays(folder / "maps" / "effects.npz", maps)
     return pd.DataFrame(rows, columns=[*EFFECTS])
 
@@ -140,7 +140,14 @@ def _one_model(
 
 def _row(term: str, others: Sequence[str], n: int, note: str) -> Row:
     empty: Row = {name: np.nan for name, column in EFFECTS.items() if column.kind == "number"}
-    return {**empty, "term": term, "adjusted_for": ", ".join(others), "n": n, "note": note}
+    return {
+        **empty,
+        "term": term,
+        "adjusted_for": ", ".join(others),
+        "n": n,
+        "files": "",
+        "note": note,
+    }
 
 
 def _numbers(effect: Effect) -> Row:

@@ -44,7 +44,8 @@ def differences_section(study_root: Path, config: Mapping[str, object]) -> Extra
     if "atlas_z_beyond_pct" not in distances or distances["atlas_z_beyond_pct"].isna().all():
         return None
     figures = _maps(effects, path, map_pictures(study_root, frame), frame)
-    tables = [("Effects on local volume.", effects)] if len(effects) else []
+    shown = effects.drop(columns="files", errors="ignore")
+    tables = [("Effects on local volume.", shown)] if len(effects) else []
     return Extra(
         ident="atlas-differences",
         title="Differences from the atlas",
