@@ -11,7 +11,8 @@ end-diastole. Truth is the strain of the material points that are sampled, at en
     python benchmarks/strain.py --subjects 30 --cut --out strain.tsv  # labels alone: a minute
 
 prints median and 90th percentile of the absolute error and the bias of global circumferential and
-radial strain (percentage points), by segment, of time to peak, and the coverage of the intervals.
+radial strain (percentage points), by segment, of time to peak, and the coverage of the intervals:
+as they are, and as they would be, each heart with what was fitted to all others.
 Peers in the same run: the outlines of every frame's labels without any registration, and the same
 tracks without following tissue through the stack. `--first` and `--count` do a part of the
 subjects; tables of parts can be read together. With `--cut` no image is made: every voxel of such a
@@ -44,7 +45,7 @@ from popscan.protocols.cine_sax.simulate.subject import Anatomy, anatomy_for
 from popscan.protocols.cine_sax.strain.deform import Curves, carried, curves_of
 from popscan.protocols.cine_sax.strain.follow import tissue_slices
 from popscan.protocols.cine_sax.strain.inputs import LEVELS
-from popscan.protocols.cine_sax.strain.intervals import posterior_intervals
+from popscan.protocols.cine_sax.strain.intervals import CALIBRATION, posterior_intervals
 from popscan.protocols.cine_sax.strain.measure import BAYESIAN, DEMONS, measure_motion
 from popscan.protocols.cine_sax.strain.numbers import global_numbers, segment_numbers, segment_rows
 from popscan.protocols.cine_sax.strain.quality import segmented_mm
@@ -77,16 +78,17 @@ def true_strain(anatomy: Anatomy, wall: Wall, scan: Scan) -> dict[str, float]:
     depth, _, share = material_points(heart, flat).T
     # Outlines of labels lie a little beyond the wall's here and there.
     inside = (depth > -0.3) & (depth < 1.3) & (share > 0) & (share < 0.88)
-    strain = strain_at(heart, flat, phase=heart.es_phase)
+    # Beyond the apex there is no wall, and no derivative to invert.
+    strain = strain_at(heart, flat[inside], phase=heart.es_phase)
     segments = np.repeat(wall.segments[:, :, None], wall.points_mm.shape[2], axis=2).ravel()
     truth = {"time_ms": heart.es_phase * anatomy.rr_ms}
     for short, name, values in (
         ("gcs", "ecc", strain.circumferential),
         ("grs", "err", strain.radial),
     ):
-        truth[f"{short}_peak_pct"] = 100 * float(values[inside].mean())
+        truth[f"{short}_peak_pct"] = 100 * float(values.mean())
         for number in range(1, 17):
-            mine = inside & (segments == number)
+            mine = segments[inside] == number
             truth[f"{name}_aha{number:02d}_peak_pct"] = (
                 100 * float(values[mine].mean()) if mine.any() else float("nan")
             )
@@ -303,6 +305,42 @@ def coverage(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(out)
 
 
+def fitted(table: pd.DataFrame) -> pd.DataFrame:
+    """Fit the second number of `CALIBRATION`, and count what intervals fitted to others hold.
+
+    A heart's error that its spread of estimates does not explain is what its interval would need
+    beside it. The number is the 90% quantile of these by the rule of conformal prediction, which is
+    the largest of up to nine hearts. Each heart is then tried with that of all others.
+    """
+    out = []
+    tracked = table[table["gcs_peak_low_pct"].notna() & ~table["estimate"].str.contains("bayesian")]
+    for estimate, part in tracked.groupby("estimate", sort=False):
+        for column, (factor, least) in CALIBRATION.items():
+            stem = column.removesuffix("_pct")
+            half = ((part[f"{stem}_high_pct"] - part[f"{stem}_low_pct"]) / 2).to_numpy()
+            spread2 = np.maximum(half**2 - least**2, 0.0)  # (factor x spread) squared
+            error2 = (part[column] - part[f"true_{column}"]).to_numpy() ** 2
+            needed = np.sqrt(np.maximum(error2 - spread2, 0.0))
+            others = [conformal(np.delete(needed, i)) for i in range(len(needed))]
+            held = error2 <= spread2 + np.array(others) ** 2 + 1e-12
+            out.append(
+                {
+                    "estimate": estimate, "column": column, "n": len(part),
+                    "held now": int((error2 <= half**2).sum()), "width now": 2 * np.median(half),
+                    "fitted": conformal(needed), "held by others' fit": int(held.sum()),
+                    "width": 2 * float(np.median(np.sqrt(spread2 + conformal(needed) ** 2))),
+                    "factor": factor,
+                }
+            )  # fmt: skip
+    return pd.DataFrame(out).round(1)
+
+
+def conformal(needed: NDArray[np.float64], level: float = 0.9) -> float:
+    """Return the value that a further one stays below in at least this share of cases."""
+    rank = min(int(np.ceil(level * (len(needed) + 1))), len(needed))
+    return float(np.sort(needed)[rank - 1]) if len(needed) else float("nan")
+
+
 def main() -> None:
     """Measure, or read what was measured, and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -319,7 +357,7 @@ def main() -> None:
     args = parser.parse_args()
     if args.read:
         table = pd.concat([pd.read_csv(p, sep="\t", keep_default_na=True) for p in args.read])
-        table["reason"] = table["reason"].fillna("")
+        table["reason"] = table["reason"].astype(object).fillna("")
     else:
         people = sample_population(args.subjects, seed=SEED).to_dict("records")
         chosen = people[args.first : args.first + (args.count or args.subjects)]
@@ -337,6 +375,7 @@ def main() -> None:
     print(summary(table).to_string(index=False))
     if table["gcs_peak_low_pct"].notna().any():
         print(coverage(table).to_string(index=False))
+        print(fitted(table).to_string(index=False))
 
 
 if __name__ == "__main__":

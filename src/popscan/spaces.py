@@ -91,6 +91,10 @@ class AtlasFrame:
         Phase whose frame is averaged; empty: the protocol's first, or the only frame.
     smoothing_mm
         Stiffness of the registration's displacement.
+    cycle
+        ``(scan, labels, *, phases, n_phases, grid) -> popscan.atlas.cycle.Cycle`` of a series, in
+        the pose of `phase`; `phases` are its named frames. Raises `SubjectError`. Empty where the
+        organ does not move.
     """
 
     grid: Where
@@ -102,6 +106,7 @@ class AtlasFrame:
     legend: str = ""
     phase: str = ""
     smoothing_mm: float = 5.0
+    cycle: Where = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -363,7 +363,7 @@ def test_further_visits_are_measured_and_not_averaged(cohort, rounds, tmp_path):
     assert np.isfinite(twice.values[list(twice.units).index("sub-0_ses-2")]).all()
     table = {"unit": ["a_ses-1", "a_ses-2"], "sex": ["female", "female"]}
     pd.DataFrame({**table, "|counted": [True, False]}).to_parquet(tmp_path / "members.parquet")
-    assert read_members(tmp_path / "members.parquet") == {
+    assert read_members(tmp_path / "members.parquet", {"atlas": {"groups": ["sex"]}}) == {
         "a_ses-1": ["sex=female"],
         "a_ses-2": None,
     }

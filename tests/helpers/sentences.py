@@ -29,7 +29,7 @@ MODULES = (
     "fairness/*.py",
     "commands/qc_tune.py",
     "commands/table_ranges.py",
-    "stages/*/report.py",
+    "stages/*/*report.py",
     "stages/report/*.py",
     "stages/associate/precision.py",
     "stages/fairness/coverage.py",

@@ -190,3 +190,12 @@ def test_visits_of_one_subject_are_one():
     )  # fmt: skip
     assert made.associations.empty
     assert "Inuit" not in set(made.participants["race"])
+
+
+def test_averages_of_combinations_need_every_column_to_be_shared(make_context):
+    context = make_context(40)
+    picture = next(iter(context.atlas.values()))
+    names = ("all", "sex=female", "site=north", "sex=female, site=north", "sex=male, race=Black")
+    given = replace(context, atlas=dict.fromkeys(names, picture))
+    shared = shareable(given, minimum=5, columns=SharedColumns(columns=("sex", "race")))
+    assert list(shared.atlas) == ["all", "sex=female", "sex=male, race=Black"]

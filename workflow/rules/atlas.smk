@@ -16,7 +16,7 @@ rule atlas_prepare:
         "../../envs/popscan.yaml"
     params:
         study=study_folder,
-        options=options("atlas"),
+        options=options("atlas_prepare"),
     shell:
         "logged {log:q} popscan atlas-prepare --study {params.study:q} --shard {wildcards.shard} --output {output:q}"
         " --options {params.options:q}"
@@ -57,7 +57,7 @@ rule atlas_map:
         "../../envs/popscan.yaml"
     params:
         study=study_folder,
-        options=options("atlas"),
+        options=options("atlas_map"),
     shell:
         "logged {log:q} popscan atlas-map --prepared {input.prepared:q} --members {input.members:q} --template {input.template:q}"
         " --output {output:q} --options {params.options:q}"
@@ -81,7 +81,7 @@ rule atlas_reduce:
         "../../envs/popscan.yaml"
     params:
         study=study_folder,
-        options=options("atlas"),
+        options=options("atlas_reduce"),
     shell:
         "logged {log:q} popscan atlas-reduce --study {params.study:q} --iteration {wildcards.iteration}"
         " --template {input.template:q} --output {output:q}"
@@ -90,10 +90,13 @@ rule atlas_reduce:
 
 rule atlas:
     input:
-        f"{STUDY}/atlas/work/template-{config['atlas']['iterations'] - 1}.npz",
+        template=f"{STUDY}/atlas/work/template-{config['atlas']['iterations'] - 1}.npz",
+        # Whose sums and fields the last round left.
+        members=rules.atlas_subjects.output,
     output:
         f"{STUDY}/atlas/atlas.json",
         f"{STUDY}/tables/atlas_distances.parquet",
+        f"{STUDY}/tables/atlas_effects.parquet",
         f"{STUDY}/tables/atlas_subjects.parquet",
     log:
         f"{STUDY}/logs/atlas/atlas.log",
@@ -105,4 +108,4 @@ rule atlas:
         study=study_folder,
         options=options("atlas"),
     shell:
-        "logged {log:q} popscan atlas --study {params.study:q} --template {input:q} --options {params.options:q}"
+        "logged {log:q} popscan atlas --study {params.study:q} --template {input.template:q} --options {params.options:q}"

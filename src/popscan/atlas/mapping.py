@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from popscan.atlas.cycle import CycleSums
+from popscan.atlas.differences import Differences, Half, of_field, organ_of
 from popscan.atlas.grid import AtlasGrid
 from popscan.atlas.partial import ALL, Floats, GroupSums, Partial, exact, measures
 from popscan.atlas.prepared import Prepared
@@ -27,6 +29,7 @@ def map_subjects(
     n_demons_iterations: tuple[int, ...] = (30, 8),
     smoothing_mm: float = 5.0,
     image_weight: float = 0.0,
+    with_cycle: bool = False,
 ) -> Partial:
     """Register subjects to a template and sum what an atlas needs.
 
@@ -52,11 +55,14 @@ def map_subjects(
     image_weight
         How much intensities drive the registration next to the labels; 0 is labels alone, which
         neither scanner nor coil shading can pull.
+    with_cycle
+        Whether cycles are summed, too, where subjects have one.
 
     Returns
     -------
     Partial
-        Sums per group and one row of distances per subject.
+        Sums per group, and of each subject one row of distances and its differences from the
+        template.
 
     Raises
     ------
@@ -71,7 +77,10 @@ def map_subjects(
     grid = _common_grid(ordered, template, grid)
     options = _options(method, n_demons_iterations, smoothing_mm)
     groups: dict[str, GroupSums] = {}
+    cycles: dict[str, CycleSums] = {}
     values = np.full((len(ordered), len(measures([r.name for r in regions]))), np.nan)
+    organ = None if template is None else organ_of(template)
+    moved: list[tuple[Half, Half]] = []
     for row, (_, names, prepared) in enumerate(ordered):
         field: NDArray = np.zeros((*grid.shape, 3))
         if template is not None:
@@ -83,11 +92,24 @@ def map_subjects(
                 **options,
             ).displacement_mm[0]
         one = _summands(prepared, field, grid)
-        if template is not None:
+        if template is not None and organ is not None:
             values[row] = _distances(one, field, template)
-        for name in sorted({ALL, *names}) if names is not None else ():
+            moved.append(of_field(field, organ, spacing_mm=grid.spacing))
+        counted = sorted({ALL, *names}) if names is not None else ()
+        for name in counted:
             groups[name] = groups.get(name, GroupSums.empty(grid, len(regions))) + one
-    return Partial(grid=grid, groups=dict(sorted(groups.items())), units=units, values=values)
+        if with_cycle and prepared.cycle is not None:
+            moving = CycleSums.of(prepared.cycle, field, spacing_mm=grid.spacing)
+            for name in counted:
+                cycles[name] = cycles[name] + moving if name in cycles else moving
+    return Partial(
+        grid=grid,
+        groups=dict(sorted(groups.items())),
+        units=units,
+        values=values,
+        differences=Differences.stacked(organ, moved) if organ is not None else None,
+        cycles=dict(sorted(cycles.items())),
+    )
 
 
 def _options(

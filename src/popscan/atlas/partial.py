@@ -8,12 +8,14 @@ such numbers exactly up to 2^33, so partial sums of any shards give the same atl
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from popscan.atlas.cycle import CycleSums, sums_from_arrays, sums_to_arrays
+from popscan.atlas.differences import Differences
 from popscan.atlas.grid import AtlasGrid
 from popscan.records import PopscanError
 
@@ -102,12 +104,19 @@ class Partial:
         one half), mean displacement within the template's regions, root mean square intensity
         difference there, smallest Jacobian of the displacement (0 or less: it folds). NaN in the
         first round.
+    differences
+        Of the same subjects from the template; None in the first round, and of several shards
+        together: sums are all that is added up.
+    cycles
+        Group -> sums over the cycle, of those of its subjects that have one.
     """
 
     grid: AtlasGrid
     groups: Mapping[str, GroupSums]
     units: tuple[str, ...]
     values: Floats
+    differences: Differences | None = None
+    cycles: Mapping[str, CycleSums] = field(default_factory=dict)
 
     def rows(self, regions: Sequence[str]) -> list[dict[str, Any]]:
         """Return one row per subject: ``unit`` and the `measures` of these regions."""
@@ -124,8 +133,8 @@ class Partial:
         """Return plain arrays for an ``.npz`` without pickle."""
         names = sorted(self.groups)
         sums = {
-            f"sum_{field.name}": _stacked([getattr(self.groups[g], field.name) for g in names])
-            for field in fields(GroupSums)
+            f"sum_{f.name}": _stacked([getattr(self.groups[g], f.name) for g in names])
+            for f in fields(GroupSums)
         }
         return {
             **self.grid.to_arrays(),
@@ -133,6 +142,8 @@ class Partial:
             "units": np.array(self.units, dtype=np.str_),
             "values": self.values,
             **sums,
+            **(self.differences.to_arrays() if self.differences else {}),
+            **sums_to_arrays(self.cycles),
         }
 
     @classmethod
@@ -140,7 +151,7 @@ class Partial:
         """Return what `to_arrays` described."""
         names = [str(name) for name in arrays["groups"]]
         # Read each array once: in an .npz every access decompresses it again.
-        stacks = {field.name: arrays[f"sum_{field.name}"] for field in fields(GroupSums)}
+        stacks = {f.name: arrays[f"sum_{f.name}"] for f in fields(GroupSums)}
         groups = {}
         for index, name in enumerate(names):
             of_group: dict[str, Any] = {key: stack[index] for key, stack in stacks.items()}
@@ -151,6 +162,8 @@ class Partial:
             groups=groups,
             units=tuple(str(unit) for unit in arrays["units"]),
             values=np.asarray(arrays["values"], dtype=np.float64),
+            differences=Differences.from_arrays(arrays),
+            cycles=sums_from_arrays(arrays),
         )
 
 
@@ -178,6 +191,7 @@ def merge(partials: Iterable[Partial]) -> Partial:
     """
     grid: AtlasGrid | None = None
     groups: dict[str, GroupSums] = {}
+    cycles: dict[str, CycleSums] = {}
     values: dict[str, Floats] = {}
     width = 0
     for partial in partials:
@@ -191,6 +205,8 @@ def merge(partials: Iterable[Partial]) -> Partial:
         values.update(zip(partial.units, partial.values, strict=True))
         for name, sums in partial.groups.items():
             groups[name] = groups[name] + sums if name in groups else sums
+        for name, cycle in partial.cycles.items():
+            cycles[name] = cycles[name] + cycle if name in cycles else cycle
     if grid is None:
         raise PopscanError("an atlas needs at least one partial, found none")
     units = tuple(sorted(values))
@@ -200,6 +216,7 @@ def merge(partials: Iterable[Partial]) -> Partial:
         groups=dict(sorted(groups.items())),
         units=units,
         values=table.reshape(-1, width),
+        cycles=dict(sorted(cycles.items())),
     )
 
 

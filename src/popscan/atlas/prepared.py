@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from popscan.atlas.cycle import Cycle
 from popscan.atlas.grid import AtlasGrid
 
 
@@ -30,6 +31,8 @@ class Prepared:
         Voxel of the grid -> RAS millimetres of the scan.
     coverage
         Share of the labelled voxels that lie on the grid.
+    cycle
+        The same over a cycle, where the atlas has one and the subject, too.
     """
 
     grid: AtlasGrid
@@ -38,6 +41,7 @@ class Prepared:
     labels: NDArray[np.float32]
     to_world: NDArray[np.float64]
     coverage: float
+    cycle: Cycle | None = None
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Return plain arrays for an ``.npz`` without pickle."""
@@ -48,6 +52,7 @@ class Prepared:
             "labels": self.labels,
             "to_world": self.to_world,
             "coverage": np.array(self.coverage),
+            **(self.cycle.to_arrays() if self.cycle else {}),
         }
 
     @classmethod
@@ -60,4 +65,5 @@ class Prepared:
             labels=arrays["labels"],
             to_world=arrays["to_world"],
             coverage=float(arrays["coverage"]),
+            cycle=Cycle.from_arrays(arrays),
         )

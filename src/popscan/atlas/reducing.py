@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from popscan.atlas.cycle import CycleTemplate
 from popscan.atlas.partial import GroupSums, Partial, merge
 from popscan.atlas.template import Template
 from popscan.records import PopscanError
@@ -60,6 +61,7 @@ def _template(name: str, sums: GroupSums, total: Partial, previous: Template | N
     variance = np.maximum(sums.image_squared / covered - mean**2, 0.0)
     maps = [mean, np.sqrt(variance), sums.weight / n, *(sums.labels / n)]
     displacement = sums.displacement_mm / n
+    inverse = None
     if previous is not None and displacement.any():
         inverse = invert_field(displacement, spacing_mm=total.grid.spacing)
         maps = [
@@ -67,6 +69,9 @@ def _template(name: str, sums: GroupSums, total: Partial, previous: Template | N
         ]
     image, image_sd, coverage, *probabilities = maps
     seen = coverage >= 0.5
+    cycle = None
+    if name in total.cycles:
+        cycle = CycleTemplate.of(total.cycles[name], inverse, spacing_mm=total.grid.spacing)
     return Template(
         group=name,
         grid=total.grid,
@@ -76,4 +81,5 @@ def _template(name: str, sums: GroupSums, total: Partial, previous: Template | N
         image_sd=np.where(seen, image_sd, np.nan).astype(np.float32),
         probabilities=np.stack(probabilities).astype(np.float32),
         mean_displacement_mm=displacement.astype(np.float32),
+        cycle=cycle,
     )

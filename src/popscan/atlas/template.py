@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from popscan.atlas.cycle import CycleTemplate
 from popscan.atlas.grid import AtlasGrid
 
 
@@ -36,6 +37,8 @@ class Template:
     mean_displacement_mm : ndarray of float32, shape (x, y, z, 3)
         Mean displacement from the template registered to (of all subjects) to this group's
         subjects: how the group's shape differs. 0 in round 0.
+    cycle
+        The average over the cycle; None without subjects that have one, and before the last round.
     """
 
     group: str
@@ -46,6 +49,7 @@ class Template:
     image_sd: NDArray[np.float32]
     probabilities: NDArray[np.float32]
     mean_displacement_mm: NDArray[np.float32]
+    cycle: CycleTemplate | None = None
 
     def volumes_ml(self, regions: Sequence[str]) -> dict[str, float]:
         """Return the expected volume of each region: the sum of its probabilities."""
@@ -64,6 +68,7 @@ class Template:
             "image_sd": self.image_sd,
             "probabilities": self.probabilities,
             "mean_displacement_mm": self.mean_displacement_mm,
+            **(self.cycle.to_arrays() if self.cycle else {}),
         }
 
     @classmethod
@@ -78,4 +83,5 @@ class Template:
             image_sd=arrays["image_sd"],
             probabilities=arrays["probabilities"],
             mean_displacement_mm=arrays["mean_displacement_mm"],
+            cycle=CycleTemplate.from_arrays(arrays),
         )

@@ -10,6 +10,14 @@ from popscan.config.predictions import StudyPredictions
 from popscan.config.section import ColumnName, Distinct, Section
 
 
+def of_several(intersections: list[list[str]]) -> list[list[str]]:
+    """Return combinations of attributes, or raise ValueError where one is of fewer than two."""
+    for combined in intersections:
+        if len(set(combined)) < 2 or len(set(combined)) < len(combined):
+            raise ValueError(f"two different attributes or more are expected, not {combined}")
+    return intersections
+
+
 class Atlas(Section):
     """Population averages."""
 
@@ -18,6 +26,9 @@ class Atlas(Section):
         default=["sex"],
         description="Attributes of which every group gets an atlas: columns of the cohort table, "
         "decoded by fairness.codings, or age_band, bmi_class.",
+    )
+    intersections: Distinct[list[ColumnName]] = Field(
+        default=[], description="Combinations of two attributes or more: [[sex, bmi_class]]."
     )
     iterations: int = Field(
         default=3, ge=1, le=10, description="Rounds: the first is rigid, the others deform."
@@ -28,6 +39,40 @@ class Atlas(Section):
     )
     spacing_mm: float = Field(default=3.0, gt=0, le=50, description="Voxel size of the atlas.")
     min_group: int = Field(default=5, ge=2, description="Smallest group that gets an atlas.")
+    n_phases: int = Field(
+        default=0,
+        ge=0,
+        le=40,
+        description="Phases of averages over the cycle, from series of many frames; 0: none.",
+    )
+    effects: Distinct[ColumnName] = Field(
+        default=["age_years", "sex", "bsa_m2"],
+        description="Columns on the right-hand side of the maps of local volume; [] for no maps.",
+    )
+    biomarkers: Distinct[ColumnName] = Field(
+        default=[],
+        description="Biomarkers that get a map of their own, adjusted for `effects`.",
+    )
+    min_n: int = Field(default=20, ge=5, description="Fewest subjects of such a map.")
+    max_map_subjects: int = Field(
+        default=5000, ge=20, description="Maps of larger studies use a random part of this size."
+    )
+    subject_maps: bool = Field(
+        default=False,
+        description="Write z-scores and log-Jacobian of every subject as NIfTI, too.",
+    )
+    max_growth_pct: float = Field(
+        default=10.0,
+        ge=0,
+        le=100,
+        description="Subjects that join are registered to the averages that are there until the "
+        "study has grown by more; 0: every change registers all subjects again.",
+    )
+
+    @field_validator("intersections")
+    @classmethod
+    def _of_several(cls, intersections: list[list[str]]) -> list[list[str]]:
+        return of_several(intersections)
 
 
 class Associate(Section):
@@ -87,10 +132,7 @@ class Fairness(Section):
     @field_validator("intersections")
     @classmethod
     def _of_several(cls, intersections: list[list[str]]) -> list[list[str]]:
-        for combined in intersections:
-            if len(set(combined)) < 2 or len(set(combined)) < len(combined):
-                raise ValueError(f"two different attributes or more are expected, not {combined}")
-        return intersections
+        return of_several(intersections)
 
     reference: dict[ColumnName, str] = Field(
         default={}, description="Attribute -> reference group; default: the largest group."

@@ -79,6 +79,9 @@ TITLES: Mapping[str, str] = {
     "nrmse": "NRMSE", "psnr_db": "PSNR (dB)", "ssim": "SSIM",
     "atlas_distance_mm": "Distance to the atlas (mm)",
     "atlas_dice_mean": "Mean Dice with the atlas",
+    "mean_effect_pct": "Mean effect (% per unit)",
+    "atlas_own_distance_mm": "Distance to the own group's mean anatomy (mm)",
+    "atlas_others_distance_mm": "Distance to other groups' mean anatomy (mm)",
     "n_components_removed": "Pieces removed", "not_applicable": "Not applicable",
     "not_assessed": "Not assessed",
     # reason codes that read badly as they are

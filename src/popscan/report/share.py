@@ -89,6 +89,11 @@ def _public(entries: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in entries.items() if _PUBLIC_PROVENANCE.search(str(key))}
 
 
+def _attributes_of(group: str) -> list[str]:
+    """Return the columns that an atlas's group is made of: ``sex=female, site=north`` is of two."""
+    return [part.partition("=")[0] for part in group.split(", ") if "=" in part]
+
+
 def _without_small_groups(groups: pd.DataFrame, *, minimum: int) -> pd.DataFrame:
     """Blank what rests on few people, or reveals few events among many."""
     if not len(groups):
@@ -231,7 +236,7 @@ def shareable(
         atlas={
             name: pictures
             for name, pictures in context.atlas.items()
-            if "=" not in name or columns.allows(name.partition("=")[0])
+            if all(columns.allows(one) for one in _attributes_of(name))
         },
         agreement_points=pd.DataFrame(),
         sentences=[clean(sentence) for sentence in context.sentences],

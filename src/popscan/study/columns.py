@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from popscan.config import Config, TableConfig, protocol_problems
+from popscan.config import Atlas, Config, Fairness, TableConfig, protocol_problems
 from popscan.fairness.attributes import CODINGS
 from popscan.fairness.groups import MISSING, labels, make_groupings
+from popscan.nested import mapping_at
 from popscan.protocol import Protocol
 from popscan.protocols import get_protocol
 from popscan.records import PopscanError
@@ -64,11 +65,13 @@ def study_columns(config: Config, rows: pd.DataFrame | None) -> tuple[list[str],
         known.what = f"a study without cohort table (source.kind {kind})"
     protocol = get_protocol(config.protocol)
     measured = [*protocol.biomarkers.columns(), *adjusted_columns(protocol)]
+    if protocol.motion is not None and mapping_at(config.stages, "motion").get("enabled"):
+        measured += [*protocol.motion.columns()]
     fairness, associate = config.fairness, config.associate
     check_columns(known, listed(fairness, "fairness", "attributes"), [], strict=rows is not None)
     check_columns(known, listed(fairness, "fairness", "adjust_for"), [], used=True)
     check_columns(known, listed(associate, "associate", "terms"), measured, used=True)
-    check_columns(known, _crossed(config), [])
+    check_columns(known, _crossed(config.fairness, "fairness"), [])
     if fairness.adjust_block:
         check_columns(known, [Named("fairness.adjust_block", fairness.adjust_block, True)], [])
     check_names(known, listed(associate, "associate", "outcomes"), [*measured, *known.columns])
@@ -83,6 +86,9 @@ def study_columns(config: Config, rows: pd.DataFrame | None) -> tuple[list[str],
     if config.atlas.enabled:
         of = listed(config.atlas, "atlas", "groups")
         check_columns(known, of, [], strict=rows is not None)
+        check_columns(known, _crossed(config.atlas, "atlas"), [])
+        check_columns(known, listed(config.atlas, "atlas", "effects"), measured, used=True)
+        check_names(known, listed(config.atlas, "atlas", "biomarkers"), measured)
     if config.rca.enabled:
         check_columns(known, listed(config.rca, "rca", "balance_by"), [])
     if config.visibility.enabled:
@@ -116,7 +122,7 @@ def table_columns(config: TableConfig, attributes: pd.DataFrame) -> tuple[list[s
     check_columns(known, listed(fairness, "fairness", "attributes"), [])
     check_columns(known, listed(fairness, "fairness", "adjust_for"), [], used=True)
     check_columns(known, listed(associate, "associate", "terms"), [], used=True)
-    check_columns(known, _crossed(config), [])
+    check_columns(known, _crossed(config.fairness, "fairness"), [])
     if fairness.adjust_block:
         check_columns(known, [Named("fairness.adjust_block", fairness.adjust_block, True)], [])
     if "outcomes" in associate.model_fields_set:
@@ -144,12 +150,12 @@ def _attributes(config: Config, rows: pd.DataFrame | None) -> tuple[pd.DataFrame
     return cohort_attributes(people, fairness=config.fairness, cohort=config.cohort)
 
 
-def _crossed(config: Config | TableConfig) -> list[Named]:
-    given = "intersections" in config.fairness.model_fields_set
+def _crossed(section: Fairness | Atlas, name: str) -> list[Named]:
+    given = "intersections" in section.model_fields_set
     return [
-        Named("fairness.intersections", name, given)
-        for names in config.fairness.intersections
-        for name in names
+        Named(f"{name}.intersections", column, given)
+        for columns in section.intersections
+        for column in columns
     ]
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from popscan.config import Associate, Cohort, Fairness, Harmonise, Source
+from popscan.config import Associate, Atlas, Cohort, Fairness, Harmonise, Source
 from popscan.fairness.groups import MISSING, labels
 from popscan.nested import mapping_at
 from popscan.protocols import protocol_of
@@ -162,7 +162,24 @@ class Study:
         measured = self.table("biomarkers")
         if "analysed" not in measured:
             return measured
-        return measured[measured["analysed"].astype(bool)].reset_index(drop=True)
+        analysed = measured[measured["analysed"].astype(bool)].reset_index(drop=True)
+        return self._with_motion(analysed)
+
+    def _with_motion(self, measured: pd.DataFrame) -> pd.DataFrame:
+        """Add columns of the table `motion` that an analysis names; NaN without a track."""
+        associate = Associate.of(self.options, or_defaults=True).outcomes
+        audit = Fairness.of(self.options, or_defaults=True).biomarkers
+        maps = Atlas.of(self.options, or_defaults=True).biomarkers
+        named = [n for n in dict.fromkeys([*associate, *audit, *maps]) if n not in measured]
+        motion = protocol_of(self.options).motion
+        known = [name for name in named if motion is not None and name in motion.columns()]
+        if not known:
+            return measured
+        moved = self.table("motion")
+        for name in known:
+            values = moved.set_index("unit")[name] if name in moved else pd.Series(dtype=float)
+            measured[name] = values.reindex(measured["unit"]).to_numpy(dtype=float)
+        return measured
 
     @property
     def reference_group(self) -> dict[str, str]:

@@ -185,6 +185,7 @@ PROTOCOL = Protocol(
         words="hearts at end-diastole",
         legend="RV cavity blue, LV wall yellow, LV cavity orange.",
         phase="ED",
+        cycle="popscan.protocols.cine_sax.atlas_cycle:cycle_of",
     ),
     crops=CropFrame(
         grid="popscan.protocols.cine_sax.crops:covering_heart",

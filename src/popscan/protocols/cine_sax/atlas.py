@@ -99,18 +99,57 @@ def prepare(
             f"only {coverage:.0%} of the labelled heart lies on the atlas grid of "
             f"{grid.shape} voxels of {grid.spacing_mm:g} mm",
         )
-    inside = _resampled(np.ones(image.shape), matrix, spacing_mm, grid) > 0.5
-    scaled = _normalised(image, labels > 0, spacing_mm)
+    on_grid, inside, memberships = resampled(
+        normalised(image, grey_range(image, labels > 0, spacing_mm)),
+        labels,
+        matrix,
+        spacing_mm=spacing_mm,
+        grid=grid,
+    )
     voxel_to_mm = np.diag([grid.spacing_mm] * 3 + [1.0])
     mm_to_voxel = np.diag([1.0 / s for s in spacing_mm] + [1.0])
     return Prepared(
         grid=grid,
-        image=np.where(inside, _resampled(scaled, matrix, spacing_mm, grid), np.float32(0)),
+        image=on_grid,
         inside=inside,
-        labels=_resampled_labels(labels, matrix, spacing_mm, grid),
+        labels=memberships,
         to_world=np.asarray(affine, dtype=np.float64) @ mm_to_voxel @ matrix @ voxel_to_mm,
         coverage=coverage,
     )
+
+
+def resampled(
+    image: NDArray[np.float32],
+    labels: NDArray[np.uint8],
+    matrix: NDArray[np.float64],
+    *,
+    spacing_mm: tuple[float, float, float],
+    grid: AtlasGrid,
+) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.float32]]:
+    """Bring one frame (x, y, z) onto the grid: image, what it covers, and memberships.
+
+    Parameters
+    ----------
+    image, labels
+        Normalised intensities, and `Label` values.
+    matrix : ndarray, shape (4, 4)
+        From mm on the grid to mm in the scan.
+    spacing_mm
+        Of the scan.
+    grid
+        Of the atlas.
+
+    Returns
+    -------
+    image : ndarray of float32, shape (x, y, z)
+        0 outside of the scan.
+    inside : ndarray of bool, shape (x, y, z)
+    memberships : ndarray of float32, shape (3, x, y, z)
+        RV, MYO, LV.
+    """
+    inside = _resampled(np.ones(image.shape), matrix, spacing_mm, grid) > 0.5
+    on_grid = np.where(inside, _resampled(image, matrix, spacing_mm, grid), np.float32(0))
+    return on_grid, inside, _resampled_labels(labels, matrix, spacing_mm, grid)
 
 
 def _share_on_grid(
@@ -228,14 +267,28 @@ def _extents(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
     return found
 
 
-def _normalised(
+def grey_range(
     image: NDArray[np.float32], heart: NDArray[np.bool_], spacing_mm: tuple[float, float, float]
-) -> NDArray[np.float32]:
+) -> tuple[float, float]:
+    """Return the 1st and 99th percentile of a frame around the heart.
+
+    Raises
+    ------
+    SubjectError
+        ``constant_image``.
+    """
     around = tuple(
         slice(max(0, low - int(_MARGIN_MM / s)), high + int(_MARGIN_MM / s) + 1)
         for (low, high), s in zip(_extents(heart), spacing_mm, strict=True)
     )
-    low, high = np.percentile(image[around], (1, 99))
+    low, high = map(float, np.percentile(image[around], (1, 99)))
     if high <= low:
         raise SubjectError("constant_image", "the image has one value all around the heart")
-    return np.clip((image - low) / (high - low), -0.5, 2.0).astype(np.float32)
+    return low, high
+
+
+def normalised(image: NDArray[np.float32], limits: tuple[float, float]) -> NDArray[np.float32]:
+    """Return intensities with 0 and 1 at these limits, from -0.5 to 2."""
+    low, high = limits
+    scaled = (image - np.float32(low)) / np.float32(high - low)
+    return np.clip(scaled, -0.5, 2.0).astype(np.float32)

@@ -28,15 +28,19 @@ SUBJECTS = Stage(
     optional=True,
     switch="atlas",
 )
-MAP = replace(PREPARE, name="atlas_map", reads=("atlas_prepare", "atlas_subjects"))
-REDUCE = replace(PREPARE, name="atlas_reduce", per="study", reads=("atlas_map",))
+MAP = replace(PREPARE, name="atlas_map", version="5", reads=("atlas_prepare", "atlas_subjects"))
+REDUCE = replace(MAP, name="atlas_reduce", per="study", reads=("atlas_map",))
 STAGE = replace(
-    PREPARE,
+    MAP,
     name="atlas",
+    sections=("study", "atlas", "fairness", "cohort"),
+    uses=("arrays", "register", "stats"),
     per="study",
     reads=("collect", "atlas_reduce"),
     tables={
         "atlas_subjects": Table(of="job", columns="popscan.stages.collect.columns:ACCOUNT"),
         "atlas_distances": Table(of="job", columns="popscan.stages.atlas.columns:distances"),
+        "atlas_effects": Table(of="job", columns="popscan.stages.atlas.columns:EFFECTS"),
     },
+    report="popscan.stages.atlas.report:atlas_sections",
 )

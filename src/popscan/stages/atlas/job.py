@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,12 @@ from popscan.stages.atlas.stored import (
     read_templates,
     save_arrays,
     split_arrays,
+)
+from popscan.stages.atlas.targets import (
+    Target,
+    digest_of,
+    digests_as_arrays,
+    read_digests,
 )
 from popscan.stages.restoring import Restorer
 from popscan.store import Store
@@ -66,8 +73,9 @@ def prepare_shard(store: Store, shard: str, options: Mapping[str, object], outpu
             if segmented.status is not Status.OK:
                 account.add(subject.unit, Status.SKIPPED, segmented.reason, segmented.message)
                 continue
-            parts.append((subject.unit, _prepared(context, subject, frame, grid).to_arrays()))
-            account.add(subject.unit, Status.OK)
+            one, note = _prepared(context, subject, frame, grid, n_phases=section.n_phases)
+            parts.append((subject.unit, one.to_arrays()))
+            account.add(subject.unit, Status.OK, message=note)
         except SubjectError as error:
             log.warning("%s: not in the atlas: %s", subject.unit, error)
             account.failed(subject.unit, error)
@@ -75,8 +83,9 @@ def prepare_shard(store: Store, shard: str, options: Mapping[str, object], outpu
 
 
 def _prepared(
-    context: ShardContext, subject: Subject, frame: AtlasFrame, grid: AtlasGrid
-) -> Prepared:
+    context: ShardContext, subject: Subject, frame: AtlasFrame, grid: AtlasGrid, *, n_phases: int
+) -> tuple[Prepared, str]:
+    """Return a subject in the common frame, and why it has no cycle if one is wanted."""
     from popscan.io.nifti import read_labels, read_scan
 
     stage = context.image_stage(subject)
@@ -91,7 +100,14 @@ def _prepared(
         spacing_mm=scan.spacing_mm,
         grid=grid,
     )
-    return prepared
+    if not (n_phases and frame.cycle):
+        return prepared, ""
+    try:
+        cycle = load(frame.cycle)(scan, labels, phases=phases, n_phases=n_phases, grid=grid)
+    except SubjectError as error:
+        log.info("%s: not in the average over the cycle: %s", subject.unit, error)
+        return prepared, f"not in the average over the cycle ({error.reason}): {error}"
+    return replace(prepared, cycle=cycle), ""
 
 
 def map_shard(
@@ -116,13 +132,16 @@ def map_shard(
     """
     from popscan.atlas import ALL, AtlasGrid, Prepared, map_subjects
 
-    groups = read_members(members)
+    groups = read_members(members, options)
     arrays = load_arrays(prepared)
     mine = {unit: groups[unit] for unit in arrays[PREFIX + "unit"].tolist() if unit in groups}
-    method = Atlas.of(options).registration
+    section = Atlas.of(options)
+    method = section.registration
+    iteration = int(output.absolute().parent.name.rpartition("-")[2])
+    last = iteration == section.iterations - 1
     made_of = fingerprint(
         str(options["version"]).encode(), method.encode(), prepared.read_bytes(),
-        json.dumps(mine).encode(),
+        json.dumps([mine, last and section.n_phases]).encode(),
         template.read_bytes() if template else b"",
     )  # fmt: skip
     folder = output.absolute().parents[1] / "kept" / output.absolute().parent.name
@@ -142,8 +161,10 @@ def map_shard(
         grid=grid,
         method=method,
         smoothing_mm=frame.smoothing_mm,
+        with_cycle=last,
     )
-    save_arrays(output, sums.to_arrays())
+    made_from = {name: digest_of(parts[name]) for name in sums.units}
+    save_arrays(output, sums.to_arrays() | digests_as_arrays(made_from))
     keep(output, folder, made_of)
 
 
@@ -161,6 +182,21 @@ def reduce_round(
     folder = study_root / "atlas" / "work" / f"sums-{iteration}"
     paths = sorted(folder.glob("*.npz"))
     before = read_templates(template).get(ALL) if template else None
+    made_from = read_digests(paths)
+    target = Target(
+        output=output,
+        folder=study_root / "atlas" / "work" / "kept" / "targets",
+        made_of=fingerprint(
+            json.dumps({k: v for k, v in options.items() if k != "atlas"}, sort_keys=True).encode(),
+            json.dumps([section.registration, section.spacing_mm, section.min_group]).encode(),
+            template.read_bytes() if template else b"",
+        ),
+        units=made_from,
+    )
+    last = iteration == section.iterations - 1
+    if not last and target.restore(max_growth_pct=section.max_growth_pct):
+        log.info("the averages of %d subjects stay what is registered to", target.n_known)
+        return
     templates = reduce(
         (Partial.from_arrays(load_arrays(path)) for path in paths),
         before,
@@ -169,3 +205,5 @@ def reduce_round(
     if ALL not in templates:
         log.warning("fewer than %d subjects: no atlas", section.min_group)
     save_arrays(output, joined_arrays([(g, t.to_arrays()) for g, t in sorted(templates.items())]))
+    if not last:
+        target.keep()

@@ -30,23 +30,45 @@ def write_members(study_root: Path, options: Mapping[str, object], output: Path)
         the unit is its subject's first analysed visit, which alone is averaged.
     """
     study = Study.of_tables(study_root, options)
-    groups = study.groups(Atlas.of(options).groups)
+    section = Atlas.of(options)
+    crossed = [name for combined in section.intersections for name in combined]
+    groups = study.groups([*dict.fromkeys([*section.groups, *crossed])])
     members = groups[groups.index.isin(study.analysed)].rename_axis("unit").reset_index()
     members[_COUNTED] = members["unit"].isin(study.analysed_once.index)
     write_atomic(output, members.to_parquet(index=False))
 
 
-def read_members(path: Path) -> dict[str, list[str] | None]:
-    """Read the groups of everybody who is analysed, ``sex=female``; None for further visits."""
+def read_members(path: Path, options: Mapping[str, object]) -> dict[str, list[str] | None]:
+    """Read the groups of everybody who is analysed: ``sex=female``, then combinations.
+
+    Parameters
+    ----------
+    path
+        As `write_members` made it.
+    options
+        With the config section atlas.
+
+    Returns
+    -------
+    dict
+        Unit -> groups in the config's order; a combination of which a part was not recorded is
+        left out. None for further visits of a subject.
+    """
     try:
         members = pd.read_parquet(path).set_index("unit")
     except (OSError, ValueError, KeyError) as error:
         raise PopscanError(f"{path}: not the list of the atlas's subjects ({error})") from error
     counted = members.pop(_COUNTED) if _COUNTED in members else pd.Series(True, members.index)
     further = {str(unit) for unit in members.index[~counted.to_numpy(dtype=bool)]}
+    section = Atlas.of(options)
+    wanted = [[name] for name in section.groups] + section.intersections
+    known = [names for names in wanted if set(names) <= set(members.columns)]
     found: dict[str, list[str] | None] = {}
     for key, row in members.to_dict("index").items():
-        unit = str(key)
-        groups = [f"{name}={group}" for name, group in row.items() if group]
-        found[unit] = None if unit in further else groups
+        groups = [
+            ", ".join(f"{name}={row[name]}" for name in names)
+            for names in known
+            if all(row[name] for name in names)
+        ]
+        found[str(key)] = None if str(key) in further else groups
     return found

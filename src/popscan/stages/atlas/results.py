@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from popscan.disk import write_atomic
 from popscan.protocol import AtlasFrame, load
 from popscan.protocols import protocol_of
 from popscan.records import PopscanError, Scan, Status
-from popscan.stages.atlas.stored import read_templates
+from popscan.stages.atlas.columns import EFFECTS, NUMBERS
+from popscan.stages.atlas.differences import Compared, write_differences
+from popscan.stages.atlas.effects import write_effects
+from popscan.stages.atlas.stored import load_arrays, read_templates, save_arrays
 from popscan.study import dictionary
 from popscan.study.accounts import read_account, study_account
 from popscan.study.study import Study
 from popscan.study.tables import write_table
+
+if TYPE_CHECKING:
+    from popscan.atlas import Template
 
 
 def atlas_frame(options: Mapping[str, object]) -> AtlasFrame:
@@ -51,16 +60,20 @@ def write_atlas(study_root: Path, template: Path, options: Mapping[str, object])
     options
         Config sections study, atlas, fairness and cohort.
     """
+    from popscan.atlas import ALL
     from popscan.io.nifti import write_scan
 
     summaries = {}
     templates = read_templates(template)
     frame = atlas_frame(options)
     regions = region_names(frame)
+    for old in (study_root / "atlas").glob("*.nii.gz"):
+        old.unlink()  # of a group that is no more
+        old.with_name(f"{old.name.removesuffix('.nii.gz')}.json").unlink(missing_ok=True)
     for group, average in templates.items():
         spacing = average.grid.spacing
         affine = load(frame.affine)(average.grid)
-        name = group.replace("=", "-").replace("/", "_")
+        name = file_name(group)
         layers = {
             "mean": average.image,
             **dict(zip(regions, average.probabilities, strict=True)),
@@ -72,6 +85,7 @@ def write_atlas(study_root: Path, template: Path, options: Mapping[str, object])
         summaries[group] = {
             "n_subjects": average.n_subjects,
             "volumes_ml": average.volumes_ml(regions),
+            **_write_cycle(study_root / "atlas" / name, average, affine, regions),
         }
     prepared = sorted((study_root / "atlas" / "work" / "prepared").glob("*.npz"))
     study = Study.of_tables(study_root, options)
@@ -83,6 +97,15 @@ def write_atlas(study_root: Path, template: Path, options: Mapping[str, object])
         ]  # fmt: skip
     write_table(study_root, "atlas_subjects", account, dictionary.of("atlas_subjects"))
     distances = atlas_distances(study_root, template, regions)
+    effects = pd.DataFrame(columns=[*EFFECTS])
+    numbers = pd.DataFrame()
+    if ALL in templates:
+        compared = Compared.of_round(study_root, template, templates[ALL].grid, options)
+        numbers = write_differences(study_root, compared, frame, options)
+        effects = write_effects(study, compared, frame, options)
+        _write_map_space(study_root, template, frame)
+    distances = _joined(distances, numbers)
+    write_table(study_root, "atlas_effects", effects, dictionary.of("atlas_effects"))
     write_table(
         study_root,
         "atlas_distances",
@@ -91,6 +114,47 @@ def write_atlas(study_root: Path, template: Path, options: Mapping[str, object])
     )
     text = json.dumps({"template": template.name, "groups": summaries}, indent=1, sort_keys=True)
     write_atomic(study_root / "atlas" / "atlas.json", (text + "\n").encode())
+
+
+def _write_cycle(
+    stem: Path, average: Template, affine: NDArray[np.float64], regions: Sequence[str]
+) -> dict[str, object]:
+    """Write the average over the cycle as 4D NIfTI, and return what atlas.json says of it."""
+    from popscan.io.nifti import write_scan
+
+    cycle = average.cycle
+    if cycle is None:
+        return {}
+    maps = dict(zip(regions, np.moveaxis(cycle.probabilities, 1, 0), strict=True))
+    for layer, array in {"mean": cycle.image, **maps}.items():
+        series = np.moveaxis(np.nan_to_num(np.asarray(array, dtype=np.float32)), 0, -1)
+        scan = Scan(array=series, affine=affine, spacing_mm=average.grid.spacing, view="atlas")
+        write_scan(stem.with_name(f"{stem.name}_cycle-{layer}.nii.gz"), scan)
+    voxel_ml = average.grid.spacing_mm**3 / 1000.0
+    return {
+        "n_cycle": cycle.n_subjects,
+        "cycle_volumes_ml": cycle.volumes_ml(regions, voxel_ml=voxel_ml),
+    }
+
+
+def file_name(group: str) -> str:
+    """Return a group's name within names of files: ``sex-female_bmi_class-normal``."""
+    return group.replace("=", "-").replace("/", "_").replace(", ", "_")
+
+
+def _joined(distances: pd.DataFrame, numbers: pd.DataFrame) -> pd.DataFrame:
+    """Return distances with the numbers of `write_differences`, empty where there are none."""
+    joined = distances.copy()
+    for name in NUMBERS:
+        values = numbers[name] if name in numbers else pd.Series(dtype=object)
+        there = values.reindex(pd.Index(joined["unit"])).to_numpy()
+        text = NUMBERS[name].kind == "text"
+        joined[name] = (
+            pd.Series(there, index=joined.index).fillna("").astype(str)
+            if text
+            else pd.Series(there, index=joined.index).astype(float)
+        )
+    return joined
 
 
 #: Measure of the atlas -> column of the table of distances, beside Dice.
@@ -125,6 +189,32 @@ def atlas_distances(study_root: Path, template: Path, regions: Sequence[str]) ->
     return table.dropna(subset=["atlas_distance_mm"]).reset_index(drop=True)
 
 
+def _write_map_space(study_root: Path, template: Path, frame: AtlasFrame) -> None:
+    """Write the average in whose space the maps are: that which the last round registered to."""
+    from popscan.atlas import ALL
+    from popscan.io.nifti import write_scan
+
+    iteration = int(template.stem.removeprefix("template-"))
+    path = template.with_name(f"template-{iteration - 1}.npz")
+    average = read_templates(path).get(ALL) if path.exists() else None
+    if average is None:
+        return
+    folder = study_root / "atlas" / "maps"
+    array = np.nan_to_num(np.asarray(average.image, dtype=np.float32))[..., None]
+    affine = load(frame.affine)(average.grid)
+    scan = Scan(array=array, affine=affine, spacing_mm=average.grid.spacing, view="atlas")
+    write_scan(folder / "space_mean.nii.gz", scan)
+    save_arrays(folder / "space.npz", replace(average, cycle=None).to_arrays())
+
+
+def map_pictures(study_root: Path, frame: AtlasFrame) -> dict[str, object]:
+    """Pictures of the average in whose space the maps are; empty if there is none."""
+    from popscan.atlas import Template
+
+    path = study_root / "atlas" / "maps" / "space.npz"
+    return _pictures(Template.from_arrays(load_arrays(path)), frame) if path.exists() else {}
+
+
 def atlas_pictures(study_root: Path, frame: AtlasFrame) -> dict[str, dict[str, object]]:
     """Pictures of each group's template for the report; empty if there is no atlas."""
     path = study_root / "atlas" / "atlas.json"
@@ -132,17 +222,15 @@ def atlas_pictures(study_root: Path, frame: AtlasFrame) -> dict[str, dict[str, o
         return {}
     name = json.loads(path.read_text(encoding="utf-8"))["template"]
     templates = read_templates(study_root / "atlas" / "work" / name)
+    return {group: _pictures(average, frame) for group, average in templates.items()}
+
+
+def _pictures(average: Template, frame: AtlasFrame) -> dict[str, object]:
+    maps = zip(region_names(frame), average.probabilities, strict=True)
     return {
-        group: {
-            "mean": average.image,
-            **{
-                f"p_{name}": probability
-                for name, probability in zip(
-                    region_names(frame), average.probabilities, strict=True
-                )
-            },
-            "n": average.n_subjects,
-            "spacing_mm": average.grid.spacing,
-        }
-        for group, average in templates.items()
+        "mean": average.image,
+        **{f"p_{name}": probability for name, probability in maps},
+        "cycle": average.cycle,
+        "n": average.n_subjects,
+        "spacing_mm": average.grid.spacing,
     }

@@ -26,7 +26,10 @@ if TYPE_CHECKING:
     from popscan.fairness.prediction_outcomes import Prediction
 
 #: Columns of the table of atlas distances that the audit compares.
-_ATLAS_OUTCOMES = ("unit", "atlas_distance_mm", "atlas_dice_mean")
+_ATLAS_OUTCOMES = (
+    "unit", "atlas_distance_mm", "atlas_own_distance_mm", "atlas_others_distance_mm",
+    "atlas_dice_mean",
+)  # fmt: skip
 
 #: Columns of the table of checks, in very many rows, that the audit compares.
 _OF_CHECKS = ("unit", "check", "verdict")

@@ -13,6 +13,7 @@ from popscan.protocol import load as load_place
 from popscan.records import Status, Subject, SubjectError
 from popscan.registry import read_registry
 from popscan.report.context import FlaggedSubject
+from popscan.stages.atlas.report import unusual_places
 from popscan.stages.motion.report import subject_figures
 from popscan.store import Store
 from popscan.study.context import ShardContext
@@ -56,7 +57,10 @@ def flagged_subjects(store: Store, protocol: Protocol) -> Iterator[FlaggedSubjec
                 unit=unit,
                 verdict=verdict,
                 reasons=reasons,
-                figures=[figures[unit]] if unit in figures else [],
+                figures=[
+                    *([figures[unit]] if unit in figures else []),
+                    *unusual_places(store.root, protocol, unit, shard),
+                ],
             )
             try:
                 yield with_pictures(contexts[shard], plain)

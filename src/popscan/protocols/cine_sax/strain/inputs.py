@@ -56,16 +56,22 @@ class Cropped:
     period_ms: float
 
 
-def cropped(scan: Scan, labels: LabelMap, *, min_frames: int) -> Cropped:
-    """Check a cine and its labels, and cut out the heart.
+def covered_cycle(scan: Scan, labels: LabelMap, *, min_frames: int) -> tuple[Floats, float]:
+    """Check that a cine and its labels cover one cycle.
+
+    Returns
+    -------
+    at : ndarray, shape (t,)
+        Positions of the frames as shares of the cycle.
+    period_ms : float
+        Length of the cycle.
 
     Raises
     ------
     NotApplicable
         ``too_few_frames``, ``unknown_cycle``, ``cycle_not_closed``.
     SubjectError
-        ``shape_mismatch``, ``unlabelled_frames``, ``missing_structure``, ``heart_at_edge``,
-        ``non_finite_image``.
+        ``shape_mismatch``, ``unlabelled_frames``, ``missing_structure``.
     """
     if scan.array.shape != labels.array.shape:
         raise SubjectError(
@@ -108,6 +114,22 @@ def cropped(scan: Scan, labels: LabelMap, *, min_frames: int) -> Cropped:
             f"{100 * steps.max():.0f}% of the cycle of {period_ms:.0f} ms has no frame: what the "
             "heart does in it is not known",
         )
+    return at, period_ms
+
+
+def cropped(scan: Scan, labels: LabelMap, *, min_frames: int) -> Cropped:
+    """Check a cine and its labels, and cut out the heart.
+
+    Raises
+    ------
+    NotApplicable
+        ``too_few_frames``, ``unknown_cycle``, ``cycle_not_closed``.
+    SubjectError
+        ``shape_mismatch``, ``unlabelled_frames``, ``missing_structure``, ``heart_at_edge``,
+        ``non_finite_image``.
+    """
+    at, period_ms = covered_cycle(scan, labels, min_frames=min_frames)
+    n_frames = scan.array.shape[3]
     box = _box(labels.array, scan.spacing_mm)
     phases = phase_frames(labels.array, frame_labels=scan.meta.get("frame_labels"))
     image = np.roll(scan.array[box], -phases["ED"], axis=3).astype(np.float32)

@@ -102,8 +102,10 @@ def check_track(
     Raises
     ------
     SubjectError
-        ``track_not_closed``, ``track_folds``, ``track_off_contours``.
+        ``track_undefined``, ``track_not_closed``, ``track_folds``, ``track_off_contours``.
     """
+    if not np.isfinite(track.direct_mm).all():
+        raise SubjectError("track_undefined", "the registration left displacements undefined")
     folding = float(folds(track.direct_mm, spacing_mm=track.spacing_mm)[:, mask].mean())
     contour = float(np.nanmean(contour_mm))
     limits = (
