@@ -34,6 +34,7 @@ PROTOCOL = replace(
         dictionary="popscan.protocols.t2_map.parts:DICTIONARY",
         details="popscan.protocols.t2_map.parts:DETAILS",
     ),
+    sorting=None,
     methods_text="popscan.protocols.t2_map.parts:sentences",
     report_blocks=("popscan.protocols.t2_map.parts:values",),
     columns={
