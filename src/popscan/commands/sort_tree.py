@@ -26,19 +26,20 @@ from popscan.io.tsv import tsv_bytes
 from popscan.protocol import load
 from popscan.protocols import every
 from popscan.records import PopscanError
-from popscan.sorting.clusters import cluster
+from popscan.sorting.clusters import fit
 from popscan.sorting.facts import Facts, Named
-from popscan.sorting.features import appearance, joined, learnt
 from popscan.sorting.naming import COMMON, UNKNOWN, Finder, Votes, final, named_session
-from popscan.sorting.summary import BROKEN, CLUSTERS, SERIES, Row
+from popscan.sorting.summary import BROKEN, CLUSTERS, SERIES, Row, merged
 
 #: Series that wait for the others of their visit.
 _MOST_WAITING = 300
 #: Rows that are written at a time.
 _CHUNK = 4096
+#: Clusters without a name that are printed.
+_MOST_UNKNOWN = 12
 #: Columns that are printed.
 _SHOWN = (
-    "cluster", "title", "n_series", "n_subjects", "sure", "matrix", "spacing_mm", "n_slices",
+    "title", "n_series", "n_subjects", "clusters", "sure", "matrix", "spacing_mm", "n_slices",
     "slice_mm", "n_frames", "n_incomplete", "n_poor", "example",
 )  # fmt: skip
 
@@ -132,11 +133,8 @@ def _named(root: Path, found: Sorted, finders: Sequence[Finder]) -> Iterator[Fac
 
 def _sort(spool: Spool, found: Sorted, *, out: Path | None, seed: int) -> None:
     thumbs, where = spool.sample(seed=seed)
-    middle, components = learnt(thumbs)
-    clusters = cluster(joined(where, appearance(thumbs, middle, components)))
-    numbers = np.concatenate(
-        [clusters.of(joined(w, appearance(t, middle, components))) for t, w in spool.chunks()]
-    )
+    model = fit(thumbs, where, seed=seed)
+    numbers = np.concatenate([model.of(pictures, w) for pictures, w in spool.chunks()])
     votes: dict[int, Votes] = {}
     for number, line in zip(numbers.tolist(), spool.rows(), strict=True):
         own = own_name(line)
@@ -220,16 +218,27 @@ def _write(out: Path, found: Sorted, *, paths: bool) -> None:
 
 
 def as_text(found: Sorted) -> str:
-    """Return what a tree holds, for a terminal."""
+    """Return what a tree holds, for a terminal: a line per name, and one per unknown cluster."""
     lines = []
     if found.rows:
-        rows = [row.as_dict(found.titles.get(row.name, row.name)) for row in found.rows]
-        shown = [[str(row[column]) for column in _SHOWN] for row in rows]
+        names: dict[str, list[Row]] = {}
+        for row in found.rows:
+            names.setdefault(row.name, []).append(row)
+        unknown = names.pop(UNKNOWN, [])
+        groups = [(merged(rows), len(rows)) for rows in names.values()]
+        groups.sort(key=lambda group: (-group[0].n, group[0].name))
+        groups += [(row, 1) for row in unknown[:_MOST_UNKNOWN]]
+        shown = []
+        for row, count in groups:
+            cells = row.as_dict(found.titles.get(row.name, row.name)) | {"clusters": count}
+            shown.append([str(cells[column]) for column in _SHOWN])
         heads = [name.removeprefix("n_") for name in _SHOWN]
         widths = [max(map(len, column)) for column in zip(heads, *shown, strict=True)]
-        for cells in [heads, *shown]:
-            padded = (cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
+        for texts in [heads, *shown]:
+            padded = (cell.ljust(width) for cell, width in zip(texts, widths, strict=True))
             lines.append("  ".join(padded).rstrip())
+        if (left := len(unknown) - _MOST_UNKNOWN) > 0:
+            lines.append(f"{_n(left, 'smaller unknown cluster')} more; --out writes all")
     walked = found.walked
     lines.append(
         f"{_n(found.n_series, 'series', 'series')} in {_n(walked.n_folders, 'folder')} and "

@@ -108,25 +108,21 @@ def read_tree(root: str | Path, walked: Walked) -> Iterator[Facts | Broken]:
 
 
 def keys_of(place: str) -> tuple[str, str]:
-    """Return keys of subject and session that a path gives: its BIDS entities, else its first part.
+    """Return keys of subject and visit that a path gives: its BIDS entities, else its first folders.
 
     Examples
     --------
-    >>> keys_of("sub-1/ses-2/func/a.nii.gz")
+    >>> keys_of("study/sub-1/ses-2/func/a.nii.gz")
     ('sub-1', 'sub-1/ses-2')
-    >>> keys_of("someone/a.nii.gz")
-    ('someone', 'someone')
+    >>> keys_of("study/someone/scans/a.nii.gz")
+    ('study/someone', 'study/someone')
     """
     parts = Path(place).parts[:-1]
     found = {part[:3]: part for part in parts if _ENTITY.match(part)}
-    subject = found.get("sub") or (parts[0] if parts else Path(place).name)
-    session = f"{subject}/{found['ses']}" if "ses" in found else _folder(parts, subject)
-    return subject, session
-
-
-def _folder(parts: Sequence[str], subject: str) -> str:
-    # Series of one visit often lie in folders of their own, below that of the visit.
-    return subject if subject.startswith("sub-") else "/".join(parts[:2]) or subject
+    if "sub" in found:
+        return found["sub"], "/".join(found[key] for key in ("sub", "ses") if key in found)
+    folder = "/".join(parts[:2]) or Path(place).name
+    return folder, folder
 
 
 def _nifti(

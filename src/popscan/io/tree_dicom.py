@@ -20,7 +20,7 @@ from popscan.io.dicom_entry import read_header
 from popscan.io.dicom_folder import with_series
 from popscan.io.dicom_header import DAMAGE, Plane, has_place, open_dicom, read_plane
 from popscan.io.dicom_kind import Kind, foreign_modality, image_type, is_colour, is_phase
-from popscan.io.dicom_order import order_frames
+from popscan.io.dicom_order import day_seconds, has_triggers, order_frames
 from popscan.io.dicom_pixels import plane_pixels
 from popscan.io.dicom_venc import PRIVATE_TAGS, read_venc_cm_s
 from popscan.io.rawfile import RawFile
@@ -34,6 +34,8 @@ _SAME_COSINE, _SAME_PLACE_MM = math.cos(math.radians(5.0)), 1.0
 VOLUME_SLICES, VOLUME_STEP_MM = 40, 5.0
 #: Gaps between slices that deviate by more of the usual gap: a slice is missing.
 _GAP_TOLERANCE = 0.5
+#: Trigger times that span so much are those of a cycle.
+CYCLE_SPAN_MS = (200.0, 2500.0)
 _REASONS = {
     Kind.DAMAGED: "damaged_files", Kind.MISSING: "file_missing", Kind.MODALITY: "wrong_modality",
     Kind.MULTIFRAME: "unsupported_multiframe", Kind.MISCOUNTED: "bad_header",
@@ -213,9 +215,10 @@ def _facts(images: Sequence[_Image], *, place: str, subject: str, session: str) 
         inversion_ms=tuple(sorted({i.inversion_ms for i in images if i.inversion_ms > 0})),
         prepared=any(image.plane.contrast.prepared for image in images),
         venc=any(image.venc for image in images),
+        span_ms=_span_ms(middle),
         echo_ms=float(first.meta.get("echo_time_ms", math.nan)),
         repetition_ms=float(first.meta.get("repetition_time_ms", math.nan)),
-        change=seen.change, focus=seen.focus, periodic=seen.periodic, change_mm=seen.change_mm,
+        change=seen.change, focus=seen.focus, closing=seen.closing, change_mm=seen.change_mm,
         median=seen.median, high=seen.high, thumb=seen.thumb,
         volume=volume, volume_mm=VOLUME_MM if volume is not None else math.nan,
         sharpness=seen.sharpness, noise=seen.noise,
@@ -235,6 +238,17 @@ def _main_direction(images: Sequence[_Image]) -> tuple[list[_Image], int]:
         else:
             groups.append((normal, [image]))
     return max((members for _, members in groups), key=len), len(groups)
+
+
+def _span_ms(frames: Sequence[Plane]) -> float:
+    triggers = np.array([plane.trigger_ms for plane in frames])
+    times = np.array([day_seconds(plane.time) for plane in frames])
+    if len(frames) > 1 and has_triggers(frames):
+        span = float(np.nanmax(triggers) - np.nanmin(triggers))
+        if CYCLE_SPAN_MS[0] <= span <= CYCLE_SPAN_MS[1]:
+            return span
+    span = 1000.0 * float(np.ptp(times)) if np.isfinite(times).all() else 0.0
+    return span if span > 0 else math.nan
 
 
 def _slices(planes: Sequence[Plane], normal: Floats) -> dict[float, list[Plane]]:

@@ -93,7 +93,7 @@ def nifti_series(
         venc=_has_venc(side),
         echo_ms=_ms(side, "EchoTime"),
         repetition_ms=_ms(side, "RepetitionTime"),
-        change=seen.change, focus=seen.focus, periodic=seen.periodic, change_mm=seen.change_mm,
+        change=seen.change, focus=seen.focus, closing=seen.closing, change_mm=seen.change_mm,
         median=seen.median, high=seen.high, thumb=seen.thumb,
         volume=volume, volume_mm=VOLUME_MM if volume is not None else math.nan,
         sharpness=seen.sharpness, noise=seen.noise,

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 #: Pixels along each side of a thumbnail, and the side in mm: the larger part of a body fits in it.
-THUMB, THUMB_MM = 24, 320.0
+THUMB, THUMB_MM = 64, 320.0
 
 Floats = NDArray[np.float64]
 
@@ -71,15 +71,19 @@ class Facts:
         Whether the header speaks of an inversion, or of encoded velocity.
     venc
         Whether a velocity encoding is given.
+    span_ms
+        From the first to the last frame of a slice, by trigger times where they are those of a
+        cycle, else by the time of the day; NaN where the header does not say.
     echo_ms, repetition_ms
         NaN where the header does not say.
     change
         Share of the intensity that changes over the frames where most of it changes (0 to 1).
     focus
         Share of that change within 60 mm of its centre: 1 where a single organ moves.
-    periodic
-        How much less the last frame differs from the first than the frames between: 1 for a closed
-        cycle, 0 or less for a drift. NaN with fewer than 5 frames.
+    closing
+        Difference of the last frame from the first over the largest one of neighbours, of those
+        looked at: about 1 or less for a closed cycle, more for a drift. NaN with fewer than 5
+        frames.
     change_mm
         Centre of that change; NaN without.
     median, high
@@ -94,6 +98,9 @@ class Facts:
         See `popscan.sorting.quality`.
     incomplete
         What is missing or doubtful: ``frames``, ``slices``, ``blank``; empty for nothing.
+    aside_mm
+        How far its plane passes the place that changes most in the visit; NaN for several slices,
+        or where nothing changes.
     named
         What protocols call it, the surest first.
     """
@@ -120,11 +127,12 @@ class Facts:
     inversion_ms: tuple[float, ...] = ()
     prepared: bool = False
     venc: bool = False
+    span_ms: float = math.nan
     echo_ms: float = math.nan
     repetition_ms: float = math.nan
     change: float = 0.0
     focus: float = 0.0
-    periodic: float = math.nan
+    closing: float = math.nan
     change_mm: Floats = field(default_factory=lambda: np.full(3, np.nan))
     median: float = math.nan
     high: float = math.nan
@@ -133,6 +141,7 @@ class Facts:
     sharpness: float = math.nan
     noise: float = math.nan
     incomplete: tuple[str, ...] = ()
+    aside_mm: float = math.nan
     named: tuple[Named, ...] = ()
 
     @property

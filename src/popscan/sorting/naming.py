@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from popscan.sorting.facts import Facts, Named
+import numpy as np
+
+from popscan.sorting.facts import Facts, Floats, Named
 
 UNKNOWN = "unknown"
 #: A name that is less sure is none; so is one that a second name comes as close to as this.
@@ -19,13 +22,15 @@ _LENT = 0.6
 #: Names that need no protocol.
 COMMON: Mapping[str, str] = {"scout": "scout", UNKNOWN: "unknown"}
 _MOST_SCOUT = 90
+#: Series whose change says where the middle of a visit is: share of the intensity, frames.
+_CHANGES, _FRAMES = 0.05, 8
 
 #: ``(series of a visit) -> names of each``, as protocols offer.
 Finder = Callable[[Sequence[Facts]], list[list[Named]]]
 
 
 def named_session(series: Sequence[Facts], finders: Sequence[Finder]) -> list[Facts]:
-    """Return the series of one visit with their names, the surest first.
+    """Return the series of one visit with their names, the surest first, and `Facts.aside_mm`.
 
     Parameters
     ----------
@@ -38,10 +43,28 @@ def named_session(series: Sequence[Facts], finders: Sequence[Finder]) -> list[Fa
     for finder in finders:
         for names, more in zip(found, finder(series), strict=True):
             names.extend(more)
+    middle = _middle(series)
     return [
-        replace(facts, named=tuple(sorted(names, key=lambda n: (-n.sure, n.name))))
+        replace(
+            facts,
+            named=tuple(sorted(names, key=lambda n: (-n.sure, n.name))),
+            aside_mm=_aside_mm(facts, middle),
+        )
         for facts, names in zip(series, found, strict=True)
     ]
+
+
+def _middle(series: Sequence[Facts]) -> Floats:
+    """Return the place that changes most in a visit, LPS; NaN where nothing does."""
+    places = [f.change_mm for f in series if f.change >= _CHANGES and f.n_frames >= _FRAMES]
+    places = [place for place in places if np.isfinite(place).all()]
+    return np.median(places, axis=0) if places else np.full(3, np.nan)
+
+
+def _aside_mm(facts: Facts, middle: Floats) -> float:
+    if facts.n_slices > 1 or not facts.oriented or not np.isfinite(middle).all():
+        return math.nan
+    return abs(float(facts.normal @ (facts.centre_mm - middle)))
 
 
 def _scout(facts: Facts) -> list[Named]:

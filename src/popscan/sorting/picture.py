@@ -28,7 +28,7 @@ class Picture:
     thumb: NDArray[np.uint8]
     change: float
     focus: float
-    periodic: float
+    closing: float
     change_mm: Floats
     median: float
     high: float
@@ -88,7 +88,7 @@ def picture(
         thumb=_thumbnail(shown, spacing_mm, row, column),
         change=change,
         focus=focus,
-        periodic=_periodic(frames),
+        closing=_closing(frames),
         change_mm=where,
         median=float(np.median(above)) if above.size else math.nan,
         high=high,
@@ -111,7 +111,7 @@ def _focus(
     """Share of the strongest change that lies around its centre, and the centre in pixels."""
     if not spread.any():
         return 0.0, None
-    weight = np.where(spread > np.percentile(spread, _CHANGED), spread.astype(float), 0.0) ** 2
+    weight = np.where(spread > np.percentile(spread, _CHANGED), spread.astype(float), 0.0)
     total = float(weight.sum())
     if not total > 0:
         return 0.0, None
@@ -127,15 +127,17 @@ def _focus(
     return held / total, middle
 
 
-def _periodic(frames: NDArray[np.floating]) -> float:
+def _closing(frames: NDArray[np.floating]) -> float:
     if frames.shape[2] < 5:
         return math.nan
     smooth = ndimage.gaussian_filter(frames, (2, 2, 0))
     spread = smooth.std(axis=2)
     moving = smooth[spread >= np.percentile(spread, 95)]
-    away = np.sqrt(np.mean((moving - moving[:, :1]) ** 2, axis=0))
-    between = float(away[1:-1].max())
-    return 1.0 - float(away[-1]) / between if between > 0 else math.nan
+    noise = 2.0 * float(np.median(spread)) ** 2  # of the difference of two frames
+    steps = np.mean(np.diff(moving, axis=1) ** 2, axis=0)
+    back = float(np.mean((moving[:, -1] - moving[:, 0]) ** 2)) - noise
+    largest = float(steps.max()) - noise
+    return math.sqrt(max(back, 0.0) / largest) if largest > 0 else math.nan
 
 
 def _thumbnail(

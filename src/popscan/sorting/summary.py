@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from array import array
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -141,6 +141,30 @@ class Row:
             "n_poor": self.n_poor,
             "example": self.example,
         }
+
+
+def merged(rows: Sequence[Row]) -> Row:
+    """Return rows of one name as one; its cluster is that of the first.
+
+    Parameters
+    ----------
+    rows
+        At least one.
+    """
+    made = Row(cluster=rows[0].cluster, name=rows[0].name, example=rows[0].example)
+    for row in rows:
+        made.n += row.n
+        made.sure += row.sure
+        size = max(len(made.subjects), len(row.subjects))
+        both = (bits.ljust(size, b"\0") for bits in (made.subjects, row.subjects))
+        made.subjects = bytearray(a | b for a, b in zip(*both, strict=True))
+        for name in ("by", "formats", "matrices", "slices", "frames"):
+            getattr(made, name).update(getattr(row, name))
+        for name in ("spacing_mm", "slice_mm", "sharpness", "noise"):
+            getattr(made, name).extend(getattr(row, name))
+        made.n_incomplete += row.n_incomplete
+        made.n_poor += row.n_poor
+    return made
 
 
 def _most(counts: Counter[str] | Counter[int]) -> str | int:

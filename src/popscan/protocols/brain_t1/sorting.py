@@ -16,9 +16,9 @@ from popscan.sorting.facts import Facts, Named
 #: How far down from the vertex a head is looked at.
 _DOWN_MM = 100.0
 #: Breadth and length of a head with its skin, and how much of its box it fills.
-_BREADTH_MM, _LENGTH_MM, _FILL = (130.0, 195.0), (160.0, 245.0), (0.55, 0.9)
+_BREADTH_MM, _LENGTH_MM, _FILL = (130.0, 195.0), (160.0, 245.0), (0.42, 0.75)
 #: Least correlation of a head with its mirror image.
-_LEAST_SYMMETRY = 0.7
+_LEAST_SYMMETRY = 0.55
 #: Depth below the skin in mm: of cortex with some fluid, and of mostly white matter.
 _CORTEX_MM, _DEEP_MM = (14.0, 26.0), 34.0
 #: Cortex over white matter: below the first T1-weighted, above the second not; between, unknown.
