@@ -108,7 +108,7 @@ def read_tree(root: str | Path, walked: Walked) -> Iterator[Facts | Broken]:
 
 
 def keys_of(place: str) -> tuple[str, str]:
-    """Return keys of subject and visit that a path gives: its BIDS entities, else its first folders.
+    """Return keys of subject and visit that a path gives: BIDS entities, else its first folders.
 
     Examples
     --------
