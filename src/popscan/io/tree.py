@@ -135,6 +135,10 @@ def _nifti(
         yield Broken(place=here, reason=error.reason)
     except OSError:
         yield Broken(place=here, reason="unreadable_input" if file is None else "zip_damaged")
+    except MemoryError:
+        yield Broken(place=here, reason="out_of_memory")
+    except Exception:  # as the runner: a fault of ours or of a library; the others go on
+        yield Broken(place=here, reason="unexpected_error")
     else:
         if found is None:
             walked.other["labels"] += 1

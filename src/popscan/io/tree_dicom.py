@@ -108,6 +108,10 @@ def dicom_series(
             )
         except SubjectError as error:
             damaged[error.reason] += len({image.plane.path for image in members})
+        except MemoryError:
+            damaged["out_of_memory"] += len({image.plane.path for image in members})
+        except Exception:  # as the runner: a fault of ours or of a library; the others go on
+            damaged["unexpected_error"] += len({image.plane.path for image in members})
     for reason, count in sorted(damaged.items()):
         yield Damaged(reason=reason, n_files=count)
 

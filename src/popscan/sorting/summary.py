@@ -168,7 +168,8 @@ def merged(rows: Sequence[Row]) -> Row:
 
 
 def _most(counts: Counter[str] | Counter[int]) -> str | int:
-    return min(counts.items(), key=lambda item: (-item[1], item[0]))[0]
+    items: list[tuple[str | int, int]] = list(counts.items())
+    return min(items, key=lambda item: (-item[1], item[0]))[0]
 
 
 def _median(values: array[float], digits: int) -> float:

@@ -17,6 +17,8 @@ from popscan.sorting.facts import Facts, Named
 _DOWN_MM = 100.0
 #: Breadth and length of a head with its skin, and how much of its box it fills.
 _BREADTH_MM, _LENGTH_MM, _FILL = (130.0, 195.0), (160.0, 245.0), (0.42, 0.75)
+#: Smallest side of a volume that holds a head.
+_LEAST_MM = 60.0
 #: Least correlation of a head with its mirror image.
 _LEAST_SYMMETRY = 0.55
 #: Depth below the skin in mm: of cortex with some fluid, and of mostly white matter.
@@ -91,8 +93,10 @@ def look(volume: NDArray[np.float32], *, spacing_mm: float) -> Head | None:
     Returns
     -------
     Head or None
-        None for a volume without contrast.
+        None for a volume without contrast, or too small for a head.
     """
+    if min(volume.shape) * spacing_mm < _LEAST_MM:
+        return None
     values = np.clip(volume, 0.0, np.percentile(volume, 99.5))
     if not values.max() > values.min():
         return None
