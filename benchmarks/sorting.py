@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import resource
 import sys
 import tempfile
 import time
@@ -33,14 +32,13 @@ from sklearn.metrics import completeness_score
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "helpers"))
 
-from popscan.commands.sort_tree import sort_tree
 from popscan.io.tree import Broken, Walked, read_tree
 from popscan.protocol import load
 from popscan.protocols import every
 from popscan.sorting.clusters import cluster, fit
 from popscan.sorting.facts import Facts
 from popscan.sorting.features import _coarse, _components, geometry, joined, learnt
-from popscan.sorting.naming import UNKNOWN, named_session
+from popscan.sorting.naming import UNKNOWN, Votes, best, final, named_session
 from tree_files import write_visits
 
 EXAM = {
@@ -129,22 +127,29 @@ def clustered(series: list[Facts], kinds: np.ndarray, *, seed: int, limit: float
     return pd.DataFrame(rows).T
 
 
-def named(root: Path, truth: dict[str, str], out: Path) -> pd.DataFrame:
-    """Names that the command gives, by kind."""
-    sort_tree(root, out=out)
-    table = pd.read_csv(out / "series.tsv", sep="\t", keep_default_na=False)
-    kinds = table["path"].map(truth)
-    names = table["name"]
-    expected = kinds.where(~kinds.isin(NAMELESS), UNKNOWN)
+def named(series: list[Facts], kinds: np.ndarray, *, seed: int) -> pd.DataFrame:
+    """Names as the command gives them, by kind."""
+    thumbs = np.stack([f.thumb for f in series])
+    where = np.stack([geometry(f) for f in series])
+    labels = fit(thumbs, where, seed=seed).of(thumbs, where).tolist()
+    own = [best(f) for f in series]
+    votes: dict[int, Votes] = {}
+    for label, name in zip(labels, own, strict=True):
+        votes.setdefault(label, Votes()).add(UNKNOWN if name is None else name.name)
+    names = np.array([final(o, votes[k]).name for o, k in zip(own, labels, strict=True)])
+    alone = np.array([UNKNOWN if o is None else o.name for o in own])
+    expected = np.where(np.isin(kinds, list(NAMELESS)), UNKNOWN, kinds)
     rows = pd.DataFrame(
         {
-            "series": kinds.value_counts(),
-            "right": (names == expected).groupby(kinds).sum(),
-            "unknown": ((names == UNKNOWN) & (expected != UNKNOWN)).groupby(kinds).sum(),
-            "wrong": ((names != UNKNOWN) & (names != expected)).groupby(kinds).sum(),
+            "series": np.ones(len(kinds), dtype=int),
+            "right": names == expected,
+            "unknown": (names == UNKNOWN) & (expected != UNKNOWN),
+            "wrong": (names != UNKNOWN) & (names != expected),
+            "wrong before clusters": (alone != UNKNOWN) & (alone != expected),
         }
     )
-    return pd.concat([rows, rows.sum().to_frame("all").T])
+    counts = rows.groupby(kinds).sum()
+    return pd.concat([counts, counts.sum().to_frame("all").T])
 
 
 def show(title: str, table: pd.DataFrame) -> None:
@@ -161,6 +166,8 @@ def main() -> None:
     options = parser.parse_args()
     warnings.filterwarnings("ignore", module="pydicom")
     data = options.data or Path(os.environ.get("POPSCAN_DATA", "../shared/data"))
+    read: dict[str, list[Facts]] = {}
+    kinds: dict[str, np.ndarray] = {}
     with tempfile.TemporaryDirectory() as work:
         base = Path(work)
         truths = {
@@ -168,26 +175,23 @@ def main() -> None:
         }
         if data.is_dir():
             truths["real"] = real(data, base / "real")
-            both = base / "both"
-            both.mkdir()
-            (both / "x").symlink_to(base / "simulated")
-            (both / "y").symlink_to(base / "real")
-            truths["both"] = {f"x/{k}": v for k, v in truths["simulated"].items()}
-            truths["both"] |= {f"y/{k}": v for k, v in truths["real"].items()}
         for name, truth in truths.items():
-            start = time.perf_counter()
-            series = facts_of(base / name)
-            seconds = time.perf_counter() - start
-            kinds = np.array([truth[f.place] for f in series])
-            for limit in options.limits:
-                show(
-                    f"{name}: {len(series)} series of {len(set(kinds))} kinds, limit {limit:g}",
-                    clustered(series, kinds, seed=0, limit=limit),
-                )
-            show(f"{name}: names", named(base / name, truth, base / f"out_{name}"))
-            print(f"reading: {1000 * seconds / len(series):.0f} ms a series")
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"\npeak memory of all: {peak:.0f} MB")
+            start = time.process_time()
+            read[name] = facts_of(base / name)
+            kinds[name] = np.array([truth[f.place] for f in read[name]])
+            seconds = time.process_time() - start
+            print(f"{name}: {1000 * seconds / len(read[name]):.0f} ms of CPU a series", flush=True)
+    if "real" in read:
+        read["both"] = [f for series in read.values() for f in series]
+        kinds["both"] = np.concatenate([kinds["simulated"], kinds["real"]])
+    for name, series in read.items():
+        count = len(set(kinds[name]))
+        for limit in options.limits:
+            show(
+                f"{name}: {len(series)} series of {count} kinds, limit {limit:g}",
+                clustered(series, kinds[name], seed=0, limit=limit),
+            )
+        show(f"{name}: names", named(series, kinds[name], seed=0))
 
 
 if __name__ == "__main__":
