@@ -23,7 +23,7 @@ from tree_files import write_visits
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory):
     root = tmp_path_factory.mktemp("tree")
-    return root, write_visits(root, 3, seed=4)
+    return root, write_visits(root, 2, seed=4, first=1)
 
 
 def table(path: Path) -> pd.DataFrame:
@@ -45,7 +45,8 @@ def test_simulated_visits_are_named_and_none_wrongly(tree, tmp_path):
     assert found.broken == []
     for name, columns in (("clusters", CLUSTERS), ("series", SERIES), ("broken", BROKEN)):
         assert list(table(tmp_path / "out" / f"{name}.tsv").columns) == list(columns)
-        assert list(json.loads((tmp_path / "out" / f"{name}.json").read_text())) == list(columns)
+        meaning = json.loads((tmp_path / "out" / f"{name}.json").read_text())
+        assert sorted(meaning) == sorted(columns)
     clusters = table(tmp_path / "out" / "clusters.tsv")
     assert clusters["n_series"].sum() == len(truth)
 
