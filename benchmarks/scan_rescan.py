@@ -13,11 +13,6 @@ label space (`biomarkers.between_slices: interpolated`):
 - the same scans, cut anew half a slice distance further, by linear interpolation of signed
   distances: at the distance of the scan, but the new slices come from a method akin to the tested.
 
-With `--images N`, a fourth kind: N validation patients of the shipped network (ACDC, not in its
-training), whose even and odd slices are segmented by it: as they are; after a slice was put between
-each two, by linear interpolation of the images; and by registration, each neighbour taken half the
-distance to the other (stationary velocity fields) and both averaged. Volumes are sums of discs.
-
 Printed per quantity: bias, SD of the difference, limits of agreement (1.96 SD); for digital hearts
 also bias and SD against truth.
 """
@@ -26,8 +21,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -38,15 +32,10 @@ from biomarkers import cut, random_hearts, show
 from popscan.arrays.slice_interpolation import signed_distance_mm
 from popscan.protocols.cine_sax.biomarkers.sax import measure
 from popscan.protocols.cine_sax.labels import Label
-from popscan.protocols.cine_sax.segmentation.inference import segment
 from popscan.protocols.cine_sax.training.observe import labelled_part
-from popscan.records import Scan
-from popscan.register import register
-from popscan.segment import load_bundle
 from popscan.stats.precision import limits_of_agreement
 from segmentation import acdc_cases
 
-MODEL = Path(__file__).parents[1] / "resources" / "models" / "cine_sax"
 QUANTITIES = ("lvedv_ml", "lvesv_ml", "lvef_pct", "lvm_g", "rvedv_ml")
 METHODS = ("discs", "interpolated")
 Stack = tuple[np.ndarray, tuple[float, float, float]]
@@ -138,91 +127,6 @@ def digital(count: int, positions: int, *, seed: int) -> tuple[list, pd.DataFram
     return pairs, table
 
 
-def between_linear(first: np.ndarray, second: np.ndarray, *, spacing_mm: float) -> np.ndarray:
-    """Mean of neighbours (x, y, n)."""
-    del spacing_mm
-    return 0.5 * (first + second)
-
-
-def between_registered(first: np.ndarray, second: np.ndarray, *, spacing_mm: float) -> np.ndarray:
-    """Both neighbours (x, y, n), each taken half the distance to the other, averaged."""
-    one, other = (np.moveaxis(image, -1, 0).astype(np.float32) for image in (first, second))
-    top = max(float(np.percentile(one, 99.5)), float(np.percentile(other, 99.5)), 1e-6)
-    warp = register(one / top, other / top, method="svf", spacing_mm=(spacing_mm, spacing_mm))
-    half = 0.5 * np.asarray(warp.displacement_mm)
-    free = {"inverse_mm": None, "velocity_mm": None, "sd_mm": None}
-    moved = [
-        replace(warp, displacement_mm=field, **free).images(image)
-        for field, image in ((-half, one), (half, other))
-    ]
-    return np.moveaxis(0.5 * (moved[0] + moved[1]), 0, -1)
-
-
-Between = Callable[..., np.ndarray]
-BETWEEN: dict[str, Between | None] = {
-    "as they are": None, "images, linear": between_linear, "images, registered": between_registered,
-}  # fmt: skip
-
-
-def with_between(scan: Scan, method: str) -> Scan:
-    """Return a scan with a slice put between each two, at half the distance."""
-    between = BETWEEN[method]
-    if between is None:
-        return scan
-    array = scan.array.astype(np.float32)
-    made = np.empty((*array.shape[:2], 2 * array.shape[2] - 1, array.shape[3]), np.float32)
-    made[:, :, ::2] = array
-    for t in range(array.shape[3]):
-        made[:, :, 1::2, t] = between(
-            array[:, :, :-1, t], array[:, :, 1:, t], spacing_mm=scan.spacing_mm[0]
-        )
-    affine = scan.affine.copy()
-    affine[:3, 2] *= 0.5
-    return replace(
-        scan, array=made, affine=affine, spacing_mm=(*scan.spacing_mm[:2], scan.spacing_mm[2] / 2)
-    )
-
-
-def segmented(data: Path, count: int) -> None:
-    """Print agreement of even and odd slices, each segmented by the shipped network."""
-    bundle = load_bundle(MODEL, "auto")
-    held_out = set(bundle.about["validation"]["subjects"])
-    cases = [case for case in acdc_cases(data / "acdc") if case.unit in held_out][:count]
-    rows: dict[str, list[list[dict[str, float]]]] = {method: [] for method in BETWEEN}
-    truth = []
-    for case in cases:
-        part = labelled_part(case)
-        whole = part.scan
-        halves = []
-        for start in (0, 1):
-            affine = whole.affine.copy()
-            affine[:3, 3] += start * affine[:3, 2]
-            affine[:3, 2] *= 2
-            spacing = (*whole.spacing_mm[:2], 2 * whole.spacing_mm[2])
-            halves.append(
-                replace(whole, array=whole.array[:, :, start::2], affine=affine, spacing_mm=spacing)
-            )
-        truth.append(values((part.labels.array, whole.spacing_mm), "discs"))
-        for method in BETWEEN:
-            scans = [with_between(half, method) for half in halves]
-            rows[method].append(
-                [values((segment(s, bundle=bundle).labels, s.spacing_mm), "discs") for s in scans]
-            )
-        print(case.unit, {m: r[-1][0]["lvedv_ml"] for m, r in rows.items()}, flush=True)
-    table: dict[str, dict[str, float]] = {}
-    for name in QUANTITIES:
-        table[name] = {}
-        for method, pairs in rows.items():
-            first, second = (np.array([pair[k][name] for pair in pairs]) for k in (0, 1))
-            one = limits_of_agreement(first, second)
-            off = 0.5 * (first + second) - np.array([t[name] for t in truth])
-            table[name] |= {
-                f"{method}: bias": round(one.bias, 2), f"{method}: SD": round(one.sd, 2),
-                f"{method}: mean off labels": round(float(off.mean()), 2),
-            }  # fmt: skip
-    show(f"ACDC, {len(cases)} scans, even against odd slices, segmented", pd.DataFrame(table).T)
-
-
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
@@ -230,12 +134,7 @@ def main() -> None:
     parser.add_argument("--positions", type=int, default=2, help="pairs per digital heart")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--data", type=Path, default=None, help="folder of acdc/ and sunnybrook/")
-    parser.add_argument("--images", type=int, default=0, help="scans that are segmented")
     options = parser.parse_args()
-    if options.images:
-        data = options.data or Path(os.environ.get("POPSCAN_DATA", "../shared/data"))
-        segmented(data, options.images)
-        return
     pairs, errors = digital(options.subjects, options.positions, seed=options.seed)
     show(f"Digital hearts, 10 mm, {len(pairs)} pairs", summary(pairs))
     show("Digital hearts: error against truth", errors)
