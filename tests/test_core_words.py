@@ -17,7 +17,7 @@ CORE = (
     "yamlfile.py", "withdrawn.py", "stages/**/*.py", "study/*.py", "fairness/*.py", "stats/*.py",
     "associate/*.py", "report/**/*.py", "arrays/*.py", "config/*.py", "atlas/*.py", "qc/*.py",
     "register/*.py", "rca/*.py", "spaces.py", "recon/*.py", "biomarkers/*.py", "ingest/*.py",
-    "segment/*.py", "train/*.py", "visibility/*.py",
+    "segment/*.py", "train/*.py", "visibility/*.py", "sorting/*.py",
 )  # fmt: skip
 WORDS = re.compile(
     r"(?<![A-Za-z])(?:sax|lax|lv|rv|lvef|lvedv|lvesv|lvm|rvedv|rvef|myo|myocardi\w*|ventric\w*"

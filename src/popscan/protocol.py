@@ -25,6 +25,7 @@ from popscan.protocol_parts import (
     Segmentation,
     Series,
     Simulation,
+    Sorting,
     Where,
     load,
 )
@@ -34,8 +35,8 @@ from popscan.spaces import AtlasFrame, CropFrame, Cut, Region
 
 __all__ = [
     "AtlasFrame", "Biomarkers", "CropFrame", "Cut", "LabelSet", "Motion", "Outcome", "Protocol",
-    "Quality", "Region", "Segmentation", "Series", "Simulation", "SizeAdjustment", "Structure",
-    "Words", "load",
+    "Quality", "Region", "Segmentation", "Series", "Simulation", "SizeAdjustment", "Sorting",
+    "Structure", "Words", "load",
 ]  # fmt: skip
 
 
@@ -84,6 +85,8 @@ class Protocol:
         (rca), and the digital population; None where there is none, and the stages are refused.
     motion
         What is measured of the motion over the cycle; None where the stage is refused.
+    sorting
+        Names that `popscan check FOLDER` gives to series of an unknown tree; None for none.
     adjustments
         Biomarkers that the study adjusts for the size of a body part.
     outcomes
@@ -141,6 +144,7 @@ class Protocol:
     crops: CropFrame | None = None
     simulation: Simulation | None = None
     motion: Motion | None = None
+    sorting: Sorting | None = None
     adjustments: tuple[SizeAdjustment, ...] = ()
     outcomes: tuple[Outcome, ...] = ()
     columns: Mapping[str, Column] = field(default_factory=dict)
@@ -248,7 +252,7 @@ class Protocol:
             "phases": self.phases,
             "methods_text": self.methods_text,
         }
-        for key in ("quality", "biomarkers", "atlas", "crops", "simulation", "motion"):
+        for key in ("quality", "biomarkers", "atlas", "crops", "simulation", "motion", "sorting"):
             part = getattr(self, key)
             words = ("method", "words", "legend", "phase", "around", "shown")
             fields = vars(part).items() if part is not None else ()

@@ -236,6 +236,24 @@ class Motion:
         return _columns(self.rows)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Sorting:
+    """Names of series that the protocol knows, for ``popscan check FOLDER``.
+
+    Attributes
+    ----------
+    names
+        Short name -> title for people.
+    find
+        ``(series: Sequence[popscan.sorting.facts.Facts]) -> list of lists of
+        popscan.sorting.facts.Named``: names of each series of one visit, none where nothing
+        speaks for one.
+    """
+
+    names: Mapping[str, str]
+    find: Where
+
+
 def load(where: Where) -> Any:
     """Load what ``"module:name"`` names.
 

@@ -31,11 +31,22 @@ def add(commands: Commands) -> None:
         "check",
         help="config, cohort table, models, disk, a sample of the scans: every problem",
     )
+    check.add_argument(
+        "folder",
+        nargs="?",
+        type=Path,
+        help="an unknown folder tree: cluster and name its series (docs/sorting.md)",
+    )
     check.add_argument("--configfile", type=Path, default=Path("demo"), help="default: demo")
     check.add_argument("--config", nargs="*", default=[], metavar="KEY=VALUE")
     check.add_argument(
         "--deep", action="store_true", help="open the scans of all subjects, not of about 20"
     )
+    check.add_argument("--out", type=Path, help="with a folder: where its tables are written")
+    check.add_argument(
+        "--no-paths", action="store_true", help="with --out: write no paths, only clusters.tsv"
+    )
+    check.add_argument("--seed", type=int, default=0, help="with a folder: of its large samples")
     check.set_defaults(call=_check)
 
     status = commands.add_parser("status", help="progress and failures of each stage, with reasons")
@@ -121,6 +132,10 @@ def add(commands: Commands) -> None:
 
 
 def _check(arguments: argparse.Namespace) -> int:
+    if arguments.folder is not None:
+        return _check_tree(arguments)
+    if arguments.out is not None or arguments.no_paths:
+        raise PopscanError("--out and --no-paths go with a folder: popscan check FOLDER --out DIR")
     from popscan.commands.check import check_study
 
     given = arguments.configfile
@@ -132,6 +147,19 @@ def _check(arguments: argparse.Namespace) -> int:
         print(problem, file=sys.stderr)
     print(f"{len(problems)} problem{'s' if len(problems) != 1 else ''} found")
     return 2 if problems else 0
+
+
+def _check_tree(arguments: argparse.Namespace) -> int:
+    from popscan.commands.sort_tree import as_text, sort_tree
+
+    found = sort_tree(
+        arguments.folder, out=arguments.out, paths=not arguments.no_paths, seed=arguments.seed
+    )
+    print(as_text(found))
+    if not found.n_series:
+        print("no series of images was found", file=sys.stderr)
+        return 2
+    return 0
 
 
 def _status(arguments: argparse.Namespace) -> None:

@@ -18,8 +18,18 @@ MAX_FILES = 200_000
 MAX_FOLDERS = 20_000
 
 
-def walk(folder: str | Path) -> Iterator[tuple[str, list[str]]]:
+def walk(
+    folder: str | Path, *, refused: list[str] | None = None
+) -> Iterator[tuple[str, list[str]]]:
     """Give each folder from `folder` down, with the names of what is no folder in it, sorted.
+
+    Parameters
+    ----------
+    folder
+        Where it begins.
+    refused
+        For trees of whole studies: folders that cannot be listed are put here, and there is no
+        limit of files and folders.
 
     Raises
     ------
@@ -29,7 +39,9 @@ def walk(folder: str | Path) -> Iterator[tuple[str, list[str]]]:
     above = _above(folder)
     seen: set[tuple[int, int]] = set()
     n_files = 0
-    for place, folders, names in os.walk(folder, followlinks=True, onerror=_refuse(folder)):
+    for place, folders, names in os.walk(
+        folder, followlinks=True, onerror=_refuse(folder, refused)
+    ):
         new = []
         for name in sorted(folders):
             key = identity(os.path.join(place, name))
@@ -38,7 +50,7 @@ def walk(folder: str | Path) -> Iterator[tuple[str, list[str]]]:
                 new.append(name)
         folders[:] = new
         n_files += len(names)
-        if n_files > MAX_FILES or len(seen) > MAX_FOLDERS:
+        if refused is None and (n_files > MAX_FILES or len(seen) > MAX_FOLDERS):
             raise SubjectError(
                 "too_many_files",
                 f"{folder}: more than {MAX_FILES} files or {MAX_FOLDERS} folders",
@@ -62,8 +74,11 @@ def _above(folder: str | Path) -> set[tuple[int, int]]:
     return {key for key in found if key is not None}
 
 
-def _refuse(folder: str | Path) -> Callable[[OSError], None]:
+def _refuse(folder: str | Path, refused: list[str] | None) -> Callable[[OSError], None]:
     def raised(error: OSError) -> None:
+        if refused is not None:
+            refused.append(str(error.filename))
+            return
         raise SubjectError(
             "unreadable_input", f"{folder}: a folder in it cannot be read ({error.strerror})"
         )

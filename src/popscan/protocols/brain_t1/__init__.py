@@ -13,6 +13,7 @@ from popscan.protocol import (
     Series,
     Simulation,
     SizeAdjustment,
+    Sorting,
     Words,
 )
 from popscan.protocols.brain_t1.labels import LABELS, NETWORK_LABELS
@@ -144,5 +145,9 @@ PROTOCOL = Protocol(
         Outcome(name="brain_icv_pct", words="brain volume as a share of head size"),
         Outcome(name="ventricles_icv_pct", words="ventricular volume as a share of head size"),
         Outcome(name="hippocampus_icv_pct", words="hippocampal volume as a share of head size"),
+    ),
+    sorting=Sorting(
+        names={"brain_t1w": "brain, T1-weighted", "brain_other": "brain, another contrast"},
+        find="popscan.protocols.brain_t1.sorting:find",
     ),
 )  # fmt: skip

@@ -9,6 +9,7 @@ from popscan.protocol import (
     Segmentation,
     Series,
     Simulation,
+    Sorting,
     Words,
 )
 from popscan.protocols.cine_lax.labels import LABELS
@@ -102,5 +103,12 @@ PROTOCOL = Protocol(
         population="popscan.protocols.cine_sax.simulate.population:sample_population",
         subject="popscan.protocols.cine_lax.simulate.scan:simulate_subject",
         truth="popscan.protocols.cine_lax.simulate.scan:TRUTH",
+    ),
+    sorting=Sorting(
+        names={
+            "2ch_cine": "two-chamber cine", "3ch_cine": "three-chamber cine",
+            "4ch_cine": "four-chamber cine", "rvot_cine": "cine of the right outflow tract",
+        },
+        find="popscan.protocols.cine_lax.sorting:find",
     ),
 )  # fmt: skip

@@ -15,6 +15,7 @@ from popscan.protocol import (
     Segmentation,
     Series,
     Simulation,
+    Sorting,
     Structure,
     Words,
 )
@@ -205,5 +206,9 @@ PROTOCOL = Protocol(
         rows="popscan.protocols.cine_sax.strain.dictionary:ROWS",
         section="popscan.protocols.cine_sax.strain.report:section",
         picture="popscan.protocols.cine_sax.strain.bullseye:of_subject",
+    ),
+    sorting=Sorting(
+        names={"sax_cine": "short-axis cine", "sax_lge": "short-axis late enhancement"},
+        find="popscan.protocols.cine_sax.sorting:find",
     ),
 )  # fmt: skip

@@ -8,6 +8,7 @@ from popscan.protocol import (
     Quality,
     Segmentation,
     Series,
+    Sorting,
     Words,
 )
 from popscan.protocols.flow_2d.labels import LABELS
@@ -126,5 +127,9 @@ PROTOCOL = Protocol(
         Outcome(name="aorta_regurgitant_pct", words="regurgitant fraction of the ascending aorta"),
         Outcome(name="aorta_peak_cm_s", words="peak velocity of the ascending aorta"),
         Outcome(name="cardiac_output_l_min", words="cardiac output"),
+    ),
+    sorting=Sorting(
+        names={"flow_phase": "flow, velocity or phase", "flow_magnitude": "flow, magnitude"},
+        find="popscan.protocols.flow_2d.sorting:find",
     ),
 )  # fmt: skip

@@ -8,6 +8,7 @@ from popscan.protocol import (
     Quality,
     Segmentation,
     Series,
+    Sorting,
     Words,
 )
 from popscan.protocols.t1_map.labels import LABELS
@@ -84,5 +85,12 @@ PROTOCOL = Protocol(
     outcomes=(
         Outcome(name="wall_t1_ms", words="T1 of the myocardium"),
         Outcome(name="lv_blood_t1_ms", words="T1 of the left-ventricular blood"),
+    ),
+    sorting=Sorting(
+        names={
+            "t1_inversions": "T1 mapping, inversion images",
+            "t1_inversions_phase": "T1 mapping, phase of inversion images", "t1_map": "T1 map",
+        },
+        find="popscan.protocols.t1_map.sorting:find",
     ),
 )  # fmt: skip

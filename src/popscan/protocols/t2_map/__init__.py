@@ -36,6 +36,7 @@ PROTOCOL = replace(
         intervals="popscan.protocols.t1_map.sampled:T2_INTERVALS",
         interval_values="popscan.protocols.t1_map.sampled:t2_intervals",
     ),
+    sorting=None,
     methods_text="popscan.protocols.t2_map.parts:sentences",
     report_blocks=("popscan.protocols.t2_map.parts:values",),
     columns={

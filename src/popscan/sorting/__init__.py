@@ -1,0 +1,1 @@
+"""Sorting the series of an unknown folder tree without labels: facts, features, clusters, names."""
