@@ -23,12 +23,16 @@ from popscan.yamlfile import problem_text, read_yaml, shown
 #: Recipes that come with popscan.
 RECIPES_DIR = Path(__file__).parent / "recipes"
 #: What is trained.
-TASKS = ("segment", "classify", "regress", "reconstruct", "undersampled", "register")
+TASKS = (
+    "segment", "classify", "regress", "reconstruct", "undersampled", "register",
+    "deform",
+)  # fmt: skip
 #: Architectures that go with one task alone, and it with them.
 _OWN = {
     "autoencoder": "reconstruct",
     "cascade": "undersampled",
     **dict.fromkeys(("pairs", "gradirn", "vr_net"), "register"),
+    "deformations": "deform",
 }
 #: Smallest and largest value of what a training cannot do without.
 _RANGES = {
@@ -127,7 +131,8 @@ class Recipe:
         predicted (`popscan.train.predictor`); or ``reconstruct``, the images themselves, by an
         architecture that cannot copy them (``autoencoder``); or ``undersampled``, the images of
         simulated k-space (``cascade``); or ``register``, one phase of a slice with another
-        (``pairs``, ``gradirn``, ``vr_net``). `loss` is then not used.
+        (``pairs``, ``gradirn``, ``vr_net``); or ``deform``, gradients of displacements
+        (``deformations``). `loss` is then not used.
     undersampling
         Of task ``undersampled``: what is simulated. `patch` is then the number of readouts, and
         `spacing_mm` and `augmentation` are not used.
@@ -300,7 +305,7 @@ def _check_task(recipe: Recipe, *, where: str) -> None:
         if (recipe.architecture in names) != (recipe.task == task):
             known = " or ".join(names)
             raise PopscanError(f"{where}: architecture {known} goes with task {task} alone")
-    if recipe.task in ("segment", "undersampled", "register"):
+    if recipe.task in ("segment", "undersampled", "register", "deform"):
         return
     unusable = {
         "phases 2": recipe.architecture_arguments.get("phases", 1) != 1,
