@@ -1,6 +1,8 @@
 """Registration of hearts beside ANTs SyN and SimpleITK: accuracy, plausibility and time.
 
     python benchmarks/registration.py --peer-python ENV/bin/python [--n 10] [--threads 2]
+    python benchmarks/registration.py --only 0 4 --out part.tsv   # pairs 0 to 3 of each task
+    python benchmarks/registration.py --read part.tsv more.tsv
 
 Patients of ACDC that no setting was chosen on: those that the shipped segmentation names for
 validation (``--part training`` takes the others, on which the defaults of `svf` were chosen).
@@ -13,7 +15,9 @@ validation (``--part training`` takes the others, on which the defaults of `svf`
 
 No method sees a label. `popscan.register.measures` measures all of them, the peer included: Dice of
 RV, myocardium and LV, 95th percentile surface distance, spread of log-Jacobian, share of folds,
-mean over the worst 30% and seconds of wall time per pair, one pair at a time. SyN runs in an
+mean over the worst 30%, and seconds of wall and of CPU time per pair, one pair at a time (the
+peer's without its start). ``wall_change`` is the mean of |J - 1| over the fixed image's myocardium:
+how far the wall is from keeping its area or volume. SyN runs in an
 interpreter of its own (``pip install antspyx``); without one it is left out. Whether `bayesian`
 knows how far off it is, `benchmarks/registration_uncertainty.py` measures.
 """
@@ -39,7 +43,7 @@ from scipy import ndimage
 
 from popscan.arrays.intensity import black_and_white
 from popscan.protocols.cine_sax.crops import heart_crop
-from popscan.protocols.cine_sax.labels import STRUCTURES
+from popscan.protocols.cine_sax.labels import STRUCTURES, Label
 from popscan.register import Warp, register
 from popscan.register.crops import CropGrid
 from popscan.register.measures import measure_pairs, summarise
@@ -60,6 +64,7 @@ VARIANTS: dict[str, dict[str, object]] = {
     "svf, in plane": {"method": "svf", "in_plane": True},
     "bayesian, in plane": {"method": "bayesian", "in_plane": True},
     "svf, squares": {"method": "svf", "distance": "mse", "stiffness": 0.01},
+    "biomechanics": {"method": "biomechanics", "model": "biomechanics"},
     "voxelmorph": {"method": "voxelmorph", "model": "motion_cine"},
     "gradirn": {"method": "gradirn", "model": "motion_gradirn"},
     "vr_net": {"method": "vr_net", "model": "motion_vr_net"},
@@ -73,10 +78,10 @@ pairs = np.load(sys.argv[1])
 iterations = tuple(int(n) for n in sys.argv[3].split(","))
 spacing = pairs["spacing_mm"].tolist()
 images = [ants.from_numpy(pairs[name], spacing=spacing) for name in ("fixed", "moving")]
-started = time.perf_counter()
+started, cpu = time.perf_counter(), time.process_time()
 result = ants.registration(*images, type_of_transform="SyNOnly", reg_iterations=iterations,
                            random_seed=1)
-seconds = time.perf_counter() - started
+seconds = time.perf_counter() - started, time.process_time() - cpu
 field = ants.image_read(result["fwdtransforms"][0]).numpy()
 np.savez(sys.argv[2], field=field, seconds=seconds)
 """
@@ -95,8 +100,10 @@ class Pair:
     spacing_mm: tuple[float, ...]
 
 
+#: Seconds of the clock and of the processor.
+Seconds = tuple[float, float]
 #: Registers a pair, and says in how many seconds.
-Method = Callable[[Pair], tuple[Warp, float]]
+Method = Callable[[Pair], tuple[Warp, Seconds]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,27 +171,27 @@ def between(name: str, one: Phase, other: Phase) -> Pair:
     )  # fmt: skip
 
 
-def pairs_of(data: Path, part: str, n: int) -> Iterator[Pair]:
-    """Yield the pairs of both tasks."""
+def pairs_of(data: Path, part: str, n: int, only: tuple[int, int]) -> Iterator[Pair]:
+    """Yield the pairs of both tasks, of the patients `only[0]` to `only[1] - 1` of the first n."""
     held_out = set(load_bundle(SHIPPED).about["validation"]["subjects"])
     folders = [
         f for f in sorted((data / "acdc").glob("patient*"))
         if (f.name in held_out) == (part == "validation")
     ][:n]  # fmt: skip
-    patients = [(f.name, read_patient(f)) for f in folders]
-    for name, patient in patients:
+    for place in range(*only)[: len(folders)]:
+        name, patient = folders[place].name, read_patient(folders[place])
         yield motion(name, patient)
-    for (name, patient), (_, following) in zip(patients, patients[1:] + patients[:1], strict=True):
+        following = read_patient(folders[(place + 1) % len(folders)])
         yield between(name, patient["ED"], following["ED"])
 
 
 def own(variant: dict[str, object]) -> Method:
     """Return a function that registers a pair by one of popscan's methods and takes the time."""
 
-    def run(pair: Pair) -> tuple[Warp, float]:
-        started = time.perf_counter()
+    def run(pair: Pair) -> tuple[Warp, Seconds]:
+        started, cpu = time.perf_counter(), time.process_time()
         warp = register(pair.fixed[None], pair.moving[None], spacing_mm=pair.spacing_mm, **variant)  # type: ignore[arg-type]
-        return warp, time.perf_counter() - started
+        return warp, (time.perf_counter() - started, time.process_time() - cpu)
 
     return run
 
@@ -192,7 +199,7 @@ def own(variant: dict[str, object]) -> Method:
 def syn(python: str, iterations: tuple[int, ...], threads: int) -> Method:
     """Return a function that registers a pair by SyN in the peer's interpreter."""
 
-    def run(pair: Pair) -> tuple[Warp, float]:
+    def run(pair: Pair) -> tuple[Warp, Seconds]:
         with tempfile.TemporaryDirectory() as folder:
             files = [str(Path(folder) / name) for name in ("pairs.npz", "field.npz")]
             np.savez(files[0], fixed=pair.fixed, moving=pair.moving, spacing_mm=pair.spacing_mm)
@@ -202,28 +209,25 @@ def syn(python: str, iterations: tuple[int, ...], threads: int) -> Method:
                 env={**os.environ, "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": str(threads)},
             )  # fmt: skip
             with np.load(files[1], allow_pickle=False) as found:
-                field, seconds = found["field"], float(found["seconds"])
-        return Warp(displacement_mm=field[None], spacing_mm=pair.spacing_mm), seconds
+                field, (wall, cpu) = found["field"], found["seconds"].tolist()
+        return Warp(displacement_mm=field[None], spacing_mm=pair.spacing_mm), (wall, cpu)
 
     return run
 
 
-def still(pair: Pair) -> tuple[Warp, float]:
+def still(pair: Pair) -> tuple[Warp, Seconds]:
     """Move nothing."""
-    return Warp.identity(1, pair.fixed.shape, spacing_mm=pair.spacing_mm), 0.0
+    return Warp.identity(1, pair.fixed.shape, spacing_mm=pair.spacing_mm), (0.0, 0.0)
 
 
-def main() -> None:
-    """Print one table per task."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, default=DATA)
-    parser.add_argument("--part", choices=("validation", "training"), default="validation")
-    parser.add_argument("--n", type=int, default=14, help="patients")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--peer-python", default=None, help="interpreter that has antspyx")
-    parser.add_argument("--methods", nargs="*", default=None, help="of the rows, in part")
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
+def wall_change(warp: Warp, pair: Pair) -> float:
+    """Return the mean of |J - 1| over the fixed image's myocardium."""
+    wall = pair.fixed_labels == Label.MYO
+    return float(np.abs(np.asarray(warp.jacobian())[0][wall] - 1).mean())
+
+
+def measured(arguments: argparse.Namespace) -> pd.DataFrame:
+    """Register all pairs by all methods and return a row for each."""
     methods: dict[str, Method] = {"none": still}
     if arguments.peer_python:
         methods |= {
@@ -233,23 +237,57 @@ def main() -> None:
     methods |= {name: own(variant) for name, variant in VARIANTS.items()}
     if arguments.methods:
         methods = {name: run for name, run in methods.items() if name in arguments.methods}
+    first, last = arguments.only or (0, arguments.n)
     rows = []
-    for pair in pairs_of(arguments.data, arguments.part, arguments.n):
+    for pair in pairs_of(arguments.data, arguments.part, arguments.n, (first, last)):
         for name, run in methods.items():
-            warp, seconds = run(pair)
-            measured = measure_pairs(
+            warp, (seconds, cpu) = run(pair)
+            row = measure_pairs(
                 warp, fixed_labels=pair.fixed_labels[None], moving_labels=pair.moving_labels[None],
                 structures=NAMES, seconds=seconds,
             )  # fmt: skip
-            rows.append(measured.assign(task=pair.task, method=name))
+            rows.append(
+                row.assign(
+                    task=pair.task,
+                    method=name,
+                    pair=pair.name,
+                    cpu_seconds=cpu,
+                    wall_change=wall_change(warp, pair),
+                )
+            )
+            if arguments.out is not None:
+                pd.concat(rows).to_csv(arguments.out, sep="\t", index=False)
         print(".", end="", flush=True, file=sys.stderr)
-    table = summarise(pd.concat(rows), by=("task", "method"))
-    columns = ["dice", *(f"dice_{n}" for n in NAMES.values()), "robust_dice", "hd95_mm",
-               "sd_log_jacobian", "worst_folding_share", "seconds"]  # fmt: skip
-    for task, group in table.groupby("task", sort=False):
-        print(f"\n{task}, {int(group['n_pairs'].iloc[0])} pairs, {arguments.threads} threads")
-        shown = group.set_index("method")[columns]
-        print(shown.to_string(float_format=lambda value: f"{value:.4g}"))
+    return pd.concat(rows)
+
+
+def main() -> None:
+    """Print one table per task."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, default=DATA)
+    parser.add_argument("--part", choices=("validation", "training"), default="validation")
+    parser.add_argument("--n", type=int, default=14, help="patients")
+    parser.add_argument("--only", type=int, nargs=2, default=None, help="a range of them")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--peer-python", default=None, help="interpreter that has antspyx")
+    parser.add_argument("--methods", nargs="*", default=None, help="of the rows, in part")
+    parser.add_argument("--out", type=Path, default=None, help="table of the pairs")
+    parser.add_argument("--read", type=Path, nargs="*", default=(), help="tables of earlier runs")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    if arguments.read:
+        rows = pd.concat([pd.read_csv(path, sep="\t") for path in arguments.read])
+    else:
+        rows = measured(arguments)
+    extra = rows.groupby(["task", "method"], sort=False)[["cpu_seconds", "wall_change"]].mean()
+    table = summarise(rows, by=("task", "method")).set_index(["task", "method"])
+    table[extra.columns] = extra
+    columns = ["n_pairs", "dice", *(f"dice_{n}" for n in NAMES.values()), "robust_dice", "hd95_mm",
+               "sd_log_jacobian", "worst_folding_share", "wall_change", "seconds", "cpu_seconds",
+               ]  # fmt: skip
+    for task, shown in table.groupby(level="task", sort=False):
+        print(f"\n{task}, {arguments.threads} threads")
+        print(shown.droplevel("task")[columns].to_string(float_format=lambda v: f"{v:.4g}"))
 
 
 if __name__ == "__main__":

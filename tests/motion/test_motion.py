@@ -120,3 +120,14 @@ def test_networks_trained_on_images_do_not_track_labels(method):
         with pytest.raises(ValueError, match=f"method {method}: its network was trained on images"):
             Options(method=method, source=source)
     assert Options(method=method, source="images").method == method
+
+
+def test_a_learned_penalty_of_deformations_tracks_labels(discs):
+    assert Options(method="biomechanics", source="labels").source == "labels"
+    track = track_cycle(
+        discs[:, :, :1], reference=0, spacing_mm=SPACING, method="biomechanics",
+        options={"model": "biomechanics"},
+    )  # fmt: skip
+    for t, radius in enumerate(RADII):
+        assert track.direct_mm[t, 0, 23, 16, 0] == pytest.approx(radius - 12.0, abs=0.6)
+    assert not folds(track.direct_mm, spacing_mm=SPACING).any()

@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 
 from popscan.records import PopscanError, SubjectError
-from popscan.register import LEARNED, METHODS, Warp, register
+from popscan.register import METHODS, MODELLED, Warp, register
 from popscan.register.velocities import integrate
 
 SHAPE = (40, 36)
 SPACING = (2.0, 2.5)
 CENTRE = (39.0, 44.0)
 FREE = ["demons", "ffd", "svf"]
-#: All but the networks, which need a model: tests/register/test_learned.py.
-ANY_IMAGE = [name for name in METHODS if name not in LEARNED]
+#: All but those that need a model: test_learned.py and test_biomechanics.py beside this file.
+ANY_IMAGE = [name for name in METHODS if name not in MODELLED]
 
 
 def disc(shapes, centre, radii, shape=SHAPE, spacing=SPACING):
@@ -55,7 +55,7 @@ def test_going_there_and_back_ends_where_it_began(warps, name):
 
 def test_a_shift_is_measured_in_mm(warps):
     at_centre = np.array([[CENTRE], [CENTRE]])
-    for name in ("rigid", "affine"):
+    for name in ("rigid", "affine", "linear"):
         moved = warps[name].points(at_centre)[1, 0] - CENTRE
         np.testing.assert_allclose(moved, (4, -3), atol=0.2)
     inside = warps["svf"].points(at_centre)[1, 0] - CENTRE
@@ -73,6 +73,39 @@ def test_exchanging_the_images_inverts_the_result(pairs, warps):
     fixed, moving = pairs
     back = register(moving, fixed, method="svf", spacing_mm=SPACING)
     np.testing.assert_allclose(back.displacement_mm, warps["svf"].inverse_mm, atol=2e-2)
+
+
+@pytest.mark.parametrize("kind", ["rigid", "affine"])
+def test_exchanging_the_images_inverts_an_affine_map(shapes, kind):
+    """Three axes, another distance: a turned and shifted thing without any symmetry."""
+    shape, spacing, centre = (28, 26, 24), (4.0, 4.0, 4.0), np.array([54.0, 50.0, 46.0])
+    points = shapes["centres"](shape, spacing)
+    turn = shapes["rotation"](2, 12.0)
+    there = np.einsum("ij,jxyz->ixyz", turn, points - centre[:, None, None, None])
+    there += (centre + (3.0, -4.0, 2.0))[:, None, None, None]
+    fixed, moving = (shapes["blobs"](p, centre)[None] for p in (there, points))
+    options = {"spacing_mm": spacing, "method": "linear", "distance": "nmi", "kind": kind}
+    warp = register(fixed, moving, **options)
+    back = register(moving, fixed, **options)
+    np.testing.assert_allclose(back.matrix, np.linalg.inv(warp.matrix), atol=0.05)
+    # The fixed image shows at p what the moving one shows at turn (p - c) + c + shift.
+    np.testing.assert_allclose(warp.matrix[0, :3, :3], turn, atol=0.06)
+    moved = warp.points([[centre]])[0, 0] - centre
+    np.testing.assert_allclose(moved, (3.0, -4.0, 2.0), atol=1.0)
+    if kind == "rigid":
+        np.testing.assert_allclose(
+            warp.matrix[0, :3, :3] @ warp.matrix[0, :3, :3].T, np.eye(3), atol=1e-4
+        )
+
+
+def test_an_affine_map_that_cannot_be_is_refused(pairs):
+    for options, message in (
+        ({"kind": "magic"}, "'rigid' or 'affine'"),
+        ({"distance": "magic"}, "known distances"),
+        ({"levels_mm": (8.0,)}, "one number of iterations per level"),
+    ):
+        with pytest.raises(PopscanError, match=message):
+            register(*pairs, method="linear", spacing_mm=SPACING, **options)
 
 
 def test_the_same_bytes_each_time(pairs, warps):
@@ -175,7 +208,7 @@ def test_other_voxels_and_unknown_names_are_named(pairs):
         assert error.value.reason == "bad_spacing"
     with pytest.raises(SubjectError, match="expected one grid"):
         register(*pairs, method="svf", spacing_mm=SPACING, moving_spacing_mm=(2.0, 2.0))
-    with pytest.raises(PopscanError, match="known methods: affine, bayesian, demons"):
+    with pytest.raises(PopscanError, match="known methods: affine, bayesian, biomechanics, demons"):
         register(*pairs, method="magic", spacing_mm=SPACING)
     with pytest.raises(PopscanError, match="known distances"):
         register(*pairs, method="svf", spacing_mm=SPACING, distance="magic")

@@ -43,6 +43,7 @@ from popscan.register.warp import Warp
 METHODS = {
     "rigid": "popscan.register.classic:rigid",
     "affine": "popscan.register.classic:affine",
+    "linear": "popscan.register.linear:linear",
     "demons": "popscan.register.classic:demons",
     "ffd": "popscan.register.classic:ffd",
     "svf": "popscan.register.svf:svf",
@@ -50,15 +51,18 @@ METHODS = {
     "voxelmorph": "popscan.register.learned:voxelmorph",
     "gradirn": "popscan.register.learned:gradirn",
     "vr_net": "popscan.register.learned:vr_net",
+    "biomechanics": "popscan.register.biomechanics:biomechanics",
 }
 
 #: Methods that need a model, trained on images.
 LEARNED = ("voxelmorph", "gradirn", "vr_net")
+#: All methods that need a model.
+MODELLED = (*LEARNED, "biomechanics")
 
 
 def models_of(method: str, options: Mapping[str, Any]) -> dict[str, str]:
     """Return what a result of a method depends on beside its options: the model's digest."""
-    if method not in LEARNED:
+    if method not in MODELLED:
         return {}
     from popscan.register.learned import model_digest
 
@@ -196,6 +200,7 @@ def _run(
 __all__ = [
     "LEARNED",
     "METHODS",
+    "MODELLED",
     "RESERVED",
     "Frame",
     "Warp",

@@ -1,4 +1,4 @@
-"""Networks that register, by name."""
+"""Networks that register or help to, by name."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import torch
 
 from popscan.records import PopscanError
+from popscan.register.deformations import DeformationNetwork
 from popscan.register.flows import Tensor
 from popscan.register.network import PairNetwork
 from popscan.register.unrolled import UnrolledNetwork
@@ -16,7 +17,7 @@ from popscan.register.velocities import Grid
 
 
 class Registers(Protocol):
-    """What every such network does."""
+    """What every network does that registers in one pass or a few steps."""
 
     def between(self, fixed: Tensor, moving: Tensor, *, stiffness: Tensor, control: Grid) -> Tensor:
         """Return the velocity of pairs, as `PairNetwork.between`."""
@@ -28,6 +29,7 @@ ARCHITECTURES: dict[str, Callable[..., torch.nn.Module]] = {
     "pairs": PairNetwork,
     "gradirn": partial(UnrolledNetwork, "gradirn"),
     "vr_net": partial(UnrolledNetwork, "vr_net"),
+    "deformations": DeformationNetwork,
 }
 
 

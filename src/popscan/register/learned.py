@@ -61,12 +61,21 @@ class UnrolledArguments(BaseModel):
     distance: str = "mixed"
 
 
+class DeformationArguments(BaseModel):
+    """Arguments of `popscan.register.deformations.DeformationNetwork`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    channels: Annotated[list[_Channels], Field(min_length=2, max_length=2)]
+    codes: _Channels
+
+
 class PairFacts(ModelFacts):
     """What ``model.yaml`` must say; other keys are notes."""
 
     kind: Literal["registration"]
-    architecture: Literal["pairs", "gradirn", "vr_net"]
-    arguments: PairArguments | UnrolledArguments
+    architecture: Literal["pairs", "gradirn", "vr_net", "deformations"]
+    arguments: PairArguments | UnrolledArguments | DeformationArguments
 
 
 def model_digest(name: str) -> str:

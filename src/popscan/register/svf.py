@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ from popscan.records import PopscanError, SubjectError
 from popscan.register.distances import Distance
 from popscan.register.distances import distance as distance_of
 from popscan.register.flows import Tensor, exponential, laplacian, on_grid, sample, smooth
-from popscan.register.pairs import check_pairs
+from popscan.register.pairs import Pairs, check_pairs
 from popscan.register.velocities import Grid, unfolded
 from popscan.register.warp import Warp
 
@@ -26,13 +26,29 @@ _FLOOR = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Terms:
-    """What is minimised over the velocity."""
+class Terms:
+    """What is minimised over the velocity: distances of images and labels, bending, a prior.
+
+    The prior takes displacements (n, axes, ...) in half extents and their grid, and returns what
+    each costs, (n,).
+    """
 
     distance: Distance
-    label_weight: float
     stiffness: float
     smoothing_mm: float
+    label_weight: float = 0.0
+    prior: Callable[[Tensor, Grid], Tensor] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """How it is minimised."""
+
+    levels_mm: tuple[float, ...]
+    n_iterations: tuple[int, ...]
+    control_mm: float
+    step_mm: float
+    device: str
 
 
 def svf(
@@ -100,24 +116,43 @@ def svf(
         For an unknown distance, or numbers of iterations that are not those of the levels.
     """
     pairs = check_pairs(fixed, moving, spacing_mm=spacing_mm)
+    terms = Terms(
+        distance=distance_of(distance),
+        label_weight=label_weight,
+        stiffness=stiffness,
+        smoothing_mm=smoothing_mm,
+    )
+    search = Search(
+        levels_mm=levels_mm,
+        n_iterations=n_iterations,
+        control_mm=control_mm,
+        step_mm=step_mm,
+        device=device,
+    )
+    return searched(pairs, terms, search, fixed_labels, moving_labels)
+
+
+def searched(
+    pairs: Pairs,
+    terms: Terms,
+    search: Search,
+    fixed_labels: ArrayLike | None = None,
+    moving_labels: ArrayLike | None = None,
+) -> Warp:
+    """Return the transforms of the best velocities; errors as `svf`."""
+    levels_mm, n_iterations = search.levels_mm, search.n_iterations
     if len(levels_mm) != len(n_iterations) or not levels_mm:
         raise PopscanError(
             f"svf: {len(levels_mm)} levels_mm and {len(n_iterations)} n_iterations: expected one "
             "number of iterations per level"
         )
     full = Grid(shape=pairs.shape, spacing_mm=pairs.spacing_mm)
-    where = torch.device(device)
-    terms = _Terms(
-        distance=distance_of(distance),
-        label_weight=label_weight,
-        stiffness=stiffness,
-        smoothing_mm=smoothing_mm,
-    )
+    where = torch.device(search.device)
     images = [_tensor(array[:, None], where) for array in (pairs.fixed, pairs.moving)]
     labels = [_labels(array, pairs.fixed, where) for array in (fixed_labels, moving_labels)]
     if (labels[0] is None) != (labels[1] is None) or _channels(labels[0]) != _channels(labels[1]):
         raise SubjectError("shape_mismatch", "labels of the fixed and of the moving image differ")
-    control = Grid.of(full, control_mm)
+    control = Grid.of(full, search.control_mm)
     velocity = torch.zeros((len(pairs.fixed), len(full.shape), *control.shape), device=where)
     with torch.no_grad():
         for level_mm, n_steps in zip(levels_mm, n_iterations, strict=True):
@@ -132,7 +167,7 @@ def svf(
                 grid=grid,
                 terms=terms,
                 n_steps=n_steps,
-                step_mm=step_mm,
+                step_mm=search.step_mm,
             )
         return unfolded(velocity, control, full)
 
@@ -173,7 +208,7 @@ def _descend(
     *,
     control: Grid,
     grid: Grid,
-    terms: _Terms,
+    terms: Terms,
     n_steps: int,
     step_mm: float,
 ) -> Tensor:
@@ -190,7 +225,7 @@ def _descend(
             # torch's own gradient of sampling at NaN ends the process.
             raise SubjectError("registration_failed", "svf: the velocity diverged to NaN")
         both = exponential(torch.cat([velocity, -velocity]) / half, n_steps=_ROUGH)
-        slope = _slope(both, images, labels, grid, terms) / half
+        slope = _slope(both, images, labels, terms=terms, grid=grid, control=control) / half
         slope = slope - 2 * terms.stiffness / slope[0, 0].numel() * laplacian(
             velocity, control.spacing_mm
         )
@@ -217,10 +252,12 @@ def _slope(
     both: Tensor,
     images: Sequence[Tensor],
     labels: Sequence[Tensor | None],
+    *,
+    terms: Terms,
     grid: Grid,
-    terms: _Terms,
+    control: Grid,
 ) -> Tensor:
-    """Slope of both distances along the displacement there, less that along the one back."""
+    """Slope of all terms along the displacement there, less that along the one back."""
     both.requires_grad_()
     with torch.enable_grad():
         ahead, back = on_grid(both, grid.shape).chunk(2)
@@ -242,6 +279,8 @@ def _slope(
             grid=grid,
             terms=terms,
         )
+        if terms.prior is not None:
+            cost = cost + terms.prior(both, control).view(2, -1).sum(dim=0)
         (slope,) = torch.autograd.grad(cost.sum(), both)
     there, from_there = slope.chunk(2)
     return there - from_there
@@ -255,7 +294,7 @@ def _apart(
     moving_labels: Tensor | None,
     displacement: Tensor,
     grid: Grid,
-    terms: _Terms,
+    terms: Terms,
 ) -> Tensor:
     cost = terms.distance(fixed, sample(moving, displacement), spacing_mm=grid.spacing_mm)
     if fixed_labels is not None and moving_labels is not None:

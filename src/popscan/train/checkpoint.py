@@ -20,6 +20,7 @@ from popscan.records import PopscanError
 from popscan.register.architectures import build_registration
 from popscan.segment.headed import build_headed
 from popscan.segment.networks import build_network, by_phase, n_channels
+from popscan.train.fields import FieldPack
 from popscan.train.groups import GroupState, new_groups
 from popscan.train.packs import Pack, pack_digest
 from popscan.train.recipe import Recipe
@@ -33,8 +34,10 @@ _OTHER = {
 #: Task -> what builds its networks, where they are not those that segment.
 _BUILDERS: Mapping[str, Callable[..., torch.nn.Module]] = {
     "classify": build_headed, "regress": build_headed, "undersampled": build_cascade,
-    "register": build_registration,
+    "register": build_registration, "deform": build_registration,
 }  # fmt: skip
+#: What is trained on.
+AnyPack = Pack | SweepPack | FieldPack
 _INSTEAD = "train in another folder, or remove the checkpoint to start again"
 
 
@@ -130,7 +133,7 @@ def first_layer_fitted(
 
 
 def origin_of(
-    recipe: Recipe, packs: Mapping[str, Pack | SweepPack], init: Mapping[str, torch.Tensor] | None
+    recipe: Recipe, packs: Mapping[str, AnyPack], init: Mapping[str, torch.Tensor] | None
 ) -> dict[str, str]:
     """Return digests of what a training begins with: ``packs`` and ``init`` (empty for none).
 
@@ -148,8 +151,8 @@ def origin_of(
     }
 
 
-def _digest(pack: Pack | SweepPack, attributes: Sequence[str]) -> str:
-    if isinstance(pack, SweepPack):
+def _digest(pack: AnyPack, attributes: Sequence[str]) -> str:
+    if not isinstance(pack, Pack):
         return pack.digest()
     return pack_digest(pack, attributes=attributes)
 

@@ -13,6 +13,7 @@ import torch
 
 from popscan.records import PopscanError
 from popscan.train.checkpoint import (
+    AnyPack,
     TrainState,
     learning_rate,
     load_state,
@@ -20,6 +21,7 @@ from popscan.train.checkpoint import (
     origin_of,
     save_state,
 )
+from popscan.train.fields import FieldPack, FieldSampler
 from popscan.train.kspace import SweepSampler
 from popscan.train.packs import Pack
 from popscan.train.pairs import PairSampler
@@ -77,16 +79,18 @@ def _n_outputs(recipe: Recipe, target: Target | None) -> int:
     return recipe.n_labels if target is None else target.n_outputs
 
 
-def _sampler(
-    recipe: Recipe, packs: Mapping[str, Pack | SweepPack], target: Target | None
-) -> AnySampler:
+def _sampler(recipe: Recipe, packs: Mapping[str, AnyPack], target: Target | None) -> AnySampler:
     """Return what draws the batches; the packs must be of the recipe's task."""
-    sweeps = {name: pack for name, pack in packs.items() if isinstance(pack, SweepPack)}
-    stacks = {name: pack for name, pack in packs.items() if isinstance(pack, Pack)}
-    if odd := stacks if recipe.task == "undersampled" else sweeps:
+    kind = {"undersampled": SweepPack, "deform": FieldPack}.get(recipe.task, Pack)
+    if odd := [name for name, pack in packs.items() if not isinstance(pack, kind)]:
         raise PopscanError(f"recipe {recipe.name!r}: packs {', '.join(odd)} are of another task")
+    sweeps = {name: pack for name, pack in packs.items() if isinstance(pack, SweepPack)}
+    fields = {name: pack for name, pack in packs.items() if isinstance(pack, FieldPack)}
+    stacks = {name: pack for name, pack in packs.items() if isinstance(pack, Pack)}
     if recipe.task == "undersampled":
         return SweepSampler(sweeps, recipe.shares, how=recipe.undersampling, width=recipe.patch)
+    if recipe.task == "deform":
+        return FieldSampler(fields, recipe.shares, how=recipe.augmentation)
     _check_spacing(recipe, stacks)
     if recipe.task == "register":
         return PairSampler(
@@ -110,7 +114,7 @@ def _check_spacing(recipe: Recipe, packs: Mapping[str, Pack]) -> None:
 
 def fit(
     recipe: Recipe,
-    packs: Mapping[str, Pack | SweepPack],
+    packs: Mapping[str, AnyPack],
     folder: Path,
     *,
     validate: Validate | None = None,

@@ -25,6 +25,7 @@ RECIPES_DIR = Path(__file__).parent / "recipes"
 #: What is trained.
 TASKS = (
     "segment", "probabilistic", "classify", "regress", "reconstruct", "undersampled", "register",
+    "deform",
 )  # fmt: skip
 #: Those of them whose result is a bundle that segments.
 SEGMENTING = ("segment", "probabilistic")
@@ -34,6 +35,7 @@ _OWN = {
     "cascade": "undersampled",
     "hierarchical": "probabilistic",
     **dict.fromkeys(("pairs", "gradirn", "vr_net"), "register"),
+    "deformations": "deform",
 }
 #: Smallest and largest value of what a training cannot do without.
 _RANGES = {
@@ -137,7 +139,8 @@ class Recipe:
         predicted (`popscan.train.predictor`); or ``reconstruct``, the images themselves, by an
         architecture that cannot copy them (``autoencoder``); or ``undersampled``, the images of
         simulated k-space (``cascade``); or ``register``, one phase of a slice with another
-        (``pairs``, ``gradirn``, ``vr_net``). `loss` is then not used.
+        (``pairs``, ``gradirn``, ``vr_net``); or ``deform``, gradients of displacements
+        (``deformations``). `loss` is then not used.
     latent_weight, mean_weight
         Of task ``probabilistic``: weights beside that of `loss` of a draw of the posterior: of the
         divergence of posterior from prior, in nats per pixel (1 is the bound of the likelihood
@@ -320,7 +323,7 @@ def _check_task(recipe: Recipe, *, where: str) -> None:
         raise PopscanError(
             f"{where}: latent_weight and mean_weight go with task probabilistic alone"
         )
-    if recipe.task in ("segment", "undersampled", "register"):
+    if recipe.task in ("segment", "undersampled", "register", "deform"):
         return
     unusable = {
         "phases 2": recipe.architecture_arguments.get("phases", 1) != 1,

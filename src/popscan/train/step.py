@@ -10,6 +10,7 @@ import torch
 from popscan.train.adversarial import harden
 from popscan.train.augment import augment
 from popscan.train.checkpoint import TrainState, learning_rate, update_average
+from popscan.train.fields import FieldSampler, deformation_loss
 from popscan.train.groups import group_loss, head_loss, watched
 from popscan.train.kspace import SweepSampler, undersampled_loss
 from popscan.train.losses import LOSSES
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from popscan.segment.hierarchical import Hierarchical
 
 #: What draws the batches of a task.
-AnySampler = Sampler | SweepSampler | PairSampler
+AnySampler = Sampler | SweepSampler | PairSampler | FieldSampler
 
 
 def batch_loss(
@@ -144,6 +145,9 @@ def _drawn_loss(state: TrainState, sampler: AnySampler, recipe: Recipe) -> torch
     if isinstance(sampler, PairSampler):
         pairs = sampler.draw(recipe.batch, state.generator)
         return pair_loss(cast("Registers", network), pairs, autocast=recipe.autocast)
+    if isinstance(sampler, FieldSampler):
+        gradients = sampler.draw(recipe.batch, state.generator)
+        return deformation_loss(network, gradients, state.generator, **recipe.loss_arguments)
     examples = sampler.draw(recipe.batch, state.generator)
     return undersampled_loss(network, examples, autocast=recipe.autocast)
 
