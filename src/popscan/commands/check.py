@@ -151,9 +151,12 @@ def _check_methods(config: Config, problems: list[str], notes: list[str]) -> Non
 
 def _check_model(config: Config, problems: list[str], notes: list[str]) -> None:
     from popscan.segment import load_bundle
-    from popscan.stages.segment.bundles import bundle_path
+    from popscan.stages.segment.bundles import bundle_path, needs_bundle, no_bundle
 
     if not config.segment.model:
+        if needs_bundle(get_protocol(config.protocol), config.segment.method):
+            problems.append(no_bundle(config.segment.method))
+            return
         notes.append("no model: the protocol segments without one")
         return
     path = bundle_path(config.segment.model)
