@@ -172,7 +172,7 @@ def test_a_method_may_have_a_bundle_of_its_own():
 def test_a_method_that_needs_a_bundle_does_not_begin_without_one(tmp_path):
     file = tmp_path / "config.yaml"
     file.write_text(
-        "protocol: cine_lax\nsource: {kind: simulated}\nsegment: {method: bundle}\n"
+        "protocol: cine_lax\nsource: {kind: simulated}\nsegment: {method: bundle, model: ''}\n"
         f"study: {{results: {tmp_path}}}\nsimulate: {{kspace: false}}\n"
     )
     problems, _ = check_study(file)
