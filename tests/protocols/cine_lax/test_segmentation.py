@@ -17,7 +17,7 @@ from popscan.protocols.cine_lax.labels import LA, LABELS, LV, MYO
 from popscan.protocols.cine_lax.methods import sentences
 from popscan.protocols.cine_lax.planes import planes_of
 from popscan.protocols.cine_lax.qc import CHECKS, PlanesContext
-from popscan.protocols.cine_lax.segmentation import WARNING, _clean, over_cycle, segment
+from popscan.protocols.cine_lax.segmentation import NOT_TURNED, WARNING, _clean, over_cycle, segment
 from popscan.protocols.cine_lax.simulate.scan import simulate_subject
 from popscan.protocols.cine_lax.turning import Turn, turn_of, typical_affine
 from popscan.protocols.cine_sax.simulate.population import sample_population
@@ -133,6 +133,12 @@ def test_a_bundle_that_was_held_against_labelled_images_does_not_say_so(bundle, 
     values = segment(made.scan, bundle=other).values
     assert values["labels_by"] == "network"
     assert WARNING not in values["input_warning"]
+
+
+def test_planes_that_cannot_be_turned_are_warned_of(bundle, made, found):
+    unknown = replace(made.scan, meta={**made.scan.meta, "orientation_known": False})
+    assert NOT_TURNED in segment(unknown, bundle=bundle).values["input_warning"]
+    assert NOT_TURNED not in found.values["input_warning"]
 
 
 @pytest.mark.parametrize(

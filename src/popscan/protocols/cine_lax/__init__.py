@@ -15,6 +15,7 @@ from popscan.protocols.cine_lax.labels import LABELS
 
 PROTOCOL = Protocol(
     name="cine_lax",
+    version="2",
     mb_per_subject=8,
     title="Cine cardiac MR, long axis",
     series=(

@@ -31,6 +31,8 @@ from popscan.segment.uncertainty import most_likely, predictive_entropy, temper
 
 #: Warning of every result of a bundle that was never held against a labelled long-axis image.
 WARNING = "the model never saw a labelled long-axis image of a patient"
+#: Warning where planes cannot be turned as the model knows them.
+NOT_TURNED = "the header does not say how the planes lie, which the model needs"
 #: Series of at least so many frames are a whole cycle, whose neighbouring frames are averaged.
 _LEAST_FRAMES = 12
 #: Weight of the frame itself, and of each neighbour in the cycle.
@@ -99,7 +101,8 @@ def segment(
     Segmentation
         `values` has ``labels_by``, ``mean_entropy_NAME``, ``n_components_removed``,
         ``n_frames_without_heart`` (frames of any plane), ``ood_score``, ``ood_slices`` and
-        ``input_warning``, which says so where a bundle never saw a labelled long-axis image.
+        ``input_warning``, which says so where a bundle never saw a labelled long-axis image, and
+        where the header does not say how the planes lie.
 
     Raises
     ------
@@ -138,8 +141,11 @@ def segment(
     measured = measure_input(scan, image, labels)
     unproven = simulated_only(bundle.about)
     warnings = [
-        WARNING if unproven else "", input_warning(measured, bundle.input_range), odd.warning,
-    ]  # fmt: skip
+        WARNING if unproven else "",
+        "" if scan.meta.get("orientation_known", True) else NOT_TURNED,
+        input_warning(measured, bundle.input_range),
+        odd.warning,
+    ]
     values: dict[str, Any] = {
         "labels_by": UNPROVEN if unproven else NETWORK,
         **{
