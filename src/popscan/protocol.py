@@ -221,11 +221,20 @@ class Protocol:
         """Whether the segmented series has a time axis."""
         return bool(self.series[0].time_axis)
 
-    def defaults(self) -> dict[str, dict[str, Any]]:
-        """Return section -> key -> default of the config, of what the protocol decides."""
+    def defaults(self, *, segment: str = "") -> dict[str, dict[str, Any]]:
+        """Return section -> key -> default of the config, of what the protocol decides.
+
+        Parameters
+        ----------
+        segment
+            The method of segmentation that the config names; empty for the protocol's own.
+        """
         own: dict[str, dict[str, Any]] = {
             "source": {"views": [s.view for s in self.series if s.required]},
-            "segment": {"method": self.segmentation.method, "model": self.segmentation.bundle},
+            "segment": {
+                "method": self.segmentation.method,
+                "model": self.segmentation.bundle_of(segment),
+            },
             "biomarkers": {"method": self.biomarkers.method},
             "associate": {"outcomes": [outcome.name for outcome in self.outcomes]},
             "fairness": {"biomarkers": [outcome.name for outcome in self.outcomes]},

@@ -75,6 +75,8 @@ class Segmentation:
         what ends each.
     method, bundle
         Those that the config takes by default; a bundle is a name in resources/models or a folder.
+    bundles
+        Name of a method -> the bundle that goes with it by default, where that is not `bundle`.
     network_labels
         What a bundle must label, label 1 first, where that is not the protocol's label set
         (structures whose sides are distinguished afterwards).
@@ -97,6 +99,11 @@ class Segmentation:
     training: Where = ""
     in_plane: bool = False
     together: Mapping[str, Where] = field(default_factory=dict)
+    bundles: Mapping[str, str] = field(default_factory=dict)
+
+    def bundle_of(self, method: str = "") -> str:
+        """Return the bundle that goes with a method by default; empty for the default method."""
+        return self.bundles.get(method or self.method, self.bundle)
 
     def added(self) -> Mapping[str, Column]:
         """Return what the further columns mean."""

@@ -70,6 +70,19 @@ def test_labels_that_came_with_the_images_are_no_models(tmp_path):
     assert model_section(tmp_path, {"protocol": "cine_lax"}) is None
 
 
+def test_a_model_that_saw_simulated_images_only_says_so_where_the_reader_begins(tmp_path):
+    folder = tmp_path / "model"
+    config = bundle(folder, [{**row("pallidum_left", 1.0), "view": "4ch"}])
+    about = yaml.safe_load((folder / "model.yaml").read_text(encoding="utf-8"))
+    assert model_section(tmp_path, config).headline == []
+    about["validation"]["simulated_only"] = True
+    (folder / "model.yaml").write_text(yaml.safe_dump(about), encoding="utf-8")
+    extra = model_section(tmp_path, config)
+    assert "has not been measured" in extra.headline[0]
+    assert extra.shared_headline == extra.headline
+    assert list(extra.tables[0][1]["view"]) == ["4ch"]
+
+
 @pytest.mark.parametrize("name", ["brain_t1", "cine_sax"])
 def test_shipped_bundles_have_their_section(tmp_path, name):
     extra = model_section(tmp_path, {"protocol": name})

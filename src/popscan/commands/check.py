@@ -150,14 +150,12 @@ def _check_methods(config: Config, problems: list[str], notes: list[str]) -> Non
 
 
 def _check_model(config: Config, problems: list[str], notes: list[str]) -> None:
-    from popscan.methods import option_names, resolve
     from popscan.segment import load_bundle
-    from popscan.stages.segment.bundles import bundle_path
+    from popscan.stages.segment.bundles import bundle_path, needs_bundle, no_bundle
 
-    methods, chosen = get_protocol(config.protocol).segmentation.methods, config.segment.method
     if not config.segment.model:
-        if chosen in methods and "bundle" in option_names(resolve(methods, chosen, "segment")):
-            problems.append(f"segment.model: none; method {chosen} needs the folder of a model")
+        if needs_bundle(get_protocol(config.protocol), config.segment.method):
+            problems.append(no_bundle(config.segment.method))
             return
         notes.append("no model: the protocol segments without one")
         return

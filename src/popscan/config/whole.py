@@ -128,7 +128,7 @@ class Config(Section):
     @model_validator(mode="after")
     def _protocol_decides(self) -> Config:
         """Fill in what the config does not give and the protocol decides."""
-        for name, keys in get_protocol(self.protocol).defaults().items():
+        for name, keys in get_protocol(self.protocol).defaults(segment=self.segment.method).items():
             section = getattr(self, name)
             given = section.model_fields_set
             filled = section.model_copy(update={k: v for k, v in keys.items() if k not in given})
@@ -198,7 +198,9 @@ def fill_in(config: dict[str, Any], given: Mapping[str, object]) -> None:
     given
         The config before defaults were filled in.
     """
-    for section, keys in get_protocol(str(config["protocol"])).defaults().items():
+    method = str(mapping_at(given, "segment").get("method") or "")
+    filled = get_protocol(str(config["protocol"])).defaults(segment=method)
+    for section, keys in filled.items():
         for key, value in keys.items():
             if key not in mapping_at(given, section):
                 config.setdefault(section, {})[key] = value

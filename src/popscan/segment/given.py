@@ -10,8 +10,9 @@ from popscan.columns import Column, text
 from popscan.records import LabelMap, Scan, SubjectError
 from popscan.segment.labelled import Labelled
 
-#: Word of the column `labels_by`.
-GIVEN = "given"
+#: Words of the column `labels_by`: the labels came with the images; a model made them; a model made
+#: them that was trained and measured without labelled images of patients.
+GIVEN, NETWORK, UNPROVEN = "given", "network", "network, unproven"
 #: What the method says of a subject.
 COLUMNS: Mapping[str, Column] = {
     "labels_by": text("given: the labels came with the images; nothing was segmented"),

@@ -149,7 +149,8 @@ def export_bundle(
     save_bundle(out, about=about, weights=weights, card=card)
     if private:
         return out
-    store_digests(out, cases)
+    if kind.digests:
+        store_digests(out, cases)
     if kind.segmenter is not None:
         store_detector(out, cases, segmenter=kind.segmenter)
     return out

@@ -35,6 +35,9 @@ class ModelKind:
     segmenter
         What segments the training scans for the detector of scans that are unlike them, with the
         keywords ``bundle`` and ``features``; None stores no detector at the end of a training.
+    digests
+        Whether digests of the training images are stored, by which scans are recognised. Where
+        training images were made out of a subject's other scans, its name says more.
     painters
         Suffix of a pack's name -> ``(cases) -> cases`` with something painted into them.
     calibrate
@@ -48,6 +51,7 @@ class ModelKind:
     card: Path
     score: Callable[..., pd.DataFrame] | None = None
     segmenter: Callable[..., Segmentation] | None = None
+    digests: bool = True
     painters: Mapping[str, Callable[[Sequence[Case]], list[Case]]] = field(default_factory=dict)
     calibrate: Callable[..., str] | None = None
 

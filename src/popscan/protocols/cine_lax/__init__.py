@@ -16,6 +16,7 @@ from popscan.protocols.cine_lax.labels import LABELS
 
 PROTOCOL = Protocol(
     name="cine_lax",
+    version="2",
     mb_per_subject=8,
     title="Cine cardiac MR, long axis",
     series=(
@@ -41,8 +42,8 @@ PROTOCOL = Protocol(
         pictured="end-diastole",
         first=("lvef_pct", "lvedv_ml", "lav_max_ml", "laef_pct", "mapse_mm"),
         limits=(
-            "Labels come with the images: nothing is segmented, and how well they were drawn is "
-            "not judged beyond the checks of QC.",
+            "How well labels were drawn that came with the images is not judged beyond the checks "
+            "of QC.",
             "Biplane volumes take chambers for ellipses across the long axis and the planes for "
             "perpendicular; docs/long_axis.md says what that costs.",
         ),
@@ -68,10 +69,14 @@ PROTOCOL = Protocol(
         },
     ),
     segmentation=Segmentation(
-        methods={"given": "popscan.segment.given:given_labels"},
+        methods={
+            "given": "popscan.segment.given:given_labels",
+            "bundle": "popscan.protocols.cine_lax.segmentation:segment",
+        },
         method="given",
         bundle="",
-        columns="popscan.segment.given:COLUMNS",
+        columns="popscan.protocols.cine_lax.columns:SEGMENTATION",
+        training="popscan.protocols.cine_lax.training.kind:KIND",
     ),
     quality=Quality(
         checks="popscan.protocols.cine_lax.qc:CHECKS",

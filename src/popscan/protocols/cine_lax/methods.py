@@ -8,20 +8,30 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from popscan.config import Segment
 from popscan.protocols.cine_lax.labels import LV
 
 
 def sentences(config: Mapping[str, Any]) -> list[str]:
     """Return what was measured, and how."""
     return [
-        "Labels of the two- and four-chamber planes were given with the images; nothing was "
-        "segmented.",
+        _labels(Segment.of(config)),
         "Left-ventricular volumes are sums of 20 elliptical discs whose diameters are those of "
         "both planes; atrial volumes are those of an ellipsoid (8/(3 pi) A1 A2 / L, L the mean of "
         "both lengths), of the right atrium by the four-chamber plane alone.",
         "Mitral annular excursion is the mean displacement of the ends of the valve's line "
         "along the long axis from end-diastole to end-systole.",
     ]
+
+
+def _labels(segment: Segment) -> str:
+    """Return the sentence on where the labels are from."""
+    if segment.method != "bundle":
+        return (
+            "Labels of the two- and four-chamber planes were given with the images; nothing was "
+            "segmented."
+        )
+    return "Two- and four-chamber planes were segmented by a neural network."
 
 
 def phase_frames(

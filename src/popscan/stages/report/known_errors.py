@@ -22,7 +22,9 @@ LARGE_PCT = 10.0
 #: Structures that a sentence names; the table has all.
 _NAMED = 8
 #: What the section shows of a structure, where the bundle says it.
-_COLUMNS = ("structure", "phase", "dice_mean", "dice_lowest", "hd95_mm", "volume_ml", "bias_pct")
+_COLUMNS = (
+    "structure", "view", "phase", "dice_mean", "dice_lowest", "hd95_mm", "volume_ml", "bias_pct",
+)  # fmt: skip
 
 
 def validation_of(config: Mapping[str, object]) -> Mapping[str, object]:
@@ -34,7 +36,8 @@ def validation_of(config: Mapping[str, object]) -> Mapping[str, object]:
         The whole config.
     """
     section, offered = Segment.of(config, or_defaults=True), protocol_of(config).segmentation
-    named, method = section.model or offered.bundle, section.method or offered.method
+    method = section.method or offered.method
+    named = section.model or offered.bundle_of(method)
     if not named:
         return {}
     # The protocol's own method takes a bundle wherever the protocol has one.
@@ -57,9 +60,9 @@ def errors_of(validation: Mapping[str, object]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Those that the bundle has of ``structure, phase, dice_mean, dice_lowest, hd95_mm, volume_ml,
-        bias_pct``; ``bias_pct`` is the mean deviation of the volume from the reference's, in
-        percent of it. Empty where the bundle says nothing by structure.
+        Those that the bundle has of ``structure, view, phase, dice_mean, dice_lowest, hd95_mm,
+        volume_ml, bias_pct``; ``bias_pct`` is the mean deviation of the volume, in percent of the
+        reference's. Empty where the bundle says nothing by structure.
     """
     rows = validation.get("by_structure")
     known = [r for r in rows if isinstance(r, Mapping)] if isinstance(rows, Sequence) else []
@@ -95,7 +98,7 @@ def model_section(study_root: Path, config: Mapping[str, object]) -> Extra | Non
     labels = protocol_of(config).labels
     n = validation.get("n_subjects")
     who = f"the {n} subjects" if isinstance(n, int) else "the subjects"
-    warnings = bias_sentences(table, labels, who=who)
+    warnings = [*_made_sentence(validation, who), *bias_sentences(table, labels, who=who)]
     sentences = [*_dice_sentence(validation, who), *warnings]
     shown = table.assign(structure=table["structure"].map(lambda s: labels.titles.get(s, s)))
     return Extra(
@@ -122,6 +125,17 @@ def model_section(study_root: Path, config: Mapping[str, object]) -> Extra | Non
 def _dice_sentence(validation: Mapping[str, object], who: str) -> list[str]:
     mean = validation.get("mean_dice")
     return [f"Mean Dice on {who}: {mean:.2f}."] if isinstance(mean, float) else []
+
+
+def _made_sentence(validation: Mapping[str, object], who: str) -> list[str]:
+    """Return what is to be known of a bundle that no labelled scan was there for."""
+    if not validation.get("simulated_only"):
+        return []
+    return [
+        f"The images of {who} that the model was validated on were simulated or composed, and so "
+        "were those that it was trained on. How well it segments acquired images has not been "
+        "measured: look at every result before you use it."
+    ]
 
 
 def bias_sentences(table: pd.DataFrame, labels: LabelSet, *, who: str) -> list[str]:

@@ -11,6 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from popscan.installation import shipped_models
+from popscan.methods import option_names
+from popscan.protocol import Protocol
+from popscan.protocol import load as load_place
 from popscan.protocols import DEFAULT, get_protocol
 from popscan.records import PopscanError
 
@@ -54,6 +57,17 @@ class NoModel:
         from popscan.segment.content import Familiarity
 
         return Familiarity()
+
+
+def needs_bundle(protocol: Protocol, method: str) -> bool:
+    """Return whether a protocol's method of segmentation takes a bundle; False if unknown."""
+    where = protocol.segmentation.methods.get(method or protocol.segmentation.method)
+    return where is not None and "bundle" in option_names(load_place(where))
+
+
+def no_bundle(method: str) -> str:
+    """Return what is wrong with a config that names no bundle for a method that takes one."""
+    return f"segment.model: none; method {method!r} needs a bundle: a folder with model.yaml"
 
 
 @cache

@@ -12,10 +12,10 @@ from popscan.config import Segment
 from popscan.methods import call_with, option_names, resolve
 from popscan.protocol import Protocol
 from popscan.protocols import protocol_key
-from popscan.records import LabelMap, Outcome, Scan, Subject
+from popscan.records import LabelMap, Outcome, PopscanError, Scan, Subject
 from popscan.stages import upstream_of
 from popscan.stages.reconstruct.images import reference_image
-from popscan.stages.segment.bundles import NoModel, load_bundle
+from popscan.stages.segment.bundles import NoModel, load_bundle, needs_bundle, no_bundle
 from popscan.stages.segment.uncertainty import uncertainty_files
 from popscan.study.context import ShardContext
 from popscan.task import Ending, Task
@@ -73,6 +73,8 @@ def segment_task(context: ShardContext) -> Task[Loaded]:
     takes_given = "given" in taken
     unused = set() if "samples" in taken else {"samples"}
     bundle = load_bundle(section.model, section.device, protocol=context.protocol.name)
+    if isinstance(bundle, NoModel) and needs_bundle(context.protocol, section.method):
+        raise PopscanError(no_bundle(section.method))
     label_alone = labelling(context.protocol, section, bundle)
     size = _subjects_at_once(section, bundle) if section.method in offered.together else 1
     joined: Together | None = None
