@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from popscan.recon.architectures import SERIES
 from popscan.records import PopscanError
 from popscan.train.checkpoint import (
     TrainState,
@@ -27,6 +28,7 @@ from popscan.train.private import check_subjects
 from popscan.train.recipe import Recipe
 from popscan.train.refurbish import refurbish
 from popscan.train.sampler import Sampler
+from popscan.train.series import SeriesSampler
 from popscan.train.snapshots import keep_snapshot
 from popscan.train.step import AnySampler, train_step
 from popscan.train.sweeps import SweepPack
@@ -86,7 +88,8 @@ def _sampler(
     if odd := stacks if recipe.task == "undersampled" else sweeps:
         raise PopscanError(f"recipe {recipe.name!r}: packs {', '.join(odd)} are of another task")
     if recipe.task == "undersampled":
-        return SweepSampler(sweeps, recipe.shares, how=recipe.undersampling, width=recipe.patch)
+        kind = SeriesSampler if recipe.architecture in SERIES else SweepSampler
+        return kind(sweeps, recipe.shares, how=recipe.undersampling, width=recipe.patch)
     _check_spacing(recipe, stacks)
     if recipe.task == "register":
         return PairSampler(

@@ -27,7 +27,7 @@ TASKS = ("segment", "classify", "regress", "reconstruct", "undersampled", "regis
 #: Architectures that go with one task alone, and it with them.
 _OWN = {
     "autoencoder": "reconstruct",
-    "cascade": "undersampled",
+    **dict.fromkeys(("cascade", "varnet", "kt_net", "dautomap"), "undersampled"),
     **dict.fromkeys(("pairs", "gradirn", "vr_net"), "register"),
 }
 #: Smallest and largest value of what a training cannot do without.
@@ -126,8 +126,8 @@ class Recipe:
         ``segment``; or ``classify`` and ``regress`` with the attribute of the subjects that is
         predicted (`popscan.train.predictor`); or ``reconstruct``, the images themselves, by an
         architecture that cannot copy them (``autoencoder``); or ``undersampled``, the images of
-        simulated k-space (``cascade``); or ``register``, one phase of a slice with another
-        (``pairs``, ``gradirn``, ``vr_net``). `loss` is then not used.
+        simulated k-space (``cascade``, ``varnet``, ``kt_net``, ``dautomap``); or ``register``, one
+        phase of a slice with another (``pairs``, ``gradirn``, ``vr_net``). `loss` is then not used.
     undersampling
         Of task ``undersampled``: what is simulated. `patch` is then the number of readouts, and
         `spacing_mm` and `augmentation` are not used.

@@ -98,7 +98,7 @@ def export_motion(
     }
     save_pairs(out, network, about=about, card="", architecture=recipe.architecture)
     scores = _scores(validation, method=method, model=out)
-    card = _wrapped(CARD.format(
+    card = wrapped(CARD.format(
         name=recipe.name, how=how, method=method, network=what,
         parameters=sum(p.numel() for p in network.parameters()), patients=n_train,
         steps=recipe.steps, recipe=recipe.name, n_validation=len(validation), **scores,
@@ -109,7 +109,7 @@ def export_motion(
     )  # fmt: skip
 
 
-def _wrapped(card: str) -> str:
+def wrapped(card: str) -> str:
     """Return the card with its paragraphs and items filled to 100 columns."""
     text = ""
     for part in re.split(r"\n(?=- )|\n\n", card.strip()):
