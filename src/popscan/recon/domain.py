@@ -16,7 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from popscan.recon.encoding import Encoding, to_image, to_kspace
-from popscan.recon.spacetime import SpaceTime, as_channels, as_images
+from popscan.recon.spacetime import SpaceTime, as_channels, as_images, smooth_phase_of
+
+#: Aliasing is about so much smaller than the image.
+_GAIN = 4.0
 
 
 class DomainTransform(nn.Module):
@@ -69,7 +72,9 @@ class DomainTransform(nn.Module):
         padded = centred(own, self.sides)
         image = _matrix(self.along_x) @ padded @ _matrix(self.along_y).mT
         single = image.flatten(0, 1)[:, None]  # frames as examples: none sees another
-        image = (single + as_images(self.refine(as_channels(single)).float()))[:, 0]
+        back = smooth_phase_of(single).conj()
+        change = as_images(self.refine(as_channels(single * back)).float()) / _GAIN
+        image = (single + change * back.conj())[:, 0]
         image = image.unflatten(0, own.shape[:2])
         return to_image(centred(to_kspace(image), shape))
 

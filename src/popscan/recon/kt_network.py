@@ -17,10 +17,12 @@ from torch import Tensor, nn
 
 from popscan.recon.encoding import Encoding
 from popscan.recon.kt import LAM, kt_prior, kt_solved
-from popscan.recon.spacetime import SpaceTime, as_channels, as_images
+from popscan.recon.spacetime import SpaceTime, as_channels, as_images, smooth_phase_of
 
 #: Largest logarithm by which the network changes how large the signal may be.
 _MOST = 3.0
+#: Spectra are about so much smaller than the image.
+_GAIN = 4.0
 #: Temporal frequencies, in cycles per cycle, from which on the network sees them as equally high.
 _HIGHEST = 8.0
 
@@ -54,10 +56,13 @@ class KtNetwork(nn.Module):
         with torch.no_grad():
             prior = kt_prior(data, mask, encoding, over_time=over_time)
             first = torch.fft.fft(right - encoding.normal(prior.still), dim=1, norm="ortho")
-            seen = [as_channels(part) for part in (prior.spectrum, first, prior.still)]
+            back = smooth_phase_of(prior.still).conj()
+            parts = (_GAIN * prior.spectrum, _GAIN * first, prior.still)
+            seen = [as_channels(part * back) for part in parts]
             seen.append(frequency_map(prior.size))
         found = self.network(torch.cat(seen, dim=2)).float()
-        expected = torch.fft.ifft(as_images(found), dim=1, norm="ortho")
+        change = as_images(found) * back.conj() / _GAIN
+        expected = torch.fft.ifft(change, dim=1, norm="ortho")
         size = prior.size * torch.exp(found[:, :, 2].clamp(-_MOST, _MOST))
         return kt_solved(
             right, encoding, guess=prior.still + expected, size=size,

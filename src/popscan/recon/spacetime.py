@@ -9,6 +9,8 @@ from torch import Tensor, nn
 
 #: One channel in so many looks at the frame before, as many at the frame behind.
 _SHIFT = 8
+#: Side of the square, in pixels, over which a phase is averaged.
+_SMOOTH = 5
 
 
 class SpaceTime(nn.Module):
@@ -63,6 +65,17 @@ def shifted(flat: Tensor, *, frames: int) -> Tensor:
     some = flat.shape[1] // _SHIFT
     parts = [series[:, :, :some].roll(1, 1), series[:, :, some : 2 * some].roll(-1, 1)]
     return torch.cat([*parts, series[:, :, 2 * some :]], dim=2).flatten(0, 1)
+
+
+def smooth_phase_of(images: Tensor) -> Tensor:
+    """Return the phase (n, 1, x, y), of size 1, of series' low-resolution means over time.
+
+    A network that sees images turned back by it need not learn that all phases are equal.
+    """
+    mean = as_channels(images.mean(dim=1, keepdim=True)).flatten(0, 1)
+    wide = nn.functional.avg_pool2d(mean, _SMOOTH, 1, _SMOOTH // 2, count_include_pad=False)
+    smooth = as_images(wide.unflatten(0, (-1, 1)))
+    return smooth / smooth.abs().clamp(min=1e-9)
 
 
 def as_channels(images: Tensor) -> Tensor:

@@ -18,10 +18,12 @@ from torch import Tensor, nn
 from popscan.recon.encoding import Encoding
 from popscan.recon.holes import conjugate_gradients
 from popscan.recon.kt import kt_prior, kt_solved
-from popscan.recon.spacetime import SpaceTime, as_channels, as_images
+from popscan.recon.spacetime import SpaceTime, as_channels, as_images, smooth_phase_of
 
 #: Weight of the image's size (Tikhonov) and steps for the start of a single frame.
 _START_LAM, _START_STEPS = 0.01, 8
+#: What moves, and what is wrong, is about so much smaller than the image.
+_GAIN = 8.0
 
 
 class VariationalNetwork(nn.Module):
@@ -72,12 +74,15 @@ class VariationalNetwork(nn.Module):
         right = encoding.adjoint(data)
         with torch.no_grad():
             image = started(data, mask, encoding, right, over_time=over_time)
+            back = smooth_phase_of(image).conj()
         steps = torch.sigmoid(self.steps)
         for block, step in zip(self.blocks, steps, strict=False):
             apart = encoding.normal(image) - right
-            mean = image.mean(dim=1, keepdim=True).expand_as(image)
-            seen = torch.cat([as_channels(part) for part in (image, mean, apart)], dim=2)
-            image = image - step * apart + as_images(block(seen).float())
+            mean = image.mean(dim=1, keepdim=True)
+            parts = (mean.expand_as(image), _GAIN * (image - mean), _GAIN * apart)
+            seen = torch.cat([as_channels(part * back) for part in parts], dim=2)
+            change = as_images(block(seen).float()) / _GAIN
+            image = image - step * apart + change * back.conj()
         return image - steps[-1] * (encoding.normal(image) - right)
 
 
