@@ -34,7 +34,9 @@ def run_crnn(weights: dict[str, Tensor], kspace: object) -> NDArray[np.float32]:
     before = [torch.zeros(len(image), n_hidden, *image.shape[1:]) for _ in range(4)]
     with torch.inference_mode():
         for _ in range(_ITERATIONS):
-            seen = torch.view_as_real(image).movedim(-1, 1).contiguous()
+            # The network sees images as they are, with the heart in the middle.
+            seen = torch.fft.fftshift(image, dim=(1, 2))
+            seen = torch.view_as_real(seen).movedim(-1, 1).contiguous()
             fixed = layer("bcrnn.CRNN_model.i2h", seen)
             fixed = fixed + layer("bcrnn.CRNN_model.ih2ih", before[0])
             found = torch.zeros_like(fixed)
@@ -49,7 +51,8 @@ def run_crnn(weights: dict[str, Tensor], kspace: object) -> NDArray[np.float32]:
                 after.append((layer(f"conv{k}_x", after[-1]) + across).relu())
             change = layer("conv4_x", after[-1])
             before = after
-            image = image + torch.complex(change[:, 0], change[:, 1])
+            moved = torch.complex(change[:, 0], change[:, 1])
+            image = image + torch.fft.ifftshift(moved, dim=(1, 2))
             spectrum = torch.fft.fft2(image, norm="ortho")
             image = torch.fft.ifft2(torch.where(mask, lines, spectrum), norm="ortho")
     out = np.fft.fftshift((image.abs() * scale).numpy(), axes=(1, 2))

@@ -23,12 +23,13 @@ import numpy as np
 import pandas as pd
 
 from popscan.protocols.cine_sax.labels import Label
+from popscan.protocols.cine_sax.segmentation.inference import segment
 from popscan.protocols.cine_sax.training.recon import SYSTOLE, whole_cycle
 from popscan.protocols.cine_sax.training.shipped import split_acdc
 from popscan.recon import reconstruct
 from popscan.recon.retrospective import simulated_kspace
 from popscan.records import Scan
-from popscan.segment import load_bundle, segment
+from popscan.segment import load_bundle
 from popscan.train.packs import Case
 from recon import method_of
 from recon_problems import DATA

@@ -97,7 +97,7 @@ def hearts(
         mask = sampling_mask(
             shape[1], frames.shape[2], acceleration=acceleration,
             acs_lines={"single": 8, "slices": 20, "cines": 10, "cines-one": 8}[part],
-            pattern="lattice" if part.startswith("cines") else "gaussian", rng=rng,
+            pattern="lattice" if part == "cines" else "gaussian", rng=rng,
         )  # fmt: skip
         kspace = as_kspace(full, mask)
         yield Problem(kspace=kspace, maps=estimated_maps(kspace), reference=frames, roi=roi)

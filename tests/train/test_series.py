@@ -75,7 +75,8 @@ def test_a_series_is_a_whole_cycle_of_strips(packs):
         assert float(apart.abs().mean()) < 0.1
         squares = series.encoding.maps.abs().square().sum(dim=2)
         torch.testing.assert_close(squares, torch.ones_like(squares), rtol=1e-4, atol=1e-4)
-    assert coils == {1, 3, 4} or coils == {1, 3} or coils == {1, 4}
+    assert 1 in coils
+    assert len(coils) > 1
 
 
 def test_equal_seeds_draw_equal_series(packs):
@@ -169,8 +170,9 @@ def test_places_around_what_is_inside():
 
 @pytest.fixture(scope="module")
 def case():
-    labels = np.stack([3 * (disc(r) > 0.5) for r in (12, 8)], axis=-1)[:, :, None]
-    array = np.stack([disc(12), disc(8)], axis=-1)[:, :, None]
+    ends = [disc(radius, (90, 84)) for radius in (12, 8)]
+    array = np.stack(ends, axis=-1)[:, :, None]
+    labels = 3 * (array > 0.5)
     scan = Scan(array=array, affine=np.eye(4), spacing_mm=(1.5, 1.5, 8.0))
     return Case(unit="p1", scan=scan, labels=LabelMap(array=labels.astype(np.uint8), frames=(0, 1)))
 
@@ -178,7 +180,7 @@ def case():
 def test_a_cycle_has_both_labelled_frames_in_it(case):
     scan, heart = whole_cycle(case, crop=32, slices=slice(0, 1))
     assert scan.array.shape == (32, 32, 1, 10)
-    ends = case.scan.array[4:36, 2:34]
+    ends = case.scan.array[29:61, 26:58]
     np.testing.assert_allclose(scan.array[..., 0], ends[..., 0], atol=1e-5)
     np.testing.assert_allclose(scan.array[..., 4], ends[..., 1], atol=1e-5)
     assert heart.sum() == (case.labels.array > 0).any(axis=-1).sum()
