@@ -156,12 +156,13 @@ def test_a_fresh_domain_transform_is_the_inverse_fourier_transform(acquired, bun
     np.testing.assert_allclose(found.array, expected.array, atol=1e-4)
 
 
-def test_frames_form_a_cycle(acquired, bundles):
+@pytest.mark.parametrize("method", ["varnet", "kt_sense_net"])
+def test_frames_form_a_cycle(acquired, bundles, method):
     """Where the cycle begins does not matter."""
-    kspace = acquired["varnet"]
-    plain = made("varnet", kspace, bundles).array
+    kspace = acquired[method]
+    plain = made(method, kspace, bundles).array
     data, mask = np.roll(kspace.data, 1, axis=4), np.roll(kspace.mask, 1, axis=1)
-    rolled = made("varnet", replace(kspace, data=data, mask=mask), bundles).array
+    rolled = made(method, replace(kspace, data=data, mask=mask), bundles).array
     np.testing.assert_allclose(rolled, np.roll(plain, 1, axis=3), atol=2e-3)
 
 

@@ -3,7 +3,9 @@
 The network works where k-t SENSE does, on images of temporal frequencies (x-f space): it sees the
 training images and the aliased data there, and gives what it expects (a guess) and how far the
 signal may be from it. The solution is then found by conjugate gradients, as in k-t SENSE, so that
-the coils and the acquired data decide what the prior leaves open. A fresh network is k-t SENSE.
+the coils and the acquired data decide what the prior leaves open. A fresh network is k-t SENSE. It
+sees sizes alone, and its guess is a share of what it was given, so that neither the phase of the
+images nor the beginning of the cycle matters.
 
 After Tsao et al. (Magn Reson Med 50:1031-1042, 2003) and the study of networks for k-t SENSE data
 of the fetal heart, which found training on all coils to be better and motion to be
@@ -16,8 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from popscan.recon.encoding import Encoding
-from popscan.recon.kt import LAM, kt_prior, kt_solved
-from popscan.recon.spacetime import SpaceTime, as_channels, as_images, smooth_phase_of
+from popscan.recon.kt import LAM, KtPrior, kt_prior, kt_solved
+from popscan.recon.spacetime import SpaceTime
 
 #: Largest logarithm by which the network changes how large the signal may be.
 _MOST = 3.0
@@ -45,7 +47,7 @@ class KtNetwork(nn.Module):
     ) -> None:
         super().__init__()
         self.n_iterations = n_iterations
-        self.network = SpaceTime(7, 3, channels=channels, layers=layers, fold=fold)
+        self.network = SpaceTime(6, 3, channels=channels, layers=layers, fold=fold)
         self.log_lam = nn.Parameter(torch.tensor(LAM).log())
 
     def forward(
@@ -56,23 +58,27 @@ class KtNetwork(nn.Module):
         with torch.no_grad():
             prior = kt_prior(data, mask, encoding, over_time=over_time)
             first = torch.fft.fft(right - encoding.normal(prior.still), dim=1, norm="ortho")
-            back = smooth_phase_of(prior.still).conj()
-            parts = (_GAIN * prior.spectrum, _GAIN * first, prior.still)
-            seen = [as_channels(part * back) for part in parts]
-            seen.append(frequency_map(prior.size))
-        found = self.network(torch.cat(seen, dim=2)).float()
-        change = as_images(found) * back.conj() / _GAIN
-        expected = torch.fft.ifft(change, dim=1, norm="ortho")
+            seen = torch.stack(_sizes(prior, first), dim=2)
+        found = self.network(seen).float()
+        expected = found[:, :, 0] * prior.spectrum + found[:, :, 1] * first
         size = prior.size * torch.exp(found[:, :, 2].clamp(-_MOST, _MOST))
         return kt_solved(
-            right, encoding, guess=prior.still + expected, size=size,
-            lam=self.log_lam.exp(), n_iterations=self.n_iterations,
+            right, encoding, guess=prior.still + torch.fft.ifft(expected, dim=1, norm="ortho"),
+            size=size, lam=self.log_lam.exp(), n_iterations=self.n_iterations,
         )  # fmt: skip
 
 
+def _sizes(prior: KtPrior, first: Tensor) -> list[Tensor]:
+    """Return what the network sees, each (n, f, x, y): sizes, and how well both spectra agree."""
+    one, two = prior.spectrum.abs(), first.abs()
+    agreement = (prior.spectrum * first.conj()).real / (one + two).clamp(min=1e-9)
+    moving = [_GAIN * part for part in (one, two, agreement, prior.size)]
+    return [*moving, prior.still.abs(), frequency_map(first.real)]
+
+
 def frequency_map(like: Tensor) -> Tensor:
-    """Return how high each temporal frequency is, 0 to 1, shape (n, f, 1, x, y)."""
+    """Return how high each temporal frequency is, 0 to 1, in the shape (n, f, x, y) of `like`."""
     n = like.shape[1]
     number = torch.arange(n, device=like.device)
     height = torch.minimum(number, n - number).to(like.dtype).div(_HIGHEST).clamp(max=1)
-    return height[None, :, None, None, None].expand(like.shape[0], -1, 1, *like.shape[2:])
+    return height[None, :, None, None].expand_as(like)
