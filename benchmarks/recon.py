@@ -211,7 +211,7 @@ def main() -> None:
     if "maps" in given.part:
         show_maps(scan)
     for r in (2, 4) if "brain" in given.part else ():
-        table(f"brain, 16 coils, R = {r}", [brain(scan, r)], "brain", {}, given)
+        table(f"brain, 16 coils, R = {r}", [brain(scan, r)], "brain", models, given)
     for part in parts[2:]:
         for r in given.r if part in given.part else ():
             found = hearts(given.data, part, r, given.n, n_frames=given.frames, crop=given.crop)

@@ -7,8 +7,8 @@ the coils and the acquired data decide what the prior leaves open. A fresh netwo
 sees sizes alone, and its guess is a share of what it was given, so that neither the phase of the
 images nor the beginning of the cycle matters.
 
-After Tsao et al. (Magn Reson Med 50:1031-1042, 2003) and the study of networks for k-t SENSE data
-of the fetal heart, which found training on all coils to be better and motion to be
+After Tsao et al. (Magn Reson Med 50:1031-1042, 2003) and a study of networks for k-t SENSE data
+of fetuses, which found training on all coils to be better and motion to be
 underestimated: hence the loss on what moves (`popscan.train.series`).
 """
 
