@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from popscan.arrays.coils import ring_maps, smooth_phase
 from popscan.arrays.fourier import centred_fft, centred_ifft
 from popscan.arrays.sampling import sampling_mask
-from popscan.protocols.cine_sax.training.recon import around
+from popscan.protocols.cine_sax.training.recon import around, faded
 from popscan.protocols.cine_sax.training.shipped import split_acdc
 from popscan.recon import coils
 from popscan.recon.espirit import espirit_maps
@@ -79,6 +79,7 @@ def hearts(
         if crop:
             rows, columns = (around(roi.any(axis=1 - k), crop) for k in (0, 1))
             ends, roi = ends[rows, columns], roi[rows, columns]
+            ends = ends * faded(ends.shape[:2])[..., np.newaxis]
         frames = ends[..., :1]
         if part.startswith("cines"):
             sweep = interpolated(ends[..., 0], ends[..., 1])

@@ -5,7 +5,7 @@ import pytest
 import torch
 import yaml
 
-from popscan.protocols.cine_sax.training.recon import around, export_recon, whole_cycle
+from popscan.protocols.cine_sax.training.recon import around, export_recon, faded, whole_cycle
 from popscan.recon.architectures import SERIES, build_reconstruction
 from popscan.recon.learned import ARCHITECTURES, facts_of
 from popscan.records import LabelMap, PopscanError, Scan
@@ -180,9 +180,10 @@ def case():
 def test_a_cycle_has_both_labelled_frames_in_it(case):
     scan, heart = whole_cycle(case, crop=32, slices=slice(0, 1))
     assert scan.array.shape == (32, 32, 1, 10)
-    ends = case.scan.array[29:61, 26:58]
+    ends = case.scan.array[29:61, 26:58] * faded((32, 32))[:, :, None, None]
     np.testing.assert_allclose(scan.array[..., 0], ends[..., 0], atol=1e-5)
     np.testing.assert_allclose(scan.array[..., 4], ends[..., 1], atol=1e-5)
+    assert not scan.array[0].any()
     assert heart.sum() == (case.labels.array > 0).any(axis=-1).sum()
 
 

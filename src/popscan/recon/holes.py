@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from popscan.recon.encoding import Encoding
-
-if TYPE_CHECKING:
-    from popscan.recon.prepared import Slice
+from popscan.recon.sharing import shared_views
 
 #: Weight of the image's size (Tikhonov), and steps of conjugate gradients.
 _LAM, _STEPS = 1e-3, 20
@@ -55,22 +52,23 @@ def _folds(pooled: Tensor) -> bool:
     return int(there[-1] - there[0]) + 1 > len(there)
 
 
-def filled_start(one: Slice, shared: Tensor, present: Tensor) -> Tensor:
-    """Return images (1, t, x, y) of shared views, what no frame has from the unfolded mean.
+def filled_start(
+    data: Tensor, mask: Tensor, encoding: Encoding, *, over_time: Tensor | None = None
+) -> Tensor:
+    """Return images (z, t, x, y) of shared views, what no frame has from the unfolded mean.
 
     Parameters
     ----------
-    one
-        The slice.
-    shared, present
-        As `popscan.recon.sharing.shared_views` returns them.
+    data, mask, encoding, over_time
+        As `popscan.recon.prepared.Slice` has them.
     """
-    start = one.encoding.with_mask(present).adjoint(shared)
-    still = unfolded_mean(one.data, one.mask, one.encoding, over_time=one.over_time)
+    shared, present = shared_views(data, mask)
+    start = encoding.with_mask(present).adjoint(shared)
+    still = unfolded_mean(data, mask, encoding, over_time=over_time)
     if still is None:
         return start
     missing = 1 - present.amax(dim=1, keepdim=True)
-    return start + one.encoding.with_mask(missing).normal(still)
+    return start + encoding.with_mask(missing).normal(still)
 
 
 def conjugate_gradients(

@@ -27,7 +27,7 @@ def varnet(
     """Take gradient steps towards the data, each with a learned regulariser.
 
     Hammernik et al., Magn Reson Med 79:3055-3071, 2018; see `popscan.recon.unrolled`: series
-    start from their k-t SENSE solution, single frames from CG-SENSE. Acquired samples are
+    and single frames start from compressed sensing (total variation). Acquired samples are
     approached and not put back: they are noisy.
 
     Parameters

@@ -4,24 +4,25 @@ Hammernik K, Klatzer T, Kobler E, Recht MP, Sodickson DK, Pock T, Knoll F. Learn
 network for reconstruction of accelerated MRI data. Magn Reson Med 79:3055-3071, 2018.
 
 Differences from the paper: the regulariser's gradient is a small convolutional network of its own
-per step and not a field of experts; it sees neighbouring frames; and a series starts from its k-t
-SENSE solution, a single frame from CG-SENSE, so that only their errors are left to be learned.
+per step and not a field of experts; it sees neighbouring frames; and it starts from the solution of
+compressed sensing (total variation in space and time), so that only its errors are left to learn.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from popscan.recon.encoding import Encoding
-from popscan.recon.holes import conjugate_gradients
-from popscan.recon.kt import kt_prior, kt_solved
 from popscan.recon.spacetime import SpaceTime, as_channels, as_images, smooth_phase_of
+from popscan.recon.variation import variation_solved
 
-#: Weight of the image's size (Tikhonov) and steps for the start of a single frame.
-_START_LAM, _START_STEPS = 0.01, 8
+#: Options of the total variation that a network starts from: weaker than those of the method
+#: `cs_tv`, as what noise it leaves is the network's to remove.
+_START: dict[str, Any] = {"lam": 0.001, "lam_time": 0.005, "n_iterations": 20, "n_inner": 3}
 #: What moves, and what is wrong, is about so much smaller than the image.
 _GAIN = 8.0
 
@@ -73,7 +74,7 @@ class VariationalNetwork(nn.Module):
         """
         right = encoding.adjoint(data)
         with torch.no_grad():
-            image = started(data, mask, encoding, right, over_time=over_time)
+            image = variation_solved(data, mask, encoding, over_time=over_time, **_START)
             back = smooth_phase_of(image).conj()
         steps = torch.sigmoid(self.steps)
         for block, step in zip(self.blocks, steps, strict=False):
@@ -84,15 +85,3 @@ class VariationalNetwork(nn.Module):
             change = as_images(block(seen).float()) / _GAIN
             image = image - step * apart + change * back.conj()
         return image - steps[-1] * (encoding.normal(image) - right)
-
-
-def started(
-    data: Tensor, mask: Tensor, encoding: Encoding, right: Tensor, *, over_time: Tensor | None
-) -> Tensor:
-    """Return the classical solution that the network starts from, (n, t, x, y)."""
-    if data.shape[1] > 1:
-        prior = kt_prior(data, mask, encoding, over_time=over_time)
-        return kt_solved(right, encoding, guess=prior.still, size=prior.size)
-    return conjugate_gradients(
-        lambda v: encoding.normal(v) + _START_LAM * v, right, n_iterations=_START_STEPS
-    )
