@@ -1,7 +1,8 @@
 """Reconstruction beside BART and SigPy: the same k-space, coil maps, masks and metric, in one run.
 
     python benchmarks/recon.py [--data FOLDER] [--part maps brain slices single cines]
-                               [--model BUNDLE] [--peer FILE] [--n 8] [--r 4 8]
+                               [--model BUNDLE ...] [--peer FILE] [--peer-crnn FILE]
+                               [--n 8] [--r 4 8] [--frames 20] [--crop 0]
 
 - maps: ESPIRiT beside ``bart ecalib`` on a fully sampled brain of 16 coils: difference (NRMSE) of
   the coil-combined images.
@@ -10,9 +11,13 @@
   random lines; every method gets the same ESPIRiT maps, and its time is without them.
 - single: one coil, no phase, no noise, as in Schlemper et al. (2018); with ``--peer`` (d5_c5.npz)
   the public weights of that paper's code on the same masks.
-- cines: 20 frames between ED and ES of ACDC patients (motion interpolated along optical flow),
-  8 coils, noise, phase. Also inside the heart, and how much of the motion is kept: the slope of
-  the reconstructed on the true deviation from the mean over time, where something moves.
+- cines: `--frames` frames between ED and ES of ACDC patients (motion interpolated along optical
+  flow), 8 coils, noise, phase. Also inside the heart; of the deviation from the mean over time
+  there (``moving``); and how much of the motion is kept: the slope of the reconstructed on the true
+  deviation. ``cines-one``: the same of one coil; with ``--peer-crnn`` (crnn_mri_d5_c5.pth) beside
+  the public weights of the CRNN. ``--crop`` cuts squares around the heart (0: whole images).
+
+Each bundle of ``--model`` is run by its own method.
 
 Patients are those that the shipped bundles were validated on. Of compressed sensing the best of the
 same weights of the prior is shown for everybody, chosen on these very slices: the choice favours
@@ -24,9 +29,7 @@ processor time of all threads and child processes (``OMP_NUM_THREADS=1`` for one
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,55 +37,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+import recon_crnn
 import recon_peers as peers
-from popscan.arrays.coils import ring_maps, smooth_phase
-from popscan.arrays.fourier import centred_fft, centred_ifft
+from popscan.arrays.fourier import centred_ifft
 from popscan.arrays.image_quality import fitted_gain, nrmse, psnr_db, ssim
-from popscan.arrays.sampling import sampling_mask
 from popscan.io.kspace import read_kspace_mat
-from popscan.protocols.cine_sax.training.shipped import split_acdc
+from popscan.modelfolder import find_model, read_facts
 from popscan.recon import coils, prepared, reconstruct, sense
 from popscan.recon.espirit import espirit_maps
+from popscan.recon.learned import ARCHITECTURES, ReconFacts
 from popscan.records import KSpace
-from popscan.train.kspace import sweep_places
-from popscan.train.sweeps import interpolated
-from popscan.train.undersampling import Undersampling
-from segmentation import acdc_cases
+from recon_problems import DATA, WIDTH, Problem, brain, hearts
 
-DATA = Path(os.environ.get("POPSCAN_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
-WIDTH = 24
 #: Weights of priors that compete.
 LAMBDAS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.04)
-FRAMES = 20
+#: Default weights of cs_tv in space and time; multiples of both compete on cines.
+CS_TV = (0.002, 0.01)
 Method = Callable[[KSpace], NDArray[Any]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Problem:
-    """K-space, its true maps' estimate, and what should come out."""
-
-    kspace: KSpace
-    maps: NDArray[np.complex64]
-    reference: NDArray[np.float32]
-    roi: NDArray[np.bool_]
-
-
-def as_kspace(data: NDArray[np.complex64], mask: NDArray[np.bool_]) -> KSpace:
-    """Wrap (coil, kx, ky, t) with lines (ky, t) as k-space of one slice."""
-    masked = (data * mask[np.newaxis, np.newaxis]).astype(np.complex64)
-    return KSpace(
-        data=masked[:, :, :, np.newaxis], mask=mask, affine=np.eye(4),
-        spacing_mm=(1.0, 1.0, 1.0), view="other",
-    )  # fmt: skip
-
-
-def estimated_maps(kspace: KSpace) -> NDArray[np.complex64]:
-    data = np.moveaxis(kspace.data[:, :, :, 0], -1, 0)
-    if data.shape[1] == 1:
-        return np.ones((1, *data.shape[2:]), np.complex64)
-    average = coils.temporal_average(np.ascontiguousarray(data))
-    _, block = coils.low_resolution_images(average, width=WIDTH)
-    return espirit_maps(coils.centre_of(average, block), data.shape[2:])[0]
 
 
 def own(method: str, maps: NDArray[np.complex64], **options: Any) -> Method:
@@ -109,7 +80,7 @@ def of_peer(tool: Callable[..., Any], maps: NDArray[np.complex64], **options: An
     return run
 
 
-def methods(problem: Problem, part: str, model: str) -> Iterator[tuple[str, Method]]:
+def methods(problem: Problem, part: str, models: dict[str, str]) -> Iterator[tuple[str, Method]]:
     """Yield names and methods; names with the same start before ``:`` compete for the best."""
     mine = partial(own, maps=problem.maps)
     yield "zero_filled", mine("zero_filled")
@@ -117,16 +88,25 @@ def methods(problem: Problem, part: str, model: str) -> Iterator[tuple[str, Meth
     if problem.maps.shape[0] > 1:
         yield "cg_sense", mine("cg_sense", **({} if cine else {"lam": 0.01, "prior": "zero"}))
     if cine:
-        for name in ("view_sharing", "kt_sense", "low_rank_sparse", "cs_tv"):
-            yield name, mine(name)
+        yield "view_sharing", mine("view_sharing")
+        for lam in (0.0003, 0.001, 0.003):
+            yield f"kt_sense: {lam}", mine("kt_sense", lam=lam)
+        for lam in (0.003, 0.01, 0.03):
+            yield (
+                f"low_rank_sparse: {lam}",
+                mine("low_rank_sparse", lam_low_rank=lam, lam_sparse=lam),
+            )
+        for lam in (0.5, 1, 2, 4):
+            yield f"cs_tv: x{lam}", mine("cs_tv", lam=CS_TV[0] * lam, lam_time=CS_TV[1] * lam)
     else:
         n = 60 if part == "single" else 30
         for lam in LAMBDAS:
             yield f"cs_wavelet: {lam}", mine("cs_wavelet", lam=lam, n_iterations=n)
             yield f"cs_tv: {lam}", mine("cs_tv", lam=lam, n_iterations=n)
-    if model:
-        yield "dc_cnn", mine("dc_cnn", model=model)
-        yield "dc_cnn bfloat16", mine("dc_cnn", model=model, precision="bfloat16")
+    for name, model in models.items():
+        if (name == "kt_sense_net" and not cine) or (name == "dautomap" and part != "single"):
+            continue
+        yield name, mine(name, model=model)
     if cine:
         return
     for prior, title in (("W", "wavelet"), ("T", "TV")):
@@ -146,20 +126,34 @@ def scores(image: NDArray[Any], problem: Problem) -> list[float]:
     mean, truth = (a.mean(axis=2, keepdims=True) for a in (image, reference))
     moving = (reference - truth)[inside]
     kept = float(np.sum((image - mean)[inside] * moving) / max(np.sum(moving**2), 1e-12))
+    wrong = np.mean(((image - mean)[inside] - moving) ** 2)
+    fast = 20 * np.log10(reference.max()) - 10 * np.log10(max(wrong, 1e-20))
     return [
-        psnr_db(image, reference), psnr_db(image, reference, inside), ssim(image, reference),
-        nrmse(image, reference), kept if reference.shape[2] > 1 else float("nan"),
+        psnr_db(image, reference), psnr_db(image, reference, inside),
+        *((fast, kept) if reference.shape[2] > 1 else (np.nan, np.nan)),
+        ssim(image, reference), nrmse(image, reference),
     ]  # fmt: skip
 
 
-def table(title: str, problems: list[Problem], part: str, model: str, peer: Path | None) -> None:
+def method_of(model: str) -> str:
+    """Return the method that a bundle is for."""
+    own = read_facts(find_model(model, of="reconstruction"), ReconFacts).architecture
+    return next(method for method, architecture in ARCHITECTURES.items() if architecture == own)
+
+
+def table(
+    title: str, problems: list[Problem], part: str, models: dict[str, str], given: Any
+) -> None:
     """Print the mean scores of every method; of several weights, the best."""
     rows: dict[str, list[list[float]]] = {}
     for problem in problems:
-        runs = dict(methods(problem, part, model))
-        if peer is not None and part == "single":
-            network = peers.public_cascade(peer)
+        runs = dict(methods(problem, part, models))
+        if given.peer is not None and part == "single":
+            network = peers.public_cascade(given.peer)
             runs["public DC-CNN weights"] = lambda k, n=network: peers.run_cascade(n, k)
+        if given.peer_crnn is not None and part == "cines-one":
+            crnn = recon_crnn.public_crnn(given.peer_crnn)
+            runs["public CRNN weights"] = lambda k, n=crnn: recon_crnn.run_crnn(n, k)
         for name, run in runs.items():
             image, seconds = peers.timed(partial(run, problem.kspace))
             row = [*scores(image, problem), seconds / problem.reference.shape[2]]
@@ -171,10 +165,11 @@ def table(title: str, problems: list[Problem], part: str, model: str, peer: Path
         if start not in best or means[name][0] > means[best[start]][0]:
             best[start] = name
     print(f"\n== {title}: {len(problems)} ==")
-    print(f"{'method':28}{'PSNR':>7}{'heart':>7}{'SSIM':>7}{'NRMSE':>8}{'motion':>8}{'s/frame':>9}")
+    print(f"{'method':24}{'PSNR':>7}{'heart':>7}{'moving':>8}{'motion':>8}{'SSIM':>7}{'NRMSE':>8}"
+          f"{'s/frame':>9}")  # fmt: skip
     for name in best.values():
-        a, b, c, d, e, f = means[name]
-        print(f"{name:28}{a:7.2f}{b:7.2f}{c:7.3f}{d:8.4f}{e:8.3f}{f:9.3f}", flush=True)
+        a, b, c, d, e, f, g = means[name]
+        print(f"{name:24}{a:7.2f}{b:7.2f}{c:8.2f}{d:8.3f}{e:7.3f}{f:8.4f}{g:9.3f}", flush=True)
 
 
 def show_maps(data: NDArray[np.complex64]) -> None:
@@ -198,69 +193,29 @@ def show_maps(data: NDArray[np.complex64]) -> None:
         print(f"{name:10}{nrmse(gain * ours, theirs):.4f}, {own_seconds / seconds:.2f} of its time")
 
 
-def brain(data: NDArray[np.complex64], acceleration: int) -> Problem:
-    mask = np.zeros((data.shape[2], 1), dtype=bool)
-    mask[::acceleration] = True
-    middle = data.shape[2] // 2
-    mask[middle - WIDTH // 2 : middle + WIDTH // 2] = True
-    reference = np.linalg.norm(centred_ifft(data, axes=(1, 2)), axis=0)[..., np.newaxis]
-    kspace = as_kspace(data[..., np.newaxis], mask)
-    head = reference[..., 0] > 0.05 * reference.max()
-    return Problem(kspace=kspace, maps=estimated_maps(kspace), reference=reference, roi=head)
-
-
-def hearts(data: Path, part: str, acceleration: int, n: int) -> Iterator[Problem]:
-    """Yield slices or cines of validation patients; the same for every method and run."""
-    for k, case in enumerate(split_acdc(acdc_cases(data / "acdc"))[1][:n]):
-        rng = np.random.default_rng(k)
-        array = np.asarray(case.scan.array, np.float32)
-        z = array.shape[2] // 2
-        ends = array[:, :, z] / np.percentile(array[:, :, z], 99.5)
-        roi = (case.labels.array[:, :, z] > 0).any(axis=-1)
-        frames = ends[..., :1]
-        if part == "cines":
-            sweep = interpolated(ends[..., 0], ends[..., 1])
-            how = Undersampling(cycle_frames=(FRAMES, FRAMES + 1e-6))
-            place = sweep_places(FRAMES, how, rng)
-            low = np.minimum(place.astype(int), len(sweep) - 2)
-            share = (place - low)[:, None, None].astype(np.float32)
-            frames = np.moveaxis((1 - share) * sweep[low] + share * sweep[low + 1], 0, -1)
-        n_coils = 1 if part == "single" else 8
-        shape = frames.shape[:2]
-        maps = ring_maps(shape, coils=n_coils, rng=rng)[..., np.newaxis]
-        turn = np.ones(shape) if part == "single" else smooth_phase(shape, rng=rng)
-        full = centred_fft((maps * frames * turn[..., np.newaxis]).astype("c8"), axes=(1, 2))
-        if part != "single":
-            full = full + 0.01 * (rng.normal(size=full.shape) + 1j * rng.normal(size=full.shape))
-        mask = sampling_mask(
-            shape[1], frames.shape[2], acceleration=acceleration,
-            acs_lines={"single": 8, "slices": 20, "cines": 10}[part],
-            pattern="lattice" if part == "cines" else "gaussian", rng=rng,
-        )  # fmt: skip
-        kspace = as_kspace(full, mask)
-        yield Problem(kspace=kspace, maps=estimated_maps(kspace), reference=frames, roi=roi)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=DATA, help="folder that holds kspace/, acdc/")
-    parts = ("maps", "brain", "slices", "single", "cines")
+    parts = ("maps", "brain", "slices", "single", "cines", "cines-one")
     parser.add_argument("--part", nargs="+", choices=parts, default=list(parts))
-    parser.add_argument("--model", default="", help="bundle of dc_cnn")
+    parser.add_argument("--model", nargs="*", default=["recon_cine"], help="bundles")
     parser.add_argument("--peer", type=Path, help="public weights of DC-CNN (d5_c5.npz)")
+    parser.add_argument("--peer-crnn", type=Path, help="public weights of CRNN (.pth)")
+    parser.add_argument("--frames", type=int, default=20, help="of a cine")
+    parser.add_argument("--crop", type=int, default=0, help="side of squares around the heart")
     parser.add_argument("--n", type=int, default=8, help="patients")
     parser.add_argument("--r", type=int, nargs="+", default=[4, 8], help="accelerations of hearts")
     given = parser.parse_args()
+    models = {method_of(model): model for model in given.model}
     scan = read_kspace_mat(given.data / "kspace" / "brain_16coil_full.mat")[:, 0]
     if "maps" in given.part:
         show_maps(scan)
     for r in (2, 4) if "brain" in given.part else ():
-        table(f"brain, 16 coils, R = {r}", [brain(scan, r)], "brain", "", None)
-    for part in ("slices", "single", "cines"):
+        table(f"brain, 16 coils, R = {r}", [brain(scan, r)], "brain", models, given)
+    for part in parts[2:]:
         for r in given.r if part in given.part else ():
-            count = min(given.n, 3) if part == "cines" else given.n
-            problems = list(hearts(given.data, part, r, count))
-            table(f"{part}, R = {r}", problems, part, given.model, given.peer)
+            found = hearts(given.data, part, r, given.n, n_frames=given.frames, crop=given.crop)
+            table(f"{part}, R = {r}", list(found), part, models, given)
 
 
 if __name__ == "__main__":

@@ -102,14 +102,16 @@ def run_cascade(networks: list[list[tuple[Complex, Complex]]], kspace: object) -
     image = torch.fft.ifft2(data, norm="ortho")
     with torch.inference_mode():
         for layers in networks:
-            features = torch.view_as_real(image).movedim(-1, 0)[None].float()
+            # The network sees the image as it is, with the heart in the middle.
+            seen = torch.fft.fftshift(image)
+            features = torch.view_as_real(seen).movedim(-1, 0)[None].float()
             for k, (weight, bias) in enumerate(layers):
                 features = torch.nn.functional.conv2d(
                     features, torch.from_numpy(weight), torch.from_numpy(bias), padding="same"
                 )
                 if k < len(layers) - 1:
                     features = torch.nn.functional.leaky_relu(features, 0.01)
-            image = image + torch.complex(features[0, 0], features[0, 1])
+            image = image + torch.fft.ifftshift(torch.complex(features[0, 0], features[0, 1]))
             spectrum = torch.fft.fft2(image, norm="ortho")
             image = torch.fft.ifft2(torch.where(mask, data, spectrum), norm="ortho")
     found = np.fft.fftshift(image.abs().numpy())

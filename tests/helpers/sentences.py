@@ -33,6 +33,7 @@ MODULES = (
     "stages/report/*.py",
     "stages/associate/precision.py",
     "stages/fairness/coverage.py",
+    "stages/reconstruct/learned.py",
     "study/predictions.py",
     "study/joined.py",
     "stats/harmonise.py",

@@ -8,7 +8,7 @@ from typing import Literal
 import pytest
 
 from popscan import methods
-from popscan.recon import METHODS
+from popscan.recon import LEARNED, METHODS
 from popscan.records import PopscanError
 
 
@@ -77,7 +77,7 @@ def test_listing_the_methods_loads_none_of_them():
 def test_numbers_that_no_method_can_use_are_named(name):
     """A weight of -1 or no iteration gave a black image, or NaN, without a word."""
     function = methods.resolve(METHODS, name, "reconstruct")
-    needed = {"model": "m"} if name == "dc_cnn" else {}
+    needed = {"model": "m"} if name in LEARNED else {}
     for option in methods.option_names(function):
         default = inspect.signature(function).parameters[option].default
         if isinstance(default, bool) or not (default is None or isinstance(default, (int, float))):

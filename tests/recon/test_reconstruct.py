@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from popscan.arrays.image_quality import score_image
-from popscan.recon import METHODS, reconstruct
+from popscan.recon import LEARNED, METHODS, reconstruct
 from popscan.records import PopscanError, Scan, SubjectError
 
-#: All but the learned one, which needs a model: tests/recon/test_cascade.py.
-EVERY_METHOD = pytest.mark.parametrize("method", sorted(set(METHODS) - {"dc_cnn"}))
+#: All but the learned ones, which need a model: tests/recon/test_networks.py.
+EVERY_METHOD = pytest.mark.parametrize("method", sorted(set(METHODS) - set(LEARNED)))
 
 
 def as_reference(image, kspace):

@@ -24,14 +24,19 @@ METHODS = {
     "cs_tv": "popscan.recon.variation:cs_tv",
     "view_sharing": "popscan.recon.dynamic:view_sharing",
     "kt_sense": "popscan.recon.dynamic:kt_sense",
-    "dc_cnn": "popscan.recon.dc_cnn:dc_cnn",
     "low_rank_sparse": "popscan.recon.dynamic:low_rank_sparse",
+    "dc_cnn": "popscan.recon.dc_cnn:dc_cnn",
+    "varnet": "popscan.recon.networks:varnet",
+    "kt_sense_net": "popscan.recon.networks:kt_sense_net",
+    "dautomap": "popscan.recon.networks:dautomap",
 }
+#: Methods that need the option ``model``: a folder of weights, or a shipped model's name.
+LEARNED = ("dc_cnn", "varnet", "kt_sense_net", "dautomap")
 
 
 def models_of(method: str, options: Mapping[str, Any]) -> dict[str, str]:
     """Return what a result of a method depends on beside its options: the model's digest."""
-    if method != "dc_cnn":
+    if method not in LEARNED:
         return {}
     from popscan.recon.learned import model_digest
 

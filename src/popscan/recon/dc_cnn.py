@@ -11,7 +11,7 @@ from popscan.methods import Count
 from popscan.recon.cascade import REACHES, bright
 from popscan.recon.dynamic import shared_images
 from popscan.recon.encoding import Encoding
-from popscan.recon.learned import load_cascade, model_digest
+from popscan.recon.learned import load_cascade, with_model
 from popscan.recon.maps import MapMethod
 from popscan.recon.prepared import Slice, pick_device, solved
 from popscan.records import KSpace, Scan
@@ -84,6 +84,8 @@ def dc_cnn(
                 parts.append(network(start, shared[rows] / scale, consistent))
         return (torch.cat(parts) * scale)[None]
 
-    info = {"method": "dc_cnn", "model_digest": model_digest(model), "precision": precision}
-    return solved(kspace, solve, info=info, maps=maps, calibration_width=calibration_width,
-                  prewhiten=prewhiten, device=device)  # fmt: skip
+    scan = solved(
+        kspace, solve, info={"method": "dc_cnn", "precision": precision}, maps=maps,
+        calibration_width=calibration_width, prewhiten=prewhiten, device=device,
+    )  # fmt: skip
+    return with_model(scan, model, "dc_cnn")

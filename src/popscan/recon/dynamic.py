@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from popscan.methods import Count, CountOrZero, NotNegative
-from popscan.recon.holes import conjugate_gradients, unfolded_mean
+from popscan.recon.kt import FLOOR, LAM, N_ITERATIONS, SPREAD_PX, kt_prior, kt_solved
 from popscan.recon.maps import MapMethod
 from popscan.recon.prepared import Slice, solved
 from popscan.recon.sharing import shared_views
@@ -48,7 +48,7 @@ def view_sharing(
         For a k-space that cannot be used (see `popscan.recon.acquired.acquired`),
         ``single_frame`` and ``no_calibration_lines``.
     """
-    _require_series(kspace, "view_sharing")
+    require_series(kspace, "view_sharing")
 
     def solve(one: Slice) -> Tensor:
         return shared_images(one, reach=reach_frames)
@@ -103,7 +103,7 @@ def low_rank_sparse(
         For a k-space that cannot be used (see `popscan.recon.acquired.acquired`),
         ``single_frame`` and ``no_calibration_lines``.
     """
-    _require_series(kspace, "low_rank_sparse")
+    require_series(kspace, "low_rank_sparse")
 
     def solve(one: Slice) -> Tensor:
         right = one.encoding.adjoint(one.data)
@@ -128,10 +128,10 @@ def low_rank_sparse(
 def kt_sense(
     kspace: KSpace,
     *,
-    lam: NotNegative = 0.001,
-    n_iterations: Count = 10,
-    spread_px: CountOrZero = 2,
-    floor: NotNegative = 0.03,
+    lam: NotNegative = LAM,
+    n_iterations: Count = N_ITERATIONS,
+    spread_px: CountOrZero = SPREAD_PX,
+    floor: NotNegative = FLOOR,
     maps: MapMethod = "espirit",
     calibration_width: Count = 20,
     prewhiten: bool = False,
@@ -173,29 +173,17 @@ def kt_sense(
         For a k-space that cannot be used (see `popscan.recon.acquired.acquired`),
         ``single_frame`` and ``no_calibration_lines``.
     """
-    _require_series(kspace, "kt_sense")
+    require_series(kspace, "kt_sense")
 
     def solve(one: Slice) -> Tensor:
-        shared = shared_images(one)
-        mean = shared.mean(dim=1, keepdim=True)
-        size = torch.fft.fft(shared - mean, dim=1, norm="ortho").abs()
-        still = unfolded_mean(one)
-        start = (mean if still is None else still).expand(-1, one.data.shape[1], -1, -1)
-        size = torch.nn.functional.max_pool2d(size, 2 * spread_px + 1, 1, spread_px)
-        size = size + floor * size.amax()
-
-        def weighted(z: Tensor) -> Tensor:
-            return torch.fft.ifft(size * z, dim=1, norm="ortho")
-
-        def adjoint(image: Tensor) -> Tensor:
-            return size * torch.fft.fft(image, dim=1, norm="ortho")
-
-        right = adjoint(one.encoding.adjoint(one.data) - one.encoding.normal(start))
-        z = conjugate_gradients(
-            lambda v: adjoint(one.encoding.normal(weighted(v))) + lam * v, right,
-            n_iterations=n_iterations,
+        prior = kt_prior(
+            one.data, one.mask, one.encoding, over_time=one.over_time, spread_px=spread_px,
+            floor=floor,
         )  # fmt: skip
-        return start + weighted(z)
+        return kt_solved(
+            one.encoding.adjoint(one.data), one.encoding, guess=prior.still, size=prior.size,
+            lam=lam, n_iterations=n_iterations,
+        )  # fmt: skip
 
     info = {"method": "kt_sense", "lam": lam, "n_iterations": n_iterations,
             "spread_px": spread_px, "floor": floor}  # fmt: skip
@@ -203,7 +191,8 @@ def kt_sense(
                   prewhiten=prewhiten, device=device)  # fmt: skip
 
 
-def _require_series(kspace: KSpace, method: str) -> None:
+def require_series(kspace: KSpace, method: str) -> None:
+    """Refuse single frames (``single_frame``)."""
     if kspace.data.ndim == 5 and kspace.data.shape[4] == 1:
         raise SubjectError(
             "single_frame", f"method {method} is for series of frames: the k-space has one frame"

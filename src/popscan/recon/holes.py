@@ -3,64 +3,72 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from popscan.recon.prepared import Slice
+from popscan.recon.encoding import Encoding
+from popscan.recon.sharing import shared_views
 
 #: Weight of the image's size (Tikhonov), and steps of conjugate gradients.
 _LAM, _STEPS = 1e-3, 20
 
 
-def unfolded_mean(one: Slice) -> Tensor | None:
-    """Return the image of the mean over time (1, 1, x, y); None where views can be shared.
+def unfolded_mean(
+    data: Tensor, mask: Tensor, encoding: Encoding, *, over_time: Tensor | None = None
+) -> Tensor | None:
+    """Return the image of the mean over time (z, 1, x, y); None where views can be shared.
 
     Views of other frames cannot give lines that no frame has; between others that some frame has
     they fold the image: they come from lines that are left out of single frames
     (`Slice.over_time`), or the coils unfold them. What lies beyond all lines (partial
     Fourier) folds nothing.
+
+    Parameters
+    ----------
+    data, mask, encoding, over_time
+        As `popscan.recon.prepared.Slice` has them.
     """
-    pooled = one.mask.amax(dim=1, keepdim=True)
-    total = one.data.sum(dim=1, keepdim=True)
-    count = one.mask.sum(dim=1, keepdim=True)[:, :, None]
-    folded = _folds(pooled)
-    if folded and one.over_time is not None:
-        pooled = one.over_time.abs().amax(dim=2).gt(0).float()
-        if one.mask.shape[2] == 1:  # whole readouts
+    mask = mask.to(torch.float32)
+    pooled = mask.amax(dim=1, keepdim=True)
+    total = data.sum(dim=1, keepdim=True)
+    count = mask.sum(dim=1, keepdim=True)[:, :, None]
+    folded = any(_folds(one) for one in pooled)
+    if folded and over_time is not None:
+        pooled = over_time.abs().amax(dim=2).gt(0).float()
+        if mask.shape[2] == 1:  # whole readouts
             pooled = pooled.amax(dim=2, keepdim=True)
-        total, count = one.over_time, pooled[:, :, None]
-    if one.data.shape[2] == 1 or not folded:
+        total, count = over_time, pooled[:, :, None]
+    if data.shape[2] == 1 or not folded:
         return None
-    encoding = one.encoding.with_mask(pooled)
+    encoding = encoding.with_mask(pooled)
     right = encoding.adjoint(total / count.clamp(min=1))
     return conjugate_gradients(lambda v: encoding.normal(v) + _LAM * v, right, n_iterations=_STEPS)
 
 
 def _folds(pooled: Tensor) -> bool:
-    """Whether lines (1, 1, x or 1, y) are missing between others."""
-    there = pooled[0, 0].any(dim=0).nonzero()[:, 0]
+    """Whether lines (1, x or 1, y) are missing between others."""
+    there = pooled[0].any(dim=0).nonzero()[:, 0]
     return int(there[-1] - there[0]) + 1 > len(there)
 
 
-def filled_start(one: Slice, shared: Tensor, present: Tensor) -> Tensor:
-    """Return images (1, t, x, y) of shared views, what no frame has from the unfolded mean.
+def filled_start(
+    data: Tensor, mask: Tensor, encoding: Encoding, *, over_time: Tensor | None = None
+) -> Tensor:
+    """Return images (z, t, x, y) of shared views, what no frame has from the unfolded mean.
 
     Parameters
     ----------
-    one
-        The slice.
-    shared, present
-        As `popscan.recon.sharing.shared_views` returns them.
+    data, mask, encoding, over_time
+        As `popscan.recon.prepared.Slice` has them.
     """
-    start = one.encoding.with_mask(present).adjoint(shared)
-    still = unfolded_mean(one)
+    shared, present = shared_views(data, mask)
+    start = encoding.with_mask(present).adjoint(shared)
+    still = unfolded_mean(data, mask, encoding, over_time=over_time)
     if still is None:
         return start
     missing = 1 - present.amax(dim=1, keepdim=True)
-    return start + one.encoding.with_mask(missing).normal(still)
+    return start + encoding.with_mask(missing).normal(still)
 
 
 def conjugate_gradients(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -17,29 +18,107 @@ from popscan.modelfolder import (
     read_weights,
     write_model,
 )
-from popscan.recon.cascade import Cascade, build_cascade
+from popscan.records import PopscanError, Scan
+
+if TYPE_CHECKING:
+    import torch
+
+    from popscan.recon.cascade import Cascade
+    from popscan.recon.kt_network import KtNetwork
+    from popscan.recon.unrolled import VariationalNetwork
 
 _OF = "reconstruction"
+#: Method -> the architecture of its models.
+ARCHITECTURES = {
+    "dc_cnn": "cascade", "varnet": "varnet", "kt_sense_net": "kt_net", "dautomap": "dautomap",
+}  # fmt: skip
+#: How far beyond what it was trained on a number may be: rounding of lines.
+_SLACK = 1.02
+
+Size = Annotated[int, Field(ge=1, le=512, strict=True)]
+Layers = Annotated[int, Field(ge=2, le=32, strict=True)]
+Fold = Annotated[int, Field(ge=1, le=8, strict=True)]
+Side = Annotated[int, Field(ge=8, le=1024, strict=True)]
+Range = tuple[float, float]
 
 
-class CascadeArguments(BaseModel):
-    """Arguments of `popscan.recon.cascade.Cascade`, within what a file of weights can hold."""
+class _Arguments(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    layers: Layers
+    fold: Fold
+
+
+class CascadeArguments(_Arguments):
+    """Arguments of cascades and variational networks, within what a file of weights can hold."""
+
+    channels: Annotated[list[Size], Field(min_length=1, max_length=32)]
+
+
+class KtArguments(_Arguments):
+    """Arguments of `popscan.recon.kt_network.KtNetwork`."""
+
+    channels: Size
+    n_iterations: Annotated[int, Field(ge=1, le=100, strict=True)]
+
+
+class DomainArguments(_Arguments):
+    """Arguments of `popscan.recon.domain.DomainTransform`."""
+
+    channels: Size
+    sides: tuple[Side, Side]
+
+
+class Trained(BaseModel):
+    """What k-space a network was trained on: outside of it, a result carries a warning.
+
+    Attributes
+    ----------
+    accelerations
+        Smallest and largest net acceleration.
+    coils, frames
+        Smallest and largest number where there are several.
+    single_coil, single_frame
+        Whether it saw one coil, and one frame.
+    source
+        One sentence on the images, for the report.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    channels: Annotated[
-        list[Annotated[int, Field(ge=1, le=512, strict=True)]], Field(min_length=1, max_length=32)
-    ]
-    layers: Annotated[int, Field(ge=2, le=32, strict=True)]
-    fold: Annotated[int, Field(ge=1, le=8, strict=True)]
+    accelerations: Range
+    coils: tuple[int, int]
+    frames: tuple[int, int]
+    single_coil: bool
+    single_frame: bool
+    source: Annotated[str, Field(min_length=1, max_length=400)]
 
 
 class ReconFacts(ModelFacts):
-    """What ``model.yaml`` must say; other keys are notes."""
+    """What every ``model.yaml`` must say; other keys are notes."""
 
     kind: Literal["reconstruction"]
-    architecture: Literal["cascade"]
+    architecture: Literal["cascade", "varnet", "kt_net", "dautomap"]
+    trained: Trained | None = None
+
+
+class _Cascade(ReconFacts):
     arguments: CascadeArguments
+
+
+class _Kt(ReconFacts):
+    arguments: KtArguments
+
+
+class _Domain(ReconFacts):
+    arguments: DomainArguments
+
+
+AnyFacts = _Cascade | _Kt | _Domain
+_FACTS: dict[str, type[AnyFacts]] = {
+    "cascade": _Cascade, "varnet": _Cascade, "kt_net": _Kt, "dautomap": _Domain,
+}  # fmt: skip
+Network = TypeVar("Network", bound="torch.nn.Module")
 
 
 def model_digest(name: str) -> str:
@@ -48,21 +127,100 @@ def model_digest(name: str) -> str:
 
 
 @cache
-def load_cascade(name: str, device: str = "cpu") -> Cascade:
+def facts_of(name: str, method: str) -> AnyFacts:
+    """Return what ``model.yaml`` says, of a model that `method` can use.
+
+    Raises
+    ------
+    PopscanError
+        If it is absent or is not a model of this method.
+    """
+    folder = find_model(name, of=_OF)
+    architecture = read_facts(folder, ReconFacts).architecture
+    if architecture != ARCHITECTURES[method]:
+        own = next(m for m, a in ARCHITECTURES.items() if a == architecture)
+        raise PopscanError(f"model {name!r} is for method {own}, not for {method}")
+    return read_facts(folder, _FACTS[architecture])
+
+
+@cache
+def load_network(name: str, method: str, device: str = "cpu") -> torch.nn.Module:
     """Load a model once per process, in evaluation mode.
 
     Raises
     ------
     PopscanError
-        If a file is absent, altered, or does not describe a cascade with weights that fit.
+        If a file is absent, altered, is of another method, or its weights do not fit.
     """
+    from popscan.recon.architectures import build_reconstruction
+
+    facts = facts_of(name, method)
+    network = build_reconstruction(facts.architecture, 0, **facts.arguments.model_dump())
     folder = find_model(name, of=_OF)
-    facts = read_facts(folder, ReconFacts)
-    network = build_cascade("cascade", 0, **facts.arguments.model_dump())
-    return read_weights(folder, network, facts=facts, what="cascade").to(device)
+    return read_weights(folder, network, facts=facts, what=facts.architecture).to(device)
 
 
-def save_cascade(folder: Path, network: Cascade, *, about: Mapping[str, Any], card: str) -> Path:
+def load_cascade(name: str, device: str = "cpu") -> Cascade:
+    """Load a deep cascade; as `load_network`."""
+    return cast("Cascade", load_network(name, "dc_cnn", device))
+
+
+def load_series_network(
+    name: str, method: str, device: str = "cpu"
+) -> VariationalNetwork | KtNetwork:
+    """Load a network that is given whole series; as `load_network`."""
+    return cast("VariationalNetwork | KtNetwork", load_network(name, method, device))
+
+
+def with_model(scan: Scan, name: str, method: str) -> Scan:
+    """Return a reconstruction whose meta says by which model it was made.
+
+    ``model``, ``model_digest``, and ``unlike_training``: how the k-space differs from what the
+    model was trained on, a list.
+    """
+    facts, done = facts_of(name, method), dict(scan.meta["reconstruction"])
+    done |= {
+        "model": facts.name,
+        "model_digest": model_digest(name),
+        "unlike_training": unlike_training(
+            facts.trained, acceleration=done["acceleration"], coils=done["n_coils"],
+            frames=scan.array.shape[3],
+        ),
+    }  # fmt: skip
+    return replace(scan, meta={**scan.meta, "reconstruction": done})
+
+
+def unlike_training(
+    trained: Trained | None, *, acceleration: float, coils: int, frames: int
+) -> list[str]:
+    """Return how k-space differs from what a network was trained on; empty if it does not.
+
+    More coils than in training, up to four times as many, and more frames are no difference: coils
+    are combined by their maps, and more frames make the task easier.
+    """
+    if trained is None:
+        return ["the model does not say what it was trained on"]
+    low, high = trained.accelerations
+    found = []
+    if acceleration > high * _SLACK:
+        found.append(f"acceleration {acceleration:.1f} (trained on {low:g} to {high:g})")
+    found += _count("coil", coils, trained.coils, alone=trained.single_coil)
+    found += _count("frame", frames, trained.frames, alone=trained.single_frame)
+    return found
+
+
+def _count(what: str, n: int, known: Sequence[int], *, alone: bool) -> list[str]:
+    """Say that a number of coils or frames is none that was trained on; more is served, too."""
+    low, high = known
+    shown = f"trained on {low} to {high}{', or one' if alone else ''}"
+    if n == 1:
+        return [] if alone else [f"one {what} ({shown})"]
+    return [] if low <= n <= 4 * high else [f"{n} {what}s ({shown})"]
+
+
+def save_network(
+    folder: Path, network: torch.nn.Module, *, about: Mapping[str, Any], card: str
+) -> Path:
     """Write a model, its weights in half precision.
 
     Parameters
@@ -70,11 +228,15 @@ def save_cascade(folder: Path, network: Cascade, *, about: Mapping[str, Any], ca
     folder
         Made if absent; its three files are replaced.
     network
-        The cascade.
+        What was trained.
     about
-        ``name``, ``arguments`` and notes for ``model.yaml``.
+        ``architecture``, ``name``, ``arguments``, ``trained`` and notes for ``model.yaml``.
     card
         Text of ``card.md``.
     """
-    head = {"kind": "reconstruction", "architecture": "cascade"} | dict(about)
-    return write_model(folder, network, head=head, card=card)
+    return write_model(folder, network, head={"kind": "reconstruction"} | dict(about), card=card)
+
+
+def save_cascade(folder: Path, network: Cascade, *, about: Mapping[str, Any], card: str) -> Path:
+    """Write a deep cascade; as `save_network`, with ``architecture`` known."""
+    return save_network(folder, network, about={"architecture": "cascade"} | dict(about), card=card)

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from popscan.methods import Count, NotNegative
+from popscan.recon.encoding import Encoding
 from popscan.recon.fista import fista
 from popscan.recon.holes import filled_start
 from popscan.recon.maps import MapMethod
 from popscan.recon.prepared import Slice, solved
-from popscan.recon.sharing import shared_views
 from popscan.records import KSpace, Scan
 
 #: Largest eigenvalue of ``D^T D`` for each axis that differences are taken along.
@@ -66,20 +66,43 @@ def cs_tv(
     """
 
     def solve(one: Slice) -> Tensor:
-        dynamic = one.data.shape[1] > 1 and lam_time > 0
-        prox = VariationProx(lam, lam_time if dynamic else 0.0, n_inner=n_inner)
-        right = one.encoding.adjoint(one.data)
-        start = None
-        if dynamic:
-            filled, present = shared_views(one.data, one.mask)
-            start = filled_start(one, filled, present)
-        return fista(one.encoding.normal, right, prox, n_iterations=n_iterations, start=start)
+        return variation_solved(
+            one.data, one.mask, one.encoding, over_time=one.over_time, lam=lam, lam_time=lam_time,
+            n_iterations=n_iterations, n_inner=n_inner,
+        )  # fmt: skip
 
     info = {
         "method": "cs_tv", "lam": lam, "lam_time": lam_time, "n_iterations": n_iterations,
     }  # fmt: skip
     return solved(kspace, solve, info=info, maps=maps, calibration_width=calibration_width,
                   prewhiten=prewhiten, device=device)  # fmt: skip
+
+
+def variation_solved(
+    data: Tensor,
+    mask: Tensor,
+    encoding: Encoding,
+    *,
+    over_time: Tensor | None = None,
+    lam: float,
+    lam_time: float,
+    n_iterations: int,
+    n_inner: int,
+) -> Tensor:
+    """Return the images (z, t, x, y) that `cs_tv` finds.
+
+    Parameters
+    ----------
+    data, mask, encoding, over_time
+        As `popscan.recon.prepared.Slice` has them.
+    lam, lam_time, n_iterations, n_inner
+        As for `cs_tv`.
+    """
+    dynamic = data.shape[1] > 1 and lam_time > 0
+    prox = VariationProx(lam, lam_time if dynamic else 0.0, n_inner=n_inner)
+    start = filled_start(data, mask, encoding, over_time=over_time) if dynamic else None
+    right = encoding.adjoint(data)
+    return fista(encoding.normal, right, prox, n_iterations=n_iterations, start=start)
 
 
 class VariationProx:

@@ -15,7 +15,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from popscan.recon.cascade import build_cascade
+from popscan.recon.architectures import build_reconstruction
 from popscan.records import PopscanError
 from popscan.register.architectures import build_registration
 from popscan.segment.headed import build_headed
@@ -33,7 +33,7 @@ _OTHER = {
 }
 #: Task -> what builds its networks, where they are not those that segment.
 _BUILDERS: Mapping[str, Callable[..., torch.nn.Module]] = {
-    "classify": build_headed, "regress": build_headed, "undersampled": build_cascade,
+    "classify": build_headed, "regress": build_headed, "undersampled": build_reconstruction,
     "register": build_registration, "deform": build_registration,
 }  # fmt: skip
 #: What is trained on.

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from popscan.recon.architectures import SERIES
 from popscan.records import PopscanError
 from popscan.train.checkpoint import (
     AnyPack,
@@ -29,6 +30,7 @@ from popscan.train.private import check_subjects
 from popscan.train.recipe import Recipe
 from popscan.train.refurbish import refurbish
 from popscan.train.sampler import Sampler
+from popscan.train.series import SeriesSampler
 from popscan.train.snapshots import keep_snapshot
 from popscan.train.step import AnySampler, train_step
 from popscan.train.sweeps import SweepPack
@@ -88,7 +90,8 @@ def _sampler(recipe: Recipe, packs: Mapping[str, AnyPack], target: Target | None
     fields = {name: pack for name, pack in packs.items() if isinstance(pack, FieldPack)}
     stacks = {name: pack for name, pack in packs.items() if isinstance(pack, Pack)}
     if recipe.task == "undersampled":
-        return SweepSampler(sweeps, recipe.shares, how=recipe.undersampling, width=recipe.patch)
+        drawn = SeriesSampler if recipe.architecture in SERIES else SweepSampler
+        return drawn(sweeps, recipe.shares, how=recipe.undersampling, width=recipe.patch)
     if recipe.task == "deform":
         return FieldSampler(fields, recipe.shares, how=recipe.augmentation)
     _check_spacing(recipe, stacks)

@@ -32,7 +32,7 @@ SEGMENTING = ("segment", "probabilistic")
 #: Architectures that go with one task alone, and it with them.
 _OWN = {
     "autoencoder": "reconstruct",
-    "cascade": "undersampled",
+    **dict.fromkeys(("cascade", "varnet", "kt_net", "dautomap"), "undersampled"),
     "hierarchical": "probabilistic",
     **dict.fromkeys(("pairs", "gradirn", "vr_net"), "register"),
     "deformations": "deform",
@@ -138,9 +138,9 @@ class Recipe:
         ``classify`` and ``regress`` with the attribute of the subjects that is
         predicted (`popscan.train.predictor`); or ``reconstruct``, the images themselves, by an
         architecture that cannot copy them (``autoencoder``); or ``undersampled``, the images of
-        simulated k-space (``cascade``); or ``register``, one phase of a slice with another
-        (``pairs``, ``gradirn``, ``vr_net``); or ``deform``, gradients of displacements
-        (``deformations``). `loss` is then not used.
+        simulated k-space (``cascade``, ``varnet``, ``kt_net``, ``dautomap``); or ``register``, one
+        phase of a slice with another (``pairs``, ``gradirn``, ``vr_net``); or ``deform``, gradients
+        of displacements (``deformations``). `loss` is then not used.
     latent_weight, mean_weight
         Of task ``probabilistic``: weights beside that of `loss` of a draw of the posterior: of the
         divergence of posterior from prior, in nats per pixel (1 is the bound of the likelihood

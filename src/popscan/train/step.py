@@ -19,6 +19,7 @@ from popscan.train.partial import dropped, partial_loss
 from popscan.train.private import own_slices, private_gradients
 from popscan.train.recipe import Recipe
 from popscan.train.sampler import Sampler
+from popscan.train.series import SeriesSampler, series_loss
 from popscan.train.targets import reconstruction_loss, target_loss
 
 if TYPE_CHECKING:
@@ -148,6 +149,9 @@ def _drawn_loss(state: TrainState, sampler: AnySampler, recipe: Recipe) -> torch
     if isinstance(sampler, FieldSampler):
         gradients = sampler.draw(recipe.batch, state.generator)
         return deformation_loss(network, gradients, state.generator, **recipe.loss_arguments)
+    if isinstance(sampler, SeriesSampler):
+        series = sampler.draw_series(recipe.batch, state.generator)
+        return series_loss(network, series, how=recipe.undersampling, autocast=recipe.autocast)
     examples = sampler.draw(recipe.batch, state.generator)
     return undersampled_loss(network, examples, autocast=recipe.autocast)
 

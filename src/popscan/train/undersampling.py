@@ -34,6 +34,13 @@ class Undersampling:
         logarithmic scale), and the share of the examples without.
     phase_free
         Share of the examples without background phase.
+    cycle
+        For networks that are given whole series: range of the number of frames, a whole cycle.
+    on_motion
+        For these: share of the strips that lie where the series changes most.
+    motion_weight
+        For these: weight of the error of the deviation from the mean over time, beside that of the
+        images.
     """
 
     accelerations: tuple[float, float] = (2.0, 10.0)
@@ -51,3 +58,6 @@ class Undersampling:
     noise: tuple[float, float] = (0.002, 0.04)
     noise_free: float = 0.35
     phase_free: float = 0.4
+    cycle: tuple[int, int] = (10, 16)
+    on_motion: float = 0.7
+    motion_weight: float = 0.25

@@ -12,5 +12,5 @@ STAGE = Stage(
     reads=("ingest",),
     task="popscan.stages.reconstruct.task:reconstruct_task",
     tables={"reconstructions": Table(columns="popscan.stages.reconstruct.columns:DICTIONARY")},
-    report="popscan.stages.reconstruct.report:rejection_section",
+    report="popscan.stages.reconstruct.report:reconstruct_sections",
 )

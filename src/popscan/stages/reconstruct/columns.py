@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 DICTIONARY = {
     "variant": text("variant whose images later stages read"),
     "simulated_from_images": flag("whether k-space was simulated from images"),
+    "model": text("model that reconstructed the images that later stages read; empty without"),
+    "unlike_training": text(
+        "how the k-space differs from what that model was trained on; empty if it does not"
+    ),
     "lines_found_pct": Column(
         "%", "acquired lines of k-space that another phase explains better than their own"
     ),

@@ -1,4 +1,4 @@
-"""The report's section on lines of k-space that were acquired in the wrong phase."""
+"""The report's sections on networks, and on lines of k-space that were of the wrong phase."""
 
 from __future__ import annotations
 
@@ -9,7 +9,13 @@ import pandas as pd
 
 from popscan.report.context import Extra
 from popscan.stages.reconstruct.columns import rejections
+from popscan.stages.reconstruct.learned import learned_section
 from popscan.study.study import Study
+
+
+def reconstruct_sections(study_root: Path, config: Mapping[str, object]) -> list[Extra | None]:
+    """Return the stage's sections of the report."""
+    return [learned_section(study_root, config), rejection_section(study_root, config)]
 
 
 def rejection_section(study_root: Path, config: Mapping[str, object]) -> Extra | None:

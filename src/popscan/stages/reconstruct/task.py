@@ -58,6 +58,8 @@ def reconstruct_task(context: ShardContext) -> Task[KSpace | Scan]:
             scan = cropped(scan, like) if like else oriented(context.protocol, scan)
             if found:
                 scan = replace(scan, meta={**scan.meta, "line_rejection": dict(found)})
+            if name == section.use:
+                values |= by_model(scan)
             desc = "" if name == section.use else name
             files[context.names.image(subject, desc=desc)] = scan
         return Outcome(files=files, values=values)
@@ -115,6 +117,14 @@ def rejected(kspace: KSpace, rules: LineRejection) -> tuple[KSpace, dict[str, ob
         )
     about["lines_found_by_frame"] = [int(n) for n in found.lines.sum(axis=(0, 1))]
     return (without(kspace, found) if leave else kspace), about
+
+
+def by_model(scan: Scan) -> dict[str, object]:
+    """Return by which model an image was reconstructed; nothing without one."""
+    done = scan.meta["reconstruction"]
+    if "model" not in done:
+        return {}
+    return {"model": done["model"], "unlike_training": "; ".join(done["unlike_training"])}
 
 
 def task_options(section: Reconstruct) -> dict[str, object]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from importlib.metadata import version
+from pathlib import Path
 
 from popscan.config import Associate, Atlas, Fairness, Rca, Reconstruct, source_kind
 from popscan.protocol import load as load_place
@@ -33,6 +34,9 @@ _RECONSTRUCTIONS = {
     "kt_sense": "k-t SENSE",
     "low_rank_sparse": "low-rank plus sparse decomposition",
     "dc_cnn": "a deep cascade of convolutional networks and data consistency",
+    "varnet": "a variational network",
+    "kt_sense_net": "k-t SENSE with a prior given by a network",
+    "dautomap": "learned transforms along each axis (dAUTOMAP)",
 }
 _REGISTRATIONS = {
     "demons": "diffeomorphic demons [@demons]",
@@ -115,12 +119,19 @@ def _images(context: StudyContext, config: Mapping[str, object]) -> Iterator[str
     scores = complete(context.recon_scores, "variant")
     variants = words(scores["variant"]).unique()
     section = Reconstruct.of(config)
-    used = [section.variants[name].method for name in variants if name in section.variants]
+    used = [section.variants[name] for name in variants if name in section.variants]
     named = [
-        _RECONSTRUCTIONS[method] for method in dict.fromkeys(used) if method in _RECONSTRUCTIONS
+        _RECONSTRUCTIONS[one.method] + by_model(one.options)
+        for one in used
+        if one.method in _RECONSTRUCTIONS
     ]
-    if named:
+    if named := list(dict.fromkeys(named)):
         yield f"k-space was reconstructed by {listing(named)}."
+
+
+def by_model(options: Mapping[str, object]) -> str:
+    """Return which model a method used, in brackets; nothing without one."""
+    return f" (model {Path(str(options['model'])).name})" if "model" in options else ""
 
 
 def _protocol(config: Mapping[str, object], facts: Provenance) -> list[str]:
