@@ -22,6 +22,7 @@ from popscan.protocols.cine_sax.qc import (
     motion,
     segmentation,
 )
+from popscan.protocols.cine_sax.qc.label_risk import label_risk
 from popscan.protocols.cine_sax.qc.risk import error_risk
 from popscan.qc import image as common
 from popscan.qc.model import Limit, Spec
@@ -180,6 +181,14 @@ _SEGMENTATION: dict[str, Spec] = {
         0.78,
         None,
         "prediction of popscan.segment.expected, docs/segmentation.md",
+    ),
+    "label_risk": _labels(
+        label_risk,
+        "probability",
+        "high",
+        0.9,
+        None,
+        "boosted trees on spoilt labels, benchmarks/qc.py",
     ),
     "error_risk": _labels(
         error_risk,
