@@ -37,8 +37,8 @@ import yaml
 from numpy.typing import NDArray
 
 from base import sunnybrook
-from popscan.arrays.morphology import bounding_box
 from popscan.arrays.corruptions import CORRUPTIONS, corrupt
+from popscan.arrays.morphology import bounding_box
 from popscan.protocols.cine_sax.labels import Label
 from popscan.protocols.cine_sax.qc import CHECKS, Context
 from popscan.protocols.cine_sax.qc.label_risk import label_signs
@@ -62,7 +62,7 @@ HEARTS = {"simulated": (12, 411), "simulated_more": (6, 412)}
 #: So many hearts of the report part have each fault that ``simulate`` makes.
 WITH_FAULT = 3
 CLEAN = "clean"
-#: Times that a second observer redraws labels (on an image that is a little worse), and by how much.
+#: Times that a second observer redraws labels (the image is a little worse), and by how much.
 REDRAWN, OBSERVER_MM = 2, 0.8
 #: Around the heart, of cases on which nothing but signs is computed.
 NEAR_VOXELS = 30
@@ -108,7 +108,7 @@ def hearts(part: str, *, fault: str = "") -> Iterator[Case]:
     n, seed = HEARTS[part]
     for i, row in enumerate(sample_population(n, seed=seed).to_dict("records")):
         made = simulate_subject(
-            {**row, "fault": fault}, seed=seed, kspace=False, spacing_mm=(1.8, 1.8), frames=12,
+            {**row, "fault": fault}, seed=seed, kspace=False, spacing_mm=(1.8, 1.8), frames=16,
             slice_distance_mm=(8.0, 10.0)[i % 2], slice_thickness_mm=(7.0, 8.0)[i % 2],
         )  # fmt: skip
         yield Case(

@@ -1,8 +1,8 @@
 """The trees of the check `label_risk`, fitted on the development part of `qc.py` (``--fit``).
 
-Wrong labels are those spoilt so that it matters and that no other check finds; right ones are clean,
-or redrawn by a second observer. Both weigh the same. A patient's own risk, for the choice of the
-limit, is that of trees fitted on the others.
+Wrong labels are those spoilt so that it matters, in manners that no rule is made for; right ones
+are clean, or redrawn by a second observer. Both weigh the same. A patient's own risk, for the
+choice of the limit, is that of trees fitted on the others.
 """
 
 from __future__ import annotations

@@ -45,12 +45,14 @@ class Heart:
         """Return a disc of a radius, to grow and shrink labels in their plane."""
         n = [int(np.ceil(mm / step)) for step in self.spacing_mm[:2]]
         x, y = np.ogrid[-n[0] : n[0] + 1, -n[1] : n[1] + 1]
-        return np.asarray(
-            np.hypot(x * self.spacing_mm[0], y * self.spacing_mm[1]) <= mm
-        )[..., None, None]
+        return np.asarray(np.hypot(x * self.spacing_mm[0], y * self.spacing_mm[1]) <= mm)[
+            ..., None, None
+        ]
 
 
-def _without_slices(heart: Heart, chosen: Callable[[list[int]], list[int]], frames: list[int]):
+def _without_slices(
+    heart: Heart, chosen: Callable[[list[int]], list[int]], frames: list[int]
+) -> Labels | None:
     out = heart.labels.copy()
     for t in frames:
         rows, _ = heart.rows(t)
@@ -65,28 +67,28 @@ def _all_frames(heart: Heart) -> list[int]:
 
 
 def basal_slice_missing(heart: Heart) -> Labels | None:
-    """The most basal slice is not labelled, at any phase."""
+    """Leave out the most basal slice, at any phase."""
     return _without_slices(heart, lambda rows: rows[:1], _all_frames(heart))
 
 
 def basal_slice_missing_at_ed(heart: Heart) -> Labels | None:
-    """The most basal slice is not labelled at end-diastole."""
+    """Leave out the most basal slice at end-diastole."""
     return _without_slices(heart, lambda rows: rows[:1], [heart.ed])
 
 
 def basal_slice_missing_at_es(heart: Heart) -> Labels | None:
-    """The most basal slice is not labelled at end-systole."""
+    """Leave out the most basal slice at end-systole."""
     return _without_slices(heart, lambda rows: rows[:1], [heart.es])
 
 
 def apex_missing(heart: Heart) -> Labels | None:
-    """The two or three most apical slices are not labelled, at any phase."""
+    """Leave out the two or three most apical slices, at any phase."""
     n = int(heart.rng.integers(2, 4))
     return _without_slices(heart, lambda rows: rows[-n:], _all_frames(heart))
 
 
 def middle_slice_missing(heart: Heart) -> Labels | None:
-    """A slice of the middle is not labelled, at any phase."""
+    """Leave out a slice of the middle, at any phase."""
     rows, _ = heart.rows(heart.es)
     if len(rows) < 5:
         return None
@@ -95,7 +97,7 @@ def middle_slice_missing(heart: Heart) -> Labels | None:
 
 
 def atrium_labelled(heart: Heart) -> Labels | None:
-    """The slice above the base is labelled as the most basal one, at end-systole or always."""
+    """Label the slice above the base as the most basal one, at end-systole or always."""
     out = heart.labels.copy()
     for t in [heart.es] if heart.rng.random() < 0.5 else _all_frames(heart):
         rows, up = heart.rows(t)
@@ -106,21 +108,21 @@ def atrium_labelled(heart: Heart) -> Labels | None:
 
 
 def exchanged(heart: Heart) -> Labels:
-    """The codes of LV and RV are exchanged."""
+    """Exchange the codes of LV and RV."""
     codes = np.arange(256, dtype=np.uint8)
     codes[[Label.LV, Label.RV]] = Label.RV, Label.LV
     return codes[heart.labels]
 
 
 def cavity_too_small(heart: Heart) -> Labels:
-    """The wall grows into the cavity by 1.5 to 4 mm."""
+    """Let the wall grow into the cavity by 1.5 to 4 mm."""
     mm = heart.rng.uniform(1.5, 4.0)
     lost = (heart.labels == Label.LV) & ~_eroded(heart.labels == Label.LV, heart.disc(mm))
     return np.where(lost, np.uint8(Label.MYO), heart.labels)
 
 
 def cavity_too_large(heart: Heart) -> Labels:
-    """The cavity grows into the wall by 1.5 to 4 mm."""
+    """Let the cavity grow into the wall by 1.5 to 4 mm."""
     grown = ndimage.binary_dilation(
         heart.labels == Label.LV, heart.disc(heart.rng.uniform(1.5, 4.0))
     )
@@ -128,13 +130,13 @@ def cavity_too_large(heart: Heart) -> Labels:
 
 
 def rv_too_small(heart: Heart) -> Labels:
-    """The RV shrinks by 1.5 to 4 mm on all sides."""
+    """Shrink the RV by 1.5 to 4 mm on all sides."""
     kept = _eroded(heart.labels == Label.RV, heart.disc(heart.rng.uniform(1.5, 4.0)))
     return np.where((heart.labels == Label.RV) & ~kept, np.uint8(0), heart.labels)
 
 
 def rv_leaks(heart: Heart) -> Labels:
-    """The RV grows by 2 to 6 mm over what is not labelled."""
+    """Let the RV grow by 2 to 6 mm over what is not labelled."""
     grown = ndimage.binary_dilation(
         heart.labels == Label.RV, heart.disc(heart.rng.uniform(2.0, 6.0))
     )
@@ -142,7 +144,7 @@ def rv_leaks(heart: Heart) -> Labels:
 
 
 def lv_leaks_into_rv(heart: Heart) -> Labels:
-    """The cavity breaks through the septum in three slices and takes half of the RV there."""
+    """Let the cavity break through the septum in three slices, into the RV."""
     rows, _ = heart.rows(heart.es)
     chosen = rows[1:4]
     labels = heart.labels.copy()
@@ -153,7 +155,7 @@ def lv_leaks_into_rv(heart: Heart) -> Labels:
 
 
 def slice_shifted(heart: Heart) -> Labels:
-    """The labels of two slices are shifted by 10 to 20 mm."""
+    """Shift the labels of two slices by 10 to 20 mm."""
     out = heart.labels.copy()
     rows, _ = heart.rows(heart.ed)
     for z in heart.rng.choice(rows, min(2, len(rows)), replace=False):
@@ -167,12 +169,12 @@ def slice_shifted(heart: Heart) -> Labels:
 
 
 def holes(heart: Heart) -> Labels:
-    """Round holes of 8 to 14 mm radius in the cavities of half of the slices."""
+    """Cut round holes of 8 to 14 mm radius into the cavities of half of the slices."""
     return _blobs(heart, lambda old: np.where(old == Label.MYO, old, 0), inside=True)
 
 
 def islands(heart: Heart) -> Labels:
-    """Pieces of cavity of 8 to 14 mm radius where there is no heart, in half of the slices."""
+    """Add pieces of cavity of 8 to 14 mm radius beside the heart, in half of the slices."""
     return _blobs(heart, lambda old: np.where(old == 0, Label.LV, old), inside=False)
 
 
@@ -180,8 +182,8 @@ def _blobs(heart: Heart, change: Callable, *, inside: bool) -> Labels:
     out = heart.labels.copy()
     rows, _ = heart.rows(heart.ed)
     x, y = np.ogrid[: out.shape[0], : out.shape[1]]
-    for z in rows[:: 2]:
-        spots = np.argwhere((heart.labels[:, :, z, heart.ed] == Label.LV))
+    for z in rows[::2]:
+        spots = np.argwhere(heart.labels[:, :, z, heart.ed] == Label.LV)
         centre = spots[heart.rng.integers(len(spots))].astype(float)
         if not inside:
             angle = heart.rng.uniform(0, 2 * np.pi)
@@ -193,7 +195,7 @@ def _blobs(heart: Heart, change: Callable, *, inside: bool) -> Labels:
 
 
 def one_bad_frame(heart: Heart) -> Labels:
-    """End-systole is labelled in the apical half alone."""
+    """Label end-systole in the apical half alone."""
     rows, _ = heart.rows(heart.es)
     out = heart.labels.copy()
     out[:, :, rows[: len(rows) // 2], heart.es] = 0
@@ -201,7 +203,7 @@ def one_bad_frame(heart: Heart) -> Labels:
 
 
 def mirrored(heart: Heart) -> Labels:
-    """Labels are mirrored left to right about the middle of the LV."""
+    """Mirror labels left to right about the middle of the LV."""
     held = np.argwhere((heart.labels == Label.LV).any(axis=(1, 2, 3)))
     flipped = heart.labels[::-1]
     step = round(2 * float(held.mean()) - (heart.labels.shape[0] - 1))
@@ -209,14 +211,14 @@ def mirrored(heart: Heart) -> Labels:
 
 
 def phases_exchanged(heart: Heart) -> Labels:
-    """Labels of end-diastole and end-systole lie on each other's image."""
+    """Exchange the labels of end-diastole and end-systole."""
     out = heart.labels.copy()
     out[..., [heart.ed, heart.es]] = heart.labels[..., [heart.es, heart.ed]]
     return out
 
 
 def es_of_wrong_frame(heart: Heart) -> Labels:
-    """End-systole has the labels of a frame half way: its cavity and wall of between the two."""
+    """Give end-systole the labels of a frame half way, or a mean of both where there is none."""
     t = (heart.ed + heart.es) // 2
     out = heart.labels.copy()
     if t not in (heart.ed, heart.es):
@@ -234,7 +236,7 @@ def es_of_wrong_frame(heart: Heart) -> Labels:
 
 
 def wall_flat(heart: Heart) -> Labels:
-    """The lateral half of the wall is not labelled."""
+    """Leave out half of the wall."""
     out = heart.labels.copy()
     middle = np.argwhere(heart.labels == Label.LV)[:, 0].mean()
     half = np.arange(out.shape[0])[:, None, None, None] > middle
@@ -242,7 +244,7 @@ def wall_flat(heart: Heart) -> Labels:
 
 
 def of_another_subject(heart: Heart) -> Labels:
-    """Labels are those of another subject, about the same middle of the LV."""
+    """Take the labels of another subject, about the same middle of the LV."""
     out = np.zeros_like(heart.labels)
     centre = [np.argwhere(a == Label.LV).mean(axis=0)[:3] for a in (heart.labels, heart.other)]
     step = np.round(centre[0] - centre[1]).astype(int)

@@ -104,18 +104,17 @@ def agreement(ctx: Context) -> dict[str, float]:
     dict
         ``lv_bright_*``, ``rv_bright_*``: the logarithm of the blood in and around a chamber over
         the voxels labelled so; ``lv_edge_*``, ``rv_edge_*``: how far outside of the labels the
-        edge lies, of the radius; ``rv_rim_*``: share of dark voxels at the RV's border; ``wall_bright``, ``lv_dark``, ``rv_dark``: shares of a
-        structure's inner voxels on the wrong side of half way, and ``*_worst`` in its worst slice;
-        ``contrast_least``, ``rv_contrast_least``: chamber minus muscle in the worst slice;
-        ``above_*``, ``below_*``: the same in the next slice beyond base and apex, with the labels
-        of the last; ``fit_*``, ``fit_gain``, ``fit_offset_mm``, ``frames_gain``: what labels
-        explain of the image, and what they would elsewhere.
+        edge lies, of the radius; ``rv_rim_*``: share of dark voxels at the RV's border;
+        ``wall_bright``, ``lv_dark``, ``rv_dark``: shares of a structure's inner voxels on the
+        wrong side of half way, and ``*_worst`` in its worst slice; ``contrast_least``,
+        ``rv_contrast_least``: chamber minus muscle in the worst slice; ``above_*``, ``below_*``:
+        the same in the next slice beyond base and apex, with the labels of the last; ``fit_*``,
+        ``fit_gain``, ``fit_offset_mm``, ``frames_gain``: what labels explain of the image, and
+        what they would elsewhere.
     """
     assert ctx.labels is not None
     n = [math.ceil(MARGIN_MM / step) for step in ctx.spacing_mm[:2]]
-    box = tuple(
-        slice(max(s.start - k, 0), s.stop + k) for s, k in zip(ctx.box, n, strict=True)
-    )
+    box = tuple(slice(max(s.start - k, 0), s.stop + k) for s, k in zip(ctx.box, n, strict=True))
     frames = [ctx.ed, ctx.es]
     labels = ctx.labels[box][..., frames]
     raw = ctx.image[box][..., frames]
@@ -174,9 +173,7 @@ def _edge(image: Floats, chamber: Mask, where: Mask, step: tuple[float, float]) 
         low, high = (f(np.argwhere(chamber[:, :, z]), axis=0) for f in (np.min, np.max))
         near = (*(slice(max(a - k, 0), b + k + 1) for a, b, k in zip(low, high, n, strict=True)), z)
         own, used = chamber[near], where[near]
-        outside, within = (
-            ndimage.distance_transform_edt(m, sampling=step) for m in (~own, own)
-        )
+        outside, within = (ndimage.distance_transform_edt(m, sampling=step) for m in (~own, own))
         at = _crossing((outside - within)[used], image[near][used])
         if math.isfinite(at):
             found.append(at)

@@ -130,9 +130,7 @@ def _ends(areas: dict[Label, Floats]) -> dict[str, float]:
     return found
 
 
-def _walls(
-    areas: dict[Label, Floats], heart: NDArray[np.uint8], ctx: Context
-) -> dict[str, float]:
+def _walls(areas: dict[Label, Floats], heart: NDArray[np.uint8], ctx: Context) -> dict[str, float]:
     pixel = ctx.spacing_mm[0] * ctx.spacing_mm[1]
     lv, outer = (a * pixel for a in (areas[Label.LV], areas[Label.LV] + areas[Label.MYO]))
     thick = np.sqrt(outer / np.pi) - np.sqrt(lv / np.pi)
