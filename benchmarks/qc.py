@@ -59,6 +59,7 @@ SHIPPED = ROOT / "resources" / "models" / "cine_sax"
 PARTS = ("training", "validation", "sunnybrook", "simulated", "simulated_more")
 #: Digital hearts of a part: how many, and their seed.
 HEARTS = {"simulated": (12, 411), "simulated_more": (6, 412)}
+FRAMES = {"simulated": 12, "simulated_more": 16}
 #: So many hearts of the report part have each fault that ``simulate`` makes.
 WITH_FAULT = 3
 CLEAN = "clean"
@@ -108,8 +109,9 @@ def hearts(part: str, *, fault: str = "") -> Iterator[Case]:
     n, seed = HEARTS[part]
     for i, row in enumerate(sample_population(n, seed=seed).to_dict("records")):
         made = simulate_subject(
-            {**row, "fault": fault}, seed=seed, kspace=False, spacing_mm=(1.8, 1.8), frames=16,
-            slice_distance_mm=(8.0, 10.0)[i % 2], slice_thickness_mm=(7.0, 8.0)[i % 2],
+            {**row, "fault": fault}, seed=seed, kspace=False, spacing_mm=(1.8, 1.8),
+            frames=FRAMES[part], slice_distance_mm=(8.0, 10.0)[i % 2],
+            slice_thickness_mm=(7.0, 8.0)[i % 2],
         )  # fmt: skip
         yield Case(
             unit=f"{part}{i:02d}", scan=made.scan, truth=made.labels.array, fault=fault,

@@ -52,7 +52,7 @@ def words(name: str) -> str:
 
 
 def label_risk(ctx: Context) -> Measured:
-    """Probability that labels are off by over 5 points of LVEF or 10% of a volume, by their looks.
+    """Probability that labels are off by over 5 points of LVEF or 10% of a volume, from the image.
 
     Among labels as those of `benchmarks/qc.py`, half of them wrong. The signs compare the labels
     with the image below them (edges, blood, muscle, the next slices beyond base and apex) and with
