@@ -7,7 +7,8 @@ Intensities are held against the labels' own blood and muscle, so a sign has no 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -135,7 +136,7 @@ def _sizes(ctx: Context, image: Floats, labels: NDArray[np.uint8]) -> dict[str, 
     x, y = (math.ceil(AROUND_MM / mm) for mm in step)
     around = ndimage.maximum_filter(labels == Label.RV, size=(2 * x + 1, 2 * y + 1, 1))
     around &= np.isin(labels, (0, Label.RV))
-    lv, rv = (np.count_nonzero(labels == label) for label in (Label.LV, Label.RV))
+    lv, rv = (int(np.count_nonzero(labels == label)) for label in (Label.LV, Label.RV))
     return {
         "lv_bright": _log(_whole(bright & inside), lv),
         "rv_bright": _log(_whole(bright & around), rv),
@@ -217,11 +218,11 @@ def _log(one: int, other: int) -> float:
 
 
 def _shares(image: Floats, labels: NDArray[np.uint8]) -> dict[str, float]:
-    found = {}
+    found: dict[str, float] = {}
     structures: Sequence[tuple[str, Label, bool]] = (
         ("wall_bright", Label.MYO, True), ("lv_dark", Label.LV, False), ("rv_dark", Label.RV, False)
     )  # fmt: skip
-    means = {}
+    means: dict[Label, Any] = {}
     for name, label, bright in structures:
         core = ndimage.binary_erosion(labels == label, _CROSS[..., None])
         wrong = core & ((image > MIDDLE) if bright else (image < MIDDLE))
@@ -238,14 +239,14 @@ def _shares(image: Floats, labels: NDArray[np.uint8]) -> dict[str, float]:
     return found
 
 
-def _extreme(values: NDArray[np.floating], pick) -> float:
+def _extreme(values: NDArray[np.floating[Any]], pick: Callable[..., Any]) -> float:
     known = values[np.isfinite(values)]
     return float(pick(known)) if known.size else math.nan
 
 
 def _ends(image: Floats, labels: NDArray[np.uint8]) -> dict[str, float]:
     """Return how much the slices beyond base and apex look like the last ones with LV."""
-    found = {}
+    found: dict[str, float] = {}
     for t, name in enumerate(_NAMES):
         held = np.flatnonzero((labels[..., t] == Label.LV).any(axis=(0, 1)))
         for where, k, step in (("above", 0, -1), ("below", -1, 1)):
@@ -260,7 +261,8 @@ def _ends(image: Floats, labels: NDArray[np.uint8]) -> dict[str, float]:
 
 
 def _fits(ctx: Context, image: Floats, labels: NDArray[np.uint8]) -> dict[str, float]:
-    found, gains, offsets = {}, [], []
+    found: dict[str, float] = {}
+    gains, offsets = [], []
     spacing = (2.0 * ctx.spacing_mm[0], 2.0 * ctx.spacing_mm[1])
     for t, name in enumerate(_NAMES):
         fit = label_fit(image[::2, ::2, :, t], labels[::2, ::2, :, t], spacing)

@@ -104,7 +104,7 @@ def _sizes(areas: dict[Label, Floats], ctx: Context) -> dict[str, float]:
 
 def _ends(areas: dict[Label, Floats]) -> dict[str, float]:
     """Return where structures begin and end along the stack, in slices, and how large they are."""
-    found = {}
+    found: dict[str, float] = {}
     for t, name in enumerate(_NAMES):
         lv, rv = (areas[k][:, t] for k in (Label.LV, Label.RV))
         a, b = np.flatnonzero(lv), np.flatnonzero(rv)
@@ -135,7 +135,7 @@ def _walls(areas: dict[Label, Floats], heart: NDArray[np.uint8], ctx: Context) -
     lv, outer = (a * pixel for a in (areas[Label.LV], areas[Label.LV] + areas[Label.MYO]))
     thick = np.sqrt(outer / np.pi) - np.sqrt(lv / np.pi)
     used = (lv > 0) & (lv >= 0.3 * lv.max(axis=0, initial=1e-9))
-    found = {}
+    found: dict[str, float] = {}
     for t, name in enumerate(_NAMES):
         own = thick[used[:, t], t]
         found[f"thick_{name}_mm"] = float(own.mean()) if own.size else math.nan
@@ -160,7 +160,7 @@ def _thinnest(heart: NDArray[np.uint8], used: NDArray[np.bool_]) -> float:
 
 def _slices(areas: dict[Label, Floats], heart: NDArray[np.uint8]) -> dict[str, float]:
     """Return the least likeness of neighbouring slices, and the largest kinks of areas."""
-    found = {}
+    found: dict[str, float] = {}
     for label, name in ((Label.LV, "lv"), (Label.RV, "rv"), (Label.MYO, "wall")):
         mask = heart == label
         both = np.count_nonzero(mask[:, :, :-1] & mask[:, :, 1:], axis=(0, 1))
@@ -180,7 +180,7 @@ def _slices(areas: dict[Label, Floats], heart: NDArray[np.uint8]) -> dict[str, f
     growth = -change[(lv > 0).all(axis=1)]
     found["opposite_motion"] = float(growth.max()) if growth.size else math.nan
     solid = [
-        np.count_nonzero(m) / max(np.count_nonzero(ndimage.binary_closing(m, iterations=4)), 1)
+        int(m.sum()) / max(int(ndimage.binary_closing(m, iterations=4).sum()), 1)
         for m in np.moveaxis(heart == Label.LV, (2, 3), (0, 1)).reshape(-1, *heart.shape[:2])
         if m.any()
     ]
