@@ -31,9 +31,10 @@ from popscan.stages.segment.uncertainty import base_doubt
 from segmentation import acdc_cases
 
 PARTS = ("validation", "training", "simulated", "sunnybrook")
-#: Parts whose images the network sees once, as they are. Where slices are lost or moved, labels go
-#: with them: it segments slice by slice, with one neighbour on each side.
-LARGE = ("training", "simulated")
+#: Of the looks in which a scan may be damaged, the network sees each so many-th. Where a part has
+#: few, slices are lost or moved with their labels: it segments slice by slice, with one neighbour
+#: on each side.
+EACH_LOOK = {"validation": 2, "sunnybrook": 2, "training": 7, "simulated": 0}
 SEVERITIES = (2, 4)
 CLEAN = "as it is"
 Labels = NDArray[np.uint8]
@@ -227,17 +228,25 @@ SPOILT: Mapping[str, Callable[[Labels], Labels | None]] = {
 # --- results -------------------------------------------------------------------------------------
 
 
+class NotKept(Exception):
+    """No earlier run kept what the network makes of a scan, and it is not to be asked."""
+
+
 def results(
-    part: str, data: Path, bundle: Bundle, kept: Path, *, simulated: int, every: int
+    part: str, data: Path, bundle: Bundle, kept: Path, *, simulated: int, every: int, ask: bool
 ) -> Iterator[Result]:
     """Yield the results of all scans of a part, with the network only where `kept` lacks one.
 
-    Of training patients each `every`-th is taken.
+    Of training patients each `every`-th is taken. Without `ask` scans that `kept` lacks are left
+    out.
     """
     held_out = set(bundle.about["validation"]["subjects"])
     found = pairs(part, data, held_out, simulated=simulated)
     for number, pair in enumerate(islice(found, 0, None, every if part == "training" else 1)):
-        labels, record = _segmented(pair, bundle, kept)
+        try:
+            labels, record = _segmented(pair, bundle, kept, ask=ask)
+        except NotKept:
+            continue
         clean = Result(
             unit=pair.unit, part=part, kind=CLEAN, scan=pair.scan, labels=labels, record=record,
             truth=volumes(pair.truth, pair.scan), of=pair.of,
@@ -246,11 +255,14 @@ def results(
         for name, spoil in SPOILT.items():
             if (spoilt := spoil(labels)) is not None:
                 yield replace(clean, kind=name, labels=spoilt)
-        if part in LARGE:
+        step = EACH_LOOK[part]
+        if step not in (1, 2):
             yield from _moved(replace(pair, truth=labels), clean, number)
-            continue
-        for look in looks(pair, number):
-            labels, record = _segmented(look, bundle, kept)
+        for look in islice(looks(pair, number), number % step, None, step) if step else ():
+            try:
+                labels, record = _segmented(look, bundle, kept, ask=ask)
+            except NotKept:
+                continue
             yield replace(clean, kind=look.look, scan=look.scan, labels=labels, record=record)
 
 
@@ -268,13 +280,17 @@ def volumes(labels: Labels, scan: Scan) -> dict[str, float]:
     return measure(labels, spacing_mm=scan.spacing_mm, frame_labels=names)
 
 
-def _segmented(pair: Pair, bundle: Bundle, kept: Path) -> tuple[Labels, dict[str, Any]]:
+def _segmented(
+    pair: Pair, bundle: Bundle, kept: Path, *, ask: bool
+) -> tuple[Labels, dict[str, Any]]:
     """Return labels and what segmentation says, from the file of an earlier run if there is one."""
     path = kept / pair.part / f"{pair.unit}__{pair.look.replace(' ', '_')}.npz"
     if path.exists():
         with np.load(path, allow_pickle=False) as file:
             if str(file["bundle"]) == bundle.digest:
                 return file["labels"], json.loads(str(file["record"]))
+    if not ask:
+        raise NotKept(path.name)
     found = segment(pair.scan, bundle=bundle)
     doubt = {
         side: {name: curve.tolist() for name, curve in curves.items()}

@@ -1,6 +1,6 @@
 """What quality control finds of results that are wrong, and what it flags that is right.
 
-    python benchmarks/qc_truth.py --out DIR [--model DIR] [--part NAME ...] [--fit] [--rows]
+    python benchmarks/qc_truth.py --out DIR [--model DIR] [--part NAME ...] [--fit] [--rows|--kept]
 
 A result is *wrong* if its LVEF is off by more than 5 points, or a volume (LV or RV, ED or ES) by
 more than 15% of the true one and more than `LEAST_ML`. Results are those of `qc_cases.py`: ACDC
@@ -106,8 +106,9 @@ def table_of(given: argparse.Namespace, bundle: Bundle, data: Path) -> pd.DataFr
     rows: list[dict[str, Any]] = []
     for part in given.part or PARTS:
         for one in results(
-            part, data, bundle, given.out / "results", simulated=given.simulated, every=given.every
-        ):
+            part, data, bundle, given.out / "results", simulated=given.simulated,
+            every=given.every, ask=not given.kept,
+        ):  # fmt: skip
             rows.append(judged(one, bundle.about))
         print(f"{part}: {len(rows)} results", flush=True)
     table = pd.DataFrame(rows)
@@ -223,6 +224,7 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=2, help="take every n-th training patient")
     parser.add_argument("--out", type=Path, required=True, help="folder for results and rows")
     parser.add_argument("--rows", action="store_true", help="judge the rows of an earlier run")
+    parser.add_argument("--kept", action="store_true", help="leave out scans not segmented yet")
     parser.add_argument("--fit", action="store_true", help="fit error_risk, development half")
     given = parser.parse_args()
     if given.rows:

@@ -461,6 +461,7 @@ def test_every_check_with_limits_has_a_fault() -> None:
         "expected_dice",  # not in scan or labels: these have tests of their own
         "ood",
         "error_risk",  # test_risk.py
+        "label_risk",  # test_label_risk.py
         "base_open_pct",  # those of the base have tests in test_base.py
         "base_travel_mm",
         "lvef_doubt_points",

@@ -119,6 +119,7 @@ TITLES: Mapping[str, str] = {
     "mass_agreement_pct": "Mass at ED against ES (%)",
     "stroke_agreement_pct": "Stroke volumes of LV and RV (%)",
     "ood": "Unlike the training scans",
+    "label_risk": "Risk of wrong labels",
     "error_risk": "Risk of a wrong result",
     # biomarkers
     "lvm_g": "LV mass (g)",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -18,6 +18,7 @@ from popscan.protocols.cine_sax.labels import Label
 from popscan.protocols.cine_sax.missed import DICTIONARY as MISSED
 from popscan.protocols.cine_sax.qc import base, function, intensity, segmentation
 from popscan.protocols.cine_sax.qc.context import Context
+from popscan.protocols.cine_sax.qc.phases import two_frames
 from popscan.qc.model import Measured
 
 Floats = NDArray[np.float64]
@@ -33,18 +34,6 @@ class Sign:
 
     measure: Callable[[Context], float]
     words: str
-
-
-def two_frames(ctx: Context) -> Context:
-    """Return the context of end-diastole and end-systole alone."""
-    if ctx.labels is None or ctx.n_frames <= 2 or ctx.phases[1] is None:
-        return ctx
-    frames = [ctx.ed, ctx.es]
-    meta = {**ctx.scan.meta, "frame_labels": ["ED", "ES"]}
-    scan = replace(ctx.scan, array=ctx.scan.array[..., frames], frame_times_ms=None, meta=meta)
-    return Context(
-        scan, ctx.labels[..., frames], from_segmentation={**ctx.from_segmentation, "base": {}}
-    )
 
 
 def _recorded(key: str) -> Callable[[Context], float]:

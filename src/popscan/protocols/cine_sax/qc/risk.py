@@ -11,8 +11,9 @@ import math
 from collections.abc import Mapping
 
 from popscan.protocols.cine_sax.qc.context import Context
-from popscan.protocols.cine_sax.qc.evidence import SIGNS, two_frames
+from popscan.protocols.cine_sax.qc.evidence import SIGNS
 from popscan.protocols.cine_sax.qc.image import NO_LABELS
+from popscan.protocols.cine_sax.qc.phases import two_frames
 from popscan.qc.model import Measured, not_assessed
 
 #: A sign counts up to so many spreads from its centre.

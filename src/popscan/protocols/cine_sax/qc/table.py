@@ -22,6 +22,7 @@ from popscan.protocols.cine_sax.qc import (
     motion,
     segmentation,
 )
+from popscan.protocols.cine_sax.qc.label_risk import label_risk
 from popscan.protocols.cine_sax.qc.risk import error_risk
 from popscan.qc import image as common
 from popscan.qc.model import Limit, Spec
@@ -76,7 +77,7 @@ _IMAGE: dict[str, Spec] = {
     "apical_coverage_pct": _image(image.apical_coverage_pct, "%", "high", 60.0, 90.0, _TARRONI),
     "snr": _image(intensity.snr, "ratio", "low", 4.0, 3.0),
     "contrast_pct": _image(intensity.contrast_pct, "%", "low", 5.0, 0.0, _TARRONI),
-    "edge_width_mm": _image(intensity.edge_width_mm, "mm", "high", 13.0, None),
+    "edge_width_mm": _image(intensity.edge_width_mm, "mm", "high", 20.0, None),
     "wall_spread_pct": _image(intensity.wall_spread_pct, "%", "high", 55.0, None),
     "saturation_pct": _image(intensity.saturation_pct, "%", "high", 20.0, 50.0),
     "blank_planes_pct": _image(common.blank_planes_pct, "%", "high", 0.0, 10.0),
@@ -91,7 +92,7 @@ _IMAGE: dict[str, Spec] = {
     "slice_intensity_pct": _image(intensity.slice_intensity_pct, "%", "high", 40.0, 150.0),
     "frame_intensity_pct": _image(intensity.frame_intensity_pct, "%", "high", 15.0, 50.0),
     "slice_order": _image(slice_order, "correlation", "high", 0.05, None),
-    "slice_shift_mm": _image(motion.slice_shift_mm, "mm", "high", 8.0, 20.0, _TARRONI),
+    "slice_shift_mm": _image(motion.slice_shift_mm, "mm", "high", 12.0, 20.0, _TARRONI),
     "image_shift_mm": _image(motion.image_shift_mm, "mm", "high", 15.0, None),
     "kspace_lines_pct": _image(acquisition.kspace_lines_pct, "%", "high", 15.0, None, _KSPACE),
     "slices_left_out": _image(acquisition.slices_left_out, "slices", "high", 0.0, None),
@@ -180,6 +181,14 @@ _SEGMENTATION: dict[str, Spec] = {
         0.78,
         None,
         "prediction of popscan.segment.expected, docs/segmentation.md",
+    ),
+    "label_risk": _labels(
+        label_risk,
+        "probability",
+        "high",
+        0.965,
+        None,
+        "boosted trees on spoilt labels, benchmarks/qc.py",
     ),
     "error_risk": _labels(
         error_risk,
