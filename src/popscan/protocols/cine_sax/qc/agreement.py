@@ -172,7 +172,8 @@ def _edge(image: Floats, chamber: Mask, where: Mask, step: tuple[float, float]) 
             continue
         n = [math.ceil(_PROFILE_MM[-1] / mm) + 1 for mm in step]
         low, high = (f(np.argwhere(chamber[:, :, z]), axis=0) for f in (np.min, np.max))
-        near = (*(slice(max(a - k, 0), b + k + 1) for a, b, k in zip(low, high, n, strict=True)), z)
+        x, y = (slice(max(a - k, 0), b + k + 1) for a, b, k in zip(low, high, n, strict=True))
+        near = (x, y, z)
         own, used = chamber[near], where[near]
         outside, within = (ndimage.distance_transform_edt(m, sampling=step) for m in (~own, own))
         at = _crossing((outside - within)[used], image[near][used])
