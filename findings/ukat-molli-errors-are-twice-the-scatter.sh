@@ -7,7 +7,7 @@
 #            T1 is better known than T1* is: noise moves both, and their product hardly. Without the
 #            correction (molli=False) errors and scatter of T1* agree.
 # Output     T1 1000 ms, SNR 30, 400 voxels: scatter 26 ms, median error 44 ms
-#            T1 1200 ms, flip angle of a weaker inversion: scatter 33 ms, median error 82 ms
+#            T1 1200 ms, flip angle of a weaker inversion: scatter 37 ms, median error 85 ms
 # Source     ukat.mapping.t1 (t1_err is "the certainty in the fit of t1 in ms"); Messroghli et al.,
 #            Magn Reson Med 52:141, 2004, for the correction; propagation of error with covariance.
 # Consequence Maps of error, weights by 1 / error^2 and "T1 raised in this segment" by these errors miss
