@@ -12,7 +12,6 @@ import pandas as pd
 from popscan.atlas import Prepared
 from popscan.atlas.cycle import Cycle
 from popscan.config import Config
-from popscan.protocols import get_protocol
 from popscan.protocols.cine_sax.atlas import heart_grid
 from popscan.records import Status
 from popscan.stages.atlas.job import map_shard, reduce_round
@@ -23,7 +22,6 @@ from popscan.study.accounts import Account
 from popscan.study.tables import read_table
 
 GRID = heart_grid(spacing_mm=8.0)
-PROTOCOL = get_protocol("cine_sax")
 #: Units of two shards; women and men alternate, sizes grow.
 FIRST, SECOND = [f"sub-{i:02d}" for i in range(10)], [f"sub-{i:02d}" for i in range(10, 20)]
 ATLAS = {
@@ -74,7 +72,8 @@ class Study:
         (root / "tables").mkdir(parents=True)
         (root / "plan").mkdir()
 
-    def subjects(self, shards: dict[str, list[str]]) -> None:
+    def subjects(self, shards: dict[str, list[str]], **columns: list[Any]) -> None:
+        """Measure and prepare subjects; `columns` of the cohort table, one value per unit."""
         units = [unit for several in shards.values() for unit in several]
         number = [number_of(unit) for unit in units]
         people = pd.DataFrame({
@@ -83,7 +82,7 @@ class Study:
             "sex": ["female" if n % 2 else "male" for n in number],
             "site": ["north" if n % 4 < 2 else "south" for n in number],
             "height_cm": [160.0 + 2 * n + 3 * (n % 3) for n in number],
-        })  # fmt: skip
+        }).assign(**columns)  # fmt: skip
         measured = pd.DataFrame(
             {"unit": units, "analysed": True, "lvef_pct": [55.0 + (7 * n) % 11 for n in number]}
         )

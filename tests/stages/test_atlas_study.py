@@ -7,10 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from atlas_study import FIRST, GRID, PROTOCOL, SECOND, Study, options
+from atlas_study import FIRST, GRID, SECOND, Study, options
 from popscan.npzfile import read_npz
 from popscan.stages.atlas.members import read_members
-from popscan.stages.atlas.report import atlas_sections, differences_section, unusual_places
+from popscan.stages.atlas.report import atlas_sections, differences_section
+from popscan.stages.atlas.subject_report import UnusualPlaces
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +119,7 @@ def test_without_a_deformed_round_there_are_no_differences(tmp_path):
     assert study.table("atlas_distances").empty
     assert study.table("atlas_effects").empty
     assert differences_section(study.root, options()) is None
-    assert unusual_places(study.root, PROTOCOL, "sub-00", "00000") == []
+    assert UnusualPlaces(study.root, options()).of("sub-00", "00000") == []
 
 
 def test_the_report_and_a_subjects_page_show_the_maps(built):
@@ -126,8 +127,9 @@ def test_the_report_and_a_subjects_page_show_the_maps(built):
     assert not extra.shared
     assert len(extra.figures) == 1
     assert any("Height" in sentence and "significantly" in sentence for sentence in extra.sentences)
-    ((figure, caption),) = unusual_places(built.root, PROTOCOL, "sub-13", "00001")
+    places = UnusualPlaces(built.root, options())
+    ((figure, caption),) = places.of("sub-13", "00001")
     assert "<img" in figure
     assert "sex=female, site=north" in caption or "sex=" in caption
-    assert unusual_places(built.root, PROTOCOL, "sub-99", "00001") == []
-    assert unusual_places(built.root, PROTOCOL, "sub-13", "") == []
+    assert places.of("sub-99", "00001") == []
+    assert places.of("sub-13", "") == []

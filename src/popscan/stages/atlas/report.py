@@ -56,14 +56,16 @@ def differences_section(study_root: Path, config: Mapping[str, object]) -> Extra
         notes=[
             "p values were corrected over the voxels of a map, not over maps. Registration is "
             "driven by labels: local volume within a structure is interpolated.",
-            *(
-                ["Biomarkers in these models are as measured, not harmonised."]
-                if Harmonise.of(config, or_defaults=True).by
-                else []
-            ),
-        ],  # fmt: skip
+            *_as_measured(config),
+        ],
         shared=False,
     )
+
+
+def _as_measured(config: Mapping[str, object]) -> list[str]:
+    if not Harmonise.of(config, or_defaults=True).by:
+        return []
+    return ["Biomarkers in these models are as measured, not harmonised."]
 
 
 def _maps(
