@@ -31,10 +31,10 @@ def test_levels_may_hold_any_character(tmp_path):
 def test_groups_have_files_of_their_own(tmp_path):
     study = built(tmp_path / "files", "A/B", "A_B")
     groups = study.summary["groups"]
-    files = [one["files"] for one in groups.values()]
-    assert len(set(files)) == len(groups)
-    for one in groups.values():
-        assert len(list((study.root / "atlas").glob(one["files"].replace("_*", "_mean*")))) == 2
+    stems = [one["file_stem"] for one in groups.values()]
+    assert len(set(stems)) == len(groups)
+    means = {path.name for path in (study.root / "atlas").glob("*_mean.nii.gz")}
+    assert means == {f"{stem}_mean.nii.gz" for stem in stems}
     assert file_names(["a=B", "a=b"]) == {"a=B": "a-B", "a=b": "a-b~2"}
     assert file_names(["a=x/y", "a=x_y", "a=x_y~2"])["a=x_y~2"] == "a-x_y~2~2"
 

@@ -167,7 +167,7 @@ def map_shard(
         grid=grid,
         method=method,
         smoothing_mm=frame.smoothing_mm,
-        with_cycle=last,
+        with_cycle=last and bool(section.n_phases),
     )
     counted = [unit for unit in sums.units if mine[unit] is not None]  # no further visit
     made_from = {unit: digest_of(parts[unit]) for unit in counted}

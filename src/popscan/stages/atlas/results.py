@@ -90,7 +90,7 @@ def write_atlas(study_root: Path, template: Path, options: Mapping[str, object])
             scan = Scan(array=filled, affine=affine, spacing_mm=spacing, view="atlas")
             write_scan(study_root / "atlas" / f"{name}_{layer}.nii.gz", scan)
         summaries[group] = {
-            "files": f"{name}_*.nii.gz",
+            "file_stem": name,
             "n_subjects": average.n_subjects,
             "volumes_ml": average.volumes_ml(regions),
             **_write_cycle(study_root / "atlas" / name, average, affine, regions),
