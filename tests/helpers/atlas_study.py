@@ -14,6 +14,7 @@ from popscan.atlas.cycle import Cycle
 from popscan.config import Config
 from popscan.protocols.cine_sax.atlas import heart_grid
 from popscan.records import Status
+from popscan.stages import STAGES
 from popscan.stages.atlas.job import map_shard, reduce_round
 from popscan.stages.atlas.members import write_members
 from popscan.stages.atlas.results import write_atlas
@@ -34,6 +35,12 @@ ATLAS = {
 def options(**atlas: Any) -> dict[str, Any]:
     config = {"source": {"kind": "bids"}, "atlas": {**ATLAS, **atlas}}
     return {**Config.model_validate(config).model_dump(), "version": "1"}
+
+
+def given_to(step: str, config: dict[str, Any]) -> dict[str, Any]:
+    """Return what the workflow gives a step of the atlas."""
+    further = {name: config[name] for name in ("version", "protocol")}
+    return {**STAGES[step].sections_of(config), **further}
 
 
 def number_of(unit: str) -> int:
@@ -110,7 +117,7 @@ class Study:
     def build(self, **atlas: Any) -> None:
         given = options(**atlas)
         members = self.work / "members.parquet"
-        write_members(self.root, given, members)
+        write_members(self.root, given_to("atlas_subjects", given), members)
         template = None
         for iteration in range(given["atlas"]["iterations"]):
             folder = self.work / f"sums-{iteration}"
@@ -118,12 +125,18 @@ class Study:
                 old.unlink()
             for shard in self.shards:
                 prepared = self.work / "prepared" / f"{shard}.npz"
-                map_shard(prepared, members, template, given, folder / f"{shard}.npz")
+                map_shard(
+                    prepared,
+                    members,
+                    template,
+                    given_to("atlas_map", given),
+                    folder / f"{shard}.npz",
+                )
             following = self.work / f"template-{iteration}.npz"
             following.unlink(missing_ok=True)
-            reduce_round(self.root, iteration, template, given, following)
+            reduce_round(self.root, iteration, template, given_to("atlas_reduce", given), following)
             template = following
-        write_atlas(self.root, template, given)
+        write_atlas(self.root, template, given_to("atlas", given))
 
     def table(self, name: str) -> pd.DataFrame:
         return read_table(self.root, name)

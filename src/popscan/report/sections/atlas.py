@@ -48,9 +48,13 @@ def _registered_to(whole: Mapping[str, Any], *, with_counts: bool) -> str:
     """Say where subjects were registered to averages from before the study grew."""
     if not whole.get("registered_to"):
         return ""
-    who = f"{whole['registered_to']} of {plural(int(whole['n']), 'subject')}"
-    of = f"of {who}, made before" if with_counts else "made before"
-    return f" Subjects were registered to averages {of} the study grew."
+    if not with_counts:
+        return " Subjects were registered to averages made before the study grew."
+    n, total = int(whole["registered_to"]), int(whole["n"])
+    return (
+        f" Subjects were registered to averages of {n} of {total} subjects, made before the study "
+        "grew."
+    )
 
 
 def _group(name: str) -> str:
