@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from markupsafe import Markup
-from numpy.typing import NDArray
 
 from popscan.config import Atlas
 from popscan.npzfile import read_npz
@@ -19,6 +17,7 @@ from popscan.report.figures.differences import Overlay, overlays
 from popscan.spaces import AtlasFrame
 from popscan.stages.atlas.differences import on_grid
 from popscan.stages.atlas.results import map_pictures
+from popscan.stages.atlas.stored import Arrays
 from popscan.study.tables import read_table
 
 #: z-scores of the darkest colours.
@@ -65,7 +64,7 @@ class UnusualPlaces:
         )
         return [(figure, caption)]
 
-    def _read_maps(self, shard: str) -> Mapping[str, NDArray[Any]]:
+    def _read_maps(self, shard: str) -> Arrays:
         path = self._root / "atlas" / "maps" / f"{shard}.npz"
         return read_npz(path) if path.exists() else {}
 
