@@ -129,7 +129,7 @@ def study_context(
             *_not_repeated(study),
             *(f"Cohort: {note}" for note in study.notes),
         ],
-        flagged=flagged_subjects(Store(study_root), protocol),
+        flagged=flagged_subjects(Store(study_root), protocol, config),
         with_pages=flagged,
     )
     return with_whole_audit(context, study_root, alpha=fairness.alpha)

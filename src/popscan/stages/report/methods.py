@@ -158,6 +158,11 @@ def _study_stages(config: Mapping[str, object]) -> Iterator[str]:
             f"rigid, the others by {_REGISTRATIONS[atlas.registration]}, "
             f"at {atlas.spacing_mm:g} mm."
         )
+        if atlas.max_growth_pct and atlas.iterations > 1:
+            yield (
+                "Averages that subjects were registered to were kept until the study had grown by "
+                f"more than {atlas.max_growth_pct:g}%."
+            )
 
 
 def _harmonisation(context: StudyContext) -> Iterator[str]:
