@@ -25,20 +25,24 @@ class Chance:
 
     Attributes
     ----------
-    log10_pairs
-        Pairs of rows, the excess of equal pairs over the rates counted in.
+    log10_pairs, log10_own_pairs
+        Pairs of rows of any subjects, and of one subject; the excess of equal pairs over the rates
+        is counted in.
     apart, own
         By column, the log10 of the rate at which two rows that agree in the columns before agree in
         it, too: rows of any subjects, and of one subject.
     """
 
     log10_pairs: float
+    log10_own_pairs: float
     apart: np.ndarray
     own: np.ndarray
 
     def log10_expected(self, known: np.ndarray, *, apart: bool) -> float:
         """Return the log10 of the pairs expected equal in the known columns (bool, by column)."""
-        return self.log10_pairs + float((self.apart if apart else self.own)[known].sum())
+        if apart:
+            return self.log10_pairs + float(self.apart[known].sum())
+        return self.log10_own_pairs + float(self.own[known].sum())
 
 
 def chance_of_equal_rows(values: np.ndarray, keys: np.ndarray, subjects: np.ndarray) -> Chance:
@@ -70,8 +74,14 @@ def chance_of_equal_rows(values: np.ndarray, keys: np.ndarray, subjects: np.ndar
         own = _log10_rates(values, steps, pairs, keys)
     else:
         own = np.minimum(apart + _RESEMBLANCE, 0.0)
-    log10_pairs += _excess(values, keys, log10_pairs + np.cumsum(apart))
-    return Chance(log10_pairs=log10_pairs, apart=apart, own=own)
+    more = _excess(values, keys, log10_pairs + np.cumsum(apart))
+    log10_own_pairs = float(np.log10(max(_n_pairs(subjects), 1)))
+    return Chance(
+        log10_pairs=log10_pairs + more,
+        log10_own_pairs=log10_own_pairs + more,
+        apart=apart,
+        own=own,
+    )
 
 
 def _step(values: np.ndarray) -> float:
@@ -114,7 +124,9 @@ def _log10_rates(
             continue
         near = max(float(np.quantile(np.abs(own), _NEAR)), step)
         cells = 2 * np.floor(near / step + 1e-6) + 1
-        rate = max(float((own == 0).mean()), float((np.abs(own) <= near * (1 + 1e-9)).mean()) / cells)
+        rate = max(
+            float((own == 0).mean()), float((np.abs(own) <= near * (1 + 1e-9)).mean()) / cells
+        )
         rate = max(rate, 1.0 / (len(own) * cells))
         for left in _left_over(apart, logs, size, column):
             within = max(float(np.quantile(np.abs(left), _NEAR)), step / 2)

@@ -97,7 +97,9 @@ def _equal_rows(
 
 
 def _named(groups: Sequence[np.ndarray], names: np.ndarray) -> list[list[str]]:
-    return sorted((sorted(names[rows], key=natural) for rows in groups), key=lambda g: natural(g[0]))
+    return sorted(
+        (sorted(names[rows], key=natural) for rows in groups), key=lambda g: natural(g[0])
+    )
 
 
 def _sentences(found: list[list[str]], unclear: list[list[str]], n: int) -> list[str]:
