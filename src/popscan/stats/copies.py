@@ -87,7 +87,8 @@ def _equal_rows(
     several = [group for group in groups if len(group) > 1]
     subjects = pd.factorize(np.array([subject_of(name) for name in names[used]], dtype=object))[0]
     chance = chance_of_equal_rows(numbers[used], keys, subjects)
-    decided, unclear = [], []
+    decided: list[np.ndarray] = []
+    unclear: list[np.ndarray] = []
     for group in several:
         known = np.isfinite(numbers[used[group[0]]])
         apart = len(np.unique(subjects[group])) > 1
