@@ -110,7 +110,8 @@ def _subjects(context: StudyContext) -> Iterator[str]:
         lost = {str(status): n for status, n in outcome[outcome != "ok"].value_counts().items()}
     people = subjects_of_visits(context)
     who = f"{plural(len(outcome), 'visit')} of {plural(people, 'subject')}" if people else ""
-    sentence = f"Of {who or plural(len(outcome), 'subject')}, {analysed:,} were analysed"
+    were = "was" if analysed == 1 else "were"
+    sentence = f"Of {who or plural(len(outcome), 'subject')}, {analysed:,} {were} analysed"
     parts = [f"{n:,} {what.replace('_', ' ')}" for what, n in lost.items()]
     yield f"{sentence} ({listing(parts)})." if parts else f"{sentence}."
 
