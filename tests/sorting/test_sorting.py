@@ -70,7 +70,7 @@ def test_flow_and_mapping_are_named_by_what_the_header_says():
     times = (100.0, 180.0, 1100.0)
     raw = facts(**plane, prepared=True, inversion_ms=times)
     assert name_of(raw) == "t1_inversions"
-    one_each = [replace(raw, n_frames=1, inversion_ms=(time,)) for time in times]
+    one_each = [replace(raw, n_frames=1, inversion_ms=(time,), echo_ms=1.1) for time in times]
     assert name_of(*one_each) == "t1_inversions"
     # Scouts of the inversion time end where the muscle is nulled.
     assert name_of(replace(raw, inversion_ms=(80.0, 120.0, 300.0, 400.0))) == UNKNOWN

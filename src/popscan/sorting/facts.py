@@ -46,7 +46,10 @@ class Facts:
     place
         Its file or folder, relative to the root of the tree.
     subject, session
-        Keys of whose it is and of which visit: compared, and never written.
+        Keys of whose it is and of which visit: compared, and never written. The subject is empty
+        where neither a header nor a name by BIDS says it.
+    guessed
+        Whether the visit is no more than a folder: several subjects may lie there.
     dicom
         Whether it is DICOM, else NIfTI.
     n_images, n_slices, n_frames, n_directions
@@ -120,6 +123,7 @@ class Facts:
     normal: Floats
     centre_mm: Floats
     thumb: NDArray[np.uint8]
+    guessed: bool = False
     n_directions: int = 1
     along_mm: tuple[float, ...] = ()
     signed: bool = False
