@@ -146,10 +146,10 @@ def test_patients_of_one_folder_lend_each_other_no_short_axis(tmp_path):
     truth |= write_visits(tmp_path / "made", 1, seed=4, first=5)
     flat = {}
     for number, (place, kind) in enumerate(truth.items()):
-        moved(tmp_path, f"made/{place}", f"flat/{number:03d}.nii.gz")
-        flat[f"{number:03d}.nii.gz"] = kind
+        moved(tmp_path, f"made/{place}", f"tree/flat/{number:03d}.nii.gz")
+        flat[f"flat/{number:03d}.nii.gz"] = kind
     out = tmp_path / "out"
-    found = sort_tree(tmp_path / "flat", out=out)
+    found = sort_tree(tmp_path / "tree", out=out)
     series = table(out / "series.tsv")
     assert not series["by"].str.contains("short-axis stack|planes of the cine").any()
     wrong = [p for p, n in zip(series["path"], series["name"], strict=True)

@@ -162,6 +162,8 @@ class Facts:
         """Whether another series shows the same slices on the same grid."""
         if self.matrix != other.matrix or not (self.oriented and other.oriented):
             return False
+        if not np.allclose(self.spacing_mm, other.spacing_mm, rtol=0.01):
+            return False
         if self.n_slices != other.n_slices or abs(float(self.normal @ other.normal)) < 0.999:
             return False
         return float(np.linalg.norm(self.centre_mm - other.centre_mm)) <= within_mm

@@ -25,6 +25,8 @@ VOLUME_MM = 4.0
 _MOST_VOXELS = 2**24
 #: Spacings of images of bodies; others are mistakes of a header, or of its unit.
 SPACING_MM = (0.02, 100.0)
+#: Farthest from the scanner's centre; numbers that are much larger overflow.
+_FARTHEST_MM = 1e6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,9 +94,11 @@ def picture(
     Raises
     ------
     SubjectError
-        ``bad_spacing``, see `check_spacing`.
+        ``bad_spacing``, see `check_spacing`; ``bad_affine`` for a middle a kilometre away.
     """
     check_spacing(spacing_mm)
+    if bool(np.any(np.abs(centre_mm) > _FARTHEST_MM)):
+        raise SubjectError("bad_affine", f"more than {_FARTHEST_MM:g} mm from the scanner's centre")
     frames = np.nan_to_num(np.asarray(frames, dtype=np.float32), posinf=0.0, neginf=0.0)
     mean = frames.mean(axis=2)
     spread = frames.std(axis=2) if frames.shape[2] > 1 else np.zeros_like(mean)
