@@ -69,7 +69,14 @@ def test_a_scout_of_inversion_times_is_none_and_spoils_none():
 
 def test_images_that_are_not_computed_are_no_maps():
     assert names(MOLLI_SERIES, replace(MAP, derived=False)) == ["t1_inversions", ""]
-    assert names(MOLLI_SERIES, replace(MAP, signed=True)) == ["t1_inversions", ""]
+    phase = replace(MAP, derived=False, signed=True)
+    for other in ({"echo_ms": 1.1}, {"repetition_ms": 379.0}, {"dicom": False}):
+        assert names(MOLLI_SERIES, replace(phase, **other)) == ["t1_inversions", ""]
+
+
+def test_a_map_that_its_header_calls_a_phase_image_has_no_times():
+    shmolli = replace(MAP, derived=False, signed=True, n_frames=2, n_images=2)
+    assert names(MOLLI_SERIES, shmolli) == ["t1_inversions", "t1_map"]
 
 
 def test_of_several_maps_of_a_plane_none_is_the_t1_map():

@@ -60,12 +60,15 @@ def _maps(times_ms: set[float]) -> bool:
 
 
 def _is_computed(facts: Facts) -> bool:
-    """Whether this can be a map: computed from other images, of no echo, in ms."""
+    """Whether this can be a map: computed from other images, of no echo, in ms.
+
+    ShMOLLI of UK Biobank calls its maps original phase images, and gives them no times at all.
+    """
     low, high = _MEDIAN_MS
     timeless = not facts.inversion_ms and math.isnan(facts.echo_ms)
+    nameless = facts.dicom and facts.signed and math.isnan(facts.repetition_ms)
     return (
-        facts.derived
-        and not facts.signed
+        (nameless or (facts.derived and not facts.signed))
         and timeless
         and facts.n_frames <= 2
         and low <= facts.median <= high
