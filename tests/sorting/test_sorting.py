@@ -9,11 +9,12 @@ import pytest
 
 from popscan.protocol import load
 from popscan.protocols import every
+from popscan.records import SubjectError
 from popscan.sorting.clusters import cluster, fit
 from popscan.sorting.facts import THUMB, Facts, Named
 from popscan.sorting.features import geometry
 from popscan.sorting.naming import UNKNOWN, Votes, best, final, named_session
-from popscan.sorting.picture import frames_shown, picture
+from popscan.sorting.picture import coarse_volume, frames_shown, picture
 from popscan.sorting.quality import noise_level, sharpness
 
 SAX = np.array([0.58, -0.58, -0.57]) / np.linalg.norm([0.58, -0.58, -0.57])
@@ -70,7 +71,7 @@ def test_flow_and_mapping_are_named_by_what_the_header_says():
     times = (100.0, 180.0, 1100.0)
     raw = facts(**plane, prepared=True, inversion_ms=times)
     assert name_of(raw) == "t1_inversions"
-    one_each = [replace(raw, n_frames=1, inversion_ms=(time,)) for time in times]
+    one_each = [replace(raw, n_frames=1, inversion_ms=(time,), echo_ms=1.1) for time in times]
     assert name_of(*one_each) == "t1_inversions"
     # Scouts of the inversion time end where the muscle is nulled.
     assert name_of(replace(raw, inversion_ms=(80.0, 120.0, 300.0, 400.0))) == UNKNOWN
@@ -182,6 +183,37 @@ def test_noise_and_blur_are_measured():
     assert sharpness(blurred, spacing_mm=(2.0, 2.0)) < 0.8 * sharpness(clean, spacing_mm=(2.0, 2.0))
     assert np.isnan(noise_level(np.zeros((32, 32))))
     assert np.isnan(sharpness(np.zeros((32, 32)), spacing_mm=(1.0, 1.0)))
+
+
+def test_places_and_spacings_that_cannot_be_are_refused():
+    frames, turned = disc(10)[:, :, np.newaxis], np.array([1.0, 0, 0])
+    for spacing, centre, reason in (
+        (0.001, 0.0, "bad_spacing"),
+        (np.nan, 0.0, "bad_spacing"),
+        (2.0, 1e308, "bad_affine"),
+    ):
+        with pytest.raises(SubjectError) as error:
+            picture(
+                frames, spacing_mm=(2.0, spacing), row=turned, column=turned[[1, 0, 2]],
+                centre_mm=np.full(3, centre),
+            )  # fmt: skip
+        assert error.value.reason == reason
+    with pytest.raises(SubjectError):
+        coarse_volume(np.zeros((9, 9, 45)), spacing_mm=(2.0, 2.0, 1e-6), axes=np.eye(3))
+    assert look(frames, spacing=0.03).thumb.shape == (2, THUMB, THUMB)
+
+
+def test_single_images_of_many_inversion_times_are_no_late_enhancement():
+    times = (100.0, 180.0, 300.0, 1100.0)
+    plane = {"n_frames": 1, "n_images": 1, "n_slices": 1, "prepared": True}
+    one_each = [facts(**plane, inversion_ms=(time,)) for time in times]
+    stack = facts()
+    for series in (one_each, [replace(one, echo_ms=1.1) for one in one_each], one_each[:3]):
+        found = named_session([*series, stack], FINDERS)[:-1]
+        names = {UNKNOWN if (n := best(f)) is None else n.name for f in found}
+        assert names <= {UNKNOWN, "t1_inversions"}
+    assert name_of(one_each[2], stack) == "sax_lge"
+    assert name_of(replace(one_each[2], spacing_mm=(1.2, 1.2)), *one_each, stack) == "sax_lge"
 
 
 def test_frames_that_are_looked_at_hold_both_ends():

@@ -24,7 +24,7 @@ class Line(TypedDict):
     """What is kept of a series; see `popscan.sorting.facts.Facts`."""
 
     path: str
-    subject: int
+    subject: int | None
     own: list[str | float] | None
     format: str
     n_images: int
@@ -53,7 +53,7 @@ class Spool:
         self.pictures.write(facts.thumb.tobytes() + where.astype("<f8").tobytes())
         line: Line = {
             "path": facts.place,
-            "subject": self._subjects.setdefault(facts.subject, len(self._subjects)),
+            "subject": self._number(facts.subject),
             "own": None if own is None else [own.name, own.sure, own.by],
             "format": "DICOM" if facts.dicom else "NIfTI",
             "n_images": facts.n_images,
@@ -68,6 +68,9 @@ class Spool:
         }
         self.lines.write(json.dumps(line) + "\n")
         self.n += 1
+
+    def _number(self, subject: str) -> int | None:
+        return self._subjects.setdefault(subject, len(self._subjects)) if subject else None
 
     @property
     def _size(self) -> int:

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from popscan.cells import WRITTEN
 from popscan.columns import entries
 from popscan.commands.sort_spool import Line, Spool, own_name
 from popscan.disk import atomic_stream
@@ -204,7 +205,8 @@ def _write(out: Path, found: Sorted, *, paths: bool) -> None:
     out.mkdir(parents=True, exist_ok=True)
     rows = [row.as_dict(found.titles.get(row.name, row.name)) for row in found.rows]
     columns = {k: v for k, v in CLUSTERS.items() if paths or k != "example"}
-    tables = {"clusters": (pd.DataFrame(rows, columns=list(columns)), columns)}
+    clusters = pd.DataFrame(rows, columns=list(columns)).astype({"n_subjects": "Int64"})
+    tables = {"clusters": (clusters, columns)}
     if paths:
         broken = [vars(one) for one in found.broken]
         renamed = pd.DataFrame(broken, columns=["place", "reason", "n_files"])
@@ -231,7 +233,8 @@ def as_text(found: Sorted) -> str:
         shown = []
         for row, count in groups:
             cells = row.as_dict(found.titles.get(row.name, row.name)) | {"clusters": count}
-            shown.append([str(cells[column]) for column in _SHOWN])
+            given = (cells[column] for column in _SHOWN)
+            shown.append([WRITTEN if cell is None else str(cell) for cell in given])
         heads = [name.removeprefix("n_") for name in _SHOWN]
         widths = [max(map(len, column)) for column in zip(heads, *shown, strict=True)]
         for texts in [heads, *shown]:
@@ -245,14 +248,26 @@ def as_text(found: Sorted) -> str:
         f"{_n(walked.n_files, 'file')}"
     )
     if found.broken:
-        reasons = Counter(one.reason for one in found.broken)
-        listed = ", ".join(f"{reason} ({count})" for reason, count in sorted(reasons.items()))
-        first = found.broken[0].place
-        lines.append(f"could not be read: {listed}; first {first}")
+        lines.append(f"could not be read: {_counted(found.broken)}; first {found.broken[0].place}")
     if walked.other:
         listed = ", ".join(f"{kind} ({count})" for kind, count in walked.other.most_common(8))
         lines.append(f"files that are no images: {listed}")
     return "\n".join(lines)
+
+
+def _counted(broken: Sequence[Broken]) -> str:
+    """Return reasons with their files, and with the folders that could not be listed."""
+    files: Counter[str] = Counter()
+    folders: Counter[str] = Counter()
+    for one in broken:
+        files[one.reason] += one.n_files
+        folders[one.reason] += one.n_files == 0
+    listed = []
+    for reason in sorted(files):
+        counts = [str(files[reason])] if files[reason] else []
+        counts += [_n(folders[reason], "folder")] if folders[reason] else []
+        listed.append(f"{reason} ({', '.join(counts)})")
+    return ", ".join(listed)
 
 
 def _n(count: int, one: str, many: str = "") -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -24,7 +25,12 @@ from popscan.io.zipped import ZipArchive, ZippedFile
 from popscan.records import SubjectError
 from popscan.sorting.facts import Facts
 
-_ENTITY = re.compile(r"^(sub|ses)-[A-Za-z0-9]+$")
+_SUB, _SES = re.compile(r"sub-[A-Za-z0-9]+"), re.compile(r"ses-[A-Za-z0-9]+")
+_IN_NAME = re.compile(r"(?:^|_)((sub|ses)-[A-Za-z0-9]+)(?=[_.]|$)")
+#: Folders of a BIDS dataset that hold other versions of its subjects.
+_VERSIONS = ("derivatives", "sourcedata", "rawdata")
+#: Characters that steer a terminal or break a line, by their categories of Unicode.
+_STEERING = frozenset({"Cc", "Cf", "Zl", "Zp"})
 #: Endings of files that are certainly neither images nor archives: they are not opened.
 _OTHER = (
     ".json", ".tsv", ".csv", ".txt", ".md", ".xml", ".html", ".pdf", ".bval", ".bvec", ".png",
@@ -40,7 +46,7 @@ class Broken:
     Attributes
     ----------
     place
-        File or folder, relative to the root.
+        File or folder, relative to the root, as `shown_path` writes it.
     reason
         Reason code (docs/reasons.md).
     n_files
@@ -61,7 +67,7 @@ class Walked:
     n_folders, n_files
         Folders and files.
     other
-        Ending -> files that are no images.
+        Ending -> files that are no images; ``special`` for pipes, sockets and devices.
     """
 
     n_folders: int = 0
@@ -89,40 +95,87 @@ def read_tree(root: str | Path, walked: Walked) -> Iterator[Facts | Broken]:
         walked.n_files += len(names)
         others: list[RawFile] = []
         for name in names:
-            path, here = os.path.join(place, name), os.path.normpath(os.path.join(shown, name))
+            path = os.path.join(place, name)
+            here = shown_path(os.path.normpath(os.path.join(shown, name)))
             ending = os.path.splitext(name)[1].lower()
             if name.startswith("."):
                 walked.other["hidden"] += 1
+            elif ending in _OTHER and not is_nifti_name(name):
+                walked.other[ending] += 1
+            elif _is_special(path):
+                walked.other["special"] += 1
             elif is_nifti_name(name):
                 yield from _nifti(path, here, walked)
             elif ending == ".zip":
                 yield from _archive(path, here, walked)
-            elif ending in _OTHER:
-                walked.other[ending] += 1
             else:
                 others.append(DiskFile(path))
         if others:
-            yield from _dicom(others, shown, walked)
+            yield from _dicom(others, shown_path(shown), walked)
     for path in refused:
-        yield Broken(place=os.path.relpath(path, root), reason="unreadable_input", n_files=0)
+        gone = shown_path(os.path.relpath(path, root))
+        yield Broken(place=gone, reason="unreadable_input", n_files=0)
+
+
+def shown_path(path: str) -> str:
+    r"""Return a path as text that is safe in a table and on a terminal.
+
+    Bytes that are no UTF-8, control characters and those that turn the direction of writing are
+    escaped, and backslashes are doubled: different paths stay different.
+
+    Examples
+    --------
+    >>> shown_path("a\x1b[31m/größe")
+    'a\\x1b[31m/größe'
+    """
+    text = os.fsencode(path).replace(b"\\", b"\\\\").decode("utf-8", "backslashreplace")
+    return "".join(map(_escaped, text))
+
+
+def _escaped(letter: str) -> str:
+    if unicodedata.category(letter) not in _STEERING:
+        return letter
+    code = ord(letter)
+    if code < 128:
+        return letter.encode("unicode_escape").decode()
+    return f"\\u{code:04x}" if code < 2**16 else f"\\U{code:08x}"
+
+
+def _is_special(path: str) -> bool:
+    """Whether this is a pipe, a socket or a device: opening one may wait for ever."""
+    try:
+        return not DiskFile(path).is_regular()
+    except OSError:
+        return False  # reading it gives the reason
 
 
 def keys_of(place: str) -> tuple[str, str]:
-    """Return keys of subject and visit that a path gives: BIDS entities, else its first folders.
+    """Return keys of subject and visit that a path gives: by BIDS, else its folder is the visit.
+
+    Datasets have subjects of their own. Without ``sub-`` in a folder or in the file's name the
+    subject is empty: how many folders lie between a study and its subjects is not known.
 
     Examples
     --------
     >>> keys_of("study/sub-1/ses-2/func/a.nii.gz")
-    ('sub-1', 'sub-1/ses-2')
-    >>> keys_of("study/someone/scans/a.nii.gz")
-    ('study/someone', 'study/someone')
+    ('study/sub-1', 'study/sub-1/ses-2')
+    >>> keys_of("study/train/someone/a.nii.gz")
+    ('', 'study/train/someone')
     """
-    parts = Path(place).parts[:-1]
-    found = {part[:3]: part for part in parts if _ENTITY.match(part)}
-    if "sub" in found:
-        return found["sub"], "/".join(found[key] for key in ("sub", "ses") if key in found)
-    folder = "/".join(parts[:2]) or Path(place).name
-    return folder, folder
+    *folders, name = Path(place).parts
+    in_name = {kind: whole for whole, kind in _IN_NAME.findall(name)}
+    at = next((i for i, part in enumerate(folders) if _SUB.fullmatch(part)), None)
+    sessions = [part for part in folders[at or 0 :] if _SES.fullmatch(part)]
+    if at is not None:
+        above = folders[:at]
+        first = next((i for i, part in enumerate(above) if part in _VERSIONS), at)
+        subject = "/".join((*above[:first], folders[at]))
+    elif "sub" in in_name:
+        subject = "/".join((*(f for f in folders if f not in sessions), in_name["sub"]))
+    else:
+        return "", "/".join(folders) or "."
+    session = sessions[0] if sessions else in_name.get("ses", "")
+    return subject, f"{subject}/{session}" if session else subject
 
 
 def _nifti(
@@ -165,12 +218,10 @@ def _archive(path: str, here: str, walked: Walked) -> Iterator[Facts | Broken]:
 
 def _dicom(files: Sequence[RawFile], here: str, walked: Walked) -> Iterator[Facts | Broken]:
     subject, session = keys_of(os.path.join(here, "file"))
-    n_damaged = 0
     for found in dicom_series(files, place=here, subject=subject, session=session):
         if isinstance(found, Facts):
             yield found
         elif isinstance(found, Damaged):
-            n_damaged += found.reason == "damaged_files"
             yield Broken(place=here, reason=found.reason, n_files=found.n_files)
         else:
-            walked.other[found or "without ending"] += 1
+            walked.other[shown_path(found) or "without ending"] += 1

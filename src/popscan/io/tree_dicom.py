@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pydicom
+from numpy.typing import NDArray
 from pydicom.errors import InvalidDicomError
 
 from popscan.arrays.geometry import plane_normal, slice_distance_mm, slice_positions_mm
@@ -73,7 +74,7 @@ def dicom_series(
     place
         Of the folder, relative to the tree.
     subject, session
-        Keys of whose it is, where headers give none.
+        Keys of whose it is, where headers give none; the subject is empty where that is not known.
 
     Returns
     -------
@@ -100,11 +101,11 @@ def dicom_series(
     for members in groups.values():
         first = members[0].plane
         try:
-            yield _facts(
-                members,
-                place=place,
+            yield replace(
+                _facts(members, place=place),
                 subject=_key(first.patient) or subject,
-                session=_key(first.patient + first.study) if first.study else session,
+                session=_session(first, session),
+                guessed=not (first.study or first.patient or subject),
             )
         except SubjectError as error:
             damaged[error.reason] += len({image.plane.path for image in members})
@@ -116,8 +117,16 @@ def dicom_series(
         yield Damaged(reason=reason, n_files=count)
 
 
+def _session(plane: Plane, folder: str) -> str:
+    """Return the key of a visit: by its study, else by the patient in this folder."""
+    if plane.study:
+        return _key(plane.patient + plane.study)
+    return f"{folder}/{_key(plane.patient)}" if plane.patient else folder
+
+
 def _key(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16] if text else ""
+    found = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return found[:16] if text else ""
 
 
 def _images(file: RawFile) -> list[_Image] | Kind:
@@ -159,13 +168,13 @@ def _image(file: RawFile, data: pydicom.Dataset, frame: int) -> _Image:
     )
 
 
-def _facts(images: Sequence[_Image], *, place: str, subject: str, session: str) -> Facts:
-    """Return what is known of one series.
+def _facts(images: Sequence[_Image], *, place: str) -> Facts:
+    """Return what is known of one series, but for whose it is.
 
     Raises
     ------
     SubjectError
-        If its pixels cannot be read.
+        If its pixels cannot be read, or are of no possible size.
     """
     main, n_directions = _main_direction(images)
     planes = [image.plane for image in main]
@@ -199,8 +208,8 @@ def _facts(images: Sequence[_Image], *, place: str, subject: str, session: str) 
     }
     return Facts(
         place=place,
-        subject=subject,
-        session=session,
+        subject="",
+        session="",
         dicom=True,
         n_images=len(images),
         n_slices=len(along),
@@ -270,7 +279,7 @@ def _slices(planes: Sequence[Plane], normal: Floats) -> dict[float, list[Plane]]
 
 def _volume(
     planes: Sequence[Plane], spacing: tuple[float, float], step: float, place: str
-) -> np.ndarray:
+) -> NDArray[np.float32] | None:
     first = planes[0]
     every = max(1, int(0.75 * VOLUME_MM / max(step, 0.1)))
     array = np.stack([plane_pixels(p, folder=place) for p in planes[::every]], axis=2)

@@ -38,14 +38,14 @@ def nifti_series(
     place
         Of the file, relative to the tree.
     subject, session
-        Keys of whose it is.
+        Keys of whose it is; the subject is empty where that is not known.
     file
         Where it is read from, if not from `path`.
 
     Raises
     ------
     SubjectError
-        As `popscan.io.nifti.read_scan`.
+        As `popscan.io.nifti.read_scan`; ``bad_spacing``.
     """
     header, array = read_image(Path(path), max_bytes=MAX_IMAGE_BYTES, file=file)
     affine, spacing, notes = image_geometry(Path(path), header)
@@ -75,6 +75,7 @@ def nifti_series(
         place=place,
         subject=subject,
         session=session,
+        guessed=not subject,
         dicom=False,
         n_images=nz * nt,
         n_slices=nz,
@@ -87,7 +88,8 @@ def nifti_series(
         normal=axes[:, 2] if known else np.full(3, np.nan),
         centre_mm=centre,
         along_mm=(round(float(centre @ axes[:, 2]), 1),) if known else (),
-        signed=seen.symmetric or _says_phase(side),
+        signed=seen.symmetric or bool({"P", "PHASE", "VELOCITY"} & _kinds(side)),
+        derived="DERIVED" in _kinds(side),
         inversion_ms=inversion,
         prepared=bool(inversion),
         venc=_has_venc(side),
@@ -136,10 +138,9 @@ def _inversion_ms(side: Mapping[str, Any]) -> tuple[float, ...]:
     return tuple(sorted({1000.0 * n for n in numbers if n is not None and n > 0}))
 
 
-def _says_phase(side: Mapping[str, Any]) -> bool:
+def _kinds(side: Mapping[str, Any]) -> set[str]:
     kinds = side.get("ImageType")
-    words = kinds if isinstance(kinds, list) else []
-    return bool({"P", "PHASE", "VELOCITY"} & {str(word).upper() for word in words})
+    return {str(word).upper() for word in kinds} if isinstance(kinds, list) else set()
 
 
 def _has_venc(side: Mapping[str, Any]) -> bool:

@@ -46,7 +46,10 @@ class Facts:
     place
         Its file or folder, relative to the root of the tree.
     subject, session
-        Keys of whose it is and of which visit: compared, and never written.
+        Keys of whose it is and of which visit: compared, and never written. The subject is empty
+        where neither a header nor a name by BIDS says it.
+    guessed
+        Whether the visit is no more than a folder: several subjects may lie there.
     dicom
         Whether it is DICOM, else NIfTI.
     n_images, n_slices, n_frames, n_directions
@@ -120,6 +123,7 @@ class Facts:
     normal: Floats
     centre_mm: Floats
     thumb: NDArray[np.uint8]
+    guessed: bool = False
     n_directions: int = 1
     along_mm: tuple[float, ...] = ()
     signed: bool = False
@@ -157,6 +161,8 @@ class Facts:
     def same_plane(self, other: Facts, *, within_mm: float = 1.0) -> bool:
         """Whether another series shows the same slices on the same grid."""
         if self.matrix != other.matrix or not (self.oriented and other.oriented):
+            return False
+        if not np.allclose(self.spacing_mm, other.spacing_mm, rtol=0.01):
             return False
         if self.n_slices != other.n_slices or abs(float(self.normal @ other.normal)) < 0.999:
             return False

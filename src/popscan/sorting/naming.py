@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +25,9 @@ COMMON: Mapping[str, str] = {"scout": "scout", UNKNOWN: "unknown"}
 _MOST_SCOUT = 90
 #: Series whose change says where the middle of a visit is: share of the intensity, frames.
 _CHANGES, _FRAMES = 0.05, 8
+#: Stacks that move, of a folder of one subject: parallel within an angle (degrees), one above the
+#: other within a distance; two of them at a small angle to each other are of two subjects.
+_PARALLEL_DEG, _BESIDE_MM, _STACK, _NEAR_DEG = 3.0, 10.0, 3, 45.0
 
 #: ``(series of a visit) -> names of each``, as protocols offer.
 Finder = Callable[[Sequence[Facts]], list[list[Named]]]
@@ -38,7 +42,12 @@ def named_session(series: Sequence[Facts], finders: Sequence[Finder]) -> list[Fa
         Of one visit.
     finders
         Of the protocols.
+
+    Where a folder that was taken for a visit holds stacks of several subjects, each series is named
+    by itself.
     """
+    if len(series) > 1 and is_mixed(series):
+        return [facts for one in series for facts in named_session([one], finders)]
     found: list[list[Named]] = [_scout(facts) for facts in series]
     for finder in finders:
         for names, more in zip(found, finder(series), strict=True):
@@ -52,6 +61,43 @@ def named_session(series: Sequence[Facts], finders: Sequence[Finder]) -> list[Fa
         )
         for facts, names in zip(series, found, strict=True)
     ]
+
+
+def is_mixed(series: Sequence[Facts]) -> bool:
+    """Whether a visit that was guessed from a folder holds moving stacks of several subjects.
+
+    A subject has one stack in each direction; a second one is shifted to the side, or stands at a
+    small angle to the first. Several slices, in one series or in parallel ones, are a stack.
+    """
+    moving = [
+        f
+        for f in series
+        if f.guessed and f.oriented and f.n_frames >= _FRAMES and f.change >= _CHANGES
+    ]
+    groups: list[list[Facts]] = []
+    for facts in moving:
+        near = (g for g in groups if _angle_deg(g[0], facts) <= _PARALLEL_DEG)
+        if (group := next(near, None)) is None:
+            groups.append([facts])
+        else:
+            group.append(facts)
+    stacks = [group for group in groups if sum(f.n_slices for f in group) >= _STACK]
+    if any(_is_beside(group[0], f) for group in stacks for f in group[1:]):
+        return True
+    return any(_angle_deg(a[0], b[0]) < _NEAR_DEG for a, b in itertools.combinations(stacks, 2))
+
+
+def _angle_deg(one: Facts, other: Facts) -> float:
+    return math.degrees(math.acos(min(1.0, abs(float(one.normal @ other.normal)))))
+
+
+def _is_beside(one: Facts, other: Facts) -> bool:
+    """Whether two parallel series do not lie one above the other, or are two stacks."""
+    off = other.centre_mm - one.centre_mm
+    along = float(off @ one.normal)
+    both = min(one.n_slices, other.n_slices) >= _STACK
+    beside = float(np.linalg.norm(off - along * one.normal))
+    return beside > _BESIDE_MM or (both and abs(along) > _BESIDE_MM)
 
 
 def _middle(series: Sequence[Facts]) -> Floats:

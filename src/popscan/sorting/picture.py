@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from popscan.records import SubjectError
 from popscan.sorting.facts import THUMB, THUMB_MM, Floats
-from popscan.sorting.quality import noise_level, sharpness
+from popscan.sorting.quality import noise_level, sharpness, width_px
 
 #: Frames that are looked at.
 MOST_FRAMES = 12
@@ -19,6 +21,12 @@ MOST_FRAMES = 12
 _FOCUS_MM, _CHANGED = 60.0, 90.0
 #: Spread of a coarse volume.
 VOLUME_MM = 4.0
+#: Most voxels of a coarse volume: a body of 2 m in a field of view of 700 mm has 15 million.
+_MOST_VOXELS = 2**24
+#: Spacings of images of bodies; others are mistakes of a header, or of its unit.
+SPACING_MM = (0.02, 100.0)
+#: Farthest from the scanner's centre; numbers that are much larger overflow.
+_FARTHEST_MM = 1e6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +44,20 @@ class Picture:
     noise: float
     blank: bool
     symmetric: bool
+
+
+def check_spacing(spacing_mm: Sequence[float]) -> None:
+    """Refuse spacings that no image of a body has.
+
+    Raises
+    ------
+    SubjectError
+        ``bad_spacing``, as well for NaN.
+    """
+    low, high = SPACING_MM
+    if not all(low <= spacing <= high for spacing in spacing_mm):
+        shown = " x ".join(f"{spacing:g}" for spacing in spacing_mm)
+        raise SubjectError("bad_spacing", f"spacing {shown} mm; {low:g} to {high:g} mm expected")
 
 
 def frames_shown(n_frames: int) -> list[int]:
@@ -68,13 +90,21 @@ def picture(
         Along x and y.
     row, column, centre_mm
         Directions of x and y, and the middle of the slice, LPS; NaN where unknown.
+
+    Raises
+    ------
+    SubjectError
+        ``bad_spacing``, see `check_spacing`; ``bad_affine`` for a middle a kilometre away.
     """
+    check_spacing(spacing_mm)
+    if bool(np.any(np.abs(centre_mm) > _FARTHEST_MM)):
+        raise SubjectError("bad_affine", f"more than {_FARTHEST_MM:g} mm from the scanner's centre")
     frames = np.nan_to_num(np.asarray(frames, dtype=np.float32), posinf=0.0, neginf=0.0)
     mean = frames.mean(axis=2)
     spread = frames.std(axis=2) if frames.shape[2] > 1 else np.zeros_like(mean)
     low, high = (float(v) for v in np.percentile(mean, (1, 99)))
     span = high - low
-    steady = ndimage.gaussian_filter(spread, [4.0 / s for s in spacing_mm])
+    steady = ndimage.gaussian_filter(spread, [width_px(4.0, s) for s in spacing_mm])
     change = float(np.percentile(steady, 99) / span) if span > 0 else 0.0
     focus, at = _focus(steady, spacing_mm)
     above = mean[mean > low + 0.1 * span] if span > 0 else mean[:0]
@@ -152,7 +182,7 @@ def _thumbnail(
         turned, spacing_mm = _upright(images, spacing_mm, row, column)
     sides = [n * s for n, s in zip(turned.shape[1:], spacing_mm, strict=True)]
     step = THUMB_MM / THUMB
-    smooth = ndimage.gaussian_filter(turned, [0.0, *(0.4 * step / s for s in spacing_mm)])
+    smooth = ndimage.gaussian_filter(turned, [0.0, *(width_px(0.4 * step, s) for s in spacing_mm)])
     at = (np.arange(THUMB) + 0.5) * step - THUMB_MM / 2
     grid = np.meshgrid(
         *((at + side / 2) / s - 0.5 for side, s in zip(sides, spacing_mm, strict=True)),
@@ -181,8 +211,10 @@ def _upright(
 
 def coarse_volume(
     array: NDArray[np.floating], *, spacing_mm: tuple[float, float, float], axes: Floats
-) -> NDArray[np.float32]:
+) -> NDArray[np.float32] | None:
     """Return a volume on a grid of `VOLUME_MM`, its axes turned to left, posterior, superior.
+
+    None for one that is larger than any body.
 
     Parameters
     ----------
@@ -192,7 +224,13 @@ def coarse_volume(
         Along the axes.
     axes : ndarray, shape (3, 3)
         Columns: directions of the axes, LPS.
+
+    Raises
+    ------
+    SubjectError
+        ``bad_spacing``, see `check_spacing`.
     """
+    check_spacing(spacing_mm)
     order = [int(np.argmax(np.abs(axes[k]))) for k in range(3)]
     if sorted(order) != [0, 1, 2]:
         order = [0, 1, 2]
@@ -201,7 +239,12 @@ def coarse_volume(
         slice(None, None, -1) if axes[k, axis] < 0 else slice(None) for k, axis in enumerate(order)
     )
     factors = [spacing_mm[axis] / VOLUME_MM for axis in order]
+    if (
+        math.prod(n * factor for n, factor in zip(turned.shape, factors, strict=True))
+        > _MOST_VOXELS
+    ):
+        return None
     smooth = ndimage.gaussian_filter(
-        turned[flips].astype(np.float32), [0.4 / f if f < 1 else 0.0 for f in factors]
+        turned[flips].astype(np.float32), [width_px(0.4, f) if f < 1 else 0.0 for f in factors]
     )
     return ndimage.zoom(smooth, factors, order=1).astype(np.float32)

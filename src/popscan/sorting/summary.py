@@ -22,7 +22,9 @@ CLUSTERS: Mapping[str, Column] = {
     "name": text("likely name; unknown where the evidence is thin or contradictory"),
     "title": text("the name in words"),
     "n_series": Column("", "series"),
-    "n_subjects": Column("", "different subjects, by patient identifier, else by folder"),
+    "n_subjects": Column(
+        "", "subjects, by patient identifier or BIDS name; n/a where a series has none"
+    ),
     "sure": Column("", "mean certainty of the name, 0 to 1 (docs/sorting.md)"),
     "by": text("what most often speaks for the name"),
     "format": text("DICOM, NIfTI, or both"),
@@ -73,6 +75,8 @@ class Row:
         Series.
     subjects
         A bit for each subject of the tree.
+    n_unowned
+        Series of which it is not known whose they are.
     sure
         Sum of certainties.
     by, formats, matrices, slices, frames
@@ -87,6 +91,7 @@ class Row:
     name: str
     n: int = 0
     subjects: bytearray = field(default_factory=bytearray)
+    n_unowned: int = 0
     sure: float = 0.0
     by: Counter[str] = field(default_factory=Counter)
     formats: Counter[str] = field(default_factory=Counter)
@@ -101,16 +106,21 @@ class Row:
     n_poor: int = 0
     example: str = ""
 
-    def count_subject(self, number: int) -> None:
-        """Note a subject by its number."""
+    def count_subject(self, number: int | None) -> None:
+        """Note a subject by its number; None where it is not known whose a series is."""
+        if number is None:
+            self.n_unowned += 1
+            return
         place, bit = divmod(number, 8)
         if place >= len(self.subjects):
             self.subjects.extend(bytes(place + 1 - len(self.subjects)))
         self.subjects[place] |= 1 << bit
 
     @property
-    def n_subjects(self) -> int:
-        """Different subjects."""
+    def n_subjects(self) -> int | None:
+        """Different subjects; None where it is not known whose some series are."""
+        if self.n_unowned:
+            return None
         return sum(byte.bit_count() for byte in self.subjects)
 
     def usual(self) -> tuple[float, float]:
@@ -154,6 +164,7 @@ def merged(rows: Sequence[Row]) -> Row:
     made = Row(cluster=rows[0].cluster, name=rows[0].name, example=rows[0].example)
     for row in rows:
         made.n += row.n
+        made.n_unowned += row.n_unowned
         made.sure += row.sure
         size = max(len(made.subjects), len(row.subjects))
         both = (bits.ljust(size, b"\0") for bits in (made.subjects, row.subjects))

@@ -27,6 +27,8 @@ _NEAR_DEG = 30.0
 _LEFT_MM = 12.0
 #: Inversion times that null the muscle after contrast.
 _NULLING_MS = (120.0, 500.0)
+#: So many inversion times of one plane are not late enhancement.
+_MANY_TIMES = 3
 
 
 def find(series: Sequence[Facts]) -> list[list[Named]]:
@@ -135,6 +137,10 @@ def _late(facts: Facts, series: Sequence[Facts]) -> list[Named]:
     times = facts.inversion_ms
     nulled = bool(times) and low <= times[0] and times[-1] <= high and times[-1] < 1.5 * times[0]
     if not (nulled and facts.n_frames <= 2 and is_slice_image(facts)):
+        return []
+    # More times of one plane are those of a scout or of a map, whatever folders they lie in.
+    single = [f for f in series if f.n_frames <= 2 and f.same_plane(facts)]
+    if len({time for f in single for time in f.inversion_ms} | set(times)) >= _MANY_TIMES:
         return []
     if not is_short_axis(facts.normal):
         return []
