@@ -16,7 +16,7 @@ from popscan.protocols.cine_lax.labels import LABELS
 
 PROTOCOL = Protocol(
     name="cine_lax",
-    version="2",
+    version="3",
     mb_per_subject=8,
     title="Cine cardiac MR, long axis",
     series=(
@@ -44,6 +44,8 @@ PROTOCOL = Protocol(
         limits=(
             "How well labels were drawn that came with the images is not judged beyond the checks "
             "of QC.",
+            "How right a network's labels are on acquired images is known only where its bundle "
+            "states it; every other subject that a network labelled goes to review.",
             "Biplane volumes take chambers for ellipses across the long axis and the planes for "
             "perpendicular; docs/long_axis.md says what that costs.",
         ),
@@ -77,6 +79,7 @@ PROTOCOL = Protocol(
         bundle="",
         columns="popscan.protocols.cine_lax.columns:SEGMENTATION",
         training="popscan.protocols.cine_lax.training.kind:KIND",
+        proof_needed=True,
     ),
     quality=Quality(
         checks="popscan.protocols.cine_lax.qc:CHECKS",

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from popscan.config import Segment
 from popscan.protocols.cine_lax.labels import LV
+from popscan.segment.proof import unproven
 
 
 def sentences(config: Mapping[str, Any]) -> list[str]:
@@ -30,6 +31,11 @@ def _labels(segment: Segment) -> str:
         return (
             "Labels of the two- and four-chamber planes were given with the images; nothing was "
             "segmented."
+        )
+    if unproven(segment.model):
+        return (
+            "Two- and four-chamber planes were segmented by a neural network whose bundle states "
+            "no agreement with labels of acquired images."
         )
     return "Two- and four-chamber planes were segmented by a neural network."
 

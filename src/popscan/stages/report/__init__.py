@@ -6,7 +6,7 @@ from popscan.stages.description import Stage
 
 STAGE = Stage(
     name="report",
-    version="9",
+    version="10",
     sections=("study", "report", "share"),
     per="study",
     reads=(
