@@ -21,7 +21,7 @@ ARGUMENTS = {
     "dc_cnn": {"channels": [8, 8], "layers": 3, "fold": 2},
 }
 TRAINED = {
-    "accelerations": [2.0, 10.0], "coils": [4, 8], "frames": [4, 16], "single_coil": True,
+    "accelerations": [1.6, 10.0], "coils": [4, 8], "frames": [4, 16], "single_coil": True,
     "single_frame": True, "source": "discs",
 }  # fmt: skip
 
@@ -227,7 +227,9 @@ def test_a_model_of_another_method_is_refused(acquired, bundles):
         ((4.0, 6, 12), []),
         ((10.1, 1, 1), []),
         ((4.0, 32, 60), []),
-        ((12.0, 6, 12), ["acceleration 12.0 (trained on 2 to 10)"]),
+        ((12.0, 6, 12), ["acceleration 12.0 (trained on 1.6 to 10)"]),
+        ((1.58, 6, 12), []),
+        ((1.0, 6, 12), ["acceleration 1.0 (trained on 1.6 to 10)"]),
         ((4.0, 2, 12), ["2 coils (trained on 4 to 8, or one)"]),
         ((4.0, 64, 12), ["64 coils (trained on 4 to 8, or one)"]),
         ((4.0, 6, 2), ["2 frames (trained on 4 to 16, or one)"]),

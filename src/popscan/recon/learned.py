@@ -202,7 +202,7 @@ def unlike_training(
         return ["the model does not say what it was trained on"]
     low, high = trained.accelerations
     found = []
-    if acceleration > high * _SLACK:
+    if not low / _SLACK <= acceleration <= high * _SLACK:
         found.append(f"acceleration {acceleration:.1f} (trained on {low:g} to {high:g})")
     found += _count("coil", coils, trained.coils, alone=trained.single_coil)
     found += _count("frame", frames, trained.frames, alone=trained.single_frame)
