@@ -96,4 +96,4 @@ def test_check_asks_for_a_model(study):
     command = [sys.executable, "-m", "popscan", "check", "--configfile", "without.yaml"]
     done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
     assert done.returncode != 0
-    assert "segment.model: none; method probabilistic" in done.stdout + done.stderr
+    assert "segment.model: none; method 'probabilistic'" in done.stdout + done.stderr

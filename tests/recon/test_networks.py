@@ -1,15 +1,23 @@
 """Networks on whole series: laws of a method, of a fresh network, and what is refused or noted."""
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from popscan.arrays.sampling import sampling_mask
 from popscan.recon import LEARNED, METHODS, models_of, reconstruct
 from popscan.recon.architectures import build_reconstruction
-from popscan.recon.learned import ARCHITECTURES, Trained, save_network, unlike_training
+from popscan.recon.learned import (
+    ARCHITECTURES,
+    Trained,
+    load_network,
+    save_network,
+    unlike_training,
+)
 from popscan.recon.spacetime import SpaceTime
 from popscan.records import PopscanError, SubjectError
 from recon_helpers import nrmse_of
@@ -214,6 +222,32 @@ def test_dautomap_refuses_several_coils_and_larger_matrices(acquired, bundles, e
     with pytest.raises(SubjectError, match="48 x 45") as caught:
         made("dautomap", kspace, bundles)
     assert caught.value.reason == "matrix_too_large"
+
+
+@pytest.mark.parametrize(
+    ("method", "large"),
+    [
+        ("dc_cnn", {"channels": [512] * 32, "layers": 32, "fold": 8}),
+        ("varnet", {"channels": [512] * 32, "layers": 32, "fold": 8}),
+        ("kt_sense_net", {"channels": 512, "n_iterations": 100, "layers": 32, "fold": 8}),
+        ("dautomap", {"channels": 512, "layers": 32, "fold": 8, "sides": [1024, 1024]}),
+    ],
+)
+def test_a_network_larger_than_its_weights_is_never_built(
+    bundles, method, large, tmp_path, monkeypatch
+):
+    folder = tmp_path / "large"
+    shutil.copytree(bundles[method, "fresh"], folder)
+    about = yaml.safe_load((folder / "model.yaml").read_text(encoding="utf-8"))
+    text = yaml.safe_dump({**about, "arguments": large})
+    (folder / "model.yaml").write_text(text, encoding="utf-8")
+
+    def refused(layer):
+        assert layer.weight.device.type == "meta", "memory was allocated"
+
+    monkeypatch.setattr(torch.nn.modules.conv._ConvNd, "reset_parameters", refused)
+    with pytest.raises(PopscanError, match="do not fit"):
+        load_network(str(folder), method)
 
 
 def test_a_model_of_another_method_is_refused(acquired, bundles):
