@@ -45,7 +45,7 @@ PROTOCOL = Protocol(
             "How well labels were drawn that came with the images is not judged beyond the checks "
             "of QC.",
             "How right a network's labels are on acquired images is known only where its bundle "
-            "states it; every other subject that a network labelled goes to review.",
+            "states it; other networks' labels go to review unless the study lifts that limit.",
             "Biplane volumes take chambers for ellipses across the long axis and the planes for "
             "perpendicular; docs/long_axis.md says what that costs.",
         ),
