@@ -106,7 +106,7 @@ def write_model(folder: Path) -> None:
 
 def _options(config: dict[str, Any], stage: str) -> dict[str, Any]:
     """Return what the Snakefile gives a stage."""
-    given = {section: config[section] for section in DESCRIBED[stage].sections}
+    given = DESCRIBED[stage].sections_of(config)
     return {"version": version_of(stage), **given, "study": {"seed": config["study"]["seed"]}}
 
 

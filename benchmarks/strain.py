@@ -67,6 +67,10 @@ def wall_at_start(labels: LabelMap, scan: Scan) -> Wall:
     return wall_of(first, segments, spacing_mm=scan.spacing_mm)
 
 
+#: Logarithm of a change of volume that muscle does not have.
+_VOLUME_CHANGE = 0.4
+
+
 def true_strain(anatomy: Anatomy, wall: Wall, scan: Scan) -> dict[str, float]:
     """Strain at end-systole of the material points that lie where the wall is sampled."""
     index = np.ones((*wall.points_mm.shape[:-1], 4))
@@ -80,11 +84,14 @@ def true_strain(anatomy: Anatomy, wall: Wall, scan: Scan) -> dict[str, float]:
     inside = (depth > -0.3) & (depth < 1.3) & (share > 0) & (share < 0.88)
     # Beyond the apex there is no wall, and no derivative to invert.
     strain = strain_at(heart, flat[inside], phase=heart.es_phase)
+    # Within the endocardium near the apex the radius vanishes, and the derivative is no number.
+    known = np.abs(np.log(np.maximum(strain.volume, 1e-9))) < _VOLUME_CHANGE
+    inside[inside] = known
     segments = np.repeat(wall.segments[:, :, None], wall.points_mm.shape[2], axis=2).ravel()
     truth = {"time_ms": heart.es_phase * anatomy.rr_ms}
     for short, name, values in (
-        ("gcs", "ecc", strain.circumferential),
-        ("grs", "err", strain.radial),
+        ("gcs", "ecc", strain.circumferential[known]),
+        ("grs", "err", strain.radial[known]),
     ):
         truth[f"{short}_peak_pct"] = 100 * float(values.mean())
         for number in range(1, 17):

@@ -202,7 +202,7 @@ def _write_given(folder: Path) -> None:
     config = Config.model_validate(CONFIG).model_dump()
     folder.mkdir(parents=True, exist_ok=True)
     for name in JOBS:
-        given = {section: config[section] for section in STAGES[name].sections}
+        given = STAGES[name].sections_of(config)
         given |= {"study": {"seed": config["study"]["seed"]}, "protocol": config["protocol"]}
         given["version"] = version_of(name)
         (folder / f"{name}.json").write_text(json.dumps(config if name == "report" else given))

@@ -27,7 +27,7 @@ SHARD = "00000"
 
 def options_of(config: dict[str, Any], stage: str) -> dict[str, Any]:
     """Return what the workflow gives a stage."""
-    given = {section: config[section] for section in STAGES[stage].sections}
+    given = STAGES[stage].sections_of(config)
     given |= {"study": {"seed": config["study"]["seed"]}, "protocol": config["protocol"]}
     if STAGES[stage].options:
         given["stages"] = {stage: config["stages"].get(stage, {})}

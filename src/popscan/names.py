@@ -1,4 +1,4 @@
-"""Names as people type them: of subjects, with or without ``sub-``, and numbers that lost zeros.
+"""Names as people type them (``sub-`` or not, zeros lost), and counts as people read them.
 
 The Snakefile imports this module, so it imports nothing heavy.
 """
@@ -22,6 +22,18 @@ def name_list(named: object) -> list[str]:
     """
     parts = named if isinstance(named, (list, tuple)) else str(named).split(",")
     return [name for part in parts if (name := str(part).strip())]
+
+
+def plural(n: int, noun: str, many: str = "") -> str:
+    """Write a count with its noun.
+
+    Examples
+    --------
+    >>> plural(1, "subject"), plural(1200, "subject"), plural(0, "study", "studies")
+    ('1 subject', '1,200 subjects', 'no studies')
+    """
+    word = noun if n == 1 else (many or f"{noun}s")
+    return f"{f'{n:,}' if n else 'no'} {word}"
 
 
 def subject_of(unit: str) -> str:

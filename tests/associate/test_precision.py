@@ -139,11 +139,27 @@ def test_pairs_of_other_visits_are_named() -> None:
     assert precision_table(table, outcomes=["lvef_pct"]).loc[0, "note"] == ""
 
 
+@pytest.mark.parametrize("lacking", [np.nan, None, ""])
+def test_pairs_of_a_visit_without_a_session_are_named(lacking) -> None:
+    """A visit without a session stopped the table, or left a hole in its sentence."""
+    table = visits(30)
+    late = table["sub"].isin(["sub-01", "sub-02"]) & (table["ses"] == "ses-10")
+    table["ses"] = table["ses"].astype(object).mask(late, lacking)
+    note = precision_table(table, outcomes=["lvef_pct"]).loc[0, "note"]
+    assert note.startswith("pairs of different visits: ses-2 and ses-10 (28), ")
+    pairs, order = note.split("; ")
+    assert "no session" in pairs
+    assert pairs.endswith(" (2)")
+    assert sorted(order.removeprefix("visits in the order of their names: ").split(", ")) == [
+        "no session", "ses-10", "ses-2",
+    ]  # fmt: skip
+
+
 def test_a_scan_that_was_filed_twice_is_named() -> None:
     table = visits(30).set_index(["sub", "ses"]).sort_index()
     for sub in ("sub-04", "sub-05"):
         table.loc[(sub, "ses-2")] = table.loc[(sub, "ses-10")].to_numpy()
     found = precision_table(table.reset_index(), outcomes=["lvef_pct"])
-    assert "2 of 30 pairs are exactly equal" in found.loc[0, "note"]
+    assert "exactly equal pairs: 2 of 30" in found.loc[0, "note"]
     whole = table.reset_index().assign(lvef_pct=lambda t: t["lvef_pct"].round())
     assert precision_table(whole, outcomes=["lvef_pct"]).loc[0, "note"] == ""

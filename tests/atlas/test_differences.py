@@ -139,16 +139,28 @@ def test_small_groups_are_not_further_away_for_being_small():
     logs = np.zeros((400, 30), np.float16)
     people = rng.normal(0, 3.0, (400, 30, 3)).astype(np.float16)
     found = {}
-    for n in (2, 5, 50):
+    for n in (4, 5, 50):
         squared = []
         for subject in range(150):
             rows = rng.choice(np.arange(200, 400), n, replace=False)
             group = Moments.of(logs[rows], people[rows])
             squared.append(shape_distance_mm(people[subject], group) ** 2)
         found[n] = np.mean(squared)
-    for n in (2, 5):
+    for n in (4, 5):
         assert found[n] == pytest.approx(found[50], rel=0.05)
     assert np.isnan(shape_distance_mm(people[0], Moments.of(logs[1:2], people[1:2])))
+
+
+def test_a_mean_of_few_gives_no_distance_rather_than_none_of_it():
+    """Of two or three others, chance alone exceeds the distance of many subjects: 0.000 mm."""
+    rng = np.random.default_rng(3)
+    logs = np.zeros((9, 4), np.float16)
+    for _ in range(50):
+        people = rng.normal(0, 2.0, (9, 4, 3)).astype(np.float16)
+        for n in (2, 3):
+            few = Moments.of(logs[1 : 1 + n], people[1 : 1 + n])
+            assert np.isnan(shape_distance_mm(people[0], few))
+        assert np.isfinite(shape_distance_mm(people[0], Moments.of(logs[1:5], people[1:5])))
 
 
 def test_differences_survive_a_file_and_an_empty_shard(registered):

@@ -17,6 +17,7 @@ from popscan.experiment.occlusion import occlude
 from popscan.experiment.predicted import anomaly_scores
 from popscan.experiment.predicted_results import outcome_table
 from popscan.records import Status
+from popscan.stages.experiment import data
 from popscan.stages.experiment.data import prepare_part, split, subjects
 from popscan.stages.experiment.job import run_trial_job, write_results
 from popscan.train.cubes import back_turned, cube_case, turned
@@ -101,6 +102,18 @@ def test_a_normative_model_trains_on_the_healthy_and_is_tested_on_all(tmp_path):
     assert (scores["flagged"] == (scores["score"] > threshold)).all()
     assert {"group", "sex", "age_group"} == set(tables["outcomes"]["attribute"])
     assert "mean score of the negatives" in page
+
+
+def test_records_of_before_copies_were_known_are_made_again(tmp_path, monkeypatch):
+    """They hold no digest of the images: a study of before took copies for subjects."""
+    options = shrunk("brain_anomaly", shares_pct=[50], n_train=4, n_held_out=4)
+    monkeypatch.setattr(data, "subjects", lambda options: subjects(options)[:1])
+    with monkeypatch.context() as before:
+        before.setattr(data, "VERSION", "1")
+        (old,) = prepare_part(tmp_path, 0, options)
+    (new,) = prepare_part(tmp_path, 0, options)
+    assert new.fingerprint != old.fingerprint
+    assert new.values["images"]
 
 
 def test_a_classifier_says_what_images_and_volumes_say_and_where_it_looks(tmp_path):

@@ -162,7 +162,9 @@ def test_one_training_shows_nothing(tmp_path):
 
 def test_repeated_visits_are_told(tmp_path):
     page = write(tmp_path, tables_of(records()), left_out=3)
-    assert "3 repeated visits or copies are left out" in page
+    assert "Left out: 3 repeated visits or copies (the first" in page
+    page = write(tmp_path, tables_of(records()), left_out=1)
+    assert "Left out: 1 repeated visit or copy (the first" in page
 
 
 def test_overshooting_is_no_shrinking():

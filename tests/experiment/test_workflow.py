@@ -218,7 +218,7 @@ def test_each_subject_has_one_visit_in_training_or_test(tmp_path, monkeypatch, c
     units = [u for side in ("test", "pool") for us in sets[side].values() for u in us]
     assert sorted(units) == sorted({v.subject.unit for v in visits if v.subject.ses == "ses-1"})
     assert sets["left_out"] == len(visits) // 2
-    assert f"{len(visits) // 2} repeated visits are left out" in capsys.readouterr().out
+    assert f"Left out: {len(visits) // 2} repeated visits (" in capsys.readouterr().out
 
 
 def test_labelled_studies_go_the_same_way(data_dir, tmp_path):

@@ -186,6 +186,12 @@ def test_sentences_say_how_many_subjects_visits_are_of():
                   n_boot=50)  # fmt: skip
     text = gap_sentence(found.gaps[found.gaps["group"] == "male"].iloc[0])
     assert "men (n = 60 visits of 30 subjects)" in text
+    row = found.gaps[found.gaps["group"] == "male"].iloc[0]
+    few = gap_sentence(row.where(row.index != "n_subjects", 1))
+    assert "men (n = 60 visits of 1 subject)" in few
+    assert "men (n = 1 visit of 1 subject)" in gap_sentence(
+        row.where(~row.index.isin(["n", "n_subjects"]), 1)
+    )
     once = audit(_long(people, values), people, attributes_to_test=["sex"], n_boot=50).gaps
     assert "men (n = 60)" in gap_sentence(once[once["group"] == "male"].iloc[0])
     gaps = share({"groups": found.groups, "gaps": found.gaps}, min_cell=2)["gaps"]

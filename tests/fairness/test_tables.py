@@ -253,3 +253,11 @@ def test_real_brain_volumes(data_dir):
     assert len(adjusted)
     assert (adjusted["gap"].notna() | adjusted["note"].ne("")).all()
     assert words.CAUTION in findings.sentences(result.gaps)
+
+
+def test_to_be_far_from_other_groups_is_neither_good_nor_bad():
+    """Its name says distance: the audit took it for something of which less is better."""
+    names = ("atlas_distance_mm", "atlas_own_distance_mm", "atlas_others_distance_mm")
+    table = pd.DataFrame({"unit": ["a", "b"], **{name: [1.0, 2.0] for name in names}})
+    found = outcomes_table(atlas=table).drop_duplicates("outcome").set_index("outcome")
+    assert found["better_is"].to_dict() == dict.fromkeys(names[:2], "lower") | {names[2]: "neither"}

@@ -17,7 +17,8 @@ from sentences import MODULES, PAGE, Template, fits, read_page, templates, writt
 #: Habits that a sentence of the report does not have.
 HABITS = {
     r"(?<![\d.,±-])\b1 (subjects|visits|references|comparisons|slices|frames|verdicts|scans|rows|"
-    r"columns|trainings|spokes|results|values|units)\b": "one is not many",
+    r"columns|trainings|spokes|results|values|units|pairs|copies)\b": "one is not many",
+    r"\b1 (repeated|exactly equal) \w+s\b": "one is not many, either",
     r"\b(\w{3,}) \1\b": "a word twice",
     r"\bnan\b|\bNone\b|\binf\b": "what a computer calls it",
     r" [,.;:](?= |$)|\(\)|\.\.$": "an empty place",

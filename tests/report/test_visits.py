@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pandas as pd
 
 from popscan.report import StudyContext
@@ -44,6 +46,17 @@ def test_the_study_is_described_by_its_subjects():
     units = ["sub-1_ses-1", "sub-1_ses-2", "sub-2_ses-1"]
     assert _description(words, "dicom", units) == "Cine of 2 subjects at 3 visits, read from DICOM."
     assert _description(words, "dicom", units[1:]) == "Cine of 2 subjects, read from DICOM."
+    assert (
+        _description(words, "dicom", units[:2]) == "Cine of 1 subject at 2 visits, read from DICOM."
+    )
+
+
+def test_a_single_subject_is_one():
+    one = study(1)
+    lost = one.ledger["unit"] != one.ledger["unit"].iloc[0]
+    alone = replace(one, ledger=one.ledger.assign(status=lost.map({True: "failed", False: "ok"})))
+    assert next(_subjects(alone)).startswith("Of 12 subjects, 1 was analysed (11 failed at ")
+    assert "1 (8%) was analysed." in glance(alone, Options()).blocks[0].text
 
 
 def test_the_methods_paragraph_names_visits_as_visits():

@@ -66,6 +66,12 @@ def test_optional_stages_are_named_only_where_they_ran(enabled: bool) -> None:
     assert ("Population averages" in written) is enabled
 
 
+@pytest.mark.parametrize(("growth", "named"), [(0, False), (10, True)])
+def test_averages_that_are_kept_while_a_study_grows_are_described(growth: int, named: bool) -> None:
+    written = text(StudyContext(), atlas={"max_growth_pct": growth})
+    assert ("kept until the study had grown by more than 10%" in written) is named
+
+
 @pytest.mark.parametrize(("correction", "name"), [("holm", "Holm"), ("bh", "Benjamini")])
 def test_the_audit_is_described_as_it_was_set(correction: str, name: str) -> None:
     gaps = pd.DataFrame({"attribute": ["sex"], "test": ["Welch's t test"]})

@@ -63,7 +63,7 @@ def study(tmp_path_factory) -> Path:
     plan_study(root, config)
     (root / "params").mkdir()
     for stage in STAGES:
-        given = {name: config[name] for name in SUBJECT_STAGES[stage].sections}
+        given = SUBJECT_STAGES[stage].sections_of(config)
         given |= {"study": {"seed": 1}, "protocol": "cine_sax", "version": version_of(stage)}
         (root / "params" / stage).write_text(json.dumps(given))
         run(root, "stage", stage, "--study", str(root), "--shard", SHARD,

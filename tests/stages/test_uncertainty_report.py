@@ -21,6 +21,8 @@ from popscan.stages.report.uncertainty import (
 #: Unit, whether the model was trained on it, share of its voxels that are flipped.
 PEOPLE = (("sub-1", False, 2.0), ("sub-2", False, 4.0), ("sub-3", True, 50.0))
 
+_NO_ATLAS = {"atlas": {"enabled": False}}
+
 
 def segmentation(lowest=(0.9, 0.6, 0.8)) -> pd.DataFrame:
     table = pd.DataFrame({"unit": ["sub-1", "sub-2", "sub-3"]})
@@ -88,7 +90,9 @@ def test_the_shared_report_has_no_small_count_of_subjects(tmp_path):
     plain_table(tmp_path, "segmentation", table)
     plain_table(tmp_path, "scores", checked.assign(unit=units, reference_verdict=verdicts))
     plain_table(tmp_path, "biomarkers", pd.DataFrame({"unit": units}))
-    context = StudyContext(extras=extra_sections(tmp_path, {"report": {"min_cell": 5}}))
+    context = StudyContext(
+        extras=extra_sections(tmp_path, {"report": {"min_cell": 5}, **_NO_ATLAS})
+    )
     html = render_study(context, tmp_path / "out").read_text(encoding="utf-8")
     assert "In 1 of 81 subjects" in html
     shared = render_study(context, tmp_path / "share", share=True).read_text(encoding="utf-8")
@@ -135,7 +139,7 @@ def test_uncalibrated_bundles_and_older_studies(tmp_path):
 
 
 def test_section_is_in_the_report(study, tmp_path):
-    extras = extra_sections(study, {})
+    extras = extra_sections(study, _NO_ATLAS)
     html = render_study(StudyContext(extras=extras), tmp_path / "out").read_text(encoding="utf-8")
     assert "Uncertainty of the segmentation" in html
     assert "lvef_pct" in html

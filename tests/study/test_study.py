@@ -87,7 +87,8 @@ class Made:
         work = root / "atlas" / "work"
         prepared = work / "prepared" / f"{SHARD}.npz"
         if not prepared.exists():
-            prepare_shard(self.store, SHARD, options, prepared)
+            used = stages.STAGES["atlas_prepare"].sections_of(options)
+            prepare_shard(self.store, SHARD, {**options, **used}, prepared)
         write_members(root, options, work / "members.parquet")
         sums, template = work / "sums-0" / f"{SHARD}.npz", work / "template-0.npz"
         map_shard(prepared, work / "members.parquet", None, options, sums)

@@ -101,7 +101,7 @@ def study_folder(wildcards):
 
 def options(stage, **further):
     """File with what a stage is given of the config: another content means that it runs again."""
-    given = {section: config[section] for section in DESCRIBED[stage].sections}
+    given = DESCRIBED[stage].sections_of(config)
     # The name and place of a study change none of its results.
     given["study"] = {"seed": config["study"]["seed"]}
     # With its version where that was raised: the protocol's code is the stage's, too.

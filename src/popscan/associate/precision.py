@@ -96,6 +96,8 @@ def precision_table(
     return pd.DataFrame(rows, columns=list(DICTIONARY))
 
 
+#: How a visit without a session is named.
+_NO_SESSION = "no session"
 #: 5-1-2020, 05.01.20, and 05012020, the only way in which BIDS lets a date begin with its day.
 _DAY_FIRST = re.compile(
     r"(^|[^0-9])([0-9]{1,2}([-_.+])[0-9]{1,2}\3[0-9]{2,4}"
@@ -127,13 +129,14 @@ def order_note(visits: pd.DataFrame, *, order: Sequence[str] = ()) -> str:
     """
     if "ses" not in visits or order:
         return ""
-    names = [str(name).casefold() for name in visits["ses"].dropna().unique()]
+    sessions = _named(visits["ses"])
+    names = [name.casefold() for name in sessions.unique()]
     forms = {re.sub(r"[0-9]+", "#", name) for name in names}
     dates = any(_DAY_FIRST.search(name) for name in names)
     if len(forms) <= 1 and not dates and all("#" in form for form in forms):
         return ""
-    listed = visits.assign(_rank=_order(visits["ses"], order)).sort_values("_rank")["ses"].unique()
-    return f"visits in the order of their names: {', '.join(map(str, listed))}"
+    listed = sessions[_order(visits["ses"], order).sort_values(kind="stable").index].unique()
+    return f"visits in the order of their names: {', '.join(listed)}"
 
 
 def interval_columns(outcome: str) -> tuple[str, str]:
@@ -156,6 +159,11 @@ def pairs_of(visits: pd.DataFrame, column: str) -> pd.DataFrame:
     values = pd.to_numeric(visits[column], errors="coerce").astype(float)
     long = pd.DataFrame({"sub": visits["sub"], "visit": number, "value": values})
     return long[long["visit"] < 2].pivot(index="sub", columns="visit", values="value")
+
+
+def _named(sessions: pd.Series) -> pd.Series:
+    """Return the sessions' names, with one for none."""
+    return sessions.astype(object).fillna("").astype(str).replace("", _NO_SESSION)
 
 
 def _order(sessions: pd.Series, order: Sequence[str]) -> pd.Series:
@@ -207,7 +215,7 @@ def _other_pairs(visits: pd.DataFrame, pairs: pd.DataFrame) -> str:
     if "ses" not in visits or len(known) == 0:
         return ""
     first = visits[visits.groupby("sub").cumcount() < 2]
-    names = first.groupby("sub")["ses"].agg(" and ".join).loc[known]
+    names = _named(first["ses"]).groupby(first["sub"]).agg(" and ".join).loc[known]
     counts = names.value_counts()
     if len(counts) == 1 or counts.max() == 1:
         return ""
@@ -222,7 +230,7 @@ def _equal_pairs(pairs: pd.DataFrame) -> str:
     equal = int((values[:, 0] == values[:, 1]).sum()) if len(values) else 0
     if equal == 0 or (values == np.round(values)).all() or len(np.unique(values)) < len(values):
         return ""
-    return f"{equal} of {len(values)} pairs are exactly equal: is it the same scan twice?"
+    return f"exactly equal pairs: {equal} of {len(values)} (the same scan twice?)"
 
 
 def _intervals(visits: pd.DataFrame, outcome: str, pairs: pd.DataFrame) -> dict[str, float]:

@@ -177,10 +177,11 @@ def shape_distance_mm(displacement_mm: Half, others: Moments) -> float:
     """Return the root mean square distance, in mm, from a group's mean anatomy within the organ.
 
     The mean of n others lies off the anatomy that it stands for by their variance over n, which is
-    taken off: a small group's mean is not further away for being of few. NaN for fewer than two
-    others.
+    taken off: a small group's mean is not further away for being of few. 0 where the subject is no
+    further from the mean than the mean is off by chance. NaN for fewer than `MIN_OTHERS` others, of
+    which that chance is too large.
     """
-    if others.n < 2:
+    if others.n < MIN_OTHERS:
         return float("nan")
     mean = others.displacement_mm / others.n
     variance = (others.power_mm2 - others.n * float((mean**2).sum(axis=-1).mean())) / (others.n - 1)

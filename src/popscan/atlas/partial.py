@@ -199,7 +199,7 @@ def merge(partials: Iterable[Partial]) -> Partial:
         if partial.grid != grid:
             raise PopscanError(f"atlas partials on different grids: {grid} and {partial.grid}")
         width = partial.values.shape[1]
-        twice = sorted(set(partial.units) & set(values))
+        twice = sorted(unit for unit in partial.units if unit in values)
         if twice:
             raise PopscanError(f"subjects counted twice in the atlas: {', '.join(twice)}")
         values.update(zip(partial.units, partial.values, strict=True))

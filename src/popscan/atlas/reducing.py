@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 
@@ -18,6 +19,7 @@ def reduce(
     previous_template: Template | None = None,
     *,
     min_subjects: int = 1,
+    with_cycle: bool = False,
 ) -> dict[str, Template]:
     """Average each group.
 
@@ -32,7 +34,10 @@ def reduce(
     previous_template
         The template that was registered to; None in the first round.
     min_subjects
-        Groups with fewer are not built (`popscan.atlas.group_counts` says how many each has).
+        Groups with fewer are not built (`popscan.atlas.group_counts` says how many each has), nor
+        the average over the cycle of a group of which fewer have a cycle.
+    with_cycle
+        Whether averages over the cycle were asked for: `Template.n_cycle` counts, also none.
 
     Returns
     -------
@@ -48,13 +53,22 @@ def reduce(
     if previous_template is not None and previous_template.grid != total.grid:
         raise PopscanError("partials and previous template of the atlas live on different grids")
     return {
-        name: _template(name, sums, total, previous_template)
+        name: replace(
+            _template(name, sums, total, previous_template, max(min_subjects, 1)),
+            n_cycle=_n_cycle(name, total) if with_cycle else None,
+        )
         for name, sums in total.groups.items()
         if sums.n_subjects >= max(min_subjects, 1)
     }
 
 
-def _template(name: str, sums: GroupSums, total: Partial, previous: Template | None) -> Template:
+def _n_cycle(name: str, total: Partial) -> int:
+    return total.cycles[name].n_subjects if name in total.cycles else 0
+
+
+def _template(
+    name: str, sums: GroupSums, total: Partial, previous: Template | None, min_subjects: int
+) -> Template:
     n = sums.n_subjects
     covered = np.maximum(sums.weight, 1.0)
     mean = sums.image / covered
@@ -70,7 +84,7 @@ def _template(name: str, sums: GroupSums, total: Partial, previous: Template | N
     image, image_sd, coverage, *probabilities = maps
     seen = coverage >= 0.5
     cycle = None
-    if name in total.cycles:
+    if _n_cycle(name, total) >= min_subjects:
         cycle = CycleTemplate.of(total.cycles[name], inverse, spacing_mm=total.grid.spacing)
     return Template(
         group=name,

@@ -38,7 +38,9 @@ class Template:
         Mean displacement from the template registered to (of all subjects) to this group's
         subjects: how the group's shape differs. 0 in round 0.
     cycle
-        The average over the cycle; None without subjects that have one, and before the last round.
+        The average over the cycle; None where too few subjects have one, and before the last round.
+    n_cycle
+        How many have a cycle; None where none was asked for.
     """
 
     group: str
@@ -50,6 +52,7 @@ class Template:
     probabilities: NDArray[np.float32]
     mean_displacement_mm: NDArray[np.float32]
     cycle: CycleTemplate | None = None
+    n_cycle: int | None = None
 
     def volumes_ml(self, regions: Sequence[str]) -> dict[str, float]:
         """Return the expected volume of each region: the sum of its probabilities."""
@@ -69,6 +72,7 @@ class Template:
             "probabilities": self.probabilities,
             "mean_displacement_mm": self.mean_displacement_mm,
             **(self.cycle.to_arrays() if self.cycle else {}),
+            **({} if self.n_cycle is None else {"n_cycle": np.array(self.n_cycle)}),
         }
 
     @classmethod
@@ -84,4 +88,5 @@ class Template:
             probabilities=arrays["probabilities"],
             mean_displacement_mm=arrays["mean_displacement_mm"],
             cycle=CycleTemplate.from_arrays(arrays),
+            n_cycle=int(arrays["n_cycle"]) if "n_cycle" in arrays else None,
         )

@@ -17,7 +17,7 @@ from popscan.registry import read_registry
 from popscan.report.context import FlaggedSubject, StudyContext
 from popscan.report.pages import write_subject
 from popscan.report.subject import SubjectTables
-from popscan.stages.atlas.report import unusual_places
+from popscan.stages.atlas.subject_report import UnusualPlaces
 from popscan.stages.motion.report import subject_figures
 from popscan.stages.report.flagged import units_to_look_at, with_pictures
 from popscan.study.overrides import read_overrides
@@ -109,12 +109,13 @@ def pictured(study: OpenedStudy, units: Sequence[str]) -> list[FlaggedSubject]:
     }
     figures = subject_figures(study.root, protocol_of(study.config))
     shards = read_registry(study.root / "plan" / "registry.tsv")
+    places = UnusualPlaces(study.root, study.config)
     return [
         replace(
             _subject(study, unit, rows.get(unit, {}), lost.get(unit, [])),
             figures=[
                 *([figures[unit]] if unit in figures else []),
-                *unusual_places(study.root, protocol_of(study.config), unit, shards.get(unit, "")),
+                *places.of(unit, shards.get(unit, "")),
             ],
         )
         for unit in units

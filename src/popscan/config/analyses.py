@@ -47,11 +47,12 @@ class Atlas(Section):
     )
     effects: Distinct[ColumnName] = Field(
         default=["age_years", "sex", "bsa_m2"],
-        description="Columns on the right-hand side of the maps of local volume; [] for no maps.",
+        description="Columns on the right-hand side of the maps of local volume, of the cohort "
+        "table or biomarkers as measured (never harmonised); [] for no maps.",
     )
     biomarkers: Distinct[ColumnName] = Field(
         default=[],
-        description="Biomarkers that get a map of their own, adjusted for `effects`.",
+        description="Biomarkers, as measured, that get a map of their own, adjusted for `effects`.",
     )
     min_n: int = Field(default=20, ge=5, description="Fewest subjects of such a map.")
     max_map_subjects: int = Field(
@@ -62,17 +63,25 @@ class Atlas(Section):
         description="Write z-scores and log-Jacobian of every subject as NIfTI, too.",
     )
     max_growth_pct: float = Field(
-        default=10.0,
+        default=0.0,
         ge=0,
         le=100,
         description="Subjects that join are registered to the averages that are there until the "
-        "study has grown by more; 0: every change registers all subjects again.",
+        "study has grown by more; results then depend on how it grew, and atlas.json and the "
+        "report say of how many subjects these averages are. 0: every change registers all "
+        "subjects again.",
     )
 
     @field_validator("intersections")
     @classmethod
     def _of_several(cls, intersections: list[list[str]]) -> list[list[str]]:
         return of_several(intersections)
+
+    @model_validator(mode="after")
+    def _adjusted_for_others(self) -> Atlas:
+        if both := [name for name in self.biomarkers if name in self.effects]:
+            raise ValueError(f"biomarkers: {both[0]} is among effects; it cannot be adjusted for")
+        return self
 
 
 class Associate(Section):

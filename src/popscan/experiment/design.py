@@ -16,7 +16,7 @@ from popscan.records import PopscanError
 #: Fields of a mitigation that the recipe knows; the others choose data or further trainings.
 RECIPE_FIELDS = ("sampling", "reweigh", "dro_step", "dro_adjustment", "adversary", "classifier")
 #: Version of the code of trials and their data: raise it when their results change.
-VERSION = "1"
+VERSION = "2"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ import pandas as pd
 
 from popscan.experiment.figures import dice_figure, gap_figure
 from popscan.experiment.words import interval, sentences
+from popscan.names import plural
 from popscan.report.blocks import (
     Block,
     Bullets,
@@ -83,8 +84,14 @@ def write_experiment_page(
         f"{', '.join(section['groups'])}."
     )
     if left_out:
-        what += f" {left_out} repeated visits or copies are left out: the first of each is taken."
+        what += left_out_text(left_out)
     return write_page(path, name=name, kind="experiment", description=what, sections=sections)
+
+
+def left_out_text(left_out: int) -> str:
+    """Say how many visits and copies are in neither training nor test."""
+    what = plural(left_out, "repeated visit or copy", "repeated visits or copies")
+    return f" Left out: {what} (the first of each is taken)."
 
 
 def _overview(

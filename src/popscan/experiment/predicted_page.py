@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from popscan.experiment.figures import signed
-from popscan.experiment.page import trials_section
+from popscan.experiment.page import left_out_text, trials_section
 from popscan.report.blocks import (
     Block,
     Bullets,
@@ -78,7 +78,7 @@ def write_predicted_page(
         f"{', '.join(section['groups'])}."
     )
     if left_out:
-        what += f" {left_out} repeated visits or copies are left out: the first of each is taken."
+        what += left_out_text(left_out)
     return write_page(path, name=name, kind="experiment", description=what, sections=sections)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from popscan.fairness.words import capital, decimals, gap_scale, outcome_name, p_text, people
+from popscan.names import plural
 
 REVEALED, REMOVED = "a gap that only adjustment shows", "no longer significant"
 #: End of what is said of a gap that may as well be one between sites, scanners or ages.
@@ -90,8 +91,8 @@ def _size(row: pd.Series, count: str, missing: str, subjects: str) -> str:
     share, people_of = row.get(missing, np.nan), row.get(subjects, np.nan)
     size = f"n = {row[count]:,.0f}"
     if row.get("counted", "") == "visits":
-        size += " visits"
-        size += f" of {people_of:,.0f} subjects" if np.isfinite(people_of) else ""
+        size = f"n = {plural(int(row[count]), 'visit')}"
+        size += f" of {plural(int(people_of), 'subject')}" if np.isfinite(people_of) else ""
     if not np.isfinite(share) or share <= 0:
         return size
     return f"{size}, {f'{share:.0f}' if share >= 1 else '< 1'}% missing"

@@ -84,7 +84,8 @@ def outcomes_table(
         ``brain_ml_error`` (neither), ``brain_ml_abs_error`` (lower) and, for biomarkers with an
         interval, ``brain_ml_covered`` (1 where it holds the reference).
     atlas : DataFrame
-        unit and distances to the atlas.
+        unit and distances to the atlas; of the distance to other groups neither direction is
+        better.
     analysed : Series of bool, optional
         By unit: who is in the study's analyses, QC and overrides counted; units that it lacks are
         not. By default those whose `final_stage` is ok.
@@ -133,7 +134,7 @@ def outcomes_table(
     if _has(biomarkers, "unit"):
         parts += _biomarkers(biomarkers, biomarker_columns, truth, better or {})
     if _has(atlas, "unit"):
-        parts += _measured(atlas, "atlas")
+        parts += _measured(atlas, "atlas", {"atlas_others_distance_mm": "neither"})
     return joined([part for part in parts if len(part.values)])
 
 
@@ -194,14 +195,19 @@ def _statuses(ledger: pd.DataFrame, final_stage: str, analysed: pd.Series | None
     return found
 
 
-def _measured(table: pd.DataFrame, stage: str) -> list[Part]:
-    """Every numeric column whose name says whether higher or lower is better."""
+def _measured(
+    table: pd.DataFrame, stage: str, better: Mapping[str, str] | None = None
+) -> list[Part]:
+    """Every numeric column of `better`, or whose name says whether higher or lower is better."""
     found = []
+    known = better or {}
     for column in map(str, table.columns.drop("unit")):
-        if direction(column) != "neither" and pd.api.types.is_numeric_dtype(table[column]):
+        sense = known.get(column, direction(column))
+        used = column in known or sense != "neither"
+        if used and pd.api.types.is_numeric_dtype(table[column]):
             means = table.groupby("unit")[column].mean()
             found.append(
-                part_of(means.index, stage, column, means, better_is=direction(column),
+                part_of(means.index, stage, column, means, better_is=sense,
                       kind="continuous")
             )  # fmt: skip
     return found

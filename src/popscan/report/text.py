@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from popscan.names import plural as plural
 from popscan.report.names import UNITS, name_of
 
 #: Shown for a number that is undefined.
@@ -126,18 +127,6 @@ def span(low: Any, high: Any) -> str:
         return DASH
     same = ends[0] == ends[1] or math.isclose(float(low), float(high), rel_tol=1e-3)
     return ends[0] if same else f"{ends[0]} to {ends[1]}"
-
-
-def plural(n: int, noun: str, many: str = "") -> str:
-    """Write a count with its noun.
-
-    Examples
-    --------
-    >>> plural(1, "subject"), plural(1200, "subject"), plural(0, "study", "studies")
-    ('1 subject', '1,200 subjects', 'no studies')
-    """
-    word = noun if n == 1 else (many or f"{noun}s")
-    return f"{f'{n:,}' if n else 'no'} {word}"
 
 
 def unit_of(column: str) -> str:

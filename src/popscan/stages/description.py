@@ -61,6 +61,9 @@ class Stage:
         counts as one of its own.
     sections
         Config sections that it is given; another value there means that it runs again.
+    keys
+        Section -> the keys of it that the stage uses, where another value of the others changes
+        nothing: it is given these alone. All of a section that is not named here.
     options
         `popscan.config.Section` with the keys of a stage that has no section in `popscan.config`;
         they are given in the config as ``stages: {NAME: {...}}``.
@@ -92,6 +95,7 @@ class Stage:
     version: str
     sections: tuple[str, ...]
     uses: tuple[str, ...] = ()
+    keys: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     options: Where = ""
     per: Literal["subject", "shard", "study"] = "subject"
     reads: tuple[str, ...] = ()
@@ -103,3 +107,10 @@ class Stage:
     model: bool = False
     tables: Mapping[str, Table] = field(default_factory=dict)
     report: Where = ""
+
+    def sections_of(self, config: Mapping[str, Mapping[str, object]]) -> dict[str, object]:
+        """Return what the stage is given of a config: its `sections`, of some only its `keys`."""
+        return {
+            name: {key: config[name][key] for key in self.keys.get(name, tuple(config[name]))}
+            for name in self.sections
+        }

@@ -114,13 +114,24 @@ def _shared(
 
 
 def _outside(difference: np.ndarray, subjects: np.ndarray) -> np.ndarray:
-    """Whether each difference lies beyond the limits of the first visits of all other subjects."""
-    outside = np.zeros(difference.size, dtype=bool)
-    who, first = np.unique(subjects, return_index=True)
+    """Whether each difference lies beyond the limits of the first visits of all other subjects.
+
+    Sums of the others are those before and those after: to take a wild value off a total that
+    holds it would leave nothing of the others' digits.
+    """
+    who, first, own = np.unique(subjects, return_index=True, return_inverse=True)
     if who.size <= max(FEWEST, _FEWEST_OTHERS):
-        return outside
-    for i in range(difference.size):
-        others = difference[first[who != subjects[i]]]
-        away = abs(difference[i] - others.mean())
-        outside[i] = away > _LIMIT * others.std(ddof=1) * np.sqrt(1 + 1 / others.size)
-    return outside
+        return np.zeros(difference.size, dtype=bool)
+    n, middle = who.size - 1, np.median(difference[first])
+    once = difference[first] - middle
+    mean = _of_others(once) / n
+    variance = np.maximum(_of_others(once**2) - n * mean**2, 0.0) / (n - 1)
+    limit = _LIMIT * np.sqrt(variance * (1 + 1 / n))
+    return np.asarray(np.abs(difference - middle - mean[own]) > limit[own])
+
+
+def _of_others(values: np.ndarray) -> np.ndarray:
+    """Return for each value the sum of all others."""
+    before = np.concatenate([[0.0], np.cumsum(values)[:-1]])
+    after = np.concatenate([np.cumsum(values[::-1])[:-1][::-1], [0.0]])
+    return np.asarray(before + after)

@@ -169,7 +169,8 @@ class Study:
         """Add columns of the table `motion` that an analysis names; NaN without a track."""
         associate = Associate.of(self.options, or_defaults=True).outcomes
         audit = Fairness.of(self.options, or_defaults=True).biomarkers
-        maps = Atlas.of(self.options, or_defaults=True).biomarkers
+        atlas = Atlas.of(self.options, or_defaults=True)
+        maps = [*atlas.biomarkers, *atlas.effects]
         named = [n for n in dict.fromkeys([*associate, *audit, *maps]) if n not in measured]
         motion = protocol_of(self.options).motion
         known = [name for name in named if motion is not None and name in motion.columns()]

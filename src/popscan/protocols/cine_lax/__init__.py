@@ -43,7 +43,7 @@ PROTOCOL = Protocol(
         first=("lvef_pct", "lvedv_ml", "lav_max_ml", "laef_pct", "mapse_mm"),
         limits=(
             "How well labels were drawn that came with the images is not judged beyond the checks "
-            "of QC.",
+            "of QC; the shipped model never saw a labelled long-axis image of a patient.",
             "How right a network's labels are on acquired images is known only where its bundle "
             "states it; other networks' labels go to review unless the study lifts that limit.",
             "Biplane volumes take chambers for ellipses across the long axis and the planes for "
@@ -77,6 +77,7 @@ PROTOCOL = Protocol(
         },
         method="given",
         bundle="",
+        bundles={"bundle": "cine_lax"},
         columns="popscan.protocols.cine_lax.columns:SEGMENTATION",
         training="popscan.protocols.cine_lax.training.kind:KIND",
         proof_needed=True,

@@ -32,6 +32,12 @@ def _labels(segment: Segment) -> str:
             "Labels of the two- and four-chamber planes were given with the images; nothing was "
             "segmented."
         )
+    if segment.model == "cine_lax":
+        return (
+            "Two- and four-chamber planes were segmented by a convolutional network of the U-Net "
+            "type [@unet] that was trained on simulated hearts and on planes cut out of labelled "
+            "short-axis stacks, and never held against labelled long-axis images."
+        )
     if unproven(segment.model):
         return (
             "Two- and four-chamber planes were segmented by a neural network whose bundle states "

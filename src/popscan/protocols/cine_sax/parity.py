@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from popscan.protocols.cine_sax.aha import SEGMENTS
 
 _ATRIA = (
-    "protocol `cine_lax` has it as `{}`, from labels that come with the images: no labelled "
-    "long-axis images are at hand to train and check a model"
+    "protocol `cine_lax` has it as `{}`, from labels that come with the images or of a model that "
+    "never saw a labelled long-axis image of a patient"
 )
 _AORTA = {
     "maximum area": "protocol `flow_2d` has it as `{}_area_max_cm2` in a phase-contrast plane, "

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from popscan.report.blocks import Figure, Section, nothing
 from popscan.report.context import StudyContext
 from popscan.report.figures.atlas import atlas_figure, mean_image
@@ -37,7 +40,21 @@ def section(context: StudyContext, options: Options) -> Section:
         f"have this label there; thin: 10% and 90%. {frame.legend}",
     )
     lead = f"Population averages of {plural(len(shown), 'group')}: {names}."
+    lead += _registered_to(context.atlas.get("all", {}), with_counts=not options.share)
     return Section(ident=ident, title=title, lead=lead, blocks=[figure])
+
+
+def _registered_to(whole: Mapping[str, Any], *, with_counts: bool) -> str:
+    """Say where subjects were registered to averages from before the study grew."""
+    if not whole.get("registered_to"):
+        return ""
+    if not with_counts:
+        return " Subjects were registered to averages made before the study grew."
+    n, total = int(whole["registered_to"]), int(whole["n"])
+    return (
+        f" Subjects were registered to averages of {n} of {total} subjects, made before the study "
+        "grew."
+    )
 
 
 def _group(name: str) -> str:

@@ -63,7 +63,10 @@ def _key_sentence(context: StudyContext, n: int, through: int, options: Options)
     people = subjects_of_visits(context)
     of = f" of {options.plural(people, 'subject')}" if people else ""
     text = f"Of {options.plural(n, 'visit' if people else 'subject')}{of}, {_number(texts[0])}"
-    text += f" ({share}) were analysed." if share else " were analysed."
+    if texts[0] == "1":
+        text += f" ({share}) was analysed." if share else " was analysed."
+    else:
+        text += f" ({share}) were analysed." if share else " were analysed."
     if losses:
         parts = zip(texts[1:], losses, strict=False)
         text += " " + listing([f"{_number(number)} {what}" for number, what in parts]) + "."

@@ -7,7 +7,7 @@ from popscan.stages.description import Stage, Table
 
 STAGE = Stage(
     name="associate",
-    version="7",
+    version="8",
     uses=("stats",),
     sections=("study", "associate", "cohort", "fairness", "harmonise"),
     per="study",

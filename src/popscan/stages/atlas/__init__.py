@@ -6,6 +6,11 @@ from dataclasses import replace
 
 from popscan.stages.description import Stage, Table
 
+#: Keys of the config section atlas that decide who is in which group.
+_GROUPS = ("groups", "intersections")
+#: Those that decide what a round's sums become.
+_REDUCED = ("iterations", "registration", "spacing_mm", "min_group", "n_phases", "max_growth_pct")
+
 PREPARE = Stage(
     name="atlas_prepare",
     version="4",
@@ -14,6 +19,7 @@ PREPARE = Stage(
         "register",
     ),
     sections=("study", "atlas"),
+    keys={"atlas": ("spacing_mm", "n_phases")},
     per="shard",
     reads=("ingest", "reconstruct", "segment"),
     optional=True,
@@ -23,17 +29,31 @@ SUBJECTS = Stage(
     name="atlas_subjects",
     version="3",
     sections=("study", "atlas", "fairness", "cohort"),
+    keys={"atlas": _GROUPS},
     per="study",
     reads=("collect",),
     optional=True,
     switch="atlas",
 )
-MAP = replace(PREPARE, name="atlas_map", version="5", reads=("atlas_prepare", "atlas_subjects"))
-REDUCE = replace(MAP, name="atlas_reduce", per="study", reads=("atlas_map",))
+MAP = replace(
+    PREPARE,
+    name="atlas_map",
+    version="5",
+    keys={"atlas": (*_GROUPS, "registration", "iterations", "n_phases")},
+    reads=("atlas_prepare", "atlas_subjects"),
+)
+REDUCE = replace(
+    MAP,
+    name="atlas_reduce",
+    keys={"atlas": _REDUCED},
+    per="study",
+    reads=("atlas_map",),
+)
 STAGE = replace(
     MAP,
     name="atlas",
     sections=("study", "atlas", "fairness", "cohort"),
+    keys={},
     uses=("arrays", "register", "stats"),
     per="study",
     reads=("collect", "atlas_reduce"),

@@ -17,7 +17,7 @@ NUMBERS: Mapping[str, Column] = {
     "atlas_own_distance_mm": Column(
         "mm",
         "root mean square distance from the mean anatomy of the subject's own groups without it; "
-        "the mean over attributes",
+        "the mean over attributes; 0: no further than chance, empty: fewer than 4 others",
     ),
     "atlas_others_distance_mm": Column(
         "mm",

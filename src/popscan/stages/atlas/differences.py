@@ -22,7 +22,7 @@ from popscan.atlas.differences import (
 from popscan.config import Atlas
 from popscan.protocol import AtlasFrame, load
 from popscan.records import Scan
-from popscan.stages.atlas.members import read_members
+from popscan.stages.atlas.members import Levels, read_levels, read_members
 from popscan.stages.atlas.stored import save_arrays
 
 #: A voxel is unusual beyond this z-score.
@@ -39,12 +39,15 @@ class Compared:
         The sums of every shard of the last round.
     groups
         Unit -> its groups; None for further visits of a subject, which are in no average.
+    levels
+        Group -> column and level of each of its attributes.
     grid
         Of the atlas.
     """
 
     paths: tuple[Path, ...]
     groups: Mapping[str, Sequence[str] | None]
+    levels: Mapping[str, Levels]
     grid: AtlasGrid
 
     @classmethod
@@ -54,9 +57,11 @@ class Compared:
         """Return what the round that ends in `template` left."""
         work = study_root / "atlas" / "work"
         folder = work / template.stem.replace("template-", "sums-")
+        members = work / "members.parquet"
         return cls(
             paths=tuple(sorted(folder.glob("*.npz"))),
-            groups=read_members(work / "members.parquet", options),
+            groups=read_members(members, options),
+            levels=read_levels(members, options),
             grid=grid,
         )
 
@@ -69,6 +74,22 @@ class Compared:
             found = Differences.from_arrays(arrays)
             if found is not None:
                 yield path.stem, [str(unit) for unit in arrays["units"]], found
+
+    def volumes(self) -> Iterator[tuple[list[str], NDArray[np.float16], NDArray[np.bool_]]]:
+        """Yield units, log-Jacobians and organ of every shard; displacements stay unread."""
+        for path in self.paths:
+            with np.load(path, allow_pickle=False) as stored:
+                if "differences_log_jacobian" not in stored.files:
+                    continue
+                units = [str(unit) for unit in stored["units"]]
+                yield units, stored["differences_log_jacobian"], stored["differences_organ"]
+
+    def units(self) -> Iterator[str]:
+        """Yield the units that were registered in the last round; nothing else is read."""
+        for path in self.paths:
+            with np.load(path, allow_pickle=False) as stored:
+                if "differences_log_jacobian" in stored.files:
+                    yield from map(str, stored["units"])
 
     def _averaged_in(self, unit: str) -> tuple[str, ...]:
         groups = self.groups.get(unit, ())
@@ -121,13 +142,13 @@ def write_differences(
             if own is None:  # its subject is among those that it would be compared with
                 rows.append(_not_compared(unit))
                 continue
-            group = _compared_with(own, moments, min_group=section.min_group)
+            group = _compared_with(own, moments, compared.levels, min_group=section.min_group)
             others = moments[group].without(*mine)
             scores[row] = normal_scores(mine[0], others)
             rows.append(
                 {
                     "unit": unit,
-                    **_distances(mine, own, moments),
+                    **_distances(mine, own, moments, compared.levels),
                     "atlas_z_group": group if others.n >= MIN_OTHERS else "",
                     "atlas_z_n": float(others.n),
                     "atlas_z_beyond_pct": _beyond_pct(scores[row]),
@@ -149,24 +170,28 @@ def _not_compared(unit: str) -> dict[str, float | str]:
     return {"unit": unit, "atlas_z_group": "", "atlas_z_n": 0.0, **numbers}
 
 
-def _compared_with(own: Sequence[str], moments: Mapping[str, Moments], *, min_group: int) -> str:
+def _compared_with(
+    own: Sequence[str],
+    moments: Mapping[str, Moments],
+    levels: Mapping[str, Levels],
+    *,
+    min_group: int,
+) -> str:
     """Return the narrowest of a subject's groups that is large enough; all if none is."""
     large = [name for name in own if moments[name].n > max(min_group, MIN_OTHERS)]
-    return max(large, key=lambda name: name.count("="), default=ALL)
+    return max(large, key=lambda name: len(levels[name]), default=ALL)
 
 
 def _distances(
     mine: tuple[NDArray[np.float16], NDArray[np.float16]],
     own: Sequence[str],
     moments: Mapping[str, Moments],
+    levels: Mapping[str, Levels],
 ) -> dict[str, float]:
-    single = [name for name in own if name.count("=") == 1]
-    columns = {name.partition("=")[0] for name in single}
-    others = [
-        name
-        for name in moments
-        if name.count("=") == 1 and name.partition("=")[0] in columns and name not in single
-    ]
+    column = {name: several[0][0] for name, several in levels.items() if len(several) == 1}
+    single = [name for name in own if name in column]
+    mine_of = {column[name] for name in single}
+    others = [name for name in moments if column.get(name) in mine_of and name not in single]
     nearest = [shape_distance_mm(mine[1], moments[name].without(*mine)) for name in single]
     further = [shape_distance_mm(mine[1], moments[name]) for name in others]
     return {

@@ -15,7 +15,7 @@ from popscan.protocol import AtlasFrame
 from popscan.stages.atlas.columns import EFFECTS
 from popscan.stages.atlas.differences import Compared, write_map
 from popscan.stages.atlas.stored import save_arrays
-from popscan.stats.design import build
+from popscan.stats.design import Design, build
 from popscan.stats.linear import LeastSquares
 from popscan.study.study import Study
 
@@ -66,10 +66,12 @@ def write_effects(
         return pd.DataFrame(columns=[*EFFECTS])
     table = study.attributes.reindex(volumes.units)
     measured = study.biomarkers.set_index("unit").reindex(volumes.units)
-    for name in section.biomarkers:
-        table[name] = measured.get(name, np.nan)
+    for name in [*section.effects, *section.biomarkers]:
+        if name in measured or name in section.biomarkers:  # measured counts, as in `associate`
+            table[name] = measured.get(name, np.nan)
     rows: list[Row] = []
     maps: dict[str, NDArray[np.generic]] = {"organ": volumes.organ}
+    n_maps = 0
     folder = study.root / "atlas"
     for further in ["", *section.biomarkers]:
         terms = [*section.effects, *([further] if further else [])]
@@ -77,7 +79,8 @@ def write_effects(
             rows.append(row)
             if effect is None:
                 continue
-            stem = f"effect-{len(maps) // 3 + 1:02d}"
+            n_maps += 1
+            stem = f"effect-{n_maps:02d}"
             for name in ("estimate", "t", "q"):
                 values = getattr(effect, name)
                 maps[f"{row['term']}|{name}"] = values.astype(np.float32)
@@ -92,16 +95,16 @@ def write_effects(
 def _volumes(study: Study, compared: Compared, section: Atlas, *, seed: int) -> Volumes | None:
     """Read one visit of each subject, of large studies of a random part of them."""
     first = set(map(str, study.analysed_once.index))
-    there = sorted(unit for _, units, _ in compared.shards() for unit in units if unit in first)
+    there = sorted(unit for unit in compared.units() if unit in first)
     if len(there) > section.max_map_subjects:
         rng = np.random.default_rng(seed)
         there = sorted(rng.choice(there, section.max_map_subjects, replace=False).tolist())
     wanted, units, parts, organ = set(there), [], [], None
-    for _, names, found in compared.shards():
+    for names, log_jacobian, where in compared.volumes():
         rows = [row for row, unit in enumerate(names) if unit in wanted]
         units += [names[row] for row in rows]
-        parts.append(found.log_jacobian[rows])
-        organ = found.organ
+        parts.append(log_jacobian[rows])
+        organ = where
     if organ is None or not units:
         return None
     return Volumes(units=units, values=np.concatenate(parts), organ=organ)
@@ -113,10 +116,11 @@ def _one_model(
     """Fit one design; only the coefficients of `further` are shown where that is given."""
     shown = {further} if further else set(terms)
     design = build(table, terms=terms, categorical=(), complete=pd.Series(True, index=table.index))
+    lost = [*_without_value(design), *design.general]
     made: list[tuple[Row, Effect | None]] = [
-        (_row(name, (), 0, note), None)
-        for name, note in design.dropped.items()
-        if name.partition("[")[0] in shown
+        (_row(name, (), 0, "; ".join([why, *design.general])), None)
+        for name, why in design.dropped.items()
+        if design.sources.get(name, name) in shown
     ]
     matrix = design.matrix
     least = max(min_n, _ROWS_PER_COLUMN * matrix.shape[1])
@@ -128,14 +132,21 @@ def _one_model(
         others = tuple(one for one in design.used if one != design.sources[name])
         if name not in place_of:
             continue
-        row = _row(name, others, len(matrix), design.notes.get(name, ""))
+        caution = [one for one in (design.notes.get(name, ""), *lost) if one]
+        row = _row(name, others, len(matrix), "; ".join(caution))
         if len(matrix) < least:
             few = f"{len(matrix)} subjects: a map needs {least} or more"
-            made.append(({**row, "note": few}, None))
+            made.append(({**row, "note": "; ".join([few, *lost])}, None))
             continue
         effect = voxel_effect(chosen, squares, place_of[name])
         made.append((row | _numbers(effect), effect))
     return made
+
+
+def _without_value(design: Design) -> list[str]:
+    """Say how many subjects are left out for a column in which they have no value."""
+    counts = [f"{name} ({n})" for name, n in design.missing.items() if n and name in design.used]
+    return [f"left out without a value: {', '.join(counts)}"] if counts else []
 
 
 def _row(term: str, others: Sequence[str], n: int, note: str) -> Row:

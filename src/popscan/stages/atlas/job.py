@@ -21,6 +21,7 @@ from popscan.stages.atlas.stored import (
     load_arrays,
     read_templates,
     save_arrays,
+    save_templates,
     split_arrays,
 )
 from popscan.stages.atlas.targets import (
@@ -128,7 +129,8 @@ def map_shard(
     options
         Config sections study and atlas.
     output
-        An npz of sums.
+        An npz of sums; of no subject where the round before has no average of all, since nothing is
+        there to register to.
     """
     from popscan.atlas import ALL, AtlasGrid, Prepared, map_subjects
 
@@ -145,14 +147,18 @@ def map_shard(
         template.read_bytes() if template else b"",
     )  # fmt: skip
     folder = output.absolute().parents[1] / "kept" / output.absolute().parent.name
-    if restore(output, folder, made_of):
-        return
+    before = read_templates(template).get(ALL) if template else None
     parts = split_arrays(arrays)
     grid = AtlasGrid.from_arrays(parts.pop("|grid"))
+    if iteration > 0 and before is None:  # averages of the rigid are none of registered subjects
+        nobody = map_subjects([], None, regions=atlas_frame(options).regions, grid=grid)
+        save_arrays(output, nobody.to_arrays() | digests_as_arrays({}))
+        return
+    if restore(output, folder, made_of):
+        return
     subjects = [
         (unit, mine[unit], Prepared.from_arrays(one)) for unit, one in parts.items() if unit in mine
     ]
-    before = read_templates(template).get(ALL) if template else None
     frame = atlas_frame(options)
     sums = map_subjects(
         subjects,
@@ -161,9 +167,10 @@ def map_shard(
         grid=grid,
         method=method,
         smoothing_mm=frame.smoothing_mm,
-        with_cycle=last,
+        with_cycle=last and bool(section.n_phases),
     )
-    made_from = {name: digest_of(parts[name]) for name in sums.units}
+    counted = [unit for unit in sums.units if mine[unit] is not None]  # no further visit
+    made_from = {unit: digest_of(parts[unit]) for unit in counted}
     save_arrays(output, sums.to_arrays() | digests_as_arrays(made_from))
     keep(output, folder, made_of)
 
@@ -201,9 +208,10 @@ def reduce_round(
         (Partial.from_arrays(load_arrays(path)) for path in paths),
         before,
         min_subjects=section.min_group,
+        with_cycle=last and bool(section.n_phases),
     )
     if ALL not in templates:
         log.warning("fewer than %d subjects: no atlas", section.min_group)
-    save_arrays(output, joined_arrays([(g, t.to_arrays()) for g, t in sorted(templates.items())]))
+    save_templates(output, templates, made_from=target.made_from)
     if not last:
         target.keep()

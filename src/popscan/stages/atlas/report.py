@@ -9,9 +9,8 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from popscan.config import Atlas
+from popscan.config import Atlas, Harmonise
 from popscan.npzfile import read_npz
-from popscan.protocol import Protocol
 from popscan.protocols import protocol_of
 from popscan.report.context import Extra
 from popscan.report.figures.differences import Overlay, overlays
@@ -25,7 +24,7 @@ from popscan.study.tables import read_table
 
 #: Maps that are drawn, by share of significant voxels; the others are in the table.
 _MOST = 6
-_FULL_T, _FULL_Z = 6.0, 4.0
+_FULL_T = 6.0
 
 
 def atlas_sections(study_root: Path, config: Mapping[str, object]) -> list[Extra]:
@@ -57,9 +56,16 @@ def differences_section(study_root: Path, config: Mapping[str, object]) -> Extra
         notes=[
             "p values were corrected over the voxels of a map, not over maps. Registration is "
             "driven by labels: local volume within a structure is interpolated.",
+            *_as_measured(config),
         ],
         shared=False,
     )
+
+
+def _as_measured(config: Mapping[str, object]) -> list[str]:
+    if not Harmonise.of(config, or_defaults=True).by:
+        return []
+    return ["Biomarkers in these models are as measured, not harmonised."]
 
 
 def _maps(
@@ -114,45 +120,17 @@ def _found(effects: pd.DataFrame) -> list[str]:
 
 
 def _unusual(distances: pd.DataFrame) -> list[str]:
+    """Say how much is unusual, of one visit of each subject: the others have no z-scores."""
     beyond = distances.set_index("unit")["atlas_z_beyond_pct"].dropna()
-    highest = beyond.sort_values(ascending=False, kind="stable").head(3)
+    if not (beyond > 0).any():
+        return [
+            f"No voxel of {plural(len(beyond), 'subject')} has a z-score beyond 3 among the other "
+            "subjects of the group (0.3% of the voxels do by chance)."
+        ]
+    highest = beyond[beyond > 0].sort_values(ascending=False, kind="stable").head(3)
     listed = ", ".join(f"{unit} ({share:.2g}%)" for unit, share in highest.items())
     return [
         f"In {plural(len(beyond), 'subject')} a median of {beyond.median():.2g}% of the voxels "
         "have a z-score beyond 3 among the other subjects of their group (0.3% by chance); most "
         f"in {listed}."
-    ]
-
-
-def unusual_places(
-    study_root: Path, protocol: Protocol, unit: str, shard: str
-) -> list[tuple[Markup, str]]:
-    """Return the picture of a subject's z-scores, with its caption; none without any."""
-    path = study_root / "atlas" / "maps" / f"{shard}.npz"
-    if protocol.atlas is None or not shard or not path.exists():
-        return []
-    maps = read_npz(path)
-    units = maps["units"].tolist()
-    pictures = map_pictures(study_root, protocol.atlas)
-    if unit not in units or not pictures:
-        return []
-    scores = maps["z"][units.index(unit)].astype(np.float32)
-    if not np.isfinite(scores).any():
-        return []
-    distances = read_table(study_root, "atlas_distances").set_index("unit")
-    group = str(distances.loc[unit, "atlas_z_group"]) if unit in distances.index else ""
-    figure = overlays(
-        [Overlay(title="z-score", values=on_grid(scores, maps["organ"]))],
-        pictures,
-        protocol.atlas,
-        full=_FULL_Z,
-        legend="z-score (red: more volume)",
-        alt=f"z-scores of local volume of {unit} over the average.",
-    )
-    return [
-        (
-            figure,
-            f"Local volume against other subjects (group: {group}): z-scores over the average of "
-            "all.",
-        )
     ]

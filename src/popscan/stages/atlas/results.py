@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -19,7 +20,12 @@ from popscan.records import PopscanError, Scan, Status
 from popscan.stages.atlas.columns import EFFECTS, NUMBERS
 from popscan.stages.atlas.differences import Compared, write_differences
 from popscan.stages.atlas.effects import write_effects
-from popscan.stages.atlas.stored import load_arrays, read_templates, save_arrays
+from popscan.stages.atlas.stored import (
+    load_arrays,
+    read_made_from,
+    read_templates,
+    save_arrays,
+)
 from popscan.study import dictionary
 from popscan.study.accounts import read_account, study_account
 from popscan.study.study import Study
@@ -70,10 +76,11 @@ def write_atlas(study_root: Path, template: Path, options: Mapping[str, object])
     for old in (study_root / "atlas").glob("*.nii.gz"):
         old.unlink()  # of a group that is no more
         old.with_name(f"{old.name.removesuffix('.nii.gz')}.json").unlink(missing_ok=True)
+    names = file_names(list(templates))
     for group, average in templates.items():
         spacing = average.grid.spacing
         affine = load(frame.affine)(average.grid)
-        name = file_name(group)
+        name = names[group]
         layers = {
             "mean": average.image,
             **dict(zip(regions, average.probabilities, strict=True)),
@@ -83,6 +90,7 @@ def write_atlas(study_root: Path, template: Path, options: Mapping[str, object])
             scan = Scan(array=filled, affine=affine, spacing_mm=spacing, view="atlas")
             write_scan(study_root / "atlas" / f"{name}_{layer}.nii.gz", scan)
         summaries[group] = {
+            "file_stem": name,
             "n_subjects": average.n_subjects,
             "volumes_ml": average.volumes_ml(regions),
             **_write_cycle(study_root / "atlas" / name, average, affine, regions),
@@ -112,7 +120,8 @@ def write_atlas(study_root: Path, template: Path, options: Mapping[str, object])
         distances,
         dictionary.of("atlas_distances", protocol_of(options)),
     )
-    text = json.dumps({"template": template.name, "groups": summaries}, indent=1, sort_keys=True)
+    left = {"template": template.name, "groups": summaries, "rounds": _rounds(template)}
+    text = json.dumps(left, indent=1, sort_keys=True)
     write_atomic(study_root / "atlas" / "atlas.json", (text + "\n").encode())
 
 
@@ -123,8 +132,8 @@ def _write_cycle(
     from popscan.io.nifti import write_scan
 
     cycle = average.cycle
-    if cycle is None:
-        return {}
+    if cycle is None:  # none asked for, or too few for an average
+        return {} if average.n_cycle is None else {"n_cycle": average.n_cycle}
     maps = dict(zip(regions, np.moveaxis(cycle.probabilities, 1, 0), strict=True))
     for layer, array in {"mean": cycle.image, **maps}.items():
         series = np.moveaxis(np.nan_to_num(np.asarray(array, dtype=np.float32)), 0, -1)
@@ -137,9 +146,27 @@ def _write_cycle(
     }
 
 
-def file_name(group: str) -> str:
-    """Return a group's name within names of files: ``sex-female_bmi_class-normal``."""
-    return group.replace("=", "-").replace("/", "_").replace(", ", "_")
+def _rounds(template: Path) -> list[dict[str, object]]:
+    """Return of how many and of which subjects the average of all is in every round so far."""
+    last = int(template.stem.removeprefix("template-"))
+    made = [read_made_from(template.with_name(f"template-{n}.npz")) for n in range(last + 1)]
+    return [{"n_subjects": n, "subjects_digest": digest} for n, digest in made]
+
+
+def file_names(groups: Sequence[str]) -> dict[str, str]:
+    """Return each group's name within names of files: ``sex-female_bmi_class-normal``.
+
+    Where two are the same (also on disks that do not know small from large letters), the later ones
+    have a number behind: ``site-A_B`` and ``site-A_B~2``.
+    """
+    names: dict[str, str] = {}
+    taken: set[str] = set()
+    for group in groups:
+        plain = group.replace("=", "-").replace("/", "_").replace(", ", "_")
+        tries = itertools.chain([plain], (f"{plain}~{number}" for number in itertools.count(2)))
+        names[group] = next(name for name in tries if name.casefold() not in taken)
+        taken.add(names[group].casefold())
+    return names
 
 
 def _joined(distances: pd.DataFrame, numbers: pd.DataFrame) -> pd.DataFrame:
@@ -216,13 +243,28 @@ def map_pictures(study_root: Path, frame: AtlasFrame) -> dict[str, object]:
 
 
 def atlas_pictures(study_root: Path, frame: AtlasFrame) -> dict[str, dict[str, object]]:
-    """Pictures of each group's template for the report; empty if there is no atlas."""
+    """Pictures of each group's template for the report; empty if there is no atlas.
+
+    That of all subjects has `registered_to`, a number, where an average that was registered to is
+    of fewer subjects: a study that has grown (`Atlas.max_growth_pct`).
+    """
+    from popscan.atlas import ALL
+
     path = study_root / "atlas" / "atlas.json"
     if not path.exists():
         return {}
-    name = json.loads(path.read_text(encoding="utf-8"))["template"]
-    templates = read_templates(study_root / "atlas" / "work" / name)
-    return {group: _pictures(average, frame) for group, average in templates.items()}
+    known = json.loads(path.read_text(encoding="utf-8"))
+    templates = read_templates(study_root / "atlas" / "work" / known["template"])
+    pictures = {group: _pictures(average, frame) for group, average in templates.items()}
+    if ALL in pictures and (n_before := _registered_to(known.get("rounds", []))):
+        pictures[ALL]["registered_to"] = n_before
+    return pictures
+
+
+def _registered_to(rounds: Sequence[Mapping[str, object]]) -> int:
+    """Return the fewest subjects of an average registered to; 0 if all were of all subjects."""
+    before = [one for one in rounds if one["subjects_digest"] != rounds[-1]["subjects_digest"]]
+    return min((int(str(one["n_subjects"])) for one in before), default=0)
 
 
 def _pictures(average: Template, frame: AtlasFrame) -> dict[str, object]:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 Arrays = Mapping[str, NDArray[Any]]
 
+#: Name of the digest of subjects beside a round's templates.
+_MADE_FROM = "made_from"
+
 
 def save_arrays(path: Path, arrays: Arrays) -> None:
     """Write arrays as npz, whole or not at all; no object arrays."""
@@ -49,4 +52,25 @@ def read_templates(path: Path) -> dict[str, Template]:
     """Read the templates of one round, by group."""
     from popscan.atlas import Template
 
-    return {group: Template.from_arrays(a) for group, a in split_arrays(load_arrays(path)).items()}
+    parts = split_arrays(load_arrays(path))
+    parts.pop("", None)  # what `save_templates` says of them
+    return {group: Template.from_arrays(arrays) for group, arrays in parts.items()}
+
+
+def save_templates(path: Path, templates: Mapping[str, Template], *, made_from: str) -> None:
+    """Write the templates of one round, and a digest of the subjects that they are made of."""
+    arrays = joined_arrays([(name, one.to_arrays()) for name, one in sorted(templates.items())])
+    save_arrays(path, {**arrays, _MADE_FROM: np.array(made_from)})
+
+
+def read_made_from(path: Path) -> tuple[int, str]:
+    """Return how many subjects the average of all in a round's templates is of, and their digest.
+
+    0 where there is no average of all.
+    """
+    from popscan.atlas import ALL
+
+    with np.load(path, allow_pickle=False) as stored:  # the averages themselves stay unread
+        count = f"{ALL}|n_subjects"
+        n_subjects = int(stored[count]) if count in stored.files else 0
+        return n_subjects, str(stored[_MADE_FROM]) if _MADE_FROM in stored.files else ""

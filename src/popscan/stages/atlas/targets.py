@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from popscan.disk import write_atomic
-from popscan.stages.atlas.stored import Arrays
+from popscan.stages.atlas.stored import Arrays, read_made_from
 from popscan.study.kept import keep, restore
 
 
@@ -60,13 +60,19 @@ class Target:
     made_of
         Digest of all that decides them, but the subjects.
     units
-        Unit -> digest, of the subjects that they would be made of now.
+        Unit -> digest, of the subjects that they would be averages of now: one visit of each.
     """
 
     output: Path
     folder: Path
     made_of: str
     units: Mapping[str, str]
+
+    @property
+    def made_from(self) -> str:
+        """Digest of the subjects."""
+        text = json.dumps(dict(sorted(self.units.items())))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @property
     def _note(self) -> Path:
@@ -88,16 +94,24 @@ class Target:
         """Give the output the kept averages, if they still serve.
 
         They do where they were made by the same settings of subjects that are all still in the
-        study, unchanged, and no more than `max_growth_pct` of them have joined since.
+        study, unchanged, and no more than `max_growth_pct` of them have joined since. What holds no
+        average of all is never registered to, so it does not serve, either.
         """
         known = self._known()
         if not known or any(self.units.get(unit) != one for unit, one in known.items()):
             return False
         if len(self.units) > len(known) * (1 + max_growth_pct / 100):
             return False
-        return restore(self.output, self.folder, self.made_of)
+        if not restore(self.output, self.folder, self.made_of):
+            return False
+        if read_made_from(self.output)[0]:
+            return True
+        self.output.unlink()
+        return False
 
     def keep(self) -> None:
-        """Keep the averages, and of whom they are."""
+        """Keep the averages, and of whom they are; without one of all nothing is kept."""
+        if not read_made_from(self.output)[0]:
+            return
         keep(self.output, self.folder, self.made_of)
         write_atomic(self._note, json.dumps(dict(sorted(self.units.items()))).encode())

@@ -15,6 +15,7 @@ import pandas as pd
 from popscan.disk import write_atomic
 from popscan.experiment import design
 from popscan.experiment.design import VERSION
+from popscan.names import plural
 from popscan.plan import Planned
 from popscan.protocol import load as load_place
 from popscan.protocols import protocol_key, protocol_of
@@ -229,13 +230,16 @@ def split(study_root: Path, options: Mapping[str, Any]) -> dict[str, Any]:
     for row in records:
         if row["status"] == Status.OK and row["values"]["group"] in members:
             members[row["values"]["group"]].append(row["unit"])
-    images = {str(row["unit"]): str(row["values"].get("images", "")) for row in records}
+    used = [row for row in records if row["status"] == Status.OK]
+    images = {str(row["unit"]): str(row["values"]["images"]) for row in used}
     _, visits = design.first_visits(members)
     members, left_out = design.first_visits(members, images)
     if visits:
-        print(f"{visits} repeated visits are left out: each subject's first is taken", flush=True)
+        what = plural(visits, "repeated visit")
+        print(f"Left out: {what} (each subject's first is taken)", flush=True)
     if left_out > visits:
-        print(f"{left_out - visits} scans are left out: others have the same images", flush=True)
+        what = plural(left_out - visits, "scan")
+        print(f"Left out: {what} (the first of each with the same images is taken)", flush=True)
     found: dict[str, Any] = design.split_groups(
         members,
         wanted=wanted_subjects(section),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from popscan.protocol import load as load_place
 from popscan.records import Status, Subject, SubjectError
 from popscan.registry import read_registry
 from popscan.report.context import FlaggedSubject
-from popscan.stages.atlas.report import unusual_places
+from popscan.stages.atlas.subject_report import UnusualPlaces
 from popscan.stages.motion.report import subject_figures
 from popscan.store import Store
 from popscan.study.context import ShardContext
@@ -34,8 +34,11 @@ def units_to_look_at(root: Path, *, limit: int) -> list[str]:
     return list(dict.fromkeys(str(unit) for part in parts for unit in part))[:limit]
 
 
-def flagged_subjects(store: Store, protocol: Protocol) -> Iterator[FlaggedSubject]:
+def flagged_subjects(
+    store: Store, protocol: Protocol, config: Mapping[str, object]
+) -> Iterator[FlaggedSubject]:
     """Yield whoever failed a stage or did not pass QC, the gravest first; pictures one by one."""
+    places = UnusualPlaces(store.root, config)
     qc = read_table(store.root, "qc")
     ledger = read_table(store.root, "ledger")
     failed = ledger[ledger["status"] == str(Status.FAILED)]
@@ -59,7 +62,7 @@ def flagged_subjects(store: Store, protocol: Protocol) -> Iterator[FlaggedSubjec
                 reasons=reasons,
                 figures=[
                     *([figures[unit]] if unit in figures else []),
-                    *unusual_places(store.root, protocol, unit, shard),
+                    *places.of(unit, shard),
                 ],
             )
             try:

@@ -13,7 +13,7 @@ import yaml
 from popscan.config import Atlas, Fairness, Report, Segment, Share, source_kind
 from popscan.config import Study as StudySection
 from popscan.disk import write_atomic
-from popscan.names import subject_of
+from popscan.names import plural, subject_of
 from popscan.protocol import Protocol, Words
 from popscan.protocols import protocol_of
 from popscan.report.context import StudyContext
@@ -129,7 +129,7 @@ def study_context(
             *_not_repeated(study),
             *(f"Cohort: {note}" for note in study.notes),
         ],
-        flagged=flagged_subjects(Store(study_root), protocol),
+        flagged=flagged_subjects(Store(study_root), protocol, config),
         with_pages=flagged,
     )
     return with_whole_audit(context, study_root, alpha=fairness.alpha)
@@ -153,8 +153,8 @@ def _description(words: Words, kind: str, units: Sequence[str]) -> str:
         "kspace": "reconstructed from raw k-space",
     }.get(kind, f"read from {kind}")
     n_subjects = len(set(map(subject_of, units)))
-    visits = f" at {len(units)} visits" if n_subjects < len(units) else ""
-    return f"{words.acquisition} of {n_subjects} subjects{visits}, {source}."
+    visits = f" at {plural(len(units), 'visit')}" if n_subjects < len(units) else ""
+    return f"{words.acquisition} of {plural(n_subjects, 'subject')}{visits}, {source}."
 
 
 def _limits(words: Words, kind: str, facts: Provenance) -> list[str]:

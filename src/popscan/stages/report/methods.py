@@ -110,7 +110,8 @@ def _subjects(context: StudyContext) -> Iterator[str]:
         lost = {str(status): n for status, n in outcome[outcome != "ok"].value_counts().items()}
     people = subjects_of_visits(context)
     who = f"{plural(len(outcome), 'visit')} of {plural(people, 'subject')}" if people else ""
-    sentence = f"Of {who or plural(len(outcome), 'subject')}, {analysed:,} were analysed"
+    were = "was" if analysed == 1 else "were"
+    sentence = f"Of {who or plural(len(outcome), 'subject')}, {analysed:,} {were} analysed"
     parts = [f"{n:,} {what.replace('_', ' ')}" for what, n in lost.items()]
     yield f"{sentence} ({listing(parts)})." if parts else f"{sentence}."
 
@@ -158,6 +159,11 @@ def _study_stages(config: Mapping[str, object]) -> Iterator[str]:
             f"rigid, the others by {_REGISTRATIONS[atlas.registration]}, "
             f"at {atlas.spacing_mm:g} mm."
         )
+        if atlas.max_growth_pct and atlas.iterations > 1:
+            yield (
+                "Averages that subjects were registered to were kept until the study had grown by "
+                f"more than {atlas.max_growth_pct:g}%."
+            )
 
 
 def _harmonisation(context: StudyContext) -> Iterator[str]:
