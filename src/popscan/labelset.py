@@ -9,6 +9,9 @@ from functools import cached_property
 
 from popscan.records import PopscanError
 
+#: Words of the column `labels_by`: the labels came with the images; a model made them; a model made
+#: them whose bundle states no agreement with labels of acquired images.
+GIVEN, NETWORK, UNPROVEN = "given", "network", "network, unproven"
 #: Names of structures and of protocols.
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")

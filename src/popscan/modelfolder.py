@@ -7,7 +7,7 @@ before use.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -87,15 +87,39 @@ def read_facts(folder: Path, kind: type[Facts]) -> Facts:
         raise PopscanError(text) from error
 
 
-def read_weights(folder: Path, network: Network, *, facts: ModelFacts, what: str) -> Network:
+def outline(build: Callable[[], Network]) -> Network:
+    """Build a network without memory for its weights, to compare their names and shapes first.
+
+    What the sizes in a ``model.yaml`` ask for is so compared with the file of weights before it is
+    allocated. Weights are on torch's device ``meta``: the result computes nothing.
+    """
+    import torch
+    from torch.overrides import TorchFunctionMode
+
+    class WithoutMemory(TorchFunctionMode):
+        # Layers take their weights from `empty`. Not `torch.device("meta")`: some constructors read
+        # back small tensors that they compute (MONAI's SwinUNETR).
+        def __torch_function__(
+            self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+        ) -> Any:
+            where = {"device": "meta"} if func is torch.empty else {}
+            return func(*args, **{**(kwargs or {}), **where})
+
+    with WithoutMemory():
+        return build()
+
+
+def read_weights(
+    folder: Path, build: Callable[[], Network], *, facts: ModelFacts, what: str
+) -> Network:
     """Load the weights into a network, checked, in evaluation mode and without gradients.
 
     Parameters
     ----------
     folder
         Of the model.
-    network
-        Freshly built as `facts` say.
+    build
+        Returns a new network, as `facts` say; first called without memory for its weights.
     facts
         Of the same folder.
     what
@@ -115,6 +139,10 @@ def read_weights(folder: Path, network: Network, *, facts: ModelFacts, what: str
         raise PopscanError(f"{folder / WEIGHTS}: other weights than {MODEL} says")
     try:
         tensors = {key: value.float() for key, value in load(weights).items()}
+        needed = {key: value.shape for key, value in outline(build).state_dict().items()}
+        if needed != {key: value.shape for key, value in tensors.items()}:
+            raise ValueError("other names or shapes")
+        network = build()
         network.load_state_dict(tensors)
     except (SafetensorError, RuntimeError, ValueError, TypeError, KeyError) as error:
         raise PopscanError(f"{folder / WEIGHTS}: weights that do not fit the {what}") from error

@@ -89,6 +89,9 @@ class Segmentation:
     in_plane
         Whether the bundle's networks see the slices of axis 2 one by one, so that visibility can
         look into them.
+    proof_needed
+        Whether bundles count as measured on simulated images alone unless their model.yaml says
+        ``validation: {simulated_only: false}``.
     """
 
     methods: Mapping[str, Where]
@@ -98,6 +101,7 @@ class Segmentation:
     columns: Where = ""
     training: Where = ""
     in_plane: bool = False
+    proof_needed: bool = False
     together: Mapping[str, Where] = field(default_factory=dict)
     bundles: Mapping[str, str] = field(default_factory=dict)
 

@@ -13,6 +13,7 @@ from scipy import ndimage
 from mapping_files import regions, t1_truth_ms
 from popscan.config import Config
 from popscan.installation import shipped_models
+from popscan.labelset import NETWORK, UNPROVEN
 from popscan.protocol import load
 from popscan.protocols import get_protocol
 from popscan.protocols.cine_sax.training.simulated import simulated_case
@@ -23,6 +24,7 @@ from popscan.protocols.t1_map.qc import CHECKS, SAMPLE_DICE, SAMPLED_SD_PCT, Map
 from popscan.protocols.t1_map.sampled import T1_INTERVALS, t1_intervals
 from popscan.protocols.t1_map.segmentation import as_seen, probabilistic
 from popscan.protocols.t1_map.training.kind import agreement, measured, score
+from popscan.protocols.t1_map.training.kind import measure as validation_of
 from popscan.protocols.t1_map.training.maps import (
     draw_tissues,
     map_cases,
@@ -34,6 +36,7 @@ from popscan.qc import run_checks
 from popscan.records import LabelMap, PopscanError, Scan, SubjectError
 from popscan.segment.bundle import Bundle
 from popscan.segment.networks import build_network
+from popscan.segment.proof import WARNING
 from popscan.stages.segment.bundles import NoModel, load_bundle
 from popscan.train.packs import Case
 
@@ -170,7 +173,12 @@ def test_labels_samples_and_what_they_say(bundle):
     assert found.tally is not None
     assert len(found.tally.samples) == 5
     assert {name: len(v) for name, v in found.sampled.items()} == dict.fromkeys(CODES, 5)
-    assert "simulated maps alone" in found.values["labels_by"]
+    assert found.values["labels_by"] == UNPROVEN
+    assert WARNING in found.values["input_warning"]
+    proven = replace(bundle, about={**bundle.about, "validation": {"simulated_only": False}})
+    proven_values = probabilistic(scan, bundle=proven, samples=2).values
+    assert proven_values["labels_by"] == NETWORK
+    assert WARNING not in proven_values["input_warning"]
     described = {*get_protocol("t1_map").segmentation.added()}
     assert {k for k in found.values if k.startswith(("sample", "labels"))} <= described
     far = replace(scan, spacing_mm=(4.0, 4.0, 8.0))
@@ -202,7 +210,15 @@ def test_the_config_chooses_it_with_its_model():
     own = {"method": "probabilistic", "model": "mine"}
     assert Config(protocol="t1_map", segment=own).segment.model == "mine"
     assert "given with the images" in sentences({})[1]
-    assert "simulated maps alone" in sentences({"segment": {"method": "probabilistic"}})[1]
+    assert "states no agreement" in sentences({"segment": {"method": "probabilistic"}})[1]
+
+
+def test_the_methods_say_what_the_bundle_states(tmp_path):
+    stated = "validation: {simulated_only: false}\n"
+    (tmp_path / "model.yaml").write_text(stated, encoding="utf-8")
+    config = {"segment": {"method": "probabilistic", "model": str(tmp_path)}}
+    assert "states no agreement" not in sentences(config)[1]
+    assert "drawn by a network" in sentences(config)[1]
 
 
 # --- QC and intervals -----------------------------------------------------------------------------
@@ -223,6 +239,19 @@ def test_qc_looks_at_the_draws_where_there_are_any():
     assert {checked(unsure)[name] for name in names} == {"review"}
     empty = checked({"sample_dice_wall": math.nan, "sampled_sd_wall_pct": math.nan})
     assert "pass" not in {empty[name] for name in names}
+
+
+@pytest.mark.parametrize("name", ["t1_map", "t2_map"])
+def test_unproven_regions_go_to_review_however_much_the_draws_agree(name):
+    specs = {"unproven_labels": load(get_protocol(name).quality.checks)["unproven_labels"]}
+    for source, expected in (("given", "not_assessed"), (NETWORK, "pass"), (UNPROVEN, "review")):
+        context = MapContext(
+            a_map(),
+            np.zeros(a_map().array.shape, np.uint8),
+            from_segmentation={"labels_by": source},
+        )
+        (check,) = run_checks(specs, context)
+        assert check.verdict == expected
 
 
 def test_intervals_of_noise_and_draws_are_joined():
@@ -258,6 +287,18 @@ def test_what_is_measured_of_a_result(bundle):
     assert measured(case, replace(found, labels=np.zeros_like(found.labels)))["wrong"]
     table = score([case, case], bundle=bundle)
     assert agreement(table)["maps"] == 2
+
+
+def test_an_acquired_map_is_measured_too_and_proves_the_bundle(bundle):
+    case = next(map_cases([short_axis_case()], seed=1, draws=1, observers=False))
+    meta = {k: v for k, v in case.scan.meta.items() if k != "time_ms"}
+    options = {"flips": False, "salt": "x", "stratum": "", "name_validation": False}
+    for source, expected in (("acquired", False), ("unknown", True)):
+        own = replace(case, scan=replace(case.scan, meta=meta), attributes={"source": source})
+        row = measured(own, probabilistic(own.scan, bundle=bundle, samples=2))
+        assert math.isnan(row["true_wall_ms"])
+        section = validation_of([own], bundle=bundle, **options)["validation"]
+        assert section["simulated_only"] is expected
 
 
 # --- the shipped bundle ---------------------------------------------------------------------------

@@ -13,6 +13,7 @@ import torch
 import yaml
 
 from mapping_files import regions, samples, t1_truth_ms, write_image, write_raw
+from popscan.labelset import UNPROVEN
 from popscan.segment.bundle import save_bundle
 from popscan.segment.networks import build_network
 from small_study import snakemake
@@ -63,7 +64,7 @@ def table(study, name: str) -> pd.DataFrame:
 
 def test_tables_hold_the_draws_and_their_intervals(study):
     segmented, found = table(study, "segmentation"), table(study, "biomarkers")
-    assert segmented["labels_by"].str.contains("simulated maps alone").all()
+    assert segmented["labels_by"].eq(UNPROVEN).all()
     assert segmented["sample_dice_wall"].between(0, 1).all()
     spread = found["wall_t1_sampled_sd_ms"]
     assert (spread > 0).all()
@@ -78,8 +79,10 @@ def test_qc_and_report_say_what_the_regions_are(study):
     checks = pd.read_parquet(study / "tables" / "qc_checks.parquet")
     own = checks[checks["check"] == "wall_sample_dice"]
     assert set(own["verdict"]) == {"review"}
+    assert set(checks[checks["check"] == "unproven_labels"]["verdict"]) == {"review"}
     report = (study / "report" / "index.html").read_text(encoding="utf-8")
-    assert "simulated maps alone" in report
+    assert "states no agreement" in report
+    assert "does not state that it was validated" in report
     assert "Regions came with the images" not in report
     sidecar = json.loads((study / "tables" / "biomarkers.json").read_text())
     assert "wall_t1_joint_low_ms" in json.dumps(sidecar)

@@ -1,15 +1,23 @@
 """Networks on whole series: laws of a method, of a fresh network, and what is refused or noted."""
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from popscan.arrays.sampling import sampling_mask
 from popscan.recon import LEARNED, METHODS, models_of, reconstruct
 from popscan.recon.architectures import build_reconstruction
-from popscan.recon.learned import ARCHITECTURES, Trained, save_network, unlike_training
+from popscan.recon.learned import (
+    ARCHITECTURES,
+    Trained,
+    load_network,
+    save_network,
+    unlike_training,
+)
 from popscan.recon.spacetime import SpaceTime
 from popscan.records import PopscanError, SubjectError
 from recon_helpers import nrmse_of
@@ -21,7 +29,7 @@ ARGUMENTS = {
     "dc_cnn": {"channels": [8, 8], "layers": 3, "fold": 2},
 }
 TRAINED = {
-    "accelerations": [2.0, 10.0], "coils": [4, 8], "frames": [4, 16], "single_coil": True,
+    "accelerations": [1.6, 10.0], "coils": [4, 8], "frames": [4, 16], "single_coil": True,
     "single_frame": True, "source": "discs",
 }  # fmt: skip
 
@@ -216,6 +224,32 @@ def test_dautomap_refuses_several_coils_and_larger_matrices(acquired, bundles, e
     assert caught.value.reason == "matrix_too_large"
 
 
+@pytest.mark.parametrize(
+    ("method", "large"),
+    [
+        ("dc_cnn", {"channels": [512] * 32, "layers": 32, "fold": 8}),
+        ("varnet", {"channels": [512] * 32, "layers": 32, "fold": 8}),
+        ("kt_sense_net", {"channels": 512, "n_iterations": 100, "layers": 32, "fold": 8}),
+        ("dautomap", {"channels": 512, "layers": 32, "fold": 8, "sides": [1024, 1024]}),
+    ],
+)
+def test_a_network_larger_than_its_weights_is_never_built(
+    bundles, method, large, tmp_path, monkeypatch
+):
+    folder = tmp_path / "large"
+    shutil.copytree(bundles[method, "fresh"], folder)
+    about = yaml.safe_load((folder / "model.yaml").read_text(encoding="utf-8"))
+    text = yaml.safe_dump({**about, "arguments": large})
+    (folder / "model.yaml").write_text(text, encoding="utf-8")
+
+    def refused(layer):
+        assert layer.weight.device.type == "meta", "memory was allocated"
+
+    monkeypatch.setattr(torch.nn.modules.conv._ConvNd, "reset_parameters", refused)
+    with pytest.raises(PopscanError, match="do not fit"):
+        load_network(str(folder), method)
+
+
 def test_a_model_of_another_method_is_refused(acquired, bundles):
     with pytest.raises(PopscanError, match="is for method dc_cnn, not for varnet"):
         reconstruct(acquired["varnet"], method="varnet", model=bundles["dc_cnn", "fresh"])
@@ -227,7 +261,9 @@ def test_a_model_of_another_method_is_refused(acquired, bundles):
         ((4.0, 6, 12), []),
         ((10.1, 1, 1), []),
         ((4.0, 32, 60), []),
-        ((12.0, 6, 12), ["acceleration 12.0 (trained on 2 to 10)"]),
+        ((12.0, 6, 12), ["acceleration 12.0 (trained on 1.6 to 10)"]),
+        ((1.58, 6, 12), []),
+        ((1.0, 6, 12), ["acceleration 1.0 (trained on 1.6 to 10)"]),
         ((4.0, 2, 12), ["2 coils (trained on 4 to 8, or one)"]),
         ((4.0, 64, 12), ["64 coils (trained on 4 to 8, or one)"]),
         ((4.0, 6, 2), ["2 frames (trained on 4 to 16, or one)"]),

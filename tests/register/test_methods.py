@@ -5,6 +5,9 @@ import pytest
 
 from popscan.records import PopscanError, SubjectError
 from popscan.register import METHODS, MODELLED, Warp, register
+from popscan.register.classic import demons
+from popscan.register.linear import linear
+from popscan.register.svf import svf
 from popscan.register.velocities import integrate
 
 SHAPE = (40, 36)
@@ -216,6 +219,32 @@ def test_other_voxels_and_unknown_names_are_named(pairs):
         register(*pairs, method="svf", spacing_mm=SPACING, smoothness=3.0)
     with pytest.raises(PopscanError, match="per level"):
         register(*pairs, method="svf", spacing_mm=SPACING, n_iterations=(3,))
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "message"),
+    [
+        ("linear", {"kind": "similarity"}, "kind 'similarity'; known are rigid, affine"),
+        ("linear", {"step_mm": 0.0}, "step_mm 0.0"),
+        *(
+            (method, {"n_iterations": n, **levels}, "whole numbers from 0")
+            for n in ((-1,), (2.5,), (True,))
+            for method, levels in (
+                ("linear", {"levels_mm": (4.0,)}), ("svf", {"levels_mm": (4.0,)}), ("demons", {}),
+            )
+        ),
+        *(
+            (method, {"n_iterations": (2,), "levels_mm": (mm,)}, "levels_mm .*above 0")
+            for mm in (0.0, -4.0, float("nan"))
+            for method in ("linear", "svf")
+        ),
+    ],
+)  # fmt: skip
+def test_searches_that_cannot_be_are_refused(pairs, method, options, message):
+    """Also where the method is called without `register`, which checks types."""
+    run = {"linear": linear, "svf": svf, "demons": demons}[method]
+    with pytest.raises(PopscanError, match=message):
+        run(*pairs, spacing_mm=SPACING, **options)
 
 
 @pytest.mark.parametrize("method", ANY_IMAGE)

@@ -309,6 +309,24 @@ def test_network_far_wider_than_its_weights_is_never_built(folder):
         load_bundle(folder, "cpu")
 
 
+@pytest.fixture
+def no_memory(monkeypatch):
+    """Let no convolution have weights."""
+
+    def refused(layer):
+        assert layer.weight.device.type == "meta", "memory was allocated"
+
+    monkeypatch.setattr(torch.nn.modules.conv._ConvNd, "reset_parameters", refused)
+
+
+def test_network_larger_than_its_weights_is_never_built(folder, no_memory):
+    """Also where some tensor is as long as its channels are many."""
+    _edit(folder, members=[{"architecture": "dynunet", "arguments": {"channels": [4096] * 10}}])
+    _replace_weights(folder, lambda tensors: tensors | {"0.long": torch.zeros(65536)})
+    with pytest.raises(PopscanError, match="do not belong to the architecture"):
+        load_bundle(folder, "cpu")
+
+
 def _replace_weights(folder, change):
     path = folder / "weights.safetensors"
     save_file(change(load_file(path)), path)

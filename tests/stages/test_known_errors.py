@@ -83,6 +83,24 @@ def test_a_model_that_saw_simulated_images_only_says_so_where_the_reader_begins(
     assert list(extra.tables[0][1]["view"]) == ["4ch"]
 
 
+@pytest.mark.parametrize(
+    ("protocol", "method"), [("cine_lax", "bundle"), ("t1_map", "probabilistic")]
+)
+@pytest.mark.parametrize("rows", [[], [{"structure": "wall", "dice_mean": 0.9}]])
+def test_a_model_that_states_no_validation_is_named_where_the_reader_begins(
+    tmp_path, protocol, method, rows
+):
+    config = {**bundle(tmp_path / "b", rows), "protocol": protocol}
+    config["segment"]["method"] = method
+    extra = model_section(tmp_path, config)
+    assert "does not state" in extra.headline[0]
+    assert bool(extra.tables) == bool(rows)
+    about = {"validation": {"simulated_only": False, "by_structure": rows}}
+    (tmp_path / "b" / "model.yaml").write_text(yaml.safe_dump(about), encoding="utf-8")
+    stated = model_section(tmp_path, config)
+    assert stated is None if not rows else not stated.headline
+
+
 @pytest.mark.parametrize("name", ["brain_t1", "cine_sax"])
 def test_shipped_bundles_have_their_section(tmp_path, name):
     extra = model_section(tmp_path, {"protocol": name})

@@ -1,5 +1,7 @@
 """Reconstructions by a network: the record and the report say by which, and for whom it was not."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -69,10 +71,27 @@ def test_the_report_names_the_model_and_warns(section):
 
 
 def test_scans_unlike_the_training_are_counted(section):
-    table = pd.DataFrame({"unit": ["a", "b", "c"], "unlike_training": ["", "2 frames", "2 frames"]})
+    unlike = [json.dumps({"net": found}) for found in ([], ["2 frames"], ["2 frames"])]
+    table = pd.DataFrame({"unit": ["a", "b", "c"], "unlike_training_by_variant": unlike})
     extra = section(table)
     assert "2 of 3 scans differs" in extra.headline[0]
-    assert extra.tables[0][1].to_dict("records") == [{"Difference": "2 frames", "n": 2}]
+    assert extra.tables[0][1].to_dict("records") == [
+        {"Variant": "net", "Difference": "2 frames", "n": 2}
+    ]
+
+
+def test_variants_that_no_later_stage_uses_are_counted_too(section):
+    variants = {**CONFIG["reconstruct"]["variants"]}
+    variants["other"] = {"method": "kt_sense_net", "options": {"model": "models/nowhere"}}
+    config = {"reconstruct": {"use": "tv", "variants": variants}}
+    unlike = [json.dumps({"net": [], "other": found}) for found in ([], ["one coil"])]
+    table = pd.DataFrame({"unit": ["a", "b"], "unlike_training_by_variant": unlike})
+    extra = section(table, config)
+    assert extra.headline == [extra.sentences[-1]]
+    assert extra.headline[0].startswith("Variant other: k-space of 1 of 2 scans differs")
+    assert extra.tables[0][1].to_dict("records") == [
+        {"Variant": "other", "Difference": "one coil", "n": 1}
+    ]
 
 
 def test_without_a_network_there_is_no_section(section):
@@ -101,7 +120,11 @@ def test_a_study_reconstructs_by_a_network_and_records_it(model, tmp_path):
     array = np.stack(frames, axis=-1)[:, :, None].astype(np.float32)
     scan = Scan(array=array, affine=np.diag([2.0, 2, 8, 1]), spacing_mm=(2.0, 2.0, 8.0))
     section = {
-        "use": "net", "variants": {"net": {"method": "varnet", "options": {"model": model}}},
+        "use": "plain",
+        "variants": {
+            "net": {"method": "varnet", "options": {"model": model}},
+            "plain": {"method": "zero_filled"},
+        },
         "retrospective": {"acceleration": 3.5, "centre_lines": 8, "coils": 3},
     }  # fmt: skip
     store, subject = Store(tmp_path), Subject(sub="sub-1")
@@ -118,10 +141,11 @@ def test_a_study_reconstructs_by_a_network_and_records_it(model, tmp_path):
     run_shard(store, reconstruct_task(context), "00000", planned)
     record = context.record("reconstruct", subject)
     assert record.status is Status.OK, record.message
-    assert record.values["model"] == "tiny"
-    assert record.values["unlike_training"] == (
-        "acceleration 3.4 (trained on 2 to 3); 2 frames (trained on 6 to 9)"
-    )
+    assert "model" not in record.values  # later stages read the other variant
+    assert json.loads(record.values["unlike_training_by_variant"]) == {
+        "net": ["acceleration 3.4 (trained on 2 to 3)", "2 frames (trained on 6 to 9)"]
+    }
+    name = context.names.image(subject, desc="net")
     image = read_scan(context.path("reconstruct", subject, name))
     assert image.array.shape == array.shape
     assert image.meta["reconstruction"]["model"] == "tiny"

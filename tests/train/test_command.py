@@ -12,10 +12,10 @@ import pytest
 import yaml
 
 from popscan.cli import main
-from popscan.commands.training import labelled_cases
+from popscan.commands.training import labelled_cases, train_model
 from popscan.io.nifti import write_labels, write_scan
 from popscan.protocols.cine_sax.labels import Label
-from popscan.records import LabelMap, Scan
+from popscan.records import LabelMap, PopscanError, Scan
 from popscan.segment import load_bundle
 from popscan.train.packs import build_pack
 from popscan.train.sampler import stacks
@@ -108,6 +108,15 @@ def test_a_private_bundle_states_epsilon_and_holds_neither_its_seed_nor_who_was_
     card = (out / "card.md").read_text(encoding="utf-8")
     assert "differentially private" in card
     assert not any(str(2**60 + 1) in text for text in (card, (out / "model.yaml").read_text()))
+
+
+@pytest.mark.parametrize("recipe", ["t1_map", "cine_lax_1"])
+def test_recipes_of_another_protocol_are_refused(tmp_path, recipe):
+    with pytest.raises(PopscanError, match="models of cine_sax alone are trained here"):
+        train_model(
+            [recipe], kind="bids", root=tmp_path, work=tmp_path / "w", out=tmp_path / "o",
+            n_validation=1,
+        )  # fmt: skip
 
 
 def test_suspicious_labels_of_a_source_are_listed(tmp_path, capsys):

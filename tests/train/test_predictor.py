@@ -197,7 +197,7 @@ def test_targets_say_what_cannot_be_trained_on():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"task": "guess", "target": "sex"}, "known are segment, classify, regress"),
+        ({"task": "guess", "target": "sex"}, "known are segment, probabilistic, classify, regress"),
         ({"task": "classify"}, "target goes with task"),
         ({"target": "sex"}, "target goes with task"),
         ({"task": "regress", "target": "age", "adversarial": 0.5}, "does not go with adversarial"),

@@ -52,6 +52,40 @@ def test_wrong_values_are_named(tmp_path, changes, message):
     assert len(str(caught.value)) < 1200
 
 
+OF_TASK = {
+    "undersampled": {"architecture": "varnet"}, "register": {"architecture": "pairs"},
+    "deform": {"architecture": "deformations"}, "reconstruct": {"architecture": "autoencoder"},
+    "classify": {"target": "sex"}, "probabilistic": {"architecture": "hierarchical"},
+    "segment": {},
+}  # fmt: skip
+MADE = ("undersampled", "register", "deform")
+
+
+@pytest.mark.parametrize(
+    ("task", "key", "value"),
+    [
+        *((task, "adversarial", 0.5) for task in MADE),
+        *((task, "mirror", True) for task in OF_TASK),
+        *((task, "planes", ["axial"]) for task in MADE),
+        *((task, "edge_weight", 3.0) for task in MADE),
+        *((task, "mitigation", {"attribute": "sex", "sampling": "oversampling"}) for task in MADE),
+        *((task, "init_from", "other") for task in MADE[:2]),
+        *((task, "adversarial_arguments", {"steps": 2}) for task in ("segment", *MADE)),
+        *((task, "loss", "boundary") for task in (*MADE, "reconstruct", "classify")),
+        *((task, "undersampling", {"lattice": 0.5}) for task in OF_TASK if task != MADE[0]),
+        ("deform", "blend", 0.3),
+        ("undersampled", "augmentation", {"flip": 0.9}),
+        ("classify", "loss_arguments", {"label_smoothing": 0.1}),
+    ],
+)
+def test_keys_that_a_task_would_ignore_are_refused(task, key, value):
+    plain = {"name": "mine", "task": task, **OF_TASK[task]}
+    parse_recipe(plain)
+    extra = {"init_from": "x"} if key == "blend" else {}
+    with pytest.raises(PopscanError, match=f"does not go with .*{key}|{key} goes with"):
+        parse_recipe({**plain, **extra, key: value})
+
+
 @pytest.mark.parametrize(
     "text", ["", "- 1", "a: [", "name: a\nname: b\n", "name: a\0", "x: &x [*x]", "[" * 5000]
 )

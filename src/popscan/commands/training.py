@@ -111,14 +111,24 @@ def train_model(
     Raises
     ------
     PopscanError
-        If there are too few labelled subjects.
+        If there are too few labelled subjects, or a recipe labels other structures than the default
+        protocol.
     """
     from popscan.io.spreadsheet import tsv_text
+    from popscan.protocols import DEFAULT, get_protocol
     from popscan.train import train_bundle
     from popscan.train.predictor import train_predictor
     from popscan.train.recipe import SEGMENTING, load_recipe
     from popscan.train.split import stratified_split
 
+    chosen = [load_recipe(name) for name in recipes]
+    own = get_protocol(DEFAULT)
+    for recipe in chosen:
+        if recipe.task in SEGMENTING and tuple(recipe.labels) != tuple(own.network_codes):
+            raise PopscanError(
+                f"recipe {recipe.name!r}: labels {', '.join(recipe.labels)}: models of {own.name} "
+                f"alone are trained here, whose labels are {', '.join(own.network_codes)}"
+            )
     cases, left_out = labelled_cases(kind, root, stratify=stratify)
     strata: dict[str, str] = {}
     for case in cases:
@@ -131,7 +141,6 @@ def train_model(
         )
     _, kept_out = stratified_split(strata, n_validation=n_validation, seed=seed)
     held = set(kept_out)
-    chosen = [load_recipe(name) for name in recipes]
     trained = [case for case in cases if case.subject not in held]
     validation = [case for case in cases if case.subject in held]
     if any(recipe.task not in SEGMENTING for recipe in chosen):

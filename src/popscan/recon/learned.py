@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, cast
 
@@ -155,9 +155,9 @@ def load_network(name: str, method: str, device: str = "cpu") -> torch.nn.Module
     from popscan.recon.architectures import build_reconstruction
 
     facts = facts_of(name, method)
-    network = build_reconstruction(facts.architecture, 0, **facts.arguments.model_dump())
+    build = partial(build_reconstruction, facts.architecture, 0, **facts.arguments.model_dump())
     folder = find_model(name, of=_OF)
-    return read_weights(folder, network, facts=facts, what=facts.architecture).to(device)
+    return read_weights(folder, build, facts=facts, what=facts.architecture).to(device)
 
 
 def load_cascade(name: str, device: str = "cpu") -> Cascade:
@@ -202,7 +202,7 @@ def unlike_training(
         return ["the model does not say what it was trained on"]
     low, high = trained.accelerations
     found = []
-    if acceleration > high * _SLACK:
+    if not low / _SLACK <= acceleration <= high * _SLACK:
         found.append(f"acceleration {acceleration:.1f} (trained on {low:g} to {high:g})")
     found += _count("coil", coils, trained.coils, alone=trained.single_coil)
     found += _count("frame", frames, trained.frames, alone=trained.single_frame)

@@ -8,9 +8,9 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import ArrayLike
 
-from popscan.records import PopscanError
 from popscan.register.fields import Field
 from popscan.register.itk import Spacing, check_pair, from_field, one_thread, to_field, to_image
+from popscan.register.pairs import check_levels
 
 
 @one_thread()
@@ -75,8 +75,7 @@ def demons_field(
     initial: ArrayLike | None = None,
 ) -> Field:
     """Run `register_demons` on checked images of two or three axes, in the caller's threads."""
-    if not n_iterations:
-        raise PopscanError("n_iterations of demons is empty: expected one number per level")
+    check_levels("demons", n_iterations)
     images = [to_image(array, spacing_mm) for array in (fixed, moving)]
     field = None if initial is None else to_field(initial, spacing_mm)
     for level, n_steps in enumerate(n_iterations):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
@@ -98,8 +98,8 @@ def load_pairs(name: str, architecture: str = "pairs", device: str = "cpu") -> t
         raise PopscanError(
             f"{folder / MODEL}: architecture {architecture} is expected, found {facts.architecture}"
         )
-    network = build_registration(architecture, 0, **facts.arguments.model_dump())
-    return read_weights(folder, network, facts=facts, what="network of pairs").to(device)
+    build = partial(build_registration, architecture, 0, **facts.arguments.model_dump())
+    return read_weights(folder, build, facts=facts, what="network of pairs").to(device)
 
 
 def save_pairs(

@@ -15,11 +15,13 @@ from popscan.records import PopscanError, SubjectError
 from popscan.register.distances import Distance
 from popscan.register.distances import distance as distance_of
 from popscan.register.flows import Tensor, sample
-from popscan.register.pairs import check_pairs
+from popscan.register.pairs import check_levels, check_pairs
 from popscan.register.svf import seen
 from popscan.register.velocities import Grid
 from popscan.register.warp import Warp
 
+#: Maps that can be searched.
+KINDS = ("rigid", "affine")
 #: Adam's shares of the mean slope and of its square that a step keeps, and a floor.
 _KEPT_MEAN, _KEPT_SQUARE, _LEAST_SLOPE = 0.9, 0.99, 1e-9
 #: Share of a level's first step that its last one has.
@@ -81,14 +83,15 @@ def linear(
     SubjectError
         As `popscan.register.check_pairs`; ``registration_failed`` where the map diverges.
     PopscanError
-        For an unknown distance, or numbers of iterations that are not those of the levels.
+        For an unknown distance or kind, numbers of iterations that are not those of the levels or
+        below 0, and levels or a step that are not above 0.
     """
     pairs = check_pairs(fixed, moving, spacing_mm=spacing_mm)
-    if len(levels_mm) != len(n_iterations) or not levels_mm:
-        raise PopscanError(
-            f"linear: {len(levels_mm)} levels_mm and {len(n_iterations)} n_iterations: expected "
-            "one number of iterations per level"
-        )
+    if kind not in KINDS:
+        raise PopscanError(f"linear: unknown kind {kind!r}; known are {', '.join(KINDS)}")
+    check_levels("linear", n_iterations, levels_mm)
+    if not (math.isfinite(step_mm) and step_mm > 0):
+        raise PopscanError(f"linear: step_mm {step_mm}: a number above 0 is expected")
     full = Grid(shape=pairs.shape, spacing_mm=pairs.spacing_mm)
     search = _Search(distance=distance_of(distance), kind=kind, step_mm=step_mm)
     where = torch.device(device)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from popscan.records import SubjectError
+from popscan.records import PopscanError, SubjectError
 
 Floats32 = NDArray[np.float32]
 
@@ -127,3 +129,38 @@ def _images(
             f"some thousands, at most {LARGEST:g}, whose powers single precision holds",
         )
     return values
+
+
+def check_levels(
+    method: str, n_iterations: Sequence[int], levels_mm: Sequence[float] | None = None
+) -> None:
+    """Refuse numbers of iterations, and levels, that a search cannot have.
+
+    Parameters
+    ----------
+    method
+        For the message.
+    n_iterations
+        One per level, from 0.
+    levels_mm
+        Resolutions; None for a method whose levels follow from the number of iterations.
+
+    Raises
+    ------
+    PopscanError
+        Without a level, for numbers that are not whole or below 0, for other numbers of levels,
+        and for a resolution that is not above 0.
+    """
+    if levels_mm is not None and len(levels_mm) != len(n_iterations):
+        raise PopscanError(
+            f"{method}: {len(levels_mm)} levels_mm and {len(n_iterations)} n_iterations: expected "
+            "one number of iterations per level"
+        )
+    if not n_iterations:
+        raise PopscanError(f"{method}: n_iterations is empty: expected one number per level")
+    if any(isinstance(n, bool) or not isinstance(n, Integral) or n < 0 for n in n_iterations):
+        raise PopscanError(
+            f"{method}: n_iterations {tuple(n_iterations)}: whole numbers from 0 are expected"
+        )
+    if any(not (math.isfinite(mm) and mm > 0) for mm in levels_mm or ()):
+        raise PopscanError(f"{method}: levels_mm {levels_mm}: numbers above 0 are expected")

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from popscan.records import PopscanError, SubjectError
+from popscan.records import SubjectError
 from popscan.register.distances import Distance
 from popscan.register.distances import distance as distance_of
 from popscan.register.flows import Tensor, exponential, laplacian, on_grid, sample, smooth
-from popscan.register.pairs import Pairs, check_pairs
+from popscan.register.pairs import Pairs, check_levels, check_pairs
 from popscan.register.velocities import Grid, unfolded
 from popscan.register.warp import Warp
 
@@ -141,11 +141,7 @@ def searched(
 ) -> Warp:
     """Return the transforms of the best velocities; errors as `svf`."""
     levels_mm, n_iterations = search.levels_mm, search.n_iterations
-    if len(levels_mm) != len(n_iterations) or not levels_mm:
-        raise PopscanError(
-            f"svf: {len(levels_mm)} levels_mm and {len(n_iterations)} n_iterations: expected one "
-            "number of iterations per level"
-        )
+    check_levels("svf", n_iterations, levels_mm)
     full = Grid(shape=pairs.shape, spacing_mm=pairs.spacing_mm)
     where = torch.device(search.device)
     images = [_tensor(array[:, None], where) for array in (pairs.fixed, pairs.moving)]

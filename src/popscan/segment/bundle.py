@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import yaml
 from safetensors import SafetensorError
 from safetensors.torch import load, save_file
 
+from popscan.modelfolder import outline
 from popscan.records import PopscanError
 from popscan.segment.devices import pick_device
 from popscan.segment.facts import FORMAT, Member
@@ -53,6 +55,34 @@ def tensors_of(network: torch.nn.Module) -> dict[str, torch.Tensor]:
 def fill(network: torch.nn.Module, tensors: Mapping[str, torch.Tensor], *, where: str) -> None:
     """Put tensors into a network after checking every name and shape."""
     own = tensors_of(network)
+    check_fit(own, tensors, where=where)
+    for name, tensor in tensors.items():
+        if not bool(torch.isfinite(tensor.to(own[name].dtype)).all()):
+            raise PopscanError(f"{where}: {name!r} holds numbers that are not finite")
+    with torch.no_grad():
+        for name, tensor in tensors.items():
+            own[name].copy_(tensor)
+
+
+def check_fit(
+    own: Mapping[str, torch.Tensor], tensors: Mapping[str, torch.Tensor], *, where: str
+) -> None:
+    """Refuse weights whose names, shapes or types are not those of a network.
+
+    Parameters
+    ----------
+    own
+        `tensors_of` the network, or of one without memory (`popscan.modelfolder.outline`).
+    tensors
+        The weights.
+    where
+        For the message.
+
+    Raises
+    ------
+    PopscanError
+        With the first that differs.
+    """
     if set(own) != set(tensors):
         odd = sorted(set(own) ^ set(tensors))
         raise PopscanError(
@@ -69,11 +99,6 @@ def fill(network: torch.nn.Module, tensors: Mapping[str, torch.Tensor], *, where
             raise PopscanError(
                 f"{where}: {name!r} is {tensor.dtype}, the architecture needs {own[name].dtype}"
             )
-        if not bool(torch.isfinite(tensor.to(own[name].dtype)).all()):
-            raise PopscanError(f"{where}: {name!r} holds numbers that are not finite")
-    with torch.no_grad():
-        for name, tensor in tensors.items():
-            own[name].copy_(tensor)
 
 
 def _check_width(member: Member, tensors: Mapping[str, torch.Tensor], *, where: str) -> None:
@@ -104,7 +129,9 @@ def _networks(
         own = {k.split(".", 1)[1]: v for k, v in tensors.items() if k.startswith(f"{index}.")}
         _check_width(member, own, where=f"{where}, member {index}")
         try:
-            network = build_network(member.architecture, n_labels, **member.arguments)
+            build = partial(build_network, member.architecture, n_labels, **member.arguments)
+            check_fit(tensors_of(outline(build)), own, where=f"{where}, member {index}")
+            network = build()
         except PopscanError as error:
             raise PopscanError(f"{where}, member {index}: {error}") from error
         fill(network, own, where=f"{where}, member {index}")

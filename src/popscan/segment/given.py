@@ -7,12 +7,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from popscan.columns import Column, text
+from popscan.labelset import GIVEN
 from popscan.records import LabelMap, Scan, SubjectError
 from popscan.segment.labelled import Labelled
 
-#: Words of the column `labels_by`: the labels came with the images; a model made them; a model made
-#: them that was trained and measured without labelled images of patients.
-GIVEN, NETWORK, UNPROVEN = "given", "network", "network, unproven"
 #: What the method says of a subject.
 COLUMNS: Mapping[str, Column] = {
     "labels_by": text("given: the labels came with the images; nothing was segmented"),

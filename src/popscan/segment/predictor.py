@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -18,8 +19,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save_file
 
 from popscan.arrays.resampling import Window, inplane_shape, resample_images
+from popscan.modelfolder import outline
 from popscan.records import PopscanError, Scan
-from popscan.segment.bundle import fill, tensors_of
+from popscan.segment.bundle import check_fit, fill, tensors_of
 from popscan.segment.devices import pick_device
 from popscan.segment.facts import FORMAT, Digest, Finite, Member, Normalisation, Text, TrainedOn
 from popscan.segment.headed import Headed, build_headed
@@ -33,7 +35,7 @@ from popscan.segment.known import (
     read_weights,
     sha256,
 )
-from popscan.segment.networks import context_slices, stride
+from popscan.segment.networks import build_network, context_slices, stride
 from popscan.segment.preprocess import normalise, slices
 from popscan.yamlfile import problem_text, read_yaml, shown
 
@@ -137,6 +139,7 @@ def load_predictor(path: str | Path, device: str = "auto") -> Predictor:
         widest = max((max(tensor.shape, default=1) for tensor in own.values()), default=0)
         if max(member.arguments["channels"]) > widest:
             raise PopscanError(f"{path / WEIGHTS}: channels of member {index} are not its weights'")
+        check_encoder(member, own, where=f"{path / WEIGHTS}, member {index}")
         network = build_headed(member.architecture, facts.task.n_outputs, **member.arguments)
         fill(network, own, where=f"{path / WEIGHTS}, member {index}")
         networks.append(network.to(where).eval().requires_grad_(False))
@@ -146,6 +149,14 @@ def load_predictor(path: str | Path, device: str = "auto") -> Predictor:
         digest=sha256((path / MODEL).read_bytes(), weights),
         device=where,
     )
+
+
+def check_encoder(member: Member, tensors: Mapping[str, torch.Tensor], *, where: str) -> None:
+    """Refuse weights that are not the encoder's, before memory is allocated for it."""
+    start = "network."
+    own = {k.removeprefix(start): v for k, v in tensors.items() if k.startswith(start)}
+    network = outline(partial(build_network, member.architecture, 2, **member.arguments))
+    check_fit(tensors_of(network), own, where=where)
 
 
 def _read_facts(path: Path) -> PredictorFacts:

@@ -144,8 +144,9 @@ def train_bundle(
     Raises
     ------
     PopscanError
-        For an unknown recipe, recipes of different spacing, a subject in both training and
-        validation, or a checkpoint in `work` that belongs to another recipe or other data.
+        For an unknown recipe, recipes of different spacing or with `planes`, a subject in both
+        training and validation, or a checkpoint in `work` that belongs to another recipe or other
+        data.
     """
     from popscan.records import PopscanError
     from popscan.train.export import export_bundle
@@ -161,6 +162,8 @@ def train_bundle(
     trained = {case.subject for group in cases.values() for case in group}
     if both := sorted(trained & {case.subject for case in validation}):
         raise PopscanError(f"in training and in validation: {', '.join(both)}")
+    if cut := [step.name for chain in chains for step in chain if step.planes]:
+        raise PopscanError(f"planes: scans are not cut into planes here: {', '.join(cut)}")
     spacings = {step.spacing_mm for chain in chains for step in chain}
     if len(spacings) > 1:
         listed = ", ".join(f"{s.name} {s.spacing_mm} mm" for chain in chains for s in chain)

@@ -16,6 +16,7 @@ from popscan.train.learning import Learning, check_learning
 from popscan.train.losses import LOSSES
 from popscan.train.mitigation import Mitigation, check_mitigation
 from popscan.train.private import Private, check_private
+from popscan.train.recipe_effect import without_effect
 from popscan.train.recipe_values import kept_as_written, known_keys, truths
 from popscan.train.undersampling import Undersampling
 from popscan.yamlfile import problem_text, read_yaml, shown
@@ -264,6 +265,8 @@ def parse_recipe(values: dict[str, Any], *, where: str = "recipe") -> Recipe:
     if not recipe.labels or len(set(recipe.labels)) < len(recipe.labels):
         raise PopscanError(f"{where}: labels: names, each once; found {shown(recipe.labels)}")
     _check_task(recipe, where=where)
+    if ignored := without_effect(recipe, Recipe(name=recipe.name)):
+        raise PopscanError(f"{where}: {'; '.join(ignored)}")
     if recipe.blend != 1 and not recipe.init_from:
         raise PopscanError(f"{where}: blend goes with init_from alone")
     _check_learning(recipe, where=where)

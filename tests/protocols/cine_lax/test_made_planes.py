@@ -20,6 +20,7 @@ from popscan.protocols.cine_sax.labels import Label
 from popscan.records import LabelMap, Scan
 from popscan.segment.bundle import load_bundle
 from popscan.segment.networks import build_network
+from popscan.segment.proof import ACQUIRED, none_acquired
 from popscan.train.export import export_bundle
 from popscan.train.packs import Case, build_pack
 from popscan.train.recipe import Recipe
@@ -124,6 +125,18 @@ def test_a_patients_planes_bear_the_patients_name():
     assert {one.attributes["group"] for one in made} == {"NOR"}
 
 
+@pytest.mark.parametrize(
+    ("sources", "expected"),
+    [
+        ([ACQUIRED, ACQUIRED], False), ([ACQUIRED, "painted"], True), (["unknown"], True),
+        ([None], True), ([], True),
+    ],
+)  # fmt: skip
+def test_only_cases_known_to_be_acquired_prove_a_bundle(sources, expected):
+    attributes = [{} if source is None else {"source": source} for source in sources]
+    assert none_acquired(attributes) is expected
+
+
 def test_a_bundle_of_made_planes_says_so_in_its_card(tmp_path):
     recipe = Recipe(
         name="tiny", architecture_arguments={"channels": [4, 8, 8], "context": 0},
@@ -146,5 +159,5 @@ def test_a_bundle_of_made_planes_says_so_in_its_card(tmp_path):
     assert not shown & {("rv", "2ch"), ("ra", "2ch")}
     assert bundle.was_trained_on(cases[0].unit)
     card = (tmp_path / "tiny" / "card.md").read_text(encoding="utf-8")
-    assert "No long-axis image with labels was seen" in card
+    assert "No validation on labelled long-axis images" in card
     assert not (tmp_path / "tiny" / "training.safetensors").exists()

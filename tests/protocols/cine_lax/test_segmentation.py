@@ -11,20 +11,21 @@ import torch
 
 from popscan.commands.check import check_study
 from popscan.config import Config
+from popscan.labelset import GIVEN, UNPROVEN
 from popscan.protocol import Segmentation
 from popscan.protocols import get_protocol
 from popscan.protocols.cine_lax.labels import LA, LABELS, LV, MYO
 from popscan.protocols.cine_lax.methods import sentences
 from popscan.protocols.cine_lax.planes import planes_of
 from popscan.protocols.cine_lax.qc import CHECKS, PlanesContext
-from popscan.protocols.cine_lax.segmentation import NOT_TURNED, WARNING, _clean, over_cycle, segment
+from popscan.protocols.cine_lax.segmentation import NOT_TURNED, _clean, over_cycle, segment
 from popscan.protocols.cine_lax.simulate.scan import simulate_subject
 from popscan.protocols.cine_lax.turning import Turn, turn_of, typical_affine
 from popscan.protocols.cine_sax.simulate.population import sample_population
 from popscan.qc import run_checks
 from popscan.segment.bundle import load_bundle, save_bundle
-from popscan.segment.given import GIVEN, UNPROVEN
 from popscan.segment.networks import build_network
+from popscan.segment.proof import WARNING
 
 ROW = sample_population(1, seed=77).iloc[0].to_dict()
 TURNS = [Turn(swap=s, flip=(a, b)) for s, a, b in product((False, True), repeat=3)]
@@ -135,6 +136,14 @@ def test_a_bundle_that_was_held_against_labelled_images_does_not_say_so(bundle, 
     assert WARNING not in values["input_warning"]
 
 
+@pytest.mark.parametrize("stated", [{}, {"simulated_only": None}, {"simulated_only": "no"}])
+def test_a_bundle_that_does_not_state_a_validation_is_unproven(bundle, made, stated):
+    other = replace(bundle, about={**bundle.about, "validation": stated})
+    values = segment(made.scan, bundle=other).values
+    assert values["labels_by"] == UNPROVEN
+    assert WARNING in values["input_warning"]
+
+
 def test_planes_that_cannot_be_turned_are_warned_of(bundle, made, found):
     unknown = replace(made.scan, meta={**made.scan.meta, "orientation_known": False})
     assert NOT_TURNED in segment(unknown, bundle=bundle).values["input_warning"]
@@ -162,7 +171,17 @@ def test_labels_that_came_with_the_images_stay_the_default():
     config = Config.model_validate({"protocol": "cine_lax"})
     assert (config.segment.method, config.segment.model) == ("given", "")
     assert "nothing was segmented" in sentences({"segment": {"method": "given"}})[0]
-    assert "neural network" in sentences({"segment": {"method": "bundle", "model": "own"}})[0]
+
+
+def test_the_methods_say_whether_the_network_is_proven(tmp_path):
+    config = {"segment": {"method": "bundle", "model": str(tmp_path)}}
+    assert "states no agreement" in sentences(config)[0]
+    for stated, unproven in (("{}", True), ("{simulated_only: false}", False)):
+        (tmp_path / "model.yaml").write_text(f"validation: {stated}\n", encoding="utf-8")
+        first = sentences(config)[0]
+        assert "neural network" in first
+        assert ("states no agreement" in first) == unproven
+    assert any("network" in limit for limit in get_protocol("cine_lax").words.limits)
 
 
 def test_a_method_may_have_a_bundle_of_its_own():

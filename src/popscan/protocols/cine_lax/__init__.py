@@ -16,7 +16,7 @@ from popscan.protocols.cine_lax.labels import LABELS
 
 PROTOCOL = Protocol(
     name="cine_lax",
-    version="2",
+    version="3",
     mb_per_subject=8,
     title="Cine cardiac MR, long axis",
     series=(
@@ -44,6 +44,8 @@ PROTOCOL = Protocol(
         limits=(
             "How well labels were drawn that came with the images is not judged beyond the checks "
             "of QC; the shipped model never saw a labelled long-axis image of a patient.",
+            "How right a network's labels are on acquired images is known only where its bundle "
+            "states it; other networks' labels go to review unless the study lifts that limit.",
             "Biplane volumes take chambers for ellipses across the long axis and the planes for "
             "perpendicular; docs/long_axis.md says what that costs.",
         ),
@@ -78,6 +80,7 @@ PROTOCOL = Protocol(
         bundles={"bundle": "cine_lax"},
         columns="popscan.protocols.cine_lax.columns:SEGMENTATION",
         training="popscan.protocols.cine_lax.training.kind:KIND",
+        proof_needed=True,
     ),
     quality=Quality(
         checks="popscan.protocols.cine_lax.qc:CHECKS",

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from popscan.columns import Column, text
-from popscan.segment.given import GIVEN, NETWORK, UNPROVEN
+from popscan.labelset import GIVEN, NETWORK, UNPROVEN
 
 SEGMENTATION: Mapping[str, Column] = {
     "labels_by": text(
         f"{GIVEN}: the labels came with the images; {NETWORK}: a model segmented them; "
-        f"{UNPROVEN}: a model that was trained and measured without a labelled long-axis image"
+        f"{UNPROVEN}: a model whose bundle states no agreement with labels of acquired images"
     ),
     "n_frames_without_heart": Column("frames", "frames of any plane in which nothing was found"),
 }

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from popscan.config import Segment
 from popscan.protocols.cine_lax.labels import LV
+from popscan.segment.proof import unproven
 
 
 def sentences(config: Mapping[str, Any]) -> list[str]:
@@ -31,13 +32,18 @@ def _labels(segment: Segment) -> str:
             "Labels of the two- and four-chamber planes were given with the images; nothing was "
             "segmented."
         )
-    if segment.model != "cine_lax":
-        return "Two- and four-chamber planes were segmented by a neural network."
-    return (
-        "Two- and four-chamber planes were segmented by a convolutional network of the U-Net type "
-        "[@unet] that was trained on simulated hearts and on planes cut out of labelled short-axis "
-        "stacks, and never held against labelled long-axis images."
-    )
+    if segment.model == "cine_lax":
+        return (
+            "Two- and four-chamber planes were segmented by a convolutional network of the U-Net "
+            "type [@unet] that was trained on simulated hearts and on planes cut out of labelled "
+            "short-axis stacks, and never held against labelled long-axis images."
+        )
+    if unproven(segment.model):
+        return (
+            "Two- and four-chamber planes were segmented by a neural network whose bundle states "
+            "no agreement with labels of acquired images."
+        )
+    return "Two- and four-chamber planes were segmented by a neural network."
 
 
 def phase_frames(

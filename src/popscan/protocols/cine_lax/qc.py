@@ -30,7 +30,7 @@ from popscan.qc import image as common
 from popscan.qc.context import ScanContext
 from popscan.qc.fit import frames_off_spec, misfit_spec, share_spec
 from popscan.qc.model import Measured, Spec, not_assessed
-from popscan.segment.given import GIVEN, UNPROVEN
+from popscan.qc.proof import UNPROVEN_LABELS
 
 _ONE_VIEW = "one view only"
 #: With fewer, a normal curve bends at single frames, too.
@@ -75,14 +75,6 @@ def views_there(ctx: PlanesContext) -> Measured:
     """Count the views of the visit."""
     names = [plane.view for plane in ctx.planes]
     return Measured(float(len(names)), f"there: {' and '.join(names)}")
-
-
-def unproven_labels(ctx: PlanesContext) -> Measured:
-    """Whether a model made the labels that was never held against a labelled long-axis image."""
-    source = str(ctx.from_segmentation.get("labels_by", ""))
-    if not source or source == GIVEN:
-        return not_assessed("the labels came with the images")
-    return Measured(float(source == UNPROVEN), f"labels by: {source}")
 
 
 def views_angle_deg(ctx: PlanesContext) -> Measured:
@@ -192,11 +184,7 @@ CHECKS: Mapping[str, Spec] = {
         measure=views_there, kind="image", unit="views", bad="low", review=2.0, fail=1.0,
         meaning="Long-axis views of the visit; with one there are no biplane numbers",
     ),
-    "unproven_labels": Spec(
-        measure=unproven_labels, kind="segmentation", unit="", bad="high", review=0.0, fail=None,
-        meaning="1 where the labels are by a model that was never held against labelled long-axis "
-        "images; a study whose own references agree with them may lift this limit",
-    ),
+    "unproven_labels": UNPROVEN_LABELS,
     "views_angle_deg": Spec(
         measure=views_angle_deg, kind="image", unit="deg", bad="low", review=40.0, fail=20.0,
         meaning="Angle between the 2ch and the 4ch plane; biplane volumes take it for 90",

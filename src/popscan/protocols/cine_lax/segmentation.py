@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,15 +22,13 @@ from popscan.segment.bundle import Bundle
 from popscan.segment.calibration import temperature_of
 from popscan.segment.devices import pick_precision
 from popscan.segment.ensemble import BATCHES, Job, Passes
-from popscan.segment.given import NETWORK, UNPROVEN
 from popscan.segment.grids import Grids, back_to_scan
 from popscan.segment.inputs import check_scan, input_warning, without_margin
 from popscan.segment.ood import has_detector, tissue_features, unlikeness
+from popscan.segment.proof import WARNING, labels_by, simulated_only
 from popscan.segment.result import Segmentation, inside
 from popscan.segment.uncertainty import most_likely, predictive_entropy, temper
 
-#: Warning of every result of a bundle that was never held against a labelled long-axis image.
-WARNING = "the model never saw a labelled long-axis image of a patient"
 #: Warning where planes cannot be turned as the model knows them.
 NOT_TURNED = "the header does not say how the planes lie, which the model needs"
 #: Series of at least so many frames are a whole cycle, whose neighbouring frames are averaged.
@@ -101,8 +99,8 @@ def segment(
     Segmentation
         `values` has ``labels_by``, ``mean_entropy_NAME``, ``n_components_removed``,
         ``n_frames_without_heart`` (frames of any plane), ``ood_score``, ``ood_slices`` and
-        ``input_warning``, which says so where a bundle never saw a labelled long-axis image, and
-        where the header does not say how the planes lie.
+        ``input_warning``, which says so where a bundle states no agreement with labels of acquired
+        images, and where the header does not say how the planes lie.
 
     Raises
     ------
@@ -139,15 +137,14 @@ def segment(
     tissue = tissue_features(image, labels, codes, black=0.0, white=1.0)
     odd = unlikeness(bundle.training, together, tissue, n_slices=len(planes))
     measured = measure_input(scan, image, labels)
-    unproven = simulated_only(bundle.about)
     warnings = [
-        WARNING if unproven else "",
+        WARNING if simulated_only(bundle.about) else "",
         "" if scan.meta.get("orientation_known", True) else NOT_TURNED,
         input_warning(measured, bundle.input_range),
         odd.warning,
     ]
     values: dict[str, Any] = {
-        "labels_by": UNPROVEN if unproven else NETWORK,
+        "labels_by": labels_by(bundle.about),
         **{
             f"mean_entropy_{name}": _mean(entropy[labels == code])
             for name, code in LABELS.codes.items()
@@ -166,11 +163,6 @@ def segment(
         features=together if features else None,
         tissue=tissue,
     )
-
-
-def simulated_only(about: Mapping[str, Any]) -> bool:
-    """Return whether a bundle was neither trained nor measured on labelled long-axis images."""
-    return bool((about.get("validation") or {}).get("simulated_only", False))
 
 
 def measure_input(

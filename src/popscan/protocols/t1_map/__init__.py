@@ -15,7 +15,7 @@ from popscan.protocols.t1_map.labels import LABELS
 
 PROTOCOL = Protocol(
     name="t1_map",
-    version="4",
+    version="5",
     title="Heart MR, T1 map",
     series=(
         Series(
@@ -35,9 +35,9 @@ PROTOCOL = Protocol(
         organ="heart",
         acquisition="T1 maps of the heart",
         limits=(
-            "The regions come with the images, unless segment.method is probabilistic: its network "
-            "was trained and measured on simulated maps alone. How well regions were drawn is not "
-            "judged beyond the checks of QC.",
+            "The regions come with the images, unless segment.method is probabilistic: how right "
+            "its network is on acquired maps is known only where its bundle states it. How well "
+            "regions were drawn is not judged beyond the checks of QC.",
             "T1 of MOLLI-like sequences depends on heart rate, T2, flip angle and magnetisation "
             "transfer; values compare within one sequence and field strength.",
         ),
@@ -53,6 +53,7 @@ PROTOCOL = Protocol(
         bundle="",
         columns="popscan.protocols.t1_map.columns:SEGMENTATION",
         training="popscan.protocols.t1_map.training.kind:KIND",
+        proof_needed=True,
     ),
     quality=Quality(
         checks="popscan.protocols.t1_map.qc:CHECKS",

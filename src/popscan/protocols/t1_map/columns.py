@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from popscan.columns import Column, text
+from popscan.labelset import GIVEN, NETWORK, UNPROVEN
 from popscan.protocols.t1_map.labels import LABELS
 
-#: Word of the column `labels_by`.
-BY_NETWORK = "network, trained on simulated maps alone"
 #: What the methods say of a subject.
 SEGMENTATION: Mapping[str, Column] = {
     "labels_by": text(
-        "given: the labels came with the images; nothing was segmented. network: drawn by a "
-        "network that was trained on simulated maps alone; on real ones it was never measured",
+        f"{GIVEN}: the labels came with the images; {NETWORK}: a model drew them; {UNPROVEN}: a "
+        "model whose bundle states no agreement with labels of acquired maps",
     ),
     **{
         f"sample_dice_{name}": Column(

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from popscan.segment.proof import unproven
+
 
 def regions(config: Mapping[str, Any]) -> str:
     """Return where the regions are from."""
     if config.get("segment", {}).get("method") == "probabilistic":
-        return (
-            "Regions are the mean of segmentations drawn by a network that was trained on "
-            "simulated maps alone and never measured on real ones."
-        )
+        if unproven(str(config["segment"].get("model") or "")):
+            return (
+                "Regions are the mean of segmentations drawn by a network whose bundle states no "
+                "agreement with labels of acquired maps."
+            )
+        return "Regions are the mean of segmentations drawn by a network."
     return "Regions were given with the images."
 
 

@@ -18,6 +18,7 @@ from popscan.qc import image as common
 from popscan.qc.context import ScanContext
 from popscan.qc.fit import label_misfit, misfit_spec
 from popscan.qc.model import Measured, Spec, not_assessed
+from popscan.qc.proof import UNPROVEN_LABELS
 from popscan.relaxometry import RegionValue, region_value
 
 #: Limits of what drawn segmentations may differ. They depend on the model, and none is shipped:
@@ -193,6 +194,7 @@ def checks(review_ms: tuple[float, float], fail_ms: tuple[float, float]) -> Mapp
             measure=wall_voxels, kind="segmentation", unit="voxels",
             meaning="Voxels of the myocardium with a value", bad="low", review=60.0, fail=10.0,
         ),
+        "unproven_labels": UNPROVEN_LABELS,
         "label_misfit_pct": misfit_spec(label_misfit_pct),
         "wall_failed_pct": Spec(
             measure=wall_failed_pct, kind="segmentation", unit="%",

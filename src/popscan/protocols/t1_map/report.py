@@ -49,8 +49,8 @@ def _where_from(table: pd.DataFrame, quantity: str) -> str:
     drawn = len(_numbers(table, f"wall_{quantity}_sampled_sd_ms"))
     if drawn:
         return (
-            f"Regions of {plural(drawn, 'subject')} were drawn by a network that was trained on "
-            "simulated maps alone; how right it is on real ones was not measured."
+            f"Regions of {plural(drawn, 'subject')} were drawn by a network; the methods say "
+            "whether its agreement with labels of acquired maps is known."
         )
     return "Regions came with the images; they were not segmented here."
 

@@ -1,7 +1,7 @@
 """Regions of a map by a network that draws segmentations.
 
-The network has seen simulated maps alone: what it labels on a real one is not known to be right,
-and every result says so.
+Networks learn from simulated maps: unless a bundle states that it agrees with labels of acquired
+ones, every result says that it is unproven.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from popscan.arrays.resampling import Window, WindowedGrid
-from popscan.protocols.t1_map.columns import BY_NETWORK
 from popscan.protocols.t1_map.labels import LABELS
 from popscan.records import PopscanError, Scan
 from popscan.segment.bundle import Bundle
@@ -27,6 +26,7 @@ from popscan.segment.features import Tap
 from popscan.segment.grids import Grids, back_to_scan
 from popscan.segment.inputs import check_scan, input_warning
 from popscan.segment.ood import has_detector, tissue_features, unlikeness
+from popscan.segment.proof import WARNING, labels_by, simulated_only
 from popscan.segment.result import Segmentation
 from popscan.segment.samples import Watch, summaries
 from popscan.segment.uncertainty import most_likely, predictive_entropy
@@ -163,9 +163,13 @@ def from_draws(
     )
     tally = watch.tally()
     measured = {"inplane_mm": tuple(scan.spacing_mm[:2])}
-    warnings = [input_warning(measured, bundle.input_range), odd.warning]
+    warnings = [
+        WARNING if simulated_only(bundle.about) else "",
+        input_warning(measured, bundle.input_range),
+        odd.warning,
+    ]
     values: dict[str, Any] = {
-        "labels_by": BY_NETWORK,
+        "labels_by": labels_by(bundle.about),
         **{f"sample_dice_{k}": v for k, v in _rounded(pairwise_dice(samples, LABELS.names))},
         **{f"sampled_sd_{k}_pct": _spread_pct(v) for k, v in sampled.items()},
         **_entropies(labels, entropy),

@@ -9,7 +9,7 @@ from popscan.protocols.t1_map import PROTOCOL as T1_MAP
 PROTOCOL = replace(
     T1_MAP,
     name="t2_map",
-    version="4",
+    version="5",
     title="Heart MR, T2 map",
     series=(Series(view="t2", title="T2 map", suffixes=("T2map", "T2prep"), dimensions=4),),
     sources={"bids": "popscan.io.mapping:BidsMaps"},

@@ -18,6 +18,10 @@ DICTIONARY = {
     "unlike_training": text(
         "how the k-space differs from what that model was trained on; empty if it does not"
     ),
+    "unlike_training_by_variant": text(
+        "JSON: of every variant by a network how the k-space differs from what its model was "
+        "trained on, a list; empty without a network"
+    ),
     "lines_found_pct": Column(
         "%", "acquired lines of k-space that another phase explains better than their own"
     ),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -40,15 +42,18 @@ def learned_section(study_root: Path, config: Mapping[str, object]) -> Extra | N
         for name, variant in learned.items()
     ]
     used = f"All later stages use the images of variant {section.use}."
-    unlike, counts = _unlike(table)
+    # What later stages use comes first.
+    unlike, counts = _unlike(table, sorted(learned, key=lambda name: name != section.use))
     return Extra(
         ident="learned_reconstruction",
         title="Reconstruction by a network",
         lead="Some images were drawn by a trained network from what was acquired.",
         sentences=[*sentences, used, *unlike],
-        tables=[("Scans unlike those that the network was trained on.", counts)] if unlike else [],
+        tables=[("Scans unlike those that a network was trained on, by variant.", counts)]
+        if unlike
+        else [],
         notes=[CAUTION],
-        headline=unlike[:1],
+        headline=unlike,
     )
 
 
@@ -67,18 +72,22 @@ def made_by(name: str, method: str, model: str) -> str:
     )
 
 
-def _unlike(table: pd.DataFrame) -> tuple[list[str], pd.DataFrame]:
-    """Return a sentence and counts by difference; none where no scan differs."""
-    if "unlike_training" not in table:
+def _unlike(table: pd.DataFrame, variants: Iterable[str]) -> tuple[list[str], pd.DataFrame]:
+    """Return a sentence per variant, and counts by difference; none where no scan differs."""
+    column = table.get("unlike_training_by_variant")
+    if column is None:
         return [], pd.DataFrame()
-    known = table["unlike_training"].dropna().astype(str)
-    differ = known[known.str.len() > 0]
-    if differ.empty:
-        return [], pd.DataFrame()
-    counts = differ.value_counts()
-    rows = pd.DataFrame({"Difference": counts.index, "n": counts.to_numpy()})
-    n, total = len(differ), len(known)
-    return [
-        f"k-space of {n} of {plural(total, 'scan')} differs from what the network was trained on: "
-        "do not trust these images before somebody looked at them."
-    ], rows
+    found = [json.loads(text) for text in column.dropna().astype(str) if text]
+    sentences, rows = [], []
+    for name in variants:
+        known = ["; ".join(one[name]) for one in found if name in one]
+        differ = Counter(text for text in known if text)
+        if not differ:
+            continue
+        n, total = differ.total(), len(known)
+        sentences.append(
+            f"Variant {name}: k-space of {n} of {plural(total, 'scan')} differs from what its "
+            "network was trained on: do not trust these images before somebody looked at them."
+        )
+        rows += [{"Variant": name, "Difference": k, "n": v} for k, v in differ.most_common()]
+    return sentences, pd.DataFrame(rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import zlib
 from collections.abc import Mapping
@@ -35,7 +36,7 @@ def reconstruct_task(context: ShardContext) -> Task[KSpace | Scan]:
         return read_scan(context.path("ingest", subject, context.names.image(subject)))
 
     def work(subject: Subject, loaded: KSpace | Scan) -> Outcome:
-        from popscan.recon import reconstruct
+        from popscan.recon import LEARNED, reconstruct
         from popscan.recon.retrospective import cropped, simulated_kspace
 
         values: dict[str, object] = {"variant": section.use}
@@ -50,7 +51,7 @@ def reconstruct_task(context: ShardContext) -> Task[KSpace | Scan]:
         if section.line_rejection is not None:
             kspace, found = rejected(kspace, section.line_rejection)
             values |= {k: v for k, v in found.items() if not isinstance(v, list)}
-        files = {}
+        files, unlike = {}, {}
         for name, variant in section.variants.items():
             scan = reconstruct(
                 kspace, method=variant.method, device=section.device, **variant.options
@@ -60,8 +61,12 @@ def reconstruct_task(context: ShardContext) -> Task[KSpace | Scan]:
                 scan = replace(scan, meta={**scan.meta, "line_rejection": dict(found)})
             if name == section.use:
                 values |= by_model(scan)
+            if variant.method in LEARNED:
+                unlike[name] = list(scan.meta["reconstruction"]["unlike_training"])
             desc = "" if name == section.use else name
             files[context.names.image(subject, desc=desc)] = scan
+        if unlike:
+            values["unlike_training_by_variant"] = json.dumps(unlike)
         return Outcome(files=files, values=values)
 
     return Task(

@@ -34,6 +34,11 @@ def validation_of(config: Mapping[str, object]) -> Mapping[str, object]:
     ----------
     config
         The whole config.
+
+    Returns
+    -------
+    Mapping
+        ``simulated_only`` is None where the protocol needs a proof and the bundle states nothing.
     """
     section, offered = Segment.of(config, or_defaults=True), protocol_of(config).segmentation
     method = section.method or offered.method
@@ -46,7 +51,8 @@ def validation_of(config: Mapping[str, object]) -> Mapping[str, object]:
     ):
         return {}
     about = read_yaml(bundle_path(named) / MODEL)
-    return mapping_at(about, "validation") if isinstance(about, Mapping) else {}
+    found = mapping_at(about, "validation") if isinstance(about, Mapping) else {}
+    return {"simulated_only": None, **found} if offered.proof_needed else found
 
 
 def errors_of(validation: Mapping[str, object]) -> pd.DataFrame:
@@ -93,14 +99,16 @@ def model_section(study_root: Path, config: Mapping[str, object]) -> Extra | Non
     """
     validation = validation_of(config)
     table = errors_of(validation)
-    if table.empty:
-        return None
-    labels = protocol_of(config).labels
     n = validation.get("n_subjects")
     who = f"the {n} subjects" if isinstance(n, int) else "the subjects"
-    warnings = [*_made_sentence(validation, who), *bias_sentences(table, labels, who=who)]
+    caution = _made_sentence(validation, who)
+    if table.empty and not caution:
+        return None
+    labels = protocol_of(config).labels
+    warnings = [*caution, *bias_sentences(table, labels, who=who)]
     sentences = [*_dice_sentence(validation, who), *warnings]
-    shown = table.assign(structure=table["structure"].map(lambda s: labels.titles.get(s, s)))
+    if not table.empty:
+        table["structure"] = table["structure"].map(lambda s: labels.titles.get(s, s))
     return Extra(
         ident="model-errors",
         title="How the model erred where the answer was known",
@@ -110,7 +118,9 @@ def model_section(study_root: Path, config: Mapping[str, object]) -> Extra | Non
         shared_sentences=sentences,
         headline=warnings,
         shared_headline=warnings,
-        tables=[("Agreement and deviation of the volume, by structure.", shown)],
+        tables=[]
+        if table.empty
+        else [("Agreement and deviation of the volume, by structure.", table)],
         notes=[
             "Nothing of this is corrected in the study. Differences between subjects stand if the "
             "model errs on them by the same share; absolute volumes, and left against right, carry "
@@ -129,8 +139,14 @@ def _dice_sentence(validation: Mapping[str, object], who: str) -> list[str]:
 
 def _made_sentence(validation: Mapping[str, object], who: str) -> list[str]:
     """Return what is to be known of a bundle that no labelled scan was there for."""
-    if not validation.get("simulated_only"):
+    stated = validation.get("simulated_only", False)
+    if stated is False:
         return []
+    if stated is not True:
+        return [
+            "The model's file does not state that it was validated on labels of acquired images. "
+            "How well it segments them is not known: look at every result before you use it."
+        ]
     return [
         f"The images of {who} that the model was validated on were simulated or composed, and so "
         "were those that it was trained on. How well it segments acquired images has not been "

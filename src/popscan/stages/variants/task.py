@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from popscan.arrays.metrics import dice
 from popscan.config import Biomarkers, Segment
+from popscan.labelset import GIVEN
 from popscan.methods import resolve
 from popscan.protocol import Protocol
 from popscan.protocols import protocol_key
 from popscan.records import LabelMap, NotApplicable, Outcome, Scan, Subject
-from popscan.segment.given import GIVEN
 from popscan.stages import upstream_of
 from popscan.stages.biomarkers.task import measure
 from popscan.stages.reconstruct.images import read_variants, reference_image

@@ -13,16 +13,13 @@ import pandas as pd
 from popscan.protocols.cine_lax.labels import LABELS
 from popscan.protocols.cine_lax.planes import planes_of
 from popscan.protocols.cine_lax.segmentation import measure_input, segment
-from popscan.protocols.cine_lax.training.simulated import DIGITAL, PAINTED, STACK
 from popscan.segment.bundle import Bundle
 from popscan.segment.known import hash_identifier, subject_of
 from popscan.segment.preprocess import normalise
+from popscan.segment.proof import none_acquired
 from popscan.segment.scores import score_segmentation
 from popscan.train.kind import ModelKind
 from popscan.train.packs import Case
-
-#: Sources of cases that nobody outlined in a long-axis image.
-_MADE = (PAINTED, STACK, DIGITAL)
 
 
 def score_cases(cases: Iterable[Case], *, bundle: Bundle, **options: Any) -> pd.DataFrame:
@@ -88,8 +85,8 @@ def measure(
 ) -> dict[str, Any]:
     """Return a bundle's validation section; parameters as in `popscan.train.export`.
 
-    ``simulated_only`` says whether no case was outlined in an acquired long-axis image: the bundle
-    then warns with every result.
+    ``simulated_only`` is false only where the attribute ``source`` of every case is ``acquired``,
+    an outlined long-axis image of a scanner; otherwise the bundle warns with every result.
     """
     scores = score_cases(cases, bundle=bundle)
     subjects = sorted({subject_of(case.unit) for case in cases})
@@ -120,7 +117,7 @@ def measure(
             "n_subjects": len(subjects),
             **({"subjects": named} if name_validation else {}),
             "sha256": sorted(hash_identifier(subject, salt=salt) for subject in subjects),
-            "simulated_only": all(case.attributes.get("source") in _MADE for case in cases),
+            "simulated_only": none_acquired(case.attributes for case in cases),
             "mean_dice": round(_mean_dice(scores), 4),
             "by_structure": by_structure,
             "by_stratum": by_stratum,

@@ -18,6 +18,7 @@ from popscan.segment.bundle import Bundle
 from popscan.segment.draws import Draw, dropout_draws, latent_draws, mirrored_draws
 from popscan.segment.hierarchical import Hierarchical
 from popscan.segment.known import hash_identifier
+from popscan.segment.proof import none_acquired
 from popscan.segment.result import Segmentation
 from popscan.train.kind import ModelKind
 from popscan.train.packs import Case
@@ -45,26 +46,26 @@ def segmented(scan: Scan, *, bundle: Bundle, features: bool = False) -> Segmenta
 
 
 def measured(case: Case, found: Segmentation) -> dict[str, Any]:
-    """Return how right a segmentation of a simulated map is, and what it says of itself.
+    """Return how right a segmentation of a map is, and what it says of itself.
 
     Returns
     -------
     dict
         ``unit``, the case's attributes; per region ``dice_NAME``, ``found_NAME_ms``,
         ``expert_NAME_ms`` (the same map in the expert's regions), ``true_NAME_ms`` (the simulated
-        times there), the columns of `COLUMNS`; ``error_pct`` of the wall against the expert's, and
-        ``wrong``.
+        times there, NaN of acquired maps), the columns of `COLUMNS`; ``error_pct`` of the wall
+        against the expert's, and ``wrong``.
     """
     truth, labels = case.labels.array[..., 0], found.labels[..., 0]
     map_ms = np.where(case.scan.array[..., 0] > 0, case.scan.array[..., 0], np.nan)
-    time = case.scan.meta["time_ms"]
+    time = case.scan.meta.get("time_ms")  # of simulated maps alone
     row: dict[str, Any] = {"unit": case.unit, **case.attributes}
     for code, name in LABELS.names.items():
         own, given = labels == code, truth == code
         row |= {
             f"dice_{name}": dice(labels, truth, code),
             f"found_{name}_ms": _mean(map_ms[own]), f"expert_{name}_ms": _mean(map_ms[given]),
-            f"true_{name}_ms": _mean(time[given]),
+            f"true_{name}_ms": math.nan if time is None else _mean(time[given]),
         }  # fmt: skip
     row |= dict(found.values)
     off = 100.0 * (row["found_wall_ms"] / row["expert_wall_ms"] - 1.0)
@@ -109,7 +110,10 @@ def measure(
     stratum: str,
     name_validation: bool,
 ) -> dict[str, Any]:
-    """Return a bundle's validation section; `flips` is not used: draws are averaged."""
+    """Return a bundle's validation section; `flips` is not used: draws are averaged.
+
+    ``simulated_only`` is false only where the attribute ``source`` of every case is ``acquired``.
+    """
     table = score(cases, bundle=bundle)
     subjects = sorted({case.subject for case in cases})
     groups = table.groupby(stratum) if stratum in table else ()
@@ -117,6 +121,7 @@ def measure(
         "validation": {
             "n_subjects": len(subjects),
             "sha256": [hash_identifier(s, salt=salt) for s in subjects],
+            "simulated_only": none_acquired(case.attributes for case in cases),
             **({"subjects": subjects} if name_validation else {}),
             "by_structure": [
                 {
