@@ -67,8 +67,8 @@ def wall_at_start(labels: LabelMap, scan: Scan) -> Wall:
     return wall_of(first, segments, spacing_mm=scan.spacing_mm)
 
 
-#: Logarithm of a change of volume that muscle does not have.
-_VOLUME_CHANGE = 0.4
+#: A strain that no wall has.
+_LARGEST = 2.0
 
 
 def true_strain(anatomy: Anatomy, wall: Wall, scan: Scan) -> dict[str, float]:
@@ -84,8 +84,8 @@ def true_strain(anatomy: Anatomy, wall: Wall, scan: Scan) -> dict[str, float]:
     inside = (depth > -0.3) & (depth < 1.3) & (share > 0) & (share < 0.88)
     # Beyond the apex there is no wall, and no derivative to invert.
     strain = strain_at(heart, flat[inside], phase=heart.es_phase)
-    # Within the endocardium near the apex the radius vanishes, and the derivative is no number.
-    known = np.abs(np.log(np.maximum(strain.volume, 1e-9))) < _VOLUME_CHANGE
+    # On the axis near the apex the radius vanishes, and the derivative is no number.
+    known = (np.abs(strain.circumferential) < _LARGEST) & (np.abs(strain.radial) < _LARGEST)
     inside[inside] = known
     segments = np.repeat(wall.segments[:, :, None], wall.points_mm.shape[2], axis=2).ravel()
     truth = {"time_ms": heart.es_phase * anatomy.rr_ms}

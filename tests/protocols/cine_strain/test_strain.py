@@ -15,7 +15,7 @@ from popscan.protocols.cine_sax.strain.bullseye import Plot, bullseye
 from popscan.protocols.cine_sax.strain.deform import curves_of
 from popscan.protocols.cine_sax.strain.dictionary import DICTIONARY, ROWS
 from popscan.protocols.cine_sax.strain.follow import tissue_slices
-from popscan.protocols.cine_sax.strain.intervals import POSTERIOR
+from popscan.protocols.cine_sax.strain.intervals import CALIBRATION, POSTERIOR
 from popscan.protocols.cine_sax.strain.measure import measure_motion
 from popscan.protocols.cine_sax.strain.numbers import peak
 from popscan.protocols.cine_sax.strain.quality import segmented_mm
@@ -112,7 +112,8 @@ def test_bayesian_tracking_has_standard_errors_that_its_intervals_follow(beating
         low, high = (drawn[f"{short}_peak_{end}_pct"] for end in ("low", "high"))
         assert 0.2 < error < 20
         assert low < drawn[f"{short}_peak_pct"] < high
-        assert high - low == pytest.approx(2 * POSTERIOR[f"{short}_peak_pct"] * error)
+        least = CALIBRATION[f"{short}_peak_pct"][1]  # what the labels may be wrong by stays in it
+        assert high - low >= 2 * max(POSTERIOR[f"{short}_peak_pct"] * error, least) - 1e-9
     around, _ = truth(HEART.es_phase)
     assert drawn["gcs_peak_pct"] == pytest.approx(around, abs=3.0)
     assert list(drawn) == list(moved.values)

@@ -6,7 +6,7 @@ from popscan.stages.description import Stage, Table
 
 STAGE = Stage(
     name="motion",
-    version="3",
+    version="4",
     uses=("register",),
     sections=("study",),
     options="popscan.stages.motion.options:Options",

@@ -23,14 +23,14 @@ for _short, _name in _KINDS.items():
         ),
         f"{_short}_peak_low_pct": Column(
             "%",
-            f"lower end of {_short}_peak_pct by the uncertainty of tracking; calibrated "
-            "only for method bayesian, on digital hearts (docs/motion.md)",
+            f"lower end of {_short}_peak_pct by the uncertainty of tracking and of the "
+            "labels; fitted to eleven digital hearts alone (docs/motion.md)",
             _OWN,
         ),
         f"{_short}_peak_high_pct": Column(
             "%",
-            f"upper end of {_short}_peak_pct by the uncertainty of tracking; calibrated "
-            "only for method bayesian, on digital hearts (docs/motion.md)",
+            f"upper end of {_short}_peak_pct by the uncertainty of tracking and of the "
+            "labels; fitted to eleven digital hearts alone (docs/motion.md)",
             _OWN,
         ),
         f"{_short}_peak_se_pct": Column(
