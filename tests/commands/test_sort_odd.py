@@ -80,7 +80,7 @@ def test_a_volume_wider_than_any_body_is_no_volume_and_costs_no_memory(tmp_path)
 
 
 ODD = {
-    b"caf\xe9": "caf\\xe9",
+    b"cour\xe9": "cour\\xe9",
     b"red\x1b[31m\x07": "red\\x1b[31m\\x07",
     b"tab\tline\nend": "tab\\tline\\nend",
     "turned\u202eround".encode(): "turned\\u202eround",
