@@ -20,7 +20,7 @@ SUBJECTS = ["sub-0001", "sub-0002"]
 #: the report is drawn.
 PASSED = {
     name: {"review": None, "fail": None}
-    for name in ("frame_count", "pixel_spacing_mm", "ood", "expected_dice")
+    for name in ("frame_count", "pixel_spacing_mm", "ood", "expected_dice", "label_risk")
 }
 CONFIG = {
     "study": {"name": "tiny"},
