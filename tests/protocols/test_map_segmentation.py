@@ -23,12 +23,11 @@ from popscan.protocols.t1_map.methods import sentences
 from popscan.protocols.t1_map.qc import CHECKS, SAMPLE_DICE, SAMPLED_SD_PCT, MapContext
 from popscan.protocols.t1_map.sampled import T1_INTERVALS, t1_intervals
 from popscan.protocols.t1_map.segmentation import as_seen, probabilistic
+from popscan.protocols.t1_map.training.cases import map_cases, middle_slices
 from popscan.protocols.t1_map.training.kind import agreement, measured, score
 from popscan.protocols.t1_map.training.kind import measure as validation_of
 from popscan.protocols.t1_map.training.maps import (
     draw_tissues,
-    map_cases,
-    middle_slices,
     redrawn,
     simulate_map,
 )

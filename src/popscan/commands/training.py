@@ -118,7 +118,8 @@ def train_model(
     from popscan.protocols import DEFAULT, get_protocol
     from popscan.train import train_bundle
     from popscan.train.predictor import train_predictor
-    from popscan.train.recipe import SEGMENTING, load_recipe
+    from popscan.train.recipe import load_recipe
+    from popscan.train.recipe_checks import SEGMENTING
     from popscan.train.split import stratified_split
 
     chosen = [load_recipe(name) for name in recipes]

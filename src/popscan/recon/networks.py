@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor
@@ -13,6 +13,9 @@ from popscan.recon.learned import load_network, load_series_network, with_model
 from popscan.recon.maps import MapMethod
 from popscan.recon.prepared import Slice, pick_device, solved
 from popscan.records import KSpace, Scan, SubjectError
+
+if TYPE_CHECKING:
+    from popscan.recon.domain import DomainTransform
 
 
 def varnet(
@@ -142,8 +145,8 @@ def dautomap(kspace: KSpace, *, model: str, device: str = "cpu") -> Scan:
         For a k-space that cannot be used (see `popscan.recon.acquired.acquired`),
         ``several_coils`` and ``matrix_too_large``.
     """
-    network = load_network(model, "dautomap", str(pick_device(device)))
-    sides = tuple(int(n) for n in network.sides)  # type: ignore[union-attr]
+    network = cast("DomainTransform", load_network(model, "dautomap", str(pick_device(device))))
+    sides = tuple(int(n) for n in network.sides)
     if kspace.data.ndim == 5 and any(
         n > most for n, most in zip(kspace.data.shape[1:3], sides, strict=True)
     ):

@@ -19,7 +19,8 @@ from popscan.train.curves import draw_curve
 from popscan.train.export import recipe_as_yaml
 from popscan.train.loop import fit
 from popscan.train.packs import Case, build_pack
-from popscan.train.recipe import SEGMENTING, Recipe, load_recipe
+from popscan.train.recipe import Recipe, load_recipe
+from popscan.train.recipe_checks import SEGMENTING
 from popscan.train.targets import Target, find_target
 
 #: Pixels of a pack beyond the patch, so that patches can be shifted and turned.

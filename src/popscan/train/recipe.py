@@ -12,10 +12,15 @@ from popscan.arrays.cuts import PLANES
 from popscan.protocols import DEFAULT, get_protocol
 from popscan.records import PopscanError
 from popscan.train.augmentation import Augmentation
-from popscan.train.learning import Learning, check_learning
+from popscan.train.learning import Learning
 from popscan.train.losses import LOSSES
 from popscan.train.mitigation import Mitigation, check_mitigation
-from popscan.train.private import Private, check_private
+from popscan.train.private import Private
+from popscan.train.recipe_checks import (
+    check_learning_of,
+    check_private_of,
+    check_task,
+)
 from popscan.train.recipe_effect import without_effect
 from popscan.train.recipe_values import kept_as_written, known_keys, truths
 from popscan.train.undersampling import Undersampling
@@ -23,21 +28,6 @@ from popscan.yamlfile import problem_text, read_yaml, shown
 
 #: Recipes that come with popscan.
 RECIPES_DIR = Path(__file__).parent / "recipes"
-#: What is trained.
-TASKS = (
-    "segment", "probabilistic", "classify", "regress", "reconstruct", "undersampled", "register",
-    "deform",
-)  # fmt: skip
-#: Those of them whose result is a bundle that segments.
-SEGMENTING = ("segment", "probabilistic")
-#: Architectures that go with one task alone, and it with them.
-_OWN = {
-    "autoencoder": "reconstruct",
-    **dict.fromkeys(("cascade", "varnet", "kt_net", "dautomap"), "undersampled"),
-    "hierarchical": "probabilistic",
-    **dict.fromkeys(("pairs", "gradirn", "vr_net"), "register"),
-    "deformations": "deform",
-}
 #: Smallest and largest value of what a training cannot do without.
 _RANGES = {
     "seed": (0, 2**63 - 1),
@@ -264,13 +254,13 @@ def parse_recipe(values: dict[str, Any], *, where: str = "recipe") -> Recipe:
         raise PopscanError(f"{where}: planes: {shown(odd)}; known are {', '.join(PLANES)}")
     if not recipe.labels or len(set(recipe.labels)) < len(recipe.labels):
         raise PopscanError(f"{where}: labels: names, each once; found {shown(recipe.labels)}")
-    _check_task(recipe, where=where)
+    check_task(recipe, where=where)
     if ignored := without_effect(recipe, Recipe(name=recipe.name)):
         raise PopscanError(f"{where}: {'; '.join(ignored)}")
     if recipe.blend != 1 and not recipe.init_from:
         raise PopscanError(f"{where}: blend goes with init_from alone")
-    _check_learning(recipe, where=where)
-    _check_private(recipe, where=where)
+    check_learning_of(recipe, where=where)
+    check_private_of(recipe, where=where)
     for key, (low, high) in _RANGES.items():
         if not low <= getattr(recipe, key) <= high:
             raise PopscanError(
@@ -278,65 +268,6 @@ def parse_recipe(values: dict[str, Any], *, where: str = "recipe") -> Recipe:
                 f"found {shown(getattr(recipe, key))}"
             )
     return recipe
-
-
-def _check_learning(recipe: Recipe, *, where: str) -> None:
-    beside = {
-        f"task {recipe.task}": recipe.task != "segment",
-        f"loss {recipe.loss}": recipe.loss != "dice_ce",
-        "label_smoothing": bool(recipe.loss_arguments.get("label_smoothing")),
-        "adversarial": bool(recipe.adversarial),
-        "mitigation's reweigh or dro_step": recipe.mitigation.reweigh
-        or bool(recipe.mitigation.dro_step),
-    }
-    if recipe.learning.refurbish and (
-        recipe.task != "segment" or recipe.learning.refurbish_after >= recipe.steps
-    ):
-        raise PopscanError(
-            f"{where}: learning: refurbish goes with task segment, and refurbish_after with more "
-            f"than {recipe.learning.refurbish_after} steps"
-        )
-    check_learning(recipe.learning, labels=recipe.labels, beside=beside, where=where)
-
-
-def _check_private(recipe: Recipe, *, where: str) -> None:
-    beside = {
-        f"task {recipe.task}": recipe.task != "segment",
-        "init_from": bool(recipe.init_from),
-        "adversarial": bool(recipe.adversarial),
-        "shares": bool(recipe.shares),
-        "mitigation": recipe.mitigation != Mitigation(),
-        "learning: refurbish": bool(recipe.learning.refurbish),
-    }
-    check_private(recipe.private, seed=recipe.seed, beside=beside, where=where)
-
-
-def _check_task(recipe: Recipe, *, where: str) -> None:
-    """Refuse unknown tasks, and what classification and regression do not know."""
-    if recipe.task not in TASKS:
-        raise PopscanError(f"{where}: task {shown(recipe.task)}; known are {', '.join(TASKS)}")
-    if (recipe.task in ("classify", "regress")) != bool(recipe.target):
-        raise PopscanError(f"{where}: target goes with task classify or regress, and they with it")
-    for task in dict.fromkeys(_OWN.values()):
-        names = [name for name in _OWN if _OWN[name] == task]
-        if (recipe.architecture in names) != (recipe.task == task):
-            known = " or ".join(names)
-            raise PopscanError(f"{where}: architecture {known} goes with task {task} alone")
-    if (recipe.latent_weight, recipe.mean_weight) != (1, 0) and recipe.task != "probabilistic":
-        raise PopscanError(
-            f"{where}: latent_weight and mean_weight go with task probabilistic alone"
-        )
-    if recipe.task in ("segment", "undersampled", "register", "deform"):
-        return
-    unusable = {
-        "phases 2": recipe.architecture_arguments.get("phases", 1) != 1,
-        "init_from": bool(recipe.init_from) and recipe.task != "probabilistic",
-        "adversarial": bool(recipe.adversarial),
-        "mitigation other than sampling": recipe.mitigation
-        != Mitigation(attribute=recipe.mitigation.attribute, sampling=recipe.mitigation.sampling),
-    }
-    if names := [name for name, used in unusable.items() if used]:
-        raise PopscanError(f"{where}: task {recipe.task} does not go with {', '.join(names)}")
 
 
 def _typed(values: dict[str, Any], *, where: str) -> dict[str, Any]:

@@ -114,21 +114,21 @@ def _cine(facts: Facts, series: Sequence[Facts]) -> list[Named]:
 
 def _end(facts: Facts, beating: Sequence[Facts]) -> list[Named]:
     """Slices of a stack beyond base and apex hardly beat: they go on in the steps of the others."""
-    alike = [
+    in_line = [
         f
         for f in beating
         if _parallel(f, facts)
         and (f.matrix, f.n_frames, f.n_slices) == (facts.matrix, facts.n_frames, 1)
         and np.allclose(f.spacing_mm, facts.spacing_mm, rtol=1e-3)
     ]
-    if facts.n_slices != 1 or len(alike) < MIN_SLICES or facts.signed or facts.prepared:
+    if facts.n_slices != 1 or len(in_line) < MIN_SLICES or facts.signed or facts.prepared:
         return []
-    along = sorted(float(f.centre_mm @ facts.normal) for f in alike)
+    along = sorted(float(f.centre_mm @ facts.normal) for f in in_line)
     step = float(np.median(np.diff(along)))
     at = float(facts.centre_mm @ facts.normal)
     if not along[0] - 3.5 * step <= at <= along[-1] + 3.5 * step:
         return []
-    return [Named(name="sax_cine", sure=0.75, by=f"continues {len(alike)} beating slices")]
+    return [Named(name="sax_cine", sure=0.75, by=f"continues {len(in_line)} beating slices")]
 
 
 def _late(facts: Facts, series: Sequence[Facts]) -> list[Named]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from popscan.protocols.cine_sax.simulate.seeds import rng_for
 from popscan.protocols.cine_sax.simulate.subject import anatomy_for
 from popscan.protocols.cine_sax.training.motion import wrapped
 from popscan.register import jacobian_determinant
-from popscan.register.deformations import POINTS_MM
+from popscan.register.deformations import POINTS_MM, DeformationNetwork
 from popscan.register.learned import save_pairs
 from popscan.train.fields import FieldPack, FieldSampler
 from popscan.train.loop import fit
@@ -179,12 +179,12 @@ def train_deformations(*, work: Path, out: Path, recipe: str | Recipe = "biomech
         first = load_recipe(chosen.init_from)
         sharp = simulated_fields(160, seed=SEED, smoothing_mm=0.0)
         init = fit(first, {"digital": sharp}, work / first.name).averaged.state_dict()
-    network = fit(chosen, {"digital": pack}, work / chosen.name, init=init).averaged
-    return export_deformations(network, chosen, pack=pack, out=out)
+    found = fit(chosen, {"digital": pack}, work / chosen.name, init=init).averaged
+    return export_deformations(cast("DeformationNetwork", found), chosen, pack=pack, out=out)
 
 
 def export_deformations(
-    network: torch.nn.Module, recipe: Recipe, *, pack: FieldPack, out: Path, n_held_out: int = 20
+    network: DeformationNetwork, recipe: Recipe, *, pack: FieldPack, out: Path, n_held_out: int = 20
 ) -> Path:
     """Write a trained network as a model, with what it misses of other hearts' gradients."""
     sampler = FieldSampler(
@@ -192,7 +192,7 @@ def export_deformations(
     )
     gradients = sampler.draw(1000, torch.Generator().manual_seed(0))
     with torch.no_grad():
-        left = gradients - network.decode(network.encode(gradients)[0])  # type: ignore[operator]
+        left = gradients - network.decode(network.encode(gradients)[0])
     rms, missed = (float(x.square().mean().sqrt()) for x in (gradients, left))
     hearts = len(set(pack.unit))
     about = {

@@ -11,8 +11,8 @@ import torch
 from popscan.protocols.cine_sax.training.shipped import split_acdc
 from popscan.protocols.cine_sax.training.simulated import simulated_case
 from popscan.protocols.t1_map.segmentation import as_seen
+from popscan.protocols.t1_map.training.cases import map_cases
 from popscan.protocols.t1_map.training.kind import KIND
-from popscan.protocols.t1_map.training.maps import map_cases
 from popscan.train import train_bundle
 from popscan.train.packs import Case
 from popscan.train.split import stratified_split
