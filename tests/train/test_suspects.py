@@ -65,6 +65,21 @@ def test_as_many_slices_are_spoilt_as_asked_and_the_rest_is_as_it_was(kind, shar
     assert np.array_equal(out[~wrong], labels[~wrong])
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_all_labels_of_whole_subjects_are_spoilt_and_of_the_others_none(kind):
+    labels = discs(20).labels
+    labels[3] = 0
+    subjects = np.repeat([f"p{i}" for i in range(5)], 4)
+    out, wrong = spoil(labels, kind=kind, share=0.4, seed=2, subjects=subjects)
+    by_subject = wrong.reshape(5, 4)
+    drawn = by_subject.any(axis=1)
+    assert drawn.sum() == 2
+    assert by_subject[drawn].sum() == 8 - drawn[0]  # Slice 3 has no labels to spoil.
+    assert np.array_equal(out[~wrong], labels[~wrong])
+    with pytest.raises(PopscanError, match="of as many subjects"):
+        spoil(labels, kind=kind, share=0.4, seed=2, subjects=subjects[:-1])
+
+
 def test_systematic_errors_go_one_direction_by_the_pixels_that_are_named():
     labels = np.zeros((4, SIDE, SIDE), np.uint8)
     labels[:, 10:20, 10:20] = 1
