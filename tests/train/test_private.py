@@ -145,6 +145,12 @@ def test_a_bias_aware_training_is_another_one_of_the_same_epsilon(tmp_path):
     assert epsilon(plain.private, steps=2) == epsilon(aware.private, steps=2)
 
 
+def test_recipes_without_it_and_their_checkpoints_stay_as_they_were():
+    assert "bias_aware" not in recipe().as_dict()["private"]
+    again = parse_recipe(recipe(bias_aware=0.2).as_dict())
+    assert again.private.bias_aware == 0.2
+
+
 def test_noise_has_the_stated_size_and_comes_without_anyone_too():
     how = Private(noise=2.0, clip=0.5, sampling_rate=0.25)
     nobody = Private(noise=2.0, clip=0.5, sampling_rate=1e-12)

@@ -2,10 +2,10 @@
 
 Such a network has no grid. What it learned of the shapes of many subjects is its weights; a
 subject is a code (an auto-decoder: Park et al., CVPR 2019, arXiv:1901.05103; for segmentations in
-space and time Stolt-Anso et al., MICCAI 2023, doi:10.1007/978-3-031-43901-8_70, who fit the code to
-images). Here the code is fitted to the labels of a few slices, and labels between and beside them
-follow, at any resolution. Slices that lie shifted in their plane, as those of several breath-holds
-do, can have their shifts estimated at the same time (Wang et al., MIDL 2021, arXiv:2107.03887).
+space and time Stolt-Anso et al., MICCAI 2023, arXiv:2309.08643, who fit the code to images). Here
+the code is fitted to the labels of a few slices, and labels between and beside them follow, at any
+resolution. Slices that lie shifted in their plane, as those of several breath-holds do, can have
+their shifts estimated at the same time (Wang et al., MICCAI 2021, doi:10.1007/978-3-030-87199-4_2).
 """
 
 from __future__ import annotations

@@ -212,6 +212,8 @@ class Recipe:
                 del plain[key]
             elif isinstance(plain[key], tuple):
                 plain[key] = list(plain[key])
+        if "private" in plain and not self.private.bias_aware:
+            del plain["private"]["bias_aware"]
         for key in ("remap", "phase_drop", "tone", "band", "fine", "context_blend"):
             if not plain["augmentation"][key]:
                 del plain["augmentation"][key]
