@@ -184,6 +184,9 @@ def print_patients(root: Path, network: ImplicitShape, n: int) -> None:
     print(table[table.method == "code"].groupby("where").size().to_string())
     print(table.groupby("method").cpu_s.mean().round(2).to_string())
     for name in FITS:
+        apart = means.loc["between", name] - means.loc["between", "signed distances"]
+        better, mean = (apart > 0).sum().to_dict(), apart.mean().round(3).to_dict()
+        print(f"{name} over signed distances, better in so many of {len(apart)}: {better}, {mean}")
 
 
 def heart_rows(heart: Heart, network: ImplicitShape, *, sd_mm: float, seed: int) -> list[Any]:
