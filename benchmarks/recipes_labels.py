@@ -79,17 +79,15 @@ def run_suspects(variant: str, seed: int, at: Setting) -> Values:
     with tempfile.TemporaryDirectory() as folder:
         fit(recipe, {"p": whole}, Path(folder), quiet=True)
         table = suspicion(recipe, whole, snapshots(Path(folder)))
-    labelled = (whole.labels > 0).any(axis=(1, 2))
     kept = f"suspects-{variant.replace(' ', '-')}-{at.steps}-{seed}.tsv"
-    table.assign(labelled=labelled, wrong=wrong).to_csv(at.kept / kept, sep="\t", index=False)
+    table.assign(wrong=wrong).to_csv(at.kept / kept, sep="\t", index=False)
     found: Values = {}
     spoilt = set(whole.unit[wrong].tolist())
     for sign in ("loss", "gradients"):
-        worst = suspicious_subjects(table, by=sign)
-        mean = table[labelled].groupby("unit")[sign].mean()
-        for name, scores in (("", worst.set_index("unit")[sign]), ("_mean", mean)):
-            truth = [unit in spoilt for unit in scores.index]
-            found[f"auc_{sign}{name}"] = (
-                float(roc_auc_score(truth, scores)) if spoilt else float("nan")
+        ordered = suspicious_subjects(table, by=sign)
+        truth = [unit in spoilt for unit in ordered["unit"]]
+        for over, name in (("visit", "visit_median"), ("slice", sign)):
+            found[f"{sign}_{over}"] = (
+                float(roc_auc_score(truth, ordered[name])) if spoilt else float("nan")
             )
     return {**found, "cpu_s": time.process_time() - begun}
