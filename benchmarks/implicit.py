@@ -107,21 +107,22 @@ def prior(root: Path, work: Path, kind: str) -> ImplicitShape:
     rng = np.random.default_rng(1)
     made = {f"h{i}": heart_points(heart, rng) for i, heart in enumerate(hearts(N_HEARTS, 5))}
     packs["h"] = point_pack(made, n=N_POINTS, seed=1)
-    network = fit(recipe(kind, packs), packs, work / f"implicit_{kind}").averaged
+    how = recipe(packs)
+    network = fit(how, packs, work / how.name).averaged
     assert isinstance(network, ImplicitShape)
     return network
 
 
-def recipe(kind: str, packs: Mapping[str, PointPack]) -> Recipe:
+def recipe(packs: Mapping[str, PointPack]) -> Recipe:
     """Return how the prior is trained."""
     subjects = sum(len(pack.unit) for pack in packs.values())
     return parse_recipe({
-        "name": f"implicit_{kind}", "task": "implicit", "architecture": "implicit",
+        "name": f"implicit_{''.join(packs)}", "task": "implicit", "architecture": "implicit",
         "architecture_arguments": {"subjects": subjects, "code": 48, "width": 96, "depth": 4,
                                    "waves": 3},
         "batch": 8, "patch": 1024, "steps": 3000, "labels": ["rv", "myo", "lv"],
         "learning_rate": 3e-3, "warmup_steps": 50, "weight_decay": 1e-4, "ema_decay": 0.995,
-        "autocast": False, "checkpoint_every": 500, "log_every": 500, "clip_norm": 1.0,
+        "autocast": False, "checkpoint_every": 500, "log_every": 100, "clip_norm": 1.0,
     })  # fmt: skip
 
 

@@ -65,7 +65,7 @@ def interpolated_labels(
     Returns
     -------
     ndarray of uint8, shape (x, y, n)
-        Towards a slice without it a structure shrinks, and ends half-way.
+        Towards a slice without it a structure shrinks, and ends about half-way.
 
     Raises
     ------
