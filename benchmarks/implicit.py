@@ -35,13 +35,8 @@ from popscan.protocols.cine_sax.simulate.heart import Heart
 from popscan.protocols.cine_sax.simulate.population import sample_population
 from popscan.protocols.cine_sax.simulate.subject import NUMBERS, heart_for
 from popscan.protocols.cine_sax.simulate.tissue import LABEL_OF
-from popscan.segment.implicit import (
-    FittedShape,
-    ImplicitShape,
-    LabelledPoints,
-    fit_shape,
-    slice_points,
-)
+from popscan.segment.implicit import FittedShape, ImplicitShape, fit_shape
+from popscan.segment.places import LabelledPoints, slice_points
 from popscan.train.loop import fit
 from popscan.train.packs import Case
 from popscan.train.points import PointPack, point_pack

@@ -9,14 +9,8 @@ import pytest
 import torch
 
 from popscan.records import PopscanError
-from popscan.segment.implicit import (
-    ImplicitShape,
-    build_implicit,
-    fit_shape,
-    frame_of,
-    placed,
-    slice_points,
-)
+from popscan.segment.implicit import ImplicitShape, build_implicit, fit_shape
+from popscan.segment.places import frame_of, placed, slice_points
 from popscan.train.loop import fit
 from popscan.train.points import PointPack, PointSampler, implicit_loss, point_pack
 from popscan.train.recipe import Recipe, parse_recipe

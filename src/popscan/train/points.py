@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from popscan.records import PopscanError
-from popscan.segment.implicit import ImplicitShape, LabelledPoints, frame_of, placed
+from popscan.segment.implicit import ImplicitShape
+from popscan.segment.places import LabelledPoints, frame_of, placed
 
 #: Subject, places (subject, n, 3), phases (subject, n) and labels (subject, n).
 Drawn = tuple[Tensor, Tensor, Tensor, Tensor]
@@ -29,7 +30,7 @@ class PointPack:
     places_mm : ndarray of float32, shape (subject, n, 3)
     phase : ndarray of float32, shape (subject, n)
     label : ndarray of uint8, shape (subject, n)
-        As in `popscan.segment.implicit.LabelledPoints`.
+        As in `popscan.segment.places.LabelledPoints`.
     unit
         Whose they are, (subject,).
     """
