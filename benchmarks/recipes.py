@@ -21,6 +21,9 @@ at any moment and called again; ``--minutes`` begins no run after that time. Par
   of pieces or holes, of those that stay wholly inside; no network is trained.
 - ``refurbish``: the same with as many labels replaced half-way as are wrong; of right ones, too.
 - ``wrong10``: ``wrong`` with 10 training patients.
+- ``suspects``: all labels of a tenth of all labelled patients spoilt; the AUC with which
+  ``popscan suspects`` finds these patients, and those that it names where nothing was spoilt
+  (a table a seed, in the folder of the packs).
 - ``fields``, ``fields10``: fields that recipes had before, whole labels, the patients as they are;
   Dice of them and in strong noise.
 
@@ -38,43 +41,24 @@ import argparse
 import json
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from sklearn.metrics import roc_auc_score
 
-from popscan.protocols.cine_sax.training.shipped import split_acdc
-from popscan.records import SubjectError
 from popscan.train.augment import augment
-from popscan.train.label_errors import KINDS, spoil
-from popscan.train.loop import fit
-from popscan.train.packs import (
-    INTENSITY_SCALE,
-    Case,
-    Pack,
-    build_pack,
-    read_pack,
-    write_pack,
-)
-from popscan.train.recipe import Recipe, parse_recipe
-from popscan.train.snapshots import snapshots
-from popscan.train.suspects import suspicion
+from popscan.train.packs import INTENSITY_SCALE, Pack, build_pack
+from popscan.train.recipe import parse_recipe
 from popscan.train.topology import betti
-from recipes_shared import STILL, Values, dice, joined, shapes, tiny, trained
+from recipes_labels import REFURBISH, SUSPECTS, WRONG, run_suspects, run_wrong
+from recipes_patients import SHAPES, Setting, packs_of, patients, small
+from recipes_shared import STILL, Values, dice, shapes, tiny, trained
 from recipes_simulated import PRIVATE_RUNS, SUGGEST, run_private, run_suggest
-from segmentation import acdc_cases
 
-#: Spacing (mm) and side (pixels) of the patches: the heart and little else.
-SPACING_MM, SIDE = 3.0, 48
-#: Name of the simulated discs and squares as a source of data.
-SHAPES = "shapes"
 #: Variant -> what it makes of labels that are not there.
 PARTIAL: dict[str, dict[str, Any]] = {
     "whole labels (bound)": {},
@@ -98,21 +82,6 @@ FIELDS: dict[str, dict[str, Any]] = {
 
 #: What makes a run another one.
 _RUN = ("on", "part", "variant", "seed", "steps")
-WRONG = ["none 0", *(f"{kind} {share}" for kind in KINDS for share in (10, 25, 50, 75))]
-REFURBISH = [f"{kind} {share} mended" for kind in ("none", *KINDS) for share in (10, 25)]
-
-
-@dataclass(frozen=True)
-class Setting:
-    """Where the patients are, how many are trained on (0 for all), and for how many steps.
-
-    `kept` is a folder for packs, so that the next call of this script need not make them.
-    """
-
-    root: Path
-    kept: Path
-    n: int
-    steps: int
 
 
 def run_shapes(variant: str, seed: int) -> Values:
@@ -124,57 +93,6 @@ def run_shapes(variant: str, seed: int) -> Values:
     unseen = [(True, {"square": 2}), (False, {"disc": 1})]
     found = [dice(network, shapes(20, seed=99, flat=flat), labels) for flat, labels in unseen]
     return {"lacking": float(np.mean([v for f in found for v in f.values()])), "cpu_s": cpu_s}
-
-
-def small(at: Setting, seed: int, **values: Any) -> Recipe:
-    """Return the recipe that all variants share."""
-    if at.root.name == SHAPES:
-        return tiny(seed, steps=at.steps, **values)
-    plain = {
-        "name": "small", "seed": seed, "architecture": "unet", "patch": SIDE, "batch": 12,
-        "architecture_arguments": {"channels": [8, 16, 32, 64], "residual_units": 2},
-        "steps": at.steps, "spacing_mm": SPACING_MM, "learning_rate": 5e-3, "warmup_steps": 20,
-        "autocast": False, "ema_decay": 0.98, "checkpoint_every": 10**6,
-    }  # fmt: skip
-    return parse_recipe(plain | values)
-
-
-@lru_cache(maxsize=1)
-def patients(root: Path) -> tuple[list[Case], list[Case]]:
-    """Return training and validation patients, without those that cannot be read."""
-    try:
-        return split_acdc(acdc_cases(root))
-    except SubjectError as error:
-        raise SystemExit(str(error)) from error
-
-
-@lru_cache(maxsize=4)
-def packs_of(at: Setting) -> tuple[Pack, Pack, Pack]:
-    """Return the packs of the first and second half of the training patients, and validation."""
-    if at.root.name == SHAPES:
-        n = at.n // 2 or 30
-        seen = [shapes(n, seed=10 + flat, flat=bool(flat)) for flat in (1, 0)]
-        unseen = [shapes(20, seed=99 + flat, flat=bool(flat)) for flat in (1, 0)]
-        return seen[0], seen[1], joined(*unseen)
-    names = [
-        at.kept / f"{at.root.name}-{part}-{at.n}.npz" for part in ("first", "second", "unseen")
-    ]
-    if not all(path.exists() for path in names):
-        train, validation = patients(at.root)
-        rng = np.random.default_rng(0)
-        chosen = [train[i] for i in rng.permutation(len(train))[: at.n or len(train)]]
-        at.kept.mkdir(parents=True, exist_ok=True)
-        for path, part in zip(names, (chosen[::2], chosen[1::2], validation), strict=True):
-            write_pack(path, build_pack(part, spacing_mm=SPACING_MM, size=SIDE + 16))
-    first, second, unseen = (read_pack(path) for path in names)
-    return first, second, cut(unseen)
-
-
-def cut(pack: Pack, *, side: int = SIDE) -> Pack:
-    """Return the middle of every slice, as large as a patch."""
-    low = (pack.images.shape[1] - side) // 2
-    part = (slice(None), slice(low, low + side), slice(low, low + side))
-    return replace(pack, images=pack.images[part], labels=pack.labels[part])
 
 
 def negative(pack: Pack) -> Pack:
@@ -195,37 +113,6 @@ def run_partial(variant: str, seed: int, at: Setting) -> Values:
     lacking = (found["rv"] + found["myo"]) / 2
     rest = float(np.mean(list(own.values())))
     return {"lacking": lacking, "lv": found["lv"], "whole": rest, "cpu_s": cpu_s}
-
-
-def run_wrong(variant: str, seed: int, at: Setting) -> Values:
-    """Train on spoilt labels; score the network, and what finds the spoilt ones."""
-    first, second, unseen = packs_of(at)
-    kind, percent, *mended = variant.split()
-    learning: dict[str, Any] = {"snapshots": max(1, at.steps // 4)}
-    if mended:
-        share = int(percent) / 100
-        learning |= {"refurbish": share, "refurbish_after": at.steps // 2}
-    recipe = small(at, seed, learning=learning)
-    whole = joined(first, second)
-    wrong = np.zeros(len(whole), bool)
-    if kind != "none":
-        share = int(percent) / 100
-        labels, wrong = spoil(whole.labels, kind=kind, share=share, seed=seed, pixels=2)
-        whole = replace(whole, labels=labels)
-    begun = time.process_time()
-    with tempfile.TemporaryDirectory() as folder:
-        network = fit(recipe, {"p": whole}, Path(folder), quiet=True).averaged
-        table = suspicion(recipe, whole, snapshots(Path(folder)))
-    cpu_s = time.process_time() - begun
-    labelled = (whole.labels > 0).any(axis=(1, 2)) | wrong
-    found = {
-        f"auc_{sign}": float(roc_auc_score(wrong[labelled], table[sign][labelled]))
-        if wrong.any()
-        else float("nan")
-        for sign in ("loss", "gradients")
-    }
-    scores = dice(network, unseen, recipe.codes)
-    return {"dice": float(np.mean(list(scores.values()))), **found, "cpu_s": cpu_s}
 
 
 #: Variant -> what is done to label maps at which in-plane spacing, mm.
@@ -291,6 +178,7 @@ def parts_of(arguments: argparse.Namespace) -> dict[str, tuple[list[str], Callab
         "wrong": (WRONG, on(run_wrong, 0)),
         "refurbish": (REFURBISH, on(run_wrong, 0)),
         "wrong10": (WRONG, on(run_wrong, 10)),
+        "suspects": (SUSPECTS, on(run_suspects, 0)),
         "private": (PRIVATE_RUNS, run_private),
         "suggest": (SUGGEST, run_suggest),
         "topology": (list(TOPOLOGY), on(run_topology, 10)),

@@ -15,8 +15,15 @@ from popscan.train.private import LEAST_SEED, epsilon
 from popscan.train.suggest import suggest
 from recipes_shared import Values, dice, joined, shapes, tiny, trained
 
-#: Variant -> noise multiplier; none trains as usual, without clipping.
-PRIVATE = {"not private": 0.0, "noise 1": 1.0, "noise 2": 2.0, "noise 4": 4.0}
+#: Variant -> noise multiplier and more; no noise trains as usual, without clipping.
+PRIVATE: dict[str, dict[str, float]] = {
+    "not private": {"noise": 0.0},
+    **{f"noise {noise}": {"noise": float(noise)} for noise in (1, 2, 4)},
+    "noise 1, bias-aware 0.02": {"noise": 1.0, "bias_aware": 0.02},
+    "noise 1, bias-aware 0.1": {"noise": 1.0, "bias_aware": 0.1},
+    "noise 4, bias-aware 0.02": {"noise": 4.0, "bias_aware": 0.02},
+    "noise 4, bias-aware 0.1": {"noise": 4.0, "bias_aware": 0.1},
+}
 N_SUBJECTS, SMALL = 150, 0.1
 SUGGEST = [f"{how} {n}" for how in ("suggested", "random") for n in (4, 12)]
 
@@ -43,12 +50,11 @@ def run_private(variant: str, seed: int) -> Values:
     """
     n_small = round(SMALL * N_SUBJECTS)
     large = shapes(N_SUBJECTS - n_small, seed=10 + seed, flat=True)
-    kind, _, noise = variant.partition(", ")
+    kind, _, how = variant.partition(", ")
     small = KINDS[kind](n_small, 50 + seed)
     private = {
-        "noise": PRIVATE[noise], "clip": 1.0, "sampling_rate": 0.12, "slices": 1,
-        "delta": 0.5 / N_SUBJECTS,
-    }  # fmt: skip
+        "clip": 1.0, "sampling_rate": 0.12, "slices": 1, "delta": 0.5 / N_SUBJECTS,
+    } | PRIVATE[how]  # fmt: skip
     recipe = tiny(
         LEAST_SEED + seed, steps=120, batch=18, private=private,
         architecture_arguments={"channels": [6, 12], "residual_units": 1},
@@ -67,7 +73,7 @@ KINDS = {
     "striped": lambda n, seed: shapes(n, seed=seed, flat=False),
     "other contrast": lambda n, seed: faint(shapes(n, seed=seed, flat=True)),
 }
-PRIVATE_RUNS = [f"{kind}, {noise}" for kind in KINDS for noise in PRIVATE]
+PRIVATE_RUNS = [f"{kind}, {how}" for kind in KINDS for how in PRIVATE]
 
 
 def mixture(counts: tuple[int, int, int], *, seed: int) -> Pack:

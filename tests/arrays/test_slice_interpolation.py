@@ -5,7 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from popscan.arrays.slice_interpolation import interpolated_volume_mm3, signed_distance_mm
+from popscan.arrays.slice_interpolation import (
+    interpolated_labels,
+    interpolated_volume_mm3,
+    signed_distance_mm,
+)
 from popscan.protocols.cine_sax.biomarkers.sax import measure
 from popscan.protocols.cine_sax.labels import Label
 from popscan.protocols.cine_sax.volumes import volume_curves_ml
@@ -70,3 +74,44 @@ def test_the_option_reaches_volumes_and_mass() -> None:
     )
     assert found["lvedv_ml"] == shapes["lv"][0]
     assert found["lvm_g"] == pytest.approx(1.05 * shapes["myo"][0])
+
+
+def ring(inner_mm: float, outer_mm: float) -> np.ndarray:
+    inside, within = (solid(np.array([r]))[..., 0] for r in (outer_mm, inner_mm))
+    return np.where(within, 2, np.where(inside, 1, 0)).astype(np.uint8)
+
+
+def test_labels_between_rings_are_the_ring_in_between() -> None:
+    labels = np.stack([ring(8, 20), ring(12, 20), ring(16, 20)], axis=-1)
+    found = interpolated_labels(
+        labels, [0, 10, 20], [0, 5, 15, 20, 30], spacing_mm=(1, 1), layers=[(1, 2), (2,)]
+    )
+    assert np.array_equal(found[..., 0], labels[..., 0])
+    assert np.array_equal(found[..., 3], labels[..., 2])
+    assert np.array_equal(found[..., 4], labels[..., 2])  # Beyond: as the last slice.
+    for k, inner in ((1, 10), (2, 14)):
+        expected = ring(inner, 20)
+        assert (found[..., k] != expected).mean() < 0.01
+
+
+def test_a_structure_ends_about_half_way_to_a_slice_without_it() -> None:
+    labels = np.stack([ring(0, 20), ring(0, 20), np.zeros((64, 64), np.uint8)], axis=-1)
+    at = [10, 12, 14, 17, 18, 20]
+    found = interpolated_labels(labels, [0, 10, 20], at, spacing_mm=(1, 1), layers=[(1,)])
+    areas = (found == 1).sum(axis=(0, 1))
+    assert (np.diff(areas[:4]) < 0).all()
+    assert areas[3:].tolist() == [0, 0, 0]
+
+
+def test_labels_of_one_slice_and_of_none() -> None:
+    one = ring(5, 12)[..., None]
+    found = interpolated_labels(one, [4], [0, 9], spacing_mm=(1, 1), layers=[(1, 2), (2,)])
+    assert np.array_equal(found, np.repeat(one, 2, axis=2))
+    none = interpolated_labels(0 * one, [4], [0], spacing_mm=(1, 1), layers=[(1, 2), (2,)])
+    assert not none.any()
+    with pytest.raises(ValueError, match="one a slice"):
+        interpolated_labels(one, [4, 5], [0], spacing_mm=(1, 1), layers=[(1,)])
+    with pytest.raises(ValueError, match="increase"):
+        interpolated_labels(
+            np.repeat(one, 2, axis=2), [5, 4], [0], spacing_mm=(1, 1), layers=[(1,)]
+        )

@@ -135,7 +135,9 @@ def test_suspicious_labels_of_a_source_are_listed(tmp_path, capsys):
     assert main(command) == 0
     table = pd.read_csv(out, sep="\t", dtype={"unit": str})
     assert sorted(table["unit"]) == ["00", "01"]
-    assert table["loss"].is_monotonic_decreasing
+    assert table["visit_median"].is_monotonic_decreasing
+    assert main([*command, "--over", "slice"]) == 0
+    assert pd.read_csv(out, sep="\t")["loss"].is_monotonic_decreasing
     assert main([*command, "--by", "gradients"]) == 0
     assert "gradients" in pd.read_csv(out, sep="\t").columns
 

@@ -18,6 +18,7 @@ from popscan.train.private import (
     Private,
     check_subjects,
     epsilon,
+    own_gradient,
     own_slices,
     private_gradients,
     sampled,
@@ -85,7 +86,12 @@ def gradient_of(losses: list[float], how: Private, *, step: int = 0) -> torch.Te
     """The private gradient where subject i has the loss losses[i] * the sum of two weights."""
     weight = torch.nn.Parameter(torch.zeros(2))
     private_gradients(
-        lambda i: losses[i] * weight.sum(), [weight], how, n=len(losses), seed=SEED, step=step
+        lambda i: lambda: losses[i] * weight.sum(),
+        [weight],
+        how,
+        n=len(losses),
+        seed=SEED,
+        step=step,
     )
     return weight.grad
 
@@ -97,6 +103,52 @@ def test_no_subject_changes_the_sum_by_more_than_the_clipping_norm():
         other = gradient_of([0.1, 0.2, size], how) * 3
         assert float((other - without).norm()) <= 0.5 * (1 + 1e-5)
     assert float((gradient_of([0.1, 0.2, 1e6], how) * 3 - without).norm()) == pytest.approx(0.5)
+
+
+def test_bias_aware_gradient_is_that_of_the_loss_plus_the_norm_of_its_gradient():
+    """A bowl with the curvatures 2 and 6, at (3, -1): worked out by hand."""
+    weight = torch.nn.Parameter(torch.tensor([3.0, -1.0]))
+    other, unused = torch.nn.Parameter(torch.ones(2)), torch.nn.Parameter(torch.ones(1))
+    curvature = torch.tensor([2.0, 6.0])
+
+    def bowl() -> torch.Tensor:
+        return (curvature * weight**2).sum() / 2 + 0 * other.sum()
+
+    before = weight.detach().clone()
+    (found, nothing, none), loss = own_gradient(bowl, [weight, other, unused], bias_aware=0.1)
+    gradient = curvature * before  # (6, -6)
+    along = gradient / gradient.norm()
+    assert torch.allclose(found, gradient + 0.1 * curvature * along)
+    assert torch.equal(weight.detach(), before)
+    assert loss == 12.0
+    assert not nothing.any()
+    assert none is None
+    plain, _ = own_gradient(bowl, [weight, other, unused], bias_aware=0.0)
+    assert torch.equal(plain[0], gradient)
+
+
+def test_bias_aware_gradients_are_cut_as_others_are():
+    how = Private(noise=0.0, clip=0.5, sampling_rate=1.0, bias_aware=0.3)
+    without = gradient_of([0.1, 0.2, 0.0], how) * 3
+    for size in (1e-3, 1.0, 1e6, float("inf"), float("nan")):
+        assert float((gradient_of([0.1, 0.2, size], how) * 3 - without).norm()) <= 0.5 * (1 + 1e-5)
+
+
+def test_a_bias_aware_training_is_another_one_of_the_same_epsilon(tmp_path):
+    plain, aware = recipe(2), recipe(2, bias_aware=0.1)
+    made = [
+        fit(how, {"p": pack()}, tmp_path / str(k), quiet=True).averaged.state_dict()
+        for k, how in enumerate((plain, aware, aware))
+    ]
+    assert any(not torch.equal(made[0][name], made[1][name]) for name in made[0])
+    assert all(torch.equal(made[1][name], made[2][name]) for name in made[1])
+    assert epsilon(plain.private, steps=2) == epsilon(aware.private, steps=2)
+
+
+def test_recipes_without_it_and_their_checkpoints_stay_as_they_were():
+    assert "bias_aware" not in recipe().as_dict()["private"]
+    again = parse_recipe(recipe(bias_aware=0.2).as_dict())
+    assert again.private.bias_aware == 0.2
 
 
 def test_noise_has_the_stated_size_and_comes_without_anyone_too():
@@ -140,6 +192,8 @@ def test_same_recipe_same_bytes_and_an_interrupted_training_ends_alike(tmp_path)
         ({"adversarial": 0.5}, "does not go with adversarial"),
         ({"private": {"noise": 1, "clip": 0}}, "clip: a norm above 0"),
         ({"private": {"noise": 1, "sampling_rate": 2}}, "sampling_rate: above 0"),
+        ({"private": {"noise": 1, "bias_aware": -0.1}}, "bias_aware: a length"),
+        ({"private": {"noise": 0, "bias_aware": 0.1}}, "bias_aware goes with noise"),
         ({"private": {"noise": -1}}, "noise: a number"),
         ({"private": {"noise": 1, "delta": 1}}, "delta: above 0"),
         ({"private": {"nosie": 1}}, "nosie"),

@@ -20,7 +20,7 @@ from popscan.train.recipe import Recipe, parse_recipe
 from popscan.train.refurbish import FILE, refurbished
 from popscan.train.sampler import Sampler
 from popscan.train.snapshots import snapshots
-from popscan.train.suspects import network_of, suspicion, suspicious_subjects
+from popscan.train.suspects import OVER, network_of, suspicion, suspicious_subjects
 
 SIDE = 32
 
@@ -63,6 +63,21 @@ def test_as_many_slices_are_spoilt_as_asked_and_the_rest_is_as_it_was(kind, shar
     assert np.array_equal(labels, before)
     assert wrong.sum() == round(share * 10)
     assert np.array_equal(out[~wrong], labels[~wrong])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_all_labels_of_whole_subjects_are_spoilt_and_of_the_others_none(kind):
+    labels = discs(20).labels
+    labels[3] = 0
+    subjects = np.repeat([f"p{i}" for i in range(5)], 4)
+    out, wrong = spoil(labels, kind=kind, share=0.4, seed=2, subjects=subjects)
+    by_subject = wrong.reshape(5, 4)
+    drawn = by_subject.any(axis=1)
+    assert drawn.sum() == 2
+    assert by_subject[drawn].sum() == 8 - drawn[0]  # Slice 3 has no labels to spoil.
+    assert np.array_equal(out[~wrong], labels[~wrong])
+    with pytest.raises(PopscanError, match="of as many subjects"):
+        spoil(labels, kind=kind, share=0.4, seed=2, subjects=subjects[:-1])
 
 
 def test_systematic_errors_go_one_direction_by_the_pixels_that_are_named():
@@ -179,14 +194,48 @@ def test_variance_of_gradients_is_numpys(trained):
     assert suspicion(how, one, paths)["gradients"][0] == pytest.approx(expected, rel=1e-4)
 
 
-def test_worst_slice_of_each_visit_comes_first():
+def signs(**labelled: bool) -> pd.DataFrame:
+    """One slice of visit a is bad, all of b are worse than usual; c has none that stand out."""
     table = pd.DataFrame(
-        {"unit": ["a", "a", "b"], "frame": [0, 1, 0], "slice": [2, 3, 4], "loss": [1.0, 6.0, 2.0]}
-    )
-    found = suspicious_subjects(table)
-    assert found["unit"].tolist() == ["a", "b"]
-    assert found["slice"].tolist() == [3, 4]
-    assert found["times_median"].tolist() == [3.0, 1.0]
+        {"unit": list("aaabbbccc"), "frame": [0] * 9, "slice": [1, 2, 3] * 3,
+         "loss": [1.0, 9.0, 1.0, 3.0, 2.0, 4.0, 2.0, 0.5, 1.0], "labelled": True}
+    )  # fmt: skip
+    return table.assign(labelled=[labelled.get(unit, True) for unit in table["unit"]])
+
+
+def test_visits_are_ordered_by_all_their_slices_or_by_the_worst():
+    found = suspicious_subjects(signs())
+    assert found["unit"].tolist() == ["b", "a", "c"]
+    assert found["visit_median"].tolist() == [3.0, 1.0, 1.0]
+    assert found["slice"].tolist() == [3, 2, 1]
+    assert found["loss"].tolist() == [4.0, 9.0, 2.0]
+    assert found["times_median"].tolist() == [2.0, 4.5, 1.0]
+    worst = suspicious_subjects(signs(), over="slice")
+    assert worst["unit"].tolist() == ["a", "b", "c"]
+    with pytest.raises(PopscanError, match="over visit or slice; found 'frame'"):
+        suspicious_subjects(signs(), over="frame")
+
+
+def test_slices_without_labels_count_where_a_visit_has_no_others():
+    table = signs(b=False)
+    table.loc[1, "labelled"] = False
+    found = suspicious_subjects(table, over="slice").set_index("unit")
+    assert found.loc["a", "loss"] == 1.0
+    assert found.loc["b", "loss"] == 4.0
+
+
+def test_readers_with_another_convention_are_found_by_all_slices_not_by_the_worst():
+    """Ends of an organ are hard in every visit: what its worst slice is says little."""
+    rng = np.random.default_rng(0)
+    rows = [
+        {"unit": f"p{i}", "frame": 0, "slice": k, "labelled": True,
+         "loss": rng.normal(0.4, 0.05) + (k == 9) * rng.exponential(1.0) + (i < 4) * 0.15}
+        for i in range(40)
+        for k in range(10)
+    ]  # fmt: skip
+    found = {over: suspicious_subjects(pd.DataFrame(rows), over=over) for over in OVER}
+    assert set(found["visit"]["unit"][:4]) == {"p0", "p1", "p2", "p3"}
+    assert set(found["slice"]["unit"][:4]) != {"p0", "p1", "p2", "p3"}
 
 
 def test_snapshot_of_another_recipe_is_refused(trained, tmp_path):

@@ -1,4 +1,4 @@
-"""Volume of a structure whose shape is interpolated between its slices.
+"""Volume and labels of structures whose shapes are interpolated between slices.
 
 Shape-based interpolation of signed distances (Raya and Udupa, IEEE TMI 1990;9:32,
 doi:10.1109/42.52980), monotone along the slices.
@@ -7,9 +7,10 @@ doi:10.1109/42.52980), monotone along the slices.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 from scipy.interpolate import PchipInterpolator
 
@@ -34,6 +35,62 @@ def signed_distance_mm(mask: Mask, spacing_mm: Sequence[float]) -> Floats:
     inside = ndimage.distance_transform_edt(padded, sampling=spacing_mm[:2])
     outside = ndimage.distance_transform_edt(~padded, sampling=spacing_mm[:2])
     found: Floats = np.where(padded, inside - half, half - outside)[1:-1, 1:-1]
+    return found
+
+
+def interpolated_labels(
+    labels: NDArray[np.integer[Any]],
+    places_mm: ArrayLike,
+    at_mm: ArrayLike,
+    *,
+    spacing_mm: Sequence[float],
+    layers: Sequence[Sequence[int]],
+) -> NDArray[np.uint8]:
+    """Label maps of planes between slices, from the signed distances in the slices.
+
+    Parameters
+    ----------
+    labels : ndarray, shape (x, y, z)
+        Codes, 0 for background.
+    places_mm
+        Where the slices are, increasing, (z,).
+    at_mm
+        Where labels are wanted, (n,). Beyond the first and the last slice they are those of it.
+    spacing_mm
+        Distance of voxel centres along x and y.
+    layers
+        Each a code and those that lie within it: they are interpolated as one structure, and later
+        layers are painted over earlier ones.
+
+    Returns
+    -------
+    ndarray of uint8, shape (x, y, n)
+        Towards a slice without it a structure shrinks, and ends about half-way.
+
+    Raises
+    ------
+    ValueError
+        If there is no slice, or their places are not as many or do not increase.
+    """
+    places, at = np.asarray(places_mm, float), np.asarray(at_mm, float)
+    if labels.ndim != 3 or not labels.shape[2] or places.shape != labels.shape[2:]:
+        raise ValueError(f"labels {labels.shape} at {places.shape} places: one a slice is expected")
+    if (np.diff(places) <= 0).any():
+        raise ValueError("places of slices that increase are expected")
+    found = np.zeros((*labels.shape[:2], at.size), np.uint8)
+    for layer in layers:
+        mask = np.isin(labels, layer)
+        held = np.flatnonzero(mask.any(axis=(0, 1)))
+        if not held.size:
+            continue
+        fields = np.stack([signed_distance_mm(mask[:, :, k], spacing_mm) for k in held])
+        nearest = np.abs(held[:, None] - np.arange(places.size)).argmin(axis=0)
+        depth = fields.max(axis=(1, 2))[nearest] * ~np.isin(np.arange(places.size), held)
+        stack = fields[nearest] - 2 * depth[:, None, None]
+        if places.size > 1:
+            stack = PchipInterpolator(places, stack, axis=0)(np.clip(at, places[0], places[-1]))
+        field = np.broadcast_to(stack, (at.size, *stack.shape[1:]))
+        found[np.moveaxis(field > 0, 0, -1)] = layer[0]
     return found
 
 

@@ -33,6 +33,10 @@ def add(commands: Commands) -> None:
     suspects.add_argument("--work", type=Path, required=True, help="that of the training")
     suspects.add_argument("--out", type=Path, required=True, help="TSV that is written")
     suspects.add_argument("--by", choices=("loss", "gradients"), default="loss", help="which sign")
+    suspects.add_argument(
+        "--over", choices=("visit", "slice"), default="visit",
+        help="order visits by the median of their labelled slices, or by their worst slice",
+    )  # fmt: skip
     suspects.set_defaults(call=_suspects)
 
     suggest = commands.add_parser(
@@ -114,6 +118,7 @@ def _suspects(arguments: argparse.Namespace) -> None:
         work=arguments.work,
         out=arguments.out,
         by=arguments.by,
+        over=arguments.over,
     )
     for line in left_out:
         print(f"left out: {line}", file=sys.stderr)

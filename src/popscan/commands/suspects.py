@@ -9,7 +9,14 @@ from popscan.records import PopscanError
 
 
 def suspect_labels(
-    recipe: str, *, kind: str, root: Path, work: Path, out: Path, by: str = "loss"
+    recipe: str,
+    *,
+    kind: str,
+    root: Path,
+    work: Path,
+    out: Path,
+    by: str = "loss",
+    over: str = "visit",
 ) -> tuple[str, list[str]]:
     """Write the labelled visits of a source, the most suspicious label first.
 
@@ -25,6 +32,8 @@ def suspect_labels(
         TSV that is written: one row a visit, with the frame and slice that stand out.
     by
         ``loss`` or ``gradients`` (`popscan.train.suspects`).
+    over
+        ``visit`` or ``slice``, as in `popscan.train.suspects.suspicious_subjects`.
 
     Returns
     -------
@@ -51,11 +60,12 @@ def suspect_labels(
     if not cases:
         raise PopscanError(f"{root}: no labelled scan ({'; '.join(left_out[:5])})")
     pack = build_pack(cases, spacing_mm=step.spacing_mm, n_labels=step.n_labels)
-    table = suspicious_subjects(suspicion(step, pack, paths), by=by)
+    table = suspicious_subjects(suspicion(step, pack, paths), by=by, over=over)
     write_atomic(out, tsv_text(table).encode())
     first = table.iloc[0]
     sentence = (
-        f"{out}: {len(table)} visits; first {first['unit']}, frame {first['frame']}, slice "
-        f"{first['slice']}: {first['times_median']:.1f} times the median {by}"
+        f"{out}: {len(table)} visits; first {first['unit']}: its slices have a median {by} of "
+        f"{first['visit_median']:.3g}; frame {first['frame']}, slice {first['slice']}: "
+        f"{first['times_median']:.1f} times the median of all labelled slices"
     )
     return sentence, left_out

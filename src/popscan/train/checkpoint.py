@@ -19,10 +19,12 @@ from popscan.recon.architectures import build_reconstruction
 from popscan.records import PopscanError
 from popscan.register.architectures import build_registration
 from popscan.segment.headed import build_headed
+from popscan.segment.implicit import build_implicit
 from popscan.segment.networks import build_network, by_phase, n_channels
 from popscan.train.fields import FieldPack
 from popscan.train.groups import GroupState, new_groups
 from popscan.train.packs import Pack, pack_digest
+from popscan.train.points import PointPack
 from popscan.train.recipe import Recipe
 from popscan.train.sweeps import SweepPack
 
@@ -35,9 +37,10 @@ _OTHER = {
 _BUILDERS: Mapping[str, Callable[..., torch.nn.Module]] = {
     "classify": build_headed, "regress": build_headed, "undersampled": build_reconstruction,
     "register": build_registration, "deform": build_registration,
+    "implicit": build_implicit,
 }  # fmt: skip
 #: What is trained on.
-AnyPack = Pack | SweepPack | FieldPack
+AnyPack = Pack | SweepPack | FieldPack | PointPack
 _INSTEAD = "train in another folder, or remove the checkpoint to start again"
 
 

@@ -50,7 +50,13 @@ def _exchanged(labels: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[n
 
 
 def spoil(
-    labels: NDArray[np.uint8], *, kind: str, share: float, seed: int, pixels: int = 3
+    labels: NDArray[np.uint8],
+    *,
+    kind: str,
+    share: float,
+    seed: int,
+    pixels: int = 3,
+    subjects: NDArray[np.str_] | None = None,
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """Paint errors into a share of the slices that have labels.
 
@@ -67,6 +73,9 @@ def spoil(
     pixels
         Size of ``wobble`` (standard deviation) and of ``size``, which is wide or narrow for all
         slices of a seed equally: a systematic error.
+    subjects
+        (n,) whose slice it is: `share` is then that of the subjects who have labels, and all of
+        their slices are spoilt. Slices are drawn one by one where not given.
 
     Returns
     -------
@@ -75,13 +84,18 @@ def spoil(
     Raises
     ------
     PopscanError
-        For an unknown kind or a share that is none.
+        For an unknown kind, a share that is none, or another number of subjects than slices.
     """
     if kind not in KINDS or not 0 <= share <= 1:
         raise PopscanError(f"kinds of errors are {', '.join(KINDS)}, a share is from 0 to 1")
+    if subjects is not None and len(subjects) != len(labels):
+        raise PopscanError(f"{len(labels)} slices are expected to be of as many subjects")
     rng = np.random.default_rng([seed, KINDS.index(kind)])
     labelled = np.flatnonzero((labels > 0).any(axis=(1, 2)))
-    chosen = rng.choice(labelled, round(share * labelled.size), replace=False)
+    drawn = labelled if subjects is None else np.unique(subjects[labelled])
+    chosen = rng.choice(drawn, round(share * drawn.size), replace=False)
+    if subjects is not None:
+        chosen = labelled[np.isin(subjects[labelled], chosen)]
     out, size = labels.copy(), int(rng.choice([-pixels, pixels]))
     for row in chosen:
         if kind == "wobble":

@@ -26,6 +26,7 @@ from popscan.train.fields import FieldPack, FieldSampler
 from popscan.train.kspace import SweepSampler
 from popscan.train.packs import Pack
 from popscan.train.pairs import PairSampler
+from popscan.train.points import PointPack, PointSampler
 from popscan.train.private import check_subjects
 from popscan.train.recipe import Recipe
 from popscan.train.refurbish import refurbish
@@ -41,6 +42,8 @@ Validate = Callable[[torch.nn.Module], Mapping[str, float]]
 
 CHECKPOINT = "checkpoint.safetensors"
 CURVE = "curve.csv"
+#: Task -> what it is trained on, where that is not slices.
+_KINDS = {"undersampled": SweepPack, "deform": FieldPack, "implicit": PointPack}
 _COLUMNS = ("step", "loss", "learning_rate", "validation_dice", "seconds")
 
 
@@ -83,17 +86,20 @@ def _n_outputs(recipe: Recipe, target: Target | None) -> int:
 
 def _sampler(recipe: Recipe, packs: Mapping[str, AnyPack], target: Target | None) -> AnySampler:
     """Return what draws the batches; the packs must be of the recipe's task."""
-    kind = {"undersampled": SweepPack, "deform": FieldPack}.get(recipe.task, Pack)
+    kind = _KINDS.get(recipe.task, Pack)
     if odd := [name for name, pack in packs.items() if not isinstance(pack, kind)]:
         raise PopscanError(f"recipe {recipe.name!r}: packs {', '.join(odd)} are of another task")
     sweeps = {name: pack for name, pack in packs.items() if isinstance(pack, SweepPack)}
     fields = {name: pack for name, pack in packs.items() if isinstance(pack, FieldPack)}
+    points = {name: pack for name, pack in packs.items() if isinstance(pack, PointPack)}
     stacks = {name: pack for name, pack in packs.items() if isinstance(pack, Pack)}
     if recipe.task == "undersampled":
         drawn = SeriesSampler if recipe.architecture in SERIES else SweepSampler
         return drawn(sweeps, recipe.shares, how=recipe.undersampling, width=recipe.patch)
     if recipe.task == "deform":
         return FieldSampler(fields, recipe.shares, how=recipe.augmentation)
+    if recipe.task == "implicit":
+        return PointSampler(points, recipe.shares, at_once=recipe.patch)
     _check_spacing(recipe, stacks)
     if recipe.task == "register":
         return PairSampler(

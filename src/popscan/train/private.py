@@ -6,6 +6,11 @@ the same probability, independently of the others (Poisson sampling: batches of 
 not have the epsilon that is stated). The gradient of each one's slices is cut to a largest norm,
 the sum gets Gaussian noise, and is divided by the number of subjects that is expected.
 
+Cutting gradients biases their mean, the more the longer they are. Bias-Aware Minimisation (Knolle
+et al. 2023, arXiv:2308.12018) minimises the loss of each subject plus a multiple of its gradient's
+norm: to first order, the gradient is taken a step of that length along itself. The step depends on
+that subject alone and what comes of it is cut as before, so the guarantee stays what it is.
+
 The guarantee is of the weights. It holds if the seed is secret: noise and sampling follow from it.
 They are drawn by numpy, which takes the whole seed; torch's generator takes 32 bits of it, which
 can be tried out. Neither is a cryptographic generator.
@@ -32,6 +37,9 @@ if TYPE_CHECKING:
 LEAST_SEED = 2**48
 _WHO, _NOISE, _SLICES = 0, 1, 2
 
+Loss = Callable[[], torch.Tensor]
+Gradient = Sequence[torch.Tensor | None]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Private:
@@ -50,6 +58,9 @@ class Private:
     delta
         Probability with which the bound by epsilon need not hold; less than one over the number of
         subjects.
+    bias_aware
+        Length of the step along each subject's own gradient behind which it is taken (Bias-Aware
+        Minimisation); 0 takes it where the weights are.
     """
 
     noise: float = 0.0
@@ -57,6 +68,7 @@ class Private:
     sampling_rate: float = 0.1
     slices: int = 4
     delta: float = 1e-5
+    bias_aware: float = 0.0
 
 
 def check_private(
@@ -91,6 +103,10 @@ def check_private(
         problem = f"slices: a number from 1 to 4096 is expected; found {how.slices}"
     elif not 0 < how.delta < 1:
         problem = f"delta: above 0 and below 1 is expected; found {how.delta}"
+    elif not 0 <= how.bias_aware <= 1e3:
+        problem = f"bias_aware: a length from 0 to 1000 is expected; found {how.bias_aware}"
+    elif how.bias_aware and not how.noise:
+        problem = "bias_aware goes with noise alone"
     elif how.noise and (names := [name for name, used in beside.items() if used]):
         problem = f"does not go with {', '.join(names)}"
     elif how.noise and seed < LEAST_SEED:
@@ -195,8 +211,44 @@ def own_slices(
     return rows[torch.from_numpy(drawn)]
 
 
+def norm_of(gradient: Gradient) -> float:
+    """Return the norm of a gradient over all parameters."""
+    return sum(float((g.double() ** 2).sum()) for g in gradient if g is not None) ** 0.5
+
+
+def own_gradient(
+    loss_of: Loss, parameters: Sequence[torch.nn.Parameter], *, bias_aware: float
+) -> tuple[Gradient, float]:
+    """Return a subject's gradient and loss.
+
+    Parameters
+    ----------
+    loss_of
+        Computes the loss from the parameters as they are; called twice where `bias_aware`.
+    parameters
+        Of the network; as they were afterwards, to the bit.
+    bias_aware
+        As in `Private`. A gradient of 0, or one that is not finite, has no direction and is
+        returned as it is.
+    """
+    loss = loss_of()
+    gradient = torch.autograd.grad(loss, list(parameters), allow_unused=True)
+    norm = norm_of(gradient)
+    if bias_aware and 0 < norm < float("inf"):
+        before = [p.detach().clone() for p in parameters]
+        with torch.no_grad():
+            for p, g in zip(parameters, gradient, strict=True):
+                if g is not None:
+                    p.add_(g, alpha=bias_aware / norm)
+        gradient = torch.autograd.grad(loss_of(), list(parameters), allow_unused=True)
+        with torch.no_grad():
+            for p, kept in zip(parameters, before, strict=True):
+                p.copy_(kept)
+    return gradient, float(loss.detach())
+
+
 def private_gradients(
-    losses: Callable[[int], torch.Tensor | None],
+    losses: Callable[[int], Loss | None],
     parameters: list[torch.nn.Parameter],
     how: Private,
     *,
@@ -209,8 +261,8 @@ def private_gradients(
     Parameters
     ----------
     losses
-        The mean loss of a subject's slices, by the subject's number; None where there is nothing
-        to learn from.
+        What computes the mean loss of a subject's slices from the parameters as they are, by the
+        subject's number; None where there is nothing to learn from.
     parameters
         Of the network.
     how, seed, step
@@ -226,17 +278,17 @@ def private_gradients(
     total = [torch.zeros_like(p) for p in parameters]
     seen = []
     for subject in sampled(how, n=n, seed=seed, step=step).tolist():
-        loss = losses(subject)
-        if loss is None:
+        loss_of = losses(subject)
+        if loss_of is None:
             continue
-        gradient = torch.autograd.grad(loss, parameters, allow_unused=True)
-        norm = sum(float((g.double() ** 2).sum()) for g in gradient if g is not None) ** 0.5
+        gradient, loss = own_gradient(loss_of, parameters, bias_aware=how.bias_aware)
+        norm = norm_of(gradient)
         if np.isfinite(norm):  # Whoever has no finite gradient adds none.
             factor = min(1.0, how.clip / max(norm, 1e-12))
             for part, g in zip(total, gradient, strict=True):
                 if g is not None:
                     part.add_(g, alpha=factor)
-        seen.append(float(loss.detach()))
+        seen.append(loss)
     rng = np.random.default_rng([seed, step, _NOISE])
     for parameter, part in zip(parameters, total, strict=True):
         noise = rng.normal(scale=how.noise * how.clip, size=tuple(part.shape))

@@ -131,7 +131,9 @@ class Recipe:
         architecture that cannot copy them (``autoencoder``); or ``undersampled``, the images of
         simulated k-space (``cascade``, ``varnet``, ``kt_net``, ``dautomap``); or ``register``, one
         phase of a slice with another (``pairs``, ``gradirn``, ``vr_net``); or ``deform``, gradients
-        of displacements (``deformations``). `loss` is then not used.
+        of displacements (``deformations``). `loss` is then not used; or ``implicit``, labels of
+        points by their places and a subject's code (``implicit``): `batch` is then the number of
+        subjects in a step, `patch` that of points of each.
     latent_weight, mean_weight
         Of task ``probabilistic``: weights beside that of `loss` of a draw of the posterior: of the
         divergence of posterior from prior, in nats per pixel (1 is the bound of the likelihood
@@ -210,6 +212,8 @@ class Recipe:
                 del plain[key]
             elif isinstance(plain[key], tuple):
                 plain[key] = list(plain[key])
+        if "private" in plain and not self.private.bias_aware:
+            del plain["private"]["bias_aware"]
         for key in ("remap", "phase_drop", "tone", "band", "fine", "context_blend"):
             if not plain["augmentation"][key]:
                 del plain["augmentation"][key]

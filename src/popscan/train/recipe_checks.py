@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 #: What is trained.
 TASKS = (
     "segment", "probabilistic", "classify", "regress", "reconstruct", "undersampled", "register",
-    "deform",
+    "deform", "implicit",
 )  # fmt: skip
 #: Those of them whose result is a bundle that segments.
 SEGMENTING = ("segment", "probabilistic")
@@ -27,6 +27,7 @@ OWN = {
     "hierarchical": "probabilistic",
     **dict.fromkeys(("pairs", "gradirn", "vr_net"), "register"),
     "deformations": "deform",
+    "implicit": "implicit",
 }
 
 
@@ -78,7 +79,7 @@ def check_task(recipe: Recipe, *, where: str) -> None:
         raise PopscanError(
             f"{where}: latent_weight and mean_weight go with task probabilistic alone"
         )
-    if recipe.task in ("segment", "undersampled", "register", "deform"):
+    if recipe.task in ("segment", "undersampled", "register", "deform", "implicit"):
         return
     unusable = {
         "phases 2": recipe.architecture_arguments.get("phases", 1) != 1,

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from popscan.train.recipe import Recipe
 
 #: Tasks whose examples are simulated or drawn from pairs: no slices with labels.
-_MADE = ("undersampled", "register", "deform")
+_MADE = ("undersampled", "register", "deform", "implicit")
 #: Those without a loss between labels and probabilities.
 _NO_LABELS = (*_MADE, "classify", "regress", "reconstruct")
 #: Key -> the tasks that do not use it.
@@ -18,12 +18,13 @@ UNUSED: dict[str, tuple[str, ...]] = {
          "mitigation"),
         _MADE,
     ),
-    "init_from": ("undersampled", "register"),
-    "augmentation": ("undersampled",),
+    "init_from": ("undersampled", "register", "implicit"),
+    "augmentation": ("undersampled", "implicit"),
     "loss": _NO_LABELS,
-    "loss_arguments": tuple(task for task in _NO_LABELS if task != "deform"),
+    "loss_arguments": tuple(task for task in _NO_LABELS if task not in ("deform", "implicit")),
     "undersampling": (
         "segment", "probabilistic", "classify", "regress", "reconstruct", "register", "deform",
+        "implicit",
     ),
 }  # fmt: skip
 #: Key -> the key without which it has no effect.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
@@ -16,6 +17,7 @@ from popscan.train.kspace import SweepSampler, undersampled_loss
 from popscan.train.losses import LOSSES
 from popscan.train.pairs import PairSampler, pair_loss
 from popscan.train.partial import dropped, partial_loss
+from popscan.train.points import PointSampler, implicit_loss
 from popscan.train.private import own_slices, private_gradients
 from popscan.train.recipe import Recipe
 from popscan.train.sampler import Sampler
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from popscan.segment.hierarchical import Hierarchical
 
 #: What draws the batches of a task.
-AnySampler = Sampler | SweepSampler | PairSampler | FieldSampler
+AnySampler = Sampler | SweepSampler | PairSampler | FieldSampler | PointSampler
 
 
 def batch_loss(
@@ -108,6 +110,13 @@ def _slice_loss(
     state: TrainState, sampler: Sampler, recipe: Recipe, picked: torch.Tensor
 ) -> torch.Tensor:
     """Change the appearance of the slices `picked` and return their loss."""
+    return _loss_of(state, sampler, recipe, picked)()
+
+
+def _loss_of(
+    state: TrainState, sampler: Sampler, recipe: Recipe, picked: torch.Tensor
+) -> Callable[[], torch.Tensor]:
+    """Change the appearance of the slices `picked`; return what computes their loss."""
     images, labels = sampler.take(picked)
     images, labels = augment(
         images, labels, how=recipe.augmentation, patch=recipe.patch, generator=state.generator
@@ -121,15 +130,15 @@ def _slice_loss(
             **recipe.adversarial_arguments,
         )
     state.network.train()
-    return batch_loss(state, sampler, recipe, images=images, labels=labels, picked=picked)
+    return partial(batch_loss, state, sampler, recipe, images=images, labels=labels, picked=picked)
 
 
 def _private_step(state: TrainState, sampler: Sampler, recipe: Recipe) -> float:
     """Write the private gradient of a step into the network; return the loss."""
 
-    def own(subject: int) -> torch.Tensor | None:
+    def own(subject: int) -> Callable[[], torch.Tensor] | None:
         picked = own_slices(recipe.private, sampler, subject, seed=recipe.seed, step=state.step)
-        return _slice_loss(state, sampler, recipe, picked) if len(picked) else None
+        return _loss_of(state, sampler, recipe, picked) if len(picked) else None
 
     return private_gradients(
         own, list(state.network.parameters()), recipe.private,
@@ -149,6 +158,9 @@ def _drawn_loss(state: TrainState, sampler: AnySampler, recipe: Recipe) -> torch
     if isinstance(sampler, FieldSampler):
         gradients = sampler.draw(recipe.batch, state.generator)
         return deformation_loss(network, gradients, state.generator, **recipe.loss_arguments)
+    if isinstance(sampler, PointSampler):
+        points = sampler.draw(recipe.batch, state.generator)
+        return implicit_loss(network, points, **recipe.loss_arguments)
     if isinstance(sampler, SeriesSampler):
         series = sampler.draw_series(recipe.batch, state.generator)
         return series_loss(network, series, how=recipe.undersampling, autocast=recipe.autocast)

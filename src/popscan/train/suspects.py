@@ -27,6 +27,9 @@ from popscan.train.packs import Pack
 from popscan.train.recipe import Recipe
 from popscan.train.sampler import Sampler
 
+#: What visits are ordered by.
+OVER = ("visit", "slice")
+
 
 def _signs(
     network: torch.nn.Module, images: torch.Tensor, labels: torch.Tensor
@@ -90,8 +93,9 @@ def suspicion(
     Returns
     -------
     DataFrame
-        ``unit``, ``frame``, ``slice``, ``loss`` (mean over the snapshots, near the structures) and
-        ``gradients`` (root of the variance, mean near the structures), in the pack's order.
+        ``unit``, ``frame``, ``slice``, ``loss`` (mean over the snapshots, near the structures),
+        ``gradients`` (root of the variance, mean near the structures) and ``labelled`` (whether
+        the slice has any), in the pack's order.
     """
     sampler, parts = Sampler.of(recipe, {"pack": pack}), []
     low = (pack.images.shape[1] - (side or recipe.patch)) // 2
@@ -108,20 +112,53 @@ def suspicion(
     found = torch.cat(parts).double().numpy()
     return pd.DataFrame(
         {"unit": pack.unit, "frame": pack.frame, "slice": pack.slice_index,
-         "loss": found[:, 0], "gradients": found[:, 1]}
+         "loss": found[:, 0], "gradients": found[:, 1],
+         "labelled": (pack.labels > 0).any(axis=(1, 2))}
     )  # fmt: skip
 
 
-def suspicious_subjects(table: pd.DataFrame, *, by: str = "loss") -> pd.DataFrame:
-    """Return visits by their most suspicious slice, worst first.
+def suspicious_subjects(
+    table: pd.DataFrame, *, by: str = "loss", over: str = "visit"
+) -> pd.DataFrame:
+    """Return visits in order of suspicion, each with its most suspicious slice.
+
+    Parameters
+    ----------
+    table
+        As `suspicion` returns it.
+    by
+        The sign.
+    over
+        What visits are ordered by: ``visit``, the median over their labelled slices, which finds
+        readers and conventions that differ, or ``slice``, their worst labelled slice. The slices at
+        the ends of an organ are hard for every network, so that the worst of a right visit is
+        often as bad as one that is wrong.
 
     Returns
     -------
     DataFrame
-        ``unit``, ``frame``, ``slice`` of that slice, the sign `by`, and ``times_median``: the sign
-        over its median in all slices.
+        ``unit``; ``frame``, ``slice`` of the worst slice, its sign `by` and ``times_median``: the
+        sign over its median in all labelled slices; ``visit_median``: the visit's median.
+
+    Raises
+    ------
+    PopscanError
+        For an unknown `over`.
     """
-    ordered = table.sort_values([by, "unit", "frame", "slice"], ascending=[False, True, True, True])
+    if over not in OVER:
+        raise PopscanError(f"visits are ordered over {' or '.join(OVER)}; found {over!r}")
+    # Slices without labels say how sure the network is of background: only where there are no
+    # others.
+    any_labelled = table.groupby("unit")["labelled"].transform("any")
+    seen = table[table["labelled"] | ~any_labelled]
+    ordered = seen.sort_values([by, "unit", "frame", "slice"], ascending=[False, True, True, True])
     worst = ordered.drop_duplicates("unit")[["unit", "frame", "slice", by]].reset_index(drop=True)
-    median = float(np.median(table[by]))
-    return worst.assign(times_median=worst[by] / median if median else np.nan)
+    median = float(np.median(seen[by]))
+    worst = worst.assign(
+        times_median=worst[by] / median if median else np.nan,
+        visit_median=worst["unit"].map(seen.groupby("unit")[by].median()),
+    )
+    if over == "slice":
+        return worst
+    key = ["visit_median", "unit"]
+    return worst.sort_values(key, ascending=[False, True]).reset_index(drop=True)
