@@ -387,3 +387,66 @@ def test_intervals_of_balanced_accuracy_hold_with_few_subjects_of_several_visits
         found = _balanced_accuracy(made, side, DESIGN)
         held.append(found.low <= special.ndtr(0.5) <= found.high)
     assert np.mean(held) >= 0.9  # 0.87 of 150 by the bootstrap alone
+
+
+def _null_study(seed, n=30):
+    """Few women and four times as many men whose scores are distributed equally."""
+    rng = np.random.default_rng(seed)
+    sex = np.repeat(["female", "male"], [n, 4 * n])
+    units = pd.Index([f"u{i:05d}" for i in range(5 * n)])
+    truth = (rng.random(5 * n) < 0.35).astype(float)
+    score = special.expit(rng.normal(np.where(truth == 1, 0.8, -0.8)))
+    prediction = Prediction(
+        name="ill", kind="classification",
+        score=pd.Series(score, units), truth=pd.Series(truth, units),
+    )  # fmt: skip
+    return pd.DataFrame({"sex": sex}, index=units), prediction
+
+
+def _p_values(people, prediction, **common):
+    table = prediction_table(
+        [prediction], people, attributes_to_test=["sex"], reference={"sex": "male"},
+        design=AuditDesign(n_boot=50, min_group=5), **common,
+    )  # fmt: skip
+    rows = table[(table["group"] == "female") & np.isfinite(table["p"].astype(float))]
+    return rows.set_index("measure")["p"].astype(float)
+
+
+def test_p_of_few_positives_is_that_of_all_exchanges_of_membership():
+    """All 12,870 divisions of eight women and eight men with two kinds of truth, by hand."""
+    from itertools import combinations
+
+    n = 8
+    truth = np.array([1, 1, 1, 1, 1, 0, 0, 0, 0, 0] * 2, float)
+    score = np.array(
+        [0.9, 0.35, 0.8, 0.3, 0.45, 0.6, 0.5, 0.2, 0.7, 0.4]
+        + [0.95, 0.85, 0.75, 0.65, 0.88, 0.1, 0.15, 0.25, 0.05, 0.55]
+    )
+    units = pd.Index([f"u{i:02d}" for i in range(20)])
+    people = pd.DataFrame({"sex": ["female"] * 10 + ["male"] * 10}, index=units)
+    prediction = Prediction(
+        name="ill", kind="classification",
+        score=pd.Series(score, units), truth=pd.Series(truth, units),
+    )  # fmt: skip
+    positives, negatives = np.flatnonzero(truth == 1), np.flatnonzero(truth == 0)
+
+    def gap(women):
+        men = np.setdiff1d(np.arange(20), women)
+        return metrics.roc_auc_score(truth[women], score[women]) - metrics.roc_auc_score(
+            truth[men], score[men]
+        )
+
+    observed = gap(np.arange(10))
+    rng = np.random.default_rng(0)
+    pairs = list(combinations(positives, 5)), list(combinations(negatives, 5))
+    drawn = [(pairs[0][i], pairs[1][j]) for i, j in rng.integers(0, 252, size=(2000, 2))]
+    gaps = np.array([gap(np.array([*a, *b])) for a, b in drawn])
+    tail = min((gaps <= observed + 1e-9).mean(), (gaps >= observed - 1e-9).mean())
+    assert n < 10 and 0.005 < tail < 0.05
+    from popscan.fairness.prediction_chance import p_by_chance
+
+    sides = [
+        Side.of(score, truth, rows, None) for rows in (np.arange(10), np.arange(10, 20))
+    ]
+    assert p_by_chance(prediction, "auc", *sides, seed=0) == pytest.approx(2 * tail, rel=0.4)
+    assert _p_values(people, prediction)["auc"] >= p_by_chance(prediction, "auc", *sides, seed=0)
