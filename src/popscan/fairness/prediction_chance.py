@@ -2,8 +2,8 @@
 
 Standard errors and limits of seven positives are too small a basis of a p value: of gaps that are
 none, too many come out significant. Group membership is permuted within positives and within
-negatives, so that how often each group has positives plays no part. Where scores of positives, and of
-negatives, are distributed equally in both groups the p value is exact (Lehmann and Romano 2005,
+negatives, so that how often each group has positives plays no part. Where scores of positives, and
+of negatives, are distributed equally in both groups the p value is exact (Lehmann and Romano 2005,
 section 15.2).
 """
 
@@ -30,11 +30,11 @@ _BLOCK, _MOST_WORK = 2_000_000, 20_000_000
 _Measure = Callable[[Floats], Floats]
 _MEASURES: Mapping[str, Callable[[Prediction, Floats, NDArray[np.bool_]], _Measure]] = {
     "auc": lambda _, score, positive: lambda w: scoring.roc_auc(score, positive, w),
-    "balanced_accuracy": lambda prediction, score, positive: lambda w: scoring.balanced_accuracy(
-        score >= prediction.threshold, positive, w
+    "balanced_accuracy": lambda prediction, score, positive: (
+        lambda w: scoring.balanced_accuracy(score >= prediction.threshold, positive, w)
     ),
-    "calibration_slope": lambda _, score, positive: lambda w: scoring.calibration_slope(
-        score, positive, w
+    "calibration_slope": lambda _, score, positive: (
+        lambda w: scoring.calibration_slope(score, positive, w)
     ),
 }
 
@@ -60,8 +60,8 @@ def p_by_chance(
     -------
     float
         Twice the smaller tail, each ``(1 + as extreme) / (1 + draws)``, at most 1; a draw without a
-        value counts as extreme. NaN of other measures, where both groups have `FEW` subjects or more
-        of either kind, and where a subject is in both groups.
+        value counts as extreme. NaN of other measures, where both groups have `FEW` subjects or
+        more of either kind, and where a subject is in both groups.
     """
     if measure not in _MEASURES or min(*group.n_either, *reference.n_either) >= FEW:
         return float("nan")

@@ -223,9 +223,7 @@ def _of_attribute(
                 row |= {"reference": other.name, "n_reference": len(other.side.score)}
                 row |= _gap(name, found, other.measured[name], alpha=design.alpha)
                 if "p" in row:
-                    chance = p_by_chance(
-                        prediction, name, group.side, other.side, seed=design.seed
-                    )
+                    chance = p_by_chance(prediction, name, group.side, other.side, seed=design.seed)
                     row["p"] = float(np.fmax(row["p"], chance))
             rows.append(row)
     if prediction.kind == "classification":
