@@ -65,6 +65,7 @@ def write_front_page(
         Table of biomarkers that two protocols have (`popscan.study.agreeing`).
     """
     units = _counted(subjects)
+    one, many = units.removesuffix("s"), units.capitalize()
     sections = [
         Section(
             ident="protocols",
@@ -74,14 +75,13 @@ def write_front_page(
         ),
         Section(
             ident="together",
-            title=f"{units.capitalize()} across protocols",
-            lead="In how many, and in which, of the protocols a "
-            f"{units.removesuffix('s')} is analysed.",
+            title=f"{many} across protocols",
+            lead=f"In how many, and in which, of the protocols a {one} is analysed.",
             blocks=[_together(parts, subjects, units=units)],
         ),
         Section(
             ident="stages",
-            title=f"Every {units.removesuffix('s')} at every stage",
+            title=f"Every {one} at every stage",
             lead=f"Each row adds up to the number of {units} in the study: {len(subjects)}.",
             blocks=[_stages(ledger), _reasons(ledger, units=units)],
         ),
@@ -150,10 +150,11 @@ def _counted(subjects: pd.DataFrame) -> str:
 
 def _together(parts: Sequence[Part], subjects: pd.DataFrame, *, units: str) -> Table:
     flags = [f"{part.name}_analysed" for part in parts]
+    many = units.capitalize()
     counts = subjects.groupby(flags, sort=False).size().sort_index(ascending=False)
     keys = [key if isinstance(key, tuple) else (key,) for key in counts.index]
     return Table(
-        caption=f"{units.capitalize()} by the protocols in which they are analysed",
+        caption=f"{many} by the protocols in which they are analysed",
         columns=[
             *(Column(title=part.name) for part in parts),
             Column(title=units, numeric=True),

@@ -53,8 +53,9 @@ def _status_table(matrix: pd.DataFrame, options: Options, *, units: str) -> Tabl
         [Cell(text=stage_title(str(stage))), *cells]
         for stage, cells in zip(matrix, table, strict=True)
     ]
+    many = units.capitalize()
     return Table(
-        caption=f"{units.capitalize()} by stage and status; every row adds up to all {units}"
+        caption=f"{many} by stage and status; every row adds up to all {units}"
         + (" (before rounding)." if options.share else "."),
         columns=[
             Column(title="Stage"),
@@ -102,7 +103,8 @@ def _reason_table(context: StudyContext, options: Options) -> Table | None:
         rows.append(cells)
     columns = [Column(title="Stage"), Column(title="Status"), Column(title="Reason")]
     units = counted_as(context)
-    columns.append(Column(title=units.capitalize(), numeric=True))
+    many = units.capitalize()
+    columns.append(Column(title=many, numeric=True))
     if not options.share:
         columns.append(Column(title="First of them, in its own words"))
     aside = [s for s in stage_order(context) if s in set(tidy["stage"]) - set(chain)]
@@ -110,9 +112,7 @@ def _reason_table(context: StudyContext, options: Options) -> Table | None:
         caption="Failures and exclusions, by reason.",
         columns=columns,
         rows=rows,
-        note=f"{units.capitalize()} that fail at {listing(aside)} are still analysed."
-        if aside
-        else "",
+        note=f"{many} that fail at {listing(aside)} are still analysed." if aside else "",
     )
 
 
@@ -161,9 +161,10 @@ def _lost_table(context: StudyContext, options: Options) -> Details | None:
 
 
 def _flow(matrix: pd.DataFrame, *, units: str) -> Figure:
+    many = units.capitalize()
     return Figure(
         markup=flow(matrix),
-        caption=f"{units.capitalize()} from stage to stage. Height is the number of {units}; the "
+        caption=f"{many} from stage to stage. Height is the number of {units}; the "
         "colour of a "
         "ribbon is the status at which it arrives. “Analysed” says what became of everyone in the "
         "end, quality control and overrides counted.",

@@ -53,7 +53,7 @@ def section(context: StudyContext, options: Options) -> Section:
         why = "The ledger holds no timings."
         return Section(ident=ident, title=title, blocks=nothing(why))
     units = counted_as(context)
-    one = units.removesuffix("s")
+    one, many = units.removesuffix("s"), units.capitalize()
     rows = [
         [
             Cell(text=stage_title(name)),
@@ -107,7 +107,7 @@ def section(context: StudyContext, options: Options) -> Section:
             ),
         ]
     titles = (
-        units.capitalize(),
+        many,
         "Time in all",
         "Median (s)",
         "95th percentile (s)",
@@ -124,7 +124,7 @@ def section(context: StudyContext, options: Options) -> Section:
             rows=rows,
             sortable=False,
             note=f"Time is the time of work on {units}; a worker that uses several cores counts "
-            f"once. {units.capitalize()} whose earlier results were kept cost nothing anew.",
+            f"once. {many} whose earlier results were kept cost nothing anew.",
         )
     )
     blocks += _rates(context)
