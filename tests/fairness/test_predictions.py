@@ -413,10 +413,9 @@ def _p_values(people, prediction, **common):
 
 
 def test_p_of_few_positives_is_that_of_all_exchanges_of_membership():
-    """All 12,870 divisions of eight women and eight men with two kinds of truth, by hand."""
+    """Exchanges within positives and within negatives, by hand."""
     from itertools import combinations
 
-    n = 8
     truth = np.array([1, 1, 1, 1, 1, 0, 0, 0, 0, 0] * 2, float)
     score = np.array(
         [0.9, 0.35, 0.8, 0.3, 0.45, 0.6, 0.5, 0.2, 0.7, 0.4]
@@ -442,7 +441,7 @@ def test_p_of_few_positives_is_that_of_all_exchanges_of_membership():
     drawn = [(pairs[0][i], pairs[1][j]) for i, j in rng.integers(0, 252, size=(2000, 2))]
     gaps = np.array([gap(np.array([*a, *b])) for a, b in drawn])
     tail = min((gaps <= observed + 1e-9).mean(), (gaps >= observed - 1e-9).mean())
-    assert n < 10 and 0.005 < tail < 0.05
+    assert 0.005 < tail < 0.05
     from popscan.fairness.prediction_chance import p_by_chance
 
     sides = [
