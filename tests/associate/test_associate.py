@@ -303,5 +303,6 @@ def test_every_outcome_has_the_same_reference_level():
     named = found[found["term"].str.startswith("sex")]["term"]
     assert named.tolist() == ["sex[male vs female]"] * 2
     alone = table[table["sex"] == "male"].assign(lacking=1.0)
-    only = associate(pd.concat([table, alone]), outcomes=["whole"], terms=["age_years", "sex"])
+    both = pd.concat([table, alone], ignore_index=True)
+    only = associate(both, outcomes=["whole"], terms=["age_years", "sex"])
     assert "sex[female vs male]" in set(only["term"])

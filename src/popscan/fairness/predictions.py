@@ -20,7 +20,6 @@ from scipy import stats
 from popscan.columns import Column, text
 from popscan.fairness.design import AuditDesign
 from popscan.fairness.groups import Grouping, make_groupings, reference_code
-from popscan.fairness.prediction_chance import p_by_chance
 from popscan.fairness.prediction_measures import MEASURES, Measured, Side, draws_of, measure_side
 from popscan.fairness.prediction_outcomes import Prediction
 from popscan.fairness.roles import families, role_of
@@ -62,8 +61,7 @@ DICTIONARY: dict[str, Column] = {
     "p": Column(
         "",
         "two-sided p value of no gap, from its interval or its standard error, whichever is wider; "
-        "with fewer than 50 positives or negatives in a group (classifiers) not below that of a "
-        "permutation; none of calibration errors, which noise makes larger in small groups",
+        "none of calibration errors, which noise makes larger in small groups",
     ),
     "p_adj": Column("", "p corrected over all rows of this table (of the same role)"),
     "note": text("why there is no value"),
@@ -222,9 +220,6 @@ def _of_attribute(
             if other is not None and code != base and name in other.measured:
                 row |= {"reference": other.name, "n_reference": len(other.side.score)}
                 row |= _gap(name, found, other.measured[name], alpha=design.alpha)
-                if "p" in row:
-                    chance = p_by_chance(prediction, name, group.side, other.side, seed=design.seed)
-                    row["p"] = float(np.fmax(row["p"], chance))
             rows.append(row)
     if prediction.kind == "classification":
         described = [group for group in groups.values() if not group.note]

@@ -24,7 +24,7 @@ _AUDIT = {
 
 STAGE = Stage(
     name="fairness",
-    version="13",
+    version="12",
     uses=("stats",),
     sections=(
         "study",

@@ -69,8 +69,8 @@ def needs_bundle(protocol: Protocol, method: str) -> bool:
 def model_of(protocol: Protocol, section: Segment) -> str:
     """Return the bundle that segmentation takes: empty where its method takes none.
 
-    A config may name a model beside a method that has no use of it; nothing that is said of results
-    may then be taken from that model.
+    A config may name a model beside a method that has no use of it; no statement on
+    results may then be taken from that model.
 
     Parameters
     ----------
