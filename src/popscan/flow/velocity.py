@@ -127,8 +127,8 @@ def stored_velocity(
         if fitting and largest < _STATED_SHARE * halves[kind]:
             raise SubjectError(
                 "bad_phase",
-                f"{span}: stated to be {kind}, but it ends at {largest / halves[kind]:.2g} of such a "
-                f"half turn, where one in {' or '.join(fitting)} does",
+                f"{span}: stated to be {kind}, but it ends at {largest / halves[kind]:.2g} of such "
+                f"a half turn, where one in {' or '.join(fitting)} does",
             )
         return values * (venc_cm_s / halves[kind]), kind
     if fitting:
