@@ -289,3 +289,20 @@ def test_a_term_far_from_0_has_the_errors_of_the_centred_term(rng, visits):
     assert np.isfinite(far.loc[["age_years", "date"], "se"]).all()
     assert np.isnan(far.loc["rare", ["se", "df", "p"]].astype(float)).all()
     assert "one subject" in far.loc["rare", "note"]
+
+
+def test_every_outcome_has_the_same_reference_level():
+    """Two values missing made the other sex the reference, and the sign the opposite."""
+    rng = np.random.default_rng(3)
+    table = pd.DataFrame(
+        {"sex": ["female"] * 30 + ["male"] * 30, "age_years": rng.normal(50, 8, 60),
+         "whole": rng.normal(size=60), "lacking": rng.normal(size=60)}
+    )  # fmt: skip
+    table.loc[:3, "lacking"] = np.nan
+    found = associate(table, outcomes=["whole", "lacking"], terms=["age_years", "sex"])
+    named = found[found["term"].str.startswith("sex")]["term"]
+    assert named.tolist() == ["sex[male vs female]"] * 2
+    alone = table[table["sex"] == "male"].assign(lacking=1.0)
+    both = pd.concat([table, alone], ignore_index=True)
+    only = associate(both, outcomes=["whole"], terms=["age_years", "sex"])
+    assert "sex[female vs male]" in set(only["term"])

@@ -163,3 +163,36 @@ def test_a_scan_that_was_filed_twice_is_named() -> None:
     assert "exactly equal pairs: 2 of 30" in found.loc[0, "note"]
     whole = table.reset_index().assign(lvef_pct=lambda t: t["lvef_pct"].round())
     assert precision_table(whole, outcomes=["lvef_pct"]).loc[0, "note"] == ""
+
+
+def _visits(first, second):
+    n = len(first)
+    subjects = [f"sub-{k:02d}" for k in range(n)] * 2
+    sessions = ["ses-1"] * n + ["ses-2"] * n
+    return pd.DataFrame({"sub": subjects, "ses": sessions, "x_ml": [*first, *second]})
+
+
+@pytest.mark.parametrize("decimals", [0, 1, 9])
+def test_numbers_that_were_carried_over_are_no_perfect_repeatability(decimals):
+    """An ICC of 1 and a deviation of 0 stood without a word where values repeat among people."""
+    first = np.round(np.random.default_rng(0).uniform(40, 60, 60), decimals)
+    (row,) = precision_table(_visits(first, first), outcomes=["x_ml"]).to_dict("records")
+    assert row["icc"] == 1
+    assert "all 60 pairs are exactly equal" in row["note"]
+    second = first.copy()
+    second[0] += 1
+    (row,) = precision_table(_visits(first, second), outcomes=["x_ml"]).to_dict("records")
+    assert "all 60" not in row["note"]
+
+
+@pytest.mark.parametrize("factor", [0.1, 1000.0])
+def test_visits_in_two_units_are_named(factor):
+    rng = np.random.default_rng(1)
+    first = rng.uniform(100, 200, 40)
+    second = first + rng.normal(0, 3, 40)
+    (row,) = precision_table(_visits(first, second * factor), outcomes=["x_ml"]).to_dict("records")
+    assert "times the first" in row["note"]
+    assert "another unit" in row["note"]
+    for other in (second, first * np.exp(rng.normal(0, 1.5, 40)), second - 150):
+        (row,) = precision_table(_visits(first, other), outcomes=["x_ml"]).to_dict("records")
+        assert "another unit" not in row["note"]

@@ -227,3 +227,35 @@ def test_gaps_that_one_study_has_alone(tmp_path: Path) -> None:
     assert found.gaps["gap_a"].tolist() == [0.5]
     assert found.gaps["gap_b"].isna().all()
     assert "gaps that changed (1)" in as_text(found)
+
+
+def test_the_groups_that_changed_most_are_named_first(tmp_path: Path) -> None:
+    """Of many, the first dozen in order of the config stood under 'where it is largest'."""
+    a, b = study(tmp_path / "a"), study(tmp_path / "b")
+    rng = np.random.default_rng(0)
+    for one in (a, b):
+        table = one.table("biomarkers")
+        for k in range(9):
+            table[f"size{k}_ml"] = 100.0 + rng.normal(0, 1, 12)
+        table["last_ml"] = np.linspace(1.0, 2.0, 12) + (40.0 if one is b else 0.0)
+        table.to_parquet(one.root / "tables" / "biomarkers.parquet")
+    opened = [popscan.open_study(one.root) for one in (a, b)]
+    found = compare_studies(*opened)
+    assert found.groups["biomarker"].iloc[:2].tolist() == ["last_ml", "last_ml"]
+    assert found.groups["in_sd"].abs().is_monotonic_decreasing
+    shown = as_text(found).split("by group")[1].split("\n")
+    assert "last_ml" in shown[2]
+
+
+def test_visits_of_few_subjects_are_a_small_group(tmp_path: Path) -> None:
+    found = []
+    for name, shift in (("a", 0.0), ("b", 2.0)):
+        one = study(tmp_path / name, shift=shift)
+        for table in ("participants", "qc", "biomarkers", "ledger"):
+            path = one.root / "tables" / f"{table}.parquet"
+            rows = pd.read_parquet(path)
+            rows["unit"] = [f"sub-{k // 3}_ses-{k % 3}" for k in range(12)]
+            rows.to_parquet(path)
+        found.append(popscan.open_study(one.root))
+    assert compare_studies(*found, min_group=2).groups["n"].tolist() == [6, 6]
+    assert compare_studies(*found, min_group=5).groups.empty

@@ -16,6 +16,7 @@ from popscan.commands.qc_tune import tune_study
 from popscan.commands.table_ranges import ranges_of_table
 from popscan.config import Config
 from popscan.records import PopscanError
+from popscan.study.cohort import first_visits
 
 N = 240
 
@@ -242,3 +243,37 @@ def test_a_measurement_in_two_units_is_noted(tmp_path: Path) -> None:
     notes = ranges_of_table(tmp_path / "t.tsv", tmp_path / "out", draws=0)[1]
     assert any(note.startswith("lvedv_ml: its values lie in two ranges") for note in notes)
     assert not any(note.startswith("lvef_pct") for note in notes)
+
+
+def test_people_whom_no_range_is_of_are_counted(tmp_path: Path) -> None:
+    """Sixty people without a sex, and one without an age, were nowhere without a word."""
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame(
+        {"participant_id": [f"p{k}" for k in range(120)], "sex": ["F"] * 60 + [""] * 60,
+         "age": rng.uniform(40, 70, 120).round(1), "lvedv_ml": rng.normal(150, 20, 120)}
+    )  # fmt: skip
+    table.loc[0, "age"] = np.nan
+    table.to_csv(tmp_path / "t.tsv", sep="\t", index=False)
+    _, notes = ranges_of_table(tmp_path / "t.tsv", tmp_path / "out", draws=0)
+    assert "1 of 120 people have no recorded age_years: no range is of them" in notes
+    assert "60 of 120 people have no recorded sex: no range is of them" in notes
+
+
+def test_which_of_two_visits_is_the_first_is_named_where_names_do_not_say(tmp_path: Path) -> None:
+    """The visit post comes before pre by name: the ranges were those after treatment."""
+    rng = np.random.default_rng(0)
+    people = [f"p{k}" for k in range(60)]
+    table = pd.DataFrame(
+        {"participant_id": people * 2, "session_id": ["pre"] * 60 + ["post"] * 60, "sex": "F",
+         "age": [*rng.uniform(40, 70, 60)] * 2, "lvedv_ml": rng.normal(150, 20, 120)}
+    )  # fmt: skip
+    table.to_csv(tmp_path / "t.tsv", sep="\t", index=False)
+    _, notes = ranges_of_table(tmp_path / "t.tsv", tmp_path / "out", draws=0)
+    assert any("order of their names: ses-post, ses-pre" in note for note in notes)
+    known = table.rename(columns={"participant_id": "sub", "session_id": "ses"})
+    once, sentences = first_visits(known.set_index(known["sub"] + "_ses-" + known["ses"]))
+    assert set(once["ses"]) == {"post"}
+    assert sentences[0].startswith("Visits in the order of their names: post, pre; the first")
+    numbered = known.assign(ses=known["ses"].map({"pre": "1", "post": "2"}))
+    _, sentences = first_visits(numbered.set_index(numbered["sub"] + "_ses-" + numbered["ses"]))
+    assert len(sentences) == 1

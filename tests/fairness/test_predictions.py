@@ -15,7 +15,7 @@ from popscan.fairness.prediction_links import links_of
 from popscan.fairness.prediction_measures import Side, _auc, _balanced_accuracy
 from popscan.fairness.prediction_outcomes import Prediction, prediction_outcomes
 from popscan.fairness.prediction_story import prediction_sentences
-from popscan.fairness.predictions import ALL_GROUPS, EVERYBODY, prediction_table
+from popscan.fairness.predictions import ALL_GROUPS, EVERYBODY, _gap, prediction_table
 from popscan.fairness.suppress import share
 from popscan.stats import prediction as scoring
 from popscan.stats.disclosure import is_disclosed
@@ -387,3 +387,16 @@ def test_intervals_of_balanced_accuracy_hold_with_few_subjects_of_several_visits
         found = _balanced_accuracy(made, side, DESIGN)
         held.append(found.low <= special.ndtr(0.5) <= found.high)
     assert np.mean(held) >= 0.9  # 0.87 of 150 by the bootstrap alone
+
+
+@pytest.mark.parametrize(("n_positive", "n_negative", "apart"), [(5, 15, 1.6), (7, 23, 0.6)])
+def test_gaps_of_few_positives_that_are_none_are_seldom_significant(n_positive, n_negative, apart):
+    rng = np.random.default_rng(1)
+
+    def area(times):
+        truth = np.repeat([1.0, 0.0], [times * n_positive, times * n_negative])
+        score = rng.normal(apart * (truth - 0.5))
+        return _auc(Side(score=score, truth=truth, clusters=None, first=0), DESIGN)
+
+    gaps = [_gap("auc", area(1), area(4), alpha=0.05) for _ in range(300)]
+    assert np.mean([gap["p"] <= 0.05 for gap in gaps if "p" in gap]) <= 0.075  # 2 errors above

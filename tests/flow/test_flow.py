@@ -12,6 +12,7 @@ from popscan.flow import (
     flow_curve,
     measure_flow,
     phase_radians,
+    stored_velocity,
     unwrap_velocity,
     velocity_cm_s,
 )
@@ -164,3 +165,34 @@ def test_velocities_far_beyond_the_encoding_are_not_unwrapped():
         unwrap_velocity(np.ones((8, 8, 6)), region, venc_cm_s=0.6)  # m/s
     with pytest.raises(SubjectError, match="magnitude"):
         correct_background(np.ones((8, 8, 6)), np.ones((8, 8)))
+
+
+@pytest.mark.parametrize(
+    ("stated", "half", "true"),
+    [
+        ("radians", 1.0, "half_turns"),  # peaks at a third: passed every check
+        ("milliradians", 180.0, "degrees"),
+        ("4096ths", 2048.0, "2048ths"),
+        ("mm_s", 150.0, "cm_s"),
+        ("cm_s", 1.5, "m_s"),
+    ],
+)
+def test_a_unit_that_the_range_contradicts_is_refused(rng, stated, half, true):
+    phase = half * rng.uniform(-1, 1, (64, 64))
+    phase[0, :2] = -half, half
+    with pytest.raises(SubjectError, match=true) as refused:
+        stored_velocity(phase, venc_cm_s=150.0, kind=stated)
+    assert refused.value.reason == "bad_phase"
+    velocity, kind = stored_velocity(phase, venc_cm_s=150.0, kind=true)
+    assert kind == true
+    assert velocity.max() == pytest.approx(150.0)
+
+
+@pytest.mark.parametrize("largest", [178.0, 120.0])
+def test_a_unit_stands_where_the_air_was_masked(rng, largest):
+    """The fastest pixel of a vessel may be as fast as half a turn in degrees is large."""
+    phase = np.zeros((32, 32))
+    phase[:4] = rng.uniform(-0.5, 1, (4, 32)) * largest
+    phase[0, 0] = largest
+    velocity, _ = stored_velocity(phase, venc_cm_s=200.0, kind="cm_s")
+    assert velocity.max() == pytest.approx(largest)

@@ -18,8 +18,10 @@ from popscan.recon.learned import (
     save_network,
     unlike_training,
 )
+from popscan.recon.noise import edge_noise_sd
+from popscan.recon.retrospective import simulated_kspace
 from popscan.recon.spacetime import SpaceTime
-from popscan.records import PopscanError, SubjectError
+from popscan.records import PopscanError, Scan, SubjectError
 from recon_helpers import nrmse_of
 
 ARGUMENTS = {
@@ -275,6 +277,53 @@ def test_what_was_not_trained_on_is_named(numbers, expected):
         Trained(**TRAINED), acceleration=acceleration, coils=coils, frames=frames
     )
     assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("lines", "kept", "expected"),
+    [
+        (45, 4, []),  # 11.2 for the 10 that was asked for
+        (45, 3, ["acceleration 15.0 (trained on 1.6 to 10)"]),
+        (208, 20, []),
+        (208, 19, ["acceleration 10.9 (trained on 1.6 to 10)"]),
+        (13, 9, []),  # 1.44 for 1.6
+        (13, 13, ["acceleration 1.0 (trained on 1.6 to 10)"]),
+    ],
+)
+def test_an_acceleration_leaves_whole_lines(lines, kept, expected):
+    found = unlike_training(
+        Trained(**TRAINED), acceleration=lines / kept, coils=6, frames=12, lines=lines
+    )
+    assert found == expected
+
+
+@pytest.mark.parametrize(("noise", "warned"), [(0.0, False), (0.045, False), (0.06, True)])
+def test_more_noise_than_in_training_is_named(noise, warned):
+    numbers = {"acceleration": 4.0, "coils": 6, "frames": 12, "noise": noise}
+    assert bool(unlike_training(Trained(**TRAINED), **numbers)) is warned
+    much = Trained(**TRAINED, noise=(0.0, 0.1))
+    assert unlike_training(much, **numbers) == []
+
+
+@pytest.mark.parametrize("acceleration", [2, 8])
+@pytest.mark.parametrize("noise", [0.04, 0.4])
+def test_noise_is_measured_in_the_corners_of_k_space(acceleration, noise):
+    """Near to what was added, also with empty ends, unequal coils and a dead one."""
+    x, y = np.meshgrid(*(np.linspace(-1, 1, n) for n in (128, 112)), indexing="ij")
+    disc = 100.0 * ((x / 0.7) ** 2 + (y / 0.6) ** 2 < 1) * (1 + 0.5 * np.cos(9 * x))
+    array = np.repeat(disc[:, :, None, None], 3, axis=3).astype(np.float32)
+    scan = Scan(array=array, affine=np.eye(4), spacing_mm=(1.0, 1.0, 8.0))
+    kspace = simulated_kspace(
+        scan, acceleration=acceleration, centre_lines=6, coils=4, noise=noise, seed=5
+    )
+    sd = noise * float(np.percentile(array, 99))
+    assert edge_noise_sd(kspace) == pytest.approx(sd, rel=0.1)
+    data = np.concatenate([2 * kspace.data, 0 * kspace.data[:1]])
+    data[:, :9] = 0
+    assert edge_noise_sd(replace(kspace, data=data)) == pytest.approx(2 * sd, rel=0.2)
+    data[0] *= 10
+    assert edge_noise_sd(replace(kspace, data=data)) > 8 * sd
+    assert np.isnan(edge_noise_sd(replace(kspace, data=0 * data)))
 
 
 def test_one_frame_is_named_where_none_was_trained_on():

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from popscan.config import Segment
 from popscan.protocols import get_protocol
 from popscan.protocols.brain_t1.report import volumes_over_age
 from popscan.report import StudyContext, render_study
@@ -19,6 +20,7 @@ from popscan.stages.report.known_errors import (
     model_errors,
     model_section,
 )
+from popscan.stages.segment.bundles import model_of
 
 BRAIN = get_protocol("brain_t1")
 CONFIG = {"protocol": "brain_t1"}
@@ -124,3 +126,22 @@ def test_asymmetry_stands_beside_that_of_the_model():
     without = volumes_over_age(replace(context, model_errors=pd.DataFrame()))
     assert "model_pct" not in without.tables[-1][1]
     assert not without.notes
+
+
+@pytest.mark.parametrize("protocol", ["cine_lax", "t1_map", "t2_map", "flow_2d"])
+@pytest.mark.parametrize("method", ["given", ""])
+def test_a_model_that_no_method_takes_is_not_spoken_of(tmp_path, protocol, method):
+    """segment.model beside labels that came with the images: nothing was segmented by it."""
+    config = {**bundle(tmp_path / "b", [row("myo", 14.0)]), "protocol": protocol}
+    config["segment"]["method"] = method
+    assert model_of(get_protocol(protocol), Segment.of(config, or_defaults=True)) == ""
+    assert model_section(tmp_path, config) is None
+    assert model_errors(config).empty
+
+
+def test_the_model_is_that_of_the_method():
+    lax, sax = get_protocol("cine_lax"), get_protocol("cine_sax")
+    assert model_of(lax, Segment(method="bundle")) == "cine_lax"
+    assert model_of(lax, Segment(method="bundle", model="own")) == "own"
+    assert model_of(sax, Segment()) == "cine_sax"
+    assert model_of(sax, Segment(model="own")) == "own"

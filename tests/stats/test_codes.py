@@ -12,6 +12,7 @@ from popscan.stats.codes import (
     few_whole_numbers,
     slope_notes,
     suspected_codes,
+    two_value_notes,
     weight_notes,
 )
 from popscan.stats.design import build
@@ -115,3 +116,12 @@ def test_listed_codes_count_as_missing_in_columns_of_every_kind(kept_as):
     assert groups.nunique() == 3
     assert (groups == MISSING).sum() == 10
     assert f"{name}: 99 (10) are codes that count as missing." in notes
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [([1, 2], True), ([0, 2], True), ([0, 1], False), ([1, 2, 3], False), ([0.5, 1.5], False)],
+)
+def test_outcomes_of_two_values_that_may_be_yes_and_no_are_named(values, named):
+    table = pd.DataFrame({"ill": values * 4})
+    assert bool(two_value_notes(table, ["ill", "absent"])) is named

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from popscan.columns import Column, text
-from popscan.stats.precision import limits_of_agreement, repeatability
+from popscan.stats.precision import FEWEST, limits_of_agreement, repeatability
 
 _BLAND = "Bland and Altman 1986, 1999"
 _FLEISS = "Shrout and Fleiss 1979"
@@ -96,6 +96,8 @@ def precision_table(
     return pd.DataFrame(rows, columns=list(DICTIONARY))
 
 
+#: Fewest pairs whose ratios say something of their unit.
+_MANY_PAIRS = 5
 #: How a visit without a session is named.
 _NO_SESSION = "no session"
 #: 5-1-2020, 05.01.20, and 05012020, the only way in which BIDS lets a date begin with its day.
@@ -195,7 +197,8 @@ def _row(visits: pd.DataFrame, outcome: str, *, fewest: int = 0) -> dict[str, An
     if whole.n_subjects < fewest:
         return counts | {"note": f"fewer than {fewest} subjects with two visits"}
     few = "" if np.isfinite(whole.sd_within) else "too few subjects with two visits"
-    note = "; ".join(filter(None, (few, _other_pairs(visits, pairs), _equal_pairs(pairs))))
+    doubts = (few, _other_pairs(visits, pairs), _equal_pairs(pairs), _other_unit(pairs))
+    note = "; ".join(filter(None, doubts))
     return {
         **vars(whole),
         **{name: value for name, value in vars(pair).items() if name not in ("n", "sd")},
@@ -228,9 +231,29 @@ def _equal_pairs(pairs: pd.DataFrame) -> str:
     values = pairs.to_numpy()
     values = values[np.isfinite(values).all(axis=1)]
     equal = int((values[:, 0] == values[:, 1]).sum()) if len(values) else 0
+    if equal == len(values) >= FEWEST and np.ptp(values) > 0:
+        return f"all {equal} pairs are exactly equal: carried over from visit to visit?"
     if equal == 0 or (values == np.round(values)).all() or len(np.unique(values)) < len(values):
         return ""
     return f"exactly equal pairs: {equal} of {len(values)} (the same scan twice?)"
+
+
+def _other_unit(pairs: pd.DataFrame) -> str:
+    """Say where nearly all second values are one multiple, far from 1, of the first.
+
+    Where three quarters of the ratios lie within a quarter of their median, which is 3 or more or
+    a third or less.
+    """
+    values = pairs.to_numpy()
+    values = values[np.isfinite(values).all(axis=1) & (values > 0).all(axis=1)]
+    if 2 * len(values) < len(pairs) or len(values) < _MANY_PAIRS:
+        return ""
+    ratio = values[:, 1] / values[:, 0]
+    middle = float(np.median(ratio))
+    near = float(np.mean(np.abs(ratio / middle - 1.0) < 0.25))
+    if 1 / 3 < middle < 3 or near < 0.75:
+        return ""
+    return f"second values are {middle:.3g} times the first: another unit?"
 
 
 def _intervals(visits: pd.DataFrame, outcome: str, pairs: pd.DataFrame) -> dict[str, float]:

@@ -151,13 +151,19 @@ def _check_methods(config: Config, problems: list[str], notes: list[str]) -> Non
 
 def _check_model(config: Config, problems: list[str], notes: list[str]) -> None:
     from popscan.segment import load_bundle
-    from popscan.stages.segment.bundles import bundle_path, needs_bundle, no_bundle
+    from popscan.stages.segment.bundles import bundle_path, model_of, needs_bundle, no_bundle
 
-    if not config.segment.model:
-        if needs_bundle(get_protocol(config.protocol), config.segment.method):
+    protocol = get_protocol(config.protocol)
+    if not model_of(protocol, config.segment):
+        if needs_bundle(protocol, config.segment.method):
             problems.append(no_bundle(config.segment.method))
             return
         notes.append("no model: the protocol segments without one")
+        if config.segment.model:
+            notes.append(
+                f"segment.model: {config.segment.model} is not used: method "
+                f"{config.segment.method!r} takes no model"
+            )
         return
     path = bundle_path(config.segment.model)
     bundle = load_bundle(path, device="cpu", labels=get_protocol(config.protocol).network_codes)

@@ -9,7 +9,9 @@ import numpy as np
 import pandas as pd
 
 from popscan.fairness.groups import labels
+from popscan.names import plural, subject_of
 from popscan.opened import OpenedStudy
+from popscan.report.units import in_words
 
 _MOST = 12
 #: What stands for the status or verdict of a study that has none of a subject.
@@ -44,7 +46,8 @@ class Comparison:
         mean_difference, sd_difference, largest, largest_unit`` (B - A) where both studies have a
         value, ``only_a, only_b``: how many have one in one study alone.
     groups
-        ``attribute, group, biomarker, n, mean_difference``: the same by group.
+        ``attribute, group, biomarker, n, mean_difference, in_sd``: the same by group, the largest
+        first in units of the biomarker's standard deviation in study A.
     gaps
         ``attribute, stage, outcome, group, reference, gap_a, gap_b``: gaps of the audit that
         differ; NaN where a study has no such gap.
@@ -74,7 +77,8 @@ def compare_studies(a: OpenedStudy, b: OpenedStudy, *, min_group: int = 5) -> Co
     a, b
         The studies; subjects are matched by their identifier.
     min_group
-        Smaller groups are left out of `Comparison.groups`.
+        Groups of fewer subjects, each with as many visits as it has, are left out of
+        `Comparison.groups`.
     """
     both = a.subjects.index.intersection(b.subjects.index)
     left, right = _measured(a, b)
@@ -92,7 +96,7 @@ def compare_studies(a: OpenedStudy, b: OpenedStudy, *, min_group: int = 5) -> Co
         verdicts=_moved(a, b, "qc", ["unit"], "verdict"),
         attributes=_regrouped(a, b),
         biomarkers=_summary(differences, left.notna(), right.notna()),
-        groups=_by_group(differences, a, min_group=min_group),
+        groups=_by_group(differences, a, spread=left.std(), min_group=min_group),
         gaps=_gaps(a, b),
     )
 
@@ -205,18 +209,30 @@ def _summary(differences: pd.DataFrame, in_a: pd.DataFrame, in_b: pd.DataFrame) 
     return pd.DataFrame(rows, columns=columns)
 
 
-def _by_group(differences: pd.DataFrame, study: OpenedStudy, *, min_group: int) -> pd.DataFrame:
-    columns = ["attribute", "group", "biomarker", "n", "mean_difference"]
+def _by_group(
+    differences: pd.DataFrame, study: OpenedStudy, *, spread: pd.Series, min_group: int
+) -> pd.DataFrame:
+    columns = ["attribute", "group", "biomarker", "n", "mean_difference", "in_sd"]
+    people = differences.index.map(subject_of)
     parts = []
     for attribute in study.config["fairness"]["attributes"]:
         if attribute not in study.subjects:
             continue
         groups = study.subjects[attribute].reindex(differences.index)
+        members = pd.Series(people, index=differences.index).groupby(groups, observed=True)
+        large = members.nunique()
         table = differences.groupby(groups, observed=True).agg(["count", "mean"])
         long = table.stack(0, future_stack=True).rename_axis(["group", "biomarker"]).reset_index()
         long = long.rename(columns={"count": "n", "mean": "mean_difference"})
-        parts.append(long.assign(attribute=attribute)[long["n"] >= min_group])
-    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
+        enough = (long["n"] >= min_group) & (long["group"].map(large) >= min_group)
+        parts.append(long.assign(attribute=attribute)[enough])
+    if not parts:
+        return pd.DataFrame(columns=columns)
+    found = pd.concat(parts, ignore_index=True)
+    scale = found["biomarker"].map(spread.where(spread > 0)).astype(float)
+    found["in_sd"] = found["mean_difference"].astype(float) / scale
+    order = found["in_sd"].abs().sort_values(ascending=False, kind="stable", na_position="last")
+    return found.loc[order.index, columns].reset_index(drop=True)
 
 
 def _gaps(a: OpenedStudy, b: OpenedStudy) -> pd.DataFrame:
@@ -252,7 +268,7 @@ def as_text(found: Comparison) -> str:
             found.biomarkers[(found.biomarkers[["changed", "only_a", "only_b"]] > 0).any(axis=1)],
         ),
         *_table(
-            "by group: where the mean difference is largest",
+            "by group: where the mean difference is largest, in SD of the biomarker in A",
             found.groups[found.groups["mean_difference"].abs() > 0],
         ),
         *_table("gaps that changed", found.gaps),
@@ -266,7 +282,7 @@ def _pairs(title: str, pairs: Mapping[str, tuple[object, object]]) -> list[str]:
 
 def _names(units: Sequence[str]) -> str:
     more = f" and {len(units) - 5} more" if len(units) > 5 else ""
-    return f"{len(units)} subjects, {', '.join(units[:5])}{more}"
+    return f"{in_words(units, plural)}, {', '.join(units[:5])}{more}"
 
 
 def _table(title: str, table: pd.DataFrame) -> list[str]:

@@ -22,7 +22,7 @@ from popscan.stages.fairness.job import write_audit
 from popscan.stages.fairness.report import with_whole_audit
 from popscan.stages.fairness.tables import audit_tables
 from popscan.stages.report.sharing import write_share
-from popscan.stats.codes import slope_notes
+from popscan.stats.codes import slope_notes, two_value_notes
 from popscan.stats.copies import same_rows_notes
 from popscan.study import dictionary
 from popscan.study.cohort import cohort_attributes
@@ -79,6 +79,7 @@ def audit_table(path: Path, config: TableConfig, out: Path) -> tuple[Path, list[
     notes += same_rows_notes(attributes.rename_axis("unit").reset_index(), wanted)
     numbers = attributes[wanted].apply(pd.to_numeric, errors="coerce")
     _refuse_empty(path, numbers, notes)
+    notes += two_value_notes(numbers, wanted)
     notes += slope_notes(attributes, [*config.associate.terms, *config.fairness.adjust_for])
     try:
         of_new, seen = of_new_subjects(attributes, config.table.predictions)

@@ -17,6 +17,7 @@ from popscan.associate.centile_tables import (
     z_scores,
 )
 from popscan.associate.centiles import CENTILES, Curves, fit_curves
+from popscan.associate.precision import in_order, order_note
 from popscan.associate.published import COMPARED, compare_published
 from popscan.cells import column_name
 from popscan.columns import Column, text
@@ -155,7 +156,21 @@ def ranges_of_table(
     )
     if made:
         write_harmonised(out, people.table, people.key, made)
-    return page, list(people.notes)
+    return page, [*people.notes, *_nowhere(people.table, age=age, sex=sex)]
+
+
+def _nowhere(table: pd.DataFrame, *, age: str, sex: str) -> list[str]:
+    """Say how many people no range is of, since their age or sex is not recorded."""
+    known = {name: name == sex for name in (age, sex) if name and name in table}
+    missing = {
+        name: int(clean(table[name], categorical=words).isna().sum())
+        for name, words in known.items()
+    }
+    return [
+        f"{n} of {len(table)} people have no recorded {name}: no range is of them"
+        for name, n in missing.items()
+        if n
+    ]
 
 
 def _of_study(root: Path, columns: Sequence[str]) -> People:
@@ -193,11 +208,16 @@ def _of_file(
         table[name] = numbers_if_all(table[name].mask(table[name] == ""))
     table, codes = blank_codes(table, leave=[*keep, column_name(age)])
     notes += [note.partition(";")[0].rstrip(".") for note in codes]
+    doubt = ""
     if "session_id" in table:
+        visits = table.rename(columns={"participant_id": "sub", "session_id": "ses"})
+        doubt = order_note(in_order(visits))
         table = table.sort_values("session_id", key=lambda one: one.map(natural), kind="stable")
         table = table.sort_values("participant_id", kind="stable")
     if (repeated := table["participant_id"].duplicated()).any():
         notes.append(f"{int(repeated.sum())} further rows of the same people were left out")
+        if doubt:
+            notes.append(f"{doubt}; the first of each person counts")
         table = table[~repeated].reset_index(drop=True)
     numeric = table.drop(columns=[*keep, column_name(age)], errors="ignore").select_dtypes("number")
     outcomes = wanted or [str(c) for c in numeric if numeric[c].nunique() > 2]

@@ -32,6 +32,9 @@ KINDS = (*_ANGLES, *_VELOCITIES)
 _FILLED, _BEYOND = 0.98, 1.002
 #: Kinds whose half turns differ by less give the same velocities.
 _ALIKE = 0.005
+#: Values that fill the turn of another kind, and less than this share of that which is stated, are
+#: of the other.
+_STATED_SHARE = 0.6
 
 
 def phase_radians(stored: ArrayLike, *, half: float | None = None) -> Floats:
@@ -104,7 +107,8 @@ def stored_velocity(
     ------
     SubjectError
         ``bad_venc``; ``bad_phase`` for values from 0 up (a middle that was not taken off), values
-        beyond half a turn of `kind`, and a range that fits no kind, or several.
+        beyond half a turn of `kind`, or that end where another kind's turn does and far within that
+        of `kind`, and a range that fits no kind, or several.
     """
     require_venc(venc_cm_s)
     values = np.asarray(stored, dtype=float)
@@ -114,13 +118,19 @@ def stored_velocity(
         raise SubjectError("bad_phase", f"{span}: signed values expected")
     halves = {**_ANGLES, **{name: venc_cm_s / unit for name, unit in _VELOCITIES.items()}}
     largest = max(-low, high)
+    fitting = [name for name, half in halves.items() if _FILLED * half <= largest <= _BEYOND * half]
     if kind != "auto":
         if largest > _BEYOND * halves[kind]:
             raise SubjectError(
                 "bad_phase", f"{span}: beyond {halves[kind]:.4g}, the end of a turn in {kind}"
             )
+        if fitting and largest < _STATED_SHARE * halves[kind]:
+            raise SubjectError(
+                "bad_phase",
+                f"{span}: stated to be {kind}, but it ends at {largest / halves[kind]:.2g} of such "
+                f"a half turn, where one in {' or '.join(fitting)} does",
+            )
         return values * (venc_cm_s / halves[kind]), kind
-    fitting = [name for name, half in halves.items() if _FILLED * half <= largest <= _BEYOND * half]
     if fitting:
         first = halves[fitting[0]]
         if all(abs(halves[name] / first - 1.0) < _ALIKE for name in fitting):

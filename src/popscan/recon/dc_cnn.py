@@ -88,4 +88,4 @@ def dc_cnn(
         kspace, solve, info={"method": "dc_cnn", "precision": precision}, maps=maps,
         calibration_width=calibration_width, prewhiten=prewhiten, device=device,
     )  # fmt: skip
-    return with_model(scan, model, "dc_cnn")
+    return with_model(scan, kspace, model, "dc_cnn")

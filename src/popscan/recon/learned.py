@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, cast
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from popscan.modelfolder import (
@@ -18,7 +20,8 @@ from popscan.modelfolder import (
     read_weights,
     write_model,
 )
-from popscan.records import PopscanError, Scan
+from popscan.recon.noise import edge_noise_sd
+from popscan.records import KSpace, PopscanError, Scan
 
 if TYPE_CHECKING:
     import torch
@@ -32,8 +35,11 @@ _OF = "reconstruction"
 ARCHITECTURES = {
     "dc_cnn": "cascade", "varnet": "varnet", "kt_sense_net": "kt_net", "dautomap": "dautomap",
 }  # fmt: skip
-#: How far beyond what it was trained on a number may be: rounding of lines.
-_SLACK = 1.02
+#: How far beyond what it was trained on a number may be: of an acceleration, and of a noise that is
+#: measured.
+_SLACK, _SLACK_OF_NOISE = 1.02, 1.25
+#: Percentile of an image's values that counts as its brightest tissue.
+_BRIGHT_PCT = 99.5
 
 Size = Annotated[int, Field(ge=1, le=512, strict=True)]
 Layers = Annotated[int, Field(ge=2, le=32, strict=True)]
@@ -80,6 +86,9 @@ class Trained(BaseModel):
         Smallest and largest number where there are several.
     single_coil, single_frame
         Whether it saw one coil, and one frame.
+    noise
+        Smallest and largest standard deviation of the noise, relative to the brightest tissue. Of
+        bundles that do not say, what popscan's recipes simulate.
     source
         One sentence on the images, for the report.
     """
@@ -91,6 +100,7 @@ class Trained(BaseModel):
     frames: tuple[int, int]
     single_coil: bool
     single_frame: bool
+    noise: Range = (0.002, 0.04)
     source: Annotated[str, Field(min_length=1, max_length=400)]
 
 
@@ -172,40 +182,68 @@ def load_series_network(
     return cast("VariationalNetwork | KtNetwork", load_network(name, method, device))
 
 
-def with_model(scan: Scan, name: str, method: str) -> Scan:
-    """Return a reconstruction whose meta says by which model it was made.
+def with_model(scan: Scan, kspace: KSpace, name: str, method: str) -> Scan:
+    """Return a reconstruction of a k-space whose meta says by which model it was made.
 
     ``model``, ``model_digest``, and ``unlike_training``: how the k-space differs from what the
     model was trained on, a list.
     """
     facts, done = facts_of(name, method), dict(scan.meta["reconstruction"])
+    bright = float(np.percentile(scan.array, _BRIGHT_PCT))
     done |= {
         "model": facts.name,
         "model_digest": model_digest(name),
         "unlike_training": unlike_training(
             facts.trained, acceleration=done["acceleration"], coils=done["n_coils"],
-            frames=scan.array.shape[3],
+            frames=scan.array.shape[3], lines=kspace.mask.shape[0],
+            noise=edge_noise_sd(kspace) / bright if bright > 0 else float("nan"),
         ),
     }  # fmt: skip
     return replace(scan, meta={**scan.meta, "reconstruction": done})
 
 
 def unlike_training(
-    trained: Trained | None, *, acceleration: float, coils: int, frames: int
+    trained: Trained | None,
+    *,
+    acceleration: float,
+    coils: int,
+    frames: int,
+    lines: int = 0,
+    noise: float = float("nan"),
 ) -> list[str]:
     """Return how k-space differs from what a network was trained on; empty if it does not.
 
     More coils than in training, up to four times as many, and more frames are no difference: coils
-    are combined by their maps, and more frames make the task easier.
+    are combined by their maps, and more frames make the task easier. Nor is less noise.
+
+    Parameters
+    ----------
+    trained
+        What the model says; None if it says nothing.
+    acceleration, coils, frames
+        Of the k-space; the acceleration is net.
+    lines
+        Phase-encoding lines of the grid. Whole lines are left out, so that an acceleration of 10
+        leaves 4 or 5 of 45 lines; 0 if they are not known.
+    noise
+        Standard deviation relative to the brightest tissue; NaN if it is not known.
     """
     if trained is None:
         return ["the model does not say what it was trained on"]
     low, high = trained.accelerations
+    low, high = low / _SLACK, high * _SLACK
     found = []
-    if not low / _SLACK <= acceleration <= high * _SLACK:
+    if lines:
+        low = min(low, lines / math.ceil(lines / low))
+        high = max(high, lines / max(1, math.floor(lines / high)))
+    if not low <= acceleration <= high:
+        low, high = trained.accelerations
         found.append(f"acceleration {acceleration:.1f} (trained on {low:g} to {high:g})")
     found += _count("coil", coils, trained.coils, alone=trained.single_coil)
     found += _count("frame", frames, trained.frames, alone=trained.single_frame)
+    most = trained.noise[1]
+    if noise > most * _SLACK_OF_NOISE:
+        found.append(f"noise {noise:.2g} of the brightest tissue (trained on up to {most:g})")
     return found
 
 

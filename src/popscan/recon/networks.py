@@ -114,7 +114,7 @@ def _by_series(kspace: KSpace, method: str, *, model: str, device: str, **option
         return found
 
     scan = solved(kspace, solve, info={"method": method}, device=device, **options)
-    return with_model(scan, model, method)
+    return with_model(scan, kspace, model, method)
 
 
 def dautomap(kspace: KSpace, *, model: str, device: str = "cpu") -> Scan:
@@ -165,4 +165,4 @@ def dautomap(kspace: KSpace, *, model: str, device: str = "cpu") -> Scan:
         return torch.cat([network(frame, one.mask, one.encoding) for frame in frames], dim=1)
 
     scan = solved(kspace, solve, info={"method": "dautomap"}, device=device)
-    return with_model(scan, model, "dautomap")
+    return with_model(scan, kspace, model, "dautomap")

@@ -64,24 +64,26 @@ def write_front_page(
     agreement
         Table of biomarkers that two protocols have (`popscan.study.agreeing`).
     """
+    units = _counted(subjects)
+    one, many = units.removesuffix("s"), units.capitalize()
     sections = [
         Section(
             ident="protocols",
             title="Protocols",
             lead="Each has a report of its own; names lead there.",
-            blocks=[_cards(parts, subjects), *_warned(conflicts), _overview(parts)],
+            blocks=[_cards(parts, subjects), *_warned(conflicts), _overview(parts, units=units)],
         ),
         Section(
             ident="together",
-            title="Subjects across protocols",
-            lead="In how many, and in which, of the protocols a subject is analysed.",
-            blocks=[_together(parts, subjects)],
+            title=f"{many} across protocols",
+            lead=f"In how many, and in which, of the protocols a {one} is analysed.",
+            blocks=[_together(parts, subjects, units=units)],
         ),
         Section(
             ident="stages",
-            title="Every subject at every stage",
-            lead=f"Each row adds up to the number of subjects in the study: {len(subjects)}.",
-            blocks=[_stages(ledger), _reasons(ledger)],
+            title=f"Every {one} at every stage",
+            lead=f"Each row adds up to the number of {units} in the study: {len(subjects)}.",
+            blocks=[_stages(ledger), _reasons(ledger, units=units)],
         ),
         *_agreement(agreement),
         *_audits(parts),
@@ -91,7 +93,7 @@ def write_front_page(
         path,
         name=name,
         kind="study of several protocols",
-        description=f"{len(subjects)} subjects, {len(parts)} protocols: {titles}.",
+        description=f"{len(subjects)} {units}, {len(parts)} protocols: {titles}.",
         sections=sections,
     )
 
@@ -100,13 +102,13 @@ def _cards(parts: Sequence[Part], subjects: pd.DataFrame) -> Cards:
     n, counts = len(subjects), subjects["n_analysed"]
     none = int((counts == 0).sum())
     people = subjects["unit"].astype(str).map(subject_of).nunique()
-    visits = people < n
+    units = _counted(subjects)
     return Cards(
         cards=[
             Card(
                 value=str(n),
-                label="visits" if visits else "subjects",
-                note=f"of {plural(people, 'subject')}" if visits else "",
+                label=units,
+                note=f"of {plural(people, 'subject')}" if people < n else "",
             ),
             Card(value=str(int((counts == len(parts)).sum())), label="analysed in all protocols"),
             Card(value=str(int((counts > 0).sum())), label="analysed in at least one"),
@@ -119,13 +121,13 @@ def _warned(conflicts: Sequence[str]) -> list[Text]:
     return [Text(text=sentence, tone="warn") for sentence in conflicts]
 
 
-def _overview(parts: Sequence[Part]) -> Table:
+def _overview(parts: Sequence[Part], *, units: str) -> Table:
     return Table(
         caption="Protocols of the study",
         columns=[
             Column(title="protocol"),
             Column(title="what it measures"),
-            Column(title="subjects", numeric=True),
+            Column(title=units, numeric=True),
             Column(title="analysed", numeric=True),
         ],
         rows=[
@@ -140,15 +142,22 @@ def _overview(parts: Sequence[Part]) -> Table:
     )
 
 
-def _together(parts: Sequence[Part], subjects: pd.DataFrame) -> Table:
+def _counted(subjects: pd.DataFrame) -> str:
+    """Return what a table of units counts: visits where a subject has several."""
+    units = subjects["unit"].astype(str)
+    return "visits" if units.map(subject_of).nunique() < len(units) else "subjects"
+
+
+def _together(parts: Sequence[Part], subjects: pd.DataFrame, *, units: str) -> Table:
     flags = [f"{part.name}_analysed" for part in parts]
+    many = units.capitalize()
     counts = subjects.groupby(flags, sort=False).size().sort_index(ascending=False)
     keys = [key if isinstance(key, tuple) else (key,) for key in counts.index]
     return Table(
-        caption="Subjects by the protocols in which they are analysed",
+        caption=f"{many} by the protocols in which they are analysed",
         columns=[
             *(Column(title=part.name) for part in parts),
-            Column(title="subjects", numeric=True),
+            Column(title=units, numeric=True),
         ],
         rows=[
             [*(Cell(text="analysed" if flag else "no") for flag in key), _number(int(count))]
@@ -179,16 +188,16 @@ def _stages(ledger: pd.DataFrame) -> Table:
     )
 
 
-def _reasons(ledger: pd.DataFrame) -> Table:
+def _reasons(ledger: pd.DataFrame, *, units: str) -> Table:
     ended = [str(Status.FAILED), str(Status.EXCLUDED)]
     lost = ledger[ledger["status"].isin(ended) | (ledger["reason"] == "no_images")]
     names = ["reason", "protocol", "stage", "status"]
     counts = lost.groupby(names, sort=False).size().rename("n").reset_index()
     return Table(
-        caption="Why subjects were lost",
+        caption=f"Why {units} were lost",
         columns=[
             *(Column(title=name) for name in names),
-            Column(title="subjects", numeric=True),
+            Column(title=units, numeric=True),
         ],
         rows=[
             [*(Cell(text=str(row[name])) for name in names), _number(int(row["n"]))]

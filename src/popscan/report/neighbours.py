@@ -44,6 +44,8 @@ class Others:
         for unit in units:
             self._visits.setdefault(_person(unit), []).append(unit)
         names = words(biomarkers["unit"]).tolist() if self.columns else []
+        #: What is counted: visits where a subject has several.
+        self.counted = "visits" if len(self._visits) < len(units) else "subjects"
         self._rows: dict[str, list[int]] = {}
         for row, name in enumerate(names):
             self._rows.setdefault(name, []).append(row)
@@ -61,7 +63,7 @@ class Others:
         return [other for other in self._visits.get(_person(unit), []) if other != unit]
 
     def places(self, unit: str) -> dict[str, float]:
-        """Return the percentage of subjects with a smaller value, by column, where defined."""
+        """Return the percentage of units with a smaller value, by column, where defined."""
         here, found = self._rows.get(unit, []), {}
         for k, column in enumerate(self.columns if here else []):
             value, own = self._values[here[-1], k], self._values[here, k]
@@ -150,8 +152,9 @@ def resembling(others: Others, unit: str, pages: Mapping[str, str]) -> list[Bloc
     near = others.nearest(unit) if columns else None
     if near is None or not len(near):
         return blocks
+    counted = others.counted
     stands = [
-        f"{title_of(column, unit=False)} is larger than that of {rank:.0f}% of the subjects."
+        f"{title_of(column, unit=False)} is larger than that of {rank:.0f}% of the {counted}."
         for column, rank in others.places(unit).items()
     ]
     rows = [

@@ -90,6 +90,31 @@ def subjects_of_visits(context: StudyContext) -> int:
     return subjects if subjects < len(units) else 0
 
 
+def counted_as(context: StudyContext) -> str:
+    """Return what a study's tables count: visits where a subject has several, else subjects."""
+    return "visits" if subjects_of_visits(context) else "subjects"
+
+
+def in_words(
+    units: Iterable[str], count: Callable[[int, str], str], *, who: str = "subject"
+) -> str:
+    """Say how many visits of how many subjects these are, or how many subjects.
+
+    Parameters
+    ----------
+    units
+        Names of visits, each once or several times.
+    count
+        Number and word -> text, as `popscan.report.text.plural` has it.
+    who
+        What one person is called.
+    """
+    named = set(map(str, units))
+    people = count(len(set(map(subject_of, named))), who)
+    several = len(set(map(subject_of, named))) < len(named)
+    return f"{count(len(named), 'visit')} of {people}" if several else people
+
+
 def attribute_by_unit(context: StudyContext, column: str, *, missing: str = "unknown") -> pd.Series:
     """Return an attribute of the cohort table, indexed by unit (empty without that column)."""
     table = context.participants

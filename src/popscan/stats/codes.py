@@ -149,6 +149,31 @@ def slope_notes(table: pd.DataFrame, names: Sequence[str]) -> list[str]:
     ]
 
 
+def two_value_notes(table: pd.DataFrame, names: Sequence[str]) -> list[str]:
+    """Name the columns among `names` that hold two numbers which are not 0 and 1.
+
+    Surveys write 1 and 2 for yes and no, or for no and yes: the sign of a difference hangs on it.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"ill": [1, 2, 2, 1], "well": [0, 1, 1, 0]})
+    >>> two_value_notes(table, ["ill", "well"])[0][:32]
+    'ill: holds 1 and 2 alone and is '
+    """
+    notes = []
+    for name in dict.fromkeys(names):
+        if name not in table or not pd.api.types.is_numeric_dtype(table[name]):
+            continue
+        values = sorted(set(table[name].dropna().astype(float)))
+        if len(values) == 2 and values != [0.0, 1.0] and all(map(float.is_integer, values)):
+            notes.append(
+                f"{name}: holds {values[0]:g} and {values[1]:g} alone and is compared as a "
+                "quantity; if they are codes of yes and no, write 1 for yes and 0 for no: the "
+                "sign of its differences depends on it."
+            )
+    return notes
+
+
 def weight_notes(table: pd.DataFrame) -> list[str]:
     """Name the columns that look like weights of subjects: nothing is weighted by them."""
     return [

@@ -146,7 +146,8 @@ def build(
     Returns
     -------
     Design
-        The most frequent level of a category is its reference (the first by name among equals).
+        The level of a category that is the most frequent in the whole table is its reference (the
+        first by name among equals), so that it is the same for outcomes that other rows lack.
     """
     design = Design(matrix=pd.DataFrame(index=table.index))
     columns: dict[str, pd.Series] = {}
@@ -170,7 +171,7 @@ def build(
             keep &= ~left_out
     blocks = [pd.Series(1.0, index=table.index[keep], name="intercept")]
     for term, values in columns.items():
-        blocks.extend(_columns(term, values[keep], design))
+        blocks.extend(_columns(term, values[keep], design, everyone=values))
     design.matrix = pd.concat(blocks, axis=1)
     _drop_dependent(design)
     return design
@@ -194,7 +195,9 @@ def _merge_rare(
     return values, values.isin(rare)
 
 
-def _columns(term: str, values: pd.Series, design: Design) -> list[pd.Series]:
+def _columns(
+    term: str, values: pd.Series, design: Design, *, everyone: pd.Series
+) -> list[pd.Series]:
     """Columns of one term; a term that does not vary is dropped with a reason."""
     if values.nunique() < 2:
         shown = "no value" if values.empty else f"only {values.iloc[0]!s}"
@@ -205,8 +208,8 @@ def _columns(term: str, values: pd.Series, design: Design) -> list[pd.Series]:
         if few_whole_numbers(values):
             design.notes[term] = "few different whole numbers are used as a quantity"
         return [values.rename(term)]
-    counts = values.value_counts()
-    levels = sorted(counts.index)
+    counts = everyone.value_counts()
+    levels = sorted(values.unique())
     reference = max(levels, key=lambda level: (counts[level], -levels.index(level)))
     found = []
     for level in levels:

@@ -90,6 +90,8 @@ def first_visits(attributes: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     """
     if "sub" not in attributes or attributes["sub"].is_unique:
         return attributes, []
+    from popscan.associate.precision import in_order, order_note
+
     names = [natural(str(unit)) for unit in attributes.index]
     order = sorted(range(len(names)), key=names.__getitem__)
     later = attributes["sub"].iloc[order].duplicated()
@@ -97,10 +99,16 @@ def first_visits(attributes: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     first[np.array(order)[~later.to_numpy()]] = True
     kept = attributes[first]
     left = len(attributes) - len(kept)
+    doubt = order_note(in_order(attributes)) if "ses" in attributes else ""
     return kept, [
+        *(
+            [f"{doubt[0].upper()}{doubt[1:]}; the first of each subject counts as such."]
+            if doubt
+            else []
+        ),
         f"{left} repeated visits count in the gaps and adjusted gaps (by subject there), not in "
         "pairwise tests, the funnel of losses, confounding, agreement, exclusion at equal quality "
-        "and the bias ledger, which take each subject's first visit."
+        "and the bias ledger, which take each subject's first visit.",
     ]
 
 

@@ -22,7 +22,14 @@ from popscan.report.figures.distributions import stacked
 from popscan.report.sections.common import Options, cell_looks, count_rows
 from popscan.report.text import listing, shorten, stage_title
 from popscan.report.tidy import complete, words
-from popscan.report.units import deciding_matrix, final_status, stage_order, status_matrix
+from popscan.report.units import (
+    counted_as,
+    deciding_matrix,
+    final_status,
+    in_words,
+    stage_order,
+    status_matrix,
+)
 from popscan.stats.disclosure import SHOWN
 
 #: The last column: what became of a subject in the end.
@@ -30,7 +37,7 @@ _END = "analysed"
 _TONES = {"failed": "bad", "excluded": "warn", "no_record": "bad"}
 
 
-def _status_table(matrix: pd.DataFrame, options: Options) -> Table:
+def _status_table(matrix: pd.DataFrame, options: Options, *, units: str) -> Table:
     statuses = [
         s for s in STATUS_ORDER if s not in ("no_record", "skipped") or (matrix == s).any(axis=None)
     ]
@@ -46,8 +53,9 @@ def _status_table(matrix: pd.DataFrame, options: Options) -> Table:
         [Cell(text=stage_title(str(stage))), *cells]
         for stage, cells in zip(matrix, table, strict=True)
     ]
+    many = units.capitalize()
     return Table(
-        caption="Subjects by stage and status; every row adds up to all subjects"
+        caption=f"{many} by stage and status; every row adds up to all {units}"
         + (" (before rounding)." if options.share else "."),
         columns=[
             Column(title="Stage"),
@@ -94,7 +102,9 @@ def _reason_table(context: StudyContext, options: Options) -> Table | None:
             )
         rows.append(cells)
     columns = [Column(title="Stage"), Column(title="Status"), Column(title="Reason")]
-    columns.append(Column(title="Subjects", numeric=True))
+    units = counted_as(context)
+    many = units.capitalize()
+    columns.append(Column(title=many, numeric=True))
     if not options.share:
         columns.append(Column(title="First of them, in its own words"))
     aside = [s for s in stage_order(context) if s in set(tidy["stage"]) - set(chain)]
@@ -102,7 +112,7 @@ def _reason_table(context: StudyContext, options: Options) -> Table | None:
         caption="Failures and exclusions, by reason.",
         columns=columns,
         rows=rows,
-        note=f"Subjects that fail at {listing(aside)} are still analysed." if aside else "",
+        note=f"{many} that fail at {listing(aside)} are still analysed." if aside else "",
     )
 
 
@@ -150,16 +160,18 @@ def _lost_table(context: StudyContext, options: Options) -> Details | None:
     )
 
 
-def _flow(matrix: pd.DataFrame) -> Figure:
+def _flow(matrix: pd.DataFrame, *, units: str) -> Figure:
+    many = units.capitalize()
     return Figure(
         markup=flow(matrix),
-        caption="Subjects from stage to stage. Height is the number of subjects; the colour of a "
+        caption=f"{many} from stage to stage. Height is the number of {units}; the "
+        "colour of a "
         "ribbon is the status at which it arrives. “Analysed” says what became of everyone in the "
         "end, quality control and overrides counted.",
     )
 
 
-def _shares(matrix: pd.DataFrame, options: Options) -> Figure:
+def _shares(matrix: pd.DataFrame, options: Options, *, units: str) -> Figure:
     """Statuses as bars of rounded counts: a flow would reveal single subjects."""
     rows = {}
     for stage in matrix:
@@ -176,10 +188,10 @@ def _shares(matrix: pd.DataFrame, options: Options) -> Figure:
             rows,
             colours=STATUS_COLOURS,
             name="statuses",
-            alt="Share of subjects by status at every stage; numbers are in the table.",
+            alt=f"Share of {units} by status at every stage; numbers are in the table.",
         ),
         caption=f"Statuses at every stage, of rounded counts; fewer than {options.minimum} "
-        "subjects are not drawn.",
+        f"{units} are not drawn.",
     )
 
 
@@ -193,8 +205,11 @@ def section(context: StudyContext, options: Options) -> Section:
     arrived = int((final_status(context) == "ok").sum())
     end = {_END: final_status(context)}
     chain, matrix = deciding_matrix(context).assign(**end), matrix.assign(**end)
-    blocks: list[Block] = [_shares(matrix, options) if options.share else _flow(chain)]
-    blocks.append(_status_table(matrix, options))
+    units = counted_as(context)
+    blocks: list[Block] = [
+        _shares(matrix, options, units=units) if options.share else _flow(chain, units=units)
+    ]
+    blocks.append(_status_table(matrix, options, units=units))
     reasons = _reason_table(context, options)
     blocks.append(reasons) if reasons is not None else blocks.extend(
         nothing("No subject failed or was excluded at any stage.")
@@ -202,6 +217,6 @@ def section(context: StudyContext, options: Options) -> Section:
     lost = _lost_table(context, options)
     if lost is not None:
         blocks.append(lost)
-    people = options.plural(len(matrix), "subject")
+    people = in_words(matrix.index, options.plural)
     lead = f"Of {people}, {options.count(arrived)} are in the results."
     return Section(ident="attrition", title=title, lead=lead, blocks=blocks)

@@ -9,6 +9,7 @@ from popscan.report.context import StudyContext
 from popscan.report.sections.common import Options, header, small
 from popscan.report.text import DASH, decimals, places_for, plural, title_of
 from popscan.report.tidy import numbers
+from popscan.report.units import counted_as
 
 #: Ends of intervals stand beside their biomarker in the data, not here.
 _ENDS = ("_low", "_high")
@@ -45,7 +46,7 @@ def details(context: StudyContext, options: Options) -> list[Block]:
         return []
     note = f"{plural(empty, 'further biomarker')} could not be measured in any subject."
     table = Table(
-        caption="Further biomarkers, all analysed subjects.",
+        caption=f"Further biomarkers, all analysed {counted_as(context)}.",
         columns=header("Biomarker", "Definition", "n", "Mean", "SD", numeric_from=2),
         rows=rows,
         dense=True,

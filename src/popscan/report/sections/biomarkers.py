@@ -35,6 +35,7 @@ from popscan.report.text import (
     unit_of,
 )
 from popscan.report.tidy import complete, numbers, words
+from popscan.report.units import counted_as, in_words
 
 _MAX_PANELS = 12
 #: Fewest values of which the tails are reported, in a report that is internal or shared.
@@ -145,7 +146,7 @@ def _figure(
             private=options.share,
             links=options.links,
         ),
-        caption=f"Biomarkers by sex. Points: subjects ({points_in_words(panels)}); "
+        caption=f"Biomarkers by sex. Points: {counted_as(context)} ({points_in_words(panels)}); "
         "bars: quartiles; line: median."
         + (f" Grey: reference range{f' ({source})' if source else ''}." if shaded else "")
         + beyond
@@ -245,7 +246,7 @@ def _table(context: StudyContext, columns: list[str], sexes: pd.Series, options:
         sortable=False,
         dense=True,
         note="The central 95% (2.5th to 97.5th percentile) is shown from "
-        f"{_ENOUGH[options.share]} subjects on.",
+        f"{_ENOUGH[options.share]} {counted_as(context)} on.",
     )
 
 
@@ -268,7 +269,7 @@ def section(context: StudyContext, options: Options) -> Section:
     blocks += details(context, options)
     blocks.append(Heading(text="Associations"))
     blocks += associations(context, options)
-    people = options.plural(len(context.biomarkers), "subject")
+    people = in_words(units, options.plural)
     ends = [c for c in interval_ends(context) if numbers(context.biomarkers[c]).notna().any()]
     lead = f"{plural(len(columns), 'biomarker')} of {people}"
     lead += f"; {plural(len(ends), 'column')} of the table are ends of intervals." if ends else "."

@@ -23,7 +23,7 @@ from popscan.report.sections.common import (
 )
 from popscan.report.text import decimals, places_for, plural, shorten, title_of, unit_of
 from popscan.report.tidy import numbers, words
-from popscan.report.units import study_units, subjects_of_visits, unit_column
+from popscan.report.units import counted_as, study_units, unit_column
 
 _KEYS = {"unit", "participant_id", "session_id", "sub", "ses", "sex", "subject", "source", "path"}
 _MAX_LEVELS = 10
@@ -144,7 +144,7 @@ def _table_one(context: StudyContext, sexes: pd.Series, options: Options) -> Tab
     groups = [] if groups == ["all"] else groups
     counts = [float((sexes == group).sum()) for group in groups]
     sizes = [*counts, float(len(table))]
-    what = "Visits" if subjects_of_visits(context) else "Subjects"
+    what = counted_as(context).capitalize()
     rows = [[Cell(text=what), *count_rows([sizes], options, total_column=bool(groups))[0]]]
     headings: dict[int, str] = {}
     kinds = _attributes(table)
@@ -207,7 +207,8 @@ def _figure(context: StudyContext, sexes: pd.Series) -> Figure | None:
         markup=cohort(
             attributes, groups=groups, alt=f"Distributions of {titles}; numbers are in table 1."
         ),
-        caption="How the recorded attributes are distributed (number of subjects, stacked by sex).",
+        caption="How the recorded attributes are distributed (number of "
+        f"{counted_as(context)}, stacked by sex).",
     )
 
 

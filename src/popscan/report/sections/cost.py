@@ -10,7 +10,7 @@ from popscan.report.figures.cost import stage_hours, stage_seconds
 from popscan.report.sections.common import Options
 from popscan.report.text import DASH, number, plural, stage_title
 from popscan.report.tidy import complete, numbers, words
-from popscan.report.units import stage_order
+from popscan.report.units import counted_as, stage_order
 
 #: Below so many subjects their median time says little of a large study's.
 _FEW = 30
@@ -52,10 +52,12 @@ def section(context: StudyContext, options: Options) -> Section:
     if not stages and not len(study):
         why = "The ledger holds no timings."
         return Section(ident=ident, title=title, blocks=nothing(why))
+    units = counted_as(context)
+    one, many = units.removesuffix("s"), units.capitalize()
     rows = [
         [
             Cell(text=stage_title(name)),
-            Cell(text="per subject"),
+            Cell(text=f"per {one}"),
             Cell(text=options.count(seconds.size)),
             Cell(text=hours_text(seconds.sum() / 3600), sort=float(seconds.sum())),
             Cell(text=number(np.median(seconds)), sort=float(np.median(seconds))),
@@ -79,15 +81,15 @@ def section(context: StudyContext, options: Options) -> Section:
         )  # fmt: skip
     total_hours = float(np.nansum(list(hours.values())))
     most = max((seconds.size for seconds, _ in stages.values()), default=0)
-    counted = "this study" if options.share else plural(most, "subject")
+    counted = "this study" if options.share else plural(most, one)
     median_sum = sum(float(np.median(seconds)) for seconds, _ in stages.values())
     peaks = [peak for _, peak in stages.values() if np.isfinite(peak)]
     cards = [
         Card(value=hours_text(total_hours), label="of work in all", note="as the ledger timed it"),
-        Card(value=f"{number(median_sum)} s", label="per subject, all stages", note="medians"),
+        Card(value=f"{number(median_sum)} s", label=f"per {one}, all stages", note="medians"),
         Card(
             value=hours_text(median_sum * 1e5 / 3600),
-            label=f"for 100,000 subjects, extrapolated from {counted}",
+            label=f"for 100,000 {units}, extrapolated from {counted}",
             note="from medians, one worker"
             + ("; so few show the order of magnitude alone" if most < _FEW else ""),
         ),
@@ -100,11 +102,17 @@ def section(context: StudyContext, options: Options) -> Section:
             Figure(markup=stage_hours(hours), caption="Time by stage, summed.", half=True),
             Figure(
                 markup=stage_seconds({name: seconds for name, (seconds, _) in stages.items()}),
-                caption="Per subject: quartiles, median, 5th to 95th percentile.",
+                caption=f"Per {one}: quartiles, median, 5th to 95th percentile.",
                 half=True,
             ),
         ]
-    titles = ("Subjects", "Time in all", "Median (s)", "95th percentile (s)", "Peak memory (MB)")
+    titles = (
+        many,
+        "Time in all",
+        "Median (s)",
+        "95th percentile (s)",
+        "Peak memory (MB)",
+    )
     blocks.append(
         Table(
             caption="Cost by stage.",
@@ -115,8 +123,8 @@ def section(context: StudyContext, options: Options) -> Section:
             ],
             rows=rows,
             sortable=False,
-            note="Time is the time of work on subjects; a worker that uses several cores counts "
-            "once. Subjects whose earlier results were kept cost nothing anew.",
+            note=f"Time is the time of work on {units}; a worker that uses several cores counts "
+            f"once. {many} whose earlier results were kept cost nothing anew.",
         )
     )
     blocks += _rates(context)
@@ -144,7 +152,7 @@ def _rates(context: StudyContext) -> list[Block]:
     titles = ("Core-hours", "GPU-hours", "Start-up of a job (s)", "Peak memory (MB)")
     return [
         Table(
-            caption="Per 1,000 subjects.",
+            caption=f"Per 1,000 {counted_as(context)}.",
             columns=[Column(title="Stage"), *[Column(title=t, numeric=True) for t in titles]],
             rows=rows,
             sortable=False,

@@ -29,6 +29,7 @@ from popscan.report.tidy import complete, numbers, words
 from popscan.report.units import (
     deciding_matrix,
     final_status,
+    in_words,
     status_matrix,
     study_units,
     unit_column,
@@ -178,9 +179,9 @@ def problems(context: StudyContext, options: Options) -> list[str]:
         without = int((~known.isin(units)).sum())
         if without:
             found.append(f"{plural(without, 'row')} of the cohort table had no scan in the study.")
-        stray = len(units - set(known))
+        stray = units - set(known)
         if stray:
-            found.append(f"{plural(stray, 'subject')} with scans had no row in the cohort table.")
+            found.append(f"{in_words(stray, plural)} with scans had no row in the cohort table.")
     scores = context.scores
     if seen_in_training(scores).any():
         found.append("Some subjects with reference labels were seen in training; their scores are "

@@ -37,7 +37,7 @@ from popscan.report.text import (
     title_of,
 )
 from popscan.report.tidy import coded, complete, numbers, words
-from popscan.report.units import verdicts
+from popscan.report.units import in_words, verdicts
 
 _TONES = {"pass": "good", "review": "warn", "fail": "bad", "failed": "bad"}
 _ORDER = ("pass", "review", "fail")
@@ -255,7 +255,8 @@ def _flagged_table(
     )
     if len(rows) <= 12:
         return table
-    summary = f"All {plural(len(ranked), 'subject')} to look at ({', '.join(counts)})"
+    who = in_words([str(unit) for unit, _ in ranked], plural)
+    summary = f"All {who} to look at ({', '.join(counts)})"
     return Details(summary=summary, blocks=[table])
 
 

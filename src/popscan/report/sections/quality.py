@@ -7,6 +7,7 @@ from collections import Counter
 import numpy as np
 import pandas as pd
 
+from popscan.names import subject_of
 from popscan.report.blocks import (
     Block,
     Cell,
@@ -24,6 +25,7 @@ from popscan.report.figures.distributions import Violins, violins
 from popscan.report.sections.common import Options, small
 from popscan.report.text import DASH, decimals, listing, number
 from popscan.report.tidy import complete, different, numbers, words
+from popscan.report.units import counted_as, in_words
 from popscan.scored import failed_reference, seen_in_training
 
 #: Reason of the stage score for leaving labels aside -> in words.
@@ -60,7 +62,7 @@ def _phases(table: pd.DataFrame) -> pd.Series:
     return phase.str.upper().mask(phase == "", "all labelled")
 
 
-def _score_table(part: pd.DataFrame, options: Options, *, caption: str) -> Table:
+def _score_table(part: pd.DataFrame, options: Options, *, caption: str, units: str) -> Table:
     rows = []
     for structure in different(part["structure"]):
         for phase in different(part["phase"]):
@@ -85,7 +87,8 @@ def _score_table(part: pd.DataFrame, options: Options, *, caption: str) -> Table
                 ]
             )
     titles = (
-        "Subjects", "Dice mean", "SD", "Median", "5th percentile", "Subjects with HD95",
+        units.capitalize(), "Dice mean", "SD", "Median", "5th percentile",
+        f"{units.capitalize()} with HD95",
         "HD95 mean (mm)",
     )  # fmt: skip
     return Table(
@@ -97,11 +100,11 @@ def _score_table(part: pd.DataFrame, options: Options, *, caption: str) -> Table
         ],
         rows=rows,
         note="HD95 has no value where only one of segmentation and reference has the structure: "
-        "those subjects failed, have a Dice of 0 and are not in its mean.",
+        f"those {units} failed, have a Dice of 0 and are not in its mean.",
     )
 
 
-def _panel_figure(part: pd.DataFrame, options: Options) -> Figure:
+def _panel_figure(part: pd.DataFrame, options: Options, *, counted: str) -> Figure:
     panels = []
     for structure in different(part["structure"]):
         rows = part[part["structure"] == structure]
@@ -125,7 +128,7 @@ def _panel_figure(part: pd.DataFrame, options: Options) -> Figure:
             columns=3, private=options.share, same_scale=True, links=options.links,
         ),
         caption="Dice of subjects that no training has seen. "
-        + ("" if options.share else "Each point is a subject. ")
+        + ("" if options.share else f"Each point is a {counted}. ")
         + "Bars: quartiles; line: median.",
     )  # fmt: skip
 
@@ -169,18 +172,20 @@ def segmentation(context: StudyContext, options: Options) -> Section:
     table["phase"] = _phases(table)
     seen, failed = seen_in_training(table), failed_reference(table)
     unseen, trained, doubted = table[~seen & ~failed], table[seen], table[failed & ~seen]
+    units = counted_as(context)
     blocks: list[Block] = [*unused]
     if unseen["dice"].notna().any():
         blocks += [
-            _panel_figure(unseen, options),
-            _score_table(unseen, options, caption="Subjects that the model has not seen."),
+            _panel_figure(unseen, options, counted=units.removesuffix("s")),
+            _score_table(
+                unseen, options, caption="Subjects that the model has not seen.", units=units
+            ),
         ]
         overall = number(unseen["dice"].mean())
-        people = unseen.loc[unseen["dice"].notna(), "unit"].nunique()
-        lead = (
-            f"Mean Dice {overall} over {options.plural(people, 'unseen subject')} with references."
-        )
-        if small(people, options):
+        units_of = words(unseen.loc[unseen["dice"].notna(), "unit"])
+        who = in_words(units_of, options.plural, who="unseen subject")
+        lead = f"Mean Dice {overall} over {who} with references."
+        if small(units_of.map(subject_of).nunique(), options):
             lead = ""
     else:
         cause = (
@@ -197,10 +202,10 @@ def segmentation(context: StudyContext, options: Options) -> Section:
         )
         lead = ""
     if len(doubted):
-        people = words(doubted["unit"]).nunique()
+        who = in_words(words(doubted["unit"]), options.plural, who="unseen subject")
         blocks.append(
             Text(
-                text=f"The references of {options.plural(people, 'unseen subject')} failed their "
+                text=f"The references of {who} failed their "
                 "checks (table reference_checks): they are of another image, shifted, or coded "
                 "otherwise. They enter no mean of this report.",
                 tone="warn",
@@ -214,6 +219,8 @@ def segmentation(context: StudyContext, options: Options) -> Section:
                 "report.",
                 tone="warn",
             ),
-            _score_table(trained, options, caption="Subjects that the model was trained on."),
+            _score_table(
+                trained, options, caption="Subjects that the model was trained on.", units=units
+            ),
         ]
     return Section(ident=ident, title=title, lead=lead, blocks=blocks)

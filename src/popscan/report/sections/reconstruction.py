@@ -13,7 +13,7 @@ from popscan.report.sections.common import Options, small
 from popscan.report.sections.variants import costs_of_variants
 from popscan.report.text import DASH, decimals
 from popscan.report.tidy import complete, different, numbers, words
-from popscan.report.units import status_matrix
+from popscan.report.units import counted_as, status_matrix
 
 _RECON = {"nrmse": "NRMSE", "psnr_db": "PSNR (dB)", "ssim": "SSIM", "hfen": "HFEN"}
 #: The same of the whole image; tables of studies that ran before lack them.
@@ -92,11 +92,12 @@ def _scores(context: StudyContext, options: Options) -> list[Block]:
         caption="Agreement of the reconstructed with the reference images, by variant. Bars: "
         "quartiles; line: median.",
     )  # fmt: skip
+    units = counted_as(context)
     scores = Table(
-        caption="Reconstruction scores, mean (SD) over subjects.",
+        caption=f"Reconstruction scores, mean (SD) over {units}.",
         columns=[
             Column(title="Variant"),
-            *[Column(title=t, numeric=True) for t in ("Subjects", *shown.values())],
+            *[Column(title=t, numeric=True) for t in (units.capitalize(), *shown.values())],
         ],
         rows=rows,
         note="Lower NRMSE and HFEN (edges lost or added) are better; higher PSNR and SSIM are "

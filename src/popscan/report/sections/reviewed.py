@@ -11,7 +11,7 @@ from popscan.report.sections.biomarkers import measured
 from popscan.report.sections.common import Options
 from popscan.report.text import DASH, decimals, places_for, title_of
 from popscan.report.tidy import complete, numbers, words
-from popscan.report.units import final_status, verdicts
+from popscan.report.units import counted_as, final_status, verdicts
 from popscan.scored import counted
 
 #: Biomarkers in the table, the first in their order of display.
@@ -41,8 +41,8 @@ def headline_table(context: StudyContext, options: Options) -> Table | None:
         return None
     columns = ("Analysed", "Mean (SD)", "Not flagged", "Mean (SD)", "Difference of means")
     return Table(
-        caption="Headline numbers with and without the analysed subjects that quality control asks "
-        "to review.",
+        caption=f"Headline numbers with and without the analysed {counted_as(context)} that "
+        "quality control asks to review.",
         columns=[Column(title="Quantity"), *[Column(title=t, numeric=True) for t in columns]],
         rows=rows,
         dense=True,

@@ -10,6 +10,7 @@ from popscan.report.names import name_of
 from popscan.report.sections.common import Options, small
 from popscan.report.text import DASH, decimals
 from popscan.report.tidy import complete, numbers, words
+from popscan.report.units import counted_as
 
 #: Scores of images that stand beside -> title and decimals.
 _IMAGES = {
@@ -37,7 +38,7 @@ def costs_of_variants(context: StudyContext, options: Options) -> list[Block]:
         cells += [_error(part[f"{o.name}_error"], options) for o in outcomes]
         rows.append(cells)
     dice = ["Dice"] + ["Dice, reference labels"] * ("dice_reference_labels" in table)
-    titles = ["Subjects", *(title for title, _ in _IMAGES.values()), *dice]
+    titles = [counted_as(context).capitalize(), *(title for title, _ in _IMAGES.values()), *dice]
     return [
         Table(
             caption="What counts beside the images' scores: the segmentation and biomarkers of "
@@ -50,7 +51,7 @@ def costs_of_variants(context: StudyContext, options: Options) -> list[Block]:
                 ],
             ],
             rows=rows,
-            note="Means over subjects; image scores are of the region of the "
+            note=f"Means over {counted_as(context)}; image scores are of the region of the "
             f"{context.wording.organ}. Biomarkers: mean error (mean absolute error) against the "
             "reference image as the same model segments it.",
         )

@@ -7,7 +7,7 @@ from popscan.stages.description import Stage, Table
 
 STAGE = Stage(
     name="associate",
-    version="8",
+    version="9",
     uses=("stats",),
     sections=("study", "associate", "cohort", "fairness", "harmonise"),
     per="study",

@@ -6,7 +6,7 @@ from popscan.stages.description import Stage, Table
 
 STAGE = Stage(
     name="reconstruct",
-    version="4",
+    version="5",
     uses=("arrays",),
     sections=("study", "source", "reconstruct"),
     reads=("ingest",),

@@ -6,7 +6,7 @@ from popscan.stages.description import Stage
 
 STAGE = Stage(
     name="report",
-    version="10",
+    version="11",
     sections=("study", "report", "share"),
     per="study",
     reads=(

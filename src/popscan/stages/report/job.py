@@ -31,7 +31,7 @@ from popscan.stages.report.known_errors import model_errors
 from popscan.stages.report.methods import methods_sentences
 from popscan.stages.report.provenance import Provenance, provenance
 from popscan.stages.report.sharing import write_share
-from popscan.stages.segment.bundles import bundle_path
+from popscan.stages.segment.bundles import bundle_path, model_of
 from popscan.stages.variants.columns import variant_scores
 from popscan.store import Store
 from popscan.study.costs import cost_rates, study_costs
@@ -89,7 +89,7 @@ def study_context(
     costs = study.table("cost", columns=["unit", "stage", "seconds", "peak_mb"])
     if not costs.empty:
         ledger = ledger.merge(costs, on=["unit", "stage"], how="left")
-    named = Segment.of(config).model
+    named = model_of(protocol, Segment.of(config))
     model = bundle_path(named) if named else Path("no model")
     card = model / "card.md"
     fairness = Fairness.of(config)

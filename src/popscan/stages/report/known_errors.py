@@ -9,12 +9,11 @@ import pandas as pd
 
 from popscan.config import Segment
 from popscan.labelset import LabelSet
-from popscan.methods import option_names, resolve
 from popscan.modelfolder import MODEL
 from popscan.nested import mapping_at
 from popscan.protocols import protocol_of
 from popscan.report.context import Extra
-from popscan.stages.segment.bundles import bundle_path
+from popscan.stages.segment.bundles import bundle_path, model_of
 from popscan.yamlfile import read_yaml
 
 #: Mean deviation of a structure's volume, in percent, that the report's beginning warns of.
@@ -41,14 +40,8 @@ def validation_of(config: Mapping[str, object]) -> Mapping[str, object]:
         ``simulated_only`` is None where the protocol needs a proof and the bundle states nothing.
     """
     section, offered = Segment.of(config, or_defaults=True), protocol_of(config).segmentation
-    method = section.method or offered.method
-    named = section.model or offered.bundle_of(method)
+    named = model_of(protocol_of(config), section)
     if not named:
-        return {}
-    # The protocol's own method takes a bundle wherever the protocol has one.
-    if method != offered.method and "bundle" not in option_names(
-        resolve(offered.methods, method, "segment")
-    ):
         return {}
     about = read_yaml(bundle_path(named) / MODEL)
     found = mapping_at(about, "validation") if isinstance(about, Mapping) else {}

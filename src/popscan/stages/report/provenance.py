@@ -11,9 +11,10 @@ from typing import TypedDict
 from popscan import __version__
 from popscan.config import Segment, study_seed
 from popscan.plan import read_plan
+from popscan.protocols import protocol_of
 from popscan.segment.known import read_known
 from popscan.stages import STAGES, version_of
-from popscan.stages.segment.bundles import bundle_path
+from popscan.stages.segment.bundles import bundle_path, model_of
 
 _PACKAGES = (
     "monai",
@@ -62,7 +63,7 @@ class Provenance(TypedDict):
 
 def provenance(study_root: Path, config: Mapping[str, object]) -> Provenance:
     """Versions, model digest, seed, machine and stage versions: what the study was made with."""
-    model = Segment.of(config).model
+    model = model_of(protocol_of(config), Segment.of(config))
     path = bundle_path(model) if model else Path("no model")
     plan = read_plan(study_root)
     return {

@@ -18,7 +18,7 @@ from popscan.records import LabelMap, NotApplicable, Outcome, Scan, Subject
 from popscan.stages import upstream_of
 from popscan.stages.biomarkers.task import measure
 from popscan.stages.reconstruct.images import read_variants, reference_image
-from popscan.stages.segment.bundles import load_known
+from popscan.stages.segment.bundles import load_known, model_of
 from popscan.stages.segment.task import OF_REFERENCE
 from popscan.study.context import ShardContext
 from popscan.task import Task
@@ -51,7 +51,8 @@ class Inputs:
 def score_task(context: ShardContext) -> Task[Inputs]:
     """Score the segmentation and the reconstruction against references, where there are any."""
     section = context.section(Segment)
-    bundle = load_known(section.model, protocol=context.protocol.name)
+    named = model_of(context.protocol, section)
+    bundle = load_known(named, protocol=context.protocol.name)
 
     def load(subject: Subject) -> Inputs:
         from popscan.io.nifti import read_labels, read_scan

@@ -18,6 +18,7 @@ from popscan.protocols import DEFAULT, get_protocol
 from popscan.records import PopscanError
 
 if TYPE_CHECKING:
+    from popscan.config import Segment
     from popscan.segment.bundle import Bundle
     from popscan.segment.content import Familiarity
     from popscan.segment.known import KnownBundle
@@ -63,6 +64,28 @@ def needs_bundle(protocol: Protocol, method: str) -> bool:
     """Return whether a protocol's method of segmentation takes a bundle; False if unknown."""
     where = protocol.segmentation.methods.get(method or protocol.segmentation.method)
     return where is not None and "bundle" in option_names(load_place(where))
+
+
+def model_of(protocol: Protocol, section: Segment) -> str:
+    """Return the bundle that segmentation takes: empty where its method takes none.
+
+    A config may name a model beside a method that has no use of it; no statement on
+    results may then be taken from that model.
+
+    Parameters
+    ----------
+    protocol
+        Of the study.
+    section
+        Of the config; an empty method is the protocol's own.
+    """
+    offered = protocol.segmentation
+    method = section.method or offered.method
+    default = offered.bundle_of(method)
+    # The protocol's own method takes a bundle wherever the protocol has one: no need to load it.
+    if (method == offered.method and default) or needs_bundle(protocol, method):
+        return section.model or default
+    return ""
 
 
 def no_bundle(method: str) -> str:

@@ -15,7 +15,13 @@ from popscan.protocols import protocol_key
 from popscan.records import LabelMap, Outcome, PopscanError, Scan, Subject
 from popscan.stages import upstream_of
 from popscan.stages.reconstruct.images import reference_image
-from popscan.stages.segment.bundles import NoModel, load_bundle, needs_bundle, no_bundle
+from popscan.stages.segment.bundles import (
+    NoModel,
+    load_bundle,
+    model_of,
+    needs_bundle,
+    no_bundle,
+)
 from popscan.stages.segment.uncertainty import uncertainty_files
 from popscan.study.context import ShardContext
 from popscan.task import Ending, Task
@@ -72,7 +78,8 @@ def segment_task(context: ShardContext) -> Task[Loaded]:
     taken = option_names(resolve(offered.methods, section.method, "segment"))
     takes_given = "given" in taken
     unused = set() if "samples" in taken else {"samples"}
-    bundle = load_bundle(section.model, section.device, protocol=context.protocol.name)
+    named = model_of(context.protocol, section)
+    bundle = load_bundle(named, section.device, protocol=context.protocol.name)
     if isinstance(bundle, NoModel) and needs_bundle(context.protocol, section.method):
         raise PopscanError(no_bundle(section.method))
     label_alone = labelling(context.protocol, section, bundle)

@@ -18,7 +18,7 @@ from popscan.records import LabelMap, NotApplicable, Outcome, Scan, Subject
 from popscan.stages import upstream_of
 from popscan.stages.biomarkers.task import measure
 from popscan.stages.reconstruct.images import read_variants, reference_image
-from popscan.stages.segment.bundles import load_bundle
+from popscan.stages.segment.bundles import load_bundle, model_of
 from popscan.stages.segment.task import OF_REFERENCE, labelling
 from popscan.study.context import ShardContext
 from popscan.task import Task
@@ -52,7 +52,8 @@ class Inputs:
 def variants_task(context: ShardContext) -> Task[Inputs]:
     """Score every variant by what it does to the labels and the biomarkers."""
     section = context.section(Segment)
-    bundle = load_bundle(section.model, section.device, protocol=context.protocol.name)
+    named = model_of(context.protocol, section)
+    bundle = load_bundle(named, section.device, protocol=context.protocol.name)
     label = labelling(context.protocol, section, bundle)
     biomarkers = context.section(Biomarkers)
     method = resolve(context.protocol.biomarkers.methods, biomarkers.method, "biomarkers")

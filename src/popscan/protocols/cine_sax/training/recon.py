@@ -122,6 +122,7 @@ def export_recon(
             "frames": list(how.cycle),
             "single_coil": how.single_coil > 0,
             "single_frame": how.single_frame > 0,
+            "noise": list(how.noise),
             "source": SOURCE.format(patients=n_train, simulated=n_simulated),
         },
         "training": {"steps": recipe.steps, "seed": recipe.seed, "patients": n_train},
