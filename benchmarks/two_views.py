@@ -6,10 +6,11 @@ Digital hearts at clinical resolution (1.8 mm, planes 6 mm thick, short-axis sli
 10 mm, 12 frames) are measured in both views of one visit: from true labels; and as labels are
 drawn, outlines that wander by 1 mm (SD) in both views and basal slices counted wholly or not at
 all. Their difference, long less short axis, is what measurement explains: the limits of `cine_lax`
-(`Protocol.agreeing`) are mean ± 2.58 SD (99%) of the drawn ones of seed 1. Another seed gives the
-false alarms, and what of spoilt short-axis labels is found: the basal slice missing at ED, at ES or
-always, one above the base counted, the cavity 2 mm too large or too small. With ``--networks`` the
-shipped bundles segment both views. FILE keeps rows; hearts in it are not made again.
+(`popscan.protocols.cine_lax.limits`) are mean ± 2.58 SD (99%) of the drawn ones of seed 1. Another
+seed gives the false alarms, and what of spoilt short-axis labels is found: the basal slice missing
+at ED, at ES or always, one above the base counted, the cavity 2 mm too large or too small. With
+``--networks`` the shipped bundles segment both views. FILE keeps rows; hearts in it are not made
+again.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ from scipy import ndimage
 
 from biomarkers import show
 from long_axis import MATRIX, PIXEL_MM, as_read
-from popscan.protocols import get_protocol
 from popscan.protocols.cine_lax.biomarkers import measure
+from popscan.protocols.cine_lax.limits import LIMITS
 from popscan.protocols.cine_lax.segmentation import segment as segment_planes
 from popscan.protocols.cine_lax.simulate.scan import simulate_subject
 from popscan.protocols.cine_sax.biomarkers.sax import measure as measure_stack
@@ -178,7 +179,7 @@ def main() -> None:
     clean = off[off["case"] == DRAWN][list(QUANTITIES)]
     low, high = clean.mean() - 2.58 * clean.std(), clean.mean() + 2.58 * clean.std()
     show("99% limits of drawn labels", pd.DataFrame({"low": low, "high": high}).round(1))
-    limits = {one.column: one for one in getattr(get_protocol("cine_lax"), "agreeing", ())}
+    limits = {one.column: one for one in LIMITS}
     if limits:
         beyond = pd.DataFrame(
             {q: (off[q] < limits[q].low) | (off[q] > limits[q].high) for q in QUANTITIES}
