@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -142,7 +143,7 @@ def flags(visits: pd.DataFrame, units: Sequence[str]) -> pd.DataFrame:
     )
 
 
-def in_words(row: Mapping[str, object]) -> str:
+def in_words(row: Mapping[Any, Any]) -> str:
     """Return a row of `agreement_visits` as text: both values, the difference and its limits.
 
     Examples

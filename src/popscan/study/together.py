@@ -90,7 +90,7 @@ def together(
         for row in ([] if earlier is None else earlier.to_dict("records"))
         if not row["reason"]
     }
-    rows: list[Mapping[str, Any]] = []
+    rows: list[Mapping[Any, Any]] = []
     columns = dict.fromkeys(TOGETHER)
     for name, declared in beside.items():
         for one in declared:
@@ -121,11 +121,11 @@ def _measured_in_both(biomarkers: pd.DataFrame, first: str, second: str) -> pd.D
 
 
 def _row(
-    values: Mapping[str, Any],
+    values: Mapping[Any, Any],
     parts: tuple[Part, Part],
     one: Beside,
-    kept: Mapping[tuple[str, str, str], Mapping[str, Any]],
-) -> Mapping[str, Any]:
+    kept: Mapping[tuple[str, str, str], Mapping[Any, Any]],
+) -> Mapping[Any, Any]:
     unit = str(values["unit"])
     row = {"unit": unit, "first": parts[0].protocol, "second": parts[1].protocol}
     nothing = dict.fromkeys(one.columns(), math.nan)
@@ -144,7 +144,7 @@ def _row(
     return {**row, "reason": "", "inputs": inputs, **nothing, **found}
 
 
-def _values(row: Mapping[str, Any], protocol: str) -> dict[str, float]:
+def _values(row: Mapping[Any, Any], protocol: str) -> dict[str, float]:
     start = f"{protocol}_"
     numbers = {
         str(key).removeprefix(start): value

@@ -5,7 +5,7 @@ from popscan.protocol import Limit
 #: Biplane less short axis, 99% of digital hearts with labels as they are drawn
 #: (benchmarks/two_views.py, seed 1).
 LIMITS = (
-    Limit(column="lvedv_ml", low=-15.0, high=15.0, in_pct=True),
-    Limit(column="lvesv_ml", low=-20.0, high=20.0, in_pct=True),
-    Limit(column="lvef_pct", low=-5.0, high=7.0),
+    Limit(column="lvedv_ml", low=-19.0, high=13.0, in_pct=True),
+    Limit(column="lvesv_ml", low=-28.0, high=19.0, in_pct=True),
+    Limit(column="lvef_pct", low=-6.0, high=8.0),
 )
