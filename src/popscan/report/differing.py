@@ -35,7 +35,7 @@ def differing_visits(
             cards=[
                 Card(value=str(n), label="visits that two protocols measured"),
                 Card(
-                    value=str(beyond), label="to be looked at: they differ beyond limits",
+                    value=str(beyond), label="to be looked at: beyond the limits",
                     tone="warn" if beyond else "",
                 ),
             ]
@@ -47,9 +47,9 @@ def differing_visits(
         Section(
             ident="differing",
             title="Visits to be looked at",
-            lead="One quantity, two protocols, one visit. Limits hold what drawing and placing "
-            "explain where labels are right; beyond them the labels of one protocol are wrong, or "
-            "the two are not of one visit. Nobody is excluded for it.",
+            lead="One quantity, two protocols, one visit. The limits are what measurement explains "
+            "where labels are right. Beyond them the labels of one protocol may be wrong, or the "
+            "two are not of one visit. Nobody is excluded for it.",
             blocks=blocks,
         )
     ]
