@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Hashable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -143,7 +142,7 @@ def flags(visits: pd.DataFrame, units: Sequence[str]) -> pd.DataFrame:
     )
 
 
-def in_words(row: Mapping[Any, Any]) -> str:
+def in_words(row: Mapping[Hashable, object]) -> str:
     """Return a row of `agreement_visits` as text: both values, the difference and its limits.
 
     Examples

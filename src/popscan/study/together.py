@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -20,6 +19,8 @@ from popscan.store import Store
 from popscan.study.context import ShardContext
 from popscan.study.reading import read_digests, scan_and_labels
 
+#: A row of a table.
+Row = Mapping[Hashable, object]
 #: Columns of the table `together`, before those that protocols declare.
 TOGETHER: Mapping[str, Column] = {
     **UNIT,
@@ -90,7 +91,7 @@ def together(
         for row in ([] if earlier is None else earlier.to_dict("records"))
         if not row["reason"]
     }
-    rows: list[Mapping[Any, Any]] = []
+    rows: list[Row] = []
     columns = dict.fromkeys(TOGETHER)
     for name, declared in beside.items():
         for one in declared:
@@ -121,14 +122,18 @@ def _measured_in_both(biomarkers: pd.DataFrame, first: str, second: str) -> pd.D
 
 
 def _row(
-    values: Mapping[Any, Any],
+    values: Row,
     parts: tuple[Part, Part],
     one: Beside,
-    kept: Mapping[tuple[str, str, str], Mapping[Any, Any]],
-) -> Mapping[Any, Any]:
+    kept: Mapping[tuple[str, str, str], Row],
+) -> Row:
     unit = str(values["unit"])
-    row = {"unit": unit, "first": parts[0].protocol, "second": parts[1].protocol}
-    nothing = dict.fromkeys(one.columns(), math.nan)
+    row: dict[Hashable, object] = {
+        "unit": unit,
+        "first": parts[0].protocol,
+        "second": parts[1].protocol,
+    }
+    nothing: dict[Hashable, object] = dict.fromkeys(one.columns(), math.nan)
     try:
         own = [_values(values, part.protocol) for part in parts]
         digests = [read_digests(part.context(unit), _subject(unit)) for part in parts]
@@ -138,13 +143,13 @@ def _row(
         if before is not None and set(nothing) <= set(before):
             return before
         other, visit = (_visit(part, unit, v) for part, v in zip(parts, own, strict=True))
-        found = load(one.measure)(visit, other)
+        found: dict[Hashable, object] = load(one.measure)(visit, other)
     except SubjectError as error:
         return {**row, "reason": error.reason, "inputs": "", **nothing}
     return {**row, "reason": "", "inputs": inputs, **nothing, **found}
 
 
-def _values(row: Mapping[Any, Any], protocol: str) -> dict[str, float]:
+def _values(row: Row, protocol: str) -> dict[str, float]:
     start = f"{protocol}_"
     numbers = {
         str(key).removeprefix(start): value
