@@ -113,7 +113,7 @@ PROTOCOL = Protocol(
         Beside(
             of="cine_sax",
             limits=LIMITS,
-            source="99% of digital hearts with labels as they are drawn, benchmarks/two_views.py",
+            source="99% of 8 digital hearts with labels as drawn, benchmarks/two_views.py",
             measure="popscan.protocols.cine_lax.beside:measure",
             dictionary="popscan.protocols.cine_lax.beside:DICTIONARY",
         ),
