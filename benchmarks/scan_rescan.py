@@ -17,7 +17,8 @@ With `--images FILE`, even and odd slices are segmented by the shipped network, 
 ACDC that it was not trained on, on Sunnybrook's and on images of `--hearts` digital hearts (slices
 of 8 mm every 5 mm, so that each half has the usual 10): as they are; after a slice was put between
 each two, by linear interpolation of the images; and by registration, each neighbour taken half the
-distance to the other (stationary velocity fields) and both averaged. FILE keeps the volumes, and
+distance to the other (stationary velocity fields) and both averaged. The outermost slices are then
+half as thick as before; "ends kept" counts them as thick as they were. FILE keeps the volumes, and
 scans in it are not segmented again: `--most` adds some at a time.
 
 Printed per quantity: bias, SD of the difference, limits of agreement (1.96 SD); for digital hearts
@@ -188,6 +189,12 @@ def with_between(scan: Scan, method: str) -> Scan:
     )
 
 
+def ends_kept(labels: np.ndarray, spacing: tuple[float, float, float]) -> Stack:
+    """Labels of `with_between` whose outermost slices are as thick as those of the scan."""
+    twice = np.pad(np.repeat(labels, 2, axis=2), ((0, 0), (0, 0), (1, 1), (0, 0)), mode="edge")
+    return twice, (spacing[0], spacing[1], 0.5 * spacing[2])
+
+
 def every_second_scan(scan: Scan) -> list[Scan]:
     """Even slices as one scan, odd ones as another."""
     out = []
@@ -242,6 +249,9 @@ def segmented(scans: Iterable[tuple[str, str, Scan, np.ndarray]], keep: Path, *,
                 rows.append(here | {"method": method} | values(stack, "discs"))
                 if BETWEEN[method] is None:
                     rows.append(here | {"method": BY_LABELS} | values(stack, "interpolated"))
+                else:
+                    kept = values(ends_kept(*stack), "discs")
+                    rows.append(here | {"method": f"{method}, ends kept"} | kept)
         table = pd.concat([_kept(keep), pd.DataFrame(rows)])
         table.to_csv(keep, sep="\t", index=False)
         print(source, name, flush=True)
@@ -258,7 +268,7 @@ def show_segmented(keep: Path) -> None:
         by = part.set_index(["name", "method", "half"])[list(QUANTITIES)]
         truth = by.xs(("truth", -1), level=("method", "half"))
         table: dict[str, dict[str, str]] = {}
-        for method in ("as they are", BY_LABELS, *list(BETWEEN)[1:]):
+        for method in part.loc[part["half"] == 0, "method"].drop_duplicates():
             first, second = (by.xs((method, k), level=("method", "half")) for k in (0, 1))
             off = 0.5 * (first + second) - truth
             for name in QUANTITIES:
