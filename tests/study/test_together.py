@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import pandas as pd
 import pytest
 
+from popscan.columns import entries
+from popscan.commands.joining import join_study
 from popscan.plan import Planned, write_plan
+from popscan.protocol import load
 from popscan.protocols import get_protocol
 from popscan.protocols.cine_lax.biomarkers import measure as measure_planes
 from popscan.protocols.cine_lax.simulate.scan import simulate_subject
@@ -126,3 +130,52 @@ def test_files_that_are_gone_are_a_reason_and_no_number(study):
     assert table["reason"].to_dict() == {"sub-1_ses-2": "", "sub-2": "upstream_lost"}
     assert math.isnan(table.loc["sub-2", "lvedv_to_valve_ml"])
     assert table.loc["sub-2", "inputs"] == ""
+
+
+def collected(root, protocol: str, values: pd.DataFrame) -> None:
+    """Write the tables and the provenance of a part."""
+    tables = root / "tables"
+    tables.mkdir(exist_ok=True)
+    units = [subject.unit for subject in SUBJECTS]
+    ledger = [
+        {"unit": unit, "stage": stage, "status": "ok", "reason": "", "message": ""}
+        for unit in units
+        for stage in ("ingest", "biomarkers")
+    ]
+    pd.DataFrame(ledger).to_parquet(tables / "ledger.parquet")
+    people = {"unit": units, "sub": [s.sub for s in SUBJECTS], "ses": [s.ses for s in SUBJECTS]}
+    pd.DataFrame(people).assign(sex="female").to_parquet(tables / "participants.parquet")
+    columns = load(get_protocol(protocol).biomarkers.dictionary)
+    start = f"{protocol}_"
+    own = values.filter(regex=f"^(unit$|{start})").rename(columns=lambda c: c.removeprefix(start))
+    own = own[["unit", *(c for c in own if c in columns)]].assign(analysed=True)
+    own.to_parquet(tables / "biomarkers.parquet")
+    known = entries([c for c in own if c in columns], columns)
+    (tables / "biomarkers.json").write_text(json.dumps(known))
+    (root / "provenance.json").write_text(json.dumps({"config": {"protocol": protocol}}))
+
+
+def test_the_joined_study_says_which_visit_is_to_be_looked_at(study):
+    """The short axis of sub-2 says 40% more than its labels: as if one more slice were counted."""
+    root, parts, biomarkers = study
+    wrong = biomarkers.copy()
+    wrong.loc[1, "cine_sax_lvedv_ml"] *= 1.4
+    for name, folder in parts.items():
+        collected(folder, name, wrong)
+    page = parts["cine_sax"] / "report" / "subjects" / "sub-2.html"
+    page.parent.mkdir(parents=True)
+    page.touch()
+    front = join_study(root, list(parts)).read_text(encoding="utf-8")
+    subjects = read_table(root, "subjects").set_index("unit")
+    assert subjects["agreement"].to_dict() == {"sub-1_ses-2": "pass", "sub-2": "review"}
+    assert "lvedv_ml" in subjects.loc["sub-2", "agreement_reason"]
+    visits = read_table(root, "agreement_visits").set_index(["unit", "column"])
+    assert visits.loc[("sub-2", "lvedv_ml"), "verdict"] == "review"
+    assert len(visits) == 6
+    assert 'href="../cine_sax/report/subjects/sub-2.html"' in front
+    assert "popscan review STUDY/cine_lax --subjects sub-2" in front
+    together_table = read_table(root, "together")
+    assert (together_table["reason"] == "").all()
+    again = join_study(root, list(parts)).read_text(encoding="utf-8")
+    assert again == front
+    pd.testing.assert_frame_equal(read_table(root, "together"), together_table)
