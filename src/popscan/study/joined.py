@@ -124,11 +124,11 @@ def join_parts(parts: Mapping[str, Study], *, earlier: pd.DataFrame | None = Non
         subjects = pd.concat([subjects, flags(visits, units)], axis=1)
         meanings |= FLAGS
     roots = {name: study.root for name, study in parts.items()}
-    measured = any(one.measure for declared in beside.values() for one in declared)
+    pairs = any(bool(one.measure) for declared in beside.values() for one in declared)
     kept = subjects.loc[subjects["n_analysed"] > 0, "unit"]
     return Joined(
         visits=visits,
-        together=together(roots, biomarkers, beside=beside, earlier=earlier) if measured else None,
+        together=together(roots, biomarkers, beside=beside, earlier=earlier) if pairs else None,
         together_meanings=dictionary(beside),
         ledger=_ledger(parts, units),
         subjects=subjects,
