@@ -16,7 +16,8 @@ and weights are chosen; its 14 validation patients, Sunnybrook and further heart
 part. Printed are shares with 95% intervals of Wilson, or drawn by patient where results of one
 hang together; which checks find what, and which raise each false alarm. Rows are kept below
 ``--out``: a run that was stopped goes on, ``--rows`` judges them with today's limits and trees.
-``--fit`` fits the trees of the check `label_risk` and writes them to the file that is shipped.
+``--fit`` fits the trees of the check `label_risk` and writes them to ``--trees``: by default the
+file that is shipped, which is written only where every case of the development part was judged.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ from popscan.qc.model import Verdict
 from popscan.qc.runner import run_checks
 from popscan.records import Scan
 from qc_campaign import DEVELOPMENT, show, with_label_risk
-from qc_label_fit import show_fit
+from qc_label_fit import FILE, show_fit
 from qc_spoilt import PLAIN, SPOILT, Heart, Labels
 from segmentation import acdc_cases
 
@@ -260,9 +261,15 @@ def _keep(path: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def kept_rows(path: Path) -> list[dict[str, Any]]:
-    """Return what an earlier run kept: a line per unit; a torn last one is left out."""
+    """Return what earlier runs kept: a line per unit, the first where two runs judged one.
+
+    A torn last line is left out.
+    """
     lines = path.read_text(encoding="utf-8").split("\n")[:-1] if path.exists() else []
-    return [row for line in lines for row in json.loads(line)]
+    by_unit: dict[str, list[dict[str, Any]]] = {}
+    for rows in map(json.loads, lines):
+        by_unit.setdefault(rows[0]["unit"], rows)
+    return [row for rows in by_unit.values() for row in rows]
 
 
 def main() -> None:
@@ -274,6 +281,7 @@ def main() -> None:
     parser.add_argument("--rows", action="store_true", help="judge the rows of an earlier run")
     parser.add_argument("--fit", action="store_true", help="fit label_risk, development part")
     parser.add_argument("--seconds", type=float, default=np.inf, help="stop after so many")
+    parser.add_argument("--trees", type=Path, default=FILE, help="file that --fit writes")
     given = parser.parse_args()
     data = given.data or Path(os.environ.get("POPSCAN_DATA", ROOT.parent / "shared" / "data"))
     given.out.mkdir(parents=True, exist_ok=True)
@@ -281,12 +289,17 @@ def main() -> None:
     parts = given.part or PARTS
     for part in () if given.rows else parts:
         whole = rows_of(part, data, given.out / f"{part}.jsonl", until)
+        if whole:
+            (given.out / f"{part}.whole").touch()
         print(f"{part}: {'whole' if whole else 'stopped, a part'}", flush=True)
+    lacking = [p for p in DEVELOPMENT if not (given.out / f"{p}.whole").exists() or p not in parts]
+    if given.fit and lacking and given.trees == FILE:
+        parser.error(f"--fit: not all of {', '.join(lacking)} was judged; name another --trees")
     kept = (kept_rows(given.out / f"{part}.jsonl") for part in parts)
     rows = pd.DataFrame([row for found in kept for row in found])
     rows = rows.assign(patient=rows["unit"].str.split().str[0])
     if given.fit:
-        show_fit(rows[rows["part"].isin(DEVELOPMENT)].reset_index(drop=True))
+        show_fit(rows[rows["part"].isin(DEVELOPMENT)].reset_index(drop=True), given.trees)
     show(with_label_risk(rows))
 
 

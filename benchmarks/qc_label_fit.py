@@ -63,8 +63,10 @@ def left_out(rows: pd.DataFrame, learn: NDArray[np.bool_], names: list[str]) -> 
     return odds
 
 
-def show_fit(rows: pd.DataFrame) -> None:
-    """Print what trees find of patients left out, and write the file that is shipped."""
+def show_fit(rows: pd.DataFrame, file: Path) -> None:
+    """Print what trees find of patients left out, and write those of all patients to a file."""
+    if rows.empty:
+        raise SystemExit("--fit: no case of the development part was judged")
     names = [name.removeprefix("sign ") for name in rows if name.startswith("sign ")]
     wrong, right = chosen(rows)
     learn = ~rows["kind"].isin(PLAIN).to_numpy()
@@ -79,6 +81,6 @@ def show_fit(rows: pd.DataFrame) -> None:
             f"rule is made for {100 * (odds[hard] > limit).mean():.0f}% found; "
             + ", ".join(f"{kind} {100 * v:.0f}%" for kind, v in by_kind.items())
         )
-    FILE.write_text(json.dumps(fitted(rows, learn, names)) + "\n", encoding="utf-8")
+    file.write_text(json.dumps(fitted(rows, learn, names)) + "\n", encoding="utf-8")
     label_risk.trees.cache_clear()
-    print(f"wrote {FILE}")
+    print(f"wrote {file}")

@@ -12,6 +12,7 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "popscan"
 #: sets name things, and the commands, which write the reference of the first protocol.
 CORE = (
     "records.py", "protocol.py", "protocol_parts.py", "protocol_words.py", "registry.py",
+    "protocol_beside.py",
     "journal.py", "jsontext.py", "task.py", "outputs.py", "cells.py", "methods.py", "plan.py",
     "store.py", "run.py", "worker.py", "standing.py", "names.py", "inventory.py", "lock.py",
     "yamlfile.py", "withdrawn.py", "stages/**/*.py", "study/*.py", "fairness/*.py", "stats/*.py",

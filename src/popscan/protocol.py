@@ -17,6 +17,7 @@ from typing import Any
 
 from popscan.columns import Column
 from popscan.labelset import NAME, LabelSet, Structure
+from popscan.protocol_beside import Beside, Limit, Visit
 from popscan.protocol_parts import (
     PLACE,
     Biomarkers,
@@ -34,9 +35,9 @@ from popscan.records import PopscanError
 from popscan.spaces import AtlasFrame, CropFrame, Cut, Region
 
 __all__ = [
-    "AtlasFrame", "Biomarkers", "CropFrame", "Cut", "LabelSet", "Motion", "Outcome", "Protocol",
-    "Quality", "Region", "Segmentation", "Series", "Simulation", "SizeAdjustment", "Sorting",
-    "Structure", "Words", "load",
+    "AtlasFrame", "Beside", "Biomarkers", "CropFrame", "Cut", "LabelSet", "Limit", "Motion",
+    "Outcome", "Protocol", "Quality", "Region", "Segmentation", "Series", "Simulation",
+    "SizeAdjustment", "Sorting", "Structure", "Visit", "Words", "load",
 ]  # fmt: skip
 
 
@@ -96,6 +97,8 @@ class Protocol:
         more of it than popscan.
     equals
         Biomarker -> the name that other protocols have for the same quantity, in the same unit.
+    beside
+        Other protocols against which each visit is held where a study has both.
     report_blocks
         Functions ``(context: StudyContext) -> Extra | None`` (`popscan.report.context`), each a
         section of the report behind the atlas; None where there is nothing to show.
@@ -149,6 +152,7 @@ class Protocol:
     outcomes: tuple[Outcome, ...] = ()
     columns: Mapping[str, Column] = field(default_factory=dict)
     equals: Mapping[str, str] = field(default_factory=dict)
+    beside: tuple[Beside, ...] = ()
     report_blocks: tuple[Where, ...] = ()
     published: Where = ""
     methods_text: Where = ""
@@ -268,5 +272,7 @@ class Protocol:
             named |= {f"{key}.{k}": v for k, v in fields if isinstance(v, str) and k not in words}
         named["segmentation.columns"] = self.segmentation.columns
         named["segmentation.training"] = self.segmentation.training
+        for one in self.beside:
+            named |= {f"beside.{one.of}.{k}": getattr(one, k) for k in ("measure", "dictionary")}
         named |= {f"report_blocks.{i}": v for i, v in enumerate(self.report_blocks)}
         return {key: where for key, where in named.items() if where}

@@ -74,7 +74,8 @@ rule join:
         "../../envs/popscan.yaml"
     params:
         study=SEVERAL,
-        options=JOINT_FILES.file({"protocols": list(PARTS)}, in_order=True),
+        # The version is raised where joining gives other tables.
+        options=JOINT_FILES.file({"protocols": list(PARTS), "version": "2"}, in_order=True),
     shell:
         "logged {log:q} popscan join --study {params.study:q} --options {params.options:q}"
 

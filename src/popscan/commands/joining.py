@@ -9,9 +9,11 @@ from popscan.names import subject_of
 from popscan.opened import open_study
 from popscan.protocols import get_protocol
 from popscan.report.front import Part, write_front_page
-from popscan.study.joined import join_parts, write_joined
+from popscan.report.pages import page_name
+from popscan.study.agreeing_visits import REVIEW
+from popscan.study.joined import Joined, join_parts, write_joined
 from popscan.study.study import Study
-from popscan.study.tables import tables_folder
+from popscan.study.tables import read_table, tables_folder
 
 #: Sentences of each audit that stand on the front page.
 _SENTENCES = 3
@@ -39,7 +41,7 @@ def join_study(study_root: Path, protocols: Sequence[str]) -> Path:
     """
     opened = {name: open_study(study_root / name) for name in protocols}
     studies = {name: Study.of_tables(study.root, study.config) for name, study in opened.items()}
-    joined = join_parts(studies)
+    joined = join_parts(studies, earlier=read_table(study_root, "together"))
     write_joined(study_root, joined)
     parts = [
         Part(
@@ -61,7 +63,22 @@ def join_study(study_root: Path, protocols: Sequence[str]) -> Path:
         subjects=joined.subjects,
         conflicts=joined.conflicts,
         agreement=joined.agreement,
+        visits=joined.visits,
+        pages=_pages(study_root, joined),
     )
+
+
+def _pages(study_root: Path, joined: Joined) -> dict[tuple[str, str], str]:
+    """Protocol and unit -> page of a visit that is to be looked at, where its report has one."""
+    if joined.visits is None:
+        return {}
+    flagged = joined.visits[joined.visits["verdict"] == REVIEW]
+    return {
+        (name, unit): f"../{name}/report/subjects/{page_name(unit)}"
+        for side in ("first", "second")
+        for name, unit in flagged[[side, "unit"]].astype(str).itertuples(index=False, name=None)
+        if (study_root / name / "report" / "subjects" / page_name(unit)).exists()
+    }
 
 
 def _sentences(part_root: Path) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import pandas as pd
 from popscan.names import subject_of
 from popscan.records import Status
 from popscan.report.blocks import Bullets, Card, Cards, Cell, Column, Section, Table, Text
+from popscan.report.differing import differing_visits
 from popscan.report.names import name_of
 from popscan.report.single import write_page
 from popscan.report.text import plural
@@ -46,6 +47,8 @@ def write_front_page(
     subjects: pd.DataFrame,
     conflicts: Sequence[str] = (),
     agreement: pd.DataFrame | None = None,
+    visits: pd.DataFrame | None = None,
+    pages: Mapping[tuple[str, str], str] | None = None,
 ) -> Path:
     """Write the page.
 
@@ -63,6 +66,10 @@ def write_front_page(
         Sentences on attributes that differ between parts.
     agreement
         Table of biomarkers that two protocols have (`popscan.study.agreeing`).
+    visits
+        Visits held against the limits of measurement (`popscan.study.agreeing_visits`).
+    pages
+        Protocol and unit -> page of a subject.
     """
     units = _counted(subjects)
     one, many = units.removesuffix("s"), units.capitalize()
@@ -86,6 +93,7 @@ def write_front_page(
             blocks=[_stages(ledger), _reasons(ledger, units=units)],
         ),
         *_agreement(agreement),
+        *differing_visits(visits, pages or {}),
         *_audits(parts),
     ]
     titles = ", ".join(part.title for part in parts)

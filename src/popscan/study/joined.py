@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
@@ -12,11 +12,14 @@ import pandas as pd
 
 from popscan.columns import UNIT, Column, Kind, flag, text
 from popscan.names import subject_of
+from popscan.protocol import Beside
 from popscan.protocols import get_protocol, known
 from popscan.records import Status
 from popscan.study.agreeing import AGREEMENT, agreement
+from popscan.study.agreeing_visits import FLAGS, VISITS, agreement_visits, flags
 from popscan.study.study import Study
 from popscan.study.tables import check_account, read_table, tables_folder, write_table
+from popscan.study.together import dictionary, together
 
 #: Of a subject of another part that a part's source does not list.
 ABSENT = {
@@ -57,6 +60,13 @@ class Joined:
         Sentences on attributes that differ between parts.
     agreement
         One row per biomarker that two protocols have.
+    visits
+        One row per visit and number that a protocol's limits hold against another's; None where no
+        protocol of the study has such limits.
+    together
+        One row per visit: numbers that need the labels of two protocols; None likewise.
+    together_meanings
+        Column of `together` -> what it means.
     """
 
     ledger: pd.DataFrame
@@ -65,15 +75,20 @@ class Joined:
     meanings: Mapping[str, Column]
     conflicts: Sequence[str]
     agreement: pd.DataFrame
+    visits: pd.DataFrame | None = None
+    together: pd.DataFrame | None = None
+    together_meanings: Mapping[str, Column] = field(default_factory=dict)
 
 
-def join_parts(parts: Mapping[str, Study]) -> Joined:
+def join_parts(parts: Mapping[str, Study], *, earlier: pd.DataFrame | None = None) -> Joined:
     """Join the tables of all parts.
 
     Parameters
     ----------
     parts
         Protocol -> its part, in the order of the config.
+    earlier
+        The table `together` of an earlier run: visits in which nothing changed are not read again.
 
     Raises
     ------
@@ -103,8 +118,18 @@ def join_parts(parts: Mapping[str, Study]) -> Joined:
         meanings |= columns
     subjects["n_analysed"] = subjects[[f"{name}_analysed" for name in parts]].sum(axis=1)
     meanings["n_analysed"] = Column("", "protocols in whose analyses the subject is")
+    beside = _beside(list(parts))
+    visits = agreement_visits(biomarkers, meanings, beside=beside) if beside else None
+    if visits is not None:
+        subjects = pd.concat([subjects, flags(visits, units)], axis=1)
+        meanings |= FLAGS
+    roots = {name: study.root for name, study in parts.items()}
+    pairs = any(bool(one.measure) for declared in beside.values() for one in declared)
     kept = subjects.loc[subjects["n_analysed"] > 0, "unit"]
     return Joined(
+        visits=visits,
+        together=together(roots, biomarkers, beside=beside, earlier=earlier) if pairs else None,
+        together_meanings=dictionary(beside),
         ledger=_ledger(parts, units),
         subjects=subjects,
         biomarkers=biomarkers[biomarkers["unit"].isin(kept)].reset_index(drop=True),
@@ -126,6 +151,17 @@ def write_joined(study_root: Path, joined: Joined) -> None:
     write_table(study_root, "biomarkers", joined.biomarkers, joined.meanings)
     if len(joined.agreement):
         write_table(study_root, "agreement", joined.agreement, AGREEMENT)
+    if joined.visits is not None:
+        write_table(study_root, "agreement_visits", joined.visits, VISITS)
+    if joined.together is not None:
+        write_table(study_root, "together", joined.together, joined.together_meanings)
+
+
+def _beside(names: Sequence[str]) -> dict[str, tuple[Beside, ...]]:
+    """Protocol -> how its visits stand to those of others; empty where none is of the study."""
+    declared = {name: get_protocol(name).beside if name in known() else () for name in names}
+    pairs = [one for those in declared.values() for one in those if one.of in declared]
+    return declared if pairs else {}
 
 
 def _ledger(parts: Mapping[str, Study], units: Sequence[str]) -> pd.DataFrame:

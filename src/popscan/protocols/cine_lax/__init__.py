@@ -2,6 +2,7 @@
 
 from popscan.columns import Column
 from popscan.protocol import (
+    Beside,
     Biomarkers,
     Outcome,
     Protocol,
@@ -13,6 +14,7 @@ from popscan.protocol import (
     Words,
 )
 from popscan.protocols.cine_lax.labels import LABELS
+from popscan.protocols.cine_lax.limits import LIMITS
 
 PROTOCOL = Protocol(
     name="cine_lax",
@@ -107,6 +109,15 @@ PROTOCOL = Protocol(
         "n_slices": Column("", "long-axis planes of the visit", "ingest"),
         "n_frames": Column("", "cardiac phases", "ingest"),
     },
+    beside=(
+        Beside(
+            of="cine_sax",
+            limits=LIMITS,
+            source="99% of 8 digital hearts with labels as drawn, benchmarks/two_views.py",
+            measure="popscan.protocols.cine_lax.beside:measure",
+            dictionary="popscan.protocols.cine_lax.beside:DICTIONARY",
+        ),
+    ),
     config={"visibility": {"sources": ["biomarkers"]}, "simulate": {"kspace": False}},
     simulation=Simulation(
         population="popscan.protocols.cine_sax.simulate.population:sample_population",

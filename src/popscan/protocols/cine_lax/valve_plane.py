@@ -71,8 +71,35 @@ def valve_plane(seen: Iterable[Ventricle]) -> ValvePlane | None:
     return ValvePlane(point_mm=middle, normal=normal, misfit_mm=misfit)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """A structure of a short-axis stack and the valve's plane, in mL; NaN where not known.
+
+    Attributes
+    ----------
+    to_valve_ml
+        Its volume, ended at the plane.
+    beyond_ml
+        What of the labels lies beyond the plane, and was taken away.
+    short_ml
+        What lies between the highest slice and the plane, and was added.
+    """
+
+    to_valve_ml: float = math.nan
+    beyond_ml: float = math.nan
+    short_ml: float = math.nan
+
+
 def volume_to_valve_ml(mask: ArrayLike, affine: Floats, plane: ValvePlane) -> float:
     """Return the volume of a structure of a short-axis stack, ended at the valve's plane.
+
+    That of `ended_at_valve`, whose parameters are the same.
+    """
+    return ended_at_valve(mask, affine, plane).to_valve_ml
+
+
+def ended_at_valve(mask: ArrayLike, affine: Floats, plane: ValvePlane) -> Ended:
+    """End a structure of a short-axis stack at the valve's plane.
 
     Slices add up as discs as thick as their distance; of each pixel counts what lies on the apex's
     side of the plane. Where the highest slice ends below the plane, its shape is continued up to
@@ -89,19 +116,19 @@ def volume_to_valve_ml(mask: ArrayLike, affine: Floats, plane: ValvePlane) -> fl
 
     Returns
     -------
-    float
-        mL. NaN where nothing is labelled, where slices stand along the plane and not across the
+    Ended
+        All NaN where nothing is labelled, where slices stand along the plane and not across the
         long axis, or where the stack ends too far below the valve to be continued.
     """
     array = np.asarray(mask, dtype=bool)
     if array.ndim != 3:
         raise ValueError(f"a mask (x, y, z) is expected, found shape {array.shape}")
     if not array.any():
-        return math.nan
+        return Ended()
     step = affine[:3, 2]
     rise = float(step @ plane.normal)  # towards the apex per slice
     if abs(rise) < 0.7 * np.linalg.norm(step):
-        return math.nan
+        return Ended()
     voxel_ml = abs(float(np.linalg.det(affine[:3, :3]))) / 1000.0
     x, y, z = np.nonzero(array)
     below = _below_mm(affine, plane, np.stack([x, y, z])) / abs(rise)  # in slices
@@ -111,8 +138,12 @@ def volume_to_valve_ml(mask: ArrayLike, affine: Floats, plane: ValvePlane) -> fl
     # What of a column of the highest slice lies between its upper face and the plane.
     missing = np.maximum(below[z == top] - 0.5, 0.0)
     if missing.size and float(np.median(missing)) > MOST_SLICES:
-        return math.nan
-    return float(voxel_ml * (inside.sum() + missing.sum()))
+        return Ended()
+    return Ended(
+        to_valve_ml=float(voxel_ml * (inside.sum() + missing.sum())),
+        beyond_ml=float(voxel_ml * (inside.size - inside.sum())),
+        short_ml=float(voxel_ml * missing.sum()),
+    )
 
 
 def _below_mm(affine: Floats, plane: ValvePlane, voxels: NDArray[np.intp]) -> Floats:

@@ -1,0 +1,109 @@
+"""A visit whose protocols differ by more than measurement explains is to be looked at."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from popscan.columns import Column
+from popscan.protocol import Beside, Limit, load
+from popscan.protocols import every, get_protocol
+from popscan.report.front import Part, write_front_page
+from popscan.study.agreeing_visits import FLAGS, VISITS, agreement_visits, flags
+
+LIMITS = (
+    Limit(column="size_ml", low=-10.0, high=12.0, in_pct=True),
+    Limit(column="share_pct", other="part_pct", low=-3.0, high=3.0),
+)
+BESIDE = {"b": (Beside(of="a", limits=LIMITS),), "a": ()}
+MEANINGS = {
+    "a_size_ml": Column("mL", "size"), "b_size_ml": Column("mL", "size"),
+    "a_part_pct": Column("%", "share"), "b_share_pct": Column("%", "share"),
+}  # fmt: skip
+
+
+def table(*rows: tuple[str, float, float, float, float]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=["unit", *MEANINGS])
+
+
+VALUES = table(
+    ("sub-2", 100.0, 111.0, 60.0, 62.0),
+    ("sub-1_ses-1", 100.0, 150.0, 60.0, 62.0),
+    ("sub-1_ses-2", 100.0, np.nan, 60.0, 50.0),
+    ("sub-3", 0.0, 0.0, np.nan, 60.0),
+)
+
+
+def test_each_visit_and_number_is_judged_and_what_is_not_there_is_not():
+    found = agreement_visits(VALUES, MEANINGS, beside=BESIDE)
+    assert list(found.columns) == list(VISITS)
+    verdicts = {(r["unit"], r["column"]): r["verdict"] for r in found.to_dict("records")}
+    assert verdicts == {
+        ("sub-2", "size_ml"): "pass", ("sub-2", "part_pct"): "pass",
+        ("sub-1_ses-1", "size_ml"): "review", ("sub-1_ses-1", "part_pct"): "pass",
+        ("sub-1_ses-2", "part_pct"): "review",
+    }  # fmt: skip
+    row = found.iloc[2]
+    assert (row["first"], row["second"], row["difference"]) == ("a", "b", 50.0)
+    assert row["difference_pct"] == pytest.approx(40.0)
+    assert found["unit"].tolist() == sorted(found["unit"], key=list(VALUES["unit"]).index)
+
+
+def test_one_row_per_visit_says_so_in_subjects():
+    units = [*VALUES["unit"], "sub-4"]
+    found = flags(agreement_visits(VALUES, MEANINGS, beside=BESIDE), units)
+    assert list(found.columns) == list(FLAGS)
+    assert found["agreement"].tolist() == ["pass", "review", "review", "", ""]
+    assert found["agreement_reason"][1] == (
+        "size_ml 100.0 by a, 150.0 by b: +40.0% (limits -10.0 to 12.0)"
+    )
+    assert "-10.0 points (limits -3.0 to 3.0)" in found["agreement_reason"][2]
+
+
+def test_other_units_other_protocols_and_no_visits_give_no_rows():
+    odd = {**MEANINGS, "b_size_ml": Column("g", "mass")}
+    found = agreement_visits(VALUES, odd, beside=BESIDE)
+    assert set(found["column"]) == {"part_pct"}
+    assert agreement_visits(VALUES, MEANINGS, beside={"b": BESIDE["b"]}).empty
+    assert agreement_visits(VALUES.head(0), MEANINGS, beside=BESIDE).empty
+    assert flags(agreement_visits(VALUES.head(0), MEANINGS, beside=BESIDE), []).empty
+
+
+def page(tmp_path, visits, **more) -> str:
+    path = tmp_path / "index.html"
+    write_front_page(
+        path, name="both", visits=visits,
+        subjects=pd.DataFrame({"unit": ["sub-1"], "a_analysed": [True], "n_analysed": [1]}),
+        parts=[Part(name="a", title="A", n_subjects=1, n_analysed=1)],
+        ledger=pd.DataFrame([{"protocol": "a", "stage": "qc", "status": "ok", "reason": ""}]),
+        **more,
+    )  # fmt: skip
+    return path.read_text(encoding="utf-8")
+
+
+def test_the_front_page_counts_and_links_them(tmp_path):
+    visits = agreement_visits(VALUES, MEANINGS, beside=BESIDE)
+    link = "../a/report/subjects/sub-1_ses-1.html"
+    text = page(tmp_path, visits, pages={("a", "sub-1_ses-1"): link})
+    assert "Visits to be looked at" in text
+    assert f'href="{link}"' in text
+    assert "popscan review STUDY/b --subjects sub-1_ses-1,sub-1_ses-2" in text
+    assert "sub-2" not in text
+    none = page(tmp_path, visits[visits["verdict"] == "pass"])
+    assert "Visits to be looked at" in none
+    assert "Differences beyond" not in none
+    assert "Visits to be looked at" not in page(tmp_path, None)
+
+
+def test_what_protocols_declare_is_measured_by_both():
+    for protocol in every():
+        for one in protocol.beside:
+            own, other = (
+                load(which.biomarkers.dictionary) for which in (protocol, get_protocol(one.of))
+            )
+            for limit in one.limits:
+                assert own[limit.column].unit == other[limit.second].unit
+                assert limit.low < 0 < limit.high
+            assert one.limits == () or one.source
+            assert not set(one.columns()) & set(own)
