@@ -207,7 +207,7 @@ def invert_field(
     n_iterations
         At most so many steps.
     tolerance_mm
-        Steps end once none changes the inverse by more.
+        Steps of a voxel end once one changes its inverse by no more.
 
     Returns
     -------
@@ -215,14 +215,20 @@ def invert_field(
         Displacement in mm: going through it and then through `field` leads back to the start.
     """
     field = np.asarray(field, dtype=np.float64)
-    inverse = -field
+    per_axis = np.asarray(spacing_mm, dtype=np.float64)
+    grid = np.stack([axis.ravel() for axis in np.indices(field.shape[:-1])], axis=-1)
+    inverse = -field.reshape(grid.shape)
+    # A voxel's steps depend on no other's, so those that have arrived are left.
+    moving = np.arange(len(grid))
     for _ in range(n_iterations):
-        following = -_field_at(field, inverse, spacing_mm)
-        change = np.abs(following - inverse).max(initial=0.0)
-        inverse = following
-        if change <= tolerance_mm:
+        at = grid[moving] + inverse[moving] / per_axis
+        following = -_sampled(field, at.T)
+        change = np.abs(following - inverse[moving]).max(axis=-1)
+        inverse[moving] = following
+        moving = moving[change > tolerance_mm]
+        if not moving.size:
             break
-    return inverse
+    return inverse.reshape(field.shape)
 
 
 def _field_at(field: Field, displacement: Field, spacing_mm: Spacing) -> Field:
