@@ -113,7 +113,8 @@ class CycleSums:
 
         def warped(part: NDArray[np.float32]) -> Floats:
             whole = np.zeros((*part.shape[:-3], *shape), np.float32)
-            whole[(..., *box)] = part
+            inner: Any = (..., *box)
+            whole[inner] = part
             moved = warp(whole)
             steps: Floats = np.round(moved.astype(np.float64) * _STEPS_PER_UNIT) / _STEPS_PER_UNIT
             return steps

@@ -120,13 +120,13 @@ def _options(
     spacing_mm: float,
 ) -> dict[str, Any]:
     """Those of a registration method that the atlas sets; the others keep the method's defaults."""
-    stiffness = {"smoothing_mm": smoothing_mm}
+    stiffness: dict[str, Any] = {"smoothing_mm": smoothing_mm}
     # Updates of first order take half of the time. On coarser grids than this averages drift.
     if smoothing_mm >= spacing_mm:
-        fast = {"n_iterations": (20, 2), "first_order": True, "max_step_mm": spacing_mm}
+        search = {"n_iterations": (20, 2), "first_order": True, "max_step_mm": spacing_mm}
     else:
-        fast = {"n_iterations": (30, 8)}
-    demons = {**stiffness, **fast}
+        search = {"n_iterations": (30, 8)}
+    demons = {**stiffness, **search}
     if n_demons_iterations is not None:
         demons["n_iterations"] = n_demons_iterations
     return {"demons": demons, "svf": stiffness}.get(method, {})
