@@ -131,13 +131,14 @@ def estimates(
         "outlines, fixed slices": lambda: by_outlines(made.scan, made.labels, follow=False),
         "true labels": lambda: measure_motion(made.scan, made.labels).values,
     }
-    if images:
-        for source in ("images", "both"):
-            runs[f"{source}, true labels at ED"] = lambda source=source: (
-                measure_motion(made.scan, made.labels, source=source).values
-            )
     if shipped is not None:
         runs["shipped network"] = lambda: measure_motion(made.scan, shipped).values
+    if images:
+        for words, labels in (("true labels", made.labels), ("shipped network", shipped)):
+            for source in ("images", "both") if labels is not None else ():
+                runs[f"{source}, {words}"] = lambda source=source, labels=labels: (
+                    measure_motion(made.scan, labels, source=source).values
+                )
     if posterior:
         runs = {"true labels, bayesian": lambda: (
             measure_motion(made.scan, made.labels, method="bayesian").values
@@ -179,7 +180,7 @@ def one_heart(row: Mapping[str, Any], args: argparse.Namespace) -> Iterator[dict
     for name, values, reason, seconds in estimates(
         made, shipped, images=args.images, posterior=args.posterior
     ):
-        truth = truths["shipped" if name.startswith("shipped") else "true"]
+        truth = truths["shipped" if name.endswith("shipped network") else "true"]
         columns = [*GLOBAL, *(f"{s}_aha{n:02d}_peak_pct" for s in SEGMENTAL for n in range(1, 17))]
         yield {
             "unit": who, "estimate": name, "reason": reason, "cpu_s": seconds,

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from popscan.register import warp_image
+from popscan.register import warp_image, warper
 
 Floats = NDArray[np.float64]
 
@@ -109,10 +109,13 @@ class CycleSums:
             for c, n in zip(cycle.corner, cycle.image.shape[1:], strict=True)
         )
 
+        warp = warper(field_mm, spacing_mm=spacing_mm)
+
         def warped(part: NDArray[np.float32]) -> Floats:
-            whole = np.zeros(shape, np.float32)
-            whole[box] = part
-            moved = warp_image(whole, field_mm, spacing_mm=spacing_mm, fill=None)
+            whole = np.zeros((*part.shape[:-3], *shape), np.float32)
+            inner: Any = (..., *box)
+            whole[inner] = part
+            moved = warp(whole)
             steps: Floats = np.round(moved.astype(np.float64) * _STEPS_PER_UNIT) / _STEPS_PER_UNIT
             return steps
 
@@ -122,7 +125,7 @@ class CycleSums:
         return cls(
             n_subjects=1,
             weight=weight,
-            labels=np.stack([np.stack([warped(one) for one in phase]) for phase in chance]),
+            labels=np.stack([warped(phase) for phase in chance]),
             image=np.stack([warped(phase) * weight for phase in grey]),
         )
 

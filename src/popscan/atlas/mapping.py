@@ -15,7 +15,7 @@ from popscan.atlas.partial import ALL, Floats, GroupSums, Partial, exact, measur
 from popscan.atlas.prepared import Prepared
 from popscan.atlas.template import Template
 from popscan.records import PopscanError
-from popscan.register import jacobian_determinant, register, warp_image
+from popscan.register import jacobian_determinant, register, warp_sharply, warper
 from popscan.spaces import Region
 
 
@@ -26,7 +26,7 @@ def map_subjects(
     regions: Sequence[Region],
     grid: AtlasGrid | None = None,
     method: str = "demons",
-    n_demons_iterations: tuple[int, ...] = (30, 8),
+    n_demons_iterations: tuple[int, ...] | None = None,
     smoothing_mm: float = 5.0,
     image_weight: float = 0.0,
     with_cycle: bool = False,
@@ -49,7 +49,8 @@ def map_subjects(
     method
         A name of `popscan.register.METHODS`.
     n_demons_iterations
-        Steps per level of demons, coarse to fine (`popscan.register.register_demons`).
+        Steps per level of demons, coarse to fine (`popscan.register.register_demons`); by default
+        20 and 2 where the smoothing spans a voxel and updates are of first order, else 30 and 8.
     smoothing_mm
         Stiffness of the displacement, of demons and velocity fields.
     image_weight
@@ -75,7 +76,7 @@ def map_subjects(
     if len(set(units)) < len(units):
         raise PopscanError("subjects counted twice in one shard of the atlas")
     grid = _common_grid(ordered, template, grid)
-    options = _options(method, n_demons_iterations, smoothing_mm)
+    options = _options(method, n_demons_iterations, smoothing_mm, grid.spacing_mm)
     groups: dict[str, GroupSums] = {}
     cycles: dict[str, CycleSums] = {}
     values = np.full((len(ordered), len(measures([r.name for r in regions]))), np.nan)
@@ -113,15 +114,22 @@ def map_subjects(
 
 
 def _options(
-    method: str, n_demons_iterations: tuple[int, ...], smoothing_mm: float
+    method: str,
+    n_demons_iterations: tuple[int, ...] | None,
+    smoothing_mm: float,
+    spacing_mm: float,
 ) -> dict[str, Any]:
     """Those of a registration method that the atlas sets; the others keep the method's defaults."""
-    stiffness = {"smoothing_mm": smoothing_mm}
-    known: dict[str, dict[str, Any]] = {
-        "demons": {**stiffness, "n_iterations": n_demons_iterations},
-        "svf": stiffness,
-    }
-    return known.get(method, {})
+    stiffness: dict[str, Any] = {"smoothing_mm": smoothing_mm}
+    # Updates of first order take half of the time. On coarser grids than this averages drift.
+    if smoothing_mm >= spacing_mm:
+        search = {"n_iterations": (20, 2), "first_order": True, "max_step_mm": spacing_mm}
+    else:
+        search = {"n_iterations": (30, 8)}
+    demons = {**stiffness, **search}
+    if n_demons_iterations is not None:
+        demons["n_iterations"] = n_demons_iterations
+    return {"demons": demons, "svf": stiffness}.get(method, {})
 
 
 def _common_grid(
@@ -155,17 +163,18 @@ def _feature(
 
 
 def _summands(prepared: Prepared, field: NDArray, grid: AtlasGrid) -> GroupSums:
-    def warped(array: NDArray) -> Floats:
-        return warp_image(array, field, spacing_mm=grid.spacing, fill=None).astype(np.float64)
-
-    inside = (warped(prepared.inside.astype(np.float32)) > 0.5).astype(np.float64)
-    image = exact(warped(prepared.image)) * inside
+    arrays = np.stack([prepared.inside.astype(np.float32), prepared.image, *prepared.labels])
+    covered, grey, *memberships = warper(field, spacing_mm=grid.spacing)(arrays).astype(np.float64)
+    inside = (covered > 0.5).astype(np.float64)
+    if field.any():
+        grey = warp_sharply(prepared.image, covered, grey, field, spacing_mm=grid.spacing)
+    image = exact(grey) * inside
     return GroupSums(
         n_subjects=1,
         weight=inside,
         image=image,
         image_squared=exact(image**2),
-        labels=exact(np.stack([warped(membership) for membership in prepared.labels])),
+        labels=exact(np.stack(memberships)),
         displacement_mm=exact(field),
     )
 

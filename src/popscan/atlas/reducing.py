@@ -11,7 +11,7 @@ from popscan.atlas.cycle import CycleTemplate
 from popscan.atlas.partial import GroupSums, Partial, merge
 from popscan.atlas.template import Template
 from popscan.records import PopscanError
-from popscan.register import invert_field, warp_image
+from popscan.register import invert_field, warp_sharply, warper
 
 
 def reduce(
@@ -78,9 +78,9 @@ def _template(
     inverse = None
     if previous is not None and displacement.any():
         inverse = invert_field(displacement, spacing_mm=total.grid.spacing)
-        maps = [
-            warp_image(array, inverse, spacing_mm=total.grid.spacing, fill=None) for array in maps
-        ]
+        warp = warper(inverse, spacing_mm=total.grid.spacing)
+        seen_by_any, *maps = warp([sums.weight > 0, *maps])
+        maps[0] = warp_sharply(mean, seen_by_any, maps[0], inverse, spacing_mm=total.grid.spacing)
     image, image_sd, coverage, *probabilities = maps
     seen = coverage >= 0.5
     cycle = None

@@ -29,6 +29,8 @@ from popscan.register.fields import (
     jacobian_determinant,
     warp_image,
     warp_labels,
+    warp_sharply,
+    warper,
 )
 from popscan.register.frames import Frame, check_frame, frame_to_frame
 from popscan.register.pairs import check_pairs
@@ -217,5 +219,7 @@ __all__ = [
     "resample_affine",
     "warp_image",
     "warp_labels",
+    "warp_sharply",
+    "warper",
     "without_uncertainty",
 ]

@@ -73,13 +73,14 @@ def demons(
     n_iterations: tuple[int, ...] = (30, 10),
     smoothing_mm: float = 4.0,
     max_step_mm: float = 5.0,
+    first_order: bool = False,
 ) -> Warp:
     """Register by diffeomorphic demons; options as `popscan.register.register_demons`."""
     pairs = check_pairs(fixed, moving, spacing_mm=spacing_mm)
     fields = [
         demons_field(
             one, other, spacing_mm=pairs.spacing_mm, n_iterations=n_iterations,
-            smoothing_mm=smoothing_mm, max_step_mm=max_step_mm,
+            smoothing_mm=smoothing_mm, max_step_mm=max_step_mm, first_order=first_order,
         )
         for one, other in zip(pairs.fixed, pairs.moving, strict=True)
     ]  # fmt: skip

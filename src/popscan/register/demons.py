@@ -22,6 +22,7 @@ def register_demons(
     n_iterations: Sequence[int] = (30, 10),
     smoothing_mm: float = 4.0,
     max_step_mm: float = 5.0,
+    first_order: bool = False,
     initial: ArrayLike | None = None,
 ) -> Field:
     """Register two images by diffeomorphic demons (Vercauteren et al. 2009).
@@ -43,6 +44,9 @@ def register_demons(
         Standard deviation of the Gaussian that regularises the displacement; larger is stiffer.
     max_step_mm
         Longest displacement within one update.
+    first_order
+        Whether an update is taken for its own exponential: half of the time, and nothing folds as
+        long as its steps are about a voxel at most.
     initial : array_like, shape (x, y, z, 3), optional
         Displacement to start from.
 
@@ -60,7 +64,8 @@ def register_demons(
     check_pair(fixed, moving, same_grid=True)
     return demons_field(
         fixed, moving, spacing_mm=spacing_mm, n_iterations=n_iterations,
-        smoothing_mm=smoothing_mm, max_step_mm=max_step_mm, initial=initial,
+        smoothing_mm=smoothing_mm, max_step_mm=max_step_mm, first_order=first_order,
+        initial=initial,
     )  # fmt: skip
 
 
@@ -72,6 +77,7 @@ def demons_field(
     n_iterations: Sequence[int],
     smoothing_mm: float,
     max_step_mm: float,
+    first_order: bool = False,
     initial: ArrayLike | None = None,
 ) -> Field:
     """Run `register_demons` on checked images of two or three axes, in the caller's threads."""
@@ -84,7 +90,9 @@ def demons_field(
         if field is not None:
             field = _on_grid_of(field, small[0])
         if n_steps > 0:
-            field = _demons(small, field, n_steps, smoothing_mm, max_step_mm)
+            field = _demons(
+                small, field, n_steps, smoothing_mm, max_step_mm, first_order=first_order
+            )
     if field is None:
         return np.zeros((*np.shape(fixed), np.ndim(fixed)))
     return from_field(_on_grid_of(field, images[0]))
@@ -116,6 +124,8 @@ def _demons(
     n_steps: int,
     smoothing_mm: float,
     max_step_mm: float,
+    *,
+    first_order: bool,
 ) -> sitk.Image:
     spacing = images[0].GetSpacing()
     demons = sitk.DiffeomorphicDemonsRegistrationFilter()
@@ -123,5 +133,6 @@ def _demons(
     demons.SetSmoothDisplacementField(smoothing_mm > 0)
     demons.SetStandardDeviations([max(smoothing_mm, 1e-6) / s for s in spacing])
     demons.SetMaximumUpdateStepLength(float(max_step_mm))
+    demons.SetUseFirstOrderExp(bool(first_order))
     demons.SetIntensityDifferenceThreshold(1e-6)
     return demons.Execute(*images) if field is None else demons.Execute(*images, field)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -195,6 +196,19 @@ def test_bullseye_names_segments_and_what_is_missing():
     assert drawn.count("<path") == 16
     assert "1 basal anterior: -20.0 %" in drawn
     assert drawn.count("not measured") == 15
+    assert ">-30 %<" in drawn  # what the darkest colour stands for
+
+
+def test_bullseyes_wrap_and_long_titles_stay_on_their_own_plot():
+    """Two of 260 pixels in one drawing shrank to 7-pixel letters on a phone."""
+    name = "Black, Black British, Caribbean or African women"
+    plots = [Plot(title=f"{name} (n = 4): {kind}", values={}, full=1.0) for kind in ("a", "b")]
+    drawn = str(bullseye(plots))
+    assert drawn.count("<svg") == 2
+    titles = re.findall(r'font-weight="bold">([^<]*)<', drawn)
+    assert len(titles) >= 4
+    assert max(map(len, titles)) <= 32
+    assert str(bullseye([])) == "<div></div>"
 
 
 def without(labels: LabelMap, frame: int, code: Label) -> LabelMap:

@@ -201,6 +201,10 @@ def to_svg(
     return Markup(re.sub(r"<svg[^>]*>", lambda _: head, text, count=1).strip())
 
 
+#: As wide as drawings are at least where a page is narrow (templates/style.css).
+_WIDE_PX = 640
+
+
 def png_uri(image: Image.Image) -> str:
     """Return a picture as a ``data:`` URI of a palette PNG (grey images with thin coloured lines).
 
@@ -214,10 +218,10 @@ def png_uri(image: Image.Image) -> str:
 
 
 def image_tag(uri: str, *, alt: str, width_px: int, height_px: int) -> Markup:
-    """Return an ``img`` element."""
+    """Return an ``img`` element; on narrow screens wide ones scroll, so that letters stay large."""
     return Markup(
-        '<img src="{}" alt="{}" width="{}" height="{}" style="max-width:100%;height:auto">'
-    ).format(uri, alt, width_px, height_px)
+        '<img{} src="{}" alt="{}" width="{}" height="{}" style="max-width:100%;height:auto">'
+    ).format(Markup(' class="wide"') if width_px > _WIDE_PX else "", uri, alt, width_px, height_px)
 
 
 def colours_of(groups: Sequence[str], known: Mapping[str, str] = SEX_COLOURS) -> dict[str, str]:

@@ -336,7 +336,8 @@
     $$("table").forEach(tools);
     // On a narrow screen drawings scroll sideways: by keys, too.
     if (window.innerWidth <= 900)
-      $$("figure").filter((f) => f.querySelector("svg.chart")).forEach((f) => { f.tabIndex = 0; });
+      $$("figure").filter((f) => f.querySelector("svg.chart, img.wide"))
+        .forEach((f) => { f.tabIndex = 0; });
     if (location.hash) hash();
   }, 0);
 })();

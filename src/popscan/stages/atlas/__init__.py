@@ -38,7 +38,7 @@ SUBJECTS = Stage(
 MAP = replace(
     PREPARE,
     name="atlas_map",
-    version="5",
+    version="6",
     keys={"atlas": (*_GROUPS, "registration", "iterations", "n_phases")},
     reads=("atlas_prepare", "atlas_subjects"),
 )

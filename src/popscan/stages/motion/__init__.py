@@ -6,7 +6,7 @@ from popscan.stages.description import Stage, Table
 
 STAGE = Stage(
     name="motion",
-    version="4",
+    version="5",
     uses=("register",),
     sections=("study",),
     options="popscan.stages.motion.options:Options",

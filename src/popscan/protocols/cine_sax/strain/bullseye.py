@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,7 +12,10 @@ from markupsafe import Markup, escape
 
 from popscan.protocols.cine_sax.aha import SEGMENTS
 
-_SIZE, _GAP, _HEAD = 230, 30, 26
+#: Of one plot: diameter, margin on each side, height of a line of its title, height of its scale.
+_SIZE, _MARGIN, _LINE, _SCALE = 230, 12, 16, 34
+#: Letters of a line of the title, and lines at most.
+_LETTERS, _LINES = 32, 3
 #: Ring -> (first segment, how many, inner and outer radius in shares of the plot's).
 _RINGS = ((1, 6, 0.68, 1.0), (7, 6, 0.37, 0.68), (13, 4, 0.0, 0.37))
 _PALE, _FULL, _MISSING = (247, 251, 255), (8, 81, 156), "#e3e8ec"
@@ -28,33 +32,62 @@ class Plot:
 
 
 def bullseye(plots: Sequence[Plot]) -> Markup:
-    """Draw plots side by side: base outside, anterior above, septum on the left.
+    """Draw plots side by side, below each other where the page is narrow.
 
-    Segments without a value are grey. Every segment names itself and its value when pointed at.
+    Base outside, anterior above, septum on the left. Segments without a value are grey. Every
+    segment names itself and its value when pointed at.
     """
-    width = len(plots) * (_SIZE + _GAP)
+    lines = [textwrap.wrap(plot.title, _LETTERS, max_lines=_LINES, placeholder=" …")
+             for plot in plots]  # fmt: skip
+    most = max(map(len, lines), default=0)
+    return Markup("<div>" + "".join(map(_drawn, plots, lines, [most] * len(lines))) + "</div>")
+
+
+def _drawn(plot: Plot, title: Sequence[str], n_lines: int) -> str:
+    """Return one plot as SVG, its title in lines and its scale of colours below."""
+    width, head = _SIZE + 2 * _MARGIN, _LINE * n_lines + 6
+    height, x = head + _SIZE + _SCALE, width / 2
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {_SIZE + _HEAD}" '
-        f'width="{width}" height="{_SIZE + _HEAD}" role="img" '
-        f'aria-label="{escape("; ".join(plot.title for plot in plots))}" '
-        'font-family="DejaVu Sans, sans-serif" style="max-width:100%;height:auto">'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
+        f'width="{width}" height="{height}" role="img" aria-label="{escape(plot.title)}" '
+        'font-family="DejaVu Sans, sans-serif" fill="#1c2733" '
+        'style="display:inline-block;max-width:100%;height:auto">'
     ]
-    for number, plot in enumerate(plots):
-        x = number * (_SIZE + _GAP) + _SIZE / 2
+    for number, line in enumerate(title, start=n_lines - len(title) + 1):
         parts.append(
-            f'<text x="{x:.0f}" y="14" text-anchor="middle" font-size="11" font-weight="bold" '
-            f'fill="#1c2733">{escape(plot.title)}</text>'
+            f'<text x="{x:.0f}" y="{number * _LINE - 2}" text-anchor="middle" font-size="12" '
+            f'font-weight="bold">{escape(line)}</text>'
         )
-        parts += _one(plot, x, _HEAD + _SIZE / 2)
-    return Markup("".join(parts) + "</svg>")
+    parts += _one(plot, x, head + _SIZE / 2)
+    return "".join([*parts, *_scale(plot, x, head + _SIZE + 12), "</svg>"])
+
+
+def _scale(plot: Plot, x: float, y: float) -> list[str]:
+    """Return the colours from 0 to the full one, with what they stand for."""
+    steps, wide = 24, 4
+    left = x - steps * wide / 2
+    parts = [
+        f'<rect x="{left + wide * step:.0f}" y="{y:.0f}" width="{wide + 0.5}" height="9" '
+        f'fill="{_colour(step / (steps - 1))}"/>'
+        for step in range(steps)
+    ]
+    for text, at, anchor in (
+        ("0", left - 5, "end"),
+        (f"{plot.full:g} {plot.unit}", left + steps * wide + 5, "start"),
+    ):
+        parts.append(
+            f'<text x="{at:.0f}" y="{y + 9:.0f}" font-size="11" text-anchor="{anchor}">'
+            f"{escape(text)}</text>"
+        )
+    return parts
 
 
 def of_subject(rows: pd.DataFrame) -> Markup:
     """Draw peak strains of one subject: rows of the table `motion_segments`."""
     return bullseye(
         [
-            _plot("Peak circumferential strain (%)", rows, "circumferential_peak_pct", -30.0),
-            _plot("Peak radial strain (%)", rows, "radial_peak_pct", 60.0),
+            mean_plot("Peak circumferential strain (%)", rows, "circumferential_peak_pct", -30.0),
+            mean_plot("Peak radial strain (%)", rows, "radial_peak_pct", 60.0),
         ]
     )
 
@@ -66,10 +99,6 @@ def mean_plot(title: str, rows: pd.DataFrame, column: str, full: float) -> Plot:
         for segment in range(1, 17)
     }
     return Plot(title=title, values=values, full=full)
-
-
-def _plot(title: str, rows: pd.DataFrame, column: str, full: float) -> Plot:
-    return mean_plot(title, rows, column, full)
 
 
 def _one(plot: Plot, x: float, y: float) -> list[str]:

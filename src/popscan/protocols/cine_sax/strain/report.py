@@ -18,8 +18,8 @@ _SHOWN = {
     "torsion_peak_deg_cm": "torsion (deg/cm)",
 }
 _KINDS = (
-    ("circumferential_peak_pct", "circumferential", -30.0),
-    ("radial_peak_pct", "radial", 60.0),
+    ("circumferential_peak_pct", "peak circumferential strain (%)", -30.0),
+    ("radial_peak_pct", "peak radial strain (%)", 60.0),
 )
 
 
@@ -38,7 +38,7 @@ def section(values: pd.DataFrame, rows: pd.DataFrame, groups: pd.Series) -> Extr
     for name in sorted(group.dropna().unique()):
         mine = rows[group == name]
         n = mine["unit"].nunique()
-        plots = [mean_plot(f"{name} (n = {n}), {kind}", mine, c, full) for c, kind, full in _KINDS]
+        plots = [mean_plot(f"{name} (n = {n}): {kind}", mine, c, full) for c, kind, full in _KINDS]
         caption = (
             f"Mean peak strain by segment (AHA), {name}: base outside, anterior above, septum on "
             "the left."
