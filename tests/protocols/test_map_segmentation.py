@@ -205,7 +205,8 @@ def test_a_map_without_a_value_and_a_small_one_end_as_labels(bundle):
 
 def test_the_config_chooses_it_with_its_model():
     assert Config(protocol="t1_map").segment.model == ""
-    assert Config(protocol="t2_map", segment={"method": "probabilistic"}).segment.model == ""
+    drawn = Config(protocol="t2_map", segment={"method": "probabilistic"}).segment
+    assert drawn.model == "t1_map"
     own = {"method": "probabilistic", "model": "mine"}
     assert Config(protocol="t1_map", segment=own).segment.model == "mine"
     assert "given with the images" in sentences({})[1]

@@ -1,4 +1,4 @@
-"""How the model ``t1_map`` is made: who is in it, its simulated maps, its card."""
+"""How the shipped model ``t1_map`` is made: who is in it, its simulated maps, its card."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SEED = 2041
 #: Patients kept out of training, for the limits of QC.
 N_TUNING = 14
 #: Maps of each of a patient's two frames, and of a digital heart's.
-DRAWS, DRAWS_SIMULATED = 5, 6
+DRAWS, DRAWS_SIMULATED = 20, 20
 #: Digital hearts.
 N_HEARTS = 8
 
@@ -105,7 +105,7 @@ def train_t1_map(
     recipe: str = RECIPE,
     hearts: Sequence[Case] | None = None,
 ) -> Path:
-    """Train the model, or its peer; a quarter of an hour on one core.
+    """Train the model, or its peer; an hour on one core.
 
     Parameters
     ----------
