@@ -19,9 +19,10 @@ regions on the same map, or its Dice is below 0.7. Two ways to find these are co
 
 - limits of two numbers: of all pairs (least Dice between draws, largest spread of the mean) that
   find 90 % of the wrong results of ``tune``, that with the fewest false alarms;
-- the risk: a logistic model of all signs (`popscan.protocols.t1_map.qc_risk`, fitted as in qc_fit.py),
-  each way of drawing with weights of its own. Its limit finds 90 % of the wrong of ``tune``, each
-  patient judged by weights fitted on the others. ``table`` prints the weights, too.
+- the risk: a logistic model (`popscan.protocols.t1_map.qc_risk`, fitted as in qc_fit.py), each way
+  of drawing with weights of its own. Its limit finds 90 % of the wrong of ``tune``, each patient
+  judged by weights fitted on the others. ``table`` prints the weights, and of the shipped network
+  what the checks of QC do with those in the code.
 
 What a second observer would be called by the same words is measured beside: contours moved as in
 the training (`redrawn`), a simulated observer.
@@ -39,8 +40,8 @@ from scipy import stats
 
 from popscan.commands.training import labelled_cases
 from popscan.protocols.t1_map.labels import MYO
-from popscan.protocols.t1_map.qc import MapContext
-from popscan.protocols.t1_map.qc_risk import SIGNS, signs
+from popscan.protocols.t1_map.qc import RISK, SAMPLE_DICE, SAMPLED_SD_PCT, MapContext
+from popscan.protocols.t1_map.qc_risk import NEAREST, SIGNS, contributions, risk, signs
 from popscan.protocols.t1_map.segmentation import from_draws
 from popscan.protocols.t1_map.training.kind import draws_of, measured
 from popscan.protocols.t1_map.training.maps import redrawn
@@ -138,16 +139,28 @@ def at_risk(own: pd.DataFrame, held: pd.DataFrame) -> tuple[pd.Series, pd.Series
     """
     names = list(SIGNS)
     rows = own.assign(unit=patients(own)).reset_index(drop=True)
-    model = fit(rows, names=names)
-    tuned = pd.Series(left_out(rows, folds=7, names=names), index=own.index)
+    model = fit(rows, names=names, nearest=NEAREST)
+    tuned = pd.Series(left_out(rows, folds=7, names=names, nearest=NEAREST), index=own.index)
     odds = model.log_odds(held[[f"sign {name}" for name in names]].to_numpy(dtype=float))
-    limit = float(np.quantile(tuned[own["wrong"].astype(bool)], 1.0 - FOUND, method="lower"))
+    limit = np.quantile(tuned[own["wrong"].astype(bool)], 1.0 - FOUND, method="lower")
+    limit = float(np.floor(100.0 * limit) / 100.0)
     for k in np.argsort(-model.weight):
         if model.weight[k] >= LEAST:
             numbers = f"{model.centre[k]:.4g}, {model.spread[k]:.4g}, {model.weight[k]:.3f}"
             print(f'    "{names[k]}": ({numbers}),')
     print(f"    intercept {model.intercept:.3f}")
     return tuned, pd.Series(1.0 / (1.0 + np.exp(-odds)), index=held.index), limit
+
+
+def checked(table: pd.DataFrame) -> pd.Series:
+    """Return which results the checks of QC send to review, with weights and limits of the code."""
+    risks = [
+        risk(contributions({name: row[f"sign {name}"] for name in SIGNS}))
+        if np.isfinite(row["found_wall_ms"])
+        else 1.0
+        for row in table.to_dict("records")
+    ]
+    return flagged(table, (SAMPLE_DICE, SAMPLED_SD_PCT)) | (np.array(risks) > RISK)
 
 
 def patients(table: pd.DataFrame) -> pd.Series:
@@ -171,13 +184,15 @@ def table_part(out: Path) -> None:
         print(f"limits (Dice of draws, spread %): {limits[0]:.2f}, {limits[1]:.1f}")
         found_by(own, flagged(own, limits), "tune")
         found_by(held, flagged(held, limits), "validation")
-        tuned, risk, limit = at_risk(own, held)
-        print(f"risk, limit {limit:.3f}")
-        found_by(own, tuned >= limit, "tune")
-        seen = found_by(held, risk >= limit, "validation")
-        for name, part, score in (
-            ("tune", own, tuned), ("validation", held, risk),
-        ):  # fmt: skip
+        tuned, risks, limit = at_risk(own, held)
+        print(f"risk, limit {limit:.2f}")
+        found_by(own, tuned > limit, "tune")
+        seen = found_by(held, risks > limit, "validation")
+        if how == "latent":
+            print("checks of QC")
+            found_by(own, checked(own), "tune")
+            seen = found_by(held, checked(held), "validation")
+        for name, part, score in (("tune", own, tuned), ("validation", held, risks)):
             wrong = part["wrong"].astype(bool)
             print(
                 f"AUC, {name}: risk {auc(score, wrong):.3f}, Dice of draws "

@@ -22,10 +22,10 @@ from popscan.qc.model import Measured, Spec, not_assessed
 from popscan.qc.proof import UNPROVEN_LABELS
 from popscan.relaxometry import RegionValue, region_value
 
-#: Limits of what drawn segmentations of the shipped model may differ, and of the risk of a wrong
-#: result: chosen on patients that were kept out of its training for this, by
-#: `benchmarks/mapping_segmentation.py --part tune table`.
-SAMPLE_DICE, SAMPLED_SD_PCT, RISK = 0.80, 2.0, 0.5
+#: Limits of the shipped model, chosen on patients that were kept out of its training for this
+#: (`benchmarks/mapping_segmentation.py`): the risk finds 9 of 10 wrong results there. What the
+#: draws differ by themselves asks for a review only where next to no right result does.
+SAMPLE_DICE, SAMPLED_SD_PCT, RISK = 0.50, 10.0, 0.45
 
 
 class MapContext(ScanContext):
