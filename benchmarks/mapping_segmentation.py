@@ -6,7 +6,8 @@
 Maps are simulated on patients that were not trained on, good ones and bad ones; regions are the
 experts'. ``tune`` measures patients of the training set that were kept out of training; the check
 `error_risk` and limits of QC are chosen on them. ``validation`` measures the 14 patients of
-validation; ``table`` prints. ``--shard K N`` measures every N-th patient from the K-th
+validation, ``wide`` those of ``tune`` on whole fields (elsewhere maps are cut to 240 mm around the
+heart); ``table`` prints. ``--shard K N`` measures every N-th patient from the K-th
 on; ``table`` reads all shards. Both models label the same maps in one run:
 
 - latent: the shipped network, 16 draws of its latent variables;
@@ -43,9 +44,10 @@ from popscan.protocols.t1_map.labels import MYO
 from popscan.protocols.t1_map.qc import RISK, SAMPLE_DICE, SAMPLED_SD_PCT, MapContext
 from popscan.protocols.t1_map.qc_risk import NEAREST, SIGNS, contributions, risk, signs
 from popscan.protocols.t1_map.segmentation import from_draws
+from popscan.protocols.t1_map.training.cases import map_cases
 from popscan.protocols.t1_map.training.kind import draws_of, measured
 from popscan.protocols.t1_map.training.maps import redrawn
-from popscan.protocols.t1_map.training.shipped import SEED, held_maps, split_three
+from popscan.protocols.t1_map.training.shipped import SEED, split_three
 from popscan.relaxometry import region_value
 from popscan.segment import load_bundle
 from qc_fit import LEAST, fit, left_out
@@ -54,7 +56,9 @@ MODELS = Path(__file__).parents[1] / "resources" / "models"
 FOUND = 0.9
 LEVEL = 0.9
 #: Maps of each of a patient's two frames.
-DRAWS = {"tune": 4, "validation": 4}
+DRAWS = {"tune": 4, "validation": 4, "wide": 1}
+#: Side of a field that no image fills.
+WHOLE_MM = 1000.0
 #: Maps after contrast agent whose blood and wall differ by less than this are counted apart.
 NEAR_PCT = 15.0
 
@@ -63,8 +67,13 @@ def measure(part: str, args: argparse.Namespace) -> None:
     """Write a row per map and way of drawing."""
     cases, _ = labelled_cases("acdc", args.data, stratify="group")
     _, tuning, validation = split_three(cases)
-    kept, seed = (tuning, SEED + 3) if part == "tune" else (validation, SEED + 2)
-    maps = held_maps(kept, seed=seed, draws=DRAWS[part], part=tuple(args.shard))
+    kept, seed = (validation, SEED + 2) if part == "validation" else (tuning, SEED + 3)
+    field = {"field_mm": WHOLE_MM} if part == "wide" else {}
+    maps = list(
+        map_cases(
+            kept, seed=seed, draws=DRAWS[part], observers=False, part=tuple(args.shard), **field
+        )
+    )
     ways = [("latent", load_bundle(args.model, "cpu"))]
     if args.peer:
         ways += [(how, load_bundle(args.peer, "cpu")) for how in ("dropout", "mirrored")]
@@ -170,13 +179,12 @@ def patients(table: pd.DataFrame) -> pd.Series:
 
 def table_part(out: Path) -> None:
     """Print weights and limits chosen on ``tune`` and what they do on ``validation``."""
-    tune, validation = (
-        pd.concat(
-            [pd.read_csv(f, sep="\t") for f in sorted(out.glob(f"{part}_*.tsv"))],
-            ignore_index=True,
-        )
-        for part in ("tune", "validation")
-    )
+    tables = {
+        part: pd.concat([pd.read_csv(f, sep="\t") for f in files], ignore_index=True)
+        for part in DRAWS
+        if (files := sorted(out.glob(f"{part}_*.tsv")))
+    }
+    tune, validation = tables["tune"], tables["validation"]
     for how in validation["how"].unique():
         own, held = (t[t["how"] == how] for t in (tune, validation))
         print(f"\n{how}: {len(held)} maps of {patients(held).nunique()} patients")
@@ -201,9 +209,17 @@ def table_part(out: Path) -> None:
             )
         for kind, part in parts(held, seen):
             agreement(kind, part)
+        for lesion, part in held[~held["wrong"].astype(bool)].groupby("lesion"):
+            print(f"  false alarms, lesion {lesion}: {share(seen[part.index])}")
         for name in ("half_noise_ms", "half_joint_ms"):
             apart = (held["found_wall_ms"] - held["expert_wall_ms"]).abs()
             print(f"  {name}: holds the expert's value in {share(apart <= held[name])}")
+
+    for how, part in tables["wide"].groupby("how") if "wide" in tables else ():
+        if how == "latent":
+            print(f"\nwhole fields, checks of QC: {len(part)} maps")
+            found_by(part, checked(part), "wide")
+            agreement("all", part)
 
 
 def found_by(table: pd.DataFrame, seen: pd.Series, name: str) -> pd.Series:
@@ -267,7 +283,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("build/mapping_segmentation"))
     parser.add_argument("--model", type=Path, default=MODELS / "t1_map")
     parser.add_argument("--peer", type=Path, default=None)
-    parts = ["tune", "validation", "table"]
+    parts = ["tune", "validation", "wide", "table"]
     parser.add_argument("--shard", type=int, nargs=2, default=(0, 1), metavar=("K", "N"))
     parser.add_argument("--part", nargs="+", choices=parts, default=parts)
     args = parser.parse_args()
