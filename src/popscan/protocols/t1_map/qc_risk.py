@@ -35,8 +35,9 @@ WEIGHTS: Mapping[str, tuple[float, float, float]] = {
 def apart(ctx: MapContext) -> float:
     """Return how little the drawn walls overlap, 0 to 1: one less their mean Dice; 1 for none."""
     overlap = ctx.from_segmentation.get("sample_dice_wall")
-    known = isinstance(overlap, int | float) and math.isfinite(overlap)
-    return 1.0 - float(overlap) if known else 1.0
+    if not isinstance(overlap, int | float) or not math.isfinite(overlap):
+        return 1.0
+    return 1.0 - float(overlap)
 
 
 def unevenness(ctx: MapContext) -> float:
