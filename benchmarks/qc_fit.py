@@ -7,7 +7,7 @@ these. A patient's own risk, for the choice of the limit, is that of a model fit
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import NamedTuple
 
 import numpy as np
@@ -33,20 +33,30 @@ class Weights(NamedTuple):
     spread: Floats
     weight: Floats
     intercept: float
+    nearest: float = -FARTHEST
 
     def log_odds(self, signs: Floats) -> Floats:
         """Return the log-odds of a wrong result for rows of signs; a missing one says nothing."""
-        z = np.clip((signs - self.centre) / self.spread, -FARTHEST, FARTHEST)
+        z = np.clip((signs - self.centre) / self.spread, self.nearest, FARTHEST)
         return np.asarray(self.intercept + np.nan_to_num(z) @ self.weight)
 
 
-def fit(rows: pd.DataFrame, *, ridge: float = RIDGE) -> Weights:
-    """Fit the model; centre and spread are median and quartile range of right results."""
-    x = rows[[f"sign {name}" for name in SIGNS]].to_numpy(dtype=float)
+def fit(
+    rows: pd.DataFrame,
+    *,
+    ridge: float = RIDGE,
+    names: Collection[str] = SIGNS.keys(),
+    nearest: float = -FARTHEST,
+) -> Weights:
+    """Fit the model of the signs `names`; centre and spread are those of right results.
+
+    They are the median and the quartile range. A sign counts from `nearest` spreads on.
+    """
+    x = rows[[f"sign {name}" for name in names]].to_numpy(dtype=float)
     bad = rows["wrong"].to_numpy(dtype=bool)
     low, centre, high = np.nan_to_num(np.nanpercentile(x[~bad], [25, 50, 75], axis=0))
     spread = np.maximum((high - low) / 1.35, 0.25 * np.nan_to_num(np.nanstd(x, axis=0)) + 1e-9)
-    z = np.nan_to_num(np.clip((x - centre) / spread, -FARTHEST, FARTHEST))
+    z = np.nan_to_num(np.clip((x - centre) / spread, nearest, FARTHEST))
     of_unit = rows.groupby(["unit", "wrong"])["wrong"].transform("size").to_numpy()
     w = 1.0 / np.sqrt(of_unit)
     w = np.where(bad, w / w[bad].sum(), w / w[~bad].sum()) / 2.0
@@ -60,18 +70,26 @@ def fit(rows: pd.DataFrame, *, ridge: float = RIDGE) -> Weights:
 
     start, bounds = np.zeros(1 + z.shape[1]), [(None, None), *[(0.0, None)] * z.shape[1]]
     p = optimize.minimize(loss, start, jac=True, bounds=bounds, method="L-BFGS-B").x
-    return Weights(centre, spread, p[1:], float(p[0]))
+    return Weights(centre, spread, p[1:], float(p[0]), nearest)
 
 
-def left_out(rows: pd.DataFrame, *, folds: int = 8, ridge: float = RIDGE) -> Floats:
+def left_out(
+    rows: pd.DataFrame,
+    *,
+    folds: int = 8,
+    ridge: float = RIDGE,
+    names: Collection[str] = SIGNS.keys(),
+    nearest: float = -FARTHEST,
+) -> Floats:
     """Return the risk of every row by models fitted on other patients."""
     units = np.array(sorted(rows["unit"].unique()))
     side = {unit: i % folds for i, unit in enumerate(np.random.default_rng(0).permutation(units))}
     fold = rows["unit"].map(side).to_numpy()
-    x = rows[[f"sign {name}" for name in SIGNS]].to_numpy(dtype=float)
+    x = rows[[f"sign {name}" for name in names]].to_numpy(dtype=float)
     odds = np.zeros(len(rows))
     for k in range(folds):
-        odds[fold == k] = fit(rows[fold != k], ridge=ridge).log_odds(x[fold == k])
+        model = fit(rows[fold != k], ridge=ridge, names=names, nearest=nearest)
+        odds[fold == k] = model.log_odds(x[fold == k])
     return np.asarray(1.0 / (1.0 + np.exp(-odds)))
 
 

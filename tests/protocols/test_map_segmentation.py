@@ -36,6 +36,7 @@ from popscan.records import LabelMap, PopscanError, Scan, SubjectError
 from popscan.segment.bundle import Bundle
 from popscan.segment.networks import build_network
 from popscan.segment.proof import WARNING
+from popscan.stages.report.known_errors import validation_of as validation_in
 from popscan.stages.segment.bundles import NoModel, load_bundle
 from popscan.train.packs import Case
 
@@ -102,6 +103,17 @@ def test_a_good_scan_gives_the_simulated_times_back():
         assert made[core].mean() > made[wall].mean()
         assert one.subject == "p1"
     assert len({one.unit for one in found}) == 6
+    assert {one.attributes["lesion"] for one in found} <= {"yes", "no"}
+    assert all(max(one.scan.array.shape[:2]) * 1.6 < 250 for one in found)
+
+
+def test_a_field_is_cut_around_the_regions():
+    case = short_axis_case()
+    (near, *_), (whole, *_) = (
+        list(map_cases([case], seed=1, draws=1, field_mm=mm)) for mm in (100.0, 1000.0)
+    )
+    assert whole.scan.array.shape[:2] == case.scan.array.shape[:2]
+    assert max(near.scan.array.shape[:2]) * 1.6 <= 104
 
 
 @pytest.mark.parametrize("kind", ["native", "contrast", "t2"])
@@ -205,11 +217,20 @@ def test_a_map_without_a_value_and_a_small_one_end_as_labels(bundle):
 
 def test_the_config_chooses_it_with_its_model():
     assert Config(protocol="t1_map").segment.model == ""
-    assert Config(protocol="t2_map", segment={"method": "probabilistic"}).segment.model == ""
+    drawn = Config(protocol="t2_map", segment={"method": "probabilistic"}).segment
+    assert drawn.model == "t1_map"
     own = {"method": "probabilistic", "model": "mine"}
     assert Config(protocol="t1_map", segment=own).segment.model == "mine"
     assert "given with the images" in sentences({})[1]
     assert "states no agreement" in sentences({"segment": {"method": "probabilistic"}})[1]
+
+
+@pytest.mark.skipif(not (shipped_models() / "t1_map").is_dir(), reason="no shipped models")
+def test_the_report_reads_what_the_model_of_the_method_states():
+    drawn = validation_in({"protocol": "t1_map", "segment": {"method": "probabilistic"}})
+    assert drawn["simulated_only"] is True
+    assert {row["structure"] for row in drawn["by_structure"]} == set(CODES)
+    assert validation_in({"protocol": "t1_map"}) == {}
 
 
 def test_the_methods_say_what_the_bundle_states(tmp_path):

@@ -51,6 +51,7 @@ PROTOCOL = Protocol(
         },
         method="given",
         bundle="",
+        bundles={"probabilistic": "t1_map"},
         columns="popscan.protocols.t1_map.columns:SEGMENTATION",
         training="popscan.protocols.t1_map.training.kind:KIND",
         proof_needed=True,

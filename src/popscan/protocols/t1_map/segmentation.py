@@ -90,7 +90,7 @@ def probabilistic(
         Without a bundle that draws.
     """
     if not isinstance(bundle, Bundle):
-        raise PopscanError("segment.model: method probabilistic needs the folder of a model")
+        raise PopscanError("segment.model: method probabilistic needs one; t1_map is shipped")
     bundle.require_labels(CODES)
     draws = latent_draws(bundle, samples, precision=pick_precision(precision, bundle.device))
     return from_draws(

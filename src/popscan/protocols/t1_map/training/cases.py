@@ -42,6 +42,7 @@ def map_cases(
     kinds: Sequence[str] = ("native", "native", "contrast", "t2"),
     observers: bool = True,
     part: tuple[int, int] = (0, 1),
+    field_mm: float = FIELD_MM,
 ) -> Iterator[Case]:
     """Yield simulated maps of labelled short-axis cases, each a visit of its own.
 
@@ -61,13 +62,16 @@ def map_cases(
         Whether the regions are as another observer might draw them; else the case's own.
     part
         ``(k, n)``: every n-th case from the k-th on; all by default. Maps are the same in parts.
+    field_mm
+        Side of the field around the regions, cut where the image ends.
 
     Yields
     ------
     Case
-        One slice and frame: the map in ms, cut to `FIELD_MM` around the regions. Attributes
-        ``kind``, ``severity`` and ``frame`` beside the case's; its ``meta`` has ``time_ms``, the
-        true relaxation times. Frames whose blood is not brighter than muscle are left out.
+        One slice and frame: the map in ms, cut to `field_mm` around the regions. Attributes
+        ``kind``, ``severity``, ``lesion`` (yes, no) and ``frame`` beside the case's; its ``meta``
+        has ``time_ms``, the true relaxation times. Frames whose blood is not brighter than muscle
+        are left out.
     """
     for number, case in enumerate(cases):
         if number % part[1] != part[0]:
@@ -82,7 +86,10 @@ def map_cases(
                 if not middle:
                     continue
                 z = int(rng.choice(middle))
-                made = _one(case, frame, z, kind=kind, severity=hard, rng=rng, observers=observers)
+                made = _one(
+                    case, frame, z, kind=kind, severity=hard, rng=rng, observers=observers,
+                    field_mm=field_mm,
+                )  # fmt: skip
                 if made is not None:
                     name = case.unit.split("_ses-")[0]
                     yield replace(made, unit=f"{name}_ses-{frame}x{draw}")
@@ -90,10 +97,10 @@ def map_cases(
 
 def _one(
     case: Case, frame: int, z: int, *, kind: str, severity: float, rng: np.random.Generator,
-    observers: bool,
+    observers: bool, field_mm: float,
 ) -> Case | None:  # fmt: skip
     spacing = float(np.mean(case.scan.spacing_mm[:2]))
-    box = _field(case.labels.array[..., z, frame], spacing)
+    box = _field(case.labels.array[..., z, frame], spacing, field_mm)
     image = case.scan.array[..., z, frame][box].astype(float)
     labels = case.labels.array[..., z, frame][box]
     muscle, blood = (float(np.median(image[labels == code])) for code in (MYO, LV))
@@ -115,17 +122,18 @@ def _one(
         spacing_mm=(spacing, spacing, float(case.scan.spacing_mm[2])), view=quantity,
         meta={"time_ms": time[:, :, None]},
     )  # fmt: skip
-    about = {"kind": kind, "severity": f"{severity:.2f}", "frame": str(frame)}
+    lesion = "yes" if tissues.lesion != 1.0 else "no"
+    about = {"kind": kind, "severity": f"{severity:.2f}", "lesion": lesion, "frame": str(frame)}
     return Case(
         unit=case.unit, scan=scan, labels=LabelMap(array=drawn[:, :, None, None], frames=(0,)),
         attributes={**case.attributes, **about},
     )  # fmt: skip
 
 
-def _field(labels: Labels, spacing_mm: float) -> tuple[slice, slice]:
+def _field(labels: Labels, spacing_mm: float, field_mm: float) -> tuple[slice, slice]:
     """Return the rows and columns of the field around the regions."""
     middle = np.argwhere(labels > 0).mean(axis=0)
-    half = FIELD_MM / 2 / spacing_mm
+    half = field_mm / 2 / spacing_mm
     rows, columns = (
         slice(max(0, int(m - half)), min(n, int(m + half) + 1))
         for m, n in zip(middle, labels.shape, strict=True)
