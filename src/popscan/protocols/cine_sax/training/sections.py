@@ -26,24 +26,38 @@ from popscan.segment.calibration import (
     fit_temperature,
     tempered,
 )
+from popscan.segment.ensemble import Flips
 from popscan.segment.known import subject_of
 
 Floats = NDArray[np.float64]
 
 
+def doubt_limit(plain: Sequence[Observed]) -> float:
+    """Return the summed entropy of a slice that half of the slices have less than.
+
+    `plain` are observations without mirrorings.
+    """
+    return round(float(np.median(np.concatenate([o.doubt for o in plain]))), 1)
+
+
 def calibration_section(
-    clean: Sequence[Observed], flipped: Sequence[Observed] = ()
+    clean: Sequence[Observed],
+    *,
+    plain: Sequence[Observed] = (),
+    flipped: Sequence[Observed] = (),
 ) -> dict[str, Any]:
     """Return the bundle's ``calibration`` section from uncalibrated observations of clean scans.
 
-    The temperature is fitted on all patients; the calibration errors are before and after, the
+    The temperatures are fitted on all patients; the calibration errors are before and after, the
     latter with each patient's temperature fitted on the others.
 
     Parameters
     ----------
-    clean, flipped
-        Observations without and with mirrorings averaged; the latter have a temperature of their
-        own, which is that of the former where there are none.
+    clean
+        Observations with doubtful slices mirrored, as by default.
+    plain, flipped
+        Observations without mirrorings, and with all of them. Each way has a temperature of its
+        own, which is that of `clean` where there are none.
     """
     p = np.concatenate([o.probabilities for o in clean])
     truth = np.concatenate([o.truth for o in clean])
@@ -55,20 +69,21 @@ def calibration_section(
         }
         for values in (p, after)
     )
-    mirrored = flipped or clean
     return {
-        "temperature": round(fit_temperature(p, truth), 4),
-        "temperature_flips": round(
-            fit_temperature(
-                np.concatenate([o.probabilities for o in mirrored]),
-                np.concatenate([o.truth for o in mirrored]),
-            ),
-            4,
-        ),
+        "temperature": round(_temperature(plain or clean), 4),
+        "temperature_flips": round(_temperature(flipped or clean), 4),
+        "temperature_doubtful": round(_temperature(clean), 4),
         "patients": len({subject_of(o.unit) for o in clean}),
         "ece_before": before_ece,
         "ece_after": after_ece,
     }
+
+
+def _temperature(seen: Sequence[Observed]) -> float:
+    """Return the temperature that suits observations best."""
+    return fit_temperature(
+        np.concatenate([o.probabilities for o in seen]), np.concatenate([o.truth for o in seen])
+    )
 
 
 def _each_without(clean: Sequence[Observed]) -> Iterable[tuple[Observed, float]]:
@@ -78,12 +93,11 @@ def _each_without(clean: Sequence[Observed]) -> Iterable[tuple[Observed, float]]
         if not others:
             yield own, 1.0
             continue
-        p = np.concatenate([o.probabilities for o in others])
-        yield own, fit_temperature(p, np.concatenate([o.truth for o in others]))
+        yield own, _temperature(others)
 
 
 def intervals_section(
-    settings: Mapping[bool, Sequence[Observed]],
+    settings: Mapping[Flips, Sequence[Observed]],
     *,
     crossed: Sequence[Observed] = (),
     trained: Sequence[Observed] = (),
@@ -96,7 +110,7 @@ def intervals_section(
     Parameters
     ----------
     settings
-        Whether mirrorings were averaged -> observations of clean scans. Of a subject with several
+        Which mirrorings were averaged -> observations of clean scans. Of a subject with several
         visits the first is used: two visits of one person are not two people.
     crossed
         Clean scans as seen by cross-fitted networks: errors are theirs, in the size of the bundle's
@@ -127,7 +141,7 @@ def intervals_section(
                     "errors": [round(float(e), 5) for e in errors],
                     "spreads": [round(float(s), 5) for s in spreads],
                 }
-        section.append({"flips": bool(flips), "dropout_samples": 0, "quantities": quantities})
+        section.append({"flips": flips, "dropout_samples": 0, "quantities": quantities})
     return section
 
 
