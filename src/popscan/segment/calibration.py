@@ -21,8 +21,8 @@ from popscan.arrays.morphology import Code
 Floats = NDArray[np.float64]
 #: Lowest probability whose logarithm is taken.
 _LEAST = 1e-7
-#: Summed entropy of a slice, in nats, above which it is doubtful: half of ACDC's slices are.
-DOUBT_LIMIT = 300.0
+#: Summed entropy of a slice, in nats, above which it is doubtful: two in five of ACDC's are.
+DOUBT_LIMIT = 320.0
 
 
 @dataclass(frozen=True)
@@ -157,8 +157,8 @@ def temperature_of(about: Mapping[str, Any], *, flips: bool | Literal["doubtful"
 def doubt_limit_of(about: Mapping[str, Any]) -> float:
     """Return the entropy, summed over a slice in nats, above which the slice is doubtful.
 
-    On the grid that the networks see. The median over the slices of the scans that the bundle was
-    calibrated on; `DOUBT_LIMIT` where it was not.
+    On the grid that the networks see. Three in five of the slices that the bundle was calibrated
+    on have less; `DOUBT_LIMIT` where it was not calibrated.
     """
     return float(about.get("calibration", {}).get("doubt_limit", DOUBT_LIMIT))
 

@@ -6,7 +6,7 @@ from popscan.stages.description import Stage, Table
 
 STAGE = Stage(
     name="qc",
-    version="10",
+    version="11",
     uses=("arrays",),
     sections=("study", "qc"),
     reads=("ingest", "reconstruct", "segment"),

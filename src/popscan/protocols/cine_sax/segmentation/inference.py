@@ -42,7 +42,7 @@ def segment(
         From `load_bundle`; several members are averaged.
     flips
         ``doubtful``: average each slice whose probabilities have a summed entropy above the
-        bundle's limit, which is half of them, with its mirror image; True: average over four
+        bundle's limit, which two in five are, with its mirror image; True: average over four
         mirrorings of every slice, four times the work; False: over none.
     largest_component
         Keep one connected piece of the heart and of each structure per frame.

@@ -30,14 +30,17 @@ from popscan.segment.ensemble import Flips
 from popscan.segment.known import subject_of
 
 Floats = NDArray[np.float64]
+#: Share of the slices of good scans that are not doubtful; of noisy ones fewer are, so that all
+#: scans together take half as many passes again, not more.
+_SURE = 0.6
 
 
 def doubt_limit(plain: Sequence[Observed]) -> float:
-    """Return the summed entropy of a slice that half of the slices have less than.
+    """Return the summed entropy above which a slice is doubtful: the share `_SURE` has less.
 
     `plain` are observations without mirrorings.
     """
-    return round(float(np.median(np.concatenate([o.doubt for o in plain]))), 1)
+    return round(float(np.quantile(np.concatenate([o.doubt for o in plain]), _SURE)), 1)
 
 
 def calibration_section(
