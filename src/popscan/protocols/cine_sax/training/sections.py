@@ -176,7 +176,9 @@ def widening_section(observed: Sequence[Observed]) -> dict[str, float]:
     table = np.array([[o.errors[name] for name in QUANTITIES] for o in observed], dtype=float)
     clean = np.array([o.severity == 0 for o in observed])
     with np.errstate(all="ignore"):
-        usual = np.sqrt(np.nanmean(table[clean] ** 2, axis=0)) if clean.any() else np.nan
+        # NaN for a quantity that no clean scan has.
+        known = np.isfinite(table[clean]).sum(axis=0)
+        usual = np.sqrt(np.nansum(table[clean] ** 2, axis=0) / known)
         ratios = np.where(np.asarray(usual) > 0, table / usual, np.nan)
     return fit_widening([o.ood_score for o in observed], ratios)
 
