@@ -22,7 +22,7 @@ class Segment(Section):
     flips: bool | Literal["doubtful"] = Field(
         default="doubtful",
         description="Average over in-plane flips: doubtful, one more pass of each slice that the "
-        "network doubts (two in five; short-axis cines, for others as false); true, three more "
+        "network doubts (two in five; as false where a volume is seen whole); true, three more "
         "of every slice; false, none.",
     )
     largest_component: bool = Field(
