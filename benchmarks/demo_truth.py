@@ -69,9 +69,10 @@ def ends_of(
     """Return the ends of the intervals at 90% of what was measured on a segmentation."""
     assert found.tally is not None
     score = float(found.values["ood_score"])
+    known = bundle.about.get("intervals", ())
     samples = {
         "volumes_ml": sample_volumes_ml(found.tally, scan),
-        "calibration": matching(bundle.about.get("intervals", ()), flips=False, dropout_samples=0),
+        "calibration": matching(known, flips="doubtful", dropout_samples=0),
         "base": base_doubt(found, scan),
         "widening": stored_widening(bundle.about.get("widening"), score),
     }

@@ -30,7 +30,7 @@ from popscan.protocols.cine_sax.segmentation.inference import segment
 from popscan.qc import reasons, verdict
 from popscan.segment import Bundle, load_bundle
 from popscan.train.packs import Case
-from segmentation import acdc_cases
+from segmentation import FLIPS, acdc_cases
 
 ROOT = Path(__file__).resolve().parents[1]
 SHIPPED = ROOT / "resources" / "models" / "cine_sax"
@@ -154,7 +154,7 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=14, help="validation patients")
     parser.add_argument("--severity", type=int, action="append", choices=SEVERITIES[1:])
     parser.add_argument("--corruption", action="append", choices=list(CORRUPTIONS))
-    parser.add_argument("--flips", action="store_true", help="average over four mirrorings")
+    parser.add_argument("--flips", choices=list(FLIPS), default="doubtful", help="mirrorings")
     parser.add_argument("--external-only", action="store_true", help="leave the suite out")
     parser.add_argument("--out", type=Path, default=None, help="folder for rows and figure")
     given = parser.parse_args()
@@ -173,7 +173,7 @@ def main() -> None:
             if seen:
                 print(f"{label} was TRAINED ON {', '.join(seen)}: its numbers say nothing")
             rows[label] = suite(
-                cases, bundle, names, given.severity or [1, 2, 3, 4, 5], flips=given.flips
+                cases, bundle, names, given.severity or [1, 2, 3, 4, 5], flips=FLIPS[given.flips]
             )
         for label, part in rows.items():
             print(f"\n== {label}: {part['unit'].nunique()} patients, mean Dice by severity ==")
@@ -187,7 +187,7 @@ def main() -> None:
     patients = contoured(data / "sunnybrook")
     for label, bundle in bundles.items():
         print(f"\n== {label}: Sunnybrook, another vendor, slice-wise Dice ==")
-        show_external(external(patients, bundle, flips=given.flips))
+        show_external(external(patients, bundle, flips=FLIPS[given.flips]))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Dice, surface distances and volume errors of a bundle on the ACDC patients it never saw.
 
-    python benchmarks/segmentation.py [--model DIR] [--decision 0] [--training] [--no-flips] ...
+    python benchmarks/segmentation.py [--model DIR] [--decision 0] [--training] [--flips NAME] ...
     python benchmarks/segmentation.py --cross-fit WORK [--recipe cross_fold] [--out DIR] ...
 
 Reads ``$POPSCAN_DATA/acdc`` (by default ``../shared/data/acdc``). The patients are those that the
@@ -20,6 +20,7 @@ from __future__ import annotations
 import argparse
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -43,11 +44,14 @@ from popscan.protocols.cine_sax.training.simulated import (
 )
 from popscan.segment import Bundle, load_bundle
 from popscan.segment.devices import pick_device
+from popscan.segment.ensemble import Flips
 from popscan.train.evaluate import mean_dice
 from popscan.train.packs import Case
 from popscan.train.recipe import load_recipe
 
 ROOT = Path(__file__).resolve().parents[1]
+#: Values of `segment.flips`, as the command line has them; the last one's labels are drawn.
+FLIPS: Mapping[str, Flips] = {"false": False, "true": True, "doubtful": "doubtful"}
 PEERS = """peers, as published (mean Dice over RV, MYO, LV at ED, ES; other patients of ACDC):
   nnU-Net, 5-fold on 100 patients                     0.915
   best published, 5-fold                              0.927
@@ -192,7 +196,7 @@ def cross_fitted(cases: list[Case], given: argparse.Namespace) -> pd.DataFrame:
         seconds += each * len(held) / len(cases)
         print(f"fold {len(parts)} of {given.folds}: mean Dice {mean_dice(rows):.4f}", flush=True)
     scores = pd.concat(parts, ignore_index=True)
-    show(scores, f"cross-fitted, {given.folds} folds of {recipe.steps} steps, no flips", seconds)
+    show(scores, f"cross-fitted, {given.folds} folds of {recipe.steps} steps", seconds)
     print("\nby region (thirds of the labelled slices; in-plane distances):")
     print(regions_table(cases, labels))
     if given.out is not None:
@@ -219,7 +223,7 @@ def main() -> None:
     parser.add_argument("--decision", type=float, help="log-odds of the LV instead of the bundle's")
     parser.add_argument("--data", type=Path, default=None, help="folder that holds acdc/")
     parser.add_argument("--training", action="store_true", help="score training patients too")
-    parser.add_argument("--no-flips", action="store_true", help="leave the slower setting out")
+    parser.add_argument("--flips", action="append", choices=list(FLIPS), help="by default all")
     parser.add_argument("--out", type=Path, default=None, help="folder for pictures and scores")
     parser.add_argument("--worst", type=int, default=3, help="number of worst cases to draw")
     parser.add_argument("--cross-fit", type=Path, metavar="WORK", help="train and score by folds")
@@ -241,13 +245,12 @@ def main() -> None:
     cases = acdc_cases((arguments.data or default) / "acdc")
     unseen = [c for c in cases if c.unit in held_out and not bundle.was_trained_on(c.unit)]
     print(f"{bundle.name}, digest {bundle.digest[:12]}, {len(bundle.networks)} member(s)")
-    scores, labels, seconds = evaluate(unseen, bundle)
-    show(scores, "not seen in training, no flips", seconds)
-    print("\nby region (thirds of the labelled slices; in-plane distances):")
-    print(regions_table(unseen, labels))
-    if not arguments.no_flips:
-        flipped, _, slower = evaluate(unseen, bundle, flips=True)
-        show(flipped, "not seen in training, four flips averaged", slower)
+    for name in arguments.flips or list(FLIPS):
+        scores, labels, seconds = evaluate(unseen, bundle, flips=FLIPS[name])
+        show(scores, f"not seen in training, flips: {name}", seconds)
+        if FLIPS[name] == "doubtful":
+            print("\nby region (thirds of the labelled slices; in-plane distances):")
+            print(regions_table(unseen, labels))
     if arguments.training:
         seen, _, seconds = evaluate([c for c in cases if bundle.was_trained_on(c.unit)], bundle)
         show(seen, "SEEN IN TRAINING (says nothing about new patients)", seconds)

@@ -36,6 +36,8 @@ import torch
 from popscan.protocols.cine_sax.segmentation.inference import segment
 from popscan.records import Scan
 from popscan.segment import load_bundle
+from popscan.segment.ensemble import Flips
+from segmentation import FLIPS
 
 ROOT = Path(__file__).resolve().parents[1]
 SPACING_MM = (1.56, 1.56, 10.0)
@@ -197,13 +199,13 @@ def main() -> None:
     with peer_of(arguments.peer_python, arguments.threads) as peer:
         if peer is not None:
             print(f"nnU-Net, 2D plan of ACDC: {peer.parameters:,} parameters")
-        for flips in (False, True):
+        for flips in FLIPS.values():
             ours, theirs = [], []
             for _ in range(arguments.repeats):
                 wall, cpu = time.perf_counter(), time.process_time()
                 segment(scan, bundle=bundle, flips=flips)
                 ours.append((time.perf_counter() - wall, time.process_time() - cpu))
-                if peer is not None:
+                if peer is not None and isinstance(flips, bool):
                     theirs.append(peer.run(file, flips=flips))
             show(ours, theirs, flips=flips, arguments=arguments)
     file.unlink()
@@ -213,13 +215,13 @@ def show(
     ours: list[tuple[float, float]],
     theirs: list[tuple[float, float]],
     *,
-    flips: bool,
+    flips: Flips,
     arguments: argparse.Namespace,
 ) -> None:
     """Print medians per slice and their ratios."""
     n, m = arguments.slices * arguments.frames, arguments.slices * arguments.peer_frames
     wall, cpu = (statistics.median(column) for column in zip(*ours, strict=True))
-    print(f"\n== {'four mirrorings' if flips else 'no flips'} ==")
+    print(f"\n== flips: {flips} ==")
     print(
         f"popscan   {wall / n * 1e3:7.1f} ms/slice, CPU {cpu / n * 1e3:7.1f}; {wall:.1f} s/subject"
     )

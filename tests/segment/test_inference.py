@@ -53,7 +53,7 @@ def scan(rng):
     return _scan((100 + 20 * smooth + rng.normal(size=smooth.shape)).astype(np.float32))
 
 
-@pytest.mark.parametrize("flips", [False, True])
+@pytest.mark.parametrize("flips", [False, True, "doubtful"])
 def test_result_is_on_the_grid_of_the_scan(scan, bundle, flips):
     found = segment(scan, bundle=bundle, flips=flips)
     assert found.labels.shape == found.entropy.shape == scan.array.shape
@@ -412,14 +412,15 @@ def _cine(rng, nx, ny, n_slices, n_frames, **options):
     return _scan(array.astype(np.float32), **options)
 
 
-def test_cines_that_share_batches_get_the_labels_that_each_gets_alone(rng, bundle):
+@pytest.mark.parametrize("flips", [True, "doubtful"])
+def test_cines_that_share_batches_get_the_labels_that_each_gets_alone(rng, bundle, flips):
     """Only the order of sums within a convolution may differ between sizes of a batch."""
     cines = [
         _cine(rng, 40, 45, 3, 4),
         _cine(rng, 40, 45, 1, 1),
         _cine(rng, 90, 60, 2, 2, spacing=(1.5, 1.5, 8.0)),
     ]
-    options = {"flips": True, "information": True, "dropout_samples": 1, "precision": "float32"}
+    options = {"flips": flips, "information": True, "dropout_samples": 1, "precision": "float32"}
     together = Together(bundle=bundle, batch_slices=5, **options)
     endings = together.label([together.prepare(cine) for cine in cines])
     for cine, end in zip(cines, reversed([end() for end in reversed(endings)]), strict=True):
@@ -431,6 +432,30 @@ def test_cines_that_share_batches_get_the_labels_that_each_gets_alone(rng, bundl
         assert end.tally.samples == alone.tally.samples
         np.testing.assert_allclose(end.tally.volumes, alone.tally.volumes, atol=2)
         assert end.values.keys() == alone.values.keys()
+
+
+def test_only_slices_that_the_network_doubts_are_mirrored(rng, bundle):
+    """Each by itself: neither the size of a batch nor the other slices of a scan matter."""
+    scan = _cine(rng, 40, 45, 3, 4)
+    scan.array[..., 1, :] = 100  # hardly anything to see
+    options = {"base": False, "mend": False, "largest_component": False, "precision": "float32"}
+    plain = segment(scan, bundle=bundle, flips=False, **options)
+    doubt = plain.tally.entropy.sum(axis=1)
+    limit = float(np.sort(doubt)[6:8].mean())
+    known = replace(bundle, about={**bundle.about, "calibration": {"doubt_limit": limit}})
+    found = segment(scan, bundle=known, **options)
+    one, other = found.tally.volumes
+    assert found.tally.samples == ("member0", "member0 flip-x")
+    np.testing.assert_array_equal(one, plain.tally.volumes[0])
+    changed = (one != other).any(axis=1)
+    np.testing.assert_array_equal(changed, doubt > limit)
+    same = found.entropy == plain.entropy
+    np.testing.assert_array_equal(same.all(axis=(0, 1)).T.reshape(-1), doubt <= limit)
+    small = segment(scan, bundle=known, batch_slices=1, **options)
+    assert (small.labels == found.labels).mean() > 0.999
+    again = segment(scan, bundle=known, **options)
+    np.testing.assert_array_equal(again.labels, found.labels)
+    np.testing.assert_array_equal(again.entropy, found.entropy)
 
 
 def test_batches_are_shared_in_order_and_hold_cines_of_one_size_only(rng, bundle):
@@ -448,7 +473,7 @@ def test_batches_are_shared_in_order_and_hold_cines_of_one_size_only(rng, bundle
     noted = replace(bundle, networks=(Noted(bundle.networks[0]),))
     shapes = [(40, 45), (100, 90), (40, 45)]
     cines = [_cine(rng, *shape, 3, 2, spacing=(1.5, 1.5, 8.0)) for shape in shapes]
-    together = Together(bundle=noted, batch_slices=8, largest_component=False)
+    together = Together(bundle=noted, flips=False, batch_slices=8, largest_component=False)
     together.label([together.prepare(cine) for cine in cines])
     n = len(scout_slices(3, 2))
     assert [k for k, _ in seen[:2]] == [2 * n, n]  # the two of one size share the first look

@@ -42,6 +42,14 @@ def test_other_samples_mean_other_spreads():
     assert found == {"errors": OWN["errors"], "spreads": []}
     assert matching(INTERVALS[:1], flips=True, dropout_samples=0)["lvef_pct"]["spreads"] == []
     assert matching((), flips=True, dropout_samples=0) == {}
+    # A bundle that never mirrored doubtful slices: its errors without mirrorings.
+    assert (
+        matching(INTERVALS, flips="doubtful", dropout_samples=0)["lvef_pct"]["errors"]
+        == OWN["errors"]
+    )
+    assert matching(INTERVALS, flips="doubtful", dropout_samples=0)["lvef_pct"]["spreads"] == []
+    doubtful = {"flips": "doubtful", "dropout_samples": 0, "quantities": {"lvef_pct": OWN}}
+    assert matching([*INTERVALS, doubtful], flips="doubtful", dropout_samples=0)["lvef_pct"] == OWN
 
 
 @pytest.fixture

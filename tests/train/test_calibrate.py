@@ -16,7 +16,11 @@ from popscan.protocols.cine_sax.training.calibrate import SECTIONS, calibrate_bu
 from popscan.protocols.cine_sax.training.crosstable import CrossFitted
 from popscan.protocols.cine_sax.training.decision import unbiased_offset
 from popscan.protocols.cine_sax.training.observe import labelled_part, observe, spoilt
-from popscan.protocols.cine_sax.training.sections import expected_without_own, intervals_section
+from popscan.protocols.cine_sax.training.sections import (
+    doubt_limit,
+    expected_without_own,
+    intervals_section,
+)
 from popscan.records import LabelMap, PopscanError, Scan
 from popscan.segment import load_bundle, save_bundle
 from popscan.segment.expected import FEATURES
@@ -80,10 +84,10 @@ def test_sections_are_stored_and_used(path, cases):
     assert set(found) == set(SECTIONS) <= set(after.about)
     assert after.digest != before.digest  # results of studies depend on it
     assert after.about["weights_sha256"] == before.about["weights_sha256"]
-    assert len(told) == 3 * 3
+    assert len(told) == 4 * 3
     assert yaml.safe_load(yaml.safe_dump(found)) == {k: after.about[k] for k in SECTIONS}
     entries = after.about["intervals"]
-    assert [e["flips"] for e in entries] == [False, True]
+    assert [e["flips"] for e in entries] == [False, True, "doubtful"]
     for entry in entries:
         assert set(entry["quantities"]) <= set(QUANTITIES)
         for own in entry["quantities"].values():
@@ -96,7 +100,11 @@ def test_sections_are_stored_and_used(path, cases):
     assert found["calibration"]["temperature"] > 0
     card = (path / "card.md").read_text()
     assert card.startswith("A card.\n\n## Calibration\n")
-    assert f"Temperature {found['calibration']['temperature']:.2f}" in card
+    assert f"Temperature {found['calibration']['temperature_doubtful']:.2f}" in card
+    limit = found["calibration"]["doubt_limit"]
+    assert limit == doubt_limit(
+        [observe(c, bundle=uncalibrated(before), flips=False) for c in cases]
+    )
     (path / "card.md").write_text(card + "\n## Limits\n\nMany.\n")
     # Again from the calibrated bundle: it starts from the uncalibrated one, so nothing moves.
     again = calibrate_bundle(path, cases, device="cpu", voxels=200, severities=())

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,8 @@ from popscan.arrays.morphology import Code
 Floats = NDArray[np.float64]
 #: Lowest probability whose logarithm is taken.
 _LEAST = 1e-7
+#: Summed entropy of a slice, in nats, above which it is doubtful: two in five of ACDC's are.
+DOUBT_LIMIT = 320.0
 
 
 @dataclass(frozen=True)
@@ -139,14 +141,26 @@ def fit_temperature(
     return float(math.exp(found.x))
 
 
-def temperature_of(about: Mapping[str, Any], *, flips: bool = False) -> float:
+def temperature_of(about: Mapping[str, Any], *, flips: bool | Literal["doubtful"] = False) -> float:
     """Return the temperature that a bundle was calibrated with; 1 where it was not.
 
     Averaging over mirrorings makes a model less sure of itself, so it has a temperature of its
-    own.
+    own; mirroring doubtful slices another one, without which that of no mirrorings is taken.
     """
     section = about.get("calibration", {})
-    return float(section.get("temperature_flips" if flips else "temperature", 1.0))
+    usual = section.get("temperature", 1.0)
+    if flips == "doubtful":
+        return float(section.get("temperature_doubtful", usual))
+    return float(section.get("temperature_flips", 1.0) if flips else usual)
+
+
+def doubt_limit_of(about: Mapping[str, Any]) -> float:
+    """Return the entropy, summed over a slice in nats, above which the slice is doubtful.
+
+    On the grid that the networks see. Three in five of the slices that the bundle was calibrated
+    on have less; `DOUBT_LIMIT` where it was not calibrated.
+    """
+    return float(about.get("calibration", {}).get("doubt_limit", DOUBT_LIMIT))
 
 
 def log_odds_of(about: Mapping[str, Any], labels: Mapping[str, int]) -> list[float]:

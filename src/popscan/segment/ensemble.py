@@ -11,19 +11,25 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 
 from popscan.segment.bundle import Bundle
-from popscan.segment.calibration import log_odds_of
+from popscan.segment.calibration import doubt_limit_of, log_odds_of
 from popscan.segment.features import Tap
 from popscan.segment.networks import seen_by
 from popscan.segment.samples import Watch
-from popscan.segment.uncertainty import dropped
+from popscan.segment.uncertainty import dropped, predictive_entropy
 
-#: Mirrorings averaged when flips are asked for: none, x, y, both (axes of (n, label, x, y)).
-_FLIPS: tuple[tuple[int, ...], ...] = ((), (2,), (3,), (2, 3))
-_FLIP_NAMES = {(): "", (2,): " flip-x", (3,): " flip-y", (2, 3): " flip-xy"}
+#: Whether mirrorings are averaged: never, all four of every slice, or a second one of each slice
+#: that the network doubts.
+Flips = bool | Literal["doubtful"]
+#: Mirrorings averaged when flips are asked for: x, y, both (axes of (n, label, x, y)).
+_FLIPS: tuple[tuple[int, ...], ...] = ((2,), (3,), (2, 3))
+#: The one that doubtful slices get.
+_FLIPS_IN_DOUBT = _FLIPS[:1]
+_FLIP_NAMES = {(2,): " flip-x", (3,): " flip-y", (2, 3): " flip-xy"}
 
 #: Slices in one batch: a processor's cache holds few, a GPU is idle with few.
 BATCHES = {"cpu": 8, "gpu": 128}
@@ -75,7 +81,7 @@ class Passes:
     batch
         Slices at once.
     flips
-        Whether four mirrorings are averaged.
+        Which mirrorings are averaged.
     dropout_samples, dropout_rate
         Draws of Monte-Carlo dropout per member for jobs that are watched; their seeds are 0, 1, ...
     tapped
@@ -85,7 +91,7 @@ class Passes:
     bundle: Bundle
     precision: torch.dtype
     batch: int
-    flips: bool = False
+    flips: Flips = False
     dropout_samples: int = 0
     dropout_rate: float = 0.1
     tapped: bool = False
@@ -128,8 +134,6 @@ class Passes:
         mirroring, and draws of dropout. All of it stays on the bundle's device.
         """
         bundle = self.bundle
-        flip_axes = _FLIPS if self.flips else _FLIPS[:1]
-        total = torch.zeros((), device=bundle.device)
         offsets = torch.tensor(log_odds_of(bundle.about, bundle.labels), device=bundle.device)
 
         def forward(network: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
@@ -143,19 +147,41 @@ class Passes:
                 if watch is not None:
                     watch.sample(name, own)
 
-        members = zip(bundle.networks, bundle.arguments, strict=True)
-        for member, (network, arguments) in enumerate(members):
-            x = seen_by(images, arguments)
-            for axes in flip_axes:
-                scores = forward(network, x.flip(axes) if axes else x)
-                scores = scores.flip(axes) if axes else scores
+        inputs = [seen_by(images, arguments) for arguments in bundle.arguments]
+        members = list(zip(bundle.networks, inputs, strict=True))
+        first = [forward(network, x) for network, x in members]
+        total = torch.stack(first).sum(dim=0) if len(first) > 1 else first[0].clone()
+        rows, axes_of = self._mirrored(total / len(first))
+        for member, ((network, x), plain) in enumerate(zip(members, first, strict=True)):
+            show(f"member{member}", plain)
+            for axes in axes_of:
+                scores = plain
+                if len(rows):  # What is not mirrored says the same again.
+                    scores = plain.clone()
+                    scores[rows] = forward(network, x[rows].flip(axes)).flip(axes)
                 total = total + scores
                 show(f"member{member}{_FLIP_NAMES[axes]}", scores)
             for draw in range(self.dropout_samples):
                 with dropped(network, rate=self.dropout_rate, seed=draw):
                     scores = forward(network, x)
                 show(f"member{member} dropout-{draw}", scores)
-        return total / (len(flip_axes) * len(bundle.networks))
+        return total / ((1 + len(axes_of)) * len(members))
+
+    def _mirrored(self, plain: torch.Tensor) -> tuple[torch.Tensor, tuple[tuple[int, ...], ...]]:
+        """Return which slices of a batch are mirrored, and how.
+
+        A slice is doubtful by itself, whatever else is in its batch or its scan.
+
+        Parameters
+        ----------
+        plain : tensor, shape (n, label, x, y)
+            Mean probabilities of the members, not mirrored.
+        """
+        every = torch.arange(len(plain), device=plain.device)
+        if self.flips == "doubtful":
+            doubt = predictive_entropy(plain).sum(dim=(1, 2))
+            return every[doubt > doubt_limit_of(self.bundle.about)], _FLIPS_IN_DOUBT
+        return every, _FLIPS if self.flips else ()
 
 
 def _pieces(jobs: Sequence[Job], start: int, stop: int) -> list[Piece]:

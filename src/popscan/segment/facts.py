@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -84,6 +84,8 @@ class Calibration(_Facts):
 
     temperature: Annotated[Finite, Field(gt=0, le=1000)] = 1.0
     temperature_flips: Annotated[Finite, Field(gt=0, le=1000)] = 1.0
+    temperature_doubtful: Annotated[Finite, Field(gt=0, le=1000)] = 1.0
+    doubt_limit: Annotated[Finite, Field(ge=0)] = 0.0
 
 
 class Quantity(_Facts):
@@ -96,7 +98,7 @@ class Quantity(_Facts):
 class Interval(_Facts):
     """Errors and spreads of one way of segmenting."""
 
-    flips: Annotated[bool, Field(strict=True)]
+    flips: Annotated[bool, Field(strict=True)] | Literal["doubtful"]
     dropout_samples: Count
     quantities: dict[Text, Quantity]
 

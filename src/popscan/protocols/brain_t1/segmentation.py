@@ -16,6 +16,7 @@ from popscan.protocols.brain_t1.labels import GROUPS, NETWORK_LABELS
 from popscan.protocols.brain_t1.sides import find_mid_plane, with_sides
 from popscan.records import Scan
 from popscan.segment.bundle import Bundle
+from popscan.segment.ensemble import Flips
 from popscan.segment.inputs import check_scan, input_warning
 from popscan.segment.ood import has_detector, tissue_features, unlikeness
 from popscan.segment.planes import on_scan, predict_volume, sums_of
@@ -38,7 +39,7 @@ def segment(
     scan: Scan,
     *,
     bundle: Bundle,
-    flips: bool = False,
+    flips: Flips = False,
     largest_component: bool = True,
     batch_slices: int = 0,
     precision: str = "auto",
@@ -53,6 +54,7 @@ def segment(
     bundle
         A model that labels `NETWORK_LABELS`.
     flips
+        ``doubtful`` is as False here: views of a volume hang together.
         Average with the mirror image: twice the work.
     largest_component
         Take away what is not connected with the brain, and islands of compact structures.
@@ -79,7 +81,7 @@ def segment(
     box = content_box(scan.array)  # what a program put around the scan is nothing to look at
     part = replace(scan, array=scan.array[box])
     volume = predict_volume(
-        part, bundle=bundle, flips=flips, batch_slices=batch_slices, precision=precision,
+        part, bundle=bundle, flips=flips is True, batch_slices=batch_slices, precision=precision,
         features=features or has_detector(bundle.training),
     )  # fmt: skip
     shape = scan.array.shape[:3]

@@ -23,7 +23,11 @@ def sentences(config: Mapping[str, Any]) -> list[str]:
     # What another bundle is built of is not known here.
     shipped = segment.model == "cine_sax"
     network = "a convolutional network of the U-Net type [@unet]" if shipped else "a neural network"
-    flips = ", averaged over in-plane reflections" if segment.flips else ""
+    flips = {
+        True: ", averaged over in-plane reflections",
+        False: "",
+        "doubtful": ", averaged over an in-plane reflection of the slices of which it was unsure",
+    }[segment.flips]
     return [
         "Short-axis cine images were segmented into right ventricular cavity, left ventricular "
         f"myocardium and left ventricular cavity by {network}{flips}.",

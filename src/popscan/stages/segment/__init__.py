@@ -6,7 +6,7 @@ from popscan.stages.description import Stage, Table
 
 STAGE = Stage(
     name="segment",
-    version="8",
+    version="9",
     uses=("arrays",),
     sections=("study", "segment"),
     reads=("ingest", "reconstruct"),

@@ -25,6 +25,7 @@ from popscan.study.files import FileNames
 if TYPE_CHECKING:
     from popscan.config import Segment
     from popscan.segment.bundle import Bundle
+    from popscan.segment.ensemble import Flips
     from popscan.segment.result import Segmentation
     from popscan.stages.segment.bundles import NoModel
 
@@ -138,12 +139,13 @@ def base_doubt(labelled: Segmentation, scan: Scan) -> dict[str, dict[str, NDArra
 
 
 def matching(
-    intervals: Iterable[Mapping[str, Any]], *, flips: bool, dropout_samples: int
+    intervals: Iterable[Mapping[str, Any]], *, flips: Flips, dropout_samples: int
 ) -> dict[str, dict[str, list[float]]]:
     """Return a bundle's calibration for the way in which a study segments.
 
     Spreads of other samples mean something else: where mirrorings and draws differ from those of
-    the calibration, its errors are taken and its spreads left out.
+    the calibration, its errors are taken and its spreads left out. Without errors of mirroring
+    doubtful slices those without mirrorings, which are larger, stand for them.
 
     Parameters
     ----------
@@ -159,7 +161,11 @@ def matching(
     """
     entries = sorted(
         intervals,
-        key=lambda e: (e["flips"] == flips, e["dropout_samples"] == dropout_samples),
+        key=lambda e: (
+            e["flips"] == flips,
+            flips == "doubtful" and e["flips"] is False,
+            e["dropout_samples"] == dropout_samples,
+        ),
     )
     if not entries:
         return {}

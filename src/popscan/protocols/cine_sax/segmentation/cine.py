@@ -21,7 +21,7 @@ from popscan.records import Scan
 from popscan.segment.bundle import Bundle
 from popscan.segment.calibration import temperature_of
 from popscan.segment.devices import pick_precision
-from popscan.segment.ensemble import BATCHES, Job, Passes
+from popscan.segment.ensemble import BATCHES, Flips, Job, Passes
 from popscan.segment.expected import expected_dice
 from popscan.segment.grids import Grids, back_to_scan
 from popscan.segment.inputs import check_scan, input_warning, without_margin
@@ -39,7 +39,7 @@ Keep = Callable[[int, int, torch.Tensor], None]
 class Options:
     """How a cine is segmented: the options of `segment`, which says what they mean."""
 
-    flips: bool = False
+    flips: Flips = "doubtful"
     largest_component: bool = True
     mend: bool = True
     base: bool = True

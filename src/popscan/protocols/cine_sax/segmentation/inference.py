@@ -8,6 +8,7 @@ from popscan.protocols.cine_sax.labels import STRUCTURES
 from popscan.protocols.cine_sax.segmentation.cine import Cine, Keep, Options, label_together
 from popscan.records import Scan
 from popscan.segment.bundle import Bundle
+from popscan.segment.ensemble import Flips
 from popscan.segment.result import Segmentation
 
 
@@ -15,7 +16,7 @@ def segment(
     scan: Scan,
     *,
     bundle: Bundle,
-    flips: bool = False,
+    flips: Flips = "doubtful",
     largest_component: bool = True,
     mend: bool = True,
     base: bool = True,
@@ -40,7 +41,9 @@ def segment(
     bundle
         From `load_bundle`; several members are averaged.
     flips
-        Average over four mirrorings: four times the work for a little accuracy.
+        ``doubtful``: average each slice whose probabilities have a summed entropy above the
+        bundle's limit, which two in five are, with its mirror image; True: average over four
+        mirrorings of every slice, four times the work; False: over none.
     largest_component
         Keep one connected piece of the heart and of each structure per frame.
     mend
@@ -106,7 +109,7 @@ class Together:
         self,
         *,
         bundle: Bundle,
-        flips: bool = False,
+        flips: Flips = "doubtful",
         largest_component: bool = True,
         mend: bool = True,
         base: bool = True,

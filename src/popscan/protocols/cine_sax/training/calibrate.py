@@ -27,6 +27,7 @@ from popscan.protocols.cine_sax.training.decision import STRUCTURE, unbiased_off
 from popscan.protocols.cine_sax.training.observe import SEVERITIES, Observed, observe, spoilt
 from popscan.protocols.cine_sax.training.sections import (
     calibration_section,
+    doubt_limit,
     expected_section,
     intervals_section,
     widening_section,
@@ -34,6 +35,7 @@ from popscan.protocols.cine_sax.training.sections import (
 from popscan.protocols.cine_sax.training.simulated import simulated_cases
 from popscan.records import PopscanError
 from popscan.segment.bundle import Bundle, load_bundle
+from popscan.segment.ensemble import Flips
 from popscan.segment.known import CARD, MODEL
 from popscan.train.known import store_detector, store_digests
 from popscan.train.packs import Case
@@ -41,6 +43,13 @@ from popscan.yamlfile import read_yaml
 
 #: Sections of a bundle's ``model.yaml`` that calibration writes.
 SECTIONS = ("calibration", "intervals", "expected_dice", "widening")
+#: Ways of mirroring that are calibrated, each for itself, in words; the first finds which slices
+#: are doubtful.
+_MIRRORINGS: Mapping[Flips, str] = {
+    False: "no mirrorings",
+    True: "with mirrorings",
+    "doubtful": "doubtful slices mirrored",
+}
 #: Heading of the card's section on calibration.
 HEADING = "## Calibration"
 
@@ -69,8 +78,8 @@ def calibrate_bundle(
 ) -> dict[str, Any]:
     """Calibrate a bundle and write what was found into its ``model.yaml``.
 
-    Segments every case twice (without and with mirrorings), then without mirrorings once per
-    corruption and severity: some 25 segmentations of each case.
+    Segments every case thrice (without mirrorings, with all, with those of doubtful slices), then
+    as by default once per corruption, at one severity or another.
 
     Parameters
     ----------
@@ -116,17 +125,25 @@ def calibrate_bundle(
         sections["decision"] = {STRUCTURE: unbiased_offset([o.cavity for o in labelled])}
         progress(f"log-odds of the cavity {sections['decision'][STRUCTURE]:+.2f}")
         bundle = replace(bundle, about={**bundle.about, **sections})
-    settings: dict[bool, list[Observed]] = {}
-    for flips in (False, True):
+    settings: dict[Flips, list[Observed]] = {}
+    for flips, words in _MIRRORINGS.items():
         settings[flips] = []
         for case in cases:
             settings[flips].append(
                 observe(case, bundle=bundle, flips=flips, voxels=voxels, seed=seed)
             )
-            progress(f"{case.unit}, {'with' if flips else 'no'} mirrorings")
+            progress(f"{case.unit}, {words}")
+        if not flips:
+            limit = doubt_limit(settings[flips])
+            bundle = replace(bundle, about={**bundle.about, "calibration": {"doubt_limit": limit}})
     known = [observe(case, bundle=bundle) for case in trained] if crossed is not None else []
     sections |= {
-        "calibration": calibration_section(settings[False], settings[True]),
+        "calibration": {
+            **calibration_section(
+                settings["doubtful"], plain=settings[False], flipped=settings[True]
+            ),
+            "doubt_limit": limit,
+        },
         "intervals": intervals_section(
             settings, crossed=crossed.clean if crossed is not None else (), trained=known
         ),
@@ -171,7 +188,8 @@ def card_section(sections: Mapping[str, Any], *, level: float = 0.9) -> str:
         "tried on patients left out of what it is fitted on.",
         *_said_of_crossed(sections),
         "",
-        f"Temperature {own['temperature']:.2f}, with flips {own['temperature_flips']:.2f}. "
+        f"Temperature {own['temperature_doubtful']:.2f}, without flips "
+        f"{own['temperature']:.2f}, with all {own['temperature_flips']:.2f}. "
         "Expected calibration error within 10 mm of the heart, before and after: "
         + ", ".join(
             f"{name.upper()} {own['ece_before'][name]:.4f} and {own['ece_after'][name]:.4f}"
@@ -182,7 +200,7 @@ def card_section(sections: Mapping[str, Any], *, level: float = 0.9) -> str:
         f"| interval at {level:.0%} | half-width | covered |",
         "|---|---|---|",
     ]
-    quantities = [e["quantities"] for e in sections["intervals"] if not e["flips"]]
+    quantities = [e["quantities"] for e in sections["intervals"] if e["flips"] == "doubtful"]
     for name, stored in (quantities[0] if quantities else {}).items():
         spreads = stored["spreads"] or [math.nan] * len(stored["errors"])
         covered, widths = leave_one_out(stored["errors"], spreads, level=level, method="auto")
@@ -270,5 +288,6 @@ def calibrate_cases(
     section = found["calibration"]
     return (
         f"{model}: calibrated on {section['patients']} subjects; temperature "
-        f"{section['temperature']:.2f}, with flips {section['temperature_flips']:.2f}"
+        f"{section['temperature_doubtful']:.2f}, without flips {section['temperature']:.2f}, with "
+        f"all {section['temperature_flips']:.2f}"
     )

@@ -52,6 +52,8 @@ class Observed:
         Voxels by label (axis 0) and truth (axis 1), and as the model expects it.
     ood_score
         How unlike the training scans it is; NaN where the bundle has no detector.
+    doubt : ndarray, shape (slice,)
+        Summed entropy of every slice of the labelled frames, in nats.
     cavity : ndarray, shape (log-odds,)
         Relative errors of the cavity at every entry of `decision.GRID`; empty as the following.
     probabilities, truth, labels
@@ -72,6 +74,7 @@ class Observed:
     truth: NDArray[np.uint8]
     labels: NDArray[np.uint8]
     ood_score: float = math.nan
+    doubt: Floats = field(default_factory=lambda: np.zeros(0))
     cavity: Floats = field(default_factory=lambda: np.zeros(0))
 
 
@@ -161,6 +164,7 @@ def observe(
         confusion=confusion(found.labels, truth, largest=max(STRUCTURES)),
         expected=tally.expected.sum(axis=0),
         ood_score=float(found.values["ood_score"]),
+        doubt=tally.entropy.sum(axis=1),
         **chosen,
     )
 

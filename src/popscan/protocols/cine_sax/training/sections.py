@@ -26,24 +26,41 @@ from popscan.segment.calibration import (
     fit_temperature,
     tempered,
 )
+from popscan.segment.ensemble import Flips
 from popscan.segment.known import subject_of
 
 Floats = NDArray[np.float64]
+#: Share of the slices of good scans that are not doubtful; of noisy ones fewer are, so that all
+#: scans together take half as many passes again, not more.
+_SURE = 0.6
+
+
+def doubt_limit(plain: Sequence[Observed]) -> float:
+    """Return the summed entropy above which a slice is doubtful: the share `_SURE` has less.
+
+    `plain` are observations without mirrorings.
+    """
+    return round(float(np.quantile(np.concatenate([o.doubt for o in plain]), _SURE)), 1)
 
 
 def calibration_section(
-    clean: Sequence[Observed], flipped: Sequence[Observed] = ()
+    clean: Sequence[Observed],
+    *,
+    plain: Sequence[Observed] = (),
+    flipped: Sequence[Observed] = (),
 ) -> dict[str, Any]:
     """Return the bundle's ``calibration`` section from uncalibrated observations of clean scans.
 
-    The temperature is fitted on all patients; the calibration errors are before and after, the
+    The temperatures are fitted on all patients; the calibration errors are before and after, the
     latter with each patient's temperature fitted on the others.
 
     Parameters
     ----------
-    clean, flipped
-        Observations without and with mirrorings averaged; the latter have a temperature of their
-        own, which is that of the former where there are none.
+    clean
+        Observations with doubtful slices mirrored, as by default.
+    plain, flipped
+        Observations without mirrorings, and with all of them. Each way has a temperature of its
+        own, which is that of `clean` where there are none.
     """
     p = np.concatenate([o.probabilities for o in clean])
     truth = np.concatenate([o.truth for o in clean])
@@ -55,20 +72,21 @@ def calibration_section(
         }
         for values in (p, after)
     )
-    mirrored = flipped or clean
     return {
-        "temperature": round(fit_temperature(p, truth), 4),
-        "temperature_flips": round(
-            fit_temperature(
-                np.concatenate([o.probabilities for o in mirrored]),
-                np.concatenate([o.truth for o in mirrored]),
-            ),
-            4,
-        ),
+        "temperature": round(_temperature(plain or clean), 4),
+        "temperature_flips": round(_temperature(flipped or clean), 4),
+        "temperature_doubtful": round(_temperature(clean), 4),
         "patients": len({subject_of(o.unit) for o in clean}),
         "ece_before": before_ece,
         "ece_after": after_ece,
     }
+
+
+def _temperature(seen: Sequence[Observed]) -> float:
+    """Return the temperature that suits observations best."""
+    return fit_temperature(
+        np.concatenate([o.probabilities for o in seen]), np.concatenate([o.truth for o in seen])
+    )
 
 
 def _each_without(clean: Sequence[Observed]) -> Iterable[tuple[Observed, float]]:
@@ -78,12 +96,11 @@ def _each_without(clean: Sequence[Observed]) -> Iterable[tuple[Observed, float]]
         if not others:
             yield own, 1.0
             continue
-        p = np.concatenate([o.probabilities for o in others])
-        yield own, fit_temperature(p, np.concatenate([o.truth for o in others]))
+        yield own, _temperature(others)
 
 
 def intervals_section(
-    settings: Mapping[bool, Sequence[Observed]],
+    settings: Mapping[Flips, Sequence[Observed]],
     *,
     crossed: Sequence[Observed] = (),
     trained: Sequence[Observed] = (),
@@ -96,7 +113,7 @@ def intervals_section(
     Parameters
     ----------
     settings
-        Whether mirrorings were averaged -> observations of clean scans. Of a subject with several
+        Which mirrorings were averaged -> observations of clean scans. Of a subject with several
         visits the first is used: two visits of one person are not two people.
     crossed
         Clean scans as seen by cross-fitted networks: errors are theirs, in the size of the bundle's
@@ -127,7 +144,7 @@ def intervals_section(
                     "errors": [round(float(e), 5) for e in errors],
                     "spreads": [round(float(s), 5) for s in spreads],
                 }
-        section.append({"flips": bool(flips), "dropout_samples": 0, "quantities": quantities})
+        section.append({"flips": flips, "dropout_samples": 0, "quantities": quantities})
     return section
 
 
@@ -159,7 +176,9 @@ def widening_section(observed: Sequence[Observed]) -> dict[str, float]:
     table = np.array([[o.errors[name] for name in QUANTITIES] for o in observed], dtype=float)
     clean = np.array([o.severity == 0 for o in observed])
     with np.errstate(all="ignore"):
-        usual = np.sqrt(np.nanmean(table[clean] ** 2, axis=0)) if clean.any() else np.nan
+        # NaN for a quantity that no clean scan has.
+        known = np.isfinite(table[clean]).sum(axis=0)
+        usual = np.sqrt(np.nansum(table[clean] ** 2, axis=0) / known)
         ratios = np.where(np.asarray(usual) > 0, table / usual, np.nan)
     return fit_widening([o.ood_score for o in observed], ratios)
 
