@@ -72,7 +72,7 @@ def ends_of(
     known = bundle.about.get("intervals", ())
     samples = {
         "volumes_ml": sample_volumes_ml(found.tally, scan),
-        "calibration": matching(known, flips="doubtful", dropout_samples=0),
+        "calibration": matching(known, flips=False, dropout_samples=0),
         "base": base_doubt(found, scan),
         "widening": stored_widening(bundle.about.get("widening"), score),
     }

@@ -53,7 +53,7 @@ def outside(
     """
     samples = {
         "volumes_ml": {name: np.zeros((1, 2)) for name in STRUCTURES.values()},
-        "calibration": matching(about.get("intervals", ()), flips="doubtful", dropout_samples=0),
+        "calibration": matching(about.get("intervals", ()), flips=False, dropout_samples=0),
         "base": record["base"],
         "widening": stored_widening(about.get("widening"), float(record["ood_score"])),
     }

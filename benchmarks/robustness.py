@@ -154,7 +154,7 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=14, help="validation patients")
     parser.add_argument("--severity", type=int, action="append", choices=SEVERITIES[1:])
     parser.add_argument("--corruption", action="append", choices=list(CORRUPTIONS))
-    parser.add_argument("--flips", choices=list(FLIPS), default="doubtful", help="mirrorings")
+    parser.add_argument("--flips", choices=list(FLIPS), default="false", help="mirrorings")
     parser.add_argument("--external-only", action="store_true", help="leave the suite out")
     parser.add_argument("--out", type=Path, default=None, help="folder for rows and figure")
     given = parser.parse_args()

@@ -50,7 +50,7 @@ from popscan.train.packs import Case
 from popscan.train.recipe import load_recipe
 
 ROOT = Path(__file__).resolve().parents[1]
-#: Values of `segment.flips`, as the command line has them; the last one's labels are drawn.
+#: Values of `segment.flips`, as the command line has them.
 FLIPS: Mapping[str, Flips] = {"false": False, "true": True, "doubtful": "doubtful"}
 PEERS = """peers, as published (mean Dice over RV, MYO, LV at ED, ES; other patients of ACDC):
   nnU-Net, 5-fold on 100 patients                     0.915
@@ -248,7 +248,7 @@ def main() -> None:
     for name in arguments.flips or list(FLIPS):
         scores, labels, seconds = evaluate(unseen, bundle, flips=FLIPS[name])
         show(scores, f"not seen in training, flips: {name}", seconds)
-        if FLIPS[name] == "doubtful":
+        if not FLIPS[name]:
             print("\nby region (thirds of the labelled slices; in-plane distances):")
             print(regions_table(unseen, labels))
     if arguments.training:

@@ -100,7 +100,7 @@ def test_sections_are_stored_and_used(path, cases):
     assert found["calibration"]["temperature"] > 0
     card = (path / "card.md").read_text()
     assert card.startswith("A card.\n\n## Calibration\n")
-    assert f"Temperature {found['calibration']['temperature_doubtful']:.2f}" in card
+    assert f"Temperature {found['calibration']['temperature']:.2f}" in card
     limit = found["calibration"]["doubt_limit"]
     assert limit == doubt_limit(
         [observe(c, bundle=uncalibrated(before), flips=False) for c in cases]

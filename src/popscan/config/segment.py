@@ -20,10 +20,10 @@ class Segment(Section):
         description="Bundle: a folder, or a name in resources/models; by default the protocol's.",
     )
     flips: bool | Literal["doubtful"] = Field(
-        default="doubtful",
-        description="Average over in-plane flips: doubtful, one more pass of each slice that the "
-        "network doubts (two in five; as false where a volume is seen whole); true, three more "
-        "of every slice; false, none.",
+        default=False,
+        description="Average over in-plane flips: true, three more passes of every slice; doubtful, "
+        "one more of each slice that the network doubts (two in five; as false where a volume "
+        "is seen whole); false, none.",
     )
     largest_component: bool = Field(
         default=True, description="Keep only the largest 3D component of each structure."

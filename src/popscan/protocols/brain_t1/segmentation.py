@@ -54,8 +54,8 @@ def segment(
     bundle
         A model that labels `NETWORK_LABELS`.
     flips
-        ``doubtful`` is as False here: views of a volume hang together.
-        Average with the mirror image: twice the work.
+        True: average with the mirror image, twice the work; ``doubtful`` is as False here, since
+        views of a volume hang together.
     largest_component
         Take away what is not connected with the brain, and islands of compact structures.
     batch_slices, precision

@@ -39,7 +39,7 @@ Keep = Callable[[int, int, torch.Tensor], None]
 class Options:
     """How a cine is segmented: the options of `segment`, which says what they mean."""
 
-    flips: Flips = "doubtful"
+    flips: Flips = False
     largest_component: bool = True
     mend: bool = True
     base: bool = True

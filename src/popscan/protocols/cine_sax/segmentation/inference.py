@@ -16,7 +16,7 @@ def segment(
     scan: Scan,
     *,
     bundle: Bundle,
-    flips: Flips = "doubtful",
+    flips: Flips = False,
     largest_component: bool = True,
     mend: bool = True,
     base: bool = True,
@@ -41,9 +41,9 @@ def segment(
     bundle
         From `load_bundle`; several members are averaged.
     flips
-        ``doubtful``: average each slice whose probabilities have a summed entropy above the
-        bundle's limit, which two in five are, with its mirror image; True: average over four
-        mirrorings of every slice, four times the work; False: over none.
+        True: average over four mirrorings of every slice, four times the work for a little
+        accuracy; ``doubtful``: average each slice whose probabilities have a summed entropy above
+        the bundle's limit, which two in five are, with its mirror image; False: over none.
     largest_component
         Keep one connected piece of the heart and of each structure per frame.
     mend
@@ -109,7 +109,7 @@ class Together:
         self,
         *,
         bundle: Bundle,
-        flips: Flips = "doubtful",
+        flips: Flips = False,
         largest_component: bool = True,
         mend: bool = True,
         base: bool = True,

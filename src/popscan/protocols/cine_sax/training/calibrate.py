@@ -140,7 +140,7 @@ def calibrate_bundle(
     sections |= {
         "calibration": {
             **calibration_section(
-                settings["doubtful"], plain=settings[False], flipped=settings[True]
+                settings[False], flipped=settings[True], doubtful=settings["doubtful"]
             ),
             "doubt_limit": limit,
         },
@@ -188,8 +188,8 @@ def card_section(sections: Mapping[str, Any], *, level: float = 0.9) -> str:
         "tried on patients left out of what it is fitted on.",
         *_said_of_crossed(sections),
         "",
-        f"Temperature {own['temperature_doubtful']:.2f}, without flips "
-        f"{own['temperature']:.2f}, with all {own['temperature_flips']:.2f}. "
+        f"Temperature {own['temperature']:.2f}, with flips {own['temperature_flips']:.2f}, with those "
+        f"of doubtful slices {own['temperature_doubtful']:.2f}. "
         "Expected calibration error within 10 mm of the heart, before and after: "
         + ", ".join(
             f"{name.upper()} {own['ece_before'][name]:.4f} and {own['ece_after'][name]:.4f}"
@@ -200,7 +200,7 @@ def card_section(sections: Mapping[str, Any], *, level: float = 0.9) -> str:
         f"| interval at {level:.0%} | half-width | covered |",
         "|---|---|---|",
     ]
-    quantities = [e["quantities"] for e in sections["intervals"] if e["flips"] == "doubtful"]
+    quantities = [e["quantities"] for e in sections["intervals"] if not e["flips"]]
     for name, stored in (quantities[0] if quantities else {}).items():
         spreads = stored["spreads"] or [math.nan] * len(stored["errors"])
         covered, widths = leave_one_out(stored["errors"], spreads, level=level, method="auto")
@@ -288,6 +288,6 @@ def calibrate_cases(
     section = found["calibration"]
     return (
         f"{model}: calibrated on {section['patients']} subjects; temperature "
-        f"{section['temperature_doubtful']:.2f}, without flips {section['temperature']:.2f}, with "
-        f"all {section['temperature_flips']:.2f}"
+        f"{section['temperature']:.2f}, with flips {section['temperature_flips']:.2f}, with those of "
+        f"doubtful slices {section['temperature_doubtful']:.2f}"
     )

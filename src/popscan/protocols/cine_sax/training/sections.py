@@ -46,8 +46,8 @@ def doubt_limit(plain: Sequence[Observed]) -> float:
 def calibration_section(
     clean: Sequence[Observed],
     *,
-    plain: Sequence[Observed] = (),
     flipped: Sequence[Observed] = (),
+    doubtful: Sequence[Observed] = (),
 ) -> dict[str, Any]:
     """Return the bundle's ``calibration`` section from uncalibrated observations of clean scans.
 
@@ -57,9 +57,9 @@ def calibration_section(
     Parameters
     ----------
     clean
-        Observations with doubtful slices mirrored, as by default.
-    plain, flipped
-        Observations without mirrorings, and with all of them. Each way has a temperature of its
+        Observations without mirrorings, as by default.
+    flipped, doubtful
+        Observations with all mirrorings, and with those of doubtful slices. Each way has a temperature of its
         own, which is that of `clean` where there are none.
     """
     p = np.concatenate([o.probabilities for o in clean])
@@ -73,9 +73,9 @@ def calibration_section(
         for values in (p, after)
     )
     return {
-        "temperature": round(_temperature(plain or clean), 4),
+        "temperature": round(_temperature(clean), 4),
         "temperature_flips": round(_temperature(flipped or clean), 4),
-        "temperature_doubtful": round(_temperature(clean), 4),
+        "temperature_doubtful": round(_temperature(doubtful or clean), 4),
         "patients": len({subject_of(o.unit) for o in clean}),
         "ece_before": before_ece,
         "ece_after": after_ece,
