@@ -21,9 +21,9 @@ class Segment(Section):
     )
     flips: bool | Literal["doubtful"] = Field(
         default=False,
-        description="Average over in-plane flips: true, three more passes of every slice; doubtful, "
-        "one more of each slice that the network doubts (two in five; as false where a volume "
-        "is seen whole); false, none.",
+        description="Average over in-plane flips: true, three more passes of every slice; "
+        "doubtful, one more of each slice that the network doubts (two in five; as false where a "
+        "volume is seen whole); false, none.",
     )
     largest_component: bool = Field(
         default=True, description="Keep only the largest 3D component of each structure."

@@ -188,8 +188,8 @@ def card_section(sections: Mapping[str, Any], *, level: float = 0.9) -> str:
         "tried on patients left out of what it is fitted on.",
         *_said_of_crossed(sections),
         "",
-        f"Temperature {own['temperature']:.2f}, with flips {own['temperature_flips']:.2f}, with those "
-        f"of doubtful slices {own['temperature_doubtful']:.2f}. "
+        f"Temperature {own['temperature']:.2f}, with flips {own['temperature_flips']:.2f}, "
+        f"with those of doubtful slices {own['temperature_doubtful']:.2f}. "
         "Expected calibration error within 10 mm of the heart, before and after: "
         + ", ".join(
             f"{name.upper()} {own['ece_before'][name]:.4f} and {own['ece_after'][name]:.4f}"
@@ -288,6 +288,6 @@ def calibrate_cases(
     section = found["calibration"]
     return (
         f"{model}: calibrated on {section['patients']} subjects; temperature "
-        f"{section['temperature']:.2f}, with flips {section['temperature_flips']:.2f}, with those of "
-        f"doubtful slices {section['temperature_doubtful']:.2f}"
+        f"{section['temperature']:.2f}, with flips {section['temperature_flips']:.2f}, "
+        f"with those of doubtful slices {section['temperature_doubtful']:.2f}"
     )

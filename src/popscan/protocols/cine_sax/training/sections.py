@@ -59,8 +59,8 @@ def calibration_section(
     clean
         Observations without mirrorings, as by default.
     flipped, doubtful
-        Observations with all mirrorings, and with those of doubtful slices. Each way has a temperature of its
-        own, which is that of `clean` where there are none.
+        Observations with all mirrorings, and with those of doubtful slices. Each way has a
+        temperature of its own, which is that of `clean` where there are none.
     """
     p = np.concatenate([o.probabilities for o in clean])
     truth = np.concatenate([o.truth for o in clean])
