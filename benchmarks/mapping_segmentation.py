@@ -6,9 +6,10 @@
 Maps are simulated on patients that were not trained on, good ones and bad ones; regions are the
 experts'. ``tune`` measures patients of the training set that were kept out of training; the check
 `error_risk` and limits of QC are chosen on them. ``validation`` measures the 14 patients of
-validation, ``wide`` those of ``tune`` on whole fields (elsewhere maps are cut to 240 mm around the
-heart); ``table`` prints. ``--shard K N`` measures every N-th patient from the K-th
-on; ``table`` reads all shards. Both models label the same maps in one run:
+validation; ``table`` prints. Every part has maps in the whole field that was acquired, and others
+cut to 240 mm around the heart (column ``field``); limits are chosen on both together. ``--shard K
+N`` measures every N-th patient from the K-th on; ``table`` reads all shards. ``--model`` measures
+another bundle. Both models label the same maps in one run:
 
 - latent: the shipped network, 16 draws of its latent variables;
 - dropout, mirrored: a U-Net of the same size trained on the same maps (recipe t1_map_unet,
@@ -44,10 +45,10 @@ from popscan.protocols.t1_map.labels import MYO
 from popscan.protocols.t1_map.qc import RISK, SAMPLE_DICE, SAMPLED_SD_PCT, MapContext
 from popscan.protocols.t1_map.qc_risk import NEAREST, SIGNS, contributions, risk, signs
 from popscan.protocols.t1_map.segmentation import from_draws
-from popscan.protocols.t1_map.training.cases import map_cases
+from popscan.protocols.t1_map.training.cases import CUT_MM, WHOLE_MM
 from popscan.protocols.t1_map.training.kind import draws_of, measured
 from popscan.protocols.t1_map.training.maps import redrawn
-from popscan.protocols.t1_map.training.shipped import SEED, split_three
+from popscan.protocols.t1_map.training.shipped import SEED, held_maps, split_three
 from popscan.relaxometry import region_value
 from popscan.segment import load_bundle
 from qc_fit import LEAST, fit, left_out
@@ -55,10 +56,8 @@ from qc_fit import LEAST, fit, left_out
 MODELS = Path(__file__).parents[1] / "resources" / "models"
 FOUND = 0.9
 LEVEL = 0.9
-#: Maps of each of a patient's two frames.
-DRAWS = {"tune": 4, "validation": 4, "wide": 1}
-#: Side of a field that no image fills.
-WHOLE_MM = 1000.0
+PARTS = ("tune", "validation")
+FIELDS_MM = {"whole": WHOLE_MM, "cut": CUT_MM}
 #: Maps after contrast agent whose blood and wall differ by less than this are counted apart.
 NEAR_PCT = 15.0
 
@@ -68,24 +67,23 @@ def measure(part: str, args: argparse.Namespace) -> None:
     cases, _ = labelled_cases("acdc", args.data, stratify="group")
     _, tuning, validation = split_three(cases)
     kept, seed = (validation, SEED + 2) if part == "validation" else (tuning, SEED + 3)
-    field = {"field_mm": WHOLE_MM} if part == "wide" else {}
-    maps = list(
-        map_cases(
-            kept, seed=seed, draws=DRAWS[part], observers=False, part=tuple(args.shard), **field
-        )
-    )
+    maps = [
+        (field, case)
+        for field, mm in FIELDS_MM.items()
+        for case in held_maps(kept, seed=seed, part=tuple(args.shard), field_mm=mm)
+    ]
     ways = [("latent", load_bundle(args.model, "cpu"))]
     if args.peer:
         ways += [(how, load_bundle(args.peer, "cpu")) for how in ("dropout", "mirrored")]
     rows = []
     for how, bundle in ways:
         draws = draws_of(bundle, how)
-        for case in maps:
+        for field, case in maps:
             found = from_draws(case.scan, bundle=bundle, draws=draws)
             context = MapContext(case.scan, found.labels, from_segmentation=found.values)
             rows.append(
                 {
-                    "how": how, **measured(case, found), **intervals(case, found),
+                    "how": how, "field": field, **measured(case, found), **intervals(case, found),
                     **observer(case, found), **{f"sign {k}": v for k, v in signs(context).items()},
                 }
             )  # fmt: skip
@@ -179,47 +177,59 @@ def patients(table: pd.DataFrame) -> pd.Series:
 
 def table_part(out: Path) -> None:
     """Print weights and limits chosen on ``tune`` and what they do on ``validation``."""
-    tables = {
-        part: pd.concat([pd.read_csv(f, sep="\t") for f in files], ignore_index=True)
-        for part in DRAWS
-        if (files := sorted(out.glob(f"{part}_*.tsv")))
-    }
-    tune, validation = tables["tune"], tables["validation"]
+    tune, validation = (
+        pd.concat(
+            [pd.read_csv(f, sep="\t") for f in sorted(out.glob(f"{part}_*.tsv"))],
+            ignore_index=True,
+        )
+        for part in PARTS
+    )
     for how in validation["how"].unique():
         own, held = (t[t["how"] == how] for t in (tune, validation))
         print(f"\n{how}: {len(held)} maps of {patients(held).nunique()} patients")
         limits = choose(own)
         print(f"limits (Dice of draws, spread %): {limits[0]:.2f}, {limits[1]:.1f}")
-        found_by(own, flagged(own, limits), "tune")
-        found_by(held, flagged(held, limits), "validation")
         tuned, risks, limit = at_risk(own, held)
-        print(f"risk, limit {limit:.2f}")
-        found_by(own, tuned > limit, "tune")
-        seen = found_by(held, risks > limit, "validation")
-        if how == "latent":
-            print("checks of QC")
-            found_by(own, checked(own), "tune")
-            seen = found_by(held, checked(held), "validation")
-        for name, part, score in (("tune", own, tuned), ("validation", held, risks)):
-            wrong = part["wrong"].astype(bool)
-            print(
-                f"AUC, {name}: risk {auc(score, wrong):.3f}, Dice of draws "
-                f"{auc(-part['sample_dice_wall'], wrong):.3f}, spread "
-                f"{auc(part['sampled_sd_wall_pct'], wrong):.3f}"
-            )
-        for kind, part in parts(held, seen):
-            agreement(kind, part)
-        for lesion, part in held[~held["wrong"].astype(bool)].groupby("lesion"):
-            print(f"  false alarms, lesion {lesion}: {share(seen[part.index])}")
-        for name in ("half_noise_ms", "half_joint_ms"):
-            apart = (held["found_wall_ms"] - held["expert_wall_ms"]).abs()
-            print(f"  {name}: holds the expert's value in {share(apart <= held[name])}")
+        print(f"limit of the risk: {limit:.2f}")
+        for field in FIELDS_MM:
+            tables = [t[t["field"] == field] for t in (own, held)]
+            of_field(field, *tables, limits=limits, risks=(tuned, risks), limit=limit)
 
-    for how, part in tables["wide"].groupby("how") if "wide" in tables else ():
-        if how == "latent":
-            print(f"\nwhole fields, checks of QC: {len(part)} maps")
-            found_by(part, checked(part), "wide")
-            agreement("all", part)
+
+def of_field(
+    field: str,
+    own: pd.DataFrame,
+    held: pd.DataFrame,
+    *,
+    limits: tuple[float, float],
+    risks: tuple[pd.Series, pd.Series],
+    limit: float,
+) -> None:
+    """Print how right the maps of a field are, and what is found of the wrong."""
+    print(f"\n{field} fields, {own['how'].iloc[0]}")
+    found_by(own, flagged(own, limits), "limits, tune")
+    found_by(held, flagged(held, limits), "limits, validation")
+    tuned, risk_of = (r[t.index] for r, t in zip(risks, (own, held), strict=True))
+    found_by(own, tuned > limit, "risk, tune")
+    seen = found_by(held, risk_of > limit, "risk, validation")
+    if own["how"].iloc[0] == "latent":
+        found_by(own, checked(own), "checks of QC, tune")
+        seen = found_by(held, checked(held), "checks of QC, validation")
+    for name, part, score in (("tune", own, tuned), ("validation", held, risk_of)):
+        wrong = part["wrong"].astype(bool)
+        print(
+            f"AUC, {name}: risk {auc(score, wrong):.3f}, Dice of draws "
+            f"{auc(-part['sample_dice_wall'], wrong):.3f}, spread "
+            f"{auc(part['sampled_sd_wall_pct'], wrong):.3f}"
+        )
+    agreement("all of tune", own)
+    for kind, part in parts(held, seen):
+        agreement(kind, part)
+    for lesion, part in held[~held["wrong"].astype(bool)].groupby("lesion"):
+        print(f"  false alarms, lesion {lesion}: {share(seen[part.index])}")
+    for name in ("half_noise_ms", "half_joint_ms"):
+        apart = (held["found_wall_ms"] - held["expert_wall_ms"]).abs()
+        print(f"  {name}: holds the expert's value in {share(apart <= held[name])}")
 
 
 def found_by(table: pd.DataFrame, seen: pd.Series, name: str) -> pd.Series:
@@ -283,7 +293,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("build/mapping_segmentation"))
     parser.add_argument("--model", type=Path, default=MODELS / "t1_map")
     parser.add_argument("--peer", type=Path, default=None)
-    parts = ["tune", "validation", "wide", "table"]
+    parts = [*PARTS, "table"]
     parser.add_argument("--shard", type=int, nargs=2, default=(0, 1), metavar=("K", "N"))
     parser.add_argument("--part", nargs="+", choices=parts, default=parts)
     args = parser.parse_args()

@@ -23,6 +23,7 @@ from popscan.protocols.t1_map.methods import sentences
 from popscan.protocols.t1_map.qc import CHECKS, SAMPLE_DICE, SAMPLED_SD_PCT, MapContext
 from popscan.protocols.t1_map.sampled import T1_INTERVALS, t1_intervals
 from popscan.protocols.t1_map.segmentation import as_seen, probabilistic
+from popscan.protocols.t1_map.training import shipped
 from popscan.protocols.t1_map.training.cases import map_cases, middle_slices
 from popscan.protocols.t1_map.training.kind import agreement, measured, score
 from popscan.protocols.t1_map.training.kind import measure as validation_of
@@ -38,6 +39,7 @@ from popscan.segment.networks import build_network
 from popscan.segment.proof import WARNING
 from popscan.stages.report.known_errors import validation_of as validation_in
 from popscan.stages.segment.bundles import NoModel, load_bundle
+from popscan.train import recipe_chain
 from popscan.train.packs import Case
 
 CODES = {"rv_blood": 1, "wall": 2, "lv_blood": 3}
@@ -104,7 +106,7 @@ def test_a_good_scan_gives_the_simulated_times_back():
         assert one.subject == "p1"
     assert len({one.unit for one in found}) == 6
     assert {one.attributes["lesion"] for one in found} <= {"yes", "no"}
-    assert all(max(one.scan.array.shape[:2]) * 1.6 < 250 for one in found)
+    assert all(one.scan.array.shape[:2] == case.scan.array.shape[:2] for one in found)
 
 
 def test_a_field_is_cut_around_the_regions():
@@ -114,6 +116,32 @@ def test_a_field_is_cut_around_the_regions():
     )
     assert whole.scan.array.shape[:2] == case.scan.array.shape[:2]
     assert max(near.scan.array.shape[:2]) * 1.6 <= 104
+
+
+def test_a_field_with_a_drawn_side_has_the_regions_anywhere_near_its_middle():
+    case = short_axis_case()
+    one, same = (
+        list(map_cases([case], seed=1, draws=8, field_mm=(100.0, 170.0))) for _ in range(2)
+    )
+    assert all(np.array_equal(a.scan.array, b.scan.array) for a, b in zip(one, same, strict=True))
+    assert len({m.scan.array.shape[:2] for m in one}) > 8
+    off = [np.argwhere(m.labels.array[..., 0, 0] > 0).mean(axis=0) for m in one]
+    off_mm = [
+        1.6 * (o - np.array(m.scan.array.shape[:2]) / 2) for o, m in zip(off, one, strict=True)
+    ]
+    assert np.abs(off_mm).max() > 10
+    # The same maps but for the field: kinds and severities are drawn before.
+    whole = map_cases([case], seed=1, draws=8)
+    assert [m.attributes for m in whole] == [m.attributes for m in one]
+
+
+def test_the_recipes_of_the_shipped_model_name_the_packs_that_are_made(monkeypatch):
+    monkeypatch.setattr(shipped, "DRAWS", 1)
+    monkeypatch.setattr(shipped, "DRAWS_CUT", 1)
+    made = shipped.training_maps([short_axis_case()], [short_axis_case("heart")])
+    assert set(made) == set(shipped.NOTES)
+    for name in (shipped.RECIPE, shipped.PEER):
+        assert {pack for step in recipe_chain(name) for pack in step.shares} == set(made)
 
 
 @pytest.mark.parametrize("kind", ["native", "contrast", "t2"])
@@ -328,11 +356,11 @@ SHIPPED = shipped_models() / "t1_map"
 
 @pytest.mark.skipif(not SHIPPED.is_dir(), reason="the model is not shipped with this installation")
 def test_the_shipped_model_finds_a_heart_and_says_what_it_is():
-    shipped = load_bundle("t1_map", "cpu", protocol="t1_map")
+    loaded = load_bundle("t1_map", "cpu", protocol="t1_map")
     assert sum(f.stat().st_size for f in SHIPPED.iterdir()) < 2.5e6
     card = (SHIPPED / "card.md").read_text()
     assert "simulated maps alone" in card
     heart = [simulated_case(3)]  # no heart of the training
     maps = map_cases(heart, seed=5, draws=2, severity=0.1, kinds=["native"], observers=False)
-    dice = [measured(m, probabilistic(m.scan, bundle=shipped))["dice_lv_blood"] for m in maps]
+    dice = [measured(m, probabilistic(m.scan, bundle=loaded))["dice_lv_blood"] for m in maps]
     assert np.mean(dice) > 0.7

@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 NEAREST, FARTHEST = -1.0, 4.0
 #: Log-odds that a sign must add to be named in the message.
 LEAST_NAMED = 0.3
-INTERCEPT = -1.859
+INTERCEPT = -1.540
 #: Sign -> its median and spread in right results, and the log-odds that a spread adds.
 WEIGHTS: Mapping[str, tuple[float, float, float]] = {
-    "apart": (0.2393, 0.066, 1.010),
-    "unevenness": (0.1254, 0.09158, 0.982),
+    "apart": (0.2319, 0.06574, 0.924),
+    "unevenness": (0.1317, 0.09011, 0.753),
 }
 
 

@@ -18,10 +18,14 @@ from popscan.protocols.t1_map.training.maps import (
 from popscan.records import LabelMap, Scan, SubjectError
 from popscan.train.packs import Case
 
-#: Side of the field around the regions, in mm.
-FIELD_MM = 240.0
+#: Side of a field that no image fills: maps keep what was acquired.
+WHOLE_MM = 1000.0
+#: Side of a map that somebody cut around the regions.
+CUT_MM = 240.0
 #: Blood must be so much brighter than muscle that the image says what is which.
 _CONTRAST = 1.15
+#: The middle of a field with a drawn side is so far from that of the regions at most.
+_OFF_MM = 40.0
 #: Slices between these shares of the labelled ones are middle ones.
 _MIDDLE = (0.25, 0.8)
 
@@ -42,7 +46,7 @@ def map_cases(
     kinds: Sequence[str] = ("native", "native", "contrast", "t2"),
     observers: bool = True,
     part: tuple[int, int] = (0, 1),
-    field_mm: float = FIELD_MM,
+    field_mm: float | tuple[float, float] = WHOLE_MM,
 ) -> Iterator[Case]:
     """Yield simulated maps of labelled short-axis cases, each a visit of its own.
 
@@ -63,7 +67,9 @@ def map_cases(
     part
         ``(k, n)``: every n-th case from the k-th on; all by default. Maps are the same in parts.
     field_mm
-        Side of the field around the regions, cut where the image ends.
+        Side of the field around the regions, cut where the image ends; `WHOLE_MM` keeps all of
+        it. Of two numbers, the side is drawn between them for every map, and the field's middle
+        up to 40 mm from that of the regions.
 
     Yields
     ------
@@ -86,9 +92,13 @@ def map_cases(
                 if not middle:
                     continue
                 z = int(rng.choice(middle))
+                box = _field(
+                    case.labels.array[..., z, frame], float(np.mean(case.scan.spacing_mm[:2])),
+                    field_mm, np.random.default_rng([seed, number, frame, draw, 1]),
+                )  # fmt: skip
                 made = _one(
                     case, frame, z, kind=kind, severity=hard, rng=rng, observers=observers,
-                    field_mm=field_mm,
+                    box=box,
                 )  # fmt: skip
                 if made is not None:
                     name = case.unit.split("_ses-")[0]
@@ -97,10 +107,9 @@ def map_cases(
 
 def _one(
     case: Case, frame: int, z: int, *, kind: str, severity: float, rng: np.random.Generator,
-    observers: bool, field_mm: float,
+    observers: bool, box: tuple[slice, slice],
 ) -> Case | None:  # fmt: skip
     spacing = float(np.mean(case.scan.spacing_mm[:2]))
-    box = _field(case.labels.array[..., z, frame], spacing, field_mm)
     image = case.scan.array[..., z, frame][box].astype(float)
     labels = case.labels.array[..., z, frame][box]
     muscle, blood = (float(np.median(image[labels == code])) for code in (MYO, LV))
@@ -130,10 +139,20 @@ def _one(
     )  # fmt: skip
 
 
-def _field(labels: Labels, spacing_mm: float, field_mm: float) -> tuple[slice, slice]:
+def _field(
+    labels: Labels,
+    spacing_mm: float,
+    field_mm: float | tuple[float, float],
+    rng: np.random.Generator,
+) -> tuple[slice, slice]:
     """Return the rows and columns of the field around the regions."""
     middle = np.argwhere(labels > 0).mean(axis=0)
-    half = field_mm / 2 / spacing_mm
+    if isinstance(field_mm, tuple):
+        side = float(rng.uniform(*field_mm))
+        middle = middle + rng.uniform(-_OFF_MM, _OFF_MM, 2) / spacing_mm
+    else:
+        side = field_mm
+    half = side / 2 / spacing_mm
     rows, columns = (
         slice(max(0, int(m - half)), min(n, int(m + half) + 1))
         for m, n in zip(middle, labels.shape, strict=True)

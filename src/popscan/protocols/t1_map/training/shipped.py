@@ -11,7 +11,7 @@ import torch
 from popscan.protocols.cine_sax.training.shipped import split_acdc
 from popscan.protocols.cine_sax.training.simulated import simulated_case
 from popscan.protocols.t1_map.segmentation import as_seen
-from popscan.protocols.t1_map.training.cases import map_cases
+from popscan.protocols.t1_map.training.cases import CUT_MM, WHOLE_MM, map_cases
 from popscan.protocols.t1_map.training.kind import KIND
 from popscan.train import train_bundle
 from popscan.train.packs import Case
@@ -24,8 +24,10 @@ PEER = "t1_map_unet"
 SEED = 2041
 #: Patients kept out of training, for the limits of QC.
 N_TUNING = 14
-#: Maps of each of a patient's two frames, and of a digital heart's.
-DRAWS, DRAWS_SIMULATED = 20, 20
+#: Maps of each of a patient's two frames, and of a digital heart's: cut ones, and in fields whose
+#: side is drawn.
+DRAWS_CUT, DRAWS = 20, 6
+FIELD_MM = (220.0, 480.0)
 #: Digital hearts.
 N_HEARTS = 8
 
@@ -33,9 +35,12 @@ NOTES = {
     "acdc": "T1 and T2 maps simulated on middle short-axis slices of training patients of cine_sax "
     "(Automated Cardiac Diagnosis Challenge, Bernard et al., IEEE TMI 2018, "
     "doi:10.1109/TMI.2018.2837502, CC BY-NC-SA 4.0; see the challenge's terms before using this "
-    "model commercially). Regions are its experts', moved by as much as observers differ; the "
-    "relaxation times are drawn, native and after contrast agent.",
+    "model commercially), in fields of 220 to 480 mm, or what was acquired of them. Regions are "
+    "its experts', moved by as much as observers differ; the relaxation times are drawn, native "
+    "and after contrast agent.",
     "simulated": "Maps simulated likewise on digital hearts of popscan.",
+    "acdc_cut": "Other maps of the patients of acdc, cut to 240 mm around the heart.",
+    "simulated_cut": "Other maps of the hearts of simulated, cut to 240 mm around the heart.",
 }
 SUMMARY = (
     "Draws segmentations of left- and right-ventricular blood and of the myocardium on T1 and T2 "
@@ -49,9 +54,11 @@ LIMITS = (
     "manufacturer. Real maps have other fields, thicker slices and artefacts that were not "
     "simulated.",
     "Middle slices only: near the apex and the base nothing was trained or measured.",
-    "Trained and validated with the heart in the middle of a field of 240 mm. On 27 whole maps "
-    "(280 to 430 mm) of patients that were not trained on, half of the results were wrong.",
-    "Simulated maps after contrast agent are harder than most real ones: in four of ten, blood and "
+    "In the last 3,200 of 9,600 steps three of four patches were from fields of 220 to 480 mm, all "
+    "others from maps cut to 240 mm around the heart. Validated on whole fields of 280 to 400 mm, "
+    "the heart up to 63 mm from their middle; a third of the results there, on good maps and bad "
+    "ones, were wrong (docs/mapping.md).",
+    "Simulated maps after contrast agent are harder than most real ones: in a third, blood and "
     "myocardium differ by less than 15 %.",
     "Race, sex and age of the patients are not recorded.",
 )
@@ -59,8 +66,9 @@ REPRODUCE = (
     "Made again from the ACDC folder with popscan.protocols.t1_map.training.shipped.train_t1_map; "
     f"patients and maps follow from seed {SEED}. Another processor or version of the simulator "
     "gives slightly other weights. "
-    "The first 1,900 steps of the shipped weights saw a quarter of the maps; its detector of "
-    "unlike maps was made of a quarter, too."
+    "The first 1,900 steps of the shipped weights saw a quarter of the cut maps, the last 3,200 "
+    "slices of 280 pixels (those before 160, where the function cuts 224); the detector of unlike "
+    "maps was made of a fifth of all."
 )
 
 
@@ -79,13 +87,17 @@ def split_three(cases: Sequence[Case]) -> tuple[list[Case], list[Case], list[Cas
 def training_maps(
     train: Sequence[Case], hearts: Sequence[Case] | None = None
 ) -> dict[str, list[Case]]:
-    """Return the packs' maps of training patients and digital hearts, as the network sees them."""
+    """Return the packs' maps of training patients and digital hearts, as the network sees them.
+
+    The first stages see those that are cut around the heart (``acdc_cut``, ``simulated_cut``), the
+    last one mostly those in a field of any size (``acdc``, ``simulated``).
+    """
     if hearts is None:
         hearts = [simulated_case(100 + index) for index in range(N_HEARTS)]
-    made = {
-        "acdc": map_cases(train, seed=SEED, draws=DRAWS),
-        "simulated": map_cases(hearts, seed=SEED + 1, draws=DRAWS_SIMULATED),
-    }
+    made = {}
+    for number, (name, cases) in enumerate({"acdc": train, "simulated": hearts}.items()):
+        made[name] = map_cases(cases, seed=SEED + 10 + number, draws=DRAWS, field_mm=FIELD_MM)
+        made[f"{name}_cut"] = map_cases(cases, seed=SEED + number, draws=DRAWS_CUT, field_mm=CUT_MM)
     return {name: [_for_network(case) for case in cases] for name, cases in made.items()}
 
 
@@ -97,10 +109,17 @@ def _for_network(case: Case) -> Case:
 
 
 def held_maps(
-    cases: Sequence[Case], *, seed: int, draws: int = 4, part: tuple[int, int] = (0, 1)
+    cases: Sequence[Case],
+    *,
+    seed: int,
+    draws: int = 4,
+    part: tuple[int, int] = (0, 1),
+    field_mm: float = WHOLE_MM,
 ) -> list[Case]:
     """Return maps of patients that were not trained on, with their own regions, good and bad."""
-    return list(map_cases(cases, seed=seed, draws=draws, observers=False, part=part))
+    return list(
+        map_cases(cases, seed=seed, draws=draws, observers=False, part=part, field_mm=field_mm)
+    )
 
 
 def train_t1_map(
