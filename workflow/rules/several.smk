@@ -2,7 +2,7 @@
 # the same rules (a module each, names with the protocol before them); then what joins them.
 from pathlib import Path
 
-from popscan.config.several import part_configs, study_folder
+from popscan.config.several import joined_options, part_configs, study_folder
 from popscan.given import GivenFiles
 from popscan.records import PopscanError
 from popscan.study.parts import check_folder
@@ -74,8 +74,7 @@ rule join:
         "../../envs/popscan.yaml"
     params:
         study=SEVERAL,
-        # The version is raised where joining gives other tables.
-        options=JOINT_FILES.file({"protocols": list(PARTS), "version": "2"}, in_order=True),
+        options=JOINT_FILES.file(joined_options(list(PARTS)), in_order=True),
     shell:
         "logged {log:q} popscan join --study {params.study:q} --options {params.options:q}"
 

@@ -195,7 +195,9 @@ def _merge_rare(
     merged = values.map(lambda level: _MERGED if level in rare else level)
     listed = ", ".join(sorted(map(str, rare)))
     if (merged[keep] == _MERGED).sum() >= min_level:
-        design.general.append(f"{values.name}: levels under {min_level} merged as {_MERGED} ({listed})")
+        design.general.append(
+            f"{values.name}: levels under {min_level} merged as {_MERGED} ({listed})"
+        )
         return merged, nobody
     design.general.append(f"{values.name}: left out for fewer than {min_level} ({listed})")
     return values, values.isin(rare)
