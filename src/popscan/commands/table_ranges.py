@@ -49,7 +49,6 @@ from popscan.study.tables import numbers_if_all, write_table
 
 #: However few a lab looks at itself, nothing of fewer subjects is shared.
 _LEAST_SHARED = 10
-_REPEATED = "{} further rows of the same people were left out"
 _PEOPLE: Mapping[str, Column] = {"unit": text("subject"), "participant_id": text("subject")}
 
 
@@ -186,7 +185,7 @@ def _of_study(root: Path, columns: Sequence[str]) -> People:
     # The last note is of the audit: ranges take the first visits for everything.
     notes = [note.rstrip(".") for note in notes[:-1]]
     if repeated := len(analysed) - len(who):
-        notes.insert(0, _REPEATED.format(repeated))
+        notes.insert(0, f"{repeated} further rows of the same people were left out")
     kept = [c for c in who if c not in measured]
     table = who[kept].join(measured, how="inner").rename_axis("unit").reset_index()
     outcomes = list(columns) or [o.name for o in protocol.outcomes if o.name in table]
@@ -226,7 +225,7 @@ def _of_file(
         table = table.sort_values("session_id", key=lambda one: one.map(natural), kind="stable")
         table = table.sort_values("participant_id", kind="stable")
     if (repeated := table["participant_id"].duplicated()).any():
-        notes.append(_REPEATED.format(int(repeated.sum())))
+        notes.append(f"{int(repeated.sum())} further rows of the same people were left out")
         if doubt:
             notes.append(f"{doubt}; the first of each person counts")
         table = table[~repeated].reset_index(drop=True)
