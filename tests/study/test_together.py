@@ -11,7 +11,6 @@ import pytest
 
 from popscan.columns import entries
 from popscan.commands.joining import join_study
-from popscan.config.several import joined_options
 from popscan.plan import Planned, write_plan
 from popscan.protocol import load
 from popscan.protocols import get_protocol
@@ -24,6 +23,7 @@ from popscan.records import NotApplicable, Outcome, PopscanError, Subject
 from popscan.run import run_shard
 from popscan.store import Store
 from popscan.study.context import ShardContext
+from popscan.study.joining_options import joined_options
 from popscan.study.tables import read_table, write_table
 from popscan.study.together import dictionary, together
 from popscan.task import Task
@@ -236,7 +236,7 @@ def test_joining_hangs_on_what_protocols_declare(monkeypatch):
         changed = replace(get_protocol("cine_lax"), beside=(other,))
         with monkeypatch.context() as patched:
             patched.setattr(
-                "popscan.protocols.get_protocol",
+                "popscan.study.joining_options.get_protocol",
                 lambda name, changed=changed: changed if name == "cine_lax" else get_protocol(name),
             )
             seen.add(joined_options(["cine_sax", "cine_lax"])["beside"])

@@ -2,9 +2,10 @@
 # the same rules (a module each, names with the protocol before them); then what joins them.
 from pathlib import Path
 
-from popscan.config.several import joined_options, part_configs, study_folder
+from popscan.config.several import part_configs, study_folder
 from popscan.given import GivenFiles
 from popscan.records import PopscanError
+from popscan.study.joining_options import joined_options
 from popscan.study.parts import check_folder
 
 SEVERAL = study_folder(config)

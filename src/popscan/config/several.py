@@ -9,17 +9,13 @@ module knows configs of one protocol only. The Snakefile imports it: nothing hea
 from __future__ import annotations
 
 import copy
-import hashlib
 from collections.abc import Mapping, Sequence
 
-from popscan.jsontext import canonical_json
 from popscan.nested import mapping_at
 from popscan.records import PopscanError
 
 #: Folders of a study of several protocols that hold no part: a protocol cannot have such a name.
 TAKEN = ("logs", "params", "report", "share", "tables")
-#: Version of the joining itself: raised where it gives other tables.
-_JOIN = "3"
 #: Sections that all parts share: who the subjects are, and where results go.
 _SHARED = ("protocol", "protocols", "study", "cohort", "subjects", "experiment", "allow_replace")
 
@@ -63,30 +59,6 @@ def study_folder(config: Mapping[str, object]) -> str:
     """Return ``results/STUDY``, defaults counted."""
     study = mapping_at(config, "study")
     return f"{study.get('results', 'results')}/{study.get('name', 'demo')}"
-
-
-def joined_options(names: Sequence[str]) -> dict[str, object]:
-    """Return what the joined tables and the front page hang on, besides the parts' files.
-
-    Parameters
-    ----------
-    names
-        Protocols, in the order of the config.
-
-    Returns
-    -------
-    dict
-        With a digest of what the protocols declare of each other: versions and limits.
-    """
-    from popscan.protocols import get_protocol, known
-
-    beside = {
-        name: [one.facts() for one in get_protocol(name).beside]
-        for name in names
-        if name in known()
-    }
-    digest = hashlib.sha256(canonical_json(beside).encode()).hexdigest()[:16]
-    return {"protocols": list(names), "version": _JOIN, "beside": digest}
 
 
 def _part(config: Mapping[str, object], name: str) -> dict[str, object]:
