@@ -215,7 +215,8 @@ def _by_group(
 ) -> pd.DataFrame:
     columns = ["attribute", "group", "biomarker", "n", "n_subjects", "mean_difference", "in_sd"]
     long = differences.rename_axis(index="unit", columns="biomarker")
-    long = long.stack(future_stack=True).dropna().rename("difference").reset_index()
+    values = pd.Series(long.stack(future_stack=True), name="difference")
+    long = values.dropna().reset_index()
     long["subject"] = long["unit"].map(subject_of)
     parts = []
     for attribute in study.config["fairness"]["attributes"]:
