@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from popscan.columns import Column
@@ -72,7 +72,7 @@ class Beside:
     limits
         Of quantities that both measure; a visit beyond one of them is to be looked at.
     source
-        Where the limits come from.
+        Where the limits come from, as it follows "limits from".
     measure
         ``(own: Visit, other: Visit) -> column -> value``: numbers that need the labels of both;
         NaN where one cannot be known. Empty for none.
@@ -88,6 +88,11 @@ class Beside:
     measure: Where = ""
     dictionary: Where = ""
     version: str = "1"
+
+    def facts(self) -> dict[str, object]:
+        """Return what tables of a joined study hang on: another one, and they are made again."""
+        limits = [asdict(limit) for limit in self.limits]
+        return {"of": self.of, "version": self.version, "source": self.source, "limits": limits}
 
     def columns(self) -> Mapping[str, Column]:
         """Return what the columns of `measure` mean."""

@@ -306,3 +306,30 @@ def test_every_outcome_has_the_same_reference_level():
     both = pd.concat([table, alone], ignore_index=True)
     only = associate(both, outcomes=["whole"], terms=["age_years", "sex"])
     assert "sex[female vs male]" in set(only["term"])
+
+
+def test_rare_levels_of_one_outcome_do_not_change_the_reference():
+    """Merged first, `other` was the largest: site[A vs other] beside site[B vs A]."""
+    rng = np.random.default_rng(0)
+    small = [name for k in range(10) for name in [f"x{k}"] * 4]
+    table = pd.DataFrame({"site": ["A"] * 30 + small + ["B"] * 25})
+    table["y1"] = rng.normal(0, 1, len(table))
+    table["y2"] = table["y1"].where(~table["site"].str.startswith("x"))
+    table["y3"] = table["y1"].where(table["site"] != "A")
+    table["y4"] = table["y1"].where((table["site"] != "A") | (table.index < 3))
+    found = associate(table, outcomes=["y1", "y2", "y3", "y4"], terms=["site"])
+    named = found[found["term"] != "intercept"].groupby("outcome")["term"].agg(list).to_dict()
+    assert named["y1"] == ["site[B vs A]", "site[other vs A]"]
+    assert named["y2"] == ["site[B vs A]"]
+    assert named["y3"] == named["y4"] == ["site[other vs B]"]
+    notes = found.set_index(["outcome", "term"])["note"]
+    for outcome in ("y3", "y4"):
+        assert "reference of site is B: of A, the most" in notes[outcome, "site[other vs B]"]
+    assert "reference of" not in notes["y1", "site[B vs A]"]
+
+
+def test_a_level_that_is_named_other_is_no_reference():
+    table = pd.DataFrame({"race": ["other"] * 30 + ["a"] * 20 + ["b"] * 10})
+    table["y"] = np.random.default_rng(0).normal(size=60)
+    found = associate(table, outcomes=["y"], terms=["race"])
+    assert found["term"].tolist() == ["intercept", "race[b vs a]", "race[other vs a]"]

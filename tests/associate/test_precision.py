@@ -196,3 +196,25 @@ def test_visits_in_two_units_are_named(factor):
     for other in (second, first * np.exp(rng.normal(0, 1.5, 40)), second - 150):
         (row,) = precision_table(_visits(first, other), outcomes=["x_ml"]).to_dict("records")
         assert "another unit" not in row["note"]
+
+
+def test_of_many_visits_a_few_are_named_and_dates_never() -> None:
+    """157 scan dates stood in every row of the table, and in the shared notes."""
+    days = [f"ses-{day:02d}{month:02d}2021" for month in range(1, 9) for day in range(1, 20)]
+    note = order_note(pd.DataFrame({"sub": "a", "ses": days}))
+    assert note == "visits in the order of their names: ses-########"
+    days = ["ses-1-2-2020", "ses-03.11.20"]
+    note = order_note(pd.DataFrame({"sub": "a", "ses": days}))
+    assert note.endswith(": ses-#-#-####, ses-##.##.##")
+    words = [f"ses-{letter}" for letter in "abcdefgh"]
+    note = order_note(pd.DataFrame({"sub": "a", "ses": words}))
+    assert note.endswith(": ses-a, ses-b, ses-c, ses-d, ses-e and 3 more")
+
+
+def test_pairs_of_dates_name_no_date() -> None:
+    table = visits(30)
+    names = np.where(table["ses"] == "ses-2", "ses-2020-11-03", "ses-2021-11-04")
+    table["ses"] = np.where(table["sub"] == "sub-05", [f"{n}x" for n in names], names)
+    note = precision_table(table, outcomes=["lvef_pct"]).loc[0, "note"]
+    assert note.startswith("pairs of different visits: ses-####-##-## and ses-####-##-## (29)")
+    assert "2020" not in note

@@ -259,3 +259,34 @@ def test_visits_of_few_subjects_are_a_small_group(tmp_path: Path) -> None:
         found.append(popscan.open_study(one.root))
     assert compare_studies(*found, min_group=2).groups["n"].tolist() == [6, 6]
     assert compare_studies(*found, min_group=5).groups.empty
+
+
+def test_a_group_is_as_large_as_its_subjects_with_that_biomarker(tmp_path: Path) -> None:
+    """Three visits of two women were shared as a group of five, since six are in the study."""
+    found = []
+    for name, shift in (("a", 0.0), ("b", 2.0)):
+        one = study(tmp_path / name, shift=shift)
+        units = [f"sub-{k // 2}_ses-{k % 2}" for k in range(12)]
+        for table in ("participants", "qc", "biomarkers", "ledger"):
+            rows = one.table(table).assign(unit=units)
+            if table == "biomarkers":
+                rows["mass_g"] = rows["lvef_pct"].where(np.arange(12) < 3)
+            _change(one, table, rows)
+        found.append(popscan.open_study(one.root))
+    groups = compare_studies(*found, min_group=3).groups
+    assert groups["biomarker"].unique().tolist() == ["lvef_pct"]
+    assert groups[["n", "n_subjects"]].to_numpy().tolist() == [[6, 3], [6, 3]]
+    groups = compare_studies(*found, min_group=2).groups.set_index("biomarker")
+    assert groups.loc["mass_g", ["n", "n_subjects"]].tolist() == [3, 2]
+
+
+def test_studies_without_a_biomarker_are_compared(tmp_path: Path) -> None:
+    found = []
+    for name in ("a", "b"):
+        one = study(tmp_path / name)
+        _change(one, "biomarkers", one.table("biomarkers")[["unit", "analysed"]])
+        found.append(popscan.open_study(one.root))
+    compared = compare_studies(*found)
+    assert compared.groups.empty
+    assert compared.biomarkers.empty
+    assert as_text(compared) == "nothing differs"

@@ -277,3 +277,44 @@ def test_which_of_two_visits_is_the_first_is_named_where_names_do_not_say(tmp_pa
     numbered = known.assign(ses=known["ses"].map({"pre": "1", "post": "2"}))
     _, sentences = first_visits(numbered.set_index(numbered["sub"] + "_ses-" + numbered["ses"]))
     assert len(sentences) == 1
+
+
+def test_ages_of_a_column_of_another_name_have_the_limits_of_ages(tmp_path: Path) -> None:
+    """A person of 999 years was in the curves, since only age_years had limits."""
+    table = cohort().rename(columns={"age_years": "age_at_scan"})
+    table.loc[:1, "age_at_scan"] = [999.0, 130.0]
+    table.to_csv(tmp_path / "t.csv", index=False)
+    out = tmp_path / "out"
+    _, notes = ranges_of_table(tmp_path / "t.csv", out, age="age_at_scan", draws=0)
+    assert any("age_at_scan: 2 values outside 0 to 125 (130, 999)" in note for note in notes)
+    assert f"2 of {N} people have no recorded age_at_scan: no range is of them" in notes
+    assert read(out, "reference_centiles")["age_years"].max() < 80
+
+
+def test_a_study_of_several_visits_says_which_it_takes(of_study: Path, tmp_path: Path) -> None:
+    """The visits after treatment were the first by name, without a word."""
+    folder = study(tmp_path / "visits")
+    rows = pd.read_parquet(folder / "tables" / "participants.parquet")
+    names = {
+        unit: f"sub-{k // 2:03d}_ses-{('pre', 'post')[k % 2]}"
+        for k, unit in enumerate(rows["unit"])
+    }
+    for path in (folder / "tables").glob("*.parquet"):
+        table = pd.read_parquet(path)
+        table = table.assign(unit=table["unit"].map(names))
+        if path.stem == "participants":
+            table["sub"] = table["unit"].str.partition("_")[0]
+            table["ses"] = table["unit"].str.partition("_")[2]
+        table.to_parquet(path)
+    registry = folder / "plan" / "registry.tsv"
+    units = pd.read_csv(registry, sep="\t")["unit"].map(names)
+    parts = units.str.partition("_")
+    pd.DataFrame({"unit": units, "sub": parts[0], "ses": parts[2], "shard": "0"}).to_csv(
+        registry, sep="\t", index=False
+    )
+    _, notes = ranges_of_table(folder, tmp_path / "out", draws=0, columns=["lvef_pct"])
+    assert f"{N // 2} further rows of the same people were left out" in notes
+    assert any("order of their names: ses-post, ses-pre; the first" in note for note in notes)
+    assert not any("pairwise" in note for note in notes)
+    _, notes = ranges_of_table(of_study, tmp_path / "once", draws=0, columns=["lvef_pct"])
+    assert not any("further rows" in note for note in notes)

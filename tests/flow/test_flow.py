@@ -196,3 +196,18 @@ def test_a_unit_stands_where_the_air_was_masked(rng, largest):
     phase[0, 0] = largest
     velocity, _ = stored_velocity(phase, venc_cm_s=200.0, kind="cm_s")
     assert velocity.max() == pytest.approx(largest)
+
+
+def test_a_peak_near_the_end_of_another_kind_does_not_refuse_the_stated_one(rng):
+    """179 cm/s at an encoding of 400, background masked: degrees end at 180, it was refused."""
+    phase = np.zeros((32, 32, 10))
+    phase[:4, :4] = rng.uniform(-0.3, 0.9, (4, 4, 10)) * 179
+    phase[0, 0] = np.linspace(0, 179, 10)
+    velocity, kind = stored_velocity(phase, venc_cm_s=400.0, kind="cm_s")
+    assert kind == "cm_s"
+    assert velocity.max() == pytest.approx(179.0)
+    one_end = np.clip(phase, None, 90.0) + 89.0 * (phase > 0)  # piles up at one end alone
+    assert stored_velocity(one_end, venc_cm_s=400.0, kind="cm_s")[1] == "cm_s"
+    air = np.where(phase == 0, rng.uniform(-180, 180, phase.shape), phase)
+    with pytest.raises(SubjectError, match="degrees"):
+        stored_velocity(air, venc_cm_s=400.0, kind="cm_s")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,7 +13,7 @@ from popscan.columns import Column
 from popscan.protocol import Beside, Limit, load
 from popscan.protocols import every, get_protocol
 from popscan.report.front import Part, write_front_page
-from popscan.study.agreeing_visits import FLAGS, VISITS, agreement_visits, flags
+from popscan.study.agreeing_visits import FLAGS, VISITS, agreement_visits, dictionary, flags
 
 LIMITS = (
     Limit(column="size_ml", low=-10.0, high=12.0, in_pct=True),
@@ -107,3 +110,40 @@ def test_what_protocols_declare_is_measured_by_both():
                 assert limit.low < 0 < limit.high
             assert one.limits == () or one.source
             assert not set(one.columns()) & set(own)
+
+
+def test_what_is_infinite_is_not_measured_and_makes_no_noise():
+    odd = table(("sub-1", np.inf, np.inf, 60.0, -np.inf), ("sub-2", 100.0, 101.0, 60.0, 61.0))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = agreement_visits(odd, MEANINGS, beside=BESIDE)
+    assert found["unit"].unique().tolist() == ["sub-2"]
+
+
+def test_where_limits_come_from_is_in_table_dictionary_and_page(tmp_path):
+    beside = {"b": (replace(BESIDE["b"][0], source="3 simulated bodies"),), "a": ()}
+    visits = agreement_visits(VALUES, MEANINGS, beside=beside)
+    assert set(visits["limits_from"]) == {"3 simulated bodies"}
+    assert dictionary(visits)["low"].source == "limits from 3 simulated bodies"
+    assert dictionary(visits.head(0)) == VISITS
+    assert "b against a: limits from 3 simulated bodies." in page(tmp_path, visits)
+    for one in get_protocol("cine_lax").beside:
+        assert "8 simulated hearts" in one.source
+
+
+def test_limits_of_few_hearts_are_as_wide_as_few_hearts_make_them():
+    """Mean ± 2.58 SD of eight is 95% of new ones, not 99%."""
+    rng = np.random.default_rng(0)
+    for factor, share in ((3.71, 0.99), (2.58, 0.955)):
+        seen = rng.normal(size=(100_000, 9))
+        reach = factor * seen[:, :8].std(axis=1, ddof=1)
+        within = np.abs(seen[:, 8] - seen[:, :8].mean(axis=1)) <= reach
+        assert within.mean() == pytest.approx(share, abs=0.003)
+
+
+def test_visits_that_a_command_leaves_out_are_counted(tmp_path):
+    many = table(*((f"sub-{k:02d}", 100.0, 150.0, 60.0, 62.0) for k in range(25)))
+    text = page(tmp_path, agreement_visits(many, MEANINGS, beside=BESIDE))
+    assert "Images and contours of the first 20 of 25 visits: popscan review STUDY/b" in text
+    few = page(tmp_path, agreement_visits(many.head(20), MEANINGS, beside=BESIDE))
+    assert "Images and contours of these visits: popscan review STUDY/b" in few

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -18,10 +19,11 @@ from popscan.protocols.cine_lax.simulate.scan import simulate_subject
 from popscan.protocols.cine_sax.biomarkers.sax import measure as measure_stack
 from popscan.protocols.cine_sax.simulate.population import sample_population
 from popscan.protocols.cine_sax.simulate.scan import simulate_subject as short_axis
-from popscan.records import NotApplicable, Outcome, Subject
+from popscan.records import NotApplicable, Outcome, PopscanError, Subject
 from popscan.run import run_shard
 from popscan.store import Store
 from popscan.study.context import ShardContext
+from popscan.study.joining_options import joined_options
 from popscan.study.tables import read_table, write_table
 from popscan.study.together import dictionary, together
 from popscan.task import Task
@@ -179,3 +181,63 @@ def test_the_joined_study_says_which_visit_is_to_be_looked_at(study):
     again = join_study(root, list(parts)).read_text(encoding="utf-8")
     assert again == front
     pd.testing.assert_frame_equal(read_table(root, "together"), together_table)
+
+
+def test_one_visit_that_cannot_be_measured_does_not_end_the_join(study, monkeypatch):
+    _, parts, biomarkers = study
+    more = pd.concat([biomarkers, biomarkers.tail(1).assign(unit="sub-9")], ignore_index=True)
+    table = together(parts, more, beside=BESIDE).set_index("unit")
+    assert table["reason"].to_dict() == {"sub-1_ses-2": "", "sub-2": "", "sub-9": "not_planned"}
+    far = biomarkers.assign(cine_lax_es_frame=[99.0, 1.0])
+    table = together(parts, far, beside=BESIDE).set_index("unit")
+    assert table["reason"].tolist() == ["no_such_frame", ""]
+
+    def broken(*_):
+        raise IndexError("a slip")
+
+    monkeypatch.setattr("popscan.study.together.load", lambda where: broken)
+    monkeypatch.setattr(type(BESIDE["cine_lax"][0]), "columns", lambda _: {"x_ml": None})
+    assert set(together(parts, biomarkers, beside=BESIDE)["reason"]) == {"unexpected_error"}
+
+
+def test_a_part_without_biomarkers_is_named(study):
+    root, parts, biomarkers = study
+    for name, folder in parts.items():
+        collected(folder, name, biomarkers)
+    path = parts["cine_lax"] / "tables" / "biomarkers.parquet"
+    path.rename(path.with_suffix(".gone"))
+    with pytest.raises(PopscanError, match="cine_lax: no table biomarkers"):
+        join_study(root, list(parts))
+    path.with_suffix(".gone").rename(path)
+
+
+def test_tables_that_a_run_does_not_make_go(study):
+    """Without the second protocol, its visits to be looked at stayed, as if of this run."""
+    root, parts, biomarkers = study
+    for name, folder in parts.items():
+        collected(folder, name, biomarkers)
+    names = ("agreement", "agreement_visits", "together")
+    join_study(root, list(parts))
+    assert all((root / "tables" / f"{name}.parquet").exists() for name in names)
+    described = json.loads((root / "tables" / "agreement_visits.json").read_text())
+    assert "8 simulated hearts" in described["low"]["source"]
+    join_study(root, ["cine_sax"])
+    left = [path.name for name in names for path in (root / "tables").glob(f"{name}.*")]
+    assert left == []
+
+
+def test_joining_hangs_on_what_protocols_declare(monkeypatch):
+    before = joined_options(["cine_sax", "cine_lax"])
+    assert before == joined_options(["cine_sax", "cine_lax"])
+    (one,) = BESIDE["cine_lax"]
+    limits = (replace(one.limits[0], high=one.limits[0].high + 1), *one.limits[1:])
+    seen = {before["beside"]}
+    for other in (replace(one, version="99"), replace(one, limits=limits)):
+        changed = replace(get_protocol("cine_lax"), beside=(other,))
+        with monkeypatch.context() as patched:
+            patched.setattr(
+                "popscan.study.joining_options.get_protocol",
+                lambda name, changed=changed: changed if name == "cine_lax" else get_protocol(name),
+            )
+            seen.add(joined_options(["cine_sax", "cine_lax"])["beside"])
+    assert len(seen) == 3

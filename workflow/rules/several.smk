@@ -5,6 +5,7 @@ from pathlib import Path
 from popscan.config.several import part_configs, study_folder
 from popscan.given import GivenFiles
 from popscan.records import PopscanError
+from popscan.study.joining_options import joined_options
 from popscan.study.parts import check_folder
 
 SEVERAL = study_folder(config)
@@ -74,8 +75,7 @@ rule join:
         "../../envs/popscan.yaml"
     params:
         study=SEVERAL,
-        # The version is raised where joining gives other tables.
-        options=JOINT_FILES.file({"protocols": list(PARTS), "version": "2"}, in_order=True),
+        options=JOINT_FILES.file(joined_options(list(PARTS)), in_order=True),
     shell:
         "logged {log:q} popscan join --study {params.study:q} --options {params.options:q}"
 

@@ -106,6 +106,11 @@ _DAY_FIRST = re.compile(
     r"|(0[1-9]|[12][0-9]|3[01])(0[1-9]|1[0-2])(19|20)[0-9]{2})$"
 )
 
+#: A name that is, or holds, a date.
+_DATE = re.compile(r"[0-9]{6,}|[0-9]{1,4}([-_.+])[0-9]{1,2}\1[0-9]{1,4}")
+#: Visits that a note names.
+_NAMED = 5
+
 
 def in_order(table: pd.DataFrame, *, order: Sequence[str] = ()) -> pd.DataFrame:
     """Return the visits of subjects that have several, by subject and in order of visits.
@@ -127,7 +132,8 @@ def order_note(visits: pd.DataFrame, *, order: Sequence[str] = ()) -> str:
     """Say the order of visits where their names leave it open: the sign of a bias hangs on it.
 
     Names that are equal but for their numbers order themselves (``ses-2``, ``ses-10``); those with
-    different words (``1week``, ``1month``), and dates that begin with the day, do not.
+    different words (``1week``, ``1month``), and dates that begin with the day, do not. Of dates
+    their form alone is named, since notes are shared.
     """
     if "ses" not in visits or order:
         return ""
@@ -137,8 +143,10 @@ def order_note(visits: pd.DataFrame, *, order: Sequence[str] = ()) -> str:
     dates = any(_DAY_FIRST.search(name) for name in names)
     if len(forms) <= 1 and not dates and all("#" in form for form in forms):
         return ""
-    listed = sessions[_order(visits["ses"], order).sort_values(kind="stable").index].unique()
-    return f"visits in the order of their names: {', '.join(listed)}"
+    ordered = sessions[_order(visits["ses"], order).sort_values(kind="stable").index].unique()
+    listed = list(dict.fromkeys(map(_undated, ordered)))
+    more = f" and {len(listed) - _NAMED} more" if len(listed) > _NAMED else ""
+    return f"visits in the order of their names: {', '.join(listed[:_NAMED])}{more}"
 
 
 def interval_columns(outcome: str) -> tuple[str, str]:
@@ -166,6 +174,11 @@ def pairs_of(visits: pd.DataFrame, column: str) -> pd.DataFrame:
 def _named(sessions: pd.Series) -> pd.Series:
     """Return the sessions' names, with one for none."""
     return sessions.astype(object).fillna("").astype(str).replace("", _NO_SESSION)
+
+
+def _undated(name: str) -> str:
+    """Return a session's name, with # for every digit of a date."""
+    return _DATE.sub(lambda found: re.sub("[0-9]", "#", found.group()), name)
 
 
 def _order(sessions: pd.Series, order: Sequence[str]) -> pd.Series:
@@ -222,6 +235,7 @@ def _other_pairs(visits: pd.DataFrame, pairs: pd.DataFrame) -> str:
     counts = names.value_counts()
     if len(counts) == 1 or counts.max() == 1:
         return ""
+    counts = counts.groupby(counts.index.map(_undated), sort=False).sum()
     some = ", ".join(f"{name} ({n})" for name, n in counts.head(5).items())
     return f"pairs of different visits: {some}{', ...' if len(counts) > 5 else ''}"
 

@@ -46,8 +46,9 @@ class Comparison:
         mean_difference, sd_difference, largest, largest_unit`` (B - A) where both studies have a
         value, ``only_a, only_b``: how many have one in one study alone.
     groups
-        ``attribute, group, biomarker, n, mean_difference, in_sd``: the same by group, the largest
-        first in units of the biomarker's standard deviation in study A.
+        ``attribute, group, biomarker, n, n_subjects, mean_difference, in_sd``: the same by group,
+        over the visits with a value in both studies, and how many subjects these are of; the
+        largest first in units of the biomarker's standard deviation in study A.
     gaps
         ``attribute, stage, outcome, group, reference, gap_a, gap_b``: gaps of the audit that
         differ; NaN where a study has no such gap.
@@ -77,8 +78,8 @@ def compare_studies(a: OpenedStudy, b: OpenedStudy, *, min_group: int = 5) -> Co
     a, b
         The studies; subjects are matched by their identifier.
     min_group
-        Groups of fewer subjects, each with as many visits as it has, are left out of
-        `Comparison.groups`.
+        Groups of which fewer subjects have a biomarker in both studies, each in as many visits as
+        it has, are left out of `Comparison.groups` for it.
     """
     both = a.subjects.index.intersection(b.subjects.index)
     left, right = _measured(a, b)
@@ -212,20 +213,22 @@ def _summary(differences: pd.DataFrame, in_a: pd.DataFrame, in_b: pd.DataFrame) 
 def _by_group(
     differences: pd.DataFrame, study: OpenedStudy, *, spread: pd.Series, min_group: int
 ) -> pd.DataFrame:
-    columns = ["attribute", "group", "biomarker", "n", "mean_difference", "in_sd"]
-    people = differences.index.map(subject_of)
+    columns = ["attribute", "group", "biomarker", "n", "n_subjects", "mean_difference", "in_sd"]
+    long = differences.rename_axis(index="unit", columns="biomarker")
+    values = pd.Series(long.stack(future_stack=True), name="difference")
+    long = values.dropna().reset_index()
+    long["subject"] = long["unit"].map(subject_of)
     parts = []
     for attribute in study.config["fairness"]["attributes"]:
-        if attribute not in study.subjects:
+        if attribute not in study.subjects or long.empty:
             continue
-        groups = study.subjects[attribute].reindex(differences.index)
-        members = pd.Series(people, index=differences.index).groupby(groups, observed=True)
-        large = members.nunique()
-        table = differences.groupby(groups, observed=True).agg(["count", "mean"])
-        long = table.stack(0, future_stack=True).rename_axis(["group", "biomarker"]).reset_index()
-        long = long.rename(columns={"count": "n", "mean": "mean_difference"})
-        enough = (long["n"] >= min_group) & (long["group"].map(large) >= min_group)
-        parts.append(long.assign(attribute=attribute)[enough])
+        group = long["unit"].map(study.subjects[attribute]).rename("group")
+        found = long.groupby([group, "biomarker"], observed=True, sort=False).agg(
+            n=("difference", "size"), n_subjects=("subject", "nunique"),
+            mean_difference=("difference", "mean"),
+        )  # fmt: skip
+        enough = found[found["n_subjects"] >= min_group]
+        parts.append(enough.reset_index().assign(attribute=attribute))
     if not parts:
         return pd.DataFrame(columns=columns)
     found = pd.concat(parts, ignore_index=True)

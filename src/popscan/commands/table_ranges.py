@@ -27,7 +27,7 @@ from popscan.commands.table_harmonised import (
     harmonised_people,
     write_harmonised,
 )
-from popscan.io.cohort import listed, read_cohort
+from popscan.io.cohort import RANGES, listed, read_cohort
 from popscan.names import natural
 from popscan.opened import open_study
 from popscan.protocol import load
@@ -43,6 +43,7 @@ from popscan.stats.codes import blank_codes
 from popscan.stats.copies import same_rows_notes
 from popscan.stats.design import clean
 from popscan.stats.mixed import mixed_notes
+from popscan.stats.plausible import blank_implausible
 from popscan.study.cohort import first_visits
 from popscan.study.tables import numbers_if_all, write_table
 
@@ -179,15 +180,21 @@ def _of_study(root: Path, columns: Sequence[str]) -> People:
     protocol = protocol_of(study.config)
     measured = study.table("biomarkers").set_index("unit")
     subjects = study.subjects
-    who, _ = first_visits(subjects[subjects["analysed"].astype(bool)])
+    analysed = subjects[subjects["analysed"].astype(bool)]
+    who, notes = first_visits(analysed)
+    # The last note is of the audit: ranges take the first visits for everything.
+    notes = [note.rstrip(".") for note in notes[:-1]]
+    if repeated := len(analysed) - len(who):
+        notes.insert(0, f"{repeated} further rows of the same people were left out")
     kept = [c for c in who if c not in measured]
     table = who[kept].join(measured, how="inner").rename_axis("unit").reset_index()
     outcomes = list(columns) or [o.name for o in protocol.outcomes if o.name in table]
     if absent := [name for name in outcomes if name not in table]:
         raise PopscanError(f"{root}: the biomarkers have no column {absent[0]!r}")
     return People(
-        name=root.name, table=table, key="unit", outcomes=outcomes, protocol=protocol.name, notes=()
-    )
+        name=root.name, table=table, key="unit", outcomes=outcomes,
+        protocol=protocol.name, notes=notes,
+    )  # fmt: skip
 
 
 def _of_file(
@@ -207,7 +214,10 @@ def _of_file(
     for name in table.columns.difference(keep):
         table[name] = numbers_if_all(table[name].mask(table[name] == ""))
     table, codes = blank_codes(table, leave=[*keep, column_name(age)])
+    # A column of ages has the limits of ages, whatever its name is.
+    table, blanked = blank_implausible(table, limits={column_name(age): RANGES["age_years"]})
     notes += [note.partition(";")[0].rstrip(".") for note in codes]
+    notes += [one.sentence().rstrip(".") for one in blanked]
     doubt = ""
     if "session_id" in table:
         visits = table.rename(columns={"participant_id": "sub", "session_id": "ses"})

@@ -35,6 +35,9 @@ _ALIKE = 0.005
 #: Values that fill the turn of another kind, and less than this share of that which is stated, are
 #: of the other.
 _STATED_SHARE = 0.6
+#: They fill it where so many, and this share of what is not 0, lie at either end: noise does, a
+#: vessel's fastest pixels do not.
+_AT_END, _AT_END_SHARE = 5, 5e-4
 
 
 def phase_radians(stored: ArrayLike, *, half: float | None = None) -> Floats:
@@ -107,8 +110,8 @@ def stored_velocity(
     ------
     SubjectError
         ``bad_venc``; ``bad_phase`` for values from 0 up (a middle that was not taken off), values
-        beyond half a turn of `kind`, or that end where another kind's turn does and far within that
-        of `kind`, and a range that fits no kind, or several.
+        beyond half a turn of `kind`, or that pile up at both ends of another kind's turn, far
+        within that of `kind`, and a range that fits no kind, or several.
     """
     require_venc(venc_cm_s)
     values = np.asarray(stored, dtype=float)
@@ -124,11 +127,12 @@ def stored_velocity(
             raise SubjectError(
                 "bad_phase", f"{span}: beyond {halves[kind]:.4g}, the end of a turn in {kind}"
             )
-        if fitting and largest < _STATED_SHARE * halves[kind]:
+        filled = [name for name in fitting if _fills(values, halves[name])]
+        if filled and largest < _STATED_SHARE * halves[kind]:
             raise SubjectError(
                 "bad_phase",
                 f"{span}: stated to be {kind}, but it ends at {largest / halves[kind]:.2g} of such "
-                f"a half turn, where one in {' or '.join(fitting)} does",
+                f"a half turn, where one in {' or '.join(filled)} does",
             )
         return values * (venc_cm_s / halves[kind]), kind
     if fitting:
@@ -137,3 +141,10 @@ def stored_velocity(
             return values * (venc_cm_s / first), fitting[0]
     why = f"{' and '.join(fitting)} all end there" if fitting else "no kind of phase ends there"
     raise SubjectError("bad_phase", f"{span}: {why}; set source.flow.phase")
+
+
+def _fills(values: Floats, half: float) -> bool:
+    """Whether values pile up at both ends of a turn, as those of air do."""
+    least = max(_AT_END, _AT_END_SHARE * np.count_nonzero(values))
+    ends = (values >= _FILLED * half, values <= -_FILLED * half)
+    return all(np.count_nonzero(end) >= least for end in ends)

@@ -12,6 +12,8 @@ from popscan.report.names import name_of
 
 #: Rows that the page shows; the table in the study has all of them.
 MOST_ROWS = 200
+#: Visits that one command names.
+MOST_UNITS = 20
 
 
 def differing_visits(
@@ -49,10 +51,20 @@ def differing_visits(
             title="Visits to be looked at",
             lead="One quantity, two protocols, one visit. The limits are what measurement explains "
             "where labels are right. Beyond them the labels of one protocol may be wrong, or the "
-            "two are not of one visit. Nobody is excluded for it.",
+            "two are not of one visit. Nobody is excluded for it." + _sources(visits),
             blocks=blocks,
         )
     ]
+
+
+def _sources(visits: pd.DataFrame) -> str:
+    """Return a sentence on where the limits come from, for each pair of protocols."""
+    pairs = visits[["first", "second", "limits_from"]].drop_duplicates()
+    return "".join(
+        f" {second} against {first}: limits from {source}."
+        for first, second, source in pairs.itertuples(index=False, name=None)
+        if source
+    )
 
 
 def _table(flagged: pd.DataFrame, pages: Mapping[tuple[str, str], str]) -> Table:
@@ -88,10 +100,12 @@ def _row(row: Mapping[Any, Any], pages: Mapping[tuple[str, str], str]) -> list[C
 
 def _commands(flagged: pd.DataFrame) -> list[str]:
     """Return how to see the images of these visits."""
-    units = list(dict.fromkeys(map(str, flagged["unit"])))[:20]
+    every = list(dict.fromkeys(map(str, flagged["unit"])))
+    units = every[:MOST_UNITS]
+    some = f"the first {len(units)} of " if len(units) < len(every) else ""
+    these = f"{some}{len(every)} visits" if some else "these visits"
     names = dict.fromkeys([*map(str, flagged["first"]), *map(str, flagged["second"])])
     return [
-        f"Images and contours of these visits: popscan review STUDY/{name} --subjects "
-        f"{','.join(units)}"
+        f"Images and contours of {these}: popscan review STUDY/{name} --subjects {','.join(units)}"
         for name in names
     ]

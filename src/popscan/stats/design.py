@@ -21,6 +21,9 @@ UNITS = {
     "_mmhg": "mmHg", "_db": "dB", "_nats": "nats",
 }  # fmt: skip
 
+#: Level of those that are too rare.
+_MERGED = "other"
+
 
 def unit_of(column: str) -> str:
     """Return the unit that a column's name carries; empty if it carries none.
@@ -146,8 +149,10 @@ def build(
     Returns
     -------
     Design
-        The level of a category that is the most frequent in the whole table is its reference (the
-        first by name among equals), so that it is the same for outcomes that other rows lack.
+        The level of a category that is the most frequent in the whole table, before rare ones are
+        merged, is its reference (the first by name among equals; never ``other``), so that it is
+        the same for all outcomes. Where an outcome's rows have too few of it, the next most
+        frequent level is the reference, and a note of each of the category's terms says so.
     """
     design = Design(matrix=pd.DataFrame(index=table.index))
     columns: dict[str, pd.Series] = {}
@@ -165,13 +170,14 @@ def build(
     keep = complete.copy()
     for values in columns.values():
         keep &= values.notna()
-    for term, values in list(columns.items()):
+    whole = dict(columns)
+    for term, values in whole.items():
         if not pd.api.types.is_numeric_dtype(values):
             columns[term], left_out = _merge_rare(values, keep, min_level, design)
             keep &= ~left_out
     blocks = [pd.Series(1.0, index=table.index[keep], name="intercept")]
     for term, values in columns.items():
-        blocks.extend(_columns(term, values[keep], design, everyone=values))
+        blocks.extend(_columns(term, values[keep], design, everyone=whole[term]))
     design.matrix = pd.concat(blocks, axis=1)
     _drop_dependent(design)
     return design
@@ -186,10 +192,12 @@ def _merge_rare(
     nobody = pd.Series(False, index=values.index)
     if not rare:
         return values, nobody
-    merged = values.map(lambda level: "other" if level in rare else level)
+    merged = values.map(lambda level: _MERGED if level in rare else level)
     listed = ", ".join(sorted(map(str, rare)))
-    if (merged[keep] == "other").sum() >= min_level:
-        design.general.append(f"{values.name}: levels under {min_level} merged as other ({listed})")
+    if (merged[keep] == _MERGED).sum() >= min_level:
+        design.general.append(
+            f"{values.name}: levels under {min_level} merged as {_MERGED} ({listed})"
+        )
         return merged, nobody
     design.general.append(f"{values.name}: left out for fewer than {min_level} ({listed})")
     return values, values.isin(rare)
@@ -208,16 +216,30 @@ def _columns(
         if few_whole_numbers(values):
             design.notes[term] = "few different whole numbers are used as a quantity"
         return [values.rename(term)]
-    counts = everyone.value_counts()
     levels = sorted(values.unique())
-    reference = max(levels, key=lambda level: (counts[level], -levels.index(level)))
+    reference, doubt = _reference(term, levels, everyone)
     found = []
     for level in levels:
         if level != reference:
             name = f"{term}[{level} vs {reference}]"
             design.sources[name] = term
+            if doubt:
+                design.notes[name] = doubt
             found.append((values == level).astype(float).rename(name))
     return found
+
+
+def _reference(term: str, levels: Sequence[str], everyone: pd.Series) -> tuple[str, str]:
+    """Return the reference among two or more levels, and why it is not that of the whole table."""
+    counts = everyone[everyone != _MERGED].value_counts()
+    usual = sorted(counts.index, key=lambda level: (-counts[level], level))
+    reference = next(level for level in usual if level in levels)
+    if reference == usual[0]:
+        return reference, ""
+    return reference, (
+        f"reference of {term} is {reference}: of {usual[0]}, the most frequent in the table, there "
+        "are too few rows here"
+    )
 
 
 def _drop_dependent(design: Design) -> None:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from popscan.columns import UNIT, Column, text
 from popscan.protocol import Beside, Limit
+from popscan.stats.design import clean
 
 #: Columns of the table `agreement_visits` of a study of several protocols.
 VISITS: Mapping[str, Column] = {
@@ -25,6 +26,7 @@ VISITS: Mapping[str, Column] = {
     "low": Column("", "lower limit of what measurement explains"),
     "high": Column("", "upper limit of what measurement explains"),
     "limits_of": text("what the limits hold for: difference or difference_pct"),
+    "limits_from": text("where the limits come from"),
     "verdict": text("pass, or review where the difference is beyond the limits"),
 }
 #: Columns of the table `subjects` that say the same of each visit.
@@ -36,6 +38,13 @@ FLAGS: Mapping[str, Column] = {
     "agreement_reason": text("which numbers differ, and by how much"),
 }
 PASS, REVIEW = "pass", "review"
+
+
+def dictionary(visits: pd.DataFrame) -> Mapping[str, Column]:
+    """Return what the columns of `agreement_visits` mean, and where its limits come from."""
+    sources = "; ".join(f"limits from {one}" for one in visits["limits_from"].unique() if one)
+    limits = {name: VISITS[name]._replace(source=sources) for name in ("low", "high") if sources}
+    return {**VISITS, **limits}
 
 
 def agreement_visits(
@@ -59,7 +68,8 @@ def agreement_visits(
     -------
     DataFrame
         The columns of `VISITS`, a row per visit and number that both protocols measured; empty
-        where there is none. Limits in percent judge no visit in which the mean of both values is
+        where there is none. What is not finite is not
+        measured. Limits in percent judge no visit in which the mean of both values is
         0 or less.
     """
     rows = [
@@ -94,9 +104,7 @@ def _compared(
     unit, other = (meanings[key].unit for key in keys)
     if unit != other:
         return empty
-    first, second = (
-        pd.to_numeric(biomarkers[key], errors="coerce").to_numpy(dtype=float) for key in keys
-    )
+    first, second = (clean(biomarkers[key], categorical=False).to_numpy() for key in keys)
     difference, mean = second - first, 0.5 * (first + second)
     pct = np.full(mean.shape, np.nan)
     np.divide(100.0 * difference, mean, out=pct, where=mean > 0)
@@ -110,7 +118,7 @@ def _compared(
             "second": name, "first_value": first, "second_value": second,
             "difference": difference, "difference_pct": pct, "low": limit.low,
             "high": limit.high, "limits_of": "difference_pct" if limit.in_pct else "difference",
-            "verdict": np.where(within, PASS, REVIEW),
+            "limits_from": one.source, "verdict": np.where(within, PASS, REVIEW),
         }
     )[known]  # fmt: skip
 

@@ -14,11 +14,18 @@ from popscan.columns import UNIT, Column, Kind, flag, text
 from popscan.names import subject_of
 from popscan.protocol import Beside
 from popscan.protocols import get_protocol, known
-from popscan.records import Status
+from popscan.records import PopscanError, Status
 from popscan.study.agreeing import AGREEMENT, agreement
-from popscan.study.agreeing_visits import FLAGS, VISITS, agreement_visits, flags
+from popscan.study.agreeing_visits import FLAGS, agreement_visits, flags
+from popscan.study.agreeing_visits import dictionary as meanings_of_visits
 from popscan.study.study import Study
-from popscan.study.tables import check_account, read_table, tables_folder, write_table
+from popscan.study.tables import (
+    check_account,
+    read_table,
+    remove_table,
+    tables_folder,
+    write_table,
+)
 from popscan.study.together import dictionary, together
 
 #: Of a subject of another part that a part's source does not list.
@@ -63,6 +70,8 @@ class Joined:
     visits
         One row per visit and number that a protocol's limits hold against another's; None where no
         protocol of the study has such limits.
+    visits_meanings
+        Column of `visits` -> what it means.
     together
         One row per visit: numbers that need the labels of two protocols; None likewise.
     together_meanings
@@ -76,6 +85,7 @@ class Joined:
     conflicts: Sequence[str]
     agreement: pd.DataFrame
     visits: pd.DataFrame | None = None
+    visits_meanings: Mapping[str, Column] = field(default_factory=dict)
     together: pd.DataFrame | None = None
     together_meanings: Mapping[str, Column] = field(default_factory=dict)
 
@@ -93,7 +103,8 @@ def join_parts(parts: Mapping[str, Study], *, earlier: pd.DataFrame | None = Non
     Raises
     ------
     PopscanError
-        If a subject has not exactly one row per stage of every protocol.
+        If a subject has not exactly one row per stage of every protocol, or a part lacks the table
+        of its biomarkers.
     """
     units = list(dict.fromkeys(unit for study in parts.values() for unit in study.units))
     subjects = pd.DataFrame({"unit": units})
@@ -128,6 +139,7 @@ def join_parts(parts: Mapping[str, Study], *, earlier: pd.DataFrame | None = Non
     kept = subjects.loc[subjects["n_analysed"] > 0, "unit"]
     return Joined(
         visits=visits,
+        visits_meanings={} if visits is None else meanings_of_visits(visits),
         together=together(roots, biomarkers, beside=beside, earlier=earlier) if pairs else None,
         together_meanings=dictionary(beside),
         ledger=_ledger(parts, units),
@@ -145,16 +157,20 @@ def join_parts(parts: Mapping[str, Study], *, earlier: pd.DataFrame | None = Non
 
 
 def write_joined(study_root: Path, joined: Joined) -> None:
-    """Write the joined tables into the study's folder."""
+    """Write the joined tables into the study's folder; what an earlier run alone had goes."""
+    written = {
+        "agreement": (joined.agreement if len(joined.agreement) else None, AGREEMENT),
+        "agreement_visits": (joined.visits, joined.visits_meanings),
+        "together": (joined.together, joined.together_meanings),
+    }
     write_table(study_root, "ledger", joined.ledger, LEDGER)
     write_table(study_root, "subjects", joined.subjects, joined.meanings)
     write_table(study_root, "biomarkers", joined.biomarkers, joined.meanings)
-    if len(joined.agreement):
-        write_table(study_root, "agreement", joined.agreement, AGREEMENT)
-    if joined.visits is not None:
-        write_table(study_root, "agreement_visits", joined.visits, VISITS)
-    if joined.together is not None:
-        write_table(study_root, "together", joined.together, joined.together_meanings)
+    for name, (table, meanings) in written.items():
+        if table is None:
+            remove_table(study_root, name)
+        else:
+            write_table(study_root, name, table, meanings)
 
 
 def _beside(names: Sequence[str]) -> dict[str, tuple[Beside, ...]]:
@@ -187,6 +203,8 @@ def _ledger(parts: Mapping[str, Study], units: Sequence[str]) -> pd.DataFrame:
 def _measured(name: str, study: Study) -> tuple[pd.DataFrame, dict[str, Column]]:
     """Biomarkers of the subjects analysed, and what they mean; columns with the protocol's name."""
     table = read_table(study.root, "biomarkers")
+    if "unit" not in table:
+        raise PopscanError(f"{name}: no table biomarkers in {tables_folder(study.root)}")
     path = tables_folder(study.root) / "biomarkers.json"
     described = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     if "analysed" in table:

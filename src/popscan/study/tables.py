@@ -92,6 +92,12 @@ def write_table(
     write_dictionary(study_root, name, names, dictionary)
 
 
+def remove_table(study_root: Path, name: str) -> None:
+    """Remove a table and its data dictionary, if they are there."""
+    for ending in ("parquet", "tsv", "json"):
+        (tables_folder(study_root) / f"{name}.{ending}").unlink(missing_ok=True)
+
+
 def _write_tsv(path: Path, table: pd.DataFrame | pa.Table) -> None:
     with atomic_stream(path) as stream:
         for part in tsv_parts(table):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import math
 from collections.abc import Hashable, Mapping, Sequence
 from functools import cached_property
@@ -18,6 +19,8 @@ from popscan.registry import read_registry
 from popscan.store import Store
 from popscan.study.context import ShardContext
 from popscan.study.reading import read_digests, scan_and_labels
+
+log = logging.getLogger(__name__)
 
 #: A row of a table.
 Row = Mapping[Hashable, object]
@@ -51,6 +54,8 @@ class Part:
 
     def context(self, unit: str) -> ShardContext:
         """Return where a visit's files are; visits of one shard share its journals."""
+        if unit not in self.registry:
+            raise SubjectError("not_planned", f"{self.protocol}: no shard holds {unit}")
         shard = self.registry[unit]
         if shard not in self._shards:
             self._shards.clear()  # one shard at a time: they come in the registry's order
@@ -84,7 +89,8 @@ def together(
     -------
     DataFrame
         A row per visit and pair of protocols; empty where no protocol declares such numbers. A
-        visit whose files cannot be read has the reason, and NaN.
+        visit whose files cannot be read, or of which the numbers cannot be made, has the reason,
+        and NaN.
     """
     kept = {
         (str(row["unit"]), str(row["second"]), str(row["inputs"])): row
@@ -146,6 +152,9 @@ def _row(
         found: dict[Hashable, object] = load(one.measure)(visit, other)
     except SubjectError as error:
         return {**row, "reason": error.reason, "inputs": "", **nothing}
+    except (LookupError, ValueError, ArithmeticError):
+        log.exception("%s: %s beside %s", unit, parts[1].protocol, parts[0].protocol)
+        return {**row, "reason": "unexpected_error", "inputs": "", **nothing}
     return {**row, "reason": "", "inputs": inputs, **nothing, **found}
 
 

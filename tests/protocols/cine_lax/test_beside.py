@@ -15,6 +15,7 @@ from popscan.protocols.cine_lax.valve_plane import ended_at_valve
 from popscan.protocols.cine_sax.labels import Label
 from popscan.protocols.cine_sax.simulate.population import sample_population
 from popscan.protocols.cine_sax.simulate.scan import simulate_subject as short_axis
+from popscan.records import SubjectError
 
 GRID = {"matrix": (112, 112), "spacing_mm": (2.2, 2.2), "frames": 8}
 LATE = 3
@@ -106,3 +107,24 @@ def test_nothing_labelled_has_no_end():
     ended = ended_at_valve(np.zeros((3, 3, 3), bool), np.eye(4), None)
     assert math.isnan(ended.beyond_ml)
     assert math.isnan(ended.short_ml)
+
+
+def test_a_stack_far_beyond_the_valve_is_a_reason(visit):
+    own, other, _ = visit
+    affine = other.affine.copy()
+    affine[:3, 3] -= 4 * affine[:3, 2]
+    with pytest.raises(SubjectError, match="slice distances beyond") as refused:
+        measure(own, replace(other, affine=affine))
+    assert refused.value.reason == "stack_beyond_valve"
+
+
+@pytest.mark.parametrize("frame", [-1.0, 8.0, 1.5])
+def test_a_frame_that_is_not_there_is_a_reason(visit, frame):
+    """-1 was the last frame; 8 ended the join of the whole study."""
+    own, other, _ = visit
+    for one, two in ((own, other), (other, own)):
+        wrong = replace(one, values={**one.values, "es_frame": frame})
+        pair = (wrong, two) if one is own else (two, wrong)
+        with pytest.raises(SubjectError, match="of labels with 8 frames") as refused:
+            measure(*pair)
+        assert refused.value.reason == "no_such_frame"

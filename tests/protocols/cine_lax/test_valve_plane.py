@@ -8,7 +8,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from popscan.protocols.cine_lax.valve_plane import ValvePlane, valve_plane, volume_to_valve_ml
+from popscan.protocols.cine_lax.valve_plane import (
+    ValvePlane,
+    ended_at_valve,
+    valve_plane,
+    volume_to_valve_ml,
+)
 
 STEP = 10.0
 AFFINE = np.diag([1.0, 1.0, STEP, 1.0])  # slices go towards the apex
@@ -77,3 +82,13 @@ def test_one_view_or_ends_on_a_line_give_no_plane():
     assert valve_plane([view((-15, 0, 0), (15, 0, 0))]) is None
     line = view((-15, 0, 0), (15, 0, 0))
     assert valve_plane([line, view((-10, 0, 0), (12, 0, 0))]) is None
+
+
+def test_a_stack_far_beyond_the_valve_is_not_cut_to_any_size():
+    """A plane through the middle of the ventricle gave 10 mL, and no word."""
+    assert ended_at_valve(cylinder(2), AFFINE, at(34.0)).to_valve_ml > 0
+    far = ended_at_valve(cylinder(2), AFFINE, at(60.0))
+    assert math.isnan(far.to_valve_ml)
+    assert math.isnan(far.beyond_ml)
+    assert far.slices_beyond == pytest.approx(4.0)
+    assert math.isnan(volume_to_valve_ml(cylinder(2), AFFINE, at(60.0)))

@@ -14,7 +14,7 @@ from popscan.protocol import (
     Words,
 )
 from popscan.protocols.cine_lax.labels import LABELS
-from popscan.protocols.cine_lax.limits import LIMITS
+from popscan.protocols.cine_lax.limits import LIMITS, SOURCE
 
 PROTOCOL = Protocol(
     name="cine_lax",
@@ -113,9 +113,10 @@ PROTOCOL = Protocol(
         Beside(
             of="cine_sax",
             limits=LIMITS,
-            source="99% of 8 digital hearts with labels as drawn, benchmarks/two_views.py",
+            source=SOURCE,
             measure="popscan.protocols.cine_lax.beside:measure",
             dictionary="popscan.protocols.cine_lax.beside:DICTIONARY",
+            version="2",
         ),
     ),
     config={"visibility": {"sources": ["biomarkers"]}, "simulate": {"kspace": False}},

@@ -11,8 +11,9 @@ from popscan.columns import Column
 from popscan.protocol import Visit
 from popscan.protocols.cine_lax.curves import view_of
 from popscan.protocols.cine_lax.planes import planes_of
-from popscan.protocols.cine_lax.valve_plane import ended_at_valve, valve_plane
+from popscan.protocols.cine_lax.valve_plane import MOST_SLICES, ended_at_valve, valve_plane
 from popscan.protocols.cine_sax.labels import Label
+from popscan.records import SubjectError
 
 _PLANE = "docs/long_axis.md: the plane through the ends of the mitral valve in both views"
 _PHASES = {"ed": "end-diastole", "es": "end-systole"}
@@ -65,7 +66,9 @@ def measure(own: Visit, other: Visit) -> dict[str, float]:
     Raises
     ------
     SubjectError
-        ``bad_sidecar`` where the long axis does not say where its planes lie.
+        ``bad_sidecar`` where the long axis does not say where its planes lie; ``no_such_frame``
+        where a phase's frame is none of the labels' frames; ``stack_beyond_valve`` where the stack
+        ends farther beyond the valve's plane than one slice too many explains.
     """
     codes = np.asarray(own.labels.array, dtype=np.uint8)
     planes = planes_of(own.meta, codes.shape)
@@ -74,7 +77,9 @@ def measure(own: Visit, other: Visit) -> dict[str, float]:
         frames = [visit.values.get(f"{key}_frame", math.nan) for visit in (own, other)]
         if not np.isfinite(frames).all():
             continue
-        here, there = (int(frame) for frame in frames)
+        here, there = (
+            _frame(visit, frame) for visit, frame in zip((own, other), frames, strict=True)
+        )
         seen = [view_of(codes[..., here : here + 1], plane).lv[0] for plane in planes]
         plane = valve_plane([one for one in seen if one is not None])
         if plane is None:
@@ -82,6 +87,12 @@ def measure(own: Visit, other: Visit) -> dict[str, float]:
         values[f"valve_misfit_{key}_mm"] = plane.misfit_mm
         mask = np.asarray(other.labels.array[..., there] == Label.LV)
         ended = ended_at_valve(mask, other.affine, plane)
+        if ended.slices_beyond > MOST_SLICES:
+            raise SubjectError(
+                "stack_beyond_valve",
+                f"{_PHASES[key]}: the highest labelled short-axis slice lies "
+                f"{ended.slices_beyond:.1f} slice distances beyond the mitral valve's plane",
+            )
         values |= {
             f"sax_beyond_base_{key}_ml": ended.beyond_ml,
             f"sax_short_of_base_{key}_ml": ended.short_ml,
@@ -91,3 +102,11 @@ def measure(own: Visit, other: Visit) -> dict[str, float]:
     if whole > 0:
         values["lvef_to_valve_pct"] = 100.0 * (whole - rest) / whole
     return values
+
+
+def _frame(visit: Visit, frame: float) -> int:
+    """Return a phase's frame, as an index of the labels."""
+    n = visit.labels.array.shape[3]
+    if not (frame == int(frame) and 0 <= frame < n):
+        raise SubjectError("no_such_frame", f"frame {frame:g} of labels with {n} frames")
+    return int(frame)

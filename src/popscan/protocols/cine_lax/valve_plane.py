@@ -19,7 +19,8 @@ from popscan.protocols.cine_lax.geometry import Ventricle
 Floats = NDArray[np.float64]
 
 #: A stack whose highest labelled slice ends farther below the valve than so many slice distances
-#: is not continued: it lacks more than the slice that a reader doubts.
+#: is not continued: it lacks more than the slice that a reader doubts. Nor is one cut off whose
+#: highest slice has its middle farther beyond the valve: plane or labels are wrong.
 MOST_SLICES = 1.5
 
 
@@ -83,11 +84,15 @@ class Ended:
         What of the labels lies beyond the plane, and was taken away.
     short_ml
         What lies between the highest slice and the plane, and was added.
+    slices_beyond
+        Slice distances by which the middle of the highest slice lies beyond the plane; negative
+        below it.
     """
 
     to_valve_ml: float = math.nan
     beyond_ml: float = math.nan
     short_ml: float = math.nan
+    slices_beyond: float = math.nan
 
 
 def volume_to_valve_ml(mask: ArrayLike, affine: Floats, plane: ValvePlane) -> float:
@@ -118,7 +123,8 @@ def ended_at_valve(mask: ArrayLike, affine: Floats, plane: ValvePlane) -> Ended:
     -------
     Ended
         All NaN where nothing is labelled, where slices stand along the plane and not across the
-        long axis, or where the stack ends too far below the valve to be continued.
+        long axis, or where the stack ends too far below the valve to be continued; all but
+        `slices_beyond` where it ends more than `MOST_SLICES` beyond the valve.
     """
     array = np.asarray(mask, dtype=bool)
     if array.ndim != 3:
@@ -137,12 +143,16 @@ def ended_at_valve(mask: ArrayLike, affine: Floats, plane: ValvePlane) -> Ended:
     top = labelled[0] if rise > 0 else labelled[-1]
     # What of a column of the highest slice lies between its upper face and the plane.
     missing = np.maximum(below[z == top] - 0.5, 0.0)
-    if missing.size and float(np.median(missing)) > MOST_SLICES:
+    if float(np.median(missing)) > MOST_SLICES:
         return Ended()
+    beyond = -float(np.median(below[z == top]))
+    if beyond > MOST_SLICES:
+        return Ended(slices_beyond=beyond)
     return Ended(
         to_valve_ml=float(voxel_ml * (inside.sum() + missing.sum())),
         beyond_ml=float(voxel_ml * (inside.size - inside.sum())),
         short_ml=float(voxel_ml * missing.sum()),
+        slices_beyond=beyond,
     )
 
 

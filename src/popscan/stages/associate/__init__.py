@@ -7,7 +7,7 @@ from popscan.stages.description import Stage, Table
 
 STAGE = Stage(
     name="associate",
-    version="9",
+    version="10",
     uses=("stats",),
     sections=("study", "associate", "cohort", "fairness", "harmonise"),
     per="study",

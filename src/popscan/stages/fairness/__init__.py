@@ -24,7 +24,7 @@ _AUDIT = {
 
 STAGE = Stage(
     name="fairness",
-    version="12",
+    version="13",
     uses=("stats",),
     sections=(
         "study",

@@ -6,7 +6,7 @@ from popscan.stages.description import Stage
 
 STAGE = Stage(
     name="ingest",
-    version="11",
+    version="12",
     uses=("arrays",),
     sections=("study", "source", "simulate"),
     reads=("plan", "simulate"),
