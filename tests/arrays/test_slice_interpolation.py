@@ -136,12 +136,8 @@ def test_a_gap_does_not_depend_on_what_is_beyond_it() -> None:
     """Which slice is nearest is a matter of millimetres on either side, not of numbers."""
     large, small, none = ring(0, 24), ring(0, 7), np.zeros((64, 64), np.uint8)
     at, how = [0, 1, 2, 3, 4, 5], {"spacing_mm": (1, 1), "layers": [(1,)]}
-    alone = interpolated_labels(
-        np.stack([large, none, none], -1), [0, 10, 40], at, **how
-    )
-    beside = interpolated_labels(
-        np.stack([large, none, small], -1), [0, 10, 40], at, **how
-    )
+    alone = interpolated_labels(np.stack([large, none, none], -1), [0, 10, 40], at, **how)
+    beside = interpolated_labels(np.stack([large, none, small], -1), [0, 10, 40], at, **how)
     assert np.array_equal(alone, beside)
 
 

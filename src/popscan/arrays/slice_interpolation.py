@@ -79,7 +79,9 @@ def interpolated_labels(
     """
     places, at = np.asarray(places_mm, float), np.asarray(at_mm, float)
     if labels.ndim != 3 or not labels.shape[2] or places.shape != labels.shape[2:]:
-        raise PopscanError(f"labels {labels.shape} at {places.shape} places: one a slice is expected")
+        raise PopscanError(
+            f"labels {labels.shape} at {places.shape} places: one a slice is expected"
+        )
     if not (np.isfinite(places).all() and np.isfinite(at).all()):
         raise PopscanError("places: finite numbers of millimetres are expected")
     if (np.diff(places) <= 0).any():

@@ -109,9 +109,8 @@ def are_whole(digests: Digests | None, training: Mapping[str, Any]) -> bool:
         return False
     packs = [p for p in training.get("data") or () if "+" not in str(p.get("pack", ""))]
     stated = max((int(p.get("slices", 0)) for p in packs), default=0)
-    if any(recipe.get("mirror") for recipe in training.get("recipes") or ()):
-        stated /= 2
-    return len(digests) >= _WHOLE * stated
+    copies = 2 if any(recipe.get("mirror") for recipe in training.get("recipes") or ()) else 1
+    return copies * len(digests) >= _WHOLE * stated
 
 
 @dataclass(frozen=True, kw_only=True)
