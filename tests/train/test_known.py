@@ -93,7 +93,7 @@ def test_a_bundle_needs_the_cases_of_all_its_packs(tmp_path):
         "packs": {"p": build_pack(cases, spacing_mm=1.5)}, "validation": [], "notes": {},
         "salt": "s", "stratum": "", "summary": "", "limits": (), "reproduce": "", "kind": kind,
     }  # fmt: skip
-    with pytest.raises(PopscanError, match="all 4 training scans .* no case for 3 .* as p1"):
+    with pytest.raises(PopscanError, match=r"all 4 training scans .* no case for 3 .* as p1"):
         export_bundle(tmp_path / "a", cases=cases[:1], **how)
     export_bundle(tmp_path / "b", cases=cases, detector_cases=[], **how)
     assert not measured
