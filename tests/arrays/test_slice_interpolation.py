@@ -13,6 +13,7 @@ from popscan.arrays.slice_interpolation import (
 from popscan.protocols.cine_sax.biomarkers.sax import measure
 from popscan.protocols.cine_sax.labels import Label
 from popscan.protocols.cine_sax.volumes import volume_curves_ml
+from popscan.records import PopscanError
 
 
 def solid(radii_mm: np.ndarray, *, spacing: float = 1.0, n: int = 64) -> np.ndarray:
@@ -109,9 +110,47 @@ def test_labels_of_one_slice_and_of_none() -> None:
     assert np.array_equal(found, np.repeat(one, 2, axis=2))
     none = interpolated_labels(0 * one, [4], [0], spacing_mm=(1, 1), layers=[(1, 2), (2,)])
     assert not none.any()
-    with pytest.raises(ValueError, match="one a slice"):
+    with pytest.raises(PopscanError, match="one a slice"):
         interpolated_labels(one, [4, 5], [0], spacing_mm=(1, 1), layers=[(1,)])
-    with pytest.raises(ValueError, match="increase"):
+    with pytest.raises(PopscanError, match="increase"):
         interpolated_labels(
             np.repeat(one, 2, axis=2), [5, 4], [0], spacing_mm=(1, 1), layers=[(1,)]
         )
+
+
+@pytest.mark.parametrize("places", [[0, 10, 20], [0, 2, 20], [0, 18, 20]])
+def test_the_order_of_slices_does_not_matter(places) -> None:
+    """A large disc, a slice without it, a small disc: the empty one is as near to both."""
+    labels = np.stack([ring(0, 24), np.zeros((64, 64), np.uint8), ring(0, 7)], axis=-1)
+    at = np.linspace(0, 20, 21)
+    how = {"spacing_mm": (1, 1), "layers": [(1,)]}
+    found = interpolated_labels(labels, places, at, **how)
+    turned = interpolated_labels(
+        labels[..., ::-1], [20 - p for p in places[::-1]], 20 - at[::-1], **how
+    )
+    assert np.array_equal(found, turned[..., ::-1])
+    assert not found[..., at == places[1]].any()
+
+
+def test_a_gap_does_not_depend_on_what_is_beyond_it() -> None:
+    """Which slice is nearest is a matter of millimetres on either side, not of numbers."""
+    large, small, none = ring(0, 24), ring(0, 7), np.zeros((64, 64), np.uint8)
+    at, how = [0, 1, 2, 3, 4, 5], {"spacing_mm": (1, 1), "layers": [(1,)]}
+    alone = interpolated_labels(np.stack([large, none, none], -1), [0, 10, 40], at, **how)
+    beside = interpolated_labels(np.stack([large, none, small], -1), [0, 10, 40], at, **how)
+    assert np.array_equal(alone, beside)
+
+
+@pytest.mark.parametrize(
+    ("places", "at", "layers", "words"),
+    [
+        ([0, 1], [0.5], [(300,)], "codes from 0 to 255"),
+        ([0, 1], [0.5], [()], "codes from 0 to 255"),
+        ([0, np.nan], [0.5], [(1,)], "finite numbers"),
+        ([0, 1], [np.nan], [(1,)], "finite numbers"),
+    ],
+)
+def test_codes_and_places_that_cannot_be_are_refused(places, at, layers, words) -> None:
+    labels = np.full((5, 5, 2), 300)
+    with pytest.raises(PopscanError, match=words):
+        interpolated_labels(labels, places, at, spacing_mm=(1, 1), layers=layers)

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from popscan.records import PopscanError
-from popscan.segment.content import KnownImages, digests_of, familiarity
+from popscan.segment.content import KnownImages, are_whole, digests_of, familiarity
 from popscan.segment.trainingfile import KEY, TRAINING, read_training, write_training
 
 SALT = "s"
@@ -104,3 +104,31 @@ def test_arrays_are_added_and_altered_files_refused(tmp_path):
     (tmp_path / TRAINING).unlink()
     with pytest.raises(PopscanError, match="cannot be read"):
         read_training(tmp_path, sha)
+
+
+def test_a_known_name_counts_where_some_training_images_have_no_digest(known):
+    def found(seed, *, named):
+        row = familiarity(stack(seed), named=named, digests=known.digests, salt=SALT, whole=False)
+        return row.row()
+
+    assert found(3, named=False) == {"seen_in_training": True, "seen_by": "images"}
+    assert found(50, named=True) == {"seen_in_training": True, "seen_by": "name"}
+    assert found(50, named=False) == {"seen_in_training": False, "seen_by": ""}
+
+
+@pytest.mark.parametrize(
+    ("n", "packs", "recipe", "whole"),
+    [
+        (498, {"acdc": 1675, "simulated": 320}, {}, False),
+        (1670, {"acdc": 1675, "simulated": 320}, {}, True),
+        (1080, {"acdc+atria": 2610, "acdc": 1080, "simulated": 668}, {}, True),
+        (2314, {"axial": 4654, "coronal": 4510}, {"mirror": True}, True),
+        (2314, {"axial": 4654, "coronal": 4510}, {}, False),
+        (5, {}, {}, True),
+    ],
+)
+def test_digests_are_counted_against_the_slices_that_a_bundle_states(n, packs, recipe, whole):
+    data = [{"pack": name, "slices": count} for name, count in packs.items()]
+    digests = np.zeros((n, 8), np.uint32)
+    assert are_whole(digests, {"data": data, "recipes": [recipe]}) == whole
+    assert not are_whole(None, {"data": data})

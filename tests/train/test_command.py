@@ -102,7 +102,7 @@ def test_a_private_bundle_states_epsilon_and_holds_neither_its_seed_nor_who_was_
     stated = about["training"]["private"]
     assert stated["unit"] == "subject"
     assert 0 < stated["epsilon"] < 1
-    assert stated["trainings"] == [private | {"clip": 1.0, "steps": 3}]
+    assert stated["trainings"] == [private | {"clip": 1.0, "bias_aware": 0.0, "steps": 3}]
     assert about["trained_on"]["sha256"] == []
     assert not (out / "training.safetensors").exists()
     card = (out / "card.md").read_text(encoding="utf-8")

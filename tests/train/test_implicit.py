@@ -163,7 +163,7 @@ def test_subjects_are_drawn_by_the_shares_of_their_packs(pack):
 
 def test_what_cannot_be_is_refused(pack, tmp_path):
     few = recipe(architecture_arguments={"subjects": 3})
-    with pytest.raises(PopscanError, match="3 subjects; the packs have more"):
+    with pytest.raises(PopscanError, match="3 subjects; the packs that are drawn from have 8"):
         fit(few, {"p": pack}, tmp_path, quiet=True)
     with pytest.raises(PopscanError, match="goes with task implicit alone"):
         recipe(task="segment")
@@ -182,3 +182,103 @@ def test_what_cannot_be_is_refused(pack, tmp_path):
         (torch.tensor([0]), torch.zeros(1, 5, 3), torch.zeros(1, 5), torch.zeros(1, 5).long()),
     )
     assert loss.isfinite()
+
+
+def test_codes_are_as_many_as_the_subjects_that_are_drawn(pack, tmp_path):
+    """A code of nobody stays as it was drawn, and moves the mean from which fits begin."""
+    how = {"subjects": 80, "code": 4, "width": 8, "depth": 1}
+    with pytest.raises(PopscanError, match="80 subjects; the packs that are drawn from have 8"):
+        fit(recipe(2, architecture_arguments=how), {"p": pack}, tmp_path / "a", quiet=True)
+    two = {"p": pack, "q": pack}
+    one = recipe(2, shares={"p": 1.0, "q": 0.0})
+    fit(one, two, tmp_path / "b", quiet=True)
+    with pytest.raises(PopscanError, match="8 subjects; the packs that are drawn from have 16"):
+        fit(recipe(2), two, tmp_path / "c", quiet=True)
+
+
+def test_codes_are_in_the_order_of_the_packs(pack):
+    none = replace(pack, label=np.zeros_like(pack.label))
+    sampler = PointSampler({"a": pack, "b": none}, {"b": 0.5, "a": 0.5}, at_once=8)
+    assert not sampler.label[8:].any()
+    assert sampler.label[:8].any()
+    with pytest.raises(PopscanError, match="no pack has a share"):
+        PointSampler({"a": pack}, {"a": 0.0}, at_once=8)
+
+
+def test_labels_that_a_network_does_not_have_are_refused(network, pack, tmp_path):
+    with pytest.raises(PopscanError, match="label 2; the network has labels up to 1"):
+        fit(recipe(2, labels=["small"]), {"p": pack}, tmp_path, quiet=True)
+    points = slice_points(stack(25.0), SPACING, phases=(0.0, 0.5))
+    few = ImplicitShape(2, subjects=2, code=4, width=8, depth=1)
+    with pytest.raises(PopscanError, match="label 2; the network has labels up to 1"):
+        fit_shape(few, points, steps=1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"labels": 100}, "codes from 0 to 255"),
+        ({"labels": 300}, "codes from 0 to 255"),
+        ({"labels": -1}, "codes from 0 to 255"),
+        ({"slices": [-1]}, "numbers from 0 to 7 are expected, each once"),
+        ({"slices": [8]}, "numbers from 0 to 7 are expected, each once"),
+        ({"slices": [2, 2]}, "numbers from 0 to 7 are expected, each once"),
+        ({"slices": []}, "no slice has a label"),
+        ({"phases": [0.0, float("nan")]}, "phases: shares of the cycle"),
+        ({"spacing_mm": (1, 1)}, "three lengths above 0"),
+        ({"spacing_mm": (1, float("nan"), 1)}, "three lengths above 0"),
+        ({"spacing_mm": (1, 0, 1)}, "three lengths above 0"),
+        ({"margin_mm": float("nan")}, "a length from 0"),
+        ({"margin_mm": -1.0}, "a length from 0"),
+    ],
+)
+def test_slices_that_points_cannot_be_made_of_are_refused(changes, words):
+    how = {"labels": 1, "spacing_mm": SPACING, "phases": (0.0, 0.5)} | changes
+    labels = stack(25.0).astype(int) * (factor := how.pop("labels")) * (2 if factor > 1 else 1)
+    with pytest.raises(PopscanError, match=words):
+        slice_points(labels, how.pop("spacing_mm"), **how)
+
+
+def test_fits_and_places_without_finite_numbers_are_refused(network):
+    points = slice_points(stack(25.0), SPACING, phases=(0.0, 0.5))
+    odd = replace(points, phase=np.full_like(points.phase, np.nan))
+    with pytest.raises(PopscanError, match="ends with a loss of nan"):
+        fit_shape(network, odd, steps=2)
+    with pytest.raises(PopscanError, match="points at once from 1"):
+        fit_shape(network, points, steps=2, at_once=0)
+    shape = fit_shape(network, points, steps=2)
+    assert shape.labels_at(np.zeros((0, 3)), 0.0).shape == (0,)
+    for places, phase, words in (
+        ([[1.0, np.nan, 0.0]], 0.0, "three finite numbers"),
+        ([[1.0, 0.0]], 0.0, "three finite numbers"),
+        ([[1.0, 0.0, 0.0]], np.inf, "a share of the cycle"),
+    ):
+        with pytest.raises(PopscanError, match=words):
+            shape.labels_at(np.array(places), phase)
+
+
+@pytest.mark.parametrize("values", [{"spacing_mm": 3.0}, {"validate_every": 1}])
+def test_keys_without_effect_are_refused(values):
+    with pytest.raises(PopscanError, match="task implicit does not go with"):
+        recipe(**values)
+
+
+def test_autocast_has_an_effect(pack, tmp_path):
+    made = [
+        fit(recipe(2, autocast=on), {"p": pack}, tmp_path / str(on), quiet=True).averaged
+        for on in (False, True)
+    ]
+    assert not torch.equal(*(network.last.weight for network in made))
+
+
+@pytest.mark.parametrize("waves", [13, 200, 2.5, True])
+def test_waves_are_bounded(waves):
+    with pytest.raises(PopscanError, match="waves end at 12"):
+        build_implicit("implicit", 3, subjects=2, waves=waves)
+
+
+def test_a_training_stops_at_a_loss_that_is_not_finite(pack, tmp_path):
+    odd = replace(pack, phase=np.full_like(pack.phase, np.nan))
+    with pytest.raises(PopscanError, match="'eggs': the loss of step 1 is nan; the training stops"):
+        fit(recipe(4), {"p": odd}, tmp_path, quiet=True)
+    assert not (tmp_path / "checkpoint.safetensors").exists()

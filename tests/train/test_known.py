@@ -10,11 +10,14 @@ import torch
 
 from popscan.protocols.cine_sax.labels import Label
 from popscan.protocols.cine_sax.segmentation.inference import segment
-from popscan.records import LabelMap, Scan
+from popscan.records import LabelMap, PopscanError, Scan
 from popscan.segment import load_bundle, save_bundle
 from popscan.segment.networks import build_network
+from popscan.train.export import export_bundle
+from popscan.train.kind import ModelKind
 from popscan.train.known import LEAST_SUBJECTS, store_detector, store_digests
-from popscan.train.packs import Case
+from popscan.train.packs import Case, build_pack
+from popscan.train.recipe import parse_recipe
 
 ARGUMENTS = {"channels": [4, 8, 8]}
 
@@ -67,3 +70,37 @@ def test_a_bundle_written_anew_forgets_other_training_scans(path, tmp_path):
     save_bundle(path, about={**again, "labels": about["labels"]}, weights=[weights], card="A card.")
     assert load_bundle(path, "cpu").training == {}
     assert not (path / "training.safetensors").exists()
+
+
+def test_a_bundle_needs_the_cases_of_all_its_packs(tmp_path):
+    """A scan without digests would count as never seen, under its own name."""
+    cases = [case(k) for k in range(4)]
+    recipe = parse_recipe(
+        {"name": "tiny", "architecture_arguments": ARGUMENTS, "patch": 16, "steps": 1}
+    )
+    torch.manual_seed(0)
+    network = build_network("dynunet", len(Label), **ARGUMENTS)
+    measured = []
+    kind = ModelKind(
+        measure=lambda validation, **how: {"validation": {}},
+        ranges=lambda cases: {},
+        card=tmp_path / "card.md.j2",
+        segmenter=lambda scan, **how: measured.append(scan) or segment(scan, **how),
+    )
+    (tmp_path / "card.md.j2").write_text("A card.", encoding="utf-8")
+    how = {
+        "name": "tiny", "chains": [[recipe]], "weights": [network.state_dict()],
+        "packs": {"p": build_pack(cases, spacing_mm=1.5)}, "validation": [], "notes": {},
+        "salt": "s", "stratum": "", "summary": "", "limits": (), "reproduce": "", "kind": kind,
+    }  # fmt: skip
+    with pytest.raises(PopscanError, match=r"all 4 training scans .* no case for 3 .* as p1"):
+        export_bundle(tmp_path / "a", cases=cases[:1], **how)
+    export_bundle(tmp_path / "b", cases=cases, detector_cases=[], **how)
+    assert not measured
+    bundle = load_bundle(tmp_path / "b", "cpu")
+    assert bundle.recognise("p0", case(9).scan.array).by == "name, other images"
+    assert [bundle.recognise("x", one.scan.array).by for one in cases] == ["images"] * 4
+    store_digests(tmp_path / "b", cases[:1])
+    bundle = load_bundle(tmp_path / "b", "cpu")
+    assert bundle.recognise("p3", cases[3].scan.array).by == "name"
+    assert not bundle.recognise("x", cases[3].scan.array).seen

@@ -240,3 +240,43 @@ def test_two_members_spend_more_than_one_and_mixtures_have_no_guarantee():
     assert spent([replace(recipe(), private=Private())]) is None
     with pytest.raises(PopscanError, match="all recipes of a bundle"):
         spent([recipe(), replace(recipe(), private=Private())])
+
+
+@pytest.mark.parametrize("bias_aware", [0.0, 0.1])
+def test_both_losses_of_a_bias_aware_gradient_draw_the_same(bias_aware):
+    """Labels that are dropped by the recipe's generator, features by torch's own."""
+    weight, generator = torch.nn.Parameter(torch.ones(64)), torch.Generator().manual_seed(3)
+    drawn = []
+
+    def loss() -> torch.Tensor:
+        labels = torch.rand(64, generator=generator)
+        kept = torch.nn.functional.dropout(torch.ones(64), 0.5)
+        drawn.append(torch.cat([labels, kept]))
+        return (labels * kept * weight**2).sum()
+
+    own_gradient(loss, [weight], bias_aware=bias_aware, generator=generator)
+    assert all(torch.equal(drawn[0], other) for other in drawn[1:])
+    assert len(drawn) == (2 if bias_aware else 1)
+    own_gradient(loss, [weight], bias_aware=bias_aware, generator=generator)
+    assert not torch.equal(drawn[0], drawn[-1])
+
+
+def test_a_bias_aware_training_drops_the_same_labels_of_both_losses(tmp_path, monkeypatch):
+    from popscan.train import step
+
+    hidden, dropped = [], step.dropped
+
+    def watched(*args):
+        hidden.append(dropped(*args))
+        return hidden[-1]
+
+    monkeypatch.setattr(step, "dropped", watched)
+    how = recipe(2, bias_aware=0.1, sampling_rate=1.0)
+    how = replace(how, learning=replace(how.learning, label_dropout=0.5, missing="ignored"))
+    fit(how, {"p": pack()}, tmp_path, quiet=True)
+    # Without anything shown there is no gradient, and no second loss.
+    shown = [one for one in hidden if one[:, 1:].any()]
+    pairs = list(zip(shown[::2], shown[1::2], strict=True))
+    assert pairs
+    assert all(torch.equal(one, other) for one, other in pairs)
+    assert len({tuple(one.flatten().tolist()) for one, _ in pairs}) > 1

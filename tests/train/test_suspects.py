@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
+from popscan.commands.suspects import in_words
 from popscan.records import PopscanError
 from popscan.train.label_errors import KINDS, spoil
 from popscan.train.loop import fit
@@ -214,6 +215,10 @@ def test_visits_are_ordered_by_all_their_slices_or_by_the_worst():
     assert worst["unit"].tolist() == ["a", "b", "c"]
     with pytest.raises(PopscanError, match="over visit or slice; found 'frame'"):
         suspicious_subjects(signs(), over="frame")
+    with pytest.raises(PopscanError, match="signs are loss and gradients; found 'x'"):
+        suspicious_subjects(signs(), by="x")
+    empty = suspicious_subjects(signs().iloc[:0])
+    assert empty.empty
 
 
 def test_slices_without_labels_count_where_a_visit_has_no_others():
@@ -243,3 +248,31 @@ def test_snapshot_of_another_recipe_is_refused(trained, tmp_path):
     other = replace(how, architecture_arguments={"channels": [4, 8], "residual_units": 1})
     with pytest.raises(PopscanError, match="not a snapshot of recipe 'discs'"):
         suspicion(other, pack, snapshots(folder))
+
+
+@pytest.mark.parametrize("over", OVER)
+def test_visits_without_labels_come_first_and_do_not_move_the_median(over):
+    """All of c is background, which a network is sure of: it must not end at the bottom."""
+    table = signs(c=False)
+    table.loc[table["unit"] == "c", "loss"] = 0.001
+    found = suspicious_subjects(table, over=over)
+    assert found["unit"][0] == "c"
+    assert dict(zip(found["unit"], found["n_labelled"], strict=True)) == {"a": 3, "b": 3, "c": 0}
+    worst = found.set_index("unit").loc["a"]
+    assert worst["times_median"] == 9.0 / 2.5
+    assert "1 of them, listed first, have no label at all" in in_words(found, by="loss")
+    assert "first c" not in in_words(found, by="loss")
+    none = suspicious_subjects(signs(a=False, b=False, c=False), over=over)
+    assert none["times_median"].isna().all()
+    assert in_words(none, by="loss").endswith("(n_labelled 0)")
+
+
+@pytest.mark.parametrize("over", OVER)
+def test_a_labelled_slice_without_a_finite_loss_is_the_most_suspicious(over):
+    table = signs()
+    table.loc[7, "loss"] = np.nan
+    found = suspicious_subjects(table, over=over)
+    assert found["unit"][0] == "c"
+    assert found["slice"][0] == 2
+    assert in_words(found, by="loss").endswith("slice 2: its loss is not a number")
+    assert found["times_median"][1:].notna().all()

@@ -15,9 +15,12 @@ from scipy import ndimage
 from scipy.interpolate import PchipInterpolator
 
 from popscan.arrays.morphology import bounding_box
+from popscan.records import PopscanError
 
 Mask = NDArray[np.bool_]
 Floats = NDArray[np.float64]
+#: Largest code of a label map.
+_MOST = 255
 
 
 def signed_distance_mm(mask: Mask, spacing_mm: Sequence[float]) -> Floats:
@@ -51,7 +54,7 @@ def interpolated_labels(
     Parameters
     ----------
     labels : ndarray, shape (x, y, z)
-        Codes, 0 for background.
+        Codes up to 255, 0 for background.
     places_mm
         Where the slices are, increasing, (z,).
     at_mm
@@ -65,33 +68,67 @@ def interpolated_labels(
     Returns
     -------
     ndarray of uint8, shape (x, y, n)
-        Towards a slice without it a structure shrinks, and ends about half-way.
+        Towards a slice without it a structure shrinks, and ends about half-way, on either side by
+        itself. The order of the slices does not matter. All 0 without layers.
 
     Raises
     ------
-    ValueError
-        If there is no slice, or their places are not as many or do not increase.
+    PopscanError
+        If there is no slice, their places are not as many or do not increase, a place is not a
+        finite number, or a layer's code is not one from 0 to 255.
     """
     places, at = np.asarray(places_mm, float), np.asarray(at_mm, float)
     if labels.ndim != 3 or not labels.shape[2] or places.shape != labels.shape[2:]:
-        raise ValueError(f"labels {labels.shape} at {places.shape} places: one a slice is expected")
+        raise PopscanError(
+            f"labels {labels.shape} at {places.shape} places: one a slice is expected"
+        )
+    if not (np.isfinite(places).all() and np.isfinite(at).all()):
+        raise PopscanError("places: finite numbers of millimetres are expected")
     if (np.diff(places) <= 0).any():
-        raise ValueError("places of slices that increase are expected")
+        raise PopscanError("places of slices that increase are expected")
+    if odd := [layer for layer in layers if not layer or not 0 <= layer[0] <= _MOST]:
+        raise PopscanError(f"layers: codes from 0 to {_MOST} are expected; found {odd}")
     found = np.zeros((*labels.shape[:2], at.size), np.uint8)
     for layer in layers:
         mask = np.isin(labels, layer)
         held = np.flatnonzero(mask.any(axis=(0, 1)))
         if not held.size:
             continue
-        fields = np.stack([signed_distance_mm(mask[:, :, k], spacing_mm) for k in held])
-        nearest = np.abs(held[:, None] - np.arange(places.size)).argmin(axis=0)
-        depth = fields.max(axis=(1, 2))[nearest] * ~np.isin(np.arange(places.size), held)
-        stack = fields[nearest] - 2 * depth[:, None, None]
-        if places.size > 1:
-            stack = PchipInterpolator(places, stack, axis=0)(np.clip(at, places[0], places[-1]))
-        field = np.broadcast_to(stack, (at.size, *stack.shape[1:]))
-        found[np.moveaxis(field > 0, 0, -1)] = layer[0]
+        for run in np.split(held, np.flatnonzero(np.diff(held) > 1) + 1):
+            inside = _run_at(mask, run, places, at, spacing_mm=spacing_mm)
+            found[np.moveaxis(inside, 0, -1)] = layer[0]
     return found
+
+
+def _run_at(
+    mask: Mask, run: NDArray[np.intp], places: Floats, at: Floats, *, spacing_mm: Sequence[float]
+) -> Mask:
+    """Return where a structure is at other places, by neighbouring slices that show it.
+
+    Parameters
+    ----------
+    mask : ndarray of bool, shape (x, y, z)
+    run
+        Numbers of slices that follow each other, the structure in all of them; slices beside them
+        are taken as without it.
+    places, at
+        In mm, (z,) and (n,).
+    spacing_mm
+        Distance of voxel centres along x and y.
+
+    Returns
+    -------
+    ndarray of bool, shape (n, x, y)
+    """
+    fields = np.stack([signed_distance_mm(mask[:, :, k], spacing_mm) for k in run])
+    numbers = np.arange(places.size)
+    nearest = np.clip(numbers, run[0], run[-1]) - run[0]
+    depth = fields.max(axis=(1, 2))[nearest] * ((numbers < run[0]) | (numbers > run[-1]))
+    stack = fields[nearest] - 2 * depth[:, None, None]
+    if places.size > 1:
+        stack = PchipInterpolator(places, stack, axis=0)(np.clip(at, places[0], places[-1]))
+    inside: Mask = np.broadcast_to(stack > 0, (at.size, *stack.shape[1:]))
+    return inside
 
 
 def interpolated_volume_mm3(mask: Mask, *, spacing_mm: Sequence[float], steps: int = 6) -> float:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from popscan.disk import write_atomic
 from popscan.records import PopscanError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def suspect_labels(
@@ -62,10 +67,25 @@ def suspect_labels(
     pack = build_pack(cases, spacing_mm=step.spacing_mm, n_labels=step.n_labels)
     table = suspicious_subjects(suspicion(step, pack, paths), by=by, over=over)
     write_atomic(out, tsv_text(table).encode())
-    first = table.iloc[0]
-    sentence = (
-        f"{out}: {len(table)} visits; first {first['unit']}: its slices have a median {by} of "
+    return f"{out}: {in_words(table, by=by)}", left_out
+
+
+def in_words(table: pd.DataFrame, *, by: str) -> str:
+    """Return what a table of `popscan.train.suspects.suspicious_subjects` begins with."""
+    none = int((table["n_labelled"] == 0).sum())
+    text = f"{len(table)} visits"
+    if none:
+        text += f"; {none} of them, listed first, have no label at all (n_labelled 0)"
+    if none == len(table):
+        return text
+    first = table.iloc[none]
+    if not math.isfinite(first[by]):
+        return (
+            f"{text}; first {first['unit']}: frame {first['frame']}, slice {first['slice']}: its "
+            f"{by} is not a number"
+        )
+    return (
+        f"{text}; first {first['unit']}: its labelled slices have a median {by} of "
         f"{first['visit_median']:.3g}; frame {first['frame']}, slice {first['slice']}: "
         f"{first['times_median']:.1f} times the median of all labelled slices"
     )
-    return sentence, left_out

@@ -12,8 +12,9 @@ be made again.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,8 @@ _SIDE, _BANDS, _AGREE = 16, 8, 3
 _STEP = 0.01
 #: Share of the slices of a frame that makes a scan a known one, and the least number.
 _SHARE, _FEWEST = 0.3, 2
+#: Share of the stated training slices that must have digests.
+_WHOLE = 0.9
 
 Digests = NDArray[np.uint32]
 #: Name of the digests among the arrays of a bundle's ``training.safetensors``.
@@ -41,8 +44,8 @@ class Familiarity:
     seen
         It was, as far as is known.
     by
-        ``images``, ``name`` (of a bundle without digests of its images), ``name, other images``
-        (not seen: a stranger of the same name) or nothing.
+        ``images``, ``name`` (of a bundle without digests of all its images), ``name, other
+        images`` (not seen: a stranger of the same name) or nothing.
     """
 
     seen: bool = False
@@ -54,7 +57,12 @@ class Familiarity:
 
 
 def familiarity(
-    array: NDArray[np.generic], *, named: bool, digests: Digests | None, salt: str
+    array: NDArray[np.generic],
+    *,
+    named: bool,
+    digests: Digests | None,
+    salt: str,
+    whole: bool = True,
 ) -> Familiarity:
     """Return whether a scan was trained on: its images decide where their digests are known.
 
@@ -68,12 +76,41 @@ def familiarity(
         Of the training images; None where a bundle has none.
     salt
         Of the bundle.
+    whole
+        Whether there are digests of all training images. If not, who has the name of a training
+        subject counts as seen, whatever the images.
+    """
+    if digests is not None and KnownImages(digests=digests, salt=salt).holds(array):
+        return Familiarity(seen=True, by="images")
+    if digests is None or not whole:
+        return Familiarity(seen=named, by="name" if named else "")
+    return Familiarity(by="name, other images" if named else "")
+
+
+def are_whole(digests: Digests | None, training: Mapping[str, Any]) -> bool:
+    """Return whether a bundle has digests of all its training images, as far as it states them.
+
+    Parameters
+    ----------
+    digests
+        Of the bundle; None where it has none.
+    training
+        Section of that name of its ``model.yaml``: slices by pack, recipes. Packs with something
+        painted into the slices of another one (``PACK+SUFFIX``) do not count; of scans that were
+        mirrored half of the slices do.
+
+    Returns
+    -------
+    bool
+        True if there are nine tenths as many as the largest pack has slices (blank slices have no
+        digest); True, too, where nothing is stated.
     """
     if digests is None:
-        return Familiarity(seen=named, by="name" if named else "")
-    if KnownImages(digests=digests, salt=salt).holds(array):
-        return Familiarity(seen=True, by="images")
-    return Familiarity(by="name, other images" if named else "")
+        return False
+    packs = [p for p in training.get("data") or () if "+" not in str(p.get("pack", ""))]
+    stated = max((int(p.get("slices", 0)) for p in packs), default=0)
+    copies = 2 if any(recipe.get("mirror") for recipe in training.get("recipes") or ()) else 1
+    return copies * len(digests) >= _WHOLE * stated
 
 
 @dataclass(frozen=True, kw_only=True)

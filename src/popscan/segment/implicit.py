@@ -28,6 +28,8 @@ from popscan.segment.places import Frame, LabelledPoints, frame_of, placed
 _UNIT_MM = 40.0
 #: Longest wave of the features of a place, in mm.
 _WAVE_MM = 160.0
+#: Waves of a place: the shortest would be 0.08 mm long.
+MOST_WAVES = 12
 
 
 class ImplicitShape(nn.Module):
@@ -44,12 +46,13 @@ class ImplicitShape(nn.Module):
     width, depth
         Features, and layers between the first and the last.
     waves
-        Waves along each axis by which a place is described, each half as long as the one before.
+        Waves along each axis by which a place is described, each half as long as the one before;
+        at most `MOST_WAVES`.
 
     Raises
     ------
     ValueError
-        For a number below 1.
+        For a number below 1, one that is not whole, or more waves.
     """
 
     def __init__(
@@ -57,8 +60,12 @@ class ImplicitShape(nn.Module):
         waves: int = 3,
     ) -> None:  # fmt: skip
         super().__init__()
-        if min(n_labels, subjects, code, width, depth, waves) < 1:
-            raise ValueError("numbers of labels, subjects, features, layers and waves start at 1")
+        numbers = (n_labels, subjects, code, width, depth, waves)
+        if any(type(n) is not int or n < 1 for n in numbers) or waves > MOST_WAVES:
+            raise ValueError(
+                "numbers of labels, subjects, features, layers and waves are whole and start at 1, "
+                f"waves end at {MOST_WAVES}; found {', '.join(map(str, numbers))}"
+            )
         self.codes = nn.Embedding(subjects, code)
         nn.init.normal_(self.codes.weight, std=0.1)
         self.waves = waves
@@ -151,8 +158,18 @@ class FittedShape:
         Returns
         -------
         ndarray of uint8, shape (...)
+
+        Raises
+        ------
+        PopscanError
+            For places that are not three finite numbers each, or a phase that is not finite.
         """
-        flat = np.asarray(places_mm, np.float32).reshape(-1, 3)
+        places_mm = np.asarray(places_mm, np.float32)
+        if places_mm.shape[-1:] != (3,) or not np.isfinite(places_mm).all():
+            raise PopscanError(f"places {places_mm.shape}: three finite numbers each are expected")
+        if not math.isfinite(phase):
+            raise PopscanError(f"phase: a share of the cycle is expected; found {phase}")
+        flat = places_mm.reshape(-1, 3)
         none = np.zeros(len(flat), np.int64)
         given = LabelledPoints(
             places_mm=flat, phase=np.zeros(len(flat), np.float32), label=none.astype(np.uint8),
@@ -174,6 +191,21 @@ def _posed(places: Tensor, pose: Tensor) -> Tensor:
     c, s = pose[3].cos(), pose[3].sin()
     x, y = c * away[:, 0] + s * away[:, 1], c * away[:, 1] - s * away[:, 0]
     return torch.stack([x, y, away[:, 2]], dim=1) * (-pose[4]).exp()
+
+
+def check_labels(label: Tensor, network: ImplicitShape) -> None:
+    """Refuse labels of points that a network does not have.
+
+    Raises
+    ------
+    PopscanError
+        If there is one.
+    """
+    most = network.last.out_features - 1
+    if len(label) and int(label.max()) > most:
+        raise PopscanError(
+            f"points have the label {int(label.max())}; the network has labels up to {most}"
+        )
 
 
 #: Standard deviations of a pose that a subject is expected to have: mm, radians, logarithm.
@@ -222,12 +254,16 @@ def fit_shape(
     Raises
     ------
     PopscanError
-        If no point has a label.
+        If no point has a label, or one that the network does not have, a number is out of its
+        range, or the fit ends with a loss that is not finite.
     """
+    if min(steps, weight_steps) < 0 or at_once < 1:
+        raise PopscanError("steps from 0 and points at once from 1 are expected")
     frame = frame_of(points)
     own = placed(points, frame)
     places, phase = torch.from_numpy(own.places_mm), torch.from_numpy(own.phase)
     label = torch.from_numpy(own.label.astype(np.int64))
+    check_labels(label, network)
     held, which = np.unique(own.slice_index, return_inverse=True)
     rows_of = torch.from_numpy(which)
     net = copy.deepcopy(network).eval().requires_grad_(weight_steps > 0)
@@ -270,8 +306,11 @@ def fit_shape(
         c, s = math.cos(frame.angle), math.sin(frame.angle)
         back = shift @ torch.tensor([[c, s], [-s, c]])
         code = known.mean(dim=0) + free["code"] * spread
+    loss = sum(rest) / len(label)
+    if not math.isfinite(loss):
+        raise PopscanError(f"the fit of a shape ends with a loss of {loss}: nothing was found")
     return FittedShape(
         network=net, code=code.detach(), frame=frame, pose=(free["pose"] * pose_sd).detach(),
         shifts_mm={int(k): (float(x), float(y)) for k, (x, y) in zip(held, back, strict=True)},
-        loss=sum(rest) / len(label),
+        loss=loss,
     )  # fmt: skip

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from popscan.records import PopscanError
-from popscan.segment.content import ARRAY, Familiarity, familiarity
+from popscan.segment.content import ARRAY, Familiarity, are_whole, familiarity
 from popscan.segment.facts import Member, read_facts
 from popscan.segment.trainingfile import Arrays, read_training
 from popscan.yamlfile import shown
@@ -96,13 +96,16 @@ class KnownBundle:
     def recognise(self, unit: str, array: NDArray[np.generic]) -> Familiarity:
         """Return whether the model was trained on a scan (x, y, z, t), by its images.
 
-        Where the bundle has no digests of them, by the subject's name (`was_trained_on`).
+        Where the bundle has no digests of them, or not of all, also by the subject's name
+        (`was_trained_on`).
         """
+        digests = self.training.get(ARRAY)
         return familiarity(
             array,
             named=self.was_trained_on(unit),
-            digests=self.training.get(ARRAY),
+            digests=digests,
             salt=self.about["trained_on"]["salt"],
+            whole=are_whole(digests, self.about.get("training") or {}),
         )
 
 

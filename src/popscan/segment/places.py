@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from popscan.records import PopscanError
 
 Floats = NDArray[np.float32]
+#: Largest code of a label map.
+_MOST = 255
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,11 +75,13 @@ def slice_points(
     Raises
     ------
     PopscanError
-        If no known slice has a label, or phases and frames differ in number.
+        If no known slice has a label, phases and frames differ in number, a code is not one from
+        0 to 255, a slice is not there or given twice, or a number is not finite.
     """
     if labels.ndim != 4 or len(phases) != labels.shape[3]:
         raise PopscanError(f"labels {labels.shape} are expected as (x, y, z, t), a phase a frame")
     known = list(range(labels.shape[2]) if slices is None else slices)
+    _check(labels, spacing_mm, phases=phases, known=known, margin_mm=margin_mm)
     inside: NDArray[np.bool_] = np.any(labels[:, :, known] > 0, axis=(2, 3))
     if not inside.any():
         raise PopscanError("no slice has a label: there is nothing to fit a shape to")
@@ -96,6 +100,30 @@ def slice_points(
         label=labels[x, y, z, t].astype(np.uint8),
         slice_index=z.astype(np.int64),
     )
+
+
+def _check(
+    labels: NDArray[np.integer[Any]],
+    spacing_mm: Sequence[float],
+    *,
+    phases: Sequence[float],
+    known: Sequence[int],
+    margin_mm: float,
+) -> None:
+    """Refuse what points cannot be made of."""
+    if labels.size and not 0 <= int(labels.min()) <= int(labels.max()) <= _MOST:
+        raise PopscanError(
+            f"labels: codes from 0 to {_MOST} are expected; found {labels.min()} to {labels.max()}"
+        )
+    n = labels.shape[2]
+    if len(set(known)) < len(known) or any(not 0 <= k < n for k in known):
+        raise PopscanError(f"slices: numbers from 0 to {n - 1} are expected, each once")
+    if not np.isfinite(np.asarray(phases, float)).all():
+        raise PopscanError(f"phases: shares of the cycle are expected; found {list(phases)}")
+    if len(spacing_mm) < 3 or not all(0 < s < math.inf for s in spacing_mm[:3]):
+        raise PopscanError(f"spacing: three lengths above 0 are expected; found {spacing_mm}")
+    if not 0 <= margin_mm < math.inf:
+        raise PopscanError(f"margin: a length from 0 is expected; found {margin_mm}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ from typing import Any
 import jinja2
 import torch
 
+from popscan.records import PopscanError
 from popscan.segment.bundle import load_bundle, save_bundle
 from popscan.segment.known import hash_identifier
 from popscan.train.kind import ModelKind, kind_of
@@ -29,6 +30,16 @@ def _cohort(cases: Sequence[Case]) -> dict[str, dict[str, int]]:
         name: dict(sorted(Counter(value for _, value in pairs).items()))
         for name, pairs in members.items()
     }
+
+
+def _check_cases(cases: Sequence[Case], packs: Mapping[str, Pack]) -> None:
+    """Refuse cases that are not all scans of the packs."""
+    units = {unit for pack in packs.values() for unit in pack.units}
+    if missing := sorted(units - {case.unit for case in cases}):
+        raise PopscanError(
+            f"digests of all {len(units)} training scans are stored in a bundle: no case for "
+            f"{len(missing)} of them, such as {missing[0]}"
+        )
 
 
 def _card(template: Path, about: Mapping[str, Any], **more: Any) -> str:
@@ -57,6 +68,7 @@ def export_bundle(
     flips: bool = False,
     name_validation: bool = False,
     kind: ModelKind | None = None,
+    detector_cases: Sequence[Case] | None = None,
 ) -> Path:
     """Write a bundle with scores of its own measured on the validation cases.
 
@@ -74,7 +86,7 @@ def export_bundle(
     packs, notes
         What it was trained on, and a sentence on each (source, licence, citation).
     cases
-        Real training cases, for cohort composition and input range.
+        Training cases, for cohort composition, input range and digests.
     validation
         Cases that took no part in training.
     salt
@@ -89,14 +101,24 @@ def export_bundle(
         Whether bundle and card list the validation subjects by name: only for public data.
     kind
         How models of this kind are measured and described; None for those of the default protocol.
+    detector_cases
+        Those that the detector of unlike scans is made of; None for `cases`.
 
     Returns
     -------
     The folder.
+
+    Raises
+    ------
+    PopscanError
+        If digests are stored and `cases` lacks a scan that is in `packs`: where digests decide,
+        it would count as never seen.
     """
     kind = kind or kind_of()
     private = spent([r for chain in chains for r in chain])
     # Who was trained on is what private training hides; the noise follows from the seed.
+    if kind.digests and not private:
+        _check_cases(cases, packs)
     trained = set() if private else {s for pack in packs.values() for s in pack.subjects}
     last = [chain[-1] for chain in chains]
     about: dict[str, Any] = {
@@ -152,7 +174,9 @@ def export_bundle(
     if kind.digests:
         store_digests(out, cases)
     if kind.segmenter is not None:
-        store_detector(out, cases, segmenter=kind.segmenter)
+        store_detector(
+            out, cases if detector_cases is None else detector_cases, segmenter=kind.segmenter
+        )
     return out
 
 

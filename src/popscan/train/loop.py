@@ -166,7 +166,7 @@ def fit(
     ------
     PopscanError
         If the recipe and the packs do not fit each other, or `folder` holds a checkpoint of
-        another recipe, other packs or other first weights.
+        another recipe, other packs or other first weights, or the loss is no longer finite.
     """
     sampler = _sampler(recipe, packs, target)
     folder.mkdir(parents=True, exist_ok=True)
@@ -184,6 +184,8 @@ def fit(
         check_subjects(
             recipe.private, state.network, n=sampler.n_subjects, where=f"recipe {recipe.name!r}"
         )
+    if isinstance(sampler, PointSampler):
+        sampler.check(state.network)
     end = min(recipe.steps, stop_after or recipe.steps)
     started, losses = time.monotonic(), []
     while state.step < end:

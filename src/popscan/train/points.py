@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from popscan.records import PopscanError
-from popscan.segment.implicit import ImplicitShape
+from popscan.segment.implicit import ImplicitShape, check_labels
 from popscan.segment.places import LabelledPoints, frame_of, placed
 
 #: Subject, places (subject, n, 3), phases (subject, n) and labels (subject, n).
@@ -77,7 +77,8 @@ class PointSampler:
     Parameters
     ----------
     packs
-        By name; a subject's code is the network's in order of the packs and their subjects.
+        By name; a subject's code is the network's in order of the packs, as they are given, and of
+        their subjects. Packs without a share have none.
     shares
         Pack name -> its share of the subjects of a step; empty for all subjects equally often.
     at_once
@@ -86,7 +87,8 @@ class PointSampler:
     Raises
     ------
     PopscanError
-        If `shares` names a pack that is not there, or packs have different numbers of points.
+        If `shares` names a pack that is not there, no pack has a share, or packs have different
+        numbers of points.
     """
 
     groups: tuple[str, ...] = ()
@@ -96,7 +98,9 @@ class PointSampler:
     ) -> None:
         if missing := sorted(set(shares) - set(packs)):
             raise PopscanError(f"the recipe's shares name packs that are not there: {missing}")
-        used = {name: packs[name] for name in (shares or packs)}
+        used = {name: p for name, p in packs.items() if not shares or shares.get(name, 0) > 0}
+        if not used:
+            raise PopscanError("no pack has a share above 0: there is nothing to draw")
         if len({pack.label.shape[1] for pack in used.values()}) != 1:
             raise PopscanError("packs with equally many points of a subject are expected")
         self.places = torch.cat([torch.from_numpy(p.places_mm) for p in used.values()])
@@ -107,6 +111,24 @@ class PointSampler:
             torch.full((len(pack.unit),), shares[name] / len(pack.unit) if shares else 1.0)
             for name, pack in used.items()
         ])  # fmt: skip
+
+    def check(self, network: nn.Module) -> None:
+        """Refuse a network of another number of subjects, or of fewer labels.
+
+        A code of nobody would stay as it was drawn, and fits begin from the mean of all codes.
+
+        Raises
+        ------
+        PopscanError
+            If there is one.
+        """
+        net = cast("ImplicitShape", network)
+        n, known = len(self.weights), net.codes.num_embeddings
+        if n != known:
+            raise PopscanError(
+                f"architecture implicit: {known} subjects; the packs that are drawn from have {n}"
+            )
+        check_labels(self.label, net)
 
     def draw(self, n: int, generator: torch.Generator) -> Drawn:
         """Return `n` subjects and points of each."""
@@ -122,7 +144,7 @@ def implicit_loss(network: nn.Module, drawn: Drawn, *, code_weight: float = 1e-3
     who, places, phase, label = drawn
     if int(who.max()) >= net.codes.num_embeddings:
         raise PopscanError(
-            f"architecture implicit: {net.codes.num_embeddings} subjects; the packs have more"
+            f"architecture implicit: {net.codes.num_embeddings} subjects; the points are of more"
         )
     code = net.codes(who)
     logits = net(places, phase, code)

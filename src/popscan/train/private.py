@@ -217,7 +217,11 @@ def norm_of(gradient: Gradient) -> float:
 
 
 def own_gradient(
-    loss_of: Loss, parameters: Sequence[torch.nn.Parameter], *, bias_aware: float
+    loss_of: Loss,
+    parameters: Sequence[torch.nn.Parameter],
+    *,
+    bias_aware: float,
+    generator: torch.Generator | None = None,
 ) -> tuple[Gradient, float]:
     """Return a subject's gradient and loss.
 
@@ -230,7 +234,12 @@ def own_gradient(
     bias_aware
         As in `Private`. A gradient of 0, or one that is not finite, has no direction and is
         returned as it is.
+    generator
+        Of which the loss draws; both times it draws the same, from this and from torch's own
+        (dropout).
     """
+    device = parameters[0].device
+    states = _random_states(generator, device)
     loss = loss_of()
     gradient = torch.autograd.grad(loss, list(parameters), allow_unused=True)
     norm = norm_of(gradient)
@@ -240,11 +249,33 @@ def own_gradient(
             for p, g in zip(parameters, gradient, strict=True):
                 if g is not None:
                     p.add_(g, alpha=bias_aware / norm)
+        _restore(states, generator, device)
         gradient = torch.autograd.grad(loss_of(), list(parameters), allow_unused=True)
         with torch.no_grad():
             for p, kept in zip(parameters, before, strict=True):
                 p.copy_(kept)
     return gradient, float(loss.detach())
+
+
+def _random_states(generator: torch.Generator | None, device: torch.device) -> list[torch.Tensor]:
+    """Return the states of whatever a loss can draw from."""
+    states = [torch.get_rng_state()]
+    if generator is not None:
+        states.append(generator.get_state())
+    if device.type == "cuda":
+        states.append(torch.cuda.get_rng_state(device))
+    return states
+
+
+def _restore(
+    states: Sequence[torch.Tensor], generator: torch.Generator | None, device: torch.device
+) -> None:
+    """Set what `_random_states` returned."""
+    torch.set_rng_state(states[0])
+    if generator is not None:
+        generator.set_state(states[1])
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(states[-1], device)
 
 
 def private_gradients(
@@ -255,6 +286,7 @@ def private_gradients(
     n: int,
     seed: int,
     step: int,
+    generator: torch.Generator | None = None,
 ) -> float:
     """Write the private gradient of a step into the parameters.
 
@@ -269,6 +301,8 @@ def private_gradients(
         As in `sampled`.
     n
         Number of subjects.
+    generator
+        As in `own_gradient`.
 
     Returns
     -------
@@ -281,7 +315,9 @@ def private_gradients(
         loss_of = losses(subject)
         if loss_of is None:
             continue
-        gradient, loss = own_gradient(loss_of, parameters, bias_aware=how.bias_aware)
+        gradient, loss = own_gradient(
+            loss_of, parameters, bias_aware=how.bias_aware, generator=generator
+        )
         norm = norm_of(gradient)
         if np.isfinite(norm):  # Whoever has no finite gradient adds none.
             factor = min(1.0, how.clip / max(norm, 1e-12))

@@ -16,11 +16,8 @@ from popscan.train.learning import Learning
 from popscan.train.losses import LOSSES
 from popscan.train.mitigation import Mitigation, check_mitigation
 from popscan.train.private import Private
-from popscan.train.recipe_checks import (
-    check_learning_of,
-    check_private_of,
-    check_task,
-)
+from popscan.train.recipe_arguments import check_arguments
+from popscan.train.recipe_checks import check_learning_of, check_private_of, check_task
 from popscan.train.recipe_effect import without_effect
 from popscan.train.recipe_values import kept_as_written, known_keys, truths
 from popscan.train.undersampling import Undersampling
@@ -133,7 +130,7 @@ class Recipe:
         phase of a slice with another (``pairs``, ``gradirn``, ``vr_net``); or ``deform``, gradients
         of displacements (``deformations``). `loss` is then not used; or ``implicit``, labels of
         points by their places and a subject's code (``implicit``): `batch` is then the number of
-        subjects in a step, `patch` that of points of each.
+        subjects in a step, `patch` that of points of each (`spacing_mm` is not used).
     latent_weight, mean_weight
         Of task ``probabilistic``: weights beside that of `loss` of a draw of the posterior: of the
         divergence of posterior from prior, in nats per pixel (1 is the bound of the likelihood
@@ -265,6 +262,7 @@ def parse_recipe(values: dict[str, Any], *, where: str = "recipe") -> Recipe:
         raise PopscanError(f"{where}: blend goes with init_from alone")
     check_learning_of(recipe, where=where)
     check_private_of(recipe, where=where)
+    check_arguments(recipe, where=where)
     for key, (low, high) in _RANGES.items():
         if not low <= getattr(recipe, key) <= high:
             raise PopscanError(

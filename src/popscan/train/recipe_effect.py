@@ -22,6 +22,7 @@ UNUSED: dict[str, tuple[str, ...]] = {
     "augmentation": ("undersampled", "implicit"),
     "loss": _NO_LABELS,
     "loss_arguments": tuple(task for task in _NO_LABELS if task not in ("deform", "implicit")),
+    **dict.fromkeys(("spacing_mm", "validate_every"), ("implicit",)),
     "undersampling": (
         "segment", "probabilistic", "classify", "regress", "reconstruct", "register", "deform",
         "implicit",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
 import torch
 
+from popscan.records import PopscanError
 from popscan.train.adversarial import harden
 from popscan.train.augment import augment
 from popscan.train.checkpoint import TrainState, learning_rate, update_average
@@ -142,7 +144,7 @@ def _private_step(state: TrainState, sampler: Sampler, recipe: Recipe) -> float:
 
     return private_gradients(
         own, list(state.network.parameters()), recipe.private,
-        n=sampler.n_subjects, seed=recipe.seed, step=state.step,
+        n=sampler.n_subjects, seed=recipe.seed, step=state.step, generator=state.generator,
     )  # fmt: skip
 
 
@@ -160,7 +162,8 @@ def _drawn_loss(state: TrainState, sampler: AnySampler, recipe: Recipe) -> torch
         return deformation_loss(network, gradients, state.generator, **recipe.loss_arguments)
     if isinstance(sampler, PointSampler):
         points = sampler.draw(recipe.batch, state.generator)
-        return implicit_loss(network, points, **recipe.loss_arguments)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=recipe.autocast):
+            return implicit_loss(network, points, **recipe.loss_arguments)
     if isinstance(sampler, SeriesSampler):
         series = sampler.draw_series(recipe.batch, state.generator)
         return series_loss(network, series, how=recipe.undersampling, autocast=recipe.autocast)
@@ -183,8 +186,25 @@ def train_step(state: TrainState, sampler: AnySampler, recipe: Recipe) -> float:
 
 
 def _backward(state: TrainState, loss: torch.Tensor, recipe: Recipe) -> float:
-    """Write the gradient of a loss into the network; return the loss."""
+    """Write the gradient of a loss into the network; return the loss.
+
+    Raises
+    ------
+    PopscanError
+        If one of them is not finite: all weights would be lost with it.
+    """
+    value = float(loss.detach())
+    if not math.isfinite(value):
+        raise PopscanError(
+            f"recipe {recipe.name!r}: the loss of step {state.step + 1} is {value}; the training "
+            "stops before it (try a smaller learning_rate)"
+        )
     state.optimiser.zero_grad()
     loss.backward()
-    torch.nn.utils.clip_grad_norm_(state.network.parameters(), recipe.clip_norm)
-    return float(loss.detach())
+    norm = torch.nn.utils.clip_grad_norm_(state.network.parameters(), recipe.clip_norm)
+    if not math.isfinite(float(norm)):
+        raise PopscanError(
+            f"recipe {recipe.name!r}: the gradient of step {state.step + 1} is not finite; the "
+            "training stops before it (try a smaller learning_rate)"
+        )
+    return value

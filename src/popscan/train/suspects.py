@@ -27,7 +27,8 @@ from popscan.train.packs import Pack
 from popscan.train.recipe import Recipe
 from popscan.train.sampler import Sampler
 
-#: What visits are ordered by.
+#: Signs, and what visits are ordered by.
+SIGNS = ("loss", "gradients")
 OVER = ("visit", "slice")
 
 
@@ -127,7 +128,7 @@ def suspicious_subjects(
     table
         As `suspicion` returns it.
     by
-        The sign.
+        The sign, ``loss`` or ``gradients``.
     over
         What visits are ordered by: ``visit``, the median over their labelled slices, which finds
         readers and conventions that differ, or ``slice``, their worst labelled slice. The slices at
@@ -138,27 +139,36 @@ def suspicious_subjects(
     -------
     DataFrame
         ``unit``; ``frame``, ``slice`` of the worst slice, its sign `by` and ``times_median``: the
-        sign over its median in all labelled slices; ``visit_median``: the visit's median.
+        sign over its median in all labelled slices; ``visit_median``: the visit's median;
+        ``n_labelled``: its labelled slices. Visits without any come first, by their other slices,
+        then those with a sign that is not a number. Empty for an empty table.
 
     Raises
     ------
     PopscanError
-        For an unknown `over`.
+        For an unknown `by` or `over`.
     """
+    if by not in SIGNS:
+        raise PopscanError(f"signs are {' and '.join(SIGNS)}; found {by!r}")
     if over not in OVER:
         raise PopscanError(f"visits are ordered over {' or '.join(OVER)}; found {over!r}")
     # Slices without labels say how sure the network is of background: only where there are no
     # others.
-    any_labelled = table.groupby("unit")["labelled"].transform("any")
-    seen = table[table["labelled"] | ~any_labelled]
-    ordered = seen.sort_values([by, "unit", "frame", "slice"], ascending=[False, True, True, True])
-    worst = ordered.drop_duplicates("unit")[["unit", "frame", "slice", by]].reset_index(drop=True)
-    median = float(np.median(seen[by]))
+    n_labelled = table.groupby("unit")["labelled"].sum().astype(int)
+    seen = table[table["labelled"] | (table["unit"].map(n_labelled) == 0)]
+    ordered = seen.sort_values(
+        [by, "unit", "frame", "slice"], ascending=[False, True, True, True], na_position="first"
+    )
+    worst = ordered.drop_duplicates("unit")[["unit", "frame", "slice", by]]
+    median = float(table.loc[table["labelled"], by].median())
+    visits = seen.groupby("unit")[by].median().mask(seen[by].isna().groupby(seen["unit"]).any())
     worst = worst.assign(
         times_median=worst[by] / median if median else np.nan,
-        visit_median=worst["unit"].map(seen.groupby("unit")[by].median()),
+        visit_median=worst["unit"].map(visits),
+        n_labelled=worst["unit"].map(n_labelled),
     )
-    if over == "slice":
-        return worst
-    key = ["visit_median", "unit"]
-    return worst.sort_values(key, ascending=[False, True]).reset_index(drop=True)
+    key = "visit_median" if over == "visit" else by
+    worst = worst.assign(has=worst["n_labelled"] > 0).sort_values(
+        ["has", key, "unit"], ascending=[True, False, True], na_position="first"
+    )
+    return worst.drop(columns="has").reset_index(drop=True)

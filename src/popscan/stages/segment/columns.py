@@ -46,7 +46,7 @@ _REST: Mapping[str, Column] = {
     "seen_in_training": flag("whether the model was trained on this scan"),
     "seen_by": text(
         "images: the scan is one of the training; name: so is the subject's name, and the model "
-        "bundle has no digests of its images; name, other images: the name only, not counted",
+        "bundle has no digests of all its images; name, other images: the name only, not counted",
     ),
     "ood_score": Column(
         "",
