@@ -6,8 +6,8 @@ Digital hearts at clinical resolution (1.8 mm, planes 6 mm thick, short-axis sli
 10 mm, 12 frames) are measured in both views of one visit: from true labels; and as labels are
 drawn, outlines that wander by 1 mm (SD) in both views and basal slices counted wholly or not at
 all. Their difference, long less short axis, is what measurement explains: the limits of `cine_lax`
-(`popscan.protocols.cine_lax.limits`) are mean ± 3.71 SD of 8 drawn ones of seed 1, within which 99%
-of new ones are expected (Student's t of 7 degrees of freedom, times sqrt(1 + 1/8)).
+(`popscan.protocols.cine_lax.limits`) are mean ± 2.74 SD of 40 drawn ones of seed 1, within which
+99% of new ones are expected (Student's t of 39 degrees of freedom, times sqrt(1 + 1/40)).
 Another seed gives the false alarms, and what of spoilt short-axis labels is found: the basal slice
 missing at ED, at ES or always, one above the base counted, the cavity 2 mm too large or too small.
 With ``--networks`` the shipped bundles segment both views. FILE keeps rows; hearts in it are not

@@ -220,7 +220,7 @@ def test_tables_that_a_run_does_not_make_go(study):
     join_study(root, list(parts))
     assert all((root / "tables" / f"{name}.parquet").exists() for name in names)
     described = json.loads((root / "tables" / "agreement_visits.json").read_text())
-    assert "8 simulated hearts" in described["low"]["source"]
+    assert "40 simulated hearts" in described["low"]["source"]
     join_study(root, ["cine_sax"])
     left = [path.name for name in names for path in (root / "tables").glob(f"{name}.*")]
     assert left == []

@@ -154,7 +154,8 @@ def _check_model(config: Config, problems: list[str], notes: list[str]) -> None:
     from popscan.stages.segment.bundles import bundle_path, model_of, needs_bundle, no_bundle
 
     protocol = get_protocol(config.protocol)
-    if not model_of(protocol, config.segment):
+    named = model_of(protocol, config.segment)
+    if not named:
         if needs_bundle(protocol, config.segment.method):
             problems.append(no_bundle(config.segment.method))
             return
@@ -165,8 +166,8 @@ def _check_model(config: Config, problems: list[str], notes: list[str]) -> None:
                 f"{config.segment.method!r} takes no model"
             )
         return
-    path = bundle_path(config.segment.model)
-    bundle = load_bundle(path, device="cpu", labels=get_protocol(config.protocol).network_codes)
+    path = bundle_path(named)
+    bundle = load_bundle(path, device="cpu", labels=protocol.network_codes)
     notes.append(f"model {path.name}: digest {bundle.digest[:12]}")
     if config.segment.device == "cuda":
         _require_gpu("segment.device", problems)

@@ -70,7 +70,8 @@ def model_of(protocol: Protocol, section: Segment) -> str:
     """Return the bundle that segmentation takes: empty where its method takes none.
 
     A config may name a model beside a method that has no use of it; no statement on
-    results may then be taken from that model.
+    results may then be taken from that model. A config that empties the key has no model: the
+    protocol's own is filled in only where the key is not given.
 
     Parameters
     ----------
@@ -84,7 +85,7 @@ def model_of(protocol: Protocol, section: Segment) -> str:
     default = offered.bundle_of(method)
     # The protocol's own method takes a bundle wherever the protocol has one: no need to load it.
     if (method == offered.method and default) or needs_bundle(protocol, method):
-        return section.model or default
+        return section.model if "model" in section.model_fields_set else default
     return ""
 
 
