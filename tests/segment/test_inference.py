@@ -443,7 +443,7 @@ def test_only_slices_that_the_network_doubts_are_mirrored(rng, bundle):
     doubt = plain.tally.entropy.sum(axis=1)
     limit = float(np.sort(doubt)[6:8].mean())
     known = replace(bundle, about={**bundle.about, "calibration": {"doubt_limit": limit}})
-    found = segment(scan, bundle=known, **options)
+    found = segment(scan, bundle=known, flips="doubtful", **options)
     one, other = found.tally.volumes
     assert found.tally.samples == ("member0", "member0 flip-x")
     np.testing.assert_array_equal(one, plain.tally.volumes[0])
@@ -451,9 +451,9 @@ def test_only_slices_that_the_network_doubts_are_mirrored(rng, bundle):
     np.testing.assert_array_equal(changed, doubt > limit)
     same = found.entropy == plain.entropy
     np.testing.assert_array_equal(same.all(axis=(0, 1)).T.reshape(-1), doubt <= limit)
-    small = segment(scan, bundle=known, batch_slices=1, **options)
+    small = segment(scan, bundle=known, flips="doubtful", batch_slices=1, **options)
     assert (small.labels == found.labels).mean() > 0.999
-    again = segment(scan, bundle=known, **options)
+    again = segment(scan, bundle=known, flips="doubtful", **options)
     np.testing.assert_array_equal(again.labels, found.labels)
     np.testing.assert_array_equal(again.entropy, found.entropy)
 
