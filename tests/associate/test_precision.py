@@ -6,12 +6,11 @@ import pytest
 
 from popscan.associate.precision import (
     DICTIONARY,
-    in_order,
     interval_columns,
-    order_note,
     pairs_of,
     precision_table,
 )
+from popscan.stats.visits import in_order, order_note
 
 
 def visits(n: int = 30, *, shift: float = 0.0, noise: float = 1.0, seed: int = 3) -> pd.DataFrame:

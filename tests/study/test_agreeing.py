@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from popscan.study.agreeing import _outside
+from popscan.study.agreeing import _outside, own_columns
 
 
 def one_by_one(difference: np.ndarray, subjects: np.ndarray) -> np.ndarray:
@@ -45,3 +46,13 @@ def test_a_hundred_thousand_subjects_take_no_time():
     start = time.process_time()
     assert 0.03 < _outside(difference, np.arange(100_000)).mean() < 0.07
     assert time.process_time() - start < 2.0
+
+
+def test_a_protocol_whose_name_begins_anothers_has_columns_of_its_own():
+    table = pd.DataFrame(columns=["unit", "t1_wall_ms", "t1_map_wall_ms", "t1_map_n"])
+    both = {"t1", "t1_map"}
+    assert own_columns(table, "t1", both) == {"t1_wall_ms": "wall_ms"}
+    assert own_columns(table, "t1_map", both) == {"t1_map_wall_ms": "wall_ms", "t1_map_n": "n"}
+    assert own_columns(table, "t1", {"t1"}) == {
+        "t1_wall_ms": "wall_ms", "t1_map_wall_ms": "map_wall_ms", "t1_map_n": "map_n",
+    }  # fmt: skip

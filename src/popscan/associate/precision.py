@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ import pandas as pd
 
 from popscan.columns import Column, text
 from popscan.stats.precision import FEWEST, limits_of_agreement, repeatability
+from popscan.stats.visits import in_order, named_sessions, order_note, undated
 
 _BLAND = "Bland and Altman 1986, 1999"
 _FLEISS = "Shrout and Fleiss 1979"
@@ -98,55 +98,6 @@ def precision_table(
 
 #: Fewest pairs whose ratios say something of their unit.
 _MANY_PAIRS = 5
-#: How a visit without a session is named.
-_NO_SESSION = "no session"
-#: 5-1-2020, 05.01.20, and 05012020, the only way in which BIDS lets a date begin with its day.
-_DAY_FIRST = re.compile(
-    r"(^|[^0-9])([0-9]{1,2}([-_.+])[0-9]{1,2}\3[0-9]{2,4}"
-    r"|(0[1-9]|[12][0-9]|3[01])(0[1-9]|1[0-2])(19|20)[0-9]{2})$"
-)
-
-#: A name that is, or holds, a date.
-_DATE = re.compile(r"[0-9]{6,}|[0-9]{1,4}([-_.+])[0-9]{1,2}\1[0-9]{1,4}")
-#: Visits that a note names.
-_NAMED = 5
-
-
-def in_order(table: pd.DataFrame, *, order: Sequence[str] = ()) -> pd.DataFrame:
-    """Return the visits of subjects that have several, by subject and in order of visits.
-
-    Parameters
-    ----------
-    table
-        One row per visit, with ``sub`` and ``ses``.
-    order
-        Visits in their order (``ses-pre``, ``ses-post``). By default their names decide, in which
-        numbers count as numbers: ``ses-2`` is before ``ses-10``.
-    """
-    ranks = _order(table["ses"], order) if "ses" in table else pd.Series(0, index=table.index)
-    visits = table.assign(_order=ranks).sort_values(["sub", "_order"], kind="stable")
-    return visits[visits["sub"].duplicated(keep=False)].drop(columns="_order")
-
-
-def order_note(visits: pd.DataFrame, *, order: Sequence[str] = ()) -> str:
-    """Say the order of visits where their names leave it open: the sign of a bias hangs on it.
-
-    Names that are equal but for their numbers order themselves (``ses-2``, ``ses-10``); those with
-    different words (``1week``, ``1month``), and dates that begin with the day, do not. Of dates
-    their form alone is named, since notes are shared.
-    """
-    if "ses" not in visits or order:
-        return ""
-    sessions = _named(visits["ses"])
-    names = [name.casefold() for name in sessions.unique()]
-    forms = {re.sub(r"[0-9]+", "#", name) for name in names}
-    dates = any(_DAY_FIRST.search(name) for name in names)
-    if len(forms) <= 1 and not dates and all("#" in form for form in forms):
-        return ""
-    ordered = sessions[_order(visits["ses"], order).sort_values(kind="stable").index].unique()
-    listed = list(dict.fromkeys(map(_undated, ordered)))
-    more = f" and {len(listed) - _NAMED} more" if len(listed) > _NAMED else ""
-    return f"visits in the order of their names: {', '.join(listed[:_NAMED])}{more}"
 
 
 def interval_columns(outcome: str) -> tuple[str, str]:
@@ -169,31 +120,6 @@ def pairs_of(visits: pd.DataFrame, column: str) -> pd.DataFrame:
     values = pd.to_numeric(visits[column], errors="coerce").astype(float)
     long = pd.DataFrame({"sub": visits["sub"], "visit": number, "value": values})
     return long[long["visit"] < 2].pivot(index="sub", columns="visit", values="value")
-
-
-def _named(sessions: pd.Series) -> pd.Series:
-    """Return the sessions' names, with one for none."""
-    return sessions.astype(object).fillna("").astype(str).replace("", _NO_SESSION)
-
-
-def _undated(name: str) -> str:
-    """Return a session's name, with # for every digit of a date."""
-    return _DATE.sub(lambda found: re.sub("[0-9]", "#", found.group()), name)
-
-
-def _order(sessions: pd.Series, order: Sequence[str]) -> pd.Series:
-    """Rank of sessions: those of `order` first."""
-    words = sessions.map(lambda name: "" if pd.isna(name) else str(name))
-    keys = {
-        word: [
-            (int(part), "") if part.isdecimal() else (-1, part)
-            for part in re.split(r"(\d+)", word.casefold())
-        ]
-        for word in words.unique()
-    }
-    ranks = {word: rank for rank, word in enumerate(sorted(keys, key=lambda word: keys[word]))}
-    ranks |= {word: place - len(order) for place, word in enumerate(order)}
-    return words.map(ranks)
 
 
 def _row(visits: pd.DataFrame, outcome: str, *, fewest: int = 0) -> dict[str, Any]:
@@ -231,11 +157,11 @@ def _other_pairs(visits: pd.DataFrame, pairs: pd.DataFrame) -> str:
     if "ses" not in visits or len(known) == 0:
         return ""
     first = visits[visits.groupby("sub").cumcount() < 2]
-    names = _named(first["ses"]).groupby(first["sub"]).agg(" and ".join).loc[known]
+    names = named_sessions(first["ses"]).groupby(first["sub"]).agg(" and ".join).loc[known]
     counts = names.value_counts()
     if len(counts) == 1 or counts.max() == 1:
         return ""
-    counts = counts.groupby(counts.index.map(_undated), sort=False).sum()
+    counts = counts.groupby(counts.index.map(undated), sort=False).sum()
     some = ", ".join(f"{name} ({n})" for name, n in counts.head(5).items())
     return f"pairs of different visits: {some}{', ...' if len(counts) > 5 else ''}"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from popscan.associate.precision import in_order, order_note, precision_table
+from popscan.associate.precision import precision_table
 from popscan.cells import column_name
 from popscan.io.cohort import listed, read_cohort
 from popscan.io.tables import subject_label
@@ -19,6 +19,7 @@ from popscan.report.single import write_page
 from popscan.stages.associate.precision import section_of
 from popscan.stats.codes import blank_codes
 from popscan.stats.mixed import mixed_notes
+from popscan.stats.visits import in_order, order_note
 from popscan.study import dictionary
 from popscan.study.tables import numbers_if_all, write_table
 

@@ -17,7 +17,6 @@ from popscan.associate.centile_tables import (
     z_scores,
 )
 from popscan.associate.centiles import CENTILES, Curves, fit_curves
-from popscan.associate.precision import in_order, order_note
 from popscan.associate.published import COMPARED, compare_published
 from popscan.cells import column_name
 from popscan.columns import Column, text
@@ -44,6 +43,7 @@ from popscan.stats.copies import same_rows_notes
 from popscan.stats.design import clean
 from popscan.stats.mixed import mixed_notes
 from popscan.stats.plausible import blank_implausible
+from popscan.stats.visits import in_order, order_note
 from popscan.study.cohort import first_visits
 from popscan.study.tables import numbers_if_all, write_table
 

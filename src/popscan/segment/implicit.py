@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from popscan.records import PopscanError
-from popscan.segment.places import Frame, LabelledPoints, frame_of, placed
+from popscan.segment.places import Frame, LabelledPoints, frame_of, in_frame, placed
 
 #: Millimetres that the network sees as 1.
 _UNIT_MM = 40.0
@@ -169,13 +169,7 @@ class FittedShape:
             raise PopscanError(f"places {places_mm.shape}: three finite numbers each are expected")
         if not math.isfinite(phase):
             raise PopscanError(f"phase: a share of the cycle is expected; found {phase}")
-        flat = places_mm.reshape(-1, 3)
-        none = np.zeros(len(flat), np.int64)
-        given = LabelledPoints(
-            places_mm=flat, phase=np.zeros(len(flat), np.float32), label=none.astype(np.uint8),
-            slice_index=none,
-        )  # fmt: skip
-        places = torch.from_numpy(placed(given, self.frame).places_mm)
+        places = torch.from_numpy(in_frame(places_mm.reshape(-1, 3), self.frame))
         found = []
         with torch.inference_mode():
             for part in places.split(65536):
@@ -276,12 +270,17 @@ def fit_shape(
     }
     pose_sd, generator = torch.tensor(_POSE_SD), torch.Generator().manual_seed(seed)
 
+    def shifts() -> Tensor:
+        return (free["shift"] - free["shift"].mean(dim=0)) * shift_sd_mm
+
+    def own_code() -> Tensor:
+        return known.mean(dim=0) + free["code"] * spread
+
     def loss_of(rows: Tensor) -> Tensor:
-        shift = (free["shift"] - free["shift"].mean(dim=0)) * shift_sd_mm
+        shift = shifts()
         moved = torch.cat([places[rows, :2] - shift[rows_of[rows]], places[rows, 2:]], dim=1)
         moved = _posed(moved, free["pose"] * pose_sd)
-        code = known.mean(dim=0) + free["code"] * spread
-        logits = net(moved[None], phase[rows][None], code)
+        logits = net(moved[None], phase[rows][None], own_code())
         return functional.cross_entropy(logits[0], label[rows])
 
     trained = [value for value in free.values() if value.requires_grad]
@@ -302,10 +301,9 @@ def fit_shape(
     net.requires_grad_(False)
     with torch.no_grad():
         rest = [float(loss_of(rows)) * len(rows) for rows in torch.arange(len(label)).split(65536)]
-        shift = (free["shift"] - free["shift"].mean(dim=0)) * shift_sd_mm
         c, s = math.cos(frame.angle), math.sin(frame.angle)
-        back = shift @ torch.tensor([[c, s], [-s, c]])
-        code = known.mean(dim=0) + free["code"] * spread
+        back = shifts() @ torch.tensor([[c, s], [-s, c]])
+        code = own_code()
     loss = sum(rest) / len(label)
     if not math.isfinite(loss):
         raise PopscanError(f"the fit of a shape ends with a loss of {loss}: nothing was found")

@@ -162,10 +162,14 @@ def frame_of(points: LabelledPoints) -> Frame:
     return Frame(origin_mm=(origin[0], origin[1], origin[2]), angle=angle)
 
 
-def placed(points: LabelledPoints, frame: Frame) -> LabelledPoints:
-    """Return points in the coordinates of a frame."""
-    away = points.places_mm - np.asarray(frame.origin_mm, np.float32)
+def in_frame(places_mm: Floats, frame: Frame) -> Floats:
+    """Return places (n, 3) in the coordinates of a frame."""
+    away = places_mm - np.asarray(frame.origin_mm, np.float32)
     c, s = math.cos(frame.angle), math.sin(frame.angle)
     turned = np.stack([c * away[:, 0] + s * away[:, 1], c * away[:, 1] - s * away[:, 0]], axis=1)
-    places = np.concatenate([turned, away[:, 2:]], axis=1).astype(np.float32)
-    return replace(points, places_mm=places)
+    return np.concatenate([turned, away[:, 2:]], axis=1).astype(np.float32)
+
+
+def placed(points: LabelledPoints, frame: Frame) -> LabelledPoints:
+    """Return points in the coordinates of a frame."""
+    return replace(points, places_mm=in_frame(points.places_mm, frame))

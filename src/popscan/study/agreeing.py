@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import combinations
 
 import numpy as np
@@ -90,6 +90,25 @@ def agreement(
     return pd.DataFrame(rows, columns=list(AGREEMENT))
 
 
+def own_columns(table: pd.DataFrame, protocol: str, protocols: Collection[str]) -> dict[str, str]:
+    """Return the columns ``PROTOCOL_COLUMN`` of one protocol: name in the table -> its own.
+
+    Parameters
+    ----------
+    table
+        Of several protocols.
+    protocol, protocols
+        The one, and all that have columns: of ``t1`` and ``t1_map`` each has its own.
+    """
+    longer = tuple(f"{name}_" for name in protocols if name.startswith(f"{protocol}_"))
+    start = f"{protocol}_"
+    return {
+        str(column): str(column).removeprefix(start)
+        for column in table
+        if str(column).startswith(start) and not str(column).startswith(longer)
+    }
+
+
 def _shared(
     first: str,
     second: str,
@@ -98,8 +117,7 @@ def _shared(
     equals: Mapping[str, Mapping[str, str]],
 ) -> list[tuple[str, str]]:
     """Names of biomarkers in both protocols that are the same quantity, in the same unit."""
-    start = f"{first}_"
-    own = [str(c).removeprefix(start) for c in table if str(c).startswith(start)]
+    own = own_columns(table, first, {first, second}).values()
     backwards = {there: here for here, there in equals.get(second, {}).items()}
     shared = []
     for name in own:

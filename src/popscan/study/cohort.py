@@ -11,6 +11,7 @@ from popscan.cells import is_recorded, listed, spellings
 from popscan.config import Cohort as CohortSection
 from popscan.config import Fairness
 from popscan.names import natural
+from popscan.stats.visits import in_order, order_note
 
 
 def cohort_attributes(
@@ -90,8 +91,6 @@ def first_visits(attributes: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     """
     if "sub" not in attributes or attributes["sub"].is_unique:
         return attributes, []
-    from popscan.associate.precision import in_order, order_note
-
     names = [natural(str(unit)) for unit in attributes.index]
     order = sorted(range(len(names)), key=names.__getitem__)
     later = attributes["sub"].iloc[order].duplicated()

@@ -17,6 +17,7 @@ from popscan.protocol import Beside, Visit, load
 from popscan.records import Subject, SubjectError
 from popscan.registry import read_registry
 from popscan.store import Store
+from popscan.study.agreeing import own_columns
 from popscan.study.context import ShardContext
 from popscan.study.reading import read_digests, scan_and_labels
 
@@ -105,8 +106,11 @@ def together(
                 continue
             columns |= dict.fromkeys(one.columns())
             first, second = Part(parts[one.of], one.of), Part(parts[name], name)
-            for values in _measured_in_both(biomarkers, one.of, name).to_dict("records"):
-                rows.append(_row(values, (first, second), one, kept))
+            own = [own_columns(biomarkers, part, parts) for part in (one.of, name)]
+            both = [biomarkers[list(columns)].notna().any(axis=1) for columns in own]
+            for values in biomarkers[both[0] & both[1]].to_dict("records"):
+                pair = [_numbers(values, columns) for columns in own]
+                rows.append(_row(str(values["unit"]), pair, (first, second), one, kept))
     return pd.DataFrame(rows, columns=list(columns))
 
 
@@ -119,21 +123,13 @@ def dictionary(beside: Mapping[str, Sequence[Beside]]) -> Mapping[str, Column]:
     return found
 
 
-def _measured_in_both(biomarkers: pd.DataFrame, first: str, second: str) -> pd.DataFrame:
-    both = [
-        biomarkers.filter(regex=f"^{name}_").notna().any(axis=1).to_numpy(dtype=bool)
-        for name in (first, second)
-    ]
-    return biomarkers[both[0] & both[1]]
-
-
 def _row(
-    values: Row,
+    unit: str,
+    own: Sequence[Mapping[str, float]],
     parts: tuple[Part, Part],
     one: Beside,
     kept: Mapping[tuple[str, str, str], Row],
 ) -> Row:
-    unit = str(values["unit"])
     row: dict[Hashable, object] = {
         "unit": unit,
         "first": parts[0].protocol,
@@ -141,7 +137,6 @@ def _row(
     }
     nothing: dict[Hashable, object] = dict.fromkeys(one.columns(), math.nan)
     try:
-        own = [_values(values, part.protocol) for part in parts]
         digests = [read_digests(part.context(unit), _subject(unit)) for part in parts]
         facts = canonical_json([one.version, one.measure, digests, own])
         inputs = hashlib.sha256(facts.encode()).hexdigest()[:16]
@@ -158,14 +153,10 @@ def _row(
     return {**row, "reason": "", "inputs": inputs, **nothing, **found}
 
 
-def _values(row: Row, protocol: str) -> dict[str, float]:
-    start = f"{protocol}_"
-    numbers = {
-        str(key).removeprefix(start): value
-        for key, value in row.items()
-        if str(key).startswith(start)
-    }
-    return {k: float(v) for k, v in numbers.items() if isinstance(v, int | float)}
+def _numbers(row: Row, columns: Mapping[str, str]) -> dict[str, float]:
+    """Return a visit's values of one protocol, under the names that it has for them."""
+    found = {own: row[column] for column, own in columns.items()}
+    return {k: float(v) for k, v in found.items() if isinstance(v, int | float)}
 
 
 def _subject(unit: str) -> Subject:

@@ -142,10 +142,6 @@ def implicit_loss(network: nn.Module, drawn: Drawn, *, code_weight: float = 1e-3
     """Return the mean cross-entropy of points, plus the weighted mean square of the codes."""
     net = cast("ImplicitShape", network)
     who, places, phase, label = drawn
-    if int(who.max()) >= net.codes.num_embeddings:
-        raise PopscanError(
-            f"architecture implicit: {net.codes.num_embeddings} subjects; the points are of more"
-        )
     code = net.codes(who)
     logits = net(places, phase, code)
     return functional.cross_entropy(logits.flatten(0, 1), label.flatten()) + (

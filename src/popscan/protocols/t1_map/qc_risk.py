@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from popscan.qc.model import Measured, not_assessed
+from popscan.qc.odds import added_odds, probability
 
 if TYPE_CHECKING:
     from popscan.protocols.t1_map.qc import MapContext
@@ -59,11 +60,7 @@ def signs(ctx: MapContext) -> dict[str, float]:
 
 def contributions(found: Mapping[str, float]) -> dict[str, float]:
     """Return the log-odds that every sign adds; 0 for one that does not apply."""
-    added = {}
-    for name, (centre, spread, weight) in WEIGHTS.items():
-        z = (found[name] - centre) / spread
-        added[name] = weight * min(max(z, NEAREST), FARTHEST) if math.isfinite(z) else 0.0
-    return added
+    return added_odds(found, WEIGHTS, nearest=NEAREST, farthest=FARTHEST)
 
 
 def risk(added: Mapping[str, float]) -> float:
@@ -74,7 +71,7 @@ def risk(added: Mapping[str, float]) -> float:
     >>> risk({"a": 50.0}) > 0.99 > risk({"a": -50.0})
     True
     """
-    return 1.0 / (1.0 + math.exp(-INTERCEPT - sum(added.values())))
+    return probability(added, intercept=INTERCEPT)
 
 
 def error_risk(ctx: MapContext) -> Measured:

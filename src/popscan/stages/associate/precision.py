@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from popscan.associate.precision import in_order, pairs_of
+from popscan.associate.precision import pairs_of
 from popscan.report.context import Extra
 from popscan.report.figures.fairness import AgreementPanel, agreements
 from popscan.report.text import decimals, interval, number, places_for, title_of, unit_of
 from popscan.stages.associate.job import analysed_table
+from popscan.stats.visits import in_order
 from popscan.study.tables import read_table
 
 _MOST_PANELS = 9

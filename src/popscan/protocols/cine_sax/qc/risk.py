@@ -7,7 +7,6 @@ the development half of the patients there.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 from popscan.protocols.cine_sax.qc.context import Context
@@ -15,6 +14,7 @@ from popscan.protocols.cine_sax.qc.evidence import SIGNS
 from popscan.protocols.cine_sax.qc.image import NO_LABELS
 from popscan.protocols.cine_sax.qc.phases import two_frames
 from popscan.qc.model import Measured, not_assessed
+from popscan.qc.odds import added_odds, probability
 
 #: A sign counts up to so many spreads from its centre.
 FARTHEST = 4.0
@@ -39,11 +39,7 @@ WEIGHTS: Mapping[str, tuple[float, float, float]] = {
 
 def contributions(signs: Mapping[str, float]) -> dict[str, float]:
     """Return the log-odds that every sign adds; 0 for one that does not apply."""
-    added = {}
-    for name, (centre, spread, weight) in WEIGHTS.items():
-        z = (signs[name] - centre) / spread
-        added[name] = weight * min(max(z, -FARTHEST), FARTHEST) if math.isfinite(z) else 0.0
-    return added
+    return added_odds(signs, WEIGHTS, nearest=-FARTHEST, farthest=FARTHEST)
 
 
 def risk(added: Mapping[str, float]) -> float:
@@ -54,7 +50,7 @@ def risk(added: Mapping[str, float]) -> float:
     >>> risk({"a": 50.0}) > 0.99 > risk({})
     True
     """
-    return 1.0 / (1.0 + math.exp(-INTERCEPT - sum(added.values())))
+    return probability(added, intercept=INTERCEPT)
 
 
 def error_risk(ctx: Context) -> Measured:
