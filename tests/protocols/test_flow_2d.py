@@ -91,9 +91,10 @@ def test_a_good_plane_passes_and_a_wrapped_one_is_looked_at(tmp_path):
     checks = checked(*ingested(tmp_path / "b")[:2])
     assert checks["aliased_pct"].verdict == "review"
     assert checks["torn_pct"].verdict == "pass"
-    write_bids(tmp_path / "c", SUB, Phantom(venc_cm_s=700.0))
-    checks = checked(*ingested(tmp_path / "c")[:2])
-    assert checks["peak_of_venc_pct"].verdict == "review"
+    for name, venc_cm_s in {"c": 700.0, "half turns taken for radians": 150.0 * np.pi}.items():
+        write_bids(tmp_path / name, SUB, Phantom(venc_cm_s=venc_cm_s))
+        checks = checked(*ingested(tmp_path / name)[:2])
+        assert checks["peak_of_venc_pct"].verdict == "review"
 
 
 def test_the_encoding_is_read_from_what_people_write_and_never_guessed(tmp_path):

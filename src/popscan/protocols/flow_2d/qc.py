@@ -150,9 +150,10 @@ CHECKS: Mapping[str, Spec] = {
         "lost, and volumes count all frames as equally long",
     ),
     "peak_of_venc_pct": Spec(
-        measure=peak_of_venc_pct, kind="image", unit="%", bad="outside", review=(20.0, 150.0),
+        measure=peak_of_venc_pct, kind="image", unit="%", bad="outside", review=(32.0, 150.0),
         fail=(2.0, 300.0), meaning="Fastest velocity of a vessel over the encoding: far below it "
-        "noise is large, far above aliasing is not put right, or the encoding is another",
+        "noise is large, or half turns were taken for radians (a peak of at most 32%), far above "
+        "aliasing is not put right, or the encoding is another",
     ),
     "aliased_pct": Spec(
         measure=aliased_pct, kind="image", unit="%", bad="high", review=0.5, fail=45.0,
